@@ -143,7 +143,7 @@ class _Slow(_CallsOnce):
 class _NoContext(TurnContext):
     def __init__(self) -> None: ...
 
-    async def devices(self, _device: str | None) -> DeviceContext:
+    async def devices(self, _device: str | None, _person_id: str | None = None) -> DeviceContext:
         return DeviceContext()
 
     def system(self, _device_context: DeviceContext) -> str:

@@ -149,7 +149,8 @@ class Answer:
     """The end of a turn. `error_code` is set when the turn could not do what was asked (errors.py codes).
 
     `outbound_id` is its place in the outbox: who has delivered it says so (agent.outbox). `tainted_s` is when the
-    untrusted text was read that it may repeat (agent.taint). `question` is what the offline dialogue waits for now.
+    untrusted text was read that it may repeat (agent.taint). `question` is what the offline dialogue waits for and did
+    last.
     """
 
     text: str

@@ -110,7 +110,7 @@ class NoContext(TurnContext):
 
     def __init__(self) -> None: ...
 
-    async def devices(self, device: str | None) -> DeviceContext:
+    async def devices(self, device: str | None, person_id: str | None = None) -> DeviceContext:
         return DeviceContext()
 
     def system(self, device_context: DeviceContext) -> str:

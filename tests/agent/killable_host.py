@@ -84,7 +84,7 @@ class Thinking:
 class Context(TurnContext):
     def __init__(self) -> None: ...
 
-    async def devices(self, device: str | None) -> DeviceContext:
+    async def devices(self, device: str | None, person_id: str | None = None) -> DeviceContext:
         await at("before the model")
         return DeviceContext()
 

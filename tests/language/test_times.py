@@ -20,7 +20,7 @@ from microclaw.language.times import When, split_when, when_text
         ("each monday at 7 o'clock turn on pin 4", "turn on pin 4", When("07:00", "monday")),
         ("tomorrow at 6 turn on pin 4", "turn on pin 4", When("06:00", None, "tomorrow")),
         ("tonight turn off the led", "turn off the led", When(None, None, "tonight")),
-        ("next friday at midnight blink pin 2", "blink pin 2", When("00:00", None, "friday")),
+        ("next friday at midnight blink pin 2", "blink pin 2", When("00:00", None, "next friday")),
         ("at sunset turn on pin 4", "turn on pin 4", When("sunset")),
         ("in 10 minutes turn on pin 4", "turn on pin 4", When(delay_ms=600_000)),
         ("turn on pin 4 after half an hour", "turn on pin 4", When(delay_ms=1_800_000)),
@@ -36,6 +36,13 @@ from microclaw.language.times import When, split_when, when_text
         ("tonight at 10 turn off pin 4", "turn off pin 4", When("22:00", None, "tonight")),
         ("every night at 1 am turn off pin 4", "turn off pin 4", When("01:00", "daily")),
         ("turn pin 4 on at 7 in the evening", "turn pin 4 on", When("19:00")),
+        ("turn on pin 4 at half past six", "turn on pin 4", When(hour=6, minute=30)),
+        ("turn on pin 4 at quarter to eight in the evening", "turn on pin 4", When("19:45")),
+        ("at a quarter past seven pm turn on pin 4", "turn on pin 4", When("19:15")),
+        ("every weekday at half past six turn on pin 4", "turn on pin 4", When("06:30", "weekdays")),
+        ("turn on pin 4 at twenty to nine tomorrow", "turn on pin 4", When("08:40", None, "tomorrow")),
+        ("turn on pin 4 at five minutes past midnight", "turn on pin 4", When("00:05")),
+        ("turn on pin 4 at half past noon", "turn on pin 4", When("12:30")),
         ("every monday and thursday at 7:30 turn on pin 4", "turn on pin 4", When("07:30", "monday and thursday")),
     ],
 )
@@ -53,6 +60,8 @@ def test_a_time_is_taken_off(said: str, what: str, when: When) -> None:
         "what is the temperature today",
         "read the temperature every minute",
         "set the led to 50%",
+        "drive pin 21 to 1",
+        "dim pin 5 from 50 to 9 percent",
     ],
 )
 def test_a_sentence_without_a_time_has_none(said: str) -> None:

@@ -29,6 +29,7 @@ from microclaw.models.protocol import (
 )
 from microclaw.models.router import OfflineFirst, TaskRouter, choose_model, describe
 from microclaw.models.scripted import ScriptedModel, say
+from microclaw.offline.last_act import DialogueState
 from microclaw.offline.model import OfflineModel
 from microclaw.offline.parse import Parse, Question
 
@@ -218,7 +219,7 @@ def test_a_pin_alone_that_completes_a_sentence_is_for_the_model(device_context: 
 
 
 def test_yes_to_the_templates_own_question_is_sure(busy: DeviceContext) -> None:
-    asks = Question("confirmed", Parse("remove_all"), "stop everything").to_json()
+    asks = DialogueState(Question("confirmed", Parse("remove_all"), "stop everything")).to_json()
     before = (UserText("stop everything"), AssistantReply("That removes blink from virtual-1.", question=asks))
     assert OfflineModel().is_sure(asked(*before, UserText("yes"), device_context=busy))
     assert not OfflineModel().is_sure(asked(UserText("yes"), device_context=busy))

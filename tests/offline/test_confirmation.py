@@ -13,6 +13,7 @@ from tests.offline.test_offline_turns import answered
 from microclaw.models.protocol import AssistantReply, DeviceContext, Message, ModelReply, ModelRequest, UserText
 from microclaw.offline.decision import Act, Say
 from microclaw.offline.dialogue import one_call, understand
+from microclaw.offline.last_act import DialogueState, LastAct, state_after
 from microclaw.offline.parse import Parse, Question
 from microclaw.offline.sentences import english
 
@@ -177,6 +178,9 @@ async def test_a_yes_that_names_what_it_is_for_confirms_only_that(ask: Ask) -> N
 
 def test_a_question_that_an_older_version_wrote_is_none() -> None:
     question = Question("pin", Parse("set_pin", {"level": 1}, loose=True), "light it", "desk")
-    assert Question.from_json(question.to_json()) == question
-    assert Question.from_json('{"slot":"colour"}') is None
-    assert Question.from_json("yes") is None
+    state = DialogueState(
+        question, LastAct(Parse("blink", {"pin": 4}), "blink pin 4", "desk", changes=(7,), app="blink")
+    )
+    assert state_after(AssistantReply("Which pin?", question=state.to_json())) == state
+    for old in ('{"question":{"slot":"colour"}}', '{"slot":"pin","said":"x"}', "yes"):
+        assert state_after(AssistantReply("Which pin?", question=old)) == DialogueState()

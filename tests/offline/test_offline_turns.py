@@ -90,6 +90,37 @@ async def test_a_reading_is_told_with_unit_and_sensor(ask: Ask) -> None:
     assert reply.text == "Temperature: 22.5 °C, read from the BME280 of virtual-1."
 
 
+@pytest.mark.parametrize(
+    ("said", "text"),
+    [
+        ("how warm is it in fahrenheit", "Temperature: 72.4 °F, read"),
+        ("what is the temperature in degrees Celsius?", "Temperature: 22.5 °C, read"),
+        ("what is the temperature in kelvin", "Temperature: 295.6 K, read"),
+        ("what is the pressure in psi", "Pressure: 14.690 psi, read"),
+    ],
+)
+async def test_a_reading_is_told_in_the_unit_that_is_asked(ask: Ask, said: str, text: str) -> None:
+    read = answered(await ask(said), sensor="bme280", values={"temperature_c": 22.46, "pressure_hpa": 1012.84})
+    assert (await ask(said, *read)).text.startswith(text)
+
+
+async def test_a_unit_of_another_quantity_is_asked_about(ask: Ask) -> None:
+    reply = await ask("what is the temperature in psi")
+    assert (reply.calls, reply.failed_code, reply.text) == ((), "ambiguous", "Temperature is not measured in psi.")
+
+
+@pytest.mark.parametrize("said", ["can pin 4 be turned on?", "can I turn on pin 4?", "could pin 4 be used as an input"])
+async def test_whether_a_pin_can_be_used_is_not_its_state(ask: Ask, said: str) -> None:
+    reply = await ask(said)
+    assert (reply.calls, reply.text.startswith("Pin 4 is free; it can be")) == ((), True)
+
+
+async def test_a_language_that_is_not_understood_is_said(ask: Ask) -> None:
+    reply = await ask("enciende la luz del pin 4")
+    assert (reply.calls, reply.failed_code) == ((), "not_understood")
+    assert reply.text == "Without a model I understand only English; this looks like Spanish."
+
+
 async def test_a_sensor_that_lacks_the_value_is_no_reading(ask: Ask) -> None:
     read = answered(await ask("what is the humidity"), sensor="bme280", values={"temperature_c": 22.46})
     assert (await ask("what is the humidity", *read)).failed_code == "tool_failed"

@@ -20,6 +20,33 @@ async def test_pulse_is_one_pulse(start: Started) -> None:
     assert await running.edges(2) == [(0, 1), (300, 0)]
 
 
+async def test_steps_set_each_pin_at_its_time_and_not_before(start: Started) -> None:
+    running = await start("steps", {"WAIT_1_MS": 200, "PIN_1": 4, "WAIT_2_MS": 300, "PIN_2": 13})
+    await running.run(2_000)
+    assert await running.edges(4) == [(200, 1)]
+    assert await running.edges(13) == [(500, 1)]
+
+
+async def test_two_steps_of_one_pin_are_a_pulse(start: Started) -> None:
+    running = await start("steps", {"PIN_1": 4, "PIN_2": 4, "LEVEL_2": 0, "WAIT_2_MS": 300})
+    await running.run(2_000)
+    assert await running.edges(4) == [(0, 1), (300, 0)]
+
+
+async def test_one_step_leaves_the_second_pin_alone(start: Started) -> None:
+    running = await start("steps", {"WAIT_1_MS": 200, "PIN_1": 4, "TWO": 0, "PIN_2": 4})
+    await running.run(2_000)
+    assert await running.edges(4) == [(200, 1)]
+
+
+async def test_a_pwm_pulse_ends(start: Started) -> None:
+    running = await start("pwm_pulse", {"DUTY": 77, "FOR_MS": 300})
+    await running.run(200)
+    assert (await running.duties(5))[-1] == 77
+    await running.run(200)
+    assert (await running.duties(5))[-1] == 0
+
+
 async def test_led_is_on_while_the_button_is_pressed(start: Started) -> None:
     running = await start("button_led", {"BUTTON_PIN": 1, "LED_PIN": 2})
     await running.run(100)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from importlib import resources
+from itertools import chain
 from typing import Final, Literal
 
 from microclaw.agent.compaction import CHARS_A_TOKEN, tokens
@@ -23,7 +24,8 @@ from microclaw.knowledge.knowledge_base import Knowledge, default_soul
 from microclaw.knowledge.memory import OWNER_ID
 from microclaw.knowledge.search import Found
 from microclaw.knowledge.skill_file import Skill
-from microclaw.models.protocol import DeviceContext, KnownApp, KnownDevice
+from microclaw.models.protocol import DeviceContext, KnownApp, KnownDevice, NamedPin
+from microclaw.offline.names import named_pins
 from microclaw.patterns.library import can_block
 from microclaw.store.apps import AppTable
 from microclaw.text import fence_text
@@ -119,8 +121,8 @@ class TurnContext:
         self._context_tokens = context_tokens
         self._can_wait_in_main = can_wait_in_main
 
-    async def devices(self, device: str | None) -> DeviceContext:
-        """Every device, as values; raises UnknownName when the chat's device is unknown."""
+    async def devices(self, device: str | None, person_id: str | None = None) -> DeviceContext:
+        """Every device, and this person's names of pins; raises UnknownName when the chat's device is unknown."""
         meant_id = self._devices.get(device).device_id if device else None
         known: dict[str, KnownDevice] = {}
         wanted = await self._apps.desired()
@@ -129,7 +131,16 @@ class TurnContext:
             known[one.device_id] = KnownDevice(one.name, one.board, apps)
         if meant_id is None and len(known) == 1:
             meant_id = next(iter(known))
-        return DeviceContext(tuple(known.values()), known[meant_id] if meant_id else None)
+        names = await asyncio.to_thread(self._names, tuple(known.values()), person_id) if person_id else ()
+        return DeviceContext(tuple(known.values()), known[meant_id] if meant_id else None, names)
+
+    def _names(self, devices: Sequence[KnownDevice], person_id: str) -> tuple[NamedPin, ...]:
+        """From the wiring of each device, then from the person's own MEMORY.md, which is the newer word."""
+        if self._knowledge is None:
+            return ()
+        memory = self._knowledge.memory
+        wired = [named_pins(memory.wiring(one.name).splitlines(), one.name.lower()) for one in devices]
+        return (*chain.from_iterable(wired), *named_pins(memory.text(person_id).splitlines()))
 
     def system(self, device_context: DeviceContext) -> str:
         """The system prompt: the same for every turn until SOUL.md or the kinds of boards change."""

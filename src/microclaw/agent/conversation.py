@@ -201,7 +201,7 @@ class Conversations:
             history = _without_question(history)
         if _user_text(inbound) == UserText(""):
             return _UNREADABLE
-        devices = await self._context.devices(inbound.device)
+        devices = await self._context.devices(inbound.device, inbound.person_id)
         system = self._context.system(devices)
         dynamic = await self._context.dynamic(devices, inbound, system)
         at_s = message.received_ms // 1000

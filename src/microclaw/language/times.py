@@ -22,6 +22,14 @@ _REPEATS = dict.fromkeys(("day", "morning", "evening", "night", "afternoon"), "d
 }
 _WORDS = {"noon": "12:00", "midday": "12:00", "midnight": "00:00"}
 _CLOCK = re.compile(r"\b(?:at |by |around )?clock (\d\d)(\d\d)\b")
+_CLOCK_FACE = re.compile(r"\b(?:at |by |around )?clock12 (\d\d)(\d\d)\b")
+_MINUTES = r"([1-5]?\d)(?:000 milli)?"
+_PAST_HOUR = re.compile(  # as quantities.py leaves it; "21 to 1" alone is no time, "at 21 to 1" is
+    rf"\b(?:(half|(?:a )?quarter) (past|to)|{_MINUTES} (past)|(\d+)0000 ms (past|to)"
+    rf"|(?:(?<=\bat )|(?<=\bby )){_MINUTES} (to))"
+    r" (?:clock (\d\d)00|(1[0-2]|[1-9])(?:000 milli)?|(noon|midday|midnight))"
+    r"(?![\w.:%]| (?:milli|percent|ms|times)\b)"
+)
 _CLOCK_WORD = re.compile(r"\b(?:at |by |around )?(noon|midday|midnight|sunrise|sunset|dawn|dusk)\b")
 _BARE_HOUR = re.compile(r"\bat (\d{1,2})(?:000 milli)?\b(?! (?:ms|milli|percent))")
 _REPEAT = re.compile(
@@ -30,11 +38,13 @@ _REPEAT = re.compile(
     rf"|\b(daily|weekly|monthly)\b|\bon (weekdays|weekends|(?:{_DAYS})s(?:(?: and|,) (?:{_DAYS})s)*)\b"
 )
 _DATE = re.compile(
-    rf"\b(tomorrow|tonight)(?: (?:{_PARTS}))?\b|\b(?:on |next |this )({_DAYS})\b(?: (?:{_PARTS})\b)?"
+    rf"\b(tomorrow|tonight)(?: (?:{_PARTS}))?\b|\b(?:on |this |on the )?(next (?:{_DAYS}))\b(?: (?:{_PARTS})\b)?"
+    rf"|\b(?:on |this )({_DAYS})\b(?: (?:{_PARTS})\b)?"
     rf"|\b(?:on )?(?:the )?(\d{{1,2}}(?:st|nd|rd|th)? (?:of )?(?:{_MONTH})\b\.?(?: 20\d\d\b)?)"
     rf"|\b(?:on )?(?:the )?((?:{_MONTH})\b\.? \d{{1,2}}(?:st|nd|rd|th)?\b(?: 20\d\d\b)?)|\b(?:on )?(20\d\d-\d\d-\d\d)\b"
 )
 _DELAY = re.compile(r"^(?:in|after) (\d+) ms\b|\b(?:in|after) (\d+) ms(?: from)?(?: now)?$")
+_NO_ON = frozenset({"tomorrow", "tonight", "today"})
 _TODAY = re.compile(r"\btoday\b")
 _PART = re.compile(rf"\b(?:every|each|tomorrow|this|in the|(?:{_DAYS})) ({_PARTS})\b|\bat (night)\b|\bto(night)\b")
 _PART_WORD = re.compile(r"\b(?:in the (?:morning|afternoon|evening)|at night|this (?:morning|afternoon|evening))\b")
@@ -45,7 +55,8 @@ _NOTIFY = re.compile(r"\b(?:and )?(?:send|tell|mail|text|message) (?:it |that )?
 class When:
     """The times in a sentence: "23:30" or "sunset", "daily", "tomorrow" or "2026-12-03", a delay; None if not named.
 
-    `hour` is an hour alone, as in "at 7": morning or evening. `notify`: the person wants a message then.
+    `hour` (with its `minute`) is one of the clock's face, as in "at 7": morning or evening. `notify`: the person wants
+    a message then.
     """
 
     clock: str | None = None
@@ -54,6 +65,7 @@ class When:
     delay_ms: int | None = None
     notify: bool = False
     hour: int | None = None
+    minute: int = 0
 
 
 def split_when(said: str, *, bare_hour: bool = False) -> tuple[str, When] | None:
@@ -61,6 +73,7 @@ def split_when(said: str, *, bare_hour: bool = False) -> tuple[str, When] | None
 
     `bare_hour`: "at 7" alone is a time too.
     """
+    said = _PAST_HOUR.sub(_past_hour, said)
     part = _part(said)
     rest, clock = _clock(said)
     rest, repeat = _taken(_REPEAT, rest)
@@ -69,8 +82,19 @@ def split_when(said: str, *, bare_hour: bool = False) -> tuple[str, When] | None
     if delay is not None and (clock or repeat or date):
         return None  # a time and a delay together mean nothing
     rest, in_part = _taken_off(_PART_WORD, rest)
-    hour = None
-    if clock is None and delay is None and (repeat or date or in_part or bare_hour or _TODAY.search(rest)):
+    hour, minute = None, 0
+    face = _CLOCK_FACE.search(rest) if clock is None and delay is None else None
+    if face is not None:
+        rest = f"{rest[: face.start()]} {rest[face.end() :]}".strip()
+        hour, minute = int(face[1]), int(face[2])
+        if part or repeat or date:
+            clock, hour, minute = f"{hour:02d}:{minute:02d}", None, 0
+    if (
+        clock is None
+        and hour is None
+        and delay is None
+        and (repeat or date or in_part or bare_hour or _TODAY.search(rest))
+    ):
         rest, bare = _taken(_BARE_HOUR, rest)
         if bare is not None and int(bare) < 24:
             known = repeat or date or part or int(bare) > 12 or int(bare) == 0
@@ -84,7 +108,20 @@ def split_when(said: str, *, bare_hour: bool = False) -> tuple[str, When] | None
     rest = re.sub(r"\s+", " ", rest).strip(" ,")
     rest = re.sub(r"^(?:(?:at|on|and|then) )+|(?: (?:at|and))+$|^(?:at|on|and)$", "", rest)
     clock = _in_part(clock, part)
-    return rest, When(clock, _repeated(repeat), _dated(date), int(delay) if delay else None, bool(told), hour)
+    return rest, When(clock, _repeated(repeat), _dated(date), int(delay) if delay else None, bool(told), hour, minute)
+
+
+def _past_hour(match: re.Match[str]) -> str:
+    """ "half past 6" -> "clock12 0630", of the morning or the evening; "quarter to clock 2000" -> "clock 1945"."""
+    quarter, way = match[1], match[2] or match[4] or match[6] or match[8]
+    said = match[3] or match[7] or (30 if quarter == "half" else 15)
+    minutes = int(match[5]) // 6 if match[5] else int(said)  # 60 000 ms a minute
+    if minutes > 59 or (quarter == "half" and way == "to"):
+        return match[0]
+    known = {"noon": 12, "midday": 12, "midnight": 0}.get(match[11], int(match[9]) if match[9] else None)
+    hour = int(match[10]) if known is None else known
+    of_day = (hour * 60 + (minutes if way == "past" else -minutes)) % 1440
+    return f"{'clock12' if known is None else 'clock'} {of_day // 60:02d}{of_day % 60:02d}"
 
 
 def _part(said: str) -> str | None:
@@ -134,7 +171,7 @@ def _repeated(word: str | None) -> str | None:
 
 def _dated(word: str | None) -> str | None:
     """A day of a month as "3 december" or "3 december 2027"; other words as they are."""
-    if word is None or word in ("tomorrow", "tonight", "today", *DAYS) or "-" in word:
+    if word is None or word in ("tomorrow", "tonight", "today", *DAYS) or "-" in word or word.startswith("next "):
         return word
     month = next(name for name in MONTHS if name[:3] in re.findall(r"[a-z]{3}", word))
     day, *year = re.findall(r"\d+", word)
@@ -146,7 +183,7 @@ def open_question(when: When) -> tuple[str, str] | None:
     if when.clock in SUN:
         return f"I do not know when {when.clock} is where you are: at what time?", "at 20:00"
     if when.hour is not None:
-        early, late = f"{when.hour:02d}:00", f"{(when.hour + 12) % 24:02d}:00"
+        early, late = (f"{hour % 24:02d}:{when.minute:02d}" for hour in (when.hour, when.hour + 12))
         return f"Is that {early} or {late}?", f"at {early}"
     if when.clock is None and when.delay_ms is None:
         return "At what time?", f"{when_text(when)} at 8:00"
@@ -162,7 +199,7 @@ def when_text(when: When) -> str:
     every = {"daily": "every day", "weekdays": "every weekday", "weekends": "on weekends"}
     words = [every.get(when.repeat, f"every {when.repeat}")] if when.repeat else []
     if when.date is not None:
-        words.append(when.date if when.date in ("tomorrow", "tonight", "today") else f"on {when.date}")
+        words.append(when.date if when.date in _NO_ON or when.date.startswith("next ") else f"on {when.date}")
     if when.clock is not None:
         words.append(f"at {when.clock}")
     return " ".join(words)

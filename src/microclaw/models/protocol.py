@@ -27,11 +27,24 @@ class KnownDevice:
 
 
 @dataclass(frozen=True, slots=True)
+class NamedPin:
+    """A name in lower case that the person gave to a pin; `device` in lower case too, None where it was not said."""
+
+    name: str
+    pin: int
+    device: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceContext:
-    """Every device, and the one that a sentence without a name means: the chat's device, or the only one."""
+    """Every device, and the one that a sentence without a name means: the chat's device, or the only one.
+
+    `names` are what the person asked to remember of pins, the newest last.
+    """
 
     devices: tuple[KnownDevice, ...] = ()
     meant: KnownDevice | None = None
+    names: tuple[NamedPin, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +84,7 @@ class AssistantReply:
     text: str
     calls: tuple[ToolCall, ...] = ()
     question: str | None = None  # ModelReply.question, open for the person of this turn
-    question_expired: bool = False  # too long ago: a yes no longer counts
+    question_expired: bool = False  # too long ago: no yes counts, nothing refers to its act
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +148,8 @@ class ModelReply:
     `code_origin` says where a program in `calls` comes from when the model did not write it. `model` is the one that
     answered, where several could have; `instead` says why it was not the first of them. `literal`: the calls follow by
     rule from the person's latest words alone, so no other word in the conversation can have asked for them.
-    `question` is what the offline dialogue waits for now (offline.parse.Question as JSON), kept with the answer.
+    `question` is what the offline dialogue waits for and did last (offline.last_act.DialogueState as JSON), kept with
+    the answer.
     """
 
     text: str

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, ask, capital
 from microclaw.offline.parse import PIN_SLOTS
-from microclaw.offline.pins import PinTarget, board_of, pin_target, sensor_of
+from microclaw.offline.pins import PinTarget, board_of, pin_target, sensor_of, shown_value
 
 _MAX_FACTS = 12
 
@@ -109,6 +109,8 @@ def _read_adc(at: Context) -> Decision:
 def _read_sensor(at: Context) -> Decision:
     names = [at.parse.word("quantity") or "temperature", *filter(None, [at.parse.word("quantity_2")])]
     quantities = {name: sensor_of(at, name)[0] for name in names}
+    for name in quantities:
+        shown_value(at, name, 0.0)  # a unit that does not fit is asked about before the sensor is
     sensors = list(dict.fromkeys(quantity.sensor for quantity in quantities.values()))
     if len(at.results) < len(sensors):
         sensor = sensors[len(at.results)]
@@ -119,9 +121,8 @@ def _read_sensor(at: Context) -> Decision:
         values = found.fields.get("values", {})
         if quantity.field not in values:
             return Say(f"The {quantity.sensor.upper()} of {found.device} reports no {name}.", "tool_failed")
-        value = f"{float(values[quantity.field]):.{quantity.decimals}f}"
-        unit = f"{value}{quantity.shown_unit}" if quantity.shown_unit == "%" else f"{value} {quantity.shown_unit}"
-        sentences.append(f"{name.capitalize()}: {unit}, read from the {quantity.sensor.upper()} of {found.device}.")
+        value = shown_value(at, name, float(values[quantity.field]))
+        sentences.append(f"{name.capitalize()}: {value}, read from the {quantity.sensor.upper()} of {found.device}.")
     return Say(" ".join(sentences))
 
 

@@ -12,6 +12,7 @@ from microclaw.offline.pins import pin_target
 _NO_NAME = re.compile(
     r"\b(?:my|the|that|this|our|little|thing|thingy|stuff|program|programme|app|one|light|led|effect)\b"
 )
+_ENDED = re.compile(r"(?i)^\W*(?:did|has|have|is)\b.*\b(?:stop|end|finish|crash|die|trap)")
 _QUERY = "query-wasm-apps"
 _REMOVE = "uninstall-wasm-app"
 
@@ -22,7 +23,7 @@ def _list_apps(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
 
 def _app_status(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
     named = _meant(at, apps)
-    if not named and not at.parse.word("app") and apps:
+    if not _name_said(at) and len(apps) != 1:
         return Say(f"{_running(at, apps)}.")
     if not named:
         return Say(f"No program of that name runs. {_running(at, apps)}.")
@@ -30,9 +31,13 @@ def _app_status(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
     device = at.results[0].device
     match app.get("state"):
         case "running":
-            return Say(f"Yes, {app['name']} runs on {device} ({_proof(at.results[0])}).")
+            yes = "No, it did not:" if _ENDED.search(at.said) else "Yes,"
+            return Say(f"{yes} {app['name']} runs on {device} ({_proof(at.results[0])}).")
         case "listed" | None:
             return Say(f"{device} lists {app['name']}; whether it still does its work, its firmware does not tell.")
+        case state if _ENDED.search(at.said):
+            error = f": {app['error']}" if app.get("error") else ""
+            return Say(f"{app['name']} is still on {device}, its state is: {state}{error}.")
         case state:
             error = f": {app['error']}" if app.get("error") else ""
             return Say(f"No, {app['name']} is on {device} but {state}{error}.")
@@ -41,7 +46,7 @@ def _app_status(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
 def _remove_app(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
     if done := _removed(at):
         return done
-    said = at.parse.word("app") or ""
+    said = _name_said(at)
     named = _meant(at, [*apps, *_missing(at)])
     if not named and not said:
         return Say(f"{_running(at, apps)}: there is nothing to stop.", "app_not_found", "what is running")
@@ -109,9 +114,15 @@ def _missing(at: Context) -> list[Mapping[str, Any]]:
     return [{"name": name} for name in at.results[0].fields.get("missing") or () if isinstance(name, str)]
 
 
+def _name_said(at: Context) -> str:
+    """The name in the sentence; "" for none and for "it"."""
+    said = at.parse.word("app") or ""
+    return "" if said in ("it", "that", "this", "them") else said
+
+
 def _meant(at: Context, apps: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The apps with the name in the sentence; without a name ("stop it") those with a word of it, or all."""
-    said = at.parse.word("app")
+    said = _name_said(at)
     if said:
         return _matching(apps, said)
     words = re.findall(r"[\w-]+", at.said.lower())

@@ -64,7 +64,7 @@ def deploy(at: Context, wanted: Deployment) -> Decision:
         raise _refused(at, exc) from exc
     except ConfigError as exc:
         raise ask(exc.message, exc.next_step) from exc
-    name = wanted.app_name or _free_name(at, program.app_name, wanted.target)
+    name = at.parse.replaces or wanted.app_name or _free_name(at, program.app_name, wanted.target)
     arguments = at.on_device(appName=name, sourceCode=program.source)
     origin = f"{program.origin}   (a pattern: no model wrote this)"
     return Act("deploy-wasm-app", arguments, wanted.intent, wanted.plan, origin, wanted.words)

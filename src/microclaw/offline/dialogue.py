@@ -9,21 +9,35 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Any, Final
 
-from microclaw.models.protocol import AssistantReply, DeviceContext, Message, ModelRequest, ToolReturn, UserText
+from microclaw.language.foreign import foreign_language
+from microclaw.models.protocol import (
+    AssistantReply,
+    DeviceContext,
+    KnownDevice,
+    Message,
+    ModelRequest,
+    ToolReturn,
+    UserText,
+)
 from microclaw.offline import schedules
 from microclaw.offline.actions import ACTIONS
+from microclaw.offline.answers import QUESTIONS, parse_question, past_of
 from microclaw.offline.apps import APPS
 from microclaw.offline.confidence import LIKE, NOTHING_DONE
-from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, failure, read_return
+from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, capital, failure, read_return
+from microclaw.offline.last_act import DialogueState, LastAct, act_after, state_after
 from microclaw.offline.memory import EXAMPLES as MEMORY_EXAMPLES
 from microclaw.offline.memory import MEMORY, parse_memory
-from microclaw.offline.parse import Parse, Question, is_yes_or_no
-from microclaw.offline.pins import pads_to_pins, split_device
+from microclaw.offline.names import asked_name, names_to_pins, told_name
+from microclaw.offline.parse import Parse, Question, Values, is_yes_or_no
+from microclaw.offline.pins import pads_to_pins, split_device, split_unit
 from microclaw.offline.programs import PROGRAMS
+from microclaw.offline.references import later, referred, with_target
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, Sentences, english, no_more_to_stop
+from microclaw.offline.steps import parse_steps
 
 ADD_A_MODEL: Final = (
     "for any sentence set ANTHROPIC_API_KEY, OPENAI_API_KEY, or OPENAI_BASE_URL for a free local model "
@@ -51,10 +65,11 @@ _NO_ORDER: Final = {
     "dont": "I think this is something not to do, or only an idea",
 }
 _SEVERAL: Final = re.compile(r"[,;.&+]\s|\b(?:and|then|also|but|or|plus|while|after|before)\b", re.I)
+_ENGLISH_ONLY: Final = ("not_understood", f"say it in English, as in: turn on pin 4; {ADD_A_MODEL}")
 _NO_PIN: Final = re.compile(r"\b(?:pin|gpio|io) (?:-\s?\d[\d.]*|\d+\.\d+)", re.I)
 _READING_TOOLS: Final = frozenset(
     {"gpio-get", "adc-read", "i2c-read", "i2c-scan", "list-devices", "query-wasm-apps", "device-info", "device-status"}
-    | {"schedule-list", "recall"}
+    | {"schedule-list", "recall", "time"}
 )
 _ONE_CALL: Final = frozenset({"set_pin", "dim_pin", "read_pin", "read_adc", "read_sensor", "scan_i2c", "list_devices"})
 _REMIND: Final = re.compile(
@@ -71,22 +86,24 @@ class Understanding:
     parse: Parse | None
     decision: Decision
     completes: bool = False  # it answers the open question
-    question: Question | None = None  # what the decision asks
+    refers: bool = False  # it speaks of the last act
+    recalls: bool = False  # it uses a name that was remembered
+    state: DialogueState = field(default_factory=DialogueState)  # what is kept with the decision, if it is an answer
 
 
 def understand(request: ModelRequest) -> Understanding:
     """The next step of the turn that the messages end with."""
     said, results, before = _this_turn(request.messages)
     last = before[-1] if before else None
-    open_question = None
-    if isinstance(last, AssistantReply) and last.question is not None:
-        open_question = Question.from_json(last.question)
+    state = state_after(last)
+    expired = isinstance(last, AssistantReply) and last.question_expired
+    open_question, act = state.question, None if expired else state.act
     context = completed = None
     if open_question is not None and len(said) <= MAX_SENTENCE_CHARS:
         if open_question.is_declined(said):
             return Understanding(said, before, None, Say("Then nothing was done."), completes=True)
         completed = open_question.completed(said)
-        if completed is not None and isinstance(last, AssistantReply) and last.question_expired:
+        if completed is not None and expired:
             again = open_question.reading or open_question.said
             return Understanding(
                 said, before, None, Say("That question is too old.", "ambiguous", f"say it again: {again}")
@@ -97,18 +114,28 @@ def understand(request: ModelRequest) -> Understanding:
         context = Context(
             completed, open_question.said, device_context, named or device_context.meant, named is not None, results
         )
-    found = context or _read(said, device_context, results)
-    if isinstance(found, Say):
-        return Understanding(said, before, None, found)
-    decision, asks = _decide(found), None
-    if isinstance(decision, Say) and decision.asks is not None:
-        device = found.device.name if found.named and found.device else None
-        reading = found.said
-        if decision.asks == "confirmed":
-            is_whole = decision.code == "confirm_reading"  # then the question is the sentence
-            reading = decision.text.rstrip("?") if is_whole else (decision.next_step or "").removeprefix("yes, ")
-        asks = Question(decision.asks, found.parse, found.said, device, reading)
-    return Understanding(said, before, found.parse, decision, completed is not None, asks)
+    reading = _Reading(context, False) if context is not None else _read(said, device_context, results, act)
+    found, decision = reading.found, reading.found if isinstance(reading.found, Say) else _decide(reading.found)
+    at = found if isinstance(found, Context) else None
+    kept = DialogueState()
+    if isinstance(decision, Say):
+        # A question about the last act leaves it the last act.
+        last_act = act if reading.refers and at is None else act_after(at, decision, act)
+        kept = DialogueState(_question(at, decision), last_act)
+    parse = at.parse if at is not None else None
+    return Understanding(said, before, parse, decision, completed is not None, reading.refers, reading.recalls, kept)
+
+
+def _question(at: Context | None, decision: Say) -> Question | None:
+    """What the answer asks, to be kept with it."""
+    if at is None or decision.asks is None:
+        return None
+    device = at.device.name if at.named and at.device else None
+    reading = at.said
+    if decision.asks == "confirmed":
+        is_whole = decision.code == "confirm_reading"  # then the question is the sentence
+        reading = decision.text.rstrip("?") if is_whole else (decision.next_step or "").removeprefix("yes, ")
+    return Question(decision.asks, at.parse, at.said, device, reading)
 
 
 def warm_up() -> int:
@@ -146,25 +173,83 @@ def _this_turn(messages: Sequence[Message]) -> tuple[str, tuple[Result, ...], tu
     return first.text, returns, tuple(messages[:start])
 
 
-def _read(said: str, device_context: DeviceContext, results: tuple[Result, ...]) -> Context | Say:
+@dataclass(frozen=True, slots=True)
+class _Reading:
     """The parsed sentence with its context, or an answer if there is nothing to do."""
+
+    found: Context | Say
+    refers: bool = False
+    recalls: bool = False
+
+
+def _read(said: str, device_context: DeviceContext, results: tuple[Result, ...], act: LastAct | None) -> _Reading:
     sentences = english()
     if len(said) > MAX_SENTENCE_CHARS:
-        return _not_understood(sentences, said[:MAX_SENTENCE_CHARS])
-    memory = parse_memory(said)
+        return _Reading(_not_understood(sentences, said[:MAX_SENTENCE_CHARS]))
+    memory = parse_memory(said) or (Parse("remember", {"text": said.strip().rstrip(".!")}) if told_name(said) else None)
     if memory is not None and not _is_for_the_board(memory, said, sentences):
-        return Context(memory, said, device_context, device_context.meant, False, results)
+        return _Reading(Context(memory, said, device_context, device_context.meant, False, results))
     text, named = split_device(said, device_context)
     device = named or device_context.meant
     text = pads_to_pins(no_more_to_stop(text), device.board if device else None)
-    parse = schedules.parse_schedule(text, sentences) or sentences.parse(text)
+    asked = asked_name(text, device_context)
+    if asked is not None:
+        values: Values = {"name": asked.name, "pin": asked.pin}
+        where = Parse("pin_named", values | ({"where": asked.device} if asked.device else {}))
+        return _Reading(Context(where, said, device_context, device, named is not None, results))
+    question = parse_question(text)
+    if question is not None:
+        if question.kind == "past":
+            return _Reading(past_of(question, act), refers=True)
+        return _Reading(Context(question, said, device_context, device, named is not None, results))
+    named_text, named = names_to_pins(text, device_context, named)
+    recalls, text, device = named_text != text, named_text, named or device
+    if act is not None:
+        there = named or next((d for d in device_context.devices if d.name == act.device), None)
+        found = _referred(text, act, there, elsewhere=named is not None and named.name != act.device)
+        if isinstance(found, Say):
+            return _Reading(found, refers=True)
+        if isinstance(found, str):
+            text = found
+        elif found is not None:
+            spoken = act.said if found.kind == "schedule" else text
+            return _Reading(Context(found, spoken, device_context, there, there is not None, results), refers=True)
+    parse = parse_steps(text, sentences.parse) or schedules.parse_schedule(text, sentences) or sentences.parse(text)
+    plain, unit = split_unit(text)
+    if unit is not None:
+        without = sentences.parse(plain)
+        parse = without if without is not None and without.kind == "read_sensor" else parse
+        if parse is not None and parse.kind == "read_sensor":
+            parse = dataclasses.replace(parse, values=parse.values | {"unit": unit})
+    language = foreign_language(said) if parse is None or parse.loose else None
+    if language is not None:
+        return _Reading(Say(f"Without a model I understand only English; this looks like {language}.", *_ENGLISH_ONLY))
     if is_yes_or_no(said) and (parse is None or parse.loose):
-        return Say("Nothing waits for a yes.", "not_understood")
+        return _Reading(Say("Nothing waits for a yes.", "not_understood"))
     if parse is None:
-        return _not_understood(sentences, text)
+        return _Reading(_not_understood(sentences, text))
     if parse.kind in NOTHING_DONE:
-        return _nothing_done(sentences, parse, said)
-    return Context(parse, said, device_context, device, named is not None, results)
+        return _Reading(_nothing_done(sentences, parse, said))
+    found_at = Context(parse, text if recalls else said, device_context, device, named is not None, results)
+    return _Reading(found_at, recalls=recalls)
+
+
+def _referred(text: str, act: LastAct, device: KnownDevice | None, *, elsewhere: bool) -> Parse | Say | str | None:
+    """What a sentence says of the last act, by itself or with an "it" in place of a pin; None for any other.
+
+    A sentence for later comes back with the pin in the place of "it": its words are kept.
+    """
+    found = referred(text, act, device, elsewhere=elsewhere)
+    if found is not None:
+        return found
+    parse = english().parse(text)
+    if parse is not None and parse.kind == "schedule":
+        return later(text, act)
+    if parse is None or parse.loose or parse.number("pin") is not None:
+        return None
+    if parse.word("thing") != "it" and (parse.kind != "toggle_pin" or parse.word("thing") is not None):
+        return None
+    return with_target(parse, act)
 
 
 def _is_for_the_board(memory: Parse, said: str, sentences: Sentences) -> bool:
@@ -179,12 +264,15 @@ def _decide(at: Context) -> Decision:
     """The next step; a loose parse that would change something asks first."""
     last = at.results[-1] if at.results else None
     if last is not None and not last.ok and "removed" not in last.fields:  # finding nothing to forget is an answer
-        failed, done = failure(last), ", ".join(str(one.fields.get("pin")) for one in at.results[:-1])
+        failed, first = failure(last), len(_first(at.parse))
+        if len(at.results) <= first:
+            return dataclasses.replace(failed, text=f"{failed.text}. So nothing else was done")
+        done = ", ".join(str(one.fields.get("pin")) for one in at.results[first:-1])
         if at.parse.kind == "set_pin" and done:
             return dataclasses.replace(failed, text=f"{failed.text}. Set before that: pin {done}")
         return failed
     try:
-        decision = _DECIDERS[at.parse.kind](at)
+        decision = _after_the_first(at, _first(at.parse))
     except CannotDo as exc:
         return exc.say
     if isinstance(decision, Say) or not at.parse.loose or at.parse.confirmed or decision.tool in _READING_TOOLS:
@@ -194,6 +282,31 @@ def _decide(at: Context) -> Decision:
     return Say(text, "confirm_reading", f"yes, or say: {decision.words}", "confirmed")
 
 
+def _first(parse: Parse) -> list[tuple[str, dict[str, Any]]]:
+    """The calls that come before those of the sentence itself: what it corrects is taken back, its program stopped."""
+    calls: list[tuple[str, dict[str, Any]]] = [("undo", {"change": number}) for number in parse.undoes]
+    return [*calls, *([("uninstall-wasm-app", {"appName": parse.stops})] if parse.stops else [])]
+
+
+def _after_the_first(at: Context, first: Sequence[tuple[str, dict[str, Any]]]) -> Decision:
+    """The sentence's own decision once the first calls are made. What cannot be done makes none of them."""
+    decide, done = _DECIDERS[at.parse.kind], len(at.results)
+    if done >= len(first):
+        decision = decide(dataclasses.replace(at, results=at.results[len(first) :]))
+        if first and isinstance(decision, Say):
+            told = "; ".join(capital(str(one.fields.get("message", "done"))) for one in at.results[: len(first)])
+            return dataclasses.replace(decision, text=f"{told}. {decision.text}")
+        return decision
+    planned = decide(dataclasses.replace(at, results=()))
+    if isinstance(planned, Say):
+        return planned
+    tool, arguments = first[done]
+    shown = next(iter(arguments.items()))
+    if tool == "uninstall-wasm-app":
+        arguments = at.on_device(**arguments)
+    return Act(tool, arguments, f"{tool}({shown[0]}={shown[1]}), then {planned.intent}", planned.plan)
+
+
 def _schedule(at: Context) -> Decision:
     return schedules.decide_schedule(at, english(), lambda inner: _DECIDERS[inner.parse.kind](inner))
 
@@ -201,7 +314,8 @@ def _schedule(at: Context) -> Decision:
 def _help(_at: Context) -> Decision:
     examples = _examples(english())
     lines = "\n".join(f"  {example}" for example in examples)
-    return Say(f"Without a model I know {len(examples)} kinds of sentence, in many wordings:\n{lines}")
+    text = f"Without a model I know {len(examples)} kinds of sentence, in many wordings:\n{lines}"
+    return Say(text, next_step="after an act also: no, pin 5; same on pin 6; faster; is it on; stop it")
 
 
 def _refuse(at: Context) -> Decision:
@@ -215,6 +329,7 @@ _DECIDERS: Final[Mapping[str, Callable[[Context], Decision]]] = {
     **PROGRAMS,
     **MEMORY,
     **schedules.SCHEDULES,
+    **QUESTIONS,
     "schedule": _schedule,
     "help": _help,
     "greeting": lambda _at: _GREETING,

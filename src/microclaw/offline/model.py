@@ -17,7 +17,7 @@ from microclaw.models.protocol import (
     UserText,
 )
 from microclaw.offline.decision import Act, Say
-from microclaw.offline.dialogue import understand, warm_up
+from microclaw.offline.dialogue import Understanding, understand, warm_up
 from microclaw.offline.memory import MEMORY
 
 _REFERS = re.compile(r"\b(?:it|its|that|this|them|those|these|one|ones|again|same|there|then|instead|before)\b", re.I)
@@ -68,13 +68,17 @@ class OfflineModel:
                     intent=act.intent,
                     plan=act.plan,
                     code_origin=act.code_origin,
-                    literal=not found.before or not (found.completes or _REFERS.search(found.said)),
+                    literal=not (found.recalls or (found.before and _speaks_of_before(found))),
                 )
             case Say() as say:
                 if on_text is not None:
                     on_text(say.text)
-                question = found.question.to_json() if found.question is not None else None
-                return ModelReply(say.text, note=note, failed_code=say.code, next_step=say.next_step, question=question)
+                kept = found.state.to_json()
+                return ModelReply(say.text, note=note, failed_code=say.code, next_step=say.next_step, question=kept)
+
+
+def _speaks_of_before(found: Understanding) -> bool:
+    return found.completes or found.refers or _REFERS.search(found.said) is not None
 
 
 def _is_sure(request: ModelRequest, text: str, start: int) -> bool:
@@ -90,6 +94,8 @@ def _is_sure(request: ModelRequest, text: str, start: int) -> bool:
         return False
     if found.completes:
         return parse.confirmed
+    if found.refers:
+        return False
     if last is not None and last.text.rstrip().endswith("?"):
         return False
     if last is not None and parse.kind != "undo" and _REFERS.search(text):

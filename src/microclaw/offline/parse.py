@@ -6,8 +6,6 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeAlias
 
-import msgspec
-
 from microclaw.language.quantities import normalize_quantities
 from microclaw.language.times import When
 
@@ -29,7 +27,9 @@ _NO: Final = frozenset({"no", "n", "nope", "no thanks", "don't", "dont", "do not
 class Parse:
     """`values`: whole numbers and words; `when`: the time of a schedule.
 
-    `loose`: no template fits, the classifiers guessed it. `confirmed`: the person said yes to it.
+    `loose`: no template fits, the classifiers guessed it. `confirmed`: the person said yes to it. `undoes` are changes
+    to take back first and `stops` a program to take off first; `replaces` is the program that this one takes the name
+    of.
     """
 
     kind: str
@@ -37,6 +37,9 @@ class Parse:
     loose: bool = False
     when: When | None = None
     confirmed: bool = False
+    undoes: tuple[int, ...] = ()
+    stops: str | None = None
+    replaces: str | None = None
 
     def number(self, name: str) -> int | None:
         value = self.values.get(name)
@@ -56,17 +59,6 @@ class Question:
     said: str
     device: str | None = None  # where the sentence named one
     reading: str = ""  # the sentence that a yes stands for
-
-    def to_json(self) -> str:
-        return msgspec.json.encode(self).decode()
-
-    @classmethod
-    def from_json(cls, text: str) -> Question | None:
-        """The question in a stored JSON text; None if an older version wrote it."""
-        try:
-            return msgspec.json.decode(text, type=cls)
-        except msgspec.MsgspecError:
-            return None
 
     def is_declined(self, answer: str) -> bool:
         return _plain(answer) in _NO

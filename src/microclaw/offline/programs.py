@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from microclaw.offline.decision import CannotDo, Context, Decision, Say, ask
 from microclaw.offline.deployment import Deployment, deploy, for_ever, seconds, spoken, waiting
-from microclaw.offline.parse import PIN_SLOTS
+from microclaw.offline.parse import PIN_SLOTS, Parse
 from microclaw.offline.pins import PinTarget, Quantity, board_of, pin_target, sensor_of
 from microclaw.patterns.library import Value
 
@@ -33,7 +33,7 @@ _DRIVEN = {
 
 
 def _blink(at: Context) -> Deployment:
-    target, half_ms = pin_target(at), _half_period_ms(at)
+    target, half_ms = pin_target(at), half_period_ms(at.parse)
     return Deployment(
         "blink",
         {**_pin_values(target), "HALF_PERIOD_MS": half_ms},
@@ -45,7 +45,7 @@ def _blink(at: Context) -> Deployment:
 
 
 def _blink_times(at: Context) -> Deployment:
-    target, half_ms = pin_target(at), _half_period_ms(at)
+    target, half_ms = pin_target(at), half_period_ms(at.parse)
     times, for_ms = at.parse.number("times"), at.parse.number("for_ms")
     if for_ms is not None and for_ms < 2 * half_ms:
         raise ask(
@@ -66,7 +66,7 @@ def _blink_times(at: Context) -> Deployment:
 
 
 def _fade(at: Context) -> Deployment:
-    target, period_ms = pin_target(at), _pace_ms(at, "fade")
+    target, period_ms = pin_target(at), pace_ms(at.parse, "fade")
     return Deployment(
         "fade",
         {**_pin_values(target), "PERIOD_MS": period_ms},
@@ -91,6 +91,45 @@ def _pulse(at: Context) -> Deployment:
     )
 
 
+def _pwm_pulse(at: Context) -> Deployment:
+    target, for_ms, milli = pin_target(at), at.parse.number("ms") or 0, at.parse.number("milli") or 0
+    if not 0 <= milli <= 100_000:
+        raise ask(f"{milli / 1000:g}% is not between 0 and 100. How bright?", "turn on pin 5 at 30% for 3 s", "milli")
+    return Deployment(
+        "pwm_pulse",
+        {**_pin_values(target), "DUTY": round(milli * 255 / 100_000), "FOR_MS": for_ms},
+        f"dim(pin={target.pin}, to={milli / 1000:g}%, for={seconds(for_ms)})",
+        f"{seconds(for_ms)} exactly is timed on the board -> a short program on the board",
+        f"turn on {target.words} at {milli / 1000:g}% for {spoken(for_ms)}",
+        target,
+        once=True,
+    )
+
+
+def _steps(at: Context) -> Deployment:
+    """One or two levels, each after a wait."""
+    first, two = pin_target(at), at.parse.number("level_2") is not None
+    second = pin_target(at, "pin_2") if at.parse.number("pin_2") is not None else first
+    wait_ms, ms = at.parse.number("wait_ms") or 0, at.parse.number("ms") or 0
+    level, level_2 = at.parse.number("level") or 0, at.parse.number("level_2") or 0
+    values: dict[str, Value] = {"WAIT_1_MS": wait_ms, "PIN_1": first.pin, "LEVEL_1": _level_of(first, level)}
+    values |= {"TWO": int(two), "PIN_2": second.pin, "LEVEL_2": _level_of(second, level_2)}
+    if two:
+        values["WAIT_2_MS"] = ms
+    waits = [f"wait({seconds(wait_ms)})"] if wait_ms or not two else []
+    parts = [*waits, f"set(pin={first.pin}, level={values['LEVEL_1']})"]
+    words = [*([f"wait {spoken(wait_ms)}"] if waits else []), f"turn {'on' if level else 'off'} {first.words}"]
+    if two:
+        parts += [f"wait({seconds(ms)})", f"set(pin={second.pin}, level={values['LEVEL_2']})"]
+        words += [f"wait {spoken(ms)}", f"turn {'on' if level_2 else 'off'} {second.words}"]
+    plan = "the wait is timed on the board -> a short program on the board"
+    return Deployment("steps", values, ", ".join(parts), plan, ", then ".join(words), first, once=True)
+
+
+def _level_of(target: PinTarget, wanted: int) -> int:
+    return wanted if target.active_level else 1 - wanted
+
+
 def _button(at: Context) -> Deployment:
     button, light = pin_target(at, "button_pin"), pin_target(at)
     if button.pin == light.pin:
@@ -107,7 +146,7 @@ def _button(at: Context) -> Deployment:
 
 
 def _read_every(at: Context) -> Deployment:
-    (name, _, address), every_ms = _sensor(at), _pace_ms(at, "read")
+    (name, _, address), every_ms = _sensor(at), pace_ms(at.parse, "read")
     return Deployment(
         "read_sensor",
         {"QUANTITY": name, "ADDRESS": address, "EVERY_MS": every_ms},
@@ -225,6 +264,8 @@ _DEPLOYMENTS: Mapping[str, Callable[[Context], Deployment]] = {
     "traffic_light": _traffic_light,
     "read_sensor_every": _read_every,
     "pulse": _pulse,
+    "pwm_pulse": _pwm_pulse,
+    "steps": _steps,
     "threshold": _threshold,
     "threshold_pulse": _threshold,
     "thermostat": _thermostat,
@@ -243,22 +284,22 @@ def _pin_values(target: PinTarget) -> dict[str, int]:
     return {"PIN": target.pin, "ON": target.active_level}
 
 
-def _half_period_ms(at: Context) -> int:
+def half_period_ms(parse: Parse) -> int:
     """ "every half second" toggles each half second; "twice a second" and "2 Hz" are whole periods."""
-    period_ms = at.parse.number("period_ms")
-    if at.parse.number("ms") is None and period_ms is not None:
+    period_ms = parse.number("period_ms")
+    if parse.number("ms") is None and period_ms is not None:
         return period_ms // 2
-    return _pace_ms(at, "blink")
+    return pace_ms(parse, "blink")
 
 
-def _pace_ms(at: Context, kind: str) -> int:
+def pace_ms(parse: Parse, kind: str) -> int:
     """The time in the sentence, also 0 (which is refused later); else what "slowly", "fast" or nothing means."""
     for slot in ("ms", "period_ms"):
-        time_ms = at.parse.number(slot)
+        time_ms = parse.number(slot)
         if time_ms is not None:
             return time_ms
     plain, slow, fast = _PACES[kind]
-    return {"slow": slow, "fast": fast}.get(at.parse.word("speed") or "", plain)
+    return {"slow": slow, "fast": fast}.get(parse.word("speed") or "", plain)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ _THINGS: Final = r"(?:schedules?|schedule entry|scheduled (?:tasks?|jobs?|things
 _MAY_BE_APPS: Final = r"(?:timers?|alarms?)\b"  # "stop timer" is said of a program
 _LIST: Final = re.compile(
     rf"(?:please )?(?:(?:list|show|show me|tell me|give me)(?: all)?(?: the| my)? {_THINGS}|{_THINGS}"
+    r"|(?:please )?(?:list|show|show me|tell me|give me) (?:all|everything|whatever|anything)"
+    r"(?: that(?: is|'s)?| which is)? (?:scheduled|planned)"
     r"|(?:what is|what's|whats|what have i|what do i have|is anything|is something|anything|show what is|list what is)"
     r"(?: been)? (?:scheduled|planned)(?: (?:today|for today|now|next|here|later))?"
     rf"|(?:what|which|are there any|do i have any)(?: of)?(?: the| my)? {_THINGS}"

@@ -135,6 +135,8 @@ def _day(said: str | None, now: datetime) -> date:
             return today + timedelta(days=1)
         case _ if said in DAYS:
             return today + timedelta(days=(DAYS.index(said) - today.weekday()) % 7)
+        case _ if said.startswith("next "):  # "next friday" on a friday is the one after it
+            return today + timedelta(days=(DAYS.index(said.removeprefix("next ")) - today.weekday()) % 7 or 7)
     try:
         if "-" in said:
             return date.fromisoformat(said)

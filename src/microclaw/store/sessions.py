@@ -44,7 +44,7 @@ class SessionMessage:
     """`ts` is in whole seconds since 1970, as MimiClaw writes it; `person` is whose turn it was part of.
 
     `tainted_s` is when the untrusted text was read that this one is or may repeat; `question` is what the offline
-    dialogue asked with it, as JSON of its own.
+    dialogue asked with it and did last, as JSON of its own.
     """
 
     role: Role

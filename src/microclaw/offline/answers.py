@@ -1,0 +1,99 @@
+"""Questions that no board answers: the time of day, what was done before. What cannot be known is said so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import cache
+from typing import Final
+from zoneinfo import available_timezones
+
+from microclaw.language.quantities import normalize_quantities
+from microclaw.offline.decision import Act, Context, Decision, Say
+from microclaw.offline.last_act import LastAct
+from microclaw.offline.parse import Parse
+
+_TIME: Final = re.compile(
+    r"(?:please )?(?:what time is it|(?:what is|what's|whats|tell me) the (?:current )?time"
+    r"|what (?:date|day) is (?:it|today)"
+    r"|(?:what is|what's|whats) (?:the date|today|today's date|the day))(?: (?:now|right now|today|here))?"
+    r"(?: in (?:the )?(?P<place>[\w/ .'-]+))?(?: (?:now|right now))?"
+)
+_PAST: Final = re.compile(
+    r"(?:what (?:happened|(?:did|have) (?:you|we|i) (?:do|done|change|changed)|(?:has|was|have|were) (?:been )?"
+    r"(?:done|changed)|changed|ran|was running|was on)|(?:did|has) (?:anything|something) (?:happened|happen|changed|"
+    r"change)|tell me what (?:happened|you did)|show (?:me )?(?:the )?(?:history|log of changes))\b(?P<when>.*)"
+)
+_LAST: Final = re.compile(r"\s*(?:just now|last|before that|right now|just|)\s*")
+
+
+def parse_question(said: str) -> Parse | None:
+    """The parse of a question about the time or the past; None for every other sentence."""
+    text = normalize_quantities(said)
+    asked = _TIME.fullmatch(text)
+    if asked is not None:
+        return Parse("clock", {"place": asked["place"].strip()} if asked["place"] else {})
+    past = _PAST.fullmatch(text)
+    return Parse("past", {"when": past["when"].strip()}) if past is not None else None
+
+
+def past_of(parse: Parse, act: LastAct | None) -> Say:
+    """What is known of the past without a model: the last act of this conversation, and nothing else."""
+    if act is not None and act.done and _LAST.fullmatch(parse.word("when") or ""):
+        return Say(f'The last thing that I did here was: "{act.said.strip()}".', next_step="undo")
+    return Say(
+        "I cannot tell that: without a model I know only what was done last in this conversation, and what is now.",
+        "not_possible",
+        "what was changed on devices, and when: microclaw app changes; what runs now: what is running",
+    )
+
+
+def _clock(at: Context) -> Decision:
+    place = at.parse.word("place")
+    if at.results:
+        fields = at.results[-1].fields
+        now = datetime.fromisoformat(str(fields.get("now")))
+        where = f" in {fields.get('zone')}" if place else f" ({fields.get('zone')})"
+        return Say(f"It is {now:%H:%M} on {fields.get('weekday')}, {now:%Y-%m-%d}{where}.")
+    if place is None:
+        return Act("time", {}, "time()")
+    zone = _zones().get(place.replace(" ", "_").lower())
+    if zone is None:
+        return Say(
+            f"I know no time zone of the name {place!r}, so I cannot tell the time there.",
+            "unknown_name",
+            "name a large city of that zone, as in: what time is it in Berlin",
+        )
+    return Act("time", {"timezone": zone}, f"time(zone={zone})")
+
+
+def _pin_named(at: Context) -> Decision:
+    where = f" of {at.parse.word('where')}" if at.parse.word("where") else ""
+    return Say(f"You told me that the {at.parse.word('name')} is on pin {at.parse.number('pin')}{where}.")
+
+
+QUESTIONS: Final[Mapping[str, Callable[[Context], Decision]]] = {"clock": _clock, "pin_named": _pin_named}
+
+
+@cache
+def _zones() -> Mapping[str, str]:
+    """Every time zone by its whole name and by its city, in lower case; a city of two zones is left out."""
+    names = sorted(name for name in available_timezones() if name.startswith(_AREAS) or name == "UTC")
+    cities: dict[str, list[str]] = {}
+    for name in names:
+        cities.setdefault(name.rsplit("/", 1)[-1].lower(), []).append(name)
+    return {city: found[0] for city, found in cities.items() if len(found) == 1} | {n.lower(): n for n in names}
+
+
+_AREAS: Final = (
+    "Africa/",
+    "America/",
+    "Antarctica/",
+    "Asia/",
+    "Atlantic/",
+    "Australia/",
+    "Europe/",
+    "Indian/",
+    "Pacific/",
+)

@@ -1,0 +1,20 @@
+/* PWM pulse: the pin is driven with DUTY of 255 for FOR_MS, once.
+ * ON is the level that lights: 0 where the LED is lit by low. */
+#include "microclaw.h"
+
+#define PIN 5
+#define DUTY 128
+#define FOR_MS 1000
+#define ON 1
+
+static int light;
+
+static void off(void) {
+    pwm_set(light, ON ? 0 : 255);
+}
+
+void on_init(void) {
+    light = pwm_open(PIN, 1000);
+    pwm_set(light, ON ? DUTY : 255 - DUTY);
+    after(FOR_MS, off);
+}

@@ -1,0 +1,135 @@
+"""What a sentence makes of the last act, where nothing or only a question may come of it; the board's side of it is in
+tests/agent/test_conversations.py."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from tests.offline.conftest import kept
+from tests.offline.score import CHANGING, _answer, board
+
+from microclaw.models.protocol import (
+    AssistantReply,
+    DeviceContext,
+    KnownDevice,
+    Message,
+    ModelReply,
+    ModelRequest,
+    ToolReturn,
+    UserText,
+)
+from microclaw.offline.model import OfflineModel
+
+_MAX_STEPS = 8
+
+
+async def converse(*said: str, expired: bool = False) -> tuple[list[tuple[str, dict[str, Any]]], ModelReply]:
+    """The calls of the last sentence that change something, and its answer. `expired`: it came much later."""
+    device = KnownDevice("bench-1", board())
+    device_context, model = DeviceContext((device,), device), OfflineModel()
+    before: list[Message] = []
+    calls: list[tuple[str, dict[str, Any]]] = []
+    reply, number = ModelReply(""), 0
+    for index, sentence in enumerate(said):
+        if expired and index == len(said) - 1 and isinstance(last := before[-1], AssistantReply):
+            before[-1] = AssistantReply(last.text, question=last.question, question_expired=True)
+        turn: list[Message] = [*before, UserText(sentence)]
+        calls = []
+        for _ in range(_MAX_STEPS):
+            reply = await model.respond(ModelRequest("", tuple(turn), (), device_context=device_context))
+            if not reply.calls:
+                break
+            turn.append(AssistantReply("", reply.calls))
+            for call in reply.calls:
+                arguments, number = json.loads(call.arguments), number + 1
+                calls += [(call.name, arguments)] if call.name in CHANGING else []
+                fields = _answer(call.name, arguments) | {"change": number}
+                turn.append(ToolReturn(call.call_id, call.name, json.dumps(fields)))
+        before += [UserText(sentence), kept(reply)]
+    return calls, reply
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "blink pin 5 | wait 5 seconds",
+        "blink pin 5 | make that 25",
+        "turn on pin 5 | no",
+        "turn on pin 5 | no, 1",
+        "turn on pin 5 | make it 0",
+        "turn on pin 5 | faster",
+        "blink pin 5 | brighter",
+        "turn off pin 5 | stop it",
+        "is pin 5 on | stop it",
+        "dim pin 5 to 30% | and 6",
+        "dim pin 5 to 100% | brighter",
+        "dim pin 5 to 30% | no, 5",
+        "turn on pin 5 | no, pin 6 but not now",
+        "turn on pin 5 | what is running | stop it",
+        "turn on pin 5 | who fades curtains in a film | turn it off",
+        "turn on pin 5 | what can you do | hello | what time is it | help | turn it off",
+        "turn on pins 5 and 6 | blink it",
+        "turn on pin 5 and turn off pin 6 | and 7",
+        "turn on pin 5 | what about pin 6",
+        "turn on pin 5 | and 6?",
+        "run a traffic light on pins 4, 5 and 6 | same on pin 7",
+        "run a traffic light on pins 4, 5 and 6 | turn it on",
+        "read the temperature every 10 seconds | turn it on",
+        "what is the temperature | again",
+        "turn on pin 5 at 7 | no, pin 6",
+        "turn on pin 5 at 22:00 | no, pin 6",
+        "could the relay thingy on pin 10 be switched on for me | no, pin 5",
+    ],
+)
+async def test_where_it_is_not_clear_nothing_is_changed(said: str) -> None:
+    calls, reply = await converse(*said.split(" | "))
+    assert calls == [], reply.text
+
+
+@pytest.mark.parametrize("said", ["turn it off", "same on pin 6", "no, pin 6", "faster", "stop it", "and 6", "again"])
+async def test_after_a_quarter_of_an_hour_nothing_refers_to_the_last_act(said: str) -> None:
+    calls, _ = await converse("turn on pin 5", said, expired=True)
+    assert [tool for tool, _ in calls if tool != "uninstall-wasm-app"] == []
+
+
+@pytest.mark.parametrize(
+    ("said", "pin"),
+    [
+        ("turn on pin 5 | can pin 9 be used | turn it on", 9),
+        ("turn on pin 5 | the fan is on pin 11 | turn it on", 11),
+        ("turn on pin 5 | is pin 6 on | turn it on", 6),
+        ("turn on pin 5 | what can you do | turn it on", 5),
+        ("turn on pin 5 | remember that the dog is called Rex | turn it on", 5),
+        ("turn on pin 5 | set it to 1", 5),
+        ("turn on pin 99 | try again | no, pin 6", 6),
+        ("turn on pin 99 | not pin 99, pin 6", 6),
+        ("turn on pin 99 | I meant pin 6, not 99", 6),
+        ("turn on pin 99 | no wait, I meant pin 6", 6),
+        ("turn on pin 99 | use pin 6 instead", 6),
+        ("turn on pin 99 | I said pin 6!", 6),
+        ("turn on pin 99 | no, the led", 2),
+    ],
+)
+async def test_it_is_what_was_spoken_of_last(said: str, pin: int) -> None:
+    calls, reply = await converse(*said.split(" | "))
+    assert calls == [("gpio-set", {"pin": pin, "level": 1, "device": "bench-1"})], reply.text
+
+
+@pytest.mark.parametrize(("said", "duty"), [("turn it up", 128), ("a bit darker", 51), ("half as bright", 38)])
+async def test_more_and_less_light_are_shares_of_full_brightness(said: str, duty: int) -> None:
+    calls, _ = await converse("dim pin 5 to 30%", said)
+    assert calls == [("pwm-set", {"pin": 5, "duty": duty, "device": "bench-1"})]
+
+
+async def test_a_correction_takes_all_changes_back_newest_first() -> None:
+    calls, _ = await converse("turn on pins 5 and 6", "no, pins 7 and 8")
+    assert [tool for tool, _ in calls] == ["undo", "undo", "gpio-set", "gpio-set"]
+    assert [arguments["change"] for tool, arguments in calls if tool == "undo"] == [2, 1]
+
+
+async def test_a_correction_of_what_was_learned_still_asks() -> None:
+    calls, reply = await converse("could the relay thingy on pin 10 be switched on for me", "no, pin 5")
+    assert (calls, reply.failed_code) == ([], "confirm_reading")
+    assert "pin 5" in reply.text
