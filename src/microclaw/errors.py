@@ -7,7 +7,8 @@
     │   ├── DeviceUnreachable     nobody answers there (exit code 4)
     │   │   └── InstallInterrupted    ... in the middle of an install; `outcome` is what is known of it
     │   ├── DeviceTimeout         it did not answer in time; the outcome may be unknown
-    │   │   └── OutcomeUnknown        ... a call with an effect; it is not known whether it was carried out
+    │   │   ├── OutcomeUnknown        ... a call with an effect; it is not known whether it was carried out
+    │   │   └── DeviceSilent          ... although it takes connections: its application manager does nothing any more
     │   ├── NotSupported          no transport of this device offers that capability
     │   └── CallRejected          the firmware answered with an error
     │       └── DeployRejected        ... while installing, removing or querying an app
@@ -16,6 +17,7 @@
     ├── BuildError            the source is wrong (carries diagnostics)
     ├── TrialFailed           the program compiled but misbehaved on the virtual board
     ├── PinRefused            the board profile forbids this use of a pin
+    │   └── PinClaimed            ... or a program on the device uses it; a person may insist
     ├── PermissionRefused     a rule or a person refused it
     ├── ToolRetry             the model called a tool wrongly and may call again
     ├── ToolFailed            the tool ran and failed; calling again will not help
@@ -151,6 +153,10 @@ class OutcomeUnknown(DeviceTimeout):
     code = "outcome_unknown"
 
 
+class DeviceSilent(DeviceTimeout):
+    code = "device_silent"
+
+
 class NotSupported(DeviceError):
     code = "not_supported"
 
@@ -208,6 +214,10 @@ class TrialFailed(MicroclawError):
 
 class PinRefused(MicroclawError):
     code = "pin_refused"
+
+
+class PinClaimed(PinRefused):
+    code = "pin_claimed"
 
 
 class PermissionRefused(MicroclawError):

@@ -216,7 +216,7 @@ class Lab:
             try_image=self.try_image,
             sleep=self.transport.wait,
         )
-        self.direct_io = DirectIo(devices=self.registry, change_log=self.change_log)
+        self.direct_io = DirectIo(devices=self.registry, change_log=self.change_log, installer=self.installer)
         self.undo = Undo(
             devices=self.registry, change_log=self.change_log, deployer=self.deployer, direct_io=self.direct_io
         )

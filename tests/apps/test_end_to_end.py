@@ -65,7 +65,7 @@ class Bench:
         self.steps: list[Step] = []
         self.change_log = ChangeLog(table)
         self.deployer = self.deployer_over(self.change_log)
-        self.direct_io = DirectIo(devices=registry, change_log=self.change_log)
+        self.direct_io = DirectIo(devices=registry, change_log=self.change_log, installer=Installer(self.change_log))
         self.undo = Undo(devices=registry, change_log=self.change_log, deployer=self.deployer, direct_io=self.direct_io)
         self.reconciler = Reconciler(
             devices=registry, change_log=self.change_log, installer=Installer(self.change_log), report=self.steps.append

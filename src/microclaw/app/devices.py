@@ -103,7 +103,7 @@ def build_apps(settings: Settings, devices: Registry, change_log: ChangeLog, gat
         compile=compile_source,
         try_image=partial(try_image, trial_pool=trial_pool),
     )
-    direct_io = DirectIo(devices=devices, change_log=change_log)
+    direct_io = DirectIo(devices=devices, change_log=change_log, installer=installer)
     return Apps(
         change_log=change_log,
         compile=compile_source,

@@ -35,7 +35,6 @@ from microclaw.errors import (
     DeviceUnreachable,
     InstallInterrupted,
     MicroclawError,
-    PinRefused,
     TooManyApps,
 )
 from microclaw.events import Report, Step
@@ -272,17 +271,6 @@ def install_call(name: str, wasm: bytes, version: AppVersion) -> AppInstall:
 def not_found(device: Device, name: str, there: Sequence[str]) -> AppNotFound:
     listing = f"it lists {', '.join(sorted(there))}" if there else "it lists none"
     return AppNotFound(f"no app {name!r} on {device.name}: {listing}", next_step="microclaw app list")
-
-
-def check_pins_free(device: Device, name: str, pins: Sequence[int], wanted: Sequence[DesiredApp]) -> None:
-    """Raise PinRefused when another app that is wanted on the device drives one of these pins."""
-    for app in wanted:
-        shared = sorted(set(pins) & set(app.version.pins))
-        if app.name != name and shared:
-            raise PinRefused(
-                f"pin {shared[0]} is driven by {app.name} on {device.name}",
-                next_step=f"choose another pin, or stop it first: microclaw app uninstall {app.name} -d {device.name}",
-            )
 
 
 def _not_ours(device: Device, name: str) -> AppExists:

@@ -31,6 +31,7 @@ def run(
     heap: Annotated[int, typer.Option("--heap", min=256, help="The app's heap in bytes.")] = 8192,
     optimization: Annotated[str, typer.Option("-O", "--optimization", help="O0, O1, O2, O3, Os or Oz.")] = "O3",
     replace: Annotated[bool, typer.Option("--replace", help="Take over a name that another host's app holds.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Install it although its trial failed.")] = False,
 ) -> None:
     """Build, check, try, install and verify a program."""
     options = global_options(ctx)
@@ -40,6 +41,7 @@ def run(
         "heap_bytes": heap,
         "optimization": optimization,
         "replace": replace,
+        "force": force,
     }
     if content.startswith(WASM_MAGIC):
         body["wasm"] = base64.b64encode(content).decode()
