@@ -133,15 +133,24 @@ class DeviceUnreachable(DeviceError):
 
 
 class InstallInterrupted(DeviceUnreachable):
-    """An install broke off. `outcome`: the app is "not_installed", "listed" by the device, or nobody could ask."""
+    """An install broke off. `outcome`: the app is "not_installed", "listed" by the device, or nobody could ask.
+
+    `silent`: it could not be asked because it takes connections and answers nothing.
+    """
 
     code = "install_interrupted"
 
     def __init__(
-        self, message: str, *, outcome: Literal["not_installed", "listed", "unknown"], next_step: str | None = None
+        self,
+        message: str,
+        *,
+        outcome: Literal["not_installed", "listed", "unknown"],
+        next_step: str | None = None,
+        silent: bool = False,
     ) -> None:
         super().__init__(message, next_step=next_step)
         self.outcome = outcome
+        self.silent = silent
 
 
 class DeviceTimeout(DeviceError):

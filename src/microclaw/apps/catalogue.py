@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 from microclaw.apps.changes import ChangeLog, DesiredApp
 from microclaw.apps.installer import not_found
+from microclaw.apps.reconciler import left_off
 from microclaw.devices.calls import AppEntry, AppList, AppState, AppStates
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
@@ -99,6 +100,7 @@ def _listing(
     absent: AppCondition,
 ) -> AppListing:
     ours, there, state = wanted.get(name), listed.get(name), states.get(name)
+    absent_now = there is None
     heap_bytes = there.heap_bytes if there else ours.version.heap_bytes if ours else 0
     pins = state.pins if state else ours.version.pins if ours else ()
     return AppListing(
@@ -110,7 +112,7 @@ def _listing(
         heap_bytes=heap_bytes,
         pins=pins,
         sha256=ours.version.sha256 if ours else None,
-        error=state.error if state else None,
+        error=state.error if state else left_off(ours) if ours is not None and absent_now else None,
         installed_ms=ours.since_ms if ours else None,
     )
 

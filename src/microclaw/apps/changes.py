@@ -278,7 +278,7 @@ class ChangeLog:
             DesiredApp(
                 row.device_id,
                 row.name,
-                AppVersion(row.sha256, row.heap_bytes, row.timers, row.watchdog_ms, row.pins, _claims(row.claims)),
+                AppVersion(row.sha256, row.heap_bytes, row.timers, row.watchdog_ms, row.pins, read_claims(row.claims)),
                 row.since_ms,
                 row.suspect_ms,
             )
@@ -304,7 +304,8 @@ class ChangeLog:
 
 
 @lru_cache(maxsize=64)
-def _claims(text: str) -> Claims:
+def read_claims(text: str) -> Claims:
+    """The claims as the store keeps them. Raises StoreError for anything else."""
     try:
         return convert(json.loads(text), Claims)
     except (ValueError, ValidationError) as exc:

@@ -1,4 +1,4 @@
-"""What programs on a device drive, read and use, and who else may have it. Asks a board only whether a program has ended.
+"""What programs on a device drive, read and use, and who else may have it. Asks a board only which have ended.
 
 Facts of stock firmware behind the rules: a second program that opens a driven pin or an I2C bus gets EBUSY
 (esp-iot-solution, ext_vfs_gpio.c, ext_vfs_i2c.c), also while the first has ended and is still listed, as nothing closed
@@ -88,7 +88,7 @@ async def live_conflict(device: Device, pin: int, wanted: Iterable[DesiredApp]) 
 
 
 async def has_ended(device: Device, app: DesiredApp) -> bool:
-    """Whether nothing of the program runs any more, by the board's word or by its trial. A board that is away: trial."""
+    """Whether nothing of the program runs any more: by the board's word, else by its trial."""
     if device.supports(AppStates.method):
         try:
             states = await device.call(AppStates(), wait=False)
@@ -128,7 +128,7 @@ async def check_free(
 async def check_named_pins(
     device: Device, name: str, pins: Sequence[int], nodes: Sequence[str], wanted: Sequence[DesiredApp]
 ) -> None:
-    """Before the trial, when it is not known yet what the program does with the pins it names: raise as `check_free`."""
+    """As `check_free`, before the trial: what the program does with the pins it names is not known yet."""
     for app in wanted:
         shared = sorted(set(pins) & set(app.version.pins))
         if app.name != name and shared:
@@ -139,7 +139,7 @@ async def check_named_pins(
 async def _refuse_pin(device: Device, app: DesiredApp, pin: int, role: PinRole) -> None:
     if await has_ended(device, app):
         raise PinClaimed(
-            f"{app.name} has ended on {device.name} and still holds pin {pin}: the firmware frees it when it is removed",
+            f"{app.name} has ended on {device.name} and still holds pin {pin}: the firmware frees it with its removal",
             next_step=f"remove it first: {_uninstall(app.name, device)}",
         )
     _conflict(device, app.name, pin, role).raise_refused()

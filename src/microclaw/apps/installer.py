@@ -237,6 +237,10 @@ class Installer:
 
     async def _restore(self, device: Device, name: str, version: AppVersion, report: Report) -> None:
         """Install the former version again. An error is only reported: the reconciler tries it again later."""
+        if version.claims.forced:
+            text = f"the former {name} is not put back on {device.name}: its trial had failed, it was forced"
+            report(Step("deploy", text, "failed", next_step="force it again, if it is still wanted"))
+            return
         try:
             image = await self._change_log.image(version.sha256)
             await device.call(install_call(name, image.wasm, version))

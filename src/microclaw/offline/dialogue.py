@@ -178,7 +178,10 @@ def _is_for_the_board(memory: Parse, said: str, sentences: Sentences) -> bool:
 def _decide(at: Context) -> Decision:
     """The next step; a loose parse that would change something asks first."""
     last = at.results[-1] if at.results else None
-    if last is not None and not last.ok and "removed" not in last.fields:  # finding nothing to forget is an answer
+    told = at.parse.kind == "pin_facts"  # of a board that is away: what this host knows
+    if (
+        last is not None and not last.ok and "removed" not in last.fields and not told
+    ):  # finding nothing to forget is an answer
         failed, done = failure(last), ", ".join(str(one.fields.get("pin")) for one in at.results[:-1])
         if at.parse.kind == "set_pin" and done:
             return dataclasses.replace(failed, text=f"{failed.text}. Set before that: pin {done}")
