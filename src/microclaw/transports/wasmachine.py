@@ -107,8 +107,8 @@ _RESTART: Final = "power the board off and on, then deploy again"
 
 
 _SILENT: Final = (
-    "its application manager hangs, or another program has its one connection: close others (host_tool, a second "
-    "host), else reset the board or switch it off and on"
+    "firmware serves one client at a time: close others (host_tool, a second host); if it stays silent, its application "
+    "manager hangs: reset it, or switch it off and on"
 )
 
 
@@ -283,10 +283,10 @@ class WasmachineTransport:
                     self._settle()
                     return frozenset(app.name for app in read_applets(response))
             if not interrupted.delivered:
-                padding = _PAD * ((interrupted.frame_bytes | 0xFFFF) + HEADER.size)
-                await self._connection.send_only(padding, self.timeouts.install_s(len(padding)))
-                # Whatever it answers: nothing to remove is the usual case, and the truth is asked next.
-                await self._exchange(lambda mid: uninstall_request(mid, interrupted.name), _RECOVERY_ANSWER_S)
+                try:
+                    await self._pad_and_remove(interrupted)
+                except NoAnswer:  # a board that has just started loses what comes first, as with every request
+                    await self._pad_and_remove(interrupted)
             names = frozenset(entry.name for entry in await self._list_now())
         except NoAnswer as exc:
             kind = DeviceSilent if exc.silent else DeviceUnreachable
@@ -297,6 +297,12 @@ class WasmachineTransport:
             ) from exc
         self._settle()
         return names
+
+    async def _pad_and_remove(self, interrupted: _Interrupted) -> None:
+        """Whatever it answers: nothing to remove is the usual case, and the truth is asked next."""
+        padding = _PAD * ((interrupted.frame_bytes | 0xFFFF) + HEADER.size)
+        await self._connection.send_only(padding, self.timeouts.install_s(len(padding)))
+        await self._exchange(lambda mid: uninstall_request(mid, interrupted.name), _RECOVERY_ANSWER_S)
 
     def _settle(self) -> None:
         """The firmware's parser is in step: no install is open any more."""
