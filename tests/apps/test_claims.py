@@ -100,14 +100,18 @@ async def test_an_ended_program_holds_its_pins_against_another_program(lab: Any)
     assert caught.value.next_step == "remove it first: microclaw app uninstall beep -d paper"
 
 
+def have(how: str) -> dict[str, Any]:
+    return {"pins": (4,), how: (4,)}
+
+
 @pytest.mark.parametrize(("first", "second"), [("driven", "read"), ("read", "driven"), ("driven", "driven")])
 async def test_a_program_over_another_ones_pin_is_refused(lab: Any, first: str, second: str) -> None:
-    await deploy(lab, "one", pins=(4,), **{first: (4,)})
+    await deploy(lab, "one", **have(first))
     lab.transport.calls.clear()
     with pytest.raises(PinClaimed, match=r"pin 4 is .* by one on paper"):
-        await deploy(lab, "two", pins=(4,), **{second: (4,)})
+        await deploy(lab, "two", **have(second))
     assert "apps.install" not in lab.transport.calls
-    await deploy(lab, "one", pins=(4,), **{second: (4,)})  # its own pin, in a new version
+    await deploy(lab, "one", **have(second))  # its own pin, in a new version
 
 
 async def test_two_programs_may_read_the_same_pin(lab: Any) -> None:

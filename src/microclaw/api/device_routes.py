@@ -119,7 +119,8 @@ def _route_calls(router: APIRouter, parts: HostParts) -> None:
         device = devices.get(name)
         call = call_from(body.method, body.arguments)
         detail = [f"{key}: {value!r:.200}" for key, value in body.arguments.items()]
-        permission, insisted = _permission(call.method), ()
+        permission = _permission(call.method)
+        insisted: tuple[str, ...] = ()
         parts.gate.check(by.person_id, permission, f"{call.method} on {device.name}")
         conflict = await parts.direct_io.conflict(device.device_id, call)  # first: nobody is asked for what is refused
         if conflict is not None:

@@ -107,7 +107,7 @@ _RESTART: Final = "power the board off and on, then deploy again"
 
 
 _SILENT: Final = (
-    "firmware serves one client at a time: close others (host_tool, a second host); if it stays silent, its application "
+    "firmware serves one client at a time: close others (host_tool, a second host); if it stays silent, its app "
     "manager hangs: reset it, or switch it off and on"
 )
 
