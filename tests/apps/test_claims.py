@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from microclaw.apps.changes import ChangeLog, Claims
 from microclaw.apps.claims import claims_of, driven_pins, nodes_of
 from microclaw.apps.deploy import DeployRequest
 from microclaw.devices.calls import AppState, PwmChange
-from microclaw.errors import DeviceUnreachable, PinClaimed
+from microclaw.errors import AppExists, DeviceUnreachable, PinClaimed, TooManyApps
 from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
 
@@ -146,3 +147,20 @@ async def test_different_buses_do_not_meet(lab: Any) -> None:
 
 def test_nodes_are_read_from_the_module() -> None:
     assert nodes_of(b"\0asm/dev/i2c/0\0/dev/ledc/\0/dev/gpio/4\0") == ("i2c/0", "ledc/")
+
+
+@pytest.mark.parametrize("taken", ["pin", "name", "room"])
+async def test_nobody_is_asked_about_a_deployment_that_is_refused_anyway(lab: Any, taken: str) -> None:
+    asked: list[str] = []
+
+    async def approve(text: str, detail: Sequence[str]) -> None:
+        asked.append(text)
+
+    if taken == "pin":
+        await deploy(lab, "one", pins=(4,), driven=(4,))
+    lab.foreign(*{"pin": (), "name": ("two",), "room": ("a", "b", "c")}[taken])
+    lab.trials["two"] = make_trial(edges=(), pins=(4,), driven=(4,))
+    request = DeployRequest("paper", "two", source="two", approve=approve)
+    with pytest.raises((PinClaimed, AppExists, TooManyApps)):
+        await lab.deployer.deploy(request, lab.steps.append)
+    assert asked == []

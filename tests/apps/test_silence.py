@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.apps.conftest import make_trial
 from tests.apps.test_end_to_end import Bench
 
 from microclaw.apps.changes import ChangeLog
 from microclaw.apps.deploy import DeployRequest
 from microclaw.apps.reconciler import DeviceCheck
+from microclaw.apps.verify import Baseline, verify
+from microclaw.auth.gate import Gate
 from microclaw.boards.profile import BoardProfile
 from microclaw.boards.reader import load_board
 from microclaw.bus import Bus
@@ -23,6 +26,9 @@ from microclaw.errors import DeviceSilent, DeviceTimeout, InstallInterrupted
 from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceTable
+from microclaw.tools.programs import program_tools
+from microclaw.tools.tool import ToolContext
+from microclaw.tools.toolbox import Toolbox
 from microclaw.transports.open import open_transport
 from microclaw.transports.wasmachine import WasmachineTransport
 from microclaw.transports.wasmachine_connection import Timeouts
@@ -214,3 +220,22 @@ async def test_a_module_that_hangs_before_anybody_removes_it_is_left_off(bench: 
     assert kept.put_back == ()
     assert "late is not put back on board-1: the board fell silent with it" in (kept.problem or "")
     assert await bench.names() == []
+
+
+async def test_a_silent_board_is_not_said_to_get_its_program_back(lab: Any) -> None:
+    await deploy(lab, "two", 5)
+    lab.transport.away = SILENT
+    tools = program_tools(deployer=lab.deployer, catalogue=lab.catalogue, devices=lab.registry)
+    result = await Toolbox(tools, Gate()).call("query-wasm-apps", "{}", ToolContext("owner", lab.steps.append))
+    assert (result.ok, result.error_code) == (False, "device_silent")
+    assert "the probable cause is two" in result.content
+    assert "not put back" in str(result.next_step)
+
+
+async def test_a_board_that_falls_silent_while_it_is_watched_names_the_new_program(lab: Any) -> None:
+    lab.trials["two"] = make_trial(edges=(), pins=(), driven=(), log=("up",), first_line_ms=1.0)
+    lab.transport.fail["logs.read"] = SILENT
+    lab.transport.lines = []
+    baseline = Baseline(log_cursor=0)
+    found = await verify(lab.registry.get("paper"), "two", lab.trials["two"], baseline, sleep=lab.transport.wait)
+    assert found.next_step == SILENT.next_step

@@ -13,7 +13,7 @@ from microclaw.apps.reconciler import left_off
 from microclaw.devices.calls import AppEntry, AppList, AppState, AppStates
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
-from microclaw.errors import DeviceError
+from microclaw.errors import DeviceError, DeviceSilent
 
 AppCondition: TypeAlias = Literal[
     "running", "listed", "returned", "exited", "trapped", "dead", "missing", "unreachable"
@@ -77,18 +77,21 @@ class Catalogue:
     async def _of(self, device: Device, *, named: bool) -> tuple[AppListing, ...]:
         wanted = {app.name: app for app in await self._change_log.desired(device.device_id)}
         absent: AppCondition = "missing"
+        silence: str | None = None
         listed: dict[str, AppEntry] = {}
         states: dict[str, AppState] = {}
         try:
             listed = {app.name: app for app in await device.call(AppList(), wait=False)}
             if device.supports(AppStates.method):
                 states = {app.name: app for app in await device.call(AppStates(), wait=False)}
-        except DeviceError:
+        except DeviceError as exc:
             if named and not wanted:
                 raise
+            silence = exc.message if isinstance(exc, DeviceSilent) else None
             absent = "unreachable"
         names = sorted(wanted.keys() | listed.keys())
-        return tuple(_listing(device, name, wanted, listed, states, absent) for name in names)
+        listings = (_listing(device, name, wanted, listed, states, absent) for name in names)
+        return tuple(replace(one, error=silence) if silence else one for one in listings)
 
 
 def _listing(

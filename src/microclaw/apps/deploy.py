@@ -230,8 +230,7 @@ class Deployer:
             version = AppVersion(image.sha256, request.heap_bytes, request.timers, request.watchdog_ms, driven, claims)
             if request.approve is not None:
                 stage = "approve"
-                listed = await device.call(AppList()) if request.replace and before is None else ()
-                lost = any(app.name == name for app in listed)
+                lost = await self._installer.check_place(device, name, take_over=request.replace)
                 text = deployment_text(device, name, replaces=lost or before is not None)
                 await request.approve(text, deployment_detail(device, name, image, version, trial, lost=lost))
         except MicroclawError as exc:

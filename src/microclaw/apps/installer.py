@@ -154,6 +154,16 @@ class Installer:
         took_ms = (time.perf_counter() - started) * 1000
         return Installation(change_id, there, before, baseline, took_ms)
 
+    async def check_place(self, device: Device, name: str, *, take_over: bool) -> bool:
+        """Raise what `put` would: AppExists, TooManyApps. Changes nothing. True when a foreign app has the name."""
+        listed, wanted = await device.call(AppList()), await self._change_log.desired(device.device_id)
+        there, before = any(app.name == name for app in listed), version_of(name, wanted)
+        if there and before is None and not take_over:
+            raise _not_ours(device, name)
+        if not there and await _ended_in_the_way(device, name, listed, wanted) is None:
+            _check_room(device, name, listed, wanted)
+        return there and before is None
+
     async def _make_room(
         self, device: Device, name: str, report: Report
     ) -> tuple[Sequence[AppEntry], Sequence[DesiredApp]]:
