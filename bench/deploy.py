@@ -5,16 +5,23 @@ from __future__ import annotations
 import asyncio
 import socket
 import tempfile
+import time
 from pathlib import Path
 
 from bench.processes import private_home, running
 from bench.report import Metric, median, timed
+from microclaw.apps.changes import ChangeLog
+from microclaw.apps.claims import live_conflict
 from microclaw.boards import load_board
+from microclaw.bus import Bus
 from microclaw.cli.board_control import BoardControl
 from microclaw.config.load import load_settings
 from microclaw.devices.calls import AppInstall, AppList, AppUninstall
+from microclaw.devices.device import Device
 from microclaw.events import Answer
 from microclaw.host_client.client import HostClient
+from microclaw.store.apps import AppTable, DesiredApp, ImageRow
+from microclaw.store.database import Database
 from microclaw.transports.wasmachine import WasmachineTransport
 from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.wire import board_control as control
@@ -34,6 +41,7 @@ def measure() -> list[Metric]:
         Metric("install of 64 KB", ours_ms, "ms"),
         Metric("bare TCP send and answer", bare_ms, "ms"),
         Metric("sentence to first edge, offline", first_edge_s, "s", 1.0),
+        Metric("what claims add to a live order", asyncio.run(_claims_check()) * 1000, "ms", 1.0),
     ]
 
 
@@ -83,6 +91,26 @@ def _exchange(sock: socket.socket, frame: bytes) -> None:
     decoder = FrameDecoder()
     while decoder.next_frame() is None:
         decoder.receive(sock.recv(65536))
+
+
+async def _claims_check() -> float:
+    """Seconds that a live order's look at the claims takes, on a board with three programs of 20 pins each."""
+    took = []
+    with tempfile.TemporaryDirectory() as folder:
+        async with Database.open(Path(folder) / "store.db") as database, Bus() as bus:
+            table = AppTable(database)
+            await table.put_image(ImageRow("00" * 32, b"", None, "{}", 0))
+            for n in range(3):
+                pins = tuple(range(100 + 20 * n, 120 + 20 * n))
+                await table.put_desired(DesiredApp("d", f"app-{n}", "00" * 32, 8192, 20, 180_000, pins, 0))
+            log = ChangeLog(table)
+            board = load_board("virtual")
+            device = Device(device_id="d", name="d", board=board, labels=(), transports=(), bus=bus)
+            for _ in range(200):
+                began = time.perf_counter()
+                assert await live_conflict(device, 4, await log.desired("d")) is None
+                took.append(time.perf_counter() - began)
+    return median(took)
 
 
 def _sentences() -> float:

@@ -7,7 +7,8 @@
     │   ├── DeviceUnreachable     nobody answers there (exit code 4)
     │   │   └── InstallInterrupted    ... in the middle of an install; `outcome` is what is known of it
     │   ├── DeviceTimeout         it did not answer in time; the outcome may be unknown
-    │   │   └── OutcomeUnknown        ... a call with an effect; it is not known whether it was carried out
+    │   │   ├── OutcomeUnknown        ... a call with an effect; it is not known whether it was carried out
+    │   │   └── DeviceSilent          ... although it takes connections: its application manager does nothing any more
     │   ├── NotSupported          no transport of this device offers that capability
     │   └── CallRejected          the firmware answered with an error
     │       └── DeployRejected        ... while installing, removing or querying an app
@@ -16,6 +17,7 @@
     ├── BuildError            the source is wrong (carries diagnostics)
     ├── TrialFailed           the program compiled but misbehaved on the virtual board
     ├── PinRefused            the board profile forbids this use of a pin
+    │   └── PinClaimed            ... or a program on the device uses it; a person may insist
     ├── PermissionRefused     a rule or a person refused it
     ├── ToolRetry             the model called a tool wrongly and may call again
     ├── ToolFailed            the tool ran and failed; calling again will not help
@@ -131,15 +133,24 @@ class DeviceUnreachable(DeviceError):
 
 
 class InstallInterrupted(DeviceUnreachable):
-    """An install broke off. `outcome`: the app is "not_installed", "listed" by the device, or nobody could ask."""
+    """An install broke off. `outcome`: the app is "not_installed", "listed" by the device, or nobody could ask.
+
+    `silent`: it could not be asked because it takes connections and answers nothing.
+    """
 
     code = "install_interrupted"
 
     def __init__(
-        self, message: str, *, outcome: Literal["not_installed", "listed", "unknown"], next_step: str | None = None
+        self,
+        message: str,
+        *,
+        outcome: Literal["not_installed", "listed", "unknown"],
+        next_step: str | None = None,
+        silent: bool = False,
     ) -> None:
         super().__init__(message, next_step=next_step)
         self.outcome = outcome
+        self.silent = silent
 
 
 class DeviceTimeout(DeviceError):
@@ -149,6 +160,10 @@ class DeviceTimeout(DeviceError):
 
 class OutcomeUnknown(DeviceTimeout):
     code = "outcome_unknown"
+
+
+class DeviceSilent(DeviceTimeout):
+    code = "device_silent"
 
 
 class NotSupported(DeviceError):
@@ -208,6 +223,10 @@ class TrialFailed(MicroclawError):
 
 class PinRefused(MicroclawError):
     code = "pin_refused"
+
+
+class PinClaimed(PinRefused):
+    code = "pin_claimed"
 
 
 class PermissionRefused(MicroclawError):

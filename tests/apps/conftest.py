@@ -17,6 +17,7 @@ from microclaw.apps.deploy import Deployer
 from microclaw.apps.direct_io import DirectIo
 from microclaw.apps.installer import Installer
 from microclaw.apps.reconciler import Reconciler
+from microclaw.apps.silence import SilenceExplainer
 from microclaw.apps.trial import Trial, TrialOptions
 from microclaw.apps.undo import Undo
 from microclaw.boards.profile import BoardProfile
@@ -207,6 +208,7 @@ class Lab:
     def rebuild(self) -> None:
         """As after a restart of the host: nothing kept in memory."""
         self.installer = Installer(self.change_log)
+        self.registry.explain_silence = SilenceExplainer(self.change_log).explain
         self.deployer = Deployer(
             devices=self.registry,
             change_log=self.change_log,
@@ -216,7 +218,7 @@ class Lab:
             try_image=self.try_image,
             sleep=self.transport.wait,
         )
-        self.direct_io = DirectIo(devices=self.registry, change_log=self.change_log)
+        self.direct_io = DirectIo(devices=self.registry, change_log=self.change_log, installer=self.installer)
         self.undo = Undo(
             devices=self.registry, change_log=self.change_log, deployer=self.deployer, direct_io=self.direct_io
         )

@@ -24,6 +24,7 @@ from microclaw.errors import (
     InvalidModule,
     NotSupported,
     PermissionRefused,
+    PinClaimed,
     PinRefused,
     TooManyApps,
     TrialFailed,
@@ -354,7 +355,7 @@ async def test_two_deployments_at_once_never_share_a_pin(lab: Any) -> None:
     ended = await asyncio.gather(
         *(lab.deployer.deploy(blink(name), lab.steps.append) for name in ("a", "b")), return_exceptions=True
     )
-    assert [type(one) for one in ended] == [Deployment, PinRefused]
+    assert [type(one) for one in ended] == [Deployment, PinClaimed]
     assert list(lab.transport.apps) == ["a"]
 
 

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from microclaw.apps.changes import SetLevel, SetPwm
 from microclaw.apps.deploy import DeployRequest
-from microclaw.errors import CallRejected, DeviceUnreachable, NotSupported, PinRefused
+from microclaw.apps.installer import recover_changes
+from microclaw.devices.calls import GpioSet
+from microclaw.errors import CallRejected, DeviceUnreachable, NotSupported, PinClaimed, PinRefused
 
 
 async def inverse_of(lab: Any, change_id: int) -> Any:
@@ -63,11 +66,39 @@ async def test_a_level_is_0_or_1(lab: Any) -> None:
     assert await lab.change_log.changes() == []
 
 
-async def test_a_pin_that_an_app_drives_is_set_with_a_warning(lab: Any) -> None:
+async def test_a_pin_that_an_app_drives_is_refused_with_its_name(lab: Any) -> None:
     lab.plays("blink", 2)
     await lab.deployer.deploy(DeployRequest("paper", "blink", source="v1"), lab.steps.append)
-    done = await lab.direct_io.set_pin("paper", 2, 1)
+    for order in (lab.direct_io.set_pin("paper", 2, 1), lab.direct_io.set_pwm("paper", 2, 9)):
+        with pytest.raises(PinClaimed, match="pin 2 is driven by blink on paper") as refused:
+            await order
+        assert "microclaw app uninstall blink -d paper" in str(refused.value.next_step)
+    assert lab.transport.levels == {}
+    assert [change.kind for change in await lab.change_log.changes()] == ["app.deploy"]
+    assert (await lab.direct_io.set_pin("paper", 4, 1)).warning is None
+
+
+async def test_who_insists_gets_a_claimed_pin_with_a_warning(lab: Any) -> None:
+    lab.plays("blink", 2)
+    await lab.deployer.deploy(DeployRequest("paper", "blink", source="v1"), lab.steps.append)
+    conflict = await lab.direct_io.conflict("paper", GpioSet(2, 1))
+    done = await lab.direct_io.set_pin("paper", 2, 1, insist=(conflict.text,))
     assert done.warning == "blink drives pin 2 too and may change it again at once"
+    with pytest.raises(PinClaimed):  # insisting on something else does not count
+        await lab.direct_io.set_pin("paper", 2, 1, insist=("pin 2 is driven by fade on paper",))
+
+
+async def test_a_live_order_waits_for_a_change_of_its_device(lab: Any) -> None:
+    order = asyncio.create_task(lab.direct_io.set_pin("paper", 4, 1))
+    async with lab.installer.holding(lab.registry.get("paper")):
+        order.cancel()
+        order = asyncio.create_task(lab.direct_io.set_pin("paper", 4, 1))
+        await asyncio.sleep(0)
+        assert await recover_changes(lab.registry.get("paper"), lab.change_log) == ()
+        assert lab.transport.levels == {}
+    await order
+    assert lab.transport.levels == {4: 1}
+    assert [change.state for change in await lab.change_log.changes()] == ["done"]
 
 
 async def test_a_refused_order_is_a_failed_change(lab: Any) -> None:

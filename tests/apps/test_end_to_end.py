@@ -15,6 +15,7 @@ from microclaw.apps.deploy import Deployer, DeployRequest
 from microclaw.apps.direct_io import DirectIo
 from microclaw.apps.installer import Installer
 from microclaw.apps.reconciler import Reconciler
+from microclaw.apps.silence import SilenceExplainer
 from microclaw.apps.trial import cached_compiler, try_image
 from microclaw.apps.undo import Undo
 from microclaw.apps.verify import take_baseline
@@ -65,7 +66,8 @@ class Bench:
         self.steps: list[Step] = []
         self.change_log = ChangeLog(table)
         self.deployer = self.deployer_over(self.change_log)
-        self.direct_io = DirectIo(devices=registry, change_log=self.change_log)
+        registry.explain_silence = SilenceExplainer(self.change_log).explain
+        self.direct_io = DirectIo(devices=registry, change_log=self.change_log, installer=Installer(self.change_log))
         self.undo = Undo(devices=registry, change_log=self.change_log, deployer=self.deployer, direct_io=self.direct_io)
         self.reconciler = Reconciler(
             devices=registry, change_log=self.change_log, installer=Installer(self.change_log), report=self.steps.append

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.offline.conftest import Ask, kept
 
-from microclaw.models.protocol import AssistantReply, Message, ModelReply, ToolReturn, UserText
+from microclaw.models.protocol import (
+    AssistantReply,
+    DeviceContext,
+    KnownApp,
+    Message,
+    ModelReply,
+    ToolReturn,
+    UserText,
+)
 
 
 def answered(reply: ModelReply, *, ok: bool = True, **fields: Any) -> tuple[Message, Message]:
@@ -281,3 +290,33 @@ async def test_a_call_is_literal_where_the_sentence_says_all_of_it(ask: Ask, sai
     reply = await ask(said, before=before)
     assert reply.calls
     assert reply.literal is literal
+
+
+async def test_a_pin_is_free_by_the_claims_of_the_programs(ask: Ask, device_context: DeviceContext) -> None:
+    virtual = device_context.devices[0]
+    apps = (KnownApp("blink", (2,)), KnownApp("button", (), (4,)), KnownApp("log", (), (), (7,)))
+    context = DeviceContext((replace(virtual, apps=apps),), replace(virtual, apps=apps))
+    told = {"blink": "running", "button": "running", "log": "running"}
+    for pin, said in ((2, "driven by blink"), (4, "read by button"), (7, "used by log")):
+        sentence = f"is pin {pin} free"
+        looked = answered(
+            await ask(sentence, device_context=context), apps=[{"name": n, "state": s} for n, s in told.items()]
+        )
+        assert f"Pin {pin} is {said}; " in (await ask(sentence, *looked, device_context=context)).text
+    free = (await ask("which pins are free", device_context=context)).text
+    assert "Pin 2 is driven by blink. Pin 4 is read by button. Pin 7 is used by log." in free
+    assert ": 1, 5, 6, 10, " in free
+    assert "Pin 6 is free" in (await ask("is pin 6 free", device_context=context)).text
+
+
+async def test_a_pin_of_a_program_that_has_ended_is_not_called_driven(ask: Ask, device_context: DeviceContext) -> None:
+    virtual = device_context.devices[0]
+    known = replace(virtual, apps=(KnownApp("beep", (2,)),))
+    context = DeviceContext((known,), known)
+    look = await ask("is pin 2 free", device_context=context)
+    ended = await ask(
+        "is pin 2 free", *answered(look, apps=[{"name": "beep", "state": "returned"}]), device_context=context
+    )
+    assert "Pin 2 is not driven any more: beep has ended" in ended.text
+    away = await ask("is pin 2 free", *answered(look, ok=False, message="no answer"), device_context=context)
+    assert "Pin 2 is driven by beep; " in away.text

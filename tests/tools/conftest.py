@@ -13,6 +13,7 @@ import pytest
 from microclaw.app.agent import build_toolbox
 from microclaw.apps.catalogue import AppListing, Catalogue
 from microclaw.apps.changes import Change, RemoveApp, SetLevel
+from microclaw.apps.claims import PinConflict
 from microclaw.apps.deploy import Deployer, Deployment, DeployRequest, Removal
 from microclaw.apps.direct_io import DirectIo, PinChange
 from microclaw.apps.trial import Trial
@@ -109,6 +110,7 @@ class PaperApps:
 
     asked: list[object] = field(default_factory=list)
     listed: tuple[AppListing, ...] = ()
+    conflicts: dict[int, PinConflict] = field(default_factory=dict)
 
     async def deploy(self, request: DeployRequest, report: Report) -> Deployment:
         self.asked.append(request)
@@ -125,11 +127,16 @@ class PaperApps:
     async def list_apps(self, device: str | None = None) -> tuple[AppListing, ...]:
         return self.listed
 
-    async def set_pin(self, device: str, pin: int, level: int) -> PinChange:
-        self.asked.append(("set", device, pin, level))
+    async def conflict(self, device: str, call: Call[Any]) -> PinConflict | None:
+        return self.conflicts.get(getattr(call, "pin", -1))
+
+    async def set_pin(self, device: str, pin: int, level: int, *, insist: tuple[str, ...] = ()) -> PinChange:
+        self.asked.append(("set", device, pin, level, *insist))
         return PinChange("d-1", device, PinLevel(pin, level), Evidence("counted", "read back"), 9, "strapping pin")
 
-    async def set_pwm(self, device: str, pin: int, duty: int, frequency_hz: int = 5000) -> PinChange:
+    async def set_pwm(
+        self, device: str, pin: int, duty: int, frequency_hz: int = 5000, *, insist: tuple[str, ...] = ()
+    ) -> PinChange:
         self.asked.append(("pwm", device, pin, duty, frequency_hz))
         return PinChange("d-1", device, PwmState(pin, duty, frequency_hz), Evidence("accepted", "accepted only"), 10)
 

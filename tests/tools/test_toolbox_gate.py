@@ -11,7 +11,7 @@ from tests.auth.conftest import asked
 
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.gate import TAINTED_NOTE, Effect, Gate, Permission
-from microclaw.errors import ToolFailed
+from microclaw.errors import PinRefused, ToolFailed
 from microclaw.events import Step
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput, ToolResult
 from microclaw.tools.toolbox import Toolbox
@@ -180,3 +180,62 @@ async def test_the_last_line_of_a_long_text_is_shown_too() -> None:
     assert "    evil" in pending.detail
     approvals.decide(pending.approval_id, approved=False, by="owner")
     assert not (await call).ok
+
+
+async def test_what_a_person_must_insist_on_is_asked_and_then_told_to_the_tool() -> None:
+    heard: list[tuple[str, ...]] = []
+
+    async def objections(parameters: Note, context: ToolContext) -> tuple[str, ...]:
+        return ("pin 2 is driven by blink",)
+
+    async def act(parameters: Note, context: ToolContext) -> ToolOutput:
+        heard.append(context.insisted)
+        return ToolOutput({"success": True})
+
+    bench = Bench(objections=objections, run=act)
+    call = asyncio.create_task(bench.call())
+    (pending,) = await asked(bench.approvals)
+    assert (pending.detail[0], pending.risky) == ("pin 2 is driven by blink", True)
+    bench.approvals.decide(pending.approval_id, approved=True, by="owner")
+    assert (await call).ok
+    assert heard == [("pin 2 is driven by blink",)]
+    bench.order.clear()
+    assert (await bench.decided(yes=False)).error_code == "permission_refused"
+    assert len(heard) == 1
+
+
+async def test_an_earlier_approval_does_not_count_for_an_objection() -> None:
+    async def objections(parameters: Note, context: ToolContext) -> tuple[str, ...]:
+        return ("pin 2 is read by button",)
+
+    bench = Bench(objections=objections)
+    context = ToolContext("owner", lambda _: None, begin=bench.begin, channel="tg", chat_id="7")
+    call = asyncio.create_task(bench.tools.call("note", '{"text":"a"}', context, approved=Permission.RISKY))
+    (pending,) = await asked(bench.approvals)
+    bench.approvals.decide(pending.approval_id, approved=False, by="owner")
+    assert not (await call).ok
+    assert bench.order == []
+
+
+async def test_what_comes_up_while_somebody_is_asked_ends_the_act() -> None:
+    found = ["pin 2 is driven by blink"]
+
+    async def objections(parameters: Note, context: ToolContext) -> tuple[str, ...]:
+        return tuple(found)
+
+    bench = Bench(objections=objections)
+    call = asyncio.create_task(bench.call())
+    (pending,) = await asked(bench.approvals)
+    found[0] = "pin 2 is read by button"
+    bench.approvals.decide(pending.approval_id, approved=True, by="owner")
+    assert (await call).error_code == "permission_refused"
+    assert bench.order == []
+
+
+async def test_nobody_is_asked_for_what_is_refused_anyway() -> None:
+    async def objections(parameters: Note, context: ToolContext) -> tuple[str, ...]:
+        raise PinRefused("GPIO 27 belongs to the flash")
+
+    bench = Bench(objections=objections)
+    assert (await bench.call(foreign=True)).error_code == "pin_refused"
+    assert bench.approvals.pending() == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -20,11 +21,13 @@ from microclaw.errors import (
     InvalidModule,
     TooManyApps,
 )
-from microclaw.transports.wasmachine import WasmachineTransport
+from microclaw.transports.address import AddressLock
+from microclaw.transports.wasmachine import WasmachineTransport, _InstallMark, _Interrupted
 from microclaw.transports.wasmachine_connection import Timeouts
 from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.wire.wasmachine.attributes import AttributeContainer
-from microclaw.wire.wasmachine.request import Request
+from microclaw.wire.wasmachine.frame import FrameType, encode_frame
+from microclaw.wire.wasmachine.request import Request, install_request
 
 CASES = json.loads((Path(__file__).parents[1] / "vectors" / "wasmachine.json").read_text())["cases"]
 ECHO = Request.decode(
@@ -95,6 +98,47 @@ async def test_install_cut_by_the_device_is_mended_on_a_stock_parser(
     assert await board.control.call(AppStates(), LIMIT_S) == ()
     await transport.call(AppInstall("echo", ECHO), LIMIT_S)
     assert [app.name for app in await transport.call(AppList(), LIMIT_S)] == ["echo"]
+
+
+def marks(folder: Path) -> list[Path]:
+    return list(folder.glob("*.install"))
+
+
+@pytest.mark.parametrize("sent_bytes", [1, 3, 8, 40, 600, 10**9])
+async def test_a_new_process_clears_what_one_that_died_left_half_sent(
+    sent_bytes: int, board: VirtualBoardProcess, tmp_path: Path
+) -> None:
+    endpoint = board.ready.transports[0]
+    frame = encode_frame(FrameType.INSTALL, install_request(7, "echo", ECHO, heap_bytes=8192).encode())
+    _InstallMark(AddressLock(tmp_path, endpoint)).write(_Interrupted("echo", len(frame)))
+    host, _, port = endpoint.removeprefix("wasmachine://").rpartition(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    writer.write(frame[:sent_bytes])
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+    transport = WasmachineTransport(endpoint, load_board("virtual"), lock_folder=tmp_path, timeouts=QUICK)
+    try:
+        listed = [app.name for app in await transport.call(AppList(), LIMIT_S)]
+        assert listed == (["echo"] if sent_bytes > len(frame) else [])  # a whole one stays, half a one never does
+        assert marks(tmp_path) == []
+        await transport.call(AppInstall("second", ECHO), LIMIT_S)
+        assert "second" in [app.name for app in await transport.call(AppList(), LIMIT_S)]
+    finally:
+        await transport.close()
+
+
+async def test_a_mark_is_there_only_while_an_install_is_under_way(
+    transport: WasmachineTransport, board: VirtualBoardProcess, tmp_path: Path
+) -> None:
+    await transport.call(AppInstall("echo", ECHO), LIMIT_S)
+    assert marks(tmp_path) == []
+    await board.control.power("cut")
+    with pytest.raises((DeviceUnreachable, DeviceTimeout)):
+        await transport.call(AppInstall("b", ECHO), LIMIT_S)
+    await board.control.power("on")
+    assert await transport.call(AppList(), LIMIT_S) == ()
+    assert marks(tmp_path) == []
 
 
 async def test_install_whose_answer_is_lost_is_found_by_asking(

@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from microclaw.devices.calls import AppInstall, AppList
-from microclaw.errors import DeviceTimeout, InstallInterrupted, ProtocolError
+from microclaw.devices.calls import AppInstall, AppList, AppUninstall
+from microclaw.errors import DeviceSilent, DeviceTimeout, InstallInterrupted, ProtocolError
 from microclaw.transports.wasmachine import WasmachineTransport
+from microclaw.transports.wasmachine_connection import Timeouts
 from microclaw.wire.wasmachine.answers import AppletInfo, encode_applets, encode_error
 from microclaw.wire.wasmachine.attributes import Generation
 from microclaw.wire.wasmachine.frame import Frame, FrameDecoder, FrameType, encode_frame
@@ -170,3 +171,52 @@ async def test_install_that_never_began_is_a_plain_timeout(
         await transport.call(AppInstall("blink", BIG_MODULE), 0.1)
     with pytest.raises(DeviceTimeout):
         await ahead
+
+
+@pytest.mark.parametrize("died_after", [1, 5, 8, 300])
+async def test_an_install_of_a_process_that_died_is_cleared_by_the_next_one(
+    died_after: int, start_peer: StartPeer, open_wasmachine: OpenTransport
+) -> None:
+    device = StockParser(cut_after=0)
+    is_dying = asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not is_dying.is_set():
+            device.decoder.receive(await reader.readexactly(died_after))
+            is_dying.set()
+            await asyncio.Event().wait()
+        await device.script(reader, writer)
+
+    port = await start_peer(script)
+    first = open_wasmachine(port)
+    install = asyncio.create_task(first.call(AppInstall("blink", BIG_MODULE), LIMIT_S))
+    await is_dying.wait()
+    install.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await install
+    second = open_wasmachine(port)  # knows of it by the mark alone
+    assert await second.call(AppList(), LIMIT_S) == ()
+    await second.call(AppInstall("blink", BIG_MODULE), LIMIT_S)
+    assert list(device.apps) == ["blink"]
+
+
+async def test_a_board_that_stays_mute_is_diagnosed_as_silent(
+    start_peer: StartPeer, open_wasmachine: OpenTransport
+) -> None:
+    async def script(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        while await reader.read(65536):
+            pass
+
+    transport = open_wasmachine(await start_peer(script), timeouts=Timeouts(answer_s=0.2, first_query_s=0.1))
+    with pytest.raises(DeviceSilent, match="no answer within") as caught:
+        await transport.call(AppList(), LIMIT_S)
+    assert "reset it, or switch it off and on" in str(caught.value.next_step)
+    with pytest.raises(DeviceSilent, match="removing blink"):
+        await transport.call(AppUninstall("blink"), LIMIT_S)
+    with pytest.raises(InstallInterrupted) as interrupted:
+        await transport.call(AppInstall("blink", BIG_MODULE), LIMIT_S)
+    assert (interrupted.value.outcome, interrupted.value.silent) == ("unknown", True)
+    with pytest.raises(DeviceSilent):  # cut off by the caller's own limit
+        await open_wasmachine(await start_peer(script), timeouts=Timeouts(answer_s=9, first_query_s=0.1)).call(
+            AppList(), 0.3
+        )

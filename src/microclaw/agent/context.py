@@ -18,6 +18,7 @@ from itertools import chain
 from typing import Final, Literal
 
 from microclaw.agent.compaction import CHARS_A_TOKEN, tokens
+from microclaw.apps.changes import read_claims
 from microclaw.boards.profile import BoardProfile
 from microclaw.events import Inbound
 from microclaw.knowledge.knowledge_base import Knowledge, default_soul
@@ -27,7 +28,7 @@ from microclaw.knowledge.skill_file import Skill
 from microclaw.models.protocol import DeviceContext, KnownApp, KnownDevice, NamedPin
 from microclaw.offline.names import named_pins
 from microclaw.patterns.library import can_block
-from microclaw.store.apps import AppTable
+from microclaw.store.apps import AppTable, DesiredApp
 from microclaw.text import fence_text
 from microclaw.tools.target import Devices
 
@@ -127,7 +128,7 @@ class TurnContext:
         known: dict[str, KnownDevice] = {}
         wanted = await self._apps.desired()
         for one in self._devices.list():
-            apps = tuple(KnownApp(app.name, app.pins) for app in wanted if app.device_id == one.device_id)
+            apps = tuple(_known_app(app) for app in wanted if app.device_id == one.device_id)
             known[one.device_id] = KnownDevice(one.name, one.board, apps)
         if meant_id is None and len(known) == 1:
             meant_id = next(iter(known))
@@ -247,6 +248,15 @@ def _now_text(now: datetime, inbound: Inbound) -> str:
     return "\n".join(lines)
 
 
+def _known_app(app: DesiredApp) -> KnownApp:
+    claims = read_claims(app.claims)
+    return KnownApp(app.name, app.pins, claims.reads, claims.uses)
+
+
+def _reads(app: KnownApp) -> str:
+    return f"; reads {', '.join(map(str, app.reads))}" if app.reads else ""
+
+
 def device_text(device: KnownDevice, *, meant: bool, labels: Sequence[str] = (), wiring: str = "") -> str:
     """Everything that a model needs to know about one device. `wiring` is what a person wrote about it."""
     board = device.board
@@ -257,7 +267,9 @@ def device_text(device: KnownDevice, *, meant: bool, labels: Sequence[str] = (),
         lines.append(f"- I2C: SDA {board.i2c.sda}, SCL {board.i2c.scl}; sensors: {sensors}.")
     lines += [f"- {line}" for line in _pin_lines(board)]
     if device.apps:
-        apps = ", ".join(f"{a.name} (pins {', '.join(map(str, a.pins)) or 'none'})" for a in device.apps)
+        apps = ", ".join(
+            f"{a.name} (pins {', '.join(map(str, (*a.pins, *a.uses))) or 'none'}{_reads(a)})" for a in device.apps
+        )
         lines.append(f"- Programs put there by this host: {apps}.")
     else:
         lines.append("- No program of this host runs there.")

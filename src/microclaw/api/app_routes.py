@@ -44,6 +44,7 @@ class InstallBody(RequestBody):
     watchdog_ms: Annotated[int, Field(ge=1000, le=86_400_000)] = 180_000
     optimization: Annotated[str, Field(pattern=r"^O[0-3sz]$")] = "O3"
     replace: bool = False
+    force: bool = False  # also when its trial fails
 
     @model_validator(mode="after")
     def _one_program(self) -> Self:
@@ -80,6 +81,7 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
     async def install_app(device: str, body: InstallBody, by: RequestCaller) -> StreamingResponse:
         found = parts.devices.get(device)
         permission = await _weight(parts, found.name, body.name) if body.replace else Permission.ACT
+        permission = Permission.RISKY if body.force else permission
         parts.gate.check(by.person_id, permission, f"deploy {body.name} to {found.name}")
         place = _place(by)
         request = DeployRequest(
@@ -92,6 +94,7 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
             watchdog_ms=body.watchdog_ms,
             optimization=body.optimization,
             replace=body.replace,
+            force=body.force,
             approve=None if by.direct else _approving(parts, by, permission, place),
         )
 

@@ -51,6 +51,7 @@ class CallBody(RequestBody):
     method: Annotated[str, Field(max_length=64)]
     arguments: dict[str, Any] = Field({})
     wait: bool = True  # for a device that is away
+    force: bool = False  # also on a pin that a program has
     timeout_s: Annotated[float, Field(gt=0, le=50)] | None = None
 
 
@@ -118,11 +119,19 @@ def _route_calls(router: APIRouter, parts: HostParts) -> None:
         device = devices.get(name)
         call = call_from(body.method, body.arguments)
         detail = [f"{key}: {value!r:.200}" for key, value in body.arguments.items()]
-        await admit(parts.gate, by, _permission(call.method), f"{call.method} on {device.name}", detail=detail)
+        permission = _permission(call.method)
+        insisted: tuple[str, ...] = ()
+        parts.gate.check(by.person_id, permission, f"{call.method} on {device.name}")
+        conflict = await parts.direct_io.conflict(device.device_id, call)  # first: nobody is asked for what is refused
+        if conflict is not None:
+            if not body.force:
+                conflict.raise_refused(_insist_step(device.name, call.method))
+            permission, insisted = Permission.RISKY, (conflict.text,)
+        await admit(parts.gate, by, permission, f"{call.method} on {device.name}", detail=(*insisted, *detail))
         if not body.wait:
             device.check_present(call)
         with made_by(f"{by.source}.{secrets.token_hex(4)}"):
-            return await _call(parts, device.device_id, call, body.timeout_s)
+            return await _call(parts, device.device_id, call, body.timeout_s, insisted)
 
     @router.get("/{name}/logs", summary="What the device's programs printed, since a cursor")
     async def read_logs(name: str, cursor: Cursor = 0) -> dict[str, Any]:
@@ -146,13 +155,19 @@ def _permission(method: str) -> Permission:
     return Permission.ACT if method in ACTING else Permission.READ
 
 
-async def _call(parts: HostParts, name: str, call: Call[Any], timeout_s: float | None) -> dict[str, Any]:
+def _insist_step(device: str, method: str) -> str:
+    return f"or insist: microclaw exec --force {device} {method} ..."
+
+
+async def _call(
+    parts: HostParts, name: str, call: Call[Any], timeout_s: float | None, insisted: tuple[str, ...]
+) -> dict[str, Any]:
     """A call that sets a pin goes through direct I/O, so that it can be undone; others go straight to the device."""
     match call:
         case GpioSet(pin=pin, level=level):
-            return _acted(await parts.direct_io.set_pin(name, pin, level))
+            return _acted(await parts.direct_io.set_pin(name, pin, level, insist=insisted))
         case PwmSet(pin=pin, duty=duty, frequency_hz=frequency_hz):
-            return _acted(await parts.direct_io.set_pwm(name, pin, duty, frequency_hz))
+            return _acted(await parts.direct_io.set_pwm(name, pin, duty, frequency_hz, insist=insisted))
         case _:
             return {"result": result_value(await parts.devices.get(name).call(call, timeout_s))}
 

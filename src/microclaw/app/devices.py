@@ -19,6 +19,7 @@ from microclaw.apps.deploy import Deployer
 from microclaw.apps.direct_io import DirectIo
 from microclaw.apps.installer import Installer
 from microclaw.apps.reconciler import Reconciler
+from microclaw.apps.silence import SilenceExplainer
 from microclaw.apps.trial import Compile, cached_compiler, try_image
 from microclaw.apps.undo import Undo
 from microclaw.auth.admission import Admission
@@ -94,6 +95,7 @@ class Apps:
 
 def build_apps(settings: Settings, devices: Registry, change_log: ChangeLog, gate: Gate) -> Apps:
     installer = Installer(change_log)
+    devices.explain_silence = SilenceExplainer(change_log).explain
     trial_pool = TrialPool(load_board(TRIAL_BOARD))
     compile_source = cached_compiler(BuildCache(settings.cache))
     deployer = Deployer(
@@ -103,7 +105,7 @@ def build_apps(settings: Settings, devices: Registry, change_log: ChangeLog, gat
         compile=compile_source,
         try_image=partial(try_image, trial_pool=trial_pool),
     )
-    direct_io = DirectIo(devices=devices, change_log=change_log)
+    direct_io = DirectIo(devices=devices, change_log=change_log, installer=installer)
     return Apps(
         change_log=change_log,
         compile=compile_source,

@@ -9,10 +9,11 @@ from typing import Literal, TypeAlias
 
 from microclaw.apps.changes import ChangeLog, DesiredApp
 from microclaw.apps.installer import not_found
+from microclaw.apps.reconciler import left_off
 from microclaw.devices.calls import AppEntry, AppList, AppState, AppStates
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
-from microclaw.errors import DeviceError
+from microclaw.errors import DeviceError, DeviceSilent
 
 AppCondition: TypeAlias = Literal[
     "running", "listed", "returned", "exited", "trapped", "dead", "missing", "unreachable"
@@ -76,18 +77,21 @@ class Catalogue:
     async def _of(self, device: Device, *, named: bool) -> tuple[AppListing, ...]:
         wanted = {app.name: app for app in await self._change_log.desired(device.device_id)}
         absent: AppCondition = "missing"
+        silence: str | None = None
         listed: dict[str, AppEntry] = {}
         states: dict[str, AppState] = {}
         try:
             listed = {app.name: app for app in await device.call(AppList(), wait=False)}
             if device.supports(AppStates.method):
                 states = {app.name: app for app in await device.call(AppStates(), wait=False)}
-        except DeviceError:
+        except DeviceError as exc:
             if named and not wanted:
                 raise
+            silence = exc.message if isinstance(exc, DeviceSilent) else None
             absent = "unreachable"
         names = sorted(wanted.keys() | listed.keys())
-        return tuple(_listing(device, name, wanted, listed, states, absent) for name in names)
+        listings = (_listing(device, name, wanted, listed, states, absent) for name in names)
+        return tuple(replace(one, error=silence) if silence else one for one in listings)
 
 
 def _listing(
@@ -99,6 +103,7 @@ def _listing(
     absent: AppCondition,
 ) -> AppListing:
     ours, there, state = wanted.get(name), listed.get(name), states.get(name)
+    absent_now = there is None
     heap_bytes = there.heap_bytes if there else ours.version.heap_bytes if ours else 0
     pins = state.pins if state else ours.version.pins if ours else ()
     return AppListing(
@@ -110,7 +115,7 @@ def _listing(
         heap_bytes=heap_bytes,
         pins=pins,
         sha256=ours.version.sha256 if ours else None,
-        error=state.error if state else None,
+        error=state.error if state else left_off(ours) if ours is not None and absent_now else None,
         installed_ms=ours.since_ms if ours else None,
     )
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, TypeAlias, cast
 
 from msgspec import Struct, ValidationError, convert, to_builtins
@@ -47,14 +48,29 @@ class _Stored(Struct, frozen=True, forbid_unknown_fields=True, tag_field="do"):
     """An action. Its fields and tag are its JSON in the store."""
 
 
-class AppVersion(Struct, frozen=True, forbid_unknown_fields=True):
-    """One version of a program: its image's hash, its install options, the pins it drives."""
+class Claims(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a program has beside the pins it drives (apps/claims.py has the rules).
+
+    `uses`: pins of a bus, and pins that its source names and its trial did not reach. `nodes` are buses and PWM timers
+    as "i2c/0". `ended`: its trial ended. `forced`: its trial failed, and a person had it installed all the same.
+    """
+
+    reads: tuple[int, ...] = ()
+    uses: tuple[int, ...] = ()
+    nodes: tuple[str, ...] = ()
+    ended: bool = False
+    forced: bool = False
+
+
+class AppVersion(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One version of a program: its image's hash, its install options, the pins it drives, what else it claims."""
 
     sha256: str
     heap_bytes: int
     timers: int
     watchdog_ms: int
     pins: tuple[int, ...]
+    claims: Claims = Claims()
 
 
 class PutApp(_Stored, frozen=True, tag="app.put"):
@@ -137,12 +153,16 @@ MAX_UNFINISHED = 1_000
 
 @dataclass(frozen=True, slots=True)
 class DesiredApp:
-    """An app that this host wants on a device, and since when."""
+    """An app that this host wants on a device, and since when.
+
+    `suspect_ms`: when the device fell silent, probably because of it; None when it did not.
+    """
 
     device_id: str
     name: str
     version: AppVersion
     since_ms: int
+    suspect_ms: int | None = None
 
 
 def version_of(name: str, wanted: Iterable[DesiredApp]) -> AppVersion | None:
@@ -258,11 +278,16 @@ class ChangeLog:
             DesiredApp(
                 row.device_id,
                 row.name,
-                AppVersion(row.sha256, row.heap_bytes, row.timers, row.watchdog_ms, row.pins),
+                AppVersion(row.sha256, row.heap_bytes, row.timers, row.watchdog_ms, row.pins, read_claims(row.claims)),
                 row.since_ms,
+                row.suspect_ms,
             )
             for row in await self._table.desired(device_id)
         ]
+
+    async def set_suspect(self, app: DesiredApp, *, is_suspect: bool) -> None:
+        """Whether its device fell silent, probably because of this app. A new deployment takes it back, too."""
+        await self._table.set_suspect(app.device_id, app.name, self._now_ms() if is_suspect else None)
 
     def _desired_row(self, change: Change, name: str, version: AppVersion) -> rows.DesiredApp:
         return rows.DesiredApp(
@@ -274,7 +299,19 @@ class ChangeLog:
             watchdog_ms=version.watchdog_ms,
             pins=version.pins,
             since_ms=self._now_ms(),
+            claims=json.dumps(to_builtins(version.claims), separators=(",", ":")),
         )
+
+
+@lru_cache(maxsize=64)
+def read_claims(text: str) -> Claims:
+    """The claims as the store keeps them. Raises StoreError for anything else."""
+    try:
+        return convert(json.loads(text), Claims)
+    except (ValueError, ValidationError) as exc:
+        raise StoreError(
+            f"the claims of a stored app cannot be read: {exc}", next_step="restore the home directory from a backup"
+        ) from exc
 
 
 def _change(row: rows.ChangeRow) -> Change:

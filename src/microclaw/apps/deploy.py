@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import NoReturn, TypeAlias
 
 from microclaw.apps.changes import AppVersion, ChangeLog, version_of
-from microclaw.apps.installer import Installation, Installer, check_pins_free, recover_changes
+from microclaw.apps.claims import check_free, check_named_pins, claims_of, driven_pins, nodes_of
+from microclaw.apps.installer import Installation, Installer, recover_changes
 from microclaw.apps.stage_text import (
     accept_text,
     check_text,
@@ -25,6 +26,7 @@ from microclaw.apps.stage_text import (
 )
 from microclaw.apps.trial import Compile, ReadModule, Trial, TrialInput, TrialOptions, Try, read_image
 from microclaw.apps.verify import Verification, verify
+from microclaw.boards.pins import check_pin
 from microclaw.devices.calls import AppInstall, AppList
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
@@ -43,7 +45,8 @@ class DeployRequest:
     """A program for a device: C source or wasm bytes, exactly one of the two.
 
     `device` is a device's name or id. `replace` allows the program to replace an app of the same name that this host
-    did not install; an app of this host is upgraded without it. `approve` is called after a good trial, before
+    did not install; an app of this host is upgraded without it. `force` installs a program whose trial failed, at the
+    person's own risk: never one that drives a pin which the board forbids. `approve` is called after the trial, before
     anything changes, with a text that says what would happen; it raises when the answer is no.
     """
 
@@ -58,6 +61,7 @@ class DeployRequest:
     replace: bool = False
     try_for_ms: float = 10_000
     inputs: tuple[TrialInput, ...] = ()
+    force: bool = False
     approve: Approve | None = field(default=None, compare=False, repr=False)
 
 
@@ -215,17 +219,18 @@ class Deployer:
         before = version_of(name, wanted)
         stage: Stage = "check"
         try:
-            check_pins_free(device, name, image.pins, wanted)
+            await check_named_pins(device, name, image.pins, nodes_of(image.wasm), wanted)
             report(Step("check", check_text(image, request.heap_bytes)))
             stage = "try"
             trial = await self._try(request, device, image, report)
             # A pin computed at run time shows only in the trial.
-            check_pins_free(device, name, trial.driven, wanted)
-            version = AppVersion(image.sha256, request.heap_bytes, request.timers, request.watchdog_ms, trial.driven)
+            driven = driven_pins(trial)
+            claims = claims_of(image, trial)
+            await check_free(device, name, driven, claims, wanted)
+            version = AppVersion(image.sha256, request.heap_bytes, request.timers, request.watchdog_ms, driven, claims)
             if request.approve is not None:
                 stage = "approve"
-                listed = await device.call(AppList()) if request.replace and before is None else ()
-                lost = any(app.name == name for app in listed)
+                lost = await self._installer.check_place(device, name, take_over=request.replace)
                 text = deployment_text(device, name, replaces=lost or before is not None)
                 await request.approve(text, deployment_detail(device, name, image, version, trial, lost=lost))
         except MicroclawError as exc:
@@ -238,7 +243,13 @@ class Deployer:
         trial = await self._try_image(image, device.board, options)
         if trial.ok:
             report(Step("try", trial.summary(), detail=tuple(f"warning: {text}" for text in trial.warnings)))
-        trial.raise_if_failed()
+            return trial
+        if not request.force:
+            trial.raise_if_failed()
+        for pin in driven_pins(trial):
+            check_pin(device.board, pin, "output")
+        why = f"the trial failed: {trial.error}"
+        report(Step("try", why, "failed", next_step="it is installed all the same, as --force was given"))
         return trial
 
     async def _install(self, prepared: PreparedChange, report: Report, *, undoes: int | None = None) -> Deployment:
@@ -281,7 +292,7 @@ class Deployer:
         """Another deployment may have taken a pin, or the name, while this one was tried and approved."""
         device, name = prepared.device, prepared.request.name
         wanted = await self._change_log.desired(device.device_id)
-        check_pins_free(device, name, prepared.trial.driven, wanted)
+        await check_free(device, name, prepared.version.pins, prepared.version.claims, wanted)
         if prepared.request.approve is not None and version_of(name, wanted) != prepared.before:
             raise DeployRejected(
                 f"{name} on {device.name} was changed by somebody else meanwhile", next_step="ask for it again"

@@ -1,13 +1,18 @@
-"""Sets a pin at once, without a program: logged with its inverse, then read back. Reads go to the device itself."""
+"""Sets a pin at once, without a program: logged with its inverse, then read back. Reads go to the device itself.
+
+A pin that a program has is refused, unless the person insisted on just that.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from microclaw.apps.changes import ChangeLog, DeviceAction, SetLevel, SetPwm, subject_of
-from microclaw.devices.calls import DeviceInfo, GpioGet, GpioSet, PinLevel, PwmSet, PwmState
+from microclaw.apps.claims import PinConflict, live_conflict
+from microclaw.apps.installer import Installer
+from microclaw.devices.calls import AdcRead, Call, DeviceInfo, GpioGet, GpioSet, PinLevel, PwmSet, PwmState
 from microclaw.devices.device import Device, check_call
 from microclaw.devices.registry import Registry
 from microclaw.errors import CallRejected, NotSupported
@@ -47,18 +52,73 @@ class PinChange:
 
 
 class DirectIo:
-    """`DirectIo(devices=registry, change_log=...)`"""
+    """`DirectIo(devices=registry, change_log=..., installer=...)`; a device has one change at a time, live or not."""
 
-    def __init__(self, *, devices: Registry, change_log: ChangeLog) -> None:
+    def __init__(self, *, devices: Registry, change_log: ChangeLog, installer: Installer) -> None:
         self._devices = devices
         self._change_log = change_log
+        self._installer = installer
 
-    async def set_pin(self, device: str, pin: int, level: int, *, undoes: int | None = None) -> PinChange:
-        """Drive a pin. Raises PinRefused (by the board profile), NotSupported, DeviceError."""
+    async def conflict(self, device: str, call: Call[Any]) -> PinConflict | None:
+        """What this call would fight; None when nothing is in its way.
+
+        Raises what would refuse it anyway: PinRefused (by the board profile), CallRejected, NotSupported. A read fights
+        only where reading makes an input of the pin: then it ends what a program drives there.
+        """
         target = self._devices.get(device)
-        call = GpioSet(pin, level)
         check_call(target.board, call)
         target.transport_for(call.method)
+        match call:
+            case GpioSet(pin=pin) | PwmSet(pin=pin):
+                return await live_conflict(target, pin, await self._change_log.desired(target.device_id))
+            case GpioGet(pin=pin) | AdcRead(pin=pin) if target.evidence_of(call.method) != "counted":
+                found = await live_conflict(target, pin, await self._change_log.desired(target.device_id))
+                return found if found is not None and found.role == "drives" else None
+            case _:
+                return None
+
+    async def set_pin(
+        self, device: str, pin: int, level: int, *, undoes: int | None = None, insist: Collection[str] = ()
+    ) -> PinChange:
+        """Drive a pin. `insist`: the texts of the conflicts that the person wants it in spite of.
+
+        Raises PinRefused (by the board profile), PinClaimed, NotSupported, DeviceError.
+        """
+        target = self._devices.get(device)
+        async with self._installer.holding(target):
+            return await self._set_pin(target, pin, level, undoes, insist)
+
+    async def set_pwm(
+        self,
+        device: str,
+        pin: int,
+        duty: int,
+        frequency_hz: int = 5000,
+        *,
+        undoes: int | None = None,
+        insist: Collection[str] = (),
+    ) -> PinChange:
+        """Drive a pin with PWM, `duty` 0-255. Raises as `set_pin`. Undo gives a pin without PWM its level back."""
+        target = self._devices.get(device)
+        async with self._installer.holding(target):
+            return await self._set_pwm(target, pin, duty, frequency_hz, undoes, insist)
+
+    async def _warning(self, device: Device, call: Call[Any], insist: Collection[str]) -> str | None:
+        """Raise PinClaimed for a conflict that nobody insisted on; of another one, the warning."""
+        conflict = await self.conflict(device.device_id, call)
+        if conflict is None:
+            return None
+        if conflict.text not in insist:
+            conflict.raise_refused()
+        return f"{conflict.app} {conflict.role} pin {conflict.pin} too" + (
+            " and may change it again at once" if conflict.role == "drives" else ""
+        )
+
+    async def _set_pin(
+        self, target: Device, pin: int, level: int, undoes: int | None, insist: Collection[str]
+    ) -> PinChange:
+        call = GpioSet(pin, level)
+        warning = await self._warning(target, call, insist)
         last = await self._last(target, pin)
         if isinstance(last, SetPwm) and last.duty:
             inverse: DeviceAction | None = last
@@ -72,17 +132,13 @@ class DirectIo:
         async with self._change_log.closing(change_id):
             state = await target.call(call)
         evidence = await _read_back(target, pin, level)
-        warning = await self._warning(target, pin)
         return PinChange(target.device_id, target.name, state, evidence, change_id, warning)
 
-    async def set_pwm(
-        self, device: str, pin: int, duty: int, frequency_hz: int = 5000, *, undoes: int | None = None
+    async def _set_pwm(
+        self, target: Device, pin: int, duty: int, frequency_hz: int, undoes: int | None, insist: Collection[str]
     ) -> PinChange:
-        """Drive a pin with PWM, `duty` 0-255. Raises as `set_pin`. Undo gives a pin without PWM its level back."""
-        target = self._devices.get(device)
         call = PwmSet(pin, duty, frequency_hz)
-        check_call(target.board, call)
-        target.transport_for(call.method)
+        warning = await self._warning(target, call, insist)
         last = await self._last(target, pin)
         inverse: DeviceAction = SetPwm(pin, 0, frequency_hz)
         if isinstance(last, SetPwm) or (isinstance(last, SetLevel) and last.level):
@@ -95,7 +151,6 @@ class DirectIo:
             state = await target.call(call)
         text = f"{target.name} answers: pin {pin} at duty {state.duty} of 255, {state.frequency_hz:,} Hz"
         evidence = Evidence("reported", text)
-        warning = await self._warning(target, pin)
         return PinChange(target.device_id, target.name, state, evidence, change_id, warning)
 
     async def _last(self, device: Device, pin: int) -> DeviceAction | None:
@@ -107,13 +162,6 @@ class DirectIo:
             return last.forward if last is not None else None
         boot_ms = await booted_ms(device, self._change_log.now_ms)
         return last.forward if boot_ms is None or boot_ms <= last.at_ms else None
-
-    async def _warning(self, device: Device, pin: int) -> str | None:
-        """Says which app drives the pin too, if any."""
-        for app in await self._change_log.desired(device.device_id):
-            if pin in app.version.pins:
-                return f"{app.name} drives pin {pin} too and may change it again at once"
-        return None
 
 
 def sees_pins(device: Device) -> bool:

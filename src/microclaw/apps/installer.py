@@ -35,7 +35,6 @@ from microclaw.errors import (
     DeviceUnreachable,
     InstallInterrupted,
     MicroclawError,
-    PinRefused,
     TooManyApps,
 )
 from microclaw.events import Report, Step
@@ -155,6 +154,16 @@ class Installer:
         took_ms = (time.perf_counter() - started) * 1000
         return Installation(change_id, there, before, baseline, took_ms)
 
+    async def check_place(self, device: Device, name: str, *, take_over: bool) -> bool:
+        """Raise what `put` would: AppExists, TooManyApps. Changes nothing. True when a foreign app has the name."""
+        listed, wanted = await device.call(AppList()), await self._change_log.desired(device.device_id)
+        there, before = any(app.name == name for app in listed), version_of(name, wanted)
+        if there and before is None and not take_over:
+            raise _not_ours(device, name)
+        if not there and await _ended_in_the_way(device, name, listed, wanted) is None:
+            _check_room(device, name, listed, wanted)
+        return there and before is None
+
     async def _make_room(
         self, device: Device, name: str, report: Report
     ) -> tuple[Sequence[AppEntry], Sequence[DesiredApp]]:
@@ -238,6 +247,10 @@ class Installer:
 
     async def _restore(self, device: Device, name: str, version: AppVersion, report: Report) -> None:
         """Install the former version again. An error is only reported: the reconciler tries it again later."""
+        if version.claims.forced:
+            text = f"the former {name} is not put back on {device.name}: its trial had failed, it was forced"
+            report(Step("deploy", text, "failed", next_step="force it again, if it is still wanted"))
+            return
         try:
             image = await self._change_log.image(version.sha256)
             await device.call(install_call(name, image.wasm, version))
@@ -272,17 +285,6 @@ def install_call(name: str, wasm: bytes, version: AppVersion) -> AppInstall:
 def not_found(device: Device, name: str, there: Sequence[str]) -> AppNotFound:
     listing = f"it lists {', '.join(sorted(there))}" if there else "it lists none"
     return AppNotFound(f"no app {name!r} on {device.name}: {listing}", next_step="microclaw app list")
-
-
-def check_pins_free(device: Device, name: str, pins: Sequence[int], wanted: Sequence[DesiredApp]) -> None:
-    """Raise PinRefused when another app that is wanted on the device drives one of these pins."""
-    for app in wanted:
-        shared = sorted(set(pins) & set(app.version.pins))
-        if app.name != name and shared:
-            raise PinRefused(
-                f"pin {shared[0]} is driven by {app.name} on {device.name}",
-                next_step=f"choose another pin, or stop it first: microclaw app uninstall {app.name} -d {device.name}",
-            )
 
 
 def _not_ours(device: Device, name: str) -> AppExists:

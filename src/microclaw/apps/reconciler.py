@@ -104,6 +104,11 @@ class Reconciler:
         problem: str | None = None
         for app in wanted:
             if app.name in listed:
+                if app.suspect_ms is not None:  # the board answers with it there: it was not the cause
+                    await self._change_log.set_suspect(app, is_suspect=False)
+                continue
+            if (why := left_off(app)) is not None:
+                problem = problem or f"{app.name} is not put back on {device.name}: {why}"
                 continue
             if len(listed) >= device.board.firmware.max_apps:
                 problem = problem or f"no room for {app.name}: the board lists {', '.join(sorted(listed))}"
@@ -165,3 +170,12 @@ class Reconciler:
             return
         backoff = self._backoffs.setdefault(device_id, Backoff(min_s=2 * self._interval_s, max_s=MAX_INTERVAL_S))
         self._next_check[device_id] = self._monotonic_s() + backoff.next_wait_s()
+
+
+def left_off(app: DesiredApp) -> str | None:
+    """Why an app is not put back when its board has lost it; None when it is."""
+    if app.suspect_ms is not None:
+        return "the board fell silent with it; deploy a corrected one, or drop it with microclaw app uninstall"
+    if app.version.claims.forced:
+        return "its trial failed and it was forced; force it again, or drop it with microclaw app uninstall"
+    return None

@@ -111,6 +111,7 @@ class Trial:
     next_step: str | None = None
     first_line_ms: float | None = None
     first_input_ms: float | None = None
+    read: tuple[int, ...] = ()  # the pins that it has as inputs
 
     @property
     def first_edge_ms(self) -> float | None:
@@ -192,6 +193,7 @@ async def try_image(
         next_step=verdict.next_step,
         first_line_ms=next((line.t_ms for line in record.lines if line.app is not None), None),
         first_input_ms=min((given.at_ms for given in options.inputs), default=None),
+        read=tuple(sorted({opened.pin for opened in record.pins if opened.role == "input"})),
     )
 
 

@@ -14,7 +14,7 @@ from microclaw.apps.trial import Trial
 from microclaw.apps.verdict import ConsoleLine, compare, dead_on_load, describe, next_step_for_trap, seconds
 from microclaw.devices.calls import AppState, AppStates, EdgesRead, LogLine, LogsRead, PwmChange, PwmRead
 from microclaw.devices.device import Device
-from microclaw.errors import DeviceError, DeviceTimeout, DeviceUnreachable
+from microclaw.errors import DeviceError, DeviceSilent, DeviceTimeout, DeviceUnreachable
 from microclaw.events import Edge, Evidence
 from microclaw.text import format_duration
 
@@ -95,7 +95,8 @@ async def verify(
         dead = await _dead(device, name, before)  # it may have trapped in its first timer
     except (DeviceUnreachable, DeviceTimeout) as exc:
         text = f"accepted, but the board could not be reached afterwards, so nobody has seen it work: {exc.message}"
-        return Verification(Evidence("accepted", text), False, next_step=_AWAY)
+        step = exc.next_step if isinstance(exc, DeviceSilent) else _AWAY
+        return Verification(Evidence("accepted", text), False, next_step=step)
     except DeviceError as exc:
         text = f"accepted, but the board could not be read back: {exc.message}"
         return Verification(Evidence("accepted", text), False)

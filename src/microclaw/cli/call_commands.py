@@ -29,11 +29,13 @@ def execute(
     arguments: Annotated[list[str] | None, typer.Argument(metavar="[ARG]...", help="pin=2 level=1, or 2 1")] = None,
     board: Annotated[str, typer.Option("--board", help="With an address: the board's profile.")] = "virtual",
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="For a device that is away, up to 15 s.")] = True,
+    force: Annotated[bool, typer.Option("--force", help="Also on a pin that a program has.")] = False,
 ) -> None:
     """Call one method of a device at once."""
     options = global_options(ctx)
     values = arguments_from_words(method, arguments or [])
-    print_outcome(options, method, call_target(options, target, board, method, values, wait=wait))
+    outcome = call_target(options, target, board, method, values, wait=wait, force=force)
+    print_outcome(options, method, outcome)
 
 
 def print_outcome(options: GlobalOptions, method: str, outcome: dict[str, Any]) -> None:
@@ -47,13 +49,20 @@ def print_outcome(options: GlobalOptions, method: str, outcome: dict[str, Any]) 
 
 
 def call_target(
-    options: GlobalOptions, target: str, board: str, method: str, values: dict[str, Any], *, wait: bool = True
+    options: GlobalOptions,
+    target: str,
+    board: str,
+    method: str,
+    values: dict[str, Any],
+    *,
+    wait: bool = True,
+    force: bool = False,
 ) -> dict[str, Any]:
     """Through the host for a device's name, directly for an address."""
     if is_address(target):
         options.only_here(f"a call of {target}")
         return {"result": call_directly(target, board, method, values)}
-    body = {"method": method, "arguments": values, "wait": wait}
+    body = {"method": method, "arguments": values, "wait": wait, "force": force}
     return options.host().post(f"/v1/devices/{segment(target)}/call", body)
 
 

@@ -33,6 +33,7 @@ def run(
     optimization: Annotated[str, typer.Option("-O", "--optimization", help="O0, O1, O2, O3, Os or Oz.")] = "O3",
     replace: Annotated[bool, typer.Option("--replace", help="Take over a name that another host's app holds.")] = False,
     board: Annotated[str, typer.Option("--board", help="With -d HOST:PORT: the board's profile.")] = "virtual",
+    force: Annotated[bool, typer.Option("--force", help="Install it although its trial failed.")] = False,
 ) -> None:
     """Build, check, try, install and verify a program. With -d HOST:PORT, no host is needed."""
     options = global_options(ctx)
@@ -47,6 +48,7 @@ def run(
         "heap_bytes": heap,
         "optimization": optimization,
         "replace": replace,
+        "force": force,
     }
     if content.startswith(WASM_MAGIC):
         body["wasm"] = base64.b64encode(content).decode()

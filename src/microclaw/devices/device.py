@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
@@ -21,7 +21,14 @@ from microclaw.devices.calls import (
     GpioSet,
     PwmSet,
 )
-from microclaw.errors import CallRejected, DeviceTimeout, DeviceUnreachable, MicroclawError, NotSupported
+from microclaw.errors import (
+    CallRejected,
+    DeviceTimeout,
+    DeviceUnreachable,
+    InstallInterrupted,
+    MicroclawError,
+    NotSupported,
+)
 from microclaw.events import EvidenceKind
 
 R = TypeVar("R")
@@ -62,6 +69,9 @@ def not_offered(endpoint: str, call: Call[Any], capabilities: Iterable[str]) -> 
     offered = ", ".join(sorted(capabilities))
     return NotSupported(f"{endpoint} does not offer {call.method}", next_step=f"it offers {offered}")
 
+
+ExplainSilence: TypeAlias = Callable[["Device", Call[Any], MicroclawError], Awaitable[MicroclawError]]
+"""Makes a better informed error of a device's DeviceTimeout or interrupted install."""
 
 TransportOpener: TypeAlias = Callable[[str, BoardProfile], Transport]
 
@@ -128,7 +138,9 @@ class Device:
         labels: Iterable[str],
         transports: Iterable[Transport],
         bus: Bus,
+        explain: ExplainSilence | None = None,
     ) -> None:
+        self._explain = explain
         self.device_id = device_id
         self.name = name
         self.board = board
@@ -178,7 +190,12 @@ class Device:
             self.check_present(call)  # not behind the calls that do wait
         request = DeviceRequest(call, asyncio.get_running_loop().time() + limit_s, wait)
         # The half second lets the transport's own, better informed time-out come before the bus's.
-        return cast("R", await self._bus.request(self.subject, request, limit_s + 0.5))
+        try:
+            return cast("R", await self._bus.request(self.subject, request, limit_s + 0.5))
+        except (DeviceTimeout, InstallInterrupted) as exc:
+            if self._explain is None:
+                raise
+            raise await self._explain(self, call, exc) from exc
 
     async def handle(self, request: DeviceRequest) -> Any:
         """Serve one request from the bus: try the transports, best evidence first.

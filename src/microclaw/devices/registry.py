@@ -8,12 +8,13 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import Self
+from typing import Any, Self
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.bus import Bus
-from microclaw.devices.device import QUEUE_DEPTH, Device, Transport, TransportOpener
-from microclaw.errors import ConfigError, UnknownName
+from microclaw.devices.calls import Call
+from microclaw.devices.device import QUEUE_DEPTH, Device, ExplainSilence, Transport, TransportOpener
+from microclaw.errors import ConfigError, MicroclawError, UnknownName
 from microclaw.store.devices import DeviceRow, DeviceTable
 
 _NAME = re.compile(r"[a-z0-9-]{1,32}")
@@ -68,6 +69,7 @@ class Registry:
         self._rows: dict[str, DeviceRow] = {}
         self._serving: dict[str, AsyncExitStack] = {}
         self._changing = asyncio.Lock()
+        self.explain_silence: ExplainSilence | None = None  # of every device; it knows the programs on it
 
     async def __aenter__(self) -> Self:
         try:
@@ -210,7 +212,13 @@ class Registry:
     async def _serve(self, row: DeviceRow, board: BoardProfile, transports: Iterable[Transport]) -> Device:
         device_id = row.device_id
         device = Device(
-            device_id=device_id, name=row.name, board=board, labels=row.labels, transports=transports, bus=self._bus
+            device_id=device_id,
+            name=row.name,
+            board=board,
+            labels=row.labels,
+            transports=transports,
+            bus=self._bus,
+            explain=self._explain,
         )
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._bus.serve(device.subject, device.handle, depth=QUEUE_DEPTH))
@@ -218,6 +226,9 @@ class Registry:
         self._devices[device_id] = device
         self._rows[device_id] = row
         return device
+
+    async def _explain(self, device: Device, call: Call[Any], error: MicroclawError) -> MicroclawError:
+        return error if self.explain_silence is None else await self.explain_silence(device, call, error)
 
     async def _remove(self, device: Device) -> None:
         await self._store.delete(device.device_id)

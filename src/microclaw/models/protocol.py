@@ -13,10 +13,17 @@ from microclaw.events import Usage
 
 @dataclass(frozen=True, slots=True)
 class KnownApp:
-    """A program this host put on a device, and the pins it uses."""
+    """A program this host put on a device: the pins it drives, reads, and uses otherwise (a bus, or only named)."""
 
     name: str
     pins: tuple[int, ...] = ()
+    reads: tuple[int, ...] = ()
+    uses: tuple[int, ...] = ()
+
+    def role_of(self, pin: int) -> str | None:
+        """ "driven", "read" or "used"; None for a pin that is not its own."""
+        roles = (("driven", self.pins), ("read", self.reads), ("used", self.uses))
+        return next((role for role, pins in roles if pin in pins), None)
 
 
 @dataclass(frozen=True, slots=True)

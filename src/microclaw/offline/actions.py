@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, ask, capital
 from microclaw.offline.parse import PIN_SLOTS
-from microclaw.offline.pins import PinTarget, board_of, pin_target, sensor_of, shown_value
+from microclaw.offline.pins import PinTarget, board_of, pin_target, pin_user, sensor_of, shown_value, with_state
 
 _MAX_FACTS = 12
 
@@ -174,7 +174,7 @@ def _undo(at: Context) -> Decision:
 
 def _pin_facts(at: Context) -> Decision:
     board = board_of(at)
-    uses = {pin: app.name for app in (at.device.apps if at.device else ()) for pin in app.pins}
+    apps = at.device.apps if at.device else ()
     pin = at.parse.number("pin")
     if pin is None and at.parse.word("thing") is not None:
         try:
@@ -184,13 +184,19 @@ def _pin_facts(at: Context) -> Decision:
         low = "" if board.led is None or board.led.active_level else ", lit by low"
         return Say(f"The LED of {board.title} is on pin {pin}{low}.")
     if pin is None:
-        free = [p.number for p in board.pins.values() if not (p.reserved or p.caution) and p.number not in uses]
-        busy = "".join(f" Pin {p} is used by {name}." for p, name in sorted(uses.items()))
+        taken = {pin: pin_user(apps, pin) for app in apps for pin in (*app.pins, *app.reads, *app.uses)}
+        free = [p.number for p in board.pins.values() if not (p.reserved or p.caution) and p.number not in taken]
+        busy = "".join(f" Pin {p} is {user}." for p, user in sorted(taken.items()))
         return Say(f"Free on {board.title}: {', '.join(map(str, sorted(free)))}.{busy}")
     known = board.pins[pin_target(at).pin]
     if known.reserved:
         return Say(f"Pin {pin} is reserved: it belongs to {known.reserved}.")
-    used = f"used by {uses[pin]}" if pin in uses else "free"
+    used = pin_user(apps, known.number)
+    if used is not None and not at.results:
+        return Act("query-wasm-apps", at.on_device(), f"pin_facts(pin={pin})")
+    if used is not None:
+        used = with_state(used, at.results[-1].fields.get("apps", []))
+    used = used or "free"
     wired = " The board's LED is on it." if board.led and board.led.pin == pin else ""
     caution = f" Careful: {known.caution}." if known.caution else ""
     return Say(f"Pin {pin} is {used}; it can be {', '.join(sorted(known.uses))}.{wired}{caution}")

@@ -263,7 +263,9 @@ def _is_for_the_board(memory: Parse, said: str, sentences: Sentences) -> bool:
 def _decide(at: Context) -> Decision:
     """The next step; a loose parse that would change something asks first."""
     last = at.results[-1] if at.results else None
-    if last is not None and not last.ok and "removed" not in last.fields:  # finding nothing to forget is an answer
+    told = at.parse.kind == "pin_facts"  # of a board that is away: what this host knows
+    # Finding nothing to forget is an answer too.
+    if last is not None and not last.ok and "removed" not in last.fields and not told:
         failed, first = failure(last), len(_first(at.parse))
         if len(at.results) <= first:
             return dataclasses.replace(failed, text=f"{failed.text}. So nothing else was done")

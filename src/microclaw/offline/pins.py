@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from microclaw.boards.profile import BoardProfile
-from microclaw.models.protocol import DeviceContext, KnownDevice
+from microclaw.models.protocol import DeviceContext, KnownApp, KnownDevice
 from microclaw.offline.decision import Context, ask
 from microclaw.offline.parse import Slot
 
@@ -153,6 +154,23 @@ def pin_target(at: Context, slot: Slot = "pin") -> PinTarget:
         raise ask("That goes for one pin at a time. Which pin first?", example, slot)
     question = "Which pin is the button on?" if slot == "button_pin" else "Which pin?"
     raise ask(question, "name it, as in: pin 4", slot)
+
+
+_OVER = frozenset({"returned", "exited", "trapped", "dead"})  # states of a program that does nothing any more
+
+
+def pin_user(apps: Sequence[KnownApp], pin: int) -> str | None:
+    """ "driven by blink"; None when no program of this host has the pin."""
+    return next((f"{role} by {app.name}" for app in apps if (role := app.role_of(pin))), None)
+
+
+def with_state(used: str, listed: Iterable[Mapping[str, Any]]) -> str:
+    """What `pin_user` says, put right by what the board lists: a program that has ended drives nothing any more."""
+    role, _, name = used.partition(" by ")
+    state = next((str(app.get("state")) for app in listed if app.get("name") == name), None)
+    if state in _OVER:
+        return f"not {role} any more: {name} has ended (its level stays; {name} holds it for itself until: stop {name})"
+    return used
 
 
 def sensor_of(at: Context, quantity: str) -> tuple[Quantity, int]:

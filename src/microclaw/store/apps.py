@@ -26,7 +26,10 @@ class ImageRow:
 
 @dataclass(frozen=True, slots=True)
 class DesiredApp:
-    """An app that a device should run, and the terms it is installed under. Its image is stored before it."""
+    """An app that a device should run, and the terms it is installed under. Its image is stored before it.
+
+    `claims` is JSON text of the caller's. `suspect_ms` is when the device fell silent, probably because of this app.
+    """
 
     device_id: str
     name: str
@@ -36,6 +39,8 @@ class DesiredApp:
     watchdog_ms: int
     pins: tuple[int, ...] = field(metadata=JSON_TUPLE)
     since_ms: int
+    claims: str = "{}"
+    suspect_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,11 @@ class AppTable(Table):
     async def delete_desired(self, device_id: str, name: str) -> bool:
         """False when it was not desired."""
         return await self._database.write(lambda connection: _delete_desired(connection, device_id, name))
+
+    async def set_suspect(self, device_id: str, name: str, suspect_ms: int | None) -> None:
+        """Since when the device is silent because of this app, as far as is known; None takes it back."""
+        query = "UPDATE desired_apps SET suspect_ms = ? WHERE device_id = ? AND name = ?"
+        await self._execute(query, (suspect_ms, device_id, name))
 
     async def add_change(self, change: NewChange) -> int:
         """Write a change down before it is made; returns its change_id, which grows."""

@@ -374,4 +374,9 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             'foreign_s', json_extract(body, '$.foreign')
         )""",
     ),
+    (
+        # What a program on a device reads and uses beside the pins it drives, and that its device fell silent with it.
+        "ALTER TABLE desired_apps ADD COLUMN claims TEXT NOT NULL DEFAULT '{}'",
+        "ALTER TABLE desired_apps ADD COLUMN suspect_ms INTEGER",
+    ),
 )

@@ -19,8 +19,10 @@ from microclaw.devices.calls import (
     DeviceStatus,
     EdgesRead,
     GpioGet,
+    GpioSet,
     I2cRead,
     I2cScan,
+    PwmSet,
     PwmState,
 )
 from microclaw.devices.device import Device
@@ -88,6 +90,10 @@ class PwmParameters(_OnPin):
     frequency_hz: int = Field(5000, ge=1, le=40_000_000)
 
 
+class AdcParameters(_OnPin):
+    pass
+
+
 class SensorParameters(OnDevice):
     sensor: str = Field(
         pattern=r"^[a-z0-9_]{1,32}$",
@@ -100,18 +106,26 @@ def direct_io_tools(*, direct_io: DirectIo, devices: Registry) -> tuple[Tool[Any
 
     async def gpio_set(asked: SetParameters, context: ToolContext) -> ToolOutput:
         device = find_device(devices, context, asked.device)
-        return _pin_output(await direct_io.set_pin(device.name, asked.pin, asked.level))
+        done = await direct_io.set_pin(device.name, asked.pin, asked.level, insist=context.insisted)
+        return _pin_output(done)
 
     async def pwm_set(asked: PwmParameters, context: ToolContext) -> ToolOutput:
         device = find_device(devices, context, asked.device)
-        return _pin_output(await direct_io.set_pwm(device.name, asked.pin, asked.duty, asked.frequency_hz))
+        done = await direct_io.set_pwm(device.name, asked.pin, asked.duty, asked.frequency_hz, insist=context.insisted)
+        return _pin_output(done)
+
+    async def objections(asked: _OnPin, context: ToolContext) -> tuple[str, ...]:
+        """The program that has the pin. Raises PinRefused for a pin that the board forbids."""
+        device = find_device(devices, context, asked.device)
+        conflict = await direct_io.conflict(device.name, _pin_call(asked))
+        return () if conflict is None else (conflict.text,)
 
     async def gpio_get(asked: _OnPin, context: ToolContext) -> ToolOutput:
         device = find_device(devices, context, asked.device)
         got = await device.call(GpioGet(asked.pin))
         return _read(device, GpioGet, f"pin {got.pin} reads {got.level}", pin=got.pin, level=got.level)
 
-    async def adc_read(asked: _OnPin, context: ToolContext) -> ToolOutput:
+    async def adc_read(asked: AdcParameters, context: ToolContext) -> ToolOutput:
         device = find_device(devices, context, asked.device)
         got = await device.call(AdcRead(asked.pin))
         text = f"ADC pin {got.pin} reads {got.volts:.3f} V (raw {got.raw})"
@@ -135,10 +149,10 @@ def direct_io_tools(*, direct_io: DirectIo, devices: Registry) -> tuple[Tool[Any
 
     describe = describe_device(devices)
     return (
-        _tool("gpio-set", "Set a pin high or low now.", SetParameters, gpio_set, describe),
-        _tool("gpio-get", "Read a pin's level now.", _OnPin, gpio_get),
-        _tool("adc-read", "Measure the voltage at an ADC pin now.", _OnPin, adc_read),
-        _tool("pwm-set", "Drive a pin with PWM now (brightness, speed).", PwmParameters, pwm_set, describe),
+        _tool("gpio-set", "Set a pin high or low now.", SetParameters, gpio_set, describe, objections),
+        _tool("gpio-get", "Read a pin's level now.", _OnPin, gpio_get, None, objections),
+        _tool("adc-read", "Measure the voltage at an ADC pin now.", AdcParameters, adc_read, None, objections),
+        _tool("pwm-set", "Drive a pin with PWM now (brightness, speed).", PwmParameters, pwm_set, describe, objections),
         _tool("i2c-scan", "Find which addresses answer on the I2C bus.", OnDevice, i2c_scan),
         _tool("i2c-read", "Read a sensor now.", SensorParameters, i2c_read),
     )
@@ -150,10 +164,23 @@ def _tool(
     parameters: type[Any],
     run: Callable[[Any, ToolContext], Awaitable[ToolOutput]],
     describe: Describe | None = None,
+    objections: Describe | None = None,
 ) -> Tool[Any]:
     """With `describe` the tool acts, without it only reads."""
     permission, effect = (Permission.READ, Effect.READ) if describe is None else (Permission.ACT, Effect.IDEMPOTENT)
-    return Tool(name, description, parameters, permission, effect, run, describe=describe)
+    return Tool(name, description, parameters, permission, effect, run, describe=describe, objections=objections)
+
+
+def _pin_call(asked: _OnPin) -> Call[Any]:
+    match asked:
+        case SetParameters():
+            return GpioSet(asked.pin, asked.level)
+        case PwmParameters():
+            return PwmSet(asked.pin, asked.duty, asked.frequency_hz)
+        case AdcParameters():
+            return AdcRead(asked.pin)
+        case _:
+            return GpioGet(asked.pin)
 
 
 def _pin_output(change: PinChange) -> ToolOutput:

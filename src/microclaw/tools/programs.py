@@ -17,7 +17,7 @@ from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.calls import LogLine, LogsRead
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
-from microclaw.errors import AppNotFound, DeviceUnreachable
+from microclaw.errors import AppNotFound, DeviceSilent, DeviceUnreachable
 from microclaw.events import Evidence
 from microclaw.text import fence_text
 from microclaw.tools.target import OnDevice, describe_device, find_device
@@ -88,6 +88,9 @@ def program_tools(*, deployer: Deployer, catalogue: Catalogue, devices: Registry
         device = find_device(devices, context, asked.device, asked.device_ip)
         listed = await catalogue.list_apps(device.name)
         if listed and all(app.condition == "unreachable" for app in listed):
+            if listed[0].error is not None:  # it takes connections and answers nothing
+                step = "reset it, or switch it off and on; the program named is not put back"
+                raise DeviceSilent(listed[0].error, next_step=step)
             names = ", ".join(app.name for app in listed)
             raise DeviceUnreachable(
                 f"{device.name} does not answer; wanted there: {names}",

@@ -62,7 +62,8 @@ class ToolContext:
     `approve(text, detail)` is for a tool with `has_preview`: it returns when the action may be done, at once when no
     approval is needed, and raises PermissionRefused when the answer is no. `channel` and `chat_id` are the person's
     chat. `foreign`: the turn has read untrusted text. The toolbox awaits `begin` after the approval and before
-    anything changes. `said` gives the person's own words in this turn.
+    anything changes. `said` gives the person's own words in this turn. `insisted`: the objections of the tool's
+    `objections` that a person has heard and said yes to.
     """
 
     person_id: str
@@ -74,6 +75,7 @@ class ToolContext:
     foreign: bool = False
     begin: Begin = _no_journal
     said: Callable[[], str] = str
+    insisted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,8 @@ class Tool(Generic[P]):
     hold untrusted text (a page, a log, a device's name). A tool with `has_preview` calls context.approve itself, when
     it can show exactly what would happen. A tool with a `skill` is offered only while that skill is active.
     `required_permission` gives what these arguments need, when that differs from `permission`; `describe` gives lines
-    for the approval, on what the arguments refer to now.
+    for the approval, on what the arguments refer to now. `objections` raises what would be refused anyway, before
+    anybody is asked, and returns what a person must insist on: then the call always asks.
     """
 
     name: str
@@ -110,6 +113,7 @@ class Tool(Generic[P]):
     skill: str | None = None
     required_permission: Callable[[P, ToolContext], Awaitable[Permission]] | None = None
     describe: Callable[[P, ToolContext], Awaitable[Sequence[str]]] | None = None
+    objections: Callable[[P, ToolContext], Awaitable[Sequence[str]]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

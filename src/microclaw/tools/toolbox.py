@@ -96,6 +96,7 @@ class Toolbox:
         action = action_text(tool.name, parameters)
         permission = await self._required_permission(tool, parameters, context, action)
         self._gate.check(context.person_id, permission, action)
+        await _objections(tool, parameters, context)  # what stands in its way now may be gone by then
         return PlannedCall(tool.name, permission, tool.effect, action, argument_lines(parameters))
 
     async def call(
@@ -126,20 +127,26 @@ class Toolbox:
         if tool.has_preview:
             self._gate.check(context.person_id, permission, action)
             return replace(context, approve=self._approval(permission, context, approved))
+        objections = await _objections(tool, parameters, context)
+        if objections:  # what was approved before was not approved in spite of these
+            permission, approved = Permission.RISKY, None
         lines: tuple[str, ...] = ()
         check: Callable[[], Awaitable[None]] | None = None
         if self._gate.needs_approval(permission, tainted=context.foreign):
             described = await _description(tool, parameters, context)
-            lines = (*argument_lines(parameters), *described)
+            lines = (*objections, *argument_lines(parameters), *described)
 
             async def check() -> None:
-                now = await self._required_permission(tool, parameters, context, action)
-                if (now, await _description(tool, parameters, context)) != (permission, described):
+                needs = await self._required_permission(tool, parameters, context, action)
+                now = await _objections(tool, parameters, context)
+                needs = Permission.RISKY if now else needs
+                meant = await _description(tool, parameters, context)
+                if (needs, meant, now) != (permission, described, objections):
                     text = f"what {action} means changed while somebody was asked, so it was not done"
                     raise PermissionRefused(text, next_step="ask for it again")
 
         await self._approval(permission, context, approved, check)(action, lines)
-        return context
+        return replace(context, insisted=objections) if objections else context
 
     async def _required_permission(
         self, tool: Tool[Any], parameters: Parameters, context: ToolContext, action: str
@@ -226,6 +233,11 @@ def _text(value: Any) -> str:
 async def _description(tool: Tool[Any], parameters: Parameters, context: ToolContext) -> tuple[str, ...]:
     """What the arguments refer to now: the device when none is named, the change that an undo takes back."""
     return () if tool.describe is None else tuple(await tool.describe(parameters, context))
+
+
+async def _objections(tool: Tool[Any], parameters: Parameters, context: ToolContext) -> tuple[str, ...]:
+    """What a person must insist on. Raises what would be refused anyway."""
+    return () if tool.objections is None else tuple(await tool.objections(parameters, context))
 
 
 def _spec(tool: Tool[Any]) -> ToolSpec:

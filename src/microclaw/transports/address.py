@@ -46,6 +46,10 @@ class AddressLock:
         self._path = folder / f"{hashlib.sha256(address.encode()).hexdigest()[:24]}.lock"
         self._fd: int | None = None
 
+    @property
+    def path(self) -> Path:
+        return self._path
+
     async def acquire(self, timeout_s: float) -> None:
         """Wait for the address to be free; DeviceUnreachable when another process keeps it longer."""
         if self._fd is not None:

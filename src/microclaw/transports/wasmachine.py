@@ -1,7 +1,9 @@
 """The WASMachine transport: apps are installed, removed, listed and asked over TCP. It compiles and checks nothing.
 
 After an interrupted install the firmware's parser waits for the rest of the image, whoever connects next. The transport
-repairs that first: pad, remove what the padding may have completed, list what is there.
+repairs that first: pad, remove what the padding may have completed, list what is there. While it sends an install, a
+mark beside the address lock says so: a process that finds the mark of one that died asks the board first, as all of it
+may have arrived, and repairs the parser only when nothing comes.
 """
 
 from __future__ import annotations
@@ -10,18 +12,23 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
 from datetime import UTC, tzinfo
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, cast
 
+from msgspec import DecodeError, Struct, structs
+from msgspec.json import decode, encode
+
 from microclaw.boards.profile import BoardProfile
 from microclaw.clock import find_zone, machine_zone
 from microclaw.devices.calls import AppEntry, AppInstall, AppList, AppReply, AppRequest, AppUninstall, Call
 from microclaw.devices.device import not_offered
+from microclaw.durable import replace_file
 from microclaw.errors import (
     AppNotFound,
+    DeviceSilent,
     DeviceTimeout,
     DeviceUnreachable,
     ImageTooLarge,
@@ -103,13 +110,46 @@ _WRONG_PEER: Final = "is that address a WASMachine? check host and port: microcl
 _RESTART: Final = "power the board off and on, then deploy again"
 
 
-@dataclass(frozen=True, slots=True)
-class _Interrupted:
-    """An install whose end the device may never have seen."""
+_SILENT: Final = (
+    "firmware serves one client at a time: close others (host_tool, a second host); if it stays silent, its app "
+    "manager hangs: reset it, or switch it off and on"
+)
+
+
+class _Interrupted(Struct, frozen=True):
+    """An install whose end the device may never have seen. `is_old`: a process before this one began it."""
 
     name: str
     frame_bytes: int
-    delivered: bool
+    delivered: bool = False
+    is_old: bool = False
+
+
+class _InstallMark:
+    """The file that says which install is under way at an address. Written and removed under the address lock."""
+
+    def __init__(self, lock: AddressLock) -> None:
+        self._path = lock.path.with_suffix(".install")
+
+    @property
+    def is_there(self) -> bool:
+        return self._path.exists()
+
+    def write(self, sent: _Interrupted) -> None:
+        with suppress(OSError):  # a full disk must not keep a program from its board
+            replace_file(self._path, encode(sent), sync=False)
+
+    def read(self) -> _Interrupted | None:
+        """The install of a process that died; None when there is none, or the file is not one of ours."""
+        try:
+            return structs.replace(decode(self._path.read_bytes(), type=_Interrupted), is_old=True, delivered=False)
+        except (OSError, DecodeError):
+            self.clear()
+            return None
+
+    def clear(self) -> None:
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
 
 
 class WasmachineTransport:
@@ -133,11 +173,14 @@ class WasmachineTransport:
         self.timeouts = timeouts or Timeouts()
         self._board = board
         self._zone = zone or find_zone(machine_zone()) or UTC
-        self._connection = WasmachineConnection(host_port, AddressLock(lock_folder, self.endpoint), self.timeouts)
+        lock = AddressLock(lock_folder, self.endpoint)
+        self._connection = WasmachineConnection(host_port, lock, self.timeouts)
+        self._mark = _InstallMark(lock)
         self._queue = asyncio.Lock()
         # Answers to an earlier process's requests can still come: a random start keeps their mids from being ours.
         self._mid = secrets.randbits(31) if first_mid is None else first_mid
         self._interrupted: _Interrupted | None = None
+        self._is_silent = False  # the last exchange had no answer
 
     @property
     def other_answers(self) -> int:
@@ -156,10 +199,10 @@ class WasmachineTransport:
                     next_step="see whether it is there: microclaw app list",
                 ) from exc
             unknown = "" if call.idempotent else "; outcome unknown"
-            raise DeviceTimeout(
-                f"{self._connection.address} did not answer {call.method} within {timeout_s:g} s{unknown}",
-                next_step=self._way_out(),
-            ) from exc
+            text = f"{self._connection.address} did not answer {call.method} within {timeout_s:g} s{unknown}"
+            if self._is_silent and not isinstance(call, AppRequest):
+                raise DeviceSilent(text, next_step=_SILENT) from exc
+            raise DeviceTimeout(text, next_step=self._way_out()) from exc
         except ProtocolError as exc:
             await self._connection.close()
             raise ProtocolError(
@@ -193,16 +236,18 @@ class WasmachineTransport:
             mid, call.name, wasm, heap_bytes=call.heap_bytes, timers=call.timers, watchdog_ms=call.watchdog_ms
         )
         frame = encode_frame(FrameType.INSTALL, request.encode())
-        self._interrupted = _Interrupted(call.name, len(frame), delivered=False)
+        await self._connection.open()
+        self._interrupted = _Interrupted(call.name, len(frame))
+        self._mark.write(self._interrupted)
         try:
             response = await self._connection.exchange(frame, mid, self.timeouts.install_s(len(frame)))
         except DeviceUnreachable:
-            self._interrupted = None
+            self._settle()
             raise
         except NoAnswer as exc:
             self._interrupted = _Interrupted(call.name, len(frame), exc.delivered)
             raise await self._interruption(call.name, exc) from exc
-        self._interrupted = None
+        self._settle()
         raise_install_error(response, call.name)
 
     async def _interruption(self, name: str, cause: NoAnswer) -> InstallInterrupted:
@@ -210,11 +255,12 @@ class WasmachineTransport:
         text = f"installing {name} on {self._connection.address} broke off: {cause.reason}"
         try:
             names = await self._mend()
-        except DeviceUnreachable as exc:
+        except (DeviceUnreachable, DeviceSilent) as exc:
             return InstallInterrupted(
                 f"{text}; outcome unknown: {exc.message}",
                 outcome="unknown",
                 next_step=f"when the device is back, see whether it has {name}: microclaw app list",
+                silent=isinstance(exc, DeviceSilent),
             )
         outcome: Literal["not_installed", "listed"] = "listed" if name in names else "not_installed"
         if outcome == "listed":
@@ -231,24 +277,44 @@ class WasmachineTransport:
         More padding than the parser waits for is harmless: it skips what does not start a frame. A cut inside the
         frame's length makes it wait for up to 64 KiB; a longer claim fails its malloc, which ends the wait.
         """
+        if self._interrupted is None and self._mark.is_there:
+            await self._connection.open()  # waits for a process that is sending just now; its mark is gone then
+            self._interrupted = self._mark.read() if self._mark.is_there else None
         interrupted = self._interrupted
         if interrupted is None:
             return frozenset()
         try:
+            if interrupted.is_old:
+                with suppress(NoAnswer):
+                    response = await self._exchange(query_request, self.timeouts.first_query_s)
+                    self._settle()
+                    return frozenset(app.name for app in read_applets(response))
             if not interrupted.delivered:
-                padding = _PAD * ((interrupted.frame_bytes | 0xFFFF) + HEADER.size)
-                await self._connection.send_only(padding, self.timeouts.install_s(len(padding)))
-                # Whatever it answers: nothing to remove is the usual case, and the truth is asked next.
-                await self._exchange(lambda mid: uninstall_request(mid, interrupted.name), _RECOVERY_ANSWER_S)
+                try:
+                    await self._pad_and_remove(interrupted)
+                except NoAnswer:  # a board that has just started loses what comes first, as with every request
+                    await self._pad_and_remove(interrupted)
             names = frozenset(entry.name for entry in await self._list_now())
         except NoAnswer as exc:
-            raise DeviceUnreachable(
+            kind = DeviceSilent if exc.silent else DeviceUnreachable
+            raise kind(
                 f"{self._connection.address} has not answered since the install of {interrupted.name} broke off: "
                 f"{exc.reason}",
                 next_step=_RESTART,
             ) from exc
-        self._interrupted = None
+        self._settle()
         return names
+
+    async def _pad_and_remove(self, interrupted: _Interrupted) -> None:
+        """Whatever it answers: nothing to remove is the usual case, and the truth is asked next."""
+        padding = _PAD * ((interrupted.frame_bytes | 0xFFFF) + HEADER.size)
+        await self._connection.send_only(padding, self.timeouts.install_s(len(padding)))
+        await self._exchange(lambda mid: uninstall_request(mid, interrupted.name), _RECOVERY_ANSWER_S)
+
+    def _settle(self) -> None:
+        """The firmware's parser is in step: no install is open any more."""
+        self._interrupted = None
+        self._mark.clear()
 
     async def _uninstall(self, name: str) -> None:
         await self._mend()
@@ -261,7 +327,8 @@ class WasmachineTransport:
             except AppNotFound:
                 return  # the first one did it, only its answer was lost
             except (NoAnswer, DeviceUnreachable) as exc:
-                raise self._timed_out(f"removing {name}", first, unknown=True) from exc
+                is_silent = isinstance(exc, NoAnswer) and exc.silent
+                raise self._timed_out(f"removing {name}", first, unknown=True, is_silent=is_silent) from exc
             return
         raise_for_status(response, name)
 
@@ -270,7 +337,7 @@ class WasmachineTransport:
         try:
             return await self._list_now()
         except NoAnswer as exc:
-            raise self._timed_out("listing its apps", exc) from exc
+            raise self._timed_out("listing its apps", exc, is_silent=exc.silent) from exc
 
     async def _list_now(self) -> tuple[AppEntry, ...]:
         """Asked once more on a fresh connection when the first request got no answer."""
@@ -300,7 +367,16 @@ class WasmachineTransport:
     async def _exchange(self, build: Callable[[int], Request], timeout_s: float) -> Response:
         mid = self._next_mid()
         frame = encode_frame(FrameType.REQUEST, build(mid).encode())
-        return await self._connection.exchange(frame, mid, timeout_s)
+        try:
+            response = await self._connection.exchange(frame, mid, timeout_s)
+        except NoAnswer as exc:
+            self._is_silent = exc.silent
+            raise
+        except DeviceUnreachable:
+            self._is_silent = False
+            raise
+        self._is_silent = False
+        return response
 
     def _next_mid(self) -> int:
         self._mid = (self._mid + 1) & 0xFFFF_FFFF
@@ -309,9 +385,8 @@ class WasmachineTransport:
     def _way_out(self) -> str:
         return _WRONG_PEER if self._connection.garbled else _ONE_CLIENT
 
-    def _timed_out(self, doing: str, cause: NoAnswer, *, unknown: bool = False) -> DeviceTimeout:
-        outcome = "; outcome unknown" if unknown else ""
-        return DeviceTimeout(
-            f"{doing} on {self._connection.address}: {cause.reason}{outcome}",
-            next_step=self._way_out(),
-        )
+    def _timed_out(self, doing: str, cause: NoAnswer, *, is_silent: bool, unknown: bool = False) -> DeviceTimeout:
+        text = f"{doing} on {self._connection.address}: {cause.reason}{'; outcome unknown' if unknown else ''}"
+        if is_silent:
+            return DeviceSilent(text, next_step=_SILENT)
+        return DeviceTimeout(text, next_step=self._way_out())

@@ -38,12 +38,16 @@ class Timeouts:
 
 
 class NoAnswer(Exception):
-    """The exchange failed after it began. `delivered`: the device's TCP has every byte, so its parser is not stuck."""
+    """The exchange failed after it began. `delivered`: the device's TCP has every byte, so its parser is not stuck.
 
-    def __init__(self, reason: str, *, delivered: bool) -> None:
+    `silent`: it took the connection and then answered nothing, until the time was over.
+    """
+
+    def __init__(self, reason: str, *, delivered: bool, silent: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.delivered = delivered
+        self.silent = silent
 
 
 class WasmachineConnection:
@@ -67,15 +71,14 @@ class WasmachineConnection:
 
     async def exchange(self, frame: bytes, mid: int, timeout_s: float) -> Response:
         """Send one frame, wait for the answer with its mid. DeviceUnreachable: nothing was sent. Else NoAnswer."""
-        self._keep()
-        await self._connect()
+        await self.open()
         try:
             async with asyncio.timeout(timeout_s):
                 await self._send(frame)
                 response = await self._answer(mid)
         except TimeoutError:
             reason = f"no answer within {timeout_s:g} s" + self._skipped_note()
-            failure = NoAnswer(reason, delivered=self._delivered())
+            failure = NoAnswer(reason, delivered=self._delivered(), silent=not self.garbled)
         except ProtocolError as exc:
             self._garbled = True
             failure = NoAnswer(
@@ -92,10 +95,14 @@ class WasmachineConnection:
         await self.close()
         raise failure
 
-    async def send_only(self, data: bytes, timeout_s: float) -> None:
-        """Send bytes that get no answer of their own (the padding of a recovery)."""
+    async def open(self) -> None:
+        """Have the connection, and with it the address lock, before the next exchange. Raises DeviceUnreachable."""
         self._keep()
         await self._connect()
+
+    async def send_only(self, data: bytes, timeout_s: float) -> None:
+        """Send bytes that get no answer of their own (the padding of a recovery)."""
+        await self.open()
         try:
             async with asyncio.timeout(timeout_s):
                 await self._send(data)

@@ -1,0 +1,169 @@
+"""What programs on a device drive, read and use, and who else may have it. Asks a board only which have ended.
+
+Facts of stock firmware behind the rules: a second program that opens a driven pin or an I2C bus gets EBUSY
+(esp-iot-solution, ext_vfs_gpio.c, ext_vfs_i2c.c), also while the first has ended and is still listed, as nothing closed
+its files; opening a pin to read it turns its driver off; PWM channels are numbered over all LEDC timers, and a program
+that tries a timer of another one stops its signal when it closes it again (ext_vfs_ledc.c). A program's own software
+timers are its own: no two programs share them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from microclaw.apps.changes import AppVersion, Claims, DesiredApp
+from microclaw.apps.trial import Trial
+from microclaw.devices.calls import AppStates
+from microclaw.devices.device import Device
+from microclaw.errors import DeviceError, PinClaimed
+from microclaw.wasm.image import Image
+
+PinRole: TypeAlias = Literal["drives", "reads", "uses"]
+
+_NODE: Final = re.compile(rb"/dev/(i2c|spi|uart|ledc)/(\d?)")
+_KINDS: Final = {"i2c": "the I2C bus", "spi": "the SPI bus", "uart": "the UART", "ledc": "the PWM timers"}
+_PASSIVE: Final[Mapping[PinRole, str]] = {"drives": "driven", "reads": "read", "uses": "used"}
+_ENDED: Final = frozenset({"returned", "exited", "trapped", "loaded"})  # of AppState: no function of it runs any more
+
+
+@dataclass(frozen=True, slots=True)
+class PinConflict:
+    """A pin that a program on the device has: which program, how, and that in words."""
+
+    pin: int
+    app: str
+    role: PinRole
+    text: str
+    next_step: str
+
+    def raise_refused(self, insist: str | None = None) -> None:
+        """Raise PinClaimed. `insist` says how a person can have it all the same."""
+        raise PinClaimed(self.text, next_step=f"{self.next_step}; {insist}" if insist else self.next_step)
+
+
+def driven_pins(trial: Trial) -> tuple[int, ...]:
+    """The pins that the program drove in its trial, those that it had closed again at the end included."""
+    return tuple(sorted({*trial.driven, *(e.pin for e in trial.edges), *(c.pin for c in trial.pwm)}))
+
+
+def claims_of(image: Image, trial: Trial) -> Claims:
+    """What the program has beside the pins it drives: seen in its trial, or named in its source."""
+    driven = set(driven_pins(trial))
+    read = set(trial.read) - driven
+    return Claims(
+        reads=tuple(sorted(read)),
+        uses=tuple(sorted({*image.pins, *trial.pins} - driven - read)),
+        nodes=nodes_of(image.wasm),
+        ended=trial.ok and trial.ended in ("returned", "exited"),
+        forced=not trial.ok,
+    )
+
+
+def nodes_of(wasm: bytes) -> tuple[str, ...]:
+    """The buses and PWM timers that a module names: "i2c/0", or "spi/" where the number is computed."""
+    found = {f"{match[1].decode()}/{match[2].decode()}" for match in _NODE.finditer(wasm)}
+    return tuple(sorted(found))
+
+
+def pin_roles(version: AppVersion) -> dict[int, PinRole]:
+    """Every pin that this version has, and how."""
+    roles: dict[int, PinRole] = dict.fromkeys(version.claims.uses, "uses")
+    roles |= dict.fromkeys(version.claims.reads, "reads")
+    return roles | dict.fromkeys(version.pins, "drives")
+
+
+async def live_conflict(device: Device, pin: int, wanted: Iterable[DesiredApp]) -> PinConflict | None:
+    """The program that an order on this pin would fight; None for one that has ended: its level stays, nobody drives.
+
+    The board itself is asked whether the program has ended, if it can tell; else its trial counts.
+    """
+    for app in wanted:
+        role = pin_roles(app.version).get(pin)
+        if role is not None and not await has_ended(device, app):
+            return _conflict(device, app.name, pin, role)
+    return None
+
+
+async def has_ended(device: Device, app: DesiredApp) -> bool:
+    """Whether nothing of the program runs any more: by the board's word, else by its trial."""
+    if device.supports(AppStates.method):
+        try:
+            states = await device.call(AppStates(), wait=False)
+        except DeviceError:
+            return app.version.claims.ended
+        state = next((one.state for one in states if one.name == app.name), None)
+        return state in _ENDED  # one that is lost is put back at once
+    return app.version.claims.ended
+
+
+async def check_free(
+    device: Device,
+    name: str,
+    driven: Sequence[int],
+    claims: Claims,
+    wanted: Sequence[DesiredApp],
+) -> None:
+    """Raise PinClaimed when another program has one of these pins, buses or timers. Two may read the same pin."""
+    own: dict[int, PinRole] = dict.fromkeys(claims.uses, "uses")
+    own |= dict.fromkeys(claims.reads, "reads")
+    own |= dict.fromkeys(driven, "drives")
+    for app in wanted:
+        if app.name == name:
+            continue
+        theirs = pin_roles(app.version)
+        for pin in sorted(own.keys() & theirs.keys()):
+            if own[pin] != "reads" or theirs[pin] != "reads":
+                await _refuse_pin(device, app, pin, theirs[pin])
+        node = _shared_node(claims.nodes, app.version.claims.nodes)
+        if node is not None:
+            raise PinClaimed(
+                f"{node} of {device.name} is used by {app.name}: on this firmware one program at a time can have it",
+                next_step=f"put both into one program, or stop the other first: {_uninstall(app.name, device)}",
+            )
+
+
+async def check_named_pins(
+    device: Device, name: str, pins: Sequence[int], nodes: Sequence[str], wanted: Sequence[DesiredApp]
+) -> None:
+    """As `check_free`, before the trial: what the program does with the pins it names is not known yet."""
+    for app in wanted:
+        shared = sorted(set(pins) & set(app.version.pins))
+        if app.name != name and shared:
+            await _refuse_pin(device, app, shared[0], "drives")
+    await check_free(device, name, (), Claims(nodes=tuple(nodes)), wanted)
+
+
+async def _refuse_pin(device: Device, app: DesiredApp, pin: int, role: PinRole) -> None:
+    if await has_ended(device, app):
+        raise PinClaimed(
+            f"{app.name} has ended on {device.name} and still holds pin {pin}: the firmware frees it with its removal",
+            next_step=f"remove it first: {_uninstall(app.name, device)}",
+        )
+    _conflict(device, app.name, pin, role).raise_refused()
+
+
+def _conflict(device: Device, app: str, pin: int, role: PinRole) -> PinConflict:
+    text = f"pin {pin} is {_PASSIVE[role]} by {app} on {device.name}"
+    if role == "reads":
+        text += ": driving it works against what is connected there, which can be a short circuit"
+    step = f"choose another pin, or stop it first: {_uninstall(app, device)}"
+    return PinConflict(pin, app, role, text, step)
+
+
+def _shared_node(own: Sequence[str], theirs: Sequence[str]) -> str | None:
+    """ "the I2C bus 0" when both have it. All LEDC timers share their channels; a computed number can be any."""
+    for node in own:
+        kind, _, number = node.partition("/")
+        for other in theirs:
+            other_kind, _, other_number = other.partition("/")
+            if kind == other_kind and (kind == "ledc" or number == other_number or not number or not other_number):
+                known = "" if kind == "ledc" else number or other_number
+                return f"{_KINDS[kind]} {known}".rstrip()
+    return None
+
+
+def _uninstall(app: str, device: Device) -> str:
+    return f"microclaw app uninstall {app} -d {device.name}"

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from tests.apps.conftest import make_image, make_trial
+
+from microclaw.apps.changes import ChangeLog, Claims
+from microclaw.apps.claims import claims_of, driven_pins, nodes_of
+from microclaw.apps.deploy import DeployRequest
+from microclaw.devices.calls import AppState, PwmChange
+from microclaw.errors import AppExists, DeviceUnreachable, PinClaimed, TooManyApps
+from microclaw.store.apps import AppTable
+from microclaw.store.database import Database
+
+
+async def deploy(lab: Any, name: str, *, source: str = "", **trial: Any) -> Any:
+    lab.trials[name] = make_trial(**({"edges": (), "pins": (), "driven": ()} | trial))
+    return await lab.deployer.deploy(DeployRequest("paper", name, source=source or name), lab.steps.append)
+
+
+def ends(lab: Any, name: str, state: str = "returned") -> None:
+    lab.transport.states[name] = AppState(name, state, None, 8192, 0, 0, ())
+
+
+async def refused(lab: Any, pin: int) -> str:
+    with pytest.raises(PinClaimed) as caught:
+        await lab.direct_io.set_pin("paper", pin, 1)
+    assert caught.value.next_step is not None
+    return caught.value.message
+
+
+async def test_driving_a_pin_that_a_program_reads_is_refused_as_a_short_circuit(lab: Any) -> None:
+    await deploy(lab, "button", pins=(4,), read=(4,))
+    assert "pin 4 is read by button on paper: " in await refused(lab, 4)
+    assert "short circuit" in await refused(lab, 4)
+
+
+async def test_a_named_pin_that_the_trial_did_not_reach_is_claimed(lab: Any) -> None:
+    image = make_image("alarm", pins=(7,))
+    assert claims_of(image, make_trial(pins=(), driven=(), edges=())).uses == (7,)
+    await deploy(lab, "alarm", pins=(7,))
+    assert await refused(lab, 7) == "pin 7 is used by alarm on paper"
+
+
+def test_a_computed_pin_is_claimed_by_what_the_trial_saw() -> None:
+    image = make_image("scan", pins=())
+    trial = make_trial(pins=(4, 5), driven=(4,), read=(5,), edges=())
+    assert (driven_pins(trial), claims_of(image, trial)) == ((4,), Claims(reads=(5,)))
+
+
+def test_a_pin_that_was_closed_again_counts_as_driven() -> None:
+    trial = make_trial(pins=(2, 6), driven=(), pwm=(PwmChange(1.0, 6, 10, 1000),))
+    assert driven_pins(trial) == (2, 6)
+
+
+async def test_a_claim_survives_a_restart_of_the_host(lab: Any, database: Database) -> None:
+    await deploy(lab, "button", pins=(4,), read=(4,))
+    lab.change_log = ChangeLog(AppTable(database))
+    lab.rebuild()
+    assert "read by button" in await refused(lab, 4)
+
+
+async def test_a_claim_goes_with_its_app(lab: Any) -> None:
+    await deploy(lab, "button", pins=(4,), read=(4,))
+    await lab.deployer.remove("paper", "button", lab.steps.append)
+    assert (await lab.direct_io.set_pin("paper", 4, 1)).warning is None
+
+
+@pytest.mark.parametrize("state", ["returned", "exited", "trapped"])
+async def test_a_program_that_has_ended_drives_nothing(lab: Any, state: str) -> None:
+    await deploy(lab, "beep", pins=(2,), driven=(2,))
+    ends(lab, "beep", "running")
+    assert "driven by beep" in await refused(lab, 2)
+    ends(lab, "beep", state)
+    assert (await lab.direct_io.set_pin("paper", 2, 0)).warning is None
+
+
+async def test_the_board_knows_better_than_the_trial_whether_a_program_has_ended(lab: Any) -> None:
+    await deploy(lab, "beep", pins=(2,), driven=(2,), ended="returned")
+    ends(lab, "beep", "running")  # a button was pressed, as it was not in the trial
+    assert "driven by beep" in await refused(lab, 2)
+    lab.transport.fail["apps.states"] = DeviceUnreachable("gone")
+    assert (await lab.direct_io.set_pin("paper", 2, 0)).warning is None
+
+
+async def test_on_stock_firmware_the_trial_tells_whether_a_program_has_ended(lab: Any) -> None:
+    lab.transport.sees = False
+    await deploy(lab, "beep", pins=(2,), driven=(2,), ended="returned")
+    await deploy(lab, "blink", pins=(4,), driven=(4,))
+    assert (await lab.direct_io.set_pin("paper", 2, 0)).warning is None
+    assert "driven by blink" in await refused(lab, 4)
+
+
+async def test_an_ended_program_holds_its_pins_against_another_program(lab: Any) -> None:
+    await deploy(lab, "beep", pins=(2,), driven=(2,))
+    ends(lab, "beep")
+    with pytest.raises(PinClaimed, match="beep has ended on paper and still holds pin 2") as caught:
+        await deploy(lab, "blink", pins=(2,), driven=(2,))
+    assert caught.value.next_step == "remove it first: microclaw app uninstall beep -d paper"
+
+
+def have(how: str) -> dict[str, Any]:
+    return {"pins": (4,), how: (4,)}
+
+
+@pytest.mark.parametrize(("first", "second"), [("driven", "read"), ("read", "driven"), ("driven", "driven")])
+async def test_a_program_over_another_ones_pin_is_refused(lab: Any, first: str, second: str) -> None:
+    await deploy(lab, "one", **have(first))
+    lab.transport.calls.clear()
+    with pytest.raises(PinClaimed, match=r"pin 4 is .* by one on paper"):
+        await deploy(lab, "two", **have(second))
+    assert "apps.install" not in lab.transport.calls
+    await deploy(lab, "one", **have(second))  # its own pin, in a new version
+
+
+async def test_two_programs_may_read_the_same_pin(lab: Any) -> None:
+    await deploy(lab, "one", pins=(4,), read=(4,))
+    await deploy(lab, "two", pins=(4,), read=(4,))
+    assert sorted(lab.transport.apps) == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "what"),
+    [
+        ("/dev/i2c/0", "/dev/i2c/0", "the I2C bus 0"),
+        ("/dev/i2c/", "/dev/i2c/0", "the I2C bus 0"),
+        ("/dev/spi/2", "/dev/spi/2", "the SPI bus 2"),
+        ("/dev/uart/1", "/dev/uart/1", "the UART 1"),
+        ("/dev/ledc/0", "/dev/ledc/1", "the PWM timers"),
+    ],
+)
+async def test_one_program_at_a_time_has_a_bus_or_the_pwm_timers(lab: Any, first: str, second: str, what: str) -> None:
+    await deploy(lab, "one", source=first)
+    with pytest.raises(PinClaimed, match=f"{what} of paper is used by one") as caught:
+        await deploy(lab, "two", source=second)
+    assert "put both into one program" in str(caught.value.next_step)
+    assert lab.tried == ["one"]
+
+
+async def test_different_buses_do_not_meet(lab: Any) -> None:
+    for name, node in (("one", "/dev/uart/1"), ("two", "/dev/uart/2"), ("three", "/dev/spi/2")):
+        await deploy(lab, name, source=node)
+    assert len(lab.transport.apps) == 3
+
+
+def test_nodes_are_read_from_the_module() -> None:
+    assert nodes_of(b"\0asm/dev/i2c/0\0/dev/ledc/\0/dev/gpio/4\0") == ("i2c/0", "ledc/")
+
+
+@pytest.mark.parametrize("taken", ["pin", "name", "room"])
+async def test_nobody_is_asked_about_a_deployment_that_is_refused_anyway(lab: Any, taken: str) -> None:
+    asked: list[str] = []
+
+    async def approve(text: str, detail: Sequence[str]) -> None:
+        asked.append(text)
+
+    if taken == "pin":
+        await deploy(lab, "one", pins=(4,), driven=(4,))
+    lab.foreign(*{"pin": (), "name": ("two",), "room": ("a", "b", "c")}[taken])
+    lab.trials["two"] = make_trial(edges=(), pins=(4,), driven=(4,))
+    request = DeployRequest("paper", "two", source="two", approve=approve)
+    with pytest.raises((PinClaimed, AppExists, TooManyApps)):
+        await lab.deployer.deploy(request, lab.steps.append)
+    assert asked == []

@@ -1,0 +1,241 @@
+"""A board that takes connections and answers nothing: which program is named, and that it is not put back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.apps.conftest import make_trial
+from tests.apps.test_end_to_end import Bench
+
+from microclaw.apps.changes import ChangeLog
+from microclaw.apps.deploy import DeployRequest
+from microclaw.apps.reconciler import DeviceCheck
+from microclaw.apps.verify import Baseline, verify
+from microclaw.auth.gate import Gate
+from microclaw.boards.profile import BoardProfile
+from microclaw.boards.reader import load_board
+from microclaw.bus import Bus
+from microclaw.devices.calls import AppList, GpioGet
+from microclaw.devices.device import Transport
+from microclaw.devices.registry import Registry
+from microclaw.errors import DeviceSilent, DeviceTimeout, InstallInterrupted
+from microclaw.store.apps import AppTable
+from microclaw.store.database import Database
+from microclaw.store.devices import DeviceTable
+from microclaw.tools.programs import program_tools
+from microclaw.tools.tool import ToolContext
+from microclaw.tools.toolbox import Toolbox
+from microclaw.transports.open import open_transport
+from microclaw.transports.wasmachine import WasmachineTransport
+from microclaw.transports.wasmachine_connection import Timeouts
+from microclaw.virtual_boards.process import VirtualBoardProcess
+from microclaw.virtual_boards.trial_pool import TrialPool
+from microclaw.wasm import BuildCache, compile_module
+
+SILENT = DeviceSilent("listing its apps on 10.0.0.7:8080: no answer within 4 s", next_step="reset it")
+
+
+async def deploy(lab: Any, name: str, pin: int = 2) -> None:
+    lab.plays(name, pin)
+    await lab.deployer.deploy(DeployRequest("paper", name, source=name), lab.steps.append)
+
+
+async def told(lab: Any) -> DeviceTimeout:
+    with pytest.raises(DeviceTimeout) as caught:
+        await lab.registry.get("paper").call(AppList())
+    return caught.value
+
+
+async def test_the_last_program_is_named_with_the_way_out(lab: Any) -> None:
+    await deploy(lab, "one", 4)
+    await deploy(lab, "two", 5)
+    lab.transport.away = SILENT
+    error = await told(lab)
+    assert error.message == f"{SILENT.message}; the probable cause is two, after which paper fell silent"
+    assert "reset it, or switch it off and on; two is not put back" in str(error.next_step)
+    assert "microclaw app uninstall two -d paper" in str(error.next_step)
+
+
+async def test_it_is_not_put_back_and_the_others_are(lab: Any, database: Database) -> None:
+    await deploy(lab, "one", 4)
+    await deploy(lab, "two", 5)
+    lab.transport.away = SILENT
+    assert "the probable cause is two" in ((await lab.reconciler.check(lab.device_id)).problem or "")
+    lab.transport.away = None
+    lab.transport.apps.clear()  # somebody reset it
+    lab.change_log = ChangeLog(AppTable(database))  # and the host was started again
+    lab.rebuild()
+    kept = await lab.reconciler.check(lab.device_id)
+    assert kept.put_back == ("one",)
+    assert (kept.problem or "").startswith("two is not put back on paper: the board fell silent with it")
+    [listing] = [app for app in await lab.catalogue.list_apps("paper") if app.name == "two"]
+    assert (listing.condition, "fell silent" in (listing.error or "")) == ("missing", True)
+    await deploy(lab, "two", 5)  # a corrected one
+    lab.transport.apps.clear()
+    assert (await lab.reconciler.check(lab.device_id)).put_back == ("one", "two")
+
+
+async def test_it_can_be_dropped_after_the_reset(lab: Any) -> None:
+    await deploy(lab, "two", 5)
+    lab.transport.away = SILENT
+    await told(lab)
+    lab.transport.away = None
+    lab.transport.apps.clear()
+    await lab.deployer.remove("paper", "two", lab.steps.append)
+    assert (await lab.reconciler.check(lab.device_id)).problem is None
+
+
+async def test_a_board_that_answers_again_with_it_clears_the_program(lab: Any) -> None:
+    await deploy(lab, "two", 5)
+    lab.transport.away = SILENT
+    await told(lab)
+    lab.transport.away = None
+    await lab.reconciler.check(lab.device_id)
+    lab.transport.apps.clear()
+    assert (await lab.reconciler.check(lab.device_id)).put_back == ("two",)
+
+
+async def test_an_uninstall_without_an_answer_names_its_program(lab: Any) -> None:
+    await deploy(lab, "one", 4)
+    await deploy(lab, "two", 5)
+    lab.transport.fail["apps.remove"] = DeviceSilent("removing one on 10.0.0.7:8080: no answer within 10 s")
+    with pytest.raises(DeviceSilent, match="the probable cause is one"):
+        await lab.deployer.remove("paper", "one", lab.steps.append)
+    lab.transport.away = DeviceTimeout("no answer on its serial port")
+    assert "the probable cause is one" in (await told(lab)).message  # whatever is asked
+
+
+async def test_a_program_that_hangs_as_it_starts_leaves_the_former_one_wanted(lab: Any) -> None:
+    await deploy(lab, "one", 4)
+    silent = InstallInterrupted("installing one broke off", outcome="unknown", silent=True)
+    lab.transport.fail["apps.install"] = silent
+    with pytest.raises(InstallInterrupted, match="the probable cause is one") as caught:
+        await lab.deployer.deploy(DeployRequest("paper", "one", source="new"), lab.steps.append)
+    assert "this version of one is not put back" in str(caught.value.next_step)
+    lab.transport.away = SILENT
+    assert "the probable cause is one" in (await told(lab)).message
+    lab.transport.away = None
+    lab.transport.apps.clear()
+    assert (await lab.reconciler.check(lab.device_id)).put_back == ("one",)
+    assert lab.transport.apps["one"].wasm[8:] == b"one"
+
+
+async def test_a_board_without_programs_is_silent_without_a_name(lab: Any) -> None:
+    lab.transport.away = SILENT
+    assert (await told(lab)).message == SILENT.message
+    lab.transport.away = DeviceTimeout("slow")
+    await told(lab)
+
+
+async def test_a_plain_time_out_blames_nobody(lab: Any) -> None:
+    await deploy(lab, "one", 4)
+    lab.transport.away = DeviceTimeout("slow")
+    assert (await told(lab)).message == "slow"
+
+
+LATE_HANG = """
+#include "microclaw.h"
+static int led;
+static volatile int stays = 1;
+static void toggle(void) { gpio_toggle(led); }
+static void hang(void) { while (stays) {} }
+void on_init(void) { led = gpio_open(2, GPIO_OUT); every(100, toggle); after(4000, hang); }
+"""
+QUICK = Timeouts(answer_s=4.0, first_query_s=1.5)  # the firmware waits a second between two clients
+
+
+@pytest.fixture
+async def bench(tmp_path: Path, build_cache: Path) -> AsyncIterator[Bench]:
+    """As in test_end_to_end, with a transport that does not wait long."""
+
+    def open_quick(endpoint: str, board: BoardProfile) -> Transport:
+        if endpoint.startswith("wasmachine:"):
+            return WasmachineTransport(endpoint, board, lock_folder=tmp_path / "locks", timeouts=QUICK)
+        return open_transport(endpoint, board, lock_folder=tmp_path / "locks")
+
+    async with (
+        TrialPool(load_board("virtual")) as trial_pool,
+        Database.open(tmp_path / "store.db") as database,
+        VirtualBoardProcess(name="board-1", control=tmp_path / "control.sock") as board,
+        Bus() as bus,
+        Registry(
+            bus=bus,
+            store=DeviceTable(database),
+            open_transport=open_quick,
+            load_board=load_board,
+            mint_id=lambda: "d-1",
+            now_ms=lambda: 0,
+        ) as registry,
+    ):
+        await registry.add("board-1", "virtual", board.ready.transports)
+        yield Bench(board, registry, AppTable(database), build_cache, trial_pool)
+
+
+async def after_a_reset(bench: Bench) -> DeviceCheck:
+    """The reconciler's first check that the board answers."""
+    await bench.board.control.power("cut")
+    await bench.board.control.power("on")
+    async with asyncio.timeout(60):
+        while (kept := await bench.reconciler.check("d-1")).unreachable_since_ms is not None:
+            pass
+    return kept
+
+
+async def until_it_hangs(bench: Bench) -> None:
+    async with asyncio.timeout(60):
+        while (await bench.board.control.app_rows())[0].longest_call_ms < 500:
+            pass  # each look takes the board a moment
+
+
+async def test_a_module_that_hangs_after_its_trial_is_named_and_left_off(bench: Bench, build_cache: Path) -> None:
+    image = await compile_module(LATE_HANG, bench.device.board, cache=BuildCache(build_cache))
+    request = DeployRequest("board-1", "late", wasm=image.wasm, try_for_ms=2000)
+    assert (await bench.deployer.deploy(request, bench.steps.append)).verified
+    await until_it_hangs(bench)
+    with pytest.raises(DeviceSilent, match=r"removing late on .*; the probable cause is late"):
+        await bench.deployer.remove("board-1", "late", bench.steps.append)
+    with pytest.raises(DeviceSilent, match="the probable cause is late") as caught:
+        await bench.device.call(AppList())
+    assert "reset it, or switch it off and on; late is not put back" in str(caught.value.next_step)
+    assert (await bench.device.call(GpioGet(2))).pin == 2  # its other transports go on
+    kept = await after_a_reset(bench)
+    assert (kept.put_back, await bench.names()) == ((), [])  # what was asked, its removal, is done now
+    assert await bench.change_log.desired() == []
+
+
+async def test_a_module_that_hangs_before_anybody_removes_it_is_left_off(bench: Bench, build_cache: Path) -> None:
+    image = await compile_module(LATE_HANG, bench.device.board, cache=BuildCache(build_cache))
+    request = DeployRequest("board-1", "late", wasm=image.wasm, try_for_ms=2000)
+    await bench.deployer.deploy(request, bench.steps.append)
+    await until_it_hangs(bench)
+    with pytest.raises(DeviceSilent, match="the probable cause is late"):  # an upgrade removes it first
+        await bench.deployer.deploy(
+            DeployRequest("board-1", "late", wasm=image.wasm, try_for_ms=1000), bench.steps.append
+        )
+    kept = await after_a_reset(bench)
+    assert kept.put_back == ()
+    assert "late is not put back on board-1: the board fell silent with it" in (kept.problem or "")
+    assert await bench.names() == []
+
+
+async def test_a_silent_board_is_not_said_to_get_its_program_back(lab: Any) -> None:
+    await deploy(lab, "two", 5)
+    lab.transport.away = SILENT
+    tools = program_tools(deployer=lab.deployer, catalogue=lab.catalogue, devices=lab.registry)
+    result = await Toolbox(tools, Gate()).call("query-wasm-apps", "{}", ToolContext("owner", lab.steps.append))
+    assert (result.ok, result.error_code) == (False, "device_silent")
+    assert "the probable cause is two" in result.content
+    assert "not put back" in str(result.next_step)
+
+
+async def test_a_board_that_falls_silent_while_it_is_watched_names_the_new_program(lab: Any) -> None:
+    lab.trials["two"] = make_trial(edges=(), pins=(), driven=(), log=("up",), first_line_ms=1.0)
+    lab.transport.fail["logs.read"] = SILENT
+    lab.transport.lines = []
+    baseline = Baseline(log_cursor=0)
+    found = await verify(lab.registry.get("paper"), "two", lab.trials["two"], baseline, sleep=lab.transport.wait)
+    assert found.next_step == SILENT.next_step
