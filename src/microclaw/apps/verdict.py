@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from microclaw.boards.pins import check_pin
@@ -107,7 +107,9 @@ class Record:
 
     `state` is the board's word for the app (loaded, running, returned, exited, trapped), None when the board does not
     list it. `refused` is the firmware's text when it did not take the program. `longest_call_ms`: what one call of an
-    entry function took at most.
+    entry function took at most. `levels` are the pins' levels at the end. `given` are edges from outside on pins that the
+    program does not drive, `bursts` their changes as stimuli.Levels has them. `heap_samples`: (time, most heap in use
+    until then).
     """
 
     state: str | None
@@ -123,6 +125,11 @@ class Record:
     rebooted: bool = False
     refused: str | None = None
     longest_call_ms: float = 0.0
+    levels: Mapping[int, int] = field(default_factory=dict)
+    given: tuple[Edge, ...] = ()
+    bursts: Mapping[int, tuple[tuple[float, float, int], ...]] = field(default_factory=dict)
+    heap_samples: tuple[tuple[float, int], ...] = ()
+    probes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,9 +242,28 @@ def _fault(record: Record) -> tuple[str, str] | None:
     if record.longest_call_ms > MAX_CALL_MS:
         took = format_duration(record.longest_call_ms, decimals=2)
         return f"it keeps the application manager waiting: one call of its functions took {took}", _WAIT
+    if leak := _leak(record):
+        return leak
     if record.state is None:
         return "the board does not list it after the installation", "try it again with --realtime and read its log"
     return None
+
+
+MIN_LEAK_BYTES = 64
+"""Growth of the heap in a trial that counts as a leak, when each part of the trial has some of it."""
+
+
+def _leak(record: Record) -> tuple[str, str] | None:
+    """A heap that grows through the whole trial, about evenly, is full some day. Its first part is the start: it may."""
+    samples = record.heap_samples
+    if len(samples) < 5:
+        return None
+    grown = [after - before for (_, before), (_, after) in itertools.pairwise(samples)]
+    if min(grown) * 3 < max(grown) or min(grown) <= 0 or sum(grown) < MIN_LEAK_BYTES:
+        return None
+    (from_ms, _), (until_ms, _) = samples[0], samples[-1]
+    a_minute = sum(grown) * 60_000 / (until_ms - from_ms)
+    return f"its heap grows by {a_minute:,.0f} B a minute without end", "free what is allocated, or allocate once"
 
 
 def _last_words(lines: tuple[ConsoleLine, ...]) -> str:

@@ -1,0 +1,136 @@
+"""What became of each expectation: in the trial, then on the board. Its four answers are what people and models read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal, TypeAlias
+
+from microclaw.apps.expectation_check import check
+from microclaw.apps.expectations import ExpectationLine, Expectations, Hold, LevelAt, LogCount, LogEvery, Reaction
+from microclaw.apps.observation import Finding, Observation, State
+from microclaw.apps.verdict import Record
+from microclaw.events import Edge
+
+NO_EXPECTATION: Final = "no expectation given: this is what it did"
+BoardState: TypeAlias = Literal["seen on the board", "accepted only", "not seen on the board"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectationResult:
+    """One line of the text: what the trial showed, and later what the board showed (None: not installed)."""
+
+    number: int
+    text: str
+    trial: State
+    found: str
+    board: BoardState | None = None
+
+    @property
+    def answer(self) -> str:
+        """met in the trial, not met, untried; after an installation: seen on the board, or accepted only."""
+        if self.board == "seen on the board":
+            return self.board
+        said = "met in the trial" if self.trial == "met" else self.trial
+        return said if self.board is None else f"{said}; {self.board}"
+
+    def line(self) -> str:
+        return f"{self.text}: {self.answer} ({self.found})"
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "line": self.number,
+            "text": self.text,
+            "trial": "met in the trial" if self.trial == "met" else self.trial,
+            "board": self.board,
+            "answer": self.answer,
+            "found": self.found,
+        }
+
+
+def evaluate(expectations: Expectations, record: Record) -> tuple[ExpectationResult, ...]:
+    """Each line against the record of a trial."""
+    seen = _observation(record)
+    return tuple(_line_result(line, expectations, seen) for line in expectations.lines)
+
+
+def _observation(record: Record) -> Observation:
+    driven = {edge.pin for edge in record.edges}
+    given = tuple(edge for edge in record.given if edge.pin not in driven)
+    return Observation(
+        end_ms=record.board_ms,
+        edges=(*record.edges, *given),
+        pwm=record.pwm,
+        lines=tuple((line.t_ms, line.text) for line in record.lines if line.app is not None),
+        levels=record.levels,
+        bursts=record.bursts,
+    )
+
+
+def _line_result(line: ExpectationLine, expectations: Expectations, seen: Observation) -> ExpectationResult:
+    findings = [check(asked, seen, expectations.checks) for asked in line.checks]
+    worst = next((f for f in findings if f.state == "not met"), None)
+    worst = worst or next((f for f in findings if f.state == "untried"), None)
+    if worst is not None:
+        return ExpectationResult(line.number, line.text, worst.state, worst.text)
+    return ExpectationResult(line.number, line.text, "met", ", ".join(f.text for f in findings))
+
+
+def failure(results: Sequence[ExpectationResult]) -> tuple[str, str] | None:
+    """Why a program is refused by its expectations, with the next step; None when all are met."""
+    bad = next((result for result in results if result.trial == "not met"), None)
+    if bad is not None:
+        text = f"expected, line {bad.number}: {bad.text}; the trial shows: {bad.found}"
+        return text, "change the program; change the expectation only where it says something else than the person"
+    bad = next((result for result in results if result.trial == "untried"), None)
+    if bad is not None:
+        text = f"expected, line {bad.number}: {bad.text}; untried: {bad.found}"
+        return text, "add a stimulus as: set pin 4 = 0 at 2 s, or a longer trial as: for 30 s"
+    return None
+
+
+def wrapped_failure(bad: ExpectationResult) -> tuple[str, str]:
+    """Why a program is refused that keeps this expectation only on a board that was switched on lately."""
+    text = f"expected, line {bad.number}: {bad.text}; not after 49.7 days, when millis() starts again at 0: {bad.found}"
+    return text, "compare differences of unsigned times: millis() - last >= interval, never millis() >= next"
+
+
+def seen_on_board(
+    results: Sequence[ExpectationResult],
+    expectations: Expectations,
+    edges: Sequence[Edge] | None,
+    watched_ms: float,
+    agreeing: frozenset[int],
+) -> tuple[ExpectationResult, ...]:
+    """The results with what the board's counted edges show; `edges` None: it cannot show any.
+
+    `agreeing` are the pins whose edges were as in the trial. A line is seen when all its checks are of such pins, and
+    need neither stimuli nor lines.
+    """
+    if edges is None:
+        return tuple(replace(result, board="accepted only") for result in results)
+    counted = {edge.pin for edge in edges}
+    by_number = {line.number: line for line in expectations.lines}
+    return tuple(replace(r, board=_board_state(by_number[r.number], counted, agreeing, edges, watched_ms)) for r in results)
+
+
+def _board_state(
+    line: ExpectationLine, counted: set[int], agreeing: frozenset[int], edges: Sequence[Edge], watched_ms: float
+) -> BoardState:
+    seen = Observation(watched_ms, tuple(edges))
+    states: list[BoardState] = []
+    for asked in line.checks:
+        if isinstance(asked, Reaction | LogEvery | LogCount) or asked.pin not in counted:
+            return "accepted only"
+        if asked.pin not in agreeing:
+            states.append("not seen on the board")
+            continue
+        needs_more = isinstance(asked, Hold | LevelAt) and asked.pin not in counted
+        finding: Finding = check(asked, seen)
+        if finding.state == "met":
+            states.append("seen on the board")
+        elif needs_more or finding.state == "untried":
+            states.append("accepted only")
+        else:
+            states.append("accepted only")
+    return next((s for s in ("not seen on the board", "accepted only") if s in states), "seen on the board")

@@ -1,0 +1,240 @@
+"""One run of a program on a throw-away virtual board, from its installation to the record. Judges nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from dataclasses import dataclass, replace
+
+from microclaw.apps.expectations import AdcStimulus, PinStimulus, SensorStimulus, Stimulus
+from microclaw.apps.stimuli import Levels, levels_over_time, shifted
+from microclaw.apps.verdict import ConsoleLine, PinRole, Record, count_text, describe
+from microclaw.devices.calls import AppInstall, LogLine, PwmChange
+from microclaw.errors import CallRejected, DeviceUnreachable
+from microclaw.events import Edge
+from microclaw.transports.virtual_board import VirtualBoardTransport
+from microclaw.virtual_boards.trial_pool import TrialBoard
+from microclaw.wasm.image import Image
+from microclaw.wire.board_replies import PinRow
+
+SOAK_HOST_S = 3.0
+SOAK_EDGES = 40_000
+SOAK_LINES = 1_500
+"""Of a soak: host time, edges and PWM changes, lines. The board's records hold more than the last two."""
+_HEAP_SAMPLES = 6
+_HEAP_SAMPLES_FROM_MS = 60_000.0
+_PROBE_MS = 300.0
+_MAX_ADVANCE_MS = 86_400_000.0
+_NEWEST = 2**53 - 1
+_FIRMWARE_SAYS = ("Got exception running WASM code: ", "Cannot find function ", "warning: ", "W gpio: ", "microclaw: ")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a run does: `for_ms` of board time with `stimuli`, then up to `soak_ms` more, then `late` for `late_ms`.
+
+    `uptime_ms`: how long the board is up before the installation. `host_s` limits the host's own time.
+    """
+
+    for_ms: float
+    stimuli: tuple[Stimulus, ...] = ()
+    uptime_ms: float = 0.0
+    soak_ms: float = 0.0
+    late: tuple[Stimulus, ...] = ()
+    late_ms: float = 0.0
+    realtime: bool = False
+    heap_bytes: int = 8192
+    timers: int = 20
+    watchdog_ms: int = 180_000
+    host_s: float = 60.0
+
+
+async def run_image(trial_board: TrialBoard, image: Image, run: Run) -> Record:
+    """Install the image through the real protocol, let the board's time run, and read what it recorded."""
+    control = trial_board.control
+    await _let_age(control, run)
+    before = await control.info()
+    start_ms, boot_lines = before.now_ms, (await control.log()).cursor
+    await _give(control, run.stimuli, levels_over_time(run.stimuli), start_ms)
+    install = AppInstall(image.name, image.wasm, run.heap_bytes, run.timers, run.watchdog_ms)
+    refused: str | None = None
+    passed = _Passed()
+    try:
+        await trial_board.wasmachine.call(install, run.host_s)
+    except DeviceUnreachable:
+        if (await control.info()).boot == before.boot:
+            raise
+    except CallRejected as exc:
+        refused = exc.message
+    else:
+        passed = await _let_run(control, image.name, run, start_ms)
+        if not run.realtime and not passed.stuck:
+            passed = await _probe(control, image.name, run, passed)
+    rebooted = (await control.info()).boot != before.boot
+    given = levels_over_time((*run.stimuli, *passed.late))
+    record = await _record(trial_board, image.name, run, given, 0.0 if rebooted else start_ms, boot_lines, passed)
+    return replace(record, refused=refused, stuck=passed.stuck, rebooted=rebooted)
+
+
+@dataclass(frozen=True, slots=True)
+class _Passed:
+    """How the time passed: `for_ms` of it, whether the program got stuck, the heap on the way, the late stimuli."""
+
+    for_ms: float = 0.0
+    stuck: bool = False
+    heap_samples: tuple[tuple[float, int], ...] = ()
+    late: tuple[Stimulus, ...] = ()
+    probes: tuple[str, ...] = ()
+
+
+async def _let_age(control: VirtualBoardTransport, run: Run) -> None:
+    left_ms = run.uptime_ms - (await control.info()).now_ms
+    while left_ms > 0 and not run.realtime:
+        await control.advance(min(left_ms, _MAX_ADVANCE_MS), run.host_s)
+        left_ms -= _MAX_ADVANCE_MS
+
+
+async def _give(
+    control: VirtualBoardTransport, stimuli: tuple[Stimulus, ...], levels: Levels, start_ms: float, after_ms: float = -1
+) -> None:
+    """Tell the board what comes from outside after `after_ms`, at times since the installation."""
+    for edge in levels.edges:
+        if edge.t_ms > after_ms:
+            await control.set_input(edge.pin, edge.level, start_ms + edge.t_ms if edge.t_ms else None)
+    for given in stimuli:
+        at_ms = start_ms + given.at_ms if given.at_ms else None
+        match given:
+            case SensorStimulus(sensor=sensor, quantity=quantity, value=value):
+                await control.set_sensor(sensor, {quantity: value}, at_ms)
+            case AdcStimulus(pin=pin, volts=volts):
+                await control.set_adc(pin, volts, at_ms)
+            case PinStimulus():
+                pass
+
+
+async def _let_run(control: VirtualBoardTransport, name: str, run: Run, start_ms: float) -> _Passed:
+    """Let the board's time pass, in parts where the heap is to be seen growing."""
+    if run.realtime:
+        await asyncio.sleep(run.for_ms / 1000)
+        return _Passed(run.for_ms)
+    began = time.perf_counter()
+    if (await control.advance(run.for_ms, run.host_s)).stuck is not None:
+        return _Passed(run.for_ms, True)
+    soak_ms = await _affordable(control, run, time.perf_counter() - began)
+    if run.for_ms + soak_ms < _HEAP_SAMPLES_FROM_MS and not run.late:
+        return _Passed(run.for_ms)
+    passed_ms, samples = run.for_ms, [(run.for_ms, await _heap(control, name))]
+    for _ in range(_HEAP_SAMPLES if soak_ms else 0):
+        if (await control.advance(soak_ms / _HEAP_SAMPLES, run.host_s)).stuck is not None:
+            return _Passed(passed_ms + soak_ms / _HEAP_SAMPLES, True)
+        passed_ms += soak_ms / _HEAP_SAMPLES
+        samples.append((passed_ms, await _heap(control, name)))
+    late = shifted(run.late, passed_ms + 100.0)
+    if late:
+        await _give(control, (), levels_over_time((*run.stimuli, *late)), start_ms, passed_ms)
+        stuck = (await control.advance(run.late_ms + 100.0, run.host_s)).stuck is not None
+        return _Passed(passed_ms + run.late_ms + 100.0, stuck, tuple(samples), late)
+    return _Passed(passed_ms, False, tuple(samples))
+
+
+async def _probe(control: VirtualBoardTransport, name: str, run: Run, passed: _Passed) -> _Passed:
+    """Move each pin that the program reads and that had no input: the other level, back, and a bounce. Told, not judged.
+
+    A program that gets stuck or traps over it is judged by that.
+    """
+    given = {one.pin for one in run.stimuli if isinstance(one, PinStimulus)}
+    row = next((app for app in await control.app_rows() if app.name == name), None)
+    own = set(row.pins) if row and row.state == "running" else set()
+    probes: list[str] = []
+    for pin in [pin for pin in await control.pins() if pin.role == "input" and pin.pin in own - given]:
+        edges, lines = (await control.edges(_NEWEST)).cursor, (await control.log(_NEWEST)).cursor
+        pwm = (await control.pwm_changes(_NEWEST))[1]
+        for after_ms, flip in ((_PROBE_MS, 1), (_PROBE_MS, 0), (5.0, 1), (5.0, 0), (_PROBE_MS, 1), (_PROBE_MS, 0)):
+            await control.set_input(pin.pin, pin.level ^ flip)
+            if (await control.advance(after_ms, run.host_s)).stuck is not None:
+                return replace(passed, stuck=True)
+        moved = [e for e in (await control.edges(edges)).edges if e.pin != pin.pin]
+        printed = [line for line in (await control.log(lines)).lines if line.app == name]
+        changes, _ = await control.pwm_changes(pwm)
+        seen = [describe(moved, [PwmChange(*change) for change in changes])] if moved or changes else []
+        seen += [count_text(len(printed), "line") + " printed"] if printed else []
+        what = "; ".join(seen) or "nothing happened, so what it does with it is untried"
+        probes.append(f"pin {pin.pin} pressed, released and bounced: {what}")
+    return replace(passed, probes=tuple(probes))
+
+
+async def _affordable(control: VirtualBoardTransport, run: Run, took_s: float) -> float:
+    """As much of the soak as the host's time and the board's records have room for."""
+    if not run.soak_ms:
+        return 0.0
+    edges = (await control.edges(_NEWEST)).cursor + (await control.pwm_changes(_NEWEST))[1]
+    lines = (await control.log(_NEWEST)).cursor
+    shares = (
+        SOAK_HOST_S / max(took_s, 0.001),
+        (SOAK_EDGES - edges) / max(edges, 1),
+        (SOAK_LINES - lines) / max(lines, 1),
+    )
+    return max(0.0, min(run.soak_ms, min(shares) * run.for_ms))
+
+
+async def _heap(control: VirtualBoardTransport, name: str) -> int:
+    return next((app.peak_heap_bytes for app in await control.app_rows() if app.name == name), 0)
+
+
+async def _record(
+    trial_board: TrialBoard,
+    name: str,
+    run: Run,
+    given: Levels,
+    start_ms: float,
+    boot_lines: int,
+    passed: _Passed,
+) -> Record:
+    """Read what the board recorded since `start_ms`, and its console from line `boot_lines` on."""
+    control = trial_board.control
+    row = next((app for app in await control.app_rows() if app.name == name), None)
+    pins = await control.pins()
+    changes, _ = await control.pwm_changes()
+    log = await control.log(boot_lines)
+    edges = await control.edges()
+    own = {pin.pin: PinRole(pin.pin, pin.role) for pin in pins if pin.app == name}
+    for pin in row.pins if row else ():
+        own.setdefault(pin, PinRole(pin, next((p.role for p in pins if p.pin == pin), "idle")))
+    outside = _outside_pins(pins, set(given.bursts))
+    # An event exactly at the end may or may not be recorded; leaving it out gives the same result every time.
+    end_ms = math.inf if run.realtime else start_ms + (passed.for_ms or run.for_ms)
+    return Record(
+        state=row.state if row else None,
+        error=row.error if row else None,
+        lines=tuple(_console_line(line, start_ms) for line in log.lines if line.t_ms < end_ms),
+        edges=tuple(
+            Edge(e.t_ms - start_ms, e.pin, e.level)
+            for e in edges.edges
+            if start_ms <= e.t_ms < end_ms and e.pin not in outside
+        ),
+        pwm=tuple(
+            PwmChange(c.t_ms - start_ms, c.pin, c.duty, c.frequency_hz) for c in changes if start_ms <= c.t_ms < end_ms
+        ),
+        pins=tuple(own.values()),
+        peak_heap_bytes=row.peak_heap_bytes if row else 0,
+        peak_stack_bytes=row.peak_stack_bytes if row else 0,
+        board_ms=min(edges.now_ms, end_ms) - start_ms,
+        longest_call_ms=row.longest_call_ms if row else 0.0,
+        levels={pin.pin: pin.level for pin in pins},
+        given=tuple(edge for edge in given.edges if edge.pin in outside),
+        bursts={pin: found for pin, found in given.bursts.items() if pin in outside},
+        heap_samples=passed.heap_samples,
+        probes=passed.probes,
+    )
+
+
+def _console_line(line: LogLine, start_ms: float) -> ConsoleLine:
+    """The board names the app also on lines that the firmware printed about it; those are not the app's own."""
+    own = line.app is not None and not line.text.startswith(_FIRMWARE_SAYS)
+    return ConsoleLine(line.t_ms - start_ms, line.app if own else None, line.text)
+
+
+def _outside_pins(pins: tuple[PinRow, ...], given: set[int]) -> set[int]:
+    """Pins whose edges come from outside: those the program only reads, and inputs that it never opened."""
+    return {pin.pin for pin in pins if pin.role == "input" or (pin.role == "idle" and pin.pin in given)}
