@@ -287,8 +287,8 @@ async def test_a_waiting_program_is_reported_by_its_state(lab: Any) -> None:
     lab.transport.states["button"] = AppState("button", "running", None, 8192, 0, 0, (0, 2))
     done = await lab.deployer.deploy(blink("button"), lab.steps.append)
     assert (done.evidence.kind, done.evidence.text) == (
-        "reported",
-        "the board reports it running with pins 0 and 2 open",
+        "accepted",
+        "accepted only: the board reports it running with pins 0 and 2 open and it waits for an input on pin 0",
     )
 
 

@@ -26,6 +26,7 @@ from microclaw.api.views import (
 )
 from microclaw.apps.changes import made_by
 from microclaw.apps.deploy import Approve, DeployRequest
+from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.apps.undo import change_text
 from microclaw.auth.gate import Permission
 from microclaw.config.settings import Limits
@@ -44,6 +45,7 @@ class InstallBody(RequestBody):
     watchdog_ms: Annotated[int, Field(ge=1000, le=86_400_000)] = 180_000
     optimization: Annotated[str, Field(pattern=r"^O[0-3sz]$")] = "O3"
     replace: bool = False
+    expect: Annotated[str, Field(max_length=MAX_TEXT_CHARS)] | None = None
 
     @model_validator(mode="after")
     def _one_program(self) -> Self:
@@ -92,6 +94,7 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
             watchdog_ms=body.watchdog_ms,
             optimization=body.optimization,
             replace=body.replace,
+            expectations=None if body.expect is None else parse_expectations(body.expect),
             approve=None if by.direct else _approving(parts, by, permission, place),
         )
 

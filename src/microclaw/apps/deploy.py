@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import NoReturn, TypeAlias
 
 from microclaw.apps.changes import AppVersion, ChangeLog, version_of
+from microclaw.apps.expectation_result import ExpectationResult, seen_on_board
+from microclaw.apps.expectations import Expectations
 from microclaw.apps.installer import Installation, Installer, check_pins_free, recover_changes
 from microclaw.apps.stage_text import (
     accept_text,
@@ -22,6 +24,7 @@ from microclaw.apps.stage_text import (
     deployment_text,
     fail,
     report_failure,
+    trial_detail,
 )
 from microclaw.apps.trial import Compile, ReadModule, Trial, TrialInput, TrialOptions, Try, read_image
 from microclaw.apps.verify import Verification, verify
@@ -58,6 +61,7 @@ class DeployRequest:
     replace: bool = False
     try_for_ms: float = 10_000
     inputs: tuple[TrialInput, ...] = ()
+    expectations: Expectations | None = None
     approve: Approve | None = field(default=None, compare=False, repr=False)
 
 
@@ -89,6 +93,7 @@ class Deployment:
     verified: bool
     replaced: bool
     change_id: int
+    expected: tuple[ExpectationResult, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,10 +239,16 @@ class Deployer:
 
     async def _try(self, request: DeployRequest, device: Device, image: Image, report: Report) -> Trial:
         report(Step("try", "on a throw-away virtual board", "running"))
-        options = TrialOptions(request.try_for_ms, request.inputs, heap_bytes=request.heap_bytes, timers=request.timers)
+        options = TrialOptions(
+            request.try_for_ms,
+            request.inputs,
+            heap_bytes=request.heap_bytes,
+            timers=request.timers,
+            expectations=request.expectations,
+        )
         trial = await self._try_image(image, device.board, options)
         if trial.ok:
-            report(Step("try", trial.summary(), detail=tuple(f"warning: {text}" for text in trial.warnings)))
+            report(Step("try", trial.summary(), detail=trial_detail(trial)))
         trial.raise_if_failed()
         return trial
 
@@ -264,7 +275,8 @@ class Deployer:
                 found = await self._watch(prepared, installation, report)
         except MicroclawError as exc:
             fail(report, stage, exc)
-        report(_verification_step(found, device))
+        expected = _on_board(prepared.trial, found)
+        report(_verification_step(found, device, expected))
         return Deployment(
             device.device_id,
             device.name,
@@ -275,6 +287,7 @@ class Deployer:
             found.agrees,
             installation.replaced,
             installation.change_id,
+            expected,
         )
 
     async def _check_unchanged(self, prepared: PreparedChange) -> None:
@@ -321,13 +334,23 @@ def check_app_name(name: str) -> None:
         )
 
 
-def _verification_step(found: Verification, device: Device) -> Step:
+def _on_board(trial: Trial, found: Verification) -> tuple[ExpectationResult, ...]:
+    """The trial's expectations with what the board's counted edges show of them."""
+    if trial.expectations is None:
+        return ()
+    edges = found.evidence.edges if found.evidence.kind == "counted" else None
+    return seen_on_board(trial.expected, trial.expectations, edges, found.pins)
+
+
+def _verification_step(found: Verification, device: Device, expected: Sequence[ExpectationResult]) -> Step:
+    detail = tuple(result.line() for result in expected)
     if found.agrees:
-        return Step("verify", found.evidence.text)
+        return Step("verify", found.evidence.text, detail=detail)
     return Step(
         "verify",
         found.evidence.text,
         "failed",
+        detail=detail,
         next_step=found.next_step
         or f"it is installed; watch it: microclaw logs {device.name}, or take it off: microclaw app undo",
     )

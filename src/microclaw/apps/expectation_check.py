@@ -101,7 +101,9 @@ def _duty(asked: Duty, seen: Observation) -> Finding:
         changes = seen.duties(asked.pin)
         if changes and len({duty for _, duty in changes}) == 1:
             found = changes[0][1]
-            return Finding("met" if abs(found - asked.percent) <= asked.points else "not met", f"PWM duty {found:.0f} %")
+            return Finding(
+                "met" if abs(found - asked.percent) <= asked.points else "not met", f"PWM duty {found:.0f} %"
+            )
         return Finding("not met", f"pin {asked.pin} has no whole period")
     worst = asked.percent
     for start, end in pairwise(rises):
@@ -177,7 +179,9 @@ def _hold(asked: Hold, seen: Observation) -> Finding:
             return Finding("untried", f"pin {asked.pin} was never {'low' if asked.level else 'high'} at all")
     if bad:
         start, end = bad[0]
-        return Finding("not met", f"{'low' if asked.level else 'high'} at {time_text(start)} for {time_text(end - start)}")
+        return Finding(
+            "not met", f"{'low' if asked.level else 'high'} at {time_text(start)} for {time_text(end - start)}"
+        )
     if not seen.moved:
         return Finding("untried", "nothing moved")
     return Finding("met", f"{name} throughout" if asked.condition is None else f"{name} whenever it matters")

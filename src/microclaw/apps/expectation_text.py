@@ -143,7 +143,9 @@ class _Reader:
                 self._take("uptime")
                 return self._end(("uptime", self._duration(MAX_UPTIME_MS)))
             case _:
-                self._wrong("pin N: ..., when pin N falls: ..., pwm N: ..., log ..., set pin ..., bounce, i2c, adc, for")
+                self._wrong(
+                    "pin N: ..., when pin N falls: ..., pwm N: ..., log ..., set pin ..., bounce, i2c, adc, for"
+                )
         return self._end(checks)
 
     def _pin_line(self) -> tuple[Check, ...]:
@@ -220,7 +222,7 @@ class _Reader:
                 verb = self._one_of("rises", "falls", "toggles", "stays")
                 return StayEffect(pin) if verb == "stays" else PinEffect(pin, _EDGE.get(verb))
             case _:
-                self._wrong("pin N rises, pin N falls, pin N toggles, pin N stays, pwm N -> 40 %, log ~ \"text\"")
+                self._wrong('pin N rises, pin N falls, pin N toggles, pin N stays, pwm N -> 40 %, log ~ "text"')
 
     def _pwm_line(self) -> tuple[Check, ...]:
         """pwm N: PART, PART [from TIME] [until TIME]"""
@@ -363,7 +365,9 @@ class _Reader:
         value = self._number("a time, as 500 ms or 2 s")
         ms = value * _UNITS_MS[self._one_of(*_UNITS_MS)]
         if ms > most_ms or ms < 0 or (ms == 0 and not zero):
-            raise self.error(f"{value:g} is too {'long' if ms > 0 else 'short'} a time", f"at most {most_ms / 1000:g} s")
+            raise self.error(
+                f"{value:g} is too {'long' if ms > 0 else 'short'} a time", f"at most {most_ms / 1000:g} s"
+            )
         return ms
 
     def _whole(self, what: str, most: int) -> int:

@@ -41,7 +41,9 @@ def parse_line_pattern(text: str) -> LinePattern:
     try:
         return LinePattern(text, re.compile(text, re.ASCII))
     except (re.error, OverflowError) as exc:
-        raise ConfigError(f"the pattern {text!r} is not one: {exc}", next_step=r"write \( for a bracket itself") from exc
+        raise ConfigError(
+            f"the pattern {text!r} is not one: {exc}", next_step=r"write \( for a bracket itself"
+        ) from exc
 
 
 def _check_bounded(text: str) -> None:

@@ -137,6 +137,20 @@ class Trial:
             return self.edges
         return tuple(edge for edge in self.edges if edge.t_ms < self.first_input_ms)
 
+    def free_pwm(self) -> tuple[PwmChange, ...]:
+        """The PWM changes before the first input from outside."""
+        return tuple(c for c in self.pwm if self.first_input_ms is None or c.t_ms < self.first_input_ms)
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """The pins that it opened and does not drive."""
+        return tuple(pin for pin in self.pins if pin not in self.driven)
+
+    @property
+    def waits_for_input(self) -> bool:
+        """It reads pins, and moved nothing before one of them changed."""
+        return bool(self.inputs) and not self.free_edges() and not self.free_pwm()
+
     def summary(self) -> str:
         """One line: "10 s of board time in 0.2 s: 20 edges on pin 2, 0.500 s apart"."""
         seen = describe(self.edges, self.pwm)
@@ -223,7 +237,9 @@ async def try_image(
         error=verdict.error or (fault[0] if fault else None),
         next_step=verdict.next_step or (fault[1] if fault else None),
         first_line_ms=next((line.t_ms for line in record.lines if line.app is not None), None),
-        first_input_ms=min((given.at_ms for given in run.stimuli), default=None),
+        first_input_ms=min(
+            (*(one.at_ms for one in options.inputs), *(one.at_ms for one in run.stimuli if one.at_ms > 0)), default=None
+        ),
         expectations=options.expectations,
         expected=expected,
         probes=record.probes,
@@ -267,8 +283,10 @@ def _wraps(options: TrialOptions) -> bool:
 
 
 def _across_the_wrap(run: Run) -> Run:
-    """The same once more, on a board whose 32-bit millisecond clock starts again in the middle."""
-    return replace(run, uptime_ms=_WRAP_MS - run.for_ms / 2, soak_ms=0.0, late=(), late_ms=0.0)
+    """The same once more, on a board whose 32-bit millisecond clock starts again in the middle, or in a bounce."""
+    bounced = (one.at_ms for one in run.stimuli if isinstance(one, PinStimulus) and one.bounce_ms)
+    wraps_at_ms = next((at_ms + 5.0 for at_ms in bounced), run.for_ms / 2)
+    return replace(run, uptime_ms=_WRAP_MS - wraps_at_ms, soak_ms=0.0, late=(), late_ms=0.0)
 
 
 def _late_fault(

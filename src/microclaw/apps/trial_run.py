@@ -19,9 +19,11 @@ from microclaw.wasm.image import Image
 from microclaw.wire.board_replies import PinRow
 
 SOAK_HOST_S = 3.0
+SOAK_LEAST_MS = 75_000.0
+SOAK_MOST_HOST_S = 20.0
 SOAK_EDGES = 40_000
 SOAK_LINES = 1_500
-"""Of a soak: host time, edges and PWM changes, lines. The board's records hold more than the last two."""
+"""Of a soak: host time, beyond the least of board time; edges and PWM changes, lines: the records hold more of them."""
 _HEAP_SAMPLES = 6
 _HEAP_SAMPLES_FROM_MS = 60_000.0
 _PROBE_MS = 300.0
@@ -139,7 +141,7 @@ async def _let_run(control: VirtualBoardTransport, name: str, run: Run, start_ms
 
 
 async def _probe(control: VirtualBoardTransport, name: str, run: Run, passed: _Passed) -> _Passed:
-    """Move each pin that the program reads and that had no input: the other level, back, and a bounce. Told, not judged.
+    """Move each pin that the program reads and that had no input: the other level, back, a bounce. Told, not judged.
 
     A program that gets stuck or traps over it is judged by that.
     """
@@ -170,8 +172,10 @@ async def _affordable(control: VirtualBoardTransport, run: Run, took_s: float) -
         return 0.0
     edges = (await control.edges(_NEWEST)).cursor + (await control.pwm_changes(_NEWEST))[1]
     lines = (await control.log(_NEWEST)).cursor
+    host_share = SOAK_HOST_S / max(took_s, 0.001)
+    # Whatever the host's speed, a minute is passed, so that the same program gets the same answer.
     shares = (
-        SOAK_HOST_S / max(took_s, 0.001),
+        max(host_share, min(SOAK_LEAST_MS / run.for_ms, SOAK_MOST_HOST_S / max(took_s, 0.001))),
         (SOAK_EDGES - edges) / max(edges, 1),
         (SOAK_LINES - lines) / max(lines, 1),
     )

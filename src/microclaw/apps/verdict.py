@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal, TypeAlias
 
 from microclaw.boards.pins import check_pin
@@ -41,24 +41,26 @@ class Agreement:
 
 
 def compare(expected: Sequence[Edge], seen: Sequence[Edge]) -> Agreement:
-    """Compare the edges of one pin, as many as both have: the same levels, the same time from first to last.
+    """Compare the edges of one pin, as many as both have: the same levels, each at the same time after the first.
 
-    The pin may have been high before, so expected edges before the first one with the seen level are skipped.
+    The pin may have had the first level before: then that edge is not seen.
     """
     if not seen:
         return Agreement(False, "no edge where the trial had some")
-    start = next((i for i, edge in enumerate(expected) if edge.level == seen[0].level), None)
-    if start is None:
+    wanted = from_level(expected, 1 - seen[0].level)
+    if not wanted:
         return Agreement(False, f"the first edge goes to {seen[0].level}, in the trial to {expected[0].level}")
-    both = min(len(expected) - start, len(seen))
-    if both < 2:
-        return Agreement(True)
-    want_ms = expected[start + both - 1].t_ms - expected[start].t_ms
-    got_ms = seen[both - 1].t_ms - seen[0].t_ms
-    if abs(got_ms - want_ms) > max(TOLERANCE * want_ms, SLACK_MS):
-        gaps = both - 1
-        return Agreement(False, f"{seconds(got_ms / gaps)} between edges, in the trial {seconds(want_ms / gaps)}")
+    for (before, after), (was, now) in zip(pairwise(wanted), pairwise(seen), strict=False):
+        want_ms, got_ms = after.t_ms - wanted[0].t_ms, now.t_ms - seen[0].t_ms
+        if abs(got_ms - want_ms) > max(TOLERANCE * want_ms, SLACK_MS):
+            gap, want_gap = now.t_ms - was.t_ms, after.t_ms - before.t_ms
+            return Agreement(False, f"{seconds(gap)} between edges, in the trial {seconds(want_gap)}")
     return Agreement(True)
+
+
+def from_level(expected: Sequence[Edge], level: int) -> Sequence[Edge]:
+    """The edges of one pin that are seen where it has `level` before: without a first one to that level."""
+    return expected[1:] if expected and expected[0].level == level else expected
 
 
 def seconds(ms: float) -> str:
@@ -107,9 +109,9 @@ class Record:
 
     `state` is the board's word for the app (loaded, running, returned, exited, trapped), None when the board does not
     list it. `refused` is the firmware's text when it did not take the program. `longest_call_ms`: what one call of an
-    entry function took at most. `levels` are the pins' levels at the end. `given` are edges from outside on pins that the
-    program does not drive, `bursts` their changes as stimuli.Levels has them. `heap_samples`: (time, most heap in use
-    until then).
+    entry function took at most. `levels` are the pins' levels at the end. `given` are edges from outside on pins
+    that the program does not drive, `bursts` their changes as stimuli.Levels has them. `heap_samples`: (time, most heap
+    in use until then). `probes`: what it did when the pins that it reads were moved at the end.
     """
 
     state: str | None
@@ -254,11 +256,11 @@ MIN_LEAK_BYTES = 64
 
 
 def _leak(record: Record) -> tuple[str, str] | None:
-    """A heap that grows through the whole trial, about evenly, is full some day. Its first part is the start: it may."""
+    """A heap that grows evenly through the whole trial is full some day. At its start it may grow."""
     samples = record.heap_samples
     if len(samples) < 5:
         return None
-    grown = [after - before for (_, before), (_, after) in itertools.pairwise(samples)]
+    grown = [after - before for (_, before), (_, after) in pairwise(samples)]
     if min(grown) * 3 < max(grown) or min(grown) <= 0 or sum(grown) < MIN_LEAK_BYTES:
         return None
     (from_ms, _), (until_ms, _) = samples[0], samples[-1]
@@ -268,7 +270,7 @@ def _leak(record: Record) -> tuple[str, str] | None:
 
 def _last_words(lines: tuple[ConsoleLine, ...]) -> str:
     """The line before the firmware's "Rebooting..." gives the reason."""
-    for line, after in itertools.pairwise(lines):
+    for line, after in pairwise(lines):
         if after.text == "Rebooting...":
             return line.text
     return "it did not say why"
