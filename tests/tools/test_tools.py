@@ -242,6 +242,7 @@ def test_every_tool_describes_itself_as_a_json_schema(bench: Bench) -> None:
         "appName",
         "heapSize",
         "optimizationLevel",
+        "expect",
     }
     assert sorted(deploy["required"]) == ["appName", "sourceCode"]
 

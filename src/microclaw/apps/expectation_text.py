@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, NoReturn, TypeVar
+from typing import Final, TypeVar
 
 from microclaw.apps.expectations import (
     AdcStimulus,
@@ -143,7 +143,7 @@ class _Reader:
                 self._take("uptime")
                 return self._end(("uptime", self._duration(MAX_UPTIME_MS)))
             case _:
-                self._wrong(
+                raise self._wrong(
                     "pin N: ..., when pin N falls: ..., pwm N: ..., log ..., set pin ..., bounce, i2c, adc, for"
                 )
         return self._end(checks)
@@ -189,7 +189,9 @@ class _Reader:
             count = self._whole("a count", 1_000_000)
             unit = self._one_of("edges", "edge", "pulses", "pulse")
             return EdgeCount(pin, count, unit.startswith("pulse"), window)
-        self._wrong("period 1 s, duty 50 %, 6 edges, 3 pulses, high for 200 ms, rises at 5 s, high at 3 s, never high")
+        raise self._wrong(
+            "period 1 s, duty 50 %, 6 edges, 3 pulses, high for 200 ms, rises at 5 s, high at 3 s, never high"
+        )
 
     def _reaction(self) -> Reaction:
         """when pin N falls [while pin N high]: EFFECT within TIME [for TIME]"""
@@ -222,7 +224,7 @@ class _Reader:
                 verb = self._one_of("rises", "falls", "toggles", "stays")
                 return StayEffect(pin) if verb == "stays" else PinEffect(pin, _EDGE.get(verb))
             case _:
-                self._wrong('pin N rises, pin N falls, pin N toggles, pin N stays, pwm N -> 40 %, log ~ "text"')
+                raise self._wrong('pin N rises, pin N falls, pin N toggles, pin N stays, pwm N -> 40 %, log ~ "text"')
 
     def _pwm_line(self) -> tuple[Check, ...]:
         """pwm N: PART, PART [from TIME] [until TIME]"""
@@ -334,7 +336,7 @@ class _Reader:
     def _pattern(self) -> LinePattern:
         self._take("~")
         if self._kind() != "string":
-            self._wrong('a pattern in quotes, as "temp .*"')
+            raise self._wrong('a pattern in quotes, as "temp .*"')
         try:
             pattern = parse_line_pattern(self._tokens[self._index].text[1:-1].replace('\\"', '"'))
         except ConfigError as exc:
@@ -348,7 +350,7 @@ class _Reader:
 
     def _arrow(self) -> None:
         if not (self._try("->") or self._try("→")):
-            self._wrong("->")
+            raise self._wrong("->")
 
     def _percent(self) -> float:
         value = self._number("a share in percent")
@@ -378,13 +380,13 @@ class _Reader:
 
     def _number(self, what: str) -> float:
         if self._kind() != "number":
-            self._wrong(what)
+            raise self._wrong(what)
         self._index += 1
         return float(self._tokens[self._index - 1].text)
 
     def _word(self, what: str) -> str:
         if self._kind() != "word":
-            self._wrong(what)
+            raise self._wrong(what)
         self._index += 1
         return self._tokens[self._index - 1].text
 
@@ -392,7 +394,7 @@ class _Reader:
         for word in words:
             if self._try(word):
                 return word
-        self._wrong(", ".join(words))
+        raise self._wrong(", ".join(words))
 
     def _try(self, text: str) -> bool:
         found = self._peek() == text
@@ -401,7 +403,7 @@ class _Reader:
 
     def _take(self, text: str) -> None:
         if not self._try(text):
-            self._wrong(text)
+            raise self._wrong(text)
 
     def _peek(self) -> str:
         return "" if self.at_end else self._tokens[self._index].text
@@ -411,12 +413,12 @@ class _Reader:
 
     def _end(self, value: T) -> T:
         if not self.at_end:
-            self._wrong("nothing more here, or a comma and the next part")
+            raise self._wrong("nothing more here, or a comma and the next part")
         return value
 
-    def _wrong(self, wanted: str) -> NoReturn:
+    def _wrong(self, wanted: str) -> ConfigError:
         found = "the line ends" if self.at_end else f"{self._peek()!r} does not fit"
-        raise self.error(found, f"write here: {wanted}")
+        return self.error(found, f"write here: {wanted}")
 
 
 def _tokens(row: str) -> Iterator[_Token]:

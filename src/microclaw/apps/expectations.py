@@ -216,7 +216,7 @@ Check: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class PinStimulus:
-    """The outside puts `level` on a pin. With `bounce_ms` the pin changes and chatters so long; `level` is then None."""
+    """The outside puts `level` on a pin; None: the pin changes to its other level and chatters for `bounce_ms`."""
 
     pin: int
     level: int | None

@@ -91,7 +91,7 @@ def _check_bounded(text: str) -> None:
 
 
 def _after_repeat(text: str, index: int, count: re.Match[str] | None) -> int:
-    """The place behind a repeat; a count must be small, and no second repeat may follow (that is lazy or possessive)."""
+    """The place behind a repeat; a count must be small, and no second repeat may follow (lazy, possessive)."""
     end = count.end() if count else index + 1
     if count and max(int(count[1] or 0), int(count[3] or 0)) > MAX_COUNT:
         raise _refused(text, index, f"a count above {MAX_COUNT}", "use + instead")

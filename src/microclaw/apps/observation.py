@@ -30,7 +30,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Observation:
-    """What was recorded; times in ms since the installation. `levels` are those at the end, `before` those at the start.
+    """What was recorded; times in ms since the installation. `levels`: at the end, `before`: at the start.
 
     `edges` hold those from outside as well. `bursts`: for each pin moved from outside, the first and the last moment of
     each change to a level (a bounce is one change).

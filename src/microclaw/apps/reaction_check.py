@@ -29,7 +29,7 @@ Burst = tuple[float, float]
 
 
 def check_reaction(asked: Reaction, seen: Observation, program: Sequence[Check]) -> Finding:
-    """Each trigger has its effect, and the effect comes at no other time. `program`: all checks, whose effects count."""
+    """Each trigger has its effect, and that comes at no other time. `program`: all checks; their effects count."""
     triggers = _triggers(asked, seen)
     name = f"pin {asked.trigger.pin} {'rises' if asked.trigger.level else 'falls'}"
     if not triggers:
