@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from microclaw.apps.expectation_text import parse_expectations
@@ -65,7 +63,7 @@ async def test_a_met_expectation_says_what_was_seen(cache: BuildCache) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "found"),
     [
-        ("gpio_open(2", "gpio_open(4", "0 rises of pin 2"),
+        ("gpio_open(2", "gpio_open(4", "rises of pin 2: 0 in 2 min"),
         ("delay(500);\n        gpio_set(led, 0)", "delay(250);\n        gpio_set(led, 0)", "period 0.75 s"),
         ("i < 100000", "i < 70", "then none until"),
     ],

@@ -61,7 +61,7 @@ def check(asked: Check, seen: Observation, explained: Iterable[Check] = ()) -> F
             return _pwm_frequency(asked, seen)
         case LogEvery():
             times = seen.matching(asked.pattern, asked.window)
-            return _regular(times, asked.every_ms, asked.tolerance, asked.window, seen, "matching line", "each")
+            return _regular(times, asked.every_ms, asked.tolerance, asked.window, seen, "matching lines", "each")
         case LogCount():
             return _log_count(asked, seen)
         case _:
@@ -70,7 +70,7 @@ def check(asked: Check, seen: Observation, explained: Iterable[Check] = ()) -> F
 
 def _period(asked: Period, seen: Observation) -> Finding:
     rises = seen.track(asked.pin).to_level(1, asked.window.from_ms, seen.until(asked.window))
-    return _regular(rises, asked.period_ms, asked.tolerance, asked.window, seen, f"rise of pin {asked.pin}", "period")
+    return _regular(rises, asked.period_ms, asked.tolerance, asked.window, seen, f"rises of pin {asked.pin}", "period")
 
 
 def _regular(
@@ -81,15 +81,14 @@ def _regular(
     if until - window.from_ms < (MIN_CYCLES + 1) * want_ms:
         return Finding("untried", f"the trial is too short for {MIN_CYCLES + 1} periods of {time_text(want_ms)}")
     if len(times) <= MIN_CYCLES:
-        count = f"{len(times)} {what}{'' if len(times) == 1 else 's'}"
-        return Finding("not met", f"{count} in {time_text(until - window.from_ms)}")
+        return Finding("not met", f"{what}: {len(times)} in {time_text(until - window.from_ms)}")
     for before, after in pairwise(times):
         if abs(after - before - want_ms) > slack:
             return Finding("not met", f"{name} {time_text(after - before)} at {time_text(before)}")
     if times[0] - window.from_ms > want_ms + slack + START_MS:
-        return Finding("not met", f"the first {what} is at {time_text(times[0])}")
+        return Finding("not met", f"{what}: the first at {time_text(times[0])}")
     if until - times[-1] > want_ms + slack:
-        return Finding("not met", f"the last {what} is at {time_text(times[-1])}, then none until {time_text(until)}")
+        return Finding("not met", f"{what}: the last at {time_text(times[-1])}, then none until {time_text(until)}")
     mean = (times[-1] - times[0]) / (len(times) - 1)
     return Finding("met", f"{name} {time_text(mean)}, {len(times) - 1} times")
 
@@ -245,7 +244,7 @@ def _pwm_period(asked: PwmPeriod, seen: Observation) -> Finding:
     duties = [(t, d) for t, d in seen.duties(asked.pin) if asked.window.from_ms <= t <= until]
     least = min((duty for _, duty in duties), default=0.0) + _DUTY_SLACK
     arrivals = [t for (_, old), (t, new) in pairwise(duties) if new <= least < old]
-    return _regular(arrivals, asked.period_ms, asked.tolerance, asked.window, seen, "smallest duty", "period")
+    return _regular(arrivals, asked.period_ms, asked.tolerance, asked.window, seen, "smallest duties", "period")
 
 
 def _pwm_frequency(asked: PwmFrequency, seen: Observation) -> Finding:

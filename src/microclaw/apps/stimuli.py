@@ -13,6 +13,7 @@ from microclaw.apps.expectations import (
     LogCount,
     LogEvery,
     Period,
+    PhaseLength,
     PinStimulus,
     PwmAt,
     PwmPeriod,
@@ -29,6 +30,7 @@ BOUNCES_MS = (0.0, 9.0, 0.0, 15.0, 18.0)
 """The presses that are derived for each pin; 0 is a clean one. Contacts of buttons bounce for 1 to 20 ms."""
 _FIRST_PRESS_MS = 1_300.0
 _BOUNCE_EDGE_MS = 3.0
+_GAPS = (3, 1, 4, 2, 6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +53,19 @@ def levels_over_time(stimuli: Iterable[Stimulus]) -> Levels:
         level = 1 - old if given.level is None else given.level
         now[pin] = level
         flips = 2 * max(1, round(given.bounce_ms / _BOUNCE_EDGE_MS / 2)) if given.bounce_ms else 0
-        times = [given.at_ms + given.bounce_ms * i / max(flips, 1) for i in range(flips + 1)]
+        times = [given.at_ms + given.bounce_ms * share for share in _shares(flips)]
         edges += [Edge(t_ms, pin, level if i % 2 == 0 else 1 - level) for i, t_ms in enumerate(times)]
         bursts.setdefault(pin, [])
         if level != old and not (first and given.at_ms <= 0):
             bursts.setdefault(pin, []).append((times[0], times[-1], level))
     edges.sort(key=lambda edge: edge.t_ms)
     return Levels(tuple(edges), {pin: tuple(found) for pin, found in bursts.items()})
+
+
+def _shares(flips: int) -> list[float]:
+    """When the flips of a bounce are, as shares of it: unevenly, so that no polling period always misses them."""
+    gaps = [_GAPS[i % len(_GAPS)] for i in range(flips)]
+    return [sum(gaps[:i]) / max(sum(gaps), 1) for i in range(flips + 1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +169,8 @@ def _needed(asked: Expectations) -> float:
         match check:
             case Period(period_ms=ms, window=window) | LogEvery(every_ms=ms, window=window):
                 ends.append(window.from_ms + 5 * ms + 2_000.0)
+            case PhaseLength(length_ms=ms, window=window):
+                ends.append(window.from_ms + 3 * ms + 2_000.0)
             case PwmPeriod(period_ms=ms, window=window):
                 ends.append(window.from_ms + 5 * ms + 2_000.0)
             case PwmRamp(within_ms=ms, window=window):

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 from microclaw.apps.expectation_result import (
@@ -219,8 +220,9 @@ async def try_image(
         expected = evaluate(options.expectations, record)
         fault = failure(expected)
         if verdict.ok and fault is None and any(one.name == _CLOCK for one in image.imports) and _wraps(options):
-            late = await _record(image, board, _across_the_wrap(run), options, None)
-            fault = _late_fault(options.expectations, late, board, options)
+            for late_run in _across_the_wrap(run, record):
+                late = await _record(image, board, late_run, options, None)
+                fault = fault or _late_fault(options.expectations, late, board, options)
     return Trial(
         ok=verdict.ok and fault is None,
         ended=verdict.ended,
@@ -282,11 +284,26 @@ def _wraps(options: TrialOptions) -> bool:
     return not options.realtime and options.expectations is not None and options.expectations.uptime_ms is None
 
 
-def _across_the_wrap(run: Run) -> Run:
-    """The same once more, on a board whose 32-bit millisecond clock starts again in the middle, or in a bounce."""
-    bounced = (one.at_ms for one in run.stimuli if isinstance(one, PinStimulus) and one.bounce_ms)
-    wraps_at_ms = next((at_ms + 5.0 for at_ms in bounced), run.for_ms / 2)
-    return replace(run, uptime_ms=_WRAP_MS - wraps_at_ms, soak_ms=0.0, late=(), late_ms=0.0)
+def _across_the_wrap(run: Run, record: Record) -> list[Run]:
+    """The same on a board whose 32-bit millisecond clock starts again: after a bounce, and while the program waits.
+
+    Of its waits the longest high and the longest low of a pin are taken, in their middle.
+    """
+    bounced = [one for one in run.stimuli if isinstance(one, PinStimulus) and one.bounce_ms]
+    longest = max(bounced, key=lambda one: one.bounce_ms, default=None)
+    moments = [] if longest is None else [longest.at_ms + longest.bounce_ms + 1.0]
+    waits: dict[int, tuple[float, float]] = {}
+    for pin in {edge.pin for edge in record.edges}:
+        own = [edge for edge in record.edges if edge.pin == pin and edge.t_ms < run.for_ms]
+        for edge, after in pairwise(own):
+            length_ms = after.t_ms - edge.t_ms
+            if length_ms > waits.get(edge.level, (0.0, 0.0))[0]:
+                waits[edge.level] = (length_ms, edge.t_ms + length_ms / 2)
+    moments += [middle_ms for _, middle_ms in waits.values()]
+    return [
+        replace(run, uptime_ms=_WRAP_MS - at_ms, soak_ms=0.0, late=(), late_ms=0.0)
+        for at_ms in moments or [run.for_ms / 2]
+    ]
 
 
 def _late_fault(

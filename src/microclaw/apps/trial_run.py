@@ -19,11 +19,12 @@ from microclaw.wasm.image import Image
 from microclaw.wire.board_replies import PinRow
 
 SOAK_HOST_S = 3.0
-SOAK_LEAST_MS = 75_000.0
-SOAK_MOST_HOST_S = 20.0
+SOAK_LEAST_MS = 90_000.0
+SOAK_MOST_HOST_S = 40.0
 SOAK_EDGES = 40_000
+SOAK_PWM_CHANGES = 5_000
 SOAK_LINES = 1_500
-"""Of a soak: host time, beyond the least of board time; edges and PWM changes, lines: the records hold more of them."""
+"""Of a soak: host time, beyond the least of board time; edges, PWM changes, lines: the records hold more of them."""
 _HEAP_SAMPLES = 6
 _HEAP_SAMPLES_FROM_MS = 60_000.0
 _PROBE_MS = 300.0
@@ -170,13 +171,15 @@ async def _affordable(control: VirtualBoardTransport, run: Run, took_s: float) -
     """As much of the soak as the host's time and the board's records have room for."""
     if not run.soak_ms:
         return 0.0
-    edges = (await control.edges(_NEWEST)).cursor + (await control.pwm_changes(_NEWEST))[1]
+    edges = (await control.edges(_NEWEST)).cursor
+    changes = (await control.pwm_changes(_NEWEST))[1]
     lines = (await control.log(_NEWEST)).cursor
     host_share = SOAK_HOST_S / max(took_s, 0.001)
     # Whatever the host's speed, a minute is passed, so that the same program gets the same answer.
     shares = (
         max(host_share, min(SOAK_LEAST_MS / run.for_ms, SOAK_MOST_HOST_S / max(took_s, 0.001))),
         (SOAK_EDGES - edges) / max(edges, 1),
+        (SOAK_PWM_CHANGES - changes) / max(changes, 1),
         (SOAK_LINES - lines) / max(lines, 1),
     )
     return max(0.0, min(run.soak_ms, min(shares) * run.for_ms))
@@ -199,7 +202,7 @@ async def _record(
     control = trial_board.control
     row = next((app for app in await control.app_rows() if app.name == name), None)
     pins = await control.pins()
-    changes, _ = await control.pwm_changes()
+    changes, changed = await control.pwm_changes()
     log = await control.log(boot_lines)
     edges = await control.edges()
     own = {pin.pin: PinRole(pin.pin, pin.role) for pin in pins if pin.app == name}
@@ -230,6 +233,7 @@ async def _record(
         bursts={pin: found for pin, found in given.bursts.items() if pin in outside},
         heap_samples=passed.heap_samples,
         probes=passed.probes,
+        overflowed=bool(edges.dropped or log.dropped or changed > len(changes)),
     )
 
 

@@ -112,6 +112,7 @@ class Record:
     entry function took at most. `levels` are the pins' levels at the end. `given` are edges from outside on pins
     that the program does not drive, `bursts` their changes as stimuli.Levels has them. `heap_samples`: (time, most heap
     in use until then). `probes`: what it did when the pins that it reads were moved at the end.
+    `overflowed`: the board lost edges, PWM changes or lines, there were too many.
     """
 
     state: str | None
@@ -132,6 +133,7 @@ class Record:
     bursts: Mapping[int, tuple[tuple[float, float, int], ...]] = field(default_factory=dict)
     heap_samples: tuple[tuple[float, int], ...] = ()
     probes: tuple[str, ...] = ()
+    overflowed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,15 +246,27 @@ def _fault(record: Record) -> tuple[str, str] | None:
     if record.longest_call_ms > MAX_CALL_MS:
         took = format_duration(record.longest_call_ms, decimals=2)
         return f"it keeps the application manager waiting: one call of its functions took {took}", _WAIT
-    if leak := _leak(record):
+    if leak := _leak(record) or _heap_full(record):
         return leak
     if record.state is None:
         return "the board does not list it after the installation", "try it again with --realtime and read its log"
     return None
 
 
+_NO_ROOM = re.compile(r"warning: allocate (\d+) bytes memory failed")
+MAX_SMALL_REQUEST = 256
 MIN_LEAK_BYTES = 64
 """Growth of the heap in a trial that counts as a leak, when each part of the trial has some of it."""
+
+
+def _heap_full(record: Record) -> tuple[str, str] | None:
+    """In a long run: small requests that the heap has no room for."""
+    for line in record.lines if record.heap_samples else ():
+        refused = _NO_ROOM.fullmatch(line.text)
+        if refused and int(refused[1]) <= MAX_SMALL_REQUEST:
+            text = f"its heap is full after {seconds(line.t_ms)}: a request for {int(refused[1]):,} B was refused"
+            return text, "free what is allocated, or allocate once; a larger heap only makes it later"
+    return None
 
 
 def _leak(record: Record) -> tuple[str, str] | None:
@@ -293,7 +307,7 @@ def _warnings(record: Record, heap_bytes: int) -> tuple[str, ...]:
     if record.peak_heap_bytes >= _HEAP_WARNING_SHARE * heap_bytes:
         found.append(f"its heap is nearly full: {record.peak_heap_bytes:,} of {heap_bytes:,} B at the peak")
     for line in record.lines:
-        if refused := re.fullmatch(r"warning: allocate (\d+) bytes memory failed", line.text):
+        if refused := _NO_ROOM.fullmatch(line.text):
             found.append(f"it asked for {int(refused[1]):,} B and its heap of {heap_bytes:,} B had no room")
             break
     if any(line.text == _SLEPT_OUTSIDE for line in record.lines):
