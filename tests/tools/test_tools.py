@@ -23,7 +23,9 @@ async def test_deploy_takes_what_is_expected(bench: Bench) -> None:
     asked = {"sourceCode": "void on_init(void) {}", "appName": "blink", "device": "virtual-1"}
     result, said = await bench.call("deploy-wasm-app", {**asked, "expect": "pin 2: period 1 s"})
     assert result.ok
-    assert bench.apps.asked[-1].expectations == parse_expectations("pin 2: period 1 s")
+    request = bench.apps.asked[-1]
+    assert isinstance(request, DeployRequest)
+    assert request.expectations == parse_expectations("pin 2: period 1 s")
     assert said["expected"] == "no expectation given: this is what it did"  # of a trial on paper, which had none
     result, said = await bench.call("deploy-wasm-app", {**asked, "expect": "pin 2: peroid 1 s"})
     assert not result.ok

@@ -70,11 +70,11 @@ def _effect(asked: Reaction, seen: Observation, first: float, last: float) -> tu
     """The problem with one trigger's effect, else None; and whether anything happened (it may have been so before)."""
     until = last + asked.within_ms
     match asked.effect:
-        case PinEffect(pin=pin, level=None):
+        case PinEffect(pin=pin, level=level):
+            if level is not None:
+                return _goes(asked, seen, pin, level, first, last)
             edges = len([t for t, _ in seen.track(pin).changes if first <= t <= until])
             return (None if edges == 1 else f"pin {pin} changes {edges} times"), True
-        case PinEffect(pin=pin, level=int() as level):
-            return _goes(asked, seen, pin, level, first, last)
         case StayEffect(pin=pin):
             moved = next((t for t, _ in seen.track(pin).changes if first <= t <= until), None)
             return (None if moved is None else f"pin {pin} moves at {time_text(moved)}"), True

@@ -20,6 +20,7 @@ from microclaw.apps.expectations import (
     PwmRamp,
     Reaction,
     Stimulus,
+    Window,
 )
 from microclaw.events import Edge
 
@@ -181,7 +182,7 @@ def _needed(asked: Expectations) -> float:
                 ends.append(ms + 500.0)
             case _:
                 pass
-        window = getattr(check, "window", None)
-        if window is not None:
-            ends += [window.from_ms + 1_000.0, (window.until_ms or 0.0) + 500.0]
+        part = getattr(check, "window", None)
+        if isinstance(part, Window):
+            ends += [part.from_ms + 1_000.0, (part.until_ms or 0.0) + 500.0]
     return max(ends)

@@ -16,17 +16,16 @@ from microclaw.events import Edge
 from microclaw.transports.virtual_board import VirtualBoardTransport
 from microclaw.virtual_boards.trial_pool import TrialBoard
 from microclaw.wasm.image import Image
-from microclaw.wire.board_replies import PinRow
+from microclaw.wire.board_replies import PinRow, PwmRow
 
 SOAK_HOST_S = 3.0
 SOAK_LEAST_MS = 90_000.0
 SOAK_MOST_HOST_S = 40.0
-SOAK_EDGES = 40_000
-SOAK_PWM_CHANGES = 5_000
+SOAK_EVENTS = 120_000
 SOAK_LINES = 1_500
-"""Of a soak: host time, beyond the least of board time; edges, PWM changes, lines: the records hold more of them."""
+"""Of a soak: host time, beyond the least of board time; edges and PWM changes, and lines."""
+_PART_EVENTS = 3_000  # between two readings; the board keeps 8,192 PWM changes, and more of all else
 _HEAP_SAMPLES = 6
-_HEAP_SAMPLES_FROM_MS = 60_000.0
 _PROBE_MS = 300.0
 _MAX_ADVANCE_MS = 86_400_000.0
 _NEWEST = 2**53 - 1
@@ -63,6 +62,7 @@ async def run_image(trial_board: TrialBoard, image: Image, run: Run) -> Record:
     install = AppInstall(image.name, image.wasm, run.heap_bytes, run.timers, run.watchdog_ms)
     refused: str | None = None
     passed = _Passed()
+    events = _Events(boot_lines)
     try:
         await trial_board.wasmachine.call(install, run.host_s)
     except DeviceUnreachable:
@@ -71,13 +71,41 @@ async def run_image(trial_board: TrialBoard, image: Image, run: Run) -> Record:
     except CallRejected as exc:
         refused = exc.message
     else:
-        passed = await _let_run(control, image.name, run, start_ms)
+        passed = await _let_run(control, image.name, run, start_ms, events)
         if not run.realtime and not passed.stuck:
             passed = await _probe(control, image.name, run, passed)
     rebooted = (await control.info()).boot != before.boot
     given = levels_over_time((*run.stimuli, *passed.late))
-    record = await _record(trial_board, image.name, run, given, 0.0 if rebooted else start_ms, boot_lines, passed)
+    record = await _record(control, image.name, run, given, 0.0 if rebooted else start_ms, events, passed)
     return replace(record, refused=refused, stuck=passed.stuck, rebooted=rebooted)
+
+
+class _Events:
+    """What the board recorded, read in parts: its rings hold less than a long trial gives."""
+
+    def __init__(self, log_cursor: int) -> None:
+        self.edges: list[Edge] = []
+        self.pwm: list[PwmRow] = []
+        self.lines: list[LogLine] = []
+        self.now_ms = 0.0
+        self.lost = False
+        self._edge_cursor = self._pwm_cursor = 0
+        self._log_cursor = log_cursor
+
+    @property
+    def count(self) -> int:
+        return len(self.edges) + len(self.pwm)
+
+    async def read(self, control: VirtualBoardTransport) -> None:
+        edges = await control.edges(self._edge_cursor)
+        changes, after = await control.pwm_changes(self._pwm_cursor)
+        log = await control.log(self._log_cursor)
+        self.edges += edges.edges
+        self.pwm += changes
+        self.lines += log.lines
+        self.lost = self.lost or bool(edges.dropped or log.dropped or len(changes) < after - self._pwm_cursor)
+        self._edge_cursor, self._pwm_cursor, self._log_cursor = edges.cursor, after, log.cursor
+        self.now_ms = edges.now_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,29 +144,34 @@ async def _give(
                 pass
 
 
-async def _let_run(control: VirtualBoardTransport, name: str, run: Run, start_ms: float) -> _Passed:
-    """Let the board's time pass, in parts where the heap is to be seen growing."""
+async def _let_run(control: VirtualBoardTransport, name: str, run: Run, start_ms: float, events: _Events) -> _Passed:
+    """Let the board's time pass, the soak in parts, where the heap is to be seen growing."""
     if run.realtime:
         await asyncio.sleep(run.for_ms / 1000)
         return _Passed(run.for_ms)
     began = time.perf_counter()
     if (await control.advance(run.for_ms, run.host_s)).stuck is not None:
         return _Passed(run.for_ms, True)
-    soak_ms = await _affordable(control, run, time.perf_counter() - began)
-    if run.for_ms + soak_ms < _HEAP_SAMPLES_FROM_MS and not run.late:
+    if not run.soak_ms:
         return _Passed(run.for_ms)
+    took_s = time.perf_counter() - began
+    await events.read(control)
+    soak_ms = _affordable(run, events, took_s)
+    parts = max(_HEAP_SAMPLES, math.ceil(events.count / run.for_ms * soak_ms / _PART_EVENTS))
     passed_ms, samples = run.for_ms, [(run.for_ms, await _heap(control, name))]
-    for _ in range(_HEAP_SAMPLES if soak_ms else 0):
-        if (await control.advance(soak_ms / _HEAP_SAMPLES, run.host_s)).stuck is not None:
-            return _Passed(passed_ms + soak_ms / _HEAP_SAMPLES, True)
-        passed_ms += soak_ms / _HEAP_SAMPLES
-        samples.append((passed_ms, await _heap(control, name)))
+    for part in range(parts):
+        if (await control.advance(soak_ms / parts, run.host_s)).stuck is not None:
+            return _Passed(passed_ms + soak_ms / parts, True)
+        passed_ms += soak_ms / parts
+        await events.read(control)
+        if (part + 1) * _HEAP_SAMPLES // parts > part * _HEAP_SAMPLES // parts:
+            samples.append((passed_ms, await _heap(control, name)))
+    if not run.late:
+        return _Passed(passed_ms, False, tuple(samples))
     late = shifted(run.late, passed_ms + 100.0)
-    if late:
-        await _give(control, (), levels_over_time((*run.stimuli, *late)), start_ms, passed_ms)
-        stuck = (await control.advance(run.late_ms + 100.0, run.host_s)).stuck is not None
-        return _Passed(passed_ms + run.late_ms + 100.0, stuck, tuple(samples), late)
-    return _Passed(passed_ms, False, tuple(samples))
+    await _give(control, (), levels_over_time((*run.stimuli, *late)), start_ms, passed_ms)
+    stuck = (await control.advance(run.late_ms + 100.0, run.host_s)).stuck is not None
+    return _Passed(passed_ms + run.late_ms + 100.0, stuck, tuple(samples), late)
 
 
 async def _probe(control: VirtualBoardTransport, name: str, run: Run, passed: _Passed) -> _Passed:
@@ -167,20 +200,16 @@ async def _probe(control: VirtualBoardTransport, name: str, run: Run, passed: _P
     return replace(passed, probes=tuple(probes))
 
 
-async def _affordable(control: VirtualBoardTransport, run: Run, took_s: float) -> float:
-    """As much of the soak as the host's time and the board's records have room for."""
-    if not run.soak_ms:
-        return 0.0
-    edges = (await control.edges(_NEWEST)).cursor
-    changes = (await control.pwm_changes(_NEWEST))[1]
-    lines = (await control.log(_NEWEST)).cursor
-    host_share = SOAK_HOST_S / max(took_s, 0.001)
-    # Whatever the host's speed, a minute is passed, so that the same program gets the same answer.
+def _affordable(run: Run, events: _Events, took_s: float) -> float:
+    """As much of the soak as the host's time and memory have room for.
+
+    Whatever the host's speed, a minute and more is passed, so that the same program gets the same answer.
+    """
+    took_s = max(took_s, 0.001)
     shares = (
-        max(host_share, min(SOAK_LEAST_MS / run.for_ms, SOAK_MOST_HOST_S / max(took_s, 0.001))),
-        (SOAK_EDGES - edges) / max(edges, 1),
-        (SOAK_PWM_CHANGES - changes) / max(changes, 1),
-        (SOAK_LINES - lines) / max(lines, 1),
+        max(SOAK_HOST_S / took_s, min(SOAK_LEAST_MS / run.for_ms, SOAK_MOST_HOST_S / took_s)),
+        (SOAK_EVENTS - events.count) / max(events.count, 1),
+        (SOAK_LINES - len(events.lines)) / max(len(events.lines), 1),
     )
     return max(0.0, min(run.soak_ms, min(shares) * run.for_ms))
 
@@ -190,21 +219,18 @@ async def _heap(control: VirtualBoardTransport, name: str) -> int:
 
 
 async def _record(
-    trial_board: TrialBoard,
+    control: VirtualBoardTransport,
     name: str,
     run: Run,
     given: Levels,
     start_ms: float,
-    boot_lines: int,
+    events: _Events,
     passed: _Passed,
 ) -> Record:
-    """Read what the board recorded since `start_ms`, and its console from line `boot_lines` on."""
-    control = trial_board.control
+    """What the board recorded since `start_ms`, and its console since it was installed."""
     row = next((app for app in await control.app_rows() if app.name == name), None)
     pins = await control.pins()
-    changes, changed = await control.pwm_changes()
-    log = await control.log(boot_lines)
-    edges = await control.edges()
+    await events.read(control)
     own = {pin.pin: PinRole(pin.pin, pin.role) for pin in pins if pin.app == name}
     for pin in row.pins if row else ():
         own.setdefault(pin, PinRole(pin, next((p.role for p in pins if p.pin == pin), "idle")))
@@ -214,26 +240,28 @@ async def _record(
     return Record(
         state=row.state if row else None,
         error=row.error if row else None,
-        lines=tuple(_console_line(line, start_ms) for line in log.lines if line.t_ms < end_ms),
+        lines=tuple(_console_line(line, start_ms) for line in events.lines if line.t_ms < end_ms),
         edges=tuple(
             Edge(e.t_ms - start_ms, e.pin, e.level)
-            for e in edges.edges
+            for e in events.edges
             if start_ms <= e.t_ms < end_ms and e.pin not in outside
         ),
         pwm=tuple(
-            PwmChange(c.t_ms - start_ms, c.pin, c.duty, c.frequency_hz) for c in changes if start_ms <= c.t_ms < end_ms
+            PwmChange(c.t_ms - start_ms, c.pin, c.duty, c.frequency_hz)
+            for c in events.pwm
+            if start_ms <= c.t_ms < end_ms
         ),
         pins=tuple(own.values()),
         peak_heap_bytes=row.peak_heap_bytes if row else 0,
         peak_stack_bytes=row.peak_stack_bytes if row else 0,
-        board_ms=min(edges.now_ms, end_ms) - start_ms,
+        board_ms=min(events.now_ms, end_ms) - start_ms,
         longest_call_ms=row.longest_call_ms if row else 0.0,
         levels={pin.pin: pin.level for pin in pins},
         given=tuple(edge for edge in given.edges if edge.pin in outside),
         bursts={pin: found for pin, found in given.bursts.items() if pin in outside},
         heap_samples=passed.heap_samples,
         probes=passed.probes,
-        overflowed=bool(edges.dropped or log.dropped or changed > len(changes)),
+        overflowed=events.lost,
     )
 
 
