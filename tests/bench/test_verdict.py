@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench.verdict import judge_cases, metrics, read_cases
+
 from microclaw.apps.expectation_text import parse_expectations
 
 KINDS = {

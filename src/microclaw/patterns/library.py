@@ -120,7 +120,7 @@ def parse_pattern(name: str, description: str, source: str) -> Pattern:
         data = tomllib.loads(description)
         rows = data.get("parameters", {})
         parameters = {key: _parameter(key, row) for key, row in rows.items()}
-        pattern = Pattern(name, data["title"], data["app"], parameters, data["expect"], source)
+        pattern = Pattern(name, data["title"], data["app"], parameters, data.get("expect", ""), source)
     except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as exc:
         raise ConfigError(f"pattern {name}: {type(exc).__name__}: {exc}") from exc
     defined = {match[2] for match in _DEFINE.finditer(source)}
