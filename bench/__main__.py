@@ -21,6 +21,7 @@ NAMES = (
     "gateway",
     "mcp",
     "sentences",
+    "verdict",
     "link",
 )
 PARTS = ("link_cost", "link_streams", "link_hostile", "link_lossy")  # of link, to be run alone

@@ -6,8 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.apps.conftest import make_trial
 
 from microclaw.apps.deploy import Deployment, DeployRequest
+from microclaw.apps.expectation_result import ExpectationResult
+from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.trial import Trial
 from microclaw.devices.calls import AppState, LogLine
 from microclaw.errors import (
@@ -288,8 +291,8 @@ async def test_a_waiting_program_is_reported_by_its_state(lab: Any) -> None:
     lab.transport.states["button"] = AppState("button", "running", None, 8192, 0, 0, (0, 2))
     done = await lab.deployer.deploy(blink("button"), lab.steps.append)
     assert (done.evidence.kind, done.evidence.text) == (
-        "reported",
-        "the board reports it running with pins 0 and 2 open",
+        "accepted",
+        "accepted only: the board reports it running with pins 0 and 2 open and it waits for an input on pin 0",
     )
 
 
@@ -445,7 +448,7 @@ async def test_a_slow_program_is_not_waited_for(lab: Any) -> None:
     lab.transport.states["slow"] = AppState("slow", "running", None, 8192, 0, 0, (2,))
     done = await lab.deployer.deploy(blink("slow"), lab.steps.append)
     assert done.verified
-    assert done.evidence.kind == "reported"
+    assert done.evidence.kind == "accepted"
     assert "in the trial its first edge came after 1 h" in done.evidence.text
     assert lab.transport.now_ms < 1_000
 
@@ -457,6 +460,51 @@ async def test_after_the_first_edge_a_far_second_one_is_only_announced(lab: Any)
     done = await lab.deployer.deploy(blink("slow"), lab.steps.append)
     assert done.verified
     assert done.evidence.text == ("counted on the board: first edge after 0.03 s, the next is due 1 h later")
+
+
+async def test_each_pin_of_the_trial_must_move_on_the_board(lab: Any) -> None:
+    lab.plays("two", 2, 5)
+    lab.transport.edges = [edge for edge in lab.transport.edges if edge.pin == 2]
+    done = await lab.deployer.deploy(blink("two"), lab.steps.append)
+    assert not done.verified
+    assert "no edge on pin 5" in done.evidence.text
+
+
+async def test_pins_that_are_late_against_each_other_are_not_verified(lab: Any) -> None:
+    lab.plays("two", 2, 5)
+    late = [replace(edge, t_ms=edge.t_ms + 400 * (edge.pin == 5)) for edge in lab.transport.edges]
+    lab.transport.edges = sorted(late, key=lambda edge: edge.t_ms)
+    done = await lab.deployer.deploy(blink("two"), lab.steps.append)
+    assert not done.verified
+    assert "pins are 0.400 s off against each other" in done.evidence.text
+
+
+async def test_a_rhythm_of_one_pin_is_compared_edge_by_edge(lab: Any) -> None:
+    lab.trials["ramp"] = make_trial(edges=tuple(Edge(t, 2, i % 2) for i, t in enumerate((1.0, 2.0, 1001.0))))
+    lab.transport.edges = [Edge(31.0, 2, 0), Edge(631.0, 2, 1), Edge(1031.0, 2, 0)]
+    done = await lab.deployer.deploy(blink("ramp"), lab.steps.append)
+    assert not done.verified
+
+
+async def test_edges_of_one_moment_prove_nothing_of_what_follows(lab: Any) -> None:
+    edges = (Edge(0.0, 2, 1), Edge(0.2, 2, 0), Edge(600_000.0, 2, 1))
+    lab.trials["pump"] = make_trial(edges=edges, board_ms=1e6)
+    lab.transport.edges = [Edge(30.0, 2, 1), Edge(30.2, 2, 0)]
+    done = await lab.deployer.deploy(blink("pump"), lab.steps.append)
+    assert done.evidence.kind == "accepted"
+    assert done.evidence.text.startswith("accepted only: ")
+
+
+@pytest.mark.parametrize(("sees", "answer"), [(True, "seen on the board"), (False, "met in the trial; accepted only")])
+async def test_an_expectation_says_what_the_board_showed(lab: Any, sees: bool, answer: str) -> None:
+    lab.plays("blink", 2)
+    lab.transport.sees = sees
+    asked = parse_expectations("pin 2: period 1 s\nwhen pin 4 falls: pin 2 rises within 1 s")
+    results = tuple(ExpectationResult(line.number, line.text, "met", "so it was") for line in asked.lines)
+    lab.trials["blink"] = replace(lab.trials["blink"], expectations=asked, expected=results)
+    done = await lab.deployer.deploy(blink(), lab.steps.append)
+    assert [result.answer for result in done.expected] == [answer, "met in the trial; accepted only"]
+    assert lab.steps[-1].detail == tuple(result.line() for result in done.expected)
 
 
 async def test_the_question_comes_after_the_trial_and_shows_what_would_happen(lab: Any) -> None:

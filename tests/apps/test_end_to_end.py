@@ -13,6 +13,7 @@ import pytest
 from microclaw.apps.changes import ChangeLog, made_by
 from microclaw.apps.deploy import Deployer, DeployRequest
 from microclaw.apps.direct_io import DirectIo
+from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.installer import Installer
 from microclaw.apps.reconciler import Reconciler
 from microclaw.apps.silence import SilenceExplainer
@@ -346,3 +347,20 @@ async def test_a_level_set_since_the_restart_is_taken_back(bench: Bench) -> None
     await bench.direct_io.set_pin("board-1", 4, 1)
     await bench.undo.undo(report=bench.steps.append)
     assert (await bench.device.call(GpioGet(4))).level == 0
+
+
+async def test_an_expectation_is_met_in_the_trial_and_seen_on_the_board(bench: Bench) -> None:
+    asked = parse_expectations("pin 2: period 400 ms, duty 50 %")
+    right = DeployRequest("board-1", "blink", source=blink_source(), expectations=asked)
+    done = await bench.deployer.deploy(right, bench.steps.append)
+    assert [result.answer for result in done.expected] == ["seen on the board"]
+
+
+async def test_a_program_that_does_not_meet_its_expectation_is_not_deployed(bench: Bench) -> None:
+    asked = parse_expectations("pin 2: period 1 s, duty 50 %")
+    with pytest.raises(TrialFailed) as caught:
+        await bench.deployer.deploy(
+            DeployRequest("board-1", "blink", source=blink_source(), expectations=asked), bench.steps.append
+        )
+    assert "expected, line 1: pin 2: period 1 s, duty 50 %; the trial shows: period 0.4 s" in caught.value.message
+    assert await bench.registry.get("board-1").call(AppList()) == ()

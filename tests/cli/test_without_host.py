@@ -290,3 +290,21 @@ def test_program_that_fails_its_trial_does_not_go_to_an_address(run: Run, tmp_pa
         assert refused.code == 1
         assert "it trapped" in refused.err
         assert json.loads(run("--json", "-d", address, "app", "list").out)["apps"] == []
+
+
+def test_try_says_what_is_proved(run: Run, blink: Path, tmp_path: Path) -> None:
+    expect = tmp_path / "blink.expect"
+    expect.write_text("pin 2: period 1 s ± 5 %, duty 50 %\n", encoding="utf-8")
+    ran = run("try", str(blink), "--expect", str(expect), "--json")
+    said = json.loads(ran.out)
+    assert (ran.code, said["proof"]) == (0, "met in the trial")
+    assert said["expected"][0]["answer"] == "met in the trial"
+    expect.write_text("pin 2: period 2 s\n", encoding="utf-8")
+    ran = run("try", str(blink), "--expect", str(expect))
+    assert ran.code == 1
+    assert "pin 2: period 2 s: not met (period 1 s at 0 s)" in ran.out
+    expect.write_text("pin 2: peroid 2 s\n", encoding="utf-8")
+    ran = run("try", str(blink), "--expect", str(expect))
+    assert ran.code != 0
+    assert "line 1, column 8" in ran.err
+    assert "no expectation given: this is what it did" in run("try", str(blink), "--for", "2s").out

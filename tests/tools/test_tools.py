@@ -9,6 +9,7 @@ from tests.tools.conftest import Bench, PaperTransport
 
 from microclaw.apps.catalogue import AppCondition, AppListing
 from microclaw.apps.deploy import DeployRequest
+from microclaw.apps.expectation_text import parse_expectations
 from microclaw.auth.gate import Effect
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.tools.tool import MAX_RESULT_BYTES, ToolContext, bounded_json, result_of_error
@@ -16,6 +17,20 @@ from microclaw.tools.tool import MAX_RESULT_BYTES, ToolContext, bounded_json, re
 
 def listing(name: str, condition: AppCondition, *, foreign: bool = False) -> AppListing:
     return AppListing("d-1", "virtual-1", name, condition, foreign, 8192, (2,))
+
+
+async def test_deploy_takes_what_is_expected(bench: Bench) -> None:
+    asked = {"sourceCode": "void on_init(void) {}", "appName": "blink", "device": "virtual-1"}
+    result, said = await bench.call("deploy-wasm-app", {**asked, "expect": "pin 2: period 1 s"})
+    assert result.ok
+    request = bench.apps.asked[-1]
+    assert isinstance(request, DeployRequest)
+    assert request.expectations == parse_expectations("pin 2: period 1 s")
+    assert said["expected"] == "no expectation given: this is what it did"  # of a trial on paper, which had none
+    result, said = await bench.call("deploy-wasm-app", {**asked, "expect": "pin 2: peroid 1 s"})
+    assert not result.ok
+    assert "line 1, column 8" in json.dumps(said)
+    assert len(bench.apps.asked) == 1
 
 
 async def test_deploy_has_the_inputs_and_outputs_of_llmos(bench: Bench) -> None:
@@ -242,6 +257,7 @@ def test_every_tool_describes_itself_as_a_json_schema(bench: Bench) -> None:
         "appName",
         "heapSize",
         "optimizationLevel",
+        "expect",
     }
     assert sorted(deploy["required"]) == ["appName", "sourceCode"]
 

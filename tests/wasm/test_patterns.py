@@ -60,16 +60,6 @@ async def test_pattern_compiles_without_a_warning_and_names_its_pins(
             check_pin(board, parameter["default"], parameter["use"])
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_evidence_speaks_of_the_patterns_own_parameters(name: str) -> None:
-    data, _ = read(name)
-    evidence = data["evidence"]
-    assert evidence["kind"] in ("edges", "pwm", "log")
-    named = {evidence[key] for key in ("pin", "every_ms") if isinstance(evidence.get(key), str)}
-    named |= set(re.findall(r"\{(\w+)\}", evidence.get("regex", "")))
-    assert named <= set(data["parameters"])
-
-
 async def test_blink_toggles_each_half_period(compile_c: Any, firmware: Any) -> None:
     board = await start(compile_c, firmware, "blink", {"PIN": 13, "HALF_PERIOD_MS": 250})
     board.run_ms(1000)

@@ -26,6 +26,7 @@ from microclaw.api.views import (
 )
 from microclaw.apps.changes import made_by
 from microclaw.apps.deploy import Approve, DeployRequest
+from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.apps.undo import change_text
 from microclaw.auth.gate import Permission
 from microclaw.config.settings import Limits
@@ -45,6 +46,7 @@ class InstallBody(RequestBody):
     optimization: Annotated[str, Field(pattern=r"^O[0-3sz]$")] = "O3"
     replace: bool = False
     force: bool = False  # also when its trial fails
+    expect: Annotated[str, Field(max_length=MAX_TEXT_CHARS)] | None = None
 
     @model_validator(mode="after")
     def _one_program(self) -> Self:
@@ -95,6 +97,7 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
             optimization=body.optimization,
             replace=body.replace,
             force=body.force,
+            expectations=None if body.expect is None else parse_expectations(body.expect),
             approve=None if by.direct else _approving(parts, by, permission, place),
         )
 

@@ -90,6 +90,7 @@ def deployment_object(made: Deployment) -> dict[str, Any]:
         "verified": made.verified,
         "replaced": made.replaced,
         "change_id": made.change_id,
+        "expected": [result.to_json() for result in made.expected],
     }
 
 

@@ -14,6 +14,8 @@ from typing import NoReturn, TypeAlias
 
 from microclaw.apps.changes import AppVersion, ChangeLog, version_of
 from microclaw.apps.claims import check_free, check_named_pins, claims_of, driven_pins, nodes_of
+from microclaw.apps.expectation_result import ExpectationResult, seen_on_board
+from microclaw.apps.expectations import Expectations
 from microclaw.apps.installer import Installation, Installer, recover_changes
 from microclaw.apps.stage_text import (
     accept_text,
@@ -23,6 +25,7 @@ from microclaw.apps.stage_text import (
     deployment_text,
     fail,
     report_failure,
+    trial_detail,
 )
 from microclaw.apps.trial import Compile, ReadModule, Trial, TrialInput, TrialOptions, Try, read_image
 from microclaw.apps.verify import Verification, verify
@@ -62,6 +65,7 @@ class DeployRequest:
     try_for_ms: float = 10_000
     inputs: tuple[TrialInput, ...] = ()
     force: bool = False
+    expectations: Expectations | None = None
     approve: Approve | None = field(default=None, compare=False, repr=False)
 
 
@@ -93,6 +97,7 @@ class Deployment:
     verified: bool
     replaced: bool
     change_id: int
+    expected: tuple[ExpectationResult, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,10 +244,16 @@ class Deployer:
 
     async def _try(self, request: DeployRequest, device: Device, image: Image, report: Report) -> Trial:
         report(Step("try", "on a throw-away virtual board", "running"))
-        options = TrialOptions(request.try_for_ms, request.inputs, heap_bytes=request.heap_bytes, timers=request.timers)
+        options = TrialOptions(
+            request.try_for_ms,
+            request.inputs,
+            heap_bytes=request.heap_bytes,
+            timers=request.timers,
+            expectations=request.expectations,
+        )
         trial = await self._try_image(image, device.board, options)
         if trial.ok:
-            report(Step("try", trial.summary(), detail=tuple(f"warning: {text}" for text in trial.warnings)))
+            report(Step("try", trial.summary(), detail=trial_detail(trial)))
             return trial
         if not request.force:
             trial.raise_if_failed()
@@ -275,7 +286,8 @@ class Deployer:
                 found = await self._watch(prepared, installation, report)
         except MicroclawError as exc:
             fail(report, stage, exc)
-        report(_verification_step(found, device))
+        expected = _on_board(prepared.trial, found)
+        report(_verification_step(found, device, expected))
         return Deployment(
             device.device_id,
             device.name,
@@ -286,6 +298,7 @@ class Deployer:
             found.agrees,
             installation.replaced,
             installation.change_id,
+            expected,
         )
 
     async def _check_unchanged(self, prepared: PreparedChange) -> None:
@@ -332,13 +345,23 @@ def check_app_name(name: str) -> None:
         )
 
 
-def _verification_step(found: Verification, device: Device) -> Step:
+def _on_board(trial: Trial, found: Verification) -> tuple[ExpectationResult, ...]:
+    """The trial's expectations with what the board's counted edges show of them."""
+    if trial.expectations is None:
+        return ()
+    edges = found.evidence.edges if found.evidence.kind == "counted" else None
+    return seen_on_board(trial.expected, trial.expectations, edges, found.pins)
+
+
+def _verification_step(found: Verification, device: Device, expected: Sequence[ExpectationResult]) -> Step:
+    detail = tuple(result.line() for result in expected)
     if found.agrees:
-        return Step("verify", found.evidence.text)
+        return Step("verify", found.evidence.text, detail=detail)
     return Step(
         "verify",
         found.evidence.text,
         "failed",
+        detail=detail,
         next_step=found.next_step
         or f"it is installed; watch it: microclaw logs {device.name}, or take it off: microclaw app undo",
     )

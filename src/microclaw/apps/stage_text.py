@@ -59,6 +59,12 @@ def _transport_text(device: Device) -> str:
     return f"WASMachine, tcp {host}:{parts.port}"
 
 
+def trial_detail(trial: Trial) -> tuple[str, ...]:
+    """Below the trial's line: the expectations with what the trial showed, inputs that were tried, warnings."""
+    expected = [result.line() for result in trial.expected]
+    return (*expected, *trial.probes, *(f"warning: {text}" for text in trial.warnings))
+
+
 def kilobytes(size_bytes: int) -> str:
     return f"{size_bytes // 1024} KB" if size_bytes % 1024 == 0 else f"{size_bytes:,} B"
 

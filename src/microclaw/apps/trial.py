@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
-import math
 import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, TypeAlias
 
-from microclaw.apps.verdict import ConsoleLine, Ended, PinRole, Record, count_text, describe, judge
+from microclaw.apps.expectation_result import (
+    NO_EXPECTATION,
+    ExpectationResult,
+    evaluate,
+    failure,
+    wrapped_failure,
+)
+from microclaw.apps.expectations import Expectations, PinStimulus
+from microclaw.apps.stimuli import plan
+from microclaw.apps.trial_run import Run, run_image
+from microclaw.apps.verdict import Ended, Record, count_text, describe, judge
 from microclaw.boards.profile import BoardProfile
-from microclaw.devices.calls import AppInstall, LogLine, PwmChange
-from microclaw.errors import CallRejected, ConfigError, DeviceUnreachable, TrialFailed
+from microclaw.devices.calls import PwmChange
+from microclaw.errors import ConfigError, TrialFailed
 from microclaw.events import Edge
 from microclaw.text import format_duration
-from microclaw.transports.virtual_board import VirtualBoardTransport
 from microclaw.virtual_boards.trial_pool import BoardKind, TrialBoard, TrialPool
 from microclaw.wasm import BuildCache, compile_module, read_module
 from microclaw.wasm.image import Image
-from microclaw.wire.board_replies import PinRow
 
 MAX_TRIAL_MS = 24 * 3_600_000.0
 
@@ -53,6 +60,8 @@ class TrialOptions:
     timers: int = 20
     watchdog_ms: int = 180_000
     host_s: float = 60.0
+    expectations: Expectations | None = None
+    """With them the trial's time is what they need, or `for_ms` where that is not None in them, and then a soak."""
 
 
 def parse_duration_ms(text: str) -> float:
@@ -84,7 +93,10 @@ def _time_ms(text: str) -> float:
 
 
 SCHEMA = "microclaw.try/1"
-_FIRMWARE_SAYS = ("Got exception running WASM code: ", "Cannot find function ", "warning: ", "W gpio: ", "microclaw: ")
+SOAK_MS = 150_000.0
+"""How much longer than needed a program with expectations runs, so that one that blocks after a minute is seen."""
+_CLOCK = "wasm_get_sys_tick_ms"
+_WRAP_MS = 2.0**32
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +124,10 @@ class Trial:
     first_line_ms: float | None = None
     first_input_ms: float | None = None
     read: tuple[int, ...] = ()  # the pins that it has as inputs
+    expectations: Expectations | None = None
+    expected: tuple[ExpectationResult, ...] = ()
+    probes: tuple[str, ...] = ()
+    """What it did when the pins that it reads, and that had no input, were moved after the trial's time."""
 
     @property
     def first_edge_ms(self) -> float | None:
@@ -122,6 +138,20 @@ class Trial:
         if self.first_input_ms is None:
             return self.edges
         return tuple(edge for edge in self.edges if edge.t_ms < self.first_input_ms)
+
+    def free_pwm(self) -> tuple[PwmChange, ...]:
+        """The PWM changes before the first input from outside."""
+        return tuple(c for c in self.pwm if self.first_input_ms is None or c.t_ms < self.first_input_ms)
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """The pins that it opened and does not drive."""
+        return tuple(pin for pin in self.pins if pin not in self.driven)
+
+    @property
+    def waits_for_input(self) -> bool:
+        """It reads pins, and moved nothing before one of them changed."""
+        return bool(self.inputs) and not self.free_edges() and not self.free_pwm()
 
     def summary(self) -> str:
         """One line: "10 s of board time in 0.2 s: 20 edges on pin 2, 0.500 s apart"."""
@@ -134,6 +164,14 @@ class Trial:
             seen = f"nothing moved; pins opened: {pins}" if pins else "nothing moved"
         took = format_duration(max(self.took_ms, 10), decimals=2)
         return f"{format_duration(self.board_ms, decimals=2)} of board time in {took}: {seen}"
+
+    @property
+    def proof(self) -> str:
+        """met in the trial, not met, untried, or that no expectation was given."""
+        if not self.expected:
+            return NO_EXPECTATION
+        states = [result.answer for result in self.expected]
+        return next((state for state in states if state != "met in the trial"), "met in the trial")
 
     def raise_if_failed(self) -> None:
         """Raise TrialFailed, with the error and the next step, unless the trial went well."""
@@ -158,6 +196,9 @@ class Trial:
             "first_edge_ms": self.first_edge_ms,
             "board_ms": round(self.board_ms, 3),
             "took_ms": round(self.took_ms, 1),
+            "proof": self.proof,
+            "expected": [result.to_json() for result in self.expected],
+            "probes": list(self.probes),
         }
 
 
@@ -171,13 +212,20 @@ async def try_image(
     """
     options = options or TrialOptions()
     started = time.perf_counter()
-    kind = BoardKind(board.board_id, "real" if options.realtime else "virtual", options.seed)
-    async with trial_pool.take(kind, board) if trial_pool else TrialBoard(kind, board) as trial_board:
-        record = await _run(trial_board, image, options)
-        took_ms = (time.perf_counter() - started) * 1000
+    run = _run(options)
+    record = await _record(image, board, run, options, trial_pool)
     verdict = judge(record, board, heap_bytes=options.heap_bytes)
+    expected: tuple[ExpectationResult, ...] = ()
+    fault: tuple[str, str] | None = None
+    if options.expectations is not None:
+        expected = evaluate(options.expectations, record)
+        fault = failure(expected)
+        if verdict.ok and fault is None and any(one.name == _CLOCK for one in image.imports) and _wraps(options):
+            for late_run in _across_the_wrap(run, record):
+                late = await _record(image, board, late_run, options, None)
+                fault = fault or _late_fault(options.expectations, late, board, options)
     return Trial(
-        ok=verdict.ok,
+        ok=verdict.ok and fault is None,
         ended=verdict.ended,
         log=tuple(line.text for line in record.lines if line.app is not None),
         edges=record.edges,
@@ -188,92 +236,87 @@ async def try_image(
         peak_stack_bytes=record.peak_stack_bytes,
         warnings=verdict.warnings,
         board_ms=record.board_ms,
-        took_ms=took_ms,
-        error=verdict.error,
-        next_step=verdict.next_step,
+        took_ms=(time.perf_counter() - started) * 1000,
+        error=verdict.error or (fault[0] if fault else None),
+        next_step=verdict.next_step or (fault[1] if fault else None),
         first_line_ms=next((line.t_ms for line in record.lines if line.app is not None), None),
-        first_input_ms=min((given.at_ms for given in options.inputs), default=None),
         read=tuple(sorted({opened.pin for opened in record.pins if opened.role == "input"})),
+        first_input_ms=min(
+            (*(one.at_ms for one in options.inputs), *(one.at_ms for one in run.stimuli if one.at_ms > 0)), default=None
+        ),
+        expectations=options.expectations,
+        expected=expected,
+        probes=record.probes,
     )
-
-
-async def _run(trial_board: TrialBoard, image: Image, options: TrialOptions) -> Record:
-    control = trial_board.control
-    before = await control.info()
-    start_ms, boot_lines = before.now_ms, (await control.log()).cursor
-    for given in options.inputs:
-        await control.set_input(given.pin, given.level, start_ms + given.at_ms if given.at_ms else None)
-    install = AppInstall(image.name, image.wasm, options.heap_bytes, options.timers, options.watchdog_ms)
-    refused: str | None = None
-    stuck = False
-    try:
-        await trial_board.wasmachine.call(install, options.host_s)
-    except DeviceUnreachable:
-        if (await control.info()).boot == before.boot:
-            raise
-    except CallRejected as exc:
-        refused = exc.message
-    else:
-        stuck = await _let_run(control, options)
-    rebooted = (await control.info()).boot != before.boot
-    record = await _record(trial_board, image.name, options, 0.0 if rebooted else start_ms, boot_lines)
-    return replace(record, refused=refused, stuck=stuck, rebooted=rebooted)
-
-
-async def _let_run(control: VirtualBoardTransport, options: TrialOptions) -> bool:
-    """Let the board's time pass. True when the program got stuck."""
-    if options.realtime:
-        await asyncio.sleep(options.for_ms / 1000)
-        return False
-    return (await control.advance(options.for_ms, options.host_s)).stuck is not None
 
 
 async def _record(
-    trial_board: TrialBoard, name: str, options: TrialOptions, start_ms: float, boot_lines: int
+    image: Image, board: BoardProfile, run: Run, options: TrialOptions, trial_pool: TrialPool | None
 ) -> Record:
-    """Read what the board recorded since `start_ms`, and its console from line `boot_lines` on."""
-    control = trial_board.control
-    row = next((app for app in await control.app_rows() if app.name == name), None)
-    pins = await control.pins()
-    changes, _ = await control.pwm_changes()
-    log = await control.log(boot_lines)
-    edges = await control.edges()
-    own = {pin.pin: PinRole(pin.pin, pin.role) for pin in pins if pin.app == name}
-    for pin in row.pins if row else ():
-        own.setdefault(pin, PinRole(pin, next((p.role for p in pins if p.pin == pin), "idle")))
-    outside = _outside_pins(pins, options)
-    # An event exactly at the end may or may not be recorded; leaving it out gives the same result every time.
-    end_ms = math.inf if options.realtime else start_ms + options.for_ms
-    return Record(
-        state=row.state if row else None,
-        error=row.error if row else None,
-        lines=tuple(_console_line(line, start_ms) for line in log.lines if line.t_ms < end_ms),
-        edges=tuple(
-            Edge(e.t_ms - start_ms, e.pin, e.level)
-            for e in edges.edges
-            if start_ms <= e.t_ms < end_ms and e.pin not in outside
-        ),
-        pwm=tuple(
-            PwmChange(c.t_ms - start_ms, c.pin, c.duty, c.frequency_hz) for c in changes if start_ms <= c.t_ms < end_ms
-        ),
-        pins=tuple(own.values()),
-        peak_heap_bytes=row.peak_heap_bytes if row else 0,
-        peak_stack_bytes=row.peak_stack_bytes if row else 0,
-        board_ms=min(edges.now_ms, end_ms) - start_ms,
-        longest_call_ms=row.longest_call_ms if row else 0.0,
+    kind = BoardKind(board.board_id, "real" if options.realtime else "virtual", options.seed)
+    async with trial_pool.take(kind, board) if trial_pool else TrialBoard(kind, board) as trial_board:
+        return await run_image(trial_board, image, run)
+
+
+def _run(options: TrialOptions) -> Run:
+    """The run that the options ask for; with expectations their stimuli, and a soak after the time that they need."""
+    inputs = tuple(PinStimulus(given.pin, given.level, given.at_ms) for given in options.inputs)
+    base = Run(
+        options.for_ms,
+        inputs,
+        realtime=options.realtime,
+        heap_bytes=options.heap_bytes,
+        timers=options.timers,
+        watchdog_ms=options.watchdog_ms,
+        host_s=options.host_s,
     )
+    asked = options.expectations
+    if asked is None:
+        return base
+    planned = plan(asked)
+    stimuli = (*inputs, *planned.stimuli)
+    base = replace(base, stimuli=stimuli, uptime_ms=asked.uptime_ms or 0.0)
+    if asked.for_ms is not None or options.realtime:
+        return replace(base, for_ms=asked.for_ms or planned.needed_ms)
+    for_ms = max(planned.needed_ms, options.for_ms)
+    return replace(base, for_ms=for_ms, soak_ms=SOAK_MS, late=planned.late, late_ms=planned.late_ms)
 
 
-def _console_line(line: LogLine, start_ms: float) -> ConsoleLine:
-    """The board names the app also on lines that the firmware printed about it; those are not the app's own."""
-    own = line.app is not None and not line.text.startswith(_FIRMWARE_SAYS)
-    return ConsoleLine(line.t_ms - start_ms, line.app if own else None, line.text)
+def _wraps(options: TrialOptions) -> bool:
+    return not options.realtime and options.expectations is not None and options.expectations.uptime_ms is None
 
 
-def _outside_pins(pins: tuple[PinRow, ...], options: TrialOptions) -> set[int]:
-    """Pins whose edges come from outside: those the program only reads, and inputs that it never opened."""
-    given = {one.pin for one in options.inputs}
-    return {pin.pin for pin in pins if pin.role == "input" or (pin.role == "idle" and pin.pin in given)}
+def _across_the_wrap(run: Run, record: Record) -> list[Run]:
+    """The same on a board whose 32-bit millisecond clock starts again: after a bounce, and while the program waits.
+
+    Of its waits the longest high and the longest low of a pin are taken, in their middle.
+    """
+    bounced = [one for one in run.stimuli if isinstance(one, PinStimulus) and one.bounce_ms]
+    longest = max(bounced, key=lambda one: one.bounce_ms, default=None)
+    moments = [] if longest is None else [longest.at_ms + longest.bounce_ms + 1.0]
+    waits: dict[int, tuple[float, float]] = {}
+    for pin in {edge.pin for edge in record.edges}:
+        own = [edge for edge in record.edges if edge.pin == pin and edge.t_ms < run.for_ms]
+        for edge, after in pairwise(own):
+            length_ms = after.t_ms - edge.t_ms
+            if length_ms > waits.get(edge.level, (0.0, 0.0))[0]:
+                waits[edge.level] = (length_ms, edge.t_ms + length_ms / 2)
+    moments += [middle_ms for _, middle_ms in waits.values()]
+    return [
+        replace(run, uptime_ms=_WRAP_MS - at_ms, soak_ms=0.0, late=(), late_ms=0.0)
+        for at_ms in moments or [run.for_ms / 2]
+    ]
+
+
+def _late_fault(
+    asked: Expectations, record: Record, board: BoardProfile, options: TrialOptions
+) -> tuple[str, str] | None:
+    verdict = judge(record, board, heap_bytes=options.heap_bytes)
+    if not verdict.ok:
+        text = f"it works on a board that was switched on lately, but not after 49.7 days: {verdict.error}"
+        return text, verdict.next_step or "compare differences of unsigned times: millis() - last >= interval"
+    bad = next((result for result in evaluate(asked, record) if result.trial != "met"), None)
+    return wrapped_failure(bad) if bad else None
 
 
 Try: TypeAlias = Callable[[Image, BoardProfile, TrialOptions], Awaitable[Trial]]

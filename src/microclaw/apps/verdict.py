@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal, TypeAlias
 
 from microclaw.boards.pins import check_pin
@@ -41,24 +41,26 @@ class Agreement:
 
 
 def compare(expected: Sequence[Edge], seen: Sequence[Edge]) -> Agreement:
-    """Compare the edges of one pin, as many as both have: the same levels, the same time from first to last.
+    """Compare the edges of one pin, as many as both have: the same levels, each at the same time after the first.
 
-    The pin may have been high before, so expected edges before the first one with the seen level are skipped.
+    The pin may have had the first level before: then that edge is not seen.
     """
     if not seen:
         return Agreement(False, "no edge where the trial had some")
-    start = next((i for i, edge in enumerate(expected) if edge.level == seen[0].level), None)
-    if start is None:
+    wanted = from_level(expected, 1 - seen[0].level)
+    if not wanted:
         return Agreement(False, f"the first edge goes to {seen[0].level}, in the trial to {expected[0].level}")
-    both = min(len(expected) - start, len(seen))
-    if both < 2:
-        return Agreement(True)
-    want_ms = expected[start + both - 1].t_ms - expected[start].t_ms
-    got_ms = seen[both - 1].t_ms - seen[0].t_ms
-    if abs(got_ms - want_ms) > max(TOLERANCE * want_ms, SLACK_MS):
-        gaps = both - 1
-        return Agreement(False, f"{seconds(got_ms / gaps)} between edges, in the trial {seconds(want_ms / gaps)}")
+    for (before, after), (was, now) in zip(pairwise(wanted), pairwise(seen), strict=False):
+        want_ms, got_ms = after.t_ms - wanted[0].t_ms, now.t_ms - seen[0].t_ms
+        if abs(got_ms - want_ms) > max(TOLERANCE * want_ms, SLACK_MS):
+            gap, want_gap = now.t_ms - was.t_ms, after.t_ms - before.t_ms
+            return Agreement(False, f"{seconds(gap)} between edges, in the trial {seconds(want_gap)}")
     return Agreement(True)
+
+
+def from_level(expected: Sequence[Edge], level: int) -> Sequence[Edge]:
+    """The edges of one pin that are seen where it has `level` before: without a first one to that level."""
+    return expected[1:] if expected and expected[0].level == level else expected
 
 
 def seconds(ms: float) -> str:
@@ -107,7 +109,10 @@ class Record:
 
     `state` is the board's word for the app (loaded, running, returned, exited, trapped), None when the board does not
     list it. `refused` is the firmware's text when it did not take the program. `longest_call_ms`: what one call of an
-    entry function took at most.
+    entry function took at most. `levels` are the pins' levels at the end. `given` are edges from outside on pins
+    that the program does not drive, `bursts` their changes as stimuli.Levels has them. `heap_samples`: (time, most heap
+    in use until then). `probes`: what it did when the pins that it reads were moved at the end.
+    `overflowed`: the board lost edges, PWM changes or lines, there were too many.
     """
 
     state: str | None
@@ -123,6 +128,12 @@ class Record:
     rebooted: bool = False
     refused: str | None = None
     longest_call_ms: float = 0.0
+    levels: Mapping[int, int] = field(default_factory=dict)
+    given: tuple[Edge, ...] = ()
+    bursts: Mapping[int, tuple[tuple[float, float, int], ...]] = field(default_factory=dict)
+    heap_samples: tuple[tuple[float, int], ...] = ()
+    probes: tuple[str, ...] = ()
+    overflowed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,14 +254,45 @@ def _fault(record: Record) -> tuple[str, str] | None:
     if record.longest_call_ms > MAX_CALL_MS:
         took = format_duration(record.longest_call_ms, decimals=2)
         return f"it keeps the application manager waiting: one call of its functions took {took}", _WAIT
+    if leak := _leak(record) or _heap_full(record):
+        return leak
     if record.state is None:
         return "the board does not list it after the installation", "try it again with --realtime and read its log"
     return None
 
 
+_NO_ROOM = re.compile(r"warning: allocate (\d+) bytes memory failed")
+MAX_SMALL_REQUEST = 256
+MIN_LEAK_BYTES = 64
+"""Growth of the heap in a trial that counts as a leak, when each part of the trial has some of it."""
+
+
+def _heap_full(record: Record) -> tuple[str, str] | None:
+    """In a long run: small requests that the heap has no room for."""
+    for line in record.lines if record.heap_samples else ():
+        refused = _NO_ROOM.fullmatch(line.text)
+        if refused and int(refused[1]) <= MAX_SMALL_REQUEST:
+            text = f"its heap is full after {seconds(line.t_ms)}: a request for {int(refused[1]):,} B was refused"
+            return text, "free what is allocated, or allocate once; a larger heap only makes it later"
+    return None
+
+
+def _leak(record: Record) -> tuple[str, str] | None:
+    """A heap that grows evenly through the whole trial is full some day. At its start it may grow."""
+    samples = record.heap_samples
+    if len(samples) < 5:
+        return None
+    grown = [after - before for (_, before), (_, after) in pairwise(samples)]
+    if min(grown) * 3 < max(grown) or min(grown) <= 0 or sum(grown) < MIN_LEAK_BYTES:
+        return None
+    (from_ms, _), (until_ms, _) = samples[0], samples[-1]
+    a_minute = sum(grown) * 60_000 / (until_ms - from_ms)
+    return f"its heap grows by {a_minute:,.0f} B a minute without end", "free what is allocated, or allocate once"
+
+
 def _last_words(lines: tuple[ConsoleLine, ...]) -> str:
     """The line before the firmware's "Rebooting..." gives the reason."""
-    for line, after in itertools.pairwise(lines):
+    for line, after in pairwise(lines):
         if after.text == "Rebooting...":
             return line.text
     return "it did not say why"
@@ -273,7 +315,7 @@ def _warnings(record: Record, heap_bytes: int) -> tuple[str, ...]:
     if record.peak_heap_bytes >= _HEAP_WARNING_SHARE * heap_bytes:
         found.append(f"its heap is nearly full: {record.peak_heap_bytes:,} of {heap_bytes:,} B at the peak")
     for line in record.lines:
-        if refused := re.fullmatch(r"warning: allocate (\d+) bytes memory failed", line.text):
+        if refused := _NO_ROOM.fullmatch(line.text):
             found.append(f"it asked for {int(refused[1]):,} B and its heap of {heap_bytes:,} B had no room")
             break
     if any(line.text == _SLEPT_OUTSIDE for line in record.lines):

@@ -6,12 +6,20 @@ The evidence is counted on the board, reported by it, or only that it accepted t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from microclaw.apps.trial import Trial
-from microclaw.apps.verdict import ConsoleLine, compare, dead_on_load, describe, next_step_for_trap, seconds
+from microclaw.apps.verdict import (
+    ConsoleLine,
+    compare,
+    dead_on_load,
+    describe,
+    from_level,
+    next_step_for_trap,
+    seconds,
+)
 from microclaw.devices.calls import AppState, AppStates, EdgesRead, LogLine, LogsRead, PwmChange, PwmRead
 from microclaw.devices.device import Device
 from microclaw.errors import DeviceError, DeviceSilent, DeviceTimeout, DeviceUnreachable
@@ -25,6 +33,10 @@ _LATE_MS = 400.0
 _POLL_MS = 20.0
 _OPENING_MS = 1.0
 _EXPECTED_EDGES = 2
+_MOMENT_MS = 5.0
+"""Edges so near to each other are one moment: a start, not a rhythm."""
+_TOGETHER_MS = 100.0
+"""How far the first edges of two pins may be off against each other, beside the trial."""
 _EXPECTED_PWM_CHANGES = 4
 _NEWEST = 2**53 - 1
 """Above every cursor: reading from here gives no entries, and the present cursor."""
@@ -47,12 +59,14 @@ class Verification:
     """`dead` says why the program does nothing although the firmware took it, with the next step; else None.
 
     `agrees` is False when the board's records differ from the trial, or could not be read; `next_step` says what to do.
+    `pins` are those whose counted edges were as in the trial.
     """
 
     evidence: Evidence
     agrees: bool
     dead: tuple[str, str] | None = None
     next_step: str | None = None
+    pins: frozenset[int] = frozenset()
 
 
 async def take_baseline(device: Device) -> Baseline:
@@ -77,21 +91,16 @@ async def verify(
     *,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Verification:
-    """Watch the board until two expected edges or the program's first line came, or the time is over.
+    """Watch the board until each pin had the edges that are due, or the program's first line came, or the time is over.
 
-    Waits at most PATIENCE_MS after the first edge that the trial had within that time.
+    Waits at most PATIENCE_MS after the first edge that the trial had within that time. Edges that are counted are
+    compared pin by pin; without any the answer is "accepted only", unless the program is one that only prints.
     """
     try:
         dead = await _dead(device, name, before)
         if dead is not None:
             return Verification(Evidence("reported", dead[0]), False, dead)
-        expected = trial.free_edges()
-        if before.edge_cursor is not None and expected and expected[0].t_ms <= PATIENCE_MS:
-            found = await _count_edges(device, expected, before, before.edge_cursor, sleep)
-        elif before.pwm_cursor is not None and trial.pwm and not expected:
-            found = await _count_pwm(device, trial.pwm, before.pwm_cursor, sleep)
-        else:
-            found = await _read_lines(device, name, trial, before, sleep)
+        found = await _watch(device, name, trial, before, sleep)
         dead = await _dead(device, name, before)  # it may have trapped in its first timer
     except (DeviceUnreachable, DeviceTimeout) as exc:
         text = f"accepted, but the board could not be reached afterwards, so nobody has seen it work: {exc.message}"
@@ -101,6 +110,27 @@ async def verify(
         text = f"accepted, but the board could not be read back: {exc.message}"
         return Verification(Evidence("accepted", text), False)
     return found if dead is None else Verification(Evidence("reported", dead[0]), False, dead)
+
+
+async def _watch(
+    device: Device, name: str, trial: Trial, before: Baseline, sleep: Callable[[float], Awaitable[None]]
+) -> Verification:
+    expected = trial.free_edges()
+    due_soon = bool(expected) and expected[0].t_ms <= PATIENCE_MS
+    edges = pwm = None
+    if before.edge_cursor is not None and due_soon:
+        edges = await _count_edges(device, expected, before, before.edge_cursor, sleep)
+    changes = trial.free_pwm()
+    if before.pwm_cursor is not None and changes and (edges is None or edges.agrees):
+        by_pin = {change.pin: [one for one in changes if one.pin == change.pin] for change in changes}
+        for pin_changes in by_pin.values():
+            if pwm is None or pwm.agrees:
+                pwm = await _count_pwm(device, pin_changes, before.pwm_cursor, sleep)
+    if edges is not None and pwm is not None:
+        if edges.agrees != pwm.agrees:
+            return pwm if edges.agrees else edges
+        return replace(edges, evidence=replace(edges.evidence, text=f"{edges.evidence.text}; {pwm.evidence.text}"))
+    return edges or pwm or await _read_lines(device, name, trial, before, sleep)
 
 
 async def _dead(device: Device, name: str, before: Baseline) -> tuple[str, str] | None:
@@ -137,12 +167,13 @@ async def _count_edges(
     cursor: int,
     sleep: Callable[[float], Awaitable[None]],
 ) -> Verification:
-    pin = expected[0].pin
-    on_pin = [edge for edge in expected if edge.pin == pin]
-    due = [edge.t_ms for edge in on_pin[: _EXPECTED_EDGES + 1]]
-    patience_ms = PATIENCE_MS + due[0]
-    wanted = sum(1 for t_ms in due[:_EXPECTED_EDGES] if t_ms <= patience_ms)
-    seen: list[Edge] = []
+    """Wait for the edges that are due on each pin of the trial; the latest of them ends the watch."""
+    pins = list(dict.fromkeys(edge.pin for edge in expected if edge.t_ms <= PATIENCE_MS))
+    on_pin = {pin: [edge for edge in expected if edge.pin == pin] for pin in pins}
+    patience_ms = PATIENCE_MS + expected[0].t_ms
+    wanted = {pin: _wanted(edges, patience_ms) for pin, edges in on_pin.items()}
+    raw: dict[int, list[Edge]] = {pin: [] for pin in pins}
+    seen: dict[int, list[Edge]] = {}
     slept_ms = 0.0  # ends the watch when the board's own time stands still or starts again
     while True:
         page = await device.call(EdgesRead(cursor=cursor))
@@ -150,17 +181,31 @@ async def _count_edges(
         waited_ms = page.now_ms - before.now_ms
         if waited_ms < 0:
             return _counted("the board restarted while it was watched", agrees=False)
-        seen += [replace(e, t_ms=e.t_ms - before.now_ms) for e in page.edges if e.pin == pin]
-        seen = _without_opening(seen, on_pin)
-        if len(seen) >= wanted or max(waited_ms, slept_ms) >= patience_ms:
+        for edge in page.edges:
+            if edge.pin in raw:
+                raw[edge.pin].append(replace(edge, t_ms=edge.t_ms - before.now_ms))
+        seen = {pin: _without_opening(raw[pin], on_pin[pin]) for pin in pins}
+        late = [pin for pin in pins if len(seen[pin]) < wanted[pin]]
+        if not late or max(waited_ms, slept_ms) >= patience_ms:
             break
-        next_due_ms = due[len(seen)] if len(seen) < len(due) else patience_ms
-        pause_ms = min(max(next_due_ms - waited_ms, _POLL_MS), patience_ms - waited_ms + _POLL_MS)
+        due_ms = min(_due(on_pin[pin], len(seen[pin]), patience_ms) for pin in late)
+        pause_ms = min(max(due_ms - waited_ms, _POLL_MS), patience_ms - waited_ms + _POLL_MS)
         await sleep(pause_ms / 1000)
         slept_ms += pause_ms
-    if not seen and waited_ms == 0:
+    if not any(seen.values()) and waited_ms == 0:
         return Verification(Evidence("accepted", "accepted only: the board's clock stands still"), False)
     return _compare_edges(on_pin, seen, waited_ms)
+
+
+def _wanted(edges: Sequence[Edge], patience_ms: float) -> int:
+    """How many edges of a pin to wait for: two, and so many more that they are not all of one moment."""
+    due = [edge for edge in edges if edge.t_ms <= patience_ms]
+    apart = next((i for i, edge in enumerate(due) if edge.t_ms - due[0].t_ms > _MOMENT_MS), None)
+    return len(due) if apart is None else max(_EXPECTED_EDGES, apart + 1)
+
+
+def _due(edges: Sequence[Edge], seen: int, patience_ms: float) -> float:
+    return edges[seen].t_ms if seen < len(edges) else patience_ms
 
 
 def _without_opening(seen: list[Edge], expected: Sequence[Edge]) -> list[Edge]:
@@ -169,25 +214,60 @@ def _without_opening(seen: list[Edge], expected: Sequence[Edge]) -> list[Edge]:
     return seen[1:] if len(seen) > 1 and seen[1].t_ms - seen[0].t_ms <= _OPENING_MS and not quick else seen
 
 
-def _counted(text: str, edges: Sequence[Edge] = (), *, agrees: bool) -> Verification:
-    return Verification(Evidence("counted", f"counted on the board: {text}", tuple(edges)), agrees)
+def _counted(text: str, edges: Sequence[Edge] = (), *, agrees: bool, pins: Sequence[int] = ()) -> Verification:
+    return Verification(
+        Evidence("counted", f"counted on the board: {text}", tuple(edges)), agrees, pins=frozenset(pins)
+    )
 
 
-def _compare_edges(expected: Sequence[Edge], seen: Sequence[Edge], waited_ms: float) -> Verification:
-    pin = expected[0].pin
-    if not seen:
-        waited = format_duration(waited_ms, decimals=2)
-        text = f"no edge on pin {pin} in {waited}; the trial had one after {seconds(expected[0].t_ms)}"
-        return _counted(text, agrees=False)
-    agreement = compare(expected, seen)
-    text = f"first edge after {seen[0].t_ms / 1000:.2f} s"
+def _compare_edges(
+    expected: Mapping[int, Sequence[Edge]], seen: Mapping[int, Sequence[Edge]], waited_ms: float
+) -> Verification:
+    """Pin by pin; the first pin that differs is the answer. Edges of one moment alone are no proof of what follows."""
+    edges = sorted((edge for found in seen.values() for edge in found), key=lambda edge: edge.t_ms)
+    texts: list[str] = []
+    offsets: list[float] = []
+    agreeing = []
+    difference = False
+    for pin, wanted in expected.items():
+        found = seen[pin]
+        if not found:
+            waited = format_duration(waited_ms, decimals=2)
+            text = f"no edge on pin {pin} in {waited}; the trial had one after {seconds(wanted[0].t_ms)}"
+            return _counted(text, edges, agrees=False)
+        agreement = compare(wanted, found)
+        texts.append(_pin_text(wanted, found, agreement.difference, alone=len(expected) == 1))
+        offsets.append(found[0].t_ms - (*from_level(wanted, 1 - found[0].level), wanted[0])[0].t_ms)
+        difference = difference or not agreement.agrees
+        if agreement.agrees:
+            agreeing.append(pin)
+    if not difference and max(offsets) - min(offsets) > _TOGETHER_MS:
+        apart = seconds(max(offsets) - min(offsets))
+        return _counted(f"{'; '.join(texts)} (pins are {apart} off against each other)", edges, agrees=False)
+    text = "; ".join(texts)
+    later = any(_span(wanted) > _MOMENT_MS for wanted in expected.values())
+    of_one_moment = len(edges) > len(seen) and all(_span(found) <= _MOMENT_MS for found in seen.values())
+    if not difference and later and of_one_moment:
+        text = f"accepted only: {text}; that is the start alone, what follows is due later than it was watched"
+        return Verification(Evidence("accepted", text, tuple(edges)), True)
+    return _counted(text, edges, agrees=not difference, pins=agreeing)
+
+
+def _span(edges: Sequence[Edge]) -> float:
+    return edges[-1].t_ms - edges[0].t_ms
+
+
+def _pin_text(expected: Sequence[Edge], seen: Sequence[Edge], difference: str | None, *, alone: bool) -> str:
+    text = (
+        f"first edge after {seen[0].t_ms / 1000:.2f} s"
+        if alone
+        else f"pin {seen[0].pin} after {seen[0].t_ms / 1000:.2f} s"
+    )
     if len(seen) > 1:
         text += f", next {seconds(seen[1].t_ms - seen[0].t_ms)} later"
     elif len(expected) > 1:
         text += f", the next is due {seconds(expected[1].t_ms - expected[0].t_ms)} later"
-    if not agreement.agrees:
-        text += f" ({agreement.difference})"
-    return _counted(text, seen, agrees=agreement.agrees)
+    return f"{text} ({difference})" if difference else text
 
 
 async def _count_pwm(
@@ -195,7 +275,7 @@ async def _count_pwm(
 ) -> Verification:
     """The first duties of the trial must come in the same order; their speed is shown, not judged."""
     pin = expected[0].pin
-    wanted = [change for change in expected if change.pin == pin][:_EXPECTED_PWM_CHANGES]
+    wanted = expected[:_EXPECTED_PWM_CHANGES]
     patience_ms = min(wanted[-1].t_ms, PATIENCE_MS) + _LATE_MS
     waited_ms = 0.0
     seen: list[PwmChange] = []
@@ -240,11 +320,17 @@ async def _read_lines(
     parts = [f"the board reports it {state.state}"]
     if state.pins:
         parts.append(f"with {plural('pin', state.pins)} open")
-    if trial.edges:
+    if trial.waits_for_input:
+        parts.append(f"and it waits for an input{_on(trial.inputs)}")
+    elif trial.edges:
         parts.append(f"(in the trial its first edge came after {seconds(trial.edges[0].t_ms)})")
     elif moved := describe((), trial.pwm):
         parts.append(f"(in the trial: {moved})")
-    return Verification(Evidence("reported", " ".join(parts)), True)
+    return Verification(Evidence("accepted", f"accepted only: {' '.join(parts)}"), True)
+
+
+def _on(pins: Sequence[int]) -> str:
+    return f" on {plural('pin', pins)}" if pins else ""
 
 
 def plural(noun: str, numbers: Sequence[int]) -> str:

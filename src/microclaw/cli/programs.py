@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
+from microclaw.apps.expectations import Expectations
 from microclaw.cli.approval_prompt import ask_person
 from microclaw.cli.call_commands import is_address
 from microclaw.cli.options import FAILED, GlobalOptions, global_options
@@ -22,6 +24,7 @@ from microclaw.wire.host_api import Failure, Result, StreamEvent
 WASM_MAGIC = b"\0asm"
 MAX_FILE_BYTES = 4 << 20
 MAX_SOURCE_CHARS = Limits().source_chars
+EXPECT_HELP = "What it must do, one expectation a line (docs/proof.md)."
 _GIVE_A_PROGRAM = "give the path of a .c or .wasm file"
 
 
@@ -34,6 +37,7 @@ def run(
     replace: Annotated[bool, typer.Option("--replace", help="Take over a name that another host's app holds.")] = False,
     board: Annotated[str, typer.Option("--board", help="With -d HOST:PORT: the board's profile.")] = "virtual",
     force: Annotated[bool, typer.Option("--force", help="Install it although its trial failed.")] = False,
+    expect: Annotated[Path | None, typer.Option("--expect", metavar="FILE", help=EXPECT_HELP)] = None,
 ) -> None:
     """Build, check, try, install and verify a program. With -d HOST:PORT, no host is needed."""
     options = global_options(ctx)
@@ -54,10 +58,24 @@ def run(
         body["wasm"] = base64.b64encode(content).decode()
     else:
         body["source"] = source_text(content, file)
+    if expect is not None:
+        body["expect"] = read_expectations(expect).text
     host = options.host()
     device = chosen_device(options, host)
     made = follow(options, host, host.stream(f"/v1/devices/{segment(device)}/apps", body))
     end_install(options, made)
+
+
+def read_expectations(file: Path) -> Expectations:
+    """The file's expectations; ConfigError says why it cannot be read, or line, column and what to write instead."""
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(4 * MAX_TEXT_CHARS + 1)
+        return parse_expectations(content.decode("utf-8-sig"))
+    except OSError as exc:
+        raise ConfigError(f"cannot read {file}: {exc.strerror}", next_step="give a file of expectations") from exc
+    except UnicodeDecodeError as exc:
+        raise ConfigError(f"{file} is no UTF-8 text", next_step="write it as in docs/proof.md") from exc
 
 
 def end_install(options: GlobalOptions, made: dict[str, Any]) -> None:

@@ -10,12 +10,13 @@ from typing import Annotated
 
 import typer
 
+from microclaw.apps.expectation_result import NO_EXPECTATION
 from microclaw.apps.stage_text import check_text, compile_text
 from microclaw.apps.trial import Trial, TrialOptions, parse_duration_ms, parse_input, try_image
 from microclaw.boards import load_board
 from microclaw.boards.profile import BoardProfile
 from microclaw.cli.options import global_options
-from microclaw.cli.programs import WASM_MAGIC, read_program, source_text
+from microclaw.cli.programs import EXPECT_HELP, WASM_MAGIC, read_expectations, read_program, source_text
 from microclaw.config.settings import Settings
 from microclaw.events import Step
 from microclaw.terminal.page import Terminal
@@ -35,6 +36,7 @@ def try_program(
         list[str] | None, typer.Option("--set", metavar="PIN=LEVEL[@TIME]", help="An input: pin=1@2s; may repeat.")
     ] = None,
     realtime: Annotated[bool, typer.Option("--realtime", help="Real time, no jumps.")] = False,
+    expect: Annotated[Path | None, typer.Option("--expect", metavar="FILE", help=EXPECT_HELP)] = None,
     board: Annotated[str, typer.Option("--board", help="The board's profile.")] = "virtual",
     heap: Annotated[int, typer.Option("--heap", min=256, help="The app's heap in bytes.")] = 8192,
     optimization: Annotated[str, typer.Option("-O", "--optimization")] = "O3",
@@ -47,6 +49,7 @@ def try_program(
         inputs=tuple(parse_input(text) for text in inputs or ()),
         realtime=realtime,
         heap_bytes=heap,
+        expectations=None if expect is None else read_expectations(expect),
     )
     image = build_file(options.settings(), file, profile, optimization)
     if not options.json and not options.quiet:
@@ -95,6 +98,12 @@ def show_trial(terminal: Terminal, trial: Trial) -> None:
         terminal.row("log", line.rstrip("\n"))
     if len(trial.log) > MAX_LOG_LINES:
         terminal.row("", f"and {len(trial.log) - MAX_LOG_LINES} more lines (--json has all)")
+    for result in trial.expected:
+        terminal.row("expect", result.line())
+    for probe in trial.probes:
+        terminal.row("input", probe)
+    if trial.ok and not trial.expected:
+        terminal.row("proof", f"{NO_EXPECTATION} (--expect FILE)")
     for warning in trial.warnings:
         terminal.warning(warning)
     terminal.row("memory", f"heap {trial.peak_heap_bytes:,} B and stack {trial.peak_stack_bytes:,} B at most")

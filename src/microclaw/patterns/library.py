@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
+from math import prod
 from typing import Any, TypeAlias
 
 from microclaw.errors import ConfigError, UnknownName
@@ -21,6 +22,7 @@ from microclaw.errors import ConfigError, UnknownName
 Value: TypeAlias = int | str
 
 _DEFINE = re.compile(r"^(#define[ \t]+)(\w+)([ \t]+)([^\n]*?)([ \t]*(?:/\*[^\n]*)?)$", re.MULTILINE)
+_HOLE = re.compile(r"\{([A-Z_0-9*+]*[A-Z][A-Z_0-9*+]*)\}")
 _HIGHEST_PIN = 255
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
@@ -57,13 +59,13 @@ class OutOfRange(ConfigError):
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A program with parameters. `evidence` says what a trial must observe; `file` holds `source`."""
+    """A program with parameters. `expect`: its expectations, with {NAME} for a value; `file` holds `source`."""
 
     name: str
     title: str
     app_name: str
     parameters: Mapping[str, Parameter]
-    evidence: Mapping[str, Any]
+    expect: str
     source: str
     file: str = ""
     note: str = ""  # why this form, where the other is the usual one
@@ -71,7 +73,7 @@ class Pattern:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A pattern with its values: complete C source, pins and expected evidence."""
+    """A pattern with its values: complete C source, pins, and expectations in the language of docs/proof.md."""
 
     pattern: str
     title: str
@@ -79,7 +81,7 @@ class Program:
     source: str
     params: Mapping[str, Value]
     pins: tuple[int, ...]
-    evidence: Mapping[str, Any]
+    expect: str
     origin: str = ""  # which file it is
 
 
@@ -118,7 +120,7 @@ def parse_pattern(name: str, description: str, source: str) -> Pattern:
         data = tomllib.loads(description)
         rows = data.get("parameters", {})
         parameters = {key: _parameter(key, row) for key, row in rows.items()}
-        pattern = Pattern(name, data["title"], data["app"], parameters, data.get("evidence", {}), source)
+        pattern = Pattern(name, data["title"], data["app"], parameters, data.get("expect", ""), source)
     except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as exc:
         raise ConfigError(f"pattern {name}: {type(exc).__name__}: {exc}") from exc
     defined = {match[2] for match in _DEFINE.finditer(source)}
@@ -138,7 +140,30 @@ def fill(name: str, params: Mapping[str, Value], *, blocking: bool | None = None
     pins = tuple(v for key, v in values.items() if pattern.parameters[key].pin_use and isinstance(v, int))
     origin = f"patterns/{pattern.file}, filled in"
     origin = f"{origin} ({pattern.note})" if pattern.note else origin
-    return Program(name, pattern.title, pattern.app_name, source, values, pins, pattern.evidence, origin)
+    return Program(name, pattern.title, pattern.app_name, source, values, pins, _expect(pattern, values), origin)
+
+
+def _expect(pattern: Pattern, values: Mapping[str, Value]) -> str:
+    """The expectations with the values put in; ON decides which edge switches it on."""
+    is_lit_by_high = values.get("ON", 1) == 1
+    words = {
+        **values,
+        "LIGHTS": "rises" if is_lit_by_high else "falls",
+        "DARKENS": "falls" if is_lit_by_high else "rises",
+    }
+
+    def number(factor: str) -> int:
+        return int(factor) if factor.isdigit() else int(words[factor])
+
+    def put(hole: re.Match[str]) -> str:
+        if hole[1] in words:
+            return str(words[hole[1]])
+        return str(sum(prod(map(number, term.split("*"))) for term in hole[1].split("+")))
+
+    try:
+        return _HOLE.sub(put, pattern.expect)
+    except (KeyError, ValueError) as exc:
+        raise ConfigError(f"pattern {pattern.name}: its expectations name {exc}, which is no parameter") from exc
 
 
 def _define(line: re.Match[str], values: Mapping[str, Value]) -> str:

@@ -12,6 +12,9 @@ from pydantic import Field
 
 from microclaw.apps.catalogue import AppListing, Catalogue
 from microclaw.apps.deploy import Deployer, DeployRequest
+from microclaw.apps.expectation_result import NO_EXPECTATION, ExpectationResult
+from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
+from microclaw.apps.expectations import Expectations
 from microclaw.apps.trial import Compile, Trial, TrialInput, TrialOptions, Try
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.calls import LogLine, LogsRead
@@ -25,6 +28,12 @@ from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.wasm.image import Image
 
 MAX_SOURCE_CHARS = 256 * 1024
+EXPECT: Final = (
+    "What the person wants to see, one a line, written before the program: `pin 2: period 1 s +- 5 %, duty 50 %`, "
+    '`when pin 4 falls: pin 2 rises within 50 ms`, `pwm 5: 0 -> 100 % within 2 s`, `log every 5 s ~ "temp .*"`, '
+    "`pin 7: never high while pin 8 high`, `pin 3: 6 edges`, `pin 3: high for 200 ms`, `pin 3: rises at 5 s`; what "
+    "happens from outside: `set pin 4 = 0 at 2 s`, `i2c.bme280.temperature = 31 at 4 s`. Not met: not deployed."
+)
 _ON_THE_BOARD = frozenset({"running", "listed", "returned", "exited", "trapped", "dead"})
 
 
@@ -43,6 +52,7 @@ class DeployParameters(_OnAddress):
     )
     heap_size: int = Field(8192, alias="heapSize", ge=1024, le=131_072, description="App heap in bytes.")
     optimization_level: Literal["O0", "O1", "O2", "O3", "Os", "Oz"] = Field("O3", alias="optimizationLevel")
+    expect: str | None = Field(None, max_length=MAX_TEXT_CHARS, description=EXPECT)
 
 
 class QueryParameters(_OnAddress):
@@ -64,6 +74,7 @@ def program_tools(*, deployer: Deployer, catalogue: Catalogue, devices: Registry
             source=asked.source_code,
             heap_bytes=asked.heap_size,
             optimization=asked.optimization_level,
+            expectations=_expectations(asked.expect),
             approve=context.approve,
         )
         done = await deployer.deploy(request, context.report)
@@ -78,6 +89,7 @@ def program_tools(*, deployer: Deployer, catalogue: Catalogue, devices: Registry
             "verified": done.verified,
             "change": done.change_id,
             "trial": done.trial.summary(),
+            **_proof(done.trial, done.expected),
             "log": list(done.trial.log[:10]),
             "warnings": _warnings(done.image, done.trial),
             "message": f"{what} {done.name} on {done.device_name}",
@@ -170,6 +182,17 @@ def _common_fields(device: Device) -> Mapping[str, Any]:
     return {"success": True, "deviceIp": address, "device": device.name}
 
 
+def _expectations(text: str | None) -> Expectations | None:
+    """Read what a model wrote; the error goes back to it with line, column and what to write instead."""
+    return parse_expectations(text) if text is not None and text.strip() else None
+
+
+def _proof(trial: Trial, expected: Sequence[ExpectationResult]) -> dict[str, Any]:
+    """What is proved: each expectation's answer, or that there was none."""
+    fields: dict[str, Any] = {"expected": [result.line() for result in expected] or NO_EXPECTATION}
+    return fields | ({"inputsTried": list(trial.probes)} if trial.probes else {})
+
+
 def _warnings(image: Image, trial: Trial) -> list[str]:
     return [*(found.render() for found in image.warnings[:5]), *trial.warnings[:5]]
 
@@ -207,6 +230,7 @@ class TryParameters(Parameters):
     for_s: float = Field(10.0, alias="forSeconds", gt=0, le=3600, description="Board time; it passes quickly.")
     heap_size: int = Field(8192, alias="heapSize", ge=1024, le=131_072)
     inputs: tuple[InputParameters, ...] = Field((), max_length=64, description="Levels that come in from outside.")
+    expect: str | None = Field(None, max_length=MAX_TEXT_CHARS, description=EXPECT)
 
 
 class LogParameters(OnDevice):
@@ -221,7 +245,9 @@ def trying_tools(*, compile_source: Compile, try_image: Try, devices: Registry) 
         board = find_device(devices, context, asked.device).board
         image = await compile_source(asked.source_code, board, "trial", "O3")
         inputs = tuple(TrialInput(each.pin, each.level, each.at_s * 1000) for each in asked.inputs)
-        options = TrialOptions(asked.for_s * 1000, inputs, heap_bytes=asked.heap_size)
+        options = TrialOptions(
+            asked.for_s * 1000, inputs, heap_bytes=asked.heap_size, expectations=_expectations(asked.expect)
+        )
         trial = await try_image(image, board, options)
         fields = {
             "success": trial.ok,
@@ -234,6 +260,7 @@ def trying_tools(*, compile_source: Compile, try_image: Try, devices: Registry) 
             "binarySize": image.size_bytes,
             "peak_heap_bytes": trial.peak_heap_bytes,
             "warnings": _warnings(image, trial),
+            **_proof(trial, trial.expected),
         }
         if not trial.ok:
             fields |= {"error": trial.error, "next": trial.next_step}

@@ -1,0 +1,118 @@
+"""How often a program is wrongly accepted, or wrongly refused: own right programs and wrong ones against expectations.
+
+Each program in verdict_programs/ is a right one (NAME.c) with its expectations and its wrong ones (NAME.toml: the right
+source with one text replaced). A wrong program counts as refused when it does not build, or when its trial fails.
+`python -m bench.verdict [NAME ...]` prints every program with what decided.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.report import Metric
+from microclaw.apps.expectation_text import parse_expectations
+from microclaw.apps.trial import TrialOptions, try_image
+from microclaw.boards import load_board
+from microclaw.errors import BuildError
+from microclaw.wasm import BuildCache, compile_module
+
+PROGRAMS = Path(__file__).parent / "verdict_programs"
+AT_ONCE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One program; `kind` is empty for a right one, else what is wrong with it."""
+
+    name: str
+    kind: str
+    source: str
+    expect: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    case: Case
+    accepted: bool
+    why: str
+
+
+def read_cases(names: Sequence[str] = ()) -> list[Case]:
+    """Every right program, its wrong ones behind it. Raises ValueError for a text that is not in the source."""
+    cases: list[Case] = []
+    for file in sorted(PROGRAMS.glob("*.toml")):
+        if names and file.stem not in names:
+            continue
+        source = file.with_suffix(".c").read_text(encoding="utf-8")
+        described = tomllib.loads(file.read_text(encoding="utf-8"))
+        cases.append(Case(file.stem, "", source, described["expect"]))
+        for wrong in described["wrong"]:
+            if wrong["old"] not in source:
+                raise ValueError(f"{file.name}: {wrong['old']!r} is not in the source")
+            changed = source.replace(wrong["old"], wrong["new"], 1)
+            cases.append(Case(file.stem, wrong["kind"], _with_headers(changed), described["expect"]))
+    return cases
+
+
+def _with_headers(source: str) -> str:
+    needs = "malloc(" in source and "stdlib.h" not in source
+    return f"#include <stdlib.h>\n{source}" if needs else source
+
+
+async def judge_cases(cases: Sequence[Case]) -> list[Outcome]:
+    board = load_board("virtual")
+    turn = asyncio.Semaphore(AT_ONCE)
+    with tempfile.TemporaryDirectory() as folder:
+        cache = BuildCache(Path(folder))
+
+        async def judge(case: Case) -> Outcome:
+            async with turn:
+                try:
+                    image = await compile_module(case.source, board, name="program", cache=cache)
+                except BuildError as exc:
+                    return Outcome(case, False, f"does not build: {exc.message}")
+                options = TrialOptions(expectations=parse_expectations(case.expect), host_s=120)
+                trial = await try_image(image, board, options)
+                return Outcome(case, trial.ok, trial.error or trial.proof)
+
+        return list(await asyncio.gather(*(judge(case) for case in cases)))
+
+
+def measure() -> list[Metric]:
+    return metrics(asyncio.run(judge_cases(read_cases())))
+
+
+def metrics(outcomes: Sequence[Outcome]) -> list[Metric]:
+    right = [outcome for outcome in outcomes if not outcome.case.kind]
+    wrong = [outcome for outcome in outcomes if outcome.case.kind]
+    return [
+        Metric("right programs", len(right), ""),
+        Metric("right programs accepted", _percent(right), "%", 99.0, at_least=True),
+        Metric("wrong programs", len(wrong), ""),
+        Metric("wrong programs accepted", _percent(wrong), "%", 2.0),
+    ]
+
+
+def _percent(outcomes: Sequence[Outcome]) -> float:
+    return 100 * sum(outcome.accepted for outcome in outcomes) / max(len(outcomes), 1)
+
+
+def main(names: Sequence[str]) -> None:
+    outcomes = asyncio.run(judge_cases(read_cases(names)))
+    for outcome in outcomes:
+        good = outcome.accepted == (not outcome.case.kind)
+        verdict = "accepted" if outcome.accepted else "refused"
+        kind = outcome.case.kind or "right"
+        print(f"{'   ' if good else '!!!'} {outcome.case.name:18} {kind:24} {verdict:9} {outcome.why.splitlines()[0]}")
+    for metric in metrics(outcomes):
+        print(f"{metric.name}: {metric.value:g} {metric.unit}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,265 @@
+"""Compares expectations with what was recorded: a trial, or the edges that a board counted. Runs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Final, assert_never
+
+from microclaw.apps.expectations import (
+    Check,
+    Duty,
+    EdgeAt,
+    EdgeCount,
+    Hold,
+    LevelAt,
+    LogCount,
+    LogEvery,
+    Period,
+    PhaseLength,
+    PwmAt,
+    PwmFrequency,
+    PwmPeriod,
+    PwmRamp,
+    Reaction,
+    Window,
+)
+from microclaw.apps.observation import JITTER_MS, Finding, Observation, time_text
+from microclaw.apps.reaction_check import check_reaction
+
+START_MS: Final = 2_000.0
+"""A program may take so long before its first period or line, beyond the period itself."""
+MIN_CYCLES: Final = 2
+
+
+def check(asked: Check, seen: Observation, explained: Iterable[Check] = ()) -> Finding:
+    """The finding for one check. `explained`: all checks of the program, whose effects count as wanted."""
+    match asked:
+        case Period():
+            return _period(asked, seen)
+        case Duty():
+            return _duty(asked, seen)
+        case PhaseLength():
+            return _phase_length(asked, seen)
+        case EdgeCount():
+            return _edge_count(asked, seen)
+        case EdgeAt():
+            return _edge_at(asked, seen)
+        case LevelAt():
+            return _level_at(asked, seen)
+        case Hold():
+            return _hold(asked, seen)
+        case Reaction():
+            return check_reaction(asked, seen, tuple(explained))
+        case PwmRamp():
+            return _ramp(asked, seen)
+        case PwmAt():
+            return _pwm_at(asked, seen)
+        case PwmPeriod():
+            return _pwm_period(asked, seen)
+        case PwmFrequency():
+            return _pwm_frequency(asked, seen)
+        case LogEvery():
+            times = seen.matching(asked.pattern, asked.window)
+            return _regular(times, asked.every_ms, asked.tolerance, asked.window, seen, "matching lines", "each")
+        case LogCount():
+            return _log_count(asked, seen)
+        case _:
+            assert_never(asked)
+
+
+def _period(asked: Period, seen: Observation) -> Finding:
+    rises = seen.track(asked.pin).to_level(1, asked.window.from_ms, seen.until(asked.window))
+    return _regular(rises, asked.period_ms, asked.tolerance, asked.window, seen, f"rises of pin {asked.pin}", "period")
+
+
+def _regular(
+    times: Sequence[float], want_ms: float, share: float, window: Window, seen: Observation, what: str, name: str
+) -> Finding:
+    """Times that come evenly, from the window's start to its end."""
+    until, slack = seen.until(window), max(share * want_ms, JITTER_MS)
+    if until - window.from_ms < (MIN_CYCLES + 1) * want_ms:
+        return Finding("untried", f"the trial is too short for {MIN_CYCLES + 1} periods of {time_text(want_ms)}")
+    if len(times) <= MIN_CYCLES:
+        return Finding("not met", f"{what}: {len(times)} in {time_text(until - window.from_ms)}")
+    for before, after in pairwise(times):
+        if abs(after - before - want_ms) > slack:
+            return Finding("not met", f"{name} {time_text(after - before)} at {time_text(before)}")
+    if times[0] - window.from_ms > want_ms + slack + START_MS:
+        return Finding("not met", f"{what}: the first at {time_text(times[0])}")
+    if until - times[-1] > want_ms + slack:
+        return Finding("not met", f"{what}: the last at {time_text(times[-1])}, then none until {time_text(until)}")
+    mean = (times[-1] - times[0]) / (len(times) - 1)
+    return Finding("met", f"{name} {time_text(mean)}, {len(times) - 1} times")
+
+
+def _duty(asked: Duty, seen: Observation) -> Finding:
+    track, until = seen.track(asked.pin), seen.until(asked.window)
+    rises = track.to_level(1, asked.window.from_ms, until)
+    if len(rises) <= 1:
+        changes = seen.duties(asked.pin)
+        if changes and len({duty for _, duty in changes}) == 1:
+            found = changes[0][1]
+            return Finding(
+                "met" if abs(found - asked.percent) <= asked.points else "not met", f"PWM duty {found:.0f} %"
+            )
+        return Finding("not met", f"pin {asked.pin} has no whole period")
+    worst = asked.percent
+    for start, end in pairwise(rises):
+        fall = next((t for t in track.to_level(0, start, end)), end)
+        share = (fall - start) / (end - start) * 100
+        if abs(share - asked.percent) > abs(worst - asked.percent):
+            worst = share
+    slack = max(asked.points, JITTER_MS / (rises[1] - rises[0]) * 100)
+    return Finding("met" if abs(worst - asked.percent) <= slack else "not met", f"duty {worst:.0f} %")
+
+
+def _phase_length(asked: PhaseLength, seen: Observation) -> Finding:
+    until = seen.until(asked.window)
+    spans = [
+        (start, end)
+        for start, end in seen.track(asked.pin).spans(asked.level, until)
+        if start > 0 and end < until and start >= asked.window.from_ms
+    ]
+    name = "high" if asked.level else "low"
+    if not spans:
+        return Finding("not met", f"pin {asked.pin} was never {name} and back")
+    for start, end in spans:
+        if abs(end - start - asked.length_ms) > max(asked.tolerance * asked.length_ms, JITTER_MS):
+            return Finding("not met", f"{name} for {time_text(end - start)} at {time_text(start)}")
+    return Finding("met", f"{name} for {time_text(spans[0][1] - spans[0][0])}, {len(spans)} times")
+
+
+def _edge_count(asked: EdgeCount, seen: Observation) -> Finding:
+    track, until = seen.track(asked.pin), seen.until(asked.window)
+    levels = (1,) if asked.rises_only else (0, 1)
+    found = sum(len(track.to_level(level, asked.window.from_ms, until)) for level in levels)
+    name = "pulses" if asked.rises_only else "edges"
+    return Finding("met" if found == asked.count else "not met", f"{found} {name}")
+
+
+def _edge_at(asked: EdgeAt, seen: Observation) -> Finding:
+    name = "rise" if asked.level else "fall"
+    if seen.end_ms < asked.at_ms + asked.slack_ms:
+        return Finding("untried", f"the trial ends at {time_text(seen.end_ms)}")
+    times = seen.track(asked.pin).to_level(asked.level, 0, seen.end_ms)
+    near = min(times, key=lambda t: abs(t - asked.at_ms), default=None)
+    if near is None:
+        return Finding("not met", f"pin {asked.pin} has no {name}")
+    return Finding("met" if abs(near - asked.at_ms) <= asked.slack_ms else "not met", f"{name} at {time_text(near)}")
+
+
+def _level_at(asked: LevelAt, seen: Observation) -> Finding:
+    if seen.end_ms < asked.at_ms:
+        return Finding("untried", f"the trial ends at {time_text(seen.end_ms)}")
+    level = seen.track(asked.pin).level_at(asked.at_ms)
+    if asked.level == level and not seen.moved:
+        return Finding("untried", "nothing moved")
+    name = "high" if level else "low"
+    return Finding("met" if level == asked.level else "not met", f"pin {asked.pin} is {name} then")
+
+
+def _hold(asked: Hold, seen: Observation) -> Finding:
+    """The level that must not be, against the condition and the window."""
+    until = seen.until(asked.window)
+    name = "high" if asked.level else "low"
+    track = seen.track(asked.pin)
+    wrong = track.spans(1 - asked.level, until)
+    if asked.condition is None:
+        bad = _overlap(wrong, [(asked.window.from_ms, until)])
+    else:
+        condition = asked.condition
+        holding = _overlap(seen.track(condition.pin).spans(condition.level, until), [(asked.window.from_ms, until)])
+        bad = _overlap(wrong, holding)
+        there = f"pin {condition.pin} was never {'high' if condition.level else 'low'}"
+        if not holding:
+            return Finding("untried", there)
+        if not bad and not wrong:
+            return Finding("untried", f"pin {asked.pin} was never {'low' if asked.level else 'high'} at all")
+    if bad:
+        start, end = bad[0]
+        return Finding(
+            "not met", f"{'low' if asked.level else 'high'} at {time_text(start)} for {time_text(end - start)}"
+        )
+    if not seen.moved:
+        return Finding("untried", "nothing moved")
+    return Finding("met", f"{name} throughout" if asked.condition is None else f"{name} whenever it matters")
+
+
+def _overlap(a: Sequence[tuple[float, float]], b: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    both = ((max(s, t), min(e, f)) for s, e in a for t, f in b)
+    return [(start, end) for start, end in both if end > start]
+
+
+_DUTY_SLACK = 2.5  # percentage points: ten steps of 8 bits, where a loop ends at 250 of 255
+
+
+def _ramp(asked: PwmRamp, seen: Observation) -> Finding:
+    """The first way from the start duty to the end duty decides; it need not come again."""
+    until = seen.until(asked.window)
+    if until - asked.window.from_ms < asked.within_ms:
+        return Finding("untried", f"the trial is shorter than {time_text(asked.within_ms)}")
+    changes = [(t, d) for t, d in [(0.0, 0.0), *seen.duties(asked.pin)] if asked.window.from_ms <= t <= until]
+    way = 1 if asked.end > asked.start else -1
+    began = next((i for i, (_, duty) in enumerate(changes) if abs(duty - asked.start) <= _DUTY_SLACK), None)
+    if began is None:
+        return Finding("not met", f"pin {asked.pin} never had {asked.start:.0f} %")
+    # The way starts at the last moment nearest to the start duty, and ends where the duty goes no further.
+    reached, ended = changes[began][1], began
+    for index in range(began + 1, len(changes)):
+        duty = changes[index][1]
+        if (duty - reached) * way > 0:
+            reached, ended = duty, index
+        elif abs(reached - asked.start) <= _DUTY_SLACK and (duty - reached) * way <= 0:
+            began, reached, ended = index, duty, index
+        elif (duty - reached) * way < 0:
+            break
+    if (asked.end - reached) * way > _DUTY_SLACK:
+        return Finding("not met", f"from {asked.start:.0f} % it came to {reached:.0f} %")
+    return _ramp_time(asked, changes[began][0], changes[ended][0])
+
+
+def _ramp_time(asked: PwmRamp, began: float, ended: float) -> Finding:
+    took = ended - began
+    slack = JITTER_MS if asked.tolerance is None else max(asked.tolerance * asked.within_ms, JITTER_MS)
+    late = took > asked.within_ms + slack
+    early = asked.tolerance is not None and took < asked.within_ms - slack
+    text = f"{asked.start:.0f} -> {asked.end:.0f} % in {time_text(took)}"
+    return Finding("not met" if late or early else "met", text)
+
+
+def _pwm_at(asked: PwmAt, seen: Observation) -> Finding:
+    if seen.end_ms < asked.at_ms:
+        return Finding("untried", f"the trial ends at {time_text(seen.end_ms)}")
+    duties = seen.duties(asked.pin)
+    if not duties:
+        return Finding("not met", f"pin {asked.pin} has no PWM")
+    now = next((duty for t, duty in reversed(duties) if t <= asked.at_ms), 0.0)
+    return Finding("met" if abs(now - asked.percent) <= _DUTY_SLACK else "not met", f"{now:.0f} %")
+
+
+def _pwm_period(asked: PwmPeriod, seen: Observation) -> Finding:
+    """The times at which the duty arrives at its smallest value."""
+    until = seen.until(asked.window)
+    duties = [(t, d) for t, d in seen.duties(asked.pin) if asked.window.from_ms <= t <= until]
+    least = min((duty for _, duty in duties), default=0.0) + _DUTY_SLACK
+    arrivals = [t for (_, old), (t, new) in pairwise(duties) if new <= least < old]
+    return _regular(arrivals, asked.period_ms, asked.tolerance, asked.window, seen, "smallest duties", "period")
+
+
+def _pwm_frequency(asked: PwmFrequency, seen: Observation) -> Finding:
+    found = {change.frequency_hz for change in seen.pwm if change.pin == asked.pin}
+    if not found:
+        return Finding("not met", f"pin {asked.pin} has no PWM")
+    right = all(abs(hz - asked.frequency_hz) <= asked.tolerance * asked.frequency_hz for hz in found)
+    return Finding("met" if right else "not met", f"{', '.join(map(str, sorted(found)))} Hz")
+
+
+def _log_count(asked: LogCount, seen: Observation) -> Finding:
+    if asked.window.until_ms is not None and asked.window.until_ms > seen.end_ms:
+        return Finding("untried", f"the trial ends at {time_text(seen.end_ms)}")
+    found = len(seen.matching(asked.pattern, asked.window))
+    right = found == asked.count if asked.count is not None else found > 0
+    if right and not seen.moved:
+        return Finding("untried", "nothing moved and nothing was printed")
+    return Finding("met" if right else "not met", f"{found} matching line{'' if found == 1 else 's'}")

@@ -1,0 +1,271 @@
+"""What a program is expected to do, as values: checks of pins, PWM and printed lines, and stimuli. Checks nothing.
+
+expectation_text.py reads them from text (docs/proof.md has the language), expectation_check.py compares them with a
+record. Times are in ms since the program's installation; shares are 0 to 1; duties in percent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from microclaw.apps.line_pattern import LinePattern
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The part of the trial that a check is about; `until_ms` None: to its end."""
+
+    from_ms: float = 0.0
+    until_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A condition: this pin has this level."""
+
+    pin: int
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """From each rise to the next, all through the window."""
+
+    pin: int
+    period_ms: float
+    tolerance: float
+    window: Window
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """The share of each period that the pin is high; `points` is the tolerance in percentage points."""
+
+    pin: int
+    percent: float
+    points: float
+    window: Window
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseLength:
+    """How long the pin keeps this level each time."""
+
+    pin: int
+    level: int
+    length_ms: float
+    tolerance: float
+    window: Window
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeCount:
+    """Exactly so many edges, or pulses (rises)."""
+
+    pin: int
+    count: int
+    rises_only: bool
+    window: Window
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeAt:
+    """An edge to `level` at a time."""
+
+    pin: int
+    level: int
+    at_ms: float
+    slack_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class LevelAt:
+    pin: int
+    level: int
+    at_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """The pin has this level all through the window, where `condition` holds."""
+
+    pin: int
+    level: int
+    window: Window
+    condition: Level | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PinEffect:
+    """The pin goes to `level`; None: it changes, once."""
+
+    pin: int
+    level: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StayEffect:
+    """The pin does not move."""
+
+    pin: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogEffect:
+    pattern: LinePattern
+
+
+@dataclass(frozen=True, slots=True)
+class PwmEffect:
+    pin: int
+    percent: float
+
+
+Effect: TypeAlias = PinEffect | StayEffect | LogEffect | PwmEffect
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """Each time `trigger.pin` goes to `trigger.level`, the effect follows within `within_ms`, and only then.
+
+    A trigger that bounces is one trigger, and its time counts from the last bounce. `for_ms`: the pin goes back so long
+    after it.
+    """
+
+    trigger: Level
+    condition: Level | None
+    effect: Effect
+    within_ms: float
+    for_ms: float | None = None
+    tolerance: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class PwmRamp:
+    """The duty goes from `start` to `end` percent without turning back; `tolerance` None: in that time at most."""
+
+    pin: int
+    start: float
+    end: float
+    within_ms: float
+    tolerance: float | None
+    window: Window
+
+
+@dataclass(frozen=True, slots=True)
+class PwmAt:
+    pin: int
+    percent: float
+    at_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class PwmPeriod:
+    """From one smallest duty to the next, all through the window."""
+
+    pin: int
+    period_ms: float
+    tolerance: float
+    window: Window
+
+
+@dataclass(frozen=True, slots=True)
+class PwmFrequency:
+    pin: int
+    frequency_hz: float
+    tolerance: float
+
+
+@dataclass(frozen=True, slots=True)
+class LogEvery:
+    """A matching line each `every_ms`, all through the window."""
+
+    pattern: LinePattern
+    every_ms: float
+    tolerance: float
+    window: Window
+
+
+@dataclass(frozen=True, slots=True)
+class LogCount:
+    """Matching lines in the window: exactly `count`, or at least one (None)."""
+
+    pattern: LinePattern
+    count: int | None
+    window: Window
+
+
+Check: TypeAlias = (
+    Period
+    | Duty
+    | PhaseLength
+    | EdgeCount
+    | EdgeAt
+    | LevelAt
+    | Hold
+    | Reaction
+    | PwmRamp
+    | PwmAt
+    | PwmPeriod
+    | PwmFrequency
+    | LogEvery
+    | LogCount
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PinStimulus:
+    """The outside puts `level` on a pin; None: the pin changes to its other level and chatters for `bounce_ms`."""
+
+    pin: int
+    level: int | None
+    at_ms: float
+    bounce_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SensorStimulus:
+    """`value` is in the unit of the board's sensor: quantity `temperature_c`, `humidity_pct`, `voltage_v` ..."""
+
+    sensor: str
+    quantity: str
+    value: float
+    at_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class AdcStimulus:
+    pin: int
+    volts: float
+    at_ms: float
+
+
+Stimulus: TypeAlias = PinStimulus | SensorStimulus | AdcStimulus
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectationLine:
+    """One line of the text with its checks; `number` counts from 1."""
+
+    number: int
+    text: str
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Expectations:
+    """All that was expected of one program. `for_ms` and `uptime_ms` are None where the text does not say.
+
+    `uptime_ms`: how long the board is up when the program starts.
+    """
+
+    text: str
+    lines: tuple[ExpectationLine, ...]
+    stimuli: tuple[Stimulus, ...] = ()
+    for_ms: float | None = None
+    uptime_ms: float | None = None
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        return tuple(check for line in self.lines for check in line.checks)

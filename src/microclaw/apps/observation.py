@@ -1,0 +1,98 @@
+"""What was recorded of a program, as levels over time, and the finding for one check. Judges nothing itself."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+from typing import Literal, TypeAlias
+
+from microclaw.apps.expectations import Window
+from microclaw.apps.line_pattern import LinePattern
+from microclaw.devices.calls import PwmChange
+from microclaw.events import Edge
+from microclaw.text import format_duration
+
+State: TypeAlias = Literal["met", "not met", "untried"]
+JITTER_MS = 2.0
+"""A board's tick: what two times may differ by, however short they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The answer for one check, and what was seen, in words."""
+
+    state: State
+    text: str
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What was recorded; times in ms since the installation. `levels`: at the end, `before`: at the start.
+
+    `edges` hold those from outside as well. `bursts`: for each pin moved from outside, the first and the last moment of
+    each change to a level (a bounce is one change).
+    """
+
+    end_ms: float
+    edges: tuple[Edge, ...] = ()
+    pwm: tuple[PwmChange, ...] = ()
+    lines: tuple[tuple[float, str], ...] = ()
+    levels: Mapping[int, int] = field(default_factory=dict)
+    before: Mapping[int, int] = field(default_factory=dict)
+    bursts: Mapping[int, tuple[tuple[float, float, int], ...]] = field(default_factory=dict)
+
+    @cached_property
+    def _tracks(self) -> dict[int, Track]:
+        by_pin: dict[int, list[Edge]] = {}
+        for edge in sorted(self.edges, key=lambda edge: edge.t_ms):
+            by_pin.setdefault(edge.pin, []).append(edge)
+        return {
+            pin: Track(self.before.get(pin, 1 - edges[0].level), tuple((e.t_ms, e.level) for e in edges))
+            for pin, edges in by_pin.items()
+        }
+
+    def track(self, pin: int) -> Track:
+        return self._tracks.get(pin) or Track(self.before.get(pin, self.levels.get(pin, 0)), ())
+
+    def duties(self, pin: int) -> list[tuple[float, float]]:
+        """(time, duty in percent) of one pin, in order."""
+        return [(change.t_ms, change.duty / 2.55) for change in self.pwm if change.pin == pin]
+
+    def matching(self, pattern: LinePattern, window: Window) -> list[float]:
+        until = self.until(window)
+        return [t for t, text in self.lines if window.from_ms <= t <= until and pattern.matches(text)]
+
+    def until(self, window: Window) -> float:
+        return self.end_ms if window.until_ms is None else min(window.until_ms, self.end_ms)
+
+    @property
+    def moved(self) -> bool:
+        return bool(self.pwm or self.lines or any(edge.pin not in self.bursts for edge in self.edges))
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One pin's level over time: the level before, then changes as (time, new level)."""
+
+    before: int
+    changes: tuple[tuple[float, int], ...]
+
+    def level_at(self, t_ms: float) -> int:
+        index = bisect_right(self.changes, t_ms, key=lambda change: change[0])
+        return self.changes[index - 1][1] if index else self.before
+
+    def to_level(self, level: int, from_ms: float, until_ms: float) -> list[float]:
+        """When it went to `level`, from (included) until (included)."""
+        return [t for t, new in self.changes if new == level and from_ms <= t <= until_ms]
+
+    def spans(self, level: int, end_ms: float) -> list[tuple[float, float]]:
+        """From when until when it had `level`, the last one until the end."""
+        points = [(0.0, self.before), *self.changes, (end_ms, -1)]
+        return [(t, after) for (t, now), (after, _) in pairwise(points) if now == level and after > t]
+
+
+def time_text(ms: float) -> str:
+    return format_duration(max(ms, 0), decimals=3)

@@ -1,0 +1,188 @@
+"""What the outside does during a trial: given stimuli as levels over time, and those that expectations ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from microclaw.apps.expectations import (
+    EdgeAt,
+    Expectations,
+    Level,
+    LevelAt,
+    LogCount,
+    LogEvery,
+    Period,
+    PhaseLength,
+    PinStimulus,
+    PwmAt,
+    PwmPeriod,
+    PwmRamp,
+    Reaction,
+    Stimulus,
+    Window,
+)
+from microclaw.events import Edge
+
+MIN_MS = 10_000.0
+HOLD_MS = 600.0
+"""How long a derived press lasts at least, and the rest after it."""
+BOUNCES_MS = (0.0, 9.0, 0.0, 15.0, 18.0)
+"""The presses that are derived for each pin; 0 is a clean one. Contacts of buttons bounce for 1 to 20 ms."""
+_FIRST_PRESS_MS = 1_300.0
+_BOUNCE_EDGE_MS = 3.0
+_GAPS = (3, 1, 4, 2, 6)
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """Pin levels from outside. `bursts`: for each pin, first and last moment and new level of each change."""
+
+    edges: tuple[Edge, ...]
+    bursts: dict[int, tuple[tuple[float, float, int], ...]]
+
+
+def levels_over_time(stimuli: Iterable[Stimulus]) -> Levels:
+    """The edges of all pin stimuli; a pin that bounces chatters from its present level to the other one."""
+    now: dict[int, int] = {}
+    edges: list[Edge] = []
+    bursts: dict[int, list[tuple[float, float, int]]] = {}
+    for given in sorted((one for one in stimuli if isinstance(one, PinStimulus)), key=lambda one: one.at_ms):
+        pin = given.pin
+        first = pin not in now
+        old = now.get(pin, 1 if given.level is None else 1 - given.level)
+        level = 1 - old if given.level is None else given.level
+        now[pin] = level
+        flips = 2 * max(1, round(given.bounce_ms / _BOUNCE_EDGE_MS / 2)) if given.bounce_ms else 0
+        times = [given.at_ms + given.bounce_ms * share for share in _shares(flips)]
+        edges += [Edge(t_ms, pin, level if i % 2 == 0 else 1 - level) for i, t_ms in enumerate(times)]
+        bursts.setdefault(pin, [])
+        if level != old and not (first and given.at_ms <= 0):
+            bursts.setdefault(pin, []).append((times[0], times[-1], level))
+    edges.sort(key=lambda edge: edge.t_ms)
+    return Levels(tuple(edges), {pin: tuple(found) for pin, found in bursts.items()})
+
+
+def _shares(flips: int) -> list[float]:
+    """When the flips of a bounce are, as shares of it: unevenly, so that no polling period always misses them."""
+    gaps = [_GAPS[i % len(_GAPS)] for i in range(flips)]
+    return [sum(gaps[:i]) / max(sum(gaps), 1) for i in range(flips + 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`stimuli` until `needed_ms`; `late` are to come once more, their times from when they begin."""
+
+    stimuli: tuple[Stimulus, ...]
+    needed_ms: float
+    late: tuple[Stimulus, ...]
+    late_ms: float
+
+
+def plan(asked: Expectations) -> Plan:
+    """The given stimuli, and presses of each trigger pin that has none, with and without bounces."""
+    given = {one.pin for one in asked.stimuli if isinstance(one, PinStimulus)}
+    reactions = [check for check in asked.checks if isinstance(check, Reaction) and check.trigger.pin not in given]
+    driven = _driven(asked)
+    pressed = list(dict.fromkeys(check.trigger.pin for check in reactions if check.trigger.pin not in driven))
+    idle = {pin: next(1 - check.trigger.level for check in reactions if check.trigger.pin == pin) for pin in pressed}
+    rest_ms = max([HOLD_MS, *(1.5 * (c.within_ms + (c.for_ms or 0) * 1.2) + 60 for c in reactions)])
+    conditions = list(
+        dict.fromkeys(c.condition for c in reactions if c.condition and c.condition.pin not in given | driven)
+    )
+    stimuli = [*_levels_before(asked.stimuli), *asked.stimuli]
+    stimuli += [PinStimulus(pin, level, 0.0) for pin, level in idle.items()]
+    end_ms = max((_until(one) for one in asked.stimuli), default=0.0)
+    presses, took_ms = _presses(pressed, idle, rest_ms, conditions, BOUNCES_MS)
+    if pressed:
+        begin_ms = max(_FIRST_PRESS_MS, end_ms + rest_ms)
+        stimuli += _shifted(presses, begin_ms)
+        end_ms = begin_ms + took_ms
+    late, late_ms = _presses(pressed, idle, rest_ms, conditions, BOUNCES_MS[:2])
+    longest = max((c.within_ms + (c.for_ms or 0) * 1.2 for c in asked.checks if isinstance(c, Reaction)), default=0.0)
+    needed_ms = max(MIN_MS, end_ms + longest + 500.0, _needed(asked))
+    stimuli.sort(key=lambda one: one.at_ms)  # stable: what was there before comes first
+    return Plan(tuple(stimuli), needed_ms, tuple(late), late_ms)
+
+
+def _levels_before(given: Iterable[Stimulus]) -> list[PinStimulus]:
+    """A pin has the other level before its first stimulus; one that begins with a bounce is high, as a button is."""
+    first: dict[int, PinStimulus] = {}
+    for one in sorted((one for one in given if isinstance(one, PinStimulus)), key=lambda one: one.at_ms):
+        first.setdefault(one.pin, one)
+    return [
+        PinStimulus(pin, 1 if one.level is None else 1 - one.level, 0.0) for pin, one in first.items() if one.at_ms > 0
+    ]
+
+
+def _driven(asked: Expectations) -> set[int]:
+    """Pins that the program is expected to move itself: they are not pressed."""
+    own: set[int] = set()
+    for check in asked.checks:
+        if isinstance(check, Reaction):
+            own |= {pin for pin in [getattr(check.effect, "pin", None)] if pin is not None}
+        elif not isinstance(check, LogEvery | LogCount):
+            own.add(check.pin)
+    return own
+
+
+def _presses(
+    pins: list[int], idle: dict[int, int], rest_ms: float, conditions: list[Level], bounces: tuple[float, ...]
+) -> tuple[list[PinStimulus], float]:
+    """Each pin in turn, once for each bounce, from 0; once with the conditions' levels, once with the opposite."""
+    made: list[PinStimulus] = []
+    t_ms = 0.0
+    for opposite in (0, 1) if conditions else (0,):
+        for pin, level in {one.pin: one.level for one in conditions}.items():
+            made.append(PinStimulus(pin, level ^ opposite, t_ms))
+        t_ms += 100.0 if conditions else 0.0
+        for bounce_ms in bounces:
+            for pin in pins:
+                made.append(_change(pin, 1 - idle[pin], t_ms, bounce_ms))
+                t_ms += rest_ms
+                made.append(_change(pin, idle[pin], t_ms, bounce_ms))
+                # Not a whole multiple of a usual polling period: each press meets another moment of it.
+                t_ms += rest_ms + 37.0
+    return made, t_ms
+
+
+def _change(pin: int, level: int, at_ms: float, bounce_ms: float) -> PinStimulus:
+    return PinStimulus(pin, None if bounce_ms else level, at_ms, bounce_ms)
+
+
+def _shifted(presses: Iterable[PinStimulus], by_ms: float) -> list[PinStimulus]:
+    return [PinStimulus(one.pin, one.level, one.at_ms + by_ms, one.bounce_ms) for one in presses]
+
+
+def shifted(stimuli: Iterable[Stimulus], by_ms: float) -> tuple[Stimulus, ...]:
+    """Late presses, moved to when they begin."""
+    return tuple(_shifted((one for one in stimuli if isinstance(one, PinStimulus)), by_ms))
+
+
+def _until(one: Stimulus) -> float:
+    return one.at_ms + (one.bounce_ms if isinstance(one, PinStimulus) else 0.0)
+
+
+def _needed(asked: Expectations) -> float:
+    """The board time that the checks themselves speak of."""
+    ends = [0.0]
+    for check in asked.checks:
+        match check:
+            case Period(period_ms=ms, window=window) | LogEvery(every_ms=ms, window=window):
+                ends.append(window.from_ms + 5 * ms + 2_000.0)
+            case PhaseLength(length_ms=ms, window=window):
+                ends.append(window.from_ms + 3 * ms + 2_000.0)
+            case PwmPeriod(period_ms=ms, window=window):
+                ends.append(window.from_ms + 5 * ms + 2_000.0)
+            case PwmRamp(within_ms=ms, window=window):
+                ends.append(window.from_ms + 2.5 * ms + 2_000.0)
+            case EdgeAt(at_ms=ms, slack_ms=slack_ms):
+                ends.append(ms + slack_ms + 500.0)
+            case LevelAt(at_ms=ms) | PwmAt(at_ms=ms):
+                ends.append(ms + 500.0)
+            case _:
+                pass
+        part = getattr(check, "window", None)
+        if isinstance(part, Window):
+            ends += [part.from_ms + 1_000.0, (part.until_ms or 0.0) + 500.0]
+    return max(ends)

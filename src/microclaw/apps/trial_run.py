@@ -1,0 +1,276 @@
+"""One run of a program on a throw-away virtual board, from its installation to the record. Judges nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from dataclasses import dataclass, replace
+
+from microclaw.apps.expectations import AdcStimulus, PinStimulus, SensorStimulus, Stimulus
+from microclaw.apps.stimuli import Levels, levels_over_time, shifted
+from microclaw.apps.verdict import ConsoleLine, PinRole, Record, count_text, describe
+from microclaw.devices.calls import AppInstall, LogLine, PwmChange
+from microclaw.errors import CallRejected, DeviceUnreachable
+from microclaw.events import Edge
+from microclaw.transports.virtual_board import VirtualBoardTransport
+from microclaw.virtual_boards.trial_pool import TrialBoard
+from microclaw.wasm.image import Image
+from microclaw.wire.board_replies import PinRow, PwmRow
+
+SOAK_HOST_S = 3.0
+SOAK_LEAST_MS = 90_000.0
+SOAK_MOST_HOST_S = 40.0
+SOAK_EVENTS = 120_000
+SOAK_LINES = 1_500
+"""Of a soak: host time, beyond the least of board time; edges and PWM changes, and lines."""
+_PART_EVENTS = 3_000  # between two readings; the board keeps 8,192 PWM changes, and more of all else
+_HEAP_SAMPLES = 6
+_PROBE_MS = 300.0
+_MAX_ADVANCE_MS = 86_400_000.0
+_NEWEST = 2**53 - 1
+_FIRMWARE_SAYS = ("Got exception running WASM code: ", "Cannot find function ", "warning: ", "W gpio: ", "microclaw: ")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a run does: `for_ms` of board time with `stimuli`, then up to `soak_ms` more, then `late` for `late_ms`.
+
+    `uptime_ms`: how long the board is up before the installation. `host_s` limits the host's own time.
+    """
+
+    for_ms: float
+    stimuli: tuple[Stimulus, ...] = ()
+    uptime_ms: float = 0.0
+    soak_ms: float = 0.0
+    late: tuple[Stimulus, ...] = ()
+    late_ms: float = 0.0
+    realtime: bool = False
+    heap_bytes: int = 8192
+    timers: int = 20
+    watchdog_ms: int = 180_000
+    host_s: float = 60.0
+
+
+async def run_image(trial_board: TrialBoard, image: Image, run: Run) -> Record:
+    """Install the image through the real protocol, let the board's time run, and read what it recorded."""
+    control = trial_board.control
+    await _let_age(control, run)
+    before = await control.info()
+    start_ms, boot_lines = before.now_ms, (await control.log()).cursor
+    await _give(control, run.stimuli, levels_over_time(run.stimuli), start_ms)
+    install = AppInstall(image.name, image.wasm, run.heap_bytes, run.timers, run.watchdog_ms)
+    refused: str | None = None
+    passed = _Passed()
+    events = _Events(boot_lines)
+    try:
+        await trial_board.wasmachine.call(install, run.host_s)
+    except DeviceUnreachable:
+        if (await control.info()).boot == before.boot:
+            raise
+    except CallRejected as exc:
+        refused = exc.message
+    else:
+        passed = await _let_run(control, image.name, run, start_ms, events)
+        if not run.realtime and not passed.stuck:
+            passed = await _probe(control, image.name, run, passed)
+    rebooted = (await control.info()).boot != before.boot
+    given = levels_over_time((*run.stimuli, *passed.late))
+    record = await _record(control, image.name, run, given, 0.0 if rebooted else start_ms, events, passed)
+    return replace(record, refused=refused, stuck=passed.stuck, rebooted=rebooted)
+
+
+class _Events:
+    """What the board recorded, read in parts: its rings hold less than a long trial gives."""
+
+    def __init__(self, log_cursor: int) -> None:
+        self.edges: list[Edge] = []
+        self.pwm: list[PwmRow] = []
+        self.lines: list[LogLine] = []
+        self.now_ms = 0.0
+        self.lost = False
+        self._edge_cursor = self._pwm_cursor = 0
+        self._log_cursor = log_cursor
+
+    @property
+    def count(self) -> int:
+        return len(self.edges) + len(self.pwm)
+
+    async def read(self, control: VirtualBoardTransport) -> None:
+        edges = await control.edges(self._edge_cursor)
+        changes, after = await control.pwm_changes(self._pwm_cursor)
+        log = await control.log(self._log_cursor)
+        self.edges += edges.edges
+        self.pwm += changes
+        self.lines += log.lines
+        self.lost = self.lost or bool(edges.dropped or log.dropped or len(changes) < after - self._pwm_cursor)
+        self._edge_cursor, self._pwm_cursor, self._log_cursor = edges.cursor, after, log.cursor
+        self.now_ms = edges.now_ms
+
+
+@dataclass(frozen=True, slots=True)
+class _Passed:
+    """How the time passed: `for_ms` of it, whether the program got stuck, the heap on the way, the late stimuli."""
+
+    for_ms: float = 0.0
+    stuck: bool = False
+    heap_samples: tuple[tuple[float, int], ...] = ()
+    late: tuple[Stimulus, ...] = ()
+    probes: tuple[str, ...] = ()
+
+
+async def _let_age(control: VirtualBoardTransport, run: Run) -> None:
+    left_ms = run.uptime_ms - (await control.info()).now_ms
+    while left_ms > 0 and not run.realtime:
+        await control.advance(min(left_ms, _MAX_ADVANCE_MS), run.host_s)
+        left_ms -= _MAX_ADVANCE_MS
+
+
+async def _give(
+    control: VirtualBoardTransport, stimuli: tuple[Stimulus, ...], levels: Levels, start_ms: float, after_ms: float = -1
+) -> None:
+    """Tell the board what comes from outside after `after_ms`, at times since the installation."""
+    for edge in levels.edges:
+        if edge.t_ms > after_ms:
+            await control.set_input(edge.pin, edge.level, start_ms + edge.t_ms if edge.t_ms else None)
+    for given in stimuli:
+        at_ms = start_ms + given.at_ms if given.at_ms else None
+        match given:
+            case SensorStimulus(sensor=sensor, quantity=quantity, value=value):
+                await control.set_sensor(sensor, {quantity: value}, at_ms)
+            case AdcStimulus(pin=pin, volts=volts):
+                await control.set_adc(pin, volts, at_ms)
+            case PinStimulus():
+                pass
+
+
+async def _let_run(control: VirtualBoardTransport, name: str, run: Run, start_ms: float, events: _Events) -> _Passed:
+    """Let the board's time pass, the soak in parts, where the heap is to be seen growing."""
+    if run.realtime:
+        await asyncio.sleep(run.for_ms / 1000)
+        return _Passed(run.for_ms)
+    began = time.perf_counter()
+    if (await control.advance(run.for_ms, run.host_s)).stuck is not None:
+        return _Passed(run.for_ms, True)
+    if not run.soak_ms:
+        return _Passed(run.for_ms)
+    took_s = time.perf_counter() - began
+    await events.read(control)
+    soak_ms = _affordable(run, events, took_s)
+    parts = max(_HEAP_SAMPLES, math.ceil(events.count / run.for_ms * soak_ms / _PART_EVENTS))
+    passed_ms, samples = run.for_ms, [(run.for_ms, await _heap(control, name))]
+    for part in range(parts):
+        if (await control.advance(soak_ms / parts, run.host_s)).stuck is not None:
+            return _Passed(passed_ms + soak_ms / parts, True)
+        passed_ms += soak_ms / parts
+        await events.read(control)
+        if (part + 1) * _HEAP_SAMPLES // parts > part * _HEAP_SAMPLES // parts:
+            samples.append((passed_ms, await _heap(control, name)))
+    if not run.late:
+        return _Passed(passed_ms, False, tuple(samples))
+    late = shifted(run.late, passed_ms + 100.0)
+    await _give(control, (), levels_over_time((*run.stimuli, *late)), start_ms, passed_ms)
+    stuck = (await control.advance(run.late_ms + 100.0, run.host_s)).stuck is not None
+    return _Passed(passed_ms + run.late_ms + 100.0, stuck, tuple(samples), late)
+
+
+async def _probe(control: VirtualBoardTransport, name: str, run: Run, passed: _Passed) -> _Passed:
+    """Move each pin that the program reads and that had no input: the other level, back, a bounce. Told, not judged.
+
+    A program that gets stuck or traps over it is judged by that.
+    """
+    given = {one.pin for one in run.stimuli if isinstance(one, PinStimulus)}
+    row = next((app for app in await control.app_rows() if app.name == name), None)
+    own = set(row.pins) if row and row.state == "running" else set()
+    probes: list[str] = []
+    for pin in [pin for pin in await control.pins() if pin.role == "input" and pin.pin in own - given]:
+        edges, lines = (await control.edges(_NEWEST)).cursor, (await control.log(_NEWEST)).cursor
+        pwm = (await control.pwm_changes(_NEWEST))[1]
+        for after_ms, flip in ((_PROBE_MS, 1), (_PROBE_MS, 0), (5.0, 1), (5.0, 0), (_PROBE_MS, 1), (_PROBE_MS, 0)):
+            await control.set_input(pin.pin, pin.level ^ flip)
+            if (await control.advance(after_ms, run.host_s)).stuck is not None:
+                return replace(passed, stuck=True)
+        moved = [e for e in (await control.edges(edges)).edges if e.pin != pin.pin]
+        printed = [line for line in (await control.log(lines)).lines if line.app == name]
+        changes, _ = await control.pwm_changes(pwm)
+        seen = [describe(moved, [PwmChange(*change) for change in changes])] if moved or changes else []
+        seen += [count_text(len(printed), "line") + " printed"] if printed else []
+        what = "; ".join(seen) or "nothing happened, so what it does with it is untried"
+        probes.append(f"pin {pin.pin} pressed, released and bounced: {what}")
+    return replace(passed, probes=tuple(probes))
+
+
+def _affordable(run: Run, events: _Events, took_s: float) -> float:
+    """As much of the soak as the host's time and memory have room for.
+
+    Whatever the host's speed, a minute and more is passed, so that the same program gets the same answer.
+    """
+    took_s = max(took_s, 0.001)
+    shares = (
+        max(SOAK_HOST_S / took_s, min(SOAK_LEAST_MS / run.for_ms, SOAK_MOST_HOST_S / took_s)),
+        (SOAK_EVENTS - events.count) / max(events.count, 1),
+        (SOAK_LINES - len(events.lines)) / max(len(events.lines), 1),
+    )
+    return max(0.0, min(run.soak_ms, min(shares) * run.for_ms))
+
+
+async def _heap(control: VirtualBoardTransport, name: str) -> int:
+    return next((app.peak_heap_bytes for app in await control.app_rows() if app.name == name), 0)
+
+
+async def _record(
+    control: VirtualBoardTransport,
+    name: str,
+    run: Run,
+    given: Levels,
+    start_ms: float,
+    events: _Events,
+    passed: _Passed,
+) -> Record:
+    """What the board recorded since `start_ms`, and its console since it was installed."""
+    row = next((app for app in await control.app_rows() if app.name == name), None)
+    pins = await control.pins()
+    await events.read(control)
+    own = {pin.pin: PinRole(pin.pin, pin.role) for pin in pins if pin.app == name}
+    for pin in row.pins if row else ():
+        own.setdefault(pin, PinRole(pin, next((p.role for p in pins if p.pin == pin), "idle")))
+    outside = _outside_pins(pins, set(given.bursts))
+    # An event exactly at the end may or may not be recorded; leaving it out gives the same result every time.
+    end_ms = math.inf if run.realtime else start_ms + (passed.for_ms or run.for_ms)
+    return Record(
+        state=row.state if row else None,
+        error=row.error if row else None,
+        lines=tuple(_console_line(line, start_ms) for line in events.lines if line.t_ms < end_ms),
+        edges=tuple(
+            Edge(e.t_ms - start_ms, e.pin, e.level)
+            for e in events.edges
+            if start_ms <= e.t_ms < end_ms and e.pin not in outside
+        ),
+        pwm=tuple(
+            PwmChange(c.t_ms - start_ms, c.pin, c.duty, c.frequency_hz)
+            for c in events.pwm
+            if start_ms <= c.t_ms < end_ms
+        ),
+        pins=tuple(own.values()),
+        peak_heap_bytes=row.peak_heap_bytes if row else 0,
+        peak_stack_bytes=row.peak_stack_bytes if row else 0,
+        board_ms=min(events.now_ms, end_ms) - start_ms,
+        longest_call_ms=row.longest_call_ms if row else 0.0,
+        levels={pin.pin: pin.level for pin in pins},
+        given=tuple(edge for edge in given.edges if edge.pin in outside),
+        bursts={pin: found for pin, found in given.bursts.items() if pin in outside},
+        heap_samples=passed.heap_samples,
+        probes=passed.probes,
+        overflowed=events.lost,
+    )
+
+
+def _console_line(line: LogLine, start_ms: float) -> ConsoleLine:
+    """The board names the app also on lines that the firmware printed about it; those are not the app's own."""
+    own = line.app is not None and not line.text.startswith(_FIRMWARE_SAYS)
+    return ConsoleLine(line.t_ms - start_ms, line.app if own else None, line.text)
+
+
+def _outside_pins(pins: tuple[PinRow, ...], given: set[int]) -> set[int]:
+    """Pins whose edges come from outside: those the program only reads, and inputs that it never opened."""
+    return {pin.pin for pin in pins if pin.role == "input" or (pin.role == "idle" and pin.pin in given)}

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from microclaw.apps.expectation_text import parse_expectations
+from microclaw.apps.expectations import Duty, Hold, Level, Period, PinEffect, PinStimulus, Reaction, Window
+from microclaw.apps.line_pattern import parse_line_pattern
+from microclaw.errors import ConfigError
+
+DOCS = Path(__file__).parents[2] / "docs" / "proof.md"
+
+
+def documented() -> list[str]:
+    block = re.search(r"```expect\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    assert block is not None
+    return block[1].splitlines()
+
+
+@pytest.mark.parametrize("line", documented())
+def test_every_line_of_the_documents_is_understood(line: str) -> None:
+    checks_one = line.startswith(("pin", "when", "pwm", "log"))
+    found = parse_expectations(line if checks_one else f"{line}\npin 2: 1 edge")
+    assert len(found.lines) == 1
+
+
+def test_a_period_with_a_duty_is_two_checks() -> None:
+    for text in ("pin 2: period 1 s ± 2 %, duty 50 %", "pin 2: period 1000 ms +- 2 %, duty 50 %  # an LED"):
+        assert parse_expectations(text).checks == (
+            Period(2, 1000, 0.02, Window()),
+            Duty(2, 50, 5, Window()),
+        )
+
+
+def test_a_window_is_of_all_parts_of_its_line() -> None:
+    found = parse_expectations("pin 2: low, never high while pin 8 high from 1 s until 2 s").checks
+    assert found == (Hold(2, 0, Window(1000, 2000)), Hold(2, 0, Window(1000, 2000), Level(8, 1)))
+
+
+def test_a_reaction_with_its_stimuli() -> None:
+    found = parse_expectations("set pin 4 = 0 at 2 s, 4 s\nwhen pin 4 falls: pin 2 toggles within 50 ms")
+    assert found.checks == (Reaction(Level(4, 0), None, PinEffect(2, None), 50),)
+    assert found.stimuli == (PinStimulus(4, 0, 2000), PinStimulus(4, 0, 4000))
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "instead"),
+    [
+        ("pin 2: peroid 1 s", "line 1, column 8: 'peroid'", "period 1 s"),
+        ("\npin 2 period 1 s", "line 2, column 7: 'period'", ":"),
+        ("pin 2: period 1", "line 1, column 16: the line ends", "ms"),
+        ("pin 2: period 0 s", "line 1, column 18: 0", "at most"),
+        ("pin 2: duty 150 %", "line 1, column 18: 150", "0 % to 100 %"),
+        ("pin 99: 3 edges", "line 1, column 7: 99", "0 to 63"),
+        ("pin 2: 3 edges 4", "line 1, column 16: '4'", "comma"),
+        ("pin 2: low from 3 s until 2 s", "ends before it begins", "from 2 s until 5 s"),
+        ("when pin 4 falls: pin 4 rises within 1 s", "cannot answer itself", "the program drives"),
+        ("log ~ temp", "column 7: 'temp'", "quotes"),
+        ('log ~ "(a+)+"', "repeat around a repeat", "one character or class"),
+        ("i2c.bme280.heat = 3 at 1 s", "'heat'", "temperature"),
+        ("for 10 s", "expect nothing", "pin 2"),
+        ("for 10 s\nfor 20 s", "twice", "one of the two"),
+        ("hello", "line 1, column 1: 'hello'", "pin N"),
+    ],
+)
+def test_an_error_says_where_and_what_to_write(text: str, where: str, instead: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_expectations(text)
+    assert where in caught.value.message
+    assert instead in (caught.value.next_step or "")
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "(a+)+b",
+        "(a|a)*b",
+        "(a|b)+",
+        "((a)|b){9}",
+        "(?=a)",
+        "(?P<n>a)",
+        r"(a)\1",
+        "a*?",
+        "a++",
+        "a*b*c*d*",
+        "a{500}",
+        "(a?b)*",
+        "[",
+    ],
+)
+def test_a_pattern_that_might_run_for_long_is_refused(pattern: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_line_pattern(pattern)
+    assert caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("pattern", "line", "fits"),
+    [
+        ("temp .*", "temp 21.5", True),
+        ("temp .*", "a temp 21.5", False),
+        (r"temp -?\d+\.\d (C|F)", "temp -3.5 C\n", True),
+        (r"[^]a*]b{2}", "cbb", True),
+        (r"a\*", "a*", True),
+    ],
+)
+def test_a_pattern_fits_the_whole_line(pattern: str, line: str, fits: bool) -> None:
+    assert parse_line_pattern(pattern).matches(line) is fits
+
+
+def test_the_worst_pattern_ends_soon() -> None:
+    worst = parse_line_pattern(".*.*.*x")
+    began = time.process_time()
+    assert not worst.matches("a" * 100_000)
+    assert time.process_time() - began < 5  # not a timing: without the bounds it would be days

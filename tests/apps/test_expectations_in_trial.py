@@ -1,0 +1,139 @@
+"""Expectations on the real compiler and the real virtual board."""
+
+from __future__ import annotations
+
+import pytest
+
+from microclaw.apps.expectation_text import parse_expectations
+from microclaw.apps.trial import Trial, TrialOptions, try_image
+from microclaw.boards.reader import load_board
+from microclaw.wasm import BuildCache, compile_module
+
+BOARD = load_board("virtual")
+BLINK = """#include "microclaw.h"
+int main(void) {
+    int led = gpio_open(2, GPIO_OUT);
+    for (int i = 0; i < 100000; i++) {
+        gpio_set(led, 1);
+        delay(500);
+        gpio_set(led, 0);
+        delay(500);
+    }
+}
+"""
+TOGGLE = """#include "microclaw.h"
+int main(void) {
+    int button = gpio_open(4, GPIO_IN | GPIO_PULLUP), led = gpio_open(2, GPIO_OUT);
+    int was = 1, stable = 1, on = 0;
+    unsigned changed = millis();
+    for (;; delay(3)) {
+        int now = gpio_get(button);
+        if (now != was) {
+            was = now;
+            changed = millis();
+        }
+        if (now != stable && millis() - changed >= 25) {
+            stable = now;
+            if (!stable) gpio_set(led, on = !on);
+        }
+    }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> BuildCache:
+    return BuildCache(tmp_path_factory.mktemp("cache"))
+
+
+async def tried(source: str, expect: str | None, cache: BuildCache) -> Trial:
+    image = await compile_module(source, BOARD, name="program", cache=cache)
+    return await try_image(image, BOARD, TrialOptions(expectations=parse_expectations(expect) if expect else None))
+
+
+async def test_a_met_expectation_says_what_was_seen(cache: BuildCache) -> None:
+    trial = await tried(BLINK, "pin 2: period 1 s ± 5 %, duty 50 %", cache)
+    assert trial.ok
+    assert trial.proof == "met in the trial"
+    assert trial.expected[0].answer == "met in the trial"
+    assert trial.expected[0].found.startswith("period 1 s")
+    assert trial.board_ms > 60_000  # a program that stops after a minute would be seen
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ("gpio_open(2", "gpio_open(4", "rises of pin 2: 0 in 2 min"),
+        ("delay(500);\n        gpio_set(led, 0)", "delay(250);\n        gpio_set(led, 0)", "period 0.75 s"),
+        ("i < 100000", "i < 70", "then none until"),
+    ],
+)
+async def test_a_wrong_program_is_refused_with_what_was_seen(old: str, new: str, found: str, cache: BuildCache) -> None:
+    trial = await tried(BLINK.replace(old, new), "pin 2: period 1 s, duty 50 %", cache)
+    assert not trial.ok
+    assert "expected, line 1: pin 2: period 1 s, duty 50 %; the trial shows: " in (trial.error or "")
+    assert found in (trial.error or "")
+    assert trial.next_step
+
+
+async def test_a_button_is_pressed_and_bounces_by_itself(cache: BuildCache) -> None:
+    expect = "when pin 4 falls: pin 2 toggles within 60 ms"
+    assert (await tried(TOGGLE, expect, cache)).ok
+    hasty = await tried(TOGGLE.replace(">= 25", ">= 0"), expect, cache)
+    assert "pin 2 changes" in (hasty.error or "")
+    overflowing = await tried(TOGGLE.replace("millis() - changed >= 25", "millis() >= changed + 25"), expect, cache)
+    assert "not after 49.7 days" in (overflowing.error or "")
+
+
+async def test_a_growing_heap_fails_the_trial(cache: BuildCache) -> None:
+    leaking = BLINK.replace("gpio_set(led, 1);", "volatile char *p = malloc(8); if (p) *p = 1; gpio_set(led, 1);")
+    trial = await tried("#include <stdlib.h>\n" + leaking, "pin 2: period 1 s", cache)
+    assert "its heap grows by" in (trial.error or "")
+
+
+async def test_nothing_moved_is_never_met(cache: BuildCache) -> None:
+    still = '#include "microclaw.h"\nvoid on_init(void) { gpio_open(7, GPIO_OUT); }\n'
+    for expect in (
+        "pin 7: never high",
+        "pin 7: low at 3 s",
+        'log never ~ "error"',
+        "pin 7: never high while pin 8 high",
+    ):
+        trial = await tried(still, expect, cache)
+        assert trial.expected[0].trial == "untried", expect
+        assert not trial.ok
+
+
+async def test_a_pin_that_nothing_moved_is_pressed_after_the_trial(cache: BuildCache) -> None:
+    trial = await tried(TOGGLE, None, cache)
+    assert trial.ok
+    assert trial.proof == "no expectation given: this is what it did"
+    assert trial.edges == ()
+    assert len(trial.probes) == 1
+    assert trial.probes[0].startswith("pin 4 pressed, released and bounced: ")
+    assert "on pin 2" in trial.probes[0]
+    deaf = await tried(TOGGLE.replace("if (!stable) gpio_set(led, on = !on);", ""), None, cache)
+    assert "untried" in deaf.probes[0]
+
+
+async def test_a_press_that_crashes_the_program_fails_its_trial(cache: BuildCache) -> None:
+    source = TOGGLE.replace("gpio_set(led, on = !on)", "__builtin_trap()")
+    trial = await tried(source, None, cache)
+    assert not trial.ok
+    assert "it trapped" in (trial.error or "")
+
+
+async def test_a_sensor_is_warmed(cache: BuildCache) -> None:
+    source = """#include "microclaw.h"
+int main(void) {
+    int i2c = i2c_open(8, 9);
+    for (;; delay(1000)) {
+        bme280_t air;
+        if (bme280_read(i2c, 0x76, &air) == 0) printf("temp %.0f\\n", air.temperature_c);
+    }
+}
+"""
+    expect = 'log every 1 s ~ "temp .*"\ni2c.bme280.temperature = 31 at 4 s\nlog ~ "temp 31" from 4 s until 7 s'
+    assert (await tried(source, expect, cache)).ok
+    fahrenheit = source.replace("air.temperature_c)", "air.temperature_c * 1.8f + 32)")
+    assert not (await tried(fahrenheit, expect, cache)).ok
