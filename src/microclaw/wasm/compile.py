@@ -25,11 +25,13 @@ from microclaw.wasm.eventful import Linker, binaryen_identity, check_reserved_na
 from microclaw.wasm.image import Image
 from microclaw.wasm.inspect import Module, parse_module
 from microclaw.wasm.libraries import build_glue, headers_hash
+from microclaw.wasm.language import TITLE, Language
 from microclaw.wasm.loops import read_loops
 from microclaw.wasm.opcodes import check_opcodes
 from microclaw.wasm.process import Processes, build_failure, in_worker
-from microclaw.wasm.source_text import SourceText, Token, read_source
+from microclaw.wasm.source_text import SourceText, read_source
 from microclaw.wasm.symbols import Variable, read_symbols
+from microclaw.wasm.tokens import Token
 from microclaw.wasm.toolchain import ERROR_LIMIT_MESSAGE, HEADERS, OPTIMIZATIONS, STACK_BYTES, Toolchain, find_toolchain
 from microclaw.wire.wasm_binary import FeatureError, ModuleError
 
@@ -155,18 +157,20 @@ async def compile_module(
     board: BoardProfile,
     *,
     name: str = "main",
+    language: Language | None = None,
     optimization: str = "O3",
     stack_bytes: int = STACK_BYTES,
     heap_bytes: int | None = None,
     cache: BuildCache | None = None,
 ) -> Image:
-    """Compile a C program for a board and check everything that can be checked before sending.
+    """Compile a C or C++ program or a sketch for a board and check everything that can be checked before sending.
 
+    Without a `language` the source says which it is, and a warning which was taken when that is not C.
     `heap_bytes` is what the app will be installed with, the firmware's default if None. Equal input gives equal bytes.
     Raises BuildError with its diagnostics, ConfigError without a compiler.
     """
     _check_options(name, optimization, stack_bytes)
-    text = read_source(source, name, board)
+    text = read_source(source, name, board, language)
     check_reserved_names(text)
     toolchain = find_toolchain()
     cache = cache or default_cache()
@@ -310,7 +314,9 @@ def _checked_image(
         cached=cached,
         compile_ms=build.took_ms,
         warnings=build.warnings,
-        source=text.text or None,
+        language=text.language,
+        language_guessed=text.is_guessed,
+        source=("\n".join((*text.lines, "")) if text.lines else None),
         compiled_bytes=build.compiled_bytes,
     )
 

@@ -189,12 +189,14 @@ class Linker:
     def link(self, symbols: Symbols, loops: Loops) -> LinkedProgram:
         """Link the program; if its main sleeps or polls, make it event-driven. Raises BuildError."""
         if not symbols.functions & _MAINS or "on_init" in symbols.functions:
+            if symbols.has_constructors:
+                raise BuildError((self._constructors_before_on_init(),), stage="check")
             return self._run("none")
         ends = "exit" in symbols.missing and find_binaryen() is not None
         points = loops.pause_points()
         if not (symbols.missing & WAITING or ends or points):
-            return self._run("plain")
-        named, blocking = self._run_both(polls=bool(points))
+            return self._run("plain", constructors=symbols.has_constructors)
+        named, blocking = self._run_both(polls=bool(points), constructors=symbols.has_constructors)
         plain = replace(named, wasm=without_custom_sections(named.wasm))
         natives = _NATIVE_SLEEPS + (("exit",) if ends else ())
         graph = self._read(named.wasm)
@@ -207,13 +209,15 @@ class Linker:
             raise BuildError((self._callback_is_taken(),), stage="check")
         return plain
 
-    def _run(self, entry: Entry) -> LinkedProgram:
-        command = self.toolchain.link_command(self.libraries, self.stack_bytes, entry)
+    def _run(self, entry: Entry, *, constructors: bool = False) -> LinkedProgram:
+        command = self.toolchain.link_command(self.libraries, self.stack_bytes, entry, constructors=constructors)
         return self._linked(self.processes.run(command, self.directory), "program.wasm")
 
-    def _run_both(self, *, polls: bool) -> tuple[LinkedProgram, ProcessResult]:
+    def _run_both(self, *, polls: bool, constructors: bool) -> tuple[LinkedProgram, ProcessResult]:
         """Link without the shim, to see whether main sleeps, and with it at the same time, in case it does."""
-        link = partial(self.toolchain.link_command, self.libraries, self.stack_bytes, names=True)
+        link = partial(
+            self.toolchain.link_command, self.libraries, self.stack_bytes, names=True, constructors=constructors
+        )
         commands = [(link(entry, output=f"{entry}.wasm"), self.directory) for entry in _BOTH]
         if polls:
             commands[-1][0].append(f"--export={_BREATHE}")
@@ -293,6 +297,14 @@ class Linker:
         place = self.text.find_name("on_timer_callback")
         message = "main waits, and on_timer_callback is defined as well: a main that waits needs it for itself"
         hint = "use every(ms, task) of microclaw.h beside main, or on_init instead of main"
+        return at(self.text, place, message, hint)
+
+    def _constructors_before_on_init(self) -> Diagnostic:
+        place = self.text.find_definition("on_init")
+        message = (
+            "a global object has a constructor, and the firmware calls on_init only: nothing would run the constructor"
+        )
+        hint = "use main, or setup and loop, instead of on_init; or make the object inside of a function"
         return at(self.text, place, message, hint)
 
     def _without_binaryen(self, symbols: Symbols) -> Diagnostic:

@@ -11,7 +11,7 @@ from typing import Final
 
 from microclaw.wire.wasm_binary import ModuleError, Reader, read_sections
 
-_SYMBOL_TABLE: Final = 8
+_INIT_FUNCTIONS, _SYMBOL_TABLE = 6, 8
 _FUNCTION, _DATA, _GLOBAL, _SECTION, _EVENT, _TABLE = range(6)
 _LOCAL: Final = 0x02
 _UNDEFINED: Final = 0x10
@@ -42,6 +42,7 @@ class Symbols:
     visible: frozenset[str]  # functions and variables that other objects may use
     names: tuple[str, ...] = ()  # of every function by its index, imports first; "" where it has none
     bodies: tuple[bytes, ...] = ()  # of the object's own functions, which follow the imports
+    has_constructors: bool = False  # of global objects, or functions that are marked to run before main
 
     @property
     def largest_variable(self) -> Variable | None:
@@ -54,6 +55,7 @@ def read_symbols(object_file: bytes) -> Symbols:
     imports: list[str] = []
     bodies: tuple[bytes, ...] = ()
     table = _SymbolTable()
+    has_constructors = False
     for number, content, _ in read_sections(object_file):
         body = Reader(content)
         if number == 2:
@@ -66,6 +68,8 @@ def read_symbols(object_file: bytes) -> Symbols:
                 part = body.sub_reader(body.u32())
                 if kind == _SYMBOL_TABLE:
                     table.read(part, imports)
+                elif kind == _INIT_FUNCTIONS:
+                    has_constructors = part.count() > 0
     names = (*imports, *(table.own.get(len(imports) + place, "") for place in range(len(bodies))))
     return Symbols(
         frozenset(table.functions),
@@ -74,6 +78,7 @@ def read_symbols(object_file: bytes) -> Symbols:
         frozenset(table.visible | table.functions),
         names,
         bodies,
+        has_constructors,
     )
 
 

@@ -1,5 +1,8 @@
 /* fcntl.h: WASI's flag values, which are the firmware's. */
 #pragma once
+#ifdef __cplusplus
+extern "C" {
+#endif
 #define O_APPEND (1 << 0)
 #define O_NONBLOCK (1 << 2)
 #define O_SYNC (1 << 4)
@@ -13,3 +16,6 @@
 #define O_RDWR (O_RDONLY | O_WRONLY)
 int open(const char *path, int flags, ...);
 int fcntl(int fd, int command, int argument);
+#ifdef __cplusplus
+}
+#endif

@@ -10,6 +10,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 /* Timers: at most 16 at a time. */
 int every(unsigned ms, void (*task)(void)); /* call task every ms, first after ms; returns the timer */
@@ -83,3 +86,6 @@ int log(const char *format, ...) MC_FULL __attribute__((format(printf, 1, 2))) _
 void on_destroy(void);
 
 #include "pin_marks.h"
+#ifdef __cplusplus
+}
+#endif

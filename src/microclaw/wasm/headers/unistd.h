@@ -1,6 +1,9 @@
 /* unistd.h: files under /storage, device nodes, and waiting (which blocks the whole program: prefer every and after). */
 #pragma once
 #include <stddef.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
 typedef long ssize_t;
 typedef long long off_t;
 typedef unsigned useconds_t;
@@ -16,3 +19,6 @@ int fsync(int fd);
 int close(int fd);
 unsigned sleep(unsigned seconds);
 int usleep(useconds_t microseconds);
+#ifdef __cplusplus
+}
+#endif
