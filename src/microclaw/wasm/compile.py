@@ -19,13 +19,13 @@ from msgspec import msgpack
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.wasm.cache import BuildCache, default_cache
-from microclaw.wasm.checks import check_exports, check_imports, check_nodes, check_pins, check_size, memory_use
+from microclaw.wasm.checks import check_exports, check_imports, check_nodes, check_pins, check_pwm_frequencies, check_size, memory_use
 from microclaw.wasm.diagnostics import MAX_DIAGNOSTICS, PinMark, read_compiler_output
 from microclaw.wasm.eventful import Linker, binaryen_identity, check_reserved_names, main_never_called
 from microclaw.wasm.image import Image
 from microclaw.wasm.inspect import Module, parse_module
 from microclaw.wasm.libraries import build_glue, headers_hash
-from microclaw.wasm.language import TITLE, Language
+from microclaw.wasm.source_language import TITLE, Language
 from microclaw.wasm.loops import read_loops
 from microclaw.wasm.opcodes import check_opcodes
 from microclaw.wasm.process import Processes, build_failure, in_worker
@@ -248,7 +248,7 @@ def _build(
         _check_files_read(directory / "program.d", text)
         symbols = read_symbols((directory / "program.o").read_bytes())
         loops = read_loops(symbols)
-        findings = loops.findings(text)
+        findings = (*loops.findings(text), *check_pwm_frequencies(symbols, text))
         if any(found.severity == "error" for found in findings):
             raise BuildError((*report.diagnostics, *findings), stage="check")
         linked = Linker(toolchain, libraries, stack_bytes, text, directory, processes).link(symbols, loops)

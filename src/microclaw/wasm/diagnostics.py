@@ -84,8 +84,8 @@ _LINKER: Final = re.compile(r"^wasm-ld: (?P<severity>error|warning): (?:(?P<obje
 _MARK: Final = re.compile(r"^microclaw mark (?P<what>gpio|pwm|sda|scl) (?P<fact>\w+)$")
 _NOISE: Final = re.compile(r"; ISO C99 and later do not support implicit function declarations$")
 _OPENING: Final = {
-    "gpio": ("gpio_open", "pinMode", "digitalWrite", "digitalRead"),
-    "pwm": ("pwm_open", "analogWrite"),
+    "gpio": ("gpio_open", "pinMode", "digitalWrite", "digitalRead", "pulseIn", "attachInterrupt"),
+    "pwm": ("pwm_open", "analogWrite", "tone", "attach"),
 }
 _QUOTED: Final = re.compile(r"'([A-Za-z_]\w*)'")
 _UNKNOWN: Final = (

@@ -18,7 +18,7 @@ from typing import Final
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.wasm.diagnostics import at, read_linker_output
 from microclaw.wasm.inspect import Module, parse_module
-from microclaw.wasm.loops import WAITING, Loops, insert_in_loops, source_name
+from microclaw.wasm.loops import WAITING, Loops, insert_in_loops, point_key, source_name
 from microclaw.wasm.opcodes import Calls, calls_of
 from microclaw.wasm.process import Processes, ProcessResult, build_failure
 from microclaw.wasm.source_text import SourceText
@@ -137,7 +137,7 @@ def with_pause_points(wasm: bytes, graph: CallGraph, points: Mapping[str, Mappin
     first = len(graph.module.imports)
     bodies = []
     for index, body in enumerate(graph.module.bodies, first):
-        loops = points.get(source_name(graph.names.get(index, "")), {})
+        loops = points.get(point_key(graph.names.get(index, "")), {})
         code = {number: b"\x41" + write_i32(after_ms) + call for number, after_ms in loops.items()}
         bodies.append(insert_in_loops(body, code) if code else body)
     content = write_u32(len(bodies)) + b"".join(write_u32(len(body)) + body for body in bodies)

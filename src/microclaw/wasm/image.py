@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from microclaw.errors import Diagnostic
-from microclaw.wasm.language import Language
+from microclaw.wasm.source_language import Language
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ for something, or waits for a variable that only a callback can change. It reads
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -50,6 +51,8 @@ _WRITES: Final = frozenset(_WRITING.split())
 """Functions that tell a program nothing new: a loop that calls no others comes to its end by computing."""
 _MAIN: Final = frozenset(("__main_void", "__main_argc_argv", "__original_main", "main"))
 _CALLED: Final = frozenset(("program_on_destroy", "on_init", *CALLBACKS))
+_CONSTRUCTORS: Final = ("_GLOBAL__sub_I_", "__cxx_global_var_init")
+_DECORATED: Final = re.compile(r"[A-Z]*([0-9]+)")
 _FEW_TURNS: Final = 256
 _OUTER_MS, _INNER_MS = 100, 150
 _BLOCK, _LOOP, _IF, _BR, _BR_TABLE, _RETURN, _CALL = 2, 3, 4, 12, 14, 15, 16
@@ -132,7 +135,8 @@ class Loops:
         """What main reaches, itself included; nothing where the firmware does not call it."""
         if "on_init" in self.symbols.functions:
             return set()
-        return self.reached(index for index in self.functions if self.symbols.names[index] in _MAIN)
+        names = self.symbols.names
+        return self.reached(i for i in self.functions if names[i] in _MAIN or names[i].startswith(_CONSTRUCTORS))
 
     def pause_points(self) -> dict[str, dict[int, int]]:
         """After how many ms each loop that main reaches is to pause: by the function's name and the loop's number.
@@ -142,7 +146,7 @@ class Loops:
         points: dict[str, dict[int, int]] = {}
         main = self._main()
         for index, function in self.functions.items():
-            name = source_name(self.symbols.names[index])
+            name = point_key(self.symbols.names[index])
             for loop in function.loops:
                 if (index in main or _ANYTHING in main) and self._needs_pause(loop):
                     points.setdefault(name, {})[loop.number] = self._pause_after_ms(name, loop)
@@ -207,9 +211,27 @@ def read_loops(symbols: Symbols) -> Loops:
         sleeping |= more
 
 
+def point_key(symbol: str) -> str:
+    """A function's symbol, which is the same in the object and the linked program but for main's."""
+    return "main" if symbol in _MAIN else symbol
+
+
 def source_name(symbol: str) -> str:
-    """The name of a function in the source: the compiler renames main, and microclaw.h renames on_destroy."""
-    return "main" if symbol in _MAIN else "on_destroy" if symbol == "program_on_destroy" else symbol
+    """The name of a function in the source: the compiler renames main, microclaw.h renames on_destroy, and C++ decorates
+    all (Itanium C++ ABI 5.1): of these the last part of the name, which of a constructor is its class."""
+    if symbol in _MAIN:
+        return "main"
+    if symbol == "program_on_destroy":
+        return "on_destroy"
+    if symbol.startswith(_CONSTRUCTORS):
+        return "a global object's constructor"
+    if not symbol.startswith("_Z"):
+        return symbol
+    name, at = "", 2
+    while (part := _DECORATED.match(symbol, at)) is not None:
+        at = part.end() + int(part[1])
+        name = symbol[part.end() : at]
+    return name or symbol
 
 
 def insert_in_loops(body: bytes, code: Mapping[int, bytes]) -> bytes:

@@ -15,7 +15,7 @@ from typing import Final, NoReturn
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import BuildError, Diagnostic
-from microclaw.wasm.language import CPLUSPLUS_HEADERS, SUFFIX, Language, guess_language
+from microclaw.wasm.source_language import CPLUSPLUS_HEADERS, SUFFIX, Language, guess_language
 from microclaw.wasm.refusals import refused_header
 from microclaw.wasm.sketch import prepare_sketch
 from microclaw.wasm.tokens import Token
@@ -138,7 +138,7 @@ def read_source(
     missing = tuple(replace(found, file=file) for found in scanner.missing)
     if missing:
         text = _without_includes(lines, missing)
-    elif language == "sketch":
+    if language == "sketch":
         text = prepare_sketch(text, tokens)
     return SourceText(file, text, lines, tokens, missing, language, guessed)
 
@@ -146,7 +146,8 @@ def read_source(
 @functools.cache
 def header_names() -> frozenset[str]:
     """The headers that a program may include."""
-    return frozenset(path.relative_to(HEADERS).as_posix() for path in HEADERS.rglob("*.h")) - INTERNAL_HEADERS
+    ours = frozenset(path.relative_to(HEADERS).as_posix() for path in HEADERS.rglob("*.h"))
+    return (ours | CPLUSPLUS_HEADERS) - INTERNAL_HEADERS
 
 
 def _check_text(text: str, file: str) -> None:
