@@ -43,6 +43,17 @@ def sketch_defines(text: SourceText) -> tuple[str, ...]:
     return ("MICROCLAW_SKETCH",) if parts and not entry else ()
 
 
+_BINARY: Final = re.compile(r"B([01]{1,8})")
+
+
+def binary_defines(text: SourceText) -> tuple[str, ...]:
+    """B1010=10 for each of Arduino's binary numbers that a C++ program names."""
+    if text.language == "c":
+        return ()
+    found = {token.text for token in text.tokens if token.kind == "name" and _BINARY.fullmatch(token.text)}
+    return tuple(f"{name}={int(name[1:], 2)}" for name in sorted(found))
+
+
 # Names that C does not have and programs often define with another type, and the printf family of stdio.h.
 GUARDED: Final = frozenset(
     (
@@ -178,7 +189,7 @@ async def compile_module(
         toolchain.compile_command(
             text.file,
             optimization,
-            (*board_defines(board), *own_defines(text), *format_defines(text), *sketch_defines(text)),
+            (*board_defines(board), *own_defines(text), *format_defines(text), *sketch_defines(text), *binary_defines(text)),
             stack_bytes,
         ),
         toolchain.link_command({}, stack_bytes),

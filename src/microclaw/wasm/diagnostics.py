@@ -95,7 +95,11 @@ _UNKNOWN: Final = (
     "use of undeclared",
     "unknown type name",
     "undefined symbol",
+    "no template named",
+    "no type named",
 )
+_MEANT: Final = re.compile(r"; did you mean .*$")
+_IN_STD: Final = re.compile(r"no member named '\w+' in namespace 'std'")
 _DECLARATION: Final = re.compile(
     r"^#define (\w+)|^typedef [^{;]*?(\w+);|^\} (\w+);"
     r"|^(?:static inline |__attribute__\S+ )?[a-z][\w ]*?[ *](\w+)\(",
@@ -255,9 +259,14 @@ def _finding(
     file = source.file if own else PurePosixPath(match["file"]).name
     found = Diagnostic(severity, text, file, *place, source.line(place[0]) if own else None)
     quoted = _QUOTED.search(text)
-    if quoted is None or not text.startswith(_UNKNOWN) or "did you mean" in text:
+    if quoted is None or not (text.startswith(_UNKNOWN) or _IN_STD.match(text)):
         return found
-    return with_advice(found, advice_on(quoted[1], board))
+    if _MEANT.search(text) is None:
+        return with_advice(found, advice_on("std" if "'std'" in text else quoted[1], board))
+    refusal = refused_name(quoted[1], board)  # Serial2 is not a slip of the pen
+    if refusal is None or refusal.by_pattern:
+        return found
+    return with_advice(replace(found, message=_MEANT.sub("", text)), Advice(refusal.instead, refusal.why))
 
 
 def _backend_finding(severity: Severity, text: str, source: SourceText) -> Diagnostic:

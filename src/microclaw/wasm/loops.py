@@ -110,7 +110,8 @@ class Loops:
                 found.append(_endless_loop(name, text))
             elif self._calls_itself(index):
                 found.append(_endless_calls(name, text))
-        return (*found, *self._never_returning(text))
+        by_place = {(each.line, each.column): each for each in found}  # an inlined function's loop is its own, last told
+        return (*by_place.values(), *self._never_returning(text))
 
     def _never_returning(self, text: SourceText) -> Iterator[Diagnostic]:
         """An error for each function that the firmware calls, which must return, and certainly does not."""

@@ -224,7 +224,7 @@ def _read_head(code: Sequence[Token], begin: int, brace: int, macros: set[str]) 
         if at < brace and code[at].text == "(" and code[at - 1].text in ("__attribute__", "decltype", "alignas"):
             at = behind_bracket(code, at)
     name = at - 1
-    if at >= brace or name <= head or code[name].kind != "name" or code[name].text in _KEYWORDS | macros | _WITHOUT:
+    if at >= brace or name <= head or code[name].kind != "name" or code[name].text in _KEYWORDS | macros:
         return None
     if code[name - 1].text == ":" or code[head].text in macros:
         return None
@@ -257,7 +257,8 @@ def _prototypes(code: Sequence[Token], outline: _Outline, conditional: Sequence[
     at_place: dict[int, list[str]] = {}
     made: set[str] = set()
     for function in outline.functions:
-        if (code[function.name].text, _count(code, function.name + 1)) in outline.declared:
+        name = code[function.name].text
+        if name in _WITHOUT or (name, _count(code, function.name + 1)) in outline.declared:
             continue
         words = [t.text for t in code[function.begin : function.end]]
         if "{" in words:
@@ -267,13 +268,14 @@ def _prototypes(code: Sequence[Token], outline: _Outline, conditional: Sequence[
         if place > function.begin:
             continue
         prototype = _spelled(code[function.begin : function.end]) + ";"
+        at_line = f"#line {code[function.begin].line}\n{prototype}"  # remarks on it point at the definition
         for begin, end in function.defaults:
             yield _Edit(code[begin], until=code[end])
         if prototype not in made:
             made.add(prototype)
-            at_place.setdefault(place, []).append(prototype)
+            at_place.setdefault(place, []).append(at_line)
     for place, prototypes in at_place.items():
-        yield _Edit(code[place], " ".join(prototypes))
+        yield _Edit(code[place], "\n".join(prototypes))
 
 
 def _outside(code: Sequence[Token], place: int, conditional: Sequence[tuple[int, int]], *, before: bool) -> int:

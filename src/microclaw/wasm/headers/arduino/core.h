@@ -17,6 +17,20 @@
 #define strcmp_P strcmp
 #define memcpy_P memcpy
 typedef char __FlashStringHelper;
+/* What clang needs for a list in braces, as in `for (int pin : {2, 4, 5})`. */
+namespace std {
+template <typename T> class initializer_list {
+  public:
+    constexpr initializer_list() {}
+    constexpr size_t size() const { return size_; }
+    constexpr const T *begin() const { return begin_; }
+    constexpr const T *end() const { return begin_ + size_; }
+
+  private:
+    const T *begin_ = nullptr;
+    size_t size_ = 0;
+};
+}
 inline bool isDigit(int c) { return isdigit(c); }
 inline bool isAlpha(int c) { return isalpha(c); }
 inline bool isAlphaNumeric(int c) { return isalnum(c); }
