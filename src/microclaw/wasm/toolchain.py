@@ -87,6 +87,7 @@ class Toolchain:
     name: str
     compiler: tuple[str, ...]
     linker: tuple[str, ...]
+    c_options: tuple[str, ...] = ()
 
     @property
     def path(self) -> Path:
@@ -117,8 +118,8 @@ class Toolchain:
 
     def _begin(self, *, is_c: bool) -> list[str]:
         if is_c:
-            return [*self.compiler, *_C]
-        return [*(word for word in self.compiler if word != _NO_RAW_STRINGS), *_CPLUSPLUS]
+            return [*self.compiler, *self.c_options, *_C]
+        return [*self.compiler, *_CPLUSPLUS]
 
     def link_command(
         self,
@@ -162,7 +163,7 @@ def find_toolchain() -> Toolchain:
         if path.is_file() and os.access(path, os.X_OK):
             zig = str(path)
             version = importlib.metadata.version("ziglang")
-            return Toolchain(f"zig {version}", (zig, "clang", _NO_RAW_STRINGS), (zig, "wasm-ld"))
+            return Toolchain(f"zig {version}", (zig, "clang"), (zig, "wasm-ld"), (_NO_RAW_STRINGS,))
     raise ConfigError("no C compiler found", next_step="install it: pip install ziglang")
 
 
