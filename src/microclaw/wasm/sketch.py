@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 from microclaw.wasm.tokens import Token, behind_bracket, without_directives
 
@@ -36,6 +36,7 @@ _CLASSES: Final = frozenset(("class", "struct", "union", "enum"))
 _BRANCHES: Final = frozenset(("#if", "#ifdef", "#ifndef"))
 _WITHOUT: Final = frozenset(("setup", "loop", "main"))
 _HALT: Final = "delay(1000)"
+_Place: TypeAlias = tuple[int, int]  # line and column, from 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +72,13 @@ def prepare_sketch(text: str, tokens: Sequence[Token]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Edit:
-    """Insert lines in front of a token, or words (`is_inline`), or blank what lies before the token `until`."""
+    """Insert lines at a place, or words (`is_inline`), or blank what lies between it and the token `until`.
 
-    token: Token
+    `before` is the token that is expected there: where another stands (a joined line), nothing is done.
+    """
+
+    place: _Place
+    before: str
     inserted: str = ""
     until: Token | None = None
     is_inline: bool = False
@@ -253,8 +258,8 @@ def _defaults(code: Sequence[Token], bracket: int, close: int) -> Iterator[tuple
 
 def _prototypes(code: Sequence[Token], outline: _Outline, conditional: Sequence[tuple[int, int]]) -> Iterator[_Edit]:
     """Each prototype in front of the first function or class, or behind the last type of the sketch that it names."""
-    first = _outside(code, outline.first or 0, conditional, before=True)
-    at_place: dict[int, list[str]] = {}
+    first = _before(_place(code[outline.first or 0]), conditional)
+    at_place: dict[_Place, list[str]] = {}
     made: set[str] = set()
     for function in outline.functions:
         name = code[function.name].text
@@ -263,32 +268,34 @@ def _prototypes(code: Sequence[Token], outline: _Outline, conditional: Sequence[
         words = [t.text for t in code[function.begin : function.end]]
         if "{" in words:
             continue  # a default argument with braces: a lambda, or an object
-        places = [outline.types[word] for word in words if word in outline.types]
-        place = max(first, *(_outside(code, behind, conditional, before=False) for behind in places), first)
-        if place > function.begin:
+        types = (_place(code[outline.types[word] - 1]) for word in words if word in outline.types)
+        place = max(first, *(_behind(end, conditional) for end in types), first)
+        if place > _place(code[function.begin]):
             continue
         prototype = _spelled(code[function.begin : function.end]) + ";"
         at_line = f"#line {code[function.begin].line}\n{prototype}"  # remarks on it point at the definition
         for begin, end in function.defaults:
-            yield _Edit(code[begin], until=code[end])
+            yield _Edit(_place(code[begin]), "=", until=code[end])
         if prototype not in made:
             made.add(prototype)
             at_place.setdefault(place, []).append(at_line)
     for place, prototypes in at_place.items():
-        yield _Edit(code[place], "\n".join(prototypes))
+        yield _Edit(place, "", "\n".join(prototypes))
 
 
-def _outside(code: Sequence[Token], place: int, conditional: Sequence[tuple[int, int]], *, before: bool) -> int:
-    """The place, or the next before or behind it that no #if can take away."""
-    if place >= len(code):
-        return place
-    line = code[place].line if before else code[place - 1].line
-    for begin, end in conditional:
-        if begin < line < end:
-            if before:
-                return next(at for at, token in enumerate(code) if token.line > begin)
-            return next((at for at, token in enumerate(code) if token.line > end), len(code))
-    return place
+def _place(token: Token) -> _Place:
+    return token.line, token.column
+
+
+def _before(place: _Place, conditional: Sequence[tuple[int, int]]) -> _Place:
+    """The place, or the #if in front of it that could take away what is put there."""
+    return next(((begin, 1) for begin, end in conditional if begin < place[0] < end), place)
+
+
+def _behind(semicolon: _Place, conditional: Sequence[tuple[int, int]]) -> _Place:
+    """Behind the end of a type's definition, and of the #if around it."""
+    line, column = semicolon
+    return next(((end + 1, 1) for begin, end in conditional if begin < line < end), (line, column + 1))
 
 
 def _spelled(tokens: Sequence[Token]) -> str:
@@ -311,7 +318,7 @@ def _halts(code: Sequence[Token]) -> Iterator[_Edit]:
         elif token.text in ("while", "for"):
             body = _endless_body(code, at)
             if body is not None and (any(conditions) or _is_branch(code, at)):
-                yield _Edit(code[body], f"{_HALT}{';' if code[body].text == '}' else ''}", is_inline=True)
+                yield _Edit(_place(code[body]), code[body].text, f"{_HALT}{';' if code[body].text == '}' else ''}", is_inline=True)
 
 
 def _is_branch(code: Sequence[Token], at: int) -> bool:
@@ -353,19 +360,17 @@ def _closes_do(code: Sequence[Token], brace: int) -> bool:
 
 
 def _edited(lines: list[str], edits: Sequence[_Edit]) -> str:
-    """The text with all edits; an edit whose token is not where it is expected (a joined line) is left out."""
-    for edit in sorted(edits, key=lambda e: (e.token.line, e.token.column), reverse=True):
-        number, column = edit.token.line - 1, edit.token.column - 1
+    """The text with all edits, from its end to its beginning, so that places stay true."""
+    for edit in sorted(edits, key=lambda e: e.place, reverse=True):
+        number, column = edit.place[0] - 1, edit.place[1] - 1
         line = lines[number]
-        if not line.startswith(edit.token.text, column):
+        if not line.startswith(edit.before, column):
             continue
         if edit.until is not None:
             _blank(lines, number, column, edit.until)
-        elif edit.is_inline:
-            rest = f"\n#line {edit.token.line}\n{' ' * column}{line[column:]}"
-            lines[number] = f"{line[:column]}{edit.inserted}{rest}"
-        else:
-            lines[number] = f"{line[:column]}\n{edit.inserted}\n#line {edit.token.line}\n{' ' * column}{line[column:]}"
+            continue
+        rest = f"\n#line {edit.place[0]}\n{' ' * column}{line[column:]}"
+        lines[number] = f"{line[:column]}{'' if edit.is_inline else chr(10)}{edit.inserted}{rest}"
     return "\n".join(lines)
 
 
