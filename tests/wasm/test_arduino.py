@@ -1,7 +1,7 @@
 """Arduino sketches and C++ programs as people write them get what each deserves (tests/vectors/arduino/INDEX.tsv).
 
-A row says "works" with lines that the log has in this order (\\t is a tab, @ stands for a bar) and with the first edges of the
-pins that it names, "fails" in its trial with these lines, or "refused" at a line with words that the error contains.
+A row says "works" with lines that the log has in this order (\\t is a tab, @ stands for a bar) and with the first edges
+of the pins that it names, "fails" in its trial with these lines, or "refused" at a line with words of the error.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""/api/compile-wasm: C or C++ source to wasm, and whether a compiler is there (the seed's route). It touches no device."""
+"""/api/compile-wasm: C or C++ source to wasm; whether a compiler is there (the seed's route). It touches no device."""
 
 from __future__ import annotations
 

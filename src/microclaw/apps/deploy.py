@@ -194,7 +194,9 @@ class Deployer:
         assert request.source is not None
         started = time.perf_counter()
         try:
-            image = await self._compile(request.source, device.board, request.name, request.optimization, request.language)
+            image = await self._compile(
+                request.source, device.board, request.name, request.optimization, request.language
+            )
         except BuildError as exc:
             fail(report, "check" if exc.stage == "check" else "compile", exc)
         except MicroclawError as exc:

@@ -278,6 +278,7 @@ def _outside_pins(pins: tuple[PinRow, ...], options: TrialOptions) -> set[int]:
 Try: TypeAlias = Callable[[Image, BoardProfile, TrialOptions], Awaitable[Trial]]
 """`try_image` with its trial pool."""
 
+
 class Compile(Protocol):
     """C or C++ source to an image; the language is guessed where it is None."""
 
@@ -296,9 +297,7 @@ def cached_compiler(cache: BuildCache) -> Compile:
     async def compile_source(
         source: str, board: BoardProfile, name: str, optimization: str, language: Language | None = None
     ) -> Image:
-        return await compile_module(
-            source, board, name=name, language=language, optimization=optimization, cache=cache
-        )
+        return await compile_module(source, board, name=name, language=language, optimization=optimization, cache=cache)
 
     return compile_source
 

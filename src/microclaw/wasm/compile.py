@@ -19,16 +19,24 @@ from msgspec import msgpack
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.wasm.cache import BuildCache, default_cache
-from microclaw.wasm.checks import check_exports, check_imports, check_nodes, check_pins, check_pwm_frequencies, check_size, memory_use
+from microclaw.wasm.checks import (
+    check_exports,
+    check_imports,
+    check_nodes,
+    check_pins,
+    check_pwm_frequencies,
+    check_size,
+    memory_use,
+)
 from microclaw.wasm.diagnostics import MAX_DIAGNOSTICS, PinMark, read_compiler_output
 from microclaw.wasm.eventful import Linker, binaryen_identity, check_reserved_names, main_never_called
 from microclaw.wasm.image import Image
 from microclaw.wasm.inspect import Module, parse_module
 from microclaw.wasm.libraries import build_glue, headers_hash
-from microclaw.wasm.source_language import TITLE, Language
 from microclaw.wasm.loops import read_loops
 from microclaw.wasm.opcodes import check_opcodes
 from microclaw.wasm.process import Processes, build_failure, in_worker
+from microclaw.wasm.source_language import Language
 from microclaw.wasm.source_text import SourceText, read_source
 from microclaw.wasm.symbols import Variable, read_symbols
 from microclaw.wasm.tokens import Token
@@ -189,7 +197,13 @@ async def compile_module(
         toolchain.compile_command(
             text.file,
             optimization,
-            (*board_defines(board), *own_defines(text), *format_defines(text), *sketch_defines(text), *binary_defines(text)),
+            (
+                *board_defines(board),
+                *own_defines(text),
+                *format_defines(text),
+                *sketch_defines(text),
+                *binary_defines(text),
+            ),
             stack_bytes,
         ),
         toolchain.link_command({}, stack_bytes),

@@ -18,11 +18,11 @@ from typing import Final
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.wasm.diagnostics import at, read_linker_output
 from microclaw.wasm.inspect import Module, parse_module
-from microclaw.wasm.loops import WAITING, Loops, insert_in_loops, point_key, source_name
+from microclaw.wasm.loops import WAITING, Loops, insert_in_loops
 from microclaw.wasm.opcodes import Calls, calls_of
 from microclaw.wasm.process import Processes, ProcessResult, build_failure
 from microclaw.wasm.source_text import SourceText
-from microclaw.wasm.symbols import Symbols
+from microclaw.wasm.symbols import Symbols, point_key, source_name
 from microclaw.wasm.toolchain import CALLBACKS, Entry, Toolchain
 from microclaw.wire.wasm_binary import (
     HEADER,

@@ -1,4 +1,4 @@
-"""Our own C and C++ behind the headers, compiled once per compiler into the cache and linked only where a program uses it.
+"""Our own C and C++ behind the headers, compiled once per compiler into the cache, linked where a program uses it.
 
 headers/glue is behind microclaw.h, libc has what the firmware's lacks, entry and shim call `main` (see toolchain.py).
 """
@@ -60,7 +60,9 @@ _POLL_S: Final = 0.02
 def headers_hash() -> str:
     """Over every header and glue file: part of each key of the cache."""
     digest = hashlib.sha256()
-    for path in sorted(path for path in HEADERS.rglob("*") if path.suffix in ("", ".c", ".h", ".cpp") and path.is_file()):
+    for path in sorted(
+        path for path in HEADERS.rglob("*") if path.suffix in ("", ".c", ".h", ".cpp") and path.is_file()
+    ):
         digest.update(path.relative_to(HEADERS).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 

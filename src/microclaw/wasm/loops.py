@@ -8,7 +8,6 @@ for something, or waits for a variable that only a callback can change. It reads
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from microclaw.errors import Diagnostic
 from microclaw.wasm.diagnostics import at
 from microclaw.wasm.opcodes import instructions
 from microclaw.wasm.source_text import SourceText
-from microclaw.wasm.symbols import Symbols
+from microclaw.wasm.symbols import CONSTRUCTORS, MAINS, Symbols, point_key, source_name
 from microclaw.wasm.toolchain import CALLBACKS
 
 MAX_CODE_BYTES: Final = 128 << 10  # a larger program is not looked through: the time is better spent on its trial
@@ -49,10 +48,7 @@ vprintf write
 """
 _WRITES: Final = frozenset(_WRITING.split())
 """Functions that tell a program nothing new: a loop that calls no others comes to its end by computing."""
-_MAIN: Final = frozenset(("__main_void", "__main_argc_argv", "__original_main", "main"))
 _CALLED: Final = frozenset(("program_on_destroy", "on_init", *CALLBACKS))
-_CONSTRUCTORS: Final = ("_GLOBAL__sub_I_", "__cxx_global_var_init")
-_DECORATED: Final = re.compile(r"[A-Z]*([0-9]+)")
 _FEW_TURNS: Final = 256
 _OUTER_MS, _INNER_MS = 100, 150
 _BLOCK, _LOOP, _IF, _BR, _BR_TABLE, _RETURN, _CALL = 2, 3, 4, 12, 14, 15, 16
@@ -110,7 +106,9 @@ class Loops:
                 found.append(_endless_loop(name, text))
             elif self._calls_itself(index):
                 found.append(_endless_calls(name, text))
-        by_place = {(each.line, each.column): each for each in found}  # an inlined function's loop is its own, last told
+        by_place = {
+            (each.line, each.column): each for each in found
+        }  # an inlined function's loop is its own, last told
         return (*by_place.values(), *self._never_returning(text))
 
     def _never_returning(self, text: SourceText) -> Iterator[Diagnostic]:
@@ -137,7 +135,7 @@ class Loops:
         if "on_init" in self.symbols.functions:
             return set()
         names = self.symbols.names
-        return self.reached(i for i in self.functions if names[i] in _MAIN or names[i].startswith(_CONSTRUCTORS))
+        return self.reached(i for i in self.functions if names[i] in MAINS or names[i].startswith(CONSTRUCTORS))
 
     def pause_points(self) -> dict[str, dict[int, int]]:
         """After how many ms each loop that main reaches is to pause: by the function's name and the loop's number.
@@ -210,29 +208,6 @@ def read_loops(symbols: Symbols) -> Loops:
         if not more:
             return Loops(symbols, functions)
         sleeping |= more
-
-
-def point_key(symbol: str) -> str:
-    """A function's symbol, which is the same in the object and the linked program but for main's."""
-    return "main" if symbol in _MAIN else symbol
-
-
-def source_name(symbol: str) -> str:
-    """The name of a function in the source: the compiler renames main, microclaw.h renames on_destroy, and C++ decorates
-    all (Itanium C++ ABI 5.1): of these the last part of the name, which of a constructor is its class."""
-    if symbol in _MAIN:
-        return "main"
-    if symbol == "program_on_destroy":
-        return "on_destroy"
-    if symbol.startswith(_CONSTRUCTORS):
-        return "a global object's constructor"
-    if not symbol.startswith("_Z"):
-        return symbol
-    name, at = "", 2
-    while (part := _DECORATED.match(symbol, at)) is not None:
-        at = part.end() + int(part[1])
-        name = symbol[part.end() : at]
-    return name or symbol
 
 
 def insert_in_loops(body: bytes, code: Mapping[int, bytes]) -> bytes:

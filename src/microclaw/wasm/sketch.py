@@ -1,8 +1,8 @@
 """What the Arduino IDE does to a sketch before it compiles it: prototypes. And a halt that waits. Compiles nothing.
 
-Every function at the outermost level gets a prototype in front of the first function or class, so that functions may be used
-before they are defined and an overload further down is found as well: compiling first, to see what is missing, would
-silently take another overload. No line and no column of the person's text moves: what is inserted ends with #line.
+Every function at the outermost level gets a prototype in front of the first function or class, so that functions may be
+used before they are defined and an overload further down is found as well: compiling first, to see what is missing,
+would silently take another overload. No line and no column of the person's text moves: what is inserted ends with #line.
 """
 
 from __future__ import annotations
@@ -89,9 +89,9 @@ def _function_macros(tokens: Sequence[Token]) -> set[str]:
     found = set()
     for at in range(len(tokens) - 3):
         define, name, bracket = tokens[at + 1 : at + 4]
-        if tokens[at].kind == "hash" and define.text == "define" and bracket.text == "(":
-            if bracket.column == name.column + len(name.text):
-                found.add(name.text)
+        touches = bracket.text == "(" and bracket.column == name.column + len(name.text)
+        if tokens[at].kind == "hash" and define.text == "define" and touches:
+            found.add(name.text)
     return found
 
 
@@ -223,7 +223,7 @@ def _read_head(code: Sequence[Token], begin: int, brace: int, macros: set[str]) 
         return None  # the default of a template's parameter cannot stand twice
     at = head
     while at < brace and code[at].text != "(":
-        if code[at].text in ("=", "operator", "namespace", "~") or code[at].text in _CLASSES and at + 1 == brace:
+        if code[at].text in ("=", "operator", "namespace", "~") or (code[at].text in _CLASSES and at + 1 == brace):
             return None
         at += 1
         if at < brace and code[at].text == "(" and code[at - 1].text in ("__attribute__", "decltype", "alignas"):
@@ -318,7 +318,12 @@ def _halts(code: Sequence[Token]) -> Iterator[_Edit]:
         elif token.text in ("while", "for"):
             body = _endless_body(code, at)
             if body is not None and (any(conditions) or _is_branch(code, at)):
-                yield _Edit(_place(code[body]), code[body].text, f"{_HALT}{';' if code[body].text == '}' else ''}", is_inline=True)
+                yield _Edit(
+                    _place(code[body]),
+                    code[body].text,
+                    f"{_HALT}{';' if code[body].text == '}' else ''}",
+                    is_inline=True,
+                )
 
 
 def _is_branch(code: Sequence[Token], at: int) -> bool:

@@ -1,4 +1,4 @@
-"""In which language a program is written: by its file's name, else by what only C++ and sketches have. Compiles nothing."""
+"""The language of a program: by its file's name, else by what only C++ and sketches have. Compiles nothing."""
 
 from __future__ import annotations
 

@@ -15,9 +15,9 @@ from typing import Final, NoReturn
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import BuildError, Diagnostic
-from microclaw.wasm.source_language import CPLUSPLUS_HEADERS, SUFFIX, Language, guess_language
 from microclaw.wasm.refusals import refused_header
 from microclaw.wasm.sketch import prepare_sketch
+from microclaw.wasm.source_language import CPLUSPLUS_HEADERS, SUFFIX, Language, guess_language
 from microclaw.wasm.tokens import Token
 from microclaw.wasm.toolchain import HEADERS
 
@@ -121,8 +121,8 @@ def read_source(
     """Check a program's text and split it into tokens; BuildError names the line of what is refused.
 
     Headers of another firmware are left out of the text and listed in `missing`: the compiler then finds what else such
-    a program uses that does not exist here. Without a language the text says which it is. `text` of a sketch is what the
-    compiler is to read (sketch.py), `lines` are the person's.
+    a program uses that does not exist here. Without a language the text says which it is. `text` of a sketch is what
+    the compiler is to read (sketch.py), `lines` are the person's.
     """
     file = f"{name}{SUFFIX[language or 'c']}"
     text = source.replace("\r\n", "\n").replace("\r", "\n")

@@ -5,12 +5,17 @@ Format: WebAssembly tool-conventions, Linking.md, the custom section "linking", 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from microclaw.wire.wasm_binary import ModuleError, Reader, read_sections
 
+MAINS: Final = frozenset(("__main_void", "__main_argc_argv", "__original_main", "main"))
+CONSTRUCTORS: Final = ("_GLOBAL__sub_I_", "__cxx_global_var_init")
+"""How the names of functions begin that construct global objects."""
+_DECORATED: Final = re.compile(r"[KLNORVZ]*([0-9]+)")
 _INIT_FUNCTIONS, _SYMBOL_TABLE = 6, 8
 _FUNCTION, _DATA, _GLOBAL, _SECTION, _EVENT, _TABLE = range(6)
 _LOCAL: Final = 0x02
@@ -142,3 +147,28 @@ class _SymbolTable:
             self.variables[name] = table.u32()
             if not flags & _LOCAL:
                 self.visible.add(name)
+
+
+def point_key(symbol: str) -> str:
+    """A function's symbol, which is the same in the object and the linked program but for main's."""
+    return "main" if symbol in MAINS else symbol
+
+
+def source_name(symbol: str) -> str:
+    """The name of a function in the source: the compiler renames main, and microclaw.h renames on_destroy.
+
+    C++ decorates all names (Itanium C++ ABI 5.1): the last part is told, which of a constructor is its class.
+    """
+    if symbol in MAINS:
+        return "main"
+    if symbol == "program_on_destroy":
+        return "on_destroy"
+    if symbol.startswith(CONSTRUCTORS):
+        return "a global object's constructor"
+    if not symbol.startswith("_Z"):
+        return symbol
+    name, at = "", 2
+    while (part := _DECORATED.match(symbol, at)) is not None:
+        at = part.end() + int(part[1])
+        name = symbol[part.end() : at]
+    return name or symbol

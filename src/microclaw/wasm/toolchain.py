@@ -1,4 +1,4 @@
-"""Finds the C and C++ compiler (the `ziglang` wheel, or the system's clang) and knows its command lines; it compiles nothing.
+"""Finds the compiler (the `ziglang` wheel, or the system's clang) and knows its command lines; it compiles nothing.
 
 `zig clang` and `zig wasm-ld` are called by themselves: together they take less time than `zig cc`, which refuses linker
 options that matter here (`--wrap`, `--export-if-defined`, `--import-undefined`): docs/decisions/0003-compiler.md.
@@ -134,8 +134,8 @@ class Toolchain:
         """Link program.o to `output`, with only those parts of our libraries that it needs.
 
         The stack lies below the data, so that an overflow traps instead of changing variables. With `names` the
-        functions keep theirs, for eventful.py to read. With `constructors` those of global objects run before main: once,
-        where the linker by itself would have them run at each call from outside.
+        functions keep theirs, for eventful.py to read. With `constructors` those of global objects run before main:
+        once, where the linker by itself would have them run at each call from outside.
         """
         wanted = ["-z", f"stack-size={stack_bytes}"]
         if not names:
