@@ -231,7 +231,7 @@ class Lab:
         )
 
     async def compile(
-        self, source: str, board: BoardProfile, name: str, optimization: str, language: Language | None = None
+        self, source: str, board: BoardProfile, name: str, optimization: str, language: str | None = None
     ) -> Image:
         return make_image(name, source, self.trials.get(name, make_trial()).pins)
 

@@ -35,7 +35,7 @@ from microclaw.wire.host_api import Result, StreamEvent
 
 
 class InstallBody(RequestBody):
-    """C or C++ `source` or `wasm` in base64, exactly one of the two. Without a `language` the source says which it is."""
+    """C or C++ `source` or `wasm` in base64, exactly one of the two. Without `language` the source says it."""
 
     name: Annotated[str, Field(min_length=1, max_length=126)]
     source: Annotated[str, Field(min_length=1, max_length=Limits().source_chars)] | None = None

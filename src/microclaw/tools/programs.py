@@ -135,9 +135,9 @@ def program_tools(*, deployer: Deployer, catalogue: Catalogue, devices: Registry
     return (
         Tool(
             "deploy-wasm-app",
-            "Compile a C or C++ program or an Arduino sketch, check it against the device's firmware, try it on a virtual "
-            "board, put it on the device and verify it there. It then runs by itself, without the host. For anything that goes on, repeats "
-            "or reacts.",
+            "Compile a C or C++ program or an Arduino sketch, check it against the device's firmware, try it on a "
+            "virtual board, put it on the device and verify it there. It then runs by itself, without the host. For "
+            "anything that goes on, repeats or reacts.",
             DeployParameters,
             *act,
             deploy,

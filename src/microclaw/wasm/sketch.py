@@ -2,7 +2,7 @@
 
 Every function at the outermost level gets a prototype in front of the first function or class, so that functions may be
 used before they are defined and an overload further down is found as well: compiling first, to see what is missing,
-would silently take another overload. No line and no column of the person's text moves: what is inserted ends with #line.
+would silently take another overload. No line and no column of the person's text moves: inserted text ends with #line.
 """
 
 from __future__ import annotations
