@@ -6,7 +6,9 @@
 #include <microclaw.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#ifndef __cplusplus
+#include <unistd.h> /* a sketch may call its own variable read */
+#endif
 typedef uint8_t byte;
 typedef uint16_t word;
 typedef bool boolean;
