@@ -180,3 +180,11 @@ async def test_pins_of_cplusplus_are_checked_when_compiling(compile_c: Any) -> N
     with pytest.raises(BuildError) as caught:
         await compile_c(source, language="sketch")
     assert (caught.value.diagnostics[0].line, "USB" in caught.value.diagnostics[0].message) == (4, True)
+
+
+async def test_function_that_nothing_defines_is_told_by_its_name_and_line(compile_c: Any) -> None:
+    source = "class A { public: void go(); };\nvoid setup() {\n  A a;\n  a.go();\n}\nvoid loop() {}\n"
+    with pytest.raises(BuildError) as caught:
+        await compile_c(source, language="sketch")
+    found = caught.value.diagnostics[0]
+    assert (found.line, found.message) == (4, "go is declared, and nothing defines it")

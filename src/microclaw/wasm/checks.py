@@ -20,7 +20,7 @@ from microclaw.wasm.image import Import, MemoryUse, Signature
 from microclaw.wasm.inspect import Module
 from microclaw.wasm.refusals import refused_name
 from microclaw.wasm.source_text import SourceText
-from microclaw.wasm.symbols import Symbols, Variable
+from microclaw.wasm.symbols import Symbols, Variable, source_name
 from microclaw.wire.wasm_binary import PAGE_BYTES
 from microclaw.wire.wasmachine.natives import APP_EXPORTS, NATIVE_MODULE, NATIVES, Native
 
@@ -62,6 +62,11 @@ def check_imports(module: Module, board: BoardProfile, source: SourceText) -> It
         yield at(source, None, f"it imports the {kind} {space}.{name}; the firmware gives functions only")
     computed: set[str] = set()
     for wanted in module.imports:
+        if wanted.name.startswith("_Z"):
+            name = source_name(wanted.name)
+            hint = f'define {name}, or leave the call out; a native of the firmware is declared with extern "C"'
+            yield at(source, source.find_name(name), f"{name} is declared, and nothing defines it", hint)
+            continue
         problem = _import_problem(wanted, board)
         if problem is not None:
             message, advice = problem

@@ -327,7 +327,7 @@ def _halts(code: Sequence[Token]) -> Iterator[_Edit]:
 
 
 def _is_branch(code: Sequence[Token], at: int) -> bool:
-    """Whether what stands at `at` belongs to an if or else."""
+    """Whether what stands at `at` belongs to an if, else or switch."""
     if at and code[at - 1].text == "else":
         return True
     if not at or code[at - 1].text != ")":
@@ -336,7 +336,7 @@ def _is_branch(code: Sequence[Token], at: int) -> bool:
     for place in range(at - 1, -1, -1):
         depth += (code[place].text == ")") - (code[place].text == "(")
         if depth == 0:
-            return place > 0 and code[place - 1].text == "if"
+            return place > 0 and code[place - 1].text in ("if", "switch")
     return False
 
 
