@@ -11,6 +11,7 @@ from microclaw.api.compile_routes import MAX_WAITING, PARALLEL_COMPILERS, Compil
 from microclaw.boards import BoardProfile, load_board
 from microclaw.errors import Overloaded
 from microclaw.wasm.image import Image
+from microclaw.wasm.source_language import Language
 
 
 async def test_few_compilers_run_at_once_and_the_line_behind_them_is_bounded() -> None:
@@ -19,7 +20,9 @@ async def test_few_compilers_run_at_once_and_the_line_behind_them_is_bounded() -
 
     busy = asyncio.Event()
 
-    async def slow(source: str, board: BoardProfile, name: str, optimization: str) -> Image:
+    async def slow(
+        source: str, board: BoardProfile, name: str, optimization: str, language: Language | None = None
+    ) -> Image:
         nonlocal running, peak
         running += 1
         peak = max(peak, running)

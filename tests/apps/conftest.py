@@ -232,7 +232,9 @@ class Lab:
             monotonic_s=lambda: self.monotonic_s,
         )
 
-    async def compile(self, source: str, board: BoardProfile, name: str, optimization: str) -> Image:
+    async def compile(
+        self, source: str, board: BoardProfile, name: str, optimization: str, language: str | None = None
+    ) -> Image:
         return make_image(name, source, self.trials.get(name, make_trial()).pins)
 
     def read_module(self, wasm: bytes, board: BoardProfile, name: str, source: str | None) -> Image:

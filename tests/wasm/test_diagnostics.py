@@ -62,7 +62,7 @@ async def test_broken_program_gets_the_diagnostic_it_deserves(compile_c: Any, ro
 async def judged(compile_c: Any, source: str, name: str) -> tuple[str, tuple[Diagnostic, ...]]:
     """The stage that refuses a program with what it says, or "warning" with its warnings."""
     try:
-        image = await compile_c(source, name=name)
+        image = await compile_c(source, name=name, language="c")
     except BuildError as error:
         return error.stage, error.diagnostics
     return "warning", image.warnings

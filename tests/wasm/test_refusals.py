@@ -26,7 +26,7 @@ ASKED += [
     "HAL_Delay",
 ]
 HEADERS = ["freertos/FreeRTOS.h", "driver/gpio.h", "esp_log.h", "pthread.h", "sys/socket.h", "WiFi.h", "iostream"]
-HEADERS += ["Wire.h", "signal.h", "setjmp.h", "wchar.h", "pico/stdlib.h", "Adafruit_BME280.h", "windows.h"]
+HEADERS += ["SPI.h", "signal.h", "setjmp.h", "wchar.h", "pico/stdlib.h", "Adafruit_BME280.h", "windows.h"]
 
 
 @pytest.mark.parametrize("name", ASKED)
@@ -151,7 +151,7 @@ async def test_sketch_names_its_pins_and_is_checked_against_the_board(compile_c:
 
 
 async def test_setup_and_loop_without_the_header_are_offered_it(compile_c: Any) -> None:
-    found = await refused(compile_c, "void setup(void) {}\nvoid loop(void) {}\n")
+    found = await refused(compile_c, "void setup(void) {}\nvoid loop(void) {}\n", language="c")
     assert "neither main nor on_init" in found[0].message
     assert "#include <Arduino.h>" in (found[0].hint or "")
 

@@ -31,14 +31,16 @@ from microclaw.apps.undo import change_text
 from microclaw.auth.gate import Permission
 from microclaw.config.settings import Limits
 from microclaw.errors import ConfigError, PermissionRefused, UnknownName
+from microclaw.wasm.source_language import Language
 from microclaw.wire.host_api import Result, StreamEvent
 
 
 class InstallBody(RequestBody):
-    """C `source` or `wasm` in base64, exactly one of the two."""
+    """C or C++ `source` or `wasm` in base64, exactly one of the two. Without `language` the source says it."""
 
     name: Annotated[str, Field(min_length=1, max_length=126)]
     source: Annotated[str, Field(min_length=1, max_length=Limits().source_chars)] | None = None
+    language: Language | None = None
     wasm: str | None = None
     heap_bytes: Annotated[int, Field(ge=256, le=16 << 20)] = 8192
     timers: Annotated[int, Field(ge=1, le=255)] = 20
@@ -90,6 +92,7 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
             device=found.device_id,
             name=body.name,
             source=body.source,
+            language=body.language,
             wasm=None if body.wasm is None else _wasm(body.wasm),
             heap_bytes=body.heap_bytes,
             timers=body.timers,

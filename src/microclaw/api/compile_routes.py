@@ -1,4 +1,4 @@
-"""/api/compile-wasm: C source to wasm, and whether a compiler is there (the seed's route). It touches no device."""
+"""/api/compile-wasm: C or C++ source to wasm; whether a compiler is there (the seed's route). It touches no device."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from microclaw.config.settings import Limits
 from microclaw.errors import ConfigError, Overloaded
 from microclaw.wasm import find_toolchain
 from microclaw.wasm.image import Image
+from microclaw.wasm.source_language import language_of_file
 
 PARALLEL_COMPILERS = 2
 MAX_WAITING = 16
@@ -23,7 +24,7 @@ MAX_SOURCE_CHARS = Limits().source_chars
 
 
 class CompileBody(RequestBody):
-    """`optimizationLevel` as the seed writes it: O3, or -O3."""
+    """`optimizationLevel` as the seed writes it: O3, or -O3. A `name` such as blink.ino says the language."""
 
     source: Annotated[str, Field(min_length=1, max_length=MAX_SOURCE_CHARS)]
     name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")] = "main"
@@ -51,7 +52,7 @@ class CompileQueue:
         finally:
             self._waiting -= 1
         try:
-            return await self._compile(source, board, name, optimization)
+            return await self._compile(source, board, name, optimization, language_of_file(name))
         finally:
             self._running.release()
 
@@ -60,7 +61,7 @@ def compile_router(compile_source: Compile) -> APIRouter:
     router = APIRouter(tags=["compile"])
     queue = CompileQueue(compile_source)
 
-    @router.post("/api/compile-wasm", summary="Compile C source to a checked wasm module")
+    @router.post("/api/compile-wasm", summary="Compile C or C++ source to a checked wasm module")
     async def compile_wasm(body: CompileBody) -> dict[str, Any]:
         board = load_board(body.board)
         level = body.optimizationLevel.removeprefix("-")
@@ -72,6 +73,7 @@ def compile_router(compile_source: Compile) -> APIRouter:
             "size": image.size_bytes,
             "sha256": image.sha256,
             "compiler": image.compiler,
+            "language": image.language,
             "compileMs": round(image.compile_ms, 1),
             "cached": image.cached,
             "board": board.board_id,

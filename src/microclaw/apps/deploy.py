@@ -36,6 +36,7 @@ from microclaw.devices.registry import Registry
 from microclaw.errors import BuildError, DeployRejected, DeviceError, MicroclawError, UnknownName
 from microclaw.events import Evidence, Report, Stage, Step
 from microclaw.wasm.image import Image
+from microclaw.wasm.source_language import Language
 
 MAX_NAME_LENGTH = 63
 _APP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -45,7 +46,7 @@ Approve: TypeAlias = Callable[[str, Sequence[str]], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class DeployRequest:
-    """A program for a device: C source or wasm bytes, exactly one of the two.
+    """A program for a device: C or C++ source or wasm bytes, exactly one of the two.
 
     `device` is a device's name or id. `replace` allows the program to replace an app of the same name that this host
     did not install; an app of this host is upgraded without it. `force` installs a program whose trial failed, at the
@@ -56,6 +57,7 @@ class DeployRequest:
     device: str
     name: str
     source: str | None = None
+    language: Language | None = None  # None: the source says it
     wasm: bytes | None = None
     heap_bytes: int = 8192
     timers: int = 20
@@ -201,7 +203,9 @@ class Deployer:
         assert request.source is not None
         started = time.perf_counter()
         try:
-            image = await self._compile(request.source, device.board, request.name, request.optimization)
+            image = await self._compile(
+                request.source, device.board, request.name, request.optimization, request.language
+            )
         except BuildError as exc:
             fail(report, "check" if exc.stage == "check" else "compile", exc)
         except MicroclawError as exc:

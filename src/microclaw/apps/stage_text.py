@@ -16,14 +16,17 @@ from microclaw.events import Report, Stage, Step
 from microclaw.pin_track import draw_track
 from microclaw.text import format_duration
 from microclaw.wasm.image import Image
+from microclaw.wasm.source_language import TITLE
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def compile_text(image: Image, optimization: str) -> str:
-    """ "zig 0.17 -O3 -> 756 B", or "... -> 521 B | made event-driven 2,116 B"."""
+    """ "zig 0.17 -O3 -> 756 B", or "... -O3, taken as an Arduino sketch -> 521 B | made event-driven 2,116 B"."""
     tool = re.sub(r"(\d+\.\d+)\.\d+", r"\1", image.compiler)
     how = f"{tool} -{optimization}" if tool else "wasm given"
+    if image.language != "c":
+        how += f", {'taken as ' if image.language_guessed else ''}{TITLE[image.language]}"
     size = f"{image.size_bytes:,} B"
     if image.compiled_bytes is not None:
         size = f"{image.compiled_bytes:,} B | made event-driven {size}"

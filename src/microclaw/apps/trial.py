@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from microclaw.apps.expectation_result import (
     NO_EXPECTATION,
@@ -28,6 +28,7 @@ from microclaw.text import format_duration
 from microclaw.virtual_boards.trial_pool import BoardKind, TrialBoard, TrialPool
 from microclaw.wasm import BuildCache, compile_module, read_module
 from microclaw.wasm.image import Image
+from microclaw.wasm.source_language import Language
 
 MAX_TRIAL_MS = 24 * 3_600_000.0
 
@@ -322,8 +323,14 @@ def _late_fault(
 Try: TypeAlias = Callable[[Image, BoardProfile, TrialOptions], Awaitable[Trial]]
 """`try_image` with its trial pool."""
 
-Compile: TypeAlias = Callable[[str, BoardProfile, str, str], Awaitable[Image]]
-"""C source, board, name and optimization to an image."""
+
+class Compile(Protocol):
+    """C or C++ source to an image; the language is guessed where it is None."""
+
+    def __call__(
+        self, source: str, board: BoardProfile, name: str, optimization: str, language: Language | None = None
+    ) -> Awaitable[Image]: ...
+
 
 ReadModule: TypeAlias = Callable[[bytes, BoardProfile, str, str | None], Image]
 """Wasm bytes, board, name and source to an image."""
@@ -332,8 +339,10 @@ ReadModule: TypeAlias = Callable[[bytes, BoardProfile, str, str | None], Image]
 def cached_compiler(cache: BuildCache) -> Compile:
     """wasm.compile_module with a cache."""
 
-    async def compile_source(source: str, board: BoardProfile, name: str, optimization: str) -> Image:
-        return await compile_module(source, board, name=name, optimization=optimization, cache=cache)
+    async def compile_source(
+        source: str, board: BoardProfile, name: str, optimization: str, language: Language | None = None
+    ) -> Image:
+        return await compile_module(source, board, name=name, language=language, optimization=optimization, cache=cache)
 
     return compile_source
 

@@ -20,7 +20,7 @@ _Board = Annotated[str, typer.Option("--board", help="With -d HOST:PORT: the boa
 @app_group.command()
 def build(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help="C source.")],
+    file: Annotated[Path, typer.Argument(help="C or C++ source, or a sketch (.ino).")],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where the wasm goes; FILE.wasm.")] = None,
     board: Annotated[str, typer.Option("--board", help="The board's profile.")] = "virtual",
     optimization: Annotated[str, typer.Option("-O", "--optimization")] = "O3",

@@ -19,18 +19,19 @@ from microclaw.errors import ConfigError, NoHost, ProtocolError
 from microclaw.events import ApprovalAsked, ApprovalSettled, Step
 from microclaw.host_client.client import HostClient
 from microclaw.host_client.request import HostError, segment
+from microclaw.wasm.source_language import language_of_file
 from microclaw.wire.host_api import Failure, Result, StreamEvent
 
 WASM_MAGIC = b"\0asm"
 MAX_FILE_BYTES = 4 << 20
 MAX_SOURCE_CHARS = Limits().source_chars
 EXPECT_HELP = "What it must do, one expectation a line (docs/proof.md)."
-_GIVE_A_PROGRAM = "give the path of a .c or .wasm file"
+_GIVE_A_PROGRAM = "give the path of a .c, .cpp, .ino or .wasm file"
 
 
 def run(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help="C source or a .wasm file.")],
+    file: Annotated[Path, typer.Argument(help="C or C++ source, a sketch (.ino) or a .wasm file.")],
     name: Annotated[str | None, typer.Option("--name", help="The app's name; the file's stem otherwise.")] = None,
     heap: Annotated[int, typer.Option("--heap", min=256, help="The app's heap in bytes.")] = 8192,
     optimization: Annotated[str, typer.Option("-O", "--optimization", help="O0, O1, O2, O3, Os or Oz.")] = "O3",
@@ -58,6 +59,7 @@ def run(
         body["wasm"] = base64.b64encode(content).decode()
     else:
         body["source"] = source_text(content, file)
+        body["language"] = language_of_file(file.name)
     if expect is not None:
         body["expect"] = read_expectations(expect).text
     host = options.host()

@@ -24,13 +24,14 @@ from microclaw.text import escape_hidden
 from microclaw.wasm import BuildCache, compile_module, read_module
 from microclaw.wasm.checks import memory_map
 from microclaw.wasm.image import Image
+from microclaw.wasm.source_language import language_of_file
 
 MAX_LOG_LINES = 20
 
 
 def try_program(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help="C source or a .wasm file.")],
+    file: Annotated[Path, typer.Argument(help="C or C++ source, a sketch (.ino) or a .wasm file.")],
     duration: Annotated[str, typer.Option("--for", metavar="TIME", help="Board time: 10s, 500ms, 2min.")] = "10s",
     inputs: Annotated[
         list[str] | None, typer.Option("--set", metavar="PIN=LEVEL[@TIME]", help="An input: pin=1@2s; may repeat.")
@@ -65,13 +66,17 @@ def try_program(
 
 
 def build_file(settings: Settings, file: Path, board: BoardProfile, optimization: str) -> Image:
-    """Compile C or check wasm, by the file's first bytes. Raises BuildError, ConfigError."""
+    """Compile C or C++ or check wasm, by the file's first bytes. Raises BuildError, ConfigError."""
     content = read_program(file)
     if content.startswith(WASM_MAGIC):
         return read_module(content, board, name=file.stem)
     cache = BuildCache(settings.cache)
     source = source_text(content, file)
-    return asyncio.run(compile_module(source, board, name=file.stem, optimization=optimization, cache=cache))
+    language = language_of_file(file.name)
+    name = file.stem
+    return asyncio.run(
+        compile_module(source, board, name=name, language=language, optimization=optimization, cache=cache)
+    )
 
 
 def show_image(terminal: Terminal, image: Image, *, optimization: str, heap_bytes: int) -> None:

@@ -43,7 +43,10 @@ class _OnAddress(OnDevice):
 
 class DeployParameters(_OnAddress):
     source_code: str = Field(
-        alias="sourceCode", min_length=1, max_length=MAX_SOURCE_CHARS, description="The C program."
+        alias="sourceCode",
+        min_length=1,
+        max_length=MAX_SOURCE_CHARS,
+        description="The C or C++ program, or Arduino sketch.",
     )
     app_name: str = Field(
         alias="appName",
@@ -147,9 +150,9 @@ def program_tools(*, deployer: Deployer, catalogue: Catalogue, devices: Registry
     return (
         Tool(
             "deploy-wasm-app",
-            "Compile a C program, check it against the device's firmware, try it on a virtual board, put it on the "
-            "device and verify it there. It then runs by itself, without the host. For anything that goes on, repeats "
-            "or reacts.",
+            "Compile a C or C++ program or an Arduino sketch, check it against the device's firmware, try it on a "
+            "virtual board, put it on the device and verify it there. It then runs by itself, without the host. For "
+            "anything that goes on, repeats or reacts.",
             DeployParameters,
             *act,
             deploy,
@@ -224,7 +227,10 @@ class InputParameters(Parameters):
 
 class TryParameters(Parameters):
     source_code: str = Field(
-        alias="sourceCode", min_length=1, max_length=MAX_SOURCE_CHARS, description="The C program."
+        alias="sourceCode",
+        min_length=1,
+        max_length=MAX_SOURCE_CHARS,
+        description="The C or C++ program, or Arduino sketch.",
     )
     device: str | None = Field(None, description="For which device's board; may be left out when there is only one.")
     for_s: float = Field(10.0, alias="forSeconds", gt=0, le=3600, description="Board time; it passes quickly.")

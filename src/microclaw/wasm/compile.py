@@ -24,6 +24,7 @@ from microclaw.wasm.checks import (
     check_imports,
     check_nodes,
     check_pins,
+    check_pwm_frequencies,
     check_size,
     has_llmos_pins,
     llmos_note,
@@ -37,8 +38,10 @@ from microclaw.wasm.libraries import build_glue, headers_hash
 from microclaw.wasm.loops import read_loops
 from microclaw.wasm.opcodes import check_opcodes
 from microclaw.wasm.process import OUTPUT_LIMIT_BYTES, Processes, build_failure, in_worker
-from microclaw.wasm.source_text import SourceText, Token, read_source
+from microclaw.wasm.source_language import Language
+from microclaw.wasm.source_text import SourceText, read_source
 from microclaw.wasm.symbols import Variable, read_symbols
+from microclaw.wasm.tokens import Token
 from microclaw.wasm.toolchain import ERROR_LIMIT_MESSAGE, HEADERS, OPTIMIZATIONS, STACK_BYTES, Toolchain, find_toolchain
 from microclaw.wire.wasm_binary import FeatureError, ModuleError
 
@@ -48,6 +51,17 @@ def sketch_defines(text: SourceText) -> tuple[str, ...]:
     parts = all(text.find_definition(name) for name in ("setup", "loop"))
     entry = any(text.find_definition(name) for name in ("main", "on_init"))
     return ("MICROCLAW_SKETCH",) if parts and not entry else ()
+
+
+_BINARY: Final = re.compile(r"B([01]{1,8})")
+
+
+def binary_defines(text: SourceText) -> tuple[str, ...]:
+    """B1010=10 for each of Arduino's binary numbers that a C++ program names."""
+    if text.language == "c":
+        return ()
+    found = {token.text for token in text.tokens if token.kind == "name" and _BINARY.fullmatch(token.text)}
+    return tuple(f"{name}={int(name[1:], 2)}" for name in sorted(found))
 
 
 # Names that C does not have and programs often define with another type, and the printf family of stdio.h.
@@ -176,18 +190,20 @@ async def compile_module(
     board: BoardProfile,
     *,
     name: str = "main",
+    language: Language | None = None,
     optimization: str = "O3",
     stack_bytes: int = STACK_BYTES,
     heap_bytes: int | None = None,
     cache: BuildCache | None = None,
 ) -> Image:
-    """Compile a C program for a board and check everything that can be checked before sending.
+    """Compile a C or C++ program or a sketch for a board and check everything that can be checked before sending.
 
+    Without a `language` the source says which it is, and a warning which was taken when that is not C.
     `heap_bytes` is what the app will be installed with, the firmware's default if None. Equal input gives equal bytes.
     Raises BuildError with its diagnostics, ConfigError without a compiler.
     """
     _check_options(name, optimization, stack_bytes)
-    text = read_source(source, name, board)
+    text = read_source(source, name, board, language)
     check_reserved_names(text)
     toolchain = find_toolchain()
     cache = cache or default_cache()
@@ -196,7 +212,11 @@ async def compile_module(
             text.file,
             optimization,
             (
-                *(*board_defines(board), *own_defines(text), *format_defines(text), *sketch_defines(text)),
+                *board_defines(board),
+                *own_defines(text),
+                *format_defines(text),
+                *sketch_defines(text),
+                *binary_defines(text),
                 *(("MICROCLAW_LLMOS",) if has_llmos_pins(text) else ()),
             ),
             stack_bytes,
@@ -270,7 +290,7 @@ def _build(
         _check_files_read(directory / "program.d", text)
         symbols = read_symbols((directory / "program.o").read_bytes())
         loops = read_loops(symbols)
-        findings = loops.findings(text)
+        findings = (*loops.findings(text), *check_pwm_frequencies(symbols, text))
         if any(found.severity == "error" for found in findings):
             raise BuildError((*report.diagnostics, *findings), stage="check")
         linked = Linker(toolchain, libraries, stack_bytes, text, directory, processes).link(symbols, loops)
@@ -341,7 +361,9 @@ def _checked_image(
         cached=cached,
         compile_ms=build.took_ms,
         warnings=build.warnings,
-        source=text.text or None,
+        language=text.language,
+        language_guessed=text.is_guessed,
+        source=("\n".join((*text.lines, "")) if text.lines else None),
         compiled_bytes=build.compiled_bytes,
     )
 

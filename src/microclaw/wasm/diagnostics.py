@@ -91,8 +91,8 @@ _LINKER: Final = re.compile(r"^wasm-ld: (?P<severity>error|warning): (?:(?P<obje
 _MARK: Final = re.compile(r"^microclaw mark (?P<what>gpio|pwm|sda|scl) (?P<fact>\w+)$")
 _NOISE: Final = re.compile(r"; ISO C99 and later do not support implicit function declarations$")
 _OPENING: Final = {
-    "gpio": ("gpio_open", "pinMode", "digitalWrite", "digitalRead"),
-    "pwm": ("pwm_open", "analogWrite"),
+    "gpio": ("gpio_open", "pinMode", "digitalWrite", "digitalRead", "pulseIn", "attachInterrupt"),
+    "pwm": ("pwm_open", "analogWrite", "tone", "attach"),
 }
 _QUOTED: Final = re.compile(r"'([A-Za-z_]\w*)'")
 _UNKNOWN: Final = (
@@ -102,7 +102,11 @@ _UNKNOWN: Final = (
     "use of undeclared",
     "unknown type name",
     "undefined symbol",
+    "no template named",
+    "no type named",
 )
+_MEANT: Final = re.compile(r"; did you mean .*$")
+_IN_STD: Final = re.compile(r"no member named '\w+' in namespace 'std'")
 _DECLARATION: Final = re.compile(
     r"^#define (\w+)|^typedef [^{;]*?(\w+);|^\} (\w+);"
     r"|^(?:static inline |__attribute__\S+ )?[a-z][\w ]*?[ *](\w+)\(",
@@ -266,9 +270,14 @@ def _finding(
     file = source.file if own else PurePosixPath(match["file"]).name
     found = Diagnostic(severity, text, file, *place, source.line(place[0]) if own else None)
     quoted = _QUOTED.search(text)
-    if quoted is None or not text.startswith(_UNKNOWN) or "did you mean" in text:
+    if quoted is None or not (text.startswith(_UNKNOWN) or _IN_STD.match(text)):
         return found
-    return with_advice(found, advice_on(quoted[1], board))
+    if _MEANT.search(text) is None:
+        return with_advice(found, advice_on("std" if "'std'" in text else quoted[1], board))
+    refusal = refused_name(quoted[1], board)  # Serial2 is not a slip of the pen
+    if refusal is None or refusal.by_pattern:
+        return found
+    return with_advice(replace(found, message=_MEANT.sub("", text)), Advice(refusal.instead, refusal.why))
 
 
 def _is_int_for_long(text: str) -> bool:

@@ -18,11 +18,11 @@ from typing import Final
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.wasm.diagnostics import at, read_linker_output
 from microclaw.wasm.inspect import Module, parse_module
-from microclaw.wasm.loops import MAY_SLEEP, WAITING, Loops, insert_in_loops, source_name
+from microclaw.wasm.loops import MAY_SLEEP, WAITING, Loops, insert_in_loops
 from microclaw.wasm.opcodes import Calls, calls_of, instructions
 from microclaw.wasm.process import Processes, ProcessResult, build_failure
 from microclaw.wasm.source_text import SourceText
-from microclaw.wasm.symbols import Symbols
+from microclaw.wasm.symbols import Symbols, point_key, source_name
 from microclaw.wasm.toolchain import CALLBACKS, NOTE_START, Entry, Toolchain
 from microclaw.wire.wasm_binary import (
     HEADER,
@@ -137,7 +137,7 @@ def with_pause_points(wasm: bytes, graph: CallGraph, points: Mapping[str, Mappin
     first = len(graph.module.imports)
     bodies = []
     for index, body in enumerate(graph.module.bodies, first):
-        loops = points.get(source_name(graph.names.get(index, "")), {})
+        loops = points.get(point_key(graph.names.get(index, "")), {})
         code = {number: b"\x41" + write_i32(after_ms) + call for number, after_ms in loops.items()}
         bodies.append(insert_in_loops(body, code) if code else body)
     return _with_bodies(wasm, bodies)
@@ -209,12 +209,14 @@ class Linker:
     def link(self, symbols: Symbols, loops: Loops) -> LinkedProgram:
         """Link the program; if its main sleeps or polls, make it event-driven. Raises BuildError."""
         if not symbols.functions & _MAINS or "on_init" in symbols.functions:
+            if symbols.has_constructors:
+                raise BuildError((self._constructors_before_on_init(),), stage="check")
             return self._run("none")
         ends = "exit" in symbols.missing and find_binaryen() is not None
         points = loops.pause_points()
         if not (symbols.missing & WAITING or ends or points):
-            return self._run("plain")
-        named, blocking = self._run_both(polls=bool(points))
+            return self._run("plain", constructors=symbols.has_constructors)
+        named, blocking = self._run_both(polls=bool(points), constructors=symbols.has_constructors)
         plain = replace(named, wasm=without_custom_sections(named.wasm))
         natives = _NATIVE_SLEEPS + (("exit",) if ends else ())
         graph = self._read(named.wasm)
@@ -227,13 +229,15 @@ class Linker:
             raise BuildError((self._callback_is_taken(),), stage="check")
         return plain
 
-    def _run(self, entry: Entry) -> LinkedProgram:
-        command = self.toolchain.link_command(self.libraries, self.stack_bytes, entry)
+    def _run(self, entry: Entry, *, constructors: bool = False) -> LinkedProgram:
+        command = self.toolchain.link_command(self.libraries, self.stack_bytes, entry, constructors=constructors)
         return self._linked(self.processes.run(command, self.directory), "program.wasm")
 
-    def _run_both(self, *, polls: bool) -> tuple[LinkedProgram, ProcessResult]:
+    def _run_both(self, *, polls: bool, constructors: bool) -> tuple[LinkedProgram, ProcessResult]:
         """Link without the shim, to see whether main sleeps, and with it at the same time, in case it does."""
-        link = partial(self.toolchain.link_command, self.libraries, self.stack_bytes, names=True)
+        link = partial(
+            self.toolchain.link_command, self.libraries, self.stack_bytes, names=True, constructors=constructors
+        )
         commands = [(link(entry, output=f"{entry}.wasm"), self.directory) for entry in _BOTH]
         if polls:
             commands[-1][0].append(f"--export={_BREATHE}")
@@ -318,6 +322,14 @@ class Linker:
         place = self.text.find_name("on_timer_callback")
         message = "main waits, and on_timer_callback is defined as well: a main that waits needs it for itself"
         hint = "use every(ms, task) of microclaw.h beside main, or on_init instead of main"
+        return at(self.text, place, message, hint)
+
+    def _constructors_before_on_init(self) -> Diagnostic:
+        place = self.text.find_definition("on_init")
+        message = (
+            "a global object has a constructor, and the firmware calls on_init only: nothing would run the constructor"
+        )
+        hint = "use main, or setup and loop, instead of on_init; or make the object inside of a function"
         return at(self.text, place, message, hint)
 
     def _without_binaryen(self, symbols: Symbols) -> Diagnostic:

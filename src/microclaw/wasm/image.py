@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from microclaw.errors import Diagnostic
+from microclaw.wasm.source_language import Language
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,8 @@ class Image:
     compile_ms: float
     warnings: tuple[Diagnostic, ...] = ()
     source: str | None = None
+    language: Language = "c"
+    language_guessed: bool = False  # from the text, because no file's name said it
     compiled_bytes: int | None = None  # its size without the shim, where it was made event-driven
 
     @property

@@ -1,4 +1,4 @@
-"""Our own C behind the headers, compiled once per compiler into the cache and linked only where a program uses it.
+"""Our own C and C++ behind the headers, compiled once per compiler into the cache, linked where a program uses it.
 
 headers/glue is behind microclaw.h, libc has what the firmware's lacks, entry and shim call `main` (see toolchain.py).
 """
@@ -51,7 +51,7 @@ def _member(name: str, data: bytes) -> bytes:
     return head.encode() + data + b"\n" * (len(data) % 2)
 
 
-FOLDERS: Final = ("shim", "entry", "glue", "libc")
+FOLDERS: Final = ("shim", "entry", "arduino", "glue", "libc")
 _MAX_WORKERS: Final = 8
 _POLL_S: Final = 0.02
 
@@ -60,7 +60,9 @@ _POLL_S: Final = 0.02
 def headers_hash() -> str:
     """Over every header and glue file: part of each key of the cache."""
     digest = hashlib.sha256()
-    for path in sorted(HEADERS.rglob("*.[ch]")):
+    for path in sorted(
+        path for path in HEADERS.rglob("*") if path.suffix in ("", ".c", ".h", ".cpp") and path.is_file()
+    ):
         digest.update(path.relative_to(HEADERS).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
@@ -79,7 +81,11 @@ def glue_built(toolchain: Toolchain, cache_dir: Path) -> bool:
 
 
 def _paths(toolchain: Toolchain, cache_dir: Path) -> dict[str, Path]:
-    key = hashlib.sha256(repr((toolchain.glue_command([]), toolchain.name, headers_hash())).encode()).hexdigest()[:24]
+    key = hashlib.sha256(
+        repr(
+            (toolchain.glue_command([]), toolchain.glue_command([Path("a.cpp")]), toolchain.name, headers_hash())
+        ).encode()
+    ).hexdigest()[:24]
     return {folder: cache_dir / f"glue-{key}" / f"{folder}.a" for folder in FOLDERS}
 
 
@@ -132,9 +138,10 @@ def _compile_all(toolchain: Toolchain, work: Path, processes: Processes) -> None
     commands = []
     for folder in FOLDERS:
         (work / folder).mkdir()
-        files = sorted((HEADERS / folder).glob("*.c"), key=lambda path: (-path.stat().st_size, path.name))
-        hands = (files[worker::workers] for worker in range(workers))
-        commands += [(toolchain.glue_command(hand), work / folder) for hand in hands if hand]
+        for pattern in ("*.c", "*.cpp"):
+            files = sorted((HEADERS / folder).glob(pattern), key=lambda path: (-path.stat().st_size, path.name))
+            hands = (files[worker::workers] for worker in range(workers))
+            commands += [(toolchain.glue_command(hand), work / folder) for hand in hands if hand]
     for (_, directory), finished in zip(commands, processes.run_together(commands), strict=True):
         if finished.returncode != 0:
             raise ConfigError(

@@ -17,7 +17,7 @@ from microclaw.wasm.diagnostics import at
 from microclaw.wasm.loop_walk import ANYTHING, LOOP, Function, Loop, walk
 from microclaw.wasm.opcodes import instructions
 from microclaw.wasm.source_text import SourceText
-from microclaw.wasm.symbols import Symbols
+from microclaw.wasm.symbols import CONSTRUCTORS, MAINS, Symbols, point_key, source_name
 from microclaw.wasm.toolchain import CALLBACKS
 
 MAX_CODE_BYTES: Final = 128 << 10  # a larger program is not looked through: the time is better spent on its trial
@@ -50,8 +50,6 @@ vprintf write
 """
 _WRITES: Final = frozenset(_WRITING.split())
 """Functions that tell a program nothing new: a loop that calls no others comes to its end by computing."""
-_MAIN: Final = frozenset(("__main_void", "__main_argc_argv", "__original_main", "main"))
-_SOURCE_NAMES: Final = {"program_on_destroy": "on_destroy", "microclaw_usleep_long": "usleep"}
 _CALLED: Final = frozenset(("program_on_destroy", "on_init", *CALLBACKS))
 _FEW_TURNS: Final = 256
 _NAPPING_MS, _OUTER_MS, _INNER_MS = 20, 100, 150
@@ -75,7 +73,10 @@ class Loops:
                 found.append(_endless_loop(name, text))
             elif self._calls_itself(index):
                 found.append(_endless_calls(name, text))
-        return (*found, *self._never_returning(text))
+        by_place = {
+            (each.line, each.column): each for each in found
+        }  # an inlined function's loop is its own, last told
+        return (*by_place.values(), *self._never_returning(text))
 
     def _never_returning(self, text: SourceText) -> Iterator[Diagnostic]:
         """An error for each function that the firmware calls, which must return, and certainly does not."""
@@ -100,7 +101,8 @@ class Loops:
         """What main reaches, itself included; nothing where the firmware does not call it."""
         if "on_init" in self.symbols.functions:
             return set()
-        return self.reached(index for index in self.functions if self.symbols.names[index] in _MAIN)
+        names = self.symbols.names
+        return self.reached(i for i in self.functions if names[i] in MAINS or names[i].startswith(CONSTRUCTORS))
 
     def pause_points(self) -> dict[str, dict[int, int]]:
         """After how many ms each loop that main reaches is to pause: by the function's name and the loop's number.
@@ -110,7 +112,7 @@ class Loops:
         points: dict[str, dict[int, int]] = {}
         main = self._main()
         for index, function in self.functions.items():
-            name = source_name(self.symbols.names[index])
+            name = point_key(self.symbols.names[index])
             for loop in function.loops:
                 if (index in main or ANYTHING in main) and self._needs_pause(loop):
                     points.setdefault(name, {})[loop.number] = self._pause_after_ms(name, loop)
@@ -177,11 +179,6 @@ def read_loops(symbols: Symbols) -> Loops:
         if not more:
             return Loops(symbols, functions)
         sleeping |= more
-
-
-def source_name(symbol: str) -> str:
-    """The name of a function in the source: the compiler renames main, and our headers some others."""
-    return "main" if symbol in _MAIN else _SOURCE_NAMES.get(symbol, symbol)
 
 
 def insert_in_loops(body: bytes, code: Mapping[int, bytes]) -> bytes:

@@ -16,12 +16,16 @@ from typing import Final, NoReturn
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.wasm.refusals import refused_header
+from microclaw.wasm.sketch import prepare_sketch
+from microclaw.wasm.source_language import CPLUSPLUS_HEADERS, SUFFIX, Language, guess_language
+from microclaw.wasm.tokens import Token
 from microclaw.wasm.toolchain import HEADERS
 
 MAX_SOURCE_BYTES: Final = 256 << 10
 INTERNAL_HEADERS: Final = frozenset(
     (
         *("pin_marks.h", "plain_format.h", "name.h", "shim/shim.h"),
+        *("arduino/core.h", "arduino/numbers.h", "arduino/serial.h", "arduino/string.h"),
         *("glue/glue.h", "glue/data_seq.h", "glue/sensors.h", "glue/arduino.h"),
         *("libc/libc.h", "libc/decimal.h", "libc/format.h", "libc/real.h"),
     )
@@ -52,14 +56,6 @@ _INCLUDES: Final = frozenset(("include", "import", "include_next", "embed"))
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
-    kind: str  # "string", "char", "name", "number", "hash", "other"
-    text: str
-    line: int
-    column: int
-
-
-@dataclass(frozen=True, slots=True)
 class SourceText:
     """A checked source: `text` goes to the compiler, under the name `file`. Empty: a module came without it."""
 
@@ -68,6 +64,8 @@ class SourceText:
     lines: tuple[str, ...]
     tokens: tuple[Token, ...]
     missing: tuple[Diagnostic, ...] = ()  # headers of another firmware; `text` is without them
+    language: Language = "c"
+    is_guessed: bool = False  # the language, from the text
 
     def line(self, number: int) -> str | None:
         """The text of a line, counted from 1; None when there is no such line."""
@@ -117,30 +115,39 @@ class SourceText:
         return None
 
 
-def read_source(source: str, name: str, board: BoardProfile | None = None) -> SourceText:
+def read_source(
+    source: str, name: str, board: BoardProfile | None = None, language: Language | None = None
+) -> SourceText:
     """Check a program's text and split it into tokens; BuildError names the line of what is refused.
 
     Headers of another firmware are left out of the text and listed in `missing`: the compiler then finds what else such
-    a program uses that does not exist here.
+    a program uses that does not exist here. Without a language the text says which it is. `text` of a sketch is what
+    the compiler is to read (sketch.py), `lines` are the person's.
     """
-    file = f"{name}.c"
+    file = f"{name}{SUFFIX[language or 'c']}"
     text = source.replace("\r\n", "\n").replace("\r", "\n")
     _check_text(text, file)
     if not text.endswith("\n"):
         text += "\n"
     lines = tuple(text.split("\n")[:-1])
-    scanner = _Scanner(file, lines, _join_lines(text), board)
+    scanner = _Scanner(file, lines, _join_lines(text), board, language)
     tokens = scanner.scan()
-    missing = tuple(scanner.missing)
+    guessed = language is None
+    language = language or guess_language(tokens, scanner.headers)
+    file = f"{name}{SUFFIX[language]}"
+    missing = tuple(replace(found, file=file) for found in scanner.missing)
     if missing:
         text = _without_includes(lines, missing)
-    return SourceText(file, text, lines, tokens, missing)
+    if language == "sketch":
+        text = prepare_sketch(text, tokens)
+    return SourceText(file, text, lines, tokens, missing, language, guessed)
 
 
 @functools.cache
 def header_names() -> frozenset[str]:
     """The headers that a program may include."""
-    return frozenset(path.relative_to(HEADERS).as_posix() for path in HEADERS.rglob("*.h")) - INTERNAL_HEADERS
+    ours = frozenset(path.relative_to(HEADERS).as_posix() for path in HEADERS.rglob("*.h"))
+    return (ours | CPLUSPLUS_HEADERS) - INTERNAL_HEADERS
 
 
 def _check_text(text: str, file: str) -> None:
@@ -196,13 +203,17 @@ def _refusal(diagnostic: Diagnostic) -> BuildError:
 class _Scanner:
     """Tokens of one source; refuses as soon as it meets something that must not reach the compiler."""
 
-    def __init__(self, file: str, lines: tuple[str, ...], text: str, board: BoardProfile | None) -> None:
+    def __init__(
+        self, file: str, lines: tuple[str, ...], text: str, board: BoardProfile | None, language: Language | None
+    ) -> None:
         self._file = file
         self._lines = lines
         self._text = text
         self._line = 1
         self._line_start = 0
         self._board = board
+        self._language = language
+        self.headers: set[str] = set()
         self.missing: list[Diagnostic] = []  # reported together: a sketch for another firmware includes many
 
     def scan(self) -> tuple[Token, ...]:
@@ -266,7 +277,7 @@ class _Scanner:
         if token.text in _PROBES:
             self._refuse(token, f"{token.text} is not allowed in a program")
         if token.text.endswith("R") and self._text[end : end + 1] == '"':
-            self._refuse(token, "raw strings are not C")
+            self._refuse(token, "raw strings are not allowed in a program", 'write "..." with \\" and \\n in it')
 
     def _include(self, keyword: Token, position: int) -> int:
         """Check the header's name after #include; returns where to read on."""
@@ -278,6 +289,10 @@ class _Scanner:
         if match is None:
             self._refuse(keyword, "#include needs the name of a header, in <> or quotes", "#include <microclaw.h>")
         name = match[1] or match[2] or ""
+        self.headers.add(name)
+        if self._language == "c" and name in CPLUSPLUS_HEADERS:
+            message = f"{name} is C++, and the file's name says C"
+            self._refuse(keyword, message, "name the file .ino (a sketch) or .cpp")
         if name not in header_names():
             refusal = None if ".." in name else refused_header(name, self._board)
             message = f"there is no header {name!r} for programs"

@@ -5,13 +5,18 @@ Format: WebAssembly tool-conventions, Linking.md, the custom section "linking", 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from microclaw.wire.wasm_binary import ModuleError, Reader, read_sections
 
-_SYMBOL_TABLE: Final = 8
+MAINS: Final = frozenset(("__main_void", "__main_argc_argv", "__original_main", "main"))
+CONSTRUCTORS: Final = ("_GLOBAL__sub_I_", "__cxx_global_var_init")
+"""How the names of functions begin that construct global objects."""
+_DECORATED: Final = re.compile(r"[KLNORVZ]*([0-9]+)")
+_INIT_FUNCTIONS, _SYMBOL_TABLE = 6, 8
 _FUNCTION, _DATA, _GLOBAL, _SECTION, _EVENT, _TABLE = range(6)
 _LOCAL: Final = 0x02
 _UNDEFINED: Final = 0x10
@@ -42,6 +47,7 @@ class Symbols:
     visible: frozenset[str]  # functions and variables that other objects may use
     names: tuple[str, ...] = ()  # of every function by its index, imports first; "" where it has none
     bodies: tuple[bytes, ...] = ()  # of the object's own functions, which follow the imports
+    has_constructors: bool = False  # of global objects, or functions that are marked to run before main
 
     @property
     def largest_variable(self) -> Variable | None:
@@ -54,6 +60,7 @@ def read_symbols(object_file: bytes) -> Symbols:
     imports: list[str] = []
     bodies: tuple[bytes, ...] = ()
     table = _SymbolTable()
+    has_constructors = False
     for number, content, _ in read_sections(object_file):
         body = Reader(content)
         if number == 2:
@@ -66,6 +73,8 @@ def read_symbols(object_file: bytes) -> Symbols:
                 part = body.sub_reader(body.u32())
                 if kind == _SYMBOL_TABLE:
                     table.read(part, imports)
+                elif kind == _INIT_FUNCTIONS:
+                    has_constructors = part.count() > 0
     names = (*imports, *(table.own.get(len(imports) + place, "") for place in range(len(bodies))))
     return Symbols(
         frozenset(table.functions),
@@ -74,6 +83,7 @@ def read_symbols(object_file: bytes) -> Symbols:
         frozenset(table.visible | table.functions),
         names,
         bodies,
+        has_constructors,
     )
 
 
@@ -137,3 +147,31 @@ class _SymbolTable:
             self.variables[name] = table.u32()
             if not flags & _LOCAL:
                 self.visible.add(name)
+
+
+_RENAMED: Final = {"program_on_destroy": "on_destroy", "microclaw_usleep_long": "usleep"}
+
+
+def point_key(symbol: str) -> str:
+    """A function's symbol, which is the same in the object and the linked program but for main's."""
+    return "main" if symbol in MAINS else symbol
+
+
+def source_name(symbol: str) -> str:
+    """The name of a function in the source: the compiler renames main, and our headers some others.
+
+    C++ decorates all names (Itanium C++ ABI 5.1): the last part is told, which of a constructor is its class.
+    """
+    if symbol in MAINS:
+        return "main"
+    if symbol in _RENAMED:
+        return _RENAMED[symbol]
+    if symbol.startswith(CONSTRUCTORS):
+        return "a global object's constructor"
+    if not symbol.startswith("_Z"):
+        return symbol
+    name, at = "", 2
+    while (part := _DECORATED.match(symbol, at)) is not None:
+        at = part.end() + int(part[1])
+        name = symbol[part.end() : at]
+    return name or symbol

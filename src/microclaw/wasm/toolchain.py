@@ -1,4 +1,4 @@
-"""Finds the C compiler (the `ziglang` wheel, or the system's clang) and knows its command lines; it compiles nothing.
+"""Finds the compiler (the `ziglang` wheel, or the system's clang) and knows its command lines; it compiles nothing.
 
 `zig clang` and `zig wasm-ld` are called by themselves: together they take less time than `zig cc`, which refuses linker
 options that matter here (`--wrap`, `--export-if-defined`, `--import-undefined`): docs/decisions/0003-compiler.md.
@@ -31,9 +31,9 @@ NOTE_START: Final = "__microclaw_note_start"  # of a program that asks for the t
 EXPORTED: Final = ("on_init", *CALLBACKS, "__heap_base", "__data_end")
 Entry: TypeAlias = Literal["none", "plain", "blocking"]
 _SEARCHED: Final[Mapping[Entry, tuple[str, ...]]] = {
-    "none": ("glue", "libc"),
-    "plain": ("entry", "glue", "libc"),
-    "blocking": ("shim", "entry", "glue", "libc"),
+    "none": ("arduino", "glue", "libc"),
+    "plain": ("entry", "arduino", "glue", "libc"),
+    "blocking": ("shim", "entry", "arduino", "glue", "libc"),
 }
 """Folders of headers/ in the order in which the linker searches them, by who calls the program's `main`: none: no
 function does; plain: our on_init; blocking: our on_init and the callback of a timer."""
@@ -43,9 +43,16 @@ _NOT_IN_FIRMWARE: Final = (
     *("exp2", "exp2f", "exp10", "ldexp", "ldexpf", "pow", "powf", "fputc", "fputs", "fwrite"),  # pow becomes ldexp
 )
 _COMPILE: Final = (
-    *("-c", "-target", "wasm32-unknown-unknown", "-mcpu=mvp", "-std=gnu17", "-nostdinc", "-fno-math-errno"),
+    *("-c", "-target", "wasm32-unknown-unknown", "-mcpu=mvp", "-nostdinc", "-fno-math-errno"),
     *("-isystem", str(HEADERS), *(f"-fno-builtin-{name}" for name in _NOT_IN_FIRMWARE)),
 )
+_C: Final = ("-std=gnu17",)
+# No global object is destroyed at the end, and an endless loop stays one: clang may delete it in C++.
+_CPLUSPLUS: Final = (
+    *("-x", "c++", "-std=gnu++17", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics", "-nostdinc++"),
+    *("-fno-c++-static-destructors", "-fno-finite-loops", "-Wno-c++11-narrowing", "-Wno-register"),
+)
+_NO_RAW_STRINGS: Final = "-fno-raw-string-literals"  # of gnu17 only: in C++ source_text.py refuses them
 _ERRORS: Final = (
     *("format-extra-args", "format-insufficient-args", "format-invalid-specifier", "format-security"),
     *("format-overflow", "format-truncation", "nonnull"),
@@ -69,7 +76,14 @@ ERROR_LIMIT_MESSAGE: Final = b"fatal error: too many errors emitted, stopping no
 """clang prints this at its -ferror-limit, and then still reads the rest of the program."""
 _LINK: Final = (
     *("--no-entry", "--import-undefined", "--stack-first", "--export-table"),
-    *("--fatal-warnings", "--color-diagnostics=never", "--threads=1", "--wrap=ioctl", "--undefined=on_destroy"),
+    *(
+        "--fatal-warnings",
+        "--color-diagnostics=never",
+        "--threads=1",
+        "--no-demangle",
+        "--wrap=ioctl",
+        "--undefined=on_destroy",
+    ),
     *(f"--export-if-defined={name}" for name in EXPORTED),
 )
 
@@ -81,6 +95,7 @@ class Toolchain:
     name: str
     compiler: tuple[str, ...]
     linker: tuple[str, ...]
+    c_options: tuple[str, ...] = ()
 
     @property
     def path(self) -> Path:
@@ -90,17 +105,29 @@ class Toolchain:
     def compile_command(
         self, file: str, optimization: str, defines: Sequence[str], stack_bytes: int = STACK_BYTES
     ) -> list[str]:
-        """Compile `file` in the current directory to program.o and list what was read in program.d."""
+        """Compile `file` in the current directory to program.o and list what was read in program.d.
+
+        Its suffix says the language: .c is C, all others are C++; a sketch, .ino, reads Arduino.h by itself.
+        """
         name = f'-DMICROCLAW_NAME="{Path(file).stem}"'
         wanted = (f"-{optimization}", *(f"-D{define}" for define in defines), name, "-include", str(NAME_HEADER))
+        if file.endswith(".ino"):
+            wanted = (*wanted, "-include", str(HEADERS / "Arduino.h"))
         wanted = (*wanted, f"-Wframe-larger-than={stack_bytes}", "-Werror=frame-larger-than")
-        return [*self.compiler, *_COMPILE, *_PROGRAM, *wanted, "-MD", "-MF", "program.d", "-o", "program.o", file]
+        begin = self._begin(is_c=file.endswith(".c"))
+        return [*begin, *_COMPILE, *_PROGRAM, *wanted, "-MD", "-MF", "program.d", "-o", "program.o", file]
 
     def glue_command(self, files: Sequence[Path]) -> list[str]:
-        """Compile files of ours to objects in the current directory."""
+        """Compile files of ours, all C or all C++, to objects in the current directory."""
         libc = any(file.parent.name == "libc" for file in files)  # a loop in strcat must not become a call of strcat
         own = ("-fno-builtin", "-Oz") if libc else ("-Os",)
-        return [*self.compiler, *_COMPILE, *own, "-Wall", "-Werror", *map(str, files)]
+        begin = self._begin(is_c=all(file.suffix == ".c" for file in files))
+        return [*begin, *_COMPILE, *own, "-Wall", "-Werror", *map(str, files)]
+
+    def _begin(self, *, is_c: bool) -> list[str]:
+        if is_c:
+            return [*self.compiler, *self.c_options, *_C]
+        return [*self.compiler, *_CPLUSPLUS]
 
     def link_command(
         self,
@@ -109,16 +136,20 @@ class Toolchain:
         entry: Entry = "none",
         *,
         names: bool = False,
+        constructors: bool = False,
         output: str = "program.wasm",
     ) -> list[str]:
         """Link program.o to `output`, with only those parts of our libraries that it needs.
 
         The stack lies below the data, so that an overflow traps instead of changing variables. With `names` the
-        functions keep theirs, for eventful.py to read.
+        functions keep theirs, for eventful.py to read. With `constructors` those of global objects run before main:
+        once, where the linker by itself would have them run at each call from outside.
         """
         wanted = ["-z", f"stack-size={stack_bytes}"]
         if not names:
             wanted.append("--strip-all")
+        if constructors:
+            wanted.append("--wrap=__main_void")
         if entry != "none":
             wanted.append("--undefined=on_init")
         searched = [str(libraries[folder]) for folder in _SEARCHED[entry] if folder in libraries]
@@ -140,7 +171,7 @@ def find_toolchain() -> Toolchain:
         if path.is_file() and os.access(path, os.X_OK):
             zig = str(path)
             version = importlib.metadata.version("ziglang")
-            return Toolchain(f"zig {version}", (zig, "clang", "-fno-raw-string-literals"), (zig, "wasm-ld"))
+            return Toolchain(f"zig {version}", (zig, "clang"), (zig, "wasm-ld"), (_NO_RAW_STRINGS,))
     raise ConfigError("no C compiler found", next_step="install it: pip install ziglang")
 
 

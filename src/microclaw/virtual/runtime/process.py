@@ -62,7 +62,7 @@ class Process:
         return self.clock.read_ms(self.task) if self.is_started else self.clock.now_ms()
 
     def compute(self, ms: float) -> None:
-        """It computed for so long between two calls. A little takes no board time, so that a blink keeps round times."""
+        """It computed for so long between two calls. A little takes no time, so that a blink keeps round times."""
         if self.is_started and ms >= LITTLE_MS:
             self.clock.compute(ms)
 

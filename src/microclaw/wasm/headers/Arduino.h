@@ -1,17 +1,21 @@
-/* Arduino.h: Arduino's way to pins and time, in C, on microclaw.h; which is also here. A program that defines setup and loop
- * and has no main gets one that calls them. There are no objects (Serial, Wire, String): use printf and i2c_open. There is no
- * analogRead: this firmware gives programs no analog inputs. */
+/* Arduino.h: Arduino's way to pins and time on microclaw.h, which is also here. A program that defines setup and loop and has
+ * no main gets one that calls them. In C++ (.ino, .cpp) with Serial and String; Servo.h and Wire.h have the rest. In C there are
+ * no objects: use printf and i2c_open. There is no analogRead: this firmware gives programs no analog inputs. */
 #pragma once
 #include <math.h>
 #include <microclaw.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#ifndef __cplusplus
+#include <unistd.h> /* a sketch may call its own variable read */
+#endif
 typedef uint8_t byte;
 typedef uint16_t word;
 typedef bool boolean;
 #define HIGH 1
 #define LOW 0
+#define LSBFIRST 0
+#define MSBFIRST 1
 #define INPUT GPIO_IN
 #define OUTPUT (GPIO_IN | GPIO_OUT)
 #define INPUT_PULLUP (GPIO_IN | GPIO_PULLUP)
@@ -23,21 +27,33 @@ typedef bool boolean;
 #define PI 3.14159265358979323846
 #define DEG_TO_RAD 0.017453292519943295
 #define RAD_TO_DEG 57.29577951308232
+#define TWO_PI 6.283185307179586
+#define HALF_PI 1.5707963267948966
+#define radians(degrees) ((degrees) * DEG_TO_RAD)
+#define degrees(radians) ((radians) * RAD_TO_DEG)
+#define sq(x) ((x) * (x))
 #define F(text) (text)
+#define bit(number) (1UL << (number))
+#define bitToggle(value, bit) ((value) ^= 1UL << (bit))
 #define bitRead(value, bit) (((value) >> (bit)) & 1)
 #define bitSet(value, bit) ((value) |= 1UL << (bit))
 #define bitClear(value, bit) ((value) &= ~(1UL << (bit)))
 #define bitWrite(value, bit, to) ((to) ? bitSet(value, bit) : bitClear(value, bit))
 #define lowByte(value) ((uint8_t)((value) & 0xff))
 #define highByte(value) ((uint8_t)(((value) >> 8) & 0xff))
+#ifndef __cplusplus
 #ifndef MICROCLAW_OWN_min
 #define min(a, b) ((a) < (b) ? (a) : (b))
 #endif
 #ifndef MICROCLAW_OWN_max
 #define max(a, b) ((a) > (b) ? (a) : (b))
 #endif
+#endif
 #ifndef MICROCLAW_OWN_constrain
 #define constrain(value, low, high) ((value) < (low) ? (low) : (value) > (high) ? (high) : (value))
+#endif
+#ifdef __cplusplus
+extern "C" {
 #endif
 #ifndef MICROCLAW_OWN_map
 long map(long value, long from_low, long from_high, long to_low, long to_high);
@@ -51,6 +67,17 @@ void pinMode(int pin, int mode) PIN_MARKS_(pin, "gpio") MARK_((mode) & GPIO_OUT,
 void digitalWrite(int pin, int level) PIN_MARKS_(pin, "gpio") MARK_((pin) == (pin), "gpio output"); /* without pinMode: makes it an output */
 int digitalRead(int pin) PIN_MARKS_(pin, "gpio");
 void analogWrite(int pin, int duty) PIN_MARKS_(pin, "pwm"); /* 0 to 255, at most 3 pins, 1 kHz */
+void shiftOut(int data_pin, int clock_pin, int order, int value);
+uint8_t shiftIn(int data_pin, int clock_pin, int order);
+unsigned long pulseIn(int pin, int level, unsigned long timeout_us
+#ifdef __cplusplus
+                      = 1000000
+#endif
+                      ) PIN_MARKS_(pin, "gpio"); /* us; to about a millisecond at best, 0 when the time is up */
+#ifdef __cplusplus
+}
+#include "arduino/core.h"
+#endif
 #undef MARK_
 #undef PIN_MARKS_
 #ifdef MICROCLAW_SKETCH

@@ -7,6 +7,10 @@
 #endif
 #ifndef MICROCLAW_ASSERT
 #define MICROCLAW_ASSERT
+#ifdef __cplusplus
+extern "C"
+#else
 #define static_assert _Static_assert
+#endif
 __attribute__((noreturn)) void microclaw_assert_failed(const char *text, const char *file, int line, const char *function);
 #endif

@@ -1,5 +1,8 @@
 /* ctype.h: as in C17, the C locale. */
 #pragma once
+#ifdef __cplusplus
+extern "C" {
+#endif
 int isupper(int c);
 int isalpha(int c);
 int isspace(int c);
@@ -16,3 +19,6 @@ int iscntrl(int c);
 int isblank(int c);
 int isascii(int c);
 int toascii(int c);
+#ifdef __cplusplus
+}
+#endif

@@ -1,6 +1,9 @@
 /* errno.h: the numbers that the firmware gives to programs, which are WASI's. A program that reads errno gets the
  * firmware's errors too, and a strtol that sets ERANGE. */
 #pragma once
+#ifdef __cplusplus
+extern "C" {
+#endif
 int *microclaw_errno(void);
 #define errno (*microclaw_errno())
 #pragma push_macro("__asm__")
@@ -52,3 +55,6 @@ unsigned long strtoul(const char *s, char **end, int base) __asm__("microclaw_st
 #define EROFS 69
 #define ESPIPE 70
 #define ETIMEDOUT 73
+#ifdef __cplusplus
+}
+#endif

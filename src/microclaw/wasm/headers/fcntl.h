@@ -1,5 +1,8 @@
 /* fcntl.h: WASI's flag values, which are the firmware's. */
 #pragma once
+#ifdef __cplusplus
+extern "C" {
+#endif
 #define O_APPEND (1 << 0)
 #define O_NONBLOCK (1 << 2)
 #define O_SYNC (1 << 4)
@@ -20,3 +23,6 @@ int open(const char *path, int flags, ...) __asm__("microclaw_llmos_open");
 int open(const char *path, int flags, ...);
 #endif
 int fcntl(int fd, int command, int argument);
+#ifdef __cplusplus
+}
+#endif

@@ -2,6 +2,9 @@
 #pragma once
 #include <stdint.h>
 #include <sys/ioctl.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
 #define GPIOCSCFG 0x8101
 typedef struct {
     union {
@@ -16,3 +19,6 @@ typedef struct {
 #define GPIOC_PULLDOWN_EN (1 << 0)
 #define GPIOC_PULLUP_EN (1 << 1)
 #define GPIOC_OPENDRAIN_EN (1 << 2)
+#ifdef __cplusplus
+}
+#endif

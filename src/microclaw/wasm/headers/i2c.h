@@ -2,6 +2,9 @@
 #pragma once
 #include <stdint.h>
 #include <sys/ioctl.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
 #define I2CIOCSCFG 0x8201
 #define I2CIOCRDWR 0x8202
 #define I2CIOCEXCHANGE 0x8203
@@ -50,3 +53,6 @@ typedef struct {
     uint8_t *rx_buffer;
     uint32_t rx_size;
 } i2c_ex_msg_t;
+#ifdef __cplusplus
+}
+#endif

@@ -57,6 +57,9 @@
 #define PRIxPTR "lx"
 #define PRIXMAX "llX"
 #define PRIXPTR "lX"
+#ifdef __cplusplus
+extern "C" {
+#endif
 typedef struct {
     intmax_t quot, rem;
 } imaxdiv_t;
@@ -64,3 +67,6 @@ intmax_t imaxabs(intmax_t value);
 imaxdiv_t imaxdiv(intmax_t value, intmax_t by);
 intmax_t strtoimax(const char *s, char **end, int base);
 uintmax_t strtoumax(const char *s, char **end, int base);
+#ifdef __cplusplus
+}
+#endif

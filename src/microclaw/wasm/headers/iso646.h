@@ -1,5 +1,6 @@
 /* iso646.h: as in C17. */
 #pragma once
+#ifndef __cplusplus
 #define and &&
 #define and_eq &=
 #define bitand &
@@ -11,3 +12,4 @@
 #define or_eq |=
 #define xor ^
 #define xor_eq ^=
+#endif

@@ -3,6 +3,9 @@
 #pragma once
 #include <stdint.h>
 #include <sys/ioctl.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
 #define LEDCIOCSCFG 0x8401
 #define LEDCIOCSSETFREQ 0x8402
 #define LEDCIOCSSETDUTY 0x8403
@@ -27,3 +30,6 @@ typedef struct {
     uint8_t channel;
     uint32_t phase;
 } ledc_phase_cfg_t;
+#ifdef __cplusplus
+}
+#endif

@@ -1,6 +1,9 @@
 /* math.h: as in C17, without long double, complex numbers and errno. sqrt, fabs, floor, ceil, trunc, rint and copysign are
  * single instructions; sinf, cosf and pow are the firmware's; the others are linked into programs that use them. */
 #pragma once
+#ifdef __cplusplus
+extern "C" {
+#endif
 #define M_E 2.7182818284590452354
 #define M_LOG2E 1.4426950408889634074
 #define M_LOG10E 0.43429448190325182765
@@ -129,3 +132,6 @@ long lrint(double x);
 long lrintf(float x);
 long long llrint(double x);
 long long llrintf(float x);
+#ifdef __cplusplus
+}
+#endif

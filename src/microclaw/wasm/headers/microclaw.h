@@ -10,6 +10,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 /* Timers: at most 16 at a time. */
 int every(unsigned ms, void (*task)(void)); /* call task every ms, first after ms; returns the timer */
@@ -31,10 +34,12 @@ void delay_ms(unsigned ms);
 #endif
 #ifndef MICROCLAW_OWN_delayMicroseconds
 void delayMicroseconds(unsigned us); /* below 10 ms it is exact, keeps the processor, and may be used anywhere */
+#ifndef __cplusplus
 #pragma push_macro("__asm__")
 #undef __asm__
 void delayMicroseconds(unsigned us) __attribute__((overloadable, enable_if(us < 10000, ""))) __asm__("microclaw_delay_us");
 #pragma pop_macro("__asm__")
+#endif
 #endif
 
 /* Digital pins. Open each pin once and keep what gpio_open returns: it is not the pin's number. */
@@ -87,3 +92,6 @@ int log(const char *format, ...) MC_FULL __attribute__((format(printf, 1, 2))) _
 void on_destroy(void);
 
 #include "pin_marks.h"
+#ifdef __cplusplus
+}
+#endif

@@ -1,3 +1,14 @@
-/* name.h: read before every program: its name, which stays only where main takes arguments. */
+/* name.h: read before every program: its name, which stays only where main takes arguments, and what the firmware calls by
+ * name, which C++ must not decorate. */
+#ifdef __cplusplus
+extern "C" {
+void on_init(void);
+void on_timer_callback(__UINT32_TYPE__ timer);
+void on_request(char *buffer, int size);
+void on_response(char *buffer, int size);
+#endif
 extern char __microclaw_name[];
 char __microclaw_name[] = MICROCLAW_NAME;
+#ifdef __cplusplus
+}
+#endif

@@ -3,6 +3,9 @@
 #pragma once
 #include <stdint.h>
 #include <sys/ioctl.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
 #define SPIIOCSCFG 0x8301
 #define SPIIOCEXCHANGE 0x8302
 #define SPI_MASTER (1 << 0)
@@ -26,3 +29,6 @@ typedef struct {
     void *rx_buffer;
     uint32_t size;
 } spi_ex_msg_t;
+#ifdef __cplusplus
+}
+#endif

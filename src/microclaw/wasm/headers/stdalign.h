@@ -1,4 +1,6 @@
 /* stdalign.h: as in C17. */
 #pragma once
+#ifndef __cplusplus
 #define alignas _Alignas
 #define alignof _Alignof
+#endif

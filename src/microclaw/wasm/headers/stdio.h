@@ -3,6 +3,9 @@
 #pragma once
 #include <stdarg.h>
 #include <stddef.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
 typedef struct microclaw_file FILE;
 #define stdout ((FILE *)1)
 #define stderr ((FILE *)2)
@@ -33,3 +36,6 @@ void setbuf(FILE *file, char *buffer);
 int setvbuf(FILE *file, char *buffer, int mode, size_t size);
 void perror(const char *text);
 #include "plain_format.h"
+#ifdef __cplusplus
+}
+#endif

@@ -1,6 +1,9 @@
 /* stdlib.h: the firmware's heap (8 KB unless the app was installed with more), numbers, sorting, the end of a program. */
 #pragma once
 #include <stddef.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
 #define RAND_MAX 0x7fffffff
 #define EXIT_SUCCESS 0
 #define EXIT_FAILURE 1
@@ -52,4 +55,7 @@ char *utoa(unsigned value, char *out, int base);
 #endif
 #ifndef MICROCLAW_OWN_ltoa
 char *ltoa(long value, char *out, int base);
+#endif
+#ifdef __cplusplus
+}
 #endif

@@ -1,6 +1,9 @@
 /* string.h: as in C17 and POSIX. The first group is the firmware's, the others are linked into programs that use them. */
 #pragma once
 #include <stddef.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
 int memcmp(const void *a, const void *b, size_t n);
 void *memcpy(void *to, const void *from, size_t n);
 void *memmove(void *to, const void *from, size_t n);
@@ -40,4 +43,7 @@ size_t strlcpy(char *to, const char *from, size_t size);
 #endif
 #ifndef MICROCLAW_OWN_strlcat
 size_t strlcat(char *to, const char *from, size_t size);
+#endif
+#ifdef __cplusplus
+}
 #endif

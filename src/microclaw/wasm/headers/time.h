@@ -3,6 +3,9 @@
  * UTC. CLOCK_MONOTONIC counts from boot. */
 #pragma once
 #include <stddef.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
 typedef long long time_t;
 typedef long long clock_t;
 typedef int clockid_t;
@@ -33,3 +36,6 @@ char *ctime(const time_t *time);
 char *ctime_r(const time_t *time, char *out);
 size_t strftime(char *out, size_t size, const char *format, const struct tm *tm) __attribute__((format(strftime, 3, 0)));
 int nanosleep(const struct timespec *wanted, struct timespec *left);
+#ifdef __cplusplus
+}
+#endif

@@ -2,3 +2,9 @@
 #pragma once
 #include <fcntl.h>
 #include <unistd.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
+#ifdef __cplusplus
+}
+#endif

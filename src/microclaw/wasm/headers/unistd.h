@@ -1,6 +1,9 @@
 /* unistd.h: files under /storage, device nodes, and waiting (after on_init it blocks the whole program: prefer every and after there). */
 #pragma once
 #include <stddef.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
 typedef long ssize_t;
 typedef long long off_t;
 typedef unsigned useconds_t;
@@ -25,7 +28,7 @@ unsigned sleep(unsigned seconds);
 int usleep(useconds_t microseconds);
 /* Below a tick of the firmware usleep is exact and keeps the processor; from there on main sleeps. */
 #define MICROCLAW_TICK_US 10000
-#ifndef MICROCLAW_OWN_usleep
+#if !defined MICROCLAW_OWN_usleep && !defined __cplusplus
 #pragma push_macro("__asm__")
 #undef __asm__
 #define MC_IF(condition) __attribute__((overloadable, enable_if(condition, "")))
@@ -33,4 +36,7 @@ int usleep(useconds_t us) MC_IF(us > 0 && us < MICROCLAW_TICK_US) __asm__("micro
 int usleep(useconds_t us) MC_IF(us == 0 || us >= MICROCLAW_TICK_US) __asm__("microclaw_usleep_long");
 #undef MC_IF
 #pragma pop_macro("__asm__")
+#endif
+#ifdef __cplusplus
+}
 #endif

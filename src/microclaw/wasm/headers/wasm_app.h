@@ -4,6 +4,9 @@
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
 typedef uint32_t timer_id_t;
 void on_timer_callback(timer_id_t timer);
 void on_request(char *buffer, int size);
@@ -17,3 +20,6 @@ void wasm_register_resource(const char *url);
 int wasm_response_send(const char *buf, int size);
 void wasm_post_request(const char *buf, int size);
 void wasm_sub_event(const char *url);
+#ifdef __cplusplus
+}
+#endif

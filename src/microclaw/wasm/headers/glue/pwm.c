@@ -82,6 +82,14 @@ void pwm_set(int pwm, int duty) {
     apply(slot);
 }
 
+/* The same with all of the 13 bits, for Servo.h. */
+void microclaw_pwm_set_duty(int pwm, unsigned duty) {
+    if (pwm >= 0 && pwm < SLOTS && slots[pwm].fd) {
+        slots[pwm].duty = duty > FULL_DUTY ? FULL_DUTY : duty;
+        apply(pwm);
+    }
+}
+
 void pwm_close(int pwm) {
     int slot = pwm - FIRST_PWM;
     if (is_open(slot)) {

@@ -1,0 +1,38 @@
+/* Wire.h: the board's I2C bus, at 100 kHz, as the master. */
+#pragma once
+#include <Arduino.h>
+#ifdef BOARD_I2C_SDA
+#define DEFAULT_(pin) = pin
+#else
+#define DEFAULT_(pin)
+#endif
+#define MARK_(condition, text) __attribute__((diagnose_if(condition, "microclaw mark " text, "warning")))
+#define PIN_MARKS_(p, what) \
+    MARK_((p) == (p), what " known") MARK_((p) < 0 || (p) > 63, what " outside") \
+    MARK_((p) & 1, what " 1") MARK_((p) & 2, what " 2") MARK_((p) & 4, what " 4") \
+    MARK_((p) & 8, what " 8") MARK_((p) & 16, what " 16") MARK_((p) & 32, what " 32")
+class TwoWire final : public Stream {
+  public:
+    using Print::write;
+    bool begin(int sda DEFAULT_(BOARD_I2C_SDA), int scl DEFAULT_(BOARD_I2C_SCL)) PIN_MARKS_(sda, "sda") PIN_MARKS_(scl, "scl");
+    void end() {}
+    void setClock(unsigned long) {} /* it is 100 kHz */
+    void beginTransmission(int address);
+    size_t write(uint8_t c) override;
+    /* 0: done, 1: more than 128 bytes, 2: nobody answers. Without bytes it only asks whether somebody does. */
+    uint8_t endTransmission(bool stop = true);
+    uint8_t requestFrom(int address, int size, bool stop = true); /* how many bytes came: all, or 0 */
+    int available() override { return received_ - taken_; }
+    int read() override { return taken_ < received_ ? buffer_[taken_++] : -1; }
+    int peek() override { return taken_ < received_ ? buffer_[taken_] : -1; }
+    size_t readBytes(uint8_t *out, size_t size);
+
+  private:
+    int bus_ = -1, address_ = 0, sent_ = 0, received_ = 0, taken_ = 0;
+    bool open_ = false, pending_ = false, too_many_ = false;
+    uint8_t out_[128] = {}, buffer_[128] = {};
+};
+extern TwoWire Wire;
+#undef DEFAULT_
+#undef MARK_
+#undef PIN_MARKS_

@@ -1,0 +1,77 @@
+/* arduino/core.h: what Arduino.h has in C++ only. */
+#pragma once
+#include "serial.h"
+#include <ctype.h>
+#define PROGMEM
+#define PSTR(text) (text)
+#define IRAM_ATTR
+#define ICACHE_RAM_ATTR
+#define DRAM_ATTR
+#define RTC_DATA_ATTR
+#define pgm_read_byte(address) (*(const uint8_t *)(address))
+#define pgm_read_word(address) (*(const uint16_t *)(address))
+#define pgm_read_dword(address) (*(const uint32_t *)(address))
+#define pgm_read_float(address) (*(const float *)(address))
+#define strcpy_P strcpy
+#define strlen_P strlen
+#define strcmp_P strcmp
+#define memcpy_P memcpy
+typedef char __FlashStringHelper;
+/* What clang needs for a list in braces, as in `for (int pin : {2, 4, 5})`. */
+namespace std {
+template <typename T> class initializer_list {
+  public:
+    constexpr initializer_list() {}
+    constexpr size_t size() const { return size_; }
+    constexpr const T *begin() const { return begin_; }
+    constexpr const T *end() const { return begin_ + size_; }
+
+  private:
+    const T *begin_ = nullptr;
+    size_t size_ = 0;
+};
+}
+inline bool isDigit(int c) { return isdigit(c); }
+inline bool isAlpha(int c) { return isalpha(c); }
+inline bool isAlphaNumeric(int c) { return isalnum(c); }
+inline bool isSpace(int c) { return isspace(c); }
+inline bool isUpperCase(int c) { return isupper(c); }
+inline bool isLowerCase(int c) { return islower(c); }
+inline bool isPunct(int c) { return ispunct(c); }
+inline bool isHexadecimalDigit(int c) { return isxdigit(c); }
+inline bool isPrintable(int c) { return isprint(c); }
+
+template <typename A, typename B> constexpr auto min(A a, B b) -> decltype(a < b ? a : b) { return a < b ? a : b; }
+template <typename A, typename B> constexpr auto max(A a, B b) -> decltype(a > b ? a : b) { return a > b ? a : b; }
+template <typename T> constexpr T abs(T value) { return value < T(0) ? T(-value) : value; }
+template <typename T> inline void swap(T &a, T &b) {
+    T kept(static_cast<T &&>(a));
+    a = static_cast<T &&>(b);
+    b = static_cast<T &&>(kept);
+}
+
+/* From low up to, and without, high. The same numbers after each start unless randomSeed gets another value. */
+long random(long high);
+long random(long low, long high);
+inline void randomSeed(unsigned long seed) { srandom((unsigned)seed); }
+inline uint16_t makeWord(uint8_t high, uint8_t low) { return (uint16_t)(high << 8 | low); }
+char *dtostrf(double value, signed char width, unsigned char digits, char *out);
+inline void yield() { delay(1); }
+
+/* At 50 % by PWM, 1 to 9000 Hz; for ever, or for so many ms. */
+void tone(int pin, unsigned frequency_hz, unsigned long duration_ms = 0) PIN_MARKS_(pin, "pwm");
+void noTone(int pin);
+
+/* Programs get no interrupts: the pin is looked at every 5 ms, and the function is called then, between the program's own
+ * steps. So noInterrupts has nothing to do. */
+#define RISING 3
+#define FALLING 2
+#define CHANGE 1
+#define digitalPinToInterrupt(pin) (pin)
+#define NOT_AN_INTERRUPT (-1)
+inline void noInterrupts() {}
+inline void interrupts() {}
+void attachInterrupt(int pin, void (*task)(), int mode)
+    PIN_MARKS_(pin, "gpio")
+    __attribute__((diagnose_if(true, "attachInterrupt looks at the pin every 5 ms here: shorter pulses are missed", "warning")));
+void detachInterrupt(int pin);

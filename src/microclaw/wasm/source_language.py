@@ -1,0 +1,81 @@
+"""The language of a program: by its file's name, else by what only C++ and sketches have. Compiles nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+from pathlib import PurePath
+from typing import Final, Literal, TypeAlias
+
+from microclaw.errors import ConfigError
+from microclaw.wasm.tokens import Token, behind_bracket, without_directives
+
+Language: TypeAlias = Literal["c", "c++", "sketch"]
+"""A sketch is Arduino's C++: prototypes are written for it, and Arduino.h is included by itself."""
+SUFFIX: Final[dict[Language, str]] = {"c": ".c", "c++": ".cpp", "sketch": ".ino"}
+TITLE: Final[dict[Language, str]] = {"c": "C", "c++": "C++", "sketch": "an Arduino sketch"}
+_BY_SUFFIX: Final[dict[str, Language]] = {
+    **{".c": "c", ".ino": "sketch", ".pde": "sketch"},
+    **dict.fromkeys((".cpp", ".cc", ".cxx", ".c++"), "c++"),
+}
+_HEADER: Final = frozenset((".h", ".hpp", ".hh"))
+CPLUSPLUS_HEADERS: Final = frozenset(
+    (
+        *("Servo.h", "ESP32Servo.h", "Wire.h"),
+        *("cctype", "climits", "cmath", "cstddef", "cstdint", "cstdio", "cstdlib", "cstring"),
+    )
+)
+"""What only a C++ program may include."""
+_PAIRS: Final = frozenset(
+    (
+        *(("template", "<"), ("using", "namespace"), ("static_cast", "<"), ("public", ":"), ("private", ":")),
+        *(("Serial", "."), ("Wire", "."), ("reinterpret_cast", "<"), ("protected", ":")),
+    )
+)
+_BEFORE_A_NAME: Final = frozenset(("class", "namespace", "new", "typename", "String", "virtual", "constexpr", "Servo"))
+_NAMES: Final = frozenset(("nullptr", "dynamic_cast", "const_cast", "decltype", "static_assert_"))
+
+
+def language_of_file(name: str) -> Language | None:
+    """By the suffix; None where it has none that says it. Raises ConfigError for a header."""
+    suffix = PurePath(name).suffix.lower()
+    if suffix in _HEADER:
+        step = "give the .c, .cpp or .ino file that includes it, with the header's text in it"
+        raise ConfigError(f"{name} is a header, not a program", next_step=step)
+    return _BY_SUFFIX.get(suffix)
+
+
+def guess_language(tokens: Sequence[Token], headers: Set[str]) -> Language:
+    """The language of a source that came without a file's name: C unless something in it is not C."""
+    code = without_directives(tokens)
+    defined = _functions(code)
+    if {"setup", "loop"} <= defined and not defined & {"main", "on_init"}:
+        return "sketch"
+    includes = any(name in CPLUSPLUS_HEADERS or "." not in name for name in headers)
+    return "c++" if includes or any(map(_is_cplusplus, code, code[1:], code[2:])) else "c"
+
+
+def _is_cplusplus(first: Token, second: Token, third: Token) -> bool:
+    if first.kind != "name":
+        return False
+    if (first.text, second.text) in _PAIRS or first.text in _NAMES:
+        return True
+    if first.text in _BEFORE_A_NAME and second.kind == "name":
+        return True
+    return second.text == third.text == ":" and (second.line, second.column + 1) == (third.line, third.column)
+
+
+def _functions(code: Sequence[Token]) -> set[str]:
+    """The names before parameters and a body, outside of all braces."""
+    found, at = set(), 0
+    while at < len(code):
+        token = code[at]
+        if token.text == "(":
+            end = behind_bracket(code, at)
+            if at and code[at - 1].kind == "name" and end < len(code) and code[end].text == "{":
+                found.add(code[at - 1].text)
+            at = end
+        elif token.text == "{":
+            at = behind_bracket(code, at)
+        else:
+            at += 1
+    return found

@@ -1,0 +1,7 @@
+void setup() {
+  Serial.begin(9600);
+  Serial.println("done");
+  while (1);
+}
+
+void loop() {}

@@ -1,0 +1,190 @@
+"""C++ programs: constructors run once, polling loops in methods give way, names in errors are the source's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from microclaw.apps.trial import TrialOptions, try_image
+from microclaw.boards.profile import BoardProfile
+from microclaw.errors import BuildError
+from microclaw.wasm import HEADERS, find_toolchain
+from microclaw.wasm.process import Processes
+from microclaw.wasm.symbols import read_symbols, source_name
+
+
+@pytest.fixture(params=["zig", "clang"])
+def compiler(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv("MICROCLAW_COMPILER", request.param)
+    find_toolchain.cache_clear()
+    yield request.param
+    find_toolchain.cache_clear()
+
+
+COUNTED = """
+#include <microclaw.h>
+static int made;
+struct Counter { Counter() { made++; printf("made %d\\n", made); } int value = 5; } counter;
+"""
+SLEEPS = 'int main() { for (int i = 0; i < 4; i++) { printf("%d\\n", counter.value + i); delay(100); } return 0; }\n'
+RETURNS = 'int main() { printf("%d\\n", counter.value); return 0; }\n'
+ARGUMENTS = 'int main(int argc, char **argv) { printf("%d\\n", counter.value); delay(10); return argc - 1; }\n'
+TASKS = """
+static void task() { printf("task %d\\n", counter.value); }
+int main() { every(100, task); return 0; }
+"""
+WAITING_CONSTRUCTOR = """
+#include <microclaw.h>
+struct Slow { Slow() { printf("a\\n"); delay(50); printf("b\\n"); } } slow;
+int main() { printf("c\\n"); delay(50); printf("d\\n"); return 0; }
+"""
+MARKED_IN_C = """
+#include <microclaw.h>
+__attribute__((constructor)) static void first(void) { printf("first\\n"); }
+int main(void) { for (int i = 0; i < 3; i++) { printf("%d\\n", i); delay(100); } return 0; }
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "printed"),
+    [
+        (COUNTED + SLEEPS, ["made 1", "5", "6", "7", "8"]),
+        (COUNTED + RETURNS, ["made 1", "5"]),
+        (COUNTED + ARGUMENTS, ["made 1", "5"]),
+        (COUNTED + TASKS, ["made 1", "task 5", "task 5", "task 5"]),
+        (WAITING_CONSTRUCTOR, ["a", "b", "c", "d"]),
+    ],
+)
+async def test_constructors_run_once_before_main(
+    compiler: str, compile_c: Any, on_board: Any, source: str, printed: list[str]
+) -> None:
+    image = await compile_c(source, language="c++")
+    assert image.compiler.startswith(compiler)
+    assert (await on_board.run(image, 1000)).own[: len(printed)] == printed
+
+
+async def test_function_marked_as_constructor_in_c_runs_once(compile_c: Any, on_board: Any) -> None:
+    ran = await on_board.run(await compile_c(MARKED_IN_C, language="c"), 1000)
+    assert ran.own == ["first", "0", "1", "2"]
+
+
+async def test_constructor_beside_on_init_is_refused(compile_c: Any) -> None:
+    with pytest.raises(BuildError) as caught:
+        await compile_c(COUNTED + "void on_init() {}\n", language="c++")
+    assert "nothing would run the constructor" in caught.value.diagnostics[0].message
+
+
+async def test_event_driven_program_in_cplusplus(compile_c: Any, on_board: Any) -> None:
+    source = '#include <microclaw.h>\nvoid on_init() { every(100, [] { printf("x\\n"); }); }\n'
+    assert (await on_board.run(await compile_c(source, language="c++"), 350)).own == ["x", "x", "x"]
+
+
+def test_our_own_objects_have_no_constructors(tmp_path: Any) -> None:
+    toolchain = find_toolchain()
+    files = sorted((HEADERS / "arduino").glob("*.cpp"))
+    assert files
+    assert Processes().run(toolchain.glue_command(files), tmp_path).returncode == 0
+    made = {path.stem: read_symbols(path.read_bytes()) for path in tmp_path.glob("*.o")}
+    assert {name for name, symbols in made.items() if symbols.has_constructors} == set()
+
+
+POLLING_METHODS = """
+class Wait {
+  public:
+    void until(unsigned long ms) { while (millis() < ms) {} }
+    void until(int pin, int level) {
+        int n = 0;
+        for (int i = 0; i < 3; i++) n += i * level;
+        while (digitalRead(pin) != level) {}
+        count = n;
+    }
+    volatile int count = 0;
+};
+Wait wait;
+void tick() { printf("tick\\n"); }
+void setup() {
+  every(100, tick);
+  wait.until(450ul);
+  wait.until(4, LOW);
+  printf("done %d\\n", wait.count);
+}
+void loop() { delay(1000); }
+"""
+
+
+async def test_polling_methods_of_one_name_give_way(compile_c: Any, board: BoardProfile) -> None:
+    image = await compile_c(POLLING_METHODS, language="sketch")
+    trial = await try_image(image, board, TrialOptions(for_ms=1000))
+    assert trial.ok, trial.error
+    log = [line.strip() for line in trial.log]
+    assert log[:4] == ["tick"] * 4
+    assert "done 0" in log
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        (
+            "class A { public: void run() { int i = 0; while (true) { i++; } } };\nint main() { A a; a.run(); }\n",
+            "main",
+        ),
+        (
+            "struct A { __attribute__((noinline)) void run() { while (true) n++; } volatile int n; } a;\n"
+            "int main() { a.run(); }\n",
+            "run",
+        ),
+    ],
+)
+async def test_endless_loop_in_a_method_is_refused_by_its_name(compile_c: Any, source: str, name: str) -> None:
+    with pytest.raises(BuildError, match=rf"{name} loops for ever and never waits"):
+        await compile_c(source, language="c++")
+
+
+@pytest.mark.parametrize(
+    ("symbol", "name"),
+    [
+        ("_Z5blinki", "blink"),
+        ("_ZN7Blinker6updateEv", "update"),
+        ("_ZL5taskAv", "taskA"),
+        ("_ZNK4Ring3topEv", "top"),
+        ("_ZN7BlinkerC2Ei", "Blinker"),
+        ("__main_void", "main"),
+        ("_GLOBAL__sub_I_a.ino", "a global object's constructor"),
+        ("plain_c", "plain_c"),
+        ("_Z", "_Z"),
+        ("_Z999999x", "x"),
+    ],
+)
+def test_decorated_name_is_told_as_the_source_has_it(symbol: str, name: str) -> None:
+    assert source_name(symbol) == name
+
+
+@pytest.mark.parametrize("call", ["Serial.available()", "Serial.read()", "Serial.readString()", "Serial.parseInt()"])
+async def test_reading_what_nobody_types_is_warned_of(compile_c: Any, call: str) -> None:
+    image = await compile_c(f"void setup() {{\n  Serial.println({call});\n}}\nvoid loop() {{}}\n", language="sketch")
+    (warning,) = image.warnings
+    assert warning.line == 2
+    assert "nothing is typed in" in warning.message
+
+
+async def test_polled_interrupt_is_said(compile_c: Any) -> None:
+    source = "void f() {}\nvoid setup() {\n  attachInterrupt(4, f, RISING);\n}\nvoid loop() {}\n"
+    (warning,) = (await compile_c(source, language="sketch")).warnings
+    assert (warning.line, "every 5 ms" in warning.message) == (3, True)
+
+
+async def test_pins_of_cplusplus_are_checked_when_compiling(compile_c: Any) -> None:
+    source = "#include <Servo.h>\nServo s;\nvoid setup() {\n  s.attach(19);\n}\nvoid loop() {}\n"
+    with pytest.raises(BuildError) as caught:
+        await compile_c(source, language="sketch")
+    assert (caught.value.diagnostics[0].line, "USB" in caught.value.diagnostics[0].message) == (4, True)
+
+
+async def test_function_that_nothing_defines_is_told_by_its_name_and_line(compile_c: Any) -> None:
+    source = "class A { public: void go(); };\nvoid setup() {\n  A a;\n  a.go();\n}\nvoid loop() {}\n"
+    with pytest.raises(BuildError) as caught:
+        await compile_c(source, language="sketch")
+    found = caught.value.diagnostics[0]
+    assert (found.line, found.message) == (4, "go is declared, and nothing defines it")

@@ -1,0 +1,176 @@
+"""A sketch gets its prototypes and keeps its lines; a halt waits; the file's name or the text says the language."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from microclaw.apps.stage_text import compile_text
+from microclaw.apps.trial import TrialOptions, try_image
+from microclaw.boards.profile import BoardProfile
+from microclaw.errors import BuildError, ConfigError
+from microclaw.wasm.source_language import Language, language_of_file
+from microclaw.wasm.source_text import read_source
+
+LOOP = "void loop() {}\n"
+
+
+def prepared(sketch: str) -> str:
+    return read_source(sketch, "a", language="sketch").text
+
+
+def prototypes(sketch: str) -> list[str]:
+    """What is inserted in front of the sketch's own functions."""
+    return [line for line in prepared(sketch).splitlines() if line.endswith(";") and line not in sketch]
+
+
+def mapped(sketch: str) -> list[tuple[int, str]]:
+    """The lines as the compiler numbers them, without what was inserted."""
+    number, found, inserted = 0, [], False
+    lines = prepared(sketch).splitlines()
+    for at, line in enumerate(lines):
+        if line.startswith("#line "):
+            number = int(line.split()[1]) - 1
+            inserted = at + 1 < len(lines) and lines[at + 1].endswith(");") and lines[at + 1] not in sketch
+            continue
+        number += 1
+        if not inserted and line.strip():
+            found.append((number, line.rstrip()))
+        inserted = False
+    return found
+
+
+@pytest.mark.parametrize(
+    ("sketch", "wanted"),
+    [
+        ("void setup() { f(); }\nint f() { return 1; }\n", ["int f();"]),
+        (
+            "void setup() {}\nstatic inline bool f(int &a, const char *b) { return a; }\n",
+            ["static inline bool f(int &a, const char *b);"],
+        ),
+        ("template <typename T> T f(T a) { return a; }\nvoid setup() {}\n", ["template <typename T> T f(T a);"]),
+        ("void setup() {}\nauto f() -> int { return 1; }\n", ["auto f() -> int;"]),
+        ("void setup() {}\nvoid f(int a[], int (&b)[3]) {}\n", ["void f(int a[], int (&b)[3]);"]),
+        ("void setup() {}\nunsigned long\nf(int a,\n  int b)\n{ return a; }\n", ["unsigned long f(int a, int b);"]),
+        ("void setup() {}\nvoid f(int a = 3, int b = g(1, 2)) {}\n", ["void f(int a = 3, int b = g(1, 2));"]),
+        ("#if 1\nvoid f() {}\n#else\nvoid f() {}\n#endif\nvoid setup() {}\n", ["void f();"]),
+        ("int x[] = {1, 2};\nvoid f() {}\n", ["void f();"]),
+        # None: the compiler takes these as they stand.
+        ("void setup() {}\nauto f() { return 1; }\n", []),
+        ("struct A { void f(); };\nvoid A::f() {}\nA operator+(A a, A b) { return a; }\n", []),
+        ("namespace n { void f() {} }\n", []),
+        ("#define DEF(name, x) int name() { return x; }\nDEF(one, 1)\nvoid setup() {}\n", []),
+        ("void f();\nvoid setup() { f(); }\nvoid f() {}\n", []),
+        ("void setup() {}\nvoid f(decltype(1) a) { if (a) {} }\n// int g() {}\n", ["void f(decltype(1) a);"]),
+        ("template <typename T = int> T f() { return 1; }\nvoid setup() {}\n", []),
+        ("auto f = [](int a) { return a; };\nvoid setup() {}\n", []),
+        ("class A { public: A(int a) : a_(a), b_{a} {} int a_, b_; };\nA a(1);\nvoid setup() {}\n", []),
+    ],
+)
+def test_prototypes_are_those_that_the_arduino_ide_writes(sketch: str, wanted: list[str]) -> None:
+    assert prototypes(sketch) == wanted
+
+
+def test_prototype_stands_behind_the_type_that_it_names() -> None:
+    text = prepared("void setup() {}\nstruct A { int x; };\nvoid f(A &a) {}\nvoid g() {}\n")
+    assert text.index("void g();") < text.index("void setup()") < text.index("struct A") < text.index("void f(A &a);")
+
+
+def test_prototype_stands_outside_of_what_the_preprocessor_may_leave_out() -> None:
+    text = prepared("#include <math.h>\n#ifdef NEVER\nvoid f() {}\n#endif\nvoid setup() { g(); }\nvoid g() {}\n")
+    assert text.index("void g();") < text.index("#ifdef NEVER")
+
+
+def test_no_line_and_no_column_of_the_sketch_moves() -> None:
+    sketch = (
+        "/* a\n b */ int x; void setup() {\n  f(); if (x) while (1);\n}\n"
+        "void f(int a = 3,\n       int b = 4) { if (a) { for (;;) {} } }\n" + LOOP
+    )
+    lines = sketch.splitlines()
+    for number, line in mapped(sketch):
+        own = lines[number - 1]
+        pieces = line.replace("delay(1000);", "").replace("delay(1000)", "")
+        assert all(own[at : at + 1] == char for at, char in enumerate(line) if char != " " and pieces == line), line
+    assert "= 3" not in prepared(sketch).split("void f(int a = 3, int b = 4);")[1]
+
+
+def test_prototype_behind_a_type_is_not_in_the_condition_that_follows() -> None:
+    text = prepared("void setup() {}\nstruct A { int x; };\n#ifdef NO\nvoid g() {}\n#endif\nvoid f(A a) {}\n")
+    assert text.index("struct A") < text.index("void f(A a);") < text.index("#ifdef NO")
+
+
+async def test_errors_behind_all_that_was_inserted_keep_their_place(compile_c: Any) -> None:
+    sketch = "int x = 1;\nvoid setup() { if (x) while (1); f(); y = 3; }\nvoid f(int a = 3) { x = a; }\n  z();\n" + LOOP
+    with pytest.raises(BuildError) as caught:
+        await compile_c(sketch, language="sketch")
+    places = {(d.line, d.column) for d in caught.value.diagnostics if d.severity == "error"}
+    assert (2, sketch.splitlines()[1].index("y = 3") + 1) in places
+    assert any(line == 4 for line, _ in places)
+
+
+@pytest.mark.parametrize(
+    "halt", ["while (1);", "while (true) {}", "for (;;);", "for (;;) { ; }", "{ Serial.println(1); while (1); }"]
+)
+async def test_endless_loop_in_a_condition_of_a_sketch_is_a_halt(
+    compile_c: Any, board: BoardProfile, halt: str
+) -> None:
+    sketch = f"void setup() {{ if (millis() < 5000) {halt}\n Serial.println(2); }}\n{LOOP}"
+    trial = await try_image(await compile_c(sketch, language="sketch"), board, TrialOptions(for_ms=1000))
+    assert trial.ok
+    assert "2" not in [line.strip() for line in trial.log]
+
+
+@pytest.mark.parametrize("source", ["void setup() { while (1); }\n" + LOOP, "int main() { if (1) { while (1); } }\n"])
+async def test_endless_loop_elsewhere_stays_refused(compile_c: Any, source: str) -> None:
+    with pytest.raises(BuildError, match="loops for ever"):
+        await compile_c(source, language="c++" if "main" in source else "sketch")
+
+
+@pytest.mark.parametrize(
+    ("name", "language"),
+    [("a.c", "c"), ("a.ino", "sketch"), ("a.CPP", "c++"), ("a.cc", "c++"), ("a", None), ("a.txt", None)],
+)
+def test_suffix_says_the_language(name: str, language: Language | None) -> None:
+    assert language_of_file(name) == language
+
+
+def test_header_is_no_program() -> None:
+    with pytest.raises(ConfigError, match="is a header"):
+        language_of_file("led.h")
+
+
+@pytest.mark.parametrize(
+    ("source", "language"),
+    [
+        ("int main(void) { return 0; }", "c"),
+        ("#include <Arduino.h>\nvoid setup() {}\nvoid loop() {}", "sketch"),
+        ("void setup();\nvoid loop();\nint main(void) { setup(); }", "c"),
+        ("void setup(void) {}\nvoid loop(void) {}\nint main(void) { setup(); loop(); }", "c"),
+        ("int new = 3, class = 4; int main(void) { return new + class; }", "c"),
+        ("struct a { int b : 3; }; int main(void) { return sizeof(struct a) ? 1 : 2; }", "c"),
+        ("class A { int x; };\nint main() {}", "c++"),
+        ("#include <cstdio>\nint main() {}", "c++"),
+        ("int main() { auto f = nullptr; }", "c++"),
+        ("namespace a { int b; }\nint main() { return a::b; }", "c++"),
+        ("template <typename T> T f(T a) { return a; }\nint main() {}", "c++"),
+        ('int main() { /* class A */ const char *s = "a::b"; }', "c"),
+    ],
+)
+def test_source_without_a_name_says_its_language(source: str, language: Language) -> None:
+    text = read_source(source, "main")
+    assert (text.language, text.is_guessed) == (language, True)
+
+
+async def test_build_says_what_the_source_was_taken_for(compile_c: Any) -> None:
+    guessed = await compile_c("void setup() { Serial.println(1); }\n" + LOOP)
+    assert "-O3, taken as an Arduino sketch ->" in compile_text(guessed, "O3")
+    named = await compile_c("int main() { return 0; }\n", language="c++")
+    assert "-O3, C++ ->" in compile_text(named, "O3")
+    assert "C++" not in compile_text(await compile_c("int main(void) { return 0; }\n"), "O3")
+
+
+async def test_header_of_cplusplus_in_a_c_file_says_how_to_name_the_file(compile_c: Any) -> None:
+    with pytest.raises(BuildError) as caught:
+        await compile_c("#include <Servo.h>\nint main(void) { return 0; }\n", language="c")
+    assert "name the file .ino" in (caught.value.diagnostics[0].hint or "")
