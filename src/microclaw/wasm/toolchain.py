@@ -60,7 +60,7 @@ _PROGRAM: Final = (
     *("-U__has_include", "-U__has_include_next", "-U__has_embed", "-U_Pragma", "-Wno-builtin-macro-redefined"),
     *("-Dasm=no_inline_assembly", "-D__asm=no_inline_assembly", "-D__asm__=no_inline_assembly"),
     *("-Wall", *(f"-Werror={finding}" for finding in _ERRORS), "-Wvla", "-Wno-unused-function", "-ferror-limit=20"),
-    *("-fno-color-diagnostics", "-fno-caret-diagnostics", "-fmacro-backtrace-limit=1"),
+    *("-Wno-unknown-warning-option", "-fno-color-diagnostics", "-fno-caret-diagnostics", "-fmacro-backtrace-limit=1"),
 )
 ERROR_LIMIT_MESSAGE: Final = b"fatal error: too many errors emitted, stopping now"
 """clang prints this at its -ferror-limit, and then still reads the rest of the program."""
