@@ -186,6 +186,25 @@ def test_busy_reading_pauses_at_the_end_of_the_granted_time() -> None:
     worker.join()
 
 
+def test_short_sleeps_last_as_long_as_asked_and_others_are_not_late() -> None:
+    clock = VirtualClock()
+    alarms: list[float] = []
+    clock.call_at(3.03, lambda: alarms.append(clock.now_ms()))
+
+    def body(task: Task) -> None:
+        for _ in range(1_000):
+            clock.sleep(task, 0.05)
+        woken.append(clock.now_ms())
+
+    woken: list[float] = []
+    worker = Worker(clock, "pulses", body)
+    assert clock.advance(20).now_ms == 20
+    assert (woken, alarms) == ([], [3.03])
+    clock.advance(100)
+    worker.join()
+    assert woken == [pytest.approx(50)]
+
+
 def test_sleeping_for_no_time_does_not_stop_board_time() -> None:
     clock = VirtualClock()
 

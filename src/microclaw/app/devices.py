@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import tzinfo
 from functools import partial
 
 from microclaw import __version__
@@ -93,10 +94,15 @@ class Apps:
     gate: Gate
 
 
+def local_zone(settings: Settings) -> tzinfo | None:
+    """The zone whose time programs are told; None where this machine does not know it."""
+    return find_zone(settings.agent.timezone or machine_zone())
+
+
 def build_apps(settings: Settings, devices: Registry, change_log: ChangeLog, gate: Gate) -> Apps:
     installer = Installer(change_log)
     devices.explain_silence = SilenceExplainer(change_log).explain
-    trial_pool = TrialPool(load_board(TRIAL_BOARD))
+    trial_pool = TrialPool(load_board(TRIAL_BOARD), zone=local_zone(settings))
     compile_source = cached_compiler(BuildCache(settings.cache))
     deployer = Deployer(
         devices=devices,
@@ -150,7 +156,7 @@ async def open_devices(base: Base, stack: AsyncExitStack) -> Devices:
             open_transport,
             lock_folder=base.settings.cache / "locks",
             links=device_link,
-            zone=find_zone(base.settings.agent.timezone or machine_zone()),
+            zone=local_zone(base.settings),
         ),
         load_board=load_board,
         mint_id=lambda: f"d-{secrets.token_hex(4)}",

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import tzinfo
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -31,10 +32,14 @@ class BoardKind:
 
 
 class TrialBoard:
-    """A running virtual board with its two transports. `async with` ends it and removes its files."""
+    """A running virtual board with its two transports. `async with` ends it and removes its files.
 
-    def __init__(self, kind: BoardKind, board: BoardProfile) -> None:
+    Programs are told the local time of `zone`, the machine's if None.
+    """
+
+    def __init__(self, kind: BoardKind, board: BoardProfile, zone: tzinfo | None = None) -> None:
         self.kind = kind
+        self._zone = zone
         self._board = board
         self._stack = AsyncExitStack()
 
@@ -54,7 +59,9 @@ class TrialBoard:
             )
             await stack.enter_async_context(process)
             self.control = process.control
-            self.wasmachine = WasmachineTransport(process.ready.transports[0], self._board, lock_folder=folder)
+            self.wasmachine = WasmachineTransport(
+                process.ready.transports[0], self._board, lock_folder=folder, zone=self._zone
+            )
             stack.push_async_callback(self.wasmachine.close)
             self._process = process
             self._stack = stack.pop_all()
@@ -75,8 +82,9 @@ class TrialPool:
     the block ends all boards.
     """
 
-    def __init__(self, board: BoardProfile, *, refill_after_s: float = 1.0) -> None:
+    def __init__(self, board: BoardProfile, *, zone: tzinfo | None = None, refill_after_s: float = 1.0) -> None:
         self._board = board
+        self._zone = zone
         self._kind = BoardKind(board.board_id)
         self._tasks = asyncio.TaskGroup()
         self._warm: asyncio.Task[TrialBoard | None] | None = None
@@ -114,7 +122,7 @@ class TrialPool:
         """A board for one trial: the ready one if it is of that kind, else a new one."""
         trial_board = await self._take_warm() if kind == self._kind else None
         if trial_board is None:
-            async with TrialBoard(kind, board) as trial_board:
+            async with TrialBoard(kind, board, self._zone) as trial_board:
                 yield trial_board
             return
         try:
@@ -139,7 +147,7 @@ class TrialPool:
 
     async def _start(self) -> TrialBoard | None:
         try:
-            return await TrialBoard(self._kind, self._board).__aenter__()
+            return await TrialBoard(self._kind, self._board, self._zone).__aenter__()
         except (MicroclawError, OSError) as exc:
             _log.warning("no trial board in advance: %s", exc)  # a trial then starts its own, or raises
             return None

@@ -70,7 +70,7 @@ _PROGRAM: Final = (
     # Undefined behaviour ends the program with its line (headers/libc/sanitizer.c): checks that cost next to nothing.
     "-fsanitize=array-bounds,integer-divide-by-zero,shift,null,unreachable,return,vla-bound",
     *("-fno-sanitize-recover=all", "-fno-sanitize-trap=all", "-fsanitize-undefined-strip-path-components=-1"),
-    *("-fno-color-diagnostics", "-fno-caret-diagnostics", "-fmacro-backtrace-limit=1"),
+    *("-Wno-unknown-warning-option", "-fno-color-diagnostics", "-fno-caret-diagnostics", "-fmacro-backtrace-limit=1"),
 )
 ERROR_LIMIT_MESSAGE: Final = b"fatal error: too many errors emitted, stopping now"
 """clang prints this at its -ferror-limit, and then still reads the rest of the program."""
