@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import statistics
 import time
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from bench.processes import running
 from bench.report import Metric, median
+from bench.wasm import POLLS
 from microclaw.apps.trial import TrialOptions, try_image
 from microclaw.boards import load_board
 from microclaw.wasm import compile_module
@@ -43,8 +45,23 @@ def measure() -> list[Metric]:
         Metric("resident memory at rest", median(rss_mb), "MB", 75),
         Metric("ten minutes of a blink, process start included", ten_minutes, "s", 1.0),
         Metric("edges in those ten minutes", edges, "edges"),
+        Metric("CPU for 20 s of board time of a program that polls", asyncio.run(_polling()), "s", 0.3),
         *asyncio.run(_wake_ups()),
     ]
+
+
+async def _polling() -> float:
+    """The board's CPU, beyond its start: a long trial minus a short one."""
+    board = load_board("virtual")
+    image = await compile_module(POLLS, board, name="polls")
+    cpu_s = []
+    for for_ms in (20_000, 220_000):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        trial = await try_image(image, board, TrialOptions(for_ms=for_ms))
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert trial.ok, trial.error
+        cpu_s.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return (cpu_s[1] - cpu_s[0]) / 10
 
 
 async def _ten_minutes() -> tuple[float, int]:

@@ -20,6 +20,16 @@ from microclaw.wasm.toolchain import find_toolchain
 
 RUNS = 31
 _PATTERNS = Path(__file__).parent.parent / "src" / "microclaw" / "patterns"
+POLLS = """#include <Arduino.h>
+unsigned long last;
+int on;
+int main(void) {
+    pinMode(2, OUTPUT);
+    for (;;) {
+        if (millis() - last >= 500) { last = millis(); digitalWrite(2, on = !on); }
+    }
+}
+"""
 _LARGE_BYTES = 64 << 10
 _edits = itertools.count(100)
 
@@ -76,20 +86,23 @@ def _sleeping(runner: asyncio.Runner, board: BoardProfile, cache: BuildCache) ->
     for _ in range(RUNS):
         for sleeps in (True, False):
             text = _edited(source)
-            text = text if sleeps else text.replace("delay(HALF_PERIOD_MS);", "gpio_set(led, HALF_PERIOD_MS & 1);")
+            text = text if sleeps else _sleepless(text)
             took[sleeps].append(build(text).compile_ms)
-    image, never = (
-        build(source),
-        build(source.replace("for (;;) {", "for (int i = 0; i < 2; i++) {").replace("delay", "(void)")),
-    )
+    image, never, polls = build(source), build(_sleepless(source)), build(POLLS)
     assert image.compiled_bytes is not None
+    assert polls.compiled_bytes is not None
     assert not never.eventful
     on_top_ms = median(took[True]) - median(took[False])
     return [
         Metric("shim and pass / compiling and linking without", on_top_ms / median(took[False]), "x"),
         Metric("shim and pass, on top of compiler and linker", on_top_ms, "ms", 25.0),
         Metric("bytes on top of the plain program", image.size_bytes - image.compiled_bytes, "B", 2150),
+        Metric("bytes on top of a program that polls", polls.size_bytes - polls.compiled_bytes, "B", 1100),
     ]
+
+
+def _sleepless(source: str) -> str:
+    return source.replace("for (;;) {", "for (int i = 0; i < 2; i++) {").replace("delay", "(void)")
 
 
 def _edited(source: str) -> str:

@@ -103,6 +103,27 @@ async def test_a_program_that_spins_is_caught(build_cache: Path) -> None:
     assert "every(" in (trial.next_step or "")
 
 
+async def test_a_callback_that_computes_for_long_is_caught(build_cache: Path) -> None:
+    """Computing costs board time, so that the trial sees how long the application manager waits."""
+    source = (
+        "#include <microclaw.h>\nvolatile int v;\nstatic void task(void) { for (int i = 0; i < 2000000; i++) v = i; }\n"
+        "void on_init(void) { every(1000, task); }"
+    )
+    trial = await attempt(source, build_cache)
+    assert not trial.ok
+    assert "keeps the application manager waiting" in (trial.error or "")
+
+
+async def test_a_little_computing_leaves_the_times_of_edges_round(build_cache: Path) -> None:
+    source = (
+        "#include <microclaw.h>\nint led, n;\n"
+        "static void task(void) { for (int i = 0; i < 100; i++) n += i % 7; gpio_toggle(led); }\n"
+        "void on_init(void) { led = gpio_open(2, GPIO_OUT); every(500, task); }"
+    )
+    trial = await attempt(source, build_cache)
+    assert [edge.t_ms for edge in trial.edges[:3]] == pytest.approx([500, 1000, 1500], abs=0.05)
+
+
 async def test_a_program_that_exits_is_caught(build_cache: Path) -> None:
     source = "#include <stdlib.h>\nvoid on_init(void) { exit(3); }"
     trial = await attempt(source, build_cache)

@@ -7,7 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -252,3 +253,40 @@ def test_virtual_board_runs_in_the_foreground_until_it_is_told_to_end(tmp_path: 
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
         assert not Path(facts["control"]).exists()
+
+
+@contextmanager
+def a_board() -> Iterator[str]:
+    """The address of a virtual board, without a host."""
+    words = [sys.executable, "-m", "microclaw.cli", "--json", "virtual", "--wasmachine", "0"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield f"127.0.0.1:{json.loads(process.stdout.readline())['wasmachine']}"
+        finally:
+            process.terminate()
+
+
+def test_program_goes_to_a_board_at_an_address_and_off_again(run: Run, blink: Path) -> None:
+    with a_board() as address:
+        done = run("--json", "-d", address, "run", str(blink))
+        assert done.code == 0, done.err
+        document = json.loads(done.out)
+        assert (document["name"], document["device"], document["listed"]) == ("blink", address, True)
+        assert document["trial"]["ok"]
+        assert "blink" in run("-d", address, "app", "list").out
+        again = run("-d", address, "run", str(blink))
+        assert again.code == 1
+        assert "blink" in again.err
+        assert "is off" in run("-d", address, "app", "uninstall", "blink").out
+        assert json.loads(run("--json", "-d", address, "app", "list").out)["apps"] == []
+
+
+def test_program_that_fails_its_trial_does_not_go_to_an_address(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "trap.c"
+    path.write_text("void on_init(void) { __builtin_trap(); }\n")
+    with a_board() as address:
+        refused = run("-d", address, "run", str(path))
+        assert refused.code == 1
+        assert "it trapped" in refused.err
+        assert json.loads(run("--json", "-d", address, "app", "list").out)["apps"] == []

@@ -80,7 +80,7 @@ def test_module_without_notes_and_exports_is_the_same_program(linked: bytes) -> 
 def test_object_tells_what_it_defines_and_lacks(tmp_path: Path) -> None:
     toolchain = find_toolchain()
     (tmp_path / "program.c").write_text(
-        "int there(void); static int big[99];\nint here(int i) { return there() + big[i]++; }"
+        "int there(void); static int big[99];\nint here(int i) { int *p = big; return there() + p[i]++; }"
     )
     assert Processes().run(toolchain.compile_command("program.c", "O1", ()), tmp_path).returncode == 0
     symbols = read_symbols((tmp_path / "program.o").read_bytes())

@@ -257,7 +257,7 @@ async def test_ioctl_sends_each_member_of_the_struct(compile_c: Any, firmware: A
             unsigned char *p = (unsigned char *)&value;
             for (unsigned i = 0; i < sizeof value; i++) p[i] = i == 0 || i == 4 ? 1 : i;
             {"value.channel_num = 0;" if command == IoctlCommand.LEDCIOCSCFG else ""}
-            printf("%d %d\\n", ioctl(open("/dev/x", O_RDWR), {command.name}, &value), (int)sizeof value);
+            printf("%d %d\\n", ioctl(open("/dev/gpio/1", O_RDWR), {command.name}, &value), (int)sizeof value);
         }}
     """
     board = await start(compile_c, firmware, source)

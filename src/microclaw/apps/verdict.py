@@ -179,12 +179,17 @@ _TRAPS: tuple[tuple[str, str], ...] = (
 )
 
 
-_WAIT = "wait only in main, with delay(ms); in a callback do a little and return: every(ms, task) calls it again"
+_WAIT = (
+    "wait only in main, with delay(ms), and call delay(1) now and then in a long computation; "
+    "in a callback do a little and return: every(ms, task) calls it again"
+)
 MAX_CALL_MS = 200.0
 """The firmware's application manager waits for a program's function that is under way before it can remove it."""
 
 
 # Texts of the shim of a program that blocks in main (headers/shim/resume.c).
+_SANITIZER = re.compile(r"line (\d+) column (\d+): (.+)")
+"""What headers/libc/sanitizer.c says before it traps."""
 _TOO_DEEP = "microclaw: ended: too many nested calls around a sleep"
 _TOO_FEW_TIMERS = "microclaw: sleeping takes 3 timers"
 _SLEPT_OUTSIDE = "microclaw: only main can sleep, callbacks go on at once"
@@ -225,6 +230,9 @@ def _fault(record: Record) -> tuple[str, str] | None:
         return "a program that sleeps takes 3 timers, and it was installed with fewer", "install it with timers=20"
     # On WAMR a callback that trapped leaves the app running: its next timer is called all the same.
     if record.state == "trapped" or (record.state == "running" and record.error):
+        for line in record.lines:
+            if line.app is not None and (fault := _SANITIZER.fullmatch(line.text)):
+                return f"it trapped at line {fault[1]}: {fault[3]}", f"correct line {fault[1]}, column {fault[2]}"
         text = record.error or "no text"
         return f"it trapped: {text}", next_step_for_trap(text)
     if record.state == "exited":

@@ -7,12 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
+from microclaw.cli.call_commands import is_address
 from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.cli.programs import chosen_device, follow, run
 from microclaw.errors import ConfigError
 from microclaw.host_client.request import segment
 
 app_group = command_group()
+_Board = Annotated[str, typer.Option("--board", help="With -d HOST:PORT: the board's profile.")]
 
 
 @app_group.command()
@@ -65,9 +67,14 @@ app_group.command("install")(run)
 
 
 @app_group.command("list")
-def list_apps(ctx: typer.Context) -> None:
-    """What runs where."""
+def list_apps(ctx: typer.Context, board: _Board = "virtual") -> None:
+    """What runs where; with -d HOST:PORT, on that board, without a host."""
     options = global_options(ctx)
+    if options.device and is_address(options.device):
+        from microclaw.cli.direct_programs import list_directly  # with the compiler, which the host has otherwise
+
+        list_directly(options, options.device, board)
+        return
     query = {"device": options.device} if options.device else None
     apps = options.fetch("apps", "/v1/apps", query)["apps"]
     rows = [(a["name"], a["device"], a["condition"], _pins(a), a["heap_bytes"], a["error"] or _origin(a)) for a in apps]
@@ -102,9 +109,14 @@ def undo(
 
 
 @app_group.command()
-def uninstall(ctx: typer.Context, name: str) -> None:
-    """Take a program off a device."""
+def uninstall(ctx: typer.Context, name: str, board: _Board = "virtual") -> None:
+    """Take a program off a device; with -d HOST:PORT, without a host."""
     options = global_options(ctx)
+    if options.device and is_address(options.device):
+        from microclaw.cli.direct_programs import uninstall_directly
+
+        uninstall_directly(options, options.device, name, board)
+        return
     host = options.host()
     device = chosen_device(options, host)
     path = f"/v1/devices/{segment(device)}/apps/{segment(name)}"

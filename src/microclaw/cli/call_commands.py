@@ -148,8 +148,13 @@ def is_address(target: str) -> bool:
 
 def call_directly(target: str, board_id: str, method: str, values: dict[str, Any]) -> Any:
     """Do it and return the answer as JSON values. Raises DeviceError and its kinds."""
+    return result_value(call_endpoint(target, board_id, call_from(method, values)))
+
+
+def call_endpoint(target: str, board_id: str, call: Any) -> Any:
+    """Do a call of the board at an address, on a connection of its own. Raises DeviceError and its kinds."""
     endpoint = target if target.startswith(_PREFIXES) else f"wasmachine://{target}"
-    return result_value(asyncio.run(_call(endpoint, board_id, call_from(method, values))))
+    return asyncio.run(_call(endpoint, board_id, call))
 
 
 async def _call(endpoint: str, board_id: str, call: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from microclaw.cli.approval_prompt import ask_person
+from microclaw.cli.call_commands import is_address
 from microclaw.cli.options import FAILED, GlobalOptions, global_options
 from microclaw.config.settings import Limits
 from microclaw.errors import ConfigError, NoHost, ProtocolError
@@ -31,9 +32,15 @@ def run(
     heap: Annotated[int, typer.Option("--heap", min=256, help="The app's heap in bytes.")] = 8192,
     optimization: Annotated[str, typer.Option("-O", "--optimization", help="O0, O1, O2, O3, Os or Oz.")] = "O3",
     replace: Annotated[bool, typer.Option("--replace", help="Take over a name that another host's app holds.")] = False,
+    board: Annotated[str, typer.Option("--board", help="With -d HOST:PORT: the board's profile.")] = "virtual",
 ) -> None:
-    """Build, check, try, install and verify a program."""
+    """Build, check, try, install and verify a program. With -d HOST:PORT, no host is needed."""
     options = global_options(ctx)
+    if options.device and is_address(options.device):
+        from microclaw.cli.direct_programs import run_directly  # with the compiler, which the host has otherwise
+
+        run_directly(options, options.device, file, name or file.stem, board, optimization, heap)
+        return
     content = read_program(file)
     body: dict[str, Any] = {
         "name": name or file.stem,

@@ -27,6 +27,10 @@ class Clock(Protocol):
     def read_ms(self, task: Task) -> float:
         """The time as a program reads it; on the virtual clock it costs board time and may wait for `advance`."""
 
+    def compute(self, ms: float) -> None:
+        """The task whose turn it is computed for so long; on the real clock that time has passed by itself."""
+        ...
+
     def call_at(self, t_ms: float, fn: Callable[[], None]) -> Alarm:
         """Run `fn` at board time `t_ms` (at once when past), on the clock's thread; it must not block."""
 
@@ -81,6 +85,9 @@ class RealClock:
         if task.interrupted:
             raise Interrupted(task.name)
         return self.now_ms()
+
+    def compute(self, ms: float) -> None:
+        pass
 
     def call_at(self, t_ms: float, fn: Callable[[], None]) -> Alarm:
         alarm = Alarm(t_ms, fn)

@@ -1,8 +1,8 @@
 """The virtual clock: it jumps to the next timer when every app is idle.
 
 Exactly one task runs at a time, in the order in which they were woken, so that the same inputs give the same edges to
-the bit. Board time moves in `advance`, and a little with each reading of the clock, so that
-`while (millis() - start < 500);` ends.
+the bit. Board time moves in `advance`, with what a program computes, and a little with each reading of the clock or of
+a pin, so that `while (millis() - start < 500);` ends.
 """
 
 from __future__ import annotations
@@ -71,6 +71,10 @@ class VirtualClock:
         with self._lock:
             self._now_ms += BUSY_READ_COST_MS
             return self._now_ms
+
+    def compute(self, ms: float) -> None:
+        with self._lock:
+            self._now_ms += ms
 
     def call_at(self, t_ms: float, fn: Callable[[], None]) -> Alarm:
         alarm = Alarm(t_ms, fn)

@@ -26,6 +26,7 @@ from microclaw.wire.wasmachine.natives import APP_EXPORTS, NATIVE_MODULE, NATIVE
 
 _C_TYPES: Final = {"i32": "int", "i64": "long long", "f32": "float", "f64": "double"}
 _NODE: Final = re.compile(rb"/dev/([a-z0-9]{1,16})/")
+_FILE: Final = re.compile(rb"(?:^|\0)/dev/([A-Za-z0-9_.-]{1,32})(?=\0)")
 _OPENED_BY: Final = {"gpio": "gpio_open", "ledc": "pwm_open", "i2c": "i2c_open"}
 _COMPILER_RUNTIME: Final = {
     **dict.fromkeys(("__multi3", "__divti3", "__udivti3", "__modti3", "__umodti3"), "128-bit integers"),
@@ -84,13 +85,33 @@ def check_exports(module: Module, source: SourceText) -> Iterator[Diagnostic]:
 
 
 def check_nodes(module: Module, board: BoardProfile, source: SourceText) -> Iterator[Diagnostic]:
-    """An error for each kind of device node in the program's data that this board's firmware was built without."""
+    """An error for each device file in the program's data that this board's firmware, or any, does not have."""
     named = {match[1].decode() for segment in module.data for match in _NODE.finditer(segment.data)}
     for kind in sorted(named - board.firmware.device_nodes):
         place = source.find_string(f"/dev/{kind}/") or source.find_name(_OPENED_BY.get(kind, ""))
         has = ", ".join(sorted(board.firmware.device_nodes))
         message = f"the firmware of {board.title} was built without /dev/{kind}"
         yield at(source, place, message, f"it has {has}")
+    files = {match[1].decode() for segment in module.data for match in _FILE.finditer(segment.data)}
+    for name in sorted(files - {"gpio"} if has_llmos_pins(source) or not source.text else files):
+        message = f"no firmware has the device file /dev/{name}"
+        nodes = ", ".join(f"/dev/{node}/N" for node in sorted(board.firmware.device_nodes))
+        hint = f"open /dev/{name}/N, with its number" if name in board.firmware.device_nodes else f"it has {nodes}"
+        yield at(source, source.find_string(f"/dev/{name}"), message, hint)
+
+
+def has_llmos_pins(source: SourceText) -> bool:
+    """Whether a program opens pins as LLMos's examples do: headers/glue/llmos.c then does its calls."""
+    return any(token.text == '"/dev/gpio"' for token in source.tokens)
+
+
+def llmos_note(source: SourceText) -> tuple[Diagnostic, ...]:
+    """What the person who wrote such a program is told."""
+    if not has_llmos_pins(source):
+        return ()
+    message = "/dev/gpio with ioctl 0x1001 and 0x1002 is LLMos's way to pins: it runs by a layer on /dev/gpio/N"
+    hint = "gpio_open(pin, GPIO_OUT) of microclaw.h needs no layer"
+    return (at(source, source.find_string("/dev/gpio"), message, hint, severity="warning"),)
 
 
 def check_size(

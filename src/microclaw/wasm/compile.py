@@ -19,7 +19,16 @@ from msgspec import msgpack
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.wasm.cache import BuildCache, default_cache
-from microclaw.wasm.checks import check_exports, check_imports, check_nodes, check_pins, check_size, memory_use
+from microclaw.wasm.checks import (
+    check_exports,
+    check_imports,
+    check_nodes,
+    check_pins,
+    check_size,
+    has_llmos_pins,
+    llmos_note,
+    memory_use,
+)
 from microclaw.wasm.diagnostics import MAX_DIAGNOSTICS, PinMark, read_compiler_output
 from microclaw.wasm.eventful import Linker, binaryen_identity, check_reserved_names, main_never_called
 from microclaw.wasm.image import Image
@@ -135,7 +144,7 @@ def _arguments(tokens: Sequence[Token], at: int) -> list[Sequence[Token]]:
 MIN_STACK_BYTES: Final = 1024
 MAX_STACK_BYTES: Final = 32768
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_CACHE_VERSION: Final = 8
+_CACHE_VERSION: Final = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +183,10 @@ async def compile_module(
         toolchain.compile_command(
             text.file,
             optimization,
-            (*board_defines(board), *own_defines(text), *format_defines(text), *sketch_defines(text)),
+            (
+                *(*board_defines(board), *own_defines(text), *format_defines(text), *sketch_defines(text)),
+                *(("MICROCLAW_LLMOS",) if has_llmos_pins(text) else ()),
+            ),
             stack_bytes,
         ),
         toolchain.link_command({}, stack_bytes),
@@ -251,7 +263,7 @@ def _build(
     large = (parse_module(linked.wasm).memory_pages or 0) > 1
     return _Build(
         linked.wasm,
-        (*report.diagnostics, *main_never_called(symbols, text), *findings),
+        (*report.diagnostics, *main_never_called(symbols, text), *findings, *llmos_note(text)),
         report.marks,
         symbols.largest_variable if large else None,
         linked.compiled_bytes,

@@ -8,13 +8,13 @@ for something, or waits for a variable that only a callback can change. It reads
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from microclaw.errors import Diagnostic
 from microclaw.wasm.diagnostics import at
+from microclaw.wasm.loop_walk import ANYTHING, LOOP, Function, Loop, walk
 from microclaw.wasm.opcodes import instructions
 from microclaw.wasm.source_text import SourceText
 from microclaw.wasm.symbols import Symbols
@@ -24,6 +24,7 @@ MAX_CODE_BYTES: Final = 128 << 10  # a larger program is not looked through: the
 WAITING: Final = frozenset(("sleep", "usleep", "nanosleep", "delay", "delay_ms", "delayMicroseconds"))
 """The functions that a program may call to sleep (headers/shim, headers/libc)."""
 _SLEEPS: Final = WAITING - {"delayMicroseconds"}  # below a millisecond that one keeps the processor
+_HANDLERS: Final = "__ubsan_handle_"  # what headers/libc/sanitizer.c calls at the end of a program
 _ENDS: Final = frozenset(("exit", "abort", "microclaw_assert_failed"))
 _MATH: Final = """
 sin cos tan asin acos atan atan2 sinh cosh tanh exp exp2 log log2 log10 pow sqrt cbrt hypot fmod floor ceil round
@@ -52,43 +53,7 @@ _MAIN: Final = frozenset(("__main_void", "__main_argc_argv", "__original_main", 
 _CALLED: Final = frozenset(("program_on_destroy", "on_init", *CALLBACKS))
 _FEW_TURNS: Final = 256
 _OUTER_MS, _INNER_MS = 100, 150
-_BLOCK, _LOOP, _IF, _BR, _BR_TABLE, _RETURN, _CALL = 2, 3, 4, 12, 14, 15, 16
-_UNREACHABLE, _LOCAL_GET, _LOCAL_TEE, _GLOBAL_SET, _GROW, _CONST, _ADD = 0, 0x20, 0x22, 0x24, 0x40, 0x41, 0x6A
-_STORES: Final = range(0x36, 0x3F)
-_COMPARES: Final = frozenset((0x47, 0x48, 0x49, 0x4C, 0x4D))  # ne, lt_s, lt_u, le_s, le_u
-_NEVER_GO_ON: Final = frozenset((_UNREACHABLE, _BR, _BR_TABLE, _RETURN))
 _ENDLESS_HEADS: Final = (("while", "(", "1", ")"), ("while", "(", "true", ")"), ("for", "(", ";", ";"))
-_ANYTHING: Final = -1  # stands for what a call through a pointer reaches
-
-
-@dataclass(slots=True)
-class Loop:
-    """A loop: which of its function's, in order; what it calls; how it ends and goes on."""
-
-    number: int
-    is_inner: bool  # it lies in another one
-    calls: set[int] = field(default_factory=set)
-    is_left: bool = False
-    goes_round: bool = False
-    goes_round_awake: bool = False  # there is a way round on which nothing sleeps
-    turns: int | None = None  # at most so many, where its end shows that
-    waits: bool = False  # there is a way round on which nothing happens: only a callback can change what it looks at
-    holds_waiting: bool = False  # that is so of it, or of a loop in it
-    changes: bool = False  # something besides what it calls: a variable, or a value that the next turn sees
-
-    @property
-    def is_endless(self) -> bool:
-        return self.goes_round and not self.is_left
-
-
-@dataclass(slots=True)
-class Function:
-    """What a function calls, its loops, and whether every way through it sleeps."""
-
-    calls: set[int] = field(default_factory=set)
-    loops: list[Loop] = field(default_factory=list)
-    is_conditional: bool = False
-    always_sleeps: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +77,7 @@ class Loops:
     def _never_returning(self, text: SourceText) -> Iterator[Diagnostic]:
         """An error for each function that the firmware calls, which must return, and certainly does not."""
         main = self._main()
-        may_end = {index for index, name in enumerate(self.symbols.names) if name in _ENDS} | {_ANYTHING}
+        may_end = {index for index, name in enumerate(self.symbols.names) if name in _ENDS} | {ANYTHING}
         for start, name in self._entries(main):
             for index in (start, *sorted(self.reached(self.functions[start].calls) & self.functions.keys() - main)):
                 loops = (loop for loop in self.functions[index].loops if not self._never_waits(loop))  # those are told
@@ -125,7 +90,7 @@ class Loops:
         called = set().union(*(function.calls for function in self.functions.values()))
         for index in self.functions.keys() - main:
             name = self.symbols.names[index]
-            if name in _CALLED or not called & {index, _ANYTHING}:
+            if name in _CALLED or not called & {index, ANYTHING}:
                 yield index, name
 
     def _main(self) -> set[int]:
@@ -144,7 +109,7 @@ class Loops:
         for index, function in self.functions.items():
             name = source_name(self.symbols.names[index])
             for loop in function.loops:
-                if (index in main or _ANYTHING in main) and self._needs_pause(loop):
+                if (index in main or ANYTHING in main) and self._needs_pause(loop):
                     points.setdefault(name, {})[loop.number] = self._pause_after_ms(name, loop)
         return points
 
@@ -168,7 +133,7 @@ class Loops:
     def _calls_only(self, calls: set[int], names: frozenset[str]) -> bool:
         """Whether what lies outside of the program is one of these."""
         first = len(self.symbols.names) - len(self.symbols.bodies)
-        return all(c != _ANYTHING and (c >= first or self.symbols.names[c] in names) for c in calls)
+        return all(c != ANYTHING and (c >= first or self.symbols.names[c] in names) for c in calls)
 
     def reached(self, calls: Iterable[int]) -> set[int]:
         """Everything that is called from there, however deep."""
@@ -193,12 +158,13 @@ def read_loops(symbols: Symbols) -> Loops:
         return Loops(symbols, {})
     first = len(symbols.names) - len(symbols.bodies)
     sleeping = {index for index, name in enumerate(symbols.names[:first]) if name in _SLEEPS}
+    handlers = {index for index, name in enumerate(symbols.names[:first]) if name.startswith(_HANDLERS)}
     functions: dict[int, Function] = {}
     while True:
         functions = {
             first + place: functions[first + place]
             if functions and not functions[first + place].calls & sleeping
-            else _Walk(body, sleeping).function
+            else walk(body, sleeping, handlers)
             for place, body in enumerate(symbols.bodies)
         }
         more = {index for index, function in functions.items() if function.always_sleeps} - sleeping
@@ -216,147 +182,12 @@ def insert_in_loops(body: bytes, code: Mapping[int, bytes]) -> bytes:
     """The function body with instructions at the head of some of its loops, by the loop's number."""
     parts, done, number = [], 0, 0
     for _, end, opcode, _ in instructions(body):
-        if opcode == _LOOP:
+        if opcode == LOOP:
             if number in code:
                 parts += [body[done:end], code[number]]
                 done = end
             number += 1
     return b"".join((*parts, body[done:]))
-
-
-class _Walk:
-    """One pass over a body. `awake` is a set of bits: where such a way starts that came here without sleeping.
-
-    Bit 0 stands for the function's beginning, bit n + 1 for the head of its loop n. Code behind a jump has none.
-    """
-
-    def __init__(self, body: bytes, sleeping: set[int]) -> None:
-        self.function = Function()
-        self._sleeping = sleeping
-        self._blocks: list[_Block] = [_Block(_BLOCK, None)]
-        self._awake = 1
-        self._reachable = True
-        self._last: deque[tuple[int, int]] = deque(maxlen=6)  # instructions with their first operand
-        for _, _, opcode, operands in instructions(body):
-            self._step(opcode, operands)
-            self._last.append((opcode, operands[0] if operands else 0))
-        self.function.always_sleeps = not self._blocks_end & 1
-
-    def _step(self, opcode: int, operands: tuple[int, ...]) -> None:
-        match opcode:
-            case 2 | 3 | 4:
-                self._open(opcode)
-            case 5:
-                self._else()
-            case 11:
-                self._close()
-            case 16 | 17:
-                self._call(operands[0] if opcode == _CALL else _ANYTHING)
-            case 12 | 13 | 14:
-                self.function.is_conditional |= opcode != _BR
-                for target in operands:
-                    self._jump(target, is_conditional=opcode != _BR)
-            case 15:
-                self._jump(len(self._blocks) - 1, is_conditional=False)
-            case 0x20:
-                for block in self._blocks:
-                    if operands[0] not in block.written:
-                        block.read_first.add(operands[0])
-            case 0x21 | 0x22:
-                for block in self._blocks:
-                    block.written.add(operands[0])
-            case _ if opcode in _STORES or opcode in (_GLOBAL_SET, _GROW):
-                for loop in self._open_loops():
-                    loop.changes = True
-        if opcode in _NEVER_GO_ON:
-            self._awake, self._reachable = 0, False
-
-    def _open(self, opcode: int) -> None:
-        loop = None
-        if opcode == _LOOP:
-            loop = Loop(len(self.function.loops), any(self._open_loops()))
-            self.function.loops.append(loop)
-            self._awake |= 2 << loop.number if self._reachable else 0
-        self.function.is_conditional |= opcode == _IF
-        block = _Block(opcode, loop)
-        if opcode == _IF:
-            block.before, block.reachable_before = self._awake, self._reachable
-        self._blocks.append(block)
-
-    def _else(self) -> None:
-        block = self._blocks[-1]
-        block.arrivals |= self._awake
-        block.is_target |= self._reachable
-        self._awake, self._reachable = block.before, block.reachable_before
-        block.has_else = True
-
-    def _close(self) -> None:
-        block = self._blocks.pop()
-        if block.loop is None:
-            self._awake |= block.arrivals
-            self._reachable |= block.is_target
-            if block.opcode == _IF and not block.has_else:
-                self._awake |= block.before
-                self._reachable |= block.reachable_before
-        else:
-            block.loop.is_left |= self._reachable
-            loop = block.loop
-            loop.changes |= bool(block.written & block.read_first)
-            loop.waits |= loop.goes_round and loop.is_left and not (loop.calls or loop.changes)
-            for outer in (loop, *self._open_loops()):
-                outer.holds_waiting |= loop.waits
-            self._awake &= ~(2 << loop.number)
-        if not self._blocks:
-            self._blocks_end = self._awake
-
-    def _call(self, called: int) -> None:
-        self.function.calls.add(called)
-        for loop in self._open_loops():
-            loop.calls.add(called)
-        if called in self._sleeping:
-            self._awake = 0
-
-    def _jump(self, target: int, *, is_conditional: bool) -> None:
-        goal = len(self._blocks) - 1 - target
-        for block in self._blocks[goal + 1 :]:
-            if block.loop is not None and self._reachable:
-                block.loop.is_left = True
-        block = self._blocks[goal]
-        if block.loop is None:
-            block.arrivals |= self._awake
-            block.is_target |= self._reachable
-        elif self._reachable:
-            loop = block.loop
-            loop.waits |= is_conditional and not (loop.calls or loop.changes or block.written)
-            loop.goes_round_awake |= bool(self._awake & 2 << loop.number)
-            loop.turns = None if loop.goes_round else self._counted()
-            loop.goes_round = True
-
-    def _counted(self) -> int | None:
-        """How many turns a loop takes that counts up from about 0 and compares with a constant; None: it does not."""
-        opcodes = [opcode for opcode, _ in self._last]
-        if opcodes[:-1] != [_LOCAL_GET, _CONST, _ADD, _LOCAL_TEE, _CONST] or opcodes[-1] not in _COMPARES:
-            return None
-        (_, counter), (_, step), _, (_, written), (_, limit), _ = self._last
-        return limit // step + 1 if counter == written and step > 0 and limit > 0 else None
-
-    def _open_loops(self) -> Iterator[Loop]:
-        return (block.loop for block in self._blocks if block.loop is not None)
-
-
-@dataclass(slots=True)
-class _Block:
-    """A block, loop or if while it is walked through; the first one is the function's body."""
-
-    opcode: int
-    loop: Loop | None
-    arrivals: int = 0  # bits of the ways that jump to its end
-    is_target: bool = False
-    before: int = 0  # bits at an if
-    reachable_before: bool = False
-    has_else: bool = False
-    written: set[int] = field(default_factory=set)  # the locals that it wrote so far, in the order of the code
-    read_first: set[int] = field(default_factory=set)  # and those that it read before it wrote them
 
 
 def _endless_loop(name: str, text: SourceText) -> Diagnostic:

@@ -55,6 +55,9 @@ _PROGRAM: Final = (
     *("-U__has_include", "-U__has_include_next", "-U__has_embed", "-U_Pragma", "-Wno-builtin-macro-redefined"),
     *("-Dasm=no_inline_assembly", "-D__asm=no_inline_assembly", "-D__asm__=no_inline_assembly"),
     *("-Wall", *(f"-Werror={finding}" for finding in _ERRORS), "-Wvla", "-Wno-unused-function", "-ferror-limit=20"),
+    # Undefined behaviour ends the program with its line (headers/libc/sanitizer.c): checks that cost next to nothing.
+    "-fsanitize=array-bounds,integer-divide-by-zero,shift,null,unreachable,return,vla-bound",
+    *("-fno-sanitize-recover=all", "-fno-sanitize-trap=all", "-fsanitize-undefined-strip-path-components=-1"),
     *("-fno-color-diagnostics", "-fno-caret-diagnostics", "-fmacro-backtrace-limit=1"),
 )
 ERROR_LIMIT_MESSAGE: Final = b"fatal error: too many errors emitted, stopping now"

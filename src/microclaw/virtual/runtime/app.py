@@ -235,6 +235,7 @@ class App:
         """Run an export; an exception goes to the console and makes it False."""
         assert self._instance is not None
         self._called_ms = self._board.clock.now_ms()
+        self.process.computed_ms = 0.0
         try:
             self._instance.call(export, *arguments)
             return True

@@ -41,6 +41,9 @@ TRAP_TEXTS: Final[Mapping[TrapCode, str]] = {
 """WAMR's words (wasm_runtime_common.c, exception_msgs)."""
 MAX_STACK_BYTES: Final = 256 * 1024
 START_LIMIT_S: Final = 2.0
+INSTRUCTIONS_PER_MS: Final = 20_000
+"""An estimate for WAMR's interpreter on an ESP32-S3 at 240 MHz: computing costs board time, if only roughly."""
+_FUEL: Final = 1 << 62
 _CANARY: Final = 0xA5
 # wasmtime-py carries an exception out of a host function in one global variable: only one at a time may be on its way.
 _RAISING = threading.Lock()
@@ -71,13 +74,17 @@ class Instance:
         if max(prepared.layout.pages or 0, prepared.total_pages - 1) * PAGE_BYTES > max_memory:
             raise InstantiateFailed("allocate memory failed")
         reserved = max(max_memory // PAGE_BYTES, prepared.total_pages) * PAGE_BYTES
-        self._engine = wasmtime.Engine(_config(reserved))
+        self._counts_fuel = process.clock.is_virtual  # on the real clock a program takes the time that it takes
+        self._engine = wasmtime.Engine(_config(reserved, counts_fuel=self._counts_fuel))
         try:
             module = wasmtime.Module(self._engine, prepared.wasm)
         except wasmtime.WasmtimeError as exc:
             raise LoadFailed(str(exc)) from exc
         self._store = wasmtime.Store(self._engine)
         self._store.set_epoch_deadline(1)
+        self._fuel = _FUEL
+        if self._counts_fuel:
+            self._store.set_fuel(_FUEL)
         self._store.set_limits(memory_size=reserved, instances=1, memories=1, tables=1, table_elements=4096)
         self._linker = wasmtime.Linker(self._engine)
         try:
@@ -104,7 +111,10 @@ class Instance:
     def call(self, name: str, *arguments: int) -> None:
         """Run an export. Raises WasmTrap, Interrupted or BoardCrash."""
         function = self._functions[name][0]
-        self._run(lambda: function(self._store, *arguments))
+        try:
+            self._run(lambda: function(self._store, *arguments))
+        finally:
+            self._spend()
 
     def interrupt(self) -> None:
         """Make wasm code stop at its next loop or call, now and from now on."""
@@ -179,6 +189,7 @@ class Instance:
             try:
                 if task.interrupted:
                     raise Interrupted(task.name)
+                self._spend()
                 return function(*arguments)
             except BaseException as exc:
                 self._raised = exc
@@ -186,6 +197,13 @@ class Instance:
                 raise
 
         return call
+
+    def _spend(self) -> None:
+        """Let board time pass for the instructions since it was last called."""
+        if self._counts_fuel:
+            left = self._store.get_fuel()
+            used, self._fuel = self._fuel - left, left
+            self._process.compute(used / INSTRUCTIONS_PER_MS)
 
     def _instantiate(self, module: wasmtime.Module) -> wasmtime.Instance:
         """Runs the start function too, if there is one; that one must not take long."""
@@ -216,8 +234,9 @@ class Instance:
             raise
 
 
-def _config(reserved_bytes: int) -> wasmtime.Config:
+def _config(reserved_bytes: int, *, counts_fuel: bool) -> wasmtime.Config:
     config = wasmtime.Config()
+    config.consume_fuel = counts_fuel
     config.epoch_interruption = True
     config.wasm_simd = False
     config.wasm_relaxed_simd = False

@@ -17,6 +17,8 @@ from microclaw.virtual.runtime.timers import Timers
 _RAND_MULTIPLIER: Final = 6364136223846793005
 """newlib's rand() on the ESP32."""
 
+LITTLE_MS: Final = 0.1
+
 
 class ProgramExit(WasmTrap):
     """exit(): to WAMR an exception like any other."""
@@ -45,6 +47,7 @@ class Process:
     send_request: Callable[[bytes], None] = lambda _payload: None
     set_errno: Callable[[int], None] = lambda _number: None
     rand_state: int = 1
+    computed_ms: float = 0.0  # since board time last passed for it
     is_started: bool = False
     """False while the module is being instantiated, outside of the app's thread: no time passes then."""
 
@@ -58,6 +61,13 @@ class Process:
     def now_ms(self) -> float:
         """The time as a program reads it."""
         return self.clock.read_ms(self.task) if self.is_started else self.clock.now_ms()
+
+    def compute(self, ms: float) -> None:
+        """It computed for so long. A little now and then takes no board time, so that a blink keeps round times."""
+        self.computed_ms += ms
+        if self.is_started and self.computed_ms >= LITTLE_MS:
+            self.clock.compute(self.computed_ms)
+            self.computed_ms = 0.0
 
     def place_heap(self, start: int | None, size_bytes: int) -> None:
         """Where the app heap lies; None: the module has no memory, and malloc fails."""

@@ -13,6 +13,13 @@ ssize_t pread(int fd, void *buffer, size_t size, long offset);
 ssize_t pwrite(int fd, const void *buffer, size_t size, long offset);
 off_t lseek(int fd, off_t offset, int whence);
 int fsync(int fd);
+#ifdef MICROCLAW_LLMOS
+#pragma push_macro("__asm__")
+#undef __asm__
+int close(int fd) __asm__("microclaw_llmos_close");
+#pragma pop_macro("__asm__")
+#else
 int close(int fd);
+#endif
 unsigned sleep(unsigned seconds);
 int usleep(useconds_t microseconds);
