@@ -49,8 +49,7 @@ vprintf write
 _WRITES: Final = frozenset(_WRITING.split())
 """Functions that tell a program nothing new: a loop that calls no others comes to its end by computing."""
 _CALLED: Final = frozenset(("program_on_destroy", "on_init", *CALLBACKS))
-_FEW_TURNS: Final = 256
-_OUTER_MS, _INNER_MS = 100, 150
+_FEW_TURNS, _OUTER_MS, _INNER_MS = 256, 100, 150
 _BLOCK, _LOOP, _IF, _BR, _BR_TABLE, _RETURN, _CALL = 2, 3, 4, 12, 14, 15, 16
 _UNREACHABLE, _LOCAL_GET, _LOCAL_TEE, _GLOBAL_SET, _GROW, _CONST, _ADD = 0, 0x20, 0x22, 0x24, 0x40, 0x41, 0x6A
 _STORES: Final = range(0x36, 0x3F)
