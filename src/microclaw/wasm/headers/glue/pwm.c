@@ -84,9 +84,10 @@ void pwm_set(int pwm, int duty) {
 
 /* The same with all of the 13 bits, for Servo.h. */
 void microclaw_pwm_set_duty(int pwm, unsigned duty) {
-    if (pwm >= 0 && pwm < SLOTS && slots[pwm].fd) {
-        slots[pwm].duty = duty > FULL_DUTY ? FULL_DUTY : duty;
-        apply(pwm);
+    int slot = pwm - FIRST_PWM;
+    if (is_open(slot)) {
+        slots[slot].duty = duty > FULL_DUTY ? FULL_DUTY : duty;
+        apply(slot);
     }
 }
 
