@@ -19,7 +19,7 @@ from bench.report import Metric
 from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.trial import TrialOptions, try_image
 from microclaw.boards import load_board
-from microclaw.errors import BuildError
+from microclaw.errors import BuildError, DeviceError
 from microclaw.wasm import BuildCache, compile_module
 
 PROGRAMS = Path(__file__).parent / "verdict_programs"
@@ -78,7 +78,10 @@ async def judge_cases(cases: Sequence[Case]) -> list[Outcome]:
                 except BuildError as exc:
                     return Outcome(case, False, f"does not build: {exc.message}")
                 options = TrialOptions(expectations=parse_expectations(case.expect), host_s=120)
-                trial = await try_image(image, board, options)
+                try:
+                    trial = await try_image(image, board, options)
+                except DeviceError as exc:  # nothing is installed after it; a right program counts as refused too
+                    return Outcome(case, False, f"the trial did not end: {exc.message}")
                 return Outcome(case, trial.ok, trial.error or trial.proof)
 
         return list(await asyncio.gather(*(judge(case) for case in cases)))
