@@ -20,7 +20,7 @@ from microclaw.wasm.image import Import, MemoryUse, Signature
 from microclaw.wasm.inspect import Module
 from microclaw.wasm.refusals import refused_name
 from microclaw.wasm.source_text import SourceText
-from microclaw.wasm.symbols import Symbols, Variable, source_name
+from microclaw.wasm.symbols import Variable, source_name
 from microclaw.wire.wasm_binary import PAGE_BYTES
 from microclaw.wire.wasmachine.natives import APP_EXPORTS, NATIVE_MODULE, NATIVES, Native
 
@@ -33,28 +33,6 @@ _COMPILER_RUNTIME: Final = {
     **dict.fromkeys(("__addtf3", "__subtf3", "__multf3", "__divtf3", "__fixtfsi", "__floatsitf"), "long double"),
     **dict.fromkeys(("__extenddftf2", "__extendsftf2", "__trunctfdf2", "__lttf2", "__gttf2"), "long double"),
 }
-
-
-_PWM_USERS: Final = {"analogWrite": "analogWrite", "tone": "tone", "attach": "Servo"}
-
-
-def check_pwm_frequencies(symbols: Symbols, source: SourceText) -> tuple[Diagnostic, ...]:
-    """An error where a program wants PWM of two of Arduino's frequencies: all pins share one timer of the hardware."""
-    users = {name for symbol in symbols.missing if (name := _pwm_user(symbol)) is not None}
-    if len(users) < 2:
-        return ()
-    first, second = sorted(users, key=lambda name: source.find_name(name) or (0, 0))[:2]
-    message = f"{_PWM_USERS[second]} needs another PWM frequency than {_PWM_USERS[first]}, and all pins share one"
-    hint = "use one of them; analogWrite is 1 kHz, Servo 50 Hz, tone what it plays"
-    return (at(source, source.find_name(second), message, hint),)
-
-
-def _pwm_user(symbol: str) -> str | None:
-    if symbol == "analogWrite":
-        return symbol
-    if symbol.startswith("_Z4tone"):
-        return "tone"
-    return "attach" if symbol.startswith("_ZN5Servo6attach") else None
 
 
 def check_imports(module: Module, board: BoardProfile, source: SourceText) -> Iterator[Diagnostic]:

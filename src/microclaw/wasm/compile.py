@@ -24,7 +24,6 @@ from microclaw.wasm.checks import (
     check_imports,
     check_nodes,
     check_pins,
-    check_pwm_frequencies,
     check_size,
     has_llmos_pins,
     llmos_note,
@@ -290,7 +289,7 @@ def _build(
         _check_files_read(directory / "program.d", text)
         symbols = read_symbols((directory / "program.o").read_bytes())
         loops = read_loops(symbols)
-        findings = (*loops.findings(text), *check_pwm_frequencies(symbols, text))
+        findings = loops.findings(text)
         if any(found.severity == "error" for found in findings):
             raise BuildError((*report.diagnostics, *findings), stage="check")
         linked = Linker(toolchain, libraries, stack_bytes, text, directory, processes).link(symbols, loops)

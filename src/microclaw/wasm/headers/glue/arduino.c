@@ -7,6 +7,7 @@
 static struct {
     short gpio; /* + 1; 0 is not open */
     short mode;
+    bool input; /* pinMode made it one: what is written to it does not drive it */
 } pins[PINS];
 
 /* With analogWrite in the program, arduino_pwm.c has this. */
@@ -39,10 +40,18 @@ static int open_pin(int pin, int mode) {
 
 static bool is_open(int pin) { return pin >= 0 && pin < PINS && pins[pin].gpio; }
 
-void pinMode(int pin, int mode) { open_pin(pin, mode); }
+void pinMode(int pin, int mode) {
+    open_pin(pin, mode);
+    if (pin >= 0 && pin < PINS) {
+        pins[pin].input = !(mode & GPIO_OUT);
+    }
+}
 
 void digitalWrite(int pin, int level) {
     if (microclaw_pwm_write(pin, level ? 255 : 0)) {
+        return;
+    }
+    if (is_open(pin) && pins[pin].input) {
         return;
     }
     bool output = is_open(pin) && pins[pin].mode & GPIO_OUT;
