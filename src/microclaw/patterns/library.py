@@ -144,12 +144,14 @@ def fill(name: str, params: Mapping[str, Value], *, blocking: bool | None = None
 
 
 def _expect(pattern: Pattern, values: Mapping[str, Value]) -> str:
-    """The expectations with the values put in; ON decides which edge switches it on."""
+    """The expectations with the values put in; ON decides which edge switches it on, STATE_1 says LEVEL_1 in words."""
     is_lit_by_high = values.get("ON", 1) == 1
     words = {
         **values,
         "LIGHTS": "rises" if is_lit_by_high else "falls",
         "DARKENS": "falls" if is_lit_by_high else "rises",
+        "OFF_SHARE": 0 if is_lit_by_high else 100,
+        **{k.replace("LEVEL", "STATE"): "high" if v else "low" for k, v in values.items() if k.startswith("LEVEL")},
     }
 
     def number(factor: str) -> int:

@@ -2,17 +2,22 @@
 #include <Wire.h>
 #include <i2c.h>
 
+extern "C" {
+#include "../glue/glue.h"
+}
 extern "C" int microclaw_ioctl_i2c(int fd, int command, const void *argument);
 
 TwoWire Wire;
 
 #pragma clang diagnostic ignored "-Wuser-defined-warnings"
 bool TwoWire::begin(int sda, int scl) {
-    bus_ = i2c_open(sda, scl);
-    if (bus_ < 0) {
+    int i2c = i2c_open(sda, scl);
+    if (i2c < 0) {
         printf("Wire: the I2C bus does not open on pins %d and %d\n", sda, scl);
+        return false;
     }
-    return bus_ >= 0;
+    bus_ = i2c - FIRST_I2C;
+    return true;
 }
 
 void TwoWire::beginTransmission(int address) {
