@@ -65,3 +65,12 @@ async def test_file_that_no_firmware_has_is_an_error_at_its_line(compile_c: Any,
     (found,) = refused.value.diagnostics
     assert (found.line, found.message) == (6, f"no firmware has the device file /dev/{name}")
     assert "/dev/" in (found.hint or "")
+
+
+async def test_character_0_written_to_a_pin_is_told_to_be_high(compile_c: Any, board: BoardProfile) -> None:
+    source = HEAD + (
+        'int main() { int pin = open("/dev/gpio/2", O_RDWR);\n'
+        ' for (int i = 0; i < 3; i++) { write(pin, "1", 1); usleep(200000); write(pin, "0", 1); usleep(800000); } }'
+    )
+    trial = await try_image(await compile_c(source), board, TrialOptions(for_ms=5000))
+    assert trial.error == "the character '0' written to /dev/gpio/2 is high: only the byte 0 is low"

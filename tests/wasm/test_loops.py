@@ -165,6 +165,20 @@ async def test_main_that_polls_can_be_removed_at_any_time(compile_c: Any, on_boa
         await on_board.run(image, run_ms)  # which removes it at the end
 
 
+async def test_loop_that_computes_until_a_variable_changes_gives_way(compile_c: Any, board: BoardProfile) -> None:
+    """It has no call and changes something: still only a callback can end it."""
+    source = (
+        HEAD + "volatile unsigned x, f;\nstatic void done(void) { f = 1; }\nint main(void) {\n"
+        " int l = gpio_open(2, GPIO_OUT); after(3000, done); while (!f) x += 3; gpio_set(l, 1); for (;;) delay(1000); }"
+    )
+    image = await compile_c(source)
+    trial = await try_image(image, board, TrialOptions(for_ms=8000))
+    assert trial.ok, trial.error
+    (edge,) = trial.edges
+    assert edge.level == 1
+    assert 3000 <= edge.t_ms <= 4000
+
+
 async def test_callback_that_waits_by_looking_at_the_clock_fails_its_trial(compile_c: Any, board: BoardProfile) -> None:
     source = (
         HEAD + "static void task(void) { unsigned t = millis(); while (millis() - t < 400) { } v++; }\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from microclaw.apps.expectation_tokens import SHARE, TokenReader
@@ -39,6 +40,7 @@ from microclaw.apps.line_pattern import LinePattern, parse_line_pattern
 from microclaw.errors import ConfigError
 
 MAX_TEXT_CHARS = 16_384
+_BEFORE_COMMENT = re.compile(r'(?:[^"#]|"(?:[^"\\]|\\.)*")*')
 MAX_LINES = 100
 MAX_STIMULI = 500
 MAX_UPTIME_MS = 365 * 86_400_000.0
@@ -77,7 +79,7 @@ def parse_expectations(text: str) -> Expectations:
             case list() as given:
                 stimuli += given
             case tuple() as checks:
-                lines.append(ExpectationLine(number, row.partition("#")[0].strip() or row.strip(), checks))
+                lines.append(ExpectationLine(number, _statement(row), checks))
     if not lines:
         raise ConfigError(
             "the expectations expect nothing of the program", next_step="write a line as: pin 2: period 1 s, duty 50 %"
@@ -86,6 +88,12 @@ def parse_expectations(text: str) -> Expectations:
         raise ConfigError(f"more than {MAX_STIMULI} stimuli", next_step="keep those that a check needs")
     stimuli.sort(key=lambda one: one.at_ms)
     return Expectations(text, tuple(lines), tuple(stimuli), settings.get("for"), settings.get("uptime"))
+
+
+def _statement(row: str) -> str:
+    """The line without its comment; a # in quotes is none."""
+    found = _BEFORE_COMMENT.match(row)
+    return found[0].strip() if found is not None else row.strip()
 
 
 class _Reader(TokenReader):

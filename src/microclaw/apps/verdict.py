@@ -201,6 +201,8 @@ MAX_CALL_MS = 200.0
 # Texts of the shim of a program that blocks in main (headers/shim/resume.c).
 _SANITIZER = re.compile(r"line (\d+) column (\d+): (.+)")
 """What headers/libc/sanitizer.c says before it traps."""
+_NO_MEMORY = re.compile(r"the heap has no \d+ bytes left")
+"""What `new` says in headers/arduino/memory.cpp."""
 _TOO_DEEP = "microclaw: ended: too many nested calls around a sleep"
 _TOO_FEW_TIMERS = "microclaw: sleeping takes 3 timers"
 _SLEPT_OUTSIDE = "microclaw: only main can sleep, callbacks go on at once"
@@ -244,6 +246,11 @@ def _fault(record: Record) -> tuple[str, str] | None:
         for line in record.lines:
             if line.app is not None and (fault := _SANITIZER.fullmatch(line.text)):
                 return f"it trapped at line {fault[1]}: {fault[3]}", f"correct line {fault[1]}, column {fault[2]}"
+            if line.app is not None and _NO_MEMORY.match(line.text):
+                return (
+                    f"it trapped: {line.text}",
+                    "allocate less, free what is not used, or install it with a larger heap",
+                )
         text = record.error or "no text"
         return f"it trapped: {text}", next_step_for_trap(text)
     if record.state == "exited":
@@ -251,6 +258,10 @@ def _fault(record: Record) -> tuple[str, str] | None:
             f"it ended itself with {record.error or 'exit'}; the firmware does not call it again",
             "return from on_init instead of calling exit, abort or _Exit",
         )
+    for line in record.lines:
+        if line.text.startswith("warning: the character '0' written to"):
+            text = line.text.removeprefix("warning: ")
+            return f"{text}: only the byte 0 is low", "write a byte: char level = 0; write(fd, &level, 1)"
     if record.longest_call_ms > MAX_CALL_MS:
         took = format_duration(record.longest_call_ms, decimals=2)
         return f"it keeps the application manager waiting: one call of its functions took {took}", _WAIT

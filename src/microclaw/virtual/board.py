@@ -241,12 +241,12 @@ class Board:
             self.end_line(app)
             self._log_line(text, app)
 
-    def end_line(self, app: str | None) -> None:
-        """The app prints nothing more: show its unfinished line."""
+    def end_line(self, app: str | None, t_ms: float | None = None) -> None:
+        """The app prints nothing more: show its unfinished line, now or as of a time."""
         with self._lock:
             rest = self._lines.end(app)
             if rest:
-                self._log_line(rest, app)
+                self._log_line(rest, app, t_ms)
 
     def observe(self, observer: Observer) -> Callable[[], None]:
         """Call the observer from now on; the returned function ends it."""
@@ -360,15 +360,15 @@ class Board:
         for observer in self._observers:
             observer.on_edge(number, record)
 
-    def _log_line(self, text: str, app: str | None) -> None:
-        record = LogRecord(self.clock.now_ms(), app, text)
+    def _log_line(self, text: str, app: str | None, t_ms: float | None = None) -> None:
+        record = LogRecord(self.clock.now_ms() if t_ms is None else t_ms, app, text)
         number = self._log.append(record)
         for observer in self._observers:
             observer.on_log(number, record)
 
     def _end_stale_lines(self) -> None:
-        for app in self._lines.unfinished(self.clock.now_ms()):
-            self.end_line(app)
+        for app, since_ms in self._lines.stale(self.clock.now_ms()):
+            self.end_line(app, since_ms)
 
     def _forget(self, observer: Observer) -> None:
         with self._lock:

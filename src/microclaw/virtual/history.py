@@ -63,9 +63,14 @@ class LineBuffer:
         """The unfinished line, which ends now; empty when there is none."""
         return self._partial.pop(app, (0.0, b""))[1].decode("utf-8", "replace")
 
-    def unfinished(self, stale_at_ms: float | None = None) -> list[str | None]:
-        """Whose lines have no end; with a time, only those that are stale then."""
-        return [app for app, (t, _) in self._partial.items() if stale_at_ms is None or stale_at_ms - t >= STALE_MS]
+    def unfinished(self) -> list[str | None]:
+        """Whose lines have no end."""
+        return list(self._partial)
+
+    def stale(self, now_ms: float) -> list[tuple[str | None, float]]:
+        """Whose lines had no end for so long that they count as ended, with the time from which on they do."""
+        stale = [(app, started_ms + STALE_MS) for app, (started_ms, _) in self._partial.items()]
+        return [(app, since_ms) for app, since_ms in stale if since_ms <= now_ms]
 
 
 R = TypeVar("R")

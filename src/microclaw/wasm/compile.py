@@ -70,6 +70,9 @@ GUARDED: Final = frozenset(
         *("strlcpy", "strlcat", "itoa", "utoa", "ltoa"),
         *(
             "log",
+            "every",
+            "after",
+            "cancel",
             "delay",
             "delay_ms",
             "delayMicroseconds",

@@ -15,7 +15,9 @@ from microclaw.wasm.opcodes import instructions
 ANYTHING: Final = -1  # stands for what a call through a pointer reaches
 _BLOCK, LOOP, _IF, _BR, _BR_TABLE, _RETURN, _CALL = 2, 3, 4, 12, 14, 15, 16
 _UNREACHABLE, _LOCAL_GET, _LOCAL_TEE, _GLOBAL_SET, _GROW, _CONST, _ADD = 0, 0x20, 0x22, 0x24, 0x40, 0x41, 0x6A
+_LOADS: Final = range(0x28, 0x36)
 _STORES: Final = range(0x36, 0x3F)
+_CHECKING: Final = frozenset((_CONST, _LOCAL_TEE, 0x71, *range(0x45, 0x50)))  # a constant, and, comparisons
 _COMPARES: Final = frozenset((0x47, 0x48, 0x49, 0x4C, 0x4D))  # ne, lt_s, lt_u, le_s, le_u
 _NEVER_GO_ON: Final = frozenset((_UNREACHABLE, _BR, _BR_TABLE, _RETURN))
 _ELSE, _END = 5, 11
@@ -35,6 +37,7 @@ class Loop:
     turns: int | None = None  # at most so many, where its end shows that
     waits: bool = False  # there is a way round on which nothing happens: only a callback can change what it looks at
     holds_waiting: bool = False  # that is so of it, or of a loop in it
+    looks: bool = False  # whether it goes on depends on a variable in memory, which a callback may change
     changes: bool = False  # something besides what it calls: a variable, or a value that the next turn sees
 
     @property
@@ -160,6 +163,9 @@ class _Walk:
 
     def _jump(self, target: int, *, is_conditional: bool) -> None:
         goal = len(self._blocks) - 1 - target
+        innermost = next((block.loop for block in reversed(self._blocks) if block.loop is not None), None)
+        if innermost is not None and is_conditional and self._has_looked():
+            innermost.looks = True
         for block in self._blocks[goal + 1 :]:
             if block.loop is not None and self._reachable:
                 block.loop.is_left = True
@@ -181,6 +187,14 @@ class _Walk:
             return None
         (_, counter), (_, step), _, (_, written), (_, limit), _ = self._last
         return limit // step + 1 if counter == written and step > 0 and limit > 0 else None
+
+    def _has_looked(self) -> bool:
+        """Whether the last instructions load a global variable and, at most, compare it."""
+        opcodes = [opcode for opcode, _ in self._last]
+        for at in range(len(opcodes) - 1):
+            if opcodes[at] == _CONST and opcodes[at + 1] in _LOADS and _CHECKING.issuperset(opcodes[at + 2 :]):
+                return True
+        return False
 
     def _open_loops(self) -> Iterator[Loop]:
         return (block.loop for block in self._blocks if block.loop is not None)

@@ -308,11 +308,11 @@ def _spelled(tokens: Sequence[Token]) -> str:
 
 
 def _halts(code: Sequence[Token]) -> Iterator[_Edit]:
-    """`while (1);` inside of a condition means "stop here": it gets something to do that waits."""
+    """`while (1);` in setup or inside of a condition means "stop here": it gets something to do that waits."""
     conditions: list[bool] = []
     for at, token in enumerate(code):
         if token.text == "{":
-            conditions.append(_is_branch(code, at))
+            conditions.append(_is_branch(code, at) or _begins_setup(code, at))
         elif token.text == "}" and conditions:
             conditions.pop()
         elif token.text in ("while", "for"):
@@ -324,6 +324,12 @@ def _halts(code: Sequence[Token]) -> Iterator[_Edit]:
                     f"{_HALT}{';' if code[body].text == '}' else ''}",
                     is_inline=True,
                 )
+
+
+def _begins_setup(code: Sequence[Token], at: int) -> bool:
+    """Whether the brace at `at` opens the body of setup."""
+    head = [token.text for token in code[max(0, at - 5) : at]]
+    return head[-3:] == ["setup", "(", ")"] or head[-4:] == ["setup", "(", "void", ")"]
 
 
 def _is_branch(code: Sequence[Token], at: int) -> bool:

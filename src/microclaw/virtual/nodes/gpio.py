@@ -43,6 +43,8 @@ class GpioFile(OpenFile):
             raise PosixError(Errno.EBADF)
         if not data:
             raise PosixError(Errno.EINVAL)
+        if data[:1] == b"0":
+            self._board.print_line(f"warning: the character '0' written to /dev/gpio/{self.pin} is high", self._app)
         self.was_changed = self._board.write_pin(self.pin, data[0])
         return 1
 

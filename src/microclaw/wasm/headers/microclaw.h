@@ -15,9 +15,15 @@ extern "C" {
 #endif
 
 /* Timers: at most 16 at a time. */
+#ifndef MICROCLAW_OWN_every
 int every(unsigned ms, void (*task)(void)); /* call task every ms, first after ms; returns the timer */
+#endif
+#ifndef MICROCLAW_OWN_after
 int after(unsigned ms, void (*task)(void)); /* call task once after ms; returns the timer */
-void cancel(int timer);                     /* stop a timer; one that is over is ignored */
+#endif
+#ifndef MICROCLAW_OWN_cancel
+void cancel(int timer); /* stop a timer; one that is over is ignored */
+#endif
 #ifndef MICROCLAW_OWN_millis
 unsigned millis(void); /* milliseconds since boot, wraps after 49 days */
 #endif

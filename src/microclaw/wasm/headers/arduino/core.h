@@ -11,6 +11,7 @@
 #define pgm_read_byte(address) (*(const uint8_t *)(address))
 #define pgm_read_word(address) (*(const uint16_t *)(address))
 #define pgm_read_dword(address) (*(const uint32_t *)(address))
+#define pgm_read_ptr(address) (*(void *const *)(address))
 #define pgm_read_float(address) (*(const float *)(address))
 #define strcpy_P strcpy
 #define strlen_P strlen
@@ -41,8 +42,10 @@ inline bool isPunct(int c) { return ispunct(c); }
 inline bool isHexadecimalDigit(int c) { return isxdigit(c); }
 inline bool isPrintable(int c) { return isprint(c); }
 
-template <typename A, typename B> constexpr auto min(A a, B b) -> decltype(a < b ? a : b) { return a < b ? a : b; }
-template <typename A, typename B> constexpr auto max(A a, B b) -> decltype(a > b ? a : b) { return a > b ? a : b; }
+/* The type of both is a value's, never a reference to a parameter that is gone. */
+template <typename A, typename B> using microclaw_common = decltype(true ? A() : B());
+template <typename A, typename B> constexpr microclaw_common<A, B> min(A a, B b) { return a < b ? a : b; }
+template <typename A, typename B> constexpr microclaw_common<A, B> max(A a, B b) { return a > b ? a : b; }
 template <typename T> constexpr T abs(T value) { return value < T(0) ? T(-value) : value; }
 template <typename T> inline void swap(T &a, T &b) {
     T kept(static_cast<T &&>(a));
@@ -54,7 +57,9 @@ template <typename T> inline void swap(T &a, T &b) {
 long random(long high);
 long random(long low, long high);
 inline void randomSeed(unsigned long seed) { srandom((unsigned)seed); }
+inline uint16_t makeWord(uint16_t value) { return value; }
 inline uint16_t makeWord(uint8_t high, uint8_t low) { return (uint16_t)(high << 8 | low); }
+#define word(...) makeWord(__VA_ARGS__)
 char *dtostrf(double value, signed char width, unsigned char digits, char *out);
 inline void yield() { delay(1); }
 

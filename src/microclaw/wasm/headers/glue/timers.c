@@ -55,8 +55,6 @@ void cancel(int timer) {
     }
 }
 
-unsigned millis(void) { return wasm_get_sys_tick_ms(); }
-
 /* Named so that only a program that uses every or after has it. Beside a main that sleeps the shim calls it. */
 #ifndef MICROCLAW_SHIM
 __attribute__((export_name("on_timer_callback")))
