@@ -98,6 +98,8 @@ async def test_nothing_moved_is_never_met(cache: BuildCache) -> None:
         "pin 7: low at 3 s",
         'log never ~ "error"',
         "pin 7: never high while pin 8 high",
+        "pin 7: 0 pulses",
+        "when pin 8 falls: pin 7 stays for 300 ms",
     ):
         trial = await tried(still, expect, cache)
         assert trial.expected[0].trial == "untried", expect

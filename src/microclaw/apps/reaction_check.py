@@ -42,6 +42,8 @@ def check_reaction(asked: Reaction, seen: Observation, program: Sequence[Check])
         effects += happened
     if not effects:
         return Finding("not met", f"no effect in {len(triggers)} tries: it was so before")
+    if isinstance(asked.effect, StayEffect) and not seen.moved:
+        return Finding("untried", "nothing moved")
     stray = _stray(asked, seen, program)
     if stray is not None:
         return Finding("not met", f"{_effect_text(asked)} at {time_text(stray)} too, without a reason")
