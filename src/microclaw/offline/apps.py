@@ -37,7 +37,7 @@ def _app_status(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
             return Say(f"{device} lists {app['name']}; whether it still does its work, its firmware does not tell.")
         case state if _ENDED.search(at.said):
             error = f": {app['error']}" if app.get("error") else ""
-            return Say(f"{app['name']} is still on {device}, its state is: {state}{error}.")
+            return Say(f"Yes, it ended: {app['name']} is on {device}, {state}{error}, and does nothing more.")
         case state:
             error = f": {app['error']}" if app.get("error") else ""
             return Say(f"No, {app['name']} is on {device} but {state}{error}.")

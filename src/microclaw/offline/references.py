@@ -345,7 +345,12 @@ def _drives(act: LastAct) -> Say:
     return Say(f"{act.app} drives {act.target} now, so nothing was done.", "ambiguous", f"stop {act.app}")
 
 
+_ONCE = frozenset({"steps", "pulse"})  # programs that end, and leave their pin as it is
+
+
 def _state(act: LastAct) -> Referred:
+    if act.kind in _ONCE and len(act.pins) == 1:
+        return Parse("read_pin", act.target_values)
     if act.app is not None:
         return Parse("app_status", {"app": act.app})
     if act.schedule is not None:
