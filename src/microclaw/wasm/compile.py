@@ -172,7 +172,7 @@ def _arguments(tokens: Sequence[Token], at: int) -> list[Sequence[Token]]:
 MIN_STACK_BYTES: Final = 1024
 MAX_STACK_BYTES: Final = 32768
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_CACHE_VERSION: Final = 9
+_CACHE_VERSION: Final = 12
 
 
 @dataclass(frozen=True, slots=True)

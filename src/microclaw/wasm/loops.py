@@ -135,7 +135,7 @@ class Loops:
             return True
         if not loop.goes_round_awake or (loop.turns is not None and loop.turns <= _FEW_TURNS):
             return False
-        if loop.looks:
+        if loop.looks and not loop.calls:
             return True
         harmless = _COMPUTES if loop.turns is not None else _COMPUTES | _WRITES
         return not self._calls_only(self.reached(loop.calls), harmless)
