@@ -19,7 +19,7 @@ from microclaw.host_client.client import HostClient
 from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.wire import board_control as control
 
-_WAIT_S = 6.0
+_WAIT_S = 25.0  # of real time: the machine may be busy
 _POLL_S = 0.05
 
 
