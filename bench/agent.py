@@ -51,7 +51,7 @@ def _commits_of_a_blink() -> float:
             before = commits(settings.database)
             for event in client.stream("/v1/chat", {"text": "blink pin 2", "chat_id": f"blink-{number}"}):
                 if isinstance(event, Answer):
-                    assert [a.ok for a in event.actions] == [True], event
+                    assert [a.outcome == "done" for a in event.actions] == [True], event
             counts.append(float(commits(settings.database) - before))
         return median(counts)
 

@@ -70,7 +70,7 @@ class Said:
     @property
     def tries(self) -> int:
         """One, and one more for every call that failed before the last."""
-        return 1 + sum(not action.ok for action in self.answer.actions[:-1])
+        return 1 + sum(action.outcome != "done" for action in self.answer.actions[:-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +123,13 @@ class Lane:
                     if not missing and not self.witness.unchanged(mark):
                         missing = "the board was changed"
                 case "scheduled":
-                    done = any(action.ok and "schedule" in action.tool for action in answer.actions)
+                    done = any(action.outcome == "done" and "schedule" in action.tool for action in answer.actions)
                     missing = "" if done and self.witness.unchanged(mark) else "nothing was scheduled"
                 case _:
                     # Evidence takes time to come; where no call was made and nothing changed, none will.
-                    idle = not any(action.ok for action in answer.actions) and self.witness.unchanged(mark)
+                    idle = not any(action.outcome == "done" for action in answer.actions) and self.witness.unchanged(
+                        mark
+                    )
                     missing = "nothing was done" if idle else self.witness.sees(want, mark)
             if missing:
                 return missing

@@ -9,6 +9,7 @@
     │   ├── DeviceTimeout         it did not answer in time; the outcome may be unknown
     │   │   ├── OutcomeUnknown        ... a call with an effect; it is not known whether it was carried out
     │   │   └── DeviceSilent          ... although it takes connections: its application manager does nothing any more
+    │   ├── DeviceLied            it answered about something else than it was asked
     │   ├── NotSupported          no transport of this device offers that capability
     │   └── CallRejected          the firmware answered with an error
     │       └── DeployRejected        ... while installing, removing or querying an app
@@ -164,6 +165,10 @@ class OutcomeUnknown(DeviceTimeout):
 
 class DeviceSilent(DeviceTimeout):
     code = "device_silent"
+
+
+class DeviceLied(DeviceError):
+    code = "device_lied"
 
 
 class NotSupported(DeviceError):

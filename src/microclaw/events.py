@@ -10,6 +10,7 @@ Stage: TypeAlias = Literal[
     "intent", "plan", "code", "model", "tool", "compile", "check", "try", "approve", "deploy", "verify", "undo", "asks",
     "sorry",
 ]  # fmt: skip
+ActOutcome: TypeAlias = Literal["done", "refused", "failed", "unknown"]
 EvidenceKind: TypeAlias = Literal["counted", "reported", "accepted"]
 
 
@@ -110,12 +111,17 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A tool that the turn called: its arguments as JSON text, its effect class, how it ended."""
+    """A tool that the turn called: its arguments as JSON text, its effect class, how it ended and the evidence for it.
+
+    refused: nothing was done; failed: it was tried; unknown: nobody can tell. `reason` says why it is not done.
+    """
 
     tool: str
     arguments: str
     effect: str
-    ok: bool
+    outcome: ActOutcome
+    evidence: tuple[Evidence, ...] = ()
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +144,11 @@ class ApprovalAsked:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalSettled:
-    """The turn goes on: somebody decided, wherever that was, or the time was over."""
+    """The turn goes on: somebody (`by` is the name) decided, wherever that was, or the time was over."""
 
     approval_id: str
     outcome: Literal["approved", "declined", "expired"]
+    by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +157,7 @@ class Answer:
 
     `outbound_id` is its place in the outbox: who has delivered it says so (agent.outbox). `tainted_s` is when the
     untrusted text was read that it may repeat (agent.taint). `question` is what the offline dialogue waits for and did
-    last.
+    last. `unproved` are sentences of the model that claim an act which no call of the turn did.
     """
 
     text: str
@@ -162,6 +169,7 @@ class Answer:
     outbound_id: int | None = None
     tainted_s: int | None = None
     question: str | None = None
+    unproved: tuple[str, ...] = ()
 
     @property
     def waits_for_yes(self) -> bool:

@@ -45,10 +45,10 @@ async def test_an_act_after_a_page_was_read_waits_for_a_yes(make_agent: MakeAgen
                     assert agent.workshop.done == []
                     agent.approvals.decide(event.approval_id, approved=True, by="owner")
         assert asked is not None
-        assert ApprovalSettled(asked.approval_id, "approved") in seen
+        assert ApprovalSettled(asked.approval_id, "approved", "owner") in seen
         assert agent.workshop.done == ["undo"]
         assert isinstance(seen[-1], Answer)
-        assert seen[-1].text == "done"
+        assert seen[-1].text == "done\n\nWhat the host did:\n- done: undo"
 
 
 async def test_a_declined_act_is_not_done_and_the_model_is_told(make_agent: MakeAgent) -> None:
@@ -88,7 +88,7 @@ async def test_time_a_person_takes_to_decide_is_not_the_turns(make_agent: MakeAg
                     asyncio.get_running_loop().call_later(0.4, decide)
                 last = event
         assert isinstance(last, Answer)
-        assert last.text == "done"
+        assert last.text.startswith("done\n\nWhat the host did:\n- done: ")
 
 
 async def test_cancel_takes_a_question_back(make_agent: MakeAgent) -> None:
@@ -118,4 +118,5 @@ async def test_an_act_that_waits_for_its_yes_has_not_started_when_the_host_ends(
             assert isinstance(pending, PendingApproval)
             agent.approvals.decide(pending.approval_id, approved=True, by="owner")
             outbound = await anext(agent.outbox.outgoing("test"))
-        assert (outbound.text, agent.workshop.done) == ("done", ["undo"])
+        assert outbound.text.startswith("done\n\nWhat the host did:\n- done: undo")
+        assert agent.workshop.done == ["undo"]

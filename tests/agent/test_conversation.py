@@ -15,6 +15,8 @@ from microclaw.models.protocol import AskedBy, AssistantReply, ModelReply, Model
 from microclaw.models.scripted import ScriptedModel, call, say
 from microclaw.store.journal import EffectKey
 
+RECORD = "\n\nWhat the host did:\n- done: gpio-set pin=4 (counted: pin 4 is at 1)"
+
 
 async def test_only_the_persons_text_and_the_final_answer_are_kept(make_agent: MakeAgent) -> None:
     async with make_agent([call("gpio-set", pin=4), say("pin 4 is on")]) as agent:
@@ -22,7 +24,7 @@ async def test_only_the_persons_text_and_the_final_answer_are_kept(make_agent: M
         lines = agent.sessions.path("test", "c1").read_text().splitlines()
         assert [json.loads(line) for line in lines] == [
             {"role": "user", "content": "set pin 4 on", "ts": 1_700_000_000},
-            {"role": "assistant", "content": "pin 4 is on", "ts": 1_700_000_000},
+            {"role": "assistant", "content": f"pin 4 is on{RECORD}", "ts": 1_700_000_000},
         ]
 
 
@@ -84,7 +86,8 @@ async def test_messages_of_one_chat_are_answered_in_order(make_agent: MakeAgent)
         await asyncio.sleep(0)
         assert len(agent.script.requests) == 1
         workshop.hold.set()
-        assert [(await first).text, (await second).text] == ["one", "two"]
+        assert (await first).text.startswith("one\n")
+        assert (await second).text == "two"
 
 
 async def test_too_many_waiting_messages_are_refused(make_agent: MakeAgent) -> None:
@@ -139,7 +142,7 @@ async def test_an_idempotent_effect_cut_off_by_the_hosts_end_runs_again_and_is_a
         assert await agent.conversations.recover() == ()
         async with asyncio.timeout(5):
             left = await anext(agent.outbox.outgoing("test"))
-        assert (left.chat_id, left.text) == ("c1", "pin 4 is on")
+        assert (left.chat_id, left.text) == ("c1", f"pin 4 is on{RECORD}")
         assert agent.workshop.done == ["set 4 1"]
 
 
@@ -168,14 +171,14 @@ async def test_a_listener_that_leaves_lets_the_running_call_end_and_no_other_beg
     workshop = Workshop(hold=asyncio.Event())
     assert workshop.hold is not None
     both = ModelReply("", (*call("gpio-set", pin=1).calls, *call("gpio-set", pin=2).calls))
-    async with make_agent([both, say("done")], workshop=workshop) as agent:
+    async with make_agent([both, say("hello")], workshop=workshop) as agent:
         async with aclosing(agent.conversations.chat(Inbound("test", "c1", "both"))) as it:
             assert await anext(it) == ToolRun("gpio-set", "started")
             await asyncio.wait_for(workshop.holding.wait(), 5)
         workshop.hold.set()
         follow_up = await agent.answer("second")  # waits for the first turn's end
         assert workshop.done == ["set 1 1"]
-        assert follow_up.text == "done"
+        assert follow_up.text == "hello"
         assert await agent.journal.unfinished() == ()
 
 

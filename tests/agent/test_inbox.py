@@ -143,7 +143,8 @@ async def test_a_second_message_steers_the_running_turn(make_agent: MakeAgent) -
         assert await end(first) == await end(second)
         assert [m.text for m in agent.script.requests[1].messages if isinstance(m, UserText)] == ["first", "second"]
         kept = await agent.sessions.load("test", "c1")
-        assert [(m.role, m.content) for m in kept] == [("user", "first"), ("user", "second"), ("assistant", "both")]
+        assert [m.content for m in kept[:2]] == ["first", "second"]
+        assert kept[2].content.startswith("both\n\nWhat the host did:\n- done: gpio-set pin=1")
         assert await agent.table.unanswered() == ()
         await end(await agent.inbox.accept(inbound("third")))
         assert await agent.table.prune(rows=2) == 1, "a message goes without the one that joined it"
@@ -189,12 +190,12 @@ async def test_a_turn_that_was_steered_is_resumed_with_what_joined_it(make_agent
         await asyncio.wait_for(held.asked.acquire(), 5)  # the request that has both
     async with make_agent([say("both")], settings=STEER) as agent:
         await agent.conversations.recover()
-        assert await next_out(agent) == "both"
+        assert (await next_out(agent)).startswith("both\n")
         sent = agent.script.requests[0].messages
         assert [m.text for m in sent if isinstance(m, UserText)] == ["first", "second"]
         assert agent.workshop.done == [], "what was done is not done again"
         kept = await agent.sessions.load("test", "c1")
-        assert [m.content for m in kept] == ["first", "second", "both"]
+        assert [m.content.partition("\n")[0] for m in kept] == ["first", "second", "both"]
 
 
 async def test_an_answer_without_a_listener_comes_out_of_outgoing(make_agent: MakeAgent) -> None:
@@ -268,7 +269,7 @@ async def test_at_the_hosts_end_a_running_tool_may_end_and_the_turn_is_resumed(m
         assert (stopping.error_code, stopping.outbound_id) == ("cancelled", None)
     async with make_agent([say("done")]) as agent:
         await agent.conversations.recover()
-        assert await next_out(agent) == "done"
+        assert (await next_out(agent)).startswith("done\n\nWhat the host did:\n- done: gpio-set pin=1")
         assert (workshop.done, agent.workshop.done) == (["set 1 1"], []), "it was finished, so it is not done again"
 
 
@@ -293,7 +294,8 @@ async def test_cancel_lets_the_running_tool_end_and_journals_it(make_agent: Make
         agent.inbox.cancel("test", "c1")
         workshop.hold.set()
         answer = await end(accepted)
-        assert (answer.error_code, [a.ok for a in answer.actions]) == ("cancelled", [True])
+        assert (answer.error_code, [a.outcome for a in answer.actions]) == ("cancelled", ["done"])
+        assert "- done: gpio-set pin=1" in answer.text, "what was done before the end is told"
         assert workshop.done == ["set 1 1"]
         assert await agent.journal.unfinished() == ()
 

@@ -205,7 +205,7 @@ async def test_with_a_yes_the_act_is_done_once(tmp_path: Path) -> None:
             assert outcomes(events) == ["approved"]
             assert await host.level() == 1
             assert isinstance(events[-1], Answer)
-            assert [action.ok for action in events[-1].actions] == [True, True]
+            assert [action.outcome for action in events[-1].actions] == ["done", "done"]
 
 
 async def test_the_owners_own_words_are_not_asked_for(tmp_path: Path) -> None:

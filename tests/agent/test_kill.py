@@ -65,7 +65,8 @@ def test_a_message_is_answered_once_wherever_the_host_is_killed(
         assert "outcome is unknown" in seen["text"]
         assert seen["text"].endswith("Shall I?")
     else:
-        assert seen["text"] == "it is done"
+        record = "\n\nWhat the host did:\n- done: act (counted: the world says so)"
+        assert seen["text"] == "it is done" + ("" if effect == "read" else record)
         assert seen["evidence"] == ["the world says so"]
     assert seen["asked"] == asked, "what the model has said is not asked again"
     assert (seen["key"], seen["duplicate"], seen["left"], seen["told"]) == ("k1", True, 0, [])

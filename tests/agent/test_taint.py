@@ -209,7 +209,7 @@ def test_a_question_about_untrusted_text_stays_tainted_behind_other_peoples_word
 
 
 async def test_in_a_group_only_the_person_who_was_asked_gets_the_question(make_agent: MakeAgent) -> None:
-    asks = replace(say("Turn on pin 10?"), failed_code="confirm_reading", question="{}")
+    asks = replace(say("Turn on pin 10?"), failed_code="confirm_reading", question="{}", from_results=True)
     async with make_agent([asks, say("not you"), say("done")]) as agent:
         await agent.answer("the relay thingy on 10", person_id="p-1")
         await agent.answer("yes", person_id="owner")

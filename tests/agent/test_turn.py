@@ -8,13 +8,14 @@ import json
 import pytest
 from tests.agent.conftest import MakeAgent, Workshop
 
+from microclaw.agent.acts import LEFT_OUT
 from microclaw.agent.step_text import proof_note
 from microclaw.agent.turn import TurnLimits
 from microclaw.apps.changes import made_by, turn_now
 from microclaw.apps.verify import NO_READ_BACK
 from microclaw.errors import ModelError
 from microclaw.events import Action, Answer, Delta, Evidence, Step, Usage
-from microclaw.models.protocol import ModelReply, ModelRequest, OnText, ToolCall, ToolReturn
+from microclaw.models.protocol import AssistantReply, ModelReply, ModelRequest, OnText, ToolCall, ToolReturn
 from microclaw.models.scripted import call, say
 
 
@@ -39,7 +40,7 @@ async def test_a_tools_result_goes_back_to_the_model_and_its_evidence_to_the_per
         assert agent.workshop.done == ["set 4 1"]
         assert json.loads(returned(agent.script.requests[1]).content)["evidence"][0]["kind"] == "counted"
         assert [e.text for e in answer.evidence] == ["pin 4 is at 1"]
-        assert [(a.tool, a.effect, a.ok) for a in answer.actions] == [("gpio-set", "idempotent", True)]
+        assert [(a.tool, a.effect, a.outcome) for a in answer.actions] == [("gpio-set", "idempotent", "done")]
         assert answer.error_code is None
 
 
@@ -109,7 +110,10 @@ async def test_a_model_that_fails_ends_the_turn_with_its_error(make_agent: MakeA
     failing = ModelError("the service is down", next_step="ask again")
     async with make_agent([call("gpio-set", pin=4), failing]) as agent:
         answer = await agent.answer("set pin 4")
-        assert (answer.text, answer.error_code, answer.next_step) == ("the service is down", "model_error", "ask again")
+        assert answer.text == (
+            "the service is down\n\nWhat the host did:\n- done: gpio-set pin=4 (counted: pin 4 is at 1)"
+        )
+        assert (answer.error_code, answer.next_step) == ("model_error", "ask again")
         assert [a.tool for a in answer.actions] == ["gpio-set"]
 
 
@@ -138,7 +142,7 @@ async def test_an_act_that_was_only_accepted_never_counts_as_working(make_agent:
     ],
 )
 def test_what_is_not_known_is_said_once_and_in_its_own_words(proof: str, said: str, added: str) -> None:
-    acted = Action("deploy-wasm-app", "{}", "idempotent", True)
+    acted = Action("deploy-wasm-app", "{}", "idempotent", "done")
     assert proof_note(said, (Evidence("accepted", proof),), (acted,)) == added
 
 
@@ -206,3 +210,18 @@ async def test_all_that_a_turn_changes_is_its_own_and_no_other_turns(make_agent:
         first, again, other = agent.workshop.turns
     assert first == again
     assert {first, other} == {"m1", "m2"}
+
+
+async def test_a_models_claim_is_marked_and_left_out_of_the_history(make_agent: MakeAgent) -> None:
+    claim = say("I deployed blink on desk. It needs 3 mA.")
+    async with make_agent([claim, call("gpio-set", pin=4), say("Pin 4 is set."), say("ok")]) as agent:
+        answer = await agent.answer("blink")
+        assert answer.unproved == ("I deployed blink on desk",)
+        assert answer.text.endswith(
+            "\n\nUnproved: “I deployed blink on desk”. The host did nothing of the kind in this turn."
+        )
+        await agent.answer("set pin 4")
+        await agent.answer("thanks")
+        before = [m.text for m in agent.script.requests[-1].messages if isinstance(m, AssistantReply)]
+        assert before[0] == LEFT_OUT
+        assert before[1].endswith("- done: gpio-set pin=4 (counted: pin 4 is at 1)")

@@ -27,7 +27,7 @@ EDGES = (Evidence("counted", "2 edges", (Edge(1.5, 2, 1), Edge(3, 2, 0))),)
 def test_an_answer_comes_back_as_it_was_even_with_broken_unicode() -> None:
     answer = Answer(
         "it\ud800 blinks",
-        (Action("undo", "{}", "once", False),),
+        (Action("undo", "{}", "once", "unknown", (), "the host stopped"),),
         EDGES,
         Usage(3, 4, None, 1),
         "failed",
@@ -105,7 +105,7 @@ async def test_a_turn_that_an_older_version_left_open_goes_on_and_what_it_left_t
         answer, push = await agent.outbox.undelivered("test", "c2")
         assert answer.answer == Answer(
             "it blinks",
-            (Action("undo", "{}", "once", True),),
+            (Action("undo", "{}", "once", "done"),),
             EDGES,
             Usage(3, 4, None, 1),
             next_step="look",
@@ -116,7 +116,8 @@ async def test_a_turn_that_an_older_version_left_open_goes_on_and_what_it_left_t
         assert await agent.conversations.recover() == ()
         outgoing = agent.outbox.outgoing("test")
         texts = [(await anext(outgoing)).text for _ in range(3)]
-        assert texts == ["it blinks", "a push", "pin 4 is on"]
+        assert texts[:2] == ["it blinks", "a push"]
+        assert texts[2].startswith("pin 4 is on\n\nWhat the host did:\n- done: ")
         assert agent.workshop.done == [], "what was done is not done again"
         asked, reply, done, looked, joined = agent.script.requests[0].messages
         assert (asked, joined) == (UserText("pin 4 on"), UserText("and 5"))
@@ -130,4 +131,4 @@ async def test_a_turn_that_an_older_version_left_open_goes_on_and_what_it_left_t
         assert isinstance(looked, ToolReturn)
         assert json.loads(looked.content)["level"] == 1, "a call that only looked looks again"
         kept = await agent.sessions.load("test", "c1")
-        assert [m.content for m in kept] == ["pin 4 on", "and 5", "pin 4 is on"]
+        assert [m.content.partition("\n")[0] for m in kept] == ["pin 4 on", "and 5", "pin 4 is on"]

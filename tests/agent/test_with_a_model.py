@@ -59,7 +59,7 @@ async def test_a_model_sees_the_diagnostics_mends_its_program_and_the_board_coun
     assert codes[1].startswith("mended (try 2 of 3)")
     answer = events[-1]
     assert isinstance(answer, Answer)
-    assert answer.text == "It blinks, counted on the board."
+    assert answer.text.startswith("It blinks, counted on the board.\n\nWhat the host did:\n- done: deploy-wasm-app ")
     assert answer.error_code is None
     assert [e.kind for e in answer.evidence] == ["counted"]
     assert [(t["app"], t["number"], t["state"], t["error"]) for t in tries] == [

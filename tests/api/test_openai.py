@@ -83,7 +83,7 @@ async def test_an_act_is_done_and_no_step_is_shown(tmp_path: Path) -> None:
     async with running(tmp_path / "h", *replies) as (host, _), client_of(host, "ada") as ai:
         stream = await ai.chat.completions.create(model="microclaw", messages=SAY, stream=True)
         text = "".join([c.choices[0].delta.content or "" async for c in stream if c.choices])
-        assert text == "Let me see. \n\nIt is on."
+        assert text.startswith("Let me see. \n\nIt is on.\n\nWhat the host did:\n- done: gpio-set pin=4")
         assert (await host.device.call(GpioGet(4))).level == 1
 
 

@@ -20,6 +20,7 @@ from microclaw.apps.reconciler import Reconciler
 from microclaw.apps.silence import SilenceExplainer
 from microclaw.apps.trial import Trial, TrialOptions
 from microclaw.apps.undo import Undo
+from microclaw.auth.gate import Gate
 from microclaw.boards.profile import BoardProfile
 from microclaw.boards.reader import load_board
 from microclaw.bus import Bus
@@ -220,7 +221,11 @@ class Lab:
         )
         self.direct_io = DirectIo(devices=self.registry, change_log=self.change_log, installer=self.installer)
         self.undo = Undo(
-            devices=self.registry, change_log=self.change_log, deployer=self.deployer, direct_io=self.direct_io
+            devices=self.registry,
+            change_log=self.change_log,
+            deployer=self.deployer,
+            direct_io=self.direct_io,
+            gate=Gate(),
         )
         self.catalogue = Catalogue(devices=self.registry, change_log=self.change_log)
         self.reconciler = Reconciler(

@@ -8,8 +8,9 @@ import pytest
 from microclaw.apps.changes import SetLevel, SetPwm
 from microclaw.apps.deploy import DeployRequest
 from microclaw.apps.installer import recover_changes
+from microclaw.apps.undo import UndoChoice
 from microclaw.devices.calls import GpioSet
-from microclaw.errors import CallRejected, DeviceUnreachable, NotSupported, PinClaimed, PinRefused
+from microclaw.errors import CallRejected, DeviceLied, DeviceUnreachable, NotSupported, PinClaimed, PinRefused
 
 
 async def inverse_of(lab: Any, change_id: int) -> Any:
@@ -33,11 +34,14 @@ async def test_a_driven_pin_is_not_read_on_plain_firmware(lab: Any) -> None:
     assert await inverse_of(lab, done.change_id) == SetLevel(4, 1)
 
 
-async def test_a_level_that_does_not_hold_is_said(lab: Any) -> None:
+async def test_a_level_that_does_not_hold_is_a_failure_and_can_be_undone(lab: Any) -> None:
     act = lab.transport._do
     lab.transport._do = lambda call: act(call) if call.method != "gpio.set" else None
-    done = await lab.direct_io.set_pin("paper", 4, 1)
-    assert done.evidence.text.endswith("pin 4 is at 0, not 1: something else drives it")
+    with pytest.raises(DeviceLied, match="pin 4 is at 0, not 1") as caught:
+        await lab.direct_io.set_pin("paper", 4, 1)
+    assert caught.value.next_step
+    (change,) = await lab.change_log.changes()
+    assert (change.state, change.inverse) == ("done", SetLevel(4, 0))
 
 
 async def test_pwm_goes_back_to_what_it_was(lab: Any) -> None:
@@ -48,7 +52,7 @@ async def test_pwm_goes_back_to_what_it_was(lab: Any) -> None:
     assert await inverse_of(lab, second.change_id) == SetPwm(5, 100, 1000)
     third = await lab.direct_io.set_pin("paper", 5, 1)
     assert await inverse_of(lab, third.change_id) == SetPwm(5, 200, 5000)
-    await lab.undo.undo(report=lab.steps.append)
+    await lab.undo.undo(UndoChoice("owner"), lab.steps.append)
     assert lab.transport.calls[-1] == "pwm.set"
 
 

@@ -18,8 +18,9 @@ from microclaw.apps.installer import Installer
 from microclaw.apps.reconciler import Reconciler
 from microclaw.apps.silence import SilenceExplainer
 from microclaw.apps.trial import cached_compiler, try_image
-from microclaw.apps.undo import Undo
+from microclaw.apps.undo import Undo, UndoChoice
 from microclaw.apps.verify import take_baseline
+from microclaw.auth.gate import Gate
 from microclaw.boards.reader import load_board
 from microclaw.bus import Bus
 from microclaw.devices.calls import AppInstall, AppList, AppStates, EdgesRead, GpioGet
@@ -69,7 +70,9 @@ class Bench:
         self.deployer = self.deployer_over(self.change_log)
         registry.explain_silence = SilenceExplainer(self.change_log).explain
         self.direct_io = DirectIo(devices=registry, change_log=self.change_log, installer=Installer(self.change_log))
-        self.undo = Undo(devices=registry, change_log=self.change_log, deployer=self.deployer, direct_io=self.direct_io)
+        self.undo = Undo(
+            devices=registry, change_log=self.change_log, deployer=self.deployer, direct_io=self.direct_io, gate=Gate()
+        )
         self.reconciler = Reconciler(
             devices=registry, change_log=self.change_log, installer=Installer(self.change_log), report=self.steps.append
         )
@@ -202,11 +205,11 @@ async def test_undo_walks_back_from_a_pin_over_an_upgrade_to_an_empty_board(benc
     await bench.deploy(source=blink_source(half_period_ms=100))
     pin_change = await bench.direct_io.set_pin("board-1", 4, 1)
     assert pin_change.evidence.kind == "counted"
-    await bench.undo.undo(report=bench.steps.append)
+    await bench.undo.undo(UndoChoice("owner"), bench.steps.append)
     assert (await bench.device.call(GpioGet(4))).level == 0
-    [done] = (await bench.undo.undo(report=bench.steps.append)).taken
+    [done] = (await bench.undo.undo(UndoChoice("owner"), bench.steps.append)).taken
     assert done.evidence.edges[1].t_ms - done.evidence.edges[0].t_ms == pytest.approx(200, rel=0.1)
-    await bench.undo.undo(report=bench.steps.append)
+    await bench.undo.undo(UndoChoice("owner"), bench.steps.append)
     assert await bench.names() == []
     before = await take_baseline(bench.device)
     assert before.edge_cursor is not None
@@ -319,7 +322,7 @@ async def test_one_undo_takes_back_a_program_and_pins_of_one_turn_on_a_board(ben
         await bench.direct_io.set_pin("board-1", 4, 1)
         await bench.deploy()
         await bench.direct_io.set_pin("board-1", 5, 1)
-    done = await bench.undo.undo(report=bench.steps.append)
+    done = await bench.undo.undo(UndoChoice("owner"), bench.steps.append)
     assert [taken.undone.change_id for taken in done.taken] == [4, 3, 2]
     assert [(await bench.device.call(GpioGet(pin))).level for pin in (4, 5, 6)] == [0, 0, 1]
     assert await bench.names() == []
@@ -334,7 +337,7 @@ async def test_a_board_that_restarted_gets_no_level_of_before_back(bench: Bench)
     await bench.board.control.power("on")
     await bench.reconciler.check("d-1")
     with pytest.raises(UndoIncomplete) as caught:
-        await bench.undo.undo(report=bench.steps.append)
+        await bench.undo.undo(UndoChoice("owner"), bench.steps.append)
     assert caught.value.message.startswith("undone: deploy blink on board-1 (change 3); not undone: set pin 4 ")
     assert "board-1 restarted " in caught.value.message
     assert (await bench.device.call(GpioGet(4))).level == 0
@@ -345,7 +348,7 @@ async def test_a_level_set_since_the_restart_is_taken_back(bench: Bench) -> None
     await bench.board.control.power("cut")
     await bench.board.control.power("on")
     await bench.direct_io.set_pin("board-1", 4, 1)
-    await bench.undo.undo(report=bench.steps.append)
+    await bench.undo.undo(UndoChoice("owner"), bench.steps.append)
     assert (await bench.device.call(GpioGet(4))).level == 0
 
 

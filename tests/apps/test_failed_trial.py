@@ -8,6 +8,7 @@ import pytest
 from tests.apps.conftest import make_trial
 
 from microclaw.apps.deploy import DeployRequest
+from microclaw.apps.undo import UndoChoice
 from microclaw.auth.gate import Gate, Permission
 from microclaw.errors import InvalidModule, PinRefused, TrialFailed
 from microclaw.tools.programs import program_tools
@@ -67,7 +68,7 @@ async def test_undo_tries_what_it_brings_back(lab: Any) -> None:
     await lab.deployer.deploy(request(lab, source="text", force=True), lab.steps.append)
     await lab.deployer.remove("paper", "bad", lab.steps.append)
     with pytest.raises(Exception, match="spins"):
-        await lab.undo.undo(report=lab.steps.append)
+        await lab.undo.undo(UndoChoice("owner"), lab.steps.append)
     assert lab.transport.apps == {}
 
 

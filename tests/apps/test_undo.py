@@ -7,8 +7,18 @@ import pytest
 
 from microclaw.apps.changes import SetLevel, made_by
 from microclaw.apps.deploy import DeployRequest
+from microclaw.apps.undo import Undo, UndoChoice
+from microclaw.auth.gate import Gate
+from microclaw.auth.people import OwnerAlone, Person
 from microclaw.devices.calls import AppState, GpioSet
-from microclaw.errors import DeployRejected, DeviceUnreachable, MicroclawError, UndoIncomplete, UnknownName
+from microclaw.errors import (
+    DeployRejected,
+    DeviceUnreachable,
+    MicroclawError,
+    PermissionRefused,
+    UndoIncomplete,
+    UnknownName,
+)
 
 
 async def deploy(lab: Any, name: str = "blink", source: str = "v1", pin: int = 2) -> int:
@@ -22,7 +32,7 @@ async def deploy(lab: Any, name: str = "blink", source: str = "v1", pin: int = 2
 async def undo(lab: Any, change_id: int | None = None) -> Any:
     for name, trial in list(lab.trials.items()):
         lab.plays(name, *trial.driven)
-    return await lab.undo.undo(change_id, report=lab.steps.append)
+    return await lab.undo.undo(UndoChoice("owner", change_id), lab.steps.append)
 
 
 def running(lab: Any) -> dict[str, str]:
@@ -137,7 +147,7 @@ async def test_an_unknown_change_is_named(lab: Any) -> None:
 async def test_two_undos_at_once_take_back_two_changes(lab: Any) -> None:
     await deploy(lab, "one", "o", pin=4)
     await deploy(lab, "two", "t", pin=5)
-    done = await asyncio.gather(*(lab.undo.undo(report=lab.steps.append) for _ in range(2)))
+    done = await asyncio.gather(*(lab.undo.undo(UndoChoice("owner"), lab.steps.append) for _ in range(2)))
     assert sorted(one.taken[0].undone.change_id for one in done) == [1, 2]
     assert running(lab) == {}
 
@@ -189,7 +199,7 @@ async def test_changes_without_a_turn_are_undone_one_by_one(lab: Any) -> None:
 async def test_what_of_a_turn_was_undone_by_number_is_left_out(lab: Any) -> None:
     first, second = await pins_in_a_turn(lab, "m1", 4, 5)
     await undo(lab, second)
-    assert [change.change_id for change in await lab.undo.chosen()] == [first]
+    assert [change.change_id for change in await lab.undo.chosen(UndoChoice("owner"))] == [first]
 
 
 async def test_a_turn_that_undoes_and_then_acts_has_its_own_act_taken_back(lab: Any) -> None:
@@ -265,7 +275,7 @@ async def test_an_undo_that_is_cut_short_is_finished_by_the_next(lab: Any) -> No
     with pytest.raises((asyncio.CancelledError, MicroclawError)):
         await undo(lab)
     assert lab.transport.levels == {4: 1, 5: 0}
-    assert [change.change_id for change in await lab.undo.chosen()] == [1]
+    assert [change.change_id for change in await lab.undo.chosen(UndoChoice("owner"))] == [1]
 
 
 async def test_a_program_that_had_ended_and_made_room_is_no_part_of_the_turn(lab: Any) -> None:
@@ -285,7 +295,7 @@ async def test_a_named_device_has_only_its_own_changes_taken_back(lab: Any) -> N
     await lab.change_log.complete(elsewhere)
 
     async def chosen(device_id: str | None, *, whole: bool = False) -> list[int]:
-        return [c.change_id for c in await lab.undo.chosen(device_id=device_id, whole=whole)]
+        return [c.change_id for c in await lab.undo.chosen(UndoChoice("owner", None, device_id, whole))]
 
     assert await chosen(None) == [2, 1]
     assert await chosen("d1") == [1]
@@ -345,3 +355,41 @@ async def test_a_level_that_the_board_itself_told_after_its_restart_is_brought_b
     await pins_in_a_turn(lab, None, 4, level=0)
     await undo(lab)
     assert lab.transport.levels == {4: 1}
+
+
+class _Family(OwnerAlone):
+    """The owner and two members."""
+
+    def get(self, person_id: str) -> Person | None:
+        known = {name: Person(name, name, "member") for name in ("ann", "ben")}
+        return known.get(person_id) or super().get(person_id)
+
+
+async def test_everybody_takes_back_their_own_and_only_an_owner_what_others_did(lab: Any) -> None:
+    undo = Undo(
+        devices=lab.registry,
+        change_log=lab.change_log,
+        deployer=lab.deployer,
+        direct_io=lab.direct_io,
+        gate=Gate(_Family()),
+    )
+    with made_by("m1", "ann"):
+        await lab.direct_io.set_pin("paper", 4, 1)
+    with made_by("m2"):
+        await lab.direct_io.set_pin("paper", 5, 1)
+    with made_by("m3", "ben"):
+        await lab.direct_io.set_pin("paper", 6, 1)
+
+    async def chosen(by: str, change: int | None = None, *, anyone: bool = False) -> list[int]:
+        return [found.change_id for found in await undo.chosen(UndoChoice(by, change, anyone=anyone))]
+
+    assert [await chosen(by) for by in ("ann", "owner", "ben")] == [[1], [2], [3]]
+    assert await chosen("owner", anyone=True) == [3]
+    assert await chosen("owner", 1) == [1]
+    for change, anyone in ((3, False), (None, True)):
+        with pytest.raises(PermissionRefused, match="ann may not undo"):
+            await chosen("ann", change, anyone=anyone)
+    await undo.undo(UndoChoice("ann"), lab.steps.append)
+    with pytest.raises(UnknownName, match="nothing of yours to undo; the newest is somebody else's: set pin 6"):
+        await chosen("ann")
+    assert [change.person for change in await lab.change_log.changes()][1:] == ["ben", "owner", "ann"]

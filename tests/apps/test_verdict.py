@@ -32,8 +32,11 @@ def test_a_running_program_with_effect_is_fine() -> None:
 @pytest.mark.parametrize(
     ("record", "error"),
     [
-        (replace(GOOD, state="trapped", error="Exception: unreachable"), "it trapped: Exception: unreachable"),
-        (replace(GOOD, error="Exception: integer divide by zero"), "it trapped: Exception: integer divide by zero"),
+        (
+            replace(GOOD, state="trapped", error="Exception: unreachable"),
+            "it trapped: abort() or a failed assertion ended it",
+        ),
+        (replace(GOOD, error="Exception: integer divide by zero"), "it trapped: it divides by zero"),
         (replace(GOOD, state="exited", error="env.exit(0)"), "it ended itself with env.exit(0)"),
         (replace(GOOD, stuck=True), "it spins without giving up the CPU, after 10 s of board time"),
         (replace(GOOD, stuck=True, board_ms=0), "it spins without giving up the CPU, at its start"),

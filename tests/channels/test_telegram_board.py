@@ -49,6 +49,7 @@ async def test_a_sentence_in_telegram_makes_the_board_blink_and_the_edges_are_in
             code = next(word for word in refused.text.split() if word.isdecimal() and len(word) == 6)
             owner = HostClient(with_telegram.control_socket)
             await asyncio.to_thread(owner.post, "/v1/people/pair", {"code": code, "role": "member", "name": "Ada"})
+            await telegram.until(lambda: any("Welcome, Ada: you may work" in sent.text for sent in telegram.chat(USER)))
 
             await telegram.say("blink the led on pin 2 every half second", user=USER)
             await telegram.until(lambda: any("one every 5" in sent.text for sent in telegram.chat(USER)))

@@ -30,6 +30,7 @@ from microclaw.devices.registry import Registry
 from microclaw.errors import (
     CallRejected,
     ConfigError,
+    DeviceLied,
     DeviceTimeout,
     DeviceUnreachable,
     MicroclawError,
@@ -61,6 +62,7 @@ class FakeTransport:
         self.facts: dict[str, int] = {}
         self.fails: MicroclawError | None = None
         self.hangs = False
+        self.pin_shift = 0
         self.calls: list[Call[Any]] = []
         self.running = 0
         self.closed = False
@@ -77,7 +79,9 @@ class FakeTransport:
                 raise self.fails
             if isinstance(call, DeviceStatus):
                 return cast("R", DeviceFacts(self.facts))
-            return cast("R", PinLevel(0, 1) if call.method.startswith("gpio") else ())
+            if isinstance(call, GpioGet | GpioSet):
+                return cast("R", PinLevel(call.pin + self.pin_shift, 1))
+            return cast("R", ())
         finally:
             self.running -= 1
 
@@ -372,3 +376,11 @@ async def test_unknown_board_or_transport_adds_nothing(registry: Registry) -> No
     with pytest.raises(ConfigError, match="nonsense is no address"):
         await registry.add("bench", "virtual", ["nonsense"])
     assert registry.list() == ()
+
+
+async def test_answer_about_another_pin_is_no_answer_and_readings_are_never_counted(device: Device) -> None:
+    transport_of(device, "serial").pin_shift = 1
+    with pytest.raises(DeviceLied, match=r"asked for gpio\.set pin 4 level 1 and answered about pin 5"):
+        await device.call(GpioSet(4, 1))
+    assert device.evidence_of("device.status") == "reported"
+    assert device.evidence_of("edges.read") == "counted"

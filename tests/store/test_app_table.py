@@ -82,6 +82,7 @@ async def test_change_is_kept_as_it_was_planned(table: AppTable) -> None:
         "planned",
         None,
         None,
+        None,
         change_id,
         None,
     )

@@ -17,7 +17,7 @@ from microclaw.apps.claims import PinConflict
 from microclaw.apps.deploy import Deployer, Deployment, DeployRequest, Removal
 from microclaw.apps.direct_io import DirectIo, PinChange
 from microclaw.apps.trial import Trial
-from microclaw.apps.undo import Undo, UndoneChange, UndoReport
+from microclaw.apps.undo import Undo, UndoChoice, UndoneChange, UndoReport
 from microclaw.auth.gate import Gate
 from microclaw.boards.reader import load_board
 from microclaw.bus import Bus
@@ -140,20 +140,16 @@ class PaperApps:
         self.asked.append(("pwm", device, pin, duty, frequency_hz))
         return PinChange("d-1", device, PwmState(pin, duty, frequency_hz), Evidence("accepted", "accepted only"), 10)
 
-    async def chosen(
-        self, change_id: int | None = None, *, device_id: str | None = None, whole: bool = False
-    ) -> tuple[Change, ...]:
+    async def chosen(self, choice: UndoChoice) -> tuple[Change, ...]:
         return (
             Change(3, 0, "d-1", "gpio.set", "set pin 5 high", SetLevel(5, 1), SetLevel(5, 0), "done"),
             Change(2, 0, "d-1", "gpio.set", "set pin 4 high", SetLevel(4, 1), SetLevel(4, 0), "done"),
             Change(1, 0, "d-1", "app.remove", "remove other", RemoveApp("other"), None, "done"),
         )
 
-    async def undo(
-        self, change_id: int | None = None, *, device_id: str | None = None, whole: bool = False, report: Report
-    ) -> UndoReport:
-        self.asked.append(("undo", change_id, device_id, whole))
-        changes = await self.chosen(change_id, device_id=device_id)
+    async def undo(self, choice: UndoChoice, report: Report) -> UndoReport:
+        self.asked.append(("undo", choice.change_id, choice.device_id, choice.whole))
+        changes = await self.chosen(choice)
         taken = tuple(UndoneChange(c, c, Evidence("counted", f"read back {c.change_id}")) for c in changes[:2])
         return UndoReport(taken, "undone: set pin 5 high, set pin 4 high")
 

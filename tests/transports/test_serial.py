@@ -24,7 +24,15 @@ from microclaw.devices.calls import (
     I2cScan,
     PwmSet,
 )
-from microclaw.errors import CallRejected, ConfigError, DeviceTimeout, DeviceUnreachable, NotSupported, ProtocolError
+from microclaw.errors import (
+    CallRejected,
+    ConfigError,
+    DeviceLied,
+    DeviceTimeout,
+    DeviceUnreachable,
+    NotSupported,
+    ProtocolError,
+)
 from microclaw.transports.serial import SerialTimeouts, SerialTransport
 from microclaw.virtual_boards.process import VirtualBoardProcess
 
@@ -200,7 +208,7 @@ async def test_answer_about_another_pin_brings_the_transport_back_in_step(connec
     }
     seen: list[dict[str, Any]] = []
     transport = await connect(firmware(answers, seen))
-    with pytest.raises(ProtocolError, match="pin 9") as caught:
+    with pytest.raises(DeviceLied, match="pin 9") as caught:
         await transport.call(GpioGet(4), LIMIT_S)
     assert caught.value.next_step
     assert (await transport.call(GpioGet(4), LIMIT_S)).level == 1

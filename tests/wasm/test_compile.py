@@ -154,9 +154,9 @@ async def test_function_that_no_firmware_has_is_named_with_its_line(compile_c: A
 
 
 async def test_native_with_another_signature_is_refused(compile_c: Any) -> None:
-    error = await refused(compile_c, "int sleep(int, int);\nvoid on_init(void) {\n    sleep(1, 2);\n}\n")
-    assert error.message == "sleep is used as int sleep(int, int)"
-    assert error.hint == "the firmware has unsigned sleep(unsigned seconds)"
+    error = await refused(compile_c, "int fsync(int, int);\nvoid on_init(void) {\n    fsync(1, 2);\n}\n")
+    assert error.message == "fsync is used as int fsync(int, int)"
+    assert error.hint == "the firmware has int fsync(int fd)"
 
 
 async def test_native_that_this_firmware_was_built_without_is_refused(compile_c: Any, board: BoardProfile) -> None:

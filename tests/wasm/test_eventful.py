@@ -75,10 +75,30 @@ async def test_sleep_reached_through_a_pointer_is_found(compile_c: Any) -> None:
 
 
 async def test_source_with_on_init_is_left_alone(compile_c: Any) -> None:
-    image = await compile_c(HEAD + "void on_init(void) { sleep(1); }")
+    source = '#include "microclaw.h"\nstatic void nap(void) { puts("x"); }\nvoid on_init(void) { every(9, nap); }'
+    image = await compile_c(source)
     assert not image.eventful
-    assert "sleep" in {i.name for i in image.imports}
-    assert "on_timer_callback" not in image.exports
+    assert "printf" not in {i.name for i in image.imports}  # of the shim
+
+
+async def test_on_init_that_waits_is_taken_for_main(compile_c: Any) -> None:
+    image = await compile_c(HEAD + "static void nap(void) { sleep(1); }\nvoid on_init(void) { for (;;) nap(); }")
+    assert image.eventful
+    assert image.warnings == ()
+
+
+async def test_on_init_that_waits_stays_where_nothing_can_make_it_event_driven(
+    compile_c: Any, without_binaryen: None
+) -> None:
+    image = await compile_c(HEAD + "void on_init(void) { usleep(50000); }")
+    assert not image.eventful
+
+
+async def test_main_that_calls_on_init_is_what_runs(compile_c: Any) -> None:
+    source = HEAD + 'void on_init(void) { puts("once"); }\nint main(void) { on_init(); sleep(1); return 0; }'
+    image = await compile_c(source)
+    assert image.eventful
+    assert image.warnings == ()
 
 
 async def test_main_beside_on_init_is_warned_of(compile_c: Any) -> None:
@@ -312,6 +332,7 @@ class Clockwork:
 
 
 BACKSTOP = 3
+LATE_MS = 50  # before, the backstop leaves a pause to its own timer
 
 
 async def test_sleep_longer_than_the_tick_can_tell_lasts_as_long_as_asked(compile_c: Any) -> None:
@@ -324,7 +345,7 @@ async def test_sleep_longer_than_the_tick_can_tell_lasts_as_long_as_asked(compil
         board.call("on_timer_callback", BACKSTOP)
         assert board.lines == 0
     assert all(0 < interval < 2**31 for _, interval in board.armed)
-    board.now_ms += 1
+    board.now_ms += 1 + LATE_MS
     board.call("on_timer_callback", BACKSTOP)
     assert board.lines == 1
 
@@ -356,7 +377,7 @@ async def test_timers_are_given_back_at_the_end(compile_c: Any) -> None:
     board.call("on_init")
     assert board.timers == 3
     board.now_ms = 1000
-    board.call("on_timer_callback", BACKSTOP)
+    board.call("on_timer_callback", board.armed[-1][0])
     assert board.timers == 0
     board.now_ms = 9000
     board.call("on_timer_callback", BACKSTOP)

@@ -49,7 +49,10 @@ TRICKS = {
     "asm defined": "#define __asm__ x",
     "quote hides a comment": "char a = ' /*\n#include \"/etc/passwd\"\n' */",
     "string hides a comment": 'char *a = " /*\n#include "/etc/passwd"\n" */;',
-    "raw string": 'char *a = R"(\n#include "/etc/passwd"\n)";',
+    "raw string with a joined line": 'char *a = R"(\\\n)"; /*\n#include "/etc/passwd"\n*/ char *b = "(";',
+    "raw string behind a dollar": 'char *a = $R"(\n#include "/etc/passwd"\n)";',
+    "raw string in a warning": '#warning R"(\n#include "/etc/passwd"\n)"',
+    "raw string that does not end": 'char *a = R"x(\n#include "/etc/passwd"\n)";',
     "byte order mark": '\ufeff#include "/etc/passwd"',
     "foreign blank": '\u00a0#include "/etc/passwd"',
     "escape": '#\\u0069nclude "/etc/passwd"',
@@ -132,6 +135,10 @@ FRAGMENTS = (
         "'",
         'R"(',
         ')"',
+        'u8R"x(',
+        ')x"',
+        "$",
+        "warning ",
         "##",
         "__has_include",
     ),
@@ -148,7 +155,7 @@ def test_what_passes_never_makes_the_compiler_read_a_file(tmp_path: Path) -> Non
     for _ in range(1200):
         pieces = [draw.choice(FRAGMENTS).replace("FILE", f'"{canary}"') for _ in range(draw.randint(3, 14))]
         try:
-            text = read_source("".join(pieces) + TAIL, "prog")
+            text = read_source("".join(pieces) + TAIL, "prog", language=draw.choice((None, "c++", "sketch")))
         except BuildError:
             continue
         if "canary.txt" not in text.text or "#" not in text.text.replace("%:", "#"):

@@ -22,7 +22,12 @@ def test_half_a_surrogate_is_sent_as_a_question_mark() -> None:
 
 
 def test_a_turn_of_the_largest_calls_fits_one_line() -> None:
-    calls = tuple(Action("deploy-wasm-app", "\u20ac" * (512 << 10), "once", False) for _ in range(80))
+    calls = tuple(
+        Action(
+            "deploy-wasm-app", "\u20ac" * (512 << 10), "once", "failed", (Evidence("counted", "x" * 300),), "y" * 300
+        )
+        for _ in range(80)
+    )
     shown = decode_event(encode_event(Answer("done", calls)))
     assert isinstance(shown, Answer)
     assert len(shown.actions) == 80
@@ -36,11 +41,12 @@ EVENTS: list[StreamEvent] = [
     Answer("done"),
     Answer(
         "it blinks",
-        (Action("deploy-wasm-app", '{"appName":"blink"}', "once", True),),
+        (Action("deploy-wasm-app", '{"appName":"blink"}', "once", "done", (Evidence("counted", "8 edges"),), ""),),
         (Evidence("counted", "8 edges", (Edge(1.5, 2, 1),)),),
         Usage(10, 20, None),
         "cancelled",
         "look",
+        unproved=("I did more",),
     ),
     Result({"a": [1, None, {"b": "c"}]}),
     Failure("build_error", "no", "yes", ({"text": "d1", "line": 3}, {"text": "d2", "line": None}), 4),

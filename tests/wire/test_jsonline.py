@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from microclaw.errors import CallRejected, NotSupported, ProtocolError
+from microclaw.errors import CallRejected, DeviceLied, NotSupported, ProtocolError
 from microclaw.wire import jsonline
 from microclaw.wire.jsonline import (
     AdcReply,
@@ -184,7 +184,7 @@ def test_level_may_be_a_boolean() -> None:
 
 
 def test_reply_about_another_pin_is_refused() -> None:
-    with pytest.raises(ProtocolError, match="pin 3, asked for pin 2"):
+    with pytest.raises(DeviceLied, match="pin 3, asked for pin 2"):
         jsonline.gpio_reply(ok(pin=3, state=1), 2)
 
 
@@ -200,7 +200,12 @@ def test_pwm_is_what_the_device_says_it_set() -> None:
     assert jsonline.pwm_reply(ok(), 5, 128, 5000) == PwmReply(5, 128, 5000)
 
 
-@pytest.mark.parametrize("reply", [ok(sensor="bme280", data=INA219), ok(data=5), ok(data={}), ok(data={"note": "x"})])
+def test_reply_about_another_sensor_is_refused() -> None:
+    with pytest.raises(DeviceLied, match="'bme280', asked for 'ina219'"):
+        jsonline.sensor_reply(ok(sensor="bme280", data=INA219), "ina219")
+
+
+@pytest.mark.parametrize("reply", [ok(data=5), ok(data={}), ok(data={"note": "x"})])
 def test_sensor_reply_without_its_numbers_is_refused(reply: dict[str, object]) -> None:
     with pytest.raises(ProtocolError, match="a reply about"):
         jsonline.sensor_reply(reply, "ina219")

@@ -11,6 +11,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self
 
+from microclaw.agent.acts import remembered
 from microclaw.agent.compaction import Compactor
 from microclaw.agent.context import TurnContext
 from microclaw.agent.inbox import Inbox
@@ -289,9 +290,10 @@ class Conversations:
             for message in messages
         ]
         person_id = messages[0].inbound.person_id
+        text = remembered(answer.text, answer.actions, answer.unproved)
         return [
             *kept,
-            SessionMessage("assistant", answer.text, int(self._now_s()), person_id, answer.tainted_s, answer.question),
+            SessionMessage("assistant", text, int(self._now_s()), person_id, answer.tainted_s, answer.question),
         ]
 
     async def _stored_count(self, chat_key: ChatKey, messages: Sequence[SessionMessage]) -> int:
@@ -350,7 +352,7 @@ class _ApprovalWatch:
             self._running.put(asked)
         elif (asked_at := self._asked_at.pop(pending.approval_id, None)) is not None:
             self._turn.waited(now - asked_at)
-            self._running.put(ApprovalSettled(pending.approval_id, news.outcome))
+            self._running.put(ApprovalSettled(pending.approval_id, news.outcome, news.by))
 
 
 def _turn_id(message_id: int) -> str:

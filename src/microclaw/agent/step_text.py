@@ -71,7 +71,7 @@ def unknown_text(call: ToolCall) -> str:
 
 def proof_note(text: str, evidence: Sequence[Evidence], actions: Sequence[Action]) -> str:
     """The evidence to add to an answer whose actions were only accepted, if the answer lacks it."""
-    acted = any(a.ok and a.effect != "read" for a in actions)
+    acted = any(a.outcome == "done" and a.effect != "read" for a in actions)
     if not acted or not evidence or any(e.kind != "accepted" for e in evidence):
         return ""
     unsaid = dict.fromkeys(e.text for e in evidence if not _says(text, e.text))

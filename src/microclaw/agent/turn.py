@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from microclaw.agent.acts import outcome_of, reason_of, unproved_claims, with_record
 from microclaw.agent.attempts import DEPLOY_TOOL
 from microclaw.agent.step_text import call_step, code_step, model_steps, proof_note, stand_in_step, unknown_text
 from microclaw.agent.turn_journal import OUTCOME_UNKNOWN, JoinRow, ReplyRow, TurnJournal, outcome_unknown
@@ -114,7 +115,8 @@ class _Progress:
 
     def returned(self, call: ToolCall, effect: Effect, result: ToolResult) -> None:
         self.messages.append(ToolReturn(call.call_id, call.name, result.content, failed=not result.ok))
-        self.actions.append(Action(call.name, call.arguments, effect.value, result.ok))
+        outcome, reason = outcome_of(effect, result), reason_of(result)
+        self.actions.append(Action(call.name, call.arguments, effect.value, outcome, result.evidence, reason))
         if result.foreign:
             self.tainted_s = self.at_s
         if result.ok:
@@ -283,7 +285,8 @@ class Turn:
                 result = await self._call(request, progress, reply, call, key, effect)
             progress.returned(call, effect, result)
             if result == outcome_unknown(call):
-                return self._ended(progress, unknown_text(call), OUTCOME_UNKNOWN, result.next_step)
+                text = with_record(unknown_text(call), progress.actions[:-1])
+                return self._finished(progress, text, OUTCOME_UNKNOWN, result.next_step)
             if call.name == DEPLOY_TOOL and progress.failed_deploys >= self._limits.deploy_tries:
                 return self._deploys_failed(progress, result)
         return None
@@ -317,7 +320,7 @@ class Turn:
                 begin=begin,
                 said=lambda: _user_words(progress.messages[len(request.history) :]),
             )
-            with made_by(request.part_of or self._journal.turn_id):
+            with made_by(request.part_of or self._journal.turn_id, request.person_id):
                 return await self._tools.call(call.name, call.arguments, context)
 
         result = await self._journal.call(key, call, effect, run)
@@ -339,19 +342,29 @@ class Turn:
         code, next_step = reply.failed_code, reply.next_step
         if code is None and progress.failure is not None:
             code, next_step = progress.failure.error_code, progress.failure.next_step
-        text = reply.text.strip() + proof_note(reply.text, progress.evidence, progress.actions)
-        return replace(self._ended(progress, text, code, next_step), question=reply.question)
+        if reply.from_results:
+            text = reply.text.strip() + proof_note(reply.text, progress.evidence, progress.actions)
+            return replace(self._finished(progress, text, code, next_step), question=reply.question)
+        claims = unproved_claims(reply.text, progress.actions)
+        text = with_record(reply.text, progress.actions, claims)
+        return replace(self._finished(progress, text, code, next_step), unproved=claims)
 
     def _deploys_failed(self, progress: _Progress, result: ToolResult) -> Answer:
         failure = json.loads(result.content)
-        return self._ended(
+        others = [action for action in progress.actions if action.tool != DEPLOY_TOOL]
+        text = f"no program passed in {self._limits.deploy_tries} tries; the last one: {failure['message']}"
+        return self._finished(
             progress,
-            f"no program passed in {self._limits.deploy_tries} tries; the last one: {failure['message']}",
+            with_record(text, others),
             result.error_code or "build_error",
             result.next_step or "use other words, or write the program yourself: microclaw run FILE.c",
         )
 
     def _ended(self, progress: _Progress, text: str, code: str | None, next_step: str | None) -> Answer:
+        """A turn that broke: why, and what it had done until then."""
+        return self._finished(progress, with_record(text, progress.actions), code, next_step)
+
+    def _finished(self, progress: _Progress, text: str, code: str | None, next_step: str | None) -> Answer:
         return Answer(
             text,
             tuple(progress.actions),

@@ -27,7 +27,8 @@ from microclaw.api.views import (
 from microclaw.apps.changes import made_by
 from microclaw.apps.deploy import Approve, DeployRequest
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
-from microclaw.apps.undo import change_text
+from microclaw.apps.late_proof import Place
+from microclaw.apps.undo import UndoChoice, change_text
 from microclaw.auth.gate import Permission
 from microclaw.config.settings import Limits
 from microclaw.errors import ConfigError, PermissionRefused, UnknownName
@@ -60,6 +61,7 @@ class InstallBody(RequestBody):
 class UndoBody(RequestBody):
     change_id: int | None = None
     device: str | None = None
+    anyone: bool = False
 
 
 def app_router(parts: HostParts) -> APIRouter:
@@ -101,11 +103,12 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
             replace=body.replace,
             force=body.force,
             expectations=None if body.expect is None else parse_expectations(body.expect),
+            place=Place(by.person_id, "terminal", "terminal") if by.direct else None,
             approve=None if by.direct else _approving(parts, by, permission, place),
         )
 
         async def deploy(feed: Feed) -> StreamEvent:
-            with made_by(place), questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place):
+            with made_by(place, by.person_id), questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place):
                 return Result(deployment_object(await parts.deployer.deploy(request, feed.put)))
 
         return stream_response(parts.jobs.start(f"deploy {body.name}", deploy, token=by.token), keepalive_s)
@@ -120,7 +123,7 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
             with questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place):
                 permission = Permission.ACT if by.direct else await _weight(parts, found.name, name)
                 await admit(parts.gate, by, permission, text, chat_id=place)
-            with made_by(place):
+            with made_by(place, by.person_id):
                 return Result(removal_object(await parts.deployer.remove(found.device_id, name, feed.put)))
 
         return stream_response(parts.jobs.start(f"remove {name}", remove, token=by.token), keepalive_s)
@@ -147,16 +150,17 @@ def _route_changes(router: APIRouter, parts: HostParts) -> None:
         text = "undo what was done last" if body.change_id is None else f"undo change {body.change_id}"
         parts.gate.check(by.person_id, Permission.ACT, text)
         place = _place(by)
+        choice = UndoChoice(by.person_id, body.change_id, device_id, anyone=body.anyone)
 
         async def take_back(feed: Feed) -> StreamEvent:
             with questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place):
-                shown = await parts.undo.chosen(body.change_id, device_id=device_id)
+                shown = await parts.undo.chosen(choice)
                 detail = [f"takes back: {change_text(change)}" for change in shown]
                 await admit(parts.gate, by, Permission.ACT, text, detail=detail, chat_id=place)
-                if not by.direct and await parts.undo.chosen(body.change_id, device_id=device_id) != shown:
+                if not by.direct and await parts.undo.chosen(choice) != shown:
                     raise PermissionRefused("something was changed while somebody was asked", next_step="ask again")
-            with made_by(place):
-                made = await parts.undo.undo(body.change_id, device_id=device_id, report=feed.put)
+            with made_by(place, by.person_id):
+                made = await parts.undo.undo(choice, feed.put)
             return Result(undone_object(made))
 
         return stream_response(parts.jobs.start("undo", take_back, token=by.token), keepalive_s)

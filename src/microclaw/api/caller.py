@@ -117,7 +117,7 @@ def questions_in(feed: Feed, approvals: Approvals, *, channel: str, chat_id: str
         if isinstance(news, PendingApproval):
             feed.put(ApprovalAsked(news.approval_id, news.action, news.detail, news.expires_s))
         else:
-            feed.put(ApprovalSettled(pending.approval_id, news.outcome))
+            feed.put(ApprovalSettled(pending.approval_id, news.outcome, news.by))
 
     stop = approvals.listen(tell)
     try:

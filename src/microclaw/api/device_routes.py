@@ -130,7 +130,7 @@ def _route_calls(router: APIRouter, parts: HostParts) -> None:
         await admit(parts.gate, by, permission, f"{call.method} on {device.name}", detail=(*insisted, *detail))
         if not body.wait:
             device.check_present(call)
-        with made_by(f"{by.source}.{secrets.token_hex(4)}"):
+        with made_by(f"{by.source}.{secrets.token_hex(4)}", by.person_id):
             return await _call(parts, device.device_id, call, body.timeout_s, insisted)
 
     @router.get("/{name}/logs", summary="What the device's programs printed, since a cursor")

@@ -39,6 +39,7 @@ STATUS_BY_CODE = {
     "overloaded": 503,
     "device_error": 502,
     "call_rejected": 502,
+    "device_lied": 502,
     "deploy_rejected": 502,
     "protocol_error": 502,
     "model_error": 502,

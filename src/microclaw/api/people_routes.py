@@ -92,7 +92,10 @@ def people_router(parts: HostParts) -> APIRouter:
     @router.post("/pair", status_code=201, summary="Whoever shows this code is let in")
     async def pair(body: PairPersonBody, by: RequestCaller) -> dict[str, Any]:
         check_local_owner(gate, by, "let people in")
-        return _person(parts, await people.pair(body.code, body.role, body.name))
+        person = await people.pair(body.code, body.role, body.name)
+        channel, address = people.addresses(person.person_id)[-1]
+        await parts.conversations.inbox.outbox.push(channel, address, _welcome(person), person=person.person_id)
+        return _person(parts, person)
 
     @router.delete("/{name}", summary="Forget somebody, with their addresses and tokens")
     async def remove(name: str, by: RequestCaller) -> dict[str, Any]:
@@ -125,6 +128,12 @@ def token_router(parts: HostParts) -> APIRouter:
         return {"removed": (await tokens.remove(name)).name}
 
     return router
+
+
+def _welcome(person: Person) -> str:
+    """The first words to somebody who was let in: a private chat's id is its person's (Telegram Bot API, Chat)."""
+    may = "look at the boards" if person.role == "guest" else "work with the boards"
+    return f"Welcome, {person.name}: you may {may} now. Say what you want, for example: what can you do?"
 
 
 def _person(parts: HostParts, person: Person) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def tools_router(parts: HostParts) -> APIRouter:
                 foreign=body.foreign or session in sessions,
             )
             request = f"{session}.{secrets.token_hex(4)}"
-            with made_by(request), questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=session):
+            with made_by(request, by.person_id), questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=session):
                 result = await parts.toolbox.call(name, arguments, context)
             if result.foreign:
                 sessions.add(session)

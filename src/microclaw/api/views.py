@@ -74,6 +74,7 @@ def change_object(change: Change, device_name: str) -> dict[str, Any]:
         "undoes": change.undoes,
         "undone_by": change.undone_by,
         "turn": change.turn,
+        "person": change.person,
     }
 
 

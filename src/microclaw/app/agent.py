@@ -57,6 +57,7 @@ from microclaw.tools.tool import Tool
 from microclaw.tools.toolbox import Toolbox
 from microclaw.tools.web import web_tools
 from microclaw.tools.workspace import Workspace, workspace_tools
+from microclaw.wasm import BuildCache
 
 if TYPE_CHECKING:
     from microclaw.link_server.server import LinkServer
@@ -238,7 +239,7 @@ def _outward_tools(
     """Tools beyond the boards. Without a search engine in the settings there is no web_search."""
     settings, proxy = base.settings, base.settings.proxy
     engine = None if settings.search is None else search_engine(settings.search, proxy=proxy)
-    trying = partial(try_image, trial_pool=apps.trial_pool)
+    trying = partial(try_image, trial_pool=apps.trial_pool, cache=BuildCache(settings.cache))
     return (
         *web_tools(fetcher=Fetcher(egress or Egress(), proxy=proxy), engine=engine),
         *workspace_tools(Workspace(settings.workspace)),

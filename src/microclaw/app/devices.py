@@ -13,12 +13,14 @@ from datetime import tzinfo
 from functools import partial
 
 from microclaw import __version__
+from microclaw.agent.outbox import Outbox
 from microclaw.api.server import tcp_listener
 from microclaw.apps.catalogue import Catalogue
 from microclaw.apps.changes import ChangeLog
 from microclaw.apps.deploy import Deployer
 from microclaw.apps.direct_io import DirectIo
 from microclaw.apps.installer import Installer
+from microclaw.apps.late_proof import LateCheck, Tell
 from microclaw.apps.reconciler import Reconciler
 from microclaw.apps.silence import SilenceExplainer
 from microclaw.apps.trial import Compile, cached_compiler, try_image
@@ -32,7 +34,7 @@ from microclaw.clock import find_zone, machine_zone, now_ms
 from microclaw.config.settings import Settings
 from microclaw.devices.registry import Registry
 from microclaw.errors import ConfigError
-from microclaw.events import LiveEvent, Step
+from microclaw.events import Alarm, LiveEvent, Step
 from microclaw.link_server.device_link import DeviceLink, LinkParts
 from microclaw.link_server.limits import LinkLimits
 from microclaw.link_server.links import LinkRegistry, SystemClock, new_message_id
@@ -103,13 +105,14 @@ def build_apps(settings: Settings, devices: Registry, change_log: ChangeLog, gat
     installer = Installer(change_log)
     devices.explain_silence = SilenceExplainer(change_log).explain
     trial_pool = TrialPool(load_board(TRIAL_BOARD), zone=local_zone(settings))
-    compile_source = cached_compiler(BuildCache(settings.cache))
+    cache = BuildCache(settings.cache)
+    compile_source = cached_compiler(cache)
     deployer = Deployer(
         devices=devices,
         change_log=change_log,
         installer=installer,
         compile=compile_source,
-        try_image=partial(try_image, trial_pool=trial_pool),
+        try_image=partial(try_image, trial_pool=trial_pool, cache=cache),
     )
     direct_io = DirectIo(devices=devices, change_log=change_log, installer=installer)
     return Apps(
@@ -118,17 +121,31 @@ def build_apps(settings: Settings, devices: Registry, change_log: ChangeLog, gat
         trial_pool=trial_pool,
         deployer=deployer,
         direct_io=direct_io,
-        undo=Undo(devices=devices, change_log=change_log, deployer=deployer, direct_io=direct_io),
+        undo=Undo(devices=devices, change_log=change_log, deployer=deployer, direct_io=direct_io, gate=gate),
         catalogue=Catalogue(devices=devices, change_log=change_log),
         reconciler=Reconciler(devices=devices, change_log=change_log, installer=installer, report=_log_step),
         gate=gate,
     )
 
 
+def late_notes(outbox: Outbox, devices: Registry, publish: Callable[[LiveEvent], None]) -> Tell:
+    """Puts a later look's note into the chat that asked for the program; an alarm where it takes something back."""
+
+    async def tell(check: LateCheck, note: str, agrees: bool) -> None:
+        if check.place is not None:
+            place = check.place
+            await outbox.push(place.channel, place.chat_id, note, person=place.person_id)
+        if not agrees:
+            publish(Alarm(devices.get(check.device_id).name, now_ms(), "proof_taken_back", note))
+        _log.info("%s", note)
+
+    return tell
+
+
 async def warm_compiler(settings: Settings) -> None:
     """Build the C library that every program needs, before the first compile. A compile reports its errors."""
     try:
-        await build_glue(find_toolchain(), settings.cache)
+        await build_glue(find_toolchain(), settings.cache, "checked")
     except ConfigError as exc:
         _log.warning("the C library is not built: %s", exc.message)
 

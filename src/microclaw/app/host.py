@@ -24,8 +24,18 @@ from microclaw.api.server import Listener, serving, tcp_listener, unix_listener
 from microclaw.api.status import ChannelStates, HostStatus
 from microclaw.app.agent import Agent, background_running, build_agent, build_model
 from microclaw.app.channels import open_channels
-from microclaw.app.devices import Apps, Base, Devices, build_apps, open_devices, open_link_server, warm_compiler
+from microclaw.app.devices import (
+    Apps,
+    Base,
+    Devices,
+    build_apps,
+    late_notes,
+    open_devices,
+    open_link_server,
+    warm_compiler,
+)
 from microclaw.apps.changes import ChangeLog, change_publisher
+from microclaw.apps.late_proof import LateProofs
 from microclaw.auth.admission import open_admission
 from microclaw.auth.egress import Egress
 from microclaw.bus import Bus
@@ -90,6 +100,9 @@ async def running_host(
         servers = await stack.enter_async_context(McpServers(settings.mcp_servers, proxy=settings.proxy))
         agent = build_agent(base, model, devices.registry, apps, link, server_tools=servers.tools, egress=egress)
         conversations = await stack.enter_async_context(agent.conversations)
+        tell = late_notes(agent.inbox.outbox, devices.registry, base.publish)
+        late = LateProofs(devices=devices.registry, change_log=apps.change_log, tell=tell)
+        apps.deployer.look_later = (await stack.enter_async_context(late)).watch
         await stack.enter_async_context(devices.tasks.serving(AgentTasks(conversations), devices.links.link))
         channels, gateway = await stack.enter_async_context(open_channels(settings, agent.inbox, admission, group))
         jobs = Jobs(group, settings.limits)

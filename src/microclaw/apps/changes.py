@@ -16,28 +16,37 @@ from typing import Literal, TypeAlias, cast
 
 from msgspec import Struct, ValidationError, convert, to_builtins
 
+from microclaw.auth.people import OWNER
 from microclaw.devices.registry import Registry
-from microclaw.errors import DeviceTimeout, DeviceUnreachable, MicroclawError, StoreError, UnknownName
+from microclaw.errors import (
+    DeviceLied,
+    DeviceTimeout,
+    DeviceUnreachable,
+    MicroclawError,
+    ProtocolError,
+    StoreError,
+    UnknownName,
+)
 from microclaw.events import AppDeployed, AppEnded, LiveEvent
 from microclaw.store import apps as rows
 from microclaw.wasm.image import Image
 
-_TURN: ContextVar[str | None] = ContextVar("microclaw_turn", default=None)
+_MAKER: ContextVar[tuple[str | None, str | None]] = ContextVar("microclaw_maker", default=(None, None))
 
 
 def turn_now() -> str | None:
     """The id of the turn or request that is under way here; a change planned now gets it. None outside of one."""
-    return _TURN.get()
+    return _MAKER.get()[0]
 
 
 @contextmanager
-def made_by(turn: str | None) -> Iterator[None]:
-    """Changes planned inside this block, and in tasks started inside it, belong to this turn or request."""
-    before = _TURN.set(turn)
+def made_by(turn: str | None, person_id: str | None = None) -> Iterator[None]:
+    """Changes planned inside this block, and in tasks started inside it, belong to this turn or request of a person."""
+    before = _MAKER.set((turn, person_id))
     try:
         yield
     finally:
-        _TURN.reset(before)
+        _MAKER.reset(before)
 
 
 ChangeKind: TypeAlias = Literal["app.deploy", "app.upgrade", "app.remove", "app.restore", "gpio.set", "pwm.set"]
@@ -120,6 +129,7 @@ class Change:
     undoes: int | None = None
     undone_by: int | None = None
     turn: str | None = None
+    person: str = OWNER.person_id
 
     @property
     def subject(self) -> str:
@@ -211,7 +221,8 @@ class ChangeLog:
             forward=encode_action(forward),
             inverse=None if inverse is None else encode_action(inverse),
             undoes=undoes,
-            turn=turn_now(),
+            turn=_MAKER.get()[0],
+            person=_MAKER.get()[1],
         )
         return await self._table.add_change(change)
 
@@ -237,10 +248,10 @@ class ChangeLog:
 
     @asynccontextmanager
     async def closing(self, change_id: int) -> AsyncIterator[None]:
-        """Close the change by how this block ends: done, failed, or left open when the device did not answer."""
+        """Close the change by how this block ends: done, failed, or left open when no answer tells."""
         try:
             yield
-        except (DeviceTimeout, DeviceUnreachable):
+        except (DeviceTimeout, DeviceUnreachable, DeviceLied, ProtocolError):
             await self.leave_open(change_id)
             raise
         except MicroclawError:
@@ -327,6 +338,7 @@ def _change(row: rows.ChangeRow) -> Change:
         undoes=row.undoes,
         undone_by=row.undone_by,
         turn=row.turn,
+        person=row.person or OWNER.person_id,
     )
 
 

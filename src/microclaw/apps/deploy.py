@@ -17,6 +17,7 @@ from microclaw.apps.claims import check_free, check_named_pins, claims_of, drive
 from microclaw.apps.expectation_result import ExpectationResult, seen_on_board
 from microclaw.apps.expectations import Expectations
 from microclaw.apps.installer import Installation, Installer, recover_changes
+from microclaw.apps.late_proof import LateCheck, Place
 from microclaw.apps.stage_text import (
     accept_text,
     check_text,
@@ -35,10 +36,12 @@ from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import BuildError, DeployRejected, DeviceError, MicroclawError, UnknownName
 from microclaw.events import Evidence, Report, Stage, Step
+from microclaw.text import format_duration
 from microclaw.wasm.image import Image
 from microclaw.wasm.source_language import Language
 
 MAX_NAME_LENGTH = 63
+SLOW_TRIAL_MS = 7_200_000.0
 _APP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 Approve: TypeAlias = Callable[[str, Sequence[str]], Awaitable[None]]
@@ -51,7 +54,8 @@ class DeployRequest:
     `device` is a device's name or id. `replace` allows the program to replace an app of the same name that this host
     did not install; an app of this host is upgraded without it. `force` installs a program whose trial failed, at the
     person's own risk: never one that drives a pin which the board forbids. `approve` is called after the trial, before
-    anything changes, with a text that says what would happen; it raises when the answer is no.
+    anything changes, with a text that says what would happen; it raises when the answer is no. `place` is the chat that
+    a later note goes to.
     """
 
     device: str
@@ -68,6 +72,7 @@ class DeployRequest:
     inputs: tuple[TrialInput, ...] = ()
     force: bool = False
     expectations: Expectations | None = None
+    place: Place | None = None
     approve: Approve | None = field(default=None, compare=False, repr=False)
 
 
@@ -135,6 +140,7 @@ class Deployer:
         self._read_module = read_module
         self._try_image = try_image
         self._sleep = sleep
+        self.look_later: Callable[[LateCheck], float | None] = lambda _check: None
 
     async def deploy(self, request: DeployRequest, report: Report) -> Deployment:
         """Compile, check, try, approve, deploy, verify.
@@ -254,6 +260,7 @@ class Deployer:
             heap_bytes=request.heap_bytes,
             timers=request.timers,
             expectations=request.expectations,
+            slow_ms=SLOW_TRIAL_MS,
         )
         trial = await self._try_image(image, device.board, options)
         if trial.ok:
@@ -292,6 +299,8 @@ class Deployer:
             fail(report, stage, exc)
         expected = _on_board(prepared.trial, found)
         report(_verification_step(found, device, expected))
+        if found.agrees:
+            self._look_later(prepared, installation, found, report)
         return Deployment(
             device.device_id,
             device.name,
@@ -314,6 +323,24 @@ class Deployer:
             raise DeployRejected(
                 f"{name} on {device.name} was changed by somebody else meanwhile", next_step="ask for it again"
             )
+
+    def _look_later(
+        self, prepared: PreparedChange, installation: Installation, found: Verification, report: Report
+    ) -> None:
+        """Have what is not due yet looked at when it is; a note confirms then what is said now, or takes it back."""
+        late = LateCheck(
+            prepared.device.device_id,
+            prepared.request.name,
+            prepared.trial,
+            installation.baseline,
+            found.pins,
+            installation.change_id,
+            prepared.request.place,
+        )
+        wait_s = self.look_later(late)
+        if wait_s is not None:
+            when = format_duration(wait_s * 1000, decimals=2)
+            report(Step("verify", f"the rest is not due yet; looked at again in {when}, and told then"))
 
     async def _watch(self, prepared: PreparedChange, installation: Installation, report: Report) -> Verification:
         """Verify, then complete the change. A program that does nothing is withdrawn instead."""

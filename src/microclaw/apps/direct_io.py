@@ -15,7 +15,7 @@ from microclaw.apps.installer import Installer
 from microclaw.devices.calls import AdcRead, Call, DeviceInfo, GpioGet, GpioSet, PinLevel, PwmSet, PwmState
 from microclaw.devices.device import Device, check_call
 from microclaw.devices.registry import Registry
-from microclaw.errors import CallRejected, NotSupported
+from microclaw.errors import CallRejected, DeviceLied, NotSupported
 from microclaw.events import Evidence
 
 CLOCKS_APART: Final = 200e-6  # a board's crystal against the host's clock
@@ -71,7 +71,7 @@ class DirectIo:
         match call:
             case GpioSet(pin=pin) | PwmSet(pin=pin):
                 return await live_conflict(target, pin, await self._change_log.desired(target.device_id))
-            case GpioGet(pin=pin) | AdcRead(pin=pin) if target.evidence_of(call.method) != "counted":
+            case GpioGet(pin=pin) | AdcRead(pin=pin) if not sees_pins(target):
                 found = await live_conflict(target, pin, await self._change_log.desired(target.device_id))
                 return found if found is not None and found.role == "drives" else None
             case _:
@@ -181,6 +181,7 @@ async def _read_back(device: Device, pin: int, level: int) -> Evidence:
     found = (await device.call(GpioGet(pin))).level
     if found == level:
         return Evidence("counted", f"read back on the board: pin {pin} is at {found}")
-    return Evidence(
-        "counted", f"read back on the board: pin {pin} is at {found}, not {level}: something else drives it"
+    raise DeviceLied(
+        f"{device.name} took the order, but read back pin {pin} is at {found}, not {level}",
+        next_step="something else drives it, a wire or a program: look at it, then undo or try again",
     )

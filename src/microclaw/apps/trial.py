@@ -6,9 +6,11 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from typing import Any, Protocol, TypeAlias
 
+from microclaw.apps.checked_run import run_with_checks
 from microclaw.apps.expectation_result import (
     NO_EXPECTATION,
     ExpectationResult,
@@ -18,7 +20,7 @@ from microclaw.apps.expectation_result import (
 )
 from microclaw.apps.expectations import Expectations, PinStimulus
 from microclaw.apps.stimuli import plan
-from microclaw.apps.trial_run import Run, run_image
+from microclaw.apps.trial_run import Run
 from microclaw.apps.verdict import Ended, Record, count_text, describe, judge
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import PwmChange
@@ -26,7 +28,7 @@ from microclaw.errors import ConfigError, TrialFailed
 from microclaw.events import Edge
 from microclaw.text import format_duration
 from microclaw.virtual_boards.trial_pool import BoardKind, TrialBoard, TrialPool
-from microclaw.wasm import BuildCache, compile_module, read_module
+from microclaw.wasm import BuildCache, compile_for_trial, compile_module, read_module
 from microclaw.wasm.image import Image
 from microclaw.wasm.source_language import Language
 
@@ -63,6 +65,8 @@ class TrialOptions:
     host_s: float = 60.0
     expectations: Expectations | None = None
     """With them the trial's time is what they need, or `for_ms` where that is not None in them, and then a soak."""
+    slow_ms: float = 0.0
+    """Without them: how far to go on for a pin that had no two periods in `for_ms`."""
 
 
 def parse_duration_ms(text: str) -> float:
@@ -204,7 +208,12 @@ class Trial:
 
 
 async def try_image(
-    image: Image, board: BoardProfile, options: TrialOptions | None = None, *, trial_pool: TrialPool | None = None
+    image: Image,
+    board: BoardProfile,
+    options: TrialOptions | None = None,
+    *,
+    trial_pool: TrialPool | None = None,
+    cache: BuildCache | None = None,
 ) -> Trial:
     """Install `image` on a throw-away virtual board through the real protocol and let the board's time run.
 
@@ -214,7 +223,7 @@ async def try_image(
     options = options or TrialOptions()
     started = time.perf_counter()
     run = _run(options)
-    record = await _record(image, board, run, options, trial_pool)
+    record = await _record(image, board, run, options, trial_pool, cache)
     verdict = judge(record, board, heap_bytes=options.heap_bytes)
     expected: tuple[ExpectationResult, ...] = ()
     fault: tuple[str, str] | None = None
@@ -223,7 +232,7 @@ async def try_image(
         fault = failure(expected)
         if verdict.ok and fault is None and any(one.name == _CLOCK for one in image.imports) and _wraps(options):
             for late_run in _across_the_wrap(run, record):
-                late = await _record(image, board, late_run, options, None)
+                late = await _record(image, board, late_run, options, None, None)
                 fault = fault or _late_fault(options.expectations, late, board, options)
     return Trial(
         ok=verdict.ok and fault is None,
@@ -252,11 +261,18 @@ async def try_image(
 
 
 async def _record(
-    image: Image, board: BoardProfile, run: Run, options: TrialOptions, trial_pool: TrialPool | None
+    image: Image,
+    board: BoardProfile,
+    run: Run,
+    options: TrialOptions,
+    trial_pool: TrialPool | None,
+    cache: BuildCache | None = None,
 ) -> Record:
     kind = BoardKind(board.board_id, "real" if options.realtime else "virtual", options.seed)
     async with trial_pool.take(kind, board) if trial_pool else TrialBoard(kind, board) as trial_board:
-        return await run_image(trial_board, image, run)
+        other_board = TrialBoard(kind, board)
+        compile_build = partial(compile_for_trial, board=board, cache=cache)
+        return await run_with_checks(trial_board, other_board, image, run, compile_build)
 
 
 def _run(options: TrialOptions) -> Run:
@@ -273,7 +289,7 @@ def _run(options: TrialOptions) -> Run:
     )
     asked = options.expectations
     if asked is None:
-        return base
+        return base if inputs or options.realtime else replace(base, slow_ms=options.slow_ms)
     planned = plan(asked)
     stimuli = (*inputs, *planned.stimuli)
     base = replace(base, stimuli=stimuli, uptime_ms=asked.uptime_ms or 0.0)
@@ -304,7 +320,7 @@ def _across_the_wrap(run: Run, record: Record) -> list[Run]:
                 waits[edge.level] = (length_ms, edge.t_ms + length_ms / 2)
     moments += [middle_ms for _, middle_ms in waits.values()]
     return [
-        replace(run, uptime_ms=_WRAP_MS - at_ms, soak_ms=0.0, late=(), late_ms=0.0)
+        replace(run, uptime_ms=_WRAP_MS - at_ms, soak_ms=0.0, late=(), late_ms=0.0, checks=False)
         for at_ms in moments or [run.for_ms / 2]
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections import Counter
 from dataclasses import dataclass, replace
 
 from microclaw.apps.expectations import AdcStimulus, PinStimulus, SensorStimulus, Stimulus
@@ -26,9 +27,11 @@ SOAK_LINES = 1_500
 """Of a soak: host time, beyond the least of board time; edges and PWM changes, and lines."""
 _PART_EVENTS = 3_000  # between two readings; the board keeps 8,192 PWM changes, and more of all else
 _HEAP_SAMPLES = 6
+TWO_PERIODS = 4  # edges
+_SLOW_HOST_S = 0.15
 _PROBE_MS = 300.0
 _MAX_ADVANCE_MS = 86_400_000.0
-_NEWEST = 2**53 - 1
+NEWEST = 2**53 - 1
 _FIRMWARE_SAYS = ("Got exception running WASM code: ", "Cannot find function ", "warning: ", "W gpio: ", "microclaw: ")
 
 
@@ -36,7 +39,8 @@ _FIRMWARE_SAYS = ("Got exception running WASM code: ", "Cannot find function ", 
 class Run:
     """What a run does: `for_ms` of board time with `stimuli`, then up to `soak_ms` more, then `late` for `late_ms`.
 
-    `uptime_ms`: how long the board is up before the installation. `host_s` limits the host's own time.
+    `checks`: whether a checked build runs behind it (checked_run.py). `uptime_ms`: how long the board is up before the
+    installation. `host_s` limits the host's own time.
     """
 
     for_ms: float
@@ -45,7 +49,9 @@ class Run:
     soak_ms: float = 0.0
     late: tuple[Stimulus, ...] = ()
     late_ms: float = 0.0
+    slow_ms: float = 0.0
     realtime: bool = False
+    checks: bool = True
     heap_bytes: int = 8192
     timers: int = 20
     watchdog_ms: int = 180_000
@@ -58,10 +64,10 @@ async def run_image(trial_board: TrialBoard, image: Image, run: Run) -> Record:
     await _let_age(control, run)
     before = await control.info()
     start_ms, boot_lines = before.now_ms, (await control.log()).cursor
-    await _give(control, run.stimuli, levels_over_time(run.stimuli), start_ms)
+    await give(control, run.stimuli, levels_over_time(run.stimuli), start_ms)
     install = AppInstall(image.name, image.wasm, run.heap_bytes, run.timers, run.watchdog_ms)
     refused: str | None = None
-    passed = _Passed()
+    passed = Passed()
     events = _Events(boot_lines)
     try:
         await trial_board.wasmachine.call(install, run.host_s)
@@ -73,7 +79,7 @@ async def run_image(trial_board: TrialBoard, image: Image, run: Run) -> Record:
     else:
         passed = await _let_run(control, image.name, run, start_ms, events)
         if not run.realtime and not passed.stuck:
-            passed = await _probe(control, image.name, run, passed)
+            passed = await probe(control, image.name, run, passed)
     rebooted = (await control.info()).boot != before.boot
     given = levels_over_time((*run.stimuli, *passed.late))
     record = await _record(control, image.name, run, given, 0.0 if rebooted else start_ms, events, passed)
@@ -109,7 +115,7 @@ class _Events:
 
 
 @dataclass(frozen=True, slots=True)
-class _Passed:
+class Passed:
     """How the time passed: `for_ms` of it, whether the program got stuck, the heap on the way, the late stimuli."""
 
     for_ms: float = 0.0
@@ -126,7 +132,7 @@ async def _let_age(control: VirtualBoardTransport, run: Run) -> None:
         left_ms -= _MAX_ADVANCE_MS
 
 
-async def _give(
+async def give(
     control: VirtualBoardTransport, stimuli: tuple[Stimulus, ...], levels: Levels, start_ms: float, after_ms: float = -1
 ) -> None:
     """Tell the board what comes from outside after `after_ms`, at times since the installation."""
@@ -144,37 +150,58 @@ async def _give(
                 pass
 
 
-async def _let_run(control: VirtualBoardTransport, name: str, run: Run, start_ms: float, events: _Events) -> _Passed:
+async def _let_run(control: VirtualBoardTransport, name: str, run: Run, start_ms: float, events: _Events) -> Passed:
     """Let the board's time pass, the soak in parts, where the heap is to be seen growing."""
     if run.realtime:
         await asyncio.sleep(run.for_ms / 1000)
-        return _Passed(run.for_ms)
+        return Passed(run.for_ms)
     began = time.perf_counter()
     if (await control.advance(run.for_ms, run.host_s)).stuck is not None:
-        return _Passed(run.for_ms, True)
-    if not run.soak_ms:
-        return _Passed(run.for_ms)
+        return Passed(run.for_ms, True)
     took_s = time.perf_counter() - began
     await events.read(control)
+    if not run.soak_ms:
+        return await _see_slow_pins(control, name, run, took_s, events)
     soak_ms = _affordable(run, events, took_s)
     parts = max(_HEAP_SAMPLES, math.ceil(events.count / run.for_ms * soak_ms / _PART_EVENTS))
     passed_ms, samples = run.for_ms, [(run.for_ms, await _heap(control, name))]
     for part in range(parts):
         if (await control.advance(soak_ms / parts, run.host_s)).stuck is not None:
-            return _Passed(passed_ms + soak_ms / parts, True)
+            return Passed(passed_ms + soak_ms / parts, True)
         passed_ms += soak_ms / parts
         await events.read(control)
         if (part + 1) * _HEAP_SAMPLES // parts > part * _HEAP_SAMPLES // parts:
             samples.append((passed_ms, await _heap(control, name)))
     if not run.late:
-        return _Passed(passed_ms, False, tuple(samples))
+        return Passed(passed_ms, False, tuple(samples))
     late = shifted(run.late, passed_ms + 100.0)
-    await _give(control, (), levels_over_time((*run.stimuli, *late)), start_ms, passed_ms)
+    await give(control, (), levels_over_time((*run.stimuli, *late)), start_ms, passed_ms)
     stuck = (await control.advance(run.late_ms + 100.0, run.host_s)).stuck is not None
-    return _Passed(passed_ms + run.late_ms + 100.0, stuck, tuple(samples), late)
+    return Passed(passed_ms + run.late_ms + 100.0, stuck, tuple(samples), late)
 
 
-async def _probe(control: VirtualBoardTransport, name: str, run: Run, passed: _Passed) -> _Passed:
+async def _see_slow_pins(control: VirtualBoardTransport, name: str, run: Run, took_s: float, events: _Events) -> Passed:
+    """Where a driven pin had no two periods yet, go on until it has; not for long, nor with what waits for an input."""
+    own = [pin for pin in await control.pins() if pin.app == name]
+    outputs = {pin.pin for pin in own if pin.role == "output"}
+    passed_ms = kept_ms = run.for_ms
+    if any(pin.role == "input" for pin in own):
+        outputs.clear()
+    while outputs and passed_ms < run.slow_ms and took_s < _SLOW_HOST_S:
+        edges, count = Counter(edge.pin for edge in events.edges), events.count
+        if all(edges[pin] >= TWO_PERIODS for pin in outputs):
+            break
+        began = time.perf_counter()
+        if (await control.advance(passed_ms, run.host_s)).stuck is not None:
+            return Passed(2 * passed_ms, True)
+        passed_ms *= 2
+        await events.read(control)
+        took_s += time.perf_counter() - began
+        kept_ms = passed_ms if events.count > count else kept_ms
+    return Passed(kept_ms)
+
+
+async def probe(control: VirtualBoardTransport, name: str, run: Run, passed: Passed) -> Passed:
     """Move each pin that the program reads and that had no input: the other level, back, a bounce. Told, not judged.
 
     A program that gets stuck or traps over it is judged by that.
@@ -184,8 +211,8 @@ async def _probe(control: VirtualBoardTransport, name: str, run: Run, passed: _P
     own = set(row.pins) if row and row.state == "running" else set()
     probes: list[str] = []
     for pin in [pin for pin in await control.pins() if pin.role == "input" and pin.pin in own - given]:
-        edges, lines = (await control.edges(_NEWEST)).cursor, (await control.log(_NEWEST)).cursor
-        pwm = (await control.pwm_changes(_NEWEST))[1]
+        edges, lines = (await control.edges(NEWEST)).cursor, (await control.log(NEWEST)).cursor
+        pwm = (await control.pwm_changes(NEWEST))[1]
         for after_ms, flip in ((_PROBE_MS, 1), (_PROBE_MS, 0), (5.0, 1), (5.0, 0), (_PROBE_MS, 1), (_PROBE_MS, 0)):
             await control.set_input(pin.pin, pin.level ^ flip)
             if (await control.advance(after_ms, run.host_s)).stuck is not None:
@@ -225,7 +252,7 @@ async def _record(
     given: Levels,
     start_ms: float,
     events: _Events,
-    passed: _Passed,
+    passed: Passed,
 ) -> Record:
     """What the board recorded since `start_ms`, and its console since it was installed."""
     row = next((app for app in await control.app_rows() if app.name == name), None)

@@ -10,6 +10,7 @@ from typing import assert_never
 from microclaw.apps.changes import Change, ChangeLog, DeviceAction, PutApp, RemoveApp, SetLevel, SetPwm
 from microclaw.apps.deploy import Deployer
 from microclaw.apps.direct_io import DirectIo, booted_ms, sees_pins
+from microclaw.auth.gate import Gate
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import (
@@ -35,12 +36,18 @@ def to_take_back(history: Sequence[Change]) -> tuple[Change, ...]:
     return tuple(change for change in history if in_force(change) and not _goes_back(change, by_id))
 
 
-def newest(history: Sequence[Change]) -> Change:
-    """The newest change that can be taken back. Raises UnknownName when there is none."""
+def newest(history: Sequence[Change], person: str | None = None) -> Change:
+    """The newest change (of this person) that can be taken back. Raises UnknownName when there is none."""
     found = to_take_back(history)
-    if not found:
-        raise UnknownName("there is nothing to undo", next_step="see what runs: microclaw app list")
-    return found[0]
+    own = [change for change in found if person in (None, change.person)]
+    if own:
+        return own[0]
+    if found:
+        raise UnknownName(
+            f"there is nothing of yours to undo; the newest is somebody else's: {change_text(found[0])}",
+            next_step=f"an owner may: microclaw app undo {found[0].change_id}",
+        )
+    raise UnknownName("there is nothing to undo", next_step="see what runs: microclaw app list")
 
 
 def change_text(change: Change) -> str:
@@ -138,6 +145,21 @@ _LOOK_BACK = 500
 
 
 @dataclass(frozen=True, slots=True)
+class UndoChoice:
+    """What the person `by` wants back: the change with this number, else all of their newest turn or request.
+
+    With `device_id` it is the newest turn that changed that device, and only its changes there unless `whole`. With
+    `anyone` the newest turn of whomever.
+    """
+
+    by: str
+    change_id: int | None = None
+    device_id: str | None = None
+    whole: bool = False
+    anyone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class UndoneChange:
     """The change that was taken back, the change that did it, and the evidence."""
 
@@ -155,9 +177,15 @@ class UndoReport:
 
 
 class Undo:
-    """`Undo(devices=registry, change_log=..., deployer=..., direct_io=...)`"""
+    """`Undo(devices=registry, change_log=..., deployer=..., direct_io=..., gate=...)`
 
-    def __init__(self, *, devices: Registry, change_log: ChangeLog, deployer: Deployer, direct_io: DirectIo) -> None:
+    Everybody takes back their own changes; an owner also those of others, by number or with `anyone`.
+    """
+
+    def __init__(
+        self, *, devices: Registry, change_log: ChangeLog, deployer: Deployer, direct_io: DirectIo, gate: Gate
+    ) -> None:
+        self._gate = gate
         self._devices = devices
         self._change_log = change_log
         self._deployer = deployer
@@ -168,9 +196,7 @@ class Undo:
         """Changes newest first, of one device or of all."""
         return await self._change_log.changes(device_id, limit)
 
-    async def undo(
-        self, change_id: int | None = None, *, device_id: str | None = None, whole: bool = False, report: Report
-    ) -> UndoReport:
+    async def undo(self, choice: UndoChoice, report: Report) -> UndoReport:
         """Take back the changes that `chosen` gives, newest first.
 
         Undoing an undo by its number is a redo; without a number, undos are skipped. If one of several changes cannot
@@ -179,29 +205,30 @@ class Undo:
         the same app or pin is in force or the board restarted since; else the error of the deployer or the device.
         """
         async with self._one_at_a_time:
-            changes = await self.chosen(change_id, device_id=device_id, whole=whole)
+            changes = await self.chosen(choice)
             if len(changes) == 1:
                 taken = await self._take_back(changes[0], report)
                 return UndoReport((taken,), _undone_text([taken]))
             return await self._take_all_back(changes, report)
 
-    async def chosen(
-        self, change_id: int | None = None, *, device_id: str | None = None, whole: bool = False
-    ) -> tuple[Change, ...]:
+    async def chosen(self, choice: UndoChoice) -> tuple[Change, ...]:
         """The changes that `undo` would take back now, newest first, at least one. Raises as `undo` does.
 
-        It is the change with this number, else all changes of the newest turn or request that are in force. With
-        `device_id` it is the newest turn that changed that device, and only its changes there unless `whole`.
+        PermissionRefused for what another person did, unless an owner asks for it.
         """
-        if change_id is not None:
-            change = await self._change_log.change(change_id)
+        if choice.anyone:
+            self._gate.check_owner(choice.by, "undo what others did")
+        if choice.change_id is not None:
+            change = await self._change_log.change(choice.change_id)
+            if change.person != choice.by:
+                self._gate.check_owner(choice.by, f"undo change {change.change_id}, which is not theirs")
             check_undoable(change, await self._history(change))
             return (change,)
-        history = await self._change_log.changes(device_id, _LOOK_BACK)
-        last = newest(history)
+        history = await self._change_log.changes(choice.device_id, _LOOK_BACK)
+        last = newest(history, None if choice.anyone else choice.by)
         if last.turn is None:
             return (last,)
-        there = None if whole else device_id
+        there = None if choice.whole else choice.device_id
         of_turn = await self._change_log.changes_of_turn(last.turn)
         numbers = {change.change_id for change in of_turn if there in (None, change.device_id)}
         everything = {change.change_id: change for change in (*history, *of_turn)}

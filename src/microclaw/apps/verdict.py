@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal, TypeAlias
 
+from microclaw.apps.traps import memory_fault_words, trap_words
 from microclaw.boards.pins import check_pin
 from microclaw.boards.profile import BoardProfile, PinUse
 from microclaw.devices.calls import PwmChange
@@ -113,6 +114,7 @@ class Record:
     that the program does not drive, `bursts` their changes as stimuli.Levels has them. `heap_samples`: (time, most heap
     in use until then). `probes`: what it did when the pins that it reads were moved at the end.
     `overflowed`: the board lost edges, PWM changes or lines, there were too many.
+    `fault`: what the checked build found.
     """
 
     state: str | None
@@ -134,6 +136,7 @@ class Record:
     heap_samples: tuple[tuple[float, int], ...] = ()
     probes: tuple[str, ...] = ()
     overflowed: bool = False
+    fault: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,11 +161,6 @@ def judge(record: Record, board: BoardProfile, *, heap_bytes: int) -> Verdict:
     return Verdict(True, ended, warnings=warnings)
 
 
-def next_step_for_trap(text: str) -> str:
-    """What to do about a trap with this text of WAMR."""
-    return next((step for pattern, step in _TRAPS if re.search(pattern, text)), _ANY_TRAP)
-
-
 def dead_on_load(lines: tuple[ConsoleLine, ...]) -> tuple[str, str] | None:
     """Why a loaded app does nothing, by its console: an import that did not link, or no on_init."""
     for line in lines:
@@ -178,16 +176,6 @@ def dead_on_load(lines: tuple[ConsoleLine, ...]) -> tuple[str, str] | None:
 
 
 _CRASH = "use the functions of microclaw.h instead of raw ioctl frames"
-_ANY_TRAP = "look at what the program does first: the trial ran the very bytes that would be installed"
-_TRAPS: tuple[tuple[str, str], ...] = (
-    (r"unlinked import", "use only what microclaw.h and the firmware's headers declare"),
-    (r"out of bounds memory", "check array indexes, string lengths and pointers"),
-    (r"stack overflow|stack exhausted", "make local arrays static, and recursion shallower"),
-    (r"divide by zero", "check the divisor before dividing"),
-    (r"unreachable", "an assertion or abort() ended it: check the condition before it"),
-    (r"undefined element|indirect call|uninitialized element", "check the function pointer that is called"),
-    (r"allocate memory|out of memory", "ask for more heap, or allocate less"),
-)
 
 
 _WAIT = (
@@ -230,6 +218,8 @@ def _fault(record: Record) -> tuple[str, str] | None:
     after = f"after {format_duration(record.board_ms, decimals=2)} of board time" if record.board_ms else "at its start"
     if record.refused is not None:
         return f"the firmware does not take it: {record.refused}", "build it again from its source"
+    if record.fault is not None:
+        return memory_fault_words(record.fault)
     if record.stuck:
         return f"it spins without giving up the CPU, {after}", _WAIT
     if record.rebooted:
@@ -251,8 +241,7 @@ def _fault(record: Record) -> tuple[str, str] | None:
                     f"it trapped: {line.text}",
                     "allocate less, free what is not used, or install it with a larger heap",
                 )
-        text = record.error or "no text"
-        return f"it trapped: {text}", next_step_for_trap(text)
+        return trap_words(record.error or "")
     if record.state == "exited":
         return (
             f"it ended itself with {record.error or 'exit'}; the firmware does not call it again",
@@ -262,6 +251,12 @@ def _fault(record: Record) -> tuple[str, str] | None:
         if line.text.startswith("warning: the character '0' written to"):
             text = line.text.removeprefix("warning: ")
             return f"{text}: only the byte 0 is low", "write a byte: char level = 0; write(fd, &level, 1)"
+        if line.app is not None and (failed := _OPEN_FAILED.fullmatch(line.text)):
+            opener = f"{failed[1]}_open"
+            return (
+                f"it uses what {opener} could not open",
+                f"open each pin once, keep what {opener} returned, and close it before it is opened again",
+            )
     if record.longest_call_ms > MAX_CALL_MS:
         took = format_duration(record.longest_call_ms, decimals=2)
         return f"it keeps the application manager waiting: one call of its functions took {took}", _WAIT
@@ -272,6 +267,7 @@ def _fault(record: Record) -> tuple[str, str] | None:
     return None
 
 
+_OPEN_FAILED = re.compile(r"(gpio|pwm|i2c) -1: not open, or not for this; .*")
 _NO_ROOM = re.compile(r"warning: allocate (\d+) bytes memory failed")
 MAX_SMALL_REQUEST = 256
 MIN_LEAK_BYTES = 64

@@ -6,10 +6,11 @@ The evidence is counted on the board, reported by it, or only that it accepted t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from microclaw.apps.traps import trap_words
 from microclaw.apps.trial import Trial
 from microclaw.apps.verdict import (
     ConsoleLine,
@@ -17,7 +18,6 @@ from microclaw.apps.verdict import (
     dead_on_load,
     describe,
     from_level,
-    next_step_for_trap,
     seconds,
 )
 from microclaw.devices.calls import AppState, AppStates, EdgesRead, LogLine, LogsRead, PwmChange, PwmRead
@@ -28,6 +28,10 @@ from microclaw.text import format_duration
 
 PATIENCE_MS = 3_000.0
 """How long to watch after the first edge, or after the installation when no edge is due soon."""
+LATE_EDGES = 4
+"""Two periods of a pin: what a later look waits for."""
+LATEST_MS = 21_600_000.0
+"""What is due later after the installation is not looked at again."""
 _AWAY = "check its power and network; when it is back, the host puts back what it lost: microclaw app list"
 _LATE_MS = 400.0
 _POLL_MS = 20.0
@@ -112,6 +116,44 @@ async def verify(
     return found if dead is None else Verification(Evidence("reported", dead[0]), False, dead)
 
 
+async def verify_later(device: Device, trial: Trial, before: Baseline) -> Verification:
+    """Compare all edges that the board counted since the installation with those of the trial that are due by now.
+
+    Raises DeviceError. `before` has an edge cursor.
+    """
+    assert before.edge_cursor is not None
+    page = await device.call(EdgesRead(cursor=before.edge_cursor))
+    if page.now_ms < before.now_ms:
+        return _counted("the board restarted meanwhile", agrees=False)
+    if page.dropped:
+        return Verification(Evidence("accepted", "the board counted more edges than it keeps"), True)
+    waited_ms = page.now_ms - before.now_ms
+    due = [edge for edge in trial.free_edges() if edge.t_ms <= waited_ms]
+    on_pin = {pin: [edge for edge in due if edge.pin == pin] for pin in dict.fromkeys(edge.pin for edge in due)}
+    seen = {
+        pin: _without_opening([replace(e, t_ms=e.t_ms - before.now_ms) for e in page.edges if e.pin == pin], wanted)
+        for pin, wanted in on_pin.items()
+    }
+    found = _compare_edges(on_pin, seen, waited_ms)
+    missing = next((pin for pin, wanted in on_pin.items() if len(seen[pin]) < min(len(wanted) - 1, LATE_EDGES)), None)
+    if found.agrees and missing is not None:
+        count = len(seen[missing])
+        text = f"{count} of the {len(on_pin[missing])} edges that were due on pin {missing}"
+        return _counted(text, found.evidence.edges, agrees=False)
+    return found
+
+
+def late_due_ms(trial: Trial, seen_pins: Collection[int]) -> float | None:
+    """When two periods of each pin that is not among `seen_pins` are over, after the installation; None without any."""
+    times: list[float] = []
+    edges = trial.free_edges()
+    for pin in dict.fromkeys(edge.pin for edge in edges if edge.pin not in seen_pins):
+        on_pin = [edge.t_ms for edge in edges if edge.pin == pin and edge.t_ms <= LATEST_MS][:LATE_EDGES]
+        times += on_pin[-1:]
+    due_ms = max(times, default=0.0)
+    return due_ms if due_ms > PATIENCE_MS else None
+
+
 async def _watch(
     device: Device, name: str, trial: Trial, before: Baseline, sleep: Callable[[float], Awaitable[None]]
 ) -> Verification:
@@ -139,7 +181,8 @@ async def _dead(device: Device, name: str, before: Baseline) -> tuple[str, str] 
         return None
     if state.state == "trapped":
         text = state.error or "no text"
-        return f"it trapped on the board: {text}", next_step_for_trap(text)
+        error, step = trap_words(text)
+        return f"on the board {error}", step
     if state.state == "exited":
         return f"it ended itself on the board: {state.error or 'exit'}", "return from on_init instead of calling exit"
     if state.state == "loaded":
@@ -246,9 +289,9 @@ def _compare_edges(
         return _counted(f"{'; '.join(texts)} (pins are {apart} off against each other)", edges, agrees=False)
     text = "; ".join(texts)
     later = any(_span(wanted) > _MOMENT_MS for wanted in expected.values())
-    of_one_moment = len(edges) > len(seen) and all(_span(found) <= _MOMENT_MS for found in seen.values())
+    of_one_moment = all(_span(found) <= _MOMENT_MS for found in seen.values())
     if not difference and later and of_one_moment:
-        text = f"accepted only: {text}; that is the start alone, what follows is due later than it was watched"
+        text = f"accepted only: {text}; that is the start alone"
         return Verification(Evidence("accepted", text, tuple(edges)), True)
     return _counted(text, edges, agrees=not difference, pins=agreeing)
 

@@ -41,7 +41,7 @@ class PendingApproval:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalOutcome:
-    """How it ended and who decided. `by` is None when the time was over or the turn was cancelled."""
+    """How it ended and the name of who decided. `by` is None when the time was over or the turn was cancelled."""
 
     pending: PendingApproval
     outcome: Outcome
@@ -134,9 +134,9 @@ class Approvals:
             )
         self._check_decider(waiting.pending, approved=approved, by=by)
         if approved:
-            waiting.decision.set_result(by)
+            waiting.decision.set_result(self._name(by))
         else:
-            waiting.decision.set_exception(_Declined(by))
+            waiting.decision.set_exception(_Declined(self._name(by)))
         return waiting.pending
 
     def may_decide(self, pending: PendingApproval, by: str) -> bool:
@@ -150,12 +150,14 @@ class Approvals:
         taken_back = by == pending.person_id and not approved  # a person may always withdraw an own request
         if not taken_back and not self.may_decide(pending, by):
             why = "it is risky" if by == pending.person_id else "it is not theirs"
-            person = self._roles.get(by)
-            name = by if person is None else person.name
             raise PermissionRefused(
-                f"{name[:80]} may not decide this, as {why}: {pending.action}",
+                f"{self._name(by)} may not decide this, as {why}: {pending.action}",
                 next_step="an owner can: microclaw approval list",
             )
+
+    def _name(self, person_id: str) -> str:
+        person = self._roles.get(person_id)
+        return (person_id if person is None else person.name)[:80]
 
     def _check_room(self, person_id: str) -> None:
         own = sum(1 for waiting in self._waiting.values() if waiting.pending.person_id == person_id)

@@ -100,11 +100,13 @@ def show(ctx: typer.Context, name: str) -> None:
 def undo(
     ctx: typer.Context,
     change: Annotated[int | None, typer.Argument(help="A change's number; else all of the newest request.")] = None,
+    anyone: Annotated[bool, typer.Option("--anyone", help="Also what other people did.")] = False,
 ) -> None:
-    """Take back all that the last request changed, or one change."""
+    """Take back all that your last request changed, or one change."""
     options = global_options(ctx)
     host = options.host()
-    made = follow(options, host, host.stream("/v1/undo", {"change_id": change, "device": options.device}))
+    asked = {"change_id": change, "device": options.device, "anyone": anyone}
+    made = follow(options, host, host.stream("/v1/undo", asked))
     options.report("undo", made, made["text"])
 
 

@@ -14,6 +14,7 @@ from microclaw.cli.trials import build_file, show_image, show_trial
 from microclaw.devices.calls import AppEntry, AppInstall, AppList, AppUninstall
 from microclaw.errors import TrialFailed
 from microclaw.events import Step
+from microclaw.wasm import BuildCache
 
 
 def run_directly(
@@ -26,7 +27,8 @@ def run_directly(
     shows = not options.json and not options.quiet
     if shows:
         show_image(options.terminal(), image, optimization=optimization, heap_bytes=heap_bytes)
-    trial = asyncio.run(try_image(image, board, TrialOptions(heap_bytes=heap_bytes)))
+    trial_options, cache = TrialOptions(heap_bytes=heap_bytes), BuildCache(options.settings().cache)
+    trial = asyncio.run(try_image(image, board, trial_options, cache=cache))
     if shows:
         show_trial(options.terminal(), trial)
     if not trial.ok:

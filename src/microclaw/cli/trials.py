@@ -55,7 +55,7 @@ def try_program(
     image = build_file(options.settings(), file, profile, optimization)
     if not options.json and not options.quiet:
         show_image(options.terminal(), image, optimization=optimization, heap_bytes=heap)
-    trial = asyncio.run(try_image(image, profile, trial_options))
+    trial = asyncio.run(try_image(image, profile, trial_options, cache=BuildCache(options.settings().cache)))
     if options.json:
         document = {**trial.to_json(), "diagnostics": [found.to_json() for found in image.warnings]}
         sys.stdout.write(escape_hidden(json.dumps(document, ensure_ascii=False)) + "\n")

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 from microclaw.boards.pins import check_pin
 from microclaw.boards.profile import BoardProfile
 from microclaw.bus import Bus
+from microclaw.devices.answer_check import check_answer
 from microclaw.devices.calls import (
     AdcRead,
     AppInstall,
@@ -17,8 +18,10 @@ from microclaw.devices.calls import (
     DeviceFacts,
     DeviceInfo,
     DeviceStatus,
+    EdgesRead,
     GpioGet,
     GpioSet,
+    PwmRead,
     PwmSet,
 )
 from microclaw.errors import (
@@ -111,6 +114,7 @@ CALL_TIMEOUT_S = 15.0
 FURTHER_FACTS_S = 3.0
 # A real board takes a large image at some 100 KB/s over a poor Wi-Fi; the answer comes after it was loaded.
 _INSTALL_BYTES_A_SECOND = 50_000
+_COUNTED = frozenset({GpioGet.method, EdgesRead.method, PwmRead.method})
 _BEST_EVIDENCE_FIRST: tuple[EvidenceKind, ...] = ("counted", "reported", "accepted")
 
 
@@ -167,9 +171,12 @@ class Device:
         return method in self.capabilities
 
     def evidence_of(self, method: str) -> EvidenceKind | None:
-        """What an answer to this method proves at best; None when nothing offers it."""
+        """What an answer to this method proves at best; None when nothing offers it. Only pins are counted."""
         transports = self._transports_for(method)
-        return transports[0].evidence if transports else None
+        if not transports:
+            return None
+        found = transports[0].evidence
+        return "reported" if found == "counted" and method not in _COUNTED else found
 
     def transport_for(self, method: str) -> Transport:
         """The transport that proves most; NotSupported names what there is."""
@@ -247,7 +254,9 @@ class Device:
                 )
             last = position == len(transports) - 1
             try:
-                return await transport.call(call, remaining_s)
+                answer = await transport.call(call, remaining_s)
+                check_answer(self.name, call, answer)
+                return answer
             except NotSupported:
                 if last:
                     raise

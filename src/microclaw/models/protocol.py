@@ -156,7 +156,7 @@ class ModelReply:
     answered, where several could have; `instead` says why it was not the first of them. `literal`: the calls follow by
     rule from the person's latest words alone, so no other word in the conversation can have asked for them.
     `question` is what the offline dialogue waits for and did last (offline.last_act.DialogueState as JSON), kept with
-    the answer.
+    the answer. `from_results`: the text is made by rule from the results of the calls.
     """
 
     text: str
@@ -172,6 +172,7 @@ class ModelReply:
     literal: bool = False
     instead: str = ""
     question: str | None = None
+    from_results: bool = False
 
 
 class Model(Protocol):

@@ -74,7 +74,14 @@ class OfflineModel:
                 if on_text is not None:
                     on_text(say.text)
                 kept = found.state.to_json()
-                return ModelReply(say.text, note=note, failed_code=say.code, next_step=say.next_step, question=kept)
+                return ModelReply(
+                    say.text,
+                    note=note,
+                    failed_code=say.code,
+                    next_step=say.next_step,
+                    question=kept,
+                    from_results=True,
+                )
 
 
 def _speaks_of_before(found: Understanding) -> bool:

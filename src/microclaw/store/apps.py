@@ -45,7 +45,7 @@ class DesiredApp:
 
 @dataclass(frozen=True, slots=True)
 class NewChange:
-    """A change about to be made; `forward` and `inverse` are JSON text of the caller's, `turn` is who makes it."""
+    """A change about to be made; `forward` and `inverse` are JSON text; `turn` makes it, for `person`."""
 
     at_ms: int
     device_id: str
@@ -56,6 +56,7 @@ class NewChange:
     state: ChangeState = "planned"
     undoes: int | None = None
     turn: str | None = None
+    person: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

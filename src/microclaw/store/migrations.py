@@ -379,4 +379,14 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "ALTER TABLE desired_apps ADD COLUMN claims TEXT NOT NULL DEFAULT '{}'",
         "ALTER TABLE desired_apps ADD COLUMN suspect_ms INTEGER",
     ),
+    (
+        # How each call of a turn ended, in four words instead of two.
+        """UPDATE outbox SET body = json_set(body, '$.actions', json((SELECT json_group_array(json_object(
+            'tool', json_extract(value, '$.tool'),
+            'arguments', json_extract(value, '$.arguments'),
+            'effect', json_extract(value, '$.effect'),
+            'outcome', iif(json_extract(value, '$.ok'), 'done', 'failed')
+        )) FROM json_each(body, '$.actions')))) WHERE json_valid(body)""",
+        "ALTER TABLE changes ADD COLUMN person TEXT",
+    ),
 )

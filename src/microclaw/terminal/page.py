@@ -66,6 +66,8 @@ class Terminal:
                 self.row("next", f"microclaw approval approve {event.approval_id}, or decline")
             case ApprovalSettled(_, "expired"):
                 self.row("approve", "nobody decided in time: it is not done", bad=True)
+            case ApprovalSettled(_, outcome, str() as by):
+                self.row("approve", f"{outcome} by {by}", bad=outcome == "declined")
             case Answer():
                 self.answer(event)
 

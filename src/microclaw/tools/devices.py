@@ -9,7 +9,7 @@ from pydantic import Field
 
 from microclaw.apps.changes import Change
 from microclaw.apps.direct_io import DirectIo, PinChange
-from microclaw.apps.undo import Undo, change_text
+from microclaw.apps.undo import Undo, UndoChoice, change_text
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.calls import (
     AdcRead,
@@ -236,6 +236,7 @@ class _Nothing(Parameters):
 
 class UndoParameters(OnDevice):
     change: int | None = Field(None, ge=1, description="A change's number; left out: all of the newest request.")
+    anyone: bool = Field(False, description="Also what other people did; for an owner who asks for it.")
 
 
 def inventory_tools(*, devices: Registry, undo: Undo) -> tuple[Tool[Any], ...]:
@@ -253,19 +254,19 @@ def inventory_tools(*, devices: Registry, undo: Undo) -> tuple[Tool[Any], ...]:
         device = find_device(devices, context, asked.device)
         return await _facts(device, DeviceStatus())
 
-    def on_device(asked: UndoParameters, context: ToolContext) -> str | None:
+    def choice(asked: UndoParameters, context: ToolContext) -> UndoChoice:
         reference = asked.device or (context.device if asked.change is None else None)
-        return devices.get(reference).device_id if reference else None
+        device_id = devices.get(reference).device_id if reference else None
+        # `whole`: only a device that was named limits the undo to itself
+        return UndoChoice(context.person_id, asked.change, device_id, asked.device is None, asked.anyone)
 
     async def describe(asked: UndoParameters, context: ToolContext) -> tuple[str, ...]:
-        changes = await undo.chosen(asked.change, device_id=on_device(asked, context), whole=asked.device is None)
+        changes = await undo.chosen(choice(asked, context))
         names = {device.device_id: device.name for device in devices.list()}
         return tuple(_undo_text(change, names.get(change.device_id, change.device_id)) for change in changes)
 
     async def take_back(asked: UndoParameters, context: ToolContext) -> ToolOutput:
-        # `whole`: only a device that was named limits the undo to itself
-        device_id, whole = on_device(asked, context), asked.device is None
-        done = await undo.undo(asked.change, device_id=device_id, whole=whole, report=context.report)
+        done = await undo.undo(choice(asked, context), context.report)
         fields = {
             "success": True,
             "undone": "; ".join(one.undone.summary for one in done.taken),

@@ -15,6 +15,7 @@ from microclaw.apps.deploy import Deployer, DeployRequest
 from microclaw.apps.expectation_result import NO_EXPECTATION, ExpectationResult
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.apps.expectations import Expectations
+from microclaw.apps.late_proof import Place
 from microclaw.apps.trial import Compile, Trial, TrialInput, TrialOptions, Try
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.calls import LogLine, LogsRead
@@ -78,6 +79,7 @@ def program_tools(*, deployer: Deployer, catalogue: Catalogue, devices: Registry
             heap_bytes=asked.heap_size,
             optimization=asked.optimization_level,
             expectations=_expectations(asked.expect),
+            place=Place(context.person_id, context.channel, context.chat_id),
             approve=context.approve,
         )
         done = await deployer.deploy(request, context.report)

@@ -32,7 +32,7 @@ from microclaw.devices.calls import (
     SensorReading,
 )
 from microclaw.devices.device import not_offered
-from microclaw.errors import DeviceTimeout, DeviceUnreachable, NotSupported, ProtocolError
+from microclaw.errors import DeviceLied, DeviceTimeout, DeviceUnreachable, NotSupported, ProtocolError
 from microclaw.events import EvidenceKind
 from microclaw.transports.address import AddressLock, HostPort
 from microclaw.transports.serial_address import (
@@ -298,11 +298,10 @@ class SerialTransport:
         """Interpret a reply; one that answers something else means that we are out of step."""
         try:
             return read()
-        except ProtocolError as exc:
+        except (ProtocolError, DeviceLied) as exc:
             self._in_step = False
-            raise ProtocolError(
-                f"{self.endpoint}: {exc.message}", next_step="try again; is this the board's JSON line port?"
-            ) from exc
+            step = "try again; is this the board's JSON line port?"
+            raise type(exc)(f"{self.endpoint}: {exc.message}", next_step=step) from exc
 
     def _timed_out(self, method: str, timeout_s: float) -> DeviceTimeout:
         self._in_step = False

@@ -62,6 +62,7 @@ class Board:
         self.sensors: dict[str, I2cSensor] = attach_sensors(profile.i2c.sensors if profile.i2c else {})
         self.uarts = Uarts(profile.chip)
         self.spi = SpiBuses(profile.chip, clock.now_ms)
+        self._epoch_at_boot_ms = 0.0  # where the calendar began with this boot; a power cut loses it
         self._lock = threading.RLock()
         self._switching = threading.RLock()
         self._pins = {number: Pin(number) for number in sorted(profile.pins)}
@@ -73,6 +74,14 @@ class Board:
         self._claims: dict[int, str] = {}
         self._observers: list[Observer] = []
         self._power_listeners: list[Callable[[PowerEvent], None]] = []
+
+    def set_calendar(self, epoch_ms: float) -> None:
+        """Someone told the firmware what time it is: the link's host does."""
+        self._epoch_at_boot_ms = epoch_ms - self.clock.now_ms()
+
+    def calendar_ms(self, uptime_ms: float) -> float:
+        """Milliseconds since the epoch; since the boot where nobody told what time it is."""
+        return self._epoch_at_boot_ms + uptime_ms
 
     # Pins, as the outside and the tests see them.
     def pins(self) -> list[PinRow]:
@@ -285,6 +294,7 @@ class Board:
                 if self.powered:
                     return
                 self.clock.restart()
+                self._epoch_at_boot_ms = 0.0
                 self.boot += 1
                 self.boot_id = secrets.token_hex(8)
                 self.powered = True

@@ -9,7 +9,8 @@ from __future__ import annotations
 import difflib
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Final
 
 from microclaw.boards.pins import check_pin
@@ -27,6 +28,8 @@ from microclaw.wire.wasmachine.natives import APP_EXPORTS, NATIVE_MODULE, NATIVE
 _C_TYPES: Final = {"i32": "int", "i64": "long long", "f32": "float", "f64": "double"}
 _NODE: Final = re.compile(rb"/dev/([a-z0-9]{1,16})/")
 _FILE: Final = re.compile(rb"(?:^|\0)/dev/([A-Za-z0-9_.-]{1,32})(?=\0)")
+_NO_NUMBER: Final = re.compile(rb"/dev/([a-z0-9]{1,16})/([A-Za-z_]\w*)(?=\0)")
+_ELSEWHERE: Final = re.compile(rb"(?:^|\0)(/(?:sys|proc|etc|tmp|home|sdcard|spiffs|littlefs)/[\w./%-]+)(?=\0)")
 _OPENED_BY: Final = {"gpio": "gpio_open", "ledc": "pwm_open", "i2c": "i2c_open"}
 _COMPILER_RUNTIME: Final = {
     **dict.fromkeys(("__multi3", "__divti3", "__udivti3", "__modti3", "__umodti3"), "128-bit integers"),
@@ -98,25 +101,65 @@ def check_nodes(module: Module, board: BoardProfile, source: SourceText) -> Iter
         message = f"the firmware of {board.title} was built without /dev/{kind}"
         yield at(source, place, message, f"it has {has}")
     files = {match[1].decode() for segment in module.data for match in _FILE.finditer(segment.data)}
-    for name in sorted(files - {"gpio"} if has_llmos_pins(source) or not source.text else files):
+    for name in sorted(files - {"gpio"} if source.has_llmos_pins or not source.text else files):
         message = f"no firmware has the device file /dev/{name}"
         nodes = ", ".join(f"/dev/{node}/N" for node in sorted(board.firmware.device_nodes))
         hint = f"open /dev/{name}/N, with its number" if name in board.firmware.device_nodes else f"it has {nodes}"
         yield at(source, source.find_string(f"/dev/{name}"), message, hint)
+    yield from _check_paths(module, source)
 
 
-def has_llmos_pins(source: SourceText) -> bool:
-    """Whether a program opens pins as LLMos's examples do: headers/glue/llmos.c then does its calls."""
-    return any(token.text == '"/dev/gpio"' for token in source.tokens)
+def _check_paths(module: Module, source: SourceText) -> Iterator[Diagnostic]:
+    """An error for each path that can be opened nowhere: a name for a number, or a folder of another system."""
+    for kind, name in {m.groups() for segment in module.data for m in _NO_NUMBER.finditer(segment.data)}:
+        node, word = kind.decode(), name.decode()
+        refusal = refused_name(word) if word.startswith("CONFIG_") else None
+        hint = refusal.instead if refusal is not None else f"open /dev/{node}/N, with its number"
+        place = (
+            source.find_string(f"/dev/{node}/{word}") or source.find_name(word) or source.find_string(f"/dev/{node}")
+        )
+        yield at(source, place, f"/dev/{node}/{word} is no device file: a number belongs where {word} stands", hint)
+    if not any(wanted.name == "open" for wanted in module.imports):
+        return
+    for path in sorted({m[1].decode() for segment in module.data for m in _ELSEWHERE.finditer(segment.data)}):
+        hint = "files are under /storage, pins are /dev/gpio/N"
+        yield at(source, source.find_string(path), f"no firmware has {path}: this is of another system", hint)
 
 
 def llmos_note(source: SourceText) -> tuple[Diagnostic, ...]:
     """What the person who wrote such a program is told."""
-    if not has_llmos_pins(source):
+    if not source.has_llmos_pins:
         return ()
     message = "/dev/gpio with ioctl 0x1001 and 0x1002 is LLMos's way to pins: it runs by a layer on /dev/gpio/N"
     hint = "gpio_open(pin, GPIO_OUT) of microclaw.h needs no layer"
     return (at(source, source.find_string("/dev/gpio"), message, hint, severity="warning"),)
+
+
+_HARDWARE_PWMS: Final = 3
+_PWM_CALLS: Final = frozenset(("analogWrite", "attach", "tone", "pwm_open"))
+
+
+def soft_pwm_note(marks: Sequence[PinMark], source: SourceText, missing: frozenset[str]) -> tuple[Diagnostic, ...]:
+    """What is told of a program whose analogWrite may name more pins than the hardware serves; nothing of others."""
+    calls = [
+        token
+        for token, behind in pairwise(source.tokens)
+        if token.kind == "name" and token.text in _PWM_CALLS and behind.text == "("
+    ]
+    known = {mark.pin for mark in marks if mark.what == "pwm"}
+    places = {(mark.line, mark.column) for mark in marks if mark.what == "pwm"}
+    others = [token for token in calls if token.text != "analogWrite"]
+    computed = sum(token.text in ("analogWrite", "pwm_open") for token in calls) > len(places)
+    if "analogWrite" not in missing or not (computed or len(known) + len(others) > _HARDWARE_PWMS):
+        return ()
+    message = (
+        "analogWrite: 3 pins get the hardware's PWM at 1 kHz, in the order of their first use; others are switched "
+        "by a timer, at about 60 Hz at half power and 10 Hz at a twentieth"
+    )
+    hint = (
+        "enough for LEDs while main sleeps or returns; write to the pin of a motor first, so that it gets the hardware"
+    )
+    return (at(source, source.find_name("analogWrite"), message, hint, severity="warning"),)
 
 
 def check_size(

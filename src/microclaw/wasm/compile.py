@@ -7,10 +7,9 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -19,15 +18,16 @@ from msgspec import msgpack
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.wasm.cache import BuildCache, default_cache
+from microclaw.wasm.cascades import folded
 from microclaw.wasm.checks import (
     check_exports,
     check_imports,
     check_nodes,
     check_pins,
     check_size,
-    has_llmos_pins,
     llmos_note,
     memory_use,
+    soft_pwm_note,
 )
 from microclaw.wasm.diagnostics import MAX_DIAGNOSTICS, PinMark, read_compiler_output
 from microclaw.wasm.eventful import Linker, binaryen_identity, check_reserved_names, main_never_called
@@ -35,144 +35,31 @@ from microclaw.wasm.image import Image
 from microclaw.wasm.inspect import Module, parse_module
 from microclaw.wasm.libraries import build_glue, headers_hash
 from microclaw.wasm.loops import read_loops
+from microclaw.wasm.main_entry import with_main_called
 from microclaw.wasm.opcodes import check_opcodes
 from microclaw.wasm.process import OUTPUT_LIMIT_BYTES, Processes, build_failure, in_worker
+from microclaw.wasm.program_macros import text_defines
+from microclaw.wasm.refusals import refused_reasons
 from microclaw.wasm.source_language import Language
 from microclaw.wasm.source_text import SourceText, read_source
 from microclaw.wasm.symbols import Variable, read_symbols
-from microclaw.wasm.tokens import Token
-from microclaw.wasm.toolchain import ERROR_LIMIT_MESSAGE, HEADERS, OPTIMIZATIONS, STACK_BYTES, Toolchain, find_toolchain
+from microclaw.wasm.toolchain import (
+    CHECKED_STACK_TIMES,
+    ERROR_LIMIT_MESSAGE,
+    HEADERS,
+    OPTIMIZATIONS,
+    STACK_BYTES,
+    Toolchain,
+    Variant,
+    find_toolchain,
+)
 from microclaw.wire.wasm_binary import FeatureError, ModuleError
-
-
-def sketch_defines(text: SourceText) -> tuple[str, ...]:
-    """MICROCLAW_SKETCH for a program that defines setup and loop and nothing that starts it."""
-    parts = all(text.find_definition(name) for name in ("setup", "loop"))
-    entry = any(text.find_definition(name) for name in ("main", "on_init"))
-    return ("MICROCLAW_SKETCH",) if parts and not entry else ()
-
-
-_BINARY: Final = re.compile(r"B([01]{1,8})")
-
-
-def binary_defines(text: SourceText) -> tuple[str, ...]:
-    """B1010=10 for each of Arduino's binary numbers that a C++ program names."""
-    if text.language == "c":
-        return ()
-    found = {token.text for token in text.tokens if token.kind == "name" and _BINARY.fullmatch(token.text)}
-    return tuple(f"{name}={int(name[1:], 2)}" for name in sorted(found))
-
-
-# Names that C does not have and programs often define with another type, and the printf family of stdio.h.
-GUARDED: Final = frozenset(
-    (
-        *("printf", "sprintf", "snprintf", "vprintf", "vsprintf", "vsnprintf", "fprintf", "vfprintf"),
-        *("strlcpy", "strlcat", "itoa", "utoa", "ltoa"),
-        *(
-            "log",
-            "every",
-            "after",
-            "cancel",
-            "delay",
-            "delay_ms",
-            "delayMicroseconds",
-            "usleep",
-            "millis",
-            "micros",
-            "min",
-            "max",
-            "constrain",
-            "map",
-        ),
-    )
-)
-_BEHIND_A_VARIABLE: Final = frozenset("=;[,")
-
-
-def own_defines(text: SourceText) -> tuple[str, ...]:
-    """A macro MICROCLAW_OWN_name for each guarded name of which the program makes a function or a global variable."""
-    return tuple(f"MICROCLAW_OWN_{name}" for name in sorted(set(_own(text.tokens))))
-
-
-def _own(tokens: tuple[Token, ...]) -> Iterator[str]:
-    depth = 0
-    for at, token in enumerate(tokens):
-        depth += (token.text in "({") - (token.text in ")}")
-        if depth == 0 and token.kind == "name" and token.text in GUARDED:
-            behind = tokens[at + 1].text if at + 1 < len(tokens) else ""
-            declared = at > 0 and (tokens[at - 1].kind == "name" or tokens[at - 1].text == "*")
-            if declared and (behind in _BEHIND_A_VARIABLE or _has_body(tokens, at + 1)):
-                yield token.text
-
-
-def _has_body(tokens: tuple[Token, ...], at: int) -> bool:
-    """Whether parameters and a brace follow."""
-    depth = 0
-    for position in range(at, len(tokens)):
-        text = tokens[position].text
-        depth += (text == "(") - (text == ")")
-        if depth == 0:
-            return text == ")" and position + 1 < len(tokens) and tokens[position + 1].text == "{"
-    return False
-
-
-# The place of the format among the arguments.
-FORMAT_AT: Final = {
-    **{"printf": 0, "log": 0, "vprintf": 0, "sprintf": 1, "vsprintf": 1, "fprintf": 1, "vfprintf": 1},
-    **{"snprintf": 2, "vsnprintf": 2},
-}
-# A number's text ends after 63 characters in the firmware, so widths are below that; `*`, %n and %a it has not.
-_PLAIN: Final = re.compile(
-    r"(?:[^%]|%(?:%|[-+ #0]*[0-5]?[0-9]?(?:\.[0-5]?[0-9]?)?(?:hh|h|ll|l|j|z|t)?[diouxXcsfFeEgGp]))*", re.DOTALL
-)
-_NUMERIC_ESCAPE: Final = re.compile(r"\\[0-7xuU]")
-
-
-def format_defines(text: SourceText) -> tuple[str, ...]:
-    """A macro MICROCLAW_CHOOSE_name for each function that gets a format the firmware may not know."""
-    doubtful = {
-        token.text
-        for at, token in enumerate(text.tokens)
-        if token.kind == "name" and token.text in FORMAT_AT and not _is_plain(text.tokens, at)
-    }
-    return tuple(f"MICROCLAW_CHOOSE_{name}" for name in sorted(doubtful))
-
-
-def is_plain(literal: str) -> bool:
-    """Whether the firmware's printf can do a format, given as the text between a literal's quotes."""
-    return _NUMERIC_ESCAPE.search(literal) is None and _PLAIN.fullmatch(literal) is not None
-
-
-def _is_plain(tokens: Sequence[Token], at: int) -> bool:
-    arguments = _arguments(tokens, at + 1)
-    place = FORMAT_AT[tokens[at].text]
-    if place >= len(arguments):
-        return False
-    parts = arguments[place]
-    if not parts or any(part.kind != "string" or not part.text.startswith('"') for part in parts):
-        return False
-    return is_plain("".join(part.text[1:-1] for part in parts))
-
-
-def _arguments(tokens: Sequence[Token], at: int) -> list[Sequence[Token]]:
-    """The tokens of each argument of a call; an empty list if it is not a call."""
-    depth = 0
-    cuts = []
-    for position in range(at, len(tokens)):
-        text = tokens[position].text
-        depth += (text in "([{") - (text in ")]}")
-        if depth == 0:
-            cuts.append(position)
-            break
-        if position == at or (text == "," and depth == 1):
-            cuts.append(position)
-    return [tokens[begin + 1 : end] for begin, end in pairwise(cuts)]
-
 
 MIN_STACK_BYTES: Final = 1024
 MAX_STACK_BYTES: Final = 32768
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_CACHE_VERSION: Final = 12
+_CACHE_VERSION: Final = 14
+_CHECKED_LEVEL: Final = "O1"  # more would leave out faulty stores of which nothing is read
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,34 +96,50 @@ async def compile_module(
     check_reserved_names(text)
     toolchain = find_toolchain()
     cache = cache or default_cache()
-    commands = (
-        toolchain.compile_command(
-            text.file,
-            optimization,
-            (
-                *board_defines(board),
-                *own_defines(text),
-                *format_defines(text),
-                *sketch_defines(text),
-                *binary_defines(text),
-                *(("MICROCLAW_LLMOS",) if has_llmos_pins(text) else ()),
-            ),
-            stack_bytes,
-        ),
-        toolchain.link_command({}, stack_bytes),
-        binaryen_identity(),
+    command = toolchain.compile_command(
+        text.file, optimization, (*board_defines(board), *text_defines(text)), stack_bytes
     )
-    key = hashlib.sha256(
-        repr((_CACHE_VERSION, toolchain.name, headers_hash(), commands, text.text)).encode()
-    ).hexdigest()
+    key = _cache_key(text, toolchain, command, toolchain.link_command({}, stack_bytes))
     blob = None if text.missing else cache.get(key)
     if blob is not None:
         build = replace(msgpack.decode(blob, type=_Build), took_ms=0.0)
     else:
         libraries = await build_glue(toolchain, cache.directory)
-        build = await in_worker(partial(_build, text, board, toolchain, commands[0], libraries, stack_bytes))
+        build = await in_worker(partial(_build, text, board, toolchain, command, libraries, stack_bytes))
         cache.put(key, msgpack.encode(build))
-    return _checked_image(build, board, text, name, toolchain.name, heap_bytes, cached=blob is not None)
+    image = _checked_image(build, board, text, name, toolchain.name, heap_bytes, cached=blob is not None)
+    return replace(image, optimization=optimization)
+
+
+async def compile_for_trial(
+    image: Image, variant: Variant, *, board: BoardProfile, cache: BuildCache | None = None
+) -> bytes:
+    """A build of an image's source that only a trial may run: it names lines, and if checked, faults in memory.
+
+    Raises BuildError, also where the source is not known.
+    """
+    if image.source is None or image.optimization is None:
+        raise BuildError((Diagnostic("error", f"{image.name} came without its source"),), stage="source")
+    text = read_source(image.source, image.name, board, image.language)
+    toolchain, cache = find_toolchain(), cache or default_cache()
+    checked = variant == "checked"
+    stack_bytes = image.memory.stack_bytes * (CHECKED_STACK_TIMES if checked else 1)
+    level = _CHECKED_LEVEL if checked else image.optimization
+    command = toolchain.compile_command(
+        text.file, level, (*board_defines(board), *text_defines(text)), stack_bytes, variant
+    )
+    key = _cache_key(text, toolchain, command, toolchain.link_command({}, stack_bytes, variant=variant))
+    if (wasm := cache.get(key)) is None:
+        libraries = await build_glue(toolchain, cache.directory, variant)
+        build = partial(_build, text, board, toolchain, command, libraries, stack_bytes, variant=variant)
+        wasm = (await in_worker(build)).wasm
+        cache.put(key, wasm)
+    return wasm
+
+
+def _cache_key(text: SourceText, toolchain: Toolchain, *commands: list[str]) -> str:
+    parts = (_CACHE_VERSION, toolchain.name, headers_hash(), (*commands, binaryen_identity()), text.text)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 def read_module(
@@ -244,7 +147,8 @@ def read_module(
 ) -> Image:
     """Check a module that came as bytes; the source, where there is one, only serves to name lines."""
     text = read_source(source, name) if source is not None else SourceText(f"{name}.wasm", "", (), ())
-    return _checked_image(_Build(wasm, (), ()), board, text, name, "none", heap_bytes, cached=False)
+    build = _Build(with_main_called(wasm, text.file), (), ())
+    return _checked_image(build, board, text, name, "none", heap_bytes, cached=False)
 
 
 def board_defines(board: BoardProfile) -> tuple[str, ...]:
@@ -277,6 +181,7 @@ def _build(
     libraries: Mapping[str, Path],
     stack_bytes: int,
     processes: Processes,
+    variant: Variant = "device",
 ) -> _Build:
     with tempfile.TemporaryDirectory(prefix="microclaw-build-", dir=_work_place()) as work:
         directory = Path(work)
@@ -286,20 +191,24 @@ def _build(
         if len(compiled.output) >= OUTPUT_LIMIT_BYTES:  # what was cut off may be an error, or a pin to be checked
             raise BuildError((_too_many_findings(text), *report.errors), stage="compile")
         if text.missing:
-            raise BuildError((*text.missing, *report.errors)[:MAX_DIAGNOSTICS], stage="compile")
+            findings = folded(text.missing, report.errors, refused_reasons(), text)
+            raise BuildError(findings[:MAX_DIAGNOSTICS], stage="compile")
         if report.errors or compiled.returncode != 0:
             raise build_failure(compiled, report.diagnostics, text, "compile")
         _check_files_read(directory / "program.d", text)
         symbols = read_symbols((directory / "program.o").read_bytes())
         loops = read_loops(symbols)
         findings = loops.findings(text)
-        if any(found.severity == "error" for found in findings):
+        if variant == "device" and any(found.severity == "error" for found in findings):
             raise BuildError((*report.diagnostics, *findings), stage="check")
-        linked = Linker(toolchain, libraries, stack_bytes, text, directory, processes).link(symbols, loops)
+        soft_pwm = soft_pwm_note(report.marks, text, symbols.missing)
+        wanted = ("microclaw_has_soft_pwm",) if soft_pwm else ()
+        linker = Linker(toolchain, libraries, stack_bytes, text, directory, processes, wanted, variant)
+        linked = linker.link(symbols, loops)
     large = (parse_module(linked.wasm).memory_pages or 0) > 1
     return _Build(
         linked.wasm,
-        (*report.diagnostics, *main_never_called(symbols, text), *findings, *llmos_note(text)),
+        (*report.diagnostics, *main_never_called(symbols, text), *findings, *llmos_note(text), *soft_pwm),
         report.marks,
         symbols.largest_variable if large else None,
         linked.compiled_bytes,

@@ -12,7 +12,8 @@ from typing import Final, Literal, TypeAlias, cast
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import Diagnostic
-from microclaw.wasm.refusals import read_rows, refused_name
+from microclaw.wasm.cascades import folded
+from microclaw.wasm.refusals import read_rows, refused_name, refused_reasons
 from microclaw.wasm.source_text import INTERNAL_HEADERS, SourceText
 from microclaw.wasm.toolchain import HEADERS
 
@@ -40,7 +41,11 @@ def explained(found: Diagnostic, source: SourceText) -> Diagnostic:
         match = lesson.says.match(found.message)
         if match is None:
             continue
-        words = {"token": _token_before(source, found.line, found.column), "spec": _conversion(found.message, match)}
+        words = {
+            "token": _token_before(source, found.line, found.column),
+            "spec": _conversion(found.message, match),
+            "member": _member(next(iter(match.groups()), None) or ""),
+        }
         why, do = (text and text.format(*match.groups(), **words) for text in (lesson.why, lesson.do))
         return replace(found, explanation=found.explanation or why, hint=found.hint or do)
     return found
@@ -68,6 +73,19 @@ def _conversion(message: str, match: re.Match[str]) -> str:
     return (
         "use %p for an address, or print the value that it points at" if "*" in kind else "print its parts one by one"
     )
+
+
+def _member(name: str) -> str:
+    """What to write instead of a member that an object has not."""
+    near = difflib.get_close_matches(name, _methods(), n=1, cutoff=NEAR)
+    return f"did you mean {near[0]}?" if near else "use a member of its definition, or add this one there"
+
+
+@functools.cache
+def _methods() -> tuple[str, ...]:
+    """The functions of the classes in our C++ headers."""
+    files = (*(HEADERS / "arduino").glob("*.h"), HEADERS / "Servo.h", HEADERS / "Wire.h")
+    return tuple(sorted({name for file in files for name in _METHOD.findall(file.read_text(encoding="utf-8"))}))
 
 
 MAX_DIAGNOSTICS: Final = 20
@@ -105,6 +123,9 @@ _UNKNOWN: Final = (
     "no template named",
     "no type named",
 )
+_METHOD: Final = re.compile(r"\b([a-z]\w+)\(")
+_MACROS: Final = re.compile(r" (?:__attribute__|PIN_MARKS_|MARK_|HANDLE_)")
+_BELOW: Final = "it is defined further down, and the compiler reads from top to bottom"
 _MEANT: Final = re.compile(r"; did you mean .*$")
 _IN_STD: Final = re.compile(r"no member named '\w+' in namespace 'std'")
 _DECLARATION: Final = re.compile(
@@ -172,6 +193,7 @@ def read_compiler_output(output: str, source: SourceText, board: BoardProfile | 
     undirected = (key[:2] for key, words in facts.items() if "undirected" in words)
     found.extend(at(source, place, "gpio_open has no direction", _DIRECTIONS) for place in undirected)
     found = [explained(d, source) for d in found]
+    found = list(folded((), found, refused_reasons(), source)) if not source.missing else found
     found.sort(key=lambda d: d.severity != "error")
     marks = tuple(_pin_mark(key, words, source) for key, words in sorted(facts.items()) if "known" in words)
     return CompilerReport(tuple(found[:MAX_DIAGNOSTICS]), marks)
@@ -214,7 +236,7 @@ def with_advice(diagnostic: Diagnostic, advice: Advice | None) -> Diagnostic:
     return replace(diagnostic, hint=advice.hint, explanation=advice.explanation)
 
 
-def advice_on(name: str, board: BoardProfile | None = None) -> Advice:
+def advice_on(name: str, board: BoardProfile | None = None, *, with_arduino: bool = True) -> Advice:
     """What to do about an unknown name: what to use instead, which header has it, or the nearest that exists."""
     refusal = refused_name(name, board)
     names = declared_names()
@@ -222,7 +244,9 @@ def advice_on(name: str, board: BoardProfile | None = None) -> Advice:
         return Advice(refusal.instead, refusal.why)
     if name in names:
         return Advice(f"add #include <{names[name]}>")
-    near = difflib.get_close_matches(name, names, n=1, cutoff=NEAR)
+    offered = [other for other, header in names.items() if with_arduino or header != "Arduino.h"]
+    swapped = [other for other in offered if len(other) == len(name) and sorted(other) == sorted(name)]
+    near = swapped or difflib.get_close_matches(name, offered, n=1, cutoff=NEAR)
     if near:
         return Advice(f"did you mean {near[0]} (of {names[near[0]]})?")
     return Advice(f"define {name} before it is used, or leave it out", "the program does not define it, nor any header")
@@ -272,12 +296,20 @@ def _finding(
     quoted = _QUOTED.search(text)
     if quoted is None or not (text.startswith(_UNKNOWN) or _IN_STD.match(text)):
         return found
+    if source.find_definition(quoted[1]) is not None and source.language == "c":
+        return with_advice(found, Advice(f"put {quoted[1]} above its first use, or its prototype", _BELOW))
     if _MEANT.search(text) is None:
-        return with_advice(found, advice_on("std" if "'std'" in text else quoted[1], board))
+        name = "std" if "'std'" in text else quoted[1]
+        return with_advice(found, advice_on(name, board, with_arduino=_has_arduino(source)))
     refusal = refused_name(quoted[1], board)  # Serial2 is not a slip of the pen
     if refusal is None or refusal.by_pattern:
-        return found
+        meant = _QUOTED.search(text, text.index("did you mean"))
+        return replace(found, hint=f"write {meant[1]}") if meant is not None else found
     return with_advice(replace(found, message=_MEANT.sub("", text)), Advice(refusal.instead, refusal.why))
+
+
+def _has_arduino(source: SourceText) -> bool:
+    return source.language == "sketch" or source.find_string("Arduino.h") is not None or "<Arduino.h>" in source.text
 
 
 def _is_int_for_long(text: str) -> bool:
@@ -316,5 +348,5 @@ def _declaration(header: str, name: str) -> str:
     """The line of a header that declares a name."""
     for line in (HEADERS / header).read_text(encoding="utf-8").splitlines():
         if re.search(rf"^[^#/].*\b{name}\(", line):
-            return line.partition(" __attribute__")[0].strip()
+            return _MACROS.split(line)[0].strip()
     return name

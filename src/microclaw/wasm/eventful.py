@@ -8,110 +8,25 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from microclaw.errors import BuildError, Diagnostic
+from microclaw.wasm.callgraph import CallGraph, read_callgraph
 from microclaw.wasm.diagnostics import at, read_linker_output
-from microclaw.wasm.inspect import Module, parse_module
-from microclaw.wasm.loops import MAY_SLEEP, WAITING, Loops, insert_in_loops
-from microclaw.wasm.opcodes import Calls, calls_of, instructions
+from microclaw.wasm.loop_guards import Guard, LoopGuards
+from microclaw.wasm.loops import MAY_SLEEP, WAITING, Loops
+from microclaw.wasm.pause_points import BREATHE, WATCH, with_entries_noted, with_loop_calls, without_exports
 from microclaw.wasm.process import Processes, ProcessResult, build_failure
 from microclaw.wasm.source_text import SourceText
-from microclaw.wasm.symbols import Symbols, point_key, source_name
-from microclaw.wasm.toolchain import CALLBACKS, NOTE_START, Entry, Toolchain
-from microclaw.wire.wasm_binary import (
-    HEADER,
-    FeatureError,
-    ModuleError,
-    Reader,
-    read_sections,
-    write_i32,
-    write_section,
-    write_u32,
-)
+from microclaw.wasm.symbols import Symbols, source_name
+from microclaw.wasm.toolchain import CALLBACKS, Entry, Toolchain, Variant
+from microclaw.wire.wasm_binary import HEADER, FeatureError, ModuleError, Reader, read_sections
 
-_FUNCTION_NAMES: Final = 1
-
-
-@dataclass(frozen=True, slots=True)
-class CallGraph:
-    """Functions are indices over imports and own functions, as in the module."""
-
-    module: Module
-    names: Mapping[int, str]
-    calls: Mapping[int, Calls]
-
-    def index(self, name: str) -> int | None:
-        """A function by its name in the linked program."""
-        return next((index for index, own in self.names.items() if own == name), None)
-
-    def import_index(self, space: str, name: str) -> int | None:
-        for index, wanted in enumerate(self.module.imports):
-            if (wanted.module, wanted.name) == (space, name):
-                return index
-        return None
-
-    def direct(self, function: int) -> Iterable[int]:
-        """What a function calls by name."""
-        calls = self.calls.get(function)
-        return calls.direct if calls is not None else ()
-
-    def possible(self, function: int) -> Iterable[int]:
-        """What a function may call, by name or through a pointer."""
-        calls = self.calls.get(function)
-        if calls is None:
-            return ()
-        wanted = {self.module.types[kind] for kind in calls.indirect}
-        pointed_at = [f for f in self.module.table_functions if self.module.signature_of(f) in wanted] if wanted else ()
-        return (*calls.direct, *pointed_at)
-
-    def path(self, start: int, goals: frozenset[int], step: Callable[[int], Iterable[int]]) -> tuple[int, ...] | None:
-        """The shortest chain of calls from `start` to one of `goals`, both included; None when there is none."""
-        came_from = {start: start}
-        queue = deque([start])
-        while queue:
-            here = queue.popleft()
-            if here in goals:
-                chain = [here]
-                while chain[-1] != start:
-                    chain.append(came_from[chain[-1]])
-                return tuple(reversed(chain))
-            for there in sorted(step(here)):
-                if there not in came_from:
-                    came_from[there] = here
-                    queue.append(there)
-        return None
-
-
-def read_callgraph(wasm: bytes) -> CallGraph:
-    """The calls of a module; raises ModuleError or FeatureError."""
-    module = parse_module(wasm)
-    first = len(module.imports)
-    calls = {first + i: calls_of(body) for i, body in enumerate(module.bodies)}
-    return CallGraph(module, _function_names(wasm), calls)
-
-
-def _function_names(wasm: bytes) -> dict[int, str]:
-    """The custom section "name": WebAssembly 1.0, appendix 7.4.1."""
-    names: dict[int, str] = {}
-    for number, content, _ in read_sections(wasm):
-        body = Reader(content)
-        if number != _CUSTOM or body.name() != "name":
-            continue
-        while not body.at_end:
-            kind = body.byte()
-            part = body.sub_reader(body.u32())
-            if kind == _FUNCTION_NAMES:
-                names.update((part.u32(), part.name()) for _ in range(part.count()))
-    return names
-
-
-_CUSTOM, _EXPORTS, _CODE = 0, 7, 10
+_CUSTOM: Final = 0
 
 
 def without_custom_sections(wasm: bytes) -> bytes:
@@ -119,66 +34,9 @@ def without_custom_sections(wasm: bytes) -> bytes:
     return wasm[: len(HEADER)] + b"".join(whole for number, _, whole in read_sections(wasm) if number != _CUSTOM)
 
 
-def without_exports(wasm: bytes, *prefixes: str) -> bytes:
-    """The module without the exports whose names begin so."""
-    parts = [wasm[: len(HEADER)]]
-    for number, body, whole in read_sections(wasm):
-        if number != _EXPORTS:
-            parts.append(whole)
-            continue
-        kept = [entry for name, entry in _exports(body) if not name.startswith(prefixes)]
-        parts.append(write_section(_EXPORTS, write_u32(len(kept)) + b"".join(kept)))
-    return b"".join(parts)
-
-
-def with_pause_points(wasm: bytes, graph: CallGraph, points: Mapping[str, Mapping[int, int]]) -> bytes:
-    """The linked module with a call of the shim's pause point at the head of loops: ms by function and loop."""
-    call = b"\x10" + write_u32(graph.index(_BREATHE) or 0)
-    first = len(graph.module.imports)
-    bodies = []
-    for index, body in enumerate(graph.module.bodies, first):
-        loops = points.get(point_key(graph.names.get(index, "")), {})
-        code = {number: b"\x41" + write_i32(after_ms) + call for number, after_ms in loops.items()}
-        bodies.append(insert_in_loops(body, code) if code else body)
-    return _with_bodies(wasm, bodies)
-
-
-def with_start_noted(wasm: bytes) -> bytes:
-    """The linked module, with a call of libc/clock.c first thing in on_init where the program asks for the time."""
-    if NOTE_START.encode() not in wasm:
-        return wasm
-    module = parse_module(wasm)
-    functions = {export.name: export.index for export in module.exports if export.kind == "function"}
-    if NOTE_START not in functions:
-        return wasm
-    bodies = list(module.bodies)
-    if (place := functions.get("on_init", -1) - len(module.imports)) >= 0:
-        start = next(begin for begin, *_ in instructions(bodies[place]))
-        call = b"\x10" + write_u32(functions[NOTE_START])
-        bodies[place] = bodies[place][:start] + call + bodies[place][start:]
-    return without_exports(_with_bodies(wasm, bodies), NOTE_START)
-
-
-def _with_bodies(wasm: bytes, bodies: Sequence[bytes]) -> bytes:
-    content = write_u32(len(bodies)) + b"".join(write_u32(len(body)) + body for body in bodies)
-    parts = (write_section(_CODE, content) if number == _CODE else whole for number, _, whole in read_sections(wasm))
-    return wasm[: len(HEADER)] + b"".join(parts)
-
-
-def _exports(body: bytes) -> Iterator[tuple[str, bytes]]:
-    reader = Reader(body)
-    for _ in range(reader.count()):
-        start = reader.position
-        name = reader.name()
-        reader.byte()
-        reader.u32()
-        yield name, body[start : reader.position]
-
-
 PASS_OPTIONS: Final = ("--asyncify", "--pass-arg=asyncify-ignore-imports", "-Os", "--mvp-features")
 INSTALL_BINARYEN: Final = "apt-get install binaryen (or make setup-system), or write it event-driven: every(ms, task)"
 RESERVED: Final = "__microclaw_"
-_BREATHE: Final = f"{RESERVED}breathe"
 _BOTH: Final[tuple[Entry, ...]] = ("plain", "blocking")
 _NATIVE_SLEEPS: Final = ("sleep", "usleep")
 _UNWINDERS: Final = "asyncify_"  # what the pass offers to a host that unwinds; here the shim does
@@ -196,6 +54,28 @@ class LinkedProgram:
 
 
 @dataclass(frozen=True, slots=True)
+class _LoopCalls:
+    """What loops are to call: pause points and guards, by function and the loop's number."""
+
+    points: Mapping[str, Mapping[int, int]]
+    guards: Mapping[str, Mapping[int, Guard]]
+    watches: bool
+
+    def __bool__(self) -> bool:
+        return bool(self.points or self.guards)
+
+    @property
+    def may_be_endless(self) -> bool:
+        """Whether main has loops that may go on for ever: worth the shim, so that they pause."""
+        return any(guard.pauses for guards in self.guards.values() for guard in guards.values())
+
+
+def _loop_calls(loops: Loops, text: SourceText) -> _LoopCalls:
+    guards = LoopGuards(loops, text, loops.pause_points())
+    return _LoopCalls(guards.told_by_points(), guards.by_function(), guards.watches)
+
+
+@dataclass(frozen=True, slots=True)
 class Linker:
     """Everything that linking one program takes; `directory` holds its program.o."""
 
@@ -205,49 +85,86 @@ class Linker:
     text: SourceText
     directory: Path
     processes: Processes
+    wanted: tuple[str, ...] = ()  # what else of our libraries it is to have
+    variant: Variant = "device"
 
     def link(self, symbols: Symbols, loops: Loops) -> LinkedProgram:
         """Link the program; if its main sleeps or polls, make it event-driven. Raises BuildError."""
+        is_device = self.variant == "device"
+        # Code put in behind the linker would move the lines of a build for trials.
+        calls = _loop_calls(loops, self.text) if is_device else _LoopCalls({}, {}, False)
         if not symbols.functions & _MAINS or "on_init" in symbols.functions:
-            if symbols.has_constructors:
+            if symbols.has_constructors and is_device:
                 raise BuildError((self._constructors_before_on_init(),), stage="check")
-            return self._run("none")
+            return self._run("none", calls)
+        constructors = symbols.has_constructors or self.variant == "checked"  # our libraries register their variables
+        may_pause = "on_timer_callback" not in symbols.functions and find_binaryen() is not None
         ends = "exit" in symbols.missing and find_binaryen() is not None
-        points = loops.pause_points()
-        if not (symbols.missing & WAITING or ends or points):
-            return self._run("plain", constructors=symbols.has_constructors)
-        named, blocking = self._run_both(polls=bool(points), constructors=symbols.has_constructors)
-        plain = replace(named, wasm=without_custom_sections(named.wasm))
+        polls = bool(calls.points) or (may_pause and calls.may_be_endless)
+        if not (symbols.missing & WAITING or ends or polls):
+            return self._run("plain", calls, constructors=constructors)
+        named, blocking = self._run_both(calls, constructors=constructors)
         natives = _NATIVE_SLEEPS + (("exit",) if ends else ())
         graph = self._read(named.wasm)
         sleeps = frozenset(i for n in natives if (i := graph.import_index("env", n)) is not None)
-        if not points and not self._reaches(graph, sleeps):
+        plain = self._finished(named, calls)
+        if not polls and not self._reaches(graph, sleeps):
             return plain
         if "on_timer_callback" not in symbols.functions:
-            return self._make_event_driven(plain, blocking, symbols, points, ends=ends)
-        if symbols.missing & WAITING or points:
+            return self._make_event_driven(plain, blocking, symbols, calls, pauses=ends or polls)
+        if symbols.missing & WAITING or calls.points:
             raise BuildError((self._callback_is_taken(),), stage="check")
         return plain
 
-    def _run(self, entry: Entry, *, constructors: bool = False) -> LinkedProgram:
-        command = self.toolchain.link_command(self.libraries, self.stack_bytes, entry, constructors=constructors)
-        return self._linked(self.processes.run(command, self.directory), "program.wasm")
+    def _run(self, entry: Entry, calls: _LoopCalls, *, constructors: bool = False) -> LinkedProgram:
+        command = self.toolchain.link_command(
+            self.libraries, self.stack_bytes, entry, names=bool(calls), constructors=constructors, variant=self.variant
+        )
+        command += [*self._undefined, *([f"--export={WATCH}"] if calls else [])]
+        linked = self._linked(self.processes.run(command, self.directory), "program.wasm")
+        return self._finished(linked, calls) if calls else linked
 
-    def _run_both(self, *, polls: bool, constructors: bool) -> tuple[LinkedProgram, ProcessResult]:
+    def _run_both(self, calls: _LoopCalls, *, constructors: bool) -> tuple[LinkedProgram, ProcessResult]:
         """Link without the shim, to see whether main sleeps, and with it at the same time, in case it does."""
         link = partial(
-            self.toolchain.link_command, self.libraries, self.stack_bytes, names=True, constructors=constructors
+            self.toolchain.link_command,
+            self.libraries,
+            self.stack_bytes,
+            names=True,
+            constructors=constructors,
+            variant=self.variant,
         )
         commands = [(link(entry, output=f"{entry}.wasm"), self.directory) for entry in _BOTH]
-        if polls:
-            commands[-1][0].append(f"--export={_BREATHE}")
+        for command, _ in commands:
+            command.extend(self._undefined)
+        if calls:
+            commands[0][0].append(f"--export={WATCH}")
+            commands[1][0].extend((f"--export={BREATHE}", *([f"--export={WATCH}"] if calls.watches else ())))
         plain, blocking = self.processes.run_together(commands)
         return self._linked(plain, "plain.wasm"), blocking
+
+    @property
+    def _undefined(self) -> list[str]:
+        return [f"--undefined={name}" for name in self.wanted]
 
     def _linked(self, done: ProcessResult, output: str) -> LinkedProgram:
         if done.returncode != 0:
             raise build_failure(done, read_linker_output(done.output, self.text), self.text, "link")
-        return LinkedProgram(with_start_noted((self.directory / output).read_bytes()), done.took_ms)
+        wasm = (self.directory / output).read_bytes()
+        return LinkedProgram(with_entries_noted(wasm) if self.variant == "device" else wasm, done.took_ms)
+
+    def _stripped(self, wasm: bytes) -> bytes:
+        return without_custom_sections(wasm) if self.variant == "device" else wasm
+
+    def _with_calls(self, linked: LinkedProgram, calls: _LoopCalls) -> LinkedProgram:
+        if not calls:
+            return linked
+        graph = self._read(linked.wasm)
+        return replace(linked, wasm=with_loop_calls(linked.wasm, graph.module, graph.names, calls.points, calls.guards))
+
+    def _finished(self, linked: LinkedProgram, calls: _LoopCalls) -> LinkedProgram:
+        wasm = self._stripped(self._with_calls(linked, calls).wasm)
+        return replace(linked, wasm=without_exports(wasm, RESERVED) if calls else wasm)
 
     def _read(self, wasm: bytes) -> CallGraph:
         try:
@@ -288,19 +205,16 @@ class Linker:
         plain: LinkedProgram,
         blocking: ProcessResult,
         symbols: Symbols,
-        points: Mapping[str, Mapping[int, int]],
+        calls: _LoopCalls,
         *,
-        ends: bool,
+        pauses: bool,
     ) -> LinkedProgram:
         """The program with the shim after the Asyncify pass; `plain` if main reaches no sleep of its own."""
-        linked = self._linked(blocking, "blocking.wasm")
+        linked = self._with_calls(self._linked(blocking, "blocking.wasm"), calls)
         graph = self._read(linked.wasm)
-        if points:
-            linked = replace(linked, wasm=with_pause_points(linked.wasm, graph, points))
-            graph = self._read(linked.wasm)
         pausing = _pausing(graph)
-        sleeps = pausing - {graph.index("exit"), graph.index(_BREATHE)}
-        if not self._reaches(graph, pausing if ends or points else sleeps):
+        sleeps = pausing - {graph.index("exit"), graph.index(BREATHE)}
+        if not self._reaches(graph, pausing if pauses else sleeps):
             return plain
         errors = (*self._exports_of_the_pass(graph), *self._sleeping_callbacks(graph, sleeps))
         if errors:
@@ -311,11 +225,14 @@ class Linker:
         options = [*PASS_OPTIONS]
         if not any(graph.path(f, pausing, graph.possible) for f in graph.module.table_functions):
             options.append("--pass-arg=asyncify-ignore-indirect")
-        (self.directory / "compiled.wasm").write_bytes(without_custom_sections(linked.wasm))
+        if self.variant != "device":
+            options.append("-g")
+        (self.directory / "compiled.wasm").write_bytes(self._stripped(linked.wasm))
         done = self.processes.run([str(binaryen), "compiled.wasm", *options, "-o", "program.wasm"], self.directory)
         if done.returncode != 0:
             raise build_failure(done, (), self.text, "link")
-        wasm = without_exports((self.directory / "program.wasm").read_bytes(), _UNWINDERS, RESERVED)
+        ours = (RESERVED,) if self.variant == "device" else ()
+        wasm = without_exports((self.directory / "program.wasm").read_bytes(), _UNWINDERS, *ours)
         return LinkedProgram(wasm, max(plain.took_ms, linked.took_ms) + done.took_ms, len(plain.wasm))
 
     def _callback_is_taken(self) -> Diagnostic:

@@ -54,6 +54,7 @@ class Image:
     source: str | None = None
     language: Language = "c"
     language_guessed: bool = False  # from the text, because no file's name said it
+    optimization: str | None = None  # None: it came as bytes
     compiled_bytes: int | None = None  # its size without the shim, where it was made event-driven
 
     @property

@@ -1,6 +1,7 @@
 """Our own C and C++ behind the headers, compiled once per compiler into the cache, linked where a program uses it.
 
-headers/glue is behind microclaw.h, libc has what the firmware's lacks, entry and shim call `main` (see toolchain.py).
+headers/glue is behind microclaw.h, libc has what the firmware's lacks, entry and shim call `main` (see toolchain.py),
+checked is for the builds that only trials run, which take libc and arduino with checks as well.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Final
 from microclaw.errors import ConfigError
 from microclaw.wasm.process import TIME_LIMIT_S, Processes, in_worker
 from microclaw.wasm.symbols import read_symbols
-from microclaw.wasm.toolchain import HEADERS, Toolchain
+from microclaw.wasm.toolchain import HEADERS, Toolchain, Variant
 
 _MAGIC: Final = b"!<arch>\n"
 _HEADER_BYTES: Final = 60
@@ -52,6 +53,7 @@ def _member(name: str, data: bytes) -> bytes:
 
 
 FOLDERS: Final = ("shim", "entry", "arduino", "glue", "libc")
+CHECKED_FOLDERS: Final = ("checked", "arduino", "libc")
 _MAX_WORKERS: Final = 8
 _POLL_S: Final = 0.02
 
@@ -67,33 +69,39 @@ def headers_hash() -> str:
     return digest.hexdigest()
 
 
-async def build_glue(toolchain: Toolchain, cache_dir: Path) -> dict[str, Path]:
+async def build_glue(toolchain: Toolchain, cache_dir: Path, variant: Variant = "device") -> dict[str, Path]:
     """A static library for each folder, compiled unless the cache has it; of several at once, one compiles."""
-    libraries = _paths(toolchain, cache_dir)
+    libraries = _paths(toolchain, cache_dir, FOLDERS)
     if not _all_there(libraries):
-        await in_worker(partial(_compile, toolchain, cache_dir, libraries))
-    return libraries
+        await in_worker(partial(_compile, toolchain, cache_dir, libraries, checked=False))
+    if variant == "device":
+        return libraries
+    checked = _paths(toolchain, cache_dir, CHECKED_FOLDERS)
+    if not _all_there(checked):
+        await in_worker(partial(_compile, toolchain, cache_dir, checked, checked=True))
+    return {**libraries, **checked} if variant == "checked" else {**libraries, "checked": checked["checked"]}
 
 
-def glue_built(toolchain: Toolchain, cache_dir: Path) -> bool:
+def glue_built(toolchain: Toolchain, cache_dir: Path, variant: Variant = "device") -> bool:
     """Whether the cache has the libraries of this compiler and these headers."""
-    return _all_there(_paths(toolchain, cache_dir))
+    wanted = (FOLDERS,) if variant == "device" else (FOLDERS, CHECKED_FOLDERS)
+    return all(_all_there(_paths(toolchain, cache_dir, folders)) for folders in wanted)
 
 
-def _paths(toolchain: Toolchain, cache_dir: Path) -> dict[str, Path]:
-    key = hashlib.sha256(
-        repr(
-            (toolchain.glue_command([]), toolchain.glue_command([Path("a.cpp")]), toolchain.name, headers_hash())
-        ).encode()
-    ).hexdigest()[:24]
-    return {folder: cache_dir / f"glue-{key}" / f"{folder}.a" for folder in FOLDERS}
+def _paths(toolchain: Toolchain, cache_dir: Path, folders: tuple[str, ...]) -> dict[str, Path]:
+    variant: Variant = "checked" if folders == CHECKED_FOLDERS else "device"
+    commands = [toolchain.glue_command(files, variant) for files in ([], [Path("a.cpp")])]
+    key = hashlib.sha256(repr((*commands, toolchain.name, headers_hash())).encode()).hexdigest()[:24]
+    return {folder: cache_dir / f"glue-{key}" / f"{folder}.a" for folder in folders}
 
 
 def _all_there(libraries: dict[str, Path]) -> bool:
     return all(path.is_file() for path in libraries.values())
 
 
-def _compile(toolchain: Toolchain, cache_dir: Path, libraries: dict[str, Path], processes: Processes) -> None:
+def _compile(
+    toolchain: Toolchain, cache_dir: Path, libraries: dict[str, Path], processes: Processes, *, checked: bool
+) -> None:
     """Compile in a new folder, then move each library into place: a second builder only replaces equal files."""
     try:
         cache_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -101,7 +109,7 @@ def _compile(toolchain: Toolchain, cache_dir: Path, libraries: dict[str, Path], 
             if _all_there(libraries):
                 return
             with tempfile.TemporaryDirectory(dir=cache_dir, prefix=".glue-") as work:
-                _compile_all(toolchain, Path(work), processes)
+                _compile_all(toolchain, Path(work), tuple(libraries), processes, checked=checked)
                 for folder, library in libraries.items():
                     library.parent.mkdir(mode=0o700, exist_ok=True)
                     made = Path(work, f"{folder}.a")
@@ -132,16 +140,19 @@ def _locked(descriptor: int) -> bool:
     return True
 
 
-def _compile_all(toolchain: Toolchain, work: Path, processes: Processes) -> None:
+def _compile_all(
+    toolchain: Toolchain, work: Path, folders: tuple[str, ...], processes: Processes, *, checked: bool
+) -> None:
     """Each folder's files dealt out, the largest first, to one compiler for each processor."""
     workers = min(os.cpu_count() or 1, _MAX_WORKERS)
     commands = []
-    for folder in FOLDERS:
+    for folder in folders:
+        variant: Variant = "device" if not checked else "traced" if folder == "checked" else "checked"
         (work / folder).mkdir()
         for pattern in ("*.c", "*.cpp"):
             files = sorted((HEADERS / folder).glob(pattern), key=lambda path: (-path.stat().st_size, path.name))
             hands = (files[worker::workers] for worker in range(workers))
-            commands += [(toolchain.glue_command(hand), work / folder) for hand in hands if hand]
+            commands += [(toolchain.glue_command(hand, variant), work / folder) for hand in hands if hand]
     for (_, directory), finished in zip(commands, processes.run_together(commands), strict=True):
         if finished.returncode != 0:
             raise ConfigError(

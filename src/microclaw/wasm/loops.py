@@ -14,15 +14,16 @@ from typing import Final
 
 from microclaw.errors import Diagnostic
 from microclaw.wasm.diagnostics import at
-from microclaw.wasm.loop_walk import ANYTHING, LOOP, Function, Loop, walk
-from microclaw.wasm.opcodes import instructions
+from microclaw.wasm.loop_walk import ANYTHING, Function, Loop, walk
 from microclaw.wasm.source_text import SourceText
 from microclaw.wasm.symbols import CONSTRUCTORS, MAINS, Symbols, point_key, source_name
 from microclaw.wasm.toolchain import CALLBACKS
 
 MAX_CODE_BYTES: Final = 128 << 10  # a larger program is not looked through: the time is better spent on its trial
 _SLEEPS: Final = frozenset(("sleep", "delay", "delay_ms", "microclaw_usleep_long"))
-MAY_SLEEP: Final = frozenset(("usleep", "nanosleep", "delayMicroseconds"))  # where it is for a tick or longer
+MAY_SLEEP: Final = frozenset(
+    ("usleep", "nanosleep", "clock_nanosleep", "delayMicroseconds")
+)  # where it is for a tick or longer
 WAITING: Final = _SLEEPS | MAY_SLEEP
 """The functions that a program may call to sleep. unistd.h gives the usleep of a constant other names."""
 _HANDLERS: Final = "__ubsan_handle_"  # what headers/libc/sanitizer.c calls at the end of a program
@@ -50,10 +51,13 @@ vprintf write
 """
 _WRITES: Final = frozenset(_WRITING.split())
 """Functions that tell a program nothing new: a loop that calls no others comes to its end by computing."""
+_MAIN: Final = MAINS | {"program_on_init"}  # an on_init that is a part of main: program_macros.py
 _CALLED: Final = frozenset(("program_on_destroy", "on_init", *CALLBACKS))
 _FEW_TURNS: Final = 256
 _NAPPING_MS, _OUTER_MS, _INNER_MS = 20, 100, 150
-_NAPS: Final = frozenset(("usleep", "nanosleep", "microclaw_usleep_short"))  # which may take longer than asked
+_NAPS: Final = frozenset(
+    ("usleep", "nanosleep", "clock_nanosleep", "microclaw_usleep_short")
+)  # which may take longer than asked
 _ENDLESS_HEADS: Final = (("while", "(", "1", ")"), ("while", "(", "true", ")"), ("for", "(", ";", ";"))
 
 
@@ -102,7 +106,22 @@ class Loops:
         if "on_init" in self.symbols.functions:
             return set()
         names = self.symbols.names
-        return self.reached(i for i in self.functions if names[i] in MAINS or names[i].startswith(CONSTRUCTORS))
+        return self.reached(i for i in self.functions if names[i] in _MAIN or names[i].startswith(CONSTRUCTORS))
+
+    def is_in_main(self, index: int) -> bool:
+        """Whether main may reach a function."""
+        main = self._main()
+        return index in main or ANYTHING in main
+
+    def is_in_callback(self, index: int) -> bool:
+        """Whether the firmware may reach a function in another way than through main."""
+        entries = [start for start, _ in self._entries(self._main())]
+        reached = self.reached(entries)
+        return index in reached or ANYTHING in reached
+
+    def only_computes(self, loop: Loop) -> bool:
+        """Whether it calls nothing outside of the program."""
+        return self._calls_only(self.reached(loop.calls), frozenset())
 
     def pause_points(self) -> dict[str, dict[int, int]]:
         """After how many ms each loop that main reaches is to pause: by the function's name and the loop's number.
@@ -181,18 +200,6 @@ def read_loops(symbols: Symbols) -> Loops:
         if not more:
             return Loops(symbols, functions)
         sleeping |= more
-
-
-def insert_in_loops(body: bytes, code: Mapping[int, bytes]) -> bytes:
-    """The function body with instructions at the head of some of its loops, by the loop's number."""
-    parts, done, number = [], 0, 0
-    for _, end, opcode, _ in instructions(body):
-        if opcode == LOOP:
-            if number in code:
-                parts += [body[done:end], code[number]]
-                done = end
-            number += 1
-    return b"".join((*parts, body[done:]))
 
 
 def _endless_loop(name: str, text: SourceText) -> Diagnostic:

@@ -42,6 +42,12 @@ def refused_header(header: str, board: BoardProfile | None = None) -> Refusal | 
 
 
 @functools.cache
+def refused_reasons() -> frozenset[str]:
+    """Every reason that a refusal gives."""
+    return frozenset(row["why"] for row in read_rows("refusal"))
+
+
+@functools.cache
 def read_rows(kind: str) -> list[dict[str, Any]]:
     """The rows of lessons.toml ("lesson") or refusals.toml ("refusal") beside this file."""
     with Path(__file__).with_name(f"{kind}s.toml").open("rb") as file:
@@ -52,9 +58,10 @@ def read_rows(kind: str) -> list[dict[str, Any]]:
 def _first(wanted: str, board: BoardProfile | None, *, headers: bool) -> Refusal | None:
     exact, patterns = _table(headers)
     refusal = exact.get(wanted) or next((r for pattern, r in patterns if fnmatchcase(wanted, pattern)), None)
-    if refusal is None or "{network}" not in refusal.instead:
+    if refusal is None or "{" not in refusal.instead:
         return refusal
-    return replace(refusal, instead=refusal.instead.replace("{network}", _network(board)))
+    instead = refusal.instead.replace("{network}", _network(board)).replace("{name}", wanted)
+    return replace(refusal, instead=instead)
 
 
 def _network(board: BoardProfile | None) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from microclaw.wasm.tokens import Token, behind_bracket, without_directives
+from microclaw.wasm.tokens import Token, behind_bracket, opening_bracket, without_directives
 
 _KEYWORDS: Final = frozenset(
     (
@@ -338,12 +338,8 @@ def _is_branch(code: Sequence[Token], at: int) -> bool:
         return True
     if not at or code[at - 1].text != ")":
         return False
-    depth = 0
-    for place in range(at - 1, -1, -1):
-        depth += (code[place].text == ")") - (code[place].text == "(")
-        if depth == 0:
-            return place > 0 and code[place - 1].text in ("if", "switch")
-    return False
+    opening = opening_bracket(code, at - 1)
+    return opening > 0 and code[opening - 1].text in ("if", "switch")
 
 
 def _endless_body(code: Sequence[Token], at: int) -> int | None:
@@ -362,12 +358,8 @@ def _endless_body(code: Sequence[Token], at: int) -> int | None:
 
 
 def _closes_do(code: Sequence[Token], brace: int) -> bool:
-    depth = 0
-    for place in range(brace, -1, -1):
-        depth += (code[place].text == "}") - (code[place].text == "{")
-        if depth == 0:
-            return place > 0 and code[place - 1].text == "do"
-    return False
+    opening = opening_bracket(code, brace)
+    return opening > 0 and code[opening - 1].text == "do"
 
 
 def _edited(lines: list[str], edits: Sequence[_Edit]) -> str:

@@ -22,6 +22,7 @@ from microclaw.wasm.tokens import Token
 from microclaw.wasm.toolchain import HEADERS
 
 MAX_SOURCE_BYTES: Final = 256 << 10
+NEAR_HEADER: Final = 0.78  # of difflib, above which a header counts as meant
 INTERNAL_HEADERS: Final = frozenset(
     (
         *("pin_marks.h", "plain_format.h", "name.h", "shim/shim.h"),
@@ -43,6 +44,9 @@ _TOKEN: Final = re.compile(
       | (?P<other>.)""",
     re.VERBOSE | re.DOTALL,
 )
+_ROUND_QUOTES: Final = frozenset("\u201c\u201d\u201e\u2018\u2019\u00ab\u00bb\u00b4")
+_RAW_PREFIXES: Final = frozenset(("R", "LR", "uR", "UR", "u8R"))
+_RAW_BEGIN: Final = re.compile(r'"([A-Za-z0-9_]{0,16})\(')  # clang takes more signs; these are enough
 _SPLICE: Final = re.compile(r"\\[ \t\v\f]*\n")
 _HEADER_NAME: Final = re.compile(r"[ \t]*(?:<([^>\n]*)>|\"([^\"\n]*)\")[ \t]*(?=\n|//|/\*|$)")
 _PLAIN_INCLUDE: Final = re.compile(r"[ \t]*#[ \t]*include[ \t]*(?:<[^>\n]*>|\"[^\"\n]*\")")
@@ -66,6 +70,7 @@ class SourceText:
     missing: tuple[Diagnostic, ...] = ()  # headers of another firmware; `text` is without them
     language: Language = "c"
     is_guessed: bool = False  # the language, from the text
+    has_llmos_pins: bool = False  # it opens pins as LLMos's examples do
 
     def line(self, number: int) -> str | None:
         """The text of a line, counted from 1; None when there is no such line."""
@@ -99,6 +104,24 @@ class SourceText:
             elif depth == 0 and token.kind == "name" and token.text == name:
                 head = number + 1 < len(self.tokens) and self.tokens[number + 1].text == "("
         return None
+
+    def loop_lines(self, function: str | None) -> list[int]:
+        """The lines of the loops of a function, or of the whole program, in the order of the source."""
+        begin = (1, 1) if function is None else self.find_definition(function)
+        depth, lines, closes = 0, list[int](), list[int]()
+        for number, token in enumerate(self.tokens):
+            if begin is None or (token.line, token.column) < begin:
+                continue
+            depth += (token.text == "{") - (token.text == "}")
+            if function is not None and depth == 0:
+                break
+            after_block = number > 0 and self.tokens[number - 1].text in ("}", ";")
+            if token.text == "while" and after_block and closes and closes[-1] == depth:
+                closes.pop()  # of a do
+            elif token.text in ("for", "while", "do"):
+                lines.append(token.line)
+                closes += [depth] if token.text == "do" else []
+        return lines
 
     def find_tokens(self, *words: str) -> tuple[int, int] | None:
         """Where these tokens follow each other first."""
@@ -134,13 +157,16 @@ def read_source(
     tokens = scanner.scan()
     guessed = language is None
     language = language or guess_language(tokens, scanner.headers)
+    if scanner.has_raw_string and language == "c":
+        language = "c++"
     file = f"{name}{SUFFIX[language]}"
     missing = tuple(replace(found, file=file) for found in scanner.missing)
     if missing:
         text = _without_includes(lines, missing)
     if language == "sketch":
         text = prepare_sketch(text, tokens)
-    return SourceText(file, text, lines, tokens, missing, language, guessed)
+    has_llmos_pins = any(token.text == '"/dev/gpio"' for token in tokens)
+    return SourceText(file, text, lines, tokens, missing, language, guessed, has_llmos_pins)
 
 
 @functools.cache
@@ -214,6 +240,7 @@ class _Scanner:
         self._board = board
         self._language = language
         self.headers: set[str] = set()
+        self.has_raw_string = False
         self.missing: list[Diagnostic] = []  # reported together: a sketch for another firmware includes many
 
     def scan(self) -> tuple[Token, ...]:
@@ -223,12 +250,15 @@ class _Scanner:
         position = 0
         while (match := _TOKEN.match(self._text, position)) is not None:
             kind, text, start, position = match.lastgroup or "", match[0], match.start(), match.end()
+            if text in _RAW_PREFIXES and self._text.startswith('"', position):
+                position = self._raw_string(start, position, in_directive=directive is not None)
+                kind, text = "string", self._text[start:position]
             token = Token(kind, text, self._line, start - self._line_start + 1)
             if kind == "newline":
                 if directive is not None:
                     self._check_directive(directive)
                 directive, line_begins = None, True
-            if kind in ("newline", "comment"):
+            if kind in ("newline", "comment", "string"):
                 self._count_lines(text, start)
             if kind in ("newline", "comment", "space"):
                 continue
@@ -258,13 +288,19 @@ class _Scanner:
 
     def _check_token(self, token: Token, end: int) -> None:
         if not token.text.isascii() and token.kind not in ("string", "char"):
-            self._refuse(token, f"{token.text[:20]!r} outside of strings and comments: only ASCII is allowed there")
+            hint = "type plain quotes: a chat or an editor made these round" if token.text[0] in _ROUND_QUOTES else None
+            message = f"{token.text[:20]!r} outside of strings and comments: only ASCII is allowed there"
+            self._refuse(token, message, hint or "leave it out, or write it in letters without accents")
+        if token.text == "`":
+            self._refuse(token, "` is neither C nor C++", "leave Markdown's lines with ``` out")
         if token.kind == "other" and token.text in "\"'":
             self._refuse(
                 token, f"no closing {token.text} on this line", "close it, or put \\n where the line is to end"
             )
         if token.kind == "other" and token.text == "\\":
-            self._refuse(token, "a backslash outside of a string")
+            self._refuse(
+                token, "a backslash outside of a string", "leave it out; to go on in the next line it is the last sign"
+            )
         if token.kind == "other" and token.text == "/" and self._text[end : end + 1] == "*":
             self._refuse(token, "a comment that does not end", "close it with */")
         if token.kind != "name":
@@ -275,9 +311,33 @@ class _Scanner:
             message = f"{token.text}: names that begin with {_OUR_NAMES} are microclaw's own"
             self._refuse(token, message, "choose another name")
         if token.text in _PROBES:
-            self._refuse(token, f"{token.text} is not allowed in a program")
-        if token.text.endswith("R") and self._text[end : end + 1] == '"':
-            self._refuse(token, "raw strings are not allowed in a program", 'write "..." with \\" and \\n in it')
+            hint = (
+                "leave it out: which headers and macros there are is known" if "has" in token.text else "leave it out"
+            )
+            self._refuse(token, f"{token.text} is not allowed in a program", hint)
+
+    def _raw_string(self, start: int, quote: int, *, in_directive: bool) -> int:
+        """Where a raw string ends, as clang finds it: it undoes joined lines in it, so those are refused."""
+        token = Token("string", self._text[start:quote], self._line, start - self._line_start + 1)
+        if self._language == "c":
+            self._refuse(token, "raw strings are C++, and the file's name says C", 'write "..." with \\" and \\n in it')
+        begin = _RAW_BEGIN.match(self._text, quote)
+        self.has_raw_string = True
+        if self._text[start - 1 : start] == "$":
+            self._refuse(token, "$ before a raw string: to the compiler it is part of a name", "leave it out")
+        if begin is None:
+            self._refuse(token, 'a raw string begins with R"( or R"name(, a name of letters and digits', 'R"(text)"')
+        close = f'){begin[1]}"'
+        end = self._text.find(close, begin.end())
+        if end < 0:
+            self._refuse(token, "a raw string that does not end", f"close it with {close}")
+        end += len(close)
+        lines = self._lines[self._line - 1 : self._line + self._text.count("\n", start, end)]
+        if any(line.rstrip(" \t\v\f").endswith("\\") for line in lines):
+            self._refuse(token, "a raw string on a line that ends with a backslash", "put it on lines of its own")
+        if in_directive and len(lines) > 1:
+            self._refuse(token, "a raw string of several lines in a macro", "make it a const char *")
+        return end
 
     def _include(self, keyword: Token, position: int) -> int:
         """Check the header's name after #include; returns where to read on."""
@@ -297,9 +357,9 @@ class _Scanner:
             refusal = None if ".." in name else refused_header(name, self._board)
             message = f"there is no header {name!r} for programs"
             if refusal is None:
-                near = difflib.get_close_matches(name, header_names(), n=1)
-                known = f"there are: {', '.join(sorted(header_names()))}"
-                self._refuse(keyword, message, f"did you mean <{near[0]}>?" if near else known)
+                near = difflib.get_close_matches(name, header_names(), n=1, cutoff=NEAR_HEADER)
+                hint = f"did you mean <{near[0]}>? " if near else f"ours are {', '.join(sorted(header_names()))}; "
+                self._refuse(keyword, message, f"{hint}a file of your own goes into the program's text: it is one file")
             found = self._at(keyword, message, refusal.instead)
             self.missing.append(replace(found, explanation=refusal.why))
         return match.end()
@@ -308,6 +368,9 @@ class _Scanner:
         if not tokens:
             return
         keyword, rest = tokens[0], [token.text for token in tokens[1:]]
+        if keyword.text == "define" and rest[1:2] == ["="]:
+            message = "a macro is what stands behind its name, and this one begins with ="
+            self._refuse(tokens[2], message, f"#define {rest[0]} 1")
         if keyword.text == "pragma":
             if rest[:1] and (rest[0] in _PRAGMAS or rest[:2] in (["clang", "loop"], ["GCC", "unroll"])):
                 return

@@ -149,7 +149,7 @@ class _SymbolTable:
                 self.visible.add(name)
 
 
-_RENAMED: Final = {"program_on_destroy": "on_destroy", "microclaw_usleep_long": "usleep"}
+_RENAMED: Final = {"program_on_destroy": "on_destroy", "program_on_init": "on_init", "microclaw_usleep_long": "usleep"}
 
 
 def point_key(symbol: str) -> str:

@@ -30,10 +30,12 @@ CALLBACKS: Final = ("on_destroy", "on_timer_callback", "on_request", "on_respons
 NOTE_START: Final = "__microclaw_note_start"  # of a program that asks for the time: eventful.py
 EXPORTED: Final = ("on_init", *CALLBACKS, "__heap_base", "__data_end")
 Entry: TypeAlias = Literal["none", "plain", "blocking"]
+Variant: TypeAlias = Literal["device", "traced", "checked"]
+"""What a build is for: the device; a trial that needs the lines of a trap; a trial that looks at each use of memory."""
 _SEARCHED: Final[Mapping[Entry, tuple[str, ...]]] = {
-    "none": ("arduino", "glue", "libc"),
-    "plain": ("entry", "arduino", "glue", "libc"),
-    "blocking": ("shim", "entry", "arduino", "glue", "libc"),
+    "none": ("arduino", "glue", "libc", "checked"),
+    "plain": ("entry", "arduino", "glue", "libc", "checked"),
+    "blocking": ("shim", "entry", "arduino", "glue", "libc", "checked"),
 }
 """Folders of headers/ in the order in which the linker searches them, by who calls the program's `main`: none: no
 function does; plain: our on_init; blocking: our on_init and the callback of a timer."""
@@ -52,7 +54,7 @@ _CPLUSPLUS: Final = (
     *("-x", "c++", "-std=gnu++17", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics", "-nostdinc++"),
     *("-fno-c++-static-destructors", "-fno-finite-loops", "-Wno-c++11-narrowing", "-Wno-register"),
 )
-_NO_RAW_STRINGS: Final = "-fno-raw-string-literals"  # of gnu17 only: in C++ source_text.py refuses them
+_NO_RAW_STRINGS: Final = "-fno-raw-string-literals"  # of gnu17 only: in C++ source_text.py knows them
 _ERRORS: Final = (
     *("format-extra-args", "format-insufficient-args", "format-invalid-specifier", "format-security"),
     *("format-overflow", "format-truncation", "nonnull"),
@@ -72,6 +74,28 @@ _PROGRAM: Final = (
     *("-fno-sanitize-recover=all", "-fno-sanitize-trap=all", "-fsanitize-undefined-strip-path-components=-1"),
     *("-Wno-unknown-warning-option", "-fno-color-diagnostics", "-fno-caret-diagnostics", "-fmacro-backtrace-limit=1"),
 )
+# In the checked build each use of memory is a call (headers/checked/memory.c), and so is each of the C library.
+_CHECKED: Final = (
+    *("-g", "-w", "-fno-builtin", "-Xclang", "-fsanitize=kernel-address"),
+    *("-Xclang", "-fsanitize-address-use-after-scope"),
+    *(
+        part
+        for option in (
+            *("instrumentation-with-call-threshold=0", "stack=1", "globals=1", "kernel=1", "recover=1"),
+            *("max-inline-poisoning-size=0", "mapping-offset=0", "destructor-kind=none"),
+            *("instrument-dynamic-allocas=0", "initialization-order=0"),
+        )
+        for part in ("-mllvm", f"-asan-{option}")
+    ),
+)
+_VARIANTS: Final[Mapping[Variant, tuple[str, ...]]] = {"device": (), "traced": ("-g", "-w"), "checked": _CHECKED}
+_EXPORTED_TO_TRIALS: Final[Mapping[Variant, tuple[str, ...]]] = {
+    "device": (),
+    "traced": ("--undefined=microclaw_here", "--undefined=microclaw_stack"),
+    "checked": ("--undefined=microclaw_here", "--undefined=microclaw_stack", "--undefined=microclaw_shadow"),
+}
+CHECKED_STACK_TIMES: Final = 4
+"""How much more stack a checked build gets: variables there have space between them."""
 ERROR_LIMIT_MESSAGE: Final = b"fatal error: too many errors emitted, stopping now"
 """clang prints this at its -ferror-limit, and then still reads the rest of the program."""
 _LINK: Final = (
@@ -103,7 +127,12 @@ class Toolchain:
         return Path(self.compiler[0])
 
     def compile_command(
-        self, file: str, optimization: str, defines: Sequence[str], stack_bytes: int = STACK_BYTES
+        self,
+        file: str,
+        optimization: str,
+        defines: Sequence[str],
+        stack_bytes: int = STACK_BYTES,
+        variant: Variant = "device",
     ) -> list[str]:
         """Compile `file` in the current directory to program.o and list what was read in program.d.
 
@@ -115,14 +144,15 @@ class Toolchain:
             wanted = (*wanted, "-include", str(HEADERS / "Arduino.h"))
         wanted = (*wanted, f"-Wframe-larger-than={stack_bytes}", "-Werror=frame-larger-than")
         begin = self._begin(is_c=file.endswith(".c"))
+        wanted = (*wanted, *_VARIANTS[variant])
         return [*begin, *_COMPILE, *_PROGRAM, *wanted, "-MD", "-MF", "program.d", "-o", "program.o", file]
 
-    def glue_command(self, files: Sequence[Path]) -> list[str]:
+    def glue_command(self, files: Sequence[Path], variant: Variant = "device") -> list[str]:
         """Compile files of ours, all C or all C++, to objects in the current directory."""
         libc = any(file.parent.name == "libc" for file in files)  # a loop in strcat must not become a call of strcat
         own = ("-fno-builtin", "-Oz") if libc else ("-Os",)
         begin = self._begin(is_c=all(file.suffix == ".c" for file in files))
-        return [*begin, *_COMPILE, *own, "-Wall", "-Werror", *map(str, files)]
+        return [*begin, *_COMPILE, *own, "-Wall", "-Werror", *_VARIANTS[variant], *map(str, files)]
 
     def _begin(self, *, is_c: bool) -> list[str]:
         if is_c:
@@ -138,6 +168,7 @@ class Toolchain:
         names: bool = False,
         constructors: bool = False,
         output: str = "program.wasm",
+        variant: Variant = "device",
     ) -> list[str]:
         """Link program.o to `output`, with only those parts of our libraries that it needs.
 
@@ -146,12 +177,15 @@ class Toolchain:
         once, where the linker by itself would have them run at each call from outside.
         """
         wanted = ["-z", f"stack-size={stack_bytes}"]
-        if not names:
+        wanted += _EXPORTED_TO_TRIALS[variant]
+        if not names and variant == "device":
             wanted.append("--strip-all")
         if constructors:
             wanted.append("--wrap=__main_void")
         if entry != "none":
             wanted.append("--undefined=on_init")
+        elif variant == "checked":
+            wanted.append("--export=__wasm_call_ctors")  # the board calls it, to know the program's variables
         searched = [str(libraries[folder]) for folder in _SEARCHED[entry] if folder in libraries]
         return [*self.linker, *_LINK, *wanted, "program.o", *searched, "-o", output]
 

@@ -12,6 +12,10 @@ from msgspec import Meta, Struct
 
 MAX_FLOAT = 1.7976931348623157e308  # the largest of 64 bits: a bound that infinities and NaN do not meet
 
+MEMORY_FAULT = "memory fault: "
+STACK_FULL = "the stack is full: "
+"""How an app's error begins, and what stands in it, where a build for a trial says more than the firmware could."""
+
 Whole: TypeAlias = Annotated[int, Meta(ge=0, lt=2**53)]  # what every reader of JSON keeps exact
 Number: TypeAlias = Annotated[float, Meta(ge=-MAX_FLOAT, le=MAX_FLOAT)]
 

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from microclaw.errors import MicroclawError, ProtocolError
 from microclaw.events import (
+    ActOutcome,
     Answer,
     ApprovalAsked,
     ApprovalSettled,
@@ -87,13 +88,7 @@ class _ApprovalLine(Struct, tag="approval"):
 class _SettledLine(Struct, tag="approval_settled"):
     approval_id: str
     outcome: Literal["approved", "declined", "expired"]
-
-
-class _ActionObject(Struct, rename={"arguments": "args"}):
-    tool: str
-    arguments: str
-    effect: str
-    ok: bool
+    by: str | None = None
 
 
 class _EdgeRow(Struct, array_like=True):
@@ -106,6 +101,22 @@ class _EvidenceObject(Struct):
     kind: EvidenceKind
     text: str
     edges: tuple[_EdgeRow, ...]
+
+
+class _ProofObject(Struct):
+    """An action's evidence; its edges are in the answer's."""
+
+    kind: EvidenceKind
+    text: str
+
+
+class _ActionObject(Struct, rename={"arguments": "args"}):
+    tool: str
+    arguments: str
+    effect: str
+    outcome: ActOutcome
+    evidence: tuple[_ProofObject, ...] = ()
+    reason: str = ""
 
 
 class _UsageObject(Struct, kw_only=True):
@@ -123,6 +134,7 @@ class _AnswerLine(Struct, tag="answer", rename={"error_code": "error", "next_ste
     error_code: str | None
     next_step: str | None
     outbound_id: int | None = None
+    unproved: tuple[str, ...] = ()
 
 
 class _ErrorLine(Struct, tag="error"):

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Final, NamedTuple, NoReturn, TypeAlias
 
-from microclaw.errors import CallRejected, NotSupported, ProtocolError
+from microclaw.errors import CallRejected, DeviceLied, NotSupported, ProtocolError
 
 MAX_LINE_BYTES: Final = 65_536
 _MAX_NUMBER: Final = 1e300  # beyond it a JSON integer no longer fits a float
@@ -173,7 +173,7 @@ def sensor_reply(reply: Mapping[str, object], sensor: str) -> SensorReply:
     raise_for_error(reply)
     answered = reply.get("sensor", sensor)
     if answered != sensor:
-        raise ProtocolError(f"a reply about the sensor {answered!r}, asked for {sensor!r}")
+        raise DeviceLied(f"a reply about the sensor {answered!r}, asked for {sensor!r}")
     data = reply.get("data", reply)
     if not isinstance(data, Mapping):
         raise ProtocolError(f"a reply about {sensor!r} whose data is {data!r}")
@@ -237,7 +237,7 @@ def _refuse_constant(name: str) -> NoReturn:
 def _same_pin(reply: Mapping[str, object], pin: int) -> int:
     answered = reply.get("pin", pin)
     if answered != pin:
-        raise ProtocolError(f"a reply about pin {answered!r}, asked for pin {pin}")
+        raise DeviceLied(f"a reply about pin {answered!r}, asked for pin {pin}")
     return pin
 
 

@@ -50,6 +50,7 @@ def main(folder: Path, url: str, ca_sha256: str) -> None:
         hello,
         LinkState(),
         measure=lambda: Telemetry(0, 0, ()),
+        set_calendar=board.set_calendar,
     )
     worker = CallWorker(methods, lambda: client.is_over)
     handler = MessageHandler(board, flash, client, worker, client.end)

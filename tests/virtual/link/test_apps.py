@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from pathlib import Path
 from typing import Any
 
@@ -219,3 +220,22 @@ def test_a_program_removed_by_the_other_door_does_not_come_back(board: BoardUnde
     board.control().ask(control.Power("reset"))
     host.wait(lambda: len(host.hellos) == 2)
     assert apps(host) == {}
+
+
+CLOCK = bytes(
+    wat2wasm(
+        """(module (import "env" "time" (func $time (param i32) (result i64)))
+        (import "env" "printf" (func $printf (param i32 i32) (result i32))) (memory (export "memory") 1)
+        (data (i32.const 16) "%lld\\0a\\00") (func (export "on_init")
+        i32.const 64 call $time drop i32.const 16 i32.const 64 call $printf drop))"""
+    )
+)
+
+
+def test_program_knows_the_time_that_the_host_said(board: BoardUnderTest, host: ScriptedHost) -> None:
+    """The image is as it was sent, and its hash too; after a power cut the host says the time anew."""
+    before_s = time.time()
+    assert install(host, "clock", CLOCK).ok
+    host.wait(lambda: len(printed(board)) == 1)
+    assert before_s - 2 <= int(printed(board)[0]) <= time.time() + 2
+    assert apps(host)["clock"]["sha256"] in (hashlib.sha256(CLOCK).hexdigest(), hashlib.sha256(CLOCK).digest())

@@ -174,3 +174,14 @@ def test_the_console_gets_everything_in_order(libc: Libc, text: bytes) -> None:
 def test_nan_prints_its_name(libc: Libc, name: str) -> None:
     value = math.copysign(math.nan, -1.0 if name[0] == "-" else 1.0)
     assert our_text(libc, b"%6.1f|%-6E|", (value, value), (False, False)) == f"{name:>6}|{name.upper():<6}|".encode()
+
+
+@pytest.mark.parametrize("length", [5, 79, 80, 400])
+def test_dprintf_writes_all_of_it_into_a_file_and_prints_for_1_and_2(shared_libc: Libc, length: int) -> None:
+    libc, text = shared_libc, b"x" * length
+    libc.forget()
+    assert libc.call("vdprintf", 5, b"<%s|%d>", libc.pack([text, 42])) == length + 5
+    assert (libc.written, libc.printed) == (b"<" + text + b"|42>", b"")
+    libc.forget()
+    assert libc.call("vdprintf", 2, b"<%d>", libc.pack([7])) == 3
+    assert (libc.written, libc.printed) == (b"", b"<7>")

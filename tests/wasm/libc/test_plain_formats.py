@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from microclaw.wasm.compile import format_defines, is_plain, own_defines
+from microclaw.wasm.program_macros import format_defines, is_plain, own_defines
 from microclaw.wasm.source_text import read_source
 
 

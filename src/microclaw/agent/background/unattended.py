@@ -14,6 +14,7 @@ from typing import Final, assert_never
 from microclaw.agent.conversation import Conversations
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.running_turn import ChatKey
+from microclaw.apps.changes import made_by
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.auth.people import OWNER
 from microclaw.errors import MicroclawError, ToolFailed
@@ -172,7 +173,8 @@ class ScheduledWork:
             schedule.chat_id,
             begin=started,
         )
-        result = await self._tools.call(act.tool, act.arguments, context, approved=schedule.approved)
+        with made_by(None, context.person_id):
+            result = await self._tools.call(act.tool, act.arguments, context, approved=schedule.approved)
         text = _result_text(result)
         return Outcome("done" if result.ok else "failed", text, told=result.ok and act.tool in _SPEAKS)
 

@@ -165,14 +165,10 @@ class ApprovalService:
         try:
             message_id = await self._sender.insist(lambda: self._sender.send(chat_id, question, buttons))
             settled = await asyncio.shield(asked.settled)
-            text = outcome_markdown(settled.pending, settled.outcome, self._name(settled.by))
+            text = outcome_markdown(settled.pending, settled.outcome, settled.by)
             await self._sender.insist(lambda: self._sender.edit(chat_id, message_id, text))
         except (ChatGone, TelegramError) as exc:
             _log.info("telegram: a question could not be shown to its end: %s", exc.message)
-
-    def _name(self, person_id: str | None) -> str | None:
-        owners = {person.person_id: person.name for person in self._people.owners()}
-        return owners.get(person_id, person_id) if person_id is not None else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,13 @@ class LinkClient:
     """`hello` says who the board is; `measure` makes the telemetry; `start` says who handles the messages."""
 
     def __init__(
-        self, flash: Flash, address: LinkAddress, hello: Hello, state: LinkState, measure: Callable[[], Telemetry]
+        self,
+        flash: Flash,
+        address: LinkAddress,
+        hello: Hello,
+        state: LinkState,
+        measure: Callable[[], Telemetry],
+        set_calendar: Callable[[float], None],
     ) -> None:
         self.state = state
         self.outbox = FlashOutbox(flash)
@@ -60,6 +66,7 @@ class LinkClient:
         self._then: Callable[[], None] | None = None
         self._address = address
         self._measure = measure
+        self._set_calendar = set_calendar
         self._backoff = Backoff(random.random)
         self._waker = Waker()
         self.is_over = False
@@ -376,6 +383,7 @@ class LinkClient:
         self._backoff.succeeded()
         self.state.enter("connected")
         self.state.host = f"{peer.host.name} {peer.host.version}"[:100]
+        self._set_calendar(peer.time_ms)
         self._telemetry_due_s = 0.0
 
     def _persist(self, session: LinkSession, message_id: Id, payload: bytes) -> None:

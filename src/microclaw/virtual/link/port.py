@@ -146,7 +146,7 @@ class _Boot:
             rx_seq=0,
             reset_reason=reset_reason,
         )
-        self.client = LinkClient(flash, port._address, hello, self.state, self._measure)
+        self.client = LinkClient(flash, port._address, hello, self.state, self._measure, board.set_calendar)
         self._worker = CallWorker(self._methods, lambda: self.client.is_over)
         self._handler = MessageHandler(board, flash, self.client, self._worker, self._restart)
 

@@ -12,6 +12,7 @@ from microclaw.wire.wasmachine.ioctl import IoctlCommand
 
 _F_GETFL: Final = 3
 _MAX_IO_BYTES: Final = 65_536
+_CONSOLE: Final = (1, 2)  # ESP-IDF opens the console first, as 0, 1 and 2
 
 
 def _open(process: Process, path: int, flags: int, _mode: int) -> int:
@@ -30,8 +31,12 @@ def _read(process: Process, fd: int, buffer: int, size: int) -> int:
 
 
 def _write(process: Process, fd: int, buffer: int, size: int) -> int:
+    data = process.memory.read(buffer, min(size, _MAX_IO_BYTES))
+    if fd in _CONSOLE:
+        process.print(data)
+        return len(data)
     file = process.files.get(fd)
-    written = file.write(process.memory.read(buffer, min(size, _MAX_IO_BYTES)))
+    written = file.write(data)
     if isinstance(file, GpioFile) and file.was_changed:
         process.task.reads = 0  # a program that acts does not only wait: its readings stay cheap
     return written

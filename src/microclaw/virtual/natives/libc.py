@@ -56,7 +56,10 @@ def _memset(process: Process, to: int, value: int, size: int) -> int:
 
 
 def _memchr(process: Process, start: int, value: int, size: int) -> int:
-    at = process.memory.read(start, size & 0xFFFFFFFF).find(value & 0xFF)
+    size &= 0xFFFFFFFF
+    process.memory.check(start, size)
+    at = process.memory.peek(start, size).find(value & 0xFF)
+    process.memory.read(start, at + 1 if at >= 0 else size)
     return start + at if at >= 0 else 0
 
 
@@ -68,7 +71,7 @@ def _strchr(process: Process, text: int, char: int) -> int:
 
 def _strncasecmp(process: Process, a: int, b: int, size: int) -> int:
     size &= 0xFFFFFFFF
-    return _compare(process.memory.string(a)[:size].lower(), process.memory.string(b)[:size].lower())
+    return _compare(process.memory.string(a, size).lower(), process.memory.string(b, size).lower())
 
 
 def _strcpy(process: Process, to: int, source: int) -> int:

@@ -71,9 +71,8 @@ def _convert(memory: LinearMemory, arguments: _VaList, spec: bytes, letter: int,
     if letter in _FLOATS:
         return _float(spec, chr(letter), arguments.f64())[:_NUMBER_LIMIT]
     if letter == ord("s"):
-        text = memory.string(arguments.u32())
         flags, width, precision = _parse(spec)
-        return _pad(text if precision is None else text[:precision], flags.replace("0", ""), width)
+        return _pad(memory.string(arguments.u32(), precision), flags.replace("0", ""), width)
     return b"%" if letter == ord("%") else b"%" + bytes([letter])
 
 

@@ -1,4 +1,4 @@
-"""Clocks, sleeping, timers, random numbers. The calendar starts at 1970 with each boot: nothing sets the clock."""
+"""Clocks, sleeping, timers, random numbers. Until a link's host says the time, it is 1970 at each boot."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _clock_gettime(process: Process, clock_id: int, out: int) -> int:
 
 def _time(process: Process, out: int) -> int:
     # Address 0 is memory too: time(NULL) writes there.
-    seconds = int(process.now_ms() // 1000)
+    seconds = int(process.board.calendar_ms(process.now_ms()) // 1000)
     process.memory.write_i64(out, seconds)
     return seconds
 

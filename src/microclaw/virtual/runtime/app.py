@@ -188,7 +188,7 @@ class App:
             self.error, self.kind_of_end = "Cannot find function on_init().", "trapped"
             return
         self.process.is_started = True
-        survived = self._call("on_init")
+        survived = self._call("on_init", begins=True)
         if survived:
             self._serve()
         else:
@@ -231,15 +231,17 @@ class App:
         finally:
             self.process.heap.free(buffer)
 
-    def _call(self, export: str, *arguments: int) -> bool:
+    def _call(self, export: str, *arguments: int, begins: bool = False) -> bool:
         """Run an export; an exception goes to the console and makes it False."""
         assert self._instance is not None
         self._called_ms = self._board.clock.now_ms()
         try:
+            if begins:
+                self._instance.begin()
             self._instance.call(export, *arguments)
             return True
         except WasmTrap as trap:
-            self.error = f"Exception: {trap}"
+            self.error = f"Exception: {trap}" + (f" ({trap.where})" if trap.where else "")
             self.kind_of_end = "exited" if isinstance(trap, ProgramExit) else "trapped"
             self._board.print_line(f"Got exception running WASM code: {self.error}", self.name)
             self.on_trouble(self)

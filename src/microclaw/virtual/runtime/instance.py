@@ -6,6 +6,8 @@ features are those of a WAMR build for a chip: no SIMD, threads, 64-bit or multi
 
 from __future__ import annotations
 
+import ctypes
+import os
 import threading
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -13,12 +15,22 @@ from typing import Any, Final
 
 import wasmtime
 from wasmtime import TrapCode
+from wasmtime import _ffi as ffi
 
 from microclaw.virtual.natives import files, libc, printf, requests, time
 from microclaw.virtual.natives.binding import Handler, bind
 from microclaw.virtual.runtime.memory import BoardCrash, WasmTrap
 from microclaw.virtual.runtime.module import Layout, PreparedModule
 from microclaw.virtual.runtime.process import Process
+from microclaw.virtual.runtime.shadow import (
+    CheckedHeap,
+    Frame,
+    MemoryFault,
+    Shadow,
+    call_place,
+    read_frames,
+    stack_overflow,
+)
 from microclaw.virtual.runtime.task import Interrupted
 from microclaw.wire.wasm_binary import PAGE_BYTES
 from microclaw.wire.wasmachine.natives import NATIVE_MODULE, NATIVES
@@ -43,12 +55,17 @@ MAX_STACK_BYTES: Final = 256 * 1024
 START_LIMIT_S: Final = 2.0
 INSTRUCTIONS_PER_MS: Final = 20_000
 """An estimate for WAMR's interpreter on an ESP32-S3 at 240 MHz: computing costs board time, if only roughly."""
+_CHECKED_INSTRUCTIONS: Final = 4
+"""So many times the instructions a checked build takes."""
+_BELOW_ZERO: Final = 1 << 31
+_HOST_MODULE: Final = "microclaw"
+_BEFORE_ON_INIT: Final = ("__wasm_call_ctors", "__microclaw_note_start")
+os.environ["WASMTIME_BACKTRACE_DETAILS"] = (
+    "1"  # a new engine reads it: traps tell their lines, if the module knows them
+)
 _FUEL: Final = 1 << 62
 _CANARY: Final = 0xA5
-# wasmtime-py carries an exception out of a host function in one global variable: only one at a time may be on its way.
-_RAISING = threading.Lock()
-# Its table of host functions is no safer: functions come and go under this lock.
-_FUNCTIONS = threading.Lock()
+_FINALIZER: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda _: None)
 
 
 class LoadFailed(Exception):
@@ -71,6 +88,7 @@ class Instance:
         self._canary_area: tuple[int, int] | None = None
         self.peak_stack_bytes = 0
         self.unlinked: list[str] = []
+        self._shadow: Shadow | None = None
         if max(prepared.layout.pages or 0, prepared.total_pages - 1) * PAGE_BYTES > max_memory:
             raise InstantiateFailed("allocate memory failed")
         reserved = max(max_memory // PAGE_BYTES, prepared.total_pages) * PAGE_BYTES
@@ -83,26 +101,60 @@ class Instance:
         self._store = wasmtime.Store(self._engine)
         self._store.set_epoch_deadline(1)
         self._fuel = _FUEL
+        self._context, self._left = self._store._context(), ctypes.c_uint64(_FUEL)
         if self._counts_fuel:
             self._store.set_fuel(_FUEL)
         self._store.set_limits(memory_size=reserved, instances=1, memories=1, tables=1, table_elements=4096)
         self._linker = wasmtime.Linker(self._engine)
+        self._callbacks: list[object] = []  # what the linker's C side calls must live as long as it
         try:
-            with _FUNCTIONS:
-                self._link(module, native_groups)
+            self._link(module, native_groups)
             instance = self._instantiate(module)
         except BaseException:
             self._free()
             raise
         self._exports = instance.exports(self._store)
+        self._names = frozenset(export.name for export in module.exports)
         self._functions = self._find_functions(module)
         if prepared.memory_name is not None:
             memory = self._exports[prepared.memory_name]
             assert isinstance(memory, wasmtime.Memory)
             process.memory.attach(self._store, memory)
             self._paint_stack()
+            if prepared.layout.is_checked:
+                self._attach_shadow()
         if self.has("libc_builtin_set_errno", "i32"):
             process.set_errno = lambda number: self.call("libc_builtin_set_errno", number)
+
+    def _attach_shadow(self) -> None:
+        """Begin to check the uses of memory, and have the program's variables registered."""
+        memory, heap = self._process.memory, self._process.heap
+        base = self._number("microclaw_shadow")
+        assert base is not None
+        memory.shadow = self._shadow = Shadow(memory, base, self._here)
+        if isinstance(heap, CheckedHeap):
+            heap.attach(self._shadow)
+
+    def begin(self) -> None:
+        """Call what stands before on_init in a build for trials, where nothing is put into on_init's own code."""
+        for name in _BEFORE_ON_INIT:
+            if self.has(name):
+                self.call(name)
+
+    def _number(self, export: str) -> int | None:
+        """What an export without arguments returns, unsigned."""
+        function = self._exports.get(export) if export in self._names else None
+        return int(function(self._store)) & 0xFFFFFFFF if isinstance(function, wasmtime.Func) else None
+
+    def _here(self) -> tuple[Frame, ...]:
+        """The calls under way, from within a native: wasmtime tells them in the text of a trap."""
+        function = self._exports["microclaw_here"]
+        assert isinstance(function, wasmtime.Func)
+        try:
+            function(self._store)
+        except wasmtime.Trap as trap:
+            return read_frames(trap.message)
+        return ()
 
     def has(self, name: str, *params: str) -> bool:
         """Whether the module exports a function of that name that takes these types and returns nothing."""
@@ -131,13 +183,13 @@ class Instance:
         """Look how deep the painted part of the shadow stack was overwritten."""
         if self._canary_area is not None:
             low, top = self._canary_area
-            used = len(self._process.memory.read(low, top - low).lstrip(bytes([_CANARY])))
+            used = len(self._process.memory.peek(low, top - low).lstrip(bytes([_CANARY])))
             self.peak_stack_bytes = max(self.peak_stack_bytes, used)
 
     def _free(self) -> None:
-        with _FUNCTIONS:
-            self._store.close()
-            self._linker.close()
+        self._store.close()
+        self._linker.close()
+        self._callbacks.clear()
 
     def _paint_stack(self) -> None:
         area = self._layout.stack_area
@@ -160,9 +212,11 @@ class Instance:
             if not isinstance(wanted.type, wasmtime.FuncType):
                 raise LoadFailed(f"unknown import ({wanted.module}, {wanted.name})")
             function = self._native(wanted.module, wanted.name or "", wanted.type, native_groups)
-            self._linker.define_func(wanted.module, wanted.name or "", wanted.type, self._guarded(function))
+            self._define(wanted.module, wanted.name or "", wanted.type, function)
 
     def _native(self, module: str, name: str, kind: wasmtime.FuncType, groups: frozenset[str]) -> Callable[..., Any]:
+        if self._layout.is_checked and module == _HOST_MODULE:
+            return self._host_function(name)
         native = NATIVES.get(name) if module == NATIVE_MODULE else None
         signature = (tuple(str(t) for t in kind.params), tuple(str(t) for t in kind.results))
         if (
@@ -171,7 +225,8 @@ class Instance:
             and name in HANDLERS
             and signature == (native.params, native.results)
         ):
-            return bind(self._process, native.signature, HANDLERS[name])
+            bound = bind(self._process, native.signature, HANDLERS[name])
+            return self._named(name, bound) if self._layout.is_checked else bound
         self.unlinked.append(name)
         self._process.board.print_line(
             f"warning: failed to link import function ({module}, {name})", self._process.name
@@ -182,28 +237,79 @@ class Instance:
 
         return unlinked
 
-    def _guarded(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        task = self._process.task
+    def _host_function(self, name: str) -> Callable[..., Any]:
+        """What a checked build asks of the board: headers/checked/memory.c."""
 
+        def fault(address: int, size: int, writes: int) -> None:
+            assert self._shadow is not None
+            self._shadow.native = None
+            self._shadow.report(address & 0xFFFFFFFF, size & 0xFFFFFFFF, writes=bool(writes))
+
+        def add_globals(table: int, count: int) -> None:
+            assert self._shadow is not None
+            self._shadow.add_globals(table & 0xFFFFFFFF, count)
+
+        functions: dict[str, Callable[..., Any]] = {"fault": fault, "globals": add_globals}
+        return functions[name]
+
+    def _named(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: int | float) -> Any:
+            assert self._shadow is not None
+            self._shadow.native = name
+            return function(*arguments)
+
+        return call
+
+    def _define(self, module: str, name: str, kind: wasmtime.FuncType, function: Callable[..., Any]) -> None:
+        """Define a host function on the C interface: Linker.define_func takes 10 us a call, and this 3.
+
+        An exception goes out in `_raised`; wasmtime-py carries it in one global variable, for all threads.
+        """
+        task = self._process.task
+        params = tuple(str(t) for t in kind.params)
+        result = next((str(t) for t in kind.results), None)
+
+        def call(_env: object, _caller: object, values: Any, _count: int) -> int:
             try:
                 if task.interrupted:
                     raise Interrupted(task.name)
                 self._spend()
-                return function(*arguments)
+                answer = function(*[getattr(values[i], param) for i, param in enumerate(params)])
+                if result is not None:
+                    setattr(values[0], result, answer)
             except BaseException as exc:
+                if isinstance(exc, WasmTrap) and not isinstance(exc, MemoryFault):
+                    exc.where = self._where_called()
                 self._raised = exc
-                _RAISING.acquire()
-                raise
+                trap = ffi.wasmtime_trap_new(ctypes.create_string_buffer(b"host"), 4)
+                return ctypes.cast(trap, ctypes.c_void_p).value or 0
+            return 0
 
-        return call
+        callback = ffi.wasmtime_func_unchecked_callback_t(call)
+        self._callbacks.append(callback)
+        space, field = module.encode(), name.encode()
+        error = ffi.wasmtime_linker_define_func_unchecked(
+            self._linker.ptr(),
+            ctypes.create_string_buffer(space),
+            len(space),
+            ctypes.create_string_buffer(field),
+            len(field),
+            kind.ptr(),
+            callback,
+            None,
+            _FINALIZER,
+        )
+        if error:
+            raise wasmtime.WasmtimeError._from_ptr(error)
 
     def _spend(self) -> None:
         """Let board time pass for the instructions since it was last called."""
         if self._counts_fuel:
-            left = self._store.get_fuel()
+            ffi.wasmtime_context_get_fuel(self._context, self._left)  # as Store.get_fuel, in half the time
+            left = self._left.value
             used, self._fuel = self._fuel - left, left
-            self._process.compute(used / INSTRUCTIONS_PER_MS)
+            more = _CHECKED_INSTRUCTIONS if self._shadow is not None else 1
+            self._process.compute(used / more / INSTRUCTIONS_PER_MS)
 
     def _instantiate(self, module: wasmtime.Module) -> wasmtime.Instance:
         """Runs the start function too, if there is one; that one must not take long."""
@@ -224,14 +330,33 @@ class Instance:
         except BaseException as exc:
             raised, self._raised = self._raised, None
             if raised is not None:
-                _RAISING.release()
                 raise raised from None
             if isinstance(exc, wasmtime.Trap):
                 if exc.trap_code is TrapCode.INTERRUPT:
                     raise Interrupted(self._process.name) from None
                 text = TRAP_TEXTS.get(exc.trap_code) if exc.trap_code is not None else None
-                raise WasmTrap(text or exc.message.splitlines()[-1]) from None
+                raise WasmTrap(text or exc.message.splitlines()[-1], self._where(exc)) from None
             raise
+
+    def _where(self, trap: wasmtime.Trap) -> str | None:
+        """Where in the program it trapped, in a build that tells its lines."""
+        frames = read_frames(trap.message)
+        if trap.trap_code is TrapCode.STACK_OVERFLOW or (
+            trap.trap_code is TrapCode.MEMORY_OUT_OF_BOUNDS and self._stack_is_full()
+        ):
+            return stack_overflow(frames)
+        return call_place(frames)
+
+    def _where_called(self) -> str | None:
+        """Where in the program the native was called that is under way."""
+        if "microclaw_here" not in self._names:
+            return None
+        return stack_overflow(self._here()) if self._stack_is_full() else call_place(self._here())
+
+    def _stack_is_full(self) -> bool:
+        """Whether the stack's pointer, which goes down to 0, is beyond it. Only a build for trials tells."""
+        pointer = self._number("microclaw_stack")
+        return pointer is not None and pointer > _BELOW_ZERO
 
 
 def _config(reserved_bytes: int, *, counts_fuel: bool) -> wasmtime.Config:

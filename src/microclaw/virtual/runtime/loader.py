@@ -12,6 +12,7 @@ from microclaw.virtual.board import Board, PowerEvent
 from microclaw.virtual.nodes.ledc import Ledc
 from microclaw.virtual.runtime.app import App
 from microclaw.virtual.runtime.module import prepare
+from microclaw.virtual.runtime.shadow import MAX_MEMORY_BYTES
 from microclaw.wire.wasm_binary import HEADER
 from microclaw.wire.wasmachine.request import ENDED_EVENT, Action, Request
 
@@ -65,8 +66,10 @@ class Runtime:
         groups = frozenset(group.replace("-", "_") for group in firmware.native_groups)
         try:
             prepared = prepare(wasm, heap_bytes)
-            app.process.place_heap(prepared.heap_start, heap_bytes)
-            app.attach(Instance(prepared, app.process, groups, firmware.max_memory_bytes))
+            checked = prepared.layout.is_checked
+            app.process.place_heap(prepared.heap_start, heap_bytes, prepared.heap_area_bytes if checked else 0)
+            max_memory = MAX_MEMORY_BYTES if checked else firmware.max_memory_bytes
+            app.attach(Instance(prepared, app.process, groups, max_memory))
         except (ProtocolError, LoadFailed) as exc:
             self.board.print_line(f"error: WASM module load failed: {exc}".splitlines()[0])
             raise InvalidModule("Install WASM app failed: load WASM file failed.") from exc

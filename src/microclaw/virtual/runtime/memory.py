@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     import wasmtime  # takes 0.1 s to import
 
+    from microclaw.virtual.runtime.shadow import Shadow
 
 CONTROL_BYTES: Final = 160
 HEADER_BYTES: Final = 8
@@ -21,7 +22,14 @@ _STRING_STEP = 64
 
 
 class WasmTrap(Exception):
-    """A wasm exception raised by the firmware; the text is WAMR's, without "Exception: "."""
+    """A wasm exception raised by the firmware; the text is WAMR's, without "Exception: ".
+
+    `where` is where in the program it happened, if the module tells.
+    """
+
+    def __init__(self, text: str, where: str | None = None) -> None:
+        super().__init__(text)
+        self.where = where
 
 
 class OutOfBounds(WasmTrap):
@@ -37,6 +45,7 @@ class LinearMemory:
     """Addresses are unsigned. The memory never moves (`memory_may_move` is off), it only grows.
 
     Base and size come in through `attach`; before it, and after `detach`, every access is out of bounds.
+    With a `shadow` what natives read and write for the program is checked; `peek` and `poke` are for the board itself.
     """
 
     def __init__(self) -> None:
@@ -44,6 +53,7 @@ class LinearMemory:
         self._size = 0
         self._store: wasmtime.Store | None = None
         self._memory: wasmtime.Memory | None = None
+        self.shadow: Shadow | None = None
 
     def attach(self, store: wasmtime.Store, memory: wasmtime.Memory) -> None:
         self._store, self._memory = store, memory
@@ -52,7 +62,7 @@ class LinearMemory:
 
     def detach(self) -> None:
         self._base = self._size = 0
-        self._store = self._memory = None
+        self._store = self._memory = self.shadow = None
 
     def check(self, address: int, size: int) -> None:
         """Raise OutOfBounds unless `size` bytes at `address` are inside."""
@@ -68,26 +78,40 @@ class LinearMemory:
             self._size = self._memory.data_len(self._store)
         return self._size
 
-    def read(self, address: int, size: int) -> bytes:
+    def peek(self, address: int, size: int) -> bytes:
         self.check(address, size)
         return ctypes.string_at(self._base + address, size)
 
-    def write(self, address: int, data: bytes) -> None:
+    def poke(self, address: int, data: bytes) -> None:
         self.check(address, len(data))
         ctypes.memmove(self._base + address, data, len(data))
 
+    def read(self, address: int, size: int) -> bytes:
+        self._look(address, size, writes=False)
+        return self.peek(address, size)
+
+    def write(self, address: int, data: bytes) -> None:
+        self._look(address, len(data), writes=True)
+        self.poke(address, data)
+
     def move(self, to: int, source: int, size: int) -> None:
         """memmove inside the memory."""
-        self.check(source, size)
-        self.check(to, size)
+        self._look(source, size, writes=False)
+        self._look(to, size, writes=True)
         ctypes.memmove(self._base + to, self._base + source, size)
 
     def fill(self, address: int, value: int, size: int) -> None:
-        self.check(address, size)
+        self._look(address, size, writes=True)
         ctypes.memset(self._base + address, value & 0xFF, size)
 
     def string(self, address: int, limit: int | None = None) -> bytes:
         """The NUL-terminated string at `address`, or its first `limit` bytes."""
+        text = self.peek_string(address, limit)
+        if self.shadow is not None:
+            self._look(address, len(text) + (limit is None or len(text) < limit), writes=False)
+        return text
+
+    def peek_string(self, address: int, limit: int | None = None) -> bytes:
         parts = []
         step = _STRING_STEP
         end = address + limit if limit is not None else None
@@ -101,6 +125,11 @@ class LinearMemory:
             if nul or address == end:
                 return b"".join(parts)
             step = 4096
+
+    def _look(self, address: int, size: int, *, writes: bool) -> None:
+        self.check(address, size)
+        if self.shadow is not None:
+            self.shadow.check(address, size, writes=writes)
 
     def u32(self, address: int) -> int:
         return int(_U32.unpack(self.read(address, 4))[0])

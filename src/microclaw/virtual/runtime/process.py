@@ -11,6 +11,7 @@ from microclaw.virtual.clock import Clock
 from microclaw.virtual.nodes.ledc import Ledc
 from microclaw.virtual.runtime.files import FileTable
 from microclaw.virtual.runtime.memory import Heap, LinearMemory, WasmTrap
+from microclaw.virtual.runtime.shadow import CheckedHeap
 from microclaw.virtual.runtime.task import Task
 from microclaw.virtual.runtime.timers import Timers
 
@@ -66,9 +67,12 @@ class Process:
         if self.is_started and ms >= LITTLE_MS:
             self.clock.compute(ms)
 
-    def place_heap(self, start: int | None, size_bytes: int) -> None:
-        """Where the app heap lies; None: the module has no memory, and malloc fails."""
-        self.heap = Heap(start or 0, size_bytes if start is not None else 0)
+    def place_heap(self, start: int | None, size_bytes: int, checked_area_bytes: int = 0) -> None:
+        """Where the app heap lies; None: no memory, and malloc fails. A checked build has a larger area for it."""
+        if start is not None and checked_area_bytes:
+            self.heap = CheckedHeap(start, checked_area_bytes, size_bytes)
+        else:
+            self.heap = Heap(start or 0, size_bytes if start is not None else 0)
 
     def sleep(self, ms: float) -> None:
         if self.is_started:

@@ -66,7 +66,7 @@ long map(long value, long from_low, long from_high, long to_low, long to_high);
 void pinMode(int pin, int mode) PIN_MARKS_(pin, "gpio") MARK_((mode) & GPIO_OUT, "gpio output");
 void digitalWrite(int pin, int level) PIN_MARKS_(pin, "gpio") MARK_((pin) == (pin), "gpio output"); /* without pinMode: makes it an output */
 int digitalRead(int pin) PIN_MARKS_(pin, "gpio");
-void analogWrite(int pin, int duty) PIN_MARKS_(pin, "pwm"); /* 0 to 255, at most 3 pins, 1 kHz */
+void analogWrite(int pin, int duty) PIN_MARKS_(pin, "pwm"); /* 0 to 255; 3 pins at 1 kHz, others slower */
 void shiftOut(int data_pin, int clock_pin, int order, int value);
 uint8_t shiftIn(int data_pin, int clock_pin, int order);
 unsigned long pulseIn(int pin, int level, unsigned long timeout_us

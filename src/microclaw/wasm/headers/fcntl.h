@@ -14,14 +14,7 @@ extern "C" {
 #define O_RDONLY (1 << 26)
 #define O_WRONLY (1 << 28)
 #define O_RDWR (O_RDONLY | O_WRONLY)
-#ifdef MICROCLAW_LLMOS
-#pragma push_macro("__asm__")
-#undef __asm__
-int open(const char *path, int flags, ...) __asm__("microclaw_llmos_open");
-#pragma pop_macro("__asm__")
-#else
 int open(const char *path, int flags, ...);
-#endif
 int fcntl(int fd, int command, int argument);
 #ifdef __cplusplus
 }

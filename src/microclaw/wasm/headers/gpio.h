@@ -6,12 +6,12 @@
 extern "C" {
 #endif
 #define GPIOCSCFG 0x8101
-typedef struct {
+typedef struct gpioc_cfg {
     union {
         struct {
             uint32_t pulldown_en : 1;
             uint32_t pullup_en : 1;
-            uint32_t opendrain : 1;
+            uint32_t opendrain_en : 1;
         } flags_data;
         uint32_t flags; /* GPIOC_... */
     };

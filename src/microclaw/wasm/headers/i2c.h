@@ -19,9 +19,14 @@ extern "C" {
 #define I2C_EX_MSG_READ_FIRST (1 << 0)
 #define I2C_EX_MSG_CHECK_ACK (1 << 1)
 #define I2C_EX_MSG_DELAY_EN (1 << 2)
-typedef struct {
+typedef struct i2c_cfg {
     uint16_t sda_pin, scl_pin;
-    uint32_t flags; /* I2C_MASTER | ... */
+    union {
+        struct {
+            uint32_t master : 1, sda_pullup : 1, scl_pullup : 1, addr_10bit : 1;
+        } flags_data;
+        uint32_t flags; /* I2C_MASTER | ... */
+    };
     union {
         struct {
             uint32_t clock;
@@ -32,18 +37,22 @@ typedef struct {
         } slave;
     };
 } i2c_cfg_t;
-typedef struct {
+typedef struct i2c_msg {
     union {
-        uint32_t flags_data;
+        struct {
+            uint32_t write : 1, check_ack : 1, no_start : 1, no_end : 1;
+        } flags_data;
         uint16_t flags; /* I2C_MSG_... */
     };
     uint16_t addr;
     uint8_t *buffer;
     uint32_t size;
 } i2c_msg_t;
-typedef struct {
+typedef struct i2c_ex_msg {
     union {
-        uint32_t flags_data;
+        struct {
+            uint32_t read_first : 1, check_ack : 1, delay_en : 1;
+        } flags_data;
         uint16_t flags; /* I2C_EX_MSG_... */
     };
     uint16_t addr;

@@ -12,21 +12,21 @@ extern "C" {
 #define LEDCIOCSSETPHASE 0x8404 /* fails on stock firmware */
 #define LEDCIOCSPAUSE 0x8405
 #define LEDCIOCSRESUME 0x8406
-typedef struct {
+typedef struct ledc_channel_cfg {
     uint8_t output_pin;
     uint32_t duty;
     uint32_t phase;
 } ledc_channel_cfg_t;
-typedef struct {
+typedef struct ledc_cfg {
     uint32_t frequency;
     uint8_t channel_num;
     const ledc_channel_cfg_t *channel_cfg;
 } ledc_cfg_t;
-typedef struct {
+typedef struct ledc_duty_cfg {
     uint8_t channel;
     uint32_t duty;
 } ledc_duty_cfg_t;
-typedef struct {
+typedef struct ledc_phase_cfg {
     uint8_t channel;
     uint32_t phase;
 } ledc_phase_cfg_t;

@@ -60,7 +60,7 @@ int gpio_get(int gpio); /* 0 or 1 */
 void gpio_toggle(int gpio);
 void gpio_close(int gpio);
 
-/* PWM: at most 3 pins at a time, each at a frequency of its own. */
+/* PWM by hardware: at most 3 pins at a time, each at a frequency of its own. */
 int pwm_open(int pin, int frequency_hz); /* 1 to 9000 Hz, starts with duty 0; returns the pwm */
 void pwm_set(int pwm, int duty);         /* duty 0 (off) to 255 (fully on) */
 void pwm_close(int pwm);

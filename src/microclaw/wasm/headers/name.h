@@ -9,6 +9,13 @@ void on_response(char *buffer, int size);
 #endif
 extern char __microclaw_name[];
 char __microclaw_name[] = MICROCLAW_NAME;
+#ifdef MICROCLAW_ON_INIT_WAITS /* on_init is program_on_init then: see program_macros.py */
+void on_init(void);
+int main(void) {
+    on_init();
+    return 0;
+}
+#endif
 #ifdef __cplusplus
 }
 #endif

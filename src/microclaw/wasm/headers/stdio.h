@@ -22,6 +22,8 @@ int vsprintf(char *out, const char *format, va_list ap) __attribute__((format(pr
 int vsnprintf(char *out, size_t size, const char *format, va_list ap) __attribute__((format(printf, 3, 0)));
 int fprintf(FILE *file, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int vfprintf(FILE *file, const char *format, va_list ap) __attribute__((format(printf, 2, 0)));
+int dprintf(int fd, const char *format, ...) __attribute__((format(printf, 2, 3))); /* 1 and 2 are the log */
+int vdprintf(int fd, const char *format, va_list ap) __attribute__((format(printf, 2, 0)));
 int sscanf(const char *text, const char *format, ...) __attribute__((format(scanf, 2, 3)));
 int vsscanf(const char *text, const char *format, va_list ap) __attribute__((format(scanf, 2, 0)));
 int puts(const char *text);

@@ -36,6 +36,8 @@ char *ctime(const time_t *time);
 char *ctime_r(const time_t *time, char *out);
 size_t strftime(char *out, size_t size, const char *format, const struct tm *tm) __attribute__((format(strftime, 3, 0)));
 int nanosleep(const struct timespec *wanted, struct timespec *left);
+#define TIMER_ABSTIME 1
+int clock_nanosleep(clockid_t clock, int flags, const struct timespec *wanted, struct timespec *left);
 #ifdef __cplusplus
 }
 #endif

@@ -1,12 +1,12 @@
 /* unistd.h: files under /storage, device nodes, and waiting (after on_init it blocks the whole program: prefer every and after there). */
 #pragma once
-#include <stddef.h>
+#include <sys/types.h>
 #ifdef __cplusplus
 extern "C" {
 #endif
-typedef long ssize_t;
-typedef long long off_t;
-typedef unsigned useconds_t;
+#define STDIN_FILENO 0 /* nothing comes from there */
+#define STDOUT_FILENO 1
+#define STDERR_FILENO 2
 #define SEEK_SET 0
 #define SEEK_CUR 1
 #define SEEK_END 2
@@ -16,14 +16,7 @@ ssize_t pread(int fd, void *buffer, size_t size, long offset);
 ssize_t pwrite(int fd, const void *buffer, size_t size, long offset);
 off_t lseek(int fd, off_t offset, int whence);
 int fsync(int fd);
-#ifdef MICROCLAW_LLMOS
-#pragma push_macro("__asm__")
-#undef __asm__
-int close(int fd) __asm__("microclaw_llmos_close");
-#pragma pop_macro("__asm__")
-#else
 int close(int fd);
-#endif
 unsigned sleep(unsigned seconds);
 int usleep(useconds_t microseconds);
 /* Below a tick of the firmware usleep is exact and keeps the processor; from there on main sleeps. */

@@ -10,6 +10,14 @@ static struct {
     int pwm;
 } slots[SLOTS];
 
+/* soft_pwm.c, where the build links it. */
+__attribute__((weak)) bool microclaw_soft_pwm(int pin, int duty, bool open) {
+    (void)pin;
+    (void)duty;
+    (void)open;
+    return false;
+}
+
 bool microclaw_pwm_write(int pin, int duty) {
     for (int i = 0; i < SLOTS; i++) {
         if (slots[i].pin == pin + 1) {
@@ -17,24 +25,26 @@ bool microclaw_pwm_write(int pin, int duty) {
             return true;
         }
     }
-    return false;
+    return microclaw_soft_pwm(pin, duty, false);
 }
 
 void analogWrite(int pin, int duty) {
     if (pin < 0 || pin > 63 || microclaw_pwm_write(pin, duty)) {
         return;
     }
+    microclaw_release_pin(pin);
     for (int i = 0; i < SLOTS; i++) {
         if (slots[i].pin) {
             continue;
         }
-        microclaw_release_pin(pin);
         int pwm = pwm_open(pin, FREQUENCY_HZ);
         if (pwm >= 0) {
             slots[i].pin = pin + 1;
             slots[i].pwm = pwm;
             pwm_set(pwm, duty);
+            return;
         }
-        return;
+        break;
     }
+    (void)microclaw_soft_pwm(pin, duty, true);
 }

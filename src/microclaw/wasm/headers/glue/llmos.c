@@ -1,5 +1,6 @@
 /* Pins as LLMos's examples write them: one file /dev/gpio, whose ioctl 0x1001 sets a pin's direction and 0x1002 its level.
- * No firmware has it; fcntl.h and sys/ioctl.h send a program that opens it here, and compile.py tells that. */
+ * No firmware has it; a program that opens it has other names for open, close and
+ * ioctl (program_macros.py), and is told so. */
 #include "glue.h"
 #include <errno.h>
 #include <fcntl.h>

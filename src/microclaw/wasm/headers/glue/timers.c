@@ -15,6 +15,8 @@ static struct {
     bool once, fired;
 } slots[SLOTS];
 
+int microclaw_fired_timer; /* the timer whose task runs, as every and after returned it */
+
 static int start(unsigned ms, void (*task)(void), bool once) {
     ms = ms ? ms : 1;
     for (int i = 0; task && ms <= INT32_MAX && i < SLOTS; i++) {
@@ -70,6 +72,7 @@ void microclaw_timer_callback(timer_id_t timer) {
         }
         slots[i].fired = true;
         void (*task)(void) = slots[i].task;
+        microclaw_fired_timer = slots[i].generation * SLOTS + i;
         if (slots[i].once) {
             stop(i);
         }

@@ -6,6 +6,7 @@
 
 #define ROUND_MS (1u << 30)
 #define BACKSTOP_MS 500
+#define LATE_MS 50
 #define NO_TIMER ((timer_id_t)-1)
 #define shim __microclaw_shim
 
@@ -91,6 +92,9 @@ static __attribute__((noinline)) bool is_due(timer_id_t timer) {
         return false;
     }
     int32_t left_ms = (int32_t)(shim.deadline_ms - wasm_get_sys_tick_ms());
+    if (timer != shim.one_shot[shim.armed] && left_ms > -LATE_MS) {
+        return false; /* of an earlier pause, or the backstop: the one that is to come has its place behind the tasks' */
+    }
     if (left_ms <= 0 && shim.more_rounds) {
         shim.more_rounds--;
         shim.deadline_ms += ROUND_MS;
@@ -98,9 +102,7 @@ static __attribute__((noinline)) bool is_due(timer_id_t timer) {
         return false;
     }
     if (left_ms > 0) {
-        if (timer == shim.one_shot[shim.armed]) {
-            arm((uint32_t)left_ms); /* it came early */
-        }
+        arm((uint32_t)left_ms); /* it came early */
         return false;
     }
     shim.phase = IN_MAIN;

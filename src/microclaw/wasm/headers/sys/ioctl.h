@@ -3,14 +3,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-#ifdef MICROCLAW_LLMOS
-#pragma push_macro("__asm__")
-#undef __asm__
-int ioctl(int fd, int command, ...) __asm__("microclaw_llmos_ioctl");
-#pragma pop_macro("__asm__")
-#else
 int ioctl(int fd, int command, ...);
-#endif
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,236 @@
+"""What the host did in a turn: each act with its outcome and evidence; and what a model only claims. It does nothing.
+
+The claims are found by words, in a few languages. What is not found is still shown up by the list of acts.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from microclaw.auth.gate import Effect
+from microclaw.events import Action, ActOutcome
+from microclaw.tools.tool import ToolResult
+
+HEADING: Final = "What the host did:"
+_UNPROVED: Final = "Unproved:"
+LEFT_OUT: Final = "(This answer claimed an act that the host did not do. Its words are left out.)"
+_UNKNOWN: Final = frozenset(
+    {"outcome_unknown", "device_timeout", "device_silent", "device_lied", "protocol_error", "install_interrupted"}
+)
+_FAILED: Final = frozenset(
+    {"tool_failed", "internal", "device_error", "device_unreachable", "store_error", "undo_incomplete", "interrupted"}
+)
+_LONG: Final = frozenset({"sourceCode", "expect", "content"})  # arguments that are shown elsewhere
+_MAX_ARGUMENT_CHARS: Final = 40
+_MAX_EVIDENCE: Final = 3
+_MAX_CLAIM_CHARS: Final = 160
+_MAX_CLAIMS: Final = 3
+
+
+def outcome_of(effect: Effect, result: ToolResult) -> ActOutcome:
+    """refused: nothing was done; failed: it was tried; unknown: nobody can tell what the device did."""
+    if result.ok:
+        return "done"
+    if result.error_code in _UNKNOWN and effect is not Effect.READ:
+        return "unknown"
+    return "failed" if result.error_code in _FAILED or effect is Effect.READ else "refused"
+
+
+def reason_of(result: ToolResult) -> str:
+    """Why a call did not succeed, on one line; empty when it did."""
+    if result.ok:
+        return ""
+    try:
+        message = json.loads(result.content)["message"]
+    except (ValueError, KeyError, TypeError):
+        return result.error_code or ""
+    return " ".join(str(message).split())[:300]
+
+
+def acts_of(actions: Sequence[Action]) -> tuple[Action, ...]:
+    """The actions that were to change something, without tries that a later one of the same kind made good."""
+    acts = [action for action in actions if action.effect != Effect.READ.value]
+    good = {_subject(action): index for index, action in enumerate(acts) if action.outcome == "done"}
+    return tuple(
+        action
+        for index, action in enumerate(acts)
+        if action.outcome in ("done", "unknown") or good.get(_subject(action), -1) < index
+    )
+
+
+def record_of(actions: Sequence[Action]) -> str:
+    """The list of acts as lines below HEADING; empty without any."""
+    lines = [_line(action) for action in acts_of(actions)]
+    return "\n".join((HEADING, *(f"- {line}" for line in lines))) if lines else ""
+
+
+def with_record(text: str, actions: Sequence[Action], claims: Sequence[str] = ()) -> str:
+    """A model's text, what of it is unproved, and the host's list of acts."""
+    parts = [_without_records(text)]
+    if claims:
+        quoted = "; ".join(f"“{claim}”" for claim in claims)
+        parts.append(f"{_UNPROVED} {quoted}. The host did nothing of the kind in this turn.")
+    parts.append(record_of(actions))
+    return "\n\n".join(part for part in parts if part)
+
+
+def remembered(text: str, actions: Sequence[Action], claims: Sequence[str]) -> str:
+    """What later turns read of an answer: outcomes instead of claims."""
+    if not claims:
+        return text
+    record = record_of(actions)
+    return f"{LEFT_OUT}\n\n{record}" if record else LEFT_OUT
+
+
+def unproved_claims(text: str, actions: Sequence[Action]) -> tuple[str, ...]:
+    """The sentences of a model that say that something was done which no call of this turn did."""
+    done = [action for action in actions if action.outcome == "done"]
+    names = {action.tool for action in done}
+    found: list[str] = []
+    for sentence in re.split(r"(?<=[.!?。！？])\s+|\n+", text):
+        if not sentence.strip() or sentence.rstrip().endswith(("?", "？")):
+            continue
+        if any(_is_unproved(clause, names, done) for clause in _clauses(sentence)):
+            found.append(" ".join(sentence.strip(" *_-#>").split())[:_MAX_CLAIM_CHARS].rstrip(".!。！"))
+    return tuple(dict.fromkeys(found))[:_MAX_CLAIMS]
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """Words that claim an act, and the tools one of which must have done it."""
+
+    words: re.Pattern[str]
+    tools: frozenset[str]
+
+
+def _claim(tools: str, words: str) -> _Claim:
+    return _Claim(re.compile(words, re.IGNORECASE), frozenset(tools.split()))
+
+
+_SAYS_DONE: Final = (
+    r"(?:^|\b(?:i|we|it|i've|i have|we have|has|have|been|was|were|is|are|now|just|successfully)\b[^.;]{0,40}?\b|^\W*)"
+)
+_DEVICE_READS: Final = "gpio-get read-edges adc-read i2c-read i2c-scan device-status query-wasm-apps read-logs"
+_CLAIMS: Final = (
+    _claim(
+        "deploy-wasm-app",
+        _SAYS_DONE + r"(?:deployed|installed|uploaded|flashed)\b|\b(?:is|are) (?:now )?running on\b"
+        r"|\b(?:hochgeladen|installiert|aufgespielt|déployée?|installée?|desplegad[oa]|instalad[oa])\b"
+        r"|(?:已|成功)(?:部署|安装|上传)",
+    ),
+    _claim(
+        "gpio-set pwm-set deploy-wasm-app undo",
+        _SAYS_DONE + r"(?:turned|switched|set|pulled|driven|dimmed|toggled)\b[^.;]{0,60}?"
+        r"\b(?:on|off|high|low|pin|gpio|led|light|lamp|relay|fan|\d+ ?%)"
+        r"|\b(?:eingeschaltet|ausgeschaltet|angeschaltet|allumée?|éteinte?|encendid[oa]|apagad[oa])\b"
+        r"|(?:已|成功)(?:打开|关闭|设置)",
+    ),
+    _claim(
+        f"gpio-set pwm-set deploy-wasm-app undo uninstall-wasm-app {_DEVICE_READS}",
+        r"\b(?:led|light|lamp|pin(?: \d+)?|gpio ?\d+|relay|fan|motor|it) (?:is|are) now (?:on|off|high|low)\b"
+        r"|\bis now (?:blinking|fading|turned|switched)\b",
+    ),
+    _claim(
+        "uninstall-wasm-app undo",
+        _SAYS_DONE + r"(?:uninstalled|undone|reverted|rolled back|stopped)\b|\b(?:deinstalliert|rückgängig gemacht)\b"
+        r"|(?:已|成功)(?:卸载|撤销|停止)",
+    ),
+    _claim(
+        "schedule-add schedule-remove",
+        _SAYS_DONE + r"scheduled\b|\b(?:i'll|i will) remind\b|\breminder (?:is |has been )?(?:set|created|saved)\b",
+    ),
+    _claim("remember forget write-file", r"\bi(?:'ve| have) (?:remembered|saved|noted)\b|\bi(?:'ll| will) remember\b"),
+    _claim("notify say", _SAYS_DONE + r"(?:notified|sent (?:the|a|your) (?:note|message|notification))\b"),
+)
+_ANY_DONE: Final = re.compile(
+    r"^\W*(?:(?:ok(?:ay)?|alright|great)\W+)?(?:it(?:'s| is) )?(?:all )?"
+    r"(?:done|all set|set|erledigt|fertig|c'est fait|hecho|listo|完成|好了)\W*$",
+    re.IGNORECASE,
+)
+_NO_CLAIM: Final = re.compile(
+    r"\b(?:not|never|no|nothing|cannot|can|could|would|should|shall|may|might|must|if|unless|until|once|when|before|after"
+    r"|to be|need|needs|want|failed|refused"
+    r"|earlier|previously|yesterday|last time|means|nicht|kein\w*|würde|könnte|wenn|pas|si)\b"
+    r"|n't\b|没有|未|不",
+    re.IGNORECASE,
+)
+_NUMBERED: Final = re.compile(r"\b(?:pin|gpio)\W{0,2}(\d{1,3})\b", re.IGNORECASE)
+
+
+def _clauses(sentence: str) -> list[str]:
+    return [c for c in re.split(r"[,;:—]|\b(?:and|but|so|und|aber|et|mais|y|pero)\b", sentence) if c.strip()]
+
+
+def _is_unproved(clause: str, names: set[str], done: Sequence[Action]) -> bool:
+    if _NO_CLAIM.search(clause) and not re.search(r"\bremind\b", clause, re.IGNORECASE):
+        return False
+    if _ANY_DONE.search(clause):
+        return not done
+    claims = [claim for claim in _CLAIMS if claim.words.search(clause)]
+    if not claims:
+        return False
+    if any(not (claim.tools & names) and names <= _OWN_TOOLS for claim in claims):
+        return True
+    return any(not _speaks_of(pin, done) for pin in _NUMBERED.findall(clause))
+
+
+_OWN_TOOLS: Final = frozenset().union(
+    *(claim.tools for claim in _CLAIMS),
+    ("list-devices", "device-info", "try-program", "recall", "skill", "time", "list-files", "read-file", "web_search"),
+    ("web_fetch", "schedule-list", "subagent-start", "subagent-list", "subagent-cancel", "delete-file"),
+)
+"""Tools whose acts are known. Another one, of an MCP server, may have done what is claimed."""
+
+
+def _speaks_of(number: str, done: Sequence[Action]) -> bool:
+    """Whether a call that was done, or its evidence, names this pin."""
+    whole = re.compile(rf"(?<!\d){number}(?!\d)")
+    return any(
+        whole.search(action.arguments) or any(whole.search(proof.text) for proof in action.evidence) for action in done
+    )
+
+
+def _line(action: Action) -> str:
+    shown = _arguments(action.arguments)
+    what = f"{action.tool} {shown}" if shown else action.tool
+    notes = [_proof(e.kind, e.text) for e in action.evidence[:_MAX_EVIDENCE]] or [action.reason]
+    note = "; ".join(filter(None, notes))
+    return f"{action.outcome}: {what} ({note})" if note else f"{action.outcome}: {what}"
+
+
+def _proof(kind: str, text: str) -> str:
+    return text if text.startswith(kind) else f"{kind}: {text}"
+
+
+def _subject(action: Action) -> tuple[str, str]:
+    """A tool, and the program or pin that the call was about."""
+    fields = _fields(action.arguments)
+    return action.tool, str(fields.get("appName", fields.get("pin", "")))
+
+
+def _arguments(arguments: str) -> str:
+    values = ((key, _short(value)) for key, value in _fields(arguments).items())
+    return ", ".join(f"{key}={value}" for key, value in values if key not in _LONG)
+
+
+def _short(value: Any) -> str:
+    text = " ".join((value if isinstance(value, str) else json.dumps(value)).split())
+    return text if len(text) <= _MAX_ARGUMENT_CHARS else f"{text[: _MAX_ARGUMENT_CHARS - 3]}..."
+
+
+def _fields(arguments: str) -> dict[str, Any]:
+    try:
+        values = json.loads(arguments or "{}")
+    except ValueError:
+        return {}
+    return {key: value for key, value in values.items() if value is not None} if isinstance(values, dict) else {}
+
+
+def _without_records(text: str) -> str:
+    """A model's text in which no line can be taken for the host's own."""
+    own = re.compile(rf"^([^\w\n]*)(?={re.escape(HEADING[:-1])}|{_UNPROVED[:-1]})", re.IGNORECASE | re.MULTILINE)
+    return own.sub(r"\1(the model says) ", text.strip())

@@ -1,0 +1,69 @@
+"""A trap in plain words, with what to do next: the runtime's own words help nobody who wrote the program."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from microclaw.wire.board_replies import MEMORY_FAULT, STACK_FULL
+
+_EXCEPTION: Final = re.compile(
+    rf"(?:Exception: )?(?P<text>.*?)(?: \((?P<where>line \d+, in .+|{STACK_FULL}.+)\))?", re.DOTALL
+)
+_POINTER: Final = (
+    "set the function pointer before it is called; where it was set, something wrote over it: "
+    "check the lengths of the arrays and blocks beside it"
+)
+_STACK: Final = "make large local arrays static, and end the recursion, or loop instead"
+_BOUNDS: Final = "check array indexes, string lengths and pointers"
+_TRAPS: Final[tuple[tuple[str, str, str], ...]] = (
+    ("out of bounds memory", "it reads or writes outside of its memory", _BOUNDS),
+    ("operand stack overflow|stack exhausted|abortStackOverflow", "its calls are nested too deep", _STACK),
+    ("divide by zero", "it divides by zero", "check the divisor before dividing"),
+    ("integer overflow", "a division or a conversion has a result that is too large", "check the numbers before"),
+    ("invalid conversion", "it makes an integer of a float that is no number", "check with isnan() before"),
+    ("unreachable|env.abort", "abort() or a failed assertion ended it", "check the condition before it"),
+    ("undefined element|uninitialized element", "it calls a function pointer that points to no function", _POINTER),
+    ("indirect call|nullFunc", "it calls a function through a pointer of another type", _POINTER),
+    ("allocate memory|out of memory", "it has no memory left", "ask for more heap, or allocate less"),
+)
+_ANY_TRAP: Final = "look at what the program does first: the trial ran the very bytes that would be installed"
+_UNLINKED: Final = re.compile(r"failed to call unlinked import function \(env, ([^)]*)\)")
+_FAULTS: Final = (
+    (
+        "freed in|was freed|that malloc gave",
+        "use a block before it is freed, and free it once, with the pointer that malloc gave",
+    ),
+    ("null pointer", "check the pointer before it is used: malloc and searches give NULL for none"),
+    ("after its block ended", "declare it before the block, or static: it ends with the braces that it stands in"),
+    ("reads", "check the index and the length, and that a text ends with a 0 byte"),
+)
+_WRITES: Final = (
+    "make it larger, or write less: snprintf and strlcpy are given its size; a text takes a byte more for its end"
+)
+
+
+def trap_words(text: str) -> tuple[str, str]:
+    """What a trap with this text of the virtual board or of WAMR means, and what to do about it."""
+    if MEMORY_FAULT in text:
+        return memory_fault_words(text)
+    found = _EXCEPTION.fullmatch(text)
+    assert found is not None
+    what, where = found["text"], found["where"]
+    if where and where.startswith(STACK_FULL):
+        return f"its stack is full: {where.removeprefix(STACK_FULL)}", _STACK
+    at = f" at {where}" if where else ""
+    if missing := _UNLINKED.search(what):
+        step = "use only what microclaw.h and the firmware's headers declare"
+        return f"it trapped{at}: the firmware has no function {missing[1]}", step
+    for pattern, plain, step in _TRAPS:
+        if re.search(pattern, what):
+            return f"it trapped{at}: {plain}", step
+    return f"it trapped{at}: {what or 'the runtime gives no reason'}", _ANY_TRAP
+
+
+def memory_fault_words(text: str) -> tuple[str, str]:
+    """The fault that a checked build found, "line 7: strcpy in main writes 9 bytes, the block has 8"."""
+    fault = text.partition(MEMORY_FAULT)[2]
+    step = next((step for pattern, step in _FAULTS if re.search(pattern, fault)), _WRITES)
+    return f"it uses memory wrongly at {fault}", step

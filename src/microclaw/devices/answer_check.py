@@ -1,0 +1,109 @@
+"""Whether a device's answer is about what it was asked: the same pin, level, duty, sensor, and values that can be."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+from microclaw.devices.calls import (
+    AdcRead,
+    AdcReading,
+    Call,
+    EdgeLog,
+    EdgesRead,
+    GpioGet,
+    GpioSet,
+    I2cAddresses,
+    I2cRead,
+    I2cScan,
+    PinLevel,
+    PwmLog,
+    PwmRead,
+    PwmSet,
+    PwmState,
+    SensorReading,
+)
+from microclaw.errors import DeviceLied
+
+MAX_ADC_RAW: Final = 0xFFFF  # 16 bits: MicroPython's read_u16; the ESP32's own converter has 12
+MAX_ADC_VOLTS: Final = 5.5  # with a divider in front of the pin; the pin itself ends at 3.3 V
+_DUTY_STEPS: Final = 2  # of 255: boards round to their own steps
+_FREQUENCY_SHARE: Final = 0.1  # LEDC's dividers meet a frequency only about
+_COLDEST_C: Final = -273.15
+_RANGES: Final = {"temperature_c": (_COLDEST_C, 1000.0), "humidity_pct": (0.0, 100.0), "pressure_hpa": (0.0, 2000.0)}
+_HIGHEST_I2C: Final = 0x7F
+_HIGHEST_PIN: Final = 255
+
+
+def check_answer(name: str, call: Call[Any], answer: object) -> None:
+    """Raise DeviceLied, in words with what was asked and what came, for an answer about something else."""
+    fault = _fault(call, answer)
+    if fault is not None:
+        raise DeviceLied(
+            f"{name} was asked for {_asked(call)} and answered {fault}: no proof, and what it did is unknown",
+            next_step=f"look at the board itself; is it the firmware that you think? microclaw device show {name}",
+        )
+
+
+def _asked(call: Call[Any]) -> str:
+    match call:
+        case GpioSet(pin=pin, level=level):
+            return f"{call.method} pin {pin} level {level}"
+        case PwmSet(pin=pin, duty=duty, frequency_hz=frequency_hz):
+            return f"{call.method} pin {pin} duty {duty} at {frequency_hz} Hz"
+        case GpioGet(pin=pin) | AdcRead(pin=pin):
+            return f"{call.method} pin {pin}"
+        case I2cRead(sensor=sensor):
+            return f"{call.method} {sensor}"
+        case _:
+            return call.method
+
+
+def _fault(call: Call[Any], answer: object) -> str | None:
+    """What is wrong with the answer, as the end of "and answered ..."; None when nothing is."""
+    match call, answer:
+        case (GpioSet(pin=pin) | GpioGet(pin=pin), PinLevel(pin=other, level=level)):
+            if other != pin:
+                return f"about pin {other}"
+            if level not in (0, 1) or (isinstance(call, GpioSet) and level != call.level):
+                return f"level {level}"
+        case (AdcRead(pin=pin), AdcReading(pin=other, raw=raw, volts=volts)):
+            if other != pin:
+                return f"about pin {other}"
+            if not 0 <= raw <= MAX_ADC_RAW or not 0 <= volts <= MAX_ADC_VOLTS:
+                return f"{raw} raw, {volts} V, which no pin has"
+        case (PwmSet(pin=pin, duty=duty, frequency_hz=asked_hz), PwmState(pin=other, duty=set_duty, frequency_hz=hz)):
+            if other != pin:
+                return f"about pin {other}"
+            if abs(set_duty - duty) > _DUTY_STEPS or abs(hz - asked_hz) > asked_hz * _FREQUENCY_SHARE:
+                return f"duty {set_duty} at {hz} Hz"
+        case (I2cRead(sensor=sensor), SensorReading(sensor=other_sensor, values=values)):
+            if other_sensor != sensor:
+                return f"about {other_sensor[:32]!r}"
+            wrong = next((f"{key} = {value}" for key, value in values.items() if not _can_be(key, value)), None)
+            return None if wrong is None else f"{wrong[:80]}, which cannot be"
+        case (I2cScan(), I2cAddresses(addresses=addresses)):
+            wrong_address = next((a for a in addresses if not 0 <= a <= _HIGHEST_I2C), None)
+            return None if wrong_address is None else f"the address {wrong_address}, which I2C has not"
+        case (EdgesRead(), EdgeLog(edges=edges)):
+            return _rows_fault([(edge.t_ms, edge.pin, edge.level) for edge in edges], 1)
+        case (PwmRead(), PwmLog(changes=changes)):
+            return _rows_fault([(change.t_ms, change.pin, change.duty) for change in changes], 255)
+        case _:
+            pass
+    return None
+
+
+def _can_be(quantity: str, value: float) -> bool:
+    least, most = _RANGES.get(quantity, (-math.inf, math.inf))
+    return math.isfinite(value) and least <= value <= most
+
+
+def _rows_fault(rows: list[tuple[float, int, int]], highest: int) -> str | None:
+    """Rows of a record: times, pins and values that exist. The times begin anew where the board restarted."""
+    for t_ms, pin, value in rows:
+        if not 0 <= pin <= _HIGHEST_PIN or not 0 <= value <= highest:
+            return f"a record of pin {pin} with {value}"
+        if not 0 <= t_ms < math.inf:
+            return f"a record at {t_ms:g} ms"
+    return None

@@ -1,0 +1,88 @@
+"""Who calls whom in a linked module, by name or through a pointer. Changes nothing."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from microclaw.wasm.inspect import Module, parse_module
+from microclaw.wasm.opcodes import Calls, calls_of
+from microclaw.wire.wasm_binary import Reader, read_sections
+
+_CUSTOM: Final = 0
+_FUNCTION_NAMES: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class CallGraph:
+    """Functions are indices over imports and own functions, as in the module."""
+
+    module: Module
+    names: Mapping[int, str]
+    calls: Mapping[int, Calls]
+
+    def index(self, name: str) -> int | None:
+        """A function by its name in the linked program."""
+        return next((index for index, own in self.names.items() if own == name), None)
+
+    def import_index(self, space: str, name: str) -> int | None:
+        for index, wanted in enumerate(self.module.imports):
+            if (wanted.module, wanted.name) == (space, name):
+                return index
+        return None
+
+    def direct(self, function: int) -> Iterable[int]:
+        """What a function calls by name."""
+        calls = self.calls.get(function)
+        return calls.direct if calls is not None else ()
+
+    def possible(self, function: int) -> Iterable[int]:
+        """What a function may call, by name or through a pointer."""
+        calls = self.calls.get(function)
+        if calls is None:
+            return ()
+        wanted = {self.module.types[kind] for kind in calls.indirect}
+        pointed_at = [f for f in self.module.table_functions if self.module.signature_of(f) in wanted] if wanted else ()
+        return (*calls.direct, *pointed_at)
+
+    def path(self, start: int, goals: frozenset[int], step: Callable[[int], Iterable[int]]) -> tuple[int, ...] | None:
+        """The shortest chain of calls from `start` to one of `goals`, both included; None when there is none."""
+        came_from = {start: start}
+        queue = deque([start])
+        while queue:
+            here = queue.popleft()
+            if here in goals:
+                chain = [here]
+                while chain[-1] != start:
+                    chain.append(came_from[chain[-1]])
+                return tuple(reversed(chain))
+            for there in sorted(step(here)):
+                if there not in came_from:
+                    came_from[there] = here
+                    queue.append(there)
+        return None
+
+
+def read_callgraph(wasm: bytes) -> CallGraph:
+    """The calls of a module; raises ModuleError or FeatureError."""
+    module = parse_module(wasm)
+    first = len(module.imports)
+    calls = {first + i: calls_of(body) for i, body in enumerate(module.bodies)}
+    return CallGraph(module, _function_names(wasm), calls)
+
+
+def _function_names(wasm: bytes) -> dict[int, str]:
+    """The custom section "name": WebAssembly 1.0, appendix 7.4.1."""
+    names: dict[int, str] = {}
+    for number, content, _ in read_sections(wasm):
+        body = Reader(content)
+        if number != _CUSTOM or body.name() != "name":
+            continue
+        while not body.at_end:
+            kind = body.byte()
+            part = body.sub_reader(body.u32())
+            if kind == _FUNCTION_NAMES:
+                names.update((part.u32(), part.name()) for _ in range(part.count()))
+    return names

@@ -1,0 +1,180 @@
+"""The macros that a program's own text asks for: which headers' functions it defines or needs. Compiles nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Final
+
+from microclaw.wasm.eventful import find_binaryen
+from microclaw.wasm.source_text import SourceText
+from microclaw.wasm.tokens import Token, behind_bracket, without_directives
+
+
+def text_defines(text: SourceText) -> tuple[str, ...]:
+    """All of them, as NAME or NAME=value."""
+    return (
+        *own_defines(text),
+        *format_defines(text),
+        *sketch_defines(text),
+        *entry_defines(text),
+        *binary_defines(text),
+        *(tuple(f"{name}=microclaw_llmos_{name}" for name in _LLMOS_CALLS) if text.has_llmos_pins else ()),
+    )
+
+
+_LLMOS_CALLS: Final = ("open", "close", "ioctl")  # headers/glue/llmos.c
+_WAITING: Final = frozenset(("sleep", "usleep", "nanosleep", "clock_nanosleep", "delay", "delay_ms"))
+
+
+def entry_defines(text: SourceText) -> tuple[str, ...]:
+    """Where main is what runs although the firmware starts on_init, which is a part of main then, under another name.
+
+    So it is when main calls on_init, as in Espressif's examples, and when on_init waits, which the firmware cannot.
+    """
+    if "on_init" not in (names := {t.text for t in text.tokens if t.kind == "name"}):
+        return ()
+    if "main" not in names and not names & _WAITING:
+        return ()
+    bodies = _bodies(text)
+    if "on_init" not in bodies:
+        return ()
+    if "main" in bodies:
+        return ("on_init=program_on_init",) if "on_init" in _reached(bodies, "main") else ()
+    if "on_timer_callback" in bodies or not _WAITING & _reached(bodies, "on_init") or find_binaryen() is None:
+        return ()
+    return ("on_init=program_on_init", "MICROCLAW_ON_INIT_WAITS")
+
+
+def _bodies(text: SourceText) -> dict[str, set[str]]:
+    """What each function at the outermost level calls, by the function's name."""
+    code = without_directives(text.tokens)
+    bodies: dict[str, set[str]] = {}
+    at = 0
+    while at < len(code):
+        if code[at].text == "(" and at and code[at - 1].kind == "name" and _has_body(code, at):
+            brace = behind_bracket(code, at)
+            end = behind_bracket(code, brace)
+            inside = code[brace:end]
+            calls = {a.text for a, b in pairwise(inside) if a.kind == "name" and b.text == "("}
+            bodies[code[at - 1].text] = calls
+            at = end
+        else:
+            at += 1
+    return bodies
+
+
+def _reached(bodies: dict[str, set[str]], start: str) -> set[str]:
+    """Every name that is called on the way from a function, as far as the text tells."""
+    reached: set[str] = set()
+    waiting = [start]
+    while waiting:
+        for name in bodies.get(waiting.pop(), set()) - reached:
+            reached.add(name)
+            waiting.append(name)
+    return reached
+
+
+def sketch_defines(text: SourceText) -> tuple[str, ...]:
+    """MICROCLAW_SKETCH for a program that defines setup and loop and nothing that starts it."""
+    parts = all(text.find_definition(name) for name in ("setup", "loop"))
+    entry = any(text.find_definition(name) for name in ("main", "on_init"))
+    return ("MICROCLAW_SKETCH",) if parts and not entry else ()
+
+
+_BINARY: Final = re.compile(r"B([01]{1,8})")
+
+
+def binary_defines(text: SourceText) -> tuple[str, ...]:
+    """B1010=10 for each of Arduino's binary numbers that a C++ program names."""
+    if text.language == "c":
+        return ()
+    found = {token.text for token in text.tokens if token.kind == "name" and _BINARY.fullmatch(token.text)}
+    return tuple(f"{name}={int(name[1:], 2)}" for name in sorted(found))
+
+
+# Names that C does not have and programs often define with another type, and the printf family of stdio.h.
+GUARDED: Final = frozenset(
+    (
+        *("printf", "sprintf", "snprintf", "vprintf", "vsprintf", "vsnprintf", "fprintf", "vfprintf", "dprintf"),
+        *("strlcpy", "strlcat", "itoa", "utoa", "ltoa", "log", "min", "max", "constrain", "map"),
+        *("every", "after", "cancel", "delay", "delay_ms", "delayMicroseconds", "usleep", "millis", "micros"),
+    )
+)
+_BEHIND_A_VARIABLE: Final = frozenset("=;[,")
+
+
+def own_defines(text: SourceText) -> tuple[str, ...]:
+    """A macro MICROCLAW_OWN_name for each guarded name of which the program makes a function or a global variable."""
+    return tuple(f"MICROCLAW_OWN_{name}" for name in sorted(set(_own(text.tokens))))
+
+
+def _own(tokens: tuple[Token, ...]) -> Iterator[str]:
+    depth = 0
+    for at, token in enumerate(tokens):
+        depth += (token.text in "({") - (token.text in ")}")
+        if depth == 0 and token.kind == "name" and token.text in GUARDED:
+            behind = tokens[at + 1].text if at + 1 < len(tokens) else ""
+            declared = at > 0 and (tokens[at - 1].kind == "name" or tokens[at - 1].text == "*")
+            if declared and (behind in _BEHIND_A_VARIABLE or _has_body(tokens, at + 1)):
+                yield token.text
+
+
+def _has_body(tokens: Sequence[Token], at: int) -> bool:
+    """Whether parameters and a brace follow."""
+    end = behind_bracket(tokens, at) if at < len(tokens) and tokens[at].text == "(" else len(tokens)
+    return end < len(tokens) and tokens[end].text == "{"
+
+
+# The place of the format among the arguments.
+FORMAT_AT: Final = {
+    **{"printf": 0, "log": 0, "vprintf": 0, "sprintf": 1, "vsprintf": 1, "fprintf": 1, "vfprintf": 1},
+    **{"snprintf": 2, "vsnprintf": 2},
+}
+# A number's text ends after 63 characters in the firmware, so widths are below that; `*`, %n and %a it has not.
+_PLAIN: Final = re.compile(
+    r"(?:[^%]|%(?:%|[-+ #0]*[0-5]?[0-9]?(?:\.[0-5]?[0-9]?)?(?:hh|h|ll|l|j|z|t)?[diouxXcsfFeEgGp]))*", re.DOTALL
+)
+_NUMERIC_ESCAPE: Final = re.compile(r"\\[0-7xuU]")
+
+
+def format_defines(text: SourceText) -> tuple[str, ...]:
+    """A macro MICROCLAW_CHOOSE_name for each function that gets a format the firmware may not know."""
+    doubtful = {
+        token.text
+        for at, token in enumerate(text.tokens)
+        if token.kind == "name" and token.text in FORMAT_AT and not _is_plain(text.tokens, at)
+    }
+    return tuple(f"MICROCLAW_CHOOSE_{name}" for name in sorted(doubtful))
+
+
+def is_plain(literal: str) -> bool:
+    """Whether the firmware's printf can do a format, given as the text between a literal's quotes."""
+    return _NUMERIC_ESCAPE.search(literal) is None and _PLAIN.fullmatch(literal) is not None
+
+
+def _is_plain(tokens: Sequence[Token], at: int) -> bool:
+    arguments = _arguments(tokens, at + 1)
+    place = FORMAT_AT[tokens[at].text]
+    if place >= len(arguments):
+        return False
+    parts = arguments[place]
+    if not parts or any(part.kind != "string" or not part.text.startswith('"') for part in parts):
+        return False
+    return is_plain("".join(part.text[1:-1] for part in parts))
+
+
+def _arguments(tokens: Sequence[Token], at: int) -> list[Sequence[Token]]:
+    """The tokens of each argument of a call; an empty list if it is not a call."""
+    depth = 0
+    cuts = []
+    for position in range(at, len(tokens)):
+        text = tokens[position].text
+        depth += (text in "([{") - (text in ")]}")
+        if depth == 0:
+            cuts.append(position)
+            break
+        if position == at or (text == "," and depth == 1):
+            cuts.append(position)
+    return [tokens[begin + 1 : end] for begin, end in pairwise(cuts)]

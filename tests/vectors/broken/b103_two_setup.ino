@@ -1,0 +1,3 @@
+void setup(){ }
+void setup(){ }
+void loop(){ int x; x.y = 3; undefined_thing(); }

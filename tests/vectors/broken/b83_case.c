@@ -1,0 +1,2 @@
+#include <Microclaw.h>
+int Main(void) { Printf("x"); return 0; }

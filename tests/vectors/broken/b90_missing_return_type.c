@@ -1,0 +1,3 @@
+#include <stdio.h>
+add(int a, int b) { return a + b; }
+main() { printf("%d\n", add(1, 2)); }

@@ -1,0 +1,6 @@
+#include <stdio.h>
+int main(void);
+{
+    printf("x\n");
+    return 0;
+}

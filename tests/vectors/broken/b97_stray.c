@@ -1,0 +1,6 @@
+```c
+#include "microclaw.h"
+int main(void) {
+    return 0;
+}
+```

@@ -1,0 +1,164 @@
+"""A loop that may run for ever keeps no board busy: main pauses, a callback ends with its line; others stay."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from microclaw.boards.profile import BoardProfile
+from microclaw.devices.calls import AppInstall, AppList, AppUninstall
+from microclaw.virtual_boards.trial_pool import BoardKind, TrialBoard
+from microclaw.wasm import find_toolchain
+from microclaw.wasm.loop_guards import Guard, LoopGuards
+from microclaw.wasm.loops import read_loops
+from microclaw.wasm.source_text import read_source
+from microclaw.wasm.symbols import read_symbols
+
+HEAD = "#include <microclaw.h>\n#include <stdlib.h>\n#include <unistd.h>\nvolatile unsigned v, w, target = 7;\n"
+NEXT = "static unsigned next(unsigned x) { return (x >> 1) ^ (x & 1 ? 0xA3000000u : 0); }\n"
+SEARCH = "unsigned x = w, t = target;\n while (x != t) v = x = next(x);\n"
+ENDS = {
+    "counts": "int s = 0; for (unsigned i = 0; i < w; i++) s += v; return s;",
+    "counts by two": "int s = 0; for (int i = 0; i < (int)w; i += 2) s += v; return s;",
+    "counts down": "unsigned n = w; while (n--) v++;",
+    "is left early": "for (int i = 0; i < (int)w; i++) if (v == 9) break;",
+    "counts beside a condition": "float x = w; int i = 0; while (i < 99 && x * x < 9.0f) { x = x * x - v; i++; }",
+    "walks through memory": "const char *p = (const char *)table + w; while (*p) p++; return *p;",
+    "walks by an index": "int i = 0; while (table[i] != 7) i++; return i;",
+    "divides": "unsigned n = w; int d = 0; do { d += v; n /= 10; } while (n); return d;",
+    "shifts": "unsigned n = w; while (n) { v += n & 1; n >>= 1; }",
+    "sieve": "for (int i = 2; i < 64; i++) for (int j = i * i; j < 64; j += i) table[j] = 1;",
+    "a number that is reached": "unsigned n = w & ~3u; for (unsigned i = 0; i != n; i += 4) v++;",
+}
+GUARDED = {
+    "search": f"{SEARCH}",
+    "Euclid": "unsigned a = w, b = v; while (b) { v = b; unsigned t = a % b; a = b; b = t; } return a;",
+    "list": "struct node { struct node *next; int n; } *p = (void *)w; while (p) { v += p->n; p = p->next; }",
+    "steps over the end": "for (unsigned i = w; i != 100; i += 6) v++;",
+    "narrow counter": "for (unsigned char i = 0; i <= w; i++) v++;",
+    "counter that is moved": "for (unsigned i = 0; i < 9; i++) { if (v == 3) i = w; v++; }",
+    "counts both ways": "for (int i = 0; i < 9; i++) { if (v) i--; v++; }",
+    "counts sometimes": "int i = 0; while (i < 9) { if (v == 2) i++; }",
+    "counts for minutes": "for (unsigned i = 0; i < 2000000000u; i++) v++;",
+    "nest": "for (unsigned i = 0; i < w; i++) for (unsigned j = 0; j < w; j++) v++;",
+    "calls a loop": "for (unsigned i = 0; i < w; i++) spend();",
+    "a step that may be 0": "unsigned s = w; for (unsigned i = 0; i < 64; i += s) v++;",
+}
+
+
+def _guards(source: str, folder: Path, level: str) -> Mapping[str, Mapping[int, Guard]]:
+    (folder / "a.c").write_text(source)
+    subprocess.run(find_toolchain().compile_command("a.c", level, ()), cwd=folder, check=True, capture_output=True)
+    loops = read_loops(read_symbols((folder / "program.o").read_bytes()))
+    return LoopGuards(loops, read_source(source, "a"), loops.pause_points()).by_function()
+
+
+def _task(body: str) -> str:
+    spend = "__attribute__((noinline)) static void spend(void) { for (unsigned i = 0; i < w; i++) v++; }\n"
+    work = f"__attribute__((noinline)) static int work(void) {{ {body}\n return 0; }}\n"
+    entry = "static void task(void) { v = work(); }\nvoid on_init(void) { every(100, task); spend(); }\n"
+    return f"{HEAD}int table[64];\n{NEXT}{spend}{work}{entry}"
+
+
+IN_SIGHT = [(name, level) for name in ENDS for level in ("O3", "Os")]
+IN_SIGHT.remove(("sieve", "O3"))  # the compiler takes it apart: `i | 1` is as good as a step that may be 0
+
+
+@pytest.mark.parametrize(("name", "level"), IN_SIGHT)
+def test_loop_with_an_end_in_sight_stays_as_it_is(name: str, level: str, tmp_path: Path) -> None:
+    assert _guards(_task(ENDS[name]), tmp_path, level) == {}
+
+
+@pytest.mark.parametrize("level", ["O3", "Os"])
+@pytest.mark.parametrize("name", GUARDED)
+def test_loop_that_may_run_for_ever_or_for_minutes_is_guarded(name: str, level: str, tmp_path: Path) -> None:
+    assert list(_guards(_task(GUARDED[name]), tmp_path, level)) == ["work"]
+
+
+def test_guard_knows_its_line(tmp_path: Path) -> None:
+    source = f"{HEAD}{NEXT}static void task(void) {{\n for (int i = 0; i < 9; i++) v += w;\n {SEARCH} }}\n"
+    source += "void on_init(void) { every(100, task); }\n"
+    ((guard,),) = [list(guards.values()) for guards in _guards(source, tmp_path, "Os").values()]
+    assert (guard.told >> 9, guard.told & 256) == (9, 256)
+
+
+COMPUTES = """
+static unsigned gcd(unsigned a, unsigned b) { while (b) { unsigned t = a % b; a = b; b = t; } return a; }
+static unsigned collatz(unsigned n) { unsigned s = 0; while (n != 1) { n = n & 1 ? 3 * n + 1 : n / 2; s++; } return s; }
+static unsigned root(unsigned n) { unsigned x = n, y = (x + 1) / 2; while (y < x) { x = y; y = (x + n / x) / 2; }
+ return x; }
+static int state(int n) { int s = 0, k = 0; for (;;) { switch (s) { case 0: s = n & 1 ? 1 : 2; break;
+ case 1: n = 3 * n + 1; s = 2; break; case 2: n /= 2; k++; s = n == 1 ? 3 : 0; break; default: return k; } } }
+static void sort(int *a, int n) { int swapped; do { swapped = 0; for (int i = 0; i + 1 < n; i++) if (a[i] > a[i + 1]) {
+ int t = a[i]; a[i] = a[i + 1]; a[i + 1] = t; swapped = 1; } } while (swapped); }
+int main(void) { int a[] = {5, 3, 9, 1, 7, 2}; sort(a, 6); w = 27;
+ printf("%u %u %u %d", gcd(w * 4, w * 6), collatz(w), root(w * 1000), state(w));
+ for (int i = 0; i < 6; i++) printf(" %d", a[i]); printf("\\n"); %s return 0; }
+"""
+
+
+@pytest.mark.parametrize("level", ["O0", "O1", "O3", "Os"])
+@pytest.mark.parametrize("more", ["", "delay(1);"])
+async def test_guarded_loops_compute_the_same(compile_c: Any, on_board: Any, level: str, more: str) -> None:
+    image = await compile_c(HEAD + COMPUTES.replace("%s", more, 1), optimization=level)
+    assert (await on_board.run(image, 1000)).own == ["54 111 164 70 1 2 3 5 7 9"]
+
+
+async def test_main_that_searches_for_ever_lets_its_board_answer_and_its_tasks_run(
+    compile_c: Any, board: BoardProfile
+) -> None:
+    """In real time: from 300 ms on it only computes, after every trial could have ended."""
+    source = (
+        f'{HEAD}{NEXT}static void tick(void) {{ printf("tick\\n"); }}\n'
+        f"int main(void) {{ every(200, tick); delay(300); {SEARCH} return v; }}\n"
+    )
+    image = await compile_c(source)
+    async with TrialBoard(BoardKind("virtual", clock="real"), board) as real:
+        await real.wasmachine.call(AppInstall(image.name, image.wasm, 8192, 20), 5)
+        for _ in range(12):
+            await real.wasmachine.call(AppList(), 0.5)
+            await asyncio.sleep(0.1)
+        ticks = [line for line in (await real.control.log(0)).lines if line.text == "tick"]
+        assert len(ticks) >= 4
+        await real.wasmachine.call(AppUninstall(image.name), 1)
+        assert await real.wasmachine.call(AppList(), 1) == ()
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "void on_init(void) { every(1000, task); every(100, tick); }",
+        "int main(void) { every(1000, task); every(100, tick); for (;;) delay(500); }",
+    ],
+)
+async def test_task_that_searches_for_ever_ends_with_its_line(compile_c: Any, on_board: Any, entry: str) -> None:
+    source = (
+        f'{HEAD}{NEXT}static void tick(void) {{ printf("tick\\n"); }}\nstatic void task(void) {{ {SEARCH} }}\n{entry}\n'
+    )
+    image = await compile_c(source)
+    ran = await on_board.run(image, 60_000)
+    assert ran.shim == ["line 8: this loop ran 30 s without end"]
+    after = ran.all[ran.all.index("microclaw: line 8: this loop ran 30 s without end") :]
+    assert "tick" in ran.all
+    assert "tick" not in after  # it is over, its tasks too
+    assert len([line for line in after if "unreachable" in line]) == 1
+
+
+async def test_task_that_waits_for_a_pin_for_ever_ends_with_its_line(compile_c: Any, on_board: Any) -> None:
+    source = (
+        f"{HEAD}static void task(void) {{ int b = gpio_open(4, GPIO_IN);\n while (gpio_get(b) == 0) {{ }} }}\n"
+        "int main(void) { after(100, task); for (;;) { delay(100); } }\n"
+    )
+    ran = await on_board.run(await compile_c(source), 60_000)
+    assert ran.shim == ["line 6: this loop ran 30 s without end"]
+
+
+async def test_program_without_such_a_loop_keeps_its_bytes_and_has_no_guard(compile_c: Any) -> None:
+    image = await compile_c(f"{HEAD}int main(void) {{ for (unsigned i = 0, n = w; i < n; i++) v += i; return v; }}")
+    assert b"without end" not in image.wasm
+    assert not image.eventful

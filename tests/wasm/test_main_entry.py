@@ -1,0 +1,58 @@
+"""Ready modules that export only a main, as Espressif's SDK builds them."""
+
+from __future__ import annotations
+
+import pytest
+import wasmtime
+
+from microclaw.apps.trial import TrialOptions, try_image
+from microclaw.boards.profile import BoardProfile
+from microclaw.errors import BuildError
+from microclaw.wasm import read_module
+from microclaw.wasm.main_entry import with_main_called
+
+PUTS = '(import "env" "puts" (func $puts (param i32) (result i32)))'
+SLEEP = '(import "env" "sleep" (func $sleep (param i32) (result i32)))'
+REST = '(memory (export "memory") 1) (global (mut i32) (i32.const 8192)) (data (i32.const 16) "from main\\00")'
+SAY = "(drop (call $puts (i32.const 16)))"
+
+
+def module(text: str) -> bytes:
+    return bytes(wasmtime.wat2wasm(f"(module {text} {REST})"))
+
+
+@pytest.mark.parametrize(
+    "main",
+    [
+        f'(func (export "main") (param i32 i32) (result i32) {SAY} (local.get 0))',
+        f'(func (export "main") (result i32) {SAY} (i32.const 7))',
+        f'(func (export "main") {SAY})',
+        f'(func (export "__main_argc_argv") (param i32 i32) (result i32) {SAY} (i32.const 0))',
+    ],
+    ids=["with arguments", "with a result", "with neither", "under clang's name"],
+)
+async def test_module_with_only_a_main_runs(board: BoardProfile, main: str) -> None:
+    image = read_module(module(PUTS + main), board, name="only_main")
+    assert "on_init" in image.exports
+    trial = await try_image(image, board, TrialOptions(for_ms=1000))
+    assert (trial.ok, trial.log) == (True, ("from main",))
+
+
+def test_module_with_on_init_stays_as_it_is() -> None:
+    wasm = module(f'{PUTS} (func (export "on_init") {SAY}) (func (export "main") (result i32) (i32.const 0))')
+    assert with_main_called(wasm, "a.wasm") == wasm
+
+
+def test_module_whose_main_waits_is_refused_with_the_reason(board: BoardProfile) -> None:
+    waits = "(func $nap (drop (call $sleep (i32.const 1))))"
+    wasm = module(f'{SLEEP} {waits} (func (export "main") (result i32) (call $nap) (i32.const 0))')
+    with pytest.raises(BuildError) as caught:
+        read_module(wasm, board, name="naps")
+    text = caught.value.diagnostics[0].render()
+    assert "its main waits (sleep)" in text
+    assert "give its source instead" in text
+
+
+def test_module_with_neither_is_refused(board: BoardProfile) -> None:
+    with pytest.raises(BuildError, match="neither main nor on_init"):
+        read_module(module('(func (export "other"))'), board, name="other")
