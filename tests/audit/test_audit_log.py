@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.test_durable import disk_full_after
 
-from microclaw.audit import AuditEvent, AuditKind, AuditLog, append_event, open_alarms, read_events
+from microclaw.audit import AuditEvent, AuditKind, AuditLog, append_events, open_alarms, read_events
 from microclaw.audit.event import line_of
 from microclaw.audit.files import FILE_BYTES, FILES, FOLDER, Followed, append_lines
 
@@ -130,7 +130,7 @@ def test_what_an_hour_left_out_is_said_when_it_is_over(home: Path) -> None:
 
 def test_nothing_from_outside_washes_out_what_people_did(home: Path) -> None:
     """Even without any limit: what comes from outside is in files of its own, and those are bounded."""
-    append_event(home, AuditEvent(AuditKind.TOKEN_REVOKED, "it opens nothing", about="ci", by="owner"))
+    append_events(home, [AuditEvent(AuditKind.TOKEN_REVOKED, "it opens nothing", about="ci", by="owner")])
     noise = line_of(AuditEvent(AuditKind.TOKEN_WRONG, "no " * 60, address="10.0.0.1"), 0) * 1000
     for _ in range(2 * FILES * FILE_BYTES // len(noise)):
         append_lines(home / FOLDER, {"attempts": noise})
@@ -173,7 +173,7 @@ def test_a_thousand_failing_logins_cost_a_few_syncs_and_none_on_the_loop(
 
 
 def test_a_full_disk_is_said_and_what_waits_is_written_later(home: Path) -> None:
-    append_event(home, AuditEvent(AuditKind.CONFIG_CHANGED, "set", about="agent.turn_s"))
+    append_events(home, [AuditEvent(AuditKind.CONFIG_CHANGED, "set", about="agent.turn_s")])
     path = home / FOLDER / "acts.jsonl"
     before = path.read_bytes()
     with disk_full_after(len(before) + 10), pytest.raises(OSError, match="File too large"):
@@ -192,11 +192,11 @@ def test_a_full_disk_is_said_and_what_waits_is_written_later(home: Path) -> None
 
 def test_a_torn_line_loses_itself_alone(home: Path) -> None:
     event = AuditEvent(AuditKind.CONFIG_CHANGED, "set", about="agent.turn_s")
-    append_event(home, event)
+    append_events(home, [event])
     path = home / FOLDER / "acts.jsonl"
     with path.open("ab") as file:
         file.write(b'{"at":"2026-01-0')
-    append_event(home, event)
+    append_events(home, [event])
     assert [found.event for found in read_events(home)] == [event, event]
 
 
@@ -215,10 +215,10 @@ def test_reading_chooses_by_time_and_by_kind_or_group(home: Path) -> None:
 
 def test_following_sees_what_is_added_also_across_a_rotation(home: Path) -> None:
     event = AuditEvent(AuditKind.CONFIG_CHANGED, "set", about="agent.turn_s")
-    append_event(home, event)
+    append_events(home, [event])
     followed = Followed(home)
     assert followed.new() == ()
-    append_event(home, event)
+    append_events(home, [event])
     filling = (line_of(event, 0)[:-1] + b" " * 1000 + b"\n") * (FILE_BYTES // 1100)
     append_lines(home / FOLDER, {"acts": filling})
     append_lines(home / FOLDER, {"acts": filling})

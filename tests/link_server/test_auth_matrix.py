@@ -172,14 +172,18 @@ async def test_it_is_refused_and_counted(door: Door, bring: Bring) -> None:
 # What has more to it than a row
 
 
-async def test_after_a_copied_token_nobody_has_one_that_works_and_a_person_is_told(door: Door) -> None:
+async def test_a_superseded_token_is_told_to_a_person_and_shuts_nobody_else_out(door: Door) -> None:
     old = await _rotated(door)
     thief = replace(door.lamp, token=old)
-    assert await _end_of(thief) == 4401
-    alarm = await door.plane.published.until(Alarm)
-    assert (alarm.device, alarm.code) == ("lamp", "token_copied")
-    assert await _end_of(door.lamp) == 4403
-    assert await _end_of(thief) == 4403
+    async with door.lamp.connected():
+        await door.lamp.until_ready()
+        assert await _end_of(thief) == 4401
+        alarm = await door.plane.published.until(Alarm)
+        assert (alarm.device, alarm.code) == ("lamp", "token_superseded")
+        assert await _end_of(thief) == 4401
+        assert door.lamp.closed is None
+    async with door.lamp.connected():
+        await door.lamp.until_ready()
 
 
 async def test_guessed_codes_lock_pairing_and_the_right_one_with_it(door: Door) -> None:

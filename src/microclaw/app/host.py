@@ -36,6 +36,7 @@ from microclaw.app.devices import (
 )
 from microclaw.apps.changes import ChangeLog, change_publisher
 from microclaw.apps.late_proof import LateProofs
+from microclaw.audit import AuditLog
 from microclaw.auth.admission import open_admission
 from microclaw.auth.egress import Egress
 from microclaw.bus import Bus
@@ -88,10 +89,11 @@ async def running_host(
         model, usage = build_model(settings, database)
         control = stack.enter_context(unix_listener(settings.control_socket))
         api_socket, http = _api_socket(settings, stack)
-        admission = await open_admission(settings, database)
+        audit = await stack.enter_async_context(AuditLog.opened(settings.home))
+        admission = await open_admission(settings, database, audit.record)
         live = LiveFeed(secrets.token_hex(4))
         bus = await stack.enter_async_context(Bus())
-        base = Base(settings, database, bus, admission, AppTable(database), Journal(database, now_ms), live.put)
+        base = Base(settings, database, bus, admission, AppTable(database), Journal(database, now_ms), live.put, audit)
         devices = await open_devices(base, stack)
         group = await stack.enter_async_context(asyncio.TaskGroup())
         link = await open_link_server(base, devices, stack, group)
@@ -122,6 +124,7 @@ async def running_host(
             people=admission.people,
             usage=usage,
             boards=boards.standing,
+            audit=audit,
         )
         parts = _host_parts(base, devices, apps, agent, link, live, jobs, usage, status)
         api = host_api(parts)

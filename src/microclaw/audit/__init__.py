@@ -1,7 +1,15 @@
 """The security log: who tried to come in, who was let in, what was decided. It decides nothing itself."""
 
 from microclaw.audit.event import ALARMS, AuditEvent, AuditKind, Record, no_record
-from microclaw.audit.files import RecordedEvent, append_event, open_alarms, read_events
+from microclaw.audit.files import (
+    Followed,
+    RecordedEvent,
+    alarm_text,
+    append_events,
+    is_wanted,
+    open_alarms,
+    read_events,
+)
 from microclaw.audit.log import AuditLog
 
 __all__ = [
@@ -9,9 +17,12 @@ __all__ = [
     "AuditEvent",
     "AuditKind",
     "AuditLog",
+    "Followed",
     "Record",
     "RecordedEvent",
-    "append_event",
+    "alarm_text",
+    "append_events",
+    "is_wanted",
     "no_record",
     "open_alarms",
     "read_events",

@@ -39,9 +39,13 @@ class RecordedEvent:
     event: AuditEvent
 
 
-def append_event(home: Path, event: AuditEvent) -> None:
-    """Add one line, on the disk when this returns; OSError or StoreError. For a process that is not the host."""
-    append_lines(home / FOLDER, {stem_of(event): line_of(event, time.time_ns() // 1_000_000)})
+def append_events(home: Path, events: Iterable[AuditEvent]) -> None:
+    """Add their lines, on the disk when this returns; OSError or StoreError. For a process that is not the host."""
+    at_ms = time.time_ns() // 1_000_000
+    lines: dict[str, bytes] = {}
+    for event in events:
+        lines[stem_of(event)] = lines.get(stem_of(event), b"") + line_of(event, at_ms)
+    append_lines(home / FOLDER, lines)
 
 
 def stem_of(event: AuditEvent) -> str:
@@ -86,6 +90,17 @@ def open_alarms(events: Iterable[RecordedEvent], now_ms: int) -> tuple[RecordedE
         elif found.event.kind in ALARMS and now_ms - found.at_ms < ALARM_MS:
             newest[about] = found
     return tuple(sorted(newest.values(), key=lambda found: found.at_ms))[-MAX_ALARMS:]
+
+
+def alarm_text(alarm: RecordedEvent, device: str) -> tuple[str, str]:
+    """What happened, and what to do."""
+    at = datetime.fromtimestamp(alarm.at_ms / 1000).astimezone()
+    text = (
+        f"{device}: a token that it no longer uses was shown from {alarm.event.address or 'somewhere'} "
+        f"({at:%Y-%m-%d %H:%M}); it opened nothing"
+    )
+    hint = f"was it the board itself, restored or reset? Else end what it has: microclaw device revoke {device}"
+    return text, f"{hint}, and pair it again"
 
 
 class Followed:
