@@ -15,6 +15,7 @@ from microclaw.addresses import is_loopback
 from microclaw.agent.attempts import latest_attempts
 from microclaw.agent.background.unattended import AgentTasks
 from microclaw.agent.conversation import Conversations
+from microclaw.agent.erase import ConversationEraser
 from microclaw.api.asgi_apps import api_app, control_socket_app, host_api
 from microclaw.api.event_routes import LiveFeed
 from microclaw.api.jobs import Jobs
@@ -50,6 +51,7 @@ from microclaw.models.protocol import Model
 from microclaw.models.usage import UsageLog
 from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
+from microclaw.store.erase import ConversationRows
 from microclaw.store.journal import Journal
 from microclaw.virtual_boards.host_boards import VirtualBoards
 
@@ -207,6 +209,13 @@ def _host_parts(
         knowledge=agent.knowledge,
         usage=usage,
         schedules=agent.schedules,
+        erase=ConversationEraser(
+            inbox=agent.inbox,
+            sessions=agent.knowledge.sessions,
+            search=agent.knowledge.search,
+            rows=ConversationRows(base.database),
+            history=base.settings.chat_history,
+        ).erase,
     )
 
 
