@@ -217,6 +217,7 @@ def test_following_sees_what_is_added_also_across_a_rotation(home: Path) -> None
     event = AuditEvent(AuditKind.CONFIG_CHANGED, "set", about="agent.turn_s")
     append_events(home, [event])
     followed = Followed(home)
+    assert len(followed.new()) == 1
     assert followed.new() == ()
     append_events(home, [event])
     filling = (line_of(event, 0)[:-1] + b" " * 1000 + b"\n") * (FILE_BYTES // 1100)

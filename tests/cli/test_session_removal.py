@@ -18,7 +18,7 @@ def home(host: dict[str, Any]) -> Path:
 
 
 def found_in(home: Path, word: str) -> set[str]:
-    """The files below the folder that hold the word, or all of it but its first letters (an index stores those once)."""
+    """The files below the folder that hold the word, or all but its first letters: an index stores those once."""
     parts = (word.encode(), word.encode("utf-16-le"), word[2:].encode())
     files = (path for path in home.rglob("*") if path.is_file())
     return {str(path.relative_to(home)) for path in files if any(part in path.read_bytes() for part in parts)}
@@ -35,9 +35,9 @@ def test_a_removed_conversation_leaves_no_word(ask: Run, home: Path) -> None:
 
     removed = ask("session", "rm", "terminal", "--yes")
     assert (removed.code, removed.err) == (0, "")
-    assert "kept: memory and daily notes, schedules" in removed.out
 
     assert {word: found_in(home, word) for word in GONE} == {word: set() for word in GONE}
+    assert "kept: memory and daily notes, schedules" in removed.out
     assert "nothing" in ask("memory", "search", GONE[0]).out.lower()
     assert ask("session", "show", "terminal").code != 0
 

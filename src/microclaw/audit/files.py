@@ -61,18 +61,15 @@ def append_lines(folder: Path, lines: dict[str, bytes]) -> None:
             _append(folder, stem, data)
 
 
-def read_events(
-    home: Path, *, since_ms: int = 0, until_ms: int | None = None, kinds: Collection[str] = ()
-) -> Iterator[RecordedEvent]:
+def read_events(home: Path, *, since_ms: int = 0, kinds: Collection[str] = ()) -> Iterator[RecordedEvent]:
     """The events from `since_ms` on, oldest first. A kind is one's name or its group ("token"). Blocking.
 
     Lines that are none (torn by a power cut, written by a later version) are left out.
     """
     folder = home / FOLDER
-    for event in heapq.merge(*(_read_set(folder, stem) for stem in _STEMS), key=lambda found: found.at_ms):
-        within = event.at_ms >= since_ms and (until_ms is None or event.at_ms < until_ms)
-        if within and is_wanted(event.event.kind, kinds):
-            yield event
+    for found in heapq.merge(*(_read_set(folder, stem) for stem in _STEMS), key=lambda one: one.at_ms):
+        if found.at_ms >= since_ms and is_wanted(found.event.kind, kinds):
+            yield found
 
 
 def is_wanted(kind: AuditKind, kinds: Collection[str]) -> bool:
@@ -104,15 +101,14 @@ def alarm_text(alarm: RecordedEvent, device: str) -> tuple[str, str]:
 
 
 class Followed:
-    """The lines that are added from now on, also across rotations. `new` is to be asked again and again."""
+    """The lines that are there, then those that are added, also across rotations. `new` is asked again and again."""
 
     def __init__(self, home: Path) -> None:
         self._folder = home / FOLDER
         self._read: dict[int, int] = {}  # inode: how far it is read
-        self.new()
 
     def new(self) -> tuple[RecordedEvent, ...]:
-        """What was added since the last call, oldest first. Blocking."""
+        """What was added since the last call, at first all; oldest first. Blocking."""
         found: list[RecordedEvent] = []
         for stem in _STEMS:
             for path in _paths(self._folder, stem):

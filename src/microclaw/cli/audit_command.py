@@ -32,18 +32,17 @@ def audit(
     kinds = _kinds(kind or ())
     home = options.settings().home
     since_ms = 0 if since is None else _since_ms(since)
-    followed = Followed(home) if follow else None
+    if follow:
+        followed = Followed(home)
+        while True:
+            news = followed.new()
+            _show(options, [one for one in news if one.at_ms >= since_ms and is_wanted(one.event.kind, kinds)])
+            time.sleep(FOLLOW_S)
     found = list(read_events(home, since_ms=since_ms, kinds=kinds))
-    if followed is None:
-        if not options.wrote_json("audit", {"events": [_object(one) for one in found]}):
-            _show(options, found)
-            if not found:
-                options.say("nothing of that kind or time" if kinds or since else "nothing yet")
-        return
-    _show(options, found)
-    while True:
-        time.sleep(FOLLOW_S)
-        _show(options, [one for one in followed.new() if is_wanted(one.event.kind, kinds)])
+    if not options.wrote_json("audit", {"events": [_object(one) for one in found]}):
+        _show(options, found)
+        if not found:
+            options.say("nothing of that kind or time" if kinds or since else "nothing yet")
 
 
 def _show(options: GlobalOptions, events: list[RecordedEvent]) -> None:
