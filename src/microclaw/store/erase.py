@@ -42,7 +42,7 @@ class ConversationRows:
     async def scrub(self) -> None:
         """Write the store anew without what is deleted, and empty its log of writes; StoreError.
 
-        Needs as much free space as the store has. Other writes wait meanwhile: a second for about 100 MB.
+        Needs as much free space as the store has. Other writes wait meanwhile: two seconds for about 100 MB.
         """
         await self._database.write(lambda c: c.execute("INSERT INTO notes_words (notes_words) VALUES ('optimize')"))
         await self._database.rewrite()
