@@ -27,7 +27,7 @@ def audit(
     ] = None,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as events come, until Ctrl-C.")] = False,
 ) -> None:
-    """Pairing, wrong secrets and tokens, lock-outs, approvals, roles, settings: one line an event, oldest first."""
+    """The security log: who tried to come in, who was let in, what was decided."""
     options = global_options(ctx)
     kinds = _kinds(kind or ())
     home = options.settings().home
