@@ -66,10 +66,11 @@ class EventLimits:
             window.lines += 1
             window.written[source] += 1
             return [*lines, event]
-        known = source in window.unwritten or len(window.unwritten) < MAX_SOURCES
-        window.unwritten[source if known else "others"] += 1
         window.left_out += 1
-        if window.left_out == 1:
+        if window.left_out > 1:
+            known = source in window.unwritten or len(window.unwritten) < MAX_SOURCES
+            window.unwritten[source if known else "others"] += 1
+        else:
             lines.append(replace(event, text=f"{event.text} (from here on some of this kind are only counted)"))
         return lines
 
