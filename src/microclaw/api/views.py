@@ -9,6 +9,7 @@ from microclaw.apps.catalogue import AppListing
 from microclaw.apps.changes import Change
 from microclaw.apps.deploy import Deployment, Removal
 from microclaw.apps.undo import UndoReport
+from microclaw.boards.firmware import firmware_object
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device
 from microclaw.link_server.server import LinkServer
@@ -27,6 +28,7 @@ def device_object(device: Device, server: LinkServer | None) -> dict[str, Any]:
         "transports": list(device.endpoints),
         "labels": list(device.labels),
         "capabilities": sorted(device.capabilities),
+        "firmware": firmware_object(device.board.firmware),
         "free_pins": list(device.board.free_pins("output")),
         "power_cut": _IN_FLASH if keeps_programs(device) else device.board.power_cut,
         "link": None if state is None else dataclasses.asdict(state),

@@ -25,6 +25,7 @@ from microclaw.apps.changes import (
     made_by,
     version_of,
 )
+from microclaw.apps.firmware_fit import check_stored
 from microclaw.apps.verify import Baseline, take_baseline
 from microclaw.devices.calls import AppEntry, AppInstall, AppList, AppStates, AppUninstall, GpioGet
 from microclaw.devices.device import Device
@@ -73,8 +74,9 @@ async def _recover_app(
             return name not in listed, f"{device.name} {'still lists it' if name in listed else 'no longer lists it'}"
         case PutApp(name=name), PutApp(version=before) if name in listed:
             image = await change_log.image(before.sha256)
+            call = stored_call(device, name, image.wasm, before)
             await device.call(AppUninstall(name))
-            await device.call(install_call(name, image.wasm, before))
+            await device.call(call)
             return False, f"the former {name} was put there again; deploy the new one once more"
         case PutApp(name=name), _:
             return name in listed, f"{device.name} {'lists it' if name in listed else 'does not list it'}"
@@ -231,7 +233,7 @@ class Installer:
         )
         try:
             baseline = await take_baseline(device)
-            await device.call(install_call(app.name, image.wasm, app.version))
+            await device.call(stored_call(device, app.name, image.wasm, app.version))
         except MicroclawError:
             await self._change_log.fail(change_id)
             raise
@@ -253,7 +255,7 @@ class Installer:
             return
         try:
             image = await self._change_log.image(version.sha256)
-            await device.call(install_call(name, image.wasm, version))
+            await device.call(stored_call(device, name, image.wasm, version))
         except MicroclawError as exc:
             text = f"the former {name} could not be put back on {device.name}: {exc.message}"
             report(Step("deploy", text, "failed", next_step="the host tries again every few seconds"))
@@ -280,6 +282,12 @@ def _outcome_unknown(error: MicroclawError) -> bool:
 
 def install_call(name: str, wasm: bytes, version: AppVersion) -> AppInstall:
     return AppInstall(name, wasm, version.heap_bytes, version.timers, version.watchdog_ms)
+
+
+def stored_call(device: Device, name: str, wasm: bytes, version: AppVersion) -> AppInstall:
+    """The call that installs a kept image. Raises BuildError when the firmware, as described now, lacks something."""
+    check_stored(device.board, name, wasm)
+    return install_call(name, wasm, version)
 
 
 def not_found(device: Device, name: str, there: Sequence[str]) -> AppNotFound:
