@@ -50,6 +50,8 @@ async def recover_changes(device: Device, change_log: ChangeLog) -> tuple[str, .
     lines: list[str] = []
     for change in await change_log.unfinished(device.device_id):
         match change.forward:
+            case RemoveApp(name=name) if change.kind == "app.explore":
+                happened, text = True, await _recover_explored(device, name)
             case PutApp() | RemoveApp():
                 listed = {app.name for app in await device.call(AppList(), wait=False)}
                 happened, text = await _recover_app(device, change_log, change, listed)
@@ -63,6 +65,14 @@ async def recover_changes(device: Device, change_log: ChangeLog) -> tuple[str, .
         await (change_log.complete(change.change_id) if happened else change_log.fail(change.change_id))
         lines.append(f"change {change.change_id} ({change.summary}) was cut short: {text}")
     return tuple(lines)
+
+
+async def _recover_explored(device: Device, name: str) -> str:
+    """Take off the explorer that a host left behind when it died."""
+    with suppress(AppNotFound):
+        await device.call(AppUninstall(name), wait=False)
+        return f"{name} was still on {device.name} and is off now"
+    return f"{name} is not on {device.name}"
 
 
 async def _recover_app(
@@ -132,7 +142,7 @@ class Installer:
         if there and before is None and not take_over:
             raise _not_ours(device, name)
         if not there:
-            _check_room(device, name, listed, wanted)
+            check_room(device, name, listed, wanted)
         kind: ChangeKind = "app.upgrade" if before else "app.deploy"
         change_id = await self._change_log.plan(
             device.device_id,
@@ -163,7 +173,7 @@ class Installer:
         if there and before is None and not take_over:
             raise _not_ours(device, name)
         if not there and await _ended_in_the_way(device, name, listed, wanted) is None:
-            _check_room(device, name, listed, wanted)
+            check_room(device, name, listed, wanted)
         return there and before is None
 
     async def _make_room(
@@ -302,7 +312,8 @@ def _not_ours(device: Device, name: str) -> AppExists:
     )
 
 
-def _check_room(device: Device, name: str, listed: Sequence[AppEntry], wanted: Sequence[DesiredApp]) -> None:
+def check_room(device: Device, name: str, listed: Sequence[AppEntry], wanted: Sequence[DesiredApp]) -> None:
+    """Raise TooManyApps when the board, with what the host wants there, has no place for `name`."""
     limit = device.board.firmware.max_apps
     # A wanted app that the board has just lost needs its place too: the reconciler will put it back.
     names = {app.name for app in listed} | {app.name for app in wanted}

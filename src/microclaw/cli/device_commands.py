@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +13,7 @@ import typer
 from microclaw.boards.firmware import described_text
 from microclaw.cli.firmware_option import FirmwareOption, firmware_words
 from microclaw.cli.options import GlobalOptions, command_group, global_options
+from microclaw.cli.programs import follow
 from microclaw.host_client.request import segment
 
 device_group = command_group()
@@ -137,6 +139,33 @@ def add(
     device = host.post("/v1/devices", body)
     described = f"; its firmware is {described_text(words)}" if words else ""
     options.report("device", device, f"{device['name']} added ({device['title']}){described}")
+
+
+@device_group.command("explore")
+def explore(
+    ctx: typer.Context,
+    name: str,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the answer as the device's description.")] = False,
+) -> None:
+    """Find out which functions and device files a board's firmware has, by a program that is there for a moment."""
+    options = global_options(ctx)
+    host = options.host()
+    found = follow(options, host, host.stream(f"/v1/devices/{segment(name)}/explore", {}))
+    words = found["firmware"]
+    if not options.json:
+        for key, title in (("nodes", "device files"), ("lacking_nodes", "none of"), ("lacking_natives", "lacks")):
+            options.line(f"{title:<12} {', '.join(found[key]) or '-'}")
+        for line in found["unknown"]:
+            options.line(f"{'not known':<12} {line}")
+        options.line(f"{'description':<12} {described_text(words)}")
+        if not keep and (options.yes or sys.stdin.isatty()):
+            keep = options.yes or typer.confirm(f"Keep this as the description of {name}?")
+    if keep:
+        host.put(f"/v1/devices/{segment(name)}/firmware", {"firmware": words})
+        options.say(f"kept: the firmware of {name} is {described_text(words)}")
+    elif not options.json:
+        options.say(f"not kept: microclaw device explore {name} --keep")
+    options.wrote_json("exploration", {**found, "kept": keep})
 
 
 @device_group.command("rename")
