@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -129,6 +131,19 @@ def test_file_has_the_same_keys() -> None:
 def test_wrong_file_is_refused(text: str) -> None:
     with pytest.raises(ConfigError):
         parse_firmware(words_of_toml(text, "board.toml"))
+
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "firmware.md").read_text(encoding="utf-8")
+
+
+def test_document_lists_the_keys_and_its_example_is_read() -> None:
+    keys = set(re.findall(r"^\| `(\w+)` \|", DOCUMENT, re.MULTILINE))
+    assert keys == {field.name for field in fields(FirmwareDescription)}
+    example = re.findall(r"```toml\n(.*?)```", DOCUMENT, re.DOTALL)[0]
+    described = parse_firmware(words_of_toml(example, "board.toml"))
+    assert described.words == ("nodes=+spi,-i2c", "natives=-libm,-usleep", "max_apps=2", "heap=4096", "files=no")
+    for word in re.findall(r"--firmware (\S+=\S+)", DOCUMENT):
+        assert parse_firmware([word]) != FirmwareDescription()
 
 
 def test_trial_board_has_no_described_limit_of_image_and_apps() -> None:
