@@ -18,6 +18,7 @@ from itertools import chain
 from typing import Final, Literal
 
 from microclaw.agent.compaction import CHARS_A_TOKEN, tokens
+from microclaw.agent.window import DEFAULT_CONTEXT_TOKENS, Window
 from microclaw.apps.changes import read_claims
 from microclaw.boards.profile import BoardProfile
 from microclaw.events import Inbound
@@ -32,7 +33,6 @@ from microclaw.store.apps import AppTable, DesiredApp
 from microclaw.text import fence_text
 from microclaw.tools.target import Devices
 
-DEFAULT_CONTEXT_TOKENS: Final = 24_000
 HITS: Final = 6
 _DYNAMIC_SHARE: Final = 0.4  # of what the system prompt leaves; the conversation has the rest
 _LEAST_TOKENS: Final = 1500
@@ -121,7 +121,7 @@ class TurnContext:
         self._devices = devices
         self._apps = apps
         self._knowledge = knowledge
-        self._context_tokens = context_tokens
+        self.window = Window(context_tokens)
         self._can_wait_in_main = can_wait_in_main
 
     async def devices(self, device: str | None, person_id: str | None = None) -> DeviceContext:
@@ -158,7 +158,7 @@ class TurnContext:
 
         It gets a share of the tokens that the system prompt leaves.
         """
-        budget_tokens = max(_LEAST_TOKENS, int((self._context_tokens - tokens(system)) * _DYNAMIC_SHARE))
+        budget_tokens = max(_LEAST_TOKENS, int((self.window.tokens - tokens(system)) * _DYNAMIC_SHARE))
         knowledge = self._knowledge
         if knowledge is None:
             return fit(self._device_sections(device_context), budget_tokens)
@@ -168,7 +168,7 @@ class TurnContext:
 
     def history_tokens(self, system: str, dynamic: str) -> int:
         """The tokens that are left for the conversation (agent.compaction)."""
-        return max(_LEAST_TOKENS, self._context_tokens - tokens(system) - tokens(dynamic))
+        return max(_LEAST_TOKENS, self.window.tokens - tokens(system) - tokens(dynamic))
 
     def _sections(
         self, knowledge: Knowledge, device_context: DeviceContext, inbound: Inbound, matches: tuple[Found, ...]

@@ -219,7 +219,8 @@ class Conversations:
             limits=self._limits,
             put=running.put,
             joining=lambda last: tuple(_joined(one) for one in running.take_joining(last=last)),
-            offered=lambda: self._offered(inbound.channel, inbound.chat_id),
+            offered=lambda _messages: self._offered(inbound.channel, inbound.chat_id),
+            window=self._context.window,
         )
         request = TurnRequest(
             message=_user_text(inbound),
