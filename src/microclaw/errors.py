@@ -258,7 +258,7 @@ class ToolFailed(MicroclawError):
 
 
 class ModelError(MicroclawError):
-    """`retry_after_s` is how long the service asked to be left alone; `window_tokens` how much it says that it takes."""
+    """`retry_after_s` is how long the service asked to be left alone, `window_tokens` what it says that it takes."""
 
     code = "model_error"
 

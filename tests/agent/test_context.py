@@ -79,7 +79,7 @@ async def test_the_prompt_tells_led_pins_sensors_apps_and_power_cut() -> None:
     for part in (
         "LED on pin 2: a plain LED",
         "bme280 at 0x76",
-        "Reserved: ",
+        "Reserved, never use them: ",
         str(load_board("virtual").pins[27].reserved),
         "1 of 3: blink (pins 2)",
         "Power cut: ",

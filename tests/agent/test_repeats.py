@@ -10,6 +10,8 @@ from tests.agent.conftest import MakeAgent
 from microclaw.models.protocol import ModelReply, ToolReturn
 from microclaw.models.scripted import call, say
 
+GOOD = call("deploy-wasm-app", sourceCode="GOOD;", appName="a")
+
 
 @pytest.mark.parametrize(
     ("calls", "done"),
@@ -26,9 +28,13 @@ from microclaw.models.scripted import call, say
         ),
         ([call("undo"), call("undo")], ["undo"]),
         ([call("gpio-set", pin=4), call("undo"), call("gpio-set", pin=4)], ["set 4 1", "undo", "set 4 1"]),
-        ([call("deploy-wasm-app", sourceCode="GOOD;", appName="a")] * 2, ["deploy a"]),
+        ([GOOD, GOOD], ["deploy a"]),
         (
-            [call("gpio-set", pin=4), call("deploy-wasm-app", sourceCode="GOOD;", appName="a"), call("gpio-set", pin=4)],
+            [
+                call("gpio-set", pin=4),
+                call("deploy-wasm-app", sourceCode="GOOD;", appName="a"),
+                call("gpio-set", pin=4),
+            ],
             ["set 4 1", "deploy a", "set 4 1"],
         ),
     ],

@@ -254,11 +254,18 @@ async def test_a_server_that_names_no_model_is_an_error_with_a_next_step(answer:
         ),
         (
             400,
-            {"object": "error", "message": "This model's maximum context length is 2048 tokens. However, you requested "},
+            {
+                "object": "error",
+                "message": "This model's maximum context length is 2048 tokens. However, you asked ",
+            },
             2048,
         ),
         (400, {"error": {"type": "x", "message": "prompt is too long: 205000 tokens > 200000 maximum"}}, 200_000),
-        (400, {"error": "The number of tokens to keep from the initial prompt is greater than the context length"}, None),
+        (
+            400,
+            {"error": "The number of tokens to keep is greater than the context length"},
+            None,
+        ),
         (500, {"error": {"message": "input length exceeds the context length"}}, None),
     ],
 )

@@ -15,10 +15,43 @@ from microclaw.tools.programs import DeployParameters, TryParameters
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.tools.toolbox import Toolbox
 
-OF_A_HOST = """deploy-wasm-app query-wasm-apps uninstall-wasm-app gpio-set gpio-get adc-read pwm-set i2c-scan i2c-read
-read-edges list-devices device-info device-status undo remember forget recall skill web_fetch web_search list-files
-read-file write-file delete-file time say notify try-program read-logs schedule-add schedule-list schedule-remove
-subagent-start subagent-list subagent-cancel""".split()
+OF_A_HOST = [
+    "deploy-wasm-app",
+    "query-wasm-apps",
+    "uninstall-wasm-app",
+    "gpio-set",
+    "gpio-get",
+    "adc-read",
+    "pwm-set",
+    "i2c-scan",
+    "i2c-read",
+    "read-edges",
+    "list-devices",
+    "device-info",
+    "device-status",
+    "undo",
+    "remember",
+    "forget",
+    "recall",
+    "skill",
+    "web_fetch",
+    "web_search",
+    "list-files",
+    "read-file",
+    "write-file",
+    "delete-file",
+    "time",
+    "say",
+    "notify",
+    "try-program",
+    "read-logs",
+    "schedule-add",
+    "schedule-list",
+    "schedule-remove",
+    "subagent-start",
+    "subagent-list",
+    "subagent-cancel",
+]
 
 
 class Nothing(Parameters):

@@ -1,8 +1,8 @@
 """What is known when a message comes: devices, memory, notes, skills, the time. Asks no device.
 
-It follows the system prompt (agent.system_prompt), which stays the same from turn to turn. A token is estimated as four characters. Over the budget the dynamic context is cut in this order: daily
-notes, search matches, one-liners of skills, MEMORY.md (its oldest lines), USER.md, active skills, details of devices.
-Date and time are never cut.
+It follows the system prompt (agent.system_prompt), which stays the same from turn to turn. A token is estimated as four
+characters. Over the budget the dynamic context is cut in this order: daily notes, search matches, one-liners of skills,
+MEMORY.md (its oldest lines), USER.md, active skills, details of devices. Date and time are never cut.
 """
 
 from __future__ import annotations
@@ -232,7 +232,9 @@ def device_text(
     held = f"{len(device.apps)} of {board.firmware.max_apps}" if device.apps else f"none of {board.firmware.max_apps}"
     lines.append(f"- Programs put there by this host, {held}{': ' if device.apps else ''}{', '.join(shown)}.")
     if names:
-        lines.append(f"- Names that the person gave: {', '.join(f'{name} = pin {pin}' for name, pin in names.items())}.")
+        lines.append(
+            f"- Names that the person gave: {', '.join(f'{name} = pin {pin}' for name, pin in names.items())}."
+        )
     if labels:
         lines.append(f"- Labels: {', '.join(labels)}.")
     if wiring:

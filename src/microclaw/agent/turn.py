@@ -48,7 +48,7 @@ class TurnLimits:
     turn_s: float = 120.0
     calls_a_reply: int = 8
     deploy_tries: int = 3
-    retries: RetryLimits = RetryLimits()
+    retries: RetryLimits = field(default_factory=RetryLimits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +147,7 @@ class Turn:
         self._put = put
         self._joining = joining
         self._offered = offered or (lambda _messages: tools.specs)
-        self._asking = Asking(
-            model, put, window=window or Window(), turn_s=limits.turn_s, limits=limits.retries
-        )
+        self._asking = Asking(model, put, window=window or Window(), turn_s=limits.turn_s, limits=limits.retries)
         self._stopped = False
         self._harmless: asyncio.Timeout | None = None  # of a running call that has changed nothing yet
         self._deadline = 0.0

@@ -1,7 +1,7 @@
 """Which tools a request to a model offers, and in how few words. It runs no tool; every tool stays callable by name.
 
-A model gets at most MAX_OFFERED: what most requests need, then what the person's words are about. `more-tools` lists the
-rest by name and has the wanted ones offered from the next request on.
+A model gets at most MAX_OFFERED: what most requests need, then what the person's words are about. `more-tools` lists
+the rest by name and has the wanted ones offered from the next request on.
 """
 
 from __future__ import annotations
@@ -22,15 +22,17 @@ MORE_TOOLS: Final = "more-tools"
 _MAX_NAMED: Final = 60  # names in the description of more-tools; `about` finds the others
 _MAX_FOUND: Final = 8
 _MAX_SAID_CHARS: Final = 4000
-_SELDOM: Final = frozenset({"deviceIp", "optimizationLevel", "heapSize", "anyone"})  # taken, but not told
-_CLEAR: Final = frozenset({"device", "pin"})  # the system prompt and their names say what they are
-_DROPPED: Final = frozenset({"title", "default", "minLength", "maxLength", "maxItems", "pattern", "additionalProperties"})
+_SELDOM: Final = frozenset({"deviceIp", "optimizationLevel", "heapSize", "anyone", "offset"})  # taken, but not told
+_CLEAR: Final = frozenset({"device", "pin", "level"})  # the system prompt and their names say what they are
+_DROPPED: Final = frozenset(
+    {"title", "default", "minLength", "maxLength", "maxItems", "pattern", "additionalProperties"}
+)
 
 _FIRST: Final = ("deploy-wasm-app", "query-wasm-apps", "uninstall-wasm-app", "gpio-set", "gpio-get", "undo")
 _USUAL: Final = ("pwm-set", "adc-read", "i2c-read", "skill", "remember")  # while there is room
 _ABOUT: Final[Mapping[str, str]] = {
-    "schedule-add": r"\d{1,2}[:.h]\d\d|\b(?:at|um|à|a las) \d|o'clock|uhr|remind|schedul|timer|alarm|tomorrow|tonight|daily"
-    r"|morning|evening|midnight|noon|weekday|monday|tuesday|wednesday|thursday|friday|saturday|sunday"
+    "schedule-add": r"\d{1,2}[:.h]\d\d|\b(?:at|um|à|a las) \d|o'clock|uhr|remind|schedul|timer|alarm|tomorrow|tonight"
+    r"|daily|morning|evening|midnight|noon|weekday|monday|tuesday|wednesday|thursday|friday|saturday|sunday"
     r"|in (?:\d+|an?|half an) (?:min|hour|day|week)|every (?:day|hour|week|month|night)|heartbeat"
     r"|morgen|täglich|erinner|demain|chaque jour|mañana|cada día|recuérda|明天|每天|提醒|点",
     "schedule-list": r"schedul|remind|planned|geplant|erinner|programmé|recordator|计划|提醒",
@@ -63,8 +65,8 @@ _WORD: Final = re.compile(r"[^\W\d_]{4,}")
 
 
 class MoreParameters(Parameters):
-    names: tuple[str, ...] = Field((), max_length=20, description="Tools to offer.")
-    about: str | None = Field(None, max_length=200, description="Or words that say what is to be done.")
+    names: tuple[str, ...] = Field((), max_length=20)
+    about: str | None = Field(None, max_length=200, description="Or words that find some.")
 
 
 def more_tools(tools: Callable[[], Sequence[Tool[Any]]]) -> Tool[Any]:
@@ -167,7 +169,9 @@ def _plain(field: Any, shared: Mapping[str, Any]) -> Any:
     if kept.get("maximum") != 1:  # a wrong number is explained when it comes
         kept = {key: value for key, value in kept.items() if key not in ("minimum", "maximum")}
     return {
-        key: {name: _plain(one, shared) for name, one in value.items()} if key == "properties" else _plain(value, shared)
+        key: {name: _plain(one, shared) for name, one in value.items()}
+        if key == "properties"
+        else _plain(value, shared)
         for key, value in kept.items()
     }
 

@@ -152,8 +152,8 @@ def program_tools(*, deployer: Deployer, catalogue: Catalogue, devices: Registry
     return (
         Tool(
             "deploy-wasm-app",
-            "Compile a C or C++ program or an Arduino sketch, check it, try it on a virtual board, put it on the device "
-            "and verify it there. For anything that goes on, repeats or reacts.",
+            "Compile a C or C++ program or an Arduino sketch, check it, try it on a virtual board, put it on the "
+            "device and verify it there. For anything that goes on, repeats or reacts.",
             DeployParameters,
             *act,
             deploy,
