@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import socket
@@ -16,11 +17,13 @@ from typing import Any
 
 import typer
 
+from microclaw.addresses import is_local
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.config.load import find_mistakes, private_home
-from microclaw.config.settings import DEFAULT_HTTP_PORT, ModelSettings, Settings
+from microclaw.config.settings import DEFAULT_HTTP_PORT, ModelChoice, ModelSettings, Settings
 from microclaw.config.show import masked
 from microclaw.errors import MicroclawError, NoHost
+from microclaw.models.server_window import window_of
 from microclaw.wasm import INSTALL_BINARYEN, find_binaryen, find_toolchain, glue_built
 
 VIRTUAL_PORT = 18080
@@ -69,6 +72,8 @@ def examine(options: GlobalOptions) -> list[Finding]:
         return findings  # the configuration's findings say why
     findings += _attempt("library", lambda: _c_library(settings))
     findings += _models(settings.model)
+    for choice in _local_servers(settings.model):
+        findings += _attempt("model", lambda choice=choice: _window(choice, settings.agent.context_tokens))
     findings += _attempt("host", lambda: _host(options))
     return findings
 
@@ -141,6 +146,27 @@ def _models(model: ModelSettings) -> Iterator[Finding]:
         yield Finding("model", True, f"OPENAI_BASE_URL is {model.openai_base_url}")
     if not model.configured:
         yield Finding("model", True, "none: no API key set. Offline intents answer.")
+
+
+def _local_servers(model: ModelSettings) -> Iterator[ModelChoice]:
+    """The model servers at home that may answer: only they load a model with a window of their own choice."""
+    main = ModelChoice("openai", model.model, model.openai_api_key, model.openai_base_url)
+    if model.openai_base_url and not model.anthropic_api_key and is_local(main.base_url):
+        yield main
+    yield from (choice for choice in model.fallbacks if choice.provider == "openai" and is_local(choice.base_url))
+
+
+def _window(choice: ModelChoice, context_tokens: int) -> Iterator[Finding]:
+    name = choice.name or "its first model"
+    window = asyncio.run(window_of(choice.base_url or "", choice.name, api_key=choice.api_key))
+    if window is None:
+        yield Finding("model", True, f"{name}: its server does not say how large its context is")
+    elif window < context_tokens:
+        step = f"load it with a larger one, or: microclaw config set agent.context_tokens {window}"
+        text = f"{name} takes {window:,} tokens, and agent.context_tokens is {context_tokens:,}"
+        yield Finding("model", False, text, step)
+    else:
+        yield Finding("model", True, f"{name} takes {window:,} tokens; agent.context_tokens is {context_tokens:,}")
 
 
 def _host(options: GlobalOptions) -> Iterator[Finding]:
