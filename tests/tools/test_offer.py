@@ -102,6 +102,16 @@ def test_what_the_words_are_about_is_offered(said: str, wanted: str) -> None:
     assert names[-1] == MORE_TOOLS
 
 
+@pytest.mark.parametrize(
+    "said", ["tell me how warm it is", "pin 4 at 50 % please", "toggle pin 2", "mach die Lampe an"]
+)
+def test_an_ordinary_sentence_gets_the_usual_tools(said: str) -> None:
+    usual = (
+        "deploy-wasm-app query-wasm-apps uninstall-wasm-app gpio-set gpio-get adc-read pwm-set i2c-read undo remember"
+    )
+    assert set(usual.split()) <= set(offered(toolbox(), said))
+
+
 def test_words_about_everything_still_get_a_dozen() -> None:
     said = "remind me tomorrow, search the web, save a file, read the logs, try a program, forget what I said, undo"
     assert len(offered(toolbox(), said)) == MAX_OFFERED

@@ -67,6 +67,8 @@ def translated(exc: Exception, name: str, provider: Provider) -> ModelError:
             next_step=f"check the network, the proxy and the address ({VARIABLES[provider][1]}), then ask again",
             fault="unreachable",
         )
+    if "without a `finish_reason`" in str(exc):  # the connection ended in order, and the end of the answer is missing
+        return cut_off(name)
     if isinstance(exc, ModelAPIError | UnexpectedModelBehavior):
         return unreadable(name, exc)
     return ModelError(

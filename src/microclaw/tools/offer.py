@@ -31,9 +31,10 @@ _DROPPED: Final = frozenset(
 _FIRST: Final = ("deploy-wasm-app", "query-wasm-apps", "uninstall-wasm-app", "gpio-set", "gpio-get", "undo")
 _USUAL: Final = ("pwm-set", "adc-read", "i2c-read", "skill", "remember")  # while there is room
 _ABOUT: Final[Mapping[str, str]] = {
-    "schedule-add": r"\d{1,2}[:.h]\d\d|\b(?:at|um|à|a las) \d|o'clock|uhr|remind|schedul|timer|alarm|tomorrow|tonight"
-    r"|daily|morning|evening|midnight|noon|weekday|monday|tuesday|wednesday|thursday|friday|saturday|sunday"
-    r"|in (?:\d+|an?|half an) (?:min|hour|day|week)|every (?:day|hour|week|month|night)|heartbeat"
+    "schedule-add": r"\b\d{1,2}[:h]\d\d\b|\b(?:at|um|à|a las) \d{1,2}\b(?! ?(?:%|percent|hz|v|degrees))|o'clock|uhr"
+    r"|remind|schedul|timer|alarm|tomorrow|tonight|daily|morning|evening|midnight|noon|weekday"
+    r"|(?:mon|tues|wednes|thurs|fri|satur|sun)day|in (?:\d+|an?|half an) (?:min|hour|day|week)"
+    r"|every (?:day|hour|week|month|night)|heartbeat"
     r"|morgen|täglich|erinner|demain|chaque jour|mañana|cada día|recuérda|明天|每天|提醒|点",
     "schedule-list": r"schedul|remind|planned|geplant|erinner|programmé|recordator|计划|提醒",
     "schedule-remove": r"(?:cancel|remove|delete|stop|forget).{0,40}(?:schedul|remind|every|daily|at \d)",
@@ -41,7 +42,7 @@ _ABOUT: Final[Mapping[str, str]] = {
     "device-info": r"chip|firmware|flash|version|which board|what board|board facts",
     "device-status": r"uptime|memory|heap|wi-?fi|signal|rssi|online|reset|reboot|status|alive",
     "list-devices": r"devices|boards|all of them|which ones|geräte|appareils|dispositivos|设备",
-    "read-edges": r"edge|puls|how often|how many times|count|frequency|toggl|changed",
+    "read-edges": r"edge|puls|how often|how many times|count|frequency|toggled|changed",
     "read-logs": r"\blogs?\b|print|output|say|said|message|why|crash|trap|wrong",
     "try-program": r"\btry|\btest|simulat|virtual|dry run|without (?:deploy|install)",
     "forget": r"forget|vergiss|oublie|olvida|忘",
@@ -53,7 +54,7 @@ _ABOUT: Final[Mapping[str, str]] = {
     "read-file": r"files?\b|workspace|\.\w{2,4}\b|datei",
     "write-file": r"write|save|files?\b|workspace|report|csv|datei",
     "delete-file": r"(?:delete|remove).{0,30}file",
-    "say": r"\btell\b|\bsay\b|message|send|notify|inform",
+    "say": r"\btell (?!me\b)|\bsay\b|message|send|notify|inform",
     "notify": r"notify|show|speak|say|announce|display|alert|warn|aloud",
     "time": r"what time|time is|what day|date|uhr|wie spät|heure",
     "subagent-start": r"background|subagent|helper|meanwhile|compare|research|in parallel",
@@ -114,10 +115,11 @@ def chosen(
 
 
 def subject_of(messages: Sequence[Message]) -> str:
-    """What a request is about: the person's newest words, and the exchange before them, which "yes, do that" means."""
+    """What a request is about: the person's newest words, those before, and the question that a "yes" answers."""
     texts = [message.text for message in messages if isinstance(message, UserText)][-2:]
     answers = [message.text for message in messages if isinstance(message, AssistantReply) and not message.calls][-1:]
-    return "\n".join(text[:_MAX_SAID_CHARS] for text in (*texts, *answers))
+    asked = [text for text in answers if text.rstrip().endswith("?")]
+    return "\n".join(text[:_MAX_SAID_CHARS] for text in (*texts, *asked))
 
 
 def called_in(messages: Sequence[Message]) -> frozenset[str]:
