@@ -76,3 +76,4 @@ async def test_a_cancelled_call_ends_before_its_effect_or_after_it(
         kept = agent.sessions.path("test", "c1").read_text()
     assert "nothing more is started" in kept
     assert ("done: late" in kept) == (tool == "late")
+    assert ("refused: build (cancelled: it had changed nothing yet)" in kept) == (tool == "build")

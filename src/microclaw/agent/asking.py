@@ -38,11 +38,8 @@ class RetryLimits:
 class TurnCancelled(MicroclawError):
     code = "cancelled"
 
-    def __init__(self) -> None:
-        super().__init__(
-            "cancelled: what had begun is finished, nothing more is started",
-            next_step="microclaw app list shows what is running",
-        )
+    def __init__(self, what: str = "what had begun is finished, nothing more is started") -> None:
+        super().__init__(f"cancelled: {what}", next_step="microclaw app list shows what is running")
 
 
 class Asking:

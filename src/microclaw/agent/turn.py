@@ -309,7 +309,7 @@ class Turn:
             except TimeoutError:
                 if not self._stopped:
                     raise
-                return result_of_error(TurnCancelled())
+                return result_of_error(TurnCancelled("it had changed nothing yet"))
             finally:
                 self._harmless = None
 
