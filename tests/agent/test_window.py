@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.agent.conftest import MakeAgent
 
+from microclaw.agent.compaction import OPENING
 from microclaw.agent.window import Window, fitted
 from microclaw.errors import ModelError
 from microclaw.events import Answer, Step
@@ -94,3 +95,11 @@ def test_an_unknown_window_is_found_by_steps_and_has_a_least_size() -> None:
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] < 12_000
     assert sizes[-1] == 1000
+
+
+def test_the_summary_of_older_messages_goes_last_of_the_history() -> None:
+    summary = (UserText(f"{OPENING}- the fan is on pin 6"), AssistantReply("I keep to that."))
+    sent = fitted(request((*summary, *HISTORY)), len(HISTORY) + 2, 6000)
+    assert sent.messages[:2] == summary
+    assert len(sent.messages) < len(HISTORY)
+    assert size(sent) <= 6000

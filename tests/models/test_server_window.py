@@ -11,7 +11,7 @@ from tests.models.model_server import server
 from microclaw.errors import ModelError
 from microclaw.models.server_window import window_of
 
-NONE = (404, {})
+NONE: tuple[int, Any] = (404, {})
 MODELS = (200, {"object": "list", "data": [{"id": "qwen3", "object": "model"}, {"id": "other", "object": "model"}]})
 VLLM = (200, {"data": [{"id": "qwen3", "max_model_len": 8192}, {"id": "other", "max_model_len": 1024}]})
 PROPS = (200, {"default_generation_settings": {"id": 0, "n_ctx": 4096}, "total_slots": 1})

@@ -17,7 +17,7 @@ from typing import Final, Literal
 
 from microclaw.agent.compaction import CHARS_A_TOKEN, tokens
 from microclaw.agent.system_prompt import system_prompt
-from microclaw.agent.window import DEFAULT_CONTEXT_TOKENS, Window
+from microclaw.agent.window import DEFAULT_CONTEXT_TOKENS, Window, answer_tokens
 from microclaw.apps.changes import read_claims
 from microclaw.boards.profile import BoardProfile
 from microclaw.events import Inbound
@@ -33,8 +33,9 @@ from microclaw.text import fence_text
 from microclaw.tools.target import Devices
 
 HITS: Final = 6
-_DYNAMIC_SHARE: Final = 0.4  # of what the system prompt leaves; the conversation has the rest
-_LEAST_TOKENS: Final = 1500
+_DYNAMIC_SHARE: Final = 0.4  # of what system prompt, tools and answer leave; the conversation has the rest
+_LEAST_TOKENS: Final = 600
+_TOOLS_TOKENS: Final = 1200  # of a dozen tools, about
 _HIT_CHARS: Final = 400
 _ACTIVE_SKILL_CHARS: Final = 12_000
 _ANSWERED_HERE_S: Final = 6 * 3600  # newer messages of this chat are in its history
@@ -111,7 +112,7 @@ class TurnContext:
 
         It gets a share of the tokens that the system prompt leaves.
         """
-        budget_tokens = max(_LEAST_TOKENS, int((self.window.tokens - tokens(system)) * _DYNAMIC_SHARE))
+        budget_tokens = max(_LEAST_TOKENS, int(self._left_tokens(system) * _DYNAMIC_SHARE))
         knowledge = self._knowledge
         if knowledge is None:
             return fit(self._device_sections(device_context), budget_tokens)
@@ -121,7 +122,11 @@ class TurnContext:
 
     def history_tokens(self, system: str, dynamic: str) -> int:
         """The tokens that are left for the conversation (agent.compaction)."""
-        return max(_LEAST_TOKENS, self.window.tokens - tokens(system) - tokens(dynamic))
+        return max(_LEAST_TOKENS, self._left_tokens(system) - tokens(dynamic))
+
+    def _left_tokens(self, system: str) -> int:
+        """What the system prompt, the tools and the answer leave."""
+        return self.window.tokens - tokens(system) - _TOOLS_TOKENS - answer_tokens(self.window.tokens)
 
     def _sections(
         self, knowledge: Knowledge, device_context: DeviceContext, inbound: Inbound, matches: tuple[Found, ...]

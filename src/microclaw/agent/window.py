@@ -1,7 +1,7 @@
 """A model's window: what of a request fits in, and what a server's refusal teaches of its size. It asks no model.
 
-What goes first: the oldest exchanges, then the parts of the dynamic context that are not about devices, then long
-results of the turn's own calls, the oldest first. The person's message and the rules stay whole.
+What goes first: the oldest exchanges (their summary last), then the parts of the dynamic context that are not about
+devices, then long results of the turn's own calls, the oldest first. The person's message and the rules stay whole.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from microclaw.agent.compaction import CHARS_A_TOKEN, tokens
+from microclaw.agent.compaction import is_summary, tokens
 from microclaw.models.budget import IMAGE_TOKENS, estimated_tokens
 from microclaw.models.protocol import Message, ModelRequest, ToolReturn, ToolSpec, UserText
 
@@ -39,7 +39,7 @@ class Window:
         self.tokens = max(_LEAST_WINDOW, min(int(estimate * _SHRINK), window_tokens or estimate, self.tokens))
 
 
-def answer_tokens(window_tokens: int, most: int) -> int:
+def answer_tokens(window_tokens: int, most: int = 4096) -> int:
     """The tokens that an answer may have: many servers refuse a request whose answer might not fit in any more."""
     return min(most, max(_LEAST_ANSWER, window_tokens // _ANSWER_SHARE))
 
@@ -55,20 +55,24 @@ def fitted(request: ModelRequest, older: int, window_tokens: int) -> ModelReques
     """
     most = answer_tokens(window_tokens, request.max_tokens)
     before, own = list(request.messages[:older]), list(request.messages[older:])
+    summary = before[:2] if before and is_summary(before[0]) else []
+    before = before[len(summary) :]
     dynamic = request.dynamic_context
     fixed = tokens(request.system) + tools_tokens(request.tools) + most
-    room = (window_tokens - fixed - tokens(dynamic) - _size(own)) * CHARS_A_TOKEN
-    while before and _size(before) * CHARS_A_TOKEN > room:
-        before = before[_next_exchange(before) :]
-    over = fixed + tokens(dynamic) + _size(own) - window_tokens
+    over = fixed + tokens(dynamic) + _size([*summary, *before, *own]) - window_tokens
+    for part in (before, summary):
+        while part and over > 0:
+            gone = part[: _next_exchange(part)]
+            del part[: len(gone)]
+            over -= _size(gone)
     if over > 0:
-        dynamic = _lean(dynamic)
-        over = fixed + tokens(dynamic) + _size(own) - window_tokens
+        over += tokens(lean := _lean(dynamic)) - tokens(dynamic)
+        dynamic = lean
     for index, message in enumerate(own):
         if over > 0 and isinstance(message, ToolReturn) and len(message.content) > 2 * _SHORT_RESULT_CHARS:
             own[index] = _shortened(message)
             over -= _size([message]) - _size([own[index]])
-    return replace(request, messages=(*before, *own), dynamic_context=dynamic, max_tokens=most)
+    return replace(request, messages=(*summary, *before, *own), dynamic_context=dynamic, max_tokens=most)
 
 
 def _size(messages: Sequence[Message]) -> int:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ def examine(options: GlobalOptions) -> list[Finding]:
     findings += _attempt("library", lambda: _c_library(settings))
     findings += _models(settings.model)
     for choice in _local_servers(settings.model):
-        findings += _attempt("model", lambda choice=choice: _window(choice, settings.agent.context_tokens))
+        findings += _attempt("model", partial(_window, choice, settings.agent.context_tokens))
     findings += _attempt("host", lambda: _host(options))
     return findings
 
