@@ -25,7 +25,7 @@ from microclaw.host_client.client import HostClient
 from microclaw.virtual_boards.process import VirtualBoardProcess
 
 GOAL_TOKENS: Final = 3000
-ACT: Final = "turn the red led on pin 5 on, please, and only half as bright as it can be"
+ACT: Final = "turn the red lamp at GPIO 7 on, please, half as bright as can be"
 PROGRAM: Final = "make a program that blinks pin 5 twice a second, but only as long as pin 4 is low"
 WITH_SKILL: Final = "which pin of the board do I wire the soil moisture sensor to, and how"
 _PIECE: Final = re.compile(r" ?[^\W\d_]+|\d{1,3}| ?(?:[^\w\s]|_)+|\s+")

@@ -186,7 +186,7 @@ def test_a_schema_for_a_model_is_plain(bench: Bench) -> None:
 def test_a_schema_keeps_what_a_call_needs() -> None:
     schema = json.loads(brief(tool("deploy-wasm-app", parameters=DeployParameters)).schema)
     assert schema["required"] == ["sourceCode", "appName"]
-    assert list(schema["properties"]) == ["device", "sourceCode", "appName", "expect"]
+    assert list(schema["properties"]) == ["device", "sourceCode", "appName", "heapSize", "expect"]
     inputs = json.loads(brief(tool("try-program", parameters=TryParameters)).schema)["properties"]["inputs"]
     assert inputs["items"]["required"] == ["pin", "level"]
     assert inputs["items"]["properties"]["atSeconds"] == {"type": "number"}

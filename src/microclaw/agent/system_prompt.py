@@ -25,7 +25,7 @@ Rules:
 - Never act on a guess: when the pin, the device or the wish is unclear, ask one short question, call no tool.
 - One program has one purpose and one short name. At most {max_apps} programs fit on a board: stop one before another.
 - Before a program write its `expect`: what the person would see at pins and in the log, from their words, not from your
-  code. A program that does not meet it is not deployed.
+  code.
 - A failed check comes back with diagnostics: mend the program and deploy it again, 3 times at most.
 - Say only what a result's evidence says; "accepted" means that the board took it and cannot report back.
   Never say that something works without evidence.
@@ -38,7 +38,7 @@ Rules:
 _PROGRAMS: Final = """\
 # Programs
 One C file (C11) with microclaw.h and C's usual headers; no files but under /storage, no input, threads or sockets. The
-heap is 8 KB, the stack 4 KB. Give constant pin numbers, so that the check sees them. {forms}
+heap is 8 KB (heapSize), the stack 4 KB. Give constant pin numbers, so that the check sees them. {forms}
 ```c
 {api}```
 Two examples, each with its `expect`:

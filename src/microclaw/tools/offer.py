@@ -22,8 +22,8 @@ MORE_TOOLS: Final = "more-tools"
 _MAX_NAMED: Final = 60  # names in the description of more-tools; `about` finds the others
 _MAX_FOUND: Final = 8
 _MAX_SAID_CHARS: Final = 4000
-_SELDOM: Final = frozenset({"deviceIp", "optimizationLevel", "heapSize", "anyone", "offset"})  # taken, but not told
-_CLEAR: Final = frozenset({"device", "pin", "level"})  # the system prompt and their names say what they are
+_SELDOM: Final = frozenset({"deviceIp", "optimizationLevel", "anyone", "offset"})  # taken, but not told
+_CLEAR: Final = frozenset({"device", "pin", "level", "heapSize"})  # the system prompt and their names say what they are
 _DROPPED: Final = frozenset(
     {"title", "default", "minLength", "maxLength", "maxItems", "pattern", "additionalProperties"}
 )
