@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from pydantic import Field
@@ -83,7 +84,7 @@ def more_tools(tools: Callable[[], Sequence[Tool[Any]]]) -> Tool[Any]:
         fields: dict[str, Any] = {"success": bool(found), "offered": {tool.name: tool.description for tool in found}}
         if unknown or not found:
             fields |= {"unknown": unknown, "names": [tool.name for tool in every]}
-        return ToolOutput(fields, foreign=any(tool.foreign for tool in found))
+        return ToolOutput(fields, foreign=any(_is_of_a_server(tool.parameters) for tool in found))
 
     return Tool(MORE_TOOLS, "", MoreParameters, Permission.READ, Effect.READ, more)
 
@@ -144,16 +145,20 @@ def _found(content: str) -> Collection[str]:
 
 def brief(tool: Tool[Any]) -> ToolSpec:
     """A tool as a model sees it: its arguments by name, type and purpose, without what it seldom needs."""
-    return ToolSpec(tool.name, tool.description, json.dumps(_brief_schema(tool.parameters), separators=(",", ":")))
+    return ToolSpec(tool.name, tool.description, _brief_schema(tool.parameters))
 
 
-def _brief_schema(parameters: type[Parameters]) -> dict[str, Any]:
+@lru_cache(maxsize=512)  # pydantic takes a millisecond for each
+def _brief_schema(parameters: type[Parameters]) -> str:
     schema = parameters.model_json_schema(by_alias=True)
+    if _is_of_a_server(parameters):  # it may be of any form and stays whole
+        return json.dumps({key: value for key, value in schema.items() if key != "title"}, separators=(",", ":"))
     shared = schema.get("$defs", {})
     given = {n: _plain(f, shared) for n, f in schema.get("properties", {}).items() if n not in _SELDOM}
     for name in given.keys() & _CLEAR:
         given[name].pop("description", None)
-    return {"type": "object", "properties": given, **({"required": r} if (r := schema.get("required")) else {})}
+    brief = {"type": "object", "properties": given, **({"required": r} if (r := schema.get("required")) else {})}
+    return json.dumps(brief, separators=(",", ":"))
 
 
 def _plain(field: Any, shared: Mapping[str, Any]) -> Any:
@@ -176,6 +181,11 @@ def _plain(field: Any, shared: Mapping[str, Any]) -> Any:
         else _plain(value, shared)
         for key, value in kept.items()
     }
+
+
+def _is_of_a_server(parameters: type[Parameters]) -> bool:
+    """Whether an MCP server wrote a tool's schema and description."""
+    return "model_json_schema" in vars(parameters)
 
 
 def _more_spec(tool: Tool[Any], rest: Sequence[str]) -> ToolSpec:
