@@ -145,7 +145,8 @@ def _found(content: str) -> Collection[str]:
 
 def brief(tool: Tool[Any]) -> ToolSpec:
     """A tool as a model sees it: its arguments by name, type and purpose, without what it seldom needs."""
-    return ToolSpec(tool.name, tool.description, _brief_schema(tool.parameters))
+    parameters: type[Parameters] = tool.parameters
+    return ToolSpec(tool.name, tool.description, _brief_schema(parameters))
 
 
 @lru_cache(maxsize=512)  # pydantic takes a millisecond for each
