@@ -21,6 +21,7 @@ from microclaw.agent.context import TurnContext
 from microclaw.agent.conversation import Conversations
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import Outbox
+from microclaw.agent.window import Window
 from microclaw.api.gateway import Gateway
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.gate import Gate
@@ -132,7 +133,8 @@ class _ClockModel:
 class _NoContext(TurnContext):
     """No device, no memory."""
 
-    def __init__(self) -> None: ...
+    def __init__(self) -> None:
+        self.window = Window()
 
     async def devices(self, device: str | None, person_id: str | None = None) -> DeviceContext:
         return DeviceContext()

@@ -1,4 +1,4 @@
-"""Whether an address is this machine's own, and which addresses one machine can have. It looks up no name.
+"""Whether an address is this machine's own or its network's, and which one machine can have. It looks up no name.
 
 It stands at the root: the configuration, the host, its client and the virtual board all ask.
 """
@@ -6,6 +6,7 @@ It stands at the root: the configuration, the host, its client and the virtual b
 from __future__ import annotations
 
 import ipaddress
+from urllib.parse import urlsplit
 
 
 def is_loopback(host: str) -> bool:
@@ -14,6 +15,15 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def is_local(url: str | None) -> bool:
+    """Whether an address is on this machine or network (a model server at home), where a proxy outside has no way."""
+    host = (urlsplit(url).hostname or "") if url else ""
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return bool(host) and ("." not in host or host.endswith((".localhost", ".local")))
 
 
 def address_range(address: str) -> str:

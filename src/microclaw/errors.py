@@ -43,9 +43,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal, TypeAlias
 
-# What kind of failure a model's service had: `refused` is a request that it will never take (400, 404).
+# What kind of failure a model's service had: `refused` is a request that it will never take (400, 404), `too_long` one
+# that does not fit its window.
 ModelFault: TypeAlias = Literal[
-    "unreachable", "timeout", "rate_limit", "quota", "overloaded", "server", "auth", "unreadable", "refused", "other"
+    "unreachable",
+    "timeout",
+    "rate_limit",
+    "quota",
+    "overloaded",
+    "server",
+    "auth",
+    "unreadable",
+    "refused",
+    "too_long",
+    "other",
 ]
 
 SHOWN_CHARS: Final = 200  # of a source line, around the place; a line may be the whole program
@@ -247,7 +258,7 @@ class ToolFailed(MicroclawError):
 
 
 class ModelError(MicroclawError):
-    """`retry_after_s` is how long the service asked to be left alone."""
+    """`retry_after_s` is how long the service asked to be left alone, `window_tokens` what it says that it takes."""
 
     code = "model_error"
 
@@ -258,10 +269,12 @@ class ModelError(MicroclawError):
         next_step: str | None = None,
         fault: ModelFault = "other",
         retry_after_s: float | None = None,
+        window_tokens: int | None = None,
     ) -> None:
         super().__init__(message, next_step=next_step)
         self.fault = fault
         self.retry_after_s = retry_after_s
+        self.window_tokens = window_tokens
 
 
 class BudgetSpent(ModelError):

@@ -7,8 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -216,6 +218,55 @@ def test_doctor_tells_whether_the_c_library_is_built(
     assert (before["ok"], before["text"]) == (True, "C library not built yet: the host builds it when it starts")
     assert run("app", "build", str(blink)).code == 0
     assert findings(run("doctor", "--json"))["library"]["text"] == "C library built"
+
+
+@pytest.mark.parametrize(("window", "ok"), [(4096, False), (32768, True)])
+def test_doctor_measures_the_window_of_a_model_server_at_home(run: Run, window: int, ok: bool) -> None:
+    with llama_server(window) as url:
+        answer_with(run, url)
+        found = json.loads(run("doctor", "--json").out)["findings"]
+    (told,) = [one for one in found if one["part"] == "model" and "takes" in one["text"]]
+    assert told["ok"] is ok
+    assert f"{window:,} tokens" in told["text"]
+    assert (told["next"] is None) == ok
+    if told["next"]:
+        assert told["next"].endswith(f"microclaw config set agent.context_tokens {window}")
+
+
+def test_doctor_tells_of_a_model_server_that_does_not_answer(run: Run) -> None:
+    with llama_server(4096) as url:
+        answer_with(run, url)
+    found = json.loads(run("doctor", "--json").out)["findings"]
+    (told,) = [one for one in found if one["part"] == "model" and not one["ok"]]
+    assert "nobody answers" in told["text"]
+    assert "OPENAI_BASE_URL" in told["next"]
+
+
+def answer_with(run: Run, url: str) -> None:
+    for key, value in (("model.provider", "openai"), ("model.base_url", url)):
+        assert run("config", "set", key, value).code == 0
+
+
+@contextmanager
+def llama_server(window: int) -> Iterator[str]:
+    """A model server that knows llama.cpp's /props alone."""
+
+    class Props(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps({"default_generation_settings": {"n_ctx": window}}).encode()
+            self.send_response(200 if self.path == "/props" else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Props) as there:
+        thread = threading.Thread(target=there.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{there.server_port}/v1"
+        there.shutdown()
 
 
 def test_completion_prints_a_script_and_answers_the_shell(run: Run) -> None:

@@ -25,9 +25,11 @@ from microclaw.errors import MicroclawError, PermissionRefused, UnknownName
 from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Inbound, TurnEvent
 from microclaw.knowledge.skills import Skills
 from microclaw.models.protocol import AskedBy, Image, Model, ToolSpec, UserText
+from microclaw.models.protocol import Message as ModelMessage
 from microclaw.store.journal import Journal
 from microclaw.store.sessions import SessionFiles, SessionMessage
 from microclaw.text import clean_text
+from microclaw.tools.offer import called_in, subject_of
 from microclaw.tools.toolbox import Toolbox
 
 _log = logging.getLogger(__name__)
@@ -219,7 +221,8 @@ class Conversations:
             limits=self._limits,
             put=running.put,
             joining=lambda last: tuple(_joined(one) for one in running.take_joining(last=last)),
-            offered=lambda: self._offered(inbound.channel, inbound.chat_id),
+            offered=lambda messages: self._offered(inbound, messages),
+            window=self._context.window,
         )
         request = TurnRequest(
             message=_user_text(inbound),
@@ -243,10 +246,12 @@ class Conversations:
         with watch:
             return await turn.run(request)
 
-    def _offered(self, channel: str, chat_id: str) -> tuple[ToolSpec, ...]:
-        if self._skills is None:
-            return self._tools.specs
-        return self._tools.offered(self._skills.active(channel, chat_id), self._skills.shown_tools(channel, chat_id))
+    def _offered(self, inbound: Inbound, messages: Sequence[ModelMessage]) -> tuple[ToolSpec, ...]:
+        """The tools for the newest messages: what the person said last and before, and what this turn called."""
+        chat = inbound.channel, inbound.chat_id
+        skills = self._skills.active(*chat) if self._skills else ()
+        named = self._skills.shown_tools(*chat) if self._skills else ()
+        return self._tools.offered(skills, named, said=subject_of(messages), asked=called_in(messages))
 
     async def _warm_up(self) -> None:
         """Load the model. A failure is only logged here; the first turn reports it."""

@@ -48,6 +48,7 @@ from microclaw.store.usage import UsageTable
 from microclaw.tools.devices import direct_io_tools, edge_tools, inventory_tools, notifying_tools
 from microclaw.tools.fetching import Fetcher
 from microclaw.tools.knowledge import remembering_tools, skill_tools
+from microclaw.tools.offer import more_tools
 from microclaw.tools.programs import program_tools, trying_tools
 from microclaw.tools.scheduling import Scheduling, scheduling_tools
 from microclaw.tools.search_engines import search_engine
@@ -178,7 +179,9 @@ def build_agent(
     background = {"schedules": runner.run, "consolidation": nightly.run}
     if language_model is not None and settings.schedules.heartbeat_minutes:  # without a model nobody reads the tasks
         background["heartbeat"] = _heartbeat(settings, inbox, clock).run
-    all_tools = tools.with_more((*scheduling_tools(scheduling), *subagent_tools(subagents)))
+    all_tools = tools.with_more(
+        (*scheduling_tools(scheduling), *subagent_tools(subagents), more_tools(lambda: all_tools.tools))
+    )
     return Agent(
         inbox=inbox,
         knowledge=knowledge,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import socket
@@ -10,19 +11,22 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from microclaw.addresses import is_local
 from microclaw.audit import alarm_text, open_alarms, read_events
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.clock import now_ms
 from microclaw.config.load import find_mistakes, private_home
-from microclaw.config.settings import DEFAULT_HTTP_PORT, ModelSettings, Settings
+from microclaw.config.settings import DEFAULT_HTTP_PORT, ModelChoice, ModelSettings, Settings
 from microclaw.config.show import masked
 from microclaw.errors import MicroclawError, NoHost
+from microclaw.models.server_window import window_of
 from microclaw.wasm import INSTALL_BINARYEN, find_binaryen, find_toolchain, glue_built
 
 VIRTUAL_PORT = 18080
@@ -71,6 +75,8 @@ def examine(options: GlobalOptions) -> list[Finding]:
         return findings  # the configuration's findings say why
     findings += _attempt("library", lambda: _c_library(settings))
     findings += _models(settings.model)
+    for choice in _local_servers(settings.model):
+        findings += _attempt("model", partial(_window, choice, settings.agent.context_tokens))
     findings += _attempt("host", lambda: _host(options))
     return findings
 
@@ -143,6 +149,27 @@ def _models(model: ModelSettings) -> Iterator[Finding]:
         yield Finding("model", True, f"OPENAI_BASE_URL is {model.openai_base_url}")
     if not model.configured:
         yield Finding("model", True, "none: no API key set. Offline intents answer.")
+
+
+def _local_servers(model: ModelSettings) -> Iterator[ModelChoice]:
+    """The model servers at home that may answer: only they load a model with a window of their own choice."""
+    main = ModelChoice("openai", model.model, model.openai_api_key, model.openai_base_url)
+    if model.openai_base_url and not model.anthropic_api_key and is_local(main.base_url):
+        yield main
+    yield from (choice for choice in model.fallbacks if choice.provider == "openai" and is_local(choice.base_url))
+
+
+def _window(choice: ModelChoice, context_tokens: int) -> Iterator[Finding]:
+    name = choice.name or "its first model"
+    window = asyncio.run(window_of(choice.base_url or "", choice.name, api_key=choice.api_key))
+    if window is None:
+        yield Finding("model", True, f"{name}: its server does not say how large its context is")
+    elif window < context_tokens:
+        step = f"load it with a larger one, or: microclaw config set agent.context_tokens {window}"
+        text = f"{name} takes {window:,} tokens, and agent.context_tokens is {context_tokens:,}"
+        yield Finding("model", False, text, step)
+    else:
+        yield Finding("model", True, f"{name} takes {window:,} tokens; agent.context_tokens is {context_tokens:,}")
 
 
 def _host(options: GlobalOptions) -> Iterator[Finding]:

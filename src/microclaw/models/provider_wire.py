@@ -63,7 +63,7 @@ def history_of(messages: Sequence[Message]) -> list[wire.ModelMessage]:
     return history
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)
 def tools_of(specs: tuple[ToolSpec, ...]) -> tuple[ToolDefinition, ...]:
     """The tools in pydantic-ai's form, cached because they are the same in every request."""
     from pydantic_ai.tools import ToolDefinition
@@ -76,7 +76,7 @@ def tools_of(specs: tuple[ToolSpec, ...]) -> tuple[ToolDefinition, ...]:
     )
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)
 def openai_tools_of(specs: tuple[ToolSpec, ...]) -> list[dict[str, Any]]:
     """The tools in the form of chat completions, cached; do not change the list."""
     return [

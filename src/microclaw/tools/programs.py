@@ -31,9 +31,9 @@ from microclaw.wasm.image import Image
 MAX_SOURCE_CHARS = 256 * 1024
 EXPECT: Final = (
     "What the person wants to see, one a line, written before the program: `pin 2: period 1 s +- 5 %, duty 50 %`, "
-    '`when pin 4 falls: pin 2 rises within 50 ms`, `pwm 5: 0 -> 100 % within 2 s`, `log every 5 s ~ "temp .*"`, '
-    "`pin 7: never high while pin 8 high`, `pin 3: 6 edges`, `pin 3: high for 200 ms`, `pin 3: rises at 5 s`; what "
-    "happens from outside: `set pin 4 = 0 at 2 s`, `i2c.bme280.temperature = 31 at 4 s`. Not met: not deployed."
+    "`when pin 4 falls: pin 2 rises within 50 ms`, `pin 3: 6 edges`, `pin 3: high for 200 ms`, `pin 3: rises at 5 s`, "
+    '`pwm 5: 0 -> 100 % within 2 s`, `log every 5 s ~ "temp .*"`, `pin 7: never high while pin 8 high`; from outside: '
+    "`set pin 4 = 0 at 2 s`, `i2c.bme280.temperature = 31 at 4 s`. Not met: not deployed."
 )
 _ON_THE_BOARD = frozenset({"running", "listed", "returned", "exited", "trapped", "dead"})
 
@@ -52,7 +52,7 @@ class DeployParameters(_OnAddress):
     app_name: str = Field(
         alias="appName",
         pattern=r"^[A-Za-z0-9_-]{1,31}$",
-        description="Letters, digits, - and _. A name this host used before on that device is replaced.",
+        description="Letters, digits, - and _. The device's program of that name is replaced.",
     )
     heap_size: int = Field(8192, alias="heapSize", ge=1024, le=131_072, description="App heap in bytes.")
     optimization_level: Literal["O0", "O1", "O2", "O3", "Os", "Oz"] = Field("O3", alias="optimizationLevel")
@@ -152,9 +152,8 @@ def program_tools(*, deployer: Deployer, catalogue: Catalogue, devices: Registry
     return (
         Tool(
             "deploy-wasm-app",
-            "Compile a C or C++ program or an Arduino sketch, check it against the device's firmware, try it on a "
-            "virtual board, put it on the device and verify it there. It then runs by itself, without the host. For "
-            "anything that goes on, repeats or reacts.",
+            "Compile a C or C++ program or an Arduino sketch, check it, try it on a virtual board, put it on the "
+            "device and verify it there. For anything that goes on, repeats or reacts.",
             DeployParameters,
             *act,
             deploy,
