@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from microclaw.agent.background.subagents import SubagentLimits, Subagents
 from microclaw.agent.background.unattended import HEARTBEAT, Heartbeat, ScheduledWork
+from microclaw.agent.client_turn import ClientTurns
 from microclaw.agent.compaction import Compactor
 from microclaw.agent.context import TurnContext
 from microclaw.agent.conversation import Conversations
@@ -102,6 +103,7 @@ class Agent:
     knowledge: Knowledge
     tools: Toolbox
     conversations: Conversations
+    client_turns: ClientTurns
     schedules: ScheduleParts
     subagents: Subagents
     background: Mapping[str, Callable[[], Awaitable[None]]]
@@ -179,6 +181,7 @@ def build_agent(
     if language_model is not None and settings.schedules.heartbeat_minutes:  # without a model nobody reads the tasks
         background["heartbeat"] = _heartbeat(settings, inbox, clock).run
     all_tools = tools.with_more((*scheduling_tools(scheduling), *subagent_tools(subagents)))
+    turn_limits = TurnLimits(iterations=settings.agent.iterations, turn_s=settings.agent.turn_s)
     return Agent(
         inbox=inbox,
         knowledge=knowledge,
@@ -194,7 +197,16 @@ def build_agent(
             journal=base.journal,
             approvals=admission.approvals,
             roles=admission.people,
-            limits=TurnLimits(iterations=settings.agent.iterations, turn_s=settings.agent.turn_s),
+            limits=turn_limits,
+        ),
+        client_turns=ClientTurns(
+            model=model,
+            tools=all_tools,
+            context=context,
+            journal=base.journal,
+            skills=knowledge.skills,
+            approvals=admission.approvals,
+            limits=turn_limits,
         ),
         schedules=ScheduleParts(admission.gate, scheduling, runner, subagents),
         subagents=subagents,
