@@ -49,6 +49,7 @@ from microclaw.store.usage import UsageTable
 from microclaw.tools.devices import direct_io_tools, edge_tools, inventory_tools, notifying_tools
 from microclaw.tools.fetching import Fetcher
 from microclaw.tools.knowledge import remembering_tools, skill_tools
+from microclaw.tools.pins import pin_tools
 from microclaw.tools.programs import program_tools, trying_tools
 from microclaw.tools.scheduling import Scheduling, scheduling_tools
 from microclaw.tools.search_engines import search_engine
@@ -151,7 +152,10 @@ def build_agent(
         gate=apps.gate,
         notifier=link,
         knowledge=knowledge,
-        more=_outward_tools(base, devices, apps, inbox.outbox, egress),
+        more=(
+            *_outward_tools(base, devices, apps, inbox.outbox, egress),
+            *pin_tools(devices=devices, apps=base.app_table),
+        ),
         coming=server_tools,
     )
     clock, table = WallClock(), ScheduleTable(base.database)
@@ -248,7 +252,7 @@ def _inbox(base: Base) -> Inbox:
 def _outward_tools(
     base: Base, devices: Registry, apps: Apps, outbox: Outbox, egress: Egress | None
 ) -> tuple[Tool[Any], ...]:
-    """Tools beyond the boards. Without a search engine in the settings there is no web_search."""
+    """Tools beyond the boards. Without a search engine in the settings there is no web-search."""
     settings, proxy = base.settings, base.settings.proxy
     engine = None if settings.search is None else search_engine(settings.search, proxy=proxy)
     trying = partial(try_image, trial_pool=apps.trial_pool, cache=BuildCache(settings.cache))
