@@ -84,13 +84,8 @@ class McpServers:
     def _help_tool(self) -> Tool[Any]:
         from microclaw.mcp.client.tools import help_tool
 
-        return help_tool(
-            lambda: {
-                name: about
-                for connection in reversed(self._connections)
-                for name, about in connection.described.items()
-            }
-        )
+        first_counts = reversed(self._connections)
+        return help_tool({name: about for one in first_counts for name, about in one.described.items()})
 
     def states(self) -> dict[str, str]:
         """Each server's name and its state in words."""

@@ -30,6 +30,8 @@ MAX_SCHEMAS_BYTES: Final = 64 << 10  # of one server's tools together: a model r
 MAX_SCHEMA_NODES: Final = 500
 MAX_DESCRIPTION_CHARS: Final = 600
 MAX_TEXT_CHARS: Final = 6000
+MAX_CHOICE_CHARS: Final = 40  # a longer value of an enum is a sentence
+_ARGUMENT: Final = re.compile(r"[A-Za-z0-9_.$-]{1,64}")
 _NOT_IN_A_NAME: Final = re.compile(r"[^A-Za-z0-9_-]+")
 
 
@@ -73,13 +75,13 @@ def tool_from(server: McpServerSettings, listed: types.Tool, call: CallTool) -> 
     )
 
 
-def help_tool(described: Callable[[], Mapping[str, ToolDescription]]) -> Tool[Any]:
+def help_tool(described: Mapping[str, ToolDescription]) -> Tool[Any]:
     """mcp-tool-help. What it shows is fenced, and taints the turn, as a tool's results do."""
 
     async def show(asked: _HelpParameters, _: ToolContext) -> ToolOutput:
-        found = described().get(asked.tool)
+        found = described.get(asked.tool)
         if found is None:
-            names = ", ".join(sorted(described())) or "none"
+            names = ", ".join(sorted(described)) or "none"
             raise ToolRetry(f"there is no MCP tool {asked.tool[:80]!r}", next_step=f"tools: {names[:2000]}")
         text = f"{found.about}\n\nIts arguments:\n{found.schema}"
         fenced = fence_text(text[:MAX_TEXT_CHARS], f"MCP server {found.server}")
@@ -140,8 +142,28 @@ def _without_words(schema: Any) -> Any:
         if key in _MAPS and isinstance(value, dict)
         else _without_words(value)
         for key, value in schema.items()
-        if key not in _WORDS
+        if key not in _WORDS and not (key in ("enum", "const", "pattern") and _is_prose(value))
     }
+
+
+def _is_prose(value: Any) -> bool:
+    values = value if isinstance(value, list) else [value]
+    return any(isinstance(one, str) and len(one) > MAX_CHOICE_CHARS for one in values)
+
+
+def _argument_names(schema: Any) -> list[str]:
+    """The names of arguments at every depth; a model reads them."""
+    found: list[str] = []
+    left = [schema]
+    while left:
+        part = left.pop()
+        if isinstance(part, dict):
+            names = part.get("properties")
+            found += list(names) if isinstance(names, dict) else []
+            left.extend(part.values())
+        elif isinstance(part, list):
+            left.extend(part)
+    return found
 
 
 def _wrong_with(schema: dict[str, Any]) -> str | None:
@@ -154,6 +176,8 @@ def _wrong_with(schema: dict[str, Any]) -> str | None:
         return "its arguments are no object"
     if _count_of(schema, MAX_SCHEMA_NODES) > MAX_SCHEMA_NODES:
         return f"its schema has more than {MAX_SCHEMA_NODES} parts"
+    if any(_ARGUMENT.fullmatch(name) is None for name in _argument_names(schema)):
+        return "the name of an argument is no name: letters, digits, _ . $ and -, 64 at most"
     try:
         jsonschema.Draft202012Validator.check_schema(schema)
     except RecursionError:
