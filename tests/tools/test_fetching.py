@@ -1,4 +1,4 @@
-"""web_fetch over real sockets: what is refused, what is followed, and that names are looked up once."""
+"""web-fetch over real sockets: what is refused, what is followed, and that names are looked up once."""
 
 from __future__ import annotations
 

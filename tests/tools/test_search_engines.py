@@ -1,4 +1,4 @@
-"""web_search against servers that speak Brave's and SearXNG's formats."""
+"""web-search against servers that speak Brave's and SearXNG's formats."""
 
 from __future__ import annotations
 

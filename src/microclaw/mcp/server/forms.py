@@ -22,9 +22,9 @@ EVIDENCE: Final[dict[str, Any]] = {
         "type": "object",
         "properties": {
             "kind": {
-                "enum": ["counted", "reported", "accepted"],
+                "enum": ["counted", "reported", "accepted", "written"],
                 "description": "counted: edges or levels read at the pins; reported: the board's or program's own "
-                "words; accepted: the firmware took it and offers no read-back.",
+                "words; accepted: the firmware took it and offers no read-back; written: the host keeps it itself.",
             },
             "text": _TEXT,
             "edges": {
