@@ -129,20 +129,28 @@ class ClientModel:
         return (*messages[:behind], *self._wishes.after, *messages[behind:])
 
     async def _checked(self, form: AnswerForm, sent: ModelRequest, reply: ModelReply) -> ModelReply:
-        """The reply in the client's form; a wrong one is asked for once more."""
-        if self._is_right(form, reply):
+        """The reply in the client's form. A wrong one is asked for once more, and stays when the second is wrong too."""
+        self.json, self.fault = _read(form, reply)
+        if self.fault is None:
             return reply
         asked = (*sent.messages, AssistantReply(reply.text), UserText(_AGAIN.format(fault=self.fault)))
         second = await self._model.respond(replace(sent, messages=asked, tools=()), None)
-        self._is_right(form, second)
-        return replace(second, usage=reply.usage + second.usage, calls=())
+        usage = reply.usage + second.usage
+        self.json, fault = _read(form, second)
+        if fault is not None:
+            return replace(reply, usage=usage)
+        self.fault = None
+        return replace(second, usage=usage, calls=())
 
-    def _is_right(self, form: AnswerForm, reply: ModelReply) -> bool:
-        try:
-            self.json, self.fault = form.json_in(reply.text), None
-        except (ValueError, RecursionError) as exc:
-            self.json, self.fault = None, " ".join(str(exc).split())[:_MAX_FAULT_CHARS]
-        return self.fault is None
+
+def _read(form: AnswerForm, reply: ModelReply) -> tuple[str | None, str | None]:
+    """The JSON text in a reply, or what is wrong with it."""
+    try:
+        return form.json_in(reply.text), None
+    except json.JSONDecodeError:
+        return None, "it is no JSON"
+    except (ValueError, RecursionError) as exc:
+        return None, " ".join(str(exc).split())[:_MAX_FAULT_CHARS]
 
 
 def checked_schema(schema: dict[str, Any], max_bytes: int) -> str:
