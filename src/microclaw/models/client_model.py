@@ -129,7 +129,7 @@ class ClientModel:
         return (*messages[:behind], *self._wishes.after, *messages[behind:])
 
     async def _checked(self, form: AnswerForm, sent: ModelRequest, reply: ModelReply) -> ModelReply:
-        """The reply in the client's form. A wrong one is asked for once more, and stays when the second is wrong too."""
+        """The reply in the client's form. A wrong one is asked for once more; it stays when the second is wrong."""
         self.json, self.fault = _read(form, reply)
         if self.fault is None:
             return reply
