@@ -14,7 +14,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from microclaw.api.failures import PATHS, failure_response, openai_error
+from microclaw.api.failures import failure_response, is_openai, openai_error
 from microclaw.api.jobs import Feed
 from microclaw.api.request_check import refuse
 from microclaw.audit import AuditEvent, AuditKind
@@ -133,6 +133,8 @@ _OFFERED: Final = "bearer."
 _REQUEST: Final = REQUEST_HEADER.lower().encode()
 _NUMBER: Final = re.compile(rb"[0-9a-f]{16,32}")
 
+FOR_TOKENS: Final = "/v1/"  # what is below it says so with 401, also where there is nothing
+
 # What takes its caller's role into account; everything else is the owner's.
 FOR_EVERY_ROLE: Final = (
     "/healthz",
@@ -188,7 +190,7 @@ class BearerAuth:
         if not shown:
             offered = scope.get("subprotocols", ())
             shown = [f"Bearer {name.removeprefix(_OFFERED)}" for name in offered if name.startswith(_OFFERED)]
-        if not shown and self._outside is not None and scope["path"] not in PATHS:
+        if not shown and self._outside is not None and not scope["path"].startswith(FOR_TOKENS):
             await self._outside(scope, receive, send)
             return
         answer = await self._come_in(scope, shown or [""])
@@ -250,6 +252,6 @@ def _number(scope: Scope) -> str:
 
 
 def _refusal(scope: Scope, status: int, failure: Failure) -> Response:
-    if scope["path"] in PATHS:
+    if is_openai(scope["path"]):
         return openai_error(status, f"{failure.message} (next: {failure.next_step})", code="invalid_api_key")
     return failure_response(failure, status)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from microclaw.agent.attempts import Attempt
+from microclaw.agent.client_turn import ClientTurns
 from microclaw.agent.conversation import Conversations
 from microclaw.api.event_routes import LiveFeed
 from microclaw.api.jobs import Jobs
@@ -34,6 +35,7 @@ from microclaw.tools.toolbox import Toolbox
 class HostParts:
     settings: Settings
     conversations: Conversations
+    client_turns: ClientTurns
     devices: Registry
     deployer: Deployer
     direct_io: DirectIo

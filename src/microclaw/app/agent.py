@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from microclaw.agent.background.subagents import SubagentLimits, Subagents
 from microclaw.agent.background.unattended import HEARTBEAT, Heartbeat, ScheduledWork
+from microclaw.agent.client_turn import ClientTurns
 from microclaw.agent.compaction import Compactor
 from microclaw.agent.context import TurnContext
 from microclaw.agent.conversation import Conversations
@@ -49,6 +50,7 @@ from microclaw.tools.devices import direct_io_tools, edge_tools, inventory_tools
 from microclaw.tools.fetching import Fetcher
 from microclaw.tools.knowledge import remembering_tools, skill_tools
 from microclaw.tools.offer import more_tools
+from microclaw.tools.pins import pin_tools
 from microclaw.tools.programs import program_tools, trying_tools
 from microclaw.tools.scheduling import Scheduling, scheduling_tools
 from microclaw.tools.search_engines import search_engine
@@ -103,6 +105,7 @@ class Agent:
     knowledge: Knowledge
     tools: Toolbox
     conversations: Conversations
+    client_turns: ClientTurns
     schedules: ScheduleParts
     subagents: Subagents
     background: Mapping[str, Callable[[], Awaitable[None]]]
@@ -150,7 +153,10 @@ def build_agent(
         gate=apps.gate,
         notifier=link,
         knowledge=knowledge,
-        more=_outward_tools(base, devices, apps, inbox.outbox, egress),
+        more=(
+            *_outward_tools(base, devices, apps, inbox.outbox, egress),
+            *pin_tools(devices=devices, apps=base.app_table),
+        ),
         coming=server_tools,
     )
     clock, table = WallClock(), ScheduleTable(base.database)
@@ -182,6 +188,7 @@ def build_agent(
     all_tools = tools.with_more(
         (*scheduling_tools(scheduling), *subagent_tools(subagents), more_tools(lambda: all_tools.tools))
     )
+    turn_limits = TurnLimits(iterations=settings.agent.iterations, turn_s=settings.agent.turn_s)
     return Agent(
         inbox=inbox,
         knowledge=knowledge,
@@ -197,7 +204,16 @@ def build_agent(
             journal=base.journal,
             approvals=admission.approvals,
             roles=admission.people,
-            limits=TurnLimits(iterations=settings.agent.iterations, turn_s=settings.agent.turn_s),
+            limits=turn_limits,
+        ),
+        client_turns=ClientTurns(
+            model=model,
+            tools=all_tools,
+            context=context,
+            journal=base.journal,
+            skills=knowledge.skills,
+            approvals=admission.approvals,
+            limits=turn_limits,
         ),
         schedules=ScheduleParts(admission.gate, scheduling, runner, subagents),
         subagents=subagents,
@@ -239,7 +255,7 @@ def _inbox(base: Base) -> Inbox:
 def _outward_tools(
     base: Base, devices: Registry, apps: Apps, outbox: Outbox, egress: Egress | None
 ) -> tuple[Tool[Any], ...]:
-    """Tools beyond the boards. Without a search engine in the settings there is no web_search."""
+    """Tools beyond the boards. Without a search engine in the settings there is no web-search."""
     settings, proxy = base.settings, base.settings.proxy
     engine = None if settings.search is None else search_engine(settings.search, proxy=proxy)
     trying = partial(try_image, trial_pool=apps.trial_pool, cache=BuildCache(settings.cache))

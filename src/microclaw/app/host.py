@@ -183,6 +183,7 @@ def _host_parts(
     return HostParts(
         settings=base.settings,
         conversations=agent.conversations,
+        client_turns=agent.client_turns,
         devices=devices.registry,
         deployer=apps.deployer,
         direct_io=apps.direct_io,

@@ -112,9 +112,9 @@ class GatewaySettings:
 
 @dataclass(frozen=True, slots=True)
 class SearchSettings:
-    """The engine behind web_search; without one the tool is not offered. `searxng` needs a base URL and no key."""
+    """The engine behind web-search; without one the tool is not offered. `searxng` needs a base URL and no key."""
 
-    engine: Annotated[Literal["brave", "searxng"], about("which engine web_search asks")] = "brave"
+    engine: Annotated[Literal["brave", "searxng"], about("which engine web-search asks")] = "brave"
     api_key: Annotated[str, about("Brave's key", secret=True)] | None = field(default=None, repr=False)
     base_url: Annotated[str, about("the engine's address; searxng needs one", check=is_url)] = (
         "https://api.search.brave.com"

@@ -109,7 +109,14 @@ def reply_of(response: wire.ModelResponse, name: str, took_s: float) -> ModelRep
     check_size(sum(len(text) for text in texts), MAX_REPLY_CHARS, name)
     check_size(sum(len(call.arguments) for call in calls), MAX_ARGUMENTS_CHARS, name)
     usage = usage_of(response.usage, _cost(response))
-    return ModelReply("\n".join(texts), tuple(calls[:MAX_REPLY_CALLS]), usage, _note(usage, took_s), model=name)
+    return ModelReply(
+        "\n".join(texts),
+        tuple(calls[:MAX_REPLY_CALLS]),
+        usage,
+        _note(usage, took_s),
+        model=name,
+        cut=response.finish_reason == "length",
+    )
 
 
 def check_size(size: int, limit: int, name: str) -> None:

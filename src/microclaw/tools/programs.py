@@ -26,6 +26,7 @@ from microclaw.events import Evidence
 from microclaw.text import fence_text
 from microclaw.tools.target import OnDevice, describe_device, find_device
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
+from microclaw.transports import virtual_board
 from microclaw.wasm.image import Image
 
 MAX_SOURCE_CHARS = 256 * 1024
@@ -277,10 +278,12 @@ def trying_tools(*, compile_source: Compile, try_image: Try, devices: Registry) 
     async def read_logs(asked: LogParameters, context: ToolContext) -> ToolOutput:
         device = find_device(devices, context, asked.device)
         lines = [line for line in await _log(device) if asked.app in (None, line.app)]
-        shown = "\n".join(f"{line.t_ms / 1000:.2f} s {line.app or '-'}: {line.text}" for line in lines[-asked.lines :])
-        fields = {"success": True, "device": device.name, "count": len(lines[-asked.lines :])}
+        newest = lines[-asked.lines :]
+        shown = "\n".join(f"{line.t_ms / 1000:.2f} s {line.app or '-'}: {line.text}" for line in newest)
+        fields = {"success": True, "device": device.name, "count": len(newest)}
         fields["lines"] = fence_text(shown[-6000:], f"printed by programs on {device.name}")
-        return ToolOutput(fields, (Evidence("reported", f"printed on {device.name}"),))
+        evidence = (Evidence("reported", f"printed on {device.name}"),)
+        return ToolOutput(fields, evidence, foreign=not _is_own_text(device, newest))
 
     read, idle = Permission.READ, Effect.READ
     text = (
@@ -288,8 +291,14 @@ def trying_tools(*, compile_source: Compile, try_image: Try, devices: Registry) 
     )
     return (
         Tool("try-program", text, TryParameters, read, idle, try_program),
-        Tool("read-logs", "What a device's programs printed.", LogParameters, read, idle, read_logs, foreign=True),
+        Tool("read-logs", "What a device's programs printed.", LogParameters, read, idle, read_logs),
     )
+
+
+def _is_own_text(device: Device, lines: Sequence[LogLine]) -> bool:
+    """Whether nobody else can have written the lines: none, or of the firmware of a virtual board, which is ours."""
+    virtual = any(endpoint.startswith(virtual_board.SCHEME) for endpoint in device.endpoints)
+    return not lines or (virtual and all(line.app is None for line in lines))
 
 
 async def _log(device: Device) -> list[LogLine]:
