@@ -39,7 +39,7 @@ _ABOUT: Final[Mapping[str, str]] = {
     r"|morgen|täglich|erinner|demain|chaque jour|mañana|cada día|recuérda|明天|每天|提醒|点",
     "schedule-list": r"schedul|remind|planned|geplant|erinner|programmé|recordator|计划|提醒",
     "schedule-remove": r"(?:cancel|remove|delete|stop|forget).{0,40}(?:schedul|remind|every|daily|at \d)",
-    "free-pins": r"\bfree\b|unused|spare|which pins?|(?:use|connect|wire).{0,20}pin|pin.{0,20}(?:taken|used)|frei|libre",
+    "free-pins": r"\bfree\b|unused|spare|which pins?|(?:use|connect|wire).{0,20}pin|pin.{0,20}(?:taken|used)",
     "i2c-scan": r"i2c|sensor|wire|wiring|connect|address|\b0x\d|display",
     "device-info": r"chip|firmware|flash|version|which board|what board|board facts",
     "device-status": r"uptime|memory|heap|wi-?fi|signal|rssi|online|reset|reboot|status|alive",
