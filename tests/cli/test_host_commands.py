@@ -25,7 +25,7 @@ STATUS: dict[str, Any] = {
     "problems": ["web search is off: no search.api_key", "telegram is off: the environment has no BOT"],
     "channels": [
         {"name": "telegram", "state": "off", "text": "the environment has no BOT"},
-        {"name": "gateway", "state": "on", "text": "ws://127.0.0.1:18789", "clients": 1},
+        {"name": "gateway", "state": "on", "text": "ws://127.0.0.1:18789", "clients": 1, "open": False},
     ],
     "mcp_servers": {},
     "schedules": {

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +28,7 @@ from microclaw.offline.dialogue import warm_up
 from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.entry import Schedule
 from microclaw.store.usage import UsageCount
+from microclaw.supervision import TaskState
 from microclaw.virtual_boards.host_boards import BoardStanding
 
 if TYPE_CHECKING:
@@ -35,19 +36,23 @@ if TYPE_CHECKING:
 
 SHOWN: Final = 5  # of the schedules that are due next, and of the approvals
 PRIVATE: Final = (
-    "pid", "home", "problems", "channels", "mcp_servers", "schedules", "approvals", "usage", "model_outages"
+    "pid", "home", "problems", "channels", "mcp_servers", "tasks", "schedules", "approvals", "usage", "model_outages"
 )  # fmt: skip
 """Fields of the status for owners only: they are about this machine and other people's chats."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelStates:
-    """`gateway` is its address, `clients` counts its connections. `problems` says why a configured channel is off."""
+    """`gateway` is its address, `clients` counts its connections, `gateway_open`: it asks nobody for a token.
+
+    `problems` says why a configured channel is off.
+    """
 
     telegram: TelegramState | None = None
     gateway: str | None = None
     clients: Callable[[], int] = lambda: 0
     problems: Sequence[str] = ()
+    gateway_open: bool = False
 
 
 def channel_objects(channels: ChannelStates, settings: Settings) -> list[dict[str, Any]]:
@@ -61,7 +66,10 @@ def channel_objects(channels: ChannelStates, settings: Settings) -> list[dict[st
     else:
         found.append(_off("telegram", settings.problems))
     if channels.gateway is not None:
-        found.append({"name": "gateway", "state": "on", "text": channels.gateway, "clients": channels.clients()})
+        door = {"open": channels.gateway_open, "token_file": str(settings.gateway_token)}
+        found.append(
+            {"name": "gateway", "state": "on", "text": channels.gateway, "clients": channels.clients(), **door}
+        )
     else:
         found.append(_off("the chat gateway", channels.problems))
     return found
@@ -146,6 +154,7 @@ class HostStatus:
     people: Roles
     usage: UsageLog
     boards: Callable[[], Mapping[str, BoardStanding]]
+    tasks: Callable[[], Sequence[TaskState]]
     began_s: float = field(default_factory=time.monotonic)
 
     async def read(self) -> dict[str, Any]:
@@ -170,6 +179,7 @@ class HostStatus:
             "problems": [*self.settings.problems, *self.channels.problems],
             "channels": channel_objects(self.channels, self.settings),
             "mcp_servers": dict(self.mcp_servers()),
+            "tasks": [asdict(state) for state in self.tasks()],
             "schedules": schedule_object(await self.schedules.all()),
             "approvals": approval_object(self.approvals.pending(), self.people),
             "devices": [

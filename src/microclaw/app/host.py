@@ -50,9 +50,9 @@ from microclaw.models.usage import UsageLog
 from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
 from microclaw.store.journal import Journal
+from microclaw.supervision import SupervisedTasks
 from microclaw.virtual_boards.host_boards import VirtualBoards
 
-RECONCILE_PAUSE_S = 5.0
 _log = logging.getLogger(__name__)
 
 
@@ -94,17 +94,19 @@ async def running_host(
         base = Base(settings, database, bus, admission, AppTable(database), Journal(database, now_ms), live.put)
         devices = await open_devices(base, stack)
         group = await stack.enter_async_context(asyncio.TaskGroup())
-        link = await open_link_server(base, devices, stack, group)
+        tasks = SupervisedTasks(group, now_ms=now_ms)
+        link = await open_link_server(base, devices, stack, group, tasks)
         completed = change_publisher(devices.registry, base.publish, now_ms)
         apps = build_apps(settings, devices.registry, ChangeLog(base.app_table, completed=completed), admission.gate)
         servers = await stack.enter_async_context(McpServers(settings.mcp_servers, proxy=settings.proxy))
-        agent = build_agent(base, model, devices.registry, apps, link, server_tools=servers.tools, egress=egress)
+        agent = build_agent(base, model, devices.registry, apps, link, tasks, server_tools=servers.tools, egress=egress)
         conversations = await stack.enter_async_context(agent.conversations)
         tell = late_notes(agent.inbox.outbox, devices.registry, base.publish)
         late = LateProofs(devices=devices.registry, change_log=apps.change_log, tell=tell)
         apps.deployer.look_later = (await stack.enter_async_context(late)).watch
         await stack.enter_async_context(devices.tasks.serving(AgentTasks(conversations), devices.links.link))
-        channels, gateway = await stack.enter_async_context(open_channels(settings, agent.inbox, admission, group))
+        opening = open_channels(settings, agent.inbox, admission, group, tasks)
+        channels, gateway = await stack.enter_async_context(opening)
         jobs = Jobs(group, settings.limits)
         boards = VirtualBoards(devices.registry, apps.reconciler.check)
         status = HostStatus(
@@ -122,8 +124,9 @@ async def running_host(
             people=admission.people,
             usage=usage,
             boards=boards.standing,
+            tasks=tasks.states,
         )
-        parts = _host_parts(base, devices, apps, agent, link, live, jobs, usage, status)
+        parts = _host_parts(base, devices, apps, agent, link, live, jobs, usage, status, tasks)
         api = host_api(parts)
         listeners = [Listener("control", control_socket_app(parts, api), control)]
         if api_socket is not None:
@@ -133,15 +136,18 @@ async def running_host(
             stack.callback(gateway.close)  # together with the other listeners, not after them
         stack.callback(live.end)  # after the listeners: its readers end before those do
         await stack.enter_async_context(apps.trial_pool)  # last: its board's start must not delay the listeners
-        for name, work in (
-            ("look after devices", _look_after(conversations, apps, boards_ready)),
-            ("build the C library", warm_compiler(settings)),
-            ("index what is remembered", agent.knowledge.search.warm_up()),
+        recovered = asyncio.Event()
+        recover = partial(_recover, conversations, apps, recovered)
+        for task in (
+            tasks.start("close what the last run left open", recover, after=boards_ready),
+            tasks.start("reconciler", apps.reconciler.check_due, every_s=apps.reconciler.interval_s, after=recovered),
+            tasks.start("build the C library", partial(warm_compiler, settings)),
+            tasks.start("index what is remembered", agent.knowledge.search.refresh),
         ):
-            stack.callback(group.create_task(work, name=name).cancel)
+            stack.callback(task.cancel)
         stack.push_async_callback(jobs.drain)  # on the way out: jobs that have started may end
         stack.push_async_callback(conversations.drain)  # first of all: the chats' streams end before the listeners
-        await stack.enter_async_context(background_running(agent, group, boards_ready))
+        await stack.enter_async_context(background_running(agent, tasks, boards_ready))
         if gateway is not None:
             gateway.open()
         if link is not None:
@@ -173,6 +179,7 @@ def _host_parts(
     jobs: Jobs,
     usage: UsageLog,
     status: HostStatus,
+    tasks: SupervisedTasks,
 ) -> HostParts:
     """What the API's routes work with."""
     return HostParts(
@@ -201,21 +208,15 @@ def _host_parts(
         link=link,
         attempts=partial(latest_attempts, base.journal),
         status=status.read,
+        failing=tasks.failing,
         knowledge=agent.knowledge,
         usage=usage,
         schedules=agent.schedules,
     )
 
 
-async def _look_after(conversations: Conversations, apps: Apps, boards_ready: asyncio.Event | None) -> None:
-    """Recover what a crash left open, then keep the boards' programs as they are wanted."""
-    if boards_ready is not None:
-        await boards_ready.wait()
+async def _recover(conversations: Conversations, apps: Apps, recovered: asyncio.Event) -> None:
+    """Close what a crash left open; only then may the boards' programs be put back."""
     for sentence in (*await conversations.recover(), *await apps.deployer.recover()):
         _log.warning("left open by the last run: %s", sentence)
-    while True:
-        try:
-            await apps.reconciler.run()
-        except Exception:
-            _log.exception("the reconciler failed and goes on")
-        await asyncio.sleep(RECONCILE_PAUSE_S)
+    recovered.set()

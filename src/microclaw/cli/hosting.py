@@ -93,6 +93,8 @@ def _facts(host: Host, boards: Sequence[BoardReady]) -> dict[str, Any]:
         "http": host.http,
         "link": host.link,
         "gateway": host.channels.gateway,
+        "gateway_open": host.channels.gateway_open,
+        "gateway_token": str(host.settings.gateway_token),
         "problems": [*host.settings.problems, *host.channels.problems],
         "model": "none: offline intents answer" if host.model.name == OFFLINE else host.model.name,
         "boards": [{"name": b.name, "title": title, "pid": b.pid, "transports": list(b.transports)} for b in boards],

@@ -31,12 +31,14 @@ from microclaw.link_server.links import PATH, LinkRegistry
 from microclaw.link_server.meter import LinkMeter
 from microclaw.link_server.transport import SCHEME, LinkTransport
 from microclaw.store.database import Database
+from microclaw.supervision import SupervisedTasks
 from microclaw.wire.link.messages import Notify
 
 if TYPE_CHECKING:
     from microclaw.link_server.listener import Listener
 
-RENEWAL_CHECK_S: Final = 3600.0
+RENEWAL_CHECK_S: Final = 30.0  # often: the clock may be set, and only a look at it shows that
+RENEWAL: Final = "renew the link's certificate"
 AT_ONCE_S: Final = 1.0
 MAX_NOTE_CHARS: Final = 2_000
 Noted: TypeAlias = Literal["delivered", "waiting"]
@@ -96,6 +98,7 @@ class LinkServer:
         meter: LinkMeter,
         now_ms: Callable[[], int],
         publish: Callable[[LiveEvent], None],
+        supervised: SupervisedTasks,
         renewal_check_s: float = RENEWAL_CHECK_S,
     ) -> AsyncIterator[LinkServer]:
         """Raises StoreError when the identity in `folder` is not whole."""
@@ -115,17 +118,21 @@ class LinkServer:
                 text = "somebody has a copy of its token: it was revoked, pair it again"
                 publish(Alarm(links.link(revoked.device_id).name, revoked.at_ms, "token_copied", text))
 
+        is_rotated = True
+
         async def renew() -> None:
-            while context is not None:
-                await asyncio.sleep(renewal_check_s)
-                if await identity.authority.renew_if_due(await asyncio.to_thread(lan_names)):
-                    identity.authority.rotate(context)
+            nonlocal is_rotated
+            if await identity.authority.renew_if_due(await asyncio.to_thread(lan_names)):
+                is_rotated = False
+            if context is not None and not is_rotated:
+                identity.authority.rotate(context)
+                is_rotated = True
 
         stop_alarms = identity.revocation.listen(alarm)
         try:
             async with asyncio.TaskGroup() as tasks:
                 server = cls(links, devices, identity, listening, tasks, tls=context, limits=limits, meter=meter)
-                renewing = tasks.create_task(renew(), name="link: renew the certificate")
+                renewing = supervised.start(RENEWAL, renew, every_s=renewal_check_s)
                 try:
                     yield server
                 finally:
