@@ -37,12 +37,13 @@ from microclaw.app.devices import (
 from microclaw.apps.changes import ChangeLog, change_publisher
 from microclaw.apps.late_proof import LateProofs
 from microclaw.auth.admission import open_admission
+from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.auth.egress import Egress
 from microclaw.bus import Bus
 from microclaw.clock import now_ms
 from microclaw.config.settings import Settings
 from microclaw.devices.registry import Registry
-from microclaw.errors import ConfigError
+from microclaw.errors import ConfigError, StoreMissing
 from microclaw.link_server.server import LinkServer
 from microclaw.mcp.client.servers import McpServers
 from microclaw.models.protocol import Model
@@ -74,15 +75,21 @@ class Host:
 
 @asynccontextmanager
 async def running_host(
-    settings: Settings, *, boards_ready: asyncio.Event | None = None, egress: Egress | None = None
+    settings: Settings,
+    *,
+    boards_ready: asyncio.Event | None = None,
+    egress: Egress | None = None,
+    new_store: bool = False,
 ) -> AsyncIterator[Host]:
     """Inside, the host answers on its control socket. Leaving it ends every part in order and loses nothing.
 
     Turns that the last run left unfinished go on once `boards_ready` is set, where one is given.
     `egress` replaces the rule that only public addresses are fetched, for tests with servers of their own.
 
-    Raises StoreError when another host owns this home, ConfigError when a port is taken.
+    Raises StoreError when another host owns this home, StoreMissing unless `new_store` is what a person wants there,
+    ConfigError when a port is taken.
     """
+    await asyncio.to_thread(_check_store, settings, new_store=new_store)
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database.open(settings.database))
         model, usage = build_model(settings, database)
@@ -154,6 +161,19 @@ async def running_host(
             link.start()
         address = link.address if link is not None else None
         yield Host(settings, devices.registry, model, http, address, channels, boards)
+
+
+def _check_store(settings: Settings, *, new_store: bool) -> None:
+    """An empty store knows none of the devices that trust this host's authority: nobody wants that by accident."""
+    store, authority = settings.database, settings.identity / AUTHORITY_FILE
+    if new_store and store.exists():
+        raise ConfigError(f"there is a store already: {store}", next_step="leave --new-store out")
+    if not new_store and authority.exists() and not store.exists():
+        raise StoreMissing(
+            f"the store {store} is missing, and paired devices trust the authority in {authority}",
+            next_step="restore the store from a backup; or begin with an empty one, and pair every device again: "
+            "microclaw up --new-store",
+        )
 
 
 def _api_socket(settings: Settings, stack: AsyncExitStack) -> tuple[socket.socket | None, str | None]:

@@ -35,6 +35,10 @@ def up(
         bool,
         typer.Option("--open-gateway", help="The chat gateway asks programs of this machine for no token."),
     ] = False,
+    new_store: Annotated[
+        bool,
+        typer.Option("--new-store", help="Begin with an empty store where the old one is missing; devices pair again."),
+    ] = False,
     link_plain: Annotated[bool, typer.Option("--link-plain", hidden=True)] = False,
     die_with_parent: Annotated[bool, typer.Option("--die-with-parent", hidden=True)] = False,
 ) -> None:
@@ -72,7 +76,12 @@ def up(
 
     try:
         run_host(
-            settings, virtual_boards=virtual, ready=ready, verbose=options.verbose, die_with_parent=die_with_parent
+            settings,
+            virtual_boards=virtual,
+            ready=ready,
+            verbose=options.verbose,
+            die_with_parent=die_with_parent,
+            new_store=new_store,
         )
     finally:
         gc.enable()

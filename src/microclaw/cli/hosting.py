@@ -39,15 +39,21 @@ _ExceptionInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackT
 
 
 def run_host(
-    settings: Settings, *, virtual_boards: int, ready: Ready, verbose: bool, die_with_parent: bool = False
+    settings: Settings,
+    *,
+    virtual_boards: int,
+    ready: Ready,
+    verbose: bool,
+    die_with_parent: bool = False,
+    new_store: bool = False,
 ) -> None:
-    """Run until SIGINT or SIGTERM. `ready` is called once, when the host answers."""
+    """Run until SIGINT or SIGTERM. `ready` is called once, when the host answers; `new_store` as `running_host`."""
     if die_with_parent:
         _die_with_parent()
     _log_to(settings.log, verbose=verbose)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_run(settings, virtual_boards, ready))
+            runner.run(_run(settings, virtual_boards, ready, new_store=new_store))
     except BaseExceptionGroup as group:
         raise _sole_error(group) from group
 
@@ -69,14 +75,14 @@ def _sole_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return error
 
 
-async def _run(settings: Settings, virtual_boards: int, ready: Ready) -> None:
+async def _run(settings: Settings, virtual_boards: int, ready: Ready, *, new_store: bool) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
         boards_ready = asyncio.Event()
-        host = await stack.enter_async_context(running_host(settings, boards_ready=boards_ready))
+        host = await stack.enter_async_context(running_host(settings, boards_ready=boards_ready, new_store=new_store))
         boards = await stack.enter_async_context(host.boards.running(virtual_boards))
         boards_ready.set()
         ready(_facts(host, boards))
