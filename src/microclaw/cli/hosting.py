@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import signal
+import stat
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ from microclaw.api.status import OFFLINE
 from microclaw.app import Host, running_host
 from microclaw.boards import load_board
 from microclaw.config.settings import Settings
+from microclaw.errors import ConfigError
 from microclaw.text import clean_text, escape_hidden
 from microclaw.virtual_boards.host_boards import BOARD
 from microclaw.virtual_boards.process import BoardReady
@@ -109,7 +111,15 @@ def _facts(host: Host, boards: Sequence[BoardReady]) -> dict[str, Any]:
 
 def _log_to(path: Path, *, verbose: bool) -> None:
     """The host's log is a file in its home, 0600; with -v stderr shows it too."""
-    os.close(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600))
+    try:
+        fd = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_NONBLOCK, 0o600)  # a pipe would wait
+        kind = os.fstat(fd).st_mode
+        os.close(fd)
+    except OSError as exc:
+        text = f"the log {path} cannot be written: {exc.strerror}"
+        raise ConfigError(text, next_step="check what is there, its owner, and the disk's free space") from exc
+    if not (stat.S_ISREG(kind) or stat.S_ISCHR(kind)):
+        raise ConfigError(f"the log {path} is not a plain file", next_step="move away what is there")
     handlers: list[logging.Handler] = [RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1)]
     if verbose:
         handlers.append(logging.StreamHandler(sys.stderr))
