@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from packaging.utils import NormalizedName, canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -34,7 +34,7 @@ def applies(requirement: Requirement, extra: str = "") -> bool:
 
 
 @cache
-def required(name: str, extras: frozenset[str] = frozenset()) -> frozenset[tuple[str, frozenset[str]]]:
+def required(name: NormalizedName, extras: frozenset[str]) -> frozenset[tuple[NormalizedName, frozenset[str]]]:
     """What an installed distribution needs on this platform, with the extras it asks for."""
     needs = [Requirement(line) for line in distribution(name).requires or ()]
     wanted = [need for need in needs if any(applies(need, extra) for extra in ("", *extras))]
@@ -45,7 +45,7 @@ def closure(lines: list[str]) -> set[str]:
     waiting = [
         (canonicalize_name(need.name), frozenset(need.extras)) for need in map(Requirement, lines) if applies(need)
     ]
-    seen: set[tuple[str, frozenset[str]]] = set()
+    seen: set[tuple[NormalizedName, frozenset[str]]] = set()
     while waiting:
         one = waiting.pop()
         if one not in seen:
