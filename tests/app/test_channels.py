@@ -88,3 +88,17 @@ async def test_the_token_in_the_data_folder_opens_the_gateway_of_a_host(tmp_path
         with pytest.raises(InvalidStatus, match="401"):
             async with connect(address, proxy=None, open_timeout=10):
                 pass
+
+
+async def test_an_open_gateway_asks_for_no_token_and_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway = GatewaySettings(port=0, open=True)
+    settings = replace(load_settings({}, home=tmp_path, http_port=None), gateway=gateway)
+    async with asyncio.timeout(60), running_host(settings) as host:
+        assert host.channels.gateway_open
+        assert host.channels.gateway is not None
+        async with connect(host.channels.gateway, proxy=None, open_timeout=10) as client:
+            await client.send(json.dumps({"type": "ping", "ts": 7}))
+            assert json.loads(await client.recv()) == {"type": "pong", "ts": 7}
+    assert "the chat gateway is open" in caplog.text

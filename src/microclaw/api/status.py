@@ -43,7 +43,8 @@ PRIVATE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class ChannelStates:
-    """`gateway` is its address, `clients` counts its connections, `gateway_open`: it asks nobody for a token.
+    """`gateway` is its address, `clients` counts its connections, `gateway_open`: it asks nobody for a token,
+    `gateway_token` is the file with the local one, None on a network.
 
     `problems` says why a configured channel is off.
     """
@@ -53,6 +54,7 @@ class ChannelStates:
     clients: Callable[[], int] = lambda: 0
     problems: Sequence[str] = ()
     gateway_open: bool = False
+    gateway_token: Path | None = None
 
 
 def channel_objects(channels: ChannelStates, settings: Settings) -> list[dict[str, Any]]:
@@ -66,7 +68,7 @@ def channel_objects(channels: ChannelStates, settings: Settings) -> list[dict[st
     else:
         found.append(_off("telegram", settings.problems))
     if channels.gateway is not None:
-        door = {"open": channels.gateway_open, "token_file": str(settings.gateway_token)}
+        door = {"open": channels.gateway_open, "token_file": channels.gateway_token and str(channels.gateway_token)}
         found.append(
             {"name": "gateway", "state": "on", "text": channels.gateway, "clients": channels.clients(), **door}
         )

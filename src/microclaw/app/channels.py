@@ -41,7 +41,8 @@ async def open_channels(
         if settings.gateway is not None:
             hint = "another port: microclaw config set gateway.port 18790"
             try:
-                local_token = open_local_token(settings.gateway_token)
+                here = is_loopback(settings.gateway.host)
+                local_token = open_local_token(settings.gateway_token) if here else None
                 listener = stack.enter_context(
                     tcp_listener(settings.gateway.host, settings.gateway.port, next_step=hint)
                 )
@@ -63,7 +64,14 @@ async def open_channels(
         if gateway is None:
             yield ChannelStates(state, problems=tuple(problems)), None
         else:
-            states = ChannelStates(state, gateway.address, lambda: gateway.clients, gateway_open=gateway.is_open)
+            token_file = settings.gateway_token if gateway.local_token else None
+            states = ChannelStates(
+                state,
+                gateway.address,
+                lambda: gateway.clients,
+                gateway_open=gateway.is_open,
+                gateway_token=token_file,
+            )
             yield states, gateway
 
 
@@ -76,13 +84,13 @@ class GatewayListener:
         inbox: Inbox,
         admission: Admission,
         listener: socket.socket,
-        local_token: str,
+        local_token: str | None,
     ) -> None:
         host, port = listener.getsockname()[:2]
         self.address = f"ws://{f'[{host}]' if ':' in host else host}:{port}"
         self.is_open = settings.open and is_loopback(settings.host)
         self._settings = settings
-        self._local_token = local_token
+        self.local_token = local_token
         self._inbox = inbox
         self._admission = admission
         self._listener = listener
@@ -123,7 +131,7 @@ class GatewayListener:
             inbox=self._inbox,
             tokens=self._admission.tokens,
             approvals=self._admission.approvals,
-            local_token=self._local_token,
+            local_token=self.local_token,
         )
         async with gateway.serving(self._listener):
             await self._leaving.wait()

@@ -65,7 +65,8 @@ def up(
         took = "" if facts["ready_s"] is None else f" in {facts['ready_s']:.1f} s"
         terminal.row("host", f"ready{took}            api {facts['http']}{link_text(facts['link'])}")
         if facts["gateway"]:
-            how = OPEN_GATEWAY if facts["gateway_open"] else f"token in {facts['gateway_token']}"
+            how = f"token in {facts['gateway_token']}" if facts["gateway_token"] else "a person's token opens it"
+            how = OPEN_GATEWAY if facts["gateway_open"] else how
             terminal.row("gateway", f"{facts['gateway']}   {how}")
         terminal.row("model", facts["model"])
         for board in facts["boards"]:
