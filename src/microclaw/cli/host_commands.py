@@ -144,7 +144,7 @@ def _process_text(process: dict[str, Any] | None) -> str:
     count = process["restarts"]
     if not count:
         return ""
-    return f"   restarted {count} {'time' if count == 1 else 'times'}, last {_moment(process['last_ms'])}"
+    return f"   restarted {_times(count)}, last {_moment(process['last_ms'])}"
 
 
 def link_text(address: str | None) -> str:
@@ -192,10 +192,14 @@ def _channel_line(channel: dict[str, Any]) -> str:
 def failing_lines(found: dict[str, Any]) -> list[str]:
     """The background tasks that fail now: how often, since when, why."""
     return [
-        f"{task['name']}: failed {task['in_a_row']} times, last {_moment(task['failed_ms'])}: {task['reason']}"
+        f"{task['name']}: failed {_times(task['in_a_row'])}, last {_moment(task['failed_ms'])}: {task['reason']}"
         for task in found.get("tasks", ())
         if task["phase"] == "failing"
     ]
+
+
+def _times(count: int) -> str:
+    return f"{count} {'time' if count == 1 else 'times'}"
 
 
 def _schedule_lines(schedules: dict[str, Any] | None) -> list[str]:
