@@ -28,7 +28,7 @@ from microclaw.store.migrations import APPLICATION_ID, MIGRATIONS
 CHECKED_BYTES: Final = 64 * 1024 * 1024  # a larger file is not checked page by page at every start
 BUSY_TIMEOUT_S: Final = 5.0
 NEEDED_BYTES: Final = 256 * 1024  # for the log of writes and its index
-_RESTORE: Final = "restore it from a backup, or move it away to begin with an empty store"
+_RESTORE: Final = "restore it from a backup, or move it away and begin with an empty one: microclaw up --new-store"
 
 
 def take_lock(path: Path) -> int:
