@@ -16,8 +16,10 @@ from typing import Any
 
 import typer
 
+from microclaw.audit import alarm_text, open_alarms, read_events
 from microclaw.cli.host_commands import failing_lines
 from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.clock import now_ms
 from microclaw.config.load import find_mistakes, private_home
 from microclaw.config.settings import DEFAULT_HTTP_PORT, ModelSettings, Settings
 from microclaw.config.show import masked
@@ -158,6 +160,7 @@ def _host(options: GlobalOptions) -> Iterator[Finding]:
         if address is not None:
             raise
         yield Finding("host", True, f"{exc.message} (start it with: {exc.next_step})")
+        yield from _alarms(options.settings().home)
         yield from (_port(port) for port in (DEFAULT_HTTP_PORT, VIRTUAL_PORT))
         return
     where = f"pid {status['pid']}" if address is None else f"{address}, microclaw {status['version']}"
@@ -166,6 +169,8 @@ def _host(options: GlobalOptions) -> Iterator[Finding]:
         yield _open_gateway("this run")
     for line in failing_lines(status):
         yield Finding("task", False, line, "mend its cause; it is tried again by itself")
+    for alarm in status.get("alarms", ()):
+        yield Finding("alarm", False, alarm["text"], alarm["next"])
     for device in status["devices"]:
         yield _device(device)
 
@@ -173,6 +178,12 @@ def _host(options: GlobalOptions) -> Iterator[Finding]:
 def _open_gateway(where: str) -> Finding:
     text = f"the chat gateway is open ({where}): every program and every account of this machine is the owner there"
     return Finding("gateway", True, text, "microclaw config set gateway.open false, and no --open-gateway", warns=True)
+
+
+def _alarms(home: Path) -> Iterator[Finding]:
+    """From the security log itself, when no host runs."""
+    for alarm in open_alarms(read_events(home), now_ms()):
+        yield Finding("alarm", False, *alarm_text(alarm, alarm.event.text.partition(":")[0]))
 
 
 def _device(device: dict[str, Any]) -> Finding:
