@@ -27,7 +27,8 @@
     ├── UnknownName           no such device, app, pattern, change, ...
     ├── ConfigError           the operator must correct the configuration or the environment
     ├── StoreError            the host's database cannot be read or written
-    │   └── StoreOwned            ... another host runs in this home
+    │   ├── StoreOwned            ... another host runs in this home
+    │   └── StoreMissing          ... it is gone, and an identity is there; a person must say what is right
     ├── Overloaded            a bounded queue is full
     ├── ScheduleRefused       a schedule in the past, of no time, too often, or too many of them
     ├── EmptyMessage          a message without words
@@ -297,6 +298,12 @@ class StoreOwned(StoreError):
     """Another host runs in this home."""
 
     code = "store_owned"
+
+
+class StoreMissing(StoreError):
+    """There is an identity and no store: a person must say which one is right."""
+
+    code = "store_missing"
 
 
 class Overloaded(MicroclawError):

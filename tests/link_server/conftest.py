@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -37,6 +37,7 @@ from microclaw.store.devices import DeviceTable
 from microclaw.store.link_events import LinkEventTable
 from microclaw.store.link_tasks import LinkTaskTable
 from microclaw.store.links import LinkTable
+from microclaw.supervision import SupervisedTasks
 from microclaw.transports.open import open_transport
 
 
@@ -85,6 +86,7 @@ class Plane:
     database: Database
     published: Published
     meter: WatchedMeter
+    supervised: SupervisedTasks
     audited: list[AuditEvent]
 
     @property
@@ -134,6 +136,7 @@ async def running_plane(
     runner: TaskRunner | None = None,
     now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     renewal_check_s: float = RENEWAL_CHECK_S,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsyncIterator[Plane]:
     """`now_ms` is the clock of credentials; the link's own stays the machine's."""
     published, audited = Published(), list[AuditEvent]()
@@ -165,6 +168,8 @@ async def running_plane(
         if runner is not None and parts.tasks is not None:
             await stack.enter_async_context(parts.tasks.serving(runner, links.link))
         meter = WatchedMeter()
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        supervised = SupervisedTasks(group, now_ms=now_ms, sleep=sleep)
         listener = stack.enter_context(tcp_listener("127.0.0.1", port))
         opened = await stack.enter_async_context(
             LinkServer.opened(
@@ -178,13 +183,14 @@ async def running_plane(
                 meter=meter,
                 now_ms=now_ms,
                 publish=published.add,
+                supervised=supervised,
                 record=audited.append,
                 renewal_check_s=renewal_check_s,
             )
         )
         opened.start()
         await opened.started()
-        yield Plane(opened, links, registry, database, published, meter, audited)
+        yield Plane(opened, links, registry, database, published, meter, supervised, audited)
 
 
 @pytest.fixture

@@ -87,6 +87,7 @@ class Conversations:
         self._limits = limits or TurnLimits()
         self._now_s = now_s
         self._answered = 0
+        self._resumed: set[str] = set()
         self._working: set[asyncio.Task[None]] = set()
         self._stack = AsyncExitStack()
 
@@ -111,9 +112,10 @@ class Conversations:
     async def recover(self) -> tuple[str, ...]:
         """Resume the turns that a crash cut off. Close its other open effects and return a sentence for each.
 
-        Call it once, when the devices can be asked; until then the chats of those turns wait.
+        Call it when the devices can be asked, and again after a failure; until then the chats of those turns wait.
         """
-        return await close_interrupted(self._journal, {_turn_id(number) for number in self.inbox.resume()})
+        self._resumed.update(_turn_id(number) for number in self.inbox.resume())
+        return await close_interrupted(self._journal, self._resumed)
 
     async def drain(self) -> None:
         """Accept no more, wait a short time for running tool calls, then cut off every turn. They are resumed later."""

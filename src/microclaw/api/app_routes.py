@@ -61,7 +61,7 @@ class InstallBody(RequestBody):
 
 
 class UndoBody(RequestBody):
-    change_id: int | None = None
+    change_id: Annotated[int, Field(ge=1, lt=2**63)] | None = None  # as SQLite's integers
     device: str | None = None
     anyone: bool = False
 

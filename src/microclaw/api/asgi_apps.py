@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from html import escape
 from typing import Any
 
@@ -59,7 +60,7 @@ def _route(name: str, operation: dict[str, Any], schemas: dict[str, Any]) -> str
 
 def host_api(parts: HostParts) -> FastAPI:
     """Every route, for both apps: the caller is in the request (api.caller)."""
-    app = _base("microclaw")
+    app = _base("microclaw", parts.failing)
     app.include_router(chat_router(parts))
     app.include_router(openai_router(parts))
     app.include_router(link_router(parts))
@@ -99,7 +100,7 @@ def control_socket_app(parts: HostParts, api: ASGIApp) -> ASGIApp:
 def api_app(parts: HostParts, api: ASGIApp) -> ASGIApp:
     """With a token: the whole API, as far as the person's role allows. Without one: nothing that touches a device."""
     limits = parts.settings.limits
-    outside = _base("microclaw")
+    outside = _base("microclaw", parts.failing)
     outside.include_router(compile_router(parts.compile))
     outside.include_router(metrics_router(parts.metrics))
     app = BearerAuth(
@@ -110,7 +111,7 @@ def api_app(parts: HostParts, api: ASGIApp) -> ASGIApp:
     return RequestCheck(app, body_bytes=None, body_s=limits.body_s, allowed_hosts=LOOPBACK_NAMES)
 
 
-def _base(title: str) -> FastAPI:
+def _base(title: str, failing: Callable[[], tuple[str, ...]]) -> FastAPI:
     app = FastAPI(title=title, version=__version__, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     add_failure_handlers(app)
 
@@ -120,6 +121,7 @@ def _base(title: str) -> FastAPI:
 
     @app.get("/healthz", tags=["host"], summary="Alive")
     async def healthz() -> dict[str, Any]:
-        return {"ok": True, "version": __version__}
+        """`ok` while it answers; `failing` names the background tasks that are tried again and again."""
+        return {"ok": True, "version": __version__, "failing": list(failing())}
 
     return app

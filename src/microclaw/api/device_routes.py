@@ -27,7 +27,7 @@ from microclaw.wire.host_api import evidence_object
 ACTING = frozenset({"gpio.set", "pwm.set", "apps.request", "apps.start", "apps.stop", "apps.undo"})
 RISKY = frozenset({"device.restart"})  # a board forgets what it cannot bring back
 
-Cursor = Annotated[int, Query(ge=0)]
+Cursor = Annotated[int, Query(ge=0, lt=2**53)]  # what every reader of JSON keeps exact
 
 
 class DeviceBody(RequestBody):

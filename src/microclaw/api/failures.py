@@ -51,6 +51,7 @@ STATUS_BY_CODE = {
     "outcome_unknown": 504,
     "undo_incomplete": 502,
     "store_error": 500,
+    "store_missing": 500,
     "store_owned": 500,
     "failed": 500,
 }

@@ -54,6 +54,7 @@ class HostParts:
     link: LinkServer | None
     attempts: Callable[[int], Awaitable[tuple[Attempt, ...]]]
     status: Callable[[], Awaitable[dict[str, Any]]]
+    failing: Callable[[], tuple[str, ...]]
     usage: UsageLog
     knowledge: Knowledge
     schedules: ScheduleParts

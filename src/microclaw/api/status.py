@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +29,7 @@ from microclaw.offline.dialogue import warm_up
 from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.entry import Schedule
 from microclaw.store.usage import UsageCount
+from microclaw.supervision import TaskState
 from microclaw.virtual_boards.host_boards import BoardStanding
 
 if TYPE_CHECKING:
@@ -36,19 +37,26 @@ if TYPE_CHECKING:
 
 SHOWN: Final = 5  # of the schedules that are due next, and of the approvals
 PRIVATE: Final = (
-    "pid", "home", "problems", "alarms", "channels", "mcp_servers", "schedules", "approvals", "usage", "model_outages"
+    "pid", "home", "problems", "alarms", "channels", "mcp_servers", "tasks", "schedules", "approvals", "usage",
+    "model_outages",
 )  # fmt: skip
 """Fields of the status for owners only: they are about this machine and other people's chats."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelStates:
-    """`gateway` is its address, `clients` counts its connections. `problems` says why a configured channel is off."""
+    """`gateway` is its address, `clients` counts its connections, `gateway_open`: it asks nobody for a token,
+    `gateway_token` is the file with the local one, None on a network.
+
+    `problems` says why a configured channel is off.
+    """
 
     telegram: TelegramState | None = None
     gateway: str | None = None
     clients: Callable[[], int] = lambda: 0
     problems: Sequence[str] = ()
+    gateway_open: bool = False
+    gateway_token: Path | None = None
 
 
 def channel_objects(channels: ChannelStates, settings: Settings) -> list[dict[str, Any]]:
@@ -62,7 +70,10 @@ def channel_objects(channels: ChannelStates, settings: Settings) -> list[dict[st
     else:
         found.append(_off("telegram", settings.problems))
     if channels.gateway is not None:
-        found.append({"name": "gateway", "state": "on", "text": channels.gateway, "clients": channels.clients()})
+        door = {"open": channels.gateway_open, "token_file": channels.gateway_token and str(channels.gateway_token)}
+        found.append(
+            {"name": "gateway", "state": "on", "text": channels.gateway, "clients": channels.clients(), **door}
+        )
     else:
         found.append(_off("the chat gateway", channels.problems))
     return found
@@ -155,6 +166,7 @@ class HostStatus:
     people: Roles
     usage: UsageLog
     boards: Callable[[], Mapping[str, BoardStanding]]
+    tasks: Callable[[], Sequence[TaskState]]
     audit: AuditLog
     began_s: float = field(default_factory=time.monotonic)
 
@@ -181,6 +193,7 @@ class HostStatus:
             "alarms": [alarm_object(alarm, self.devices) for alarm in self.audit.alarms()],
             "channels": channel_objects(self.channels, self.settings),
             "mcp_servers": dict(self.mcp_servers()),
+            "tasks": [asdict(state) for state in self.tasks()],
             "schedules": schedule_object(await self.schedules.all()),
             "approvals": approval_object(self.approvals.pending(), self.people),
             "devices": [

@@ -74,8 +74,9 @@ def virtual(
     link_ca_sha256: Annotated[
         str | None, typer.Option("--link-ca-sha256", metavar="HEX", help="Fingerprint of the host's authority.")
     ] = None,
-    link_secret: Annotated[
-        str | None, typer.Option("--link-secret", help="One-time secret that pairs it without a code.")
+    link_secret_file: Annotated[
+        str | None,
+        typer.Option("--link-secret-file", metavar="FILE|-", help="One-time secret that pairs it without a code."),
     ] = None,
 ) -> None:
     """Run a virtual ESP32-S3 in the foreground and print its addresses; Ctrl-C ends it."""
@@ -85,7 +86,12 @@ def virtual(
     if control is not None:
         words += ["--control", str(control.absolute())]
     words += [f"--firmware={word}" for word in firmware_words(firmware)]
-    given = {"--flash": flash, "--link": link, "--link-ca-sha256": link_ca_sha256, "--link-secret": link_secret}
+    given = {
+        "--flash": flash,
+        "--link": link,
+        "--link-ca-sha256": link_ca_sha256,
+        "--link-secret-file": link_secret_file,
+    }
     for option, value in given.items():
         if value is not None:
             words += [option, str(value.absolute() if isinstance(value, Path) else value)]

@@ -20,6 +20,7 @@ import typer
 
 from microclaw.addresses import is_local
 from microclaw.audit import alarm_text, open_alarms, read_events
+from microclaw.cli.host_commands import failing_lines
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.clock import now_ms
 from microclaw.config.load import find_mistakes, private_home
@@ -40,12 +41,13 @@ def doctor(ctx: typer.Context) -> None:
     findings = examine(options)
     healthy = all(finding.ok for finding in findings)
     if options.json:
-        rows = [{"part": f.part, "ok": f.ok, "text": f.text, "next": f.next_step} for f in findings]
+        rows = [{"part": f.part, "ok": f.ok, "warns": f.warns, "text": f.text, "next": f.next_step} for f in findings]
         options.document("doctor", {"ok": healthy, "findings": rows})
     else:
         terminal = options.terminal()
         for finding in findings:
-            terminal.row(finding.part, finding.text, right="ok" if finding.ok else "problem", bad=not finding.ok)
+            verdict = "problem" if not finding.ok else "warning" if finding.warns else "ok"
+            terminal.row(finding.part, finding.text, right=verdict, bad=not finding.ok)
             if finding.next_step:
                 terminal.row("", f"next: {finding.next_step}")
     if not healthy:
@@ -54,10 +56,13 @@ def doctor(ctx: typer.Context) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
+    """`warns`: it works as somebody wanted it, and is worth a second thought."""
+
     part: str
     ok: bool
     text: str
     next_step: str | None = None
+    warns: bool = False
 
 
 def examine(options: GlobalOptions) -> list[Finding]:
@@ -77,6 +82,8 @@ def examine(options: GlobalOptions) -> list[Finding]:
     findings += _models(settings.model)
     for choice in _local_servers(settings.model):
         findings += _attempt("model", partial(_window, choice, settings.agent.context_tokens))
+    if settings.gateway is not None and settings.gateway.open:
+        findings.append(_open_gateway("config.toml"))
     findings += _attempt("host", lambda: _host(options))
     return findings
 
@@ -185,10 +192,19 @@ def _host(options: GlobalOptions) -> Iterator[Finding]:
         return
     where = f"pid {status['pid']}" if address is None else f"{address}, microclaw {status['version']}"
     yield Finding("host", True, f"running ({where}), {status['rss_mb']:.0f} MB")
+    if any(channel.get("open") for channel in status.get("channels", ())):
+        yield _open_gateway("this run")
+    for line in failing_lines(status):
+        yield Finding("task", False, line, "mend its cause; it is tried again by itself")
     for alarm in status.get("alarms", ()):
         yield Finding("alarm", False, alarm["text"], alarm["next"])
     for device in status["devices"]:
         yield _device(device)
+
+
+def _open_gateway(where: str) -> Finding:
+    text = f"the chat gateway is open ({where}): every program and every account of this machine is the owner there"
+    return Finding("gateway", True, text, "microclaw config set gateway.open false, and no --open-gateway", warns=True)
 
 
 def _alarms(home: Path) -> Iterator[Finding]:

@@ -102,12 +102,13 @@ class TelegramSettings:
 
 @dataclass(frozen=True, slots=True)
 class GatewaySettings:
-    """The chat gateway (docs/protocols/chat-gateway.md); off loopback a token is required."""
+    """The chat gateway (docs/protocols/chat-gateway.md). Without `open` every client shows a token."""
 
-    host: Annotated[str, about("where it listens; off loopback a token is required")] = "127.0.0.1"
+    host: Annotated[str, about("where it listens; off loopback only people's tokens open it")] = "127.0.0.1"
     port: Annotated[int, about("its port; 0 takes any free one", 0, 65_535)] = 18_789
     clients: Annotated[int, about("clients at the same time", 1, 10_000)] = 4
     enabled: Annotated[bool, about("false switches the chat gateway off")] = True
+    open: Annotated[bool, about("true: every program of this machine is the owner, without a token")] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +264,11 @@ class Settings:
     @property
     def database(self) -> Path:
         return self.home / "microclaw.db"
+
+    @property
+    def gateway_token(self) -> Path:
+        """The file with the token of local gateway clients."""
+        return self.home / "gateway.token"
 
     @property
     def persona(self) -> Path:

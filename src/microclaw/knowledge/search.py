@@ -235,13 +235,6 @@ class Search:
         hits = await self._table.search(person, words)
         return self._best(hits, limit)
 
-    async def warm_up(self) -> None:
-        """Bring the index up to date in the background; a failure shows at the next search."""
-        try:
-            await self.refresh()
-        except MicroclawError as exc:
-            _log.warning("the index is not brought up to date: %s", exc.message)
-
     async def refresh(self, *, at_most_s: float | None = None) -> None:
         """Bring the index up to date with the files, at most every `rescan_s` seconds.
 

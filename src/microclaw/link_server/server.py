@@ -31,12 +31,14 @@ from microclaw.link_server.links import PATH, LinkRegistry
 from microclaw.link_server.meter import LinkMeter
 from microclaw.link_server.transport import SCHEME, LinkTransport
 from microclaw.store.database import Database
+from microclaw.supervision import SupervisedTasks
 from microclaw.wire.link.messages import Notify
 
 if TYPE_CHECKING:
     from microclaw.link_server.listener import Listener
 
-RENEWAL_CHECK_S: Final = 3600.0
+RENEWAL_CHECK_S: Final = 30.0  # often: the clock may be set, and only a look at it shows that
+RENEWAL: Final = "renew the link's certificate"
 ALARM_PAUSE_MS: Final = 600_000  # between two live events about one device's alarm
 AT_ONCE_S: Final = 1.0
 MAX_NOTE_CHARS: Final = 2_000
@@ -97,6 +99,7 @@ class LinkServer:
         meter: LinkMeter,
         now_ms: Callable[[], int],
         publish: Callable[[LiveEvent], None],
+        supervised: SupervisedTasks,
         record: Record = no_record,
         renewal_check_s: float = RENEWAL_CHECK_S,
     ) -> AsyncIterator[LinkServer]:
@@ -112,16 +115,19 @@ class LinkServer:
             record=_Recorder(devices, record, publish, now_ms).record,
         )
         context = None if plain else identity.authority.server_context()
+        is_rotated = True
 
         async def renew() -> None:
-            while context is not None:
-                await asyncio.sleep(renewal_check_s)
-                if await identity.authority.renew_if_due(await asyncio.to_thread(lan_names)):
-                    identity.authority.rotate(context)
+            nonlocal is_rotated
+            if await identity.authority.renew_if_due(await asyncio.to_thread(lan_names)):
+                is_rotated = False
+            if context is not None and not is_rotated:
+                identity.authority.rotate(context)
+                is_rotated = True
 
         async with asyncio.TaskGroup() as tasks:
             server = cls(links, devices, identity, listening, tasks, tls=context, limits=limits, meter=meter)
-            renewing = tasks.create_task(renew(), name="link: renew the certificate")
+            renewing = supervised.start(RENEWAL, renew, every_s=renewal_check_s)
             try:
                 yield server
             finally:

@@ -8,6 +8,7 @@ import faulthandler
 import json
 import logging
 import os
+import re
 import secrets
 import signal
 import sys
@@ -41,6 +42,8 @@ DEFAULT_WASMACHINE_PORT = 18_080
 CLOSE_S = 2.0
 TASK_S = 120
 """How long the host may take for a task of the console."""
+MAX_SECRET_FILE_BYTES = 4096
+_SECRET = re.compile(r"[A-Za-z0-9-]{1,64}")
 END_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 PR_SET_PDEATHSIG = 1
 SWITCH_S = 0.0005
@@ -191,7 +194,9 @@ def _end(process: BoardProcess) -> None:
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="microclaw.virtual", description="A virtual ESP32-S3 with ESP-WASMachine.")
+    parser = argparse.ArgumentParser(
+        prog="microclaw.virtual", description="A virtual ESP32-S3 with ESP-WASMachine.", allow_abbrev=False
+    )
     parser.add_argument("--name", default="virtual-1", type=_name)
     parser.add_argument("--board", default="virtual", help="board profile (default: %(default)s)")
     parser.add_argument(
@@ -216,7 +221,13 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--link-ca-sha256", type=str.lower, metavar="HEX", help="fingerprint of the host's authority, as provisioned"
     )
-    parser.add_argument("--link-secret", metavar="SECRET", help="pair with a one-time secret instead of a code")
+    parser.add_argument(
+        "--link-secret-file",
+        type=_secret,
+        dest="link_secret",
+        metavar="FILE|-",
+        help="pair with the one-time secret in this file (also as `device provision --file` writes it), or on stdin",
+    )
     parser.add_argument("--link-credential", choices=("certificate", "token"), default="certificate")
     parser.add_argument("--die-with-parent", action="store_true", help="end when the starting process ends (Linux)")
     return parser.parse_args(argv)
@@ -232,6 +243,25 @@ def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65_535:
         raise argparse.ArgumentTypeError("a port from 0 to 65535")
     return int(text)
+
+
+def _secret(place: str) -> str:
+    """The secret in a file or on stdin: on the command line every account of the machine could read it."""
+    try:
+        if place == "-":
+            content = sys.stdin.buffer.read(MAX_SECRET_FILE_BYTES)
+        else:
+            with Path(place).open("rb") as file:
+                content = file.read(MAX_SECRET_FILE_BYTES)
+        text = content.decode().strip()
+        secret = json.loads(text)["secret"] if text.startswith("{") else text
+    except OSError as exc:
+        raise argparse.ArgumentTypeError(f"cannot read {place}: {exc.strerror}") from exc
+    except (ValueError, KeyError):
+        raise argparse.ArgumentTypeError(f"{place} has no secret: make one with microclaw device provision") from None
+    if not isinstance(secret, str) or not _SECRET.fullmatch(secret):
+        raise argparse.ArgumentTypeError(f"{place} has no secret: make one with microclaw device provision")
+    return secret
 
 
 def _serial(text: str) -> str:

@@ -7,6 +7,7 @@ features are those of a WAMR build for a chip: no SIMD, threads, 64-bit or multi
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -33,6 +34,7 @@ from microclaw.virtual.runtime.shadow import (
     stack_overflow,
 )
 from microclaw.virtual.runtime.task import Interrupted
+from microclaw.wire.board_replies import NATIVE_FAILED
 from microclaw.wire.wasm_binary import PAGE_BYTES
 from microclaw.wire.wasmachine.natives import NATIVE_MODULE, NATIVES
 
@@ -58,6 +60,7 @@ INSTRUCTIONS_PER_MS: Final = 20_000
 """An estimate for WAMR's interpreter on an ESP32-S3 at 240 MHz: computing costs board time, if only roughly."""
 _CHECKED_INSTRUCTIONS: Final = 4
 """So many times the instructions a checked build takes."""
+_log = logging.getLogger(__name__)
 _BELOW_ZERO: Final = 1 << 31
 _HOST_MODULE: Final = "microclaw"
 _BEFORE_ON_INIT: Final = ("__wasm_call_ctors", "__microclaw_note_start")
@@ -66,6 +69,8 @@ os.environ["WASMTIME_BACKTRACE_DETAILS"] = (
 )
 _FUEL: Final = 1 << 62
 _CANARY: Final = 0xA5
+MAX_FAILURE_CHARS: Final = 200
+_OWN: Final = (WasmTrap, Interrupted, BoardCrash)  # what a native raises on purpose
 _FINALIZER: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda _: None)
 
 
@@ -277,9 +282,10 @@ class Instance:
                 if result is not None:
                     setattr(values[0], result, answer)
             except BaseException as exc:
-                if isinstance(exc, WasmTrap) and not isinstance(exc, MemoryFault):
-                    exc.where = self._where_called()
-                self._raised = exc
+                raised = exc if isinstance(exc, _OWN) or not isinstance(exc, Exception) else self._failed(name, exc)
+                if isinstance(raised, WasmTrap) and not isinstance(raised, MemoryFault):
+                    raised.where = self._where_called()
+                self._raised = raised
                 trap = ffi.wasmtime_trap_new(ctypes.create_string_buffer(b"host"), 4)
                 return ctypes.cast(trap, ctypes.c_void_p).value or 0
             return 0
@@ -300,6 +306,11 @@ class Instance:
         )
         if error:
             raise wasmtime.WasmtimeError._from_ptr(error)
+
+    def _failed(self, name: str, error: Exception) -> WasmTrap:
+        """A fault of ours in a native ends the program that called it, not the board."""
+        _log.error("native %s, called by %s, failed", name, self._process.name, exc_info=error)
+        return WasmTrap(f"{NATIVE_FAILED}{name} failed: {type(error).__name__}: {error}"[:MAX_FAILURE_CHARS])
 
     def _spend(self) -> None:
         """Let board time pass for the instructions since it was last called."""
