@@ -12,10 +12,10 @@ from typing import Any, Protocol, TypeAlias
 
 from microclaw.apps.checked_run import run_with_checks
 from microclaw.apps.expectation_result import (
-    NO_EXPECTATION,
     ExpectationResult,
     evaluate,
     failure,
+    proof_of,
     wrapped_failure,
 )
 from microclaw.apps.expectations import Expectations, PinStimulus
@@ -173,10 +173,7 @@ class Trial:
     @property
     def proof(self) -> str:
         """met in the trial, not met, untried, or that no expectation was given."""
-        if not self.expected:
-            return NO_EXPECTATION
-        states = [result.answer for result in self.expected]
-        return next((state for state in states if state != "met in the trial"), "met in the trial")
+        return proof_of(self.expected)
 
     def raise_if_failed(self) -> None:
         """Raise TrialFailed, with the error and the next step, unless the trial went well."""
