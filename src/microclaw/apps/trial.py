@@ -292,8 +292,9 @@ def _run(options: TrialOptions) -> Run:
     base = replace(base, stimuli=stimuli, uptime_ms=asked.uptime_ms or 0.0)
     if asked.for_ms is not None or options.realtime:
         return replace(base, for_ms=asked.for_ms or planned.needed_ms)
-    for_ms = max(planned.needed_ms, options.for_ms)
-    return replace(base, for_ms=for_ms, soak_ms=SOAK_MS, late=planned.late, late_ms=planned.late_ms)
+    base = replace(base, for_ms=max(planned.needed_ms, options.for_ms))
+    soak_ms = SOAK_MS if asked.soak_ms is None else asked.soak_ms
+    return replace(base, soak_ms=soak_ms, late=planned.late, late_ms=planned.late_ms) if soak_ms else base
 
 
 def _wraps(options: TrialOptions) -> bool:

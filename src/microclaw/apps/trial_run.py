@@ -156,8 +156,11 @@ async def _let_run(control: VirtualBoardTransport, name: str, run: Run, start_ms
         await asyncio.sleep(run.for_ms / 1000)
         return Passed(run.for_ms)
     began = time.perf_counter()
-    if (await control.advance(run.for_ms, run.host_s)).stuck is not None:
-        return Passed(run.for_ms, True)
+    left_ms = run.for_ms
+    while left_ms > 0:
+        if (await control.advance(min(left_ms, _MAX_ADVANCE_MS), run.host_s)).stuck is not None:
+            return Passed(run.for_ms, True)
+        left_ms -= _MAX_ADVANCE_MS
     took_s = time.perf_counter() - began
     await events.read(control)
     if not run.soak_ms:
