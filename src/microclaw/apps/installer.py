@@ -72,7 +72,7 @@ async def _recover_app(
     match change.forward, change.inverse:
         case RemoveApp(name=name), _:
             return name not in listed, f"{device.name} {'still lists it' if name in listed else 'no longer lists it'}"
-        case PutApp(name=name), PutApp(version=before) if name in listed:
+        case PutApp(name=name), PutApp(version=before) if name in listed and not before.claims.forced:
             image = await change_log.image(before.sha256)
             await device.call(AppUninstall(name))
             await device.call(install_call(name, image.wasm, before))

@@ -117,9 +117,12 @@ def _deployed(result: Result, *, once: bool) -> Say:
     name, device = result.fields.get("appName", "the program"), result.device
     kind, proof = result.proof
     verified = result.fields.get("verified", False)
+    if kind == "accepted" and verified and "no read-back" not in proof:
+        return Say(f"{device} took {name}. {capital(proof)}.")
     if kind == "accepted" and verified:
         return Say(
-            f"{device} took {name}. The board offers no read-back, so whether it works cannot be seen from here."
+            f"{device} took {name}. The board offers no read-back of programs, so whether it works cannot be seen "
+            "from here."
         )
     if kind == "accepted":
         return Say(f"{name} is not verified on {device}: {proof}.", "not_verified", f"ask again: is {name} running")
