@@ -193,7 +193,7 @@ async def test_a_yes_lets_the_program_onto_the_board(host: PeopleHost) -> None:
 
 async def test_a_question_names_the_board_and_the_change_that_nobody_named(host: PeopleHost) -> None:
     await host.ask(
-        "owner", "POST", "/v1/devices/virtual-1/call", {"method": "gpio.set", "arguments": {"pin": 7, "level": 1}}
+        "ada", "POST", "/v1/devices/virtual-1/call", {"method": "gpio.set", "arguments": {"pin": 7, "level": 1}}
     )
     device_id = host.device.device_id
     for tool, arguments, line in (
@@ -209,15 +209,13 @@ async def test_a_question_names_the_board_and_the_change_that_nobody_named(host:
 
 
 async def test_an_undo_whose_newest_change_is_another_by_now_takes_nothing_back(host: PeopleHost) -> None:
-    def drive(level: int) -> dict[str, Any]:
-        return {"method": "gpio.set", "arguments": {"pin": 15, "level": level}}
+    def drive(pin: int) -> dict[str, Any]:
+        return {"method": "gpio.set", "arguments": {"pin": pin, "level": 1}}
 
-    await host.socket("POST", "/v1/devices/virtual-1/call", drive(1))
+    await host.ask("ada", "POST", "/v1/devices/virtual-1/call", drive(15))
     call = asyncio.create_task(host.stream("ada", "/v1/tools/undo", {"foreign": True}))
     (waiting,) = await host.waiting()
-    await host.socket(
-        "POST", "/v1/devices/virtual-1/call", {"method": "gpio.set", "arguments": {"pin": 16, "level": 1}}
-    )
+    await host.ask("ada", "POST", "/v1/devices/virtual-1/call", drive(16))
     await host.socket("POST", f"/v1/approvals/{waiting['approval_id']}", {"approved": True})
     end = (await call)[-1]
     assert isinstance(end, Result)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from microclaw.errors import CallRejected, NotSupported, ProtocolError
+from microclaw.errors import CallRejected, DeviceLied, NotSupported, ProtocolError
 from microclaw.wire import jsonline
 
 LIMIT = 512
@@ -42,5 +42,5 @@ def _read(line: bytes) -> None:
     for read in readers:
         try:
             read()
-        except (ProtocolError, CallRejected, NotSupported):
+        except (ProtocolError, CallRejected, DeviceLied, NotSupported):
             continue

@@ -10,6 +10,7 @@ from tests.tools.conftest import Bench, PaperTransport
 from microclaw.apps.catalogue import AppCondition, AppListing
 from microclaw.apps.deploy import DeployRequest
 from microclaw.apps.expectation_text import parse_expectations
+from microclaw.apps.late_proof import Place
 from microclaw.auth.gate import Effect
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.tools.tool import MAX_RESULT_BYTES, ToolContext, bounded_json, result_of_error
@@ -46,7 +47,14 @@ async def test_deploy_has_the_inputs_and_outputs_of_llmos(bench: Bench) -> None:
     )
     assert result.ok
     assert bench.apps.asked == [
-        DeployRequest("virtual-1", "blink", source="void on_init(void) {}", heap_bytes=16384, optimization="Oz")
+        DeployRequest(
+            "virtual-1",
+            "blink",
+            source="void on_init(void) {}",
+            heap_bytes=16384,
+            optimization="Oz",
+            place=Place("owner", "terminal", "terminal"),
+        )
     ]
     assert {k: said[k] for k in ("success", "deviceIp", "appName", "binarySize", "heapSize", "pins", "verified")} == {
         "success": True,
