@@ -72,9 +72,11 @@ async def _recover_app(
     match change.forward, change.inverse:
         case RemoveApp(name=name), _:
             return name not in listed, f"{device.name} {'still lists it' if name in listed else 'no longer lists it'}"
-        case PutApp(name=name), PutApp(version=before) if name in listed and not before.claims.forced:
-            image = await change_log.image(before.sha256)
+        case PutApp(name=name), PutApp(version=before) if name in listed:
             await device.call(AppUninstall(name))
+            if before.claims.forced:
+                return False, "which of the two was there is not known; it was taken off, as the former was forced"
+            image = await change_log.image(before.sha256)
             await device.call(install_call(name, image.wasm, before))
             return False, f"the former {name} was put there again; deploy the new one once more"
         case PutApp(name=name), _:

@@ -117,7 +117,7 @@ def _deployed(result: Result, *, once: bool) -> Say:
     name, device = result.fields.get("appName", "the program"), result.device
     kind, proof = result.proof
     verified = result.fields.get("verified", False)
-    if kind == "accepted" and verified and "no read-back" not in proof:
+    if kind == "accepted" and verified and ":" in proof and "no read-back" not in proof:
         return Say(f"{device} took {name}. {capital(proof)}.")
     if kind == "accepted" and verified:
         return Say(
