@@ -19,12 +19,14 @@ from microclaw.apps.catalogue import Catalogue
 from microclaw.apps.changes import ChangeLog
 from microclaw.apps.deploy import Deployer
 from microclaw.apps.direct_io import DirectIo
+from microclaw.apps.explorer import Explorer
 from microclaw.apps.installer import Installer
 from microclaw.apps.late_proof import LateCheck, Tell
 from microclaw.apps.reconciler import Reconciler
 from microclaw.apps.silence import SilenceExplainer
 from microclaw.apps.trial import Compile, cached_compiler, try_image
 from microclaw.apps.undo import Undo
+from microclaw.audit import AuditLog
 from microclaw.auth.admission import Admission
 from microclaw.auth.certificates import lan_names
 from microclaw.auth.gate import Gate
@@ -68,6 +70,7 @@ class Base:
     app_table: AppTable
     journal: Journal
     publish: Callable[[LiveEvent], None]
+    audit: AuditLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,7 @@ class Apps:
     catalogue: Catalogue
     reconciler: Reconciler
     gate: Gate
+    explorer: Explorer
 
 
 def local_zone(settings: Settings) -> tzinfo | None:
@@ -125,6 +129,7 @@ def build_apps(settings: Settings, devices: Registry, change_log: ChangeLog, gat
         catalogue=Catalogue(devices=devices, change_log=change_log),
         reconciler=Reconciler(devices=devices, change_log=change_log, installer=installer, report=_log_step),
         gate=gate,
+        explorer=Explorer(devices=devices, change_log=change_log, installer=installer, compile=compile_source),
     )
 
 
@@ -210,6 +215,7 @@ async def open_link_server(
         meter=devices.meter,
         now_ms=now_ms,
         publish=base.publish,
+        record=base.audit.record,
     )
     server = await stack.enter_async_context(opened)
     host, port = devices.socket.getsockname()[:2]

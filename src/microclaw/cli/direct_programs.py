@@ -17,7 +17,7 @@ from microclaw.apps.deploy import Deployer, Deployment, DeployRequest
 from microclaw.apps.installer import Installer
 from microclaw.apps.silence import SilenceExplainer
 from microclaw.apps.trial import cached_compiler, try_image
-from microclaw.boards import load_board
+from microclaw.boards.profile import BoardProfile
 from microclaw.bus import Bus
 from microclaw.cli.call_commands import call_endpoint
 from microclaw.cli.options import GlobalOptions
@@ -37,12 +37,12 @@ from microclaw.wasm.source_language import language_of_file
 
 @dataclass(frozen=True, slots=True)
 class DirectRun:
-    """What `run -d HOST:PORT` was asked for; `board` is a profile's id."""
+    """What `run -d HOST:PORT` was asked for; `board` is as the person described it."""
 
     target: str
     file: Path
     name: str
-    board: str
+    board: BoardProfile
     optimization: str
     heap_bytes: int
     replace: bool
@@ -94,19 +94,18 @@ async def _deploy(options: GlobalOptions, asked: DirectRun, request: DeployReque
 
 
 @asynccontextmanager
-async def _deployer(options: GlobalOptions, target: str, board_id: str) -> AsyncIterator[Deployer]:
+async def _deployer(options: GlobalOptions, target: str, board: BoardProfile) -> AsyncIterator[Deployer]:
     """A host's deployer for one board; what it writes down is gone afterwards."""
     settings = options.settings()
-    load_board(board_id)
     with TemporaryDirectory(prefix="microclaw-") as folder:
         async with Database.open(Path(folder) / "store.db") as database, Bus() as bus:
             table = DeviceTable(database)
-            await table.put(DeviceRow("d-direct", target, board_id, (), (target,), now_ms()))
+            await table.put(DeviceRow("d-direct", target, board.board_id, (), (target,), now_ms()))
             registry = Registry(
                 bus=bus,
                 store=table,
                 open_transport=partial(open_transport, lock_folder=settings.cache / "locks"),
-                load_board=load_board,
+                load_board=lambda *_: board,
                 mint_id=lambda: "d-direct",
                 now_ms=now_ms,
             )
