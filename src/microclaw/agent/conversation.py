@@ -19,6 +19,7 @@ from microclaw.agent.running_turn import ChatKey, Message, RunningTurn
 from microclaw.agent.taint import conversation, tainted_from
 from microclaw.agent.turn import JoinedMessage, Turn, TurnLimits, TurnRequest
 from microclaw.agent.turn_journal import TurnJournal, close_interrupted
+from microclaw.agent.waiting_questions import WaitingQuestions
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.people import OwnerAlone, Roles
 from microclaw.errors import MicroclawError, PermissionRefused, UnknownName
@@ -83,6 +84,8 @@ class Conversations:
         self._compactor = compactor or Compactor()
         self._skills = skills
         self._approvals = approvals
+        if approvals is not None:
+            inbox.answer_at_once = WaitingQuestions(approvals).answer
         self._roles = roles or OwnerAlone()
         self._limits = limits or TurnLimits()
         self._now_s = now_s

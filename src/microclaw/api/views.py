@@ -8,6 +8,7 @@ from typing import Any
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.changes import Change
 from microclaw.apps.deploy import Deployment, Removal
+from microclaw.apps.expectation_result import proof_of
 from microclaw.apps.explorer import Exploration
 from microclaw.apps.undo import UndoReport
 from microclaw.boards.firmware import firmware_object
@@ -106,6 +107,7 @@ def deployment_object(made: Deployment) -> dict[str, Any]:
         "verified": made.verified,
         "replaced": made.replaced,
         "change_id": made.change_id,
+        "proof": proof_of(made.expected),
         "expected": [result.to_json() for result in made.expected],
     }
 

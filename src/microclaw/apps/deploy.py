@@ -28,6 +28,7 @@ from microclaw.apps.stage_text import (
     fail,
     report_failure,
     trial_detail,
+    verification_step,
 )
 from microclaw.apps.trial import Compile, ReadModule, Trial, TrialInput, TrialOptions, Try, read_image
 from microclaw.apps.verify import Verification, verify
@@ -246,9 +247,9 @@ class Deployer:
             version = AppVersion(image.sha256, request.heap_bytes, request.timers, request.watchdog_ms, driven, claims)
             if request.approve is not None:
                 stage = "approve"
-                lost = await self._installer.check_place(device, name, take_over=request.replace)
-                text = deployment_text(device, name, replaces=lost or before is not None)
-                await request.approve(text, deployment_detail(device, name, image, version, trial, lost=lost))
+                there = await self._installer.check_place(device, name, take_over=request.replace)
+                text = deployment_text(device, name, replaces=there.lost is not None or before is not None)
+                await request.approve(text, deployment_detail(device, name, image, version, trial, there))
         except MicroclawError as exc:
             fail(report, stage, exc)
         return PreparedChange(request, device, image, trial, version, before, board)
@@ -299,7 +300,7 @@ class Deployer:
         except MicroclawError as exc:
             fail(report, stage, exc)
         expected = _on_board(prepared.trial, found)
-        report(_verification_step(found, device, expected))
+        report(verification_step(found, device, name, expected))
         if found.agrees:
             self._look_later(prepared, installation, found, report)
         return Deployment(
@@ -384,17 +385,3 @@ def _on_board(trial: Trial, found: Verification) -> tuple[ExpectationResult, ...
         return ()
     edges = found.evidence.edges if found.evidence.kind == "counted" else None
     return seen_on_board(trial.expected, trial.expectations, edges, found.pins)
-
-
-def _verification_step(found: Verification, device: Device, expected: Sequence[ExpectationResult]) -> Step:
-    detail = tuple(result.line() for result in expected)
-    if found.agrees:
-        return Step("verify", found.evidence.text, detail=detail)
-    return Step(
-        "verify",
-        found.evidence.text,
-        "failed",
-        detail=detail,
-        next_step=found.next_step
-        or f"it is installed; watch it: microclaw logs {device.name}, or take it off: microclaw app undo",
-    )

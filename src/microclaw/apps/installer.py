@@ -25,6 +25,7 @@ from microclaw.apps.changes import (
     made_by,
     version_of,
 )
+from microclaw.apps.claims import unknown_pins_text
 from microclaw.apps.firmware_fit import check_stored
 from microclaw.apps.verify import Baseline, take_baseline
 from microclaw.devices.calls import AppEntry, AppInstall, AppList, AppStates, AppUninstall, GpioGet
@@ -83,6 +84,9 @@ async def _recover_app(
         case RemoveApp(name=name), _:
             return name not in listed, f"{device.name} {'still lists it' if name in listed else 'no longer lists it'}"
         case PutApp(name=name), PutApp(version=before) if name in listed:
+            if before.claims.forced:
+                await device.call(AppUninstall(name))
+                return False, "which of the two was there is not known; it was taken off, as the former was forced"
             image = await change_log.image(before.sha256)
             call = stored_call(device, name, image.wasm, before)
             await device.call(AppUninstall(name))
@@ -106,6 +110,14 @@ class Installation:
     before: AppVersion | None
     baseline: Baseline
     took_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Occupants:
+    """Programs on a device that this host did not install: the one that would be lost, and the others."""
+
+    lost: str | None
+    others: tuple[str, ...]
 
 
 class Installer:
@@ -143,6 +155,8 @@ class Installer:
             raise _not_ours(device, name)
         if not there:
             check_room(device, name, listed, wanted)
+        if warning := unknown_pins_text(device, _foreign(name, listed, wanted)):
+            report(Step("deploy", f"warning: {warning}"))
         kind: ChangeKind = "app.upgrade" if before else "app.deploy"
         change_id = await self._change_log.plan(
             device.device_id,
@@ -166,15 +180,15 @@ class Installer:
         took_ms = (time.perf_counter() - started) * 1000
         return Installation(change_id, there, before, baseline, took_ms)
 
-    async def check_place(self, device: Device, name: str, *, take_over: bool) -> bool:
-        """Raise what `put` would: AppExists, TooManyApps. Changes nothing. True when a foreign app has the name."""
+    async def check_place(self, device: Device, name: str, *, take_over: bool) -> Occupants:
+        """Raise what `put` would: AppExists, TooManyApps. Changes nothing. The foreign programs that are there."""
         listed, wanted = await device.call(AppList()), await self._change_log.desired(device.device_id)
         there, before = any(app.name == name for app in listed), version_of(name, wanted)
         if there and before is None and not take_over:
             raise _not_ours(device, name)
         if not there and await _ended_in_the_way(device, name, listed, wanted) is None:
             check_room(device, name, listed, wanted)
-        return there and before is None
+        return Occupants(name if there and before is None else None, _foreign(name, listed, wanted))
 
     async def _make_room(
         self, device: Device, name: str, report: Report
@@ -273,6 +287,11 @@ class Installer:
             report(Step("deploy", f"the former {name} is back on {device.name}"))
 
 
+def _foreign(name: str, listed: Sequence[AppEntry], wanted: Sequence[DesiredApp]) -> tuple[str, ...]:
+    """What the device lists beside `name` and this host did not install."""
+    return tuple(sorted({app.name for app in listed} - {app.name for app in wanted} - {name}))
+
+
 async def _ended_in_the_way(
     device: Device, name: str, listed: Sequence[AppEntry], wanted: Sequence[DesiredApp]
 ) -> str | None:
@@ -307,7 +326,7 @@ def not_found(device: Device, name: str, there: Sequence[str]) -> AppNotFound:
 
 def _not_ours(device: Device, name: str) -> AppExists:
     return AppExists(
-        f"{device.name} already has an app {name!r} that this host did not install",
+        f"{device.name} already has an app {name!r} that was not installed from here",
         next_step=f"choose another name, or replace it knowingly: microclaw app uninstall {name} -d {device.name}",
     )
 

@@ -12,10 +12,10 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from microclaw.apps.checked_run import run_with_checks
 from microclaw.apps.expectation_result import (
-    NO_EXPECTATION,
     ExpectationResult,
     evaluate,
     failure,
+    proof_of,
     wrapped_failure,
 )
 from microclaw.apps.expectations import Expectations, PinStimulus
@@ -174,10 +174,7 @@ class Trial:
     @property
     def proof(self) -> str:
         """met in the trial, not met, untried, or that no expectation was given."""
-        if not self.expected:
-            return NO_EXPECTATION
-        states = [result.answer for result in self.expected]
-        return next((state for state in states if state != "met in the trial"), "met in the trial")
+        return proof_of(self.expected)
 
     def raise_if_failed(self) -> None:
         """Raise TrialFailed, with the error and the next step, unless the trial went well."""
@@ -298,8 +295,9 @@ def _run(options: TrialOptions) -> Run:
     base = replace(base, stimuli=stimuli, uptime_ms=asked.uptime_ms or 0.0)
     if asked.for_ms is not None or options.realtime:
         return replace(base, for_ms=asked.for_ms or planned.needed_ms)
-    for_ms = max(planned.needed_ms, options.for_ms)
-    return replace(base, for_ms=for_ms, soak_ms=SOAK_MS, late=planned.late, late_ms=planned.late_ms)
+    base = replace(base, for_ms=max(planned.needed_ms, options.for_ms))
+    soak_ms = SOAK_MS if asked.soak_ms is None else asked.soak_ms
+    return replace(base, soak_ms=soak_ms, late=planned.late, late_ms=planned.late_ms) if soak_ms else base
 
 
 def _wraps(options: TrialOptions) -> bool:

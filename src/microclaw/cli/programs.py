@@ -45,10 +45,12 @@ def run(
     """Build, check, try, install and verify a program. With -d HOST:PORT, no host is needed."""
     options = global_options(ctx)
     if options.device and is_address(options.device):
-        from microclaw.cli.direct_programs import run_directly  # with the compiler, which the host has otherwise
+        # with the compiler, which the host has otherwise
+        from microclaw.cli.direct_programs import DirectRun, run_directly
 
         profile = described_board(board, firmware)
-        run_directly(options, options.device, file, name or file.stem, profile, optimization, heap)
+        asked = DirectRun(options.device, file, name or file.stem, profile, optimization, heap, replace, force, expect)
+        run_directly(options, asked)
         return
     if firmware is not None:
         raise ConfigError(
@@ -89,8 +91,10 @@ def read_expectations(file: Path) -> Expectations:
 
 
 def end_install(options: GlobalOptions, made: dict[str, Any]) -> None:
-    """Write the document with --json. Exit code 1 when the board's evidence contradicts the trial."""
-    options.wrote_json("deployment", made)
+    """Write the document with --json, else what is proved. Exit code 1 when the evidence contradicts the trial."""
+    if not options.wrote_json("deployment", made) and not options.quiet:
+        hint = "" if made["expected"] else " (--expect FILE)"
+        options.terminal().row("proof", f"{made['proof']}{hint}")
     if made["verified"]:
         return
     if options.quiet and not options.json:  # the step that says so was not shown

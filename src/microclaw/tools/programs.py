@@ -16,6 +16,7 @@ from microclaw.apps.expectation_result import NO_EXPECTATION, ExpectationResult
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.apps.expectations import Expectations
 from microclaw.apps.late_proof import Place
+from microclaw.apps.silence import way_to_reset
 from microclaw.apps.trial import Compile, Trial, TrialInput, TrialOptions, Try
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.calls import LogLine, LogsRead
@@ -107,7 +108,7 @@ def program_tools(*, deployer: Deployer, catalogue: Catalogue, devices: Registry
         listed = await catalogue.list_apps(device.name)
         if listed and all(app.condition == "unreachable" for app in listed):
             if listed[0].error is not None:  # it takes connections and answers nothing
-                step = "reset it, or switch it off and on; the program named is not put back"
+                step = f"{way_to_reset(device)}; the program named is not put back"
                 raise DeviceSilent(listed[0].error, next_step=step)
             names = ", ".join(app.name for app in listed)
             raise DeviceUnreachable(
