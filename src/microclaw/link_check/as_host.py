@@ -66,12 +66,24 @@ class HostBench:
         self.tokens: list[str] = []
         self.hello: Hello | None = None
         self.heartbeat_s = HEARTBEAT_S
-        self.wait_s = told.wait_s
+        self._first: Arrival | None = None
         self._is_gone = False
 
     @property
     def is_paired(self) -> bool:
         return bool(self.certificates or self.tokens)
+
+    async def wait_for_device(self) -> None:
+        """Until a device does anything at all; DeviceUnreachable when none does."""
+        wait_s = self.told.wait_s
+        try:
+            async with asyncio.timeout(wait_s):
+                self._first = await self.listener.arrivals.get()
+        except TimeoutError:
+            raise DeviceUnreachable(
+                f"no device came within {wait_s:.0f} s",
+                next_step="enter what the check printed into the device; can it reach this computer's address?",
+            ) from None
 
     async def arrival(self, *kinds: str, timeout_s: float | None = None) -> Arrival:
         """The next thing of these kinds that the device does; others are dropped. RuleBroken when it does nothing."""
@@ -79,7 +91,7 @@ class HostBench:
         dropped: list[str] = []
         try:
             async with asyncio.timeout(limit_s):
-                while (found := await self.listener.arrivals.get()).kind not in kinds:
+                while (found := await self._next_arrival()).kind not in kinds:
                     dropped.append(found.why or found.kind)
         except TimeoutError:
             if self._is_gone:
@@ -90,6 +102,10 @@ class HostBench:
             ) from None
         self._is_gone = False
         return found
+
+    async def _next_arrival(self) -> Arrival:
+        first, self._first = self._first, None
+        return first or await self.listener.arrivals.get()
 
     @asynccontextmanager
     async def connected(self, *, timeout_s: float | None = None) -> AsyncIterator[tuple[Talk, Arrival]]:
@@ -172,10 +188,3 @@ async def check_device(told: CheckHost, listening: socket.socket, findings: Find
                     slow=SLOW | device_rules.SLOW,
                 )
             findings.finish("the device was not paired" if not bench.is_paired else "not by this device")
-
-
-def nobody_came(bench: HostBench) -> DeviceUnreachable:
-    return DeviceUnreachable(
-        f"no device came within {bench.told.wait_s:.0f} s",
-        next_step="enter what the check printed into the device; is this computer's address the one that it can reach?",
-    )

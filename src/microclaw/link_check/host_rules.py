@@ -39,6 +39,7 @@ CONSTANT_NAME: Final = "host.microclaw.internal"
 URN: Final = "urn:microclaw:device:"
 TEN_YEARS: Final = timedelta(days=10 * 365)
 FLOOD: Final = 64
+CODE_S: Final = 180.0  # for a person to type the code in
 _TOKEN: Final = re.compile(r"mc1_[A-Za-z0-9._-]{1,64}_[A-Za-z0-9_-]{43}")
 
 
@@ -205,7 +206,7 @@ async def pair(bench: DeviceBench, findings: Findings) -> None:
         else:
             bench.token = None
         return
-    await findings.run("L-31", lambda: _pair_by_code(bench), is_needed=True)
+    await findings.run("L-31", lambda: _pair_by_code(bench), is_needed=True, limit_s=CODE_S)
 
 
 async def _pair_by_secret(bench: DeviceBench, findings: Findings, wanted: Credential) -> None:
@@ -239,7 +240,7 @@ async def _pair_by_code(bench: DeviceBench) -> None:
         if bench.target.show_code is not None:
             bench.target.show_code(code.code, code.expires_s)
         try:
-            _, done = await talk.expect(PairDone, re=message_id, timeout_s=min(code.expires_s, 55))
+            _, done = await talk.expect(PairDone, re=message_id, timeout_s=min(code.expires_s, CODE_S - CONNECT_S))
         except RuleBroken as exc:
             raise RuleNotTried(f"nobody typed the code in ({exc.came})") from exc
     await _accepts(bench, done, wanted)

@@ -59,6 +59,7 @@ class Findings:
         *,
         is_slow: bool = False,
         is_needed: bool = False,
+        limit_s: float = CHECK_S,
     ) -> None:
         """Try one rule, once. One that `is_needed` by others is tried although it is not wanted, and told then only
         when it is broken."""
@@ -71,7 +72,7 @@ class Findings:
         if left_s <= 0:
             self.add(Finding(rule_id, "not tried", why="the time is over"))
             return
-        limit_s = min(left_s, SLOW_CHECK_S if is_slow else CHECK_S)
+        limit_s = min(left_s, SLOW_CHECK_S if is_slow else limit_s)
         try:
             async with asyncio.timeout(limit_s):
                 await check()
