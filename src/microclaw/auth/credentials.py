@@ -28,6 +28,7 @@ class Reason(StrEnum):
     TOKEN_COPIED = "token_copied"  # noqa: S105 - a label
     MALFORMED_REQUEST = "malformed_request"
     WRONG_SECRET = "wrong_secret"  # noqa: S105 - a label
+    UNKNOWN_BOARD = "unknown_board"
     PAIRING_LOCKED = "pairing_locked"
     TOO_MANY_PENDING = "too_many_pending"
     PAIRING_EXPIRED = "pairing_expired"
