@@ -334,7 +334,7 @@ async def ends_each_task_once(bench: DeviceBench) -> None:
         _, status = await talk.expect(TaskStatus, re=message_id)
         if status.state != "failed" or not status.text or ":" not in status.text:
             raise RuleBroken(talk.said, f"task_status {status.state}, {status.text!r}; expected failed and 'CODE: ...'")
-        await talk.expect_none(TaskStatus, re=message_id)
+        await talk.expect_no_more(TaskStatus, re=message_id)
 
 
 async def knows_no_such_task(bench: DeviceBench) -> None:

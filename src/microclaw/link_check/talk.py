@@ -141,9 +141,9 @@ class Talk:
         await self.expect(Pong, matches=lambda pong: pong.n == number)
         self.said = said
 
-    async def expect_none(self, kind: type[AnyMessage], *, re: bytes) -> None:
-        """No message of this kind that answers `re`: a ping is answered, then half a second passes."""
-        said, before = self.said, len(self.got)
+    async def expect_no_more(self, kind: type[AnyMessage], *, re: bytes, most: int = 1) -> None:
+        """At most `most` messages of this kind that answer `re`: a ping is answered, then half a second passes."""
+        said = self.said
         await self.expect_alive()
         until_s = time.monotonic() + QUIET_S
         while (left_s := until_s - time.monotonic()) > 0:
@@ -153,9 +153,9 @@ class Talk:
                 break
             if isinstance(envelope, Closed):
                 raise RuleBroken(said, str(envelope))
-        for envelope in list(self.got)[before:]:
-            if isinstance(envelope.body, kind) and envelope.re == re:
-                raise RuleBroken(said, f"a second {describe(envelope.body, envelope.seq)}")
+        found = [envelope for envelope in self.got if isinstance(envelope.body, kind) and envelope.re == re]
+        if len(found) > most:
+            raise RuleBroken(said, f"{len(found)} x {describe(found[-1].body, found[-1].seq)}, expected {most}")
 
     async def expect_ack(self, seq: int) -> float:
         """An ack of at least this number; seconds it took."""
