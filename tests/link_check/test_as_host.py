@@ -11,6 +11,7 @@ from tests.virtual.conftest import StartBoard
 from tests.virtual.conftest import start_board as start_board
 
 from microclaw.auth.provisioning import Provision
+from microclaw.errors import DeviceUnreachable
 from microclaw.link_check.as_host import CheckHost, check_device
 from microclaw.link_check.report import Finding
 from microclaw.link_check.run import Findings
@@ -26,15 +27,32 @@ async def checked(
     return {finding.rule_id: finding for finding in findings.all}
 
 
-@pytest.mark.parametrize("credential", ["certificate", "token"])
-async def test_the_virtual_board_keeps_every_rule(start_board: StartBoard, tmp_path: Path, credential: str) -> None:
+OF_A_TOKEN = ("L-05", "L-37", "L-38", "L-39", "L-92")
+
+
+def starter(start_board: StartBoard, flash: Path, credential: str) -> Callable[[Provision], None]:
     def start(made: Provision) -> None:
         url = f"wss://{made.host}:{made.port}/link"
         words = ["--link", url, "--link-ca-sha256", made.ca_sha256, "--link-credential", credential]
         words += ["--link-secret", made.secret] if made.secret else []
-        start_board("--serial", "none", "--flash", str(tmp_path / "flash"), *words)
+        start_board("--serial", "none", "--flash", str(flash), *words)
 
-    found = await checked(start, with_secret=credential == "token")
+    return start
+
+
+async def test_the_virtual_board_keeps_every_rule(start_board: StartBoard, tmp_path: Path) -> None:
+    found = await checked(starter(start_board, tmp_path, "certificate"))
     assert [f for f in found.values() if f.verdict == "broken"] == []
     untried = {rule_id for rule_id, f in found.items() if f.verdict == "not tried"}
-    assert untried == {"L-69", "L-94", "L-99", "L-92" if credential == "certificate" else "L-91"}
+    assert untried == {"L-69", "L-92", "L-94", "L-99"}
+
+
+async def test_the_virtual_board_keeps_the_rules_of_a_token(start_board: StartBoard, tmp_path: Path) -> None:
+    found = await checked(starter(start_board, tmp_path, "token"), with_secret=True, only=OF_A_TOKEN)
+    assert {rule_id: f.verdict for rule_id, f in found.items()} == dict.fromkeys(OF_A_TOKEN, "kept")
+
+
+async def test_no_device_at_all_is_unreachable() -> None:
+    told = CheckHost(lambda _: None, address="127.0.0.1", wait_s=0.05)
+    with socket.create_server(("127.0.0.1", 0)) as listening, pytest.raises(DeviceUnreachable, match="no device came"):
+        await check_device(told, listening, Findings("device", print))
