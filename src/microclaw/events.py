@@ -224,7 +224,7 @@ class AppEnded(LiveEvent):
 
 @dataclass(frozen=True, slots=True)
 class Alarm(LiveEvent):
-    """A person should look: a copied token, a crash, a pairing lock."""
+    """A person should look: a replaced token, a crash."""
 
     kind = "alarm"
     code: str

@@ -134,6 +134,7 @@ class Agent:
     workshop: Workshop
     approvals: Approvals
     table: InboxTable
+    database: Database
 
     @property
     def inbox(self) -> Inbox:
@@ -196,6 +197,6 @@ def make_agent(tmp_path: Path) -> MakeAgent:
                 now_s=lambda: 1_700_000_000,
             )
             async with conversations:
-                yield Agent(conversations, used, journal, sessions, shop, approvals, table)
+                yield Agent(conversations, used, journal, sessions, shop, approvals, table, database)
 
     return make

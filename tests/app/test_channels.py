@@ -16,6 +16,7 @@ from websockets.asyncio.client import connect
 
 from microclaw.app import running_host
 from microclaw.app.channels import GatewayListener
+from microclaw.audit import no_record
 from microclaw.auth.admission import open_admission
 from microclaw.config.load import load_settings
 from microclaw.config.settings import GatewaySettings
@@ -27,7 +28,7 @@ Make = Callable[[socket.socket], GatewayListener]
 @asynccontextmanager
 async def doors(home: Path) -> AsyncIterator[Make]:
     async with Database.open(home / "people.db") as database, served_inbox(home, echo) as inbox:
-        admission = await open_admission(load_settings({}, home=home), database)
+        admission = await open_admission(load_settings({}, home=home), database, no_record)
 
         def door(listener: socket.socket) -> GatewayListener:
             return GatewayListener(GatewaySettings(port=0), inbox, admission, listener)

@@ -21,6 +21,7 @@ from tests.link_server.scripted import ScriptedDevice as ScriptedDevice
 
 from microclaw.api.metrics import MetricSources, metrics_page
 from microclaw.api.server import tcp_listener
+from microclaw.audit import AuditEvent
 from microclaw.boards import load_board
 from microclaw.bus import Bus
 from microclaw.devices.registry import Registry
@@ -84,6 +85,7 @@ class Plane:
     database: Database
     published: Published
     meter: WatchedMeter
+    audited: list[AuditEvent]
 
     @property
     def ca(self) -> str:
@@ -134,7 +136,7 @@ async def running_plane(
     renewal_check_s: float = RENEWAL_CHECK_S,
 ) -> AsyncIterator[Plane]:
     """`now_ms` is the clock of credentials; the link's own stays the machine's."""
-    published = Published()
+    published, audited = Published(), list[AuditEvent]()
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database.open(folder / "microclaw.db"))
         bus = await stack.enter_async_context(Bus())
@@ -176,12 +178,13 @@ async def running_plane(
                 meter=meter,
                 now_ms=now_ms,
                 publish=published.add,
+                record=audited.append,
                 renewal_check_s=renewal_check_s,
             )
         )
         opened.start()
         await opened.started()
-        yield Plane(opened, links, registry, database, published, meter)
+        yield Plane(opened, links, registry, database, published, meter, audited)
 
 
 @pytest.fixture

@@ -185,6 +185,10 @@ class Inbox:
             turn.stop()
         return bool(meant)
 
+    def is_busy(self, channel: str, chat_id: str) -> bool:
+        """Whether a message of the chat arrives, waits or is being answered."""
+        return (channel, chat_id) in self._chats
+
     def running(self) -> tuple[RunningTurn, ...]:
         """The turns that run now."""
         return tuple(chat.running for chat in self._chats.values() if chat.running is not None)

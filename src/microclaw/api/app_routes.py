@@ -29,6 +29,7 @@ from microclaw.apps.deploy import Approve, DeployRequest
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.apps.late_proof import Place
 from microclaw.apps.undo import UndoChoice, change_text
+from microclaw.audit import AuditKind
 from microclaw.auth.gate import Permission
 from microclaw.config.settings import Limits
 from microclaw.errors import ConfigError, PermissionRefused, UnknownName
@@ -89,6 +90,9 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
         permission = await _weight(parts, found.name, body.name) if body.replace else Permission.ACT
         permission = Permission.RISKY if body.force else permission
         parts.gate.check(by.person_id, permission, f"deploy {body.name} to {found.name}")
+        if body.force:
+            text = f"deploy {body.name}, also if its trial fails"
+            parts.gate.note(AuditKind.FORCED, text, by.person_id, about=found.name)
         place = _place(by)
         request = DeployRequest(
             device=found.device_id,

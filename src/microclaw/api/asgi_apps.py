@@ -71,7 +71,9 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(token_router(parts))
     app.include_router(usage_router(parts))
     names = frozenset(tool.name for tool in parts.toolbox.tools)
-    app.include_router(knowledge_router(KnowledgeParts(parts.settings, parts.gate, parts.knowledge, names)))
+    app.include_router(
+        knowledge_router(KnowledgeParts(parts.settings, parts.gate, parts.knowledge, parts.erase, names))
+    )
     app.include_router(schedule_router(parts.schedules))
     app.include_router(subagent_router(parts.schedules.subagents, parts.gate))
     app.include_router(compile_router(parts.compile))

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from microclaw.api.failures import PATHS, failure_response, openai_error
 from microclaw.api.jobs import Feed
 from microclaw.api.request_check import refuse
+from microclaw.audit import AuditEvent, AuditKind
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Gate, Permission
 from microclaw.auth.people import OWNER, Person
@@ -103,6 +104,7 @@ def check_local_owner(gate: Gate, caller: Caller, action: str) -> None:
     """
     gate.check_owner(caller.person_id, action)
     if not caller.direct:
+        gate.note(AuditKind.TOKEN_MISUSED, f"no token may {action}", caller.person_id, about=caller.source)
         raise PermissionRefused(f"no token may {action}", next_step="do it on the host's own command line")
 
 
@@ -199,9 +201,11 @@ class BearerAuth:
         scheme, _, secret = shown[0].partition(" ")
         token = await self._tokens.who(secret.strip()) if len(shown) == 1 and scheme.lower() == "bearer" else None
         if token is None:
-            return self._opens_nothing(scope, shown)
+            lapsed = await self._tokens.lapsed(secret.strip()) if any(shown) else None
+            return self._opens_nothing(scope, shown, lapsed)
         if not self._is_for(token.person, scope["path"]):
             text = f"{token.person.name} is a {token.person.role}: {scope['path'][:80]} is the owner's"
+            self._note(AuditKind.TOKEN_MISUSED, text, scope, about=token.name, by=token.person.name)
             return failure_response(Failure("permission_refused", text, "ask the owner of this host"), 403)
         return Caller(token.person.person_id, direct=False, source=token.token_id, request=_number(scope))
 
@@ -210,20 +214,33 @@ class BearerAuth:
             return True
         return any(path == start or path.startswith(f"{start}/") for start in self._for_every_role)
 
-    def _opens_nothing(self, scope: Scope, shown: list[str]) -> Response:
-        address = str((scope.get("client") or ("?", 0))[0])
+    def _note(
+        self, kind: AuditKind, text: str, scope: Scope, *, about: str | None = None, by: str | None = None
+    ) -> None:
+        self._tokens.record(AuditEvent(kind, text, address=_address(scope), about=about, by=by))
+
+    def _opens_nothing(self, scope: Scope, shown: list[str], lapsed: str | None) -> Response:
+        """`lapsed` is the name of the token that was shown, when it is known."""
+        address = _address(scope)
         wait_s = self._wrong.wait_s(address)
         if wait_s > 0:
             text = f"{WRONG_TOKENS} wrong tokens within a minute from {address}"
+            self._note(AuditKind.TOKEN_LOCKED, f"{WRONG_TOKENS} wrong tokens within a minute", scope, about=lapsed)
             refused = _refusal(scope, 429, Failure("unauthorized", text, f"wait {wait_s:.0f} s"))
             refused.headers["Retry-After"] = f"{wait_s:.0f}"
             return refused
         if any(shown):
             self._wrong.add(address)
+            text = "opens nothing" if lapsed is None else "expired, or its person is not who they were"
+            self._note(AuditKind.TOKEN_WRONG, text, scope, about=lapsed)
         text = "this token is not valid: it is missing, wrong, expired or removed"
         refused = _refusal(scope, 401, Failure("unauthorized", text, "microclaw token create NAME"))
         refused.headers["WWW-Authenticate"] = "Bearer"
         return refused
+
+
+def _address(scope: Scope) -> str:
+    return str((scope.get("client") or ("?", 0))[0])
 
 
 def _number(scope: Scope) -> str:

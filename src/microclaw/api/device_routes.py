@@ -15,6 +15,7 @@ from microclaw.api.parts import HostParts
 from microclaw.api.views import device_object, pairing_objects
 from microclaw.apps.changes import made_by
 from microclaw.apps.direct_io import PinChange
+from microclaw.audit import AuditKind
 from microclaw.auth.gate import Permission
 from microclaw.devices.call_text import call_from, result_value
 from microclaw.devices.calls import Call, EdgesRead, GpioSet, LogsRead, PwmSet
@@ -128,6 +129,8 @@ def _route_calls(router: APIRouter, parts: HostParts) -> None:
                 conflict.raise_refused(_insist_step(device.name, call.method))
             permission, insisted = Permission.RISKY, (conflict.text,)
         await admit(parts.gate, by, permission, f"{call.method} on {device.name}", detail=(*insisted, *detail))
+        if conflict is not None:
+            parts.gate.note(AuditKind.FORCED, f"{call.method}: {conflict.text}", by.person_id, about=device.name)
         if not body.wait:
             device.check_present(call)
         with made_by(f"{by.source}.{secrets.token_hex(4)}", by.person_id):

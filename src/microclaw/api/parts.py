@@ -53,3 +53,4 @@ class HostParts:
     usage: UsageLog
     knowledge: Knowledge
     schedules: ScheduleParts
+    erase: Callable[[str], Awaitable[str]]

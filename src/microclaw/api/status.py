@@ -15,6 +15,7 @@ from microclaw import __version__
 from microclaw.api.views import pairing_objects
 from microclaw.apps.changes import ChangeLog
 from microclaw.apps.reconciler import DeviceCheck, Reconciler
+from microclaw.audit import AuditLog, RecordedEvent, alarm_text
 from microclaw.auth.approvals import Approvals, PendingApproval
 from microclaw.auth.people import Roles
 from microclaw.config.settings import BudgetSettings, Settings
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 SHOWN: Final = 5  # of the schedules that are due next, and of the approvals
 PRIVATE: Final = (
-    "pid", "home", "problems", "channels", "mcp_servers", "schedules", "approvals", "usage", "model_outages"
+    "pid", "home", "problems", "alarms", "channels", "mcp_servers", "schedules", "approvals", "usage", "model_outages"
 )  # fmt: skip
 """Fields of the status for owners only: they are about this machine and other people's chats."""
 
@@ -125,6 +126,14 @@ def usage_object(today: UsageCount, budget: BudgetSettings) -> dict[str, Any]:
     }
 
 
+def alarm_object(alarm: RecordedEvent, devices: Registry) -> dict[str, Any]:
+    """What a person should look at, and what to do about it."""
+    device = devices.owner_of(f"link:{alarm.event.about}")
+    name = alarm.event.about or "a device" if device is None else device.name
+    text, hint = alarm_text(alarm, name)
+    return {"kind": alarm.event.kind.value, "device": name, "at_ms": alarm.at_ms, "text": text, "next": hint}
+
+
 OFFLINE = "offline"
 
 
@@ -146,6 +155,7 @@ class HostStatus:
     people: Roles
     usage: UsageLog
     boards: Callable[[], Mapping[str, BoardStanding]]
+    audit: AuditLog
     began_s: float = field(default_factory=time.monotonic)
 
     async def read(self) -> dict[str, Any]:
@@ -167,7 +177,8 @@ class HostStatus:
             "model_hint": hint,
             "model_outages": [outage_object(outage) for outage in outages_of(self.model)],
             "usage": usage_object((await self.usage.report("day", 1)).today, self.settings.budget),
-            "problems": [*self.settings.problems, *self.channels.problems],
+            "problems": self._problems(),
+            "alarms": [alarm_object(alarm, self.devices) for alarm in self.audit.alarms()],
             "channels": channel_objects(self.channels, self.settings),
             "mcp_servers": dict(self.mcp_servers()),
             "schedules": schedule_object(await self.schedules.all()),
@@ -185,6 +196,10 @@ class HostStatus:
                 for device in self.devices.list()
             ],
         }
+
+    def _problems(self) -> list[str]:
+        audit = self.audit.problem
+        return [*self.settings.problems, *self.channels.problems, *([] if audit is None else [audit])]
 
     def _link_object(self) -> dict[str, Any] | None:
         if self.link is None:

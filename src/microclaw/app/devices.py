@@ -25,6 +25,7 @@ from microclaw.apps.reconciler import Reconciler
 from microclaw.apps.silence import SilenceExplainer
 from microclaw.apps.trial import Compile, cached_compiler, try_image
 from microclaw.apps.undo import Undo
+from microclaw.audit import AuditLog
 from microclaw.auth.admission import Admission
 from microclaw.auth.certificates import lan_names
 from microclaw.auth.gate import Gate
@@ -68,6 +69,7 @@ class Base:
     app_table: AppTable
     journal: Journal
     publish: Callable[[LiveEvent], None]
+    audit: AuditLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +212,7 @@ async def open_link_server(
         meter=devices.meter,
         now_ms=now_ms,
         publish=base.publish,
+        record=base.audit.record,
     )
     server = await stack.enter_async_context(opened)
     host, port = devices.socket.getsockname()[:2]

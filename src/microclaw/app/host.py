@@ -15,6 +15,7 @@ from microclaw.addresses import is_loopback
 from microclaw.agent.attempts import latest_attempts
 from microclaw.agent.background.unattended import AgentTasks
 from microclaw.agent.conversation import Conversations
+from microclaw.agent.erase import ConversationEraser
 from microclaw.api.asgi_apps import api_app, control_socket_app, host_api
 from microclaw.api.event_routes import LiveFeed
 from microclaw.api.jobs import Jobs
@@ -36,6 +37,7 @@ from microclaw.app.devices import (
 )
 from microclaw.apps.changes import ChangeLog, change_publisher
 from microclaw.apps.late_proof import LateProofs
+from microclaw.audit import AuditLog
 from microclaw.auth.admission import open_admission
 from microclaw.auth.egress import Egress
 from microclaw.bus import Bus
@@ -49,6 +51,7 @@ from microclaw.models.protocol import Model
 from microclaw.models.usage import UsageLog
 from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
+from microclaw.store.erase import ConversationRows
 from microclaw.store.journal import Journal
 from microclaw.virtual_boards.host_boards import VirtualBoards
 
@@ -88,10 +91,11 @@ async def running_host(
         model, usage = build_model(settings, database)
         control = stack.enter_context(unix_listener(settings.control_socket))
         api_socket, http = _api_socket(settings, stack)
-        admission = await open_admission(settings, database)
+        audit = await stack.enter_async_context(AuditLog.opened(settings.home))
+        admission = await open_admission(settings, database, audit.record)
         live = LiveFeed(secrets.token_hex(4))
         bus = await stack.enter_async_context(Bus())
-        base = Base(settings, database, bus, admission, AppTable(database), Journal(database, now_ms), live.put)
+        base = Base(settings, database, bus, admission, AppTable(database), Journal(database, now_ms), live.put, audit)
         devices = await open_devices(base, stack)
         group = await stack.enter_async_context(asyncio.TaskGroup())
         link = await open_link_server(base, devices, stack, group)
@@ -122,6 +126,7 @@ async def running_host(
             people=admission.people,
             usage=usage,
             boards=boards.standing,
+            audit=audit,
         )
         parts = _host_parts(base, devices, apps, agent, link, live, jobs, usage, status)
         api = host_api(parts)
@@ -204,6 +209,13 @@ def _host_parts(
         knowledge=agent.knowledge,
         usage=usage,
         schedules=agent.schedules,
+        erase=ConversationEraser(
+            inbox=agent.inbox,
+            sessions=agent.knowledge.sessions,
+            search=agent.knowledge.search,
+            rows=ConversationRows(base.database),
+            history=base.settings.chat_history,
+        ).erase,
     )
 
 

@@ -16,7 +16,9 @@ from typing import Any
 
 import typer
 
+from microclaw.audit import alarm_text, open_alarms, read_events
 from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.clock import now_ms
 from microclaw.config.load import find_mistakes, private_home
 from microclaw.config.settings import DEFAULT_HTTP_PORT, ModelSettings, Settings
 from microclaw.config.show import masked
@@ -151,12 +153,21 @@ def _host(options: GlobalOptions) -> Iterator[Finding]:
         if address is not None:
             raise
         yield Finding("host", True, f"{exc.message} (start it with: {exc.next_step})")
+        yield from _alarms(options.settings().home)
         yield from (_port(port) for port in (DEFAULT_HTTP_PORT, VIRTUAL_PORT))
         return
     where = f"pid {status['pid']}" if address is None else f"{address}, microclaw {status['version']}"
     yield Finding("host", True, f"running ({where}), {status['rss_mb']:.0f} MB")
+    for alarm in status.get("alarms", ()):
+        yield Finding("alarm", False, alarm["text"], alarm["next"])
     for device in status["devices"]:
         yield _device(device)
+
+
+def _alarms(home: Path) -> Iterator[Finding]:
+    """From the security log itself, when no host runs."""
+    for alarm in open_alarms(read_events(home), now_ms()):
+        yield Finding("alarm", False, *alarm_text(alarm, alarm.event.text.partition(":")[0]))
 
 
 def _device(device: dict[str, Any]) -> Finding:

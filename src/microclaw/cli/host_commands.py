@@ -95,6 +95,7 @@ def screen_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         *((channel["name"], _channel_line(channel)) for channel in found.get("channels", ())),
         *(("mcp", f"{name}: {state}") for name, state in found.get("mcp_servers", {}).items()),
         *(("off", problem) for problem in found.get("problems", ()) if not problem.startswith(_OWN_LINES)),
+        *(("alarm", f"{alarm['text']}   {alarm['next']}") for alarm in found.get("alarms", ())),
         *(("schedule", line) for line in _schedule_lines(found.get("schedules"))),
         *(("approval", line) for line in _approval_lines(found.get("approvals"))),
         *(("device", _device_line(device)) for device in found["devices"]),

@@ -55,12 +55,13 @@ COMMANDS: Final = {
     "person": ("people_commands:person_group", "Who may write to this host."),
     "token": ("people_commands:token_group", "Tokens for the API."),
     "mcp": ("mcp_commands:mcp_group", "Drive the boards from an assistant that speaks MCP."),
+    "audit": ("audit_command:audit", "The security log: who tried to come in, who was let in, what was decided."),
     "config": ("config_commands:config_group", "The host's settings."),
 }
 ALIASES: Final = {"approvals": "approval", "devices": "device", "apps": "app", "people": "person", "tokens": "token"}
 
 # About the machine they run on, not about another host: refused when --host names one.
-_ONLY_HERE: Final = frozenset({"bench", "config", "demo", "mcp", "service", "setup", "up"})
+_ONLY_HERE: Final = frozenset({"audit", "bench", "config", "demo", "mcp", "service", "setup", "up"})
 _FLAGS: Final = frozenset({"--json", "-q", "--quiet", "-v", "--verbose", "--yes", "-y", "--no-color"})
 _VALUES: Final = frozenset({"-d", "--device", "--home", "--host"})
 _WITH_VALUE: Final = ("--device=", "--home=", "--host=")

@@ -11,7 +11,8 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -213,6 +214,16 @@ class Search:
     def mark_stale(self) -> None:
         """Make the next search look at the files again. Call it after writing one."""
         self._scanned_at = None
+
+    @asynccontextmanager
+    async def without(self, source: str) -> AsyncIterator[None]:
+        """Take a file's rows out of the index; inside, no file is read. For a file that is removed meanwhile."""
+        async with self._refreshing:
+            await self._table.drop((source,))
+            if self._known is not None:
+                self._known.pop(source, None)
+            self._scanned_at = None
+            yield
 
     async def find(self, person: str, text: str, *, limit: int = 8, fresh: bool = True) -> tuple[Found, ...]:
         """The person's best matches for a text, best first. Rows of other people are not read."""

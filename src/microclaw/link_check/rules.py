@@ -122,7 +122,7 @@ L-94 device: After 4401, 4403 and 4409 it waits at least 60 s, and never throws 
 L-95 host: A `bye` of the device ends the connection with 1000.
 L-96 host: More messages than the limit end with 4429; without a credential that is 20 at once and 5 a second.
 L-97 host: A token older than a day is followed by `token` after `welcome`; the old one is good until the new one is
-    used, and using it later revokes both.
+    used, and opens nothing after that.
 L-98 host: Revoking a device ends its connection with 4403 at once.
 L-99 device: Switched off in order it says `bye` and closes with 1001.
 """

@@ -10,14 +10,14 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from microclaw.addresses import is_loopback
+from microclaw.audit import ALARMS, AuditEvent, Record, no_record
 from microclaw.auth.certificates import lan_names
-from microclaw.auth.credentials import RevocationNotice
 from microclaw.auth.device_identity import HostIdentity
 from microclaw.auth.pairing import PendingPairing
 from microclaw.auth.provisioning import Provision
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from microclaw.link_server.listener import Listener
 
 RENEWAL_CHECK_S: Final = 3600.0
+ALARM_PAUSE_MS: Final = 600_000  # between two live events about one device's alarm
 AT_ONCE_S: Final = 1.0
 MAX_NOTE_CHARS: Final = 2_000
 Noted: TypeAlias = Literal["delivered", "waiting"]
@@ -96,6 +97,7 @@ class LinkServer:
         meter: LinkMeter,
         now_ms: Callable[[], int],
         publish: Callable[[LiveEvent], None],
+        record: Record = no_record,
         renewal_check_s: float = RENEWAL_CHECK_S,
     ) -> AsyncIterator[LinkServer]:
         """Raises StoreError when the identity in `folder` is not whole."""
@@ -107,13 +109,9 @@ class LinkServer:
             port=listening.getsockname()[1],
             enrol=partial(_enrol, devices),
             now_ms=now_ms,
+            record=_Recorder(devices, record, publish, now_ms).record,
         )
         context = None if plain else identity.authority.server_context()
-
-        def alarm(revoked: RevocationNotice) -> None:
-            if revoked.cause == "token_copied":
-                text = "somebody has a copy of its token: it was revoked, pair it again"
-                publish(Alarm(links.link(revoked.device_id).name, revoked.at_ms, "token_copied", text))
 
         async def renew() -> None:
             while context is not None:
@@ -121,18 +119,14 @@ class LinkServer:
                 if await identity.authority.renew_if_due(await asyncio.to_thread(lan_names)):
                     identity.authority.rotate(context)
 
-        stop_alarms = identity.revocation.listen(alarm)
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                server = cls(links, devices, identity, listening, tasks, tls=context, limits=limits, meter=meter)
-                renewing = tasks.create_task(renew(), name="link: renew the certificate")
-                try:
-                    yield server
-                finally:
-                    renewing.cancel()
-                    server._leaving.set()
-        finally:
-            stop_alarms()
+        async with asyncio.TaskGroup() as tasks:
+            server = cls(links, devices, identity, listening, tasks, tls=context, limits=limits, meter=meter)
+            renewing = tasks.create_task(renew(), name="link: renew the certificate")
+            try:
+                yield server
+            finally:
+                renewing.cancel()
+                server._leaving.set()
 
     def start(self) -> None:
         """Let devices in. The listener's library takes 0.3 s to import: until then they wait in the kernel's queue."""
@@ -251,6 +245,31 @@ class LinkServer:
                 next_step=f"microclaw device pair CODE --device {device.name}",
             )
         return self.links.link(link_id)
+
+
+class _Recorder:
+    """Gives a device's lines of the security log its name, and tells an alarm to who listens now."""
+
+    def __init__(
+        self, devices: Registry, record: Record, publish: Callable[[LiveEvent], None], now_ms: Callable[[], int]
+    ) -> None:
+        self._devices = devices
+        self._record = record
+        self._publish = publish
+        self._now_ms = now_ms
+        self._told_ms: dict[str, int] = {}
+
+    def record(self, event: AuditEvent) -> None:
+        device = self._devices.owner_of(f"{SCHEME}{event.about}")
+        if device is None:
+            self._record(event)
+            return
+        now_ms = self._now_ms()
+        if event.kind in ALARMS and now_ms - self._told_ms.get(device.device_id, -ALARM_PAUSE_MS) >= ALARM_PAUSE_MS:
+            self._told_ms[device.device_id] = now_ms
+            text = "a token that it no longer uses was shown: somebody may have a copy of what it had"
+            self._publish(Alarm(device.name, now_ms, "token_superseded", text))
+        self._record(replace(event, text=f"{device.name}: {event.text}"))
 
 
 def _link_id(device: Device) -> str | None:

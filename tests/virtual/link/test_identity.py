@@ -55,7 +55,8 @@ def test_the_board_shows_the_code_until_somebody_confirms_it(
     while (status := bench.ask(control.Link())).code is None:
         assert time.monotonic() < deadline_s
     assert (status.state, status.code, status.device_id) == ("pairing", CODE, None)
-    assert f"link: pairing code {CODE}" in [line.text for line in bench.ask(control.Log()).lines]
+    while f"link: pairing code {CODE}" not in [line.text for line in bench.ask(control.Log()).lines]:
+        assert time.monotonic() < deadline_s
     host.confirm = True
     host.drop_pairing()
     host.wait(lambda: host.is_connected)
