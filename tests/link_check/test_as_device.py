@@ -50,3 +50,27 @@ async def test_nobody_there_is_unreachable() -> None:
         port = taken.getsockname()[1]
     with pytest.raises(DeviceUnreachable, match="no host answers"):
         await check_host(HostUnderCheck("127.0.0.1", port, "0" * 64), Findings("host", print))
+
+
+async def test_a_rule_whose_connection_fails_is_broken_and_the_run_goes_on() -> None:
+    async def reset() -> None:
+        raise ConnectionResetError("reset by peer")
+
+    async def good() -> None:
+        """Keeps it."""
+
+    findings = Findings("host", print)
+    await findings.run_all({"L-03": reset, "L-05": good})
+    assert [(f.rule_id, f.verdict, f.came) for f in findings.all] == [
+        ("L-03", "broken", "reset by peer"),
+        ("L-05", "kept", None),
+    ]
+
+
+async def test_a_run_is_bounded_in_time() -> None:
+    async def never() -> None:
+        raise AssertionError("it was begun")
+
+    findings = Findings("host", print, in_all_s=0)
+    await findings.run("L-03", never)
+    assert [(f.verdict, f.why) for f in findings.all] == [("not tried", "the time is over")]

@@ -175,7 +175,11 @@ async def check_host(target: HostUnderCheck, findings: Findings) -> str | None:
     folder = await asyncio.to_thread(tempfile.TemporaryDirectory, prefix="microclaw-link-check-")
     with folder as name:
         bench = DeviceBench(target, Path(name))
-        bench.authority_pem = await fetch_authority(target)
+        try:
+            bench.authority_pem = await fetch_authority(target)
+        except RuleBroken as exc:
+            text = f"{target.host}:{target.port} has no /ca.pem: {exc.came}"
+            raise DeviceUnreachable(text, next_step="is it the link's port? microclaw status") from exc
         await findings.run_all({rule_id: partial(check, bench) for rule_id, check in host_rules.STRANGER.items()})
         if bench.token is None:
             await host_rules.pair(bench, findings)

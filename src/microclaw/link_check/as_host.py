@@ -177,14 +177,20 @@ async def check_device(told: CheckHost, listening: socket.socket, findings: Find
         bench = HostBench(told, listener, secret)
         der = listener.authority.certificate.public_bytes(Encoding.DER)
         host = told.address or names.names[0]
+        absent: DeviceUnreachable | None = None
         async with listener.serving(listening):
             port = listening.getsockname()[1]
             told.show_provision(Provision(host, port, hashlib.sha256(der).hexdigest(), secret))
-            await device_rules.let_in(bench, findings)
+            try:
+                await device_rules.let_in(bench, findings)
+            except DeviceUnreachable as exc:
+                absent = exc  # raised outside: the listener's TaskGroup would make a group of it
             if bench.is_paired:
                 checks = {**BOTH, **device_rules.READY}
                 await findings.run_all(
                     {rule_id: partial(check, bench) for rule_id, check in checks.items()},
                     slow=SLOW | device_rules.SLOW,
                 )
-            findings.finish("the device was not paired" if not bench.is_paired else "not by this device")
+        if absent is not None:
+            raise absent
+        findings.finish("the device was not paired" if not bench.is_paired else "not by this device")

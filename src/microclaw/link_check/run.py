@@ -82,8 +82,10 @@ class Findings:
             self.add(Finding(rule_id, "not tried", why=str(exc)))
         except DeviceUnreachable as exc:
             self.add(broken(rule_id, RuleBroken("a connection", exc.message)))
-        except TimeoutError:
+        except TimeoutError:  # before OSError, which it is one of
             self.add(broken(rule_id, RuleBroken("what this rule is about", f"no end within {limit_s:.0f} s")))
+        except OSError as exc:
+            self.add(broken(rule_id, RuleBroken("a connection", str(exc) or type(exc).__name__)))
         else:
             self.add(Finding(rule_id, "kept"))
 
