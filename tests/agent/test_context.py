@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from microclaw.agent.context import TurnContext, native_api, ranges
+from microclaw.boards.firmware import parse_firmware
 from microclaw.boards.reader import load_board
 from microclaw.bus import Bus
 from microclaw.devices.device import Device
@@ -60,6 +61,15 @@ BLINK = DesiredApp("d-one", "blink", "ab", 8192, 20, 180_000, (2,), 0)
 
 async def test_the_only_device_is_the_one_meant() -> None:
     assert (device_context := await surroundings(device("one")).devices(None)).meant is device_context.devices[0]
+
+
+async def test_described_firmware_is_told() -> None:
+    one = device("one")
+    assert "not the stock build" not in await everything_told(surroundings(one))
+    one.board = parse_firmware(["nodes=-i2c", "natives=-usleep", "files=no"]).applied(one.board)
+    told = await everything_told(surroundings(one))
+    assert "has only this: device files: /dev/gpio, /dev/ledc; functions of app_framework" in told
+    assert "without usleep; no files." in told
 
 
 async def test_of_several_devices_the_chats_own_is_meant_or_none() -> None:

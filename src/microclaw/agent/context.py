@@ -19,7 +19,7 @@ from typing import Final, Literal
 
 from microclaw.agent.compaction import CHARS_A_TOKEN, tokens
 from microclaw.apps.changes import read_claims
-from microclaw.boards.profile import BoardProfile
+from microclaw.boards.profile import BoardProfile, Firmware
 from microclaw.events import Inbound
 from microclaw.knowledge.knowledge_base import Knowledge, default_soul
 from microclaw.knowledge.memory import OWNER_ID
@@ -281,9 +281,21 @@ def device_text(device: KnownDevice, *, meant: bool, labels: Sequence[str] = (),
         lines.append("- Wiring, as written down:")
         lines += [f"  {line.strip()}" for line in wiring.splitlines() if line.strip() and not line.startswith("# ")]
     lines.append(f"- Power cut: {board.power_cut}")
+    if board.firmware.described:
+        lines.append(f"- {_firmware_line(board.firmware)}")
     if board.firmware.no_stock_build:
         lines.append(f"- Programs: {board.firmware.no_stock_build}. Without such a build only acting at once works.")
     return "\n".join(lines) + "\n"
+
+
+def _firmware_line(firmware: Firmware) -> str:
+    """What a person described, as far as a program must keep to it."""
+    nodes = ", ".join(f"/dev/{node}" for node in sorted(firmware.device_nodes)) or "none"
+    lacking = ", ".join(sorted(firmware.natives_lacking))
+    parts = [f"device files: {nodes}", f"functions of {', '.join(sorted(firmware.native_groups))}"]
+    parts += [f"without {lacking}"] if lacking else []
+    parts += [] if firmware.has_files else ["no files"]
+    return f"Its firmware is not the stock build and has only this: {'; '.join(parts)}."
 
 
 def ranges(numbers: Sequence[int]) -> str:

@@ -21,6 +21,7 @@ from microclaw.api.views import (
     app_object,
     change_object,
     deployment_object,
+    exploration_object,
     removal_object,
     undone_object,
 )
@@ -116,6 +117,18 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
                 return Result(deployment_object(await parts.deployer.deploy(request, feed.put)))
 
         return stream_response(parts.jobs.start(f"deploy {body.name}", deploy, token=by.token), keepalive_s)
+
+    @router.post(
+        "/v1/devices/{device}/explore", summary="What the firmware has, by a program that is there for a moment"
+    )
+    async def explore(device: str, by: RequestCaller) -> StreamingResponse:
+        found = parts.devices.get(device)
+        await admit(parts.gate, by, Permission.ACT, f"explore {found.name} with a program of the host's")
+
+        async def exploring(feed: Feed) -> StreamEvent:
+            return Result(exploration_object(await parts.explorer.explore(found.device_id, feed.put)))
+
+        return stream_response(parts.jobs.start(f"explore {found.name}", exploring, token=by.token), keepalive_s)
 
     @router.delete("/v1/devices/{device}/apps/{name}", summary="Take a program off; steps as JSON lines")
     async def remove_app(device: str, name: str, by: RequestCaller) -> StreamingResponse:

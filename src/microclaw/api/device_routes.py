@@ -17,6 +17,7 @@ from microclaw.apps.changes import made_by
 from microclaw.apps.direct_io import PinChange
 from microclaw.audit import AuditKind
 from microclaw.auth.gate import Permission
+from microclaw.boards.firmware import described_text, parse_firmware
 from microclaw.devices.call_text import call_from, result_value
 from microclaw.devices.calls import Call, EdgesRead, GpioSet, LogsRead, PwmSet
 from microclaw.errors import ConfigError
@@ -34,6 +35,11 @@ class DeviceBody(RequestBody):
     board: str
     transports: Annotated[list[str], Field(min_length=1, max_length=8)]
     labels: list[str] = Field([], max_length=16)
+    firmware: list[str] = Field([], max_length=64)  # the words of a description (docs/firmware.md)
+
+
+class FirmwareBody(RequestBody):
+    firmware: Annotated[list[str], Field(max_length=64)]
 
 
 class EndpointsBody(RequestBody):
@@ -76,8 +82,11 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
     @router.post("", status_code=201, summary="Add a device by its transports")
     async def add_device(body: DeviceBody, by: RequestCaller) -> dict[str, Any]:
         gate.check_owner(by.person_id, "add devices")  # a transport is an address or a file that this host then opens
-        await admit(gate, by, Permission.ACT, f"add the device {body.name}", detail=body.transports)
-        return device_object(await devices.add(body.name, body.board, body.transports, body.labels), parts.link)
+        detail = (*body.transports, *body.firmware)
+        await admit(gate, by, Permission.ACT, f"add the device {body.name}", detail=detail)
+        firmware = parse_firmware(body.firmware)
+        added = await devices.add(body.name, body.board, body.transports, body.labels, firmware)
+        return device_object(added, parts.link)
 
     @router.get("/{name}", summary="One device")
     async def show_device(name: str) -> dict[str, Any]:
@@ -104,6 +113,13 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
         return device_object(
             await devices.set_transports(name, (*devices.get(name).endpoints, *body.transports)), parts.link
         )
+
+    @router.put("/{name}/firmware", summary="Say what the firmware on the board has; what runs there is not touched")
+    async def describe_firmware(name: str, body: FirmwareBody, by: RequestCaller) -> dict[str, Any]:
+        device, firmware = devices.get(name), parse_firmware(body.firmware)
+        text = f"describe the firmware of {device.name}"
+        await admit(gate, by, Permission.ACT, text, detail=(described_text(firmware.words),))
+        return device_object(await devices.describe_firmware(device.device_id, firmware), parts.link)
 
     @router.post("/{name}/merge", summary="Another entry is the same board: its transports and labels go to this one")
     async def merge_devices(name: str, body: MergeBody, by: RequestCaller) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from microclaw.api.schedule_routes import ScheduleParts
 from microclaw.apps.catalogue import Catalogue
 from microclaw.apps.deploy import Deployer
 from microclaw.apps.direct_io import DirectIo
+from microclaw.apps.explorer import Explorer
 from microclaw.apps.trial import Compile
 from microclaw.apps.undo import Undo
 from microclaw.auth.approvals import Approvals
@@ -37,6 +38,7 @@ class HostParts:
     deployer: Deployer
     direct_io: DirectIo
     undo: Undo
+    explorer: Explorer
     catalogue: Catalogue
     compile: Compile
     gate: Gate

@@ -19,6 +19,7 @@ from microclaw.apps.catalogue import Catalogue
 from microclaw.apps.changes import ChangeLog
 from microclaw.apps.deploy import Deployer
 from microclaw.apps.direct_io import DirectIo
+from microclaw.apps.explorer import Explorer
 from microclaw.apps.installer import Installer
 from microclaw.apps.late_proof import LateCheck, Tell
 from microclaw.apps.reconciler import Reconciler
@@ -96,6 +97,7 @@ class Apps:
     catalogue: Catalogue
     reconciler: Reconciler
     gate: Gate
+    explorer: Explorer
 
 
 def local_zone(settings: Settings) -> tzinfo | None:
@@ -127,6 +129,7 @@ def build_apps(settings: Settings, devices: Registry, change_log: ChangeLog, gat
         catalogue=Catalogue(devices=devices, change_log=change_log),
         reconciler=Reconciler(devices=devices, change_log=change_log, installer=installer, report=_log_step),
         gate=gate,
+        explorer=Explorer(devices=devices, change_log=change_log, installer=installer, compile=compile_source),
     )
 
 

@@ -187,6 +187,7 @@ def _host_parts(
         deployer=apps.deployer,
         direct_io=apps.direct_io,
         undo=apps.undo,
+        explorer=apps.explorer,
         catalogue=apps.catalogue,
         compile=apps.compile,
         gate=base.admission.gate,

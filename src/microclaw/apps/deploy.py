@@ -9,13 +9,14 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NoReturn, TypeAlias
 
 from microclaw.apps.changes import AppVersion, ChangeLog, version_of
 from microclaw.apps.claims import check_free, check_named_pins, claims_of, driven_pins, nodes_of
 from microclaw.apps.expectation_result import ExpectationResult, seen_on_board
 from microclaw.apps.expectations import Expectations
+from microclaw.apps.firmware_fit import check_same_firmware, fit_limits
 from microclaw.apps.installer import Installation, Installer, recover_changes
 from microclaw.apps.late_proof import LateCheck, Place
 from microclaw.apps.stage_text import (
@@ -31,6 +32,7 @@ from microclaw.apps.stage_text import (
 from microclaw.apps.trial import Compile, ReadModule, Trial, TrialInput, TrialOptions, Try, read_image
 from microclaw.apps.verify import Verification, verify
 from microclaw.boards.pins import check_pin
+from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import AppInstall, AppList
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
@@ -80,7 +82,7 @@ class DeployRequest:
 class PreparedChange:
     """A program that was built, tried and approved, ready to be installed.
 
-    `before` is the version of this host that the approval was for replacing; None when there was none.
+    `before` is the version of this host that the approval was for replacing, if any; `board` what it was checked for.
     """
 
     request: DeployRequest
@@ -89,6 +91,7 @@ class PreparedChange:
     trial: Trial
     version: AppVersion
     before: AppVersion | None
+    board: BoardProfile
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +165,7 @@ class Deployer:
         stored = await self._change_log.image(version.sha256)
         image = self._read(device, stored.wasm, name, stored.source, report)
         request = DeployRequest(
-            device_id,
-            name,
-            heap_bytes=version.heap_bytes,
-            timers=version.timers,
-            watchdog_ms=version.watchdog_ms,
+            device_id, name, heap_bytes=version.heap_bytes, timers=version.timers, watchdog_ms=version.watchdog_ms
         )
         return await self._install(await self._prepare(request, device, image, report), report, undoes=undoes)
 
@@ -229,11 +228,13 @@ class Deployer:
 
     async def _prepare(self, request: DeployRequest, device: Device, image: Image, report: Report) -> PreparedChange:
         """Check it, try it and ask for the approval; nothing on the device changes."""
-        name = request.name
+        name, board = request.name, device.board
         wanted = await self._change_log.desired(device.device_id)
         before = version_of(name, wanted)
         stage: Stage = "check"
         try:
+            heap_bytes, timers = fit_limits(board, request.heap_bytes, request.timers)
+            request = replace(request, heap_bytes=heap_bytes, timers=timers)
             await check_named_pins(device, name, image.pins, nodes_of(image.wasm), wanted)
             report(Step("check", check_text(image, request.heap_bytes)))
             stage = "try"
@@ -250,7 +251,7 @@ class Deployer:
                 await request.approve(text, deployment_detail(device, name, image, version, trial, lost=lost))
         except MicroclawError as exc:
             fail(report, stage, exc)
-        return PreparedChange(request, device, image, trial, version, before)
+        return PreparedChange(request, device, image, trial, version, before, board)
 
     async def _try(self, request: DeployRequest, device: Device, image: Image, report: Report) -> Trial:
         report(Step("try", "on a throw-away virtual board", "running"))
@@ -317,6 +318,7 @@ class Deployer:
     async def _check_unchanged(self, prepared: PreparedChange) -> None:
         """Another deployment may have taken a pin, or the name, while this one was tried and approved."""
         device, name = prepared.device, prepared.request.name
+        check_same_firmware(device, prepared.board)
         wanted = await self._change_log.desired(device.device_id)
         await check_free(device, name, prepared.version.pins, prepared.version.claims, wanted)
         if prepared.request.approve is not None and version_of(name, wanted) != prepared.before:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from microclaw.apps.checked_run import run_with_checks
 from microclaw.apps.expectation_result import (
@@ -22,6 +22,7 @@ from microclaw.apps.expectations import Expectations, PinStimulus
 from microclaw.apps.stimuli import plan
 from microclaw.apps.trial_run import Run
 from microclaw.apps.verdict import Ended, Record, count_text, describe, judge
+from microclaw.boards.firmware import for_trial
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import PwmChange
 from microclaw.errors import ConfigError, TrialFailed
@@ -268,7 +269,9 @@ async def _record(
     trial_pool: TrialPool | None,
     cache: BuildCache | None = None,
 ) -> Record:
-    kind = BoardKind(board.board_id, "real" if options.realtime else "virtual", options.seed)
+    board = for_trial(board)
+    clock: Literal["real", "virtual"] = "real" if options.realtime else "virtual"
+    kind = BoardKind(board.board_id, clock, options.seed, board.firmware.described)
     async with trial_pool.take(kind, board) if trial_pool else TrialBoard(kind, board) as trial_board:
         other_board = TrialBoard(kind, board)
         compile_build = partial(compile_for_trial, board=board, cache=cache)

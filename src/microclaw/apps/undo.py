@@ -27,7 +27,7 @@ from microclaw.text import format_duration
 
 def in_force(change: Change) -> bool:
     """Whether the change is done, not taken back, and was asked for: the reconciler's own changes were not."""
-    return change.state == "done" and change.undone_by is None and change.kind != "app.restore"
+    return change.state == "done" and change.undone_by is None and change.kind not in ("app.restore", "app.explore")
 
 
 def to_take_back(history: Sequence[Change]) -> tuple[Change, ...]:

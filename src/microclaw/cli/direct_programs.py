@@ -6,8 +6,9 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+from microclaw.apps.firmware_fit import DEFAULT_TIMERS, fit_limits
 from microclaw.apps.trial import TrialOptions, try_image
-from microclaw.boards import load_board
+from microclaw.boards.profile import BoardProfile
 from microclaw.cli.call_commands import call_endpoint
 from microclaw.cli.options import GlobalOptions
 from microclaw.cli.trials import build_file, show_image, show_trial
@@ -18,22 +19,23 @@ from microclaw.wasm import BuildCache
 
 
 def run_directly(
-    options: GlobalOptions, target: str, file: Path, name: str, board_id: str, optimization: str, heap_bytes: int
+    options: GlobalOptions, target: str, file: Path, name: str, board: BoardProfile, optimization: str, heap_bytes: int
 ) -> None:
     """Build, check, try, install. The board's answer only says that it loaded the program, and so does this."""
     options.only_here(f"a program for {target}")
-    board = load_board(board_id)
+    board_id = board.board_id
+    heap_bytes, timers = fit_limits(board, heap_bytes, DEFAULT_TIMERS)
     image = build_file(options.settings(), file, board, optimization)
     shows = not options.json and not options.quiet
     if shows:
         show_image(options.terminal(), image, optimization=optimization, heap_bytes=heap_bytes)
-    trial_options, cache = TrialOptions(heap_bytes=heap_bytes), BuildCache(options.settings().cache)
+    trial_options, cache = TrialOptions(heap_bytes=heap_bytes, timers=timers), BuildCache(options.settings().cache)
     trial = asyncio.run(try_image(image, board, trial_options, cache=cache))
     if shows:
         show_trial(options.terminal(), trial)
     if not trial.ok:
         raise TrialFailed(trial.error or "the trial failed", next_step=trial.next_step)
-    call_endpoint(target, board_id, AppInstall(name, image.wasm, heap_bytes))
+    call_endpoint(target, board_id, AppInstall(name, image.wasm, heap_bytes, timers))
     listed = name in [entry.name for entry in _apps(target, board_id)]
     text = (
         f"{name} is on {target}: accepted{' and listed' if listed else ''} by the board, which counts no edges for us"

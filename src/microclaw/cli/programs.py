@@ -13,6 +13,7 @@ from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.apps.expectations import Expectations
 from microclaw.cli.approval_prompt import ask_person
 from microclaw.cli.call_commands import is_address
+from microclaw.cli.firmware_option import FirmwareOption, described_board
 from microclaw.cli.options import FAILED, GlobalOptions, global_options
 from microclaw.config.settings import Limits
 from microclaw.errors import ConfigError, NoHost, ProtocolError
@@ -39,14 +40,21 @@ def run(
     board: Annotated[str, typer.Option("--board", help="With -d HOST:PORT: the board's profile.")] = "virtual",
     force: Annotated[bool, typer.Option("--force", help="Install it although its trial failed.")] = False,
     expect: Annotated[Path | None, typer.Option("--expect", metavar="FILE", help=EXPECT_HELP)] = None,
+    firmware: FirmwareOption = None,
 ) -> None:
     """Build, check, try, install and verify a program. With -d HOST:PORT, no host is needed."""
     options = global_options(ctx)
     if options.device and is_address(options.device):
         from microclaw.cli.direct_programs import run_directly  # with the compiler, which the host has otherwise
 
-        run_directly(options, options.device, file, name or file.stem, board, optimization, heap)
+        profile = described_board(board, firmware)
+        run_directly(options, options.device, file, name or file.stem, profile, optimization, heap)
         return
+    if firmware is not None:
+        raise ConfigError(
+            "--firmware is of one run with -d HOST:PORT; a device keeps its description",
+            next_step="microclaw device add NAME --firmware KEY=VALUE",
+        )
     content = read_program(file)
     body: dict[str, Any] = {
         "name": name or file.stem,

@@ -12,11 +12,10 @@ import secrets
 import signal
 import sys
 import threading
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from microclaw.boards.profile import BoardProfile
+from microclaw.boards.firmware import parse_firmware
 from microclaw.boards.reader import load_board
 from microclaw.errors import DeviceUnreachable, MicroclawError
 from microclaw.virtual.board import Board
@@ -42,8 +41,6 @@ DEFAULT_WASMACHINE_PORT = 18_080
 CLOSE_S = 2.0
 TASK_S = 120
 """How long the host may take for a task of the console."""
-EXTRA_NODES = frozenset({"uart", "spi"})
-"""Nodes that a build can have and those of the profiles have not."""
 END_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 PR_SET_PDEATHSIG = 1
 SWITCH_S = 0.0005
@@ -79,7 +76,7 @@ class BoardProcess:
     def __init__(self, options: argparse.Namespace) -> None:
         self._temporary: TemporaryFolder | None = None
         self._options = options
-        profile = _with_nodes(load_board(options.board), options.nodes)
+        profile = parse_firmware(options.firmware).applied(load_board(options.board))
         wasmachine = listen_tcp(options.host, options.wasmachine, "--wasmachine")
         serial = None
         if options.serial not in ("pty", "none"):
@@ -207,7 +204,11 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--generation", choices=("new", "old"), help="attribute types (default: the board profile's)")
     parser.add_argument("--seed", type=int, default=0, help="makes the firmware's races repeatable")
     parser.add_argument(
-        "--nodes", type=_nodes, default=frozenset(), metavar="uart,spi", help="device nodes that stock builds lack"
+        "--firmware",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="differs from the profile's: nodes=+uart,-i2c",
     )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--flash", type=Path, metavar="DIR", help="keep /storage and kept apps there between runs")
@@ -235,18 +236,6 @@ def _port(text: str) -> int:
 
 def _serial(text: str) -> str:
     return text if text in ("pty", "none") else str(_port(text))
-
-
-def _nodes(text: str) -> frozenset[str]:
-    nodes = frozenset(text.split(","))
-    if not nodes <= EXTRA_NODES:
-        raise argparse.ArgumentTypeError(f"any of {', '.join(sorted(EXTRA_NODES))}, separated by commas")
-    return nodes
-
-
-def _with_nodes(profile: BoardProfile, nodes: frozenset[str]) -> BoardProfile:
-    firmware = replace(profile.firmware, device_nodes=profile.firmware.device_nodes | nodes)
-    return replace(profile, firmware=firmware)
 
 
 def _die_with_parent() -> None:

@@ -322,5 +322,6 @@ def _use_wires(request: wire.UartRead | wire.UartWrite | wire.SpiRead | wire.Spi
 def _check_node(board: Board, node: str) -> None:
     if node not in board.profile.firmware.device_nodes:
         raise NotSupported(
-            f"the firmware of {board.profile.board_id} has no /dev/{node}", next_step=f"start it with --nodes {node}"
+            f"the firmware of {board.profile.board_id} has no /dev/{node}",
+            next_step=f"start it with --firmware nodes=+{node}",
         )

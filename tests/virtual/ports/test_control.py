@@ -29,7 +29,7 @@ def board(start_board: StartBoard) -> BoardUnderTest:
 
 @pytest.fixture
 def wired(start_board: StartBoard) -> BoardUnderTest:
-    return start_board("--clock", "virtual", "--serial", "0", "--nodes", "uart,spi")
+    return start_board("--clock", "virtual", "--serial", "0", "--firmware", "nodes=+uart,+spi")
 
 
 def set_gpio(board: BoardUnderTest, *settings: tuple[int, int]) -> None:

@@ -17,6 +17,7 @@ import wasmtime
 from wasmtime import TrapCode
 from wasmtime import _ffi as ffi
 
+from microclaw.boards.profile import Firmware
 from microclaw.virtual.natives import files, libc, printf, requests, time
 from microclaw.virtual.natives.binding import Handler, bind
 from microclaw.virtual.runtime.memory import BoardCrash, WasmTrap
@@ -79,9 +80,7 @@ class InstantiateFailed(Exception):
 class Instance:
     """A linked module. Calls come from one thread at a time; `interrupt` from any."""
 
-    def __init__(
-        self, prepared: PreparedModule, process: Process, native_groups: frozenset[str], max_memory: int
-    ) -> None:
+    def __init__(self, prepared: PreparedModule, process: Process, firmware: Firmware, max_memory: int) -> None:
         self._process = process
         self._raised: BaseException | None = None
         self._layout: Layout = prepared.layout
@@ -108,7 +107,7 @@ class Instance:
         self._linker = wasmtime.Linker(self._engine)
         self._callbacks: list[object] = []  # what the linker's C side calls must live as long as it
         try:
-            self._link(module, native_groups)
+            self._link(module, firmware)
             instance = self._instantiate(module)
         except BaseException:
             self._free()
@@ -206,22 +205,22 @@ class Instance:
                 functions[export.name] = (function, tuple(str(t) for t in export.type.params))
         return functions
 
-    def _link(self, module: wasmtime.Module, native_groups: frozenset[str]) -> None:
+    def _link(self, module: wasmtime.Module, firmware: Firmware) -> None:
         self._linker.allow_shadowing = True
         for wanted in module.imports:
             if not isinstance(wanted.type, wasmtime.FuncType):
                 raise LoadFailed(f"unknown import ({wanted.module}, {wanted.name})")
-            function = self._native(wanted.module, wanted.name or "", wanted.type, native_groups)
+            function = self._native(wanted.module, wanted.name or "", wanted.type, firmware)
             self._define(wanted.module, wanted.name or "", wanted.type, function)
 
-    def _native(self, module: str, name: str, kind: wasmtime.FuncType, groups: frozenset[str]) -> Callable[..., Any]:
+    def _native(self, module: str, name: str, kind: wasmtime.FuncType, firmware: Firmware) -> Callable[..., Any]:
         if self._layout.is_checked and module == _HOST_MODULE:
             return self._host_function(name)
         native = NATIVES.get(name) if module == NATIVE_MODULE else None
         signature = (tuple(str(t) for t in kind.params), tuple(str(t) for t in kind.results))
         if (
             native is not None
-            and native.group in groups
+            and (self._layout.is_checked or firmware.has_native(name, native.group))
             and name in HANDLERS
             and signature == (native.params, native.results)
         ):
