@@ -158,7 +158,10 @@ async def refuses_bad_requests(bench: DeviceBench) -> None:
     signed[-1] ^= 1
     requests = (
         ("a request whose signature is wrong", PairRequest(bench.target.board, csr=bytes(signed))),
-        ("a request for a P-384 key", PairRequest(bench.target.board, csr=request_for(_other_key()))),
+        (
+            "a request for a P-384 key",
+            PairRequest(bench.target.board, csr=request_for(ec.generate_private_key(ec.SECP384R1()))),
+        ),
         ("a request that is no PKCS #10", PairRequest(bench.target.board, csr=b"0\x82csr")),
         ("the board's name 'my board!'", PairRequest("my board!", token_wanted=True)),
         ("a board's name of 65 characters", PairRequest("x" * 65, token_wanted=True)),
@@ -168,10 +171,6 @@ async def refuses_bad_requests(bench: DeviceBench) -> None:
             await talk.say(request)
             talk.said = f"pair_request with {what}"
             await talk.expect_close(4400)
-
-
-def _other_key() -> ec.EllipticCurvePrivateKey:
-    return ec.generate_private_key(ec.SECP384R1())
 
 
 async def closes_the_silent(bench: DeviceBench) -> None:
