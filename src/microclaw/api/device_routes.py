@@ -204,6 +204,7 @@ class PairBody(RequestBody):
     code: Annotated[str, Field(min_length=1, max_length=32)]
     name: str | None = None
     device: str | None = None
+    board: str | None = None
 
 
 class ProvisionBody(RequestBody):
@@ -235,7 +236,7 @@ def link_router(parts: HostParts) -> APIRouter:
     @router.post("/devices/pair", status_code=201, summary="The device that shows this code is ours")
     async def pair(body: PairBody, by: RequestCaller) -> dict[str, Any]:
         check_local_owner(parts.gate, by, "pair devices")
-        device = await link().pair(body.code, name=body.name, device=body.device)
+        device = await link().pair(body.code, name=body.name, device=body.device, board=body.board)
         return device_object(device, parts.link)
 
     @router.post("/devices/provision", summary="What a new device needs to find this host and be paired")

@@ -28,6 +28,7 @@ class Reason(StrEnum):
     TOKEN_SUPERSEDED = "token_superseded"  # noqa: S105 - a label
     MALFORMED_REQUEST = "malformed_request"
     WRONG_SECRET = "wrong_secret"  # noqa: S105 - a label
+    UNKNOWN_BOARD = "unknown_board"
     PAIRING_LOCKED = "pairing_locked"
     TOO_MANY_PENDING = "too_many_pending"
     PAIRING_EXPIRED = "pairing_expired"
@@ -70,6 +71,7 @@ _KINDS: Final = {
     Reason.MALFORMED_REQUEST: AuditKind.PAIRING_REFUSED,
     Reason.TOO_MANY_PENDING: AuditKind.PAIRING_REFUSED,
     Reason.PAIRING_EXPIRED: AuditKind.PAIRING_REFUSED,
+    Reason.UNKNOWN_BOARD: AuditKind.PAIRING_REFUSED,
 }
 Cause: TypeAlias = Literal["person", "paired_again"]
 

@@ -24,6 +24,7 @@ from microclaw.auth.certificates import is_late, read_csr, to_ms
 from microclaw.auth.credentials import Reason, Refusal, Revocation
 from microclaw.auth.device_tokens import DeviceTokens, IssuedToken
 from microclaw.auth.provisioning import secret_hash
+from microclaw.boards import board_ids
 from microclaw.errors import DeviceUnreachable, Overloaded, ProtocolError, UnknownName
 from microclaw.store.identity import CertificateRow, IdentityTable
 from microclaw.wire.link.frame import CloseCode
@@ -154,10 +155,13 @@ class PairingService:
         finally:
             self._withdraw(pending)
 
-    async def confirm(self, code: str, *, name: str | None = None, device_id: str | None = None) -> IssuedCredential:
+    async def confirm(
+        self, code: str, *, name: str | None = None, device_id: str | None = None, board_id: str | None = None
+    ) -> IssuedCredential:
         """A person typed the code that a device shows: give that device its credential.
 
-        With `device_id` it becomes that known device again. Raises UnknownName for a wrong code, Overloaded while
+        With `device_id` it becomes that known device again. `board_id` is the profile that the person chose for a board
+        whose own name is no profile's. Raises UnknownName for a wrong code, Overloaded while
         pairing is locked, what the registry raises for a name it will not have (the code stays good then), and
         DeviceUnreachable when the device went away meanwhile.
         """
@@ -177,7 +181,7 @@ class PairingService:
                 next_step=f"type the 6 digits it shows; they change after {self.limits.code_life_s:.0f} s",
             )
         try:
-            enrolled = await self._enrol(pending.board, name=name, device_id=device_id)
+            enrolled = await self._enrol(board_id or pending.board, name=name, device_id=device_id)
             paired = await self._grant(enrolled, pending.key, None, pending.address)
         except BaseException:  # also a person who gave up: the code stays good
             if not pending.outcome.done():
@@ -259,9 +263,12 @@ class PairingService:
         hashed = secret_hash(secret)
         async with self._one_secret:  # two requests with one secret must not enter two devices
             row = await self._table.secret(hashed, self._now_ms())
-            if row is None or row.board_id not in (None, board):
+            is_profile = board in board_ids()
+            if row is None or (is_profile and row.board_id not in (None, board)):
                 return self._wrong_secret(network)
-            device_id = await self._enrol(board, name=row.name, device_id=row.device_id)
+            if not is_profile and row.board_id is None and row.device_id is None:
+                return Refusal(CloseCode.MALFORMED, Reason.UNKNOWN_BOARD)
+            device_id = await self._enrol(row.board_id or board, name=row.name, device_id=row.device_id)
             paired = await self._grant(device_id, key, hashed, address)
         return self._wrong_secret(network) if paired is None else paired
 

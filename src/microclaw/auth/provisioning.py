@@ -93,7 +93,8 @@ class Provisioner:
         with_secret: bool = True,
         host: str | None = None,
     ) -> Provision:
-        """For a new device to be called `name`, or the known `device_id`; `board_id` lets no other board use it.
+        """For a new device to be called `name`, or the known `device_id`; `board_id` lets no board of another profile
+        use it, and is the profile of a board whose own name is no profile's.
 
         The secret is good for 30 days, until the device that paired with it has connected once.
         """

@@ -227,13 +227,16 @@ def pair_device(
     ctx: typer.Context,
     code: Annotated[str | None, typer.Argument(help="The 6 digits that the device shows; none: who waits.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="What to call it.")] = None,
+    board: Annotated[
+        str | None, typer.Option("--board", help="The board's profile, where the device has a name of its own for it.")
+    ] = None,
 ) -> None:
     """Let the device that shows CODE in; with -d NAME it is that known device. Without CODE: list who waits."""
     options = global_options(ctx)
     if code is None:
         _list_waiting(options)
         return
-    body = {"code": code, "name": name, "device": options.device}
+    body = {"code": code, "name": name, "device": options.device, "board": board}
     device = options.host().post("/v1/devices/pair", body)
     options.report(
         "device", device, f"{device['name']} is paired ({device['title']}). Try: microclaw device show {device['name']}"
@@ -284,7 +287,9 @@ def revoke(ctx: typer.Context, name: str) -> None:
 def provision(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="What the device is to be called, or a known device.")],
-    board: Annotated[str | None, typer.Option("--board", help="Only a board of this profile may use it.")] = None,
+    board: Annotated[
+        str | None, typer.Option("--board", help="The board's profile; a board of another profile is refused.")
+    ] = None,
     file: Annotated[Path | None, typer.Option("--file", metavar="PATH", help="Write it there, 0600.")] = None,
     qr: Annotated[bool, typer.Option("--qr", help="Show it as a QR code.")] = False,
     no_secret: Annotated[bool, typer.Option("--no-secret", help="For a device that shows a pairing code.")] = False,

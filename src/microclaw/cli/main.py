@@ -46,6 +46,7 @@ COMMANDS: Final = {
     "approval": ("people_commands:approval_group", "Acts that wait for a yes or a no."),
     "device": ("device_commands:device_group", "The devices this host knows."),
     "app": ("app_commands:app_group", "Programs: build, install, list, undo."),
+    "link": ("link_commands:link_group", "The device link: check a host, or a device, against its rules."),
     "memory": ("knowledge_commands:memory_group", "What the agent remembers of you."),
     "session": ("knowledge_commands:session_group", "Conversations that are kept."),
     "skill": ("knowledge_commands:skill_group", "Skills: how the agent does something well."),

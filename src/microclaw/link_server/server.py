@@ -176,11 +176,16 @@ class LinkServer:
     def pending(self) -> tuple[PendingPairing, ...]:
         return self.identity.pairing.pending
 
-    async def pair(self, code: str, *, name: str | None = None, device: str | None = None) -> Device:
-        """The device that shows `code` becomes a new one called `name`, or a known one. Raises as `confirm` does."""
+    async def pair(
+        self, code: str, *, name: str | None = None, device: str | None = None, board: str | None = None
+    ) -> Device:
+        """The device that shows `code` becomes a new one called `name`, or a known one. Raises as `confirm` does.
+
+        `board` is the profile of a device that calls its board by a name of its own.
+        """
         known = self._devices.get(device) if device is not None else None
         link_id = _link_id(known) or known.device_id if known is not None else None
-        paired = await self.identity.pairing.confirm(code, name=name, device_id=link_id)
+        paired = await self.identity.pairing.confirm(code, name=name, device_id=link_id, board_id=board)
         owner = self._devices.owner_of(f"{SCHEME}{paired.device_id}")
         assert owner is not None
         return owner
