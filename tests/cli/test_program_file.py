@@ -52,7 +52,14 @@ def test_a_source_over_the_hosts_limit_is_refused_here() -> None:
 
 def _made(kind: str, *, verified: bool) -> dict[str, Any]:
     evidence = {"kind": kind, "text": "no edge on pin 2 in 3 s"}
-    return {"name": "blink", "device": "desk", "evidence": evidence, "verified": verified, "proof": "", "expected": []}
+    return {
+        "name": "blink",
+        "device": "desk",
+        "evidence": evidence,
+        "verified": verified,
+        "proof": "accepted only",
+        "expected": [],
+    }
 
 
 def test_a_board_that_contradicts_the_trial_ends_with_1(capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,7 +67,7 @@ def test_a_board_that_contradicts_the_trial_ends_with_1(capsys: pytest.CaptureFi
     with pytest.raises(typer.Exit) as ended:
         end_install(GlobalOptions(), made)
     assert ended.value.exit_code == 1
-    assert capsys.readouterr().out == ""
+    assert "accepted only (--expect FILE)" in capsys.readouterr().out
     with pytest.raises(typer.Exit) as ended:
         end_install(GlobalOptions(json=True), made)
     assert ended.value.exit_code == 1
