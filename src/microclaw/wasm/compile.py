@@ -21,6 +21,7 @@ from microclaw.wasm.cache import BuildCache, default_cache
 from microclaw.wasm.cascades import folded
 from microclaw.wasm.checks import (
     check_exports,
+    check_formats,
     check_imports,
     check_nodes,
     check_pins,
@@ -59,7 +60,7 @@ from microclaw.wire.wasm_binary import FeatureError, ModuleError
 MIN_STACK_BYTES: Final = 1024
 MAX_STACK_BYTES: Final = 32768
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_CACHE_VERSION: Final = 14
+_CACHE_VERSION: Final = 15
 _CHECKED_LEVEL: Final = "O1"  # more would leave out faulty stores of which nothing is read
 
 
@@ -170,7 +171,9 @@ def _check_standard_headers(text: SourceText, toolchain: Toolchain) -> None:
         line = next((n for n, line in enumerate(text.lines, 1) if "include" in line and name in line), 1)
         why = f"C++'s standard headers need clang {LIBCXX_CLANG} or newer, and this build uses {toolchain.name}"
         hint = "leave MICROCLAW_COMPILER out: zig's compiler reads them"
-        raise BuildError((at(text, (line, 1), f"<{name}> is too new for this compiler", hint, explanation=why),), stage="source")
+        raise BuildError(
+            (at(text, (line, 1), f"<{name}> is too new for this compiler", hint, explanation=why),), stage="source"
+        )
 
 
 def _check_options(name: str, optimization: str, stack_bytes: int) -> None:
@@ -268,6 +271,7 @@ def _checked_image(
         *check_imports(module, board, text),
         *check_exports(module, text),
         *check_nodes(module, board, text),
+        *check_formats(text),
         *check_size(module, len(build.wasm), board, text, heap_bytes, build.largest),
         *pin_errors,
     )

@@ -297,7 +297,11 @@ def _finding(
     own = match["file"] == source.file
     if match["file"] == "<unknown>":
         return _backend_finding(severity, text, source)
-    if not own and not match["file"].startswith(f"{HEADERS}/") and not (source.standard_headers and _is_standard(match["file"])):
+    if (
+        not own
+        and not match["file"].startswith(f"{HEADERS}/")
+        and not (source.standard_headers and _is_standard(match["file"]))
+    ):
         return Diagnostic("error", "the program makes the compiler read a file of the host", source.file)
     text = _NOISE.sub("", text)
     file = source.file if own else PurePosixPath(match["file"]).name

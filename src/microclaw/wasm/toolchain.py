@@ -79,7 +79,7 @@ _PROGRAM: Final = (
 )
 # In the checked build each use of memory is a call (headers/checked/memory.c), and so is each of the C library.
 _CHECKED: Final = (
-    *("-g", "-w", "-fno-builtin", "-Xclang", "-fsanitize=kernel-address"),
+    *("-gline-tables-only", "-w", "-fno-builtin", "-Xclang", "-fsanitize=kernel-address"),
     *("-Xclang", "-fsanitize-address-use-after-scope"),
     *(
         part
@@ -91,7 +91,11 @@ _CHECKED: Final = (
         for part in ("-mllvm", f"-asan-{option}")
     ),
 )
-_VARIANTS: Final[Mapping[Variant, tuple[str, ...]]] = {"device": (), "traced": ("-g", "-w"), "checked": _CHECKED}
+_VARIANTS: Final[Mapping[Variant, tuple[str, ...]]] = {
+    "device": (),
+    "traced": ("-gline-tables-only", "-w"),
+    "checked": _CHECKED,
+}
 _EXPORTED_TO_TRIALS: Final[Mapping[Variant, tuple[str, ...]]] = {
     "device": (),
     "traced": ("--undefined=microclaw_here", "--undefined=microclaw_stack"),

@@ -16,6 +16,7 @@ __attribute__((noinline, cold, noreturn)) void microclaw_no_memory(unsigned long
 __attribute__((noinline, cold, noreturn)) void microclaw_library_failed(const char *format, ...) {
     va_list list;
     va_start(list, format);
+    microclaw_native_printf("C++'s library: ");
     microclaw_native_vprintf(format, list);
     microclaw_native_printf(": the program ends here\n");
     __builtin_trap();

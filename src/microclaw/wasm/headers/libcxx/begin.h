@@ -18,7 +18,7 @@
 #define _LIBCPP_HAS_VENDOR_AVAILABILITY_ANNOTATIONS 0
 #define _LIBCPP_PSTL_BACKEND_SERIAL
 #define _LIBCPP_REMOVE_TRANSITIVE_INCLUDES /* halves the time to compile */
-#define _LIBCPP_HARDENING_MODE_DEFAULT 2   /* fast: indices, and front of what is empty */
+#define _LIBCPP_HARDENING_MODE_DEFAULT 4   /* fast: indices, and front of what is empty */
 #define _LIBCPP_ASSERTION_SEMANTIC_DEFAULT 4
 
 /* Of C's library, what libc++ asks for by name. */

@@ -134,7 +134,8 @@ READ_(double, stod, strtod)
 #undef __has_include_next
 #undef __has_embed
 #undef _Pragma
-#define __has_include_next(header) 0 /* stdio.h of libc++ asks each time that it is read */
+#define __has_include(header) 0 /* cassert and stdio.h of libc++ ask each time that they are read */
+#define __has_include_next(header) 0
 #define asm no_inline_assembly
 #define __asm no_inline_assembly
 #define __asm__ no_inline_assembly
