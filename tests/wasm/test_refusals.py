@@ -182,7 +182,7 @@ def test_led_builtin_is_the_boards(board: BoardProfile) -> None:
     ("call", "language"),
     [
         ('printf("%d %10.3Lf", 1, 1.5L);', "c"),
-        ('char text[9]; snprintf(text, sizeof text, "%Le", 1.5L);', "c"),
+        ('char text[64]; snprintf(text, sizeof text, "%Le", 1.5L);', "c"),
         ('const char *format = "%LG"; printf(format, 1.5L);', "c"),
         ('dprintf(1, "%*.1Lf", 3, 1.5L);', "c"),
         ('long double read; sscanf("1", "%Lf", &read);', "c"),

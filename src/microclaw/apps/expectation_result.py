@@ -13,6 +13,14 @@ from microclaw.apps.verdict import Record
 from microclaw.events import Edge
 
 NO_EXPECTATION: Final = "no expectation given: this is what it did"
+_WORST_FIRST: Final = (
+    "not met",
+    "untried",
+    "met in the trial; not seen",
+    "met in the trial; accepted",
+    "met in the trial",
+    "seen on the board",
+)
 _LEAST_OF_CYCLE = 0.45  # two edges of a period are half of it, and the trial agrees with them
 BoardState: TypeAlias = Literal["seen on the board", "accepted only", "not seen on the board"]
 
@@ -115,6 +123,17 @@ def supposes_zero(late: tuple[str, str] | None) -> tuple[str, str] | None:
 _UP: Final = (
     "not on a board that is up for 20 minutes: millis() is the board's uptime, it does not begin at 0 with the program"
 )
+
+
+def proof_of(results: Sequence[ExpectationResult]) -> str:
+    """The proof of a program as a whole: that of its least proved expectation, in the words of docs/proof.md."""
+    if not results:
+        return NO_EXPECTATION
+    return min((result.answer for result in results), key=_rank)
+
+
+def _rank(answer: str) -> int:
+    return next(i for i, begin in enumerate(_WORST_FIRST) if answer.startswith(begin))
 
 
 def seen_on_board(

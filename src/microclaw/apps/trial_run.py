@@ -32,6 +32,7 @@ _SLOW_HOST_S = 0.15
 _PROBE_MS = 300.0
 _MAX_ADVANCE_MS = 86_400_000.0
 NEWEST = 2**53 - 1
+_SHIM_SAYS = "microclaw: ended: "
 _FIRMWARE_SAYS = ("Got exception running WASM code: ", "Cannot find function ", "warning: ", "W gpio: ", "microclaw: ")
 
 
@@ -156,8 +157,11 @@ async def _let_run(control: VirtualBoardTransport, name: str, run: Run, start_ms
         await asyncio.sleep(run.for_ms / 1000)
         return Passed(run.for_ms)
     began = time.perf_counter()
-    if (await control.advance(run.for_ms, run.host_s)).stuck is not None:
-        return Passed(run.for_ms, True)
+    left_ms = run.for_ms
+    while left_ms > 0:
+        if (await control.advance(min(left_ms, _MAX_ADVANCE_MS), run.host_s)).stuck is not None:
+            return Passed(run.for_ms, True)
+        left_ms -= _MAX_ADVANCE_MS
     took_s = time.perf_counter() - began
     await events.read(control)
     if not run.soak_ms:
@@ -267,7 +271,7 @@ async def _record(
     return Record(
         state=row.state if row else None,
         error=row.error if row else None,
-        lines=tuple(_console_line(line, start_ms) for line in events.lines if line.t_ms < end_ms),
+        lines=tuple(piece for line in events.lines if line.t_ms < end_ms for piece in _console_lines(line, start_ms)),
         edges=tuple(
             Edge(e.t_ms - start_ms, e.pin, e.level)
             for e in events.edges
@@ -292,10 +296,16 @@ async def _record(
     )
 
 
-def _console_line(line: LogLine, start_ms: float) -> ConsoleLine:
-    """The board names the app also on lines that the firmware printed about it; those are not the app's own."""
-    own = line.app is not None and not line.text.startswith(_FIRMWARE_SAYS)
-    return ConsoleLine(line.t_ms - start_ms, line.app if own else None, line.text)
+def _console_lines(line: LogLine, start_ms: float) -> list[ConsoleLine]:
+    """The board names the app also on lines that the firmware printed about it; those are not the app's own.
+
+    What ends without a line feed stands on one line with what the shim says after it: that makes two.
+    """
+    text, said, end = line.text.partition(_SHIM_SAYS)
+    texts = [text, said + end] if said and text and line.app is not None else [line.text]
+    return [
+        ConsoleLine(line.t_ms - start_ms, None if one.startswith(_FIRMWARE_SAYS) else line.app, one) for one in texts
+    ]
 
 
 def _outside_pins(pins: tuple[PinRow, ...], given: set[int]) -> set[int]:

@@ -34,7 +34,9 @@ def test_function_agrees_with_python(shared_libc: Libc, name: str, x: float) -> 
         assert math.isnan(ours)
     else:
         # lgamma has roots, near which only the absolute error is small
-        assert ours == theirs or abs(ours - theirs) <= max(abs(theirs) * RELATIVE, 1e-13 if name == "lgamma" else 1e-300)
+        assert ours == theirs or abs(ours - theirs) <= max(
+            abs(theirs) * RELATIVE, 1e-13 if name == "lgamma" else 1e-300
+        )
 
 
 @pytest.mark.parametrize("name", ["tgamma", "lgamma", "erf", "erfc"])
