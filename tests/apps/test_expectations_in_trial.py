@@ -83,6 +83,26 @@ async def test_a_button_is_pressed_and_bounces_by_itself(cache: BuildCache) -> N
     assert "pin 2 changes" in (hasty.error or "")
     overflowing = await tried(TOGGLE.replace("millis() - changed >= 25", "millis() >= changed + 25"), expect, cache)
     assert "not after 49.7 days" in (overflowing.error or "")
+    assert "millis() - last >= interval" in (overflowing.next_step or "")
+
+
+SINCE_BOOT = """
+#include "microclaw.h"
+static unsigned start;
+int main(void) {
+    int led = gpio_open(2, GPIO_OUT);
+    start = OWN_START;
+    for (;;) { gpio_set(led, millis() - start < 10000); delay(20); }
+}
+"""
+
+
+async def test_a_program_that_takes_the_uptime_for_its_own_time_is_told_so(cache: BuildCache) -> None:
+    expect = "pin 2: always high from 100 ms until 9.9 s\npin 2: low at 10.2 s\nfor 15 s"
+    supposing = await tried(SINCE_BOOT.replace("OWN_START", "0"), expect, cache)
+    assert "millis() is the board's uptime" in (supposing.error or "")
+    assert "start = millis() in setup" in (supposing.next_step or "")
+    assert (await tried(SINCE_BOOT.replace("OWN_START", "millis()"), expect, cache)).ok
 
 
 async def test_a_growing_heap_fails_the_trial(cache: BuildCache) -> None:

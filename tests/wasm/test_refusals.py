@@ -176,3 +176,35 @@ def test_led_builtin_is_the_boards(board: BoardProfile) -> None:
     assert text == "Arduino.h"
     assert declared["HIGH"] == "Arduino.h"
     assert board.led is not None
+
+
+@pytest.mark.parametrize(
+    ("call", "language"),
+    [
+        ('printf("%d %10.3Lf", 1, 1.5L);', "c"),
+        ('char text[64]; snprintf(text, sizeof text, "%Le", 1.5L);', "c"),
+        ('const char *format = "%LG"; printf(format, 1.5L);', "c"),
+        ('dprintf(1, "%*.1Lf", 3, 1.5L);', "c"),
+        ('long double read; sscanf("1", "%Lf", &read);', "c"),
+        ('Serial.printf("%Lf", 1.5L);', "sketch"),
+    ],
+)
+async def test_format_of_a_long_double_is_refused(compile_c: Any, call: str, language: str) -> None:
+    head = "void setup()" if language == "sketch" else "#include <stdio.h>\nint main(void)"
+    tail = "void loop() {}\n" if language == "sketch" else ""
+    with pytest.raises(BuildError) as caught:
+        await compile_c(f"{head} {{\n{call}\n}}\n{tail}", language=language)
+    found = next(each for each in caught.value.diagnostics if "is for a long double" in each.message)
+    assert found.line == (2 if language == "sketch" else 3)
+    assert "use double with %" in (found.hint or "")
+
+
+async def test_text_that_only_looks_so_is_printed(compile_c: Any) -> None:
+    source = '#include <stdio.h>\nint main(void) { printf("100%%Large\\n"); puts("5%Lead"); return 0; }\n'
+    assert (await compile_c(source, language="c")).warnings == ()
+
+
+async def test_busy_wait_is_not_told_to_lose_its_semicolon(compile_c: Any) -> None:
+    source = "void setup() {}\nvoid loop() { unsigned long t = micros(); while (micros() - t < 1) ; delay(5); }\n"
+    (warning,) = (await compile_c(source, language="sketch")).warnings
+    assert (warning.hint or "").startswith("to wait there, write { }")

@@ -60,3 +60,34 @@ async def test_three_pins_cost_nothing_more(compile_c: Any) -> None:
 async def test_pins_from_an_array_may_be_more_than_three(compile_c: Any) -> None:
     source = "int pins[] = {2, 4, 5, 6};\nvoid setup() { for (int p : pins) analogWrite(p, 90); }\nvoid loop() {}\n"
     assert any("switched by a timer" in w.message for w in (await compile_c(source, language="sketch")).warnings)
+
+
+async def test_tone_and_servo_take_timers_from_pins_that_software_can_switch(
+    compile_c: Any, board: BoardProfile
+) -> None:
+    source = (
+        "#include <Servo.h>\nServo arm;\nvoid setup() { analogWrite(4, 64); analogWrite(5, 128); analogWrite(6, 200);\n"
+        " tone(8, 440); arm.attach(7); arm.write(90); }\nvoid loop() { delay(1000); }\n"
+    )
+    image = await compile_c(source, language="sketch")
+    trial = await try_image(image, board, TrialOptions(for_ms=WINDOW_MS))
+    assert trial.ok, trial.error
+    assert {(change.pin, change.frequency_hz) for change in trial.pwm if change.duty} >= {(8, 440), (7, 50), (4, 1000)}
+    for pin, duty in ((5, 128), (6, 200)):
+        assert abs(_shares(trial.edges, pin) - duty / 2.55) <= 5, pin
+
+
+@pytest.mark.parametrize(
+    ("setup", "says"),
+    [
+        ("for (int i = 0; i < 4; i++) all[i].attach(4 + i);", "Servo: pin 7 gets no PWM"),
+        ("for (int i = 0; i < 3; i++) all[i].attach(4 + i); tone(8, 440);", "tone: pin 8 gets no PWM"),
+        ("tone(8, 20000);", "tone: 20000 Hz is not possible"),
+    ],
+)
+async def test_servo_or_tone_without_a_timer_fails_the_trial(
+    compile_c: Any, board: BoardProfile, setup: str, says: str
+) -> None:
+    source = f"#include <Servo.h>\nServo all[4];\nvoid setup() {{ {setup} }}\nvoid loop() {{ delay(1000); }}\n"
+    trial = await try_image(await compile_c(source, language="sketch"), board, TrialOptions(for_ms=500))
+    assert (trial.error or "").startswith(says)

@@ -107,6 +107,24 @@ def wrapped_failure(bad: ExpectationResult) -> tuple[str, str]:
     return text, "compare differences of unsigned times: millis() - last >= interval, never millis() >= next"
 
 
+def supposes_zero(late: tuple[str, str] | None) -> tuple[str, str] | None:
+    """The same of a program that fails on any board that is up for some minutes: it takes millis() for its own time."""
+    if late is None:
+        return None
+    text = (
+        late[0].replace("not after 49.7 days, when millis() starts again at 0", _UP).replace("not after 49.7 days", _UP)
+    )
+    return (
+        text,
+        "keep the beginning, start = millis() in setup (or first in main), and use millis() - start for millis()",
+    )
+
+
+_UP: Final = (
+    "not on a board that is up for 20 minutes: millis() is the board's uptime, it does not begin at 0 with the program"
+)
+
+
 def proof_of(results: Sequence[ExpectationResult]) -> str:
     """The proof of a program as a whole: that of its least proved expectation, in the words of docs/proof.md."""
     if not results:

@@ -16,6 +16,7 @@ from microclaw.apps.expectation_result import (
     evaluate,
     failure,
     proof_of,
+    supposes_zero,
     wrapped_failure,
 )
 from microclaw.apps.expectations import Expectations, PinStimulus
@@ -103,6 +104,7 @@ SOAK_MS = 150_000.0
 """How much longer than needed a program with expectations runs, so that one that blocks after a minute is seen."""
 _CLOCK = "wasm_get_sys_tick_ms"
 _WRAP_MS = 2.0**32
+_UP_MS = 20 * 60_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +234,10 @@ async def try_image(
             for late_run in _across_the_wrap(run, record):
                 late = await _record(image, board, late_run, options, None, None)
                 fault = fault or _late_fault(options.expectations, late, board, options)
+            if fault is not None:
+                up_run = replace(run, uptime_ms=_UP_MS, soak_ms=0.0, late=(), late_ms=0.0, checks=False)
+                up = await _record(image, board, up_run, options, None, None)
+                fault = supposes_zero(_late_fault(options.expectations, up, board, options)) or fault
     return Trial(
         ok=verdict.ok and fault is None,
         ended=verdict.ended,

@@ -191,6 +191,12 @@ _SANITIZER = re.compile(r"line (\d+) column (\d+): (.+)")
 """What headers/libc/sanitizer.c says before it traps."""
 _NO_MEMORY = re.compile(r"the heap has no \d+ bytes left")
 """What `new` says in headers/arduino/memory.cpp."""
+_LIBRARY = re.compile(
+    r"C\+\+'s library: (?:\w+ was thrown in -fno-exceptions mode(?: with message \"(.*)\")?|(.+)): .*"
+)
+"""What a failed check of std:: says in headers/arduino/memory.cpp."""
+_NO_PWM = re.compile(r"(?:Servo|tone): pin \d+ gets no PWM.*|tone: \d+ Hz is not possible here.*")
+"""What headers/arduino/servo.cpp and tone.cpp say of a servo that cannot move and a tone that nobody hears."""
 _TOO_DEEP = "microclaw: ended: too many nested calls around a sleep"
 _TOO_FEW_TIMERS = "microclaw: sleeping takes 3 timers"
 _SLEPT_OUTSIDE = "microclaw: only main can sleep, callbacks go on at once"
@@ -236,6 +242,11 @@ def _fault(record: Record) -> tuple[str, str] | None:
         for line in record.lines:
             if line.app is not None and (fault := _SANITIZER.fullmatch(line.text)):
                 return f"it trapped at line {fault[1]}: {fault[3]}", f"correct line {fault[1]}, column {fault[2]}"
+            if line.app is not None and (fault := _LIBRARY.fullmatch(line.text)):
+                where = re.search(r"\((line \d+, in .+)\)", record.error or "")
+                at = f" at {where[1]}" if where else ""
+                what = fault[1] or fault[2] or "it would throw an exception"
+                return f"it trapped{at}: C++'s library refuses the call: {what}", _LIBRARY_STEP
             if line.app is not None and _NO_MEMORY.match(line.text):
                 return (
                     f"it trapped: {line.text}",
@@ -251,6 +262,8 @@ def _fault(record: Record) -> tuple[str, str] | None:
         if line.text.startswith("warning: the character '0' written to"):
             text = line.text.removeprefix("warning: ")
             return f"{text}: only the byte 0 is low", "write a byte: char level = 0; write(fd, &level, 1)"
+        if line.app is not None and _NO_PWM.fullmatch(line.text):
+            return line.text, _NO_PWM_STEP
         if line.app is not None and (failed := _OPEN_FAILED.fullmatch(line.text)):
             opener = f"{failed[1]}_open"
             return (
@@ -267,6 +280,10 @@ def _fault(record: Record) -> tuple[str, str] | None:
     return None
 
 
+_LIBRARY_STEP = "check the index, the key, or that it is not empty, before the call"
+_NO_PWM_STEP = (
+    "the board has 3 PWM timers for all servos, tones and pins of pwm_open together: use fewer, or detach one before"
+)
 _OPEN_FAILED = re.compile(r"(gpio|pwm|i2c) -1: not open, or not for this; .*")
 _NO_ROOM = re.compile(r"warning: allocate (\d+) bytes memory failed")
 MAX_SMALL_REQUEST = 256

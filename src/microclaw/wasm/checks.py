@@ -181,6 +181,30 @@ def llmos_note(source: SourceText) -> tuple[Diagnostic, ...]:
     return (at(source, source.find_string("/dev/gpio"), message, hint, severity="warning"),)
 
 
+_LONG_DOUBLE: Final = re.compile(r"%(?:%|([-+ #0'*.$\d]*L[aAeEfFgGdioxXu]))")
+_FORMATS: Final = re.compile(r"\w*(?:printf|scanf)\w*")
+_PLAIN_TEXT: Final = frozenset(("puts", "fputs", "print", "println", "write", "String"))
+
+
+def check_formats(source: SourceText) -> Iterator[Diagnostic]:
+    """An error for each format of a long double: nothing on the board prints or reads one."""
+    if not any(token.kind == "name" and _FORMATS.fullmatch(token.text) for token in source.tokens):
+        return
+    for number, token in enumerate(source.tokens):
+        if token.kind != "string":
+            continue
+        before = [each.text for each in source.tokens[max(0, number - 2) : number]]
+        if len(before) == 2 and before[0] in _PLAIN_TEXT and before[1] == "(":
+            continue
+        for found in _LONG_DOUBLE.finditer(token.text):
+            if found[1]:
+                spec = f"%{found[1]}"
+                hint = f"use double with {spec.replace('L', '')}, and 1.5 instead of 1.5L"
+                message = f"{spec} is for a long double, which the firmware can neither print nor read"
+                yield at(source, (token.line, token.column), message, hint)
+                break
+
+
 _HARDWARE_PWMS: Final = 3
 _PWM_CALLS: Final = frozenset(("analogWrite", "attach", "tone", "pwm_open"))
 
@@ -195,11 +219,11 @@ def soft_pwm_note(marks: Sequence[PinMark], source: SourceText, missing: frozens
     known = {mark.pin for mark in marks if mark.what == "pwm"}
     places = {(mark.line, mark.column) for mark in marks if mark.what == "pwm"}
     others = [token for token in calls if token.text != "analogWrite"]
-    computed = sum(token.text in ("analogWrite", "pwm_open") for token in calls) > len(places)
+    computed = {(token.line, token.column) for token in calls if token.text in ("analogWrite", "pwm_open")} - places
     if "analogWrite" not in missing or not (computed or len(known) + len(others) > _HARDWARE_PWMS):
         return ()
     message = (
-        "analogWrite: 3 pins get the hardware's PWM at 1 kHz, in the order of their first use; others are switched "
+        "analogWrite: 3 pins, less one for each tone and Servo, get the hardware's PWM at 1 kHz; others are switched "
         "by a timer, at about 60 Hz at half power and 10 Hz at a twentieth"
     )
     hint = (

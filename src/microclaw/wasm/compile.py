@@ -21,6 +21,7 @@ from microclaw.wasm.cache import BuildCache, default_cache
 from microclaw.wasm.cascades import folded
 from microclaw.wasm.checks import (
     check_exports,
+    check_formats,
     check_imports,
     check_nodes,
     check_pins,
@@ -29,7 +30,7 @@ from microclaw.wasm.checks import (
     memory_use,
     soft_pwm_note,
 )
-from microclaw.wasm.diagnostics import MAX_DIAGNOSTICS, PinMark, read_compiler_output
+from microclaw.wasm.diagnostics import MAX_DIAGNOSTICS, PinMark, at, read_compiler_output
 from microclaw.wasm.eventful import Linker, binaryen_identity, check_reserved_names, main_never_called
 from microclaw.wasm.image import Image
 from microclaw.wasm.inspect import Module, parse_module
@@ -47,6 +48,7 @@ from microclaw.wasm.toolchain import (
     CHECKED_STACK_TIMES,
     ERROR_LIMIT_MESSAGE,
     HEADERS,
+    LIBCXX_CLANG,
     OPTIMIZATIONS,
     STACK_BYTES,
     Toolchain,
@@ -58,7 +60,7 @@ from microclaw.wire.wasm_binary import FeatureError, ModuleError
 MIN_STACK_BYTES: Final = 1024
 MAX_STACK_BYTES: Final = 32768
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_CACHE_VERSION: Final = 14
+_CACHE_VERSION: Final = 15
 _CHECKED_LEVEL: Final = "O1"  # more would leave out faulty stores of which nothing is read
 
 
@@ -95,9 +97,11 @@ async def compile_module(
     text = read_source(source, name, board, language)
     check_reserved_names(text)
     toolchain = find_toolchain()
+    _check_standard_headers(text, toolchain)
     cache = cache or default_cache()
+    defines = (*board_defines(board), *text_defines(text))
     command = toolchain.compile_command(
-        text.file, optimization, (*board_defines(board), *text_defines(text)), stack_bytes
+        text.file, optimization, defines, stack_bytes, standard_headers=text.standard_headers
     )
     key = _cache_key(text, toolchain, command, toolchain.link_command({}, stack_bytes))
     blob = None if text.missing else cache.get(key)
@@ -125,9 +129,8 @@ async def compile_for_trial(
     checked = variant == "checked"
     stack_bytes = image.memory.stack_bytes * (CHECKED_STACK_TIMES if checked else 1)
     level = _CHECKED_LEVEL if checked else image.optimization
-    command = toolchain.compile_command(
-        text.file, level, (*board_defines(board), *text_defines(text)), stack_bytes, variant
-    )
+    defines = (*board_defines(board), *text_defines(text))
+    command = toolchain.compile_command(text.file, level, defines, stack_bytes, variant, text.standard_headers)
     key = _cache_key(text, toolchain, command, toolchain.link_command({}, stack_bytes, variant=variant))
     if (wasm := cache.get(key)) is None:
         libraries = await build_glue(toolchain, cache.directory, variant)
@@ -159,6 +162,18 @@ def board_defines(board: BoardProfile) -> tuple[str, ...]:
     if board.i2c is not None:
         defines += [f"BOARD_I2C_SDA={board.i2c.sda}", f"BOARD_I2C_SCL={board.i2c.scl}"]
     return tuple(defines)
+
+
+def _check_standard_headers(text: SourceText, toolchain: Toolchain) -> None:
+    """Raise BuildError where the compiler cannot read C++'s standard headers."""
+    if toolchain.libcxx is None and text.standard_headers:
+        name = text.standard_headers[0]
+        line = next((n for n, line in enumerate(text.lines, 1) if "include" in line and name in line), 1)
+        why = f"C++'s standard headers need clang {LIBCXX_CLANG} or newer, and this build uses {toolchain.name}"
+        hint = "leave MICROCLAW_COMPILER out: zig's compiler reads them"
+        raise BuildError(
+            (at(text, (line, 1), f"<{name}> is too new for this compiler", hint, explanation=why),), stage="source"
+        )
 
 
 def _check_options(name: str, optimization: str, stack_bytes: int) -> None:
@@ -195,7 +210,7 @@ def _build(
             raise BuildError(findings[:MAX_DIAGNOSTICS], stage="compile")
         if report.errors or compiled.returncode != 0:
             raise build_failure(compiled, report.diagnostics, text, "compile")
-        _check_files_read(directory / "program.d", text)
+        _check_files_read(directory / "program.d", text, toolchain)
         symbols = read_symbols((directory / "program.o").read_bytes())
         loops = read_loops(symbols)
         findings = loops.findings(text)
@@ -228,10 +243,11 @@ def _work_place() -> str | None:
     return memory if os.path.isdir(memory) and os.access(memory, os.W_OK | os.X_OK) else None  # noqa: PTH112
 
 
-def _check_files_read(dependencies: Path, text: SourceText) -> None:
-    """The last wall: refuse the program if the compiler read any file but it and our headers."""
+def _check_files_read(dependencies: Path, text: SourceText, toolchain: Toolchain) -> None:
+    """The last wall: refuse the program if the compiler read any file but it, our headers and C++'s standard ones."""
     listed = dependencies.read_text(encoding="utf-8").replace("\\\n", " ").partition(":")[2]
-    ours = f"{HEADERS}{os.sep}"
+    libcxx = (toolchain.libcxx,) if toolchain.libcxx is not None and text.standard_headers else ()
+    ours = tuple(f"{folder}{os.sep}" for folder in (HEADERS, *libcxx))
     for escaped in re.findall(r"(?:\\ |\S)+", listed):
         path = escaped.replace("\\ ", " ")
         if path != text.file and (not path.startswith(ours) or ".." in path):
@@ -255,6 +271,7 @@ def _checked_image(
         *check_imports(module, board, text),
         *check_exports(module, text),
         *check_nodes(module, board, text),
+        *check_formats(text),
         *check_size(module, len(build.wasm), board, text, heap_bytes, build.largest),
         *pin_errors,
     )

@@ -15,7 +15,7 @@ from microclaw.errors import Diagnostic
 from microclaw.wasm.cascades import folded
 from microclaw.wasm.refusals import read_rows, refused_name, refused_reasons
 from microclaw.wasm.source_text import INTERNAL_HEADERS, SourceText
-from microclaw.wasm.toolchain import HEADERS
+from microclaw.wasm.toolchain import HEADERS, find_toolchain
 
 Severity: TypeAlias = Literal["error", "warning"]
 _SPECS: Final = {
@@ -182,7 +182,7 @@ def read_compiler_output(output: str, source: SourceText, board: BoardProfile | 
         if match["severity"] == "note":
             if found and not noted and _TELLING.search(text):
                 found[-1] = _with_note(found[-1], match, text, source)
-            noted = True
+            noted = noted or match["file"] == source.file or not _is_standard(match["file"])
             continue
         place = (int(match["line"]), int(match["column"]))
         if (mark := _MARK.match(text)) is not None:
@@ -192,11 +192,20 @@ def read_compiler_output(output: str, source: SourceText, board: BoardProfile | 
             noted = False
     undirected = (key[:2] for key, words in facts.items() if "undirected" in words)
     found.extend(at(source, place, "gpio_open has no direction", _DIRECTIONS) for place in undirected)
-    found = [explained(d, source) for d in found]
+    found = [explained(d, source) for d in (_told_once(found) if source.standard_headers else found)]
     found = list(folded((), found, refused_reasons(), source)) if not source.missing else found
     found.sort(key=lambda d: d.severity != "error")
     marks = tuple(_pin_mark(key, words, source) for key, words in sorted(facts.items()) if "known" in words)
     return CompilerReport(tuple(found[:MAX_DIAGNOSTICS]), marks)
+
+
+def _told_once(found: list[Diagnostic]) -> list[Diagnostic]:
+    """Without what goes on inside of C++'s headers: of a call that they cannot serve, the first finding tells."""
+    kept: dict[object, Diagnostic] = {}
+    for each in found:
+        if not (each.file.startswith("<") and any(other.severity == "error" for other in kept.values())):
+            kept.setdefault((each.file, each.line, each.column, each.severity), each)
+    return list(kept.values())
 
 
 def read_linker_output(output: str, source: SourceText, board: BoardProfile | None = None) -> tuple[Diagnostic, ...]:
@@ -288,10 +297,15 @@ def _finding(
     own = match["file"] == source.file
     if match["file"] == "<unknown>":
         return _backend_finding(severity, text, source)
-    if not own and not match["file"].startswith(f"{HEADERS}/"):
+    if (
+        not own
+        and not match["file"].startswith(f"{HEADERS}/")
+        and not (source.standard_headers and _is_standard(match["file"]))
+    ):
         return Diagnostic("error", "the program makes the compiler read a file of the host", source.file)
     text = _NOISE.sub("", text)
     file = source.file if own else PurePosixPath(match["file"]).name
+    file = f"<{file}>" if _is_standard(match["file"]) else file
     found = Diagnostic(severity, text, file, *place, source.line(place[0]) if own else None)
     quoted = _QUOTED.search(text)
     if quoted is None or not (text.startswith(_UNKNOWN) or _IN_STD.match(text)):
@@ -306,6 +320,12 @@ def _finding(
         meant = _QUOTED.search(text, text.index("did you mean"))
         return replace(found, hint=f"write {meant[1]}") if meant is not None else found
     return with_advice(replace(found, message=_MEANT.sub("", text)), Advice(refusal.instead, refusal.why))
+
+
+def _is_standard(path: str) -> bool:
+    """Whether a file that the compiler names is of C++'s standard headers."""
+    libcxx = find_toolchain().libcxx
+    return libcxx is not None and path.startswith(f"{libcxx}/")
 
 
 def _has_arduino(source: SourceText) -> bool:
@@ -331,6 +351,8 @@ def _backend_finding(severity: Severity, text: str, source: SourceText) -> Diagn
 def _with_note(found: Diagnostic, match: re.Match[str], text: str, source: SourceText) -> Diagnostic:
     """The finding with clang's first remark on it: where the other brace or the declaration is."""
     line = int(match["line"])
+    if match["file"] == source.file and found.file != source.file:  # what a template was asked for is wrong here
+        return replace(found, file=source.file, line=line, column=int(match["column"]), source_line=source.line(line))
     if match["file"] == source.file:
         note = f"{text} (line {line}: {(source.line(line) or '').strip()})"
     elif match["file"].startswith(f"{HEADERS}/"):

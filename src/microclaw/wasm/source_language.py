@@ -25,6 +25,16 @@ CPLUSPLUS_HEADERS: Final = frozenset(
     )
 )
 """What only a C++ program may include."""
+STANDARD_HEADERS: Final = frozenset(
+    (
+        *("algorithm", "array", "atomic", "bitset", "cassert", "cerrno", "cfloat", "charconv", "cinttypes", "cstdarg"),
+        *("deque", "exception", "forward_list", "functional", "initializer_list", "iterator", "limits", "list", "map"),
+        *("memory", "new", "numeric", "optional", "queue", "random", "ratio", "set", "stack", "stdexcept", "string"),
+        *("string_view", "tuple", "type_traits", "typeindex", "unordered_map", "unordered_set", "utility", "variant"),
+        "vector",
+    )
+)
+"""C++'s own headers that need no compiled part: libc++'s, which come with the ziglang wheel (toolchain.py)."""
 _PAIRS: Final = frozenset(
     (
         *(("template", "<"), ("using", "namespace"), ("static_cast", "<"), ("public", ":"), ("private", ":")),

@@ -17,7 +17,7 @@ from microclaw.boards.profile import BoardProfile
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.wasm.refusals import refused_header
 from microclaw.wasm.sketch import prepare_sketch
-from microclaw.wasm.source_language import CPLUSPLUS_HEADERS, SUFFIX, Language, guess_language
+from microclaw.wasm.source_language import CPLUSPLUS_HEADERS, STANDARD_HEADERS, SUFFIX, Language, guess_language
 from microclaw.wasm.tokens import Token
 from microclaw.wasm.toolchain import HEADERS
 
@@ -28,7 +28,7 @@ INTERNAL_HEADERS: Final = frozenset(
         *("pin_marks.h", "plain_format.h", "name.h", "shim/shim.h"),
         *("arduino/core.h", "arduino/numbers.h", "arduino/serial.h", "arduino/string.h"),
         *("glue/glue.h", "glue/data_seq.h", "glue/sensors.h", "glue/arduino.h"),
-        *("libc/libc.h", "libc/decimal.h", "libc/format.h", "libc/real.h"),
+        *("libc/libc.h", "libc/decimal.h", "libc/format.h", "libc/real.h", "libcxx/begin.h", "libcxx/end.h"),
     )
 )
 
@@ -71,6 +71,7 @@ class SourceText:
     language: Language = "c"
     is_guessed: bool = False  # the language, from the text
     has_llmos_pins: bool = False  # it opens pins as LLMos's examples do
+    standard_headers: tuple[str, ...] = ()  # of C++'s library, sorted
 
     def line(self, number: int) -> str | None:
         """The text of a line, counted from 1; None when there is no such line."""
@@ -166,14 +167,15 @@ def read_source(
     if language == "sketch":
         text = prepare_sketch(text, tokens)
     has_llmos_pins = any(token.text == '"/dev/gpio"' for token in tokens)
-    return SourceText(file, text, lines, tokens, missing, language, guessed, has_llmos_pins)
+    standard = tuple(sorted(scanner.headers & STANDARD_HEADERS))
+    return SourceText(file, text, lines, tokens, missing, language, guessed, has_llmos_pins, standard)
 
 
 @functools.cache
 def header_names() -> frozenset[str]:
     """The headers that a program may include."""
     ours = frozenset(path.relative_to(HEADERS).as_posix() for path in HEADERS.rglob("*.h"))
-    return (ours | CPLUSPLUS_HEADERS) - INTERNAL_HEADERS
+    return (ours | CPLUSPLUS_HEADERS | STANDARD_HEADERS) - INTERNAL_HEADERS
 
 
 def _check_text(text: str, file: str) -> None:
@@ -350,7 +352,7 @@ class _Scanner:
             self._refuse(keyword, "#include needs the name of a header, in <> or quotes", "#include <microclaw.h>")
         name = match[1] or match[2] or ""
         self.headers.add(name)
-        if self._language == "c" and name in CPLUSPLUS_HEADERS:
+        if self._language == "c" and name in CPLUSPLUS_HEADERS | STANDARD_HEADERS:
             message = f"{name} is C++, and the file's name says C"
             self._refuse(keyword, message, "name the file .ino (a sketch) or .cpp")
         if name not in header_names():

@@ -22,6 +22,7 @@ from microclaw.errors import ConfigError
 
 HEADERS: Final = Path(__file__).parent / "headers"
 NAME_HEADER: Final = HEADERS / "name.h"
+LIBCXX_CLANG: Final = 20  # the oldest clang that reads the wheel's libc++
 OPTIMIZATIONS: Final = ("O0", "O1", "O2", "O3", "Os", "Oz")
 
 STACK_BYTES: Final = 4096  # a program's, unless it asks for more
@@ -64,10 +65,12 @@ _ERRORS: Final = (
 # A program comes from anywhere: macros that paste these names together must find nothing (source_text.py refuses the
 # names themselves), and what a device would only show by going wrong is an error here.
 # A program's malloc stays: without its pair of malloc and free the compiler takes one that fails for a success.
-_PROGRAM: Final = (
-    *("-fno-builtin-malloc", "-fno-builtin-calloc"),
-    *("-U__has_include", "-U__has_include_next", "-U__has_embed", "-U_Pragma", "-Wno-builtin-macro-redefined"),
+_FORBIDDEN: Final = (
+    *("-U__has_include", "-U__has_include_next", "-U__has_embed", "-U_Pragma"),
     *("-Dasm=no_inline_assembly", "-D__asm=no_inline_assembly", "-D__asm__=no_inline_assembly"),
+)
+_PROGRAM: Final = (
+    *("-fno-builtin-malloc", "-fno-builtin-calloc", "-Wno-builtin-macro-redefined"),
     *("-Wall", *(f"-Werror={finding}" for finding in _ERRORS), "-Wvla", "-Wno-unused-function", "-ferror-limit=20"),
     # Undefined behaviour ends the program with its line (headers/libc/sanitizer.c): checks that cost next to nothing.
     "-fsanitize=array-bounds,integer-divide-by-zero,shift,null,unreachable,return,vla-bound",
@@ -88,7 +91,11 @@ _CHECKED: Final = (
         for part in ("-mllvm", f"-asan-{option}")
     ),
 )
-_VARIANTS: Final[Mapping[Variant, tuple[str, ...]]] = {"device": (), "traced": ("-g", "-w"), "checked": _CHECKED}
+_VARIANTS: Final[Mapping[Variant, tuple[str, ...]]] = {
+    "device": (),
+    "traced": ("-g", "-w"),
+    "checked": _CHECKED,
+}
 _EXPORTED_TO_TRIALS: Final[Mapping[Variant, tuple[str, ...]]] = {
     "device": (),
     "traced": ("--undefined=microclaw_here", "--undefined=microclaw_stack"),
@@ -120,6 +127,7 @@ class Toolchain:
     compiler: tuple[str, ...]
     linker: tuple[str, ...]
     c_options: tuple[str, ...] = ()
+    libcxx: Path | None = None  # the folder of C++'s standard headers, where this compiler can read them
 
     @property
     def path(self) -> Path:
@@ -133,19 +141,34 @@ class Toolchain:
         defines: Sequence[str],
         stack_bytes: int = STACK_BYTES,
         variant: Variant = "device",
+        standard_headers: Sequence[str] = (),
     ) -> list[str]:
         """Compile `file` in the current directory to program.o and list what was read in program.d.
 
         Its suffix says the language: .c is C, all others are C++; a sketch, .ino, reads Arduino.h by itself.
+        `standard_headers` are of C++'s library and are read before the program, which only then loses the names that
+        no program may use; without them the library's folder is not searched.
         """
         name = f'-DMICROCLAW_NAME="{Path(file).stem}"'
+        walls = self._standard(standard_headers) if standard_headers else _FORBIDDEN
         wanted = (f"-{optimization}", *(f"-D{define}" for define in defines), name, "-include", str(NAME_HEADER))
         if file.endswith(".ino"):
             wanted = (*wanted, "-include", str(HEADERS / "Arduino.h"))
         wanted = (*wanted, f"-Wframe-larger-than={stack_bytes}", "-Werror=frame-larger-than")
         begin = self._begin(is_c=file.endswith(".c"))
         wanted = (*wanted, *_VARIANTS[variant])
-        return [*begin, *_COMPILE, *_PROGRAM, *wanted, "-MD", "-MF", "program.d", "-o", "program.o", file]
+        if (
+            standard_headers and variant != "device"
+        ):  # their types would make the module too large for the trial's board
+            wanted = (*wanted, "-gline-tables-only")
+        return [*begin, *walls, *_COMPILE, *_PROGRAM, *wanted, "-MD", "-MF", "program.d", "-o", "program.o", file]
+
+    def _standard(self, headers: Sequence[str]) -> tuple[str, ...]:
+        """Read C++'s standard headers first, then forbid the same names as _FORBIDDEN does."""
+        assert self.libcxx is not None
+        own = HEADERS / "libcxx"
+        files = (own / "begin.h", *(self.libcxx / header for header in headers), own / "end.h")
+        return ("-isystem", str(self.libcxx), *(part for file in files for part in ("-include", str(file))))
 
     def glue_command(self, files: Sequence[Path], variant: Variant = "device") -> list[str]:
         """Compile files of ours, all C or all C++, to objects in the current directory."""
@@ -198,15 +221,25 @@ def find_toolchain() -> Toolchain:
         return _find_clang()
     if wanted != "zig":
         raise ConfigError(f"MICROCLAW_COMPILER={wanted}: no such compiler", next_step="zig or clang")
-    spec = importlib.util.find_spec("ziglang")
-    places = spec.submodule_search_locations if spec is not None else None
-    for place in places or ():
+    for place in _wheel_places():
         path = Path(place) / ("zig.exe" if os.name == "nt" else "zig")
         if path.is_file() and os.access(path, os.X_OK):
             zig = str(path)
             version = importlib.metadata.version("ziglang")
-            return Toolchain(f"zig {version}", (zig, "clang"), (zig, "wasm-ld"), (_NO_RAW_STRINGS,))
+            return Toolchain(f"zig {version}", (zig, "clang"), (zig, "wasm-ld"), (_NO_RAW_STRINGS,), _find_libcxx())
     raise ConfigError("no C compiler found", next_step="install it: pip install ziglang")
+
+
+def _wheel_places() -> Sequence[str]:
+    """Where the `ziglang` wheel is, if it is installed."""
+    spec = importlib.util.find_spec("ziglang")
+    return (spec.submodule_search_locations if spec is not None else None) or ()
+
+
+def _find_libcxx() -> Path | None:
+    """The folder of libc++'s headers in the wheel."""
+    folders = (Path(place) / "lib" / "libcxx" / "include" for place in _wheel_places())
+    return next((folder for folder in folders if (folder / "__config").is_file()), None)
 
 
 def _find_clang() -> Toolchain:
@@ -217,5 +250,6 @@ def _find_clang() -> Toolchain:
         step = "apt-get install clang lld, or leave MICROCLAW_COMPILER out"
         raise ConfigError(f"MICROCLAW_COMPILER=clang, but there is no {missing}", next_step=step)
     output = subprocess.run([clang, "--version"], capture_output=True, text=True, check=True, timeout=20).stdout
-    version = re.search(r"version (\S+)", output)
-    return Toolchain(f"clang {version[1] if version else '?'}", (clang,), (linker,))
+    version = re.search(r"version ((\d+)\S*)", output)
+    libcxx = _find_libcxx() if version is not None and int(version[2]) >= LIBCXX_CLANG else None
+    return Toolchain(f"clang {version[1] if version else '?'}", (clang,), (linker,), libcxx=libcxx)

@@ -44,7 +44,7 @@ _OUT_OF_SCOPE: Final = 0xF8
 _FRAME_MAGIC: Final = 0x41B58AB3
 _GLOBAL_WORDS: Final = 8
 _VARIABLE: Final = re.compile(r"(\d+) (\d+) (\d+) ")
-_OURS: Final = "/wasm/headers/"
+_OURS: Final = ("/wasm/headers/", "/libcxx/include/")
 _CHECKS: Final = "/wasm/headers/checked/"
 _FRAME: Final = re.compile(r"^ +(?:\d+: +0x[0-9a-f]+)? *- (.+)\n(?: +at (.+):(\d+):\d+)?", re.MULTILINE)
 
@@ -61,7 +61,7 @@ def read_frames(backtrace: str) -> tuple[Frame, ...]:
     """The calls of wasmtime's text of a trap, the innermost first."""
     found = _FRAME.findall(backtrace)
     return tuple(
-        Frame(_plain(name), int(line) if line and _OURS not in file else None)
+        Frame(_plain(name), int(line) if line and not any(ours in file for ours in _OURS) else None)
         for name, file, line in found
         if _CHECKS not in file
     )

@@ -1,4 +1,4 @@
-/* Servo.h: hobby servos on PWM at 50 Hz, to 2.5 us; at most 3 at a time, and not together with analogWrite or tone. */
+/* Servo.h: hobby servos on PWM at 50 Hz, to 2.5 us; at most 3 at a time, with tone. analogWrite's pins give way to them. */
 #pragma once
 #include <Arduino.h>
 #define MARK_(condition, text) __attribute__((diagnose_if(condition, "microclaw mark " text, "warning")))

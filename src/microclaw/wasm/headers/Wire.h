@@ -14,7 +14,9 @@
 class TwoWire final : public Stream {
   public:
     using Print::write;
-    bool begin(int sda DEFAULT_(BOARD_I2C_SDA), int scl DEFAULT_(BOARD_I2C_SCL)) PIN_MARKS_(sda, "sda") PIN_MARKS_(scl, "scl");
+    /* It is 100 kHz whatever is asked for. */
+    bool begin(int sda DEFAULT_(BOARD_I2C_SDA), int scl DEFAULT_(BOARD_I2C_SCL), unsigned long frequency_hz = 100000)
+        PIN_MARKS_(sda, "sda") PIN_MARKS_(scl, "scl");
     void end() {}
     void setClock(unsigned long) {} /* it is 100 kHz */
     void beginTransmission(int address);

@@ -18,6 +18,10 @@
 #define strcmp_P strcmp
 #define memcpy_P memcpy
 typedef char __FlashStringHelper;
+#ifdef MICROCLAW_LIBCXX
+#include <initializer_list>
+#include <utility>
+#else
 /* What clang needs for a list in braces, as in `for (int pin : {2, 4, 5})`. */
 namespace std {
 template <typename T> class initializer_list {
@@ -32,6 +36,7 @@ template <typename T> class initializer_list {
     size_t size_ = 0;
 };
 }
+#endif
 inline bool isDigit(int c) { return isdigit(c); }
 inline bool isAlpha(int c) { return isalpha(c); }
 inline bool isAlphaNumeric(int c) { return isalnum(c); }
@@ -47,11 +52,15 @@ template <typename A, typename B> using microclaw_common = decltype(true ? A() :
 template <typename A, typename B> constexpr microclaw_common<A, B> min(A a, B b) { return a < b ? a : b; }
 template <typename A, typename B> constexpr microclaw_common<A, B> max(A a, B b) { return a > b ? a : b; }
 template <typename T> constexpr T abs(T value) { return value < T(0) ? T(-value) : value; }
+#ifdef MICROCLAW_LIBCXX
+using std::swap;
+#else
 template <typename T> inline void swap(T &a, T &b) {
     T kept(static_cast<T &&>(a));
     a = static_cast<T &&>(b);
     b = static_cast<T &&>(kept);
 }
+#endif
 
 /* From low up to, and without, high. The same numbers after each start unless randomSeed gets another value. */
 long random(long high);

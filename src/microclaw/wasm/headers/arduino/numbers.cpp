@@ -1,13 +1,13 @@
 /* Numbers as Arduino writes them: rounding is by adding half a digit, so 0.125 is 0.13 as on every Arduino. */
 #include "numbers.h"
 
-char *microclaw_digits(char out[NUMBER_BYTES], unsigned long long value, bool negative, int base) {
+char *microclaw_digits(char out[NUMBER_BYTES], unsigned long long value, bool negative, int base, char ten) {
     char *at = out + NUMBER_BYTES;
     *--at = '\0';
     base = base < 2 || base > 36 ? 10 : base;
     do {
         int digit = (int)(value % (unsigned)base);
-        *--at = (char)(digit < 10 ? '0' + digit : 'A' + digit - 10);
+        *--at = (char)(digit < 10 ? '0' + digit : ten + digit - 10);
         value /= (unsigned)base;
     } while (value);
     if (negative) {
@@ -43,7 +43,7 @@ char *microclaw_decimal(char out[NUMBER_BYTES], double value, int digits) {
     unsigned long long whole = (unsigned long long)value;
     double rest = value - (double)whole;
     char text[NUMBER_BYTES];
-    char *at = word(out, microclaw_digits(text, whole, negative, 10));
+    char *at = word(out, microclaw_digits(text, whole, negative, 10, 'A'));
     while (*at) {
         at++;
     }

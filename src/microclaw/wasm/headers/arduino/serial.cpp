@@ -43,7 +43,7 @@ size_t Print::write(const char *text) { return text ? write((const uint8_t *)tex
 
 size_t Print::print(unsigned long long value, int base) {
     char out[NUMBER_BYTES];
-    return write(microclaw_digits(out, value, false, base));
+    return write(microclaw_digits(out, value, false, base, 'A'));
 }
 
 size_t Print::print(long value, int base) {
@@ -53,7 +53,7 @@ size_t Print::print(long value, int base) {
 size_t Print::print(long long value, int base) {
     char out[NUMBER_BYTES];
     bool negative = value < 0 && base == DEC;
-    return write(microclaw_digits(out, negative ? 0ull - (unsigned long long)value : (unsigned long long)value, negative, base));
+    return write(microclaw_digits(out, negative ? 0ull - (unsigned long long)value : (unsigned long long)value, negative, base, 'A'));
 }
 
 size_t Print::print(double value, int digits) {

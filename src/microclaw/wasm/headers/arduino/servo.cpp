@@ -4,7 +4,7 @@
 #define PERIOD_US 20000
 #define FULL_DUTY 8192
 
-extern "C" void microclaw_release_pin(int pin);
+extern "C" int microclaw_pwm_open(int pin, int frequency_hz);
 extern "C" void microclaw_pwm_set_duty(int pwm, unsigned duty);
 
 #pragma clang diagnostic ignored "-Wuser-defined-warnings"
@@ -15,8 +15,7 @@ int Servo::attach(int pin, int min_us, int max_us) {
     detach();
     min_us_ = min_us;
     max_us_ = max_us;
-    microclaw_release_pin(pin);
-    pwm_ = pwm_open(pin, 1000000 / PERIOD_US);
+    pwm_ = microclaw_pwm_open(pin, 1000000 / PERIOD_US);
     if (pwm_ < 0) {
         printf("Servo: pin %d gets no PWM, at most 3 pins have it\n", pin);
     }

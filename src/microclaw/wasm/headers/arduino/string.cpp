@@ -69,16 +69,16 @@ String::String(unsigned long value, unsigned char base) : String((unsigned long 
 String::String(long value, unsigned char base) {
     char out[NUMBER_BYTES];
     bool negative = value < 0 && base == DEC;
-    concat(microclaw_digits(out, negative ? 0ul - (unsigned long)value : (unsigned long)value, negative, base));
+    concat(microclaw_digits(out, negative ? 0ul - (unsigned long)value : (unsigned long)value, negative, base, 'a'));
 }
 String::String(long long value, unsigned char base) {
     char out[NUMBER_BYTES];
     bool negative = value < 0 && base == DEC;
-    concat(microclaw_digits(out, negative ? 0ull - (unsigned long long)value : (unsigned long long)value, negative, base));
+    concat(microclaw_digits(out, negative ? 0ull - (unsigned long long)value : (unsigned long long)value, negative, base, 'a'));
 }
 String::String(unsigned long long value, unsigned char base) {
     char out[NUMBER_BYTES];
-    concat(microclaw_digits(out, value, false, base));
+    concat(microclaw_digits(out, value, false, base, 'a'));
 }
 String::String(float value, unsigned char digits) : String((double)value, digits) {}
 String::String(double value, unsigned char digits) {

@@ -68,7 +68,8 @@ class String {
     int indexOf(const String &text, unsigned from = 0) const;
     int lastIndexOf(char c) const { return lastIndexOf(c, length_ - 1); }
     int lastIndexOf(char c, unsigned from) const;
-    int lastIndexOf(const String &text) const;
+    int lastIndexOf(const String &text) const { return lastIndexOf(text, length_); }
+    int lastIndexOf(const String &text, unsigned from) const;
     String substring(unsigned begin) const { return substring(begin, length_); }
     String substring(unsigned begin, unsigned end) const;
     void replace(char find, char with);
@@ -124,7 +125,8 @@ inline String operator+(const char *a, const String &b) {
     sum.concat(b);
     return sum;
 }
-inline String operator+(char a, const String &b) {
+/* A number, a sign or a plain text before a String: what a String can be made of, and as it is made of it. */
+template <typename T> inline auto operator+(T a, const String &b) -> decltype(String(a)) {
     String sum(a);
     sum.concat(b);
     return sum;

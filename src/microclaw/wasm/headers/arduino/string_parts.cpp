@@ -51,8 +51,8 @@ int String::lastIndexOf(char c, unsigned from) const {
     return -1;
 }
 
-int String::lastIndexOf(const String &text) const {
-    for (unsigned at = length_ + 1; text.length_ <= length_ && at > 0; at--) {
+int String::lastIndexOf(const String &text, unsigned from) const {
+    for (unsigned at = (from < length_ ? from : length_) + 1; text.length_ <= length_ && at > 0; at--) {
         if (startsWith(text, at - 1)) {
             return (int)(at - 1);
         }

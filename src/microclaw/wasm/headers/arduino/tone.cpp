@@ -1,6 +1,6 @@
 /* Arduino.h's tone, by PWM. */
 #include <Arduino.h>
-extern "C" void microclaw_release_pin(int pin);
+extern "C" int microclaw_pwm_open(int pin, int frequency_hz);
 
 static int pwm = -1, sounding = -1, ending = -1;
 
@@ -24,9 +24,9 @@ void tone(int pin, unsigned frequency_hz, unsigned long duration_ms) {
         printf("tone: %u Hz is not possible here, only 1 to 9000\n", frequency_hz);
         return;
     }
-    microclaw_release_pin(pin);
-    pwm = pwm_open(pin, (int)frequency_hz);
+    pwm = microclaw_pwm_open(pin, (int)frequency_hz);
     if (pwm < 0) {
+        printf("tone: pin %d gets no PWM, at most 3 pins have it\n", pin);
         return;
     }
     sounding = pin;

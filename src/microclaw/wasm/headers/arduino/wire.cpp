@@ -10,7 +10,7 @@ extern "C" int microclaw_ioctl_i2c(int fd, int command, const void *argument);
 TwoWire Wire;
 
 #pragma clang diagnostic ignored "-Wuser-defined-warnings"
-bool TwoWire::begin(int sda, int scl) {
+bool TwoWire::begin(int sda, int scl, unsigned long) {
     int i2c = i2c_open(sda, scl);
     if (i2c < 0) {
         printf("Wire: the I2C bus does not open on pins %d and %d\n", sda, scl);

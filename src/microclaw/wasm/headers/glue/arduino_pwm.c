@@ -7,7 +7,7 @@
 
 static struct {
     int pin; /* + 1; 0 is a free slot */
-    int pwm;
+    int pwm, duty;
 } slots[SLOTS];
 
 /* soft_pwm.c, where the build links it. */
@@ -21,11 +21,25 @@ __attribute__((weak)) bool microclaw_soft_pwm(int pin, int duty, bool open) {
 bool microclaw_pwm_write(int pin, int duty) {
     for (int i = 0; i < SLOTS; i++) {
         if (slots[i].pin == pin + 1) {
+            slots[i].duty = duty;
             pwm_set(slots[i].pwm, duty);
             return true;
         }
     }
     return microclaw_soft_pwm(pin, duty, false);
+}
+
+int microclaw_pwm_give_up(int *duty) {
+    for (int i = SLOTS - 1; i >= 0; i--) {
+        if (slots[i].pin) {
+            int pin = slots[i].pin - 1;
+            *duty = slots[i].duty;
+            pwm_close(slots[i].pwm);
+            slots[i].pin = 0;
+            return pin;
+        }
+    }
+    return -1;
 }
 
 void analogWrite(int pin, int duty) {
@@ -41,6 +55,7 @@ void analogWrite(int pin, int duty) {
         if (pwm >= 0) {
             slots[i].pin = pin + 1;
             slots[i].pwm = pwm;
+            slots[i].duty = duty;
             pwm_set(pwm, duty);
             return;
         }

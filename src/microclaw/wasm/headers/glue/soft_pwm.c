@@ -67,3 +67,15 @@ bool microclaw_soft_pwm(int pin, int duty, bool open) {
     }
     return true;
 }
+
+int microclaw_pwm_open(int pin, int frequency_hz) {
+    microclaw_release_pin(pin);
+    int pwm = pwm_open(pin, frequency_hz), moved, duty;
+    while (pwm < 0 && (moved = microclaw_pwm_give_up(&duty)) >= 0) {
+        if (moved != pin) {
+            (void)microclaw_soft_pwm(moved, duty, true);
+        }
+        pwm = pwm_open(pin, frequency_hz);
+    }
+    return pwm;
+}

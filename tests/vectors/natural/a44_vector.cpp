@@ -4,7 +4,8 @@
 std::vector<int> samples;
 
 void setup() {
-  samples.push_back(1);
+  for (int value : {3, 1, 2}) samples.push_back(value);
+  Serial.println(samples.size());
 }
 
 void loop() {
