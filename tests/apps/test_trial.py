@@ -115,6 +115,17 @@ async def test_a_callback_that_computes_for_long_is_caught(build_cache: Path) ->
     assert "keeps the application manager waiting" in (trial.error or "")
 
 
+async def test_a_callback_whose_recursion_takes_minutes_is_told_with_its_line(build_cache: Path) -> None:
+    source = (
+        '#include "microclaw.h"\n#include <stdio.h>\nstatic volatile unsigned c;\n'
+        "static unsigned rec(unsigned d) { c++; return d ? rec(d - 1) ^ rec(d - 1) : c; }\n"
+        'static void tick(void) { printf("%u\\n", rec(45)); }\nint main(void) { every(1000, tick); return 0; }\n'
+    )
+    trial = await attempt(source, build_cache)
+    assert trial.error == "line 4: this recursion ran 30 s in one call, without an end in sight"
+    assert "part of the work" in (trial.next_step or "")
+
+
 async def test_a_little_computing_leaves_the_times_of_edges_round(build_cache: Path) -> None:
     source = (
         "#include <microclaw.h>\nint led, n;\n"

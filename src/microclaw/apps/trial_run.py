@@ -264,10 +264,12 @@ async def _record(
     outside = _outside_pins(pins, set(given.bursts))
     # An event exactly at the end may or may not be recorded; leaving it out gives the same result every time.
     end_ms = math.inf if run.realtime else start_ms + (passed.for_ms or run.for_ms)
+    # A call that began before the end and trapped behind it says why there.
+    last_line_ms = math.inf if row and row.error else end_ms
     return Record(
         state=row.state if row else None,
         error=row.error if row else None,
-        lines=tuple(_console_line(line, start_ms) for line in events.lines if line.t_ms < end_ms),
+        lines=tuple(_console_line(line, start_ms) for line in events.lines if line.t_ms < last_line_ms),
         edges=tuple(
             Edge(e.t_ms - start_ms, e.pin, e.level)
             for e in events.edges

@@ -191,6 +191,9 @@ _SANITIZER = re.compile(r"line (\d+) column (\d+): (.+)")
 """What headers/libc/sanitizer.c says before it traps."""
 _NO_MEMORY = re.compile(r"the heap has no \d+ bytes left")
 """What `new` says in headers/arduino/memory.cpp."""
+_RAN_ON = re.compile(r"microclaw: line (\d+): (.+) ran 30 s without end")
+"""What the guards of loops and recursions say (headers/glue/watch.c) before they end the program."""
+_SHARE_OUT = "let it end sooner, or do a part of the work in each call and keep the rest for the next"
 _TOO_DEEP = "microclaw: ended: too many nested calls around a sleep"
 _TOO_FEW_TIMERS = "microclaw: sleeping takes 3 timers"
 _SLEPT_OUTSIDE = "microclaw: only main can sleep, callbacks go on at once"
@@ -231,6 +234,9 @@ def _fault(record: Record) -> tuple[str, str] | None:
         return "too many nested calls around a sleep: it ended there", "sleep less deep, or loop instead of recursion"
     if _TOO_FEW_TIMERS in texts:
         return "a program that sleeps takes 3 timers, and it was installed with fewer", "install it with timers=20"
+    for line in record.lines:
+        if ran_on := _RAN_ON.fullmatch(line.text):
+            return f"line {ran_on[1]}: {ran_on[2]} ran 30 s in one call, without an end in sight", _SHARE_OUT
     # On WAMR a callback that trapped leaves the app running: its next timer is called all the same.
     if record.state == "trapped" or (record.state == "running" and record.error):
         for line in record.lines:
