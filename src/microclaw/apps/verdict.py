@@ -114,7 +114,7 @@ class Record:
     that the program does not drive, `bursts` their changes as stimuli.Levels has them. `heap_samples`: (time, most heap
     in use until then). `probes`: what it did when the pins that it reads were moved at the end.
     `overflowed`: the board lost edges, PWM changes or lines, there were too many.
-    `fault`: what the checked build found.
+    `fault`: what the checked build found. `storm`: what it did in a part of a second that took the board minutes.
     """
 
     state: str | None
@@ -127,6 +127,7 @@ class Record:
     peak_stack_bytes: int
     board_ms: float
     stuck: bool = False
+    storm: str | None = None
     rebooted: bool = False
     refused: str | None = None
     longest_call_ms: float = 0.0
@@ -182,6 +183,7 @@ _WAIT = (
     "wait only in main, with delay(ms), and call delay(1) now and then in a long computation; "
     "in a callback do a little and return: every(ms, task) calls it again"
 )
+_CALM = "print less, set pins less often, and use fewer or slower timers"
 MAX_CALL_MS = 200.0
 """The firmware's application manager waits for a program's function that is under way before it can remove it."""
 
@@ -225,6 +227,8 @@ def _fault(record: Record) -> tuple[str, str] | None:
         return memory_fault_words(record.fault)
     if record.stuck:
         return f"it spins without giving up the CPU, {after}", _WAIT
+    if record.storm is not None:
+        return f"it does more than a board has time for: {record.storm}", _CALM
     if record.rebooted:
         return f"it crashed the whole board: {_last_words(record.lines)}", _CRASH
     if dead := dead_on_load(record.lines):

@@ -162,9 +162,7 @@ class Linker:
         if not calls:
             return linked
         graph = self._read(linked.wasm)
-        wasm = with_loop_calls(
-            linked.wasm, graph.module, graph.names, calls.points, calls.guards, calls.recursions
-        )
+        wasm = with_loop_calls(linked.wasm, graph.module, graph.names, calls.points, calls.guards, calls.recursions)
         return replace(linked, wasm=wasm)
 
     def _finished(self, linked: LinkedProgram, calls: _LoopCalls) -> LinkedProgram:
