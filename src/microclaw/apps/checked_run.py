@@ -38,7 +38,7 @@ _REMOVE_S = 1.0
 _TRAP_SAYS = "Got exception running WASM code: "
 _TEXTS = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
 _CAN_OVERWRITE = re.compile(
-    r"\[|->|\*\s*\w+\s*[-+]?=|\b(?:new|[mc]alloc|realloc|free|str\w+|mem\w+|v?snprintf|v?sprintf|read|pread)\s*\("
+    r"\[|->|\*\s*\w+\s*[-+]?=|\*\s*\(|\b(?:c_str|new|[mc]alloc|realloc|free|str\w+|mem\w+|v?snprintf|v?sprintf|read|pread)\s*\("
 )
 """In a source: what can reach memory that it does not have."""
 
