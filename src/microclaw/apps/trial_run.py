@@ -36,7 +36,8 @@ _SURE_S = 3.0  # of host time, before it is told that the rest would take too lo
 _FIRST_PARTS_MS = (10.0, 40.0, 200.0, 750.0)
 STORM_LINES = 20_000
 STORM_EVENTS = 12_000
-"""In a second at most, or in less where it comes at once: a loop of main without any wait prints 800 lines there, and changes a pin 2,000 times."""
+"""In a second at most, or in less where it comes at once: a loop of main without any wait prints 800 lines in one, and
+changes a pin 2,000 times."""
 _FIRMWARE_SAYS = ("Got exception running WASM code: ", "Cannot find function ", "warning: ", "W gpio: ", "microclaw: ")
 
 

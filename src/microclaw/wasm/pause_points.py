@@ -1,4 +1,4 @@
-"""Puts pause points and guards into a linked module's loops and recursions, and calls into its entries. Decides nothing."""
+"""Puts pause points and guards into a linked module, and calls into its entries. Decides nothing."""
 
 from __future__ import annotations
 

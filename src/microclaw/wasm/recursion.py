@@ -1,7 +1,7 @@
 """Finds the functions of a program that may come back to themselves before they return.
 
-Those get a guard at their beginning (loop_guards.py, pause_points.py). It reads the compiled object; a recursion through
-one of our libraries, as of a comparison for qsort that sorts, is not seen.
+Those get a guard at their beginning (loop_guards.py, pause_points.py). It reads the compiled object; a recursion
+through one of our libraries, as of a comparison for qsort that sorts, is not seen.
 """
 
 from __future__ import annotations
