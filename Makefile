@@ -71,7 +71,9 @@ docs: setup-dev  ## write the table of settings of docs/configuration.md anew
 
 lock:            ## make the lock files anew (needs uv); they carry hashes and no addresses
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra models \
-	  --python-version 3.11 pyproject.toml --group build -o requirements.lock
+	  --python-version 3.11 pyproject.toml -o requirements.lock
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
+	  --python-version 3.11 --group build -o requirements-build.lock
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra models \
 	  --python-version 3.11 pyproject.toml --group dev -o requirements-dev.lock
 

@@ -20,6 +20,7 @@ NAMES = (
     "memory",
     "gateway",
     "mcp",
+    "prompt",
     "sentences",
     "verdict",
     "link",

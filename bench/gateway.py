@@ -21,6 +21,7 @@ from microclaw.agent.context import TurnContext
 from microclaw.agent.conversation import Conversations
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import Outbox
+from microclaw.agent.window import Window
 from microclaw.api.gateway import Gateway
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.gate import Gate
@@ -41,6 +42,8 @@ DELTAS = 300
 PAUSE_S = 0.005  # a fast service streams 200 pieces a second
 CLIENTS = 4
 TURNS = 50
+TOKEN = "mc_bench"
+HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 
 
 def measure() -> list[Metric]:
@@ -66,7 +69,7 @@ async def _measure(home: Path) -> list[Metric]:
 
 def _read_deltas(address: str, chat_id: str) -> list[float]:
     """Each delta carries the time at which the model had it; the delays in ms."""
-    with connect(address, proxy=None) as client:
+    with connect(address, proxy=None, additional_headers=HEADERS) as client:
         client.send(json.dumps({"type": "subscribe", "events": ["delta"]}))
         client.send(json.dumps({"type": "message", "content": "stream", "chat_id": chat_id}))
         delays: list[float] = []
@@ -77,7 +80,7 @@ def _read_deltas(address: str, chat_id: str) -> list[float]:
 
 
 def _turns(address: str) -> list[float]:
-    with connect(address, proxy=None) as client:
+    with connect(address, proxy=None, additional_headers=HEADERS) as client:
         walls: list[float] = []
         for _ in range(TURNS):
             began = time.perf_counter()
@@ -104,7 +107,9 @@ async def _gateway(home: Path) -> AsyncIterator[str]:
         )
         await stack.enter_async_context(agent)
         tokens = PersonTokens(PersonTokenTable(database), OwnerAlone())
-        gateway = Gateway(GatewaySettings(clients=CLIENTS), inbox=inbox, tokens=tokens, approvals=approvals)
+        gateway = Gateway(
+            GatewaySettings(clients=CLIENTS), inbox=inbox, tokens=tokens, approvals=approvals, local_token=TOKEN
+        )
         listener = socket.create_server(("127.0.0.1", 0))
         yield await stack.enter_async_context(gateway.serving(listener))
 
@@ -132,7 +137,8 @@ class _ClockModel:
 class _NoContext(TurnContext):
     """No device, no memory."""
 
-    def __init__(self) -> None: ...
+    def __init__(self) -> None:
+        self.window = Window()
 
     async def devices(self, device: str | None, person_id: str | None = None) -> DeviceContext:
         return DeviceContext()

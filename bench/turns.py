@@ -16,6 +16,7 @@ from microclaw.agent.context import TurnContext
 from microclaw.agent.conversation import Conversations
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import Outbox
+from microclaw.agent.window import Window
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.events import Answer, Evidence, Inbound
 from microclaw.models.protocol import DeviceContext, ModelReply, ModelRequest, OnText, ToolReturn
@@ -141,7 +142,8 @@ class _Slow(_CallsOnce):
 
 
 class _NoContext(TurnContext):
-    def __init__(self) -> None: ...
+    def __init__(self) -> None:
+        self.window = Window()
 
     async def devices(self, _device: str | None, _person_id: str | None = None) -> DeviceContext:
         return DeviceContext()

@@ -11,11 +11,13 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST = (3, 11)
+BUILD_LOCK = "requirements-build.lock"
 
 
 def main():
@@ -42,7 +44,8 @@ def main():
     make_venv(venv)
     python = venv / "bin" / "python"
     install_locked(python, ROOT / options.lock)
-    install_project(python, project)
+    with tempfile.TemporaryDirectory() as tools:
+        install_project(python, project, Path(tools))
     build_c_library(python)
     stamp.write_text(wanted)
     took = time.monotonic() - started
@@ -108,7 +111,18 @@ def install_locked(python, lock):
         )
 
 
-def install_project(python, project):
+def install_project(python, project, tools):
+    """The checkout is built by what the build lock has, in the folder `tools`: the environment does not keep it."""
+    if project.suffix != ".whl":
+        command = [python, "-m", "pip", "install", "-q", "--require-hashes", "--no-deps", "--only-binary", ":all:"]
+        command += ["--disable-pip-version-check", "--no-input", "--target", tools, "-r", ROOT / BUILD_LOCK]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            print(done.stdout + done.stderr, file=sys.stderr)
+            fail(
+                "pip could not install the locked build tools (its words are above)",
+                "check the network or the package index, then run make again",
+            )
     command = [
         python,
         "-m",
@@ -121,7 +135,8 @@ def install_project(python, project):
         "--no-input",
     ]
     command += [str(project)] if project.suffix == ".whl" else ["-e", str(project)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(tools)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         print(done.stdout + done.stderr, file=sys.stderr)
         fail("the project itself could not be installed (pip's words are above)", "make clean, then run make again")
@@ -136,7 +151,7 @@ def build_c_library(python):
 
 def fingerprint(lock, project):
     digest = hashlib.sha256()
-    for path in (lock, ROOT / "pyproject.toml", Path(__file__)):
+    for path in (lock, ROOT / BUILD_LOCK, ROOT / "pyproject.toml", Path(__file__)):
         digest.update(path.read_bytes())
     digest.update(project.read_bytes() if project.suffix == ".whl" else str(project).encode())
     digest.update(sys.version.encode())

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from microclaw.addresses import is_loopback
+from microclaw.addresses import address_range, is_loopback, single_address
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,18 @@ from microclaw.addresses import is_loopback
 )
 def test_only_this_machines_own_addresses_are_loopback(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected
+
+
+@pytest.mark.parametrize(
+    ("address", "one", "several"),
+    [
+        ("192.0.2.9", "192.0.2.9", "192.0.2.0/24"),
+        ("::ffff:192.0.2.9", "192.0.2.9", "192.0.2.0/24"),
+        ("2001:db8:1:2::9", "2001:db8:1:2::/64", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64", "fe80::/64"),
+        ("?", "?", "?"),
+    ],
+)
+def test_one_machines_address_and_what_it_can_choose_from(address: str, one: str, several: str) -> None:
+    assert single_address(address) == one
+    assert address_range(address) == several

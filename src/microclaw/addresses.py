@@ -1,4 +1,4 @@
-"""Whether an address is this machine's own. It looks up no name.
+"""Whether an address is this machine's own or its network's, and which one machine can have. It looks up no name.
 
 It stands at the root: the configuration, the host, its client and the virtual board all ask.
 """
@@ -6,6 +6,7 @@ It stands at the root: the configuration, the host, its client and the virtual b
 from __future__ import annotations
 
 import ipaddress
+from urllib.parse import urlsplit
 
 
 def is_loopback(host: str) -> bool:
@@ -14,3 +15,40 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def is_local(url: str | None) -> bool:
+    """Whether an address is on this machine or network (a model server at home), where a proxy outside has no way."""
+    host = (urlsplit(url).hostname or "") if url else ""
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return bool(host) and ("." not in host or host.endswith((".localhost", ".local")))
+
+
+def address_range(address: str) -> str:
+    """The /24 of an IPv4 address or the /64 of an IPv6 one, as limits count: one machine can take any address in it.
+
+    Text that is no address counts as itself.
+    """
+    parsed = _parsed(address)
+    if parsed is None:
+        return address
+    return str(ipaddress.ip_network((parsed, 24 if parsed.version == 4 else 64), strict=False))
+
+
+def single_address(address: str) -> str:
+    """One machine's address: IPv4 (also where it is mapped into IPv6), or the /64 that one IPv6 host has to itself."""
+    parsed = _parsed(address)
+    if parsed is None:
+        return address
+    return str(parsed) if parsed.version == 4 else address_range(address)
+
+
+def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return mapped or parsed

@@ -83,23 +83,25 @@ def write_private(path: Path, content: bytes) -> None:
 def read_private(path: Path) -> bytes | None:
     """The file's content, None when there is none; StoreError when others could read or change it."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # a pipe would wait for a writer
     except FileNotFoundError:
         return None
     except OSError as exc:
         raise _failed("cannot read", path, exc) from exc
-    with os.fdopen(fd, "rb") as file:
-        found = os.fstat(file.fileno())
+    try:
+        found = os.fstat(fd)
         mode = stat.S_IMODE(found.st_mode)
         if not stat.S_ISREG(found.st_mode) or found.st_uid != os.getuid() or mode & 0o077:
             raise StoreError(
                 f"{path} is not a private file (mode {mode:o}, owner {found.st_uid}): its key may be known to others",
                 next_step=f"find out who could read it; if nobody did: chmod 600 {path}",
             )
-        try:
+        with os.fdopen(fd, "rb", closefd=False) as file:
             content = file.read(MAX_PRIVATE_BYTES + 1)
-        except OSError as exc:
-            raise _failed("cannot read", path, exc) from exc
+    except OSError as exc:
+        raise _failed("cannot read", path, exc) from exc
+    finally:
+        os.close(fd)
     if len(content) > MAX_PRIVATE_BYTES:
         raise StoreError(f"{path} is larger than {MAX_PRIVATE_BYTES} bytes", next_step="restore it from a backup")
     return content

@@ -27,7 +27,8 @@
     ├── UnknownName           no such device, app, pattern, change, ...
     ├── ConfigError           the operator must correct the configuration or the environment
     ├── StoreError            the host's database cannot be read or written
-    │   └── StoreOwned            ... another host runs in this home
+    │   ├── StoreOwned            ... another host runs in this home
+    │   └── StoreMissing          ... it is gone, and an identity is there; a person must say what is right
     ├── Overloaded            a bounded queue is full
     ├── ScheduleRefused       a schedule in the past, of no time, too often, or too many of them
     ├── EmptyMessage          a message without words
@@ -43,9 +44,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal, TypeAlias
 
-# What kind of failure a model's service had: `refused` is a request that it will never take (400, 404).
+# What kind of failure a model's service had: `refused` is a request that it will never take (400, 404), `too_long` one
+# that does not fit its window.
 ModelFault: TypeAlias = Literal[
-    "unreachable", "timeout", "rate_limit", "quota", "overloaded", "server", "auth", "unreadable", "refused", "other"
+    "unreachable",
+    "timeout",
+    "rate_limit",
+    "quota",
+    "overloaded",
+    "server",
+    "auth",
+    "unreadable",
+    "refused",
+    "too_long",
+    "other",
 ]
 
 SHOWN_CHARS: Final = 200  # of a source line, around the place; a line may be the whole program
@@ -247,7 +259,7 @@ class ToolFailed(MicroclawError):
 
 
 class ModelError(MicroclawError):
-    """`retry_after_s` is how long the service asked to be left alone."""
+    """`retry_after_s` is how long the service asked to be left alone, `window_tokens` what it says that it takes."""
 
     code = "model_error"
 
@@ -258,10 +270,12 @@ class ModelError(MicroclawError):
         next_step: str | None = None,
         fault: ModelFault = "other",
         retry_after_s: float | None = None,
+        window_tokens: int | None = None,
     ) -> None:
         super().__init__(message, next_step=next_step)
         self.fault = fault
         self.retry_after_s = retry_after_s
+        self.window_tokens = window_tokens
 
 
 class BudgetSpent(ModelError):
@@ -284,6 +298,12 @@ class StoreOwned(StoreError):
     """Another host runs in this home."""
 
     code = "store_owned"
+
+
+class StoreMissing(StoreError):
+    """There is an identity and no store: a person must say which one is right."""
+
+    code = "store_missing"
 
 
 class Overloaded(MicroclawError):

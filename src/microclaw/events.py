@@ -11,7 +11,7 @@ Stage: TypeAlias = Literal[
     "sorry",
 ]  # fmt: skip
 ActOutcome: TypeAlias = Literal["done", "refused", "failed", "unknown"]
-EvidenceKind: TypeAlias = Literal["counted", "reported", "accepted"]
+EvidenceKind: TypeAlias = Literal["counted", "reported", "accepted", "written"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,8 @@ class Evidence:
     """How an answer knows what it says.
 
     counted: edges or levels read from the board; reported: the program's own log or event, or a reading;
-    accepted: the firmware took the order and offers no read-back.
+    accepted: the firmware took the order and offers no read-back; written: this host keeps it itself (a schedule, a
+    memory), and no device is involved.
     """
 
     kind: EvidenceKind
@@ -224,7 +225,7 @@ class AppEnded(LiveEvent):
 
 @dataclass(frozen=True, slots=True)
 class Alarm(LiveEvent):
-    """A person should look: a copied token, a crash, a pairing lock."""
+    """A person should look: a replaced token, a crash."""
 
     kind = "alarm"
     code: str

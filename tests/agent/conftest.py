@@ -16,6 +16,7 @@ from microclaw.agent.conversation import Conversations
 from microclaw.agent.inbox import Inbox, InboxLimits
 from microclaw.agent.outbox import Outbox
 from microclaw.agent.turn import TurnLimits
+from microclaw.agent.window import Window
 from microclaw.apps.changes import turn_now
 from microclaw.apps.verify import NO_READ_BACK
 from microclaw.auth.approvals import Approvals
@@ -108,7 +109,8 @@ class Workshop:
 class NoContext(TurnContext):
     """Tells a turn next to nothing."""
 
-    def __init__(self) -> None: ...
+    def __init__(self) -> None:
+        self.window = Window()
 
     async def devices(self, device: str | None, person_id: str | None = None) -> DeviceContext:
         return DeviceContext()
@@ -134,6 +136,7 @@ class Agent:
     workshop: Workshop
     approvals: Approvals
     table: InboxTable
+    database: Database
 
     @property
     def inbox(self) -> Inbox:
@@ -196,6 +199,6 @@ def make_agent(tmp_path: Path) -> MakeAgent:
                 now_s=lambda: 1_700_000_000,
             )
             async with conversations:
-                yield Agent(conversations, used, journal, sessions, shop, approvals, table)
+                yield Agent(conversations, used, journal, sessions, shop, approvals, table, database)
 
     return make

@@ -20,6 +20,7 @@ from microclaw.agent.context import TurnContext
 from microclaw.agent.conversation import Conversations
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import Outbox
+from microclaw.agent.window import Window
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.events import Answer, Evidence, Inbound
 from microclaw.models.protocol import DeviceContext, ModelReply, ModelRequest, OnText, ToolReturn
@@ -82,7 +83,8 @@ class Thinking:
 
 
 class Context(TurnContext):
-    def __init__(self) -> None: ...
+    def __init__(self) -> None:
+        self.window = Window()
 
     async def devices(self, device: str | None, person_id: str | None = None) -> DeviceContext:
         await at("before the model")

@@ -119,7 +119,7 @@ async def test_a_page_that_asks_for_an_act_gets_a_question_and_no_act(
     tmp_path: Path, act: tuple[str, str], question: str
 ) -> None:
     async with site(lambda _: page(f"<p>{EVIL}</p>")) as web:
-        fetch = ("web_fetch", json.dumps({"url": f"http://recipes.example:{web.port}/"}))
+        fetch = ("web-fetch", json.dumps({"url": f"http://recipes.example:{web.port}/"}))
         replies = (calls(fetch), calls(act), says("I did not do it."))
         async with scene(tmp_path / "home", *replies) as host:
             turn = asyncio.create_task(host.say("what does recipes.example say?"))
@@ -135,7 +135,7 @@ async def test_a_page_that_asks_for_an_act_gets_a_question_and_no_act(
 
 async def test_a_page_that_asks_for_a_program_shows_it_and_without_an_answer_the_board_stays(tmp_path: Path) -> None:
     async with site(lambda _: page(f"<p>{EVIL}</p>")) as web:
-        fetch = ("web_fetch", json.dumps({"url": f"http://recipes.example:{web.port}/"}))
+        fetch = ("web-fetch", json.dumps({"url": f"http://recipes.example:{web.port}/"}))
         replies = (calls(fetch), calls(DEPLOY), says("Nobody said yes."))
         async with scene(tmp_path / "home", *replies, approval_s=0.5) as host:
             events = await host.say("what does recipes.example say?")
@@ -149,7 +149,7 @@ async def test_a_page_that_asks_for_a_program_shows_it_and_without_an_answer_the
 
 async def test_both_calls_in_one_reply_do_not_slip_the_act_past(tmp_path: Path) -> None:
     async with site(lambda _: page(f"<p>{EVIL}</p>")) as web:
-        fetch = ("web_fetch", json.dumps({"url": f"http://recipes.example:{web.port}/"}))
+        fetch = ("web-fetch", json.dumps({"url": f"http://recipes.example:{web.port}/"}))
         replies = (calls(fetch, SET_PIN), says("No."))
         async with scene(tmp_path / "home", *replies) as host:
             turn = asyncio.create_task(host.say("read it"))
@@ -196,7 +196,7 @@ async def test_a_program_that_is_not_ours_is_not_removed_without_a_yes_even_unpr
 
 async def test_with_a_yes_the_act_is_done_once(tmp_path: Path) -> None:
     async with site(lambda _: page("<p>the lamp is at pin 4</p>")) as web:
-        fetch = ("web_fetch", json.dumps({"url": f"http://recipes.example:{web.port}/"}))
+        fetch = ("web-fetch", json.dumps({"url": f"http://recipes.example:{web.port}/"}))
         replies = (calls(fetch), calls(SET_PIN), says("It is on."))
         async with scene(tmp_path / "home", *replies) as host:
             turn = asyncio.create_task(host.say("which pin has the lamp? switch it on"))

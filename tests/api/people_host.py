@@ -43,6 +43,11 @@ class PeopleHost:
     devices: Registry
 
     @property
+    def client(self) -> HostClient:
+        """The owner's, on the control socket."""
+        return HostClient(self.settings.control_socket)
+
+    @property
     def device(self) -> Device:
         return self.devices.get("virtual-1")
 
@@ -60,7 +65,7 @@ class PeopleHost:
 
     async def socket(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The answer of one request of the owner on the control socket."""
-        client = HostClient(self.settings.control_socket)
+        client = self.client
         if method == "GET":
             return await asyncio.to_thread(client.get, path)
         return await asyncio.to_thread(client.post, path, body)

@@ -85,10 +85,10 @@ def test_own_names_are_let_in(api: tuple[str, int], name: str) -> None:
     ("method", "path"),
     [("GET", "/v1/status"), ("GET", "/v1/devices"), ("POST", "/v1/chat"), ("POST", "/v1/undo"), ("GET", "/v1/apps")],
 )
-def test_nothing_that_touches_devices_is_here(api: tuple[str, int], method: str, path: str) -> None:
+def test_what_touches_devices_needs_a_token(api: tuple[str, int], method: str, path: str) -> None:
     status, _, body = ask(api, method, path, b"{}")
-    assert status == 404
-    assert body["error"]["code"] == "not_found"
+    assert status == 401
+    assert body["error"]["code"] == "unauthorized"
 
 
 def test_compile_gives_base64_wasm_and_what_is_known_of_it(api: tuple[str, int]) -> None:

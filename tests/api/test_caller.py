@@ -68,7 +68,8 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 async def test_a_token_leads_inside_and_nothing_shown_outside(bench: Bench) -> None:
     assert await bench.ask(f"Bearer {bench.secrets['owner']}") == (200, b'{"app":"inside"}')
     assert await bench.ask(f"bearer  {bench.secrets['owner']}") == (200, b'{"app":"inside"}')
-    assert await bench.ask() == (200, b'{"app":"outside"}')
+    assert await bench.ask(path="/healthz") == (200, b'{"app":"outside"}')
+    assert (await bench.ask(path="/v1/nothing"))[0] == 401
 
 
 async def test_a_request_is_known_by_its_number_where_that_is_one(bench: Bench) -> None:
@@ -115,7 +116,7 @@ async def test_guesses_of_one_address_shut_nobody_out(bench: Bench) -> None:
     for _ in range(WRONG_TOKENS + 1):
         await bench.ask("Bearer mc_guess")
     assert (await bench.ask(f"Bearer {bench.secrets['owner']}"))[0] == 200
-    assert (await bench.ask())[0] == 200
+    assert (await bench.ask(path="/healthz"))[0] == 200
 
 
 async def test_addresses_kept_are_bounded(bench: Bench) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +65,10 @@ class MemoryTokens(PersonTokens):
             self.table.rows[token_id] = row
 
 
+LOCAL_TOKEN = "mc_" + "l" * 43
+AS_LOCAL = {"Authorization": f"Bearer {LOCAL_TOKEN}"}
+
+
 def free_listener() -> socket.socket:
     return socket.create_server(("127.0.0.1", 0))
 
@@ -77,6 +81,9 @@ class Listener:
     gateway: Gateway
 
     def connect(self, path: str = "/", **options: Any) -> connect:
+        """With the local token, where the options have no other one."""
+        if "subprotocols" not in options:
+            options.setdefault("additional_headers", AS_LOCAL)
         return connect(f"{self.address}{path}", open_timeout=10, proxy=None, **options)
 
 
@@ -91,17 +98,19 @@ async def gateway(
     send_s: float = 10.0,
     head_s: float = 10.0,
     tokens: MemoryTokens | None = None,
+    is_open: bool = False,
 ) -> AsyncIterator[Listener]:
     """`bound_to` is what the settings say; the tests' socket is on loopback in any case."""
     people = MemoryPeople({("x", "1"): OWNER, ("x", "2"): MEMBER})
     approvals = Approvals(timeout_s=10, roles=people)
     async with served_inbox(home, turn) as inbox:
-        settings = GatewaySettings(bound_to, 0, clients)
+        settings = GatewaySettings(bound_to, 0, clients, open=is_open)
         door = Gateway(
             settings,
             inbox=inbox,
             tokens=tokens or MemoryTokens(),
             approvals=approvals,
+            local_token=LOCAL_TOKEN,
             now_s=lambda: now_s,
             send_s=send_s,
             head_s=head_s,
@@ -236,6 +245,19 @@ async def test_a_question_that_waits_is_shown_to_who_subscribes_later(tmp_path: 
         await tell(client, type="subscribe", events=["approval"])
         question = await hear(client)
         await tell(client, type="approve", approval_id=question["approval_id"], approved=True)
+        assert await asking == "approved"
+
+
+async def test_a_subscriber_that_takes_a_chats_id_is_told_what_waits_there(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as door, door.connect() as client, door.connect() as late:
+        await tell(client, type="message", content="hi", chat_id="ws_a")
+        await hear(client)
+        asking = asyncio.create_task(_ask(door.approvals, "a"))
+        await tell(late, type="subscribe", events=["approval"])
+        await tell(late, type="message", content="who waits?", chat_id="ws_a")
+        question = await hear(late)
+        assert (question["type"], question.get("content")) == ("approval", "install blink")
+        await tell(late, type="approve", approval_id=question["approval_id"], approved=True)
         assert await asking == "approved"
 
 
@@ -479,9 +501,21 @@ async def test_another_path_and_plain_http_are_told_what_this_is(tmp_path: Path)
         assert await _status(door.address, {"Upgrade": "h2c"}) == 426
 
 
-async def test_off_loopback_a_token_is_required(tmp_path: Path) -> None:
-    async with gateway(tmp_path, bound_to="0.0.0.0") as door:
-        assert await _status(door.address, {}) == 401
+async def test_on_loopback_a_token_is_required_unless_it_is_opened(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as door:
+        assert await _status(door.address, NO_TOKEN) == 401
+        assert await _status(door.address, AS_LOCAL) == 101
+        assert await _status(door.address, {"Sec-WebSocket-Protocol": f"microclaw.chat, bearer.{LOCAL_TOKEN}"}) == 101
+        assert await _status(door.address, {"Authorization": f"Bearer {LOCAL_TOKEN}x"}) == 401
+    async with gateway(tmp_path, is_open=True) as door:
+        assert await _status(door.address, NO_TOKEN) == 101
+        assert await _status(door.address, {"Authorization": "Bearer mc_wrong"}) == 401
+
+
+async def test_off_loopback_only_a_persons_token_counts(tmp_path: Path) -> None:
+    async with gateway(tmp_path, bound_to="0.0.0.0", is_open=True) as door:
+        assert await _status(door.address, NO_TOKEN) == 401
+        assert await _status(door.address, AS_LOCAL) == 401
         assert await _status(door.address, {"Authorization": "Bearer mc_member"}) == 101
         async with door.connect(subprotocols=["microclaw.chat", "bearer.mc_member"]) as client:
             assert client.subprotocol == "microclaw.chat"
@@ -500,7 +534,7 @@ async def test_an_address_that_shows_many_wrong_tokens_waits_and_a_right_one_com
 
 
 async def test_the_same_chat_id_under_two_tokens_is_two_conversations(tmp_path: Path) -> None:
-    headers = [{}, {"Authorization": "Bearer mc_owner"}, {"Authorization": "Bearer mc_member"}]
+    headers = [AS_LOCAL, {"Authorization": "Bearer mc_owner"}, {"Authorization": "Bearer mc_member"}]
     async with gateway(tmp_path) as door:
         for each in headers:
             async with door.connect(additional_headers=each) as client:
@@ -656,7 +690,8 @@ async def _until_cut_off(writer: asyncio.StreamWriter, said: bytes) -> None:
     writer.transport.abort()
 
 
-async def _status(address: str, headers: dict[str, str], *, path: str = "/") -> int:
+async def _status(address: str, headers: Mapping[str, str], *, path: str = "/") -> int:
+    """The answer to a handshake with the local token, unless `headers` bring another one."""
     host, _, port = address.removeprefix("ws://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(_upgrade(f"{host}:{port}", headers, path=path))
@@ -667,8 +702,10 @@ async def _status(address: str, headers: dict[str, str], *, path: str = "/") -> 
     return int(head.split()[1])
 
 
-def _upgrade(host: str, headers: dict[str, str], *, path: str = "/") -> bytes:
+def _upgrade(host: str, headers: Mapping[str, str], *, path: str = "/") -> bytes:
+    own = {} if headers.keys() & {"Authorization", "Sec-WebSocket-Protocol"} else AS_LOCAL
     fields = {
+        **own,
         "Host": host,
         "Upgrade": "websocket",
         "Connection": "Upgrade",
@@ -678,6 +715,9 @@ def _upgrade(host: str, headers: dict[str, str], *, path: str = "/") -> bytes:
     }
     lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
     return "\r\n".join([*lines, "", ""]).encode()
+
+
+NO_TOKEN = {"Sec-WebSocket-Protocol": "microclaw.chat"}
 
 
 def _frame(value: object) -> bytes:
@@ -696,8 +736,12 @@ async def test_what_waits_goes_out_though_the_store_failed_for_a_moment(tmp_path
             inbox=inbox,
             tokens=MemoryTokens(),
             approvals=Approvals(timeout_s=10, roles=people),
+            local_token=LOCAL_TOKEN,
         )
-        async with door.serving(free_listener()) as address, connect(address, proxy=None) as client:
+        async with (
+            door.serving(free_listener()) as address,
+            connect(address, proxy=None, additional_headers=AS_LOCAL) as client,
+        ):
             await tell(client, type="message", content="hello", chat_id="kitchen")
             assert (await hear(client))["content"] == "you said: hello"
             await inbox.outbox.push("ws", "@kitchen", "the plants are dry")

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.api.test_gateway import MemoryTokens, free_listener
+from tests.api.test_gateway import AS_LOCAL, LOCAL_TOKEN, MemoryTokens, free_listener
 from tests.channels.conftest import served_inbox
 from websockets.asyncio.client import connect
 
@@ -47,8 +47,13 @@ async def test_an_exchange_of_the_page_is_what_happens(tmp_path: Path, name: str
         yield Answer(f"you said: {inbound.text}")
 
     async with served_inbox(tmp_path, turn) as inbox:
-        gateway = Gateway(GatewaySettings(), inbox=inbox, tokens=MemoryTokens(), approvals=approvals)
-        async with gateway.serving(free_listener()) as address, connect(address, proxy=None) as client:
+        gateway = Gateway(
+            GatewaySettings(), inbox=inbox, tokens=MemoryTokens(), approvals=approvals, local_token=LOCAL_TOKEN
+        )
+        async with (
+            gateway.serving(free_listener()) as address,
+            connect(address, proxy=None, additional_headers=AS_LOCAL) as client,
+        ):
             for line in EXCHANGES[name].splitlines():
                 side, text = line[0], line[2:]
                 if side == ">":

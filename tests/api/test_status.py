@@ -59,7 +59,10 @@ def test_channels_tell_how_they_are(settings: Settings) -> None:
     channels = ChannelStates(TelegramState("listening", "claw_bot"), "ws://127.0.0.1:18789", lambda: 2)
     telegram, gateway = channel_objects(channels, settings)
     assert telegram == {"name": "telegram", "state": "on", "text": "@claw_bot", "bot": "@claw_bot"}
-    assert gateway == {"name": "gateway", "state": "on", "text": "ws://127.0.0.1:18789", "clients": 2}
+    assert gateway == {"name": "gateway", "state": "on", "text": "ws://127.0.0.1:18789", "clients": 2} | {
+        "open": False,
+        "token_file": None,
+    }
 
 
 def test_disturbed_channel_says_why(settings: Settings) -> None:

@@ -465,6 +465,30 @@ async def test_the_first_edge_alone_does_not_prove_a_slow_program(lab: Any) -> N
     )
 
 
+async def test_a_pin_that_had_its_first_level_before_moves_when_the_second_edge_is_due(lab: Any) -> None:
+    edges = (Edge(0.0, 2, 1), Edge(6_000.0, 2, 0), Edge(0.0, 5, 1), Edge(500.0, 5, 0), Edge(1_000.0, 5, 1))
+    lab.trials["two"] = replace(Trial(True, "running", (), edges, (), (2, 5), (2, 5), 0, 0, (), 1e4, 20))
+    lab.transport.edges = [Edge(30.0 + edge.t_ms, 5, edge.level) for edge in edges if edge.pin == 5]
+    lab.transport.levels = {2: 1}
+    done = await lab.deployer.deploy(blink("two"), lab.steps.append)
+    assert done.verified
+    assert "pin 2 is high, as it was before" in done.evidence.text
+    lab.transport.edges = [Edge(lab.transport.now_ms + 30.0 + e.t_ms, 5, e.level) for e in edges if e.pin == 5]
+    lab.transport.levels = {2: 0}
+    done = await lab.deployer.deploy(blink("two"), lab.steps.append)
+    assert not done.verified
+    assert "no edge on pin 2" in done.evidence.text
+
+
+async def test_a_level_that_was_there_before_is_no_proof(lab: Any) -> None:
+    edges = (Edge(0.0, 2, 1), Edge(60_000.0, 2, 0))
+    lab.trials["slow"] = replace(Trial(True, "running", (), edges, (), (2,), (2,), 0, 0, (), 4e6, 20))
+    lab.transport.levels = {2: 1}
+    done = await lab.deployer.deploy(blink("slow"), lab.steps.append)
+    assert done.verified
+    assert done.evidence.kind == "accepted"
+
+
 async def test_each_pin_of_the_trial_must_move_on_the_board(lab: Any) -> None:
     lab.plays("two", 2, 5)
     lab.transport.edges = [edge for edge in lab.transport.edges if edge.pin == 2]

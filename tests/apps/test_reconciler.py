@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import asyncio
 from typing import Any
-
-import pytest
 
 from microclaw.apps.deploy import DeployRequest
 from microclaw.apps.reconciler import MAX_PUT_BACKS, PUT_BACK_WINDOW_S, Reconciler
 from microclaw.errors import DeviceUnreachable, InvalidModule
+from microclaw.events import Step
 
 
 async def deploy(lab: Any, name: str = "blink", pin: int = 2) -> None:
@@ -102,23 +100,13 @@ async def test_a_new_deployment_forgets_the_losses_of_the_former(lab: Any) -> No
     assert (await lab.reconciler.check(lab.device_id)).put_back == ("blink",)
 
 
-async def test_the_reconciler_runs_until_it_is_cancelled(lab: Any) -> None:
+async def test_each_round_puts_back_what_was_lost_since(lab: Any) -> None:
     await deploy(lab)
-    lab.transport.apps.clear()
-    back = asyncio.Event()
+    back: list[Step] = []
     reconciler = Reconciler(
-        devices=lab.registry,
-        change_log=lab.change_log,
-        installer=lab.installer,
-        report=lambda step: back.set(),
-        interval_s=0.01,
+        devices=lab.registry, change_log=lab.change_log, installer=lab.installer, report=back.append
     )
-    running = asyncio.create_task(reconciler.run())
-    async with asyncio.timeout(5):
-        await back.wait()
-        back.clear()
+    for count in (1, 2):
         lab.transport.apps.clear()
-        await back.wait()
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
+        await reconciler.check_due()
+        assert len(back) == count

@@ -3,8 +3,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec import structs
 
-from microclaw.apps.changes import AppVersion, PutApp, RemoveApp, SetLevel, SetPwm
+from microclaw.apps.changes import AppVersion, Claims, PutApp, RemoveApp, SetLevel, SetPwm
 from microclaw.apps.deploy import DeployRequest
 from microclaw.errors import DeviceUnreachable, InstallInterrupted
 
@@ -46,6 +47,15 @@ async def test_an_upgrade_cut_short_ends_at_the_former_version(lab: Any) -> None
     assert lab.transport.apps["blink"].wasm[8:] == b"v1"
     assert (await lab.change_log.desired())[0].version == before
     assert await lab.change_log.unfinished() == []
+
+
+async def test_an_upgrade_of_a_forced_program_cut_short_leaves_none_there(lab: Any) -> None:
+    before = structs.replace(await deployed(lab), claims=Claims(forced=True))
+    after = AppVersion("f" * 64, 8192, 20, 180_000, (2,))
+    await lab.change_log.plan(lab.device_id, "app.upgrade", "upgrade", PutApp("blink", after), PutApp("blink", before))
+    [told] = await lab.deployer.recover()
+    assert "taken off, as the former was forced" in told
+    assert lab.transport.apps == {}
 
 
 @pytest.mark.parametrize(("listed", "state"), [(True, "failed"), (False, "done")])

@@ -351,3 +351,9 @@ async def test_a_pin_that_is_set_once_is_told_as_of_the_usual_time(build_cache: 
     source = '#include "microclaw.h"\nvoid on_init(void) { gpio_set(gpio_open(2, GPIO_OUT), 1); }'
     trial = await attempt(source, build_cache, TrialOptions(slow_ms=7_200_000.0))
     assert (trial.board_ms, len(trial.edges)) == (10_000, 1)
+
+
+async def test_what_a_program_printed_last_stands_apart_from_the_word_of_its_end(build_cache: Path) -> None:
+    source = '#include "microclaw.h"\nint main(void) { delay(1); printf("no line feed"); return 3; }'
+    trial = await attempt(source, build_cache)
+    assert (trial.log, trial.ended) == (("no line feed",), "returned")

@@ -130,6 +130,17 @@ async def test_a_foreign_app_that_was_removed_cannot_come_back(lab: Any) -> None
         await undo(lab)
 
 
+async def test_what_cannot_be_taken_back_is_told_before_anybody_is_asked(lab: Any) -> None:
+    lab.foreign("other")
+    await lab.deployer.remove("paper", "other", lab.steps.append)
+    with pytest.raises(DeployRejected, match="cannot be undone"):
+        await lab.undo.chosen(UndoChoice("owner"))
+    lab.transport.sees = False
+    await lab.direct_io.set_pin("paper", 4, 1)
+    with pytest.raises(DeployRejected, match="cannot be undone"):
+        await lab.undo.chosen(UndoChoice("owner"))
+
+
 async def test_what_the_reconciler_put_back_is_no_change_of_a_persons(lab: Any) -> None:
     await deploy(lab)
     lab.transport.apps.clear()

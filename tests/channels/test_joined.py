@@ -30,7 +30,7 @@ async def test_a_channel_that_cannot_begin_leaves_the_host_alone(tmp_path: Path)
     settings = load_settings({}, home=tmp_path / "home", http_port=None)
     settings = replace(settings, telegram=TelegramSettings("1:never-sent", "http://127.0.0.1:9"), proxy="odd://x")
     heard = Heard("telegram failed")
-    logger = logging.getLogger("microclaw.app.channels")
+    logger = logging.getLogger("microclaw.supervision")
     logger.addHandler(heard)
     try:
         async with running_host(settings) as host, asyncio.timeout(60):

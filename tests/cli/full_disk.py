@@ -42,9 +42,9 @@ def main(place: Path, log: Path) -> None:
     print(json.dumps(found))
 
 
-def start(home: Path, log: Path) -> str:
+def start(home: Path, log: Path, *options: str) -> str:
     """Start a host and end it; what it said."""
-    with Child("host", WORDS, log=log, environ=clean_environ(home)) as child:
+    with Child("host", [*WORDS, *options], log=log, environ=clean_environ(home)) as child:
         try:
             child.wait_ready()
         except ConfigError as exc:

@@ -35,8 +35,9 @@ def calling(tool: str, **arguments: Any) -> Events:
 
 
 def tainted_act() -> tuple[tuple[int, Events], ...]:
-    """A model that reads a log, then wants to set a pin, then tells."""
-    replies = (calling("read-logs"), calling("gpio-set", pin=4, level=1), Events(openai_stream("I am ", "done.")))
+    """A model that looks at a page (which is refused: what it says is a stranger's), wants to set a pin, then tells."""
+    page = calling("web-fetch", url="http://127.0.0.1:1/")
+    replies = (page, calling("gpio-set", pin=4, level=1), Events(openai_stream("I am ", "done.")))
     return tuple((200, reply) for reply in replies)
 
 

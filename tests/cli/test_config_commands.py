@@ -67,6 +67,16 @@ def test_check_names_every_mistake_and_fails(home: Path, capsys: pytest.CaptureF
     ]
 
 
+def test_doctor_warns_of_an_open_gateway(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home.mkdir(mode=0o700)
+    (home / "config.toml").write_text("[gateway]\nopen = true\n")
+    main(["--json", "doctor"])
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    (door,) = [finding for finding in findings if finding["part"] == "gateway"]
+    assert (door["ok"], door["warns"]) == (True, True)
+    assert "gateway.open false" in door["next"]
+
+
 def test_doctor_names_mistakes_of_the_configuration_too(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     home.mkdir(mode=0o700)
     (home / "config.toml").write_text("[agent]\nqueues = 3\n")

@@ -25,7 +25,7 @@ STATUS: dict[str, Any] = {
     "problems": ["web search is off: no search.api_key", "telegram is off: the environment has no BOT"],
     "channels": [
         {"name": "telegram", "state": "off", "text": "the environment has no BOT"},
-        {"name": "gateway", "state": "on", "text": "ws://127.0.0.1:18789", "clients": 1},
+        {"name": "gateway", "state": "on", "text": "ws://127.0.0.1:18789", "clients": 1, "open": False},
     ],
     "mcp_servers": {},
     "schedules": {
@@ -52,6 +52,16 @@ def test_screen_shows_every_part_in_a_line_or_two() -> None:
     ]
     assert rows[-1] == ("device", "desk (virtual): blink, does not answer")
     assert len(rows) == 12
+
+
+def test_an_open_gateway_and_a_failing_task_stand_on_the_screen() -> None:
+    channel = {"name": "gateway", "state": "on", "text": "ws://127.0.0.1:18789", "clients": 0, "open": True}
+    task = {"name": "reconciler", "phase": "failing", "in_a_row": 3, "failed_ms": 1_700_000_000_000, "reason": "full"}
+    well = {**task, "name": "schedules", "phase": "running"}
+    rows = dict(screen_rows({**STATUS, "channels": [channel], "tasks": [task, well]}))
+    assert rows["gateway"].endswith("open: every program of this machine is the owner there")
+    assert rows["failing"].startswith("reconciler: failed 3 times, last ")
+    assert rows["failing"].endswith(": full")
 
 
 def test_channel_that_nobody_set_up_says_how() -> None:

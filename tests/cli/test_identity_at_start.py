@@ -92,12 +92,16 @@ def test_a_damaged_home_is_told_and_left_as_it_is(home: Path, name: str) -> None
     assert "Traceback" not in (home.parent / "log").read_text()
 
 
-def test_a_lost_store_beside_an_identity_keeps_that_identity(home: Path) -> None:
+def test_a_lost_store_beside_an_identity_is_a_question_and_a_new_one_keeps_that_identity(home: Path) -> None:
     """Its devices still know the host; what they prove themselves with must be given anew."""
     before = authority(home)
     for path in home.glob("microclaw.db*"):
         path.unlink()
-    assert start(home, home.parent / "log") == "ready"
+    refusal = start(home, home.parent / "log")
+    assert "is missing" in refusal
+    assert "--new-store" in refusal
+    assert not (home / "microclaw.db").exists()
+    assert start(home, home.parent / "log", "--new-store") == "ready"
     assert authority(home) == before
 
 

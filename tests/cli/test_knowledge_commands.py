@@ -140,7 +140,8 @@ def test_a_conversation_is_shown_and_removed_by_its_chat_alone(ask: Run) -> None
     assert ask("chat", "turn on pin 4").code == 0
     assert "turn on pin 4" in ask("session", "show", "terminal").out
     removed = ask("--yes", "session", "rm", "terminal")
-    assert (removed.code, removed.out) == (0, "removed terminal_terminal\n")
+    assert removed.code == 0
+    assert removed.out.startswith("removed terminal_terminal, ")
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def board(host: dict[str, Any], ask: Run, tmp_path: Path) -> StartBoard:
             made["ca_sha256"],
         ]
         if secret:
-            words += ["--link-secret", made["secret"]]
+            words += ["--link-secret-file", str(file)]
         return Child("board", [*words, "--die-with-parent"], log=tmp_path / "board.stderr")
 
     return start

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from microclaw.cli.hosting import LogLines
+from microclaw.cli.hosting import LogLines, run_host
+from microclaw.config.load import load_settings
+from microclaw.errors import ConfigError
 
 
 def _line(text: str, *arguments: object, **facts: Any) -> str:
@@ -63,3 +68,11 @@ def test_a_traceback_steers_no_terminal() -> None:
     except ValueError:
         record = logging.LogRecord("m", logging.ERROR, "", 0, "failed", (), sys.exc_info())
     assert LogLines().format(record).splitlines()[-1] == "ValueError: broken ?[2J?"
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir])
+def test_a_log_that_is_no_file_is_refused_at_once(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    settings = load_settings({}, home=tmp_path, http_port=None)
+    make(settings.log)
+    with pytest.raises(ConfigError, match=r"microclaw\.log"):
+        run_host(settings, virtual_boards=0, ready=lambda _: None, verbose=False)

@@ -52,7 +52,7 @@ def test_a_source_over_the_hosts_limit_is_refused_here() -> None:
 
 def _made(kind: str, *, verified: bool) -> dict[str, Any]:
     evidence = {"kind": kind, "text": "no edge on pin 2 in 3 s"}
-    return {"name": "blink", "device": "desk", "evidence": evidence, "verified": verified}
+    return {"name": "blink", "device": "desk", "evidence": evidence, "verified": verified, "proof": "", "expected": []}
 
 
 def test_a_board_that_contradicts_the_trial_ends_with_1(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,8 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -218,6 +220,55 @@ def test_doctor_tells_whether_the_c_library_is_built(
     assert findings(run("doctor", "--json"))["library"]["text"] == "C library built"
 
 
+@pytest.mark.parametrize(("window", "ok"), [(4096, False), (32768, True)])
+def test_doctor_measures_the_window_of_a_model_server_at_home(run: Run, window: int, ok: bool) -> None:
+    with llama_server(window) as url:
+        answer_with(run, url)
+        found = json.loads(run("doctor", "--json").out)["findings"]
+    (told,) = [one for one in found if one["part"] == "model" and "takes" in one["text"]]
+    assert told["ok"] is ok
+    assert f"{window:,} tokens" in told["text"]
+    assert (told["next"] is None) == ok
+    if told["next"]:
+        assert told["next"].endswith(f"microclaw config set agent.context_tokens {window}")
+
+
+def test_doctor_tells_of_a_model_server_that_does_not_answer(run: Run) -> None:
+    with llama_server(4096) as url:
+        answer_with(run, url)
+    found = json.loads(run("doctor", "--json").out)["findings"]
+    (told,) = [one for one in found if one["part"] == "model" and not one["ok"]]
+    assert "nobody answers" in told["text"]
+    assert "OPENAI_BASE_URL" in told["next"]
+
+
+def answer_with(run: Run, url: str) -> None:
+    for key, value in (("model.provider", "openai"), ("model.base_url", url)):
+        assert run("config", "set", key, value).code == 0
+
+
+@contextmanager
+def llama_server(window: int) -> Iterator[str]:
+    """A model server that knows llama.cpp's /props alone."""
+
+    class Props(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps({"default_generation_settings": {"n_ctx": window}}).encode()
+            self.send_response(200 if self.path == "/props" else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Props) as there:
+        thread = threading.Thread(target=there.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{there.server_port}/v1"
+        there.shutdown()
+
+
 def test_completion_prints_a_script_and_answers_the_shell(run: Run) -> None:
     assert "_MICROCLAW_COMPLETE" in run("completion", "bash").out
 
@@ -272,12 +323,16 @@ def test_program_goes_to_a_board_at_an_address_and_off_again(run: Run, blink: Pa
         done = run("--json", "-d", address, "run", str(blink))
         assert done.code == 0, done.err
         document = json.loads(done.out)
-        assert (document["name"], document["device"], document["listed"]) == ("blink", address, True)
+        assert (document["name"], document["device"], document["verified"]) == ("blink", address, True)
         assert document["trial"]["ok"]
+        assert document["proof"] == "no expectation given: this is what it did"
         assert "blink" in run("-d", address, "app", "list").out
         again = run("-d", address, "run", str(blink))
         assert again.code == 1
         assert "blink" in again.err
+        replaced = run("-d", address, "run", str(blink), "--replace")
+        assert replaced.code == 0, replaced.err
+        assert "replaces the old one" in " ".join(replaced.out.split())
         assert "is off" in run("-d", address, "app", "uninstall", "blink").out
         assert json.loads(run("--json", "-d", address, "app", "list").out)["apps"] == []
 
@@ -290,6 +345,37 @@ def test_program_that_fails_its_trial_does_not_go_to_an_address(run: Run, tmp_pa
         assert refused.code == 1
         assert "it trapped" in refused.err
         assert json.loads(run("--json", "-d", address, "app", "list").out)["apps"] == []
+
+
+def test_an_address_gets_what_meets_its_expectations_and_is_told_the_proof(
+    run: Run, blink: Path, tmp_path: Path
+) -> None:
+    expect = tmp_path / "blink.expect"
+    expect.write_text("pin 2: period 2 s\n", encoding="utf-8")
+    with a_board() as address:
+        refused = run("-d", address, "run", str(blink), "--expect", str(expect))
+        assert refused.code == 1
+        assert "expected, line 1: pin 2: period 2 s" in refused.err
+        assert json.loads(run("--json", "-d", address, "app", "list").out)["apps"] == []
+        forced = run("-d", address, "run", str(blink), "--expect", str(expect), "--force")
+        assert "it is installed all the same, as --force was given" in forced.out
+        assert "not met; accepted only" in forced.out
+        expect.write_text("pin 5: period 1 s\n", encoding="utf-8")
+        other = tmp_path / "other.c"
+        other.write_text(BLINK.replace("gpio_open(2", "gpio_open(5"))
+        met = run("-d", address, "run", str(other), "--expect", str(expect))
+        assert met.code == 0, met.err
+        assert "met in the trial; accepted only" in met.out
+        assert f"blink on {address} was not installed from here: its pins are not known" in " ".join(met.out.split())
+
+
+def test_no_force_puts_a_program_on_a_pin_that_the_board_forbids(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "flash.c"
+    path.write_text(BLINK.replace("gpio_open(2", "gpio_open(2 + (millis() >= 0) * 25"))
+    with a_board() as address:
+        refused = run("-d", address, "run", str(path), "--force")
+        assert refused.code == 1
+        assert "pin 27" in refused.err
 
 
 def test_try_says_what_is_proved(run: Run, blink: Path, tmp_path: Path) -> None:

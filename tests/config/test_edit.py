@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from microclaw.audit import read_events
 from microclaw.config import edit
 from microclaw.config.edit import SettingChange, read_key, write_changes
 from microclaw.config.load import load_settings
@@ -49,7 +50,23 @@ def test_files_are_private(home: Path) -> None:
     put(home, "telegram.token", "1:abc")
     put(home, "agent.queue", "6")
     assert {stat.S_IMODE((home / name).stat().st_mode) for name in ("config.toml", "secrets.toml")} == {0o600}
-    assert sorted(path.name for path in home.iterdir()) == ["config.toml", "secrets.toml"]
+    assert sorted(path.name for path in home.iterdir()) == ["audit", "config.toml", "secrets.toml"]
+
+
+def test_a_change_is_in_the_security_log_without_its_value(home: Path) -> None:
+    put(home, "telegram.token", "1:abc")
+    put(home, "agent.queue", "6")
+    put(home, "agent.queue", None)
+    lines = [(found.event.about, found.event.text) for found in read_events(home, kinds={"config"})]
+    assert lines == [("telegram.token", "set"), ("agent.queue", "set"), ("agent.queue", "set back to its default")]
+    assert b"1:abc" not in (home / "audit" / "acts.jsonl").read_bytes()
+
+
+def test_nothing_is_changed_while_the_security_log_cannot_be_written(home: Path) -> None:
+    (home / "audit").mkdir(mode=0o755)
+    with pytest.raises(ConfigError, match="security log"):
+        put(home, "agent.queue", "6")
+    assert not (home / "config.toml").exists()
 
 
 def test_secret_moves_between_the_files_with_its_form(home: Path) -> None:
@@ -109,7 +126,7 @@ def test_several_changes_are_one(home: Path) -> None:
         write_changes(home, {}, changes)
     assert list(home.iterdir()) == []
     write_changes(home, {}, changes[:2])
-    assert len(list(home.iterdir())) == 2
+    assert sorted(path.name for path in home.iterdir()) == ["audit", "config.toml", "secrets.toml"]
 
 
 def test_link_to_a_file_elsewhere_stays_a_link(home: Path, tmp_path: Path) -> None:

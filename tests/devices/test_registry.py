@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 import pytest
 
-from microclaw.boards import BoardProfile, load_board
+from microclaw.boards import BoardProfile, load_board, parse_firmware
 from microclaw.bus import Bus
 from microclaw.devices.calls import (
     AdcRead,
@@ -282,6 +282,37 @@ async def test_devices_survive_the_host(tmp_path: Path) -> None:
         assert (device.name, device.device_id, device.labels) == ("bench", "dev1", ("kitchen",))
         assert device.board.board_id == "esp32-s3-devkitc-1-v1.1"
         assert device.endpoints == ("serial:/dev/x", "wasmachine://h:1")
+
+
+async def test_description_of_the_firmware_survives_the_host_and_reaches_board_and_transports(tmp_path: Path) -> None:
+    described = parse_firmware(["nodes=-i2c", "max_apps=2"])
+    async with open_registry(tmp_path) as registry:
+        added = await registry.add("bench", "virtual", ["serial:/dev/x"], firmware=described)
+        assert added.board.firmware.device_nodes == {"gpio", "ledc"}
+    async with open_registry(tmp_path) as registry:
+        (device,) = registry.list()
+        assert device.board.firmware.described == ("nodes=-i2c", "max_apps=2")
+        changed = await registry.describe_firmware("bench", parse_firmware(["nodes=-ledc"]))
+        assert changed.board.firmware.device_nodes == {"gpio", "i2c"}
+        assert changed.board.firmware.max_apps == 3
+        (await registry.describe_firmware("bench", parse_firmware(["stock"])))
+        assert device.board == load_board("virtual")
+
+
+async def test_transport_that_looks_at_its_board_gets_the_described_one(registry: Registry, device: Device) -> None:
+    transport = transport_of(device, "wasmachine")
+    transport.board = device.board  # type: ignore[attr-defined]  # what makes it a BoardTransport
+    await registry.describe_firmware("bench", parse_firmware(["image=1000"]))
+    assert transport.board.firmware.max_module_bytes == 1000  # type: ignore[attr-defined]
+
+
+async def test_merged_device_keeps_its_description_or_takes_the_others(tmp_path: Path) -> None:
+    async with open_registry(tmp_path) as registry:
+        await registry.add("a", "virtual", ["serial:/dev/a"])
+        await registry.add("b", "virtual", ["serial:/dev/b"], firmware=parse_firmware(["nodes=-i2c"]))
+        await registry.add("c", "virtual", ["serial:/dev/c"], firmware=parse_firmware(["nodes=-ledc"]))
+        assert (await registry.merge("a", "b")).board.firmware.described == ("nodes=-i2c",)
+        assert (await registry.merge("a", "c")).board.firmware.described == ("nodes=-i2c",)
 
 
 async def test_device_is_found_by_name_and_by_id(registry: Registry, device: Device) -> None:

@@ -245,7 +245,7 @@ async def test_a_folder_that_cannot_be_read_loses_nothing_of_the_index(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shelf.write("memory/MEMORY.md", "- the relay\n")
-    await shelf.search.warm_up()
+    await shelf.search.refresh()
 
     def refused(_: Path) -> None:
         raise PermissionError(13, "Permission denied")

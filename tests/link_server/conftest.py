@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +21,7 @@ from tests.link_server.scripted import ScriptedDevice as ScriptedDevice
 
 from microclaw.api.metrics import MetricSources, metrics_page
 from microclaw.api.server import tcp_listener
+from microclaw.audit import AuditEvent
 from microclaw.boards import load_board
 from microclaw.bus import Bus
 from microclaw.devices.registry import Registry
@@ -36,6 +37,7 @@ from microclaw.store.devices import DeviceTable
 from microclaw.store.link_events import LinkEventTable
 from microclaw.store.link_tasks import LinkTaskTable
 from microclaw.store.links import LinkTable
+from microclaw.supervision import SupervisedTasks
 from microclaw.transports.open import open_transport
 
 
@@ -84,6 +86,8 @@ class Plane:
     database: Database
     published: Published
     meter: WatchedMeter
+    supervised: SupervisedTasks
+    audited: list[AuditEvent]
 
     @property
     def ca(self) -> str:
@@ -132,9 +136,10 @@ async def running_plane(
     runner: TaskRunner | None = None,
     now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     renewal_check_s: float = RENEWAL_CHECK_S,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsyncIterator[Plane]:
     """`now_ms` is the clock of credentials; the link's own stays the machine's."""
-    published = Published()
+    published, audited = Published(), list[AuditEvent]()
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database.open(folder / "microclaw.db"))
         bus = await stack.enter_async_context(Bus())
@@ -163,6 +168,8 @@ async def running_plane(
         if runner is not None and parts.tasks is not None:
             await stack.enter_async_context(parts.tasks.serving(runner, links.link))
         meter = WatchedMeter()
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        supervised = SupervisedTasks(group, now_ms=now_ms, sleep=sleep)
         listener = stack.enter_context(tcp_listener("127.0.0.1", port))
         opened = await stack.enter_async_context(
             LinkServer.opened(
@@ -176,12 +183,14 @@ async def running_plane(
                 meter=meter,
                 now_ms=now_ms,
                 publish=published.add,
+                supervised=supervised,
+                record=audited.append,
                 renewal_check_s=renewal_check_s,
             )
         )
         opened.start()
         await opened.started()
-        yield Plane(opened, links, registry, database, published, meter)
+        yield Plane(opened, links, registry, database, published, meter, supervised, audited)
 
 
 @pytest.fixture

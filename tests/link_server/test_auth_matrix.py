@@ -139,47 +139,55 @@ async def wrong_secret(door: Door) -> Any:
 
 Bring: TypeAlias = Callable[[Door], Awaitable[Any]]
 
-MATRIX: dict[Bring, tuple[End, str]] = {
-    no_credential: (4401, "not_authenticated"),
-    certificate_of_another_authority: (NO_TLS, "tls"),
-    certificate_that_expired: (NO_TLS, "tls"),
-    certificate_that_was_never_issued: (4401, "not_authenticated"),
-    certificate_of_before_it_was_paired_again: (4403, "revoked"),
-    revoked_certificate: (4403, "revoked"),
-    nonsense: (4401, "not_authenticated"),
-    guessed_token: (4401, "not_authenticated"),
-    token_of_another_device: (4401, "not_authenticated"),
-    token_unused_for_90_days: (4401, "not_authenticated"),
-    revoked_token: (4403, "revoked"),
-    token_of_a_removed_device: (4403, "revoked"),
-    old_token_after_rotation: (4401, "not_authenticated"),
-    wrong_secret: (4401, "not_authenticated"),
+# What the device meets, what is counted, and the kind of line that the security log has.
+MATRIX: dict[Bring, tuple[End, str, str | None]] = {
+    no_credential: (4401, "not_authenticated", None),
+    certificate_of_another_authority: (NO_TLS, "tls", "certificate.foreign"),
+    certificate_that_expired: (NO_TLS, "tls", "certificate.foreign"),
+    certificate_that_was_never_issued: (4401, "not_authenticated", "certificate.foreign"),
+    certificate_of_before_it_was_paired_again: (4403, "revoked", "credential.refused"),
+    revoked_certificate: (4403, "revoked", "credential.refused"),
+    nonsense: (4401, "not_authenticated", "token.wrong"),
+    guessed_token: (4401, "not_authenticated", "token.wrong"),
+    token_of_another_device: (4401, "not_authenticated", "token.wrong"),
+    token_unused_for_90_days: (4401, "not_authenticated", "credential.refused"),
+    revoked_token: (4403, "revoked", "credential.refused"),
+    token_of_a_removed_device: (4403, "revoked", "credential.refused"),
+    old_token_after_rotation: (4401, "not_authenticated", "credential.superseded"),
+    wrong_secret: (4401, "not_authenticated", "secret.wrong"),
 }
 
 
 @pytest.mark.parametrize("bring", MATRIX, ids=lambda bring: bring.__name__.replace("_", " "))
-async def test_it_is_refused_and_counted(door: Door, bring: Bring) -> None:
-    end, reason = MATRIX[bring]
+async def test_it_is_refused_counted_and_written_down(door: Door, bring: Bring) -> None:
+    end, reason, kind = MATRIX[bring]
     device = await bring(door)
+    door.plane.audited.clear()
     before = door.plane.refused
     assert await _end_of(device) == end
     await door.plane.until_refused(reason)
     more = {key: count - before.get(key, 0) for key, count in door.plane.refused.items() if count != before.get(key)}
     assert set(more) == {reason}
     assert end == NO_TLS or more[reason] == 1  # the HTTP library tries twice when there is no answer
+    assert {event.kind.value for event in door.plane.audited} == ({kind} if kind else set())
+    assert {event.address for event in door.plane.audited} <= {"127.0.0.1"}
 
 
 # What has more to it than a row
 
 
-async def test_after_a_copied_token_nobody_has_one_that_works_and_a_person_is_told(door: Door) -> None:
+async def test_a_superseded_token_is_told_to_a_person_and_shuts_nobody_else_out(door: Door) -> None:
     old = await _rotated(door)
     thief = replace(door.lamp, token=old)
-    assert await _end_of(thief) == 4401
-    alarm = await door.plane.published.until(Alarm)
-    assert (alarm.device, alarm.code) == ("lamp", "token_copied")
-    assert await _end_of(door.lamp) == 4403
-    assert await _end_of(thief) == 4403
+    async with door.lamp.connected():
+        await door.lamp.until_ready()
+        assert await _end_of(thief) == 4401
+        alarm = await door.plane.published.until(Alarm)
+        assert (alarm.device, alarm.code) == ("lamp", "token_superseded")
+        assert await _end_of(thief) == 4401
+        assert door.lamp.closed is None
+    async with door.lamp.connected():
+        await door.lamp.until_ready()
 
 
 async def test_guessed_codes_lock_pairing_and_the_right_one_with_it(door: Door) -> None:

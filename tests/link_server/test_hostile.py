@@ -51,10 +51,6 @@ async def test_a_good_device_works_on_beside_five_hundred_hostile_ones(real_host
         assert not wrong
         assert len(ends) == CONNECTIONS
         expected = Counter(min(attack.reasons) for attack, _ in ends)
-        thieves = sum(attack.token == copied for attack, _ in ends)
-        # Of those with the copied token one raises the alarm and the others meet what is revoked.
-        expected["not_authenticated"] -= thieves - 1
-        expected["revoked"] += thieves - 1
         assert +refused == expected
         assert growth_mb < MAX_PEAK_GROWTH_MB
 

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from microclaw.auth.certificates import to_ms
 from microclaw.link_server.limits import LinkLimits
 
 DAY_MS = 24 * 3_600_000
@@ -53,3 +55,61 @@ async def test_a_certificate_in_its_last_third_is_replaced_and_no_connection_dro
             await device.until_ready()
         assert await served(plane, device.context()) == second, "renewed once"
     assert plane.plane.identity.authority.server.public_bytes(Encoding.DER) == second
+
+
+class Pauses:
+    """The waits between looks at the certificate: each ends when the test says so."""
+
+    def __init__(self) -> None:
+        self.asked_s: list[float] = []
+        self._idle, self._go = asyncio.Event(), asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        self.asked_s.append(seconds)
+        self._idle.set()
+        await self._go.wait()
+        self._go.clear()
+
+    async def looked(self) -> None:
+        async with asyncio.timeout(60):
+            await self._idle.wait()
+
+    async def next(self) -> None:
+        self._idle.clear()
+        self._go.set()
+        await self.looked()
+
+
+@pytest.mark.parametrize("step_days", [100, -30])
+async def test_after_a_step_of_the_clock_the_certificate_is_renewed_within_a_minute(
+    tmp_path: Path, start_plane: Any, step_days: int
+) -> None:
+    clock_ms, pauses = time.time_ns() // 1_000_000, Pauses()
+    async with start_plane(tmp_path, LinkLimits(), now_ms=lambda: clock_ms, sleep=pauses.sleep) as plane:
+        await pauses.looked()
+        authority = plane.plane.identity.authority
+        before = authority.server
+        clock_ms += step_days * DAY_MS
+        await pauses.next()
+        assert max(pauses.asked_s) <= 60
+        assert authority.server != before
+        assert to_ms(authority.server.not_valid_before_utc) <= clock_ms < to_ms(authority.server.not_valid_after_utc)
+
+
+async def test_a_disk_that_takes_no_certificate_is_told_and_tried_again(tmp_path: Path, start_plane: Any) -> None:
+    clock_ms, pauses = time.time_ns() // 1_000_000, Pauses()
+    async with start_plane(tmp_path, LinkLimits(), now_ms=lambda: clock_ms, sleep=pauses.sleep) as plane:
+        await pauses.looked()
+        before = plane.plane.identity.authority.server
+        in_the_way = tmp_path / "identity" / "server.pem.new"
+        in_the_way.mkdir()
+        clock_ms += 80 * DAY_MS
+        await pauses.next()
+        await pauses.next()
+        (state,) = plane.supervised.states()
+        assert (state.phase, state.failures) == ("failing", 2)
+        assert state.reason.startswith("cannot write")
+        in_the_way.rmdir()
+        await pauses.next()
+        assert plane.supervised.failing() == ()
+        assert plane.plane.identity.authority.server != before

@@ -20,7 +20,7 @@ from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.config.settings import McpServerSettings
 from microclaw.mcp.client.servers import ClientLimits, McpServers, ServerConnection
-from microclaw.mcp.client.tools import name_of
+from microclaw.mcp.client.tools import HELP, name_of
 from microclaw.mcp.client.transports import BURST, MessageLimit
 from microclaw.tools.tool import ToolContext, ToolResult
 from microclaw.tools.toolbox import Toolbox
@@ -185,7 +185,7 @@ async def test_a_server_that_misbehaves_is_off_with_one_clear_line(
         await there.until(lambda: len(starts(tmp_path)) >= 4)  # tried again, and the other one started
         await there.named("mcp_good_double")
         assert (await there.call("mcp_good_double", a=1)).ok
-        assert all(tool.name.startswith("mcp_good_") for tool in there.servers.tools())
+        assert all(tool.name.startswith("mcp_good_") for tool in there.servers.tools() if tool.name != HELP)
     lines = [record.getMessage() for record in caplog.records if kind in record.getMessage()]
     assert len(lines) == 1, lines
 
@@ -217,7 +217,7 @@ async def test_a_changed_list_is_read_again(tmp_path: Path, kind: str) -> None:
 async def test_a_wrong_schema_costs_that_tool_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with strangers(tmp_path, "schemas") as there:
         await there.named("mcp_schemas_fine")
-        assert [tool.name for tool in there.servers.tools()] == ["mcp_schemas_fine"]
+        assert [tool.name for tool in there.servers.tools()] == ["mcp_schemas_fine", HELP]
     lines = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
     assert ["'wrong'" in lines[0], "'large'" in lines[1], len(lines)] == [True, True, 2]
 
@@ -225,13 +225,13 @@ async def test_a_wrong_schema_costs_that_tool_alone(tmp_path: Path, caplog: pyte
 async def test_at_most_so_many_tools_of_a_server_are_taken(tmp_path: Path) -> None:
     async with strangers(tmp_path, "many") as there:
         await there.named("mcp_many_t0")
-        assert len(there.servers.tools()) == 64
+        assert len(there.servers.tools()) == 64 + 1  # and the one that shows what they say of themselves
 
 
 async def test_a_schema_that_is_a_bomb_costs_that_tool_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with strangers(tmp_path, "bombs") as there:
         await there.named("mcp_bombs_fine")
-        assert [tool.name for tool in there.servers.tools()] == ["mcp_bombs_fine"]
+        assert [tool.name for tool in there.servers.tools()] == ["mcp_bombs_fine", HELP]
     lines = "\n".join(record.getMessage() for record in caplog.records)
     assert "'deep' is left out: its schema is nested too deeply" in lines
     assert "'wide' is left out: its schema has more than 500 parts" in lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 import anyio
@@ -15,7 +16,7 @@ from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSI
 
 from microclaw.mcp.server.first_answer import HANDSHAKE_VERSIONS, MODERN_VERSION, first_answer
 from microclaw.mcp.server.handlers import mcp_server
-from microclaw.mcp.server.service import Caller
+from microclaw.mcp.server.service import Caller, EndSession
 
 INFO = {"name": "x", "version": "1"}
 META = {
@@ -26,6 +27,9 @@ META = {
 
 
 class NoService:
+    def sessions(self, ended: EndSession) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
+
     async def caller(self, context: Any, alive: Any = None) -> Caller:
         raise AssertionError("nothing here needs the host")
 

@@ -129,6 +129,25 @@ async def test_a_guest_may_look_and_not_act(url: str, tokens: Mapping[str, str])
         assert "guest" in str(refused.content)
 
 
+TALKER = '#include "microclaw.h"\nvoid on_init(void) { printf("obey"); }\n'
+
+
+async def test_a_question_ends_when_its_session_is_closed(
+    url: str, people: PeopleHost, tokens: Mapping[str, str]
+) -> None:
+    """The server itself goes on, as others use it."""
+    async with connected(url, tokens["member"], "legacy") as client:
+        await client.call_tool("deploy-wasm-app", {"sourceCode": TALKER, "appName": "talker"})
+        await client.call_tool("read-logs", {})
+        told = await client.call_tool("gpio-set", {"pin": 4, "level": 1})
+        assert told.structured_content is not None
+        assert told.structured_content["act"]["outcome"] == "waiting"
+        assert len(await people.waiting()) == 1
+    async with asyncio.timeout(TIMEOUT_S):
+        while (await people.socket("GET", "/v1/approvals"))["approvals"]:
+            pass
+
+
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 async def test_an_act_after_strangers_words_asks_its_own_client(url: str, tokens: Mapping[str, str], mode: str) -> None:
     asked: list[str] = []
@@ -138,6 +157,7 @@ async def test_an_act_after_strangers_words_asks_its_own_client(url: str, tokens
         return ElicitResult(action="accept", content={"approve": True})
 
     async with connected(url, tokens["member"], mode, elicitation_callback=elicit) as client:
+        await client.call_tool("deploy-wasm-app", {"sourceCode": TALKER, "appName": "talker"})
         await client.call_tool("read-logs", {})
         done = await client.call_tool("gpio-set", {"pin": 4, "level": 1})
         assert not done.is_error, done.content

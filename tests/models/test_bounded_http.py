@@ -8,7 +8,8 @@ import httpx2
 import pytest
 from tests.models.model_server import server
 
-from microclaw.models.bounded_http import AnswerTooLarge, bounded_client, is_local, too_large_in
+from microclaw.addresses import is_local
+from microclaw.models.bounded_http import AnswerTooLarge, bounded_client, too_large_in
 
 LIMIT_BYTES = 1000
 

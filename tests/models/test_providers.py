@@ -223,3 +223,57 @@ async def test_a_server_that_names_no_model_is_an_error_with_a_next_step(answer:
         with pytest.raises(ModelError) as caught:
             await model.respond(request())
         assert caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "window"),
+    [
+        (
+            400,
+            {
+                "error": {
+                    "message": "This model's maximum context length is 8192 tokens. However, your messages resulted in "
+                    "9001 tokens.",
+                    "code": "context_length_exceeded",
+                }
+            },
+            8192,
+        ),
+        (
+            400,
+            {
+                "error": {
+                    "code": 400,
+                    "message": "the request exceeds the available context size, try increasing it",
+                    "type": "exceed_context_size_error",
+                    "n_prompt_tokens": 9001,
+                    "n_ctx": 4096,
+                }
+            },
+            4096,
+        ),
+        (
+            400,
+            {
+                "object": "error",
+                "message": "This model's maximum context length is 2048 tokens. However, you asked ",
+            },
+            2048,
+        ),
+        (400, {"error": {"type": "x", "message": "prompt is too long: 205000 tokens > 200000 maximum"}}, 200_000),
+        (
+            400,
+            {"error": "The number of tokens to keep is greater than the context length"},
+            None,
+        ),
+        (500, {"error": {"message": "input length exceeds the context length"}}, None),
+    ],
+)
+@pytest.mark.parametrize("make", [anthropic, openai])
+async def test_a_request_that_is_too_long_is_told_with_the_window(
+    make: Callable[[str, float], Model], status: int, body: Any, window: int | None
+) -> None:
+    async with server((status, body)) as s, closing(make(s.url, 5)) as model:
+        with pytest.raises(ModelError) as caught:
+            await model.respond(request())
+    assert (caught.value.fault, caught.value.window_tokens) == ("too_long", window)

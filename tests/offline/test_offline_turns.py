@@ -47,6 +47,13 @@ async def test_a_deployment_is_told_with_its_evidence(ask: Ask) -> None:
     assert reply.failed_code is None
 
 
+async def test_a_board_that_tells_of_programs_is_not_said_to_have_no_read_back(ask: Ask) -> None:
+    sentence = "blink pin 2 every hour"
+    seen = "accepted only: first edge after 0.01 s, the next is due 1 h later; that is the start alone"
+    done = answered(await ask(sentence), appName="blink", verified=True, evidence=proof("accepted", seen))
+    assert (await ask(sentence, *done)).text == f"virtual-1 took blink. A{seen[1:]}."
+
+
 async def test_an_accepted_deployment_is_not_said_to_work(ask: Ask) -> None:
     sentence = "blink pin 2"
     done = answered(await ask(sentence), appName="blink", verified=True, evidence=proof("accepted", "accepted only"))

@@ -133,3 +133,21 @@ async def test_a_correction_of_what_was_learned_still_asks() -> None:
     calls, reply = await converse("could the relay thingy on pin 10 be switched on for me", "no, pin 5")
     assert (calls, reply.failed_code) == ([], "confirm_reading")
     assert "pin 5" in reply.text
+
+
+async def test_is_it_on_after_a_program_was_stopped_is_about_its_pin() -> None:
+    _, reply = await converse("blink pin 5", "stop it", "is it on?")
+    assert "in 5" in reply.text
+    assert "No program" not in reply.text
+
+
+@pytest.mark.parametrize("said", ["a bit brighter", "brighter"])
+async def test_the_hint_names_the_acts_own_pin(said: str) -> None:
+    _, reply = await converse("blink pin 7", said)
+    assert reply.next_step == "dim pin 7 to 30%"
+
+
+async def test_the_expectations_of_the_pattern_go_with_its_program() -> None:
+    [(tool, arguments)], _ = await converse("blink pin 5 twice a second")
+    assert tool == "deploy-wasm-app"
+    assert arguments["expect"].startswith("pin 5: high for 250 ms, low for 250 ms\n")

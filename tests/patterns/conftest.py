@@ -10,7 +10,8 @@ import pytest
 
 from microclaw.boards.reader import load_board
 from microclaw.devices.calls import AppInstall
-from microclaw.patterns.library import Value, fill
+from microclaw.patterns.expected import Value
+from microclaw.patterns.library import fill
 from microclaw.virtual_boards.trial_pool import BoardKind, TrialBoard
 from microclaw.wasm import BuildCache, compile_module
 

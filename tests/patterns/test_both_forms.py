@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.patterns.conftest import Started
 
-from microclaw.patterns.library import Value
+from microclaw.patterns.expected import Value
 
 
 async def test_blink_toggles_each_half_period(start: Started) -> None:

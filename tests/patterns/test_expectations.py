@@ -1,4 +1,4 @@
-"""Every pattern meets its own expectations, in both forms and with a light that low switches on."""
+"""Every pattern meets its own expectations, in both forms and where low lights; a wrong one does not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.trial import TrialOptions, try_image
 from microclaw.boards.reader import load_board
-from microclaw.patterns.library import Value, fill, load_pattern, pattern_names
+from microclaw.patterns.expected import Value
+from microclaw.patterns.library import fill, load_pattern, pattern_names
 from microclaw.wasm import BuildCache, compile_module
 
 BOARD = load_board("virtual")
@@ -28,3 +29,81 @@ async def test_a_pattern_meets_its_expectations(name: str, blocking: bool, tmp_p
 
 def _variants(name: str) -> list[dict[str, Value]]:
     return [{}, {"ON": 0}] if "ON" in load_pattern(name).parameters else [{}]
+
+
+WRONG = [
+    ("blink", "delay(HALF_PERIOD_MS)", "delay(HALF_PERIOD_MS / 2)"),
+    ("blink", "gpio_open(PIN,", "gpio_open(PIN + 2,"),
+    ("blink_times", "i < TIMES", "i <= TIMES"),
+    ("button_led", "gpio_set(led,", "gpio_set(led, 1 ^"),
+    ("fade", "% PERIOD_MS", "% (2 * PERIOD_MS)"),
+    ("pulse", "gpio_set(output, !ON);", ""),
+    ("pulse", "gpio_set(output, ON);\n    delay(FOR_MS);", "delay(FOR_MS);\n    gpio_set(output, ON);"),
+    ("pwm_pulse", "ON ? DUTY : 255 - DUTY", "ON ? 255 : 255 - DUTY"),
+    ("pwm_pulse", "pwm_set(light, ON ? 0 : 255);", ""),
+    ("pwm_pulse", "delay(FOR_MS)", "delay(FOR_MS / 4)"),
+    ("read_sensor", "ADDRESS, QUANTITY", 'ADDRESS, "humidity"'),
+    ("steps", "gpio_set(second, LEVEL_2);", "gpio_set(second, !LEVEL_2);"),
+    ("steps", "delay(WAIT_2_MS)", "delay(3 * WAIT_2_MS)"),
+    ("threshold", "turn_on ? ON : !ON", "turn_on ? !ON : ON"),
+    ("threshold", "value * 1000 - LIMIT_MILLI", "value * 1000 - 2 * LIMIT_MILLI"),
+    ("threshold", "? -HYSTERESIS_MILLI : 0", "? 0 : 0"),
+    ("threshold", "delay(EVERY_MS)", "delay(10 * EVERY_MS)"),
+    ("threshold_pulse", "is_beyond && !was_beyond", "is_beyond"),
+    ("threshold_pulse", "was_beyond = is_beyond", "was_beyond |= is_beyond"),
+    ("threshold_pulse", "delay(FOR_MS)", "delay(FOR_MS / 2)"),
+    ("thermostat", "HEATS ? 1 : -1", "HEATS ? -1 : 1"),
+    ("thermostat", "missing > -HYSTERESIS_MILLI && is_on == 1", "0"),
+    ("thermostat", "gpio_set(output, turn_on)", "gpio_set(output, 1)"),
+    ("traffic_light", "GREEN_PIN, GPIO_OUT", "YELLOW_PIN, GPIO_OUT"),
+]
+
+
+@pytest.mark.parametrize(("name", "right", "wrong"), WRONG)
+async def test_a_wrong_program_does_not_meet_a_patterns_expectations(
+    name: str, right: str, wrong: str, tmp_path: Path
+) -> None:
+    program = fill(name, {"DUTY": 64} if name == "pwm_pulse" else {}, blocking=True)
+    assert right in program.source
+    image = await compile_module(program.source.replace(right, wrong), BOARD, name="wrong", cache=BuildCache(tmp_path))
+    options = TrialOptions(expectations=parse_expectations(f"{program.expect}\nuptime 1 min\nsoak 0 s"))
+    trial = await try_image(image, BOARD, options)
+    assert not trial.ok
+    assert "expected" in (trial.error or "") or name == "traffic_light"  # two opens of one pin fail by themselves
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("blink", {"HALF_PERIOD_MS": 1}),
+        ("blink", {"HALF_PERIOD_MS": 600_000}),
+        ("blink_times", {"TIMES": 1_000_000}),
+        ("fade", {"PERIOD_MS": 200}),
+        ("pulse", {"FOR_MS": 1}),
+        ("pwm_pulse", {"DUTY": 0}),
+        ("pwm_pulse", {"FOR_MS": 1, "ON": 0}),
+        ("read_sensor", {"EVERY_MS": 100}),
+        ("read_sensor", {"QUANTITY": "power", "ADDRESS": 64}),
+        ("steps", {"LEVEL_1": 0}),
+        ("thermostat", {"SETPOINT_MILLI": 85_000, "HEATS": 0}),
+        ("thermostat", {"HYSTERESIS_MILLI": 0, "EVERY_MS": 100}),
+        ("threshold", {"QUANTITY": "voltage", "ADDRESS": 64, "LIMIT_MILLI": 5_000, "ABOVE": 0}),
+        ("threshold", {"LIMIT_MILLI": -40_000}),
+        ("threshold_pulse", {"FOR_MS": 1}),
+        ("threshold_pulse", {"QUANTITY": "humidity", "LIMIT_MILLI": 98_000}),
+    ],
+)
+async def test_a_pattern_meets_its_expectations_at_the_ends_of_its_ranges(
+    name: str, values: dict[str, Value], tmp_path: Path
+) -> None:
+    program = fill(name, values)
+    image = await compile_module(program.source, BOARD, name="pattern", cache=BuildCache(tmp_path))
+    options = TrialOptions(expectations=parse_expectations(f"{program.expect}\nuptime 1 min\nsoak 0 s"))
+    trial = await try_image(image, BOARD, options)
+    assert trial.ok, trial.error
+
+
+def test_what_takes_too_long_for_a_person_to_wait_is_not_expected() -> None:
+    for name, values in (("blink", {"HALF_PERIOD_MS": 86_400_000}), ("steps", {"LEVEL_1": 0, "TWO": 0})):
+        assert fill(name, values).expect == ""
+    assert "i2c" not in fill("threshold", {"EVERY_MS": 3_600_000}).expect

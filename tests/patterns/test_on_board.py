@@ -7,7 +7,7 @@ import itertools
 import pytest
 from tests.patterns.conftest import Started
 
-from microclaw.patterns.library import Value
+from microclaw.patterns.expected import Value
 
 
 async def test_a_counted_blink_ends_after_its_number(start: Started) -> None:

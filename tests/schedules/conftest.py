@@ -183,13 +183,23 @@ def world_of(tmp_path: Path) -> MakeWorld:
         hands: Hands | None = None,
         drain_s: float = 0.01,
         boards: Boards | None = None,
+        table_of: Callable[[Database], ScheduleTable] = ScheduleTable,
+        report: Callable[[Exception | None], None] = lambda _: None,
     ) -> AsyncIterator[World]:
         used, doing, known = clock or Clock(), hands or Hands(), boards or Boards()
         async with Database.open(tmp_path / "store" / "microclaw.db") as database:
-            table = ScheduleTable(database)
+            table = table_of(database)
             people = People()
             book = ScheduleBook(table, people, used.now_ms, devices=known.registry, zone=ZONE.key)
-            runner = Runner(book=book, table=table, perform=doing, clock=used, wakes_an_hour=LIMIT, drain_s=drain_s)
+            runner = Runner(
+                book=book,
+                table=table,
+                perform=doing,
+                clock=used,
+                wakes_an_hour=LIMIT,
+                drain_s=drain_s,
+                report=report,
+            )
             used.idle.clear()
             running = asyncio.create_task(runner.run())
             try:

@@ -1,4 +1,4 @@
-"""The host's own work runs at its times and once at the start; what fails is tried again."""
+"""The host's own work runs at its times and once at the start; a failure is for who runs it to try again."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ async def test_it_runs_at_the_start_and_at_its_times() -> None:
 
     async def work(now: datetime) -> None:
         done.append(now.strftime("%d %H:%M"))
-        if len(done) == 2:
-            raise StoreError("the disk is full")
 
     running = asyncio.create_task(Nightly("0 4 * * *", ZONE.key, work, name="notes", clock=clock).run())
     await clock.looked()
@@ -29,6 +27,17 @@ async def test_it_runs_at_the_start_and_at_its_times() -> None:
     assert done == ["20 11:00", "21 04:00", "22 04:00"]
     running.cancel()
     await asyncio.wait((running,))
+
+
+async def test_a_failure_comes_out_and_the_next_run_begins_at_once() -> None:
+    faults: list[Exception] = [StoreError("the disk is full"), OSError(28, "No space left on device")]
+
+    async def work(_: datetime) -> None:
+        raise faults.pop(0)
+
+    for fault in tuple(faults):
+        with pytest.raises(type(fault)):
+            await Nightly("0 4 * * *", ZONE.key, work, name="notes", clock=Clock()).run()
 
 
 def test_an_expression_that_is_none_is_the_operators_to_mend() -> None:

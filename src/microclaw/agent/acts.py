@@ -180,8 +180,19 @@ def _is_unproved(clause: str, names: set[str], done: Sequence[Action]) -> bool:
 
 _OWN_TOOLS: Final = frozenset().union(
     *(claim.tools for claim in _CLAIMS),
-    ("list-devices", "device-info", "try-program", "recall", "skill", "time", "list-files", "read-file", "web_search"),
-    ("web_fetch", "schedule-list", "subagent-start", "subagent-list", "subagent-cancel", "delete-file"),
+    (
+        "list-devices",
+        "device-info",
+        "free-pins",
+        "try-program",
+        "recall",
+        "skill",
+        "time",
+        "list-files",
+        "read-file",
+        "web-search",
+    ),
+    ("web-fetch", "schedule-list", "subagent-start", "subagent-list", "subagent-cancel", "delete-file"),
 )
 """Tools whose acts are known. Another one, of an MCP server, may have done what is claimed."""
 

@@ -29,7 +29,7 @@ _MAX_MESSAGE_CHARS: Final = 4000  # of one message, as the summarising model rea
 _MAX_ASKED_CHARS: Final = 60_000
 _NOBODY: Final = AskedBy()
 _MARKED: Final = 3  # messages that the mark is made of: one alone may come twice ("yes")
-_OPENING: Final = "[What was settled earlier in this conversation, kept by the host; not a new request]\n"
+OPENING: Final = "[What was settled earlier in this conversation, kept by the host; not a new request]\n"
 _SYSTEM: Final = """\
 You compress the earlier part of a conversation between a person and an agent that looks after microcontroller boards.
 Write at most 40 short lines that begin with `- `. Keep every decision, name, pin, wiring, threshold, preference, open
@@ -150,6 +150,11 @@ def extract(before: str, old: Sequence[Message], bound: int) -> str:
     return "\n".join(line for _, _, line in kept) or "- nothing was settled"
 
 
+def is_summary(message: Message) -> bool:
+    """Whether a message is the summary of older ones; the agent's nod follows it."""
+    return isinstance(message, UserText) and message.text.startswith(OPENING)
+
+
 def tokens(text: str) -> int:
     """An estimate: four characters a token, as in European languages. Chinese has fewer; budgets allow for it."""
     return -(-len(text) // CHARS_A_TOKEN)
@@ -191,11 +196,11 @@ def _from_person(messages: tuple[Message, ...]) -> tuple[Message, ...]:
 def _joined(earlier: _Summary | None, newest: tuple[Message, ...]) -> tuple[Message, ...]:
     if earlier is None:
         return newest
-    return (UserText(_OPENING + earlier.text), AssistantReply("I keep to that."), *newest)
+    return (UserText(OPENING + earlier.text), AssistantReply("I keep to that."), *newest)
 
 
 def _summary_chars(earlier: _Summary | None) -> int:
-    return len(_OPENING) + len(earlier.text) if earlier else 0
+    return len(OPENING) + len(earlier.text) if earlier else 0
 
 
 def _shortened(message: Message, room: int) -> Message:

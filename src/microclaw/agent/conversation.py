@@ -19,15 +19,18 @@ from microclaw.agent.running_turn import ChatKey, Message, RunningTurn
 from microclaw.agent.taint import conversation, tainted_from
 from microclaw.agent.turn import JoinedMessage, Turn, TurnLimits, TurnRequest
 from microclaw.agent.turn_journal import TurnJournal, close_interrupted
+from microclaw.agent.waiting_questions import WaitingQuestions
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.people import OwnerAlone, Roles
 from microclaw.errors import MicroclawError, PermissionRefused, UnknownName
 from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Inbound, TurnEvent
 from microclaw.knowledge.skills import Skills
 from microclaw.models.protocol import AskedBy, Image, Model, ToolSpec, UserText
+from microclaw.models.protocol import Message as ModelMessage
 from microclaw.store.journal import Journal
 from microclaw.store.sessions import SessionFiles, SessionMessage
 from microclaw.text import clean_text
+from microclaw.tools.offer import called_in, subject_of
 from microclaw.tools.toolbox import Toolbox
 
 _log = logging.getLogger(__name__)
@@ -81,10 +84,13 @@ class Conversations:
         self._compactor = compactor or Compactor()
         self._skills = skills
         self._approvals = approvals
+        if approvals is not None:
+            inbox.answer_at_once = WaitingQuestions(approvals).answer
         self._roles = roles or OwnerAlone()
         self._limits = limits or TurnLimits()
         self._now_s = now_s
         self._answered = 0
+        self._resumed: set[str] = set()
         self._working: set[asyncio.Task[None]] = set()
         self._stack = AsyncExitStack()
 
@@ -109,9 +115,10 @@ class Conversations:
     async def recover(self) -> tuple[str, ...]:
         """Resume the turns that a crash cut off. Close its other open effects and return a sentence for each.
 
-        Call it once, when the devices can be asked; until then the chats of those turns wait.
+        Call it when the devices can be asked, and again after a failure; until then the chats of those turns wait.
         """
-        return await close_interrupted(self._journal, {_turn_id(number) for number in self.inbox.resume()})
+        self._resumed.update(_turn_id(number) for number in self.inbox.resume())
+        return await close_interrupted(self._journal, self._resumed)
 
     async def drain(self) -> None:
         """Accept no more, wait a short time for running tool calls, then cut off every turn. They are resumed later."""
@@ -219,7 +226,8 @@ class Conversations:
             limits=self._limits,
             put=running.put,
             joining=lambda last: tuple(_joined(one) for one in running.take_joining(last=last)),
-            offered=lambda: self._offered(inbound.channel, inbound.chat_id),
+            offered=lambda messages: self._offered(inbound, messages),
+            window=self._context.window,
         )
         request = TurnRequest(
             message=_user_text(inbound),
@@ -243,10 +251,12 @@ class Conversations:
         with watch:
             return await turn.run(request)
 
-    def _offered(self, channel: str, chat_id: str) -> tuple[ToolSpec, ...]:
-        if self._skills is None:
-            return self._tools.specs
-        return self._tools.offered(self._skills.active(channel, chat_id), self._skills.shown_tools(channel, chat_id))
+    def _offered(self, inbound: Inbound, messages: Sequence[ModelMessage]) -> tuple[ToolSpec, ...]:
+        """The tools for the newest messages: what the person said last and before, and what this turn called."""
+        chat = inbound.channel, inbound.chat_id
+        skills = self._skills.active(*chat) if self._skills else ()
+        named = self._skills.shown_tools(*chat) if self._skills else ()
+        return self._tools.offered(skills, named, said=subject_of(messages), asked=called_in(messages))
 
     async def _warm_up(self) -> None:
         """Load the model. A failure is only logged here; the first turn reports it."""

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from bisect import insort
 from collections import Counter, deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Final, Self
@@ -43,7 +43,8 @@ class InboxLimits:
 
 @dataclass(frozen=True, slots=True)
 class AcceptedMessage:
-    """A message that is on the disk. `events` ends with the answer; it is empty for a duplicate.
+    """A message that is on the disk, or that was answered without a turn. `events` ends with the answer; it is empty
+    for a duplicate.
 
     The reader of `events` delivers the answer and then calls `Outbox.delivered`. Without a reader, or when it leaves,
     `Outbox.outgoing` gives the answer. Leaving never ends the turn. Messages that joined one turn end with the same
@@ -94,6 +95,7 @@ class Inbox:
         self._news = asyncio.Event()
         self._slots = self._settings.parallel_turns
         self._open = False
+        self.answer_at_once: Callable[[Inbound], Answer | None] = lambda _inbound: None  # instead of a turn
 
     async def open(self) -> None:
         """Accept messages. What the last run left unanswered is loaded, and its chats wait for `resume`."""
@@ -146,6 +148,8 @@ class Inbox:
         if not self._open:
             raise Overloaded("the host is stopping", next_step="microclaw up, then say it again")
         _check_readable(inbound, self._limits)
+        if (answer := await self._without_a_turn(inbound)) is not None:
+            return AcceptedMessage(0, False, _events_of(answer))
         chat_key = (inbound.channel, inbound.chat_id)
         chat = self._chats.setdefault(chat_key, _Chat())
         chat.arriving += 1
@@ -169,6 +173,12 @@ class Inbox:
         """Whether a message with this key was accepted before."""
         return await self._table.has(channel, key)
 
+    async def _without_a_turn(self, inbound: Inbound) -> Answer | None:
+        """An answer that needs no turn. It is not kept, nor is the message; one that came in before has had its own."""
+        if inbound.key is not None and await self.has(inbound.channel, inbound.key):
+            return None
+        return self.answer_at_once(inbound)
+
     def cancel(self, channel: str, chat_id: str, *, message_id: int | None = None) -> bool:
         """Stop the chat's running turn at the next safe point, or its waiting turns if none runs; False without any.
 
@@ -184,6 +194,10 @@ class Inbox:
         for turn in meant:
             turn.stop()
         return bool(meant)
+
+    def is_busy(self, channel: str, chat_id: str) -> bool:
+        """Whether a message of the chat arrives, waits or is being answered."""
+        return (channel, chat_id) in self._chats
 
     def running(self) -> tuple[RunningTurn, ...]:
         """The turns that run now."""
@@ -340,6 +354,10 @@ def _check_readable(inbound: Inbound, limits: InboxLimits) -> None:
             f"{limits.attachments} with {limits.attachment_bytes:,} bytes are read",
             next_step="send fewer or smaller ones",
         )
+
+
+async def _events_of(answer: Answer) -> AsyncGenerator[TurnEvent, None]:
+    yield answer
 
 
 async def _no_events() -> AsyncGenerator[TurnEvent, None]:

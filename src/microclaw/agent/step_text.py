@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from microclaw.apps.verify import NO_READ_BACK
+from microclaw.errors import ModelError
 from microclaw.events import Action, Evidence, Step, Usage
 from microclaw.models.protocol import ModelReply, ToolCall
 from microclaw.tools.tool import ToolResult
@@ -28,6 +29,11 @@ def model_steps(model: str, reply: ModelReply, took_ms: float) -> tuple[Step, ..
 def stand_in_step(reply: ModelReply) -> Step | None:
     """The step that says which stand-in model answered, and why; None without one."""
     return Step("model", reply.instead) if reply.instead else None
+
+
+def retry_step(error: ModelError, then: str) -> Step:
+    """The step that says why the model is asked again, and when."""
+    return Step("model", f"{error.message}; {then}", state="running")
 
 
 def code_step(model: str, reply: ModelReply, call: ToolCall, usage: Usage, attempt: int, tries: int) -> Step | None:
@@ -58,6 +64,11 @@ def call_step(call: ToolCall, result: ToolResult, took_ms: float) -> Step | None
         return Step("tool", f"{shown}: {proof}" if proof else shown, took_ms=took_ms)
     message = json.loads(result.content)["message"]
     return Step("tool", f"{shown}: {message}", state="failed", took_ms=took_ms, next_step=result.next_step)
+
+
+def repeated_step(call: ToolCall) -> Step:
+    """The step of a call that was not run, because the turn has done it already."""
+    return Step("tool", f"{_name(call)}({_arguments(call.arguments)}): done already in this turn, not done again")
 
 
 def unknown_text(call: ToolCall) -> str:

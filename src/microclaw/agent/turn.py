@@ -9,14 +9,17 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from microclaw.agent.acts import outcome_of, reason_of, unproved_claims, with_record
+from microclaw.agent.asking import Asking, RetryLimits, TurnCancelled
 from microclaw.agent.attempts import DEPLOY_TOOL
-from microclaw.agent.step_text import call_step, code_step, model_steps, proof_note, stand_in_step, unknown_text
+from microclaw.agent.repeats import Repeats
+from microclaw.agent.step_text import call_step, code_step, proof_note, repeated_step, unknown_text
 from microclaw.agent.turn_journal import OUTCOME_UNKNOWN, JoinRow, ReplyRow, TurnJournal, outcome_unknown
+from microclaw.agent.window import Window
 from microclaw.apps.changes import made_by
 from microclaw.auth.gate import Effect
 from microclaw.config.settings import ModelTask
-from microclaw.errors import MicroclawError, ModelError
-from microclaw.events import Action, Answer, Delta, Evidence, ToolRun, TurnEvent, Usage
+from microclaw.errors import MicroclawError
+from microclaw.events import Action, Answer, Evidence, ToolRun, TurnEvent, Usage
 from microclaw.models.protocol import (
     AskedBy,
     AssistantReply,
@@ -31,20 +34,10 @@ from microclaw.models.protocol import (
     UserText,
 )
 from microclaw.store.journal import EffectKey
-from microclaw.tools.tool import Begin, ToolContext, ToolResult
+from microclaw.tools.tool import Begin, ToolContext, ToolResult, result_of_error
 from microclaw.tools.toolbox import Toolbox
 
 _FIXABLE: Final = frozenset({"build_error", "trial_failed"})
-
-
-class _TurnCancelled(MicroclawError):
-    code = "cancelled"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "cancelled: what had begun is finished, nothing more is started",
-            next_step="microclaw app list shows what is running",
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +48,7 @@ class TurnLimits:
     turn_s: float = 120.0
     calls_a_reply: int = 8
     deploy_tries: int = 3
+    retries: RetryLimits = field(default_factory=RetryLimits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +101,7 @@ class _Progress:
     iterations: int = 0
     failed_deploys: int = 0
     failure: ToolResult | None = None  # of the latest call that was to change something
+    repeats: Repeats = field(default_factory=Repeats)
 
     def replied(self, reply: ModelReply, calls: int) -> None:
         """Add the model's reply with its first `calls` calls."""
@@ -115,6 +110,7 @@ class _Progress:
 
     def returned(self, call: ToolCall, effect: Effect, result: ToolResult) -> None:
         self.messages.append(ToolReturn(call.call_id, call.name, result.content, failed=not result.ok))
+        self.repeats.returned(call, effect, result)
         outcome, reason = outcome_of(effect, result), reason_of(result)
         self.actions.append(Action(call.name, call.arguments, effect.value, outcome, result.evidence, reason))
         if result.foreign:
@@ -139,27 +135,30 @@ class Turn:
         limits: TurnLimits,
         put: Callable[[TurnEvent], None],
         joining: Callable[[bool], tuple[JoinedMessage, ...]] = lambda _last: (),
-        offered: Callable[[], tuple[ToolSpec, ...]] | None = None,
+        offered: Callable[[Sequence[Message]], tuple[ToolSpec, ...]] | None = None,
+        window: Window | None = None,
     ) -> None:
         """`joining(last)` returns the messages since its last call; with `last` and no message, none can join later.
-        `offered` returns the tools of a request; all tools without it."""
+        `offered` returns the tools of a request with these messages; all tools without it."""
         self._model = model
         self._tools = tools
         self._journal = journal
         self._limits = limits
         self._put = put
         self._joining = joining
-        self._offered = offered or (lambda: tools.specs)
+        self._offered = offered or (lambda _messages: tools.specs)
+        self._asking = Asking(model, put, window=window or Window(), turn_s=limits.turn_s, limits=limits.retries)
         self._stopped = False
-        self._asking: asyncio.Timeout | None = None
+        self._harmless: asyncio.Timeout | None = None  # of a running call that has changed nothing yet
         self._deadline = 0.0
-        self._stand_in = ""  # the stand-in model that was announced last
 
     def stop(self) -> None:
-        """Start nothing more: a running tool call is finished, waiting for the model ends at once."""
+        """Start nothing more. Waiting for the model ends at once, and so does a call that has not begun to change
+        anything, its compiler included; a change that has begun is finished."""
         self._stopped = True
-        if self._asking is not None and not self._asking.expired():
-            self._asking.reschedule(0)
+        self._asking.stop()
+        if self._harmless is not None and not self._harmless.expired():
+            self._harmless.reschedule(0)
 
     def waited(self, seconds: float) -> None:
         """Move the deadline by the time that a person took to decide."""
@@ -222,47 +221,18 @@ class Turn:
     async def _ask(self, request: TurnRequest, progress: _Progress) -> ModelReply:
         await self._journal.flush()
         await asyncio.sleep(0)  # a stopping host cuts the turn off here, between two calls
-        if self._stopped:
-            raise _TurnCancelled()
-        began = asyncio.get_running_loop().time()
         model_request = ModelRequest(
             request.system,
             tuple(progress.messages),
-            self._offered(),
+            self._offered(progress.messages),
             device_context=request.device_context,
             dynamic_context=request.dynamic_context,
             task=request.task,
             asked_by=AskedBy(request.person_id, request.channel, request.chat_id),
         )
-        try:
-            async with asyncio.timeout_at(self._deadline) as self._asking:
-                reply = await self._model.respond(model_request, self._on_text)
-        except TimeoutError as exc:
-            if self._stopped:
-                raise _TurnCancelled() from exc
-            raise ModelError(
-                f"{self._model.name} did not answer before the turn's {self._limits.turn_s:g} s were over",
-                next_step="ask again; if it stays slow, choose another model with MICROCLAW_MODEL",
-            ) from exc
-        finally:
-            self._asking = None
+        reply = await self._asking.ask(model_request, older=len(request.history), deadline=self._deadline)
         progress.usage += reply.usage
-        took_ms = (asyncio.get_running_loop().time() - began) * 1000
-        self._report_stand_in(reply)
-        for step in model_steps(reply.model or self._model.name, reply, took_ms):
-            self._put(step)
         return reply
-
-    def _report_stand_in(self, reply: ModelReply) -> None:
-        """Say once that a stand-in model answers, not with each of its replies."""
-        step = stand_in_step(reply)
-        if step is not None and reply.model != self._stand_in:
-            self._put(step)
-        self._stand_in = reply.model if step is not None else ""
-
-    def _on_text(self, text: str) -> None:
-        if text:
-            self._put(Delta(text))
 
     async def _act(self, request: TurnRequest, progress: _Progress, reply: ModelReply) -> Answer | None:
         """Run the calls of a reply in order; returns an answer when the turn cannot go on."""
@@ -271,10 +241,14 @@ class Turn:
         for index, call in enumerate(calls):
             key = EffectKey(self._journal.turn_id, progress.iterations - 1, index)
             effect = self._tools.effect_of(call.name)
+            if (repeated := progress.repeats.answer_to(call)) is not None:
+                progress.messages.append(ToolReturn(call.call_id, call.name, repeated.content))
+                self._put(repeated_step(call))
+                continue
             result = self._journal.known(key)
             if result is None:
                 if self._stopped:
-                    raise _TurnCancelled()
+                    raise TurnCancelled()
                 if asyncio.get_running_loop().time() >= self._deadline:
                     return self._ended(
                         progress,
@@ -310,6 +284,14 @@ class Turn:
         began = asyncio.get_running_loop().time()
 
         async def run(begin: Begin) -> ToolResult:
+            async def begin_unless_stopped() -> None:
+                if self._stopped:
+                    raise TurnCancelled()
+                if effect is not Effect.READ and self._harmless is not None:
+                    self._harmless.reschedule(None)
+                    self._harmless = None
+                await begin()
+
             context = ToolContext(
                 request.person_id,
                 self._put,
@@ -317,11 +299,19 @@ class Turn:
                 request.channel,
                 request.chat_id,
                 foreign=progress.tainted_s is not None and not (reply.literal and request.own),
-                begin=begin,
+                begin=begin_unless_stopped,
                 said=lambda: _user_words(progress.messages[len(request.history) :]),
             )
-            with made_by(request.part_of or self._journal.turn_id, request.person_id):
-                return await self._tools.call(call.name, call.arguments, context)
+            try:
+                with made_by(request.part_of or self._journal.turn_id, request.person_id):
+                    async with asyncio.timeout(None) as self._harmless:
+                        return await self._tools.call(call.name, call.arguments, context)
+            except TimeoutError:
+                if not self._stopped:
+                    raise
+                return result_of_error(TurnCancelled("it had changed nothing yet"))
+            finally:
+                self._harmless = None
 
         result = await self._journal.call(key, call, effect, run)
         took_ms = (asyncio.get_running_loop().time() - began) * 1000

@@ -21,6 +21,7 @@ from microclaw.api.views import (
     app_object,
     change_object,
     deployment_object,
+    exploration_object,
     removal_object,
     undone_object,
 )
@@ -29,6 +30,7 @@ from microclaw.apps.deploy import Approve, DeployRequest
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.apps.late_proof import Place
 from microclaw.apps.undo import UndoChoice, change_text
+from microclaw.audit import AuditKind
 from microclaw.auth.gate import Permission
 from microclaw.config.settings import Limits
 from microclaw.errors import ConfigError, PermissionRefused, UnknownName
@@ -59,7 +61,7 @@ class InstallBody(RequestBody):
 
 
 class UndoBody(RequestBody):
-    change_id: int | None = None
+    change_id: Annotated[int, Field(ge=1, lt=2**63)] | None = None  # as SQLite's integers
     device: str | None = None
     anyone: bool = False
 
@@ -89,6 +91,9 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
         permission = await _weight(parts, found.name, body.name) if body.replace else Permission.ACT
         permission = Permission.RISKY if body.force else permission
         parts.gate.check(by.person_id, permission, f"deploy {body.name} to {found.name}")
+        if body.force:
+            text = f"deploy {body.name}, also if its trial fails"
+            parts.gate.note(AuditKind.FORCED, text, by.person_id, about=found.name)
         place = _place(by)
         request = DeployRequest(
             device=found.device_id,
@@ -112,6 +117,18 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
                 return Result(deployment_object(await parts.deployer.deploy(request, feed.put)))
 
         return stream_response(parts.jobs.start(f"deploy {body.name}", deploy, token=by.token), keepalive_s)
+
+    @router.post(
+        "/v1/devices/{device}/explore", summary="What the firmware has, by a program that is there for a moment"
+    )
+    async def explore(device: str, by: RequestCaller) -> StreamingResponse:
+        found = parts.devices.get(device)
+        await admit(parts.gate, by, Permission.ACT, f"explore {found.name} with a program of the host's")
+
+        async def exploring(feed: Feed) -> StreamEvent:
+            return Result(exploration_object(await parts.explorer.explore(found.device_id, feed.put)))
+
+        return stream_response(parts.jobs.start(f"explore {found.name}", exploring, token=by.token), keepalive_s)
 
     @router.delete("/v1/devices/{device}/apps/{name}", summary="Take a program off; steps as JSON lines")
     async def remove_app(device: str, name: str, by: RequestCaller) -> StreamingResponse:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from html import escape
 from typing import Any
 
@@ -59,7 +60,7 @@ def _route(name: str, operation: dict[str, Any], schemas: dict[str, Any]) -> str
 
 def host_api(parts: HostParts) -> FastAPI:
     """Every route, for both apps: the caller is in the request (api.caller)."""
-    app = _base("microclaw")
+    app = _base("microclaw", parts.failing)
     app.include_router(chat_router(parts))
     app.include_router(openai_router(parts))
     app.include_router(link_router(parts))
@@ -71,7 +72,9 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(token_router(parts))
     app.include_router(usage_router(parts))
     names = frozenset(tool.name for tool in parts.toolbox.tools)
-    app.include_router(knowledge_router(KnowledgeParts(parts.settings, parts.gate, parts.knowledge, names)))
+    app.include_router(
+        knowledge_router(KnowledgeParts(parts.settings, parts.gate, parts.knowledge, parts.erase, names))
+    )
     app.include_router(schedule_router(parts.schedules))
     app.include_router(subagent_router(parts.schedules.subagents, parts.gate))
     app.include_router(compile_router(parts.compile))
@@ -97,7 +100,7 @@ def control_socket_app(parts: HostParts, api: ASGIApp) -> ASGIApp:
 def api_app(parts: HostParts, api: ASGIApp) -> ASGIApp:
     """With a token: the whole API, as far as the person's role allows. Without one: nothing that touches a device."""
     limits = parts.settings.limits
-    outside = _base("microclaw")
+    outside = _base("microclaw", parts.failing)
     outside.include_router(compile_router(parts.compile))
     outside.include_router(metrics_router(parts.metrics))
     app = BearerAuth(
@@ -108,7 +111,7 @@ def api_app(parts: HostParts, api: ASGIApp) -> ASGIApp:
     return RequestCheck(app, body_bytes=None, body_s=limits.body_s, allowed_hosts=LOOPBACK_NAMES)
 
 
-def _base(title: str) -> FastAPI:
+def _base(title: str, failing: Callable[[], tuple[str, ...]]) -> FastAPI:
     app = FastAPI(title=title, version=__version__, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     add_failure_handlers(app)
 
@@ -118,6 +121,7 @@ def _base(title: str) -> FastAPI:
 
     @app.get("/healthz", tags=["host"], summary="Alive")
     async def healthz() -> dict[str, Any]:
-        return {"ok": True, "version": __version__}
+        """`ok` while it answers; `failing` names the background tasks that are tried again and again."""
+        return {"ok": True, "version": __version__, "failing": list(failing())}
 
     return app

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,9 +15,10 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from microclaw.api.failures import PATHS, failure_response, openai_error
+from microclaw.api.failures import failure_response, is_openai, openai_error
 from microclaw.api.jobs import Feed
 from microclaw.api.request_check import refuse
+from microclaw.audit import AuditEvent, AuditKind
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Gate, Permission
 from microclaw.auth.people import OWNER, Person
@@ -103,6 +105,7 @@ def check_local_owner(gate: Gate, caller: Caller, action: str) -> None:
     """
     gate.check_owner(caller.person_id, action)
     if not caller.direct:
+        gate.note(AuditKind.TOKEN_MISUSED, f"no token may {action}", caller.person_id, about=caller.source)
         raise PermissionRefused(f"no token may {action}", next_step="do it on the host's own command line")
 
 
@@ -130,6 +133,8 @@ WRONG_TOKENS: Final = 10  # of one address within a minute; then it has to wait
 _OFFERED: Final = "bearer."
 _REQUEST: Final = REQUEST_HEADER.lower().encode()
 _NUMBER: Final = re.compile(rb"[0-9a-f]{16,32}")
+
+FOR_TOKENS: Final = "/v1/"  # what is below it says so with 401, also where there is nothing
 
 # What takes its caller's role into account; everything else is the owner's.
 FOR_EVERY_ROLE: Final = (
@@ -160,7 +165,8 @@ class BearerAuth:
     """`Authorization: Bearer mc_...` leads to `inside`, no such header to `outside`, a wrong one to 401.
 
     `outside` None: a token is needed. Paths outside `for_every_role` are for the owner only. A browser, which
-    can set no header of a WebSocket, offers `bearer.mc_...` as a subprotocol.
+    can set no header of a WebSocket, offers `bearer.mc_...` as a subprotocol. `local` is one more token, of no
+    person's list, and whom it lets in.
 
     A right token is always accepted: behind a proxy, and on loopback, everybody has one address, and the guesses of
     one client must not shut the others out. A secret of 256 bits needs no lock against guesses.
@@ -173,12 +179,16 @@ class BearerAuth:
         outside: ASGIApp | None,
         tokens: PersonTokens,
         for_every_role: Sequence[str] = FOR_EVERY_ROLE,
+        local: tuple[str, Caller] | None = None,
+        next_step: str = "microclaw token create NAME",
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._inside = inside
         self._outside = outside
         self._tokens = tokens
         self._for_every_role = for_every_role
+        self._local = local
+        self._next_step = next_step
         self._wrong = WrongTokens(WRONG_TOKENS, now_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -186,7 +196,7 @@ class BearerAuth:
         if not shown:
             offered = scope.get("subprotocols", ())
             shown = [f"Bearer {name.removeprefix(_OFFERED)}" for name in offered if name.startswith(_OFFERED)]
-        if not shown and self._outside is not None and scope["path"] not in PATHS:
+        if not shown and self._outside is not None and not scope["path"].startswith(FOR_TOKENS):
             await self._outside(scope, receive, send)
             return
         answer = await self._come_in(scope, shown or [""])
@@ -197,11 +207,16 @@ class BearerAuth:
 
     async def _come_in(self, scope: Scope, shown: list[str]) -> Caller | Response:
         scheme, _, secret = shown[0].partition(" ")
-        token = await self._tokens.who(secret.strip()) if len(shown) == 1 and scheme.lower() == "bearer" else None
+        secret = secret.strip() if len(shown) == 1 and scheme.lower() == "bearer" else ""
+        if self._local is not None and hmac.compare_digest(secret.encode(), self._local[0].encode()):
+            return self._local[1]
+        token = await self._tokens.who(secret)
         if token is None:
-            return self._opens_nothing(scope, shown)
+            lapsed = await self._tokens.lapsed(secret.strip()) if any(shown) else None
+            return self._opens_nothing(scope, shown, lapsed)
         if not self._is_for(token.person, scope["path"]):
             text = f"{token.person.name} is a {token.person.role}: {scope['path'][:80]} is the owner's"
+            self._note(AuditKind.TOKEN_MISUSED, text, scope, about=token.name, by=token.person.name)
             return failure_response(Failure("permission_refused", text, "ask the owner of this host"), 403)
         return Caller(token.person.person_id, direct=False, source=token.token_id, request=_number(scope))
 
@@ -210,20 +225,33 @@ class BearerAuth:
             return True
         return any(path == start or path.startswith(f"{start}/") for start in self._for_every_role)
 
-    def _opens_nothing(self, scope: Scope, shown: list[str]) -> Response:
-        address = str((scope.get("client") or ("?", 0))[0])
+    def _note(
+        self, kind: AuditKind, text: str, scope: Scope, *, about: str | None = None, by: str | None = None
+    ) -> None:
+        self._tokens.record(AuditEvent(kind, text, address=_address(scope), about=about, by=by))
+
+    def _opens_nothing(self, scope: Scope, shown: list[str], lapsed: str | None) -> Response:
+        """`lapsed` is the name of the token that was shown, when it is known."""
+        address = _address(scope)
         wait_s = self._wrong.wait_s(address)
         if wait_s > 0:
             text = f"{WRONG_TOKENS} wrong tokens within a minute from {address}"
+            self._note(AuditKind.TOKEN_LOCKED, f"{WRONG_TOKENS} wrong tokens within a minute", scope, about=lapsed)
             refused = _refusal(scope, 429, Failure("unauthorized", text, f"wait {wait_s:.0f} s"))
             refused.headers["Retry-After"] = f"{wait_s:.0f}"
             return refused
         if any(shown):
             self._wrong.add(address)
+            text = "opens nothing" if lapsed is None else "expired, or its person is not who they were"
+            self._note(AuditKind.TOKEN_WRONG, text, scope, about=lapsed)
         text = "this token is not valid: it is missing, wrong, expired or removed"
-        refused = _refusal(scope, 401, Failure("unauthorized", text, "microclaw token create NAME"))
+        refused = _refusal(scope, 401, Failure("unauthorized", text, self._next_step))
         refused.headers["WWW-Authenticate"] = "Bearer"
         return refused
+
+
+def _address(scope: Scope) -> str:
+    return str((scope.get("client") or ("?", 0))[0])
 
 
 def _number(scope: Scope) -> str:
@@ -233,6 +261,6 @@ def _number(scope: Scope) -> str:
 
 
 def _refusal(scope: Scope, status: int, failure: Failure) -> Response:
-    if scope["path"] in PATHS:
+    if is_openai(scope["path"]):
         return openai_error(status, f"{failure.message} (next: {failure.next_step})", code="invalid_api_key")
     return failure_response(failure, status)

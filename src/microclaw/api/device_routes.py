@@ -15,7 +15,9 @@ from microclaw.api.parts import HostParts
 from microclaw.api.views import device_object, pairing_objects
 from microclaw.apps.changes import made_by
 from microclaw.apps.direct_io import PinChange
+from microclaw.audit import AuditKind
 from microclaw.auth.gate import Permission
+from microclaw.boards.firmware import described_text, parse_firmware
 from microclaw.devices.call_text import call_from, result_value
 from microclaw.devices.calls import Call, EdgesRead, GpioSet, LogsRead, PwmSet
 from microclaw.errors import ConfigError
@@ -25,7 +27,7 @@ from microclaw.wire.host_api import evidence_object
 ACTING = frozenset({"gpio.set", "pwm.set", "apps.request", "apps.start", "apps.stop", "apps.undo"})
 RISKY = frozenset({"device.restart"})  # a board forgets what it cannot bring back
 
-Cursor = Annotated[int, Query(ge=0)]
+Cursor = Annotated[int, Query(ge=0, lt=2**53)]  # what every reader of JSON keeps exact
 
 
 class DeviceBody(RequestBody):
@@ -33,6 +35,11 @@ class DeviceBody(RequestBody):
     board: str
     transports: Annotated[list[str], Field(min_length=1, max_length=8)]
     labels: list[str] = Field([], max_length=16)
+    firmware: list[str] = Field([], max_length=64)  # the words of a description (docs/firmware.md)
+
+
+class FirmwareBody(RequestBody):
+    firmware: Annotated[list[str], Field(max_length=64)]
 
 
 class EndpointsBody(RequestBody):
@@ -75,8 +82,11 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
     @router.post("", status_code=201, summary="Add a device by its transports")
     async def add_device(body: DeviceBody, by: RequestCaller) -> dict[str, Any]:
         gate.check_owner(by.person_id, "add devices")  # a transport is an address or a file that this host then opens
-        await admit(gate, by, Permission.ACT, f"add the device {body.name}", detail=body.transports)
-        return device_object(await devices.add(body.name, body.board, body.transports, body.labels), parts.link)
+        detail = (*body.transports, *body.firmware)
+        await admit(gate, by, Permission.ACT, f"add the device {body.name}", detail=detail)
+        firmware = parse_firmware(body.firmware)
+        added = await devices.add(body.name, body.board, body.transports, body.labels, firmware)
+        return device_object(added, parts.link)
 
     @router.get("/{name}", summary="One device")
     async def show_device(name: str) -> dict[str, Any]:
@@ -104,6 +114,13 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
             await devices.set_transports(name, (*devices.get(name).endpoints, *body.transports)), parts.link
         )
 
+    @router.put("/{name}/firmware", summary="Say what the firmware on the board has; what runs there is not touched")
+    async def describe_firmware(name: str, body: FirmwareBody, by: RequestCaller) -> dict[str, Any]:
+        device, firmware = devices.get(name), parse_firmware(body.firmware)
+        text = f"describe the firmware of {device.name}"
+        await admit(gate, by, Permission.ACT, text, detail=(described_text(firmware.words),))
+        return device_object(await devices.describe_firmware(device.device_id, firmware), parts.link)
+
     @router.post("/{name}/merge", summary="Another entry is the same board: its transports and labels go to this one")
     async def merge_devices(name: str, body: MergeBody, by: RequestCaller) -> dict[str, Any]:
         kept, gone = devices.get(name), devices.get(body.other)
@@ -128,6 +145,8 @@ def _route_calls(router: APIRouter, parts: HostParts) -> None:
                 conflict.raise_refused(_insist_step(device.name, call.method))
             permission, insisted = Permission.RISKY, (conflict.text,)
         await admit(parts.gate, by, permission, f"{call.method} on {device.name}", detail=(*insisted, *detail))
+        if conflict is not None:
+            parts.gate.note(AuditKind.FORCED, f"{call.method}: {conflict.text}", by.person_id, about=device.name)
         if not body.wait:
             device.check_present(call)
         with made_by(f"{by.source}.{secrets.token_hex(4)}", by.person_id):
@@ -185,6 +204,7 @@ class PairBody(RequestBody):
     code: Annotated[str, Field(min_length=1, max_length=32)]
     name: str | None = None
     device: str | None = None
+    board: str | None = None
 
 
 class ProvisionBody(RequestBody):
@@ -216,7 +236,7 @@ def link_router(parts: HostParts) -> APIRouter:
     @router.post("/devices/pair", status_code=201, summary="The device that shows this code is ours")
     async def pair(body: PairBody, by: RequestCaller) -> dict[str, Any]:
         check_local_owner(parts.gate, by, "pair devices")
-        device = await link().pair(body.code, name=body.name, device=body.device)
+        device = await link().pair(body.code, name=body.name, device=body.device, board=body.board)
         return device_object(device, parts.link)
 
     @router.post("/devices/provision", summary="What a new device needs to find this host and be paired")

@@ -51,6 +51,7 @@ STATUS_BY_CODE = {
     "outcome_unknown": 504,
     "undo_incomplete": 502,
     "store_error": 500,
+    "store_missing": 500,
     "store_owned": 500,
     "failed": 500,
 }
@@ -108,7 +109,11 @@ def _fault(error: Any) -> str:
     return validation_message(place or "the request", error)[:300]
 
 
-PATHS: Final = frozenset({"/v1/chat/completions", "/v1/models"})
+def is_openai(path: str) -> bool:
+    """Whether OpenAI's clients ask for this path, so that errors there have OpenAI's form."""
+    return path in ("/v1/chat/completions", "/v1/models") or path.startswith("/v1/models/")
+
+
 _TYPES: Final = {
     400: "invalid_request_error",
     401: "authentication_error",

@@ -47,11 +47,15 @@ TRY_AGAIN_LATER: Final = 1013
 STOPPING: Final = "the host is stopping"
 POLICY_VIOLATION: Final = 1008
 ENDED: Final = "the token is no longer valid"
-_NO_TOKEN: Final = Caller(OWNER.person_id, direct=False, source="")  # who needs none, on loopback
+_LOCAL: Final = Caller(OWNER.person_id, direct=False, source="")  # who has the local token, or needs none
+_HOW_TO_COME_IN: Final = "send the token in gateway.token of the host's data folder, or: microclaw token create NAME"
 
 
 class Gateway:
-    """`async with gateway.serving(listener)`: inside, clients are let in; leaving says 1001 to each."""
+    """`async with gateway.serving(listener)`: inside, clients are let in; leaving says 1001 to each.
+
+    `local_token` opens it on loopback, besides people's tokens; `settings.open` needs none there.
+    """
 
     def __init__(
         self,
@@ -60,6 +64,7 @@ class Gateway:
         inbox: Inbox,
         tokens: PersonTokens,
         approvals: Approvals,
+        local_token: str | None = None,
         now_s: Callable[[], float] = time.time,
         send_s: float = SEND_S,
         head_s: float = HEAD_TIMEOUT_S,
@@ -71,7 +76,7 @@ class Gateway:
         self._chats = GatewayChats(inbox, approvals)
         routes = [WebSocketRoute(path, self._handle) for path in PATHS]
         router = Router(routes, redirect_slashes=False, default=_elsewhere)
-        self._app = _admitting(router, settings.host, tokens)
+        self._app = _admitting(router, settings, tokens, local_token)
         self._sockets: dict[Client, WebSocket] = {}
         self._is_stopping = False
         # An assigned id is never one of an earlier run, whose conversation would be taken over with it.
@@ -204,11 +209,18 @@ _OPTIONS: Final = {
 }
 
 
-def _admitting(app: ASGIApp, host: str, tokens: PersonTokens) -> ASGIApp:
-    """The same checks as the API. No token is needed where only this machine can reach the gateway."""
-    outside = CallerMiddleware(app, _NO_TOKEN) if is_loopback(host) else None
-    bearer = BearerAuth(inside=app, outside=outside, tokens=tokens, for_every_role=PATHS)
-    return RequestCheck(bearer, body_bytes=None, body_s=BODY_S, allowed_hosts=AllowedHosts(host))
+def _admitting(app: ASGIApp, settings: GatewaySettings, tokens: PersonTokens, local_token: str | None) -> ASGIApp:
+    """The same checks as the API. On a network neither `settings.open` nor the local token counts."""
+    here = is_loopback(settings.host)
+    bearer = BearerAuth(
+        inside=app,
+        outside=CallerMiddleware(app, _LOCAL) if here and settings.open else None,
+        tokens=tokens,
+        for_every_role=PATHS,
+        local=(local_token, _LOCAL) if here and local_token else None,
+        next_step=_HOW_TO_COME_IN,
+    )
+    return RequestCheck(bearer, body_bytes=None, body_s=BODY_S, allowed_hosts=AllowedHosts(settings.host))
 
 
 async def _elsewhere(scope: Scope, receive: Receive, send: Send) -> None:

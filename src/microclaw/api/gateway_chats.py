@@ -151,13 +151,14 @@ class GatewayChats:
         await self._tasks.__aexit__(*error)
 
     def enter(self, client: Client) -> None:
-        """Put the client into the conversation of its chat id, and send it the answers that wait there."""
+        """Put the client into the conversation of its chat id; send it the answers and questions that wait there."""
         self.leave(client)
         client.journaled = conversation_id(client.caller.source, client.chat_id)
         self._clients[client.journaled].append(client)
         for parked in [parked for parked in self._parked if parked[0] == client.journaled]:
             self._parked.remove(parked)
             self._tasks.start(self._hand_over(*parked), f"gateway: deliver {parked[1]}")
+        self._show_pending(client)
 
     def leave(self, client: Client) -> None:
         here = self._clients.get(client.journaled, [])

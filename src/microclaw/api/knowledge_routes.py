@@ -6,9 +6,10 @@ Memory is the caller's own. Conversations and imports are the owner's.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
 from pydantic import Field
@@ -27,14 +28,18 @@ from microclaw.knowledge.skill_file import Skill
 from microclaw.knowledge.text_files import MAX_TEXT_BYTES, read_text
 from microclaw.store.sessions import SessionFile, SessionMessage
 
+KEPT: Final = ("memory and daily notes", "schedules", "programs with their source")
+"""What a removed conversation leaves: a person had it remembered, planned or built."""
+
 
 @dataclass(frozen=True, slots=True)
 class KnowledgeParts:
-    """What the routes work with. `tool_names` are those that a skill may name."""
+    """What the routes work with. `erase` removes a conversation; `tool_names` are those that a skill may name."""
 
     settings: Settings
     gate: Gate
     knowledge: Knowledge
+    erase: Callable[[str], Awaitable[str]]
     tool_names: frozenset[str] = frozenset()
 
 
@@ -109,10 +114,7 @@ def _route_sessions(router: APIRouter, parts: KnowledgeParts) -> None:
     @router.delete("/v1/sessions/{name}", tags=["sessions"], summary="Remove a conversation")
     async def remove_session(name: str, by: RequestCaller) -> dict[str, Any]:
         parts.gate.check_owner(by.person_id, "remove conversations")
-        full = await sessions.full_name(name)
-        await sessions.remove(full)
-        knowledge.search.mark_stale()
-        return {"removed": full}
+        return {"removed": await parts.erase(name), "kept": list(KEPT)}
 
     @router.post("/v1/sessions/import", tags=["sessions"], summary="Take over the files of a MimiClaw device")
     async def import_device(body: ImportBody, by: RequestCaller) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from microclaw.agent.attempts import Attempt
+from microclaw.agent.client_turn import ClientTurns
 from microclaw.agent.conversation import Conversations
 from microclaw.api.event_routes import LiveFeed
 from microclaw.api.jobs import Jobs
@@ -15,6 +16,7 @@ from microclaw.api.schedule_routes import ScheduleParts
 from microclaw.apps.catalogue import Catalogue
 from microclaw.apps.deploy import Deployer
 from microclaw.apps.direct_io import DirectIo
+from microclaw.apps.explorer import Explorer
 from microclaw.apps.trial import Compile
 from microclaw.apps.undo import Undo
 from microclaw.auth.approvals import Approvals
@@ -33,10 +35,12 @@ from microclaw.tools.toolbox import Toolbox
 class HostParts:
     settings: Settings
     conversations: Conversations
+    client_turns: ClientTurns
     devices: Registry
     deployer: Deployer
     direct_io: DirectIo
     undo: Undo
+    explorer: Explorer
     catalogue: Catalogue
     compile: Compile
     gate: Gate
@@ -50,6 +54,8 @@ class HostParts:
     link: LinkServer | None
     attempts: Callable[[int], Awaitable[tuple[Attempt, ...]]]
     status: Callable[[], Awaitable[dict[str, Any]]]
+    failing: Callable[[], tuple[str, ...]]
     usage: UsageLog
     knowledge: Knowledge
     schedules: ScheduleParts
+    erase: Callable[[str], Awaitable[str]]

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +15,7 @@ from microclaw import __version__
 from microclaw.api.views import pairing_objects
 from microclaw.apps.changes import ChangeLog
 from microclaw.apps.reconciler import DeviceCheck, Reconciler
+from microclaw.audit import AuditLog, RecordedEvent, alarm_text
 from microclaw.auth.approvals import Approvals, PendingApproval
 from microclaw.auth.people import Roles
 from microclaw.config.settings import BudgetSettings, Settings
@@ -28,6 +29,7 @@ from microclaw.offline.dialogue import warm_up
 from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.entry import Schedule
 from microclaw.store.usage import UsageCount
+from microclaw.supervision import TaskState
 from microclaw.virtual_boards.host_boards import BoardStanding
 
 if TYPE_CHECKING:
@@ -35,19 +37,26 @@ if TYPE_CHECKING:
 
 SHOWN: Final = 5  # of the schedules that are due next, and of the approvals
 PRIVATE: Final = (
-    "pid", "home", "problems", "channels", "mcp_servers", "schedules", "approvals", "usage", "model_outages"
+    "pid", "home", "problems", "alarms", "channels", "mcp_servers", "tasks", "schedules", "approvals", "usage",
+    "model_outages",
 )  # fmt: skip
 """Fields of the status for owners only: they are about this machine and other people's chats."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelStates:
-    """`gateway` is its address, `clients` counts its connections. `problems` says why a configured channel is off."""
+    """`gateway` is its address, `clients` counts its connections, `gateway_open`: it asks nobody for a token,
+    `gateway_token` is the file with the local one, None on a network.
+
+    `problems` says why a configured channel is off.
+    """
 
     telegram: TelegramState | None = None
     gateway: str | None = None
     clients: Callable[[], int] = lambda: 0
     problems: Sequence[str] = ()
+    gateway_open: bool = False
+    gateway_token: Path | None = None
 
 
 def channel_objects(channels: ChannelStates, settings: Settings) -> list[dict[str, Any]]:
@@ -61,7 +70,10 @@ def channel_objects(channels: ChannelStates, settings: Settings) -> list[dict[st
     else:
         found.append(_off("telegram", settings.problems))
     if channels.gateway is not None:
-        found.append({"name": "gateway", "state": "on", "text": channels.gateway, "clients": channels.clients()})
+        door = {"open": channels.gateway_open, "token_file": channels.gateway_token and str(channels.gateway_token)}
+        found.append(
+            {"name": "gateway", "state": "on", "text": channels.gateway, "clients": channels.clients(), **door}
+        )
     else:
         found.append(_off("the chat gateway", channels.problems))
     return found
@@ -125,6 +137,14 @@ def usage_object(today: UsageCount, budget: BudgetSettings) -> dict[str, Any]:
     }
 
 
+def alarm_object(alarm: RecordedEvent, devices: Registry) -> dict[str, Any]:
+    """What a person should look at, and what to do about it."""
+    device = devices.owner_of(f"link:{alarm.event.about}")
+    name = alarm.event.about or "a device" if device is None else device.name
+    text, hint = alarm_text(alarm, name)
+    return {"kind": alarm.event.kind.value, "device": name, "at_ms": alarm.at_ms, "text": text, "next": hint}
+
+
 OFFLINE = "offline"
 
 
@@ -146,6 +166,8 @@ class HostStatus:
     people: Roles
     usage: UsageLog
     boards: Callable[[], Mapping[str, BoardStanding]]
+    tasks: Callable[[], Sequence[TaskState]]
+    audit: AuditLog
     began_s: float = field(default_factory=time.monotonic)
 
     async def read(self) -> dict[str, Any]:
@@ -167,9 +189,11 @@ class HostStatus:
             "model_hint": hint,
             "model_outages": [outage_object(outage) for outage in outages_of(self.model)],
             "usage": usage_object((await self.usage.report("day", 1)).today, self.settings.budget),
-            "problems": [*self.settings.problems, *self.channels.problems],
+            "problems": self._problems(),
+            "alarms": [alarm_object(alarm, self.devices) for alarm in self.audit.alarms()],
             "channels": channel_objects(self.channels, self.settings),
             "mcp_servers": dict(self.mcp_servers()),
+            "tasks": [asdict(state) for state in self.tasks()],
             "schedules": schedule_object(await self.schedules.all()),
             "approvals": approval_object(self.approvals.pending(), self.people),
             "devices": [
@@ -185,6 +209,10 @@ class HostStatus:
                 for device in self.devices.list()
             ],
         }
+
+    def _problems(self) -> list[str]:
+        audit = self.audit.problem
+        return [*self.settings.problems, *self.channels.problems, *([] if audit is None else [audit])]
 
     def _link_object(self) -> dict[str, Any] | None:
         if self.link is None:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
+from microclaw.agent.acts import outcome_of, reason_of
 from microclaw.api.body import RequestBody
-from microclaw.api.caller import RequestCaller, questions_in
-from microclaw.api.jobs import Feed, stream_response
+from microclaw.api.caller import RequestCaller
+from microclaw.api.jobs import MEDIA_TYPE, Feed
 from microclaw.api.parts import HostParts
-from microclaw.apps.changes import made_by
+from microclaw.apps.changes import made_by, turn_now
+from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.errors import UnknownName
+from microclaw.events import Action, ApprovalAsked, ApprovalSettled
+from microclaw.tools.offer import MORE_TOOLS
 from microclaw.tools.tool import Tool, ToolContext, ToolResult
 from microclaw.tools.toolbox import MAX_ARGUMENT_BYTES, schema_of
-from microclaw.wire.host_api import Result, StreamEvent, evidence_object
+from microclaw.wire.host_api import Result, StreamEvent, action_object, encode_event, evidence_object
 
 CHANNEL = "mcp"
 
@@ -43,7 +50,7 @@ def tools_router(parts: HostParts) -> APIRouter:
 
     @router.get("", summary="Every tool: name, description, schema, permission, effect")
     async def list_tools() -> dict[str, Any]:
-        return {"tools": [_tool(tool) for tool in parts.toolbox.tools]}
+        return {"tools": [_tool(tool) for tool in parts.toolbox.tools if tool.name != MORE_TOOLS]}
 
     @router.post("/{name}", summary="Call a tool: steps and questions as JSON lines, then the result")
     async def call(name: str, body: ToolBody, by: RequestCaller) -> StreamingResponse:
@@ -53,6 +60,9 @@ def tools_router(parts: HostParts) -> APIRouter:
             parts.devices.get(body.device)
         session = f"{by.source}.{body.session or secrets.token_hex(4)}"
         arguments = json.dumps(body.arguments)
+        request = f"{session}.{secrets.token_hex(4)}"
+        questions = CallQuestions(parts.approvals, request)
+        effect = parts.toolbox.effect_of(name)
 
         async def run(feed: Feed) -> StreamEvent:
             context = ToolContext(
@@ -63,16 +73,66 @@ def tools_router(parts: HostParts) -> APIRouter:
                 chat_id=session,
                 foreign=body.foreign or session in sessions,
             )
-            request = f"{session}.{secrets.token_hex(4)}"
-            with made_by(request, by.person_id), questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=session):
+            with made_by(request, by.person_id), questions.told_to(feed):
                 result = await parts.toolbox.call(name, arguments, context)
             if result.foreign:
                 sessions.add(session)
-            return Result(_result(result))
+            outcome = outcome_of(effect, result)
+            act = Action(name, arguments, effect.value, outcome, result.evidence, reason_of(result))
+            return Result(_result(result, act))
 
-        return stream_response(parts.jobs.start(f"tool {name}", run, token=by.token), parts.settings.limits.keepalive_s)
+        feed = parts.jobs.start(f"tool {name}", run, token=by.token)
+        lines = _lines(feed, questions, parts.settings.limits.keepalive_s)
+        return StreamingResponse(lines, media_type=MEDIA_TYPE)
 
     return router
+
+
+class CallQuestions:
+    """The questions that one call asks. When its client leaves, they are withdrawn and it asks no more."""
+
+    def __init__(self, approvals: Approvals, request: str) -> None:
+        self._approvals = approvals
+        self._request = request
+        self._waiting: set[str] = set()
+        self._left = False
+
+    @contextmanager
+    def told_to(self, feed: Feed) -> Iterator[None]:
+        """Inside, the feed also gets this call's questions, and how they end."""
+
+        def tell(news: PendingApproval | ApprovalOutcome) -> None:
+            if turn_now() != self._request:  # another call asks: listeners are called in the asker's own task
+                return
+            if isinstance(news, PendingApproval):
+                self._waiting.add(news.approval_id)
+                feed.put(ApprovalAsked(news.approval_id, news.action, news.detail, news.expires_s))
+                if self._left:
+                    asyncio.get_running_loop().call_soon(self._approvals.withdraw, news.approval_id)
+            else:
+                self._waiting.discard(news.pending.approval_id)
+                feed.put(ApprovalSettled(news.pending.approval_id, news.outcome, news.by))
+
+        stop = self._approvals.listen(tell)
+        try:
+            yield
+        finally:
+            stop()
+
+    def leave(self) -> None:
+        """The client has gone: nobody reads the end of what waits."""
+        self._left = True
+        for approval_id in tuple(self._waiting):
+            self._approvals.withdraw(approval_id)
+
+
+async def _lines(feed: Feed, questions: CallQuestions, keepalive_s: float) -> AsyncIterator[bytes]:
+    """The call's events as JSON lines. A client that leaves ends its questions; what has begun goes on."""
+    try:
+        async for event in feed.read(keepalive_s):
+            yield encode_event(event)
+    finally:
+        questions.leave()
 
 
 class TaintedSessions:
@@ -109,8 +169,8 @@ def _tool(tool: Tool[Any]) -> dict[str, Any]:
     }
 
 
-def _result(result: ToolResult) -> dict[str, Any]:
-    """`content` is what a model would read; the rest is for programs."""
+def _result(result: ToolResult, act: Action) -> dict[str, Any]:
+    """`content` is what a model would read; the rest is for programs. `act` is what was done, also by a read."""
     return {
         "ok": result.ok,
         "content": json.loads(result.content),
@@ -118,4 +178,5 @@ def _result(result: ToolResult) -> dict[str, Any]:
         "error": result.error_code,
         "next": result.next_step,
         "foreign": result.foreign,
+        "act": action_object(act),
     }

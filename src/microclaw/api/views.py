@@ -8,7 +8,10 @@ from typing import Any
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.changes import Change
 from microclaw.apps.deploy import Deployment, Removal
+from microclaw.apps.expectation_result import proof_of
+from microclaw.apps.explorer import Exploration
 from microclaw.apps.undo import UndoReport
+from microclaw.boards.firmware import firmware_object
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device
 from microclaw.link_server.server import LinkServer
@@ -27,9 +30,22 @@ def device_object(device: Device, server: LinkServer | None) -> dict[str, Any]:
         "transports": list(device.endpoints),
         "labels": list(device.labels),
         "capabilities": sorted(device.capabilities),
+        "firmware": firmware_object(device.board.firmware),
         "free_pins": list(device.board.free_pins("output")),
         "power_cut": _IN_FLASH if keeps_programs(device) else device.board.power_cut,
         "link": None if state is None else dataclasses.asdict(state),
+    }
+
+
+def exploration_object(found: Exploration) -> dict[str, Any]:
+    return {
+        "device": found.device_name,
+        "natives": sorted(found.findings.natives),
+        "lacking_natives": sorted(found.findings.lacking_natives),
+        "nodes": sorted(found.findings.nodes),
+        "lacking_nodes": sorted(found.findings.lacking_nodes),
+        "unknown": list(found.unknown),
+        "firmware": list(found.words),
     }
 
 
@@ -91,6 +107,7 @@ def deployment_object(made: Deployment) -> dict[str, Any]:
         "verified": made.verified,
         "replaced": made.replaced,
         "change_id": made.change_id,
+        "proof": proof_of(made.expected),
         "expected": [result.to_json() for result in made.expected],
     }
 

@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from microclaw.agent.background.subagents import SubagentLimits, Subagents
 from microclaw.agent.background.unattended import HEARTBEAT, Heartbeat, ScheduledWork
+from microclaw.agent.client_turn import ClientTurns
 from microclaw.agent.compaction import Compactor
 from microclaw.agent.context import TurnContext
 from microclaw.agent.conversation import Conversations
@@ -45,9 +46,12 @@ from microclaw.store.inbox import InboxTable
 from microclaw.store.outbox import OutboxTable
 from microclaw.store.schedules import ScheduleTable
 from microclaw.store.usage import UsageTable
+from microclaw.supervision import FIRST_RETRY_S, SupervisedTasks
 from microclaw.tools.devices import direct_io_tools, edge_tools, inventory_tools, notifying_tools
 from microclaw.tools.fetching import Fetcher
 from microclaw.tools.knowledge import remembering_tools, skill_tools
+from microclaw.tools.offer import more_tools
+from microclaw.tools.pins import pin_tools
 from microclaw.tools.programs import program_tools, trying_tools
 from microclaw.tools.scheduling import Scheduling, scheduling_tools
 from microclaw.tools.search_engines import search_engine
@@ -58,6 +62,9 @@ from microclaw.tools.toolbox import Toolbox
 from microclaw.tools.web import web_tools
 from microclaw.tools.workspace import Workspace, workspace_tools
 from microclaw.wasm import BuildCache
+
+SCHEDULES: Final = "schedules"
+RETRY_S: Final = {"consolidation": 3600.0}  # each try may ask a model
 
 if TYPE_CHECKING:
     from microclaw.link_server.server import LinkServer
@@ -102,6 +109,7 @@ class Agent:
     knowledge: Knowledge
     tools: Toolbox
     conversations: Conversations
+    client_turns: ClientTurns
     schedules: ScheduleParts
     subagents: Subagents
     background: Mapping[str, Callable[[], Awaitable[None]]]
@@ -125,6 +133,7 @@ def build_agent(
     devices: Registry,
     apps: Apps,
     link: LinkServer | None,
+    tasks: SupervisedTasks,
     *,
     server_tools: Callable[[], Iterable[Tool[Any]]],
     egress: Egress | None,
@@ -149,7 +158,10 @@ def build_agent(
         gate=apps.gate,
         notifier=link,
         knowledge=knowledge,
-        more=_outward_tools(base, devices, apps, inbox.outbox, egress),
+        more=(
+            *_outward_tools(base, devices, apps, inbox.outbox, egress),
+            *pin_tools(devices=devices, apps=base.app_table),
+        ),
         coming=server_tools,
     )
     clock, table = WallClock(), ScheduleTable(base.database)
@@ -172,13 +184,17 @@ def build_agent(
         limits=SubagentLimits(count=settings.agent.subagents, iterations=settings.agent.iterations),
     )
     perform = ScheduledWork(inbox=inbox, tools=tools, gate=admission.gate)
-    runner = Runner(book=book, table=table, perform=perform, clock=clock, wakes_an_hour=wakes_an_hour)
+    report = partial(_report, tasks, SCHEDULES)
+    runner = Runner(book=book, table=table, perform=perform, clock=clock, wakes_an_hour=wakes_an_hour, report=report)
     consolidate = Consolidator(knowledge.memory, model=language_model).run
     nightly = Nightly(settings.schedules.consolidate_at, book.zone, consolidate, name="consolidate_at", clock=clock)
-    background = {"schedules": runner.run, "consolidation": nightly.run}
+    background = {SCHEDULES: runner.run, "consolidation": nightly.run}
     if language_model is not None and settings.schedules.heartbeat_minutes:  # without a model nobody reads the tasks
         background["heartbeat"] = _heartbeat(settings, inbox, clock).run
-    all_tools = tools.with_more((*scheduling_tools(scheduling), *subagent_tools(subagents)))
+    all_tools = tools.with_more(
+        (*scheduling_tools(scheduling), *subagent_tools(subagents), more_tools(lambda: all_tools.tools))
+    )
+    turn_limits = TurnLimits(iterations=settings.agent.iterations, turn_s=settings.agent.turn_s)
     return Agent(
         inbox=inbox,
         knowledge=knowledge,
@@ -194,7 +210,16 @@ def build_agent(
             journal=base.journal,
             approvals=admission.approvals,
             roles=admission.people,
-            limits=TurnLimits(iterations=settings.agent.iterations, turn_s=settings.agent.turn_s),
+            limits=turn_limits,
+        ),
+        client_turns=ClientTurns(
+            model=model,
+            tools=all_tools,
+            context=context,
+            journal=base.journal,
+            skills=knowledge.skills,
+            approvals=admission.approvals,
+            limits=turn_limits,
         ),
         schedules=ScheduleParts(admission.gate, scheduling, runner, subagents),
         subagents=subagents,
@@ -203,12 +228,13 @@ def build_agent(
 
 
 @asynccontextmanager
-async def background_running(
-    agent: Agent, group: asyncio.TaskGroup, ready: asyncio.Event | None
-) -> AsyncIterator[None]:
+async def background_running(agent: Agent, tasks: SupervisedTasks, ready: asyncio.Event | None) -> AsyncIterator[None]:
     """Inside, background work runs, once `ready` is set. Enter it after the conversations and leave it before them."""
     async with agent.subagents.working():
-        running = [group.create_task(_after(ready, work), name=name) for name, work in agent.background.items()]
+        running = [
+            tasks.start(name, work, after=ready, first_retry_s=RETRY_S.get(name, FIRST_RETRY_S))
+            for name, work in agent.background.items()
+        ]
         try:
             yield
         finally:
@@ -217,10 +243,12 @@ async def background_running(
             await asyncio.wait(running)
 
 
-async def _after(ready: asyncio.Event | None, work: Callable[[], Awaitable[None]]) -> None:
-    if ready is not None:
-        await ready.wait()
-    await work()
+def _report(tasks: SupervisedTasks, name: str, error: Exception | None) -> None:
+    """Count a pass of work that goes on by itself."""
+    if error is None:
+        tasks.succeeded(name)
+    else:
+        tasks.failed(name, error)
 
 
 def _inbox(base: Base) -> Inbox:
@@ -236,7 +264,7 @@ def _inbox(base: Base) -> Inbox:
 def _outward_tools(
     base: Base, devices: Registry, apps: Apps, outbox: Outbox, egress: Egress | None
 ) -> tuple[Tool[Any], ...]:
-    """Tools beyond the boards. Without a search engine in the settings there is no web_search."""
+    """Tools beyond the boards. Without a search engine in the settings there is no web-search."""
     settings, proxy = base.settings, base.settings.proxy
     engine = None if settings.search is None else search_engine(settings.search, proxy=proxy)
     trying = partial(try_image, trial_pool=apps.trial_pool, cache=BuildCache(settings.cache))

@@ -8,29 +8,31 @@ import logging
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from microclaw.addresses import is_loopback
 from microclaw.agent.inbox import Inbox
 from microclaw.api.server import tcp_listener
 from microclaw.api.status import ChannelStates
 from microclaw.auth.admission import Admission
-from microclaw.backoff import Backoff
+from microclaw.auth.local_token import open_local_token
 from microclaw.config.settings import GatewaySettings, Settings, TelegramSettings
-from microclaw.errors import ConfigError
+from microclaw.errors import ConfigError, StoreError
+from microclaw.supervision import SupervisedTasks
 
 if TYPE_CHECKING:
     from microclaw.api.gateway import Gateway
     from microclaw.channels.telegram.poller import TelegramState
 
 FIRST_PAUSE_S: Final = 15.0
-LONGEST_PAUSE_S: Final = 3600.0
 _GATEWAY: Final = "microclaw.api.gateway"
 _log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
 async def open_channels(
-    settings: Settings, inbox: Inbox, admission: Admission, group: asyncio.TaskGroup
+    settings: Settings, inbox: Inbox, admission: Admission, group: asyncio.TaskGroup, tasks: SupervisedTasks
 ) -> AsyncGenerator[tuple[ChannelStates, GatewayListener | None]]:
     """Inside, they take messages in; enter it after the agent, so that they stop before it. One that fails is off."""
     async with AsyncExitStack() as stack:
@@ -39,36 +41,56 @@ async def open_channels(
         if settings.gateway is not None:
             hint = "another port: microclaw config set gateway.port 18790"
             try:
+                here = is_loopback(settings.gateway.host)
+                local_token = open_local_token(settings.gateway_token) if here else None
                 listener = stack.enter_context(
                     tcp_listener(settings.gateway.host, settings.gateway.port, next_step=hint)
                 )
-            except ConfigError as exc:
+            except (ConfigError, StoreError) as exc:
                 problems.append(f"the chat gateway is off: {exc.message} (next: {exc.next_step})")
                 _log.warning("%s", problems[0])
             else:
-                gateway = GatewayListener(settings.gateway, inbox, admission, listener)
+                gateway = GatewayListener(settings.gateway, inbox, admission, listener, local_token)
+                if gateway.is_open:
+                    _log.warning("the chat gateway is open: every program of this machine is the owner there")
                 await stack.enter_async_context(gateway.serving(group))
         if settings.telegram is not None:
             from microclaw.channels.telegram.poller import TelegramState  # only who has a bot needs it
 
             state = TelegramState()
-            polling = group.create_task(
-                _telegram(settings.telegram, inbox, admission, settings.proxy, state), name="telegram"
-            )
+            poll = partial(_telegram, settings.telegram, inbox, admission, settings.proxy, state)
+            polling = tasks.start("telegram", poll, first_retry_s=FIRST_PAUSE_S)
             stack.callback(polling.cancel)
         if gateway is None:
             yield ChannelStates(state, problems=tuple(problems)), None
         else:
-            yield ChannelStates(state, gateway.address, lambda: gateway.clients), gateway
+            token_file = settings.gateway_token if gateway.local_token else None
+            states = ChannelStates(
+                state,
+                gateway.address,
+                lambda: gateway.clients,
+                gateway_open=gateway.is_open,
+                gateway_token=token_file,
+            )
+            yield states, gateway
 
 
 class GatewayListener:
     """Clients that come before `open` wait in the kernel's queue: a WebSocket library must not delay the host."""
 
-    def __init__(self, settings: GatewaySettings, inbox: Inbox, admission: Admission, listener: socket.socket) -> None:
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        inbox: Inbox,
+        admission: Admission,
+        listener: socket.socket,
+        local_token: str | None,
+    ) -> None:
         host, port = listener.getsockname()[:2]
         self.address = f"ws://{f'[{host}]' if ':' in host else host}:{port}"
+        self.is_open = settings.open and is_loopback(settings.host)
         self._settings = settings
+        self.local_token = local_token
         self._inbox = inbox
         self._admission = admission
         self._listener = listener
@@ -105,7 +127,11 @@ class GatewayListener:
         if self._leaving.is_set():
             return
         self._gateway = gateway = module.Gateway(
-            self._settings, inbox=self._inbox, tokens=self._admission.tokens, approvals=self._admission.approvals
+            self._settings,
+            inbox=self._inbox,
+            tokens=self._admission.tokens,
+            approvals=self._admission.approvals,
+            local_token=self.local_token,
         )
         async with gateway.serving(self._listener):
             await self._leaving.wait()
@@ -114,18 +140,14 @@ class GatewayListener:
 async def _telegram(
     settings: TelegramSettings, inbox: Inbox, admission: Admission, proxy: str | None, state: TelegramState
 ) -> None:
-    """Until it is cancelled or the token is refused. Another failure ends neither the host nor, for long, itself."""
+    """Until it is cancelled or the token is refused."""
     from microclaw.channels.telegram.api import BotApi  # brings an HTTP client
     from microclaw.channels.telegram.channel import TelegramChannel
 
-    backoff = Backoff(min_s=FIRST_PAUSE_S, max_s=LONGEST_PAUSE_S)
-    while True:
-        try:
-            people, approvals = admission.people, admission.approvals
-            async with BotApi.opened(settings, proxy=proxy) as api:
-                return await TelegramChannel(api, inbox=inbox, people=people, approvals=approvals, state=state).run()
-        except Exception:
-            pause_s = backoff.next_wait_s()
-            _log.exception("telegram failed; it begins anew in %.0f s", pause_s)
-            state.phase, state.reason = "disturbed", "it failed: the host's log says how"
-        await asyncio.sleep(pause_s)
+    people, approvals = admission.people, admission.approvals
+    try:
+        async with BotApi.opened(settings, proxy=proxy) as api:
+            await TelegramChannel(api, inbox=inbox, people=people, approvals=approvals, state=state).run()
+    except Exception:
+        state.phase, state.reason = "disturbed", "it failed: the host's log says how"
+        raise

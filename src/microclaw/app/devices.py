@@ -19,12 +19,14 @@ from microclaw.apps.catalogue import Catalogue
 from microclaw.apps.changes import ChangeLog
 from microclaw.apps.deploy import Deployer
 from microclaw.apps.direct_io import DirectIo
+from microclaw.apps.explorer import Explorer
 from microclaw.apps.installer import Installer
 from microclaw.apps.late_proof import LateCheck, Tell
 from microclaw.apps.reconciler import Reconciler
 from microclaw.apps.silence import SilenceExplainer
 from microclaw.apps.trial import Compile, cached_compiler, try_image
 from microclaw.apps.undo import Undo
+from microclaw.audit import AuditLog
 from microclaw.auth.admission import Admission
 from microclaw.auth.certificates import lan_names
 from microclaw.auth.gate import Gate
@@ -33,7 +35,6 @@ from microclaw.bus import Bus
 from microclaw.clock import find_zone, machine_zone, now_ms
 from microclaw.config.settings import Settings
 from microclaw.devices.registry import Registry
-from microclaw.errors import ConfigError
 from microclaw.events import Alarm, LiveEvent, Step
 from microclaw.link_server.device_link import DeviceLink, LinkParts
 from microclaw.link_server.limits import LinkLimits
@@ -48,6 +49,7 @@ from microclaw.store.journal import Journal
 from microclaw.store.link_events import LinkEventTable
 from microclaw.store.link_tasks import LinkTaskTable
 from microclaw.store.links import LinkTable
+from microclaw.supervision import SupervisedTasks
 from microclaw.transports.discovery import announced, announcement_of
 from microclaw.transports.open import open_transport
 from microclaw.virtual_boards.trial_pool import TrialPool
@@ -68,6 +70,7 @@ class Base:
     app_table: AppTable
     journal: Journal
     publish: Callable[[LiveEvent], None]
+    audit: AuditLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,7 @@ class Apps:
     catalogue: Catalogue
     reconciler: Reconciler
     gate: Gate
+    explorer: Explorer
 
 
 def local_zone(settings: Settings) -> tzinfo | None:
@@ -125,6 +129,7 @@ def build_apps(settings: Settings, devices: Registry, change_log: ChangeLog, gat
         catalogue=Catalogue(devices=devices, change_log=change_log),
         reconciler=Reconciler(devices=devices, change_log=change_log, installer=installer, report=_log_step),
         gate=gate,
+        explorer=Explorer(devices=devices, change_log=change_log, installer=installer, compile=compile_source),
     )
 
 
@@ -143,11 +148,8 @@ def late_notes(outbox: Outbox, devices: Registry, publish: Callable[[LiveEvent],
 
 
 async def warm_compiler(settings: Settings) -> None:
-    """Build the C library that every program needs, before the first compile. A compile reports its errors."""
-    try:
-        await build_glue(find_toolchain(), settings.cache, "checked")
-    except ConfigError as exc:
-        _log.warning("the C library is not built: %s", exc.message)
+    """Build the C library that every program needs, before the first compile. ConfigError as `build_glue`."""
+    await build_glue(find_toolchain(), settings.cache, "checked")
 
 
 def _log_step(step: Step) -> None:
@@ -194,7 +196,7 @@ async def open_devices(base: Base, stack: AsyncExitStack) -> Devices:
 
 
 async def open_link_server(
-    base: Base, devices: Devices, stack: AsyncExitStack, group: asyncio.TaskGroup
+    base: Base, devices: Devices, stack: AsyncExitStack, group: asyncio.TaskGroup, supervised: SupervisedTasks
 ) -> LinkServer | None:
     """The server that devices connect to, announced on the LAN; None without a link."""
     if devices.socket is None or base.settings.link is None:
@@ -210,6 +212,8 @@ async def open_link_server(
         meter=devices.meter,
         now_ms=now_ms,
         publish=base.publish,
+        supervised=supervised,
+        record=base.audit.record,
     )
     server = await stack.enter_async_context(opened)
     host, port = devices.socket.getsockname()[:2]

@@ -15,6 +15,7 @@ from microclaw.addresses import is_loopback
 from microclaw.agent.attempts import latest_attempts
 from microclaw.agent.background.unattended import AgentTasks
 from microclaw.agent.conversation import Conversations
+from microclaw.agent.erase import ConversationEraser
 from microclaw.api.asgi_apps import api_app, control_socket_app, host_api
 from microclaw.api.event_routes import LiveFeed
 from microclaw.api.jobs import Jobs
@@ -36,23 +37,26 @@ from microclaw.app.devices import (
 )
 from microclaw.apps.changes import ChangeLog, change_publisher
 from microclaw.apps.late_proof import LateProofs
+from microclaw.audit import AuditLog
 from microclaw.auth.admission import open_admission
+from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.auth.egress import Egress
 from microclaw.bus import Bus
 from microclaw.clock import now_ms
 from microclaw.config.settings import Settings
 from microclaw.devices.registry import Registry
-from microclaw.errors import ConfigError
+from microclaw.errors import ConfigError, StoreMissing
 from microclaw.link_server.server import LinkServer
 from microclaw.mcp.client.servers import McpServers
 from microclaw.models.protocol import Model
 from microclaw.models.usage import UsageLog
 from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
+from microclaw.store.erase import ConversationRows
 from microclaw.store.journal import Journal
+from microclaw.supervision import SupervisedTasks
 from microclaw.virtual_boards.host_boards import VirtualBoards
 
-RECONCILE_PAUSE_S = 5.0
 _log = logging.getLogger(__name__)
 
 
@@ -74,37 +78,46 @@ class Host:
 
 @asynccontextmanager
 async def running_host(
-    settings: Settings, *, boards_ready: asyncio.Event | None = None, egress: Egress | None = None
+    settings: Settings,
+    *,
+    boards_ready: asyncio.Event | None = None,
+    egress: Egress | None = None,
+    new_store: bool = False,
 ) -> AsyncIterator[Host]:
     """Inside, the host answers on its control socket. Leaving it ends every part in order and loses nothing.
 
     Turns that the last run left unfinished go on once `boards_ready` is set, where one is given.
     `egress` replaces the rule that only public addresses are fetched, for tests with servers of their own.
 
-    Raises StoreError when another host owns this home, ConfigError when a port is taken.
+    Raises StoreError when another host owns this home, StoreMissing unless `new_store` is what a person wants there,
+    ConfigError when a port is taken.
     """
+    await asyncio.to_thread(_check_store, settings, new_store=new_store)
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database.open(settings.database))
         model, usage = build_model(settings, database)
         control = stack.enter_context(unix_listener(settings.control_socket))
         api_socket, http = _api_socket(settings, stack)
-        admission = await open_admission(settings, database)
+        audit = await stack.enter_async_context(AuditLog.opened(settings.home))
+        admission = await open_admission(settings, database, audit.record)
         live = LiveFeed(secrets.token_hex(4))
         bus = await stack.enter_async_context(Bus())
-        base = Base(settings, database, bus, admission, AppTable(database), Journal(database, now_ms), live.put)
+        base = Base(settings, database, bus, admission, AppTable(database), Journal(database, now_ms), live.put, audit)
         devices = await open_devices(base, stack)
         group = await stack.enter_async_context(asyncio.TaskGroup())
-        link = await open_link_server(base, devices, stack, group)
+        tasks = SupervisedTasks(group, now_ms=now_ms)
+        link = await open_link_server(base, devices, stack, group, tasks)
         completed = change_publisher(devices.registry, base.publish, now_ms)
         apps = build_apps(settings, devices.registry, ChangeLog(base.app_table, completed=completed), admission.gate)
         servers = await stack.enter_async_context(McpServers(settings.mcp_servers, proxy=settings.proxy))
-        agent = build_agent(base, model, devices.registry, apps, link, server_tools=servers.tools, egress=egress)
+        agent = build_agent(base, model, devices.registry, apps, link, tasks, server_tools=servers.tools, egress=egress)
         conversations = await stack.enter_async_context(agent.conversations)
         tell = late_notes(agent.inbox.outbox, devices.registry, base.publish)
         late = LateProofs(devices=devices.registry, change_log=apps.change_log, tell=tell)
         apps.deployer.look_later = (await stack.enter_async_context(late)).watch
         await stack.enter_async_context(devices.tasks.serving(AgentTasks(conversations), devices.links.link))
-        channels, gateway = await stack.enter_async_context(open_channels(settings, agent.inbox, admission, group))
+        opening = open_channels(settings, agent.inbox, admission, group, tasks)
+        channels, gateway = await stack.enter_async_context(opening)
         jobs = Jobs(group, settings.limits)
         boards = VirtualBoards(devices.registry, apps.reconciler.check)
         status = HostStatus(
@@ -122,8 +135,10 @@ async def running_host(
             people=admission.people,
             usage=usage,
             boards=boards.standing,
+            tasks=tasks.states,
+            audit=audit,
         )
-        parts = _host_parts(base, devices, apps, agent, link, live, jobs, usage, status)
+        parts = _host_parts(base, devices, apps, agent, link, live, jobs, usage, status, tasks)
         api = host_api(parts)
         listeners = [Listener("control", control_socket_app(parts, api), control)]
         if api_socket is not None:
@@ -133,21 +148,37 @@ async def running_host(
             stack.callback(gateway.close)  # together with the other listeners, not after them
         stack.callback(live.end)  # after the listeners: its readers end before those do
         await stack.enter_async_context(apps.trial_pool)  # last: its board's start must not delay the listeners
-        for name, work in (
-            ("look after devices", _look_after(conversations, apps, boards_ready)),
-            ("build the C library", warm_compiler(settings)),
-            ("index what is remembered", agent.knowledge.search.warm_up()),
+        recovered = asyncio.Event()
+        recover = partial(_recover, conversations, apps, recovered)
+        for task in (
+            tasks.start("close what the last run left open", recover, after=boards_ready),
+            tasks.start("reconciler", apps.reconciler.check_due, every_s=apps.reconciler.interval_s, after=recovered),
+            tasks.start("build the C library", partial(warm_compiler, settings)),
+            tasks.start("index what is remembered", agent.knowledge.search.refresh),
         ):
-            stack.callback(group.create_task(work, name=name).cancel)
+            stack.callback(task.cancel)
         stack.push_async_callback(jobs.drain)  # on the way out: jobs that have started may end
         stack.push_async_callback(conversations.drain)  # first of all: the chats' streams end before the listeners
-        await stack.enter_async_context(background_running(agent, group, boards_ready))
+        await stack.enter_async_context(background_running(agent, tasks, boards_ready))
         if gateway is not None:
             gateway.open()
         if link is not None:
             link.start()
         address = link.address if link is not None else None
         yield Host(settings, devices.registry, model, http, address, channels, boards)
+
+
+def _check_store(settings: Settings, *, new_store: bool) -> None:
+    """An empty store knows none of the devices that trust this host's authority: nobody wants that by accident."""
+    store, authority = settings.database, settings.identity / AUTHORITY_FILE
+    if new_store and store.exists():
+        raise ConfigError(f"there is a store already: {store}", next_step="leave --new-store out")
+    if not new_store and authority.exists() and not store.exists():
+        raise StoreMissing(
+            f"the store {store} is missing, and paired devices trust the authority in {authority}",
+            next_step="restore the store from a backup; or begin with an empty one, and pair every device again: "
+            "microclaw up --new-store",
+        )
 
 
 def _api_socket(settings: Settings, stack: AsyncExitStack) -> tuple[socket.socket | None, str | None]:
@@ -173,15 +204,18 @@ def _host_parts(
     jobs: Jobs,
     usage: UsageLog,
     status: HostStatus,
+    tasks: SupervisedTasks,
 ) -> HostParts:
     """What the API's routes work with."""
     return HostParts(
         settings=base.settings,
         conversations=agent.conversations,
+        client_turns=agent.client_turns,
         devices=devices.registry,
         deployer=apps.deployer,
         direct_io=apps.direct_io,
         undo=apps.undo,
+        explorer=apps.explorer,
         catalogue=apps.catalogue,
         compile=apps.compile,
         gate=base.admission.gate,
@@ -201,21 +235,22 @@ def _host_parts(
         link=link,
         attempts=partial(latest_attempts, base.journal),
         status=status.read,
+        failing=tasks.failing,
         knowledge=agent.knowledge,
         usage=usage,
         schedules=agent.schedules,
+        erase=ConversationEraser(
+            inbox=agent.inbox,
+            sessions=agent.knowledge.sessions,
+            search=agent.knowledge.search,
+            rows=ConversationRows(base.database),
+            history=base.settings.chat_history,
+        ).erase,
     )
 
 
-async def _look_after(conversations: Conversations, apps: Apps, boards_ready: asyncio.Event | None) -> None:
-    """Recover what a crash left open, then keep the boards' programs as they are wanted."""
-    if boards_ready is not None:
-        await boards_ready.wait()
+async def _recover(conversations: Conversations, apps: Apps, recovered: asyncio.Event) -> None:
+    """Close what a crash left open; only then may the boards' programs be put back."""
     for sentence in (*await conversations.recover(), *await apps.deployer.recover()):
         _log.warning("left open by the last run: %s", sentence)
-    while True:
-        try:
-            await apps.reconciler.run()
-        except Exception:
-            _log.exception("the reconciler failed and goes on")
-        await asyncio.sleep(RECONCILE_PAUSE_S)
+    recovered.set()

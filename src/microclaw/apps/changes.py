@@ -49,7 +49,9 @@ def made_by(turn: str | None, person_id: str | None = None) -> Iterator[None]:
         _MAKER.reset(before)
 
 
-ChangeKind: TypeAlias = Literal["app.deploy", "app.upgrade", "app.remove", "app.restore", "gpio.set", "pwm.set"]
+ChangeKind: TypeAlias = Literal[
+    "app.deploy", "app.upgrade", "app.remove", "app.restore", "app.explore", "gpio.set", "pwm.set"
+]
 ChangeState: TypeAlias = Literal["planned", "done", "failed", "unknown"]
 
 
@@ -113,7 +115,8 @@ DeviceAction: TypeAlias = PutApp | RemoveApp | SetLevel | SetPwm
 class Change:
     """One entry of the change log. `inverse` is None when it is not known what would take the change back.
 
-    With the kind app.restore the host puts back an app that a board lost; undo leaves it alone. `undoes` is the change
+    With the kind app.restore the host puts back an app that a board lost, with app.explore it takes its explorer off
+    again; undo leaves both alone. `undoes` is the change
     that this one took back, `undone_by` the change that took this one back. `turn` is the turn or request that made
     it; None when it belongs to none.
     """

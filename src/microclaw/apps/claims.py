@@ -136,6 +136,18 @@ async def check_named_pins(
     await check_free(device, name, (), Claims(nodes=tuple(nodes)), wanted)
 
 
+def unknown_pins_text(device: Device, foreign: Sequence[str]) -> str | None:
+    """A warning of the programs on the device that were not installed from here: nobody knows their pins."""
+    if not foreign:
+        return None
+    names = ", ".join(sorted(foreign))
+    one = len(foreign) == 1
+    return (
+        f"{names} on {device.name} {'was' if one else 'were'} not installed from here: "
+        f"{'its' if one else 'their'} pins are not known, so nothing was checked against them"
+    )
+
+
 async def _refuse_pin(device: Device, app: DesiredApp, pin: int, role: PinRole) -> None:
     if await has_ended(device, app):
         raise PinClaimed(

@@ -9,13 +9,14 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NoReturn, TypeAlias
 
 from microclaw.apps.changes import AppVersion, ChangeLog, version_of
 from microclaw.apps.claims import check_free, check_named_pins, claims_of, driven_pins, nodes_of
 from microclaw.apps.expectation_result import ExpectationResult, seen_on_board
 from microclaw.apps.expectations import Expectations
+from microclaw.apps.firmware_fit import check_same_firmware, fit_limits
 from microclaw.apps.installer import Installation, Installer, recover_changes
 from microclaw.apps.late_proof import LateCheck, Place
 from microclaw.apps.stage_text import (
@@ -27,10 +28,12 @@ from microclaw.apps.stage_text import (
     fail,
     report_failure,
     trial_detail,
+    verification_step,
 )
 from microclaw.apps.trial import Compile, ReadModule, Trial, TrialInput, TrialOptions, Try, read_image
 from microclaw.apps.verify import Verification, verify
 from microclaw.boards.pins import check_pin
+from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import AppInstall, AppList
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
@@ -80,7 +83,7 @@ class DeployRequest:
 class PreparedChange:
     """A program that was built, tried and approved, ready to be installed.
 
-    `before` is the version of this host that the approval was for replacing; None when there was none.
+    `before` is the version of this host that the approval was for replacing, if any; `board` what it was checked for.
     """
 
     request: DeployRequest
@@ -89,6 +92,7 @@ class PreparedChange:
     trial: Trial
     version: AppVersion
     before: AppVersion | None
+    board: BoardProfile
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +166,7 @@ class Deployer:
         stored = await self._change_log.image(version.sha256)
         image = self._read(device, stored.wasm, name, stored.source, report)
         request = DeployRequest(
-            device_id,
-            name,
-            heap_bytes=version.heap_bytes,
-            timers=version.timers,
-            watchdog_ms=version.watchdog_ms,
+            device_id, name, heap_bytes=version.heap_bytes, timers=version.timers, watchdog_ms=version.watchdog_ms
         )
         return await self._install(await self._prepare(request, device, image, report), report, undoes=undoes)
 
@@ -229,11 +229,13 @@ class Deployer:
 
     async def _prepare(self, request: DeployRequest, device: Device, image: Image, report: Report) -> PreparedChange:
         """Check it, try it and ask for the approval; nothing on the device changes."""
-        name = request.name
+        name, board = request.name, device.board
         wanted = await self._change_log.desired(device.device_id)
         before = version_of(name, wanted)
         stage: Stage = "check"
         try:
+            heap_bytes, timers = fit_limits(board, request.heap_bytes, request.timers)
+            request = replace(request, heap_bytes=heap_bytes, timers=timers)
             await check_named_pins(device, name, image.pins, nodes_of(image.wasm), wanted)
             report(Step("check", check_text(image, request.heap_bytes)))
             stage = "try"
@@ -245,12 +247,12 @@ class Deployer:
             version = AppVersion(image.sha256, request.heap_bytes, request.timers, request.watchdog_ms, driven, claims)
             if request.approve is not None:
                 stage = "approve"
-                lost = await self._installer.check_place(device, name, take_over=request.replace)
-                text = deployment_text(device, name, replaces=lost or before is not None)
-                await request.approve(text, deployment_detail(device, name, image, version, trial, lost=lost))
+                there = await self._installer.check_place(device, name, take_over=request.replace)
+                text = deployment_text(device, name, replaces=there.lost is not None or before is not None)
+                await request.approve(text, deployment_detail(device, name, image, version, trial, there))
         except MicroclawError as exc:
             fail(report, stage, exc)
-        return PreparedChange(request, device, image, trial, version, before)
+        return PreparedChange(request, device, image, trial, version, before, board)
 
     async def _try(self, request: DeployRequest, device: Device, image: Image, report: Report) -> Trial:
         report(Step("try", "on a throw-away virtual board", "running"))
@@ -298,7 +300,7 @@ class Deployer:
         except MicroclawError as exc:
             fail(report, stage, exc)
         expected = _on_board(prepared.trial, found)
-        report(_verification_step(found, device, expected))
+        report(verification_step(found, device, name, expected))
         if found.agrees:
             self._look_later(prepared, installation, found, report)
         return Deployment(
@@ -317,6 +319,7 @@ class Deployer:
     async def _check_unchanged(self, prepared: PreparedChange) -> None:
         """Another deployment may have taken a pin, or the name, while this one was tried and approved."""
         device, name = prepared.device, prepared.request.name
+        check_same_firmware(device, prepared.board)
         wanted = await self._change_log.desired(device.device_id)
         await check_free(device, name, prepared.version.pins, prepared.version.claims, wanted)
         if prepared.request.approve is not None and version_of(name, wanted) != prepared.before:
@@ -382,17 +385,3 @@ def _on_board(trial: Trial, found: Verification) -> tuple[ExpectationResult, ...
         return ()
     edges = found.evidence.edges if found.evidence.kind == "counted" else None
     return seen_on_board(trial.expected, trial.expectations, edges, found.pins)
-
-
-def _verification_step(found: Verification, device: Device, expected: Sequence[ExpectationResult]) -> Step:
-    detail = tuple(result.line() for result in expected)
-    if found.agrees:
-        return Step("verify", found.evidence.text, detail=detail)
-    return Step(
-        "verify",
-        found.evidence.text,
-        "failed",
-        detail=detail,
-        next_step=found.next_step
-        or f"it is installed; watch it: microclaw logs {device.name}, or take it off: microclaw app undo",
-    )

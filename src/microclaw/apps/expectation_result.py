@@ -13,6 +13,14 @@ from microclaw.apps.verdict import Record
 from microclaw.events import Edge
 
 NO_EXPECTATION: Final = "no expectation given: this is what it did"
+_WORST_FIRST: Final = (
+    "not met",
+    "untried",
+    "met in the trial; not seen",
+    "met in the trial; accepted",
+    "met in the trial",
+    "seen on the board",
+)
 _LEAST_OF_CYCLE = 0.45  # two edges of a period are half of it, and the trial agrees with them
 BoardState: TypeAlias = Literal["seen on the board", "accepted only", "not seen on the board"]
 
@@ -97,6 +105,17 @@ def wrapped_failure(bad: ExpectationResult) -> tuple[str, str]:
     """Why a program is refused that keeps this expectation only on a board that was switched on lately."""
     text = f"expected, line {bad.number}: {bad.text}; not after 49.7 days, when millis() starts again at 0: {bad.found}"
     return text, "compare differences of unsigned times: millis() - last >= interval, never millis() >= next"
+
+
+def proof_of(results: Sequence[ExpectationResult]) -> str:
+    """The proof of a program as a whole: that of its least proved expectation, in the words of docs/proof.md."""
+    if not results:
+        return NO_EXPECTATION
+    return min((result.answer for result in results), key=_rank)
+
+
+def _rank(answer: str) -> int:
+    return next(i for i, begin in enumerate(_WORST_FIRST) if answer.startswith(begin))
 
 
 def seen_on_board(

@@ -90,7 +90,9 @@ def parse_expectations(text: str) -> Expectations:
     if len(stimuli) > MAX_STIMULI:
         raise ConfigError(f"more than {MAX_STIMULI} stimuli", next_step="keep those that a check needs")
     stimuli.sort(key=lambda one: one.at_ms)
-    return Expectations(text, tuple(lines), tuple(stimuli), settings.get("for"), settings.get("uptime"))
+    return Expectations(
+        text, tuple(lines), tuple(stimuli), settings.get("for"), settings.get("uptime"), settings.get("soak")
+    )
 
 
 def _statement(row: str) -> str:
@@ -120,6 +122,9 @@ class _Reader(TokenReader):
             case "uptime":
                 self._take("uptime")
                 return self._end(("uptime", self._duration(MAX_UPTIME_MS)))
+            case "soak":
+                self._take("soak")
+                return self._end(("soak", self._duration(zero=True)))
             case _:
                 raise self._wrong(
                     "pin N: ..., when pin N falls: ..., pwm N: ..., log ..., set pin ..., bounce, i2c, adc, for"

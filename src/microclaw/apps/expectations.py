@@ -265,9 +265,9 @@ class ExpectationLine:
 
 @dataclass(frozen=True, slots=True)
 class Expectations:
-    """All that was expected of one program. `for_ms` and `uptime_ms` are None where the text does not say.
+    """All that was expected of one program. `for_ms`, `uptime_ms` and `soak_ms` are None where the text does not say.
 
-    `uptime_ms`: how long the board is up when the program starts.
+    `uptime_ms`: how long the board is up when the program starts. `soak_ms`: how long it goes on after what is needed.
     """
 
     text: str
@@ -275,6 +275,7 @@ class Expectations:
     stimuli: tuple[Stimulus, ...] = ()
     for_ms: float | None = None
     uptime_ms: float | None = None
+    soak_ms: float | None = None
 
     @property
     def checks(self) -> tuple[Check, ...]:

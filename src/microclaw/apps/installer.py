@@ -25,6 +25,8 @@ from microclaw.apps.changes import (
     made_by,
     version_of,
 )
+from microclaw.apps.claims import unknown_pins_text
+from microclaw.apps.firmware_fit import check_stored
 from microclaw.apps.verify import Baseline, take_baseline
 from microclaw.devices.calls import AppEntry, AppInstall, AppList, AppStates, AppUninstall, GpioGet
 from microclaw.devices.device import Device
@@ -49,6 +51,8 @@ async def recover_changes(device: Device, change_log: ChangeLog) -> tuple[str, .
     lines: list[str] = []
     for change in await change_log.unfinished(device.device_id):
         match change.forward:
+            case RemoveApp(name=name) if change.kind == "app.explore":
+                happened, text = True, await _recover_explored(device, name)
             case PutApp() | RemoveApp():
                 listed = {app.name for app in await device.call(AppList(), wait=False)}
                 happened, text = await _recover_app(device, change_log, change, listed)
@@ -64,6 +68,14 @@ async def recover_changes(device: Device, change_log: ChangeLog) -> tuple[str, .
     return tuple(lines)
 
 
+async def _recover_explored(device: Device, name: str) -> str:
+    """Take off the explorer that a host left behind when it died."""
+    with suppress(AppNotFound):
+        await device.call(AppUninstall(name), wait=False)
+        return f"{name} was still on {device.name} and is off now"
+    return f"{name} is not on {device.name}"
+
+
 async def _recover_app(
     device: Device, change_log: ChangeLog, change: Change, listed: Collection[str]
 ) -> tuple[bool, str]:
@@ -72,9 +84,13 @@ async def _recover_app(
         case RemoveApp(name=name), _:
             return name not in listed, f"{device.name} {'still lists it' if name in listed else 'no longer lists it'}"
         case PutApp(name=name), PutApp(version=before) if name in listed:
+            if before.claims.forced:
+                await device.call(AppUninstall(name))
+                return False, "which of the two was there is not known; it was taken off, as the former was forced"
             image = await change_log.image(before.sha256)
+            call = stored_call(device, name, image.wasm, before)
             await device.call(AppUninstall(name))
-            await device.call(install_call(name, image.wasm, before))
+            await device.call(call)
             return False, f"the former {name} was put there again; deploy the new one once more"
         case PutApp(name=name), _:
             return name in listed, f"{device.name} {'lists it' if name in listed else 'does not list it'}"
@@ -94,6 +110,14 @@ class Installation:
     before: AppVersion | None
     baseline: Baseline
     took_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Occupants:
+    """Programs on a device that this host did not install: the one that would be lost, and the others."""
+
+    lost: str | None
+    others: tuple[str, ...]
 
 
 class Installer:
@@ -130,7 +154,9 @@ class Installer:
         if there and before is None and not take_over:
             raise _not_ours(device, name)
         if not there:
-            _check_room(device, name, listed, wanted)
+            check_room(device, name, listed, wanted)
+        if warning := unknown_pins_text(device, _foreign(name, listed, wanted)):
+            report(Step("deploy", f"warning: {warning}"))
         kind: ChangeKind = "app.upgrade" if before else "app.deploy"
         change_id = await self._change_log.plan(
             device.device_id,
@@ -154,15 +180,15 @@ class Installer:
         took_ms = (time.perf_counter() - started) * 1000
         return Installation(change_id, there, before, baseline, took_ms)
 
-    async def check_place(self, device: Device, name: str, *, take_over: bool) -> bool:
-        """Raise what `put` would: AppExists, TooManyApps. Changes nothing. True when a foreign app has the name."""
+    async def check_place(self, device: Device, name: str, *, take_over: bool) -> Occupants:
+        """Raise what `put` would: AppExists, TooManyApps. Changes nothing. The foreign programs that are there."""
         listed, wanted = await device.call(AppList()), await self._change_log.desired(device.device_id)
         there, before = any(app.name == name for app in listed), version_of(name, wanted)
         if there and before is None and not take_over:
             raise _not_ours(device, name)
         if not there and await _ended_in_the_way(device, name, listed, wanted) is None:
-            _check_room(device, name, listed, wanted)
-        return there and before is None
+            check_room(device, name, listed, wanted)
+        return Occupants(name if there and before is None else None, _foreign(name, listed, wanted))
 
     async def _make_room(
         self, device: Device, name: str, report: Report
@@ -231,7 +257,7 @@ class Installer:
         )
         try:
             baseline = await take_baseline(device)
-            await device.call(install_call(app.name, image.wasm, app.version))
+            await device.call(stored_call(device, app.name, image.wasm, app.version))
         except MicroclawError:
             await self._change_log.fail(change_id)
             raise
@@ -253,12 +279,17 @@ class Installer:
             return
         try:
             image = await self._change_log.image(version.sha256)
-            await device.call(install_call(name, image.wasm, version))
+            await device.call(stored_call(device, name, image.wasm, version))
         except MicroclawError as exc:
             text = f"the former {name} could not be put back on {device.name}: {exc.message}"
             report(Step("deploy", text, "failed", next_step="the host tries again every few seconds"))
         else:
             report(Step("deploy", f"the former {name} is back on {device.name}"))
+
+
+def _foreign(name: str, listed: Sequence[AppEntry], wanted: Sequence[DesiredApp]) -> tuple[str, ...]:
+    """What the device lists beside `name` and this host did not install."""
+    return tuple(sorted({app.name for app in listed} - {app.name for app in wanted} - {name}))
 
 
 async def _ended_in_the_way(
@@ -282,6 +313,12 @@ def install_call(name: str, wasm: bytes, version: AppVersion) -> AppInstall:
     return AppInstall(name, wasm, version.heap_bytes, version.timers, version.watchdog_ms)
 
 
+def stored_call(device: Device, name: str, wasm: bytes, version: AppVersion) -> AppInstall:
+    """The call that installs a kept image. Raises BuildError when the firmware, as described now, lacks something."""
+    check_stored(device.board, name, wasm)
+    return install_call(name, wasm, version)
+
+
 def not_found(device: Device, name: str, there: Sequence[str]) -> AppNotFound:
     listing = f"it lists {', '.join(sorted(there))}" if there else "it lists none"
     return AppNotFound(f"no app {name!r} on {device.name}: {listing}", next_step="microclaw app list")
@@ -289,12 +326,13 @@ def not_found(device: Device, name: str, there: Sequence[str]) -> AppNotFound:
 
 def _not_ours(device: Device, name: str) -> AppExists:
     return AppExists(
-        f"{device.name} already has an app {name!r} that this host did not install",
+        f"{device.name} already has an app {name!r} that was not installed from here",
         next_step=f"choose another name, or replace it knowingly: microclaw app uninstall {name} -d {device.name}",
     )
 
 
-def _check_room(device: Device, name: str, listed: Sequence[AppEntry], wanted: Sequence[DesiredApp]) -> None:
+def check_room(device: Device, name: str, listed: Sequence[AppEntry], wanted: Sequence[DesiredApp]) -> None:
+    """Raise TooManyApps when the board, with what the host wants there, has no place for `name`."""
     limit = device.board.firmware.max_apps
     # A wanted app that the board has just lost needs its place too: the reconciler will put it back.
     names = {app.name for app in listed} | {app.name for app in wanted}

@@ -55,19 +55,13 @@ class Reconciler:
         self._change_log = change_log
         self._installer = installer
         self._report = report
-        self._interval_s = interval_s
+        self.interval_s = interval_s
         self._now_ms = now_ms
         self._monotonic_s = monotonic_s
         self._checks: dict[str, DeviceCheck] = {}
         self._next_check: dict[str, float] = {}
         self._backoffs: dict[str, Backoff] = {}  # of the devices that are in trouble
         self._losses: dict[tuple[str, str, int], list[float]] = {}
-
-    async def run(self) -> None:
-        """Check every device with desired apps, again and again, until cancelled."""
-        while True:
-            await self._round()
-            await asyncio.sleep(self._interval_s)
 
     async def check(self, device_id: str) -> DeviceCheck:
         """Check one device now: close its open changes, put back what it lost. Raises only UnknownName."""
@@ -141,8 +135,8 @@ class Reconciler:
         times.append(now_s)
         return False
 
-    async def _round(self) -> None:
-        """Check every device that is due, several at the same time."""
+    async def check_due(self) -> None:
+        """Check every device with desired apps that is due, several at the same time. To be called each interval."""
         wanted = {app.device_id for app in await self._change_log.desired()}
         wanted |= {change.device_id for change in await self._change_log.unfinished()}
         for gone in self._checks.keys() - wanted:
@@ -168,7 +162,7 @@ class Reconciler:
             self._backoffs.pop(device_id, None)
             self._next_check.pop(device_id, None)
             return
-        backoff = self._backoffs.setdefault(device_id, Backoff(min_s=2 * self._interval_s, max_s=MAX_INTERVAL_S))
+        backoff = self._backoffs.setdefault(device_id, Backoff(min_s=2 * self.interval_s, max_s=MAX_INTERVAL_S))
         self._next_check[device_id] = self._monotonic_s() + backoff.next_wait_s()
 
 

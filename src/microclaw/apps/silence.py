@@ -14,6 +14,7 @@ from microclaw.devices.calls import AppInstall, AppUninstall, Call
 from microclaw.devices.device import Device
 from microclaw.errors import DeviceSilent, DeviceTimeout, InstallInterrupted, MicroclawError
 
+_VIRTUAL = "virtual:"
 _LOOK_BACK: Final = 50
 
 
@@ -76,10 +77,17 @@ def _is_being_replaced(app: DesiredApp, history: Sequence[Change], call: Call[An
     )
 
 
+def way_to_reset(device: Device) -> str:
+    """How a person gets a board back that answers nothing."""
+    if any(endpoint.startswith(_VIRTUAL) for endpoint in device.endpoints):
+        return "restart it: end its host with Ctrl-C, then microclaw up --virtual 1"
+    return "reset it, or switch it off and on"
+
+
 def _explained(error: MicroclawError, device: Device, name: str, which: str) -> MicroclawError:
     text = f"{error.message}; the probable cause is {name}, after which {device.name} fell silent"
     survives = device.board.firmware.apps_survive_reset
-    reset = "reset it, or switch it off and on"
+    reset = way_to_reset(device)
     kept = f" ({device.board.title} starts its programs again by itself: then flash it anew)" if survives else ""
     step = (
         f"{reset}{kept}; {which}{name} is not put back. Then deploy a corrected one, or drop it: "

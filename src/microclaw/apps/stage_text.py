@@ -8,8 +8,13 @@ from typing import Final, NoReturn
 from urllib.parse import urlsplit
 
 from microclaw.apps.changes import AppVersion
+from microclaw.apps.claims import unknown_pins_text
+from microclaw.apps.expectation_result import ExpectationResult
+from microclaw.apps.installer import Occupants
 from microclaw.apps.trial import Trial
 from microclaw.apps.verdict import count_text, describe, seconds
+from microclaw.apps.verify import Verification
+from microclaw.devices.calls import LogsRead
 from microclaw.devices.device import Device
 from microclaw.errors import BuildError, MicroclawError
 from microclaw.events import Report, Stage, Step
@@ -68,6 +73,16 @@ def trial_detail(trial: Trial) -> tuple[str, ...]:
     return (*expected, *trial.probes, *(f"warning: {text}" for text in trial.warnings))
 
 
+def verification_step(found: Verification, device: Device, name: str, expected: Sequence[ExpectationResult]) -> Step:
+    """The last stage: the evidence, each expectation with what the board showed, the next step where they differ."""
+    detail = tuple(result.line() for result in expected)
+    if found.agrees:
+        return Step("verify", found.evidence.text, detail=detail)
+    watch = f"watch it: microclaw logs {device.name}, or " if device.supports(LogsRead.method) else ""
+    step = f"it is installed; {watch}take it off: microclaw app uninstall {name} -d {device.name}"
+    return Step("verify", found.evidence.text, "failed", detail=detail, next_step=found.next_step or step)
+
+
 def kilobytes(size_bytes: int) -> str:
     return f"{size_bytes // 1024} KB" if size_bytes % 1024 == 0 else f"{size_bytes:,} B"
 
@@ -96,18 +111,17 @@ def deployment_text(device: Device, name: str, *, replaces: bool) -> str:
 
 
 def deployment_detail(
-    device: Device, name: str, image: Image, version: AppVersion, trial: Trial, *, lost: bool = False
+    device: Device, name: str, image: Image, version: AppVersion, trial: Trial, there: Occupants
 ) -> tuple[str, ...]:
-    """Program, size, heap, board, pins, the trial with its timeline, and the whole source, as lines.
-
-    `lost`: a program with that name is on the device, and this host did not install it.
-    """
+    """Program, size, heap, board, pins, the trial with its timeline, and the whole source, as lines."""
+    unknown_pins = unknown_pins_text(device, there.others)
     pins = sorted({*image.pins, *trial.pins})
     driven = f" (drives {_numbers(trial.driven)})" if trial.driven else ""
     lines = [
         f"program: {name}, {image.size_bytes:,} B, heap {kilobytes(version.heap_bytes)}, sha256 {image.sha256[:12]}",
         f"board: {device.name}, {device.board.title}",
-        *([f"the {name} that is there is lost: this host did not install it and has no copy"] if lost else []),
+        *([f"the {name} that is there is lost: this host did not install it and has no copy"] if there.lost else []),
+        *([f"warning: {unknown_pins}"] if unknown_pins else []),
         f"pins: {_numbers(pins)}{driven}" if pins else "pins: none",
         f"trial: {trial.summary()}",
         *_timeline(trial),

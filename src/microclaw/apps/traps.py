@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from microclaw.wire.board_replies import MEMORY_FAULT, STACK_FULL
+from microclaw.wire.board_replies import MEMORY_FAULT, NATIVE_FAILED, STACK_FULL
 
 _EXCEPTION: Final = re.compile(
     rf"(?:Exception: )?(?P<text>.*?)(?: \((?P<where>line \d+, in .+|{STACK_FULL}.+)\))?", re.DOTALL
@@ -28,6 +28,7 @@ _TRAPS: Final[tuple[tuple[str, str, str], ...]] = (
     ("allocate memory|out of memory", "it has no memory left", "ask for more heap, or allocate less"),
 )
 _ANY_TRAP: Final = "look at what the program does first: the trial ran the very bytes that would be installed"
+_OURS: Final = "this is a fault of the virtual board, not of the program: report it with the program and its log"
 _UNLINKED: Final = re.compile(r"failed to call unlinked import function \(env, ([^)]*)\)")
 _FAULTS: Final = (
     (
@@ -53,6 +54,8 @@ def trap_words(text: str) -> tuple[str, str]:
     if where and where.startswith(STACK_FULL):
         return f"its stack is full: {where.removeprefix(STACK_FULL)}", _STACK
     at = f" at {where}" if where else ""
+    if what.startswith(NATIVE_FAILED):
+        return f"it was ended{at}: {what}", _OURS
     if missing := _UNLINKED.search(what):
         step = "use only what microclaw.h and the firmware's headers declare"
         return f"it trapped{at}: the firmware has no function {missing[1]}", step

@@ -8,20 +8,21 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from microclaw.apps.checked_run import run_with_checks
 from microclaw.apps.expectation_result import (
-    NO_EXPECTATION,
     ExpectationResult,
     evaluate,
     failure,
+    proof_of,
     wrapped_failure,
 )
 from microclaw.apps.expectations import Expectations, PinStimulus
 from microclaw.apps.stimuli import plan
 from microclaw.apps.trial_run import Run
 from microclaw.apps.verdict import Ended, Record, count_text, describe, judge
+from microclaw.boards.firmware import for_trial
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import PwmChange
 from microclaw.errors import ConfigError, TrialFailed
@@ -173,10 +174,7 @@ class Trial:
     @property
     def proof(self) -> str:
         """met in the trial, not met, untried, or that no expectation was given."""
-        if not self.expected:
-            return NO_EXPECTATION
-        states = [result.answer for result in self.expected]
-        return next((state for state in states if state != "met in the trial"), "met in the trial")
+        return proof_of(self.expected)
 
     def raise_if_failed(self) -> None:
         """Raise TrialFailed, with the error and the next step, unless the trial went well."""
@@ -268,7 +266,9 @@ async def _record(
     trial_pool: TrialPool | None,
     cache: BuildCache | None = None,
 ) -> Record:
-    kind = BoardKind(board.board_id, "real" if options.realtime else "virtual", options.seed)
+    board = for_trial(board)
+    clock: Literal["real", "virtual"] = "real" if options.realtime else "virtual"
+    kind = BoardKind(board.board_id, clock, options.seed, board.firmware.described)
     async with trial_pool.take(kind, board) if trial_pool else TrialBoard(kind, board) as trial_board:
         other_board = TrialBoard(kind, board)
         compile_build = partial(compile_for_trial, board=board, cache=cache)
@@ -295,8 +295,9 @@ def _run(options: TrialOptions) -> Run:
     base = replace(base, stimuli=stimuli, uptime_ms=asked.uptime_ms or 0.0)
     if asked.for_ms is not None or options.realtime:
         return replace(base, for_ms=asked.for_ms or planned.needed_ms)
-    for_ms = max(planned.needed_ms, options.for_ms)
-    return replace(base, for_ms=for_ms, soak_ms=SOAK_MS, late=planned.late, late_ms=planned.late_ms)
+    base = replace(base, for_ms=max(planned.needed_ms, options.for_ms))
+    soak_ms = SOAK_MS if asked.soak_ms is None else asked.soak_ms
+    return replace(base, soak_ms=soak_ms, late=planned.late, late_ms=planned.late_ms) if soak_ms else base
 
 
 def _wraps(options: TrialOptions) -> bool:

@@ -7,6 +7,7 @@ import math
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import chain, repeat
 
 from microclaw.apps.expectations import AdcStimulus, PinStimulus, SensorStimulus, Stimulus
 from microclaw.apps.stimuli import Levels, levels_over_time, shifted
@@ -38,6 +39,7 @@ STORM_LINES = 20_000
 STORM_EVENTS = 12_000
 """In a second at most, or in less where it comes at once: a loop of main without any wait prints 800 lines in one, and
 changes a pin 2,000 times."""
+_SHIM_SAYS = "microclaw: ended: "
 _FIRMWARE_SAYS = ("Got exception running WASM code: ", "Cannot find function ", "warning: ", "W gpio: ", "microclaw: ")
 
 
@@ -199,7 +201,7 @@ async def _pass_needed_time(control: VirtualBoardTransport, run: Run, events: _E
     """The time that is asked for; its first second in parts: a program that storms would need hours for all of it."""
     await events.read(control)
     first_ms, began, passed_ms = events.now_ms, time.perf_counter(), 0.0
-    for part_ms in (*_FIRST_PARTS_MS, math.inf):
+    for part_ms in chain(_FIRST_PARTS_MS, repeat(_MAX_ADVANCE_MS)):
         part_ms = min(part_ms, run.for_ms - passed_ms)
         if part_ms <= 0:
             break
@@ -319,7 +321,9 @@ async def _record(
     return Record(
         state=row.state if row else None,
         error=row.error if row else None,
-        lines=tuple(_console_line(line, start_ms) for line in events.lines if line.t_ms < last_line_ms),
+        lines=tuple(
+            piece for line in events.lines if line.t_ms < last_line_ms for piece in _console_lines(line, start_ms)
+        ),
         edges=tuple(
             Edge(e.t_ms - start_ms, e.pin, e.level)
             for e in events.edges
@@ -344,10 +348,16 @@ async def _record(
     )
 
 
-def _console_line(line: LogLine, start_ms: float) -> ConsoleLine:
-    """The board names the app also on lines that the firmware printed about it; those are not the app's own."""
-    own = line.app is not None and not line.text.startswith(_FIRMWARE_SAYS)
-    return ConsoleLine(line.t_ms - start_ms, line.app if own else None, line.text)
+def _console_lines(line: LogLine, start_ms: float) -> list[ConsoleLine]:
+    """The board names the app also on lines that the firmware printed about it; those are not the app's own.
+
+    What ends without a line feed stands on one line with what the shim says after it: that makes two.
+    """
+    text, said, end = line.text.partition(_SHIM_SAYS)
+    texts = [text, said + end] if said and text and line.app is not None else [line.text]
+    return [
+        ConsoleLine(line.t_ms - start_ms, None if one.startswith(_FIRMWARE_SAYS) else line.app, one) for one in texts
+    ]
 
 
 def _outside_pins(pins: tuple[PinRow, ...], given: set[int]) -> set[int]:

@@ -27,7 +27,7 @@ from microclaw.text import format_duration
 
 def in_force(change: Change) -> bool:
     """Whether the change is done, not taken back, and was asked for: the reconciler's own changes were not."""
-    return change.state == "done" and change.undone_by is None and change.kind != "app.restore"
+    return change.state == "done" and change.undone_by is None and change.kind not in ("app.restore", "app.explore")
 
 
 def to_take_back(history: Sequence[Change]) -> tuple[Change, ...]:
@@ -205,7 +205,7 @@ class Undo:
         the same app or pin is in force or the board restarted since; else the error of the deployer or the device.
         """
         async with self._one_at_a_time:
-            changes = await self.chosen(choice)
+            changes = await self._chosen(choice)
             if len(changes) == 1:
                 taken = await self._take_back(changes[0], report)
                 return UndoReport((taken,), _undone_text([taken]))
@@ -214,8 +214,21 @@ class Undo:
     async def chosen(self, choice: UndoChoice) -> tuple[Change, ...]:
         """The changes that `undo` would take back now, newest first, at least one. Raises as `undo` does.
 
-        PermissionRefused for what another person did, unless an owner asks for it.
+        PermissionRefused for what another person did, unless an owner asks for it. What cannot be taken back is told
+        here, before anybody is asked to approve it.
         """
+        changes = await self._chosen(choice)
+        failures: list[MicroclawError] = []
+        for change in changes:
+            try:
+                await self._check(change)
+            except MicroclawError as exc:
+                failures.append(exc)
+        if len(failures) == len(changes):
+            raise failures[0]
+        return changes
+
+    async def _chosen(self, choice: UndoChoice) -> tuple[Change, ...]:
         if choice.anyone:
             self._gate.check_owner(choice.by, "undo what others did")
         if choice.change_id is not None:
@@ -251,19 +264,23 @@ class Undo:
         return UndoReport(tuple(taken), _undone_text(taken))
 
     async def _take_back(self, change: Change, report: Report) -> UndoneChange:
-        history = await self._history(change)
-        check_undoable(change, history)
-        check_known_before(change, history)
+        await self._check(change)
         assert change.inverse is not None
-        if isinstance(change.inverse, SetLevel | SetPwm):
-            device = self._devices.get(change.device_id)
-            await check_not_restarted(device, change, history, self._change_log.now_ms)
         by_id, evidence = await self._apply(change, change.inverse, report)
         taken = UndoneChange(
             await self._change_log.change(change.change_id), await self._change_log.change(by_id), evidence
         )
         report(Step("undo", _undone_text([taken])))
         return taken
+
+    async def _check(self, change: Change) -> None:
+        """Raise what keeps it from being taken back, before anything is done."""
+        history = await self._history(change)
+        check_undoable(change, history)
+        check_known_before(change, history)
+        if isinstance(change.inverse, SetLevel | SetPwm):
+            device = self._devices.get(change.device_id)
+            await check_not_restarted(device, change, history, self._change_log.now_ms)
 
     async def _history(self, change: Change) -> Sequence[Change]:
         return await self._change_log.changes(change.device_id, _LOOK_BACK)

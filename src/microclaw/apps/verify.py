@@ -1,7 +1,4 @@
-"""Watches a board after an installation for evidence that the program works. Changes nothing on the device.
-
-The evidence is counted on the board, reported by it, or only that it accepted the program.
-"""
+"""Watches a board after an installation for evidence that the program works: counted, reported or only accepted."""
 
 from __future__ import annotations
 
@@ -13,6 +10,7 @@ from itertools import pairwise
 from microclaw.apps.traps import trap_words
 from microclaw.apps.trial import Trial
 from microclaw.apps.verdict import (
+    SLACK_MS,
     ConsoleLine,
     compare,
     dead_on_load,
@@ -20,10 +18,11 @@ from microclaw.apps.verdict import (
     from_level,
     seconds,
 )
-from microclaw.devices.calls import AppState, AppStates, EdgesRead, LogLine, LogsRead, PwmChange, PwmRead
+from microclaw.devices.calls import AppState, AppStates, EdgesRead, GpioGet, LogLine, LogsRead, PwmChange, PwmRead
 from microclaw.devices.device import Device
 from microclaw.errors import DeviceError, DeviceSilent, DeviceTimeout, DeviceUnreachable
 from microclaw.events import Edge, Evidence
+from microclaw.pin_track import TOLERANCE
 from microclaw.text import format_duration
 
 PATIENCE_MS = 3_000.0
@@ -45,7 +44,7 @@ _EXPECTED_PWM_CHANGES = 4
 _NEWEST = 2**53 - 1
 """Above every cursor: reading from here gives no entries, and the present cursor."""
 
-NO_READ_BACK = "accepted only: this firmware has no read-back, so nobody has seen it work"
+NO_READ_BACK = "accepted only: this firmware has no read-back of programs, so nobody has seen it work"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +133,7 @@ async def verify_later(device: Device, trial: Trial, before: Baseline) -> Verifi
         pin: _without_opening([replace(e, t_ms=e.t_ms - before.now_ms) for e in page.edges if e.pin == pin], wanted)
         for pin, wanted in on_pin.items()
     }
-    found = _compare_edges(on_pin, seen, waited_ms)
+    found = _compare_edges(on_pin, seen, waited_ms, await _levels(device, seen))
     missing = next((pin for pin, wanted in on_pin.items() if len(seen[pin]) < min(len(wanted) - 1, LATE_EDGES)), None)
     if found.agrees and missing is not None:
         count = len(seen[missing])
@@ -237,7 +236,13 @@ async def _count_edges(
         slept_ms += pause_ms
     if not any(seen.values()) and waited_ms == 0:
         return Verification(Evidence("accepted", "accepted only: the board's clock stands still"), False)
-    return _compare_edges(on_pin, seen, waited_ms)
+    return _compare_edges(on_pin, seen, waited_ms, await _levels(device, seen))
+
+
+async def _levels(device: Device, seen: Mapping[int, Sequence[Edge]]) -> dict[int, int]:
+    """The levels of the pins without an edge, where reading a pin does not turn off what drives it."""
+    silent = [pin for pin in seen if not seen[pin]] if device.evidence_of(GpioGet.method) == "counted" else []
+    return {pin: (await device.call(GpioGet(pin))).level for pin in silent}
 
 
 def _wanted(edges: Sequence[Edge], patience_ms: float) -> int:
@@ -264,9 +269,15 @@ def _counted(text: str, edges: Sequence[Edge] = (), *, agrees: bool, pins: Seque
 
 
 def _compare_edges(
-    expected: Mapping[int, Sequence[Edge]], seen: Mapping[int, Sequence[Edge]], waited_ms: float
+    expected: Mapping[int, Sequence[Edge]],
+    seen: Mapping[int, Sequence[Edge]],
+    waited_ms: float,
+    before: Mapping[int, int],
 ) -> Verification:
-    """Pin by pin; the first pin that differs is the answer. Edges of one moment alone are no proof of what follows."""
+    """Pin by pin; the first pin that differs is the answer. Edges of one moment alone are no proof of what follows.
+
+    `before`: levels of pins without an edge. Who had its first level before shows none until the second one is due.
+    """
     edges = sorted((edge for found in seen.values() for edge in found), key=lambda edge: edge.t_ms)
     texts: list[str] = []
     offsets: list[float] = []
@@ -274,6 +285,10 @@ def _compare_edges(
     difference = False
     for pin, wanted in expected.items():
         found = seen[pin]
+        due_later = all(edge.t_ms + max(SLACK_MS, TOLERANCE * edge.t_ms) > waited_ms for edge in wanted[1:])
+        if not found and due_later and before.get(pin) == wanted[0].level:
+            texts.append(f"pin {pin} is {'high' if before[pin] else 'low'}, as it was before")
+            continue
         if not found:
             waited = format_duration(waited_ms, decimals=2)
             text = f"no edge on pin {pin} in {waited}; the trial had one after {seconds(wanted[0].t_ms)}"
@@ -284,13 +299,13 @@ def _compare_edges(
         difference = difference or not agreement.agrees
         if agreement.agrees:
             agreeing.append(pin)
-    if not difference and max(offsets) - min(offsets) > _TOGETHER_MS:
+    if not difference and offsets and max(offsets) - min(offsets) > _TOGETHER_MS:
         apart = seconds(max(offsets) - min(offsets))
         return _counted(f"{'; '.join(texts)} (pins are {apart} off against each other)", edges, agrees=False)
     text = "; ".join(texts)
     later = any(_span(wanted) > _MOMENT_MS for wanted in expected.values())
-    of_one_moment = all(_span(found) <= _MOMENT_MS for found in seen.values())
-    if not difference and later and of_one_moment:
+    of_one_moment = all(_span(found) <= _MOMENT_MS for found in seen.values() if found)
+    if not difference and (not edges or (later and of_one_moment)):
         text = f"accepted only: {text}; that is the start alone"
         return Verification(Evidence("accepted", text, tuple(edges)), True)
     return _counted(text, edges, agrees=not difference, pins=agreeing)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from microclaw.auth.approvals import Approvals
+from microclaw.audit import AuditEvent, AuditKind, Record
+from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Gate
 from microclaw.auth.people import People
 from microclaw.auth.tokens import PersonTokens
@@ -21,8 +22,24 @@ class Admission:
     gate: Gate
 
 
-async def open_admission(settings: Settings, database: Database) -> Admission:
-    people = await People.opened(PeopleTable(database))
+async def open_admission(settings: Settings, database: Database, record: Record) -> Admission:
+    """`record` takes the events of the security log."""
+    people = await People.opened(PeopleTable(database), record=record)
     approvals = Approvals(timeout_s=settings.agent.approval_s, roles=people)
-    gate = Gate(people, approvals, always_ask=settings.agent.approvals == "always")
-    return Admission(people, PersonTokens(PersonTokenTable(database), people), approvals, gate)
+    approvals.listen(lambda news: record(_event(news, people)))
+    gate = Gate(people, approvals, always_ask=settings.agent.approvals == "always", record=record)
+    return Admission(people, PersonTokens(PersonTokenTable(database), people, record=record), approvals, gate)
+
+
+def _event(news: PendingApproval | ApprovalOutcome, people: People) -> AuditEvent:
+    """A question or its end. Of the action only its first word, the tool's name: the rest may be a person's words."""
+    pending = news if isinstance(news, PendingApproval) else news.pending
+    person = people.get(pending.person_id)
+    asked_by = pending.person_id if person is None else person.name
+    verb = (pending.action.split() or ["?"])[0]
+    text = f"{verb}{', risky' if pending.risky else ''}, asked by {asked_by} in {pending.channel}"
+    if isinstance(news, PendingApproval):
+        return AuditEvent(AuditKind.APPROVAL_ASKED, text, about=pending.approval_id, by=asked_by)
+    if news.by is None:
+        return AuditEvent(AuditKind.APPROVAL_EXPIRED, text, about=pending.approval_id)
+    return AuditEvent(AuditKind.APPROVAL_DECIDED, f"{news.outcome}: {text}", about=pending.approval_id, by=news.by)

@@ -41,7 +41,7 @@ class PendingApproval:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalOutcome:
-    """How it ended and the name of who decided. `by` is None when the time was over or the turn was cancelled."""
+    """How it ended and the name of who decided. `by` is None when the time was over, or the asker gone."""
 
     pending: PendingApproval
     outcome: Outcome
@@ -114,6 +114,8 @@ class Approvals:
             raise PermissionRefused(
                 f"nobody approved in {self._timeout_s:g} s, so it was not done: {action}", next_step="ask for it again"
             ) from exc
+        except _Withdrawn as exc:
+            raise PermissionRefused(f"nobody waits for it any more, so it was not done: {action}") from exc
         except _Declined as exc:
             outcome = ApprovalOutcome(pending, "declined", exc.by)
             raise PermissionRefused(f"declined by {exc.by}, so it was not done: {action}") from exc
@@ -138,6 +140,12 @@ class Approvals:
         else:
             waiting.decision.set_exception(_Declined(self._name(by)))
         return waiting.pending
+
+    def withdraw(self, approval_id: str) -> None:
+        """Who asked has gone: it is not done. Nothing happens when it waits no more."""
+        waiting = self._waiting.get(approval_id)
+        if waiting is not None and not waiting.decision.done():
+            waiting.decision.set_exception(_Withdrawn())
 
     def may_decide(self, pending: PendingApproval, by: str) -> bool:
         """Whether a yes of `by` would count."""
@@ -184,6 +192,10 @@ def _check_length(action: str, lines: tuple[str, ...]) -> None:
 def _shown(text: str) -> str:
     """Without what could draw over the question, turn its letters around or hide; that it was there is seen."""
     return clean_text(text, mark=HIDDEN_MARK).replace("\t", " ")
+
+
+class _Withdrawn(Exception):
+    """Its asker has gone."""
 
 
 class _Declined(Exception):

@@ -102,7 +102,7 @@ class Authority:
     async def renew_if_due(self, names: HostNames) -> bool:
         """Make a new server certificate when 2/3 of its life are over or a name or address is missing in it.
 
-        To be asked about once an hour and when addresses change; after True every live context wants `rotate`.
+        To be asked every half minute, as the clock may be set; after True every live context wants `rotate`.
         """
         if self._server is None:
             self._server = await asyncio.to_thread(_read_server, self._folder / SERVER_FILE, self._pair.certificate)

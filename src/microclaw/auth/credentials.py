@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
+from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.store.identity import IdentityTable
 from microclaw.wire.link.frame import CloseCode
 
@@ -25,9 +25,10 @@ class Reason(StrEnum):
     MALFORMED_AUTHORIZATION = "malformed_authorization"
     WRONG_TOKEN = "wrong_token"  # noqa: S105 - a label
     TOKEN_EXPIRED = "token_expired"  # noqa: S105 - a label
-    TOKEN_COPIED = "token_copied"  # noqa: S105 - a label
+    TOKEN_SUPERSEDED = "token_superseded"  # noqa: S105 - a label
     MALFORMED_REQUEST = "malformed_request"
     WRONG_SECRET = "wrong_secret"  # noqa: S105 - a label
+    UNKNOWN_BOARD = "unknown_board"
     PAIRING_LOCKED = "pairing_locked"
     TOO_MANY_PENDING = "too_many_pending"
     PAIRING_EXPIRED = "pairing_expired"
@@ -53,15 +54,31 @@ class Refusal:
     device_id: str | None = None  # whose it claimed to be
     may_pair: bool = False
 
+    def event(self, address: str) -> AuditEvent:
+        """Its line in the security log."""
+        kind = _KINDS.get(self.reason, AuditKind.CREDENTIAL_REFUSED)
+        return AuditEvent(kind, str(self.reason), address=address, about=self.device_id)
 
-_log = logging.getLogger(__name__)
 
-Cause: TypeAlias = Literal["person", "token_copied", "paired_again"]
+_KINDS: Final = {
+    Reason.WRONG_CERTIFICATE: AuditKind.CERTIFICATE_FOREIGN,
+    Reason.UNKNOWN_CERTIFICATE: AuditKind.CERTIFICATE_FOREIGN,
+    Reason.MALFORMED_AUTHORIZATION: AuditKind.TOKEN_WRONG,
+    Reason.WRONG_TOKEN: AuditKind.TOKEN_WRONG,
+    Reason.TOKEN_SUPERSEDED: AuditKind.CREDENTIAL_SUPERSEDED,
+    Reason.WRONG_SECRET: AuditKind.SECRET_WRONG,
+    Reason.PAIRING_LOCKED: AuditKind.SECRET_LOCKED,
+    Reason.MALFORMED_REQUEST: AuditKind.PAIRING_REFUSED,
+    Reason.TOO_MANY_PENDING: AuditKind.PAIRING_REFUSED,
+    Reason.PAIRING_EXPIRED: AuditKind.PAIRING_REFUSED,
+    Reason.UNKNOWN_BOARD: AuditKind.PAIRING_REFUSED,
+}
+Cause: TypeAlias = Literal["person", "paired_again"]
 
 
 @dataclass(frozen=True, slots=True)
 class RevocationNotice:
-    """A device's credentials ended. `token_copied` is an alarm: somebody has a copy of what the device had."""
+    """A device's credentials ended."""
 
     device_id: str
     cause: Cause
@@ -71,8 +88,9 @@ class RevocationNotice:
 class Revocation:
     """Revokes credentials. Each listener is called on the event loop after the revocation is on the disk."""
 
-    def __init__(self, table: IdentityTable, *, now_ms: Callable[[], int]) -> None:
+    def __init__(self, table: IdentityTable, *, now_ms: Callable[[], int], record: Record = no_record) -> None:
         self._table = table
+        self._record = record
         self._now_ms = now_ms
         self._listeners: list[Callable[[RevocationNotice], None]] = []
 
@@ -84,13 +102,12 @@ class Revocation:
     async def revoke(self, device_id: str) -> int:
         """A person ends every credential of the device. Returns how many were still good."""
         ended = await self._table.revoke(device_id, self._now_ms())
+        self._record(AuditEvent(AuditKind.CREDENTIAL_REVOKED, f"{ended} were still good", about=device_id))
         self.announce(device_id, "person")
         return ended
 
     def announce(self, device_id: str, cause: Cause) -> None:
         """Tell the listeners of a revocation that is on the disk already."""
         notice = RevocationNotice(device_id, cause, self._now_ms())
-        if cause == "token_copied":
-            _log.warning("device %s: a retired token was used, somebody copied it; all are revoked", device_id)
         for listener in tuple(self._listeners):
             listener(notice)

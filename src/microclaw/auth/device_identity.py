@@ -11,6 +11,7 @@ from typing import Final, assert_never
 
 from cryptography import x509
 
+from microclaw.audit import Record, no_record
 from microclaw.auth.authority import Authority
 from microclaw.auth.certificates import HostNames, from_ms, read_device_certificate
 from microclaw.auth.credentials import Identity, Reason, Refusal, Revocation
@@ -29,12 +30,9 @@ MAX_CERTIFICATE_BYTES: Final = 4096
 class Authenticator:
     """Authenticates every connection, resumed TLS sessions too: a revocation counts as soon as it is stored."""
 
-    def __init__(
-        self, authority: x509.Certificate, table: IdentityTable, revocation: Revocation, *, now_ms: Callable[[], int]
-    ) -> None:
+    def __init__(self, authority: x509.Certificate, table: IdentityTable, *, now_ms: Callable[[], int]) -> None:
         self._authority = authority
         self._table = table
-        self._revocation = revocation
         self._now_ms = now_ms
 
     async def authenticate(self, peer_certificate: bytes | None, authorization: str | None) -> Identity | Refusal:
@@ -84,9 +82,8 @@ class Authenticator:
         match use:
             case TokenUse.CURRENT | TokenUse.PROMOTED:
                 return Identity(device_id, "token", token_hash(token).hex(), now_ms)
-            case TokenUse.COPIED:
-                self._revocation.announce(device_id, "token_copied")
-                return Refusal(CloseCode.NOT_AUTHENTICATED, Reason.TOKEN_COPIED, device_id)
+            case TokenUse.SUPERSEDED:
+                return Refusal(CloseCode.NOT_AUTHENTICATED, Reason.TOKEN_SUPERSEDED, device_id)
             case TokenUse.REVOKED:
                 return Refusal(CloseCode.REVOKED, Reason.REVOKED, device_id)
             case TokenUse.EXPIRED:
@@ -115,6 +112,7 @@ class HostIdentity:
     authenticator: Authenticator
     pairing: PairingService
     provisioner: Provisioner
+    record: Record
 
     @classmethod
     async def open(
@@ -130,6 +128,7 @@ class HostIdentity:
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
         random_below: Callable[[int], int] = secrets.randbelow,
         limits: PairingLimits = PairingLimits(),  # noqa: B008 - a frozen value
+        record: Record = no_record,
     ) -> HostIdentity:
         """Read or make the identity in `folder` (home/identity); StoreError when it is not whole.
 
@@ -138,7 +137,7 @@ class HostIdentity:
         table = IdentityTable(database)
         authority = await Authority.open(folder, table, names, now_ms=now_ms, random_bytes=random_bytes)
         tokens = DeviceTokens(table, now_ms=now_ms, random_bytes=random_bytes)
-        revocation = Revocation(table, now_ms=now_ms)
+        revocation = Revocation(table, now_ms=now_ms, record=record)
         pairing = PairingService(
             authority=authority,
             table=table,
@@ -149,6 +148,7 @@ class HostIdentity:
             clock_s=clock_s,
             random_below=random_below,
             limits=limits,
+            record=record,
         )
         provisioner = Provisioner(
             table,
@@ -157,6 +157,7 @@ class HostIdentity:
             ca_sha256=authority.fingerprint,
             now_ms=now_ms,
             random_bytes=random_bytes,
+            record=record,
         )
-        authenticator = Authenticator(authority.certificate, table, revocation, now_ms=now_ms)
-        return cls(table, authority, tokens, revocation, authenticator, pairing, provisioner)
+        authenticator = Authenticator(authority.certificate, table, now_ms=now_ms)
+        return cls(table, authority, tokens, revocation, authenticator, pairing, provisioner, record)

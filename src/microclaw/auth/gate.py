@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final
 
+from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import MAY, OwnerAlone, Permission, Roles
 from microclaw.errors import PermissionRefused
@@ -27,8 +28,14 @@ class Gate:
     """For the agent, the API and MCP alike. Without `approvals` an action that needs a yes is refused."""
 
     def __init__(
-        self, roles: Roles | None = None, approvals: Approvals | None = None, *, always_ask: bool = False
+        self,
+        roles: Roles | None = None,
+        approvals: Approvals | None = None,
+        *,
+        always_ask: bool = False,
+        record: Record = no_record,
     ) -> None:
+        self._record = record
         self._roles = roles or OwnerAlone()
         self._approvals = approvals
         self._always_ask = always_ask
@@ -52,9 +59,15 @@ class Gate:
         person = self._roles.get(person_id)
         if person is None or person.role != "owner":
             who = person_id[:80] if person is None else person.name
+            self.note(AuditKind.TOKEN_MISUSED, f"tried to {action}: that is the owner's", person_id)
             raise PermissionRefused(
                 f"{who} may not {action}: that is the owner's", next_step="ask the owner of this host"
             )
+
+    def note(self, kind: AuditKind, text: str, person_id: str, *, about: str | None = None) -> None:
+        """A line of the security log about what this person does."""
+        person = self._roles.get(person_id)
+        self._record(AuditEvent(kind, text, about=about, by=person_id if person is None else person.name))
 
     def needs_approval(self, permission: Permission, *, tainted: bool) -> bool:
         """Whether a person must say yes first. `tainted`: the turn has read untrusted text."""

@@ -6,11 +6,10 @@ It sends nothing: the connection asks, waits for the outcome and tells the devic
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import math
 import re
-from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -18,24 +17,29 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from microclaw.addresses import address_range, single_address
+from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.authority import Authority
 from microclaw.auth.certificates import is_late, read_csr, to_ms
 from microclaw.auth.credentials import Reason, Refusal, Revocation
 from microclaw.auth.device_tokens import DeviceTokens, IssuedToken
 from microclaw.auth.provisioning import secret_hash
+from microclaw.boards import board_ids
 from microclaw.errors import DeviceUnreachable, Overloaded, ProtocolError, UnknownName
 from microclaw.store.identity import CertificateRow, IdentityTable
 from microclaw.wire.link.frame import CloseCode
 
+_NO_ROOM: Final = Refusal(CloseCode.TOO_MANY, Reason.TOO_MANY_PENDING)
 _BOARD: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
 class PairingLimits:
-    """The numbers of protocols/link.md, and a bound over all addresses."""
+    """The numbers of protocols/link.md, and bounds over a range (/24, /64) and over all addresses."""
 
     code_life_s: float = 120.0
     pending_an_address: int = 4
+    pending_a_range: int = 16
     pending_in_all: int = 64
     wrong_tries: int = 5
     lock_s: float = 60.0
@@ -53,15 +57,17 @@ class IssuedCredential:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PendingPairing:
-    """A device that shows `code` and waits for a person. `network` is its address as far as limits go."""
+    """A device that shows `code` and waits for a person. `network` is its address as far as limits go, `range` what it
+    can choose its address from."""
 
     code: str = field(repr=False)
     board: str
     address: str
     network: str
+    range: str
     key: ec.EllipticCurvePublicKey | None
     expires_s: float  # on the service's clock
-    outcome: asyncio.Future[IssuedCredential]
+    outcome: asyncio.Future[IssuedCredential | Refusal]
 
 
 class Enrol(Protocol):
@@ -85,6 +91,7 @@ class PairingService:
         clock_s: Callable[[], float],
         random_below: Callable[[int], int],
         limits: PairingLimits = PairingLimits(),
+        record: Record = no_record,
     ) -> None:
         self._authority = authority
         self._table = table
@@ -95,6 +102,7 @@ class PairingService:
         self._clock_s = clock_s
         self._random_below = random_below
         self.limits = limits
+        self._record = record
         self._pending: dict[str, PendingPairing] = {}
         self._wrong_codes = _WrongTries(limits)
         self._wrong_secrets: OrderedDict[str, _WrongTries] = OrderedDict()
@@ -117,6 +125,16 @@ class PairingService:
 
         Raises what the registry raises when it will not have the device (its name was taken meanwhile).
         """
+        answer = await self._request(address, board, csr, token_wanted=token_wanted, secret=secret)
+        if isinstance(answer, Refusal):
+            self._record(answer.event(address))
+        elif isinstance(answer, PendingPairing):
+            self._record(AuditEvent(AuditKind.PAIRING_ASKED, f"a {board} shows a code", address=address))
+        return answer
+
+    async def _request(
+        self, address: str, board: str, csr: bytes | None, *, token_wanted: bool, secret: str | None
+    ) -> PendingPairing | IssuedCredential | Refusal:
         if (csr is None) is not token_wanted or not _BOARD.fullmatch(board):
             return Refusal(CloseCode.MALFORMED, Reason.MALFORMED_REQUEST)
         try:
@@ -124,7 +142,7 @@ class PairingService:
         except ProtocolError:
             return Refusal(CloseCode.MALFORMED, Reason.MALFORMED_REQUEST)
         if secret is not None:
-            return await self._by_secret(_network(address), board, key, secret)
+            return await self._by_secret(address, board, key, secret)
         return self._by_code(address, board, key)
 
     async def outcome(self, pending: PendingPairing) -> IssuedCredential | Refusal:
@@ -137,15 +155,19 @@ class PairingService:
         finally:
             self._withdraw(pending)
 
-    async def confirm(self, code: str, *, name: str | None = None, device_id: str | None = None) -> IssuedCredential:
+    async def confirm(
+        self, code: str, *, name: str | None = None, device_id: str | None = None, board_id: str | None = None
+    ) -> IssuedCredential:
         """A person typed the code that a device shows: give that device its credential.
 
-        With `device_id` it becomes that known device again. Raises UnknownName for a wrong code, Overloaded while
+        With `device_id` it becomes that known device again. `board_id` is the profile that the person chose for a board
+        whose own name is no profile's. Raises UnknownName for a wrong code, Overloaded while
         pairing is locked, what the registry raises for a name it will not have (the code stays good then), and
         DeviceUnreachable when the device went away meanwhile.
         """
         self._drop_expired()
         if (locked_s := self._wrong_codes.locked_s(self._clock_s())) > 0:
+            self._record(AuditEvent(AuditKind.CODE_LOCKED, "devices' codes, after too many wrong ones"))
             raise Overloaded(
                 f"pairing is locked after {self.limits.wrong_tries} wrong codes",
                 next_step=f"wait {locked_s:.0f} s, then type the code the device shows now",
@@ -153,13 +175,14 @@ class PairingService:
         pending = self._pending.pop(re.sub(r"[\s-]", "", code), None)
         if pending is None:
             self._wrong_codes.add(self._clock_s())
+            self._record(AuditEvent(AuditKind.CODE_WRONG, "typed to let a device in"))
             raise UnknownName(
                 "no device waits with that code",
                 next_step=f"type the 6 digits it shows; they change after {self.limits.code_life_s:.0f} s",
             )
         try:
-            enrolled = await self._enrol(pending.board, name=name, device_id=device_id)
-            paired = await self._grant(enrolled, pending.key, None)
+            enrolled = await self._enrol(board_id or pending.board, name=name, device_id=device_id)
+            paired = await self._grant(enrolled, pending.key, None, pending.address)
         except BaseException:  # also a person who gave up: the code stays good
             if not pending.outcome.done():
                 self._pending[pending.code] = pending
@@ -190,31 +213,63 @@ class PairingService:
 
     def _by_code(self, address: str, board: str, key: ec.EllipticCurvePublicKey | None) -> PendingPairing | Refusal:
         self._drop_expired()
-        network = _network(address)
-        of_network = sum(pending.network == network for pending in self._pending.values())
-        if of_network >= self.limits.pending_an_address or len(self._pending) >= self.limits.pending_in_all:
-            return Refusal(CloseCode.TOO_MANY, Reason.TOO_MANY_PENDING)
+        network, wide = single_address(address), address_range(address)
+        if not self._has_room(network, wide):
+            return _NO_ROOM
         while (code := f"{self._random_below(1_000_000):06d}") in self._pending:
             pass  # at most `pending_in_all` of a million are taken
         expires_s = self._clock_s() + self.limits.code_life_s
-        outcome: asyncio.Future[IssuedCredential] = asyncio.get_running_loop().create_future()
-        pending = PendingPairing(code, board, address, network, key, expires_s, outcome)
+        outcome: asyncio.Future[IssuedCredential | Refusal] = asyncio.get_running_loop().create_future()
+        pending = PendingPairing(code, board, address, network, wide, key, expires_s, outcome)
         self._pending[code] = pending
         return pending
 
+    def _has_room(self, network: str, wide: str) -> bool:
+        """Whether a newcomer may wait. Where all places are taken, who has more than the newcomer gives one up.
+
+        So an address, and a range of addresses, has a share, and a machine that takes many cannot shut others out.
+        """
+        limits, waiting = self.limits, tuple(self._pending.values())
+        of_network = Counter(pending.network for pending in waiting)
+        if of_network[network] >= limits.pending_an_address:
+            return False
+        if len(waiting) >= limits.pending_in_all:
+            of_range = Counter(pending.range for pending in waiting)
+            largest, count = of_range.most_common(1)[0]
+            if count <= of_range[wide] + 1:
+                return False
+            self._displace([pending for pending in waiting if pending.range == largest])
+        of_it = [pending for pending in self._pending.values() if pending.range == wide]
+        if len(of_it) >= limits.pending_a_range:
+            if max(Counter(pending.network for pending in of_it).values()) <= of_network[network] + 1:
+                return False
+            self._displace(of_it)
+        return True
+
+    def _displace(self, among: Sequence[PendingPairing]) -> None:
+        """The newest of the address that has the most: an older code may be one that a person is just typing."""
+        most = Counter(pending.network for pending in among).most_common(1)[0][0]
+        pending = next(pending for pending in reversed(among) if pending.network == most)
+        del self._pending[pending.code]
+        pending.outcome.set_result(_NO_ROOM)
+
     async def _by_secret(
-        self, network: str, board: str, key: ec.EllipticCurvePublicKey | None, secret: str
+        self, address: str, board: str, key: ec.EllipticCurvePublicKey | None, secret: str
     ) -> IssuedCredential | Refusal:
+        network = single_address(address)
         tries = self._wrong_secrets.get(network)
         if tries is not None and tries.locked_s(self._clock_s()) > 0:
             return Refusal(CloseCode.TOO_MANY, Reason.PAIRING_LOCKED)
         hashed = secret_hash(secret)
         async with self._one_secret:  # two requests with one secret must not enter two devices
             row = await self._table.secret(hashed, self._now_ms())
-            if row is None or row.board_id not in (None, board):
+            is_profile = board in board_ids()
+            if row is None or (is_profile and row.board_id not in (None, board)):
                 return self._wrong_secret(network)
-            device_id = await self._enrol(board, name=row.name, device_id=row.device_id)
-            paired = await self._grant(device_id, key, hashed)
+            if not is_profile and row.board_id is None and row.device_id is None:
+                return Refusal(CloseCode.MALFORMED, Reason.UNKNOWN_BOARD)
+            device_id = await self._enrol(row.board_id or board, name=row.name, device_id=row.device_id)
+            paired = await self._grant(device_id, key, hashed, address)
         return self._wrong_secret(network) if paired is None else paired
 
     def _wrong_secret(self, network: str) -> Refusal:
@@ -226,7 +281,7 @@ class PairingService:
         return Refusal(CloseCode.NOT_AUTHENTICATED, Reason.WRONG_SECRET)
 
     async def _grant(
-        self, device_id: str, key: ec.EllipticCurvePublicKey | None, secret: bytes | None
+        self, device_id: str, key: ec.EllipticCurvePublicKey | None, secret: bytes | None, address: str
     ) -> IssuedCredential | None:
         """The credential, once it is on the disk; None when the secret was spent meanwhile."""
         if key is None:
@@ -239,6 +294,8 @@ class PairingService:
             if not await self._table.grant_certificate(self._row(certificate, device_id), secret=secret):
                 return None
             paired = IssuedCredential(device_id, certificate=certificate.public_bytes(Encoding.DER))
+        how = "by a code that a person confirmed" if secret is None else "by the secret it was provisioned with"
+        self._record(AuditEvent(AuditKind.PAIRING_DONE, how, address=address, about=device_id))
         self._revocation.announce(device_id, "paired_again")
         return paired
 
@@ -274,16 +331,3 @@ class _WrongTries:
     def locked_s(self, now_s: float) -> float:
         """How long it stays locked, 0 when it is open."""
         return max(0.0, self._locked_until - now_s)
-
-
-def _network(address: str) -> str:
-    """What counts as one address: an IPv4 address, or the /64 that one IPv6 host has to itself."""
-    try:
-        parsed = ipaddress.ip_address(address.split("%")[0])
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv4Address):
-        return str(parsed)
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.IPv6Network((parsed, 64), strict=False))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Literal, Protocol, TypeAlias, cast
 
+from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.errors import ConfigError, Overloaded, PermissionRefused, UnknownName
 from microclaw.store.people import PeopleTable, PersonRow
 
@@ -89,9 +90,15 @@ class People:
     """Made by `People.opened`. The rows are kept in memory: the host alone owns the store."""
 
     def __init__(
-        self, table: PeopleTable, *, now_s: Callable[[], float] = time.time, new_code: Callable[[], str] | None = None
+        self,
+        table: PeopleTable,
+        *,
+        now_s: Callable[[], float] = time.time,
+        new_code: Callable[[], str] | None = None,
+        record: Record = no_record,
     ) -> None:
         self._table = table
+        self._record = record
         self._now_s = now_s
         self._new_code = new_code or _random_code
         self._rows: dict[str, PersonRow] = {}
@@ -106,9 +113,10 @@ class People:
         *,
         now_s: Callable[[], float] = time.time,
         new_code: Callable[[], str] | None = None,
+        record: Record = no_record,
     ) -> People:
         """Read the rows; the owner is added to a store without one."""
-        people = cls(table, now_s=now_s, new_code=new_code)
+        people = cls(table, now_s=now_s, new_code=new_code, record=record)
         for row in await table.list():
             people._hold(row)
         if people.get(OWNER.person_id) is None:
@@ -153,16 +161,16 @@ class People:
             if (code.channel, code.external_id) == (channel, external_id):
                 return code.code
         if sum(1 for code in alive if code.channel == channel) >= MAX_CODES_A_CHANNEL:
-            raise Overloaded(
-                f"{MAX_CODES_A_CHANNEL} people of {channel} wait to be let in already",
-                next_step="try again in ten minutes",
-            )
+            text = f"{MAX_CODES_A_CHANNEL} people of {channel} wait to be let in already"
+            self._record(AuditEvent(AuditKind.PAIRING_REFUSED, text, about=external_id))
+            raise Overloaded(text, next_step="try again in ten minutes")
         taken = {code.code for code in alive}
         fresh = self._new_code()
         while fresh in taken:
             fresh = self._new_code()
         shown = " ".join(display_name.split())[:40]
         self._codes.append(_Code(fresh, channel, external_id, shown, self._now_s() + CODE_S))
+        self._record(AuditEvent(AuditKind.PAIRING_ASKED, f"{shown or 'somebody'} in {channel}", about=external_id))
         return fresh
 
     async def pair(self, code: str, role: Role | None = None, name: str | None = None) -> Person:
@@ -174,8 +182,16 @@ class People:
         row = self._meant(asked, role, name)
         self._codes.remove(asked)
         row = replace(row, addresses=(*row.addresses, (asked.channel, asked.external_id)))
+        known = self.get(row.person_id)
         await self._keep(row)
+        self._note_pairing(asked, _person(row), known)
         return _person(row)
+
+    def _note_pairing(self, asked: _Code, person: Person, known: Person | None) -> None:
+        place = f"{person.name}, at {asked.channel}"
+        self._record(AuditEvent(AuditKind.PAIRING_DONE, place, about=asked.external_id, by=OWNER.name))
+        text = f"{person.role}, new here" if known is None else f"{person.role}, at one more address ({asked.channel})"
+        self._record(AuditEvent(AuditKind.ROLE_CHANGED, text, about=person.name, by=OWNER.name))
 
     async def remove(self, reference: str) -> Person:
         """Forget somebody, their addresses and tokens; the owner stays."""
@@ -185,6 +201,8 @@ class People:
         await self._table.delete(row.person_id)
         del self._rows[row.person_id]
         self._at = {address: person_id for address, person_id in self._at.items() if person_id != row.person_id}
+        text = f"{row.role}, removed with every token"
+        self._record(AuditEvent(AuditKind.ROLE_CHANGED, text, about=row.name, by=OWNER.name))
         return _person(row)
 
     def _alive(self) -> Sequence[_Code]:
@@ -195,6 +213,7 @@ class People:
     def _take(self, code: str) -> _Code:
         now_s = self._now_s()
         if len(self._wrong) == WRONG_CODES and now_s - self._wrong[0] < WRONG_CODES_S:
+            self._record(AuditEvent(AuditKind.CODE_LOCKED, "people's codes, after too many wrong ones"))
             raise PermissionRefused(
                 f"{WRONG_CODES} wrong codes within a minute: no code is looked at for a while",
                 next_step=f"wait {WRONG_CODES_S - (now_s - self._wrong[0]):.0f} s",
@@ -204,6 +223,7 @@ class People:
             if secrets.compare_digest(known.code.encode(), digits.encode()):
                 return known
         self._wrong.append(now_s)
+        self._record(AuditEvent(AuditKind.CODE_WRONG, "typed to let a person in"))
         raise UnknownName(
             "this code is wrong, or its ten minutes are over",
             next_step="write to the bot again: it answers with a code",

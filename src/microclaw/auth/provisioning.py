@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.store.identity import IdentityTable, SecretRow
 
 SECRET_BYTES: Final = 16
@@ -73,8 +74,10 @@ class Provisioner:
         ca_sha256: str,
         now_ms: Callable[[], int],
         random_bytes: Callable[[int], bytes],
+        record: Record = no_record,
     ) -> None:
         self._table = table
+        self._record = record
         self._host = host
         self._port = port
         self._ca_sha256 = ca_sha256
@@ -90,7 +93,8 @@ class Provisioner:
         with_secret: bool = True,
         host: str | None = None,
     ) -> Provision:
-        """For a new device to be called `name`, or the known `device_id`; `board_id` lets no other board use it.
+        """For a new device to be called `name`, or the known `device_id`; `board_id` lets no board of another profile
+        use it, and is the profile of a board whose own name is no profile's.
 
         The secret is good for 30 days, until the device that paired with it has connected once.
         """
@@ -101,6 +105,7 @@ class Provisioner:
         now_ms = self._now_ms()
         row = SecretRow(secret_hash(secret), device_id, name, board_id, now_ms + SECRET_LIFE_MS)
         await self._table.add_secret(row, now_ms)
+        self._record(AuditEvent(AuditKind.SECRET_MADE, "lets one device in", about=device_id or name))
         return Provision(known.host, known.port, known.ca_sha256, secret, row.expires_ms)
 
 

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
+from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.people import Person, Roles
 from microclaw.errors import ConfigError, Overloaded, UnknownName
 from microclaw.store.people import PersonTokenRow, PersonTokenTable
@@ -72,7 +73,15 @@ class TokenWatch:
 class PersonTokens:
     """`PersonTokens(table, roles)`; a token that expired, or of a removed person, is not valid."""
 
-    def __init__(self, table: PersonTokenTable, roles: Roles, *, now_s: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        table: PersonTokenTable,
+        roles: Roles,
+        *,
+        now_s: Callable[[], float] = time.time,
+        record: Record = no_record,
+    ) -> None:
+        self.record = record
         self._table = table
         self._roles = roles
         self._now_s = now_s
@@ -96,23 +105,26 @@ class PersonTokens:
         expires_ms = None if days is None else now_ms + days * DAY_MS
         row = PersonTokenRow(f"t-{secrets.token_hex(4)}", name, person_id, _digest(secret), now_ms, expires_ms)
         await self._table.add(row)
+        person = self._roles.get(person_id)
+        text = f"acts as {person.name if person else person_id}, {'for good' if days is None else f'for {days} days'}"
+        self.record(AuditEvent(AuditKind.TOKEN_MADE, text, about=name))
         return secret
 
     async def who(self, secret: str) -> Token | None:
         """The token of this secret; None when it is not valid."""
-        if not secret.startswith(PREFIX) or len(secret) > MAX_SECRET_CHARS or not secret.isascii():
-            return None
-        digest = _digest(secret)
-        row = await self._table.by_hash(digest)
-        if row is None or not hmac.compare_digest(row.hash, digest):
-            return None
-        token = self._token(row)
-        if token is None or not self._lets_in(token):
+        row = await self._row(secret)
+        token = None if row is None else self._token(row)
+        if row is None or token is None or not self._lets_in(token):
             return None
         now_ms = self._now_ms()
         if row.used_ms is None or now_ms - row.used_ms >= NOTED_USE_MS:
             await self._table.note_use(row.token_id, now_ms)
         return token
+
+    async def lapsed(self, secret: str) -> str | None:
+        """The name of a token that opens nothing any more; None for a secret that never was one, or was removed."""
+        row = await self._row(secret)
+        return None if row is None else row.name
 
     @asynccontextmanager
     async def watching(self, token_id: str | None) -> AsyncGenerator[TokenWatch]:
@@ -137,11 +149,19 @@ class PersonTokens:
         for token in await self.list():
             if reference in (token.name, token.token_id):
                 await self._table.delete(token.token_id)
+                self.record(AuditEvent(AuditKind.TOKEN_REVOKED, f"of {token.person.name}", about=token.name))
                 for watch in self._watches:
                     if watch.token_id == token.token_id:
                         watch.end()
                 return token
         raise UnknownName(f"there is no token {reference[:40]!r}", next_step="microclaw token list")
+
+    async def _row(self, secret: str) -> PersonTokenRow | None:
+        if not secret.startswith(PREFIX) or len(secret) > MAX_SECRET_CHARS or not secret.isascii():
+            return None
+        digest = _digest(secret)
+        row = await self._table.by_hash(digest)
+        return row if row is not None and hmac.compare_digest(row.hash, digest) else None
 
     def _lets_in(self, token: Token) -> bool:
         """Whether the token is not over, and its person is who they were when it was read."""

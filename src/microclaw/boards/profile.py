@@ -42,7 +42,11 @@ class I2cBus:
 
 @dataclass(frozen=True, slots=True)
 class Firmware:
-    """An ESP-WASMachine build: which groups of natives and device nodes it has, and its limits (bytes, ms)."""
+    """An ESP-WASMachine build: which groups of natives and device nodes it has, and its limits (bytes, ms).
+
+    `described` are the words of a person's description (boards/firmware.py) that this build follows instead of its
+    source; of the groups `natives_lacking` are not there, and beside them `natives_added` are. None is no own limit.
+    """
 
     native_groups: frozenset[str]  # NativeGroup values of wire.wasmachine.natives
     device_nodes: frozenset[str]  # "gpio", "i2c", "ledc", "uart", "spi"
@@ -56,6 +60,18 @@ class Firmware:
     no_stock_build: str | None = (
         None  # why the stock build does not run on this board; the rest is of a build of one's own
     )
+    natives_added: frozenset[str] = frozenset()
+    natives_lacking: frozenset[str] = frozenset()
+    max_heap_bytes: int | None = None
+    max_timers: int | None = None
+    has_files: bool = True  # /storage
+    described: tuple[str, ...] = ()
+
+    def has_native(self, name: str, group: str) -> bool:
+        """Whether it has the function of this group; profiles may spell a group with a dash."""
+        if name in self.natives_lacking:
+            return False
+        return name in self.natives_added or group in {known.replace("-", "_") for known in self.native_groups}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from microclaw.cli.call_commands import is_address
+from microclaw.cli.firmware_option import FirmwareOption, described_board
 from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.cli.programs import chosen_device, follow, run
 from microclaw.errors import ConfigError
@@ -24,13 +25,13 @@ def build(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where the wasm goes; FILE.wasm.")] = None,
     board: Annotated[str, typer.Option("--board", help="The board's profile.")] = "virtual",
     optimization: Annotated[str, typer.Option("-O", "--optimization")] = "O3",
+    firmware: FirmwareOption = None,
 ) -> None:
     """Compile and check a program; needs no host."""
-    from microclaw.boards import load_board
     from microclaw.cli.trials import build_file, show_image
 
     options = global_options(ctx)
-    image = build_file(options.settings(), file, load_board(board), optimization)
+    image = build_file(options.settings(), file, described_board(board, firmware), optimization)
     target = output or file.with_suffix(".wasm")
     try:
         target.write_bytes(image.wasm)

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 from typer import completion as shells
 
+from microclaw.cli.firmware_option import FirmwareOption, firmware_words
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.errors import ConfigError
 
@@ -69,11 +70,13 @@ def virtual(
     seed: Annotated[int, typer.Option("--seed", help="Seeds its random numbers.")] = 0,
     flash: Annotated[Path | None, typer.Option("--flash", help="Folder that keeps its flash between runs.")] = None,
     link: Annotated[str | None, typer.Option("--link", metavar="wss://HOST:PORT/link", help="Join that host.")] = None,
+    firmware: FirmwareOption = None,
     link_ca_sha256: Annotated[
         str | None, typer.Option("--link-ca-sha256", metavar="HEX", help="Fingerprint of the host's authority.")
     ] = None,
-    link_secret: Annotated[
-        str | None, typer.Option("--link-secret", help="One-time secret that pairs it without a code.")
+    link_secret_file: Annotated[
+        str | None,
+        typer.Option("--link-secret-file", metavar="FILE|-", help="One-time secret that pairs it without a code."),
     ] = None,
 ) -> None:
     """Run a virtual ESP32-S3 in the foreground and print its addresses; Ctrl-C ends it."""
@@ -82,7 +85,13 @@ def virtual(
     words += ["--clock", clock, "--mode", mode, "--generation", generation, "--seed", str(seed)]
     if control is not None:
         words += ["--control", str(control.absolute())]
-    given = {"--flash": flash, "--link": link, "--link-ca-sha256": link_ca_sha256, "--link-secret": link_secret}
+    words += [f"--firmware={word}" for word in firmware_words(firmware)]
+    given = {
+        "--flash": flash,
+        "--link": link,
+        "--link-ca-sha256": link_ca_sha256,
+        "--link-secret-file": link_secret_file,
+    }
     for option, value in given.items():
         if value is not None:
             words += [option, str(value.absolute() if isinstance(value, Path) else value)]

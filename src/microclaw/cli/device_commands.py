@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,7 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
+from microclaw.boards.firmware import described_text
+from microclaw.cli.firmware_option import FirmwareOption, firmware_words
 from microclaw.cli.options import GlobalOptions, command_group, global_options
+from microclaw.cli.programs import follow
 from microclaw.host_client.request import segment
 
 device_group = command_group()
@@ -41,12 +45,38 @@ def show(ctx: typer.Context, name: str) -> None:
     for key in ("transports", "labels", "capabilities"):
         options.line(f"{key:<12} {', '.join(device[key]) or '-'}")
     options.line(f"{'power cut':<12} {device['power_cut']}")
+    firmware = device["firmware"]
+    options.line(f"{'firmware':<12} {described_text(firmware['described'])}")
+    options.line(f"{'device files':<12} {', '.join(firmware['nodes']) or '-'}")
+    options.line(f"{'natives':<12} {_natives(firmware)}")
+    options.line(f"{'limits':<12} {_limits(firmware)}")
     if (link := device["link"]) is not None:
         options.line(f"{'link':<12} {_link_state(link)}")
-        for key in ("address", "firmware"):
-            options.line(f"{key:<12} {link[key] or '-'}")
+        options.line(f"{'address':<12} {link['address'] or '-'}")
+        options.line(f"{'version':<12} {link['firmware'] or '-'}")
         if link["rtt_ms"] is not None:
             options.line(f"{'round trip':<12} {link['rtt_ms']:.1f} ms")
+
+
+def _natives(firmware: dict[str, Any]) -> str:
+    """ "libc_builtin, libm, without usleep"."""
+    parts = [*firmware["native_groups"], *firmware["natives_added"]]
+    lacking = ", ".join(firmware["natives_lacking"])
+    return (", ".join(parts) or "-") + (f", without {lacking}" if lacking else "")
+
+
+def _limits(firmware: dict[str, Any]) -> str:
+    """ "3 apps, 256 KB a program, 128 KB of memory", and what else is limited."""
+    parts = [
+        f"{firmware['max_apps']} apps",
+        f"{firmware['max_module_bytes'] // 1024} KB a program",
+        f"{firmware['max_memory_bytes'] // 1024} KB of memory",
+    ]
+    if firmware["max_heap_bytes"] is not None:
+        parts.append(f"{firmware['max_heap_bytes']} B of heap")
+    if firmware["max_timers"] is not None:
+        parts.append(f"{firmware['max_timers']} timers")
+    return ", ".join(parts if firmware["files"] else [*parts, "no files"])
 
 
 def _link_state(link: dict[str, Any] | None) -> str:
@@ -75,28 +105,67 @@ def add(
     virtual: Annotated[
         str | None, typer.Option("--virtual", metavar="SOCKET", help="A virtual board's control.")
     ] = None,
+    firmware: FirmwareOption = None,
 ) -> None:
-    """Add a device by its addresses, or more addresses to a device that is there."""
+    """Add a device by its addresses, or more addresses, or what its firmware has, to a device that is there."""
     options = global_options(ctx)
+    words = firmware_words(firmware)
     transports = [
         prefix + address
         for prefix, address in (("wasmachine://", wasmachine), ("serial:", serial), ("virtual:", virtual))
         if address
     ]
-    if not transports:
+    if not transports and firmware is None:
         raise typer.BadParameter("give an address: --wasmachine, --serial or --virtual")
     host = options.host()
     known = any(device["name"] == name for device in host.get("/v1/devices")["devices"])
     if known and board is None:
-        device = host.post(f"/v1/devices/{segment(name)}/transports", {"transports": transports})
-        options.report("device", device, f"{name} has {len(device['transports'])} transports now")
+        said = []
+        if transports:
+            device = host.post(f"/v1/devices/{segment(name)}/transports", {"transports": transports})
+            said.append(f"{name} has {len(device['transports'])} transports now")
+        if firmware is not None:
+            device = host.put(f"/v1/devices/{segment(name)}/firmware", {"firmware": list(words)})
+            said.append(f"the firmware of {name} is {described_text(words)}")
+        options.report("device", device, "; ".join(said))
         return
+    if not transports:
+        raise typer.BadParameter("give an address: --wasmachine, --serial or --virtual")
     if board is None and virtual is None:
         from microclaw.boards import board_ids
 
         raise typer.BadParameter(f"which board is it? --board with one of {', '.join(board_ids())}")
-    device = host.post("/v1/devices", {"name": name, "board": board or "virtual", "transports": transports})
-    options.report("device", device, f"{device['name']} added ({device['title']})")
+    body = {"name": name, "board": board or "virtual", "transports": transports, "firmware": list(words)}
+    device = host.post("/v1/devices", body)
+    described = f"; its firmware is {described_text(words)}" if words else ""
+    options.report("device", device, f"{device['name']} added ({device['title']}){described}")
+
+
+@device_group.command("explore")
+def explore(
+    ctx: typer.Context,
+    name: str,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the answer as the device's description.")] = False,
+) -> None:
+    """Find out which functions and device files a board's firmware has, by a program that is there for a moment."""
+    options = global_options(ctx)
+    host = options.host()
+    found = follow(options, host, host.stream(f"/v1/devices/{segment(name)}/explore", {}))
+    words = found["firmware"]
+    if not options.json:
+        for key, title in (("nodes", "device files"), ("lacking_nodes", "none of"), ("lacking_natives", "lacks")):
+            options.line(f"{title:<12} {', '.join(found[key]) or '-'}")
+        for line in found["unknown"]:
+            options.line(f"{'not known':<12} {line}")
+        options.line(f"{'description':<12} {described_text(words)}")
+        if not keep and (options.yes or sys.stdin.isatty()):
+            keep = options.yes or typer.confirm(f"Keep this as the description of {name}?")
+    if keep:
+        host.put(f"/v1/devices/{segment(name)}/firmware", {"firmware": words})
+        options.say(f"kept: the firmware of {name} is {described_text(words)}")
+    elif not options.json:
+        options.say(f"not kept: microclaw device explore {name} --keep")
+    options.wrote_json("exploration", {**found, "kept": keep})
 
 
 @device_group.command("rename")
@@ -158,13 +227,16 @@ def pair_device(
     ctx: typer.Context,
     code: Annotated[str | None, typer.Argument(help="The 6 digits that the device shows; none: who waits.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="What to call it.")] = None,
+    board: Annotated[
+        str | None, typer.Option("--board", help="The board's profile, where the device has a name of its own for it.")
+    ] = None,
 ) -> None:
     """Let the device that shows CODE in; with -d NAME it is that known device. Without CODE: list who waits."""
     options = global_options(ctx)
     if code is None:
         _list_waiting(options)
         return
-    body = {"code": code, "name": name, "device": options.device}
+    body = {"code": code, "name": name, "device": options.device, "board": board}
     device = options.host().post("/v1/devices/pair", body)
     options.report(
         "device", device, f"{device['name']} is paired ({device['title']}). Try: microclaw device show {device['name']}"
@@ -215,7 +287,9 @@ def revoke(ctx: typer.Context, name: str) -> None:
 def provision(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="What the device is to be called, or a known device.")],
-    board: Annotated[str | None, typer.Option("--board", help="Only a board of this profile may use it.")] = None,
+    board: Annotated[
+        str | None, typer.Option("--board", help="The board's profile; a board of another profile is refused.")
+    ] = None,
     file: Annotated[Path | None, typer.Option("--file", metavar="PATH", help="Write it there, 0600.")] = None,
     qr: Annotated[bool, typer.Option("--qr", help="Show it as a QR code.")] = False,
     no_secret: Annotated[bool, typer.Option("--no-secret", help="For a device that shows a pairing code.")] = False,

@@ -1,47 +1,124 @@
-"""Programs on a board at an address, without a host: built, checked and tried here, then sent. Keeps no record."""
+"""Programs on a board at an address, without a host: the host's own stages over a store that is thrown away."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from microclaw.apps.trial import TrialOptions, try_image
-from microclaw.boards import load_board
+from microclaw.api.views import deployment_object
+from microclaw.apps.changes import ChangeLog
+from microclaw.apps.deploy import Deployer, Deployment, DeployRequest
+from microclaw.apps.installer import Installer
+from microclaw.apps.silence import SilenceExplainer
+from microclaw.apps.trial import cached_compiler, try_image
+from microclaw.boards.profile import BoardProfile
+from microclaw.bus import Bus
 from microclaw.cli.call_commands import call_endpoint
 from microclaw.cli.options import GlobalOptions
-from microclaw.cli.trials import build_file, show_image, show_trial
-from microclaw.devices.calls import AppEntry, AppInstall, AppList, AppUninstall
-from microclaw.errors import TrialFailed
+from microclaw.cli.programs import WASM_MAGIC, end_install, read_expectations, read_program, source_text
+from microclaw.clock import now_ms
+from microclaw.devices.calls import AppEntry, AppList, AppUninstall
+from microclaw.devices.registry import Registry
+from microclaw.errors import MicroclawError
 from microclaw.events import Step
+from microclaw.store.apps import AppTable
+from microclaw.store.database import Database
+from microclaw.store.devices import DeviceRow, DeviceTable
+from microclaw.transports.open import open_transport
 from microclaw.wasm import BuildCache
+from microclaw.wasm.source_language import language_of_file
 
 
-def run_directly(
-    options: GlobalOptions, target: str, file: Path, name: str, board_id: str, optimization: str, heap_bytes: int
-) -> None:
-    """Build, check, try, install. The board's answer only says that it loaded the program, and so does this."""
-    options.only_here(f"a program for {target}")
-    board = load_board(board_id)
-    image = build_file(options.settings(), file, board, optimization)
-    shows = not options.json and not options.quiet
-    if shows:
-        show_image(options.terminal(), image, optimization=optimization, heap_bytes=heap_bytes)
-    trial_options, cache = TrialOptions(heap_bytes=heap_bytes), BuildCache(options.settings().cache)
-    trial = asyncio.run(try_image(image, board, trial_options, cache=cache))
-    if shows:
-        show_trial(options.terminal(), trial)
-    if not trial.ok:
-        raise TrialFailed(trial.error or "the trial failed", next_step=trial.next_step)
-    call_endpoint(target, board_id, AppInstall(name, image.wasm, heap_bytes))
-    listed = name in [entry.name for entry in _apps(target, board_id)]
-    text = (
-        f"{name} is on {target}: accepted{' and listed' if listed else ''} by the board, which counts no edges for us"
+@dataclass(frozen=True, slots=True)
+class DirectRun:
+    """What `run -d HOST:PORT` was asked for; `board` is as the person described it."""
+
+    target: str
+    file: Path
+    name: str
+    board: BoardProfile
+    optimization: str
+    heap_bytes: int
+    replace: bool
+    force: bool
+    expect: Path | None
+
+
+def run_directly(options: GlobalOptions, asked: DirectRun) -> None:
+    """Build, check, try, install and verify, as a host does. Every program that is there counts as somebody else's.
+
+    Exit code 1 when the board's evidence contradicts the trial.
+    """
+    options.only_here(f"a program for {asked.target}")
+    content = read_program(asked.file)
+    is_wasm = content.startswith(WASM_MAGIC)
+    request = DeployRequest(
+        device=asked.target,
+        name=asked.name,
+        source=None if is_wasm else source_text(content, asked.file),
+        language=None if is_wasm else language_of_file(asked.file.name),
+        wasm=content if is_wasm else None,
+        heap_bytes=asked.heap_bytes,
+        optimization=asked.optimization,
+        replace=asked.replace,
+        force=asked.force,
+        expectations=None if asked.expect is None else read_expectations(asked.expect),
     )
-    if shows:
-        options.terminal().step(Step("deploy", text))
-    document = {"name": name, "device": target, "sha256": image.sha256, "listed": listed, "trial": trial.to_json()}
-    options.wrote_json("installed", document)
+    outcome = asyncio.run(_deploy(options, asked, request))
+    if isinstance(outcome, MicroclawError):
+        raise outcome
+    made = deployment_object(outcome)
+    del made["change_id"]  # nobody keeps the change
+    end_install(options, made)
+
+
+async def _deploy(options: GlobalOptions, asked: DirectRun, request: DeployRequest) -> Deployment | MicroclawError:
+    """The outcome; an error is returned, as the bus's task group would wrap what is raised through it."""
+    terminal = options.terminal()
+
+    def report(step: Step) -> None:
+        if not options.json and not options.quiet:
+            terminal.step(step)
+
+    async with _deployer(options, asked.target, asked.board) as deployer:
+        try:
+            return await deployer.deploy(request, report)
+        except MicroclawError as exc:
+            return exc
+
+
+@asynccontextmanager
+async def _deployer(options: GlobalOptions, target: str, board: BoardProfile) -> AsyncIterator[Deployer]:
+    """A host's deployer for one board; what it writes down is gone afterwards."""
+    settings = options.settings()
+    with TemporaryDirectory(prefix="microclaw-") as folder:
+        async with Database.open(Path(folder) / "store.db") as database, Bus() as bus:
+            table = DeviceTable(database)
+            await table.put(DeviceRow("d-direct", target, board.board_id, (), (target,), now_ms()))
+            registry = Registry(
+                bus=bus,
+                store=table,
+                open_transport=partial(open_transport, lock_folder=settings.cache / "locks"),
+                load_board=lambda *_: board,
+                mint_id=lambda: "d-direct",
+                now_ms=now_ms,
+            )
+            change_log, cache = ChangeLog(AppTable(database)), BuildCache(settings.cache)
+            registry.explain_silence = SilenceExplainer(change_log).explain
+            async with registry:
+                yield Deployer(
+                    devices=registry,
+                    change_log=change_log,
+                    installer=Installer(change_log),
+                    compile=cached_compiler(cache),
+                    try_image=partial(try_image, cache=cache),
+                )
 
 
 def list_directly(options: GlobalOptions, target: str, board_id: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import socket
@@ -10,17 +11,23 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from microclaw.addresses import is_local
+from microclaw.audit import alarm_text, open_alarms, read_events
+from microclaw.cli.host_commands import failing_lines
 from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.clock import now_ms
 from microclaw.config.load import find_mistakes, private_home
-from microclaw.config.settings import DEFAULT_HTTP_PORT, ModelSettings, Settings
+from microclaw.config.settings import DEFAULT_HTTP_PORT, ModelChoice, ModelSettings, Settings
 from microclaw.config.show import masked
 from microclaw.errors import MicroclawError, NoHost
+from microclaw.models.server_window import window_of
 from microclaw.wasm import INSTALL_BINARYEN, find_binaryen, find_toolchain, glue_built
 
 VIRTUAL_PORT = 18080
@@ -34,12 +41,13 @@ def doctor(ctx: typer.Context) -> None:
     findings = examine(options)
     healthy = all(finding.ok for finding in findings)
     if options.json:
-        rows = [{"part": f.part, "ok": f.ok, "text": f.text, "next": f.next_step} for f in findings]
+        rows = [{"part": f.part, "ok": f.ok, "warns": f.warns, "text": f.text, "next": f.next_step} for f in findings]
         options.document("doctor", {"ok": healthy, "findings": rows})
     else:
         terminal = options.terminal()
         for finding in findings:
-            terminal.row(finding.part, finding.text, right="ok" if finding.ok else "problem", bad=not finding.ok)
+            verdict = "problem" if not finding.ok else "warning" if finding.warns else "ok"
+            terminal.row(finding.part, finding.text, right=verdict, bad=not finding.ok)
             if finding.next_step:
                 terminal.row("", f"next: {finding.next_step}")
     if not healthy:
@@ -48,10 +56,13 @@ def doctor(ctx: typer.Context) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
+    """`warns`: it works as somebody wanted it, and is worth a second thought."""
+
     part: str
     ok: bool
     text: str
     next_step: str | None = None
+    warns: bool = False
 
 
 def examine(options: GlobalOptions) -> list[Finding]:
@@ -69,6 +80,10 @@ def examine(options: GlobalOptions) -> list[Finding]:
         return findings  # the configuration's findings say why
     findings += _attempt("library", lambda: _c_library(settings))
     findings += _models(settings.model)
+    for choice in _local_servers(settings.model):
+        findings += _attempt("model", partial(_window, choice, settings.agent.context_tokens))
+    if settings.gateway is not None and settings.gateway.open:
+        findings.append(_open_gateway("config.toml"))
     findings += _attempt("host", lambda: _host(options))
     return findings
 
@@ -143,6 +158,27 @@ def _models(model: ModelSettings) -> Iterator[Finding]:
         yield Finding("model", True, "none: no API key set. Offline intents answer.")
 
 
+def _local_servers(model: ModelSettings) -> Iterator[ModelChoice]:
+    """The model servers at home that may answer: only they load a model with a window of their own choice."""
+    main = ModelChoice("openai", model.model, model.openai_api_key, model.openai_base_url)
+    if model.openai_base_url and not model.anthropic_api_key and is_local(main.base_url):
+        yield main
+    yield from (choice for choice in model.fallbacks if choice.provider == "openai" and is_local(choice.base_url))
+
+
+def _window(choice: ModelChoice, context_tokens: int) -> Iterator[Finding]:
+    name = choice.name or "its first model"
+    window = asyncio.run(window_of(choice.base_url or "", choice.name, api_key=choice.api_key))
+    if window is None:
+        yield Finding("model", True, f"{name}: its server does not say how large its context is")
+    elif window < context_tokens:
+        step = f"load it with a larger one, or: microclaw config set agent.context_tokens {window}"
+        text = f"{name} takes {window:,} tokens, and agent.context_tokens is {context_tokens:,}"
+        yield Finding("model", False, text, step)
+    else:
+        yield Finding("model", True, f"{name} takes {window:,} tokens; agent.context_tokens is {context_tokens:,}")
+
+
 def _host(options: GlobalOptions) -> Iterator[Finding]:
     address = options.address()
     try:
@@ -151,12 +187,30 @@ def _host(options: GlobalOptions) -> Iterator[Finding]:
         if address is not None:
             raise
         yield Finding("host", True, f"{exc.message} (start it with: {exc.next_step})")
+        yield from _alarms(options.settings().home)
         yield from (_port(port) for port in (DEFAULT_HTTP_PORT, VIRTUAL_PORT))
         return
     where = f"pid {status['pid']}" if address is None else f"{address}, microclaw {status['version']}"
     yield Finding("host", True, f"running ({where}), {status['rss_mb']:.0f} MB")
+    if any(channel.get("open") for channel in status.get("channels", ())):
+        yield _open_gateway("this run")
+    for line in failing_lines(status):
+        yield Finding("task", False, line, "mend its cause; it is tried again by itself")
+    for alarm in status.get("alarms", ()):
+        yield Finding("alarm", False, alarm["text"], alarm["next"])
     for device in status["devices"]:
         yield _device(device)
+
+
+def _open_gateway(where: str) -> Finding:
+    text = f"the chat gateway is open ({where}): every program and every account of this machine is the owner there"
+    return Finding("gateway", True, text, "microclaw config set gateway.open false, and no --open-gateway", warns=True)
+
+
+def _alarms(home: Path) -> Iterator[Finding]:
+    """From the security log itself, when no host runs."""
+    for alarm in open_alarms(read_events(home), now_ms()):
+        yield Finding("alarm", False, *alarm_text(alarm, alarm.event.text.partition(":")[0]))
 
 
 def _device(device: dict[str, Any]) -> Finding:

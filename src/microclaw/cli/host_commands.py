@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 import typer
@@ -16,6 +16,7 @@ from microclaw.config.load import read_link
 from microclaw.config.settings import GatewaySettings
 
 _SWITCH = {"telegram": "telegram.token", "gateway": "gateway.enabled true"}
+OPEN_GATEWAY: Final = "open: every program of this machine is the owner there"
 _OWN_LINES = ("telegram is off", "the chat gateway is off")  # shown in the channel's own line
 
 
@@ -30,6 +31,14 @@ def up(
         str | None,
         typer.Option("--link", metavar="HOST:PORT|off", help="Where devices connect; 127.0.0.1:8443 by default."),
     ] = None,
+    open_gateway: Annotated[
+        bool,
+        typer.Option("--open-gateway", help="The chat gateway asks programs of this machine for no token."),
+    ] = False,
+    new_store: Annotated[
+        bool,
+        typer.Option("--new-store", help="Begin with an empty store where the old one is missing; devices pair again."),
+    ] = False,
     link_plain: Annotated[bool, typer.Option("--link-plain", hidden=True)] = False,
     die_with_parent: Annotated[bool, typer.Option("--die-with-parent", hidden=True)] = False,
 ) -> None:
@@ -42,6 +51,8 @@ def up(
     gateway = settings.gateway
     if gateway is None and not settings.gateway_off:
         gateway = GatewaySettings() if http_port else GatewaySettings(port=0)
+    if open_gateway and gateway is not None:
+        gateway = replace(gateway, open=True)
     settings = replace(settings, http_port=http_port, link=link_settings, gateway=gateway)
     from microclaw.cli.hosting import run_host
 
@@ -54,7 +65,9 @@ def up(
         took = "" if facts["ready_s"] is None else f" in {facts['ready_s']:.1f} s"
         terminal.row("host", f"ready{took}            api {facts['http']}{link_text(facts['link'])}")
         if facts["gateway"]:
-            terminal.row("gateway", facts["gateway"])
+            how = f"token in {facts['gateway_token']}" if facts["gateway_token"] else "a person's token opens it"
+            how = OPEN_GATEWAY if facts["gateway_open"] else how
+            terminal.row("gateway", f"{facts['gateway']}   {how}")
         terminal.row("model", facts["model"])
         for board in facts["boards"]:
             terminal.row("board", f"{board['name']} ({board['title']}, own process {board['pid']})")
@@ -64,7 +77,12 @@ def up(
 
     try:
         run_host(
-            settings, virtual_boards=virtual, ready=ready, verbose=options.verbose, die_with_parent=die_with_parent
+            settings,
+            virtual_boards=virtual,
+            ready=ready,
+            verbose=options.verbose,
+            die_with_parent=die_with_parent,
+            new_store=new_store,
         )
     finally:
         gc.enable()
@@ -94,7 +112,9 @@ def screen_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         *(("model", line) for line in _outage_lines(found)),
         *((channel["name"], _channel_line(channel)) for channel in found.get("channels", ())),
         *(("mcp", f"{name}: {state}") for name, state in found.get("mcp_servers", {}).items()),
+        *(("failing", line) for line in failing_lines(found)),
         *(("off", problem) for problem in found.get("problems", ()) if not problem.startswith(_OWN_LINES)),
+        *(("alarm", f"{alarm['text']}   {alarm['next']}") for alarm in found.get("alarms", ())),
         *(("schedule", line) for line in _schedule_lines(found.get("schedules"))),
         *(("approval", line) for line in _approval_lines(found.get("approvals"))),
         *(("device", _device_line(device)) for device in found["devices"]),
@@ -125,7 +145,7 @@ def _process_text(process: dict[str, Any] | None) -> str:
     count = process["restarts"]
     if not count:
         return ""
-    return f"   restarted {count} {'time' if count == 1 else 'times'}, last {_moment(process['last_ms'])}"
+    return f"   restarted {_times(count)}, last {_moment(process['last_ms'])}"
 
 
 def link_text(address: str | None) -> str:
@@ -162,11 +182,25 @@ def _channel_line(channel: dict[str, Any]) -> str:
             return how if channel["text"] else f"{how} (microclaw config set {_SWITCH[channel['name']]})"
         case "on" if channel["name"] == "gateway":
             count = channel["clients"]
-            return f"{channel['text']}   {count} {'client' if count == 1 else 'clients'}"
+            counted = f"{channel['text']}   {count} {'client' if count == 1 else 'clients'}"
+            return f"{counted}   {OPEN_GATEWAY}" if channel["open"] else counted
         case "on":
             return f"{channel['text']} listens"
         case state:
             return f"{state}: {channel['text']}" if channel["text"] else str(state)
+
+
+def failing_lines(found: dict[str, Any]) -> list[str]:
+    """The background tasks that fail now: how often, since when, why."""
+    return [
+        f"{task['name']}: failed {_times(task['in_a_row'])}, last {_moment(task['failed_ms'])}: {task['reason']}"
+        for task in found.get("tasks", ())
+        if task["phase"] == "failing"
+    ]
+
+
+def _times(count: int) -> str:
+    return f"{count} {'time' if count == 1 else 'times'}"
 
 
 def _schedule_lines(schedules: dict[str, Any] | None) -> list[str]:

@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import signal
+import stat
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ from microclaw.api.status import OFFLINE
 from microclaw.app import Host, running_host
 from microclaw.boards import load_board
 from microclaw.config.settings import Settings
+from microclaw.errors import ConfigError
 from microclaw.text import clean_text, escape_hidden
 from microclaw.virtual_boards.host_boards import BOARD
 from microclaw.virtual_boards.process import BoardReady
@@ -39,15 +41,21 @@ _ExceptionInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackT
 
 
 def run_host(
-    settings: Settings, *, virtual_boards: int, ready: Ready, verbose: bool, die_with_parent: bool = False
+    settings: Settings,
+    *,
+    virtual_boards: int,
+    ready: Ready,
+    verbose: bool,
+    die_with_parent: bool = False,
+    new_store: bool = False,
 ) -> None:
-    """Run until SIGINT or SIGTERM. `ready` is called once, when the host answers."""
+    """Run until SIGINT or SIGTERM. `ready` is called once, when the host answers; `new_store` as `running_host`."""
     if die_with_parent:
         _die_with_parent()
     _log_to(settings.log, verbose=verbose)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_run(settings, virtual_boards, ready))
+            runner.run(_run(settings, virtual_boards, ready, new_store=new_store))
     except BaseExceptionGroup as group:
         raise _sole_error(group) from group
 
@@ -69,14 +77,14 @@ def _sole_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return error
 
 
-async def _run(settings: Settings, virtual_boards: int, ready: Ready) -> None:
+async def _run(settings: Settings, virtual_boards: int, ready: Ready, *, new_store: bool) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
         boards_ready = asyncio.Event()
-        host = await stack.enter_async_context(running_host(settings, boards_ready=boards_ready))
+        host = await stack.enter_async_context(running_host(settings, boards_ready=boards_ready, new_store=new_store))
         boards = await stack.enter_async_context(host.boards.running(virtual_boards))
         boards_ready.set()
         ready(_facts(host, boards))
@@ -93,6 +101,8 @@ def _facts(host: Host, boards: Sequence[BoardReady]) -> dict[str, Any]:
         "http": host.http,
         "link": host.link,
         "gateway": host.channels.gateway,
+        "gateway_open": host.channels.gateway_open,
+        "gateway_token": host.channels.gateway_token and str(host.channels.gateway_token),
         "problems": [*host.settings.problems, *host.channels.problems],
         "model": "none: offline intents answer" if host.model.name == OFFLINE else host.model.name,
         "boards": [{"name": b.name, "title": title, "pid": b.pid, "transports": list(b.transports)} for b in boards],
@@ -101,7 +111,15 @@ def _facts(host: Host, boards: Sequence[BoardReady]) -> dict[str, Any]:
 
 def _log_to(path: Path, *, verbose: bool) -> None:
     """The host's log is a file in its home, 0600; with -v stderr shows it too."""
-    os.close(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600))
+    try:
+        fd = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_NONBLOCK, 0o600)  # a pipe would wait
+        kind = os.fstat(fd).st_mode
+        os.close(fd)
+    except OSError as exc:
+        text = f"the log {path} cannot be written: {exc.strerror}"
+        raise ConfigError(text, next_step="check what is there, its owner, and the disk's free space") from exc
+    if not (stat.S_ISREG(kind) or stat.S_ISCHR(kind)):
+        raise ConfigError(f"the log {path} is not a plain file", next_step="move away what is there")
     handlers: list[logging.Handler] = [RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1)]
     if verbose:
         handlers.append(logging.StreamHandler(sys.stderr))

@@ -130,14 +130,14 @@ def remove_session(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="As session list names it, or its chat alone.")],
 ) -> None:
-    """Remove a conversation for good."""
+    """Remove a conversation and its words for good; memory, schedules and programs stay."""
     options = global_options(ctx)
     host = options.host()
     full = host.get(f"/v1/sessions/{segment(name, SEE_SESSIONS)}", {"newest": 1})["name"]
     if not options.yes and not options.json:
         typer.confirm(f"Remove the conversation {full} for good?", abort=True)
     found = host.delete(f"/v1/sessions/{segment(full)}")
-    options.report("session_rm", found, f"removed {full}")
+    options.report("session_rm", found, f"removed {full}, its words everywhere; kept: {', '.join(found['kept'])}")
 
 
 @session_group.command("import")

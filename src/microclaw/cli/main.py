@@ -46,6 +46,7 @@ COMMANDS: Final = {
     "approval": ("people_commands:approval_group", "Acts that wait for a yes or a no."),
     "device": ("device_commands:device_group", "The devices this host knows."),
     "app": ("app_commands:app_group", "Programs: build, install, list, undo."),
+    "link": ("link_commands:link_group", "The device link: check a host, or a device, against its rules."),
     "memory": ("knowledge_commands:memory_group", "What the agent remembers of you."),
     "session": ("knowledge_commands:session_group", "Conversations that are kept."),
     "skill": ("knowledge_commands:skill_group", "Skills: how the agent does something well."),
@@ -54,12 +55,13 @@ COMMANDS: Final = {
     "person": ("people_commands:person_group", "Who may write to this host."),
     "token": ("people_commands:token_group", "Tokens for the API."),
     "mcp": ("mcp_commands:mcp_group", "Drive the boards from an assistant that speaks MCP."),
+    "audit": ("audit_command:audit", "The security log: who tried to come in, who was let in, what was decided."),
     "config": ("config_commands:config_group", "The host's settings."),
 }
 ALIASES: Final = {"approvals": "approval", "devices": "device", "apps": "app", "people": "person", "tokens": "token"}
 
 # About the machine they run on, not about another host: refused when --host names one.
-_ONLY_HERE: Final = frozenset({"bench", "config", "demo", "mcp", "service", "setup", "up"})
+_ONLY_HERE: Final = frozenset({"audit", "bench", "config", "demo", "mcp", "service", "setup", "up"})
 _FLAGS: Final = frozenset({"--json", "-q", "--quiet", "-v", "--verbose", "--yes", "-y", "--no-color"})
 _VALUES: Final = frozenset({"-d", "--device", "--home", "--host"})
 _WITH_VALUE: Final = ("--device=", "--home=", "--host=")

@@ -13,6 +13,7 @@ from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.apps.expectations import Expectations
 from microclaw.cli.approval_prompt import ask_person
 from microclaw.cli.call_commands import is_address
+from microclaw.cli.firmware_option import FirmwareOption, described_board
 from microclaw.cli.options import FAILED, GlobalOptions, global_options
 from microclaw.config.settings import Limits
 from microclaw.errors import ConfigError, NoHost, ProtocolError
@@ -39,14 +40,23 @@ def run(
     board: Annotated[str, typer.Option("--board", help="With -d HOST:PORT: the board's profile.")] = "virtual",
     force: Annotated[bool, typer.Option("--force", help="Install it although its trial failed.")] = False,
     expect: Annotated[Path | None, typer.Option("--expect", metavar="FILE", help=EXPECT_HELP)] = None,
+    firmware: FirmwareOption = None,
 ) -> None:
     """Build, check, try, install and verify a program. With -d HOST:PORT, no host is needed."""
     options = global_options(ctx)
     if options.device and is_address(options.device):
-        from microclaw.cli.direct_programs import run_directly  # with the compiler, which the host has otherwise
+        # with the compiler, which the host has otherwise
+        from microclaw.cli.direct_programs import DirectRun, run_directly
 
-        run_directly(options, options.device, file, name or file.stem, board, optimization, heap)
+        profile = described_board(board, firmware)
+        asked = DirectRun(options.device, file, name or file.stem, profile, optimization, heap, replace, force, expect)
+        run_directly(options, asked)
         return
+    if firmware is not None:
+        raise ConfigError(
+            "--firmware is of one run with -d HOST:PORT; a device keeps its description",
+            next_step="microclaw device add NAME --firmware KEY=VALUE",
+        )
     content = read_program(file)
     body: dict[str, Any] = {
         "name": name or file.stem,
@@ -81,8 +91,10 @@ def read_expectations(file: Path) -> Expectations:
 
 
 def end_install(options: GlobalOptions, made: dict[str, Any]) -> None:
-    """Write the document with --json. Exit code 1 when the board's evidence contradicts the trial."""
-    options.wrote_json("deployment", made)
+    """Write the document with --json, else what is proved. Exit code 1 when the evidence contradicts the trial."""
+    if not options.wrote_json("deployment", made) and not options.quiet:
+        hint = "" if made["expected"] else " (--expect FILE)"
+        options.terminal().row("proof", f"{made['proof']}{hint}")
     if made["verified"]:
         return
     if options.quiet and not options.json:  # the step that says so was not shown

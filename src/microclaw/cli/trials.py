@@ -11,10 +11,11 @@ from typing import Annotated
 import typer
 
 from microclaw.apps.expectation_result import NO_EXPECTATION
+from microclaw.apps.firmware_fit import DEFAULT_TIMERS, fit_limits
 from microclaw.apps.stage_text import check_text, compile_text
 from microclaw.apps.trial import Trial, TrialOptions, parse_duration_ms, parse_input, try_image
-from microclaw.boards import load_board
 from microclaw.boards.profile import BoardProfile
+from microclaw.cli.firmware_option import FirmwareOption, described_board
 from microclaw.cli.options import global_options
 from microclaw.cli.programs import EXPECT_HELP, WASM_MAGIC, read_expectations, read_program, source_text
 from microclaw.config.settings import Settings
@@ -41,15 +42,18 @@ def try_program(
     board: Annotated[str, typer.Option("--board", help="The board's profile.")] = "virtual",
     heap: Annotated[int, typer.Option("--heap", min=256, help="The app's heap in bytes.")] = 8192,
     optimization: Annotated[str, typer.Option("-O", "--optimization")] = "O3",
+    firmware: FirmwareOption = None,
 ) -> None:
     """Try a program on a throw-away virtual board; needs no host."""
     options = global_options(ctx)
-    profile = load_board(board)
+    profile = described_board(board, firmware)
+    heap, timers = fit_limits(profile, heap, DEFAULT_TIMERS)
     trial_options = TrialOptions(
         for_ms=parse_duration_ms(duration),
         inputs=tuple(parse_input(text) for text in inputs or ()),
         realtime=realtime,
         heap_bytes=heap,
+        timers=timers,
         expectations=None if expect is None else read_expectations(expect),
     )
     image = build_file(options.settings(), file, profile, optimization)

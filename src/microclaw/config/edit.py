@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, Final
 
+from microclaw.audit import AuditEvent, AuditKind, append_events
 from microclaw.config.document import Path, dotted
 from microclaw.config.load import find_mistakes
 from microclaw.config.schema import Setting, all_settings, did_you_mean, find
 from microclaw.config.sources import CONFIG, SECRETS, text_of_file
 from microclaw.config.values import Mistake, plain_value
 from microclaw.durable import replace_file
-from microclaw.errors import ConfigError
+from microclaw.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
@@ -48,10 +49,11 @@ def write_changes(home: FilePath, environ: Mapping[str, str], changes: Iterable[
 
     Raises ConfigError.
     """
+    wanted = tuple(changes)
     with _alone(home):
         before = {name: _text(home / name) for name in (SECRETS, CONFIG)}
         documents = {name: _parsed(text, home / name) for name, text in before.items()}
-        for change in changes:
+        for change in wanted:
             _apply(change, documents)
         texts = {name: document.as_string() for name, document in documents.items()}
         known = {(m.key, m.message) for m in find_mistakes(environ, home)}
@@ -60,9 +62,22 @@ def write_changes(home: FilePath, environ: Mapping[str, str], changes: Iterable[
         if fatal:
             raise ConfigError(f"nothing was written: {fatal[0].message}", next_step=fatal[0].next_step)
         changed = tuple(name for name, text in texts.items() if text != before[name])
+        if changed:
+            _note(home, wanted)
         for name in changed:  # secrets first: a secret that moves is never in no file
             write_file(home / name, texts[name])
         return WriteResult(changed, tuple(new))
+
+
+def _note(home: FilePath, changes: Iterable[SettingChange]) -> None:
+    """The security log's lines, without values; ConfigError when they cannot be written: then nothing is changed."""
+    done = {True: "set back to its default", False: "set"}
+    events = [AuditEvent(AuditKind.CONFIG_CHANGED, done[one.value is None], about=one.key) for one in changes]
+    try:
+        append_events(home, events)
+    except (OSError, StoreError) as exc:
+        text = f"nothing was written: the security log in {home} cannot be: {exc}"
+        raise ConfigError(text, next_step="check its owner, permissions and free space") from exc
 
 
 def read_key(text: str) -> tuple[Path, Setting]:

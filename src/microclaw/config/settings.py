@@ -102,19 +102,20 @@ class TelegramSettings:
 
 @dataclass(frozen=True, slots=True)
 class GatewaySettings:
-    """The chat gateway (docs/protocols/chat-gateway.md); off loopback a token is required."""
+    """The chat gateway (docs/protocols/chat-gateway.md). Without `open` every client shows a token."""
 
-    host: Annotated[str, about("where it listens; off loopback a token is required")] = "127.0.0.1"
+    host: Annotated[str, about("where it listens; off loopback only people's tokens open it")] = "127.0.0.1"
     port: Annotated[int, about("its port; 0 takes any free one", 0, 65_535)] = 18_789
     clients: Annotated[int, about("clients at the same time", 1, 10_000)] = 4
     enabled: Annotated[bool, about("false switches the chat gateway off")] = True
+    open: Annotated[bool, about("true: every program of this machine is the owner, without a token")] = False
 
 
 @dataclass(frozen=True, slots=True)
 class SearchSettings:
-    """The engine behind web_search; without one the tool is not offered. `searxng` needs a base URL and no key."""
+    """The engine behind web-search; without one the tool is not offered. `searxng` needs a base URL and no key."""
 
-    engine: Annotated[Literal["brave", "searxng"], about("which engine web_search asks")] = "brave"
+    engine: Annotated[Literal["brave", "searxng"], about("which engine web-search asks")] = "brave"
     api_key: Annotated[str, about("Brave's key", secret=True)] | None = field(default=None, repr=False)
     base_url: Annotated[str, about("the engine's address; searxng needs one", check=is_url)] = (
         "https://api.search.brave.com"
@@ -263,6 +264,11 @@ class Settings:
     @property
     def database(self) -> Path:
         return self.home / "microclaw.db"
+
+    @property
+    def gateway_token(self) -> Path:
+        """The file with the token of local gateway clients."""
+        return self.home / "gateway.token"
 
     @property
     def persona(self) -> Path:

@@ -67,6 +67,13 @@ class IntermittentTransport(Protocol):
     def online(self) -> bool: ...
 
 
+@runtime_checkable
+class BoardTransport(Protocol):
+    """A transport that looks at its board's profile, which changes when a person describes the firmware."""
+
+    board: BoardProfile
+
+
 def not_offered(endpoint: str, call: Call[Any], capabilities: Iterable[str]) -> NotSupported:
     """What a transport raises for a call that it has no method for."""
     offered = ", ".join(sorted(capabilities))

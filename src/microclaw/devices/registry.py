@@ -10,10 +10,11 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any, Self
 
+from microclaw.boards.firmware import FirmwareDescription, parse_firmware
 from microclaw.boards.profile import BoardProfile
 from microclaw.bus import Bus
 from microclaw.devices.calls import Call
-from microclaw.devices.device import QUEUE_DEPTH, Device, ExplainSilence, Transport, TransportOpener
+from microclaw.devices.device import QUEUE_DEPTH, BoardTransport, Device, ExplainSilence, Transport, TransportOpener
 from microclaw.errors import ConfigError, MicroclawError, UnknownName
 from microclaw.store.devices import DeviceRow, DeviceTable
 
@@ -74,7 +75,7 @@ class Registry:
     async def __aenter__(self) -> Self:
         try:
             for row in await self._store.list():
-                board = self._load_board(row.board_id)
+                board = parse_firmware(row.firmware).applied(self._load_board(row.board_id))
                 transports = [self._open_transport(endpoint, board) for endpoint in row.transports]
                 await self._serve(row, board, transports)
         except BaseException:
@@ -102,17 +103,25 @@ class Registry:
         """Which device has this transport."""
         return next((device for device in self._devices.values() if endpoint in device.endpoints), None)
 
-    async def add(self, name: str, board_id: str, transports: Sequence[str], labels: Iterable[str] = ()) -> Device:
+    async def add(
+        self,
+        name: str,
+        board_id: str,
+        transports: Sequence[str],
+        labels: Iterable[str] = (),
+        firmware: FirmwareDescription | None = None,
+    ) -> Device:
         """A new device under a free name; every transport is an address that no other device has."""
+        firmware = firmware or FirmwareDescription()
         async with self._changing:
             self._check_new_name(name)
             if len(self._devices) >= MAX_DEVICES:
                 raise ConfigError(f"{MAX_DEVICES} devices is the limit", next_step="microclaw device list")
-            board = self._load_board(board_id)
+            board = firmware.applied(self._load_board(board_id))
             kept_labels = _check_labels(labels)
             opened = self._open_new_transports(transports, board, None)
             endpoints = tuple(transport.endpoint for transport in opened)
-            row = DeviceRow(self._mint_id(), name, board_id, kept_labels, endpoints, self._now_ms())
+            row = DeviceRow(self._mint_id(), name, board_id, kept_labels, endpoints, self._now_ms(), firmware.words)
             await self._store.put(row)
             return await self._serve(row, board, opened)
 
@@ -135,6 +144,11 @@ class Registry:
             device.labels = kept
             return device
 
+    async def describe_firmware(self, reference: str, firmware: FirmwareDescription) -> Device:
+        """Replace what is said of a device's firmware; what runs on it is not touched."""
+        async with self._changing:
+            return await self._describe(self.get(reference), firmware)
+
     async def set_transports(self, reference: str, transports: Sequence[str]) -> Device:
         """Replace a device's transports; those that stay keep their connection."""
         async with self._changing:
@@ -147,7 +161,10 @@ class Registry:
             return await self._set_transports(device, (*device.endpoints, endpoint))
 
     async def merge(self, reference: str, other: str) -> Device:
-        """Two entries are one board: `other`'s transports and labels go to the first, the other entry ends."""
+        """Two entries are one board: `other`'s transports and labels go to the first, the other entry ends.
+
+        The first one's firmware description stays, or the other's is taken where it has none.
+        """
         async with self._changing:
             device, gone = self.get(reference), self.get(other)
             if device is gone:
@@ -158,14 +175,26 @@ class Registry:
                     next_step="add the wrong one again with the right board",
                 )
             transports = (*device.endpoints, *gone.endpoints)
+            described = self._rows[device.device_id].firmware or self._rows[gone.device_id].firmware
             await self._remove(gone)
             device.labels = tuple(dict.fromkeys((*device.labels, *gone.labels)))[:MAX_LABELS]
-            return await self._set_transports(device, transports)
+            await self._set_transports(device, transports)
+            return await self._describe(device, parse_firmware(described))
 
     async def remove(self, reference: str) -> None:
         """Forget a device; what runs on it goes on."""
         async with self._changing:
             await self._remove(self.get(reference))
+
+    async def _describe(self, device: Device, firmware: FirmwareDescription) -> Device:
+        row = self._rows[device.device_id]
+        board = firmware.applied(self._load_board(row.board_id))
+        await self._keep(replace(row, firmware=firmware.words))
+        device.board = board
+        for transport in device.transports:
+            if isinstance(transport, BoardTransport):
+                transport.board = board
+        return device
 
     async def _set_transports(self, device: Device, transports: Sequence[str]) -> Device:
         kept = {transport.endpoint: transport for transport in device.transports if transport.endpoint in transports}

@@ -11,7 +11,8 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -214,6 +215,16 @@ class Search:
         """Make the next search look at the files again. Call it after writing one."""
         self._scanned_at = None
 
+    @asynccontextmanager
+    async def without(self, source: str) -> AsyncIterator[None]:
+        """Take a file's rows out of the index; inside, no file is read. For a file that is removed meanwhile."""
+        async with self._refreshing:
+            await self._table.drop((source,))
+            if self._known is not None:
+                self._known.pop(source, None)
+            self._scanned_at = None
+            yield
+
     async def find(self, person: str, text: str, *, limit: int = 8, fresh: bool = True) -> tuple[Found, ...]:
         """The person's best matches for a text, best first. Rows of other people are not read."""
         words = _query_words(text)
@@ -223,13 +234,6 @@ class Search:
             await self.refresh(at_most_s=self._patience_s)
         hits = await self._table.search(person, words)
         return self._best(hits, limit)
-
-    async def warm_up(self) -> None:
-        """Bring the index up to date in the background; a failure shows at the next search."""
-        try:
-            await self.refresh()
-        except MicroclawError as exc:
-            _log.warning("the index is not brought up to date: %s", exc.message)
 
     async def refresh(self, *, at_most_s: float | None = None) -> None:
         """Bring the index up to date with the files, at most every `rescan_s` seconds.

@@ -19,6 +19,7 @@ from typing import Final
 from aiohttp import WSCloseCode, web
 
 from microclaw import __version__
+from microclaw.audit import AuditEvent, AuditKind
 from microclaw.auth.credentials import Identity, Refusal
 from microclaw.auth.device_identity import HostIdentity
 from microclaw.errors import MicroclawError
@@ -192,6 +193,9 @@ class Listener:
             await loop.connect_accepted_socket(lambda: http, peer, ssl=tls, **options)
         except (OSError, ssl.SSLError) as exc:
             self._meter.refused("tls")
+            if isinstance(exc, ssl.SSLCertVerificationError):
+                text = f"in TLS: {exc.verify_message}"
+                self._identity.record(AuditEvent(AuditKind.CERTIFICATE_FOREIGN, text, address=http.address))
             _log.debug("link: no TLS with %s: %s", http.address, exc)
             peer.close()
             http.leave()
@@ -281,6 +285,7 @@ class Listener:
         elif answer.may_pair:
             await self._serve_unauthenticated(link_socket)
         else:
+            self._identity.record(answer.event(link_socket.address))
             _log.warning("link: %s refused: %s", answer.device_id or link_socket.address, answer.reason)
             await self._turn_away(link_socket, answer.close_code, str(answer.reason))
 

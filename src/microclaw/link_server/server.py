@@ -10,14 +10,14 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from microclaw.addresses import is_loopback
+from microclaw.audit import ALARMS, AuditEvent, Record, no_record
 from microclaw.auth.certificates import lan_names
-from microclaw.auth.credentials import RevocationNotice
 from microclaw.auth.device_identity import HostIdentity
 from microclaw.auth.pairing import PendingPairing
 from microclaw.auth.provisioning import Provision
@@ -31,12 +31,15 @@ from microclaw.link_server.links import PATH, LinkRegistry
 from microclaw.link_server.meter import LinkMeter
 from microclaw.link_server.transport import SCHEME, LinkTransport
 from microclaw.store.database import Database
+from microclaw.supervision import SupervisedTasks
 from microclaw.wire.link.messages import Notify
 
 if TYPE_CHECKING:
     from microclaw.link_server.listener import Listener
 
-RENEWAL_CHECK_S: Final = 3600.0
+RENEWAL_CHECK_S: Final = 30.0  # often: the clock may be set, and only a look at it shows that
+RENEWAL: Final = "renew the link's certificate"
+ALARM_PAUSE_MS: Final = 600_000  # between two live events about one device's alarm
 AT_ONCE_S: Final = 1.0
 MAX_NOTE_CHARS: Final = 2_000
 Noted: TypeAlias = Literal["delivered", "waiting"]
@@ -96,6 +99,8 @@ class LinkServer:
         meter: LinkMeter,
         now_ms: Callable[[], int],
         publish: Callable[[LiveEvent], None],
+        supervised: SupervisedTasks,
+        record: Record = no_record,
         renewal_check_s: float = RENEWAL_CHECK_S,
     ) -> AsyncIterator[LinkServer]:
         """Raises StoreError when the identity in `folder` is not whole."""
@@ -107,32 +112,27 @@ class LinkServer:
             port=listening.getsockname()[1],
             enrol=partial(_enrol, devices),
             now_ms=now_ms,
+            record=_Recorder(devices, record, publish, now_ms).record,
         )
         context = None if plain else identity.authority.server_context()
-
-        def alarm(revoked: RevocationNotice) -> None:
-            if revoked.cause == "token_copied":
-                text = "somebody has a copy of its token: it was revoked, pair it again"
-                publish(Alarm(links.link(revoked.device_id).name, revoked.at_ms, "token_copied", text))
+        is_rotated = True
 
         async def renew() -> None:
-            while context is not None:
-                await asyncio.sleep(renewal_check_s)
-                if await identity.authority.renew_if_due(await asyncio.to_thread(lan_names)):
-                    identity.authority.rotate(context)
+            nonlocal is_rotated
+            if await identity.authority.renew_if_due(await asyncio.to_thread(lan_names)):
+                is_rotated = False
+            if context is not None and not is_rotated:
+                identity.authority.rotate(context)
+                is_rotated = True
 
-        stop_alarms = identity.revocation.listen(alarm)
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                server = cls(links, devices, identity, listening, tasks, tls=context, limits=limits, meter=meter)
-                renewing = tasks.create_task(renew(), name="link: renew the certificate")
-                try:
-                    yield server
-                finally:
-                    renewing.cancel()
-                    server._leaving.set()
-        finally:
-            stop_alarms()
+        async with asyncio.TaskGroup() as tasks:
+            server = cls(links, devices, identity, listening, tasks, tls=context, limits=limits, meter=meter)
+            renewing = supervised.start(RENEWAL, renew, every_s=renewal_check_s)
+            try:
+                yield server
+            finally:
+                renewing.cancel()
+                server._leaving.set()
 
     def start(self) -> None:
         """Let devices in. The listener's library takes 0.3 s to import: until then they wait in the kernel's queue."""
@@ -176,11 +176,16 @@ class LinkServer:
     def pending(self) -> tuple[PendingPairing, ...]:
         return self.identity.pairing.pending
 
-    async def pair(self, code: str, *, name: str | None = None, device: str | None = None) -> Device:
-        """The device that shows `code` becomes a new one called `name`, or a known one. Raises as `confirm` does."""
+    async def pair(
+        self, code: str, *, name: str | None = None, device: str | None = None, board: str | None = None
+    ) -> Device:
+        """The device that shows `code` becomes a new one called `name`, or a known one. Raises as `confirm` does.
+
+        `board` is the profile of a device that calls its board by a name of its own.
+        """
         known = self._devices.get(device) if device is not None else None
         link_id = _link_id(known) or known.device_id if known is not None else None
-        paired = await self.identity.pairing.confirm(code, name=name, device_id=link_id)
+        paired = await self.identity.pairing.confirm(code, name=name, device_id=link_id, board_id=board)
         owner = self._devices.owner_of(f"{SCHEME}{paired.device_id}")
         assert owner is not None
         return owner
@@ -246,6 +251,31 @@ class LinkServer:
                 next_step=f"microclaw device pair CODE --device {device.name}",
             )
         return self.links.link(link_id)
+
+
+class _Recorder:
+    """Gives a device's lines of the security log its name, and tells an alarm to who listens now."""
+
+    def __init__(
+        self, devices: Registry, record: Record, publish: Callable[[LiveEvent], None], now_ms: Callable[[], int]
+    ) -> None:
+        self._devices = devices
+        self._record = record
+        self._publish = publish
+        self._now_ms = now_ms
+        self._told_ms: dict[str, int] = {}
+
+    def record(self, event: AuditEvent) -> None:
+        device = self._devices.owner_of(f"{SCHEME}{event.about}")
+        if device is None:
+            self._record(event)
+            return
+        now_ms = self._now_ms()
+        if event.kind in ALARMS and now_ms - self._told_ms.get(device.device_id, -ALARM_PAUSE_MS) >= ALARM_PAUSE_MS:
+            self._told_ms[device.device_id] = now_ms
+            text = "a token that it no longer uses was shown: somebody may have a copy of what it had"
+            self._publish(Alarm(device.name, now_ms, "token_superseded", text))
+        self._record(replace(event, text=f"{device.name}: {event.text}"))
 
 
 def _link_id(device: Device) -> str | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from functools import partial
-from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 import httpx2
+
+from microclaw.addresses import is_local
 
 MAX_ANSWER_BYTES = 4 << 20
 
@@ -35,15 +35,6 @@ def bounded_client(
         event_hooks={"response": [partial(_bound, limit_bytes, stream_bytes or limit_bytes)]},
         proxy=proxy if proxy and not is_local(base_url) else None,
     )
-
-
-def is_local(url: str | None) -> bool:
-    """Whether an address is on this machine or network (a model server at home), where a proxy outside has no way."""
-    host = (urlsplit(url).hostname or "") if url else ""
-    try:
-        return ip_address(host).is_private
-    except ValueError:
-        return bool(host) and ("." not in host or host.endswith((".localhost", ".local")))
 
 
 def too_large_in(error: BaseException) -> AnswerTooLarge | None:

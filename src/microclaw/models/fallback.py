@@ -75,7 +75,7 @@ class Breaker:
     def failed(self, error: ModelError) -> None:
         """The request failed. A pause that the service asks for (Retry-After) replaces our own."""
         if error.fault not in FAULTS_OF_THE_SERVICE:
-            if error.fault == "refused":
+            if error.fault in ("refused", "too_long"):
                 self.succeeded()
             else:
                 self.left()

@@ -134,6 +134,7 @@ class AskedBy:
 class ModelRequest:
     """`system` and `tools` stay the same from turn to turn, so that a provider may cache them. `dynamic_context`
     (memory, what runs where) changes and comes after them. `task` picks a model where the settings name one for it.
+    `temperature` and `top_p` are sent only where they are given.
     """
 
     system: str
@@ -144,6 +145,8 @@ class ModelRequest:
     dynamic_context: str = ""
     task: ModelTask = "chat"
     asked_by: AskedBy = AskedBy()
+    temperature: float | None = None
+    top_p: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +159,7 @@ class ModelReply:
     answered, where several could have; `instead` says why it was not the first of them. `literal`: the calls follow by
     rule from the person's latest words alone, so no other word in the conversation can have asked for them.
     `question` is what the offline dialogue waits for and did last (offline.last_act.DialogueState as JSON), kept with
-    the answer. `from_results`: the text is made by rule from the results of the calls.
+    the answer. `from_results`: the text is made by rule from the results of the calls. `cut`: it came to `max_tokens`.
     """
 
     text: str
@@ -173,6 +176,7 @@ class ModelReply:
     instead: str = ""
     question: str | None = None
     from_results: bool = False
+    cut: bool = False
 
 
 class Model(Protocol):

@@ -5,6 +5,9 @@ A library's text is passed on only if it can hold no key; none of them holds a p
 
 from __future__ import annotations
 
+import json
+import re
+from typing import Final
 from urllib.parse import urlsplit
 
 from microclaw.config.load import VARIABLES
@@ -12,6 +15,22 @@ from microclaw.config.settings import Provider
 from microclaw.errors import ModelError, ModelFault
 
 MAX_RETRY_AFTER_S = 3600.0
+
+# What OpenAI, vLLM and LM Studio, llama.cpp, Ollama and Anthropic say of a request that does not fit.
+_TOO_LONG: Final = re.compile(
+    r"context_length_exceeded|exceed_context_size|(?:maximum|max|model's|available) context (?:length|size)"
+    r"|context (?:length|size|window) (?:is |was )?(?:exceeded|overflow)|exceeds? (?:the |its )?(?:\w+ )?context"
+    r"|greater than the context length|context (?:the )?overflows|prompt is too long|input is too long",
+    re.IGNORECASE,
+)
+_WINDOW: Final = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r'"n_ctx": ?(\d{3,8})\b',
+        r"(?:context (?:length|size|window)|limit)[^\d]{0,20}?(\d[\d,]{2,9})\b",
+        r"> (\d[\d,]{2,9}) maximum",
+    )
+)
 
 
 def translated(exc: Exception, name: str, provider: Provider) -> ModelError:
@@ -48,6 +67,8 @@ def translated(exc: Exception, name: str, provider: Provider) -> ModelError:
             next_step=f"check the network, the proxy and the address ({VARIABLES[provider][1]}), then ask again",
             fault="unreachable",
         )
+    if "without a `finish_reason`" in str(exc):  # the connection ended in order, and the end of the answer is missing
+        return cut_off(name)
     if isinstance(exc, ModelAPIError | UnexpectedModelBehavior):
         return unreadable(name, exc)
     return ModelError(
@@ -93,6 +114,8 @@ def _http_error(exc: object, name: str, provider: Provider) -> ModelError:
     status = exc.status_code
     key, address = VARIABLES[provider]
     wait_s = None if exc.retry_after is None else min(max(exc.retry_after, 0.0), MAX_RETRY_AFTER_S)
+    if (window := _window_of(exc)) is not None:
+        return _too_long(name, window)
     what, next_step, fault = _status_meaning(status, wait_s)
     if status in (401, 403):
         next_step = f"check {key}: microclaw setup tests it"
@@ -101,6 +124,25 @@ def _http_error(exc: object, name: str, provider: Provider) -> ModelError:
     elif fault == "refused":  # its own words: the request was wrong, not the key
         what = f"refused the request ({status}): {_own_message(exc)}"
     return ModelError(f"{name}: {what}", next_step=next_step, fault=fault, retry_after_s=wait_s)
+
+
+def _too_long(name: str, window: int) -> ModelError:
+    told = f": it takes {window:,} tokens" if window else ""
+    return ModelError(
+        f"{name}: the request is longer than its context{told}",
+        next_step="load it with a larger context, or say less at once: microclaw doctor shows the window",
+        fault="too_long",
+        window_tokens=window or None,
+    )
+
+
+def _window_of(exc: object) -> int | None:
+    """The window that a server's refusal of a long request names; 0 when it names none, None for another error."""
+    text = json.dumps(getattr(exc, "body", None), default=str)
+    if not _TOO_LONG.search(text):
+        return None
+    told = next((found for pattern in _WINDOW if (found := pattern.search(text))), None)
+    return int(told[1].replace(",", "")) if told else 0
 
 
 def _status_meaning(status: int, wait_s: float | None) -> tuple[str, str, ModelFault]:

@@ -63,7 +63,7 @@ def history_of(messages: Sequence[Message]) -> list[wire.ModelMessage]:
     return history
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)
 def tools_of(specs: tuple[ToolSpec, ...]) -> tuple[ToolDefinition, ...]:
     """The tools in pydantic-ai's form, cached because they are the same in every request."""
     from pydantic_ai.tools import ToolDefinition
@@ -76,7 +76,7 @@ def tools_of(specs: tuple[ToolSpec, ...]) -> tuple[ToolDefinition, ...]:
     )
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)
 def openai_tools_of(specs: tuple[ToolSpec, ...]) -> list[dict[str, Any]]:
     """The tools in the form of chat completions, cached; do not change the list."""
     return [
@@ -109,7 +109,14 @@ def reply_of(response: wire.ModelResponse, name: str, took_s: float) -> ModelRep
     check_size(sum(len(text) for text in texts), MAX_REPLY_CHARS, name)
     check_size(sum(len(call.arguments) for call in calls), MAX_ARGUMENTS_CHARS, name)
     usage = usage_of(response.usage, _cost(response))
-    return ModelReply("\n".join(texts), tuple(calls[:MAX_REPLY_CALLS]), usage, _note(usage, took_s), model=name)
+    return ModelReply(
+        "\n".join(texts),
+        tuple(calls[:MAX_REPLY_CALLS]),
+        usage,
+        _note(usage, took_s),
+        model=name,
+        cut=response.finish_reason == "length",
+    )
 
 
 def check_size(size: int, limit: int, name: str) -> None:

@@ -51,9 +51,15 @@ def _paced(act: LastAct, said: re.Match[str]) -> Parse | Say:
         case "read_sensor_every":
             now_ms = pace_ms(act.parse, "read")
         case _:
-            return Say(f"{act.named} has no speed, so nothing was done.", "ambiguous", "blink pin 2 every second")
+            hint = f"blink {_pin_of(act)} every second"
+            return Say(f"{act.named} has no speed, so nothing was done.", "ambiguous", hint)
     kept = {name: v for name, v in act.parse.values.items() if name not in ("ms", "period_ms", "speed")}
     return replace(act.parse, values=kept | {"ms": max(1, round(now_ms / factor))})
+
+
+def _pin_of(act: LastAct) -> str:
+    """The act's own pin for a hint; where it has none or several, what is to be filled in."""
+    return act.target if len(act.pins) == 1 or act.is_on_led else "pin NUMBER"
 
 
 def _pace_factor(said: re.Match[str]) -> float:
@@ -71,7 +77,7 @@ def _lighter(act: LastAct, said: re.Match[str]) -> Parse | Say:
         return Parse("dim_pin", act.target_values)  # it asks how bright
     milli = act.parse.number("milli")
     if act.kind != "dim_pin" or milli is None:
-        return Say(f"{act.named} has no brightness, so nothing was done.", "ambiguous", "dim pin 5 to 30%")
+        return Say(f"{act.named} has no brightness, so nothing was done.", "ambiguous", f"dim {_pin_of(act)} to 30%")
     if said["twice"]:
         many = {"twice": 2.0, "half": 0.5}.get(said["twice"]) or float(said["twice"].split(" ")[0])
         wanted = milli * (many if said["as"] == "bright" else 1 / many)

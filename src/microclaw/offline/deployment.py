@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from microclaw.errors import ConfigError
 from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, ask, capital
 from microclaw.offline.pins import PinTarget, board_of
-from microclaw.patterns.library import OutOfRange, Value, fill
+from microclaw.patterns.expected import Value
+from microclaw.patterns.library import OutOfRange, fill
 
+_TRIED_BEFORE = "soak 0 s\nuptime 1 min\n"
+"""A pattern itself was tried for minutes and across the wrap of millis() (tests/patterns): a sentence need not wait."""
 _PACE = re.compile(
     r"(?i)\b(?:(?:once )?(?:every|each)\b(?: [\w./-]+){0,5}? ?(?:milliseconds?|msecs?|ms|seconds?|secs?|s|minutes?|"
     r"mins?|hours?|h)\b|(?:once|twice|thrice|[\w.]+ times) (?:a|per|every|each) \w+|[\d.]+ ?k?hz\b)"
@@ -66,6 +69,8 @@ def deploy(at: Context, wanted: Deployment) -> Decision:
         raise ask(exc.message, exc.next_step) from exc
     name = at.parse.replaces or wanted.app_name or _free_name(at, program.app_name, wanted.target)
     arguments = at.on_device(appName=name, sourceCode=program.source)
+    if program.expect:
+        arguments = {**arguments, "expect": f"{program.expect}{_TRIED_BEFORE}"}
     origin = f"{program.origin}   (a pattern: no model wrote this)"
     return Act("deploy-wasm-app", arguments, wanted.intent, wanted.plan, origin, wanted.words)
 
@@ -112,9 +117,12 @@ def _deployed(result: Result, *, once: bool) -> Say:
     name, device = result.fields.get("appName", "the program"), result.device
     kind, proof = result.proof
     verified = result.fields.get("verified", False)
+    if kind == "accepted" and verified and ":" in proof and "no read-back" not in proof:
+        return Say(f"{device} took {name}. {capital(proof)}.")
     if kind == "accepted" and verified:
         return Say(
-            f"{device} took {name}. The board offers no read-back, so whether it works cannot be seen from here."
+            f"{device} took {name}. The board offers no read-back of programs, so whether it works cannot be seen "
+            "from here."
         )
     if kind == "accepted":
         return Say(f"{name} is not verified on {device}: {proof}.", "not_verified", f"ask again: is {name} running")

@@ -12,7 +12,7 @@ from microclaw.offline.decision import CannotDo, Context, Decision, Say, ask
 from microclaw.offline.deployment import Deployment, deploy, for_ever, seconds, spoken, waiting
 from microclaw.offline.parse import PIN_SLOTS, Parse
 from microclaw.offline.pins import PinTarget, Quantity, board_of, pin_target, sensor_of
-from microclaw.patterns.library import Value
+from microclaw.patterns.expected import Value
 
 _PULSE_MS = 200
 # Per kind: milliseconds when no pace is said, for "slowly", for "fast".

@@ -58,6 +58,7 @@ _STATE: Final = re.compile(
     rf"blinking|flashing|fading)(?: now| still)?|(?:did|has) {_IT} (?:really )?(?:work|worked|stop|stopped|end|ended|"
     rf"finish|finished|start|started|crash|crashed)|does {_IT} still (?:run|work|blink|fade)|is {_IT} still"
 )
+_IS_ON: Final = re.compile(rf"(?:is|was) {_IT} (?:still |now |really )?(?:on|off|lit|high|low)\b")
 _VALUE: Final = re.compile(
     r"(?P<milli>-?\d+) milli(?: (?P<unit>\w+))?|(?:every|each|once every) (?P<every>\d+) ms|(?:for )?(?P<ms>\d+) ms"
     r"|period (?P<period>\d+) ms|(?P<times>\d+) times|(?P<once>once|twice|thrice)|(?P<bare>\d+)"
@@ -86,7 +87,7 @@ def referred(text: str, act: LastAct, device: KnownDevice | None, *, elsewhere: 
     if act.kind == "read_sensor" and unit is not None and not plain.strip():
         return replace(act.parse, values=act.parse.values | {"unit": unit})
     if _STATE.fullmatch(said):
-        return _state(act)
+        return _state(act, said)
     wrong = _NOT_PIN.search(said)
     if wrong is not None and int(wrong[1] or wrong[2]) in act.pins:
         said = f"i meant {_NOT_PIN.sub('', said).removeprefix('i meant ').removeprefix('no ')}"
@@ -310,6 +311,8 @@ def _again(act: LastAct) -> Referred:
 def _stopped(act: LastAct) -> Referred:
     if act.app is not None:
         return Parse("remove_app", {"app": act.app})
+    if act.kind == "remove_app" and not act.done:
+        return act.parse  # it could not be stopped: try it again
     if act.schedule is not None:
         return Parse("cancel_schedule", {"number": act.schedule})
     if act.kind == "set_pin" and act.done and not _differs(act) and act.parse.number("level") == 1:
@@ -348,10 +351,10 @@ def _drives(act: LastAct) -> Say:
 _ONCE = frozenset({"steps", "pulse"})  # programs that end, and leave their pin as it is
 
 
-def _state(act: LastAct) -> Referred:
+def _state(act: LastAct, said: str) -> Referred:
     if act.kind in _ONCE and len(act.pins) == 1:
         return Parse("read_pin", act.target_values)
-    if act.app is not None:
+    if act.app is not None and not (act.stopped and len(act.pins) == 1 and _IS_ON.search(said)):
         return Parse("app_status", {"app": act.app})
     if act.schedule is not None:
         return Parse("list_schedules")

@@ -14,15 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
-from math import prod
-from typing import Any, TypeAlias
+from typing import Any
 
 from microclaw.errors import ConfigError, UnknownName
-
-Value: TypeAlias = int | str
+from microclaw.patterns.expected import Value, expected_text
 
 _DEFINE = re.compile(r"^(#define[ \t]+)(\w+)([ \t]+)([^\n]*?)([ \t]*(?:/\*[^\n]*)?)$", re.MULTILINE)
-_HOLE = re.compile(r"\{([A-Z_0-9*+]*[A-Z][A-Z_0-9*+]*)\}")
 _HIGHEST_PIN = 255
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
@@ -140,32 +137,16 @@ def fill(name: str, params: Mapping[str, Value], *, blocking: bool | None = None
     pins = tuple(v for key, v in values.items() if pattern.parameters[key].pin_use and isinstance(v, int))
     origin = f"patterns/{pattern.file}, filled in"
     origin = f"{origin} ({pattern.note})" if pattern.note else origin
-    return Program(name, pattern.title, pattern.app_name, source, values, pins, _expect(pattern, values), origin)
-
-
-def _expect(pattern: Pattern, values: Mapping[str, Value]) -> str:
-    """The expectations with the values put in; ON decides which edge switches it on, STATE_1 says LEVEL_1 in words."""
-    is_lit_by_high = values.get("ON", 1) == 1
-    words = {
-        **values,
-        "LIGHTS": "rises" if is_lit_by_high else "falls",
-        "DARKENS": "falls" if is_lit_by_high else "rises",
-        "OFF_SHARE": 0 if is_lit_by_high else 100,
-        **{k.replace("LEVEL", "STATE"): "high" if v else "low" for k, v in values.items() if k.startswith("LEVEL")},
-    }
-
-    def number(factor: str) -> int:
-        return int(factor) if factor.isdigit() else int(words[factor])
-
-    def put(hole: re.Match[str]) -> str:
-        if hole[1] in words:
-            return str(words[hole[1]])
-        return str(sum(prod(map(number, term.split("*"))) for term in hole[1].split("+")))
-
-    try:
-        return _HOLE.sub(put, pattern.expect)
-    except (KeyError, ValueError) as exc:
-        raise ConfigError(f"pattern {pattern.name}: its expectations name {exc}, which is no parameter") from exc
+    return Program(
+        name,
+        pattern.title,
+        pattern.app_name,
+        source,
+        values,
+        pins,
+        expected_text(pattern.name, pattern.expect, values),
+        origin,
+    )
 
 
 def _define(line: re.Match[str], values: Mapping[str, Value]) -> str:

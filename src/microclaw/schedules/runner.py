@@ -91,13 +91,16 @@ class Runner:
         clock: Clock,
         wakes_an_hour: int,
         drain_s: float = 1.0,
+        report: Callable[[Exception | None], None] = lambda _: None,
     ) -> None:
+        """`report` is told how each look at the schedules went: what failed, or None."""
         self._book = book
         self._table = table
         self._perform = perform
         self._clock = clock
         self._wakes_an_hour = wakes_an_hour
         self._drain_s = drain_s
+        self._report = report
         self._looked_ms: float = math.inf
         self._news = asyncio.Event()
         self._running: set[int] = set()
@@ -118,7 +121,7 @@ class Runner:
                 await _log_failure(self._recover())
                 while True:
                     self._news.clear()
-                    await self._clock.wait(self._news, await _log_failure(self._look()))
+                    await self._clock.wait(self._news, await self._look_and_report())
             finally:
                 self._group = None
                 if self._acting:  # calls that have begun may end; turns belong to the inbox
@@ -134,15 +137,32 @@ class Runner:
         await self._begin(schedule, self._clock.now_ms(), schedule.next_ms, note="")
         return schedule
 
+    async def _look_and_report(self) -> int | None:
+        """When to look again; None after a failure, which is tried again within a minute."""
+        try:
+            next_ms = await self._look()
+        except Exception as exc:
+            self._report(exc)
+            return None
+        self._report(None)
+        return next_ms
+
     async def _look(self) -> int | None:
-        """Begin what is due. Returns when to look again."""
+        """Begin what is due. Returns when to look again; what failed for one schedule is raised after the others."""
         now_ms = self._clock.now_ms()
         turned_back, self._looked_ms = now_ms < self._looked_ms, now_ms
         if turned_back:
             await self._take_nearer(now_ms)
+        failure: Exception | None = None
         for schedule in await self._book.all():
             if schedule.state == "active" and schedule.next_ms is not None:
-                await _log_failure(self._due(schedule, schedule.next_ms), f"schedule {schedule.schedule_id}")
+                try:
+                    await self._due(schedule, schedule.next_ms)
+                except Exception as exc:
+                    _log.warning("schedule %d could not be begun: %s", schedule.schedule_id, exc)
+                    failure = exc
+        if failure is not None:  # it is still due: at its time would be at once, again and again
+            raise failure
         waiting = [s.next_ms for s in await self._book.all() if s.state == "active" and s.next_ms is not None]
         return min(waiting, default=None)
 
@@ -285,7 +305,7 @@ def _name(schedule: Schedule) -> str:
 
 
 class Nightly:
-    """`await Nightly(...).run()` until it is cancelled. `work` gets the local time of the zone."""
+    """`await Nightly(...).run()` until it is cancelled or `work`, which gets the zone's local time, fails."""
 
     def __init__(
         self, expression: str, zone: str, work: Callable[[datetime], Awaitable[object]], *, name: str, clock: Clock
@@ -296,14 +316,13 @@ class Nightly:
         except ScheduleRefused as exc:
             raise ConfigError(f"{name}: {exc.message}", next_step=exc.next_step) from exc
         self._work = work
-        self._name = name
         self._clock = clock
 
     async def run(self) -> None:
         never = asyncio.Event()
         while True:
             local = datetime.fromtimestamp(self._clock.now_ms() / 1000, zone_of(self._cron.zone))
-            await _log_failure(self._work(local), self._name)
+            await self._work(local)
             now_ms = self._clock.now_ms()
             due_ms = next_due(self._cron, now_ms)
             while due_ms is None or now_ms < due_ms:

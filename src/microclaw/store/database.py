@@ -27,8 +27,9 @@ from microclaw.store.migrations import APPLICATION_ID, MIGRATIONS
 
 CHECKED_BYTES: Final = 64 * 1024 * 1024  # a larger file is not checked page by page at every start
 BUSY_TIMEOUT_S: Final = 5.0
+CHECKPOINT_TRIES: Final = 3  # each waits BUSY_TIMEOUT_S
 NEEDED_BYTES: Final = 256 * 1024  # for the log of writes and its index
-_RESTORE: Final = "restore it from a backup, or move it away to begin with an empty store"
+_RESTORE: Final = "restore it from a backup, or move it away and begin with an empty one: microclaw up --new-store"
 
 
 def take_lock(path: Path) -> int:
@@ -94,6 +95,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten, in free pages too
             if read_only:
                 connection.execute("PRAGMA query_only = ON")
         except BaseException:
@@ -208,6 +210,10 @@ class Database:
         """Run `work` on one consistent snapshot that holds every write acknowledged before."""
         return await self._reader.run(work)
 
+    async def rewrite(self) -> None:
+        """Write the file anew without free pages, and empty the log of writes; StoreError. Other writes wait."""
+        await self._writer.run(_rewrite, alone=True)
+
     def _stop(self) -> None:
         self._writer.stop()
         self._reader.stop()
@@ -234,6 +240,7 @@ class _Job(Generic[T]):
     answer: asyncio.Future[T]
     result: T | None = None
     error: BaseException | None = field(default=None)
+    alone: bool = False  # after its group's transaction, in none
 
 
 class _Worker:
@@ -252,7 +259,7 @@ class _Worker:
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
-    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def run(self, work: Callable[[sqlite3.Connection], T], *, alone: bool = False) -> T:
         if self._stopped:
             raise StoreError("the store is closed", next_step="start the host: microclaw up")
         if self._jobs.qsize() >= MAX_WAITING:
@@ -261,7 +268,7 @@ class _Worker:
                 next_step="check that the disk below the home directory is healthy",
             )
         answer: asyncio.Future[T] = self._loop.create_future()
-        self._jobs.put(_Job(work, answer))
+        self._jobs.put(_Job(work, answer, alone=alone))
         return await answer
 
     def run_later(self, work: Callable[[sqlite3.Connection], object]) -> None:
@@ -307,7 +314,8 @@ class _Worker:
         try:
             self._connection.execute(self._begin)
             for job in jobs:
-                self._do(job)
+                if not job.alone:
+                    self._do(job)
             self._connection.execute("COMMIT")
         except sqlite3.Error as exc:
             error = _as_store_error(exc)
@@ -315,6 +323,15 @@ class _Worker:
                 job.error = job.error or error
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
+        for job in jobs:
+            if job.alone and job.error is None:
+                self._do_alone(job)
+
+    def _do_alone(self, job: _Job[Any]) -> None:
+        try:
+            job.result = job.work(self._connection)
+        except Exception as exc:  # raised to the caller
+            job.error = _as_store_error(exc) if isinstance(exc, sqlite3.Error) else exc
 
     def _do(self, job: _Job[Any]) -> None:
         """Run one job in a savepoint of its own: its failure leaves the others of the group alone."""
@@ -331,6 +348,15 @@ class _Worker:
             self._connection.execute("RELEASE job")
         else:
             raise sqlite3.OperationalError("the transaction ended inside a job")
+
+
+def _rewrite(connection: sqlite3.Connection) -> None:
+    connection.execute("VACUUM")
+    for _ in range(CHECKPOINT_TRIES):  # a reader in the middle of its work keeps the log from being emptied
+        (is_busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if not is_busy:
+            return
+    raise StoreError("the store's log of writes could not be emptied: it is being read", next_step="do it again")
 
 
 def _answer(jobs: list[_Job[Any]]) -> None:

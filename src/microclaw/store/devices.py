@@ -11,7 +11,7 @@ from microclaw.store.rows import Table
 
 @dataclass(frozen=True, slots=True)
 class DeviceRow:
-    """`transports` are addresses in order; no two devices share one."""
+    """`transports` are addresses in order; no two devices share one. `firmware` are the words of a description."""
 
     device_id: str
     name: str
@@ -19,6 +19,7 @@ class DeviceRow:
     labels: tuple[str, ...]
     transports: tuple[str, ...]
     created_ms: int
+    firmware: tuple[str, ...] = ()
 
 
 class DeviceTable(Table):
@@ -41,21 +42,29 @@ def _list(connection: sqlite3.Connection) -> tuple[DeviceRow, ...]:
     transports: dict[str, list[str]] = {}
     for device_id, endpoint in connection.execute("SELECT device_id, face_id FROM faces ORDER BY position"):
         transports.setdefault(device_id, []).append(endpoint)
-    rows = connection.execute("SELECT device_id, name, board_id, labels, created_ms FROM devices ORDER BY name")
+    rows = connection.execute(
+        "SELECT device_id, name, board_id, labels, created_ms, firmware FROM devices ORDER BY name"
+    )
     return tuple(
         DeviceRow(
-            device_id, name, board_id, tuple(json.loads(labels)), tuple(transports.get(device_id, ())), created_ms
+            device_id,
+            name,
+            board_id,
+            tuple(json.loads(labels)),
+            tuple(transports.get(device_id, ())),
+            created_ms,
+            tuple(json.loads(firmware)),
         )
-        for device_id, name, board_id, labels, created_ms in rows
+        for device_id, name, board_id, labels, created_ms, firmware in rows
     )
 
 
 def _put(connection: sqlite3.Connection, row: DeviceRow) -> None:
     connection.execute(
-        """INSERT INTO devices (device_id, name, board_id, labels, created_ms) VALUES (?, ?, ?, ?, ?)
+        """INSERT INTO devices (device_id, name, board_id, labels, created_ms, firmware) VALUES (?, ?, ?, ?, ?, ?)
         ON CONFLICT (device_id) DO UPDATE SET name = excluded.name, board_id = excluded.board_id,
-            labels = excluded.labels, created_ms = excluded.created_ms""",
-        (row.device_id, row.name, row.board_id, json.dumps(row.labels), row.created_ms),
+            labels = excluded.labels, created_ms = excluded.created_ms, firmware = excluded.firmware""",
+        (row.device_id, row.name, row.board_id, json.dumps(row.labels), row.created_ms, json.dumps(row.firmware)),
     )
     connection.execute("DELETE FROM faces WHERE device_id = ?", (row.device_id,))
     connection.executemany(

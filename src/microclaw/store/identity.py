@@ -61,7 +61,7 @@ class TokenUse(StrEnum):
     CURRENT = "current"
     PROMOTED = "promoted"  # it was the pending one, and is the current one now
     EXPIRED = "expired"
-    COPIED = "copied"  # a retired one: the device's other credentials were revoked in the same transaction
+    SUPERSEDED = "superseded"  # a retired one: another took its place
     REVOKED = "revoked"
     UNKNOWN = "unknown"
 
@@ -113,14 +113,14 @@ class IdentityTable(Table):
         )
 
     async def use_token(self, device_id: str, token_hash: bytes, at_ms: int, *, unused_since_ms: int) -> TokenUse:
-        """Show a token: promotes a pending one, revokes all of the device's credentials for a retired one.
+        """Show a token: promotes a pending one. A retired one opens nothing and changes nothing.
 
         A token made and last used before `unused_since_ms` is expired.
         """
         rows = await self._database.read(lambda connection: _tokens(connection, device_id))
         use, row = _judge(rows, token_hash, unused_since_ms)
         noted = row is not None and row.used_ms is not None and abs(at_ms - row.used_ms) < NOTED_USE_MS
-        if use in (TokenUse.EXPIRED, TokenUse.REVOKED, TokenUse.UNKNOWN) or (use is TokenUse.CURRENT and noted):
+        if use not in (TokenUse.CURRENT, TokenUse.PROMOTED) or (use is TokenUse.CURRENT and noted):
             return use
         return await self._database.write(
             lambda connection: _use_token(connection, device_id, token_hash, at_ms, unused_since_ms)
@@ -184,7 +184,7 @@ def _judge(rows: tuple[TokenRow, ...], token_hash: bytes, unused_since_ms: int) 
         return TokenUse.REVOKED, found
     if (found.made_ms if found.used_ms is None else found.used_ms) < unused_since_ms:
         return TokenUse.EXPIRED, found
-    uses = {"current": TokenUse.CURRENT, "pending": TokenUse.PROMOTED, "retired": TokenUse.COPIED}
+    uses = {"current": TokenUse.CURRENT, "pending": TokenUse.PROMOTED, "retired": TokenUse.SUPERSEDED}
     return uses[found.state], found
 
 
@@ -192,9 +192,7 @@ def _use_token(
     connection: sqlite3.Connection, device_id: str, token_hash: bytes, at_ms: int, unused_since_ms: int
 ) -> TokenUse:
     use, row = _judge(_tokens(connection, device_id), token_hash, unused_since_ms)
-    if use is TokenUse.COPIED:
-        _revoke(connection, device_id, at_ms)
-    elif use in (TokenUse.CURRENT, TokenUse.PROMOTED) and row is not None:
+    if use in (TokenUse.CURRENT, TokenUse.PROMOTED) and row is not None:
         if use is TokenUse.PROMOTED:
             _retire(connection, device_id, "current", at_ms)
         connection.execute("UPDATE tokens SET state = 'current', used_ms = ? WHERE hash = ?", (at_ms, row.hash))

@@ -389,4 +389,8 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         )) FROM json_each(body, '$.actions')))) WHERE json_valid(body)""",
         "ALTER TABLE changes ADD COLUMN person TEXT",
     ),
+    (
+        # The words of a person's description of the firmware on a board (boards/firmware.py), as a JSON list.
+        "ALTER TABLE devices ADD COLUMN firmware TEXT NOT NULL DEFAULT '[]'",
+    ),
 )

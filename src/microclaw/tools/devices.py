@@ -11,6 +11,7 @@ from microclaw.apps.changes import Change
 from microclaw.apps.direct_io import DirectIo, PinChange
 from microclaw.apps.undo import Undo, UndoChoice, change_text
 from microclaw.auth.gate import Effect, Permission
+from microclaw.boards.firmware import firmware_object
 from microclaw.devices.calls import (
     AdcRead,
     Call,
@@ -305,6 +306,7 @@ async def _facts(device: Device, call: DeviceInfo | DeviceStatus) -> ToolOutput:
     """The board profile and what the device reports of itself; the profile alone when no transport can ask it."""
     fields: dict[str, Any] = {"success": True, "device": device.name, "board": device.board.title}
     fields |= {"chip": device.board.chip, "flash_mb": device.board.flash_mb, "psram_mb": device.board.psram_mb}
+    fields["firmware"] = firmware_object(device.board.firmware)
     try:
         facts: DeviceFacts = await device.call(call)
     except NotSupported as exc:

@@ -52,7 +52,7 @@ def remembering_tools(*, memory: Memory, search: Search, devices: Registry) -> t
         file = _name(memory, kept.path)
         text = f"{file} has it now" if kept.new else f"{file} had it already"
         fields = {"success": True, "file": file, "line": kept.line, "new": kept.new}
-        return ToolOutput(fields, (Evidence("reported", f"{text}: {kept.line.removeprefix('- ')}"),))
+        return ToolOutput(fields, (Evidence("written", f"{text}: {kept.line.removeprefix('- ')}"),))
 
     async def forget(asked: ForgetParameters, context: ToolContext) -> ToolOutput:
         removed = await memory.forget(context.person_id, asked.text, every=asked.every)
@@ -67,7 +67,7 @@ def remembering_tools(*, memory: Memory, search: Search, devices: Registry) -> t
             fields["message"] = "nothing that is remembered says that"
             return ToolOutput(fields)
         text = "; ".join(f"{one['file']}: {one['line'].removeprefix('- ')}" for one in lines)
-        return ToolOutput(fields, (Evidence("reported", f"removed from {text} (the old version is kept)"),))
+        return ToolOutput(fields, (Evidence("written", f"removed from {text} (the old version is kept)"),))
 
     async def recall(asked: RecallParameters, context: ToolContext) -> ToolOutput:
         if asked.text is None:

@@ -16,6 +16,7 @@ from microclaw.apps.expectation_result import NO_EXPECTATION, ExpectationResult
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.apps.expectations import Expectations
 from microclaw.apps.late_proof import Place
+from microclaw.apps.silence import way_to_reset
 from microclaw.apps.trial import Compile, Trial, TrialInput, TrialOptions, Try
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.calls import LogLine, LogsRead
@@ -26,14 +27,15 @@ from microclaw.events import Evidence
 from microclaw.text import fence_text
 from microclaw.tools.target import OnDevice, describe_device, find_device
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
+from microclaw.transports import virtual_board
 from microclaw.wasm.image import Image
 
 MAX_SOURCE_CHARS = 256 * 1024
 EXPECT: Final = (
     "What the person wants to see, one a line, written before the program: `pin 2: period 1 s +- 5 %, duty 50 %`, "
-    '`when pin 4 falls: pin 2 rises within 50 ms`, `pwm 5: 0 -> 100 % within 2 s`, `log every 5 s ~ "temp .*"`, '
-    "`pin 7: never high while pin 8 high`, `pin 3: 6 edges`, `pin 3: high for 200 ms`, `pin 3: rises at 5 s`; what "
-    "happens from outside: `set pin 4 = 0 at 2 s`, `i2c.bme280.temperature = 31 at 4 s`. Not met: not deployed."
+    "`when pin 4 falls: pin 2 rises within 50 ms`, `pin 3: 6 edges`, `pin 3: high for 200 ms`, `pin 3: rises at 5 s`, "
+    '`pwm 5: 0 -> 100 % within 2 s`, `log every 5 s ~ "temp .*"`, `pin 7: never high while pin 8 high`; from outside: '
+    "`set pin 4 = 0 at 2 s`, `i2c.bme280.temperature = 31 at 4 s`. Not met: not deployed."
 )
 _ON_THE_BOARD = frozenset({"running", "listed", "returned", "exited", "trapped", "dead"})
 
@@ -52,7 +54,7 @@ class DeployParameters(_OnAddress):
     app_name: str = Field(
         alias="appName",
         pattern=r"^[A-Za-z0-9_-]{1,31}$",
-        description="Letters, digits, - and _. A name this host used before on that device is replaced.",
+        description="Letters, digits, - and _. The device's program of that name is replaced.",
     )
     heap_size: int = Field(8192, alias="heapSize", ge=1024, le=131_072, description="App heap in bytes.")
     optimization_level: Literal["O0", "O1", "O2", "O3", "Os", "Oz"] = Field("O3", alias="optimizationLevel")
@@ -106,7 +108,7 @@ def program_tools(*, deployer: Deployer, catalogue: Catalogue, devices: Registry
         listed = await catalogue.list_apps(device.name)
         if listed and all(app.condition == "unreachable" for app in listed):
             if listed[0].error is not None:  # it takes connections and answers nothing
-                step = "reset it, or switch it off and on; the program named is not put back"
+                step = f"{way_to_reset(device)}; the program named is not put back"
                 raise DeviceSilent(listed[0].error, next_step=step)
             names = ", ".join(app.name for app in listed)
             raise DeviceUnreachable(
@@ -152,9 +154,8 @@ def program_tools(*, deployer: Deployer, catalogue: Catalogue, devices: Registry
     return (
         Tool(
             "deploy-wasm-app",
-            "Compile a C or C++ program or an Arduino sketch, check it against the device's firmware, try it on a "
-            "virtual board, put it on the device and verify it there. It then runs by itself, without the host. For "
-            "anything that goes on, repeats or reacts.",
+            "Compile a C or C++ program or an Arduino sketch, check it, try it on a virtual board, put it on the "
+            "device and verify it there. For anything that goes on, repeats or reacts.",
             DeployParameters,
             *act,
             deploy,
@@ -278,10 +279,12 @@ def trying_tools(*, compile_source: Compile, try_image: Try, devices: Registry) 
     async def read_logs(asked: LogParameters, context: ToolContext) -> ToolOutput:
         device = find_device(devices, context, asked.device)
         lines = [line for line in await _log(device) if asked.app in (None, line.app)]
-        shown = "\n".join(f"{line.t_ms / 1000:.2f} s {line.app or '-'}: {line.text}" for line in lines[-asked.lines :])
-        fields = {"success": True, "device": device.name, "count": len(lines[-asked.lines :])}
+        newest = lines[-asked.lines :]
+        shown = "\n".join(f"{line.t_ms / 1000:.2f} s {line.app or '-'}: {line.text}" for line in newest)
+        fields = {"success": True, "device": device.name, "count": len(newest)}
         fields["lines"] = fence_text(shown[-6000:], f"printed by programs on {device.name}")
-        return ToolOutput(fields, (Evidence("reported", f"printed on {device.name}"),))
+        evidence = (Evidence("reported", f"printed on {device.name}"),)
+        return ToolOutput(fields, evidence, foreign=not _is_own_text(device, newest))
 
     read, idle = Permission.READ, Effect.READ
     text = (
@@ -289,8 +292,14 @@ def trying_tools(*, compile_source: Compile, try_image: Try, devices: Registry) 
     )
     return (
         Tool("try-program", text, TryParameters, read, idle, try_program),
-        Tool("read-logs", "What a device's programs printed.", LogParameters, read, idle, read_logs, foreign=True),
+        Tool("read-logs", "What a device's programs printed.", LogParameters, read, idle, read_logs),
     )
+
+
+def _is_own_text(device: Device, lines: Sequence[LogLine]) -> bool:
+    """Whether nobody else can have written the lines: none, or of the firmware of a virtual board, which is ours."""
+    virtual = any(endpoint.startswith(virtual_board.SCHEME) for endpoint in device.endpoints)
+    return not lines or (virtual and all(line.app is None for line in lines))
 
 
 async def _log(device: Device) -> list[LogLine]:

@@ -206,7 +206,7 @@ def scheduling_tools(scheduling: Scheduling) -> tuple[Tool[Any], ...]:
         if warning is not None:
             fields["warning"] = warning
         text = f"schedule {made.schedule_id} is kept, next {fields['next']}"
-        return ToolOutput(fields, (Evidence("reported", text),))
+        return ToolOutput(fields, (Evidence("written", text),))
 
     async def show(_: ListParameters, context: ToolContext) -> ToolOutput:
         found = await book.visible(context.person_id)
@@ -215,7 +215,7 @@ def scheduling_tools(scheduling: Scheduling) -> tuple[Tool[Any], ...]:
     async def remove(asked: NumberParameters, context: ToolContext) -> ToolOutput:
         gone = await book.remove(asked.schedule, context.person_id)
         text = f"schedule {gone.schedule_id} is removed ({gone.said}: {gone.what})"
-        return ToolOutput({"success": True, "schedule": gone.schedule_id}, (Evidence("reported", text),))
+        return ToolOutput({"success": True, "schedule": gone.schedule_id}, (Evidence("written", text),))
 
     text = (
         "Do something later or again and again, at times of day. What only repeats or reacts on the board itself is a "

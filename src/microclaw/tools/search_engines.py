@@ -1,4 +1,4 @@
-"""The search engines of web_search: Brave's API and SearXNG, one request for a search. They fetch no page."""
+"""The search engines of web-search: Brave's API and SearXNG, one request for a search. They fetch no page."""
 
 from __future__ import annotations
 

@@ -9,7 +9,6 @@ import difflib
 import json
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -19,6 +18,7 @@ from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.errors import MicroclawError, PermissionRefused, ToolRetry
 from microclaw.models.protocol import ToolSpec
 from microclaw.text import clean_text
+from microclaw.tools.offer import brief, chosen
 from microclaw.tools.tool import Approve, Parameters, Tool, ToolContext, ToolResult, result_of, result_of_error
 
 MAX_ARGUMENT_BYTES: Final = 512 * 1024
@@ -58,23 +58,13 @@ class Toolbox:
     @property
     def specs(self) -> tuple[ToolSpec, ...]:
         """Every tool as a model sees it."""
-        return tuple(spec for _, spec in self._with_specs())
+        return tuple(brief(tool) for tool in self.tools)
 
-    def offered(self, skills: Collection[str], named: Collection[str] = ()) -> tuple[ToolSpec, ...]:
-        """The tools that a model sees while these skills are active: without a skill, of these skills, or `named`."""
-        return tuple(
-            spec
-            for tool, spec in self._with_specs()
-            if tool.skill is None or tool.skill in skills or tool.name in named
-        )
-
-    def _with_specs(self) -> list[tuple[Tool[Any], ToolSpec]]:
-        tools = self.tools
-        return [*self._fixed_specs, *((tool, _spec(tool)) for tool in tools[len(self._tools) :])]
-
-    @cached_property
-    def _fixed_specs(self) -> tuple[tuple[Tool[Any], ToolSpec], ...]:
-        return tuple((tool, _spec(tool)) for tool in self._tools.values())
+    def offered(
+        self, skills: Collection[str], named: Collection[str] = (), *, said: str = "", asked: Collection[str] = ()
+    ) -> tuple[ToolSpec, ...]:
+        """The tools that a request offers a model: see tools.offer.chosen."""
+        return chosen(self.tools, skills=skills, named=named, said=said, asked=asked)
 
     def effect_of(self, name: str) -> Effect:
         """What a second run of this tool would do; READ for an unknown name, as nothing runs."""
@@ -238,10 +228,6 @@ async def _description(tool: Tool[Any], parameters: Parameters, context: ToolCon
 async def _objections(tool: Tool[Any], parameters: Parameters, context: ToolContext) -> tuple[str, ...]:
     """What a person must insist on. Raises what would be refused anyway."""
     return () if tool.objections is None else tuple(await tool.objections(parameters, context))
-
-
-def _spec(tool: Tool[Any]) -> ToolSpec:
-    return ToolSpec(tool.name, tool.description, schema_of(tool.parameters))
 
 
 def schema_of(parameters: type[Parameters]) -> str:

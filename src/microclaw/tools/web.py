@@ -1,4 +1,4 @@
-"""web_search and web_fetch. Their results are untrusted text, so they are fenced and marked. They follow no link.
+"""web-search and web-fetch. Their results are untrusted text, so they are fenced and marked. They follow no link.
 
 A turn that has read untrusted text needs an approval for an address that is new in the chat: the address could carry
 away what was said.
@@ -216,7 +216,7 @@ class FetchParameters(Parameters):
 
 
 def web_tools(*, fetcher: Fetcher, engine: SearchEngine | None = None) -> tuple[Tool[Any], ...]:
-    """web_fetch, and web_search when there is an engine."""
+    """web-fetch, and web-search when there is an engine."""
     known = KnownAddresses()
 
     async def fetch_permission(asked: FetchParameters, context: ToolContext) -> Permission:
@@ -257,12 +257,12 @@ def web_tools(*, fetcher: Fetcher, engine: SearchEngine | None = None) -> tuple[
     read, idle = Permission.READ, Effect.READ
     text = "Read a page of the Internet as text."
     fetching = Tool(
-        "web_fetch", text, FetchParameters, read, idle, fetch, foreign=True, required_permission=fetch_permission
+        "web-fetch", text, FetchParameters, read, idle, fetch, foreign=True, required_permission=fetch_permission
     )
     if engine is None:
         return (fetching,)
-    text = "Search the Internet; read a hit with web_fetch."
-    return (Tool("web_search", text, SearchParameters, read, idle, search, foreign=True), fetching)
+    text = "Search the Internet; read a hit with web-fetch."
+    return (Tool("web-search", text, SearchParameters, read, idle, search, foreign=True), fetching)
 
 
 async def _text(page: Page) -> PageText:

@@ -171,7 +171,7 @@ class WasmachineTransport:
         host_port = parse_host_port(address.removeprefix(SCHEME), DEFAULT_PORT)
         self.endpoint = f"{SCHEME}{host_port}"
         self.timeouts = timeouts or Timeouts()
-        self._board = board
+        self.board = board
         self._zone = zone or find_zone(machine_zone()) or UTC
         lock = AddressLock(lock_folder, self.endpoint)
         self._connection = WasmachineConnection(host_port, lock, self.timeouts)
@@ -228,7 +228,7 @@ class WasmachineTransport:
 
     async def _install(self, call: AppInstall) -> None:
         """The name must be free: after an interruption whatever has it is removed."""
-        check_sendable(call.wasm, self._board)
+        check_sendable(call.wasm, self.board)
         await self._mend()
         wasm = stamp_clock(call.wasm, time.time(), self._zone)
         mid = self._next_mid()
@@ -349,7 +349,7 @@ class WasmachineTransport:
 
     async def _request(self, call: AppRequest) -> AppReply:
         await self._mend()
-        generation = Generation(self._board.firmware.attribute_generation)
+        generation = Generation(self.board.firmware.attribute_generation)
         body = AttributeContainer.of("", call.values).encode(generation) if call.values else b""
         try:
             ask = partial(app_request, name=call.name, url=call.url, body=body)

@@ -8,15 +8,15 @@ import faulthandler
 import json
 import logging
 import os
+import re
 import secrets
 import signal
 import sys
 import threading
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from microclaw.boards.profile import BoardProfile
+from microclaw.boards.firmware import parse_firmware
 from microclaw.boards.reader import load_board
 from microclaw.errors import DeviceUnreachable, MicroclawError
 from microclaw.virtual.board import Board
@@ -42,8 +42,8 @@ DEFAULT_WASMACHINE_PORT = 18_080
 CLOSE_S = 2.0
 TASK_S = 120
 """How long the host may take for a task of the console."""
-EXTRA_NODES = frozenset({"uart", "spi"})
-"""Nodes that a build can have and those of the profiles have not."""
+MAX_SECRET_FILE_BYTES = 4096
+_SECRET = re.compile(r"[A-Za-z0-9-]{1,64}")
 END_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 PR_SET_PDEATHSIG = 1
 SWITCH_S = 0.0005
@@ -79,7 +79,7 @@ class BoardProcess:
     def __init__(self, options: argparse.Namespace) -> None:
         self._temporary: TemporaryFolder | None = None
         self._options = options
-        profile = _with_nodes(load_board(options.board), options.nodes)
+        profile = parse_firmware(options.firmware).applied(load_board(options.board))
         wasmachine = listen_tcp(options.host, options.wasmachine, "--wasmachine")
         serial = None
         if options.serial not in ("pty", "none"):
@@ -194,7 +194,9 @@ def _end(process: BoardProcess) -> None:
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="microclaw.virtual", description="A virtual ESP32-S3 with ESP-WASMachine.")
+    parser = argparse.ArgumentParser(
+        prog="microclaw.virtual", description="A virtual ESP32-S3 with ESP-WASMachine.", allow_abbrev=False
+    )
     parser.add_argument("--name", default="virtual-1", type=_name)
     parser.add_argument("--board", default="virtual", help="board profile (default: %(default)s)")
     parser.add_argument(
@@ -207,7 +209,11 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--generation", choices=("new", "old"), help="attribute types (default: the board profile's)")
     parser.add_argument("--seed", type=int, default=0, help="makes the firmware's races repeatable")
     parser.add_argument(
-        "--nodes", type=_nodes, default=frozenset(), metavar="uart,spi", help="device nodes that stock builds lack"
+        "--firmware",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="differs from the profile's: nodes=+uart,-i2c",
     )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--flash", type=Path, metavar="DIR", help="keep /storage and kept apps there between runs")
@@ -215,7 +221,13 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--link-ca-sha256", type=str.lower, metavar="HEX", help="fingerprint of the host's authority, as provisioned"
     )
-    parser.add_argument("--link-secret", metavar="SECRET", help="pair with a one-time secret instead of a code")
+    parser.add_argument(
+        "--link-secret-file",
+        type=_secret,
+        dest="link_secret",
+        metavar="FILE|-",
+        help="pair with the one-time secret in this file (also as `device provision --file` writes it), or on stdin",
+    )
     parser.add_argument("--link-credential", choices=("certificate", "token"), default="certificate")
     parser.add_argument("--die-with-parent", action="store_true", help="end when the starting process ends (Linux)")
     return parser.parse_args(argv)
@@ -233,20 +245,27 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _secret(place: str) -> str:
+    """The secret in a file or on stdin: on the command line every account of the machine could read it."""
+    try:
+        if place == "-":
+            content = sys.stdin.buffer.read(MAX_SECRET_FILE_BYTES)
+        else:
+            with Path(place).open("rb") as file:
+                content = file.read(MAX_SECRET_FILE_BYTES)
+        text = content.decode().strip()
+        secret = json.loads(text)["secret"] if text.startswith("{") else text
+    except OSError as exc:
+        raise argparse.ArgumentTypeError(f"cannot read {place}: {exc.strerror}") from exc
+    except (ValueError, KeyError):
+        raise argparse.ArgumentTypeError(f"{place} has no secret: make one with microclaw device provision") from None
+    if not isinstance(secret, str) or not _SECRET.fullmatch(secret):
+        raise argparse.ArgumentTypeError(f"{place} has no secret: make one with microclaw device provision")
+    return secret
+
+
 def _serial(text: str) -> str:
     return text if text in ("pty", "none") else str(_port(text))
-
-
-def _nodes(text: str) -> frozenset[str]:
-    nodes = frozenset(text.split(","))
-    if not nodes <= EXTRA_NODES:
-        raise argparse.ArgumentTypeError(f"any of {', '.join(sorted(EXTRA_NODES))}, separated by commas")
-    return nodes
-
-
-def _with_nodes(profile: BoardProfile, nodes: frozenset[str]) -> BoardProfile:
-    firmware = replace(profile.firmware, device_nodes=profile.firmware.device_nodes | nodes)
-    return replace(profile, firmware=firmware)
 
 
 def _die_with_parent() -> None:

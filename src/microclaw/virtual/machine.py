@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
-from microclaw.errors import CallRejected, MicroclawError, NotSupported, UnknownName
+from microclaw.errors import CallRejected, MicroclawError, NotSupported, Overloaded, UnknownName
+from microclaw.virtual.alarms import Alarm
 from microclaw.virtual.board import Board, PowerEvent
 from microclaw.virtual.firmware.app_manager import AppManager
 from microclaw.virtual.firmware.apps import AppStore, Limits
@@ -29,6 +30,9 @@ from microclaw.wire.wasmachine.frame import FrameType
 if TYPE_CHECKING:
     from microclaw.virtual.link.port import LinkPort  # brings cryptography: only for boards that have a link
 
+MAX_SET_AHEAD = 20_000
+MAX_AT_MS = float(2**53)
+MAX_LATE_MS = 1000.0
 LOOP_BOOTS = 5
 LOOP_S = 10.0
 FREE_HEAP_BYTES = 280 * 1024  # of an idle WASMachine build; the heaps of apps are part of it
@@ -56,6 +60,7 @@ class Machine:
         self._app_store = app_store
         self._booted_s = time.monotonic()
         self._boots_in_a_row = 0
+        self._set_ahead: list[Alarm] = []
         runtime.on_response = lambda _, payload: self.manager.app_responds(payload)
         runtime.on_event = lambda app, payload: self.manager.app_requests(app, payload)
         self.manager = self._new_manager()  # of the present boot
@@ -171,6 +176,7 @@ class Machine:
                 port.power_cut()
         else:
             self.manager = self._new_manager()
+            self._set_ahead = []  # the clock forgot them
             for port in ports:
                 port.power_on()
             self._start_manager()
@@ -240,6 +246,8 @@ class Machine:
 
     def _set(self, request: wire.SetInput | wire.SetAdc | wire.SetSensor) -> replies.Done:
         board = self.board
+        if request.at_ms is not None:
+            self._check_time(request.at_ms)
         match request:
             case wire.SetInput(pin=pin, level=level):
                 board.level(pin)  # refuses a pin that the board lacks, now rather than at its time
@@ -253,8 +261,29 @@ class Machine:
         if request.at_ms is None:
             apply()
         else:
-            board.clock.call_at(request.at_ms, lambda: self._apply_late(apply))
+            alarm = board.clock.call_at(request.at_ms, lambda: self._apply_late(apply))
+            self._set_ahead.append(alarm)
         return self._done()
+
+    def _check_time(self, at_ms: float) -> None:
+        """Refuse what can never happen at that time, and one more when too many wait for theirs."""
+        now_ms = self.board.clock.now_ms()
+        late_ms = 0.0 if self.board.clock.is_virtual else MAX_LATE_MS  # a request takes a while to come
+        if at_ms < 0 or at_ms < now_ms - late_ms:
+            raise CallRejected(
+                f"at_ms {at_ms:g} is past: the board's time is {now_ms:.3f} ms",
+                next_step="give a time from now on, or none for at once",
+            )
+        if at_ms > MAX_AT_MS:
+            raise CallRejected(
+                f"at_ms {at_ms:g} is too far ahead: at most {MAX_AT_MS:g}", next_step="give a nearer time"
+            )
+        if len(self._set_ahead) >= MAX_SET_AHEAD:
+            self._set_ahead = [alarm for alarm in self._set_ahead if not alarm.cancelled and alarm.t_ms > now_ms]
+        if len(self._set_ahead) >= MAX_SET_AHEAD:
+            raise Overloaded(
+                f"{MAX_SET_AHEAD:,} inputs wait for their time already", next_step="advance the clock, then set more"
+            )
 
     def _use_link(self, request: wire.Link | wire.LinkReset | wire.LinkEvent | wire.LinkTask) -> object:
         link = self.ports.link
@@ -322,5 +351,6 @@ def _use_wires(request: wire.UartRead | wire.UartWrite | wire.SpiRead | wire.Spi
 def _check_node(board: Board, node: str) -> None:
     if node not in board.profile.firmware.device_nodes:
         raise NotSupported(
-            f"the firmware of {board.profile.board_id} has no /dev/{node}", next_step=f"start it with --nodes {node}"
+            f"the firmware of {board.profile.board_id} has no /dev/{node}",
+            next_step=f"start it with --firmware nodes=+{node}",
         )

@@ -74,6 +74,7 @@ class VirtualBoardProcess:
         mode: Literal["stock", "kind"] = "stock",
         generation: Literal["new", "old"] | None = None,
         seed: int = 0,
+        firmware: Sequence[str] = (),
     ) -> None:
         self.name = name
         arguments = ["--name", name, "--board", board, "--wasmachine", str(wasmachine_port), "--serial", str(serial)]
@@ -82,6 +83,7 @@ class VirtualBoardProcess:
             arguments += ["--generation", generation]
         if control is not None:
             arguments += ["--control", str(control)]
+        arguments += [f"--firmware={word}" for word in firmware]
         self._command: Sequence[str] = (sys.executable, "-m", "microclaw.virtual", *arguments)
         self._process: asyncio.subprocess.Process | None = None
         self._stderr: deque[str] = deque(maxlen=_MAX_STDERR_LINES)

@@ -24,11 +24,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class BoardKind:
-    """The properties of a trial board; boards of one kind are interchangeable."""
+    """The properties of a trial board; boards of one kind are interchangeable.
+
+    `firmware` are the words of a description (boards/firmware.py).
+    """
 
     board_id: str
     clock: Literal["real", "virtual"] = "virtual"
     seed: int = 0
+    firmware: tuple[str, ...] = ()
 
 
 class TrialBoard:
@@ -56,6 +60,7 @@ class TrialBoard:
                 control=folder / "control.sock",
                 clock=self.kind.clock,
                 seed=self.kind.seed,
+                firmware=self.kind.firmware,
             )
             await stack.enter_async_context(process)
             self.control = process.control

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -30,7 +30,26 @@ _NODE: Final = re.compile(rb"/dev/([a-z0-9]{1,16})/")
 _FILE: Final = re.compile(rb"(?:^|\0)/dev/([A-Za-z0-9_.-]{1,32})(?=\0)")
 _NO_NUMBER: Final = re.compile(rb"/dev/([a-z0-9]{1,16})/([A-Za-z_]\w*)(?=\0)")
 _ELSEWHERE: Final = re.compile(rb"(?:^|\0)(/(?:sys|proc|etc|tmp|home|sdcard|spiffs|littlefs)/[\w./%-]+)(?=\0)")
-_OPENED_BY: Final = {"gpio": "gpio_open", "ledc": "pwm_open", "i2c": "i2c_open"}
+_STORED: Final = re.compile(rb"(?:^|\0)(/storage/[\w./%-]*)(?=\0)")
+_OPENED_BY: Final = {
+    "gpio": ("gpio_open", "pinMode", "digitalWrite", "digitalRead"),
+    "ledc": ("pwm_open", "analogWrite", "tone", "attach"),
+    "i2c": ("i2c_open", "Wire"),
+}
+_OPENERS: Final = (*(name for names in _OPENED_BY.values() for name in names), "fopen", "open")
+_DELAYS: Final = ("usleep", "delayMicroseconds", "delay", "sleep_ms", "nanosleep", "sleep")
+_CALLED_BY: Final[Mapping[str, tuple[str, ...]]] = {
+    **dict.fromkeys(("open", "read", "write", "close", "ioctl"), _OPENERS),
+    "usleep": _DELAYS,
+    "sleep": _DELAYS,
+    "wasm_create_timer": ("every", "after", *_DELAYS),
+    "wasm_get_sys_tick_ms": ("millis", "micros", "now_ms", *_DELAYS),
+    "clock_gettime": ("micros", "gettimeofday", "clock_gettime"),
+    "rand": ("random", "randomSeed"),
+    "srand": ("randomSeed",),
+    "printf": ("Serial", "log", "puts"),
+}
+"""Which names of a source make a program import a native, where it is not called by its own name."""
 _COMPILER_RUNTIME: Final = {
     **dict.fromkeys(("__multi3", "__divti3", "__udivti3", "__modti3", "__umodti3"), "128-bit integers"),
     **dict.fromkeys(("__addtf3", "__subtf3", "__multf3", "__divtf3", "__fixtfsi", "__floatsitf"), "long double"),
@@ -43,22 +62,31 @@ def check_imports(module: Module, board: BoardProfile, source: SourceText) -> It
     for kind, space, name in module.other_imports:
         yield at(source, None, f"it imports the {kind} {space}.{name}; the firmware gives functions only")
     computed: set[str] = set()
+    lacking: dict[tuple[tuple[int, int] | None, str], list[str]] = {}
     for wanted in module.imports:
         if wanted.name.startswith("_Z"):
             name = source_name(wanted.name)
             hint = f'define {name}, or leave the call out; a native of the firmware is declared with extern "C"'
             yield at(source, source.find_name(name), f"{name} is declared, and nothing defines it", hint)
             continue
+        place = _first_place(source, wanted.name, *_CALLED_BY.get(wanted.name, ()))
+        native = NATIVES.get(wanted.name) if wanted.module == NATIVE_MODULE else None
+        if native is not None and not _offers(board, native) and refused_name(wanted.name, board) is None:
+            lacking.setdefault((place, native.group.value), []).append(wanted.name)
+            continue
         problem = _import_problem(wanted, board)
         if problem is not None:
             message, advice = problem
-            place = source.find_name(wanted.name)
             if wanted.name in _COMPILER_RUNTIME:
                 if _COMPILER_RUNTIME[wanted.name] in computed:
                     continue
                 computed.add(_COMPILER_RUNTIME[wanted.name])
                 place = source.find_tokens("long", "double")
             yield with_advice(at(source, place, message), advice)
+    for (place, group), names in lacking.items():
+        message = f"the firmware of {board.title} was built without {', '.join(sorted(names))} (group {group})"
+        hint = f"leave it out, or use a board whose firmware was built with it{_correction(board)}"
+        yield at(source, place, message, hint)
 
 
 def check_exports(module: Module, source: SourceText) -> Iterator[Diagnostic]:
@@ -96,17 +124,35 @@ def check_nodes(module: Module, board: BoardProfile, source: SourceText) -> Iter
     """An error for each device file in the program's data that this board's firmware, or any, does not have."""
     named = {match[1].decode() for segment in module.data for match in _NODE.finditer(segment.data)}
     for kind in sorted(named - board.firmware.device_nodes):
-        place = source.find_string(f"/dev/{kind}/") or source.find_name(_OPENED_BY.get(kind, ""))
-        has = ", ".join(sorted(board.firmware.device_nodes))
+        place = source.find_string(f"/dev/{kind}/") or _first_place(source, *_OPENED_BY.get(kind, ()))
+        has = ", ".join(sorted(board.firmware.device_nodes)) or "no device files"
         message = f"the firmware of {board.title} was built without /dev/{kind}"
-        yield at(source, place, message, f"it has {has}")
+        yield at(source, place, message, f"it has {has}{_correction(board)}")
     files = {match[1].decode() for segment in module.data for match in _FILE.finditer(segment.data)}
     for name in sorted(files - {"gpio"} if source.has_llmos_pins or not source.text else files):
         message = f"no firmware has the device file /dev/{name}"
         nodes = ", ".join(f"/dev/{node}/N" for node in sorted(board.firmware.device_nodes))
         hint = f"open /dev/{name}/N, with its number" if name in board.firmware.device_nodes else f"it has {nodes}"
         yield at(source, source.find_string(f"/dev/{name}"), message, hint)
+    if not board.firmware.has_files and any(wanted.name == "open" for wanted in module.imports):
+        for path in sorted({m[1].decode() for s in module.data for m in _STORED.finditer(s.data)}):
+            message = f"the firmware of {board.title} has no file system, and this is {path}"
+            hint = f"keep the value in a variable, or print it{_correction(board)}"
+            yield at(source, source.find_string(path), message, hint)
     yield from _check_paths(module, source)
+
+
+def _first_place(source: SourceText, *names: str) -> tuple[int, int] | None:
+    """Where the first of these names that the source has stands."""
+    return next((place for name in names if (place := source.find_name(name)) is not None), None)
+
+
+def _correction(board: BoardProfile) -> str:
+    """What to do where a description is wrong; nothing for a firmware that nobody described."""
+    if not board.firmware.described:
+        return ""
+    words = " ".join(board.firmware.described)
+    return f"; it is described as {words}: if that is wrong, microclaw device explore NAME, or --firmware again"
 
 
 def _check_paths(module: Module, source: SourceText) -> Iterator[Diagnostic]:
@@ -236,9 +282,9 @@ def _import_problem(wanted: Import, board: BoardProfile) -> tuple[str, Advice | 
             return message, Advice("use double or long long")
         return f"the firmware has no function {wanted.name}", _nearest(wanted.name, board)
     if not _offers(board, native):
-        advice = Advice("leave it out, or use a board whose firmware was built with it")
-        if (refusal := refused_name(wanted.name, board)) is not None:
-            advice = Advice(refusal.instead, refusal.why)
+        refusal = refused_name(wanted.name, board)
+        assert refusal is not None  # the others come together (check_imports)
+        advice = Advice(refusal.instead, refusal.why)
         group = native.group.value
         return f"the firmware of {board.title} was built without {wanted.name} (group {group})", advice
     if wanted.signature != Signature(native.params, native.results):
@@ -248,8 +294,8 @@ def _import_problem(wanted: Import, board: BoardProfile) -> tuple[str, Advice | 
 
 
 def _offers(board: BoardProfile, native: Native) -> bool:
-    """Whether the firmware was built with the native's group; profiles may spell a group with a dash."""
-    return native.group.value in {group.replace("-", "_") for group in board.firmware.native_groups}
+    """Whether the firmware was built with the native."""
+    return board.firmware.has_native(native.name, native.group.value)
 
 
 def _nearest(name: str, board: BoardProfile) -> Advice:

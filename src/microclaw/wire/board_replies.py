@@ -14,6 +14,7 @@ MAX_FLOAT = 1.7976931348623157e308  # the largest of 64 bits: a bound that infin
 
 MEMORY_FAULT = "memory fault: "
 STACK_FULL = "the stack is full: "
+NATIVE_FAILED = "the board's own function "  # ... NAME failed: why
 """How an app's error begins, and what stands in it, where a build for a trial says more than the firmware could."""
 
 Whole: TypeAlias = Annotated[int, Meta(ge=0, lt=2**53)]  # what every reader of JSON keeps exact

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from microclaw.errors import MicroclawError, ProtocolError
 from microclaw.events import (
+    Action,
     ActOutcome,
     Answer,
     ApprovalAsked,
@@ -174,11 +175,19 @@ def answer_object(answer: Answer) -> JsonObject:
     """An answer without the event's type; long arguments of its tool calls are cut."""
     value = _builtins(msgspec.convert(answer, _AnswerLine, from_attributes=True))
     del value["type"]
-    for action in value["actions"]:
-        action["tool"] = action["tool"][:80]
-        if len(action["args"]) > MAX_SHOWN_ARGUMENTS:
-            action["args"] = f"{action['args'][:MAX_SHOWN_ARGUMENTS]}..."
+    value["actions"] = [_shown(action) for action in value["actions"]]
     return value
+
+
+def action_object(action: Action) -> JsonObject:
+    """One act, as an answer has it."""
+    return _shown(_builtins(msgspec.convert(action, _ActionObject, from_attributes=True)))
+
+
+def _shown(action: JsonObject) -> JsonObject:
+    arguments = action["args"]
+    cut = f"{arguments[:MAX_SHOWN_ARGUMENTS]}..." if len(arguments) > MAX_SHOWN_ARGUMENTS else arguments
+    return {**action, "tool": action["tool"][:80], "args": cut}
 
 
 def evidence_object(evidence: Evidence) -> JsonObject:

@@ -131,7 +131,7 @@ async def test_name_that_the_registry_refuses_leaves_the_code_good(host: Host) -
 
 
 async def test_codes_are_unique(host: Host) -> None:
-    codes = {(await waiting(host, f"192.0.2.{n // 4}")).code for n in range(64)}
+    codes = {(await waiting(host, f"192.0.{n // 4}.1")).code for n in range(64)}
     assert len(codes) == 64
 
 
@@ -153,10 +153,45 @@ async def test_fifth_pending_of_an_address_is_refused(host: Host, addresses: lis
 
 async def test_all_addresses_together_are_bounded(host: Host) -> None:
     for n in range(host.pairing.limits.pending_in_all):
-        await waiting(host, f"192.0.2.{n}")
+        await waiting(host, f"192.0.{n}.1")
     assert await ask(host, "198.51.100.1") == closed(4429, Reason.TOO_MANY_PENDING)
     host.clock.forward(s=120)
     await waiting(host, "198.51.100.1")
+
+
+@pytest.mark.parametrize(
+    ("attackers", "honest"),
+    [
+        (["192.0.2.9"], "192.0.2.10"),
+        ([f"192.0.2.{n}" for n in range(1, 250)], "198.51.100.1"),
+        ([f"10.0.{n % 5}.{n}" for n in range(1, 250)], "198.51.100.1"),
+        ([f"2001:db8:1:1::{n:x}" for n in range(1, 1000)], "2001:db8:1:2::1"),
+        ([f"2001:db8:1:{n % 16:x}::{n:x}" for n in range(1, 1000)], "192.0.2.1"),
+        ([f"192.0.2.{n}" for n in range(1, 9)], "192.0.2.200"),
+    ],
+    ids=["one address", "a whole /24", "five /24", "a whole /64", "sixteen /64", "eight addresses of the same /24"],
+)
+async def test_an_honest_device_pairs_beside_a_thousand_tries(host: Host, attackers: list[str], honest: str) -> None:
+    tries = [attackers[n % len(attackers)] for n in range(1000)]
+    for address in tries[:500]:
+        await ask(host, address)
+    pending = await waiting(host, honest)
+    for address in tries[500:]:
+        await ask(host, address)
+    assert len(host.pairing.pending) <= host.pairing.limits.pending_in_all
+    paired = await host.pairing.confirm(pending.code)
+    assert await host.pairing.outcome(pending) == paired
+
+
+async def test_who_gives_up_a_place_is_told(host: Host) -> None:
+    """The newest of the address that has the most: an older code may be one that a person is just typing."""
+    addresses = [f"192.0.{n}.{m}" for n in range(4) for m in range(4) for _ in range(4)]
+    pendings = [await waiting(host, address) for address in addresses]
+    await waiting(host, "198.51.100.1")
+    gone = [pending for pending in pendings if pending.outcome.done()]
+    assert len(gone) == 1
+    assert await host.pairing.outcome(gone[0]) == closed(4429, Reason.TOO_MANY_PENDING)
+    assert gone[0] not in host.pairing.pending
 
 
 async def test_five_wrong_codes_in_a_minute_lock_pairing_for_a_minute(host: Host) -> None:

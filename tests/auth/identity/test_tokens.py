@@ -73,7 +73,7 @@ async def test_token_that_never_arrived_is_replaced_in_a_later_session(host: Hos
     await identity_of(host, second.token)
     assert await states(host, device_id) == ["retired", "retired", "current"]
     copied = await host.authenticator.authenticate(None, f"Bearer {lost.token}")
-    assert copied == closed(4401, Reason.TOKEN_COPIED, device_id)
+    assert copied == closed(4401, Reason.TOKEN_SUPERSEDED, device_id)
 
 
 async def test_session_of_a_token_that_is_retired_gets_no_new_one(host: Host) -> None:

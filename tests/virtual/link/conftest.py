@@ -11,7 +11,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -127,6 +127,9 @@ class ScriptedHost:
         self.renews = True
         self.drops_renewals = False
         self.on_credential: Callable[[], None] = lambda: None
+        self.session_class: type[LinkSession] = LinkSession
+        self.config = LinkConfig()
+        self.lets_strangers_in = False
         self.issued_ago = timedelta(0)  # how old the certificates are that it gives out
         self.tokens: list[str] = []
         self.used_tokens: list[str | None] = []
@@ -292,7 +295,7 @@ class ScriptedHost:
         if self.refuse_with is not None:
             connection.close(self.refuse_with, "refused by the test")
             return
-        session = LinkSession(
+        session = self.session_class(
             Welcome(
                 session=secrets.token_bytes(16),
                 host=Software("scripted", "1"),
@@ -306,8 +309,8 @@ class ScriptedHost:
             inbox=self.mail.inbox,
             clock=HostClock(),
             new_id=lambda: secrets.token_bytes(16),
-            config=LinkConfig(heartbeat_s=self.heartbeat_s),
-            authenticated=certificate is not None or token in self.tokens,
+            config=replace(self.config, heartbeat_s=self.heartbeat_s),
+            authenticated=self.lets_strangers_in or certificate is not None or token in self.tokens,
         )
         session.connected()
         self._session = session
@@ -399,9 +402,9 @@ class ScriptedHost:
                 session.refuse(LinkViolation("too early", reason="too_early"))
                 return
             if not renews:
-                session.send(PairCode(CODE, 120))
+                session.send(PairCode(CODE, 120), re=envelope.id)
             if self.confirm:
-                session.send(self._credential(envelope.body))
+                session.send(self._credential(envelope.body), re=envelope.id)
                 self.on_credential()
 
     def _credential(self, request: PairRequest) -> PairDone:

@@ -94,9 +94,43 @@ def test_a_token_rotates_and_the_new_one_is_used_next(
 
 
 def test_a_secret_pairs_without_a_code(start_board: StartBoard, host: ScriptedHost, tmp_path: Path) -> None:
-    start(start_board, tmp_path, *host.options, "--link-secret", "ABCD-EFGH")
+    file = tmp_path / "secret"
+    file.write_text("ABCD-EFGH\n")
+    start(start_board, tmp_path, *host.options, "--link-secret-file", str(file))
     assert host.wait_for(PairRequest).secret == "ABCD-EFGH"
     host.wait(lambda: host.is_connected)
+
+
+def run_board(*words: str, said: str = "") -> subprocess.CompletedProcess[str]:
+    """A board that ends by itself: its link's secret cannot be read."""
+    command = [sys.executable, "-m", "microclaw.virtual", "--wasmachine", "0", "--serial", "none", *words]
+    return subprocess.run(command, input=said, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+
+
+def test_a_secret_comes_from_a_file_or_stdin_and_never_from_the_command_line(tmp_path: Path) -> None:
+    given = run_board("--link-secret", "ABCD-EFGH")
+    assert (given.returncode, "unrecognized arguments" in given.stderr) == (2, True)
+    missing = run_board("--link-secret-file", str(tmp_path / "none"))
+    assert (missing.returncode, "No such file" in missing.stderr) == (2, True)
+    folder = run_board("--link-secret-file", str(tmp_path))
+    assert (folder.returncode, "Is a directory" in folder.stderr) == (2, True)
+    for nothing in ("", "{}", '{"secret": null}', "[", "two words", "x" * 5000):
+        empty = run_board("--link-secret-file", "-", said=nothing)
+        assert (empty.returncode, "- has no secret" in empty.stderr) == (2, True)
+
+
+def test_the_secret_of_a_provision_on_stdin_pairs(host: ScriptedHost, tmp_path: Path) -> None:
+    words = ["--wasmachine", "0", "--serial", "none", "--flash", str(tmp_path), *host.options]
+    words += ["--link-secret-file", "-", "--die-with-parent"]
+    board = subprocess.Popen([sys.executable, "-m", "microclaw.virtual", *words], stdin=subprocess.PIPE)
+    try:
+        assert board.stdin is not None
+        board.stdin.write(b'{"microclaw": 1, "secret": "ABCD-EFGH"}')
+        board.stdin.close()
+        assert host.wait_for(PairRequest).secret == "ABCD-EFGH"
+    finally:
+        board.terminate()
+        board.wait()
 
 
 def test_another_fingerprint_is_told_and_nothing_is_said(

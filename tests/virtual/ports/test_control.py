@@ -7,16 +7,24 @@ import random
 import re
 import socket
 import stat
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.virtual.conftest import BoardUnderTest, StartBoard
 
-from microclaw.errors import CallRejected
+from microclaw.boards import load_board
+from microclaw.errors import CallRejected, Overloaded
+from microclaw.virtual.board import Board
+from microclaw.virtual.machine import MAX_SET_AHEAD, Machine
 from microclaw.virtual.ports.control import MAX_CONNECTIONS
+from microclaw.virtual.runtime.loader import Runtime
+from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wire import board_control as control
 from microclaw.wire import board_replies as replies
+from microclaw.wire.wasmachine.attributes import Generation
 
 PAGE = Path(__file__).parents[3] / "docs" / "protocols" / "virtual.md"
 EXAMPLE = re.compile(r"^    > (?P<request>\{.*\})\n    < (?P<reply>\{.*\})$", re.MULTILINE)
@@ -29,7 +37,7 @@ def board(start_board: StartBoard) -> BoardUnderTest:
 
 @pytest.fixture
 def wired(start_board: StartBoard) -> BoardUnderTest:
-    return start_board("--clock", "virtual", "--serial", "0", "--nodes", "uart,spi")
+    return start_board("--clock", "virtual", "--serial", "0", "--firmware", "nodes=+uart,+spi")
 
 
 def set_gpio(board: BoardUnderTest, *settings: tuple[int, int]) -> None:
@@ -97,6 +105,45 @@ def test_scheduled_input_happens_at_its_board_time(board: BoardUnderTest) -> Non
     assert [tuple(e) for e in bench.ask(control.Edges()).edges] == [(250.0, 6, 1)]
     assert bench.ask(control.Advance(500.0)) == replies.AdvanceResult(1000.0, True, None)
     assert [tuple(e) for e in bench.ask(control.Edges(since=1)).edges] == [(750.0, 6, 0)]
+
+
+@pytest.mark.parametrize("at_ms", [-1.0, 99.0, 1e300])
+@pytest.mark.parametrize("given", [partial(control.SetInput, 6, 1), partial(control.SetAdc, 1, 0.5)])
+def test_a_time_that_cannot_be_is_refused(board: BoardUnderTest, given: Callable[..., Any], at_ms: float) -> None:
+    bench = board.control()
+    bench.ask(control.Advance(100.0))
+    with pytest.raises(CallRejected, match="at_ms"):
+        bench.ask(given(at_ms=at_ms))
+    bench.ask(given(at_ms=100.0))
+    assert bench.ask(control.Advance(1.0)).now_ms == 101.0
+
+
+def test_a_time_that_is_no_number_is_refused(board: BoardUnderTest) -> None:
+    bench = board.control()
+    for number in ("NaN", "Infinity", "1e400"):
+        reply = bench.raw(b'{"id":7,"op":"set_input","pin":6,"level":1,"at_ms":%s}' % number.encode())
+        assert reply["ok"] is False
+    assert bench.ask(control.Info()).powered
+
+
+def test_a_little_late_is_at_once_on_the_real_clock(start_board: StartBoard) -> None:
+    bench = start_board("--serial", "none").control()
+    now_ms = bench.ask(control.Info()).now_ms
+    bench.ask(control.SetInput(6, 1, at_ms=max(0.0, now_ms - 1.0)))
+    with pytest.raises(CallRejected, match="past"):
+        bench.ask(control.SetInput(6, 1, at_ms=-1.0))
+
+
+def test_inputs_that_wait_are_bounded(tmp_path: Path) -> None:
+    board = Board(load_board("virtual"), VirtualClock(), storage_dir=tmp_path)
+    machine = Machine(board, Runtime(board), generation=Generation.NEW, app_store=None)
+    for number in range(MAX_SET_AHEAD):
+        machine.perform(control.SetInput(6, number % 2, at_ms=10.0))
+    with pytest.raises(Overloaded):
+        machine.perform(control.SetInput(6, 1, at_ms=11.0))
+    machine.perform(control.Advance(10.0))
+    machine.perform(control.SetInput(6, 1, at_ms=11.0))
+    machine.close()
 
 
 def test_scheduled_refusal_is_logged_and_the_clock_goes_on(board: BoardUnderTest) -> None:

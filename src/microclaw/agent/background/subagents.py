@@ -214,6 +214,7 @@ class Subagents:
             journal=TurnJournal(self._journal, f"subagent-{subagent.began_ms}-{subagent.subagent_id}"),
             limits=limits,
             put=_nobody_listens,
+            window=self._context.window,
         )
         if subagent.stopped:
             turn.stop()

@@ -17,7 +17,7 @@ from microclaw.agent.running_turn import ChatKey
 from microclaw.apps.changes import made_by
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.auth.people import OWNER
-from microclaw.errors import MicroclawError, ToolFailed
+from microclaw.errors import ToolFailed
 from microclaw.events import Answer, Inbound, Step
 from microclaw.knowledge.text_files import read_text
 from microclaw.link_server.tasks import TaskEnd, failure_text
@@ -78,7 +78,7 @@ def tasks_in(text: str) -> str:
 
 
 class Heartbeat:
-    """`await heartbeat.run()` until it is cancelled. `home` is the owner's chat."""
+    """`await heartbeat.run()` until it is cancelled or a beat fails. `home` is the owner's chat."""
 
     def __init__(
         self, *, inbox: Inbox, file: Path, minutes: int, clock: Clock, home: ChatKey = ("terminal", "terminal")
@@ -97,12 +97,7 @@ class Heartbeat:
                 due_ms = min(due_ms, now_ms + self._every_ms)  # nearer, where the clock was set back
                 await self._clock.wait(never, due_ms)
             due_ms = self._clock.now_ms() + self._every_ms
-            try:
-                await self.beat()
-            except MicroclawError as exc:
-                _log.warning("heartbeat: %s", exc.message)
-            except Exception:
-                _log.exception("a heartbeat failed; the next one comes")
+            await self.beat()
 
     async def beat(self) -> Answer | None:
         """One look at the file; None when it has no task."""

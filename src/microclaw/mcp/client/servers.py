@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import mcp_types as types
 
     from mcp import Client
+    from microclaw.mcp.client.tools import ToolDescription
     from microclaw.mcp.client.transports import ConnectionEnd
     from microclaw.tools.tool import Tool
 
@@ -78,7 +79,13 @@ class McpServers:
         for connection in self._connections:
             for tool in connection.tools:
                 found.setdefault(tool.name, tool)
-        return tuple(found.values())
+        return (*found.values(), self._help_tool()) if found else ()
+
+    def _help_tool(self) -> Tool[Any]:
+        from microclaw.mcp.client.tools import help_tool
+
+        first_counts = reversed(self._connections)
+        return help_tool({name: about for one in first_counts for name, about in one.described.items()})
 
     def states(self) -> dict[str, str]:
         """Each server's name and its state in words."""
@@ -98,6 +105,7 @@ class ServerConnection:
     ) -> None:
         self.name = server.name
         self.tools: tuple[Tool[Any], ...] = ()
+        self.described: Mapping[str, ToolDescription] = {}
         self.state = "not connected yet"
         self._server = server
         self._proxy = proxy
@@ -119,7 +127,7 @@ class ServerConnection:
             task = asyncio.current_task()
             if task is not None and task.cancelling():  # an error while a connection was closed hid the cancellation
                 raise asyncio.CancelledError
-            self.tools, self._client = (), None
+            self.tools, self.described, self._client = (), {}, None
             if asyncio.get_running_loop().time() - began > self._limits.longest_pause_s:
                 backoff.succeeded()
             self._say(f"off: {reason}; tried again from time to time", logging.WARNING)
@@ -218,6 +226,7 @@ class ServerConnection:
         for wrong in (text for text in made if isinstance(text, str)):
             self._complain(wrong)
         self.tools = tuple(tool for tool in made if not isinstance(tool, str))
+        self.described = self._descriptions(listed[:MAX_TOOLS])
         self._say(f"on: {len(self.tools)} tools", logging.INFO)
 
     def _made(self, listed: Sequence[types.Tool]) -> list[Tool[Any] | str]:
@@ -234,6 +243,13 @@ class ServerConnection:
             found[text] = self._checked.get(text) or tool_from(self._server, tool, self.call)
         self._checked = found
         return list(found.values())
+
+    def _descriptions(self, listed: Sequence[types.Tool]) -> dict[str, ToolDescription]:
+        from microclaw.mcp.client.tools import description_of, name_of
+
+        names = {tool.name for tool in self.tools}
+        found = {name_of(self.name, tool.name): tool for tool in listed}
+        return {name: description_of(self._server, tool) for name, tool in found.items() if name in names}
 
     def _complain(self, wrong: str) -> None:
         """Log each problem once, and only as many as a person would read."""

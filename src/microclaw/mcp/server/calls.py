@@ -10,6 +10,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, Final
 
 import mcp_types as types
@@ -39,16 +40,40 @@ SCHEMA: Final[dict[str, Any]] = {
 Context = ServerRequestContext[Any, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class CannotAsk:
+    """The client took the question and cannot show it."""
+
+    asked: ApprovalAsked
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What a client is told at once that cannot ask its person itself; the call waits on."""
+
+    asked: ApprovalAsked
+
+
 class HostCall:
     """`next()` gives its events; `Result` is the last. When the queue is full only progress is left out."""
 
-    def __init__(self, host: AsyncHostClient, owner: str) -> None:
+    def __init__(self, host: AsyncHostClient, owner: str, session: str) -> None:
         self.owner = owner  # whose call it is: nobody else may take it up again
+        self.session = session
         self.asked: ApprovalAsked | None = None
         self._host = host
-        self._events: asyncio.Queue[StreamEvent | MicroclawError] = asyncio.Queue(QUEUE)
+        self._events: asyncio.Queue[StreamEvent | MicroclawError | CannotAsk] = asyncio.Queue(QUEUE)
 
-    async def next(self) -> StreamEvent:
+    async def cannot_ask(self, asked: ApprovalAsked) -> None:
+        await self._events.put(CannotAsk(asked))
+
+    async def drain(self) -> None:
+        """Read on until it ends: nobody else does any more."""
+        with suppress(MicroclawError):
+            while not isinstance(await self.next(), Result):
+                pass
+
+    async def next(self) -> StreamEvent | CannotAsk:
         """The next event. Raises the error that ended the call."""
         event = await self._events.get()
         if isinstance(event, MicroclawError):
@@ -59,8 +84,8 @@ class HostCall:
             self.asked = None
         return event
 
-    async def run(self, tool: str, arguments: Mapping[str, Any], session: str) -> None:
-        body = {"arguments": arguments, "session": session}
+    async def run(self, tool: str, arguments: Mapping[str, Any]) -> None:
+        body = {"arguments": arguments, "session": self.session}
         try:
             async for event in self._host.stream(f"/v1/tools/{segment(tool)}", body):
                 await self._put(event)
@@ -85,13 +110,14 @@ class HostCalls:
         self._group = asyncio.TaskGroup()
         self._tasks: dict[HostCall, asyncio.Task[None]] = {}
         self._parked: dict[str, HostCall] = {}
+        self._draining: dict[HostCall, asyncio.Task[None]] = {}
 
     async def __aenter__(self) -> HostCalls:
         await self._group.__aenter__()
         return self
 
     async def __aexit__(self, *exc: Any) -> None:
-        for task in self._tasks.values():
+        for task in (*self._tasks.values(), *self._draining.values()):
             task.cancel()
         await self._group.__aexit__(None, None, None)
 
@@ -101,8 +127,8 @@ class HostCalls:
         """Overloaded when too many run already."""
         if len(self._tasks) >= MAX_CALLS:
             raise Overloaded(f"{MAX_CALLS} calls run already", next_step="wait for one of them to end")
-        call = HostCall(host, owner)
-        task = self._group.create_task(call.run(tool, arguments, session), name=f"call {tool}")
+        call = HostCall(host, owner, session)
+        task = self._group.create_task(call.run(tool, arguments), name=f"call {tool}")
         self._tasks[call] = task
         task.add_done_callback(lambda _: self._tasks.pop(call, None))
         return call
@@ -121,10 +147,24 @@ class HostCalls:
             return None
         return self._parked.pop(state)
 
+    def wait_on(self, call: HostCall) -> None:
+        """Its client was told that it waits: it goes on by itself, until `stop` or the end of this server."""
+        task = self._group.create_task(call.drain(), name="wait for a decision")
+        self._draining[call] = task
+        task.add_done_callback(lambda _: self._draining.pop(call, None))
+
     def stop(self, call: HostCall) -> None:
-        task = self._tasks.get(call)
-        if task is not None:
-            task.cancel()
+        """End it on this side; the host withdraws its questions."""
+        for tasks in (self._tasks, self._draining):
+            task = tasks.get(call)
+            if task is not None:
+                task.cancel()
+
+    def end_session(self, owner: str, session: str) -> None:
+        """The client's session is over: nobody waits for its calls."""
+        for call in {*self._tasks, *self._draining}:
+            if (call.owner, call.session) == (owner, session):
+                self.stop(call)
 
 
 class Reporter:
@@ -170,7 +210,7 @@ class Reporter:
 
 
 class Follower:
-    """`follow(params)`: the host's result, or the question that the client answers with its next request."""
+    """`follow(params)`: the host's result, the question that the client answers with its next request, or Waiting."""
 
     def __init__(self, context: Context, calls: HostCalls, caller: Caller, reporter: Reporter) -> None:
         self._context = context
@@ -178,12 +218,12 @@ class Follower:
         self._caller = caller
         self._reporter = reporter
 
-    async def follow(self, params: types.CallToolRequestParams) -> dict[str, Any] | types.InputRequiredResult:
+    async def follow(self, params: types.CallToolRequestParams) -> dict[str, Any] | types.InputRequiredResult | Waiting:
         """Raises the host's refusal. Cancelling it ends the call on this side."""
         call = await self._take_up(params) if params.request_state is not None else self._begin(params)
         kept = False
         try:
-            async with _Question(self._caller, self._reporter) as question:
+            async with _Question(self._caller, self._reporter, call) as question:
                 while True:
                     event = await call.next()
                     match event:
@@ -191,8 +231,12 @@ class Follower:
                             await self._reporter.progress(f"{stage}: {text}")
                         case Keepalive():
                             await self._reporter.progress(None)
+                        case CannotAsk(asked):
+                            kept = True
+                            return self._waiting(asked, call)
                         case ApprovalAsked() if not self._can_ask:
-                            await self._reporter.notice(_to_do(event))
+                            kept = True
+                            return self._waiting(event, call)
                         case ApprovalAsked() if self._context.protocol_version == MODERN_VERSION:
                             kept = True
                             return self._required(event, call)
@@ -218,6 +262,10 @@ class Follower:
             caller.host, params.name, params.arguments or {}, session=caller.session, owner=caller.owner
         )
 
+    def _waiting(self, asked: ApprovalAsked, call: HostCall) -> Waiting:
+        self._calls.wait_on(call)
+        return Waiting(asked)
+
     def _required(self, asked: ApprovalAsked, call: HostCall) -> types.InputRequiredResult:
         request = types.ElicitRequest(params=_question(asked))
         return types.InputRequiredResult(input_requests={ANSWER: request}, request_state=self._calls.park(call))
@@ -236,9 +284,10 @@ class Follower:
 class _Question:
     """At most one question at a time, asked while the call runs; a decision made elsewhere ends it."""
 
-    def __init__(self, caller: Caller, reporter: Reporter) -> None:
+    def __init__(self, caller: Caller, reporter: Reporter, call: HostCall) -> None:
         self._caller = caller
         self._reporter = reporter
+        self._call = call
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> _Question:
@@ -262,7 +311,7 @@ class _Question:
         try:
             answer = await context.session.elicit_form(question.message, question.requested_schema, context.request_id)
         except (MCPError, ValidationError):  # it cannot ask after all, or answers what is no answer
-            await self._reporter.notice(_to_do(asked))
+            await self._call.cannot_ask(asked)
             return
         await _decide(self._caller, self._reporter, asked, answer)
 
@@ -272,18 +321,19 @@ async def _decide(caller: Caller, reporter: Reporter, asked: ApprovalAsked, answ
     try:
         await caller.host.decide(asked.approval_id, approved=approved)
     except MicroclawError as exc:  # somebody else was first, or only an owner may: the call itself tells the end
-        await reporter.notice(f"{exc.message}; {_to_do(asked)}")
+        await reporter.notice(f"{exc.message}; {where_to_decide(asked)}")
 
 
 def _question(asked: ApprovalAsked) -> types.ElicitRequestFormParams:
     message = "\n".join((f"May this be done? {asked.text}", *asked.detail))
     if len(message) > MAX_MESSAGE_CHARS:
-        message = f"{message[:MAX_MESSAGE_CHARS]}\n... all of it: microclaw approval list"
+        message = f"{message[:MAX_MESSAGE_CHARS]}\n... the rest is in the host's list of approvals"
     return types.ElicitRequestFormParams(message=message, requested_schema=SCHEMA)
 
 
-def _to_do(asked: ApprovalAsked) -> str:
+def where_to_decide(asked: ApprovalAsked) -> str:
+    """Where the person says yes or no. A model cannot."""
     return (
-        f"waits for a yes, {asked.expires_s:.0f} s at most: {asked.text}. "
-        f"Decide with: microclaw approval approve {asked.approval_id} (or decline); details: microclaw approval list"
+        f"a person decides it on the host within {asked.expires_s:.0f} s, as number {asked.approval_id}: on its "
+        "command line (approval), in its chat, or in Telegram where that is set up"
     )

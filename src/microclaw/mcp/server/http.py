@@ -24,7 +24,7 @@ from microclaw.errors import ConfigError, MicroclawError
 from microclaw.host_client.async_client import AsyncHostClient
 from microclaw.host_client.request import HostError
 from microclaw.mcp.server.handlers import mcp_server
-from microclaw.mcp.server.service import Caller
+from microclaw.mcp.server.service import Caller, EndSession
 from microclaw.mcp.server.shared_host import SharedHost
 
 PATH: Final = "/mcp"
@@ -60,6 +60,7 @@ class TokenService:
     def __init__(self, host_url: str) -> None:
         self._host_url = host_url
         self._clients: OrderedDict[str, AsyncHostClient] = OrderedDict()
+        self._ended: EndSession | None = None
 
     async def __aenter__(self) -> TokenService:
         return self
@@ -71,8 +72,21 @@ class TokenService:
     async def caller(self, context: Any, alive: Callable[[], Any] | None = None) -> Caller:  # noqa: ARG002
         token = token_of(context.request.headers)
         assert token is not None  # the gate has seen it
-        owner = hashlib.sha256(token.encode()).hexdigest()
-        return Caller(await self._client(token), owner, "mcp-http")
+        return Caller(await self._client(token), _owner(token), _session(context.request.headers))
+
+    @asynccontextmanager
+    async def sessions(self, ended: EndSession) -> AsyncIterator[None]:
+        self._ended = ended
+        try:
+            yield
+        finally:
+            self._ended = None
+
+    def end_session(self, headers: Headers) -> None:
+        """The client has closed its session."""
+        token = token_of(headers)
+        if token is not None and self._ended is not None:
+            self._ended(_owner(token), _session(headers))
 
     async def check(self, token: str) -> None:
         """Raises HostError with status 401 or 429 for a token that opens nothing; of that one nothing is kept."""
@@ -84,12 +98,12 @@ class TokenService:
             raise
 
     async def _forget(self, token: str) -> None:
-        client = self._clients.pop(hashlib.sha256(token.encode()).hexdigest(), None)
+        client = self._clients.pop(_owner(token), None)
         if client is not None:
             await client.__aexit__(None, None, None)
 
     async def _client(self, token: str) -> AsyncHostClient:
-        key = hashlib.sha256(token.encode()).hexdigest()
+        key = _owner(token)
         if key not in self._clients:
             self._clients[key] = AsyncHostClient.with_token(self._host_url, token)
         self._clients.move_to_end(key)
@@ -112,6 +126,8 @@ class TokenCheck:
             return
         refusal = await self._refusal(scope)
         await (self._app if refusal is None else refusal)(scope, receive, send)
+        if refusal is None and scope["method"] == "DELETE":
+            self._service.end_session(Headers(scope=scope))
 
     async def _refusal(self, scope: Scope) -> JSONResponse | None:
         address = str((scope.get("client") or ("?", 0))[0])
@@ -129,6 +145,16 @@ class TokenCheck:
         except MicroclawError as exc:
             return _refused(503, exc.message, exc.next_step)
         return None
+
+
+def _owner(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _session(headers: Headers) -> str:
+    """The session's name in the host; a client of the newest protocol has none, and each token one for all of those."""
+    session_id = headers.get("mcp-session-id")
+    return "mcp-http" if session_id is None else f"mcp-{hashlib.sha256(session_id.encode()).hexdigest()[:32]}"
 
 
 def token_of(headers: Headers) -> str | None:

@@ -22,6 +22,10 @@ SCHEME: Final = "microclaw://"
 DEVICES: Final = f"{SCHEME}devices"
 JSON: Final = "application/json"
 HEADER: Final = f"{SCHEME}headers/microclaw.h"
+EXAMPLES: Final = f"{SCHEME}examples"
+PROGRAMS: Final = ("blink", "button_led", "fade", "read_sensor", "thermostat", "blink_events")
+"""Programs of patterns/ that show what each way of writing one looks like."""
+C_SOURCE: Final = "text/x-c"
 MAX_EDGES: Final = 20_000
 MAX_PAGES: Final = 64
 MAX_TRIALS: Final = 64
@@ -84,7 +88,8 @@ def by_pin(edges: list[list[float]]) -> dict[str, list[list[float]]]:
 
 async def list_resources(caller: Caller, trials: TrialStore) -> list[types.Resource]:
     found = [
-        types.Resource(uri=HEADER, name="microclaw.h", title="What programs may call", mime_type="text/x-c"),
+        types.Resource(uri=HEADER, name="microclaw.h", title="What programs may call", mime_type=C_SOURCE),
+        types.Resource(uri=EXAMPLES, name="examples", title="Programs that work, as examples", mime_type=C_SOURCE),
         types.Resource(uri=DEVICES, name="devices", title="Devices", mime_type=JSON),
     ]
     for device in (await caller.host.get("/v1/devices"))["devices"]:
@@ -107,7 +112,11 @@ async def read_resource(caller: Caller, trials: TrialStore, uri: str) -> types.T
     """The content of a resource. UnknownName for an unknown URI."""
     if uri == HEADER:
         header = (resources.files("microclaw.wasm") / "headers" / "microclaw.h").read_text(encoding="utf-8")
-        return types.TextResourceContents(uri=uri, mime_type="text/x-c", text=header)
+        return types.TextResourceContents(uri=uri, mime_type=C_SOURCE, text=header)
+    if uri == EXAMPLES:
+        folder = resources.files("microclaw.patterns")
+        texts = [f"/* {name}.c */\n{(folder / f'{name}.c').read_text(encoding='utf-8')}" for name in PROGRAMS]
+        return types.TextResourceContents(uri=uri, mime_type=C_SOURCE, text="\n".join(texts))
     text = escape_hidden(json.dumps(await _document(caller, trials, uri), ensure_ascii=False))
     return types.TextResourceContents(uri=uri, mime_type=JSON, text=text)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 import anyio
 
@@ -32,7 +33,15 @@ class Caller:
     session: str
 
 
+EndSession: TypeAlias = Callable[[str, str], None]
+"""Called with the owner and the name of a session that is over."""
+
+
 class Service(Protocol):
+    def sessions(self, ended: EndSession) -> AbstractAsyncContextManager[None]:
+        """Inside, `ended` hears of each session that ends before this server does."""
+        ...
+
     async def caller(self, context: Any, alive: Callable[[], Any] | None = None) -> Caller:
         """Who sends this request, once the host is ready; `alive` is called now and then until it is."""
         ...
@@ -47,6 +56,9 @@ class LocalService:
         self._looking = anyio.Lock()
         self._caller = Caller(host, "local", f"mcp-{secrets.token_hex(4)}")
         self._has_boards = False
+
+    def sessions(self, ended: EndSession) -> AbstractAsyncContextManager[None]:  # noqa: ARG002
+        return nullcontext()  # one client, which ends with this process
 
     async def caller(self, context: Any, alive: Callable[[], Any] | None = None) -> Caller:  # noqa: ARG002
         await self._shared_host.ready(alive)

@@ -146,6 +146,8 @@ class FileTable:
     def _opened(self, path: str, flags: int) -> OpenFile:
         parts = path.split("/")
         if parts[:2] != ["", "dev"]:
+            if not self._board.profile.firmware.has_files:
+                raise PosixError(Errno.ENOENT)
             return StorageFile(self._board, path, flags)
         node, number = (parts[2], parts[3]) if len(parts) == 4 else ("", "")
         if node not in self._board.profile.firmware.device_nodes:

@@ -7,6 +7,7 @@ features are those of a WAMR build for a chip: no SIMD, threads, 64-bit or multi
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from wasmtime import TrapCode
 from wasmtime import _ffi as ffi
 from wasmtime._func import enter_wasm
 
+from microclaw.boards.profile import Firmware
 from microclaw.virtual.natives import files, libc, printf, requests, time
 from microclaw.virtual.natives.binding import Handler, bind
 from microclaw.virtual.runtime.memory import BoardCrash, WasmTrap
@@ -33,6 +35,7 @@ from microclaw.virtual.runtime.shadow import (
     stack_overflow,
 )
 from microclaw.virtual.runtime.task import Interrupted
+from microclaw.wire.board_replies import NATIVE_FAILED
 from microclaw.wire.wasm_binary import PAGE_BYTES
 from microclaw.wire.wasmachine.natives import NATIVE_MODULE, NATIVES
 
@@ -58,6 +61,7 @@ INSTRUCTIONS_PER_MS: Final = 20_000
 """An estimate for WAMR's interpreter on an ESP32-S3 at 240 MHz: computing costs board time, if only roughly."""
 _CHECKED_INSTRUCTIONS: Final = 4
 """So many times the instructions a checked build takes."""
+_log = logging.getLogger(__name__)
 _BELOW_ZERO: Final = 1 << 31
 _HOST_MODULE: Final = "microclaw"
 _BEFORE_ON_INIT: Final = ("__wasm_call_ctors", "__microclaw_note_start")
@@ -66,6 +70,8 @@ os.environ["WASMTIME_BACKTRACE_DETAILS"] = (
 )
 _FUEL: Final = 1 << 62
 _CANARY: Final = 0xA5
+MAX_FAILURE_CHARS: Final = 200
+_OWN: Final = (WasmTrap, Interrupted, BoardCrash)  # what a native raises on purpose
 _FINALIZER: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda _: None)
 
 
@@ -80,9 +86,7 @@ class InstantiateFailed(Exception):
 class Instance:
     """A linked module. Calls come from one thread at a time; `interrupt` from any."""
 
-    def __init__(
-        self, prepared: PreparedModule, process: Process, native_groups: frozenset[str], max_memory: int
-    ) -> None:
+    def __init__(self, prepared: PreparedModule, process: Process, firmware: Firmware, max_memory: int) -> None:
         self._process = process
         self._raised: BaseException | None = None
         self._layout: Layout = prepared.layout
@@ -109,7 +113,7 @@ class Instance:
         self._linker = wasmtime.Linker(self._engine)
         self._callbacks: list[object] = []  # what the linker's C side calls must live as long as it
         try:
-            self._link(module, native_groups)
+            self._link(module, firmware)
             instance = self._instantiate(module)
         except BaseException:
             self._free()
@@ -220,22 +224,22 @@ class Instance:
                 functions[export.name] = (function, tuple(str(t) for t in export.type.params))
         return functions
 
-    def _link(self, module: wasmtime.Module, native_groups: frozenset[str]) -> None:
+    def _link(self, module: wasmtime.Module, firmware: Firmware) -> None:
         self._linker.allow_shadowing = True
         for wanted in module.imports:
             if not isinstance(wanted.type, wasmtime.FuncType):
                 raise LoadFailed(f"unknown import ({wanted.module}, {wanted.name})")
-            function = self._native(wanted.module, wanted.name or "", wanted.type, native_groups)
+            function = self._native(wanted.module, wanted.name or "", wanted.type, firmware)
             self._define(wanted.module, wanted.name or "", wanted.type, function)
 
-    def _native(self, module: str, name: str, kind: wasmtime.FuncType, groups: frozenset[str]) -> Callable[..., Any]:
+    def _native(self, module: str, name: str, kind: wasmtime.FuncType, firmware: Firmware) -> Callable[..., Any]:
         if self._layout.is_checked and module == _HOST_MODULE:
             return self._host_function(name)
         native = NATIVES.get(name) if module == NATIVE_MODULE else None
         signature = (tuple(str(t) for t in kind.params), tuple(str(t) for t in kind.results))
         if (
             native is not None
-            and native.group in groups
+            and (self._layout.is_checked or firmware.has_native(name, native.group))
             and name in HANDLERS
             and signature == (native.params, native.results)
         ):
@@ -292,9 +296,10 @@ class Instance:
                 if result is not None:
                     setattr(values[0], result, answer)
             except BaseException as exc:
-                if isinstance(exc, WasmTrap) and not isinstance(exc, MemoryFault):
-                    exc.where = self._where_called()
-                self._raised = exc
+                raised = exc if isinstance(exc, _OWN) or not isinstance(exc, Exception) else self._failed(name, exc)
+                if isinstance(raised, WasmTrap) and not isinstance(raised, MemoryFault):
+                    raised.where = self._where_called()
+                self._raised = raised
                 trap = ffi.wasmtime_trap_new(ctypes.create_string_buffer(b"host"), 4)
                 return ctypes.cast(trap, ctypes.c_void_p).value or 0
             return 0
@@ -315,6 +320,11 @@ class Instance:
         )
         if error:
             raise wasmtime.WasmtimeError._from_ptr(error)
+
+    def _failed(self, name: str, error: Exception) -> WasmTrap:
+        """A fault of ours in a native ends the program that called it, not the board."""
+        _log.error("native %s, called by %s, failed", name, self._process.name, exc_info=error)
+        return WasmTrap(f"{NATIVE_FAILED}{name} failed: {type(error).__name__}: {error}"[:MAX_FAILURE_CHARS])
 
     def _spend(self) -> None:
         """Let board time pass for the instructions since it was last called."""
@@ -377,13 +387,8 @@ def _config(reserved_bytes: int, *, counts_fuel: bool) -> wasmtime.Config:
     config = wasmtime.Config()
     config.consume_fuel = counts_fuel
     config.epoch_interruption = True
-    config.wasm_simd = False
-    config.wasm_relaxed_simd = False
-    config.wasm_threads = False
-    config.wasm_tail_call = False
-    config.wasm_multi_value = False
-    config.wasm_multi_memory = False
-    config.wasm_memory64 = False
+    for feature in ("simd", "relaxed_simd", "threads", "tail_call", "multi_value", "multi_memory", "memory64"):
+        setattr(config, f"wasm_{feature}", False)
     config.wasm_exceptions = False
     config.parallel_compilation = False
     config.max_wasm_stack = MAX_STACK_BYTES

@@ -63,13 +63,12 @@ class Runtime:
         app.process.send_response = lambda payload: self.on_response(app, payload)
         app.process.send_request = lambda payload: self._sent(app, payload)
         firmware = self.board.profile.firmware
-        groups = frozenset(group.replace("-", "_") for group in firmware.native_groups)
         try:
             prepared = prepare(wasm, heap_bytes)
             checked = prepared.layout.is_checked
             app.process.place_heap(prepared.heap_start, heap_bytes, prepared.heap_area_bytes if checked else 0)
             max_memory = MAX_MEMORY_BYTES if checked else firmware.max_memory_bytes
-            app.attach(Instance(prepared, app.process, groups, max_memory))
+            app.attach(Instance(prepared, app.process, firmware, max_memory))
         except (ProtocolError, LoadFailed) as exc:
             self.board.print_line(f"error: WASM module load failed: {exc}".splitlines()[0])
             raise InvalidModule("Install WASM app failed: load WASM file failed.") from exc

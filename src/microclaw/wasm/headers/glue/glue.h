@@ -6,6 +6,7 @@
  * whole, such as "/dev/gpio/", because the checks look for it in the program's data. */
 int microclaw_open_node(const char *nodes, int number, int flags);
 void microclaw_close_node(int fd);
+void microclaw_close_nodes(void) __attribute__((weak)); /* NULL in a program that opens none (ending.c) */
 
 /* What programs hold is never the number of a pin, so that gpio_set(2, 1) without gpio_open cannot reach a file by chance. */
 enum { FIRST_GPIO = 0x100, FIRST_PWM = 0x200, FIRST_I2C = 0x300 };

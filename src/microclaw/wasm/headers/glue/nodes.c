@@ -1,5 +1,4 @@
-/* Device nodes by number, and the program's end: the firmware keeps a removed program's pins open (and then refuses to
- * open them again), so whatever is open is closed here, after the program's own on_destroy. */
+/* Device nodes by number. What is open when the program ends is closed (ending.c). */
 #include "glue.h"
 #include <fcntl.h>
 #include <unistd.h>
@@ -38,10 +37,7 @@ void microclaw_close_node(int fd) {
     }
 }
 
-__attribute__((weak)) void program_on_destroy(void) {}
-
-void on_destroy(void) {
-    program_on_destroy();
+void microclaw_close_nodes(void) {
     for (int i = MAX_NODES - 1; i >= 0; i--) {
         microclaw_close_node(open_nodes[i] - 1);
     }

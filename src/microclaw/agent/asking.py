@@ -1,0 +1,136 @@
+"""Asks the model for one turn: keeps to its window, and asks again when its service fails. It runs no call.
+
+A request changes nothing, so it may be sent again: the results of the calls before it are in its messages, and an act
+that was done is never repeated by this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from microclaw.agent.step_text import model_steps, retry_step, stand_in_step
+from microclaw.agent.window import Window, fitted
+from microclaw.backoff import Backoff
+from microclaw.errors import MicroclawError, ModelError, ModelFault
+from microclaw.events import Delta, TurnEvent
+from microclaw.models.protocol import Model, ModelReply, ModelRequest, TextCounter
+
+_PASSING: Final[frozenset[ModelFault]] = frozenset({"rate_limit", "overloaded", "server", "unreachable"})
+_MAX_SHRINKS: Final = 3  # of one request: a window that is not told is found by halves
+
+
+@dataclass(frozen=True, slots=True)
+class RetryLimits:
+    """`tries` counts the first request too. `waits_s` bounds all waits of a request together.
+
+    A service that asks for a longer one (Retry-After) is not waited for. `pause_s` is the shortest wait.
+    """
+
+    tries: int = 4
+    waits_s: float = 30.0
+    pause_s: float = 0.5
+
+
+class TurnCancelled(MicroclawError):
+    code = "cancelled"
+
+    def __init__(self, what: str = "what had begun is finished, nothing more is started") -> None:
+        super().__init__(f"cancelled: {what}", next_step="microclaw app list shows what is running")
+
+
+class Asking:
+    """The requests of one turn. `stop` ends the one under way."""
+
+    def __init__(
+        self, model: Model, put: Callable[[TurnEvent], None], *, window: Window, turn_s: float, limits: RetryLimits
+    ) -> None:
+        self._model = model
+        self._put = put
+        self._window = window
+        self._turn_s = turn_s
+        self._limits = limits
+        self._timeout: asyncio.Timeout | None = None
+        self._stopped = False
+        self._stand_in = ""  # the stand-in model that was announced last
+
+    def stop(self) -> None:
+        self._stopped = True
+        if self._timeout is not None and not self._timeout.expired():
+            self._timeout.reschedule(0)
+
+    async def ask(self, request: ModelRequest, *, older: int, deadline: float) -> ModelReply:
+        """The reply, by the event loop's time `deadline`. The first `older` messages are of earlier turns.
+
+        Raises ModelError when the service fails for good, TurnCancelled after `stop`.
+        """
+        if self._stopped:
+            raise TurnCancelled()
+        began = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout_at(deadline) as self._timeout:
+                reply = await self._within_window(request, older, deadline)
+        except TimeoutError as exc:
+            if self._stopped:
+                raise TurnCancelled() from exc
+            raise ModelError(
+                f"{self._model.name} did not answer before the turn's {self._turn_s:g} s were over",
+                next_step="ask again; if it stays slow, choose another model with MICROCLAW_MODEL",
+            ) from exc
+        finally:
+            self._timeout = None
+        self._report(reply, (asyncio.get_running_loop().time() - began) * 1000)
+        return reply
+
+    async def _within_window(self, request: ModelRequest, older: int, deadline: float) -> ModelReply:
+        """Send what fits the window; when the server says that it is smaller, shrink the request and send it again."""
+        smaller = fitted(request, older, self._window.tokens)
+        for _ in range(_MAX_SHRINKS):
+            try:
+                return await self._patiently(smaller, deadline)
+            except ModelError as exc:
+                if exc.fault != "too_long":
+                    raise
+                self._window.refused(smaller, exc.window_tokens)
+                before, smaller = smaller, fitted(request, older, self._window.tokens)
+                if smaller == before:
+                    raise
+                self._put(retry_step(exc, f"sent again for a window of {self._window.tokens:,} tokens"))
+        return await self._patiently(smaller, deadline)
+
+    async def _patiently(self, request: ModelRequest, deadline: float) -> ModelReply:
+        """Ask again after a failure that may pass, within the limits and the turn's time."""
+        now = asyncio.get_running_loop().time
+        backoff = Backoff(random.random, min_s=self._limits.pause_s, max_s=self._limits.waits_s)
+        left_s = self._limits.waits_s
+        while True:
+            seen = TextCounter(self._on_text)
+            try:
+                return await self._model.respond(request, seen.add)
+            except ModelError as exc:
+                wait_s = backoff.next_wait_s(exc.retry_after_s)
+                is_last = backoff.failures >= self._limits.tries or wait_s > left_s or now() + wait_s >= deadline
+                if exc.fault not in _PASSING or is_last:
+                    raise
+                attempt = f"try {backoff.failures + 1} of {self._limits.tries}"
+                self._put(retry_step(exc, f"asked again in {wait_s:.1f} s   {attempt}"))
+            left_s -= wait_s
+            await asyncio.sleep(wait_s)
+            if seen.chars:
+                self._on_text(f"\n({self._model.name} broke off; it begins anew)\n")
+
+    def _report(self, reply: ModelReply, took_ms: float) -> None:
+        """The steps of a reply. That a stand-in answers is said once, not with each of its replies."""
+        step = stand_in_step(reply)
+        if step is not None and reply.model != self._stand_in:
+            self._put(step)
+        self._stand_in = reply.model if step is not None else ""
+        for one in model_steps(reply.model or self._model.name, reply, took_ms):
+            self._put(one)
+
+    def _on_text(self, text: str) -> None:
+        if text:
+            self._put(Delta(text))

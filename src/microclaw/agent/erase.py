@@ -1,0 +1,60 @@
+"""Removes a conversation with its words, wherever the host keeps them. What a person had it remember stays.
+
+It stays: memory and daily notes (a person's own, `microclaw memory edit`), schedules (`microclaw schedule rm`), and
+programs with their source, which run on boards and can be undone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Final
+
+from microclaw.agent.inbox import Inbox
+from microclaw.errors import Overloaded, StoreError
+from microclaw.knowledge.search import Search
+from microclaw.store.erase import ConversationRows
+from microclaw.store.sessions import SessionFiles
+
+TYPED_IN: Final = "terminal"  # the channel whose lines the command line keeps for its arrow keys
+
+
+class ConversationEraser:
+    """`await eraser.erase("terminal")`. `history` is the file of the lines typed in `microclaw chat`."""
+
+    def __init__(
+        self, *, inbox: Inbox, sessions: SessionFiles, search: Search, rows: ConversationRows, history: Path
+    ) -> None:
+        self._inbox = inbox
+        self._sessions = sessions
+        self._search = search
+        self._rows = rows
+        self._history = history
+
+    async def erase(self, name: str) -> str:
+        """Remove the conversation of that name or chat and return its full name.
+
+        Raises UnknownName, Overloaded while a turn of it waits or runs, and StoreError when its words may still be on
+        the disk: after that the removal can be asked for again.
+        """
+        full = await self._sessions.full_name(name)
+        chats = [chat for chat in await self._rows.chats() if self._sessions.path(*chat).stem == full]
+        if any(self._inbox.is_busy(*chat) for chat in chats):
+            raise Overloaded(
+                f"{full} is being answered", next_step="wait for its answer, or cancel it, then remove it again"
+            )
+        for chat in chats:
+            await self._rows.erase(*chat)
+        if full.partition("_")[0] == TYPED_IN:
+            await asyncio.to_thread(_remove, self._history)
+        async with self._search.without(f"sessions/{full}.jsonl"):
+            await self._rows.scrub()
+            await self._sessions.remove(full)  # last: until then it can be named again
+        return full
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as exc:
+        raise StoreError(f"{path} cannot be removed: {exc.strerror}", next_step="remove it by hand") from exc

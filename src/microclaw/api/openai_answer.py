@@ -1,0 +1,217 @@
+"""A turn's events as OpenAI's chat.completion, whole or in chunks; `microclaw` in it has the acts. Runs no turn."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from fastapi.responses import JSONResponse
+
+from microclaw.agent.acts import acts_of
+from microclaw.agent.client_turn import ClientReply
+from microclaw.api.failures import error_object, openai_error
+from microclaw.api.openai_request import MODEL
+from microclaw.api.openai_turns import CompletionTurn
+from microclaw.events import Answer, ApprovalAsked, Delta, ToolRun
+from microclaw.models.protocol import ToolCall
+from microclaw.text import format_duration
+from microclaw.wire.host_api import answer_object
+
+# Answers that are none: nothing was done, and the client may try again as it does with OpenAI's own errors.
+REFUSED: Final = {
+    "overloaded": 429,
+    "budget_spent": 429,
+    "empty_message": 400,
+    "message_too_long": 400,
+    "model_error": 502,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What every object of one completion has in common."""
+
+    with_usage: bool
+    completion_id: str = field(default_factory=lambda: f"chatcmpl-{secrets.token_hex(12)}")
+    created_s: int = field(default_factory=lambda: int(time.time()))
+
+    def object(self, kind: str, **fields: Any) -> dict[str, Any]:
+        return {"id": self.completion_id, "object": kind, "created": self.created_s, "model": MODEL, **fields}
+
+    def chunk(self, delta: dict[str, Any], finish: str | None = None, **fields: Any) -> bytes:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+        return _line(self.object("chat.completion.chunk", choices=[choice], **fields))
+
+
+async def whole(turn: CompletionTurn, head: Head) -> JSONResponse:
+    """The completion as one document. An act that waits for a yes ends it at once."""
+    ended = False
+    try:
+        async with aclosing(turn.events()) as events:
+            async for event in events:
+                ended = isinstance(event, ApprovalAsked | Answer)
+                if isinstance(event, ApprovalAsked):
+                    text = _waiting_text(event)
+                    turn.told(text)
+                    message = _message(text)
+                    return JSONResponse(_completion(head, message, "stop", _usage(Answer("")), _waiting(event)))
+                if isinstance(event, Answer):
+                    reply = turn.reply(event)
+                    turn.shown(_text(reply))
+                    return _answered(reply, head)
+    finally:
+        if not ended:
+            turn.stop()
+    return openai_error(500, "the turn ended without an answer (next: see the host's log)")
+
+
+async def stream(turn: CompletionTurn, head: Head) -> AsyncIterator[bytes]:
+    """Server-Sent Events; a client that goes away ends the turn at its next safe point."""
+    ended = False
+    shown: list[str] = []
+    begun = 0  # where in `shown` the answer begins: what came before a tool call is not part of it
+
+    def content(text: str) -> bytes:
+        shown.append(text)
+        return head.chunk({"content": text})
+
+    try:
+        yield head.chunk({"role": "assistant", "content": ""})
+        async with aclosing(turn.events()) as events:
+            async for event in events:
+                ended = isinstance(event, ApprovalAsked | Answer)
+                match event:
+                    case None:
+                        yield b": working\n\n"
+                    case Delta(text):
+                        yield content(text)
+                    case ToolRun(state="started") if len(shown) > begun:
+                        yield content("\n\n")
+                        begun = len(shown)
+                    case ApprovalAsked():
+                        yield content(_waiting_text(event) if len(shown) == begun else f"\n\n{_waiting_text(event)}")
+                        turn.told("".join(shown))
+                        yield head.chunk({}, "stop", microclaw=_waiting(event))
+                        break
+                    case Answer():
+                        reply = turn.reply(event)
+                        if (status := _refused(reply)) is not None and not shown:
+                            yield _line(error_object(status, _text(reply), code=event.error_code))
+                            return
+                        if reply.json_fault is None and (rest := _rest(_text(reply), "".join(shown[begun:]).strip())):
+                            yield content(rest)
+                        turn.shown("".join(shown))
+                        for line in _end(reply, head):
+                            yield line
+                        break
+    finally:
+        if not ended:
+            turn.stop()
+    yield b"data: [DONE]\n\n"
+
+
+def _answered(reply: ClientReply, head: Head) -> JSONResponse:
+    if (status := _refused(reply)) is not None:
+        return openai_error(status, _text(reply), code=reply.answer.error_code)
+    message = _message(_text(reply) or None)
+    if reply.calls:
+        message["tool_calls"] = [_call(call) for call in reply.calls]
+    elif reply.json_fault is not None:
+        message |= {"content": None, "refusal": _refusal(reply)}
+    return JSONResponse(_completion(head, message, _finish(reply), _usage(reply.answer), _extra(reply)))
+
+
+def _end(reply: ClientReply, head: Head) -> Sequence[bytes]:
+    """The client's calls or the refusal, the end, and the usage where it was asked for."""
+    lines = []
+    if reply.calls:
+        calls = [{"index": index, **_call(call)} for index, call in enumerate(reply.calls)]
+        lines.append(head.chunk({"tool_calls": calls}))
+    elif reply.json_fault is not None:
+        lines.append(head.chunk({"refusal": _refusal(reply)}))
+    lines.append(head.chunk({}, _finish(reply), microclaw=_extra(reply)))
+    if head.with_usage:
+        lines.append(_line(head.object("chat.completion.chunk", choices=[], usage=_usage(reply.answer))))
+    return lines
+
+
+def _rest(text: str, streamed: str) -> str:
+    return text[len(streamed) :] if text.startswith(streamed) else f"\n\n{text}"
+
+
+def _refused(reply: ClientReply) -> int | None:
+    """The status of an answer that is none. Once something was done it is an answer: nobody may try it again."""
+    return None if acts_of(reply.answer.actions) else REFUSED.get(reply.answer.error_code or "")
+
+
+def _completion(
+    head: Head, message: dict[str, Any], finish: str, usage: dict[str, int], extra: dict[str, Any]
+) -> dict[str, Any]:
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
+    return head.object("chat.completion", choices=[choice], usage=usage, microclaw=extra)
+
+
+def _message(content: str | None) -> dict[str, Any]:
+    return {"role": "assistant", "content": content, "refusal": None}
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    return {"id": call.call_id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+
+
+def _finish(reply: ClientReply) -> str:
+    if reply.calls:
+        return "tool_calls"
+    return "length" if reply.cut else "stop"
+
+
+def _refusal(reply: ClientReply) -> str:
+    return f"The answer is not in the form that was asked for ({reply.json_fault}): {_text(reply)}"
+
+
+def _extra(reply: ClientReply) -> dict[str, Any]:
+    """What the host did, and how it knows: the fields of an answer of /v1/chat, with `acts` without the reads."""
+    answer = reply.answer
+    kept = answer_object(Answer("", acts_of(answer.actions), answer.evidence))
+    return {
+        "state": "done" if answer.error_code is None else "failed",
+        "acts": kept["actions"],
+        "evidence": kept["evidence"],
+        "unproved": list(answer.unproved),
+        "error": answer.error_code,
+        "next": answer.next_step,
+    }
+
+
+def _waiting(asked: ApprovalAsked) -> dict[str, Any]:
+    approval = {"id": asked.approval_id, "text": asked.text, "detail": asked.detail, "expires_s": asked.expires_s}
+    return {"state": "waiting", "approval": approval}
+
+
+def _waiting_text(asked: ApprovalAsked) -> str:
+    return (
+        f"This waits for a yes and is not done: {asked.text}. Decide within {format_duration(asked.expires_s * 1000)}: "
+        f"microclaw approval approve {asked.approval_id} (or decline), or POST /v1/approvals/{asked.approval_id}. "
+        "After a yes it is done without asking again here."
+    )
+
+
+def _text(reply: ClientReply) -> str:
+    answer = reply.answer
+    if answer.error_code is None or answer.next_step is None or reply.text != answer.text:
+        return reply.text
+    return f"{reply.text}\nNext: {answer.next_step}"
+
+
+def _usage(answer: Answer) -> dict[str, int]:
+    given, made = answer.usage.input_tokens, answer.usage.output_tokens
+    return {"prompt_tokens": given, "completion_tokens": made, "total_tokens": given + made}
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    return b"data: " + json.dumps(value, separators=(",", ":")).encode() + b"\n\n"

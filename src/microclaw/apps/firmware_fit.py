@@ -1,0 +1,51 @@
+"""Whether an installation fits the firmware that a person described. Compiles and sends nothing.
+
+Imports, device files and sizes are checked by wasm/checks.py, on the profile that the description made. Here is what an
+installation asks for beside its module, and the programs that were stored before a description was given.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from microclaw.boards.profile import BoardProfile
+from microclaw.devices.device import Device
+from microclaw.errors import DeployRejected
+from microclaw.wasm import read_module
+
+DEFAULT_HEAP_BYTES: Final = 8192
+DEFAULT_TIMERS: Final = 20
+"""What an installation asks for when nobody says otherwise: these shrink to what the firmware gives."""
+
+
+def fit_limits(board: BoardProfile, heap_bytes: int, timers: int) -> tuple[int, int]:
+    """Heap and timers to install with. DeployRejected when more was asked for than the firmware gives."""
+    firmware = board.firmware
+    limits = (
+        ("bytes of heap", heap_bytes, DEFAULT_HEAP_BYTES, firmware.max_heap_bytes),
+        ("timers", timers, DEFAULT_TIMERS, firmware.max_timers),
+    )
+    fitting = []
+    for what, asked, default, limit in limits:
+        if limit is None or asked <= limit:
+            fitting.append(asked)
+        elif asked == default:
+            fitting.append(limit)
+        else:
+            raise DeployRejected(
+                f"it asks for {asked} {what}; the firmware of {board.title} gives {limit}, as it was described",
+                next_step=f"ask for {limit}, or correct the description: microclaw device explore NAME",
+            )
+    return fitting[0], fitting[1]
+
+
+def check_same_firmware(device: Device, board: BoardProfile) -> None:
+    """Raise DeployRejected when the firmware was described anew since a program was checked for this board."""
+    if device.board.firmware != board.firmware:
+        raise DeployRejected(f"the firmware of {device.name} was described anew meanwhile", next_step="deploy it again")
+
+
+def check_stored(board: BoardProfile, name: str, wasm: bytes) -> None:
+    """Raise BuildError when a program that was installed before does not fit what was described since."""
+    if board.firmware.described:
+        read_module(wasm, board, name=name)

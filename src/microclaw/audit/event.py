@@ -1,0 +1,121 @@
+"""What the security log has a line for, and the form of that line. It writes nothing.
+
+A line holds no secret: callers give names, addresses and reasons, never a code, a token, a setting's value or what a
+person said. What still looks like one is masked here, and every text is cleaned and cut.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final, TypeAlias
+
+from microclaw.text import clean_text
+
+MAX_TEXT_CHARS: Final = 200
+MAX_NAME_CHARS: Final = 80
+HIDDEN_MARK: Final = "?"
+MASK: Final = "[masked]"
+
+
+class AuditKind(StrEnum):
+    """`group.what`. Docs: docs/audit.md."""
+
+    PAIRING_ASKED = "pairing.asked"
+    PAIRING_REFUSED = "pairing.refused"
+    PAIRING_DONE = "pairing.done"
+    CODE_WRONG = "code.wrong"
+    CODE_LOCKED = "code.locked"
+    SECRET_MADE = "secret.made"  # noqa: S105 - a label
+    SECRET_WRONG = "secret.wrong"  # noqa: S105 - a label
+    SECRET_LOCKED = "secret.locked"  # noqa: S105 - a label
+    CERTIFICATE_FOREIGN = "certificate.foreign"
+    CREDENTIAL_REFUSED = "credential.refused"
+    CREDENTIAL_SUPERSEDED = "credential.superseded"
+    CREDENTIAL_REVOKED = "credential.revoked"
+    TOKEN_MADE = "token.made"  # noqa: S105 - a label
+    TOKEN_WRONG = "token.wrong"  # noqa: S105 - a label
+    TOKEN_LOCKED = "token.locked"  # noqa: S105 - a label
+    TOKEN_MISUSED = "token.misused"  # noqa: S105 - a label
+    TOKEN_REVOKED = "token.revoked"  # noqa: S105 - a label
+    APPROVAL_ASKED = "approval.asked"
+    APPROVAL_EXPIRED = "approval.expired"
+    APPROVAL_DECIDED = "approval.decided"
+    ROLE_CHANGED = "role.changed"
+    CONFIG_CHANGED = "config.changed"
+    FORCED = "exec.forced"
+
+
+# What a person of this host did. These lines are in files of their own, so that nothing from outside can push them out.
+ACTS: Final = frozenset(
+    {
+        AuditKind.PAIRING_DONE,
+        AuditKind.SECRET_MADE,
+        AuditKind.CREDENTIAL_REVOKED,
+        AuditKind.TOKEN_MADE,
+        AuditKind.TOKEN_REVOKED,
+        AuditKind.APPROVAL_DECIDED,
+        AuditKind.ROLE_CHANGED,
+        AuditKind.CONFIG_CHANGED,
+        AuditKind.FORCED,
+    }
+)
+# A person should look: somebody may have a copy of what a device proves itself with.
+ALARMS: Final = frozenset({AuditKind.CREDENTIAL_SUPERSEDED})
+# These end an alarm of the same device.
+SETTLED_BY: Final = frozenset({AuditKind.CREDENTIAL_REVOKED, AuditKind.PAIRING_DONE})
+
+_SECRET: Final = re.compile(r"(?=[A-Za-z0-9_+/=-]*[0-9])(?=[0-9_+/=-]*[A-Za-z])[A-Za-z0-9_+/=-]{20,}")
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """`text` says what happened; `address` is where it came from, `by` the name of who did it.
+
+    `about` is the device, person, token or setting. `count` is more than 1 for a line that stands for several events.
+    """
+
+    kind: AuditKind
+    text: str
+    address: str | None = None
+    about: str | None = None
+    by: str | None = None
+    count: int = 1
+
+    @property
+    def is_act(self) -> bool:
+        return self.kind in ACTS
+
+
+Record: TypeAlias = Callable[[AuditEvent], None]
+"""Takes an event; it neither waits nor raises."""
+
+
+def no_record(event: AuditEvent) -> None:
+    """For a part that is used without a host."""
+    del event
+
+
+def line_of(event: AuditEvent, at_ms: int) -> bytes:
+    """One JSON object and a newline."""
+    at = datetime.fromtimestamp(at_ms / 1000, UTC)
+    fields: dict[str, str | int] = {
+        "at": f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z",
+        "kind": event.kind.value,
+        "text": _safe(event.text, MAX_TEXT_CHARS),
+    }
+    for name, value in (("about", event.about), ("address", event.address), ("by", event.by)):
+        if value is not None:
+            fields[name] = _safe(value, MAX_NAME_CHARS)
+    if event.count != 1:
+        fields["count"] = event.count
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def _safe(text: str, limit: int) -> str:
+    """Without what steers a terminal or hides, and without what looks like a token."""
+    return _SECRET.sub(MASK, clean_text(text[: 8 * limit], one_line=True, mark=HIDDEN_MARK))[:limit]

@@ -1,0 +1,210 @@
+"""The security log's files: lines are added whole and synced, files are rotated by size, read and followed.
+
+Two sets of files in one folder (mode 0700, files 0600): `acts` is what people of this host did, `attempts` what came
+from outside. Several processes may write: each holds the folder's lock meanwhile.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import heapq
+import json
+import os
+import time
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from microclaw.audit.event import ALARMS, SETTLED_BY, AuditEvent, AuditKind, line_of
+from microclaw.durable import make_private_folder, sync_folder
+
+FOLDER: Final = "audit"  # in the host's home
+ACTS_STEM: Final = "acts"
+ATTEMPTS_STEM: Final = "attempts"
+FILE_BYTES: Final = 1 << 20
+FILES: Final = 16  # of each set: 32 MiB in all
+ALARM_MS: Final = 7 * 86_400_000
+MAX_ALARMS: Final = 8
+_KINDS: Final = {kind.value: kind for kind in AuditKind}
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEvent:
+    """An event and when it happened (Unix time)."""
+
+    at_ms: int
+    event: AuditEvent
+
+
+def append_events(home: Path, events: Iterable[AuditEvent]) -> None:
+    """Add their lines, on the disk when this returns; OSError or StoreError. For a process that is not the host."""
+    at_ms = time.time_ns() // 1_000_000
+    lines: dict[str, bytes] = {}
+    for event in events:
+        lines[stem_of(event)] = lines.get(stem_of(event), b"") + line_of(event, at_ms)
+    append_lines(home / FOLDER, lines)
+
+
+def stem_of(event: AuditEvent) -> str:
+    """Which set of files has the event's line."""
+    return ACTS_STEM if event.is_act else ATTEMPTS_STEM
+
+
+def append_lines(folder: Path, lines: dict[str, bytes]) -> None:
+    """Add whole lines to each set named; OSError leaves a set's file as it was, StoreError is for an open folder."""
+    make_private_folder(folder)
+    with _alone(folder):
+        for stem, data in lines.items():
+            _append(folder, stem, data)
+
+
+def read_events(home: Path, *, since_ms: int = 0, kinds: Collection[str] = ()) -> Iterator[RecordedEvent]:
+    """The events from `since_ms` on, oldest first. A kind is one's name or its group ("token"). Blocking.
+
+    Lines that are none (torn by a power cut, written by a later version) are left out.
+    """
+    folder = home / FOLDER
+    for found in heapq.merge(*(_read_set(folder, stem) for stem in _STEMS), key=lambda one: one.at_ms):
+        if found.at_ms >= since_ms and is_wanted(found.event.kind, kinds):
+            yield found
+
+
+def is_wanted(kind: AuditKind, kinds: Collection[str]) -> bool:
+    """Whether one of the names is this kind or its group; every kind is wanted where none is named."""
+    return not kinds or kind.value in kinds or kind.value.partition(".")[0] in kinds
+
+
+def open_alarms(events: Iterable[RecordedEvent], now_ms: int) -> tuple[RecordedEvent, ...]:
+    """The newest alarm of each device of the last week, unless it was paired again or revoked since."""
+    newest: dict[str, RecordedEvent] = {}
+    for found in events:
+        about = found.event.about or ""
+        if found.event.kind in SETTLED_BY:
+            newest.pop(about, None)
+        elif found.event.kind in ALARMS and now_ms - found.at_ms < ALARM_MS:
+            newest[about] = found
+    return tuple(sorted(newest.values(), key=lambda found: found.at_ms))[-MAX_ALARMS:]
+
+
+def alarm_text(alarm: RecordedEvent, device: str) -> tuple[str, str]:
+    """What happened, and what to do."""
+    at = datetime.fromtimestamp(alarm.at_ms / 1000).astimezone()
+    text = (
+        f"{device}: a token that it no longer uses was shown from {alarm.event.address or 'somewhere'} "
+        f"({at:%Y-%m-%d %H:%M}); it opened nothing"
+    )
+    hint = f"was it the board itself, restored or reset? Else end what it has: microclaw device revoke {device}"
+    return text, f"{hint}, and pair it again"
+
+
+class Followed:
+    """The lines that are there, then those that are added, also across rotations. `new` is asked again and again."""
+
+    def __init__(self, home: Path) -> None:
+        self._folder = home / FOLDER
+        self._read: dict[int, int] = {}  # inode: how far it is read
+
+    def new(self) -> tuple[RecordedEvent, ...]:
+        """What was added since the last call, at first all; oldest first. Blocking."""
+        found: list[RecordedEvent] = []
+        for stem in _STEMS:
+            for path in _paths(self._folder, stem):
+                found += self._rest(path)
+        return tuple(sorted(found, key=lambda one: one.at_ms))
+
+    def _rest(self, path: Path) -> list[RecordedEvent]:
+        try:
+            with path.open("rb") as file:
+                status = os.fstat(file.fileno())
+                start = min(self._read.get(status.st_ino, 0), status.st_size)
+                file.seek(start)
+                data = file.read()
+        except FileNotFoundError:
+            return []
+        end = data.rfind(b"\n") + 1
+        self._read[status.st_ino] = start + end
+        return [one for line in data[:end].splitlines() if (one := _parse(line)) is not None]
+
+
+_STEMS: Final = (ATTEMPTS_STEM, ACTS_STEM)
+
+
+def _append(folder: Path, stem: str, data: bytes) -> None:
+    path = _path(folder, stem, 0)
+    size = path.lstat().st_size if path.exists() else 0
+    if size and size + len(data) > FILE_BYTES:
+        _rotate(folder, stem)
+    fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        size = os.fstat(fd).st_size
+        torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
+        _write_all(fd, (b"\n" if torn else b"") + data, size)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    if not size:
+        sync_folder(folder)
+
+
+def _write_all(fd: int, data: bytes, size: int) -> None:
+    """All of it, or the file as it was: a full disk must leave no half line."""
+    try:
+        while data:
+            data = data[os.write(fd, data) :]
+    except OSError:
+        os.ftruncate(fd, size)
+        raise
+
+
+def _rotate(folder: Path, stem: str) -> None:
+    _path(folder, stem, FILES - 1).unlink(missing_ok=True)
+    for number in range(FILES - 2, -1, -1):
+        path = _path(folder, stem, number)
+        if path.exists():
+            path.rename(_path(folder, stem, number + 1))
+
+
+def _read_set(folder: Path, stem: str) -> Iterator[RecordedEvent]:
+    for path in _paths(folder, stem):
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:  # rotated away meanwhile
+            continue
+        for line in data.splitlines():
+            if (found := _parse(line)) is not None:
+                yield found
+
+
+def _paths(folder: Path, stem: str) -> list[Path]:
+    """A set's files, the oldest first."""
+    return [_path(folder, stem, number) for number in range(FILES - 1, -1, -1)]
+
+
+def _path(folder: Path, stem: str, number: int) -> Path:
+    return folder / (f"{stem}.{number}.jsonl" if number else f"{stem}.jsonl")
+
+
+def _parse(line: bytes) -> RecordedEvent | None:
+    try:
+        value = json.loads(line)
+        at_ms = round(datetime.fromisoformat(value["at"]).timestamp() * 1000)
+        kind, text = _KINDS[value["kind"]], str(value["text"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    names = {name: str(value[name]) for name in ("about", "address", "by") if name in value}
+    count = value.get("count", 1)
+    return RecordedEvent(at_ms, AuditEvent(kind, text, **names, count=count if isinstance(count, int) else 1))
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, which ends with the process."""
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)

@@ -1,0 +1,285 @@
+"""What a person says of the firmware on a board, where it differs from the profile's build. It asks no board.
+
+A description is a few words: `nodes=-i2c`, `natives=-usleep,-libm`, `max_apps=2`, `plain`. It is kept as these words
+and applied to the profile of the board, so that compiler, checks, trial and installation all see one firmware.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, cast, get_args
+
+from microclaw.boards.profile import BoardProfile, Firmware, Generation
+from microclaw.errors import ConfigError
+from microclaw.wire.wasmachine.natives import NATIVES, NativeGroup
+
+NODES: Final = frozenset({"gpio", "i2c", "ledc", "spi", "uart"})
+"""The device files that builds of ESP-WASMachine can have (esp-iot-solution ext_vfs, ESP-IDF uart_vfs)."""
+PLAIN_GROUPS: Final = frozenset({NativeGroup.LIBC_BUILTIN.value, NativeGroup.APP_FRAMEWORK.value})
+"""What WAMR with its application manager has without Espressif's extensions."""
+STOCK: Final = "stock"
+"""The word that takes a description back: the firmware is as the profile says."""
+PLAIN: Final = "plain"
+MAX_WORDS: Final = 64
+MAX_WORD_CHARS: Final = 2_000
+_GROUPS: Final = frozenset(group.value for group in NativeGroup)
+_SIZE: Final = re.compile(r"(\d{1,9})\s*(|b|k|kb|m|mb)", re.IGNORECASE)
+_TRIAL_IMAGE_BYTES: Final = 256 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class NameChange:
+    """A change of a set of names: exactly `only` if that is not None, then with `added` and without `removed`."""
+
+    only: frozenset[str] | None = None
+    added: frozenset[str] = frozenset()
+    removed: frozenset[str] = frozenset()
+
+    def applied(self, names: frozenset[str]) -> frozenset[str]:
+        return ((names if self.only is None else self.only) | self.added) - self.removed
+
+    def part(self, wanted: Callable[[str], bool]) -> NameChange:
+        """The same change of some of the names."""
+        only = None if self.only is None else frozenset(filter(wanted, self.only))
+        return NameChange(only, frozenset(filter(wanted, self.added)), frozenset(filter(wanted, self.removed)))
+
+    def text(self) -> str:
+        """As it is written, sorted: "gpio,ledc" or "-i2c,+uart"; "" is no change, "none" no name at all."""
+        items = [] if self.only is None else sorted(self.only) or ["none"]
+        return ",".join(
+            (*items, *(f"+{name}" for name in sorted(self.added)), *(f"-{n}" for n in sorted(self.removed)))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FirmwareDescription:
+    """How a board's firmware differs from its profile's build; all defaults: not at all.
+
+    `natives` names functions and groups of functions. `heap`, `memory` and `image` are bytes: an app's heap at most,
+    its linear memory, its module. `timers` are those of one app. `plain` is WAMR without Espressif's extensions.
+    """
+
+    plain: bool = False
+    nodes: NameChange = NameChange()
+    natives: NameChange = NameChange()
+    max_apps: int | None = None
+    heap: int | None = None
+    memory: int | None = None
+    image: int | None = None
+    timers: int | None = None
+    files: bool | None = None
+    attributes: Generation | None = None
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The description in its shortest form, which `parse_firmware` reads."""
+        found = [PLAIN] if self.plain else []
+        for key in _KEYS:
+            value = getattr(self, key)
+            text = value.text() if isinstance(value, NameChange) else _word(value)
+            if text:
+                found.append(f"{key}={text}")
+        return tuple(found)
+
+    def applied(self, board: BoardProfile) -> BoardProfile:
+        """The board with the firmware that was described; the profile itself where nothing was."""
+        if self == FirmwareDescription():
+            return board
+        firmware = board.firmware
+        if self.plain:
+            firmware = replace(firmware, native_groups=PLAIN_GROUPS, device_nodes=frozenset(), has_files=False)
+        groups = frozenset(group.replace("-", "_") for group in firmware.native_groups)
+        named = self.natives.part(lambda name: name not in _GROUPS)
+        grouped = self.natives.part(lambda name: name in _GROUPS)
+        lacking = named.removed
+        if named.only:  # single functions stand for themselves, beside the groups that are named whole
+            named = replace(named, added=named.added | named.only)
+        firmware = replace(
+            firmware,
+            native_groups=grouped.applied(groups),
+            natives_added=named.added,
+            natives_lacking=lacking,
+            device_nodes=self.nodes.applied(firmware.device_nodes),
+            max_apps=firmware.max_apps if self.max_apps is None else self.max_apps,
+            max_heap_bytes=self.heap,
+            max_memory_bytes=firmware.max_memory_bytes if self.memory is None else self.memory,
+            max_module_bytes=firmware.max_module_bytes if self.image is None else self.image,
+            max_timers=self.timers,
+            has_files=firmware.has_files if self.files is None else self.files,
+            attribute_generation=self.attributes or firmware.attribute_generation,
+            described=self.words,
+        )
+        return replace(board, firmware=firmware)
+
+
+def parse_firmware(words: Iterable[str]) -> FirmwareDescription:
+    """The description that these words are; a key may come again. ConfigError lists the valid keys and values."""
+    found = FirmwareDescription()
+    given = [word.strip() for word in words]
+    if len(given) > MAX_WORDS or any(len(word) > MAX_WORD_CHARS for word in given):
+        raise ConfigError(f"a description has at most {MAX_WORDS} words", next_step=firmware_help())
+    if STOCK in given:
+        if len(given) > 1:
+            raise ConfigError(f"{STOCK} stands alone: it takes a description back", next_step=firmware_help())
+        return found
+    for word in given:
+        key, separator, text = word.partition("=")
+        if word == PLAIN:
+            found = replace(found, plain=True)
+            continue
+        key = key.strip()
+        if not separator or key not in _KEYS:
+            raise ConfigError(f"{word!r} says nothing of a firmware{_meant(key, _KEYS)}", next_step=firmware_help())
+        found = replace(found, **{key: _KEYS[key](key, text.strip(), getattr(found, key))})
+    return found
+
+
+def words_of_toml(text: str, name: str) -> tuple[str, ...]:
+    """The words of a description's file: the same keys, lists for names. ConfigError names the file and the key."""
+    try:
+        data: Mapping[str, Any] = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        raise ConfigError(f"{name} is no TOML: {exc}", next_step=firmware_help()) from exc
+    words: list[str] = []
+    for key, value in data.items():
+        if key == PLAIN and isinstance(value, bool):
+            words += [PLAIN] if value else []
+        elif isinstance(value, bool):
+            words.append(f"{key}={'yes' if value else 'no'}")
+        elif isinstance(value, list) and all(isinstance(item, str) for item in value):
+            words.append(f"{key}={','.join(value) or 'none'}")
+        elif isinstance(value, str | int):
+            words.append(f"{key}={value}")
+        else:
+            raise ConfigError(f"{name}: {key} is a {type(value).__name__}", next_step=firmware_help())
+    return tuple(words)
+
+
+def firmware_help() -> str:
+    """The valid keys with their values, in one line."""
+    return "; ".join((*(f"{key}={_VALUES[key]}" for key in _KEYS), PLAIN, f"or {STOCK} alone"))
+
+
+def _word(value: object) -> str:
+    if value is None:
+        return ""
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def _nodes(key: str, text: str, before: NameChange) -> NameChange:
+    return _names(key, text, before, NODES)
+
+
+def _natives(key: str, text: str, before: NameChange) -> NameChange:
+    return _names(key, text, before, _GROUPS | NATIVES.keys())
+
+
+def _names(key: str, text: str, before: NameChange, valid: frozenset[str]) -> NameChange:
+    only, added, removed = before.only, set(before.added), set(before.removed)
+    for item in (part.strip() for part in text.split(",")):
+        sign, name = (item[0], item[1:]) if item[:1] in ("+", "-") else ("", item)
+        name = name.replace("-", "_")
+        if not sign and name == "none":
+            only = only or frozenset()
+            continue
+        if name not in valid:
+            raise ConfigError(f"{key}: {item!r} is unknown{_meant(name, valid)}", next_step=f"{key}={_VALUES[key]}")
+        if sign == "-":
+            removed.add(name)
+        elif sign == "+":
+            added.add(name)
+        else:
+            only = (only or frozenset()) | {name}
+    if both := sorted(removed & (added | (only or frozenset()))):
+        raise ConfigError(f"{key}: {both[0]} is there and not there", next_step=f"say {both[0]} or -{both[0]}")
+    return NameChange(only, frozenset(added), frozenset(removed))
+
+
+def _number(low: int, high: int) -> Callable[[str, str, int | None], int]:
+    def read(key: str, text: str, _: int | None) -> int:
+        found = _SIZE.fullmatch(text)
+        factor = {"": 1, "b": 1, "k": 1024, "m": 1024 * 1024}[found[2].lower()[:1]] if found else 0
+        value = int(found[1]) * factor if found else -1
+        if not low <= value <= high:
+            raise ConfigError(f"{key}={text!r} is not from {low} to {high}", next_step=f"{key}={_VALUES[key]}")
+        return value
+
+    return read
+
+
+def _flag(key: str, text: str, _: bool | None) -> bool:
+    if text not in ("yes", "no"):
+        raise ConfigError(f"{key}={text!r} is neither yes nor no", next_step=f"{key}={_VALUES[key]}")
+    return text == "yes"
+
+
+def _generation(key: str, text: str, _: Generation | None) -> Generation:
+    if text not in get_args(Generation):
+        raise ConfigError(f"{key}={text!r} is neither old nor new", next_step=f"{key}={_VALUES[key]}")
+    return cast("Generation", text)
+
+
+def _meant(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, tuple(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+_KEYS: Final[Mapping[str, Callable[[str, str, Any], Any]]] = {
+    "nodes": _nodes,
+    "natives": _natives,
+    "max_apps": _number(1, 64),
+    "heap": _number(256, 16 << 20),
+    "memory": _number(65_536, 16 << 20),
+    "image": _number(256, 1 << 20),
+    "timers": _number(0, 100),
+    "files": _flag,
+    "attributes": _generation,
+}
+_VALUES: Final[Mapping[str, str]] = {
+    "nodes": f"NAMES or -NAME,+NAME of {', '.join(sorted(NODES))}",
+    "natives": f"NAMES or -NAME,+NAME of functions and of the groups {', '.join(sorted(_GROUPS))}",
+    "max_apps": "1 to 64",
+    "heap": "bytes of an app's heap at most (8k)",
+    "memory": "bytes of an app's memory at most (128k)",
+    "image": "bytes of a program at most (256k)",
+    "timers": "0 to 100 timers of an app",
+    "files": "yes or no",
+    "attributes": "old or new",
+}
+
+
+def for_trial(board: BoardProfile) -> BoardProfile:
+    """The board without described limits of image and apps: a trial also installs a build that is larger."""
+    firmware = board.firmware
+    if not firmware.described:
+        return board
+    words = replace(parse_firmware(firmware.described), image=None, max_apps=None).words
+    room = max(firmware.max_module_bytes, _TRIAL_IMAGE_BYTES)
+    return replace(board, firmware=replace(firmware, described=words, max_module_bytes=room))
+
+
+def firmware_object(firmware: Firmware) -> dict[str, Any]:
+    """A firmware as JSON values: what is known of it, described or from the profile."""
+    return {
+        "described": list(firmware.described),
+        "native_groups": sorted(group.replace("-", "_") for group in firmware.native_groups),
+        "natives_added": sorted(firmware.natives_added),
+        "natives_lacking": sorted(firmware.natives_lacking),
+        "nodes": sorted(firmware.device_nodes),
+        "files": firmware.has_files,
+        "max_apps": firmware.max_apps,
+        "max_heap_bytes": firmware.max_heap_bytes,
+        "max_memory_bytes": firmware.max_memory_bytes,
+        "max_module_bytes": firmware.max_module_bytes,
+        "max_timers": firmware.max_timers,
+        "attributes": firmware.attribute_generation,
+    }
+
+
+def described_text(words: Iterable[str]) -> str:
+    """One line for people: "nodes=-i2c max_apps=2", or that nothing was described."""
+    return " ".join(words) or "as the board's profile says"

@@ -1,0 +1,101 @@
+"""Asks a local model server how many tokens its model takes at once. It changes nothing and asks nothing of the model.
+
+Sources: llama.cpp `GET /props`, Ollama `POST /api/ps` and `/api/show`, LM Studio `GET /api/v0/models`, vLLM
+`GET /v1/models` (each server's own documentation of its API). What a server loaded counts before what a model could.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from microclaw.errors import ModelError
+
+ANSWER_S: Final = 5.0
+_MAX_BYTES: Final = 1 << 20
+_OLLAMA_SET: Final = re.compile(r"^num_ctx\s+(\d+)", re.MULTILINE)
+_MIN_WINDOW, _MAX_WINDOW = 256, 100_000_000
+
+
+async def window_of(base_url: str, model: str | None = None, *, api_key: str | None = None) -> int | None:
+    """The window of a server's model in tokens, of its first one without a name; None when the server does not say.
+
+    Raises ModelError when nobody answers there.
+    """
+    import httpx2
+
+    from microclaw.models.bounded_http import bounded_client
+
+    parts = urlsplit(base_url)
+    root = f"{parts.scheme}://{parts.netloc}"
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    async with bounded_client(_MAX_BYTES, base_url=base_url) as client:
+
+        async def ask(method: str, url: str, body: Any = None) -> Any:
+            """The JSON answer; None for any other one."""
+            try:
+                answer = await client.request(method, url, json=body, headers=headers, timeout=ANSWER_S)
+                return answer.json() if answer.status_code == 200 else None
+            except ValueError:
+                return None
+
+        try:
+            models = await ask("GET", f"{base_url.rstrip('/')}/models")
+            name = model or _first_name(models)
+            if (window := _of_llama_cpp(await ask("GET", f"{root}/props"))) is not None:
+                return window
+            if (window := _of_list(await ask("GET", f"{root}/api/v0/models"), name)) is not None:
+                return window
+            if (window := _of_ollama_loaded(await ask("GET", f"{root}/api/ps"), name)) is not None:
+                return window
+            if name and (window := _of_ollama(await ask("POST", f"{root}/api/show", {"model": name}))) is not None:
+                return window
+            return _of_list(models, name)
+        except httpx2.HTTPError as exc:
+            raise ModelError(
+                f"nobody answers at {root}: {exc or type(exc).__name__}",
+                next_step="start the model server, or correct OPENAI_BASE_URL",
+                fault="unreachable",
+            ) from exc
+
+
+def _first_name(models: Any) -> str | None:
+    return next((str(row["id"]) for row in _rows(models, "data") if "id" in row), None)
+
+
+def _of_llama_cpp(props: Any) -> int | None:
+    settings = props.get("default_generation_settings") if isinstance(props, dict) else None
+    return _whole(settings, ("n_ctx",)) or _whole(props, ("n_ctx",))
+
+
+def _of_list(models: Any, name: str | None) -> int | None:
+    """LM Studio tells of a loaded model, vLLM of what it was started with."""
+    found = next((row for row in _rows(models, "data") if name in (None, row.get("id"))), None)
+    return _whole(found, ("loaded_context_length", "max_model_len"))
+
+
+def _of_ollama_loaded(running: Any, name: str | None) -> int | None:
+    found = next((row for row in _rows(running, "models") if name in (row.get("name"), row.get("model"))), None)
+    return _whole(found, ("context_length",))
+
+
+def _of_ollama(shown: Any) -> int | None:
+    """What the model's file sets. The most that it could take says nothing: Ollama loads it with less."""
+    parameters = shown.get("parameters") if isinstance(shown, dict) else None
+    found = _OLLAMA_SET.search(parameters) if isinstance(parameters, str) else None
+    return int(found[1]) if found else None
+
+
+def _rows(document: Any, key: str) -> Iterable[dict[str, Any]]:
+    rows = document.get(key) if isinstance(document, dict) else None
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def _whole(document: Any, keys: Iterable[str]) -> int | None:
+    for key in keys:
+        value = document.get(key) if isinstance(document, dict) else None
+        if isinstance(value, int) and not isinstance(value, bool) and _MIN_WINDOW <= value <= _MAX_WINDOW:
+            return value
+    return None

@@ -1,0 +1,53 @@
+"""Takes a conversation's words out of the database: rows, search index, log of writes, free pages. Knows no files.
+
+The inbox's rows stay without words: a channel that delivers a message again must still find it answered.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+from microclaw.store.database import Database
+
+_CHATS: Final = "SELECT channel, chat_id FROM inbox UNION SELECT channel, chat_id FROM outbox"
+_OF_CHAT: Final = "channel = :channel AND chat_id = :chat_id"
+_MESSAGES: Final = f"SELECT message_id FROM inbox WHERE {_OF_CHAT}"  # noqa: S608 - a constant
+_STATEMENTS: Final = (
+    # The effects of a message's turn have its number (agent/conversation.py). One that is open is of a running turn.
+    f"""DELETE FROM effects WHERE state NOT IN ('planned', 'started')
+        AND turn_id IN (SELECT 'm' || message_id FROM inbox WHERE {_OF_CHAT})""",  # noqa: S608 - constants
+    f"DELETE FROM turn_rows WHERE message_id IN ({_MESSAGES})",  # noqa: S608 - constants
+    f"DELETE FROM inbox_attachments WHERE message_id IN ({_MESSAGES})",  # noqa: S608 - constants
+    f"UPDATE inbox SET text = '', joined = NULL, state = 'kept' WHERE {_OF_CHAT}",  # noqa: S608 - constants
+    f"DELETE FROM outbox WHERE {_OF_CHAT}",  # noqa: S608 - constants
+)
+
+
+class ConversationRows:
+    """What the database has of conversations. To be erased while no turn of the chat waits or runs."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def chats(self) -> tuple[tuple[str, str], ...]:
+        """Channel and chat id of every chat that has rows."""
+        return await self._database.read(lambda connection: tuple(connection.execute(_CHATS).fetchall()))
+
+    async def erase(self, channel: str, chat_id: str) -> None:
+        """Forget what was said in the chat, what its turns did with it, and what was to be sent there."""
+        chat = {"channel": channel, "chat_id": chat_id}
+        await self._database.write(lambda connection: _erase(connection, chat))
+
+    async def scrub(self) -> None:
+        """Write the store anew without what is deleted, and empty its log of writes; StoreError.
+
+        Needs as much free space as the store has. Other writes wait meanwhile: two seconds for about 100 MB.
+        """
+        await self._database.write(lambda c: c.execute("INSERT INTO notes_words (notes_words) VALUES ('optimize')"))
+        await self._database.rewrite()
+
+
+def _erase(connection: sqlite3.Connection, chat: dict[str, str]) -> None:
+    for statement in _STATEMENTS:
+        connection.execute(statement, chat)

@@ -1,0 +1,159 @@
+"""Background work that outlives its failures: tried again, counted, and told to who asks. It knows no task.
+
+For the host's own tasks. Work for one request belongs to that request, which can answer that it failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from microclaw.backoff import Backoff
+from microclaw.errors import MicroclawError
+from microclaw.text import clean_text
+
+FIRST_RETRY_S: Final = 1.0
+LONGEST_RETRY_S: Final = 600.0
+WELL_AFTER_S: Final = 600.0  # work without an end that ran so long after a failure is well again
+MAX_REASON_CHARS: Final = 300
+Phase: TypeAlias = Literal["waiting", "running", "failing", "ended"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskState:
+    """`failures` since the start of the host, `in_a_row` since it last went well; `reason` of the last one.
+
+    `waiting` for its beginning, `running` (also between two passes), `failing` until it went well again, `ended`.
+    """
+
+    name: str
+    phase: Phase
+    failures: int
+    in_a_row: int
+    failed_ms: int | None
+    reason: str | None
+
+
+@dataclass(slots=True)
+class _Task:
+    name: str
+    backoff: Backoff
+    phase: Phase = "waiting"
+    failures: int = 0
+    failed_ms: int | None = None
+    reason: str | None = None
+    began_s: float | None = None  # None while it waits for its next try
+
+
+class SupervisedTasks:
+    """Starts tasks in a group; none of their failures reaches it.
+
+    `now_ms` is Unix time, `monotonic_s` and `sleep` pass for the waits.
+    """
+
+    def __init__(
+        self,
+        group: asyncio.TaskGroup,
+        *,
+        now_ms: Callable[[], int],
+        monotonic_s: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._group = group
+        self._now_ms = now_ms
+        self._monotonic_s = monotonic_s
+        self._sleep = sleep
+        self._tasks: dict[str, _Task] = {}
+
+    def start(
+        self,
+        name: str,
+        work: Callable[[], Awaitable[None]],
+        *,
+        every_s: float | None = None,
+        after: asyncio.Event | None = None,
+        first_retry_s: float = FIRST_RETRY_S,
+    ) -> asyncio.Task[None]:
+        """Run `work` once `after` is set, again each `every_s` seconds, and again after each failure, until cancelled.
+
+        Without `every_s` it is over when it returns.
+        """
+        task = _Task(name, Backoff(min_s=first_retry_s, max_s=max(first_retry_s, LONGEST_RETRY_S)))
+        self._tasks[name] = task
+        return self._group.create_task(self._run(task, work, every_s, after), name=name)
+
+    def failed(self, name: str, error: Exception) -> None:
+        """A pass within the work of this name failed; the work goes on by itself."""
+        self._note(self._tasks[name], error)
+
+    def succeeded(self, name: str) -> None:
+        """A pass within the work of this name went well."""
+        task = self._tasks[name]
+        task.phase = "running"
+        task.backoff.succeeded()
+
+    def states(self) -> tuple[TaskState, ...]:
+        """Every task, in the order of their starts."""
+        return tuple(
+            TaskState(task.name, self._phase(task), task.failures, task.backoff.failures, task.failed_ms, task.reason)
+            for task in self._tasks.values()
+        )
+
+    def failing(self) -> tuple[str, ...]:
+        """The names of those that fail now."""
+        return tuple(state.name for state in self.states() if state.phase == "failing")
+
+    async def _run(
+        self, task: _Task, work: Callable[[], Awaitable[None]], every_s: float | None, after: asyncio.Event | None
+    ) -> None:
+        if after is not None:
+            await after.wait()
+        task.phase = "running"
+        while True:
+            task.began_s = self._monotonic_s()
+            try:
+                await work()
+            except Exception as exc:
+                if self._phase(task) != "failing":
+                    task.backoff.succeeded()
+                task.began_s = None
+                wait_s = self._note(task, exc)
+            else:
+                self.succeeded(task.name)
+                if every_s is None:
+                    task.phase = "ended"
+                    return
+                wait_s = every_s
+            await self._sleep(wait_s)
+
+    def _note(self, task: _Task, error: Exception) -> float:
+        """Count and log the failure; how long to wait after it. A failure that goes on is logged with fewer words."""
+        wait_s = task.backoff.next_wait_s()
+        task.phase, task.failed_ms = "failing", self._now_ms()
+        task.failures += 1
+        task.reason = _reason(error)
+        trace = None if isinstance(error, MicroclawError) or task.backoff.failures > 1 else error
+        extra = {"what": task.name, "count": task.failures}
+        _log.warning("%s failed and is tried again: %s", task.name, task.reason, exc_info=trace, extra=extra)
+        return wait_s
+
+    def _phase(self, task: _Task) -> Phase:
+        if task.phase == "failing" and task.began_s is not None:
+            return "running" if self._monotonic_s() - task.began_s >= WELL_AFTER_S else "failing"
+        return task.phase
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, MicroclawError):
+        text = f"{error.message} (next: {error.next_step})" if error.next_step else error.message
+    elif isinstance(error, OSError) and error.strerror:
+        text = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    else:
+        text = f"{type(error).__name__}: {error}"
+    return clean_text(text, one_line=True, limit=MAX_REASON_CHARS)

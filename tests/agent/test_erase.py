@@ -1,0 +1,73 @@
+"""Removing a conversation: not in the middle of an answer, not another's, and what was answered stays answered."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from tests.agent.conftest import Agent, MakeAgent
+from tests.agent.test_inbox import Held, end, inbound
+
+from microclaw.agent.erase import ConversationEraser
+from microclaw.errors import Overloaded, UnknownName
+from microclaw.knowledge.search import Search
+from microclaw.models.scripted import call, say
+from microclaw.store.erase import ConversationRows
+from microclaw.store.notes import NoteTable
+
+WORD = "quizzaclefoo"
+
+
+def eraser(agent: Agent, folder: Path) -> ConversationEraser:
+    search = Search(NoteTable(agent.database), memory=folder / "memory", sessions=agent.sessions.folder)
+    rows = ConversationRows(agent.database)
+    return ConversationEraser(
+        inbox=agent.inbox, sessions=agent.sessions, search=search, rows=rows, history=folder / "chat_history"
+    )
+
+
+def holding(folder: Path, word: str = WORD) -> list[str]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return sorted(path.name for path in files if word.encode() in path.read_bytes())
+
+
+async def test_effects_and_answers_go_and_the_message_stays_answered(make_agent: MakeAgent, tmp_path: Path) -> None:
+    replies = [call("deploy-wasm-app", source_code=WORD, app_name="blink"), say(f"{WORD}!")]
+    async with make_agent(replies) as agent:
+        await end(await agent.inbox.accept(inbound(WORD, key="7")))
+        await agent.journal.unfinished()  # behind the note that the answer is kept
+        assert holding(tmp_path)
+        assert await eraser(agent, tmp_path).erase("c1") == "test_c1"
+        assert holding(tmp_path) == []
+        again = await agent.inbox.accept(inbound(WORD, key="7"))
+        assert again.duplicate
+        with pytest.raises(UnknownName):
+            await eraser(agent, tmp_path).erase("c1")
+    async with make_agent([]) as agent:  # a start brings nothing back
+        assert await agent.sessions.list() == ()
+
+
+async def test_another_conversation_stays(make_agent: MakeAgent, tmp_path: Path) -> None:
+    async with make_agent([say("one"), say(f"two {WORD}")]) as agent:
+        await end(await agent.inbox.accept(inbound("hi", "c1")))
+        await end(await agent.inbox.accept(inbound("hi", "c2")))
+        await eraser(agent, tmp_path).erase("c1")
+        assert [message.content for message in await agent.sessions.load("test", "c2")] == ["hi", f"two {WORD}"]
+        assert "microclaw.db" in " ".join(holding(tmp_path))
+
+
+async def test_a_conversation_that_is_being_answered_is_refused(make_agent: MakeAgent, tmp_path: Path) -> None:
+    model = Held([say("one"), say("two")])
+    async with make_agent(model=model) as agent:
+        model.go.release()
+        await end(await agent.inbox.accept(inbound("hi")))
+        second = await agent.inbox.accept(inbound(WORD))
+        async with asyncio.timeout(60):
+            await model.asked.acquire()
+            await model.asked.acquire()
+        with pytest.raises(Overloaded, match="is being answered"):
+            await eraser(agent, tmp_path).erase("c1")
+        model.go.release()
+        assert (await end(second)).text == "two"
+        assert len(await agent.sessions.load("test", "c1")) == 4

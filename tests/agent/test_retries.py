@@ -1,0 +1,109 @@
+"""A model's service that fails for a moment: the turn asks again, says so, and never repeats what it has done."""
+
+from __future__ import annotations
+
+import time
+from contextlib import aclosing
+
+import pytest
+from tests.agent.conftest import MakeAgent
+
+from microclaw.agent.asking import RetryLimits
+from microclaw.agent.turn import TurnLimits
+from microclaw.errors import ModelError, ModelFault
+from microclaw.events import Answer, Delta, Inbound, Step
+from microclaw.models.protocol import ModelReply, ModelRequest, OnText
+from microclaw.models.scripted import Scripted, ScriptedModel, call, say
+
+AT_ONCE = TurnLimits(retries=RetryLimits(tries=4, waits_s=30.0, pause_s=0.0))
+
+
+def failed(fault: ModelFault, retry_after_s: float | None = None) -> ModelError:
+    return ModelError(f"the service says {fault}", next_step="ask again", fault=fault, retry_after_s=retry_after_s)
+
+
+@pytest.mark.parametrize("fault", ["rate_limit", "overloaded", "server", "unreachable"])
+async def test_a_failure_that_may_pass_is_asked_again_and_shown(make_agent: MakeAgent, fault: ModelFault) -> None:
+    async with make_agent([failed(fault), failed(fault), say("here I am")], limits=AT_ONCE) as agent:
+        events = await agent.events("hello")
+        answer = events[-1]
+        assert isinstance(answer, Answer)
+        assert answer.text == "here I am"
+        assert answer.error_code is None
+        shown = [event for event in events if isinstance(event, Step) and event.stage == "model"]
+        assert [step.state for step in shown] == ["running", "running"]
+        assert "asked again in" in shown[0].text
+        assert shown[1].text.endswith("try 3 of 4")
+
+
+@pytest.mark.parametrize("fault", ["auth", "quota", "refused", "unreadable", "timeout", "other"])
+async def test_a_failure_that_stays_is_told_at_once(make_agent: MakeAgent, fault: ModelFault) -> None:
+    async with make_agent([failed(fault), say("never")], limits=AT_ONCE) as agent:
+        assert (await agent.answer("hello")).error_code == "model_error"
+        assert len(agent.script.requests) == 1
+
+
+async def test_after_the_last_try_the_failure_is_told(make_agent: MakeAgent) -> None:
+    async with make_agent([failed("server")] * 9, limits=AT_ONCE) as agent:
+        answer = await agent.answer("hello")
+        assert answer.text == "the service says server"
+        assert len(agent.script.requests) == 4
+
+
+async def test_a_service_that_asks_for_a_pause_gets_it(make_agent: MakeAgent) -> None:
+    async with make_agent([failed("rate_limit", 0.2), say("later")], limits=AT_ONCE) as agent:
+        began = time.monotonic()
+        events = await agent.events("hello")
+        assert time.monotonic() - began >= 0.2
+    assert any(isinstance(event, Step) and "asked again in 0.2 s" in event.text for event in events)
+    assert isinstance(events[-1], Answer)
+    assert events[-1].text == "later"
+
+
+@pytest.mark.parametrize("limits", [TurnLimits(turn_s=60.0), TurnLimits(retries=RetryLimits(waits_s=60.0))])
+async def test_a_pause_longer_than_there_is_time_for_is_not_waited_for(
+    make_agent: MakeAgent, limits: TurnLimits
+) -> None:
+    async with make_agent([failed("rate_limit", 600.0), say("never")], limits=limits) as agent:
+        assert (await agent.answer("hello")).error_code == "model_error"
+        assert len(agent.script.requests) == 1
+
+
+async def test_an_act_is_done_once_however_often_the_model_fails_after_it(make_agent: MakeAgent) -> None:
+    script: list[Scripted] = [call("gpio-set", pin=4), failed("server"), failed("unreachable"), say("it is on")]
+    async with make_agent(script, limits=AT_ONCE) as agent:
+        answer = await agent.answer("pin 4 on")
+        assert agent.workshop.done == ["set 4 1"]
+        assert "done: gpio-set pin=4" in answer.text
+
+
+async def test_a_turn_that_breaks_after_an_act_still_tells_the_act(make_agent: MakeAgent) -> None:
+    async with make_agent([call("gpio-set", pin=4), *[failed("server")] * 4], limits=AT_ONCE) as agent:
+        answer = await agent.answer("pin 4 on")
+        assert answer.error_code == "model_error"
+        assert "done: gpio-set pin=4" in answer.text
+
+
+async def test_text_that_was_cut_off_is_said_to_begin_anew(make_agent: MakeAgent) -> None:
+    class Cut(ScriptedModel):
+        async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
+            if not self.requests and on_text is not None:
+                on_text("It is w")
+            return await super().respond(request, on_text)
+
+    async with make_agent(model=Cut([failed("unreachable"), say("It is warm.")]), limits=AT_ONCE) as agent:
+        events = await agent.events("how warm is it")
+    text = "".join(event.text for event in events if isinstance(event, Delta))
+    assert text == "It is w\n(scripted broke off; it begins anew)\nIt is warm."
+    assert isinstance(events[-1], Answer)
+    assert events[-1].text == "It is warm."
+
+
+async def test_a_listener_that_leaves_ends_the_pause(make_agent: MakeAgent) -> None:
+    limits = TurnLimits(retries=RetryLimits(pause_s=20.0))
+    async with make_agent([failed("server"), say("second")], limits=limits) as agent:
+        began = time.monotonic()
+        async with aclosing(agent.conversations.chat(Inbound("test", "c1", "first"))) as events:
+            assert isinstance(await anext(events), Step)
+        assert (await agent.answer("second")).text == "second"
+        assert time.monotonic() - began < 15

@@ -1,0 +1,67 @@
+"""What a model is told of programs is true: the C API is that of microclaw.h, and the examples do what they are for."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import microclaw.wasm
+from microclaw.agent.system_prompt import BUTTON_EXAMPLE, NATIVE_API, sensor_example, system_prompt
+from microclaw.apps.expectation_text import parse_expectations
+from microclaw.apps.trial import TrialOptions, try_image
+from microclaw.boards.reader import load_board
+from microclaw.patterns.library import can_block
+from microclaw.wasm import compile_module
+
+HEADER = (Path(microclaw.wasm.__file__).parent / "headers" / "microclaw.h").read_text(encoding="utf-8")
+_FUNCTION = re.compile(r"^(?:void|int|unsigned(?: long)?) \w+\([^;]*?\)(?=[; ])", re.MULTILINE)
+NOT_TOLD = {
+    "delay_ms",  # delay by another name
+    "micros",
+    "gpio_close",  # what was opened is closed at the program's end
+    "pwm_close",
+    "bme280_read",  # sensor_read reads both
+    "ina219_read",
+    "log",  # printf, in another place a logarithm
+    "on_destroy",
+}
+
+
+def declared(text: str) -> set[str]:
+    return set(_FUNCTION.findall(text))
+
+
+def names(functions: set[str]) -> set[str]:
+    return {function.partition("(")[0].split()[-1] for function in functions}
+
+
+def test_every_declaration_that_a_model_is_told_is_the_headers() -> None:
+    assert declared(NATIVE_API) <= declared(HEADER)
+
+
+def test_what_a_model_is_not_told_of_the_header_is_left_out_on_purpose() -> None:
+    assert names(declared(HEADER)) - names(declared(NATIVE_API)) == NOT_TOLD
+
+
+def test_a_model_is_told_no_means_of_the_compiler() -> None:
+    prompt = system_prompt(soul="", max_apps=3, can_wait_in_main=True)
+    for word in ("pragma", "__", "#ifndef", "#ifdef"):
+        assert word not in prompt
+
+
+@pytest.mark.parametrize("can_wait", [True, False])
+@pytest.mark.parametrize("number", [0, 1])
+async def test_an_example_meets_the_expect_beside_it(number: int, can_wait: bool) -> None:
+    if can_wait and not can_block():
+        pytest.skip("this machine's toolchain builds no main that waits")
+    board = load_board("virtual")
+    prompt = system_prompt(soul="", max_apps=3, can_wait_in_main=can_wait)
+    source = (BUTTON_EXAMPLE, sensor_example(can_wait_in_main=can_wait))[number]
+    told = prompt.partition(f"```c\n{source}```\n")[2].splitlines()[0]
+    expect = parse_expectations("\n".join(re.findall(r"`([^`]+)`", told)))
+    image = await compile_module('#include "microclaw.h"\n' + source, board, name="example")
+    trial = await try_image(image, board, TrialOptions(expectations=expect))
+    assert trial.ok, trial.error
+    assert [result.line() for result in trial.expected if result.trial != "met"] == []

@@ -1,0 +1,96 @@
+"""What people and their programs do at a real host, as the security log has it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.api.people_host import BLINK, PeopleHost, people_host
+
+from microclaw.audit import AuditEvent, read_events
+from microclaw.errors import MicroclawError
+
+GUESS = "mc_" + "x9Y-" * 10 + "abc"
+
+
+def recorded(home: Path, group: str) -> list[AuditEvent]:
+    """Of a host that has ended: all is written then."""
+    return [found.event for found in read_events(home, kinds={group})]
+
+
+async def refused(host: PeopleHost, path: str, body: dict[str, Any]) -> None:
+    with pytest.raises(MicroclawError):
+        await host.socket("POST", path, body)
+
+
+async def test_tokens_made_used_wrongly_and_revoked(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    async with people_host(home) as host:
+        made = await host.socket("POST", "/v1/tokens", {"name": "ci", "person": "ada", "days": 1})
+        for _ in range(12):
+            status, _ = await host.ask(GUESS, "GET", "/v1/status")
+            assert status in (401, 429)
+        assert (await host.ask("ada", "GET", "/v1/tokens"))[0] == 403
+        assert (await host.ask("owner", "POST", "/v1/tokens", {"name": "heir"}))[0] == 403
+        assert (await host.ask("owner", "DELETE", "/v1/tokens/ci"))[0] == 403
+    events = recorded(home, "token")
+    assert [(event.about, event.text) for event in events if event.kind.value == "token.made"] == [
+        ("ci", "acts as ada, for 1 days")
+    ]
+    wrong = [event for event in events if event.kind.value in ("token.wrong", "token.locked")]
+    assert {event.address for event in wrong if event.count == 1} == {"127.0.0.1"}
+    assert sum(event.count for event in events if event.kind.value == "token.wrong") == 10
+    assert sum(event.count for event in events if event.kind.value == "token.locked") == 2
+    misused = [(event.by, event.text) for event in events if event.kind.value == "token.misused"]
+    assert misused == [
+        ("ada", "ada is a member: /v1/tokens is the owner's"),
+        ("owner", "no token may make tokens"),
+        ("owner", "no token may end tokens"),
+    ]
+    everything = b"".join(path.read_bytes() for path in (home / "audit").iterdir())
+    for secret in (GUESS, made["secret"], *host.secrets.values()):
+        assert secret.encode() not in everything
+        assert secret[-16:].encode() not in everything
+
+
+async def test_approvals_say_who_asked_and_who_decided(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    async with people_host(home) as host:
+        removing = asyncio.create_task(host.ask("ada", "DELETE", "/v1/devices/virtual-1"), name="ada")
+        asked = (await host.waiting())[0]
+        await host.socket("POST", f"/v1/approvals/{asked['approval_id']}", {"approved": False})
+        assert (await removing)[0] == 403
+    question, answer = recorded(home, "approval")
+    assert (question.kind.value, question.by, question.about) == ("approval.asked", "ada", asked["approval_id"])
+    assert (answer.kind.value, answer.by, answer.about) == ("approval.decided", "owner", asked["approval_id"])
+    assert answer.text == "declined: forget, risky, asked by ada in api"
+
+
+async def test_wrong_codes_and_roles(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    async with people_host(home) as host:
+        for _ in range(6):
+            await refused(host, "/v1/people/pair", {"code": "000000"})
+        await asyncio.to_thread(host.client.delete, "/v1/people/bob")
+    assert [event.kind.value for event in recorded(home, "code")] == ["code.wrong"] * 5 + ["code.locked"]
+    (gone,) = recorded(home, "role")
+    assert (gone.about, gone.text, gone.by) == ("bob", "member, removed with every token", "owner")
+
+
+async def test_who_insists_is_written_down(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    async with people_host(home) as host:
+        await asyncio.to_thread(
+            lambda: list(
+                host.client.stream("/v1/devices/virtual-1/apps", {"name": "blink", "source": BLINK, "force": True})
+            )
+        )
+        order: dict[str, Any] = {"method": "gpio.set", "arguments": {"pin": 2, "level": 1}}
+        await refused(host, "/v1/devices/virtual-1/call", order)
+        await host.socket("POST", "/v1/devices/virtual-1/call", {**order, "force": True})
+    deployed, insisted = recorded(home, "exec")
+    assert (deployed.about, deployed.by) == ("virtual-1", "owner")
+    assert deployed.text == "deploy blink, also if its trial fails"
+    assert insisted.text.startswith("gpio.set: pin 2 is driven by blink")

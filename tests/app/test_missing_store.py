@@ -1,0 +1,48 @@
+"""A store that is gone beside an identity is a question: the host does not begin with an empty one by itself."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from microclaw.app import running_host
+from microclaw.cli.main import main
+from microclaw.config.load import load_settings
+from microclaw.config.settings import LinkSettings, Settings
+from microclaw.errors import ConfigError, StoreMissing
+
+
+async def run_once(settings: Settings, *, new_store: bool = False) -> str:
+    """Start the host and end it; its authority's certificate."""
+    async with asyncio.timeout(60), running_host(settings, new_store=new_store):
+        return (settings.identity / "authority.pem").read_text()
+
+
+def lose_store(settings: Settings) -> None:
+    for name in ("", "-wal", "-shm"):
+        settings.database.with_name(settings.database.name + name).unlink(missing_ok=True)
+
+
+async def test_a_missing_store_beside_an_identity_is_no_empty_start(tmp_path: Path) -> None:
+    settings = load_settings({}, home=tmp_path, http_port=None, link=LinkSettings(port=0))
+    first = await run_once(settings)
+    lose_store(settings)
+    with pytest.raises(StoreMissing, match=r"microclaw\.db is missing") as refused:
+        await run_once(settings)
+    assert "--new-store" in str(refused.value.next_step)
+    assert not settings.database.exists()
+    assert await run_once(settings, new_store=True) == first, "devices go on trusting the same authority"
+    with pytest.raises(ConfigError, match="there is a store already"):
+        await run_once(settings, new_store=True)
+
+
+def test_up_says_it_in_one_sentence_and_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    identity = tmp_path / "identity"
+    identity.mkdir(mode=0o700)
+    (identity / "authority.pem").write_text("kept")
+    assert main(["--home", str(tmp_path), "up", "--port", "0"]) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "is missing, and paired devices trust the authority" in said
+    assert "microclaw up --new-store" in said

@@ -1,0 +1,28 @@
+"""A background task that dies does not end the host: status, doctor and /healthz tell of it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+from microclaw.app import running_host
+from microclaw.cli.host_commands import failing_lines
+from microclaw.config.load import load_settings
+from microclaw.host_client.async_client import AsyncHostClient
+
+
+async def test_a_task_that_dies_is_told_and_the_host_goes_on(tmp_path: Path) -> None:
+    settings = load_settings({}, home=tmp_path / "home", http_port=None)
+    cache = tmp_path / "cache"
+    cache.write_text("a file where the C library's folder should be")
+    async with (
+        asyncio.timeout(60),
+        running_host(replace(settings, cache=cache)),
+        AsyncHostClient.on_socket(settings.control_socket) as client,
+    ):
+        while not (health := await client.get("/healthz"))["failing"]:
+            pass
+        assert (health["ok"], health["failing"]) == (True, ["build the C library"])
+        (line,) = failing_lines(await client.get("/v1/status"))
+        assert line.startswith("build the C library: failed ")

@@ -1,0 +1,70 @@
+"""The gate on the way to a device: what a person said of its firmware holds for every installation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from microclaw.apps.deploy import DeployRequest
+from microclaw.apps.firmware_fit import fit_limits
+from microclaw.boards.firmware import parse_firmware
+from microclaw.boards.reader import load_board
+from microclaw.errors import DeployRejected, TooManyApps
+
+
+async def deploy(lab: Any, name: str = "blink", pin: int = 2, **options: Any) -> None:
+    lab.plays(name, pin)
+    await lab.deployer.deploy(DeployRequest("paper", name, source=name, **options), lab.steps.append)
+
+
+async def describe(lab: Any, *words: str) -> None:
+    await lab.registry.describe_firmware("paper", parse_firmware(words))
+
+
+async def test_heap_and_timers_that_nobody_asked_for_shrink_to_the_limit(lab: Any) -> None:
+    await describe(lab, "heap=4k", "timers=5")
+    await deploy(lab)
+    installed = lab.transport.apps["blink"]
+    assert (installed.heap_bytes, installed.timers) == (4096, 5)
+
+
+async def test_heap_that_was_asked_for_is_refused_over_the_limit_before_anything_is_sent(lab: Any) -> None:
+    await describe(lab, "heap=4k")
+    with pytest.raises(DeployRejected, match=r"asks for 6000 bytes of heap.*gives 4096") as refused:
+        await deploy(lab, heap_bytes=6000)
+    assert "ask for 4096" in (refused.value.next_step or "")
+    assert "apps.install" not in lab.transport.calls
+
+
+async def test_described_number_of_apps_is_the_limit(lab: Any) -> None:
+    await describe(lab, "max_apps=1")
+    await deploy(lab)
+    with pytest.raises(TooManyApps, match="room for 1 apps"):
+        await deploy(lab, "other", 4)
+
+
+async def test_program_that_was_lost_is_not_put_back_where_it_no_longer_fits(lab: Any) -> None:
+    await deploy(lab)
+    lab.transport.apps.clear()
+    lab.transport.calls.clear()
+    await describe(lab, "nodes=-gpio")  # the paper image is no module that could be read: it is not taken on trust
+    kept = await lab.reconciler.check(lab.device_id)
+    assert kept.put_back == ()
+    assert kept.problem is not None
+    assert "blink could not be put back" in kept.problem
+    assert "apps.install" not in lab.transport.calls
+
+
+async def test_firmware_that_is_described_anew_during_a_trial_is_checked_again(lab: Any) -> None:
+    async def approve(_text: str, _detail: Sequence[str]) -> None:
+        await describe(lab, "nodes=-i2c")
+
+    with pytest.raises(DeployRejected, match="described anew meanwhile"):
+        await deploy(lab, approve=approve)
+    assert lab.transport.apps == {}
+
+
+def test_firmware_without_limits_takes_what_is_asked_for() -> None:
+    assert fit_limits(load_board("virtual"), 100_000, 60) == (100_000, 60)

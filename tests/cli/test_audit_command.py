@@ -1,0 +1,99 @@
+"""`microclaw audit`: with and without a host, by time and kind, in words and as one document; alarms in doctor."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cli.conftest import TIMEOUT_S, Run, clean_environ
+
+from microclaw.audit import AuditEvent, AuditKind, append_events
+from microclaw.cli.host_commands import screen_rows
+
+OLD_TOKEN = AuditEvent(AuditKind.CREDENTIAL_SUPERSEDED, "lamp: token_superseded", address="192.0.2.9", about="d-1")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Of `run`."""
+    (tmp_path / "home").mkdir(mode=0o700)
+    return tmp_path / "home"
+
+
+def test_without_a_host_the_log_is_read_chosen_from_and_a_document(run: Run, home: Path) -> None:
+    assert run("audit").out == "nothing yet\n"
+    assert run("config", "set", "agent.queue", "6").code == 0
+    append_events(home, [AuditEvent(AuditKind.TOKEN_WRONG, "opens nothing", address="192.0.2.9")])
+    lines = run("audit").out.splitlines()
+    assert [line.split()[2] for line in lines] == ["config.changed", "token.wrong"]
+    assert lines[0].endswith("set, about agent.queue")
+    assert lines[1].endswith("opens nothing, from 192.0.2.9")
+    assert len(run("audit", "--kind", "token").out.splitlines()) == 1
+    assert len(run("audit", "--kind", "token.wrong", "--kind", "config", "--since", "1h").out.splitlines()) == 2
+    assert run("audit", "--since", "2999-01-01").out == "nothing of that kind or time\n"
+    document = json.loads(run("audit", "--json", "--kind", "token").out)
+    assert document["schema"] == "microclaw.audit/1"
+    assert document["events"][0] | {"at_ms": 0} == {
+        "at_ms": 0,
+        "kind": "token.wrong",
+        "text": "opens nothing",
+        "about": None,
+        "address": "192.0.2.9",
+        "by": None,
+        "count": 1,
+    }
+
+
+def test_a_kind_or_time_that_is_none_is_named(run: Run, home: Path) -> None:
+    del home
+    assert "kinds: approval," in run("audit", "--kind", "tokens").err
+    assert "say 30m" in run("audit", "--since", "yesterday").err
+
+
+def test_another_hosts_log_is_not_read_from_here(run: Run, home: Path) -> None:
+    del home
+    refused = run("--host", "https://lab.example", "audit")
+    assert refused.code != 0
+    assert "this machine" in refused.err
+
+
+def test_beside_a_host_the_log_is_followed(ask: Run, host: dict[str, Any]) -> None:
+    home = Path(host["home"])
+    words = [sys.executable, "-m", "microclaw.cli", "audit", "-f", "--json", "--kind", "token"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, env=clean_environ(home), text=True) as following:
+        try:
+            assert ask("token", "create", "first").code == 0
+            assert following.stdout is not None
+            told = json.loads(following.stdout.readline())
+        finally:
+            following.terminate()
+            following.wait(TIMEOUT_S)
+    assert (told["schema"], told["kind"], told["about"]) == ("microclaw.audit_event/1", "token.made", "first")
+
+
+def test_doctor_and_status_name_an_alarm_and_what_to_do(run: Run, home: Path) -> None:
+    append_events(home, [OLD_TOKEN])
+    found = json.loads(run("doctor", "--json").out)
+    (alarm,) = [finding for finding in found["findings"] if finding["part"] == "alarm"]
+    assert alarm["text"].startswith("lamp: a token that it no longer uses was shown from 192.0.2.9")
+    assert "microclaw device revoke lamp" in alarm["next"]
+    assert found["ok"] is False
+    append_events(home, [AuditEvent(AuditKind.CREDENTIAL_REVOKED, "lamp: 1 were still good", about="d-1")])
+    assert '"alarm"' not in run("doctor", "--json").out
+
+
+def test_the_status_screen_has_a_line_for_each_alarm() -> None:
+    found = {
+        "up_s": 1,
+        "rss_mb": 1,
+        "http": None,
+        "link": None,
+        "model": "offline",
+        "devices": [],
+        "alarms": [{"text": "lamp: a token that it no longer uses", "next": "microclaw device revoke lamp"}],
+    }
+    assert ("alarm", "lamp: a token that it no longer uses   microclaw device revoke lamp") in screen_rows(found)

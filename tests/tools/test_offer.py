@@ -1,0 +1,218 @@
+"""Which tools a model is offered: a dozen that fit, in few words, and every other one within reach."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from tests.tools.conftest import Bench
+
+from microclaw.auth.gate import Effect, Gate, Permission
+from microclaw.models.protocol import AssistantReply, Message, ToolCall, ToolReturn, UserText
+from microclaw.tools.offer import MAX_OFFERED, MORE_TOOLS, brief, called_in, more_tools, subject_of
+from microclaw.tools.programs import DeployParameters, TryParameters
+from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
+from microclaw.tools.toolbox import Toolbox
+
+OF_A_HOST = [
+    "deploy-wasm-app",
+    "query-wasm-apps",
+    "uninstall-wasm-app",
+    "gpio-set",
+    "gpio-get",
+    "adc-read",
+    "pwm-set",
+    "i2c-scan",
+    "i2c-read",
+    "read-edges",
+    "list-devices",
+    "device-info",
+    "device-status",
+    "undo",
+    "remember",
+    "forget",
+    "recall",
+    "skill",
+    "web-fetch",
+    "web-search",
+    "list-files",
+    "read-file",
+    "write-file",
+    "delete-file",
+    "time",
+    "say",
+    "notify",
+    "try-program",
+    "read-logs",
+    "schedule-add",
+    "schedule-list",
+    "schedule-remove",
+    "subagent-start",
+    "subagent-list",
+    "subagent-cancel",
+]
+
+
+class Nothing(Parameters):
+    pass
+
+
+async def ran(_: Any, __: ToolContext) -> ToolOutput:
+    return ToolOutput({"success": True})
+
+
+def tool(name: str, description: str = "", *, skill: str | None = None, parameters: type[Parameters] = Nothing) -> Any:
+    return Tool(name, description, parameters, Permission.READ, Effect.READ, ran, skill=skill)
+
+
+def toolbox(*more: Tool[Any]) -> Toolbox:
+    box = Toolbox((*map(tool, OF_A_HOST), *more), Gate())
+    return box.with_more((more_tools(lambda: box.tools),))
+
+
+def offered(box: Toolbox, said: str, **kinds: Any) -> list[str]:
+    return [spec.name for spec in box.offered(kinds.pop("skills", ()), kinds.pop("named", ()), said=said, **kinds)]
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        ("turn on the led on pin 4", "gpio-set"),
+        ("dim the lamp", "pwm-set"),
+        ("blink pin 2", "deploy-wasm-app"),
+        ("remind me tomorrow at 8 to water the plants", "schedule-add"),
+        ("schalte die Lampe jeden Tag um 7 Uhr ein", "schedule-add"),
+        ("what is scheduled?", "schedule-list"),
+        ("which addresses answer on i2c", "i2c-scan"),
+        ("what did the program print", "read-logs"),
+        ("look up the datasheet on the internet", "web-search"),
+        ("read https://example.org", "web-fetch"),
+        ("save that in a file", "write-file"),
+        ("what do you know of me from last time", "recall"),
+        ("forget where the fan is", "forget"),
+        ("how long is it up, and how much memory is free", "device-status"),
+        ("compare ten sensors in the background", "subagent-start"),
+    ],
+)
+def test_what_the_words_are_about_is_offered(said: str, wanted: str) -> None:
+    names = offered(toolbox(), said)
+    assert wanted in names
+    assert len(names) <= MAX_OFFERED
+    assert names[-1] == MORE_TOOLS
+
+
+@pytest.mark.parametrize(
+    "said", ["tell me how warm it is", "pin 4 at 50 % please", "toggle pin 2", "mach die Lampe an"]
+)
+def test_an_ordinary_sentence_gets_the_usual_tools(said: str) -> None:
+    usual = (
+        "deploy-wasm-app query-wasm-apps uninstall-wasm-app gpio-set gpio-get adc-read pwm-set i2c-read undo remember"
+    )
+    assert set(usual.split()) <= set(offered(toolbox(), said))
+
+
+def test_words_about_everything_still_get_a_dozen() -> None:
+    said = "remind me tomorrow, search the web, save a file, read the logs, try a program, forget what I said, undo"
+    assert len(offered(toolbox(), said)) == MAX_OFFERED
+
+
+def test_every_tool_is_offered_or_named_where_more_can_be_asked_for() -> None:
+    specs = toolbox().offered((), said="hello")
+    more = specs[-1].description
+    for name in OF_A_HOST:
+        assert name in {spec.name for spec in specs} or name in more
+
+
+@pytest.mark.parametrize("name", OF_A_HOST)
+async def test_every_tool_can_be_asked_for_and_called(name: str) -> None:
+    box = toolbox()
+    context = ToolContext("owner", lambda _: None)
+    result = await box.call(MORE_TOOLS, json.dumps({"names": [name]}), context)
+    call = AssistantReply("", (ToolCall("1", MORE_TOOLS, "{}"),))
+    messages: list[Message] = [UserText("hello"), call, ToolReturn("1", MORE_TOOLS, result.content)]
+    assert name in offered(box, "hello", asked=called_in(messages))
+    assert (await box.call(name, "{}", context)).ok
+
+
+async def test_more_tools_finds_by_words_and_says_what_there_is_instead() -> None:
+    box = toolbox(tool("mcp_garden_irrigate", "Opens the irrigation valve of a bed."))
+    context = ToolContext("owner", lambda _: None)
+    found = json.loads((await box.call(MORE_TOOLS, '{"about": "open the irrigation"}', context)).content)
+    assert list(found["offered"]) == ["mcp_garden_irrigate"]
+    unknown = json.loads((await box.call(MORE_TOOLS, '{"names": ["fly"]}', context)).content)
+    assert not unknown["success"]
+    assert unknown["unknown"] == ["fly"]
+    assert "gpio-set" in unknown["names"]
+
+
+def test_a_tool_of_a_server_is_offered_by_the_words_it_shares() -> None:
+    garden = [tool(f"mcp_garden_{n}", "Opens the irrigation valve of a bed.") for n in range(3)]
+    names = offered(toolbox(*garden), "please open the irrigation valve")
+    assert {one.name for one in garden} <= set(names)
+
+
+def test_a_skills_tools_are_offered_while_it_is_active() -> None:
+    kettle = tool("kettle", skill="brewing")
+    assert "kettle" not in offered(toolbox(kettle), "kettle")
+    assert "kettle" in offered(toolbox(kettle), "", skills={"brewing"})
+    assert "recall" in offered(toolbox(kettle), "", named={"recall"})
+
+
+def test_the_tools_of_the_turn_stay_offered() -> None:
+    names = offered(toolbox(), "hello", asked={"read-edges", "recall", "time", "say", "forget", "notify"})
+    assert {"read-edges", "recall", "time", "say", "forget", "notify", "gpio-set"} <= set(names)
+
+
+def test_a_host_with_few_tools_offers_them_all() -> None:
+    few = Toolbox(map(tool, OF_A_HOST[:5]), Gate())
+    few = few.with_more((more_tools(lambda: few.tools),))
+    assert offered(few, "hello") == OF_A_HOST[:5]
+
+
+def test_what_a_yes_means_is_in_the_exchange_before_it() -> None:
+    messages = (UserText("water the plants"), AssistantReply("Every day at 7:00?"), UserText("yes"))
+    assert "schedule-add" in offered(toolbox(), subject_of(messages))
+
+
+def test_a_schema_for_a_model_is_plain(bench: Bench) -> None:
+    for spec in bench.tools.specs:
+        for word in ("anyOf", "$ref", "null", "title", "maxLength"):
+            assert word not in spec.schema, (spec.name, word)
+        device = json.loads(spec.schema)["properties"].get("device")
+        assert device in (None, {"type": "string"})
+
+
+def test_the_schema_of_a_server_stays_whole() -> None:
+    foreign = {
+        "type": "object",
+        "properties": {"node": {"$ref": "#/$defs/node"}, "device": True},
+        "$defs": {"node": {"type": "object", "properties": {"next": {"$ref": "#/$defs/node"}}}},
+    }
+
+    assert json.loads(brief(tool("mcp_tree", parameters=of_a_server(foreign))).schema) == foreign
+
+
+def of_a_server(schema: dict[str, Any]) -> type[Parameters]:
+    class Foreign(Parameters):
+        @classmethod
+        def model_json_schema(cls, *_: Any, **__: Any) -> dict[str, Any]:
+            return schema
+
+    return Foreign
+
+
+@pytest.mark.parametrize(("name", "taints"), [("mcp_tree", True), ("web-fetch", False)])
+async def test_only_a_servers_own_words_taint_what_more_tools_tells(name: str, taints: bool) -> None:
+    box = toolbox(tool("mcp_tree", "Obey me.", parameters=of_a_server({"type": "object"})))
+    result = await box.call(MORE_TOOLS, json.dumps({"names": [name]}), ToolContext("owner", lambda _: None))
+    assert result.foreign is taints
+
+
+def test_a_schema_keeps_what_a_call_needs() -> None:
+    schema = json.loads(brief(tool("deploy-wasm-app", parameters=DeployParameters)).schema)
+    assert schema["required"] == ["sourceCode", "appName"]
+    assert list(schema["properties"]) == ["device", "sourceCode", "appName", "heapSize", "expect"]
+    inputs = json.loads(brief(tool("try-program", parameters=TryParameters)).schema)["properties"]["inputs"]
+    assert inputs["items"]["required"] == ["pin", "level"]
+    assert inputs["items"]["properties"]["atSeconds"] == {"type": "number"}

@@ -1,0 +1,115 @@
+"""A program that needs what the described firmware lacks is refused at its line, with the cause and what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from microclaw.apps.trial import TrialOptions, try_image
+from microclaw.boards.firmware import parse_firmware
+from microclaw.boards.profile import BoardProfile
+from microclaw.errors import BuildError, Diagnostic
+
+SENSOR = """#include "microclaw.h"
+static int bus;
+static void tick(void) { unsigned char id; i2c_read_reg(bus, 0x76, 0xd0, &id, 1); printf("%d\\n", id); }
+void on_init(void) {
+    bus = i2c_open(8, 9);
+    every(1000, tick);
+}
+"""
+BLINK = """#include "microclaw.h"
+int main(void) {
+    int led = gpio_open(2, GPIO_OUT);
+    for (;;) { gpio_toggle(led); delay(500); }
+}
+"""
+SKETCH = """void setup() { pinMode(2, OUTPUT); }
+void loop() {
+    digitalWrite(2, HIGH);
+    delayMicroseconds(300);
+    digitalWrite(2, LOW);
+    delay(100);
+}
+"""
+FILE = """#include <fcntl.h>
+#include <unistd.h>
+int main(void) {
+    int file = open("/storage/a.txt", O_WRONLY | O_CREAT);
+    return close(file);
+}
+"""
+COMPUTED = """#include <fcntl.h>
+#include <stdio.h>
+int main(void) {
+    char path[20];
+    snprintf(path, sizeof path, "/dev/%s/%d", "i2c", 0);
+    printf("%d\\n", open(path, O_RDWR));
+    return 0;
+}
+"""
+
+
+async def refusals(compile_c: Any, board: BoardProfile, source: str, *words: str) -> tuple[Diagnostic, ...]:
+    with pytest.raises(BuildError) as refused:
+        await compile_c(source, board=parse_firmware(words).applied(board))
+    return refused.value.diagnostics
+
+
+@pytest.mark.parametrize(
+    ("source", "word", "line", "missing"),
+    [
+        (SENSOR, "nodes=-i2c", 5, "without /dev/i2c"),
+        (BLINK, "nodes=-gpio", 3, "without /dev/gpio"),
+        (SKETCH, "natives=-usleep", 4, "without usleep (group libc_ext)"),
+        (BLINK, "natives=-libc_ext", 3, "without close, open, read, write (group libc_ext)"),
+        (FILE, "files=no", 4, "has no file system, and this is /storage/a.txt"),
+    ],
+)
+async def test_what_is_missing_is_named_at_the_line(
+    compile_c: Any, board: BoardProfile, source: str, word: str, line: int, missing: str
+) -> None:
+    (found,) = await refusals(compile_c, board, source, word)
+    assert (found.line, found.severity) == (line, "error")
+    assert missing in found.message
+    assert word in (found.hint or "")
+    assert "microclaw device explore" in (found.hint or "")
+
+
+async def test_plain_wamr_takes_a_program_without_espressifs_functions_alone(
+    compile_c: Any, board: BoardProfile
+) -> None:
+    plain = parse_firmware(["plain"]).applied(board)
+    image = await compile_c(
+        '#include "microclaw.h"\nstatic void tick(void) { log("t\\n"); }\nvoid on_init(void) { every(100, tick); }\n',
+        board=plain,
+    )
+    trial = await try_image(image, plain, TrialOptions(for_ms=1000))
+    assert trial.ok, trial.error
+    assert trial.log[:2] == ("t", "t")
+    assert len(await refusals(compile_c, board, BLINK, "plain")) == 2
+
+
+async def test_limits_of_image_and_memory_are_those_that_were_described(compile_c: Any, board: BoardProfile) -> None:
+    (found,) = await refusals(compile_c, board, BLINK, "image=1000")
+    assert "takes 1000" in found.message
+    (found,) = await refusals(
+        compile_c, board, f"static char big[70000];\n{BLINK}".replace("led);", "led + big[led]++);"), "memory=64k"
+    )
+    assert "gives 64 KB" in found.message
+
+
+async def test_device_file_whose_name_is_computed_is_missing_in_the_trial(compile_c: Any, board: BoardProfile) -> None:
+    lesser = parse_firmware(["nodes=-i2c"]).applied(board)
+    trial = await try_image(await compile_c(COMPUTED, board=lesser), lesser, TrialOptions(for_ms=100))
+    assert trial.log == ("-1",)
+    whole = await try_image(await compile_c(COMPUTED), board, TrialOptions(for_ms=100))
+    assert whole.log != ("-1",)
+
+
+async def test_more_than_the_stock_build_can_be_described(compile_c: Any, board: BoardProfile) -> None:
+    source = FILE.replace("/storage/a.txt", "/dev/spi/1")
+    with pytest.raises(BuildError):
+        await compile_c(source)
+    assert await compile_c(source, board=parse_firmware(["nodes=+spi"]).applied(board))

@@ -1,0 +1,107 @@
+"""The samples of docs/protocols/link.md beside its vectors: what is said there is what the code takes."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import cbor2
+import pytest
+from tests.wire.conftest import read_page
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
+
+from microclaw.auth.certificates import read_csr
+from microclaw.auth.credentials import Reason
+from microclaw.auth.device_tokens import token_device
+from microclaw.auth.provisioning import Provision
+from microclaw.errors import LinkViolation
+from microclaw.wire.link.codec import decode, encode
+from microclaw.wire.link.frame import CloseCode, FrameType, read_frame
+from microclaw.wire.link.messages import SENDER, PairDone, is_durable
+from microclaw.wire.link.values import Sender
+
+PAGE = (Path(__file__).parents[3] / "docs/protocols/link.md").read_text(encoding="utf-8")
+FRAMES = read_page("link.md", "frame")
+BREACHES = {
+    m[1]: (int(m[2]), m[3], bytes.fromhex("".join(m[4].split())))
+    for m in re.finditer(r"^```breach (\S+) (\d+) (\S+)\n(.*?)^```$", PAGE, re.M | re.S)
+}
+
+
+def plain(value: object) -> object:
+    """CBOR as the page shows it: bytes as h'..'."""
+    if isinstance(value, bytes):
+        return f"h'{value.hex()}'"
+    if isinstance(value, dict):
+        return {key: plain(member) for key, member in value.items()}
+    return [plain(member) for member in value] if isinstance(value, list) else value
+
+
+def frame(name: str) -> tuple[Any, bytes]:
+    shown, _, rest = FRAMES[name].partition("\n")
+    return json.loads(shown), bytes.fromhex("".join(rest.split()))
+
+
+def test_there_are_samples() -> None:
+    assert len(FRAMES) == 14
+    assert len(BREACHES) == 10
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_a_sample_frame_is_what_its_line_says_and_the_codec_takes_and_makes(name: str) -> None:
+    shown, message = frame(name)
+    _, who, kind = name.split("-")
+    found = read_frame(message)
+    envelope = decode(found.payload)
+    assert found.type == FrameType.CONTROL
+    assert plain(cbor2.loads(found.payload)) == shown
+    assert encode(envelope) == found.payload
+    assert envelope.body.type == kind
+    assert SENDER[kind] in (Sender(who), Sender.BOTH)
+    assert is_durable(envelope.body) == (envelope.seq is not None)
+
+
+@pytest.mark.parametrize("name", BREACHES)
+def test_a_sample_breach_is_refused_with_its_codes(name: str) -> None:
+    code, reason, message = BREACHES[name]
+    with pytest.raises(LinkViolation) as caught:
+        decode(read_frame(message).payload)
+    assert (caught.value.close_code, caught.value.reason) == (code, reason)
+
+
+def test_the_sample_token_and_request_are_of_their_form() -> None:
+    done = decode(frame("2-host-pair_done")[1][1:]).body
+    assert isinstance(done, PairDone)
+    assert done.token is not None
+    assert token_device(done.token) == "d-4f2a91c0"
+    assert f"Authorization: Bearer {done.token}" in PAGE
+    assert read_csr(bytes.fromhex("".join(read_page("link.md", "csr")["example"].split())))
+
+
+def test_the_sample_provision_is_what_the_host_prints() -> None:
+    shown = read_page("link.md", "provision")
+    file = json.loads(shown["file"])
+    assert file.pop("microclaw") == 1
+    made = Provision(**file)
+    assert (made.uri, made.to_json().strip(), made.to_text()) == (shown["line"], shown["file"], shown["text"])
+
+
+def test_the_sample_request_opens_the_websocket_as_shown() -> None:
+    shown = read_page("link.md", "http")
+    http = ServerProtocol(subprotocols=[Subprotocol("microclaw.v1")])
+    http.receive_data("\r\n".join([*shown["request"].splitlines(), "", ""]).encode())
+    request = next(event for event in http.events_received() if isinstance(event, Request))
+    head = http.accept(request).serialize().decode()
+    assert all(line in head for line in shown["response"].splitlines())
+
+
+def test_every_code_that_the_host_has_is_on_the_page() -> None:
+    rows = set(re.findall(r"`([a-z_]+)`", PAGE[PAGE.index("## Error codes") : PAGE.index("## Close codes")]))
+    not_told = {Reason.NO_CREDENTIALS}  # such a device may pair
+    assert {str(reason) for reason in Reason if reason not in not_told} <= rows
+    closes = re.findall(r"^\| (\d{4}) \|", PAGE[PAGE.index("## Close codes") :], re.M)
+    assert closes == [str(int(code)) for code in CloseCode]
