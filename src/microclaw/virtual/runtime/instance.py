@@ -179,10 +179,8 @@ class Instance:
         for value, argument in zip(values, arguments, strict=True):
             value.kind, value.of.i32 = ffi.WASMTIME_I32.value, argument
         with enter_wasm(self._store) as trap:
-            error = ffi.wasmtime_func_call(
-                self._context, ctypes.byref(function._func), values, len(arguments), None, 0, trap
-            )
-            if error:
+            entry = ctypes.byref(function._func)
+            if error := ffi.wasmtime_func_call(self._context, entry, values, len(arguments), None, 0, trap):
                 raise wasmtime.WasmtimeError._from_ptr(error)
 
     def interrupt(self) -> None:
