@@ -15,5 +15,5 @@ static void look(void) {
 void on_init(void) {
     button = gpio_open(4, GPIO_IN | GPIO_PULLUP);
     lamp = gpio_open(5, GPIO_OUT);
-    every(10, look);
+    every(20, look);
 }

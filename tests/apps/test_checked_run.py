@@ -16,6 +16,13 @@ from microclaw.wasm.source_language import language_of_file
 HEAD = "#include <microclaw.h>\n#include <string.h>\n#include <stdlib.h>\nvolatile int n = 4;\n"
 # Name: file, text, what the error says. The programs of .c and .cpp begin with line 5, behind HEAD.
 FAULTS = {
+    "the text of a String that is gone": (
+        "a.ino",
+        'const char *label(int i) { String s = "sensor-" + String(i) + "-north"; return s.c_str(); }\n'
+        'void setup() { const char *a = label(1); String other = "sensor-9-south"; Serial.println(a);\n'
+        " Serial.println(other); }\nvoid loop() {}\n",
+        "line 2: Print::println in setup reads a block of 16 bytes after it was freed in line 1",
+    ),
     "strcpy over a local array": (
         "a.c",
         'int main(void) {\n char buf[8];\n const char *s = n > 3 ? "far too long" : "x";\n strcpy(buf, s);\n'
@@ -173,7 +180,7 @@ TRAPS = {
         "a.c",
         "int depth(int k) {\n volatile char b[32];\n b[k % 32] = 1;\n return depth(k + 1) + b[3];\n}\n"
         'int main(void) {\n printf("%d", depth(1));\n}',
-        "its stack is full: depth calls itself without end (line ",
+        "its stack is full: depth calls itself too deep for the stack (line ",
     ),
     "two that call each other": (
         "a.c",

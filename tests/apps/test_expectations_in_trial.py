@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from microclaw.apps.expectation_text import parse_expectations
@@ -103,6 +105,30 @@ async def test_a_program_that_takes_the_uptime_for_its_own_time_is_told_so(cache
     assert "millis() is the board's uptime" in (supposing.error or "")
     assert "start = millis() in setup" in (supposing.next_step or "")
     assert (await tried(SINCE_BOOT.replace("OWN_START", "millis()"), expect, cache)).ok
+
+
+async def test_a_stray_effect_is_told_with_the_input_before_it(cache: BuildCache) -> None:
+    """Without debounce a poll each 10 ms takes the bounce of a release for a press."""
+    hasty = """void setup() { pinMode(6, INPUT); pinMode(10, OUTPUT); }
+int last, on; unsigned long since;
+void loop() { int now = digitalRead(6); if (now && !last && !on) { on = 1; since = millis(); digitalWrite(10, HIGH); }
+  last = now; if (on && millis() - since >= 1000) { on = 0; digitalWrite(10, LOW); } delay(10); }
+"""
+    trial = await tried(hasty, "when pin 6 rises: pin 10 rises within 80 ms for 1 s", cache)
+    assert re.search(r"too, without a reason; [\d.]+ s after pin 6 fell, which bounced for 0.018 s", trial.error or "")
+
+
+@pytest.mark.parametrize(("degrees", "right"), [(90, True), (60, False), (135, False)])
+async def test_an_exact_duty_has_a_tolerance_in_proportion(degrees: int, right: bool, cache: BuildCache) -> None:
+    source = f"#include <Servo.h>\nServo s;\nvoid setup() {{ s.attach(9); s.write({degrees}); }}\nvoid loop() {{}}\n"
+    trial = await tried(source, "pwm 9: 7.4 % at 1.5 s\nfor 3 s", cache)
+    assert trial.ok == right
+    assert (await tried(source, "pwm 9: 7.4 % at 1.5 s +- 2.5 %\nfor 3 s", cache)).ok
+
+
+async def test_a_pin_that_rises_at_once(cache: BuildCache) -> None:
+    source = '#include "microclaw.h"\nvoid on_init(void) { gpio_set(gpio_open(7, GPIO_OUT), 1); }\n'
+    assert (await tried(source, "pin 7: rises at 0 s\nfor 2 s", cache)).ok
 
 
 async def test_a_growing_heap_fails_the_trial(cache: BuildCache) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -114,6 +115,41 @@ async def test_a_callback_that_computes_for_long_is_caught(build_cache: Path) ->
     trial = await attempt(source, build_cache)
     assert not trial.ok
     assert "keeps the application manager waiting" in (trial.error or "")
+
+
+async def test_a_callback_whose_recursion_takes_minutes_is_told_with_its_line(build_cache: Path) -> None:
+    source = (
+        '#include "microclaw.h"\n#include <stdio.h>\nstatic volatile unsigned c;\n'
+        "static unsigned rec(unsigned d) { c++; return d ? rec(d - 1) ^ rec(d - 1) : c; }\n"
+        'static void tick(void) { printf("%u\\n", rec(45)); }\nint main(void) { every(1000, tick); return 0; }\n'
+    )
+    trial = await attempt(source, build_cache)
+    assert trial.error == "line 4: this recursion ran 30 s in one call, without an end in sight"
+    assert "part of the work" in (trial.next_step or "")
+
+
+@pytest.mark.parametrize(
+    ("task", "what"),
+    [
+        ('for (int i = 0; i < 200; i++) printf("storm %d\\n", i);', r"it does more .*: 16,000 lines in 0\.01 s"),
+        ("gpio_toggle(led);", r"it does more than a board has time for: 1\d,\d{3} pin changes in 0\.75 s"),
+    ],
+)
+async def test_a_storm_is_told_as_the_programs_doing(build_cache: Path, task: str, what: str) -> None:
+    source = (
+        '#include "microclaw.h"\n#include <stdio.h>\nstatic int led;\n'
+        f"static void t(void) {{ {task} }}\n"
+        "int main(void) { led = gpio_open(13, GPIO_OUT); for (int i = 0; i < 18; i++) every(1, t); return 0; }\n"
+    )
+    trial = await attempt(source.replace("< 18", "< 8") if "printf" in task else source, build_cache)
+    assert not trial.ok
+    assert re.fullmatch(what, trial.error or "")
+    assert trial.board_ms <= 1_000
+
+
+async def test_a_lively_loop_without_a_wait_is_no_storm(build_cache: Path) -> None:
+    source = "void setup() { pinMode(4, OUTPUT); }\nvoid loop() { digitalWrite(4, HIGH); digitalWrite(4, LOW); }\n"
+    assert (await attempt(source, build_cache)).ok
 
 
 async def test_a_little_computing_leaves_the_times_of_edges_round(build_cache: Path) -> None:

@@ -239,6 +239,7 @@ async def test_call_that_waited_past_its_limit_is_never_sent(device: Device) -> 
         ("apps.states", "virtual board"),
         ("apps.list", "--wasmachine HOST"),
         ("i2c.scan", "--serial"),
+        ("device.restart", "microclaw's own link"),
         ("display.show", "device show"),
     ],
 )

@@ -38,7 +38,7 @@ _REMOVE_S = 1.0
 _TRAP_SAYS = "Got exception running WASM code: "
 _TEXTS = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
 _CAN_OVERWRITE = re.compile(
-    r"\[|->|\*\s*\w+\s*[-+]?=|\b(?:new|[mc]alloc|realloc|free|str\w+|mem\w+|v?snprintf|v?sprintf|read|pread)\s*\("
+    r"\[|->|\*\s*\w+\s*[-+]?=|\*\s*\(|\b(?:c_str|new|[mc]alloc|realloc|free|str\w+|mem\w+|v?snprintf|v?sprintf|read|pread)\s*\("
 )
 """In a source: what can reach memory that it does not have."""
 
@@ -60,7 +60,7 @@ async def run_with_checks(
     async with AsyncExitStack() as stack:
         stack.push_async_callback(_end, building)
         record = await run_image(trial_board, image, run)
-        if record.refused is not None:
+        if record.refused is not None or record.storm is not None:
             return record
         made = [await building, await _build(image, "traced", compile_build) if record.error is not None else None]
         builds = [build for build in made if build is not None]

@@ -193,7 +193,7 @@ def _overlap(a: Sequence[tuple[float, float]], b: Sequence[tuple[float, float]])
     return [(start, end) for start, end in both if end > start]
 
 
-_DUTY_SLACK = 2.5  # percentage points: ten steps of 8 bits, where a loop ends at 250 of 255
+_DUTY_SLACK = 2.5  # of a fade, percentage points: ten steps of 8 bits, where a loop ends at 250 of 255
 
 
 def _ramp(asked: PwmRamp, seen: Observation) -> Finding:
@@ -237,7 +237,7 @@ def _pwm_at(asked: PwmAt, seen: Observation) -> Finding:
     if not duties:
         return Finding("not met", f"pin {asked.pin} has no PWM")
     now = next((duty for t, duty in reversed(duties) if t <= asked.at_ms), 0.0)
-    return Finding("met" if abs(now - asked.percent) <= _DUTY_SLACK else "not met", f"{now:.0f} %")
+    return Finding("met" if abs(now - asked.percent) <= asked.points else "not met", f"{now:.3g} %")
 
 
 def _pwm_period(asked: PwmPeriod, seen: Observation) -> Finding:

@@ -45,6 +45,9 @@ MAX_LINES = 100
 MAX_STIMULI = 500
 MAX_UPTIME_MS = 365 * 86_400_000.0
 AT_SLACK_MS: Final = 20.0
+MIN_DUTY_POINTS: Final = 0.5
+MAX_DUTY_POINTS: Final = 2.5
+"""Of an exact duty: a step of 8 bits is 0.39; a servo turns 45 degrees in 2.3 points."""
 SENSOR_UNITS: Final = {
     "temperature": "temperature_c",
     "humidity": "humidity_pct",
@@ -144,7 +147,7 @@ class _Reader(TokenReader):
         if word in _EDGE:
             self._take(word)
             self._take("at")
-            at_ms = self._duration()
+            at_ms = self._duration(zero=True)
             return EdgeAt(pin, _EDGE[word], at_ms, max(AT_SLACK_MS, self._share(SHARE) * at_ms))
         if word in _LEVELS:
             self._take(word)
@@ -198,7 +201,8 @@ class _Reader(TokenReader):
             case "pwm":
                 pin = self._pin("pwm")
                 self._arrow()
-                return PwmEffect(pin, self._percent())
+                percent = self._percent()
+                return PwmEffect(pin, percent, self._duty_points(percent))
             case "pin":
                 pin = self._pin()
                 verb = self._one_of("rises", "falls", "toggles", "stays")
@@ -227,12 +231,17 @@ class _Reader(TokenReader):
         if not 0 <= value <= 100:
             raise self.error(f"{value:g} is no duty", "write 0 % to 100 %")
         if self._try("at"):
-            return PwmAt(pin, value, self._duration())
+            at_ms = self._duration()
+            return PwmAt(pin, value, at_ms, self._duty_points(value))
         self._arrow()
         end = self._percent()
         word = self._one_of("within", "in")
         within_ms = self._duration()
         return PwmRamp(pin, value, end, within_ms, self._share(SHARE) if word == "in" else None, window)
+
+    def _duty_points(self, percent: float) -> float:
+        """How far a duty may be off: 5 % of it where the text gives none, but a step of 8 bits or two in any case."""
+        return 100 * self._share(min(MAX_DUTY_POINTS, max(MIN_DUTY_POINTS, SHARE * percent)) / 100)
 
     def _log_line(self) -> Check:
         """log every TIME ~ "..." | log [N times | never] ~ "..." [within TIME] [from TIME] [until TIME]"""

@@ -60,9 +60,8 @@ class TokenReader:
         value = self._number("a time, as 500 ms or 2 s")
         ms = value * _UNITS_MS[self._one_of(*_UNITS_MS)]
         if ms > most_ms or ms < 0 or (ms == 0 and not zero):
-            raise self.error(
-                f"{value:g} is too {'long' if ms > 0 else 'short'} a time", f"at most {most_ms / 1000:g} s"
-            )
+            size, bound = ("long", f"at most {most_ms / 1000:g} s") if ms > 0 else ("short", "more than 0 s")
+            raise self.error(f"{value:g} is too {size} a time", f"write a time of {bound}")
         return ms
 
     def _whole(self, what: str, most: int) -> int:

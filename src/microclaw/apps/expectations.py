@@ -118,8 +118,11 @@ class LogEffect:
 
 @dataclass(frozen=True, slots=True)
 class PwmEffect:
+    """The duty becomes `percent`; `points` is the tolerance in percentage points."""
+
     pin: int
     percent: float
+    points: float
 
 
 Effect: TypeAlias = PinEffect | StayEffect | LogEffect | PwmEffect
@@ -155,9 +158,12 @@ class PwmRamp:
 
 @dataclass(frozen=True, slots=True)
 class PwmAt:
+    """The duty is `percent` at a time; `points` is the tolerance in percentage points."""
+
     pin: int
     percent: float
     at_ms: float
+    points: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,12 +222,16 @@ Check: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class PinStimulus:
-    """The outside puts `level` on a pin; None: the pin changes to its other level and chatters for `bounce_ms`."""
+    """The outside puts `level` on a pin; None: the pin changes to its other level and chatters for `bounce_ms`.
+
+    `pattern`: which of those that stimuli.py has.
+    """
 
     pin: int
     level: int | None
     at_ms: float
     bounce_ms: float = 0.0
+    pattern: int = 0
 
 
 @dataclass(frozen=True, slots=True)

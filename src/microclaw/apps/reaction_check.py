@@ -24,8 +24,8 @@ from microclaw.apps.expectations import (
 )
 from microclaw.apps.observation import JITTER_MS, Finding, Observation, time_text
 
-_DUTY_SLACK = 2.5
 Burst = tuple[float, float]
+_JUST_BEFORE_MS = 500.0
 
 
 def check_reaction(asked: Reaction, seen: Observation, program: Sequence[Check]) -> Finding:
@@ -46,7 +46,8 @@ def check_reaction(asked: Reaction, seen: Observation, program: Sequence[Check])
         return Finding("untried", "nothing moved")
     stray = _stray(asked, seen, program)
     if stray is not None:
-        return Finding("not met", f"{_effect_text(asked)} at {time_text(stray)} too, without a reason")
+        text = f"{_effect_text(asked)} at {time_text(stray)} too, without a reason{_input_before(stray, seen)}"
+        return Finding("not met", text)
     return Finding("met", f"{len(triggers)} times")
 
 
@@ -83,11 +84,11 @@ def _effect(asked: Reaction, seen: Observation, first: float, last: float) -> tu
         case LogEffect(pattern=pattern):
             found = len(seen.matching(pattern, Window(first, until)))
             return (None if found == 1 else f"{found} matching lines"), True
-        case PwmEffect(pin=pin, percent=percent):
+        case PwmEffect(pin=pin, percent=percent, points=points):
             duties = [duty for t, duty in seen.duties(pin) if t <= until]
             changed = any(first <= t <= until for t, _ in seen.duties(pin))
             now = duties[-1] if duties else 0.0
-            return (None if abs(now - percent) <= _DUTY_SLACK else f"pin {pin} has {now:.0f} %"), changed
+            return (None if abs(now - percent) <= points else f"pin {pin} has {now:.3g} %"), changed
         case _:
             assert_never(asked.effect)
 
@@ -153,6 +154,17 @@ def _all_triggers(asked: Reaction, seen: Observation) -> list[Burst]:
 
 def _outside(times: Sequence[float], wanted: Sequence[Burst]) -> float | None:
     return next((t for t in sorted(times) if not any(start <= t <= end for start, end in wanted)), None)
+
+
+def _input_before(t_ms: float, seen: Observation) -> str:
+    """What the outside did just before: "; 12 ms after pin 6 fell, which bounced for 18 ms"."""
+    inputs = [(first, last, pin, level) for pin, found in seen.bursts.items() for first, last, level in found]
+    near = max((one for one in inputs if 0 <= t_ms - one[0] <= _JUST_BEFORE_MS), default=None)
+    if near is None:
+        return ""
+    first, last, pin, level = near
+    bounced = f", which bounced for {time_text(last - first)}" if last > first else ""
+    return f"; {time_text(t_ms - first)} after pin {pin} {'rose' if level else 'fell'}{bounced}"
 
 
 def _effect_text(asked: Reaction) -> str:

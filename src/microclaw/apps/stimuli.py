@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from microclaw.apps.expectations import (
     EdgeAt,
@@ -27,11 +28,17 @@ from microclaw.events import Edge
 MIN_MS = 10_000.0
 HOLD_MS = 600.0
 """How long a derived press lasts at least, and the rest after it."""
-BOUNCES_MS = (0.0, 9.0, 0.0, 15.0, 18.0)
-"""The presses that are derived for each pin; 0 is a clean one. Contacts of buttons bounce for 1 to 20 ms."""
+BOUNCES: Final = ((0.0, 0), (9.0, 0), (0.0, 0), (15.0, 0), (18.0, 1), (16.0, 2), (18.0, 0), (18.0, 1))
+"""The presses that are derived for each pin: for how many ms they bounce, and the pattern; 0 ms is a clean one.
+
+Contacts of buttons bounce for 1 to 20 ms. 18 ms is the longest here, so that a debounce of 20 ms is always right.
+"""
 _FIRST_PRESS_MS = 1_300.0
 _BOUNCE_EDGE_MS = 3.0
 _GAPS = (3, 1, 4, 2, 6)
+_PATTERNS: Final = (None, (0, 7, 8, 10, 18), (0, 5, 9, 11, 16))
+"""Moments of the flips. The two last come back to the old level for so long that a poll each 10 ms, or 5 to 7 ms, sees
+it in between, at nearly every phase; the first, None, flips evenly at all rates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,7 @@ def levels_over_time(stimuli: Iterable[Stimulus]) -> Levels:
         level = 1 - old if given.level is None else given.level
         now[pin] = level
         flips = 2 * max(1, round(given.bounce_ms / _BOUNCE_EDGE_MS / 2)) if given.bounce_ms else 0
-        times = [given.at_ms + given.bounce_ms * share for share in _shares(flips)]
+        times = [given.at_ms + given.bounce_ms * share for share in _shares(flips, given.pattern)]
         edges += [Edge(t_ms, pin, level if i % 2 == 0 else 1 - level) for i, t_ms in enumerate(times)]
         bursts.setdefault(pin, [])
         if level != old and not (first and given.at_ms <= 0):
@@ -63,8 +70,11 @@ def levels_over_time(stimuli: Iterable[Stimulus]) -> Levels:
     return Levels(tuple(edges), {pin: tuple(found) for pin, found in bursts.items()})
 
 
-def _shares(flips: int) -> list[float]:
+def _shares(flips: int, pattern: int) -> list[float]:
     """When the flips of a bounce are, as shares of it: unevenly, so that no polling period always misses them."""
+    moments = _PATTERNS[pattern] if flips else None
+    if moments is not None:
+        return [moment / moments[-1] for moment in moments]
     gaps = [_GAPS[i % len(_GAPS)] for i in range(flips)]
     return [sum(gaps[:i]) / max(sum(gaps), 1) for i in range(flips + 1)]
 
@@ -93,12 +103,12 @@ def plan(asked: Expectations) -> Plan:
     stimuli = [*_levels_before(asked.stimuli), *asked.stimuli]
     stimuli += [PinStimulus(pin, level, 0.0) for pin, level in idle.items()]
     end_ms = max((_until(one) for one in asked.stimuli), default=0.0)
-    presses, took_ms = _presses(pressed, idle, rest_ms, conditions, BOUNCES_MS)
+    presses, took_ms = _presses(pressed, idle, rest_ms, conditions, BOUNCES)
     if pressed:
         begin_ms = max(_FIRST_PRESS_MS, end_ms + rest_ms)
         stimuli += _shifted(presses, begin_ms)
         end_ms = begin_ms + took_ms
-    late, late_ms = _presses(pressed, idle, rest_ms, conditions, BOUNCES_MS[:2])
+    late, late_ms = _presses(pressed, idle, rest_ms, conditions, BOUNCES[:2])
     longest = max((c.within_ms + (c.for_ms or 0) * 1.2 for c in asked.checks if isinstance(c, Reaction)), default=0.0)
     needed_ms = max(MIN_MS, end_ms + longest + 500.0, _needed(asked))
     stimuli.sort(key=lambda one: one.at_ms)  # stable: what was there before comes first
@@ -127,7 +137,11 @@ def _driven(asked: Expectations) -> set[int]:
 
 
 def _presses(
-    pins: list[int], idle: dict[int, int], rest_ms: float, conditions: list[Level], bounces: tuple[float, ...]
+    pins: list[int],
+    idle: dict[int, int],
+    rest_ms: float,
+    conditions: list[Level],
+    bounces: tuple[tuple[float, int], ...],
 ) -> tuple[list[PinStimulus], float]:
     """Each pin in turn, once for each bounce, from 0; once with the conditions' levels, once with the opposite."""
     made: list[PinStimulus] = []
@@ -136,22 +150,22 @@ def _presses(
         for pin, level in {one.pin: one.level for one in conditions}.items():
             made.append(PinStimulus(pin, level ^ opposite, t_ms))
         t_ms += 100.0 if conditions else 0.0
-        for bounce_ms in bounces:
+        for bounce_ms, pattern in bounces:
             for pin in pins:
-                made.append(_change(pin, 1 - idle[pin], t_ms, bounce_ms))
+                made.append(_change(pin, 1 - idle[pin], t_ms, bounce_ms, pattern))
                 t_ms += rest_ms
-                made.append(_change(pin, idle[pin], t_ms, bounce_ms))
+                made.append(_change(pin, idle[pin], t_ms, bounce_ms, pattern))
                 # Not a whole multiple of a usual polling period: each press meets another moment of it.
                 t_ms += rest_ms + 37.0
     return made, t_ms
 
 
-def _change(pin: int, level: int, at_ms: float, bounce_ms: float) -> PinStimulus:
-    return PinStimulus(pin, None if bounce_ms else level, at_ms, bounce_ms)
+def _change(pin: int, level: int, at_ms: float, bounce_ms: float, pattern: int) -> PinStimulus:
+    return PinStimulus(pin, None if bounce_ms else level, at_ms, bounce_ms, pattern)
 
 
 def _shifted(presses: Iterable[PinStimulus], by_ms: float) -> list[PinStimulus]:
-    return [PinStimulus(one.pin, one.level, one.at_ms + by_ms, one.bounce_ms) for one in presses]
+    return [replace(one, at_ms=one.at_ms + by_ms) for one in presses]
 
 
 def shifted(stimuli: Iterable[Stimulus], by_ms: float) -> tuple[Stimulus, ...]:

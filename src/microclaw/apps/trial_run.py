@@ -7,12 +7,13 @@ import math
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import chain, repeat
 
 from microclaw.apps.expectations import AdcStimulus, PinStimulus, SensorStimulus, Stimulus
 from microclaw.apps.stimuli import Levels, levels_over_time, shifted
 from microclaw.apps.verdict import ConsoleLine, PinRole, Record, count_text, describe
 from microclaw.devices.calls import AppInstall, LogLine, PwmChange
-from microclaw.errors import CallRejected, DeviceUnreachable
+from microclaw.errors import CallRejected, DeviceTimeout, DeviceUnreachable
 from microclaw.events import Edge
 from microclaw.transports.virtual_board import VirtualBoardTransport
 from microclaw.virtual_boards.trial_pool import TrialBoard
@@ -32,6 +33,12 @@ _SLOW_HOST_S = 0.3
 _PROBE_MS = 300.0
 _MAX_ADVANCE_MS = 86_400_000.0
 NEWEST = 2**53 - 1
+_SURE_S = 3.0  # of host time, before it is told that the rest would take too long
+_FIRST_PARTS_MS = (10.0, 40.0, 200.0, 750.0)
+STORM_LINES = 20_000
+STORM_EVENTS = 12_000
+"""In a second at most, or in less where it comes at once: a loop of main without any wait prints 800 lines in one, and
+changes a pin 2,000 times."""
 _SHIM_SAYS = "microclaw: ended: "
 _FIRMWARE_SAYS = ("Got exception running WASM code: ", "Cannot find function ", "warning: ", "W gpio: ", "microclaw: ")
 
@@ -79,12 +86,12 @@ async def run_image(trial_board: TrialBoard, image: Image, run: Run) -> Record:
         refused = exc.message
     else:
         passed = await _let_run(control, image.name, run, start_ms, events)
-        if not run.realtime and not passed.stuck:
+        if not run.realtime and not passed.stuck and passed.storm is None:
             passed = await probe(control, image.name, run, passed)
     rebooted = (await control.info()).boot != before.boot
     given = levels_over_time((*run.stimuli, *passed.late))
     record = await _record(control, image.name, run, given, 0.0 if rebooted else start_ms, events, passed)
-    return replace(record, refused=refused, stuck=passed.stuck, rebooted=rebooted)
+    return replace(record, refused=refused, stuck=passed.stuck, storm=passed.storm, rebooted=rebooted)
 
 
 class _Events:
@@ -97,11 +104,16 @@ class _Events:
         self.now_ms = 0.0
         self.lost = False
         self._edge_cursor = self._pwm_cursor = 0
-        self._log_cursor = log_cursor
+        self._log_cursor = self._first_line = log_cursor
 
     @property
     def count(self) -> int:
         return len(self.edges) + len(self.pwm)
+
+    @property
+    def recorded(self) -> tuple[int, int]:
+        """How many lines, and edges and PWM changes, there were, also those that the board has no more."""
+        return self._log_cursor - self._first_line, self._edge_cursor + self._pwm_cursor
 
     async def read(self, control: VirtualBoardTransport) -> None:
         edges = await control.edges(self._edge_cursor)
@@ -117,13 +129,17 @@ class _Events:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """How the time passed: `for_ms` of it, whether the program got stuck, the heap on the way, the late stimuli."""
+    """How the time passed: `for_ms` of it, whether the program got stuck, the heap on the way, the late stimuli.
+
+    `storm`: what happened in a part of the time that took too long.
+    """
 
     for_ms: float = 0.0
     stuck: bool = False
     heap_samples: tuple[tuple[float, int], ...] = ()
     late: tuple[Stimulus, ...] = ()
     probes: tuple[str, ...] = ()
+    storm: str | None = None
 
 
 async def _let_age(control: VirtualBoardTransport, run: Run) -> None:
@@ -157,13 +173,10 @@ async def _let_run(control: VirtualBoardTransport, name: str, run: Run, start_ms
         await asyncio.sleep(run.for_ms / 1000)
         return Passed(run.for_ms)
     began = time.perf_counter()
-    left_ms = run.for_ms
-    while left_ms > 0:
-        if (await control.advance(min(left_ms, _MAX_ADVANCE_MS), run.host_s)).stuck is not None:
-            return Passed(run.for_ms, True)
-        left_ms -= _MAX_ADVANCE_MS
+    passed = await _pass_needed_time(control, run, events)
+    if passed.stuck or passed.storm is not None:
+        return passed
     took_s = time.perf_counter() - began
-    await events.read(control)
     if not run.soak_ms:
         return await _see_slow_pins(control, name, run, took_s, events)
     soak_ms = _affordable(run, events, took_s)
@@ -182,6 +195,41 @@ async def _let_run(control: VirtualBoardTransport, name: str, run: Run, start_ms
     await give(control, (), levels_over_time((*run.stimuli, *late)), start_ms, passed_ms)
     stuck = (await control.advance(run.late_ms + 100.0, run.host_s)).stuck is not None
     return Passed(passed_ms + run.late_ms + 100.0, stuck, tuple(samples), late)
+
+
+async def _pass_needed_time(control: VirtualBoardTransport, run: Run, events: _Events) -> Passed:
+    """The time that is asked for; its first second in parts: a program that storms would need hours for all of it."""
+    await events.read(control)
+    first_ms, began, passed_ms = events.now_ms, time.perf_counter(), 0.0
+    for part_ms in chain(_FIRST_PARTS_MS, repeat(_MAX_ADVANCE_MS)):
+        part_ms = min(part_ms, run.for_ms - passed_ms)
+        if part_ms <= 0:
+            break
+        before = events.recorded
+        try:
+            stuck = (await control.advance(part_ms, run.host_s)).stuck is not None
+        except DeviceTimeout:
+            await events.read(control)
+            return Passed(events.now_ms - first_ms, storm=_told(before, events, events.now_ms - first_ms - passed_ms))
+        passed_ms += part_ms
+        await events.read(control)
+        if stuck:
+            return Passed(run.for_ms, True)
+        lines, moves = (now - then for now, then in zip(events.recorded, before, strict=True))
+        length_s = max(part_ms, _FIRST_PARTS_MS[-1]) / 1000
+        left_s = (time.perf_counter() - began) / passed_ms * (run.for_ms - passed_ms)
+        slow = time.perf_counter() - began > _SURE_S and left_s > run.host_s
+        if lines > STORM_LINES * length_s or moves > STORM_EVENTS * length_s or slow:
+            return Passed(passed_ms, storm=_told(before, events, part_ms))
+    return Passed(run.for_ms)
+
+
+def _told(before: tuple[int, int], events: _Events, part_ms: float) -> str:
+    """ "80,013 lines and 3 pin changes in 0.05 s"."""
+    lines, moves = (now - then for now, then in zip(events.recorded, before, strict=True))
+    what = [count_text(lines, "line")] if lines else []
+    what += [count_text(moves, "pin change")] if moves or not lines else []
+    return f"{' and '.join(what)} in {part_ms / 1000:.3g} s"
 
 
 async def _see_slow_pins(control: VirtualBoardTransport, name: str, run: Run, took_s: float, events: _Events) -> Passed:
@@ -268,10 +316,14 @@ async def _record(
     outside = _outside_pins(pins, set(given.bursts))
     # An event exactly at the end may or may not be recorded; leaving it out gives the same result every time.
     end_ms = math.inf if run.realtime else start_ms + (passed.for_ms or run.for_ms)
+    # A call that began before the end and trapped behind it says why there.
+    last_line_ms = math.inf if row and row.error else end_ms
     return Record(
         state=row.state if row else None,
         error=row.error if row else None,
-        lines=tuple(piece for line in events.lines if line.t_ms < end_ms for piece in _console_lines(line, start_ms)),
+        lines=tuple(
+            piece for line in events.lines if line.t_ms < last_line_ms for piece in _console_lines(line, start_ms)
+        ),
         edges=tuple(
             Edge(e.t_ms - start_ms, e.pin, e.level)
             for e in events.edges

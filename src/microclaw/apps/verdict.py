@@ -114,7 +114,7 @@ class Record:
     that the program does not drive, `bursts` their changes as stimuli.Levels has them. `heap_samples`: (time, most heap
     in use until then). `probes`: what it did when the pins that it reads were moved at the end.
     `overflowed`: the board lost edges, PWM changes or lines, there were too many.
-    `fault`: what the checked build found.
+    `fault`: what the checked build found. `storm`: what it did in a part of a second that took the board minutes.
     """
 
     state: str | None
@@ -127,6 +127,7 @@ class Record:
     peak_stack_bytes: int
     board_ms: float
     stuck: bool = False
+    storm: str | None = None
     rebooted: bool = False
     refused: str | None = None
     longest_call_ms: float = 0.0
@@ -182,6 +183,7 @@ _WAIT = (
     "wait only in main, with delay(ms), and call delay(1) now and then in a long computation; "
     "in a callback do a little and return: every(ms, task) calls it again"
 )
+_CALM = "print less, set pins less often, and use fewer or slower timers"
 MAX_CALL_MS = 200.0
 """The firmware's application manager waits for a program's function that is under way before it can remove it."""
 
@@ -197,6 +199,9 @@ _LIBRARY = re.compile(
 """What a failed check of std:: says in headers/arduino/memory.cpp."""
 _NO_PWM = re.compile(r"(?:Servo|tone): pin \d+ gets no PWM.*|tone: \d+ Hz is not possible here.*")
 """What headers/arduino/servo.cpp and tone.cpp say of a servo that cannot move and a tone that nobody hears."""
+_RAN_ON = re.compile(r"microclaw: line (\d+): (.+) ran 30 s without end")
+"""What the guards of loops and recursions say (headers/glue/watch.c) before they end the program."""
+_SHARE_OUT = "let it end sooner, or do a part of the work in each call and keep the rest for the next"
 _TOO_DEEP = "microclaw: ended: too many nested calls around a sleep"
 _TOO_FEW_TIMERS = "microclaw: sleeping takes 3 timers"
 _SLEPT_OUTSIDE = "microclaw: only main can sleep, callbacks go on at once"
@@ -228,6 +233,8 @@ def _fault(record: Record) -> tuple[str, str] | None:
         return memory_fault_words(record.fault)
     if record.stuck:
         return f"it spins without giving up the CPU, {after}", _WAIT
+    if record.storm is not None:
+        return f"it does more than a board has time for: {record.storm}", _CALM
     if record.rebooted:
         return f"it crashed the whole board: {_last_words(record.lines)}", _CRASH
     if dead := dead_on_load(record.lines):
@@ -237,6 +244,9 @@ def _fault(record: Record) -> tuple[str, str] | None:
         return "too many nested calls around a sleep: it ended there", "sleep less deep, or loop instead of recursion"
     if _TOO_FEW_TIMERS in texts:
         return "a program that sleeps takes 3 timers, and it was installed with fewer", "install it with timers=20"
+    for line in record.lines:
+        if ran_on := _RAN_ON.fullmatch(line.text):
+            return f"line {ran_on[1]}: {ran_on[2]} ran 30 s in one call, without an end in sight", _SHARE_OUT
     # On WAMR a callback that trapped leaves the app running: its next timer is called all the same.
     if record.state == "trapped" or (record.state == "running" and record.error):
         for line in record.lines:

@@ -311,6 +311,8 @@ def what_offers(method: str, name: str) -> str:
         return "only a virtual board reports this: microclaw up --virtual 1"
     if family == "apps":
         return f"it needs ESP-WASMachine: microclaw device add {name} --wasmachine HOST:8080"
+    if method == "device.restart":
+        return "only a board on microclaw's own link restarts when asked; press its reset button, or cut its power"
     if family in ("gpio", "adc", "pwm", "i2c", "device"):
         return f"it needs a serial transport: microclaw device add {name} --serial /dev/ttyACM0"
     return "see what it offers: microclaw device show " + name

@@ -13,11 +13,12 @@ _COMPACT_AT: Final = 1024
 class Alarm:
     """A call that the clock will make once; `cancel` makes it never happen if it has not begun."""
 
-    __slots__ = ("cancelled", "fn", "t_ms")
+    __slots__ = ("cancelled", "fn", "is_timer", "t_ms")
 
-    def __init__(self, t_ms: float, fn: Callable[[], None]) -> None:
+    def __init__(self, t_ms: float, fn: Callable[[], None], *, is_timer: bool = False) -> None:
         self.t_ms = t_ms
         self.fn = fn
+        self.is_timer = is_timer
         self.cancelled = False
 
     def cancel(self) -> None:
@@ -44,6 +45,10 @@ class Alarms:
         while self._heap and self._heap[0][2].cancelled:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
+
+    def is_timer_next(self) -> bool:
+        """Of the alarm that `next_ms` told last."""
+        return self._heap[0][2].is_timer
 
     def pop(self) -> Alarm:
         return heapq.heappop(self._heap)[2]

@@ -31,8 +31,11 @@ class Clock(Protocol):
         """The task whose turn it is computed for so long; on the real clock that time has passed by itself."""
         ...
 
-    def call_at(self, t_ms: float, fn: Callable[[], None]) -> Alarm:
-        """Run `fn` at board time `t_ms` (at once when past), on the clock's thread; it must not block."""
+    def call_at(self, t_ms: float, fn: Callable[[], None], *, is_timer: bool = False) -> Alarm:
+        """Run `fn` at board time `t_ms` (at once when past), on the clock's thread; it must not block.
+
+        With `is_timer` it only gives an app an event, and may run on any thread.
+        """
 
     def restart(self) -> None:
         """Power on: time is 0 again and every alarm is forgotten."""
@@ -89,8 +92,8 @@ class RealClock:
     def compute(self, ms: float) -> None:
         pass
 
-    def call_at(self, t_ms: float, fn: Callable[[], None]) -> Alarm:
-        alarm = Alarm(t_ms, fn)
+    def call_at(self, t_ms: float, fn: Callable[[], None], *, is_timer: bool = False) -> Alarm:
+        alarm = Alarm(t_ms, fn, is_timer=is_timer)
         with self._changed:
             self._alarms.push(alarm)
             if self._thread is None:

@@ -43,6 +43,7 @@ class VirtualClock:
         self._awaiting_quiet = False
         self._now_ms = 0.0
         self._limit_ms = 0.0
+        self._advances = False
         self._alarms = Alarms()
         self._running: Task | None = None
         self._ready: deque[Task] = deque()
@@ -76,8 +77,8 @@ class VirtualClock:
         with self._lock:
             self._now_ms += ms
 
-    def call_at(self, t_ms: float, fn: Callable[[], None]) -> Alarm:
-        alarm = Alarm(t_ms, fn)
+    def call_at(self, t_ms: float, fn: Callable[[], None], *, is_timer: bool = False) -> Alarm:
+        alarm = Alarm(t_ms, fn, is_timer=is_timer)
         with self._lock:
             self._alarms.push(alarm)
         return alarm
@@ -100,6 +101,7 @@ class VirtualClock:
         with self._advancing:
             with self._lock:
                 target_ms = self._limit_ms = self._now_ms + ms
+                self._advances = True
                 self._resume_paused()
             while (stuck := self._settle()) is None:
                 with self._lock:
@@ -112,6 +114,7 @@ class VirtualClock:
                     self._now_ms = max(self._now_ms, alarm.t_ms)
                 alarm.fn()
             with self._lock:
+                self._advances = False
                 if stuck is None:
                     self._now_ms = max(self._now_ms, target_ms)
                 self._limit_ms = self._now_ms
@@ -131,10 +134,16 @@ class VirtualClock:
             if task.pending or task.interrupted:
                 task.pending = False
                 return
-            task.state = TaskState.IDLE
             since_ms = self._now_ms
-            self._hand_on()
-        self._take_turn(task, raises=False)
+        if not self._is_woken_by_a_timer(task):
+            with self._lock:
+                idles = not (task.pending or task.interrupted)
+                task.pending = False
+                if idles:
+                    task.state = TaskState.IDLE
+                    self._hand_on()
+            if idles:
+                self._take_turn(task, raises=False)
         waits = task.reads > CHEAP_READS and self._now_ms - since_ms <= SHORT_PAUSE_MS
         task.reads = CHEAP_READS if waits else 0
 
@@ -208,6 +217,24 @@ class VirtualClock:
         elif self._awaiting_quiet:
             self._awaiting_quiet = False
             self._quiet.release()
+
+    def _is_woken_by_a_timer(self, task: Task) -> bool:
+        """Go on to the next timers here, where no one else has anything to do: it saves two changes of threads."""
+        while True:
+            with self._lock:
+                due_ms = self._alarms.next_ms()
+                if not self._advances or self._ready or self._paused or task.interrupted:
+                    return False
+                if due_ms is None or due_ms > self._limit_ms or not self._alarms.is_timer_next():
+                    return False
+                alarm = self._alarms.pop()
+                self._now_ms = max(self._now_ms, alarm.t_ms)
+                task.cpu_mark_s = 0.0
+            alarm.fn()
+            with self._lock:
+                if task.pending:
+                    task.pending = False
+                    return True
 
     def _resume_paused(self) -> None:
         paused, self._paused = self._paused, []

@@ -60,7 +60,7 @@ from microclaw.wire.wasm_binary import FeatureError, ModuleError
 MIN_STACK_BYTES: Final = 1024
 MAX_STACK_BYTES: Final = 32768
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_CACHE_VERSION: Final = 15
+_CACHE_VERSION: Final = 16
 _CHECKED_LEVEL: Final = "O1"  # more would leave out faulty stores of which nothing is read
 
 

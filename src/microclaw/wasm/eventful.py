@@ -55,14 +55,15 @@ class LinkedProgram:
 
 @dataclass(frozen=True, slots=True)
 class _LoopCalls:
-    """What loops are to call: pause points and guards, by function and the loop's number."""
+    """What loops and recursions are to call: pause points and guards, by function and the loop's number."""
 
     points: Mapping[str, Mapping[int, int]]
     guards: Mapping[str, Mapping[int, Guard]]
+    recursions: Mapping[str, Guard]
     watches: bool
 
     def __bool__(self) -> bool:
-        return bool(self.points or self.guards)
+        return bool(self.points or self.guards or self.recursions)
 
     @property
     def may_be_endless(self) -> bool:
@@ -72,7 +73,8 @@ class _LoopCalls:
 
 def _loop_calls(loops: Loops, text: SourceText) -> _LoopCalls:
     guards = LoopGuards(loops, text, loops.pause_points())
-    return _LoopCalls(guards.told_by_points(), guards.by_function(), guards.watches)
+    recursions = guards.recursions()
+    return _LoopCalls(guards.told_by_points(), guards.by_function(), recursions, bool(recursions) or guards.watches)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ class Linker:
         """Link the program; if its main sleeps or polls, make it event-driven. Raises BuildError."""
         is_device = self.variant == "device"
         # Code put in behind the linker would move the lines of a build for trials.
-        calls = _loop_calls(loops, self.text) if is_device else _LoopCalls({}, {}, False)
+        calls = _loop_calls(loops, self.text) if is_device else _LoopCalls({}, {}, {}, False)
         if not symbols.functions & _MAINS or "on_init" in symbols.functions:
             if symbols.has_constructors and is_device:
                 raise BuildError((self._constructors_before_on_init(),), stage="check")
@@ -160,7 +162,8 @@ class Linker:
         if not calls:
             return linked
         graph = self._read(linked.wasm)
-        return replace(linked, wasm=with_loop_calls(linked.wasm, graph.module, graph.names, calls.points, calls.guards))
+        wasm = with_loop_calls(linked.wasm, graph.module, graph.names, calls.points, calls.guards, calls.recursions)
+        return replace(linked, wasm=wasm)
 
     def _finished(self, linked: LinkedProgram, calls: _LoopCalls) -> LinkedProgram:
         wasm = self._stripped(self._with_calls(linked, calls).wasm)

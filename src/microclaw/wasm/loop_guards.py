@@ -1,8 +1,8 @@
-"""Decides which loops get a guard: those that may run for ever or for minutes, without a pause.
+"""Decides which loops and recursions get a guard: those that may run for ever or for minutes, without a pause.
 
 A guard counts about how much its loop computes and now and then asks whether it has run for long
 (headers/glue/watch.c, and headers/shim/breathe.c where main may pause).
-pause_points.py puts them in. Loops that end soon stay as they are.
+pause_points.py puts them in. Loops that end soon stay as they are; every recursion is guarded: its depth is not known.
 """
 
 from __future__ import annotations
@@ -14,13 +14,18 @@ from typing import Final
 from microclaw.wasm.loop_bounds import LoopBound, loop_bounds
 from microclaw.wasm.loops import Loops
 from microclaw.wasm.opcodes import instructions
+from microclaw.wasm.recursion import recursive_functions
 from microclaw.wasm.source_text import SourceText
 from microclaw.wasm.symbols import point_key, source_name
 
 _MAIN_AFTER_MS: Final = 100
 _EXACT: Final = 1 << 8
+_IS_RECURSION: Final = 255
 LINE_BITS: Final = 9
-"""What a pause point is told: after how many ms main pauses, whether the line is the loop's own, the line."""
+"""What a pause point is told: after how many ms main pauses, whether the line is the loop's own, the line.
+
+A recursion never pauses: it says 255 in the place of ms (headers/glue/watch.c).
+"""
 # Instructions, of which the firmware's interpreter does about 20 000 in a ms.
 CHECKED_AFTER: Final = 1_000_000
 _LONG: Final = 4_000_000
@@ -28,6 +33,7 @@ _A_NEST: Final = 1000  # in one turn of a loop whose turns nobody knows: another
 _GUESSED_TURNS: Final = 256
 _NATIVE: Final = 300
 _RECURSION: Final = 1000
+_ITSELF: Final = 10
 _A_FUNCTION: Final = 20_000  # at most: how often its loops turn is only a guess
 _CHEAP_SHARE: Final = 280  # a guard's own 7 instructions are 2.5 % of so many
 _MAX_COPIES: Final = 32
@@ -59,6 +65,18 @@ class LoopGuards:
             guards = dict(self._guards(index))
             if guards:
                 found.setdefault(point_key(self.loops.symbols.names[index]), {}).update(guards)
+        return found
+
+    def recursions(self) -> dict[str, Guard]:
+        """By function: a guard at its beginning, which counts what all functions of its cycle compute in a call."""
+        found: dict[str, Guard] = {}
+        for index, cycle in recursive_functions(self.loops.symbols).items():
+            if index in self.loops.functions:
+                turn = sum(self._own_cost(one, cycle) for one in cycle)
+                name = self.loops.symbols.names[index]
+                place = self.text.find_definition(source_name(name)) or self.text.find_name(source_name(name)) or (1, 1)
+                told = place[0] << LINE_BITS | _EXACT | _IS_RECURSION
+                found[point_key(name)] = Guard(min(turn, CHECKED_AFTER), 1, told, pauses=False)
         return found
 
     @property
@@ -115,6 +133,14 @@ class LoopGuards:
         inner = (n for n, other in enumerate(bounds) if other.parent == number and n not in guarded)
         work = sum(self._turn(index, n, guarded) * (bounds[n].turns or _GUESSED_TURNS) for n in inner)
         return max(1, bounds[number].size + work + sum(map(self._cost, bounds[number].calls)))
+
+    def _own_cost(self, index: int, cycle: frozenset[int]) -> int:
+        """About how much a function of a recursion computes without the other functions of it."""
+        outer = (n for n, bound in enumerate(self._bounds_of(index)) if bound.parent is None)
+        guarded = {number for number, _ in self._guards(index)}
+        work = sum(self._turn(index, n, guarded) for n in outer if n not in guarded)
+        calls = self.loops.functions[index].calls - cycle
+        return min(_A_FUNCTION, work + _ITSELF + sum(map(self._cost, sorted(calls))))
 
     def _cost(self, called: int) -> int:
         """About how much a function computes."""

@@ -1,4 +1,4 @@
-"""Puts pause points and guards into the loops of a linked module, and calls into its entries. Decides nothing."""
+"""Puts pause points and guards into a linked module, and calls into its entries. Decides nothing."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from microclaw.wire.wasm_binary import HEADER, Reader, read_sections, write_i32,
 BREATHE: Final = "__microclaw_breathe"
 WATCH: Final = "__microclaw_watch"
 _ENTERED: Final = "__microclaw_entered"
-_EXPORTS, _CODE = 7, 10
+_GLOBALS, _EXPORTS, _CODE = 6, 7, 10
 _BLOCK, _LOOP, _IF, _END, _BR, _BR_IF, _BR_TABLE = 2, 3, 4, 11, 12, 13, 14
 _VOID, _I32 = 0x40, 0x7F
-_GET, _SET, _TEE, _CALL, _CONST, _SUB, _GREATER = (
-    bytes((code,)) for code in (0x20, 0x21, 0x22, 0x10, 0x41, 0x6B, 0x4A)
+_GET, _SET, _TEE, _CALL, _CONST, _SUB, _GREATER, _GLOBAL_GET, _GLOBAL_SET = (
+    bytes((code,)) for code in (0x20, 0x21, 0x22, 0x10, 0x41, 0x6B, 0x4A, 0x23, 0x24)
 )
 _MAX_COPIED_BYTES: Final = 640  # of all loops of a program
 
@@ -31,8 +31,12 @@ def with_loop_calls(
     names: Mapping[int, str],
     points: Mapping[str, Mapping[int, int]],
     guards: Mapping[str, Mapping[int, Guard]],
+    recursions: Mapping[str, Guard],
 ) -> bytes:
-    """The linked module with pause points and guards, which call BREATHE where it is linked, else WATCH."""
+    """The linked module with pause points and guards, which call BREATHE where it is linked, else WATCH.
+
+    Guards of recursions call WATCH: main cannot pause deep in its calls. They count in a global that all of them share.
+    """
     by_name = {name: index for index, name in names.items()}
     call = _CALL + write_u32(by_name[BREATHE] if BREATHE in by_name else by_name[WATCH])
     first = len(module.imports)
@@ -44,8 +48,20 @@ def with_loop_calls(
         signature = module.signature_of(index)
         if signature is not None and (code or name in guards):
             body = insert_in_loops(body, len(signature.params), code, guards.get(name, {}), call, copied_bytes)
+        if name in recursions:
+            start = _first_instruction(body)
+            check = _count_calls(recursions[name], len(module.globals), _CALL + write_u32(by_name[WATCH]))
+            body = body[:start] + check + body[start:]
         bodies.append(body)
-    return _with_bodies(wasm, bodies)
+    return _with_bodies(_with_a_global(wasm) if recursions else wasm, bodies)
+
+
+def _count_calls(guard: Guard, counter: int, call: bytes) -> bytes:
+    get, put = _GLOBAL_GET + write_u32(counter), _GLOBAL_SET + write_u32(counter)
+    count = get + _CONST + write_i32(guard.turn) + _SUB + put + get + _CONST + write_i32(0) + _GREATER
+    again = _CONST + write_i32(CHECKED_AFTER) + put
+    ask = _CONST + write_i32(guard.told) + call
+    return bytes((_BLOCK, _VOID)) + count + bytes((_BR_IF, 0)) + again + ask + bytes((_END,))
 
 
 def with_entries_noted(wasm: bytes) -> bytes:
@@ -195,6 +211,22 @@ def _with_a_local(declarations: bytes, params: int) -> tuple[bytes, int]:
         index += reader.u32()
         reader.byte()
     return write_u32(groups + 1) + rest + write_u32(1) + bytes((_I32,)), index
+
+
+def _with_a_global(wasm: bytes) -> bytes:
+    """The module with one more global, the last: a counter of calls."""
+    counter = bytes((_I32, 1)) + _CONST + write_i32(CHECKED_AFTER) + bytes((_END,))
+    parts, placed = [wasm[: len(HEADER)]], False
+    for number, content, whole in read_sections(wasm):
+        if number == _GLOBALS:
+            reader = Reader(content)
+            count = reader.count()
+            whole = write_section(_GLOBALS, write_u32(count + 1) + content[reader.position :] + counter)
+        elif number > _GLOBALS and not placed:
+            whole = write_section(_GLOBALS, write_u32(1) + counter) + whole
+        placed |= number >= _GLOBALS
+        parts.append(whole)
+    return b"".join(parts)
 
 
 def without_exports(wasm: bytes, *prefixes: str) -> bytes:

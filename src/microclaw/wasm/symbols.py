@@ -47,6 +47,8 @@ class Symbols:
     visible: frozenset[str]  # functions and variables that other objects may use
     names: tuple[str, ...] = ()  # of every function by its index, imports first; "" where it has none
     bodies: tuple[bytes, ...] = ()  # of the object's own functions, which follow the imports
+    types: tuple[int, ...] = ()  # of every function by its index
+    pointed_at: frozenset[int] = frozenset()  # functions whose address the object takes, by index
     has_constructors: bool = False  # of global objects, or functions that are marked to run before main
 
     @property
@@ -58,13 +60,20 @@ class Symbols:
 def read_symbols(object_file: bytes) -> Symbols:
     """The symbols of an object file."""
     imports: list[str] = []
+    types: list[int] = []
+    pointed_at: frozenset[int] = frozenset()
     bodies: tuple[bytes, ...] = ()
     table = _SymbolTable()
     has_constructors = False
     for number, content, _ in read_sections(object_file):
         body = Reader(content)
         if number == 2:
-            imports = list(_function_imports(body))
+            imported = list(_function_imports(body))
+            imports, types = [name for name, _ in imported], [kind for _, kind in imported]
+        elif number == 3:
+            types += [body.u32() for _ in range(body.count())]
+        elif number == 9:
+            pointed_at = frozenset(_elements(body))
         elif number == 10:
             bodies = tuple(body.take(body.u32()) for _ in range(body.count()))
         elif number == 0 and body.name() == "linking" and body.u32() == 2:
@@ -83,18 +92,29 @@ def read_symbols(object_file: bytes) -> Symbols:
         frozenset(table.visible | table.functions),
         names,
         bodies,
+        tuple(types),
+        pointed_at,
         has_constructors,
     )
 
 
-def _function_imports(body: Reader) -> Iterator[str]:
-    """The names of imported functions, in index order."""
+def _elements(body: Reader) -> Iterator[int]:
+    """The functions of the element section. The compiler's segments have flags 0: an i32.const, then the functions."""
+    for _ in range(body.count()):
+        if body.u32() != 0 or body.byte() != 0x41:
+            raise ModuleError("an element segment of another kind than the compiler makes")
+        body.signed(32)
+        body.byte()
+        yield from [body.u32() for _ in range(body.count())]
+
+
+def _function_imports(body: Reader) -> Iterator[tuple[str, int]]:
+    """The names of imported functions and their types, in index order."""
     for _ in range(body.count()):
         body.name()
         name, kind = body.name(), body.byte()
         if kind == 0:
-            body.u32()
-            yield name
+            yield name, body.u32()
         elif kind in (1, 2):
             if kind == 1:
                 body.byte()

@@ -78,8 +78,9 @@ _PROGRAM: Final = (
     *("-Wno-unknown-warning-option", "-fno-color-diagnostics", "-fno-caret-diagnostics", "-fmacro-backtrace-limit=1"),
 )
 # In the checked build each use of memory is a call (headers/checked/memory.c), and so is each of the C library.
+# What were inlined from our headers would have no line of the program's.
 _CHECKED: Final = (
-    *("-g", "-w", "-fno-builtin", "-Xclang", "-fsanitize=kernel-address"),
+    *("-g", "-w", "-fno-builtin", "-fno-inline", "-Xclang", "-fsanitize=kernel-address"),
     *("-Xclang", "-fsanitize-address-use-after-scope"),
     *(
         part

@@ -28,9 +28,12 @@ def test_lines_are_told_of_the_programs_own_text_only() -> None:
 
 
 def test_a_full_stack_is_a_recursion_where_a_name_repeats() -> None:
-    assert stack_overflow((Frame("depth", 5),) * 20) == "the stack is full: depth calls itself without end (line 5)"
+    assert (
+        stack_overflow((Frame("depth", 5),) * 20)
+        == "the stack is full: depth calls itself too deep for the stack (line 5)"
+    )
     two = (Frame("odd", 9), Frame("even", 4)) * 10
-    assert stack_overflow(two) == "the stack is full: odd calls itself through even without end (line 9)"
+    assert stack_overflow(two) == "the stack is full: odd calls itself through even too deep for the stack (line 9)"
     assert stack_overflow((Frame("inner", 7), Frame("main", 11))) == (
         "the stack is full: it has no room for the local variables of inner (line 7), called by main (line 11)"
     )

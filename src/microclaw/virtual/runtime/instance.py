@@ -17,6 +17,7 @@ from typing import Any, Final
 import wasmtime
 from wasmtime import TrapCode
 from wasmtime import _ffi as ffi
+from wasmtime._func import enter_wasm
 
 from microclaw.boards.profile import Firmware
 from microclaw.virtual.natives import files, libc, printf, requests, time
@@ -168,9 +169,19 @@ class Instance:
         """Run an export. Raises WasmTrap, Interrupted or BoardCrash."""
         function = self._functions[name][0]
         try:
-            self._run(lambda: function(self._store, *arguments))
+            self._run(lambda: self._enter(function, arguments))
         finally:
             self._spend()
+
+    def _enter(self, function: wasmtime.Func, arguments: tuple[int, ...]) -> None:
+        """Func.__call__ for i32 arguments and no result: that one asks for the types again at each call, for 30 us."""
+        values = (ffi.wasmtime_val_t * len(arguments))()
+        for value, argument in zip(values, arguments, strict=True):
+            value.kind, value.of.i32 = ffi.WASMTIME_I32.value, argument
+        with enter_wasm(self._store) as trap:
+            entry = ctypes.byref(function._func)
+            if error := ffi.wasmtime_func_call(self._context, entry, values, len(arguments), None, 0, trap):
+                raise wasmtime.WasmtimeError._from_ptr(error)
 
     def interrupt(self) -> None:
         """Make wasm code stop at its next loop or call, now and from now on."""
@@ -187,8 +198,9 @@ class Instance:
         """Look how deep the painted part of the shadow stack was overwritten."""
         if self._canary_area is not None:
             low, top = self._canary_area
-            used = len(self._process.memory.peek(low, top - low).lstrip(bytes([_CANARY])))
-            self.peak_stack_bytes = max(self.peak_stack_bytes, used)
+            unused = self._process.memory.peek(low, top - low - self.peak_stack_bytes)
+            if unused.count(_CANARY) < len(unused):
+                self.peak_stack_bytes += len(unused.lstrip(bytes([_CANARY])))
 
     def _free(self) -> None:
         self._store.close()
@@ -373,13 +385,8 @@ def _config(reserved_bytes: int, *, counts_fuel: bool) -> wasmtime.Config:
     config = wasmtime.Config()
     config.consume_fuel = counts_fuel
     config.epoch_interruption = True
-    config.wasm_simd = False
-    config.wasm_relaxed_simd = False
-    config.wasm_threads = False
-    config.wasm_tail_call = False
-    config.wasm_multi_value = False
-    config.wasm_multi_memory = False
-    config.wasm_memory64 = False
+    for feature in ("simd", "relaxed_simd", "threads", "tail_call", "multi_value", "multi_memory", "memory64"):
+        setattr(config, f"wasm_{feature}", False)
     config.wasm_exceptions = False
     config.parallel_compilation = False
     config.max_wasm_stack = MAX_STACK_BYTES

@@ -68,7 +68,10 @@ def read_frames(backtrace: str) -> tuple[Frame, ...]:
 
 
 def _plain(name: str) -> str:
-    name = name.rpartition("!")[2].partition("(")[0].removeprefix("microclaw_").removeprefix("native_")
+    name = name.rpartition("!")[2].partition("(")[0]
+    if "operator" not in name:  # of a template its result is told as well: unsigned long Print::println<char const*>
+        name = name.partition("<")[0].rpartition(" ")[2]
+    name = name.removeprefix("microclaw_").removeprefix("native_")
     name = _LETTERS.get(name, name)
     return "main" if name in ("__original_main", "__main_void", "__main_argc_argv") else name
 
@@ -90,7 +93,7 @@ def stack_overflow(frames: tuple[Frame, ...]) -> str | None:
         line = next(frame.line for frame in own if frame.function == often)
         through = sorted(name for name in set(names) if name != often and names.count(name) >= _REPEATED)
         by = f" through {', '.join(through)}" if through else ""
-        return f"{STACK_FULL}{often} calls itself{by} without end (line {line})"
+        return f"{STACK_FULL}{often} calls itself{by} too deep for the stack (line {line})"
     chain = ", called by ".join(f"{frame.function} (line {frame.line})" for frame in own[:4])
     return f"{STACK_FULL}it has no room for the local variables of {chain}"
 

@@ -92,7 +92,7 @@ class Timers:
     def _schedule(self, timer: _Timer) -> None:
         # The timer thread works in whole ms; an interval of 0 would make it fire without end.
         due_ms = self._clock.now_ms() + max(1, timer.interval_ms)
-        timer.alarm = self._clock.call_at(due_ms, lambda: self._fire(timer, due_ms))
+        timer.alarm = self._clock.call_at(due_ms, lambda: self._fire(timer, due_ms), is_timer=True)
 
     def _stop(self, timer: _Timer) -> None:
         if timer.alarm is not None:

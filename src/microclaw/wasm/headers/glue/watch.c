@@ -1,4 +1,4 @@
-/* What the guards of loops ask (loop_guards.py): whether the present call of the firmware has taken too long. It ends the
+/* What the guards of loops and recursions ask (loop_guards.py): whether the present call of the firmware has taken too long. It ends the
  * program then, because the application manager waits for that call without a limit once it is to remove the program. */
 #include <stdbool.h>
 #include <wasm_app.h>
@@ -24,7 +24,8 @@ void __microclaw_watch(int told) {
     }
     if (now_ms - begun_ms >= LIMIT_MS) {
         over = true;
-        microclaw_watch_printf("microclaw: line %d: %s loop ran 30 s without end\n", told >> 9, told & 256 ? "this" : "a");
+        const char *what = (told & 255) == 255 ? "this recursion" : told & 256 ? "this loop" : "a loop";
+        microclaw_watch_printf("microclaw: line %d: %s ran 30 s without end\n", told >> 9, what);
         __builtin_trap();
     }
 }

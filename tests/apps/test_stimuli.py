@@ -1,0 +1,46 @@
+"""What the trial does to pins by itself: bounces that a program must not see, whatever the period of its polling."""
+
+from __future__ import annotations
+
+import pytest
+
+from microclaw.apps.expectation_text import parse_expectations
+from microclaw.apps.stimuli import levels_over_time, plan
+
+ASKED = {
+    "toggle": "when pin 4 falls: pin 2 toggles within 60 ms",
+    "a light of 5 s": "when pin 4 rises: pin 2 rises within 80 ms for 5 s",
+}
+
+
+def _polled(expect: str, period_ms: float, phase_ms: float) -> int:
+    """How many changes a program sees that looks at the pin each `period_ms`."""
+    edges = [edge for edge in levels_over_time(plan(parse_expectations(expect)).stimuli).edges if edge.pin == 4]
+    level, changes, at_ms, place = edges[0].level, 0, phase_ms, 0
+    now = level
+    while place < len(edges):
+        while place < len(edges) and edges[place].t_ms <= at_ms:
+            now, place = edges[place].level, place + 1
+        changes += now != level
+        level = now
+        at_ms += period_ms
+    return changes
+
+
+@pytest.mark.parametrize("expect", ASKED.values(), ids=ASKED.keys())
+@pytest.mark.parametrize("period_ms", [1, 2, 3, 5, 7, 10])
+def test_a_poll_without_debounce_sees_a_bounce(expect: str, period_ms: int) -> None:
+    for phase in range(10):
+        assert _polled(expect, period_ms, period_ms * phase / 10) > 2 * 8
+
+
+@pytest.mark.parametrize("expect", ASKED.values(), ids=ASKED.keys())
+@pytest.mark.parametrize("period_ms", [20, 25, 50])
+def test_a_poll_each_20_ms_sees_presses_alone(expect: str, period_ms: int) -> None:
+    for phase in range(10):
+        assert _polled(expect, period_ms, period_ms * phase / 10) in (2 * 8, 2 * 8 - 1)
+
+
+def test_no_bounce_is_longer_than_a_debounce_of_20_ms() -> None:
+    bursts = levels_over_time(plan(parse_expectations(ASKED["toggle"])).stimuli).bursts[4]
+    assert max(last - first for first, last, _ in bursts) == pytest.approx(18)
