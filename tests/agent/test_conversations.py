@@ -130,6 +130,23 @@ async def talk(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Asyn
         ("remember that the fan is on pin 11 | turn on the fan | turn it off", "11=0", "Pin 11"),
         ("the fan is on pin 11 | which pin is the fan on?", "11=0", "the fan is on pin 11"),
         ("the fan is on pin 11 | forget the fan | turn on the fan", "11=0", "Which pin?"),
+        ("the fan is on pin 11 | no, actually the fan is on pin 12 | turn on the fan", "11=0 12=1", "Pin 12"),
+        ("the fan is on pin 11 | no, pin 12 | turn on the fan", "11=0 12=1", "Pin 12"),
+        ("the fan is on pin 11 | no, the fan is on pin 12 | what do you remember", "11=0", "fan is on pin 12"),
+        ("turn on pin 5 | the fan is on pin 11 | undo", "5=1", "I do not remember any more that the fan"),
+        ("turn on pin 5 | the fan is on pin 11 | forget the fan | undo", "5=1", "Undo the last change of a board"),
+        ("turn on pin 5 | the fan is on pin 11 | forget the fan | undo | yes", "5=0", "ndone"),
+        ("turn on pin 5 | turn on pin 6 in 10 minutes | undo", "5=1", "schedule 1 is removed"),
+        ("turn on pin 5 | turn on pin 6 in 10 minutes | undo | what is scheduled", "5=1", "Nothing is scheduled"),
+        ("turn on pin 5 | turn on pin 6 in 10 minutes | undo | undo", "5=1", "Undo the last change of a board"),
+        ("turn on pin 6 in 10 minutes | turn on pin 5 | undo", "5=0", "ndone"),
+        ("blink pin 5 every 100 ms | turn on pin 6 in 10 minutes | delete it", "5~200 apps=blink", "Cancelled: 1"),
+        (
+            "blink pin 5 every 100 ms | remind me in 10 minutes to eat | what is scheduled | remove it",
+            "5~200 apps=blink",
+            "Cancelled: 1",
+        ),
+        ("blink pin 5 every 100 ms | the fan is on pin 11 | remove it", "5~200 apps=blink", "Forgotten: the fan"),
     ],
 )
 async def test_a_sentence_refers_to_the_last_act(talk: Talk, said: str, board: str, answer: str) -> None:

@@ -38,6 +38,7 @@ from microclaw.offline.programs import PROGRAMS
 from microclaw.offline.references import later, referred, with_target
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, Sentences, english, no_more_to_stop
 from microclaw.offline.steps import parse_steps
+from microclaw.offline.unlogged import UnloggedAct, corrected_fact, removed_it, undo_values, unlogged_after
 
 ADD_A_MODEL: Final = (
     "for any sentence set ANTHROPIC_API_KEY, OPENAI_API_KEY, or OPENAI_BASE_URL for a free local model "
@@ -97,7 +98,7 @@ def understand(request: ModelRequest) -> Understanding:
     last = before[-1] if before else None
     state = state_after(last)
     expired = isinstance(last, AssistantReply) and last.question_expired
-    open_question, act = state.question, None if expired else state.act
+    open_question, act, unlogged = state.question, None if expired else state.act, None if expired else state.unlogged
     context = completed = None
     if open_question is not None and len(said) <= MAX_SENTENCE_CHARS:
         if open_question.is_declined(said):
@@ -114,14 +115,14 @@ def understand(request: ModelRequest) -> Understanding:
         context = Context(
             completed, open_question.said, device_context, named or device_context.meant, named is not None, results
         )
-    reading = _Reading(context, False) if context is not None else _read(said, device_context, results, act)
+    reading = _Reading(context, False) if context is not None else _read(said, device_context, results, act, unlogged)
     found, decision = reading.found, reading.found if isinstance(reading.found, Say) else _decide(reading.found)
     at = found if isinstance(found, Context) else None
     kept = DialogueState()
     if isinstance(decision, Say):
         # A question about the last act leaves it the last act.
         last_act = act if reading.refers and at is None else act_after(at, decision, act)
-        kept = DialogueState(_question(at, decision), last_act)
+        kept = DialogueState(_question(at, decision), last_act, unlogged_after(at, results, unlogged))
     parse = at.parse if at is not None else None
     return Understanding(said, before, parse, decision, completed is not None, reading.refers, reading.recalls, kept)
 
@@ -182,10 +183,24 @@ class _Reading:
     recalls: bool = False
 
 
-def _read(said: str, device_context: DeviceContext, results: tuple[Result, ...], act: LastAct | None) -> _Reading:
+def _read(
+    said: str,
+    device_context: DeviceContext,
+    results: tuple[Result, ...],
+    act: LastAct | None,
+    unlogged: UnloggedAct | None,
+) -> _Reading:
     sentences = english()
     if len(said) > MAX_SENTENCE_CHARS:
         return _Reading(_not_understood(sentences, said[:MAX_SENTENCE_CHARS]))
+    removes = removed_it(said, unlogged) if unlogged is not None else None
+    if isinstance(removes, Say):
+        return _Reading(removes, refers=True)
+    if removes is not None:
+        return _Reading(Context(removes, said, device_context, device_context.meant, False, results), refers=True)
+    corrected = corrected_fact(said, unlogged)
+    if corrected is not None:
+        return _Reading(Context(corrected, said, device_context, device_context.meant, False, results), refers=True)
     memory = parse_memory(said) or (Parse("remember", {"text": said.strip().rstrip(".!")}) if told_name(said) else None)
     if memory is not None and not _is_for_the_board(memory, said, sentences):
         return _Reading(Context(memory, said, device_context, device_context.meant, False, results))
@@ -230,6 +245,8 @@ def _read(said: str, device_context: DeviceContext, results: tuple[Result, ...],
         return _Reading(_not_understood(sentences, text))
     if parse.kind in NOTHING_DONE:
         return _Reading(_nothing_done(sentences, parse, said))
+    if parse.kind == "undo" and unlogged is not None and named is None:
+        parse = dataclasses.replace(parse, values=undo_values(unlogged))
     found_at = Context(parse, text if recalls else said, device_context, device, named is not None, results)
     return _Reading(found_at, recalls=recalls)
 
