@@ -60,7 +60,13 @@ def unlogged_after(at: Context | None, results: Sequence[Result], before: Unlogg
     return replace(before, age=before.age + 1)
 
 
-def removed_it(said: str, act: UnloggedAct) -> Parse | Say | None:
+def said_of_unlogged(said: str, act: UnloggedAct | None) -> Parse | Say | None:
+    """What a sentence says of the act, or corrects in memory; None for every other sentence."""
+    removes = _removed_it(said, act) if act is not None else None
+    return removes or _corrected_fact(said, act)
+
+
+def _removed_it(said: str, act: UnloggedAct) -> Parse | Say | None:
     """What "delete it" and "forget it" mean right after the act; None for every other sentence."""
     if act.age or not _REMOVE.fullmatch(normalize_quantities(said)):
         return None
@@ -74,7 +80,7 @@ def removed_it(said: str, act: UnloggedAct) -> Parse | Say | None:
     return Say("That is forgotten already, so nothing was done.", None, "what do you remember")
 
 
-def corrected_fact(said: str, act: UnloggedAct | None) -> Parse | None:
+def _corrected_fact(said: str, act: UnloggedAct | None) -> Parse | None:
     """The fact of "no, the pump is on pin 17", or right after the old one of "no, pin 17"; else None.
 
     Its value "instead" is the old line of the same name, which goes.

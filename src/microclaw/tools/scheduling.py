@@ -27,7 +27,6 @@ from microclaw.store.schedules import Missed
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.tools.toolbox import Toolbox
 
-
 _SECONDS_BELOW_MS: Final = 60_000
 
 
