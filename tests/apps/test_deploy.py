@@ -310,6 +310,19 @@ async def test_a_cancelled_watch_keeps_what_the_device_accepted(lab: Any) -> Non
     assert [change.state for change in await lab.change_log.changes()] == ["done"]
 
 
+async def test_a_deployment_says_when_it_begins_to_change_the_device(lab: Any) -> None:
+    lab.plays("blink", 2)
+
+    def begin() -> None:
+        assert "apps.install" not in lab.transport.calls
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await lab.deployer.deploy(blink(), lab.steps.append, begin=begin)
+    assert lab.transport.apps == {}
+    assert await lab.change_log.changes() == []
+
+
 async def test_removing_confirms_by_the_devices_own_list(lab: Any) -> None:
     lab.plays("blink", 2)
     await lab.deployer.deploy(blink(), lab.steps.append)

@@ -150,7 +150,7 @@ def explore(
     """Find out which functions and device files a board's firmware has, by a program that is there for a moment."""
     options = global_options(ctx)
     host = options.host()
-    found = follow(options, host, host.stream(f"/v1/devices/{segment(name)}/explore", {}))
+    found = follow(options, host, f"/v1/devices/{segment(name)}/explore", {})
     words = found["firmware"]
     if not options.json:
         for key, title in (("nodes", "device files"), ("lacking_nodes", "none of"), ("lacking_natives", "lacks")):
