@@ -150,6 +150,19 @@ def test_ctrl_c_before_the_installation_began_changes_nothing(ask: Run, host: di
     assert "spin" not in ask("app", "changes").out
 
 
+def test_a_board_that_never_answered_is_a_problem_once_it_was_asked(ask: Run) -> None:
+    assert ask("device", "add", "foo", "--board", "virtual", "--wasmachine", "127.0.0.1:1").code == 0
+    try:
+        assert "foo: not asked yet" in ask("doctor").out
+        assert ask("exec", "foo", "apps.list").code == 4
+        doctor = ask("doctor")
+        assert "foo does not answer" in doctor.out
+        assert doctor.code == 1
+        assert "foo (virtual): no programs, does not answer" in ask("status").out
+    finally:
+        ask("device", "forget", "foo")
+
+
 def test_undo_takes_the_last_change_back(ask: Run, running: str) -> None:
     changes = json.loads(ask("app", "changes", "-d", "virtual-1", "--json").out)["changes"]
     assert changes[0]["summary"] == f"deploy {running} on virtual-1"

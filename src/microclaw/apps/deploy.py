@@ -242,14 +242,14 @@ class Deployer:
             report(Step("check", check_text(image, request.heap_bytes)))
             stage = "try"
             trial = await self._try(request, device, image, report)
-            # A pin computed at run time shows only in the trial.
+            stage = "check"  # a pin computed at run time shows only in the trial
             driven = driven_pins(trial)
             claims = claims_of(image, trial)
             await check_free(device, name, driven, claims, wanted)
             version = AppVersion(image.sha256, request.heap_bytes, request.timers, request.watchdog_ms, driven, claims)
             if request.approve is not None:
-                stage = "approve"
                 there = await self._installer.check_place(device, name, take_over=request.replace)
+                stage = "approve"
                 text = deployment_text(device, name, replaces=there.lost is not None or before is not None)
                 await request.approve(text, deployment_detail(device, name, image, version, trial, there))
         except MicroclawError as exc:
