@@ -163,6 +163,14 @@ def test_a_board_that_never_answered_is_a_problem_once_it_was_asked(ask: Run) ->
         ask("device", "forget", "foo")
 
 
+@pytest.mark.parametrize("words", [("device", "revoke", "virtual-1"), ("person", "rm", "somebody")])
+def test_what_needs_a_yes_is_wrong_usage_without_a_terminal(ask: Run, words: tuple[str, ...]) -> None:
+    ran = ask(*words)
+    assert ran.code == 2
+    assert "this needs a yes" in ran.err
+    assert "give --yes" in ran.err
+
+
 def test_undo_takes_the_last_change_back(ask: Run, running: str) -> None:
     changes = json.loads(ask("app", "changes", "-d", "virtual-1", "--json").out)["changes"]
     assert changes[0]["summary"] == f"deploy {running} on virtual-1"

@@ -336,6 +336,8 @@ def test_program_goes_to_a_board_at_an_address_and_off_again(run: Run, blink: Pa
         assert "replaces the old one" in " ".join(replaced.out.split())
         assert "is off" in run("-d", address, "app", "uninstall", "blink").out
         assert json.loads(run("--json", "-d", address, "app", "list").out)["apps"] == []
+        gone = run("-d", address, "app", "uninstall", "blink")
+        assert f"next: see what is: microclaw app list -d {address}" in gone.err
 
 
 def test_program_that_fails_its_trial_does_not_go_to_an_address(run: Run, tmp_path: Path) -> None:

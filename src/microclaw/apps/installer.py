@@ -348,6 +348,6 @@ def check_room(device: Device, name: str, listed: Sequence[AppEntry], wanted: Se
     names = {app.name for app in listed} | {app.name for app in wanted}
     if len(names - {name}) >= limit:
         raise TooManyApps(
-            f"{device.name} has room for {limit} apps and has {', '.join(sorted(names))}",
+            f"{device.name} has room for {limit} app{'' if limit == 1 else 's'} and has {', '.join(sorted(names))}",
             next_step=f"remove one first: microclaw app uninstall {sorted(names)[0]} -d {device.name}",
         )
