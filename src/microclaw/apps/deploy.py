@@ -146,8 +146,10 @@ class Deployer:
         self._sleep = sleep
         self.look_later: Callable[[LateCheck], float | None] = lambda _check: None
 
-    async def deploy(self, request: DeployRequest, report: Report) -> Deployment:
-        """Compile, check, try, approve, deploy, verify.
+    async def deploy(
+        self, request: DeployRequest, report: Report, *, begin: Callable[[], None] = lambda: None
+    ) -> Deployment:
+        """Compile, check, try, approve, deploy, verify. `begin` is called before anything on the device changes.
 
         Raises BuildError, TrialFailed, PinRefused, DeployRejected and its kinds, DeviceError, UnknownName. Before it
         raises, it reports the failed stage as a Step with state "failed" and its next step.
@@ -156,7 +158,7 @@ class Deployer:
         check_app_name(request.name)
         device.transport_for(AppInstall.method)  # before any work is done for a device that takes no programs
         image = await self._build(device, request, report)
-        return await self._install(await self._prepare(request, device, image, report), report)
+        return await self._install(await self._prepare(request, device, image, report), report, begin=begin)
 
     async def put_version(
         self, device_id: str, name: str, version: AppVersion, report: Report, *, undoes: int | None = None
@@ -240,14 +242,14 @@ class Deployer:
             report(Step("check", check_text(image, request.heap_bytes)))
             stage = "try"
             trial = await self._try(request, device, image, report)
-            # A pin computed at run time shows only in the trial.
+            stage = "check"  # a pin computed at run time shows only in the trial
             driven = driven_pins(trial)
             claims = claims_of(image, trial)
             await check_free(device, name, driven, claims, wanted)
             version = AppVersion(image.sha256, request.heap_bytes, request.timers, request.watchdog_ms, driven, claims)
             if request.approve is not None:
-                stage = "approve"
                 there = await self._installer.check_place(device, name, take_over=request.replace)
+                stage = "approve"
                 text = deployment_text(device, name, replaces=there.lost is not None or before is not None)
                 await request.approve(text, deployment_detail(device, name, image, version, trial, there))
         except MicroclawError as exc:
@@ -276,7 +278,14 @@ class Deployer:
         report(Step("try", why, "failed", next_step="it is installed all the same, as --force was given"))
         return trial
 
-    async def _install(self, prepared: PreparedChange, report: Report, *, undoes: int | None = None) -> Deployment:
+    async def _install(
+        self,
+        prepared: PreparedChange,
+        report: Report,
+        *,
+        undoes: int | None = None,
+        begin: Callable[[], None] = lambda: None,
+    ) -> Deployment:
         """Install it and watch it, while nobody else changes the device."""
         device, name, image = prepared.device, prepared.request.name, prepared.image
         stage: Stage = "deploy"
@@ -284,6 +293,7 @@ class Deployer:
             await self._change_log.keep_image(image)
             async with self._installer.holding(device):
                 await self._check_unchanged(prepared)
+                begin()
                 installation = await self._installer.put(
                     device,
                     name,
