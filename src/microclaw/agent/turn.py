@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from microclaw.agent.acts import outcome_of, reason_of, unproved_claims, with_record
+from microclaw.agent.acts import answer_text, outcome_of, reason_of, unproved_claims, with_record
 from microclaw.agent.asking import Asking, RetryLimits, TurnCancelled
 from microclaw.agent.attempts import DEPLOY_TOOL
 from microclaw.agent.repeats import Repeats
@@ -336,7 +336,7 @@ class Turn:
             text = reply.text.strip() + proof_note(reply.text, progress.evidence, progress.actions)
             return replace(self._finished(progress, text, code, next_step), question=reply.question)
         claims = unproved_claims(reply.text, progress.actions)
-        text = with_record(reply.text, progress.actions, claims)
+        text = answer_text(reply.text, progress.actions, claims)
         return replace(self._finished(progress, text, code, next_step), unproved=claims)
 
     def _deploys_failed(self, progress: _Progress, result: ToolResult) -> Answer:
