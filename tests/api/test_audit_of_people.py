@@ -37,7 +37,7 @@ async def test_tokens_made_used_wrongly_and_revoked(tmp_path: Path) -> None:
         assert (await host.ask("owner", "DELETE", "/v1/tokens/ci"))[0] == 403
     events = recorded(home, "token")
     assert [(event.about, event.text) for event in events if event.kind.value == "token.made"] == [
-        ("ci", "acts as ada, for 1 days")
+        ("ci", "acts as ada, for 1 day")
     ]
     wrong = [event for event in events if event.kind.value in ("token.wrong", "token.locked")]
     assert {event.address for event in wrong if event.count == 1} == {"127.0.0.1"}

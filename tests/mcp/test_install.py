@@ -220,9 +220,9 @@ def test_install_and_uninstall_leave_the_file_as_it_was(tmp_path: Path, client: 
 
 def test_without_a_yes_nothing_is_written(tmp_path: Path) -> None:
     done = run(tmp_path, "install", "cursor")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "microclaw" in done.stdout  # shown all the same
-    assert "next: the same with --yes" in done.stderr
+    assert "give --yes" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
