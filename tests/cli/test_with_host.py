@@ -160,7 +160,7 @@ def test_a_board_that_never_answered_is_a_problem_once_it_was_asked(ask: Run) ->
         assert doctor.code == 1
         assert "foo (virtual): no programs, does not answer" in ask("status").out
     finally:
-        ask("device", "forget", "foo")
+        assert ask("device", "remove", "foo").code == 0
 
 
 @pytest.mark.parametrize("words", [("device", "revoke", "virtual-1"), ("person", "rm", "somebody")])

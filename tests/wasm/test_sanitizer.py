@@ -63,6 +63,7 @@ async def test_second_compiler_names_it_too(
     try:
         image = await compile_c(HEAD + source)
     finally:
+        monkeypatch.delenv("MICROCLAW_COMPILER")
         find_toolchain.cache_clear()
     trial = await try_image(image, board, TrialOptions(for_ms=1000))
     assert trial.error == f"it trapped at line {line}: {what}"

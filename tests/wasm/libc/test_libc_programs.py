@@ -69,6 +69,7 @@ async def test_clang_builds_the_same_behaviour(
     try:
         image = await compile_c(SOURCES[name])
     finally:
+        monkeypatch.delenv("MICROCLAW_COMPILER")
         find_toolchain.cache_clear()
     assert image.compiler.startswith("clang ")
     assert run_image(image) == EXPECTED[name]
