@@ -323,7 +323,7 @@ async def test_removing_confirms_by_the_devices_own_list(lab: Any) -> None:
 async def test_a_removal_that_the_list_contradicts_fails(lab: Any) -> None:
     lab.foreign("ok7", "other")
     lab.transport.ghosts = [("other", "ok7")]
-    with pytest.raises(DeployRejected, match=r"removed ok7, but still lists it \(ok7, other\)"):
+    with pytest.raises(DeployRejected, match=r"removed ok7, but still lists it"):
         await lab.deployer.remove("paper", "ok7", lab.steps.append)
     assert (lab.steps[-1].stage, lab.steps[-1].state) == ("verify", "failed")
     assert not any("no longer lists" in step.text for step in lab.steps)

@@ -40,7 +40,7 @@ from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import BuildError, DeployRejected, DeviceError, MicroclawError, UnknownName
 from microclaw.events import Evidence, Report, Stage, Step
-from microclaw.text import format_duration
+from microclaw.text import format_duration, program_name
 from microclaw.wasm.image import Image
 from microclaw.wasm.source_language import Language
 
@@ -184,11 +184,11 @@ class Deployer:
         except MicroclawError as exc:
             fail(report, "deploy", exc)
         if name in left:
-            text = f"{target.name} answered that it removed {name}, but still lists it ({', '.join(left)})"
+            text = f"{target.name} answered that it removed {name}, but still lists it"
             step = "restart the board, then microclaw app list; the host no longer wants it there"
             fail(report, "verify", DeployRejected(text, next_step=step))
         report(Step("deploy", f"{name} removed from {target.name}"))
-        runs = f"{', '.join(left)} still on it" if left else "no app left on it"
+        runs = f"{', '.join(map(program_name, left))} still on it" if left else "no app left on it"
         evidence = Evidence("reported", f"{target.name} no longer lists {name}; {runs}")
         hint = None if undoable else "this host did not install it and has no copy: undo cannot bring it back"
         report(Step("verify", evidence.text, next_step=hint))
