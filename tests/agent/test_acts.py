@@ -6,9 +6,18 @@ import json
 
 import pytest
 
-from microclaw.agent.acts import LEFT_OUT, acts_of, outcome_of, record_of, remembered, unproved_claims, with_record
+from microclaw.agent.acts import (
+    LEFT_OUT,
+    acts_of,
+    answer_text,
+    outcome_of,
+    record_of,
+    remembered,
+    unproved_claims,
+    with_record,
+)
 from microclaw.auth.gate import Effect
-from microclaw.events import Action, Evidence
+from microclaw.events import Action, Edge, Evidence
 from microclaw.tools.tool import ToolResult
 
 PIN = Action(
@@ -19,7 +28,7 @@ DEPLOYED = Action(
     '{"appName":"blink","sourceCode":"int main(void){ return 2; }","device":null}',
     "idempotent",
     "done",
-    (Evidence("counted", "counted on the board: first edge after 0.50 s"),),
+    (Evidence("counted", "counted on the board: first edge after 0.50 s", (Edge(500.0, 2, 1),)),),
 )
 LOOKED = Action("gpio-get", '{"pin":4}', "read", "done", (Evidence("counted", "pin 4 reads 1"),))
 
@@ -34,7 +43,7 @@ def test_each_act_is_listed_with_its_outcome_and_evidence() -> None:
         "What the host did:\n"
         "- done: gpio-set pin=4, level=1 (counted: read back: pin 4 is at 1)\n"
         "- refused: gpio-set pin=6, level=0 (blink drives pin 4)\n"
-        "- done: deploy-wasm-app appName=blink (counted on the board: first edge after 0.50 s)\n"
+        "- done: deploy-wasm-app appName=blink on pin 2 (counted on the board: first edge after 0.50 s)\n"
         "- unknown: pwm-set pin=5, duty=9 (desk did not answer)"
     )
     assert record_of((LOOKED,)) == ""
@@ -92,6 +101,18 @@ def test_how_a_call_ended_is_one_of_four(code: str | None, effect: Effect, outco
         "He encendido la luz: la luz está encendida.",
         "程序已部署到开发板。",
         "- **Deployed** `blink` to the board",
+        "20 edges were counted on pin 5.",
+        "I verified it on the board: the LED blinks at 2 Hz.",
+        "All set - your LED on pin 5 is blinking away happily now.",
+        "The LED blinks.",
+        "It works!",
+        "I removed the old program blinky and undid the change.",
+        "blinky has been removed.",
+        "I sent Ada a message.",
+        "You're good to go, the schedule is active.",
+        "The light is on.",
+        "Pin 13 is on now.",
+        "I restarted the board.",
     ],
 )
 def test_a_claim_without_an_act_is_found(text: str) -> None:
@@ -116,6 +137,8 @@ def test_a_claim_without_an_act_is_found(text: str) -> None:
         "No program is running on desk.",
         "The board has 8 MB of flash.",
         "To remove it, say: stop blink.",
+        "The LED of this board is on pin 48.",
+        "The LED is on the board's pin 48.",
     ],
 )
 def test_words_that_claim_no_act_are_left_alone(text: str) -> None:
@@ -143,6 +166,14 @@ def test_a_claim_that_a_call_backs_is_left_alone(text: str, actions: tuple[Actio
         ("I deployed blink and turned on pin 4.", (PIN,)),  # half of it
         ("Deployed blink.", (refused("deploy-wasm-app", appName="blink"),)),
         ("I turned pin 4 on.", (LOOKED,)),
+        ("Pin 13 is on now.", (PIN,)),
+        ("I turned on pins 4 and 13.", (PIN,)),
+        ("Pin 4 is off.", (PIN,)),
+        ("I turned off pin 4.", (PIN,)),
+        ("Pin 4 is on. I restarted the board.", (PIN,)),
+        ("Pin 4 is on and dp was removed.", (PIN,)),
+        ("blink runs; I counted 40 edges at pin 15.", (DEPLOYED,)),
+        ("Pin 16 is on.", (refused("gpio-set", pin=16, level=1),)),
     ],
 )
 def test_a_claim_of_more_than_was_done_is_found(text: str, actions: tuple[Action, ...]) -> None:
@@ -153,11 +184,18 @@ def test_an_answer_ends_with_what_is_unproved_and_what_was_done() -> None:
     text = "I set pin 4 high. I deployed blink."
     claims = unproved_claims(text, (PIN,))
     assert claims == ("I deployed blink",)
-    assert with_record(text, (PIN,), claims) == (
+    assert answer_text(text, (PIN,), claims) == (
         "I set pin 4 high. I deployed blink.\n\n"
         "Unproved: “I deployed blink”. The host did nothing of the kind in this turn.\n\n"
         "What the host did:\n- done: gpio-set pin=4, level=1 (counted: read back: pin 4 is at 1)"
     )
+
+
+@pytest.mark.parametrize("text", ["El LED ya parpadea.", "Nothing runs any more.", "灯亮了"])
+def test_of_an_answer_about_boards_without_an_act_the_host_says_that_it_did_nothing(text: str) -> None:
+    assert answer_text(text, ()).endswith("\n\nWhat the host did: nothing.")
+    assert answer_text("Paris is the capital of France.", ()) == "Paris is the capital of France."
+    assert answer_text("Which pin is the lamp on?", ()) == "Which pin is the lamp on?"
 
 
 def test_later_turns_read_outcomes_instead_of_claims() -> None:

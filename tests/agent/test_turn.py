@@ -187,6 +187,11 @@ async def test_no_more_calls_are_run_than_a_reply_may_have(make_agent: MakeAgent
         assert len(agent.script.requests[1].messages) == 1 + 1 + 8
 
 
+async def test_an_answer_that_came_to_its_limit_says_that_it_was_cut_off(make_agent: MakeAgent) -> None:
+    async with make_agent([ModelReply("a long story", cut=True)]) as agent:
+        assert (await agent.answer("tell me a story")).text.startswith("a long story … (cut off")
+
+
 async def test_a_principal_nobody_knows_may_do_nothing(make_agent: MakeAgent) -> None:
     async with make_agent([call("gpio-set", pin=4), say("ok")]) as agent:
         answer = await agent.answer("set pin 4", person_id="stranger")

@@ -210,18 +210,31 @@ def test_wrong_message_is_refused(host: HostClient, refused: Any, body: dict[str
     assert refused(lambda: list(host.stream("/v1/chat", body))).message
 
 
-def test_client_that_leaves_leaves_nothing_half_done(host: HostClient, host_facts: dict[str, Any]) -> None:
-    body = json.dumps({"name": "left", "source": blink(15)}).encode()
+@pytest.mark.parametrize(("awaits", "installed"), [(b"HTTP/1.1 200", False), (b'"stage":"deploy"', True)])
+def test_client_that_leaves_leaves_nothing_half_done(
+    host: HostClient, host_facts: dict[str, Any], awaits: bytes, installed: bool
+) -> None:
+    """Before the installation began nothing is installed; afterwards it is completed."""
+    name = f"left{installed:d}"
+    body = json.dumps({"name": name, "source": blink(15) + f"// {name}"}).encode()
     head = b"POST /v1/devices/virtual-1/apps HTTP/1.1\r\nHost: x\r\n"
     head += b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
     with socket.socket(socket.AF_UNIX) as raw:
         raw.settimeout(10)
         raw.connect(host_facts["control"])
         raw.sendall(head % len(body) + body)
-        assert raw.recv(64)  # the work has begun
-    change = until(lambda: change_of(host, "deploy left on virtual-1"))
-    assert change["state"] == "done"
-    assert isinstance(remove(host, "left"), Result)
+        received = b""
+        while awaits not in received:
+            received += (part := raw.recv(4096))
+            assert part, received
+    if installed:
+        assert until(lambda: change_of(host, f"deploy {name} on virtual-1"))["state"] == "done"
+        assert isinstance(remove(host, name), Result)
+        return
+    _, end = last(host.stream("/v1/devices/virtual-1/apps", {"name": "after", "source": blink(15)}))
+    assert isinstance(end, Result)  # the other one, had it gone on, would have been there first
+    assert isinstance(remove(host, "after"), Result)
+    assert change_of(host, f"deploy {name} on virtual-1") is None
 
 
 def test_cancelling_a_chat_without_a_turn_does_nothing(host: HostClient) -> None:

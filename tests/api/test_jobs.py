@@ -1,4 +1,4 @@
-"""Jobs outlive their readers, and end with the host."""
+"""Jobs that have begun outlive their readers, and end with the host."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from microclaw.api.jobs import Feed, Jobs
+from microclaw.api.jobs import CANCELLED, Feed, Jobs, stream_response
 from microclaw.config.settings import Limits
 from microclaw.errors import Overloaded, PinRefused
 from microclaw.events import Step
@@ -63,6 +63,51 @@ async def test_job_goes_on_when_its_reader_has_left() -> None:
         await reading.aclose()  # type: ignore[attr-defined]  # an asynchronous generator
         left.set()
     assert done == ["finished"]
+
+
+async def test_a_cancellable_job_ends_before_it_begins_and_not_after() -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    changed: list[str] = []
+
+    async def work(feed: Feed) -> StreamEvent:
+        await go_on.wait()
+        feed.begin()
+        begun.set()
+        await asyncio.sleep(0)
+        changed.append("device")
+        return Result({})
+
+    async with asyncio.TaskGroup() as group:
+        jobs = Jobs(group, Limits())
+        early = jobs.start("job", work, number="a", cancellable=True)
+        assert jobs.cancel("a") == "cancelled"
+        assert await read_all(early) == [CANCELLED]
+        assert jobs.cancel("nobody's") == "unknown"
+        go_on.set()
+        late = jobs.start("job", work, number="b", cancellable=True)
+        await begun.wait()
+        assert jobs.cancel("b") == "begun"
+        assert await read_all(late) == [Result({})]
+    assert changed == ["device"]
+
+
+async def test_a_reader_that_leaves_cancels_a_job_that_has_not_begun() -> None:
+    ended = asyncio.Event()
+
+    async def work(feed: Feed) -> StreamEvent:
+        feed.put(Step("compile", "one"))
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        return Result({})
+
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        response = stream_response(Jobs(group, Limits()).start("job", work, cancellable=True), 1.0)
+        lines = response.body_iterator
+        await anext(lines)  # type: ignore[call-overload]  # an asynchronous generator
+        await lines.aclose()  # type: ignore[attr-defined]  # the same
+        await ended.wait()
 
 
 async def test_failures_of_a_job_are_its_end() -> None:

@@ -250,7 +250,8 @@ async def test_an_answer_in_the_form_that_was_asked_for(tmp_path: Path) -> None:
                 refusals.append(made.choices[0].message.refusal)
     assert contents == ['{"on": true}', '{"on": false}', None]
     assert refusals[:2] == [None, None]
-    assert str(refusals[2]) == "The answer is not in the form that was asked for (it is no JSON): It is on."
+    said = "The answer is not in the form that was asked for (it is no JSON): It is on."
+    assert str(refusals[2]).startswith(f"{said}\n\nUnproved:")
     assert "it is no JSON" in str(model.bodies[2]["messages"][-1]["content"])
     assert '"required": ["on"]' in model.bodies[0]["messages"][0]["content"]
 

@@ -127,6 +127,29 @@ async def test_a_pin_that_only_the_trial_shows_is_refused_too(lab: Any) -> None:
         await lab.deployer.deploy(blink("sly"), lab.steps.append)
 
 
+async def test_a_pin_that_another_app_uses_as_a_bus_is_refused_before_the_trial(lab: Any) -> None:
+    lab.trials["temperature"] = make_trial(edges=(), pins=(8, 9), driven=())
+    await lab.deployer.deploy(blink("temperature"), lab.steps.append)
+    lab.plays("lamp", 8)
+    lab.steps.clear()
+    with pytest.raises(PinClaimed, match="pin 8 is used by temperature"):
+        await lab.deployer.deploy(blink("lamp"), lab.steps.append)
+    assert [(stage, state) for stage, state, _ in texts(lab.steps)] == [("compile", "done"), ("check", "failed")]
+    assert lab.tried == ["temperature"]
+
+
+async def test_a_full_board_is_said_at_the_check_and_nobody_is_asked(lab: Any) -> None:
+    lab.foreign("a", "b", "c")
+    lab.plays("blink", 2)
+
+    async def approve(text: str, detail: Sequence[str]) -> None:
+        raise AssertionError("there is nothing to approve")
+
+    with pytest.raises(TooManyApps):
+        await lab.deployer.deploy(replace(blink(), approve=approve), lab.steps.append)
+    assert texts(lab.steps)[-1][:2] == ("check", "failed")
+
+
 async def test_the_same_name_is_an_upgrade(lab: Any) -> None:
     lab.plays("blink", 2)
     await lab.deployer.deploy(blink(), lab.steps.append)
@@ -309,6 +332,19 @@ async def test_a_cancelled_watch_keeps_what_the_device_accepted(lab: Any) -> Non
     with pytest.raises(asyncio.CancelledError):
         await task
     assert [change.state for change in await lab.change_log.changes()] == ["done"]
+
+
+async def test_a_deployment_says_when_it_begins_to_change_the_device(lab: Any) -> None:
+    lab.plays("blink", 2)
+
+    def begin() -> None:
+        assert "apps.install" not in lab.transport.calls
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await lab.deployer.deploy(blink(), lab.steps.append, begin=begin)
+    assert lab.transport.apps == {}
+    assert await lab.change_log.changes() == []
 
 
 async def test_removing_confirms_by_the_devices_own_list(lab: Any) -> None:

@@ -41,7 +41,7 @@ async def test_heap_that_was_asked_for_is_refused_over_the_limit_before_anything
 async def test_described_number_of_apps_is_the_limit(lab: Any) -> None:
     await describe(lab, "max_apps=1")
     await deploy(lab)
-    with pytest.raises(TooManyApps, match="room for 1 apps"):
+    with pytest.raises(TooManyApps, match="room for 1 app and"):
         await deploy(lab, "other", 4)
 
 

@@ -107,7 +107,7 @@ def test_a_conversation_is_not_removed_without_a_yes(ask: Run, home: Path) -> No
     path = home / "sessions" / "tg_7.jsonl"
     path.parent.mkdir(exist_ok=True)
     path.write_text('{"role":"user","content":"keep me","ts":5}\n')
-    assert ask("session", "rm", "tg_7", stdin="n\n").code != 0
+    assert ask("session", "rm", "tg_7", stdin="n\n").code == 2
     assert path.exists()
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cli.conftest import clean_environ
 
 Run = Callable[..., Any]
 
@@ -122,6 +126,49 @@ def test_install_as_json_is_one_document_with_its_evidence(ask: Run, program: Ca
     assert document["evidence"]["kind"] == "counted"
     assert document["trial"]["ok"] is True
     assert ask("app", "uninstall", "doc", "-d", "virtual-1", "-q").out == ""
+
+
+SPINNING = "void setup() { pinMode(4, OUTPUT); }\nvoid loop() { digitalWrite(4, digitalRead(5)); }\n"
+
+
+def test_ctrl_c_before_the_installation_began_changes_nothing(ask: Run, host: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "spin.ino").write_text(SPINNING)
+    (tmp_path / "long.txt").write_text("pin 4: always low\nfor 60 min\nsoak 60 min\n")
+    words = ["run", str(tmp_path / "spin.ino"), "--expect", str(tmp_path / "long.txt"), "-d", "virtual-1"]
+    command = [sys.executable, "-u", "-m", "microclaw.cli", *words]
+    environ = clean_environ(Path(host["home"]))
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ, bufsize=1
+    ) as running:
+        assert running.stdout is not None
+        assert any(line.startswith("check") for line in running.stdout)
+        running.send_signal(signal.SIGINT)
+        _, err = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert err == "error: cancelled: it had changed nothing yet\n"
+    assert "spin" not in ask("app", "list").out
+    assert "spin" not in ask("app", "changes").out
+
+
+def test_a_board_that_never_answered_is_a_problem_once_it_was_asked(ask: Run) -> None:
+    assert ask("device", "add", "foo", "--board", "virtual", "--wasmachine", "127.0.0.1:1").code == 0
+    try:
+        assert "foo: not asked yet" in ask("doctor").out
+        assert ask("exec", "foo", "apps.list").code == 4
+        doctor = ask("doctor")
+        assert "foo does not answer" in doctor.out
+        assert doctor.code == 1
+        assert "foo (virtual): no programs, does not answer" in ask("status").out
+    finally:
+        ask("device", "forget", "foo")
+
+
+@pytest.mark.parametrize("words", [("device", "revoke", "virtual-1"), ("person", "rm", "somebody")])
+def test_what_needs_a_yes_is_wrong_usage_without_a_terminal(ask: Run, words: tuple[str, ...]) -> None:
+    ran = ask(*words)
+    assert ran.code == 2
+    assert "this needs a yes" in ran.err
+    assert "give --yes" in ran.err
 
 
 def test_undo_takes_the_last_change_back(ask: Run, running: str) -> None:

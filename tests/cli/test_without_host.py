@@ -329,12 +329,15 @@ def test_program_goes_to_a_board_at_an_address_and_off_again(run: Run, blink: Pa
         assert "blink" in run("-d", address, "app", "list").out
         again = run("-d", address, "run", str(blink))
         assert again.code == 1
-        assert "blink" in again.err
+        assert "this command keeps no record" in again.err
+        assert "next: replace it: the same with --replace" in again.err
         replaced = run("-d", address, "run", str(blink), "--replace")
         assert replaced.code == 0, replaced.err
         assert "replaces the old one" in " ".join(replaced.out.split())
         assert "is off" in run("-d", address, "app", "uninstall", "blink").out
         assert json.loads(run("--json", "-d", address, "app", "list").out)["apps"] == []
+        gone = run("-d", address, "app", "uninstall", "blink")
+        assert f"next: see what is: microclaw app list -d {address}" in gone.err
 
 
 def test_program_that_fails_its_trial_does_not_go_to_an_address(run: Run, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -30,7 +31,15 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def plane(tmp_path: Path, start_plane: Any, clock: Clock) -> AsyncIterator[Any]:
-    async with start_plane(tmp_path, LinkLimits(), now_ms=clock.ms) as running:
+    """The host looks at its own certificate once, before the clock is moved."""
+    looked = asyncio.Event()
+
+    async def rest(_: float) -> None:
+        looked.set()
+        await asyncio.Event().wait()
+
+    async with start_plane(tmp_path, LinkLimits(), now_ms=clock.ms, sleep=rest) as running:
+        await looked.wait()
         yield running
 
 

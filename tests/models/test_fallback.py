@@ -108,7 +108,7 @@ async def test_a_lone_model_that_is_left_alone_says_why_and_for_how_long() -> No
     alone = chain(Named("first", error("auth"), say("never")))
     with pytest.raises(ModelError):
         await alone.respond(request())
-    with pytest.raises(ModelError, match="first: auth; it is asked again in 600 s") as caught:
+    with pytest.raises(ModelError, match="first: auth; no request is sent to it for 600 s") as caught:
         await alone.respond(request())
     assert caught.value.next_step == "mend it"
 

@@ -95,6 +95,18 @@ async def test_an_open_time_is_asked_back(ask: Ask, sentence: str, question: str
     assert reply.next_step
 
 
+async def test_it_is_resolved_when_the_sentence_is_said_and_not_when_it_is_due(ask: Ask) -> None:
+    said = "stop it in 3 seconds"
+    first = await ask(said)
+    assert called(first) == ("query-wasm-apps", {})
+    one = told(first.calls[0], device="virtual-1", apps=[{"name": "blink", "state": "running"}])
+    assert called(await ask(said, *one)) == ("schedule-add", {"when": {"delay_ms": 3000}, "do": "stop blink"})
+    two = told(first.calls[0], device="virtual-1", apps=[{"name": "blink"}, {"name": "fade"}])
+    assert (await ask(said, *two)).failed_code == "ambiguous"
+    none = told(first.calls[0], device="virtual-1", apps=[])
+    assert (await ask(said, *none)).failed_code == "app_not_found"
+
+
 async def test_a_pin_said_when_it_was_asked_for_is_part_of_the_schedule(ask: Ask) -> None:
     first = await ask("turn on the pump at 22:00")
     before = (UserText("turn on the pump at 22:00"), kept(first))

@@ -195,6 +195,21 @@ async def test_a_failure_is_told_with_what_to_do(world_of: MakeWorld) -> None:
         assert (await world.book.get(made.schedule_id)).state == "active"
 
 
+async def test_a_schedule_that_is_over_says_whether_its_run_failed(world_of: MakeWorld) -> None:
+    hands = Hands(fault=ToolFailed("which one: blink or fade?"))
+    async with world_of(hands=hands) as world:
+        failed = await world.add("in 20 minutes")
+        await world.to("2026-11-20T11:20")
+        await world.ended(failed)
+        over = await world.book.get(failed.schedule_id)
+        assert (over.state, over.why) == ("over", "it failed: which one: blink or fade?")
+        hands.fault = None
+        done = await world.add("in 20 minutes")
+        await world.to("2026-11-20T11:40")
+        await world.ended(done)
+        assert (await world.book.get(done.schedule_id)).why == "it has run"
+
+
 async def test_a_fault_of_ours_ends_the_run_and_not_the_runner(
     world_of: MakeWorld, caplog: pytest.LogCaptureFixture
 ) -> None:

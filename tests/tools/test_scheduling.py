@@ -170,12 +170,26 @@ async def test_a_sentence_that_needs_no_model_becomes_one_call(desk: Desk) -> No
     assert desk.done == ["set 4 1 on virtual-1"]
 
 
+@pytest.mark.parametrize(
+    ("when", "shown"),
+    [
+        ("in 5 seconds", "today, 2026-11-20 11:20:05 CET"),
+        ("in 20 minutes", "today, 2026-11-20 11:40 CET"),
+        ("tomorrow at 7:00", "tomorrow, 2026-11-21 07:00 CET"),
+        ("in 2 days", "Sunday, 2026-11-22 11:20 CET"),
+    ],
+)
+async def test_the_time_of_a_near_schedule_is_told_as_today_or_tomorrow(desk: Desk, when: str, shown: str) -> None:
+    _, told = await desk.call("schedule-add", {"when": when, "do": "turn on pin 4"})
+    assert told["next"] == shown
+
+
 async def test_what_is_risky_is_asked_for_when_it_is_made_and_not_when_it_runs(desk: Desk) -> None:
     _, told = await desk.call("schedule-add", {"when": "tomorrow at 3:00", "tool": "erase", "arguments": {}})
     (asked,) = desk.asked
     assert asked.risky
     assert asked.action == "schedule tomorrow at 3:00: erase {}"
-    assert "first time: Saturday, 2026-11-21 03:00 CET" in asked.detail
+    assert "first time: tomorrow, 2026-11-21 03:00 CET" in asked.detail
     assert "erase" in asked.detail
     desk.yes = False
     assert await desk.run(told["schedule"]) == "erased"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from microclaw.wasm import Signature
-from microclaw.wasm.source_language import CPLUSPLUS_HEADERS
+from microclaw.wasm.source_language import CPLUSPLUS_HEADERS, STANDARD_HEADERS
 from microclaw.wasm.source_text import header_names
 from microclaw.wire.wasmachine.ioctl import I2cConfigFlag, I2cExchangeFlag, I2cMessageFlag, IoctlCommand, OpenFlag
 from microclaw.wire.wasmachine.natives import NATIVES, Native, NativeGroup
@@ -26,7 +26,8 @@ OFFERED = [n for n in NATIVES.values() if n.group in GROUPS and n.name not in UN
 
 ARGUMENTS = {"i32": "p", "i64": "0LL", "f32": "1.0f", "f64": "1.0"}
 # errno.h is left out: with it strtol and strtoul are the libc's own, which set errno.
-INCLUDES = "".join(f"#include <{name}>\n" for name in sorted(header_names() - {"errno.h"} - CPLUSPLUS_HEADERS))
+HEADERS_OF_C = header_names() - {"errno.h"} - CPLUSPLUS_HEADERS - STANDARD_HEADERS
+INCLUDES = "".join(f"#include <{name}>\n" for name in sorted(HEADERS_OF_C))
 
 
 def call_of(native: Native) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from microclaw.auth.gate import Effect
-from microclaw.events import Action, ActOutcome
+from microclaw.events import Action, ActOutcome, Evidence
 from microclaw.tools.tool import ToolResult
 
 HEADING: Final = "What the host did:"
@@ -68,13 +68,21 @@ def record_of(actions: Sequence[Action]) -> str:
     return "\n".join((HEADING, *(f"- {line}" for line in lines))) if lines else ""
 
 
-def with_record(text: str, actions: Sequence[Action], claims: Sequence[str] = ()) -> str:
+def with_record(text: str, actions: Sequence[Action]) -> str:
+    """The host's own words and its list of acts."""
+    return "\n\n".join(part for part in (_without_records(text), record_of(actions)) if part)
+
+
+def answer_text(text: str, actions: Sequence[Action], claims: Sequence[str] = ()) -> str:
     """A model's text, what of it is unproved, and the host's list of acts."""
     parts = [_without_records(text)]
     if claims:
         quoted = "; ".join(f"“{claim}”" for claim in claims)
         parts.append(f"{_UNPROVED} {quoted}. The host did nothing of the kind in this turn.")
-    parts.append(record_of(actions))
+    is_bare = (
+        not actions and not claims and _OF_BOARDS.search(text) is not None and not text.rstrip().endswith(("?", "？"))
+    )
+    parts.append(f"{HEADING} nothing." if is_bare else record_of(actions))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -92,9 +100,9 @@ def unproved_claims(text: str, actions: Sequence[Action]) -> tuple[str, ...]:
     names = {action.tool for action in done}
     found: list[str] = []
     for sentence in re.split(r"(?<=[.!?。！？])\s+|\n+", text):
-        if not sentence.strip() or sentence.rstrip().endswith(("?", "？")):
+        if not sentence.strip() or sentence.rstrip().endswith(("?", "？")) or _CONDITION.match(sentence):
             continue
-        if any(_is_unproved(clause, names, done) for clause in _clauses(sentence)):
+        if any(_is_unproved(clause, names, done) for clause in _clauses(_each_pin(sentence))):
             found.append(" ".join(sentence.strip(" *_-#>").split())[:_MAX_CLAIM_CHARS].rstrip(".!。！"))
     return tuple(dict.fromkeys(found))[:_MAX_CLAIMS]
 
@@ -114,6 +122,10 @@ def _claim(tools: str, words: str) -> _Claim:
 _SAYS_DONE: Final = (
     r"(?:^|\b(?:i|we|it|i've|i have|we have|has|have|been|was|were|is|are|now|just|successfully)\b[^.;]{0,40}?\b|^\W*)"
 )
+_THING: Final = (
+    r"\b(?:led|light|lamp|pin(?: \d+)?|gpio ?\d+|relay|fan|motor|pump|heater|buzzer|it)"
+    r"(?: (?:on|at|of) [^.,;]{0,20}?)? (?:now |already )?"
+)
 _DEVICE_READS: Final = "gpio-get read-edges adc-read i2c-read i2c-scan device-status query-wasm-apps read-logs"
 _CLAIMS: Final = (
     _claim(
@@ -131,20 +143,32 @@ _CLAIMS: Final = (
     ),
     _claim(
         f"gpio-set pwm-set deploy-wasm-app undo uninstall-wasm-app {_DEVICE_READS}",
-        r"\b(?:led|light|lamp|pin(?: \d+)?|gpio ?\d+|relay|fan|motor|it) (?:is|are) now (?:on|off|high|low)\b"
-        r"|\bis now (?:blinking|fading|turned|switched)\b",
+        rf"{_THING}(?:is|are) (?:\w+ ){{0,2}}?(?:high|low|lit|(?:on|off)(?! (?:pin|gpio|the|an?|your|port)\b))\b"
+        r"|\bis now (?:turned|switched)\b",
     ),
     _claim(
-        "uninstall-wasm-app undo",
-        _SAYS_DONE + r"(?:uninstalled|undone|reverted|rolled back|stopped)\b|\b(?:deinstalliert|rückgängig gemacht)\b"
-        r"|(?:已|成功)(?:卸载|撤销|停止)",
+        f"deploy-wasm-app pwm-set {_DEVICE_READS}",
+        rf"{_THING}(?:(?:is|are) (?:\w+ ){{0,2}}?)?(?:blinks?|blinking|flash(?:es|ing)|fad(?:es|ing)|puls(?:es|ing)"
+        r"|spin(?:s|ning))\b"
+        r"|\b(?:it|this|that|all|everything|program) (?:now )?works\b|\bgood to go\b",
     ),
+    _claim(
+        f"deploy-wasm-app gpio-set pwm-set undo try-program {_DEVICE_READS}",
+        _SAYS_DONE + r"(?:counted|measured|verified|proved|proven|confirmed)\b|\b\d+ (?:edges|pulses|toggles)\b",
+    ),
+    _claim(
+        "uninstall-wasm-app undo schedule-remove forget delete-file",
+        _SAYS_DONE + r"(?:removed|deleted|cleared|uninstalled|undone|undid|reverted|rolled back|stopped)\b"
+        r"|\b(?:deinstalliert|rückgängig gemacht)\b|(?:已|成功)(?:卸载|撤销|停止)",
+    ),
+    _claim("", _SAYS_DONE + r"(?:restarted|rebooted)\b"),
     _claim(
         "schedule-add schedule-remove",
-        _SAYS_DONE + r"scheduled\b|\b(?:i'll|i will) remind\b|\breminder (?:is |has been )?(?:set|created|saved)\b",
+        _SAYS_DONE + r"scheduled\b|\b(?:i'll|i will) remind\b"
+        r"|\b(?:reminder|schedule) (?:is |has been )?(?:now )?(?:set|created|saved|active)\b",
     ),
     _claim("remember forget write-file", r"\bi(?:'ve| have) (?:remembered|saved|noted)\b|\bi(?:'ll| will) remember\b"),
-    _claim("notify say", _SAYS_DONE + r"(?:notified|sent (?:the|a|your) (?:note|message|notification))\b"),
+    _claim("notify say", _SAYS_DONE + r"(?:notified\b|sent [^.;]{0,30}(?:note|message|notification))\b"),
 )
 _ANY_DONE: Final = re.compile(
     r"^\W*(?:(?:ok(?:ay)?|alright|great)\W+)?(?:it(?:'s| is) )?(?:all )?"
@@ -158,6 +182,21 @@ _NO_CLAIM: Final = re.compile(
     r"|n't\b|没有|未|不",
     re.IGNORECASE,
 )
+_OF_BOARDS: Final = re.compile(
+    r"\b(?:blink\w*|parpadea\w*|clignote\w*|leuchtet|läuft|runs|running|deploy\w*|scheduled|undone|undid|removed"
+    r"|restarted|counted|verified|funciona|fonctionne|funktioniert|encendid[oa]|apagad[oa]|allumée?|éteinte?)\b"
+    r"|闪烁|运行|打开|关闭|部署|灯亮",
+    re.IGNORECASE,
+)
+"""Words of an answer without any call, after which the host says that it did nothing."""
+_CONDITION: Final = re.compile(
+    r"\W*(?:once|if|when|until|after|before|as soon as|wenn|sobald|si|quand|cuando)\b", re.IGNORECASE
+)
+_SEVERAL: Final = re.compile(
+    r"\b(?:pins|gpios?|pin) (\d+(?:(?:, (?:and )?| and | & | und | et | y )\d+)+)\b", re.IGNORECASE
+)
+_HIGH: Final = re.compile(r"\b(?:on|high)\b", re.IGNORECASE)
+_LOW: Final = re.compile(r"\b(?:off|low)\b", re.IGNORECASE)
 _NUMBERED: Final = re.compile(r"\b(?:pin|gpio)\W{0,2}(\d{1,3})\b", re.IGNORECASE)
 
 
@@ -175,7 +214,23 @@ def _is_unproved(clause: str, names: set[str], done: Sequence[Action]) -> bool:
         return False
     if any(not (claim.tools & names) and names <= _OWN_TOOLS for claim in claims):
         return True
-    return any(not _speaks_of(pin, done) for pin in _NUMBERED.findall(clause))
+    return any(not _speaks_of(pin, done) or _contradicts(clause, pin, done) for pin in _NUMBERED.findall(clause))
+
+
+def _each_pin(sentence: str) -> str:
+    """ "pins 4, 5 and 6" -> "pin 4 pin 5 pin 6"."""
+    return _SEVERAL.sub(lambda found: " ".join(f"pin {number}" for number in re.findall(r"\d+", found[1])), sentence)
+
+
+def _contradicts(clause: str, number: str, done: Sequence[Action]) -> bool:
+    """Whether the last level that was set on this pin is the other one than the words say."""
+    levels = [
+        fields.get("level")
+        for one in done
+        if one.tool == "gpio-set" and str((fields := _fields(one.arguments)).get("pin")) == number
+    ]
+    says_high, says_low = bool(_HIGH.search(clause)), bool(_LOW.search(clause))
+    return bool(levels) and says_high != says_low and levels[-1] == (0 if says_high else 1)
 
 
 _OWN_TOOLS: Final = frozenset().union(
@@ -201,16 +256,27 @@ def _speaks_of(number: str, done: Sequence[Action]) -> bool:
     """Whether a call that was done, or its evidence, names this pin."""
     whole = re.compile(rf"(?<!\d){number}(?!\d)")
     return any(
-        whole.search(action.arguments) or any(whole.search(proof.text) for proof in action.evidence) for action in done
+        whole.search(action.arguments)
+        or any(whole.search(proof.text) or int(number) in _pins(proof) for proof in action.evidence)
+        for action in done
     )
 
 
 def _line(action: Action) -> str:
     shown = _arguments(action.arguments)
     what = f"{action.tool} {shown}" if shown else action.tool
+    if pins := sorted(
+        {pin for proof in action.evidence for pin in _pins(proof)} - {_fields(action.arguments).get("pin")}
+    ):
+        what += f" on pin {', '.join(map(str, pins))}"
     notes = [_proof(e.kind, e.text) for e in action.evidence[:_MAX_EVIDENCE]] or [action.reason]
     note = "; ".join(filter(None, notes))
     return f"{action.outcome}: {what} ({note})" if note else f"{action.outcome}: {what}"
+
+
+def _pins(proof: Evidence) -> frozenset[int]:
+    """The pins whose edges were counted."""
+    return frozenset(edge.pin for edge in proof.edges)
 
 
 def _proof(kind: str, text: str) -> str:

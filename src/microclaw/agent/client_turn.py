@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from microclaw.agent.acts import with_record
+from microclaw.agent.acts import answer_text
 from microclaw.agent.compaction import CHARS_A_TOKEN
 from microclaw.agent.context import TurnContext
 from microclaw.agent.turn import Turn, TurnLimits, TurnRequest
@@ -248,7 +248,7 @@ def _added(request: ClientRequest) -> list[str]:
 def _reply(answer: Answer, model: ClientModel, request: ClientRequest) -> ClientReply:
     """The answer as the client gets it. What its own tools did is not the host's to call unproved."""
     if answer.unproved and request.wishes.after:
-        answer = replace(answer, text=with_record(model.text, answer.actions), unproved=())
+        answer = replace(answer, text=answer_text(model.text, answer.actions), unproved=())
     if model.ended:
         return ClientReply(answer, answer.text.removeprefix(PASSED_ON).strip(), model.calls)
     if model.json is not None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from microclaw.agent.acts import outcome_of, reason_of, unproved_claims, with_record
+from microclaw.agent.acts import answer_text, outcome_of, reason_of, unproved_claims, with_record
 from microclaw.agent.asking import Asking, RetryLimits, TurnCancelled
 from microclaw.agent.attempts import DEPLOY_TOOL
 from microclaw.agent.repeats import Repeats
@@ -37,6 +37,7 @@ from microclaw.store.journal import EffectKey
 from microclaw.tools.tool import Begin, ToolContext, ToolResult, result_of_error
 from microclaw.tools.toolbox import Toolbox
 
+_CUT: Final = "… (cut off: the answer came to the limit of its tokens)"
 _FIXABLE: Final = frozenset({"build_error", "trial_failed"})
 
 
@@ -336,7 +337,7 @@ class Turn:
             text = reply.text.strip() + proof_note(reply.text, progress.evidence, progress.actions)
             return replace(self._finished(progress, text, code, next_step), question=reply.question)
         claims = unproved_claims(reply.text, progress.actions)
-        text = with_record(reply.text, progress.actions, claims)
+        text = answer_text(f"{reply.text.rstrip()} {_CUT}" if reply.cut else reply.text, progress.actions, claims)
         return replace(self._finished(progress, text, code, next_step), unproved=claims)
 
     def _deploys_failed(self, progress: _Progress, result: ToolResult) -> Answer:

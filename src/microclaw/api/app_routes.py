@@ -70,6 +70,7 @@ def app_router(parts: HostParts) -> APIRouter:
     router = APIRouter(tags=["apps"])
     _route_apps(router, parts)
     _route_changes(router, parts)
+    _route_jobs(router, parts)
     return router
 
 
@@ -114,9 +115,10 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
 
         async def deploy(feed: Feed) -> StreamEvent:
             with made_by(place, by.person_id), questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place):
-                return Result(deployment_object(await parts.deployer.deploy(request, feed.put)))
+                return Result(deployment_object(await parts.deployer.deploy(request, feed.put, begin=feed.begin)))
 
-        return stream_response(parts.jobs.start(f"deploy {body.name}", deploy, token=by.token), keepalive_s)
+        feed = parts.jobs.start(f"deploy {body.name}", deploy, token=by.token, number=by.job, cancellable=True)
+        return stream_response(feed, keepalive_s)
 
     @router.post(
         "/v1/devices/{device}/explore", summary="What the firmware has, by a program that is there for a moment"
@@ -128,7 +130,9 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
         async def exploring(feed: Feed) -> StreamEvent:
             return Result(exploration_object(await parts.explorer.explore(found.device_id, feed.put)))
 
-        return stream_response(parts.jobs.start(f"explore {found.name}", exploring, token=by.token), keepalive_s)
+        return stream_response(
+            parts.jobs.start(f"explore {found.name}", exploring, token=by.token, number=by.job), keepalive_s
+        )
 
     @router.delete("/v1/devices/{device}/apps/{name}", summary="Take a program off; steps as JSON lines")
     async def remove_app(device: str, name: str, by: RequestCaller) -> StreamingResponse:
@@ -143,7 +147,13 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
             with made_by(place, by.person_id):
                 return Result(removal_object(await parts.deployer.remove(found.device_id, name, feed.put)))
 
-        return stream_response(parts.jobs.start(f"remove {name}", remove, token=by.token), keepalive_s)
+        return stream_response(parts.jobs.start(f"remove {name}", remove, token=by.token, number=by.job), keepalive_s)
+
+
+def _route_jobs(router: APIRouter, parts: HostParts) -> None:
+    @router.post("/v1/jobs/{number}/cancel", summary="End what your request with this number does, before it changes")
+    async def cancel_job(number: str, by: RequestCaller) -> dict[str, Any]:
+        return {"state": parts.jobs.cancel(by.job_key(number))}
 
 
 def _route_changes(router: APIRouter, parts: HostParts) -> None:
@@ -180,7 +190,7 @@ def _route_changes(router: APIRouter, parts: HostParts) -> None:
                 made = await parts.undo.undo(choice, feed.put)
             return Result(undone_object(made))
 
-        return stream_response(parts.jobs.start("undo", take_back, token=by.token), keepalive_s)
+        return stream_response(parts.jobs.start("undo", take_back, token=by.token, number=by.job), keepalive_s)
 
 
 def _place(by: Caller) -> str:

@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Final
 
 from fastapi import Depends
@@ -53,6 +53,15 @@ class Caller:
         """A chat of this token alone; on the socket the chat itself."""
         return chat_id if self.direct else f"{self.source}.{chat_id}"
 
+    @property
+    def job(self) -> str:
+        """What the request's job is found by; "" where the request has no number."""
+        return self.job_key(self.request) if self.request else ""
+
+    def job_key(self, number: str) -> str:
+        """A request's number, of this token alone."""
+        return f"{self.source}.{number}"
+
     def asks_in(self, chat_id: str = "") -> str:
         """The chat id of an approval: this chat, else the request's number where it has one."""
         if chat_id not in ("", self.source):
@@ -81,7 +90,7 @@ async def caller_of(
     caller = request.scope.get(_KEY)
     if not isinstance(caller, Caller):
         raise PermissionRefused("this request has no caller", next_step="send a token: microclaw token create NAME")
-    return caller
+    return caller if caller.request else replace(caller, request=_number(request.scope))
 
 
 RequestCaller = Annotated[Caller, Depends(caller_of)]
@@ -147,6 +156,7 @@ FOR_EVERY_ROLE: Final = (
     "/v1/chat",
     "/v1/devices",
     "/v1/events",
+    "/v1/jobs",
     "/v1/memory",
     "/v1/models",
     "/v1/pairings",

@@ -1,4 +1,4 @@
-"""Jobs: work that goes on when its client disconnects, so that nothing stays half-done. It speaks no HTTP."""
+"""Jobs: work that is never left half-done. Before it changes something, a client that leaves can end it; then not."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from typing import TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from fastapi.responses import StreamingResponse
 
@@ -20,11 +20,14 @@ MEDIA_TYPE = "application/x-ndjson"
 
 
 def stream_response(feed: Feed, keepalive_s: float) -> StreamingResponse:
-    """A job's events as JSON lines. A client that disconnects ends the answer, not the job."""
+    """A job's events as JSON lines. A client that disconnects cancels a job that can be cancelled, and no other."""
 
     async def lines() -> AsyncIterator[bytes]:
-        async for event in feed.read(keepalive_s):
-            yield encode_event(event)
+        try:
+            async for event in feed.read(keepalive_s):
+                yield encode_event(event)
+        finally:
+            feed.cancel()
 
     return StreamingResponse(lines(), media_type=MEDIA_TYPE)
 
@@ -50,6 +53,9 @@ async def paced(events: AsyncGenerator[TurnEvent, None], keepalive_s: float) -> 
 
 _log = logging.getLogger(__name__)
 
+CANCELLED: Final = Failure("cancelled", "cancelled: it had changed nothing yet", exit_code=130)
+CancelState: TypeAlias = Literal["cancelled", "begun", "unknown"]
+
 
 class Feed:
     """A job's events for one reader. When it is full the oldest event is dropped, never the last one."""
@@ -58,6 +64,24 @@ class Feed:
         self._events: deque[StreamEvent] = deque(maxlen=size)
         self._end: StreamEvent | None = None
         self._news = asyncio.Event()
+        self._stop: Callable[[], object] | None = None
+
+    def cancel_with(self, stop: Callable[[], object]) -> None:
+        """Make the job cancellable until it begins."""
+        self._stop = stop
+
+    def begin(self) -> None:
+        """Call it before the first change: from here on the job is not cancelled. Raises CancelledError if it was."""
+        if self._end is CANCELLED:
+            raise asyncio.CancelledError
+        self._stop = None
+
+    def cancel(self) -> CancelState:
+        """End a job that can be cancelled and has not begun to change anything."""
+        if self._end is None and self._stop is not None:
+            self.finish(CANCELLED)
+            self._stop()
+        return "cancelled" if self._end is CANCELLED else "begun"
 
     def put(self, event: StreamEvent) -> None:
         self._events.append(event)
@@ -93,13 +117,17 @@ class Jobs:
         self._group = group
         self._limits = limits
         self._tasks: dict[asyncio.Task[None], str | None] = {}
+        self._feeds: dict[str, Feed] = {}
         self._closed = False
 
-    def start(self, name: str, work: Work, *, token: str | None = None) -> Feed:
+    def start(
+        self, name: str, work: Work, *, token: str | None = None, number: str = "", cancellable: bool = False
+    ) -> Feed:
         """Run `work`; what it returns, or its failure, is the end of the feed. Raises Overloaded.
 
         `token` is the program's token. One token has at most half of the jobs and all tokens three quarters: a job may
-        wait minutes for an approval, and the command line must still find room.
+        wait minutes for an approval, and the command line must still find room. `number` is what `cancel` finds it by;
+        a `cancellable` job calls its feed's `begin` before it changes something.
         """
         if self._closed:
             raise Overloaded("the host is stopping", next_step="microclaw up")
@@ -114,7 +142,17 @@ class Jobs:
         task = self._group.create_task(_run(name, work, feed), name=f"job:{name}")
         self._tasks[task] = token
         task.add_done_callback(self._tasks.pop)
+        if cancellable:
+            feed.cancel_with(task.cancel)
+        if number:
+            self._feeds[number] = feed
+            task.add_done_callback(lambda _task: self._feeds.pop(number, None))
         return feed
+
+    def cancel(self, number: str) -> CancelState:
+        """End a job if it has changed nothing yet; "unknown" when no job with this number runs."""
+        feed = self._feeds.get(number)
+        return "unknown" if feed is None else feed.cancel()
 
     def _check_share(self, token: str) -> None:
         running = [of for of in self._tasks.values() if of is not None]

@@ -19,6 +19,7 @@ from microclaw.audit import AuditLog, RecordedEvent, alarm_text
 from microclaw.auth.approvals import Approvals, PendingApproval
 from microclaw.auth.people import Roles
 from microclaw.config.settings import BudgetSettings, Settings
+from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.link_server.server import LinkServer
 from microclaw.models.fallback import Outage
@@ -202,7 +203,7 @@ class HostStatus:
                     "board": device.board.board_id,
                     "transports": list(device.endpoints),
                     "apps": wanted.get(device.device_id, []),
-                    "reachable": _reachable(kept.get(device.device_id)),
+                    "reachable": _reachable(device, kept.get(device.device_id)),
                     "problem": kept[device.device_id].problem if device.device_id in kept else None,
                     "process": process_object(processes.get(device.device_id)),
                 }
@@ -273,6 +274,6 @@ def resident_mb() -> float:
     return highest / (1 << 20) if sys.platform == "darwin" else highest / 1024
 
 
-def _reachable(kept: DeviceCheck | None) -> bool | None:
+def _reachable(device: Device, kept: DeviceCheck | None) -> bool | None:
     """None before the model was used."""
-    return None if kept is None else kept.unreachable_since_ms is None
+    return device.reachable if kept is None else kept.unreachable_since_ms is None

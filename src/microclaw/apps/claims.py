@@ -130,9 +130,10 @@ async def check_named_pins(
 ) -> None:
     """As `check_free`, before the trial: what the program does with the pins it names is not known yet."""
     for app in wanted:
-        shared = sorted(set(pins) & set(app.version.pins))
+        theirs = pin_roles(app.version)
+        shared = sorted(pin for pin in set(pins) & theirs.keys() if theirs[pin] != "reads")  # two may read one
         if app.name != name and shared:
-            await _refuse_pin(device, app, shared[0], "drives")
+            await _refuse_pin(device, app, shared[0], theirs[shared[0]])
     await check_free(device, name, (), Claims(nodes=tuple(nodes)), wanted)
 
 

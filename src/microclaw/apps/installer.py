@@ -124,8 +124,10 @@ class Occupants:
 class Installer:
     """One per host: it has the lock of each device, so that a device has one change at a time."""
 
-    def __init__(self, change_log: ChangeLog) -> None:
+    def __init__(self, change_log: ChangeLog, *, keeps_record: bool = True) -> None:
+        """`keeps_record`: the change log outlives this process, so that what it does not have is somebody else's."""
         self._change_log = change_log
+        self._keeps_record = keeps_record
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def holding(self, device: Device) -> asyncio.Lock:
@@ -153,7 +155,7 @@ class Installer:
         before = version_of(name, wanted)
         there = any(app.name == name for app in listed)
         if there and before is None and not take_over:
-            raise _not_ours(device, name)
+            raise _not_ours(device, name, keeps_record=self._keeps_record)
         if not there:
             check_room(device, name, listed, wanted)
         if warning := unknown_pins_text(device, _foreign(name, listed, wanted)):
@@ -186,7 +188,7 @@ class Installer:
         listed, wanted = await device.call(AppList()), await self._change_log.desired(device.device_id)
         there, before = any(app.name == name for app in listed), version_of(name, wanted)
         if there and before is None and not take_over:
-            raise _not_ours(device, name)
+            raise _not_ours(device, name, keeps_record=self._keeps_record)
         if not there and await _ended_in_the_way(device, name, listed, wanted) is None:
             check_room(device, name, listed, wanted)
         return Occupants(name if there and before is None else None, _foreign(name, listed, wanted))
@@ -325,7 +327,15 @@ def not_found(device: Device, name: str, there: Sequence[str]) -> AppNotFound:
     return AppNotFound(f"no app {name!r} on {device.name}: {listing}", next_step="microclaw app list")
 
 
-def _not_ours(device: Device, name: str) -> AppExists:
+def _not_ours(device: Device, name: str, *, keeps_record: bool) -> AppExists:
+    if not keeps_record:
+        return AppExists(
+            f"{device.name} already has an app {name!r}; this command keeps no record, so whose it is is not known",
+            next_step=(
+                "replace it: the same with --replace; or keep it: another --name; "
+                f"or take it off: microclaw app uninstall {name} -d {device.name}"
+            ),
+        )
     return AppExists(
         f"{device.name} already has an app {name!r} that was not installed from here",
         next_step=f"choose another name, or replace it knowingly: microclaw app uninstall {name} -d {device.name}",
@@ -339,6 +349,6 @@ def check_room(device: Device, name: str, listed: Sequence[AppEntry], wanted: Se
     names = {app.name for app in listed} | {app.name for app in wanted}
     if len(names - {name}) >= limit:
         raise TooManyApps(
-            f"{device.name} has room for {limit} apps and has {', '.join(sorted(names))}",
+            f"{device.name} has room for {limit} app{'' if limit == 1 else 's'} and has {', '.join(sorted(names))}",
             next_step=f"remove one first: microclaw app uninstall {sorted(names)[0]} -d {device.name}",
         )

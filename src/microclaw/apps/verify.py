@@ -107,11 +107,7 @@ async def verify(
             return Verification(Evidence("reported", dead[0]), False, dead)
         found = await _watch(device, name, trial, before, sleep)
         dead = await _dead(device, name, before)  # it may have trapped in its first timer
-        if (
-            found.agrees
-            and dead is None
-            and name not in await names_after_change(device, name, there=True, sleep=sleep)
-        ):
+        if found.agrees and not dead and name not in await names_after_change(device, name, there=True, sleep=sleep):
             text = f"{device.name} answered that it took {name}, but does not list it"
             return Verification(Evidence("reported", text), False, next_step=_UNLISTED)
     except (DeviceUnreachable, DeviceTimeout) as exc:

@@ -106,7 +106,8 @@ class PersonTokens:
         row = PersonTokenRow(f"t-{secrets.token_hex(4)}", name, person_id, _digest(secret), now_ms, expires_ms)
         await self._table.add(row)
         person = self._roles.get(person_id)
-        text = f"acts as {person.name if person else person_id}, {'for good' if days is None else f'for {days} days'}"
+        until = "for good" if days is None else f"for {days} day{'' if days == 1 else 's'}"
+        text = f"acts as {person.name if person else person_id}, {until}"
         self.record(AuditEvent(AuditKind.TOKEN_MADE, text, about=name))
         return secret
 

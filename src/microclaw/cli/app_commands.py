@@ -111,7 +111,7 @@ def undo(
     options = global_options(ctx)
     host = options.host()
     asked = {"change_id": change, "device": options.device, "anyone": anyone}
-    made = follow(options, host, host.stream("/v1/undo", asked))
+    made = follow(options, host, "/v1/undo", asked)
     options.report("undo", made, made["text"])
 
 
@@ -127,7 +127,7 @@ def uninstall(ctx: typer.Context, name: str, board: _Board = "virtual") -> None:
     host = options.host()
     device = chosen_device(options, host)
     path = f"/v1/devices/{segment(device)}/apps/{segment(name)}"
-    made = follow(options, host, host.stream(path, method="DELETE"))
+    made = follow(options, host, path, method="DELETE")
     options.report("removal", made, f"{made['name']} is off {made['device']} ({made['evidence']['text']})")
 
 

@@ -68,7 +68,7 @@ def _natives(firmware: dict[str, Any]) -> str:
 def _limits(firmware: dict[str, Any]) -> str:
     """ "3 apps, 256 KB a program, 128 KB of memory", and what else is limited."""
     parts = [
-        f"{firmware['max_apps']} apps",
+        f"{firmware['max_apps']} app{'' if firmware['max_apps'] == 1 else 's'}",
         f"{firmware['max_module_bytes'] // 1024} KB a program",
         f"{firmware['max_memory_bytes'] // 1024} KB of memory",
     ]
@@ -150,7 +150,7 @@ def explore(
     """Find out which functions and device files a board's firmware has, by a program that is there for a moment."""
     options = global_options(ctx)
     host = options.host()
-    found = follow(options, host, host.stream(f"/v1/devices/{segment(name)}/explore", {}))
+    found = follow(options, host, f"/v1/devices/{segment(name)}/explore", {})
     words = found["firmware"]
     if not options.json:
         for key, title in (("nodes", "device files"), ("lacking_nodes", "none of"), ("lacking_natives", "lacks")):
@@ -276,8 +276,8 @@ def label_device(
 def revoke(ctx: typer.Context, name: str) -> None:
     """End what a device's credentials open, at once; it can be paired again."""
     options = global_options(ctx)
-    if not options.yes and not options.json:
-        typer.confirm(f"{name} will be cut off until it is paired again. Go on?", abort=True)
+    if not options.json:
+        options.agree(f"{name} will be cut off until it is paired again. Go on?")
     done = options.host().post(f"/v1/devices/{segment(name)}/revoke")
     revoked = f"{done['device']}: {done['revoked']} credentials revoked" if done["revoked"] else "it had none"
     options.report("revoked", done, revoked)

@@ -25,7 +25,7 @@ from microclaw.cli.programs import WASM_MAGIC, end_install, read_expectations, r
 from microclaw.clock import now_ms
 from microclaw.devices.calls import AppEntry, AppList, AppUninstall
 from microclaw.devices.registry import Registry
-from microclaw.errors import DeployRejected, MicroclawError
+from microclaw.errors import AppNotFound, DeployRejected, MicroclawError
 from microclaw.events import Step
 from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
@@ -116,7 +116,7 @@ async def _deployer(options: GlobalOptions, target: str, board: BoardProfile) ->
                 yield Deployer(
                     devices=registry,
                     change_log=change_log,
-                    installer=Installer(change_log),
+                    installer=Installer(change_log, keeps_record=False),
                     compile=cached_compiler(cache),
                     try_image=partial(try_image, cache=cache),
                 )
@@ -135,7 +135,10 @@ def list_directly(options: GlobalOptions, target: str, board_id: str) -> None:
 def uninstall_directly(options: GlobalOptions, target: str, name: str, board_id: str) -> None:
     """Take a program off a board."""
     options.only_here(f"a removal from {target}")
-    call_endpoint(target, board_id, AppUninstall(name))
+    try:
+        call_endpoint(target, board_id, AppUninstall(name))
+    except AppNotFound as exc:
+        raise AppNotFound(exc.message, next_step=f"see what is: microclaw app list -d {target}") from exc
     if any(entry.name == name for entry in _apps(target, board_id)):
         text = f"{target} answered that it removed {program_name(name)}, but still lists it"
         raise DeployRejected(text, next_step=f"restart the board, then microclaw app list -d {target}")

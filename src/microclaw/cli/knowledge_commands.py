@@ -134,8 +134,8 @@ def remove_session(
     options = global_options(ctx)
     host = options.host()
     full = host.get(f"/v1/sessions/{segment(name, SEE_SESSIONS)}", {"newest": 1})["name"]
-    if not options.yes and not options.json:
-        typer.confirm(f"Remove the conversation {full} for good?", abort=True)
+    if not options.json:
+        options.agree(f"Remove the conversation {full} for good?")
     found = host.delete(f"/v1/sessions/{segment(full)}")
     options.report("session_rm", found, f"removed {full}, its words everywhere; kept: {', '.join(found['kept'])}")
 

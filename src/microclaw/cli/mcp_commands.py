@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from microclaw.cli.options import FAILED, GlobalOptions, command_group, global_options
+from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.mcp.server.install import (
     CLIENTS,
     ClientName,
@@ -120,12 +120,7 @@ def _apply(options: GlobalOptions, client: str, edit: Edit, *, done: str) -> Non
     if not options.json:
         for line in edit.diff():
             options.line(line)
-    if not options.yes and not (sys.stdin.isatty() and typer.confirm(f"Write {edit.path}?")):
-        if not sys.stdin.isatty():
-            sys.stderr.write("error: nobody can be asked here, so nothing was written\nnext: the same with --yes\n")
-        else:
-            options.say("nothing was written")
-        raise typer.Exit(FAILED)
+    options.agree(f"Write {edit.path}?")
     backup = write(edit, datetime.now())
     kept = "" if backup is None else f"; the old file is {backup.name}"
     facts["backup"] = None if backup is None else str(backup)

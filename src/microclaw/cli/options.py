@@ -86,6 +86,16 @@ class GlobalOptions:
             self.document(schema, value)
         return self.json
 
+    def agree(self, question: str, *, default: bool = False, hint: str = "") -> None:
+        """Return when the person says yes, or said --yes; a no ends the command. Without a terminal: wrong usage."""
+        if self.yes:
+            return
+        if not sys.stdin.isatty():
+            raise typer.BadParameter(f"this needs a yes, and nobody is at a terminal: give --yes{hint}")
+        if not typer.confirm(question, default=default):
+            self.say("nothing was changed")
+            raise typer.Exit(FAILED)
+
     def end_with_json(self, schema: str, value: Mapping[str, Any]) -> None:
         """With --json: print the document and end the command."""
         if self.wrote_json(schema, value):

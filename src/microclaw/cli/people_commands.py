@@ -90,8 +90,8 @@ def pair_person(
 def remove(ctx: typer.Context, name: str) -> None:
     """Forget somebody, with their addresses and tokens."""
     options = global_options(ctx)
-    if not options.yes and not options.json:
-        typer.confirm(f"{name} and every token of theirs will be shut out. Go on?", abort=True)
+    if not options.json:
+        options.agree(f"{name} and every token of theirs will be shut out. Go on?")
     done = options.host().delete(f"/v1/people/{segment(name)}")
     options.report("removed", done, f"{done['removed']} is no longer known here")
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -14,12 +17,13 @@ from microclaw.apps.expectations import Expectations
 from microclaw.cli.approval_prompt import ask_person
 from microclaw.cli.call_commands import is_address
 from microclaw.cli.firmware_option import FirmwareOption, described_board
-from microclaw.cli.options import FAILED, GlobalOptions, global_options
+from microclaw.cli.options import FAILED, INTERRUPTED, GlobalOptions, global_options
 from microclaw.config.settings import Limits
-from microclaw.errors import ConfigError, NoHost, ProtocolError
+from microclaw.errors import ConfigError, MicroclawError, NoHost, ProtocolError
 from microclaw.events import ApprovalAsked, ApprovalSettled, Step
-from microclaw.host_client.client import HostClient
+from microclaw.host_client.client import HostClient, request_number
 from microclaw.host_client.request import HostError, segment
+from microclaw.terminal.page import Terminal
 from microclaw.wasm.source_language import language_of_file
 from microclaw.wire.host_api import Failure, Result, StreamEvent
 
@@ -27,6 +31,12 @@ WASM_MAGIC = b"\0asm"
 MAX_FILE_BYTES = 4 << 20
 MAX_SOURCE_CHARS = Limits().source_chars
 EXPECT_HELP = "What it must do, one expectation a line (docs/proof.md)."
+_STOPPED_LISTENING = Failure(
+    "interrupted",
+    "interrupted: a change that has begun is finished by the host, any other is not made",
+    "microclaw app changes shows it, microclaw app undo takes it back",
+    exit_code=INTERRUPTED,
+)
 _GIVE_A_PROGRAM = "give the path of a .c, .cpp, .ino or .wasm file"
 
 
@@ -74,7 +84,7 @@ def run(
         body["expect"] = read_expectations(expect).text
     host = options.host()
     device = chosen_device(options, host)
-    made = follow(options, host, host.stream(f"/v1/devices/{segment(device)}/apps", body))
+    made = follow(options, host, f"/v1/devices/{segment(device)}/apps", body)
     end_install(options, made)
 
 
@@ -115,9 +125,47 @@ def chosen_device(options: GlobalOptions, host: HostClient) -> str:
     raise ConfigError(f"which device? there are {len(names)}", next_step=f"give -d {' or -d '.join(sorted(names)[:5])}")
 
 
-def follow(options: GlobalOptions, host: HostClient, events: Iterator[StreamEvent]) -> dict[str, Any]:
-    """Show a stream's steps, ask for its approvals, and return its result. Raises HostError when it failed."""
-    terminal = options.terminal()
+def follow(
+    options: GlobalOptions, host: HostClient, path: str, body: Mapping[str, Any] | None = None, *, method: str = "POST"
+) -> dict[str, Any]:
+    """Start work of the host, show its steps, ask for its approvals, return its result. Raises HostError if it failed.
+
+    The first Ctrl-C cancels what has changed nothing yet; the next one stops listening.
+    """
+    terminal, number = options.terminal(), request_number()
+    try:
+        with _cancelling(terminal, host, number):
+            return _result(options, terminal, host, host.stream(path, body, method=method, number=number))
+    except KeyboardInterrupt as exc:
+        raise HostError(_STOPPED_LISTENING) from exc
+
+
+@contextmanager
+def _cancelling(terminal: Terminal, host: HostClient, number: str) -> Iterator[None]:
+    """While inside, the first SIGINT cancels the work or says that it has begun, and the next ones interrupt."""
+
+    def on_interrupt(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, before)
+        try:
+            state = host.cancel(number)
+        except MicroclawError as exc:  # a host that cannot cancel, or none
+            raise KeyboardInterrupt from exc
+        if state == "unknown":
+            raise KeyboardInterrupt
+        if state == "begun":
+            terminal.row("", "the change has begun: the host finishes it. Ctrl-C again stops listening only")
+            terminal.row("next", "see it: microclaw app changes; take it back: microclaw app undo")
+
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _result(
+    options: GlobalOptions, terminal: Terminal, host: HostClient, events: Iterator[StreamEvent]
+) -> dict[str, Any]:
     for event in events:
         match event:
             case Step():

@@ -44,10 +44,7 @@ def install(
         return
     if not options.quiet and not options.json:
         options.line(f"# {system.path}\n{text}")
-    if not options.yes:
-        if not sys.stdin.isatty():
-            raise typer.BadParameter("nobody is there to agree: give --yes, or --print to see the file")
-        typer.confirm("Write and start it?", default=True, abort=True)
+    options.agree("Write and start it?", default=True, hint=", or --print to see the file")
     report(options, install_service(options, system, text))
 
 

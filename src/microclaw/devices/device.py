@@ -158,6 +158,7 @@ class Device:
         self.labels = tuple(labels)
         self.transports: tuple[Transport, ...] = tuple(transports)
         self._bus = bus
+        self._answered: bool | None = None
 
     def __repr__(self) -> str:
         return f"<Device {self.name} ({self.board.title})>"
@@ -173,6 +174,12 @@ class Device:
     @property
     def capabilities(self) -> frozenset[str]:
         return frozenset().union(*(transport.capabilities for transport in self.transports))
+
+    @property
+    def reachable(self) -> bool | None:
+        """Whether its last call had an answer; None when there was none, or when it has connected since."""
+        is_back = any(isinstance(t, IntermittentTransport) and t.online for t in self.transports)
+        return None if is_back and not self._answered else self._answered
 
     def supports(self, method: str) -> bool:
         return method in self.capabilities
@@ -262,13 +269,18 @@ class Device:
             last = position == len(transports) - 1
             try:
                 answer = await transport.call(call, remaining_s)
+                self._answered = True
                 check_answer(self.name, call, answer)
                 return answer
             except NotSupported:
                 if last:
                     raise
+            except DeviceTimeout:
+                self._answered = False
+                raise
             except DeviceUnreachable:
                 if last or not call.idempotent:
+                    self._answered = False
                     raise
         raise AssertionError("the last transport either answers or raises")
 

@@ -20,6 +20,7 @@ from microclaw.host_client.request import (
     HostError,
     HostRequest,
     decision,
+    segment,
     too_long,
 )
 from microclaw.wire.host_api import MAX_LINE_BYTES, REQUEST_HEADER, Keepalive, StreamEvent, decode_event
@@ -64,15 +65,23 @@ class HostClient:
         return self._call(HostRequest("DELETE", path))
 
     def stream(
-        self, path: str, body: Mapping[str, Any] | None = None, *, method: str = "POST"
+        self, path: str, body: Mapping[str, Any] | None = None, *, method: str = "POST", number: str = ""
     ) -> Iterator[StreamEvent]:
-        """Events as the host sends them, keepalives left out; an error at the start raises HostError."""
+        """Events as the host sends them, keepalives left out; an error at the start raises HostError.
+
+        `number`: what `cancel` takes, from `request_number`.
+        """
+        headers = {REQUEST_HEADER: number} if number else {}
         with closing(self._endpoint.connect(self._timeout_s)) as connection:
-            response = self._response(connection, HostRequest(method, path, body))
+            response = self._response(connection, HostRequest(method, path, body, headers=headers))
             while line := self._line(response):
                 event = decode_event(line)
                 if not isinstance(event, Keepalive):
                     yield event
+
+    def cancel(self, number: str) -> str:
+        """End a stream's work if it has changed nothing yet: "cancelled", "begun" or "unknown"."""
+        return str(self._call(HostRequest("POST", f"/v1/jobs/{segment(number)}/cancel", {}))["state"])
 
     def decide(self, approval_id: str, *, approved: bool) -> None:
         """Say yes or no to what waits under this id."""
@@ -86,7 +95,7 @@ class HostClient:
 
     def _call_asking(self, ask: Callable[[HostClient, ApprovalAsked], None], request: HostRequest) -> dict[str, Any]:
         """The call's number goes along, and what waits under it is this call's question and no other's."""
-        number = secrets.token_hex(8)
+        number = request_number()
         request = HostRequest(request.method, request.path, request.body, headers={REQUEST_HEADER: number})
         with closing(self._endpoint.connect(MAX_WAIT_S)) as connection:
             try:
@@ -153,6 +162,11 @@ class HostClient:
             raise self._endpoint.silent(self._timeout_s) from exc
         except (OSError, HTTPException) as exc:
             raise self._endpoint.gone(exc) from exc
+
+
+def request_number() -> str:
+    """A number of its own for one request."""
+    return secrets.token_hex(8)
 
 
 def wait_asking(

@@ -207,7 +207,7 @@ class Fallback:
         wait_s = min(breaker.wait_s for _, breaker in self._members)
         model, breaker = self._members[0]
         recent = ModelError(f"{model.name} failed recently", next_step="ask again then", fault="overloaded")
-        return _with_more(breaker.last or recent, f"it is asked again in {max(1, round(wait_s))} s", wait_s)
+        return _with_more(breaker.last or recent, f"no request is sent to it for {max(1, round(wait_s))} s", wait_s)
 
 
 def _with_more(error: ModelError, more: str, retry_after_s: float | None) -> ModelError:

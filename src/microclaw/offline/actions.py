@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, ask, capital
 from microclaw.offline.parse import PIN_SLOTS
 from microclaw.offline.pins import PinTarget, board_of, pin_target, pin_user, sensor_of, shown_value, with_state
+from microclaw.offline.unlogged import undo_unlogged
 
 _MAX_FACTS = 12
 
@@ -165,7 +166,9 @@ def _device_status(at: Context) -> Decision:
 
 
 def _undo(at: Context) -> Decision:
-    if not at.results:
+    if (decision := undo_unlogged(at)) is not None:
+        return decision
+    if not at.results or at.results[-1].tool != "undo":
         return Act("undo", at.on_device(), "undo()", words="undo")
     kind, proof = at.results[-1].proof
     known = f" {capital(proof)}." if proof and kind != "accepted" else ""

@@ -33,11 +33,12 @@ from microclaw.offline.memory import EXAMPLES as MEMORY_EXAMPLES
 from microclaw.offline.memory import MEMORY, parse_memory
 from microclaw.offline.names import asked_name, names_to_pins, told_name
 from microclaw.offline.parse import Parse, Question, Values, is_yes_or_no
-from microclaw.offline.pins import pads_to_pins, split_device, split_unit
+from microclaw.offline.pins import answered_device, board_of, pads_to_pins, split_device, split_unit, unknown_device
 from microclaw.offline.programs import PROGRAMS
 from microclaw.offline.references import later, referred, with_target
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, Sentences, english, no_more_to_stop
 from microclaw.offline.steps import parse_steps
+from microclaw.offline.unlogged import UnloggedAct, said_of_unlogged, undo_values, unlogged_after
 
 ADD_A_MODEL: Final = (
     "for any sentence set ANTHROPIC_API_KEY, OPENAI_API_KEY, or OPENAI_BASE_URL for a free local model "
@@ -71,6 +72,7 @@ _READING_TOOLS: Final = frozenset(
     {"gpio-get", "adc-read", "i2c-read", "i2c-scan", "list-devices", "query-wasm-apps", "device-info", "device-status"}
     | {"schedule-list", "recall", "time"}
 )
+_OF_ONE_DEVICE: Final = frozenset({"query-wasm-apps", "device-info", "device-status", "i2c-scan"})
 _ONE_CALL: Final = frozenset({"set_pin", "dim_pin", "read_pin", "read_adc", "read_sensor", "scan_i2c", "list_devices"})
 _REMIND: Final = re.compile(
     r"(?:please )?(?:remind|tell|alert|notify|warn) me(?: to| that| about|:)? (.+)", re.I | re.S
@@ -97,31 +99,32 @@ def understand(request: ModelRequest) -> Understanding:
     last = before[-1] if before else None
     state = state_after(last)
     expired = isinstance(last, AssistantReply) and last.question_expired
-    open_question, act = state.question, None if expired else state.act
-    context = completed = None
+    open_question, act, unlogged = state.question, None if expired else state.act, None if expired else state.unlogged
+    context = completed = there = None
+    device_context = request.device_context or DeviceContext()
     if open_question is not None and len(said) <= MAX_SENTENCE_CHARS:
         if open_question.is_declined(said):
             return Understanding(said, before, None, Say("Then nothing was done."), completes=True)
-        completed = open_question.completed(said)
+        there = answered_device(said, device_context) if open_question.slot == "device" else None
+        completed = open_question.parse if there is not None else open_question.completed(said)
         if completed is not None and expired:
             again = open_question.reading or open_question.said
             return Understanding(
                 said, before, None, Say("That question is too old.", "ambiguous", f"say it again: {again}")
             )
-    device_context = request.device_context or DeviceContext()
     if open_question is not None and completed is not None:
-        named = next((d for d in device_context.devices if d.name == open_question.device), None)
+        named = there or next((d for d in device_context.devices if d.name == open_question.device), None)
         context = Context(
             completed, open_question.said, device_context, named or device_context.meant, named is not None, results
         )
-    reading = _Reading(context, False) if context is not None else _read(said, device_context, results, act)
+    reading = _Reading(context, False) if context is not None else _read(said, device_context, results, act, unlogged)
     found, decision = reading.found, reading.found if isinstance(reading.found, Say) else _decide(reading.found)
     at = found if isinstance(found, Context) else None
     kept = DialogueState()
     if isinstance(decision, Say):
         # A question about the last act leaves it the last act.
         last_act = act if reading.refers and at is None else act_after(at, decision, act)
-        kept = DialogueState(_question(at, decision), last_act)
+        kept = DialogueState(_question(at, decision), last_act, unlogged_after(at, results, unlogged))
     parse = at.parse if at is not None else None
     return Understanding(said, before, parse, decision, completed is not None, reading.refers, reading.recalls, kept)
 
@@ -182,10 +185,21 @@ class _Reading:
     recalls: bool = False
 
 
-def _read(said: str, device_context: DeviceContext, results: tuple[Result, ...], act: LastAct | None) -> _Reading:
+def _read(
+    said: str,
+    device_context: DeviceContext,
+    results: tuple[Result, ...],
+    act: LastAct | None,
+    unlogged: UnloggedAct | None,
+) -> _Reading:
     sentences = english()
     if len(said) > MAX_SENTENCE_CHARS:
         return _Reading(_not_understood(sentences, said[:MAX_SENTENCE_CHARS]))
+    about = said_of_unlogged(said, unlogged)
+    if isinstance(about, Say):
+        return _Reading(about, refers=True)
+    if about is not None:
+        return _Reading(Context(about, said, device_context, device_context.meant, False, results), refers=True)
     memory = parse_memory(said) or (Parse("remember", {"text": said.strip().rstrip(".!")}) if told_name(said) else None)
     if memory is not None and not _is_for_the_board(memory, said, sentences):
         return _Reading(Context(memory, said, device_context, device_context.meant, False, results))
@@ -226,10 +240,14 @@ def _read(said: str, device_context: DeviceContext, results: tuple[Result, ...],
         return _Reading(Say(f"Without a model I understand only English; this looks like {language}.", *_ENGLISH_ONLY))
     if is_yes_or_no(said) and (parse is None or parse.loose):
         return _Reading(Say("Nothing waits for a yes.", "not_understood"))
+    if named is None and (unknown := unknown_device(text, parse, device_context)) is not None:
+        return _Reading(unknown)
     if parse is None:
         return _Reading(_not_understood(sentences, text))
     if parse.kind in NOTHING_DONE:
         return _Reading(_nothing_done(sentences, parse, said))
+    if parse.kind == "undo" and unlogged is not None and named is None:
+        parse = dataclasses.replace(parse, values=undo_values(unlogged))
     found_at = Context(parse, text if recalls else said, device_context, device, named is not None, results)
     return _Reading(found_at, recalls=recalls)
 
@@ -275,6 +293,8 @@ def _decide(at: Context) -> Decision:
         return failed
     try:
         decision = _after_the_first(at, _first(at.parse))
+        if isinstance(decision, Act) and decision.tool in _OF_ONE_DEVICE and len(at.device_context.devices) > 1:
+            board_of(at)  # asks which device
     except CannotDo as exc:
         return exc.say
     if isinstance(decision, Say) or not at.parse.loose or at.parse.confirmed or decision.tool in _READING_TOOLS:

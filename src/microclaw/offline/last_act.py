@@ -14,6 +14,7 @@ from microclaw.models.protocol import AssistantReply, Message
 from microclaw.offline.decision import Context, Result, Say
 from microclaw.offline.names import told_name
 from microclaw.offline.parse import PIN_SLOTS, Parse, Question, Values
+from microclaw.offline.unlogged import UnloggedAct
 
 PROGRAMS_ON_PINS: Final = frozenset(
     [
@@ -46,7 +47,9 @@ _OTHER_KINDS: Final = frozenset(
         "schedule",
     ]
 )
-_ASIDES: Final = frozenset({"help", "greeting", "clock", "remember"})  # after them "it" is still what it was
+_ASIDES: Final = frozenset(
+    {"help", "greeting", "clock", "remember", "list_schedules"}
+)  # after them "it" is still what it was
 _MAX_AGE: Final = 3  # answers in between that changed nothing
 
 
@@ -115,10 +118,11 @@ class LastAct:
 
 @dataclass(frozen=True, slots=True)
 class DialogueState:
-    """The open question and the last act, each None if there is none."""
+    """The open question, the last act, and the last one that the change log lacks; each None if there is none."""
 
     question: Question | None = None
     act: LastAct | None = None
+    unlogged: UnloggedAct | None = None
 
     def to_json(self) -> str | None:
         """None where there is nothing to keep."""

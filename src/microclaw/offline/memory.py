@@ -68,12 +68,17 @@ def parse_memory(said: str) -> Parse | None:
 
 def _remember(at: Context) -> Decision:
     fact = at.parse.word("text") or ""
-    if not at.results:
+    instead = at.parse.word("instead")
+    if instead is not None and not at.results:
+        return Act("forget", {"text": instead}, f"forget({_short(instead)}), then remember({_short(fact)})")
+    if not at.results or at.results[-1].tool == "forget":
         return Act("remember", {"text": fact}, f"remember({_short(fact)})")
     kept = at.results[-1].fields
     if kept.get("new") is False:
         return Say(f"I knew that already: {_plain(kept.get('line'))}.")
-    return Say(f"Remembered: {_plain(kept.get('line'))} ({kept.get('file')}).")
+    gone = "; ".join(_plain(one["line"]) for one in at.results[0].fields.get("removed") or ())
+    place = f", in place of: {gone}" if gone else ""
+    return Say(f"Remembered: {_plain(kept.get('line'))} ({kept.get('file')}){place}.")
 
 
 def _recall(at: Context) -> Decision:

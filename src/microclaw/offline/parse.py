@@ -11,7 +11,19 @@ from microclaw.language.times import When
 
 Values: TypeAlias = dict[str, int | str | bool]
 Slot: TypeAlias = Literal[
-    "pin", "pin_2", "pin_3", "pin_4", "pin_5", "pin_6", "pin_7", "pin_8", "pins", "button_pin", "milli", "confirmed"
+    "pin",
+    "pin_2",
+    "pin_3",
+    "pin_4",
+    "pin_5",
+    "pin_6",
+    "pin_7",
+    "pin_8",
+    "pins",
+    "button_pin",
+    "milli",
+    "device",
+    "confirmed",
 ]
 PIN_SLOTS: Final[tuple[Slot, ...]] = ("pin", "pin_2", "pin_3", "pin_4", "pin_5", "pin_6", "pin_7", "pin_8")
 
@@ -69,6 +81,8 @@ class Question:
         if self.slot == "confirmed":
             said_yes = text in _YES or text == _plain(f"yes {self.reading}")
             return replace(self.parse, confirmed=True) if said_yes else None
+        if self.slot == "device":
+            return None  # the dialogue knows the devices' names
         if self.slot == "milli":
             percent = _PERCENT.fullmatch(text)
             return self._with({"milli": int(percent[1])}) if percent else None

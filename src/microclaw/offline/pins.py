@@ -9,8 +9,8 @@ from typing import Any
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.models.protocol import DeviceContext, KnownApp, KnownDevice
-from microclaw.offline.decision import Context, ask
-from microclaw.offline.parse import Slot
+from microclaw.offline.decision import Context, Say, ask
+from microclaw.offline.parse import Parse, Slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,24 @@ _UNIT_ASKED = re.compile(
     rf"(?i)\s+in (?:degrees? )?({'|'.join(sorted(map(re.escape, _UNITS_SAID), key=len, reverse=True))})s?(?=\s*[?.!]*$)"
 )
 
+_NAME = r"(?P<name>[a-z][\w-]*)"
+_END = r"(?=\s+(?:every|each|for|when|if)\b|[\s.?!]*$)"
+_ON_NAME = re.compile(rf"(?i)\bon {_NAME}{_END}")
+# In "set pin 4 on fire" the "on" is the level.
+_PIN_ON_NAME = re.compile(
+    rf"(?i)^(?!.*\b(?:set|put|turn|switch|leave|keep) pin).*\bpin \d+ (?:on|of|at) (?:the )?{_NAME}{_END}"
+)
+_CALLED_DEVICE = re.compile(rf"(?i)\b(?:on|of|at|from) (?:the )?(?:device|board) (?:called |named )?{_NAME}{_END}")
+_OF_DEVICE = frozenset({"list_apps", "app_status", "remove_app", "remove_all", "read_sensor", "scan_i2c"})
+_NO_DEVICE = frozenset(
+    re.findall(
+        r"\w+",
+        "on off high low full max maximum min half now please it this that them me here there both all again pin pins "
+        "gpio led board device button click press demand time startup boot start today tonight tomorrow monday tuesday "
+        "wednesday thursday friday saturday sunday noon midnight night day sunset sunrise once repeat and or the a",
+    )
+)
+_BEFORE_NAME = re.compile(r"(?i)^(?:(?:on|at|the|device|board|it's|it is|i mean|use)\s+)+")
 _PAD = re.compile(r"(?i)(?<![\w.])(?:pins? )?d(\d{1,2})(?![\w.%])")
 # arduino-esp32 variants/XIAO_ESP32S3/pins_arduino.h: D0 to D10
 _PADS = {"xiao-esp32s3": dict(enumerate((1, 2, 3, 4, 5, 6, 43, 44, 7, 8, 9)))}
@@ -89,6 +107,26 @@ def split_device(said: str, device_context: DeviceContext) -> tuple[str, KnownDe
         if count == 1:
             return rest, device
     return said, None
+
+
+def unknown_device(said: str, parse: Parse | None, device_context: DeviceContext) -> Say | None:
+    """The answer to "turn on pin 2 on kitchen" where no device is called so; only for what no template fits."""
+    if (parse is not None and not parse.loose) or not device_context.devices:
+        return None
+    named = _CALLED_DEVICE.search(said) or (
+        _ON_NAME.search(said) if parse is not None and parse.kind in _OF_DEVICE else _PIN_ON_NAME.search(said)
+    )
+    if named is None or named["name"].lower() in _NO_DEVICE:
+        return None
+    known = ", ".join(device.name for device in device_context.devices)
+    text = f"There is no device {named['name']}, so I did nothing. There is: {known}."
+    return Say(text, "unknown_name", f"end the sentence with: on {device_context.devices[0].name}")
+
+
+def answered_device(said: str, device_context: DeviceContext) -> KnownDevice | None:
+    """The device that an answer like "on virtual-1" or "virtual-1" names and nothing else."""
+    rest, device = split_device(f"it on {_BEFORE_NAME.sub('', said.strip())}", device_context)
+    return device if rest.strip(" .?!,") == "it" else None
 
 
 def pads_to_pins(said: str, board: BoardProfile | None) -> str:
@@ -132,7 +170,8 @@ def board_of(at: Context) -> BoardProfile:
     names = ", ".join(d.name for d in devices)
     raise ask(
         f"Which device? There are {len(devices)}: {names}.",
-        f"say ... on {devices[0].name}",
+        f"say it, as in: on {devices[0].name}",
+        "device",
     )
 
 

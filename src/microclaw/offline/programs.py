@@ -5,6 +5,7 @@ A rule (a sensor's value that switches a pin) is a program too.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ _PACES: Mapping[str, tuple[int, int, int]] = {
     "read": (10_000, 60_000, 1000),
 }
 _TRAFFIC_EXAMPLE = "run a traffic light on pins 4, 5 and 6"
+_TOGGLE = re.compile(r"(?i)\b(?:toggle|toggles|flip|flips|invert|inverts)\b")
 _SWING_MILLI = 500
 # What is driven: the quantity it moves, and whether it raises it.
 _DRIVEN = {
@@ -131,6 +133,7 @@ def _level_of(target: PinTarget, wanted: int) -> int:
 
 
 def _button(at: Context) -> Deployment:
+    _check_no_toggle(at, "a button is pressed")
     button, light = pin_target(at, "button_pin"), pin_target(at)
     if button.pin == light.pin:
         question = f"The button and the light cannot both be on pin {light.pin}. Which pin is the light on?"
@@ -143,6 +146,18 @@ def _button(at: Context) -> Deployment:
         f"turn on {light.words} when the button on pin {button.pin} is pressed",
         light,
     )
+
+
+def _check_no_toggle(at: Context, when: str) -> None:
+    """Refuse "toggle" in a rule: its programs turn a pin on, and back off."""
+    if _TOGGLE.search(at.said):
+        raise CannotDo(
+            Say(
+                f"I have no program that toggles a pin each time {when}, so I did nothing.",
+                "not_possible",
+                "as in: turn on pin 6 when the button on pin 4 is pressed",
+            )
+        )
 
 
 def _read_every(at: Context) -> Deployment:
@@ -176,6 +191,7 @@ def _traffic_light(at: Context) -> Deployment:
 
 def _threshold(at: Context) -> Deployment:
     """A pin that is on, or with "for so long" goes on once, beyond a limit."""
+    _check_no_toggle(at, "a limit is passed")
     pulse = at.parse.kind == "threshold_pulse"
     name, _, address = _sensor(at)
     target = pin_target(at)

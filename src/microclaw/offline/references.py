@@ -64,6 +64,7 @@ _VALUE: Final = re.compile(
     r"|period (?P<period>\d+) ms|(?P<times>\d+) times|(?P<once>once|twice|thrice)|(?P<bare>\d+)"
 )
 _PRONOUN: Final = re.compile(r"(?i)\b((?:turn|switch|set|put|dim|toggle) (?:on |off )?)(?:it|that|this)\b")
+_STOP_LATER: Final = re.compile(r"(?i)\b(?:stop|end|kill|quit|delete|remove) (?:it|that|this)\b")
 _CLOCK: Final = re.compile(r"(?:(?:at|no|i mean|i meant) )*clock (\d\d)(\d\d)")
 _HALF_DAY: Final = re.compile(r"(?:in |it is )?(?:the )?(morning|evening|afternoon|am|pm|a\.m|p\.m)")
 _ALL: Final = re.compile(r"\b(?:them|both|all of them|those)\b")
@@ -154,10 +155,24 @@ def with_target(parse: Parse, act: LastAct) -> Referred:
 
 
 def later(text: str, act: LastAct) -> str | Say | None:
-    """A sentence for later ("turn it off in 10 minutes") with the last act's pin in it; None without an "it"."""
+    """A sentence for later ("turn it off in 10 minutes") with the last act's pin or program; None without an "it"."""
+    if _STOP_LATER.search(text):
+        stopped = _stop_words(act)
+        return _STOP_LATER.sub(stopped, text, count=1) if stopped is not None else None
     if not _PRONOUN.search(text) or not (act.pins or act.is_on_led):
         return None
     return _drives(act) if act.runs else _PRONOUN.sub(rf"\1{act.target}", text, count=1)
+
+
+def _stop_words(act: LastAct) -> str | None:
+    """What "stop it" means of the act, as a sentence; None where it means nothing."""
+    if act.runs:
+        return f"stop {act.app}"
+    if not act.done or act.app is not None or act.schedule is not None:
+        return None
+    if act.kind == "set_pin" and act.parse.number("level") == 1 and not _differs(act):
+        return f"turn off {act.target}"
+    return f"dim {act.target} to 0%" if act.kind == "dim_pin" else None
 
 
 def _filled(parse: Parse, act: LastAct) -> Parse:

@@ -31,6 +31,7 @@ _CANCEL: Final = re.compile(
     r"(?:please )?(?:cancel|(?:remove|delete|stop|drop|forget|clear|end|kill|get rid of)"
     rf"(?! (?:the |my )?{_MAY_BE_APPS})) (?:(.*?) ?\b{_THINGS})\b ?(.*)"
 )
+_UNNAMED: Final = frozenset({None, "", "it", "that", "this", "them"})  # of a program
 _NOISE: Final = frozenset(
     re.findall(r"\w+", "the my a an all every of for that which at on to in with number no and is it runs one please")
 )
@@ -72,7 +73,7 @@ def parse_schedule(text: str, sentences: Sentences) -> Parse | None:
 
 def decide_schedule(at: Context, sentences: Sentences, inner: Callable[[Context], Decision]) -> Decision:
     """Add the schedule. `inner` decides whether its sentence can be done."""
-    if at.results:
+    if at.results and at.results[-1].tool == "schedule-add":
         made = at.results[-1].fields
         warning = f" Careful: {made['warning']}." if made.get("warning") else ""
         return Say(f"Schedule {made.get('schedule')}: {made.get('what')}; next {made.get('next')}.{warning}")
@@ -101,7 +102,11 @@ def decide_schedule(at: Context, sentences: Sentences, inner: Callable[[Context]
             return exc.say
         if isinstance(decision, Say) and decision.code is not None:
             return decision
-        if meant.loose and isinstance(decision, Act) and decision.words:
+        if meant.kind == "remove_app" and meant.word("app") in _UNNAMED:  # "it" is resolved now, not when it is due
+            if isinstance(decision, Act) and decision.tool != "uninstall-wasm-app":
+                return decision
+            doing = decision.words if isinstance(decision, Act) else doing
+        elif meant.loose and isinstance(decision, Act) and decision.words:
             doing = decision.words  # what the person says yes to is what is kept
     arguments = at.on_device(
         when={name: value for name, value in dataclasses.asdict(when).items() if value and name != "notify"}, do=doing

@@ -17,6 +17,7 @@ RunState: TypeAlias = Literal["claimed", "started", "done", "failed", "unknown",
 Missed: TypeAlias = Literal["run", "skip"]
 
 KEPT_RUNS: Final = 500  # of one schedule, the newest
+_MAX_WHY_CHARS: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +171,9 @@ def _ended(connection: sqlite3.Connection, values: tuple[str, str, int, int, int
         "UPDATE schedule_runs SET state = ?, result = ?, woke = ?, ended_ms = ? WHERE schedule_id = ? AND due_ms = ?",
         values,
     )
-    _over(connection, schedule_id, "it has run")
+    state, result = values[:2]
+    whys = {"done": "it has run", "failed": f"it failed: {result[:_MAX_WHY_CHARS]}"}
+    _over(connection, schedule_id, whys.get(state, result[:_MAX_WHY_CHARS]))
 
 
 def _skipped(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import Field
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 
 MAX_PAGES: Final = 64
+
+
+_MAX_WORD_CHARS: Final = 40
 
 
 class EdgesParameters(OnDevice):
@@ -314,9 +317,11 @@ async def _facts(device: Device, call: DeviceInfo | DeviceStatus) -> ToolOutput:
         return ToolOutput(fields)
     kind = device.evidence_of(call.method) or "reported"
     evidence = Evidence(kind, f"reported by {device.name} itself")
-    return ToolOutput({**fields, "facts": dict(facts.values)}, (evidence,), foreign=_has_prose(facts.values))
+    sensors = device.board.i2c.sensors if device.board.i2c is not None else {}
+    foreign = any(isinstance(value, str) and _is_prose(value, sensors) for value in facts.values.values())
+    return ToolOutput({**fields, "facts": dict(facts.values)}, (evidence,), foreign=foreign)
 
 
-def _has_prose(facts: Mapping[str, Any]) -> bool:
-    """Whether a device reported more than numbers and single words: that may be untrusted text."""
-    return any(isinstance(value, str) and (len(value) > 40 or " " in value) for value in facts.values())
+def _is_prose(text: str, sensors: Collection[str]) -> bool:
+    """Whether a device reported more than a word or a list of the board's sensors: that may be untrusted text."""
+    return len(text) > _MAX_WORD_CHARS or (" " in text and not set(text.split(", ")) <= set(sensors))

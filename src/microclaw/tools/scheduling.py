@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import Field, WithJsonSchema
 
@@ -26,6 +26,8 @@ from microclaw.schedules.entry import Deed, Prompt, Schedule, Timing, ToolAct, k
 from microclaw.store.schedules import Missed
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.tools.toolbox import Toolbox
+
+_SECONDS_BELOW_MS: Final = 60_000
 
 
 class AddParameters(Parameters):
@@ -122,7 +124,12 @@ class Scheduling:
         return await self.book.add(wanted, timing=plan.timing)
 
     def shown(self, at_ms: int, zone: str | None = None) -> str:
-        return f"{self.book.moment(at_ms, zone):%A, %Y-%m-%d %H:%M %Z}"
+        """A time with its day, which is "today" or "tomorrow" where it is; with seconds in the next minute."""
+        now_ms = self.book.now_ms()
+        moment, today = self.book.moment(at_ms, zone), self.book.moment(now_ms, zone).date()
+        day = {0: "today", 1: "tomorrow"}.get((moment.date() - today).days, f"{moment:%A}")
+        clock = "%H:%M:%S" if 0 <= at_ms - now_ms < _SECONDS_BELOW_MS else "%H:%M"
+        return f"{day}, {moment:%Y-%m-%d} {moment.strftime(clock)} {moment:%Z}"
 
     def warning(self, schedule: Schedule) -> str | None:
         """The warning for a schedule that would ask a model too often; None for the others."""

@@ -51,7 +51,7 @@ def find_device(devices: Registry, context: ToolContext, name: str | None, addre
             next_step="start a virtual one: microclaw up --virtual 1, or add yours: microclaw device add",
         )
     names = ", ".join(d.name for d in known)
-    raise ToolRetry(f"which device? There are {len(known)}: {names}", next_step="name one of them as `device`")
+    raise ToolRetry(f"which device? There are {len(known)}: {names}", next_step=f"name it, as in: on {known[0].name}")
 
 
 def describe_device(devices: Registry) -> Describe:

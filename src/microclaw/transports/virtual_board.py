@@ -44,7 +44,7 @@ SCHEME: Final = "virtual:"
 MAX_PAGES: Final = 132  # three times the board's own ring of edges
 _CONNECT_S: Final = 3.0
 _ANSWER_S: Final = 5.0
-_GONE: Final = "start it again: microclaw up --virtual 1, or python -m microclaw.virtual"
+_GONE: Final = "start it again: microclaw up --virtual 1, or microclaw virtual"
 
 
 class VirtualBoardTransport:
@@ -275,7 +275,9 @@ def _facts(info: replies.BoardInfo) -> DeviceFacts:
         "device": info.name,
         "board": info.board,
         "chip": info.chip,
-        "firmware": f"virtual ESP-WASMachine, {info.mode} mode",
+        "firmware": "ESP-WASMachine",
+        "virtual": True,
+        "mode": info.mode,
         "clock": info.clock,
         "boot": info.boot,
         "powered": info.powered,

@@ -190,7 +190,7 @@ class VirtualBoardProcess:
                 await self._draining
             raise ConfigError(
                 f"{self.name} did not start (exit code {self._process.returncode}){self._stderr_text()}",
-                next_step=self._next_step() or "python -m microclaw.virtual --help",
+                next_step=self._next_step() or "microclaw virtual --help",
             )
         return _ready(line)
 
