@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import signal
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from microclaw.durable import MAX_PRIVATE_BYTES, make_private_folder, read_private, replace_file, write_private
 from microclaw.errors import StoreError
+from microclaw.knowledge.text_files import write_text
 
 
 @contextmanager
@@ -93,3 +95,9 @@ def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
     replace_file(tmp_path / "file", b"new", sync=False)
     assert (tmp_path / "elsewhere").read_bytes() == b"other"
     assert not (tmp_path / "file").is_symlink()
+
+
+def test_folders_made_above_a_file_are_private_too(tmp_path: Path) -> None:
+    write_text(tmp_path / "memory" / "people" / "one" / "MEMORY.md", "x")
+    made = [tmp_path / "memory", tmp_path / "memory" / "people", tmp_path / "memory" / "people" / "one"]
+    assert [stat.S_IMODE(folder.stat().st_mode) for folder in made] == [0o700] * 3

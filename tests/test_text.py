@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from microclaw.text import clean_text, escape_hidden, fence_text, format_duration, wrap_code, wrap_text
+from microclaw.text import clean_text, escape_hidden, fence_text, format_duration, program_name, wrap_code, wrap_text
 
 ANYTHING = st.text(alphabet=st.characters(), max_size=80)
 # Single characters at random meet no rule for neighbours: these are those the rules speak of, side by side.
@@ -235,3 +235,19 @@ def test_blank_characters_are_hidden_ones(blank: str) -> None:
 
 def test_the_braille_blank_is_a_space() -> None:
     assert clean_text("\u2813\u2800\u2811") == "\u2813 \u2811"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("blink-2_a.b", "blink-2_a.b"),
+        ("n" * 126, "n" * 126),
+        ("n" * 3000, '"' + "n" * 40 + '…"'),
+        ("", '""'),
+        ("a b", '"a b"'),
+        ("\x1b[31mred\nline", '"red line"'),
+        ('a"; x', '"a\\"; x"'),
+    ],
+)
+def test_odd_program_name_is_shown_short_and_quoted(name: str, shown: str) -> None:
+    assert program_name(name) == shown

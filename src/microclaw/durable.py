@@ -6,6 +6,7 @@ it, then renamed over it.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
@@ -58,10 +59,35 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
+def make_folders(folder: Path) -> None:
+    """Make the folder and what is missing above it, all with mode 0700: Path.mkdir gives its mode to the last alone."""
+    if not folder.is_dir():
+        if not folder.parent.is_dir():
+            make_folders(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def open_regular(path: Path, flags: int) -> int:
+    """A descriptor of a regular file, made with mode 0600; StoreError for a link, pipe, device or folder, unopened.
+
+    A pipe would wait for its other end for ever. FileNotFoundError where there is none and `flags` make none.
+    """
+    try:
+        fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        if exc.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise _not_a_file(path) from exc
+        raise
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise _not_a_file(path)
+    return fd
+
+
 def make_private_folder(folder: Path) -> None:
     """Make the folder, for its owner alone; StoreError when it cannot be, or others may enter it."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folders(folder)
         found = folder.stat()
     except OSError as exc:
         raise _failed("cannot use", folder, exc) from exc
@@ -105,6 +131,11 @@ def read_private(path: Path) -> bytes | None:
     if len(content) > MAX_PRIVATE_BYTES:
         raise StoreError(f"{path} is larger than {MAX_PRIVATE_BYTES} bytes", next_step="restore it from a backup")
     return content
+
+
+def _not_a_file(path: Path) -> StoreError:
+    step = f"move it away: mv {path} {path}.odd"
+    return StoreError(f"{path} is a link, a pipe, a device or a folder, and not a file", next_step=step)
 
 
 def _failed(what: str, path: Path, exc: OSError) -> StoreError:

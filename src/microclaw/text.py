@@ -59,6 +59,8 @@ _MAX_MARKS: Final = 8
 _ACCENTS: Final = "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20f0\ufe20-\ufe2f"
 _HEAP: Final = re.compile(f"([{_ACCENTS}]{{4}})[{_ACCENTS}]+")
 _CODE_START: Final = re.compile(r" *(?:\d+ +)?")
+_PROGRAM_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,126}")  # 126: as the firmware and the HTTP API take them
+_MAX_ODD_NAME: Final = 40
 _QUOTES: Final = str.maketrans('<>"', "   ")
 _FENCE_KEY: Final = os.urandom(16)
 
@@ -80,6 +82,14 @@ def clean_text(text: str, *, one_line: bool = False, limit: int | None = None, m
     if one_line:
         text = re.sub(r"[\n\t]+", " ", text).strip()
     return text[:limit]
+
+
+def program_name(name: str) -> str:
+    """A program's name as a device lists it, to show; quoted and cut to 40 characters when it is no usual name."""
+    if _PROGRAM_NAME.fullmatch(name):
+        return name
+    cut = clean_text(name[: 4 * _MAX_ODD_NAME], one_line=True)
+    return json.dumps(cut[:_MAX_ODD_NAME] + ("…" if len(name) > _MAX_ODD_NAME else ""), ensure_ascii=False)
 
 
 def _without_heaps(text: str, mark: str) -> str:

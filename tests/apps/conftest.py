@@ -79,11 +79,17 @@ class PaperTransport:
     """How long the board says that it is up; None is a board that does not tell."""
     swallow: bool = False
     """An install that raises `fail` has happened all the same."""
+    ghosts: list[tuple[str, ...]] = field(default_factory=list)
+    """What the next lists after a change say, in place of the truth; the last one stays."""
 
     @property
     def capabilities(self) -> frozenset[str]:
         telling = frozenset({"device.info"} if self.up_ms is not None else ())
         return telling | (ACTING | SEEING if self.sees else ACTING)
+
+    @property
+    def changed(self) -> bool:
+        return bool({"apps.install", "apps.remove"} & set(self.calls))
 
     async def call(self, call: Call[Any], timeout_s: float) -> Any:
         self.calls.append(call.method)
@@ -118,6 +124,9 @@ class PaperTransport:
             case AppUninstall(name=name):
                 if self.apps.pop(name, None) is None:
                     raise AppNotFound("Uninstall WASM app failed: no app found.")
+            case AppList() if self.ghosts and self.changed:
+                names = self.ghosts.pop(0) if len(self.ghosts) > 1 else self.ghosts[0]
+                return tuple(AppEntry(name, 8192) for name in names)
             case AppList():
                 return tuple(AppEntry(app.name, app.heap_bytes) for app in self.apps.values())
             case AppStates():

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 import pytest
@@ -355,6 +356,39 @@ async def test_removing_confirms_by_the_devices_own_list(lab: Any) -> None:
     assert await lab.change_log.desired() == []
 
 
+async def test_a_removal_that_the_list_contradicts_fails(lab: Any) -> None:
+    lab.foreign("ok7", "other")
+    lab.transport.ghosts = [("other", "ok7")]
+    with pytest.raises(DeployRejected, match=r"removed ok7, but still lists it"):
+        await lab.deployer.remove("paper", "ok7", lab.steps.append)
+    assert (lab.steps[-1].stage, lab.steps[-1].state) == ("verify", "failed")
+    assert not any("no longer lists" in step.text for step in lab.steps)
+
+
+async def test_a_list_that_is_late_with_a_removal_is_read_again(lab: Any) -> None:
+    lab.foreign("ok7", "other")
+    lab.transport.ghosts = [("other", "ok7"), ("other",)]
+    done = await lab.deployer.remove("paper", "ok7", lab.steps.append)
+    assert done.evidence.text == "paper no longer lists ok7; other still on it"
+
+
+@pytest.mark.parametrize("sees", [False, True])
+async def test_an_install_that_the_list_contradicts_is_not_verified(lab: Any, sees: bool) -> None:
+    lab.plays("blink", 2)
+    lab.transport.sees = sees
+    lab.transport.ghosts = [("other",)]
+    done = await lab.deployer.deploy(blink(), lab.steps.append)
+    assert not done.verified
+    assert done.evidence.text == "paper answered that it took blink, but does not list it"
+    assert (lab.steps[-1].stage, lab.steps[-1].state) == ("verify", "failed")
+
+
+async def test_a_list_that_is_late_with_an_install_is_read_again(lab: Any) -> None:
+    lab.plays("blink", 2)
+    lab.transport.ghosts = [(), ("blink",)]
+    assert (await lab.deployer.deploy(blink(), lab.steps.append)).verified
+
+
 async def test_removing_an_unknown_app_names_what_there_is(lab: Any) -> None:
     lab.plays("blink", 2)
     await lab.deployer.deploy(blink(), lab.steps.append)
@@ -373,9 +407,9 @@ async def test_two_deployments_to_one_device_go_one_after_the_other(lab: Any) ->
     for number, name in enumerate(("a", "b", "c")):
         lab.plays(name, number + 4)
     await asyncio.gather(*(lab.deployer.deploy(blink(name), lab.steps.append) for name in ("a", "b", "c")))
-    installs = [i for i, method in enumerate(lab.transport.calls) if method == "apps.install"]
-    lists = [i for i, method in enumerate(lab.transport.calls) if method == "apps.list"]
-    assert lists[0] < installs[0] < lists[1] < installs[1] < lists[2] < installs[2]
+    wanted = (method for method in lab.transport.calls if method in ("apps.list", "apps.install"))
+    turns = [method for method, _ in groupby(wanted)]  # a deployment also lists after it installed
+    assert turns[:6] == ["apps.list", "apps.install"] * 3
 
 
 async def test_an_unreachable_device_is_said_at_the_deploy_stage(lab: Any) -> None:

@@ -16,6 +16,7 @@ from tests.test_durable import disk_full_after
 from microclaw.audit import AuditEvent, AuditKind, AuditLog, append_events, open_alarms, read_events
 from microclaw.audit.event import line_of
 from microclaw.audit.files import FILE_BYTES, FILES, FOLDER, Followed, append_lines
+from microclaw.errors import StoreError
 
 DAY_S = 86_400
 
@@ -240,3 +241,31 @@ def test_an_alarm_stays_open_until_its_device_was_revoked_or_paired_again(home: 
         clock.now += 8 * DAY_S
         assert log.alarms() == ()
     assert open_alarms(read_events(home), clock.ms()) == ()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link", "broken link"])
+def test_what_is_no_file_in_the_logs_place_blocks_nothing(home: Path, tmp_path: Path, kind: str) -> None:
+    folder = home / FOLDER
+    folder.mkdir(mode=0o700)
+    target = tmp_path / "elsewhere"
+    path = folder / "acts.jsonl"
+    match kind:
+        case "pipe":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case _:
+            path.symlink_to(target)
+    if kind == "link":
+        target.write_bytes(b"theirs")
+    with running(home) as log:
+        log.record(AuditEvent(AuditKind.CONFIG_CHANGED, "set", about="model.name"))
+    for use in (
+        lambda: append_events(home, [AuditEvent(AuditKind.CONFIG_CHANGED, "set")]),
+        lambda: list(read_events(home)),
+        Followed(home).new,
+    ):
+        with pytest.raises(StoreError, match=r"acts\.jsonl is a link, a pipe, a device or a folder"):
+            use()
+    assert target.exists() == (kind == "link")
+    assert kind != "link" or target.read_bytes() == b"theirs"

@@ -14,6 +14,7 @@ from microclaw.errors import BuildError
 from microclaw.wasm import BuildCache, compile_module
 from microclaw.wasm.process import (
     FILE_LIMIT_BYTES,
+    MEMORY_LIMIT_BYTES,
     OUTPUT_LIMIT_BYTES,
     BuildCancelled,
     Processes,
@@ -110,6 +111,23 @@ async def test_macro_bomb_is_stopped_by_the_clock(tmp_path: Path) -> None:
     command = find_toolchain().compile_command("bomb.c", "O3", ())
     finished = await run_compiler(command, tmp_path, time_limit_s=1.0)
     assert finished.timed_out or finished.returncode != 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="rlimits are set from outside, which only Linux can")
+async def test_memory_is_held_to_its_limit(tmp_path: Path) -> None:
+    code = f"print('start', flush=True); bytearray({MEMORY_LIMIT_BYTES}); print('end')"
+    finished = await run_compiler(python(code), tmp_path)
+    assert finished.returncode != 0
+    assert finished.output.startswith("start")
+    assert "MemoryError" in finished.output
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="rlimits are set from outside, which only Linux can")
+async def test_table_of_macros_that_fills_the_memory_says_so(board: BoardProfile, cache: BuildCache) -> None:
+    lines = [f"#define A{n} " + ",".join([f"A{n - 1}" if n else "0"] * 10) for n in range(8)]
+    source = "\n".join([*lines, "int a[] = {A7};", "int main(void) { return a[3]; }"])
+    with pytest.raises(BuildError, match="the compiler needed more than 512 MB"):
+        await compile_module(source, board, cache=cache)
 
 
 async def test_huge_object_is_a_build_error(board: BoardProfile, cache: BuildCache) -> None:

@@ -19,6 +19,7 @@ from microclaw.apps.expectations import Expectations
 from microclaw.apps.firmware_fit import check_same_firmware, fit_limits
 from microclaw.apps.installer import Installation, Installer, recover_changes
 from microclaw.apps.late_proof import LateCheck, Place
+from microclaw.apps.listing import removal_text
 from microclaw.apps.stage_text import (
     accept_text,
     check_text,
@@ -34,7 +35,7 @@ from microclaw.apps.trial import Compile, ReadModule, Trial, TrialInput, TrialOp
 from microclaw.apps.verify import Verification, verify
 from microclaw.boards.pins import check_pin
 from microclaw.boards.profile import BoardProfile
-from microclaw.devices.calls import AppInstall, AppList
+from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import BuildError, DeployRejected, DeviceError, MicroclawError, UnknownName
@@ -173,17 +174,17 @@ class Deployer:
         return await self._install(await self._prepare(request, device, image, report), report, undoes=undoes)
 
     async def remove(self, device: str, name: str, report: Report, *, undoes: int | None = None) -> Removal:
-        """Take an app off a device and stop wanting it there. Raises AppNotFound when neither knows it."""
+        """Take an app off a device and stop wanting it there. AppNotFound: neither knows it; else DeployRejected."""
         target = self._devices.get(device)
+        stage: Stage = "deploy"
         try:
             async with self._installer.holding(target):
                 change_id, undoable = await self._installer.take_off(target, name, undoes=undoes)
-                left = [app.name for app in await target.call(AppList())]
+                stage = "verify"
+                evidence = Evidence("reported", await removal_text(target, name, self._sleep))
         except MicroclawError as exc:
-            fail(report, "deploy", exc)
+            fail(report, stage, exc)
         report(Step("deploy", f"{name} removed from {target.name}"))
-        runs = f"{', '.join(sorted(left))} still on it" if left else "no app left on it"
-        evidence = Evidence("reported", f"{target.name} no longer lists {name}; {runs}")
         hint = None if undoable else "this host did not install it and has no copy: undo cannot bring it back"
         report(Step("verify", evidence.text, next_step=hint))
         return Removal(target.device_id, target.name, name, evidence, undoable, change_id)

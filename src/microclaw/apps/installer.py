@@ -40,6 +40,7 @@ from microclaw.errors import (
     TooManyApps,
 )
 from microclaw.events import Report, Step
+from microclaw.text import program_name
 
 
 async def recover_changes(device: Device, change_log: ChangeLog) -> tuple[str, ...]:
@@ -322,7 +323,7 @@ def stored_call(device: Device, name: str, wasm: bytes, version: AppVersion) -> 
 
 
 def not_found(device: Device, name: str, there: Sequence[str]) -> AppNotFound:
-    listing = f"it lists {', '.join(sorted(there))}" if there else "it lists none"
+    listing = f"it lists {', '.join(map(program_name, sorted(there)))}" if there else "it lists none"
     return AppNotFound(f"no app {name!r} on {device.name}: {listing}", next_step="microclaw app list")
 
 

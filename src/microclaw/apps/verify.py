@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from microclaw.apps.listing import names_after_change
 from microclaw.apps.traps import trap_words
 from microclaw.apps.trial import Trial
 from microclaw.apps.verdict import (
@@ -32,6 +33,7 @@ LATE_EDGES = 4
 LATEST_MS = 21_600_000.0
 """What is due later after the installation is not looked at again."""
 _AWAY = "check its power and network; when it is back, the host puts back what it lost: microclaw app list"
+_UNLISTED = "restart the board, then deploy it again; what it lists: microclaw app list"
 _LATE_MS = 400.0
 _POLL_MS = 20.0
 _OPENING_MS = 1.0
@@ -105,6 +107,9 @@ async def verify(
             return Verification(Evidence("reported", dead[0]), False, dead)
         found = await _watch(device, name, trial, before, sleep)
         dead = await _dead(device, name, before)  # it may have trapped in its first timer
+        if found.agrees and not dead and name not in await names_after_change(device, name, there=True, sleep=sleep):
+            text = f"{device.name} answered that it took {name}, but does not list it"
+            return Verification(Evidence("reported", text), False, next_step=_UNLISTED)
     except (DeviceUnreachable, DeviceTimeout) as exc:
         text = f"accepted, but the board could not be reached afterwards, so nobody has seen it work: {exc.message}"
         step = exc.next_step if isinstance(exc, DeviceSilent) else _AWAY
@@ -316,11 +321,8 @@ def _span(edges: Sequence[Edge]) -> float:
 
 
 def _pin_text(expected: Sequence[Edge], seen: Sequence[Edge], difference: str | None, *, alone: bool) -> str:
-    text = (
-        f"first edge after {seen[0].t_ms / 1000:.2f} s"
-        if alone
-        else f"pin {seen[0].pin} after {seen[0].t_ms / 1000:.2f} s"
-    )
+    start = "first edge" if alone else f"pin {seen[0].pin}"
+    text = f"{start} after {seen[0].t_ms / 1000:.2f} s"
     if len(seen) > 1:
         text += f", next {seconds(seen[1].t_ms - seen[0].t_ms)} later"
     elif len(expected) > 1:

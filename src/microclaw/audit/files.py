@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from microclaw.audit.event import ALARMS, SETTLED_BY, AuditEvent, AuditKind, line_of
-from microclaw.durable import make_private_folder, sync_folder
+from microclaw.durable import make_private_folder, open_regular, sync_folder
 
 FOLDER: Final = "audit"  # in the host's home
 ACTS_STEM: Final = "acts"
@@ -64,7 +64,7 @@ def append_lines(folder: Path, lines: dict[str, bytes]) -> None:
 def read_events(home: Path, *, since_ms: int = 0, kinds: Collection[str] = ()) -> Iterator[RecordedEvent]:
     """The events from `since_ms` on, oldest first. A kind is one's name or its group ("token"). Blocking.
 
-    Lines that are none (torn by a power cut, written by a later version) are left out.
+    Lines that are none (torn by a power cut, written by a later version) are left out. OSError or StoreError.
     """
     folder = home / FOLDER
     for found in heapq.merge(*(_read_set(folder, stem) for stem in _STEMS), key=lambda one: one.at_ms):
@@ -117,7 +117,7 @@ class Followed:
 
     def _rest(self, path: Path) -> list[RecordedEvent]:
         try:
-            with path.open("rb") as file:
+            with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
                 status = os.fstat(file.fileno())
                 start = min(self._read.get(status.st_ino, 0), status.st_size)
                 file.seek(start)
@@ -137,7 +137,7 @@ def _append(folder: Path, stem: str, data: bytes) -> None:
     size = path.lstat().st_size if path.exists() else 0
     if size and size + len(data) > FILE_BYTES:
         _rotate(folder, stem)
-    fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    fd = open_regular(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
     try:
         size = os.fstat(fd).st_size
         torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
@@ -170,7 +170,8 @@ def _rotate(folder: Path, stem: str) -> None:
 def _read_set(folder: Path, stem: str) -> Iterator[RecordedEvent]:
     for path in _paths(folder, stem):
         try:
-            data = path.read_bytes()
+            with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
+                data = file.read()
         except FileNotFoundError:  # rotated away meanwhile
             continue
         for line in data.splitlines():

@@ -120,7 +120,7 @@ class AuditLog:
         """Read the alarms of before and begin to write. Blocking."""
         try:
             self._alarms = list(open_alarms(read_events(self._home), self._now_ms()))
-        except OSError as exc:
+        except (OSError, StoreError) as exc:
             _log.warning("the security log of before cannot be read: %s", exc)
         self._thread.start()
 

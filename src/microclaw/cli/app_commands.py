@@ -13,6 +13,7 @@ from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.cli.programs import chosen_device, follow, run
 from microclaw.errors import ConfigError
 from microclaw.host_client.request import segment
+from microclaw.text import program_name
 
 app_group = command_group()
 _Board = Annotated[str, typer.Option("--board", help="With -d HOST:PORT: the board's profile.")]
@@ -78,7 +79,10 @@ def list_apps(ctx: typer.Context, board: _Board = "virtual") -> None:
         return
     query = {"device": options.device} if options.device else None
     apps = options.fetch("apps", "/v1/apps", query)["apps"]
-    rows = [(a["name"], a["device"], a["condition"], _pins(a), a["heap_bytes"], a["error"] or _origin(a)) for a in apps]
+    rows = [
+        (program_name(a["name"]), a["device"], a["condition"], _pins(a), a["heap_bytes"], a["error"] or _origin(a))
+        for a in apps
+    ]
     options.table(rows, head=("NAME", "DEVICE", "STATE", "PINS", "HEAP", "NOTE"), empty="no programs on any device")
 
 

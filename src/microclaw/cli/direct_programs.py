@@ -25,11 +25,12 @@ from microclaw.cli.programs import WASM_MAGIC, end_install, read_expectations, r
 from microclaw.clock import now_ms
 from microclaw.devices.calls import AppEntry, AppList, AppUninstall
 from microclaw.devices.registry import Registry
-from microclaw.errors import AppNotFound, MicroclawError
+from microclaw.errors import AppNotFound, DeployRejected, MicroclawError
 from microclaw.events import Step
 from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceRow, DeviceTable
+from microclaw.text import program_name
 from microclaw.transports.open import open_transport
 from microclaw.wasm import BuildCache
 from microclaw.wasm.source_language import language_of_file
@@ -127,7 +128,7 @@ def list_directly(options: GlobalOptions, target: str, board_id: str) -> None:
     apps: list[dict[str, Any]] = [{"name": e.name, "heap_bytes": e.heap_bytes} for e in _apps(target, board_id)]
     if options.wrote_json("apps", {"apps": apps, "device": target}):
         return
-    rows = [(app["name"], app["heap_bytes"]) for app in apps]
+    rows = [(program_name(app["name"]), app["heap_bytes"]) for app in apps]
     options.table(rows, head=("NAME", "HEAP"), empty=f"no programs on {target}")
 
 
@@ -138,6 +139,9 @@ def uninstall_directly(options: GlobalOptions, target: str, name: str, board_id:
         call_endpoint(target, board_id, AppUninstall(name))
     except AppNotFound as exc:
         raise AppNotFound(exc.message, next_step=f"see what is: microclaw app list -d {target}") from exc
+    if any(entry.name == name for entry in _apps(target, board_id)):
+        text = f"{target} answered that it removed {program_name(name)}, but still lists it"
+        raise DeployRejected(text, next_step=f"restart the board, then microclaw app list -d {target}")
     options.report("removal", {"name": name, "device": target}, f"{name} is off {target}")
 
 

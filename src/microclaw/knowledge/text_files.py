@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from microclaw.durable import replace_file
+from microclaw.durable import make_folders, replace_file
 from microclaw.errors import ConfigError, StoreError
 
 MAX_TEXT_BYTES: Final = 64 * 1024
@@ -78,7 +78,7 @@ def _write_bytes(path: Path, data: bytes, max_bytes: int) -> None:
             next_step=f"make {path} shorter: microclaw memory edit",
         )
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folders(path.parent)
         if path.is_symlink():
             raise OSError(0, "it is a symbolic link")
         replace_file(path, data)

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
-from microclaw.durable import sync_folder
+from microclaw.durable import make_folders, sync_folder
 from microclaw.errors import Overloaded, StoreError, StoreOwned
 from microclaw.store.migrations import APPLICATION_ID, MIGRATIONS
 
@@ -39,7 +39,7 @@ def take_lock(path: Path) -> int:
     """
     lock_path = path.with_name(path.name + ".lock")
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folders(path.parent)
         fd = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError as exc:
         raise StoreError(

@@ -22,7 +22,7 @@ from typing import Final, Literal, TypeAlias, TypeVar
 from urllib.parse import quote, unquote
 from weakref import WeakValueDictionary
 
-from microclaw.durable import replace_file, sync_folder
+from microclaw.durable import make_folders, replace_file, sync_folder
 from microclaw.errors import StoreError, UnknownName
 
 T = TypeVar("T")
@@ -143,7 +143,7 @@ class SessionFiles:
 def _append(path: Path, messages: tuple[SessionMessage, ...]) -> None:
     lines = [_line(message) for message in messages]
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folders(path.parent)
         is_new = not path.exists()
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         with os.fdopen(fd, "r+b") as file:
@@ -194,7 +194,7 @@ def _adopt(path: Path, messages: tuple[SessionMessage, ...]) -> int:
     if not new:
         return 0
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folders(path.parent)
         replace_file(path, b"".join(map(_line, sorted([*new, *kept], key=lambda message: message.ts))))
     except OSError as exc:
         raise _failed(path, exc) from exc

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import select
 import signal
 import subprocess
@@ -28,7 +29,8 @@ _End: TypeAlias = Literal["own", "time", "words"]
 
 TIME_LIMIT_S: Final = 20.0
 CPU_LIMIT_S: Final = 20
-MEMORY_LIMIT_BYTES: Final = 4 << 30  # address space: LLVM maps far more than it uses
+ADDRESS_LIMIT_BYTES: Final = 4 << 30  # LLVM maps far more than it uses
+MEMORY_LIMIT_BYTES: Final = 512 << 20  # private and writable; ordinary programs need up to 60 MB, also in C++
 FILE_LIMIT_BYTES: Final = 16 << 20
 OUTPUT_LIMIT_BYTES: Final = 256 << 10
 
@@ -145,7 +147,8 @@ def _limit(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         for kind, limit in (
             (resource.RLIMIT_CPU, CPU_LIMIT_S),
-            (resource.RLIMIT_AS, MEMORY_LIMIT_BYTES),
+            (resource.RLIMIT_AS, ADDRESS_LIMIT_BYTES),
+            (resource.RLIMIT_DATA, MEMORY_LIMIT_BYTES),  # since Linux 4.7 also of what is mapped: mmap(2), setrlimit(2)
             (resource.RLIMIT_FSIZE, FILE_LIMIT_BYTES),
             (resource.RLIMIT_CORE, 0),
         ):
@@ -202,12 +205,17 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 
 
 _SIMPLER: Final = "make the program simpler and its arrays smaller"
+_NO_MEMORY: Final = re.compile(r"^(LLVM ERROR: out of memory|terminate called .*std::bad_alloc)", re.MULTILINE)
 
 
 def build_failure(
     finished: ProcessResult, diagnostics: tuple[Diagnostic, ...], text: SourceText, stage: str
 ) -> BuildError:
     """The error of a process that failed, also of one that was killed before it printed anything."""
+    if _NO_MEMORY.search(finished.output):
+        needed = f"the compiler needed more than {MEMORY_LIMIT_BYTES >> 20} MB"
+        hint = "make the program's tables and macros smaller"
+        return BuildError((Diagnostic("error", needed, text.file, hint=hint), *diagnostics), stage=stage)
     if finished.timed_out or (finished.returncode < 0 and not finished.stopped_at_words):
         why = (
             f"after {finished.took_ms / 1e3:.0f} s" if finished.timed_out else "because it took too much memory or disk"
