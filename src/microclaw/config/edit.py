@@ -77,7 +77,8 @@ def _note(home: FilePath, changes: Iterable[SettingChange]) -> None:
         append_events(home, events)
     except (OSError, StoreError) as exc:
         text = f"nothing was written: the security log in {home} cannot be: {exc}"
-        raise ConfigError(text, next_step="check its owner, permissions and free space") from exc
+        step = exc.next_step if isinstance(exc, StoreError) else None
+        raise ConfigError(text, next_step=step or "check its owner, permissions and free space") from exc
 
 
 def read_key(text: str) -> tuple[Path, Setting]:
