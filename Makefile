@@ -30,6 +30,7 @@ setup-system:    ## system packages (needs root): what a bare Debian or Ubuntu l
 
 system-packages:
 	@scripts/system_packages.sh
+	@scripts/micropython.sh
 
 check: setup-dev ## lint, types and import order
 	$(DEV)/ruff check .
@@ -46,13 +47,14 @@ coverage: system-packages setup-dev ## all tests, and what of the host's own pro
 fuzz: setup-dev  ## properties and decoders with new random examples
 	MICROCLAW_FUZZ=1 $(DEV)/python -m pytest -q -n 2 tests/fuzz tests/wire tests/wasm/libc $(ARGS)
 
-kills: setup-dev ## kill -9 of host and virtual board at 200 random moments each, under load; ARGS are pytest's
-	MICROCLAW_KILLS=200 $(DEV)/python -m pytest -q tests/link_server/test_kill.py tests/virtual/link/test_kills.py $(ARGS)
+kills: system-packages setup-dev ## kill -9 of host, virtual board and firmware at 200 random moments each, under load; ARGS are pytest's
+	MICROCLAW_KILLS=200 $(DEV)/python -m pytest -q tests/link_server/test_kill.py tests/virtual/link/test_kills.py tests/firmware/test_kill.py $(ARGS)
 
 wheel-check: setup-dev ## build the wheel, install it alone into an empty environment, run it there
 	rm -rf dist .venv-wheel
 	$(DEV)/python -m hatchling build -t wheel -d dist
 	$(PYTHON) scripts/setup_env.py --venv .venv-wheel --lock requirements.lock --wheel dist/microclaw-*.whl
+	.venv-wheel/bin/python -m pip check
 	cd / && "$(CURDIR)/.venv-wheel/bin/microclaw" --version
 	cd / && "$(CURDIR)/.venv-wheel/bin/microclaw" demo --once
 
@@ -78,4 +80,4 @@ lock:            ## make the lock files anew (needs uv); they carry hashes and n
 	  --python-version 3.11 pyproject.toml --group dev -o requirements-dev.lock
 
 clean:           ## remove what make made
-	rm -rf .venv .venv-dev .venv-wheel dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-dev .venv-wheel .micropython dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -12,6 +12,7 @@ from bench.report import as_json, as_table
 NAMES = (
     "wasm",
     "virtual",
+    "python",
     "deploy",
     "agent",
     "turns",

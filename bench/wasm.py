@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.report import Metric, median, paired_ratio, timed
 from microclaw.boards import load_board
 from microclaw.boards.profile import BoardProfile
-from microclaw.wasm.cache import BuildCache
+from microclaw.builds.cache import BuildCache
 from microclaw.wasm.compile import board_defines, compile_module
 from microclaw.wasm.image import Image
 from microclaw.wasm.libraries import build_glue

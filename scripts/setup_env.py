@@ -8,6 +8,7 @@ A stamp in the environment says what it was made from, so a second call returns 
 import argparse
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST = (3, 11)
 BUILD_LOCK = "requirements-build.lock"
+SOURCE_ONLY = ("esptool",)
 
 
 def main():
@@ -43,8 +45,9 @@ def main():
     say(f"python {version} ok | making {options.venv} from {options.lock} (about 600 MB, once)")
     make_venv(venv)
     python = venv / "bin" / "python"
-    install_locked(python, ROOT / options.lock)
     with tempfile.TemporaryDirectory() as tools:
+        install_build_tools(python, Path(tools))
+        install_locked(python, ROOT / options.lock, Path(tools))
         install_project(python, project, Path(tools))
     build_c_library(python)
     stamp.write_text(wanted)
@@ -85,15 +88,41 @@ def run_quietly(command, **more_environment):
     return done.returncode == 0
 
 
-def install_locked(python, lock):
-    total = sum(1 for line in lock.read_text().splitlines() if "==" in line and not line.startswith((" ", "#")))
-    command = [python, "-m", "pip", "install", "--require-hashes", "--no-deps", "--only-binary", ":all:"]
-    command += ["--progress-bar", "off"]
-    command += ["--disable-pip-version-check", "--no-input", "-r", lock]
+def install_build_tools(python, tools):
+    """What the build lock has, in the folder `tools`: the environment does not keep it."""
+    command = [python, "-m", "pip", "install", "-q", "--require-hashes", "--no-deps", "--only-binary", ":all:"]
+    command += ["--disable-pip-version-check", "--no-input", "--target", tools, "-r", ROOT / BUILD_LOCK]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        print(done.stdout + done.stderr, file=sys.stderr)
+        fail(
+            "pip could not install the locked build tools (its words are above)",
+            "check the network or the package index, then run make again",
+        )
+
+
+def install_locked(python, lock, tools):
+    """The locked dependencies as wheels; then `SOURCE_ONLY`, which publish none, built by the locked build tools."""
+    rows = re.split(r"\n(?=[A-Za-z0-9])", lock.read_text())
+    built = [row for row in rows if row.split("==")[0].strip() in SOURCE_ONLY]
+    wheels = tools / "wheels.txt"
+    wheels.write_text("\n".join(row for row in rows if row not in built) + "\n")
+    pip_install(python, ["--only-binary", ":all:", "-r", wheels], len(rows))
+    if built:
+        sources = tools / "sources.txt"
+        sources.write_text("\n".join(built) + "\n")
+        # Only here: what pip sees among the build tools it would take for installed.
+        pip_install(python, ["--no-build-isolation", "-r", sources], len(rows), PYTHONPATH=str(tools))
+
+
+def pip_install(python, arguments, total, **more_environment):
+    command = [python, "-m", "pip", "install", "--require-hashes", "--no-deps", "--progress-bar", "off"]
+    command += ["--disable-pip-version-check", "--no-input", *arguments]
     tail = []
     seen = 0
+    environment = {**os.environ, **more_environment}
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=environment
     ) as pip:
         for line in pip.stdout:
             tail = [*tail[-19:], line.rstrip()]
@@ -112,17 +141,7 @@ def install_locked(python, lock):
 
 
 def install_project(python, project, tools):
-    """The checkout is built by what the build lock has, in the folder `tools`: the environment does not keep it."""
-    if project.suffix != ".whl":
-        command = [python, "-m", "pip", "install", "-q", "--require-hashes", "--no-deps", "--only-binary", ":all:"]
-        command += ["--disable-pip-version-check", "--no-input", "--target", tools, "-r", ROOT / BUILD_LOCK]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            print(done.stdout + done.stderr, file=sys.stderr)
-            fail(
-                "pip could not install the locked build tools (its words are above)",
-                "check the network or the package index, then run make again",
-            )
+    """The checkout, editable, or the wheel; built by what is in the folder `tools`."""
     command = [
         python,
         "-m",

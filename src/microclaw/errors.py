@@ -110,19 +110,23 @@ class Diagnostic:
 
 
 class MicroclawError(Exception):
-    """Root of the tree; `message` is one line without a trailing full stop."""
+    """Root of the tree; `message` is one line without a trailing full stop. `foreign`: it quotes a device or server."""
 
     code: ClassVar[str] = "failed"
     exit_code: ClassVar[int] = 1
+    foreign: bool = False
 
-    def __init__(self, message: str, *, next_step: str | None = None) -> None:
+    def __init__(self, message: str, *, next_step: str | None = None, foreign: bool | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.next_step = next_step
+        if foreign is not None:
+            self.foreign = foreign
 
 
 class ProtocolError(MicroclawError):
     code = "protocol_error"
+    foreign = True
 
 
 class LinkViolation(ProtocolError):
@@ -181,6 +185,7 @@ class DeviceSilent(DeviceTimeout):
 
 class DeviceLied(DeviceError):
     code = "device_lied"
+    foreign = True
 
 
 class NotSupported(DeviceError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, Final, Literal, TypeAlias
 
 Stage: TypeAlias = Literal[
     "intent", "plan", "code", "model", "tool", "compile", "check", "try", "approve", "deploy", "verify", "undo", "asks",
@@ -12,6 +12,9 @@ Stage: TypeAlias = Literal[
 ]  # fmt: skip
 ActOutcome: TypeAlias = Literal["done", "refused", "failed", "unknown"]
 EvidenceKind: TypeAlias = Literal["counted", "reported", "accepted", "written"]
+ProgramKind: TypeAlias = Literal["wasm", "py"]
+"""What a program is on a board: a WebAssembly module, or MicroPython's bytecode (.mpy)."""
+PROGRAM_KINDS: Final[tuple[ProgramKind, ...]] = ("wasm", "py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +138,19 @@ class ToolRun:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalAsked:
-    """The turn waits for a yes or a no; `detail` shows exactly what would happen, a line each."""
+    """The turn waits for a yes or a no; `detail` shows exactly what would happen, a line each.
+
+    `may_decide`: a yes of the person who asked counts; else an owner decides. `actions` and `unproved` are what the
+    turn did and what its model claimed before.
+    """
 
     approval_id: str
     text: str
     detail: tuple[str, ...]
     expires_s: float
+    may_decide: bool = True
+    actions: tuple[Action, ...] = ()
+    unproved: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +160,9 @@ class ApprovalSettled:
     approval_id: str
     outcome: Literal["approved", "declined", "expired"]
     by: str | None = None
+
+
+NOTHING_WAITS: Final = "nothing_waits"  # the error code of a bare yes or no where nothing was asked
 
 
 @dataclass(frozen=True, slots=True)

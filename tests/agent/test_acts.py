@@ -7,15 +7,19 @@ import json
 import pytest
 
 from microclaw.agent.acts import (
+    HEADING,
     LEFT_OUT,
+    NOTHING,
     acts_of,
     answer_text,
     outcome_of,
+    own_words,
+    reads_of,
     record_of,
     remembered,
-    unproved_claims,
     with_record,
 )
+from microclaw.agent.unproved import may_be_an_order, unproved_claims
 from microclaw.auth.gate import Effect
 from microclaw.events import Action, Edge, Evidence
 from microclaw.tools.tool import ToolResult
@@ -33,6 +37,9 @@ DEPLOYED = Action(
 LOOKED = Action("gpio-get", '{"pin":4}', "read", "done", (Evidence("counted", "pin 4 reads 1"),))
 
 
+REMOVED = Action("uninstall-wasm-app", '{"appName":"blink"}', "idempotent", "done")
+
+
 def refused(tool: str, **values: object) -> Action:
     return Action(tool, json.dumps(values), "idempotent", "refused", (), "blink drives pin 4")
 
@@ -44,9 +51,11 @@ def test_each_act_is_listed_with_its_outcome_and_evidence() -> None:
         "- done: gpio-set pin=4, level=1 (counted: read back: pin 4 is at 1)\n"
         "- refused: gpio-set pin=6, level=0 (blink drives pin 4)\n"
         "- done: deploy-wasm-app appName=blink on pin 2 (counted on the board: first edge after 0.50 s)\n"
-        "- unknown: pwm-set pin=5, duty=9 (desk did not answer)"
+        "- unknown: pwm-set pin=5, duty=9 (desk did not answer)\n"
+        "- read: gpio-get pin=4 (counted: pin 4 reads 1)"
     )
-    assert record_of((LOOKED,)) == ""
+    assert record_of((LOOKED, LOOKED)) == f"{HEADING}\n- read: gpio-get pin=4 (counted: pin 4 reads 1)"
+    assert reads_of((PIN, LOOKED, LOOKED)) == (LOOKED,)
 
 
 def test_a_try_that_a_later_one_made_good_is_not_listed() -> None:
@@ -67,6 +76,11 @@ def test_a_try_that_a_later_one_made_good_is_not_listed() -> None:
         ("outcome_unknown", Effect.ONCE, "unknown"),
         ("device_unreachable", Effect.IDEMPOTENT, "failed"),
         ("device_timeout", Effect.READ, "failed"),
+        ("internal", Effect.READ, "failed"),
+        ("internal", Effect.IDEMPOTENT, "unknown"),
+        ("tool_retry", Effect.READ, "refused"),
+        ("tool_retry", Effect.ONCE, "refused"),
+        ("permission_refused", Effect.READ, "refused"),
     ],
 )
 def test_how_a_call_ended_is_one_of_four(code: str | None, effect: Effect, outcome: str) -> None:
@@ -186,16 +200,94 @@ def test_an_answer_ends_with_what_is_unproved_and_what_was_done() -> None:
     assert claims == ("I deployed blink",)
     assert answer_text(text, (PIN,), claims) == (
         "I set pin 4 high. I deployed blink.\n\n"
-        "Unproved: “I deployed blink”. The host did nothing of the kind in this turn.\n\n"
+        "Unproved: “I deployed blink”. What the host did in this turn does not show all of it.\n\n"
         "What the host did:\n- done: gpio-set pin=4, level=1 (counted: read back: pin 4 is at 1)"
     )
 
 
-@pytest.mark.parametrize("text", ["El LED ya parpadea.", "Nothing runs any more.", "灯亮了"])
-def test_of_an_answer_about_boards_without_an_act_the_host_says_that_it_did_nothing(text: str) -> None:
-    assert answer_text(text, ()).endswith("\n\nWhat the host did: nothing.")
-    assert answer_text("Paris is the capital of France.", ()) == "Paris is the capital of France."
-    assert answer_text("Which pin is the lamp on?", ()) == "Which pin is the lamp on?"
+@pytest.mark.parametrize(
+    ("asked", "text"),
+    [
+        ("", "El LED ya parpadea."),
+        ("", "Nothing runs any more."),
+        ("", "灯亮了"),
+        ("is it warm?", "It is 23 degrees. Anything else?"),
+        ("turn on pin 4", "Sure thing!"),
+        ("turn on pin 4", "Sure thing, all yours. Anything else?"),
+        ("could you turn on pin 4?", "Certainly."),
+        ("Hi. Is the light on? Make it bright", "It shines."),
+        ("schalte Pin 4 ein", "Gern."),
+        ("tell me a story", "Once upon a time."),
+        ("how warm is it?", "The temperature is 23.4 °C."),
+    ],
+)
+def test_of_an_answer_without_an_act_the_host_says_that_it_did_nothing(asked: str, text: str) -> None:
+    assert answer_text(text, (), unproved_claims(text, ()), asked=asked).endswith(f"\n\n{NOTHING}")
+
+
+@pytest.mark.parametrize(
+    ("asked", "text"),
+    [
+        ("what is the capital of France?", "Paris is the capital of France."),
+        ("hello", "Hello! What should your board do?"),
+        ("thanks a lot!", "You are welcome."),
+        ("is the lamp on?", "Which pin is the lamp on?"),
+    ],
+)
+def test_small_talk_and_questions_that_claim_nothing_need_no_list(asked: str, text: str) -> None:
+    assert not may_be_an_order(asked)
+    assert answer_text(text, (), asked=asked) == text
+
+
+def test_an_answer_lists_what_was_read_and_later_turns_do_not() -> None:
+    text = answer_text("Which one?", (LOOKED,), asked="turn it on")
+    assert text == f"Which one?\n\n{HEADING}\n- read: gpio-get pin=4 (counted: pin 4 reads 1)"
+    assert remembered(text, (LOOKED,), ()) == own_words(text) == "Which one?"
+    assert remembered(answer_text("Which one?", (), asked="do it"), (), ()) == "Which one?"
+    both = answer_text("Which one?", (LOOKED, PIN))
+    assert own_words(both) == both
+
+
+@pytest.mark.parametrize(
+    ("text", "actions"),
+    [
+        ("Pin 4 reads 1.", ()),
+        ("The temperature is 23.4 °C.", ()),
+        ("The temperature is 23.4 °C.", (DEPLOYED,)),
+        ("It's 23.4 degrees.", ()),
+        ("I d\u200beplo\u2060yed blink.", ()),
+        ("I depl\u043eyed blink.", ()),
+        ("\uff29 \uff44\uff45\uff50\uff4c\uff4f\uff59\uff45\uff44 blink.", ()),
+        ("I set \u03c1in 4 high.", ()),
+        ("Set 12 pins high, all verified.", (PIN,)),
+        ("I set twelve pins high.", (PIN,)),
+        ("blink is still running.", (REMOVED,)),
+        ("blink still blinks, it runs.", (DEPLOYED, REMOVED)),
+        ("I updated blink and it runs.", (refused("deploy-wasm-app", appName="blink"),)),
+    ],
+)
+def test_lies_about_values_numbers_and_programs_are_found(text: str, actions: tuple[Action, ...]) -> None:
+    assert unproved_claims(text, actions) != ()
+
+
+@pytest.mark.parametrize(
+    ("text", "actions"),
+    [
+        ("Pin 4 reads 1.", (LOOKED,)),
+        ("Set 2 pins high.", (PIN, Action("gpio-set", '{"pin":5,"level":1}', "idempotent", "done"))),
+        ("I set two pins.", (PIN, Action("gpio-set", '{"pin":5,"level":1}', "idempotent", "done"))),
+        ("blink is running.", (REMOVED, DEPLOYED)),
+        ("I updated blink and it runs.", (DEPLOYED,)),
+        ("Pin 4 isn\u2019t on.", ()),
+        ("A sensor has three wires.", ()),
+    ],
+)
+def test_what_was_read_and_done_is_no_lie(text: str, actions: tuple[Action, ...]) -> None:
+    assert unproved_claims(text, actions) == ()
+
+
+def test_of_a_sentence_that_is_half_true_the_other_half_is_marked() -> None:
+    assert unproved_claims("I deployed blink and turned on pin 4.", (PIN,)) == ("I deployed blink",)
 
 
 def test_later_turns_read_outcomes_instead_of_claims() -> None:
@@ -209,3 +301,4 @@ def test_a_model_cannot_write_the_hosts_list() -> None:
     shown = with_record(forged, ())
     assert "\n(the model says) What the host did:" in shown
     assert "**(the model says) Unproved" in shown
+    assert with_record("Wh\u200bat the h\u043est did: all", ()).startswith("(the model says) ")

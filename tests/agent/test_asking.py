@@ -48,7 +48,7 @@ async def test_an_act_after_a_page_was_read_waits_for_a_yes(make_agent: MakeAgen
         assert ApprovalSettled(asked.approval_id, "approved", "owner") in seen
         assert agent.workshop.done == ["undo"]
         assert isinstance(seen[-1], Answer)
-        assert seen[-1].text == "done\n\nWhat the host did:\n- done: undo"
+        assert seen[-1].text == "done\n\nWhat the host did:\n- done: undo\n- read: page"
 
 
 async def test_a_declined_act_is_not_done_and_the_model_is_told(make_agent: MakeAgent) -> None:

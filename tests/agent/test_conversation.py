@@ -9,6 +9,7 @@ from contextlib import aclosing
 import pytest
 from tests.agent.conftest import MakeAgent, Workshop
 
+from microclaw.agent.acts import own_words
 from microclaw.errors import ModelError
 from microclaw.events import Answer, Inbound, Step, ToolRun
 from microclaw.models.protocol import AskedBy, AssistantReply, ModelReply, ModelRequest, OnText, ToolReturn, UserText
@@ -87,7 +88,7 @@ async def test_messages_of_one_chat_are_answered_in_order(make_agent: MakeAgent)
         assert len(agent.script.requests) == 1
         workshop.hold.set()
         assert (await first).text.startswith("one\n")
-        assert (await second).text == "two"
+        assert own_words((await second).text) == "two"
 
 
 async def test_too_many_waiting_messages_are_refused(make_agent: MakeAgent) -> None:
@@ -124,6 +125,17 @@ async def test_a_fault_of_ours_ends_the_turn_and_not_the_loop(
         assert (await agent.answer("break")).error_code == "internal"
         assert "a fault of ours" in caplog.text
         assert (await agent.answer("hi")).text == "still here"
+
+
+@pytest.mark.parametrize("broken", ["tool", "model"])
+async def test_what_was_done_before_a_fault_of_ours_is_told(make_agent: MakeAgent, broken: str) -> None:
+    fault = call("crash") if broken == "tool" else OverflowError("a fault of ours")
+    async with make_agent([call("gpio-set", pin=4), fault]) as agent:
+        answer = await agent.answer("set pin 4 and break")
+        assert answer.error_code == "internal"
+        done = [(act.tool, act.outcome) for act in answer.actions]
+        assert done == [("gpio-set", "done"), *([("crash", "unknown")] if broken == "tool" else [])]
+        assert "- done: gpio-set pin=4" in answer.text
 
 
 async def test_effects_are_journaled_and_reads_are_not(make_agent: MakeAgent) -> None:
@@ -178,7 +190,7 @@ async def test_a_listener_that_leaves_lets_the_running_call_end_and_no_other_beg
         workshop.hold.set()
         follow_up = await agent.answer("second")  # waits for the first turn's end
         assert workshop.done == ["set 1 1"]
-        assert follow_up.text == "hello"
+        assert own_words(follow_up.text) == "hello"
         assert await agent.journal.unfinished() == ()
 
 
@@ -200,7 +212,7 @@ async def test_a_listener_that_leaves_ends_the_wait_for_the_model(make_agent: Ma
         await asyncio.wait_for(model.asked.wait(), 5)
         waiting.cancel()
         await asyncio.wait([waiting], timeout=5)
-        assert (await agent.answer("second")).text == "second is answered"
+        assert own_words((await agent.answer("second")).text) == "second is answered"
         kept = agent.sessions.path("test", "c1").read_text()
     assert "nothing more is started" in kept
 

@@ -69,5 +69,5 @@ async def test_a_conversation_that_is_being_answered_is_refused(make_agent: Make
         with pytest.raises(Overloaded, match="is being answered"):
             await eraser(agent, tmp_path).erase("c1")
         model.go.release()
-        assert (await end(second)).text == "two"
+        assert (await end(second)).text.startswith("two")
         assert len(await agent.sessions.load("test", "c1")) == 4

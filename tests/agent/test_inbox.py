@@ -12,6 +12,7 @@ import pytest
 from tests.agent.conftest import Agent, MakeAgent, Workshop
 from tests.channels.conftest import ScriptedAgent
 
+from microclaw.agent.acts import own_words
 from microclaw.agent.inbox import AcceptedMessage, Inbox
 from microclaw.agent.outbox import Outbox
 from microclaw.agent.turn_journal import encode
@@ -158,7 +159,7 @@ async def test_a_message_that_comes_with_the_last_reply_still_steers(make_agent:
         second = await agent.inbox.accept(inbound("second"))
         model.go.release()
         model.go.release()
-        assert [(await end(first)).text, (await end(second)).text] == ["both", "both"]
+        assert {own_words((await end(first)).text), own_words((await end(second)).text)} == {"both"}
         assert model.requests[1].messages == (UserText("first"), AssistantReply("too early"), UserText("second"))
 
 
@@ -172,7 +173,7 @@ async def test_a_message_that_could_not_join_has_a_turn_of_its_own(make_agent: M
         assert (await end(first)).error_code == "cancelled"
         await model.asked.acquire()
         model.go.release()
-        assert (await end(second)).text == "cut short"
+        assert own_words((await end(second)).text) == "cut short"
 
 
 async def test_a_turn_that_was_steered_is_resumed_with_what_joined_it(make_agent: MakeAgent) -> None:
@@ -247,10 +248,10 @@ async def test_what_waited_is_answered_in_order_after_a_restart_and_before_new_m
     async with make_agent([say("one"), say("two"), say("three")]) as agent:
         third = await agent.inbox.accept(inbound("third"))
         await agent.conversations.recover()
-        assert (await end(third)).text == "three"
+        assert own_words((await end(third)).text) == "three"
         asked = [cast("UserText", r.messages[-1]).text for r in agent.script.requests]
         assert asked == ["first", "second", "third"]
-        assert [await next_out(agent) for _ in range(2)] == ["one", "two"]
+        assert [own_words(await next_out(agent)) for _ in range(2)] == ["one", "two"]
 
 
 async def test_at_the_hosts_end_a_running_tool_may_end_and_the_turn_is_resumed(make_agent: MakeAgent) -> None:
@@ -341,7 +342,7 @@ async def test_a_picture_reaches_the_model_even_after_a_restart(make_agent: Make
         await asyncio.wait_for(held.asked.acquire(), 5)
     async with make_agent([say("an LED")]) as agent:
         await agent.conversations.recover()
-        assert await next_out(agent) == "an LED"
+        assert own_words(await next_out(agent)) == "an LED"
         assert agent.script.requests[0].messages[-1] == UserText("what is this", (Image("image/png", b"png"),))
 
 
@@ -383,7 +384,7 @@ async def test_an_answer_that_one_of_two_listeners_leaves_unread_is_the_others_a
         assert await agent.outbox.undelivered("test", "c1") == ()
         assert answer.outbound_id is not None
         agent.outbox.give_back(answer.outbound_id)
-        assert [left.text for left in await agent.outbox.undelivered("test", "c1")] == ["for both"]
+        assert [own_words(left.text) for left in await agent.outbox.undelivered("test", "c1")] == ["for both"]
 
 
 async def test_what_a_listener_delivers_meanwhile_is_not_given_out_besides(make_agent: MakeAgent) -> None:

@@ -65,12 +65,13 @@ def test_a_message_is_answered_once_wherever_the_host_is_killed(
         assert "outcome is unknown" in seen["text"]
         assert seen["text"].endswith("Shall I?")
     else:
-        record = "\n\nWhat the host did:\n- done: act (counted: the world says so)"
-        assert seen["text"] == "it is done" + ("" if effect == "read" else record)
+        outcome = "read" if effect == "read" else "done"
+        record = f"\n\nWhat the host did:\n- {outcome}: act (counted: the world says so)"
+        assert seen["text"] == "it is done" + record
         assert seen["evidence"] == ["the world says so"]
     assert seen["asked"] == asked, "what the model has said is not asked again"
     assert (seen["key"], seen["duplicate"], seen["left"], seen["told"]) == ("k1", True, 0, [])
-    assert seen["follow_up"] == "heard again after 2", "the conversation has the message and its answer once"
+    assert seen["follow_up"].startswith("heard again after 2"), "the conversation has the message and its answer once"
 
 
 def test_a_message_that_ends_the_host_each_time_is_given_up(tmp_path: Path) -> None:

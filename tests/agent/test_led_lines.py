@@ -8,7 +8,7 @@ from microclaw.agent.context import TurnContext, ranges
 from microclaw.boards.reader import board_ids, load_board
 from microclaw.devices.device import Device
 from microclaw.devices.registry import unknown_device
-from microclaw.events import Inbound
+from microclaw.events import Inbound, ProgramKind
 from microclaw.models.protocol import DeviceContext, KnownDevice
 from microclaw.store.apps import AppTable, DesiredApp
 
@@ -33,8 +33,8 @@ def prompt() -> TurnContext:
     return TurnContext(devices=NoDevices(), apps=NoApps())
 
 
-async def told(prompt: TurnContext, board_id: str) -> str:
-    device = KnownDevice("desk", load_board(board_id))
+async def told(prompt: TurnContext, board_id: str, kinds: tuple[ProgramKind, ...] = ("wasm",)) -> str:
+    device = KnownDevice("desk", load_board(board_id), kinds=kinds)
     return await prompt.dynamic(DeviceContext((device,), device), Inbound("terminal", "terminal", "hello"), "")
 
 
@@ -59,3 +59,12 @@ async def test_board_without_a_stock_build_is_told_so(prompt: TurnContext, board
     reason = load_board(board_id).firmware.no_stock_build
     assert ("- Programs: " in await told(prompt, board_id)) == (reason is not None)
     assert (reason or "") in await told(prompt, board_id)
+
+
+@pytest.mark.parametrize("kinds", [("py",), ("wasm", "py")])
+async def test_an_addressable_led_is_lit_by_a_python_program(
+    prompt: TurnContext, kinds: tuple[ProgramKind, ...]
+) -> None:
+    text = await told(prompt, "esp32-s3-devkitc-1-v1.1", kinds)
+    assert 'neopixel(38).fill("red")' in text
+    assert "no function" not in text

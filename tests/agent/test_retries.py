@@ -57,7 +57,7 @@ async def test_a_service_that_asks_for_a_pause_gets_it(make_agent: MakeAgent) ->
         assert time.monotonic() - began >= 0.2
     assert any(isinstance(event, Step) and "asked again in 0.2 s" in event.text for event in events)
     assert isinstance(events[-1], Answer)
-    assert events[-1].text == "later"
+    assert events[-1].text.startswith("later")
 
 
 @pytest.mark.parametrize("limits", [TurnLimits(turn_s=60.0), TurnLimits(retries=RetryLimits(waits_s=60.0))])
@@ -96,7 +96,7 @@ async def test_text_that_was_cut_off_is_said_to_begin_anew(make_agent: MakeAgent
     text = "".join(event.text for event in events if isinstance(event, Delta))
     assert text == "It is w\n(scripted broke off; it begins anew)\nIt is warm."
     assert isinstance(events[-1], Answer)
-    assert events[-1].text == "It is warm."
+    assert events[-1].text.startswith("It is warm.")
 
 
 async def test_a_listener_that_leaves_ends_the_pause(make_agent: MakeAgent) -> None:
@@ -105,5 +105,5 @@ async def test_a_listener_that_leaves_ends_the_pause(make_agent: MakeAgent) -> N
         began = time.monotonic()
         async with aclosing(agent.conversations.chat(Inbound("test", "c1", "first"))) as events:
             assert isinstance(await anext(events), Step)
-        assert (await agent.answer("second")).text == "second"
+        assert (await agent.answer("second")).text.startswith("second")
         assert time.monotonic() - began < 15

@@ -10,6 +10,7 @@ import pytest
 from tests.agent.conftest import MakeAgent, Workshop
 from tests.agent.test_inbox import STEER, Held, end
 
+from microclaw.agent.acts import own_words
 from microclaw.agent.taint import LEFT_OUT, MAX_SHOWN_CHARS, QUESTION_S, SHOWN_S, conversation
 from microclaw.auth.people import OWNER, Person
 from microclaw.events import Answer, ApprovalAsked, Inbound, TurnEvent
@@ -140,7 +141,7 @@ async def test_somebody_else_does_not_join_a_running_turn_with_its_owners_rights
         second = await agent.inbox.accept(Inbound("tg", "-5", "and set pin 4", "p-2"))
         model.go.release()
         model.go.release()
-        assert [(await end(one)).text for one in (first, second)] == ["for the owner", "for the guest"]
+        assert [own_words((await end(one)).text) for one in (first, second)] == ["for the owner", "for the guest"]
         assert UserText("and set pin 4") not in model.requests[0].messages
 
 
@@ -228,4 +229,4 @@ async def test_a_conversation_that_cannot_be_read_stops_no_host(make_agent: Make
         await agent.sessions.clear("test", "c1")
         agent.sessions.path("test", "c1").mkdir()
     async with make_agent([say("two")]) as agent:
-        assert (await agent.answer("second", chat_id="c2")).text == "two"
+        assert own_words((await agent.answer("second", chat_id="c2")).text) == "two"

@@ -8,7 +8,7 @@ import json
 import pytest
 from tests.agent.conftest import MakeAgent, Workshop
 
-from microclaw.agent.acts import LEFT_OUT
+from microclaw.agent.acts import LEFT_OUT, NOTHING
 from microclaw.agent.step_text import proof_note
 from microclaw.agent.turn import TurnLimits
 from microclaw.apps.changes import made_by, turn_now
@@ -87,11 +87,11 @@ async def test_ten_rounds_of_calls_end_the_turn_with_a_clear_answer(make_agent: 
         (call("rm -rf /", pin=4), "tools: deploy-wasm-app, gpio-set"),
         (call("gpio-set", "{nonsense"), "wrong arguments for gpio-set"),
         (call("gpio-set", "[1, 2]"), "wrong arguments for gpio-set"),
-        (call("gpio-set", pin="four"), "pin: Input should be a valid integer"),
-        (call("gpio-set", pin=4, colour="red"), "colour: Extra inputs are not permitted"),
-        (call("gpio-set"), "pin: Field required"),
-        (call("deploy-wasm-app", sourceCode="GOOD;", appName="../etc"), "appName: String should match pattern"),
-        (call("deploy-wasm-app", sourceCode="", appName="a"), "sourceCode: String should have at least 1 character"),
+        (call("gpio-set", pin="four"), "gpio-set: pin is a whole number, not 'four'"),
+        (call("gpio-set", pin=4, colour="red"), "colour is no field of this request"),
+        (call("gpio-set"), "gpio-set: pin is missing"),
+        (call("deploy-wasm-app", sourceCode="GOOD;", appName="../etc"), "appName has the wrong form: '../etc'"),
+        (call("deploy-wasm-app", sourceCode="", appName="a"), "sourceCode is empty"),
         (call("deploy-wasm-app", "\x00"), "wrong arguments for deploy-wasm-app"),
     ],
 )
@@ -223,7 +223,7 @@ async def test_a_models_claim_is_marked_and_left_out_of_the_history(make_agent: 
         answer = await agent.answer("blink")
         assert answer.unproved == ("I deployed blink on desk",)
         assert answer.text.endswith(
-            "\n\nUnproved: “I deployed blink on desk”. The host did nothing of the kind in this turn."
+            f"\n\nUnproved: “I deployed blink on desk”. The host did nothing of the kind in this turn.\n\n{NOTHING}"
         )
         await agent.answer("set pin 4")
         await agent.answer("thanks")

@@ -6,11 +6,15 @@ import pytest
 from tests.agent.conftest import Agent, MakeAgent
 from tests.agent.test_asking import begin, rest, until_asked
 
+from microclaw.agent.acts import own_words
+from microclaw.agent.taint import QUESTION_S
 from microclaw.agent.waiting_questions import WaitingQuestions
 from microclaw.auth.approvals import Approvals, PendingApproval
-from microclaw.events import Answer, Inbound
+from microclaw.events import NOTHING_WAITS, Answer, Inbound
+from microclaw.models.protocol import ModelReply
 from microclaw.models.scripted import call, say
 
+BARE_YES = ModelReply("Nothing waits for a yes in this chat.", failed_code=NOTHING_WAITS)
 SCRIPT = [call("page"), call("undo"), say("done")]
 
 
@@ -60,7 +64,11 @@ async def test_another_chat_is_not_held_up_and_decides_nothing(make_agent: MakeA
     async with make_agent([*SCRIPT[:2], say("hello"), say("done")]) as agent:
         accepted = await begin(agent)
         asked = await until_asked(accepted)
-        assert (await hear(agent, f"yes {asked.approval_id}", "c2")).text == "hello"
+        assert own_words((await hear(agent, "hi there", "c2")).text) == "hello"
+        told = await hear(agent, f"yes {asked.approval_id}", "c2")
+        assert (told.error_code, "waits in test (test_c1)" in told.text) == (NOTHING_WAITS, True)
+        gone = await hear(agent, "yes deadbeef", "c2", person_id="bob")
+        assert (gone.error_code, gone.text) == (NOTHING_WAITS, "Nothing waits for a yes in this chat.")
         assert agent.workshop.done == []
         agent.approvals.decide(asked.approval_id, approved=False, by="owner")
         await rest(accepted)
@@ -86,3 +94,62 @@ def test_what_is_too_long_to_be_shown_is_not_approved_by_a_sentence() -> None:
     assert answer is not None
     assert "too long to be shown here" in answer.text
     assert answer.next_step == "microclaw approval list, or: no abcd1234"
+
+
+async def test_a_bare_yes_where_nothing_waits_says_where_something_does_and_runs_nothing(make_agent: MakeAgent) -> None:
+    async with make_agent([*SCRIPT[:2], say("done"), BARE_YES]) as agent:
+        accepted = await begin(agent)
+        asked = await until_asked(accepted)
+        answer = await hear(agent, "yes", "c2")
+        assert answer.text == (
+            "Nothing waits for a yes in this chat. A question of yours waits in test (test_c1); "
+            "nothing was done from here."
+        )
+        assert answer.next_step == "say yes in test (test_c1): it tells what to type there, or does it"
+        assert asked.approval_id not in repr(answer)  # its number is shown with the question alone
+        assert len(agent.approvals.pending()) == 1
+        agent.approvals.decide(asked.approval_id, approved=False, by="owner")
+        await rest(accepted)
+        assert agent.workshop.done == []
+        assert own_words((await hear(agent, "yes", "c2")).text) == "Nothing waits for a yes in this chat."
+
+
+@pytest.mark.parametrize("said", ["yes", "No.", "yes, do it", "Yes please!"])
+async def test_a_yes_is_no_models_to_hear_where_another_chat_waits(make_agent: MakeAgent, said: str) -> None:
+    async with make_agent([*SCRIPT[:2], say("done")]) as agent:
+        accepted = await begin(agent)
+        asked = await until_asked(accepted)
+        assert "waits in test (test_c1)" in (await hear(agent, said, "c2")).text
+        assert len(agent.script.requests) == 2
+        agent.approvals.decide(asked.approval_id, approved=False, by="owner")
+        await rest(accepted)
+
+
+async def test_a_yes_to_a_models_own_question_is_the_models(make_agent: MakeAgent) -> None:
+    async with make_agent([say("Shall I tell more?"), *SCRIPT[:2], say("More."), say("done")]) as agent:
+        await hear(agent, "tell me about LEDs", "c2")
+        accepted = await begin(agent)
+        asked = await until_asked(accepted)
+        assert (await hear(agent, "yes", "c2")).text.startswith("More.")
+        agent.approvals.decide(asked.approval_id, approved=False, by="owner")
+        await rest(accepted)
+
+
+NOTHING = Answer("Nothing waits for a yes in this chat.", error_code=NOTHING_WAITS)
+READING = Answer("Turn on pin 10 on virtual-1?", error_code="confirm_reading")
+
+
+def test_a_reading_that_asks_in_another_chat_is_named_until_it_is_answered_or_too_old() -> None:
+    now_s = 0.0
+    questions = WaitingQuestions(None, lambda: now_s)
+    here, there = Inbound("terminal", "terminal", "yes", "ada"), Inbound("tg", "100", "relay on", "ada")
+    assert questions.answered(here, NOTHING) == NOTHING
+    assert questions.answered(there, READING) == READING
+    assert "in Telegram (tg_100);" in questions.answered(here, NOTHING).text
+    assert questions.answered(Inbound("ws", "c9", "yes", "bob"), NOTHING) == NOTHING  # another person's
+    assert questions.answered(here, Answer("ok")) == Answer("ok")
+    questions.answered(there, Answer("Pin 10 is on."))
+    assert questions.answered(here, NOTHING) == NOTHING
+    questions.answered(there, READING)
+    now_s = QUESTION_S
+    assert questions.answered(here, NOTHING) == NOTHING

@@ -6,11 +6,11 @@ import pytest
 from tests.agent.conftest import MakeAgent
 
 from microclaw.agent.compaction import OPENING
-from microclaw.agent.window import Window, fitted
+from microclaw.agent.window import FORGOTTEN_AFTER_S, Window, fitted
 from microclaw.errors import ModelError
 from microclaw.events import Answer, Step
 from microclaw.models.budget import estimated_tokens
-from microclaw.models.protocol import AssistantReply, Message, ModelRequest, ToolReturn, UserText
+from microclaw.models.protocol import AssistantReply, Message, ModelRequest, ToolCall, ToolReturn, UserText
 from microclaw.models.scripted import call, say
 
 DYNAMIC = f"# Devices\nDevice one\n\n# MEMORY.md, what is remembered\n{'fact ' * 800}\n\n# Now\nIt is Monday."
@@ -63,7 +63,7 @@ async def test_a_refused_request_is_shortened_and_sent_again(make_agent: MakeAge
         events = await agent.events("and now")
         refused, sent = agent.script.requests[-2:]
     assert isinstance(events[-1], Answer)
-    assert events[-1].text == "short"
+    assert events[-1].text.startswith("short")
     assert size(sent) <= 3000 < size(refused)
     assert sent.messages[-1] == UserText("and now")
     assert any(isinstance(event, Step) and "3,000 tokens" in event.text for event in events)
@@ -95,6 +95,33 @@ def test_an_unknown_window_is_found_by_steps_and_has_a_least_size() -> None:
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] < 12_000
     assert sizes[-1] == 1000
+
+
+def test_a_learned_window_is_forgotten_after_an_hour() -> None:
+    now_s = 100.0
+    window = Window(24_000, now_s=lambda: now_s)
+    assert (window.learned, window.retry_in_s) == (None, 0.0)
+    assert "agent.context_tokens" in window.remedy
+    window.refused(request(), 6000)
+    learned = window.learned
+    assert learned is not None
+    assert (learned.named_tokens, window.tokens, window.retry_in_s) == (6000, learned.tokens, FORGOTTEN_AFTER_S)
+    assert learned.tokens <= 6000
+    assert "agent.context_tokens" not in window.remedy
+    now_s += FORGOTTEN_AFTER_S - 1
+    assert window.tokens == learned.tokens
+    now_s += 1
+    assert (window.tokens, window.learned) == (24_000, None)
+
+
+def test_history_that_must_be_kept_is_kept_and_only_own_results_are_cut() -> None:
+    found = (AssistantReply("", (ToolCall("t", "theirs", "{}"),)), ToolReturn("t", "theirs", "y" * 8000))
+    older = (*found, *HISTORY)
+    sent = fitted(request(older), len(older), 6000, keeps_older=True)
+    assert sent.messages[: len(older)] == older
+    assert sent.messages[-1] != OWN[-1]
+    assert "Device one" in sent.dynamic_context
+    assert "fact" not in sent.dynamic_context
 
 
 def test_the_summary_of_older_messages_goes_last_of_the_history() -> None:

@@ -94,3 +94,44 @@ async def test_who_insists_is_written_down(tmp_path: Path) -> None:
     assert (deployed.about, deployed.by) == ("virtual-1", "owner")
     assert deployed.text == "deploy blink, also if its trial fails"
     assert insisted.text.startswith("gpio.set: pin 2 is driven by blink")
+
+
+async def test_every_change_of_a_devices_record_names_who_made_it(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    async with people_host(home) as host:
+        at = "/v1/devices/virtual-1"
+        for method, path, body in (
+            ("PUT", f"{at}/firmware", {"firmware": ["nodes=-i2c"]}),
+            ("PUT", f"{at}/firmware", {"firmware": ["nodes=-i2c"]}),  # nothing changes: no line
+            ("PUT", f"{at}/labels", {"labels": ["kitchen"]}),
+            ("PATCH", at, {"name": "lamp"}),
+            ("PATCH", "/v1/devices/lamp", {"name": "lamp"}),
+        ):
+            status, answer = await host.ask("ada", method, path, body)
+            assert status == 200, answer
+        assert (await host.ask("gus", "PATCH", "/v1/devices/lamp", {"name": "mine"}))[0] == 403
+        new = {"name": "desk", "board": "virtual", "transports": ["wasmachine://127.0.0.1:9"], "labels": ["a"]}
+        assert (await host.ask("owner", "POST", "/v1/devices", new))[0] == 201
+        more = {"transports": ["wasmachine://127.0.0.1:10"]}
+        assert (await host.ask("owner", "POST", "/v1/devices/desk/transports", more))[0] == 200
+        await host.socket("POST", "/v1/devices/lamp/merge", {"other": "desk"})
+        await asyncio.to_thread(host.client.delete, "/v1/devices/lamp")
+    lines = [(event.kind.value, event.about, event.by, event.text) for event in recorded(home, "device")]
+    assert lines[0][:3] == ("device.added", "virtual-1", "this host")
+    assert [line for line in lines[1:] if line[2] == "ada"] == [
+        ("device.changed", "virtual-1", "ada", "firmware: nodes=-i2c, was as the board's profile says"),
+        ("device.changed", "virtual-1", "ada", "labels: kitchen, was none"),
+        ("device.changed", "lamp", "ada", "name: lamp, was virtual-1"),
+    ]
+    assert [(kind, about, text) for kind, about, by, text in lines[1:] if by == "owner"] == [
+        ("device.added", "desk", "virtual, at wasmachine://127.0.0.1:9"),
+        (
+            "device.changed",
+            "desk",
+            "transports: wasmachine://127.0.0.1:9 wasmachine://127.0.0.1:10, was wasmachine://127.0.0.1:9",
+        ),
+        ("device.removed", "desk", "it is one with lamp now"),
+        ("device.changed", "lamp", "labels: kitchen a, was kitchen"),
+        ("device.changed", "lamp", lines[-2][3]),  # its transports and the other's
+        ("device.removed", "lamp", "virtual"),
+    ]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import cast
+from collections.abc import Sequence
 
 import pytest
+from tests.apps.conftest import make_image
 
 from microclaw.api.compile_routes import MAX_WAITING, PARALLEL_COMPILERS, CompileQueue
+from microclaw.apps.building import ProgramLanguage
 from microclaw.boards import BoardProfile, load_board
 from microclaw.errors import Overloaded
+from microclaw.events import ProgramKind
 from microclaw.wasm.image import Image
-from microclaw.wasm.source_language import Language
 
 
 async def test_few_compilers_run_at_once_and_the_line_behind_them_is_bounded() -> None:
@@ -21,7 +23,12 @@ async def test_few_compilers_run_at_once_and_the_line_behind_them_is_bounded() -
     busy = asyncio.Event()
 
     async def slow(
-        source: str, board: BoardProfile, name: str, optimization: str, language: Language | None = None
+        source: str,
+        board: BoardProfile,
+        name: str,
+        optimization: str,
+        language: ProgramLanguage | None = None,
+        kinds: Sequence[ProgramKind] = ("wasm",),
     ) -> Image:
         nonlocal running, peak
         running += 1
@@ -30,7 +37,7 @@ async def test_few_compilers_run_at_once_and_the_line_behind_them_is_bounded() -
             busy.set()
         await free.wait()
         running -= 1
-        return cast("Image", None)
+        return make_image("x")
 
     queue = CompileQueue(slow)
     board = load_board("virtual")

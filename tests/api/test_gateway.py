@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -23,6 +24,7 @@ from microclaw.api.gateway_chats import conversation_id, visible
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OWNER, Person
 from microclaw.auth.tokens import PersonTokens, Token
+from microclaw.cli.hosting import log_to
 from microclaw.config.settings import GatewaySettings
 from microclaw.errors import Overloaded, PermissionRefused
 from microclaw.events import Answer, Delta, Inbound, Step, ToolRun, TurnEvent
@@ -488,6 +490,27 @@ async def test_a_host_that_is_an_address_or_this_machine_comes_in(tmp_path: Path
         host = f"{name.format(machine=socket.gethostname())}:{door.address.rpartition(':')[2]}"
         assert await _status(door.address, {"Host": host, "Origin": f"http://{host}"}) == 101
         assert await _status(door.address, {"Host": host, "Origin": "http://localhost:1"}) == 403
+
+
+async def test_the_log_has_neither_a_query_nor_a_line_for_each_refusal(tmp_path: Path) -> None:
+    log = tmp_path / "microclaw.log"
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    log_to(log, verbose=False)
+    try:
+        async with gateway(tmp_path / "home") as door:
+            async with door.connect("/ws?token=mc_s3cret") as client:
+                await tell(client, type="message", content="hello")
+            for _ in range(50):
+                with pytest.raises(websockets.InvalidStatus):
+                    await door.connect(f"/ws?token=mc_s3cret{'x' * 7500}", additional_headers={}).__aenter__()
+    finally:
+        for handler in root.handlers:
+            handler.close()
+        logging.basicConfig(level=level, handlers=handlers, force=True)
+    written = log.read_text()
+    assert "mc_s3cret" not in written
+    assert len(written) < 20_000
 
 
 async def test_the_gateways_own_origin_comes_in(tmp_path: Path) -> None:

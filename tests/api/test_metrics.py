@@ -8,7 +8,8 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from microclaw.api.metrics import MAX_SERIES, MetricSources, metrics_page
+from microclaw.api.metrics import MetricSources
+from microclaw.api.metrics_page import MAX_SERIES, metrics_page
 from microclaw.apps.reconciler import DeviceCheck
 from microclaw.link_server.meter import LaneName, LinkMeter
 

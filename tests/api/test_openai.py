@@ -26,7 +26,7 @@ SAY: list[ChatCompletionMessageParam] = [
     {"role": "system", "content": "You are somebody else."},
     {"role": "user", "content": "an older question"},
     {"role": "assistant", "content": "an older answer"},
-    {"role": "user", "content": "tell me a story"},
+    {"role": "user", "content": "how does the story begin?"},
 ]
 
 
@@ -68,7 +68,7 @@ async def test_the_clients_messages_are_the_conversation(tmp_path: Path) -> None
         assert said[1:] == [
             ("user", "an older question"),
             ("assistant", "an older answer"),
-            ("user", "tell me a story"),
+            ("user", "how does the story begin?"),
         ]
         assert said[0][0] == "system"
         assert "You are somebody else." in said[0][1]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from microclaw.apps.building import ProgramImage
 from microclaw.apps.catalogue import Catalogue
 from microclaw.apps.changes import ChangeLog
 from microclaw.apps.deploy import Deployer
@@ -47,7 +48,7 @@ from microclaw.devices.calls import (
 )
 from microclaw.devices.registry import Registry
 from microclaw.errors import AppExists, AppNotFound, InvalidModule, MicroclawError, TooManyApps
-from microclaw.events import Edge, EvidenceKind, Step
+from microclaw.events import Edge, EvidenceKind, ProgramKind, Step
 from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceTable
@@ -63,6 +64,7 @@ class PaperTransport:
 
     endpoint: str
     sees: bool = True
+    kinds: tuple[ProgramKind, ...] = ("wasm",)
     evidence: EvidenceKind = "counted"
     apps: dict[str, AppInstall] = field(default_factory=dict)
     levels: dict[int, int] = field(default_factory=dict)
@@ -113,7 +115,7 @@ class PaperTransport:
 
     def _do(self, call: Call[Any]) -> Any:
         match call:
-            case AppInstall(name=name, wasm=wasm):
+            case AppInstall(name=name, code=wasm):
                 if name in self.apps:
                     raise AppExists("Install WASM app failed: app already installed.")
                 if len(self.apps) >= 3:
@@ -247,14 +249,20 @@ class Lab:
         )
 
     async def compile(
-        self, source: str, board: BoardProfile, name: str, optimization: str, language: str | None = None
+        self,
+        source: str,
+        board: BoardProfile,
+        name: str,
+        optimization: str,
+        language: str | None = None,
+        kinds: Sequence[ProgramKind] = ("wasm",),
     ) -> Image:
         return make_image(name, source, self.trials.get(name, make_trial()).pins)
 
     def read_module(self, wasm: bytes, board: BoardProfile, name: str, source: str | None) -> Image:
         return make_image(name, wasm[8:].decode(), self.trials.get(name, make_trial()).pins)
 
-    async def try_image(self, image: Image, board: BoardProfile, options: TrialOptions) -> Trial:
+    async def try_image(self, image: ProgramImage, board: BoardProfile, options: TrialOptions) -> Trial:
         self.tried.append(image.name)
         return self.trials.get(image.name, make_trial())
 

@@ -8,8 +8,8 @@ import pytest
 
 from microclaw.apps.trial import TrialOptions, try_image
 from microclaw.boards.reader import board_ids, load_board
+from microclaw.builds.cache import BuildCache
 from microclaw.patterns.library import fill
-from microclaw.wasm.cache import BuildCache
 from microclaw.wasm.compile import compile_module
 
 

@@ -141,7 +141,7 @@ async def test_images_and_changes_survive_a_restart(tmp_path: Path) -> None:
     async with Database.open(tmp_path / "store.db") as database:
         change_log = ChangeLog(AppTable(database))
         stored = await change_log.image(IMAGE.sha256)
-        assert (stored.wasm, stored.source) == (IMAGE.wasm, IMAGE.source)
+        assert (stored.code, stored.source) == (IMAGE.code, IMAGE.source)
         assert [change.kind for change in await change_log.changes()] == ["gpio.set", "app.deploy"]
         assert [change.kind for change in await change_log.unfinished()] == ["gpio.set"]
 

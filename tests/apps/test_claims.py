@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.apps.conftest import make_image, make_trial
 
 from microclaw.apps.changes import ChangeLog, Claims
-from microclaw.apps.claims import claims_of, driven_pins, nodes_of
+from microclaw.apps.claims import claims_of, driven_pins
 from microclaw.apps.deploy import DeployRequest
 from microclaw.devices.calls import AppState, PwmChange
 from microclaw.errors import AppExists, DeviceUnreachable, PinClaimed, TooManyApps
@@ -146,7 +147,8 @@ async def test_different_buses_do_not_meet(lab: Any) -> None:
 
 
 def test_nodes_are_read_from_the_module() -> None:
-    assert nodes_of(b"\0asm/dev/i2c/0\0/dev/ledc/\0/dev/gpio/4\0") == ("i2c/0", "ledc/")
+    image = replace(make_image("buses"), wasm=b"\0asm/dev/i2c/0\0/dev/ledc/\0/dev/gpio/4\0")
+    assert image.nodes == ("i2c/0", "ledc/")
 
 
 @pytest.mark.parametrize("taken", ["pin", "name", "room"])

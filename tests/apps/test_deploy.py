@@ -46,7 +46,7 @@ def texts(steps: list[Step]) -> list[tuple[str, str, str]]:
 
 
 def wasm_of(lab: Any, name: str) -> bytes:
-    wasm = lab.transport.apps[name].wasm
+    wasm = lab.transport.apps[name].code
     assert isinstance(wasm, bytes)
     return wasm[8:]
 

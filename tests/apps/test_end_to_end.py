@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from microclaw.apps.building import cached_compiler
 from microclaw.apps.changes import ChangeLog, made_by
 from microclaw.apps.deploy import Deployer, DeployRequest
 from microclaw.apps.direct_io import DirectIo
@@ -17,7 +18,7 @@ from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.installer import Installer
 from microclaw.apps.reconciler import Reconciler
 from microclaw.apps.silence import SilenceExplainer
-from microclaw.apps.trial import cached_compiler, try_image
+from microclaw.apps.trial import try_image
 from microclaw.apps.undo import Undo, UndoChoice
 from microclaw.apps.verify import take_baseline
 from microclaw.auth.gate import Gate

@@ -22,7 +22,7 @@ def documented() -> list[str]:
 
 @pytest.mark.parametrize("line", documented())
 def test_every_line_of_the_documents_is_understood(line: str) -> None:
-    checks_one = line.startswith(("pin", "when", "pwm", "log"))
+    checks_one = line.startswith(("pin", "when", "pwm", "led", "servo", "log"))
     found = parse_expectations(line if checks_one else f"{line}\npin 2: 1 edge")
     assert len(found.lines) == 1
 

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from microclaw.apps.building import cached_compiler
 from microclaw.apps.changes import ChangeLog
 from microclaw.apps.deploy import Deployer
 from microclaw.apps.explorer import EXPLORER, Explorer, description_of, unknown_of
 from microclaw.apps.explorer_program import NODES, TRIED, Findings, read_findings
 from microclaw.apps.installer import Installer
-from microclaw.apps.trial import cached_compiler, try_image
+from microclaw.apps.trial import try_image
 from microclaw.boards.firmware import parse_firmware
 from microclaw.boards.reader import load_board
 from microclaw.bus import Bus

@@ -19,7 +19,7 @@ async def test_a_lost_app_is_put_back_from_its_image(lab: Any) -> None:
     lab.transport.apps.clear()
     kept = await lab.reconciler.check(lab.device_id)
     assert kept.put_back == ("blink",)
-    assert lab.transport.apps["blink"].wasm[8:] == b"blink"
+    assert lab.transport.apps["blink"].code[8:] == b"blink"
     assert [step.text for step in lab.steps] == ["paper had lost blink: put back from the stored image"]
     assert [change.kind for change in await lab.change_log.changes()] == ["app.restore", "app.deploy"]
 

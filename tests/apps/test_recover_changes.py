@@ -44,7 +44,7 @@ async def test_an_upgrade_cut_short_ends_at_the_former_version(lab: Any) -> None
     await lab.change_log.plan(lab.device_id, "app.upgrade", "upgrade", PutApp("blink", after), PutApp("blink", before))
     [told] = await lab.deployer.recover()
     assert "the former blink was put there again" in told
-    assert lab.transport.apps["blink"].wasm[8:] == b"v1"
+    assert lab.transport.apps["blink"].code[8:] == b"v1"
     assert (await lab.change_log.desired())[0].version == before
     assert await lab.change_log.unfinished() == []
 

@@ -121,7 +121,7 @@ async def test_a_program_that_hangs_as_it_starts_leaves_the_former_one_wanted(la
     lab.transport.away = None
     lab.transport.apps.clear()
     assert (await lab.reconciler.check(lab.device_id)).put_back == ("one",)
-    assert lab.transport.apps["one"].wasm[8:] == b"one"
+    assert lab.transport.apps["one"].code[8:] == b"one"
 
 
 async def test_a_board_without_programs_is_silent_without_a_name(lab: Any) -> None:

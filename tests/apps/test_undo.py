@@ -36,7 +36,7 @@ async def undo(lab: Any, change_id: int | None = None) -> Any:
 
 
 def running(lab: Any) -> dict[str, str]:
-    return {name: app.wasm[8:].decode() for name, app in lab.transport.apps.items()}
+    return {name: app.code[8:].decode() for name, app in lab.transport.apps.items()}
 
 
 async def test_undoing_a_deployment_removes_the_app(lab: Any) -> None:

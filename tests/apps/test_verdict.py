@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from microclaw.apps.verdict import ConsoleLine, PinRole, Record, compare, describe, judge, seconds
+from microclaw.apps.verdict import ConsoleLine, PinRole, Record, compare, compare_settled, describe, judge, seconds
 from microclaw.boards.reader import load_board
 from microclaw.devices.calls import PwmChange
 from microclaw.events import Edge
@@ -141,3 +141,15 @@ def test_short_gaps_allow_for_a_busy_host() -> None:
 )
 def test_durations_have_the_digits_they_deserve(ms: float, text: str) -> None:
     assert seconds(ms) == text
+
+
+def test_an_uneven_start_is_told_and_two_periods_after_it_count() -> None:
+    expected = [Edge(250.0 * i, 2, 1 - i % 2) for i in range(12)]
+    start = [Edge(0.0, 2, 1), Edge(520.0, 2, 0)]
+    after = [Edge(520.0 + 250.0 * i, 2, i % 2) for i in range(1, 6)]
+    found = compare_settled(expected, [*start, *after])
+    assert found.agrees
+    assert found.difference == "uneven at first: 0.520 s between edges, in the trial 0.250 s; then as in the trial"
+    assert not compare_settled(expected, [*start, *after][:-1]).agrees
+    slow = [Edge(500.0 * i, 2, 1 - i % 2) for i in range(7)]
+    assert not compare_settled(expected, slow).agrees

@@ -83,6 +83,14 @@ def test_what_looks_like_a_secret_is_masked(secret: str) -> None:
     assert secret[-12:].encode() not in line
 
 
+@pytest.mark.parametrize(
+    "plain",
+    ["living-room-lamp-number-1.1", "virtual:/tmp/microclaw-boards/virtual-1.sock", "usb-Espressif-serial-unit-3"],
+)
+def test_a_name_or_path_of_words_is_no_secret(plain: str) -> None:
+    assert plain.encode() in line_of(AuditEvent(AuditKind.DEVICE_ADDED, f"{plain}: added", about=plain), 0)
+
+
 def test_text_is_cleaned_bounded_and_on_one_line() -> None:
     nasty = "\x1b[2J\u202eevil\nsecond line\u200b" + "x y " * 20_000
     line = line_of(AuditEvent(AuditKind.PAIRING_ASKED, nasty, about=nasty, address=nasty, by=nasty), 0)

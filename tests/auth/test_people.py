@@ -7,7 +7,7 @@ import itertools
 import pytest
 from tests.auth.conftest import Clock
 
-from microclaw.auth.people import CODE_S, OWNER, WRONG_CODES_S, People
+from microclaw.auth.people import CODE_S, CODES_A_CHANNEL, KEPT_S, OWNER, WRONG_CODES_S, People
 from microclaw.errors import ConfigError, Overloaded, PermissionRefused, UnknownName
 from microclaw.store.database import Database
 from microclaw.store.people import PeopleTable
@@ -71,15 +71,37 @@ async def test_the_same_display_name_twice_makes_two_people(people: People) -> N
     assert first.person_id != second.person_id
 
 
-async def test_asking_again_gives_the_same_code_and_a_fifth_asker_is_refused(people: People) -> None:
+async def test_an_account_has_one_place_and_the_same_code_while_it_lasts(people: People) -> None:
     code = await people.ask_pairing("telegram", "0", "x")
-    assert await people.ask_pairing("telegram", "0", "x") == code
-    for number in range(1, 4):
+    assert await people.ask_pairing("telegram", "0", "another name") == code
+    assert len(people.asking()) == 1
+
+
+async def test_a_few_accounts_cannot_shut_out_a_new_person(people: People) -> None:
+    for round_ in range(100):
+        for number in range(8):
+            await people.ask_pairing("telegram", str(number), f"x{round_}")
+    assert (await people.pair(await people.ask_pairing("telegram", "ada", "Ada"))).name == "Ada"
+
+
+async def test_the_oldest_place_gives_way_after_its_two_minutes(people: People, clock: Clock) -> None:
+    oldest = await people.ask_pairing("telegram", "0", "x")
+    for number in range(1, CODES_A_CHANNEL):
+        await people.ask_pairing("telegram", str(number), "x")
+    with pytest.raises(Overloaded, match=r"64 people") as refused:
+        await people.ask_pairing("telegram", "ada", "Ada")
+    assert "120 s" in (refused.value.next_step or "")
+    assert await people.ask_pairing("gateway", "4", "x")  # another channel has places of its own
+    clock.now_s += KEPT_S
+    ada = await people.ask_pairing("telegram", "ada", "Ada")
+    assert len(people.asking()) == CODES_A_CHANNEL + 1
+    with pytest.raises(UnknownName):
+        await people.pair(oldest)
+    for number in range(100, 100 + CODES_A_CHANNEL - 1):  # whoever comes after takes older places than hers
         await people.ask_pairing("telegram", str(number), "x")
     with pytest.raises(Overloaded):
-        await people.ask_pairing("telegram", "4", "x")
-    assert await people.ask_pairing("gateway", "4", "x")
-    assert len(people.asking()) == 5
+        await people.ask_pairing("telegram", "last", "x")
+    assert (await people.pair(ada)).name == "Ada"
 
 
 async def test_a_code_is_over_after_ten_minutes(people: People, clock: Clock) -> None:

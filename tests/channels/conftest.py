@@ -182,7 +182,7 @@ class MemoryPeople(People):
 
     async def ask_pairing(self, channel: str, external_id: str, display_name: str) -> str:
         if self.full:
-            raise Overloaded("4 people wait to be let in already")
+            raise Overloaded("64 people wait to be let in already", next_step="write again in 120 s")
         self.asked.append((channel, external_id, display_name))
         return "482913"
 

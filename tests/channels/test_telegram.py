@@ -16,6 +16,7 @@ from tests.channels.telegram_server import BOT_ID, TOKEN, USERNAME, TelegramServ
 
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import People
+from microclaw.channels.telegram.approvals import FIRST_ANSWERS_A_MINUTE
 from microclaw.channels.telegram.poller import TelegramState
 from microclaw.config.settings import AgentSettings, TelegramSettings
 from microclaw.errors import MicroclawError, Overloaded, StoreError
@@ -78,14 +79,14 @@ async def test_a_crowd_of_strangers_is_answered_at_a_bounded_rate(server: Telegr
             await server.say("hi", user=user)
         await server.say("hello", user=100)
         await server.message(100)
-        assert len(bot.people.asked) == 10
+        assert len(bot.people.asked) == FIRST_ANSWERS_A_MINUTE
 
 
 async def test_a_stranger_hears_when_too_many_ask(server: TelegramServer, tmp_path: Path) -> None:
     async with telegram(server, tmp_path) as bot:
         bot.people.full = True
         await server.say("hi", user=666)
-        assert "ten minutes" in (await server.message(666)).text
+        assert "in 120 s" in (await server.message(666)).text
 
 
 async def test_in_a_group_only_what_is_addressed_by_the_admitted_comes_in(

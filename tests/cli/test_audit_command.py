@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from tests.cli.conftest import TIMEOUT_S, Run, clean_environ
 
 from microclaw.audit import AuditEvent, AuditKind, append_events
+from microclaw.audit.log import AuditLog
 from microclaw.cli.host_commands import screen_rows
 
 OLD_TOKEN = AuditEvent(AuditKind.CREDENTIAL_SUPERSEDED, "lamp: token_superseded", address="192.0.2.9", about="d-1")
@@ -59,6 +61,25 @@ def test_another_hosts_log_is_not_read_from_here(run: Run, home: Path) -> None:
     refused = run("--host", "https://lab.example", "audit")
     assert refused.code != 0
     assert "this machine" in refused.err
+
+
+@pytest.mark.parametrize("follow", [(), ("-f",)])
+def test_what_is_no_folder_in_the_logs_place_is_an_error_with_the_next_step(
+    run: Run, home: Path, follow: tuple[str, ...]
+) -> None:
+    os.mkfifo(home / "audit")
+    refused = run("audit", *follow)
+    assert refused.code == 1
+    assert "no folder" in refused.err
+    assert "next: move away what is there" in refused.err
+    assert "unexpected" not in refused.err
+
+
+async def test_a_running_log_tells_what_is_in_its_place(home: Path) -> None:
+    os.mkfifo(home / "audit")
+    async with AuditLog.opened(home) as log:
+        assert log.problem is not None
+        assert "no folder" in log.problem
 
 
 def test_beside_a_host_the_log_is_followed(ask: Run, host: dict[str, Any]) -> None:

@@ -95,6 +95,29 @@ def test_a_program_goes_over_the_link_and_comes_back_after_a_restart(lamp: None,
     assert _conditions(ask) == {}
 
 
+def test_a_python_program_goes_over_the_link_and_is_undone(lamp: None, ask: Run, tmp_path: Path) -> None:
+    source = tmp_path / "ticker.py"
+    text = (
+        "from machine import Pin\nimport time\nled = Pin({}, Pin.OUT)\n"
+        "while True:\n    led.toggle()\n    time.sleep(0.1)\n"
+    )
+    source.write_text(text.format(10))
+    assert json.loads(ask("--json", "device", "show", "lamp").out)["kinds"] == ["wasm", "py"]
+    ran = ask("run", str(source), "-d", "lamp")
+    assert ran.code == 0, ran.err
+    assert "counted on the board" in ran.out
+    source.write_text(text.format(11))
+    assert ask("run", str(source), "-d", "lamp").code == 0
+    assert ask("exec", "lamp", "device.restart").code == 0
+    _until(ask, "lamp", "connected")
+    assert _conditions(ask) == {"ticker": "running"}
+    undone = ask("app", "undo", "-d", "lamp")
+    assert undone.code == 0, undone.err
+    assert _pins(ask) == [10]
+    assert ask("app", "uninstall", "ticker", "-d", "lamp").code == 0
+    assert _conditions(ask) == {}
+
+
 def test_a_board_that_shows_a_code_is_paired_by_it(board: StartBoard, ask: Run, tmp_path: Path) -> None:
     wrong = ask("device", "pair", "000000")
     assert wrong.code == 1
@@ -201,6 +224,11 @@ def _until(ask: Run, name: str, state: str) -> None:
 def _conditions(ask: Run) -> dict[str, str]:
     apps = json.loads(ask("--json", "app", "list", "-d", "lamp").out)["apps"]
     return {app["name"]: app["condition"] for app in apps}
+
+
+def _pins(ask: Run) -> list[int]:
+    (app,) = json.loads(ask("--json", "app", "list", "-d", "lamp").out)["apps"]
+    return list(app["pins"])
 
 
 def _code(log: Path) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from microclaw.cli.hosting import LogLines, run_host
+from microclaw.cli.hosting import REFUSALS, REFUSALS_S, LogLines, RefusalLimit, run_host
 from microclaw.config.load import load_settings
 from microclaw.errors import ConfigError
 
@@ -68,6 +68,43 @@ def test_a_traceback_steers_no_terminal() -> None:
     except ValueError:
         record = logging.LogRecord("m", logging.ERROR, "", 0, "failed", (), sys.exc_info())
     assert LogLines().format(record).splitlines()[-1] == "ValueError: broken ?[2J?"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["ws://127.0.0.1/ws?token=mc_s3cret", '127.0.0.1:9 - "WebSocket /ws?token=mc_s3cret" 403', "GET /?token=mc_s3cret"],
+)
+def test_no_query_of_an_address_is_written(text: str) -> None:
+    assert "mc_s3cret" not in _line("%s", text)
+    try:
+        raise ValueError(text)
+    except ValueError:
+        record = logging.LogRecord("m", logging.ERROR, "", 0, "failed", (), sys.exc_info())
+    assert "mc_s3cret" not in LogLines().format(record)
+
+
+def test_a_question_stays_as_it_is() -> None:
+    assert _line("is it there? yes").endswith("is it there? yes")
+
+
+def test_refusals_are_limited_by_kind_and_source_and_counted() -> None:
+    now_s = 0.0
+    limit = RefusalLimit(lambda: now_s)
+
+    def refused(address: str, name: str = "uvicorn.error") -> logging.LogRecord | None:
+        record = logging.LogRecord(name, logging.WARNING, "", 0, "%s is refused: %s", ((address, 9), "x" * 9000), None)
+        return record if limit.filter(record) else None
+
+    one = [refused("192.0.2.7") for _ in range(1000)]
+    assert sum(record is not None for record in one) == REFUSALS[1]
+    assert refused("198.51.100.1") is not None  # another's still comes
+    many = [refused(f"10.0.{n}.1") for n in range(200)]
+    assert sum(record is not None for record in many) == REFUSALS[0] - REFUSALS[1] - 1
+    assert refused("192.0.2.7", "microclaw.devices") is not None  # no door's
+    now_s = REFUSALS_S
+    first = refused("192.0.2.7")
+    assert first is not None
+    assert first.__dict__["count"] > 100
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir])

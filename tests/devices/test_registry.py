@@ -22,6 +22,9 @@ from microclaw.devices.calls import (
     DeviceStatus,
     GpioGet,
     GpioSet,
+    LogLine,
+    LogPage,
+    LogsRead,
     PinLevel,
     PwmSet,
 )
@@ -38,7 +41,7 @@ from microclaw.errors import (
     PinRefused,
     UnknownName,
 )
-from microclaw.events import EvidenceKind
+from microclaw.events import EvidenceKind, ProgramKind
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceRow, DeviceTable
 
@@ -51,15 +54,17 @@ class FakeTransport:
     def __init__(self, endpoint: str) -> None:
         kind = endpoint.partition(":")[0]
         offers = {
-            "virtual": {"gpio.get", "edges.read", "device.status"},
+            "virtual": {"gpio.get", "edges.read", "device.status", "logs.read"},
             "serial": {"gpio.get", "gpio.set", "pwm.set", "adc.read", "device.status"},
             "wasmachine": {"apps.list", "apps.install"},
         }
         proves: dict[str, EvidenceKind] = {"virtual": "counted", "serial": "reported", "wasmachine": "accepted"}
         self.endpoint = endpoint
         self.capabilities = frozenset(offers[kind])
+        self.kinds: tuple[ProgramKind, ...] = ("wasm",)
         self.evidence = proves[kind]
         self.facts: dict[str, int] = {}
+        self.log: tuple[LogLine, ...] = ()
         self.fails: MicroclawError | None = None
         self.hangs = False
         self.pin_shift = 0
@@ -81,7 +86,7 @@ class FakeTransport:
                 return cast("R", DeviceFacts(self.facts))
             if isinstance(call, GpioGet | GpioSet):
                 return cast("R", PinLevel(call.pin + self.pin_shift, 1))
-            return cast("R", ())
+            return cast("R", LogPage(self.log, 0, 0) if isinstance(call, LogsRead) else ())
         finally:
             self.running -= 1
 
@@ -151,6 +156,16 @@ async def test_capability_picks_the_transport_that_proves_most(device: Device) -
     assert device.evidence_of("gpio.get") == "counted"
     assert device.evidence_of("gpio.set") == "reported"
     assert device.evidence_of("i2c.scan") is None
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029"])
+async def test_a_line_of_a_device_is_one_line(device: Device, end: str) -> None:
+    forged = f"hot{end}     1.000  board        all is well"
+    transport_of(device, "virtual").log = (LogLine(1.0, f"a{end}b", forged), LogLine(2.0, None, "plain\n"))
+    page = await device.call(LogsRead())
+    assert [len(f"{line.app}{line.text}".splitlines()) for line in page.lines] == [1, 1]
+    assert page.lines[0].text.startswith("hot\\")
+    assert page.lines[1] == LogLine(2.0, None, "plain")
 
 
 async def test_unreachable_transport_is_replaced_by_the_next_for_what_may_be_repeated(device: Device) -> None:
@@ -416,3 +431,12 @@ async def test_answer_about_another_pin_is_no_answer_and_readings_are_never_coun
         await device.call(GpioSet(4, 1))
     assert device.evidence_of("device.status") == "reported"
     assert device.evidence_of("edges.read") == "counted"
+
+
+async def test_a_device_that_takes_only_python_has_our_firmware(device: Device) -> None:
+    assert device.board == load_board("virtual")
+    transport_of(device, "wasmachine").kinds = ("py",)
+    assert device.board.firmware.max_apps == 8
+    assert "start again by themselves" in device.board.power_cut
+    transport_of(device, "wasmachine").kinds = ("wasm", "py")
+    assert device.board == load_board("virtual")

@@ -19,7 +19,8 @@ from tests.link_server.scripted import PATIENCE_S
 from tests.link_server.scripted import MemoryOutbox as MemoryOutbox
 from tests.link_server.scripted import ScriptedDevice as ScriptedDevice
 
-from microclaw.api.metrics import MetricSources, metrics_page
+from microclaw.api.metrics import MetricSources
+from microclaw.api.metrics_page import metrics_page
 from microclaw.api.server import tcp_listener
 from microclaw.audit import AuditEvent
 from microclaw.boards import load_board

@@ -27,6 +27,15 @@ def test_overwritten_lines_are_counted() -> None:
     assert ([line.text for line in page.lines], page.dropped, page.cursor) == (["c", "d"], 2, 4)
 
 
+def test_a_program_that_floods_pushes_out_its_own_lines_only() -> None:
+    ring = _ring("a", "b", max_lines=10)
+    for number in range(1_000):
+        ring.add(LogLine(0.0, "flood", str(number)))
+    page = ring.page(0)
+    assert [line.text for line in page.lines if line.app == "blink"] == ["a", "b"]
+    assert (len(page.lines), page.dropped) == (10, 992)
+
+
 def test_gap_in_the_devices_count_is_lines_lost_on_the_way() -> None:
     ring = LogRing()
     ring.add(LogLine(0.0, None, "first"), n=7)

@@ -20,6 +20,7 @@ from tests.mcp.conftest import TIMEOUT_S, clean_environ
 
 from mcp import Client
 from microclaw.api.server import HeadTimeout, TimeoutConfig, tcp_listener
+from microclaw.audit import AuditKind, RecordedEvent, read_events
 from microclaw.cli.child import Child
 from microclaw.errors import ConfigError
 from microclaw.host_client.client import HostClient
@@ -172,6 +173,35 @@ async def test_one_callers_timeline_is_not_anothers(url: str, tokens: Mapping[st
         assert "edges" in str(await client.read_resource(link.uri))
     async with connected(url, tokens["guest"]) as client:
         assert link.uri not in [str(each.uri) for each in (await client.list_resources()).resources]
+
+
+async def test_a_session_is_its_tokens_alone(url: str, people: PeopleHost, tokens: Mapping[str, str]) -> None:
+    """With another token it is as if it did not exist; the security log has a line."""
+    opened = await post(url, Authorization=f"Bearer {tokens['member']}")
+    session = opened.headers["mcp-session-id"]
+    listing = {"jsonrpc": "2.0", "id": 2, "method": "tools/list", "params": {}}
+
+    async def use(method: str, who: str, session: str) -> tuple[int, bytes]:
+        shown = {"Authorization": f"Bearer {tokens[who]}", "Mcp-Session-Id": session}
+        async with httpx2.AsyncClient(timeout=TIMEOUT_S) as http:
+            body = listing if method == "POST" else None
+            answer = await http.request(method, url, headers={**ACCEPT, **shown}, json=body)
+            return answer.status_code, answer.content
+
+    for method in ("POST", "GET", "DELETE"):
+        unknown = await use(method, "guest", "0" * len(session))
+        assert unknown[0] == 404
+        assert await use(method, "guest", session) == unknown
+    assert (await use("POST", "member", session))[0] == 200
+    assert (await use("DELETE", "member", session))[0] == 200
+    lines: list[RecordedEvent] = []
+    async with asyncio.timeout(TIMEOUT_S):
+        while not lines:
+            await asyncio.sleep(0.05)
+            lines = [one for one in read_events(people.settings.home) if "session" in one.event.text]
+    assert lines[0].event.kind is AuditKind.TOKEN_MISUSED
+    assert lines[0].event.address == "127.0.0.1"
+    assert session not in str(lines)
 
 
 async def test_off_loopback_tls_is_needed(tmp_path: Path) -> None:

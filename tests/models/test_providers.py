@@ -158,12 +158,18 @@ async def test_failure_of_the_service_is_one_error_with_a_next_step(
         assert len(s.paths) == 1, "the SDK must not retry"
 
 
+async def test_a_call_nested_without_end_is_a_call_that_its_tool_refuses() -> None:
+    deep = '{"pin":' + "[" * 100_000 + "]" * 100_000 + "}"
+    async with server((200, openai_reply(calls=[("gpio-set", deep)]))) as s, closing(openai(s.url)) as model:
+        reply = await model.respond(request())
+    assert [(call.name, call.arguments) for call in reply.calls] == [("gpio-set", deep)]
+
+
 @pytest.mark.parametrize(
     "reply",
     [
         openai_reply("x" * (MAX_REPLY_CHARS + 1)),
         openai_reply(calls=[("gpio-set", json.dumps({"pin": "x" * MAX_ARGUMENTS_CHARS}))]),
-        openai_reply(calls=[("gpio-set", '{"pin":' + "[" * 100_000 + "]" * 100_000 + "}")]),
         b"[" * 100_000,
         b" " * (MAX_ANSWER_BYTES + 1) + json.dumps(openai_reply("hi")).encode(),
     ],

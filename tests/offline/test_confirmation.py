@@ -141,7 +141,7 @@ async def test_a_question_with_slips_of_the_keyboard_is_answered_at_once(ask: As
 @pytest.mark.parametrize("answer", ["yes", "no", "yep", "nope", "ok", "go ahead", "don't", "leave it"])
 async def test_a_yes_or_no_to_nothing_is_told_so(ask: Ask, answer: str) -> None:
     reply = await ask(answer)
-    assert (reply.text, reply.calls, reply.next_step) == ("Nothing waits for a yes.", (), None)
+    assert (reply.text, reply.calls, reply.next_step) == ("Nothing waits for a yes in this chat.", (), None)
 
 
 async def test_a_question_that_is_too_old_takes_no_yes_but_says_its_sentence(ask: Ask) -> None:

@@ -226,9 +226,9 @@ async def test_removing_everything_asks_first(ask: Ask) -> None:
 
 
 async def test_yes_without_a_question_does_nothing(ask: Ask) -> None:
-    assert (await ask("yes")).failed_code == "not_understood"
+    assert (await ask("yes")).failed_code == "nothing_waits"
     before = (UserText("stop blink"), AssistantReply("blink stopped"))
-    assert (await ask("yes", before=before)).failed_code == "not_understood"
+    assert (await ask("yes", before=before)).failed_code == "nothing_waits"
 
 
 @pytest.mark.parametrize("answer", ["pin 4", "4", "on pin 4", "Pin four.", "gpio4", "the pin 4"])

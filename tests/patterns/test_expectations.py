@@ -17,9 +17,9 @@ BOARD = load_board("virtual")
 
 
 @pytest.mark.parametrize("blocking", [True, False])
-@pytest.mark.parametrize("name", pattern_names())
+@pytest.mark.parametrize("name", pattern_names("wasm"))
 async def test_a_pattern_meets_its_expectations(name: str, blocking: bool, tmp_path: Path) -> None:
-    for values in _variants(name):
+    for values in variants(name):
         program = fill(name, values, blocking=blocking)
         image = await compile_module(program.source, BOARD, name="pattern", cache=BuildCache(tmp_path))
         options = TrialOptions(expectations=parse_expectations(f"{program.expect}\nuptime 1 min"))
@@ -27,8 +27,8 @@ async def test_a_pattern_meets_its_expectations(name: str, blocking: bool, tmp_p
         assert trial.ok, trial.error
 
 
-def _variants(name: str) -> list[dict[str, Value]]:
-    return [{}, {"ON": 0}] if "ON" in load_pattern(name).parameters else [{}]
+def variants(name: str) -> list[dict[str, Value]]:
+    return [{}, {"ON": 0}] if "ON" in load_pattern(name, kind="py").parameters else [{}]
 
 
 WRONG = [
@@ -43,6 +43,8 @@ WRONG = [
     ("pwm_pulse", "pwm_set(light, ON ? 0 : 255);", ""),
     ("pwm_pulse", "delay(FOR_MS)", "delay(FOR_MS / 4)"),
     ("read_sensor", "ADDRESS, QUANTITY", 'ADDRESS, "humidity"'),
+    ("servo", "servo.write(ANGLE)", "servo.write(ANGLE / 2)"),
+    ("servo_sweep", "last_ms += STEP_MS", "last_ms += 2 * STEP_MS"),
     ("steps", "gpio_set(second, LEVEL_2);", "gpio_set(second, !LEVEL_2);"),
     ("steps", "delay(WAIT_2_MS)", "delay(3 * WAIT_2_MS)"),
     ("threshold", "turn_on ? ON : !ON", "turn_on ? !ON : ON"),
@@ -72,27 +74,30 @@ async def test_a_wrong_program_does_not_meet_a_patterns_expectations(
     assert "expected" in (trial.error or "") or name == "traffic_light"  # two opens of one pin fail by themselves
 
 
-@pytest.mark.parametrize(
-    ("name", "values"),
-    [
-        ("blink", {"HALF_PERIOD_MS": 1}),
-        ("blink", {"HALF_PERIOD_MS": 600_000}),
-        ("blink_times", {"TIMES": 1_000_000}),
-        ("fade", {"PERIOD_MS": 200}),
-        ("pulse", {"FOR_MS": 1}),
-        ("pwm_pulse", {"DUTY": 0}),
-        ("pwm_pulse", {"FOR_MS": 1, "ON": 0}),
-        ("read_sensor", {"EVERY_MS": 100}),
-        ("read_sensor", {"QUANTITY": "power", "ADDRESS": 64}),
-        ("steps", {"LEVEL_1": 0}),
-        ("thermostat", {"SETPOINT_MILLI": 85_000, "HEATS": 0}),
-        ("thermostat", {"HYSTERESIS_MILLI": 0, "EVERY_MS": 100}),
-        ("threshold", {"QUANTITY": "voltage", "ADDRESS": 64, "LIMIT_MILLI": 5_000, "ABOVE": 0}),
-        ("threshold", {"LIMIT_MILLI": -40_000}),
-        ("threshold_pulse", {"FOR_MS": 1}),
-        ("threshold_pulse", {"QUANTITY": "humidity", "LIMIT_MILLI": 98_000}),
-    ],
-)
+AT_THE_ENDS: list[tuple[str, dict[str, Value]]] = [
+    ("blink", {"HALF_PERIOD_MS": 1}),
+    ("blink", {"HALF_PERIOD_MS": 600_000}),
+    ("blink_times", {"TIMES": 1_000_000}),
+    ("fade", {"PERIOD_MS": 200}),
+    ("pulse", {"FOR_MS": 1}),
+    ("pwm_pulse", {"DUTY": 0}),
+    ("pwm_pulse", {"FOR_MS": 1, "ON": 0}),
+    ("read_sensor", {"EVERY_MS": 100}),
+    ("read_sensor", {"QUANTITY": "power", "ADDRESS": 64}),
+    ("steps", {"LEVEL_1": 0}),
+    ("servo", {"ANGLE": 0}),
+    ("servo", {"ANGLE": 180}),
+    ("servo_sweep", {"PERIOD_MS": 2000}),
+    ("thermostat", {"SETPOINT_MILLI": 85_000, "HEATS": 0}),
+    ("thermostat", {"HYSTERESIS_MILLI": 0, "EVERY_MS": 100}),
+    ("threshold", {"QUANTITY": "voltage", "ADDRESS": 64, "LIMIT_MILLI": 5_000, "ABOVE": 0}),
+    ("threshold", {"LIMIT_MILLI": -40_000}),
+    ("threshold_pulse", {"FOR_MS": 1}),
+    ("threshold_pulse", {"QUANTITY": "humidity", "LIMIT_MILLI": 98_000}),
+]
+
+
+@pytest.mark.parametrize(("name", "values"), AT_THE_ENDS)
 async def test_a_pattern_meets_its_expectations_at_the_ends_of_its_ranges(
     name: str, values: dict[str, Value], tmp_path: Path
 ) -> None:

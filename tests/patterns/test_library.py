@@ -29,12 +29,12 @@ default = "a"
 """
 
 
-@pytest.mark.parametrize("name", pattern_names())
+@pytest.mark.parametrize("name", pattern_names("wasm"))
 def test_a_pattern_filled_with_its_defaults_is_its_file(name: str) -> None:
     assert fill(name, {}).source == load_pattern(name).source
 
 
-@pytest.mark.parametrize("name", pattern_names())
+@pytest.mark.parametrize("name", pattern_names("wasm"))
 def test_both_forms_of_a_pattern_have_the_same_parameters(name: str) -> None:
     blocking, events = load_pattern(name, blocking=True), load_pattern(name, blocking=False)
     assert blocking.parameters == events.parameters

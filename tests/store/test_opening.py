@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -62,6 +63,14 @@ async def test_another_process_is_refused(store_path: Path) -> None:
         run = subprocess.run([sys.executable, "-c", TAKE, str(store_path)], capture_output=True, text=True, timeout=20)
     assert run.returncode == 1
     assert f"belongs to a running host (process {os.getpid()})" in run.stderr
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir])
+async def test_what_is_no_file_in_the_stores_place_is_named(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "microclaw.db")
+    error = await refused(tmp_path / "microclaw.db")
+    assert "is no file" in error.message
+    assert "move away" in str(error.next_step)
 
 
 def test_lock_left_by_a_dead_process_holds_nobody_up(store_path: Path) -> None:

@@ -39,7 +39,7 @@ from microclaw.devices.calls import (
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry, unknown_device
 from microclaw.errors import AppNotFound
-from microclaw.events import Evidence, EvidenceKind, Report, Step
+from microclaw.events import Evidence, EvidenceKind, ProgramKind, Report, Step
 from microclaw.tools.tool import ToolContext, ToolResult
 from microclaw.tools.toolbox import Toolbox
 from microclaw.wasm.image import Image, MemoryUse
@@ -48,6 +48,7 @@ from microclaw.wasm.image import Image, MemoryUse
 @dataclass
 class PaperTransport:
     endpoint: str
+    kinds: tuple[ProgramKind, ...] = ("wasm",)
     evidence: EvidenceKind = "reported"
     values: dict[str, float] = field(default_factory=lambda: {"temperature_c": 22.512345})
     facts: dict[str, Any] = field(default_factory=lambda: {"firmware": "1.2", "free_heap": 1000})

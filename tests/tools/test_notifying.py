@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Literal, cast
 
 import pytest
 
+from microclaw.auth.approvals import Approvals
 from microclaw.auth.gate import Gate
+from microclaw.errors import NotSupported
 from microclaw.link_server.server import LinkServer
 from microclaw.tools.devices import notifying_tools
 from microclaw.tools.tool import ToolContext
@@ -19,6 +22,9 @@ class OnPaper:
     def __init__(self, state: Literal["delivered", "waiting"]) -> None:
         self.state: Literal["delivered", "waiting"] = state
         self.asked: list[Any] = []
+
+    def check_note(self, reference: str, text: str) -> None:
+        raise NotSupported(f"{reference} has no link")
 
     async def notify(
         self, reference: str, text: str, *, speak: bool, expires_s: int | None
@@ -43,3 +49,12 @@ async def test_the_answer_says_whether_the_device_has_it(
     assert notifier.asked == [(name, "tea", False, 60)]
     assert result.evidence[0].kind == kind
     assert said in result.evidence[0].text
+
+
+async def test_a_device_without_a_link_is_said_before_anybody_is_asked(bench: Any) -> None:
+    approvals = Approvals(timeout_s=5)
+    tools = notifying_tools(notifier=cast("LinkServer", OnPaper("waiting")), devices=bench.registry)
+    context = ToolContext("owner", lambda step: None, bench.registry.list()[0].name, foreign=True)
+    async with asyncio.timeout(4):
+        result = await Toolbox(tools, Gate(approvals=approvals)).call("notify", '{"text": "tea"}', context)
+    assert result.error_code == "not_supported"

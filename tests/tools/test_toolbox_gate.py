@@ -74,6 +74,20 @@ async def test_a_no_leaves_nothing_behind() -> None:
     assert bench.order == []
 
 
+async def test_the_check_is_made_before_somebody_is_asked_and_only_then() -> None:
+    async def check(parameters: Note, context: ToolContext) -> None:
+        bench.order.append("check")
+        raise ToolFailed("there is no such note")
+
+    bench = Bench(check=check)
+    assert (await bench.call()).ok
+    assert bench.order == ["begin", "act"]
+    bench.order.clear()
+    assert (await bench.call(foreign=True)).error_code == "tool_failed"
+    assert bench.order == ["check"]
+    assert bench.approvals.pending() == ()
+
+
 async def test_the_question_shows_the_arguments_in_words_without_what_could_draw_over_them() -> None:
     bench = Bench(permission=Permission.RISKY)
     call = asyncio.create_task(bench.call())

@@ -85,6 +85,16 @@ def test_a_full_history_drops_the_oldest_and_counts_them(board: Board) -> None:
     assert (len(page.records), page.next, page.dropped) == (EDGE_RING, EDGE_RING + 10, 6)
 
 
+def test_a_program_that_floods_the_log_leaves_the_others_their_lines(board: Board) -> None:
+    board.print(b"kept\n", "quiet")
+    for n in range(LOG_RING_BYTES // 100):
+        board.print(b"%d %s\n" % (n, b"x" * 200), "flood")
+    page = board.log()
+    assert [record.text for record in page.records if record.app == "quiet"] == ["kept"]
+    assert page.dropped > 0
+    assert board.log(page.next - 1).records[0].text.startswith(f"{n} ")
+
+
 def test_history_by_bytes_keeps_at_least_the_last_record() -> None:
     history: History[str] = History(10, len)
     for text in ("aaaa", "bbbb", "cccc", "d" * 50):

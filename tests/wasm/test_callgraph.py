@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from microclaw.builds.process import Processes
 from microclaw.wasm.callgraph import CallGraph, read_callgraph
 from microclaw.wasm.eventful import without_custom_sections
 from microclaw.wasm.inspect import parse_module
 from microclaw.wasm.libraries import build_glue, write_archive
 from microclaw.wasm.opcodes import check_opcodes
 from microclaw.wasm.pause_points import without_exports
-from microclaw.wasm.process import Processes
 from microclaw.wasm.symbols import read_symbols
 from microclaw.wasm.toolchain import find_toolchain
 from microclaw.wire.wasm_binary import FeatureError, ModuleError

@@ -343,8 +343,9 @@ def test_missing_compiler_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch, t
     (tmp_path / "ziglang" / "__init__.py").touch()
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "ziglang", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))  # nothing was looked for there yet
     with pytest.raises(ConfigError) as caught:
-        find_toolchain.__wrapped__()
+        find_toolchain()
     assert caught.value.next_step == "install it: pip install ziglang"
 
 

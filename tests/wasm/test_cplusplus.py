@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from microclaw.apps.trial import TrialOptions, try_image
 from microclaw.boards.profile import BoardProfile
+from microclaw.builds.process import Processes
 from microclaw.errors import BuildError
 from microclaw.wasm import HEADERS, find_toolchain
-from microclaw.wasm.process import Processes
 from microclaw.wasm.symbols import read_symbols, source_name
 
 
 @pytest.fixture(params=["zig", "clang"])
-def compiler(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def compiler(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("MICROCLAW_COMPILER", request.param)
-    find_toolchain.cache_clear()
-    yield request.param
-    find_toolchain.cache_clear()
+    return str(request.param)
 
 
 COUNTED = """

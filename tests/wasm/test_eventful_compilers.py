@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from microclaw.errors import ConfigError
 from microclaw.wasm.toolchain import find_toolchain
-
-
-@pytest.fixture(autouse=True)
-def found_anew() -> Iterator[None]:
-    find_toolchain.cache_clear()
-    yield
-    find_toolchain.cache_clear()
 
 
 def test_zig_is_the_compiler_unless_another_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,3 +36,13 @@ def test_unknown_compiler_is_refused_with_those_there_are(monkeypatch: pytest.Mo
     with pytest.raises(ConfigError, match="MICROCLAW_COMPILER=tcc") as caught:
         find_toolchain()
     assert caught.value.next_step == "zig or clang"
+
+
+def test_the_compiler_follows_the_environment_at_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MICROCLAW_COMPILER", "zig")
+    zig = find_toolchain()
+    assert find_toolchain() is zig
+    monkeypatch.setenv("MICROCLAW_COMPILER", "clang")
+    assert find_toolchain().name.startswith("clang ")
+    monkeypatch.setenv("MICROCLAW_COMPILER", "zig")
+    assert find_toolchain() is zig

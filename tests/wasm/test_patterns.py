@@ -12,9 +12,10 @@ import pytest
 import microclaw.patterns
 from microclaw.boards.pins import check_pin
 from microclaw.boards.profile import BoardProfile
+from microclaw.patterns.library import pattern_names
 
 PLACE = Path(microclaw.patterns.__path__[0])
-NAMES = sorted(path.stem for path in PLACE.glob("*.toml"))
+NAMES = pattern_names("wasm")
 _DEFINE = re.compile(r"^#define (\w+) (.+)$", re.M)
 
 

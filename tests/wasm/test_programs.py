@@ -7,14 +7,13 @@ source in which a sleep takes no time (INDEX.tsv says what each covers).
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from microclaw.boards.profile import BoardProfile
-from microclaw.wasm import BuildCache, compile_module, find_toolchain
+from microclaw.wasm import BuildCache, compile_module
 
 PLACE = Path(__file__).parents[1] / "vectors" / "programs"
 LONGEST_MS = 45_000
@@ -23,12 +22,10 @@ with (PLACE / "INDEX.tsv").open(newline="") as index:
 
 
 @pytest.fixture(params=["zig", "clang"])
-def compiler(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def compiler(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The compiler that is in use; its absence is an error, never a skip."""
     monkeypatch.setenv("MICROCLAW_COMPILER", request.param)
-    find_toolchain.cache_clear()
-    yield request.param
-    find_toolchain.cache_clear()
+    return str(request.param)
 
 
 def test_each_program_has_a_row_and_a_transcript() -> None:

@@ -8,7 +8,6 @@ import pytest
 
 from microclaw.apps.trial import TrialOptions, try_image
 from microclaw.boards.profile import BoardProfile
-from microclaw.wasm import find_toolchain
 
 HEAD = "#include <microclaw.h>\n#include <stdlib.h>\nvolatile int n = 4;\nint table[4] = {1, 2, 3, 4};\n"
 FAULTS = {
@@ -58,13 +57,9 @@ async def test_second_compiler_names_it_too(
     compile_c: Any, board: BoardProfile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MICROCLAW_COMPILER", "clang")
-    find_toolchain.cache_clear()
     source, line, what = FAULTS["local array"]
-    try:
-        image = await compile_c(HEAD + source)
-    finally:
-        monkeypatch.delenv("MICROCLAW_COMPILER")
-        find_toolchain.cache_clear()
+    image = await compile_c(HEAD + source)
+    monkeypatch.delenv("MICROCLAW_COMPILER")
     trial = await try_image(image, board, TrialOptions(for_ms=1000))
     assert trial.error == f"it trapped at line {line}: {what}"
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from microclaw.builds.process import Processes
 from microclaw.errors import BuildError
-from microclaw.wasm.process import Processes
 from microclaw.wasm.source_text import MAX_SOURCE_BYTES, header_names, read_source
 from microclaw.wasm.toolchain import find_toolchain
 

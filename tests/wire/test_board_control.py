@@ -28,6 +28,11 @@ REQUESTS: list[tuple[control.AnyRequest, bytes]] = [
         control.SetSensor("bme280", {"temperature_c": 31.5}),
         b'{"id":1,"op":"set_sensor","sensor":"bme280","values":{"temperature_c":31.5}}\n',
     ),
+    (control.Leds(7), b'{"id":1,"op":"leds","since":7}\n'),
+    (
+        control.Py("write", {"offset": 0, "data": "TQY="}),
+        b'{"id":1,"op":"py","method":"write","params":{"offset":0,"data":"TQY="}}\n',
+    ),
     (control.UartRead(since=3), b'{"id":1,"op":"uart","port":0,"since":3}\n'),
     (control.UartWrite("0d", port=1), b'{"id":1,"op":"uart_write","data":"0d","port":1}\n'),
     (control.SpiRead(), b'{"id":1,"op":"spi","since":0}\n'),
@@ -60,8 +65,8 @@ REPLIES: list[tuple[control.AnyRequest, object, str]] = [
     (control.Log(), replies.LogPage((replies.LogRow(1.0, None, "up"),), 1, 0), '"lines":[[1.0,null,"up"]]'),
     (
         control.Pwm(),
-        replies.PwmPage((replies.PwmRow(1.0, 5, 128, 5000),), 1, 0),
-        '"changes":[[1.0,5,128,5000]]',
+        replies.PwmPage((replies.PwmRow(1.0, 5, 19, 50, 1500.0),), 1, 0),
+        '"changes":[[1.0,5,19,50,1500.0]]',
     ),
     (control.Apps(), replies.AppTable((APP,)), '"apps":[{"name":"blink","state":"running"'),
     (
@@ -70,6 +75,8 @@ REPLIES: list[tuple[control.AnyRequest, object, str]] = [
         '"pins":[{"pin":2,"level":1',
     ),
     (control.Info(), INFO, '"name":"virtual-1"'),
+    (control.Leds(), replies.LedPage((replies.LedRow(1.0, 4, "00ff00"),), 1, 0), '"changes":[[1.0,4,"00ff00"]]'),
+    (control.Py("list"), replies.PyAnswer([{"name": "blink"}]), '"value":[{"name":"blink"}]'),
     (control.UartRead(), replies.UartPage("6869", 2, 0), '"data":"6869","next":2'),
     (control.UartWrite("00"), replies.UartRoom(1, 4.0), '"taken":1'),
     (

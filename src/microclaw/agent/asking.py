@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from microclaw.agent.step_text import model_steps, retry_step, stand_in_step
 from microclaw.agent.window import Window, fitted
 from microclaw.backoff import Backoff
-from microclaw.errors import MicroclawError, ModelError, ModelFault
+from microclaw.errors import MessageTooLong, MicroclawError, ModelError, ModelFault
 from microclaw.events import Delta, TurnEvent
 from microclaw.models.protocol import Model, ModelReply, ModelRequest, TextCounter
+from microclaw.text import clean_text
 
+_MAX_HELD: Final = 64  # characters of a piece
+_OPEN_END: Final = re.compile(r"(?:\x1b[^@-Z\\^-~]*.?|[^\x00-\x7f]+|\r)\Z", re.DOTALL)
 _PASSING: Final[frozenset[ModelFault]] = frozenset({"rate_limit", "overloaded", "server", "unreachable"})
 _MAX_SHRINKS: Final = 3  # of one request: a window that is not told is found by halves
 
@@ -43,16 +47,24 @@ class TurnCancelled(MicroclawError):
 
 
 class Asking:
-    """The requests of one turn. `stop` ends the one under way."""
+    """The requests of one turn. `stop` ends the one under way. `keeps_older`: no earlier turn's message is left out."""
 
     def __init__(
-        self, model: Model, put: Callable[[TurnEvent], None], *, window: Window, turn_s: float, limits: RetryLimits
+        self,
+        model: Model,
+        put: Callable[[TurnEvent], None],
+        *,
+        window: Window,
+        turn_s: float,
+        limits: RetryLimits,
+        keeps_older: bool = False,
     ) -> None:
         self._model = model
         self._put = put
         self._window = window
         self._turn_s = turn_s
         self._limits = limits
+        self._keeps_older = keeps_older
         self._timeout: asyncio.Timeout | None = None
         self._stopped = False
         self._stand_in = ""  # the stand-in model that was announced last
@@ -65,7 +77,8 @@ class Asking:
     async def ask(self, request: ModelRequest, *, older: int, deadline: float) -> ModelReply:
         """The reply, by the event loop's time `deadline`. The first `older` messages are of earlier turns.
 
-        Raises ModelError when the service fails for good, TurnCancelled after `stop`.
+        Raises ModelError when the service fails for good, MessageTooLong when what must be kept does not fit,
+        TurnCancelled after `stop`.
         """
         if self._stopped:
             raise TurnCancelled()
@@ -73,6 +86,11 @@ class Asking:
         try:
             async with asyncio.timeout_at(deadline) as self._timeout:
                 reply = await self._within_window(request, older, deadline)
+        except ModelError as exc:
+            if exc.fault != "too_long" or not self._keeps_older:
+                raise
+            step = f"send fewer or shorter messages, or {self._window.remedy}"
+            raise MessageTooLong(exc.message, next_step=step) from exc
         except TimeoutError as exc:
             if self._stopped:
                 raise TurnCancelled() from exc
@@ -87,7 +105,7 @@ class Asking:
 
     async def _within_window(self, request: ModelRequest, older: int, deadline: float) -> ModelReply:
         """Send what fits the window; when the server says that it is smaller, shrink the request and send it again."""
-        smaller = fitted(request, older, self._window.tokens)
+        smaller = self._fitted(request, older)
         for _ in range(_MAX_SHRINKS):
             try:
                 return await self._patiently(smaller, deadline)
@@ -95,11 +113,14 @@ class Asking:
                 if exc.fault != "too_long":
                     raise
                 self._window.refused(smaller, exc.window_tokens)
-                before, smaller = smaller, fitted(request, older, self._window.tokens)
+                before, smaller = smaller, self._fitted(request, older)
                 if smaller == before:
                     raise
                 self._put(retry_step(exc, f"sent again for a window of {self._window.tokens:,} tokens"))
         return await self._patiently(smaller, deadline)
+
+    def _fitted(self, request: ModelRequest, older: int) -> ModelRequest:
+        return fitted(request, older, self._window.tokens, keeps_older=self._keeps_older)
 
     async def _patiently(self, request: ModelRequest, deadline: float) -> ModelReply:
         """Ask again after a failure that may pass, within the limits and the turn's time."""
@@ -107,9 +128,12 @@ class Asking:
         backoff = Backoff(random.random, min_s=self._limits.pause_s, max_s=self._limits.waits_s)
         left_s = self._limits.waits_s
         while True:
-            seen = TextCounter(self._on_text)
+            shown = _CleanPieces(self._on_text)
+            seen = TextCounter(shown.add)
             try:
-                return await self._model.respond(request, seen.add)
+                reply = await self._model.respond(request, seen.add)
+                shown.end()
+                return replace(reply, text=clean_text(reply.text))
             except ModelError as exc:
                 wait_s = backoff.next_wait_s(exc.retry_after_s)
                 is_last = backoff.failures >= self._limits.tries or wait_s > left_s or now() + wait_s >= deadline
@@ -134,3 +158,22 @@ class Asking:
     def _on_text(self, text: str) -> None:
         if text:
             self._put(Delta(text))
+
+
+class _CleanPieces:
+    """Cleans a text that comes in pieces: what may go on in the next one (an escape, an emoji) waits for it."""
+
+    def __init__(self, on_text: Callable[[str], None]) -> None:
+        self._on_text = on_text
+        self._held = ""
+
+    def add(self, text: str) -> None:
+        text = self._held + text
+        open_end = _OPEN_END.search(text[-_MAX_HELD:])
+        cut = len(text) if open_end is None else len(text) - len(open_end[0])
+        self._held = text[cut:]
+        self._on_text(clean_text(text[:cut]))
+
+    def end(self) -> None:
+        held, self._held = self._held, ""
+        self._on_text(clean_text(held))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from microclaw.agent.turn_journal import INTERRUPTED, result_from
 from microclaw.store.journal import EffectRow, EffectState, Journal
+from microclaw.text import without_fences
+from microclaw.validation import read_object
 
 DEPLOY_TOOL = "deploy-wasm-app"
 
@@ -59,7 +60,7 @@ def attempts_of(rows: Iterable[EffectRow]) -> tuple[Attempt, ...]:
                 hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest(),
                 "failed" if refused else row.state,
                 _text(failure.get("error")),
-                _text(failure.get("message")),
+                None if (message := _text(failure.get("message"))) is None else without_fences(message),
                 tuple(str(text) for text in failure.get("diagnostics", ())),
             )
         )
@@ -69,10 +70,9 @@ def attempts_of(rows: Iterable[EffectRow]) -> tuple[Attempt, ...]:
 def _fields(text: str | None) -> dict[str, Any]:
     """The JSON object in a text; empty for anything else."""
     try:
-        value = json.loads(text or "{}")
+        return read_object(text or "{}")
     except ValueError:
         return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _text(value: object) -> str | None:

@@ -15,19 +15,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from microclaw.agent.acts import answer_text
-from microclaw.agent.compaction import CHARS_A_TOKEN
+from microclaw.agent.acts import answer_text, own_words
 from microclaw.agent.context import TurnContext
-from microclaw.agent.turn import Turn, TurnLimits, TurnRequest
+from microclaw.agent.turn import Turn, TurnLimits, TurnRequest, offered_tools
 from microclaw.agent.turn_journal import TurnJournal
+from microclaw.agent.waiting_questions import asked_of
+from microclaw.agent.window import messages_tokens, room_tokens
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.errors import MessageTooLong
-from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Inbound, TurnEvent
+from microclaw.events import Action, Answer, ApprovalSettled, Inbound, TurnEvent
 from microclaw.knowledge.skills import Skills
 from microclaw.models.client_model import PASSED_ON, ClientModel, ClientWishes
 from microclaw.models.protocol import AssistantReply, Message, Model, ToolCall, ToolReturn, ToolSpec, UserText
 from microclaw.store.journal import Journal
-from microclaw.tools.offer import called_in, subject_of
+from microclaw.text import clean_text
 from microclaw.tools.toolbox import Toolbox
 
 MAX_KNOWN: Final = 4096  # answers; the oldest is forgotten
@@ -64,22 +65,33 @@ class ClientReply:
     json_fault: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class KnownAnswer:
+    """When untrusted text in it was read. `later` and `actions`: what came of the act that it said was waiting."""
+
+    tainted_s: int | None
+    later: str = ""
+    actions: tuple[Action, ...] = ()
+
+
+_UNKNOWN_ANSWER: Final = KnownAnswer(None)
+
+
 class KnownAnswers:
     """What this host remembers of answers that clients send back, for each person. In memory only."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[bytes, tuple[int | None, str]] = OrderedDict()
+        self._known: OrderedDict[bytes, KnownAnswer] = OrderedDict()
 
-    def put(self, person_id: str, text: str, *, tainted_s: int | None, later: str = "") -> None:
-        """`later`: what came of the act that this answer said was waiting."""
+    def put(self, person_id: str, text: str, answer: KnownAnswer) -> None:
         key = _key(person_id, text)
-        self._known[key] = (tainted_s, later)
+        self._known[key] = answer
         self._known.move_to_end(key)
         if len(self._known) > MAX_KNOWN:
             self._known.popitem(last=False)
 
-    def get(self, person_id: str, text: str) -> tuple[int | None, str]:
-        return self._known.get(_key(person_id, text), (None, ""))
+    def get(self, person_id: str, text: str) -> KnownAnswer:
+        return self._known.get(_key(person_id, text), _UNKNOWN_ANSWER)
 
 
 class ClientTurns:
@@ -109,19 +121,19 @@ class ClientTurns:
 
     async def prepared(self, request: ClientRequest) -> ClientTurn:
         """Build its context. Raises MessageTooLong when the messages are more than the model's context holds."""
-        history, tainted_s = self._known_history(request)
+        history, tainted_s, earlier = self._known_history(request)
         inbound = Inbound(request.channel, request.chat_id, request.message.text, request.person_id)
         devices = await self.context.devices(None, request.person_id)
         system = self.context.system(devices)
         dynamic = await self.context.dynamic(devices, inbound, system)
         system = "\n\n".join((system, *_added(request)))
-        room = self.context.history_tokens(system, dynamic)
         messages = (*history, request.message, *request.wishes.after)
-        size = sum(len(text) for message in messages for text in _texts(message)) // CHARS_A_TOKEN
-        if size > room:
+        window = self.context.window
+        room = room_tokens(system, dynamic, self.offered(request, (*history, request.message)), window.tokens)
+        if (size := messages_tokens(messages)) > room:
             raise MessageTooLong(
                 f"the messages have about {size:,} tokens, and {room:,} are left for them",
-                next_step="send fewer or shorter ones, or raise agent.context_tokens in the settings",
+                next_step=f"send fewer or shorter ones, or {window.remedy}",
             )
         now_s = int(self.now_s())
         if any(isinstance(message, ToolReturn) for message in messages):
@@ -138,30 +150,33 @@ class ClientTurns:
             chat_id=request.chat_id,
             at_s=now_s,
             tainted_s=tainted_s,
+            earlier=earlier,
         )
         return ClientTurn(self, request, turn_request)
 
     def offered(self, request: ClientRequest, messages: Sequence[Message]) -> tuple[ToolSpec, ...]:
         """The host's tools for the newest messages and all of the client's; of two with one name the client's."""
-        chat = (request.channel, request.chat_id)
         theirs = {tool.name for tool in request.wishes.tools}
-        active, named = self.skills.active(*chat), self.skills.shown_tools(*chat)
-        own = self.tools.offered(active, named, said=subject_of(messages), asked=called_in(messages))
+        own = offered_tools(self.tools, self.skills, (request.channel, request.chat_id), messages)
         return (*(tool for tool in own if tool.name not in theirs), *request.wishes.tools)
 
-    def _known_history(self, request: ClientRequest) -> tuple[tuple[Message, ...], int | None]:
-        """The history with the outcome of acts that had waited, and when untrusted text in it was read."""
+    def _known_history(self, request: ClientRequest) -> tuple[tuple[Message, ...], int | None, tuple[Action, ...]]:
+        """The history with the outcome of acts that had waited, when untrusted text in it was read, and those acts."""
         history: list[Message] = []
         since_s: int | None = None
+        acts: list[Action] = []
         for message in request.history:
             if isinstance(message, AssistantReply):
-                tainted_s, later = self.known.get(request.person_id, message.text)
-                if tainted_s is not None:
-                    since_s = max(since_s or 0, tainted_s)
-                if later:
-                    message = replace(message, text=f"{message.text}\n\n(Since then:) {later}")
+                known = self.known.get(request.person_id, message.text)
+                if known.tainted_s is not None:
+                    since_s = max(since_s or 0, known.tainted_s)
+                text = own_words(message.text)
+                if known.later:
+                    text = f"{message.text}\n\n(Since then:) {known.later}"
+                    acts += known.actions
+                message = replace(message, text=text)
             history.append(message)
-        return tuple(history), since_s
+        return tuple(history), since_s, tuple(acts)
 
 
 class ClientTurn:
@@ -189,6 +204,7 @@ class ClientTurn:
             put=put,
             offered=lambda messages: turns.offered(request, messages),
             window=turns.context.window,
+            keeps_history=True,
         )
         if self._stopped:
             turn.stop()
@@ -203,13 +219,14 @@ class ClientTurn:
             leave()
         reply = self.reply = _reply(answer, model, request)
         if self._told is not None:
-            turns.known.put(request.person_id, self._told, tainted_s=reply.answer.tainted_s, later=reply.text)
+            known = KnownAnswer(reply.answer.tainted_s, reply.text, reply.answer.actions)
+            turns.known.put(request.person_id, self._told, known)
         return reply.answer
 
     def shown(self, text: str) -> None:
         """The client got `text`: it is known again when it comes back as history."""
         if self.reply is not None and self.reply.answer.tainted_s is not None:
-            self._turns.known.put(self._request.person_id, text, tainted_s=self.reply.answer.tainted_s)
+            self._turns.known.put(self._request.person_id, text, KnownAnswer(self.reply.answer.tainted_s))
 
     def told(self, text: str) -> None:
         """The client was told `text` instead of an answer: a later request with it learns how it ended."""
@@ -230,7 +247,7 @@ class ClientTurn:
         now = asyncio.get_running_loop().time()
         if isinstance(news, PendingApproval):
             self._asked_at[pending.approval_id] = now
-            put(ApprovalAsked(pending.approval_id, pending.action, pending.detail, pending.expires_s))
+            put(asked_of(pending, self._turns.approvals, turn))
         elif (asked_at := self._asked_at.pop(pending.approval_id, None)) is not None:
             turn.waited(now - asked_at)
             put(ApprovalSettled(pending.approval_id, news.outcome, news.by))
@@ -247,25 +264,16 @@ def _added(request: ClientRequest) -> list[str]:
 
 def _reply(answer: Answer, model: ClientModel, request: ClientRequest) -> ClientReply:
     """The answer as the client gets it. What its own tools did is not the host's to call unproved."""
-    if answer.unproved and request.wishes.after:
-        answer = replace(answer, text=answer_text(model.text, answer.actions), unproved=())
+    if request.wishes.after and not model.ended and answer.error_code is None:
+        words = answer_text(model.text, answer.actions) if answer.unproved else answer.text
+        answer = replace(answer, text=own_words(words), unproved=())
     if model.ended:
-        return ClientReply(answer, answer.text.removeprefix(PASSED_ON).strip(), model.calls)
+        return ClientReply(answer, own_words(answer.text).removeprefix(PASSED_ON).strip(), model.calls)
     if model.json is not None:
-        return ClientReply(answer, model.json, cut=model.cut)
+        return ClientReply(answer, clean_text(model.json), cut=model.cut)
     fault = "the turn ended without one" if request.wishes.form is not None else None
     return ClientReply(answer, answer.text, cut=model.cut, json_fault=model.fault or fault)
 
 
 def _key(person_id: str, text: str) -> bytes:
     return hashlib.sha256(f"{person_id}\0{' '.join(text.split())}".encode(errors="surrogatepass")).digest()
-
-
-def _texts(message: Message) -> Sequence[str]:
-    match message:
-        case UserText(text):
-            return (text,)
-        case ToolReturn():
-            return (message.content,)
-        case AssistantReply():
-            return (message.text, *(call.arguments for call in message.calls))

@@ -8,6 +8,7 @@ MEMORY.md (its oldest lines), USER.md, active skills, details of devices. Date a
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -17,10 +18,10 @@ from typing import Final, Literal
 
 from microclaw.agent.compaction import CHARS_A_TOKEN, tokens
 from microclaw.agent.system_prompt import system_prompt
-from microclaw.agent.window import DEFAULT_CONTEXT_TOKENS, Window, answer_tokens
+from microclaw.agent.window import DEFAULT_CONTEXT_TOKENS, LEAST_TOKENS, Window, answer_tokens
 from microclaw.apps.changes import read_claims
 from microclaw.boards.profile import BoardProfile, Firmware
-from microclaw.events import Inbound
+from microclaw.events import Inbound, ProgramKind
 from microclaw.knowledge.knowledge_base import Knowledge, default_soul
 from microclaw.knowledge.memory import OWNER_ID
 from microclaw.knowledge.search import Found
@@ -34,11 +35,11 @@ from microclaw.tools.target import Devices
 
 HITS: Final = 6
 _DYNAMIC_SHARE: Final = 0.4  # of what system prompt, tools and answer leave; the conversation has the rest
-_LEAST_TOKENS: Final = 600
 _TOOLS_TOKENS: Final = 1200  # of a dozen tools, about
 _HIT_CHARS: Final = 400
 _ACTIVE_SKILL_CHARS: Final = 12_000
 _ANSWERED_HERE_S: Final = 6 * 3600  # newer messages of this chat are in its history
+_LANGUAGE: Final[dict[ProgramKind, str]] = {"wasm": "C", "py": "MicroPython"}
 _WHOLE_MEMORY_CHARS: Final = 12_000  # of MEMORY.md, the newest; the search finds the rest
 
 _NO_DEVICE = "There is no device yet: a person adds one with `microclaw up --virtual 1` or `microclaw device add`."
@@ -87,7 +88,7 @@ class TurnContext:
         wanted = await self._apps.desired()
         for one in self._devices.list():
             apps = tuple(_known_app(app) for app in wanted if app.device_id == one.device_id)
-            known[one.device_id] = KnownDevice(one.name, one.board, apps)
+            known[one.device_id] = KnownDevice(one.name, one.board, apps, one.kinds or ("wasm",))
         if meant_id is None and len(known) == 1:
             meant_id = next(iter(known))
         names = await asyncio.to_thread(self._names, tuple(known.values()), person_id) if person_id else ()
@@ -105,14 +106,16 @@ class TurnContext:
         """The system prompt: the same for every turn until SOUL.md or the kinds of boards change."""
         max_apps = min((d.board.firmware.max_apps for d in device_context.devices), default=3)
         soul = self._knowledge.persona.soul() if self._knowledge else default_soul()
-        return system_prompt(soul=soul, max_apps=max_apps, can_wait_in_main=self._can_wait_in_main())
+        return system_prompt(
+            soul=soul, max_apps=max_apps, can_wait_in_main=self._can_wait_in_main(), kind=_kind_of(device_context)
+        )
 
     async def dynamic(self, device_context: DeviceContext, inbound: Inbound, system: str) -> str:
         """What is known when a message comes: devices, memory, notes, search matches, skills, the time.
 
         It gets a share of the tokens that the system prompt leaves.
         """
-        budget_tokens = max(_LEAST_TOKENS, int(self._left_tokens(system) * _DYNAMIC_SHARE))
+        budget_tokens = max(LEAST_TOKENS, int(self._left_tokens(system) * _DYNAMIC_SHARE))
         knowledge = self._knowledge
         if knowledge is None:
             return fit(self._device_sections(device_context), budget_tokens)
@@ -122,7 +125,7 @@ class TurnContext:
 
     def history_tokens(self, system: str, dynamic: str) -> int:
         """The tokens that are left for the conversation (agent.compaction)."""
-        return max(_LEAST_TOKENS, self._left_tokens(system) - tokens(dynamic))
+        return max(LEAST_TOKENS, self._left_tokens(system) - tokens(dynamic))
 
     def _left_tokens(self, system: str) -> int:
         """What the system prompt, the tools and the answer leave."""
@@ -172,6 +175,14 @@ class TurnContext:
         return [
             Section("Devices", "\n".join([f"There are {len(texts)}: {names}.", *first, *rest]), 8, len(names) + 3000)
         ]
+
+
+def _kind_of(device_context: DeviceContext) -> ProgramKind:
+    """Which programs the prompt teaches: those of the device that is meant, else of most."""
+    if device_context.meant is not None:
+        return device_context.meant.kinds[0]
+    first = Counter(device.kinds[0] for device in device_context.devices)
+    return first.most_common(1)[0][0] if first else "wasm"
 
 
 def _is_news(hit: Found, inbound: Inbound, shown: str, now: datetime) -> bool:
@@ -228,14 +239,15 @@ def device_text(
     the person calls its pins."""
     board = device.board
     lines = [f"Device {device.name}{' (meant when none is named)' if meant else ''}: {board.title}, chip {board.chip}."]
-    lines.append(f"- {_led_line(board)}")
+    lines.append(f"- {_led_line(board, device.kinds)}")
     if board.i2c is not None:
         sensors = ", ".join(f"{name} at 0x{address:02x}" for name, address in board.i2c.sensors.items()) or "none known"
         lines.append(f"- I2C: SDA {board.i2c.sda}, SCL {board.i2c.scl}; sensors: {sensors}.")
     lines += [f"- {line}" for line in _pin_lines(board)]
     shown = (f"{a.name} (pins {', '.join(map(str, (*a.pins, *a.uses))) or 'none'}{_reads(a)})" for a in device.apps)
+    takes = " or ".join(_LANGUAGE[kind] for kind in device.kinds)
     held = f"{len(device.apps)} of {board.firmware.max_apps}" if device.apps else f"none of {board.firmware.max_apps}"
-    lines.append(f"- Programs put there by this host, {held}{': ' if device.apps else ''}{', '.join(shown)}.")
+    lines.append(f"- Programs ({takes}) put there by this host, {held}{': ' if device.apps else ''}{', '.join(shown)}.")
     if names:
         lines.append(
             f"- Names that the person gave: {', '.join(f'{name} = pin {pin}' for name, pin in names.items())}."
@@ -274,11 +286,18 @@ def ranges(numbers: Sequence[int]) -> str:
     return ", ".join(f"{a}-{b}" if a != b else str(a) for a, b in spans)
 
 
-def _led_line(board: BoardProfile) -> str:
+def _led_line(board: BoardProfile, kinds: Sequence[ProgramKind]) -> str:
     free = ranges(board.free_pins("output"))
     if board.led is None:
         why = board.no_led or "the profile knows none"
         return f"No LED that a program can switch: {why}. Ask which pin one is on; free: {free}."
+    if board.led.kind == "addressable" and "py" in kinds:
+        return (
+            f"LED on pin {board.led.pin}: an addressable LED (WS2812), not lit by a level, so gpio-set does nothing "
+            f"there. A Python program lights it: from microclaw import neopixel, then neopixel({board.led.pin})"
+            '.fill("red"), .fill((0, 40, 0)), .off(); expect it as: '
+            f"led {board.led.pin}: red within 100 ms."
+        )
     if board.led.kind == "addressable":
         return (
             f"LED on pin {board.led.pin}: an addressable LED (WS2812), not lit by a level, and no function of the "

@@ -17,20 +17,18 @@ from microclaw.agent.context import TurnContext
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.running_turn import ChatKey, Message, RunningTurn
 from microclaw.agent.taint import conversation, tainted_from
-from microclaw.agent.turn import JoinedMessage, Turn, TurnLimits, TurnRequest
+from microclaw.agent.turn import JoinedMessage, Turn, TurnLimits, TurnRequest, offered_tools
 from microclaw.agent.turn_journal import TurnJournal, close_interrupted
-from microclaw.agent.waiting_questions import WaitingQuestions
+from microclaw.agent.waiting_questions import WaitingQuestions, asked_of
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.people import OwnerAlone, Roles
 from microclaw.errors import MicroclawError, PermissionRefused, UnknownName
-from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Inbound, TurnEvent
+from microclaw.events import Answer, ApprovalSettled, Inbound, TurnEvent
 from microclaw.knowledge.skills import Skills
-from microclaw.models.protocol import AskedBy, Image, Model, ToolSpec, UserText
-from microclaw.models.protocol import Message as ModelMessage
+from microclaw.models.protocol import AskedBy, Image, Model, UserText
 from microclaw.store.journal import Journal
 from microclaw.store.sessions import SessionFiles, SessionMessage
 from microclaw.text import clean_text
-from microclaw.tools.offer import called_in, subject_of
 from microclaw.tools.toolbox import Toolbox
 
 _log = logging.getLogger(__name__)
@@ -39,8 +37,6 @@ HISTORY_MESSAGES: Final = 400  # loaded; the compactor chooses what a model gets
 MAX_STARTS: Final = 3  # a message whose turn stopped the host so often is not tried again
 PRUNE_EVERY: Final = 256  # answers
 DRAIN_S: Final = 1.5
-EFFECT_DAYS: Final = 30
-_DAY_S: Final = 86_400
 _UNREADABLE: Final = Answer(
     "I can read words and pictures; voice messages and files I cannot",
     error_code="not_supported",
@@ -84,8 +80,8 @@ class Conversations:
         self._compactor = compactor or Compactor()
         self._skills = skills
         self._approvals = approvals
-        if approvals is not None:
-            inbox.answer_at_once = WaitingQuestions(approvals).answer
+        self._questions = WaitingQuestions(approvals, now_s)
+        inbox.answer_at_once = self._questions.answer
         self._roles = roles or OwnerAlone()
         self._limits = limits or TurnLimits()
         self._now_s = now_s
@@ -166,7 +162,7 @@ class Conversations:
 
     async def _work(self, turn: RunningTurn) -> None:
         """Run the turn, store its answer and hand it out. It never raises because of one message."""
-        answer = await self._answer(turn)
+        answer = self._questions.answered(turn.message.inbound, await self._answer(turn))
         outbox = self.inbox.outbox
         with outbox.handing_out(*turn.chat_key):
             answer = await self.inbox.answer(turn, answer)
@@ -226,7 +222,7 @@ class Conversations:
             limits=self._limits,
             put=running.put,
             joining=lambda last: tuple(_joined(one) for one in running.take_joining(last=last)),
-            offered=lambda messages: self._offered(inbound, messages),
+            offered=lambda messages: offered_tools(self._tools, self._skills, running.chat_key, messages),
             window=self._context.window,
         )
         request = TurnRequest(
@@ -250,13 +246,6 @@ class Conversations:
         running.when_stopped(watch.stop)
         with watch:
             return await turn.run(request)
-
-    def _offered(self, inbound: Inbound, messages: Sequence[ModelMessage]) -> tuple[ToolSpec, ...]:
-        """The tools for the newest messages: what the person said last and before, and what this turn called."""
-        chat = inbound.channel, inbound.chat_id
-        skills = self._skills.active(*chat) if self._skills else ()
-        named = self._skills.shown_tools(*chat) if self._skills else ()
-        return self._tools.offered(skills, named, said=subject_of(messages), asked=called_in(messages))
 
     async def _warm_up(self) -> None:
         """Load the model. A failure is only logged here; the first turn reports it."""
@@ -316,7 +305,6 @@ class Conversations:
         try:
             await self.inbox.prune()
             await self.inbox.outbox.prune()
-            await self._journal.prune(int(self._now_s() - EFFECT_DAYS * _DAY_S) * 1000)
         except MicroclawError as exc:
             _log.warning("old messages could not be pruned: %s", exc.message)
 
@@ -357,10 +345,13 @@ class _ApprovalWatch:
             return
         now = asyncio.get_running_loop().time()
         if isinstance(news, PendingApproval):
+            assert self._approvals is not None  # it has told the news
             self._asked_at[pending.approval_id] = now
-            asked = ApprovalAsked(pending.approval_id, pending.action, pending.detail, pending.expires_s)
-            self._running.put(asked)
-        elif (asked_at := self._asked_at.pop(pending.approval_id, None)) is not None:
+            self._running.put(asked_of(pending, self._approvals, self._turn))
+        elif (
+            isinstance(news, ApprovalOutcome)
+            and (asked_at := self._asked_at.pop(pending.approval_id, None)) is not None
+        ):
             self._turn.waited(now - asked_at)
             self._running.put(ApprovalSettled(pending.approval_id, news.outcome, news.by))
 

@@ -13,6 +13,7 @@ from microclaw.agent.acts import outcome_of
 from microclaw.auth.gate import Effect
 from microclaw.models.protocol import ToolCall
 from microclaw.tools.tool import ToolResult, bounded_json
+from microclaw.validation import read_object
 
 _CHANGES_ALL: Final = "undo"
 _SAYS: Final = "you did that already in this turn, so it was not done again; `result` is what came of it"
@@ -63,6 +64,6 @@ def _read(call: ToolCall) -> tuple[tuple[str, ...], str]:
 
 def _parsed(text: str) -> Any:
     try:
-        return json.loads(text)
+        return read_object(text)
     except ValueError:
         return text

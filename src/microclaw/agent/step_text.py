@@ -10,7 +10,9 @@ from microclaw.apps.verify import NO_READ_BACK
 from microclaw.errors import ModelError
 from microclaw.events import Action, Evidence, Step, Usage
 from microclaw.models.protocol import ModelReply, ToolCall
+from microclaw.text import without_fences
 from microclaw.tools.tool import ToolResult
+from microclaw.validation import read_object
 
 _OWN_STEPS = frozenset({"deploy-wasm-app", "uninstall-wasm-app", "undo"})  # their stages report themselves
 
@@ -39,8 +41,8 @@ def retry_step(error: ModelError, then: str) -> Step:
 def code_step(model: str, reply: ModelReply, call: ToolCall, usage: Usage, attempt: int, tries: int) -> Step | None:
     """The program with numbered lines and who wrote it; None when the call carries none."""
     try:
-        source = json.loads(call.arguments)["sourceCode"]
-    except (ValueError, KeyError, TypeError):
+        source = read_object(call.arguments)["sourceCode"]
+    except (ValueError, KeyError):
         return None
     if not isinstance(source, str):
         return None
@@ -62,7 +64,7 @@ def call_step(call: ToolCall, result: ToolResult, took_ms: float) -> Step | None
     if result.ok:
         proof = "; ".join(e.text for e in result.evidence)
         return Step("tool", f"{shown}: {proof}" if proof else shown, took_ms=took_ms)
-    message = json.loads(result.content)["message"]
+    message = without_fences(json.loads(result.content)["message"])
     return Step("tool", f"{shown}: {message}", state="failed", took_ms=took_ms, next_step=result.next_step)
 
 
@@ -111,10 +113,8 @@ def _name(call: ToolCall) -> str:
 def _arguments(arguments: str) -> str:
     """A call's arguments on one short line."""
     try:
-        values: Any = json.loads(arguments)
+        values = read_object(arguments)
     except ValueError:
-        return arguments[:60]
-    if not isinstance(values, dict):
         return arguments[:60]
     shown = (f"{key}={_short(value)}" for key, value in values.items() if value is not None)
     return ", ".join(shown)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from microclaw.events import ProgramKind
+
 _WHO: Final = """\
 You are microclaw, the agent of a host that looks after microcontroller boards. Act with tools; answer in the person's
 language, in one to three plain sentences.
@@ -17,8 +19,8 @@ language, in one to three plain sentences.
 Two ways to act:
 - At once, for "turn on", "set", "read", "what is": gpio-set, gpio-get, pwm-set, adc-read, i2c-read. Level 1 is high
   (3.3 V), 0 is low.
-- By a program, for what goes on, repeats or reacts by itself ("blink", "every 10 seconds", "when ... then"): write C
-  and call deploy-wasm-app. It runs on the board without this host.
+- By a program, for what goes on, repeats or reacts by itself ("blink", "every 10 seconds", "when ... then"): write
+  {language} and call deploy-wasm-app. It runs on the board without this host.
 What belongs to a time of day or a date is kept with schedule-add. A tool that you miss: more-tools.
 
 Rules:
@@ -48,6 +50,41 @@ Two examples, each with its `expect`:
 ```c
 {sensor}```
 `i2c.bme280.temperature = 31 at 2500 ms`, `pin 6: rises at 3 s`
+"""
+_PYTHON_PROGRAMS: Final = """\
+# Programs
+One MicroPython file, as for an ESP32: machine (Pin, PWM, ADC, I2C, SPI, UART, Timer), time, asyncio, neopixel, dht,
+onewire, and what needs no board; print goes to the log. `while True` with time.sleep or sleep_ms in it is right. No
+input(), threads, sockets, Wi-Fi or reset: the firmware has those. Give constant pin numbers, so that they are checked.
+`from microclaw import sensor`: sensor("temperature", 0x76) reads a BME280 (also "humidity", "pressure" in hPa),
+sensor("voltage", 0x40) an INA219 (also "current" in mA, "power"); None: it does not answer.
+Two examples, each with its `expect`:
+```python
+{button}```
+`when pin 4 falls: pin 5 rises within 50 ms`
+```python
+{sensor}```
+`i2c.bme280.temperature = 31 at 2500 ms`, `pin 6: rises at 3 s`
+"""
+PYTHON_BUTTON: Final = """\
+from machine import Pin
+import time
+button = Pin(4, Pin.IN, Pin.PULL_UP)
+led = Pin(5, Pin.OUT)
+while True:
+    led.value(not button.value())  # pressed reads 0
+    time.sleep_ms(20)
+"""
+PYTHON_SENSOR: Final = """\
+from machine import Pin
+from microclaw import sensor
+import time
+fan = Pin(6, Pin.OUT)
+while True:
+    warm = sensor("temperature", 0x76)
+    if warm is not None:
+        fan.value(warm > 30)
+    time.sleep(1)
 """
 _EITHER_FORM: Final = """\
 Write either `void on_init(void)`, which opens pins, starts timers with every or after and returns, and callbacks that
@@ -112,12 +149,19 @@ def sensor_example(*, can_wait_in_main: bool) -> str:
     return _SENSOR_IN_MAIN if can_wait_in_main else _SENSOR_BY_TIMER
 
 
-def system_prompt(*, soul: str, max_apps: int, can_wait_in_main: bool) -> str:
-    """`max_apps` is that of the board that takes the fewest; `can_wait_in_main` as patterns.library.can_block."""
-    programs = _PROGRAMS.format(
-        forms=_EITHER_FORM if can_wait_in_main else _EVENTS_ONLY,
-        api=NATIVE_API,
-        button=BUTTON_EXAMPLE,
-        sensor=sensor_example(can_wait_in_main=can_wait_in_main),
-    )
-    return _WHO.format(max_apps=max_apps, soul=soul) + "\n" + programs
+def system_prompt(*, soul: str, max_apps: int, can_wait_in_main: bool, kind: ProgramKind = "wasm") -> str:
+    """`max_apps` is that of the board that takes the fewest; `can_wait_in_main` as patterns.library.can_block.
+
+    `kind`: which programs the board that is meant takes.
+    """
+    if kind == "py":
+        programs = _PYTHON_PROGRAMS.format(button=PYTHON_BUTTON, sensor=PYTHON_SENSOR)
+    else:
+        programs = _PROGRAMS.format(
+            forms=_EITHER_FORM if can_wait_in_main else _EVENTS_ONLY,
+            api=NATIVE_API,
+            button=BUTTON_EXAMPLE,
+            sensor=sensor_example(can_wait_in_main=can_wait_in_main),
+        )
+    language = "Python" if kind == "py" else "C"
+    return _WHO.format(max_apps=max_apps, soul=soul, language=language) + "\n" + programs

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from microclaw.agent.acts import answer_text, outcome_of, reason_of, unproved_claims, with_record
+from microclaw.agent.acts import answer_text, with_record
 from microclaw.agent.asking import Asking, RetryLimits, TurnCancelled
 from microclaw.agent.attempts import DEPLOY_TOOL
-from microclaw.agent.repeats import Repeats
 from microclaw.agent.step_text import call_step, code_step, proof_note, repeated_step, unknown_text
+from microclaw.agent.stoppable_call import StoppableCalls
 from microclaw.agent.turn_journal import OUTCOME_UNKNOWN, JoinRow, ReplyRow, TurnJournal, outcome_unknown
+from microclaw.agent.turn_progress import TurnProgress
 from microclaw.agent.window import Window
 from microclaw.apps.changes import made_by
 from microclaw.auth.gate import Effect
 from microclaw.config.settings import ModelTask
 from microclaw.errors import MicroclawError
-from microclaw.events import Action, Answer, Evidence, ToolRun, TurnEvent, Usage
+from microclaw.events import Action, Answer, Delta, ToolRun, TurnEvent
+from microclaw.knowledge.skills import Skills
 from microclaw.models.protocol import (
     AskedBy,
-    AssistantReply,
     DeviceContext,
     Message,
     Model,
@@ -34,11 +36,14 @@ from microclaw.models.protocol import (
     UserText,
 )
 from microclaw.store.journal import EffectKey
-from microclaw.tools.tool import Begin, ToolContext, ToolResult, result_of_error
-from microclaw.tools.toolbox import Toolbox
+from microclaw.text import without_fences
+from microclaw.tools.offer import called_in, subject_of
+from microclaw.tools.tool import Begin, ToolContext, ToolResult
+from microclaw.tools.toolbox import INTERNAL, Toolbox
+
+_log = logging.getLogger(__name__)
 
 _CUT: Final = "… (cut off: the answer came to the limit of its tokens)"
-_FIXABLE: Final = frozenset({"build_error", "trial_failed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,7 @@ class TurnRequest:
 
     `at_s` is when the message came; `tainted_s` when untrusted text in it, or in `history`, was read. `own`: the
     message is the person's own words. `part_of`: the turn or request that changes belong to, if not this turn.
+    `earlier` is what an act did that had waited for a yes in the history: words about it are no claims of this turn.
     """
 
     message: UserText
@@ -84,44 +90,16 @@ class TurnRequest:
     tainted_s: int | None = None
     own: bool = True
     part_of: str | None = None
+    earlier: tuple[Action, ...] = ()
 
 
-@dataclass(slots=True)
-class _Progress:
-    """What a turn has collected. `messages` go to the model next; `tainted_s` is when untrusted text in them was read.
-
-    `at_s` is when the turn's message came. Untrusted text that the turn reads counts as read then.
-    """
-
-    messages: list[Message]
-    at_s: int
-    tainted_s: int | None
-    actions: list[Action] = field(default_factory=list)
-    evidence: list[Evidence] = field(default_factory=list)
-    usage: Usage = Usage()
-    iterations: int = 0
-    failed_deploys: int = 0
-    failure: ToolResult | None = None  # of the latest call that was to change something
-    repeats: Repeats = field(default_factory=Repeats)
-
-    def replied(self, reply: ModelReply, calls: int) -> None:
-        """Add the model's reply with its first `calls` calls."""
-        self.messages.append(AssistantReply(reply.text, reply.calls[:calls]))
-        self.iterations += 1
-
-    def returned(self, call: ToolCall, effect: Effect, result: ToolResult) -> None:
-        self.messages.append(ToolReturn(call.call_id, call.name, result.content, failed=not result.ok))
-        self.repeats.returned(call, effect, result)
-        outcome, reason = outcome_of(effect, result), reason_of(result)
-        self.actions.append(Action(call.name, call.arguments, effect.value, outcome, result.evidence, reason))
-        if result.foreign:
-            self.tainted_s = self.at_s
-        if result.ok:
-            self.evidence.extend(result.evidence)
-        if effect is not Effect.READ:
-            self.failure = None if result.ok else result
-        if call.name == DEPLOY_TOOL and result.error_code in _FIXABLE:
-            self.failed_deploys += 1
+def offered_tools(
+    tools: Toolbox, skills: Skills | None, chat: tuple[str, str], messages: Sequence[Message]
+) -> tuple[ToolSpec, ...]:
+    """The tools for a chat's newest messages: what the person said last and before, and what this turn called."""
+    active = skills.active(*chat) if skills is not None else ()
+    named = skills.shown_tools(*chat) if skills is not None else ()
+    return tools.offered(active, named, said=subject_of(messages), asked=called_in(messages))
 
 
 class Turn:
@@ -138,9 +116,11 @@ class Turn:
         joining: Callable[[bool], tuple[JoinedMessage, ...]] = lambda _last: (),
         offered: Callable[[Sequence[Message]], tuple[ToolSpec, ...]] | None = None,
         window: Window | None = None,
+        keeps_history: bool = False,
     ) -> None:
         """`joining(last)` returns the messages since its last call; with `last` and no message, none can join later.
-        `offered` returns the tools of a request with these messages; all tools without it."""
+        `offered` returns the tools of a request with these messages; all tools without it. `keeps_history`: a request
+        that does not fit the model's window ends the turn, and none of its history is left out."""
         self._model = model
         self._tools = tools
         self._journal = journal
@@ -148,18 +128,30 @@ class Turn:
         self._put = put
         self._joining = joining
         self._offered = offered or (lambda _messages: tools.specs)
-        self._asking = Asking(model, put, window=window or Window(), turn_s=limits.turn_s, limits=limits.retries)
-        self._stopped = False
-        self._harmless: asyncio.Timeout | None = None  # of a running call that has changed nothing yet
+        self._asking = Asking(
+            model,
+            self._tell,
+            window=window or Window(),
+            turn_s=limits.turn_s,
+            limits=limits.retries,
+            keeps_older=keeps_history,
+        )
+        self._calls = StoppableCalls()
         self._deadline = 0.0
+        self._progress: TurnProgress | None = None
+        self._streamed: list[str] = []  # by the model in the request under way
 
     def stop(self) -> None:
         """Start nothing more. Waiting for the model ends at once, and so does a call that has not begun to change
         anything, its compiler included; a change that has begun is finished."""
-        self._stopped = True
+        self._calls.stop()
         self._asking.stop()
-        if self._harmless is not None and not self._harmless.expired():
-            self._harmless.reschedule(0)
+
+    def so_far(self) -> tuple[tuple[Action, ...], tuple[str, ...]]:
+        """What the turn has done and read until now, and what its model claimed without it."""
+        if self._progress is None:
+            return (), ()
+        return tuple(self._progress.actions), self._progress.claims
 
     def waited(self, seconds: float) -> None:
         """Move the deadline by the time that a person took to decide."""
@@ -168,7 +160,9 @@ class Turn:
     async def run(self, request: TurnRequest) -> Answer:
         """Ask the model and run its calls until it answers. The deadline is checked before each request and call."""
         self._deadline = asyncio.get_running_loop().time() + self._limits.turn_s
-        progress = _Progress([*request.history, request.message], request.at_s, request.tainted_s)
+        messages = [*request.history, request.message]
+        progress = TurnProgress(messages, request.at_s, request.tainted_s, earlier=request.earlier)
+        self._progress = progress
         try:
             if (ended := await self._resume(request, progress)) is not None:
                 return ended
@@ -176,7 +170,7 @@ class Turn:
                 reply = await self._ask(request, progress)
                 if not reply.calls:
                     if not await self._join(progress, after=reply):
-                        return self._answer(reply, progress)
+                        return self._answer(request, reply, progress)
                     continue
                 self._journal.add(ReplyRow(reply))
                 if (ended := await self._act(request, progress, reply)) is not None:
@@ -184,6 +178,9 @@ class Turn:
                 await self._join(progress)
         except MicroclawError as exc:
             return self._ended(progress, exc.message, exc.code, exc.next_step)
+        except Exception:  # a fault of ours: what was done before it is told all the same
+            _log.exception("a turn failed (%s/%s)", request.channel, request.chat_id)
+            return self._broken(progress)
         return self._ended(
             progress,
             f"I stopped after {self._limits.iterations} rounds of tool calls without coming to an end",
@@ -191,7 +188,7 @@ class Turn:
             "ask for one step at a time",
         )
 
-    async def _resume(self, request: TurnRequest, progress: _Progress) -> Answer | None:
+    async def _resume(self, request: TurnRequest, progress: TurnProgress) -> Answer | None:
         """Replay the turn up to the crash: calls that have a result are not run again."""
         joined = {message.message_id: message.text for message in request.joined}
         for row in request.rows:
@@ -199,13 +196,14 @@ class Turn:
                 progress.messages.append(joined[row.message_id])
                 continue
             progress.usage += row.reply.usage
+            progress.heard(row.reply)
             if (ended := await self._act(request, progress, row.reply)) is not None:
                 return ended
         if request.rows:
             await self._join(progress)
         return None
 
-    async def _join(self, progress: _Progress, *, after: ModelReply | None = None) -> bool:
+    async def _join(self, progress: TurnProgress, *, after: ModelReply | None = None) -> bool:
         """Add messages that came meanwhile; False without any. `after` is a reply that would end the turn."""
         joining = self._joining(after is not None)
         if not joining:
@@ -219,7 +217,7 @@ class Turn:
         await self._journal.flush()
         return True
 
-    async def _ask(self, request: TurnRequest, progress: _Progress) -> ModelReply:
+    async def _ask(self, request: TurnRequest, progress: TurnProgress) -> ModelReply:
         await self._journal.flush()
         await asyncio.sleep(0)  # a stopping host cuts the turn off here, between two calls
         model_request = ModelRequest(
@@ -231,11 +229,23 @@ class Turn:
             task=request.task,
             asked_by=AskedBy(request.person_id, request.channel, request.chat_id),
         )
-        reply = await self._asking.ask(model_request, older=len(request.history), deadline=self._deadline)
+        self._streamed.clear()
+        try:
+            reply = await self._asking.ask(model_request, older=len(request.history), deadline=self._deadline)
+        except Exception:
+            progress.said.append("".join(self._streamed))
+            raise
+        progress.heard(reply, "".join(self._streamed))
         progress.usage += reply.usage
         return reply
 
-    async def _act(self, request: TurnRequest, progress: _Progress, reply: ModelReply) -> Answer | None:
+    def _tell(self, event: TurnEvent) -> None:
+        """Put an event of the model's, and keep what it says."""
+        if isinstance(event, Delta):
+            self._streamed.append(event.text)
+        self._put(event)
+
+    async def _act(self, request: TurnRequest, progress: TurnProgress, reply: ModelReply) -> Answer | None:
         """Run the calls of a reply in order; returns an answer when the turn cannot go on."""
         calls = reply.calls[: self._limits.calls_a_reply]
         progress.replied(reply, len(calls))
@@ -248,7 +258,7 @@ class Turn:
                 continue
             result = self._journal.known(key)
             if result is None:
-                if self._stopped:
+                if self._calls.stopped:
                     raise TurnCancelled()
                 if asyncio.get_running_loop().time() >= self._deadline:
                     return self._ended(
@@ -260,8 +270,10 @@ class Turn:
                 result = await self._call(request, progress, reply, call, key, effect)
             progress.returned(call, effect, result)
             if result == outcome_unknown(call):
-                text = with_record(unknown_text(call), progress.actions[:-1])
+                text = with_record(unknown_text(call), progress.actions[:-1], progress.claims)
                 return self._finished(progress, text, OUTCOME_UNKNOWN, result.next_step)
+            if result.error_code == INTERNAL:
+                return self._broken(progress)
             if call.name == DEPLOY_TOOL and progress.failed_deploys >= self._limits.deploy_tries:
                 return self._deploys_failed(progress, result)
         return None
@@ -269,7 +281,7 @@ class Turn:
     async def _call(
         self,
         request: TurnRequest,
-        progress: _Progress,
+        progress: TurnProgress,
         reply: ModelReply,
         call: ToolCall,
         key: EffectKey,
@@ -285,14 +297,6 @@ class Turn:
         began = asyncio.get_running_loop().time()
 
         async def run(begin: Begin) -> ToolResult:
-            async def begin_unless_stopped() -> None:
-                if self._stopped:
-                    raise TurnCancelled()
-                if effect is not Effect.READ and self._harmless is not None:
-                    self._harmless.reschedule(None)
-                    self._harmless = None
-                await begin()
-
             context = ToolContext(
                 request.person_id,
                 self._put,
@@ -300,21 +304,13 @@ class Turn:
                 request.channel,
                 request.chat_id,
                 foreign=progress.tainted_s is not None and not (reply.literal and request.own),
-                begin=begin_unless_stopped,
+                begin=begin,
                 said=lambda: _user_words(progress.messages[len(request.history) :]),
             )
-            try:
-                with made_by(request.part_of or self._journal.turn_id, request.person_id):
-                    async with asyncio.timeout(None) as self._harmless:
-                        return await self._tools.call(call.name, call.arguments, context)
-            except TimeoutError:
-                if not self._stopped:
-                    raise
-                return result_of_error(TurnCancelled("it had changed nothing yet"))
-            finally:
-                self._harmless = None
+            with made_by(request.part_of or self._journal.turn_id, request.person_id):
+                return await self._tools.call(call.name, call.arguments, context)
 
-        result = await self._journal.call(key, call, effect, run)
+        result = await self._journal.call(key, call, effect, lambda begin: self._calls.run(effect, begin, run))
         took_ms = (asyncio.get_running_loop().time() - began) * 1000
         self._put(ToolRun(call.name, "done" if result.ok else "failed"))
         step = call_step(call, result, took_ms)
@@ -322,7 +318,7 @@ class Turn:
             self._put(step)
         return result
 
-    def _answer(self, reply: ModelReply, progress: _Progress) -> Answer:
+    def _answer(self, request: TurnRequest, reply: ModelReply, progress: TurnProgress) -> Answer:
         if not reply.text.strip():
             return self._ended(
                 progress,
@@ -336,26 +332,31 @@ class Turn:
         if reply.from_results:
             text = reply.text.strip() + proof_note(reply.text, progress.evidence, progress.actions)
             return replace(self._finished(progress, text, code, next_step), question=reply.question)
-        claims = unproved_claims(reply.text, progress.actions)
-        text = answer_text(f"{reply.text.rstrip()} {_CUT}" if reply.cut else reply.text, progress.actions, claims)
-        return replace(self._finished(progress, text, code, next_step), unproved=claims)
+        words = f"{reply.text.rstrip()} {_CUT}" if reply.cut else reply.text
+        asked = _user_words(progress.messages[len(request.history) :])
+        text = answer_text(words, progress.actions, progress.claims, asked=asked)
+        return self._finished(progress, text, code, next_step)
 
-    def _deploys_failed(self, progress: _Progress, result: ToolResult) -> Answer:
+    def _deploys_failed(self, progress: TurnProgress, result: ToolResult) -> Answer:
         failure = json.loads(result.content)
         others = [action for action in progress.actions if action.tool != DEPLOY_TOOL]
-        text = f"no program passed in {self._limits.deploy_tries} tries; the last one: {failure['message']}"
+        last = without_fences(failure["message"])
+        text = f"no program passed in {self._limits.deploy_tries} tries; the last one: {last}"
         return self._finished(
             progress,
-            with_record(text, others),
+            with_record(text, others, progress.claims),
             result.error_code or "build_error",
             result.next_step or "use other words, or write the program yourself: microclaw run FILE.c",
         )
 
-    def _ended(self, progress: _Progress, text: str, code: str | None, next_step: str | None) -> Answer:
-        """A turn that broke: why, and what it had done until then."""
-        return self._finished(progress, with_record(text, progress.actions), code, next_step)
+    def _broken(self, progress: TurnProgress) -> Answer:
+        return self._ended(progress, "something went wrong inside the host", INTERNAL, "see the host's log")
 
-    def _finished(self, progress: _Progress, text: str, code: str | None, next_step: str | None) -> Answer:
+    def _ended(self, progress: TurnProgress, text: str, code: str | None, next_step: str | None) -> Answer:
+        """A turn that broke: why, and what it had done until then."""
+        return self._finished(progress, with_record(text, progress.actions, progress.claims), code, next_step)
+
+    def _finished(self, progress: TurnProgress, text: str, code: str | None, next_step: str | None) -> Answer:
         return Answer(
             text,
             tuple(progress.actions),
@@ -364,6 +365,7 @@ class Turn:
             code,
             next_step,
             tainted_s=progress.tainted_s,
+            unproved=progress.claims,
         )
 
 

@@ -7,8 +7,9 @@ devices, then long results of the turn's own calls, the oldest first. The person
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from microclaw.agent.compaction import is_summary, tokens
@@ -19,16 +20,59 @@ DEFAULT_CONTEXT_TOKENS: Final = 24_000
 _ANSWER_SHARE: Final = 4  # at most a quarter of the window is kept for the answer
 _LEAST_ANSWER: Final = 256
 _LEAST_WINDOW: Final = 1000
+LEAST_TOKENS: Final = 600  # for messages: our estimate may be wrong, so a short question is always sent
+FORGOTTEN_AFTER_S: Final = 3600.0  # the server may have been started again with a larger window
 _SHRINK: Final = 0.6  # of what was refused, where the server does not say what it takes
 _SHORT_RESULT_CHARS: Final = 600
 _KEPT_PARTS: Final = ("Devices", "Now")  # titles of agent.context
 
 
-class Window:
-    """`tokens` is the setting `context_tokens`, until a server says that it takes less."""
+@dataclass(frozen=True, slots=True)
+class LearnedWindow:
+    """What a server's refusal taught. `named_tokens` is the window that it named, None where it named none.
 
-    def __init__(self, context_tokens: int = DEFAULT_CONTEXT_TOKENS) -> None:
-        self.tokens = context_tokens
+    `tokens`, by our estimate, may be fewer: a request of that estimate was refused.
+    """
+
+    tokens: int
+    named_tokens: int | None
+    until_s: float
+
+
+class Window:
+    """`tokens` is the setting `context_tokens`, or less for an hour after a server refused a request as too long.
+
+    It is kept in memory alone: a host that starts, with another model or address, begins with the setting.
+    """
+
+    def __init__(
+        self, context_tokens: int = DEFAULT_CONTEXT_TOKENS, *, now_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.configured_tokens = context_tokens
+        self._now_s = now_s
+        self._learned: LearnedWindow | None = None
+
+    @property
+    def learned(self) -> LearnedWindow | None:
+        if self._learned is not None and self._now_s() >= self._learned.until_s:
+            self._learned = None
+        return self._learned
+
+    @property
+    def tokens(self) -> int:
+        return self.configured_tokens if (learned := self.learned) is None else learned.tokens
+
+    @property
+    def retry_in_s(self) -> float:
+        """How long until requests of the configured size are sent again; 0 when they are."""
+        return 0.0 if (learned := self.learned) is None else learned.until_s - self._now_s()
+
+    @property
+    def remedy(self) -> str:
+        """What gives the messages more room."""
+        if self.learned is not None:
+            return "load the model with a larger context (microclaw doctor shows its window)"
+        return "raise agent.context_tokens in the settings"
 
     def refused(self, request: ModelRequest, window_tokens: int | None) -> None:
         """A server refused this request as too long; `window_tokens` is its window, where it said so.
@@ -36,7 +80,8 @@ class Window:
         Our estimate of the request may be too low: the window becomes smaller than that in any case.
         """
         estimate = estimated_tokens(request, 0)[0] + request.max_tokens
-        self.tokens = max(_LEAST_WINDOW, min(int(estimate * _SHRINK), window_tokens or estimate, self.tokens))
+        tokens = max(_LEAST_WINDOW, min(int(estimate * _SHRINK), window_tokens or estimate, self.tokens))
+        self._learned = LearnedWindow(tokens, window_tokens, self._now_s() + FORGOTTEN_AFTER_S)
 
 
 def answer_tokens(window_tokens: int, most: int = 4096) -> int:
@@ -48,10 +93,20 @@ def tools_tokens(tools: Sequence[ToolSpec]) -> int:
     return sum(tokens(tool.name + tool.description + tool.schema) for tool in tools)
 
 
-def fitted(request: ModelRequest, older: int, window_tokens: int) -> ModelRequest:
+def messages_tokens(messages: Sequence[Message]) -> int:
+    return sum(_tokens_of(message) for message in messages)
+
+
+def room_tokens(system: str, dynamic_context: str, tools: Sequence[ToolSpec], window_tokens: int) -> int:
+    """The tokens that are left for messages of which nothing may go."""
+    fixed = tokens(system) + tools_tokens(tools) + answer_tokens(window_tokens)
+    return max(LEAST_TOKENS, window_tokens - fixed - tokens(_lean(dynamic_context)))
+
+
+def fitted(request: ModelRequest, older: int, window_tokens: int, *, keeps_older: bool = False) -> ModelRequest:
     """The request within the window, or as near as its rules and newest message allow.
 
-    The first `older` messages are of earlier turns; they begin with a person's.
+    The first `older` messages are of earlier turns; they begin with a person's. `keeps_older`: none of them goes.
     """
     most = answer_tokens(window_tokens, request.max_tokens)
     before, own = list(request.messages[:older]), list(request.messages[older:])
@@ -59,24 +114,20 @@ def fitted(request: ModelRequest, older: int, window_tokens: int) -> ModelReques
     before = before[len(summary) :]
     dynamic = request.dynamic_context
     fixed = tokens(request.system) + tools_tokens(request.tools) + most
-    over = fixed + tokens(dynamic) + _size([*summary, *before, *own]) - window_tokens
-    for part in (before, summary):
+    over = fixed + tokens(dynamic) + messages_tokens([*summary, *before, *own]) - window_tokens
+    for part in () if keeps_older else (before, summary):
         while part and over > 0:
             gone = part[: _next_exchange(part)]
             del part[: len(gone)]
-            over -= _size(gone)
+            over -= messages_tokens(gone)
     if over > 0:
         over += tokens(lean := _lean(dynamic)) - tokens(dynamic)
         dynamic = lean
     for index, message in enumerate(own):
         if over > 0 and isinstance(message, ToolReturn) and len(message.content) > 2 * _SHORT_RESULT_CHARS:
             own[index] = _shortened(message)
-            over -= _size([message]) - _size([own[index]])
+            over -= messages_tokens([message]) - messages_tokens([own[index]])
     return replace(request, messages=(*summary, *before, *own), dynamic_context=dynamic, max_tokens=most)
-
-
-def _size(messages: Sequence[Message]) -> int:
-    return sum(_tokens_of(message) for message in messages)
 
 
 def _tokens_of(message: Message) -> int:

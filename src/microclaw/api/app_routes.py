@@ -25,6 +25,7 @@ from microclaw.api.views import (
     removal_object,
     undone_object,
 )
+from microclaw.apps.building import ProgramLanguage
 from microclaw.apps.changes import made_by
 from microclaw.apps.deploy import Approve, DeployRequest
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
@@ -34,7 +35,6 @@ from microclaw.audit import AuditKind
 from microclaw.auth.gate import Permission
 from microclaw.config.settings import Limits
 from microclaw.errors import ConfigError, PermissionRefused, UnknownName
-from microclaw.wasm.source_language import Language
 from microclaw.wire.host_api import Result, StreamEvent
 
 
@@ -43,7 +43,7 @@ class InstallBody(RequestBody):
 
     name: Annotated[str, Field(min_length=1, max_length=126)]
     source: Annotated[str, Field(min_length=1, max_length=Limits().source_chars)] | None = None
-    language: Language | None = None
+    language: ProgramLanguage | None = None
     wasm: str | None = None
     heap_bytes: Annotated[int, Field(ge=256, le=16 << 20)] = 8192
     timers: Annotated[int, Field(ge=1, le=255)] = 20

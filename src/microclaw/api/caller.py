@@ -118,6 +118,12 @@ def check_local_owner(gate: Gate, caller: Caller, action: str) -> None:
         raise PermissionRefused(f"no token may {action}", next_step="do it on the host's own command line")
 
 
+def asked_for(pending: PendingApproval, approvals: Approvals) -> ApprovalAsked:
+    """A question of a call that did nothing before it."""
+    may_decide = approvals.may_decide(pending, pending.person_id)
+    return ApprovalAsked(pending.approval_id, pending.action, pending.detail, pending.expires_s, may_decide)
+
+
 @contextmanager
 def questions_in(feed: Feed, approvals: Approvals, *, channel: str, chat_id: str) -> Iterator[None]:
     """Inside, the feed also gets the approvals that wait in this chat, and how they end."""
@@ -127,7 +133,7 @@ def questions_in(feed: Feed, approvals: Approvals, *, channel: str, chat_id: str
         if (pending.channel, pending.chat_id) != (channel, chat_id):
             return
         if isinstance(news, PendingApproval):
-            feed.put(ApprovalAsked(news.approval_id, news.action, news.detail, news.expires_s))
+            feed.put(asked_for(news, approvals))
         else:
             feed.put(ApprovalSettled(pending.approval_id, news.outcome, news.by))
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from microclaw.api.body import RequestBody
-from microclaw.apps.trial import Compile
+from microclaw.apps.building import Compile
 from microclaw.boards import BoardProfile, board_ids, load_board
 from microclaw.config.settings import Limits
 from microclaw.errors import ConfigError, Overloaded
@@ -52,7 +52,9 @@ class CompileQueue:
         finally:
             self._waiting -= 1
         try:
-            return await self._compile(source, board, name, optimization, language_of_file(name))
+            image = await self._compile(source, board, name, optimization, language_of_file(name))
+            assert isinstance(image, Image)  # no other kind was asked for
+            return image
         finally:
             self._running.release()
 

@@ -85,7 +85,9 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
         detail = (*body.transports, *body.firmware)
         await admit(gate, by, Permission.ACT, f"add the device {body.name}", detail=detail)
         firmware = parse_firmware(body.firmware)
-        added = await devices.add(body.name, body.board, body.transports, body.labels, firmware)
+        added = await devices.add(
+            body.name, body.board, body.transports, body.labels, firmware, by=gate.name_of(by.person_id)
+        )
         return device_object(added, parts.link)
 
     @router.get("/{name}", summary="One device")
@@ -95,37 +97,39 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
     @router.patch("/{name}", summary="Rename a device")
     async def rename_device(name: str, body: RenameBody, by: RequestCaller) -> dict[str, Any]:
         await admit(gate, by, Permission.ACT, f"rename {name} to {body.name}")
-        return device_object(await devices.rename(name, body.name), parts.link)
+        return device_object(await devices.rename(name, body.name, by=gate.name_of(by.person_id)), parts.link)
 
     @router.delete("/{name}", summary="Forget a device; what runs on it goes on")
     async def remove_device(name: str, by: RequestCaller) -> dict[str, Any]:
         device = devices.get(name)
         await admit(gate, by, Permission.RISKY, f"forget the device {device.name}")
-        await devices.remove(device.device_id)  # what was shown, though names changed while somebody thought
+        # by its id: what was shown, though names changed while somebody thought
+        await devices.remove(device.device_id, by=gate.name_of(by.person_id))
         if parts.link is not None:
-            await parts.link.forget(device)
+            await parts.link.forget(device, by=gate.name_of(by.person_id))
         return {"removed": device.name}
 
     @router.post("/{name}/transports", summary="More ways into a device")
     async def add_transports(name: str, body: EndpointsBody, by: RequestCaller) -> dict[str, Any]:
         gate.check_owner(by.person_id, "add transports to devices")
         await admit(gate, by, Permission.ACT, f"give {name} more transports", detail=body.transports)
-        return device_object(
-            await devices.set_transports(name, (*devices.get(name).endpoints, *body.transports)), parts.link
-        )
+        endpoints = (*devices.get(name).endpoints, *body.transports)
+        return device_object(await devices.set_transports(name, endpoints, by=gate.name_of(by.person_id)), parts.link)
 
     @router.put("/{name}/firmware", summary="Say what the firmware on the board has; what runs there is not touched")
     async def describe_firmware(name: str, body: FirmwareBody, by: RequestCaller) -> dict[str, Any]:
         device, firmware = devices.get(name), parse_firmware(body.firmware)
         text = f"describe the firmware of {device.name}"
         await admit(gate, by, Permission.ACT, text, detail=(described_text(firmware.words),))
-        return device_object(await devices.describe_firmware(device.device_id, firmware), parts.link)
+        described = await devices.describe_firmware(device.device_id, firmware, by=gate.name_of(by.person_id))
+        return device_object(described, parts.link)
 
     @router.post("/{name}/merge", summary="Another entry is the same board: its transports and labels go to this one")
     async def merge_devices(name: str, body: MergeBody, by: RequestCaller) -> dict[str, Any]:
-        kept, gone = devices.get(name), devices.get(body.other)
+        kept, gone = devices.check_merge(name, body.other)  # first: nobody is asked for what is refused
         await admit(gate, by, Permission.RISKY, f"make {gone.name} one with {kept.name}")
-        return device_object(await devices.merge(kept.device_id, gone.device_id), parts.link)
+        merged = await devices.merge(kept.device_id, gone.device_id, by=gate.name_of(by.person_id))
+        return device_object(merged, parts.link)
 
 
 def _route_calls(router: APIRouter, parts: HostParts) -> None:
@@ -263,13 +267,14 @@ def link_router(parts: HostParts) -> APIRouter:
     @router.post("/devices/{name}/revoke", summary="Nothing that the device has opens anything any more")
     async def revoke(name: str, by: RequestCaller) -> dict[str, Any]:
         parts.gate.check_owner(by.person_id, "revoke devices")
-        ended = await link().revoke(name)
+        ended = await link().revoke(name, by=parts.gate.name_of(by.person_id))
         return {"device": parts.devices.get(name).name, "revoked": ended}
 
     @router.put("/devices/{name}/labels", summary="Replace a device's labels")
     async def label(name: str, body: LabelsBody, by: RequestCaller) -> dict[str, Any]:
         await admit(parts.gate, by, Permission.ACT, f"label {name}", detail=body.labels)
-        return device_object(await parts.devices.label(name, body.labels), parts.link)
+        labelled = await parts.devices.label(name, body.labels, by=parts.gate.name_of(by.person_id))
+        return device_object(labelled, parts.link)
 
     @router.post("/devices/{name}/notify", summary="Tell the device something: now, or when it comes back")
     async def notify(name: str, body: NotifyBody, by: RequestCaller) -> dict[str, Any]:

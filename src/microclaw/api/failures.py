@@ -10,8 +10,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from microclaw.api.validation import validation_message
 from microclaw.errors import MicroclawError
+from microclaw.validation import validation_message
 from microclaw.wire.host_api import Failure, failure_object, failure_of
 
 _log = logging.getLogger(__name__)

@@ -1,87 +1,17 @@
-"""What the host measures, as families of Prometheus' client (docs/observability.md lists them). It counts nothing."""
+"""The route of /metrics and what it is read from. The page itself is metrics_page.py's."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import accumulate, islice
 from typing import Final
 
 from fastapi import APIRouter, Response
-from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
 
-from microclaw import __version__
-from microclaw.api.status import resident_mb
 from microclaw.apps.reconciler import DeviceCheck
-from microclaw.link_server.meter import RTT_BOUNDS_S, LaneName, LinkMeter
+from microclaw.link_server.meter import LaneName, LinkMeter
 
-MAX_SERIES: Final = 1_100  # every device of a full host
-RTT_LABELS: Final = (*(f"{bound:g}" for bound in RTT_BOUNDS_S), "+Inf")
-
-
-def metrics_page(sources: MetricSources) -> bytes:
-    """Every metric of a host as Prometheus text 0.0.4."""
-    registry = CollectorRegistry()  # not the library's own, which is one for the whole process
-    registry.register(_HostCollector(sources))
-    return generate_latest(registry)
-
-
-class _HostCollector(Collector):
-    def __init__(self, sources: MetricSources) -> None:
-        self._sources = sources
-
-    def collect(self) -> Iterator[Metric]:
-        sources = self._sources
-        if sources.link is not None:
-            yield from _link_metrics(sources.link)
-            depth = GaugeMetricFamily(
-                "microclaw_link_queue_depth", "Messages waiting to be sent, all connections together", labels=("lane",)
-            )
-            yield _filled(depth, [(lane, count) for lane, count in sources.depths().items()])
-        info = GaugeMetricFamily("microclaw_info", "The host's version", labels=("version",))
-        yield _filled(info, [(__version__, 1)])
-        yield GaugeMetricFamily("microclaw_devices", "Devices the host knows", value=sources.devices())
-        reachable = GaugeMetricFamily(
-            "microclaw_device_reachable", "1 when a device with programs answered the last check", labels=("device",)
-        )
-        answers = ((each.device_name, float(each.unreachable_since_ms is None)) for each in sources.kept())
-        yield _filled(reachable, list(islice(answers, MAX_SERIES)))
-        yield GaugeMetricFamily("microclaw_event_listeners", "Open streams of live events", value=sources.listeners())
-        yield GaugeMetricFamily("process_resident_memory_bytes", "Memory in RAM", value=resident_mb() * (1 << 20))
-        seconds = time.process_time()
-        yield GaugeMetricFamily("microclaw_process_cpu_seconds", "User and system time spent", value=seconds)
-
-
-def _link_metrics(meter: LinkMeter) -> Iterator[Metric]:
-    yield GaugeMetricFamily(
-        "microclaw_link_connections", "Devices connected over the link now", value=meter.connections
-    )
-    buckets = list(zip(RTT_LABELS, map(float, accumulate(meter.rtt_counts)), strict=True))
-    yield HistogramMetricFamily(
-        "microclaw_link_rtt_seconds", "Round trip of the link's own pings", buckets, meter.rtt_sum_s
-    )
-    dropped = CounterMetricFamily("microclaw_link_dropped_total", "Messages that a full lane lost", labels=("lane",))
-    yield _filled(dropped, [(lane, count) for lane, count in meter.dropped_by_lane.items()])
-    yield CounterMetricFamily(
-        "microclaw_link_replayed_total", "Durable messages sent again", value=meter.replayed_messages
-    )
-    yield CounterMetricFamily(
-        "microclaw_link_glitches_total", "Audio frames dropped because they were too old", value=meter.glitches
-    )
-    refused = CounterMetricFamily(
-        "microclaw_link_refused_total", "Connections refused or broken off", labels=("reason",)
-    )
-    yield _filled(refused, [(reason, count) for reason, count in meter.refused_by_reason.items()])
-
-
-def _filled(family: GaugeMetricFamily | CounterMetricFamily, values: Sequence[tuple[str, float]]) -> Metric:
-    """One series for each value of the family's label."""
-    for label, value in values:
-        family.add_metric((label,), value)
-    return family
+_PROMETHEUS_TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +30,8 @@ def metrics_router(sources: MetricSources) -> APIRouter:
 
     @router.get("/metrics", summary="Counters, gauges and histograms as Prometheus text", response_class=Response)
     async def read_metrics() -> Response:
-        return Response(metrics_page(sources), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+        from microclaw.api.metrics_page import metrics_page  # the client takes 2 MB: for those who ask
+
+        return Response(metrics_page(sources), media_type=_PROMETHEUS_TEXT)
 
     return router

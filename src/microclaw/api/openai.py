@@ -6,10 +6,12 @@ one new message (docs/openai.md).
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import secrets
 import time
+from collections.abc import Coroutine
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
@@ -17,15 +19,17 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import ValidationError
 
 from microclaw.agent.client_turn import ClientRequest
+from microclaw.agent.waiting_questions import asks_something
 from microclaw.api.caller import Caller, RequestCaller
 from microclaw.api.failures import STATUS_BY_CODE, openai_error
 from microclaw.api.jobs import Feed
-from microclaw.api.openai_answer import REFUSED, Head, stream, whole
+from microclaw.api.openai_answer import REFUSED, Head, refusal_object, stream, whole
 from microclaw.api.openai_request import MODEL, BadRequest, CompletionBody
-from microclaw.api.openai_turns import CompletionTurn, StatelessTurn, StoredTurn
+from microclaw.api.openai_turns import AnsweredTurn, CompletionTurn, StatelessTurn, StoredTurn
 from microclaw.api.parts import HostParts
 from microclaw.errors import MicroclawError
 from microclaw.events import Answer, Inbound
+from microclaw.models.protocol import AssistantReply
 
 CHANNEL: Final = "openai"
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.-]{1,32}")
@@ -59,17 +63,37 @@ def openai_router(parts: HostParts) -> APIRouter:
         except BadRequest as exc:
             return openai_error(400, _with_next_step(exc), code="unsupported_or_invalid", param=exc.param)
         except MicroclawError as exc:
-            if exc.code == "message_too_long":
-                return openai_error(400, _with_next_step(exc), code="context_length_exceeded", param="messages")
             status = REFUSED.get(exc.code) or STATUS_BY_CODE.get(exc.code, 500)
-            return openai_error(status, _with_next_step(exc), code=exc.code)
+            return JSONResponse(refusal_object(status, _with_next_step(exc), exc.code), status)
         head = Head(body.with_usage)
         if body.stream:
             lines = stream(turn, head)
             return StreamingResponse(lines, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
-        return await whole(turn, head)
+        return await _while_there(request, whole(turn, head))
 
     return router
+
+
+async def _while_there(request: Request, answering: Coroutine[Any, Any, Response]) -> Response:
+    """The answer. A client that leaves before it cancels `answering`, which ends its turn before the next effect."""
+    answer = asyncio.ensure_future(answering)
+    leaving = asyncio.ensure_future(_left(request))
+    try:
+        await asyncio.wait((answer, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            answer.cancel()
+            await asyncio.wait((answer,))
+            return Response(status_code=499)  # nobody reads it
+        return answer.result()
+    finally:
+        for task in (answer, leaving):
+            task.cancel()
+        await asyncio.wait((answer, leaving))
+
+
+async def _left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _begun(parts: HostParts, by: Caller, body: CompletionBody) -> CompletionTurn:
@@ -83,7 +107,16 @@ async def _begun(parts: HostParts, by: Caller, body: CompletionBody) -> Completi
         return StoredTurn(inbox, inbound, await inbox.accept(inbound), keepalive_s)
     system, history, message, after = body.conversation_messages()
     chat_id = f"{by.source}.{secrets.token_hex(8)}"  # of this request alone, for its approvals
-    request = ClientRequest(by.person_id, CHANNEL, chat_id, system, history, message, body.wishes(after))
+    wishes = body.wishes(after)
+    hosts = {tool.name for tool in parts.toolbox.tools}
+    if (taken := next((tool.name for tool in wishes.tools if tool.name in hosts), None)) is not None:
+        raise BadRequest(f"the host has a tool named {taken} itself", "tools", "give yours another name")
+    last = history[-1] if history else None
+    if not after and not (isinstance(last, AssistantReply) and asks_something(last.text)):
+        at_once = parts.conversations.inbox.answer_at_once(Inbound(CHANNEL, chat_id, message.text, by.person_id))
+        if at_once is not None:
+            return AnsweredTurn(at_once, has_form=wishes.form is not None)
+    request = ClientRequest(by.person_id, CHANNEL, chat_id, system, history, message, wishes)
     turn = await parts.client_turns.prepared(request)
 
     async def run(feed: Feed) -> Answer:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from fastapi.responses import JSONResponse
 
-from microclaw.agent.acts import acts_of
+from microclaw.agent.acts import acts_of, reads_of, with_record
 from microclaw.agent.client_turn import ClientReply
 from microclaw.api.failures import error_object, openai_error
 from microclaw.api.openai_request import MODEL
@@ -20,7 +20,8 @@ from microclaw.api.openai_turns import CompletionTurn
 from microclaw.events import Answer, ApprovalAsked, Delta, ToolRun
 from microclaw.models.protocol import ToolCall
 from microclaw.text import format_duration
-from microclaw.wire.host_api import answer_object
+from microclaw.tools.toolbox import INTERNAL
+from microclaw.wire.host_api import action_object, answer_object
 
 # Answers that are none: nothing was done, and the client may try again as it does with OpenAI's own errors.
 REFUSED: Final = {
@@ -30,6 +31,17 @@ REFUSED: Final = {
     "message_too_long": 400,
     "model_error": 502,
 }
+
+
+_BROKEN: Final = frozenset({*REFUSED, INTERNAL})
+"""A stream that ends with one of these ends with an error: its text is cut."""
+
+
+def refusal_object(status: int, message: str, code: str | None) -> dict[str, object]:
+    """A refusal in OpenAI's form; what is too long has the code that its clients know."""
+    if code == "message_too_long":
+        return error_object(status, message, code="context_length_exceeded", param="messages")
+    return error_object(status, message, code=code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +113,16 @@ async def stream(turn: CompletionTurn, head: Head) -> AsyncIterator[bytes]:
                     case Answer():
                         reply = turn.reply(event)
                         if (status := _refused(reply)) is not None and not shown:
-                            yield _line(error_object(status, _text(reply), code=event.error_code))
+                            yield _line(refusal_object(status, _text(reply), event.error_code))
+                            return
+                        if event.error_code in _BROKEN:
+                            record = with_record("", event.actions, event.unproved)
+                            if record:
+                                yield content(f"\n\n{record}")
+                            turn.shown("".join(shown))
+                            status = REFUSED.get(event.error_code, 500)
+                            broken = refusal_object(status, _text(reply), event.error_code)
+                            yield _line({**broken, "microclaw": _extra(reply)})
                             return
                         if reply.json_fault is None and (rest := _rest(_text(reply), "".join(shown[begun:]).strip())):
                             yield content(rest)
@@ -117,7 +138,7 @@ async def stream(turn: CompletionTurn, head: Head) -> AsyncIterator[bytes]:
 
 def _answered(reply: ClientReply, head: Head) -> JSONResponse:
     if (status := _refused(reply)) is not None:
-        return openai_error(status, _text(reply), code=reply.answer.error_code)
+        return JSONResponse(refusal_object(status, _text(reply), reply.answer.error_code), status)
     message = _message(_text(reply) or None)
     if reply.calls:
         message["tool_calls"] = [_call(call) for call in reply.calls]
@@ -175,12 +196,16 @@ def _refusal(reply: ClientReply) -> str:
 
 
 def _extra(reply: ClientReply) -> dict[str, Any]:
-    """What the host did, and how it knows: the fields of an answer of /v1/chat, with `acts` without the reads."""
-    answer = reply.answer
+    """What the host did, and how it knows."""
+    return {"state": "done" if reply.answer.error_code is None else "failed", **_done(reply.answer)}
+
+
+def _done(answer: Answer) -> dict[str, Any]:
+    """The fields of an answer of /v1/chat, its actions as `acts` and `reads`."""
     kept = answer_object(Answer("", acts_of(answer.actions), answer.evidence))
     return {
-        "state": "done" if answer.error_code is None else "failed",
         "acts": kept["actions"],
+        "reads": [action_object(read) for read in reads_of(answer.actions)],
         "evidence": kept["evidence"],
         "unproved": list(answer.unproved),
         "error": answer.error_code,
@@ -189,16 +214,34 @@ def _extra(reply: ClientReply) -> dict[str, Any]:
 
 
 def _waiting(asked: ApprovalAsked) -> dict[str, Any]:
-    approval = {"id": asked.approval_id, "text": asked.text, "detail": asked.detail, "expires_s": asked.expires_s}
-    return {"state": "waiting", "approval": approval}
+    approval = {
+        "id": asked.approval_id,
+        "text": asked.text,
+        "detail": asked.detail,
+        "expires_s": asked.expires_s,
+        "may_decide": asked.may_decide,
+    }
+    evidence = tuple(proof for action in asked.actions if action.outcome == "done" for proof in action.evidence)
+    return {
+        "state": "waiting",
+        "approval": approval,
+        **_done(Answer("", asked.actions, evidence, unproved=asked.unproved)),
+    }
 
 
 def _waiting_text(asked: ApprovalAsked) -> str:
-    return (
-        f"This waits for a yes and is not done: {asked.text}. Decide within {format_duration(asked.expires_s * 1000)}: "
-        f"microclaw approval approve {asked.approval_id} (or decline), or POST /v1/approvals/{asked.approval_id}. "
-        "After a yes it is done without asking again here."
+    """What waits and who decides it, and what was done before."""
+    within = format_duration(asked.expires_s * 1000)
+    how = (
+        f"Decide within {within}: microclaw approval approve {asked.approval_id} (or decline), or POST "
+        f"/v1/approvals/{asked.approval_id}."
+        if asked.may_decide
+        else f"It is risky, so an owner decides it, within {within}, as number {asked.approval_id} of their list."
     )
+    text = (
+        f"This waits for a yes and is not done: {asked.text}. {how} After a yes it is done without asking again here."
+    )
+    return with_record(text, asked.actions, asked.unproved)
 
 
 def _text(reply: ClientReply) -> str:

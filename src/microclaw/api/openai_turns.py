@@ -42,6 +42,30 @@ class CompletionTurn(Protocol):
         ...
 
 
+class AnsweredTurn:
+    """What is answered without a turn."""
+
+    def __init__(self, answer: Answer, *, has_form: bool) -> None:
+        self._answer = answer
+        self._has_form = has_form
+
+    async def events(self) -> AsyncGenerator[TurnEvent | None]:
+        yield self._answer
+
+    def reply(self, answer: Answer) -> ClientReply:
+        fault = "the model was not asked" if self._has_form else None
+        return ClientReply(answer, answer.text, json_fault=fault)
+
+    def shown(self, text: str) -> None:
+        """It drew on nothing."""
+
+    def told(self, text: str) -> None:
+        """It waits for nothing."""
+
+    def stop(self) -> None:
+        """Nothing runs."""
+
+
 class StatelessTurn:
     """A job of the host that runs a ClientTurn."""
 

@@ -13,11 +13,11 @@ from microclaw.api.event_routes import LiveFeed
 from microclaw.api.jobs import Jobs
 from microclaw.api.metrics import MetricSources
 from microclaw.api.schedule_routes import ScheduleParts
+from microclaw.apps.building import Compile
 from microclaw.apps.catalogue import Catalogue
 from microclaw.apps.deploy import Deployer
 from microclaw.apps.direct_io import DirectIo
 from microclaw.apps.explorer import Explorer
-from microclaw.apps.trial import Compile
 from microclaw.apps.undo import Undo
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.gate import Gate

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from microclaw import __version__
+from microclaw.agent.window import Window
 from microclaw.api.views import pairing_objects
 from microclaw.apps.changes import ChangeLog
 from microclaw.apps.reconciler import DeviceCheck, Reconciler
@@ -31,6 +32,7 @@ from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.entry import Schedule
 from microclaw.store.usage import UsageCount
 from microclaw.supervision import TaskState
+from microclaw.text import format_duration
 from microclaw.virtual_boards.host_boards import BoardStanding
 
 if TYPE_CHECKING:
@@ -138,6 +140,24 @@ def usage_object(today: UsageCount, budget: BudgetSettings) -> dict[str, Any]:
     }
 
 
+def context_object(window: Window) -> dict[str, Any]:
+    """The tokens that a request to the model may have; `text` says so where a server's refusal made them fewer."""
+    learned, text = window.learned, None
+    if learned is not None:
+        named = "" if learned.named_tokens is None else f" (the server named {learned.named_tokens:,})"
+        text = (
+            f"learned from the server's refusal: {learned.tokens:,} tokens{named}; "
+            f"configured: {window.configured_tokens:,}, tried again in {format_duration(window.retry_in_s * 1000)}"
+        )
+    return {
+        "tokens": window.tokens,
+        "configured_tokens": window.configured_tokens,
+        "named_tokens": None if learned is None else learned.named_tokens,
+        "retry_in_s": round(window.retry_in_s, 1),
+        "text": text,
+    }
+
+
 def alarm_object(alarm: RecordedEvent, devices: Registry) -> dict[str, Any]:
     """What a person should look at, and what to do about it."""
     device = devices.owner_of(f"link:{alarm.event.about}")
@@ -169,6 +189,7 @@ class HostStatus:
     boards: Callable[[], Mapping[str, BoardStanding]]
     tasks: Callable[[], Sequence[TaskState]]
     audit: AuditLog
+    window: Window
     began_s: float = field(default_factory=time.monotonic)
 
     async def read(self) -> dict[str, Any]:
@@ -189,6 +210,7 @@ class HostStatus:
             "model": text,
             "model_hint": hint,
             "model_outages": [outage_object(outage) for outage in outages_of(self.model)],
+            "context": context_object(self.window),
             "usage": usage_object((await self.usage.report("day", 1)).today, self.settings.budget),
             "problems": self._problems(),
             "alarms": [alarm_object(alarm, self.devices) for alarm in self.audit.alarms()],

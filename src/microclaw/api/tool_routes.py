@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -14,16 +14,20 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from microclaw.agent.acts import outcome_of, reason_of
+from microclaw.agent.stoppable_call import StoppableCalls
+from microclaw.agent.turn_journal import TurnJournal
 from microclaw.api.body import RequestBody
-from microclaw.api.caller import RequestCaller
+from microclaw.api.caller import RequestCaller, asked_for
 from microclaw.api.jobs import MEDIA_TYPE, Feed
 from microclaw.api.parts import HostParts
 from microclaw.apps.changes import made_by, turn_now
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.errors import UnknownName
-from microclaw.events import Action, ApprovalAsked, ApprovalSettled
+from microclaw.events import Action, ApprovalSettled
+from microclaw.models.protocol import ToolCall
+from microclaw.store.journal import EffectKey
 from microclaw.tools.offer import MORE_TOOLS
-from microclaw.tools.tool import Tool, ToolContext, ToolResult
+from microclaw.tools.tool import Begin, Tool, ToolContext, ToolResult
 from microclaw.tools.toolbox import MAX_ARGUMENT_BYTES, schema_of
 from microclaw.wire.host_api import Result, StreamEvent, action_object, encode_event, evidence_object
 
@@ -63,18 +67,29 @@ def tools_router(parts: HostParts) -> APIRouter:
         request = f"{session}.{secrets.token_hex(4)}"
         questions = CallQuestions(parts.approvals, request)
         effect = parts.toolbox.effect_of(name)
+        journal = TurnJournal(parts.client_turns.journal, request)
+        calls = StoppableCalls()
 
         async def run(feed: Feed) -> StreamEvent:
-            context = ToolContext(
-                by.person_id,
-                feed.put,
-                body.device,
-                channel=CHANNEL,
-                chat_id=session,
-                foreign=body.foreign or session in sessions,
+            async def tool(begin: Begin) -> ToolResult:
+                context = ToolContext(
+                    by.person_id,
+                    feed.put,
+                    body.device,
+                    channel=CHANNEL,
+                    chat_id=session,
+                    foreign=body.foreign or session in sessions,
+                    begin=begin,
+                )
+                with made_by(request, by.person_id), questions.told_to(feed):
+                    return await parts.toolbox.call(name, arguments, context)
+
+            result = await journal.call(
+                EffectKey(request, 0, 0),
+                ToolCall(request, name, arguments),
+                effect,
+                lambda begin: calls.run(effect, begin, tool),
             )
-            with made_by(request, by.person_id), questions.told_to(feed):
-                result = await parts.toolbox.call(name, arguments, context)
             if result.foreign:
                 sessions.add(session)
             outcome = outcome_of(effect, result)
@@ -82,7 +97,12 @@ def tools_router(parts: HostParts) -> APIRouter:
             return Result(_result(result, act))
 
         feed = parts.jobs.start(f"tool {name}", run, token=by.token)
-        lines = _lines(feed, questions, parts.settings.limits.keepalive_s)
+
+        def leave() -> None:
+            questions.leave()
+            calls.stop()
+
+        lines = _lines(feed, leave, parts.settings.limits.keepalive_s)
         return StreamingResponse(lines, media_type=MEDIA_TYPE)
 
     return router
@@ -106,7 +126,7 @@ class CallQuestions:
                 return
             if isinstance(news, PendingApproval):
                 self._waiting.add(news.approval_id)
-                feed.put(ApprovalAsked(news.approval_id, news.action, news.detail, news.expires_s))
+                feed.put(asked_for(news, self._approvals))
                 if self._left:
                     asyncio.get_running_loop().call_soon(self._approvals.withdraw, news.approval_id)
             else:
@@ -126,13 +146,13 @@ class CallQuestions:
             self._approvals.withdraw(approval_id)
 
 
-async def _lines(feed: Feed, questions: CallQuestions, keepalive_s: float) -> AsyncIterator[bytes]:
-    """The call's events as JSON lines. A client that leaves ends its questions; what has begun goes on."""
+async def _lines(feed: Feed, leave: Callable[[], None], keepalive_s: float) -> AsyncIterator[bytes]:
+    """The call's events as JSON lines. A client that leaves ends its questions and a call that has changed nothing."""
     try:
         async for event in feed.read(keepalive_s):
             yield encode_event(event)
     finally:
-        questions.leave()
+        leave()
 
 
 class TaintedSessions:

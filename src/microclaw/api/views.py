@@ -30,6 +30,7 @@ def device_object(device: Device, server: LinkServer | None) -> dict[str, Any]:
         "transports": list(device.endpoints),
         "labels": list(device.labels),
         "capabilities": sorted(device.capabilities),
+        "kinds": list(device.kinds),
         "firmware": firmware_object(device.board.firmware),
         "free_pins": list(device.board.free_pins("output")),
         "power_cut": _IN_FLASH if keeps_programs(device) else device.board.power_cut,

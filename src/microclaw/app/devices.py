@@ -15,6 +15,7 @@ from functools import partial
 from microclaw import __version__
 from microclaw.agent.outbox import Outbox
 from microclaw.api.server import tcp_listener
+from microclaw.apps.building import Compile, cached_compiler
 from microclaw.apps.catalogue import Catalogue
 from microclaw.apps.changes import ChangeLog
 from microclaw.apps.deploy import Deployer
@@ -24,7 +25,7 @@ from microclaw.apps.installer import Installer
 from microclaw.apps.late_proof import LateCheck, Tell
 from microclaw.apps.reconciler import Reconciler
 from microclaw.apps.silence import SilenceExplainer
-from microclaw.apps.trial import Compile, cached_compiler, try_image
+from microclaw.apps.trial import try_image
 from microclaw.apps.undo import Undo
 from microclaw.audit import AuditLog
 from microclaw.auth.admission import Admission
@@ -180,6 +181,7 @@ async def open_devices(base: Base, stack: AsyncExitStack) -> Devices:
         load_board=load_board,
         mint_id=lambda: f"d-{secrets.token_hex(4)}",
         now_ms=now_ms,
+        record=base.audit.record,
     )
     parts = LinkParts(
         links=LinkTable(base.database, now_ms=now_ms, random_bytes=secrets.token_bytes),

@@ -74,6 +74,7 @@ class Host:
     link: str | None
     channels: ChannelStates
     boards: VirtualBoards
+    audit: AuditLog
 
 
 @asynccontextmanager
@@ -137,6 +138,7 @@ async def running_host(
             boards=boards.standing,
             tasks=tasks.states,
             audit=audit,
+            window=agent.client_turns.context.window,
         )
         parts = _host_parts(base, devices, apps, agent, link, live, jobs, usage, status, tasks)
         api = host_api(parts)
@@ -165,7 +167,7 @@ async def running_host(
         if link is not None:
             link.start()
         address = link.address if link is not None else None
-        yield Host(settings, devices.registry, model, http, address, channels, boards)
+        yield Host(settings, devices.registry, model, http, address, channels, boards, audit)
 
 
 def _check_store(settings: Settings, *, new_store: bool) -> None:

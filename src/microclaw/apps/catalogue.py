@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
+from microclaw.apps.building import stored_program
 from microclaw.apps.changes import ChangeLog, DesiredApp
 from microclaw.apps.installer import not_found
 from microclaw.apps.reconciler import left_off
+from microclaw.apps.traps import trap_words
 from microclaw.devices.calls import AppEntry, AppList, AppState, AppStates
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
@@ -72,7 +74,7 @@ class Catalogue:
         if listing.sha256 is None:
             return listing
         image = await self._change_log.image(listing.sha256)
-        return replace(listing, size_bytes=len(image.wasm), source=image.source)
+        return replace(listing, size_bytes=len(image.code), source=image.source)
 
     async def _of(self, device: Device, *, named: bool) -> tuple[AppListing, ...]:
         wanted = {app.name: app for app in await self._change_log.desired(device.device_id)}
@@ -90,8 +92,18 @@ class Catalogue:
             silence = exc.message if isinstance(exc, DeviceSilent) else None
             absent = "unreachable"
         names = sorted(wanted.keys() | listed.keys())
-        listings = (_listing(device, name, wanted, listed, states, absent) for name in names)
-        return tuple(replace(one, error=silence) if silence else one for one in listings)
+        listings = [_listing(device, name, wanted, listed, states, absent) for name in names]
+        if silence:
+            return tuple(replace(one, error=silence) for one in listings)
+        return tuple([await self._in_source_lines(one, wanted.get(one.name)) for one in listings])
+
+    async def _in_source_lines(self, listing: AppListing, app: DesiredApp | None) -> AppListing:
+        """With the error of a Python program of this host in plain words and in the lines of its source."""
+        if listing.error is None or app is None or app.version.kind != "py" or listing.condition != "trapped":
+            return listing
+        stored = await self._change_log.image(app.version.sha256)
+        image = stored_program(stored.code, stored.source, stored.meta)
+        return replace(listing, error=trap_words(image.source_traceback(listing.error))[0])
 
 
 def _listing(

@@ -16,6 +16,7 @@ from typing import Literal, TypeAlias, cast
 
 from msgspec import Struct, ValidationError, convert, to_builtins
 
+from microclaw.apps.building import ProgramImage, stored_facts
 from microclaw.auth.people import OWNER
 from microclaw.devices.registry import Registry
 from microclaw.errors import (
@@ -27,9 +28,8 @@ from microclaw.errors import (
     StoreError,
     UnknownName,
 )
-from microclaw.events import AppDeployed, AppEnded, LiveEvent
+from microclaw.events import AppDeployed, AppEnded, LiveEvent, ProgramKind
 from microclaw.store import apps as rows
-from microclaw.wasm.image import Image
 
 _MAKER: ContextVar[tuple[str | None, str | None]] = ContextVar("microclaw_maker", default=(None, None))
 
@@ -74,7 +74,7 @@ class Claims(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
 
 
 class AppVersion(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One version of a program: its image's hash, its install options, the pins it drives, what else it claims."""
+    """One version of a program: its image's hash and kind, install options, the pins it drives, other claims."""
 
     sha256: str
     heap_bytes: int
@@ -82,6 +82,7 @@ class AppVersion(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     watchdog_ms: int
     pins: tuple[int, ...]
     claims: Claims = Claims()
+    kind: ProgramKind = "wasm"
 
 
 class PutApp(_Stored, frozen=True, tag="app.put"):
@@ -197,9 +198,9 @@ class ChangeLog:
         self._completed = completed
         self._now_ms = now_ms
 
-    async def keep_image(self, image: Image) -> None:
-        meta = json.dumps({"name": image.name, "compiler": image.compiler})
-        await self._table.put_image(rows.ImageRow(image.sha256, image.wasm, image.source, meta, self._now_ms()))
+    async def keep_image(self, image: ProgramImage) -> None:
+        row = rows.ImageRow(image.sha256, image.code, image.source, stored_facts(image), self._now_ms())
+        await self._table.put_image(row)
 
     async def image(self, sha256: str) -> rows.ImageRow:
         """A stored image. Raises UnknownName when there is none with that hash."""
@@ -292,7 +293,7 @@ class ChangeLog:
             DesiredApp(
                 row.device_id,
                 row.name,
-                AppVersion(row.sha256, row.heap_bytes, row.timers, row.watchdog_ms, row.pins, read_claims(row.claims)),
+                _version(row),
                 row.since_ms,
                 row.suspect_ms,
             )
@@ -314,6 +315,7 @@ class ChangeLog:
             pins=version.pins,
             since_ms=self._now_ms(),
             claims=json.dumps(to_builtins(version.claims), separators=(",", ":")),
+            kind=version.kind,
         )
 
 
@@ -365,3 +367,8 @@ def _name(devices: Registry, device_id: str) -> str:
         return devices.get(device_id).name
     except UnknownName:  # the device was removed during the change
         return device_id
+
+
+def _version(row: rows.DesiredApp) -> AppVersion:
+    claims = read_claims(row.claims)
+    return AppVersion(row.sha256, row.heap_bytes, row.timers, row.watchdog_ms, row.pins, claims, row.kind)

@@ -9,21 +9,19 @@ timers are its own: no two programs share them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+from microclaw.apps.building import ProgramImage
 from microclaw.apps.changes import AppVersion, Claims, DesiredApp
 from microclaw.apps.trial import Trial
 from microclaw.devices.calls import AppStates
 from microclaw.devices.device import Device
 from microclaw.errors import DeviceError, PinClaimed
-from microclaw.wasm.image import Image
 
 PinRole: TypeAlias = Literal["drives", "reads", "uses"]
 
-_NODE: Final = re.compile(rb"/dev/(i2c|spi|uart|ledc)/(\d?)")
 _KINDS: Final = {"i2c": "the I2C bus", "spi": "the SPI bus", "uart": "the UART", "ledc": "the PWM timers"}
 _PASSIVE: Final[Mapping[PinRole, str]] = {"drives": "driven", "reads": "read", "uses": "used"}
 _ENDED: Final = frozenset({"returned", "exited", "trapped", "loaded"})  # of AppState: no function of it runs any more
@@ -46,26 +44,24 @@ class PinConflict:
 
 def driven_pins(trial: Trial) -> tuple[int, ...]:
     """The pins that the program drove in its trial, those that it had closed again at the end included."""
-    return tuple(sorted({*trial.driven, *(e.pin for e in trial.edges), *(c.pin for c in trial.pwm)}))
+    return tuple(
+        sorted(
+            {*trial.driven, *(e.pin for e in trial.edges), *(c.pin for c in trial.pwm), *(c.pin for c in trial.leds)}
+        )
+    )
 
 
-def claims_of(image: Image, trial: Trial) -> Claims:
+def claims_of(image: ProgramImage, trial: Trial) -> Claims:
     """What the program has beside the pins it drives: seen in its trial, or named in its source."""
     driven = set(driven_pins(trial))
     read = set(trial.read) - driven
     return Claims(
         reads=tuple(sorted(read)),
         uses=tuple(sorted({*image.pins, *trial.pins} - driven - read)),
-        nodes=nodes_of(image.wasm),
+        nodes=image.nodes,
         ended=trial.ok and trial.ended in ("returned", "exited"),
         forced=not trial.ok,
     )
-
-
-def nodes_of(wasm: bytes) -> tuple[str, ...]:
-    """The buses and PWM timers that a module names: "i2c/0", or "spi/" where the number is computed."""
-    found = {f"{match[1].decode()}/{match[2].decode()}" for match in _NODE.finditer(wasm)}
-    return tuple(sorted(found))
 
 
 def pin_roles(version: AppVersion) -> dict[int, PinRole]:

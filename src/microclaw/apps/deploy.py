@@ -6,14 +6,25 @@ The installation itself is installer.py's, the watching verify.py's.
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import NoReturn, TypeAlias
 
+from microclaw.apps.building import (
+    Compile,
+    ProgramImage,
+    ProgramLanguage,
+    ReadModule,
+    check_app_name,
+    check_kind,
+    in_source_lines,
+    read_image,
+    stored_program,
+)
 from microclaw.apps.changes import AppVersion, ChangeLog, version_of
-from microclaw.apps.claims import check_free, check_named_pins, claims_of, driven_pins, nodes_of
+from microclaw.apps.claims import check_free, check_named_pins, claims_of, driven_pins
 from microclaw.apps.expectation_result import ExpectationResult, seen_on_board
 from microclaw.apps.expectations import Expectations
 from microclaw.apps.firmware_fit import check_same_firmware, fit_limits
@@ -31,7 +42,7 @@ from microclaw.apps.stage_text import (
     trial_detail,
     verification_step,
 )
-from microclaw.apps.trial import Compile, ReadModule, Trial, TrialInput, TrialOptions, Try, read_image
+from microclaw.apps.trial import Trial, TrialInput, TrialOptions, Try
 from microclaw.apps.verify import Verification, verify
 from microclaw.boards.pins import check_pin
 from microclaw.boards.profile import BoardProfile
@@ -41,12 +52,9 @@ from microclaw.devices.registry import Registry
 from microclaw.errors import BuildError, DeployRejected, DeviceError, MicroclawError, UnknownName
 from microclaw.events import Evidence, Report, Stage, Step
 from microclaw.text import format_duration
-from microclaw.wasm.image import Image
-from microclaw.wasm.source_language import Language
 
-MAX_NAME_LENGTH = 63
 SLOW_TRIAL_MS = 7_200_000.0
-_APP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_STILL_LISTED = "restart the board, then microclaw app list; the host no longer wants it there"
 
 Approve: TypeAlias = Callable[[str, Sequence[str]], Awaitable[None]]
 
@@ -65,7 +73,7 @@ class DeployRequest:
     device: str
     name: str
     source: str | None = None
-    language: Language | None = None  # None: the source says it
+    language: ProgramLanguage | None = None  # None: the source says it
     wasm: bytes | None = None
     heap_bytes: int = 8192
     timers: int = 20
@@ -89,7 +97,7 @@ class PreparedChange:
 
     request: DeployRequest
     device: Device
-    image: Image
+    image: ProgramImage
     trial: Trial
     version: AppVersion
     before: AppVersion | None
@@ -103,7 +111,7 @@ class Deployment:
     device_id: str
     device_name: str
     name: str
-    image: Image
+    image: ProgramImage
     trial: Trial
     evidence: Evidence
     verified: bool
@@ -167,7 +175,11 @@ class Deployer:
         """Install a version whose image is stored: check, try, deploy, verify. Raises as `deploy` does."""
         device = self._devices.get(device_id)
         stored = await self._change_log.image(version.sha256)
-        image = self._read(device, stored.wasm, name, stored.source, report)
+        check_kind(version.kind, device.kinds)
+        if version.kind == "py":
+            image: ProgramImage = stored_program(stored.code, stored.source, stored.meta)
+        else:
+            image = self._read(device, stored.code, name, stored.source, report)
         request = DeployRequest(
             device_id, name, heap_bytes=version.heap_bytes, timers=version.timers, watchdog_ms=version.watchdog_ms
         )
@@ -181,7 +193,7 @@ class Deployer:
             async with self._installer.holding(target):
                 change_id, undoable = await self._installer.take_off(target, name, undoes=undoes)
                 stage = "verify"
-                evidence = Evidence("reported", await removal_text(target, name, self._sleep))
+                evidence = Evidence("reported", await removal_text(target, name, self._sleep, next_step=_STILL_LISTED))
         except MicroclawError as exc:
             fail(report, stage, exc)
         report(Step("deploy", f"{name} removed from {target.name}"))
@@ -204,16 +216,17 @@ class Deployer:
                 lines.append(f"changes of device {device_id} stay open: {exc.message}")
         return tuple(lines)
 
-    async def _build(self, device: Device, request: DeployRequest, report: Report) -> Image:
+    async def _build(self, device: Device, request: DeployRequest, report: Report) -> ProgramImage:
         if (request.source is None) == (request.wasm is None):
             raise DeployRejected("a deployment needs source or wasm, one of the two", next_step="give one of them")
         if request.wasm is not None:
+            check_kind("wasm", device.kinds)
             return self._read(device, request.wasm, request.name, None, report)
         assert request.source is not None
         started = time.perf_counter()
         try:
             image = await self._compile(
-                request.source, device.board, request.name, request.optimization, request.language
+                request.source, device.board, request.name, request.optimization, request.language, device.kinds
             )
         except BuildError as exc:
             fail(report, "check" if exc.stage == "check" else "compile", exc)
@@ -224,13 +237,15 @@ class Deployer:
         report(Step("compile", compile_text(image, request.optimization), detail=warnings, took_ms=took_ms))
         return image
 
-    def _read(self, device: Device, wasm: bytes, name: str, source: str | None, report: Report) -> Image:
+    def _read(self, device: Device, wasm: bytes, name: str, source: str | None, report: Report) -> ProgramImage:
         try:
             return self._read_module(wasm, device.board, name, source)
         except MicroclawError as exc:
             fail(report, "check", exc)
 
-    async def _prepare(self, request: DeployRequest, device: Device, image: Image, report: Report) -> PreparedChange:
+    async def _prepare(
+        self, request: DeployRequest, device: Device, image: ProgramImage, report: Report
+    ) -> PreparedChange:
         """Check it, try it and ask for the approval; nothing on the device changes."""
         name, board = request.name, device.board
         wanted = await self._change_log.desired(device.device_id)
@@ -239,7 +254,7 @@ class Deployer:
         try:
             heap_bytes, timers = fit_limits(board, request.heap_bytes, request.timers)
             request = replace(request, heap_bytes=heap_bytes, timers=timers)
-            await check_named_pins(device, name, image.pins, nodes_of(image.wasm), wanted)
+            await check_named_pins(device, name, image.pins, image.nodes, wanted)
             report(Step("check", check_text(image, request.heap_bytes)))
             stage = "try"
             trial = await self._try(request, device, image, report)
@@ -247,7 +262,9 @@ class Deployer:
             driven = driven_pins(trial)
             claims = claims_of(image, trial)
             await check_free(device, name, driven, claims, wanted)
-            version = AppVersion(image.sha256, request.heap_bytes, request.timers, request.watchdog_ms, driven, claims)
+            version = AppVersion(
+                image.sha256, request.heap_bytes, request.timers, request.watchdog_ms, driven, claims, image.kind
+            )
             if request.approve is not None:
                 there = await self._installer.check_place(device, name, take_over=request.replace)
                 stage = "approve"
@@ -257,7 +274,7 @@ class Deployer:
             fail(report, stage, exc)
         return PreparedChange(request, device, image, trial, version, before, board)
 
-    async def _try(self, request: DeployRequest, device: Device, image: Image, report: Report) -> Trial:
+    async def _try(self, request: DeployRequest, device: Device, image: ProgramImage, report: Report) -> Trial:
         report(Step("try", "on a throw-away virtual board", "running"))
         options = TrialOptions(
             request.try_for_ms,
@@ -298,7 +315,7 @@ class Deployer:
                 installation = await self._installer.put(
                     device,
                     name,
-                    image.wasm,
+                    image.code,
                     prepared.version,
                     report,
                     take_over=prepared.request.replace,
@@ -310,7 +327,7 @@ class Deployer:
                 found = await self._watch(prepared, installation, report)
         except MicroclawError as exc:
             fail(report, stage, exc)
-        expected = _on_board(prepared.trial, found)
+        expected = seen_on_board(prepared.trial.expected, prepared.trial.expectations, found.evidence, found.pins)
         report(verification_step(found, device, name, expected))
         if found.agrees:
             self._look_later(prepared, installation, found, report)
@@ -360,7 +377,8 @@ class Deployer:
         """Verify, then complete the change. A program that does nothing is withdrawn instead."""
         device, name = prepared.device, prepared.request.name
         try:
-            found = await verify(device, name, prepared.trial, installation.baseline, sleep=self._sleep)
+            told = partial(in_source_lines, prepared.image)
+            found = await verify(device, name, prepared.trial, installation.baseline, told=told, sleep=self._sleep)
         except asyncio.CancelledError:
             await self._change_log.complete(installation.change_id)  # the device accepted it
             raise
@@ -379,20 +397,3 @@ class Deployer:
         except DeviceError as exc:
             report_failure(report, "deploy", exc)
         raise DeployRejected(f"{device.name} accepted {name}, but {error}", next_step=next_step)
-
-
-def check_app_name(name: str) -> None:
-    """Raise DeployRejected for a name that the firmware or a shell does not take."""
-    if len(name) > MAX_NAME_LENGTH or not _APP_NAME.fullmatch(name):
-        raise DeployRejected(
-            f"{name[:MAX_NAME_LENGTH]!r} is not a name for an app",
-            next_step=f"use letters, digits, - and _, at most {MAX_NAME_LENGTH}, starting with a letter or digit",
-        )
-
-
-def _on_board(trial: Trial, found: Verification) -> tuple[ExpectationResult, ...]:
-    """The trial's expectations with what the board's counted edges show of them."""
-    if trial.expectations is None:
-        return ()
-    edges = found.evidence.edges if found.evidence.kind == "counted" else None
-    return seen_on_board(trial.expected, trial.expectations, edges, found.pins)

@@ -12,6 +12,9 @@ from microclaw.apps.expectations import (
     EdgeAt,
     EdgeCount,
     Hold,
+    LedAt,
+    LedPhase,
+    LedWithin,
     LevelAt,
     LogCount,
     LogEvery,
@@ -22,8 +25,10 @@ from microclaw.apps.expectations import (
     PwmPeriod,
     PwmRamp,
     Reaction,
+    ServoAt,
     Window,
 )
+from microclaw.apps.light_check import check_led_at, check_led_phase, check_led_within, check_servo_at
 from microclaw.apps.observation import JITTER_MS, Finding, Observation, time_text
 from microclaw.apps.reaction_check import check_reaction
 
@@ -59,6 +64,14 @@ def check(asked: Check, seen: Observation, explained: Iterable[Check] = ()) -> F
             return _pwm_period(asked, seen)
         case PwmFrequency():
             return _pwm_frequency(asked, seen)
+        case LedAt():
+            return check_led_at(asked, seen)
+        case LedWithin():
+            return check_led_within(asked, seen)
+        case LedPhase():
+            return check_led_phase(asked, seen)
+        case ServoAt():
+            return check_servo_at(asked, seen)
         case LogEvery():
             times = seen.matching(asked.pattern, asked.window)
             return _regular(times, asked.every_ms, asked.tolerance, asked.window, seen, "matching lines", "each")

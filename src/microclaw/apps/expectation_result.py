@@ -10,7 +10,7 @@ from microclaw.apps.expectation_check import check
 from microclaw.apps.expectations import Duty, ExpectationLine, Expectations, Period, PhaseLength
 from microclaw.apps.observation import Observation, State
 from microclaw.apps.verdict import Record
-from microclaw.events import Edge
+from microclaw.events import Edge, Evidence
 
 NO_EXPECTATION: Final = "no expectation given: this is what it did"
 _WORST_FIRST: Final = (
@@ -73,6 +73,7 @@ def _observation(record: Record) -> Observation:
         end_ms=record.board_ms,
         edges=(*record.edges, *given),
         pwm=record.pwm,
+        leds=record.leds,
         lines=tuple((line.t_ms, line.text) for line in record.lines if line.app is not None),
         levels=record.levels,
         bursts=record.bursts,
@@ -138,17 +139,20 @@ def _rank(answer: str) -> int:
 
 def seen_on_board(
     results: Sequence[ExpectationResult],
-    expectations: Expectations,
-    edges: Sequence[Edge] | None,
+    expectations: Expectations | None,
+    evidence: Evidence,
     agreeing: frozenset[int],
 ) -> tuple[ExpectationResult, ...]:
-    """The results with what the board's counted edges show; `edges` None: it cannot show any.
+    """The results with what the board's counted edges show; none without expectations.
 
     `agreeing` are the pins whose edges were as in the trial. A watch is short, so a line is seen when it speaks of such
     pins alone and its edges were counted at least twice, two at different moments. Stimuli and printed lines are not.
     """
-    if edges is None:
+    if expectations is None:
+        return ()
+    if evidence.kind != "counted":
         return tuple(replace(result, board="accepted only") for result in results)
+    edges = evidence.edges
     by_number = {line.number: line for line in expectations.lines}
     return tuple(replace(one, board=_board_state(by_number[one.number], edges, agreeing)) for one in results)
 

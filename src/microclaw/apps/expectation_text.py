@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from microclaw.apps.expectation_tokens import SHARE, TokenReader
+from microclaw.apps.expectation_signals import SignalReader
+from microclaw.apps.expectation_tokens import SHARE
 from microclaw.apps.expectations import (
     AdcStimulus,
     Check,
@@ -25,11 +26,7 @@ from microclaw.apps.expectations import (
     PhaseLength,
     PinEffect,
     PinStimulus,
-    PwmAt,
     PwmEffect,
-    PwmFrequency,
-    PwmPeriod,
-    PwmRamp,
     Reaction,
     SensorStimulus,
     StayEffect,
@@ -45,9 +42,6 @@ MAX_LINES = 100
 MAX_STIMULI = 500
 MAX_UPTIME_MS = 365 * 86_400_000.0
 AT_SLACK_MS: Final = 20.0
-MIN_DUTY_POINTS: Final = 0.5
-MAX_DUTY_POINTS: Final = 2.5
-"""Of an exact duty: a step of 8 bits is 0.39; a servo turns 45 degrees in 2.3 points."""
 SENSOR_UNITS: Final = {
     "temperature": "temperature_c",
     "humidity": "humidity_pct",
@@ -101,7 +95,7 @@ def _statement(row: str) -> str:
     return found[0].strip() if found is not None else row.strip()
 
 
-class _Reader(TokenReader):
+class _Reader(SignalReader):
     """The statements of one line."""
 
     def statement(self) -> tuple[Check, ...] | list[Stimulus] | tuple[str, float]:
@@ -112,6 +106,10 @@ class _Reader(TokenReader):
                 checks = (self._reaction(),)
             case "pwm":
                 checks = self._pwm_line()
+            case "led":
+                checks = self._led_line()
+            case "servo":
+                checks = self._servo_line()
             case "log":
                 checks = (self._log_line(),)
             case "set" | "bounce" | "i2c" | "adc":
@@ -127,7 +125,8 @@ class _Reader(TokenReader):
                 return self._end(("soak", self._duration(zero=True)))
             case _:
                 raise self._wrong(
-                    "pin N: ..., when pin N falls: ..., pwm N: ..., log ..., set pin ..., bounce, i2c, adc, for"
+                    "pin N: ..., when pin N falls: ..., pwm N: ..., led N: ..., servo N: ..., log ..., set pin ..., "
+                    "bounce, i2c, adc, for"
                 )
         return self._end(checks)
 
@@ -203,45 +202,16 @@ class _Reader(TokenReader):
                 self._arrow()
                 percent = self._percent()
                 return PwmEffect(pin, percent, self._duty_points(percent))
+            case "led":
+                return self._led_effect()
             case "pin":
                 pin = self._pin()
                 verb = self._one_of("rises", "falls", "toggles", "stays")
                 return StayEffect(pin) if verb == "stays" else PinEffect(pin, _EDGE.get(verb))
             case _:
-                raise self._wrong('pin N rises, pin N falls, pin N toggles, pin N stays, pwm N -> 40 %, log ~ "text"')
-
-    def _pwm_line(self) -> tuple[Check, ...]:
-        """pwm N: PART, PART [from TIME] [until TIME]"""
-        pin = self._pin("pwm")
-        self._take(":")
-        window = self._window_ahead()
-        checks = [self._pwm_part(pin, window)]
-        while self._try(","):
-            checks.append(self._pwm_part(pin, window))
-        self._window()
-        return tuple(checks)
-
-    def _pwm_part(self, pin: int, window: Window) -> Check:
-        if self._try("period"):
-            return PwmPeriod(pin, self._duration(), self._share(SHARE), window)
-        value = self._number("a duty in percent, or a frequency in Hz")
-        if self._try("Hz"):
-            return PwmFrequency(pin, value, self._share(SHARE))
-        self._try("%")
-        if not 0 <= value <= 100:
-            raise self.error(f"{value:g} is no duty", "write 0 % to 100 %")
-        if self._try("at"):
-            at_ms = self._duration()
-            return PwmAt(pin, value, at_ms, self._duty_points(value))
-        self._arrow()
-        end = self._percent()
-        word = self._one_of("within", "in")
-        within_ms = self._duration()
-        return PwmRamp(pin, value, end, within_ms, self._share(SHARE) if word == "in" else None, window)
-
-    def _duty_points(self, percent: float) -> float:
-        """How far a duty may be off: 5 % of it where the text gives none, but a step of 8 bits or two in any case."""
-        return 100 * self._share(min(MAX_DUTY_POINTS, max(MIN_DUTY_POINTS, SHARE * percent)) / 100)
+                raise self._wrong(
+                    'pin N rises, pin N falls, pin N toggles, pin N stays, pwm N -> 40 %, led N -> red, log ~ "text"'
+                )
 
     def _log_line(self) -> Check:
         """log every TIME ~ "..." | log [N times | never] ~ "..." [within TIME] [from TIME] [until TIME]"""
@@ -301,27 +271,6 @@ class _Reader(TokenReader):
             return None
         return Level(self._pin(), _LEVELS[self._one_of("high", "low")])
 
-    def _window_ahead(self) -> Window:
-        """The `from` and `until` at the line's end are of all its parts."""
-        here = self._index
-        for index in range(here, len(self._tokens)):
-            if self._tokens[index].text in ("from", "until"):
-                self._index = index
-                window = self._window()
-                self._index = here
-                return window
-        return Window()
-
-    def _window(self) -> Window:
-        from_ms, until_ms = 0.0, None
-        if self._try("from"):
-            from_ms = self._duration(zero=True)
-        if self._try("until"):
-            until_ms = self._duration()
-            if until_ms <= from_ms:
-                raise self.error("it ends before it begins", "write: from 2 s until 5 s")
-        return Window(from_ms, until_ms)
-
     def _pattern(self) -> LinePattern:
         self._take("~")
         if self._kind() != "string":
@@ -332,11 +281,3 @@ class _Reader(TokenReader):
             raise self.error(exc.message, exc.next_step or "") from exc
         self._index += 1
         return pattern
-
-    def _pin(self, word: str = "pin") -> int:
-        self._take(word)
-        return self._whole("a pin number", 63)
-
-    def _arrow(self) -> None:
-        if not (self._try("->") or self._try("→")):
-            raise self._wrong("->")

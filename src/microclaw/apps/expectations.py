@@ -1,4 +1,4 @@
-"""What a program is expected to do, as values: checks of pins, PWM and printed lines, and stimuli. Checks nothing.
+"""What a program is expected to do, as values: checks of pins, LEDs, servos and lines, and stimuli. Checks nothing.
 
 expectation_text.py reads them from text (docs/proof.md has the language), expectation_check.py compares them with a
 record. Times are in ms since the program's installation; shares are 0 to 1; duties in percent.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from microclaw.apps.colors import Color
 from microclaw.apps.line_pattern import LinePattern
 
 
@@ -125,7 +126,16 @@ class PwmEffect:
     points: float
 
 
-Effect: TypeAlias = PinEffect | StayEffect | LogEffect | PwmEffect
+@dataclass(frozen=True, slots=True)
+class LedEffect:
+    """An LED of the chain on the pin gets the color; `index` None: all of them."""
+
+    pin: int
+    index: int | None
+    color: Color
+
+
+Effect: TypeAlias = PinEffect | StayEffect | LogEffect | PwmEffect | LedEffect
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +194,48 @@ class PwmFrequency:
 
 
 @dataclass(frozen=True, slots=True)
+class LedAt:
+    """An addressable LED has the color at a time; `index` None: each of the chain."""
+
+    pin: int
+    index: int | None
+    color: Color
+    at_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class LedWithin:
+    """It has the color for the first time by then."""
+
+    pin: int
+    index: int | None
+    color: Color
+    within_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class LedPhase:
+    """How long it keeps the color each time."""
+
+    pin: int
+    index: int | None
+    color: Color
+    length_ms: float
+    tolerance: float
+    window: Window
+
+
+@dataclass(frozen=True, slots=True)
+class ServoAt:
+    """A servo gets pulses of one of these lengths at a time; 0: none."""
+
+    pin: int
+    pulses_us: tuple[float, ...]
+    at_ms: float
+    slack_us: float
+
+
+@dataclass(frozen=True, slots=True)
 class LogEvery:
     """A matching line each `every_ms`, all through the window."""
 
@@ -215,6 +267,10 @@ Check: TypeAlias = (
     | PwmAt
     | PwmPeriod
     | PwmFrequency
+    | LedAt
+    | LedWithin
+    | LedPhase
+    | ServoAt
     | LogEvery
     | LogCount
 )

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from microclaw.apps.building import Compile
 from microclaw.apps.changes import ChangeLog, RemoveApp, made_by
 from microclaw.apps.explorer_program import (
     FIELD,
@@ -24,7 +25,6 @@ from microclaw.apps.explorer_program import (
 )
 from microclaw.apps.firmware_fit import DEFAULT_TIMERS, fit_limits
 from microclaw.apps.installer import Installer, check_room
-from microclaw.apps.trial import Compile
 from microclaw.boards.firmware import FirmwareDescription, NameChange, parse_firmware
 from microclaw.boards.profile import BoardProfile
 from microclaw.boards.reader import load_board
@@ -92,7 +92,7 @@ class Explorer:
         )
         async with self._installer.holding(device):
             await self._clear_place(device)
-            findings = await self._run(device, AppInstall(EXPLORER, image.wasm, heap_bytes, timers), report)
+            findings = await self._run(device, AppInstall(EXPLORER, image.code, heap_bytes, timers), report)
         words = description_of(findings, board, self._load(board.board_id)).words
         return Exploration(device.name, findings, unknown_of(findings), words)
 

@@ -89,7 +89,7 @@ async def _recover_app(
                 await device.call(AppUninstall(name))
                 return False, "which of the two was there is not known; it was taken off, as the former was forced"
             image = await change_log.image(before.sha256)
-            call = stored_call(device, name, image.wasm, before)
+            call = stored_call(device, name, image.code, before)
             await device.call(AppUninstall(name))
             await device.call(call)
             return False, f"the former {name} was put there again; deploy the new one once more"
@@ -138,7 +138,7 @@ class Installer:
         self,
         device: Device,
         name: str,
-        wasm: bytes,
+        code: bytes,
         version: AppVersion,
         report: Report,
         *,
@@ -176,7 +176,7 @@ class Installer:
                 removed = True
             baseline = await take_baseline(device)
             started = time.perf_counter()
-            await device.call(install_call(name, wasm, version))
+            await device.call(install_call(name, code, version))
         except MicroclawError as exc:
             await self._put_failed(device, name, change_id, exc, before if removed else None, report)
             raise
@@ -260,7 +260,7 @@ class Installer:
         )
         try:
             baseline = await take_baseline(device)
-            await device.call(stored_call(device, app.name, image.wasm, app.version))
+            await device.call(stored_call(device, app.name, image.code, app.version))
         except MicroclawError:
             await self._change_log.fail(change_id)
             raise
@@ -282,7 +282,7 @@ class Installer:
             return
         try:
             image = await self._change_log.image(version.sha256)
-            await device.call(stored_call(device, name, image.wasm, version))
+            await device.call(stored_call(device, name, image.code, version))
         except MicroclawError as exc:
             text = f"the former {name} could not be put back on {device.name}: {exc.message}"
             report(Step("deploy", text, "failed", next_step="the host tries again every few seconds"))
@@ -312,14 +312,15 @@ def _outcome_unknown(error: MicroclawError) -> bool:
     return isinstance(error, DeviceTimeout | DeviceUnreachable)
 
 
-def install_call(name: str, wasm: bytes, version: AppVersion) -> AppInstall:
-    return AppInstall(name, wasm, version.heap_bytes, version.timers, version.watchdog_ms)
+def install_call(name: str, code: bytes, version: AppVersion) -> AppInstall:
+    return AppInstall(name, code, version.heap_bytes, version.timers, version.watchdog_ms, version.kind)
 
 
-def stored_call(device: Device, name: str, wasm: bytes, version: AppVersion) -> AppInstall:
+def stored_call(device: Device, name: str, code: bytes, version: AppVersion) -> AppInstall:
     """The call that installs a kept image. Raises BuildError when the firmware, as described now, lacks something."""
-    check_stored(device.board, name, wasm)
-    return install_call(name, wasm, version)
+    if version.kind == "wasm":
+        check_stored(device.board, name, code)
+    return install_call(name, code, version)
 
 
 def not_found(device: Device, name: str, there: Sequence[str]) -> AppNotFound:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
 
-from microclaw.devices.calls import AppList
-from microclaw.devices.device import Device
+from microclaw.devices.calls import AppList, Call
 from microclaw.errors import DeployRejected
 from microclaw.text import program_name
 
@@ -13,8 +13,16 @@ _AGAIN_S = 1.0
 """Firmware may list a program a moment after it answered the installation, or the removal."""
 
 
+class ListingDevice(Protocol):
+    """A device of the host, or a board at an address."""
+
+    @property
+    def name(self) -> str: ...
+    async def call(self, call: Call[Any]) -> Any: ...
+
+
 async def names_after_change(
-    device: Device, name: str, *, there: bool, sleep: Callable[[float], Awaitable[None]]
+    device: ListingDevice, name: str, *, there: bool, sleep: Callable[[float], Awaitable[None]]
 ) -> tuple[str, ...]:
     """The listed names, sorted; asked twice unless `name` is among them just as `there` says."""
     names = await _names(device)
@@ -24,16 +32,17 @@ async def names_after_change(
     return names
 
 
-async def removal_text(device: Device, name: str, sleep: Callable[[float], Awaitable[None]]) -> str:
+async def removal_text(
+    device: ListingDevice, name: str, sleep: Callable[[float], Awaitable[None]], *, next_step: str
+) -> str:
     """What the device lists without `name`; DeployRejected when it says that it removed it and goes on listing it."""
     left = await names_after_change(device, name, there=False, sleep=sleep)
     if name in left:
         text = f"{device.name} answered that it removed {program_name(name)}, but still lists it"
-        step = "restart the board, then microclaw app list; the host no longer wants it there"
-        raise DeployRejected(text, next_step=step)
+        raise DeployRejected(text, next_step=next_step)
     runs = f"{', '.join(map(program_name, left))} still on it" if left else "no app left on it"
     return f"{device.name} no longer lists {name}; {runs}"
 
 
-async def _names(device: Device) -> tuple[str, ...]:
+async def _names(device: ListingDevice) -> tuple[str, ...]:
     return tuple(sorted(app.name for app in await device.call(AppList())))

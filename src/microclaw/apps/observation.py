@@ -9,9 +9,10 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Literal, TypeAlias
 
+from microclaw.apps.colors import Rgb
 from microclaw.apps.expectations import Window
 from microclaw.apps.line_pattern import LinePattern
-from microclaw.devices.calls import PwmChange
+from microclaw.devices.calls import LedChange, PwmChange
 from microclaw.events import Edge
 from microclaw.text import format_duration
 
@@ -40,6 +41,7 @@ class Observation:
     edges: tuple[Edge, ...] = ()
     pwm: tuple[PwmChange, ...] = ()
     lines: tuple[tuple[float, str], ...] = ()
+    leds: tuple[LedChange, ...] = ()
     levels: Mapping[int, int] = field(default_factory=dict)
     before: Mapping[int, int] = field(default_factory=dict)
     bursts: Mapping[int, tuple[tuple[float, float, int], ...]] = field(default_factory=dict)
@@ -61,6 +63,18 @@ class Observation:
         """(time, duty in percent) of one pin, in order."""
         return [(change.t_ms, change.duty / 2.55) for change in self.pwm if change.pin == pin]
 
+    def pulses(self, pin: int) -> list[tuple[float, float, int]]:
+        """(time, us high in each period, Hz) of one pin, in order."""
+        return [
+            (c.t_ms, c.duty / 255 * 1e6 / c.frequency_hz if c.pulse_us is None else c.pulse_us, c.frequency_hz)
+            for c in self.pwm
+            if c.pin == pin
+        ]
+
+    def colors_at(self, pin: int, t_ms: float) -> tuple[Rgb, ...]:
+        """What the addressable LEDs on a pin show; empty before they were sent anything."""
+        return next((c.colors for c in reversed(self.leds) if c.pin == pin and c.t_ms <= t_ms), ())
+
     def matching(self, pattern: LinePattern, window: Window) -> list[float]:
         until = self.until(window)
         return [t for t, text in self.lines if window.from_ms <= t <= until and pattern.matches(text)]
@@ -70,7 +84,7 @@ class Observation:
 
     @property
     def moved(self) -> bool:
-        return bool(self.pwm or self.lines or any(edge.pin not in self.bursts for edge in self.edges))
+        return bool(self.pwm or self.leds or self.lines or any(edge.pin not in self.bursts for edge in self.edges))
 
 
 @dataclass(frozen=True, slots=True)

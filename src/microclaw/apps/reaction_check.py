@@ -10,6 +10,7 @@ from microclaw.apps.expectations import (
     Duty,
     EdgeAt,
     EdgeCount,
+    LedEffect,
     Level,
     LogCount,
     LogEffect,
@@ -22,6 +23,7 @@ from microclaw.apps.expectations import (
     StayEffect,
     Window,
 )
+from microclaw.apps.light_check import is_lit, shown
 from microclaw.apps.observation import JITTER_MS, Finding, Observation, time_text
 
 Burst = tuple[float, float]
@@ -89,6 +91,12 @@ def _effect(asked: Reaction, seen: Observation, first: float, last: float) -> tu
             changed = any(first <= t <= until for t, _ in seen.duties(pin))
             now = duties[-1] if duties else 0.0
             return (None if abs(now - percent) <= points else f"pin {pin} has {now:.3g} %"), changed
+        case LedEffect(pin=pin, index=index, color=color):
+            colors = seen.colors_at(pin, until)
+            changed = any(first <= c.t_ms <= until for c in seen.leds if c.pin == pin)
+            return (
+                None if is_lit(color, index, colors) else f"the LED on pin {pin} is {shown(colors, index)}"
+            ), changed
         case _:
             assert_never(asked.effect)
 
@@ -118,7 +126,7 @@ def _goes(
 def _stray(asked: Reaction, seen: Observation, program: Sequence[Check]) -> float | None:
     """When the effect came without a trigger, after the first trigger; None where another check speaks of it."""
     effect = asked.effect
-    if isinstance(effect, StayEffect | PwmEffect):
+    if isinstance(effect, StayEffect | PwmEffect | LedEffect):
         return None
     begin = _triggers(asked, seen)[0][0]
     wanted: list[Burst] = []

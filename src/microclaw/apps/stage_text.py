@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final, NoReturn
 from urllib.parse import urlsplit
 
+from microclaw.apps.building import ProgramImage
 from microclaw.apps.changes import AppVersion
 from microclaw.apps.claims import unknown_pins_text
 from microclaw.apps.expectation_result import ExpectationResult
@@ -19,16 +20,18 @@ from microclaw.devices.device import Device
 from microclaw.errors import BuildError, MicroclawError
 from microclaw.events import Report, Stage, Step
 from microclaw.pin_track import draw_track
+from microclaw.py.image import PyImage
 from microclaw.text import format_duration
-from microclaw.wasm.image import Image
 from microclaw.wasm.source_language import TITLE
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def compile_text(image: Image, optimization: str) -> str:
+def compile_text(image: ProgramImage, optimization: str) -> str:
     """ "zig 0.17 -O3 -> 756 B", or "... -O3, taken as an Arduino sketch -> 521 B | made event-driven 2,116 B"."""
-    tool = re.sub(r"(\d+\.\d+)\.\d+", r"\1", image.compiler)
+    tool = re.sub(r"(\d+\.\d+)\.\d+[.\w]*", r"\1", image.compiler)
+    if isinstance(image, PyImage):
+        return f"{tool} -> {image.size_bytes:,} B{' | cached' if image.cached else ''}"
     how = f"{tool} -{optimization}" if tool else "wasm given"
     if image.language != "c":
         how += f", {'taken as ' if image.language_guessed else ''}{TITLE[image.language]}"
@@ -38,17 +41,18 @@ def compile_text(image: Image, optimization: str) -> str:
     return f"{how} -> {size}{' | cached' if image.cached else ''}"
 
 
-def check_text(image: Image, heap_bytes: int) -> str:
+def check_text(image: ProgramImage, heap_bytes: int) -> str:
     """ "MVP ok | 6 imports, all in this firmware | stack 4 KB, heap 8 KB | pin 2 free"."""
+    pins = [f"pin{'' if len(image.pins) == 1 else 's'} {_numbers(image.pins)} free"] if image.pins else []
+    if isinstance(image, PyImage):
+        modules = f"imports {', '.join(image.imports)}, all in this firmware" if image.imports else "no imports"
+        return " | ".join(["MicroPython ok", modules, *pins])
     imports = f"{count_text(len(image.imports), 'import')}, all in this firmware" if image.imports else "no imports"
     parts = ["MVP ok", imports]
     memory = f"heap {kilobytes(heap_bytes)}"
     if image.memory.stack_bytes:
         memory = f"stack {kilobytes(image.memory.stack_bytes)}, {memory}"
-    parts.append(memory)
-    if image.pins:
-        parts.append(f"pin{'' if len(image.pins) == 1 else 's'} {_numbers(image.pins)} free")
-    return " | ".join(parts)
+    return " | ".join([*parts, memory, *pins])
 
 
 def accept_text(name: str, device: Device, *, replaced: bool) -> str:
@@ -111,7 +115,7 @@ def deployment_text(device: Device, name: str, *, replaces: bool) -> str:
 
 
 def deployment_detail(
-    device: Device, name: str, image: Image, version: AppVersion, trial: Trial, there: Occupants
+    device: Device, name: str, image: ProgramImage, version: AppVersion, trial: Trial, there: Occupants
 ) -> tuple[str, ...]:
     """Program, size, heap, board, pins, the trial with its timeline, and the whole source, as lines."""
     unknown_pins = unknown_pins_text(device, there.others)
@@ -141,8 +145,8 @@ def _timeline(trial: Trial) -> list[str]:
         shown = ", ".join(f"{'high' if e.level else 'low'} at {seconds(e.t_ms)}" for e in edges[:MAX_EDGES])
         more = f", and {len(edges) - MAX_EDGES:,} more" if len(edges) > MAX_EDGES else ""
         lines.append(f"    {shown}{more}")
-    if trial.pwm:
-        lines.append(describe((), trial.pwm))
+    if trial.pwm or trial.leds:
+        lines.append(describe((), trial.pwm, trial.leds))
     return lines
 
 

@@ -9,6 +9,9 @@ from typing import Final
 from microclaw.apps.expectations import (
     EdgeAt,
     Expectations,
+    LedAt,
+    LedPhase,
+    LedWithin,
     Level,
     LevelAt,
     LogCount,
@@ -20,6 +23,7 @@ from microclaw.apps.expectations import (
     PwmPeriod,
     PwmRamp,
     Reaction,
+    ServoAt,
     Stimulus,
     Window,
 )
@@ -184,7 +188,7 @@ def _needed(asked: Expectations) -> float:
         match check:
             case Period(period_ms=ms, window=window) | LogEvery(every_ms=ms, window=window):
                 ends.append(window.from_ms + 5 * ms + 2_000.0)
-            case PhaseLength(length_ms=ms, window=window):
+            case PhaseLength(length_ms=ms, window=window) | LedPhase(length_ms=ms, window=window):
                 ends.append(window.from_ms + 3 * ms + 2_000.0)
             case PwmPeriod(period_ms=ms, window=window):
                 ends.append(window.from_ms + 5 * ms + 2_000.0)
@@ -192,7 +196,7 @@ def _needed(asked: Expectations) -> float:
                 ends.append(window.from_ms + 2.5 * ms + 2_000.0)
             case EdgeAt(at_ms=ms, slack_ms=slack_ms):
                 ends.append(ms + slack_ms + 500.0)
-            case LevelAt(at_ms=ms) | PwmAt(at_ms=ms):
+            case LevelAt(at_ms=ms) | PwmAt(at_ms=ms) | LedAt(at_ms=ms) | ServoAt(at_ms=ms) | LedWithin(within_ms=ms):
                 ends.append(ms + 500.0)
             case _:
                 pass

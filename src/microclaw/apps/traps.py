@@ -27,6 +27,18 @@ _TRAPS: Final[tuple[tuple[str, str, str], ...]] = (
     ("indirect call|nullFunc", "it calls a function through a pointer of another type", _POINTER),
     ("allocate memory|out of memory", "it has no memory left", "ask for more heap, or allocate less"),
 )
+_PYTHON: Final[tuple[tuple[str, str], ...]] = (
+    ("ZeroDivisionError", "check the divisor before dividing"),
+    ("MemoryError", "keep less: drop old values, make buffers once, join no long texts"),
+    ("RuntimeError: the program ran for", "put a sleep into the loop, or share the work out over turns"),
+    ("RuntimeError: maximum recursion|RecursionError", "end the recursion, or loop instead"),
+    ("OSError: .*ENODEV|OSError: .*ETIMEDOUT|OSError: 19|OSError: 116", "catch OSError: a sensor may not answer"),
+    ("OSError: pin", "choose a free pin: microclaw app list shows who has which"),
+    ("AttributeError|TypeError|NameError|IndexError|KeyError|ValueError", "correct that line"),
+)
+_ANY_PYTHON: Final = "catch the exception, or correct that line"
+_PLACE: Final = re.compile(r'^ *File "[^"]*", line (\d+), in (.+)$', re.MULTILINE)
+_TRACEBACK: Final = "Traceback (most recent call last):"
 _ANY_TRAP: Final = "look at what the program does first: the trial ran the very bytes that would be installed"
 _OURS: Final = "this is a fault of the virtual board, not of the program: report it with the program and its log"
 _UNLINKED: Final = re.compile(r"failed to call unlinked import function \(env, ([^)]*)\)")
@@ -48,6 +60,8 @@ def trap_words(text: str) -> tuple[str, str]:
     """What a trap with this text of the virtual board or of WAMR means, and what to do about it."""
     if MEMORY_FAULT in text:
         return memory_fault_words(text)
+    if text.startswith(_TRACEBACK):
+        return _exception_words(text)
     found = _EXCEPTION.fullmatch(text)
     assert found is not None
     what, where = found["text"], found["where"]
@@ -63,6 +77,16 @@ def trap_words(text: str) -> tuple[str, str]:
         if re.search(pattern, what):
             return f"it trapped{at}: {plain}", step
     return f"it trapped{at}: {what or 'the runtime gives no reason'}", _ANY_TRAP
+
+
+def _exception_words(text: str) -> tuple[str, str]:
+    """The exception that ended a Python program, and its line in the source: the last of the traceback."""
+    what = text.strip().rpartition("\n")[2]
+    places = _PLACE.findall(text)
+    at = f" at line {places[-1][0]}" if places else ""
+    at += f", in {places[-1][1]}" if places and places[-1][1] != "<module>" else ""
+    step = next((step for pattern, step in _PYTHON if re.match(pattern, what)), _ANY_PYTHON)
+    return f"it ended{at}: {what}", step
 
 
 def memory_fault_words(text: str) -> tuple[str, str]:

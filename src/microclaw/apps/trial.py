@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, TypeAlias
 
+from microclaw.apps.building import ProgramImage
 from microclaw.apps.checked_run import run_with_checks
 from microclaw.apps.expectation_result import (
     ExpectationResult,
@@ -21,18 +22,17 @@ from microclaw.apps.expectation_result import (
 )
 from microclaw.apps.expectations import Expectations, PinStimulus
 from microclaw.apps.stimuli import plan
-from microclaw.apps.trial_run import Run
+from microclaw.apps.trial_run import Run, run_image
 from microclaw.apps.verdict import Ended, Record, count_text, describe, judge
 from microclaw.boards.firmware import for_trial
 from microclaw.boards.profile import BoardProfile
-from microclaw.devices.calls import PwmChange
+from microclaw.devices.calls import LedChange, PwmChange
 from microclaw.errors import ConfigError, TrialFailed
 from microclaw.events import Edge
+from microclaw.py.image import PyImage
 from microclaw.text import format_duration
 from microclaw.virtual_boards.trial_pool import BoardKind, TrialBoard, TrialPool
-from microclaw.wasm import BuildCache, compile_for_trial, compile_module, read_module
-from microclaw.wasm.image import Image
-from microclaw.wasm.source_language import Language
+from microclaw.wasm import BuildCache, Image, compile_for_trial
 
 MAX_TRIAL_MS = 24 * 3_600_000.0
 
@@ -134,6 +134,7 @@ class Trial:
     read: tuple[int, ...] = ()  # the pins that it has as inputs
     expectations: Expectations | None = None
     expected: tuple[ExpectationResult, ...] = ()
+    leds: tuple[LedChange, ...] = ()
     probes: tuple[str, ...] = ()
     """What it did when the pins that it reads, and that had no input, were moved after the trial's time."""
 
@@ -159,11 +160,12 @@ class Trial:
     @property
     def waits_for_input(self) -> bool:
         """It reads pins, and moved nothing before one of them changed."""
-        return bool(self.inputs) and not self.free_edges() and not self.free_pwm()
+        free_leds = [c for c in self.leds if self.first_input_ms is None or c.t_ms < self.first_input_ms]
+        return bool(self.inputs) and not self.free_edges() and not self.free_pwm() and not free_leds
 
     def summary(self) -> str:
         """One line: "10 s of board time in 0.2 s: 20 edges on pin 2, 0.500 s apart"."""
-        seen = describe(self.edges, self.pwm)
+        seen = describe(self.edges, self.pwm, self.leds)
         if self.log:
             lines = f"{count_text(len(self.log), 'line')} printed"
             seen = f"{seen}; {lines}" if seen else lines
@@ -191,6 +193,7 @@ class Trial:
             "log": list(self.log),
             "edges": [[round(e.t_ms, 3), e.pin, e.level] for e in self.edges],
             "pwm": [[round(c.t_ms, 3), c.pin, c.duty, c.frequency_hz] for c in self.pwm],
+            "leds": [[round(c.t_ms, 3), c.pin, [list(color) for color in c.colors]] for c in self.leds],
             "ended": self.ended,
             "error": self.error,
             "next": self.next_step,
@@ -208,7 +211,7 @@ class Trial:
 
 
 async def try_image(
-    image: Image,
+    image: ProgramImage,
     board: BoardProfile,
     options: TrialOptions | None = None,
     *,
@@ -230,7 +233,7 @@ async def try_image(
     if options.expectations is not None:
         expected = evaluate(options.expectations, record)
         fault = failure(expected)
-        if verdict.ok and fault is None and any(one.name == _CLOCK for one in image.imports) and _wraps(options):
+        if verdict.ok and fault is None and _reads_clock(image) and _wraps(options):
             for late_run in _across_the_wrap(run, record):
                 late = await _record(image, board, late_run, options, None, None)
                 fault = fault or _late_fault(options.expectations, late, board, options)
@@ -244,6 +247,7 @@ async def try_image(
         log=tuple(line.text for line in record.lines if line.app is not None),
         edges=record.edges,
         pwm=record.pwm,
+        leds=record.leds,
         pins=tuple(sorted({opened.pin for opened in record.pins})),
         driven=tuple(sorted({opened.pin for opened in record.pins if opened.role in ("output", "pwm")})),
         peak_heap_bytes=record.peak_heap_bytes,
@@ -265,7 +269,7 @@ async def try_image(
 
 
 async def _record(
-    image: Image,
+    image: ProgramImage,
     board: BoardProfile,
     run: Run,
     options: TrialOptions,
@@ -276,9 +280,21 @@ async def _record(
     clock: Literal["real", "virtual"] = "real" if options.realtime else "virtual"
     kind = BoardKind(board.board_id, clock, options.seed, board.firmware.described)
     async with trial_pool.take(kind, board) if trial_pool else TrialBoard(kind, board) as trial_board:
+        if not isinstance(image, Image):  # the interpreter finds faults by itself
+            return _in_source_lines(await run_image(trial_board, image, run), image)
         other_board = TrialBoard(kind, board)
         compile_build = partial(compile_for_trial, board=board, cache=cache)
         return await run_with_checks(trial_board, other_board, image, run, compile_build)
+
+
+def _in_source_lines(record: Record, image: PyImage) -> Record:
+    """The record with the tracebacks of a Python program in the lines of its source."""
+    lines = [(line, image.source_traceback(line.text)) for line in record.lines]
+    return replace(
+        record,
+        error=record.error and image.source_traceback(record.error),
+        lines=tuple(replace(line, text=text) for line, text in lines if text or not line.text),
+    )
 
 
 def _run(options: TrialOptions) -> Run:
@@ -304,6 +320,11 @@ def _run(options: TrialOptions) -> Run:
     base = replace(base, for_ms=max(planned.needed_ms, options.for_ms))
     soak_ms = SOAK_MS if asked.soak_ms is None else asked.soak_ms
     return replace(base, soak_ms=soak_ms, late=planned.late, late_ms=planned.late_ms) if soak_ms else base
+
+
+def _reads_clock(image: ProgramImage) -> bool:
+    """Whether it sees the firmware's clock of 32 bits; MicroPython's ticks wrap around by themselves."""
+    return isinstance(image, Image) and any(one.name == _CLOCK for one in image.imports)
 
 
 def _wraps(options: TrialOptions) -> bool:
@@ -343,33 +364,5 @@ def _late_fault(
     return wrapped_failure(bad) if bad else None
 
 
-Try: TypeAlias = Callable[[Image, BoardProfile, TrialOptions], Awaitable[Trial]]
+Try: TypeAlias = Callable[[ProgramImage, BoardProfile, TrialOptions], Awaitable[Trial]]
 """`try_image` with its trial pool."""
-
-
-class Compile(Protocol):
-    """C or C++ source to an image; the language is guessed where it is None."""
-
-    def __call__(
-        self, source: str, board: BoardProfile, name: str, optimization: str, language: Language | None = None
-    ) -> Awaitable[Image]: ...
-
-
-ReadModule: TypeAlias = Callable[[bytes, BoardProfile, str, str | None], Image]
-"""Wasm bytes, board, name and source to an image."""
-
-
-def cached_compiler(cache: BuildCache) -> Compile:
-    """wasm.compile_module with a cache."""
-
-    async def compile_source(
-        source: str, board: BoardProfile, name: str, optimization: str, language: Language | None = None
-    ) -> Image:
-        return await compile_module(source, board, name=name, language=language, optimization=optimization, cache=cache)
-
-    return compile_source
-
-
-def read_image(wasm: bytes, board: BoardProfile, name: str, source: str | None) -> Image:
-    """wasm.read_module: the checks alone, for bytes that need no compiler."""
-    return read_module(wasm, board, name=name, source=source)

@@ -6,19 +6,21 @@ import asyncio
 import math
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, repeat
 
+from microclaw.apps.building import ProgramImage
+from microclaw.apps.colors import colors_of
 from microclaw.apps.expectations import AdcStimulus, PinStimulus, SensorStimulus, Stimulus
 from microclaw.apps.stimuli import Levels, levels_over_time, shifted
 from microclaw.apps.verdict import ConsoleLine, PinRole, Record, count_text, describe
-from microclaw.devices.calls import AppInstall, LogLine, PwmChange
+from microclaw.devices.calls import AppInstall, LedChange, LogLine, PwmChange
 from microclaw.errors import CallRejected, DeviceTimeout, DeviceUnreachable
 from microclaw.events import Edge
 from microclaw.transports.virtual_board import VirtualBoardTransport
 from microclaw.virtual_boards.trial_pool import TrialBoard
-from microclaw.wasm.image import Image
-from microclaw.wire.board_replies import PinRow, PwmRow
+from microclaw.wire.board_replies import LedRow, PinRow, PwmRow
 
 SOAK_HOST_S = 3.0
 SOAK_LEAST_MS = 90_000.0
@@ -66,19 +68,19 @@ class Run:
     host_s: float = 60.0
 
 
-async def run_image(trial_board: TrialBoard, image: Image, run: Run) -> Record:
+async def run_image(trial_board: TrialBoard, image: ProgramImage, run: Run) -> Record:
     """Install the image through the real protocol, let the board's time run, and read what it recorded."""
     control = trial_board.control
     await _let_age(control, run)
     before = await control.info()
     start_ms, boot_lines = before.now_ms, (await control.log()).cursor
     await give(control, run.stimuli, levels_over_time(run.stimuli), start_ms)
-    install = AppInstall(image.name, image.wasm, run.heap_bytes, run.timers, run.watchdog_ms)
+    install = AppInstall(image.name, image.code, run.heap_bytes, run.timers, run.watchdog_ms, image.kind)
     refused: str | None = None
     passed = Passed()
     events = _Events(boot_lines)
     try:
-        await trial_board.wasmachine.call(install, run.host_s)
+        await trial_board.install(install, run.host_s)
     except DeviceUnreachable:
         if (await control.info()).boot == before.boot:
             raise
@@ -100,30 +102,35 @@ class _Events:
     def __init__(self, log_cursor: int) -> None:
         self.edges: list[Edge] = []
         self.pwm: list[PwmRow] = []
+        self.leds: list[LedRow] = []
         self.lines: list[LogLine] = []
         self.now_ms = 0.0
         self.lost = False
-        self._edge_cursor = self._pwm_cursor = 0
+        self._edge_cursor = self._pwm_cursor = self._led_cursor = 0
         self._log_cursor = self._first_line = log_cursor
 
     @property
     def count(self) -> int:
-        return len(self.edges) + len(self.pwm)
+        return len(self.edges) + len(self.pwm) + len(self.leds)
 
     @property
     def recorded(self) -> tuple[int, int]:
-        """How many lines, and edges and PWM changes, there were, also those that the board has no more."""
-        return self._log_cursor - self._first_line, self._edge_cursor + self._pwm_cursor
+        """How many lines, and edges, PWM and LED changes, there were, also those that the board has no more."""
+        return self._log_cursor - self._first_line, self._edge_cursor + self._pwm_cursor + self._led_cursor
 
     async def read(self, control: VirtualBoardTransport) -> None:
         edges = await control.edges(self._edge_cursor)
         changes, after = await control.pwm_changes(self._pwm_cursor)
+        leds, led_after = await control.led_changes(self._led_cursor)
         log = await control.log(self._log_cursor)
         self.edges += edges.edges
         self.pwm += changes
+        self.leds += leds
         self.lines += log.lines
-        self.lost = self.lost or bool(edges.dropped or log.dropped or len(changes) < after - self._pwm_cursor)
+        few = len(changes) < after - self._pwm_cursor or len(leds) < led_after - self._led_cursor
+        self.lost = self.lost or bool(edges.dropped or log.dropped or few)
         self._edge_cursor, self._pwm_cursor, self._log_cursor = edges.cursor, after, log.cursor
+        self._led_cursor = led_after
         self.now_ms = edges.now_ms
 
 
@@ -264,7 +271,7 @@ async def probe(control: VirtualBoardTransport, name: str, run: Run, passed: Pas
     probes: list[str] = []
     for pin in [pin for pin in await control.pins() if pin.role == "input" and pin.pin in own - given]:
         edges, lines = (await control.edges(NEWEST)).cursor, (await control.log(NEWEST)).cursor
-        pwm = (await control.pwm_changes(NEWEST))[1]
+        pwm, led = (await control.pwm_changes(NEWEST))[1], (await control.led_changes(NEWEST))[1]
         for after_ms, flip in ((_PROBE_MS, 1), (_PROBE_MS, 0), (5.0, 1), (5.0, 0), (_PROBE_MS, 1), (_PROBE_MS, 0)):
             await control.set_input(pin.pin, pin.level ^ flip)
             if (await control.advance(after_ms, run.host_s)).stuck is not None:
@@ -272,7 +279,8 @@ async def probe(control: VirtualBoardTransport, name: str, run: Run, passed: Pas
         moved = [e for e in (await control.edges(edges)).edges if e.pin != pin.pin]
         printed = [line for line in (await control.log(lines)).lines if line.app == name]
         changes, _ = await control.pwm_changes(pwm)
-        seen = [describe(moved, [PwmChange(*change) for change in changes])] if moved or changes else []
+        shown = _led_changes((await control.led_changes(led))[0], 0.0)
+        seen = [describe(moved, [PwmChange(*c) for c in changes], shown)] if moved or changes or shown else []
         seen += [count_text(len(printed), "line") + " printed"] if printed else []
         what = "; ".join(seen) or "nothing happened, so what it does with it is untried"
         probes.append(f"pin {pin.pin} pressed, released and bounced: {what}")
@@ -330,10 +338,11 @@ async def _record(
             if start_ms <= e.t_ms < end_ms and e.pin not in outside
         ),
         pwm=tuple(
-            PwmChange(c.t_ms - start_ms, c.pin, c.duty, c.frequency_hz)
+            PwmChange(c.t_ms - start_ms, c.pin, c.duty, c.frequency_hz, c.pulse_us)
             for c in events.pwm
             if start_ms <= c.t_ms < end_ms
         ),
+        leds=_led_changes([c for c in events.leds if start_ms <= c.t_ms < end_ms], start_ms),
         pins=tuple(own.values()),
         peak_heap_bytes=row.peak_heap_bytes if row else 0,
         peak_stack_bytes=row.peak_stack_bytes if row else 0,
@@ -346,6 +355,10 @@ async def _record(
         probes=passed.probes,
         overflowed=events.lost,
     )
+
+
+def _led_changes(rows: Sequence[LedRow], start_ms: float) -> tuple[LedChange, ...]:
+    return tuple(LedChange(row.t_ms - start_ms, row.pin, colors_of(bytes.fromhex(row.data))) for row in rows)
 
 
 def _console_lines(line: LogLine, start_ms: float) -> list[ConsoleLine]:

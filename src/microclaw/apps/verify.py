@@ -11,12 +11,14 @@ from microclaw.apps.listing import names_after_change
 from microclaw.apps.traps import trap_words
 from microclaw.apps.trial import Trial
 from microclaw.apps.verdict import (
+    SETTLED_EDGES,
     SLACK_MS,
     ConsoleLine,
-    compare,
+    compare_settled,
     dead_on_load,
     describe,
     from_level,
+    plural,
     seconds,
 )
 from microclaw.devices.calls import AppState, AppStates, EdgesRead, GpioGet, LogLine, LogsRead, PwmChange, PwmRead
@@ -46,12 +48,12 @@ _EXPECTED_PWM_CHANGES = 4
 _NEWEST = 2**53 - 1
 """Above every cursor: reading from here gives no entries, and the present cursor."""
 
-NO_READ_BACK = "accepted only: this firmware has no read-back of programs, so nobody has seen it work"
+NO_READ_BACK = "accepted only: the board lists it, but has no read-back of its work, so nobody has seen it work"
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """The cursors of the board's records before the installation; None where it keeps no such record."""
+    """The cursors of the board's records before the installation; None: it keeps no such record."""
 
     edge_cursor: int | None = None
     pwm_cursor: int | None = None
@@ -94,19 +96,21 @@ async def verify(
     trial: Trial,
     before: Baseline,
     *,
+    told: Callable[[str], str] = str,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Verification:
     """Watch the board until each pin had the edges that are due, or the program's first line came, or the time is over.
 
     Waits at most PATIENCE_MS after the first edge that the trial had within that time. Edges that are counted are
     compared pin by pin; without any the answer is "accepted only", unless the program is one that only prints.
+    `told` puts a board's error text into the source's lines.
     """
     try:
-        dead = await _dead(device, name, before)
+        dead = await _dead(device, name, before, told)
         if dead is not None:
             return Verification(Evidence("reported", dead[0]), False, dead)
         found = await _watch(device, name, trial, before, sleep)
-        dead = await _dead(device, name, before)  # it may have trapped in its first timer
+        dead = await _dead(device, name, before, told)  # it may have trapped in its first timer
         if found.agrees and not dead and name not in await names_after_change(device, name, there=True, sleep=sleep):
             text = f"{device.name} answered that it took {name}, but does not list it"
             return Verification(Evidence("reported", text), False, next_step=_UNLISTED)
@@ -179,13 +183,12 @@ async def _watch(
     return edges or pwm or await _read_lines(device, name, trial, before, sleep)
 
 
-async def _dead(device: Device, name: str, before: Baseline) -> tuple[str, str] | None:
+async def _dead(device: Device, name: str, before: Baseline, told: Callable[[str], str]) -> tuple[str, str] | None:
     state = await _state(device, name)
     if state is None:
         return None
     if state.state == "trapped":
-        text = state.error or "no text"
-        error, step = trap_words(text)
+        error, step = trap_words(told(state.error or "no text"))
         return f"on the board {error}", step
     if state.state == "exited":
         return f"it ended itself on the board: {state.error or 'exit'}", "return from on_init instead of calling exit"
@@ -232,7 +235,7 @@ async def _count_edges(
             if edge.pin in raw:
                 raw[edge.pin].append(replace(edge, t_ms=edge.t_ms - before.now_ms))
         seen = {pin: _without_opening(raw[pin], on_pin[pin]) for pin in pins}
-        late = [pin for pin in pins if len(seen[pin]) < wanted[pin]]
+        late = [pin for pin in pins if len(seen[pin]) < wanted[pin] or _is_uneven(on_pin[pin], seen[pin])]
         if not late or max(waited_ms, slept_ms) >= patience_ms:
             break
         due_ms = min(_due(on_pin[pin], len(seen[pin]), patience_ms) for pin in late)
@@ -255,6 +258,11 @@ def _wanted(edges: Sequence[Edge], patience_ms: float) -> int:
     due = [edge for edge in edges if edge.t_ms <= patience_ms]
     apart = next((i for i, edge in enumerate(due) if edge.t_ms - due[0].t_ms > _MOMENT_MS), None)
     return len(due) if apart is None else max(_EXPECTED_EDGES, apart + 1)
+
+
+def _is_uneven(expected: Sequence[Edge], seen: Sequence[Edge]) -> bool:
+    """Whether more edges may still show that only the start differed."""
+    return SETTLED_EDGES > len(seen) < len(expected) and not compare_settled(expected, seen).agrees
 
 
 def _due(edges: Sequence[Edge], seen: int, patience_ms: float) -> float:
@@ -298,7 +306,7 @@ def _compare_edges(
             waited = format_duration(waited_ms, decimals=2)
             text = f"no edge on pin {pin} in {waited}; the trial had one after {seconds(wanted[0].t_ms)}"
             return _counted(text, edges, agrees=False)
-        agreement = compare(wanted, found)
+        agreement = compare_settled(wanted, found)
         texts.append(_pin_text(wanted, found, agreement.difference, alone=len(expected) == 1))
         offsets.append(found[0].t_ms - (*from_level(wanted, 1 - found[0].level), wanted[0])[0].t_ms)
         difference = difference or not agreement.agrees
@@ -307,13 +315,12 @@ def _compare_edges(
     if not difference and offsets and max(offsets) - min(offsets) > _TOGETHER_MS:
         apart = seconds(max(offsets) - min(offsets))
         return _counted(f"{'; '.join(texts)} (pins are {apart} off against each other)", edges, agrees=False)
-    text = "; ".join(texts)
     later = any(_span(wanted) > _MOMENT_MS for wanted in expected.values())
     of_one_moment = all(_span(found) <= _MOMENT_MS for found in seen.values() if found)
     if not difference and (not edges or (later and of_one_moment)):
-        text = f"accepted only: {text}; that is the start alone"
+        text = f"accepted only: {'; '.join(texts)}; that is the start alone"
         return Verification(Evidence("accepted", text, tuple(edges)), True)
-    return _counted(text, edges, agrees=not difference, pins=agreeing)
+    return _counted("; ".join(texts), edges, agrees=not difference, pins=agreeing)
 
 
 def _span(edges: Sequence[Edge]) -> float:
@@ -384,17 +391,10 @@ async def _read_lines(
         parts.append(f"and it waits for an input{_on(trial.inputs)}")
     elif trial.edges:
         parts.append(f"(in the trial its first edge came after {seconds(trial.edges[0].t_ms)})")
-    elif moved := describe((), trial.pwm):
+    elif moved := describe((), trial.pwm, trial.leds):
         parts.append(f"(in the trial: {moved})")
     return Verification(Evidence("accepted", f"accepted only: {' '.join(parts)}"), True)
 
 
 def _on(pins: Sequence[int]) -> str:
     return f" on {plural('pin', pins)}" if pins else ""
-
-
-def plural(noun: str, numbers: Sequence[int]) -> str:
-    """ "pin 2", "pins 2 and 5", "pins 2, 4 and 5"."""
-    if len(numbers) == 1:
-        return f"{noun} {numbers[0]}"
-    return f"{noun}s {', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"

@@ -10,6 +10,7 @@ import fcntl
 import heapq
 import json
 import os
+import stat
 import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from typing import Final
 
 from microclaw.audit.event import ALARMS, SETTLED_BY, AuditEvent, AuditKind, line_of
 from microclaw.durable import make_private_folder, open_regular, sync_folder
+from microclaw.errors import StoreError
 
 FOLDER: Final = "audit"  # in the host's home
 ACTS_STEM: Final = "acts"
@@ -67,6 +69,7 @@ def read_events(home: Path, *, since_ms: int = 0, kinds: Collection[str] = ()) -
     Lines that are none (torn by a power cut, written by a later version) are left out. OSError or StoreError.
     """
     folder = home / FOLDER
+    _check_folder(folder)
     for found in heapq.merge(*(_read_set(folder, stem) for stem in _STEMS), key=lambda one: one.at_ms):
         if found.at_ms >= since_ms and is_wanted(found.event.kind, kinds):
             yield found
@@ -108,7 +111,8 @@ class Followed:
         self._read: dict[int, int] = {}  # inode: how far it is read
 
     def new(self) -> tuple[RecordedEvent, ...]:
-        """What was added since the last call, at first all; oldest first. Blocking."""
+        """What was added since the last call, at first all; oldest first. Blocking. OSError or StoreError."""
+        _check_folder(self._folder)
         found: list[RecordedEvent] = []
         for stem in _STEMS:
             for path in _paths(self._folder, stem):
@@ -177,6 +181,16 @@ def _read_set(folder: Path, stem: str) -> Iterator[RecordedEvent]:
         for line in data.splitlines():
             if (found := _parse(line)) is not None:
                 yield found
+
+
+def _check_folder(folder: Path) -> None:
+    """StoreError for something else in the folder's place; none at all is a log without a line."""
+    try:
+        kind = folder.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISDIR(kind):
+        raise StoreError(f"the security log {folder} is no folder", next_step="move away what is there")
 
 
 def _paths(folder: Path, stem: str) -> list[Path]:

@@ -122,6 +122,7 @@ class AuditLog:
             self._alarms = list(open_alarms(read_events(self._home), self._now_ms()))
         except (OSError, StoreError) as exc:
             _log.warning("the security log of before cannot be read: %s", exc)
+            self.problem = f"the security log cannot be read: {exc}"
         self._thread.start()
 
     def record(self, event: AuditEvent) -> None:

@@ -25,7 +25,11 @@ class Admission:
 async def open_admission(settings: Settings, database: Database, record: Record) -> Admission:
     """`record` takes the events of the security log."""
     people = await People.opened(PeopleTable(database), record=record)
-    approvals = Approvals(timeout_s=settings.agent.approval_s, roles=people)
+
+    def refused(pending: PendingApproval, by: str, approved: bool) -> None:
+        record(_refusal(pending, by, people, approved=approved))
+
+    approvals = Approvals(timeout_s=settings.agent.approval_s, roles=people, on_refused=refused)
     approvals.listen(lambda news: record(_event(news, people)))
     gate = Gate(people, approvals, always_ask=settings.agent.approvals == "always", record=record)
     return Admission(people, PersonTokens(PersonTokenTable(database), people, record=record), approvals, gate)
@@ -34,12 +38,26 @@ async def open_admission(settings: Settings, database: Database, record: Record)
 def _event(news: PendingApproval | ApprovalOutcome, people: People) -> AuditEvent:
     """A question or its end. Of the action only its first word, the tool's name: the rest may be a person's words."""
     pending = news if isinstance(news, PendingApproval) else news.pending
-    person = people.get(pending.person_id)
-    asked_by = pending.person_id if person is None else person.name
-    verb = (pending.action.split() or ["?"])[0]
-    text = f"{verb}{', risky' if pending.risky else ''}, asked by {asked_by} in {pending.channel}"
+    asked_by, text = _name(pending.person_id, people), _about(pending, people)
     if isinstance(news, PendingApproval):
         return AuditEvent(AuditKind.APPROVAL_ASKED, text, about=pending.approval_id, by=asked_by)
     if news.by is None:
         return AuditEvent(AuditKind.APPROVAL_EXPIRED, text, about=pending.approval_id)
     return AuditEvent(AuditKind.APPROVAL_DECIDED, f"{news.outcome}: {text}", about=pending.approval_id, by=news.by)
+
+
+def _refusal(pending: PendingApproval, by: str, people: People, *, approved: bool) -> AuditEvent:
+    """Somebody decided what is not theirs to decide."""
+    text = f"{'yes' if approved else 'no'} does not count: {_about(pending, people)}"
+    return AuditEvent(AuditKind.APPROVAL_REFUSED, text, about=pending.approval_id, by=_name(by, people))
+
+
+def _about(pending: PendingApproval, people: People) -> str:
+    verb = (pending.action.split() or ["?"])[0]
+    risky = ", risky" if pending.risky else ""
+    return f"{verb}{risky}, asked by {_name(pending.person_id, people)} in {pending.channel}"
+
+
+def _name(person_id: str, people: People) -> str:
+    person = people.get(person_id)
+    return person_id if person is None else person.name

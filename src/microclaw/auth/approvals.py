@@ -14,6 +14,7 @@ from microclaw.text import clean_text
 
 Outcome: TypeAlias = Literal["approved", "declined", "expired"]
 
+ID_CHARS = 8
 MAX_PENDING = 64
 MAX_PENDING_A_PERSON = 16
 MAX_DETAIL_LINES = 1_000
@@ -65,9 +66,12 @@ class Approvals:
         self,
         *,
         timeout_s: float,
-        new_id: Callable[[], str] = lambda: secrets.token_hex(4),
+        new_id: Callable[[], str] = lambda: secrets.token_hex(ID_CHARS // 2),
         roles: Roles | None = None,
+        on_refused: Callable[[PendingApproval, str, bool], None] = lambda _pending, _by, _approved: None,
     ) -> None:
+        """`on_refused(pending, by, approved)` hears of each decision of somebody who may not make it."""
+        self._on_refused = on_refused
         self._timeout_s = timeout_s
         self._roles = roles or OwnerAlone()
         self._new_id = new_id
@@ -157,6 +161,7 @@ class Approvals:
     def _check_decider(self, pending: PendingApproval, *, approved: bool, by: str) -> None:
         taken_back = by == pending.person_id and not approved  # a person may always withdraw an own request
         if not taken_back and not self.may_decide(pending, by):
+            self._on_refused(pending, by, approved)
             why = "it is risky" if by == pending.person_id else "it is not theirs"
             raise PermissionRefused(
                 f"{self._name(by)} may not decide this, as {why}: {pending.action}",

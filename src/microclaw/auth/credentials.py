@@ -99,10 +99,10 @@ class Revocation:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
-    async def revoke(self, device_id: str) -> int:
+    async def revoke(self, device_id: str, *, by: str | None = None) -> int:
         """A person ends every credential of the device. Returns how many were still good."""
         ended = await self._table.revoke(device_id, self._now_ms())
-        self._record(AuditEvent(AuditKind.CREDENTIAL_REVOKED, f"{ended} were still good", about=device_id))
+        self._record(AuditEvent(AuditKind.CREDENTIAL_REVOKED, f"{ended} were still good", about=device_id, by=by))
         self.announce(device_id, "person")
         return ended
 

@@ -66,8 +66,12 @@ class Gate:
 
     def note(self, kind: AuditKind, text: str, person_id: str, *, about: str | None = None) -> None:
         """A line of the security log about what this person does."""
+        self._record(AuditEvent(kind, text, about=about, by=self.name_of(person_id)))
+
+    def name_of(self, person_id: str) -> str:
+        """The person's name, as the security log has it; the id of somebody who is gone."""
         person = self._roles.get(person_id)
-        self._record(AuditEvent(kind, text, about=about, by=person_id if person is None else person.name))
+        return person_id if person is None else person.name
 
     def needs_approval(self, permission: Permission, *, tainted: bool) -> bool:
         """Whether a person must say yes first. `tainted`: the turn has read untrusted text."""

@@ -35,12 +35,16 @@ _BOARD: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class PairingLimits:
-    """The numbers of protocols/link.md, and bounds over a range (/24, /64) and over all addresses."""
+    """The numbers of protocols/link.md, and bounds over a range (/24, /64) and over all addresses.
+
+    `kept_s`: for so long nobody takes the place of an address that has no other.
+    """
 
     code_life_s: float = 120.0
     pending_an_address: int = 4
     pending_a_range: int = 16
     pending_in_all: int = 64
+    kept_s: float = 30.0
     wrong_tries: int = 5
     lock_s: float = 60.0
     remembered_addresses: int = 1024
@@ -227,7 +231,8 @@ class PairingService:
     def _has_room(self, network: str, wide: str) -> bool:
         """Whether a newcomer may wait. Where all places are taken, who has more than the newcomer gives one up.
 
-        So an address, and a range of addresses, has a share, and a machine that takes many cannot shut others out.
+        So an address, and a range of addresses, has a share. An address that has no code gets a place also where each
+        of the others has one, of the oldest that had `kept_s` to be typed: one machine can have a whole /24.
         """
         limits, waiting = self.limits, tuple(self._pending.values())
         of_network = Counter(pending.network for pending in waiting)
@@ -236,22 +241,31 @@ class PairingService:
         if len(waiting) >= limits.pending_in_all:
             of_range = Counter(pending.range for pending in waiting)
             largest, count = of_range.most_common(1)[0]
-            if count <= of_range[wide] + 1:
+            among = [pending for pending in waiting if pending.range == largest or count == 1]
+            must = count > of_range[wide] + 1
+            if not self._displace(among, 0 if must else of_range[wide], must=must):
                 return False
-            self._displace([pending for pending in waiting if pending.range == largest])
         of_it = [pending for pending in self._pending.values() if pending.range == wide]
-        if len(of_it) >= limits.pending_a_range:
-            if max(Counter(pending.network for pending in of_it).values()) <= of_network[network] + 1:
-                return False
-            self._displace(of_it)
-        return True
+        return len(of_it) < limits.pending_a_range or self._displace(of_it, of_network[network])
 
-    def _displace(self, among: Sequence[PendingPairing]) -> None:
-        """The newest of the address that has the most: an older code may be one that a person is just typing."""
-        most = Counter(pending.network for pending in among).most_common(1)[0][0]
-        pending = next(pending for pending in reversed(among) if pending.network == most)
-        del self._pending[pending.code]
-        pending.outcome.set_result(_NO_ROOM)
+    def _displace(self, among: Sequence[PendingPairing], own: int, *, must: bool = False) -> bool:
+        """Take a code away for a newcomer with `own` codes; False when none gives way, unless one `must`.
+
+        The newest of the address that has the most: an older code may be one that a person is just typing. Where each
+        has one, the oldest that was there for long enough to be typed.
+        """
+        network, most = Counter(pending.network for pending in among).most_common(1)[0]
+        if most > own + 1:
+            gone = next(pending for pending in reversed(among) if pending.network == network)
+        elif must:
+            gone = among[-1]
+        elif own or among[0].expires_s - self.limits.code_life_s + self.limits.kept_s > self._clock_s():
+            return False
+        else:
+            gone = among[0]
+        del self._pending[gone.code]
+        gone.outcome.set_result(_NO_ROOM)
+        return True
 
     async def _by_secret(
         self, address: str, board: str, key: ec.EllipticCurvePublicKey | None, secret: str

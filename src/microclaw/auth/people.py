@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
 import time
@@ -60,7 +61,8 @@ class OwnerAlone:
 
 CODE_DIGITS: Final = 6
 CODE_S: Final = 600.0
-MAX_CODES_A_CHANNEL: Final = 4
+CODES_A_CHANNEL: Final = 64
+KEPT_S: Final = 120.0  # an account keeps its place at least so long; then the oldest gives way where all are taken
 WRONG_CODES: Final = 5  # in WRONG_CODES_S, then none is looked at
 WRONG_CODES_S: Final = 60.0
 MAX_PEOPLE: Final = 256
@@ -155,15 +157,16 @@ class People:
         return None if person_id is None else self.get(person_id)
 
     async def ask_pairing(self, channel: str, external_id: str, display_name: str) -> str:
-        """A code that an unknown sender shows the owner; the same one while it lasts. Overloaded when many wait."""
+        """A code that an unknown sender shows the owner: one an account, the same one while it lasts.
+
+        Accounts have no address that could be shared out by range. So where every place is taken, the oldest that is
+        older than KEPT_S gives way, and Overloaded is raised only where none is.
+        """
         alive = self._alive()
         for code in alive:
             if (code.channel, code.external_id) == (channel, external_id):
                 return code.code
-        if sum(1 for code in alive if code.channel == channel) >= MAX_CODES_A_CHANNEL:
-            text = f"{MAX_CODES_A_CHANNEL} people of {channel} wait to be let in already"
-            self._record(AuditEvent(AuditKind.PAIRING_REFUSED, text, about=external_id))
-            raise Overloaded(text, next_step="try again in ten minutes")
+        self._make_room(channel, external_id)
         taken = {code.code for code in alive}
         fresh = self._new_code()
         while fresh in taken:
@@ -172,6 +175,19 @@ class People:
         self._codes.append(_Code(fresh, channel, external_id, shown, self._now_s() + CODE_S))
         self._record(AuditEvent(AuditKind.PAIRING_ASKED, f"{shown or 'somebody'} in {channel}", about=external_id))
         return fresh
+
+    def _make_room(self, channel: str, external_id: str) -> None:
+        here = [code for code in self._codes if code.channel == channel]  # the oldest first
+        if len(here) < CODES_A_CHANNEL:
+            return
+        kept_s = here[0].until_s - CODE_S + KEPT_S - self._now_s()
+        if kept_s > 0:
+            text = f"{CODES_A_CHANNEL} people of {channel} wait to be let in already"
+            self._record(AuditEvent(AuditKind.PAIRING_REFUSED, text, about=external_id))
+            raise Overloaded(text, next_step=f"write again in {math.ceil(kept_s)} s")
+        self._codes.remove(here[0])
+        text = f"every place of {channel} is taken: the oldest code gave way to a newer one"
+        self._record(AuditEvent(AuditKind.PAIRING_REFUSED, text, about=here[0].external_id))
 
     async def pair(self, code: str, role: Role | None = None, name: str | None = None) -> Person:
         """Let in the sender with this code, as a known person or a new one (a member unless `role` is given).

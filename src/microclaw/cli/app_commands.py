@@ -22,20 +22,22 @@ _Board = Annotated[str, typer.Option("--board", help="With -d HOST:PORT: the boa
 @app_group.command()
 def build(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help="C or C++ source, or a sketch (.ino).")],
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Where the wasm goes; FILE.wasm.")] = None,
+    file: Annotated[Path, typer.Argument(help="C, C++ or Python source, or a sketch (.ino).")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Where the program goes; FILE.wasm, or FILE.mpy of Python.")
+    ] = None,
     board: Annotated[str, typer.Option("--board", help="The board's profile.")] = "virtual",
     optimization: Annotated[str, typer.Option("-O", "--optimization")] = "O3",
     firmware: FirmwareOption = None,
 ) -> None:
     """Compile and check a program; needs no host."""
-    from microclaw.cli.trials import build_file, show_image
+    from microclaw.cli.trials import build_file, image_contents, show_image
 
     options = global_options(ctx)
     image = build_file(options.settings(), file, described_board(board, firmware), optimization)
-    target = output or file.with_suffix(".wasm")
+    target = output or file.with_suffix(".wasm" if image.kind == "wasm" else ".mpy")
     try:
-        target.write_bytes(image.wasm)
+        target.write_bytes(image.code)
     except OSError as exc:
         raise ConfigError(f"cannot write {target}: {exc.strerror}", next_step="give another path with -o") from exc
     if options.json:
@@ -48,14 +50,9 @@ def build(
                 "compiler": image.compiler,
                 "compile_ms": round(image.compile_ms, 1),
                 "cached": image.cached,
-                "imports": [i.name for i in image.imports],
-                "exports": list(image.exports),
+                "kind": image.kind,
                 "pins": list(image.pins),
-                "memory": {
-                    "initial_bytes": image.memory.initial_bytes,
-                    "static_bytes": image.memory.static_bytes,
-                    "stack_bytes": image.memory.stack_bytes,
-                },
+                **image_contents(image),
                 "warnings": [w.to_json() for w in image.warnings],
             },
         )

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 import time
 from datetime import date, datetime
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
 from microclaw.audit import AuditKind, Followed, RecordedEvent, is_wanted, read_events
+from microclaw.audit.files import FOLDER
 from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.errors import StoreError
 
 FOLLOW_S: Final = 0.5
 _AGO: Final = re.compile(r"([1-9][0-9]{0,5})([smhd])")
@@ -32,6 +35,14 @@ def audit(
     kinds = _kinds(kind or ())
     home = options.settings().home
     since_ms = 0 if since is None else _since_ms(since)
+    try:
+        _read(options, home, since_ms, kinds, follow=follow)
+    except OSError as exc:
+        text = f"the security log {home / FOLDER} cannot be read: {exc.strerror or exc}"
+        raise StoreError(text, next_step="check what is there, its owner and permissions") from exc
+
+
+def _read(options: GlobalOptions, home: Path, since_ms: int, kinds: frozenset[str], *, follow: bool) -> None:
     if follow:
         followed = Followed(home)
         while True:
@@ -42,7 +53,7 @@ def audit(
     if not options.wrote_json("audit", {"events": [_object(one) for one in found]}):
         _show(options, found)
         if not found:
-            options.say("nothing of that kind or time" if kinds or since else "nothing yet")
+            options.say("nothing of that kind or time" if kinds or since_ms else "nothing yet")
 
 
 def _show(options: GlobalOptions, events: list[RecordedEvent]) -> None:

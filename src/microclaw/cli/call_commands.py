@@ -162,15 +162,16 @@ def call_directly(target: str, board_id: str, method: str, values: dict[str, Any
 
 def call_endpoint(target: str, board_id: str, call: Any) -> Any:
     """Do a call of the board at an address, on a connection of its own. Raises DeviceError and its kinds."""
-    endpoint = target if target.startswith(_PREFIXES) else f"wasmachine://{target}"
-    return asyncio.run(_call(endpoint, board_id, call))
+    return asyncio.run(call_at(target, board_id, call))
 
 
-async def _call(endpoint: str, board_id: str, call: Any) -> Any:
+async def call_at(target: str, board_id: str, call: Any) -> Any:
+    """As `call_endpoint`, where an event loop runs already."""
     from microclaw.boards import load_board
     from microclaw.devices.device import check_call, not_offered
     from microclaw.transports.open import open_transport
 
+    endpoint = target if target.startswith(_PREFIXES) else f"wasmachine://{target}"
     board = load_board(board_id)
     transport = open_transport(endpoint, board)
     try:

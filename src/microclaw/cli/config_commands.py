@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from microclaw.cli.options import FAILED, GlobalOptions, command_group, global_options
+from microclaw.cli.secret_value import secret_value
 from microclaw.config.edit import SettingChange, read_key, write_changes
 from microclaw.config.load import find_mistakes, find_problems, private_home
 from microclaw.config.places import home_folder
@@ -56,13 +57,18 @@ def set_value(
     ctx: typer.Context,
     key: Annotated[str, typer.Argument(help="Such as agent.turn_s or telegram.token.")],
     value: Annotated[
-        str | None, typer.Argument(metavar="[VALUE]", help="A secret without it is asked for, unseen; - reads stdin.")
+        str | None,
+        typer.Argument(
+            metavar="[VALUE]", help="- reads stdin. A secret is in @FILE, or asked for, unseen, without it."
+        ),
     ] = None,
 ) -> None:
     """Change one setting; comments stay. Secrets go to secrets.toml, or write '${ENV}' for a variable's value."""
     options = global_options(ctx)
     _, known = read_key(key)
-    if value == "-":
+    if value is not None and known.secret:
+        value = secret_value(key, value)
+    elif value == "-":
         value = sys.stdin.readline().strip()
     elif value is None:
         if not known.secret or not sys.stdin.isatty():

@@ -15,6 +15,7 @@ from microclaw.cli.firmware_option import FirmwareOption, firmware_words
 from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.cli.programs import follow
 from microclaw.host_client.request import segment
+from microclaw.text import one_line
 
 device_group = command_group()
 
@@ -46,10 +47,15 @@ def show(ctx: typer.Context, name: str) -> None:
         options.line(f"{key:<12} {', '.join(device[key]) or '-'}")
     options.line(f"{'power cut':<12} {device['power_cut']}")
     firmware = device["firmware"]
-    options.line(f"{'firmware':<12} {described_text(firmware['described'])}")
-    options.line(f"{'device files':<12} {', '.join(firmware['nodes']) or '-'}")
-    options.line(f"{'natives':<12} {_natives(firmware)}")
-    options.line(f"{'limits':<12} {_limits(firmware)}")
+    if device["kinds"] == ["py"]:
+        options.line(f"{'firmware':<12} microclaw on MicroPython")
+        options.line(f"{'programs':<12} Python")
+        options.line(f"{'limits':<12} {_python_limits(firmware)}")
+    else:
+        options.line(f"{'firmware':<12} {described_text(firmware['described'])}")
+        options.line(f"{'device files':<12} {', '.join(firmware['nodes']) or '-'}")
+        options.line(f"{'natives':<12} {_natives(firmware)}")
+        options.line(f"{'limits':<12} {_limits(firmware)}")
     if (link := device["link"]) is not None:
         options.line(f"{'link':<12} {_link_state(link)}")
         options.line(f"{'address':<12} {link['address'] or '-'}")
@@ -63,6 +69,11 @@ def _natives(firmware: dict[str, Any]) -> str:
     parts = [*firmware["native_groups"], *firmware["natives_added"]]
     lacking = ", ".join(firmware["natives_lacking"])
     return (", ".join(parts) or "-") + (f", without {lacking}" if lacking else "")
+
+
+def _python_limits(firmware: dict[str, Any]) -> str:
+    count, size_kb = firmware["max_apps"], firmware["max_module_bytes"] // 1024
+    return f"{count} programs at once, {size_kb} KB each; they share the memory"
 
 
 def _limits(firmware: dict[str, Any]) -> str:
@@ -203,8 +214,8 @@ def logs(
     cursor = 0
     while True:
         page = host.get(f"/v1/devices/{segment(device)}/logs", {"cursor": cursor})
-        if page["dropped"] and cursor:
-            options.say(f"({page['dropped']} lines were lost)")
+        if page["dropped"]:
+            options.say(f"({page['dropped']:,} {'' if cursor else 'older '}lines were lost)")
         for line in page["lines"]:
             if not app or line["app"] == app:
                 _log_line(options, line)
@@ -219,7 +230,7 @@ def _log_line(options: GlobalOptions, line: dict[str, Any]) -> None:
     if options.wrote_json("log", line):
         return
     app = line["app"] or "board"
-    options.line(f"{line['t_ms'] / 1000:10.3f}  {app:<12} {line['text'].rstrip()}")
+    options.line(one_line(f"{line['t_ms'] / 1000:10.3f}  {app:<12} {line['text'].rstrip()}"))
 
 
 @device_group.command("pair")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -12,20 +12,22 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from microclaw.api.views import deployment_object
+from microclaw.apps.building import cached_compiler, program_language
 from microclaw.apps.changes import ChangeLog
 from microclaw.apps.deploy import Deployer, Deployment, DeployRequest
 from microclaw.apps.installer import Installer
+from microclaw.apps.listing import ListingDevice, removal_text
 from microclaw.apps.silence import SilenceExplainer
-from microclaw.apps.trial import cached_compiler, try_image
+from microclaw.apps.trial import try_image
 from microclaw.boards.profile import BoardProfile
 from microclaw.bus import Bus
-from microclaw.cli.call_commands import call_endpoint
+from microclaw.cli.call_commands import call_at, call_endpoint
 from microclaw.cli.options import GlobalOptions
-from microclaw.cli.programs import WASM_MAGIC, end_install, read_expectations, read_program, source_text
+from microclaw.cli.programs import WASM_MAGIC, Stages, end_install, read_expectations, read_program, source_text
 from microclaw.clock import now_ms
-from microclaw.devices.calls import AppEntry, AppList, AppUninstall
+from microclaw.devices.calls import AppEntry, AppList, AppUninstall, Call
 from microclaw.devices.registry import Registry
-from microclaw.errors import AppNotFound, DeployRejected, MicroclawError
+from microclaw.errors import AppNotFound, MicroclawError
 from microclaw.events import Step
 from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
@@ -33,7 +35,7 @@ from microclaw.store.devices import DeviceRow, DeviceTable
 from microclaw.text import program_name
 from microclaw.transports.open import open_transport
 from microclaw.wasm import BuildCache
-from microclaw.wasm.source_language import language_of_file
+from microclaw.wire.host_api import failure_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def run_directly(options: GlobalOptions, asked: DirectRun) -> None:
         device=asked.target,
         name=asked.name,
         source=None if is_wasm else source_text(content, asked.file),
-        language=None if is_wasm else language_of_file(asked.file.name),
+        language=None if is_wasm else program_language(asked.file.name),
         wasm=content if is_wasm else None,
         heap_bytes=asked.heap_bytes,
         optimization=asked.optimization,
@@ -81,17 +83,20 @@ def run_directly(options: GlobalOptions, asked: DirectRun) -> None:
 
 async def _deploy(options: GlobalOptions, asked: DirectRun, request: DeployRequest) -> Deployment | MicroclawError:
     """The outcome; an error is returned, as the bus's task group would wrap what is raised through it."""
-    terminal = options.terminal()
+    stages = Stages(options.terminal())
 
     def report(step: Step) -> None:
         if not options.json and not options.quiet:
-            terminal.step(step)
+            stages.show(step)
 
     async with _deployer(options, asked.target, asked.board) as deployer:
         try:
             return await deployer.deploy(request, report)
         except MicroclawError as exc:
+            stages.failed(failure_of(exc))
             return exc
+        finally:
+            stages.flush()
 
 
 @asynccontextmanager
@@ -135,14 +140,29 @@ def list_directly(options: GlobalOptions, target: str, board_id: str) -> None:
 def uninstall_directly(options: GlobalOptions, target: str, name: str, board_id: str) -> None:
     """Take a program off a board."""
     options.only_here(f"a removal from {target}")
+    text = asyncio.run(take_off(_BoardAt(target, board_id), name, asyncio.sleep))
+    options.report("removal", {"name": name, "device": target}, text)
+
+
+async def take_off(board: ListingDevice, name: str, sleep: Callable[[float], Awaitable[None]]) -> str:
+    """Remove a program; what the board lists without it. AppNotFound, or DeployRejected when it is still listed."""
+    look = f"microclaw app list -d {board.name}"
     try:
-        call_endpoint(target, board_id, AppUninstall(name))
+        await board.call(AppUninstall(name))
     except AppNotFound as exc:
-        raise AppNotFound(exc.message, next_step=f"see what is: microclaw app list -d {target}") from exc
-    if any(entry.name == name for entry in _apps(target, board_id)):
-        text = f"{target} answered that it removed {program_name(name)}, but still lists it"
-        raise DeployRejected(text, next_step=f"restart the board, then microclaw app list -d {target}")
-    options.report("removal", {"name": name, "device": target}, f"{name} is off {target}")
+        raise AppNotFound(exc.message, next_step=f"see what is: {look}") from exc
+    return await removal_text(board, name, sleep, next_step=f"restart the board, then {look}")
+
+
+@dataclass(frozen=True, slots=True)
+class _BoardAt:
+    """The board at an address; each call has a connection of its own."""
+
+    name: str
+    board_id: str
+
+    async def call(self, call: Call[Any]) -> Any:
+        return await call_at(self.name, self.board_id, call)
 
 
 def _apps(target: str, board_id: str) -> tuple[AppEntry, ...]:

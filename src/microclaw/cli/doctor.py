@@ -11,10 +11,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -35,10 +34,15 @@ VERSION_S = 10.0
 _NOT_BUILT = "not built yet: the host builds it when it starts"
 
 
-def doctor(ctx: typer.Context) -> None:
+def doctor(
+    ctx: typer.Context,
+    port: Annotated[
+        str | None, typer.Option("-p", "--port", metavar="PORT", help="Look at the board on this port instead.")
+    ] = None,
+) -> None:
     """Check what microclaw needs here; each problem with its next step."""
     options = global_options(ctx)
-    findings = examine(options)
+    findings = examine(options) if port is None else _examine_board(port)
     healthy = all(finding.ok for finding in findings)
     if options.json:
         rows = [{"part": f.part, "ok": f.ok, "warns": f.warns, "text": f.text, "next": f.next_step} for f in findings]
@@ -80,12 +84,36 @@ def examine(options: GlobalOptions) -> list[Finding]:
         return findings  # the configuration's findings say why
     findings += _attempt("library", lambda: _c_library(settings))
     findings += _models(settings.model)
-    for choice in _local_servers(settings.model):
-        findings += _attempt("model", partial(_window, choice, settings.agent.context_tokens))
+    told, server_tokens = _windows(settings)
+    findings += told
     if settings.gateway is not None and settings.gateway.open:
         findings.append(_open_gateway("config.toml"))
-    findings += _attempt("host", lambda: _host(options))
+    findings += _attempt("host", lambda: _host(options, server_tokens))
     return findings
+
+
+def _examine_board(port: str) -> list[Finding]:
+    from microclaw.firmware_folder import firmware_folder
+    from microclaw.flash.board_port import BoardPort  # takes 0.2 s, and most never have a board on a cable
+    from microclaw.flash.diagnosis import diagnose
+    from microclaw.flash.esptool import Esptool
+
+    place = BoardPort.parse(port)
+    notes = asyncio.run(diagnose(place, Esptool(place), firmware_folder()))
+    return [Finding(note.part, note.ok, note.text, note.next_step) for note in notes]
+
+
+def learned_window(context: dict[str, Any], server_tokens: int) -> Iterator[Finding]:
+    """The window that the running host learned from a refusal, where that is less than the setting."""
+    if context.get("text") is None:
+        return
+    if server_tokens > (context["named_tokens"] or context["tokens"]):
+        step = f"the server takes {server_tokens:,} now: start the host again to use that at once"
+    else:
+        step = (
+            f"load the model with a larger context, or: microclaw config set agent.context_tokens {context['tokens']}"
+        )
+    yield Finding("context", True, context["text"], step, warns=True)
 
 
 def _attempt(part: str, look: Callable[[], Iterator[Finding]]) -> list[Finding]:
@@ -166,20 +194,34 @@ def _local_servers(model: ModelSettings) -> Iterator[ModelChoice]:
     yield from (choice for choice in model.fallbacks if choice.provider == "openai" and is_local(choice.base_url))
 
 
-def _window(choice: ModelChoice, context_tokens: int) -> Iterator[Finding]:
-    name = choice.name or "its first model"
-    window = asyncio.run(window_of(choice.base_url or "", choice.name, api_key=choice.api_key))
+def _windows(settings: Settings) -> tuple[list[Finding], int]:
+    """What model servers at home tell of their windows, and the smallest of these in tokens; 0 when none tells."""
+    findings: list[Finding] = []
+    windows: list[int] = []
+    for choice in _local_servers(settings.model):
+        try:
+            window = asyncio.run(window_of(choice.base_url or "", choice.name, api_key=choice.api_key))
+        except MicroclawError as exc:
+            findings.append(Finding("model", False, exc.message, exc.next_step))
+            continue
+        findings.append(_window(choice.name or "its first model", window, settings.agent.context_tokens))
+        if window is not None:
+            windows.append(window)
+    return findings, min(windows, default=0)
+
+
+def _window(name: str, window: int | None, context_tokens: int) -> Finding:
     if window is None:
-        yield Finding("model", True, f"{name}: its server does not say how large its context is")
-    elif window < context_tokens:
+        return Finding("model", True, f"{name}: its server does not say how large its context is")
+    if window < context_tokens:
         step = f"load it with a larger one, or: microclaw config set agent.context_tokens {window}"
         text = f"{name} takes {window:,} tokens, and agent.context_tokens is {context_tokens:,}"
-        yield Finding("model", False, text, step)
-    else:
-        yield Finding("model", True, f"{name} takes {window:,} tokens; agent.context_tokens is {context_tokens:,}")
+        return Finding("model", False, text, step)
+    return Finding("model", True, f"{name} takes {window:,} tokens; agent.context_tokens is {context_tokens:,}")
 
 
-def _host(options: GlobalOptions) -> Iterator[Finding]:
+def _host(options: GlobalOptions, server_tokens: int) -> Iterator[Finding]:
+    """`server_tokens`: the window that a model server told just now, 0 when none did."""
     address = options.address()
     try:
         status = options.host().get("/v1/status")
@@ -194,6 +236,7 @@ def _host(options: GlobalOptions) -> Iterator[Finding]:
     yield Finding("host", True, f"running ({where}), {status['rss_mb']:.0f} MB")
     if any(channel.get("open") for channel in status.get("channels", ())):
         yield _open_gateway("this run")
+    yield from learned_window(status.get("context", {}), server_tokens)
     for line in failing_lines(status):
         yield Finding("task", False, line, "mend its cause; it is tried again by itself")
     for alarm in status.get("alarms", ()):

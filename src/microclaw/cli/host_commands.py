@@ -110,6 +110,7 @@ def screen_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         *(("pairing", line) for line in waiting_lines((link or {}).get("waiting", ()))),
         ("model", found["model"] + _spent(found.get("usage"))),
         *(("model", line) for line in _outage_lines(found)),
+        *(("context", context["text"]) for context in (found.get("context"),) if context and context["text"]),
         *((channel["name"], _channel_line(channel)) for channel in found.get("channels", ())),
         *(("mcp", f"{name}: {state}") for name, state in found.get("mcp_servers", {}).items()),
         *(("failing", line) for line in failing_lines(found)),

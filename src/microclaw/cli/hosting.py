@@ -12,6 +12,7 @@ import signal
 import stat
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeAlias
 
+from microclaw.addresses import address_range
 from microclaw.api.status import OFFLINE
 from microclaw.app import Host, running_host
 from microclaw.boards import load_board
@@ -37,6 +39,12 @@ _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 FACTS = ("device", "transport", "app", "what", "address", "code", "reason", "why", "method", "lane", "count", "took_ms")
 MAX_FACT_CHARS = 200
 _PLAIN = re.compile(r"[!#-<>-\[\]-~]+")  # no space, quote, equals sign, backslash or control character
+_SERVERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "websockets", "aiohttp.access")
+_DOORS = ("uvicorn", "websockets", "aiohttp", "h11", "microclaw.api.gateway", "microclaw.link_server.listener")
+REFUSALS_S = 3600.0
+REFUSALS = (60, 20)  # in REFUSALS_S: lines of a kind, and of one source of it
+REFUSALS_OF_DOOR = 200  # of all kinds of a logger: some put values into their text
+_QUERY = re.compile(r"((?:\b(?:https?|wss?)://|(?<![\w.])/)[^\s?\"']*)\?[^\s\"']+")
 _ExceptionInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 
@@ -52,7 +60,7 @@ def run_host(
     """Run until SIGINT or SIGTERM. `ready` is called once, when the host answers; `new_store` as `running_host`."""
     if die_with_parent:
         _die_with_parent()
-    _log_to(settings.log, verbose=verbose)
+    log_to(settings.log, verbose=verbose)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_run(settings, virtual_boards, ready, new_store=new_store))
@@ -103,13 +111,13 @@ def _facts(host: Host, boards: Sequence[BoardReady]) -> dict[str, Any]:
         "gateway": host.channels.gateway,
         "gateway_open": host.channels.gateway_open,
         "gateway_token": host.channels.gateway_token and str(host.channels.gateway_token),
-        "problems": [*host.settings.problems, *host.channels.problems],
+        "problems": [*host.settings.problems, *host.channels.problems, *filter(None, (host.audit.problem,))],
         "model": "none: offline intents answer" if host.model.name == OFFLINE else host.model.name,
         "boards": [{"name": b.name, "title": title, "pid": b.pid, "transports": list(b.transports)} for b in boards],
     }
 
 
-def _log_to(path: Path, *, verbose: bool) -> None:
+def log_to(path: Path, *, verbose: bool) -> None:
     """The host's log is a file in its home, 0600; with -v stderr shows it too."""
     try:
         fd = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_NONBLOCK, 0o600)  # a pipe would wait
@@ -123,8 +131,14 @@ def _log_to(path: Path, *, verbose: bool) -> None:
     handlers: list[logging.Handler] = [RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1)]
     if verbose:
         handlers.append(logging.StreamHandler(sys.stderr))
+    limit = RefusalLimit()
     for handler in handlers:
         handler.setFormatter(LogLines())
+        handler.addFilter(limit.filter)
+    for server in _SERVERS:
+        logging.getLogger(server).setLevel(
+            logging.WARNING
+        )  # their other lines are a client's handshakes, word for word
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
 
 
@@ -141,6 +155,56 @@ def _die_with_parent() -> None:
     """Ask the kernel for SIGTERM when the parent ends, even by kill -9 (Linux only)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+class RefusalLimit:
+    """Lets so many lines of one kind from a door, and from one source there, into the log in an hour.
+
+    A kind is a logger and its text without values; a source is the address among the values. What comes beyond is
+    counted, and the next line of that door that is written says how many. `clock_s` is monotonic.
+    """
+
+    def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._clock_s = clock_s
+        self._began_s = clock_s()
+        self._lines: Counter[tuple[str, str]] = Counter()
+        self._left_out: Counter[str] = Counter()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is written; each handler asks once."""
+        if not record.name.startswith(_DOORS):
+            return True
+        if (decided := getattr(record, "written", None)) is not None:
+            return bool(decided)
+        record.written = written = self._is_written(record)
+        return written
+
+    def _is_written(self, record: logging.LogRecord) -> bool:
+        now_s = self._clock_s()
+        if now_s - self._began_s >= REFUSALS_S:
+            self._began_s = now_s
+            self._lines.clear()
+        kind = f"{record.name} {record.msg}"[:MAX_FACT_CHARS]
+        source = _source_of(record)
+        counts = self._lines[record.name, ""], self._lines[kind, ""], self._lines[kind, source]
+        if any(count >= most for count, most in zip(counts, (REFUSALS_OF_DOOR, *REFUSALS), strict=True)):
+            self._left_out[record.name] += 1
+            return False
+        for counted in ((record.name, ""), (kind, ""), (kind, source)):
+            self._lines[counted] += 1
+        if missing := self._left_out.pop(record.name, 0):
+            record.count = missing  # a fact of the line: so many were not written before it
+        return True
+
+
+def _source_of(record: logging.LogRecord) -> str:
+    """The range of the address that a door's line names, or nothing."""
+    values = record.args if isinstance(record.args, tuple) else ()
+    for value in (getattr(record, "address", None), *values):
+        text = str(value[0]) if isinstance(value, tuple) and value else str(value)
+        if (found := address_range(text)) != text:
+            return found
+    return ""
 
 
 class LogLines(logging.Formatter):
@@ -161,6 +225,10 @@ class LogLines(logging.Formatter):
         line = escape_hidden(super().formatMessage(record))
         facts = [f"{key}={_value(getattr(record, key))}" for key in FACTS if hasattr(record, key)]
         return " ".join((line, *facts))
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Without the query of any address: it may be a token, and as long as its sender likes."""
+        return _QUERY.sub(r"\1?[query]", super().format(record))
 
     def formatException(self, ei: _ExceptionInfo) -> str:
         return clean_text(super().formatException(ei), mark="?")

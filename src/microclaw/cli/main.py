@@ -26,9 +26,11 @@ COMMANDS: Final = {
     ),
     "exec": ("call_commands:execute", "Call one method of a device at once."),
     "logs": ("device_commands:logs", "Show what a device's programs print."),
+    "flash": ("flash_command:flash", "Put MicroPython and microclaw's files on a board, pair it, give it Wi-Fi."),
     "discover": ("discover_command:discover", "Find who is on the network."),
     "repl": ("call_commands:repl", "Call a device's methods line by line; Tab completes, Ctrl-D leaves."),
     "run": ("programs:run", "Build, check, try, install and verify a program."),
+    "watch": ("watch_command:watch", "Run a program at each save of its file."),
     "try": ("trials:try_program", "Try a program on a throw-away virtual board; needs no host."),
     "usage": ("host_commands:usage", "What models cost: requests, tokens and money."),
     "virtual": (

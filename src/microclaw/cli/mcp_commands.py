@@ -51,8 +51,10 @@ def serve(
     http: Annotated[
         str, typer.Option("--http", metavar="HOST:PORT", help="Where to listen; off loopback only with TLS.")
     ] = DEFAULT_PLACE,
-    certificate: Annotated[Path | None, typer.Option("--certificate", help="TLS certificate chain, PEM.")] = None,
-    key: Annotated[Path | None, typer.Option("--key", help="Its private key, PEM.")] = None,
+    certificate: Annotated[
+        Path | None, typer.Option("--certificate", metavar="FILE", help="TLS certificate chain, PEM.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option("--key", metavar="FILE", help="Its private key, PEM.")] = None,
 ) -> None:
     """Serve MCP over HTTP to clients that show a token (microclaw token create NAME); Ctrl-C stops it."""
     options = global_options(ctx)
@@ -61,6 +63,7 @@ def serve(
     import asyncio
 
     from microclaw.api.server import HeadTimeout, TimeoutConfig, tcp_listener
+    from microclaw.audit import AuditLog
     from microclaw.mcp.server.http import PATH, check_address, host_address, serve_http
 
     check_address(host, certificate, key)
@@ -75,9 +78,20 @@ def serve(
                 options.line(f"MCP at {url} with a token; make one: microclaw token create NAME")
             names = ("127.0.0.1", "localhost", "[::1]") if certificate is None else (shown,)
             patient = partial(TimeoutConfig, http=HeadTimeout)
-            asyncio.run(
-                serve_http(address, listener, names=names, certificate=certificate, key=key, make_config=patient)
-            )
+
+            async def serve_and_record() -> None:
+                async with AuditLog.opened(settings.home) as audit:
+                    await serve_http(
+                        address,
+                        listener,
+                        names=names,
+                        certificate=certificate,
+                        key=key,
+                        record=audit.record,
+                        make_config=patient,
+                    )
+
+            asyncio.run(serve_and_record())
 
 
 @mcp_group.command("install")

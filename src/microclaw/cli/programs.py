@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from microclaw.apps.building import program_language
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.apps.expectations import Expectations
 from microclaw.cli.approval_prompt import ask_person
@@ -24,7 +26,6 @@ from microclaw.events import ApprovalAsked, ApprovalSettled, Step
 from microclaw.host_client.client import HostClient, request_number
 from microclaw.host_client.request import HostError, segment
 from microclaw.terminal.page import Terminal
-from microclaw.wasm.source_language import language_of_file
 from microclaw.wire.host_api import Failure, Result, StreamEvent
 
 WASM_MAGIC = b"\0asm"
@@ -37,12 +38,12 @@ _STOPPED_LISTENING = Failure(
     "microclaw app changes shows it, microclaw app undo takes it back",
     exit_code=INTERRUPTED,
 )
-_GIVE_A_PROGRAM = "give the path of a .c, .cpp, .ino or .wasm file"
+_GIVE_A_PROGRAM = "give the path of a .c, .cpp, .ino, .py or .wasm file"
 
 
 def run(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help="C or C++ source, a sketch (.ino) or a .wasm file.")],
+    file: Annotated[Path, typer.Argument(help="C, C++ or Python source, a sketch (.ino) or a .wasm file.")],
     name: Annotated[str | None, typer.Option("--name", help="The app's name; the file's stem otherwise.")] = None,
     heap: Annotated[int, typer.Option("--heap", min=256, help="The app's heap in bytes.")] = 8192,
     optimization: Annotated[str, typer.Option("-O", "--optimization", help="O0, O1, O2, O3, Os or Oz.")] = "O3",
@@ -79,7 +80,7 @@ def run(
         body["wasm"] = base64.b64encode(content).decode()
     else:
         body["source"] = source_text(content, file)
-        body["language"] = language_of_file(file.name)
+        body["language"] = program_language(file.name)
     if expect is not None:
         body["expect"] = read_expectations(expect).text
     host = options.host()
@@ -166,11 +167,14 @@ def _cancelling(terminal: Terminal, host: HostClient, number: str) -> Iterator[N
 def _result(
     options: GlobalOptions, terminal: Terminal, host: HostClient, events: Iterator[StreamEvent]
 ) -> dict[str, Any]:
+    stages = Stages(terminal)
     for event in events:
+        if not isinstance(event, Step | Failure):
+            stages.flush()
         match event:
             case Step():
                 if not options.quiet and not options.json:
-                    terminal.step(event)
+                    stages.show(event)
             case ApprovalAsked():
                 ask_person(terminal, host, event, yes=options.yes)
             case ApprovalSettled():
@@ -178,10 +182,46 @@ def _result(
             case Result(value):
                 return value
             case Failure():
+                stages.failed(event)
                 raise HostError(event)
             case _:
                 raise ProtocolError("the host answered where a result was expected")
     raise NoHost("the host ended the stream without a result", next_step="microclaw status")
+
+
+class Stages:
+    """Shows the stages of work. One that failed waits: the error that ends the command may say the same."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+        self._failed: Step | None = None
+
+    def show(self, step: Step) -> None:
+        self.flush()
+        if step.state == "failed":
+            self._failed = step
+        else:
+            self._terminal.step(step)
+
+    def failed(self, failure: Failure) -> None:
+        """The command ends with this error: a stage that says the same is named alone."""
+        step, self._failed = self._failed, None
+        if step is None:
+            return
+        told = {line.strip() for text in (failure.message, *_texts(failure)) for line in text.splitlines()}
+        wanted = {line.strip() for text in (step.text, *step.detail) for line in text.splitlines()}
+        if wanted <= told and step.next_step in (None, failure.next_step):
+            step = dataclasses.replace(step, text="", detail=(), next_step=None)
+        self._terminal.step(step)
+
+    def flush(self) -> None:
+        if self._failed is not None:
+            self._terminal.step(self._failed)
+            self._failed = None
+
+
+def _texts(failure: Failure) -> list[str]:
+    return [str(diagnostic["text"]) for diagnostic in failure.diagnostics]
 
 
 def read_program(file: Path) -> bytes:

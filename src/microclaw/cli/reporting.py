@@ -15,10 +15,10 @@ from typing import Any, Final
 
 import typer
 
-from microclaw.api.validation import validation_message
 from microclaw.cli.options import FAILED, INTERRUPTED, GlobalOptions
 from microclaw.errors import MicroclawError
 from microclaw.text import clean_text
+from microclaw.validation import validation_message
 from microclaw.wire.host_api import Failure, failure_object, failure_of
 
 USAGE: Final = 2

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from microclaw.cli.options import FAILED, GlobalOptions, global_options
+from microclaw.cli.secret_value import SECRET_METAVAR, secret_value
 from microclaw.cli.service_commands import install_service, report, service_manager, service_of
 from microclaw.cli.setup_plan import LAN, PROVIDERS, CurrentSettings, Plan, ask_all, take_given
 from microclaw.config.document import dotted
@@ -25,28 +26,39 @@ def setup(
     ctx: typer.Context,
     provider: Annotated[str | None, typer.Option("--provider", help="anthropic or openai.")] = None,
     model: Annotated[str | None, typer.Option("--model", help="The model's name.")] = None,
-    model_key: Annotated[str | None, typer.Option("--model-key", help="Its key; better in the environment.")] = None,
+    model_key: Annotated[
+        str | None, typer.Option("--model-key", metavar=SECRET_METAVAR, help="Its key, in a file or on stdin.")
+    ] = None,
     model_url: Annotated[str | None, typer.Option("--model-url", help="The address of a compatible server.")] = None,
-    telegram_token: Annotated[str | None, typer.Option("--telegram-token", help="The bot's token.")] = None,
-    search_key: Annotated[str | None, typer.Option("--search-key", help="Brave Search's key.")] = None,
+    telegram_token: Annotated[
+        str | None, typer.Option("--telegram-token", metavar=SECRET_METAVAR, help="The bot's token.")
+    ] = None,
+    search_key: Annotated[
+        str | None, typer.Option("--search-key", metavar=SECRET_METAVAR, help="Brave Search's key.")
+    ] = None,
     lan: Annotated[bool | None, typer.Option("--lan/--no-lan", help="Let boards on the network connect.")] = None,
     service: Annotated[bool, typer.Option("--service", help="Start the host at each login.")] = False,
 ) -> None:
     """Set up models, Telegram and search: each key is tested. With --yes it asks nothing and takes options and
-    environment (ANTHROPIC_API_KEY, OPENAI_API_KEY, OPENAI_BASE_URL, TELEGRAM_BOT_TOKEN, BRAVE_API_KEY)."""
+    environment (ANTHROPIC_API_KEY, OPENAI_API_KEY, OPENAI_BASE_URL, TELEGRAM_BOT_TOKEN, BRAVE_API_KEY). A key comes
+    from a file (--model-key @FILE) or stdin (-): every account of a machine sees its command lines."""
     options = global_options(ctx)
     home = private_home(os.environ, options.home)
     if provider is not None and provider not in PROVIDERS[:2]:
         raise typer.BadParameter(f"--provider is {' or '.join(PROVIDERS[:2])}")
     options.settings()  # refuses files that are wrong already, before any question
     current = read_current(home)
+    secrets = {"--model-key": model_key, "--telegram-token": telegram_token, "--search-key": search_key}
+    if sum(value == "-" for value in secrets.values()) > 1:
+        raise typer.BadParameter("stdin can give one of the keys; the others come from files: @FILE")
+    key_of = {name: None if value is None else secret_value(name, value) for name, value in secrets.items()}
     options_given = {
         "model.provider": provider or ("openai" if model_url else None),
         "model.name": model,
-        "model.api_key": model_key,
+        "model.api_key": key_of["--model-key"],
         "model.base_url": model_url,
-        "telegram.token": telegram_token,
-        "search.api_key": search_key,
+        "telegram.token": key_of["--telegram-token"],
+        "search.api_key": key_of["--search-key"],
         "host.link": None if lan is None else LAN if lan else "127.0.0.1:8443",
     }
     given = {key: value for key, value in options_given.items() if value}

@@ -6,10 +6,11 @@ import asyncio
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from microclaw.apps.building import ProgramImage, cached_compiler, program_language
 from microclaw.apps.expectation_result import NO_EXPECTATION
 from microclaw.apps.firmware_fit import DEFAULT_TIMERS, fit_limits
 from microclaw.apps.stage_text import check_text, compile_text
@@ -19,20 +20,20 @@ from microclaw.cli.firmware_option import FirmwareOption, described_board
 from microclaw.cli.options import global_options
 from microclaw.cli.programs import EXPECT_HELP, WASM_MAGIC, read_expectations, read_program, source_text
 from microclaw.config.settings import Settings
-from microclaw.events import Step
+from microclaw.events import PROGRAM_KINDS, Step
+from microclaw.py.image import PyImage
 from microclaw.terminal.page import Terminal
 from microclaw.text import escape_hidden
-from microclaw.wasm import BuildCache, compile_module, read_module
+from microclaw.wasm import BuildCache, read_module
 from microclaw.wasm.checks import memory_map
 from microclaw.wasm.image import Image
-from microclaw.wasm.source_language import language_of_file
 
 MAX_LOG_LINES = 20
 
 
 def try_program(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help="C or C++ source, a sketch (.ino) or a .wasm file.")],
+    file: Annotated[Path, typer.Argument(help="C, C++ or Python source, a sketch (.ino) or a .wasm file.")],
     duration: Annotated[str, typer.Option("--for", metavar="TIME", help="Board time: 10s, 500ms, 2min.")] = "10s",
     inputs: Annotated[
         list[str] | None, typer.Option("--set", metavar="PIN=LEVEL[@TIME]", help="An input: pin=1@2s; may repeat.")
@@ -69,27 +70,39 @@ def try_program(
         raise typer.Exit(1)
 
 
-def build_file(settings: Settings, file: Path, board: BoardProfile, optimization: str) -> Image:
-    """Compile C or C++ or check wasm, by the file's first bytes. Raises BuildError, ConfigError."""
+def build_file(settings: Settings, file: Path, board: BoardProfile, optimization: str) -> ProgramImage:
+    """Compile C, C++ or Python, or check wasm, by the file's first bytes and name. Raises BuildError, ConfigError."""
     content = read_program(file)
     if content.startswith(WASM_MAGIC):
         return read_module(content, board, name=file.stem)
-    cache = BuildCache(settings.cache)
-    source = source_text(content, file)
-    language = language_of_file(file.name)
-    name = file.stem
-    return asyncio.run(
-        compile_module(source, board, name=name, language=language, optimization=optimization, cache=cache)
-    )
+    build = cached_compiler(BuildCache(settings.cache))
+    source, language = source_text(content, file), program_language(file.name)
+    return asyncio.run(build(source, board, file.stem, optimization, language, PROGRAM_KINDS))
 
 
-def show_image(terminal: Terminal, image: Image, *, optimization: str, heap_bytes: int) -> None:
+def show_image(terminal: Terminal, image: ProgramImage, *, optimization: str, heap_bytes: int) -> None:
     took_ms = None if image.cached or not image.compile_ms else image.compile_ms
     terminal.step(Step("compile", compile_text(image, optimization), took_ms=took_ms))
     terminal.row("check", check_text(image, heap_bytes))
-    terminal.row("", f"memory {image.memory.initial_bytes // 1024} KB: {memory_map(image.memory, heap_bytes)}")
+    if isinstance(image, Image):
+        terminal.row("", f"memory {image.memory.initial_bytes // 1024} KB: {memory_map(image.memory, heap_bytes)}")
     for warning in image.warnings:
         terminal.warning(warning.render())
+
+
+def image_contents(image: ProgramImage) -> dict[str, Any]:
+    """What is in it: of a Python program the modules that it imports."""
+    if isinstance(image, PyImage):
+        return {"imports": list(image.imports)}
+    return {
+        "imports": [i.name for i in image.imports],
+        "exports": list(image.exports),
+        "memory": {
+            "initial_bytes": image.memory.initial_bytes,
+            "static_bytes": image.memory.static_bytes,
+            "stack_bytes": image.memory.stack_bytes,
+        },
+    }
 
 
 def show_trial(terminal: Terminal, trial: Trial) -> None:
@@ -115,4 +128,5 @@ def show_trial(terminal: Terminal, trial: Trial) -> None:
         terminal.row("proof", f"{NO_EXPECTATION} (--expect FILE)")
     for warning in trial.warnings:
         terminal.warning(warning)
-    terminal.row("memory", f"heap {trial.peak_heap_bytes:,} B and stack {trial.peak_stack_bytes:,} B at most")
+    if trial.peak_heap_bytes or trial.peak_stack_bytes:
+        terminal.row("memory", f"heap {trial.peak_heap_bytes:,} B and stack {trial.peak_stack_bytes:,} B at most")

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 from microclaw.devices.calls import (
     AdcRead,
     AdcReading,
     Call,
+    DeviceFacts,
+    DeviceInfo,
+    DeviceStatus,
     EdgeLog,
     EdgesRead,
     GpioGet,
@@ -30,9 +35,20 @@ MAX_ADC_VOLTS: Final = 5.5  # with a divider in front of the pin; the pin itself
 _DUTY_STEPS: Final = 2  # of 255: boards round to their own steps
 _FREQUENCY_SHARE: Final = 0.1  # LEDC's dividers meet a frequency only about
 _COLDEST_C: Final = -273.15
-_RANGES: Final = {"temperature_c": (_COLDEST_C, 1000.0), "humidity_pct": (0.0, 100.0), "pressure_hpa": (0.0, 2000.0)}
+_RANGES: Final = {
+    "temperature_c": (_COLDEST_C, 1000.0),
+    "humidity_pct": (0.0, 100.0),
+    "pressure_hpa": (0.0, 2000.0),
+    "voltage_v": (-1000.0, 1000.0),
+    "current_ma": (-1e6, 1e6),
+    "power_mw": (-1e9, 1e9),
+}
+_QUANTITY: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")  # temperature_c; another name could be a sentence
+_MAX_QUANTITIES: Final = 16
+_FURTHEST: Final = 1e12  # of a quantity that is not in _RANGES
 _HIGHEST_I2C: Final = 0x7F
 _HIGHEST_PIN: Final = 255
+_MAX_FACTS: Final = 128
 
 
 def check_answer(name: str, call: Call[Any], answer: object) -> None:
@@ -79,12 +95,16 @@ def _fault(call: Call[Any], answer: object) -> str | None:
                 return f"duty {set_duty} at {hz} Hz"
         case (I2cRead(sensor=sensor), SensorReading(sensor=other_sensor, values=values)):
             if other_sensor != sensor:
-                return f"about {other_sensor[:32]!r}"
-            wrong = next((f"{key} = {value}" for key, value in values.items() if not _can_be(key, value)), None)
-            return None if wrong is None else f"{wrong[:80]}, which cannot be"
+                return f"about {other_sensor!r}" if _QUANTITY.fullmatch(other_sensor) else "about another sensor"
+            return _values_fault(values)
         case (I2cScan(), I2cAddresses(addresses=addresses)):
             wrong_address = next((a for a in addresses if not 0 <= a <= _HIGHEST_I2C), None)
             return None if wrong_address is None else f"the address {wrong_address}, which I2C has not"
+        case (DeviceInfo() | DeviceStatus(), DeviceFacts(values=facts)):
+            if len(facts) > _MAX_FACTS:
+                return f"{len(facts)} facts, more than {_MAX_FACTS}"
+            if any(isinstance(value, float) and not math.isfinite(value) for value in facts.values()):
+                return "a fact that is no number"
         case (EdgesRead(), EdgeLog(edges=edges)):
             return _rows_fault([(edge.t_ms, edge.pin, edge.level) for edge in edges], 1)
         case (PwmRead(), PwmLog(changes=changes)):
@@ -94,9 +114,17 @@ def _fault(call: Call[Any], answer: object) -> str | None:
     return None
 
 
-def _can_be(quantity: str, value: float) -> bool:
-    least, most = _RANGES.get(quantity, (-math.inf, math.inf))
-    return math.isfinite(value) and least <= value <= most
+def _values_fault(values: Mapping[str, float]) -> str | None:
+    """A sensor's quantities: few, named by one word, and with numbers that can be."""
+    if len(values) > _MAX_QUANTITIES:
+        return f"{len(values)} values, and no sensor has more than {_MAX_QUANTITIES}"
+    for name, value in values.items():
+        if not _QUANTITY.fullmatch(name):
+            return "a value whose name is none (such as temperature_c)"
+        least, most = _RANGES.get(name, (-_FURTHEST, _FURTHEST))
+        if not least <= value <= most:
+            return f"{name} = {value}, which cannot be"
+    return None
 
 
 def _rows_fault(rows: list[tuple[float, int, int]], highest: int) -> str | None:

@@ -98,8 +98,7 @@ def _typed(method: str, name: str, text: str, hint: Any) -> Any:
             return text
         return json.loads(text)
     except ValueError as exc:
-        kind = getattr(hint, "__name__", "JSON object")
-        raise ConfigError(f"{method}: {name}={text!r} is no {kind}", next_step=_form(method)) from exc
+        raise ConfigError(f"{name} of {method} is {_kind(hint)}, not {text!r:.60}", next_step=_form(method)) from exc
 
 
 def _checked(method: str, name: str, value: Any, hint: Any) -> Any:
@@ -109,5 +108,9 @@ def _checked(method: str, name: str, value: Any, hint: Any) -> Any:
         str: isinstance(value, str),
     }.get(hint, isinstance(value, Mapping))
     if not good:
-        raise ConfigError(f"{method}: {name} has a wrong type: {value!r:.60}", next_step=_form(method))
+        raise ConfigError(f"{name} of {method} is {_kind(hint)}, not {value!r:.60}", next_step=_form(method))
     return value
+
+
+def _kind(hint: Any) -> str:
+    return {int: "a whole number", float: "a number", str: "a text"}.get(hint, "a JSON object")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
-from microclaw.events import Edge
+from microclaw.events import Edge, ProgramKind
 
 R = TypeVar("R")
 
@@ -86,12 +86,22 @@ class EdgeLog:
 
 @dataclass(frozen=True, slots=True)
 class PwmChange:
-    """A duty or frequency change at a PWM pin, board time in ms; `duty` is 0-255."""
+    """A duty or frequency change at a PWM pin, board time in ms; `duty` is 0-255, `pulse_us` the time high a period."""
 
     t_ms: float
     pin: int
     duty: int
     frequency_hz: int
+    pulse_us: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LedChange:
+    """What a chain of addressable LEDs was sent: (red, green, blue) of each, 0 to 255."""
+
+    t_ms: float
+    pin: int
+    colors: tuple[tuple[int, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,15 +204,19 @@ class DeviceRestart(Call[None]):
 
 @dataclass(frozen=True, slots=True)
 class AppInstall(Call[None]):
-    """Load a wasm image under a name that is free on the device. Accepted only means loaded."""
+    """Load a program under a name that is free on the device. Accepted only means loaded.
+
+    `code` is a wasm module, or an .mpy file. `timers` and `watchdog_ms` count on WASMachine only.
+    """
 
     method = "apps.install"
     idempotent = False
     name: str
-    wasm: bytes
+    code: bytes
     heap_bytes: int = 8192
     timers: int = 20
     watchdog_ms: int = 180_000
+    kind: ProgramKind = "wasm"
 
 
 @dataclass(frozen=True, slots=True)

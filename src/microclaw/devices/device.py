@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
+from microclaw.boards.micropython import with_micropython
 from microclaw.boards.pins import check_pin
 from microclaw.boards.profile import BoardProfile
 from microclaw.bus import Bus
@@ -21,9 +22,12 @@ from microclaw.devices.calls import (
     EdgesRead,
     GpioGet,
     GpioSet,
+    LogLine,
+    LogPage,
     PwmRead,
     PwmSet,
 )
+from microclaw.devices.device_text import note_answer, note_error
 from microclaw.errors import (
     CallRejected,
     DeviceTimeout,
@@ -32,7 +36,8 @@ from microclaw.errors import (
     MicroclawError,
     NotSupported,
 )
-from microclaw.events import EvidenceKind
+from microclaw.events import EvidenceKind, ProgramKind
+from microclaw.text import one_line
 
 R = TypeVar("R")
 
@@ -47,6 +52,10 @@ class Transport(Protocol):
     @property
     def capabilities(self) -> frozenset[str]:
         """The methods this transport offers."""
+
+    @property
+    def kinds(self) -> tuple[ProgramKind, ...]:
+        """The kinds of programs that `apps.install` takes here, the one it is made for first."""
 
     @property
     def evidence(self) -> EvidenceKind:
@@ -154,7 +163,8 @@ class Device:
         self._explain = explain
         self.device_id = device_id
         self.name = name
-        self.board = board
+        self._board = board
+        self._with_micropython = with_micropython(board)
         self.labels = tuple(labels)
         self.transports: tuple[Transport, ...] = tuple(transports)
         self._bus = bus
@@ -162,6 +172,15 @@ class Device:
 
     def __repr__(self) -> str:
         return f"<Device {self.name} ({self.board.title})>"
+
+    @property
+    def board(self) -> BoardProfile:
+        """Its profile, with the firmware that it has: one that takes only Python programs is ours on MicroPython."""
+        return self._with_micropython if self.kinds == ("py",) else self._board
+
+    @board.setter
+    def board(self, board: BoardProfile) -> None:
+        self._board, self._with_micropython = board, with_micropython(board)
 
     @property
     def subject(self) -> str:
@@ -183,6 +202,12 @@ class Device:
 
     def supports(self, method: str) -> bool:
         return method in self.capabilities
+
+    @property
+    def kinds(self) -> tuple[ProgramKind, ...]:
+        """The kinds of programs that it takes, the one it is made for first; none without `apps.install`."""
+        transports = self._transports_for(AppInstall.method)
+        return transports[0].kinds if transports else ()
 
     def evidence_of(self, method: str) -> EvidenceKind | None:
         """What an answer to this method proves at best; None when nothing offers it. Only pins are counted."""
@@ -212,11 +237,14 @@ class Device:
         request = DeviceRequest(call, asyncio.get_running_loop().time() + limit_s, wait)
         # The half second lets the transport's own, better informed time-out come before the bus's.
         try:
-            return cast("R", await self._bus.request(self.subject, request, limit_s + 0.5))
-        except (DeviceTimeout, InstallInterrupted) as exc:
-            if self._explain is None:
+            answer = cast("R", await self._bus.request(self.subject, request, limit_s + 0.5))
+        except MicroclawError as exc:
+            note_error(exc)
+            if self._explain is None or not isinstance(exc, DeviceTimeout | InstallInterrupted):
                 raise
             raise await self._explain(self, call, exc) from exc
+        note_answer(answer, self.board.i2c.sensors if self.board.i2c is not None else ())
+        return cast("R", _single_lines(answer)) if isinstance(answer, LogPage) else answer
 
     async def handle(self, request: DeviceRequest) -> Any:
         """Serve one request from the bus: try the transports, best evidence first.
@@ -307,12 +335,20 @@ class Device:
         return NotSupported(f"{self.name} has no transport that offers {method} (transports: {there})", next_step=step)
 
 
+def _single_lines(page: LogPage) -> LogPage:
+    """The page with each line, and the name of who printed it, on one line."""
+    lines = (
+        LogLine(each.t_ms, None if each.app is None else one_line(each.app), one_line(each.text)) for each in page.lines
+    )
+    return replace(page, lines=tuple(lines))
+
+
 def _is_away(transport: Transport) -> bool:
     return isinstance(transport, IntermittentTransport) and not transport.online
 
 
 def default_timeout_s(call: Call[Any]) -> float:
-    extra = len(call.wasm) / _INSTALL_BYTES_A_SECOND if isinstance(call, AppInstall) else 0.0
+    extra = len(call.code) / _INSTALL_BYTES_A_SECOND if isinstance(call, AppInstall) else 0.0
     return CALL_TIMEOUT_S + extra
 
 

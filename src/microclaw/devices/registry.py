@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import difflib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any, Self
 
-from microclaw.boards.firmware import FirmwareDescription, parse_firmware
+from microclaw.audit import AuditEvent, AuditKind, Record, no_record
+from microclaw.boards.firmware import FirmwareDescription, described_text, parse_firmware
 from microclaw.boards.profile import BoardProfile
 from microclaw.bus import Bus
 from microclaw.devices.calls import Call
@@ -45,10 +46,14 @@ def unknown_device(reference: str, known: Sequence[str]) -> UnknownName:
 
 MAX_DEVICES = 1000
 MAX_LABELS = 16
+HOST = "this host"  # who changed a device where no person did: a device that was paired, the host's own boards
 
 
 class Registry:
-    """`async with Registry(...)` loads the devices and serves them; leaving closes every transport."""
+    """`async with Registry(...)` loads the devices and serves them; leaving closes every transport.
+
+    Each change of a device's row has a line in the security log: `by` is the name of the person who made it.
+    """
 
     def __init__(
         self,
@@ -59,6 +64,7 @@ class Registry:
         load_board: Callable[[str], BoardProfile],
         mint_id: Callable[[], str],
         now_ms: Callable[[], int],
+        record: Record = no_record,
     ) -> None:
         self._bus = bus
         self._store = store
@@ -66,6 +72,7 @@ class Registry:
         self._load_board = load_board
         self._mint_id = mint_id
         self._now_ms = now_ms
+        self._record = record
         self._devices: dict[str, Device] = {}
         self._rows: dict[str, DeviceRow] = {}
         self._serving: dict[str, AsyncExitStack] = {}
@@ -110,6 +117,8 @@ class Registry:
         transports: Sequence[str],
         labels: Iterable[str] = (),
         firmware: FirmwareDescription | None = None,
+        *,
+        by: str = HOST,
     ) -> Device:
         """A new device under a free name; every transport is an address that no other device has."""
         firmware = firmware or FirmwareDescription()
@@ -123,80 +132,91 @@ class Registry:
             endpoints = tuple(transport.endpoint for transport in opened)
             row = DeviceRow(self._mint_id(), name, board_id, kept_labels, endpoints, self._now_ms(), firmware.words)
             await self._store.put(row)
+            at = f", at {' '.join(endpoints)}" if endpoints else ""
+            self._note(AuditKind.DEVICE_ADDED, f"{board_id}{at}", name, by)
             return await self._serve(row, board, opened)
 
-    async def rename(self, reference: str, name: str) -> Device:
+    async def rename(self, reference: str, name: str, *, by: str = HOST) -> Device:
         """Give a device another free name; its id stays."""
         async with self._changing:
             device = self.get(reference)
             if name != device.name:
                 self._check_new_name(name)
-                await self._keep(replace(self._rows[device.device_id], name=name))
+                await self._keep(replace(self._rows[device.device_id], name=name), by)
                 device.name = name
             return device
 
-    async def label(self, reference: str, labels: Iterable[str]) -> Device:
+    async def label(self, reference: str, labels: Iterable[str], *, by: str = HOST) -> Device:
         """Replace a device's labels."""
         async with self._changing:
             device = self.get(reference)
             kept = _check_labels(labels)
-            await self._keep(replace(self._rows[device.device_id], labels=kept))
+            await self._keep(replace(self._rows[device.device_id], labels=kept), by)
             device.labels = kept
             return device
 
-    async def describe_firmware(self, reference: str, firmware: FirmwareDescription) -> Device:
+    async def describe_firmware(self, reference: str, firmware: FirmwareDescription, *, by: str = HOST) -> Device:
         """Replace what is said of a device's firmware; what runs on it is not touched."""
         async with self._changing:
-            return await self._describe(self.get(reference), firmware)
+            return await self._describe(self.get(reference), firmware, by)
 
-    async def set_transports(self, reference: str, transports: Sequence[str]) -> Device:
-        """Replace a device's transports; those that stay keep their connection."""
+    async def set_transports(self, reference: str, transports: Sequence[str], *, by: str | None = None) -> Device:
+        """Replace a device's transports; those that stay keep their connection.
+
+        Without `by` it has no line in the security log: a virtual board of the host has other ports at each start.
+        """
         async with self._changing:
-            return await self._set_transports(self.get(reference), transports)
+            return await self._set_transports(self.get(reference), transports, by)
 
     async def add_transport(self, reference: str, endpoint: str) -> Device:
-        """One more way into a device."""
+        """One more way into a device that is just being paired, which the security log tells."""
         async with self._changing:
             device = self.get(reference)
-            return await self._set_transports(device, (*device.endpoints, endpoint))
+            return await self._set_transports(device, (*device.endpoints, endpoint), None)
 
-    async def merge(self, reference: str, other: str) -> Device:
+    def check_merge(self, reference: str, other: str) -> tuple[Device, Device]:
+        """The two; ConfigError when they cannot be one board."""
+        device, gone = self.get(reference), self.get(other)
+        if device is gone:
+            raise ConfigError(f"{device.name} cannot be merged with itself", next_step="microclaw device list")
+        if device.board.board_id != gone.board.board_id:
+            raise ConfigError(
+                f"{device.name} is a {device.board.title}, {gone.name} a {gone.board.title}: not one board",
+                next_step="add the wrong one again with the right board",
+            )
+        return device, gone
+
+    async def merge(self, reference: str, other: str, *, by: str = HOST) -> Device:
         """Two entries are one board: `other`'s transports and labels go to the first, the other entry ends.
 
         The first one's firmware description stays, or the other's is taken where it has none.
         """
         async with self._changing:
-            device, gone = self.get(reference), self.get(other)
-            if device is gone:
-                raise ConfigError(f"{device.name} cannot be merged with itself", next_step="microclaw device list")
-            if device.board.board_id != gone.board.board_id:
-                raise ConfigError(
-                    f"{device.name} is a {device.board.title}, {gone.name} a {gone.board.title}: not one board",
-                    next_step="add the wrong one again with the right board",
-                )
+            device, gone = self.check_merge(reference, other)
             transports = (*device.endpoints, *gone.endpoints)
             described = self._rows[device.device_id].firmware or self._rows[gone.device_id].firmware
-            await self._remove(gone)
+            await self._remove(gone, f"it is one with {device.name} now", by)
             device.labels = tuple(dict.fromkeys((*device.labels, *gone.labels)))[:MAX_LABELS]
-            await self._set_transports(device, transports)
-            return await self._describe(device, parse_firmware(described))
+            await self._set_transports(device, transports, by)
+            return await self._describe(device, parse_firmware(described), by)
 
-    async def remove(self, reference: str) -> None:
+    async def remove(self, reference: str, *, by: str = HOST) -> None:
         """Forget a device; what runs on it goes on."""
         async with self._changing:
-            await self._remove(self.get(reference))
+            device = self.get(reference)
+            await self._remove(device, device.board.board_id, by)
 
-    async def _describe(self, device: Device, firmware: FirmwareDescription) -> Device:
+    async def _describe(self, device: Device, firmware: FirmwareDescription, by: str) -> Device:
         row = self._rows[device.device_id]
         board = firmware.applied(self._load_board(row.board_id))
-        await self._keep(replace(row, firmware=firmware.words))
+        await self._keep(replace(row, firmware=firmware.words), by)
         device.board = board
         for transport in device.transports:
             if isinstance(transport, BoardTransport):
                 transport.board = board
         return device
 
-    async def _set_transports(self, device: Device, transports: Sequence[str]) -> Device:
+    async def _set_transports(self, device: Device, transports: Sequence[str], by: str | None) -> Device:
         kept = {transport.endpoint: transport for transport in device.transports if transport.endpoint in transports}
         opened = {
             transport.endpoint: transport
@@ -205,7 +225,8 @@ class Registry:
         }
         merged = {**kept, **opened}
         dropped = [transport for transport in device.transports if transport.endpoint not in merged]
-        await self._keep(replace(self._rows[device.device_id], labels=device.labels, transports=tuple(merged)))
+        row = replace(self._rows[device.device_id], labels=device.labels, transports=tuple(merged))
+        await self._keep(row, by)
         device.transports = tuple(merged.values())
         for transport in dropped:
             await transport.close()
@@ -233,10 +254,17 @@ class Registry:
                 f"there is a device named {name} already", next_step=f"see it: microclaw device show {name}"
             )
 
-    async def _keep(self, row: DeviceRow) -> None:
-        """Store the device as it is going to be; memory follows only when that succeeded."""
+    async def _keep(self, row: DeviceRow, by: str | None) -> None:
+        """Store the device as it is going to be; memory and the security log follow only when that succeeded."""
         await self._store.put(row)
+        before = self._rows[row.device_id]
         self._rows[row.device_id] = row
+        if by is not None:
+            for text in _differences(before, row):
+                self._note(AuditKind.DEVICE_CHANGED, text, row.name, by)
+
+    def _note(self, kind: AuditKind, text: str, name: str, by: str) -> None:
+        self._record(AuditEvent(kind, text, about=name, by=by))
 
     async def _serve(self, row: DeviceRow, board: BoardProfile, transports: Iterable[Transport]) -> Device:
         device_id = row.device_id
@@ -259,8 +287,9 @@ class Registry:
     async def _explain(self, device: Device, call: Call[Any], error: MicroclawError) -> MicroclawError:
         return error if self.explain_silence is None else await self.explain_silence(device, call, error)
 
-    async def _remove(self, device: Device) -> None:
+    async def _remove(self, device: Device, text: str, by: str) -> None:
         await self._store.delete(device.device_id)
+        self._note(AuditKind.DEVICE_REMOVED, text, device.name, by)
         del self._devices[device.device_id], self._rows[device.device_id]
         await self._serving.pop(device.device_id).aclose()
         await device.close()
@@ -273,6 +302,20 @@ class Registry:
             for stack in self._serving.values():
                 closing.push_async_callback(stack.aclose)
             self._devices, self._serving = {}, {}
+
+
+def _differences(before: DeviceRow, after: DeviceRow) -> Iterator[str]:
+    """What is another now, the new first."""
+    if before.name != after.name:
+        yield f"name: {after.name}, was {before.name}"
+    for what, old, new in (
+        ("labels", before.labels, after.labels),
+        ("transports", before.transports, after.transports),
+    ):
+        if old != new:
+            yield f"{what}: {' '.join(new) or 'none'}, was {' '.join(old) or 'none'}"
+    if before.firmware != after.firmware:
+        yield f"firmware: {described_text(after.firmware)}, was {described_text(before.firmware)}"
 
 
 def _check_labels(labels: Iterable[str]) -> tuple[str, ...]:

@@ -63,6 +63,18 @@ class MemoryLine:
     new: bool = False
 
 
+def one_fact(text: str) -> str:
+    """The text as one line. ToolRetry when there is none, or too much."""
+    fact = " ".join(text.split())
+    if not fact:
+        raise ToolRetry("there is nothing to remember", next_step="say it in one sentence")
+    if len(fact) > MAX_FACT_CHARS:
+        raise ToolRetry(
+            f"that has {len(fact)} characters, at most {MAX_FACT_CHARS} are one memory", next_step="say it shorter"
+        )
+    return fact
+
+
 class Memory:
     """The files below `root`. `now` gives the person's local time; `changed` is called after each write."""
 
@@ -137,13 +149,7 @@ class Memory:
         return person_folder(self.root, person) / f"{day.isoformat()}.md"
 
     async def _append(self, path: Path, text: str, *, head: str, prefix: str = "") -> MemoryLine:
-        fact = " ".join(text.split())
-        if not fact:
-            raise ToolRetry("there is nothing to remember", next_step="say it in one sentence")
-        if len(fact) > MAX_FACT_CHARS:
-            raise ToolRetry(
-                f"that has {len(fact)} characters, at most {MAX_FACT_CHARS} are one memory", next_step="say it shorter"
-            )
+        fact = one_fact(text)
         async with self._writing:
             return await asyncio.to_thread(self._add_line, path, fact, head, prefix)
 

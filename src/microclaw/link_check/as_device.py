@@ -7,7 +7,6 @@ device's own entry, which a person removes (`device_id` says which).
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import secrets
 import ssl
 import tempfile
@@ -24,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from microclaw import __version__
+from microclaw.authority_pem import pem_fingerprint, unproved_tls
 from microclaw.errors import ConfigError, DeviceUnreachable
 from microclaw.link_check.both_ends import BOTH, SLOW, ended
 from microclaw.link_check.peer import CONNECT_S, dial
@@ -193,11 +193,8 @@ async def check_host(target: HostUnderCheck, findings: Findings) -> str | None:
 
 async def fetch_authority(target: HostUnderCheck) -> bytes:
     """`/ca.pem` over a connection that proves nothing; only the fingerprint does."""
-    unverified = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    unverified.check_hostname = False
-    unverified.verify_mode = ssl.CERT_NONE
-    body = await _get(target, unverified)
-    found = fingerprint(body)
+    body = await _get(target, unproved_tls())
+    found = pem_fingerprint(body)
     if found != target.ca_sha256.lower():
         raise ConfigError(
             f"the authority of {target.host}:{target.port} has the fingerprint {found or 'of no certificate'}, "
@@ -205,17 +202,6 @@ async def fetch_authority(target: HostUnderCheck) -> bytes:
             next_step="copy the fingerprint again: microclaw device provision NAME prints it",
         )
     return body
-
-
-def fingerprint(pem: bytes) -> str | None:
-    """SHA-256 of the certificate's DER form; None unless it is exactly one certificate."""
-    try:
-        certificates = x509.load_pem_x509_certificates(pem)
-    except ValueError:
-        return None
-    if len(certificates) != 1:
-        return None
-    return hashlib.sha256(certificates[0].public_bytes(Encoding.DER)).hexdigest()
 
 
 def device_of(token: str) -> str | None:

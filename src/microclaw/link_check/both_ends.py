@@ -151,10 +151,10 @@ async def unknown_types(bench: Bench) -> None:
         _, error = await talk.expect(ErrorMessage, re=message_id)
         if error.code != "unknown_type" or error.fatal:
             raise RuleBroken(talk.said, f"error {error.code}, fatal {error.fatal}; expected unknown_type")
-        await _until_acked(talk, seq)
+        await until_acked(talk, seq)
 
 
-async def _until_acked(talk: Talk, seq: int) -> None:
+async def until_acked(talk: Talk, seq: int) -> None:
     if not any(isinstance(envelope.body, Ack) and envelope.body.seq >= seq for envelope in talk.got):
         await talk.expect_ack(seq)
 
@@ -192,7 +192,7 @@ async def drops_a_seen_number(bench: Bench) -> None:
     async with bench.ready() as talk:
         message_id, seq = await talk.say_durable(body := bench.durable())
         await talk.expect(bench.answer, re=message_id)
-        await _until_acked(talk, seq)
+        await until_acked(talk, seq)
         await talk.say(body, seq=seq, message_id=message_id)
         talk.said += ", a second time"
         await talk.expect_ack(seq)
@@ -203,7 +203,7 @@ async def knows_ids_of_before(bench: Bench) -> None:
     async with bench.ready() as talk:
         message_id, seq = await talk.say_durable(body := bench.durable())
         await talk.expect(bench.answer, re=message_id)
-        await _until_acked(talk, seq)
+        await until_acked(talk, seq)
         _, again = await talk.say_durable(body, message_id=message_id)
         talk.said += f", whose id was number {seq} before"
         await talk.expect_ack(again)
@@ -256,7 +256,7 @@ async def begins_an_epoch_at_one(bench: Bench) -> None:
         message_id, seq = await talk.say_durable(bench.durable())
         talk.said += " of a new epoch"
         await talk.expect(bench.answer, re=message_id)
-        await _until_acked(talk, seq)
+        await until_acked(talk, seq)
 
 
 @asynccontextmanager

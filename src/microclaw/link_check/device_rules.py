@@ -14,7 +14,7 @@ from microclaw.auth.certificates import device_certificate, read_csr
 from microclaw.auth.device_tokens import mint_token
 from microclaw.errors import ProtocolError
 from microclaw.link_check.as_host import HostBench
-from microclaw.link_check.both_ends import Check, ping_once
+from microclaw.link_check.both_ends import Check, ping_once, until_acked
 from microclaw.link_check.listening import Arrival, serial
 from microclaw.link_check.report import RuleBroken, RuleNotTried
 from microclaw.link_check.run import Findings
@@ -174,7 +174,7 @@ async def greets(bench: HostBench) -> None:
         before = bench.hello
         message_id, seq = await talk.say_durable(bench.durable())
         await talk.expect(Result, re=message_id)
-        await talk.expect_ack(seq)
+        await until_acked(talk, seq)
     async with bench.connected() as (talk, _):
         hello = await bench.greet(talk)
         assert before is not None

@@ -102,7 +102,7 @@ L-68 both: An `ack` of a number that was never given ends it with 4400 (`malform
 L-69 both: What is not acked within 30 s goes again on the same connection.
 # Calls
 L-70 device: A `call` is answered with `result`, `re` its id; a durable one with a durable `result`.
-L-71 device: A call that comes again with its id within one boot gets the same answer and is not carried out again.
+L-71 device: A call, if not idempotent, that comes again with its id in one boot gets the same answer and is not redone.
 L-72 device: A method that is not among `capabilities` is answered `not_supported`.
 L-73 device: A call whose `expires_ms` is over is not carried out and answered `expired`.
 L-74 device: `notify`, `ui_state` and messages about speech that it cannot play or show are taken without harm.

@@ -60,6 +60,7 @@ class Talk:
         self.ours = ours
         self.is_deaf = False  # answers no ping
         self.acks = True
+        self._received = 0  # on this connection, acked or not
         self.said = "nothing"
         self.got: deque[Envelope] = deque(maxlen=KEPT_MESSAGES)
         self.opened_s = time.monotonic()
@@ -213,8 +214,10 @@ class Talk:
 
     async def _take_number(self, seq: int) -> None:
         cursors = self.cursors
-        if seq > cursors.rx_seq + 1:
-            raise RuleBroken(self.said, f"number {seq} after {cursors.rx_seq}: one is missing")
+        received = max(cursors.rx_seq, self._received)
+        if seq > received + 1:
+            raise RuleBroken(self.said, f"number {seq} after {received}: one is missing")
+        self._received = max(received, seq)
         if not self.acks:
             return
         cursors.rx_seq = max(cursors.rx_seq, seq)

@@ -16,13 +16,14 @@ from dataclasses import dataclass, replace
 from microclaw.devices.calls import LogLine
 from microclaw.devices.device import Device
 from microclaw.errors import DeviceTimeout, DeviceUnreachable, OutcomeUnknown, ProtocolError, StoreError
-from microclaw.events import DeviceConnected, DeviceLeft, DeviceLog, LiveEvent
+from microclaw.events import PROGRAM_KINDS, DeviceConnected, DeviceLeft, DeviceLog, LiveEvent, ProgramKind
 from microclaw.link_server.connection import Connection
 from microclaw.link_server.effects import MAX_NAME_CHARS, MAX_REASON_CHARS, MAX_TEXT, Effect, LogRing, live_events
 from microclaw.link_server.tasks import DeviceTasks
 from microclaw.store.link_events import LinkEventTable, Presence
 from microclaw.store.link_tasks import OpenTask, end_in
 from microclaw.store.links import HostInbox, HostOutbox, LinkTable
+from microclaw.text import one_line
 from microclaw.wire.link.calls import Fate, PendingCalls
 from microclaw.wire.link.codec import encode
 from microclaw.wire.link.heartbeat import Clock
@@ -100,6 +101,12 @@ class DeviceLink:
     def capabilities(self) -> frozenset[str]:
         """What it offered when it was last here."""
         return frozenset(self.presence.capabilities if self.presence is not None else ())
+
+    @property
+    def kinds(self) -> tuple[ProgramKind, ...]:
+        """The kinds of programs that it takes, of those that there are."""
+        told = (self.presence.kinds if self.presence is not None else ()) or ("wasm",)
+        return tuple(kind for kind in PROGRAM_KINDS if kind in told)
 
     async def call(self, method: str, params: ValueMap, *, idempotent: bool, timeout_s: float) -> Result:
         """Send a call, now or when the device is back, and wait for its result at most `timeout_s`.
@@ -197,7 +204,13 @@ class DeviceLink:
         self._boot_id = self._last_boot_id = hello.boot_id
         firmware = f"{hello.firmware.name} {hello.firmware.version}"
         self.presence = Presence(
-            self.link_id, firmware[:100], hello.board[:64], hello.capabilities, connection.address, self._now_ms
+            self.link_id,
+            firmware[:100],
+            hello.board[:64],
+            hello.capabilities,
+            connection.address,
+            self._now_ms,
+            hello.kinds or (),
         )
         self._parts.publish(DeviceConnected(self.name, self._now_ms, self.endpoint, connection.address))
         again, lost = self._pending.reconnected(hello.boot_id)
@@ -216,7 +229,7 @@ class DeviceLink:
             case Log(level=level, source=source, n=n, text=text):
                 t_ms = self._parts.clock.now_ms() - self._boot_ms
                 self.log.add(LogLine(t_ms, source or None, text), n)
-                shown = source[:MAX_NAME_CHARS], n, text[:MAX_TEXT]
+                shown = one_line(source[:MAX_NAME_CHARS]), n, one_line(text[:MAX_TEXT])
                 self._parts.publish(DeviceLog(self.name, self._now_ms, level, *shown))
             case StartAsr(stream=stream) if connection.on_audio is None:
                 self._object(envelope, "no_listener", "this host takes no audio")  # it must not speak into the void

@@ -6,11 +6,11 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
 from typing import Final
 
 from microclaw.devices.calls import LogLine, LogPage
 from microclaw.events import Alarm, AppEnded, DeviceEvent, LiveEvent
+from microclaw.fair_ring import FairRing
 from microclaw.store.link_events import add_to as add_event
 from microclaw.store.link_tasks import OpenTask
 from microclaw.store.link_tasks import add_to as add_task
@@ -83,32 +83,30 @@ def live_events(event: Event, device: str, at_ms: int) -> tuple[LiveEvent, ...]:
 
 
 class LogRing:
-    """A device's last log lines: `add` what it sends, answer LogsRead with `page`. The oldest lines give way."""
+    """A device's last log lines: `add` what it sends, answer LogsRead with `page`.
+
+    Full, the oldest line of the program with the most lines gives way.
+    """
 
     def __init__(self, max_lines: int = MAX_LINES) -> None:
-        self._lines: deque[LogLine] = deque(maxlen=max_lines)
-        self._added = 0
+        self._lines: FairRing[LogLine] = FairRing(max_lines, lambda line: line.app)
         self._lost: deque[tuple[int, int]] = deque(maxlen=max_lines)  # a cursor, how many never arrived before it
         self._last_n: int | None = None
 
     def add(self, line: LogLine, n: int | None = None) -> None:
         """`n` is the device's own count: a gap in it is lines that were lost on the way."""
         if n is not None and self._last_n is not None and n > self._last_n + 1:
-            self._lost.append((self._added, n - self._last_n - 1))
+            self._lost.append((self._lines.added, n - self._last_n - 1))
         self._last_n = n
         self._lines.append(LogLine(line.t_ms, line.app, line.text[:MAX_TEXT]))
-        self._added += 1
 
     def page(self, cursor: int) -> LogPage:
         """Lines from `cursor` on; a cursor of an earlier host run starts at the oldest."""
-        first = self._added - len(self._lines)
-        start = first if cursor > self._added else max(cursor, first)
-        lines = tuple(islice(self._lines, start - first, start - first + MAX_PAGE))
-        end = start + len(lines)
-        overwritten = start - cursor if cursor <= self._added else 0
-        on_the_way = sum(count for at, count in self._lost if start <= at < end)
-        return LogPage(lines=lines, cursor=end, dropped=overwritten + on_the_way)
+        known = cursor <= self._lines.added
+        page = self._lines.since(cursor if known else 0, MAX_PAGE)
+        on_the_way = sum(count for at, count in self._lost if page.start <= at < page.next)
+        return LogPage(lines=page.records, cursor=page.next, dropped=(page.dropped if known else 0) + on_the_way)
 
     def end(self) -> LogPage:
         """A page without lines; its cursor is where the next read starts."""
-        return LogPage(lines=(), cursor=self._added, dropped=0)
+        return LogPage(lines=(), cursor=self._lines.added, dropped=0)

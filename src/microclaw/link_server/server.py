@@ -190,11 +190,11 @@ class LinkServer:
         assert owner is not None
         return owner
 
-    async def revoke(self, reference: str) -> int:
-        """End every credential of the device; returns how many were still good."""
+    async def revoke(self, reference: str, *, by: str | None = None) -> int:
+        """End every credential of the device, for the person of the name `by`; returns how many were still good."""
         device = self._devices.get(reference)
         self._link_of(device)  # it has one
-        return sum([await self.identity.revocation.revoke(link_id) for link_id in _link_ids(device)])
+        return sum([await self.identity.revocation.revoke(link_id, by=by) for link_id in _link_ids(device)])
 
     async def provision(
         self, name: str, *, board: str | None = None, with_secret: bool = True, host: str | None = None
@@ -210,10 +210,15 @@ class LinkServer:
             host=host or (self._host if self.is_local else None),
         )
 
-    async def notify(self, reference: str, text: str, *, speak: bool, expires_s: int | None) -> Noted:
-        """Kept until the device has it or it expires; "delivered" when the device had it at once."""
+    def check_note(self, reference: str, text: str) -> None:
+        """Raises what `notify` refuses: its length, a device that is unknown or has no link."""
         if not text.strip() or len(text) > MAX_NOTE_CHARS:
             raise ConfigError(f"a note has 1 to {MAX_NOTE_CHARS} characters", next_step="make it shorter")
+        self._link_of(self._devices.get(reference))
+
+    async def notify(self, reference: str, text: str, *, speak: bool, expires_s: int | None) -> Noted:
+        """Kept until the device has it or it expires; "delivered" when the device had it at once."""
+        self.check_note(reference, text)
         link = self._link_of(self._devices.get(reference))
         expires_ms = None if expires_s is None else int(self.links.parts.clock.unix_us() / 1000 + expires_s * 1000)
         acked = await link.send(Notify(text, speak, expires_ms))
@@ -222,10 +227,10 @@ class LinkServer:
         link.unexpect(acked)
         return "delivered" if acked.done() else "waiting"
 
-    async def forget(self, device: Device) -> None:
+    async def forget(self, device: Device, *, by: str | None = None) -> None:
         """The device was removed."""
         for link_id in _link_ids(device):
-            await self.identity.revocation.revoke(link_id)
+            await self.identity.revocation.revoke(link_id, by=by)
             await self.links.forget(link_id)
 
     def state(self, device: Device) -> LinkState | None:

@@ -48,7 +48,7 @@ from microclaw.errors import (
     ProtocolError,
     TooManyApps,
 )
-from microclaw.events import Edge, EvidenceKind
+from microclaw.events import Edge, EvidenceKind, ProgramKind
 from microclaw.link_server.device_link import DeviceLink
 from microclaw.wire.link.values import Value, ValueMap
 
@@ -62,17 +62,22 @@ _ERRORS: Final[dict[str, type[MicroclawError]]] = {
     "too_large": ImageTooLarge,
     "expired": DeviceTimeout,
 }
+_CODES: Final = frozenset(
+    {*_ERRORS, "bad_params", "no_upload", "wrong_offset", "hash_mismatch", "failed"}
+)  # docs/protocols/link-methods.md
 MAX_CURSOR: Final = 2**52  # above every entry; what a float of a device's language still counts exactly
 
 
 async def ask(link: DeviceLink, method: str, params: ValueMap, *, idempotent: bool, timeout_s: float) -> Value:
-    """The value of the device's result; its error as ours."""
+    """The value of the device's result; its error as ours. A code that the contract does not name is `failed`."""
     result = await link.call(method, params, idempotent=idempotent, timeout_s=timeout_s)
     if result.ok:
         return result.value
-    code = result.error.code if result.error is not None else "failed"
+    told = result.error.code if result.error is not None else "failed"
+    code = told if told in _CODES else "failed"
     text = result.error.message[:300] if result.error is not None else "no reason given"
-    raise _ERRORS.get(code, CallRejected)(f"{method}: {text or code}", next_step=_next_step(code, method))
+    error, foreign = _ERRORS.get(code, CallRejected), result.error is not None and bool(text)
+    raise error(f"{method}: {text or code}", next_step=_next_step(code, method), foreign=foreign)
 
 
 def params_of(call: Call[Any]) -> ValueMap:
@@ -197,6 +202,11 @@ class LinkTransport:
         return frozenset(offered)
 
     @property
+    def kinds(self) -> tuple[ProgramKind, ...]:
+        """Those of its last `hello` that this host can build, in the device's order."""
+        return self.link.kinds
+
+    @property
     def evidence(self) -> EvidenceKind:
         return "counted" if _PINS in self.link.capabilities else "reported"
 
@@ -265,22 +275,22 @@ async def install(link: DeviceLink, call: AppInstall, timeout_s: float) -> None:
 
 
 async def _upload(link: DeviceLink, call: AppInstall, deadline: float) -> None:
-    wasm = call.wasm
+    code = call.code
     begin: dict[str, Value] = {
         "name": call.name,
-        "kind": "wasm",
-        "size": len(wasm),
-        "sha256": hashlib.sha256(wasm).digest(),
+        "kind": call.kind,
+        "size": len(code),
+        "sha256": hashlib.sha256(code).digest(),
         "heap": call.heap_bytes,
         "autostart": True,
     }
     left_s = _left_s(deadline)
-    offset = _offset(link, await ask(link, "apps.begin", begin, idempotent=True, timeout_s=left_s), 0, len(wasm))
-    while offset < len(wasm):
-        piece: dict[str, Value] = {"offset": offset, "data": wasm[offset : offset + CHUNK_BYTES]}
+    offset = _offset(link, await ask(link, "apps.begin", begin, idempotent=True, timeout_s=left_s), 0, len(code))
+    while offset < len(code):
+        piece: dict[str, Value] = {"offset": offset, "data": code[offset : offset + CHUNK_BYTES]}
         limit_s = min(_left_s(deadline), _PIECE_S)
         answer = await ask(link, "apps.write", piece, idempotent=True, timeout_s=limit_s)
-        offset = _offset(link, answer, offset + 1, len(wasm))
+        offset = _offset(link, answer, offset + 1, len(code))
 
 
 def _offset(link: DeviceLink, value: Value, least: int, most: int) -> int:

@@ -13,6 +13,7 @@ from microclaw.models.protocol import (
     AssistantReply,
     Message,
     Model,
+    ModelAround,
     ModelReply,
     ModelRequest,
     OnText,
@@ -68,7 +69,7 @@ class ClientWishes:
     one_call: bool = False
 
 
-class ClientModel:
+class ClientModel(ModelAround):
     """`calls` are what the client shall run, once `ended`; `json` is a checked answer, or `fault` says what it lacks.
 
     Calls of the host's own tools in the same reply are run first, then the turn ends. `cut`: the last reply came to
@@ -76,22 +77,15 @@ class ClientModel:
     """
 
     def __init__(self, model: Model, wishes: ClientWishes, message: UserText) -> None:
+        super().__init__(model)
         self.calls: tuple[ToolCall, ...] = ()
         self.ended = False
         self.text = ""
         self.json: str | None = None
         self.fault: str | None = None
         self.cut = False
-        self._model = model
         self._wishes = wishes
         self._message = message
-
-    @property
-    def name(self) -> str:
-        return self._model.name
-
-    async def warm_up(self) -> None:
-        await self._model.warm_up()
 
     async def aclose(self) -> None:
         """The model is the host's."""

@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.config.settings import ModelTask
-from microclaw.events import Usage
+from microclaw.events import ProgramKind, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class KnownDevice:
     name: str
     board: BoardProfile
     apps: tuple[KnownApp, ...] = ()
+    kinds: tuple[ProgramKind, ...] = ("wasm",)  # of programs, the one it is made for first
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,3 +194,20 @@ class Model(Protocol):
 
     async def aclose(self) -> None:
         """Close its connections."""
+
+
+class ModelAround:
+    """What is the same in each model that wraps another one: its name, its loading, its closing."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    @property
+    def name(self) -> str:
+        return self._model.name
+
+    async def warm_up(self) -> None:
+        await self._model.warm_up()
+
+    async def aclose(self) -> None:
+        await self._model.aclose()

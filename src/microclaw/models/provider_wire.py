@@ -23,8 +23,8 @@ from microclaw.models.protocol import (
     ToolSpec,
     UserText,
 )
-from microclaw.models.provider_errors import unreadable
 from microclaw.text import encodable
+from microclaw.validation import MAX_DEPTH, read_object
 
 if TYPE_CHECKING:
     from pydantic_ai import messages as wire
@@ -93,7 +93,7 @@ def openai_tools_of(specs: tuple[ToolSpec, ...]) -> list[dict[str, Any]]:
 
 
 def reply_of(response: wire.ModelResponse, name: str, took_s: float) -> ModelReply:
-    """An answer as a ModelReply; raises ModelError if it is too large or nested too deep."""
+    """An answer as a ModelReply; raises ModelError if it is too large."""
     from pydantic_ai import messages as wire
 
     texts, calls = [], []
@@ -101,11 +101,7 @@ def reply_of(response: wire.ModelResponse, name: str, took_s: float) -> ModelRep
         if isinstance(part, wire.TextPart):
             texts.append(encodable(part.content))
         elif isinstance(part, wire.ToolCallPart):
-            try:
-                arguments = _arguments(part)
-            except RecursionError as exc:
-                raise unreadable(name, exc) from exc
-            calls.append(ToolCall(part.tool_call_id, encodable(part.tool_name), arguments))
+            calls.append(ToolCall(part.tool_call_id, encodable(part.tool_name), _arguments(part)))
     check_size(sum(len(text) for text in texts), MAX_REPLY_CHARS, name)
     check_size(sum(len(call.arguments) for call in calls), MAX_ARGUMENTS_CHARS, name)
     usage = usage_of(response.usage, _cost(response))
@@ -154,19 +150,21 @@ def _picture(image: Image) -> Any:
 def _replayed(arguments: str) -> dict[str, Any]:
     """A call's arguments as an object: APIs refuse a history with the broken JSON that a model wrote."""
     try:
-        values = json.loads(arguments or "{}")
+        return read_object(arguments or "{}")
     except ValueError:
-        values = None
-    return values if isinstance(values, dict) else {"not_json": arguments}
+        return {"not_json": arguments}
 
 
 def _arguments(part: wire.ToolCallPart) -> str:
-    """A call's arguments as JSON text, which may be broken; RecursionError for one that nothing could read."""
+    """A call's arguments as JSON text, which may be broken: the tool tells the model what is wrong with it."""
     if not isinstance(part.args, str):
-        return json.dumps(part.args or {})
+        try:
+            return json.dumps(part.args or {})
+        except RecursionError:
+            return "[" * (MAX_DEPTH + 1)
     text = encodable(part.args)
-    with contextlib.suppress(ValueError):  # the tool tells the model what is wrong with it
-        decoded = json.dumps(json.loads(text), ensure_ascii=False)
+    with contextlib.suppress(ValueError):
+        decoded = json.dumps(read_object(text), ensure_ascii=False)
         if (clean := encodable(decoded)) != decoded:  # surrogates that were written as escapes
             return clean
     return text

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from microclaw.errors import ModelError
 from microclaw.models.budget import Budget, Estimate, LocalDays, estimated_tokens, price, worst_case
-from microclaw.models.protocol import AskedBy, Model, ModelReply, ModelRequest, OnText, TextCounter
+from microclaw.models.protocol import AskedBy, Model, ModelAround, ModelReply, ModelRequest, OnText, TextCounter
 from microclaw.store.usage import KEPT_DAYS, UsageCount, UsageGroup, UsageKey, UsageTable
 
 
@@ -54,27 +54,17 @@ class UsageLog:
         return UsageReport(by, since, groups, today, self._days.next_midnight())
 
 
-class MeteredModel:
+class MeteredModel(ModelAround):
     """A model whose requests are counted and kept within the budget.
 
     Wrap each provider's model, not a group of models: then the log knows who answered, and free answers never wait.
     """
 
     def __init__(self, model: Model, usage_log: UsageLog, budget: Budget | None = None) -> None:
-        self._model = model
+        super().__init__(model)
         self._log = usage_log
         self._budget = budget
         self._priced = True  # until an answer shows that its price is not known
-
-    @property
-    def name(self) -> str:
-        return self._model.name
-
-    async def warm_up(self) -> None:
-        await self._model.warm_up()
-
-    async def aclose(self) -> None:
-        await self._model.aclose()
 
     async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
         """BudgetSpent, before anything is sent, when the day's budget is used up."""

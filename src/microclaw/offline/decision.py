@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from microclaw.models.protocol import DeviceContext, KnownDevice, ToolReturn
+from microclaw.models.protocol import DeviceContext, KnownDevice, Message, ToolReturn, UserText
 from microclaw.offline.parse import Parse, Slot
+from microclaw.text import without_fences
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,17 @@ def ask(text: str, next_step: str | None = None, slot: Slot | None = None) -> Ca
     return CannotDo(Say(text, "ambiguous", next_step, slot))
 
 
+def this_turn(messages: Sequence[Message]) -> tuple[str, tuple[Result, ...], tuple[Message, ...]]:
+    """The person's latest text, the tool results since, and the messages before it."""
+    start = max((i for i, m in enumerate(messages) if isinstance(m, UserText)), default=-1)
+    if start < 0:
+        return "", (), ()
+    first = messages[start]
+    assert isinstance(first, UserText)
+    returns = tuple(read_return(m) for m in messages[start:] if isinstance(m, ToolReturn))
+    return first.text, returns, tuple(messages[:start])
+
+
 def read_return(returned: ToolReturn) -> Result:
     """A tool's JSON result as fields; text that is not a JSON object becomes the message."""
     try:
@@ -96,7 +108,20 @@ def read_return(returned: ToolReturn) -> Result:
         fields = None
     if not isinstance(fields, dict):
         fields = {"message": returned.content}
-    return Result(returned.name, not returned.failed, fields)
+    return Result(returned.name, not returned.failed, _unfenced(fields))
+
+
+def _unfenced(value: Any) -> Any:
+    """What a tool returned, as the answer shows it to a person: rules read it, no model."""
+    match value:
+        case str():
+            return without_fences(value)
+        case list():
+            return [_unfenced(item) for item in value]
+        case dict():
+            return {_unfenced(key): _unfenced(item) for key, item in value.items()}
+        case _:
+            return value
 
 
 def failure(result: Result) -> Say:

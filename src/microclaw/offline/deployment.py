@@ -10,7 +10,7 @@ from microclaw.errors import ConfigError
 from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, ask, capital
 from microclaw.offline.pins import PinTarget, board_of
 from microclaw.patterns.expected import Value
-from microclaw.patterns.library import OutOfRange, fill
+from microclaw.patterns.library import OutOfRange, fill, pattern_kinds
 
 _TRIED_BEFORE = "soak 0 s\nuptime 1 min\n"
 """A pattern itself was tried for minutes and across the wrap of millis() (tests/patterns): a sentence need not wait."""
@@ -61,8 +61,10 @@ def deploy(at: Context, wanted: Deployment) -> Decision:
     if at.results:
         return _deployed(at.results[-1], once=wanted.once)
     board_of(at)
+    kinds = at.device.kinds if at.device else ("wasm",)
+    kind = next((one for one in kinds if one in pattern_kinds(wanted.pattern)), kinds[0])
     try:
-        program = fill(wanted.pattern, wanted.values)
+        program = fill(wanted.pattern, wanted.values, kind=kind)
     except OutOfRange as exc:
         raise _refused(at, exc) from exc
     except ConfigError as exc:
@@ -121,8 +123,8 @@ def _deployed(result: Result, *, once: bool) -> Say:
         return Say(f"{device} took {name}. {capital(proof)}.")
     if kind == "accepted" and verified:
         return Say(
-            f"{device} took {name}. The board offers no read-back of programs, so whether it works cannot be seen "
-            "from here."
+            f"{device} took {name} and lists it. The board offers no read-back of what a program does, so whether it "
+            "works cannot be seen from here."
         )
     if kind == "accepted":
         return Say(f"{name} is not verified on {device}: {proof}.", "not_verified", f"ask again: is {name} running")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from microclaw.events import NOTHING_WAITS
 from microclaw.language.foreign import foreign_language
 from microclaw.models.protocol import (
     AssistantReply,
@@ -19,7 +20,6 @@ from microclaw.models.protocol import (
     KnownDevice,
     Message,
     ModelRequest,
-    ToolReturn,
     UserText,
 )
 from microclaw.offline import schedules
@@ -27,8 +27,9 @@ from microclaw.offline.actions import ACTIONS
 from microclaw.offline.answers import QUESTIONS, parse_question, past_of
 from microclaw.offline.apps import APPS
 from microclaw.offline.confidence import LIKE, NOTHING_DONE
-from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, capital, failure, read_return
+from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, capital, failure, this_turn
 from microclaw.offline.last_act import DialogueState, LastAct, act_after, state_after
+from microclaw.offline.lights import LIGHTS, led_decider
 from microclaw.offline.memory import EXAMPLES as MEMORY_EXAMPLES
 from microclaw.offline.memory import MEMORY, parse_memory
 from microclaw.offline.names import asked_name, names_to_pins, told_name
@@ -95,7 +96,7 @@ class Understanding:
 
 def understand(request: ModelRequest) -> Understanding:
     """The next step of the turn that the messages end with."""
-    said, results, before = _this_turn(request.messages)
+    said, results, before = this_turn(request.messages)
     last = before[-1] if before else None
     state = state_after(last)
     expired = isinstance(last, AssistantReply) and last.question_expired
@@ -160,20 +161,10 @@ def one_call(text: str, device_context: DeviceContext) -> Decision | None:
     parse, decision = found.parse, found.decision
     if isinstance(decision, Say):
         return decision
-    if parse is None or parse.kind not in _ONE_CALL or {"pin_2", "quantity_2"} & parse.values.keys():
+    is_program = decision.tool == "deploy-wasm-app"
+    if parse is None or parse.kind not in _ONE_CALL or is_program or {"pin_2", "quantity_2"} & parse.values.keys():
         return None
     return decision
-
-
-def _this_turn(messages: Sequence[Message]) -> tuple[str, tuple[Result, ...], tuple[Message, ...]]:
-    """The person's latest text, the tool results since, and the messages before it."""
-    start = max((i for i, m in enumerate(messages) if isinstance(m, UserText)), default=-1)
-    if start < 0:
-        return "", (), ()
-    first = messages[start]
-    assert isinstance(first, UserText)
-    returns = tuple(read_return(m) for m in messages[start:] if isinstance(m, ToolReturn))
-    return first.text, returns, tuple(messages[:start])
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +230,7 @@ def _read(
     if language is not None:
         return _Reading(Say(f"Without a model I understand only English; this looks like {language}.", *_ENGLISH_ONLY))
     if is_yes_or_no(said) and (parse is None or parse.loose):
-        return _Reading(Say("Nothing waits for a yes.", "not_understood"))
+        return _Reading(Say("Nothing waits for a yes in this chat.", NOTHING_WAITS))
     if named is None and (unknown := unknown_device(text, parse, device_context)) is not None:
         return _Reading(unknown)
     if parse is None:
@@ -312,7 +303,7 @@ def _first(parse: Parse) -> list[tuple[str, dict[str, Any]]]:
 
 def _after_the_first(at: Context, first: Sequence[tuple[str, dict[str, Any]]]) -> Decision:
     """The sentence's own decision once the first calls are made. What cannot be done makes none of them."""
-    decide, done = _DECIDERS[at.parse.kind], len(at.results)
+    decide, done = _decider(at), len(at.results)
     if done >= len(first):
         decision = decide(dataclasses.replace(at, results=at.results[len(first) :]))
         if first and isinstance(decision, Say):
@@ -330,7 +321,11 @@ def _after_the_first(at: Context, first: Sequence[tuple[str, dict[str, Any]]]) -
 
 
 def _schedule(at: Context) -> Decision:
-    return schedules.decide_schedule(at, english(), lambda inner: _DECIDERS[inner.parse.kind](inner))
+    return schedules.decide_schedule(at, english(), lambda inner: _decider(inner)(inner))
+
+
+def _decider(at: Context) -> Callable[[Context], Decision]:
+    return led_decider(at) or _DECIDERS[at.parse.kind]
 
 
 def _help(_at: Context) -> Decision:
@@ -349,6 +344,7 @@ _DECIDERS: Final[Mapping[str, Callable[[Context], Decision]]] = {
     **ACTIONS,
     **APPS,
     **PROGRAMS,
+    **LIGHTS,
     **MEMORY,
     **schedules.SCHEDULES,
     **QUESTIONS,

@@ -9,7 +9,7 @@ from typing import Any
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.models.protocol import DeviceContext, KnownApp, KnownDevice
-from microclaw.offline.decision import Context, Say, ask
+from microclaw.offline.decision import CannotDo, Context, Say, ask
 from microclaw.offline.parse import Parse, Slot
 
 
@@ -182,12 +182,12 @@ def pin_target(at: Context, slot: Slot = "pin") -> PinTarget:
     says_led = slot == "pin" and at.parse.word("thing") == "led"
     if pin is not None:
         if says_led and board.led is not None and board.led.pin == pin:
-            return _led(board)
+            return _led(at)
         if pin not in board.pins:
             raise ask(f"The {board.chip} has no pin {pin}. Which pin do you mean?", f"its pins: {_spans(board)}", slot)
         return PinTarget(pin)
     if says_led:
-        return _led(board)
+        return _led(at)
     if at.parse.values.get("several"):
         example = "say it once for each pin, as in: blink pin 4"
         raise ask("That goes for one pin at a time. Which pin first?", example, slot)
@@ -233,9 +233,44 @@ def sensor_of(at: Context, quantity: str) -> tuple[Quantity, int]:
     return wanted, sensors[wanted.sensor]
 
 
-def _led(board: BoardProfile) -> PinTarget:
+def addressable_led(at: Context) -> int | None:
+    """The pin of the board's addressable LED, where the sentence means that and the board takes programs for it."""
+    board, pin, thing = board_of(at), at.parse.number("pin"), at.parse.word("thing") or "led"
+    if board.led is None or board.led.kind != "addressable" or pin not in (None, board.led.pin) or thing != "led":
+        return None
+    return board.led.pin if at.device is not None and "py" in at.device.kinds else None
+
+
+def no_addressable_led(at: Context) -> CannotDo:
+    """Why the color of a light cannot be set on this board."""
+    board = board_of(at)
+    if at.device is not None and "py" in at.device.kinds:
+        own = "has no LED" if board.led is None else f"has a plain LED (pin {board.led.pin}), which has one color"
+        free = board.free_pins("output")[0]
+        text = f"{board.title} {own}. Which pin is your addressable LED (WS2812) on?"
+        return ask(text, f"name it, as in: make the LED on pin {free} red", "pin")
+    return CannotDo(
+        Say(
+            f"Colors need an addressable LED (WS2812), and the firmware of {board.title} has no function that could "
+            "time its data.",
+            "not_possible",
+            "a board with our MicroPython firmware can: microclaw flash",
+        )
+    )
+
+
+def _led(at: Context) -> PinTarget:
+    board = board_of(at)
     if board.led is not None and board.led.kind == "simple":
         return PinTarget(board.led.pin, board.led.active_level, is_led=True)
+    if addressable_led(at) is not None and board.led is not None:
+        if at.parse.kind == "remove_on_pin":
+            return PinTarget(board.led.pin, is_led=True)
+        raise ask(
+            f"The LED of {board.title} (pin {board.led.pin}) is addressable (WS2812). I can turn it on and off, give "
+            "it a color, blink it, and show a rainbow on it. Which one?",
+            "as in: make the LED red",
+        )
     if board.led is None:
         why = f"{board.title} has no LED that a program can switch: {board.no_led or 'its profile knows none'}"
     else:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 MAX_SENTENCE_CHARS = 300
 PARSES_KEPT = 64
 
-_TEMPLATES = ("words", "programs", "now", "manage", "refused")  # help lists the kinds in this order
+_TEMPLATES = ("words", "programs", "lights", "now", "manage", "refused")  # help lists the kinds in this order
 _WITH_ANY_NAME = frozenset({"remove_app", "app_status"})  # any words at all may be a program's name there
 _NO_NAME = re.compile(r"\bpin \d|\bbut\b|(?:\S+ ){3}")  # the rest of a sentence, more likely than a program's name
 _REMINDER = re.compile(r"^(?:remind|wake|alert|notify|warn|call) (?:me|us)\b")

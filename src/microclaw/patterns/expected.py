@@ -10,6 +10,7 @@ parameters there are:
 - STATE_1: LEVEL_1 in words. MOVES: 1 where a step moves a pin at all, SECOND: where there is a second one, too.
 - QUICK: 1 where a few turns of a fade are no hour of steps.
 - SENSOR, SAMPLE: what measures QUANTITY, and a whole value that is no default; MEASURED: 1 where a trial can set it.
+- START_MS: how long after its installation a program begins.
 - SIDE, BEYOND, WITHIN, BETWEEN: for a limit in thousandths. -1 where below switches on; a value that switches on, one
   that switches off, one in the hysteresis. REACHED: 1 where the sensor tells the first two, and ten
   readings fit into a trial; HELD: where it also tells the third.
@@ -57,9 +58,9 @@ _MEASURED: Final[Mapping[str, _Measured]] = {
 }
 
 
-def expected_text(pattern: str, text: str, values: Mapping[str, Value]) -> str:
+def expected_text(pattern: str, text: str, values: Mapping[str, Value], start_ms: int = 0) -> str:
     """The lines with the values put in. ConfigError for a name that is no value."""
-    words = {**values, **_light_words(values), **_sensor_words(values)}
+    words = {**values, "START_MS": start_ms, **_light_words(values), **_sensor_words(values)}
 
     def number(factor: str) -> int:
         return int(factor) if factor.isdigit() else int(words[factor])

@@ -1,8 +1,9 @@
-"""Ready programs with parameters: a C file per pattern, a TOML file that names what may be put in. It compiles nothing.
+"""Ready programs with parameters: source files, and a TOML file that names what may be put in. It compiles nothing.
 
-A pattern may come in two forms: `main` with sleeps, as people write it, and an event-driven one for a host without
-Binaryen, which such a `main` needs. A parameter is a `#define NAME value` line of the C file. Only whole numbers, and
-in quotes words from a fixed list, are put in, so that no text of a person becomes code.
+A pattern comes in up to three forms: in C (or a sketch) as people write it, `main` with sleeps; event-driven, for a
+host without Binaryen, which such a `main` needs; and in MicroPython (micropython/). A parameter is a `#define NAME
+value` line of the C file, a `NAME = value` line of the Python one. Only whole numbers, and in quotes words from a fixed
+list, are put in, so that no text of a person becomes code.
 """
 
 from __future__ import annotations
@@ -14,13 +15,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, Final
 
 from microclaw.errors import ConfigError, UnknownName
+from microclaw.events import ProgramKind
 from microclaw.patterns.expected import Value, expected_text
 
 _DEFINE = re.compile(r"^(#define[ \t]+)(\w+)([ \t]+)([^\n]*?)([ \t]*(?:/\*[^\n]*)?)$", re.MULTILINE)
+_ASSIGNED = re.compile(r"^()(\w+)( = )([^\n#]*?)([ \t]*(?:#[^\n]*)?)$", re.MULTILINE)
 _HIGHEST_PIN = 255
+_PY_START_MS: Final = 5
+"""The virtual board's interpreter begins a program so long after its installation."""
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
@@ -70,7 +75,7 @@ class Pattern:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A pattern with its values: complete C source, pins, and expectations in the language of docs/proof.md."""
+    """A pattern with its values: complete source, pins, and expectations in the language of docs/proof.md."""
 
     pattern: str
     title: str
@@ -83,15 +88,29 @@ class Program:
 
 
 @cache
-def pattern_names() -> tuple[str, ...]:
-    """Every pattern, sorted."""
+def pattern_names(kind: ProgramKind = "py") -> tuple[str, ...]:
+    """Every pattern that has a program of this kind, sorted; all have one in Python."""
     names = (entry.name for entry in resources.files(__package__).iterdir())
-    return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
+    found = sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
+    return tuple(name for name in found if kind in pattern_kinds(name))
 
 
-def load_pattern(name: str, *, blocking: bool | None = None) -> Pattern:
-    """A pattern by name; UnknownName lists what there is. `blocking` chooses the form; None: what this host builds."""
-    return _load_pattern(name, can_block() if blocking is None else blocking)
+@cache
+def pattern_kinds(name: str) -> tuple[ProgramKind, ...]:
+    """What a pattern's programs are: all kinds, but where the firmware for one cannot do it."""
+    return tuple(_description(name).get("kinds", ("wasm", "py")))
+
+
+def _description(name: str) -> Mapping[str, Any]:
+    return tomllib.loads((resources.files(__package__) / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+def load_pattern(name: str, *, blocking: bool | None = None, kind: ProgramKind = "wasm") -> Pattern:
+    """A pattern by name; UnknownName lists what there is.
+
+    `blocking` chooses the form in C; None: what this host builds.
+    """
+    return _load_pattern(name, can_block() if blocking is None else blocking, kind)
 
 
 def can_block() -> bool:
@@ -100,19 +119,28 @@ def can_block() -> bool:
 
 
 @cache
-def _load_pattern(name: str, blocking: bool) -> Pattern:
+def _load_pattern(name: str, blocking: bool, kind: ProgramKind) -> Pattern:
     if name not in pattern_names():
         raise UnknownName(f"no pattern named {name!r}", next_step=f"patterns: {', '.join(pattern_names())}")
+    if kind not in pattern_kinds(name):
+        raise ConfigError(
+            f"the pattern {name} is for boards that take Python programs",
+            next_step="give a board our firmware: microclaw flash",
+        )
     folder = resources.files(__package__)
     description = (folder / f"{name}.toml").read_text(encoding="utf-8")
-    events = tomllib.loads(description).get("events")
-    file = f"{name}.c" if blocking or events is None else str(events)
+    if kind == "py":
+        text = (folder / "micropython" / f"{name}.py").read_text(encoding="utf-8")
+        return replace(parse_pattern(name, description, text, _ASSIGNED), file=f"micropython/{name}.py")
+    data = tomllib.loads(description)
+    main, events = str(data.get("source", f"{name}.c")), data.get("events")
+    file = main if blocking or events is None else str(events)
     pattern = parse_pattern(name, description, (folder / file).read_text(encoding="utf-8"))
-    return replace(pattern, file=file, note="" if file == f"{name}.c" else "event-driven: no Binaryen here")
+    return replace(pattern, file=file, note="" if file == main else "event-driven: no Binaryen here")
 
 
-def parse_pattern(name: str, description: str, source: str) -> Pattern:
-    """A pattern from its two files; ConfigError when they do not fit each other."""
+def parse_pattern(name: str, description: str, source: str, lines: re.Pattern[str] = _DEFINE) -> Pattern:
+    """A pattern from its two files; ConfigError when they do not fit each other. `lines`: where its parameters are."""
     try:
         data = tomllib.loads(description)
         rows = data.get("parameters", {})
@@ -120,20 +148,22 @@ def parse_pattern(name: str, description: str, source: str) -> Pattern:
         pattern = Pattern(name, data["title"], data["app"], parameters, data.get("expect", ""), source)
     except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as exc:
         raise ConfigError(f"pattern {name}: {type(exc).__name__}: {exc}") from exc
-    defined = {match[2] for match in _DEFINE.finditer(source)}
+    defined = {match[2] for match in lines.finditer(source)}
     if missing := sorted(set(parameters) - defined):
-        raise ConfigError(f"pattern {name}: {name}.c has no #define line for {', '.join(missing)}")
+        raise ConfigError(f"pattern {name}: its program has no line for {', '.join(missing)}")
     return pattern
 
 
-def fill(name: str, params: Mapping[str, Value], *, blocking: bool | None = None) -> Program:
+def fill(
+    name: str, params: Mapping[str, Value], *, blocking: bool | None = None, kind: ProgramKind = "wasm"
+) -> Program:
     """The pattern's program with these values, defaults for the rest; ConfigError says what is wrong with a value."""
-    pattern = load_pattern(name, blocking=blocking)
+    pattern = load_pattern(name, blocking=blocking, kind=kind)
     if unknown := sorted(set(params) - set(pattern.parameters)):
         known = ", ".join(pattern.parameters)
         raise ConfigError(f"{name} has no parameter {', '.join(unknown)}", next_step=f"its parameters: {known}")
     values = {key: _checked(p, params.get(key, p.default)) for key, p in pattern.parameters.items()}
-    source = _DEFINE.sub(lambda m: _define(m, values), pattern.source)
+    source = (_ASSIGNED if kind == "py" else _DEFINE).sub(lambda m: _define(m, values), pattern.source)
     pins = tuple(v for key, v in values.items() if pattern.parameters[key].pin_use and isinstance(v, int))
     origin = f"patterns/{pattern.file}, filled in"
     origin = f"{origin} ({pattern.note})" if pattern.note else origin
@@ -144,13 +174,13 @@ def fill(name: str, params: Mapping[str, Value], *, blocking: bool | None = None
         source,
         values,
         pins,
-        expected_text(pattern.name, pattern.expect, values),
+        expected_text(pattern.name, pattern.expect, values, _PY_START_MS if kind == "py" else 0),
         origin,
     )
 
 
 def _define(line: re.Match[str], values: Mapping[str, Value]) -> str:
-    """A #define line with its new value, in the notation (hexadecimal, quotes) of the old one."""
+    """A parameter's line with its new value, in the notation (hexadecimal, quotes) of the old one."""
     if line[2] not in values:
         return line[0]
     value = values[line[2]]

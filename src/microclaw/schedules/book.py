@@ -95,11 +95,7 @@ class ScheduleBook:
                 f"a schedule does something, in at most {MAX_PROMPT_CHARS} characters",
                 next_step='microclaw schedule add "every weekday at 7" "turn on pin 4"',
             )
-        listed = [one for one in await self._table.list() if one.state != "over"]
-        if len(listed) >= MAX_SCHEDULES:
-            raise Overloaded(
-                f"there are {len(listed)} schedules already", next_step="remove one: microclaw schedule list"
-            )
+        await self.check_room()
         timing = timing or self.timing(request.when, request.zone)
         now_ms = self.now_ms()
         due_ms = next_due(timing, now_ms)
@@ -164,6 +160,14 @@ class ScheduleBook:
     async def runs(self, schedule_id: int, newest: int = 10) -> tuple[RunRow, ...]:
         """Latest first."""
         return await self._table.runs(schedule_id, newest)
+
+    async def check_room(self) -> None:
+        """Overloaded when there are too many schedules for one more."""
+        listed = [one for one in await self._table.list() if one.state != "over"]
+        if len(listed) >= MAX_SCHEDULES:
+            raise Overloaded(
+                f"there are {len(listed)} schedules already", next_step="remove one: microclaw schedule list"
+            )
 
     async def remove(self, schedule_id: int, person_id: str) -> Schedule:
         found = await self.of(schedule_id, person_id)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from microclaw.errors import UnknownName
+from microclaw.events import ProgramKind
 from microclaw.store.rows import JSON_TUPLE, Table, insert
 
 ChangeState: TypeAlias = Literal["planned", "done", "failed", "unknown"]
@@ -18,7 +19,7 @@ class ImageRow:
     """A program's bytes under their SHA-256 (hex); `meta` is JSON text of the caller's."""
 
     sha256: str
-    wasm: bytes
+    code: bytes
     source: str | None
     meta: str
     created_ms: int
@@ -41,6 +42,7 @@ class DesiredApp:
     since_ms: int
     claims: str = "{}"
     suspect_ms: int | None = None
+    kind: ProgramKind = "wasm"
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,10 @@ def open_store(path: Path) -> sqlite3.Connection:
     """The writer's connection to a store that is whole and of this version; creates it when there is none."""
     if not path.exists():
         _create(path)
+    if not path.is_file():
+        raise StoreError(
+            f"the store {path} is no file", next_step="move away what is there, and put the store's backup in its place"
+        )
     try:
         if path.stat().st_size == 0:
             raise StoreError(f"the store {path} is empty: its contents were lost", next_step=_RESTORE)

@@ -18,6 +18,9 @@ EffectClass: TypeAlias = Literal["read", "idempotent", "once"]
 EffectState: TypeAlias = Literal["planned", "started", "done", "failed", "dropped"]
 
 KEEP_ROWS: Final = 10_000
+KEEP_DAYS: Final = 30
+_DAY_MS: Final = 86_400_000
+_PRUNE_EVERY: Final = 256  # effects
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class Journal(Table):
     def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
         super().__init__(database)
         self._now_ms = now_ms
+        self._planned = 0
 
     async def add(self, rows: Sequence[TurnRow]) -> None:
         """Keep rows of a turn, in one step."""
@@ -74,9 +78,15 @@ class Journal(Table):
     async def planned(
         self, key: EffectKey, tool: str, arguments: str, effect: str, *, rows: Sequence[TurnRow] = ()
     ) -> None:
-        """Plan an effect; `rows` of its turn that are not kept yet are written in the same step."""
+        """Plan an effect; `rows` of its turn that are not kept yet are written in the same step.
+
+        Now and then the oldest effects are forgotten.
+        """
         values = (key.turn, key.iteration, key.index, tool, arguments, effect, self._now_ms())
         await self._database.write(lambda connection: _plan(connection, values, rows))
+        self._planned += 1
+        if self._planned % _PRUNE_EVERY == 0:
+            await self.prune(self._now_ms() - KEEP_DAYS * _DAY_MS)
 
     async def started(self, key: EffectKey) -> None:
         """To be on the disk before the effect touches the world."""

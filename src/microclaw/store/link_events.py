@@ -25,6 +25,7 @@ class Presence:
     capabilities: tuple[str, ...] = field(metadata=JSON_TUPLE)
     address: str
     seen_ms: int
+    kinds: tuple[str, ...] = field(default=(), metadata=JSON_TUPLE)
 
 
 @dataclass(frozen=True, slots=True)

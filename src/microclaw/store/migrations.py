@@ -393,4 +393,10 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         # The words of a person's description of the firmware on a board (boards/firmware.py), as a JSON list.
         "ALTER TABLE devices ADD COLUMN firmware TEXT NOT NULL DEFAULT '[]'",
     ),
+    (
+        # The kinds of programs that a device on the link takes: `hello.kinds` (docs/protocols/link.md).
+        "ALTER TABLE link_presence ADD COLUMN kinds TEXT NOT NULL DEFAULT '[]'",
+        "ALTER TABLE images RENAME COLUMN wasm TO code",
+        "ALTER TABLE desired_apps ADD COLUMN kind TEXT NOT NULL DEFAULT 'wasm'",
+    ),
 )

@@ -83,7 +83,7 @@ class Terminal:
         if failed:
             self._apology = step.text
         if failed and step.stage != "sorry":
-            what = f"failed  {what}"
+            what = f"failed  {what}".rstrip()
         self.row(step.stage, what, right=note.strip() or self._right(step), bad=failed)
         repeated = step.detail[:1] == (step.text,)  # a diagnostic's first line is the step's text already
         for line in step.detail[repeated:]:

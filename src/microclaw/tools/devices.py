@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import Field
@@ -38,9 +38,6 @@ if TYPE_CHECKING:
 
 
 MAX_PAGES: Final = 64
-
-
-_MAX_WORD_CHARS: Final = 40
 
 
 class EdgesParameters(OnDevice):
@@ -219,6 +216,9 @@ class NotifyParameters(Parameters):
 def notifying_tools(*, notifier: LinkServer, devices: Registry) -> tuple[Tool[Any], ...]:
     """notify."""
 
+    async def check(asked: NotifyParameters, context: ToolContext) -> None:
+        notifier.check_note(find_device(devices, context, asked.device).name, asked.text)
+
     async def notify(asked: NotifyParameters, context: ToolContext) -> ToolOutput:
         device = find_device(devices, context, asked.device)
         state = await notifier.notify(device.name, asked.text, speak=asked.speak, expires_s=asked.expires_s)
@@ -230,7 +230,16 @@ def notifying_tools(*, notifier: LinkServer, devices: Registry) -> tuple[Tool[An
 
     text = "Show or say a text on a device, now or when it comes back."
     return (
-        Tool("notify", text, NotifyParameters, Permission.ACT, Effect.ONCE, notify, describe=describe_device(devices)),
+        Tool(
+            "notify",
+            text,
+            NotifyParameters,
+            Permission.ACT,
+            Effect.ONCE,
+            notify,
+            describe=describe_device(devices),
+            check=check,
+        ),
     )
 
 
@@ -317,11 +326,4 @@ async def _facts(device: Device, call: DeviceInfo | DeviceStatus) -> ToolOutput:
         return ToolOutput(fields)
     kind = device.evidence_of(call.method) or "reported"
     evidence = Evidence(kind, f"reported by {device.name} itself")
-    sensors = device.board.i2c.sensors if device.board.i2c is not None else {}
-    foreign = any(isinstance(value, str) and _is_prose(value, sensors) for value in facts.values.values())
-    return ToolOutput({**fields, "facts": dict(facts.values)}, (evidence,), foreign=foreign)
-
-
-def _is_prose(text: str, sensors: Collection[str]) -> bool:
-    """Whether a device reported more than a word or a list of the board's sensors: that may be untrusted text."""
-    return len(text) > _MAX_WORD_CHARS or (" " in text and not set(text.split(", ")) <= set(sensors))
+    return ToolOutput({**fields, "facts": dict(facts.values)}, (evidence,))

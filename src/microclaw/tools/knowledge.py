@@ -11,7 +11,7 @@ from pydantic import Field
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.registry import Registry
 from microclaw.events import Evidence
-from microclaw.knowledge.memory import MAX_FACT_CHARS, Memory
+from microclaw.knowledge.memory import MAX_FACT_CHARS, Memory, one_fact
 from microclaw.knowledge.search import Found, Search
 from microclaw.knowledge.skills import Skills
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
@@ -41,6 +41,11 @@ class RecallParameters(Parameters):
 
 def remembering_tools(*, memory: Memory, search: Search, devices: Registry) -> tuple[Tool[Any], ...]:
     """remember, forget, recall."""
+
+    async def check_remember(asked: RememberParameters, _: ToolContext) -> None:
+        if asked.device is not None:
+            devices.get(asked.device)
+        one_fact(asked.text)
 
     async def remember(asked: RememberParameters, context: ToolContext) -> ToolOutput:
         if asked.device is not None:
@@ -86,6 +91,7 @@ def remembering_tools(*, memory: Memory, search: Search, devices: Registry) -> t
             Permission.ACT,
             Effect.IDEMPOTENT,
             remember,
+            check=check_remember,
         ),
         Tool(
             "forget",

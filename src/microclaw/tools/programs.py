@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 from pydantic import Field
 
+from microclaw.apps.building import Compile, ProgramImage
 from microclaw.apps.catalogue import AppListing, Catalogue
 from microclaw.apps.deploy import Deployer, DeployRequest
 from microclaw.apps.expectation_result import NO_EXPECTATION, ExpectationResult
@@ -17,7 +18,7 @@ from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.apps.expectations import Expectations
 from microclaw.apps.late_proof import Place
 from microclaw.apps.silence import way_to_reset
-from microclaw.apps.trial import Compile, Trial, TrialInput, TrialOptions, Try
+from microclaw.apps.trial import Trial, TrialInput, TrialOptions, Try
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.calls import LogLine, LogsRead
 from microclaw.devices.device import Device
@@ -28,13 +29,13 @@ from microclaw.text import fence_text
 from microclaw.tools.target import OnDevice, describe_device, find_device
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.transports import virtual_board
-from microclaw.wasm.image import Image
 
 MAX_SOURCE_CHARS = 256 * 1024
 EXPECT: Final = (
     "What the person wants to see, one a line, written before the program: `pin 2: period 1 s +- 5 %, duty 50 %`, "
     "`when pin 4 falls: pin 2 rises within 50 ms`, `pin 3: 6 edges`, `pin 3: high for 200 ms`, `pin 3: rises at 5 s`, "
-    '`pwm 5: 0 -> 100 % within 2 s`, `log every 5 s ~ "temp .*"`, `pin 7: never high while pin 8 high`; from outside: '
+    "`pwm 5: 0 -> 100 % within 2 s`, `led 48: red at 1 s`, `servo 4: 90 deg at 1 s`, "
+    '`log every 5 s ~ "temp .*"`, `pin 7: never high while pin 8 high`; from outside: '
     "`set pin 4 = 0 at 2 s`, `i2c.bme280.temperature = 31 at 4 s`. Not met: not deployed."
 )
 _ON_THE_BOARD = frozenset({"running", "listed", "returned", "exited", "trapped", "dead"})
@@ -49,7 +50,7 @@ class DeployParameters(_OnAddress):
         alias="sourceCode",
         min_length=1,
         max_length=MAX_SOURCE_CHARS,
-        description="The C or C++ program, or Arduino sketch.",
+        description="The program: C, C++, an Arduino sketch, or Python.",
     )
     app_name: str = Field(
         alias="appName",
@@ -128,7 +129,7 @@ def program_tools(*, deployer: Deployer, catalogue: Catalogue, devices: Registry
             "message": f"Found {len(there)} WASM app(s) on {device.name}",
         }
         evidence = Evidence("reported", f"listed by {device.name} itself")
-        # The board chose the name of such an app, or the words of the error.
+        # The board chose the name of such an app, or the words of the error; the toolbox fences what is no word.
         return ToolOutput(fields, (evidence,), foreign=any(app.foreign or app.error for app in there))
 
     async def uninstall_permission(asked: UninstallParameters, context: ToolContext) -> Permission:
@@ -137,6 +138,12 @@ def program_tools(*, deployer: Deployer, catalogue: Catalogue, devices: Registry
         listed = await catalogue.list_apps(device.name)
         is_foreign = any(app.name == asked.app_name and app.foreign for app in listed)
         return Permission.RISKY if is_foreign else Permission.ACT
+
+    async def check_uninstall(asked: UninstallParameters, context: ToolContext) -> None:
+        device = find_device(devices, context, asked.device, asked.device_ip)
+        listed = await catalogue.list_apps(device.name)
+        if all(app.name != asked.app_name for app in listed):
+            raise _no_such_app(device, asked.app_name, listed)
 
     async def uninstall(asked: UninstallParameters, context: ToolContext) -> ToolOutput:
         device = find_device(devices, context, asked.device, asked.device_ip)
@@ -154,8 +161,8 @@ def program_tools(*, deployer: Deployer, catalogue: Catalogue, devices: Registry
     return (
         Tool(
             "deploy-wasm-app",
-            "Compile a C or C++ program or an Arduino sketch, check it, try it on a virtual board, put it on the "
-            "device and verify it there. For anything that goes on, repeats or reacts.",
+            "Compile a program in the device's language, check it, try it on a virtual board, put it on the device and "
+            "verify it there. For anything that goes on, repeats or reacts.",
             DeployParameters,
             *act,
             deploy,
@@ -177,6 +184,7 @@ def program_tools(*, deployer: Deployer, catalogue: Catalogue, devices: Registry
             uninstall,
             required_permission=uninstall_permission,
             describe=describe_device(devices),
+            check=check_uninstall,
         ),
     )
 
@@ -199,7 +207,7 @@ def _proof(trial: Trial, expected: Sequence[ExpectationResult]) -> dict[str, Any
     return fields | ({"inputsTried": list(trial.probes)} if trial.probes else {})
 
 
-def _warnings(image: Image, trial: Trial) -> list[str]:
+def _warnings(image: ProgramImage, trial: Trial) -> list[str]:
     return [*(found.render() for found in image.warnings[:5]), *trial.warnings[:5]]
 
 
@@ -233,7 +241,7 @@ class TryParameters(Parameters):
         alias="sourceCode",
         min_length=1,
         max_length=MAX_SOURCE_CHARS,
-        description="The C or C++ program, or Arduino sketch.",
+        description="The program: C, C++, an Arduino sketch, or Python.",
     )
     device: str | None = Field(None, description="For which device's board; may be left out when there is only one.")
     for_s: float = Field(10.0, alias="forSeconds", gt=0, le=3600, description="Board time; it passes quickly.")
@@ -251,13 +259,13 @@ def trying_tools(*, compile_source: Compile, try_image: Try, devices: Registry) 
     """try-program, read-logs."""
 
     async def try_program(asked: TryParameters, context: ToolContext) -> ToolOutput:
-        board = find_device(devices, context, asked.device).board
-        image = await compile_source(asked.source_code, board, "trial", "O3")
+        device = find_device(devices, context, asked.device)
+        image = await compile_source(asked.source_code, device.board, "trial", "O3", None, device.kinds)
         inputs = tuple(TrialInput(each.pin, each.level, each.at_s * 1000) for each in asked.inputs)
         options = TrialOptions(
             asked.for_s * 1000, inputs, heap_bytes=asked.heap_size, expectations=_expectations(asked.expect)
         )
-        trial = await try_image(image, board, options)
+        trial = await try_image(image, device.board, options)
         fields = {
             "success": trial.ok,
             "summary": trial.summary(),
@@ -288,7 +296,7 @@ def trying_tools(*, compile_source: Compile, try_image: Try, devices: Registry) 
 
     read, idle = Permission.READ, Effect.READ
     text = (
-        "Try a C program on a throw-away virtual board: its edges over time, its output, its memory. No device changes."
+        "Try a program on a throw-away virtual board: its edges over time, its output, its memory. No device changes."
     )
     return (
         Tool("try-program", text, TryParameters, read, idle, try_program),

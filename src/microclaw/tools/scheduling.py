@@ -95,6 +95,7 @@ class Scheduling:
     async def plan(self, asked: AddParameters, context: ToolContext) -> Plan:
         """Raises ScheduleRefused, ToolRetry for wrong arguments, PermissionRefused."""
         timing = self.book.timing(asked.when, asked.timezone)
+        await self.book.check_room()
         deed, what, device = await self._deed(asked, context)
         permission = Permission.ACT
         lines: tuple[str, ...] = (what,)
@@ -219,6 +220,9 @@ def scheduling_tools(scheduling: Scheduling) -> tuple[Tool[Any], ...]:
         found = await book.visible(context.person_id)
         return ToolOutput({"success": True, "schedules": [scheduling.facts(one) for one in found]})
 
+    async def check_remove(asked: NumberParameters, context: ToolContext) -> None:
+        await book.of(asked.schedule, context.person_id)
+
     async def remove(asked: NumberParameters, context: ToolContext) -> ToolOutput:
         gone = await book.remove(asked.schedule, context.person_id)
         text = f"schedule {gone.schedule_id} is removed ({gone.said}: {gone.what})"
@@ -241,5 +245,13 @@ def scheduling_tools(scheduling: Scheduling) -> tuple[Tool[Any], ...]:
             required_permission=add_permission,
         ),
         Tool("schedule-list", "What is scheduled.", ListParameters, Permission.READ, Effect.READ, show),
-        Tool("schedule-remove", "Remove a schedule.", NumberParameters, act, Effect.IDEMPOTENT, remove),
+        Tool(
+            "schedule-remove",
+            "Remove a schedule.",
+            NumberParameters,
+            act,
+            Effect.IDEMPOTENT,
+            remove,
+            check=check_remove,
+        ),
     )

@@ -46,7 +46,11 @@ class Workers(Protocol):
 
     def list(self, person_id: str) -> Sequence[Working]: ...
 
+    def check_start(self, names: Collection[str] | None) -> None: ...
+
     def cancel(self, subagent_id: str, person_id: str) -> Working: ...
+
+    def named(self, subagent_id: str, person_id: str) -> Working: ...
 
 
 class StartParameters(Parameters):
@@ -80,6 +84,9 @@ def subagent_facts(one: Working) -> dict[str, Any]:
 def subagent_tools(workers: Workers) -> tuple[Tool[Any], ...]:
     """subagent-start, subagent-list, subagent-cancel."""
 
+    async def check_start(asked: StartParameters, _: ToolContext) -> None:
+        workers.check_start(asked.tools)
+
     async def start(asked: StartParameters, context: ToolContext) -> ToolOutput:
         made: Working = workers.start(asked.task, asked.tools, context)
         if asked.wait and await workers.wait(made, WAIT_S):
@@ -92,6 +99,9 @@ def subagent_tools(workers: Workers) -> tuple[Tool[Any], ...]:
         foreign = any(one.foreign for one in listed)
         return ToolOutput({"success": True, "subagents": [subagent_facts(one) for one in listed]}, foreign=foreign)
 
+    async def check_cancel(asked: IdParameters, context: ToolContext) -> None:
+        workers.named(asked.subagent, context.person_id)
+
     async def cancel(asked: IdParameters, context: ToolContext) -> ToolOutput:
         found = workers.cancel(asked.subagent, context.person_id)
         return ToolOutput({"success": True, "subagent": found.subagent_id}, (Evidence("reported", "it ends"),))
@@ -99,7 +109,7 @@ def subagent_tools(workers: Workers) -> tuple[Tool[Any], ...]:
     text = "Let a helper work on one task in the background, with its own context. For long searches and comparisons."
     act, read = Permission.ACT, Permission.READ
     return (
-        Tool("subagent-start", text, StartParameters, act, Effect.ONCE, start),
+        Tool("subagent-start", text, StartParameters, act, Effect.ONCE, start, check=check_start),
         Tool("subagent-list", "Which subagents work, and results.", NoParameters, read, Effect.READ, show),
-        Tool("subagent-cancel", "End a subagent.", IdParameters, act, Effect.IDEMPOTENT, cancel),
+        Tool("subagent-cancel", "End a subagent.", IdParameters, act, Effect.IDEMPOTENT, cancel, check=check_cancel),
     )

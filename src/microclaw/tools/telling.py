@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from pydantic import Field
 
 from microclaw.auth.gate import Effect, Permission
-from microclaw.auth.people import People
+from microclaw.auth.people import People, Person
 from microclaw.clock import find_zone
 from microclaw.errors import ToolFailed, ToolRetry
 from microclaw.events import Evidence
@@ -54,7 +54,8 @@ def clock_tool(timezone: str | None, *, now_s: Callable[[], float] = time.time) 
 def say_tool(*, outbox: Outbox, people: People) -> Tool[Any]:
     """The tool `say`: a message into a chat. Another person than the caller sees who sent it."""
 
-    async def say(asked: SayParameters, context: ToolContext) -> ToolOutput:
+    def addressed(asked: SayParameters, context: ToolContext) -> tuple[Person, str, str]:
+        """Who is meant, and the channel and chat to say it in. Raises ToolFailed, UnknownName."""
         person = people.get(context.person_id) if asked.person is None else people.named(asked.person)
         if person is None:
             raise ToolFailed("nobody to say it to", next_step="name a person")
@@ -63,7 +64,13 @@ def say_tool(*, outbox: Outbox, people: People) -> Tool[Any]:
             chats = ((context.channel, context.chat_id),)
         if not chats:
             raise ToolFailed(f"{person.name} has no chat with this host", next_step="microclaw person list")
-        channel, chat_id = chats[0]
+        return person, *chats[0]
+
+    async def check(asked: SayParameters, context: ToolContext) -> None:
+        addressed(asked, context)
+
+    async def say(asked: SayParameters, context: ToolContext) -> ToolOutput:
+        person, channel, chat_id = addressed(asked, context)
         sender = people.get(context.person_id)
         own = sender is None or sender.person_id == person.person_id
         text = asked.text if own or sender is None else f"from {sender.name}: {asked.text}"
@@ -72,4 +79,4 @@ def say_tool(*, outbox: Outbox, people: People) -> Tool[Any]:
         return ToolOutput({"success": True, "person": person.name, "channel": channel, "message": number}, (evidence,))
 
     text = "Send a text into a person's chat, by itself and not as the answer."
-    return Tool("say", text, SayParameters, Permission.ACT, Effect.ONCE, say)
+    return Tool("say", text, SayParameters, Permission.ACT, Effect.ONCE, say, check=check)

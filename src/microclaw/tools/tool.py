@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, Self, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
@@ -13,10 +13,15 @@ from pydantic_core import PydanticCustomError
 from microclaw.auth.gate import Effect, Permission
 from microclaw.errors import BuildError, MicroclawError
 from microclaw.events import Evidence, Report
-from microclaw.text import escape_hidden
+from microclaw.text import escape_hidden, fence_text
 
 MAX_RESULT_BYTES = 8 * 1024  # what of a result goes back to the model
+MAX_NUMBER = 2**63 - 1  # what the store holds (SQLite's INTEGER)
 _MAX_DIAGNOSTICS = 10
+_MAX_FOREIGN_CHARS = 600  # of one text of a device
+_COMPARED_CHARS = 16
+_DEVICE = "a device"
+_FENCE = "<untrusted-"
 
 P = TypeVar("P", bound="Parameters")
 
@@ -41,6 +46,22 @@ class Parameters(BaseModel):
                 if isinstance(value, bool) and name not in booleans:
                     raise PydanticCustomError("not_bool", "{name} is no yes or no", {"name": name})
         return values
+
+    @model_validator(mode="after")
+    def _numbers_that_fit(self) -> Self:
+        for name, value in self:
+            if not _fits(value):
+                raise PydanticCustomError("too_large", "{name} is too large a number", {"name": name})
+        return self
+
+
+def _fits(value: object) -> bool:
+    """Whether every whole number in it is one that the store can hold."""
+    if isinstance(value, int):
+        return -MAX_NUMBER - 1 <= value <= MAX_NUMBER
+    if isinstance(value, Mapping):
+        return all(map(_fits, value.values()))
+    return all(map(_fits, value)) if isinstance(value, list | tuple) else True
 
 
 async def _approve_all(_text: str, _detail: Sequence[str]) -> None:
@@ -98,8 +119,10 @@ class Tool(Generic[P]):
     hold untrusted text (a page, a log, a device's name). A tool with `has_preview` calls context.approve itself, when
     it can show exactly what would happen. A tool with a `skill` is offered only while that skill is active.
     `required_permission` gives what these arguments need, when that differs from `permission`; `describe` gives lines
-    for the approval, on what the arguments refer to now. `objections` raises what would be refused anyway, before
-    anybody is asked, and returns what a person must insist on: then the call always asks.
+    for the approval, on what the arguments refer to now. `check` raises what `run` would refuse as things are now; it
+    is awaited before somebody is asked, and only then, and looks at nothing outside of this host and its devices.
+    `objections` raises what would be refused anyway, at every call and when one is planned for later, and returns what
+    a person must insist on: then the call always asks.
     """
 
     name: str
@@ -113,6 +136,7 @@ class Tool(Generic[P]):
     skill: str | None = None
     required_permission: Callable[[P, ToolContext], Awaitable[Permission]] | None = None
     describe: Callable[[P, ToolContext], Awaitable[Sequence[str]]] | None = None
+    check: Callable[[P, ToolContext], Awaitable[None]] | None = None
     objections: Callable[[P, ToolContext], Awaitable[Sequence[str]]] | None = None
 
 
@@ -131,23 +155,29 @@ class ToolResult:
     foreign: bool = False
 
 
-def result_of(output: ToolOutput) -> ToolResult:
-    """A tool's output, with its evidence added to what the model reads."""
+def result_of(output: ToolOutput, device_texts: Sequence[str] = ()) -> ToolResult:
+    """A tool's output, with its evidence added to what the model reads. What holds a device's text is fenced."""
     fields = dict(output.fields)
     if output.evidence:
         fields["evidence"] = [{"kind": e.kind, "text": e.text} for e in output.evidence]
-    return ToolResult(bounded_json(fields), ok=True, evidence=output.evidence, foreign=output.foreign)
+    if device_texts:
+        fields = _fenced(fields, tuple(_beginning(text) for text in device_texts))
+    foreign = output.foreign or bool(device_texts)
+    return ToolResult(bounded_json(fields), ok=True, evidence=output.evidence, foreign=foreign)
 
 
-def result_of_error(error: MicroclawError) -> ToolResult:
-    """An error as the model reads it: a build error with its diagnostics."""
-    fields: dict[str, Any] = {"success": False, "error": error.code, "message": error.message}
+def result_of_error(error: MicroclawError, device_texts: Sequence[str] = ()) -> ToolResult:
+    """An error as the model reads it: a build error with its diagnostics. What a device or a server said is fenced."""
+    foreign = error.foreign or bool(device_texts)
+    message = fence_text(error.message[:_MAX_FOREIGN_CHARS], _DEVICE) if foreign else error.message
+    fields: dict[str, Any] = {"success": False, "error": error.code, "message": message}
     if isinstance(error, BuildError):
         fields["stage"] = error.stage
         fields["diagnostics"] = [d.render() for d in error.diagnostics[:_MAX_DIAGNOSTICS]]
     if error.next_step:
         fields["next"] = error.next_step
-    return ToolResult(bounded_json(fields), ok=False, error_code=error.code, next_step=error.next_step)
+    content = bounded_json(fields)
+    return ToolResult(content, ok=False, error_code=error.code, next_step=error.next_step, foreign=foreign)
 
 
 def bounded_json(fields: Mapping[str, Any]) -> str:
@@ -162,13 +192,34 @@ def bounded_json(fields: Mapping[str, Any]) -> str:
 
 def _cut(value: Any, room: int) -> Any:
     if isinstance(value, str) and len(value) > room:
-        return value[:room] + "..."
+        end = value.rpartition("\n")[2] if value.startswith(_FENCE) else ""
+        return f"{value[:room]}...\n{end}" if end else f"{value[:room]}..."
     if isinstance(value, list | tuple):
         kept = [_cut(item, room) for item in value[: max(1, room // 64)]]
         return kept if len(kept) == len(value) else [*kept, f"... {len(value) - len(kept)} more"]
     if isinstance(value, dict):
         return {key: _cut(item, room) for key, item in list(value.items())[: max(1, room // 32)]}
     return value
+
+
+def _fenced(value: Any, beginnings: Sequence[str]) -> Any:
+    """`value` with each text, also a name, that holds one that begins so cut and fenced."""
+    match value:
+        case str() if not value.startswith(_FENCE) and any(
+            each in _beginning(value, len(value)) for each in beginnings
+        ):
+            return fence_text(value[:_MAX_FOREIGN_CHARS], _DEVICE)
+        case list() | tuple():
+            return [_fenced(item, beginnings) for item in value]
+        case dict():
+            return {_fenced(key, beginnings): _fenced(item, beginnings) for key, item in value.items()}
+        case _:
+            return value
+
+
+def _beginning(text: str, chars: int = _COMPARED_CHARS) -> str:
+    """The letters and digits that a text begins with, however it was quoted or cleaned since."""
+    return "".join(char for char in text if char.isalnum())[:chars]
 
 
 def _dump(fields: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -15,13 +16,19 @@ from pydantic import ValidationError
 
 from microclaw.auth.approvals import HIDDEN_MARK, MAX_ACTION_CHARS
 from microclaw.auth.gate import Effect, Gate, Permission
+from microclaw.devices.device_text import listening
 from microclaw.errors import MicroclawError, PermissionRefused, ToolRetry
 from microclaw.models.protocol import ToolSpec
 from microclaw.text import clean_text
 from microclaw.tools.offer import brief, chosen
 from microclaw.tools.tool import Approve, Parameters, Tool, ToolContext, ToolResult, result_of, result_of_error
+from microclaw.validation import read_object, validation_message
+
+_log = logging.getLogger(__name__)
 
 MAX_ARGUMENT_BYTES: Final = 512 * 1024
+INTERNAL: Final = "internal"
+"""The error code of a call in which a part of the host had a fault: nobody can tell what came of it."""
 _WEIGHT: Final = {Permission.READ: 0, Permission.ACT: 1, Permission.RISKY: 2}
 
 
@@ -98,14 +105,19 @@ class Toolbox:
         approved for earlier: for a schedule, when it was made.
         """
         foreign = False
-        try:
-            tool = self._find(name)
-            parameters = _read_arguments(tool, arguments)
-            context = await self._approved_context(tool, parameters, context, approved)
-            foreign = tool.foreign
-            result = result_of(await tool.run(parameters, context))
-        except MicroclawError as exc:
-            result = result_of_error(exc)
+        with listening() as device_texts:
+            try:
+                tool = self._find(name)
+                parameters = _read_arguments(tool, arguments)
+                context = await self._approved_context(tool, parameters, context, approved)
+                foreign = tool.foreign
+                result = result_of(await tool.run(parameters, context), device_texts)
+            except MicroclawError as exc:
+                result = result_of_error(exc, device_texts)
+            except Exception:  # a fault of ours: what the turn did before must still be told
+                _log.exception("the tool %s failed inside the host", name[:80])
+                fault = _InternalFault(f"a fault inside the host ended {name[:80]}", next_step=_LOOK)
+                result = result_of_error(fault, device_texts)
         return replace(result, foreign=True) if foreign else result
 
     async def _approved_context(
@@ -123,6 +135,8 @@ class Toolbox:
         lines: tuple[str, ...] = ()
         check: Callable[[], Awaitable[None]] | None = None
         if self._gate.needs_approval(permission, tainted=context.foreign):
+            if tool.check is not None:
+                await tool.check(parameters, context)
             described = await _description(tool, parameters, context)
             lines = (*objections, *argument_lines(parameters), *described)
 
@@ -187,6 +201,13 @@ class Toolbox:
         return self._tools.get(name) or next((tool for tool in self._coming() if tool.name == name), None)
 
 
+class _InternalFault(MicroclawError):
+    code = INTERNAL
+
+
+_LOOK: Final = "look what came of it before it is asked for again; the host's log says what went wrong"
+
+
 def action_text(name: str, parameters: Parameters) -> str:
     """ "gpio-set pin=4 level=1": one line with long values cut; `argument_lines` has them whole."""
     words = [f"{key}={_short(value)}" for key, value in _given(parameters)]
@@ -246,18 +267,22 @@ def _read_arguments(tool: Tool[Any], arguments: str) -> Parameters:
         raise ToolRetry(
             f"the arguments of {tool.name} have {len(arguments)} characters, at most {MAX_ARGUMENT_BYTES} are allowed"
         )
+    given = arguments.strip() or "{}"
     try:
-        parameters = tool.parameters.model_validate_json(arguments.strip() or "{}")
+        read_object(given)
+        parameters = tool.parameters.model_validate_json(given)
     except ValidationError as exc:
-        faults = "; ".join(_fault(e) for e in exc.errors(include_url=False, include_input=False)[:5])
+        faults = "; ".join(_fault(dict(error)) for error in exc.errors(include_url=False)[:5])
         raise ToolRetry(f"wrong arguments for {tool.name}: {faults}", next_step=_right_form(tool)) from exc
+    except ValueError as exc:
+        fault = "what was given is no JSON" if isinstance(exc, json.JSONDecodeError) else exc
+        raise ToolRetry(f"wrong arguments for {tool.name}: {fault}", next_step=_right_form(tool)) from exc
     assert isinstance(parameters, Parameters)
     return parameters
 
 
-def _fault(error: Any) -> str:
-    field = ".".join(str(part) for part in error["loc"]) or "arguments"
-    return f"{field}: {error['msg']}"
+def _fault(error: dict[str, Any]) -> str:
+    return validation_message(".".join(map(str, error["loc"])) or "what was given", error)
 
 
 def _right_form(tool: Tool[Any]) -> str:

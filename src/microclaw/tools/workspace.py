@@ -62,14 +62,20 @@ class Workspace:
             raise ToolFailed(f"{path} has more than {MAX_FILE_BYTES:,} bytes")
         return data.decode(errors="replace")
 
+    def check_write(self, path: str, text: str) -> None:
+        """Raises what `write` refuses of this path and length."""
+        size_bytes = len(text.encode(errors="replace"))
+        if size_bytes > MAX_FILE_BYTES:
+            raise ToolFailed(f"{size_bytes:,} bytes are too many for a file, {MAX_FILE_BYTES:,} are allowed")
+        _file_parts(path)
+        self._check_room(size_bytes)
+
     def write(self, path: str, text: str) -> bool:
         """Write the whole text, all or nothing. True when a file was replaced."""
+        self.check_write(path, text)
         data = text.encode(errors="replace")
-        if len(data) > MAX_FILE_BYTES:
-            raise ToolFailed(f"{len(data):,} bytes are too many for a file, {MAX_FILE_BYTES:,} are allowed")
         *folders, name = _file_parts(path)
         self._make_folder()
-        self._check_room(len(data))
         with self._folder_of(folders, make=True) as folder:
             there = _kind(name, folder)
             if there is not None and not stat.S_ISREG(there):
@@ -86,8 +92,16 @@ class Workspace:
                 raise ToolFailed(f"{path} could not be written: {exc.strerror or exc}") from exc
         return there is not None
 
+    def check_delete(self, path: str) -> None:
+        """Raises when there is nothing to delete."""
+        *folders, name = _file_parts(path)
+        with self._folder_of(folders) as folder:
+            if _kind(name, folder) is None:
+                raise ToolFailed(f"there is no {path}", next_step="list-files shows what is there")
+
     def delete(self, path: str) -> None:
         """A file, or an empty folder."""
+        self.check_delete(path)
         *folders, name = _file_parts(path)
         with self._folder_of(folders) as folder:
             there = _kind(name, folder)
@@ -128,7 +142,8 @@ class Workspace:
 
     def _check_room(self, size_bytes: int) -> None:
         files = used = 0
-        for _, _, names, folder in os.fwalk(self._folder, follow_symlinks=False):
+        walk = os.fwalk(self._folder, follow_symlinks=False) if self._folder.exists() else ()
+        for _, _, names, folder in walk:
             files += len(names)
             for name in names:
                 with contextlib.suppress(FileNotFoundError):
@@ -174,6 +189,12 @@ def workspace_tools(workspace: Workspace) -> tuple[Tool[Any], ...]:
             fields["next_start"] = end
         return ToolOutput(fields)
 
+    async def check_write(asked: WriteParameters, _: ToolContext) -> None:
+        await asyncio.to_thread(workspace.check_write, asked.path, asked.text)
+
+    async def check_delete(asked: PathParameters, _: ToolContext) -> None:
+        await asyncio.to_thread(workspace.check_delete, asked.path)
+
     async def write_file(asked: WriteParameters, _: ToolContext) -> ToolOutput:
         async with lock:
             replaced = await asyncio.to_thread(workspace.write, asked.path, asked.text)
@@ -189,7 +210,7 @@ def workspace_tools(workspace: Workspace) -> tuple[Tool[Any], ...]:
     return (
         Tool("list-files", "List a folder of the workspace.", FolderParameters, read, idle, list_files),
         Tool("read-file", "Read a text file of the workspace.", ReadParameters, read, idle, read_file, foreign=True),
-        Tool("write-file", put, WriteParameters, act, Effect.IDEMPOTENT, write_file),
+        Tool("write-file", put, WriteParameters, act, Effect.IDEMPOTENT, write_file, check=check_write),
         Tool(
             "delete-file",
             "Delete a file of the workspace; it cannot be undone.",
@@ -197,6 +218,7 @@ def workspace_tools(workspace: Workspace) -> tuple[Tool[Any], ...]:
             Permission.RISKY,
             Effect.IDEMPOTENT,
             delete_file,
+            check=check_delete,
         ),
     )
 

@@ -33,7 +33,7 @@ from microclaw.devices.calls import (
 )
 from microclaw.devices.device import not_offered
 from microclaw.errors import DeviceLied, DeviceTimeout, DeviceUnreachable, NotSupported, ProtocolError
-from microclaw.events import EvidenceKind
+from microclaw.events import EvidenceKind, ProgramKind
 from microclaw.transports.address import AddressLock, HostPort
 from microclaw.transports.serial_address import (
     SCHEME,
@@ -72,6 +72,7 @@ class SerialTransport:
     capabilities: Final = frozenset(
         {"gpio.set", "gpio.get", "adc.read", "pwm.set", "i2c.read", "i2c.scan", "device.info", "device.status"}
     )
+    kinds: Final[tuple[ProgramKind, ...]] = ()
     evidence: Final[EvidenceKind] = "reported"
 
     def __init__(
@@ -162,6 +163,7 @@ class SerialTransport:
             raise DeviceUnreachable(
                 f"{self._where} restarted during {call.method}{self._boot.why()}",
                 next_step="try again: it is asked again once it is up",
+                foreign=self._boot.quotes,
             ) from exc
         except (OSError, EOFError) as exc:
             await self.close()
@@ -315,9 +317,11 @@ class SerialTransport:
             return DeviceTimeout(
                 f"{what}: it restarts over and over, {self._boot.restarts} times meanwhile{self._boot.why()}",
                 next_step="its firmware crashes or its power is weak: another cable or port, or flash it again",
+                foreign=self._boot.quotes,
             )
         if self._boot.restarts == 1:
-            return DeviceTimeout(f"{what}: it has just restarted{self._boot.why()}", next_step="try again in a moment")
+            text = f"{what}: it has just restarted{self._boot.why()}"
+            return DeviceTimeout(text, next_step="try again in a moment", foreign=self._boot.quotes)
         return DeviceTimeout(
             what, next_step="is its exploration firmware running? press its reset button and try again"
         )

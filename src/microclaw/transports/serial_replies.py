@@ -104,6 +104,11 @@ class BootWatch:
         self.in_download_mode = False
         return True
 
+    @property
+    def quotes(self) -> bool:
+        """Whether `why` has words of the board's own."""
+        return self._crash is not None
+
     def why(self) -> str:
         """The last reason in brackets, " (RTCWDT_RTC_RST; it crashed: LoadProhibited)", or nothing."""
         known = "; ".join(part for part in (self._reason, self._crash) if part)

@@ -6,6 +6,8 @@ The protocol is wire/board_control.py (docs/protocols/virtual.md). This file sta
 from __future__ import annotations
 
 import asyncio
+import hashlib
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -31,18 +33,20 @@ from microclaw.devices.calls import (
 )
 from microclaw.devices.device import not_offered
 from microclaw.errors import CallRejected, DeviceTimeout, DeviceUnreachable, ProtocolError
-from microclaw.events import Edge, EvidenceKind
+from microclaw.events import Edge, EvidenceKind, ProgramKind
 from microclaw.transports.address import close_stream
 from microclaw.wire import board_control as wire
 from microclaw.wire import board_replies as replies
 
 R = TypeVar("R")
 T = TypeVar("T")
-P = TypeVar("P", replies.EdgePage, replies.LogPage, replies.PwmPage)
+P = TypeVar("P", replies.EdgePage, replies.LogPage, replies.PwmPage, replies.LedPage)
 
 SCHEME: Final = "virtual:"
 MAX_PAGES: Final = 132  # three times the board's own ring of edges
+PY_PIECE_BYTES: Final = 4_096
 _CONNECT_S: Final = 3.0
+_PIECE_BYTES: Final = 16_384  # of an upload; a line holds 64 KiB, and this is base64 there
 _ANSWER_S: Final = 5.0
 _GONE: Final = "start it again: microclaw up --virtual 1, or microclaw virtual"
 
@@ -53,6 +57,7 @@ class VirtualBoardTransport:
     capabilities: Final = frozenset(
         {"edges.read", "pwm.read", "logs.read", "apps.states", "gpio.get", "device.info", "device.status"}
     )
+    kinds: Final[tuple[ProgramKind, ...]] = ()
     evidence: Final[EvidenceKind] = "counted"
 
     def __init__(self, address: str | Path) -> None:
@@ -121,6 +126,21 @@ class VirtualBoardTransport:
         """Every PWM change from `since` on, and the cursor for the next time."""
         pages = await self._pages(wire.Pwm, since)
         return tuple(row for page in pages for row in page.changes), pages[-1].next
+
+    async def led_changes(self, since: int = 0) -> tuple[tuple[replies.LedRow, ...], int]:
+        """What addressable LEDs were sent from `since` on, and the cursor for the next time."""
+        pages = await self._pages(wire.Leds, since)
+        return tuple(row for page in pages for row in page.changes), pages[-1].next
+
+    async def install_py(self, name: str, image: bytes, heap_bytes: int, timeout_s: float = 30.0) -> None:
+        """Install and start a `py` program; CallRejected with the runner's words when the board refuses it."""
+        digest = hashlib.sha256(image).hexdigest()
+        announced = {"name": name, "kind": "py", "size": len(image), "sha256": digest, "heap": heap_bytes}
+        await self.request(wire.Py("begin", announced), timeout_s)
+        for offset in range(0, len(image), PY_PIECE_BYTES):
+            piece = b64encode(image[offset : offset + PY_PIECE_BYTES]).decode()
+            await self.request(wire.Py("write", {"offset": offset, "data": piece}), timeout_s)
+        await self.request(wire.Py("commit"), timeout_s)
 
     async def app_rows(self) -> tuple[replies.AppRow, ...]:
         """The apps with how each ended."""

@@ -36,7 +36,7 @@ from microclaw.errors import (
     InvalidModule,
     ProtocolError,
 )
-from microclaw.events import EvidenceKind
+from microclaw.events import EvidenceKind, ProgramKind
 from microclaw.transports.address import AddressLock, parse_host_port
 from microclaw.transports.wasmachine_connection import NoAnswer, Timeouts, WasmachineConnection
 from microclaw.wire.wasm_binary import HEADER as MODULE_HEADER
@@ -93,9 +93,10 @@ def raise_install_error(response: Response, name: str) -> None:
         raise ImageTooLarge(
             f"the device has no room for {name}: {text}",
             next_step="remove another app, ask for less heap, or use less static data",
+            foreign=True,
         )
     if any(part in text for part in ("load failed", "load WASM file failed", "instantiate failed")):
-        raise InvalidModule(f"the device could not load {name}: {text}", next_step=_REBUILD)
+        raise InvalidModule(f"the device could not load {name}: {text}", next_step=_REBUILD, foreign=True)
     raise_for_status(response, name)
 
 
@@ -156,6 +157,7 @@ class WasmachineTransport:
     """One application manager at host:port; calls queue up, one exchange at a time."""
 
     capabilities: Final = frozenset({"apps.install", "apps.remove", "apps.list", "apps.request"})
+    kinds: Final[tuple[ProgramKind, ...]] = ("wasm",)
     evidence: Final[EvidenceKind] = "accepted"
 
     def __init__(
@@ -228,9 +230,9 @@ class WasmachineTransport:
 
     async def _install(self, call: AppInstall) -> None:
         """The name must be free: after an interruption whatever has it is removed."""
-        check_sendable(call.wasm, self.board)
+        check_sendable(call.code, self.board)
         await self._mend()
-        wasm = stamp_clock(call.wasm, time.time(), self._zone)
+        wasm = stamp_clock(call.code, time.time(), self._zone)
         mid = self._next_mid()
         request = install_request(
             mid, call.name, wasm, heap_bytes=call.heap_bytes, timers=call.timers, watchdog_ms=call.watchdog_ms

@@ -29,6 +29,7 @@ from microclaw.virtual.ports.serial import SerialConsole
 from microclaw.virtual.ports.serial_port import SerialPty, SerialTcp
 from microclaw.virtual.ports.sockets import listen_tcp, listen_unix, port_of
 from microclaw.virtual.ports.wasmachine import WasmachinePort
+from microclaw.virtual.py.programs import Programs
 from microclaw.virtual.runtime.loader import Runtime
 from microclaw.virtual.storage import TemporaryFolder, hold_flash
 from microclaw.virtual.virtual_clock import VirtualClock
@@ -102,7 +103,8 @@ class BoardProcess:
         )
         generation = Generation(options.generation or profile.firmware.attribute_generation)
         app_store = None if stock else AppStore((flash or self._temporary_dir()) / "apps")
-        self.machine = Machine(board, Runtime(board), generation=generation, app_store=app_store)
+        programs = Programs(board, (flash or self._temporary_dir()) / "py", options.cache)
+        self.machine = Machine(board, Runtime(board), generation=generation, app_store=app_store, programs=programs)
         ports = self.machine.ports
         ports.wasmachine = WasmachinePort(wasmachine, self.machine.receive, self.machine.faults, stock=stock)
         ports.wasmachine_port = port_of(wasmachine)
@@ -217,6 +219,13 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--flash", type=Path, metavar="DIR", help="keep /storage and kept apps there between runs")
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=None,
+        metavar="DIR",
+        help="keep the compiled MicroPython there (default: the user's)",
+    )
     parser.add_argument("--link", metavar="wss://HOST:PORT/link", help="connect to a microclaw host")
     parser.add_argument(
         "--link-ca-sha256", type=str.lower, metavar="HEX", help="fingerprint of the host's authority, as provisioned"

@@ -15,11 +15,12 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import PinRefused, UnknownName
+from microclaw.fair_ring import FairPage, FairRing
 from microclaw.virtual.clock import Clock
 from microclaw.virtual.history import EdgeRecord, History, LineBuffer, LogRecord, Observer, Page, PwmRecord
 from microclaw.virtual.sensors import I2cSensor, attach_sensors
 from microclaw.virtual.storage import Storage
-from microclaw.virtual.wiring import Pin, SpiBuses, Uarts
+from microclaw.virtual.wiring import LedChains, Pin, SpiBuses, Uarts
 from microclaw.wire.board_replies import PinRow
 
 EDGE_RING: Final = 65_536
@@ -62,6 +63,7 @@ class Board:
         self.sensors: dict[str, I2cSensor] = attach_sensors(profile.i2c.sensors if profile.i2c else {})
         self.uarts = Uarts(profile.chip)
         self.spi = SpiBuses(profile.chip, clock.now_ms)
+        self.leds = LedChains(clock.now_ms)
         self._epoch_at_boot_ms = 0.0  # where the calendar began with this boot; a power cut loses it
         self._lock = threading.RLock()
         self._switching = threading.RLock()
@@ -69,7 +71,9 @@ class Board:
         self._adc_volts: dict[int, float] = {}
         self._edges: History[EdgeRecord] = History(EDGE_RING)
         self._pwm: History[PwmRecord] = History(PWM_RING)
-        self._log: History[LogRecord] = History(LOG_RING_BYTES, lambda record: len(record.text) + 32)
+        self._log: FairRing[LogRecord] = FairRing(
+            LOG_RING_BYTES, lambda record: record.app, lambda record: len(record.text) + 32
+        )
         self._lines = LineBuffer()
         self._claims: dict[int, str] = {}
         self._observers: list[Observer] = []
@@ -156,15 +160,20 @@ class Board:
             state.out = int(bool(level))
             self.configure_pin(pin, reads=True, drives=True, app=app)
 
-    def set_pwm(self, pin: int, duty: int, frequency_hz: int, app: str | None = None) -> None:
-        """Drive the pin with a PWM signal of duty 0-255; each change goes into the PWM history, none is an edge."""
+    def set_pwm(
+        self, pin: int, duty: int, frequency_hz: int, app: str | None = None, *, pulse_us: float | None = None
+    ) -> None:
+        """Drive the pin with PWM of duty 0-255, or high for `pulse_us` a period; a change goes into the PWM history."""
+        high_us = duty / 255 * 1_000_000 / max(frequency_hz, 1) if pulse_us is None else pulse_us
+        signal = (duty, frequency_hz, round(high_us, 3))
         with self._lock:
             state = self._pin(pin)
-            if (state.role, state.duty, state.frequency_hz, state.app) == ("pwm", duty, frequency_hz, app):
+            if (state.role, state.app, state.duty, state.frequency_hz, state.pulse_us) == ("pwm", app, *signal):
                 return
-            state.role, state.duty, state.frequency_hz, state.app = "pwm", duty, frequency_hz, app
+            state.role, state.app = "pwm", app
+            state.duty, state.frequency_hz, state.pulse_us = signal
             state.level = state.electrical_level()
-            self._pwm.append(PwmRecord(self.clock.now_ms(), pin, duty, frequency_hz))
+            self._pwm.append(PwmRecord(self.clock.now_ms(), pin, *signal))
 
     def is_pwm(self, pin: int) -> bool:
         with self._lock:
@@ -231,8 +240,11 @@ class Board:
         with self._lock:
             return self._pwm.since(since, limit)
 
-    def log(self, since: int = 0, limit: int | None = None) -> Page[LogRecord]:
-        """Console lines without their ends; a line that got no end for a second of board time counts as ended."""
+    def log(self, since: int = 0, limit: int | None = None) -> FairPage[LogRecord]:
+        """Console lines without their ends; a line that got no end for a second of board time counts as ended.
+
+        Each program has a share of the room: one that floods pushes out its own lines.
+        """
         with self._lock:
             self._end_stale_lines()
             return self._log.since(since, limit)
@@ -352,8 +364,9 @@ class Board:
 
     def _stop_pwm(self, state: Pin) -> None:
         if state.role == "pwm" and state.duty:
-            self._pwm.append(PwmRecord(self.clock.now_ms(), state.number, 0, state.frequency_hz))
+            self._pwm.append(PwmRecord(self.clock.now_ms(), state.number, 0, state.frequency_hz, 0.0))
         state.duty = state.frequency_hz = 0
+        state.pulse_us = 0.0
         if state.role == "pwm":
             state.role = "idle"
             state.level = 0

@@ -31,6 +31,9 @@ class Clock(Protocol):
         """The task whose turn it is computed for so long; on the real clock that time has passed by itself."""
         ...
 
+    def work(self, task: Task, ms: float) -> None:
+        """The task's calls of the firmware took so long; on the virtual clock it may wait for `advance` before."""
+
     def call_at(self, t_ms: float, fn: Callable[[], None], *, is_timer: bool = False) -> Alarm:
         """Run `fn` at board time `t_ms` (at once when past), on the clock's thread; it must not block.
 
@@ -90,6 +93,9 @@ class RealClock:
         return self.now_ms()
 
     def compute(self, ms: float) -> None:
+        pass
+
+    def work(self, task: Task, ms: float) -> None:
         pass
 
     def call_at(self, t_ms: float, fn: Callable[[], None], *, is_timer: bool = False) -> Alarm:

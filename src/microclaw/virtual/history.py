@@ -1,4 +1,4 @@
-"""Bounded, numbered histories of edges, PWM changes and log lines. Not thread-safe: the board's lock guards them."""
+"""Bounded, numbered histories of edges and PWM changes, and lines in the making. The board's lock guards them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ class EdgeRecord(NamedTuple):
 
 
 class PwmRecord(NamedTuple):
-    """`duty` is 0-255, scaled from the LEDC's 13 bits."""
+    """`duty` is 0-255, scaled from the LEDC's bits; `pulse_us` how long the signal is high in each period."""
 
     t_ms: float
     pin: int
     duty: int
     frequency_hz: int
+    pulse_us: float
 
 
 class LogRecord(NamedTuple):

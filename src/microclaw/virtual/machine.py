@@ -18,6 +18,7 @@ from microclaw.virtual.firmware.apps import AppStore, Limits
 from microclaw.virtual.history import LogRecord
 from microclaw.virtual.ports.serial_port import SerialPty, SerialTcp
 from microclaw.virtual.ports.wasmachine import Faults, WasmachinePort
+from microclaw.virtual.py.programs import Programs
 from microclaw.virtual.runtime.app import App
 from microclaw.virtual.runtime.loader import Runtime
 from microclaw.virtual.virtual_clock import VirtualClock
@@ -51,9 +52,18 @@ class Ports:
 
 
 class Machine:
-    def __init__(self, board: Board, runtime: Runtime, *, generation: Generation, app_store: AppStore | None) -> None:
+    def __init__(
+        self,
+        board: Board,
+        runtime: Runtime,
+        *,
+        generation: Generation,
+        app_store: AppStore | None,
+        programs: Programs,
+    ) -> None:
         self.board = board
         self.runtime = runtime
+        self.programs = programs
         self.faults = Faults()
         self.ports = Ports()
         self._generation = generation
@@ -79,6 +89,7 @@ class Machine:
         """Give the board its link; once, after the machine was made."""
         self.ports.link = link
         self.runtime.on_trouble = link.app_ended
+        self.programs.on_event = link.program_event
         self.board.observe(link)
         with self.board.hold_power():
             link.power_on()
@@ -89,6 +100,7 @@ class Machine:
             if port is not None:
                 port.close()
         self.runtime.close()
+        self.programs.close()
         self.board.clock.close()
         self.board.close()
 
@@ -105,6 +117,10 @@ class Machine:
                 return self._log_page(since)
             case wire.Pwm(since=since):
                 return self._pwm_page(since)
+            case wire.Leds(since=since):
+                return _led_page(self.board, since)
+            case wire.Py(method=method, params=params):
+                return replies.PyAnswer(self.programs.call(method, params))
             case wire.Apps():
                 return self._app_table()
             case wire.Watch():
@@ -150,6 +166,7 @@ class Machine:
         if not safe:
             self.board.print_line("boot loop: kept apps are not started")
         manager.start(with_kept_apps=safe)
+        self.programs.power_on(with_programs=safe)
         if self.ports.link is not None:
             self.ports.link.power_on(with_apps=safe)
         threading.Thread(target=manager.serve, name="manager", daemon=True).start()
@@ -170,6 +187,7 @@ class Machine:
         if event == "cut":
             self.manager.close()
             self.runtime.close()  # it did so itself before; an install may have come between
+            self.programs.power_cut()
             if self.ports.link is not None:
                 self.ports.link.power_cut()
             for port in ports:
@@ -211,7 +229,7 @@ class Machine:
 
     def _pwm_page(self, since: int) -> replies.PwmPage:
         page = self.board.pwm_changes(since, wire.MAX_EDGES_A_PAGE)
-        rows = tuple(replies.PwmRow(round(r.t_ms, 3), r.pin, r.duty, r.frequency_hz) for r in page.records)
+        rows = tuple(replies.PwmRow(round(r.t_ms, 3), r.pin, r.duty, r.frequency_hz, r.pulse_us) for r in page.records)
         return replies.PwmPage(rows, page.next, page.dropped, len(rows) == wire.MAX_EDGES_A_PAGE)
 
     def _log_page(self, since: int) -> replies.LogPage:
@@ -223,12 +241,14 @@ class Machine:
             if rows and used_bytes > wire.MAX_LOG_BYTES_A_PAGE:
                 break
             rows.append(replies.LogRow(round(record.t_ms, 3), record.app, record.text))
-        first = page.next - len(page.records)
+        shown = page.first(len(rows))
         cut = len(rows) < len(page.records) or len(rows) == wire.MAX_EDGES_A_PAGE
-        return replies.LogPage(tuple(rows), first + len(rows), page.dropped, cut)
+        return replies.LogPage(tuple(rows), shown.next, shown.dropped, cut)
 
     def _app_table(self) -> replies.AppTable:
-        rows = (
+        if not self.board.powered:
+            return replies.AppTable(())
+        rows = [
             replies.AppRow(
                 app.name,
                 app.state.value,
@@ -241,8 +261,8 @@ class Machine:
                 round(app.longest_call_ms, 3),
             )
             for app in self.manager.apps
-        )
-        return replies.AppTable(tuple(rows) if self.board.powered else ())
+        ]
+        return replies.AppTable((*rows, *self.programs.app_rows()))
 
     def _set(self, request: wire.SetInput | wire.SetAdc | wire.SetSensor) -> replies.Done:
         board = self.board
@@ -311,6 +331,12 @@ class Machine:
         if not isinstance(clock, VirtualClock):
             raise CallRejected("this board's clock is real", next_step="start it with --clock virtual")
         return clock.advance(ms)
+
+
+def _led_page(board: Board, since: int) -> replies.LedPage:
+    page = board.leds.changes(since, wire.MAX_LED_CHANGES_A_PAGE)
+    rows = tuple(replies.LedRow(round(r.t_ms, 3), r.pin, r.data.hex()) for r in page.records)
+    return replies.LedPage(rows, page.next, page.dropped, len(rows) == wire.MAX_LED_CHANGES_A_PAGE)
 
 
 def _line_bytes(record: LogRecord) -> int:

@@ -64,14 +64,23 @@ class VirtualClock:
             if task.is_ending or (self._now_ms < self._limit_ms and not self._is_alarm_due()):
                 self._now_ms += BUSY_READ_COST_MS
                 return self._now_ms
-            # It busy-waits and something else is due, or the time that was granted is used up.
-            task.state = TaskState.PAUSED
-            self._paused.append(task)
-            self._hand_on()
+            self._pause(task)  # it busy-waits and something else is due, or the time that was granted is used up
         self._take_turn(task)
         with self._lock:
             self._now_ms += BUSY_READ_COST_MS
             return self._now_ms
+
+    def work(self, task: Task, ms: float) -> None:
+        with self._lock:
+            if task.interrupted:
+                raise Interrupted(task.name)
+            waits = not task.is_ending and (self._now_ms >= self._limit_ms or self._is_alarm_due())
+            if waits:
+                self._pause(task)
+        if waits:
+            self._take_turn(task)
+        with self._lock:
+            self._now_ms += ms
 
     def compute(self, ms: float) -> None:
         with self._lock:
@@ -187,6 +196,11 @@ class VirtualClock:
         with self._lock:
             task.state = TaskState.ENDED
             self._hand_on()
+
+    def _pause(self, task: Task) -> None:
+        task.state = TaskState.PAUSED
+        self._paused.append(task)
+        self._hand_on()
 
     def _take_turn(self, task: Task, raises: bool = True) -> None:
         task.wake.acquire()

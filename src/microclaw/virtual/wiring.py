@@ -11,6 +11,7 @@ from microclaw.errors import UnknownName
 from microclaw.virtual.history import History, Page
 
 EXCHANGE_RING_BYTES: Final = 262_144
+LED_RING_BYTES: Final = 262_144
 MAX_ANSWERS: Final = 256
 SPI_HOSTS: Final = {"ESP32-C3": (1,), "ESP32-C6": (1,)}
 """Hosts for programs by chip, else 1 (SPI2) and 2 (SPI3); host 0 (SPI1) is the flash's."""
@@ -40,6 +41,7 @@ class Pin:
         self.out = 0
         self.duty = 0
         self.frequency_hz = 0
+        self.pulse_us = 0.0
         self.app: str | None = None
 
     def electrical_level(self) -> int:
@@ -49,6 +51,31 @@ class Pin:
         if self.role == "output" and not (self.open_drain and self.out):
             return self.out
         return self.pull if self.external is None else self.external
+
+
+class LedRecord(NamedTuple):
+    """What a chain of addressable LEDs (WS2812) was sent: three bytes each, green, red, blue; four with white."""
+
+    t_ms: float
+    pin: int
+    data: bytes
+
+
+class LedChains:
+    """The addressable LEDs on all pins: each chain shows what it was sent last."""
+
+    def __init__(self, now_ms: Callable[[], float]) -> None:
+        self._now_ms = now_ms
+        self._lock = threading.Lock()
+        self._changes: History[LedRecord] = History(LED_RING_BYTES, lambda record: len(record.data) + 32)
+
+    def show(self, pin: int, data: bytes) -> None:
+        with self._lock:
+            self._changes.append(LedRecord(self._now_ms(), pin, data))
+
+    def changes(self, since: int = 0, limit: int | None = None) -> Page[LedRecord]:
+        with self._lock:
+            return self._changes.since(since, limit)
 
 
 class SpiRecord(NamedTuple):
@@ -158,6 +185,11 @@ class Uarts:
                 if data[-1] in until:
                     break
             return bytes(data)
+
+    def waiting(self, port: int) -> int:
+        """How many bytes a program could read."""
+        with self._lock:
+            return len(self._port(port).received)
 
     def send(self, port: int, data: bytes) -> None:
         """Bytes that a program wrote."""

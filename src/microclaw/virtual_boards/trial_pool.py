@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from microclaw.boards.profile import BoardProfile
+from microclaw.devices.calls import AppInstall
 from microclaw.errors import MicroclawError
 from microclaw.transports.virtual_board import VirtualBoardTransport
 from microclaw.transports.wasmachine import WasmachineTransport
@@ -74,6 +75,13 @@ class TrialBoard:
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
+
+    async def install(self, call: AppInstall, timeout_s: float) -> None:
+        """Through the real protocol of the program's kind. Raises CallRejected and its kinds, DeviceError."""
+        if call.kind == "py":
+            await self.control.install_py(call.name, call.code, call.heap_bytes, timeout_s)
+        else:
+            await self.wasmachine.call(call, timeout_s)
 
     @property
     def running(self) -> bool:

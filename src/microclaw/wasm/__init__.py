@@ -1,6 +1,6 @@
 """C source to a checked wasm image, and the checks on a module that comes as bytes."""
 
-from microclaw.wasm.cache import BuildCache
+from microclaw.builds.cache import BuildCache
 from microclaw.wasm.compile import compile_for_trial, compile_module, read_module
 from microclaw.wasm.eventful import INSTALL_BINARYEN, find_binaryen
 from microclaw.wasm.image import Image, Signature

@@ -16,8 +16,9 @@ from typing import Final
 from msgspec import msgpack
 
 from microclaw.boards.profile import BoardProfile
+from microclaw.builds.cache import BuildCache, default_cache
+from microclaw.builds.process import OUTPUT_LIMIT_BYTES, Processes, build_failure, in_worker
 from microclaw.errors import BuildError, Diagnostic
-from microclaw.wasm.cache import BuildCache, default_cache
 from microclaw.wasm.cascades import folded
 from microclaw.wasm.checks import (
     check_exports,
@@ -38,7 +39,6 @@ from microclaw.wasm.libraries import build_glue, headers_hash
 from microclaw.wasm.loops import read_loops
 from microclaw.wasm.main_entry import with_main_called
 from microclaw.wasm.opcodes import check_opcodes
-from microclaw.wasm.process import OUTPUT_LIMIT_BYTES, Processes, build_failure, in_worker
 from microclaw.wasm.program_macros import text_defines
 from microclaw.wasm.refusals import refused_reasons
 from microclaw.wasm.source_language import Language
@@ -209,7 +209,7 @@ def _build(
             findings = folded(text.missing, report.errors, refused_reasons(), text)
             raise BuildError(findings[:MAX_DIAGNOSTICS], stage="compile")
         if report.errors or compiled.returncode != 0:
-            raise build_failure(compiled, report.diagnostics, text, "compile")
+            raise build_failure(compiled, report.diagnostics, text.file, "compile")
         _check_files_read(directory / "program.d", text, toolchain)
         symbols = read_symbols((directory / "program.o").read_bytes())
         loops = read_loops(symbols)

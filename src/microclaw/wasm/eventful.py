@@ -14,13 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from microclaw.builds.process import Processes, ProcessResult, build_failure
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.wasm.callgraph import CallGraph, read_callgraph
 from microclaw.wasm.diagnostics import at, read_linker_output
 from microclaw.wasm.loop_guards import Guard, LoopGuards
 from microclaw.wasm.loops import MAY_SLEEP, WAITING, Loops
 from microclaw.wasm.pause_points import BREATHE, WATCH, with_entries_noted, with_loop_calls, without_exports
-from microclaw.wasm.process import Processes, ProcessResult, build_failure
 from microclaw.wasm.source_text import SourceText
 from microclaw.wasm.symbols import Symbols, source_name
 from microclaw.wasm.toolchain import CALLBACKS, Entry, Toolchain, Variant
@@ -151,7 +151,7 @@ class Linker:
 
     def _linked(self, done: ProcessResult, output: str) -> LinkedProgram:
         if done.returncode != 0:
-            raise build_failure(done, read_linker_output(done.output, self.text), self.text, "link")
+            raise build_failure(done, read_linker_output(done.output, self.text), self.text.file, "link")
         wasm = (self.directory / output).read_bytes()
         return LinkedProgram(with_entries_noted(wasm) if self.variant == "device" else wasm, done.took_ms)
 
@@ -233,7 +233,7 @@ class Linker:
         (self.directory / "compiled.wasm").write_bytes(self._stripped(linked.wasm))
         done = self.processes.run([str(binaryen), "compiled.wasm", *options, "-o", "program.wasm"], self.directory)
         if done.returncode != 0:
-            raise build_failure(done, (), self.text, "link")
+            raise build_failure(done, (), self.text.file, "link")
         ours = (RESERVED,) if self.variant == "device" else ()
         wasm = without_exports((self.directory / "program.wasm").read_bytes(), _UNWINDERS, *ours)
         return LinkedProgram(wasm, max(plain.took_ms, linked.took_ms) + done.took_ms, len(plain.wasm))

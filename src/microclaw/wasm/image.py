@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import ClassVar, Final
 
 from microclaw.errors import Diagnostic
+from microclaw.events import ProgramKind
 from microclaw.wasm.source_language import Language
+
+_NODE: Final = re.compile(rb"/dev/(i2c|spi|uart|ledc)/(\d?)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,8 @@ class Image:
     `compile_ms` is the compiler's wall time, 0 when `cached`.
     """
 
+    kind: ClassVar[ProgramKind] = "wasm"
+
     name: str
     wasm: bytes
     sha256: str
@@ -61,6 +68,17 @@ class Image:
     def eventful(self) -> bool:
         """Whether it is a program that blocks in `main`, made event-driven."""
         return self.compiled_bytes is not None
+
+    @property
+    def code(self) -> bytes:
+        """What is installed."""
+        return self.wasm
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The buses and PWM timers that it names: "i2c/0", or "spi/" where the number is computed."""
+        found = {f"{match[1].decode()}/{match[2].decode()}" for match in _NODE.finditer(self.wasm)}
+        return tuple(sorted(found))
 
     @property
     def size_bytes(self) -> int:

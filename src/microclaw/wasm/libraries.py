@@ -19,8 +19,8 @@ from pathlib import Path
 from struct import pack
 from typing import Final
 
+from microclaw.builds.process import TIME_LIMIT_S, Processes, in_worker
 from microclaw.errors import ConfigError
-from microclaw.wasm.process import TIME_LIMIT_S, Processes, in_worker
 from microclaw.wasm.symbols import read_symbols
 from microclaw.wasm.toolchain import HEADERS, Toolchain, Variant
 

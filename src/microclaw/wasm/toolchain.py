@@ -214,10 +214,15 @@ class Toolchain:
         return [*self.linker, *_LINK, *wanted, "program.o", *searched, "-o", output]
 
 
-@functools.cache
 def find_toolchain() -> Toolchain:
     """The compiler inside the `ziglang` wheel, or the one that MICROCLAW_COMPILER names; ConfigError without it."""
-    wanted = os.environ.get("MICROCLAW_COMPILER", "zig")
+    return _find(os.environ.get("MICROCLAW_COMPILER", "zig"), os.environ.get("PATH"))
+
+
+@functools.cache
+def _find(wanted: str, path_variable: str | None) -> Toolchain:
+    """Looked for once for each name and PATH, in which clang is."""
+    del path_variable
     if wanted == "clang":
         return _find_clang()
     if wanted != "zig":

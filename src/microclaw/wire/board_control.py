@@ -20,12 +20,14 @@ from microclaw.wire.board_replies import (
     BoardInfo,
     Done,
     EdgePage,
+    LedPage,
     LinkStatus,
     LogPage,
     Number,
     PinTable,
     Pushed,
     PwmPage,
+    PyAnswer,
     SpiPage,
     UartPage,
     UartRoom,
@@ -37,6 +39,7 @@ MAX_EDGES_A_PAGE = 1_500
 MAX_LOG_BYTES_A_PAGE = 24_000
 MAX_UART_BYTES_A_PAGE = 16_384
 MAX_SPI_EXCHANGES_A_PAGE = 24  # of at most 2 x 512 bytes
+MAX_LED_CHANGES_A_PAGE = 6  # of at most 4096 bytes
 MAX_ADVANCE_MS = 86_400_000.0
 MAX_PIN = 63
 MAX_EVENT_NAME = 64
@@ -44,6 +47,7 @@ MAX_EVENT_NAME = 64
 R_co = TypeVar("R_co", covariant=True)
 PowerAction: TypeAlias = Literal["cut", "on", "reset"]
 TaskKind: TypeAlias = Literal["agent", "sandbox"]
+PyMethod: TypeAlias = Literal["begin", "write", "commit", "start", "stop", "remove", "undo", "list"]
 Level: TypeAlias = Annotated[int, Meta(ge=0, le=1)]
 Pin: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_PIN)]
 Hex: TypeAlias = Annotated[str, Meta(pattern=r"^ *([0-9A-Fa-f]{2} *)*\Z")]  # "68690d"
@@ -77,6 +81,22 @@ class Log(Request[LogPage], frozen=True, tag="log"):
 
 class Pwm(Request[PwmPage], frozen=True, tag="pwm"):
     since: Whole = 0
+
+
+class Leds(Request[LedPage], frozen=True, tag="leds"):
+    """What addressable LEDs were sent, from number `since` on."""
+
+    since: Whole = 0
+
+
+class Py(Request[PyAnswer], frozen=True, tag="py"):
+    """Call the firmware's runner of `py` programs: begin, write, commit, start, stop, remove, undo, list.
+
+    Parameters as of `apps.*` in docs/protocols/link-methods.md, `data` in base64.
+    """
+
+    method: PyMethod
+    params: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Apps(Request[AppTable], frozen=True, tag="apps"):
@@ -181,8 +201,8 @@ class LinkTask(Request[Done], frozen=True, tag="link_task"):
 
 
 AnyRequest: TypeAlias = (
-    Info | Pins | Edges | Log | Pwm | Apps | Watch | SetInput | SetAdc | SetSensor | UartRead | UartWrite | SpiRead
-    | SpiConnect | Power | Fault | Advance | Link | LinkReset | LinkEvent | LinkTask
+    Info | Pins | Edges | Log | Pwm | Leds | Py | Apps | Watch | SetInput | SetAdc | SetSensor | UartRead | UartWrite
+    | SpiRead | SpiConnect | Power | Fault | Advance | Link | LinkReset | LinkEvent | LinkTask
 )  # fmt: skip
 _REQUESTS: dict[str, type[AnyRequest]] = {str(cls.__struct_config__.tag): cls for cls in get_args(AnyRequest)}
 _REPLIES = {cls: get_args(cls.__orig_bases__[0])[0] for cls in get_args(AnyRequest)}  # BoardInfo of Request[BoardInfo]

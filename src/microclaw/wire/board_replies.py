@@ -6,7 +6,7 @@ ask again from `next`, and the rest comes at once. board_control.py has the requ
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple, TypeAlias
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 from msgspec import Meta, Struct
 
@@ -38,6 +38,7 @@ class PwmRow(NamedTuple):
     pin: Whole
     duty: Whole
     frequency_hz: Whole
+    pulse_us: Number = 0.0
 
 
 class SpiRow(NamedTuple):
@@ -61,7 +62,7 @@ class PinRow(Struct, frozen=True):
 
 
 class AppRow(Struct, frozen=True):
-    """`state` is loaded, running, returned, exited or trapped; `kind_of_end` is empty while it runs.
+    """`state` is loaded, running, returned, exited, trapped or stopped; `kind_of_end` is how it ended last.
 
     `longest_call_ms` is the board time that the firmware waited for one of its entry functions at most.
     """
@@ -75,6 +76,7 @@ class AppRow(Struct, frozen=True):
     pins: tuple[Whole, ...]
     kind_of_end: str | None
     longest_call_ms: Number = 0.0
+    kind: str = "wasm"
 
 
 class BoardInfo(Struct, frozen=True):
@@ -118,6 +120,27 @@ class PwmPage(Struct, frozen=True):
     next: Whole
     dropped: Whole
     more: bool = False
+
+
+class LedRow(NamedTuple):
+    """What the addressable LEDs on a pin were sent, in hex: green, red, blue of each."""
+
+    t_ms: Number
+    pin: Whole
+    data: str
+
+
+class LedPage(Struct, frozen=True):
+    changes: tuple[LedRow, ...]
+    next: Whole
+    dropped: Whole
+    more: bool = False
+
+
+class PyAnswer(Struct, frozen=True):
+    """What the runner of `py` programs answered: a JSON value."""
+
+    value: Any
 
 
 class UartPage(Struct, frozen=True):

@@ -28,6 +28,7 @@ from microclaw.events import (
     ToolRun,
     TurnEvent,
 )
+from microclaw.text import clean_text
 
 JsonObject: TypeAlias = dict[str, Any]
 
@@ -79,11 +80,30 @@ class _ToolLine(Struct, tag="tool"):
     state: Literal["started", "done", "failed"]
 
 
+class _ProofObject(Struct):
+    """An action's evidence; its edges are in the answer's."""
+
+    kind: EvidenceKind
+    text: str
+
+
+class _ActionObject(Struct, rename={"arguments": "args"}):
+    tool: str
+    arguments: str
+    effect: str
+    outcome: ActOutcome
+    evidence: tuple[_ProofObject, ...] = ()
+    reason: str = ""
+
+
 class _ApprovalLine(Struct, tag="approval"):
     approval_id: str
     text: str
     detail: tuple[str, ...]
     expires_s: float
+    may_decide: bool = True
+    actions: tuple[_ActionObject, ...] = ()
+    unproved: tuple[str, ...] = ()
 
 
 class _SettledLine(Struct, tag="approval_settled"):
@@ -102,22 +122,6 @@ class _EvidenceObject(Struct):
     kind: EvidenceKind
     text: str
     edges: tuple[_EdgeRow, ...]
-
-
-class _ProofObject(Struct):
-    """An action's evidence; its edges are in the answer's."""
-
-    kind: EvidenceKind
-    text: str
-
-
-class _ActionObject(Struct, rename={"arguments": "args"}):
-    tool: str
-    arguments: str
-    effect: str
-    outcome: ActOutcome
-    evidence: tuple[_ProofObject, ...] = ()
-    reason: str = ""
 
 
 class _UsageObject(Struct, kw_only=True):
@@ -185,9 +189,9 @@ def action_object(action: Action) -> JsonObject:
 
 
 def _shown(action: JsonObject) -> JsonObject:
-    arguments = action["args"]
+    arguments = clean_text(action["args"])
     cut = f"{arguments[:MAX_SHOWN_ARGUMENTS]}..." if len(arguments) > MAX_SHOWN_ARGUMENTS else arguments
-    return {**action, "tool": action["tool"][:80], "args": cut}
+    return {**action, "tool": clean_text(action["tool"], one_line=True, limit=80), "args": cut}
 
 
 def evidence_object(evidence: Evidence) -> JsonObject:

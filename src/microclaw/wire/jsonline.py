@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, NoReturn, TypeAlias
 from microclaw.errors import CallRejected, DeviceLied, NotSupported, ProtocolError
 
 MAX_LINE_BYTES: Final = 65_536
+MAX_MESSAGE_CHARS: Final = 300  # of an error
 _MAX_NUMBER: Final = 1e300  # beyond it a JSON integer no longer fits a float
 
 Scalar: TypeAlias = str | int | float | bool
@@ -135,10 +136,12 @@ def raise_for_error(reply: Mapping[str, object]) -> None:
         raise ProtocolError(f"a reply with the status {status!r}, expected 'ok' or 'error'")
     text = reply.get("msg", reply.get("message", reply.get("error")))
     message = text if isinstance(text, str) and text else "no reason given"
+    foreign, shown = message not in _NEXT_STEPS, message[:MAX_MESSAGE_CHARS]
     if message.startswith("Unknown action"):
-        raise NotSupported(f"the firmware answered: {message}", next_step="use a board or firmware that offers it")
-    step = next((step for prefix, step in _NEXT_STEPS.items() if message.startswith(prefix)), None)
-    raise CallRejected(f"the firmware answered: {message}", next_step=step)
+        step = "use a board or firmware that offers it"
+        raise NotSupported(f"the firmware answered: {shown}", next_step=step, foreign=foreign)
+    known = next((step for prefix, step in _NEXT_STEPS.items() if message.startswith(prefix)), None)
+    raise CallRejected(f"the firmware answered: {shown}", next_step=known, foreign=foreign)
 
 
 def gpio_reply(reply: Mapping[str, object], pin: int, level: int | None = None) -> GpioReply:

@@ -159,6 +159,19 @@ async def test_all_addresses_together_are_bounded(host: Host) -> None:
     await waiting(host, "198.51.100.1")
 
 
+async def test_a_fresh_address_of_a_home_that_one_machine_has_filled_gets_a_place(host: Host) -> None:
+    """A home is one /24. The oldest code gives way, and none that a person had no time to type."""
+    first, *_, last = [await waiting(host, f"192.0.2.{n}") for n in range(16)]
+    assert await ask(host, "192.0.2.200") == closed(4429, Reason.TOO_MANY_PENDING)
+    host.clock.forward(s=30)
+    honest = await waiting(host, "192.0.2.200")
+    assert await host.pairing.outcome(first) == closed(4429, Reason.TOO_MANY_PENDING)
+    for n in range(1, 255):  # the others with a code, and any fresh ones, find no place of it
+        await ask(host, f"192.0.2.{n}")
+    assert honest in host.pairing.pending
+    assert last not in host.pairing.pending
+
+
 @pytest.mark.parametrize(
     ("attackers", "honest"),
     [

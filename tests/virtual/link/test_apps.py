@@ -111,7 +111,7 @@ def test_a_program_with_another_hash_is_not_installed(board: BoardUnderTest, hos
 @pytest.mark.parametrize(
     ("changed", "code"),
     [
-        ({"kind": "py"}, "not_supported"),
+        ({"kind": "lua"}, "not_supported"),
         ({"size": 10_000_000}, "too_large"),
         ({"sha256": b"short"}, "bad_params"),
         ({"name": "a/b"}, "bad_params"),

@@ -145,8 +145,9 @@ def test_ledc_duty_is_raw_after_a_configuration_in_percent(bench: Bench) -> None
         printf(" %d\\n", ledc_config(f, 5000, 1, 5, 50)); }"""
     )
     assert bench.lines() == ["-1 0 0 -1"]
-    # 50 percent become 6 of 8192, which rounds to 0 of 255.
+    # The configuration starts at 0; 50 percent become 6 of 8192, which rounds to 0 of 255 and is a pulse of its own.
     assert [(c.pin, c.duty, c.frequency_hz) for c in bench.board.pwm_changes().records] == [
+        (5, 0, 5000),
         (5, 0, 5000),
         (5, 128, 5000),
     ]

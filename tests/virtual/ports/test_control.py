@@ -20,6 +20,7 @@ from microclaw.errors import CallRejected, Overloaded
 from microclaw.virtual.board import Board
 from microclaw.virtual.machine import MAX_SET_AHEAD, Machine
 from microclaw.virtual.ports.control import MAX_CONNECTIONS
+from microclaw.virtual.py.programs import Programs
 from microclaw.virtual.runtime.loader import Runtime
 from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wire import board_control as control
@@ -136,7 +137,8 @@ def test_a_little_late_is_at_once_on_the_real_clock(start_board: StartBoard) -> 
 
 def test_inputs_that_wait_are_bounded(tmp_path: Path) -> None:
     board = Board(load_board("virtual"), VirtualClock(), storage_dir=tmp_path)
-    machine = Machine(board, Runtime(board), generation=Generation.NEW, app_store=None)
+    programs = Programs(board, tmp_path / "py", None)
+    machine = Machine(board, Runtime(board), generation=Generation.NEW, app_store=None, programs=programs)
     for number in range(MAX_SET_AHEAD):
         machine.perform(control.SetInput(6, number % 2, at_ms=10.0))
     with pytest.raises(Overloaded):

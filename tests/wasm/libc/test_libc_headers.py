@@ -44,11 +44,7 @@ CHOSEN = {"printf", "sprintf", "snprintf", "vprintf", "vsprintf", "vsnprintf", "
 @pytest.fixture(params=["zig", "clang"])
 def toolchain(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Toolchain:
     monkeypatch.setenv("MICROCLAW_COMPILER", request.param)
-    find_toolchain.cache_clear()
-    try:
-        return find_toolchain()
-    finally:
-        find_toolchain.cache_clear()
+    return find_toolchain()
 
 
 def check_syntax(toolchain: Toolchain, sources: dict[str, str], directory: Path, standard: str = "gnu17") -> None:

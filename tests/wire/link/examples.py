@@ -59,6 +59,12 @@ EXAMPLES: dict[str, Envelope] = {
             HOST_EPOCH, PCM,
         ),
     ),
+    "hello-kinds": Envelope(
+        ID,
+        Hello(
+            BOOT, Software("microclaw", "1.0.0"), "virtual", ("gpio",), DEVICE_EPOCH, 0, "power_on", kinds=("py",)
+        ),
+    ),
     "hello-first": Envelope(
         ID, Hello(BOOT, Software("microclaw", "1.0.0"), "virtual", ("gpio",), DEVICE_EPOCH, 0, "power_on")
     ),

@@ -24,7 +24,7 @@ from microclaw.auth.gate import Permission
 from microclaw.auth.people import Roles
 from microclaw.errors import BudgetSpent, MicroclawError, Overloaded, PermissionRefused, ToolRetry, UnknownName
 from microclaw.events import Answer, Inbound, TurnEvent
-from microclaw.models.protocol import Model, ModelReply, ModelRequest, OnText, UserText
+from microclaw.models.protocol import Model, ModelAround, ModelReply, ModelRequest, OnText, UserText
 from microclaw.store.journal import Journal
 from microclaw.tools.tool import ToolContext
 from microclaw.tools.toolbox import Toolbox
@@ -116,12 +116,8 @@ class Subagents:
 
     def start(self, task: str, names: Collection[str] | None, context: ToolContext) -> Subagent:
         """Start one; `names` None means all tools that only read. Raises Overloaded, or ToolRetry for a wrong name."""
-        running = sum(one.state == "running" for one in self._known.values())
-        if self._group is None or running >= self._limits.count:
-            raise Overloaded(
-                f"{running} subagents work already, {self._limits.count} is the limit",
-                next_step="wait for one, or cancel it: microclaw subagent list",
-            )
+        self.check_start(names)
+        assert self._group is not None  # `check_start` has seen it
         made = Subagent(
             secrets.token_hex(3),
             task,
@@ -139,6 +135,16 @@ class Subagents:
         self._tasks[made.subagent_id] = working
         working.add_done_callback(lambda _: self._tasks.pop(made.subagent_id, None))
         return made
+
+    def check_start(self, names: Collection[str] | None) -> None:
+        """Raises what `start` would raise now."""
+        running = sum(one.state == "running" for one in self._known.values())
+        if self._group is None or running >= self._limits.count:
+            raise Overloaded(
+                f"{running} subagents work already, {self._limits.count} is the limit",
+                next_step="wait for one, or cancel it: microclaw subagent list",
+            )
+        self._named(names)
 
     async def wait(self, subagent: Subagent, seconds: float) -> bool:
         """Wait for its end; False when it still runs: its result is sent to the chat later."""
@@ -158,14 +164,19 @@ class Subagents:
 
     def cancel(self, subagent_id: str, person_id: str) -> Subagent:
         """Stop it at the next safe point; a running tool call is finished. Raises UnknownName, PermissionRefused."""
+        found = self.named(subagent_id, person_id)
+        found.stopped = True
+        if found.turn is not None:
+            found.turn.stop()
+        return found
+
+    def named(self, subagent_id: str, person_id: str) -> Subagent:
+        """The one with this id, for who may cancel it. Raises UnknownName, PermissionRefused."""
         found = self._known.get(subagent_id)
         if found is None:
             raise UnknownName(f"there is no subagent {subagent_id[:40]!r}", next_step="microclaw subagent list")
         if not self._is_of(found, person_id):
             raise PermissionRefused(f"subagent {subagent_id} is somebody else's", next_step="ask the owner")
-        found.stopped = True
-        if found.turn is not None:
-            found.turn.stop()
         return found
 
     def _is_of(self, subagent: Subagent, person_id: str) -> bool:
@@ -250,20 +261,13 @@ class Subagents:
             del self._known[subagent_id]
 
 
-class _TokenLimitedModel:
+class _TokenLimitedModel(ModelAround):
     """The model for one subagent, until its tokens are used up."""
 
     def __init__(self, model: Model, subagent: Subagent, tokens: int) -> None:
-        self._model = model
+        super().__init__(model)
         self._subagent = subagent
         self._tokens = tokens
-
-    @property
-    def name(self) -> str:
-        return self._model.name
-
-    async def warm_up(self) -> None:
-        await self._model.warm_up()
 
     async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
         used = self._subagent.tokens

@@ -11,6 +11,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Final, assert_never
 
+from microclaw.agent.acts import acts_of, own_words
 from microclaw.agent.conversation import Conversations
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.running_turn import ChatKey
@@ -24,6 +25,7 @@ from microclaw.link_server.tasks import TaskEnd, failure_text
 from microclaw.schedules.devices import lost_device
 from microclaw.schedules.entry import Prompt, Schedule, ToolAct
 from microclaw.schedules.runner import Clock, Outcome, Started
+from microclaw.text import without_fences
 from microclaw.tools.tool import ToolContext, ToolResult
 from microclaw.tools.toolbox import Toolbox
 
@@ -121,7 +123,7 @@ def _says_something(answer: Answer) -> bool:
     if answer.error_code is not None and not answer.actions:
         _log.warning("heartbeat: %s", answer.text)
         return False
-    return _NOTHING.fullmatch(answer.text) is None
+    return bool(acts_of(answer.actions)) or _NOTHING.fullmatch(own_words(answer.text)) is None
 
 
 _SPEAKS: Final = frozenset({"say", "notify"})  # the person hears what these do
@@ -203,7 +205,7 @@ def _result_text(result: ToolResult) -> str:
     fields = json.loads(result.content)
     if not result.ok:
         then = f" (next: {result.next_step})" if result.next_step else ""
-        return f"{fields.get('message', 'it failed')}{then}"
+        return f"{without_fences(str(fields.get('message', 'it failed')))}{then}"
     proofs = "; ".join(evidence.text for evidence in result.evidence)
     if proofs and "values" in fields:
         values = ", ".join(f"{name} {value}" for name, value in fields["values"].items())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -26,38 +27,53 @@ def chat_number(chat_id: str) -> int | None:
     return int(chat_id) if digits.isascii() and digits.isdecimal() and len(digits) <= 20 else None
 
 
-MAX_REMEMBERED: Final = 1024
-ANSWERS_A_MINUTE: Final = 10  # to all unknown senders together
+FIRST_ANSWERS_A_MINUTE: Final = 15  # to accounts that are not remembered
+REPEATED_ANSWERS_A_MINUTE: Final = 10  # to all the others together
+REMEMBERED_S: Final = 3600.0  # after its last message, who was answered
 
 
 class UnknownSenders:
-    """Answers people that this host does not know, rarely. `greeting` is None when this one just had an answer."""
+    """Answers people that this host does not know, rarely. `greeting` is None for one that gets no answer now.
+
+    Who was answered shares other answers than who writes for the first time: a few accounts that write again and again
+    leave a new person's answer alone. Both rates together fill fewer places for codes in two minutes than there are
+    (`auth.people`).
+    """
 
     def __init__(self, people: People, channel: str, timing: Timing, now_s: Callable[[], float]) -> None:
         self._people = people
         self._channel = channel
         self._pause_s = timing.unknown_sender_s
         self._now_s = now_s
-        self._answered_s: dict[int, float] = {}
+        self._answered_s: dict[int, float] = {}  # when each account was answered last
+        self._wrote_s: dict[int, float] = {}  # when those wrote last
+        self._first: deque[float] = deque(maxlen=FIRST_ANSWERS_A_MINUTE)
+        self._repeated: deque[float] = deque(maxlen=REPEATED_ANSWERS_A_MINUTE)
 
     async def greeting(self, message: ChatMessage) -> str | None:
         if not self._may_answer(message.user_id):
             return None
         try:
             code = await self._people.ask_pairing(self._channel, str(message.user_id), message.user_name)
-        except Overloaded:
-            return "Too many people ask to be let in at the moment. Please write again in ten minutes."
+        except Overloaded as exc:
+            return f"Too many people ask to be let in at the moment. Please {exc.next_step}."
         return f"I do not know you yet. The owner of this host can let you in:\n`microclaw person pair {code}`"
 
     def _may_answer(self, user_id: int) -> bool:
         now_s = self._now_s()
-        self._answered_s = {user: at_s for user, at_s in self._answered_s.items() if now_s - at_s < self._pause_s}
-        within_a_minute = sum(1 for at_s in self._answered_s.values() if now_s - at_s < 60)
-        if user_id in self._answered_s or within_a_minute >= ANSWERS_A_MINUTE:
+        kept_s = max(REMEMBERED_S, self._pause_s)
+        self._wrote_s = {user: at_s for user, at_s in self._wrote_s.items() if now_s - at_s < kept_s}
+        self._answered_s = {user: at_s for user, at_s in self._answered_s.items() if user in self._wrote_s}
+        before_s = self._answered_s.get(user_id)
+        if before_s is not None:
+            self._wrote_s[user_id] = now_s
+            if now_s - before_s < self._pause_s:
+                return False
+        given = self._first if before_s is None else self._repeated
+        if len(given) == given.maxlen and now_s - given[0] < 60:
             return False
-        if len(self._answered_s) >= MAX_REMEMBERED:
-            return False
-        self._answered_s[user_id] = now_s
+        given.append(now_s)
+        self._answered_s[user_id] = self._wrote_s[user_id] = now_s
         return True
 
 

@@ -333,7 +333,8 @@ def _question(asked: ApprovalAsked) -> types.ElicitRequestFormParams:
 
 def where_to_decide(asked: ApprovalAsked) -> str:
     """Where the person says yes or no. A model cannot."""
+    who = "a person" if asked.may_decide else "an owner"
     return (
-        f"a person decides it on the host within {asked.expires_s:.0f} s, as number {asked.approval_id}: on its "
+        f"{who} decides it on the host within {asked.expires_s:.0f} s, as number {asked.approval_id}: on its "
         "command line (approval), in its chat, or in Telegram where that is set up"
     )

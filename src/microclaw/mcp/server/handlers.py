@@ -21,6 +21,7 @@ from microclaw.mcp.server.hints import without_commands
 from microclaw.mcp.server.prompts import get_prompt, list_prompts
 from microclaw.mcp.server.resources import TEMPLATES, TrialStore, list_resources, read_resource, trial_link
 from microclaw.mcp.server.service import Caller, Service
+from microclaw.wire.host_api import MAX_SHOWN_ARGUMENTS
 
 
 @asynccontextmanager
@@ -74,7 +75,7 @@ class _Handlers:
             return _failed(exc.message, exc.next_step)
         if isinstance(result, types.InputRequiredResult):
             return result
-        return _told(result) if isinstance(result, Waiting) else self._result(caller, params.name, result)
+        return _told(result, params) if isinstance(result, Waiting) else self._result(caller, params.name, result)
 
     async def list_resources(
         self, context: Context, _: types.PaginatedRequestParams | None
@@ -138,7 +139,7 @@ def _failed(
     return types.CallToolResult(content=[text], structured_content=structured, is_error=True)
 
 
-def _told(waiting: Waiting) -> types.CallToolResult:
+def _told(waiting: Waiting, params: types.CallToolRequestParams) -> types.CallToolResult:
     """Neither done nor failed: it waits for a yes that this client cannot ask for."""
     asked = waiting.asked
     message = (
@@ -146,7 +147,14 @@ def _told(waiting: Waiting) -> types.CallToolResult:
         "done by itself: do not call it again, look whether it happened."
     )
     approval = {"id": asked.approval_id, "text": asked.text, "detail": asked.detail, "expires_s": asked.expires_s}
-    act = {"outcome": "waiting", "evidence": [], "reason": "it waits for a person's yes"}
+    args = json.dumps(params.arguments or {})
+    act = {
+        "tool": params.name,
+        "args": args if len(args) <= MAX_SHOWN_ARGUMENTS else f"{args[:MAX_SHOWN_ARGUMENTS]}...",
+        "outcome": "waiting",
+        "evidence": [],
+        "reason": "it waits for a person's yes" if asked.may_decide else "it waits for an owner's yes",
+    }
     content = {"success": False, "message": message, "approval": approval, "evidence": [], "act": act}
     return types.CallToolResult(content=[types.TextContent(type="text", text=message)], structured_content=content)
 

@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.wrong_tokens import WrongTokens
 from microclaw.errors import ConfigError, MicroclawError
 from microclaw.host_client.async_client import AsyncHostClient
@@ -29,7 +32,9 @@ from microclaw.mcp.server.shared_host import SharedHost
 
 PATH: Final = "/mcp"
 MAX_BODY_BYTES: Final = 1 << 20
+SESSION_HEADER: Final = "mcp-session-id"
 MAX_SESSIONS: Final = 64
+MAX_OWNERS: Final = 1024
 MAX_CONNECTIONS: Final = 256  # each session may hold a stream open
 IDLE_S: Final = 1800.0
 MAX_CLIENTS: Final = 256  # as many as there may be tokens
@@ -37,7 +42,9 @@ WRONG_TOKENS: Final = 5  # of one address within a minute; the host counts what 
 
 
 @asynccontextmanager
-async def http_app(host_url: str, names: tuple[str, ...], port: int, *, tls: bool = False) -> AsyncIterator[ASGIApp]:
+async def http_app(
+    host_url: str, names: tuple[str, ...], port: int, *, tls: bool = False, record: Record = no_record
+) -> AsyncIterator[ASGIApp]:
     """The ASGI app for these names of this machine. `host_url`: the address of the host's API."""
     addresses = [f"{name}:{port}" for name in names]
     origins = [f"{'https' if tls else 'http'}://{address}" for address in addresses]
@@ -51,7 +58,7 @@ async def http_app(host_url: str, names: tuple[str, ...], port: int, *, tls: boo
             max_sessions=MAX_SESSIONS,
             transport_security=security,
         )
-        yield TokenCheck(app, service)
+        yield TokenCheck(app, service, record)
 
 
 class TokenService:
@@ -113,24 +120,63 @@ class TokenService:
 
 
 class TokenCheck:
-    """Checks the token of every request with the host, so that a removed token stops working at once."""
+    """Checks the token of every request with the host, so that a removed token stops working at once.
 
-    def __init__(self, app: ASGIApp, service: TokenService, *, now_s: Callable[[], float] = time.monotonic) -> None:
+    A session is its token's alone: `app`, the MCP SDK's, answers another one as if the session did not exist, as it
+    keeps the user of the request that opened the session. Here that is noticed and recorded.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        service: TokenService,
+        record: Record = no_record,
+        *,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._app = app
         self._service = service
+        self._record = record
         self._wrong = WrongTokens(WRONG_TOKENS, now_s)
+        self._owners: OrderedDict[str, str] = OrderedDict()  # of sessions, the newest; for the security log alone
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         refusal = await self._refusal(scope)
-        await (self._app if refusal is None else refusal)(scope, receive, send)
-        if refusal is None and scope["method"] == "DELETE":
-            self._service.end_session(Headers(scope=scope))
+        if refusal is not None:
+            await refusal(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        token = token_of(headers)
+        assert token is not None  # `_refusal` has seen it
+        owner = _owner(token)
+        user = AuthenticatedUser(AccessToken(token="", client_id=owner, scopes=[]))
+
+        async def watched(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._note(scope, owner, headers.get(SESSION_HEADER), message)
+            await send(message)
+
+        await self._app({**scope, "user": user}, receive, watched)
+        if scope["method"] == "DELETE":
+            self._service.end_session(headers)
+
+    def _note(self, scope: Scope, owner: str, asked_for: str | None, answer: Message) -> None:
+        """Remember whose a new session is; record a request for somebody else's."""
+        if asked_for is None:
+            opened = Headers(raw=answer["headers"]).get(SESSION_HEADER)
+            if opened is not None:
+                self._owners[opened] = owner
+                if len(self._owners) > MAX_OWNERS:
+                    self._owners.popitem(last=False)
+        elif answer["status"] == 404 and self._owners.get(asked_for, owner) != owner:
+            text = "a token asked for another token's MCP session"
+            self._record(AuditEvent(AuditKind.TOKEN_MISUSED, text, address=_address(scope)))
 
     async def _refusal(self, scope: Scope) -> JSONResponse | None:
-        address = str((scope.get("client") or ("?", 0))[0])
+        address = _address(scope)
         if self._wrong.wait_s(address) > 0:
             return _refused(429, "too many wrong tokens", "wait a minute")
         token = token_of(Headers(scope=scope))
@@ -147,13 +193,17 @@ class TokenCheck:
         return None
 
 
+def _address(scope: Scope) -> str:
+    return str((scope.get("client") or ("?", 0))[0])
+
+
 def _owner(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 def _session(headers: Headers) -> str:
     """The session's name in the host; a client of the newest protocol has none, and each token one for all of those."""
-    session_id = headers.get("mcp-session-id")
+    session_id = headers.get(SESSION_HEADER)
     return "mcp-http" if session_id is None else f"mcp-{hashlib.sha256(session_id.encode()).hexdigest()[:32]}"
 
 
@@ -194,11 +244,12 @@ async def serve_http(
     names: tuple[str, ...],
     certificate: Path | None = None,
     key: Path | None = None,
+    record: Record = no_record,
     make_config: Callable[..., uvicorn.Config] = uvicorn.Config,
 ) -> None:
     """Serve on a listening socket until SIGINT or SIGTERM. `make_config`: uvicorn settings with the host's limits."""
     port = int(listener.getsockname()[1])
-    async with http_app(host_url, names, port, tls=certificate is not None) as app:
+    async with http_app(host_url, names, port, tls=certificate is not None, record=record) as app:
         config = make_config(
             app,
             limit_concurrency=MAX_CONNECTIONS,

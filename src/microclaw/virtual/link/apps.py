@@ -17,6 +17,7 @@ from microclaw.errors import AppExists, AppNotFound, MicroclawError, NotSupporte
 from microclaw.virtual.firmware.apps import KeptApp
 from microclaw.virtual.link.calls import BadParams, Method, data_of, text, whole
 from microclaw.virtual.link.flash import Flash
+from microclaw.virtual.link.py_apps import PyApps
 from microclaw.virtual.machine import Machine
 from microclaw.virtual.runtime.app import App
 from microclaw.wire.link.values import Value, ValueMap
@@ -28,6 +29,7 @@ MAX_HEAP_BYTES: Final = 1_048_576
 MAX_WRITE_BYTES: Final = 8_192
 UPLOAD_FILE: Final = "upload.part"
 KIND: Final = "wasm"
+PY: Final = "py"
 
 
 class WrongOffset(MicroclawError):
@@ -54,6 +56,7 @@ class LinkApps:
         self._machine = machine
         self._modules = flash.folder / "modules"
         self._modules.mkdir(mode=0o700, exist_ok=True)
+        self._py = PyApps(machine.programs)
         self._upload = flash.folder / UPLOAD_FILE
         self._changing = threading.RLock()
         self._forget_modules()
@@ -91,8 +94,12 @@ class LinkApps:
     def _begin(self, params: ValueMap) -> Value:
         """Where to go on: 0, or what is here already of the same program."""
         kind = text(params, "kind")
+        if kind == PY:
+            return self._begin_py(params)
         if kind != KIND:
-            raise NotSupported(f"this board takes programs of kind {KIND}, not {kind[:20]}")
+            raise NotSupported(f"this board takes programs of the kinds {KIND} and {PY}, not {kind[:20]}")
+        if self._py.has(_name_of(params)):
+            raise AppExists(f"a program of kind {PY} has that name", next_step="remove it, or choose another name")
         size = whole(params, "size", 8, 2**31)
         limit = self._machine.board.profile.firmware.max_module_bytes
         if size > limit:
@@ -107,13 +114,23 @@ class LinkApps:
         if type(upload["autostart"]) is not bool:
             raise BadParams("autostart must be true or false")
         known = self._flash.get("upload")
-        if known is None or any(known[key] != upload[key] for key in ("name", "size", "sha256")):
+        if known is None or any(known.get(key) != upload[key] for key in ("name", "size", "sha256")):
             self._upload.unlink(missing_ok=True)
         self._flash.commit({"upload": upload})
         return {"offset": self._uploaded_bytes()}
 
+    def _begin_py(self, params: ValueMap) -> Value:
+        if _name_of(params) in self._installed():
+            raise AppExists(f"a program of kind {KIND} has that name", next_step="remove it, or choose another name")
+        answer = self._py.begin(params, _sha256_of(params))
+        self._upload.unlink(missing_ok=True)
+        self._flash.commit({"upload": {"kind": PY}})
+        return answer
+
     def _write(self, params: ValueMap) -> Value:
         upload = self._present_upload()
+        if upload.get("kind") == PY:
+            return self._py.write(params)
         offset, data = whole(params, "offset", 0, upload["size"]), data_of(params, "data", MAX_WRITE_BYTES)
         at = self._uploaded_bytes()
         if offset + len(data) > upload["size"]:
@@ -127,6 +144,10 @@ class LinkApps:
 
     def _commit(self) -> Value:
         upload = self._present_upload()
+        if upload.get("kind") == PY:
+            answer = self._py.commit()
+            self._flash.commit({"upload": None, "changed": PY})
+            return answer
         wasm = self._upload.read_bytes() if self._upload.exists() else b""
         if len(wasm) != upload["size"]:
             raise WrongOffset(f"the board has {len(wasm)} of {upload['size']} bytes")
@@ -155,9 +176,11 @@ class LinkApps:
                 row |= _facts(running.pop(name))
             rows.append(row)
         rows += [{"name": name, "kind": KIND, **_facts(app)} for name, app in running.items()]
-        return {"apps": rows}
+        return {"apps": rows + self._py.rows()}
 
     def _start(self, name: str) -> Value:
+        if self._is_py(name):
+            return {**self._py.change("start", name), "state": "running"}
         with self._changing:
             entry = self._known(name)
             if not any(app.name == name for app in self._machine.manager.apps):
@@ -165,18 +188,25 @@ class LinkApps:
         return {"name": name, "state": "running"}
 
     def _stop(self, name: str) -> Value:
+        if self._is_py(name):
+            return {**self._py.change("stop", name), "state": "stopped"}
         with self._changing:
             self._known(name)
             self._machine.manager.remove(name)
         return {"name": name, "state": "stopped"}
 
     def _remove(self, name: str) -> Value:
+        if self._is_py(name):
+            self._flash.commit({"changed": PY})
+            return self._py.change("remove", name)
         with self._changing:
             self._change(name, None, self._remembered(name, self._known(name)))
         return {"name": name}
 
     def _undo(self, wanted: str | None) -> Value:
         """Take the last commit or remove (of that name) back; what was before runs again."""
+        if self._undoes_py(wanted):
+            return self._py.change("undo", wanted)
         with self._changing:
             undo = list(self._flash.get("undo", []))
             at = next((i for i in reversed(range(len(undo))) if wanted in (None, undo[i][0])), None)
@@ -185,6 +215,16 @@ class LinkApps:
             name, before = undo.pop(at)
             self._change(name, before, {"undo": undo})
         return {"name": name, "restored": before is not None}
+
+    def _is_py(self, name: str) -> bool:
+        return name not in self._installed() and self._py.has(name)
+
+    def _undoes_py(self, wanted: str | None) -> bool:
+        """Whether the change to take back is one of a `py` program."""
+        names = [name for name, _ in self._flash.get("undo", [])]
+        if wanted is None:
+            return self._flash.get("changed") == PY or not names
+        return wanted not in names and wanted not in self._installed()
 
     def _change(self, name: str, entry: dict[str, Any] | None, also: Mapping[str, Any]) -> None:
         """Put `entry` in the place of what is there, in flash and running; as it was before when it cannot run."""
@@ -203,7 +243,7 @@ class LinkApps:
                 if before is not None and is_running:
                     self._machine.manager.install(self._kept(name, before))
                 raise
-        self._flash.commit({_key(name): entry, **also})
+        self._flash.commit({_key(name): entry, "changed": KIND, **also})
         self._forget_modules()
 
     def _remembered(self, name: str, before: dict[str, Any] | None) -> dict[str, Any]:

@@ -127,6 +127,7 @@ class BoardMethods:
             "firmware": f"{FIRMWARE} {__version__}",
             "board": board.profile.board_id,
             "chip": board.profile.chip,
+            "kinds": ["wasm", "py"],
             "cpu_freq_mhz": CPU_MHZ,
             "flash_size_mb": board.profile.flash_mb,
             "free_heap": self._free_heap_bytes(),

@@ -16,6 +16,7 @@ from typing import Any, Final, assert_never
 
 from microclaw.backoff import Backoff
 from microclaw.errors import ConfigError, DeviceUnreachable, LinkViolation, Overloaded, StoreError
+from microclaw.fair_ring import drop_of_largest
 from microclaw.virtual.link.flash import Flash, FlashInbox, FlashOutbox, PowerGone
 from microclaw.virtual.link.identity import LinkAddress, LinkIdentity
 from microclaw.virtual.link.socket import LinkSocket, Waker, open_link
@@ -138,13 +139,13 @@ class LinkClient:
         return done.wait(KEEP_TIMEOUT_S) and not refused[0]
 
     def log(self, level: str, source: str, line: str) -> None:
-        """Send a log line to the host, now or later: the last 256 lines wait. May be called under the board's lock."""
+        """Send a log line to the host, now or later: 256 wait, shared out by program. Also under the board's lock."""
         with self._lock:
             self._log_number += 1
             text = line[:MAX_LOG_CHARS]
             self._log_lines.append(Log("error" if level == "error" else "info", source, self._log_number, text))
             if len(self._log_lines) > MAX_LOG_LINES:
-                self._log_lines.popleft()
+                drop_of_largest(self._log_lines, lambda line: line.source)
                 self.state.dropped += 1
         self._waker.wake()
 

@@ -6,7 +6,6 @@ the one that the board was provisioned with. Every other connection is verified 
 
 from __future__ import annotations
 
-import hashlib
 import re
 import ssl
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec import structs
 
 from microclaw.addresses import is_loopback
+from microclaw.authority_pem import pem_fingerprint, unproved_tls
 from microclaw.durable import replace_file
 from microclaw.errors import ConfigError, DeviceUnreachable, ProtocolError
 from microclaw.virtual.link.flash import Flash
@@ -109,7 +109,7 @@ class LinkIdentity:
         if not self._address.is_tls:
             return None
         path = self._folder / CA_FILE
-        if not path.exists() or _fingerprint(path.read_bytes()) != self._address.ca_sha256:
+        if not path.exists() or pem_fingerprint(path.read_bytes()) != self._address.ca_sha256:
             replace_file(path, fetch_authority(self._address), only_writer=True)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -191,10 +191,8 @@ def fetch_authority(address: LinkAddress) -> bytes:
     """The host's authority certificate (PEM) from /ca.pem; ConfigError when it is not the one provisioned."""
     import http.client
 
-    unverified = ssl.create_default_context()
-    unverified.check_hostname = False
-    unverified.verify_mode = ssl.CERT_NONE  # the fingerprint below is the proof
-    connection = http.client.HTTPSConnection(address.host, address.port, timeout=FETCH_TIMEOUT_S, context=unverified)
+    tls = unproved_tls()
+    connection = http.client.HTTPSConnection(address.host, address.port, timeout=FETCH_TIMEOUT_S, context=tls)
     try:
         connection.request("GET", "/ca.pem")
         response = connection.getresponse()
@@ -205,21 +203,10 @@ def fetch_authority(address: LinkAddress) -> bytes:
         connection.close()
     if response.status != 200 or len(body) > MAX_CA_BYTES:
         raise DeviceUnreachable(f"{address.host}:{address.port} has no /ca.pem: status {response.status}")
-    found = _fingerprint(body)
+    found = pem_fingerprint(body)
     if found != address.ca_sha256:
         raise ConfigError(
             f"the host's authority has the fingerprint {found or 'of no certificate'}, expected {address.ca_sha256}",
             next_step="provision the board again; if the host was not changed, another computer answers in its place",
         )
     return body
-
-
-def _fingerprint(pem: bytes) -> str | None:
-    """SHA-256 of the certificate's DER form; None unless it is exactly one certificate."""
-    try:
-        certificates = x509.load_pem_x509_certificates(pem)
-    except ValueError:
-        return None
-    if len(certificates) != 1:
-        return None
-    return hashlib.sha256(certificates[0].public_bytes(serialization.Encoding.DER)).hexdigest()

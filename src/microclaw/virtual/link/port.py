@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 from weakref import WeakSet
 
 from microclaw import __version__
@@ -20,6 +21,7 @@ from microclaw.virtual.link.handler import MessageHandler
 from microclaw.virtual.link.identity import LinkAddress
 from microclaw.virtual.link.state import LinkState
 from microclaw.virtual.machine import Machine
+from microclaw.virtual.py.drivers import Json
 from microclaw.virtual.runtime.app import App
 from microclaw.wire.board_replies import LinkStatus
 from microclaw.wire.link.frame import CloseCode
@@ -27,6 +29,7 @@ from microclaw.wire.link.messages import AnyMessage, AppState, Event, Hello, Sof
 from microclaw.wire.link.values import ValueMap
 
 MAX_REASON_CHARS: Final = 400
+KINDS: Final = ("wasm", "py")
 GOODBYE_S: Final = 1.0
 
 
@@ -78,6 +81,12 @@ class LinkPort:
         boot = self._boot
         if boot is not None:
             boot.app_ended(app)
+
+    def program_event(self, name: str, data: Mapping[str, Json]) -> None:
+        """A `py` program ended or crashed. Called in the interpreter's thread."""
+        boot = self._boot
+        if boot is not None:
+            boot.program_event(name, data)
 
     def app_uninstalled(self, name: str) -> None:
         boot = self._boot
@@ -145,6 +154,7 @@ class _Boot:
             tx_epoch=bytes(8),  # the session says which
             rx_seq=0,
             reset_reason=reset_reason,
+            kinds=KINDS,
         )
         self.client = LinkClient(flash, port._address, hello, self.state, self._measure, board.set_calendar)
         self._worker = CallWorker(self._methods, lambda: self.client.is_over)
@@ -178,6 +188,9 @@ class _Boot:
         else:
             data |= {"kind": app.kind_of_end or "returned"}
         self._send_later(Event("app.crash" if app.kind_of_end == "trapped" else "app.exit", data))
+
+    def program_event(self, name: str, data: Mapping[str, Json]) -> None:
+        self._send_later(Event(name, cast("ValueMap", dict(data))))
 
     def _restart(self) -> None:
         """After the answer is on its way: end the connection in order, then boot."""

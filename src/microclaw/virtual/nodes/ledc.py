@@ -117,10 +117,11 @@ class Ledc:
             channel = self._channels[index]
             node = self._nodes[channel.node]
             # A paused timer leaves the signal where it stood; which level that is depends on the moment.
-            duty = 0 if node.paused else round(channel.duty * 255 / DUTY_FULL)
+            share = 0.0 if node.paused else channel.duty / DUTY_FULL
             for pin, app in channel.pins.items():
                 if self._board.is_pwm(pin):  # else someone took it for plain input or output
-                    self._board.set_pwm(pin, duty, node.frequency_hz, app)
+                    pulse_us = share * 1_000_000 / max(node.frequency_hz, 1)
+                    self._board.set_pwm(pin, round(share * 255), node.frequency_hz, app, pulse_us=pulse_us)
 
 
 class LedcFile(OpenFile):

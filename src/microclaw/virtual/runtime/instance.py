@@ -22,6 +22,7 @@ from wasmtime._func import enter_wasm
 from microclaw.boards.profile import Firmware
 from microclaw.virtual.natives import files, libc, printf, requests, time
 from microclaw.virtual.natives.binding import Handler, bind
+from microclaw.virtual.runtime.host_function import define_host_function
 from microclaw.virtual.runtime.memory import BoardCrash, WasmTrap
 from microclaw.virtual.runtime.module import Layout, PreparedModule
 from microclaw.virtual.runtime.process import Process
@@ -72,7 +73,6 @@ _FUEL: Final = 1 << 62
 _CANARY: Final = 0xA5
 MAX_FAILURE_CHARS: Final = 200
 _OWN: Final = (WasmTrap, Interrupted, BoardCrash)  # what a native raises on purpose
-_FINALIZER: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda _: None)
 
 
 class LoadFailed(Exception):
@@ -277,47 +277,23 @@ class Instance:
         return call
 
     def _define(self, module: str, name: str, kind: wasmtime.FuncType, function: Callable[..., Any]) -> None:
-        """Define a host function on the C interface: Linker.define_func takes 10 us a call, and this 3.
-
-        An exception goes out in `_raised`; wasmtime-py carries it in one global variable, for all threads.
-        """
         task = self._process.task
-        params = tuple(str(t) for t in kind.params)
-        result = next((str(t) for t in kind.results), None)
 
-        def call(_env: object, _caller: object, values: Any, _count: int) -> int:
-            try:
-                if task.interrupted:
-                    raise Interrupted(task.name)
-                self._spend()
-                answer = function(*[getattr(values[i], param) for i, param in enumerate(params)])
-                if result is not None:
-                    setattr(values[0], result, answer)
-            except BaseException as exc:
-                raised = exc if isinstance(exc, _OWN) or not isinstance(exc, Exception) else self._failed(name, exc)
-                if isinstance(raised, WasmTrap) and not isinstance(raised, MemoryFault):
-                    raised.where = self._where_called()
-                self._raised = raised
-                trap = ffi.wasmtime_trap_new(ctypes.create_string_buffer(b"host"), 4)
-                return ctypes.cast(trap, ctypes.c_void_p).value or 0
-            return 0
+        def call(*arguments: int | float) -> Any:
+            if task.interrupted:
+                raise Interrupted(task.name)
+            self._spend()
+            if self._counts_fuel:
+                self._process.called()
+            return function(*arguments)
 
-        callback = ffi.wasmtime_func_unchecked_callback_t(call)
-        self._callbacks.append(callback)
-        space, field = module.encode(), name.encode()
-        error = ffi.wasmtime_linker_define_func_unchecked(
-            self._linker.ptr(),
-            ctypes.create_string_buffer(space),
-            len(space),
-            ctypes.create_string_buffer(field),
-            len(field),
-            kind.ptr(),
-            callback,
-            None,
-            _FINALIZER,
-        )
-        if error:
-            raise wasmtime.WasmtimeError._from_ptr(error)
+        def raised(exc: BaseException) -> None:
+            kept = exc if isinstance(exc, _OWN) or not isinstance(exc, Exception) else self._failed(name, exc)
+            if isinstance(kept, WasmTrap) and not isinstance(kept, MemoryFault):
+                kept.where = self._where_called()
+            self._raised = kept
+
+        self._callbacks.append(define_host_function(self._linker, (module, name), kind, call, raised))
 
     def _failed(self, name: str, error: Exception) -> WasmTrap:
         """A fault of ours in a native ends the program that called it, not the board."""

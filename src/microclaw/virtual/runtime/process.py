@@ -19,6 +19,9 @@ _RAND_MULTIPLIER: Final = 6364136223846793005
 """newlib's rand() on the ESP32."""
 
 LITTLE_MS: Final = 0.1
+CALL_MS: Final = 0.01
+"""An estimate for a call from WAMR's interpreter into the firmware and what it does there, on an ESP32-S3."""
+FREE_CALLS: Final = 5_000
 
 
 class ProgramExit(WasmTrap):
@@ -51,6 +54,9 @@ class Process:
     is_started: bool = False
     """False while the module is being instantiated, outside of the app's thread: no time passes then."""
 
+    _free_calls: float = FREE_CALLS
+    _called_ms: float = 0.0
+
     def __post_init__(self) -> None:
         self.files = FileTable(self.board, self.ledc, self.name, self.print)
 
@@ -66,6 +72,16 @@ class Process:
         """It computed for so long between two calls. A little takes no time, so that a blink keeps round times."""
         if self.is_started and ms >= LITTLE_MS:
             self.clock.compute(ms)
+
+    def called(self) -> None:
+        """It calls the firmware: FREE_CALLS at once take no time, so that edges keep round times, more take some."""
+        if not self.is_started:
+            return
+        now_ms = self.clock.now_ms()
+        self._free_calls = min(FREE_CALLS, self._free_calls + (now_ms - self._called_ms) / CALL_MS) - 1
+        self._called_ms = now_ms
+        if self._free_calls < 0:
+            self.clock.work(self.task, CALL_MS)
 
     def place_heap(self, start: int | None, size_bytes: int, checked_area_bytes: int = 0) -> None:
         """Where the app heap lies; None: no memory, and malloc fails. A checked build has a larger area for it."""

@@ -69,7 +69,7 @@ class AppState(Body, frozen=True):
 
 class Hello(FromDevice, frozen=True):
     """`rx_epoch` and `rx_seq` say what of the host's outbox is applied; no epoch before the first message ever.
-    `audio` is absent on a board without any."""
+    `audio` is absent on a board without any; `kinds` are the programs that it takes, "wasm" where it is absent."""
 
     type: ClassVar = "hello"
     boot_id: Id
@@ -81,6 +81,7 @@ class Hello(FromDevice, frozen=True):
     reset_reason: str
     rx_epoch: Epoch | None = None
     audio: AudioFormat | None = None
+    kinds: Texts | None = None
 
 
 class Welcome(FromHost, frozen=True):

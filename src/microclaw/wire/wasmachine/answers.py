@@ -100,10 +100,12 @@ def raise_for_status(response: Response, name: str | None = None) -> None:
     if "no app found" in text or "app is not found" in text or "invalid applet name" in text:
         raise AppNotFound(f"{app} is not installed on the device", next_step="see what is: microclaw app list")
     if "invalid file format" in text or "invalid WASM version" in text or "invalid module type" in text:
-        raise InvalidModule(f"the device refused the image: {text}", next_step="build it again from its source")
+        step = "build it again from its source"
+        raise InvalidModule(f"the device refused the image: {text}", next_step=step, foreign=True)
     if "Install" in text or "Uninstall" in text or "Applet" in text:
-        raise DeployRejected(f"the device answered: {text}", next_step="see its console: microclaw logs")
-    raise CallRejected(f"the device answered with status {response.status}: {text}")
+        step = "see its console: microclaw logs"
+        raise DeployRejected(f"the device answered: {text}", next_step=step, foreign=True)
+    raise CallRejected(f"the device answered with status {response.status}: {text}", foreign=True)
 
 
 def _query_answer(values: tuple[Attribute, ...], mid: int, generation: Generation) -> Response:

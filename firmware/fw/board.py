@@ -1,0 +1,136 @@
+"""The chip behind one class: pins, analogue, buses, reset, watchdog, memory. The only file that imports `machine`.
+
+`facts` is "board" of /settings.json, written by `microclaw flash` from the board's profile:
+  chip; reserved {pin: why}; i2c [sda, scl]; boot_pin; memory_floor (bytes); max_programs; timeline (entries)
+"""
+
+import gc
+import sys
+import time
+
+import machine
+from micropython import const
+from timeline import Timeline
+
+try:
+    import esp32
+except ImportError:  # the unix port
+    esp32 = None
+try:
+    import network
+except ImportError:
+    network = None
+
+# Where /settings.json says nothing: the flash's pins, which stock images accept (sources: boards/chips/*.toml).
+FLASH_PINS = (("S3", 26, 32), ("C3", 11, 17), ("C6", 24, 30), ("", 6, 11))
+_WATCHDOG_MS = const(15_000)
+_OWN_FLOOR = const(2_048)  # a heap that is full doubles, and takes what Wi-Fi and TLS need (heap.py)
+
+
+class Board:
+    def __init__(self, facts=None):
+        facts = facts or {}
+        self.machine = machine
+        self.chip = facts.get("chip") or getattr(sys.implementation, "_machine", "")
+        self.memory_floor = facts.get("memory_floor", 16_000)
+        self.idf_floor = facts.get("idf_floor", 20_000)  # a handshake takes 6 KB, Wi-Fi some more in bursts
+        self.max_programs = facts.get("max_programs", 8)
+        self.i2c_pins = facts.get("i2c")
+        self.boot_pin = facts.get("boot_pin", 0)
+        self.reserved = {int(pin): why for pin, why in facts.get("reserved", {}).items()}
+        if not self.reserved and sys.platform == "esp32":
+            for name, first, last in FLASH_PINS:
+                if name in self.chip.upper():
+                    self.reserved = {pin: "the flash" for pin in range(first, last + 1)}
+                    break
+        self.owners = {}  # pin -> the program that has it
+        self._last_ticks = self.ticks_ms()
+        self._uptime_ms = 0
+        self._wdt = None
+        self.timeline = Timeline(self.now_ms, facts.get("timeline", 256))
+
+    # Time
+
+    def ticks_ms(self):
+        return time.ticks_ms()
+
+    def now_ms(self):
+        """Milliseconds since the start. To be called at least once in six days, which the runner does."""
+        now = self.ticks_ms()
+        self._uptime_ms += time.ticks_diff(now, self._last_ticks)
+        self._last_ticks = now
+        return self._uptime_ms
+
+    # Life
+
+    def reset(self):
+        machine.reset()
+
+    def watchdog(self):
+        """Feed it; the first call starts it. Only chips have one."""
+        if self._wdt is None:
+            if sys.platform != "esp32":
+                return
+            self._wdt = machine.WDT(timeout=_WATCHDOG_MS)
+        self._wdt.feed()
+
+    # Memory
+
+    def gc_free(self):
+        return gc.mem_free()
+
+    def idf_free(self):
+        """Free bytes outside of MicroPython's heap, which Wi-Fi and TLS need; None where there is no such heap."""
+        if esp32 is None or not hasattr(esp32, "idf_heap_info"):
+            return None
+        return sum(region[1] for region in esp32.idf_heap_info(esp32.HEAP_DATA))
+
+    def own_free(self):
+        """Free bytes of MicroPython's heap before it would grow; None where that does no harm."""
+        if sys.platform != "esp32" or gc.mem_free() > 1 << 20:
+            return None
+        return gc.mem_free() - max([region[2] for region in esp32.idf_heap_info(esp32.HEAP_DATA)])
+
+    def memory_short(self):
+        """What is short, as a text; None while there is enough."""
+        free = self.gc_free()
+        if free < self.memory_floor:
+            return "%d bytes of memory are free, the board needs %d" % (free, self.memory_floor)
+        free = self.own_free()
+        if free is not None and free < _OWN_FLOOR:
+            return "%d bytes of MicroPython's memory are free, the board needs %d" % (free, _OWN_FLOOR)
+        free = self.idf_free()
+        if free is not None and free < self.idf_floor:
+            return "%d bytes are free for Wi-Fi, the board needs %d" % (free, self.idf_floor)
+        return None
+
+    # Pins: who has which
+
+    def claim(self, pin, owner):
+        """The pin is `owner`'s from now on. ValueError for one that no program may have, OSError for another's."""
+        why = self.reserved.get(pin)
+        if why is not None:
+            raise ValueError("pin %d is reserved for %s" % (pin, why))
+        other = self.owners.get(pin, owner)
+        if other != owner:
+            raise OSError("pin %d belongs to the program %s" % (pin, other))
+        self.owners[pin] = owner
+
+    def release(self, owner):
+        """Every pin of that program is an input again."""
+        for pin in [pin for pin, name in self.owners.items() if name == owner]:
+            self.timeline.forget(pin)
+            del self.owners[pin]
+            try:
+                machine.Pin(pin, machine.Pin.IN)
+            except (ValueError, OSError):
+                pass  # such a pin cannot be an input; it has no claim any more all the same
+
+    def __getattr__(self, name):
+        """What is asked seldom is in chip_facts.py and host_pins.py, which are read in when needed."""
+        import chip_facts as found
+
+        if not hasattr(found, name):
+            import host_pins as found
+        function = getattr(found, name)
+        return lambda *args: function(self, *args)

@@ -1,0 +1,19 @@
+"""What time it is, once an NTP server or the host's `welcome` said so. `now_ms` is 0 before that."""
+
+import time
+
+_UNIX_S = 946684800 if time.gmtime(0)[0] == 2000 else 0  # what an ESP32's clock counts from
+NO_EARLIER_S = 1735689600  # 2025: a clock that says less was never set
+
+
+def now_us():
+    """Microseconds since 1970; since the boot, while the clock is not set (link.md, Pings)."""
+    return time.time_ns() // 1000 + _UNIX_S * 1000000 if is_set() else time.ticks_us()
+
+
+def now_ms():
+    return now_us() // 1000 if is_set() else 0
+
+
+def is_set():
+    return time.time() + _UNIX_S >= NO_EARLIER_S

@@ -1,0 +1,58 @@
+"""What the host may ask this board, and what a call that comes twice is answered. The methods are in methods.py."""
+
+import gc
+import sys
+
+from errors import CallError
+from micropython import const
+
+_KEPT_ANSWERS = const(16)
+METHODS = (
+    "gpio.set gpio.get adc.read pwm.set i2c.scan i2c.read device.info device.status device.restart apps.begin "
+    "apps.write apps.commit apps.list apps.start apps.stop apps.remove apps.undo edges.read"
+)
+
+
+class Calls:
+    """`answer` carries one out. `methods` are the capabilities: exactly what this board offers."""
+
+    def __init__(self, board, runner, version):
+        self.board = board
+        self.runner = runner
+        self.version = version
+        self.methods = METHODS.split(" ")
+        self._answers = []  # (id, result) of calls that are not idempotent, the newest last
+
+    async def answer(self, id, method, params, idempotent):
+        """The body of `result`. A call that came before is not done again, unless it is harmless: memory is short."""
+        for known, result in self._answers:
+            if known == id:
+                return result
+        result = await self._perform(method, params)
+        if not idempotent:
+            self._answers.append((id, result))
+            del self._answers[:-_KEPT_ANSWERS]
+        return result
+
+    async def _perform(self, method, params):
+        try:
+            if method not in self.methods:
+                raise CallError("not_supported", "this board has no method " + method[:60])
+            import methods
+
+            value = getattr(methods, method.replace(".", "_"))(self, params)
+            if hasattr(value, "send"):  # a coroutine
+                value = await value
+            return {"ok": True} if value is None else {"ok": True, "value": value}
+        except CallError as exc:
+            return refusal(exc.code, exc.message)
+        except MemoryError:
+            gc.collect()
+            return refusal("failed", "the board has no memory for this now")
+        except Exception as exc:  # a driver's or ours: the next call must find the board alive
+            sys.print_exception(exc)
+            return refusal("failed", "{}: {}".format(type(exc).__name__, exc))
+
+
+def refusal(code, message):
+    return {"ok": False, "error": {"code": code, "message": message[:400]}}

@@ -1,0 +1,133 @@
+"""CBOR as docs/protocols/link.md has it: definite lengths, text keys, no tags. ValueError for anything else. No IO."""
+
+import struct
+
+MAX_DEPTH = 8
+MAX_ITEMS = 256
+
+
+def dumps(value, out=None):
+    """`value` in CBOR, after what is in the bytearray `out`."""
+    out = bytearray() if out is None else out
+    _write(out, value, MAX_DEPTH)
+    return out
+
+
+def _head(out, major, n):
+    major <<= 5
+    if n < 24:
+        out.append(major | n)
+    elif n < 0x100:
+        out.append(major | 24)
+        out.append(n)
+    elif n < 0x10000:
+        out.extend(struct.pack(">BH", major | 25, n))
+    elif n < 0x100000000:
+        out.extend(struct.pack(">BI", major | 26, n))
+    elif n < 1 << 63:
+        out.extend(struct.pack(">BQ", major | 27, n))
+    else:
+        raise ValueError("a number over 63 bits")
+
+
+def _write(out, value, depth):
+    if value is None or value is True or value is False:
+        out.append(0xF6 if value is None else 0xF5 if value else 0xF4)
+    elif isinstance(value, int):
+        _head(out, 0 if value >= 0 else 1, value if value >= 0 else -1 - value)
+    elif isinstance(value, float):
+        if value - value != 0:
+            raise ValueError("a number that is not finite")
+        out.extend(struct.pack(">Bd", 0xFB, value))
+    elif isinstance(value, str):
+        data = value.encode()
+        _head(out, 3, len(data))
+        out.extend(data)
+    elif isinstance(value, (bytes, bytearray, memoryview)):
+        _head(out, 2, len(value))
+        out.extend(value)
+    elif not isinstance(value, (list, tuple, dict)):
+        raise ValueError("no CBOR of this page: {}".format(type(value)))
+    elif len(value) > MAX_ITEMS or not depth:
+        raise ValueError("too long or too deep")
+    elif isinstance(value, dict):
+        _head(out, 5, len(value))
+        for key in value:
+            if not isinstance(key, str):
+                raise ValueError("a key that is no text")
+            _write(out, key, 0)
+            _write(out, value[key], depth - 1)
+    else:
+        _head(out, 4, len(value))
+        for member in value:
+            _write(out, member, depth - 1)
+
+
+def loads(data):
+    """The one value that `data` is."""
+    value, at = _read(data, 0, MAX_DEPTH)
+    if at != len(data):
+        raise ValueError("bytes after the value")
+    return value
+
+
+def _read(data, at, depth):
+    if at >= len(data):
+        raise ValueError("it ends early")
+    major, n = data[at] >> 5, data[at] & 31
+    at += 1
+    if major == 7:
+        return _simple(data, at, n)
+    if n > 27:
+        raise ValueError("no definite length")
+    if n > 23:
+        width = 1 << (n - 24)
+        n = int.from_bytes(_bytes(data, at, width), "big")
+        at += width
+    if major < 2:
+        if n >> 63:
+            raise ValueError("a number over 63 bits")
+        return (-1 - n if major else n), at
+    if major < 4:
+        found = _bytes(data, at, n)
+        return (found if major == 2 else str(found, "utf-8")), at + n
+    if major == 6 or n > MAX_ITEMS or not depth:
+        raise ValueError("a tag, or too long or too deep")
+    if major == 4:
+        found = []
+        for _ in range(n):
+            member, at = _read(data, at, depth - 1)
+            found.append(member)
+        return found, at
+    found = {}
+    for _ in range(n):
+        key, at = _read(data, at, 0)
+        if not isinstance(key, str) or key in found:
+            raise ValueError("a key that is no text, or twice there")
+        found[key], at = _read(data, at, depth - 1)
+    return found, at
+
+
+def _bytes(data, at, n):
+    if n > len(data) - at:
+        raise ValueError("it ends early")
+    return bytes(data[at : at + n])
+
+
+def _simple(data, at, n):
+    if 20 <= n <= 22:
+        return (n == 21 if n < 22 else None), at
+    if not 25 <= n <= 27:
+        raise ValueError("an unknown simple value")
+    width = 2 << (n - 25)
+    raw = _bytes(data, at, width)
+    # By its bits: what a double holds may be over the range of this chip's floats.
+    top = raw[0] << 8 & 0x7F00 | raw[1]
+    exponent = (0x7C00, 0x7F80, 0x7FF0)[n - 25]
+    if top & exponent == exponent:
+        raise ValueError("a number that is not finite")
+    if n > 25:
+        return struct.unpack(">f" if n == 26 else ">d", raw)[0], at + width
+    power, fraction = top >> 10, top & 0x3FF  # half precision (RFC 8949, appendix D)
+    value = (fraction | 0x400) * 2.0 ** (power - 25) if power else fraction * 2.0**-24
+    return (-value if raw[0] & 0x80 else value), at + width

@@ -1,0 +1,161 @@
+"""What is answered on the USB cable: JSON lines (docs/protocols/jsonline.md) and console commands. Works without Wi-Fi.
+
+start.py loads it with the first line that comes: a board that nobody talks to keeps the memory.
+"""
+
+import json
+
+from errors import CallError
+
+HELP = """wifi_status            connection and address
+wifi_scan              networks around
+set_wifi SSID [PASS]   join this network from now on; quote what has spaces
+link_status            the host
+heap_info              free memory
+config_show            all settings, secrets masked
+config_reset           forget the host and its credential
+restart                restart the board
+help                   this list"""
+MASKED = ("secret", "password", "api_key", "search_key", "tg_token", "gateway_token")
+
+
+class Console:
+    def __init__(self, board, calls, settings, wifi, link, agent=None):
+        self._board = board
+        self._calls = calls
+        self._settings = settings
+        self._wifi = wifi
+        self._link = link
+        self._agent = agent  # of boards with PSRAM
+
+    def answer(self, line):
+        """The reply to one line, without its end; "" for an empty one."""
+        line = line.strip()
+        if not line:
+            return ""
+        if line[0] != "{":
+            return self._command(line)
+        try:
+            request = json.loads(line)
+        except ValueError:
+            return json.dumps(_error("JSON parse error: InvalidInput"))
+        try:
+            reply = {"status": "ok"}
+            reply.update(self._act(request))
+        except CallError as exc:
+            reply = _error(exc.message)
+        except (ValueError, OSError) as exc:  # of a driver
+            reply = _error(str(exc))
+        return json.dumps(reply)
+
+    # JSON lines
+
+    def _act(self, asked):
+        action, pin, board = asked.get("action"), asked.get("pin"), self._board
+        if not isinstance(action, str) or not action:
+            raise CallError("bad_params", "Missing action")
+        if action == "get_info":
+            from methods import device_info
+
+            facts = device_info(self._calls, None)
+            facts.update({"device": self._settings.board_name(), "free_heap_kb": facts["free_heap"] >> 10})
+            facts["uptime_s"] = facts["uptime_ms"] // 1000
+            return facts
+        if action == "get_status":
+            return {"connected": True, "uptime_ms": board.now_ms(), "free_heap": board.gc_free(), "sensors_active": []}
+        if action == "read_sensors":
+            return {"sensors": {"system": {"uptime_s": board.now_ms() // 1000, "free_heap_kb": board.gc_free() >> 10}}}
+        if action == "read_i2c":
+            raise CallError("bad_params", "Unknown sensor: {}".format(asked.get("sensor"))[:80])
+        if action == "custom_i2c_scan":
+            return {"addresses": board.i2c_scan()}
+        if action not in ("set_gpio", "read_gpio", "read_adc", "set_pwm"):
+            raise CallError("not_supported", "Unknown action: " + action[:64])
+        if not isinstance(pin, int) or isinstance(pin, bool) or not 0 <= pin < 64:
+            raise CallError("bad_params", "Invalid pin number")
+        if action == "read_gpio":
+            return {"pin": pin, "state": board.gpio_get(pin)}
+        if action == "read_adc":
+            raw, volts = board.adc_read(pin)
+            return {"pin": pin, "value": raw, "voltage": round(volts, 3)}
+        if action == "set_gpio":
+            level = asked.get("state")
+            if level not in (0, 1):
+                raise CallError("bad_params", "State must be 0 or 1")
+            board.gpio_set(pin, level)
+            return {"msg": "GPIO set", "pin": pin, "state": level}
+        duty = asked.get("duty_cycle", asked.get("duty"))
+        hz = asked.get("frequency", asked.get("freq", 5000))
+        if not isinstance(duty, int) or not 0 <= duty <= 255:
+            raise CallError("bad_params", "Duty cycle must be 0-255")
+        if not isinstance(hz, int) or not 1 <= hz <= 40000000:
+            raise CallError("bad_params", "Invalid frequency")
+        board.pwm_set(pin, duty, hz)
+        return {"msg": "PWM set", "pin": pin, "duty_cycle": duty, "frequency": hz}
+
+    # Commands
+
+    def _command(self, line):
+        words = _words(line)
+        if words[0] == "wifi_status":
+            rssi, address = self._wifi.rssi(), self._wifi.address()
+            if address is None:
+                return "WiFi connected: no\nIP: 0.0.0.0"
+            return "WiFi connected: yes\nIP: {}\nSSID: {}\nRSSI: {}".format(address, self._wifi.ssid, rssi)
+        if words[0] == "wifi_scan":
+            return "\n".join("  {:32} {} dBm".format(ssid, rssi) for ssid, rssi in self._wifi.scan()) or "no network"
+        if words[0] == "set_wifi" and 2 <= len(words) <= 3:
+            network = {"ssid": words[1], "password": words[2] if len(words) > 2 else None}
+            others = [known for known in self._settings.get("wifi", []) if known["ssid"] != words[1]]
+            self._settings.change(wifi=[network] + others)
+            self._wifi.know(self._settings.get("wifi"))
+            return "WiFi credentials saved"
+        if words[0] == "link_status":
+            return "{} {}:{}".format(self._link.state, self._settings.get("host"), self._settings.get("port", 8443))
+        if words[0] == "heap_info":
+            return "Internal free: {} bytes\nIDF free: {} bytes".format(self._board.gc_free(), self._board.idf_free())
+        if words[0] == "config_show":
+            told = dict(self._settings.told)
+            if self._agent is not None:
+                told["agent"] = self._agent.options.told
+            return "\n".join(
+                "  {:<11}: {}".format(name, json.dumps(_masked(name, told[name]))) for name in sorted(told)
+            )
+        if words[0] == "config_reset":
+            if self._agent is not None:
+                self._agent.options.forget()
+            self._settings.forget()
+            return "settings forgotten; restart to begin anew"
+        if words[0] == "restart":
+            self._board.reset()
+        answer = None if self._agent is None else self._agent.command(words)
+        if words[0] == "help":
+            return HELP + ("\n" + answer if answer else "")
+        if answer is not None:
+            return answer
+        return json.dumps(_error("JSON parse error: InvalidInput"))
+
+
+def _words(line):
+    """Words between spaces; what stands in double quotes is one."""
+    words = []
+    for at, part in enumerate(line.split('"')):
+        if at % 2:
+            words.append(part)
+        else:
+            words.extend(part.split())
+    return words
+
+
+def _masked(name, value):
+    if name in MASKED and value:
+        return "****"
+    if isinstance(value, dict):
+        return {key: _masked(key, value[key]) for key in value}
+    if isinstance(value, list):
+        return [_masked(name, member) for member in value]
+    return value
+
+
+def _error(text):
+    return {"status": "error", "msg": text}

@@ -1,0 +1,67 @@
+"""Reaches the host by verified TLS: where it was last, by its name, by its other name."""
+
+import asyncio
+import calendar
+import gc
+import socket
+import sys
+
+import tls
+import websocket
+from websocket import Closed
+
+SERVER_NAME = "host.microclaw.internal"  # every host's certificate names it, wherever the host is
+CONNECT_S = 10
+
+
+async def open_link(settings, board):
+    """The link's WebSocket, before any message. ValueError or OSError for a host that is another, or not there."""
+    authority = settings.authority()
+    if authority is None or not calendar.is_set():
+        import authority as first  # once in a board's life, mostly: its memory is given back
+
+        sys.modules.pop("authority")
+        authority = await first.fetch(settings, board, dial)
+        del first
+    context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
+    context.verify_mode = tls.CERT_REQUIRED
+    context.load_verify_locations(authority)  # of `tls`: DER; for `ssl` this would be the name of a file
+    gc.collect()
+    host = "{}:{}".format(settings.get("host"), settings.get("port", 8443))
+    ws, address = await dial(settings, context, lambda ws: ws.upgrade(host, settings.token))
+    settings.keep_address(address)
+    return ws
+
+
+async def dial(settings, context, then):
+    """An open connection of the first place where `then` goes well, and its address."""
+    failed = OSError("no host was told")
+    tried = []
+    for place in (settings.address, settings.get("host"), settings.get("name")):
+        if not place:
+            continue
+        ws = None
+        try:
+            address = address_of(place)
+            if address in tried:
+                continue
+            tried.append(address)
+            port = settings.get("port", 8443)
+            ws = await asyncio.wait_for(websocket.connect(address, port, context, SERVER_NAME), CONNECT_S)
+            await asyncio.wait_for(then(ws), CONNECT_S)
+            return ws, address
+        except (OSError, ValueError, Closed, asyncio.TimeoutError) as exc:
+            failed = exc if isinstance(exc, (OSError, ValueError)) else OSError("no answer at {}".format(place))
+            if ws is not None:
+                ws.abort()
+            ws = None
+            gc.collect()  # there is memory for one TLS session only
+    raise failed
+
+
+def address_of(place):
+    """The IPv4 address of a name. A name of mDNS is looked up like any other; it holds programs up meanwhile."""
+    found = socket.getaddrinfo(place, 0, socket.AF_INET, socket.SOCK_STREAM)[0][-1]
+    if isinstance(found, tuple):
+        return found[0]
+    return ".".join(str(part) for part in socket.sockaddr(found)[1])  # the unix port

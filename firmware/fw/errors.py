@@ -1,0 +1,10 @@
+"""What a call answers when it cannot be done."""
+
+
+class CallError(Exception):
+    """`code` is one of docs/protocols/link-methods.md, `message` is for a person."""
+
+    def __init__(self, code, message):
+        super().__init__(message)
+        self.code = code
+        self.message = message

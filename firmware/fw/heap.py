@@ -1,0 +1,44 @@
+"""Lets MicroPython's heap grow once, at the start and by little. To be imported before everything else.
+
+A heap that is full doubles: on a chip without PSRAM it takes what Wi-Fi and TLS live from, for good. So it grows while
+the stack of a waiting thread holds nearly all the rest.
+"""
+
+import gc
+
+from board import esp32
+
+EXTRA_BYTES = 30_720  # our files, what calls read in, and a few programs need that beyond the first heap of 56 KB
+PSRAM_BYTES = 1 << 20
+
+
+def _grow(largest):
+    """A block in the new part; while it is used, the part is not given back."""
+    import _thread
+
+    lock, blocks = _thread.allocate_lock(), []
+    lock.acquire()
+    _thread.stack_size(largest - EXTRA_BYTES)
+    _thread.start_new_thread(lock.acquire, ())
+    _thread.stack_size(0)
+    try:
+        before = _idf_free()
+        while _idf_free() == before:
+            blocks.append(bytearray(2048))
+    except MemoryError:
+        pass  # then it does not grow
+    lock.release()
+    return blocks[-1]
+
+
+def _idf_free():
+    return sum([region[1] for region in esp32.idf_heap_info(esp32.HEAP_DATA)])
+
+
+def first_block():
+    gc.collect()
+    if hasattr(esp32, "idf_heap_info") and gc.mem_free() < PSRAM_BYTES:
+        largest = max([region[2] for region in esp32.idf_heap_info(esp32.HEAP_DATA)])
+        if largest > 3 * EXTRA_BYTES:
+            return _grow(largest)
+    return bytearray(2048)

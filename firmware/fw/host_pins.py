@@ -1,0 +1,81 @@
+"""What the host does with pins that no program has: functions of Board, read in when needed."""
+
+from errors import CallError
+
+
+def _free_pin(board, pin):
+    if pin in board.reserved:
+        raise CallError("pin_refused", "pin %d is reserved for %s" % (pin, board.reserved[pin]))
+    if pin in board.owners:
+        raise CallError("pin_refused", "pin %d belongs to the program %s" % (pin, board.owners[pin]))
+
+
+def gpio_set(board, pin, level):
+    _free_pin(board, pin)
+    out = _checked(pin, lambda: board.machine.Pin(pin, board.machine.Pin.OUT))
+    out.value(level)
+    if pin not in board.timeline:
+        board.timeline.watch(pin, "written")
+    board.timeline.write(pin, level)
+
+
+def gpio_get(board, pin):
+    """The level. A pin that nobody has becomes an input first."""
+    if pin in board.owners:
+        return _checked(pin, lambda: board.machine.Pin(pin)).value()
+    _free_pin(board, pin)
+    return _checked(pin, lambda: board.machine.Pin(pin, board.machine.Pin.IN)).value()
+
+
+def adc_read(board, pin):
+    """(raw of 0..65535, volts)"""
+    _free_pin(board, pin)
+    adc = _checked(pin, lambda: board.machine.ADC(board.machine.Pin(pin)))
+    if hasattr(board.machine.ADC, "ATTN_11DB"):
+        adc.atten(board.machine.ADC.ATTN_11DB)
+    return adc.read_u16(), adc.read_uv() / 1_000_000
+
+
+def pwm_set(board, pin, duty, frequency_hz):
+    """`duty` of 0..255."""
+    _free_pin(board, pin)
+    _checked(pin, lambda: board.machine.PWM(board.machine.Pin(pin), freq=frequency_hz, duty_u16=duty * 257))
+    board.timeline.watch(pin, "pwm")
+
+
+def i2c_bus(board, program=None):
+    """The bus at the board's I2C pins. They stay free for all: only another program's own pins are refused."""
+    if not board.i2c_pins:
+        raise CallError("not_supported", "nobody told this board its I2C pins")
+    for pin in board.i2c_pins:
+        if board.owners.get(pin, program) != program or pin in board.reserved:
+            _free_pin(board, pin)
+    sda, scl = board.i2c_pins
+    return _checked(sda, lambda: board.machine.SoftI2C(sda=board.machine.Pin(sda), scl=board.machine.Pin(scl)))
+
+
+def i2c_scan(board):
+    """Addresses of 7 bits."""
+    return i2c_bus(board).scan()
+
+
+def i2c_read(board, sensor):
+    """The values of a sensor, by name and unit, from the first of its addresses that answers."""
+    import sensors
+
+    if sensor not in sensors.ADDRESSES:
+        known = ", ".join(sorted(sensors.ADDRESSES))
+        raise CallError("bad_params", "this board has no driver for %s, only for %s" % (sensor[:32], known))
+    bus = i2c_bus(board)
+    for address in sensors.ADDRESSES[sensor]:
+        found = sensors.values(bus, sensor, address)
+        if found is not None:
+            return {name: round(value, 3) for name, value in found.items()}
+    raise CallError("failed", "no %s answers at the board's I2C pins" % sensor)
+
+
+def _checked(pin, make):
+    try:
+        return make()
+    except (ValueError, OSError) as exc:
+        raise CallError("pin_refused", "pin %d: %s" % (pin, exc))

@@ -1,0 +1,400 @@
+"""The board's end of the link (docs/protocols/link.md): connects, greets, sends, takes, and comes back for ever.
+
+What a message of the host is answered with is in calls.py, what survives a power cut in outbox.py.
+"""
+
+import asyncio
+import calendar
+import gc
+import os
+import random
+import sys
+import time
+
+import cbor
+import outbox
+from calls import refusal
+from messages import BODIES, checked, encode, is_late
+from micropython import const
+from websocket import Breach, Closed, Leave
+
+_GREETING_S = const(10)
+_TELEMETRY_S = const(30)
+_REFUSED_S = const(60)
+_RESEND_S = const(30)
+_MAX_LOGS = const(32)
+_MAX_LOG_CHARS = const(500)
+_MAX_WAITING_CALLS = const(16)
+_PHASES = {"welcome": "offered", "pair_code": "pairing", "pair_done": "pairing"}
+
+
+class Link:
+    """`show` is told what a person must see. Board, calls, settings and network are ready-made."""
+
+    def __init__(self, board, settings, calls, version, show=print):
+        self._board = board
+        self._settings = settings
+        self._calls = calls
+        self._show = show
+        self.outbox = outbox.Outbox(settings.path("outbox"))
+        self.phase = "down"
+        self.state = "waiting"  # for people: waiting, pairing, connected, refused
+        self.refused_events = self.dropped = self._logged = self.failures = 0
+        self.on_welcome = None
+        self.on_task = None  # takes the body of each task_status, before it is acked
+        self.measure = None  # apps and rssi for telemetry
+        self._logs, self._work = [], []
+        self._news = asyncio.Event()
+        self._busy = asyncio.Event()
+        self._reader = self._verdict = None
+        self.hello = {
+            "boot_id": os.urandom(16),
+            "firmware": {"name": "microclaw-micropython", "version": version},
+            "board": settings.board_name(),
+            "capabilities": list(calls.methods),
+            "reset_reason": board.reset_reason(),
+            "kinds": ["py"],
+        }
+
+    # What programs and the runner say
+
+    def emit(self, kind, data):
+        """A "log" {source, level, text}, which may be lost, or a durable message: an "event" {name, data}, a task.
+        These are kept until the host has them; False when there is no room."""
+        if kind != "log":
+            try:
+                self.outbox.append(encode(kind, data))
+            except (outbox.Full, OSError, ValueError) as exc:
+                self.refused_events += 1
+                self._show("{} is refused: {}".format(kind, exc or "64 wait"))
+                return False
+        else:
+            self._logged += 1
+            line = {"level": data["level"], "source": data["source"], "n": self._logged}
+            line["text"] = data["text"][:_MAX_LOG_CHARS]
+            self._logs.append(line)
+            if len(self._logs) > _MAX_LOGS:
+                self._logs.pop(0)
+                self.dropped += 1
+        self._news.set()
+        return True
+
+    # Connections
+
+    async def run(self, up):
+        """For ever; `up` is set while there is a network."""
+        asyncio.create_task(self._carry_out())
+        for id in self.outbox.calls:
+            self._work.append((id, self.outbox.calls[id], True, True))
+        self._busy.set()
+        while True:
+            await up.wait()
+            wait_s = None
+            paired = self._settings.token is not None
+            self.state = "waiting"
+            try:
+                await self._connection()
+            except Closed as exc:
+                if paired and exc.code in (4401, 4403, 4409):
+                    wait_s = _REFUSED_S
+                    self.state = "refused"
+                    self._show("the host refuses this board: {}: a person must look".format(exc))
+                elif self._retry_after_s is not None:
+                    wait_s = self._retry_after_s
+            except Leave as exc:
+                wait_s = exc.wait_s
+            except (OSError, ValueError, asyncio.TimeoutError) as exc:
+                self._show("no link: " + str(exc).strip())
+            except Exception as exc:  # a defect of ours, or no memory: the link comes back
+                sys.print_exception(exc)
+            self.phase = "down"
+            gc.collect()  # a TLS session's memory is needed for the next one
+            self.failures += 1
+            top_s = min(60.0, 0.5 * 2 ** min(self.failures, 7))
+            if wait_s != 0:
+                await asyncio.sleep((wait_s or 0) + 0.5 + random.random() * (top_s - 0.5))
+
+    async def _connection(self):
+        """One, from beginning to end."""
+        self._retry_after_s = None
+        import dial
+
+        sys.modules.pop("dial")  # its memory is given back, as soon as the link is up
+        self.ws = ws = await dial.open_link(self._settings, self._board)
+        del dial
+        tasks = []
+        self._verdict = None
+        self._reader = asyncio.current_task()
+        try:
+            await self._greet()
+            tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._pump())]
+            while True:
+                await self._take(await ws.receive())
+        except asyncio.CancelledError:
+            if self._verdict is None:
+                raise
+            await self._leave(self._verdict)
+        except (Breach, Leave) as exc:
+            await self._leave(exc)
+        finally:
+            self._reader = None
+            for task in tasks:
+                task.cancel()
+            ws.abort()
+
+    async def _leave(self, exc):
+        """Say why and close; raises what `run` waits by."""
+        if isinstance(exc, Breach):
+            try:
+                await self._say("error", {"code": exc.error, "message": exc.message, "fatal": True})
+            except OSError:
+                raise Closed()
+        await self.ws.close(exc.code, exc.error if isinstance(exc, Breach) else exc.reason)
+        raise exc if isinstance(exc, Leave) else Leave(exc.code, exc.message)
+
+    def _end(self, verdict):
+        """From another task: the reader closes the connection for this reason."""
+        if self._reader is not None and self._verdict is None:
+            self._verdict = verdict
+            self._reader.cancel()
+
+    # What is said
+
+    async def _say(self, kind, body, re=None):
+        await self.ws.send(encode(kind, body, re, bytearray(b"\x01")))
+
+    async def _greet(self):
+        self._opened_ms = time.ticks_ms()
+        self._heartbeat_s, self._unanswered, self._pings, self._code_until_ms = 15, 0, 0, None
+        self._ping_ms = self._opened_ms
+        if self._settings.token is None:
+            self.phase = self.state = "pairing"
+            await self._ask_to_pair()
+            return
+        self.phase = "offered"
+        hello = dict(self.hello)
+        hello["tx_epoch"], hello["rx_seq"] = self.outbox.tx_epoch, self.outbox.rx_seq
+        if self.outbox.rx_epoch:
+            hello["rx_epoch"] = self.outbox.rx_epoch
+        await self._say("hello", hello)
+
+    async def _ask_to_pair(self):
+        request = {"board": self.hello["board"], "token_wanted": True}
+        if self._settings.get("secret"):
+            request["secret"] = self._settings.get("secret")
+        await self._say("pair_request", request)
+
+    async def _pump(self):
+        """Sends what is kept, as far as the host has room for it, and log lines."""
+        try:
+            while True:
+                await self._news.wait()
+                self._news.clear()
+                while self.phase == "ready":
+                    if self.outbox.sent == self.outbox.acked:
+                        self._progress_ms = time.ticks_ms()
+                    message = self.outbox.next()
+                    if message is not None:
+                        await self.ws.send(message)
+                    elif self._logs:
+                        await self._say("log", self._logs.pop(0))
+                    else:
+                        break
+        except OSError:
+            self._end(Leave(1001, "the connection broke"))
+
+    async def _tick(self):
+        """What is due by the clock: pings, telemetry, what was not acked, a new code."""
+        try:
+            while True:
+                await asyncio.sleep_ms(250)
+                await self._due(time.ticks_ms())
+        except Breach as exc:
+            self._end(exc)
+        except OSError:
+            self._end(Leave(1001, "the connection broke"))
+
+    async def _due(self, now):
+        if self.phase == "offered" and _since(self._opened_ms, now) > _GREETING_S:
+            raise Breach(4408, "timeout", "no welcome")
+        if self._code_until_ms is not None and time.ticks_diff(now, self._code_until_ms) >= 0:
+            self._code_until_ms = None
+            await self._ask_to_pair()
+        if _since(self._ping_ms, now) >= self._heartbeat_s:
+            if self._unanswered >= 2:
+                raise Breach(4408, "timeout", "two pings without an answer")
+            self._ping_ms = now
+            self._pings += 1
+            self._unanswered += 1
+            if not self.ws.is_busy:
+                await self._say("ping", {"n": self._pings, "t0": calendar.now_us()})
+        if self.phase != "ready" or self.ws.is_busy:
+            return
+        if self.outbox.sent > self.outbox.acked and _since(self._progress_ms, now) >= _RESEND_S:
+            self._progress_ms = now
+            self.outbox.sent = self.outbox.acked
+            self._news.set()
+        if self._telemetry_ms is None or _since(self._telemetry_ms, now) >= _TELEMETRY_S:
+            self._telemetry_ms = now
+            await self._say("telemetry", self._telemetry())
+
+    def _telemetry(self):
+        body = {"free_heap": self._board.gc_free(), "uptime_s": self._board.now_ms() // 1000, "apps": []}
+        for name in ("dropped", "refused_events"):
+            if getattr(self, name):
+                body[name] = getattr(self, name)
+        if self.measure is not None:
+            body.update(self.measure())
+        return body
+
+    # What is taken
+
+    async def _take(self, data):
+        kind = data[0] if data else 0
+        if not data or (kind in (2, 3) and len(data) == 1):
+            raise Breach(4400, "malformed", "an empty message")
+        if kind in (2, 3):
+            if len(data) > 2049:
+                raise Breach(4413, "too_large", "audio over 2048 bytes")
+            if kind == 2 or self.phase != "ready":
+                raise Breach(4400, "unexpected_message", "audio in the wrong direction, or too early")
+            return  # no stream is open
+        if kind != 1:
+            return
+        try:
+            message = cbor.loads(memoryview(data)[1:])
+            type, body, re, seq = checked(message)
+        except (ValueError, KeyError, TypeError, RuntimeError) as exc:
+            raise Breach(4400, "malformed", str(exc))
+        if (type in _PHASES or self.phase != "ready") and type not in ("error", "bye"):
+            pings = self.phase == "pairing" and type in ("ping", "pong")
+            if _PHASES.get(type) != self.phase and not pings:
+                raise Breach(4400, "unexpected_message", "{} while {}".format(type[:40], self.phase))
+        if seq is None:
+            await self._act(type, body, message["id"], re)
+        else:
+            await self._take_durable(seq, type, body, message["id"])
+
+    async def _take_durable(self, seq, type, body, id):
+        kept = self.outbox
+        if seq > kept.rx_seq + 1:
+            raise Breach(4400, "sequence_gap", "number {} after {}".format(seq, kept.rx_seq))
+        if seq == kept.rx_seq + 1:
+            call = None
+            expired = type == "call" and is_late(body)
+            if type == "call":
+                call = [body["method"], body["params"], body["idempotent"]]
+            if type == "task_status" and self.on_task is not None:
+                self.on_task(body)
+            if kept.take(seq, id, call):
+                if call:
+                    await self._queue(id, call, True, expired=expired)
+                elif type == "notify" and not is_late(body):
+                    self._show("notify: " + body["text"])
+                elif type in ("ota_offer", "ota_cancel"):
+                    text = "this board takes no updates over the link"
+                    await self._say("error", {"code": "not_supported", "message": text, "fatal": False}, id)
+                elif type not in BODIES:
+                    text = "no message " + type[:40]
+                    await self._say("error", {"code": "unknown_type", "message": text, "fatal": False}, id)
+        await self._say("ack", {"seq": kept.rx_seq})
+
+    async def _act(self, type, body, id, re):
+        if type == "ping":
+            now = calendar.now_us()
+            await self._say("pong", {"n": body["n"], "t0": body["t0"], "t1": now, "t2": calendar.now_us()}, id)
+        elif type == "pong":
+            self._unanswered = 0
+        elif type == "ack":
+            if body["seq"] > self.outbox.last:
+                raise Breach(4400, "malformed", "an ack of a number never given")
+            self._progress_ms = time.ticks_ms()
+            if self.outbox.ack(body["seq"]):
+                self._news.set()
+        elif type == "call":
+            call = [body["method"], body["params"], body["idempotent"]]
+            await self._queue(id, call, False, expired=is_late(body))
+        elif type == "welcome":
+            await self._welcome(body)
+        elif type == "token":
+            self._settings.keep_token(body["token"])
+        elif type == "bye":
+            self._retry_after_s = body.get("retry_after_s")
+        elif type == "error":
+            self._show("the host says {}: {}".format(body["code"], body["message"]))
+        elif type == "pair_code":
+            self._code_until_ms = time.ticks_add(time.ticks_ms(), 1000 * body["expires_s"])
+            self._show("pairing code {}: microclaw device pair {}".format(body["code"], body["code"]))
+        elif type == "pair_done":
+            self._settings.keep_token(body["token"])
+            raise Leave(1000, "paired", 0)
+
+    async def _welcome(self, body):
+        self._heartbeat_s = max(1, body["heartbeat_s"])
+        if abs(calendar.now_ms() - body["time_ms"]) > 500:
+            self._board.set_time(body["time_ms"])
+        self.outbox.start(bytes(body["tx_epoch"]))
+        if not self.outbox.resume(body.get("rx_epoch"), body["rx_seq"]):
+            await self._say("bye", {"reason": "a new epoch"})
+            raise Leave(1000, "a new epoch", 0)
+        self.phase, self.state, self.failures = "ready", "connected", 0
+        self._progress_ms, self._telemetry_ms = time.ticks_ms(), None
+        self._news.set()
+        if self.on_welcome is not None:
+            self.on_welcome()
+
+    # Calls
+
+    async def _queue(self, id, call, durable, expired=False):
+        if expired:
+            await self._answer(id, refusal("expired", "the call came after its deadline"), durable)
+        elif len(self._work) >= _MAX_WAITING_CALLS:
+            await self._answer(id, refusal("failed", "{} calls wait".format(_MAX_WAITING_CALLS)), durable)
+        else:
+            self._work.append((id, call, durable, False))
+            self._busy.set()
+
+    async def _carry_out(self):
+        """One call at a time, in order; the connection may end meanwhile."""
+        while True:
+            await self._busy.wait()
+            self._busy.clear()
+            while self._work:
+                id, (method, params, idempotent), durable, began = self._work[0]
+                if began and not idempotent:
+                    result = refusal("outcome_unknown", "the board lost its power while it ran " + method[:40])
+                else:
+                    result = await self._calls.answer(id, method, params, idempotent)
+                try:
+                    await self._answer(id, result, durable)
+                    if method == "device.restart" and result["ok"]:
+                        await self._restart()
+                except OSError as exc:
+                    self._show("an answer is lost: {}".format(exc))
+                self._work.pop(0)
+
+    async def _answer(self, id, result, durable):
+        try:
+            message = encode("result", result, id, bytearray(0 if durable else b"\x01"))
+            if len(message) > 16384:
+                raise ValueError("it is too long")
+        except ValueError as exc:
+            await self._answer(id, refusal("failed", "the answer cannot be sent: {}".format(exc)), durable)
+            return
+        if durable:
+            self.outbox.append(message, id)
+            self._news.set()
+        elif self.phase == "ready":
+            await self.ws.send(message)
+
+    async def _restart(self):
+        """After the answer: programs and calls are over. What is kept is in flash."""
+        if self.phase == "ready":
+            await self._say("bye", {"reason": "restarting", "retry_after_s": 0})
+            await self.ws.close(1001, "restarting")
+        self._board.reset()
+
+
+def _since(then, now):
+    """Seconds."""
+    return time.ticks_diff(now, then) // 1000

@@ -1,0 +1,51 @@
+"""A program in memory: its module's names, its state, and what its exceptions come to as text."""
+
+import io
+import sys
+
+from errors import CallError
+
+MAX_REASON = 600
+
+
+class Program:
+    """One start of a program until its end; a crashed one is started again as the same Program."""
+
+    def __init__(self, name):
+        self.name = name
+        self.state = "running"
+        self.error = None
+        self.env = None
+        self.main = None  # its task; None once it has ended and been cleaned up
+        self.space = None  # the module's names
+        self.started_ms = 0
+        self.crashes = 0
+        self.restart = None  # the task that starts it again
+        self.doomed_ms = None
+        self.is_told = False  # app.crash is told once a run
+
+
+def load(folder, slot):
+    """The module's names; CallError when it is none that this MicroPython can run."""
+    sys.path.insert(0, folder)
+    try:
+        space = __import__(slot).__dict__
+        if "main" not in space:
+            raise CallError("invalid_module", "the program has no main")
+        return space
+    except CallError:
+        raise
+    except MemoryError as exc:
+        raise CallError("failed", "no memory to load the program: %s" % exc)
+    except Exception as exc:
+        raise CallError("invalid_module", "the program cannot be loaded: %r" % exc)
+    finally:
+        sys.path.pop(0)
+        sys.modules.pop(slot, None)
+
+
+def reason(exc):
+    """The traceback, its end when it is long: file and line as compiled, which the host maps to the source."""
+    text = io.StringIO()
+    sys.print_exception(exc, text)
+    return text.getvalue().strip()[-MAX_REASON:]

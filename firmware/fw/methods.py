@@ -1,0 +1,125 @@
+"""The methods that the host may call (docs/protocols/link-methods.md): `gpio.set` is `gpio_set` here.
+
+calls.py loads it with a call, and it is dropped soon after. Each takes the Calls and the call's params.
+"""
+
+import gc
+
+from errors import CallError
+
+
+def gpio_set(calls, params):
+    pin, level = _pin(params), _whole(params, "level", 0, 1)
+    calls.board.gpio_set(pin, level)
+    return {"pin": pin, "level": level}
+
+
+def gpio_get(calls, params):
+    pin = _pin(params)
+    return {"pin": pin, "level": calls.board.gpio_get(pin)}
+
+
+def adc_read(calls, params):
+    raw, volts = calls.board.adc_read(_pin(params))
+    return {"pin": params["pin"], "raw": raw, "volts": volts}
+
+
+def pwm_set(calls, params):
+    duty, hz = _whole(params, "duty", 0, 255), _whole(params, "frequency_hz", 1, 40000000, 5000)
+    calls.board.pwm_set(_pin(params), duty, hz)
+    return {"pin": params["pin"], "duty": duty, "frequency_hz": hz}
+
+
+def i2c_scan(calls, _):
+    return {"addresses": calls.board.i2c_scan()}
+
+
+def i2c_read(calls, params):
+    sensor = _of(params, "sensor", str)
+    return {"sensor": sensor, "values": calls.board.i2c_read(sensor)}
+
+
+def device_info(calls, _):
+    gc.collect()  # so that what is free is told, not what is rubbish
+    facts = calls.board.facts()
+    facts.update(device_status(calls, None))
+    facts["firmware"] = "microclaw-micropython " + calls.version
+    facts["kinds"] = "py"
+    return facts
+
+
+def device_status(calls, _):
+    board = calls.board
+    heap, idf = board.gc_free(), board.idf_free()
+    facts = {"uptime_ms": board.now_ms(), "free_heap": heap, "heap_free": heap}
+    if idf is not None:
+        facts["idf_free"] = idf
+    return facts
+
+
+def device_restart(calls, _):
+    """link.py restarts the board once the answer is away."""
+
+
+def apps_begin(calls, params):
+    autostart = params.get("autostart", True)
+    if not isinstance(autostart, bool):
+        raise CallError("bad_params", "autostart must be true or false")
+    digest = _of(params, "sha256", bytes)
+    size, heap = _whole(params, "size", 1), _whole(params, "heap", 0, 1 << 20, 0)
+    kind = _of(params, "kind", str)
+    return {"offset": calls.runner.begin(_name(params), kind, size, digest, heap, autostart)}
+
+
+def apps_write(calls, params):
+    return {"offset": calls.runner.write(_whole(params, "offset"), _of(params, "data", bytes))}
+
+
+async def apps_commit(calls, _):
+    return {"name": await calls.runner.commit()}
+
+
+def apps_list(calls, _):
+    return {"apps": calls.runner.list()}
+
+
+def apps_start(calls, params):
+    return calls.runner.start(_name(params))
+
+
+def apps_stop(calls, params):
+    return calls.runner.stop(_name(params))
+
+
+def apps_remove(calls, params):
+    return calls.runner.remove(_name(params))
+
+
+def apps_undo(calls, params):
+    return calls.runner.undo(_name(params))
+
+
+def edges_read(calls, params):
+    return calls.runner.edges(_whole(params, "cursor", 0, 1 << 52, 0))
+
+
+def _whole(params, name, low=0, high=1 << 31, default=None):
+    value = params.get(name, default)
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise CallError("bad_params", "{} must be a whole number from {} to {}".format(name, low, high))
+    return value
+
+
+def _of(params, name, kind):
+    value = params.get(name)
+    if not isinstance(value, kind) or not value:
+        raise CallError("bad_params", "{} must be {}, not empty".format(name, "text" if kind is str else "bytes"))
+    return value
+
+
+def _pin(params):
+    return _whole(params, "pin", 0, 63)
+
+
+def _name(params):
+    return _of(params, "name", str)

@@ -1,0 +1,116 @@
+"""The easy words of programs: `from microclaw import pin, every, on, sleep, adc, pwm, servo, neopixel, i2c, ...`.
+
+docs/python-programs.md tells of each. `sleep` is Environment's own: the host puts it there.
+"""
+
+from time import ticks_add, ticks_diff, ticks_ms
+
+PULLS = {"up": "PULL_UP", "down": "PULL_DOWN"}
+EDGES = {"rising": 1, "falling": 2, "change": 3}
+DEBOUNCE_MS = 20
+MAX_TOPIC = 128
+MAX_TEXT = 1024
+
+
+def api(env):
+    """The words for one program; Environment.module("microclaw")."""
+    return Api(env)
+
+
+class Api:
+    def __init__(self, env):
+        self._env = env
+        self.mqtt = Mqtt(env)
+        self.log = env.log
+        self.sleep = env.sleep
+
+    def pin(self, number, mode="out", pull=None, value=None):
+        """A machine.Pin: an output, or with mode "in" an input; `pull` is "up" or "down"."""
+        kind = self._env.module("machine").Pin
+        if mode not in ("in", "out"):
+            raise ValueError('a pin\'s mode is "in" or "out"')
+        if pull is not None and pull not in PULLS:
+            raise ValueError('a pin\'s pull is "up" or "down"')
+        if mode == "in":
+            return kind(number, kind.IN, getattr(kind, PULLS[pull])) if pull else kind(number, kind.IN)
+        return kind(number, kind.OUT) if value is None else kind(number, kind.OUT, value=value)
+
+    def every(self, ms, task=None):
+        """Call task() each `ms` milliseconds, first after `ms`; without a task it is a decorator. cancel() ends it."""
+        if ms < 1:
+            raise ValueError("every needs at least 1 ms")
+        if task is None:
+            return lambda function: self.every(ms, function) and function
+        return self._env.spawn(_every(self._env, ms, task))
+
+    def on(self, pin, edge, task=None, debounce=DEBOUNCE_MS):
+        """Call task() at a "rising", "falling" or any edge ("change"); those within `debounce` ms count as one."""
+        if edge not in EDGES:
+            raise ValueError('an edge is "rising", "falling" or "change"')
+        if task is None:
+            return lambda function: self.on(pin, edge, function, debounce) and function
+        made = self.pin(pin, "in", "up") if isinstance(pin, int) else pin
+        last = [None]
+
+        def handler(_):
+            now = ticks_ms()
+            if last[0] is not None and ticks_diff(now, last[0]) < debounce:
+                return None
+            last[0] = now
+            return task()
+
+        return self._env.irq(made, handler=handler, trigger=EDGES[edge])
+
+    def adc(self, number):
+        from microclaw_devices import Adc
+
+        return Adc(self._env.module("machine").ADC, number)
+
+    def pwm(self, number, freq=1000, duty=0):
+        """A PWM output; duty is 0 to 100 percent."""
+        from microclaw_devices import Pwm
+
+        return Pwm(self._env.module("machine").PWM, number, freq, duty)
+
+    def servo(self, number, min_us=500, max_us=2500):
+        from microclaw_devices import Servo
+
+        return Servo(self._env.module("machine").PWM, number, min_us, max_us)
+
+    def neopixel(self, number, count=1):
+        from microclaw_devices import Strip
+
+        return Strip(self._env.module("neopixel").NeoPixel(self.pin(number), count), count)
+
+    def i2c(self, sda, scl, freq=400_000):
+        """A machine.I2C: scan, readfrom, writeto, readfrom_mem, writeto_mem."""
+        return self._env.module("machine").I2C(0, scl=self.pin(scl), sda=self.pin(sda), freq=freq)
+
+    def sensor(self, quantity, address):
+        """A value of the sensor at the board's I2C pins, which programs share; None when it does not answer."""
+        import sensors
+
+        return sensors.quantity(self._env.i2c_bus(), quantity, address)
+
+
+async def _every(env, ms, task):
+    due = ticks_ms()
+    while True:
+        now, due = ticks_ms(), ticks_add(due, ms)
+        if ticks_diff(now, due) > ms:  # it was held up: what was missed is left out
+            due = now
+        await env.sleep_ms(max(0, ticks_diff(due, now)))
+        await env.aw(task())
+
+
+class Mqtt:
+    """Messages as events of the link: a program has no connection of its own."""
+
+    def __init__(self, env):
+        self._env = env
+
+    def publish(self, topic, text):
+        text = str(text)
+        if not 1 <= len(topic) <= MAX_TOPIC or len(text) > MAX_TEXT:
+            raise ValueError("a topic has 1 to %d characters, its text up to %d" % (MAX_TOPIC, MAX_TEXT))
+        self._env.event("mqtt.publish", {"topic": topic, "text": text})

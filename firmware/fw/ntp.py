@@ -1,0 +1,51 @@
+"""What time it is by an NTP server, or by a date of HTTP. Loaded while the clock is not set, and given back."""
+
+import asyncio
+import socket
+import struct
+from calendar import NO_EARLIER_S
+
+_NTP_S = 2208988800  # from 1900 to 1970 (RFC 5905)
+TRIES = 3
+
+
+async def ask_ntp(server, port=123):
+    """Seconds since 1970 by that server (SNTP, RFC 4330), or None when it does not say."""
+    try:
+        address = socket.getaddrinfo(server, port, 0, socket.SOCK_DGRAM)[0][-1]
+        asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    except OSError:
+        return None
+    try:
+        asking.setblocking(False)
+        for _ in range(TRIES):
+            asking.sendto(b"\x1b" + bytes(47), address)
+            for _ in range(20):
+                await asyncio.sleep_ms(50)
+                answer = _received(asking)
+                if len(answer) >= 48 and answer[0] & 7 == 4:
+                    seconds = struct.unpack(">I", answer[40:44])[0] - _NTP_S
+                    seconds += (seconds < 0) << 32  # the count begins anew in 2036
+                    return seconds if seconds >= NO_EARLIER_S else None
+    except OSError:
+        pass  # no way there
+    finally:
+        asking.close()
+    return None
+
+
+def _received(asking):
+    try:
+        return asking.recv(64)
+    except OSError:
+        return b""
+
+
+def seconds_of(date):
+    """Seconds since 1970 of an HTTP date (RFC 9110, 5.6.7)."""
+    _, day, month, year, clock = date.split(" ")[:5]
+    hour, minute, second = clock.split(":")
+    at = "MarAprMayJunJulAugSepOctNovDecJanFeb".find(month) // 3
+    year = int(year) - (at > 9)
+    days = 365 * year + year // 4 - year // 100 + year // 400 + (153 * at + 2) // 5 + int(day) - 719469
+    return days * 86400 + int(hour) * 3600 + int(minute) * 60 + int(second)

@@ -1,0 +1,139 @@
+"""What must survive a power cut: durable messages to the host and what was taken from it. One file of checked records.
+
+A record: CRC-32, length, a CBOR list. Reading stops at the first bad one: a record that was cut is one that nobody was
+told of. A file that grew is written anew beside the old one and takes its name.
+
+    [0, tx_epoch, acked, last, rx_epoch, rx_seq, ids]   how it stood when the file was begun
+    [1, seq, payload, call]                             a message, unnumbered; the durable call that it answers, or None
+    [2, rx_epoch, seq, id, call]                        taken from the host; a call is [method, params, idempotent]
+"""
+
+import binascii
+import os
+import struct
+import sys
+
+import cbor
+from micropython import const
+
+_MAX_MESSAGES = const(64)
+_MAX_BYTES = const(16384)
+_REWRITE_BYTES = const(4096)
+_KEPT_IDS = const(256)
+_WINDOW = const(64)
+_ID_TAIL = const(8)  # of an id's 16 bytes: in a UUIDv7 the random ones
+
+
+class Full(Exception):
+    pass
+
+
+class Outbox:
+    """`sent` is how far the present connection is; `calls` are durable calls without an answer, by their id."""
+
+    def __init__(self, path):
+        self._path = path
+        self.tx_epoch = self.rx_epoch = b""
+        self.acked = self.last = self.sent = self.rx_seq = 0
+        self.calls = {}
+        self._ids = b""
+        self._rows = []  # (offset, size) of the messages after `acked`
+        self._size = 0
+        self._torn = not self.load()  # the next write begins the file anew
+        if not self.tx_epoch:
+            self.tx_epoch = os.urandom(8)
+            self.rewrite()
+
+    def __getattr__(self, name):
+        """`load`, `rewrite` and `resume` are in outbox_file.py, which is read in when needed."""
+        import outbox_file
+
+        sys.modules.pop("outbox_file")
+        function = getattr(outbox_file, name)
+        return lambda *args: function(self, *args)
+
+    # What is sent
+
+    def append(self, payload, call=None):
+        """Keep a message; `call` is answered by it. Full, or OSError of a full flash."""
+        if call is None and (len(self._rows) >= _MAX_MESSAGES or self._kept() + len(payload) > _MAX_BYTES):
+            raise Full()
+        self._write([1, self.last + 1, payload, call])
+
+    def next(self):
+        """The next message to send, numbered; None when all are on their way or 64 are."""
+        if self.sent >= self.last or self.sent - self.acked >= _WINDOW:
+            return None
+        offset, size = self._rows[self.sent - self.acked]
+        with open(self._path, "rb") as file:
+            file.seek(offset)
+            payload = cbor.loads(file.read(size))[2]
+        self.sent += 1
+        message = bytearray((1, payload[0] + 1))
+        message.extend(memoryview(payload)[1:])
+        cbor.dumps("seq", message)
+        return cbor.dumps(self.sent, message)
+
+    def ack(self, seq):
+        """True when it tells something new."""
+        if seq <= self.acked:
+            return False
+        del self._rows[: seq - self.acked]
+        self.acked = seq
+        self.sent = max(self.sent, seq)
+        if self._size > _REWRITE_BYTES and not self._rows:
+            self.rewrite()
+        return True
+
+    # What is taken
+
+    def start(self, epoch):
+        """The host counts in `epoch` now."""
+        if epoch != self.rx_epoch:
+            self.rx_epoch, self.rx_seq = epoch, 0
+
+    def take(self, seq, id, call=None):
+        """Commit the next message of the host. False: its id was taken before, it has no second effect."""
+        tail = id[-_ID_TAIL:]
+        at = self._ids.find(tail)
+        while at >= 0 and at % _ID_TAIL:
+            at = self._ids.find(tail, at + 1)
+        self._write([2, self.rx_epoch, seq, id, call if at < 0 else None])
+        return at < 0
+
+    # The file
+
+    def _apply(self, record, offset, size):
+        kind = record[0]
+        if kind == 0:
+            _, self.tx_epoch, self.acked, self.last, self.rx_epoch, self.rx_seq, self._ids = record
+            self.sent = self.acked
+        elif kind == 1:
+            self.last = record[1]
+            self._rows.append((offset, size))
+            self.calls.pop(record[3], None)
+        else:
+            _, self.rx_epoch, self.rx_seq, id, call = record
+            self._ids = (self._ids + id[-_ID_TAIL:])[-_ID_TAIL * _KEPT_IDS :]
+            if call:
+                self.calls[id] = call
+        self._size = offset + size
+
+    def _write(self, record):
+        data = cbor.dumps(record)
+        if self._torn or self._size - self._kept() > _MAX_BYTES:
+            self.rewrite()
+        self._torn = True  # until it is whole: what comes after half a record would be lost
+        with open(self._path, "ab") as file:
+            put(file, data)
+        self._torn = False
+        self._apply(record, self._size + 6, len(data))
+
+    def _kept(self):
+        return sum(size for _, size in self._rows)
+
+
+def put(file, data):
+    file.write(struct.pack(">IH", binascii.crc32(data), len(data)))
+    file.write(data)
+    return 6 + len(data)

@@ -1,0 +1,298 @@
+"""Programs and their lives: install, start, stop for sure, crash and start again. Storage is in slots.py."""
+
+import asyncio
+import gc
+import sys
+from time import ticks_add, ticks_diff, ticks_ms
+
+from errors import CallError
+from loading import Program, load, reason
+from micropython import const
+from program import Environment
+from slots import Slots
+
+_CANCEL_EVERY_MS = const(200)
+_MAX_CANCELS = const(5)
+_HEALTHY_MS = const(60_000)  # a run this long makes earlier crashes count no more
+COLLECT_MS = 10_000
+_TICK_MS = const(100)
+_TWICE_MS = const(800)
+_DOOMED_MS = const(500)  # from a program's MemoryError to its end, if the board is still short
+NOT_KEPT = ("storage", "changes", "methods", "host_pins", "chip_facts")  # modules that are read in when needed
+
+
+class Runner:
+    """`emit(kind, data)` takes "log" {source, level, text} and "event" {name, data}. One call at a time."""
+
+    MAX_CRASHES = 3
+
+    def __init__(self, board, root="/apps", emit=None):
+        self.board = board
+        self.emit = emit or (lambda kind, data: None)
+        self.slots = Slots(root)
+        self.beat = ticks_ms()  # when the loop last came round
+        self.wake = asyncio.ThreadSafeFlag()  # ends the loop's wait, after an interrupt
+        self._programs = {}
+        self._changing = asyncio.Lock()
+        self._ticking = None
+        self._interrupted_ms = None
+        self._resets = 0  # by the watchdog, in a row
+        self._collected = ticks_ms()
+        loop = asyncio.get_event_loop()
+        self._others_handler = loop.get_exception_handler()
+        loop.set_exception_handler(self._task_failed)
+
+    def __getattr__(self, name):
+        """What is asked from outside: begin, write, commit, start, stop, remove, undo, list, boot, close."""
+        import changes
+
+        function = getattr(changes, name)
+        return lambda *args, **named: function(self, *args, **named)
+
+    def states(self):
+        """[{name, state}] of every program, for telemetry."""
+        running = self._programs
+        return [
+            {"name": name, "state": running[name].state if name in running else "stopped"}
+            for name in self.slots.names()
+        ]
+
+    def edges(self, cursor=0):
+        if type(cursor) is not int or cursor < 0:
+            raise CallError("bad_params", "cursor must be a whole number")
+        return self.board.timeline.read(cursor)
+
+    # What Environment asks for
+
+    def check_memory(self):
+        """When the board is short of memory, the program that took the most is told by a MemoryError."""
+        short = self._short()
+        if short is None:
+            return
+        running = [p for p in self._programs.values() if p.env is not None]
+        if any(p.doomed_ms is not None for p in running):
+            return
+        worst = max(running, key=lambda p: p.env.grown)
+        worst.env.doomed = short
+        worst.doomed_ms = ticks_ms()
+
+    def failed(self, name, exc):
+        """A callback or task of the program raised; the program goes on."""
+        program = self._programs[name]
+        program.error = reason(exc)
+        self._tell_crash(program, True)
+
+    def may_end(self, exc):
+        """Raise the second KeyboardInterrupt in 800 ms: Ctrl-C twice on the cable ends the firmware, whatever runs.
+
+        The first may be the program's own, and is its crash; a crashed program is not started again that soon.
+        """
+        if isinstance(exc, KeyboardInterrupt):
+            now, last = ticks_ms(), self._interrupted_ms
+            self._interrupted_ms = now
+            if last is not None and ticks_diff(now, last) < _TWICE_MS:
+                raise exc
+
+    def leave(self, name):
+        """sys.exit() in a callback or task: the whole program ends."""
+        program = self._programs[name]
+        asyncio.create_task(self._leave(program))
+
+    # Life
+
+    def _start(self, name, space=None):
+        self._check_room(name)
+        self._tick()
+        program = Program(name)
+        program.space = space or load(*self.slots.image(name))
+        self._programs[name] = program
+        self._begin(program)
+
+    def _check_room(self, name):
+        others = sum([p.main is not None and p.name != name for p in self._programs.values()])
+        if others >= self.board.max_programs:
+            raise CallError("too_many_apps", "%d programs run: stop one" % others)
+
+    def _begin(self, program):
+        program.env = Environment(self, program.name)
+        program.state, program.is_told, program.doomed_ms = "running", False, None
+        program.started_ms = self.board.now_ms()
+        program.main = asyncio.create_task(self._run(program))
+
+    async def _run(self, program):
+        """The program's main task. What it leaves behind (pins, timers, tasks) lives on when it returns."""
+        kind = "returned"
+        program.env.begin()
+        try:
+            await program.space["main"](program.env)
+        except asyncio.CancelledError:
+            kind = "stopped"
+        except SystemExit:
+            kind = "exited"
+        except BaseException as exc:
+            self.may_end(exc)
+            kind = "trapped"
+            program.error = reason(exc)
+        if program.env.is_open:  # else somebody ends it right now, and cleans up
+            if kind == "stopped":  # it cancelled itself
+                kind = "exited"
+            if kind != "returned" or not program.env.holds():
+                asyncio.create_task(self._ended(program, kind))
+
+    async def _ended(self, program, kind):
+        """The program ended by itself: clean up, tell, and start a crashed one again."""
+        async with self._changing:
+            if self._programs.get(program.name) is not program or program.main is None:
+                return
+            await self._halt(program)
+            program.state = kind
+            if kind != "trapped":
+                self._event("app.exit", {"app": program.name, "kind": kind})
+                return
+            program.crashes = 1 if self.board.now_ms() - program.started_ms >= _HEALTHY_MS else program.crashes + 1
+            again = program.crashes < self.MAX_CRASHES
+            program.is_told = False
+            self._tell_crash(program, again)
+            if again:
+                program.restart = asyncio.create_task(self._again(program))
+                return
+            self._log("error", "%s crashed %d times in a row: it stays stopped" % (program.name, self.MAX_CRASHES))
+            self._never_again(program.name)
+
+    async def _again(self, program):
+        await asyncio.sleep_ms(500 << program.crashes)
+        async with self._changing:
+            program.restart = None
+            try:
+                program.space = load(*self.slots.image(program.name))
+            except CallError as exc:
+                program.error = exc.message
+                self._log("error", "%s cannot start again: %s" % (program.name, exc.message))
+                return
+            self._begin(program)
+
+    async def _leave(self, program):
+        await self._ended(program, "exited")
+
+    async def _end(self, name):
+        """Stop the program if it runs or waits for its next start."""
+        program = self._programs.get(name)
+        if program is None:
+            return
+        if program.restart is not None:
+            program.restart.cancel()
+            program.restart = None
+            program.state = "stopped"
+        if program.main is not None:
+            await self._halt(program)
+            program.state = "stopped"
+
+    async def _halt(self, program):
+        """Cancel again and again, 1.2 s at most; one that outlives that does not start again: the board resets."""
+        env = program.env
+        env.quiet()
+        for _ in range(_MAX_CANCELS):
+            tasks = self._tasks_of(program)
+            if not tasks:
+                break
+            for task in tasks:
+                task.cancel()
+            until = ticks_add(ticks_ms(), _CANCEL_EVERY_MS)
+            while self._tasks_of(program) and ticks_diff(until, ticks_ms()) > 0:
+                await asyncio.sleep_ms(10)
+        if self._tasks_of(program):
+            self._never_again(program.name)
+            self._event(
+                "app.crash", {"app": program.name, "reason": "it does not stop: the board resets", "alive": False}
+            )
+            self.board.reset()
+        env.close()
+        program.space.clear()
+        program.env = program.main = program.space = None
+        gc.collect()
+
+    def _tasks_of(self, program):
+        tasks = program.env.running_tasks()
+        if not program.main.done():
+            tasks.append(program.main)
+        return tasks
+
+    def _never_again(self, name):
+        try:
+            self.slots.set_autostart(name, False)
+        except CallError as exc:
+            self._log("error", "%s: %s" % (name, exc.message))
+
+    # Every 100 ms
+
+    def _tick(self):
+        if self._ticking is None:
+            self._ticking = asyncio.create_task(self._keep_ticking())
+            self._waking = asyncio.create_task(self._keep_waking())
+
+    async def _keep_waking(self):
+        while True:
+            await self.wake.wait()
+
+    async def _keep_ticking(self):
+        started = self.board.now_ms()
+        while True:
+            self.beat = now = ticks_ms()
+            self.board.watchdog()
+            if self._resets and self.board.now_ms() - started >= _HEALTHY_MS:
+                self._forget_watchdog_resets()
+            if ticks_diff(now, self._collected) >= COLLECT_MS:
+                self._collected = now
+                for name in NOT_KEPT:
+                    sys.modules.pop(name, None)
+                gc.collect()
+                for program in self._programs.values():
+                    if program.env is not None:
+                        program.env.grown //= 2
+            for program in list(self._programs.values()):
+                if program.doomed_ms is not None and ticks_diff(now, program.doomed_ms) > _DOOMED_MS:
+                    self._judge(program)
+            await asyncio.sleep_ms(_TICK_MS)
+
+    def _judge(self, program):
+        """It was told to give memory back half a second ago."""
+        program.doomed_ms = None
+        if program.env is None:
+            return
+        program.env.doomed = None
+        short = self._short()
+        if short is not None:
+            program.error = "it took too much memory: " + short
+            asyncio.create_task(self._ended(program, "trapped"))
+
+    def _short(self):
+        if self.board.memory_short() is None:
+            return None
+        gc.collect()
+        return self.board.memory_short()
+
+    # What is told
+
+    def _task_failed(self, loop, context):
+        """A task of a program raised, and nobody awaits it."""
+        task = context.get("future")
+        for program in self._programs.values():
+            if program.env is not None and task in program.env._tasks:
+                self.failed(program.name, context["exception"])
+                return
+        if self._others_handler is not None:
+            self._others_handler(loop, context)
+        else:
+            self._log("error", reason(context["exception"]))
+
+    def _tell_crash(self, program, alive):
+        if program.is_told:
+            return
+        program.is_told = True
+        self._event("app.crash", {"app": program.name, "reason": program.error, "alive": alive})
+
+    def _event(self, name, data):
+        self.emit("event", {"name": name, "data": data})
+
+    def _log(self, level, text):
+        self.emit("log", {"source": "runner", "level": level, "text": text})

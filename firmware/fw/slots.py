@@ -1,0 +1,50 @@
+"""What programs are installed: their names and facts. What touches files is in storage.py.
+
+That module is read in when needed, and the runner drops it soon after: its 8 KB are free most of the time.
+"""
+
+from errors import CallError
+
+UPLOADED = "=part"
+
+
+class Slots:
+    """A record: name, gen, r (its file), now and before (a slot or ""), undo, a, b (facts of an image).
+
+    Every other method is a function of storage.py.
+    """
+
+    def __init__(self, root="/apps"):
+        self.root = root
+        self.upload_path = root + "/=upload"
+        self.part_path = root + "/" + UPLOADED + ".mpy"
+        self.records = {}
+        self.damaged = {}  # name -> what is wrong
+        self.notes = {}  # name -> what a person should know of a program that runs all the same
+        self.gen = 0
+        self.load_all()
+
+    def __getattr__(self, name):
+        import storage
+
+        function = getattr(storage, name)
+        return lambda *args: function(self, *args)
+
+    def names(self):
+        return sorted([name for name, record in self.records.items() if record["now"]] + list(self.damaged))
+
+    def facts(self, name):
+        """[size, sha256, heap, autostart] of the image in use."""
+        record = self.known(name)
+        return record[record["now"]]
+
+    def known(self, name):
+        if name in self.damaged:
+            raise CallError(
+                "failed",
+                "the files of %s are damaged (%s): remove it, or install it again" % (name, self.damaged[name]),
+            )
+        record = self.records.get(name)
+        if record is None or not record["now"]:
+            raise CallError("app_not_found", "no program named %s is installed" % str(name)[:80])
+        return record

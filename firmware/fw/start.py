@@ -1,0 +1,141 @@
+"""Joins the parts: network, programs, link. Called by main.py; it returns only when the board restarts."""
+
+import asyncio
+import gc
+import select
+import sys
+
+VERSION = "0.1.0"
+HEALTHY_S = 60
+MAX_LINE_BYTES = 1024
+
+
+def main(folder="/"):
+    from heap import first_block
+
+    block = first_block()  # held as long as this function runs
+    sys.modules.pop("heap")
+    gc.threshold(4096)  # rubbish must not make the heap grow, nor look as if memory were short
+    asyncio.run(_run(folder))
+    del block
+
+
+async def _run(folder):
+    from board import Board
+    from settings import Settings
+    from wifi import Wifi
+
+    settings = Settings(folder)
+    board = Board(settings.get("board"))
+    wifi = Wifi(board.wlan(), settings.get("wifi", []))
+    joining = asyncio.create_task(wifi.run())
+    await asyncio.sleep(0)  # the radio is at work while the rest is read in
+    from runner import NOT_KEPT, Runner
+
+    # Programs first: they run at once, and what reads them in is gone before the link needs its memory.
+    runner, early = Runner(board, folder + "apps"), []
+    runner.emit = lambda *said: early.append(said)
+    reason = board.reset_reason()
+    await runner.boot()
+    for name in NOT_KEPT:
+        sys.modules.pop(name, None)
+    gc.collect()
+    for name in ("cbor", "websocket", "outbox", "messages", "calls"):
+        __import__(name)
+        await asyncio.sleep(0)  # reading in holds up programs and the watchdog's feeding
+    from calls import Calls
+    from link import Link
+
+    calls = Calls(board, runner, VERSION)
+    link = Link(board, settings, calls, VERSION)
+    link.measure = lambda: _measured(runner, wifi)
+    link.on_welcome = lambda: _healthy(board)
+    runner.emit = link.emit
+    agent = _agent(board, settings, wifi, link, runner)
+    listening = asyncio.create_task(_listen(lambda: _console(board, calls, settings, wifi, link, agent)))
+    link.emit("event", {"name": "reboot", "data": {"reason": reason}})
+    for said in early:
+        link.emit(*said)
+    early.clear()
+    if agent is not None:
+        agent.start()
+    if settings.get("host"):
+        connecting = asyncio.create_task(_connect(link, wifi, board, settings))
+    await asyncio.sleep(HEALTHY_S)
+    _healthy(board)
+    await asyncio.gather(joining, listening, *([connecting] if settings.get("host") else []))
+
+
+async def _connect(link, wifi, board, settings):
+    import calendar
+
+    await wifi.up.wait()
+    if not calendar.is_set() and settings.get("ntp", "pool.ntp.org"):
+        import ntp
+
+        sys.modules.pop("ntp")
+        now_s = await ntp.ask_ntp(settings.get("ntp", "pool.ntp.org"), settings.get("ntp_port", 123))
+        del ntp
+        if now_s:
+            board.set_time(now_s * 1000)
+    await link.run(wifi.up)
+
+
+def _agent(*parts):
+    """The agent of boards with PSRAM; None elsewhere, where it is not installed. A defect in it stops nothing else."""
+    try:
+        from agent.life import Agent
+
+        return Agent(*parts)
+    except ImportError as exc:
+        if "'agent'" not in str(exc) and "'agent.life'" not in str(exc):  # else it is simply not installed
+            sys.print_exception(exc)
+    except Exception as exc:
+        sys.print_exception(exc)
+
+
+def _console(*parts):
+    from console import Console
+
+    return Console(*parts)
+
+
+async def _listen(make):
+    """Answers on the cable. `make` gives the console, whose memory is wanted only once a line came."""
+    cable, poller, line, console = sys.stdin.buffer, select.poll(), bytearray(), None
+    poller.register(sys.stdin, select.POLLIN)
+    while True:
+        if not poller.poll(0):
+            await asyncio.sleep_ms(20)  # the port's own buffer holds what comes meanwhile
+            continue
+        byte = cable.read(1)
+        if not byte:
+            return  # the unix port's input has ended
+        if byte not in (b"\n", b"\r"):
+            if len(line) <= MAX_LINE_BYTES:
+                line.extend(byte)
+            continue
+        if len(line) > MAX_LINE_BYTES:
+            print('{"status":"error","msg":"JSON parse error: line longer than 1024 bytes"}')
+        elif line:
+            console = console or make()
+            try:
+                print(console.answer(str(line, "utf-8")))
+            except Exception as exc:  # a defect must not take the cable away
+                sys.print_exception(exc)
+        line = bytearray()
+
+
+def _measured(runner, wifi):
+    """The parts of telemetry that the link does not know."""
+    body = {"apps": runner.states()}
+    rssi = wifi.rssi()
+    if rssi is not None:
+        body["rssi"] = rssi
+    return body
+
+
+def _healthy(board):
+    """This folder of our files works: main.py need not go back to the other."""
+    if board.number("fails"):
+        board.number("fails", 0)

@@ -1,0 +1,79 @@
+"""The pins' levels over time: a ring of the last changes, and how much each pin's record can be trusted."""
+
+from array import array
+
+PAGE = 256  # entries in one answer (docs/protocols/link-methods.md)
+COUNTED_PER_S = 200  # the interrupt of a stock image loses edges above about this rate (measured)
+
+
+class Timeline:
+    """`now_ms` is a function: milliseconds since the start, never going back."""
+
+    def __init__(self, now_ms, size=256):
+        self._now_ms = now_ms
+        self._size = size
+        self._t = array("I", bytes(4 * size))
+        self._pin = bytearray(size)
+        self._level = bytearray(size)
+        self._end = 0  # entries ever written
+        self._pins = {}  # pin -> [evidence, last level, edges, second, edges in that second]
+
+    def watch(self, pin, evidence, level=None):
+        """From now on this pin has entries. `evidence`: "written", "counted" or "pwm"."""
+        self._pins[pin] = [evidence, level, 0, 0, 0]
+
+    def __contains__(self, pin):
+        return pin in self._pins
+
+    def forget(self, pin):
+        self._pins.pop(pin, None)
+
+    def write(self, pin, level):
+        """A program wrote `level`; only a change is an entry."""
+        state = self._pins[pin]
+        if state[1] != level:
+            state[1] = level
+            state[2] += 1
+            self._add(pin, level, self._now_ms())
+
+    def count(self, pin, level):
+        """The interrupt of an input: one edge. Above 200 in a second some may have been lost."""
+        state = self._pins.get(pin)
+        if state is None:
+            return
+        now = self._now_ms()
+        if now // 1000 != state[3]:
+            state[3], state[4] = now // 1000, 0
+        state[4] += 1
+        if state[4] > COUNTED_PER_S:
+            state[0] = "at_least"
+        state[1] = level
+        state[2] += 1
+        self._add(pin, level, now)
+
+    def _add(self, pin, level, now):
+        at = self._end % self._size
+        self._end += 1
+        self._t[at] = now & 0xFFFFFFFF
+        self._pin[at] = pin
+        self._level[at] = level
+
+    def read(self, cursor):
+        """The value of edges.read. Times are whole ms; a cursor past the end (of another boot) goes on from the end."""
+        end, now = self._end, self._now_ms()
+        first = max(0, end - self._size)
+        start = end if cursor > end else max(cursor, first)
+        stop = min(end, start + PAGE)
+        edges = []
+        for i in range(start, stop):
+            at = i % self._size
+            edges.append([now - ((now - self._t[at]) & 0xFFFFFFFF), self._pin[at], self._level[at]])
+        return {
+            "edges": edges,
+            "cursor": stop,
+            "dropped": max(0, start - cursor),
+            "now_ms": now,
+            "more": stop < end,
+            "evidence": {str(pin): state[0] for pin, state in self._pins.items()},
+            "counts": {str(pin): state[2] for pin, state in self._pins.items()},
+        }

@@ -1,0 +1,89 @@
+"""machine.Timer as a task, and machine.Signal: read in when a program asks for one."""
+
+import asyncio
+from time import ticks_add, ticks_diff, ticks_ms
+
+MAX_TIMERS = 8
+
+
+class TimerMaker:
+    ONE_SHOT = 0
+    PERIODIC = 1
+
+    def __init__(self, env):
+        self._env = env
+        self._numbered = {}
+
+    def __call__(self, number=-1, **kwargs):
+        """A number from 0 is one timer, however often it is asked for: a new start takes the earlier one's place."""
+        timer = self._numbered.get(number) or SoftTimer(self._env)
+        if number >= 0:
+            self._numbered[number] = timer
+        if kwargs:
+            timer.init(**kwargs)
+        return timer
+
+
+class SoftTimer:
+    """A timer as a task: two programs may both have "timer 0", and it ends for sure with its program."""
+
+    ONE_SHOT = 0
+    PERIODIC = 1
+
+    def __init__(self, env):
+        self._env = env
+        self._task = None
+
+    def init(self, mode=1, period=-1, callback=None, freq=None, **_):
+        if freq is not None:
+            period = int(1000 / freq)
+        if period < 1:
+            raise ValueError("a timer's period is at least 1 ms")
+        self.deinit()
+        if not self._env.is_open:
+            raise asyncio.CancelledError()
+        if len(self._env._timers) >= MAX_TIMERS:
+            raise RuntimeError("a program may have %d timers" % MAX_TIMERS)
+        self._env._timers.append(self)
+        self._task = asyncio.create_task(self._run(mode, period, callback))
+
+    def deinit(self):
+        task, self._task = self._task, None
+        if self in self._env._timers:
+            self._env._timers.remove(self)
+        if task is not None and task is not asyncio.core.cur_task:  # in its own callback it ends by itself
+            task.cancel()
+
+    async def _run(self, mode, period, callback):
+        me = asyncio.current_task()
+        due = ticks_ms()
+        while self._task is me:
+            now, due = ticks_ms(), ticks_add(due, period)
+            if ticks_diff(now, due) > period:  # it was held up: what was missed is left out
+                due = now
+            await asyncio.sleep_ms(max(0, ticks_diff(due, now)))
+            if self._task is me and callback is not None:
+                self._env.call(callback, self)
+            if mode == self.ONE_SHOT and self._task is me:
+                self.deinit()
+
+
+class Signal:
+    """machine.Signal over a pin of ours."""
+
+    def __init__(self, pin, *args, invert=False):
+        self._pin = pin
+        self._invert = invert
+
+    def value(self, *level):
+        if not level:
+            return self._pin.value() ^ self._invert
+        self._pin.value(bool(level[0]) ^ self._invert)
+
+    __call__ = value
+
+    def on(self):
+        self.value(1)
+
+    def off(self):
+        self.value(0)

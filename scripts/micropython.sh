@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Puts MicroPython's unix port into .micropython/ for the tests of firmware/: `bin/micropython`, and `bin/micropython-i386`, whose
+# objects have the sizes of a board's. Debian 12 has no package, so Debian 13's are fetched, checked and unpacked, never installed:
+# apt runs in a folder of its own, and the programs through their own loader. Elsewhere a `micropython` on the PATH is taken.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+target=$PWD/.micropython
+work=$target/work
+[[ -x $target/bin/micropython && -x $target/bin/micropython-i386 ]] && exit 0
+mkdir -p "$target/bin"
+
+fail() {
+    echo "error: no MicroPython (unix port 1.24 or newer) for the tests of firmware/: $1" >&2
+    echo "next: install it (Debian 13: apt install micropython; macOS: brew install micropython), then run make again" >&2
+    exit 1
+}
+
+if command -v micropython >/dev/null 2>&1 && [[ -z ${CI:-} ]]; then
+    ln -sf "$(command -v micropython)" "$target/bin/micropython"
+    exit 0  # the tests that need the 32-bit build say that it is missing
+fi
+command -v apt-get >/dev/null 2>&1 || fail "this system has no apt"
+mirror=$(sed -nE 's#^URIs: *(\S+/debian/?) *$#\1#p; s#^deb (\[[^]]*\] )?(\S+/debian/?) .*#\2#p' \
+    /etc/apt/sources.list /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list 2>/dev/null | head -n 1 || true)
+[[ -n $mirror ]] || fail "apt's sources name no Debian"
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+[[ -r $keyring ]] || fail "$keyring is missing"
+
+rm -rf "$work"
+mkdir -p "$work"/{sources,lists/partial,cache/archives/partial}
+printf 'Types: deb\nURIs: %s\nSuites: trixie\nComponents: main\nSigned-By: %s\n' "$mirror" "$keyring" >"$work/sources/trixie.sources"
+: >"$work/status"
+apt=(apt-get -q -o Dir::Etc::sourcelist=/dev/null -o "Dir::Etc::sourceparts=$work/sources" -o "Dir::State::lists=$work/lists"
+    -o "Dir::Cache=$work/cache" -o "Dir::State::status=$work/status" -o APT::Architectures::=amd64 -o APT::Architectures::=i386)
+((EUID != 0)) || apt+=(-o APT::Sandbox::User=root)
+"${apt[@]}" update >&2 || fail "its list of packages could not be fetched"
+for arch in amd64 i386; do
+    packages=()
+    for name in micropython libc6 libffi8 libmbedcrypto16 libmbedtls21 libmbedx509-7; do packages+=("$name:$arch"); done
+    mkdir -p "$work/$arch"
+    (cd "$work/$arch" && "${apt[@]}" download "${packages[@]}" >&2) || fail "its packages could not be fetched"
+    rm -rf "${target:?}/$arch"
+    for package in "$work/$arch"/*.deb; do dpkg-deb -x "$package" "$target/$arch"; done
+    loader=$(find "$target/$arch" -name 'ld-linux*.so.2' | sort | head -n 1)
+    libraries=$(dirname "$(find "$target/$arch" -name 'libc.so.6' | head -n 1)")
+    suffix=$([[ $arch == amd64 ]] || echo -i386)
+    printf '#!/bin/sh\nexec "%s" --library-path "%s" "%s/usr/bin/micropython" "$@"\n' "$loader" "$libraries" "$target/$arch" \
+        >"$target/bin/micropython$suffix"
+    chmod +x "$target/bin/micropython$suffix"
+    "$target/bin/micropython$suffix" -c 'import tls, asyncio' || fail "the build for $arch does not run here"
+done
+rm -rf "$work"
+echo "micropython $("$target/bin/micropython" -c 'import sys; print("%d.%d.%d" % sys.implementation.version[:3])') for the tests of firmware/ ready (amd64, i386)" >&2

@@ -1,0 +1,137 @@
+"""A program's source, or its stored bytes, to a checked image of a kind that the device takes. It tries nothing."""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
+from pathlib import PurePath
+from typing import Any, Final, Literal, Protocol, TypeAlias
+
+from msgspec import DecodeError, ValidationError
+from msgspec.json import decode, encode
+
+from microclaw.boards.profile import BoardProfile
+from microclaw.builds.cache import BuildCache
+from microclaw.errors import DeployRejected, StoreError
+from microclaw.events import ProgramKind
+from microclaw.py.image import PyImage
+from microclaw.wasm import Image, compile_module, read_module
+from microclaw.wasm.source_language import Language, language_of_file
+
+ProgramLanguage: TypeAlias = Language | Literal["python"]
+ProgramImage: TypeAlias = Image | PyImage
+MAX_NAME_LENGTH: Final = 63
+_APP_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_IMPORTS: Final = re.compile(r"^(?:from[ \t]+[\w.]+[ \t]+import|import[ \t]+\w)", re.MULTILINE)
+_TAKES: Final[dict[ProgramKind, str]] = {"wasm": "C, C++ and Arduino sketches", "py": "Python"}
+
+
+class Compile(Protocol):
+    """Source to an image of one of the kinds; the language is guessed where it is None. Raises BuildError.
+
+    DeployRejected when a device with these kinds takes no program in that language.
+    """
+
+    def __call__(
+        self,
+        source: str,
+        board: BoardProfile,
+        name: str,
+        optimization: str,
+        language: ProgramLanguage | None = None,
+        kinds: Sequence[ProgramKind] = ("wasm",),
+    ) -> Coroutine[Any, Any, ProgramImage]: ...
+
+
+ReadModule: TypeAlias = Callable[[bytes, BoardProfile, str, str | None], Image]
+"""Wasm bytes, board, name and source to an image."""
+
+
+def cached_compiler(cache: BuildCache) -> Compile:
+    """wasm.compile_module and py.build with a cache."""
+
+    async def compile_source(
+        source: str,
+        board: BoardProfile,
+        name: str,
+        optimization: str,
+        language: ProgramLanguage | None = None,
+        kinds: Sequence[ProgramKind] = ("wasm",),
+    ) -> ProgramImage:
+        found = language or ("python" if is_python(source) else None)
+        check_kind("py" if found == "python" else "wasm", kinds)
+        if found == "python":
+            from microclaw.py.compile import build  # 2 MB that a host without Python boards does not need
+
+            return await build(source, name, board=board, cache=cache)
+        return await compile_module(source, board, name=name, language=found, optimization=optimization, cache=cache)
+
+    return compile_source
+
+
+def check_kind(kind: ProgramKind, kinds: Sequence[ProgramKind]) -> None:
+    """Raise DeployRejected when a device that takes these kinds does not take this one."""
+    if kind in kinds:
+        return
+    takes = " or ".join(_TAKES[one] for one in kinds) or "no programs"
+    raise DeployRejected(
+        f"this program is {'Python' if kind == 'py' else 'C or WebAssembly'}; the device's firmware takes {takes}",
+        next_step="write it in that language, or give a device with other firmware (microclaw device list)",
+    )
+
+
+def check_app_name(name: str) -> None:
+    """Raise DeployRejected for a name that the firmware or a shell does not take."""
+    if len(name) > MAX_NAME_LENGTH or not _APP_NAME.fullmatch(name):
+        raise DeployRejected(
+            f"{name[:MAX_NAME_LENGTH]!r} is not a name for an app",
+            next_step=f"use letters, digits, - and _, at most {MAX_NAME_LENGTH}, starting with a letter or digit",
+        )
+
+
+def is_python(source: str) -> bool:
+    """Whether a source without a file's name is Python: it reads as such, or imports as only Python does."""
+    if _IMPORTS.search(source) is not None:
+        return True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # of a program that is not ours
+            ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
+def program_language(file: str) -> ProgramLanguage | None:
+    """By the suffix of a file's name; None where it has none that says it. Raises ConfigError for a header."""
+    return "python" if PurePath(file).suffix.lower() == ".py" else language_of_file(file)
+
+
+def read_image(wasm: bytes, board: BoardProfile, name: str, source: str | None) -> Image:
+    """wasm.read_module: the checks alone, for bytes that need no compiler."""
+    return read_module(wasm, board, name=name, source=source)
+
+
+def in_source_lines(image: ProgramImage, text: str) -> str:
+    """A board's words about an error of this program: a Python traceback in the lines of the source."""
+    return image.source_traceback(text) if isinstance(image, PyImage) else text
+
+
+def stored_facts(image: ProgramImage) -> str:
+    """What the store keeps beside an image's bytes and source, as JSON: of a Python program all but those two."""
+    if isinstance(image, PyImage):
+        return encode(replace(image, mpy=b"", source="", rewritten="")).decode()
+    return encode({"name": image.name, "compiler": image.compiler}).decode()
+
+
+def stored_program(code: bytes, source: str | None, facts: str) -> PyImage:
+    """A Python program as `stored_facts` described it. Raises StoreError for anything else."""
+    try:
+        return replace(decode(facts, type=PyImage), mpy=code, source=source or "")
+    except (DecodeError, ValidationError) as exc:
+        raise StoreError(
+            f"a stored Python program cannot be read: {exc}", next_step="deploy it again from its source"
+        ) from exc

@@ -1,0 +1,71 @@
+"""Colors of addressable LEDs: their names, and whether what an LED was sent is the color that is meant."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+Rgb: TypeAlias = tuple[int, int, int]
+
+_HUES: Final[Mapping[str, tuple[float, float]]] = {
+    "red": (-15.0, 12.0),
+    "orange": (12.0, 34.0),
+    "yellow": (34.0, 70.0),
+    "green": (70.0, 160.0),
+    "cyan": (160.0, 200.0),
+    "blue": (200.0, 262.0),
+    "purple": (262.0, 345.0),
+}
+"""Degrees of the color circle, the first included, the last not; every color has a name.
+
+firmware/fw/microclaw_devices.py's colors are well inside."""
+_PALE: Final = 0.3  # of saturation: as good as white
+COLOR_NAMES: Final = (*_HUES, "white", "off", "on")
+
+
+@dataclass(frozen=True, slots=True)
+class Color:
+    """A name at any brightness ("on": any light), or exact parts from 0 to 255 that may each differ by `slack`."""
+
+    name: str | None = None
+    rgb: Rgb = (0, 0, 0)
+    slack: float = 0.0
+
+    def matches(self, seen: Rgb) -> bool:
+        if self.name is None:
+            return all(abs(a - b) <= self.slack for a, b in zip(self.rgb, seen, strict=True))
+        if self.name == "on":
+            return any(seen)
+        return name_of(seen) == self.name
+
+    @property
+    def text(self) -> str:
+        return self.name or _numbers(self.rgb)
+
+
+def color_text(rgb: Rgb) -> str:
+    """ "red", or "red (64,0,0)" where it is no full red."""
+    name = name_of(rgb)
+    return name if set(rgb) <= {0, 255} else f"{name} ({_numbers(rgb)})"
+
+
+def name_of(rgb: Rgb) -> str:
+    """The color's name whatever its brightness."""
+    if not any(rgb):
+        return "off"
+    hue, saturation, _ = colorsys.rgb_to_hsv(*(part / 255 for part in rgb))
+    if saturation <= _PALE:
+        return "white"
+    degrees = hue * 360
+    return next(name for name, (low, high) in _HUES.items() if low <= degrees < high or low <= degrees - 360 < high)
+
+
+def colors_of(data: bytes) -> tuple[Rgb, ...]:
+    """The colors of a WS2812 chain: green, red, blue of each LED."""
+    return tuple((data[i + 1], data[i], data[i + 2]) for i in range(0, len(data) - 2, 3))
+
+
+def _numbers(rgb: Rgb) -> str:
+    return ",".join(map(str, rgb))

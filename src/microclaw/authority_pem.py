@@ -1,0 +1,28 @@
+"""How a device knows its host's authority: by a fingerprint, and over a connection that proves nothing. No IO."""
+
+from __future__ import annotations
+
+import hashlib
+import ssl
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+
+def unproved_tls() -> ssl.SSLContext:
+    """TLS to fetch `/ca.pem` with: it takes any certificate, as the fingerprint of what is fetched is the proof."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def pem_fingerprint(pem: bytes) -> str | None:
+    """SHA-256 of the certificate's DER form; None unless it is exactly one certificate."""
+    try:
+        certificates = x509.load_pem_x509_certificates(pem)
+    except ValueError:
+        return None
+    if len(certificates) != 1:
+        return None
+    return hashlib.sha256(certificates[0].public_bytes(Encoding.DER)).hexdigest()

@@ -1,0 +1,229 @@
+"""Runs compiler processes in a private directory, with limits for time, memory and output. Knows no language."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import select
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final, Literal, TypeAlias, TypeVar
+
+from microclaw.errors import BuildError, Diagnostic
+
+try:
+    import resource
+except ImportError:  # pragma: no cover - Windows has no rlimits; the time limit holds there too
+    resource = None  # type: ignore[assignment]
+
+T = TypeVar("T")
+_End: TypeAlias = Literal["own", "time", "words"]
+
+TIME_LIMIT_S: Final = 20.0
+CPU_LIMIT_S: Final = 20
+ADDRESS_LIMIT_BYTES: Final = 4 << 30  # LLVM maps far more than it uses
+MEMORY_LIMIT_BYTES: Final = 512 << 20  # private and writable; ordinary programs need up to 60 MB, also in C++
+FILE_LIMIT_BYTES: Final = 16 << 20
+OUTPUT_LIMIT_BYTES: Final = 256 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessResult:
+    """How a process ended. `returncode` is negative for a signal; `timed_out`: it was killed because its time was up.
+
+    `stopped_at_words`: it was killed because it printed the words of `stop_at`.
+    """
+
+    returncode: int
+    output: str
+    timed_out: bool
+    took_ms: float
+    stopped_at_words: bool = False
+
+
+class Processes:
+    """Runs the processes of one build from a worker thread; `stop` may be called from any other."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: list[subprocess.Popen[bytes]] = []
+        self._stopped = False
+
+    def run(
+        self,
+        command: Sequence[str],
+        directory: Path,
+        *,
+        time_limit_s: float = TIME_LIMIT_S,
+        stop_at: bytes | None = None,
+    ) -> ProcessResult:
+        """Run a command. It is killed with its process group when time is up, or once it printed `stop_at`."""
+        return self.run_together([(command, directory)], time_limit_s=time_limit_s, stop_at=stop_at)[0]
+
+    def run_together(
+        self,
+        commands: Sequence[tuple[Sequence[str], Path]],
+        *,
+        time_limit_s: float = TIME_LIMIT_S,
+        stop_at: bytes | None = None,
+    ) -> list[ProcessResult]:
+        """Run commands side by side, each in its directory and as by `run`."""
+        started = time.perf_counter()
+        with self._lock:
+            if self._stopped:
+                raise BuildCancelled
+            self._running = processes = [_start(command, directory) for command, directory in commands]
+        finished = []
+        for process in processes:
+            output, end = _wait(process, started + time_limit_s, stop_at)
+            took_ms = (time.perf_counter() - started) * 1e3
+            text = output.decode(errors="replace")
+            finished.append(
+                ProcessResult(process.returncode, text, end == "time", took_ms, stopped_at_words=end == "words")
+            )
+        return finished
+
+    def check_not_cancelled(self) -> None:
+        """Raise BuildCancelled if the build was cancelled."""
+        with self._lock:
+            if self._stopped:
+                raise BuildCancelled
+
+    def stop(self) -> None:
+        """Kill what runs and let nothing more begin."""
+        with self._lock:
+            self._stopped = True
+            for process in self._running:
+                if process.returncode is None:
+                    _kill_group(process)
+
+
+class BuildCancelled(Exception):
+    """The build was cancelled; raised in its worker thread only."""
+
+
+async def in_worker(build: Callable[[Processes], T]) -> T:
+    """Run a build in a worker thread, however many processes it starts. Cancelling kills them."""
+    processes = Processes()
+    try:
+        return await asyncio.to_thread(build, processes)
+    finally:
+        processes.stop()
+
+
+def _start(command: Sequence[str], directory: Path) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(
+        command,
+        cwd=directory,
+        env=_environment(directory),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    _limit(process.pid)
+    return process
+
+
+def _environment(directory: Path) -> dict[str, str]:
+    """Nothing of the host's own environment; caches stay in the private directory."""
+    here = str(directory)
+    places = dict.fromkeys(("HOME", "TMPDIR", "ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"), here)
+    return {**places, "PATH": "", "LC_ALL": "C", "SOURCE_DATE_EPOCH": "0", "BINARYEN_CORES": "1"}
+
+
+def _limit(pid: int) -> None:
+    """Set from outside, because a function run between fork and exec would cost Popen its fast path."""
+    if resource is None or not hasattr(resource, "prlimit"):
+        return
+    with contextlib.suppress(ProcessLookupError):
+        for kind, limit in (
+            (resource.RLIMIT_CPU, CPU_LIMIT_S),
+            (resource.RLIMIT_AS, ADDRESS_LIMIT_BYTES),
+            (resource.RLIMIT_DATA, MEMORY_LIMIT_BYTES),  # since Linux 4.7 also of what is mapped: mmap(2), setrlimit(2)
+            (resource.RLIMIT_FSIZE, FILE_LIMIT_BYTES),
+            (resource.RLIMIT_CORE, 0),
+        ):
+            resource.prlimit(pid, kind, (limit, limit))
+
+
+def _wait(process: subprocess.Popen[bytes], deadline: float, stop_at: bytes | None) -> tuple[bytes, _End]:
+    """Collect output until the process ends, says `stop_at` or the deadline (perf_counter) passes."""
+    pipe = process.stdout
+    assert pipe is not None
+    with pipe:
+        output, end = _drain(pipe, deadline, stop_at)
+    if end == "own" and _ends(process, deadline):
+        process.wait()
+        return output, end
+    _kill_group(process)
+    process.wait()
+    return output, "time" if end == "own" else end
+
+
+def _ends(process: subprocess.Popen[bytes], deadline: float) -> bool:
+    """Wait for a process that closed its output; Popen.wait with a time limit sleeps for milliseconds between looks."""
+    remaining = max(0.0, deadline - time.perf_counter())
+    if not hasattr(os, "pidfd_open"):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(remaining)
+        return process.returncode is not None
+    descriptor = os.pidfd_open(process.pid)
+    try:
+        return bool(select.select([descriptor], [], [], remaining)[0])
+    finally:
+        os.close(descriptor)
+
+
+def _drain(pipe: IO[bytes], deadline: float, stop_at: bytes | None) -> tuple[bytes, _End]:
+    output = bytearray()
+    while (remaining := deadline - time.perf_counter()) > 0:
+        if not select.select([pipe], [], [], remaining)[0]:
+            break
+        data = os.read(pipe.fileno(), 65536)
+        if not data:
+            return bytes(output), "own"
+        start = max(0, len(output) - len(stop_at or b""))
+        output += data[: OUTPUT_LIMIT_BYTES - len(output)]
+        if stop_at is not None and stop_at in output[start:]:
+            return bytes(output), "words"
+    return bytes(output), "time"
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and its children; it must not have been reaped, or its number might be another's."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+_SIMPLER: Final = "make the program simpler and its arrays smaller"
+_NO_MEMORY: Final = re.compile(r"^(LLVM ERROR: out of memory|terminate called .*std::bad_alloc)", re.MULTILINE)
+
+
+def build_failure(finished: ProcessResult, diagnostics: tuple[Diagnostic, ...], file: str, stage: str) -> BuildError:
+    """The error of a process that failed, also of one that was killed before it printed anything."""
+    if _NO_MEMORY.search(finished.output):
+        needed = f"the compiler needed more than {MEMORY_LIMIT_BYTES >> 20} MB"
+        hint = "make the program's tables and macros smaller"
+        return BuildError((Diagnostic("error", needed, file, hint=hint), *diagnostics), stage=stage)
+    if finished.timed_out or (finished.returncode < 0 and not finished.stopped_at_words):
+        why = (
+            f"after {finished.took_ms / 1e3:.0f} s" if finished.timed_out else "because it took too much memory or disk"
+        )
+        stopped = Diagnostic("error", f"the compiler was stopped {why}", file, hint=_SIMPLER)
+        return BuildError((stopped, *diagnostics), stage=stage)
+    if "PLEASE submit a bug report" in finished.output or "diagnostic msg:" in finished.output:
+        broke = Diagnostic("error", "the compiler itself broke down on this program", file, hint=_SIMPLER)
+        return BuildError((broke, *diagnostics), stage=stage)
+    if not any(d.severity == "error" for d in diagnostics):
+        lines = [line for line in finished.output.splitlines() if line][-3:]
+        last_words = "; ".join(lines) or f"it ended with code {finished.returncode}"
+        diagnostics = (Diagnostic("error", f"the compiler failed: {last_words}", file), *diagnostics)
+    return BuildError(diagnostics, stage=stage)

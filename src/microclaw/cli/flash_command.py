@@ -1,0 +1,277 @@
+"""`microclaw flash`: the command line of flash/. It asks and prints; flash/steps.py has the steps."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.config.edit import SettingChange, write_changes
+from microclaw.config.load import private_home
+from microclaw.config.places import cache_folder
+from microclaw.errors import ConfigError, NoHost
+from microclaw.text import clean_text
+
+if TYPE_CHECKING:  # they take 0.2 s to import, which `--help` must not
+    from microclaw.flash.board_port import BoardPort
+    from microclaw.flash.pairing import HostCalls
+    from microclaw.flash.steps import Outcome, Person, Wishes
+    from microclaw.host_client.client import HostClient
+    from microclaw.transports.serial_address import ListPorts
+
+LAN: Final = "0.0.0.0:8443"
+FIRMWARES: Final = ("microclaw", "wasmachine", "xiaozhi")
+_RESTART_S: Final = 300.0
+_POLL_S: Final = 1.0
+_MAX_PASSWORD_BYTES: Final = 200
+_STEP_PERCENT: Final = 10
+
+
+def flash(
+    ctx: typer.Context,
+    port: Annotated[
+        str | None,
+        typer.Option(
+            "-p", "--port", metavar="PORT", help="/dev/ttyUSB0, COM3, socket://HOST:PORT; none: found on USB."
+        ),
+    ] = None,
+    image: Annotated[
+        Path | None, typer.Option("--image", metavar="FILE", help="The image to write; none: the stock MicroPython.")
+    ] = None,
+    adopt: Annotated[
+        bool, typer.Option("--adopt", help="The board runs MicroPython already: erase nothing, keep its files.")
+    ] = False,
+    erase: Annotated[bool, typer.Option("--erase", help="Erase the board first, even where nothing asks for it.")] = (
+        False
+    ),
+    wifi: Annotated[str | None, typer.Option("--wifi", metavar="SSID", help="Its Wi-Fi; none: asked.")] = None,
+    wifi_password: Annotated[
+        str | None,
+        typer.Option("--wifi-password", metavar="@FILE|-", help="From a file or stdin, never written here itself."),
+    ] = None,
+    keep_wifi: Annotated[bool, typer.Option("--keep-wifi", help="Ask for no Wi-Fi, leave what the board knows.")] = (
+        False
+    ),
+    name: Annotated[str | None, typer.Option("--name", help="What to call the board.")] = None,
+    board: Annotated[str | None, typer.Option("--board", metavar="PROFILE", help="Its board profile.")] = None,
+    address: Annotated[
+        str | None, typer.Option("--address", metavar="HOST", help="How the board reaches this host, if not as usual.")
+    ] = None,
+    firmware: Annotated[
+        str, typer.Option("--firmware", help="microclaw; wasmachine or xiaozhi write --image as it is.")
+    ] = "microclaw",
+    before: Annotated[
+        str, typer.Option("--before", help="How esptool resets it: default-reset, usb-reset, no-reset.")
+    ] = "default-reset",
+    after: Annotated[
+        str, typer.Option("--after", help="And at the end: hard-reset, watchdog-reset, no-reset.")
+    ] = "hard-reset",
+    baud: Annotated[int, typer.Option("--baud", min=9600, max=3_000_000, help="How fast the image is sent.")] = 460_800,
+) -> None:
+    """Put MicroPython and microclaw's files on a board, pair it, give it Wi-Fi. Run again, it does what is missing."""
+    options = global_options(ctx)
+    if firmware not in FIRMWARES:
+        raise typer.BadParameter(f"{firmware!r} is none of {', '.join(FIRMWARES)}", param_hint="--firmware")
+    if before not in ("default-reset", "usb-reset", "no-reset", "no-reset-no-sync"):
+        raise typer.BadParameter(f"{before!r} is none of default-reset, usb-reset, no-reset", param_hint="--before")
+    if after not in ("hard-reset", "watchdog-reset", "soft-reset", "no-reset"):
+        raise typer.BadParameter(f"{after!r} is none of hard-reset, watchdog-reset, no-reset", param_hint="--after")
+    if adopt and (erase or image is not None):
+        raise typer.BadParameter("--adopt erases and writes no image: leave --erase and --image out")
+    from microclaw.firmware_folder import firmware_folder
+    from microclaw.flash.esptool import Esptool, EsptoolOptions
+    from microclaw.flash.steps import Wishes, Workshop, flash_board
+    from microclaw.flash.stock_images import download
+
+    password = _read_password(wifi, wifi_password)
+    person = TerminalPerson(options)
+    chosen = find_port(person, port)
+    client = options.host() if firmware == "microclaw" else None
+    host = None if client is None or not _runs(client, person) else RunningHost(options, client, person)
+    wishes = Wishes(image, firmware, adopt, erase, wifi, password, name, board, address, keep_wifi)
+    shop = Workshop(
+        chosen,
+        Esptool(chosen, EsptoolOptions(before, after, baud)),
+        person,
+        host,
+        firmware_folder(),
+        cache_folder(os.environ),
+        download,
+    )
+    done = asyncio.run(flash_board(shop, wishes))
+    person.end_line()
+    _report(options, wishes, done)
+
+
+class TerminalPerson:
+    """Questions and progress at the terminal, on stderr: stdout has the answer alone."""
+
+    def __init__(self, options: GlobalOptions) -> None:
+        self._options = options
+        self._shown: tuple[str, int] | None = None
+        self._redraws = sys.stderr.isatty()
+
+    def say(self, text: str) -> None:
+        self.end_line()
+        if not self._options.quiet:
+            self._write(clean_text(text, one_line=True) + "\n")
+
+    def progress(self, what: str, percent: float) -> None:
+        step = (what, int(percent) // _STEP_PERCENT)
+        if self._options.quiet or (not self._redraws and step == self._shown):
+            return
+        self._shown = step
+        line = f"{clean_text(what, one_line=True)} {percent:.0f} %"
+        self._write(f"\r\x1b[2K{line}" if self._redraws else f"{line}\n")
+
+    def end_line(self) -> None:
+        if self._shown is not None and self._redraws:
+            self._write("\n")
+        self._shown = None
+
+    def confirm(self, question: str, *, default: bool) -> bool:
+        if self._options.yes:
+            return True
+        self._needs_terminal(question, "give --yes")
+        return typer.confirm(question, default=default, err=True)
+
+    def choose(self, question: str, choices: tuple[str, ...], default: str) -> str:
+        """By number; with --yes the default."""
+        if self._options.yes:
+            self.say(f"{question} {default}, as nobody is asked")
+            return default
+        self._needs_terminal(question, "name it with its option (microclaw flash --help)")
+        for number, choice in enumerate(choices, 1):
+            self._write(f"  {number}  {clean_text(choice, one_line=True)}\n")
+        first = choices.index(default) + 1
+        while True:
+            answer = int(typer.prompt(question, default=first, type=int, err=True))
+            if 1 <= answer <= len(choices):
+                return choices[answer - 1]
+            self._write(f"1 to {len(choices)}\n")
+
+    def password(self, question: str) -> str:
+        self._needs_terminal(question, "give --wifi-password @FILE")
+        return str(typer.prompt(clean_text(question, one_line=True), hide_input=True, err=True))
+
+    @property
+    def asks_nothing(self) -> bool:
+        return self._options.yes or not sys.stdin.isatty()
+
+    def _needs_terminal(self, question: str, remedy: str) -> None:
+        self.end_line()
+        if not sys.stdin.isatty():
+            raise typer.BadParameter(f"nobody is at a terminal to be asked: {question} ({remedy})")
+
+    def _write(self, text: str) -> None:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+
+
+class RunningHost:
+    """The host of this machine, or the one that --host names."""
+
+    def __init__(self, options: GlobalOptions, client: HostClient, person: TerminalPerson) -> None:
+        self._options = options
+        self._client = client
+        self._person = person
+
+    @property
+    def calls(self) -> HostCalls:
+        return self._client
+
+    async def open_to_network(self) -> None:
+        """Ask, write the setting, and wait until the person has started the host again."""
+        remedy = f"start it with: microclaw up --link {LAN}"
+        if self._options.address() is not None:
+            raise ConfigError("that host lets in boards of its own machine alone", next_step=f"there, {remedy}")
+        question = "Boards come in on port 8443, which is closed to your network. Open it (TLS, paired boards alone)?"
+        if not self._person.confirm(question, default=True):
+            raise ConfigError("no board can reach this host while 8443 is closed to the network", next_step=remedy)
+        home = private_home(os.environ, self._options.home)
+        write_changes(home, os.environ, [SettingChange("host.link", LAN)])
+        self._person.say("written. Start the host again now: Ctrl-C in its window, then microclaw up; this waits")
+        try:
+            async with asyncio.timeout(_RESTART_S):
+                while await asyncio.to_thread(self._is_closed):  # noqa: ASYNC110  the host is another process
+                    await asyncio.sleep(_POLL_S)
+        except TimeoutError as exc:
+            raise ConfigError(
+                "the host was not started again", next_step="microclaw up, then microclaw flash: it goes on"
+            ) from exc
+
+    def _is_closed(self) -> bool:
+        body = {"name": "board", "board": None, "secret": False, "host": None}
+        try:
+            return bool(self._client.post("/v1/devices/provision", body)["only_local"])
+        except NoHost:
+            return True
+
+
+def _runs(client: HostClient, person: TerminalPerson) -> bool:
+    try:
+        client.get("/v1/devices")
+    except NoHost:
+        person.say("no host runs: the board gets its files and its Wi-Fi, and is not paired yet")
+        return False
+    return True
+
+
+def find_port(person: Person, named: str | None, listed: ListPorts | None = None) -> BoardPort:
+    """The one that was named, or the one board on USB; of several the person chooses."""
+    from microclaw.flash.board_port import BoardPort, address_of, describe, no_board, usb_boards
+    from microclaw.transports.serial_address import list_ports
+
+    if named is not None:
+        return BoardPort.parse(named)
+    ports = tuple((listed or list_ports)())
+    boards = usb_boards(ports)
+    if not boards:
+        raise no_board(ports)
+    chosen = boards[0]
+    if len(boards) > 1:
+        texts = tuple(describe(port) for port in boards)
+        if person.asks_nothing:
+            raise ConfigError(f"{len(boards)} boards are on USB: {'; '.join(texts)}", next_step="name one with -p PORT")
+        chosen = boards[texts.index(person.choose("Which board?", texts, texts[0]))]
+    person.say(f"board on {describe(chosen)}")
+    return BoardPort(address_of(chosen, ports))
+
+
+def _read_password(ssid: str | None, source: str | None) -> str | None:
+    """Of the Wi-Fi: from a file, or one line from stdin where that is no terminal."""
+    if source is None:
+        return None
+    if ssid is None:
+        raise typer.BadParameter("a password without a network: give --wifi SSID too", param_hint="--wifi-password")
+    if source != "-" and not source.startswith("@"):
+        raise typer.BadParameter(
+            "a password on the command line is seen by every program of this machine: write @FILE, or - for stdin",
+            param_hint="--wifi-password",
+        )
+    try:
+        text = sys.stdin.readline() if source == "-" else Path(source[1:]).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"cannot read {source[1:]}: {exc}", next_step="check the path after the @") from exc
+    password = text.rstrip("\r\n")
+    if len(password.encode()) > _MAX_PASSWORD_BYTES or "\n" in password:
+        raise ConfigError("the file has more than a password", next_step="put the password alone on its first line")
+    return password
+
+
+def _report(options: GlobalOptions, wishes: Wishes, done: Outcome) -> None:
+    document = {**dataclasses.asdict(done), "paired": done.device is not None}
+    if options.wrote_json("flash", document):
+        return
+    if wishes.firmware != "microclaw":
+        options.say(f"{done.image} is on the {done.chip}. next: microclaw discover finds it once it is in your Wi-Fi")
+    elif done.online:
+        options.say(f"{done.device} is online. next: {done.say_next}")
+    else:
+        options.say("the board has its files. next: microclaw up, then microclaw flash again: it goes on and pairs it")

@@ -1,0 +1,38 @@
+"""Secrets that a command line is given: from a file or stdin, as every account of a machine sees its command lines."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Final
+
+from microclaw.errors import ConfigError
+
+MAX_SECRET_BYTES: Final = 4096
+SECRET_METAVAR: Final = "@FILE|-"  # noqa: S105 - what help shows
+
+
+def secret_value(name: str, given: str) -> str:
+    """What `@FILE` or `-` (stdin) stands for; a value itself is taken with a warning. ConfigError without a secret."""
+    if given.startswith("@"):
+        try:
+            with Path(given[1:]).expanduser().open("rb") as file:
+                content = file.read(MAX_SECRET_BYTES)
+        except OSError as exc:
+            raise ConfigError(
+                f"{name}: cannot read {given[1:]}: {exc.strerror}", next_step=f"{name} @FILE, or {name} - for stdin"
+            ) from exc
+    elif given == "-":
+        content = sys.stdin.readline(MAX_SECRET_BYTES).encode(errors="replace")
+    else:
+        if given and "${" not in given:
+            sys.stderr.write(
+                f"warning: a value of {name} on the command line can be seen by other accounts of this machine (ps) "
+                f"and stays in the shell's history: {name} @FILE, or {name} - for stdin\n"
+            )
+        return given
+    secret = content.decode(errors="replace").strip()
+    if not secret or "\n" in secret or len(content) >= MAX_SECRET_BYTES:
+        place = "stdin" if given == "-" else given[1:]
+        raise ConfigError(f"{name}: {place} is not one line with a secret", next_step=f"{name} @FILE, or {name} -")
+    return secret

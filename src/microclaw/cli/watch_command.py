@@ -1,0 +1,79 @@
+"""`microclaw watch FILE`: the program on the board follows the file. Each save goes the way of `microclaw run`."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Final, TypeAlias
+
+import typer
+
+from microclaw.cli.options import INTERRUPTED, global_options
+from microclaw.cli.programs import EXPECT_HELP, run
+from microclaw.errors import MicroclawError, NoHost
+from microclaw.text import clean_text
+
+_LOOK_S: Final = 0.3
+_SETTLED_S: Final = 0.2
+"""Editors write in several steps: a file counts as saved once it rests that long."""
+
+
+def watch(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="C, C++ or Python source, or a sketch (.ino).")],
+    name: Annotated[str | None, typer.Option("--name", help="The app's name; the file's stem otherwise.")] = None,
+    expect: Annotated[Path | None, typer.Option("--expect", metavar="FILE", help=EXPECT_HELP)] = None,
+) -> None:
+    """Run a program at each save of its file. Ctrl-C ends the watching; the program stays on the board."""
+    options = global_options(ctx)
+    try:
+        seen = None
+        while True:
+            seen = _next_save((file, *([expect] if expect else [])), seen)
+            _run_once(ctx, file, name, expect)
+            if not options.quiet and not options.json:
+                options.terminal().row("watch", f"{file}: save it to run it again, Ctrl-C to end")
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _run_once(ctx: typer.Context, file: Path, name: str | None, expect: Path | None) -> None:
+    """One run; what is wrong with the program is told, and the next save tries again."""
+    try:
+        with suppress(typer.Exit):  # it has told why
+            run(ctx, file, name=name, expect=expect)
+    except NoHost:
+        raise
+    except MicroclawError as exc:
+        lines = [f"error: {exc.message}", *([f"next: {exc.next_step}"] if exc.next_step else [])]
+        typer.echo(clean_text("\n".join(lines)), err=True)
+
+
+_State: TypeAlias = tuple[tuple[int, int] | None, ...]
+
+
+def _next_save(files: tuple[Path, ...], seen: _State | None) -> _State:
+    """Wait until the files are others than `seen`, and rest; None: as they are now."""
+    while True:
+        now = _state(files)
+        if now != seen and now[0] is not None:
+            time.sleep(_SETTLED_S)
+            if _state(files) == now:
+                return now
+        elif seen is None:
+            return now  # there is no such file: the run says so
+        time.sleep(_LOOK_S)
+
+
+def _state(files: tuple[Path, ...]) -> _State:
+    return tuple(_facts(file) for file in files)
+
+
+def _facts(file: Path) -> tuple[int, int] | None:
+    """When it was changed and its size; None while an editor replaces it."""
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_mtime_ns, found.st_size

@@ -1,0 +1,183 @@
+"""Checks of a flash image before it is written: header, chip, partition table, the digests inside. It writes nothing.
+
+A whole image is a bootloader, at 0x8000 the partition table, and behind it the program. Format: ESP-IDF
+esp_app_format.h and partition tables' documentation; each image ends with its checksum and, if told, its SHA-256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from microclaw.errors import ConfigError
+from microclaw.flash.chips import CHIPS, MB, MIN_MICROPYTHON, Chip, chip_of_image
+
+IMAGE_MAGIC: Final = 0xE9
+TABLE_AT: Final = 0x8000
+MIN_FLASH_BYTES: Final = 4 * MB
+"""MicroPython takes 2 MB; programs and our files live in what is left."""
+_TABLE_BYTES: Final = 0xC00
+_ENTRY_MAGIC: Final = b"\xaa\x50"
+_MD5_MAGIC: Final = b"\xeb\xeb"
+_APP_TYPE: Final = 0
+_HEADER_BYTES: Final = 24
+_MAX_SEGMENTS: Final = 16
+_MAX_BYTES: Final = 32 * MB
+_MICROPYTHON: Final = re.compile(rb"v(\d{1,2})\.(\d{1,3})\.(\d{1,3})[!-~]{0,40} on 20\d\d-\d\d-\d\d")
+
+
+@dataclass(frozen=True, slots=True)
+class FlashImage:
+    """`start`: where in the flash it goes; `needs_bytes`: how large the flash must be for its partitions."""
+
+    path: Path
+    data: bytes
+    chip_id: int
+    start: int
+    needs_bytes: int
+    micropython: tuple[int, int, int] | None
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.data).hexdigest()
+
+    def at(self, address: int, size: int) -> bytes:
+        """What it puts at an address of the flash."""
+        return self.data[address - self.start : address - self.start + size]
+
+
+def read_image(path: Path) -> FlashImage:
+    """The image in a file; ConfigError says what is wrong with it."""
+    remedy = "get it again, or name another one with --image"
+    try:
+        size = path.stat().st_size
+        data = path.read_bytes() if size <= _MAX_BYTES else b""
+    except OSError as exc:
+        raise ConfigError(f"cannot read {path}: {exc.strerror}", next_step="check the path") from exc
+    if size > _MAX_BYTES:
+        raise ConfigError(f"{path.name} has {size} bytes, more than any board's flash", next_step=remedy)
+    try:
+        return _parse(path, data)
+    except _Damage as exc:
+        raise ConfigError(f"{path.name} {exc}", next_step=exc.remedy or remedy) from exc
+
+
+def check_image(image: FlashImage, chip: Chip, flash_bytes: int, *, wants_micropython: bool = True) -> None:
+    """ConfigError when it is for another chip, too large for the flash, or no MicroPython that our files run on."""
+    name = image.path.name
+    if image.chip_id != chip.image_id:
+        raise ConfigError(
+            f"{name} is for the {chip_of_image(image.chip_id)}, and this board has an {chip.name}",
+            next_step=f"take an image for the {chip.name}, whose name begins with {chip.stock}",
+        )
+    needs = max(image.needs_bytes, MIN_FLASH_BYTES if wants_micropython else 0)
+    if needs > flash_bytes:
+        raise ConfigError(
+            f"{name} needs {_mb(needs)} of flash, and this board has {_mb(flash_bytes)}",
+            next_step="use a board with more flash, or an image for less",
+        )
+    if not wants_micropython:
+        return
+    oldest = ".".join(map(str, MIN_MICROPYTHON))
+    if image.micropython is None:
+        raise ConfigError(
+            f"{name} is no MicroPython", next_step="for another firmware say which: --firmware wasmachine or xiaozhi"
+        )
+    if image.micropython[:2] < MIN_MICROPYTHON:
+        version = ".".join(map(str, image.micropython))
+        raise ConfigError(
+            f"{name} is MicroPython {version}, too old for microclaw's files", next_step=f"take {oldest} or newer"
+        )
+
+
+class _Damage(Exception):
+    def __init__(self, text: str, remedy: str | None = None) -> None:
+        super().__init__(text)
+        self.remedy = remedy
+
+
+def _parse(path: Path, data: bytes) -> FlashImage:
+    if data[:1] == b"\xff" and data[0x1000:0x1001] == bytes([IMAGE_MAGIC]):
+        boot_in_file, start = 0x1000, 0  # merged from address 0 for a chip whose bootloader is at 0x1000
+    elif data[:1] == bytes([IMAGE_MAGIC]):
+        boot_in_file, start = 0, -1
+    else:
+        raise _Damage("is no image for an ESP32: it does not begin as one")
+    chip_id, _ = _image_end(data, boot_in_file, "its bootloader")
+    if start < 0:
+        start = next((chip.image_start for chip in CHIPS.values() if chip.image_id == chip_id), 0)
+    table = data[TABLE_AT - start : TABLE_AT - start + _TABLE_BYTES]
+    if table[:2] != _ENTRY_MAGIC:
+        raise _Damage(
+            "has no partition table: it is a program alone, or an update",
+            "take the whole image, with bootloader and partition table (esptool merge-bin makes one)",
+        )
+    needs = start + len(data)
+    for kind, address, size in _partitions(table):
+        needs = max(needs, address + size)
+        in_file = address - start
+        if kind == _APP_TYPE and in_file < len(data) and data[in_file] == IMAGE_MAGIC:
+            app_chip, _ = _image_end(data, in_file, "its program")
+            if app_chip != chip_id:
+                raise _Damage(f"mixes chips: {chip_of_image(chip_id)} and {chip_of_image(app_chip)}")
+    found = _MICROPYTHON.search(data)
+    version = (int(found[1]), int(found[2]), int(found[3])) if found else None
+    return FlashImage(path, data, chip_id, start, needs, version)
+
+
+def _image_end(data: bytes, at: int, what: str) -> tuple[int, int]:
+    """The chip number and the end of the image at `at`, its checksum and digest checked."""
+    if len(data) < at + _HEADER_BYTES or data[at] != IMAGE_MAGIC or data[at + 1] > _MAX_SEGMENTS:
+        raise _Damage(f"is damaged: {what} has no header")
+    chip_id = int(struct.unpack_from("<H", data, at + 12)[0])
+    checksum, position = 0xEF, at + _HEADER_BYTES
+    for _ in range(data[at + 1]):
+        if len(data) < position + 8:
+            raise _Damage(f"ends within {what}: it was not copied whole")
+        size = struct.unpack_from("<I", data, position + 4)[0]
+        segment = data[position + 8 : position + 8 + size]
+        if len(segment) < size:
+            raise _Damage(f"ends within {what}: it was not copied whole")
+        checksum ^= _xor(segment)
+        position += 8 + size
+    end = at + -(-(position + 1 - at) // 16) * 16
+    if len(data) < end or data[end - 1] != checksum:
+        raise _Damage(f"is damaged: the checksum of {what} is wrong")
+    if data[at + 23]:
+        if hashlib.sha256(data[at:end]).digest() != data[end : end + 32]:
+            raise _Damage(f"is damaged: the SHA-256 of {what} is wrong")
+        end += 32
+    return chip_id, end
+
+
+def _partitions(table: bytes) -> list[tuple[int, int, int]]:
+    """(type, address, size) of every entry, in bytes; the table's MD5 is checked."""
+    found: list[tuple[int, int, int]] = []
+    for at in range(0, len(table), 32):
+        entry = table[at : at + 32]
+        if entry[:2] == _MD5_MAGIC:
+            if hashlib.md5(table[:at], usedforsecurity=False).digest() != entry[16:32]:
+                raise _Damage("is damaged: the MD5 of its partition table is wrong")
+            return found
+        if entry[:2] != _ENTRY_MAGIC:
+            return found
+        address, size = struct.unpack_from("<II", entry, 4)
+        found.append((entry[2], address, size))
+    return found
+
+
+def _xor(data: bytes) -> int:
+    """All bytes by exclusive or, folded in halves as one large number."""
+    value, bits = int.from_bytes(data, "little"), 8 * (1 << max(0, len(data) - 1).bit_length())
+    while bits > 8:
+        bits //= 2
+        value = (value >> bits) ^ (value & ((1 << bits) - 1))
+    return value
+
+
+def _mb(size: int) -> str:
+    return f"{-(-size // MB)} MB"

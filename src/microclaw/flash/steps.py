@@ -1,0 +1,324 @@
+"""The whole of `microclaw flash`: image, files, host, Wi-Fi, online. It prints nothing; what a person decides, it asks.
+
+Each step first looks at what is on the board. So a run after a pulled cable does what is missing, and no more.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from microclaw.boards.reader import load_board
+from microclaw.errors import ConfigError, DeviceTimeout
+from microclaw.flash import pairing, wifi
+from microclaw.flash.board_files import PSRAM_ONLY, Survey, copy, our_files, survey
+from microclaw.flash.board_port import BoardPort
+from microclaw.flash.chips import MIN_MICROPYTHON, Chip, chip_named
+from microclaw.flash.esptool import Esptool
+from microclaw.flash.image import TABLE_AT, FlashImage, check_image
+from microclaw.flash.raw_repl import BoardRestarted, RawRepl
+from microclaw.flash.stock_images import Fetch, find_image, is_known
+
+_BOOT_S: Final = 60.0  # the first start of an image makes the file system; or a person presses RESET
+_TRIES: Final = 3
+_SAMPLE_BYTES: Final = 4096
+_CHIP_IN_MACHINE: Final = re.compile(r" with ESP32-?([A-Z]\d)?")
+
+
+class Person(Protocol):
+    """Whoever sits at the terminal, or a test's script."""
+
+    def say(self, text: str) -> None: ...
+    def progress(self, what: str, percent: float) -> None: ...
+    def confirm(self, question: str, *, default: bool) -> bool: ...
+    def choose(self, question: str, choices: tuple[str, ...], default: str) -> str: ...
+    def password(self, question: str) -> str: ...
+    @property
+    def asks_nothing(self) -> bool: ...
+
+
+class Host(Protocol):
+    """The host that the board is to belong to. `open_to_network` lets in boards of the LAN, and waits for it."""
+
+    @property
+    def calls(self) -> pairing.HostCalls: ...
+    async def open_to_network(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the command line said. `firmware`: "microclaw", or an image of another firmware, written as it is."""
+
+    image: Path | None = None
+    firmware: str = "microclaw"
+    adopt: bool = False
+    erase: bool = False
+    ssid: str | None = None
+    password: str | None = field(default=None, repr=False)
+    name: str | None = None
+    board: str | None = None
+    address: str | None = None
+    keeps_wifi: bool = False
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What was done, for --json and the last lines."""
+
+    port: str
+    chip: str | None = None
+    mac: str | None = None
+    image: str | None = None
+    micropython: str | None = None
+    copied: int = 0
+    left_out: tuple[str, ...] = ()
+    device: str | None = None
+    board: str | None = None
+    ssid: str | None = None
+    online: bool = False
+    say_next: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """Everything that flashing one board needs. `host` is None when none runs: the board is not paired then."""
+
+    port: BoardPort
+    esptool: Esptool
+    person: Person
+    host: Host | None
+    files: Path
+    cache: Path
+    fetch: Fetch
+    look_s: float = 4.0  # for MicroPython to answer, before esptool is asked
+    online_s: float = 90.0
+
+
+async def flash_board(shop: Workshop, wishes: Wishes) -> Outcome:
+    """From whatever is on the board to a board that is online at the host."""
+    done = Outcome(str(shop.port))
+    if wishes.firmware != "microclaw":
+        await _write_other(shop, wishes, done)
+        return done
+    found = None if wishes.erase else await _look(shop)
+    replaces = found is not None and not _may_stay(shop.person, wishes, found)
+    if found is None or replaces:
+        if wishes.adopt:
+            raise ConfigError(
+                f"no MicroPython answers on {shop.port}, so there is nothing to adopt",
+                next_step="press RESET and run it again; without --adopt the board is flashed",
+            )
+        await _write_micropython(shop, wishes, done, erases=wishes.erase or replaces)
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            await _equip(shop, wishes, done)
+            break
+        except (BoardRestarted, DeviceTimeout) as exc:
+            if done.micropython is not None and tries_left:
+                shop.person.say(f"{exc.message}: going on where it was")
+                continue
+            if done.image is None or done.micropython is not None:
+                raise
+            raise DeviceTimeout(
+                f"{done.image} is on the board, and its MicroPython does not answer",
+                next_step="press RESET and run it again; if it stays so, a file on the board keeps it from starting: "
+                "microclaw flash --erase",
+            ) from exc
+    if shop.host is not None and done.device is not None:
+        shop.person.say(f"waiting for {done.device} to connect")
+        await pairing.wait_online(shop.host.calls, done.device, shop.online_s)
+        done.online = True
+        done.say_next = _sentence(done)
+    return done
+
+
+async def _equip(shop: Workshop, wishes: Wishes, done: Outcome) -> None:
+    """Files, host and Wi-Fi for a board with MicroPython, and its restart into them."""
+    async with shop.port.repl(_BOOT_S) as repl:
+        await repl.soft_reset()
+        found = await survey(repl)
+        done.micropython = ".".join(map(str, found.version))
+        done.chip = done.chip or _chip_of(found)
+        await _copy(shop, repl, found, done)
+        await _tell(shop, repl, wishes, done)
+        await repl.start("import machine\nmachine.reset()")
+
+
+async def _look(shop: Workshop) -> Survey | None:
+    """What a board with MicroPython has; None where none answers."""
+    try:
+        async with shop.port.repl(shop.look_s) as repl:
+            return await survey(repl)
+    except DeviceTimeout:
+        return None
+
+
+def _may_stay(person: Person, wishes: Wishes, found: Survey) -> bool:
+    """Whether the MicroPython that is there is kept. Asks when somebody else's files are on it."""
+    version = ".".join(map(str, found.version))
+    if found.version[:2] < MIN_MICROPYTHON:
+        oldest = ".".join(map(str, MIN_MICROPYTHON))
+        if wishes.adopt:
+            raise ConfigError(
+                f"the board runs MicroPython {version}, and our files need {oldest}",
+                next_step="without --adopt a new one is put on it, which erases its files",
+            )
+        person.say(f"the board runs MicroPython {version}; our files need {oldest}")
+        return False
+    person.say(f"the board runs MicroPython {version}: it stays")
+    if not found.foreign or wishes.adopt:
+        return True
+    names = ", ".join(found.foreign)
+    return person.confirm(f"It has files that are not ours ({names}). Keep them beside ours?", default=True)
+
+
+def _ask_erase(person: Person) -> None:
+    if not person.confirm("Everything on this board will be erased. Go on?", default=False):
+        raise ConfigError(
+            "nothing was changed on the board", next_step="microclaw flash --adopt keeps what a MicroPython board has"
+        )
+
+
+async def _write_micropython(shop: Workshop, wishes: Wishes, done: Outcome, *, erases: bool) -> None:
+    person = shop.person
+    facts = await shop.esptool.facts()
+    chip = chip_named(facts.chip)
+    psram = f", {facts.psram_bytes >> 20} MB PSRAM" if facts.psram_bytes else ""
+    person.say(f"found {facts.description}, {facts.flash_bytes >> 20} MB flash{psram}, MAC {facts.mac}")
+    image = find_image(wishes.image, chip, facts.psram_bytes, shop.cache, shop.fetch)
+    check_image(image, chip, facts.flash_bytes)
+    checked = "its checksum is the official one" if is_known(image) else "the digests inside it are right"
+    person.say(f"image {image.path.name}: {checked}")
+    erases = erases or not await _is_begun(shop.esptool, image)
+    if erases and not await _is_blank(shop.esptool, image):
+        _ask_erase(person)
+    await _write(shop, image, done, chip.name, facts.mac, erases=erases)
+
+
+async def _write_other(shop: Workshop, wishes: Wishes, done: Outcome) -> None:
+    """An ESP-WASMachine or xiaozhi image that the person has: checked and written as it is."""
+    if wishes.image is None:
+        raise ConfigError(
+            f"microclaw has no {wishes.firmware} image", next_step="name the whole image that you have: --image FILE"
+        )
+    facts = await shop.esptool.facts()
+    chip = chip_named(facts.chip)
+    image = find_image(wishes.image, chip, facts.psram_bytes, shop.cache, shop.fetch)
+    check_image(image, chip, facts.flash_bytes, wants_micropython=False)
+    _ask_erase(shop.person)
+    await _write(shop, image, done, chip.name, facts.mac, erases=True)
+
+
+async def _write(shop: Workshop, image: FlashImage, done: Outcome, chip: str, mac: str, *, erases: bool) -> None:
+    what = f"writing {image.path.name}"
+    shop.person.say(what)
+    await shop.esptool.write(image, lambda percent: shop.person.progress(what, percent), erases=erases)
+    done.chip, done.mac, done.image = chip, mac, image.path.name
+    if shop.esptool.stays:
+        shop.person.say("restart the board into its program now: let BOOT go, press RESET (EN) once")
+
+
+async def _is_begun(esptool: Esptool, image: FlashImage) -> bool:
+    """Whether this very image was being written here: its partition table's page is the flash's."""
+    page = image.at(TABLE_AT, _SAMPLE_BYTES)
+    return await esptool.read(TABLE_AT, _SAMPLE_BYTES) == page.ljust(_SAMPLE_BYTES, b"\xff")
+
+
+async def _is_blank(esptool: Esptool, image: FlashImage) -> bool:
+    """Whether nothing is where chips look for a program."""
+    return not (await esptool.read(image.start, _SAMPLE_BYTES)).strip(b"\xff")
+
+
+async def _copy(shop: Workshop, repl: RawRepl, found: Survey, done: Outcome) -> None:
+    if not found.has_psram:
+        names = tuple(name for name in PSRAM_ONLY if (shop.files / "fw" / name).exists())
+        done.left_out = names
+        if names:
+            shop.person.say(f"without PSRAM the board has no room for {', '.join(names)}: left out")
+    files = await our_files(shop.files, with_psram=found.has_psram)
+    if "main.py" in found.foreign:
+        await repl.run("import os\nos.rename('/main.py','/main_before.py')")
+        shop.person.say("its main.py is now main_before.py, and does not start by itself")
+
+    def told(path: str, number: int, of: int) -> None:
+        shop.person.progress(f"copying {path}", 100.0 * number / of)
+        done.copied += 1
+
+    await copy(repl, files, found, told)
+
+
+async def _tell(shop: Workshop, repl: RawRepl, wishes: Wishes, done: Outcome) -> None:
+    """Host, secret and Wi-Fi, the last only when the rest is settled; one file, written once."""
+    told = await pairing.read_settings(repl)
+    values: dict[str, Any] = dict(told.values)
+    host: pairing.HostFacts | None = None
+    if shop.host is not None:
+        calls = shop.host.calls
+        taken = await pairing.known_names(calls)
+        name = wishes.name or told.name or pairing.free_name(taken)
+        host = await pairing.host_facts(calls, name, wishes.address)
+        is_paired = told.has_credential and told.trusts(host) and name in taken and name == told.name
+        if is_paired and wishes.address is None:
+            host = told.where(host)
+        elif host.only_local and wishes.address is None:
+            await shop.host.open_to_network()
+            host = await pairing.host_facts(calls, name, wishes.address)
+        done.device = name
+        done.board = wishes.board or told.board_id or _ask_board(shop.person, chip_named(done.chip or ""))
+        load_board(done.board)  # a wrong --board is told before a secret is made
+        if is_paired:
+            values |= {"host": host.host, "port": host.port, "board": pairing.board_facts(load_board(done.board))}
+        else:
+            values = await pairing.pair(repl, calls, told, name, done.board, wishes.address)
+    if wishes.ssid is not None or not (told.passwords or wishes.keeps_wifi):
+        values, done.ssid = await _ask_wifi(shop.person, repl, values, wishes.ssid, wishes.password)
+        if host is not None:
+            await wifi.check_host(repl, host.host, host.port)
+    if values != told.values:
+        await pairing.write_settings(repl, values)
+
+
+def _ask_board(person: Person, chip: Chip) -> str:
+    profiles = chip.profiles()
+    if not profiles:
+        raise ConfigError(f"no board profile has an {chip.name}", next_step="name one with --board")
+    if len(profiles) == 1:
+        return profiles[0]
+    return person.choose("Which board is it?", profiles, profiles[0])
+
+
+async def _ask_wifi(
+    person: Person, repl: RawRepl, values: dict[str, Any], ssid: str | None, password: str | None
+) -> tuple[dict[str, Any], str]:
+    seen = await wifi.scan(repl)
+    if ssid is None:
+        if person.asks_nothing:
+            raise ConfigError("no Wi-Fi was named", next_step="add --wifi SSID --wifi-password @FILE, or --keep-wifi")
+        if not seen:
+            raise ConfigError(
+                "the board hears no Wi-Fi", next_step="bring it nearer to a 2.4 GHz network, and run it again"
+            )
+        names = tuple(network.ssid for network in seen)
+        ssid = person.choose("Which Wi-Fi? (2.4 GHz; the strongest first)", names, names[0])
+    network = next((network for network in seen if network.ssid == ssid), None)
+    if network is not None and not network.is_open and password is None:
+        password = person.password(f"Password of {ssid}")
+    wifi.check_network(ssid, password, seen)
+    person.say(f"the board joins {ssid}")
+    await wifi.join(repl, ssid, password)
+    return pairing.with_network(values, ssid, password), ssid
+
+
+def _chip_of(found: Survey) -> str:
+    """ESP32-S3 from "Generic ESP32S3 module with ESP32S3"; ESP32 for boards that name none."""
+    match = _CHIP_IN_MACHINE.search(found.machine)
+    return f"ESP32-{match[1]}" if match and match[1] else "ESP32"
+
+
+def _sentence(done: Outcome) -> str:
+    """What to say first, which this board can do."""
+    board = load_board(done.board or "")
+    what = "the LED" if board.led is not None else f"pin {board.free_pins('output')[0]}"
+    return f'microclaw chat "blink {what} twice a second on {done.device}"'

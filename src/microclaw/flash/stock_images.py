@@ -1,0 +1,96 @@
+"""Finds the image to write: the one that a person names, one in the cache folder, or the official file, downloaded."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from microclaw.durable import replace_file
+from microclaw.errors import ConfigError
+from microclaw.flash.chips import STOCK_SHA256, STOCK_SITE, Chip
+from microclaw.flash.image import FlashImage, read_image
+
+Fetch: TypeAlias = Callable[[str], bytes]
+"""Get an address of the official site; OSError when there is no network or no such file."""
+
+FOLDER: Final = "images"
+MAX_BYTES: Final = 8 << 20
+_FETCH_S: Final = 60.0
+_DATED: Final = re.compile(r"-(20\d{6})-v(\d+)\.(\d+)\.(\d+)\.bin")
+
+
+def find_image(named: Path | None, chip: Chip, psram_bytes: int, cache: Path, fetch: Fetch) -> FlashImage:
+    """The image for this board, its checksum compared where one is known; ConfigError says which file to get."""
+    if named is not None:
+        image = read_image(named)
+        _compare(image)
+        return image
+    name = chip.stock_image(psram_bytes)
+    folder = cache / FOLDER
+    if (cached := _cached(folder, name)) is not None:
+        image = read_image(cached)
+        _compare(image)
+        return image
+    try:
+        data = fetch(STOCK_SITE + name)
+    except OSError as exc:
+        raise ConfigError(
+            f"this board takes the image {name}, which is not here, and {STOCK_SITE} does not answer",
+            next_step=f"get {STOCK_SITE}{name} on any machine, put it into {folder}, and run it again "
+            "(or name the file: --image FILE)",
+        ) from exc
+    wanted = STOCK_SHA256.get(name)
+    if wanted is not None and hashlib.sha256(data).hexdigest() != wanted:
+        raise ConfigError(
+            f"what came as {name} is not the official file: its SHA-256 is another",
+            next_step="try it again on another network; somebody may be changing what you download",
+        )
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    replace_file(folder / name, data, mode=0o644)
+    return read_image(folder / name)
+
+
+def download(address: str) -> bytes:
+    """By HTTPS, at most 8 MB; OSError when it fails."""
+    import httpx2 as httpx  # takes 0.1 s to import, and most never download
+
+    try:
+        with (
+            httpx.Client(timeout=_FETCH_S, follow_redirects=True, max_redirects=3) as client,
+            client.stream("GET", address) as answer,
+        ):
+            answer.raise_for_status()
+            data = bytearray()
+            for piece in answer.iter_bytes():
+                data += piece
+                if len(data) > MAX_BYTES:
+                    raise OSError(f"more than {MAX_BYTES} bytes came")
+            return bytes(data)
+    except httpx.HTTPError as exc:
+        raise OSError(str(exc)) from exc
+
+
+def is_known(image: FlashImage) -> bool:
+    """Whether its SHA-256 is that of an official file."""
+    return image.sha256 in STOCK_SHA256.values()
+
+
+def _cached(folder: Path, name: str) -> Path | None:
+    """The file itself, else the newest of the same build that somebody put there."""
+    if (folder / name).exists():
+        return folder / name
+    build = _DATED.sub("", name)
+    same = [path for path in folder.glob("*.bin") if _DATED.sub("", path.name) == build and _DATED.search(path.name)]
+    return max(same, key=lambda path: path.name, default=None)
+
+
+def _compare(image: FlashImage) -> None:
+    wanted = STOCK_SHA256.get(image.path.name)
+    if wanted is not None and image.sha256 != wanted:
+        raise ConfigError(
+            f"{image.path} has the name of an official file, and its SHA-256 is another",
+            next_step=f"remove it, and get {STOCK_SITE}{image.path.name} again",
+        )

@@ -1,0 +1,129 @@
+"""Wi-Fi by the board's own radio: what it sees, whether a password is right, whether the host can be reached."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Final
+
+from microclaw.errors import ConfigError, DeviceError, DeviceUnreachable
+from microclaw.flash.raw_repl import RawRepl
+from microclaw.text import clean_text
+
+MAX_SSID_BYTES: Final = 32
+MIN_PASSWORD: Final = 8
+MAX_PASSWORD: Final = 63
+_WRONG_PASSWORD: Final = 202  # network.STAT_WRONG_PASSWORD and ..._NO_AP_FOUND of MicroPython's ESP32 port
+_NO_SUCH_NETWORK: Final = 201
+_ENTERPRISE: Final = 5
+
+_SCAN: Final = """\
+import network,json
+from binascii import hexlify
+n=network.WLAN(network.STA_IF)
+n.active(True)
+for e in n.scan():print(json.dumps([hexlify(e[0]).decode(),e[3],e[4]]))
+"""
+_JOIN: Final = """\
+import network,time,json
+n=network.WLAN(network.STA_IF)
+n.active(True)
+try:n.disconnect()
+except OSError:pass
+n.connect(*NETWORK)
+for i in range(150):
+    if n.isconnected() or n.status()==202:break
+    time.sleep_ms(100)
+print(json.dumps([n.isconnected(),n.status(),n.ifconfig()[0]]))
+"""
+_REACH: Final = """\
+import socket
+s=socket.socket()
+s.settimeout(5)
+try:
+    s.connect(socket.getaddrinfo(*ADDRESS)[0][-1])
+    print('open')
+except OSError as e:print('closed',e)
+s.close()
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """As the board sees it; `rssi` in dBm."""
+
+    ssid: str
+    rssi: int
+    is_open: bool
+    is_enterprise: bool
+
+
+async def scan(repl: RawRepl) -> tuple[Network, ...]:
+    """The networks with a name, the strongest first, each once."""
+    best: dict[str, Network] = {}
+    for line in (await repl.run(_SCAN, 30.0)).splitlines():
+        try:
+            name, rssi, security = json.loads(line)
+            ssid = bytes.fromhex(name).decode("utf-8")
+            found = Network(ssid, int(rssi), security == 0, security == _ENTERPRISE)
+        except UnicodeDecodeError:
+            continue  # a name in another alphabet's bytes: it can be given with --wifi alone
+        except (ValueError, TypeError) as exc:
+            raise DeviceError(f"the board's Wi-Fi scan is unreadable: {exc}", next_step="run it again") from exc
+        if ssid and (ssid not in best or best[ssid].rssi < found.rssi):
+            best[ssid] = found
+    return tuple(sorted(best.values(), key=lambda network: -network.rssi))
+
+
+def check_network(ssid: str, password: str | None, seen: tuple[Network, ...]) -> None:
+    """ConfigError when the board cannot join it: not seen (5 GHz), enterprise, or a password of impossible length."""
+    if not 0 < len(ssid.encode()) <= MAX_SSID_BYTES:
+        raise ConfigError(f"a Wi-Fi name has 1 to {MAX_SSID_BYTES} bytes", next_step="copy it again")
+    shown = clean_text(ssid, one_line=True)
+    network = next((network for network in seen if network.ssid == ssid), None)
+    if network is None:
+        names = ", ".join(clean_text(n.ssid, one_line=True) for n in seen[:8]) or "none"
+        raise ConfigError(
+            f"the board does not see the Wi-Fi {shown}; it sees {names}",
+            next_step="it only hears 2.4 GHz, never 5 GHz: name the 2.4 GHz network, or bring the board nearer",
+        )
+    if network.is_enterprise:
+        raise ConfigError(
+            f"the Wi-Fi {shown} wants a user name (WPA enterprise), which MicroPython does not have",
+            next_step="take a network with a password alone",
+        )
+    if not network.is_open and not MIN_PASSWORD <= len((password or "").encode()) <= MAX_PASSWORD:
+        raise ConfigError(
+            f"the password of {shown} must have {MIN_PASSWORD} to {MAX_PASSWORD} characters", next_step="type it again"
+        )
+
+
+async def join(repl: RawRepl, ssid: str, password: str | None) -> str:
+    """Connect the board; its address. ConfigError when the password is wrong."""
+    code = _JOIN.replace("NETWORK", ascii((ssid, password or None)))
+    shown = clean_text(ssid, one_line=True)
+    try:
+        joined, status, address = json.loads(await repl.run(code, 40.0))
+    except (ValueError, TypeError) as exc:
+        raise DeviceError(f"the board's Wi-Fi answered in an unknown way: {exc}", next_step="run it again") from exc
+    if joined:
+        return str(address)
+    if status == _WRONG_PASSWORD:
+        raise ConfigError(f"the password of {shown} is wrong", next_step="type it again")
+    if status == _NO_SUCH_NETWORK:
+        raise ConfigError(f"the Wi-Fi {shown} went out of reach", next_step="bring the board nearer, and run it again")
+    raise ConfigError(
+        f"the board did not get into the Wi-Fi {shown} within 15 s (state {status})",
+        next_step="check the password; a router that lets in known devices alone must be told of this one",
+    )
+
+
+async def check_host(repl: RawRepl, host: str, port: int) -> None:
+    """DeviceUnreachable when the board cannot open a connection to the host."""
+    answer = (await repl.run(_REACH.replace("ADDRESS", ascii((host, port))), 20.0)).strip()
+    if answer != "open":
+        raise DeviceUnreachable(
+            f"from its Wi-Fi the board does not reach this host at {host}:{port}",
+            next_step=f"open port {port} in this machine's firewall, and start the host for the network: "
+            "microclaw up --link 0.0.0.0:8443; board and host must be in one network (not a guest one)",
+        )

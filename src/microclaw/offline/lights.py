@@ -1,0 +1,144 @@
+"""Sentences about addressable LEDs and about servos: which pattern, with which values. Deploys nothing itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Final
+
+from microclaw.offline.decision import Context, Decision, ask
+from microclaw.offline.deployment import Deployment, deploy, for_ever, seconds, spoken
+from microclaw.offline.pins import PinTarget, addressable_led, board_of, no_addressable_led, pin_target
+from microclaw.offline.programs import half_period_ms
+
+_COLORS: Final[Mapping[str, tuple[int, int, int]]] = {
+    "off": (0, 0, 0),
+    "red": (255, 0, 0),
+    "green": (0, 255, 0),
+    "blue": (0, 0, 255),
+    "yellow": (255, 180, 0),
+    "orange": (255, 90, 0),
+    "purple": (160, 0, 255),
+    "cyan": (0, 255, 255),
+    "white": (255, 255, 255),
+}
+"""firmware/fw/microclaw_devices.py has the same."""
+_RAINBOW_MS: Final = 5_000
+_SWEEP_MS: Final = 4_000
+_FASTER: Final[Mapping[str, tuple[int, int]]] = {"slow": (2, 1), "fast": (1, 2)}
+_BY_COLOR: Final = "a color is sent to the LED by a program -> a short program on the board"
+
+
+def led_decider(at: Context) -> Callable[[Context], Decision] | None:
+    """What a sentence about "the LED" comes to where that is an addressable one that a program can light; else None."""
+    if at.parse.kind not in ("set_pin", "blink") or "pin_2" in at.parse.values:
+        return None
+    if at.device is None or addressable_led(at) is None:
+        return None
+    color = "white" if at.parse.kind == "blink" or at.parse.number("level") else "off"
+    kind = "led_blink" if at.parse.kind == "blink" else "led_color"
+    parse = replace(at.parse, kind=kind, values=at.parse.values | {"color": color})
+    return lambda now: LIGHTS[kind](replace(now, parse=parse))
+
+
+def _led_color(at: Context) -> Deployment:
+    target, color = _chain(at), at.parse.word("color") or "white"
+    words = f"turn off {target.words}" if color == "off" else f"make {_spoken(target)} {color}"
+    intent = f"color(pin={target.pin}, {color})"
+    return Deployment("led_color", _values(target, color), intent, _BY_COLOR, words, target, once=True)
+
+
+def _led_blink(at: Context) -> Deployment:
+    target, color, half_ms = _chain(at), at.parse.word("color") or "white", half_period_ms(at.parse)
+    return Deployment(
+        "led_blink",
+        {**_values(target, color), "HALF_PERIOD_MS": half_ms},
+        f"blink(pin={target.pin}, {color}, half_period={seconds(half_ms)})",
+        for_ever(at, f"blink every {seconds(half_ms)}"),
+        f"blink {_spoken(target)} {color} every {spoken(half_ms)}",
+        target,
+    )
+
+
+def _rainbow(at: Context) -> Deployment:
+    target, period_ms = _chain(at), _period_ms(at, _RAINBOW_MS)
+    return Deployment(
+        "rainbow",
+        {"PIN": target.pin, "PERIOD_MS": period_ms},
+        f"rainbow(pin={target.pin}, period={seconds(period_ms)})",
+        for_ever(at, "rainbow"),
+        f"show a rainbow on {_spoken(target)} every {spoken(period_ms)}",
+        target,
+    )
+
+
+def _servo(at: Context) -> Deployment:
+    target, angle, milli = pin_target(at), at.parse.number("angle"), at.parse.number("milli")
+    if angle is None:
+        if milli is None or milli % 1000:
+            raise ask("Which angle?", f"in whole degrees: move the servo on pin {target.pin} to 90 degrees")
+        angle = milli // 1000
+    return Deployment(
+        "servo",
+        {"PIN": target.pin, "ANGLE": angle},
+        f"servo(pin={target.pin}, to={angle} degrees)",
+        "a servo needs its pulses all the time -> a program on the board",
+        f"move the servo on pin {target.pin} to {angle} degrees",
+        target,
+    )
+
+
+def _servo_sweep(at: Context) -> Deployment:
+    target, period_ms = pin_target(at), _period_ms(at, _SWEEP_MS)
+    return Deployment(
+        "servo_sweep",
+        {"PIN": target.pin, "PERIOD_MS": period_ms},
+        f"sweep(pin={target.pin}, period={seconds(period_ms)})",
+        for_ever(at, "sweep"),
+        f"sweep the servo on pin {target.pin} every {spoken(period_ms)}",
+        target,
+    )
+
+
+_DEPLOYMENTS: Final[Mapping[str, Callable[[Context], Deployment]]] = {
+    "led_color": _led_color,
+    "led_blink": _led_blink,
+    "rainbow": _rainbow,
+    "servo": _servo,
+    "servo_sweep": _servo_sweep,
+}
+
+
+def _decide(at: Context) -> Decision:
+    return deploy(at, _DEPLOYMENTS[at.parse.kind](at))
+
+
+LIGHTS: Final[Mapping[str, Callable[[Context], Decision]]] = dict.fromkeys(_DEPLOYMENTS, _decide)
+
+
+def _chain(at: Context) -> PinTarget:
+    """The pin that addressable LEDs are on: the one that is named, or that of the board's own LED."""
+    pin = at.parse.number("pin")
+    board = board_of(at)
+    if at.device is None or "py" not in at.device.kinds or (pin is None and addressable_led(at) is None):
+        raise no_addressable_led(at)
+    is_own = board.led is not None and board.led.kind == "addressable" and pin in (None, board.led.pin)
+    return PinTarget(board.led.pin, is_led=True) if is_own and board.led is not None else pin_target(at)
+
+
+def _values(target: PinTarget, color: str) -> dict[str, int]:
+    red, green, blue = _COLORS[color]
+    return {"PIN": target.pin, "RED": red, "GREEN": green, "BLUE": blue}
+
+
+def _spoken(target: PinTarget) -> str:
+    return target.words if target.is_led else f"the LED on pin {target.pin}"
+
+
+def _period_ms(at: Context, usual_ms: int) -> int:
+    for slot in ("ms", "period_ms"):
+        time_ms = at.parse.number(slot)
+        if time_ms is not None:
+            return time_ms
+    times, parts = _FASTER.get(at.parse.word("speed") or "", (1, 1))
+    return usual_ms * times // parts

@@ -1,0 +1,13 @@
+# PWM pulse: the pin is driven with DUTY of 255 for FOR_MS, once.
+# ON is the level that lights: 0 where the LED is lit by low.
+from machine import PWM, Pin
+from time import sleep_ms
+
+PIN = 5
+DUTY = 128
+FOR_MS = 1000
+ON = 1
+
+light = PWM(Pin(PIN), freq=1000, duty_u16=(DUTY if ON else 255 - DUTY) * 257)
+sleep_ms(FOR_MS)
+light.duty_u16(0 if ON else 65535)

@@ -1,0 +1,1 @@
+"""MicroPython programs as people write them: checked, rewritten into coroutines, compiled to .mpy."""

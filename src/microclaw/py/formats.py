@@ -1,0 +1,69 @@
+"""Makes a tree simpler before it is analysed: no annotations, `*` imports by name, f-strings as `str.format`."""
+
+from __future__ import annotations
+
+import ast
+
+from microclaw.py.scopes import canonical
+from microclaw.py.stock import stock_names
+
+_CONVERSIONS = {115: "!s", 114: "!r", 97: "!r"}  # MicroPython has no !a; its repr is ASCII but for printable characters
+
+
+class Simplifier(ast.NodeTransformer):
+    def __init__(self, tree: ast.Module) -> None:
+        self._used = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        if not any("viper" in ast.unparse(d) for d in node.decorator_list):  # there they are types, not remarks
+            node.returns = None
+            _without_annotations(node.args)
+        return self.generic_visit(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
+        node.returns = None
+        _without_annotations(node.args)
+        return self.generic_visit(node)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        if node.value is None:
+            return ast.copy_location(ast.Pass(), node)
+        return self.generic_visit(ast.copy_location(ast.Assign([node.target], node.value), node))
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
+        known = stock_names(canonical(node.module or "")) if node.names[0].name == "*" else None
+        if known is not None:
+            node.names = [ast.copy_location(ast.alias(n), node.names[0]) for n in sorted(known & self._used)]
+            return node if node.names else ast.copy_location(ast.Pass(), node)
+        return node
+
+
+def as_format_call(node: ast.JoinedStr) -> ast.Call | ast.Constant:
+    """An f-string as "...".format(...): MicroPython's own f-strings cannot nest quotes, braces or f-strings."""
+    values: list[ast.expr] = []
+    text = _template(node, values)
+    constant = ast.copy_location(ast.Constant(text), node)
+    if not values:
+        constant.value = text.replace("{{", "{").replace("}}", "}")
+        return constant
+    function = ast.copy_location(ast.Attribute(constant, "format", ast.Load()), node)
+    return ast.copy_location(ast.Call(function, values, []), node)
+
+
+def _template(node: ast.JoinedStr, values: list[ast.expr]) -> str:
+    parts = []
+    for part in node.values:
+        if isinstance(part, ast.FormattedValue):
+            values.append(part.value)
+            spec = part.format_spec
+            inner = f":{_template(spec, values)}" if isinstance(spec, ast.JoinedStr) else ""
+            parts.append("{" + _CONVERSIONS.get(part.conversion, "") + inner + "}")
+        elif isinstance(part, ast.Constant):
+            parts.append(str(part.value).replace("{", "{{").replace("}", "}}"))
+    return "".join(parts)
+
+
+def _without_annotations(args: ast.arguments) -> None:
+    for arg in (*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg):
+        if arg is not None:
+            arg.annotation = None

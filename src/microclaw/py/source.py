@@ -1,0 +1,112 @@
+"""The text of a `py` program, read with CPython's parser: its tree and its lines. Changes nothing, runs nothing."""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from dataclasses import dataclass, field
+from typing import Final
+
+from microclaw.errors import BuildError, Diagnostic
+
+MAX_SOURCE_BYTES: Final = 65536
+MAX_DEPTH: Final = 60  # of the tree; MicroPython's own compiler on a board gives up far earlier than CPython
+MAX_FINDINGS: Final = 20
+_SIMPLER: Final = "split long expressions and deeply nested blocks into smaller ones"
+
+
+@dataclass(frozen=True, slots=True)
+class PythonSource:
+    """A program that CPython can parse. Lines count from 1."""
+
+    file: str
+    text: str
+    lines: tuple[str, ...]
+    tree: ast.Module
+
+    def line(self, number: int | None) -> str | None:
+        return self.lines[number - 1] if number is not None and 0 < number <= len(self.lines) else None
+
+
+@dataclass(slots=True)
+class Findings:
+    """Collects what is found in one program, at most one finding of a kind for a place."""
+
+    source: PythonSource
+    errors: list[Diagnostic] = field(default_factory=list)
+    warnings: list[Diagnostic] = field(default_factory=list)
+
+    def error(self, node: ast.AST | None, message: str, hint: str | None = None, why: str | None = None) -> None:
+        _add(self.errors, at(self.source, node, message, hint, why))
+
+    def warn(self, node: ast.AST | None, message: str, hint: str | None = None, why: str | None = None) -> None:
+        found = at(self.source, node, message, hint, why)
+        _add(self.warnings, Diagnostic("warning", *_fields(found)))
+
+    def raise_errors(self, stage: str) -> None:
+        """Raise BuildError if there is an error: the errors in the order of their lines, then the warnings."""
+        if self.errors:
+            found = (*sorted(self.errors, key=lambda d: (d.line or 0, d.column or 0)), *self.warnings)
+            raise BuildError(found[:MAX_FINDINGS], stage=stage)
+
+
+def read_python(source: str, name: str) -> PythonSource:
+    """Parse a program. Raises BuildError with the place where Python itself cannot read it."""
+    file = f"{name}.py"
+    text = source.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    lines = tuple(text.split("\n"))
+    if (size := len(text.encode(errors="replace"))) > MAX_SOURCE_BYTES:
+        message = f"the source has {size} bytes; {MAX_SOURCE_BYTES} is the limit"
+        raise BuildError((Diagnostic("error", message, file, hint="make the program smaller"),), stage="source")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of escapes like "\d": MicroPython takes them as they are
+            tree = ast.parse(text, file)
+            compile(
+                text, file, "exec", dont_inherit=True
+            )  # a `return` or `await` outside a function is found only here
+    except SyntaxError as exc:
+        line = exc.lineno if exc.lineno and exc.lineno <= len(lines) else None
+        column = exc.offset if line is not None and exc.offset else None
+        found = Diagnostic("error", f"syntax error: {exc.msg}", file, line, column, lines[line - 1] if line else None)
+        raise BuildError((found,), stage="source") from exc
+    except (ValueError, RecursionError, MemoryError) as exc:  # ValueError: a NUL byte, or a lone surrogate
+        message = "the text holds a character that no program may have" if isinstance(exc, ValueError) else "too nested"
+        raise BuildError((Diagnostic("error", message, file, hint=_SIMPLER),), stage="source") from exc
+    read = PythonSource(file, text, lines, tree)
+    if (deep := _too_deep(tree)) is not None:
+        raise BuildError((at(read, deep, f"more than {MAX_DEPTH} levels of nesting", _SIMPLER),), stage="source")
+    return read
+
+
+def at(
+    source: PythonSource, node: ast.AST | None, message: str, hint: str | None = None, why: str | None = None
+) -> Diagnostic:
+    """An error at a node's place, with that line's text."""
+    line: int | None = getattr(node, "lineno", None)
+    text = source.line(line)
+    column = None
+    if node is not None and text is not None:
+        offset: int = getattr(node, "col_offset", 0)  # in bytes of UTF-8
+        column = len(text.encode()[:offset].decode(errors="replace")) + 1
+    return Diagnostic("error", message, source.file, line, column, text, hint, why)
+
+
+def _fields(found: Diagnostic) -> tuple[str, str, int | None, int | None, str | None, str | None, str | None]:
+    return found.message, found.file, found.line, found.column, found.source_line, found.hint, found.explanation
+
+
+def _add(findings: list[Diagnostic], found: Diagnostic) -> None:
+    if not any((d.line, d.column, d.message) == (found.line, found.column, found.message) for d in findings):
+        findings.append(found)
+
+
+def _too_deep(tree: ast.Module) -> ast.AST | None:
+    """A node under more levels than MAX_DEPTH, found without recursion."""
+    waiting: list[tuple[ast.AST, int]] = [(tree, 0)]
+    while waiting:
+        node, depth = waiting.pop()
+        if depth > MAX_DEPTH and hasattr(node, "lineno"):
+            return node
+        waiting.extend((child, depth + 1) for child in ast.iter_child_nodes(node))
+    return None

@@ -1,0 +1,48 @@
+"""What the stock MicroPython image has: modules, their names, and what programs may not use. Data only."""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a program may not use a module or name, and what to do instead."""
+
+    why: str
+    instead: str
+
+
+@dataclass(frozen=True, slots=True)
+class StockImage:
+    modules: dict[str, frozenset[str]]
+    builtins: frozenset[str]
+    members: dict[str, frozenset[str]]  # of classes: "machine.Pin"
+    lacking: dict[str, frozenset[str]]  # chip -> names that its image has not
+    refused: dict[str, Refusal]  # "socket", "machine.reset", "builtins.input"
+
+
+_FILE: Final = Path(__file__).with_name("stock_image.toml")
+
+
+@functools.cache
+def stock_image() -> StockImage:
+    with _FILE.open("rb") as file:
+        data = tomllib.load(file)
+    words = {
+        kind: {n: frozenset(text.split()) for n, text in data[kind].items()}
+        for kind in ("modules", "members", "lacking")
+    }
+    refused = {name: Refusal(row["why"], row["instead"]) for row in data["refusals"] for name in row["names"]}
+    return StockImage(
+        words["modules"], frozenset(data["builtins"].split()), words["members"], words["lacking"], refused
+    )
+
+
+def stock_names(module: str) -> frozenset[str] | None:
+    """The names of a module; None if the image does not have it."""
+    return stock_image().modules.get(module)

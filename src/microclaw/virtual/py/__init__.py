@@ -1,0 +1,1 @@
+"""Programs in MicroPython on the virtual board: the firmware's runner on a real interpreter, simulated modules."""

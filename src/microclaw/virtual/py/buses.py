@@ -1,0 +1,122 @@
+"""I2C, SPI, UART and the one-wire sensors as the esp32 port drives them on the simulated board."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from microclaw.errors import UnknownName
+from microclaw.virtual.board import Board
+from microclaw.virtual.py.drivers import ENODEV, ETIMEDOUT, Driver, DriverError, Json, hex_bytes, size_of
+from microclaw.virtual.wiring import RX_FIFO_BYTES
+
+DHT11: Final = 11
+DS18B20_ROM: Final = "28ff641e0f6c0b3d"
+_LINE_END: Final = b"\n"
+_CONVERT: Final = "convert"
+
+
+class Buses:
+    """A bus is wired to the board's sensors when it has the pins of the board profile; on others nothing answers."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+
+    def drivers(self) -> Mapping[str, Driver]:
+        return {
+            "i2c_open": self._i2c_open,
+            "i2c_scan": lambda wired: self._board.i2c_addresses() if wired else [],
+            "i2c_read": self._i2c_read,
+            "i2c_write": self._i2c_write,
+            "spi_open": self._spi_open,
+            "spi_close": self._spi_close,
+            "spi_exchange": self._spi_exchange,
+            "uart_open": self._uart_open,
+            "uart_any": lambda port: self._board.uarts.waiting(port),
+            "uart_read": self._uart_read,
+            "uart_write": self._uart_write,
+            "dht": self._dht,
+            "onewire": self._onewire,
+        }
+
+    # I2C
+
+    def _i2c_open(self, scl: int, sda: int) -> Json:
+        """Whether the sensors are on these pins; what every other call names as the bus."""
+        if not self._board.has_pin(scl) or not self._board.has_pin(sda) or scl == sda:
+            raise DriverError("ValueError", "invalid pin")
+        bus = self._board.profile.i2c
+        return bus is not None and (bus.sda, bus.scl) == (sda, scl)
+
+    def _i2c_read(self, wired: bool, address: int, size: int) -> Json:
+        data = self._board.i2c_read(address, size_of(size)) if wired else None
+        if data is None:
+            raise DriverError("OSError", ENODEV)
+        return data.hex()
+
+    def _i2c_write(self, wired: bool, address: int, data: str) -> Json:
+        if not (wired and self._board.i2c_write(address, hex_bytes(data))):
+            raise DriverError("OSError", ENODEV)
+        return None
+
+    # SPI
+
+    def _spi_open(self, bus: int, *pins: int | None) -> Json:
+        if bus not in self._board.spi.hosts:
+            raise DriverError("ValueError", f"SPI({bus}) doesn't exist")
+        if any(pin is not None and not self._board.has_pin(pin) for pin in pins):
+            raise DriverError("ValueError", "invalid pin")
+        self._board.spi.claim(bus)  # MicroPython sets a bus up again without asking
+        return None
+
+    def _spi_close(self, bus: int) -> Json:
+        self._board.spi.release(bus)
+        return None
+
+    def _spi_exchange(self, bus: int, data: str) -> Json:
+        return self._board.spi.exchange(bus, hex_bytes(data)).hex()
+
+    # UART
+
+    def _uart_open(self, port: int, *_pins: int | None) -> Json:
+        if type(port) is not int or not 0 <= port < self._board.uarts.count:
+            raise DriverError("ValueError", f"UART({port}) doesn't exist")
+        return None
+
+    def _uart_read(self, port: int, size: int, line: bool) -> Json:
+        size = min(size_of(size), RX_FIFO_BYTES)
+        return self._board.uarts.take(port, size, _LINE_END if line else b"").hex()
+
+    def _uart_write(self, port: int, data: str) -> Json:
+        self._board.uarts.send(port, hex_bytes(data))
+        return None
+
+    # One-wire sensors: the bench wires one where a program looks for it, with the values of the board's BME280.
+
+    def _dht(self, pin: int, kind: int) -> Json:
+        """The five bytes of a DHT11 or DHT22, checksum last."""
+        values = self._climate(pin)
+        humidity, temperature = values["humidity_pct"], values["temperature_c"]
+        if kind == DHT11:
+            row = [round(humidity), 0, max(0, round(temperature)), 0]
+        else:
+            wet, warm = round(humidity * 10), round(abs(temperature) * 10)
+            row = [wet >> 8, wet & 255, warm >> 8 | (128 if temperature < 0 else 0), warm & 255]
+        return bytes([*row, sum(row) & 255]).hex()
+
+    def _onewire(self, pin: int, what: str) -> Json:
+        if what == _CONVERT:
+            return round(self._climate(pin)["temperature_c"] * 16) / 16
+        try:
+            self._climate(pin)
+        except DriverError:
+            return []
+        return [DS18B20_ROM]
+
+    def _climate(self, pin: int) -> dict[str, float]:
+        if not self._board.has_pin(pin):
+            raise DriverError("ValueError", "invalid pin")
+        try:
+            return self._board.sensor_values("bme280")
+        except UnknownName:
+            raise DriverError("OSError", ETIMEDOUT) from None

@@ -1,0 +1,81 @@
+"""What runs on the virtual board's MicroPython: the firmware's runner, and the calls that the board makes of it."""
+
+import sys
+
+sys.path[:] = ["/vm", "/lib", "/fw"]
+
+import gc as collector  # noqa: E402
+
+collector.disable()
+import memory  # noqa: E402
+
+sys.modules["gc"] = memory
+
+import asyncio  # noqa: E402
+import json  # noqa: E402
+from binascii import a2b_base64  # noqa: E402
+
+import _board  # noqa: E402
+from board import Board  # noqa: E402
+from errors import CallError  # noqa: E402
+from runner import Runner  # noqa: E402
+
+
+class SimulatedBoard(Board):
+    """Tells the virtual board which program has which pin: it shares the pins with WebAssembly programs."""
+
+    def claim(self, pin, owner):
+        is_new = self.owners.get(pin) != owner
+        super().claim(pin, owner)
+        if is_new:
+            try:
+                _board.call("claim", pin, owner)
+            except OSError:
+                del self.owners[pin]
+                raise
+
+    def release(self, owner):
+        super().release(owner)
+        _board.call("release", owner)
+
+
+def emit(kind, data):
+    _board.call("emit", kind, data)
+
+
+async def answer(runner, number, method, params):
+    try:
+        if "data" in params:
+            params["data"] = a2b_base64(params["data"])
+        value = getattr(runner, method)(**params)
+        if hasattr(value, "send"):
+            value = await value
+        _board.call("answer", number, value, None)
+    except CallError as exc:
+        _board.call("answer", number, None, [exc.code, exc.message])
+    except Exception as exc:
+        sys.print_exception(exc)
+        _board.call("answer", number, None, ["failed", repr(exc)])
+
+
+def begin():
+    with open("/settings.json") as file:
+        settings = json.load(file)
+    runner = Runner(SimulatedBoard(settings["board"]), "/apps", emit)
+    _board.listen("call", 0, lambda event: asyncio.create_task(answer(runner, event[2], event[3], event[4])))
+    _board.call("listening")
+    if settings["with_programs"]:
+        asyncio.create_task(runner.boot())
+
+
+begin()
+must_collect = True
+while True:
+    if must_collect:
+        _board.call("pause")
+        collector.collect()
+        memory.note()
+        _board.call("resume")
+    asyncio.core.rest()
+    asyncio.core.turn()
+    must_collect = memory.is_due()

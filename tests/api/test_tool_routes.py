@@ -1,0 +1,119 @@
+"""A client of POST /v1/tools leaves: what has changed nothing ends, what has begun is finished; both are recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from urllib.parse import urlsplit
+
+import pytest
+import pytest_asyncio
+from tests.api.people_host import BLINK, PeopleHost, people_host
+
+from microclaw.events import ApprovalAsked
+from microclaw.wire.host_api import Result, decode_event
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PeopleHost]:
+    async with people_host(tmp_path_factory.mktemp("tools") / "home") as running:
+        yield running
+
+
+@asynccontextmanager
+async def calling(
+    host: PeopleHost, tool: str, arguments: dict[str, object], *, who: str = "owner", foreign: bool = False
+) -> AsyncIterator[asyncio.StreamReader]:
+    """A call over a connection of its own; leaving the block closes it."""
+    address = urlsplit(host.http)
+    reader, writer = await asyncio.open_connection(str(address.hostname), address.port)
+    body = json.dumps({"arguments": arguments, "foreign": foreign}).encode()
+    head = (
+        f"POST /v1/tools/{tool} HTTP/1.1\r\nHost: {address.netloc}\r\nAuthorization: Bearer {host.secrets[who]}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    writer.write(head.encode() + body)
+    try:
+        async with asyncio.timeout(60):
+            yield reader
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+async def ended(host: PeopleHost, app: str) -> tuple[str, str]:
+    """The state and result in the journal of the call that was to install `app`, once it has ended."""
+    query = "SELECT state, result FROM effects WHERE arguments LIKE ? AND state NOT IN ('planned', 'started')"
+    with closing(sqlite3.connect(f"file:{host.settings.database}?mode=ro", uri=True)) as database:
+        async with asyncio.timeout(60):
+            while True:
+                for state, result in database.execute(query, (f'%"appName": "{app}"%',)):
+                    return state, result
+                await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("awaits", "state", "installed"), [("HTTP/1.1 200", "dropped", False), ('"stage":"deploy"', "done", True)]
+)
+async def test_a_client_that_leaves_ends_its_call_before_the_effect_and_not_in_it(
+    host: PeopleHost, awaits: str, state: str, installed: bool
+) -> None:
+    app = f"left{installed:d}"
+    arguments: dict[str, object] = {"sourceCode": f"{BLINK}// {app}", "appName": app}
+    async with calling(host, "deploy-wasm-app", arguments) as reader:
+        while awaits.encode() not in (line := await reader.readline()):
+            assert line
+    found, result = await ended(host, app)
+    assert found == state
+    assert ("it had changed nothing yet" in result) != installed
+    assert (app in await host.apps()) == installed
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("uninstall-wasm-app", {"appName": "nobody"}),
+        ("uninstall-wasm-app", {"appName": "nobody", "device": "nowhere"}),
+        ("undo", {}),
+        ("undo", {"change": 999_999}),
+        ("gpio-set", {"pin": 200, "level": 1}),
+        ("pwm-set", {"pin": 200, "duty": 1}),
+        ("deploy-wasm-app", {"sourceCode": "no C", "appName": "x"}),
+        ("schedule-add", {"when": "2001-01-01 10:00", "do": "turn on pin 4"}),
+        ("schedule-add", {"when": "in 2 hours", "tool": "nothing", "arguments": {}}),
+        ("schedule-remove", {"schedule": 99}),
+        ("delete-file", {"path": "nothing.txt"}),
+        ("delete-file", {"path": "../nothing.txt"}),
+        ("write-file", {"path": ".hidden", "text": "x"}),
+        ("write-file", {"path": "big.txt", "text": "\u00e4" * 200_000}),
+        ("remember", {"text": "x", "device": "nowhere"}),
+        ("remember", {"text": "  "}),
+        ("say", {"text": "x", "person": "nobody"}),
+        ("say", {"text": "x", "person": "bob"}),
+        ("subagent-start", {"task": "x", "tools": ["nothing"]}),
+        ("subagent-cancel", {"subagent": "nothing"}),
+    ],
+)
+async def test_what_is_refused_anyway_is_not_asked_for(
+    host: PeopleHost, tool: str, arguments: dict[str, object]
+) -> None:
+    async with calling(host, tool, arguments, who="ada", foreign=True) as reader:
+        while True:
+            line = await reader.readline()
+            assert line
+            event = decode_event(line) if line.startswith(b"{") else None
+            assert not isinstance(event, ApprovalAsked), event
+            if isinstance(event, Result):
+                assert not event.value["ok"]
+                return
+
+
+async def test_a_device_that_cannot_be_merged_is_said_before_anybody_is_asked(host: PeopleHost) -> None:
+    async with asyncio.timeout(20):
+        status, body = await host.ask("owner", "POST", "/v1/devices/virtual-1/merge", {"other": "virtual-1"})
+    assert (status, body["error"]["code"]) == (400, "config_error")

@@ -1,0 +1,79 @@
+"""A source becomes an image of the kind that the device takes; Python is known by its text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from microclaw.apps.building import cached_compiler, is_python, program_language, stored_facts, stored_program
+from microclaw.boards import load_board
+from microclaw.errors import BuildError, ConfigError, DeployRejected
+from microclaw.py.image import PyImage
+from microclaw.wasm import BuildCache, Image
+
+BLINK = """\
+from machine import Pin
+import time
+led = Pin(2, Pin.OUT)
+while True:
+    led.value(not led.value())
+    time.sleep(0.5)
+"""
+C_BLINK = '#include "microclaw.h"\nvoid on_init(void) { gpio_open(2, GPIO_OUT); }\n'
+BROKEN = "import time\nwhile True\n    time.sleep(1)\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "is_one"),
+    [
+        (BLINK, True),
+        (BROKEN, True),
+        ("x = 1\nprint(x)\n", True),
+        (C_BLINK, False),
+        ("int main(void) { return 0; }", False),
+        ("void setup() {}\nvoid loop() {}", False),
+        ("#include <stdio.h>\nint x = 1;", False),
+    ],
+)
+def test_python_is_known_by_its_text(source: str, is_one: bool) -> None:
+    assert is_python(source) is is_one
+
+
+def test_the_name_of_a_file_says_the_language() -> None:
+    assert program_language("blink.py") == "python"
+    assert program_language("blink.ino") == "sketch"
+    assert program_language("blink.txt") is None
+    with pytest.raises(ConfigError):
+        program_language("blink.h")
+
+
+async def test_each_kind_is_built_where_the_device_takes_it(tmp_path: Path) -> None:
+    build, board = cached_compiler(BuildCache(tmp_path)), load_board("virtual")
+    python = await build(BLINK, board, "blink", "O3", None, ("wasm", "py"))
+    assert isinstance(python, PyImage)
+    assert (python.kind, python.pins) == ("py", (2,))
+    assert isinstance(await build(C_BLINK, board, "blink", "O3", None, ("wasm", "py")), Image)
+
+
+async def test_a_language_that_the_device_does_not_take_is_refused(tmp_path: Path) -> None:
+    build, board = cached_compiler(BuildCache(tmp_path)), load_board("virtual")
+    with pytest.raises(DeployRejected, match="is Python; the device's firmware takes C, C"):
+        await build(BLINK, board, "blink", "O3", None, ("wasm",))
+    with pytest.raises(DeployRejected, match="is C or WebAssembly; the device's firmware takes Python"):
+        await build(C_BLINK, board, "blink", "O3", None, ("py",))
+
+
+async def test_a_broken_python_program_is_told_in_pythons_words(tmp_path: Path) -> None:
+    build = cached_compiler(BuildCache(tmp_path))
+    with pytest.raises(BuildError) as caught:
+        await build(BROKEN, load_board("virtual"), "blink", "O3", None, ("py",))
+    assert caught.value.diagnostics[0].line == 2
+
+
+async def test_a_stored_python_program_is_the_same_again(tmp_path: Path) -> None:
+    image = await cached_compiler(BuildCache(tmp_path))(BLINK, load_board("virtual"), "blink", "O3", "python", ("py",))
+    assert isinstance(image, PyImage)
+    again = stored_program(image.code, image.source, stored_facts(image))
+    assert (again.code, again.sha256, again.pins, again.lines) == (image.code, image.sha256, image.pins, image.lines)
+    assert again.source == BLINK

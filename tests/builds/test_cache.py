@@ -1,0 +1,61 @@
+"""The build cache: what is put comes back, damage and fullness are survived."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+from microclaw.builds.cache import BuildCache
+
+
+def test_blob_comes_back_and_another_key_does_not(tmp_path: Path) -> None:
+    cache = BuildCache(tmp_path / "made" / "here")
+    cache.put("a", b"one")
+    assert BuildCache(tmp_path / "made" / "here").get("a") == b"one"
+    assert cache.get("b") is None
+
+
+def test_directory_is_private(tmp_path: Path) -> None:
+    BuildCache(tmp_path / "c").put("a", b"one")
+    assert (tmp_path / "c").stat().st_mode & 0o077 == 0
+    assert (tmp_path / "c" / "a.build").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("damage", [b"", b"short", b"x" * 100])
+def test_damaged_entry_is_a_miss_and_goes(tmp_path: Path, damage: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    cache = BuildCache(tmp_path)
+    cache.put("a", b"one")
+    (tmp_path / "a.build").write_bytes(damage)
+    with caplog.at_level(logging.WARNING):
+        assert cache.get("a") is None
+    assert "damaged" in caplog.text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_longest_unused_entries_go_first(tmp_path: Path) -> None:
+    cache = BuildCache(tmp_path, max_bytes=400)
+    for number, name in enumerate("abc"):
+        cache.put(name, bytes(100))
+        os.utime(tmp_path / f"{name}.build", (number, number))
+    assert cache.get("a") == bytes(100)  # used again: b is now the oldest
+    cache.put("d", bytes(100))
+    assert [cache.get(name) is not None for name in "abcd"] == [True, False, True, True]
+
+
+def test_a_blob_larger_than_the_cache_is_kept_alone(tmp_path: Path) -> None:
+    cache = BuildCache(tmp_path, max_bytes=100)
+    cache.put("a", bytes(10))
+    cache.put("b", bytes(500))
+    assert cache.get("b") == bytes(500)
+    assert cache.get("a") is None
+
+
+def test_disk_that_refuses_is_logged_and_survived(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_text("in the way")
+    cache = BuildCache(tmp_path / "file" / "cache")
+    with caplog.at_level(logging.WARNING):
+        cache.put("a", b"one")
+    assert "cannot be written" in caplog.text

@@ -1,0 +1,133 @@
+"""The compiler's process: bounded in time, memory and output, and never left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from microclaw.builds.process import (
+    FILE_LIMIT_BYTES,
+    MEMORY_LIMIT_BYTES,
+    OUTPUT_LIMIT_BYTES,
+    BuildCancelled,
+    Processes,
+    ProcessResult,
+    in_worker,
+)
+
+
+async def run_compiler(command: list[str], directory: Path, time_limit_s: float = 20.0) -> ProcessResult:
+    return await in_worker(lambda processes: processes.run(command, directory, time_limit_s=time_limit_s))
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-I", "-c", code]
+
+
+async def test_output_and_code_come_back(tmp_path: Path) -> None:
+    finished = await run_compiler(python("import sys; print('said', file=sys.stderr); sys.exit(3)"), tmp_path)
+    assert (finished.returncode, finished.output, finished.timed_out) == (3, "said\n", False)
+    assert finished.took_ms > 0
+
+
+async def test_environment_of_the_host_is_not_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "secret")
+    finished = await run_compiler(python("import os; print(sorted(os.environ.items()))"), tmp_path)
+    assert "secret" not in finished.output
+    assert str(tmp_path) in finished.output
+
+
+async def test_process_and_its_children_are_killed_when_time_is_up(tmp_path: Path) -> None:
+    code = "import os, time; os.fork(); print(os.getpid(), flush=True); time.sleep(60)"
+    finished = await run_compiler(python(code), tmp_path, time_limit_s=1.0)
+    assert finished.timed_out
+    pids = [int(pid) for pid in finished.output.split()]
+    assert len(pids) == 2
+    await all_gone(*pids)
+
+
+async def test_children_are_killed_when_their_parent_is_already_gone(tmp_path: Path) -> None:
+    code = "import os, time; pid = os.fork(); pid or time.sleep(60); print(pid, flush=True)"
+    finished = await run_compiler(python(code), tmp_path, time_limit_s=1.0)
+    assert finished.timed_out
+    await all_gone(int(finished.output))
+
+
+async def test_process_that_closes_its_output_is_still_killed(tmp_path: Path) -> None:
+    finished = await run_compiler(
+        python("import os, time; os.close(1); os.close(2); time.sleep(60)"), tmp_path, time_limit_s=1.0
+    )
+    assert finished.timed_out
+    assert finished.returncode < 0
+
+
+async def test_cancelled_build_leaves_no_process(tmp_path: Path) -> None:
+    code = "import os, time; open('pid', 'w').write(str(os.getpid())); os.rename('pid', 'ready'); time.sleep(60)"
+    task = asyncio.create_task(run_compiler(python(code), tmp_path))
+    async with asyncio.timeout(60):
+        while not (tmp_path / "ready").exists():
+            await asyncio.to_thread(os.sched_yield)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await all_gone(int((tmp_path / "ready").read_text()))
+
+
+def test_stopped_build_starts_nothing_more(tmp_path: Path) -> None:
+    processes = Processes()
+    processes.stop()
+    with pytest.raises(BuildCancelled):
+        processes.run(python("open('started', 'w')"), tmp_path)
+    assert not (tmp_path / "started").exists()
+
+
+async def test_output_is_cut_at_its_limit(tmp_path: Path) -> None:
+    finished = await run_compiler(python(f"print('x' * {3 * OUTPUT_LIMIT_BYTES})"), tmp_path)
+    assert len(finished.output) == OUTPUT_LIMIT_BYTES
+    assert finished.returncode == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="rlimits are set from outside, which only Linux can")
+async def test_large_file_is_stopped(tmp_path: Path) -> None:
+    code = f"open('big', 'wb').write(bytes({2 * FILE_LIMIT_BYTES}))"
+    assert (await run_compiler(python(code), tmp_path)).returncode != 0
+    assert (tmp_path / "big").stat().st_size <= FILE_LIMIT_BYTES
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="rlimits are set from outside, which only Linux can")
+async def test_memory_is_held_to_its_limit(tmp_path: Path) -> None:
+    code = f"print('start', flush=True); bytearray({MEMORY_LIMIT_BYTES}); print('end')"
+    finished = await run_compiler(python(code), tmp_path)
+    assert finished.returncode != 0
+    assert finished.output.startswith("start")
+    assert "MemoryError" in finished.output
+
+
+async def all_gone(*pids: int) -> None:
+    """Killed children are reaped by whoever adopts them, a moment later."""
+    async with asyncio.timeout(60):
+        while any(is_running(pid) for pid in pids):
+            await asyncio.to_thread(os.sched_yield)
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there and no zombie waiting for its adopter."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+@pytest.mark.parametrize("end", ["", "\\nmore"])
+async def test_process_that_said_its_last_words_is_not_waited_for(tmp_path: Path, end: str) -> None:
+    code = f"import sys, time; [(sys.stdout.write(w), sys.stdout.flush()) for w in ('a la', 'st', ' word{end}')]"
+    finished = await in_worker(
+        lambda processes: processes.run(python(f"{code}; time.sleep(60)"), tmp_path, stop_at=b"last word")
+    )
+    assert (finished.stopped_at_words, finished.timed_out) == (True, False)
+    assert finished.output.startswith("a last word")

@@ -1,0 +1,79 @@
+"""No command line has to carry a secret, where every account of the machine could read it (ps)."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from microclaw.cli.main import COMMANDS, load_command, main
+from microclaw.cli.secret_value import MAX_SECRET_BYTES, secret_value
+from microclaw.errors import ConfigError
+
+KEY = "sk-ant-api03-0123456789abcdef"
+SECRET_WORDS = {"key", "token", "secret", "password", "passphrase"}
+
+
+def test_a_secret_comes_from_a_file_or_stdin_without_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "key").write_text(f"{KEY}\n")
+    assert secret_value("--model-key", f"@{tmp_path / 'key'}") == KEY
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{KEY}\nmore\n"))
+    assert secret_value("--model-key", "-") == KEY
+    assert secret_value("model.api_key", "${MY_KEY}") == "${MY_KEY}"  # a variable's name is no secret
+    assert capsys.readouterr().err == ""
+
+
+def test_a_value_on_the_command_line_is_taken_with_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    assert secret_value("--model-key", KEY) == KEY
+    warning = capsys.readouterr().err
+    assert warning.startswith("warning: a value of --model-key on the command line can be seen by other accounts")
+    assert "--model-key @FILE" in warning
+    assert KEY not in warning
+
+
+@pytest.mark.parametrize("content", ["", "\n", "one\ntwo\n", "x" * MAX_SECRET_BYTES])
+def test_a_file_that_is_not_one_line_is_no_secret(tmp_path: Path, content: str) -> None:
+    (tmp_path / "key").write_text(content)
+    with pytest.raises(ConfigError, match="not one line with a secret"):
+        secret_value("--model-key", f"@{tmp_path / 'key'}")
+    with pytest.raises(ConfigError, match=r"cannot read .*: No such file"):
+        secret_value("--model-key", f"@{tmp_path / 'none'}")
+
+
+def test_config_set_takes_a_secret_from_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MICROCLAW_HOME", str(tmp_path / "home"))
+    (tmp_path / "key").write_text(f"{KEY}\n")
+    assert main(["config", "set", "search.api_key", f"@{tmp_path / 'key'}"]) == 0
+    assert KEY in (tmp_path / "home" / "secrets.toml").read_text()
+    assert "warning" not in capsys.readouterr().err
+    assert main(["config", "set", "search.api_key", KEY]) == 0
+    assert "search.api_key @FILE" in capsys.readouterr().err
+
+
+def test_only_one_key_of_setup_comes_from_stdin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MICROCLAW_HOME", str(tmp_path / "home"))
+    assert main(["setup", "--yes", "--model-key", "-", "--search-key", "-"]) == 2
+
+
+def test_every_option_that_takes_a_secret_can_take_it_from_a_file() -> None:
+    commands = [load_command(name) for name in COMMANDS]
+    found = {name: metavar for command in commands for name, metavar in _options(command)}
+    assert {"--model-key", "--telegram-token", "--search-key", "--link-secret-file", "--token-file"} <= found.keys()
+    assert {name: metavar for name, metavar in found.items() if "FILE" not in metavar} == {}
+
+
+def _options(command: Any) -> Iterator[tuple[str, str]]:
+    """Name and metavar of each option of the command, and of its commands, that takes a secret."""
+    for inner in getattr(command, "commands", {}).values():
+        yield from _options(inner)
+    for option in command.params:
+        name = option.opts[-1]
+        if option.param_type_name == "option" and set(name.strip("-").split("-")) & SECRET_WORDS and not option.is_flag:
+            yield name, str(option.metavar)

@@ -1,0 +1,197 @@
+"""The firmware's own files on MicroPython's unix port, a process each; what it keeps is in a folder of the test."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import ssl
+import subprocess
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.link_server.conftest import Plane as Plane
+from tests.link_server.conftest import limits as limits
+from tests.link_server.conftest import plane as plane
+from tests.link_server.conftest import running_plane as running_plane
+from tests.link_server.on_uvloop.conftest import pytest_asyncio_loop_factories as pytest_asyncio_loop_factories
+
+from microclaw.auth.certificates import KeyPair
+from microclaw.auth.provisioning import Provision
+from microclaw.wire.link.codec import decode
+from microclaw.wire.link.messages import Event
+
+ROOT = Path(__file__).parents[2]
+MICROPYTHON = ROOT / ".micropython/bin/micropython"
+SMALL = ROOT / ".micropython/bin/micropython-i386"
+BOOT = "tests/firmware/simulated/boot.py"
+RESTARTS = 3  # the exit status of machine.reset()
+PATIENCE_S = 60.0
+
+
+@dataclass
+class Firmware:
+    """One board. `async with board.running()`: it boots again after each reset that it asks for."""
+
+    folder: Path
+    words: tuple[str, ...] = (str(MICROPYTHON),)
+    firmware: str = "firmware/fw"
+    boot: str = BOOT
+    environ: dict[str, str] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+    boots: int = 0
+    process: asyncio.subprocess.Process | None = None
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def told(self, made: Provision, **more: Any) -> None:
+        """As `microclaw flash` leaves it."""
+        facts = {"name": "esp32-devkitc-v4", "chip": "ESP32", "memory_floor": 0}
+        settings = {"board": facts, "host": made.host, "port": made.port, "ca_sha256": made.ca_sha256, "ntp": ""}
+        if made.secret:
+            settings["secret"] = made.secret
+        self.write("settings.json", json.dumps({**settings, **more}))
+
+    def write(self, name: str, text: str) -> None:
+        self.folder.mkdir(exist_ok=True)
+        (self.folder / name).write_text(text)
+
+    def read(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.folder / name).read_text())
+        return found
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Firmware]:
+        task = asyncio.create_task(self._run(), name="firmware")
+        try:
+            yield self
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+
+    async def until(self, text: str) -> str:
+        """A line that it prints with this text, taken out with those before it."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                for at, line in enumerate(self.lines):
+                    if text in line:
+                        del self.lines[: at + 1]
+                        return line
+                self._news.clear()
+                await self._news.wait()
+
+    async def _run(self) -> None:
+        while True:
+            self.boots += 1
+            self.process = process = await asyncio.create_subprocess_exec(
+                *self.words,
+                self.boot,
+                f"{self.folder}/",
+                self.firmware,
+                cwd=ROOT,
+                env={"TZ": "UTC", **self.environ},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+            )
+            try:
+                assert process.stdout is not None
+                while line := await process.stdout.readline():
+                    self.lines.append(line.decode(errors="replace").rstrip())
+                    print("board:", self.lines[-1])
+                    self._news.set()
+                if await process.wait() != RESTARTS:
+                    return
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+
+
+def micropython(script: str, *words: str) -> str:
+    """What a script of the firmware's modules prints."""
+    if not MICROPYTHON.exists():
+        pytest.skip("scripts/micropython.sh makes MicroPython's unix port")
+    places = [str(ROOT / "firmware/fw"), str(ROOT / "tests/firmware/simulated")]
+    head = f"import sys\nsys.path[:0] = {places!r}\nWORDS = {[*words]!r}\n"
+    command = [str(MICROPYTHON), "-c", head + script]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert done.returncode == 0, done.stderr or done.stdout
+    return str(done.stdout)
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Firmware:
+    """Not told of a host, not running."""
+    if not MICROPYTHON.exists():
+        pytest.skip("scripts/micropython.sh makes MicroPython's unix port")
+    return Firmware(tmp_path / "board")
+
+
+async def provisioned(plane: Plane, board: Firmware) -> Provision:
+    """The board is told of this host, with a secret."""
+    made = await plane.plane.provision("lamp", board="esp32-devkitc-v4", host="127.0.0.1")
+    board.told(made)
+    return made
+
+
+class Arrived:
+    """The events that the host has kept, by the board's life; it forgets old ones, so they are read as they come."""
+
+    def __init__(self, store: Path) -> None:
+        self.numbers: dict[int, list[int]] = defaultdict(list)
+        self._store = store
+        self._row = 0
+
+    def read(self) -> None:
+        with closing(sqlite3.connect(self._store, timeout=PATIENCE_S)) as store:
+            rows = store.execute(
+                "SELECT number, payload FROM link_events WHERE number > ? ORDER BY number", (self._row,)
+            ).fetchall()
+        for self._row, payload in rows:
+            body = decode(payload).body
+            if isinstance(body, Event) and body.name == "tick":
+                self.numbers[int(str(body.data["life"]))].append(int(str(body.data["n"])))
+
+    async def until(self, life: int, number: int) -> None:
+        """The event of this number is there."""
+        async with asyncio.timeout(PATIENCE_S):
+            while self.numbers[life][-1:] < [number]:
+                await asyncio.sleep(0.1)  # the host commits before it acks: only the store tells
+                self.read()
+
+
+class Server:
+    """TLS on loopback with a certificate of the test; `heard` is what a client said after the handshake."""
+
+    def __init__(self) -> None:
+        self.heard = b""
+        self.news = asyncio.Event()
+        self.port = 0
+
+    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.heard += await reader.read(4096)
+        self.news.set()
+        writer.close()
+
+
+@asynccontextmanager
+async def serving(folder: Path, pair: KeyPair, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Server]:
+    path = folder / "server.pem"
+    path.write_bytes(pair.to_pem())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    server = Server()
+    listening = await asyncio.start_server(server.take, host, port, ssl=context)
+    async with listening:
+        server.port = listening.sockets[0].getsockname()[1]
+        yield server

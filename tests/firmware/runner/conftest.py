@@ -1,0 +1,70 @@
+"""The runner's files on MicroPython's unix port: a script of a test in a process of its own, its answer as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+from typing import Any, Final
+
+import pytest
+
+from microclaw.py.compile import find_mpy_cross
+
+ROOT: Final = Path(__file__).parents[3]
+BIN: Final = ROOT / ".micropython/bin"
+PATIENCE_S: Final = 60
+PRELUDE: Final = "from world import *\n"
+
+
+@dataclass(frozen=True)
+class MicroPython:
+    """One build of the unix port, and a folder for a test's programs and flash."""
+
+    words: tuple[str, ...]
+    folder: Path
+
+    def compile(self, name: str, source: str) -> Path:
+        """`source` is in the rewritten form; it becomes NAME.mpy."""
+        text = self.folder / f"{name}.py"
+        text.write_text(dedent(source))
+        image = self.folder / f"{name}.mpy"
+        words: list[str | Path] = [find_mpy_cross()[0], "-s", f"{name}.py", text, "-o", image]
+        subprocess.run(words, check=True, timeout=PATIENCE_S)
+        return image
+
+    def script(self, text: str) -> list[str]:
+        path = self.folder / "script.py"
+        path.write_text(PRELUDE + dedent(text))
+        return [*self.words, str(path), str(self.folder)]
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        return {**os.environ, "MICROPYPATH": f"{Path(__file__).parent / 'bench'}:{ROOT / 'firmware/fw'}:.frozen"}
+
+    def run(self, text: str) -> Any:
+        """What the script's `run(main)` printed last."""
+        done = subprocess.run(
+            self.script(text), env=self.environ, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        )
+        if done.returncode or done.stderr:
+            pytest.fail(f"{done.stdout}\n{done.stderr}")
+        *rest, answer = done.stdout.strip().split("\n")
+        if rest:
+            print(*rest, sep="\n", file=sys.stderr)
+        return json.loads(answer)
+
+
+@pytest.fixture(params=["64", "32"])
+def micropython(request: pytest.FixtureRequest, tmp_path: Path) -> MicroPython:
+    """Both builds; the 32-bit one has a heap like that of a board without PSRAM."""
+    is_small = request.param == "32"
+    program = BIN / ("micropython-i386" if is_small else "micropython")
+    if not program.exists():
+        pytest.skip("scripts/micropython.sh has not made this build of MicroPython's unix port")
+    return MicroPython((str(program), "-X", "heapsize=160K") if is_small else (str(program),), tmp_path)

@@ -1,0 +1,343 @@
+"""Programs that behave badly: they hurt themselves, never the board or each other."""
+
+from __future__ import annotations
+
+import pytest
+from tests.firmware.runner.conftest import MicroPython
+
+CALM = """
+async def main(E):
+    global beats
+    machine = E.module("machine")
+    led = machine.Pin(2, machine.Pin.OUT)
+    while True:
+        await E.y()
+        led.toggle()
+        await E.sleep_ms(50)
+"""
+
+
+def crashes(micropython: MicroPython, bad: str, wait_ms: int = 6000, **facts: object) -> list[str]:
+    """The reasons of the bad program's crashes; a calm one runs beside it and must go on."""
+    micropython.compile("bad", bad)
+    micropython.compile("calm", CALM)
+    reasons, calm, edges = micropython.run(f"""
+        async def main():
+            runner = new_runner(**{facts!r})
+            await install(runner, "calm")
+            await install(runner, "bad")
+            await until(lambda: events("app.crash"), {wait_ms})
+            edges = runner.edges(0)["cursor"]
+            await asyncio.sleep_ms(200)
+            return [[e["data"]["app"] + ": " + e["data"]["reason"] for e in events("app.crash")], row(runner, "calm")["state"], runner.edges(0)["cursor"] - edges]
+        run(main)
+    """)
+    assert calm == "running"
+    assert edges >= 1
+    assert all(reason.startswith("bad: ") for reason in reasons)
+    return list(reasons)
+
+
+def test_a_program_that_never_waits_is_ended_by_its_guard(micropython: MicroPython) -> None:
+    bad = """
+    async def main(E):
+        def count():
+            n = 0
+            while True:
+                E.g()
+                n += 1
+        count()
+    """
+    assert "RuntimeError: the program ran for 1 s without a wait" in crashes(micropython, bad)[0]
+
+
+def test_a_timers_callback_that_never_waits_is_ended_by_its_guard(micropython: MicroPython) -> None:
+    bad = """
+    async def main(E):
+        def spin(timer):
+            while True:
+                E.g()
+        E.timer(E.module("machine").Timer(0), mode=0, period=10, callback=spin)
+        await E.sleep(100)
+    """
+    assert "without a wait" in crashes(micropython, bad)[0]
+
+
+def test_a_long_wait_before_a_long_loop_is_no_reason_to_end_it(micropython: MicroPython) -> None:
+    micropython.compile(
+        "good",
+        """
+        async def main(E):
+            asyncio = E.module("asyncio")
+            event = asyncio.Event()
+            async def later():
+                await E.sleep(2)
+                event.set()
+            E.spawn(later())
+            await event.wait()
+            for i in range(100):
+                E.g()
+            E.print("done")
+        """,
+    )
+    found = micropython.run("""
+        async def main():
+            runner = new_runner()
+            await install(runner, "good")
+            await until(lambda: events(), 4000)
+            return [lines(), events()]
+        run(main)
+    """)
+    assert found == [["done"], [{"name": "app.exit", "data": {"app": "good", "kind": "returned"}}]]
+
+
+EATERS = {
+    "list": "kept = []\n    while True:\n        await E.y()\n        kept.append(bytearray(100))\n        await E.sleep_ms(1)",
+    "in a function": "kept = []\n    def eat():\n        while True:\n            E.g()\n            kept.append(bytearray(100))\n"
+    "    eat()",
+    "at once": "kept = bytearray(3_000_000)",
+    "catches it": "kept = []\n    while True:\n        await E.y()\n        try:\n            kept.append(bytearray(100))\n"
+    "            await E.sleep_ms(1)\n        except MemoryError:\n            await E.sleep_ms(1)",
+    "then sleeps": "kept = bytearray(45_000)\n    try:\n        await E.sleep_ms(1)\n    except MemoryError:\n        pass\n"
+    "    await E.sleep(100)",
+}
+
+
+@pytest.mark.parametrize("body", EATERS.values(), ids=EATERS.keys())
+def test_a_program_that_eats_memory_is_ended_and_gives_it_back(micropython: MicroPython, body: str) -> None:
+    micropython.compile("bad", f"async def main(E):\n    {body}\n")
+    micropython.compile("calm", CALM)
+    found = micropython.run("""
+        import gc
+        async def main():
+            gc.collect()
+            runner = new_runner(memory_floor=gc.mem_free() - 40_000)
+            await install(runner, "calm")
+            await install(runner, "bad")
+            await until(lambda: events("app.crash"), 20000)
+            gc.collect()
+            return [events(), row(runner, "bad"), row(runner, "calm")["state"], gc.mem_free() - runner.board.memory_floor]
+        run(main)
+    """)
+    events, row, calm, spare = found
+    assert [event["data"]["app"] for event in events] == ["bad"]
+    assert "memory" in row["error"]
+    assert (row["state"], calm) == ("trapped", "running")
+    assert spare > 10_000
+
+
+TROUBLE = {
+    "raises at once": ("1 / 0", "ZeroDivisionError"),
+    "recursion": ("def f(n): return f(n + 1)\n    f(0)", "maximum recursion depth exceeded"),
+    "recursion of coroutines": ("async def f(): await f()\n    await f()", "maximum recursion depth exceeded"),
+    "forbidden pin": ("E.module('machine').Pin(6, 3)", "ValueError: pin 6 is reserved for the flash"),
+    "forbidden pin for ADC": ("E.module('machine').ADC(7)", "ValueError: pin 7 is reserved for the flash"),
+    "forbidden pin for I2C": (
+        "E.module('machine').I2C(0, scl=6, sda=5)",
+        "ValueError: pin 6 is reserved for the flash",
+    ),
+    "another's pin": ("E.module('machine').Pin(2, 3)", "OSError: pin 2 belongs to the program calm"),
+    "another's pin for PWM": ("E.module('machine').PWM(2)", "OSError: pin 2 belongs to the program calm"),
+    "no such pin": ("E.module('machine').Pin(77, 3)", "ValueError: invalid pin"),
+    "an input as output": ("E.module('machine').Pin(34, 3)", "ValueError: pin can only be input"),
+    "reset": ("E.module('machine').reset()", "machine.reset is not for programs"),
+    "threads": ("E.module('_thread')", "programs have tasks, no threads"),
+    "no such module": ("E.module('numpy')", "no module named 'numpy'"),
+    "keyboard interrupt": ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+    "base exception": ("raise BaseException('own')", "BaseException: own"),
+    "tasks for ever": (
+        "async def f(): await E.sleep(9)\n    while True:\n        E.spawn(f())",
+        "a program may have 16 tasks",
+    ),
+    "timers for ever": (
+        "while True:\n        E.timer(E.module('machine').Timer(-1), period=1000)",
+        "a program may have 8 timers",
+    ),
+    "a task that raises": ("async def f(): 1 / 0\n    E.spawn(f())\n    await E.sleep(99)", "ZeroDivisionError"),
+    "a timer that raises": (
+        "def f(t): 1 / 0\n    E.timer(E.module('machine').Timer(0), period=5, callback=f)\n    await E.sleep(99)",
+        "ZeroDivisionError",
+    ),
+    "a waiting callback that raises": (
+        "async def f(t):\n        await E.sleep_ms(1)\n        1 / 0\n"
+        "    E.timer(E.module('machine').Timer(0), period=5, callback=f)\n    await E.sleep(99)",
+        "ZeroDivisionError",
+    ),
+    "a task that interrupts": (
+        "async def f(): raise KeyboardInterrupt\n    E.spawn(f())\n    await E.sleep(99)",
+        "KeyboardInterrupt",
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "reason"), TROUBLE.values(), ids=TROUBLE.keys())
+def test_trouble_is_told_and_others_go_on(micropython: MicroPython, body: str, reason: str) -> None:
+    assert reason in crashes(micropython, f"async def main(E):\n    {body}\n")[0]
+
+
+def test_sys_exit_in_a_task_ends_the_program_and_not_the_firmware(micropython: MicroPython) -> None:
+    micropython.compile(
+        "bad", "async def main(E):\n    async def f(): raise SystemExit\n    E.spawn(f())\n    await E.sleep(99)\n"
+    )
+    found = micropython.run("""
+        async def main():
+            runner = new_runner()
+            await install(runner, "bad")
+            await until(lambda: events())
+            return [events(), row(runner, "bad")["state"]]
+        run(main)
+    """)
+    assert found == [[{"name": "app.exit", "data": {"app": "bad", "kind": "exited"}}], "exited"]
+
+
+def test_prints_without_end_are_limited_and_the_lost_ones_counted(micropython: MicroPython) -> None:
+    micropython.compile(
+        "chatty",
+        "async def main(E):\n    n = 0\n    while True:\n        await E.y()\n        E.print('line', n, 'x' * 1000)\n        n += 1\n",
+    )
+    found = micropython.run("""
+        async def main():
+            runner = new_runner()
+            await install(runner, "chatty")
+            await asyncio.sleep_ms(2500)
+            await runner.stop("chatty")
+            return [[len(line), line[:60]] for line in lines()]
+        run(main)
+    """)
+    assert 20 <= len(found) <= 80
+    assert all(size <= 240 for size, _ in found)
+    lines = [line for _, line in found]
+    first = next(i for i, line in enumerate(lines) if "were left out" in line)
+    left_out = int(lines[first].split(" ")[0][1:])
+    assert f"line {int(lines[first - 1].split(' ')[1]) + left_out + 1} " in lines[first]
+
+
+def test_events_without_end_are_limited(micropython: MicroPython) -> None:
+    micropython.compile(
+        "chatty", "async def main(E):\n    while True:\n        await E.y()\n        E.event('tick', {})\n"
+    )
+    found = micropython.run("""
+        async def main():
+            runner = new_runner()
+            await install(runner, "chatty")
+            await asyncio.sleep_ms(1500)
+            await runner.close()
+            return len(events("tick"))
+        run(main)
+    """)
+    assert 20 <= found <= 60
+
+
+@pytest.mark.parametrize(
+    "image", [b"M\x06\x08\x1f" + bytes(100), b"not a program at all", b"M\x05\x00\x1f" + bytes(100)]
+)
+def test_what_cannot_be_loaded_leaves_the_program_before_running(micropython: MicroPython, image: bytes) -> None:
+    micropython.compile("calm", CALM)
+    (micropython.folder / "broken.mpy").write_bytes(image)
+    found = micropython.run("""
+        async def main():
+            runner = new_runner()
+            await install(runner, "p", "calm")
+            code = await refused_async(install(runner, "p", "broken"))
+            new = await refused_async(install(runner, "q", "broken"))
+            sha = hashlib.sha256(image("calm")).digest().hex()
+            after = row(new_runner(), "p")
+            return [code, new, row(runner, "p")["state"], row(runner, "p")["sha256"] == sha, after["sha256"] == sha, len(runner.list())]
+        run(main)
+    """)
+    assert found == ["invalid_module", "invalid_module", "running", True, True, 1]
+
+
+def test_a_program_without_main_is_refused(micropython: MicroPython) -> None:
+    micropython.compile("empty", "x = 1\n")
+    found = micropython.run("""
+        async def main():
+            return await refused_async(install(new_runner(), "empty"))
+        run(main)
+    """)
+    assert found == "invalid_module"
+
+
+def test_more_programs_than_the_board_runs_are_refused(micropython: MicroPython) -> None:
+    micropython.compile("idle", "async def main(E):\n    await E.sleep(100)\n")
+    found = micropython.run("""
+        async def main():
+            runner = new_runner(max_programs=2)
+            await install(runner, "a", "idle")
+            await install(runner, "b", "idle")
+            code = await refused_async(install(runner, "c", "idle"))
+            await install(runner, "b", "idle")
+            return [code, [[r["name"], r["state"]] for r in runner.list()]]
+        run(main)
+    """)
+    assert found == ["too_many_apps", [["a", "running"], ["b", "running"]]]
+
+
+def test_a_program_that_fills_the_flash_crashes_and_can_be_removed(micropython: MicroPython) -> None:
+    micropython.compile(
+        "greedy",
+        """
+        async def main(E):
+            with open("/ram/big", "wb") as file:
+                while True:
+                    await E.y()
+                    file.write(bytes(256))
+                    file.flush()
+        """,
+    )
+    micropython.compile("calm", CALM)
+    found = micropython.run("""
+        import storage
+        class Ram:
+            def __init__(self): self.data = bytearray(48 * 512)
+            def readblocks(self, n, buf, off=0): buf[:] = self.data[n * 512 + off : n * 512 + off + len(buf)]
+            def writeblocks(self, n, buf, off=0): self.data[n * 512 + off : n * 512 + off + len(buf)] = buf
+            def ioctl(self, op, arg): return 48 if op == 4 else 512 if op == 5 else 0
+        async def main():
+            ram = Ram()
+            os.VfsLfs2.mkfs(ram)
+            os.mount(os.VfsLfs2(ram), "/ram")
+            storage.RESERVE = 2048
+            runner = Runner(Board(FACTS), "/ram/apps", emit)
+            await install(runner, "calm")
+            await install(runner, "greedy")
+            await until(lambda: len(events("app.crash")) == 3, 15000)
+            await asyncio.sleep_ms(50)
+            await runner.remove("greedy")
+            return [events("app.crash")[0]["data"]["reason"], [[r["name"], r["state"]] for r in runner.list()], storage_names()]
+        def storage_names():
+            from slots import Slots
+            return Slots("/ram/apps").names()
+        run(main)
+    """)
+    reason, rows, after_boot = found
+    assert "OSError: 28" in reason or "ENOSPC" in reason
+    assert rows == [["calm", "running"]]
+    assert after_boot == ["calm"]
+
+
+def test_ctrl_c_twice_ends_the_firmware_whatever_a_program_does(micropython: MicroPython) -> None:
+    micropython.compile("greedy", "async def main(E):\n    while True:\n        await E.y()\n")
+    found = micropython.run("""
+        async def main():
+            runner = new_runner()
+            await install(runner, "greedy")
+            program = runner._programs["greedy"]
+            ended = []
+            for _ in range(2):
+                try:
+                    program.env.call(interrupted, None)
+                    ended.append(False)
+                except KeyboardInterrupt:
+                    ended.append(True)
+            await asyncio.sleep_ms(850)
+            program.env.call(interrupted, None)
+            await runner.remove("greedy")
+            return ended
+
+        def interrupted(_):
+            raise KeyboardInterrupt
+
+        run(main)
+    """)
+    assert found == [False, True]

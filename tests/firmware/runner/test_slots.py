@@ -1,0 +1,368 @@
+"""Programs in flash: uploads, undo, power cuts at every write, kills, damaged files and a full flash."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import time
+from typing import Any, Final
+
+import pytest
+from tests.firmware.runner.conftest import MicroPython
+
+IMAGES: Final = """
+        from power import *
+        from slots import Slots
+        import storage
+        ROOT = FOLDER + "/apps"
+        ONE, TWO = b"one " * 100, b"second " * 90
+
+        def put(slots, name, data):
+            upload(slots, name, data)
+            slots.install(slots.check_upload())
+
+        def state(slots, name="p"):
+            "The image's bytes; None if nothing of that name is installed."
+            assert name not in slots.damaged, slots.damaged
+            if name not in slots.names():
+                return None
+            folder, slot = slots.image(name)
+            with open(folder + "/" + slot + ".mpy", "rb") as file:
+                return file.read()
+"""
+
+SCENARIOS: Final = {
+    "first install": ("pass", "put(s, 'p', ONE)", "None", "ONE"),
+    "replace": ("put(s, 'p', ONE)", "put(s, 'p', TWO)", "ONE", "TWO"),
+    "replace again": ("put(s, 'p', ONE); put(s, 'p', TWO)", "put(s, 'p', ONE)", "TWO", "ONE"),
+    "remove": ("put(s, 'p', ONE)", "s.remove('p')", "ONE", "None"),
+    "install after remove": ("put(s, 'p', ONE); s.remove('p')", "put(s, 'p', TWO)", "None", "TWO"),
+    "undo a replace": ("put(s, 'p', ONE); put(s, 'p', TWO)", "s.undo('p')", "TWO", "ONE"),
+    "undo an install": ("put(s, 'p', ONE)", "s.undo('p')", "ONE", "None"),
+    "undo a remove": ("put(s, 'p', TWO); s.remove('p')", "s.undo('p')", "None", "TWO"),
+    "autostart off": ("put(s, 'p', ONE)", "s.set_autostart('p', False)", "ONE", "ONE"),
+    "forget the oldest removed": (
+        "put(s, 'p', ONE); s.remove('p'); [(put(s, n, TWO), s.remove(n)) for n in 'abc']; put(s, 'd', TWO)",
+        "s.remove('d')",
+        "None",
+        "None",
+    ),
+}
+
+
+@pytest.mark.parametrize(("before", "change", "old", "new"), SCENARIOS.values(), ids=SCENARIOS.keys())
+def test_a_power_cut_at_any_write_leaves_the_old_or_the_new(
+    micropython: MicroPython, before: str, change: str, old: str, new: str
+) -> None:
+    """Also a second cut while the next boot tidies up, and the change is possible again after that."""
+    cuts = micropython.run(
+        IMAGES
+        + f"""
+        def one(torn, left, left_at_boot):
+            erase(ROOT)
+            s = Slots(ROOT)
+            {before}
+            def change():
+                {change}
+            was_cut = cut(change, left, torn)
+            if left_at_boot is not None:
+                boot_was_cut = cut(lambda: Slots(ROOT), left_at_boot, torn)
+            s = Slots(ROOT)
+            found = state(s)
+            assert found in ({old}, {new}), (torn, left, left_at_boot, found)
+            if not was_cut:
+                assert found == {new}
+                return None
+            put(s, "p", ONE)
+            assert state(Slots(ROOT)) == ONE
+            return boot_was_cut if left_at_boot is not None else True
+
+        async def main():
+            try:
+                os.mkdir(ROOT)
+            except OSError:
+                pass
+            cuts = 0
+            for torn in (False, True):
+                left = 0
+                while one(torn, left, None):
+                    cuts += 1
+                    boot = 0
+                    while one(torn, left, boot):
+                        cuts += 1
+                        boot += 1
+                    left += 1
+            return cuts
+        run(main)
+    """
+    )
+    assert cuts >= 4
+
+
+KILLED: Final = (
+    IMAGES
+    + """
+        async def main():
+            slots = Slots(ROOT)
+            sys.stdout.write("ready\\n")
+            n = int(sys.argv[2])
+            while True:
+                n += 1
+                put(slots, "p", b"%08d" % n * 200)
+                sys.stdout.write("%d\\n" % n)
+        run(main)
+"""
+)
+
+
+def test_two_hundred_kills_leave_the_last_finished_install_or_the_next(micropython: MicroPython) -> None:
+    """A process that installs without end is killed at random, and must find what it had reported, or one more."""
+    words = micropython.script(KILLED)
+    check = micropython.folder / "check.py"
+    check.write_text((micropython.folder / "script.py").read_text().split("async def main")[0])
+    with check.open("a") as file:
+        file.write(
+            "\nslots = Slots(ROOT)\nassert not slots.damaged\nfound = state(slots)\n"
+            "assert found is None or found == found[:8] * 200\nprint(int(found[:8]) if found else 0)\n"
+        )
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    chance = random.Random(seed)
+    last = 0
+    for _ in range(200 if "i386" not in words[0] else 20):
+        with subprocess.Popen(
+            [*words, str(last)], env=micropython.environ, stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(chance.uniform(0, 0.02))
+            process.kill()
+            reported = [int(line) for line in process.stdout.read().split("\n")[:-1]]
+        told = subprocess.run(
+            [*micropython.words, str(check), str(micropython.folder)],
+            env=micropython.environ, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert not told.stderr, told.stderr
+        finished = reported[-1] if reported else last
+        found = int(told.stdout)
+        assert found in (finished, finished + 1)
+        last = found
+    assert last > 0
+
+
+def slots(micropython: MicroPython, body: str) -> Any:
+    lines = "".join(f"\n            {line}" for line in body.strip().split("\n"))
+    return micropython.run(
+        f"{IMAGES}\n        async def main():\n            s = Slots(ROOT){lines}\n        run(main)\n"
+    )
+
+
+def test_an_upload_resumes_where_it_broke_off(micropython: MicroPython) -> None:
+    found = slots(
+        micropython,
+        """
+digest = hashlib.sha256(ONE).digest()
+first = s.begin("p", "py", len(ONE), digest)
+s.write(0, ONE[:150])
+s = Slots(ROOT)
+again = s.begin("p", "py", len(ONE), digest)
+gap = refused(lambda: s.write(200, ONE[200:]))
+early = refused(s.check_upload)
+repeated = s.write(100, ONE[100:180])
+end = s.write(180, ONE[180:])
+s.install(s.check_upload())
+other = s.begin("p", "py", len(TWO), hashlib.sha256(TWO).digest())
+return [first, again, gap, early, repeated, end, state(s) == ONE, other, refused(s.check_upload)]
+""",
+    )
+    assert found == [0, 150, "wrong_offset", "wrong_offset", 180, 400, True, 0, "wrong_offset"]
+
+
+def test_an_upload_with_another_hash_is_dropped(micropython: MicroPython) -> None:
+    found = slots(
+        micropython,
+        """
+s.begin("p", "py", len(ONE), hashlib.sha256(TWO).digest())
+s.write(0, ONE)
+return [refused(s.check_upload), refused(s.check_upload), refused(lambda: s.write(0, b"x")), s.names()]
+""",
+    )
+    assert found == ["hash_mismatch", "no_upload", "no_upload", []]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ('"p", "wasm", 100, D', "not_supported"),
+        ('"p", "py", 10_000_000, D', "too_large"),
+        ('"p", "py", 2, D', "bad_params"),
+        ('"p", "py", True, D', "bad_params"),
+        ('"p", "py", 100, b"short"', "bad_params"),
+        ('"p", "py", 100, "X" * 64', "bad_params"),
+        ('"a/b", "py", 100, D', "bad_params"),
+        ('"", "py", 100, D', "bad_params"),
+        ('"p" * 81, "py", 100, D', "bad_params"),
+        ('"p", "py", 100, D, -1', "bad_params"),
+        ('"p", "py", 100, D, 8192, 1', "bad_params"),
+    ],
+)
+def test_a_wrong_begin_is_refused(micropython: MicroPython, arguments: str, code: str) -> None:
+    assert slots(micropython, f"D = bytes(32)\nreturn refused(lambda: s.begin({arguments}))") == code
+
+
+def test_a_write_past_the_announced_size_is_refused(micropython: MicroPython) -> None:
+    body = 's.begin("p", "py", 100, bytes(32))\nreturn [refused(lambda: s.write(0, bytes(101))), refused(lambda: s.write(0, "text")), refused(lambda: s.write(-1, b"x"))]'
+    assert slots(micropython, body) == ["bad_params"] * 3
+
+
+@pytest.mark.parametrize(
+    "name", ["..", ".", "my app", "été", "%", "a.b", "UPPER", "%upload", "CON", "x" * 80, "é" * 40]
+)
+def test_any_name_is_a_folder_of_its_own(micropython: MicroPython, name: str) -> None:
+    body = f"put(s, {name!r}, ONE)\ns = Slots(ROOT)\nreturn [s.names(), state(s, {name!r}) == ONE, sorted(os.listdir(FOLDER))]"
+    names, is_there, files = slots(micropython, body)
+    assert (names, is_there) == ([name], True)
+    assert set(files) <= {"apps", "script.py"}
+
+
+def test_undo_takes_the_last_change_back_once(micropython: MicroPython) -> None:
+    found = slots(
+        micropython,
+        """
+put(s, "p", ONE); put(s, "q", TWO); put(s, "p", TWO)
+told = [s.undo_target(), s.undo("p"), state(s) == ONE, refused(lambda: s.undo_target("p"))]
+told += [s.undo_target(), s.undo("q"), s.names(), refused(s.undo_target)]
+s.remove("p")
+s = Slots(ROOT)
+return told + [s.names(), s.undo_target("p"), s.undo("p"), state(s) == ONE]
+""",
+    )
+    assert found == [
+        "p", True, True, "app_not_found", "q", False, ["p"], "app_not_found", [], "p", True, True,
+    ]  # fmt: skip
+
+
+def test_too_many_programs_are_refused_and_removed_ones_do_not_count(micropython: MicroPython) -> None:
+    found = slots(
+        micropython,
+        """
+for i in range(16):
+    put(s, "p%d" % i, ONE)
+upload(s, "more", ONE)
+full = refused(s.check_upload)
+put(s, "p3", TWO)
+for i in range(8):
+    s.remove("p%d" % i)
+put(s, "more", ONE)
+return [full, len(s.names()), len(Slots(ROOT).names()), len([n for n in os.listdir(ROOT) if n[0] != "="])]
+""",
+    )
+    assert found == ["too_many_apps", 9, 9, 13]
+
+
+DAMAGE: Final = {
+    "image empty": ("a.mpy", "b''", "its image is damaged"),
+    "image flipped": ("a.mpy", "b'X' + was[1:]", "its image is damaged"),
+    "record cut": ("r0", "was[:30]", "its record is damaged"),
+    "record flipped": ("r0", "was.replace(b'py', b'xx').replace(b'now', b'NOW')", "its record is damaged"),
+    "record zeros": ("r0", "bytes(len(was))", "its record is damaged"),
+    "record not text": ("r0", "bytes(range(256))", "its record is damaged"),
+}
+
+
+@pytest.mark.parametrize(("file", "change", "error"), DAMAGE.values(), ids=DAMAGE.keys())
+def test_a_damaged_program_is_listed_and_the_others_boot(
+    micropython: MicroPython, file: str, change: str, error: str
+) -> None:
+    micropython.compile("idle", "async def main(E):\n    await E.sleep(100)\n")
+    found = micropython.run(
+        f"""
+        async def main():
+            runner = new_runner()
+            await install(runner, "bad", "idle")
+            await install(runner, "good", "idle")
+            await runner.close()
+            path = FOLDER + "/apps/bad/{file}"
+            was = open(path, "rb").read()
+            with open(path, "wb") as file:
+                file.write({change})
+            runner = new_runner()
+            await runner.boot()
+            rows = [[r["name"], r["state"], r.get("error")] for r in runner.list()]
+            start = await refused_async(runner.start("bad"))
+            await install(runner, "bad", "idle")
+            mended = [row(runner, "bad")["state"], row(runner, "bad").get("error")]
+            return [rows, start, mended, lines()]
+        run(main)
+    """
+    )
+    rows, start, mended, lines = found
+    assert rows == [["bad", "stopped", error], ["good", "running", None]]
+    assert start == "failed"
+    assert mended == ["running", None]
+    assert f"bad: {error}" in lines
+
+
+def test_a_damaged_program_can_be_removed(micropython: MicroPython) -> None:
+    found = micropython.run("""
+        async def main():
+            os.mkdir(FOLDER + "/apps"); os.mkdir(FOLDER + "/apps/bad"); os.mkdir(FOLDER + "/apps/bad/r0")
+            open(FOLDER + "/apps/file", "w").close()
+            runner = new_runner()
+            await runner.boot()
+            before = [r["name"] for r in runner.list()]
+            os.rmdir(FOLDER + "/apps/bad/r0")
+            await runner.remove("bad")
+            return [before, [r["name"] for r in runner.list()]]
+        run(main)
+    """)
+    assert found == [["bad"], []]
+
+
+def test_a_damaged_newest_image_gives_way_to_the_one_before(micropython: MicroPython) -> None:
+    found = slots(
+        micropython,
+        """
+put(s, "p", ONE); put(s, "p", TWO)
+open(ROOT + "/p/b.mpy", "wb").close()
+s = Slots(ROOT)
+return [state(s) == ONE, s.notes]
+""",
+    )
+    assert found == [True, {"p": "the newest image is damaged: this is the one before"}]
+
+
+def test_on_a_full_flash_programs_can_still_be_removed(micropython: MicroPython) -> None:
+    """A file system in RAM of 24 blocks, filled to the last byte by a program."""
+    found = slots(
+        micropython,
+        """
+import vfs
+class Ram:
+    def __init__(self): self.data = bytearray(24 * 512)
+    def readblocks(self, n, buf, off=0): buf[:] = self.data[n * 512 + off : n * 512 + off + len(buf)]
+    def writeblocks(self, n, buf, off=0): self.data[n * 512 + off : n * 512 + off + len(buf)] = buf
+    def ioctl(self, op, arg): return 24 if op == 4 else 512 if op == 5 else 0
+ram = Ram()
+os.VfsLfs2.mkfs(ram)
+os.mount(os.VfsLfs2(ram), "/ram")
+storage.RESERVE = 1024
+s = Slots("/ram/apps")
+put(s, "p", ONE)
+put(s, "q", ONE)
+try:
+    with open("/ram/big", "wb") as file:
+        while True:
+            file.write(bytes(128)); file.flush()
+except OSError as exc:
+    full = exc.errno
+codes = [refused(lambda: upload(s, "r", bytes(4000)))]
+s.remove("p")
+s = Slots("/ram/apps")
+return [full, codes, s.names(), state(s, "q") == ONE]
+""",
+    )
+    full, codes, names, is_there = found
+    assert full == 28
+    assert set(codes) <= {"too_large", "failed"}
+    assert (names, is_there) == (["q"], True)

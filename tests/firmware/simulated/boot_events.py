@@ -1,0 +1,41 @@
+"""As boot.py, and says events for ever. FOLDER/promised has life and number of each that the outbox took."""
+
+import asyncio
+import sys
+
+sys.path.insert(0, sys.argv[2])
+sys.path.insert(0, "tests/firmware/simulated")
+import link
+import start
+
+FOLDER = sys.argv[1]
+
+
+async def say_events(at, life):
+    n = 0
+    while True:
+        await asyncio.sleep_ms(5)
+        if at.outbox.last - at.outbox.acked > 60:
+            continue
+        n += 1
+        at.emit("event", {"name": "tick", "data": {"life": life, "n": n}})
+        assert not at.refused_events
+        with open(FOLDER + "promised", "ab") as file:
+            file.write("{} {}\n".format(life, n).encode())
+
+
+class Saying(link.Link):
+    async def run(self, up):
+        try:
+            with open(FOLDER + "lives") as file:
+                life = int(file.read()) + 1
+        except OSError:
+            life = 1
+        with open(FOLDER + "lives", "w") as file:
+            file.write(str(life))
+        asyncio.create_task(say_events(self, life))
+        await super().run(up)
+
+
+link.Link = Saying
+start.main(FOLDER)

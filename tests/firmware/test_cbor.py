@@ -1,0 +1,79 @@
+"""The firmware's CBOR against the host's: every vector of docs/protocols/link.md, both ways, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import struct
+from pathlib import Path
+
+import cbor2
+import pytest
+from tests.firmware.conftest import ROOT, micropython
+
+from microclaw.link_check.both_ends import _malformed
+
+PAGE = (ROOT / "docs/protocols/link.md").read_text()
+VECTORS = [bytes.fromhex(found) for found in re.findall(r"```message \S+\n([0-9a-f\n]+)```", PAGE)]
+SCRIPT = """
+import json, cbor
+from binascii import hexlify, unhexlify
+for line in open(WORDS[0]):
+    try:
+        print(hexlify(cbor.dumps(cbor.loads(unhexlify(line.strip())))).decode())
+    except (ValueError, RuntimeError) as exc:
+        print("refused", type(exc).__name__)
+"""
+
+
+def through(tmp_path: Path, *data: bytes) -> list[str]:
+    """Each decoded and encoded again by the firmware."""
+    path = tmp_path / "lines"
+    path.write_text("".join(each.hex() + "\n" for each in data))
+    return micropython(SCRIPT, str(path)).splitlines()
+
+
+def test_every_message_of_the_page_comes_out_as_it_went_in(tmp_path: Path) -> None:
+    assert len(VECTORS) > 30
+    for before, after in zip(VECTORS, through(tmp_path, *VECTORS), strict=True):
+        assert cbor2.loads(bytes.fromhex(after)) == cbor2.loads(before)
+
+
+def test_numbers_of_every_width_are_read(tmp_path: Path) -> None:
+    values = [0, 23, 24, 255, 256, 65535, 65536, 2**32, 2**63 - 1, -1, -24, -25, -(2**63), 1.5, -0.25, 3.25e10, 2**-24]
+    halves = [b"\xf9" + struct.pack(">e", value) for value in (1.5, -2.0, 2**-24, 65504.0, 0.0)]
+    plain = [cbor2.dumps(value) for value in values] + [cbor2.dumps(3.25, canonical=True)] + halves
+    for before, after in zip(plain, through(tmp_path, *plain), strict=True):
+        assert cbor2.loads(bytes.fromhex(after)) == cbor2.loads(before)
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_numbers_that_are_not_finite_are_refused(tmp_path: Path, value: float) -> None:
+    widths = [
+        b"\xf9" + struct.pack(">e", value),
+        b"\xfa" + struct.pack(">f", value),
+        b"\xfb" + struct.pack(">d", value),
+    ]
+    assert set(through(tmp_path, *widths)) == {"refused ValueError"}
+
+
+def test_what_the_page_forbids_is_refused(tmp_path: Path) -> None:
+    of_cbor = ("garbage", "indefinite", "twice", "after the map", "tag", "64 bits", "nine levels", "257", "finite")
+    bad = [data for what, data in _malformed() if any(word in what for word in of_cbor)]
+    assert len(bad) == len(of_cbor)
+    cut = [VECTORS[0][:size] for size in range(len(VECTORS[0]))]
+    assert set(through(tmp_path, *bad, *cut)) == {"refused ValueError"}
+
+
+def test_a_value_over_the_limits_is_not_sent() -> None:
+    script = """
+import cbor
+for value in ([0] * 257, {"a": float("inf")}, {1: 2}, 1 << 63, object(), [[[[[[[[[0]]]]]]]]]):
+    try:
+        cbor.dumps(value)
+        print("sent", value)
+    except ValueError:
+        print("refused")
+"""
+    assert json.dumps(micropython(script).split()) == json.dumps(["refused"] * 6)

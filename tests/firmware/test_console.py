@@ -1,0 +1,85 @@
+"""The cable without Wi-Fi and without a host: JSON lines and console commands, over the unix port's stdin."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import Any
+
+import pytest
+from tests.firmware.conftest import BOOT, MICROPYTHON, PATIENCE_S, ROOT, Firmware
+
+
+def said(board: Firmware, *lines: str) -> list[str]:
+    """What it prints for these lines, until it restarts."""
+    board.folder.mkdir(exist_ok=True)
+    done = subprocess.run(
+        [MICROPYTHON, BOOT, f"{board.folder}/"],
+        input="".join(line + "\n" for line in (*lines, "restart")),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+    assert done.returncode == 3, done.stderr  # machine.reset()
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("request_", "reply"),
+    [
+        ({"action": "set_gpio", "pin": 2, "state": 1}, {"status": "ok", "msg": "GPIO set", "pin": 2, "state": 1}),
+        ({"action": "read_gpio", "pin": 4}, {"status": "ok", "pin": 4, "state": 0}),
+        ({"action": "read_adc", "pin": 34}, {"status": "ok", "pin": 34, "value": 32768, "voltage": 1.65}),
+        (
+            {"action": "set_pwm", "pin": 5, "duty_cycle": 128, "frequency": 5000, "duty": 128, "freq": 5000},
+            {"status": "ok", "msg": "PWM set", "pin": 5, "duty_cycle": 128, "frequency": 5000},
+        ),
+        ({"action": "read_gpio", "pin": 99}, {"status": "error", "msg": "Invalid pin number"}),
+        ({"action": "set_gpio", "pin": 2, "state": 7}, {"status": "error", "msg": "State must be 0 or 1"}),
+        ({"action": "custom_x"}, {"status": "error", "msg": "Unknown action: custom_x"}),
+        ({}, {"status": "error", "msg": "Missing action"}),
+    ],
+)
+def test_json_lines_are_answered_as_the_page_has_it(board: Firmware, request_: Any, reply: Any) -> None:
+    assert json.loads(said(board, json.dumps(request_))[0]) == reply
+
+
+def test_a_pin_of_the_flash_is_refused(board: Firmware) -> None:
+    board.write("settings.json", json.dumps({"board": {"chip": "ESP32", "reserved": {"6": "the flash"}}}))
+    answer = json.loads(said(board, '{"action":"set_gpio","pin":6,"state":1}')[0])
+    assert answer["status"] == "error"
+    assert "flash" in answer["msg"]
+
+
+def test_info_says_what_the_board_is(board: Firmware) -> None:
+    info = json.loads(said(board, '{"action":"get_info"}')[0])
+    assert info["status"] == "ok"
+    assert info["firmware"].startswith("microclaw-micropython ")
+    assert info["free_heap_kb"] > 0
+
+
+def test_lines_that_are_no_request_get_an_error_and_the_next_is_good(board: Firmware) -> None:
+    found = said(board, "nonsense", "{", "x" * 3000, '{"action":"read_gpio","pin":4}')
+    assert [json.loads(line)["status"] for line in found] == ["error", "error", "error", "ok"]
+
+
+def test_wifi_is_set_over_the_cable_and_secrets_are_masked(board: Firmware) -> None:
+    board.write("settings.json", json.dumps({"secret": "N5XGY6JN", "wifi": [{"ssid": "old", "password": "abcdefgh"}]}))
+    found = "\n".join(said(board, 'set_wifi "my home" pass1234', "config_show", "wifi_status", "help"))
+    assert board.read("settings.json")["wifi"] == [
+        {"ssid": "my home", "password": "pass1234"},
+        {"ssid": "old", "password": "abcdefgh"},
+    ]
+    assert "my home" in found
+    assert "WiFi connected: no" in found
+    for secret in ("N5XGY6JN", "pass1234", "abcdefgh"):
+        assert secret not in found
+
+
+def test_config_reset_forgets_the_host_and_keeps_the_board(board: Firmware) -> None:
+    board.write("settings.json", json.dumps({"board": {"name": "x"}, "host": "", "secret": "N5XGY6JN"}))
+    board.write("credential.json", json.dumps({"token": "mc1_x"}))
+    said(board, "config_reset")
+    assert board.read("settings.json") == {"board": {"name": "x"}}
+    assert not (board.folder / "credential.json").exists()

@@ -1,0 +1,46 @@
+"""kill -9 of the firmware at random moments under events: what the outbox took comes to the host once, in order.
+
+MICROCLAW_KILLS says how often (`make kills`), MICROCLAW_KILL_SEED at which moments.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from pathlib import Path
+
+from tests.firmware.conftest import Arrived, Firmware, Plane, provisioned
+
+KILLS = int(os.environ.get("MICROCLAW_KILLS", "8"))
+SEED = int(os.environ.get("MICROCLAW_KILL_SEED", "4"))
+
+
+def promised(board: Firmware) -> dict[int, int]:
+    """The last number that each life's outbox took and said so."""
+    path = board.folder / "promised"
+    rows = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+    return {int(row[0]): int(row[1]) for row in rows if len(row) == 2}
+
+
+async def test_a_board_killed_at_any_moment_loses_nothing_and_repeats_nothing(
+    plane: Plane, board: Firmware, tmp_path: Path
+) -> None:
+    rng = random.Random(SEED)
+    board.boot = "tests/firmware/simulated/boot_events.py"
+    await provisioned(plane, board)
+    arrived = Arrived(tmp_path / "microclaw.db")
+    for _ in range(KILLS):
+        async with board.running():
+            await asyncio.sleep(rng.uniform(0.2, 2.0))
+            board.kill()
+        arrived.read()
+    board.boot = "tests/firmware/simulated/boot.py"
+    async with board.running():
+        for life, last in promised(board).items():
+            await arrived.until(life, last)
+    kept = promised(board)
+    assert sum(kept.values()) > 10 * KILLS
+    for life, numbers in arrived.numbers.items():
+        assert numbers == list(range(1, len(numbers) + 1)), "each once, in order"
+        assert kept.get(life, 0) <= len(numbers) <= kept.get(life, 0) + 1, "nothing that was taken is lost"

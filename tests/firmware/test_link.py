@@ -1,0 +1,113 @@
+"""The firmware's own files against the real host: pairing, calls, events, restart."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from tests.firmware.conftest import PATIENCE_S, Arrived, Firmware, Plane, provisioned, running_plane, serving
+from tests.firmware.programs import image, install
+
+from microclaw.auth.certificates import new_authority, server_certificate
+from microclaw.events import DeviceConnected, DeviceEvent, DeviceLog
+from microclaw.link_server.limits import LinkLimits
+
+
+async def test_a_board_is_paired_by_its_secret_and_answers_calls(plane: Plane, board: Firmware) -> None:
+    await provisioned(plane, board)
+    async with board.running(), asyncio.timeout(PATIENCE_S):
+        await plane.published.until(DeviceConnected)
+        device = plane.links.online[0]
+        info = await device.call("device.info", {}, idempotent=True, timeout_s=10)
+        assert info.ok
+        print(info.value)
+        for level in (1, 0):
+            assert (await device.call("gpio.set", {"pin": 2, "level": level}, idempotent=True, timeout_s=10)).ok
+            got = await device.call("gpio.get", {"pin": 2}, idempotent=True, timeout_s=10)
+            assert got.value == {"pin": 2, "level": level}
+    assert board.read("credential.json")["token"].startswith("mc1_")
+
+
+async def test_what_a_program_says_and_how_it_ends_comes_to_the_host(
+    plane: Plane, board: Firmware, tmp_path: Path
+) -> None:
+    await provisioned(plane, board)
+    async with board.running(), asyncio.timeout(PATIENCE_S):
+        await plane.published.until(DeviceConnected)
+        source = "async def main(E):\n    E.print('good morning')\n"
+        await install(plane.links.online[0], "greeter", image(tmp_path, "greeter", source))
+        while (line := await plane.published.until(DeviceLog)).source != "greeter":
+            pass
+        assert line.text == "good morning"
+        while (await plane.published.until(DeviceEvent)).name != "app.exit":
+            pass
+
+
+async def test_a_restart_is_answered_first_and_comes_back_by_itself(plane: Plane, board: Firmware) -> None:
+    await provisioned(plane, board)
+    async with board.running(), asyncio.timeout(PATIENCE_S):
+        await plane.published.until(DeviceConnected)
+        assert (await plane.links.online[0].call("device.restart", {}, idempotent=False, timeout_s=10)).ok
+        await plane.published.until(DeviceConnected)
+        assert board.boots == 2
+        assert (await plane.links.online[0].call("device.info", {}, idempotent=True, timeout_s=10)).ok
+
+
+async def test_a_host_that_is_back_finds_the_board_and_what_happened_meanwhile(
+    board: Firmware, limits: LinkLimits, tmp_path: Path
+) -> None:
+    board.boot = "tests/firmware/simulated/boot_events.py"
+    async with AsyncExitStack() as stack:
+        async with running_plane(tmp_path, limits) as plane:
+            made = await provisioned(plane, board)
+            await stack.enter_async_context(board.running())
+            await plane.published.until(DeviceConnected)
+        await board.until("no link")
+        await board.until("no link")
+        arrived = Arrived(tmp_path / "microclaw.db")
+        arrived.read()
+        there, promised = len(arrived.numbers[1]), len((board.folder / "promised").read_text().splitlines())
+        assert promised > there
+        async with running_plane(tmp_path, limits, made.port) as plane:
+            await plane.published.until(DeviceConnected)
+            await arrived.until(1, promised)
+    assert arrived.numbers[1] == list(range(1, len(arrived.numbers[1]) + 1))
+
+
+@pytest.mark.parametrize(
+    ("last", "host", "name"),
+    [
+        ("127.0.0.9", "127.0.0.1", None),  # it has another address now; its name still says which
+        ("127.0.0.9", "moved.invalid", "127.0.0.1"),  # its other name says which
+        (None, "localhost", None),
+    ],
+)
+async def test_a_host_that_moved_is_found(
+    plane: Plane, board: Firmware, last: str | None, host: str, name: str | None
+) -> None:
+    made = await provisioned(plane, board)
+    board.told(replace(made, host=host), **({"name": name} if name else {}))
+    if last:
+        board.write("address.json", json.dumps({"ip": last}))
+    async with board.running(), asyncio.timeout(PATIENCE_S):
+        await plane.published.until(DeviceConnected)
+    assert board.read("address.json") == {"ip": "127.0.0.1"}
+
+
+async def test_somebody_else_at_the_last_address_does_not_keep_the_board_from_its_host(
+    plane: Plane, board: Firmware, tmp_path: Path
+) -> None:
+    made = await provisioned(plane, board)
+    other = server_certificate(
+        new_authority(datetime.now(UTC), 1), ["host.microclaw.internal"], [], datetime.now(UTC), 2
+    )
+    async with serving(tmp_path, other, "127.0.0.9", made.port) as server:
+        board.write("address.json", json.dumps({"ip": "127.0.0.9"}))
+        async with board.running(), asyncio.timeout(PATIENCE_S):
+            await plane.published.until(DeviceConnected)
+    assert b"/link" not in server.heard

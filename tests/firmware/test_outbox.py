@@ -1,0 +1,124 @@
+"""The outbox's file: cut anywhere, it has what was taken; a full flash refuses; epochs are renewed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.firmware.conftest import micropython
+
+HEAD = """
+import cbor, os, outbox
+def message(n):
+    return bytes(cbor.dumps({"v": 1, "n": n}))
+def waiting(box):
+    found = []
+    while True:
+        data = box.next()
+        if data is None:
+            return found
+        m = cbor.loads(data[1:])
+        found.append((m["seq"], m["n"]))
+"""
+
+
+def test_a_file_cut_at_any_byte_has_every_whole_record(tmp_path: Path) -> None:
+    script = """
+box = outbox.Outbox("outbox")
+box.start(b"hosthost")
+for n in range(1, 4):
+    box.append(message(n))
+box.take(1, b"i" * 16, ["device.info", {}, True])
+whole = open("outbox", "rb").read()
+told = []
+for size in range(len(whole) + 1):
+    with open("outbox", "wb") as file:
+        file.write(whole[:size])
+    cut = outbox.Outbox("outbox")
+    told.append((len(waiting(cut)), cut.rx_seq, len(cut.calls), cut.tx_epoch == box.tx_epoch))
+    cut.append(message(9))
+    again = outbox.Outbox("outbox")
+    assert waiting(again)[-1][1] == 9, size
+print(sorted(set(told)))
+print(told[-1])
+"""
+    out = micropython(f"import os\nos.chdir({str(tmp_path)!r})\n{HEAD}{script}").splitlines()
+    assert out[1] == "(3, 1, 1, True)"
+    assert eval(out[0]) == [
+        (0, 0, 0, False), (0, 0, 0, True), (1, 0, 0, True), (2, 0, 0, True), (3, 0, 0, True), (3, 1, 1, True),
+    ]  # fmt: skip
+
+
+def test_a_cursor_that_does_not_fit_renews_the_epoch_and_numbers_from_one(tmp_path: Path) -> None:
+    script = """
+box = outbox.Outbox("outbox")
+first = box.tx_epoch
+for n in range(1, 6):
+    box.append(message(n))
+assert box.resume(first, 2) and waiting(box) == [(3, 3), (4, 4), (5, 5)]
+assert not box.resume(first, 9)
+assert box.tx_epoch != first
+box = outbox.Outbox("outbox")
+assert box.resume(first, 9)
+print(waiting(box))
+assert not box.resume(box.tx_epoch, 4)
+"""
+    out = micropython(f"import os\nos.chdir({str(tmp_path)!r})\n{HEAD}{script}")
+    assert out == "[(1, 3), (2, 4), (3, 5)]\n"
+
+
+def test_a_full_outbox_refuses_and_takes_again_after_an_ack(tmp_path: Path) -> None:
+    script = """
+box = outbox.Outbox("outbox")
+for turn in range(40):
+    taken = 0
+    try:
+        while True:
+            box.append(message(taken))
+            taken += 1
+    except outbox.Full:
+        pass
+    assert taken == 64, taken
+    assert len(waiting(box)) == 64
+    box.ack(box.last)
+print(os.stat("outbox")[6] < 32768, box.last)
+"""
+    assert micropython(f"import os\nos.chdir({str(tmp_path)!r})\n{HEAD}{script}") == "True 2560\n"
+
+
+def test_the_last_256_ids_have_no_second_effect_also_after_a_start(tmp_path: Path) -> None:
+    script = """
+def id(n):
+    return bytes(12) + n.to_bytes(4, "big")
+box = outbox.Outbox("outbox")
+box.start(b"hosthost")
+for n in range(1, 300):
+    assert box.take(n, id(n))
+box = outbox.Outbox("outbox")
+box.start(b"hosthost")
+print(box.rx_seq, box.take(300, id(299)), box.take(301, id(60)), box.take(302, id(2)))
+"""
+    assert micropython(f"import os\nos.chdir({str(tmp_path)!r})\n{HEAD}{script}") == "299 False False True\n"
+
+
+def test_a_full_flash_refuses_the_event_and_keeps_what_is_there(tmp_path: Path) -> None:
+    script = """
+box = outbox.Outbox("outbox")
+box.append(message(1))
+real, full = outbox.put, [True]
+def put(file, data):
+    if full[0]:
+        file.write(data[:3])
+        raise OSError(28)
+    return real(file, data)
+outbox.put = put
+try:
+    box.append(message(2))
+    print("taken")
+except OSError as exc:
+    print("refused", exc.errno)
+full[0] = False
+box.append(message(3))
+print(waiting(box), waiting(outbox.Outbox("outbox")))
+"""
+    out = micropython(f"import os\nos.chdir({str(tmp_path)!r})\n{HEAD}{script}").splitlines()
+    assert out == ["refused 28", "[(1, 1), (2, 3)] [(1, 1), (2, 3)]"]

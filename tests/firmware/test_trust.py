@@ -1,0 +1,118 @@
+"""Whom the firmware believes: the TLS matrix, and a clock of 2000."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import struct
+import subprocess
+import sys
+import time
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import cast
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from tests.firmware.conftest import PATIENCE_S, Firmware, Plane, provisioned, serving
+
+from microclaw.auth.certificates import CONSTANT_NAME, KeyPair, new_authority, server_certificate
+from microclaw.auth.provisioning import Provision
+from microclaw.events import DeviceConnected
+
+NOW = datetime.now(UTC)
+TOKEN = "mc1_lamp_" + "A" * 43
+OF_2000_S = 946_684_800
+
+
+def paired(board: Firmware, authority: KeyPair, port: int) -> None:
+    """As after pairing: it has the authority and a token."""
+    board.told(Provision("127.0.0.1", port, "00" * 32, None))
+    board.write("credential.json", json.dumps({"token": TOKEN}))
+    (board.folder / "ca.der").write_bytes(authority.certificate.public_bytes(Encoding.DER))
+
+
+AUTHORITY, OTHER = new_authority(NOW, 1), new_authority(NOW, 2)
+BAD = {
+    "wrong authority": lambda: server_certificate(OTHER, [CONSTANT_NAME], [], NOW, 3),
+    "wrong name": lambda: server_certificate(AUTHORITY, ["kitchen.local"], [], NOW, 3),
+    "expired": lambda: server_certificate(AUTHORITY, [CONSTANT_NAME], [], NOW - timedelta(days=120), 3),
+    "not yet valid": lambda: server_certificate(AUTHORITY, [CONSTANT_NAME], [], NOW + timedelta(days=30), 3),
+}
+
+
+@pytest.mark.parametrize("what", list(BAD))
+async def test_a_bad_certificate_is_refused_and_told_nothing(what: str, board: Firmware, tmp_path: Path) -> None:
+    async with serving(tmp_path, BAD[what]()) as server:
+        paired(board, AUTHORITY, server.port)
+        async with board.running():
+            await board.until("no link")
+            await board.until("no link")  # and again: it does not come to believe it
+        assert server.heard == b""
+
+
+async def test_the_right_certificate_is_told_the_token(board: Firmware, tmp_path: Path) -> None:
+    async with serving(tmp_path, server_certificate(AUTHORITY, [CONSTANT_NAME], [], NOW, 3)) as server:
+        paired(board, AUTHORITY, server.port)
+        async with board.running(), asyncio.timeout(PATIENCE_S):
+            await server.news.wait()
+        assert TOKEN.encode() in server.heard
+
+
+class TimeServer(asyncio.DatagramProtocol):
+    """NTP (RFC 4330): the time of this machine."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.DatagramTransport, transport)  # uvloop's is none of asyncio's classes
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self.asked += 1
+        seconds = struct.pack(">I", (int(time.time()) + 2_208_988_800) & 0xFFFFFFFF)
+        self.transport.sendto(b"\x1c" + bytes(39) + seconds + bytes(4), addr)
+
+
+@pytest.fixture(scope="module")
+def clock(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library that moves a process' clock by the seconds in the file MICROCLAW_CLOCK."""
+    library = tmp_path_factory.mktemp("clock") / "clock.so"
+    source = Path(__file__).parent / "simulated/clock.c"
+    words = [sys.executable, "-m", "ziglang", "cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(source)]
+    subprocess.run(words, check=True, env={**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(library.parent / "zig")})
+    return library
+
+
+def set_to_2000(board: Firmware, clock: Path) -> Path:
+    path = board.folder / "clock"
+    path.write_text(str(OF_2000_S - int(time.time())))
+    board.environ = {"LD_PRELOAD": str(clock), "MICROCLAW_CLOCK": str(path)}
+    return path
+
+
+async def test_a_board_with_a_clock_of_2000_asks_ntp_before_tls(plane: Plane, board: Firmware, clock: Path) -> None:
+    made = await provisioned(plane, board)
+    transport, server = await asyncio.get_running_loop().create_datagram_endpoint(
+        TimeServer, local_addr=("127.0.0.1", 0)
+    )
+    with closing(transport):
+        board.told(made, ntp="127.0.0.1", ntp_port=transport.get_extra_info("sockname")[1])
+        moved = set_to_2000(board, clock)
+        async with board.running(), asyncio.timeout(PATIENCE_S):
+            await plane.published.until(DeviceConnected)
+            assert server.asked == 1
+            assert abs(int(moved.read_text())) <= 2
+
+
+async def test_without_ntp_the_date_of_the_host_is_taken(plane: Plane, board: Firmware, clock: Path) -> None:
+    await provisioned(plane, board)
+    moved = set_to_2000(board, clock)
+    async with board.running(), asyncio.timeout(PATIENCE_S):
+        await plane.published.until(DeviceConnected)
+        assert abs(int(moved.read_text())) <= 2
+    moved.write_text(str(OF_2000_S - int(time.time())))  # a power cut: the clock is of 2000 again
+    async with board.running(), asyncio.timeout(PATIENCE_S):
+        await plane.published.until(DeviceConnected)

@@ -1,0 +1,82 @@
+"""Wi-Fi that comes, goes and is not there: which network is tried when."""
+
+from __future__ import annotations
+
+from tests.firmware.conftest import micropython
+
+HEAD = """
+import asyncio, time, wifi
+wifi.JOIN_S = 0.3
+class Radio:
+    def __init__(self, here, connected=False):
+        self.here, self.connected, self.tried = here, connected, []
+    def active(self, on): self.tried.append("on")
+    def isconnected(self): return self.connected
+    def disconnect(self): self.connected = False
+    def connect(self, ssid, password):
+        self.tried.append(ssid)
+        self.connected = (ssid, password) in self.here
+    def status(self, what): return -40
+KNOWN = [{"ssid": "home", "password": "a"}, {"ssid": "shed"}]
+"""
+
+
+def test_networks_are_tried_in_turn_and_the_last_good_one_first() -> None:
+    script = """
+wifi.MIN_WAIT_S = 0
+wifi.wait_s = lambda failures, share: 0.01
+async def go():
+    radio = Radio([("shed", None)])
+    w = wifi.Wifi(radio, KNOWN)
+    asyncio.create_task(w.run())
+    await w.up.wait()
+    print(radio.tried, w.ssid, w.rssi())
+    radio.tried.clear()
+    radio.connected, radio.here = False, []
+    while w.failures < 2:
+        await asyncio.sleep_ms(20)
+    print(w.up.is_set(), radio.tried[:4], w.rssi())
+    radio.here = [("home", "a")]
+    await w.up.wait()
+    print(w.ssid, w.failures)
+asyncio.run(go())
+"""
+    assert micropython(HEAD + script).splitlines() == [
+        "['on', 'home', 'shed'] shed -40",
+        "False ['shed', 'home', 'shed', 'home'] None",
+        "home 0",
+    ]
+
+
+def test_a_radio_that_is_connected_already_is_left_as_it_is() -> None:
+    script = """
+async def go():
+    radio = Radio([], connected=True)
+    w = wifi.Wifi(radio, KNOWN)
+    asyncio.create_task(w.run())
+    await w.up.wait()
+    print(radio.tried)
+asyncio.run(go())
+"""
+    assert micropython(HEAD + script) == "['on']\n"
+
+
+def test_waits_grow_to_a_minute() -> None:
+    script = "print([wifi.wait_s(n, 1) for n in range(1, 9)], wifi.wait_s(30, 0))"
+    assert micropython(HEAD + script) == "[2, 4, 8, 16, 32, 60, 60, 60] 1\n"
+
+
+def test_the_clock_is_set_by_whole_milliseconds() -> None:
+    """A float of an ESP32 has 24 bits: seconds since 1970 would err by a minute, and every call would come too late."""
+    script = """
+class RTC:
+    def datetime(self, at):
+        print(at)
+class Machine:
+    RTC = RTC
+class Board:
+    machine = Machine
+import chip_facts
+chip_facts.set_time(Board, 1790000000123)
+"""
+    assert micropython(script) == "(2026, 9, 21, 0, 14, 13, 20, 123000)\n"

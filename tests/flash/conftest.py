@@ -1,0 +1,99 @@
+"""A board on a pty, files for it, and a person who answers from a script."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+from tests.flash.images import whole_image
+from tests.flash.pty_board import PtyBoard
+from tests.flash.rom_loader import ESP32, ChipKind, RomLoader
+
+from microclaw.flash.board_port import BoardPort
+from microclaw.flash.esptool import Esptool, EsptoolOptions
+from microclaw.flash.steps import Host, Workshop
+
+StartBoard: TypeAlias = Callable[..., PtyBoard]
+
+
+@dataclass
+class ScriptedPerson:
+    """Says yes unless told otherwise; keeps what was asked and said."""
+
+    refuses: str | None = None
+    passwords: list[str] = field(default_factory=lambda: ["correct horse"])
+    asked: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    shown: list[tuple[str, float]] = field(default_factory=list)
+    asks_nothing: bool = False
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def progress(self, what: str, percent: float) -> None:
+        self.shown.append((what, percent))
+
+    def confirm(self, question: str, *, default: bool) -> bool:
+        self.asked.append(question)
+        return self.refuses is None or self.refuses not in question
+
+    def choose(self, question: str, choices: tuple[str, ...], default: str) -> str:
+        self.asked.append(f"{question} {choices}")
+        return default
+
+    def password(self, question: str) -> str:
+        self.asked.append(question)
+        return self.passwords.pop(0)
+
+
+@pytest.fixture
+def start_board(tmp_path: Path) -> Iterator[StartBoard]:
+    with ExitStack() as boards:
+
+        def start(kind: ChipKind = ESP32, *, has_micropython: bool = False, flash_bytes: int = 4 << 20) -> PtyBoard:
+            rom = RomLoader(kind, bytearray(b"\xff") * flash_bytes)
+            board: AbstractContextManager[PtyBoard] = PtyBoard(tmp_path, rom, has_micropython=has_micropython)
+            return boards.enter_context(board)
+
+        yield start
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """Files for boards as the checkout has them, three of them."""
+    folder = tmp_path / "firmware"
+    (folder / "fw").mkdir(parents=True)
+    (folder / "main.py").write_text("# microclaw: starts the firmware\nimport time\ntime.sleep(600)\n")
+    (folder / "fw" / "start.py").write_text("def run():\n    return 'started'\n")
+    (folder / "fw" / "link.py").write_text("\n".join(f"NAME_{n} = {n * 1000}" for n in range(200)) + "\n")
+    (folder / "fw" / "audio.py").write_text("RATE = 16000\n")
+    return folder
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "ESP32_GENERIC-20991231-v1.26.1.bin"
+    path.write_bytes(whole_image())
+    return path
+
+
+@pytest.fixture
+def person() -> ScriptedPerson:
+    return ScriptedPerson()
+
+
+@pytest.fixture
+def workshop(tmp_path: Path, files: Path, person: ScriptedPerson) -> Callable[..., Workshop]:
+    def make(board: PtyBoard, host: Host | None = None) -> Workshop:
+        def no_network(_address: str) -> bytes:
+            raise OSError("no network")
+
+        port = BoardPort.parse(str(board.port))
+        tool = Esptool(port, EsptoolOptions())
+        return Workshop(port, tool, person, host, files, tmp_path / "cache", no_network, look_s=1.0)
+
+    return make

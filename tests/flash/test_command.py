@@ -1,0 +1,109 @@
+"""`microclaw flash` as a person runs it: the command, a real host, and our own firmware on the flashed board."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cli.conftest import Ran, clean_environ, run_in
+from tests.flash.conftest import StartBoard
+from tests.flash.pty_board import MICROPYTHON, PtyBoard
+
+from microclaw.cli.child import Child
+
+pytestmark = pytest.mark.skipif(not MICROPYTHON.exists(), reason="scripts/micropython.sh was not run")
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    home = tmp_path_factory.mktemp("home")
+    words = ["microclaw.cli", "--json", "up", "--port", "0", "--die-with-parent"]
+    with Child("host", words, log=home / "stderr", environ=clean_environ(home)) as child:
+        yield child.wait_ready()[0]
+
+
+@pytest.fixture
+def password(tmp_path: Path) -> Path:
+    path = tmp_path / "password"
+    path.write_text("correct horse\n")
+    return path
+
+
+def _flash(home: str | Path, board: PtyBoard, *words: str) -> Ran:
+    return run_in(Path(home), "flash", "-p", str(board.port), *words)
+
+
+def test_from_an_empty_board_to_online_and_a_first_call(
+    host: dict[str, Any], start_board: StartBoard, image: Path, password: Path
+) -> None:
+    board = start_board()
+    words = ["--image", str(image), "--wifi", "kitchen", "--wifi-password", f"@{password}"]
+    ran = _flash(host["home"], board, *words, "--name", "lamp", "--address", "127.0.0.1", "--json", "--yes")
+    assert ran.code == 0, f"{ran.err}\n{board.printed.read_text() if board.printed.exists() else ''}"
+    done = json.loads(ran.out)
+    assert (done["schema"], done["device"], done["online"]) == ("microclaw.flash/1", "lamp", True)
+    assert done["say_next"] == 'microclaw chat "blink pin 4 twice a second on lamp"'
+    assert "correct horse" not in ran.out + ran.err
+    assert "100 %" in ran.err
+    settings = json.loads(board.file("settings.json"))
+    assert settings["secret"] not in ran.out + ran.err
+    assert settings["board"]["chip"] == "ESP32"
+    assert "6" in settings["board"]["reserved"], "the flash's pins"
+    told = run_in(Path(host["home"]), "--json", "exec", "lamp", "device.info")
+    assert told.code == 0, told.err
+    again = _flash(host["home"], board, "--json", "--yes")
+    assert again.code == 0, again.err
+    assert json.loads(again.out)["copied"] == 0
+    assert json.loads(board.file("settings.json")) == settings, "a second run pairs nothing anew"
+
+
+def test_without_a_host_the_board_gets_its_files_and_waits_for_one(
+    start_board: StartBoard, tmp_path: Path, password: Path
+) -> None:
+    board = start_board(has_micropython=True)
+    ran = _flash(tmp_path / "home", board, "--adopt", "--wifi", "kitchen", "--wifi-password", f"@{password}")
+    assert ran.code == 0, ran.err
+    assert "microclaw flash again" in ran.out
+    assert "no host runs" in ran.err
+    assert board.has("main.py")
+
+
+def test_nobody_at_a_terminal_is_told_which_option_to_give(
+    host: dict[str, Any], start_board: StartBoard, image: Path
+) -> None:
+    board = start_board()
+    board.rom.flash[0x1000:0x1004] = b"mine"
+    ran = _flash(host["home"], board, "--image", str(image))
+    assert ran.code == 2
+    assert "give --yes" in ran.err
+    assert board.rom.flash[0x1000:0x1004] == b"mine"
+
+
+def test_a_closed_8443_is_asked_about_before_it_is_opened(host: dict[str, Any], start_board: StartBoard) -> None:
+    board = start_board(has_micropython=True)
+    ran = _flash(host["home"], board, "--adopt", "--keep-wifi", "--board", "esp32-devkitc-v4")
+    assert ran.code == 2
+    assert "8443" in ran.err
+    assert not (Path(host["home"]) / "config.toml").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["-p", "/dev/nowhere0"], 4, "there is no port /dev/nowhere0"),
+        (["-p", "socket://127.0.0.1:1"], 4, "nobody listens on socket://127.0.0.1:1"),
+        (["-p", "here"], 1, "is no serial port"),
+        (["--wifi", "x", "--wifi-password", "secret99"], 2, "seen by every program"),
+        (["--firmware", "windows"], 2, "is none of"),
+        (["--adopt", "--erase"], 2, "--adopt erases"),
+    ],
+)
+def test_what_cannot_work_is_one_sentence(tmp_path: Path, words: list[str], code: int, said: str) -> None:
+    ran = run_in(tmp_path / "home", "flash", *words)
+    assert ran.code == code
+    assert said in ran.err
+    assert "next: " in ran.err
+    assert "secret99" not in ran.err

@@ -1,0 +1,82 @@
+"""esptool's words become facts or sentences; nothing that it may print is taken for something else."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from tests.flash.conftest import StartBoard
+from tests.flash.images import whole_image
+from tests.flash.rom_loader import ESP32, ESP32_S3, MAC, ChipKind, RomLoader
+
+from microclaw.errors import ConfigError, DeviceUnreachable
+from microclaw.flash.board_port import BoardPort
+from microclaw.flash.esptool import Esptool, EsptoolOptions, explain, parse_facts
+from microclaw.flash.image import read_image
+
+MB = 1 << 20
+
+
+@pytest.mark.parametrize(("kind", "chip", "psram"), [(ESP32, "ESP32", 0), (ESP32_S3, "ESP32-S3", 8)])
+async def test_chip_flash_and_psram_are_read(start_board: StartBoard, kind: ChipKind, chip: str, psram: int) -> None:
+    board = start_board(kind)
+    facts = await Esptool(BoardPort.parse(str(board.port))).facts()
+    assert (facts.chip, facts.mac, facts.flash_bytes, facts.psram_bytes) == (chip, MAC, 4 * MB, psram * MB)
+
+
+async def test_a_loader_without_a_stub_says_so_and_ends(start_board: StartBoard) -> None:
+    board = start_board()
+    board.rom.stub_allowed = False
+    with pytest.raises(Exception, match=r"esptool failed|went away"):
+        await Esptool(BoardPort.parse(str(board.port))).facts()
+
+
+async def test_over_tcp_with_no_reset(tmp_path: Path) -> None:
+    """As an emulated chip offers it: socket://, and nothing to reset it by."""
+    rom = RomLoader(ESP32)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(4096):
+            writer.write(rom.receive(data))
+            await writer.drain()
+        writer.close()
+
+    path = tmp_path / "image.bin"
+    path.write_bytes(whole_image())
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        tool = Esptool(BoardPort.parse(f"socket://127.0.0.1:{port}"), EsptoolOptions("no-reset", "no-reset"))
+        assert (await tool.facts()).chip == "ESP32"
+        image = read_image(path)
+        shown: list[float] = []
+        await tool.write(image, shown.append, erases=False)
+    assert rom.flash[0x1000 : 0x1000 + len(image.data)] == image.data
+    assert shown[-1] == 100.0
+
+
+@pytest.mark.parametrize(
+    ("output", "error", "said", "remedy"),
+    [
+        ("Could not open /dev/x ... [Errno 13] Permission denied", ConfigError, "may not open", "dialout"),
+        ("Could not open /dev/x ... [Errno 2]", DeviceUnreachable, "no board on", "carries data"),
+        ("Could not exclusively lock port /dev/x", DeviceUnreachable, "another program", "serial monitor"),
+        ("Failed to connect to ESP32: No serial data received.", DeviceUnreachable, "download mode", "BOOT button"),
+        ("Wrong boot mode detected (0x13)!", DeviceUnreachable, "download mode", "BOOT button"),
+        ("Serial data stream stopped: Possible serial noise", DeviceUnreachable, "went away or reset", "goes on"),
+        ("secure download mode is enabled", ConfigError, "locked", "not locked"),
+    ],
+)
+def test_each_failure_is_a_sentence(output: str, error: type[Exception], said: str, remedy: str) -> None:
+    found = explain(f"esptool v5.6.0\nA fatal error occurred: {output}\n", "/dev/x")
+    assert isinstance(found, error)
+    assert said in found.message
+    assert remedy in str(found.next_step)
+
+
+@pytest.mark.parametrize("missing", ["Connected to", "MAC:", "Detected flash size"])
+def test_facts_with_a_line_missing_are_refused(missing: str) -> None:
+    lines = ["Connected to ESP32 on /dev/x:", "MAC:  24:6f:28:12:34:56", "Detected flash size: 4MB"]
+    assert parse_facts("\n".join(lines)).flash_bytes == 4 * MB
+    with pytest.raises(ValueError, match=r"no line|unknown"):
+        parse_facts("\n".join(line for line in lines if not line.startswith(missing)))

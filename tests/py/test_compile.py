@@ -1,0 +1,138 @@
+"""From source to .mpy: its head, its lines, its pins, the limits of the compiler."""
+
+from __future__ import annotations
+
+import pytest
+from tests.py.conftest import Build
+
+from microclaw.boards.reader import load_board
+from microclaw.errors import BuildError, Diagnostic
+from microclaw.py.compile import MAX_MPY_BYTES, build
+from microclaw.py.image import PinClaim
+
+BLINK = """from machine import Pin
+import time
+
+led = Pin(13, Pin.OUT)
+button = Pin(14, Pin.IN)
+
+
+def wait(ms):
+    # a comment
+
+
+    time.sleep_ms(
+        ms)
+    return 1 // ms
+
+
+while True:
+    led.value(not led.value())
+    wait(500)
+"""
+NATIVE = """import micropython
+
+@micropython.{kind}
+def twice(x):
+    return x + x
+
+print(twice(4))
+"""
+
+
+async def refusals(build_py: Build, source: str) -> list[Diagnostic]:
+    with pytest.raises(BuildError) as caught:
+        await build_py(source)
+    return [d for d in caught.value.diagnostics if d.severity == "error"]
+
+
+async def test_plain_program_is_one_file_for_every_chip(build_py: Build) -> None:
+    image = await build_py(BLINK)
+    assert image.mpy[:3] == b"M\x06\x00"
+    assert b"app.py" in image.mpy
+    assert image.arch is None
+    assert image.imports == ("machine", "time")
+    assert image.claims == (PinClaim(13, "drives"), PinClaim(14, "reads"))
+    assert image.pins == (13, 14)
+
+
+async def test_second_build_comes_from_the_cache_and_is_equal(build_py: Build) -> None:
+    first, second = await build_py(BLINK), await build_py(BLINK)
+    assert (first.cached, second.cached, second.compile_ms) == (False, True, 0.0)
+    assert first.mpy == second.mpy
+
+
+@pytest.mark.parametrize("kind", ["native", "viper"])
+@pytest.mark.parametrize(
+    ("board", "arch", "number"),
+    [
+        ("esp32-devkitc-v4", "xtensawin", 10),
+        ("esp32-s3-devkitc-1-v1.1", "xtensawin", 10),
+        ("esp32-c3-devkitm-1", "rv32imc", 11),
+    ],
+)
+async def test_native_code_is_made_for_the_boards_chip(
+    build_py: Build, board: str, arch: str, number: int, kind: str
+) -> None:
+    image = await build_py(NATIVE.format(kind=kind), board=load_board(board))
+    assert image.arch == arch
+    assert (image.mpy[1], image.mpy[2] >> 2) == (6, number)
+
+
+async def test_traceback_is_told_in_lines_of_the_source(build_py: Build) -> None:
+    image = await build_py(BLINK.replace("wait(500)", "wait(0)"))
+    rewritten = image.rewritten.splitlines()
+    division = next(n for n, line in enumerate(rewritten, 1) if "1 // ms" in line)
+    call = next(n for n, line in enumerate(rewritten, 1) if "await wait(0)" in line)
+    told = f"""Traceback (most recent call last):
+  File "/fw_a/runner.py", line 229, in _run
+  File "app.py", line {call}, in main
+  File "app.py", line {division}, in wait
+ZeroDivisionError: divide by zero"""
+    assert (
+        image.source_traceback(told)
+        == """Traceback (most recent call last):
+  File "app.py", line 19, in <module>
+  File "app.py", line 14, in wait
+ZeroDivisionError: divide by zero"""
+    )
+
+
+async def test_own_compilers_error_is_told_at_the_sources_line(build_py: Build) -> None:
+    (found,) = await refusals(build_py, "import time\n\n\na = [1]\nprint([*a, 2])\n")
+    assert (found.line, found.source_line) == (5, "print([*a, 2])")
+    assert "MicroPython's compiler" in found.message
+
+
+async def test_too_large_program_is_refused(build_py: Build) -> None:
+    words = "\n".join(f'w{n} = "{n:060d}"' for n in range(600))
+    (found,) = await refusals(build_py, words)
+    assert f"{MAX_MPY_BYTES} is the limit" in found.message
+
+
+@pytest.mark.parametrize(
+    "source", ["x = (" * 300, "if 1:\n" + "".join(" " * n + "if 1:\n" for n in range(1, 90)) + " " * 90 + "pass"]
+)
+async def test_deep_nesting_is_refused(build_py: Build, source: str) -> None:
+    assert await refusals(build_py, source)
+
+
+@pytest.mark.parametrize(
+    "source", ["x = '\0'", "x = 1 +", "return 3", "await x", "print('\ud800')", "\tx = 1\n  y = 2", "def"]
+)
+async def test_text_that_python_cannot_read_is_refused(build_py: Build, source: str) -> None:
+    assert await refusals(build_py, source)
+
+
+async def test_empty_program_is_a_program(build_py: Build) -> None:
+    assert "pass" in (await build_py("# nothing yet\n")).rewritten
+
+
+async def test_bad_name_is_refused(build_py: Build) -> None:
+    with pytest.raises(BuildError, match="no name"):
+        await build("x = 1", "../etc", board=load_board("virtual"))
+
+
+async def test_object_itself_as_a_pin_names_none(build_py: Build) -> None:
+    source = "from machine import Pin\n\n\nclass A:\n    def f(self):\n        Pin(self)\n\n\nA().f()\n"
+    assert (await build_py(source)).claims == ()

@@ -1,0 +1,69 @@
+"""What is wrong with a call's arguments is refused before the tool runs; a fault of ours is a result, too."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from tests.agent.conftest import Workshop
+
+from microclaw.agent.acts import outcome_of
+from microclaw.tools.tool import MAX_NUMBER, Parameters, ToolContext
+from microclaw.tools.toolbox import Toolbox
+
+
+class Numbers(Parameters):
+    one: int | None = None
+    some: tuple[int, ...] = ()
+    device: str | None = None
+
+
+@pytest.fixture
+def toolbox() -> Toolbox:
+    return Workshop().toolbox()
+
+
+def context() -> ToolContext:
+    return ToolContext("owner", lambda _step: None)
+
+
+@pytest.mark.parametrize("number", [10**30, 2**63, -(2**63) - 1])
+@pytest.mark.parametrize("form", ["{}", '"{}"'])
+async def test_a_number_that_no_store_holds_is_refused(toolbox: Toolbox, number: int, form: str) -> None:
+    result = await toolbox.call("gpio-set", f'{{"pin": {form.format(number)}}}', context())
+    assert result.error_code == "tool_retry"
+    assert "too large" in result.content
+
+
+def test_numbers_in_lists_are_bounded_too() -> None:
+    assert Numbers(one=MAX_NUMBER, some=(-MAX_NUMBER,)).one == MAX_NUMBER
+    with pytest.raises(ValueError, match="some is too large"):
+        Numbers(some=(1, 2**64))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        ('{"pin": 4, "pin": 5}', "'pin' is given twice"),
+        ('{"pin": 4, "level": {"a": 1, "a": 2}}', "'a' is given twice"),
+        ('{"pin": ' + "[" * 100_000 + "]" * 100_000 + "}", "nested"),
+        ('{"pin": ' + '{"a":' * 5000 + "1" + "}" * 5000 + "}", "nested"),
+    ],
+)
+@pytest.mark.parametrize("tool", ["gpio-set", "gpio-get"])
+async def test_arguments_that_mean_two_things_or_nothing_are_refused(
+    toolbox: Toolbox, tool: str, arguments: str, fault: str
+) -> None:
+    result = await toolbox.call(tool, arguments, context())
+    assert result.error_code == "tool_retry"
+    assert fault in result.content
+    assert outcome_of(toolbox.effect_of(tool), result) == "refused"
+
+
+async def test_a_fault_of_ours_is_a_result(toolbox: Toolbox, caplog: pytest.LogCaptureFixture) -> None:
+    result = await toolbox.call("crash", "{}", context())
+    assert (result.ok, result.error_code) == (False, "internal")
+    assert "a fault of ours" not in result.content
+    assert "a fault of ours" in caplog.text
+    assert json.loads(result.content)["next"]
+    assert outcome_of(toolbox.effect_of("crash"), result) == "unknown"

@@ -1,0 +1,5 @@
+from machine import Pin
+import time
+
+led = Pin(13, Pin.OUTPUT)
+led.on()

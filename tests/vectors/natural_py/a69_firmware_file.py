@@ -1,0 +1,2 @@
+with open("main.py", "w") as f:
+    f.write("print(1)")

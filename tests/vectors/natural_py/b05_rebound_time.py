@@ -1,0 +1,5 @@
+import time
+
+start = time.time()
+time = 5
+print(start)

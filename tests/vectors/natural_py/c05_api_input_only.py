@@ -1,0 +1,3 @@
+from microclaw import pin
+
+led = pin(34)

@@ -1,0 +1,274 @@
+"""`py` programs on the virtual board: the firmware's runner in a real MicroPython, on the board's time."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import wasmtime
+from tests.virtual.py.conftest import BLINK, Bench, MakeBench
+
+from microclaw.virtual.clock import RealClock
+from microclaw.virtual.py.image import engine_config, load_image
+from microclaw.virtual.py.programs import RunnerRefused
+
+
+def test_a_blink_has_the_boards_time(bench: Bench) -> None:
+    bench.install("blink", BLINK)
+    bench.clock.advance(600_000)
+    edges = bench.edges(2)
+    assert len(edges) in (1200, 1201)
+    assert {round(after - before, 3) for (before, _), (after, _) in list(pairwise(edges))[1:]} == {500.0}
+    assert bench.row("blink")["state"] == "running"
+    assert next(pin.app for pin in bench.board.pins() if pin.pin == 2) == "blink"
+
+
+def test_the_same_program_gives_the_same_edges(make_bench: MakeBench) -> None:
+    seen = []
+    for _ in range(2):
+        bench = make_bench()
+        bench.install("blink", BLINK)
+        began = bench.clock.now_ms()
+        bench.clock.advance(3_000)
+        seen.append([(round(t - began), level) for t, level in bench.edges(2)])
+        bench.programs.call("remove", {"name": "blink"})
+    assert seen[0] == seen[1] != []
+
+
+def test_what_lives_on_survives_many_collections(bench: Bench) -> None:
+    bench.install(
+        "keeper",
+        """
+async def main(E):
+    kept = {n: [n, str(n)] for n in range(50)}
+    done = E.module("asyncio").Event()
+    async def wait():
+        await done.wait()
+        E.print("woke", len(kept))
+    task = E.spawn(wait())
+    for turn in range(3000):
+        await E.y()
+        rubbish = [[turn, i] for i in range(100)]
+        await E.sleep_ms(10)
+        assert all(kept[n] == [n, str(n)] for n in kept)
+    done.set()
+    await task
+""",
+    )
+    bench.clock.advance(60_000)
+    assert bench.lines("keeper") == ["woke 50"]
+    assert bench.events == [("app.exit", {"app": "keeper", "kind": "returned"})]
+
+
+def test_an_interrupt_reaches_the_handler_at_its_time(bench: Bench) -> None:
+    bench.install(
+        "button",
+        """
+async def main(E):
+    machine = E.module("machine")
+    led = machine.Pin(2, machine.Pin.OUT)
+    button = machine.Pin(4, machine.Pin.IN, machine.Pin.PULL_UP)
+    E.irq(button, lambda pin: led.value(1 - led.value()), machine.Pin.IRQ_FALLING)
+    while True:
+        await E.y()
+        await E.sleep(3600)
+""",
+    )
+    bench.clock.advance(10)
+    for at_ms, level in ((100, 0), (150, 1), (400, 0)):
+        bench.clock.call_at(at_ms, lambda level=level: bench.board.set_input(4, level))  # type: ignore[misc]
+    bench.clock.advance(1_000)
+    assert bench.edges(2) == [(100.0, 1), (400.0, 0)]
+
+
+def test_a_crash_is_told_and_the_program_started_again(bench: Bench) -> None:
+    bench.install("bad", "async def main(E):\n    await E.sleep_ms(10)\n    raise ValueError('no')\n")
+    bench.clock.advance(10_000)
+    crashes = [data for name, data in bench.events if name == "app.crash"]
+    assert len(crashes) == 3
+    assert "ValueError: no" in str(crashes[0]["reason"])
+    assert bench.row("bad")["state"] == "trapped"
+    assert "ValueError: no" in bench.lines("bad")
+    assert bench.programs.app_rows()[0].kind_of_end == "trapped"
+
+
+def test_a_program_that_never_waits_is_ended_by_its_guard(bench: Bench) -> None:
+    bench.install("busy", "async def main(E):\n    while True:\n        E.g()\n")
+    bench.clock.advance(3_000)
+    assert "without a wait" in str(bench.events[0][1]["reason"])
+
+
+def test_a_greedy_program_is_ended_and_the_others_go_on(bench: Bench) -> None:
+    bench.install("blink", BLINK)
+    greedy = "async def main(E):\n    held = []\n    while True:\n        await E.y()\n"
+    bench.install("greedy", greedy + "        held.append(bytearray(2000))\n        await E.sleep_ms(5)\n")
+    bench.clock.advance(20_000)
+    assert {data["app"] for _, data in bench.events} == {"greedy"}
+    assert "MemoryError" in str(bench.events[0][1]["reason"])
+    assert bench.row("blink")["state"] == "running"
+
+
+def test_stop_and_undo_are_the_runners(bench: Bench) -> None:
+    bench.install("blink", BLINK)
+    bench.programs.call("stop", {"name": "blink"})
+    assert bench.row("blink")["state"] == "stopped"
+    bench.programs.call("start", {"name": "blink"})
+    bench.programs.call("remove", {"name": "blink"})
+    assert bench.programs.rows() == []
+    bench.programs.call("undo", {})
+    assert bench.row("blink")["state"] == "running"
+
+
+def test_a_refusal_has_the_runners_code(bench: Bench) -> None:
+    with pytest.raises(RunnerRefused) as refused:
+        bench.programs.call("stop", {"name": "none"})
+    assert refused.value.code == "app_not_found"
+
+
+def test_a_power_cut_keeps_what_starts_by_itself(bench: Bench) -> None:
+    bench.install("blink", BLINK)
+    bench.install("once", BLINK.replace("Pin(2", "Pin(5"), autostart=False)
+    bench.clock.advance(700)
+    bench.board.reset()
+    before = len(bench.board.edges().records)
+    bench.clock.advance(2_000)
+    assert {edge.pin for edge in bench.board.edges(before).records} == {2}
+    assert bench.row("once")["state"] == "stopped"
+
+
+def test_a_pin_of_another_program_is_refused(bench: Bench) -> None:
+    bench.board.claim_pin(2, "a WebAssembly program")
+    bench.install("blink", BLINK)
+    bench.clock.advance(100)
+    assert "pin 2 belongs to another program" in str(bench.events[0][1]["reason"])
+
+
+def test_a_program_sees_its_own_flash_and_no_more(bench: Bench) -> None:
+    bench.install(
+        "files",
+        """
+async def main(E):
+    os = E.module("os")
+    for path in ("/etc/passwd", "/../secret", "/lib/../../x", "/vm/main.py"):
+        try:
+            open(path, "r+" if path.startswith("/vm") else "r").close()
+            E.print("opened", path)
+        except OSError as exc:
+            E.print(exc.errno)
+    with open("/note.txt", "w") as file:
+        file.write("kept")
+    E.print(open("/note.txt").read(), len(os.urandom(4)), os.statvfs("/")[3] > 0)
+    try:
+        with open("/big", "wb") as file:
+            while True:
+                file.write(bytes(65536))
+    except OSError as exc:
+        E.print("full", exc.errno)
+""",
+    )
+    bench.clock.advance(1_000)
+    assert bench.lines("files") == ["44", "63", "63", "69", "kept 4 True", "full 51"]
+
+
+def test_asyncio_of_the_image_waits_for_others(bench: Bench) -> None:
+    bench.install(
+        "tasks",
+        """
+async def main(E):
+    asyncio = E.module("asyncio")
+    async def late(n):
+        await asyncio.sleep_ms(n)
+        return n
+    async def bad():
+        raise KeyError("x")
+    E.print(await asyncio.gather(late(30), late(10)))
+    try:
+        await asyncio.wait_for_ms(late(1000), 20)
+    except asyncio.TimeoutError:
+        E.print("late")
+    E.print(await asyncio.wait_for(late(5), 1))
+    try:
+        await asyncio.gather(late(1000), bad())
+    except KeyError:
+        E.print("failed")
+    lock = asyncio.Lock()
+    order = []
+    async def worker(n):
+        async with lock:
+            order.append(n)
+            await asyncio.sleep_ms(1)
+    await asyncio.gather(*[worker(n) for n in range(3)])
+    task = asyncio.create_task(late(1000))
+    await asyncio.sleep_ms(0)
+    task.cancel()
+    try:
+        await task
+    except asyncio.CancelledError:
+        E.print(order, task.done(), asyncio.current_task() is not task)
+""",
+    )
+    bench.clock.advance(5_000)
+    assert bench.lines("tasks") == ["[30, 10]", "late", "5", "failed", "[0, 1, 2] True True"]
+
+
+def test_a_strip_and_a_servo_are_seen(bench: Bench) -> None:
+    bench.install(
+        "show",
+        """
+async def main(E):
+    machine = E.module("machine")
+    strip = E.module("neopixel").NeoPixel(machine.Pin(4), 1)
+    strip[0] = (255, 0, 0)
+    strip.write()
+    machine.PWM(machine.Pin(5), freq=50, duty_ns=1500000)
+    while True:
+        await E.y()
+        await E.sleep(1)
+""",
+    )
+    bench.clock.advance(100)
+    assert [(row.pin, row.data.hex()) for row in bench.board.leds.changes().records] == [(4, "00ff00")]
+    assert [(row.pin, row.pulse_us) for row in bench.board.pwm_changes().records][-1] == (5, 1500.0)
+
+
+def test_an_interpreter_that_hangs_is_started_again_without_its_programs(tmp_path: Path, cache: Path) -> None:
+    bench = Bench(tmp_path, cache, RealClock(), hang_s=0.8)
+    bench.install(
+        "hung",
+        "async def main(E):\n    E.module('machine').Pin(2, 3)\n    await E.sleep_ms(50)\n    max(range(1 << 30))\n",
+    )
+    try:
+        assert bench.wait_for(lambda: bool(bench.events))
+        assert bench.events[0] == (
+            "app.crash",
+            {"app": "hung", "reason": "MicroPython hung: it ran for 0.8 s without a wait", "alive": False},
+        )
+        assert bench.row("hung")["state"] == "stopped"
+    finally:
+        bench.programs.close()
+
+
+def test_a_reset_by_the_firmware_boots_the_board(bench: Bench) -> None:
+    bench.install(
+        "wild",
+        "async def main(E):\n    await E.sleep_ms(10)\n    import machine\n    machine.reset()\n",
+        autostart=False,
+    )
+    bench.clock.advance(100)
+    assert bench.board.boot == 2
+    assert bench.row("wild")["state"] == "stopped"
+
+
+def test_the_compiled_image_is_kept_private_and_not_taken_from_others(tmp_path: Path, cache: Path) -> None:
+    engine = wasmtime.Engine(engine_config())
+    load_image(engine, tmp_path)
+    [kept] = (tmp_path / "micropython").iterdir()
+    assert kept.stat().st_mode & 0o777 == 0o600
+    kept.write_bytes(b"not machine code")
+    load_image(engine, tmp_path)
+    assert len(kept.read_bytes()) > 100_000
+    kept.write_bytes(b"somebody else's")
+    kept.chmod(0o666)
+    load_image(engine, tmp_path)
+    assert kept.stat().st_mode & 0o777 == 0o600
