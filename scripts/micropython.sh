@@ -30,7 +30,7 @@ rm -rf "$work"
 mkdir -p "$work"/{sources,lists/partial,cache/archives/partial}
 printf 'Types: deb\nURIs: %s\nSuites: trixie\nComponents: main\nSigned-By: %s\n' "$mirror" "$keyring" >"$work/sources/trixie.sources"
 : >"$work/status"
-apt=(apt-get -q -o Dir::Etc::sourcelist=/dev/null -o "Dir::Etc::sourceparts=$work/sources" -o "Dir::State::lists=$work/lists"
+apt=(apt-get -q -o Acquire::Retries=3 -o Dir::Etc::sourcelist=/dev/null -o "Dir::Etc::sourceparts=$work/sources" -o "Dir::State::lists=$work/lists"
     -o "Dir::Cache=$work/cache" -o "Dir::State::status=$work/status" -o APT::Architectures::=amd64 -o APT::Architectures::=i386)
 ((EUID != 0)) || apt+=(-o APT::Sandbox::User=root)
 "${apt[@]}" update >&2 || fail "its list of packages could not be fetched"

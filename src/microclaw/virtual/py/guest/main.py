@@ -16,9 +16,14 @@ import json  # noqa: E402
 from binascii import a2b_base64  # noqa: E402
 
 import _board  # noqa: E402
+import changes  # noqa: E402, F401
+import runner as runner_module  # noqa: E402
+import storage  # noqa: E402, F401
 from board import Board  # noqa: E402
 from errors import CallError  # noqa: E402
 from runner import Runner  # noqa: E402
+
+runner_module.NOT_KEPT = ()  # to read modules in again would cost programs board time, and here is room for them
 
 
 class SimulatedBoard(Board):
