@@ -24,6 +24,7 @@
     ├── ToolFailed            the tool ran and failed; calling again will not help
     ├── ModelError            the language model's service failed
     │   └── BudgetSpent           ... or was not asked, as the day's budget is used up
+    ├── VoiceError            a speech engine failed, or is not there
     ├── UnknownName           no such device, app, pattern, change, ...
     ├── ConfigError           the operator must correct the configuration or the environment
     ├── StoreError            the host's database cannot be read or written
@@ -285,6 +286,10 @@ class ModelError(MicroclawError):
 
 class BudgetSpent(ModelError):
     code = "budget_spent"
+
+
+class VoiceError(MicroclawError):
+    code = "voice_error"
 
 
 class UnknownName(MicroclawError):

@@ -17,6 +17,7 @@ from microclaw.devices.calls import LogLine
 from microclaw.devices.device import Device
 from microclaw.errors import DeviceTimeout, DeviceUnreachable, OutcomeUnknown, ProtocolError, StoreError
 from microclaw.events import PROGRAM_KINDS, DeviceConnected, DeviceLeft, DeviceLog, LiveEvent, ProgramKind
+from microclaw.link_server.audio import AudioStreams, DeviceAudio
 from microclaw.link_server.connection import Connection
 from microclaw.link_server.effects import MAX_NAME_CHARS, MAX_REASON_CHARS, MAX_TEXT, Effect, LogRing, live_events
 from microclaw.link_server.tasks import DeviceTasks
@@ -42,6 +43,7 @@ from microclaw.wire.link.messages import (
     Result,
     RunTask,
     StartAsr,
+    StopAsr,
     TaskStatus,
     Telemetry,
 )
@@ -63,6 +65,7 @@ class LinkParts:
     publish: Callable[[LiveEvent], None]
     owner_of: Callable[[str], Device | None]
     tasks: DeviceTasks
+    audio: DeviceAudio
 
 
 class DeviceLink:
@@ -86,6 +89,7 @@ class DeviceLink:
         self._boot_id: bytes | None = None  # while it is here
         self._last_boot_id: bytes | None = None
         self._boot_ms = 0.0
+        self._audio: AudioStreams | None = None  # who hears it, while it is here
 
     # What the host asks of the device
 
@@ -181,6 +185,9 @@ class DeviceLink:
         """That connection is gone, and what came over it applied."""
         if self.connection is connection:
             self.connection = None
+            if self._audio is not None:
+                self._audio.left()
+                self._audio = None
             was_here, self._boot_id = self._boot_id, None
             if was_here is not None:
                 code, reason = connection.end
@@ -213,6 +220,9 @@ class DeviceLink:
             hello.kinds or (),
         )
         self._parts.publish(DeviceConnected(self.name, self._now_ms, self.endpoint, connection.address))
+        if hello.audio is not None and self._parts.audio.open is not None:
+            self._audio = self._parts.audio.open(self, connection, hello.audio)
+            connection.on_audio = self._audio.heard
         again, lost = self._pending.reconnected(hello.boot_id)
         for message_id, fate in lost:
             text = f"{self.name} restarted while it had the call: {fate.value}"
@@ -231,7 +241,9 @@ class DeviceLink:
                 self.log.add(LogLine(t_ms, source or None, text), n)
                 shown = one_line(source[:MAX_NAME_CHARS]), n, one_line(text[:MAX_TEXT])
                 self._parts.publish(DeviceLog(self.name, self._now_ms, level, *shown))
-            case StartAsr(stream=stream) if connection.on_audio is None:
+            case StartAsr() | StopAsr() | CancelStream() as message if self._audio is not None:
+                self._audio.took(message)
+            case StartAsr(stream=stream):
                 self._object(envelope, "no_listener", "this host takes no audio")  # it must not speak into the void
                 self.tell(CancelStream(stream))
             case PairRequest() as request if connection.on_renewal is not None:
@@ -356,6 +368,12 @@ class DeviceLink:
             case CancelTask(task=name):
                 if not self._parts.tasks.cancel(self.link_id, name):
                     self._object(envelope, "unknown_task", f"no task {name[:MAX_NAME_CHARS]} runs here")
+
+    def object_to(self, code: str, message: str) -> None:
+        """Tell a connected device what was wrong with what it sent."""
+        if self.online and self.connection is not None:
+            self.connection.session.send(ErrorMessage(code, message, fatal=False))
+            self.connection.pump()
 
     def _object(self, envelope: Envelope, code: str, message: str) -> None:
         if self.online and self.connection is not None:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from microclaw.events import NOTHING_WAITS
 from microclaw.language.foreign import foreign_language
+from microclaw.language.yes_no import said_no, said_yes
 from microclaw.models.protocol import (
     AssistantReply,
     DeviceContext,
@@ -33,7 +34,7 @@ from microclaw.offline.lights import LIGHTS, led_decider
 from microclaw.offline.memory import EXAMPLES as MEMORY_EXAMPLES
 from microclaw.offline.memory import MEMORY, parse_memory
 from microclaw.offline.names import asked_name, names_to_pins, told_name
-from microclaw.offline.parse import Parse, Question, Values, is_yes_or_no
+from microclaw.offline.parse import Parse, Question, Values
 from microclaw.offline.pins import answered_device, board_of, pads_to_pins, split_device, split_unit, unknown_device
 from microclaw.offline.programs import PROGRAMS
 from microclaw.offline.references import later, referred, with_target
@@ -229,7 +230,7 @@ def _read(
     language = foreign_language(said) if parse is None or parse.loose else None
     if language is not None:
         return _Reading(Say(f"Without a model I understand only English; this looks like {language}.", *_ENGLISH_ONLY))
-    if is_yes_or_no(said) and (parse is None or parse.loose):
+    if (said_yes(said) or said_no(said)) and (parse is None or parse.loose):
         return _Reading(Say("Nothing waits for a yes in this chat.", NOTHING_WAITS))
     if named is None and (unknown := unknown_device(text, parse, device_context)) is not None:
         return _Reading(unknown)

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeAlias
 
-from microclaw.language.quantities import normalize_quantities
 from microclaw.language.times import When
+from microclaw.language.yes_no import plain, said_no, said_yes
 
 Values: TypeAlias = dict[str, int | str | bool]
 Slot: TypeAlias = Literal[
@@ -29,10 +29,6 @@ PIN_SLOTS: Final[tuple[Slot, ...]] = ("pin", "pin_2", "pin_3", "pin_4", "pin_5",
 
 _PINS: Final = re.compile(r"(?:(?:on|at|the|its?|it is|it's) )*(?:pin )?\d{1,3}(?: also pin \d{1,3})*")
 _PERCENT: Final = re.compile(r"(?:(?:at|to|make it) )*(-?\d+) milli percent")
-_YES: Final = frozenset(
-    {"yes", "y", "yep", "yup", "ok", "okay", "sure", "go ahead", "do it", "please do", "yes do it", "yes please"}
-)
-_NO: Final = frozenset({"no", "n", "nope", "no thanks", "don't", "dont", "do not", "leave it", "cancel"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +69,14 @@ class Question:
     reading: str = ""  # the sentence that a yes stands for
 
     def is_declined(self, answer: str) -> bool:
-        return _plain(answer) in _NO
+        return said_no(answer)
 
     def completed(self, answer: str) -> Parse | None:
         """The parse with the value that was asked for; None if the answer is a sentence of its own."""
-        text = _plain(answer)
+        text = plain(answer)
         if self.slot == "confirmed":
-            said_yes = text in _YES or text == _plain(f"yes {self.reading}")
-            return replace(self.parse, confirmed=True) if said_yes else None
+            is_meant = said_yes(answer) or text == plain(f"yes {self.reading}")
+            return replace(self.parse, confirmed=True) if is_meant else None
         if self.slot == "device":
             return None  # the dialogue knows the devices' names
         if self.slot == "milli":
@@ -95,12 +91,3 @@ class Question:
 
     def _with(self, values: dict[str, int]) -> Parse:
         return replace(self.parse, values={**self.parse.values, **values})
-
-
-def is_yes_or_no(said: str) -> bool:
-    """Whether this is an answer to a question and nothing else."""
-    return _plain(said) in _YES | _NO
-
-
-def _plain(answer: str) -> str:
-    return normalize_quantities(answer).replace(",", "")

@@ -1,0 +1,165 @@
+"""A device on the link as a voice session sees it: its streams, codecs and screens (docs/protocols/link.md)."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from microclaw.errors import DeviceUnreachable, MicroclawError
+from microclaw.link_server.connection import Connection
+from microclaw.link_server.device_link import DeviceLink
+from microclaw.voice.device import Activity
+from microclaw.voice.engines.engine import RATE_HZ, Transcript
+from microclaw.voice.opus import OpusDecoder, OpusEncoder
+from microclaw.voice.session import VoiceParts, VoiceSession
+from microclaw.wire.link import actions
+from microclaw.wire.link.messages import (
+    AnyMessage,
+    AsrFinal,
+    AsrPartial,
+    AudioFormat,
+    CancelStream,
+    StartAsr,
+    StopAsr,
+    TtsChunk,
+    TtsEnd,
+    TtsStart,
+    UiState,
+)
+
+CODECS: Final = ("opus", "pcm16")
+"""What this host speaks, the better first."""
+FRAME_MS: Final = (20, 40, 60)
+MAX_AHEAD_MS: Final = 400
+MAX_TEXT: Final = 2_000
+_log = logging.getLogger(__name__)
+
+
+class LinkVoice:
+    """One connection's AudioStreams and its session's VoiceDevice. Streams of the host have even numbers."""
+
+    def __init__(self, link: DeviceLink, connection: Connection, audio: AudioFormat, parts: VoiceParts) -> None:
+        self.session = VoiceSession(self, parts)
+        self.rate_hz = audio.rate
+        self.frame_ms = audio.frame_ms if audio.frame_ms in FRAME_MS else FRAME_MS[0]
+        self.ahead_ms = min(audio.buffer_ms, MAX_AHEAD_MS)
+        self._link = link
+        self._connection = connection
+        self._codec = next((codec for codec in CODECS if codec in audio.codecs), "pcm16")
+        self._encoder: OpusEncoder | None = None
+        self._decoder: OpusDecoder | None = None
+        self._hearing: int | None = None
+        self._speaking: int | None = None
+        self._last_stream = 0
+        self._chunk = 0
+
+    # AudioStreams
+
+    def took(self, message: StartAsr | StopAsr | CancelStream) -> None:
+        match message:
+            case StartAsr():
+                self._open(message)
+            case StopAsr(stream=stream):
+                if stream == self._hearing:
+                    self._hearing = None
+                    self.session.closed()
+            case CancelStream(stream=stream):
+                if stream == self._hearing:
+                    self._hearing = None
+                    self.session.closed(cancelled=True)
+                elif stream == self._speaking:
+                    self._speaking = None
+                    self.session.interrupted()
+
+    def heard(self, hear: actions.Hear) -> None:
+        if hear.stream != self._hearing:
+            return
+        payload = hear.frame.payload
+        if self._decoder is None:
+            self.session.hear(payload)
+            return
+        try:
+            self.session.hear(self._decoder.decode(payload))
+        except MicroclawError as exc:
+            self._refuse(hear.stream, "bad_audio", exc.message)
+
+    def left(self) -> None:
+        self.session.left()
+
+    def _open(self, start: StartAsr) -> None:
+        if start.codec not in CODECS or start.rate != RATE_HZ:
+            text = f"{start.codec[:20]} at {start.rate} Hz: this host takes {' and '.join(CODECS)} at {RATE_HZ} Hz"
+            self._refuse(start.stream, "bad_audio", text)
+            return
+        self._decoder = OpusDecoder(RATE_HZ) if start.codec == "opus" else None
+        self._hearing = start.stream
+        self.session.opened(start.trigger, start.stream)
+
+    def _refuse(self, stream: int, code: str, text: str) -> None:
+        self._link.object_to(code, text)
+        self._send(CancelStream(stream))
+        if stream == self._hearing:
+            self._hearing = None
+            self.session.closed(cancelled=True)
+
+    # VoiceDevice
+
+    @property
+    def device_id(self) -> str:
+        return self._link.link_id
+
+    @property
+    def name(self) -> str:
+        return self._link.name
+
+    def show(self, activity: Activity) -> None:
+        self._send(
+            UiState(
+                listening=activity == "listening", thinking=activity == "thinking", speaking=activity == "speaking"
+            )
+        )
+
+    def partial(self, stream: int, text: str) -> None:
+        self._send(AsrPartial(stream, text[:MAX_TEXT]))
+
+    def final(self, stream: int, transcript: Transcript) -> None:
+        self._send(AsrFinal(stream, transcript.text[:MAX_TEXT], min(1.0, max(0.0, transcript.confidence))))
+
+    def stop_listening(self, stream: int) -> None:
+        if stream == self._hearing:
+            self._hearing = None
+            self._send(CancelStream(stream))
+
+    def begin_speech(self) -> None:
+        self._last_stream += 2
+        self._speaking, self._chunk = self._last_stream, 0
+        if self._codec == "opus":
+            self._encoder = OpusEncoder(self.rate_hz, self.frame_ms)
+        self._send(TtsStart(self._speaking, self._codec, self.rate_hz))
+
+    def say(self, text: str, samples: int) -> None:
+        if self._speaking is not None:
+            self._send(TtsChunk(self._speaking, self._chunk, text[:MAX_TEXT], samples))
+            self._chunk += 1
+
+    def play(self, frame: bytes) -> None:
+        if self._speaking is not None:
+            for packet in (frame,) if self._encoder is None else self._encoder.encode(frame):
+                self._connection.send_audio(packet)
+
+    def end_speech(self, *, failed: bool) -> None:
+        if self._speaking is not None:
+            stream, self._speaking = self._speaking, None
+            self._send(TtsEnd(stream, "error" if failed else "done"))
+
+    def cancel_speech(self) -> None:
+        if self._speaking is not None:
+            stream, self._speaking = self._speaking, None
+            self._send(CancelStream(stream))
+            self._send(TtsEnd(stream, "cancelled"))
+
+    def _send(self, body: AnyMessage) -> None:
+        try:
+            self._link.tell(body)
+        except DeviceUnreachable:
+            pass  # it left: the session is told so by `left`

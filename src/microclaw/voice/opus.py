@@ -1,0 +1,57 @@
+"""Opus packets to PCM and back, by libopus in PyAV (imported when a device wants Opus). RFC 6716; no Ogg."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from microclaw.errors import VoiceError
+
+MAX_PACKET_BYTES: Final = 1_500
+BITRATE: Final = 24_000
+
+
+class OpusDecoder:
+    """One stream, in order. Packets are of any length that Opus has."""
+
+    def __init__(self, rate_hz: int) -> None:
+        import av
+
+        self._codec: Any = av.CodecContext.create("libopus", "r")
+        self._codec.sample_rate = rate_hz
+        self._codec.layout = "mono"
+        self._resampler = av.AudioResampler(format="s16", layout="mono", rate=rate_hz)
+        self._packet = av.Packet
+        self._error = av.FFmpegError
+
+    def decode(self, packet: bytes) -> bytes:
+        """Raises VoiceError for what is no Opus."""
+        if not 0 < len(packet) <= MAX_PACKET_BYTES:
+            raise VoiceError(f"an Opus packet of {len(packet)} bytes: 1 to {MAX_PACKET_BYTES}")
+        try:
+            frames = self._codec.decode(self._packet(packet))
+        except (self._error, ValueError) as exc:
+            raise VoiceError(f"that is no Opus packet: {exc}") from exc
+        return b"".join(
+            bytes(out.planes[0])[: out.samples * 2] for frame in frames for out in self._resampler.resample(frame)
+        )
+
+
+class OpusEncoder:
+    """Each call of `encode` takes one frame of `frame_ms` and gives the packets that are ready."""
+
+    def __init__(self, rate_hz: int, frame_ms: int) -> None:
+        import av
+
+        self._frame: Any = av.AudioFrame
+        self._codec: Any = av.CodecContext.create("libopus", "w")
+        self._codec.sample_rate, self._codec.layout, self._codec.format = rate_hz, "mono", "s16"
+        self._codec.bit_rate = BITRATE
+        self._codec.options = {"frame_duration": str(frame_ms), "application": "voip"}
+        self._rate_hz, self._samples, self._at = rate_hz, rate_hz * frame_ms // 1000, 0
+
+    def encode(self, pcm: bytes) -> list[bytes]:
+        frame = self._frame(format="s16", layout="mono", samples=self._samples)
+        frame.sample_rate = self._rate_hz
+        frame.pts, self._at = self._at, self._at + self._samples
+        frame.planes[0].update(pcm + bytes(frame.planes[0].buffer_size - len(pcm)))
+        return [bytes(packet) for packet in self._codec.encode(frame)]

@@ -1,0 +1,263 @@
+"""One device's conversation by voice: what it hears becomes turns of the agent, whose answers are spoken.
+
+A person interrupts by speaking: what is being said ends at once, the turn behind it goes on and is heard no more.
+Neither text nor audio is logged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from microclaw.agent.inbox import Inbox
+from microclaw.auth.approvals import Approvals
+from microclaw.errors import MicroclawError, PermissionRefused, UnknownName
+from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Delta, Inbound, TurnEvent
+from microclaw.language.yes_no import said_no, said_yes
+from microclaw.voice.device import VoiceDevice
+from microclaw.voice.endpointing import EndpointLimits
+from microclaw.voice.engines.engine import Recognizer, Synthesizer, Transcript, VoiceDetector
+from microclaw.voice.listening import Listener, Utterance, failure_text
+from microclaw.voice.speaking import SpokenAnswer
+from microclaw.voice.spoken_text import SentenceCutter
+from microclaw.voice.trace import VoiceTrace, VoiceTraces
+
+CHANNEL: Final = "voice"
+MAX_REPLIES: Final = 8
+"""Turns of one device that are under way; one more is refused in words."""
+ASK_BACK_BELOW: Final = 0.5
+"""A transcript of less confidence is asked back before anything is done."""
+NOT_HEARD: Final = "I did not catch that."
+NO_EARS: Final = "I cannot hear you right now. Speech recognition does not answer."
+NO_ANSWER: Final = "Something went wrong in the host. Its log says what."
+TOO_MANY: Final = "I am still busy with what you said before."
+SHALL_I: Final = "Shall I? Say yes or no."
+SAY_AGAIN: Final = "Then say it again, please."
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceParts:
+    """What every session works with. `person_id` is who may do what is said to a device."""
+
+    inbox: Inbox
+    approvals: Approvals
+    recognizer: Recognizer
+    synthesizer: Synthesizer
+    new_detector: Callable[[], VoiceDetector]
+    traces: VoiceTraces
+    endpoints: EndpointLimits = field(default_factory=EndpointLimits)
+    person_id: str = "owner"
+    now_s: Callable[[], float] = time.monotonic
+
+
+class VoiceSession:
+    """`await run()` until `left`. `opened`, `hear`, `closed`, `interrupted` and `left` are the transport's."""
+
+    def __init__(self, device: VoiceDevice, parts: VoiceParts) -> None:
+        self.device = device
+        self.listener = Listener(device, parts.recognizer, parts.new_detector, parts.endpoints)
+        self._parts = parts
+        self._replies: list[_Reply] = []
+        self._mouth = asyncio.Lock()
+        self._tasks = asyncio.TaskGroup()
+        self._doubtful: str | None = None
+        """What it understood badly and asked back."""
+
+    def opened(self, trigger: str, stream: int = 0) -> None:
+        """A stream of audio begins. What is being said ends at once: the person interrupts it."""
+        self.interrupted()
+        trace = VoiceTrace(self.device.name, trigger, stream, self._parts.now_s)
+        trace.mark("wake")
+        self.listener.opened(trace)
+
+    def hear(self, pcm: bytes) -> None:
+        self.listener.hear(pcm)
+
+    def closed(self, *, cancelled: bool = False) -> None:
+        """The device ends its stream; `cancelled`: what was said in it is to be forgotten."""
+        self.listener.closed(cancelled=cancelled)
+
+    def interrupted(self) -> None:
+        """Be silent. No frame of what was being said is sent after this returns."""
+        for reply in self._replies:
+            reply.hush()
+
+    def left(self) -> None:
+        """The device is gone."""
+        self.interrupted()
+        self.listener.left()
+
+    async def run(self) -> None:
+        async with self._tasks:
+            async for utterance in self.listener.utterances():
+                self._take(utterance)
+            for reply in self._replies:
+                reply.hush()
+
+    async def say(self, text: str) -> None:
+        """Speak a text of the host itself, after what is being said."""
+        reply = _Reply(self, VoiceTrace(self.device.name, "host", 0, self._parts.now_s))
+        reply.speak(text)
+        await reply.spoken_out()
+
+    # What was heard
+
+    def _take(self, utterance: Utterance) -> None:
+        trace = utterance.trace
+        if utterance.transcript is not None:
+            self.device.final(trace.stream, utterance.transcript)
+        self.device.stop_listening(trace.stream)
+        if utterance.failure is not None:
+            _log.warning("voice of %s: %s", self.device.name, failure_text(utterance.failure))
+            self._start(trace, lambda reply: reply.tell(NO_EARS, "failed"))
+        elif utterance.transcript is None:
+            self.device.show("idle")
+            self._parts.traces.end(trace, "nothing")
+        else:
+            self._understood(trace, utterance.transcript)
+
+    def _understood(self, trace: VoiceTrace, transcript: Transcript) -> None:
+        text = transcript.text.strip()
+        doubtful, self._doubtful = self._doubtful, None
+        asking = next((reply for reply in self._replies if reply.asked is not None), None)
+        if not text:
+            self._start(trace, lambda reply: reply.tell(NOT_HEARD, "nothing"))
+        elif asking is not None and (said_yes(text) or said_no(text)):
+            asking.decide(approved=said_yes(text))
+            self._parts.traces.end(trace, "decided")
+        elif doubtful is not None and said_yes(text):
+            self._start(trace, lambda reply: reply.turn(doubtful))
+        elif doubtful is not None and said_no(text):
+            self._start(trace, lambda reply: reply.tell(SAY_AGAIN, "asked back"))
+        elif transcript.confidence < ASK_BACK_BELOW:
+            self._doubtful = text
+            self._start(trace, lambda reply: reply.tell(f"Did you say: {text}?", "asked back"))
+        else:
+            self._start(trace, lambda reply: reply.turn(text))
+
+    def _start(self, trace: VoiceTrace, work: Callable[[_Reply], Coroutine[Any, Any, None]]) -> None:
+        if len(self._replies) >= MAX_REPLIES:
+            _log.warning("voice of %s: %d turns are under way, one more is refused", self.device.name, MAX_REPLIES)
+            self._parts.traces.end(trace, "failed")
+            return
+        reply = _Reply(self, trace)
+        self._replies.append(reply)
+        task = self._tasks.create_task(work(reply), name=f"voice: answer {self.device.name}")
+        task.add_done_callback(lambda _: self._replies.remove(reply))
+
+
+class _Reply:
+    """What is said after one utterance. A hushed one is heard no more, but for a question that was put before."""
+
+    def __init__(self, session: VoiceSession, trace: VoiceTrace) -> None:
+        self.asked: ApprovalAsked | None = None
+        self._session = session
+        self._parts = session._parts
+        self._device = session.device
+        self._trace = trace
+        self._is_hushed = False
+        self._spoken: SpokenAnswer | None = None
+        self._speaking: asyncio.Task[None] | None = None
+
+    def hush(self) -> None:
+        self._is_hushed = self.asked is None
+        if self._spoken is not None:
+            self._spoken.silence()
+
+    def decide(self, *, approved: bool) -> None:
+        assert self.asked is not None
+        approval_id, self.asked = self.asked.approval_id, None
+        try:
+            self._parts.approvals.decide(approval_id, approved=approved, by=self._parts.person_id)
+        except (UnknownName, PermissionRefused) as exc:
+            self.speak(exc.message)
+
+    async def tell(self, text: str, outcome: str) -> None:
+        self.speak(text)
+        await self._end(outcome)
+
+    async def turn(self, text: str) -> None:
+        """The agent's turn, spoken as it comes."""
+        self._device.show("thinking")
+        inbound = Inbound(
+            CHANNEL, self._device.device_id, text, person_id=self._parts.person_id, device=self._device.name
+        )
+        outcome = "answered"
+        try:
+            accepted = await self._parts.inbox.accept(inbound)
+            cutter, streamed = SentenceCutter(), ""
+            async for event in accepted.events:
+                if isinstance(event, Delta):
+                    self._trace.mark("first token")
+                    streamed += event.text
+                self._follow(event, cutter, streamed)
+                if isinstance(event, Answer) and event.outbound_id is not None:
+                    await self._parts.inbox.outbox.delivered(event.outbound_id)
+        except MicroclawError as exc:
+            self.speak(exc.message)
+            outcome = "failed"
+        except Exception:
+            _log.exception("voice of %s: a turn failed", self._device.name)
+            self.speak(NO_ANSWER)
+            outcome = "failed"
+        await self._end(outcome)
+
+    def _follow(self, event: TurnEvent, cutter: SentenceCutter, streamed: str) -> None:
+        match event:
+            case Delta(text):
+                self._say_all(cutter.feed(text))
+            case ApprovalAsked():
+                self._say_all(cutter.rest())
+                self.asked = event
+                self.speak(f"{event.text}. {SHALL_I}" if event.may_decide else f"{event.text}. An owner has to decide.")
+                self._finish_speaking()
+            case ApprovalSettled():
+                self.asked = None
+            case Answer(text):
+                self._trace.mark("first token")
+                rest = text[len(streamed) :] if text.startswith(streamed) else f"\n{text}"
+                self._say_all([*cutter.feed(rest), *cutter.rest()])
+
+    def speak(self, text: str) -> None:
+        """A text that is complete."""
+        cutter = SentenceCutter()
+        self._say_all([*cutter.feed(text), *cutter.rest()])
+
+    def _say_all(self, sentences: list[str]) -> None:
+        for sentence in sentences:
+            if self._is_hushed:
+                return
+            self._trace.mark("first sentence")
+            if self._spoken is None or self._spoken.is_over:
+                self._spoken = SpokenAnswer(self._device, self._parts.synthesizer, self._trace, self._parts.now_s)
+                self._speaking = asyncio.create_task(self._run(self._spoken), name="voice: speak")
+            self._spoken.say(sentence)
+
+    async def _run(self, spoken: SpokenAnswer) -> None:
+        async with self._session._mouth:
+            if not spoken.is_silenced:
+                self._device.show("speaking")
+                await spoken.run()
+                self._device.show("idle")
+
+    def _finish_speaking(self) -> None:
+        if self._spoken is not None:
+            self._spoken.finish()
+
+    async def spoken_out(self) -> None:
+        self._finish_speaking()
+        if self._speaking is not None:
+            await self._speaking
+
+    async def _end(self, outcome: str) -> None:
+        await self.spoken_out()
+        if self._spoken is not None and self._spoken.failure is not None and outcome == "answered":
+            outcome = "failed"
+        if self._is_hushed:
+            outcome = "interrupted"
+        self._parts.traces.end(self._trace, outcome)

@@ -1,0 +1,175 @@
+"""One answer spoken: sentences in, paced frames out. The next sentence is made while one is played.
+
+A device gets at most as much audio ahead as it can hold, so that it never plays what was cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import Final
+
+from microclaw.errors import VoiceError
+from microclaw.voice.device import VoiceDevice
+from microclaw.voice.engines.engine import Speech, Synthesizer
+from microclaw.voice.resampling import Resampler
+from microclaw.voice.spoken_text import MAX_SPOKEN_CHARS, MORE
+from microclaw.voice.trace import VoiceTrace
+
+MAX_WAITING_SENTENCES: Final = 64
+MAX_PIECES: Final = 8
+BURST_MS: Final = 60
+"""Frames are sent some at a time, so that a device costs 17 wake-ups a second and not 50."""
+_log = logging.getLogger(__name__)
+
+
+class Pace:
+    """When the next frame may go: at most `ahead_ms` before it is played. `late` counts frames that came too late."""
+
+    def __init__(self, frame_ms: int, ahead_ms: int, now_s: Callable[[], float]) -> None:
+        self._frame_s = frame_ms / 1000
+        self._ahead_s = max(ahead_ms / 1000, 2 * self._frame_s)
+        self._burst_s = min(BURST_MS / 1000, self._ahead_s / 2)
+        self._now_s = now_s
+        self._due_s: float | None = None  # when the next frame begins to play
+        self.late = 0
+
+    def next_wait_s(self) -> float:
+        """How long to wait before the next frame is sent; then call `sent`."""
+        if self._due_s is None:
+            return 0.0
+        lead_s = self._due_s - self._now_s()
+        return 0.0 if lead_s <= self._ahead_s else lead_s - self._ahead_s + self._burst_s
+
+    def sent(self) -> None:
+        now_s = self._now_s()
+        if self._due_s is None:
+            self._due_s = now_s
+        elif now_s > self._due_s:
+            self.late += 1
+            self._due_s = now_s
+        self._due_s += self._frame_s
+
+    @property
+    def left_s(self) -> float:
+        """How long until everything sent is played."""
+        return 0.0 if self._due_s is None else max(0.0, self._due_s - self._now_s())
+
+
+class SpokenAnswer:
+    """`say` sentences, then `finish`; `run` speaks them. `silence` ends it between two frames."""
+
+    def __init__(
+        self, device: VoiceDevice, synthesizer: Synthesizer, trace: VoiceTrace, now_s: Callable[[], float]
+    ) -> None:
+        self.is_silenced = False
+        self.failure: VoiceError | None = None
+        self._device = device
+        self._synthesizer = synthesizer
+        self._trace = trace
+        self._pace = Pace(device.frame_ms, device.ahead_ms, now_s)
+        self._sentences: asyncio.Queue[str | None] = asyncio.Queue(MAX_WAITING_SENTENCES + 2)
+        self._pieces: asyncio.Queue[tuple[str, Speech] | None] = asyncio.Queue(MAX_PIECES)
+        self._chars = 0
+        self._has_begun = self._is_finished = False
+        self._hush = asyncio.Event()
+
+    @property
+    def is_over(self) -> bool:
+        """It takes no more sentences."""
+        return self._is_finished or self.is_silenced
+
+    def say(self, sentence: str) -> None:
+        """One sentence more; what would make the answer too long for the ear is left to the chat."""
+        if self.is_over or self._chars > MAX_SPOKEN_CHARS:
+            return
+        self._chars += len(sentence)
+        too_much = self._chars > MAX_SPOKEN_CHARS or self._sentences.qsize() >= MAX_WAITING_SENTENCES
+        self._sentences.put_nowait(MORE if too_much else sentence)
+        if too_much:
+            self._chars = MAX_SPOKEN_CHARS + 1
+
+    def finish(self) -> None:
+        if not self._is_finished:
+            self._is_finished = True
+            self._sentences.put_nowait(None)
+
+    def silence(self) -> None:
+        """No frame is sent after this returns."""
+        if not self.is_silenced:
+            self.is_silenced = True
+            if self._has_begun:
+                self._device.cancel_speech()
+            self._hush.set()
+
+    async def run(self) -> None:
+        """Until everything is played or it is silenced. An engine that fails ends it, `failure` says why."""
+        speaking = asyncio.create_task(self._speak(), name="voice: speak")
+        hushed = asyncio.create_task(self._hush.wait(), name="voice: hush")
+        try:
+            await asyncio.wait((speaking, hushed), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (speaking, hushed):
+                task.cancel()
+            await asyncio.wait((speaking, hushed))
+            self._trace.late_frames += self._pace.late
+        if not speaking.cancelled() and (error := speaking.exception()) is not None:
+            raise error
+
+    async def _speak(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._synthesize(), name="voice: synthesize")
+            tasks.create_task(self._play(), name="voice: play")
+
+    async def _synthesize(self) -> None:
+        while (sentence := await self._sentences.get()) is not None:
+            try:
+                await self._make(sentence)
+            except VoiceError as exc:  # the sentences after it may still be said
+                _log.warning("a sentence was not spoken: %s", exc.message)
+                self.failure = exc
+        await self._pieces.put(None)
+
+    async def _make(self, sentence: str) -> None:
+        text = sentence
+        async with aclosing(self._synthesizer.speak(sentence)) as pieces:
+            async for piece in pieces:
+                await self._pieces.put((text, piece))
+                text = ""
+
+    async def _play(self) -> None:
+        device, resampler = self._device, Resampler(self._device.rate_hz)
+        frame_bytes = device.rate_hz * device.frame_ms // 1000 * 2
+        left = b""
+        while (item := await self._pieces.get()) is not None:
+            text, piece = item
+            self._trace.mark("first audio out")
+            pcm = resampler.feed(piece.pcm, piece.rate_hz)
+            if not pcm and not text:
+                continue
+            if not self._has_begun:
+                self._has_begun = True
+                device.begin_speech()
+            device.say(text, len(pcm) // 2)
+            left += pcm
+            left = await self._send(left, frame_bytes)
+        left += resampler.rest()
+        if left:
+            await self._send(left + bytes(-len(left) % frame_bytes), frame_bytes)
+        if self._has_begun:
+            await asyncio.sleep(self._pace.left_s)
+            device.end_speech(failed=self.failure is not None)
+
+    async def _send(self, pcm: bytes, frame_bytes: int) -> bytes:
+        """Send the whole frames; the rest of the audio."""
+        at = 0
+        while len(pcm) - at >= frame_bytes:
+            if (wait_s := self._pace.next_wait_s()) > 0:
+                await asyncio.sleep(wait_s)
+            self._device.play(pcm[at : at + frame_bytes])
+            self._pace.sent()
+            self._trace.mark("first audible")
+            at += frame_bytes
+        return pcm[at:]

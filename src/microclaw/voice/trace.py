@@ -1,0 +1,82 @@
+"""Where the time of a spoken turn went: a mark for each step, kept for the last turns without text or audio."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias
+
+Step: TypeAlias = Literal[
+    "wake", "first audio", "speech end", "end heard", "first partial", "final", "first token", "first sentence",
+    "first audio out", "first audible", "end",
+]  # fmt: skip
+"""`speech end` is when the last speech came in, `end heard` when the silence after it was long enough. `first audible`
+is when the first audio is played if the device plays at once."""
+KEPT_TURNS: Final = 100
+SPANS: Final[Sequence[tuple[str, Step, Step]]] = (
+    ("first_partial", "first audio", "first partial"),
+    ("endpointing", "speech end", "end heard"),
+    ("recognition", "end heard", "final"),
+    ("first_token", "final", "first token"),
+    ("first_sentence", "final", "first sentence"),
+    ("synthesis", "first sentence", "first audio out"),
+    ("speech_end_to_audible", "speech end", "first audible"),
+    ("turn", "first audio", "end"),
+)
+"""The durations of the metrics, each from one step to another."""
+
+
+@dataclass(slots=True)
+class VoiceTrace:
+    """One turn; `stream` is the device's number of the audio. `marks` are in seconds of the clock that `now_s` reads."""
+
+    device: str
+    trigger: str
+    stream: int
+    now_s: Callable[[], float]
+    marks: dict[Step, float] = field(default_factory=dict)
+    outcome: str = "open"
+    late_frames: int = 0
+
+    def mark(self, step: Step, at_s: float | None = None) -> None:
+        """Only the first time of each step counts."""
+        self.marks.setdefault(step, self.now_s() if at_s is None else at_s)
+
+    def span_s(self, first: Step, then: Step) -> float | None:
+        """From one step to another; None where one of them never came."""
+        if first not in self.marks or then not in self.marks:
+            return None
+        return max(0.0, self.marks[then] - self.marks[first])
+
+    def to_json(self) -> dict[str, object]:
+        """Times in ms since the first mark."""
+        start = min(self.marks.values(), default=0.0)
+        steps = sorted(self.marks.items(), key=lambda row: row[1])
+        return {
+            "device": self.device,
+            "trigger": self.trigger,
+            "outcome": self.outcome,
+            "late_frames": self.late_frames,
+            "steps": [[step, round((at_s - start) * 1000, 1)] for step, at_s in steps],
+        }
+
+
+class VoiceTraces:
+    """The last KEPT_TURNS turns. `observe` gets each duration of SPANS, in seconds, when a turn has ended."""
+
+    def __init__(self, observe: Callable[[str, float], None] = lambda _name, _s: None) -> None:
+        self._turns: deque[VoiceTrace] = deque(maxlen=KEPT_TURNS)
+        self._observe = observe
+
+    def end(self, trace: VoiceTrace, outcome: str) -> None:
+        """Keep the turn. Its outcome is one word: answered, nothing, failed, interrupted, left."""
+        trace.mark("end")
+        trace.outcome = outcome
+        self._turns.append(trace)
+        for name, first, then in SPANS:
+            if (span_s := trace.span_s(first, then)) is not None:
+                self._observe(name, span_s)
+
+    def newest(self, count: int = KEPT_TURNS) -> list[VoiceTrace]:
+        return list(self._turns)[-count:]

@@ -1,0 +1,94 @@
+"""Scripted engines: a recognizer that says what its audio stands for, a synthesizer of beeps, a detector by loudness."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+
+from microclaw.errors import VoiceError
+from microclaw.voice.engines.engine import FRAME_BYTES, Recognition, Speech, Transcript
+
+LOUD = b"\x00\x40" * (FRAME_BYTES // 2)
+QUIET = bytes(FRAME_BYTES)
+
+
+class LoudnessDetector:
+    def is_speech(self, frame: bytes) -> bool:
+        return frame == LOUD
+
+
+class ScriptedRecognizer:
+    """Gives the transcripts in order; an error is raised, None hangs."""
+
+    name = "scripted ears"
+
+    def __init__(self, *transcripts: Transcript | VoiceError | None, partials: tuple[str, ...] = ()) -> None:
+        self.transcripts = list(transcripts)
+        self.partials = partials
+        self.heard: list[bytes] = []
+        self.abandoned = 0
+
+    async def begin(self, on_partial: Callable[[str], None]) -> Recognition:
+        for text in self.partials:
+            on_partial(text)
+        self.heard.append(b"")
+        return _Recognition(self)
+
+    async def health(self) -> str | None:
+        return None
+
+    async def close(self) -> None: ...
+
+
+class _Recognition:
+    def __init__(self, recognizer: ScriptedRecognizer) -> None:
+        self._recognizer = recognizer
+
+    def feed(self, pcm: bytes) -> None:
+        self._recognizer.heard[-1] += pcm
+
+    async def finish(self) -> Transcript:
+        found = self._recognizer.transcripts.pop(0)
+        if found is None:
+            await asyncio.Event().wait()
+        if isinstance(found, VoiceError):
+            raise found
+        assert found is not None
+        return found
+
+    def abandon(self) -> None:
+        self._recognizer.abandoned += 1
+
+
+class Beeps:
+    """Speaks `ms_a_char` for each character, in pieces of 100 ms. `fails_after` pieces of all sentences it fails."""
+
+    name = "beeps"
+
+    def __init__(self, ms_a_char: int = 2, rate_hz: int = 16_000, fails_after: int | None = None) -> None:
+        self.said: list[str] = []
+        self.closed = 0
+        self._ms_a_char = ms_a_char
+        self._rate_hz = rate_hz
+        self._left = fails_after
+
+    async def speak(self, text: str) -> AsyncGenerator[Speech]:
+        self.said.append(text)
+        try:
+            left_ms = max(20, self._ms_a_char * len(text))
+            while left_ms > 0:
+                if self._left is not None:
+                    self._left -= 1
+                    if self._left < 0:
+                        raise VoiceError("the beeper broke")
+                await asyncio.sleep(0)
+                ms = min(100, left_ms)
+                left_ms -= ms
+                yield Speech(b"\x01\x10" * (self._rate_hz * ms // 1000), self._rate_hz)
+        finally:
+            self.closed += 1
+
+    async def health(self) -> str | None:
+        return None
+
+    async def close(self) -> None: ...

@@ -1,0 +1,203 @@
+"""A conversation by voice: what is heard becomes turns, answers are spoken, a person may interrupt."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+from tests.agent.conftest import Agent, MakeAgent, Workshop, make_agent
+from tests.voice.engines import LOUD, QUIET, Beeps, LoudnessDetector, ScriptedRecognizer
+from tests.voice.recorder import RecordingDevice
+
+from microclaw.errors import VoiceError
+from microclaw.models.scripted import Scripted, call, say
+from microclaw.voice.endpointing import EndpointLimits
+from microclaw.voice.engines.engine import Transcript
+from microclaw.voice.session import NO_EARS, NOT_HEARD, SAY_AGAIN, VoiceParts, VoiceSession
+from microclaw.voice.trace import VoiceTraces
+
+__all__ = ["make_agent"]  # the fixture
+
+
+@dataclass
+class Talk:
+    """A running session."""
+
+    session: VoiceSession
+    device: RecordingDevice
+    agent: Agent
+    traces: VoiceTraces
+    beeps: Beeps
+
+    def speak(self, frames: int = 20, stream: int = 1) -> None:
+        """Someone speaks and is silent."""
+        self.session.opened("button", stream)
+        for frame in [LOUD] * frames + [QUIET] * 40:
+            self.session.hear(frame)
+
+    async def ended(self, count: int = 1) -> None:
+        """`count` turns are over."""
+        async with asyncio.timeout(20):
+            while len(self.traces.newest()) < count:
+                await asyncio.sleep(0.01)
+
+
+Open = Callable[..., "AsyncIterator[Talk]"]
+
+
+@asynccontextmanager
+async def talking(
+    make: MakeAgent,
+    replies: Iterable[Scripted],
+    *transcripts: str | Transcript | VoiceError | None,
+    workshop: Workshop | None = None,
+    beeps: Beeps | None = None,
+    partials: tuple[str, ...] = (),
+) -> AsyncIterator[Talk]:
+    heard = [Transcript(one) if isinstance(one, str) else one for one in transcripts]
+    async with make(replies, workshop=workshop) as agent, asyncio.TaskGroup() as tasks:
+        device, traces, voice = RecordingDevice(), VoiceTraces(), beeps or Beeps()
+        recognizer = ScriptedRecognizer(*heard, partials=partials)
+        limits = EndpointLimits(silence_ms=200)
+        parts = VoiceParts(agent.inbox, agent.approvals, recognizer, voice, LoudnessDetector, traces, limits)
+        session = VoiceSession(device, parts)
+        running = tasks.create_task(session.run())
+        yield Talk(session, device, agent, traces, voice)
+        session.left()
+        await running
+
+
+async def test_what_is_said_is_answered_sentence_by_sentence(make_agent: MakeAgent) -> None:
+    async with talking(make_agent, [say("The lamp is on. It is warm.")], "is the lamp on", partials=("is",)) as talk:
+        talk.speak(stream=7)
+        await talk.ended()
+    kinds = [row[0] for row in talk.device.log]
+    assert talk.device.log[:4] == [
+        ("show", "listening"),
+        ("partial", 7, "is"),
+        ("show", "thinking"),
+        ("final", 7, "is the lamp on"),
+    ]
+    assert kinds.index("stop") < kinds.index("begin")
+    assert talk.device.said()[:2] == ["The lamp is on.", "It is warm."]
+    assert ("end", False) in talk.device.log
+    [trace] = talk.traces.newest()
+    assert trace.outcome == "answered"
+    steps = [step for step, _ in sorted(trace.marks.items(), key=lambda row: row[1])]
+    for first, then in [("first audio", "final"), ("final", "first token"), ("first token", "first audio out")]:
+        assert steps.index(first) < steps.index(then)
+
+
+async def test_silence_asks_for_nothing(make_agent: MakeAgent) -> None:
+    async with talking(make_agent, []) as talk:
+        talk.session.opened("wake", 1)
+        for _ in range(310):
+            talk.session.hear(QUIET)
+        await talk.ended()
+    assert talk.traces.newest()[0].outcome == "nothing"
+    assert ("stop", 1) in talk.device.log
+    assert talk.device.said() == []
+
+
+async def test_speech_without_words_is_told(make_agent: MakeAgent) -> None:
+    async with talking(make_agent, [], "") as talk:
+        talk.speak()
+        await talk.ended()
+    assert talk.device.said() == [NOT_HEARD]
+
+
+@pytest.mark.parametrize("failure", [VoiceError("the engine died"), None])
+async def test_an_engine_that_fails_is_told_and_the_next_utterance_is_heard(
+    make_agent: MakeAgent, failure: VoiceError | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("microclaw.voice.listening.ENGINE_S", 0.2)
+    async with talking(make_agent, [say("Hello.")], failure, "hello") as talk:
+        talk.speak()
+        await talk.ended()
+        assert talk.device.said() == ["I cannot hear you right now.", "Speech recognition does not answer."]
+        assert " ".join(map(str, talk.device.said())) == NO_EARS
+        talk.speak(stream=2)
+        await talk.ended(2)
+    assert "Hello." in talk.device.said()
+
+
+async def test_who_speaks_interrupts_within_a_frame_and_the_turn_goes_on(make_agent: MakeAgent) -> None:
+    long = say("This is a very long answer that nobody wants to hear to its end. " * 4)
+    async with talking(make_agent, [long, say("Yes.")], "tell me", "stop", beeps=Beeps(ms_a_char=20)) as talk:
+        talk.speak()
+        await talk.device.until(lambda: len(talk.device.frames) >= 12)
+        sent = len(talk.device.frames)
+        talk.session.opened("wake", 2)
+        assert talk.device.log[-1] == ("cancel",)
+        assert len(talk.device.frames) == sent
+        for frame in [LOUD] * 10 + [QUIET] * 20:
+            talk.session.hear(frame)
+        await talk.ended(2)
+        assert {trace.outcome for trace in talk.traces.newest()} == {"interrupted", "answered"}
+        again = talk.device.log.index(("begin",), talk.device.log.index(("cancel",)))
+        assert talk.device.log[again + 1] == ("say", "Yes.")
+        assert await talk.agent.table.unanswered() == ()
+
+
+async def test_a_question_is_answered_by_a_spoken_yes(make_agent: MakeAgent) -> None:
+    shop = Workshop()
+    replies = [call("page"), call("undo", call_id="call-2"), say("It is undone.")]
+    async with talking(make_agent, replies, "read the page and undo", "yes", workshop=shop) as talk:
+        talk.speak()
+        await talk.device.until(lambda: "Say yes or no." in talk.device.said())
+        await talk.device.until(lambda: ("end", False) in talk.device.log)
+        talk.speak(stream=2)
+        await talk.device.until(lambda: "It is undone." in talk.device.said())
+        await talk.ended(2)
+    assert shop.done == ["undo"]
+
+
+async def test_what_was_hardly_understood_is_asked_back(make_agent: MakeAgent) -> None:
+    unsure = Transcript("set pin two", 0.2)
+    replies = [call("gpio-set", pin=2), say("Done.")]
+    shop = Workshop()
+    async with talking(make_agent, replies, unsure, "no", unsure, "yes", workshop=shop) as talk:
+        talk.speak()
+        await talk.ended()
+        assert talk.device.said() == ["Did you say: set pin two?"]
+        talk.speak(stream=2)
+        await talk.ended(2)
+        assert talk.device.said()[-1] == SAY_AGAIN
+        assert shop.done == []
+        talk.speak(stream=3)
+        await talk.ended(3)
+        talk.speak(stream=4)
+        await talk.ended(4)
+    assert shop.done == ["set 2 1"]
+
+
+async def test_a_device_that_leaves_in_the_middle_ends_its_session(make_agent: MakeAgent) -> None:
+    long = say("This is a very long answer that nobody wants to hear to its end. " * 4)
+    async with talking(make_agent, [long], "tell me", beeps=Beeps(ms_a_char=20)) as talk:
+        talk.speak()
+        await talk.device.until(lambda: len(talk.device.frames) >= 12)
+    assert talk.beeps.closed == len(talk.beeps.said)
+
+
+async def test_a_cancelled_stream_is_forgotten(make_agent: MakeAgent) -> None:
+    async with talking(make_agent, []) as talk:
+        talk.session.opened("button", 1)
+        for _ in range(20):
+            talk.session.hear(LOUD)
+        talk.session.closed(cancelled=True)
+        await talk.ended()
+    assert talk.traces.newest()[0].outcome == "nothing"
+    assert not any(row[0] == "final" for row in talk.device.log)
+
+
+async def test_a_thousand_streams_are_one_after_the_other(make_agent: MakeAgent) -> None:
+    async with talking(make_agent, [say("Hello.")], "hello") as talk:
+        for stream in range(1000):
+            talk.session.opened("button", stream)
+        for frame in [LOUD] * 10 + [QUIET] * 20:
+            talk.session.hear(frame)
+        await talk.device.until(lambda: "Hello." in talk.device.said())
+    assert ("final", 999, "hello") in talk.device.log
