@@ -76,8 +76,11 @@ lock:            ## make the lock files anew (needs uv); they carry hashes and n
 	  --python-version 3.11 pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 	  --python-version 3.11 --group build -o requirements-build.lock
-	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra models \
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra models --extra voice \
 	  --python-version 3.11 pyproject.toml --group dev -o requirements-dev.lock
+	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["voice"], sep="\n")' \
+	  | uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
+	  --python-version 3.11 -c requirements.lock - -o requirements-voice.lock
 
 clean:           ## remove what make made
 	rm -rf .venv .venv-dev .venv-wheel .micropython dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,4 +1,4 @@
-"""Scripted engines: a recognizer that says what its audio stands for, a synthesizer of beeps, a detector by loudness."""
+"""Scripted engines: a recognizer with a list of transcripts, a synthesizer of beeps, a detector by loudness."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Talk:
     async def ended(self, count: int = 1) -> None:
         """`count` turns are over."""
         async with asyncio.timeout(20):
-            while len(self.traces.newest()) < count:
+            while len(self.traces.newest()) < count:  # noqa: ASYNC110  nobody else wants to be told
                 await asyncio.sleep(0.01)
 
 
@@ -86,7 +86,7 @@ async def test_what_is_said_is_answered_sentence_by_sentence(make_agent: MakeAge
     assert ("end", False) in talk.device.log
     [trace] = talk.traces.newest()
     assert trace.outcome == "answered"
-    steps = [step for step, _ in sorted(trace.marks.items(), key=lambda row: row[1])]
+    steps: list[str] = [step for step, _ in sorted(trace.marks.items(), key=lambda row: row[1])]
     for first, then in [("first audio", "final"), ("final", "first token"), ("first token", "first audio out")]:
         assert steps.index(first) < steps.index(then)
 

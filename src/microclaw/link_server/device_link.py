@@ -11,7 +11,7 @@ import functools
 import logging
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from microclaw.devices.calls import LogLine
 from microclaw.devices.device import Device
@@ -65,7 +65,7 @@ class LinkParts:
     publish: Callable[[LiveEvent], None]
     owner_of: Callable[[str], Device | None]
     tasks: DeviceTasks
-    audio: DeviceAudio
+    audio: DeviceAudio = field(default_factory=DeviceAudio)
 
 
 class DeviceLink:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import Final
 
 from microclaw.errors import DeviceUnreachable, MicroclawError
@@ -114,9 +115,7 @@ class LinkVoice:
 
     def show(self, activity: Activity) -> None:
         self._send(
-            UiState(
-                listening=activity == "listening", thinking=activity == "thinking", speaking=activity == "speaking"
-            )
+            UiState(listening=activity == "listening", thinking=activity == "thinking", speaking=activity == "speaking")
         )
 
     def partial(self, stream: int, text: str) -> None:
@@ -159,7 +158,5 @@ class LinkVoice:
             self._send(TtsEnd(stream, "cancelled"))
 
     def _send(self, body: AnyMessage) -> None:
-        try:
+        with suppress(DeviceUnreachable):  # it left: the session is told so by `left`
             self._link.tell(body)
-        except DeviceUnreachable:
-            pass  # it left: the session is told so by `left`

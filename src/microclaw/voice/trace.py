@@ -29,7 +29,7 @@ SPANS: Final[Sequence[tuple[str, Step, Step]]] = (
 
 @dataclass(slots=True)
 class VoiceTrace:
-    """One turn; `stream` is the device's number of the audio. `marks` are in seconds of the clock that `now_s` reads."""
+    """One turn; `stream` is the device's number of the audio. `marks` are in seconds of `now_s`."""
 
     device: str
     trigger: str
