@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 from tests.agent.conftest import Agent, MakeAgent, Workshop, make_agent
-from tests.voice.engines import LOUD, QUIET, Beeps, LoudnessDetector, ScriptedRecognizer
+from tests.voice.scripted_engines import LOUD, QUIET, Beeps, LoudnessDetector, ScriptedRecognizer
 from tests.voice.recorder import RecordingDevice
 
 from microclaw.errors import VoiceError

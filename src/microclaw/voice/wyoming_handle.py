@@ -32,10 +32,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SpokenReply:
-    """What the client says. `is_handled` is False when what was asked could not be done."""
+    """What the client says. `is_handled` is False when what was asked could not be done; `asked`: it is a question."""
 
     text: str
     is_handled: bool
+    asked: ApprovalAsked | None = None
 
 
 class WyomingTurns:
@@ -58,7 +59,9 @@ class WyomingTurns:
             if turn is None:
                 return SpokenReply(TOO_MANY, False)
             async with asyncio.timeout(HANDLE_S):
-                return await turn.replies.get()
+                reply = await turn.replies.get()
+            turn.asked = reply.asked  # from now on: a yes to a question that nobody heard would decide it
+            return reply
         except MicroclawError as exc:
             return SpokenReply(for_one_breath(exc.message), False)
         except TimeoutError:
@@ -75,17 +78,22 @@ class WyomingTurns:
         except BaseException:
             self._turns.discard(turn)
             raise
-        self._tasks.create_task(self._follow(turn, accepted), name="voice: Wyoming turn")
+        turn.task = self._tasks.create_task(self._follow(turn, accepted), name="voice: Wyoming turn")
         return turn
+
+    def close(self) -> None:
+        """Hear no more of the turns that are under way; they go on."""
+        for turn in self._turns:
+            if turn.task is not None:
+                turn.task.cancel()
 
     async def _follow(self, turn: _Turn, accepted: AcceptedMessage) -> None:
         try:
             async for event in accepted.events:
                 match event:
                     case ApprovalAsked():
-                        turn.asked = event
                         words = SHALL_I if event.may_decide else "An owner has to decide."
-                        turn.replies.put_nowait(SpokenReply(for_one_breath(f"{event.text}. {words}"), True))
+                        turn.replies.put_nowait(SpokenReply(for_one_breath(f"{event.text}. {words}"), True, event))
                     case ApprovalSettled():
                         turn.asked = None
                     case Answer():
@@ -107,6 +115,7 @@ class _Turn:
     def __init__(self, chat_id: str) -> None:
         self.chat_id = chat_id
         self.asked: ApprovalAsked | None = None
+        self.task: asyncio.Task[None] | None = None
         self.replies: asyncio.Queue[SpokenReply] = asyncio.Queue()
 
 

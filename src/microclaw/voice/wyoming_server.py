@@ -28,6 +28,7 @@ MAX_CLIENTS: Final = 16
 IDLE_S: Final = 60.0
 SEND_S: Final = 10.0
 BEGIN_S: Final = 10.0
+FINISH_S: Final = 30.0
 MAX_UTTERANCE_BYTES: Final = 60 * RATE_HZ * 2
 MAX_SYNTHESIZE_CHARS: Final = 4_000
 MAX_SENTENCE_CHARS: Final = 2_000
@@ -42,7 +43,7 @@ class WyomingServer:
         self.port = port
         self._parts = parts
         self._turns = turns
-        self._clients: set[asyncio.StreamWriter] = set()
+        self._clients: set[asyncio.Task[Any]] = set()
 
     @classmethod
     @asynccontextmanager
@@ -64,8 +65,10 @@ class WyomingServer:
                 yield server
             finally:
                 listener.close()
-                for writer in tuple(server._clients):
-                    writer.close()
+                for task in server._clients:
+                    task.cancel()
+                await asyncio.gather(*server._clients, return_exceptions=True)
+                server._turns.close()
                 await listener.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -73,11 +76,11 @@ class WyomingServer:
         if len(self._clients) >= MAX_CLIENTS:
             await client.refuse(f"{MAX_CLIENTS} clients are connected already", "overloaded")
             return
-        self._clients.add(writer)
-        try:
-            await client.run()
-        finally:
-            self._clients.discard(writer)
+        task = asyncio.current_task()
+        assert task is not None
+        self._clients.add(task)
+        task.add_done_callback(self._clients.discard)
+        await client.run()
 
 
 class _Client:
@@ -178,8 +181,11 @@ class _Client:
             raise ProtocolError("audio-stop without audio-start")
         if rest := self._resampler.rest():
             recognition.feed(rest)
-        async with asyncio.timeout(IDLE_S):
-            transcript = await recognition.finish()
+        try:
+            async with asyncio.timeout(FINISH_S):
+                transcript = await recognition.finish()
+        except TimeoutError as exc:
+            raise VoiceError(f"no transcript came within {FINISH_S:g} s") from exc
         self._forget()
         await self._send("transcript", {"text": transcript.text})
 

@@ -46,7 +46,9 @@ class SpeechService:
     @property
     def fault(self) -> str | None:
         """The health line. It asks nobody: that would cost money."""
-        return f"OpenAI's speech needs a key (next: {_NO_KEY})" if self.base_url == OPENAI_URL and not self.key else None
+        return (
+            f"OpenAI's speech needs a key (next: {_NO_KEY})" if self.base_url == OPENAI_URL and not self.key else None
+        )
 
 
 class OpenAiRecognizer:
@@ -143,7 +145,7 @@ class _Http:
 
     @asynccontextmanager
     async def answer(self, path: str, limit_bytes: int, **content: Any) -> AsyncIterator[httpx2.Response]:
-        """The answer of a POST, its body not yet read. Raises VoiceError for any but a 200, here and while it is read."""
+        """The answer of a POST, its body not yet read. Raises VoiceError, also while it is read."""
         import httpx2
 
         headers = {"Authorization": f"Bearer {self._service.key}"} if self._service.key else {}

@@ -17,7 +17,7 @@ from microclaw.voice.engines.engine import Speech
 from microclaw.voice.engines.program import MAX_SENTENCE_S, SpeechProgram, existing_file, speakable
 
 MAX_DESCRIPTION_BYTES: Final = 1 << 20
-_INSTALL: Final = 'microclaw config set voice.piper_command \'["/path/to/piper"]\''
+_INSTALL: Final = "microclaw config set voice.piper_command '[\"/path/to/piper\"]'"
 _VOICE: Final = "microclaw config set voice.piper_voice /path/to/voice.onnx, with voice.onnx.json beside it"
 
 

@@ -58,7 +58,7 @@ class SpeechProgram:
     ) -> AsyncGenerator[bytes]:
         """What the command prints, as it comes. Closing the generator kills it. Raises VoiceError when it fails.
 
-        `limit_bytes` are for its output, `file_bytes` for each file that it writes (espeak-ng also writes shared memory).
+        `limit_bytes` are for its output, `file_bytes` for each file that it writes, shared memory included.
         """
         came: asyncio.Queue[bytes | None] = asyncio.Queue()  # holds at most limit_bytes
         run = _Run(command, text, limit_bytes, file_bytes, came)
