@@ -51,17 +51,17 @@ class WyomingServer:
         """Inside, it answers. Raises ConfigError when it cannot listen there."""
         if not is_loopback(host):
             _log.warning("Wyoming listens at %s without authentication: all who reach it speak as a person here", host)
+        try:
+            listener = await asyncio.start_server(lambda *ends: server._serve(*ends), host, port, start_serving=False)
+        except OSError as exc:
+            raise ConfigError(
+                f"the Wyoming services cannot listen at {host}:{port}: {exc.strerror or exc}",
+                next_step="microclaw config set voice.wyoming_port PORT, and voice.wyoming_host",
+            ) from exc
         async with asyncio.TaskGroup() as tasks:
-            server = cls(parts, port, WyomingTurns(parts, tasks))
+            server = cls(parts, listener.sockets[0].getsockname()[1], WyomingTurns(parts, tasks))
             try:
-                listener = await asyncio.start_server(server._serve, host, port)
-            except OSError as exc:
-                raise ConfigError(
-                    f"the Wyoming services cannot listen at {host}:{port}: {exc.strerror or exc}",
-                    next_step="microclaw config set voice.wyoming_port PORT, and voice.wyoming_host",
-                ) from exc
-            server.port = listener.sockets[0].getsockname()[1]
-            try:
+                await listener.start_serving()
                 yield server
             finally:
                 listener.close()

@@ -64,7 +64,7 @@ async def test_a_sentence_is_spoken(make: MakeEngine) -> None:
 async def test_text_is_no_option_of_the_program(make: MakeEngine, text: str) -> None:
     as_words = await spoken(make(), f"say {text}")
     pieces = await spoken(make(), text)
-    assert 0.3 < seconds(pieces) < seconds(as_words) + 0.1
+    assert 0.3 < seconds(pieces) < seconds(as_words) + 0.5  # the pause between words differs
     assert loudness(pieces) > 100
 
 
@@ -108,7 +108,7 @@ async def test_a_program_that_is_not_there_is_told(engine: Synthesizer) -> None:
         await spoken(engine, "hello")
 
 
-async def test_what_takes_longer_than_half_a_minute_to_say_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_takes_longer_than_half_a_minute_to_say_is_refused() -> None:
     if shutil.which("flite") is None or shutil.which("espeak-ng") is None:
         pytest.skip("not installed")
     for engine in (Flite(), Espeak()):

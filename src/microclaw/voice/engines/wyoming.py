@@ -109,6 +109,12 @@ class _WyomingRecognition:
         self._connection.close()
 
     async def _read(self) -> str:
+        try:
+            return await self._transcript()
+        except ProtocolError as exc:
+            raise VoiceError(f"what {self._connection.place} sent is no Wyoming: {exc.message}", foreign=True) from exc
+
+    async def _transcript(self) -> str:
         """The transcript: a whole one, or what its pieces make where the server sends those alone."""
         pieces = ""
         while True:
@@ -171,7 +177,11 @@ class _Connection:
         raise VoiceError(f"the Wyoming server at {self.place} failed: {said}", foreign=True)
 
     def close(self) -> None:
-        self._writer.close()
+        """At once: nobody waits until a server takes what it has not read yet."""
+        if self.behind_bytes:
+            self._writer.transport.abort()
+        else:
+            self._writer.close()
 
 
 @asynccontextmanager
