@@ -27,6 +27,7 @@ from microclaw.boards import load_board
 from microclaw.bus import Bus
 from microclaw.devices.registry import Registry
 from microclaw.events import LiveEvent
+from microclaw.link_server.audio import DeviceAudio
 from microclaw.link_server.device_link import LinkParts
 from microclaw.link_server.limits import LinkLimits
 from microclaw.link_server.links import LinkRegistry, SystemClock
@@ -89,6 +90,7 @@ class Plane:
     meter: WatchedMeter
     supervised: SupervisedTasks
     audited: list[AuditEvent]
+    audio: DeviceAudio
 
     @property
     def ca(self) -> str:
@@ -140,7 +142,7 @@ async def running_plane(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsyncIterator[Plane]:
     """`now_ms` is the clock of credentials; the link's own stays the machine's."""
-    published, audited = Published(), list[AuditEvent]()
+    published, audited, audio = Published(), list[AuditEvent](), DeviceAudio()
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database.open(folder / "microclaw.db"))
         bus = await stack.enter_async_context(Bus())
@@ -163,6 +165,7 @@ async def running_plane(
             publish=published.add,
             owner_of=registry.owner_of,
             tasks=DeviceTasks(LinkTaskTable(database)),
+            audio=audio,
         )
         links = await LinkRegistry.open(parts)
         await stack.enter_async_context(registry)
@@ -191,7 +194,7 @@ async def running_plane(
         )
         opened.start()
         await opened.started()
-        yield Plane(opened, links, registry, database, published, meter, supervised, audited)
+        yield Plane(opened, links, registry, database, published, meter, supervised, audited, audio)
 
 
 @pytest.fixture

@@ -50,6 +50,8 @@ REQUESTS: list[tuple[control.AnyRequest, bytes]] = [
         control.LinkTask("t1", "what is the time"),
         b'{"id":1,"op":"link_task","task":"t1","input":"what is the time","kind":"agent","timeout_s":60}\n',
     ),
+    (control.Mic("/t/a.wav"), b'{"id":1,"op":"mic","path":"/t/a.wav","trigger":"button"}\n'),
+    (control.Speaker("/t/b.wav"), b'{"id":1,"op":"speaker","save":"/t/b.wav"}\n'),
 ]
 
 APP = replies.AppRow("blink", "running", None, 8192, 120, 96, (2,), None)
@@ -67,6 +69,11 @@ REPLIES: list[tuple[control.AnyRequest, object, str]] = [
         control.Pwm(),
         replies.PwmPage((replies.PwmRow(1.0, 5, 19, 50, 1500.0),), 1, 0),
         '"changes":[[1.0,5,19,50,1500.0]]',
+    ),
+    (
+        control.Speaker(),
+        replies.SpeakerState(False, True, "", ("hello",), ("Hello.",), 1, 620, 0, 0, 3, 0),
+        '"heard":["hello"],"said":["Hello."],"speeches":1,"played_ms":620',
     ),
     (control.Apps(), replies.AppTable((APP,)), '"apps":[{"name":"blink","state":"running"'),
     (

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from microclaw.errors import CallRejected, MicroclawError, NotSupported, Overloaded, UnknownName
@@ -137,7 +138,7 @@ class Machine:
                 return self._done()
             case wire.Advance(ms=ms):
                 return self._advance(ms)
-            case wire.Link() | wire.LinkReset() | wire.LinkEvent() | wire.LinkTask():
+            case wire.Link() | wire.LinkReset() | wire.LinkEvent() | wire.LinkTask() | wire.Mic() | wire.Speaker():
                 return self._use_link(request)
             case _:
                 assert_never(request)
@@ -305,13 +306,21 @@ class Machine:
                 f"{MAX_SET_AHEAD:,} inputs wait for their time already", next_step="advance the clock, then set more"
             )
 
-    def _use_link(self, request: wire.Link | wire.LinkReset | wire.LinkEvent | wire.LinkTask) -> object:
+    def _use_link(
+        self, request: wire.Link | wire.LinkReset | wire.LinkEvent | wire.LinkTask | wire.Mic | wire.Speaker
+    ) -> object:
         link = self.ports.link
         if link is None:
             raise CallRejected("this board has no link", next_step="start it with --link URL")
         match request:
             case wire.Link():
                 return link.status()
+            case wire.Mic(path=path, trigger=trigger):
+                link.audio.speak_into(Path(path), trigger)
+            case wire.Speaker(save=save, hush=hush):
+                if hush:
+                    link.audio.interrupt()
+                return link.audio.state(Path(save) if save is not None else None)
             case wire.LinkReset():
                 link.factory_reset()
             case wire.LinkEvent(name=name, data=data):

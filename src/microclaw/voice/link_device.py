@@ -9,9 +9,9 @@ from typing import Final
 from microclaw.errors import DeviceUnreachable, MicroclawError
 from microclaw.link_server.connection import Connection
 from microclaw.link_server.device_link import DeviceLink
+from microclaw.opus import OpusDecoder, OpusEncoder
 from microclaw.voice.device import Activity
 from microclaw.voice.engines.engine import RATE_HZ, Transcript
-from microclaw.voice.opus import OpusDecoder, OpusEncoder
 from microclaw.voice.session import VoiceParts, VoiceSession
 from microclaw.wire.link import actions
 from microclaw.wire.link.messages import (

@@ -28,6 +28,7 @@ from microclaw.wire.board_replies import (
     Pushed,
     PwmPage,
     PyAnswer,
+    SpeakerState,
     SpiPage,
     UartPage,
     UartRoom,
@@ -200,9 +201,23 @@ class LinkTask(Request[Done], frozen=True, tag="link_task"):
     timeout_s: Whole = 60
 
 
+class Mic(Request[Done], frozen=True, tag="mic"):
+    """Someone says what is in the WAV file (16 kHz, mono, 16 bit) of the computer that the board runs on."""
+
+    path: str
+    trigger: Literal["wake", "button", "vad"] = "button"
+
+
+class Speaker(Request[SpeakerState], frozen=True, tag="speaker", omit_defaults=True):
+    """What it heard and said; `save` writes what was played into a WAV file, `hush` is a press of its button."""
+
+    save: str | None = None
+    hush: bool = False
+
+
 AnyRequest: TypeAlias = (
     Info | Pins | Edges | Log | Pwm | Leds | Py | Apps | Watch | SetInput | SetAdc | SetSensor | UartRead | UartWrite
-    | SpiRead | SpiConnect | Power | Fault | Advance | Link | LinkReset | LinkEvent | LinkTask
+    | SpiRead | SpiConnect | Power | Fault | Advance | Link | LinkReset | LinkEvent | LinkTask | Mic | Speaker
 )  # fmt: skip
 _REQUESTS: dict[str, type[AnyRequest]] = {str(cls.__struct_config__.tag): cls for cls in get_args(AnyRequest)}
 _REPLIES = {cls: get_args(cls.__orig_bases__[0])[0] for cls in get_args(AnyRequest)}  # BoardInfo of Request[BoardInfo]

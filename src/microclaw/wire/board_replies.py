@@ -199,6 +199,26 @@ class LinkStatus(Struct, frozen=True):
     ui: tuple[str, ...] = ()
 
 
+class SpeakerState(Struct, frozen=True):
+    """What the board hears and says. `heard` are the host's transcripts, `said` the texts of its speech, the last ones.
+
+    Counted since boot: `speeches`, `glitches` (gaps while it spoke), frames that came too early (`overflows`), that
+    were cancelled before they were played (`purged`), and that came for no stream (`stale`).
+    """
+
+    listening: bool
+    speaking: bool
+    partial: str = ""
+    heard: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
+    speeches: Whole = 0
+    played_ms: Whole = 0
+    glitches: Whole = 0
+    overflows: Whole = 0
+    purged: Whole = 0
+    stale: Whole = 0
+
+
 class Done(Struct, frozen=True):
     now_ms: Number
 

@@ -64,6 +64,7 @@ class LinkClient:
         self.identity = LinkIdentity(flash, address)
         self.clock = LinkClock()
         self._handle: Handle = lambda _: None
+        self.hear: Callable[[int, bytes], None] = lambda _stream, _payload: None
         self._then: Callable[[], None] | None = None
         self._address = address
         self._measure = measure
@@ -359,8 +360,8 @@ class LinkClient:
                 self._lanes.purge_audio()
             case actions.ReportRtt(rtt_ms=rtt_ms):
                 self.state.rtt_ms = rtt_ms
-            case actions.Hear():
-                pass  # this board has no speaker
+            case actions.Hear(stream=stream, frame=frame):
+                self.hear(stream, frame.payload)
             case _:
                 assert_never(action)
 

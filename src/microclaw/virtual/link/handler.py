@@ -23,6 +23,7 @@ from microclaw.wire.link.actions import Deliver
 from microclaw.wire.link.calls import ReplyCache
 from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.link.messages import (
+    AnyMessage,
     Bye,
     Call,
     ErrorMessage,
@@ -35,6 +36,7 @@ from microclaw.wire.link.messages import (
     TaskStatus,
     Token,
     UiState,
+    Unknown,
 )
 from microclaw.wire.link.values import Id
 
@@ -47,13 +49,20 @@ class MessageHandler:
     """One boot's; `restart` is called after the answer to device.restart was sent."""
 
     def __init__(
-        self, board: Board, flash: Flash, client: LinkClient, worker: CallWorker, restart: Callable[[], None]
+        self,
+        board: Board,
+        flash: Flash,
+        client: LinkClient,
+        worker: CallWorker,
+        restart: Callable[[], None],
+        took_speech: Callable[[AnyMessage], bool],
     ) -> None:
         self._board = board
         self._flash = flash
         self._client = client
         self._worker = worker
         self._restart = restart
+        self._took_speech = took_speech
         self._replies = ReplyCache()
 
     def resume_calls(self) -> None:
@@ -95,7 +104,9 @@ class MessageHandler:
                 _log.warning("the host says%s %s", " (fatal)" if fatal else "", self._client.state.error)
             case Bye(reason=reason):
                 _log.info("the host says bye: %s", _one_line(reason))
-            case _:  # speech, which this board cannot play, and messages of later versions
+            case Unknown():
+                self._client.applied(deliver)
+            case body if not self._took_speech(body):  # what is for a board of another kind
                 self._client.applied(deliver)
 
     # Calls

@@ -14,6 +14,7 @@ from microclaw import __version__
 from microclaw.errors import CallRejected, DeviceUnreachable
 from microclaw.virtual.history import EdgeRecord, LogRecord
 from microclaw.virtual.link.apps import LinkApps
+from microclaw.virtual.link.audio import FORMAT, BoardAudio
 from microclaw.virtual.link.calls import FIRMWARE, BoardMethods, CallWorker
 from microclaw.virtual.link.client import LinkClient
 from microclaw.virtual.link.flash import Flash, PowerGone, begin_reset
@@ -125,6 +126,14 @@ class LinkPort:
             ui=tuple(f"{name}={value!s}" for name, value in sorted(state.ui.items())),
         )
 
+    @property
+    def audio(self) -> BoardAudio:
+        """The microphone and speaker of this boot; DeviceUnreachable without power."""
+        boot = self._boot
+        if boot is None:
+            raise DeviceUnreachable("the board has no power")
+        return boot.audio
+
     def send(self, message: AnyMessage) -> None:
         """Send an event of the board, such as a button. The message is in flash when this returns."""
         boot = self._boot
@@ -155,10 +164,14 @@ class _Boot:
             rx_seq=0,
             reset_reason=reset_reason,
             kinds=KINDS,
+            audio=FORMAT,
         )
         self.client = LinkClient(flash, port._address, hello, self.state, self._measure, board.set_calendar)
+        session = self.client.session
+        self.audio = BoardAudio(self.client.post, self.client.send, session.send_audio)
+        self.client.hear = self.audio.hear
         self._worker = CallWorker(self._methods, lambda: self.client.is_over)
-        self._handler = MessageHandler(board, flash, self.client, self._worker, self._restart)
+        self._handler = MessageHandler(board, flash, self.client, self._worker, self._restart, self.audio.took)
 
     def start(self, *, with_apps: bool) -> None:
         if with_apps:
@@ -169,6 +182,7 @@ class _Boot:
         self.client.start(self._handler.handle)
 
     def end(self) -> None:
+        self.audio.end()
         self.flash.close()
         self.client.end()
         self._worker.end()

@@ -1,0 +1,103 @@
+"""Every voice session of the host, and what the host says to a device by itself. It opens no socket."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import Final, Protocol
+
+from microclaw.agent.outbox import Outbound, run_logged
+from microclaw.channels.delivery import Deliveries
+from microclaw.link_server.connection import Connection
+from microclaw.link_server.device_link import DeviceLink
+from microclaw.voice.link_device import LinkVoice
+from microclaw.voice.session import CHANNEL, VoiceParts, VoiceSession
+from microclaw.wire.link.messages import AudioFormat, Notify
+
+MAX_SESSIONS: Final = 1_000
+NOTE_MS: Final = 3_600_000
+"""How long a text waits for a device that is away; then it is not spoken any more."""
+_log = logging.getLogger(__name__)
+
+
+class NoteTaker(Protocol):
+    """Keeps a note for a device that is away (DeviceLink)."""
+
+    async def send(self, body: Notify) -> object: ...
+
+
+class VoiceService:
+    """Inside `serving`, devices that connect get a session, and the outbox's texts for them are spoken."""
+
+    def __init__(
+        self, parts: VoiceParts, *, now_ms: Callable[[], int], note_taker: Callable[[str], NoteTaker | None]
+    ) -> None:
+        """`note_taker` finds who keeps a note for the device with this id."""
+        self.parts = parts
+        self._now_ms = now_ms
+        self._note_taker = note_taker
+        self._sessions: dict[str, VoiceSession] = {}
+        self._deliveries = Deliveries(parts.inbox.outbox, CHANNEL)
+        self._group: asyncio.TaskGroup | None = None
+
+    @property
+    def sessions(self) -> int:
+        return len(self._sessions)
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncGenerator[None]:
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            delivering = group.create_task(run_logged(self._deliver(), "voice: deliver"), name="voice: deliver")
+            try:
+                yield
+            finally:
+                self._group = None
+                delivering.cancel()
+                for session in tuple(self._sessions.values()):
+                    session.left()
+        await self.parts.recognizer.close()
+        await self.parts.synthesizer.close()
+
+    def open_link(self, link: DeviceLink, connection: Connection, audio: AudioFormat) -> LinkVoice:
+        """The session of a device on the link; it ends when the device leaves."""
+        voice = LinkVoice(link, connection, audio, self.parts)
+        self.begin(voice.session)
+        return voice
+
+    def begin(self, session: VoiceSession) -> None:
+        """Run a session. One of the same device ends."""
+        if self._group is None or len(self._sessions) >= MAX_SESSIONS:
+            session.left()
+            return
+        device_id = session.device.device_id
+        if (before := self._sessions.get(device_id)) is not None:
+            before.left()
+        self._sessions[device_id] = session
+        self._group.create_task(self._run(device_id, session), name=f"voice: {device_id}")
+
+    async def _run(self, device_id: str, session: VoiceSession) -> None:
+        try:
+            await session.run()
+        except Exception:
+            _log.exception("a voice session failed")
+        finally:
+            if self._sessions.get(device_id) is session:
+                del self._sessions[device_id]
+
+    async def _deliver(self) -> None:
+        """What schedules and notes say, to devices that are here and to those that are away."""
+        async for outbound in self.parts.inbox.outbox.outgoing(CHANNEL):
+            if self._group is not None and self._deliveries.claim(outbound.outbound_id):
+                work = run_logged(self._say(outbound), "voice: say")
+                self._group.create_task(work, name="voice: say")
+
+    async def _say(self, outbound: Outbound) -> None:
+        session = self._sessions.get(outbound.chat_id)
+        if session is not None:
+            await session.say(outbound.answer.text)
+        elif (taker := self._note_taker(outbound.chat_id)) is not None:
+            await taker.send(Notify(outbound.answer.text, speak=True, expires_ms=self._now_ms() + NOTE_MS))
+        await self._deliveries.done(outbound.outbound_id)
