@@ -47,7 +47,7 @@ class Services:
             for event in events:
                 await client.write_event(event)
             found: list[Event] = []
-            while (event := await client.read_event()) is not None:  # type: ignore[assignment]
+            while (event := await client.read_event()) is not None:
                 found.append(event)
                 if until(event):
                     break
@@ -221,7 +221,9 @@ async def test_an_utterance_without_an_end_is_ended(make_agent: MakeAgent) -> No
     async with services(make_agent) as wyoming, asyncio.timeout(20):
         reader, writer = await asyncio.open_connection("127.0.0.1", wyoming.port)
         writer.write(b'{"type": "audio-start"}\n')
-        head = b'{"type": "audio-chunk", "data": {"rate": 16000, "width": 2, "channels": 1}, "payload_length": 200000}\n'
+        head = (
+            b'{"type": "audio-chunk", "data": {"rate": 16000, "width": 2, "channels": 1}, "payload_length": 200000}\n'
+        )
         for _ in range(10):
             writer.write(head + bytes(200_000))
         answer = await reader.readline()

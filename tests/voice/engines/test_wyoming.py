@@ -61,7 +61,8 @@ async def hear(port: int, partials: list[str] | None = None) -> str:
 
 
 async def test_speech_becomes_partials_and_a_transcript() -> None:
-    heard, asked = bytearray(), []
+    heard = bytearray()
+    asked: list[object] = []
 
     async def answer(event: Event, write: Write) -> bool:
         if Transcribe.is_type(event.type):
