@@ -136,7 +136,7 @@ class ScheduleSettings:
 
 @dataclass(frozen=True, slots=True)
 class VoiceSettings:
-    """Speech with devices (docs/voice.md). The engine that is named first is asked first, the next one when it fails."""
+    """Speech with devices (docs/voice.md). Engines in order: the next one is asked when one fails."""
 
     enabled: Annotated[bool, about("false switches voice off")] = True
     asr: Annotated[tuple[str, ...], about("speech to text, in order: pocketsphinx, wyoming, openai")] = (

@@ -135,8 +135,8 @@ class SpeechProgram:
             await _kill(process)
 
     async def _start(self, command: Sequence[str]) -> asyncio.subprocess.Process:
-        try:
-            return await asyncio.create_subprocess_exec(
+        starting = asyncio.ensure_future(
+            asyncio.create_subprocess_exec(
                 *command,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
@@ -144,6 +144,13 @@ class SpeechProgram:
                 env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
                 start_new_session=True,
             )
+        )
+        try:
+            return await asyncio.shield(starting)  # a start that is cut off half-way would leave its pipes open
+        except asyncio.CancelledError:
+            with contextlib.suppress(OSError, ValueError):
+                await _kill(await starting)
+            raise
         except (OSError, ValueError) as exc:
             why = exc.strerror if isinstance(exc, OSError) else exc
             raise VoiceError(f"{self.name} cannot be started: {why}", next_step="microclaw doctor") from exc
