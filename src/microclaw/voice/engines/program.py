@@ -28,6 +28,7 @@ MAX_SENTENCE_S: Final = 30
 AT_ONCE: Final = 4
 PLACE_S: Final = 5.0
 RUN_S: Final = 20.0
+LEFT_OPEN_S: Final = 1.0
 MAX_WORDS_BYTES: Final = 300
 MAX_TEXT_CHARS: Final = 2_000
 _READ_BYTES: Final = 16_384
@@ -171,10 +172,13 @@ async def _last_words(pipe: asyncio.StreamReader) -> bytes:
 
 
 async def _kill(process: asyncio.subprocess.Process) -> None:
-    """With its children."""
+    """With its children. Its pipes are read to their end, which closes them."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(TimeoutError):  # somebody who left its group holds a pipe open
+        async with asyncio.timeout(LEFT_OPEN_S):
+            await process.communicate()
     await process.wait()
 
 
