@@ -15,10 +15,10 @@ from tests.firmware.conftest import (
     Arrived,
     Firmware,
     Plane,
+    micropython,
     provisioned,
     running_plane,
     serving,
-    micropython,
 )
 from tests.firmware.programs import image, install
 
