@@ -27,6 +27,14 @@ from microclaw.flash.steps import Wishes, Workshop, flash_board
 pytestmark = pytest.mark.skipif(not MICROPYTHON.exists(), reason="scripts/micropython.sh was not run")
 Make = Callable[..., Workshop]
 PROGRAM = b"M\x06" + b"blink" * 20
+CRASHES_HERE = """\
+import os, time
+time.sleep(1)
+if "fw_a" in os.listdir("/"):  # not on the board of the trial
+    raise ValueError("the password is correct horse")
+while True:
+    time.sleep(1)
+"""
 ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b|(?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}")
 
 
@@ -143,18 +151,21 @@ def test_a_board_that_is_online_is_timed_from_its_restart_and_asked_over_its_lin
     ran = run_in(home, "flash", "-p", str(board.port), *words, "--address", "127.0.0.1")
     assert ran.code == 0, ran.err
     source = tmp_path / "ticker.py"
-    source.write_text("raise ValueError('the password is correct horse')\n")
-    run_in(home, "run", str(source), "-d", "annas-lamp", "--force", "--yes")
+    source.write_text(CRASHES_HERE)
+    put_on = run_in(home, "run", str(source), "-d", "annas-lamp", "--force", "--yes")
+    assert "correct horse" in _error_of_program(home), put_on.err
     ran = run_in(home, "doctor", "--report", "--json", "-d", "annas-lamp", "--try-pin", "4", "--yes")
     assert ran.code == 0, ran.err
     live = json.loads(ran.out)
     outcomes = _outcomes(live)
     assert outcomes["pin 4"] == "ok, set to 1 and 0, read as 1 and 0"
     assert outcomes["call"].startswith("ok, 5 times, ")
-    assert live["memory"]["of"] == "with the link up"
+    assert live["memory"]["of"] == "of the running board"
     assert live["memory"]["gc_free"] > 0
     assert (live["link"]["state"], live["link"]["reconnects"]) == ("connected", 0)
     assert live["board"]["profile"] == "esp32-devkitc-v4"
+    assert [one["name"] for one in live["programs"]] == ["ticker"]
+    assert live["errors"] == ["ticker: ValueError, line 4"]
     secrets = json.loads(board.file("settings.json"))
     _holds_nothing_private(
         [ran.out, ran.err], board, "annas-lamp", "kitchen", "correct", secrets["secret"], secrets["ca_sha256"]
@@ -169,6 +180,16 @@ def test_a_board_that_is_online_is_timed_from_its_restart_and_asked_over_its_lin
     _holds_nothing_private(
         [ran.out, ran.err], board, "annas-lamp", "kitchen", "correct", secrets["secret"], secrets["ca_sha256"]
     )
+
+
+def _error_of_program(home: Path) -> str:
+    """What the host hears of the one program, once it has failed."""
+    apps: list[dict[str, Any]] = []
+    for _ in range(60):  # each look is a process of its own, half a second
+        apps = json.loads(run_in(home, "--json", "app", "list", "-d", "annas-lamp").out)["apps"]
+        if apps and apps[0]["error"]:
+            return str(apps[0]["error"])
+    raise AssertionError(f"it does not fail: {apps}")
 
 
 @pytest.mark.parametrize(

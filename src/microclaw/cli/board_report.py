@@ -37,7 +37,7 @@ _POLL_S: Final = 0.1
 _MAX_ERRORS: Final = 8
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _FACTS: Final = ("chip", "micropython", "cpu_freq_mhz", "flash_size_mb", "kinds", "uptime_ms")
-_MEMORY: Final = {"heap_free": "gc_free", "free_heap": "gc_free", "idf_free": "idf_free", "idf_largest": "idf_largest"}
+_MEMORY: Final = {"heap_free": "gc_free", "free_heap": "free", "idf_free": "idf_free", "idf_largest": "idf_largest"}
 _FIXED_ERRORS: Final = (
     "took too much memory",
     "crashed",
@@ -222,8 +222,10 @@ def _facts(report: Report, calls: _Calls) -> None:
     if re.fullmatch(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}", mac):
         report.board.setdefault("mac", masked_mac(mac))
     live = {title: facts[name] for name, title in _MEMORY.items() if isinstance(facts.get(name), int)}
+    if "gc_free" in live:
+        live.pop("free", None)  # the same number under its older name
     if live:
-        report.memory, report.memory_of = live, "with the link up"
+        report.memory, report.memory_of = live, "of the running board"
 
 
 def _programs(report: Report, host: HostClient, name: str) -> None:
