@@ -100,7 +100,9 @@ class Console:
         if words[0] == "wifi_status":
             return self._wifi_status()
         if words[0] == "wifi_scan":
-            return "\n".join("  {:32} {} dBm".format(ssid, rssi) for ssid, rssi in self._wifi.scan()) or "no network"
+            import networks
+
+            return "\n".join("  {:32} {} dBm".format(*found) for found in networks.scan(self._wifi)) or "no network"
         if words[0] == "set_wifi" and 2 <= len(words) <= 3:
             import networks
 
@@ -141,8 +143,10 @@ class Console:
         if address is not None:
             said = "WiFi connected: yes\nIP: {}\nSSID: {}\nRSSI: {}".format(address, self._wifi.ssid, rssi)
         key, name = self._settings.get("ap_key"), self._board.access_point_name()
-        if key is None or name is None:
-            return said + "\nAccess point: none (microclaw flash gives it a key)"
+        if name is None:
+            return said  # there is no radio
+        if key is None:
+            return said + "\nAccess point: none: microclaw flash gives it a key"
         return said + "\nAccess point: {} key {}, when no known network is found".format(name, key)
 
 

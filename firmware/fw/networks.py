@@ -37,7 +37,38 @@ def put_first(settings, wifi, entry):
     """A person at the board gives it: without a trial. A ninth takes the place of the last. It is tried at once."""
     networks = [entry] + others_of(settings, entry["ssid"])[: MAX_NETWORKS - 1]
     settings.change(wifi=networks, wifi_trial=None)
-    wifi.know(networks)
+    know(wifi, networks)
+
+
+def know(wifi, networks, stays=False):
+    """From now on these. Unless it `stays`, the present one is left, and the first of them is tried at once."""
+    wifi.networks = list(networks)
+    if stays or wifi.wlan is None:
+        return
+    wifi.up.clear()
+    wifi.failures, wifi.lost_ms = 0, time.ticks_ms()
+    rest(wifi)
+
+
+def rest(wifi):
+    """The radio leaves off until the next round; why it did not join, as a network.STAT_..., where it says so."""
+    wifi.ssid = None
+    try:
+        wifi.wlan.disconnect()
+    except OSError:
+        pass  # it was not at it
+    return wifi.wlan.status()
+
+
+def scan(wifi):
+    """(name, dBm) of the networks around whose names are texts; every program waits 2.5 s meanwhile."""
+    found = []
+    for row in [] if wifi.wlan is None else wifi.wlan.scan():
+        try:
+            found.append((str(row[0], "utf-8"), row[3]))
+        except ValueError:
+            pass  # bytes of another alphabet
+    return found
 
 
 def wifi_list(calls, _):
@@ -62,7 +93,7 @@ def wifi_set(calls, params):
         raise CallError("failed", "the board knows %d networks: have it forget one first" % len(others))
     if later:
         settings.change(wifi=others + [entry])
-        calls.wifi.know(settings.get("wifi"), True)
+        know(calls.wifi, settings.get("wifi"), True)
         return {"ssid": entry["ssid"], "state": "kept"}
     trial = {"ssid": entry["ssid"], "state": "trying", "former": former}
     settings.change(wifi=[entry] + others, wifi_trial=trial)
@@ -79,7 +110,7 @@ def wifi_forget(calls, params):
     if not left or ssid == calls.wifi.ssid:
         raise CallError("failed", "the board is connected by it, or knows no other: give it another network first")
     settings.change(wifi=left)
-    calls.wifi.know(left, True)
+    know(calls.wifi, left, True)
 
 
 def begin_trial(settings, wifi, link):
@@ -89,7 +120,7 @@ def begin_trial(settings, wifi, link):
 
 async def _try(settings, wifi, link, trial):
     try:
-        wifi.know([settings.get("wifi")[0]])
+        know(wifi, [settings.get("wifi")[0]])
         seconds = settings.get("wifi_trial_s", TRIAL_S)
         until = time.ticks_add(time.ticks_ms(), seconds * 1000)
         is_up = False
@@ -100,19 +131,19 @@ async def _try(settings, wifi, link, trial):
             is_up = wifi.ssid == trial["ssid"] and wifi.up.is_set() and link.phase == "ready"
         if is_up:
             settings.change(wifi_trial={"ssid": trial["ssid"], "state": "kept"})
-            wifi.know(settings.get("wifi"), True)
+            know(wifi, settings.get("wifi"), True)
             return
-        why = "the host was not reached over it" if wifi.ssid == trial["ssid"] else why_not(wifi.rest())
+        why = "the host was not reached over it" if wifi.ssid == trial["ssid"] else why_not(rest(wifi))
         settings.change(wifi=trial["former"], wifi_trial={"ssid": trial["ssid"], "state": "failed", "why": why})
         link.failures = 0
-        wifi.know(trial["former"])
+        know(wifi, trial["former"])
     except OSError as exc:  # settings.json cannot be written: the next start tries again
         sys.print_exception(exc)
-        wifi.know(trial["former"])
+        know(wifi, trial["former"])
 
 
 def why_not(status):
-    """In words, why the board did not get into a network: `status` is a network.STAT_..., or a reason of IEEE 802.11."""
+    """In words, why a network was not joined: `status` is a network.STAT_..., or a reason of IEEE 802.11."""
     if status in (202, 15, 204):  # wrong password, 4-way handshake, handshake time-out
         return "the password is wrong"
     if status in (201, 210, 211, 212):  # no such network, or none with this security or signal

@@ -15,7 +15,6 @@ from micropython import const
 
 ADDRESS = "192.168.4.1"  # of every access point of ESP-IDF
 _OPEN_S = const(600)
-_ROUND_S = const(60)  # between tries of the known networks; not while somebody is at the page
 _REQUEST_S = const(8)
 _MAX_HEAD_BYTES = const(2048)
 _MAX_BODY_BYTES = const(1024)
@@ -53,22 +52,22 @@ class Refused(Exception):
 
 async def serve(board, settings, wifi):
     """Until a network is joined, at most ten minutes. OSError where the radio opens no access point with WPA2."""
-    wifi.rest()
+    networks.rest(wifi)
     around = _around(wifi)
     access_point = board.open_access_point(settings.get("ap_key"))
     try:
         page = Page(settings, wifi, around, access_point.ifconfig()[0])
-        print("access point {} is open: http://{}/".format(board.access_point_name(), page.address))
         await page.serve(settings.get("ap_open_s", _OPEN_S))
     finally:
         access_point.active(False)
+        wifi.lost_ms = time.ticks_add(time.ticks_ms(), 4 * wifi.offer_ms)  # the next time after five times as long
         print("the access point is closed")
 
 
 def _around(wifi):
     """Names of the networks that the board hears, the strongest first, each once."""
     try:
-        rows = wifi.scan()
+        rows = networks.scan(wifi)
     except OSError:  # the radio is busy: the name can be typed
         rows = []
     names = []
@@ -91,10 +90,12 @@ class Page:
         self._news = None
 
     async def serve(self, seconds):
+        """The known networks are tried each tenth of this time, but not while somebody is at the page."""
         ports = self._settings.get("ap_ports", (80, 53))
         web = _bound(socket.SOCK_STREAM, self.address, ports[0])
         names = _bound(socket.SOCK_DGRAM, self.address, ports[1])
         answering = asyncio.create_task(self._answer(web, names))
+        print("the access point is open: http://{}/".format(self.address))
         try:
             until = time.ticks_add(time.ticks_ms(), seconds * 1000)
             tried, known = time.ticks_ms(), self._wifi.networks
@@ -103,14 +104,14 @@ class Page:
                 now = time.ticks_ms()
                 is_new = known is not self._wifi.networks
                 since_ms = min(time.ticks_diff(now, tried), time.ticks_diff(now, self._asked_ms))
-                if not is_new and since_ms < _ROUND_S * 1000:
+                if not is_new and since_ms < seconds * 100:
                     continue
                 if is_new:
                     known = self._wifi.networks
                     await asyncio.sleep(1)  # until the phone has its answer: joining moves the radio to another channel
                 if await self._wifi.round():
                     return
-                status = self._wifi.rest()
+                status = networks.rest(self._wifi)
                 tried = time.ticks_ms()
                 if is_new:
                     why = networks.why_not(status if len(known) == 1 else None)  # else it is another network's

@@ -27,11 +27,8 @@ async def _run(folder):
 
     settings = Settings(folder)
     board = Board(settings.get("board"))
-    # Without a key nobody could come in: then there is no access point.
-    wifi = Wifi(
-        board.wlan(), settings.get("wifi", []), settings.get("ap_after_s", 120) if settings.get("ap_key") else 0
-    )
-    wifi.offer = lambda: _offer(board, settings, wifi)
+    offer_s = settings.get("ap_after_s", 120) if settings.get("ap_key") else 0  # without a key nobody could come in
+    wifi = Wifi(board.wlan(), settings.get("wifi", []), lambda: _offer(board, settings, wifi), offer_s)
     joining = asyncio.create_task(wifi.run())
     await asyncio.sleep(0)  # the radio is at work while the rest is read in
     from runner import NOT_KEPT, Runner
