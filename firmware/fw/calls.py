@@ -11,11 +11,11 @@ METHODS = (
     "gpio.set gpio.get adc.read pwm.set i2c.scan i2c.read device.info device.status device.restart apps.begin "
     "apps.write apps.commit apps.list apps.start apps.stop apps.remove apps.undo edges.read"
 )
-WIFI_METHODS = "wifi.list wifi.set wifi.forget"  # of boards with a radio
+WIFI_METHODS = " wifi.list wifi.set wifi.forget"  # of boards with a radio
 
 
 class Calls:
-    """`answer` carries one out. `methods` are the capabilities: exactly what this board offers.
+    """`answer` carries one out.
 
     `then` is what a call leaves to be done after its answer, which ends the connection: (reason, function of the link).
     """
@@ -27,10 +27,12 @@ class Calls:
         self.settings = settings
         self.wifi = wifi
         self.then = None
-        self.methods = METHODS.split(" ")
-        if wifi is not None and board.wlan() is not None:
-            self.methods.extend(WIFI_METHODS.split(" "))
         self._answers = []  # (id, result) of calls that are not idempotent, the newest last
+
+    def methods(self):
+        """The capabilities: exactly what this board offers. Made anew each time: as a list they take 700 bytes."""
+        has_radio = self.wifi is not None and self.wifi.wlan is not None
+        return (METHODS + WIFI_METHODS if has_radio else METHODS).split(" ")
 
     async def answer(self, id, method, params, idempotent):
         """The body of `result`. A call that came before is not done again, unless it is harmless: memory is short."""
@@ -45,7 +47,7 @@ class Calls:
 
     async def _perform(self, method, params):
         try:
-            if method not in self.methods:
+            if method not in self.methods():
                 raise CallError("not_supported", "this board has no method " + method[:60])
             if method.startswith("wifi."):
                 import networks as methods

@@ -51,7 +51,6 @@ class Link:
             "boot_id": os.urandom(16),
             "firmware": {"name": "microclaw-micropython", "version": version},
             "board": settings.board_name(),
-            "capabilities": list(calls.methods),
             "reset_reason": board.reset_reason(),
             "kinds": ["py"],
         }
@@ -173,6 +172,7 @@ class Link:
             return
         self.phase = "offered"
         hello = dict(self.hello)
+        hello["capabilities"] = self._calls.methods()
         hello["tx_epoch"], hello["rx_seq"] = self.outbox.tx_epoch, self.outbox.rx_seq
         if self.outbox.rx_epoch:
             hello["rx_epoch"] = self.outbox.rx_epoch

@@ -65,6 +65,7 @@ class LinkClient:
         self.clock = LinkClock()
         self._handle: Handle = lambda _: None
         self._then: Callable[[], None] | None = None
+        self._away_s = 0.0
         self._address = address
         self._measure = measure
         self._set_calendar = set_calendar
@@ -190,6 +191,10 @@ class LinkClient:
             (self._pairing or self.session).close(code, reason, retry_after_s=retry_after_s)
             self._carry_out(self._pairing or self.session)
 
+    def stay_away(self, seconds: float) -> None:
+        """Only so long after the present connection the next one is tried."""
+        self._away_s = seconds
+
     def paired(self) -> None:
         """The credential is in flash: connect again with it."""
         if self._pairing is not None:
@@ -244,6 +249,10 @@ class LinkClient:
         if self._then is not None:
             then, self._then = self._then, None
             then()
+            if self._away_s:
+                away_s, self._away_s = self._away_s, 0.0
+                self.state.enter("waiting", "another Wi-Fi is tried")
+                return away_s
         if was_paired and socket.close_code in _REFUSED:
             self.state.enter("refused", f"the host closed with {socket.close_code}: {socket.close_reason}")
             _log.warning("%s", self.state.error)
