@@ -52,6 +52,7 @@ class Refused(Exception):
 
 async def serve(board, settings, wifi):
     """Until a network is joined, at most ten minutes. OSError where the radio opens no access point with WPA2."""
+    _rest_from_now(wifi)
     networks.rest(wifi)
     around = _around(wifi)
     access_point = board.open_access_point(settings.get("ap_key"))
@@ -60,8 +61,13 @@ async def serve(board, settings, wifi):
         await page.serve(settings.get("ap_open_s", _OPEN_S))
     finally:
         access_point.active(False)
-        wifi.lost_ms = time.ticks_add(time.ticks_ms(), 4 * wifi.offer_ms)  # the next time after five times as long
+        _rest_from_now(wifi)
         print("the access point is closed")
+
+
+def _rest_from_now(wifi):
+    """The next access point is offered after five times as long as the first."""
+    wifi.lost_ms = time.ticks_add(time.ticks_ms(), 4 * wifi.offer_ms)
 
 
 def _around(wifi):

@@ -31,8 +31,9 @@ class Settings:
         """Keep these in /settings.json; None takes one out."""
         told = dict(self.told)
         told.update(news)
-        self.told = {name: told[name] for name in told if told[name] is not None}
-        self._keep(SETTINGS, json.dumps(self.told))
+        told = {name: told[name] for name in told if told[name] is not None}
+        self._keep(SETTINGS, json.dumps(told))
+        self.told = told  # once it is kept: else what is done and what a start finds would differ
 
     def keep_token(self, token):
         self._keep(CREDENTIAL, json.dumps({"token": token}))

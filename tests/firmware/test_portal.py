@@ -13,7 +13,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from tests.firmware.conftest import PATIENCE_S, Firmware, micropython
+from tests.firmware.conftest import PATIENCE_S, SMALL, Firmware, Plane, micropython, provisioned
+from tests.firmware.programs import called
+from tests.firmware.test_memory import compiled
+
+from microclaw.events import DeviceConnected
 
 HOME = {"ssid": "home", "password": "old secret"}
 KEY = "k4mzq7wxdr"
@@ -268,3 +272,24 @@ print(portal._escaped('<script>"&\\''))
 print([portal.dns_answer(bad, "1.2.3.4") for bad in (b"", b"\\0" * 17, b"ab\\1\\0\\0\\1" + b"\\xc0" * 20)])
 """
     assert micropython(script).splitlines() == ["&lt;script&gt;&quot;&amp;&#39;", "[None, None, None]"]
+
+
+async def test_the_page_gives_its_memory_back(plane: Plane, portal: Portal, tmp_path: Path) -> None:
+    board = portal.board
+    board.words, board.firmware = (str(SMALL), "-X", "heapsize=160K"), str(compiled(tmp_path / "fw"))
+    told = board.read("settings.json")
+    made = await provisioned(plane, board)
+    board.told(made, **{**told, "secret": made.secret, "ca_sha256": made.ca_sha256})
+    free = []
+    async with asyncio.timeout(PATIENCE_S):
+        for networks in ({"home": "old secret"}, {"attic": None}):
+            portal.hears({**networks})
+            async with board.running():
+                if "attic" in networks:
+                    await board.until("the access point is open")
+                    assert (await asyncio.to_thread(portal.enter, other="attic"))[0] == 200
+                    await board.until("the access point is closed")
+                await plane.published.until(DeviceConnected)
+                free.append((await called(plane.links.online[0], "device.info"))["heap_free"])
+    print("free without and after the access point:", free)
+    assert free[1] > free[0] - 4_000  # the names of its modules stay: MicroPython never forgets a name
