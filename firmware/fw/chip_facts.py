@@ -55,6 +55,11 @@ def facts(board):
     return facts
 
 
+def idf_largest(board):
+    """The largest free block of what idf_free() counts: what Wi-Fi and TLS can get at once."""
+    return max([region[2] for region in esp32.idf_heap_info(esp32.HEAP_DATA)])
+
+
 def wlan(board):
     """The radio as a station, or None on a board without one."""
     return None if network is None else network.WLAN(network.STA_IF)
