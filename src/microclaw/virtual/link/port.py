@@ -200,10 +200,7 @@ class _Boot:
         if method == "device.restart":
             self.client.leave(CloseCode.DONE, "restarting", self._port.restart)
         elif method == "wifi.set" and self._wifi.is_trying:
-            self.client.leave(CloseCode.DONE, "another Wi-Fi", self._try_wifi)
-
-    def _try_wifi(self) -> None:
-        self.client.stay_away(self._wifi.try_new())
+            self.client.leave(CloseCode.DONE, "another Wi-Fi", self._wifi.try_new)
 
     def _measure(self) -> Telemetry:
         return Telemetry(

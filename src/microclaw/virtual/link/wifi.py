@@ -39,9 +39,9 @@ class VirtualWifi:
     def methods(self) -> Mapping[str, Method]:
         return {"wifi.list": lambda _: self._list(), "wifi.set": self._set, "wifi.forget": self._forget}
 
-    def try_new(self) -> float:
+    def try_new(self) -> float | None:
         """Begin and end the trial, the connection being over: how many seconds the board is away for it."""
-        return TRIAL_S if self._settle() == "failed" else 0.0
+        return TRIAL_S if self._settle() == "failed" else None
 
     @property
     def is_trying(self) -> bool:
