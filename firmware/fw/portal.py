@@ -20,7 +20,15 @@ _MAX_HEAD_BYTES = const(2048)
 _MAX_BODY_BYTES = const(1024)
 _MAX_LISTED = const(20)
 _MAX_QUESTIONS = const(8)  # of DNS, at once
-_STATUS = {200: "OK", 302: "Found", 400: "Bad Request", 403: "Forbidden", 405: "Method Not Allowed", 413: "Too Large"}
+_STATUS = {
+    200: "OK",
+    302: "Found",
+    400: "Bad Request",
+    403: "Forbidden",
+    405: "Method Not Allowed",
+    413: "Too Large",
+    500: "Failed",
+}
 _HEADERS = """Content-Type: text/html; charset=utf-8
 Cache-Control: no-store
 Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'
@@ -99,7 +107,11 @@ class Page:
         """The known networks are tried each tenth of this time, but not while somebody is at the page."""
         ports = self._settings.get("ap_ports", (80, 53))
         web = _bound(socket.SOCK_STREAM, self.address, ports[0])
-        names = _bound(socket.SOCK_DGRAM, self.address, ports[1])
+        try:
+            names = _bound(socket.SOCK_DGRAM, self.address, ports[1])
+        except OSError:
+            web.close()
+            raise
         answering = asyncio.create_task(self._answer(web, names))
         print("the access point is open: http://{}/".format(self.address))
         try:
@@ -182,8 +194,11 @@ class Page:
             entry = networks.entry_of(fields.get("other") or fields.get("ssid"), fields.get("password"))
         except CallError as exc:
             raise Refused(400, "This cannot be: {}.".format(exc.message))
+        try:
+            networks.put_first(self._settings, self._wifi, entry)
+        except OSError as exc:
+            raise Refused(500, "The board cannot keep it: {}.".format(exc))
         self._nonce, self._news = _new_nonce(), None
-        networks.put_first(self._settings, self._wifi, entry)
         return entry["ssid"]
 
     def _form(self):

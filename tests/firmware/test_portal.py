@@ -296,3 +296,14 @@ async def test_the_page_gives_its_memory_back(plane: Plane, portal: Portal, tmp_
                     await asyncio.sleep(1)  # what was read in last is given back within 10 s
                     free[-1] = (await called(device, "device.info"))["heap_free"]
     print("free without and after the access point:", free)
+
+
+@opened
+async def test_a_flash_that_takes_nothing_is_told_and_nothing_is_tried(portal: Portal) -> None:
+    before = portal.board.read("settings.json")
+    (portal.board.folder / "settings.json.new").mkdir()  # nothing can be written there
+    status, page = await asyncio.to_thread(portal.enter, other="attic")
+    assert (status, "cannot keep it" in page) == (500, True)
+    assert portal.board.read("settings.json") == before
+    (portal.board.folder / "settings.json.new").rmdir()
+    assert (await asyncio.to_thread(portal.enter, other="attic"))[0] == 200
