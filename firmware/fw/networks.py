@@ -61,11 +61,12 @@ def rest(wifi):
 
 
 def scan(wifi):
-    """(name, dBm) of the networks around whose names are texts; every program waits 2.5 s meanwhile."""
+    """(name, dBm) of the networks around that have a name which is text; every program waits 2.5 s meanwhile."""
     found = []
     for row in [] if wifi.wlan is None else wifi.wlan.scan():
         try:
-            found.append((str(row[0], "utf-8"), row[3]))
+            if row[0]:
+                found.append((str(row[0], "utf-8"), row[3]))
         except ValueError:
             pass  # bytes of another alphabet
     return found

@@ -86,7 +86,7 @@ def _around(wifi):
         rows = []
     names = []
     for name, _ in sorted(rows, key=lambda row: -row[1]):
-        if name and name not in names and len(names) < _MAX_LISTED and all(ord(char) >= 32 for char in name):
+        if name not in names and len(names) < _MAX_LISTED and all(ord(char) >= 32 for char in name):
             names.append(name)
     return names
 
