@@ -69,8 +69,9 @@ def _babble(count: int, others: Sequence[array.array[int]], chance: random.Rando
     for _ in range(BABBLE_VOICES):
         voice = chance.choice(others)
         begin = chance.randrange(len(voice))
-        for n in range(count):
-            total[n] += voice[(begin + n) % len(voice)]
+        turned = [*voice[begin:], *voice[:begin]]
+        repeated = turned * (count // len(turned) + 1)
+        total = [a + b for a, b in zip(total, repeated, strict=False)]
     return total
 
 

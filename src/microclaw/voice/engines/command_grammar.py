@@ -11,13 +11,13 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 from typing import Any, Final
 
 from microclaw.language.times import DAYS
 from microclaw.language.yes_no import NO, YES
-from microclaw.voice.engines.word_graph import WordGraph, word_graph
+from microclaw.voice.engines.word_graph import TOKEN, WordGraph, word_graph
 
 MAX_NAMES: Final = 200
 MAX_NAME_WORDS: Final = 6
@@ -74,6 +74,7 @@ _SAID_INSTEAD: Final[Mapping[str, str]] = {
 _SENTENCE: Final = (
     "[please | could you | can you] ([<u_when>] <u_command> [on [the] <u_device>] [<u_when>] | <u_short>) [please]"
 )
+_PROGRAMS: Final = ("blink", "fade", "rainbow", "traffic light", "thermostat", "rule")
 _SHARED: Final = ("u_", "g_")
 _COPIED: Final = frozenset({"u_command", "u_short"})
 _ONES: Final = (
@@ -101,12 +102,16 @@ def spoken_words(name: str) -> tuple[str, ...]:
     return tuple(words) if fits and any(not part.isdigit() for part in parts) else ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CommandGrammar:
     """`written` has the names that are not written as they are said."""
 
     graph: WordGraph
     written: Mapping[str, str]
+
+    @cached_property
+    def language_model(self) -> str:
+        return self.graph.language_model()
 
     def transcript(self, heard: str) -> str:
         """What the grammar gave, with names as they are written."""
@@ -123,12 +128,23 @@ def command_grammar(names: SpokenNames, sayable: Callable[[str], bool] = lambda 
         **rules,
         "sentence": _SENTENCE,
         "u_device": _any(own["devices"]),
-        "u_program": _any([*own["programs"], "blink", "fade", "rainbow", "traffic light", "thermostat", "rule"]),
+        "u_program": _any([*own["programs"], *_PROGRAMS]),
         "u_named": _any(own["pins"]),
     }
     graph = word_graph(rules, "sentence", lambda name: not name.startswith(_SHARED) or name in _COPIED, sayable)
     written = {" ".join(said): name for _, said, name in known if " ".join(said) != name.lower()}
     return CommandGrammar(graph, dict(sorted(written.items(), key=lambda pair: -len(pair[0]))))
+
+
+@cache
+def template_words() -> frozenset[str]:
+    """Every word of the templates."""
+    texts = " ".join([_SENTENCE, *_templates().values(), *_PROGRAMS])
+    return frozenset(token for token in TOKEN.findall(texts) if token[0].isalpha())
+
+
+def name_words(names: SpokenNames) -> frozenset[str]:
+    return frozenset(word for _, words, _ in _named(names) for word in words)
 
 
 @cache
