@@ -19,7 +19,7 @@ from microclaw.language.times import DAYS
 from microclaw.language.yes_no import NO, YES
 from microclaw.voice.engines.word_graph import TOKEN, WordGraph, word_graph
 
-MAX_NAMES: Final = 200
+MAX_NAMES: Final = 100
 MAX_NAME_WORDS: Final = 6
 MAX_WORD_CHARS: Final = 24
 

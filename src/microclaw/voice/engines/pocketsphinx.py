@@ -388,15 +388,9 @@ class _Process:
 
 def _evidence(body: dict[str, Any]) -> Evidence:
     """Raises ProtocolError."""
-    readings, general, checked = body.get("readings"), body.get("general"), body.get("checked")
-    is_list = isinstance(readings, list) and len(readings) <= protocol.MAX_READINGS
-    if not is_list or not isinstance(general, str) or not isinstance(checked, bool):
-        raise ProtocolError("an answer without readings")
-    found: list[tuple[str, int]] = []
-    for reading in readings or []:
-        match reading:
-            case [str(text), int(score)]:
-                found.append((text, score))
-            case _:
-                raise ProtocolError("a reading that is no text with its score")
-    return Evidence(found, general, checked)
+    match body:
+        case {"readings": list(readings), "general": str() | None as general, "sounds": dict(sounds)}:
+            texts = [*readings, *sounds, *sounds.values()]
+            if len(readings) <= protocol.MAX_READINGS and all(isinstance(text, str) for text in texts):
+                return Evidence(readings, general, {word: phones.split() for word, phones in sounds.items()})
+    raise ProtocolError("an answer without readings")

@@ -9,6 +9,7 @@ process can open no file and no socket any more.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 from typing import IO, Any, Final
@@ -38,6 +39,7 @@ except ImportError:  # pragma: no cover - Windows has no rlimits
 MEMORY_LIMIT_BYTES: Final = 1 << 30
 PARTIAL_EVERY_BYTES: Final = 6400
 """200 ms of audio."""
+_VARIANT: Final = re.compile(r"\(\d+\)")
 KINDS: Final = (LANGUAGE, BEGIN, AUDIO, END, ABANDON)
 
 
@@ -90,20 +92,22 @@ class _Ears:
         self._is_open = False
 
     def finish(self) -> dict[str, Any]:
-        """The likeliest readings with their scores, best first, and what the general model heard."""
+        """The likeliest readings, best first, what the general model heard, and how all their words sound."""
         self.end()
         best = self._commands.hyp()
-        readings = [] if best is None else [[best.hypstr, best.score]]
+        readings = [] if best is None else [best.hypstr]
         if best is not None:
-            for reading, _ in zip(self._commands.nbest() or (), range(MAX_READINGS - 1), strict=False):
-                if reading is not None:
-                    readings.append([reading.hypstr, reading.score])
-        general = self._general.hyp() if self._general is not None else None
-        return {
-            "readings": readings,
-            "general": general.hypstr if general is not None else "",
-            "checked": self._general is not None,
-        }
+            others = zip(self._commands.nbest() or (), range(MAX_READINGS - 1), strict=False)
+            readings += [reading.hypstr for reading, _ in others if reading is not None]
+        general = None
+        if self._general is not None:
+            heard = self._general.hyp()
+            general = _VARIANT.sub("", heard.hypstr) if heard is not None else ""
+        words = {word for text in (*readings, general or "") for word in text.split()}
+        return {"readings": readings, "general": general, "sounds": {word: self._sound(word) for word in words}}
+
+    def _sound(self, word: str) -> str:
+        return str(self._commands.lookup_word(word) or "?")
 
 
 def main(source: IO[bytes], sink: IO[bytes]) -> None:

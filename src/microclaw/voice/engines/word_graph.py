@@ -17,7 +17,7 @@ from typing import Final
 
 from microclaw.errors import VoiceError
 
-MAX_ARCS: Final = 60_000
+MAX_ARCS: Final = 120_000
 _NEVER: Final = -9
 """How unlikely a pair of words is that the graph does not have (a logarithm to base 10)."""
 TOKEN: Final = re.compile(r"<[^>]*>|[()\[\]|]|[^\s()\[\]|<>]+")
@@ -175,7 +175,8 @@ class _Parts:
 
 def _smallest(paths: _Paths, end: int) -> _Part:
     """Deterministic, and minimal: the graph has no rings, so equal ends are found from the back."""
-    nodes: dict[tuple[bool, tuple[tuple[str, int], ...]], int] = {}
+    dead = 0
+    nodes: dict[tuple[bool, tuple[tuple[str, int], ...]], int] = {(False, ()): dead}
     seen: dict[frozenset[int], int] = {}
 
     def node(states: frozenset[int]) -> int:
@@ -187,7 +188,9 @@ def _smallest(paths: _Paths, end: int) -> _Part:
             for word, target in paths.arcs[state]:
                 if word:
                     after.setdefault(word, set()).add(target)
-        arcs = tuple(sorted((word, node(frozenset(targets))) for word, targets in after.items()))
+        targets = sorted((word, node(frozenset(states))) for word, states in after.items())
+        # A path that ends at a word that cannot be said leads nowhere.
+        arcs = tuple((word, target) for word, target in targets if target != dead)
         seen[states] = nodes.setdefault((end in reached, arcs), len(nodes))
         return seen[states]
 
