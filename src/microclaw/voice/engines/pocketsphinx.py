@@ -76,13 +76,23 @@ class SphinxRecognizer:
     async def begin(self, on_partial: Callable[[str], None]) -> Recognition:
         names = self._names()
         process = self._take(names) or await self._started(names)
-        process.begin(on_partial)
+        try:
+            process.begin(on_partial)
+        except VoiceError:
+            self.released(process, is_ready=False)
+            raise
         return _SphinxRecognition(self, process)
 
     async def warm_up(self) -> None:
         """Have a process ready before the first utterance."""
         if not self._idle:
             self._free(await self._started(self._names()))
+
+    async def settled(self) -> None:
+        """Return when nothing is being started, forgotten or ended any more."""
+        while waiting := [*self._starting, *self._tasks]:
+            await asyncio.wait(waiting)
+            await asyncio.sleep(0)
 
     async def health(self) -> str | None:
         try:
@@ -110,6 +120,10 @@ class SphinxRecognizer:
 
     def _take(self, names: SpokenNames) -> _Process | None:
         """One that is ready, if need be with the names of a moment ago while another one is started."""
+        for broken in [one for one in self._idle if one.is_broken]:
+            self._idle.remove(broken)
+            self._processes.discard(broken)
+            self._later(broken.end())
         if not self._idle:
             return None
         fresh = next((one for one in reversed(self._idle) if one.names == names), None)
@@ -185,13 +199,12 @@ class SphinxRecognizer:
         process.since_s = time.monotonic()
         self._idle.append(process)
         if len(self._idle) > self._kept:
-            self._later(self._rest(process))
+            asyncio.get_running_loop().call_later(self._idle_s, self._rested, process)
 
-    async def _rest(self, process: _Process) -> None:
-        await asyncio.sleep(self._idle_s)
-        idle_s = time.monotonic() - process.since_s
-        if process in self._idle and len(self._idle) > self._kept and idle_s >= self._idle_s:
-            await self._drop(process)
+    def _rested(self, process: _Process) -> None:
+        if process in self._idle and len(self._idle) > self._kept and not self._is_closed:
+            if time.monotonic() - process.since_s >= self._idle_s:
+                self._later(self._drop(process))
 
     async def _drop(self, process: _Process) -> None:
         if process in self._idle:
