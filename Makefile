@@ -8,18 +8,21 @@ BIN := .venv/bin
 DEV := .venv-dev/bin
 ARGS ?=
 
-.PHONY: demo test check unit coverage fuzz kills wheel-check compiled-check wheel bench docs setup setup-dev setup-system system-packages lock clean help
+.PHONY: voice demo test check unit coverage fuzz kills wheel-check compiled-check wheel bench docs setup setup-dev setup-system system-packages lock clean help
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
-demo: setup      ## a sentence becomes a program on a virtual board; ARGS=--once for no questions
+demo: setup $(if $(findstring --voice,$(ARGS)),voice)      ## a sentence becomes a program on a virtual board; ARGS=--once for no questions
 	@$(BIN)/microclaw demo $(ARGS)
 
 test: check unit wheel-check compiled-check  ## everything: lint, types, import order, all tests, the wheel in an empty environment
 
 setup:
 	@$(PYTHON) scripts/setup_env.py --venv .venv --lock requirements.lock
+
+voice: setup     ## what speech with devices needs, into .venv (150 MB); flite and espeak-ng come with setup-system
+	@$(BIN)/python -m pip install -q --require-hashes --no-deps -r requirements-voice.lock
 
 setup-dev:
 	@$(PYTHON) scripts/setup_env.py --venv .venv-dev --lock requirements-dev.lock

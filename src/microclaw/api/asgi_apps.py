@@ -28,6 +28,7 @@ from microclaw.api.request_check import LOOPBACK_NAMES, RequestCheck
 from microclaw.api.schedule_routes import schedule_router, subagent_router
 from microclaw.api.status import for_everybody
 from microclaw.api.tool_routes import tools_router
+from microclaw.api.voice_routes import voice_router
 from microclaw.api.wifi_routes import wifi_router
 
 HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
@@ -80,6 +81,7 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(schedule_router(parts.schedules))
     app.include_router(subagent_router(parts.schedules.subagents, parts.gate))
     app.include_router(compile_router(parts.compile))
+    app.include_router(voice_router(parts))
     app.include_router(metrics_router(parts.metrics))
     app.include_router(events_router(parts.live, parts.tokens, parts.settings.limits.keepalive_s))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from microclaw.agent.attempts import Attempt
 from microclaw.agent.client_turn import ClientTurns
@@ -30,6 +30,9 @@ from microclaw.link_server.server import LinkServer
 from microclaw.models.usage import UsageLog
 from microclaw.tools.toolbox import Toolbox
 
+if TYPE_CHECKING:
+    from microclaw.voice.service import VoiceService
+
 
 @dataclass(frozen=True, slots=True)
 class HostParts:
@@ -52,6 +55,8 @@ class HostParts:
     metrics: MetricSources
     live: LiveFeed
     link: LinkServer | None
+    voice: VoiceService | None
+    voice_problem: str | None
     attempts: Callable[[int], Awaitable[tuple[Attempt, ...]]]
     status: Callable[[], Awaitable[dict[str, Any]]]
     failing: Callable[[], tuple[str, ...]]

@@ -37,6 +37,7 @@ from microclaw.clock import find_zone, machine_zone, now_ms
 from microclaw.config.settings import Settings
 from microclaw.devices.registry import Registry
 from microclaw.events import Alarm, LiveEvent, Step
+from microclaw.link_server.audio import DeviceAudio
 from microclaw.link_server.device_link import DeviceLink, LinkParts
 from microclaw.link_server.limits import LinkLimits
 from microclaw.link_server.links import LinkRegistry, SystemClock, new_message_id
@@ -76,13 +77,15 @@ class Base:
 
 @dataclass(frozen=True, slots=True)
 class Devices:
-    """The known devices and their links. `socket` is where devices connect, None without a link."""
+    """The known devices and their links. `socket` is where devices connect, None without a link; `audio` where their
+    speech goes."""
 
     registry: Registry
     links: LinkRegistry
     tasks: DeviceTasks
     meter: LinkMeter
     socket: socket.socket | None
+    audio: DeviceAudio
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +167,7 @@ async def open_devices(base: Base, stack: AsyncExitStack) -> Devices:
     if link is not None:
         hint = f"microclaw up --link {link.host}:0, or --link off"
         listener = stack.enter_context(tcp_listener(link.host, link.port, next_step=hint))
-    tasks = DeviceTasks(LinkTaskTable(base.database))
+    tasks, audio = DeviceTasks(LinkTaskTable(base.database)), DeviceAudio()
 
     def device_link(link_id: str) -> DeviceLink:
         return links.link(link_id)
@@ -191,10 +194,11 @@ async def open_devices(base: Base, stack: AsyncExitStack) -> Devices:
         publish=base.publish,
         owner_of=registry.owner_of,
         tasks=tasks,
+        audio=audio,
     )
     links = await LinkRegistry.open(parts)
     await stack.enter_async_context(registry)
-    return Devices(registry, links, tasks, LinkMeter(), listener)
+    return Devices(registry, links, tasks, LinkMeter(), listener, audio)
 
 
 async def open_link_server(

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from microclaw.addresses import is_loopback
 from microclaw.agent.attempts import latest_attempts
@@ -35,6 +36,7 @@ from microclaw.app.devices import (
     open_link_server,
     warm_compiler,
 )
+from microclaw.app.voice import open_voice
 from microclaw.apps.changes import ChangeLog, change_publisher
 from microclaw.apps.late_proof import LateProofs
 from microclaw.audit import AuditLog
@@ -56,6 +58,9 @@ from microclaw.store.erase import ConversationRows
 from microclaw.store.journal import Journal
 from microclaw.supervision import SupervisedTasks
 from microclaw.virtual_boards.host_boards import VirtualBoards
+
+if TYPE_CHECKING:
+    from microclaw.voice.service import VoiceService
 
 _log = logging.getLogger(__name__)
 
@@ -119,6 +124,7 @@ async def running_host(
         await stack.enter_async_context(devices.tasks.serving(AgentTasks(conversations), devices.links.link))
         opening = open_channels(settings, agent.inbox, admission, group, tasks)
         channels, gateway = await stack.enter_async_context(opening)
+        voice = await stack.enter_async_context(open_voice(base, devices, agent.inbox, group))
         jobs = Jobs(group, settings.limits)
         boards = VirtualBoards(devices.registry, apps.reconciler.check)
         status = HostStatus(
@@ -140,7 +146,7 @@ async def running_host(
             audit=audit,
             window=agent.client_turns.context.window,
         )
-        parts = _host_parts(base, devices, apps, agent, link, live, jobs, usage, status, tasks)
+        parts = _host_parts(base, devices, apps, agent, link, live, jobs, usage, status, tasks, voice)
         api = host_api(parts)
         listeners = [Listener("control", control_socket_app(parts, api), control)]
         if api_socket is not None:
@@ -207,6 +213,7 @@ def _host_parts(
     usage: UsageLog,
     status: HostStatus,
     tasks: SupervisedTasks,
+    voice: tuple[VoiceService | None, str | None],
 ) -> HostParts:
     """What the API's routes work with."""
     return HostParts(
@@ -235,6 +242,8 @@ def _host_parts(
         ),
         live=live,
         link=link,
+        voice=voice[0],
+        voice_problem=voice[1],
         attempts=partial(latest_attempts, base.journal),
         status=status.read,
         failing=tasks.failing,

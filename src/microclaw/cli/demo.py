@@ -49,9 +49,10 @@ TAIL_MS = 350.0  # the last level is shown, too
 def demo(
     ctx: typer.Context,
     once: Annotated[bool, typer.Option("--once", help="No questions; the exit code says whether it worked.")] = False,
+    voice: Annotated[bool, typer.Option("--voice", help="Say the sentence into the board's microphone.")] = False,
 ) -> None:
     """One sentence becomes a program on a virtual board that goes on without the host."""
-    raise typer.Exit(run_demo(global_options(ctx), once=once))
+    raise typer.Exit(run_demo(global_options(ctx), once=once, voice=voice))
 
 
 class DemoFailed(MicroclawError):
@@ -64,20 +65,30 @@ class DemoFailed(MicroclawError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Stage:
+class Stage:
     """What the demo works with: its own home, a page, and how a host is started."""
 
     home: Path
     terminal: Terminal
     environ: dict[str, str]
 
-    def start_host(self) -> Child:
-        words = ["microclaw.cli", "--json", "--home", str(self.home), "up", "--port", "0", "--die-with-parent"]
+    def start_host(self, *options: str) -> Child:
+        words = [
+            "microclaw.cli",
+            "--json",
+            "--home",
+            str(self.home),
+            "up",
+            "--port",
+            "0",
+            "--die-with-parent",
+            *options,
+        ]
         return Child("host", words, log=self.home / "host.stderr", environ=self.environ)
 
-    def start_board(self) -> Child:
+    def start_board(self, *options: str) -> Child:
         words = ["microclaw.virtual", "--name", DEVICE, "--board", BOARD, "--wasmachine", "0", "--serial", "0"]
-        words += ["--control", str(self.home / "board.sock"), "--die-with-parent"]
+        words += ["--control", str(self.home / "board.sock"), "--die-with-parent", *options]
         environ = board_environ(self.environ)
         return Child("board", words, log=self.home / "board.stderr", environ=environ)
 
@@ -85,14 +96,19 @@ class _Stage:
         return HostClient(load_settings(self.environ, home=self.home).control_socket)
 
 
-def run_demo(options: GlobalOptions, *, once: bool) -> int:
+def run_demo(options: GlobalOptions, *, once: bool, voice: bool = False) -> int:
     """Run it and return the exit code; everything it started is stopped on every way out."""
     terminal = options.terminal()
     with _private_home() as home, _terminable():
-        return _run(_Stage(home, terminal, {**os.environ, "MICROCLAW_HOME": str(home)}), once=once)
+        stage = Stage(home, terminal, {**os.environ, "MICROCLAW_HOME": str(home)})
+        if voice:
+            from microclaw.cli.demo_voice import run_voice_demo  # it uses what is here
+
+            return run_voice_demo(stage)
+        return _run(stage, once=once)
 
 
-def _run(stage: _Stage, *, once: bool) -> int:
+def _run(stage: Stage, *, once: bool) -> int:
     terminal = stage.terminal
     with ExitStack() as running:
         host = running.enter_context(stage.start_host())
@@ -119,7 +135,7 @@ def _run(stage: _Stage, *, once: bool) -> int:
     return 0
 
 
-def _welcome(stage: _Stage, host: Child, board: Child, client: HostClient) -> None:
+def _welcome(stage: Stage, host: Child, board: Child, client: HostClient) -> None:
     """Both run: print it, and add the board to the host."""
     terminal = stage.terminal
     ready, took_s = host.wait_ready()

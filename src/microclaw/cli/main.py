@@ -58,6 +58,7 @@ COMMANDS: Final = {
     "token": ("people_commands:token_group", "Tokens for the API."),
     "mcp": ("mcp_commands:mcp_group", "Drive the boards from an assistant that speaks MCP."),
     "audit": ("audit_command:audit", "The security log: who tried to come in, who was let in, what was decided."),
+    "voice": ("voice_commands:voice_group", "Speech with devices: test the engines, see where the time went."),
     "config": ("config_commands:config_group", "The host's settings."),
 }
 ALIASES: Final = {"approvals": "approval", "devices": "device", "apps": "app", "people": "person", "tokens": "token"}

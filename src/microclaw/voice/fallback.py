@@ -12,8 +12,8 @@ from typing import Final, Generic, TypeVar
 from microclaw.errors import VoiceError
 from microclaw.voice.engines.engine import RATE_HZ, Recognition, Recognizer, Speech, Synthesizer, Transcript
 
-BEGIN_S: Final = 3.0
-FINISH_S: Final = 4.0
+BEGIN_S: Final = 20.0
+FINISH_S: Final = 15.0
 PIECE_S: Final = 5.0
 MAX_KEPT_BYTES: Final = 20 * RATE_HZ * 2
 REST_S: Final = 30.0

@@ -15,13 +15,13 @@ from microclaw.voice.endpointing import Endpointer, EndpointLimits
 from microclaw.voice.engines.engine import FRAME_BYTES, Recognition, Recognizer, Transcript, VoiceDetector
 from microclaw.voice.trace import VoiceTrace
 
-MAX_WAITING: Final = 500
-"""Pieces of audio, ten seconds of 20 ms, while an engine is starting."""
+MAX_WAITING: Final = 1_500
+"""Pieces of audio, thirty seconds of 20 ms, while an engine is starting."""
 MAX_STREAMS: Final = 4
 """Streams that wait, of a device that presses its button faster than it is heard; the oldest is forgotten."""
 SILENT_S: Final = 5.0
 """A device that opened a stream and sends nothing for so long is asked to stop."""
-ENGINE_S: Final = 10.0
+ENGINE_S: Final = 30.0
 _log = logging.getLogger(__name__)
 
 
@@ -63,6 +63,7 @@ class Listener:
         self._items: deque[_Item] = deque()
         self._came = asyncio.Event()
         self._streams = 0  # of the items
+        self._newest: VoiceTrace | None = None
         self._next: VoiceTrace | None = None  # a stream that was opened while another one was heard
         self._has_left = False
 
@@ -70,9 +71,12 @@ class Listener:
         if self._streams >= MAX_STREAMS:
             self._forget_oldest()
         self._streams += 1
+        self._newest = trace
         self._put(trace)
 
     def hear(self, pcm: bytes) -> None:
+        if self._newest is not None:
+            self._newest.mark("first audio")
         if len(self._items) >= MAX_WAITING:
             self.dropped += 1
         else:
@@ -172,7 +176,6 @@ class Listener:
                     pass
                 case _:
                     assert_never(item)
-            trace.mark("first audio")
             recognition.feed(item)
             left += item
             while len(left) >= FRAME_BYTES:

@@ -42,9 +42,12 @@ class Flite:
             return
         await self._check_voice()
         with TemporaryDirectory(prefix="microclaw-") as folder:
-            path = Path(folder, "speech.wav")
-            command = (self._command, "-voice", self._voice, "-f", "/dev/stdin", "-o", str(path))
-            run = self._program.run(command, ascii_text, MAX_LIST_BYTES, file_bytes=_LIMIT_BYTES)
+            said, path = Path(folder, "said.txt"), Path(folder, "speech.wav")
+            await asyncio.to_thread(
+                said.write_text, ascii_text, "ascii"
+            )  # uvloop's stdin is a socket: not to be opened
+            command = (self._command, "-voice", self._voice, "-f", str(said), "-o", str(path))
+            run = self._program.run(command, "", MAX_LIST_BYTES, file_bytes=_LIMIT_BYTES)
             async with aclosing(run) as output:
                 async for _ in output:
                     pass  # it prints nothing

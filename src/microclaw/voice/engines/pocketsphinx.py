@@ -25,7 +25,7 @@ from microclaw.voice.engines.sphinx_decision import Evidence, decide
 
 MAX_PROCESSES: Final = 4
 START_S: Final = 30.0
-ANSWER_S: Final = 3.5
+ANSWER_S: Final = 12.0
 ABANDON_S: Final = 2.0
 IDLE_S: Final = 300.0
 MAX_BEHIND_BYTES: Final = 5 * RATE_HZ * 2
