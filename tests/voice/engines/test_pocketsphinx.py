@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.voice.engines.conftest import NAMES, Make, Say
+from tests.voice.engines.conftest import NAMES, Make, Say, is_alive
 
 from microclaw.errors import VoiceError
 from microclaw.voice.engines.command_grammar import SpokenNames
@@ -29,7 +29,7 @@ async def hear(recognizer: SphinxRecognizer, pcm: bytes, partials: list[str] | N
 
 async def gone(pid: int) -> None:
     async with asyncio.timeout(20):
-        while Path(f"/proc/{pid}").exists():  # noqa: ASYNC110  the kernel tells nobody
+        while is_alive(pid):  # noqa: ASYNC110  the kernel tells nobody
             await asyncio.sleep(0.01)
 
 
@@ -68,8 +68,6 @@ async def test_a_process_can_open_no_file_and_is_told_nothing_of_the_environment
     assert limits["Max open files"] == ["0", "0"]
     assert limits["Max file size"] == ["0", "0"]
     assert b"SECRET_OF_THE_HOST" not in (process / "environ").read_bytes()
-    links = [os.readlink(link) for link in (process / "fd").iterdir()]
-    assert not [link for link in links if link.startswith("socket") and link not in links[:4]]
 
 
 async def test_a_killed_process_gives_voice_error_and_is_replaced(make: Make, say: Say) -> None:
@@ -150,7 +148,7 @@ async def test_a_process_that_hangs_gives_voice_error_in_time(make: Make) -> Non
 async def test_a_process_that_does_not_read_gives_voice_error(make: Make) -> None:
     recognizer = make(program=fake(SAYS_READY + "import signal; signal.pause()"))
     recognition = await recognizer.begin(lambda _text: None)
-    with pytest.raises(VoiceError, match="s behind"):
+    with pytest.raises(VoiceError, match="s behind"):  # noqa: PT012  one of them is too much
         for _ in range(MAX_BEHIND_BYTES // 32_000 + 4):
             recognition.feed(bytes(32_000))
 

@@ -167,7 +167,7 @@ class SphinxRecognizer:
         process = _Process(names, grammar, self._answer_s)
         language = {
             "arpa": grammar.language_model,
-            "pronunciations": self._sounds.extra(words),
+            "pronunciations": self._sounds.to_add(words),
             "check": self._cross_check,
         }
         try:
@@ -192,19 +192,23 @@ class SphinxRecognizer:
 
     def _free(self, process: _Process) -> None:
         """A process that is ready: kept for a while, or ended where there is enough or its names are old."""
-        is_old = self._grammar is not None and process.names != self._grammar[0]
-        if self._is_closed or process.is_broken or is_old:
+        if self._is_closed or process.is_broken:
             self._later(self._drop(process))
             return
         process.since_s = time.monotonic()
         self._idle.append(process)
+        newest = self._grammar[0] if self._grammar is not None else process.names
+        if any(one.names == newest for one in self._idle):
+            for old in [one for one in self._idle if one.names != newest]:
+                self._idle.remove(old)
+                self._later(self._drop(old))
         if len(self._idle) > self._kept:
             asyncio.get_running_loop().call_later(self._idle_s, self._rested, process)
 
     def _rested(self, process: _Process) -> None:
-        if process in self._idle and len(self._idle) > self._kept and not self._is_closed:
-            if time.monotonic() - process.since_s >= self._idle_s:
-                self._later(self._drop(process))
+        is_spare = process in self._idle and len(self._idle) > self._kept
+        if is_spare and not self._is_closed and time.monotonic() - process.since_s >= self._idle_s:
+            self._later(self._drop(process))
 
     async def _drop(self, process: _Process) -> None:
         if process in self._idle:

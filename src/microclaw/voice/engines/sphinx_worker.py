@@ -47,7 +47,7 @@ class _Ears:
     """Both decoders, over one utterance at a time."""
 
     def __init__(self, language: dict[str, Any]) -> None:
-        from pocketsphinx import Decoder
+        from pocketsphinx import Decoder  # type: ignore[import-untyped]
 
         with tempfile.NamedTemporaryFile(prefix="mc-voice-", suffix=".arpa") as file:
             file.write(str(language["arpa"]).encode())
@@ -57,7 +57,8 @@ class _Ears:
                 self._commands.add_word(str(word), str(phones), False)
             self._commands.add_lm_file("commands", file.name)
         self._commands.activate_search("commands")
-        self._general = Decoder(loglevel="FATAL") if language["check"] else None
+        # Its second and third pass would all come after the end of speech.
+        self._general = Decoder(loglevel="FATAL", fwdflat=False, bestpath=False) if language["check"] else None
         self._decoders = [one for one in (self._commands, self._general) if one is not None]
         self._is_open = False
         self._told, self._since_told = "", 0
