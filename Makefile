@@ -26,7 +26,7 @@ setup-dev:
 
 setup-system:    ## system packages (needs root): what a bare Debian or Ubuntu lacks for demo and test
 	apt-get update -q
-	apt-get install -y -q --no-install-recommends python3-venv python3-dev binaryen clang lld
+	apt-get install -y -q --no-install-recommends python3-venv python3-dev binaryen clang lld flite espeak-ng
 
 system-packages:
 	@scripts/system_packages.sh

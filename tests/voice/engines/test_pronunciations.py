@@ -16,7 +16,7 @@ def test_words_are_found_in_the_dictionary_the_table_and_flite() -> None:
         "gpio",
         "zigbee",
     ]
-    assert sounds.extra(["kitchen", "zigbee"]) == {"zigbee": "Z IH G B IY"}
+    assert sounds.to_add(["kitchen", "zigbee"]) == {"zigbee": "Z IH G B IY"}
     assert sounds.missing == ["q8"]
 
 
