@@ -189,5 +189,12 @@ async def test_a_process_that_does_not_start_gives_voice_error(make: Make) -> No
         await make(program=("/nowhere/python",)).begin(lambda _text: None)
 
 
+async def test_names_that_nobody_can_pronounce_are_told_by_health(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    recognizer = make(names=lambda: SpokenNames(("zigbee",), (), ()), cross_check=False)
+    await recognizer.warm_up()
+    assert "zigbee" in (await recognizer.health() or "")
+
+
 async def test_it_is_healthy_where_its_package_is(make: Make) -> None:
     assert await make().health() is None

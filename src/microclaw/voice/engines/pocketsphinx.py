@@ -31,6 +31,7 @@ IDLE_S: Final = 300.0
 MAX_BEHIND_BYTES: Final = 5 * RATE_HZ * 2
 """Audio that a process has not read yet."""
 MAX_UTTERANCE_BYTES: Final = 20 * RATE_HZ * 2
+MAX_TOLD: Final = 10
 MODULE: Final = "microclaw.voice.engines.sphinx_worker"
 _KINDS: Final = (protocol.READY, protocol.PARTIAL, protocol.FINAL)
 _log = logging.getLogger(__name__)
@@ -99,6 +100,9 @@ class SphinxRecognizer:
             dictionary_file()
         except VoiceError as exc:
             return f"{exc.message}; next: {exc.next_step}"
+        if self.unsayable:
+            words = ", ".join(self.unsayable[:MAX_TOLD])
+            return f"nobody says how these words of names sound, flite would: {words}; next: make setup-system"
         return None
 
     @property
