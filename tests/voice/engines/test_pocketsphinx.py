@@ -14,7 +14,8 @@ from tests.voice.engines.conftest import NAMES, Make, Say, is_alive
 from microclaw.errors import VoiceError
 from microclaw.voice.engines.command_grammar import SpokenNames
 from microclaw.voice.engines.engine import FRAME_BYTES, Transcript
-from microclaw.voice.engines.pocketsphinx import MAX_BEHIND_BYTES, MAX_UTTERANCE_BYTES, SphinxRecognizer
+from microclaw.voice.engines.pocketsphinx import MAX_UTTERANCE_BYTES, SphinxRecognizer
+from microclaw.voice.engines.sphinx_process import MAX_BEHIND_BYTES
 from microclaw.voice.engines.sphinx_protocol import HEADER
 
 SAYS_READY = "import sys; sys.stdout.buffer.write(b'R\\x02\\0\\0\\0{}'); sys.stdout.buffer.flush(); "

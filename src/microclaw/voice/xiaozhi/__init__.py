@@ -1,0 +1,1 @@
+"""Unmodified xiaozhi firmware as devices of this host (docs/protocols/xiaozhi.md)."""

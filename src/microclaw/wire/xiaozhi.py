@@ -1,0 +1,176 @@
+"""xiaozhi's messages: texts and binary frames of its WebSocket, and what it asks at each start. No IO.
+
+Source: the firmware 78/xiaozhi-esp32, version 2.4.2; docs/protocols/xiaozhi.md is the contract.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from struct import Struct
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+from microclaw.errors import ProtocolError
+
+MAX_TEXT_BYTES: Final = 65_536
+MAX_BINARY_BYTES: Final = 8_192
+UP_RATE_HZ: Final = 16_000
+UP_FRAME_MS: Final = 60
+DOWN_RATE_HZ: Final = 24_000
+DOWN_FRAME_MS: Final = 60
+AUDIO: Final = 0  # the type of a binary frame
+_V2: Final = Struct(">HHIII")
+_V3: Final = Struct(">BBH")
+_MAC: Final = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
+_CLIENT: Final = re.compile(r"[0-9A-Za-z-]{8,64}")
+
+Word: TypeAlias = Annotated[str, Meta(max_length=200)]
+Mode: TypeAlias = Literal["auto", "manual", "realtime"]
+
+
+class AudioParams(msgspec.Struct, frozen=True):
+    format: Word = "opus"
+    sample_rate: int = UP_RATE_HZ
+    channels: int = 1
+    frame_duration: int = UP_FRAME_MS
+
+
+class Features(msgspec.Struct, frozen=True):
+    mcp: bool = False
+    aec: bool = False
+
+
+class Hello(msgspec.Struct, frozen=True, tag="hello"):
+    """The device's first message. Older firmware has no `features`."""
+
+    transport: Word = "websocket"
+    version: int = 1
+    features: Features = Features()
+    audio_params: AudioParams = AudioParams()
+
+
+class Listen(msgspec.Struct, frozen=True, tag="listen"):
+    """detect carries the wake word, or a text that the board wants done."""
+
+    state: Literal["start", "stop", "detect"]
+    mode: Mode = "auto"
+    text: Annotated[str, Meta(max_length=2_000)] = ""
+
+
+class Abort(msgspec.Struct, frozen=True, tag="abort"):
+    """Be silent now."""
+
+    reason: Word = ""
+
+
+class Mcp(msgspec.Struct, frozen=True, tag="mcp"):
+    """A JSON-RPC message of the device's MCP server."""
+
+    payload: dict[str, Any]
+
+
+DeviceMessage: TypeAlias = Hello | Listen | Abort | Mcp
+_READER: Final = msgspec.json.Decoder(DeviceMessage)
+_KNOWN: Final = frozenset({"hello", "listen", "abort", "mcp"})
+
+
+def read_text(text: str) -> DeviceMessage | None:
+    """A message of the device; None for a type that this host has no use for (iot, goodbye). Raises ProtocolError."""
+    data = text.encode()
+    if len(data) > MAX_TEXT_BYTES:
+        raise ProtocolError(f"a message of {len(data):,} bytes, at most {MAX_TEXT_BYTES:,}")
+    try:
+        return _READER.decode(data)
+    except (msgspec.ValidationError, msgspec.DecodeError, RecursionError) as exc:
+        try:
+            kind = json.loads(data).get("type")
+        except (ValueError, AttributeError, RecursionError):
+            kind = None
+        if isinstance(kind, str) and kind not in _KNOWN:
+            return None
+        raise ProtocolError(f"no message of xiaozhi: {str(exc)[:200]}") from exc
+
+
+def write_text(kind: str, session_id: str, **members: Any) -> str:
+    return json.dumps({"type": kind, "session_id": session_id, **members}, ensure_ascii=False)
+
+
+def server_hello(session_id: str) -> str:
+    audio = {"format": "opus", "sample_rate": DOWN_RATE_HZ, "channels": 1, "frame_duration": DOWN_FRAME_MS}
+    return write_text("hello", session_id, transport="websocket", audio_params=audio)
+
+
+def read_binary(data: bytes, version: int) -> bytes | None:
+    """The Opus packet of a frame; None for another kind. Raises ProtocolError."""
+    if not 0 < len(data) <= MAX_BINARY_BYTES:
+        raise ProtocolError(f"a frame of {len(data):,} bytes, at most {MAX_BINARY_BYTES:,}")
+    if version == 1:
+        return data
+    head = _V2 if version == 2 else _V3
+    if len(data) < head.size:
+        raise ProtocolError(f"a frame of {len(data)} bytes in version {version}")
+    if version == 2:
+        _, kind, _, _, size = _V2.unpack_from(data)
+    else:
+        kind, _, size = _V3.unpack_from(data)
+    if size != len(data) - head.size:
+        raise ProtocolError(f"a frame says {size} bytes and has {len(data) - head.size}")
+    return data[head.size :] if kind == AUDIO else None
+
+
+def write_binary(packet: bytes, version: int) -> bytes:
+    """The packet as this version of the protocol carries it."""
+    if version == 2:
+        return _V2.pack(2, AUDIO, 0, 0, len(packet)) + packet
+    return _V3.pack(AUDIO, 0, len(packet)) + packet if version == 3 else packet
+
+
+def check_version(version: int) -> int:
+    """ProtocolError for one that there is not."""
+    if version not in (1, 2, 3):
+        raise ProtocolError(f"version {version} of the protocol: 1, 2 and 3 are known")
+    return version
+
+
+def read_mac(text: str | None) -> str:
+    """The header Device-Id. Raises ProtocolError."""
+    found = (text or "").strip().lower()
+    if not _MAC.fullmatch(found):
+        raise ProtocolError("the header Device-Id is no MAC address")
+    return found
+
+
+def read_client(text: str | None) -> str:
+    """The header Client-Id, a UUID that the device made for itself. Raises ProtocolError."""
+    found = (text or "").strip()
+    if not _CLIENT.fullmatch(found):
+        raise ProtocolError("the header Client-Id is no id")
+    return found
+
+
+class BoardInfo(msgspec.Struct, frozen=True):
+    type: Word = ""
+    name: Word = ""
+
+
+class ApplicationInfo(msgspec.Struct, frozen=True):
+    name: Word = ""
+    version: Word = ""
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What a device says of itself at each start: only what this host reads."""
+
+    board: BoardInfo = BoardInfo()
+    application: ApplicationInfo = ApplicationInfo()
+
+
+def read_report(data: bytes) -> Report:
+    """The body of its request for a configuration; what cannot be read is as if it were not there."""
+    try:
+        return msgspec.json.decode(data or b"{}", type=Report, strict=False)
+    except (msgspec.ValidationError, msgspec.DecodeError, RecursionError):
+        return Report()
