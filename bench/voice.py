@@ -186,7 +186,7 @@ def metrics(heard: Sequence[Heard]) -> list[Metric]:
 
 def cost_metrics(found: Cost) -> list[Metric]:
     return [
-        Metric("end of speech to transcript", found.latency_ms, "ms", 150.0),
+        Metric("end of speech to transcript", found.latency_ms, "ms", 250.0),
         Metric("processor time per time of speech", found.real_time, "", 0.6),
         Metric("memory of a process", found.rss_mb, "MB", 250.0),
         Metric("grammar built anew", found.build_ms, "ms", 100.0),

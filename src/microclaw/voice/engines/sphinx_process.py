@@ -1,4 +1,4 @@
-"""One recognition process (sphinx_worker.py) as its host has it: one utterance at a time, every failure a VoiceError."""
+"""One recognition process (sphinx_worker.py) seen by its host: one utterance at a time; failures are VoiceErrors."""
 
 from __future__ import annotations
 

@@ -57,8 +57,7 @@ class _Ears:
                 self._commands.add_word(str(word), str(phones), False)
             self._commands.add_lm_file("commands", file.name)
         self._commands.activate_search("commands")
-        # Its second and third pass would all come after the end of speech.
-        self._general = Decoder(loglevel="FATAL", fwdflat=False, bestpath=False) if language["check"] else None
+        self._general = Decoder(loglevel="FATAL") if language["check"] else None
         self._decoders = [one for one in (self._commands, self._general) if one is not None]
         self._is_open = False
         self._told, self._since_told = "", 0
