@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Sees to the system packages that the tests need beside Python: binaryen makes programs that sleep event-driven, clang and lld
-# are the second compiler that the tests compare with. Installs what is missing where it may, else says what to install.
+# are the second compiler that the tests compare with, flite and espeak-ng speak for them. Installs what is missing where it may, else says what to install.
 set -euo pipefail
 missing=()
-for tool in wasm-opt:binaryen clang:clang wasm-ld:lld; do
+for tool in wasm-opt:binaryen clang:clang wasm-ld:lld flite:flite espeak-ng:espeak-ng; do
     command -v "${tool%%:*}" >/dev/null 2>&1 || missing+=("${tool##*:}")
 done
 if ((${#missing[@]} == 0)); then

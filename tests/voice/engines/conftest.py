@@ -23,6 +23,10 @@ Say = Callable[[str], bytes]
 Make = Callable[..., SphinxRecognizer]
 
 
+def is_alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
 @pytest.fixture
 def say(tmp_path: Path) -> Say:
     """A sentence as PCM of 16 kHz, with silence around it."""
@@ -33,7 +37,7 @@ def say(tmp_path: Path) -> Say:
         subprocess.run(["flite", "-voice", "slt", "-t", text, "-o", str(file)], check=True, timeout=30)
         with wave.open(str(file)) as audio:
             assert audio.getframerate() == RATE_HZ
-            pcm = audio.readframes(audio.getnframes())
+            pcm: bytes = audio.readframes(audio.getnframes())
         quiet = array.array("h", [0, 1, 0, -1] * (RATE_HZ // 16)).tobytes()
         return quiet + pcm + quiet
 
@@ -55,4 +59,4 @@ async def make() -> AsyncIterator[Make]:
         pids = one.pids
         await one.close()
         await asyncio.sleep(0)
-        assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+        assert not [pid for pid in pids if is_alive(pid)]

@@ -11,8 +11,12 @@ from microclaw.voice.engines.pronunciations import Pronunciations
 def test_words_are_found_in_the_dictionary_the_table_and_flite() -> None:
     sounds = Pronunciations()
     sounds.look_up(["kitchen", "gpio", "zigbee", "q8"], ask_flite=True)
-    assert [word for word in ("kitchen", "gpio", "zigbee", "q8") if sounds.sayable(word)] == ["kitchen", "gpio", "zigbee"]
-    assert sounds.extra(["kitchen", "zigbee"]) == {"zigbee": "Z IH G B IY"}
+    assert [word for word in ("kitchen", "gpio", "zigbee", "q8") if sounds.sayable(word)] == [
+        "kitchen",
+        "gpio",
+        "zigbee",
+    ]
+    assert sounds.to_add(["kitchen", "zigbee"]) == {"zigbee": "Z IH G B IY"}
     assert sounds.missing == ["q8"]
 
 

@@ -73,5 +73,11 @@ def test_a_graph_accepts_its_sentences_alone() -> None:
 def test_the_language_model_has_the_pairs_of_words_that_follow_each_other() -> None:
     model = graph({"start": "a b | a c"}).language_model()
     pairs = {tuple(line.split()[1:]) for line in model.split("\\2-grams:")[1].splitlines() if line[:1] in "-0"}
-    assert {pair for pair in pairs if len(pair) == 2} == {("<s>", "a"), ("a", "b"), ("a", "c"), ("b", "</s>"), ("c", "</s>")}
+    assert {pair for pair in pairs if len(pair) == 2} == {
+        ("<s>", "a"),
+        ("a", "b"),
+        ("a", "c"),
+        ("b", "</s>"),
+        ("c", "</s>"),
+    }
     assert "ngram 2=5" in model

@@ -31,27 +31,34 @@ _RULES: Final = """
 <u_teen> = ten | eleven | twelve | thirteen | fourteen | fifteen | sixteen | seventeen | eighteen | nineteen;
 <u_tens> = twenty | thirty | forty | fifty | sixty | seventy | eighty | ninety;
 <u_small> = zero | <u_one> | <u_teen> | <u_tens> [<u_one>];
-<u_number> = <u_small> | (a | <u_one>) hundred [[and] (<u_one> | <u_teen> | <u_tens> [<u_one>])] | (a | one | two | five) thousand;
-<u_pin_number> = zero | <u_one> | <u_teen> | (twenty | thirty) [<u_one>] | forty [one | two | three | four | five | six | seven | eight];
+<u_number> = <u_small> | (a | <u_one>) hundred [[and] (<u_one> | <u_teen> | <u_tens> [<u_one>])] | (a | one | two
+  | five) thousand;
+<u_pin_number> = zero | <u_one> | <u_teen> | (twenty | thirty) [<u_one>] | forty [one | two | three | four | five
+  | six | seven | eight];
 <u_pin> = pin <u_pin_number>;
-<u_thing> = [status | board] (led | leds | light | lights) | (red | green | blue | yellow | white | desk | kitchen) (led | light | lamp)
-  | relay | buzzer | fan | heater | radiator | pump | motor | valve | siren | lamp | speaker | laser | humidifier | it;
+<u_thing> = [status | board] (led | leds | light | lights) | (red | green | blue | yellow | white | desk
+  | kitchen) (led | light | lamp)
+  | relay | buzzer | fan | heater | radiator | pump | motor | valve | siren | lamp | speaker | laser | humidifier
+  | it;
 <u_target> = [the] (<u_thing> [[on] <u_pin>] | <u_named>) | <u_pin>;
 <u_count> = <u_small> | (a | <u_one>) hundred;
 <u_amount> = [minus] <u_number> [point <u_one>] [degrees | percent | volts | amps | watts];
 <u_unit> = second | seconds | minute | minutes | hour | hours;
-<u_duration> = <u_number> (millisecond | milliseconds | <u_unit>) | (a | one) (second | minute | hour) | half a (second | minute)
+<u_duration> = <u_number> (millisecond | milliseconds | <u_unit>) | (a | one) (second | minute | hour)
+  | half a (second | minute)
   | a quarter of a second | (one | two) and a half (seconds | minutes | hours) | a (minute | second) and a half;
 <u_interval> = <u_duration> | [half | quarter | other] second | [other | half] minute | hour;
 <u_every> = (every | each | once every) <u_interval>;
 <u_rate> = (once | twice | <u_small> times) (a | per | every | each) (second | minute | hour) | at <u_small> hertz;
 <u_pins> = pins <u_pin_number> (and | <u_pin_number> and) <u_pin_number> | pin <u_pin_number> and pin <u_pin_number>;
-<u_clock> = at (<u_one> | ten | eleven | twelve) [o'clock | fifteen | thirty | forty five] [a.m. | p.m.] | at (half | quarter) (past | to)
+<u_clock> = at (<u_one> | ten | eleven | twelve) [o'clock | fifteen | thirty | forty five] [a.m. | p.m.]
+  | at (half | quarter) (past | to)
   (<u_one> | ten | eleven | twelve) | at (noon | midnight | sunset | sunrise);
 <u_day> = {days};
 <u_when> = (in | after) <u_duration> | <u_clock> [<u_repeat> | tomorrow] | (<u_repeat> | tomorrow) <u_clock>;
 <u_repeat> = every (day | morning | evening | night | weekday | weekend | <u_day>) | on <u_day>;
-<u_short> = {yes} | {no} | stop [it] | undo [it] | cancel | faster | slower | [a bit] (brighter | darker) | [no] pin <u_pin_number>
+<u_short> = {yes} | {no} | stop [it] | undo [it] | cancel | faster | slower | [a bit] (brighter | darker)
+  | [no] pin <u_pin_number>
   | same on pin <u_pin_number> | is it [still] on | turn it (on | off) | do it again;
 """
 _TOKEN: Final = re.compile(r"\{[^}]*\}|<[^>]*>|[()\[\]|;]|[^\s()\[\]|;<>{}]+")
@@ -77,11 +84,29 @@ _SENTENCE: Final = (
 _PROGRAMS: Final = ("blink", "fade", "rainbow", "traffic light", "thermostat", "rule")
 _SHARED: Final = ("u_", "g_")
 _COPIED: Final = frozenset({"u_command", "u_short"})
-_ONES: Final = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-    "seventeen eighteen nineteen"
-).split()
-_TENS: Final = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_ONES: Final = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+_TENS: Final = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _SPELLED: Final[Mapping[str, str]] = {"0": "zero", "1": "one", "2": "two", "=": "<VOID>"}
 
 

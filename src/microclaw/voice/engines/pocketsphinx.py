@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import sys
 import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from microclaw.errors import MicroclawError, ProtocolError, VoiceError
-from microclaw.voice.engines import sphinx_protocol as protocol
+from microclaw.errors import MicroclawError, VoiceError
 from microclaw.voice.engines.command_grammar import (
     CommandGrammar,
     SpokenNames,
@@ -21,18 +19,17 @@ from microclaw.voice.engines.command_grammar import (
 )
 from microclaw.voice.engines.engine import RATE_HZ, Recognition, Transcript
 from microclaw.voice.engines.pronunciations import Pronunciations, dictionary_file
-from microclaw.voice.engines.sphinx_decision import Evidence, decide
+from microclaw.voice.engines.sphinx_decision import decide
+from microclaw.voice.engines.sphinx_process import SphinxProcess
 
 MAX_PROCESSES: Final = 4
 START_S: Final = 30.0
 ANSWER_S: Final = 12.0
 ABANDON_S: Final = 2.0
 IDLE_S: Final = 300.0
-MAX_BEHIND_BYTES: Final = 5 * RATE_HZ * 2
-"""Audio that a process has not read yet."""
 MAX_UTTERANCE_BYTES: Final = 20 * RATE_HZ * 2
+MAX_TOLD: Final = 10
 MODULE: Final = "microclaw.voice.engines.sphinx_worker"
-_KINDS: Final = (protocol.READY, protocol.PARTIAL, protocol.FINAL)
 _log = logging.getLogger(__name__)
 
 
@@ -61,9 +58,9 @@ class SphinxRecognizer:
         self._sounds = Pronunciations()
         self._grammar: tuple[SpokenNames, CommandGrammar] | None = None
         self._building = asyncio.Lock()
-        self._processes: set[_Process] = set()
-        self._idle: list[_Process] = []
-        self._starting: set[asyncio.Task[_Process]] = set()
+        self._processes: set[SphinxProcess] = set()
+        self._idle: list[SphinxProcess] = []
+        self._starting: set[asyncio.Task[SphinxProcess]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_closed = False
         self.build_ms = 0.0
@@ -99,6 +96,9 @@ class SphinxRecognizer:
             dictionary_file()
         except VoiceError as exc:
             return f"{exc.message}; next: {exc.next_step}"
+        if self.unsayable:
+            words = ", ".join(self.unsayable[:MAX_TOLD])
+            return f"nobody says how these words of names sound, flite would: {words}; next: make setup-system"
         return None
 
     @property
@@ -118,7 +118,7 @@ class SphinxRecognizer:
 
     # The processes
 
-    def _take(self, names: SpokenNames) -> _Process | None:
+    def _take(self, names: SpokenNames) -> SphinxProcess | None:
         """One that is ready, if need be with the names of a moment ago while another one is started."""
         for broken in [one for one in self._idle if one.is_broken]:
             self._idle.remove(broken)
@@ -139,7 +139,7 @@ class SphinxRecognizer:
         except VoiceError as exc:
             _log.warning("pocketsphinx: %s", exc.message)
 
-    async def _started(self, names: SpokenNames) -> _Process:
+    async def _started(self, names: SpokenNames) -> SphinxProcess:
         """A new process that is ready. It goes on starting if the wait for it is cancelled, and is kept then."""
         if self._is_closed:
             raise VoiceError("speech recognition has been closed")
@@ -154,20 +154,20 @@ class SphinxRecognizer:
             starting.add_done_callback(self._keep_started)
             raise
 
-    def _keep_started(self, starting: asyncio.Task[_Process]) -> None:
+    def _keep_started(self, starting: asyncio.Task[SphinxProcess]) -> None:
         if not starting.cancelled() and starting.exception() is None:
             self._free(starting.result())
 
-    async def _start(self, names: SpokenNames) -> _Process:
+    async def _start(self, names: SpokenNames) -> SphinxProcess:
         async with self._building:
             if self._grammar is None or self._grammar[0] != names:
                 self._grammar = names, await asyncio.to_thread(self._build, names)
         grammar = self._grammar[1]
         words = grammar.graph.words
-        process = _Process(names, grammar, self._answer_s)
+        process = SphinxProcess(names, grammar, self._answer_s)
         language = {
             "arpa": grammar.language_model,
-            "pronunciations": self._sounds.extra(words),
+            "pronunciations": self._sounds.to_add(words),
             "check": self._cross_check,
         }
         try:
@@ -190,23 +190,27 @@ class SphinxRecognizer:
         self.build_ms = (time.perf_counter() - began_s) * 1000
         return grammar
 
-    def _free(self, process: _Process) -> None:
+    def _free(self, process: SphinxProcess) -> None:
         """A process that is ready: kept for a while, or ended where there is enough or its names are old."""
-        is_old = self._grammar is not None and process.names != self._grammar[0]
-        if self._is_closed or process.is_broken or is_old:
+        if self._is_closed or process.is_broken:
             self._later(self._drop(process))
             return
         process.since_s = time.monotonic()
         self._idle.append(process)
+        newest = self._grammar[0] if self._grammar is not None else process.names
+        if any(one.names == newest for one in self._idle):
+            for old in [one for one in self._idle if one.names != newest]:
+                self._idle.remove(old)
+                self._later(self._drop(old))
         if len(self._idle) > self._kept:
             asyncio.get_running_loop().call_later(self._idle_s, self._rested, process)
 
-    def _rested(self, process: _Process) -> None:
-        if process in self._idle and len(self._idle) > self._kept and not self._is_closed:
-            if time.monotonic() - process.since_s >= self._idle_s:
-                self._later(self._drop(process))
+    def _rested(self, process: SphinxProcess) -> None:
+        is_spare = process in self._idle and len(self._idle) > self._kept
+        if is_spare and not self._is_closed and time.monotonic() - process.since_s >= self._idle_s:
+            self._later(self._drop(process))
 
-    async def _drop(self, process: _Process) -> None:
+    async def _drop(self, process: SphinxProcess) -> None:
         if process in self._idle:
             self._idle.remove(process)
         await process.end()
@@ -217,14 +221,14 @@ class SphinxRecognizer:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def released(self, process: _Process, *, is_ready: bool) -> None:
+    def released(self, process: SphinxProcess, *, is_ready: bool) -> None:
         """The utterance is over; one that was given up has to be forgotten first."""
         if is_ready and not process.is_broken:
             self._free(process)
         else:
             self._later(self._forget(process))
 
-    async def _forget(self, process: _Process) -> None:
+    async def _forget(self, process: SphinxProcess) -> None:
         try:
             async with asyncio.timeout(ABANDON_S):
                 await process.forget()
@@ -237,9 +241,9 @@ class SphinxRecognizer:
 
 
 class _SphinxRecognition:
-    def __init__(self, recognizer: SphinxRecognizer, process: _Process) -> None:
+    def __init__(self, recognizer: SphinxRecognizer, process: SphinxProcess) -> None:
         self._recognizer = recognizer
-        self._process: _Process | None = process
+        self._process: SphinxProcess | None = process
         self._bytes = 0
 
     def feed(self, pcm: bytes) -> None:
@@ -263,147 +267,3 @@ class _SphinxRecognition:
         process, self._process = self._process, None
         if process is not None:
             self._recognizer.released(process, is_ready=False)
-
-
-class _Process:
-    """One process, with one utterance at a time."""
-
-    def __init__(self, names: SpokenNames, grammar: CommandGrammar, answer_s: float) -> None:
-        self.names, self.grammar, self.since_s = names, grammar, 0.0
-        self.fault: VoiceError | None = None
-        self._answer_s = answer_s
-        self._process: asyncio.subprocess.Process | None = None
-        self._reading: asyncio.Task[None] | None = None
-        self._on_partial: Callable[[str], None] = lambda _text: None
-        self._answer: asyncio.Future[dict[str, Any]] | None = None
-        self._awaited = protocol.READY
-
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
-
-    @property
-    def is_broken(self) -> bool:
-        return self.fault is not None
-
-    async def start(self, program: tuple[str, ...], language: dict[str, object]) -> None:
-        path = os.pathsep.join(entry for entry in sys.path if entry)
-        self._process = await asyncio.create_subprocess_exec(
-            *program,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            env={"PATH": "", "PYTHONPATH": path, "LC_ALL": "C.UTF-8"},
-            start_new_session=True,
-        )
-        self._reading = asyncio.create_task(self._read(), name="voice: read pocketsphinx")
-        answer = self._expect(protocol.READY)
-        self._write(protocol.json_frame(protocol.LANGUAGE, language))
-        await answer
-
-    def begin(self, on_partial: Callable[[str], None]) -> None:
-        self._on_partial = on_partial
-        self._write(protocol.frame(protocol.BEGIN))
-
-    def hear(self, pcm: bytes) -> None:
-        assert self._process is not None
-        assert self._process.stdin is not None
-        behind = self._process.stdin.transport.get_write_buffer_size()
-        if behind > MAX_BEHIND_BYTES:
-            raise self._break(f"speech recognition is {behind / RATE_HZ / 2:.1f} s behind")
-        self._write(protocol.frame(protocol.AUDIO, pcm))
-
-    async def finish(self) -> Evidence:
-        answer = self._expect(protocol.FINAL)
-        self._write(protocol.frame(protocol.END))
-        try:
-            async with asyncio.timeout(self._answer_s):
-                body = await answer
-        except TimeoutError:
-            raise self._break(f"speech recognition did not answer within {self._answer_s:g} s") from None
-        finally:
-            self._on_partial = lambda _text: None
-        try:
-            return _evidence(body)
-        except ProtocolError as exc:
-            raise self._break(exc.message) from exc
-
-    async def forget(self) -> None:
-        """Give up the utterance; returns when the process is ready for another one."""
-        self._on_partial = lambda _text: None
-        answer = self._expect(protocol.READY)
-        self._write(protocol.frame(protocol.ABANDON))
-        await answer
-
-    async def end(self) -> None:
-        self._break("it was ended")
-        if self._process is not None:
-            await self._process.wait()
-            assert self._process.stdin is not None
-            self._process.stdin.close()
-        if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.gather(self._reading, return_exceptions=True)
-
-    def _expect(self, kind: bytes) -> asyncio.Future[dict[str, Any]]:
-        if self.fault is not None:
-            raise self.fault
-        self._awaited, self._answer = kind, asyncio.get_running_loop().create_future()
-        return self._answer
-
-    def _write(self, data: bytes) -> None:
-        if self.fault is not None:
-            raise self.fault
-        assert self._process is not None
-        assert self._process.stdin is not None
-        self._process.stdin.write(data)
-
-    def _break(self, message: str) -> VoiceError:
-        """Kill it; every call fails from now on."""
-        if self.fault is None:
-            self.fault = VoiceError(message)
-        if self._process is not None and self._process.returncode is None:
-            try:
-                self._process.kill()
-            except ProcessLookupError:
-                _log.debug("pocketsphinx: the process had ended")
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(self.fault)
-            self._answer.exception()  # seen: nobody may wait for it
-        return self.fault
-
-    async def _read(self) -> None:
-        assert self._process is not None
-        assert self._process.stdout is not None
-        source = self._process.stdout
-        try:
-            while True:
-                head = await source.readexactly(protocol.HEADER.size)
-                kind, size = protocol.header(head, _KINDS, protocol.MAX_ANSWER_BYTES)
-                self._came(kind, protocol.json_body(await source.readexactly(size)))
-        except asyncio.IncompleteReadError:
-            self._break("the process of speech recognition ended")
-        except ProtocolError as exc:
-            self._break(f"the process of speech recognition talks nonsense: {exc.message}")
-
-    def _came(self, kind: bytes, body: dict[str, Any]) -> None:
-        if kind == protocol.PARTIAL:
-            text = body.get("text")
-            if not isinstance(text, str):
-                raise ProtocolError("a partial text without text")
-            self._on_partial(self.grammar.transcript(text))
-        elif kind == self._awaited and self._answer is not None and not self._answer.done():
-            self._answer.set_result(body)
-        else:
-            raise ProtocolError(f"an answer of kind {kind!r} that nobody waits for")
-
-
-def _evidence(body: dict[str, Any]) -> Evidence:
-    """Raises ProtocolError."""
-    match body:
-        case {"readings": list(readings), "general": str() | None as general, "sounds": dict(sounds)}:
-            texts = [*readings, *sounds, *sounds.values()]
-            if len(readings) <= protocol.MAX_READINGS and all(isinstance(text, str) for text in texts):
-                return Evidence(readings, general, {word: phones.split() for word, phones in sounds.items()})
-    raise ProtocolError("an answer without readings")

@@ -21,7 +21,47 @@ OWN: Final = {
     "uptime": "AH P T AY M", "amps": "AE M P S", "neopixel": "N IY OW P IH K S AH L", "rgb": "AA R JH IY B IY",
 }  # fmt: skip
 _PHONES: Final = frozenset(
-    "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH".split()
+    [
+        "AA",
+        "AE",
+        "AH",
+        "AO",
+        "AW",
+        "AY",
+        "B",
+        "CH",
+        "D",
+        "DH",
+        "EH",
+        "ER",
+        "EY",
+        "F",
+        "G",
+        "HH",
+        "IH",
+        "IY",
+        "JH",
+        "K",
+        "L",
+        "M",
+        "N",
+        "NG",
+        "OW",
+        "OY",
+        "P",
+        "R",
+        "S",
+        "SH",
+        "T",
+        "TH",
+        "UH",
+        "UW",
+        "V",
+        "W",
+        "Y",
+        "Z",
+        "ZH",
+    ]
 )
 _FLITE_NAMES: Final = {"ax": "AH", "el": "AH L", "em": "AH M", "en": "AH N"}  # flite's own phones
 
@@ -52,7 +92,7 @@ class Pronunciations:
         """Of a word that was looked up."""
         return word in self._known or self._made.get(word) is not None
 
-    def extra(self, words: Iterable[str]) -> dict[str, str]:
+    def to_add(self, words: Iterable[str]) -> dict[str, str]:
         """The pronunciations that pocketsphinx has to be told."""
         return {word: phones for word in words if (phones := self._made.get(word)) is not None}
 

@@ -29,7 +29,9 @@ def header(data: bytes, kinds: tuple[bytes, ...], most_bytes: int) -> tuple[byte
     """Kind and size of what follows. Raises ProtocolError for any other kind, and over `most_bytes`."""
     kind, size = HEADER.unpack(data)
     if kind not in kinds or size > most_bytes:
-        raise ProtocolError(f"a frame of kind {kind!r} with {size} bytes; kinds are {kinds}, at most {most_bytes} bytes")
+        raise ProtocolError(
+            f"a frame of kind {kind!r} with {size} bytes; kinds are {kinds}, at most {most_bytes} bytes"
+        )
     return kind, size
 
 

@@ -47,7 +47,7 @@ class _Ears:
     """Both decoders, over one utterance at a time."""
 
     def __init__(self, language: dict[str, Any]) -> None:
-        from pocketsphinx import Decoder
+        from pocketsphinx import Decoder  # type: ignore[import-untyped]
 
         with tempfile.NamedTemporaryFile(prefix="mc-voice-", suffix=".arpa") as file:
             file.write(str(language["arpa"]).encode())

@@ -16,7 +16,7 @@ class WebrtcVoiceDetector:
 
     def __init__(self) -> None:
         try:
-            from webrtcvad import Vad
+            from webrtcvad import Vad  # type: ignore[import-untyped]
         except ImportError as exc:
             raise ConfigError("the package webrtcvad-wheels is missing", next_step="make voice") from exc
         self._vad = Vad(MODE)

@@ -124,7 +124,7 @@ class _Parts:
         for token in tokens:
             if token in (")", "]"):
                 break
-            if token == "|":
+            if token == "|":  # noqa: S105
                 if is_sayable:
                     paths.arcs[at].append(("", end))
                     found = True
@@ -143,7 +143,7 @@ class _Parts:
             begin = paths.state()
             paths.arcs[at].append(("", begin))
             after = self._read(paths, tokens, begin)
-            if token == "[":
+            if token == "[":  # noqa: S105
                 after = paths.state() if after is None else after
                 paths.arcs[at].append(("", after))
             return after
