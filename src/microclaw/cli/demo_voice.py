@@ -1,4 +1,4 @@
-"""`microclaw demo --voice`: a spoken sentence, heard by a virtual board's microphone, blinks its pin and is answered."""
+"""`microclaw demo --voice`: a sentence said into a virtual board's microphone blinks its pin and is answered."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def run_voice_demo(stage: Stage) -> int:
     terminal = stage.terminal
     with ExitStack() as running:
         host = running.enter_context(stage.start_host("--link", "127.0.0.1:0"))
-        ready, took_s = host.wait_ready()
+        _, took_s = host.wait_ready()
         client = stage.client()
         voice = client.get("/v1/voice")
         if voice["state"] == "off" or voice["problem"]:

@@ -18,7 +18,7 @@ def voice() -> None:
 
 
 @voice_group.command("test")
-def test_engines(
+def check_engines(
     ctx: typer.Context,
     text: Annotated[str, typer.Argument(metavar="[TEXT]", help="What is said and to be understood.")] = TEST_SENTENCE,
 ) -> None:
