@@ -6,6 +6,7 @@ Without TLS: the firmware takes no certificate of one's own authority. docs/prot
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import json
 import logging
 import secrets
@@ -13,24 +14,24 @@ import socket
 import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, web
 
 from microclaw.auth.certificates import lan_names
 from microclaw.auth.credentials import Refusal, RevocationNotice
 from microclaw.auth.device_identity import HostIdentity
 from microclaw.auth.wrong_tokens import WrongTokens
-from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import MicroclawError, ProtocolError
 from microclaw.link_server.limits import ConnectionLimits, LinkLimits, RateLimit
 from microclaw.link_server.listener import HttpConnection
 from microclaw.voice.service import VoiceService
 from microclaw.voice.xiaozhi.connection import XiaozhiConnection
+from microclaw.voice.xiaozhi.conversation import Conversation
 from microclaw.voice.xiaozhi.device_tools import DeviceTools
 from microclaw.voice.xiaozhi.enrolment import Asker, Enrolment, Paired, ShowCode, client_hash
 from microclaw.wire import xiaozhi
@@ -41,10 +42,6 @@ ACTIVATE_PATH: Final = "/xiaozhi/ota/activate"
 SOCKET_PATH: Final = "/xiaozhi/v1/"
 MAX_BODY_BYTES: Final = 32_768
 MAX_ADDRESSES: Final = 1024
-PROTOCOL_ERROR: Final = 1002
-GOING_AWAY: Final = 1001
-POLICY_VIOLATION: Final = 1008
-TRY_AGAIN_LATER: Final = 1013
 _ACCEPT_PAUSE_S: Final = 0.1
 _log = logging.getLogger(__name__)
 
@@ -96,7 +93,7 @@ class XiaozhiServer:
         self._counts = ConnectionLimits(limits.connections)
         self._wrong_tokens = WrongTokens(limits.wrong_tokens, clock_s)
         self._rates: OrderedDict[str, RateLimit] = OrderedDict()
-        self._live: dict[str, _Live] = {}  # by credential
+        self._live: dict[str, Conversation] = {}  # by credential
         self._enrolment: Enrolment | None = None
         self._port = 0
         self._names: frozenset[str] = frozenset()
@@ -129,7 +126,7 @@ class XiaozhiServer:
                 stop_listening()
                 accepting.cancel()
                 for live in tuple(self._live.values()):
-                    live.end(GOING_AWAY, "the host is stopping")
+                    live.end(WSCloseCode.GOING_AWAY, "the host is stopping")
                 await server.shutdown(self._limits.close_s)
                 self._enrolment.close()
 
@@ -282,109 +279,27 @@ class XiaozhiServer:
         except web.HTTPException as exc:
             return _words(exc.status, "a WebSocket is opened here")
         http.known()
+        session_id = secrets.token_hex(8)
         connection = XiaozhiConnection(
-            device.device_id, lambda: device.name, secrets.token_hex(8), self._voice.parts, now_s=self._clock_s
+            device.device_id, lambda: device.name, session_id, self._voice.parts, now_s=self._clock_s
         )
         credential = credential_of(asker.mac)
-        live = _Live(connection, asyncio.Event())
+        live = Conversation(connection, self._voice, hello_s=self._limits.hello_s, idle_s=self._limits.idle_s)
         if (older := self._live.get(credential)) is not None:
-            older.end(POLICY_VIOLATION, "a newer connection of this device")
+            older.end(WSCloseCode.POLICY_VIOLATION, "a newer connection of this device")
         self._live[credential] = live
         try:
             if not await self._identity.authenticator.is_still_valid(identity):
-                live.end(POLICY_VIOLATION, "revoked")
-            await self._serve(answer, live, device)
+                live.end(WSCloseCode.POLICY_VIOLATION, "revoked")
+            await live.run(answer)
         finally:
             if self._live.get(credential) is live:
                 del self._live[credential]
         return answer
 
-    async def _serve(self, answer: web.WebSocketResponse, live: _Live, device: Device) -> None:
-        """Until the device goes, does what it must not, or nobody says anything any more."""
-        connection = live.connection
-        works = [
-            asyncio.create_task(work, name=f"xiaozhi: {what} {device.name}")
-            for what, work in (
-                ("read", self._read(answer, live)),
-                ("write", connection.outgoing.run(answer)),
-                ("watch", self._watch(live)),
-                ("end", live.ended.wait()),
-            )
-        ]
-        try:
-            await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            connection.session.left()
-            connection.tools.left()
-            for work in works:
-                work.cancel()
-            done, _ = await asyncio.wait(works)
-        for work in done:
-            if not work.cancelled() and (error := work.exception()) is not None:
-                _log.error("xiaozhi: the connection of %s failed", device.name, exc_info=error)
-        with suppress(OSError):
-            await answer.close(code=live.code, message=live.reason.encode()[:120])
-
-    async def _read(self, answer: web.WebSocketResponse, live: _Live) -> None:
-        connection = live.connection
-        tools: asyncio.Task[None] | None = None
-        try:
-            while True:
-                async with asyncio.timeout(self._limits.hello_s if connection.version is None else None):
-                    message = await answer.receive()
-                if message.type is WSMsgType.TEXT:
-                    is_hello = connection.version is None
-                    connection.took_text(message.data)
-                    if is_hello and connection.version is not None:
-                        self._voice.begin(connection.session)
-                        if connection.has_tools:
-                            tools = asyncio.create_task(
-                                _list_tools(connection), name=f"xiaozhi: tools {connection.name}"
-                            )
-                elif message.type is WSMsgType.BINARY:
-                    connection.took_binary(message.data)
-                else:
-                    return
-        except TimeoutError:
-            live.end(PROTOCOL_ERROR, "no hello")
-        except ProtocolError as exc:
-            _log.warning("xiaozhi: %s is cut off: %s", connection.name, exc.message)
-            live.end(PROTOCOL_ERROR, exc.message)
-        finally:
-            if tools is not None:
-                tools.cancel()
-                await asyncio.wait((tools,))
-
-    async def _watch(self, live: _Live) -> None:
-        while (left_s := self._limits.idle_s - live.connection.idle_s) > 0:  # noqa: ASYNC110 - a deadline that moves
-            await asyncio.sleep(left_s)
-        live.end(1000, "nobody spoke")
-
     def _revoked(self, notice: RevocationNotice) -> None:
         if (live := self._live.get(notice.device_id)) is not None:
-            live.end(POLICY_VIOLATION, "revoked")
-
-
-@dataclass(slots=True)
-class _Live:
-    """A connection, and why it is to end; the first reason counts."""
-
-    connection: XiaozhiConnection
-    ended: asyncio.Event
-    code: int = 1000
-    reason: str = ""
-
-    def end(self, code: int, reason: str) -> None:
-        if not self.ended.is_set():
-            self.code, self.reason = code, reason
-            self.ended.set()
-
-
-async def _list_tools(connection: XiaozhiConnection) -> None:
-    try:
-        await connection.tools.open()
-    except MicroclawError as exc:
-        _log.info("xiaozhi: %s has no tools: %s", connection.name, exc.message)
+            live.end(WSCloseCode.POLICY_VIOLATION, "revoked")
 
 
 def _without_port(host: str) -> str:
@@ -393,8 +308,6 @@ def _without_port(host: str) -> str:
 
 
 def _is_address(name: str) -> bool:
-    import ipaddress
-
     try:
         ipaddress.ip_address(name)
     except ValueError:
