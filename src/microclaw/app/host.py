@@ -35,6 +35,7 @@ from microclaw.app.devices import (
     open_link_server,
     warm_compiler,
 )
+from microclaw.app.voice import HostVoice, VoiceMaker
 from microclaw.apps.changes import ChangeLog, change_publisher
 from microclaw.apps.late_proof import LateProofs
 from microclaw.audit import AuditLog
@@ -84,11 +85,13 @@ async def running_host(
     boards_ready: asyncio.Event | None = None,
     egress: Egress | None = None,
     new_store: bool = False,
+    make_voice: VoiceMaker | None = None,
 ) -> AsyncIterator[Host]:
     """Inside, the host answers on its control socket. Leaving it ends every part in order and loses nothing.
 
     Turns that the last run left unfinished go on once `boards_ready` is set, where one is given.
     `egress` replaces the rule that only public addresses are fetched, for tests with servers of their own.
+    `make_voice` makes what voice works with; without it nobody is heard.
 
     Raises StoreError when another host owns this home, StoreMissing unless `new_store` is what a person wants there,
     ConfigError when a port is taken.
@@ -111,7 +114,17 @@ async def running_host(
         completed = change_publisher(devices.registry, base.publish, now_ms)
         apps = build_apps(settings, devices.registry, ChangeLog(base.app_table, completed=completed), admission.gate)
         servers = await stack.enter_async_context(McpServers(settings.mcp_servers, proxy=settings.proxy))
-        agent = build_agent(base, model, devices.registry, apps, link, tasks, server_tools=servers.tools, egress=egress)
+        voice = HostVoice(base, devices, link, make_voice)
+        agent = build_agent(
+            base,
+            model,
+            devices.registry,
+            apps,
+            link,
+            tasks,
+            server_tools=lambda: (*servers.tools(), *voice.tools()),
+            egress=egress,
+        )
         conversations = await stack.enter_async_context(agent.conversations)
         tell = late_notes(agent.inbox.outbox, devices.registry, base.publish)
         late = LateProofs(devices=devices.registry, change_log=apps.change_log, tell=tell)
@@ -119,6 +132,7 @@ async def running_host(
         await stack.enter_async_context(devices.tasks.serving(AgentTasks(conversations), devices.links.link))
         opening = open_channels(settings, agent.inbox, admission, group, tasks)
         channels, gateway = await stack.enter_async_context(opening)
+        await stack.enter_async_context(voice.serving(agent.inbox))
         jobs = Jobs(group, settings.limits)
         boards = VirtualBoards(devices.registry, apps.reconciler.check)
         status = HostStatus(
@@ -130,6 +144,7 @@ async def running_host(
             http=http,
             link=link,
             channels=channels,
+            xiaozhi=voice.xiaozhi_object,
             mcp_servers=servers.states,
             schedules=agent.schedules.scheduling.book,
             approvals=admission.approvals,

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -14,9 +14,11 @@ from microclaw.boards.firmware import described_text
 from microclaw.cli.firmware_option import FirmwareOption, firmware_words
 from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.cli.programs import follow
+from microclaw.errors import ConfigError
 from microclaw.host_client.request import segment
 from microclaw.text import one_line
 
+VOICE_SCHEME: Final = "xiaozhi:"
 device_group = command_group()
 
 
@@ -47,7 +49,9 @@ def show(ctx: typer.Context, name: str) -> None:
         options.line(f"{key:<12} {', '.join(device[key]) or '-'}")
     options.line(f"{'power cut':<12} {device['power_cut']}")
     firmware = device["firmware"]
-    if device["kinds"] == ["py"]:
+    if _is_voice_alone(device):
+        options.line(f"{'firmware':<12} xiaozhi's: it is spoken to, and runs no programs")
+    elif device["kinds"] == ["py"]:
         options.line(f"{'firmware':<12} microclaw on MicroPython")
         options.line(f"{'programs':<12} Python")
         options.line(f"{'limits':<12} {_python_limits(firmware)}")
@@ -62,6 +66,10 @@ def show(ctx: typer.Context, name: str) -> None:
         options.line(f"{'version':<12} {link['firmware'] or '-'}")
         if link["rtt_ms"] is not None:
             options.line(f"{'round trip':<12} {link['rtt_ms']:.1f} ms")
+
+
+def _is_voice_alone(device: dict[str, Any]) -> bool:
+    return bool(device["transports"]) and all(address.startswith(VOICE_SCHEME) for address in device["transports"])
 
 
 def _natives(firmware: dict[str, Any]) -> str:
@@ -107,7 +115,7 @@ def _link_state(link: dict[str, Any] | None) -> str:
 @device_group.command("add")
 def add(
     ctx: typer.Context,
-    name: str,
+    name: Annotated[str | None, typer.Argument(help="What it is called.")] = None,
     board: Annotated[
         str | None, typer.Option("--board", help="The board's profile; a virtual board's is virtual.")
     ] = None,
@@ -117,9 +125,17 @@ def add(
         str | None, typer.Option("--virtual", metavar="SOCKET", help="A virtual board's control.")
     ] = None,
     firmware: FirmwareOption = None,
+    xiaozhi: Annotated[
+        bool, typer.Option("--xiaozhi", help="Say how a device with xiaozhi's firmware comes to this host.")
+    ] = False,
 ) -> None:
     """Add a device by its addresses, or more addresses, or what its firmware has, to a device that is there."""
     options = global_options(ctx)
+    if xiaozhi:
+        _add_xiaozhi(options, name)
+        return
+    if name is None:
+        raise typer.BadParameter("what is it called? microclaw device add NAME")
     words = firmware_words(firmware)
     transports = [
         prefix + address
@@ -150,6 +166,28 @@ def add(
     device = host.post("/v1/devices", body)
     described = f"; its firmware is {described_text(words)}" if words else ""
     options.report("device", device, f"{device['name']} added ({device['title']}){described}")
+
+
+def _add_xiaozhi(options: GlobalOptions, name: str | None) -> None:
+    """The device comes by itself: what a person does on it."""
+    state = options.host().get("/v1/status")["xiaozhi"]
+    if state["ota"] is None:
+        raise ConfigError(
+            f"this host takes no devices of xiaozhi's firmware{': ' + state['text'] if state['text'] else ''}",
+            next_step="microclaw config set voice.xiaozhi 0.0.0.0:8003, then start the host again (docs/xiaozhi.md)",
+        )
+    steps = [
+        "Press the device's BOOT button while it starts. Join its Wi-Fi (Xiaozhi-...), open http://192.168.4.1, and "
+        f"under Advanced set the custom OTA URL to {state['ota']} - save, then choose your own Wi-Fi.",
+        f"It shows and says six digits. Type them here: microclaw device pair CODE --name {name or 'kitchen'}",
+        "Press its button or say its wake word, and speak.",
+    ]
+    if options.wrote_json("xiaozhi", {"ota": state["ota"], "steps": steps}):
+        return
+    for number, step in enumerate(steps, 1):
+        options.line(f"{number}. {step}")
+    if state["ota"].startswith(("http://127.", "http://localhost")):
+        options.say("this address is good on this machine alone: microclaw config set voice.xiaozhi 0.0.0.0:8003")
 
 
 @device_group.command("explore")

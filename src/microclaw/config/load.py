@@ -72,6 +72,7 @@ def load_settings(
         gateway=None if gateway_off else file.gateway,
         gateway_off=gateway_off,
         search=assembly.search,
+        voice=file.voice,
         mcp_servers=assembly.mcp_servers,
         proxy=file.proxy.url,
         host=file.host,

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Meta
 
-from microclaw.config.checks import is_chat, is_cron, is_link, is_loopback, is_proxy, is_timezone, is_url
+from microclaw.config.checks import is_chat, is_cron, is_link, is_listen, is_loopback, is_proxy, is_timezone, is_url
 
 DEFAULT_HTTP_PORT = 8080
 DEFAULT_LINK_PORT = 8443
@@ -135,6 +135,16 @@ class ScheduleSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class VoiceSettings:
+    """Speech with devices."""
+
+    xiaozhi: (
+        Annotated[str, about("HOST:PORT for devices of xiaozhi's firmware, in clear text on the LAN", check=is_listen)]
+        | None
+    ) = None
+
+
+@dataclass(frozen=True, slots=True)
 class McpServerSettings:
     """A server whose tools the agent may use: a command (stdio) or a URL (Streamable HTTP)."""
 
@@ -188,6 +198,7 @@ class ConfigFile:
     gateway: GatewaySettings | None = None
     search: SearchSettings | None = None
     schedules: ScheduleSettings = ScheduleSettings()
+    voice: VoiceSettings = VoiceSettings()
     mcp: McpSection = McpSection()
     proxy: ProxySection = ProxySection()
     limits: Limits = Limits()
@@ -252,6 +263,7 @@ class Settings:
     gateway: GatewaySettings | None = None  # None: no chat gateway
     gateway_off: bool = False  # somebody switched it off: `up` would bring it otherwise
     search: SearchSettings | None = None
+    voice: VoiceSettings = VoiceSettings()
     mcp_servers: tuple[McpServerSettings, ...] = ()
     proxy: str | None = None  # an http:// proxy for everything that goes out (HTTP CONNECT)
     host: HostSettings = HostSettings()

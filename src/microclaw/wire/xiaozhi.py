@@ -88,7 +88,8 @@ def read_text(text: str) -> DeviceMessage | None:
     if len(data) > MAX_TEXT_BYTES:
         raise ProtocolError(f"a message of {len(data):,} bytes, at most {MAX_TEXT_BYTES:,}")
     try:
-        return _READER.decode(data)
+        message: DeviceMessage = _READER.decode(data)
+        return message
     except (msgspec.ValidationError, msgspec.DecodeError, RecursionError) as exc:
         try:
             kind = json.loads(data).get("type")

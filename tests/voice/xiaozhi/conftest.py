@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -41,8 +41,8 @@ class EnergyDetector:
     """Loud is speech."""
 
     def is_speech(self, frame: bytes) -> bool:
-        samples = struct.unpack(f"<{len(frame) // 2}h", frame)
-        return sum(map(abs, samples)) > 1_000 * len(samples)
+        samples: tuple[int, ...] = struct.unpack(f"<{len(frame) // 2}h", frame)
+        return sum(abs(sample) for sample in samples) > 1_000 * len(samples)
 
 
 class ForeignDevice:
@@ -92,6 +92,32 @@ class ForeignDevice:
         return [e["message"] for e in self.events if e["event"] == "text" and e["message"]["type"] == kind]
 
 
+@asynccontextmanager
+async def foreign_device(ota: str, mac: str, client: str, version: int = 1) -> AsyncIterator[ForeignDevice]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.voice.xiaozhi_client",
+        ota,
+        mac,
+        client,
+        str(version),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    device = ForeignDevice(process)
+    reading = asyncio.create_task(device.read())
+    try:
+        yield device
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        async with asyncio.timeout(PATIENCE_S):
+            await process.wait()
+            await reading
+
+
 @dataclass
 class Talk:
     server: XiaozhiServer
@@ -101,35 +127,10 @@ class Talk:
     beeps: Beeps
     recognizer: ScriptedRecognizer
     ota: str
-    folder: Path
     stack: AsyncExitStack
-    tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def device(self, mac: str = MAC, client: str = CLIENT, version: int = 1) -> ForeignDevice:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "tests.voice.xiaozhi_client",
-            self.ota,
-            mac,
-            client,
-            str(version),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )
-        device = ForeignDevice(process)
-        reading = asyncio.create_task(device.read())
-
-        async def end() -> None:
-            if process.stdin is not None:
-                process.stdin.close()
-            async with asyncio.timeout(PATIENCE_S):
-                await process.wait()
-                await reading
-
-        self.stack.push_async_callback(end)
-        return device
+        return await self.stack.enter_async_context(foreign_device(self.ota, mac, client, version))
 
     async def pair(self, device: ForeignDevice, name: str | None = "kitchen", **more: Any) -> None:
         device.start("boot", **more)
@@ -194,6 +195,6 @@ def talking(make_agent: MakeAgent, tmp_path: Path) -> Open:
             await stack.enter_async_context(server.serving(listener))
             devices = await stack.enter_async_context(AsyncExitStack())
             ota = f"http://127.0.0.1:{listener.getsockname()[1]}{OTA_PATH}"
-            yield Talk(server, plane, agent, traces, voice, recognizer, ota, tmp_path, devices)
+            yield Talk(server, plane, agent, traces, voice, recognizer, ota, devices)
 
     return open_talk

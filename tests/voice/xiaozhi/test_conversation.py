@@ -133,7 +133,7 @@ async def test_the_wake_word_is_no_question(talking: Open) -> None:
         await device.do("say", loud=10, quiet=8)
         await device.until("text", type="tts", state="stop")
         await talk.ended()
-        assert len(talk.recognizer.heard) == 1
+        assert len([heard for heard in talk.recognizer.heard if heard]) == 1
         assert [m["text"] for m in device.texts("stt")] == ["hello"]
         assert talk.traces.newest()[0].trigger == "wake"
 

@@ -169,7 +169,7 @@ class XiaozhiConnection:
         return self._name()
 
     def show(self, activity: Activity) -> None:
-        if activity == "thinking":
+        if activity == "thinking" != self._activity:
             self._send("llm", emotion="thinking")
         if self._activity in ("thinking", "speaking"):
             self._active_s = self._now_s()
