@@ -90,7 +90,7 @@ class Device:
         before, _, after = answer.partition(b"\r\n\r\n")
         return int(before.split()[1]), after
 
-    async def boot(self, polls: int = 40, poll_s: float = 0.05, **more: Any) -> None:
+    async def boot(self, rounds: int = 100, polls: int = 40, poll_s: float = 0.05, **more: Any) -> None:
         """As the firmware starts: its configuration, and activation until there is none to be done."""
         report = {
             "version": 2,
@@ -98,7 +98,7 @@ class Device:
             "application": {"name": "xiaozhi", "version": more.get("firmware", "2.4.2")},
             "board": {"type": more.get("board", "bread-compact-wifi"), "name": "bread", "rssi": -50},
         }
-        while True:
+        for _ in range(rounds):
             status, body = await self.http(self.ota, json.dumps(report).encode(), more.get("headers"))
             found = json.loads(body) if status == 200 else {}
             tell("ota", status=status, body=found, text=body.decode(errors="replace")[:200])
@@ -113,8 +113,6 @@ class Device:
                     break
                 await asyncio.sleep(poll_s)
             tell("activate", status=status)
-            if status != 200:
-                break
         tell("booted", token=self.nvs.get("token"))
 
     # WebSocket

@@ -51,7 +51,7 @@ async def test_who_knows_the_mac_alone_gets_a_code_of_his_own_and_nothing_else(t
     async with talking() as talk:
         device = await talk.paired()
         guess = await talk.device(client="99999999-2222-4333-8444-555555555555")
-        guess.start("boot", polls=1)
+        guess.start("boot", rounds=1, polls=1)
         answer = (await guess.until("ota"))["body"]
         assert "token" not in answer["websocket"]
         assert answer["activation"]["code"]
@@ -90,7 +90,7 @@ async def test_a_code_of_one_device_gives_its_token_to_that_device_alone(talking
         code = (await device.until("ota"))["body"]["activation"]["code"]
         await talk.plane.plane.pair(code, name="kitchen")
         other = await talk.device(client="99999999-2222-4333-8444-555555555555")
-        other.start("boot", polls=1)
+        other.start("boot", rounds=1, polls=1)
         answer = (await other.until("ota"))["body"]
         assert "token" not in answer["websocket"]
         assert answer["activation"]["code"] != code
@@ -134,7 +134,7 @@ async def test_a_device_that_was_removed_is_a_new_one(talking: Open) -> None:
 async def test_a_wrong_code_lets_nobody_in(talking: Open) -> None:
     async with talking() as talk:
         device = await talk.device()
-        device.start("boot", polls=1)
+        device.start("boot", rounds=1, polls=1)
         code = (await device.until("ota"))["body"]["activation"]["code"]
         with pytest.raises(UnknownName):
             await talk.plane.plane.pair(f"{(int(code) + 1) % 1_000_000:06d}")
@@ -153,5 +153,5 @@ async def test_its_token_opens_nothing_on_the_link(talking: Open) -> None:
 async def test_a_version_that_would_crash_the_device_is_not_echoed(talking: Open) -> None:
     async with talking() as talk:
         device = await talk.device(MAC, CLIENT)
-        device.start("boot", polls=1, firmware="v2.4-beta")
+        device.start("boot", rounds=1, polls=1, firmware="v2.4-beta")
         assert "firmware" not in (await device.until("ota"))["body"]

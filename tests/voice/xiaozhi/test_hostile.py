@@ -172,6 +172,6 @@ async def test_one_address_shows_four_codes_at_once(talking: Open) -> None:
         statuses = []
         for number in range(5):
             device = await talk.device(f"aa:bb:cc:dd:ee:1{number}")
-            device.start("boot", polls=1)
+            device.start("boot", rounds=1, polls=1)
             statuses.append((await device.until("ota"))["status"])
         assert statuses == [200, 200, 200, 200, 429]

@@ -110,18 +110,20 @@ class Enrolment:
         """A device starts and asks what to do."""
         if (waiting := self._tokens.pop(asker.key, None)) is not None and waiting.until_s > self._clock_s():
             return Paired(waiting.token.token)
-        if await self.is_paired(asker):
+        if asker.key not in self._showing and await self.is_paired(asker):
             return Paired()
-        if (showing := self._showing.get(asker.key)) is None:
-            board = _NOT_IN_A_BOARD.sub("-", board)[:64] or VOICE_BOARD.board_id
-            entry = _Entry(self, asker)
-            pending = self._identity.pairing.request_code(asker.address, board, entry)
-            if isinstance(pending, Refusal):
-                return pending
-            work = self._see_out(asker, pending)
-            task = self._tasks.create_task(work, name=f"xiaozhi: pairing of {asker.address}")
-            showing = self._showing[asker.key] = _Showing(pending, secrets.token_hex(16), task)
-        return ShowCode(showing.pending.code, showing.challenge)
+        showing = self._showing.get(asker.key) or self._show(asker, board)
+        return showing if isinstance(showing, Refusal) else ShowCode(showing.pending.code, showing.challenge)
+
+    def _show(self, asker: Asker, board: str) -> _Showing | Refusal:
+        board = _NOT_IN_A_BOARD.sub("-", board)[:64] or VOICE_BOARD.board_id
+        pending = self._identity.pairing.request_code(asker.address, board, _Entry(self, asker))
+        if isinstance(pending, Refusal):
+            return pending
+        work = self._see_out(asker, pending)
+        task = self._tasks.create_task(work, name=f"xiaozhi: pairing of {asker.address}")
+        self._showing[asker.key] = _Showing(pending, secrets.token_hex(16), task)
+        return self._showing[asker.key]
 
     def is_showing(self, asker: Asker) -> bool:
         return asker.key in self._showing
