@@ -56,7 +56,7 @@ async def test_a_device_comes_by_the_three_steps_and_is_answered(tmp_path: Path)
         assert text.startswith("1. ")
         assert "microclaw device pair CODE --name kitchen" in text
         async with foreign_device(steps["ota"], MAC, CLIENT) as device:
-            device.start("boot")
+            device.start("boot", poll_s=1.0)
             code = (await device.until("ota", status=200))["body"]["activation"]["code"]
             assert "shows a code" in (await run(tmp_path, "device", "pair")).out
             paired = await run(tmp_path, "device", "pair", code, "--name", "kitchen")
