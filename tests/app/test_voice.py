@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.cli.conftest import Ran, clean_environ
-from tests.voice.engines import Beeps, ScriptedRecognizer
+from tests.voice.scripted_engines import Beeps, ScriptedRecognizer
 from tests.voice.xiaozhi.conftest import CLIENT, MAC, EnergyDetector, foreign_device
 
 from microclaw.agent.inbox import Inbox
@@ -65,6 +65,7 @@ async def test_a_device_comes_by_the_three_steps_and_is_answered(tmp_path: Path)
             shown = (await run(tmp_path, "device", "show", "kitchen")).out
             assert f"xiaozhi:{MAC}" in shown
             assert "runs no programs" in shown
+            assert "WASMachine" not in shown
             refused = await run(tmp_path, "gpio", "set", "2", "1", "-d", "kitchen")
             assert refused.code != 0
             await device.do("open")

@@ -164,6 +164,7 @@ def test_secrets_are_keys_that_hold_credentials() -> None:
         "model.tasks.NAME.api_key",
         "telegram.token",
         "search.api_key",
+        "voice.openai_key",
         "mcp.servers.NAME.env",
         "mcp.servers.NAME.headers",
     ]

@@ -17,9 +17,11 @@ from microclaw.transports.discovery import (
     SERVICE,
     Announcement,
     DiscoveredService,
+    WyomingAnnouncement,
     announced,
     announcement_of,
     browse,
+    wyoming_announcement_of,
 )
 
 LOOPBACK = ["127.0.0.1"]
@@ -82,6 +84,25 @@ def test_only_a_link_off_loopback_is_announced_at_the_addresses_it_has(
         assert announcement is None
     else:
         assert announcement == Announcement("workshop", 8443, FINGERPRINT, "1.2.3", shown)
+
+
+@pytest.mark.parametrize(("listening", "shown"), [("127.0.0.1", None), ("192.168.1.5", ("192.168.1.5",))])
+def test_only_voice_services_off_loopback_are_announced(listening: str, shown: tuple[str, ...] | None) -> None:
+    names = host_names("workshop.lan", ("192.168.1.5",))
+    expected = None if shown is None else WyomingAnnouncement("workshop", 10_700, "1.2.3", shown)
+    assert wyoming_announcement_of(listening, 10_700, names, version="1.2.3") == expected
+
+
+async def test_announced_voice_services_are_found_as_home_assistant_finds_them(name: str) -> None:
+    announcement = WyomingAnnouncement(name, 10_700, "1.2.3", ("127.0.0.1",))
+    async with asyncio.TaskGroup() as group, announced(announcement, group, interfaces=LOOPBACK):
+        zeroconf = AsyncZeroconf(interfaces=LOOPBACK)
+        try:
+            info = AsyncServiceInfo("_wyoming._tcp.local.", f"{name}._wyoming._tcp.local.")
+            assert await info.async_request(zeroconf.zeroconf, 10_000)
+        finally:
+            await zeroconf.async_close()
+    assert (info.parsed_addresses(), info.port) == (["127.0.0.1"], 10_700)
 
 
 async def test_announced_host_is_found_with_its_fingerprint_port_and_version(name: str) -> None:

@@ -6,20 +6,22 @@ import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
 from microclaw.boards.firmware import described_text
+from microclaw.boards.today import STATES, VIRTUAL, families
 from microclaw.cli.firmware_option import FirmwareOption, firmware_words
 from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.cli.programs import follow
-from microclaw.errors import ConfigError
+from microclaw.cli.wifi_command import wifi
+from microclaw.cli.xiaozhi_steps import add_xiaozhi
 from microclaw.host_client.request import segment
 from microclaw.text import one_line
 
-VOICE_SCHEME: Final = "xiaozhi:"
 device_group = command_group()
+device_group.command("wifi")(wifi)
 
 
 @device_group.command("list")
@@ -49,7 +51,7 @@ def show(ctx: typer.Context, name: str) -> None:
         options.line(f"{key:<12} {', '.join(device[key]) or '-'}")
     options.line(f"{'power cut':<12} {device['power_cut']}")
     firmware = device["firmware"]
-    if _is_voice_alone(device):
+    if device["voice_only"]:
         options.line(f"{'firmware':<12} xiaozhi's: it is spoken to, and runs no programs")
     elif device["kinds"] == ["py"]:
         options.line(f"{'firmware':<12} microclaw on MicroPython")
@@ -66,10 +68,24 @@ def show(ctx: typer.Context, name: str) -> None:
         options.line(f"{'version':<12} {link['firmware'] or '-'}")
         if link["rtt_ms"] is not None:
             options.line(f"{'round trip':<12} {link['rtt_ms']:.1f} ms")
+    if device.get("today") is not None:
+        _show_today(options, device["today"], name)
 
 
-def _is_voice_alone(device: dict[str, Any]) -> bool:
-    return bool(device["transports"]) and all(address.startswith(VOICE_SCHEME) for address in device["transports"])
+def _show_today(options: GlobalOptions, today: dict[str, Any], name: str) -> None:
+    """What works on this board, by state; docs/boards.md has the evidence of each."""
+    options.line(f"today        {today['family']} (docs/boards.md)")
+    by_state: dict[str, list[str]] = {}
+    for finding in today["findings"]:
+        by_state.setdefault(finding["text"], []).append(finding["feature"].replace("`", ""))
+    for text in (text for text in STATES.values() if text in by_state):
+        options.line(f"  {text}: {'; '.join(by_state[text])}")
+    if today["hardware"]:
+        options.line(f"  on hardware: {'; '.join(today['hardware'])}")
+    elif today["family"] != families()[VIRTUAL].title:
+        options.line(
+            f"  on hardware: nothing yet. Be the first: microclaw doctor --report -d {name} prints what to paste"
+        )
 
 
 def _natives(firmware: dict[str, Any]) -> str:
@@ -132,7 +148,7 @@ def add(
     """Add a device by its addresses, or more addresses, or what its firmware has, to a device that is there."""
     options = global_options(ctx)
     if xiaozhi:
-        _add_xiaozhi(options, name)
+        add_xiaozhi(options, name)
         return
     if name is None:
         raise typer.BadParameter("what is it called? microclaw device add NAME")
@@ -166,28 +182,6 @@ def add(
     device = host.post("/v1/devices", body)
     described = f"; its firmware is {described_text(words)}" if words else ""
     options.report("device", device, f"{device['name']} added ({device['title']}){described}")
-
-
-def _add_xiaozhi(options: GlobalOptions, name: str | None) -> None:
-    """The device comes by itself: what a person does on it."""
-    state = options.host().get("/v1/status")["xiaozhi"]
-    if state["ota"] is None:
-        raise ConfigError(
-            f"this host takes no devices of xiaozhi's firmware{': ' + state['text'] if state['text'] else ''}",
-            next_step="microclaw config set voice.xiaozhi 0.0.0.0:8003, then start the host again (docs/xiaozhi.md)",
-        )
-    steps = [
-        "Press the device's BOOT button while it starts. Join its Wi-Fi (Xiaozhi-...), open http://192.168.4.1, and "
-        f"under Advanced set the custom OTA URL to {state['ota']} - save, then choose your own Wi-Fi.",
-        f"It shows and says six digits. Type them here: microclaw device pair CODE --name {name or 'kitchen'}",
-        "Press its button or say its wake word, and speak.",
-    ]
-    if options.wrote_json("xiaozhi", {"ota": state["ota"], "steps": steps}):
-        return
-    for number, step in enumerate(steps, 1):
-        options.line(f"{number}. {step}")
-    if state["ota"].startswith(("http://127.", "http://localhost")):
-        options.say("this address is good on this machine alone: microclaw config set voice.xiaozhi 0.0.0.0:8003")
 
 
 @device_group.command("explore")

@@ -31,6 +31,12 @@ def is_listen(value: str) -> str | None:
     return None if good else "is not HOST:PORT, as in 0.0.0.0:8003"
 
 
+def is_place(value: str) -> str | None:
+    host, _, port = value.rpartition(":")
+    good = bool(host) and port.isascii() and port.isdecimal() and 0 < int(port) <= 65_535
+    return None if good else "is not HOST:PORT, as in 192.168.1.20:10300"
+
+
 def is_loopback(value: str) -> str | None:
     from microclaw import addresses
 

@@ -12,7 +12,17 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Meta
 
-from microclaw.config.checks import is_chat, is_cron, is_link, is_listen, is_loopback, is_proxy, is_timezone, is_url
+from microclaw.config.checks import (
+    is_chat,
+    is_cron,
+    is_link,
+    is_listen,
+    is_loopback,
+    is_place,
+    is_proxy,
+    is_timezone,
+    is_url,
+)
 
 DEFAULT_HTTP_PORT = 8080
 DEFAULT_LINK_PORT = 8443
@@ -136,8 +146,36 @@ class ScheduleSettings:
 
 @dataclass(frozen=True, slots=True)
 class VoiceSettings:
-    """Speech with devices."""
+    """Speech with devices (docs/voice.md). Engines in order: the next one is asked when one fails."""
 
+    enabled: Annotated[bool, about("false switches voice off")] = True
+    asr: Annotated[tuple[str, ...], about("speech to text, in order: pocketsphinx, wyoming, openai")] = (
+        "pocketsphinx",
+    )
+    tts: Annotated[tuple[str, ...], about("text to speech, in order: flite, espeak, piper, wyoming, openai")] = (
+        "flite",
+        "espeak",
+    )
+    person: Annotated[str, about("the id of the person who may do what is said to a device")] = "owner"
+    silence_ms: Annotated[int, about("the silence that ends what is said", 200, 3_000)] = 600
+    flite_voice: Annotated[str, about("flite's voice: slt, kal, awb, rms, ...")] = "slt"
+    espeak_voice: Annotated[str, about("espeak-ng's voice or language")] = "en"
+    piper_command: Annotated[tuple[str, ...], about("the program piper and its own arguments")] = ("piper",)
+    piper_voice: Annotated[str, about("piper's voice, an .onnx file with its .onnx.json beside it")] | None = None
+    wyoming_asr: Annotated[str, about("HOST:PORT of a Wyoming server for speech to text", check=is_place)] | None = None
+    wyoming_tts: Annotated[str, about("HOST:PORT of a Wyoming server for text to speech", check=is_place)] | None = None
+    wyoming_voice: Annotated[str, about("a voice of that server; its first when left out")] | None = None
+    openai_base_url: Annotated[str, about("OpenAI's speech, or what is compatible with it", check=is_url)] = (
+        "https://api.openai.com/v1"
+    )
+    openai_key: Annotated[str, about("its key", secret=True)] | None = field(default=None, repr=False)
+    openai_asr_model: Annotated[str, about("its model for speech to text")] = "whisper-1"
+    openai_tts_model: Annotated[str, about("its model for text to speech")] = "tts-1"
+    openai_voice: Annotated[str, about("its voice")] = "alloy"
+    wyoming_port: Annotated[int, about("our Wyoming services' port; 0 takes any free one", 0, 65_535)] | None = None
+    wyoming_host: Annotated[
+        str, about("where they listen; Wyoming has no authentication: who reaches another address is the person")
+    ] = "127.0.0.1"
     xiaozhi: (
         Annotated[str, about("HOST:PORT for devices of xiaozhi's firmware, in clear text on the LAN", check=is_listen)]
         | None

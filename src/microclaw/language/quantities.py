@@ -43,6 +43,7 @@ _OTHER_WORDS = re.findall(
     "wednesday thursday friday saturday sunday plusminus also milli minus negative plus point dozen hourly double "
     "triple third thirds tenth every each per and",
 )
+NUMBER_WORDS = frozenset({*_ONES, *_TENS, "hundred", "thousand", "half", "quarter", "once", "twice"})
 QUANTITY_WORDS = frozenset({*_ONES, *_TENS, *_TIME_MS, *_UNITS, *_OTHER_WORDS})
 """The words that this module and times.py know."""
 

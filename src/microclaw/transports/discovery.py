@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias
 
 from microclaw.auth.certificates import HostNames
 from microclaw.errors import ConfigError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 SERVICE: Final = "_microclaw._tcp.local."
+WYOMING_SERVICE: Final = "_wyoming._tcp.local."
 ServiceKind: TypeAlias = Literal["host", "device", "wasmachine", "esphome", "xiaozhi", "mcp"]
 # Who announces which: esphome.io/components/mdns; xiaozhi and MCP servers as their projects register themselves.
 _KINDS: Final[Mapping[str, ServiceKind]] = {
@@ -54,29 +55,53 @@ class DiscoveredService:
 class Announcement:
     """What devices and people learn of this host. `ca_sha256` is what a device pins, `addresses` where it listens."""
 
+    service: ClassVar[str] = SERVICE
     name: str
     port: int
     ca_sha256: str
     version: str
     addresses: tuple[str, ...]
 
+    @property
+    def facts(self) -> Mapping[str, str]:
+        return {"role": "host", "link": "1", "path": "/link", "ca": self.ca_sha256, "version": self.version}
+
+
+@dataclass(frozen=True, slots=True)
+class WyomingAnnouncement:
+    """What Home Assistant learns of this host's voice services, by which it offers them to its people."""
+
+    service: ClassVar[str] = WYOMING_SERVICE
+    name: str
+    port: int
+    version: str
+    addresses: tuple[str, ...]
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        return {"version": self.version}
+
 
 def announcement_of(
     listening: str, port: int, names: HostNames, *, ca_sha256: str, version: str
 ) -> Announcement | None:
     """What to announce of a link that listens at this address; None on loopback, which no other machine can reach."""
-    address = ipaddress.ip_address(listening)
-    if address.is_loopback:
-        return None
-    reachable = names.addresses if address.is_unspecified else (address,)
-    shown = tuple(str(each) for each in reachable if not each.is_loopback)[:MAX_ADDRESSES]
-    name = names.names[0].removesuffix(".local")
-    return Announcement(name, port, ca_sha256, version, shown)
+    shown = _reachable(listening, names)
+    return None if shown is None else Announcement(_short_name(names), port, ca_sha256, version, shown)
+
+
+def wyoming_announcement_of(listening: str, port: int, names: HostNames, *, version: str) -> WyomingAnnouncement | None:
+    """The same for voice services that listen at this address."""
+    shown = _reachable(listening, names)
+    return None if shown is None else WyomingAnnouncement(_short_name(names), port, version, shown)
 
 
 @asynccontextmanager
 async def announced(
-    announcement: Announcement, group: asyncio.TaskGroup, *, interfaces: Sequence[str] | None = None
+    announcement: Announcement | WyomingAnnouncement,
+    group: asyncio.TaskGroup,
+    *,
+    interfaces: Sequence[str] | None = None,
 ) -> AsyncIterator[None]:
     """Inside, the host is announced (a second later, after asking whether its name is free); leaving says goodbye.
 
@@ -156,24 +181,31 @@ def _open(interfaces: Sequence[str] | None) -> AsyncZeroconf:
     return AsyncZeroconf(interfaces=InterfaceChoice.All if interfaces is None else list(interfaces))
 
 
-async def _register(zeroconf: AsyncZeroconf, announcement: Announcement) -> None:
+def _reachable(listening: str, names: HostNames) -> tuple[str, ...] | None:
+    """Where the LAN reaches who listens there; None on loopback."""
+    address = ipaddress.ip_address(listening)
+    if address.is_loopback:
+        return None
+    reachable = names.addresses if address.is_unspecified else (address,)
+    return tuple(str(each) for each in reachable if not each.is_loopback)[:MAX_ADDRESSES]
+
+
+def _short_name(names: HostNames) -> str:
+    return names.names[0].removesuffix(".local")
+
+
+async def _register(zeroconf: AsyncZeroconf, announcement: Announcement | WyomingAnnouncement) -> None:
     from zeroconf import Error
     from zeroconf.asyncio import AsyncServiceInfo
 
     label = announcement.name[:40]  # with the service's own labels at most 63 bytes each
     info = AsyncServiceInfo(
-        SERVICE,
-        f"{label}.{SERVICE}",
+        announcement.service,
+        f"{label}.{announcement.service}",
         port=announcement.port,
         parsed_addresses=list(announcement.addresses),
         server=f"{label}.local.",
-        properties={
-            "role": "host",
-            "link": "1",
-            "path": "/link",
-            "ca": announcement.ca_sha256,
-            "version": announcement.version,
-        },
+        properties=dict(announcement.facts),
     )
     try:
         await (await zeroconf.async_register_service(info, allow_name_change=True))

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import pytest
 from tests.agent.conftest import Agent, MakeAgent, Workshop, make_agent
 from tests.link_server.conftest import Plane, running_plane
-from tests.voice.engines import Beeps, ScriptedRecognizer
+from tests.voice.scripted_engines import Beeps, ScriptedRecognizer
 
 from microclaw.api.server import tcp_listener
 from microclaw.link_server.limits import LinkLimits

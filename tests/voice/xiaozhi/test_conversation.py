@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.agent.conftest import Workshop
-from tests.voice.engines import Beeps
+from tests.voice.scripted_engines import Beeps
 from tests.voice.xiaozhi.conftest import Open
 
 from microclaw.models.scripted import call, say

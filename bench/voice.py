@@ -1,0 +1,215 @@
+"""How well spoken commands are recognised by pocketsphinx, how fast, and what it would do wrong.
+
+flite and espeak-ng say the sentences of data/spoken.tsv (spoken_audio.py), once without noise and with two levels of it.
+The set "dev" and its voices are for tuning; "test" and its voices are measured. What a transcript would do is asked of
+the offline reading: a wrong act is one that the sentence itself would not have led to.
+`python -m bench.voice [dev|test] [N]` prints every utterance, or every Nth, with what became of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+from bench.report import Metric, median
+from bench.spoken_audio import NOISES, Noise, recorded, say
+from microclaw.boards import load_board
+from microclaw.boards.profile import Pin, PinUse
+from microclaw.models.protocol import DeviceContext, KnownDevice, ModelRequest, NamedPin, UserText
+from microclaw.offline.decision import Act
+from microclaw.offline.dialogue import understand
+from microclaw.voice.engines.command_grammar import SpokenNames
+from microclaw.voice.engines.engine import FRAME_BYTES, FRAME_MS, RATE_HZ, Transcript
+from microclaw.voice.engines.pocketsphinx import SphinxRecognizer
+from microclaw.voice.session import ASK_BACK_BELOW
+
+Outcome: TypeAlias = Literal["right", "asked back", "not caught", "other words", "wrong act"]
+Kind: TypeAlias = Literal["command", "outside"]
+SENTENCES: Final = Path(__file__).parent / "data" / "spoken.tsv"
+VOICES: Final = {
+    "dev": ("flite:kal16", "flite:rms", "espeak-ng:en-gb"),
+    "test": ("flite:slt", "flite:awb", "espeak-ng:en-us"),
+}
+BABBLE: Final = ("my brother lives in another town with his wife", "we walked along the river for an hour")
+NAMES: Final = SpokenNames(("kitchen",), (), ("fan",))
+AT_ONCE: Final = 2
+PATIENCE_S: Final = 120.0
+PACED: Final = 6
+"""Utterances that are also given at the pace of speech, for the latency."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    kind: Kind
+    sentence: str
+    voice: str
+    noise: Noise
+    pcm: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    spoken: Spoken
+    transcript: Transcript
+    outcome: Outcome
+
+
+def corpus(which: str, step: int = 1) -> Iterator[Spoken]:
+    """Every `step`th utterance of a set; all voices and noises come up for any step that is not a multiple of 3."""
+    with SENTENCES.open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file, delimiter="\t") if row["set"] == which]
+    babble = [say(text, voice) for text in BABBLE for voice in VOICES["dev"][:2]]
+    wanted = [(row, voice, noise) for row in rows for voice in VOICES[which] for noise in NOISES]
+    for number, (row, voice, noise) in enumerate(wanted):
+        if number % step == 0:
+            pcm = recorded(say(row["sentence"], voice), noise, babble, number)
+            kind: Kind = "command" if row["kind"] == "command" else "outside"
+            yield Spoken(kind, row["sentence"], voice, noise, pcm)
+
+
+def acts(sentence: str) -> Act | None:
+    """What the offline reading would do first; None where it asks or answers."""
+    uses: frozenset[PinUse] = frozenset(("input", "output", "pwm", "adc", "i2c"))
+    board = replace(load_board("virtual"), pins={number: Pin(number, uses) for number in range(49)})
+    device = KnownDevice("kitchen", board)
+    context = DeviceContext((device,), device, (NamedPin("fan", 11),))
+    decision = understand(ModelRequest("", (UserText(sentence),), (), device_context=context)).decision
+    return decision if isinstance(decision, Act) else None
+
+
+def judge(spoken: Spoken, transcript: Transcript) -> Outcome:
+    if not transcript.text:
+        return "not caught"
+    if transcript.confidence < ASK_BACK_BELOW:
+        return "asked back"
+    done = acts(transcript.text)
+    if spoken.kind == "outside":
+        return "wrong act" if done is not None else "other words"
+    if transcript.text == spoken.sentence.replace("p.m.", "pm"):
+        return "right"
+    wanted = acts(spoken.sentence)
+    if done is not None and (wanted is None or (done.tool, done.arguments) != (wanted.tool, wanted.arguments)):
+        return "wrong act"
+    return "right" if wanted is not None and done is not None else "other words"
+
+
+async def recognise(recognizer: SphinxRecognizer, spoken: Spoken, *, paced: bool = False) -> tuple[Transcript, float]:
+    """The transcript, and the ms from the last audio to it."""
+    recognition = await recognizer.begin(lambda _text: None)
+    began_s = time.perf_counter()
+    for n, start in enumerate(range(0, len(spoken.pcm), FRAME_BYTES), start=1):
+        recognition.feed(spoken.pcm[start : start + FRAME_BYTES])
+        if paced:
+            await asyncio.sleep(began_s + n * FRAME_MS / 1000 - time.perf_counter())
+    fed_s = time.perf_counter()
+    transcript = await recognition.finish()
+    return transcript, (time.perf_counter() - fed_s) * 1000
+
+
+def recognizer(*, kept: int = AT_ONCE) -> SphinxRecognizer:
+    return SphinxRecognizer(lambda: NAMES, most=AT_ONCE, kept=kept, answer_s=PATIENCE_S)
+
+
+async def hear_all(utterances: Iterator[Spoken]) -> list[Heard]:
+    heard: list[Heard] = []
+    ears = recognizer()
+
+    async def work() -> None:
+        for spoken in left:
+            transcript, _ = await recognise(ears, spoken)
+            heard.append(Heard(spoken, transcript, judge(spoken, transcript)))
+
+    left = iter(list(utterances))
+    try:
+        await asyncio.gather(*(work() for _ in range(AT_ONCE)))
+    finally:
+        await ears.close()
+    return heard
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    latency_ms: float
+    real_time: float
+    rss_mb: float
+    build_ms: float
+
+
+async def cost(utterances: Sequence[Spoken]) -> Cost:
+    """Of one process, and utterances at the pace of speech."""
+    ears = recognizer(kept=1)
+    try:
+        await ears.warm_up()
+        pid = ears.pids[0]
+        before_s, audio_s, late_ms = _cpu_s(pid), 0.0, []
+        for spoken in utterances:
+            late_ms.append((await recognise(ears, spoken, paced=True))[1])
+            audio_s += len(spoken.pcm) / RATE_HZ / 2
+        real_time = (_cpu_s(pid) - before_s) / audio_s
+        rss_mb = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+        return Cost(median(late_ms), real_time, rss_mb, ears.build_ms)
+    finally:
+        await ears.close()
+
+
+def _cpu_s(pid: int) -> float:
+    """User and system time of a process; Linux only."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def measure() -> list[Metric]:
+    heard = asyncio.run(hear_all(corpus("test")))
+    paced = [one.spoken for one in heard if one.spoken.kind == "command" and one.spoken.noise == "clean"][:PACED]
+    return [*metrics(heard), *cost_metrics(asyncio.run(cost(paced)))]
+
+
+def metrics(heard: Sequence[Heard]) -> list[Metric]:
+    rows = [Metric("wrong acts, of all utterances", _share(heard, "wrong act"), "%", 1.0)]
+    for noise in NOISES:
+        commands = [one for one in heard if one.spoken.kind == "command" and one.spoken.noise == noise]
+        rows += [Metric(f"commands, {noise}: {name}", _share(commands, name), "%") for name in _OUTCOMES]
+    outside = [one for one in heard if one.spoken.kind == "outside"]
+    return rows + [Metric(f"outside: {name}", _share(outside, name), "%") for name in _OUTCOMES[1:]]
+
+
+def cost_metrics(found: Cost) -> list[Metric]:
+    return [
+        Metric("end of speech to transcript", found.latency_ms, "ms", 150.0),
+        Metric("processor time per time of speech", found.real_time, "", 0.6),
+        Metric("memory of a process", found.rss_mb, "MB", 250.0),
+        Metric("grammar built anew", found.build_ms, "ms", 100.0),
+    ]
+
+
+_OUTCOMES: Final[Sequence[Outcome]] = ("right", "asked back", "not caught", "other words", "wrong act")
+
+
+def _share(heard: Sequence[Heard], outcome: Outcome) -> float:
+    return 100 * sum(one.outcome == outcome for one in heard) / max(len(heard), 1)
+
+
+def main(words: Sequence[str]) -> None:
+    which, step = (words[0] if words else "test"), int(words[1]) if len(words) > 1 else 1
+    heard = asyncio.run(hear_all(corpus(which, step)))
+    for one in heard:
+        if one.outcome != "right" and not (one.spoken.kind == "outside" and one.outcome == "not caught"):
+            print(f"{one.outcome:11} {one.spoken.voice:16} {one.spoken.noise:6} {one.spoken.sentence} -> {one.transcript}")
+    print(Counter((one.spoken.kind, one.spoken.voice, one.outcome) for one in heard))
+    for metric in metrics(heard):
+        print(f"{metric.name}: {metric.value:.1f} {metric.unit}")
+    paced = [one.spoken for one in heard if one.spoken.kind == "command" and one.spoken.noise == "clean"][:PACED]
+    for metric in cost_metrics(asyncio.run(cost(paced))):
+        print(f"{metric.name}: {metric.value:.3g} {metric.unit}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,144 @@
+"""Sentences of Wyoming clients (Home Assistant's Assist) as turns of the agent, answered in words for the ear.
+
+A client asks and waits for one answer. A question of the gate is such an answer; its yes or no comes as the next
+sentence of the same conversation, and gets the rest of the turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from microclaw.addresses import single_address
+from microclaw.agent.inbox import AcceptedMessage
+from microclaw.errors import MicroclawError
+from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Inbound
+from microclaw.language.yes_no import said_no, said_yes
+from microclaw.voice.session import CHANNEL, NO_ANSWER, SHALL_I, TOO_MANY, VoiceParts
+from microclaw.voice.spoken_text import MAX_SPOKEN_CHARS, MORE, SentenceCutter
+
+HANDLE_S: Final = 60.0
+MAX_TURNS: Final = 32
+"""Turns of all clients that are under way or wait for a yes."""
+STILL_WORKING: Final = "I am still working on it."
+DONE: Final = "Done."
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenReply:
+    """What the client says. `is_handled` is False when what was asked could not be done; `asked`: it is a question."""
+
+    text: str
+    is_handled: bool
+    asked: ApprovalAsked | None = None
+
+
+class WyomingTurns:
+    """Turns go on when their client leaves; `tasks` runs them."""
+
+    def __init__(self, parts: VoiceParts, tasks: asyncio.TaskGroup) -> None:
+        self._parts = parts
+        self._tasks = tasks
+        self._turns: set[_Turn] = set()
+
+    async def handle(self, text: str, chat_id: str) -> SpokenReply:
+        """The answer to a sentence of this conversation, or the question that its turn has."""
+        turn = next((one for one in self._turns if one.chat_id == chat_id and one.asked is not None), None)
+        try:
+            if turn is not None and turn.asked is not None and (said_yes(text) or said_no(text)):
+                approval_id, turn.asked = turn.asked.approval_id, None
+                self._parts.approvals.decide(approval_id, approved=said_yes(text), by=self._parts.person_id)
+            else:
+                turn = await self._begin(text, chat_id)
+            if turn is None:
+                return SpokenReply(TOO_MANY, False)
+            async with asyncio.timeout(HANDLE_S):
+                reply = await turn.replies.get()
+            turn.asked = reply.asked  # from now on: a yes to a question that nobody heard would decide it
+            return reply
+        except MicroclawError as exc:
+            return SpokenReply(for_one_breath(exc.message), False)
+        except TimeoutError:
+            return SpokenReply(STILL_WORKING, True)
+
+    async def _begin(self, text: str, chat_id: str) -> _Turn | None:
+        if len(self._turns) >= MAX_TURNS:
+            return None
+        turn = _Turn(chat_id)
+        self._turns.add(turn)
+        try:
+            inbound = Inbound(CHANNEL, chat_id, text, person_id=self._parts.person_id)
+            accepted = await self._parts.inbox.accept(inbound)
+        except BaseException:
+            self._turns.discard(turn)
+            raise
+        turn.task = self._tasks.create_task(self._follow(turn, accepted), name="voice: Wyoming turn")
+        return turn
+
+    def close(self) -> None:
+        """Hear no more of the turns that are under way; they go on."""
+        for turn in self._turns:
+            if turn.task is not None:
+                turn.task.cancel()
+
+    async def _follow(self, turn: _Turn, accepted: AcceptedMessage) -> None:
+        try:
+            async for event in accepted.events:
+                match event:
+                    case ApprovalAsked():
+                        words = SHALL_I if event.may_decide else "An owner has to decide."
+                        turn.replies.put_nowait(SpokenReply(for_one_breath(f"{event.text}. {words}"), True, event))
+                    case ApprovalSettled():
+                        turn.asked = None
+                    case Answer():
+                        turn.replies.put_nowait(_reply(event))
+                        if event.outbound_id is not None:
+                            await self._parts.inbox.outbox.delivered(event.outbound_id)
+        except MicroclawError as exc:
+            turn.replies.put_nowait(SpokenReply(for_one_breath(exc.message), False))
+        except Exception:
+            _log.exception("a turn of a Wyoming client failed")
+            turn.replies.put_nowait(SpokenReply(NO_ANSWER, False))
+        finally:
+            self._turns.discard(turn)
+
+
+class _Turn:
+    """`replies` has at most one for each question of the turn, and its answer."""
+
+    def __init__(self, chat_id: str) -> None:
+        self.chat_id = chat_id
+        self.asked: ApprovalAsked | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.replies: asyncio.Queue[SpokenReply] = asyncio.Queue()
+
+
+def chat_of(address: str, conversation: str) -> str:
+    """A chat's id: the client's address with its own id of the conversation, where it has one.
+
+    Home Assistant has one for each satellite: a yes in the kitchen does not answer what was asked in the hall.
+    """
+    if conversation and _PLAIN.fullmatch(conversation) is None:
+        conversation = hashlib.sha256(conversation.encode(errors="replace")).hexdigest()[:16]
+    return f"wyoming {single_address(address)}" + (f" {conversation}" if conversation else "")
+
+
+def for_one_breath(text: str) -> str:
+    """All of a text that is said, on one line; what is too long for the ear stays in the chat."""
+    cutter, said = SentenceCutter(), ""
+    for sentence in [*cutter.feed(text), *cutter.rest()]:
+        if len(said) + len(sentence) > MAX_SPOKEN_CHARS:
+            return f"{said} {MORE}".strip()
+        said = f"{said} {sentence}".strip()
+    return said
+
+
+def _reply(answer: Answer) -> SpokenReply:
+    is_handled = answer.error_code is None or answer.waits_for_yes
+    return SpokenReply(for_one_breath(answer.text) or (DONE if is_handled else NO_ANSWER), is_handled)

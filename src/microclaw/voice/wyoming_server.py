@@ -1,0 +1,269 @@
+"""Our speech to text, text to speech and agent as Wyoming services, for Home Assistant's Assist. Reads no settings.
+
+Wyoming has neither authentication nor encryption: whoever reaches the port speaks as the configured person. So it
+listens on loopback, unless a person names another address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, Final
+
+from microclaw import __version__
+from microclaw.addresses import is_loopback
+from microclaw.errors import ConfigError, MicroclawError, ProtocolError, VoiceError
+from microclaw.text import clean_text
+from microclaw.voice.engines.engine import RATE_HZ, Recognition
+from microclaw.voice.resampling import Resampler
+from microclaw.voice.session import VoiceParts
+from microclaw.voice.spoken_text import SentenceCutter
+from microclaw.voice.wyoming_handle import WyomingTurns, chat_of
+from microclaw.wire.wyoming import WyomingDecoder, WyomingEvent, encode_event
+
+MAX_CLIENTS: Final = 16
+IDLE_S: Final = 60.0
+SEND_S: Final = 10.0
+BEGIN_S: Final = 10.0
+FINISH_S: Final = 30.0
+MAX_UTTERANCE_BYTES: Final = 60 * RATE_HZ * 2
+MAX_SYNTHESIZE_CHARS: Final = 4_000
+MAX_SENTENCE_CHARS: Final = 2_000
+_READ_BYTES: Final = 65_536
+_log = logging.getLogger(__name__)
+
+
+class WyomingServer:
+    """`port` is where it listens."""
+
+    def __init__(self, parts: VoiceParts, port: int, turns: WyomingTurns) -> None:
+        self.port = port
+        self._parts = parts
+        self._turns = turns
+        self._clients: set[asyncio.Task[Any]] = set()
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, parts: VoiceParts, host: str, port: int) -> AsyncIterator[WyomingServer]:
+        """Inside, it answers. Raises ConfigError when it cannot listen there."""
+        if not is_loopback(host):
+            _log.warning("Wyoming listens at %s without authentication: all who reach it speak as a person here", host)
+        try:
+            listener = await asyncio.start_server(lambda *ends: server._serve(*ends), host, port, start_serving=False)
+        except OSError as exc:
+            raise ConfigError(
+                f"the Wyoming services cannot listen at {host}:{port}: {exc.strerror or exc}",
+                next_step="microclaw config set voice.wyoming_port PORT, and voice.wyoming_host",
+            ) from exc
+        async with asyncio.TaskGroup() as tasks:
+            server = cls(parts, listener.sockets[0].getsockname()[1], WyomingTurns(parts, tasks))
+            try:
+                await listener.start_serving()
+                yield server
+            finally:
+                listener.close()
+                for task in server._clients:
+                    task.cancel()
+                await asyncio.gather(*server._clients, return_exceptions=True)
+                server._turns.close()
+                await listener.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        client = _Client(self._parts, self._turns, reader, writer)
+        if len(self._clients) >= MAX_CLIENTS:
+            await client.refuse(f"{MAX_CLIENTS} clients are connected already", "overloaded")
+            return
+        task = asyncio.current_task()
+        assert task is not None
+        self._clients.add(task)
+        task.add_done_callback(self._clients.discard)
+        await client.run()
+
+
+class _Client:
+    """One connection. After an error that it is told it is closed: some clients wait for their answer for ever."""
+
+    def __init__(
+        self, parts: VoiceParts, turns: WyomingTurns, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._parts = parts
+        self._turns = turns
+        self._reader, self._writer = reader, writer
+        self._address = str((writer.get_extra_info("peername") or ("?",))[0])
+        self._decoder = WyomingDecoder()
+        self._recognition: Recognition | None = None
+        self._resampler = Resampler(RATE_HZ)
+        self._heard_bytes = 0
+
+    async def run(self) -> None:
+        try:
+            while (event := await self._next()) is not None:
+                await self._take(event)
+        except TimeoutError:
+            _log.info("the Wyoming client at %s was silent for too long", self._address)
+        except OSError as exc:
+            _log.info("the Wyoming client at %s left: %s", self._address, exc)
+        except MicroclawError as exc:
+            _log.warning("the Wyoming client at %s: %s", self._address, clean_text(exc.message, one_line=True))
+            await self.refuse(exc.message, exc.code)
+        except Exception:
+            _log.exception("a Wyoming client's connection failed")
+            await self.refuse("something went wrong in the host; its log says what", "failed")
+        finally:
+            self._forget()
+            self._writer.close()
+
+    async def refuse(self, text: str, code: str) -> None:
+        with contextlib.suppress(OSError, TimeoutError):
+            await self._send("error", {"text": text, "code": code})
+        self._writer.close()
+
+    async def _next(self) -> WyomingEvent | None:
+        async with asyncio.timeout(IDLE_S):
+            while (event := self._decoder.next_event()) is None:
+                if not (data := await self._reader.read(_READ_BYTES)):
+                    return None
+                self._decoder.receive(data)
+        return event
+
+    async def _take(self, event: WyomingEvent) -> None:
+        match event.type:
+            case "describe":
+                await self._send("info", info_of(self._parts))
+            case "ping":
+                await self._send("pong", {"text": event.text_of("text")[:200]})
+            case "audio-start":
+                await self._listen()
+            case "audio-chunk":
+                self._hear(event)
+            case "audio-stop":
+                await self._transcribe()
+            case "synthesize":
+                await self._speak(event.text_of("text"))
+            case "transcript":
+                await self._handle(event)
+            case _:
+                pass  # the protocol asks to pass over what one does not know; `transcribe` is told by its audio
+
+    # Speech to text
+
+    async def _listen(self) -> None:
+        self._forget()
+        self._resampler, self._heard_bytes = Resampler(RATE_HZ), 0
+        try:
+            async with asyncio.timeout(BEGIN_S):
+                self._recognition = await self._parts.recognizer.begin(lambda _partial: None)
+        except TimeoutError as exc:
+            raise VoiceError(f"speech recognition did not begin within {BEGIN_S:g} s") from exc
+
+    def _hear(self, event: WyomingEvent) -> None:
+        if self._recognition is None:
+            raise ProtocolError("audio-chunk without audio-start")
+        rate_hz, width, channels = (event.number_of(name) for name in ("rate", "width", "channels"))
+        if (width, channels) != (2, 1) or not 8_000 <= rate_hz <= 48_000:
+            raise ProtocolError(
+                f"audio of {channels} channels, {width} bytes a sample, {rate_hz} Hz: "
+                "one channel of 2 bytes at 8,000 to 48,000 Hz is understood"
+            )
+        pcm = self._resampler.feed(event.payload, rate_hz)
+        self._heard_bytes += len(pcm)
+        if self._heard_bytes > MAX_UTTERANCE_BYTES:
+            raise ProtocolError("an utterance of more than a minute")
+        if pcm:
+            self._recognition.feed(pcm)
+
+    async def _transcribe(self) -> None:
+        recognition = self._recognition
+        if recognition is None:
+            raise ProtocolError("audio-stop without audio-start")
+        if rest := self._resampler.rest():
+            recognition.feed(rest)
+        try:
+            async with asyncio.timeout(FINISH_S):
+                transcript = await recognition.finish()
+        except TimeoutError as exc:
+            raise VoiceError(f"no transcript came within {FINISH_S:g} s") from exc
+        self._forget()
+        await self._send("transcript", {"text": transcript.text})
+
+    def _forget(self) -> None:
+        recognition, self._recognition = self._recognition, None
+        if recognition is not None:
+            recognition.abandon()
+
+    # Text to speech
+
+    async def _speak(self, text: str) -> None:
+        if len(text) > MAX_SYNTHESIZE_CHARS:
+            raise ProtocolError(f"a text of {len(text):,} characters: at most {MAX_SYNTHESIZE_CHARS:,} are spoken")
+        cutter, out = SentenceCutter(), None
+        for sentence in [*cutter.feed(text), *cutter.rest()]:
+            async with aclosing(self._parts.synthesizer.speak(sentence)) as pieces:
+                async for piece in pieces:
+                    if out is None:
+                        out = _SentAudio(piece.rate_hz)
+                        await self._send("audio-start", out.format)
+                    await self._send_audio(out, out.resampler.feed(piece.pcm, piece.rate_hz))
+        if out is None:
+            out = _SentAudio(RATE_HZ)
+            await self._send("audio-start", out.format)
+        await self._send_audio(out, out.resampler.rest())
+        await self._send("audio-stop", {})
+
+    async def _send_audio(self, out: _SentAudio, pcm: bytes) -> None:
+        for at in range(0, len(pcm), _READ_BYTES):
+            await self._send("audio-chunk", out.format, pcm[at : at + _READ_BYTES])
+
+    # The agent
+
+    async def _handle(self, event: WyomingEvent) -> None:
+        text = event.text_of("text").strip()
+        if len(text) > MAX_SENTENCE_CHARS:
+            raise ProtocolError(f"a sentence of {len(text):,} characters: at most {MAX_SENTENCE_CHARS:,} are taken")
+        context = event.data.get("context")
+        found = context.get("conversation_id") if isinstance(context, dict) else None
+        conversation = found if isinstance(found, str) else ""
+        reply = await self._turns.handle(text, chat_of(self._address, conversation))
+        data: dict[str, object] = {"text": reply.text}
+        if context is not None:
+            data["context"] = context
+        await self._send("handled" if reply.is_handled else "not-handled", data)
+
+    async def _send(self, kind: str, data: Mapping[str, Any], payload: bytes = b"") -> None:
+        async with asyncio.timeout(SEND_S):
+            self._writer.write(encode_event(WyomingEvent(kind, data, payload)))
+            await self._writer.drain()
+
+
+class _SentAudio:
+    """A stream of audio of one rate, whichever engines speak its sentences."""
+
+    def __init__(self, rate_hz: int) -> None:
+        self.format: Mapping[str, int] = {"rate": rate_hz, "width": 2, "channels": 1}
+        self.resampler = Resampler(rate_hz)
+
+
+def info_of(parts: VoiceParts) -> dict[str, object]:
+    """The answer to `describe`."""
+
+    def artifact(name: str, description: str, **more: object) -> dict[str, object]:
+        return {
+            "name": name,
+            "attribution": {"name": "microclaw", "url": ""},
+            "installed": True,
+            "description": description,
+            "version": __version__,
+            **more,
+        }
+
+    ears = artifact(parts.recognizer.name, "speech to text", languages=["en"])
+    mouth = artifact(parts.synthesizer.name, "text to speech", languages=["en"])
+    agent = artifact("agent", "the agent of this host", languages=["en"])
+    return {
+        "asr": [artifact("microclaw", "speech to text of this host", models=[ears])],
+        "tts": [artifact("microclaw", "text to speech of this host", voices=[mouth])],
+        "handle": [artifact("microclaw", "asks and acts on your devices", models=[agent], supports_home_control=True)],
+    }

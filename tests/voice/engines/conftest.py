@@ -1,0 +1,58 @@
+"""Audio that flite makes, and recognizers that end with their test."""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import shutil
+import subprocess
+import wave
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from microclaw.voice.engines.command_grammar import SpokenNames
+from microclaw.voice.engines.engine import RATE_HZ
+from microclaw.voice.engines.pocketsphinx import SphinxRecognizer
+
+PATIENT_S = 60.0
+NAMES = SpokenNames(("kitchen",), (), ("fan",))
+Say = Callable[[str], bytes]
+Make = Callable[..., SphinxRecognizer]
+
+
+@pytest.fixture
+def say(tmp_path: Path) -> Say:
+    """A sentence as PCM of 16 kHz, with silence around it."""
+    assert shutil.which("flite"), "flite is missing; next: make setup-system"
+
+    def said(text: str) -> bytes:
+        file = tmp_path / "said.wav"
+        subprocess.run(["flite", "-voice", "slt", "-t", text, "-o", str(file)], check=True, timeout=30)
+        with wave.open(str(file)) as audio:
+            assert audio.getframerate() == RATE_HZ
+            pcm = audio.readframes(audio.getnframes())
+        quiet = array.array("h", [0, 1, 0, -1] * (RATE_HZ // 16)).tobytes()
+        return quiet + pcm + quiet
+
+    return said
+
+
+@pytest_asyncio.fixture
+async def make() -> AsyncIterator[Make]:
+    """SphinxRecognizer with these options; all that it made are closed, and leave no process."""
+    made: list[SphinxRecognizer] = []
+
+    def made_one(**options: object) -> SphinxRecognizer:
+        settings = {"names": lambda: NAMES, "answer_s": PATIENT_S, **options}
+        made.append(SphinxRecognizer(**settings))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield made_one
+    for one in made:
+        pids = one.pids
+        await one.close()
+        await asyncio.sleep(0)
+        assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]

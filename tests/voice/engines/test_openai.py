@@ -1,0 +1,227 @@
+"""Speech over OpenAI's HTTP API, against a real server on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import wave
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from typing import TypeAlias
+
+import pytest
+from aiohttp import web
+from tests.voice.engines.hearing import spoken
+
+from microclaw.errors import VoiceError
+from microclaw.voice.engines.engine import Transcript
+from microclaw.voice.engines.openai import OPENAI_URL, OpenAiRecognizer, OpenAiSynthesizer, SpeechService
+
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+PCM = bytes(range(256)) * 20
+
+
+@asynccontextmanager
+async def serving(handler: Handler) -> AsyncIterator[str]:
+    """The base URL of a server whose every path is this handler's."""
+    app = web.Application(client_max_size=8 << 20)
+    app.router.add_route("*", "/{path:.*}", handler)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    finally:
+        await runner.cleanup()
+
+
+async def heard(url: str, pcm: bytes = PCM, key: str | None = "sk-1") -> Transcript:
+    engine = OpenAiRecognizer(SpeechService(url, key), "whisper-1")
+    partials: list[str] = []
+    try:
+        recognition = await engine.begin(partials.append)
+        for at in range(0, len(pcm), 640):
+            recognition.feed(pcm[at : at + 640])
+        return await recognition.finish()
+    finally:
+        await engine.close()
+        assert partials == []
+
+
+def synthesizer(url: str, key: str | None = "sk-1") -> OpenAiSynthesizer:
+    return OpenAiSynthesizer(SpeechService(url, key), "tts-1", "alloy")
+
+
+async def test_an_utterance_goes_up_as_wav_and_its_text_comes_back() -> None:
+    asked: dict[str, object] = {}
+
+    async def transcribe(request: web.Request) -> web.Response:
+        form = await request.post()
+        file = form["file"]
+        assert isinstance(file, web.FileField)
+        with wave.open(io.BytesIO(file.file.read())) as wav:
+            asked["pcm"] = wav.readframes(wav.getnframes())
+            asked["format"] = wav.getframerate(), wav.getsampwidth(), wav.getnchannels()
+        asked.update(path=request.path, key=request.headers["Authorization"], model=form["model"])
+        return web.json_response({"text": " blink pin two\n"})
+
+    async with serving(transcribe) as url:
+        assert await heard(url) == Transcript("blink pin two")
+    assert asked == {
+        "pcm": PCM,
+        "format": (16_000, 2, 1),
+        "path": "/v1/audio/transcriptions",
+        "key": "Bearer sk-1",
+        "model": "whisper-1",
+    }
+
+
+async def test_speech_is_played_while_it_comes() -> None:
+    asked: dict[str, object] = {}
+
+    async def speak(request: web.Request) -> web.StreamResponse:
+        asked.update(await request.json(), path=request.path)
+        response = web.StreamResponse(headers={"Content-Type": "audio/pcm"})
+        await response.prepare(request)
+        await response.write(PCM[:1001])
+        asked["go on"] = True
+        await response.write(PCM[1001:])
+        await response.write_eof()
+        return response
+
+    async with serving(speak) as url:
+        engine = synthesizer(url)
+        pieces = await spoken(engine, "The lamp is on.")
+        await engine.close()
+    assert b"".join(piece.pcm for piece in pieces) == PCM
+    assert all(len(piece.pcm) % 2 == 0 and piece.rate_hz == 24_000 for piece in pieces)
+    assert asked == {
+        "path": "/v1/audio/speech",
+        "model": "tts-1",
+        "voice": "alloy",
+        "input": "The lamp is on.",
+        "response_format": "pcm",
+        "go on": True,
+    }
+
+
+async def test_closing_the_generator_ends_the_request() -> None:
+    ended = asyncio.Event()
+
+    async def speak(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "audio/pcm"})
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(bytes(64_000))
+        finally:
+            ended.set()
+
+    async with serving(speak) as url:
+        engine = synthesizer(url)
+        async with aclosing(engine.speak("hello")) as pieces:
+            await anext(pieces)
+        async with asyncio.timeout(20):
+            await ended.wait()
+        await engine.close()
+
+
+def answering(status: int, body: bytes, kind: str = "application/json", **headers: str) -> Handler:
+    async def answer(request: web.Request) -> web.Response:
+        await request.read()
+        return web.Response(status=status, body=body, content_type=kind, headers=headers)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("handler", "why"),
+    [
+        (answering(401, b'{"error": {"message": "no \\u001b[31msuch key"}}'), "status 401: no such key"),
+        (answering(500, b"oh"), "status 500"),
+        (answering(302, b"", Location="http://127.0.0.1:9/"), "status 302"),
+        (answering(200, b"{"), "without a transcript"),
+        (answering(200, b'{"text": 5}'), "without a transcript"),
+        (answering(200, b'["text"]'), "without a transcript"),
+        (answering(200, b"x" * 100_000), "more than"),
+    ],
+)
+async def test_a_service_that_refuses_or_answers_nonsense_is_told(handler: Handler, why: str) -> None:
+    async with serving(handler) as url:
+        with pytest.raises(VoiceError, match=why):
+            await heard(url)
+
+
+@pytest.mark.parametrize(
+    ("handler", "why"),
+    [
+        (answering(200, b"<html>", "text/html"), "text/html where audio"),
+        (answering(200, b"{}"), "application/json where audio"),
+        (answering(200, b"", "audio/pcm"), "without audio"),
+        (answering(200, bytes(2_000_000), "audio/pcm"), "more than"),
+        (answering(429, b'{"error": "slow down"}'), "status 429: slow down"),
+    ],
+)
+async def test_speech_that_is_none_is_told(handler: Handler, why: str) -> None:
+    async with serving(handler) as url:
+        engine = synthesizer(url)
+        with pytest.raises(VoiceError, match=why):
+            await spoken(engine, "hello")
+        await engine.close()
+
+
+async def test_audio_without_an_end_is_ended() -> None:
+    async def speak(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "audio/pcm"})
+        await response.prepare(request)
+        for _ in range(100):
+            await response.write(bytes(64_000))
+        return response
+
+    async with serving(speak) as url:
+        engine = synthesizer(url)
+        with pytest.raises(VoiceError, match="more than"):
+            await spoken(engine, "hello")
+        await engine.close()
+
+
+async def test_nobody_there_is_told_without_the_key_or_the_words(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with serving(answering(200, b"")) as url:
+        pass
+    engine = synthesizer(url, "sk-secret")
+    with pytest.raises(VoiceError, match="did not answer") as caught:
+        await spoken(engine, "my private words")
+    await engine.close()
+    shown = f"{caught.value!r} {caught.value.__cause__!r} {caplog.text}"
+    assert "sk-secret" not in shown
+    assert "private" not in shown
+
+
+async def test_openai_itself_needs_a_key_and_a_server_at_home_none() -> None:
+    no_key = OpenAiRecognizer(SpeechService(OPENAI_URL), "whisper-1")
+    health = await no_key.health()
+    assert health is not None
+    assert "voice.openai_key" in health
+    with pytest.raises(VoiceError, match="needs a key"):
+        await no_key.begin(lambda _: None)
+    headers: list[bool] = []
+
+    async def transcribe(request: web.Request) -> web.Response:
+        headers.append("Authorization" in request.headers)
+        return web.json_response({"text": "hello"})
+
+    async with serving(transcribe) as url:
+        assert (await heard(url, key=None)).text == "hello"
+    assert headers == [False]
+
+
+async def test_an_utterance_of_more_than_a_minute_is_refused() -> None:
+    engine = OpenAiRecognizer(SpeechService("http://127.0.0.1:9/v1"), "m")
+    recognition = await engine.begin(lambda _: None)
+    for _ in range(60):
+        recognition.feed(bytes(32_000))
+    with pytest.raises(VoiceError, match="a minute"):
+        recognition.feed(bytes(2))

@@ -1,0 +1,228 @@
+"""Engines that are programs, one process a sentence: the real flite and espeak-ng, a stand-in for piper."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import select
+import shutil
+import sys
+from collections.abc import Callable
+from contextlib import aclosing
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+from tests.voice.engines.hearing import loudness, seconds, spoken
+
+from microclaw.errors import VoiceError
+from microclaw.voice.engines import program as program_module
+from microclaw.voice.engines.engine import Synthesizer
+from microclaw.voice.engines.espeak import Espeak
+from microclaw.voice.engines.flite import Flite
+from microclaw.voice.engines.piper import Piper
+from microclaw.voice.engines.program import SpeechProgram
+from microclaw.voice.engines.wav import WavStream, wav_of
+
+SENTENCE = "The lamp on pin two is on now, and it blinks every half second."
+RATES = {"flite": 16_000, "espeak": 22_050}
+MakeEngine: TypeAlias = Callable[[], Synthesizer]
+ENGINES = [
+    pytest.param(engine, id=program, marks=pytest.mark.skipif(shutil.which(program) is None, reason=f"no {program}"))
+    for engine, program in ((Flite, "flite"), (Espeak, "espeak-ng"))
+]
+MakePiper: TypeAlias = Callable[[str], Piper]
+
+
+@pytest.fixture
+def piper(tmp_path: Path) -> MakePiper:
+    """A piper whose program is this Python code; it has `text` and `out`."""
+
+    def make(body: str) -> Piper:
+        script, voice = tmp_path / "piper.py", tmp_path / "voice.onnx"
+        script.write_text(f"import os, sys, time\ntext = sys.stdin.read()\nout = sys.stdout.buffer\n{body}\n")
+        voice.write_bytes(b"onnx")
+        Path(f"{voice}.json").write_text(json.dumps({"audio": {"sample_rate": 22_050}}))
+        return Piper((sys.executable, str(script)), str(voice))
+
+    return make
+
+
+@pytest.mark.parametrize("make", ENGINES)
+async def test_a_sentence_is_spoken(make: MakeEngine) -> None:
+    engine = make()
+    assert await engine.health() is None
+    pieces = await spoken(engine, SENTENCE)
+    assert {piece.rate_hz for piece in pieces} == {RATES[engine.name]}
+    assert all(len(piece.pcm) % 2 == 0 and piece.pcm for piece in pieces)
+    assert 2.5 < seconds(pieces) < 6
+    assert loudness(pieces) > 300
+
+
+@pytest.mark.parametrize("make", ENGINES)
+@pytest.mark.parametrize("text", ["-v hello", "--help", "-o /dev/null", "/etc/hostname", "a; b `c` $(d)", "-lv"])
+async def test_text_is_no_option_of_the_program(make: MakeEngine, text: str) -> None:
+    as_words = await spoken(make(), f"say {text}")
+    pieces = await spoken(make(), text)
+    assert 0.3 < seconds(pieces) < seconds(as_words) + 0.5  # the pause between words differs
+    assert loudness(pieces) > 100
+
+
+@pytest.mark.parametrize("make", ENGINES)
+async def test_longer_text_takes_longer(make: MakeEngine) -> None:
+    assert seconds(await spoken(make(), SENTENCE)) > 1.5 * seconds(await spoken(make(), "The lamp is on now."))
+
+
+@pytest.mark.parametrize("make", ENGINES)
+@pytest.mark.parametrize("text", ["", "  ", "...", "\x00\x1b[31m", "— – !"])
+async def test_text_without_words_is_silence(make: MakeEngine, text: str) -> None:
+    assert await spoken(make(), text) == []
+
+
+@pytest.mark.parametrize("make", ENGINES)
+async def test_many_at_once_are_all_spoken(make: MakeEngine) -> None:
+    engine = make()
+    async with asyncio.TaskGroup() as tasks:
+        said = [tasks.create_task(spoken(engine, f"This is sentence number {n}.")) for n in range(8)]
+    assert all(seconds(task.result()) > 0.8 for task in said)
+
+
+@pytest.mark.parametrize(("engine", "word"), [(Flite("nosuch"), "nosuch"), (Espeak("nosuch"), "does not exist")])
+async def test_a_voice_that_is_not_there_is_told(engine: Synthesizer, word: str) -> None:
+    if shutil.which({"flite": "flite", "espeak": "espeak-ng"}[engine.name]) is None:
+        pytest.skip("not installed")
+    health = await engine.health()
+    assert health is not None
+    assert word in health
+    assert "config set voice." in health
+    with pytest.raises(VoiceError, match=word):
+        await spoken(engine, "hello")
+
+
+@pytest.mark.parametrize("engine", [Flite(program="no-such-program"), Espeak(program="no-such-program")])
+async def test_a_program_that_is_not_there_is_told(engine: Synthesizer) -> None:
+    health = await engine.health()
+    assert health is not None
+    assert "not installed (next: " in health
+    with pytest.raises(VoiceError, match="cannot be started"):
+        await spoken(engine, "hello")
+
+
+async def test_what_takes_longer_than_half_a_minute_to_say_is_refused() -> None:
+    if shutil.which("flite") is None or shutil.which("espeak-ng") is None:
+        pytest.skip("not installed")
+    for engine in (Flite(), Espeak()):
+        with pytest.raises(VoiceError):
+            await spoken(engine, "twenty seven thousand " * 90)
+
+
+async def test_piper_speaks_raw_samples_of_its_voice_and_gets_the_text_on_stdin(piper: MakePiper) -> None:
+    engine = piper("out.write(bytes(text, 'utf-8')[:-1] * 2); assert sys.argv[1:4:2] == ['--model', '--output-raw']")
+    pieces = await spoken(engine, "-x grün\nnow")
+    assert b"".join(piece.pcm for piece in pieces) == "-x grün now".encode() * 2
+    assert {piece.rate_hz for piece in pieces} == {22_050}
+    assert await engine.health() is None
+
+
+async def test_the_first_audio_comes_before_the_program_ends(piper: MakePiper) -> None:
+    engine = piper("out.write(bytes(2000)); out.flush(); time.sleep(300)")
+    async with aclosing(engine.speak("hello")) as pieces, asyncio.timeout(20):
+        assert len((await anext(pieces)).pcm) == 2000
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux")
+async def test_closing_the_generator_kills_the_program_and_its_children(piper: MakePiper, tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    body = (
+        f"import subprocess\nchild = subprocess.Popen(['sleep', '300'])\n"
+        f"open({str(pids)!r}, 'w').write(f'{{os.getpid()}} {{child.pid}}')\n"
+        "out.write(bytes(2000)); out.flush(); time.sleep(300)"
+    )
+    async with aclosing(piper(body).speak("hello")) as pieces:
+        await anext(pieces)
+        program, child = map(int, pids.read_text().split())
+        os.kill(program, 0)
+        child_end = os.pidfd_open(child)
+    with pytest.raises(ProcessLookupError):
+        os.kill(program, 0)
+    try:
+        assert select.select([child_end], [], [], 20)[0]
+    finally:
+        os.close(child_end)
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ("sys.exit('it broke \\x1b[31mhere')", "code 1: it broke here"),
+        ("os.kill(os.getpid(), 9)", "code -9"),
+        ("pass", "no audio"),
+        ("out.write(bytes(2_000_000))", "more than"),
+        ("out.write(bytes(2000)); sys.stderr.write('x' * 1_000_000); sys.exit(3)", "code 3"),
+    ],
+)
+async def test_a_program_that_fails_is_told(piper: MakePiper, body: str, why: str) -> None:
+    with pytest.raises(VoiceError, match=why):
+        await spoken(piper(body), "hello")
+
+
+async def test_a_program_that_hangs_is_killed(piper: MakePiper) -> None:
+    engine = piper("time.sleep(300)")
+    engine._program = SpeechProgram("piper", run_s=0.3)
+    with pytest.raises(VoiceError, match=r"more than 0\.3 s"):
+        await spoken(engine, "hello")
+
+
+async def test_one_more_than_may_speak_waits_and_is_then_refused(
+    piper: MakePiper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program_module, "PLACE_S", 0.2)
+    engine = piper("out.write(bytes(2000)); out.flush(); time.sleep(300)")
+    async with aclosing(engine.speak("a")) as first, aclosing(engine.speak("b")) as second:
+        await anext(first)
+        await anext(second)
+        with pytest.raises(VoiceError, match="as many sentences at once"):
+            await spoken(engine, "c")
+        await engine.close()
+
+
+async def test_the_program_gets_no_secret_of_the_environment(piper: MakePiper, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    pieces = await spoken(piper("out.write(b'yes!' if 'OPENAI_API_KEY' not in os.environ else b'no')"), "hello")
+    assert pieces[0].pcm == b"yes!"
+
+
+@pytest.mark.parametrize("description", [None, "{", "{}", '{"audio": {"sample_rate": "x"}}', '{"audio": 5}'])
+async def test_a_voice_file_without_a_rate_is_told(piper: MakePiper, tmp_path: Path, description: str | None) -> None:
+    engine = piper("out.write(bytes(2000))")
+    path = tmp_path / "voice.onnx.json"
+    path.unlink() if description is None else path.write_text(description)
+    health = await engine.health()
+    assert health is not None
+    assert "piper_voice" in health
+    with pytest.raises(VoiceError, match="piper's voice"):
+        await spoken(engine, "hello")
+
+
+def test_a_wav_is_read_in_any_pieces() -> None:
+    wav = wav_of(b"\x01\x02\x03\x04", 16_000) + b"LIST"
+    for size in (1, 3, 50):
+        stream = WavStream()
+        assert b"".join(stream.feed(wav[at : at + size]) for at in range(0, len(wav), size)) == b"\x01\x02\x03\x04"
+        assert stream.rate_hz == 16_000
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"OggS" + bytes(20),
+        wav_of(b"", 96_000),
+        wav_of(b"", 16_000).replace(b"\x01\x00\x01\x00", b"\x01\x00\x02\x00"),
+        b"RIFF\0\0\0\0WAVELIST\xff\xff\xff\x7f",
+        b"RIFF\0\0\0\0WAVEdata\x04\0\0\0abcd",
+    ],
+)
+def test_what_is_no_such_wav_is_refused(data: bytes) -> None:
+    with pytest.raises(VoiceError):
+        WavStream().feed(data)

@@ -1,0 +1,242 @@
+"""Our Wyoming client against a server made of the reference implementation, over a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
+from typing import TypeAlias
+
+import pytest
+from tests.voice.engines.hearing import spoken
+from wyoming.asr import Transcribe, Transcript, TranscriptChunk, TranscriptStart, TranscriptStop
+from wyoming.audio import AudioChunk, AudioStart, AudioStop
+from wyoming.error import Error
+from wyoming.event import Event, async_read_event, async_write_event
+from wyoming.info import AsrModel, AsrProgram, Attribution, Describe, Info
+from wyoming.tts import Synthesize
+
+from microclaw.errors import VoiceError
+from microclaw.voice.engines import wyoming as wyoming_module
+from microclaw.voice.engines.wyoming import WyomingRecognizer, WyomingSynthesizer
+
+Write: TypeAlias = Callable[[Event], Awaitable[None]]
+Answer: TypeAlias = Callable[[Event, Write], Awaitable[bool]]
+PCM = bytes(range(256)) * 10
+
+
+@asynccontextmanager
+async def server(answer: Answer) -> AsyncIterator[int]:
+    """The port; `answer` says whether the connection goes on."""
+
+    clients: set[asyncio.Task[None] | None] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        clients.add(asyncio.current_task())
+
+        async def write(event: Event) -> None:
+            await async_write_event(event, writer)
+
+        with suppress(ConnectionError):
+            while (event := await async_read_event(reader)) is not None and await answer(event, write):
+                pass
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listener:
+        yield listener.sockets[0].getsockname()[1]
+        async with asyncio.timeout(20):  # each client has closed its connection
+            await asyncio.gather(*(task for task in clients if task is not None), return_exceptions=True)
+
+
+async def hear(port: int, partials: list[str] | None = None) -> str:
+    recognition = await WyomingRecognizer("127.0.0.1", port).begin((partials if partials is not None else []).append)
+    try:
+        recognition.feed(PCM)
+        async with asyncio.timeout(20):
+            return (await recognition.finish()).text
+    finally:
+        recognition.abandon()
+
+
+async def test_speech_becomes_partials_and_a_transcript() -> None:
+    heard = bytearray()
+    asked: list[object] = []
+
+    async def answer(event: Event, write: Write) -> bool:
+        if Transcribe.is_type(event.type):
+            asked.append(Transcribe.from_event(event).language)
+        elif AudioStart.is_type(event.type):
+            start = AudioStart.from_event(event)
+            asked.append((start.rate, start.width, start.channels))
+        elif AudioChunk.is_type(event.type):
+            heard.extend(AudioChunk.from_event(event).audio)
+        elif AudioStop.is_type(event.type):
+            await write(TranscriptStart().event())
+            await write(TranscriptChunk("blink ").event())
+            await write(TranscriptChunk("pin two").event())
+            await write(Transcript(" blink pin two\n").event())
+        return True
+
+    partials: list[str] = []
+    async with server(answer) as port:
+        assert await hear(port, partials) == "blink pin two"
+    assert partials == ["blink", "blink pin two"]
+    assert bytes(heard) == PCM
+    assert asked == ["en", (16_000, 2, 1)]
+
+
+async def test_pieces_alone_make_the_transcript() -> None:
+    async def answer(event: Event, write: Write) -> bool:
+        if AudioStop.is_type(event.type):
+            await write(TranscriptChunk("hello").event())
+            await write(TranscriptStop().event())
+        return True
+
+    async with server(answer) as port:
+        assert await hear(port) == "hello"
+
+
+async def test_a_text_is_spoken_while_it_comes() -> None:
+    texts: list[str] = []
+    go_on = asyncio.Event()
+
+    async def answer(event: Event, write: Write) -> bool:
+        request = Synthesize.from_event(event)
+        assert request.voice is not None
+        texts.append(f"{request.voice.name}: {request.text}")
+        await write(AudioStart(22_050, 2, 1).event())
+        await write(AudioChunk(22_050, 2, 1, PCM).event())
+        await go_on.wait()
+        await write(AudioChunk(22_050, 2, 1, PCM).event())
+        await write(AudioStop().event())
+        return True
+
+    async with server(answer) as port:
+        engine = WyomingSynthesizer("127.0.0.1", port, voice="amy")
+        async with aclosing(engine.speak("The lamp\nis on.")) as pieces, asyncio.timeout(20):
+            assert (await anext(pieces)).pcm == PCM
+            go_on.set()
+            assert [(piece.pcm, piece.rate_hz) async for piece in pieces] == [(PCM, 22_050)]
+    assert texts == ["amy: The lamp is on."]
+
+
+async def test_closing_the_generator_closes_the_connection() -> None:
+    closed = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await async_read_event(reader)
+        await async_write_event(AudioChunk(16_000, 2, 1, PCM).event(), writer)
+        assert await reader.read() == b""
+        closed.set()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listener, asyncio.timeout(20):
+        engine = WyomingSynthesizer("127.0.0.1", listener.sockets[0].getsockname()[1])
+        async with aclosing(engine.speak("hello")) as pieces:
+            await anext(pieces)
+        await closed.wait()
+
+
+def sending(*events: Event) -> Answer:
+    async def answer(event: Event, write: Write) -> bool:
+        if event.type not in ("audio-stop", "synthesize"):
+            return True
+        for each in events:
+            await write(each)
+        return False
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (sending(), "closed the connection"),
+        (sending(Error("no \x1b[31mmodel", "x").event()), "failed: no model"),
+        (sending(Event("transcript", {"text": 5})), "is no Wyoming"),
+        (sending(Event("x" * 65)), "is no Wyoming"),
+        (sending(Event("transcript", {"text": "x" * 300_000})), "is no Wyoming"),
+    ],
+)
+async def test_a_server_that_fails_in_an_utterance_is_told(answer: Answer, why: str) -> None:
+    async with server(answer) as port:
+        with pytest.raises(VoiceError, match=why):
+            await hear(port)
+
+
+@pytest.mark.parametrize(
+    ("events", "why"),
+    [
+        ((), "closed the connection"),
+        ((AudioChunk(16_000, 4, 1, PCM).event(),), "32 bits"),
+        ((AudioChunk(16_000, 2, 2, PCM).event(),), "2 channels"),
+        ((AudioChunk(1, 2, 1, PCM).event(),), "1 Hz"),
+        ((AudioStart(16_000, 2, 1).event(), AudioChunk(22_050, 2, 1, PCM).event()), "one rate"),
+        ((Event("audio-chunk", {}, PCM),), "no format"),
+        ((AudioChunk(16_000, 2, 1, PCM[:-1]).event(),), "half a sample"),
+        ((AudioStart(16_000, 2, 1).event(), AudioStop().event()), "no audio"),
+        ((AudioChunk(48_000, 2, 1, bytes(200_000)).event(),) * 20, "too much audio"),
+        ((AudioChunk(48_000, 2, 1, bytes(300_000)).event(),), "is no Wyoming"),
+    ],
+)
+async def test_audio_that_is_none_is_told(events: tuple[Event, ...], why: str) -> None:
+    async with server(sending(*events)) as port:
+        with pytest.raises(VoiceError, match=why):
+            await spoken(WyomingSynthesizer("127.0.0.1", port), "hello")
+
+
+async def test_a_server_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wyoming_module, "ANSWER_S", 0.3)
+
+    async def answer(event: Event, write: Write) -> bool:
+        return True
+
+    async with server(answer) as port:
+        with pytest.raises(VoiceError, match="no transcript"):
+            await hear(port)
+        with pytest.raises(VoiceError, match="did not answer"):
+            await spoken(WyomingSynthesizer("127.0.0.1", port), "hello")
+
+
+async def test_a_server_that_takes_audio_too_slowly_is_given_up() -> None:
+    stuck = asyncio.Event()
+
+    async def answer(event: Event, write: Write) -> bool:
+        await stuck.wait()
+        return False
+
+    async with server(answer) as port:
+        recognition = await WyomingRecognizer("127.0.0.1", port).begin(lambda _: None)
+
+        def speak_on() -> None:
+            for _ in range(2_000):
+                recognition.feed(bytes(32_000))
+
+        with pytest.raises(VoiceError, match="too slowly"):
+            speak_on()
+        recognition.abandon()
+        stuck.set()
+
+
+async def test_health_asks_what_the_server_has() -> None:
+    model = AsrModel("m", Attribution("a", ""), True, None, None, ["en"])
+    program = AsrProgram("whisper", Attribution("a", ""), True, None, None, [model])
+
+    async def answer(event: Event, write: Write) -> bool:
+        assert Describe.is_type(event.type)
+        await write(Info(asr=[program]).event())
+        return True
+
+    async with server(answer) as port:
+        assert await WyomingRecognizer("127.0.0.1", port).health() is None
+        no_voice = await WyomingSynthesizer("127.0.0.1", port).health()
+        assert no_voice is not None
+        assert "has no tts (next: " in no_voice
+    gone = await WyomingRecognizer("127.0.0.1", port).health()
+    assert gone is not None
+    assert "no Wyoming server" in gone
+    assert "voice.wyoming_asr" in gone
+    with pytest.raises(VoiceError, match="no Wyoming server"):
+        await hear(port)

@@ -1,0 +1,287 @@
+"""Our Wyoming services, asked by the reference implementation's client over a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+from tests.agent.conftest import Agent, MakeAgent, Workshop, make_agent
+from tests.voice.scripted_engines import Beeps, LoudnessDetector, ScriptedRecognizer
+from wyoming.asr import Transcribe, Transcript
+from wyoming.audio import AudioChunk, AudioStart, AudioStop
+from wyoming.client import AsyncTcpClient
+from wyoming.event import Event
+from wyoming.info import Describe, Info
+from wyoming.ping import Ping, Pong
+from wyoming.tts import Synthesize
+
+from microclaw.errors import ConfigError, VoiceError
+from microclaw.models.scripted import Scripted, call, say
+from microclaw.voice import wyoming_handle, wyoming_server
+from microclaw.voice.engines.engine import Transcript as Heard
+from microclaw.voice.session import VoiceParts
+from microclaw.voice.spoken_text import MORE
+from microclaw.voice.trace import VoiceTraces
+from microclaw.voice.wyoming_handle import chat_of, for_one_breath
+from microclaw.voice.wyoming_server import WyomingServer
+
+__all__ = ["make_agent"]  # the fixture
+
+
+@dataclass
+class Services:
+    port: int
+    agent: Agent
+    ears: ScriptedRecognizer
+    beeps: Beeps
+
+    def client(self) -> AsyncTcpClient:
+        return AsyncTcpClient("127.0.0.1", self.port)
+
+    async def ask(self, *events: Event, until: Callable[[Event], bool] = lambda _: True) -> list[Event]:
+        """Send these and read until one that ends it."""
+        async with self.client() as client, asyncio.timeout(20):
+            for event in events:
+                await client.write_event(event)
+            found: list[Event] = []
+            while (event := await client.read_event()) is not None:
+                found.append(event)
+                if until(event):
+                    break
+            return found
+
+    async def handle(self, text: str, conversation: str | None = None) -> Event:
+        context = None if conversation is None else {"conversation_id": conversation}
+        [event] = await self.ask(Transcript(text, context=context).event())
+        return event
+
+
+@asynccontextmanager
+async def services(
+    make: MakeAgent,
+    replies: Iterable[Scripted] = (),
+    *transcripts: Heard | VoiceError | None,
+    workshop: Workshop | None = None,
+) -> AsyncIterator[Services]:
+    async with make(replies, workshop=workshop) as agent:
+        ears, beeps = ScriptedRecognizer(*transcripts), Beeps()
+        parts = VoiceParts(agent.inbox, agent.approvals, ears, beeps, LoudnessDetector, VoiceTraces())
+        async with WyomingServer.opened(parts, "127.0.0.1", 0) as server:
+            yield Services(server.port, agent, ears, beeps)
+
+
+def utterance(pcm: bytes, rate: int = 16_000, width: int = 2, channels: int = 1) -> list[Event]:
+    start = [Transcribe(language="en").event(), AudioStart(rate, width, channels).event()]
+    chunks = [AudioChunk(rate, width, channels, pcm[at : at + 2048]).event() for at in range(0, len(pcm), 2048)]
+    return [*start, *chunks, AudioStop().event()]
+
+
+async def test_describe_names_the_three_services(make_agent: MakeAgent) -> None:
+    async with services(make_agent) as wyoming:
+        [event] = await wyoming.ask(Describe().event())
+    info = Info.from_event(event)
+    assert [model.languages for program in info.asr for model in program.models] == [["en"]]
+    assert [voice.name for program in info.tts for voice in program.voices] == ["beeps"]
+    assert [program.supports_home_control for program in info.handle] == [True]
+    assert all(program.installed for program in (*info.asr, *info.tts, *info.handle))
+
+
+async def test_ping_is_answered(make_agent: MakeAgent) -> None:
+    async with services(make_agent) as wyoming:
+        [event] = await wyoming.ask(Event("unknown-event", {"x": 1}), Ping("hello").event())
+    assert Pong.from_event(event).text == "hello"
+
+
+async def test_audio_becomes_a_transcript(make_agent: MakeAgent) -> None:
+    pcm = bytes(range(256)) * 100
+    async with services(make_agent, (), Heard("blink pin two")) as wyoming:
+        [event] = await wyoming.ask(*utterance(pcm))
+        assert Transcript.from_event(event).text == "blink pin two"
+        assert wyoming.ears.heard == [pcm]
+
+
+async def test_audio_of_another_rate_is_heard_at_ours(make_agent: MakeAgent) -> None:
+    async with services(make_agent, (), Heard("hello")) as wyoming:
+        [event] = await wyoming.ask(*utterance(bytes(96_000), rate=48_000))
+        assert Transcript.from_event(event).text == "hello"
+        assert len(wyoming.ears.heard[0]) == pytest.approx(32_000, abs=200)
+
+
+async def test_text_is_spoken_sentence_by_sentence(make_agent: MakeAgent) -> None:
+    async with services(make_agent) as wyoming:
+        events = await wyoming.ask(
+            Synthesize("The lamp is on. It is **warm**.").event(), until=lambda event: AudioStop.is_type(event.type)
+        )
+        assert wyoming.beeps.said == ["The lamp is on.", "It is warm."]
+    start = AudioStart.from_event(events[0])
+    assert (start.rate, start.width, start.channels) == (16_000, 2, 1)
+    audio = b"".join(AudioChunk.from_event(event).audio for event in events[1:-1])
+    assert len(audio) == sum(max(20, 2 * len(text)) for text in wyoming.beeps.said) * 32
+
+
+async def test_text_that_cannot_be_spoken_is_no_audio_and_not_a_wait(make_agent: MakeAgent) -> None:
+    async with services(make_agent) as wyoming:
+        events = await wyoming.ask(Synthesize("...").event(), until=lambda event: AudioStop.is_type(event.type))
+    assert [event.type for event in events] == ["audio-start", "audio-stop"]
+
+
+async def test_a_sentence_is_a_turn_answered_for_the_ear(make_agent: MakeAgent) -> None:
+    shop = Workshop()
+    replies = [call("gpio-set", pin=2), say("| a | b |\nPin 2 is **on** for 500 ms.")]
+    async with services(make_agent, replies, workshop=shop) as wyoming:
+        event = await wyoming.handle("turn pin two on", "kitchen")
+        assert event.type == "handled"
+        assert event.data["text"].startswith("Pin 2 is on for 500 milliseconds.")
+        assert event.data["context"] == {"conversation_id": "kitchen"}
+        assert shop.done == ["set 2 1"]
+
+
+async def test_a_turn_that_fails_is_not_handled(make_agent: MakeAgent) -> None:
+    async with services(make_agent) as wyoming:
+        assert (await wyoming.handle("   ")).type == "not-handled"
+        wyoming.agent.inbox.close()
+        event = await wyoming.handle("hello")
+    assert (event.type, event.data["text"]) == ("not-handled", "the host is stopping")
+
+
+async def test_a_question_is_decided_by_the_next_yes_of_its_conversation(make_agent: MakeAgent) -> None:
+    shop = Workshop()
+    replies = [call("page"), call("undo", call_id="call-2"), say("It is undone.")]
+    async with services(make_agent, replies, workshop=shop) as wyoming:
+        asked = await wyoming.handle("read the page and undo", "kitchen")
+        assert asked.type == "handled"
+        assert "Shall I? Say yes or no." in asked.data["text"]
+        await wyoming.handle("yes", "hall")
+        assert shop.done == []
+        assert "It is undone." in (await wyoming.handle("yes", "kitchen")).data["text"]
+        assert shop.done == ["undo"]
+
+
+async def test_a_no_is_a_no(make_agent: MakeAgent) -> None:
+    shop = Workshop()
+    replies = [call("page"), call("undo", call_id="call-2"), say("Then not.")]
+    async with services(make_agent, replies, workshop=shop) as wyoming:
+        await wyoming.handle("read the page and undo", "kitchen")
+        await wyoming.handle("no", "kitchen")
+        assert shop.done == []
+        assert wyoming.agent.approvals.pending() == ()
+
+
+async def test_a_question_that_nobody_heard_is_decided_by_no_yes(
+    make_agent: MakeAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = Workshop(hold=asyncio.Event())
+    replies = [call("page"), call("gpio-set", pin=2, call_id="call-2"), say("Done.")]
+    asked = asyncio.Event()
+    monkeypatch.setattr(wyoming_handle, "HANDLE_S", 0.0)
+    async with services(make_agent, replies, workshop=shop) as wyoming:
+        wyoming.agent.approvals.listen(lambda _: asked.set())
+        assert (await wyoming.handle("read the page and set pin two", "k")).data["text"] == "I am still working on it."
+        async with asyncio.timeout(20):
+            await asked.wait()
+        monkeypatch.setattr(wyoming_handle, "HANDLE_S", 20.0)
+        await wyoming.handle("yes", "k")
+        assert shop.done == []
+        assert len(wyoming.agent.approvals.pending()) == 1
+        [pending] = wyoming.agent.approvals.pending()
+        wyoming.agent.approvals.withdraw(pending.approval_id)
+
+
+@pytest.mark.parametrize(
+    ("events", "why"),
+    [
+        ([AudioStop().event()], "audio-stop without"),
+        ([AudioChunk(16_000, 2, 1, b"ab").event()], "audio-chunk without"),
+        (utterance(b"abcd", width=4), "4 bytes a sample"),
+        (utterance(b"abcd", channels=2), "2 channels"),
+        (utterance(b"abcd", rate=5), "5 Hz"),
+        (utterance(b"abcd"), "the engine died"),
+        ([Synthesize("a" * 5_000).event()], "5,000 characters"),
+        ([Event("synthesize", {"text": 5})], "not a text"),
+        ([Event("transcript", {"text": "a" * 3_000})], "3,000 characters"),
+        ([Event("x" * 100)], "type is a text"),
+    ],
+)
+async def test_what_is_wrong_is_told_and_the_connection_closed(
+    make_agent: MakeAgent, events: list[Event], why: str
+) -> None:
+    async with services(make_agent, (), VoiceError("the engine died"), Heard("hello")) as wyoming:
+        [event] = await wyoming.ask(*events, until=lambda _: False)
+        assert event.type == "error"
+        assert why in event.data["text"]
+        if why == "the engine died":
+            [event] = await wyoming.ask(*utterance(b"abcd"))
+            assert Transcript.from_event(event).text == "hello"
+
+
+async def test_an_utterance_without_an_end_is_ended(make_agent: MakeAgent) -> None:
+    async with services(make_agent) as wyoming, asyncio.timeout(20):
+        reader, writer = await asyncio.open_connection("127.0.0.1", wyoming.port)
+        writer.write(b'{"type": "audio-start"}\n')
+        head = (
+            b'{"type": "audio-chunk", "data": {"rate": 16000, "width": 2, "channels": 1}, "payload_length": 200000}\n'
+        )
+        for _ in range(10):
+            writer.write(head + bytes(200_000))
+        answer = await reader.readline()
+        writer.close()
+        assert b'"error"' in answer
+        assert wyoming.ears.abandoned == 1
+
+
+async def test_who_leaves_in_an_utterance_gives_its_engine_back(make_agent: MakeAgent) -> None:
+    async with services(make_agent) as wyoming:
+        async with wyoming.client() as client:
+            for event in utterance(b"abcd")[:-1]:
+                await client.write_event(event)
+            await client.write_event(Ping("a").event())
+            assert await client.read_event() is not None
+        async with asyncio.timeout(20):
+            while wyoming.ears.abandoned == 0:
+                await wyoming.ask(Ping("b").event())
+
+
+async def test_one_client_more_than_may_is_refused_and_the_others_are_served(
+    make_agent: MakeAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wyoming_server, "MAX_CLIENTS", 1)
+    async with services(make_agent) as wyoming, wyoming.client() as first:
+        await first.write_event(Ping("a").event())
+        assert await first.read_event() is not None
+        [refused] = await wyoming.ask()
+        assert (refused.type, refused.data["code"]) == ("error", "overloaded")
+        await first.write_event(Ping("b").event())
+        assert await first.read_event() is not None
+
+
+async def test_who_says_nothing_is_closed(make_agent: MakeAgent, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wyoming_server, "IDLE_S", 0.1)
+    async with services(make_agent) as wyoming:
+        assert await wyoming.ask(until=lambda _: False) == []
+
+
+async def test_a_port_that_is_taken_is_told(make_agent: MakeAgent) -> None:
+    async with services(make_agent) as wyoming:
+        agent = wyoming.agent
+        parts = VoiceParts(agent.inbox, agent.approvals, wyoming.ears, wyoming.beeps, LoudnessDetector, VoiceTraces())
+        with pytest.raises(ConfigError, match="cannot listen"):
+            async with WyomingServer.opened(parts, "127.0.0.1", wyoming.port):
+                pass
+
+
+def test_a_chat_is_of_its_client_and_its_conversation() -> None:
+    assert chat_of("192.168.1.9", "01ABC") == "wyoming 192.168.1.9 01ABC"
+    assert chat_of("192.168.1.9", "") == "wyoming 192.168.1.9"
+    odd = chat_of("192.168.1.9", "a b\n")
+    assert odd != chat_of("192.168.1.9", "a b")
+    assert odd.isprintable()
+    assert len(chat_of("192.168.1.9", "x" * 9_999)) < 60
+
+
+def test_a_long_answer_is_cut_between_sentences() -> None:
+    said = for_one_breath("This is a sentence of some length. " * 60)
+    assert len(said) < 800
+    assert said.endswith(f"length. {MORE}")
