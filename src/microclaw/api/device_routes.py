@@ -12,7 +12,7 @@ from pydantic import Field
 from microclaw.api.body import RequestBody
 from microclaw.api.caller import RequestCaller, admit, check_local_owner
 from microclaw.api.parts import HostParts
-from microclaw.api.views import device_object, pairing_objects
+from microclaw.api.views import device_object, is_voice_only, pairing_objects
 from microclaw.apps.changes import made_by
 from microclaw.apps.direct_io import PinChange
 from microclaw.audit import AuditKind
