@@ -177,3 +177,11 @@ def test_unknown_board_lists_the_known_ones() -> None:
 def test_wrong_profile_is_refused_with_the_field(rows: str, reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
         parse_board("mine", f"{MINIMAL}\n[[pins]]\n{rows}\n")
+
+
+def test_a_voice_device_has_a_profile_without_pins_that_is_no_board_of_the_list() -> None:
+    board = load_board("voice")
+    assert board.pins == {}
+    assert board.free_pins("output") == ()
+    assert board.firmware.max_apps == 0
+    assert "voice" not in board_ids()

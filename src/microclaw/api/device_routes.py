@@ -12,7 +12,7 @@ from pydantic import Field
 from microclaw.api.body import RequestBody
 from microclaw.api.caller import RequestCaller, admit, check_local_owner
 from microclaw.api.parts import HostParts
-from microclaw.api.views import device_object, pairing_objects
+from microclaw.api.views import device_object, is_voice_only, pairing_objects
 from microclaw.apps.changes import made_by
 from microclaw.apps.direct_io import PinChange
 from microclaw.audit import AuditKind
@@ -94,7 +94,8 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
     @router.get("/{name}", summary="One device, and what works on such boards today")
     async def show_device(name: str) -> dict[str, Any]:
         device = devices.get(name)
-        family = family_of(device.board.board_id, device.board.chip, device.kinds)
+        board, is_voice = device.board, is_voice_only(device)
+        family = None if is_voice else family_of(board.board_id, board.chip, device.kinds)
         return {**device_object(device, parts.link), "today": None if family is None else today_object(family)}
 
     @router.patch("/{name}", summary="Rename a device")

@@ -55,8 +55,8 @@ class HostParts:
     metrics: MetricSources
     live: LiveFeed
     link: LinkServer | None
-    voice: VoiceService | None
-    voice_problem: str | None
+    voice: Callable[[], VoiceService | None]
+    voice_problem: Callable[[], str | None]
     attempts: Callable[[int], Awaitable[tuple[Attempt, ...]]]
     status: Callable[[], Awaitable[dict[str, Any]]]
     failing: Callable[[], tuple[str, ...]]

@@ -181,6 +181,7 @@ class HostStatus:
     http: str | None
     link: LinkServer | None
     channels: ChannelStates
+    xiaozhi: Callable[[], Mapping[str, Any]]
     mcp_servers: Callable[[], Mapping[str, str]]
     schedules: ScheduleBook
     approvals: Approvals
@@ -205,6 +206,7 @@ class HostStatus:
             "home": str(self.settings.home),
             "http": self.http,
             "link": self._link_object(),
+            "xiaozhi": dict(self.xiaozhi()),
             "up_s": round(time.monotonic() - self.began_s, 1),
             "rss_mb": round(resident_mb(), 1),
             "model": text,
@@ -234,8 +236,9 @@ class HostStatus:
         }
 
     def _problems(self) -> list[str]:
-        audit = self.audit.problem
-        return [*self.settings.problems, *self.channels.problems, *([] if audit is None else [audit])]
+        audit, xiaozhi = self.audit.problem, self.xiaozhi()["text"]
+        own = [*([] if xiaozhi is None else [f"xiaozhi is off: {xiaozhi}"]), *([] if audit is None else [audit])]
+        return [*self.settings.problems, *self.channels.problems, *own]
 
     def _link_object(self) -> dict[str, Any] | None:
         if self.link is None:

@@ -16,6 +16,7 @@ from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device
 from microclaw.link_server.server import LinkServer
 from microclaw.link_server.transport import LinkTransport
+from microclaw.transports.xiaozhi import XiaozhiTransport
 from microclaw.wire.host_api import evidence_object
 
 
@@ -34,8 +35,14 @@ def device_object(device: Device, server: LinkServer | None) -> dict[str, Any]:
         "firmware": firmware_object(device.board.firmware),
         "free_pins": list(device.board.free_pins("output")),
         "power_cut": _IN_FLASH if keeps_programs(device) else device.board.power_cut,
+        "voice_only": is_voice_only(device),
         "link": None if state is None else dataclasses.asdict(state),
     }
+
+
+def is_voice_only(device: Device) -> bool:
+    """Whether it is spoken to and nothing else: firmware of others, without pins and programs for this host."""
+    return bool(device.transports) and all(isinstance(one, XiaozhiTransport) for one in device.transports)
 
 
 def exploration_object(found: Exploration) -> dict[str, Any]:

@@ -30,22 +30,24 @@ def voice_router(parts: HostParts) -> APIRouter:
     router = APIRouter(prefix="/v1/voice", tags=["voice"])
 
     def service() -> VoiceService:
-        if parts.voice is None:
-            raise ConfigError(f"voice is off: {parts.voice_problem}", next_step="docs/voice.md")
-        return parts.voice
+        found = parts.voice()
+        if found is None:
+            raise ConfigError(f"voice is off: {parts.voice_problem()}", next_step="docs/voice.md")
+        return found
 
     @router.get("", summary="Engines, sessions and the last turns, without what was said")
     async def show() -> dict[str, Any]:
-        if parts.voice is None:
-            return {"state": "off", "problem": parts.voice_problem, "sessions": 0, "turns": []}
-        voice = parts.voice.parts
+        found = parts.voice()
+        if found is None:
+            return {"state": "off", "problem": parts.voice_problem(), "sessions": 0, "turns": []}
+        voice = found.parts
         problems = [await voice.recognizer.health(), await voice.synthesizer.health()]
         return {
             "state": "on",
             "asr": voice.recognizer.name,
             "tts": voice.synthesizer.name,
             "problem": "; ".join(one for one in problems if one is not None) or None,
-            "sessions": parts.voice.sessions,
+            "sessions": found.sessions,
             "turns": [trace.to_json() for trace in voice.traces.newest()],
         }
 

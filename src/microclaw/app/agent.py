@@ -138,7 +138,7 @@ def build_agent(
     server_tools: Callable[[], Iterable[Tool[Any]]],
     egress: Egress | None,
 ) -> Agent:
-    """`server_tools` gives the tools of MCP servers, which come and go."""
+    """`server_tools` gives the tools of MCP servers and of devices, which come and go."""
     settings, admission = base.settings, base.admission
     language_model = model if settings.model.configured else None  # the offline one writes no summaries
     inbox = _inbox(base)

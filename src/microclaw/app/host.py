@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from microclaw.addresses import is_loopback
 from microclaw.agent.attempts import latest_attempts
@@ -36,7 +35,7 @@ from microclaw.app.devices import (
     open_link_server,
     warm_compiler,
 )
-from microclaw.app.voice import open_voice
+from microclaw.app.voice import HostVoice, VoiceMaker
 from microclaw.apps.changes import ChangeLog, change_publisher
 from microclaw.apps.late_proof import LateProofs
 from microclaw.audit import AuditLog
@@ -58,9 +57,6 @@ from microclaw.store.erase import ConversationRows
 from microclaw.store.journal import Journal
 from microclaw.supervision import SupervisedTasks
 from microclaw.virtual_boards.host_boards import VirtualBoards
-
-if TYPE_CHECKING:
-    from microclaw.voice.service import VoiceService
 
 _log = logging.getLogger(__name__)
 
@@ -89,11 +85,13 @@ async def running_host(
     boards_ready: asyncio.Event | None = None,
     egress: Egress | None = None,
     new_store: bool = False,
+    make_voice: VoiceMaker | None = None,
 ) -> AsyncIterator[Host]:
     """Inside, the host answers on its control socket. Leaving it ends every part in order and loses nothing.
 
     Turns that the last run left unfinished go on once `boards_ready` is set, where one is given.
     `egress` replaces the rule that only public addresses are fetched, for tests with servers of their own.
+    `make_voice` makes what voice works with; without it nobody is heard.
 
     Raises StoreError when another host owns this home, StoreMissing unless `new_store` is what a person wants there,
     ConfigError when a port is taken.
@@ -116,7 +114,17 @@ async def running_host(
         completed = change_publisher(devices.registry, base.publish, now_ms)
         apps = build_apps(settings, devices.registry, ChangeLog(base.app_table, completed=completed), admission.gate)
         servers = await stack.enter_async_context(McpServers(settings.mcp_servers, proxy=settings.proxy))
-        agent = build_agent(base, model, devices.registry, apps, link, tasks, server_tools=servers.tools, egress=egress)
+        voice = HostVoice(base, devices, link, make_voice)
+        agent = build_agent(
+            base,
+            model,
+            devices.registry,
+            apps,
+            link,
+            tasks,
+            server_tools=lambda: (*servers.tools(), *voice.tools()),
+            egress=egress,
+        )
         conversations = await stack.enter_async_context(agent.conversations)
         tell = late_notes(agent.inbox.outbox, devices.registry, base.publish)
         late = LateProofs(devices=devices.registry, change_log=apps.change_log, tell=tell)
@@ -124,7 +132,7 @@ async def running_host(
         await stack.enter_async_context(devices.tasks.serving(AgentTasks(conversations), devices.links.link))
         opening = open_channels(settings, agent.inbox, admission, group, tasks)
         channels, gateway = await stack.enter_async_context(opening)
-        voice = await stack.enter_async_context(open_voice(base, devices, agent.inbox, group))
+        await stack.enter_async_context(voice.serving(agent.inbox, group))
         jobs = Jobs(group, settings.limits)
         boards = VirtualBoards(devices.registry, apps.reconciler.check)
         status = HostStatus(
@@ -136,6 +144,7 @@ async def running_host(
             http=http,
             link=link,
             channels=channels,
+            xiaozhi=voice.xiaozhi_object,
             mcp_servers=servers.states,
             schedules=agent.schedules.scheduling.book,
             approvals=admission.approvals,
@@ -213,7 +222,7 @@ def _host_parts(
     usage: UsageLog,
     status: HostStatus,
     tasks: SupervisedTasks,
-    voice: tuple[VoiceService | None, str | None],
+    voice: HostVoice,
 ) -> HostParts:
     """What the API's routes work with."""
     return HostParts(
@@ -242,8 +251,8 @@ def _host_parts(
         ),
         live=live,
         link=link,
-        voice=voice[0],
-        voice_problem=voice[1],
+        voice=lambda: voice.service,
+        voice_problem=lambda: voice.problem,
         attempts=partial(latest_attempts, base.journal),
         status=status.read,
         failing=tasks.failing,

@@ -1,116 +1,196 @@
-"""Opens voice: engines, sessions of devices, the Wyoming services. It hears and says nothing itself."""
+"""Opens voice: engines, sessions of the link's devices, xiaozhi's server, Wyoming. It hears nothing itself."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from microclaw import __version__
 from microclaw.agent.inbox import Inbox
-from microclaw.app.devices import Base, Devices
+from microclaw.api.server import tcp_listener
+from microclaw.app.devices import Base, Devices, local_zone
+from microclaw.auth.approvals import Approvals
 from microclaw.auth.certificates import lan_names
 from microclaw.clock import now_ms
-from microclaw.config.settings import VoiceSettings
-from microclaw.errors import ConfigError, UnknownName
-from microclaw.link_server.device_link import DeviceLink
+from microclaw.errors import ConfigError
+from microclaw.link_server.server import LinkServer
+from microclaw.link_server.transport import SCHEME
+from microclaw.tools.tool import Tool
 from microclaw.transports.discovery import announced, wyoming_announcement_of
 
 if TYPE_CHECKING:
-    from microclaw.voice.engines.command_grammar import SpokenNames
+    from microclaw.link_server.device_link import DeviceLink
     from microclaw.voice.service import VoiceService
+    from microclaw.voice.session import VoiceParts
+    from microclaw.voice.xiaozhi.server import XiaozhiServer
 
+VoiceMaker: TypeAlias = "Callable[[Inbox, Approvals], VoiceParts]"
+"""Makes the engines and what else every session works with."""
 PACKAGES: Final = ("av", "pocketsphinx", "webrtcvad")
-HOW_TO_INSTALL: Final = "make voice, or pip install 'microclaw[voice]' (docs/voice.md)"
+HOW_TO_INSTALL: Final = "make voice, or pip install 'microclaw[voice]'"
 _log = logging.getLogger(__name__)
 
 
-@asynccontextmanager
-async def open_voice(
-    base: Base, devices: Devices, inbox: Inbox, group: asyncio.TaskGroup
-) -> AsyncGenerator[tuple[VoiceService | None, str | None]]:
-    """Inside, devices with a microphone are heard. None, and why, where voice is off: nothing else is affected."""
-    settings = base.settings.voice
-    problem = _problem(settings)
-    service = None
-    if problem is None:
-        try:
-            service = _service(base, devices, inbox)
-        except ConfigError as exc:
-            problem = f"{exc.message} (next: {exc.next_step})"
-            _log.warning("voice is off: %s", problem)
-    if service is None:
-        yield None, problem
-        return
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(service.serving())
-        devices.audio.open = service.open_link
-        if settings.wyoming_port is not None:
-            await _open_wyoming(service, settings, stack, group)
-        yield service, None
+class HostVoice:
+    """Its engines are the settings', or what `make` makes. `tools` are those of devices that are connected.
 
+    Outside of `serving` there is no service and no tool; `problem` says why voice is off.
+    """
 
-def _problem(settings: VoiceSettings) -> str | None:
-    if not settings.enabled:
-        return "it is switched off (next: microclaw config set voice.enabled true)"
-    missing = [name for name in PACKAGES if find_spec(name) is None]
-    return f"{', '.join(missing)} not installed (next: {HOW_TO_INSTALL})" if missing else None
+    def __init__(self, base: Base, devices: Devices, link: LinkServer | None, make: VoiceMaker | None) -> None:
+        self._base = base
+        self._devices = devices
+        self._link = link
+        self._make = make
+        self._server: XiaozhiServer | None = None
+        self._ota: str | None = None
+        self._problem: str | None = None
+        self._warm_up: Callable[[], Awaitable[None]] | None = None
+        self.service: VoiceService | None = None
+        self.problem: str | None = None
 
+    def tools(self) -> tuple[Tool[Any], ...]:
+        if self._server is None or not self._server.connected:
+            return ()
+        from microclaw.voice.xiaozhi.tools import xiaozhi_tools
 
-def _service(base: Base, devices: Devices, inbox: Inbox) -> VoiceService:
-    from microclaw.voice.endpointing import EndpointLimits
-    from microclaw.voice.engine_choice import chosen_recognizer, chosen_synthesizer
-    from microclaw.voice.engines.command_grammar import SpokenNames
-    from microclaw.voice.engines.pocketsphinx import SphinxRecognizer
-    from microclaw.voice.engines.webrtc_vad import WebrtcVoiceDetector
-    from microclaw.voice.service import VoiceService
-    from microclaw.voice.session import VoiceParts
-    from microclaw.voice.trace import VoiceTraces
+        return xiaozhi_tools(self._devices.registry, self._server.tools_of)
 
-    settings, proxy = base.settings.voice, base.settings.proxy
-    if base.admission.people.get(settings.person) is None:
-        raise ConfigError(
-            f"voice.person is {settings.person!r}, whom this host does not know",
-            next_step="microclaw config set voice.person owner, or microclaw person list",
+    def xiaozhi_object(self) -> dict[str, Any]:
+        """Its state for the host's status; `ota` is what a person types into a device."""
+        return {
+            "state": "off" if self._server is None else "on",
+            "text": self._problem,
+            "ota": self._ota,
+            "connected": 0 if self._server is None else self._server.connected,
+        }
+
+    @asynccontextmanager
+    async def serving(self, inbox: Inbox, group: asyncio.TaskGroup) -> AsyncGenerator[None]:
+        """Enter it after the conversations, so that it ends before them. A part that fails is off."""
+        wanted = self._base.settings.voice.xiaozhi
+        async with AsyncExitStack() as stack:
+            parts = self._parts(inbox)
+            if parts is not None:
+                from microclaw.voice.service import VoiceService  # only who is spoken to needs it
+
+                self.service = VoiceService(parts, now_ms=now_ms, note_taker=self._note_taker, warm_up=self._warm_up)
+                await stack.enter_async_context(self.service.serving())
+                self._devices.links.parts.audio.open = self.service.open_link
+                if wanted is not None:
+                    await self._open_xiaozhi(wanted, self.service, stack)
+                await self._open_wyoming(parts, stack, group)
+            elif wanted is not None:
+                self._off(f"voice is off: {self.problem}", "docs/voice.md")
+            try:
+                yield
+            finally:
+                self._devices.links.parts.audio.open = None
+                self._server = self._ota = self.service = None
+
+    def _parts(self, inbox: Inbox) -> VoiceParts | None:
+        """What sessions work with; None, and `problem` says why, where voice is off. Nothing else is affected."""
+        if self._make is not None:
+            return self._make(inbox, self._base.admission.approvals)
+        settings = self._base.settings.voice
+        missing = [name for name in PACKAGES if find_spec(name) is None]
+        if not settings.enabled:
+            self.problem = "it is switched off (next: microclaw config set voice.enabled true)"
+        elif missing:
+            self.problem = f"{', '.join(missing)} not installed (next: {HOW_TO_INSTALL})"
+        else:
+            try:
+                return self._chosen_parts(inbox)
+            except ConfigError as exc:
+                self.problem = f"{exc.message} (next: {exc.next_step})"
+                _log.warning("voice is off: %s", self.problem)
+        return None
+
+    def _chosen_parts(self, inbox: Inbox) -> VoiceParts:
+        from microclaw.voice.endpointing import EndpointLimits
+        from microclaw.voice.engine_choice import chosen_recognizer, chosen_synthesizer
+        from microclaw.voice.engines.command_grammar import SpokenNames
+        from microclaw.voice.engines.pocketsphinx import SphinxRecognizer
+        from microclaw.voice.engines.webrtc_vad import WebrtcVoiceDetector
+        from microclaw.voice.session import VoiceParts
+        from microclaw.voice.trace import VoiceTraces
+
+        settings, proxy = self._base.settings.voice, self._base.settings.proxy
+        if self._base.admission.people.get(settings.person) is None:
+            raise ConfigError(
+                f"voice.person is {settings.person!r}, whom this host does not know",
+                next_step="microclaw config set voice.person owner",
+            )
+        sphinx = SphinxRecognizer(
+            lambda: SpokenNames(devices=tuple(device.name for device in self._devices.registry.list()))
+        )
+        if "pocketsphinx" in settings.asr:
+            self._warm_up = sphinx.warm_up
+        return VoiceParts(
+            inbox=inbox,
+            approvals=self._base.admission.approvals,
+            recognizer=chosen_recognizer(settings, pocketsphinx=lambda: sphinx, proxy=proxy),
+            synthesizer=chosen_synthesizer(settings, proxy=proxy),
+            new_detector=WebrtcVoiceDetector,
+            traces=VoiceTraces(),
+            endpoints=EndpointLimits(silence_ms=settings.silence_ms),
+            person_id=settings.person,
         )
 
-    def names() -> SpokenNames:
-        return SpokenNames(devices=tuple(device.name for device in devices.registry.list()))
+    async def _open_wyoming(self, parts: VoiceParts, stack: AsyncExitStack, group: asyncio.TaskGroup) -> None:
+        settings = self._base.settings.voice
+        if settings.wyoming_port is None:
+            return
+        from microclaw.voice.wyoming_server import WyomingServer
 
-    sphinx = SphinxRecognizer(names)
-    parts = VoiceParts(
-        inbox=inbox,
-        approvals=base.admission.approvals,
-        recognizer=chosen_recognizer(settings, pocketsphinx=lambda: sphinx, proxy=proxy),
-        synthesizer=chosen_synthesizer(settings, proxy=proxy),
-        new_detector=WebrtcVoiceDetector,
-        traces=VoiceTraces(),
-        endpoints=EndpointLimits(silence_ms=settings.silence_ms),
-        person_id=settings.person,
-    )
+        host = settings.wyoming_host
+        server = await stack.enter_async_context(WyomingServer.opened(parts, host, settings.wyoming_port))
+        _log.info("Wyoming services at %s:%d", host, server.port)
+        names = await asyncio.to_thread(lan_names)
+        announcement = wyoming_announcement_of(host, server.port, names, version=__version__)
+        if announcement is not None:  # only where the LAN can reach it
+            await stack.enter_async_context(announced(announcement, group))
 
-    def note_taker(device_id: str) -> DeviceLink | None:
+    async def _open_xiaozhi(self, wanted: str, service: VoiceService, stack: AsyncExitStack) -> None:
+        if self._link is None:
+            self._off("the host's identity is the link's, and the link is off", "microclaw up --link 127.0.0.1:8443")
+            return
+        host, _, port = wanted.rpartition(":")
         try:
-            return devices.links.link(device_id)
-        except UnknownName:
-            return None
+            hint = "another port: microclaw config set voice.xiaozhi 0.0.0.0:8004"
+            listening = stack.enter_context(tcp_listener(host, int(port), next_step=hint))
+        except ConfigError as exc:
+            self._off(exc.message, exc.next_step or hint)
+            return
+        from microclaw.voice.xiaozhi.server import OTA_PATH, XiaozhiServer  # it brings an HTTP server
 
-    warm_up = sphinx.warm_up if "pocketsphinx" in settings.asr else None
-    return VoiceService(parts, now_ms=now_ms, note_taker=note_taker, warm_up=warm_up)
+        server = XiaozhiServer(
+            voice=service,
+            devices=self._devices.registry,
+            identity=self._link.identity,
+            now_ms=now_ms,
+            zone=local_zone(self._base.settings),
+        )
+        await stack.enter_async_context(server.serving(listening))
+        here = await asyncio.to_thread(_reachable, host)
+        self._server, self._ota = server, f"http://{here}:{listening.getsockname()[1]}{OTA_PATH}"
+
+    def _off(self, problem: str, next_step: str) -> None:
+        self._problem = f"{problem} (next: {next_step})"
+        _log.warning("xiaozhi is off: %s", self._problem)
+
+    def _note_taker(self, device_id: str) -> DeviceLink | None:
+        known = self._devices.registry.owner_of(f"{SCHEME}{device_id}")
+        return None if known is None else self._devices.links.link(device_id)
 
 
-async def _open_wyoming(
-    service: VoiceService, settings: VoiceSettings, stack: AsyncExitStack, group: asyncio.TaskGroup
-) -> None:
-    from microclaw.voice.wyoming_server import WyomingServer
-
-    assert settings.wyoming_port is not None
-    host = settings.wyoming_host
-    server = await stack.enter_async_context(WyomingServer.opened(service.parts, host, settings.wyoming_port))
-    _log.info("Wyoming services at %s:%d", host, server.port)
-    announcement = wyoming_announcement_of(host, server.port, await asyncio.to_thread(lan_names), version=__version__)
-    if announcement is not None:
-        await stack.enter_async_context(announced(announcement, group))
+def _reachable(bound_to: str) -> str:
+    """How a device of the LAN reaches this host. The firmware knows no IPv6, and finds no .local names."""
+    if bound_to not in ("0.0.0.0", "::"):  # noqa: S104 - it is compared, not bound
+        return bound_to
+    found = (a for a in lan_names().addresses if a.version == 4 and not a.is_loopback and not a.is_link_local)
+    return str(next(found, "127.0.0.1"))

@@ -72,6 +72,7 @@ class PendingPairing:
     key: ec.EllipticCurvePublicKey | None
     expires_s: float  # on the service's clock
     outcome: asyncio.Future[IssuedCredential | Refusal]
+    enrol: Enrol | None = None  # its own way into the registry
 
 
 class Enrol(Protocol):
@@ -130,11 +131,21 @@ class PairingService:
         Raises what the registry raises when it will not have the device (its name was taken meanwhile).
         """
         answer = await self._request(address, board, csr, token_wanted=token_wanted, secret=secret)
+        self._note(answer, address, board)
+        return answer
+
+    def request_code(self, address: str, board: str, enrol: Enrol) -> PendingPairing | Refusal:
+        """A device of another protocol shows a code, is entered by `enrol`, and gets a token."""
+        malformed = Refusal(CloseCode.MALFORMED, Reason.MALFORMED_REQUEST)
+        answer = self._by_code(address, board, None, enrol) if _BOARD.fullmatch(board) else malformed
+        self._note(answer, address, board)
+        return answer
+
+    def _note(self, answer: PendingPairing | IssuedCredential | Refusal, address: str, board: str) -> None:
         if isinstance(answer, Refusal):
             self._record(answer.event(address))
         elif isinstance(answer, PendingPairing):
             self._record(AuditEvent(AuditKind.PAIRING_ASKED, f"a {board} shows a code", address=address))
-        return answer
 
     async def _request(
         self, address: str, board: str, csr: bytes | None, *, token_wanted: bool, secret: str | None
@@ -185,7 +196,8 @@ class PairingService:
                 next_step=f"type the 6 digits it shows; they change after {self.limits.code_life_s:.0f} s",
             )
         try:
-            enrolled = await self._enrol(board_id or pending.board, name=name, device_id=device_id)
+            enrol = pending.enrol or self._enrol
+            enrolled = await enrol(board_id or pending.board, name=name, device_id=device_id)
             paired = await self._grant(enrolled, pending.key, None, pending.address)
         except BaseException:  # also a person who gave up: the code stays good
             if not pending.outcome.done():
@@ -215,7 +227,9 @@ class PairingService:
         await self._table.add_certificate(self._row(certificate, device_id))
         return IssuedCredential(device_id, certificate=certificate.public_bytes(Encoding.DER))
 
-    def _by_code(self, address: str, board: str, key: ec.EllipticCurvePublicKey | None) -> PendingPairing | Refusal:
+    def _by_code(
+        self, address: str, board: str, key: ec.EllipticCurvePublicKey | None, enrol: Enrol | None = None
+    ) -> PendingPairing | Refusal:
         self._drop_expired()
         network, wide = single_address(address), address_range(address)
         if not self._has_room(network, wide):
@@ -224,7 +238,7 @@ class PairingService:
             pass  # at most `pending_in_all` of a million are taken
         expires_s = self._clock_s() + self.limits.code_life_s
         outcome: asyncio.Future[IssuedCredential | Refusal] = asyncio.get_running_loop().create_future()
-        pending = PendingPairing(code, board, address, network, wide, key, expires_s, outcome)
+        pending = PendingPairing(code, board, address, network, wide, key, expires_s, outcome, enrol)
         self._pending[code] = pending
         return pending
 

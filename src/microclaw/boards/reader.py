@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, get_args
 
 from microclaw.boards.profile import BoardProfile, Firmware, I2cBus, Led, Pin, PinUse
+from microclaw.boards.voice import VOICE_BOARD
 from microclaw.errors import ConfigError, UnknownName
 
 _SUFFIX = ".toml"
@@ -32,6 +33,8 @@ def board_ids() -> tuple[str, ...]:
 @functools.cache
 def load_board(board_id: str) -> BoardProfile:
     """The profile of a board; UnknownName lists the known ids."""
+    if board_id == VOICE_BOARD.board_id:
+        return VOICE_BOARD
     known = board_ids()
     if board_id not in known:
         near = difflib.get_close_matches(board_id, known, n=1)

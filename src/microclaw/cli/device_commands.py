@@ -16,6 +16,7 @@ from microclaw.cli.firmware_option import FirmwareOption, firmware_words
 from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.cli.programs import follow
 from microclaw.cli.wifi_command import wifi
+from microclaw.cli.xiaozhi_steps import add_xiaozhi
 from microclaw.host_client.request import segment
 from microclaw.text import one_line
 
@@ -50,7 +51,9 @@ def show(ctx: typer.Context, name: str) -> None:
         options.line(f"{key:<12} {', '.join(device[key]) or '-'}")
     options.line(f"{'power cut':<12} {device['power_cut']}")
     firmware = device["firmware"]
-    if device["kinds"] == ["py"]:
+    if device["voice_only"]:
+        options.line(f"{'firmware':<12} xiaozhi's: it is spoken to, and runs no programs")
+    elif device["kinds"] == ["py"]:
         options.line(f"{'firmware':<12} microclaw on MicroPython")
         options.line(f"{'programs':<12} Python")
         options.line(f"{'limits':<12} {_python_limits(firmware)}")
@@ -128,7 +131,7 @@ def _link_state(link: dict[str, Any] | None) -> str:
 @device_group.command("add")
 def add(
     ctx: typer.Context,
-    name: str,
+    name: Annotated[str | None, typer.Argument(help="What it is called.")] = None,
     board: Annotated[
         str | None, typer.Option("--board", help="The board's profile; a virtual board's is virtual.")
     ] = None,
@@ -138,9 +141,17 @@ def add(
         str | None, typer.Option("--virtual", metavar="SOCKET", help="A virtual board's control.")
     ] = None,
     firmware: FirmwareOption = None,
+    xiaozhi: Annotated[
+        bool, typer.Option("--xiaozhi", help="Say how a device with xiaozhi's firmware comes to this host.")
+    ] = False,
 ) -> None:
     """Add a device by its addresses, or more addresses, or what its firmware has, to a device that is there."""
     options = global_options(ctx)
+    if xiaozhi:
+        add_xiaozhi(options, name)
+        return
+    if name is None:
+        raise typer.BadParameter("what is it called? microclaw device add NAME")
     words = firmware_words(firmware)
     transports = [
         prefix + address

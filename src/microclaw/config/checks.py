@@ -25,6 +25,12 @@ def is_link(value: str) -> str | None:
     return None if good else 'is neither HOST:PORT nor "off"'
 
 
+def is_listen(value: str) -> str | None:
+    host, _, port = value.rpartition(":")
+    good = bool(host) and port.isascii() and port.isdecimal() and int(port) <= 65_535
+    return None if good else "is not HOST:PORT, as in 0.0.0.0:8003"
+
+
 def is_place(value: str) -> str | None:
     host, _, port = value.rpartition(":")
     good = bool(host) and port.isascii() and port.isdecimal() and 0 < int(port) <= 65_535

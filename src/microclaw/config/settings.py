@@ -12,7 +12,17 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Meta
 
-from microclaw.config.checks import is_chat, is_cron, is_link, is_loopback, is_place, is_proxy, is_timezone, is_url
+from microclaw.config.checks import (
+    is_chat,
+    is_cron,
+    is_link,
+    is_listen,
+    is_loopback,
+    is_place,
+    is_proxy,
+    is_timezone,
+    is_url,
+)
 
 DEFAULT_HTTP_PORT = 8080
 DEFAULT_LINK_PORT = 8443
@@ -166,6 +176,10 @@ class VoiceSettings:
     wyoming_host: Annotated[
         str, about("where they listen; Wyoming has no authentication: who reaches another address is the person")
     ] = "127.0.0.1"
+    xiaozhi: (
+        Annotated[str, about("HOST:PORT for devices of xiaozhi's firmware, in clear text on the LAN", check=is_listen)]
+        | None
+    ) = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from microclaw.link_server.meter import LinkMeter
 from microclaw.link_server.transport import SCHEME, LinkTransport
 from microclaw.store.database import Database
 from microclaw.supervision import SupervisedTasks
+from microclaw.wire import xiaozhi
 from microclaw.wire.link.messages import Notify
 
 if TYPE_CHECKING:
@@ -190,15 +191,17 @@ class LinkServer:
         known = self._devices.get(device) if device is not None else None
         link_id = _link_id(known) or known.device_id if known is not None else None
         paired = await self.identity.pairing.confirm(code, name=name, device_id=link_id, board_id=board)
-        owner = self._devices.owner_of(f"{SCHEME}{paired.device_id}")
+        owner = self._devices.owner_of(_endpoint(paired.device_id))
         assert owner is not None
         return owner
 
     async def revoke(self, reference: str, *, by: str | None = None) -> int:
         """End every credential of the device, for the person of the name `by`; returns how many were still good."""
         device = self._devices.get(reference)
-        self._link_of(device)  # it has one
-        return sum([await self.identity.revocation.revoke(link_id, by=by) for link_id in _link_ids(device)])
+        known = _credentials(device)
+        if not known:
+            self._link_of(device)  # it says what is missing
+        return sum([await self.identity.revocation.revoke(credential, by=by) for credential in known])
 
     async def provision(
         self, name: str, *, board: str | None = None, with_secret: bool = True, host: str | None = None
@@ -233,8 +236,9 @@ class LinkServer:
 
     async def forget(self, device: Device, *, by: str | None = None) -> None:
         """The device was removed."""
+        for credential in _credentials(device):
+            await self.identity.revocation.revoke(credential, by=by)
         for link_id in _link_ids(device):
-            await self.identity.revocation.revoke(link_id, by=by)
             await self.links.forget(link_id)
 
     def state(self, device: Device) -> LinkState | None:
@@ -278,7 +282,7 @@ class _Recorder:
         self._told_ms: dict[str, int] = {}
 
     def record(self, event: AuditEvent) -> None:
-        device = self._devices.owner_of(f"{SCHEME}{event.about}")
+        device = self._devices.owner_of(_endpoint(event.about)) if event.about is not None else None
         if device is None:
             self._record(event)
             return
@@ -297,6 +301,17 @@ def _link_id(device: Device) -> str | None:
 def _link_ids(device: Device) -> tuple[str, ...]:
     """More than one for a device that two were merged into."""
     return tuple(transport.link.link_id for transport in device.transports if isinstance(transport, LinkTransport))
+
+
+def _endpoint(credential: str) -> str:
+    """The transport of the device whose credential has this id."""
+    return xiaozhi.endpoint_of(credential) or f"{SCHEME}{credential}"
+
+
+def _credentials(device: Device) -> tuple[str, ...]:
+    """The ids of everything that opens something for the device."""
+    macs = (address.removeprefix(xiaozhi.SCHEME) for address in device.endpoints if address.startswith(xiaozhi.SCHEME))
+    return (*_link_ids(device), *map(xiaozhi.credential_of, macs))
 
 
 def _listener_class() -> type[Listener]:

@@ -55,6 +55,15 @@ class SecretRow:
     expires_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class XiaozhiClientRow:
+    """Which installation of xiaozhi's firmware was paired: `client` is the SHA-256 of its Client-Id."""
+
+    device_id: str
+    client: bytes
+    paired_ms: int
+
+
 class TokenUse(StrEnum):
     """What came of showing a token."""
 
@@ -138,6 +147,15 @@ class IdentityTable(Table):
     async def revoke(self, device_id: str, at_ms: int) -> int:
         """End every credential of the device; returns how many could still open something."""
         return await self._database.write(lambda connection: _revoke(connection, device_id, at_ms))
+
+    async def xiaozhi_client(self, device_id: str) -> XiaozhiClientRow | None:
+        """The installation that was paired last; none once its credentials were revoked."""
+        return next(
+            iter(await self._select(XiaozhiClientRow, "xiaozhi_clients WHERE device_id = ?", (device_id,))), None
+        )
+
+    async def put_xiaozhi_client(self, row: XiaozhiClientRow) -> None:
+        await self._insert("xiaozhi_clients", row, verb="INSERT OR REPLACE")
 
     async def add_secret(self, row: SecretRow, at_ms: int) -> None:
         """Keep a pairing secret; those that expired are forgotten."""
@@ -275,6 +293,7 @@ def _revoke(connection: sqlite3.Connection, device_id: str, at_ms: int) -> int:
         "UPDATE certificates SET revoked_ms = ? WHERE device_id = ? AND revoked_ms IS NULL", (at_ms, device_id)
     ).rowcount
     connection.execute("DELETE FROM pairing_secrets WHERE device_id = ?", (device_id,))
+    connection.execute("DELETE FROM xiaozhi_clients WHERE device_id = ?", (device_id,))
     return tokens + certificates
 
 

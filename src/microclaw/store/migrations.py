@@ -399,4 +399,12 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "ALTER TABLE images RENAME COLUMN wasm TO code",
         "ALTER TABLE desired_apps ADD COLUMN kind TEXT NOT NULL DEFAULT 'wasm'",
     ),
+    (
+        # Which installation of xiaozhi's firmware was paired: the SHA-256 of the id that it made for itself.
+        """CREATE TABLE xiaozhi_clients (
+            device_id TEXT PRIMARY KEY,
+            client BLOB NOT NULL,
+            paired_ms INTEGER NOT NULL
+        ) WITHOUT ROWID""",
+    ),
 )

@@ -12,7 +12,8 @@ from microclaw.boards.profile import BoardProfile
 from microclaw.config.places import cache_folder
 from microclaw.devices.device import Transport
 from microclaw.errors import ConfigError
-from microclaw.transports import serial, serial_address, virtual_board, wasmachine
+from microclaw.transports import serial, serial_address, virtual_board, wasmachine, xiaozhi
+from microclaw.wire.xiaozhi import SCHEME as XIAOZHI_SCHEME
 
 if TYPE_CHECKING:
     from microclaw.link_server.device_link import DeviceLink
@@ -48,6 +49,8 @@ def open_transport(
         return wasmachine.WasmachineTransport(endpoint, board, lock_folder=locks, zone=zone)
     if endpoint.startswith(serial_address.SCHEME):
         return serial.SerialTransport(endpoint, lock_folder=locks)
+    if endpoint.startswith(XIAOZHI_SCHEME):
+        return xiaozhi.XiaozhiTransport(endpoint)
     if endpoint.startswith(virtual_board.SCHEME):
         return virtual_board.VirtualBoardTransport(endpoint)
     try:

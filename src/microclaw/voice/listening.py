@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias, assert_never
 
 from microclaw.errors import MicroclawError, VoiceError
@@ -22,6 +22,8 @@ MAX_STREAMS: Final = 4
 SILENT_S: Final = 5.0
 """A device that opened a stream and sends nothing for so long is asked to stop."""
 ENGINE_S: Final = 30.0
+HELD: Final = "hold"
+"""The trigger of a stream that lasts as long as a button is held: silence does not end it."""
 _log = logging.getLogger(__name__)
 
 
@@ -151,7 +153,10 @@ class Listener:
 
     async def _feed(self, recognition: Recognition, trace: VoiceTrace) -> bool:
         """Give the utterance to the engine as it comes; whether there was speech in it."""
-        endpointer, detector = Endpointer(self._limits), self._new_detector()
+        longest_ms = self._limits.longest_ms
+        is_held = trace.trigger == HELD
+        limits = replace(self._limits, silence_ms=longest_ms, nothing_ms=longest_ms) if is_held else self._limits
+        endpointer, detector = Endpointer(limits), self._new_detector()
         left = b""
         while True:
             try:

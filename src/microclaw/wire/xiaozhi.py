@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from struct import Struct
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
@@ -24,6 +25,10 @@ DOWN_FRAME_MS: Final = 60
 AUDIO: Final = 0  # the type of a binary frame
 _V2: Final = Struct(">HHIII")
 _V3: Final = Struct(">BBH")
+SCHEME: Final = "xiaozhi:"
+"""A device's address here is SCHEME and its MAC; what its token opens is called by `credential_of`."""
+_CREDENTIAL: Final = "xiaozhi-"
+_PLAIN_VERSION: Final = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6}){0,3}")
 _MAC: Final = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 _CLIENT: Final = re.compile(r"[0-9A-Za-z-]{8,64}")
 
@@ -152,6 +157,18 @@ def read_client(text: str | None) -> str:
     return found
 
 
+def credential_of(mac: str) -> str:
+    """The id that the device's token names. The link knows no device of this id, so the token opens nothing there."""
+    return _CREDENTIAL + mac.replace(":", "")
+
+
+def endpoint_of(credential: str) -> str | None:
+    """The device's address; None for a credential that is none of xiaozhi's."""
+    digits = credential.removeprefix(_CREDENTIAL)
+    mac = ":".join(digits[at : at + 2] for at in range(0, len(digits), 2))
+    return f"{SCHEME}{mac}" if digits != credential and _MAC.fullmatch(mac) else None
+
+
 class BoardInfo(msgspec.Struct, frozen=True):
     type: Word = ""
     name: Word = ""
@@ -175,3 +192,29 @@ def read_report(data: bytes) -> Report:
         return msgspec.json.decode(data or b"{}", type=Report, strict=False)
     except (msgspec.ValidationError, msgspec.DecodeError, RecursionError):
         return Report()
+
+
+def configuration(
+    report: Report,
+    *,
+    url: str,
+    now_ms: int,
+    zone_minutes: int,
+    token: str | None = None,
+    activation: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """The answer to a device's start. Without `mqtt`, which it would prefer; the firmware's version is its own, so that
+    it looks for no other. A version that is not of numbers alone is left out: the device would abort on it.
+    """
+    websocket: dict[str, Any] = {"url": url, "version": 1}
+    if token is not None:
+        websocket["token"] = token
+    answer: dict[str, Any] = {
+        "server_time": {"timestamp": now_ms, "timezone_offset": zone_minutes},
+        "websocket": websocket,
+    }
+    if _PLAIN_VERSION.fullmatch(report.application.version):
+        answer["firmware"] = {"version": report.application.version, "url": ""}
+    if activation is not None:
+        answer["activation"] = dict(activation)
+    return answer

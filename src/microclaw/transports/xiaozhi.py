@@ -1,0 +1,34 @@
+"""A device with xiaozhi's firmware: it is spoken to (voice/xiaozhi), offers no pins and runs no programs."""
+
+from __future__ import annotations
+
+from typing import Final, TypeVar
+
+from microclaw.devices.calls import Call
+from microclaw.errors import ConfigError, NotSupported, ProtocolError
+from microclaw.events import EvidenceKind, ProgramKind
+from microclaw.wire.xiaozhi import SCHEME, read_mac
+
+R = TypeVar("R")
+
+
+class XiaozhiTransport:
+    """`xiaozhi:aa:bb:cc:dd:ee:ff`. The device connects when it is spoken to, and offers no call."""
+
+    capabilities: Final[frozenset[str]] = frozenset()
+    kinds: Final[tuple[ProgramKind, ...]] = ()
+    evidence: Final[EvidenceKind] = "accepted"
+
+    def __init__(self, endpoint: str) -> None:
+        try:
+            self.endpoint = SCHEME + read_mac(endpoint.removeprefix(SCHEME))
+        except ProtocolError as exc:
+            raise ConfigError(
+                f"{endpoint!r} is no address of a device", next_step="write it like xiaozhi:aa:bb:cc:dd:ee:ff"
+            ) from exc
+
+    async def call(self, call: Call[R], timeout_s: float) -> R:  # noqa: ARG002 - nothing takes time here
+        raise NotSupported(f"{self.endpoint} does not offer {call.method}", next_step="speak to it: docs/xiaozhi.md")
+
+    async def close(self) -> None:
+        """There is no connection to give back."""

@@ -1,0 +1,190 @@
+"""What devices of xiaozhi's firmware offer by MCP, as tools of the agent while they are connected.
+
+What a person needs every day has a name and bounds of ours. What a board has beyond that asks first. What the device
+keeps for people (reboot, upgrade) is not listed by it, and left out here as well.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Final, Literal
+
+from pydantic import Field, create_model
+
+from microclaw.auth.gate import Effect, Permission
+from microclaw.devices.device import Device
+from microclaw.devices.registry import Registry
+from microclaw.errors import DeviceUnreachable
+from microclaw.events import Evidence
+from microclaw.text import fence_text
+from microclaw.tools.target import OnDevice, describe_device, find_device
+from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
+from microclaw.voice.xiaozhi.device_tools import Argument, DeviceTools, ListedTool, Value
+
+VOLUME: Final = "self.audio_speaker.set_volume"
+BRIGHTNESS: Final = "self.screen.set_brightness"
+THEME: Final = "self.screen.set_theme"
+STATUS: Final = "self.get_device_status"
+NOT_OFFERED: Final = frozenset(
+    {
+        "self.camera.take_photo",  # it sends the picture to an address that this host does not have
+        "self.reboot",
+        "self.upgrade_firmware",
+        "self.get_system_info",
+        "self.assets.set_download_url",
+        "self.screen.get_info",
+        "self.screen.snapshot",
+        "self.screen.preview_image",
+    }
+)
+MAX_NAME_CHARS: Final = 64
+_TYPES: Final[dict[str, type[Value]]] = {"boolean": bool, "integer": int, "string": str}
+_MAX_TEXT_CHARS: Final = 1_000
+_NOT_IN_A_NAME: Final = re.compile(r"[^A-Za-z0-9_-]+")
+_ARGUMENT: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+
+
+class VolumeParameters(OnDevice):
+    volume: int = Field(ge=0, le=100, description="Percent.")
+
+
+class BrightnessParameters(OnDevice):
+    brightness: int = Field(ge=0, le=100, description="Percent.")
+
+
+class ThemeParameters(OnDevice):
+    theme: Literal["light", "dark"]
+
+
+class StatusParameters(OnDevice):
+    pass
+
+
+def xiaozhi_tools(devices: Registry, tools_of: Callable[[str], DeviceTools | None]) -> tuple[Tool[Any], ...]:
+    """Those of the devices that are connected now; `tools_of` finds them by the device's id."""
+    here = [(device, tools) for device in devices.list() if (tools := tools_of(device.device_id)) is not None]
+    listed = {tool.name for _, tools in here for tool in tools.listed}
+    if not listed:
+        return ()
+    named = {name: tool for name, tool in _everyday_tools(devices, tools_of).items() if name in listed}
+    own = (
+        _own_tool(device, tools, tool)
+        for device, tools in here
+        for tool in tools.listed
+        if tool.name not in named and tool.name not in NOT_OFFERED and _has_usable_names(tool)
+    )
+    by_name = {tool.name: tool for tool in (*own, *named.values())}
+    return tuple(by_name.values())
+
+
+def _everyday_tools(devices: Registry, tools_of: Callable[[str], DeviceTools | None]) -> dict[str, Tool[Any]]:
+    """By the device's own name of each."""
+
+    async def call(asked: OnDevice, context: ToolContext, name: str, **arguments: Value) -> tuple[Device, str]:
+        device = find_device(devices, context, asked.device)
+        tools = tools_of(device.device_id)
+        if tools is None or all(tool.name != name for tool in tools.listed):
+            raise DeviceUnreachable(
+                f"{device.name} is not connected, or cannot do that",
+                next_step="speak to it: it connects for a conversation",
+            )
+        return device, await tools.call(name, arguments)
+
+    async def volume(asked: VolumeParameters, context: ToolContext) -> ToolOutput:
+        device, _ = await call(asked, context, VOLUME, volume=asked.volume)
+        return _accepted(device, f"the volume is {asked.volume} %")
+
+    async def brightness(asked: BrightnessParameters, context: ToolContext) -> ToolOutput:
+        device, _ = await call(asked, context, BRIGHTNESS, brightness=asked.brightness)
+        return _accepted(device, f"the screen's brightness is {asked.brightness} %")
+
+    async def theme(asked: ThemeParameters, context: ToolContext) -> ToolOutput:
+        device, _ = await call(asked, context, THEME, theme=asked.theme)
+        return _accepted(device, f"the screen's theme is {asked.theme}")
+
+    async def status(asked: StatusParameters, context: ToolContext) -> ToolOutput:
+        device, text = await call(asked, context, STATUS)
+        fields = {"success": True, "device": device.name, "status": fence_text(text, device.name)}
+        return ToolOutput(fields, (Evidence("reported", f"told by {device.name}"),))
+
+    about, act, again = describe_device(devices), Permission.ACT, Effect.IDEMPOTENT
+    return {
+        VOLUME: Tool(
+            "voice-volume", "Set how loud a voice device speaks.", VolumeParameters, act, again, volume, describe=about
+        ),
+        BRIGHTNESS: Tool(
+            "voice-brightness",
+            "Set how bright the screen of a voice device is.",
+            BrightnessParameters,
+            act,
+            again,
+            brightness,
+            describe=about,
+        ),
+        THEME: Tool(
+            "voice-theme",
+            "Make the screen of a voice device light or dark.",
+            ThemeParameters,
+            act,
+            again,
+            theme,
+            describe=about,
+        ),
+        STATUS: Tool(
+            "voice-status",
+            "What a voice device says of its volume, screen, battery and network.",
+            StatusParameters,
+            Permission.READ,
+            Effect.READ,
+            status,
+            foreign=True,
+        ),
+    }
+
+
+def _accepted(device: Device, text: str) -> ToolOutput:
+    return ToolOutput(
+        {"success": True, "device": device.name}, (Evidence("accepted", f"{device.name} took it: {text}"),)
+    )
+
+
+def _own_tool(device: Device, tools: DeviceTools, listed: ListedTool) -> Tool[Any]:
+    """A tool that only this board has. Its words are the device's: they are not shown to a model."""
+
+    async def run(asked: Parameters, _: ToolContext) -> ToolOutput:
+        text = await tools.call(listed.name, asked.model_dump(exclude_none=True))
+        fields = {"success": True, "device": device.name, "result": fence_text(text, device.name)}
+        return ToolOutput(fields, (Evidence("reported", f"told by {device.name}"),))
+
+    name = f"voice_{device.name}_{_NOT_IN_A_NAME.sub('_', listed.name.removeprefix('self.'))}"
+    return Tool(
+        name[:MAX_NAME_CHARS],
+        f"A tool of the voice device {device.name} itself.",
+        _parameters(listed),
+        Permission.RISKY,
+        Effect.ONCE,
+        run,
+        foreign=True,
+    )
+
+
+def _has_usable_names(listed: ListedTool) -> bool:
+    return all(_ARGUMENT.fullmatch(name) and not name.startswith("model_") for name in listed.input_schema.properties)
+
+
+def _parameters(listed: ListedTool) -> type[Parameters]:
+    schema = listed.input_schema
+    fields: dict[str, Any] = {
+        name: _field(argument, name in schema.required) for name, argument in schema.properties.items()
+    }
+    return create_model("BoardParameters", __base__=Parameters, **fields)
+
+
+def _field(argument: Argument, is_required: bool) -> tuple[Any, Any]:
+    kind = _TYPES[argument.type]
+    default: Any = ... if is_required else None
+    wanted: Any = kind if is_required else kind | None
+    if kind is int:
+        return wanted, Field(default, ge=argument.minimum, le=argument.maximum)
+    return wanted, Field(default, max_length=_MAX_TEXT_CHARS) if kind is str else Field(default)

@@ -1,0 +1,98 @@
+"""Voice within the host: a device of xiaozhi's firmware from the command line to its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from tests.cli.conftest import Ran, clean_environ
+from tests.voice.scripted_engines import Beeps, ScriptedRecognizer
+from tests.voice.xiaozhi.conftest import CLIENT, MAC, EnergyDetector, foreign_device
+
+from microclaw.agent.inbox import Inbox
+from microclaw.app import running_host
+from microclaw.auth.approvals import Approvals
+from microclaw.config.load import load_settings
+from microclaw.config.settings import LinkSettings, Settings, VoiceSettings
+from microclaw.voice.endpointing import EndpointLimits
+from microclaw.voice.engines.engine import Transcript
+from microclaw.voice.session import VoiceParts
+from microclaw.voice.trace import VoiceTraces
+
+
+def make_voice(inbox: Inbox, approvals: Approvals) -> VoiceParts:
+    ears, limits = ScriptedRecognizer(Transcript("list devices")), EndpointLimits(silence_ms=200)
+    return VoiceParts(inbox, approvals, ears, Beeps(), EnergyDetector, VoiceTraces(), limits)
+
+
+def settings_of(home: Path, xiaozhi: str | None = "127.0.0.1:0") -> Settings:
+    settings = load_settings({}, home=home, http_port=None)
+    return replace(settings, link=LinkSettings(port=0), voice=VoiceSettings(xiaozhi=xiaozhi))
+
+
+async def run(home: Path, *words: str) -> Ran:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "microclaw.cli",
+        *words,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        stdin=asyncio.subprocess.DEVNULL,
+        env=clean_environ(home),
+    )
+    out, err = await process.communicate()
+    return Ran(process.returncode or 0, out.decode(), err.decode())
+
+
+async def test_a_device_comes_by_the_three_steps_and_is_answered(tmp_path: Path) -> None:
+    async with asyncio.timeout(120), running_host(settings_of(tmp_path), make_voice=make_voice):
+        steps = json.loads((await run(tmp_path, "device", "add", "--xiaozhi", "--json")).out)
+        assert steps["ota"] in steps["steps"][0]
+        text = (await run(tmp_path, "device", "add", "kitchen", "--xiaozhi")).out
+        assert text.startswith("1. ")
+        assert "microclaw device pair CODE --name kitchen" in text
+        async with foreign_device(steps["ota"], MAC, CLIENT) as device:
+            device.start("boot", poll_s=1.0)
+            code = (await device.until("ota", status=200))["body"]["activation"]["code"]
+            assert "shows a code" in (await run(tmp_path, "device", "pair")).out
+            paired = await run(tmp_path, "device", "pair", code, "--name", "kitchen")
+            assert "kitchen is paired (voice device)" in paired.out + paired.err
+            await device.until("booted")
+            shown = (await run(tmp_path, "device", "show", "kitchen")).out
+            assert f"xiaozhi:{MAC}" in shown
+            assert "runs no programs" in shown
+            assert "WASMachine" not in shown
+            refused = await run(tmp_path, "gpio", "set", "2", "1", "-d", "kitchen")
+            assert refused.code != 0
+            await device.do("open")
+            await device.until("open")
+            await device.do("listen", mode="auto")
+            await device.do("say", loud=10, quiet=8)
+            assert (await device.until("text", type="stt"))["message"]["text"] == "list devices"
+            said = (await device.until("text", type="tts", state="sentence_start"))["message"]["text"]
+            assert "kitchen" in said
+            status = json.loads((await run(tmp_path, "status", "--json")).out)
+            assert status["xiaozhi"]["connected"] == 1
+            removed = await run(tmp_path, "device", "remove", "kitchen", "--yes")
+            assert removed.code == 0, removed.err
+            assert (await device.until("closed"))["code"] == 1008
+
+
+async def test_without_speech_engines_it_is_off_and_says_so(tmp_path: Path) -> None:
+    async with asyncio.timeout(60), running_host(settings_of(tmp_path)):
+        status = json.loads((await run(tmp_path, "status", "--json")).out)
+        assert any(problem.startswith("xiaozhi is off: no engines") for problem in status["problems"])
+        refused = await run(tmp_path, "device", "add", "--xiaozhi")
+        assert refused.code != 0
+        assert "no engines" in refused.err
+
+
+async def test_a_host_without_the_setting_opens_no_port_and_names_the_setting(tmp_path: Path) -> None:
+    async with asyncio.timeout(60), running_host(settings_of(tmp_path, None), make_voice=make_voice):
+        refused = await run(tmp_path, "device", "add", "--xiaozhi")
+        assert refused.code != 0
+        assert "voice.xiaozhi" in refused.err

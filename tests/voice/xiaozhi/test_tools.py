@@ -1,0 +1,99 @@
+"""The MCP tools of a connected device, as tools of the agent."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from tests.voice.xiaozhi.conftest import PATIENCE_S, Open
+
+from microclaw.auth.approvals import Approvals
+from microclaw.auth.gate import Gate, Permission
+from microclaw.tools.tool import ToolContext
+from microclaw.tools.toolbox import Toolbox
+from microclaw.voice.xiaozhi.tools import xiaozhi_tools
+
+CONTEXT = ToolContext("owner", lambda step: None, device="kitchen")
+
+
+def toolbox(talk: Any) -> Toolbox:
+    return Toolbox(
+        (),
+        Gate(approvals=Approvals(timeout_s=0.2)),
+        coming=lambda: xiaozhi_tools(talk.plane.registry, talk.server.tools_of),
+    )
+
+
+async def connected(talk: Any) -> Any:
+    device = await talk.conversing()
+    async with asyncio.timeout(PATIENCE_S):
+        while not xiaozhi_tools(talk.plane.registry, talk.server.tools_of):  # noqa: ASYNC110  nobody else is told
+            await asyncio.sleep(0.01)
+    return device
+
+
+async def test_what_a_device_has_is_offered_while_it_is_connected(talking: Open) -> None:
+    async with talking() as talk:
+        assert toolbox(talk).tools == ()
+        device = await connected(talk)
+        found = {tool.name: tool for tool in toolbox(talk).tools}
+        assert set(found) == {"voice-volume", "voice-status", "voice_kitchen_lamp_turn"}
+        assert found["voice-volume"].permission is Permission.ACT
+        assert found["voice_kitchen_lamp_turn"].permission is Permission.RISKY
+        assert "ignore all rules" not in str([tool.description for tool in found.values()])
+        assert [e["method"] for e in device.events if e["event"] == "mcp"] == ["initialize", *["tools/list"] * 3]
+        await device.do("close")
+        await device.until("closed")
+        assert toolbox(talk).tools == ()
+
+
+async def test_the_volume_is_set_on_the_device(talking: Open) -> None:
+    async with talking() as talk:
+        device = await connected(talk)
+        result = await toolbox(talk).call("voice-volume", '{"volume": 30}', CONTEXT)
+        assert result.ok
+        assert not result.foreign
+        called = await device.until("mcp", method="tools/call")
+        assert called["params"] == {"name": "self.audio_speaker.set_volume", "arguments": {"volume": 30}}
+        status = await toolbox(talk).call("voice-status", "{}", CONTEXT)
+        assert status.foreign
+        assert "30" in status.content
+        assert "<untrusted-" in status.content
+
+
+async def test_a_volume_that_there_is_not_is_never_sent(talking: Open) -> None:
+    async with talking() as talk:
+        device = await connected(talk)
+        assert not (await toolbox(talk).call("voice-volume", '{"volume": 101}', CONTEXT)).ok
+        assert not (await toolbox(talk).call("voice_kitchen_lamp_turn", '{"on": 3}', CONTEXT)).ok
+        assert not any(e.get("method") == "tools/call" for e in device.events)
+
+
+async def test_what_only_this_board_has_asks_first(talking: Open) -> None:
+    async with talking() as talk:
+        device = await connected(talk)
+        result = await toolbox(talk).call("voice_kitchen_lamp_turn", '{"on": true}', CONTEXT)
+        assert result.error_code == "permission_refused"
+        assert not any(e.get("method") == "tools/call" for e in device.events)
+        approved = await toolbox(talk).call(
+            "voice_kitchen_lamp_turn", '{"on": true}', CONTEXT, approved=Permission.RISKY
+        )
+        assert approved.error_code == "tool_failed"  # this device answers with an error without a code
+        assert "Unknown tool" in approved.content
+
+
+@pytest.mark.parametrize("how", ["hangs", "leaves"])
+async def test_a_device_that_does_not_answer_a_call_is_told_of(
+    talking: Open, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("microclaw.voice.xiaozhi.device_tools.CALL_S", 0.2 if how == "hangs" else PATIENCE_S)
+    async with talking() as talk:
+        device = await connected(talk)
+        await device.do("set", hangs=True)
+        calling = asyncio.create_task(toolbox(talk).call("voice-volume", '{"volume": 30}', CONTEXT))
+        await device.until("mcp", method="tools/call")
+        if how == "leaves":
+            await device.do("close")
+        result = await calling
+        assert result.error_code == ("device_timeout" if how == "hangs" else "device_unreachable")

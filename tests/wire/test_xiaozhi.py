@@ -1,0 +1,140 @@
+"""xiaozhi's messages: literal vectors of its three framings, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from microclaw.errors import ProtocolError
+from microclaw.wire import xiaozhi
+from microclaw.wire.xiaozhi import Abort, Hello, Listen, Mcp
+
+PACKET = bytes.fromhex("58abcd")
+FRAMES = {1: "58abcd", 2: "0002000000000000000000000000000358abcd", 3: "0000000358abcd"}
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_a_packet_is_carried_as_the_version_says(version: int) -> None:
+    assert xiaozhi.write_binary(PACKET, version).hex() == FRAMES[version]
+    assert xiaozhi.read_binary(bytes.fromhex(FRAMES[version]), version) == PACKET
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_frame_cut_anywhere_is_refused(version: int) -> None:
+    whole = bytes.fromhex(FRAMES[version])
+    for size in range(len(whole)):
+        with pytest.raises(ProtocolError):
+            xiaozhi.read_binary(whole[:size], version)
+    with pytest.raises(ProtocolError):
+        xiaozhi.read_binary(whole + b"x", version)
+
+
+def test_a_frame_that_is_no_audio_is_none() -> None:
+    assert xiaozhi.read_binary(bytes.fromhex("0002000100000000000000000000000358abcd"), 2) is None
+    assert xiaozhi.read_binary(bytes.fromhex("0100000358abcd"), 3) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            '{"type":"hello","version":3,"features":{"mcp":true,"glyph_push":true},"transport":"websocket",'
+            '"audio_params":{"format":"opus","sample_rate":16000,"channels":1,"frame_duration":60}}',
+            Hello(version=3, features=xiaozhi.Features(mcp=True)),
+        ),
+        ('{"type":"hello","transport":"websocket"}', Hello()),
+        ('{"session_id":"a","type":"listen","state":"start","mode":"realtime"}', Listen("start", "realtime")),
+        ('{"session_id":"a","type":"listen","state":"stop"}', Listen("stop")),
+        ('{"session_id":"","type":"listen","state":"detect","text":"hi"}', Listen("detect", text="hi")),
+        ('{"type":"abort","reason":"wake_word_detected"}', Abort("wake_word_detected")),
+        (
+            '{"type":"mcp","payload":{"jsonrpc":"2.0","id":1,"result":{}}}',
+            Mcp({"jsonrpc": "2.0", "id": 1, "result": {}}),
+        ),
+        ('{"type":"iot","descriptors":[]}', None),
+    ],
+)
+def test_the_devices_messages_are_read(text: str, message: object) -> None:
+    assert xiaozhi.read_text(text) == message
+
+
+@pytest.mark.parametrize(
+    "text", ["", "7", "{}", '{"type":7}', '{"type":"listen"}', '{"type":"mcp","payload":[]}', "[" * 9000]
+)
+def test_what_is_no_message_is_refused(text: str) -> None:
+    with pytest.raises(ProtocolError):
+        xiaozhi.read_text(text)
+
+
+def test_a_giant_message_is_refused_before_it_is_read() -> None:
+    with pytest.raises(ProtocolError, match="at most"):
+        xiaozhi.read_text('{"type":"abort","reason":"' + "x" * xiaozhi.MAX_TEXT_BYTES + '"}')
+
+
+@given(st.binary(max_size=200), st.sampled_from([1, 2, 3]))
+def test_any_bytes_are_a_frame_or_refused(data: bytes, version: int) -> None:
+    try:
+        packet = xiaozhi.read_binary(data, version)
+    except ProtocolError:
+        return
+    assert packet is None or data.endswith(packet)
+
+
+@given(st.binary(min_size=1, max_size=1500), st.sampled_from([1, 2, 3]))
+def test_what_is_written_is_read_back(packet: bytes, version: int) -> None:
+    assert xiaozhi.read_binary(xiaozhi.write_binary(packet, version), version) == packet
+
+
+@given(st.text(max_size=300))
+def test_any_text_is_a_message_or_refused(text: str) -> None:
+    with suppress(ProtocolError):
+        xiaozhi.read_text(text)
+
+
+def test_the_hosts_hello_has_what_the_device_needs() -> None:
+    assert json.loads(xiaozhi.server_hello("s1")) == {
+        "type": "hello",
+        "session_id": "s1",
+        "transport": "websocket",
+        "audio_params": {"format": "opus", "sample_rate": 24000, "channels": 1, "frame_duration": 60},
+    }
+
+
+def test_a_configuration_names_no_broker_and_no_upgrade() -> None:
+    report = xiaozhi.read_report(b'{"application":{"version":"2.4.2"},"board":{"type":"x"}}')
+    answer = xiaozhi.configuration(report, url="ws://h:1/xiaozhi/v1/", now_ms=7, zone_minutes=60)
+    assert answer == {
+        "server_time": {"timestamp": 7, "timezone_offset": 60},
+        "firmware": {"version": "2.4.2", "url": ""},
+        "websocket": {"url": "ws://h:1/xiaozhi/v1/", "version": 1},
+    }
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"board":7}', b"\xff"])
+def test_a_report_that_nobody_can_read_is_an_empty_one(body: bytes) -> None:
+    report = xiaozhi.read_report(body)
+    assert "firmware" not in xiaozhi.configuration(report, url="ws://h/", now_ms=1, zone_minutes=0)
+
+
+def test_a_credential_is_of_one_device() -> None:
+    assert xiaozhi.credential_of("aa:bb:cc:dd:ee:ff") == "xiaozhi-aabbccddeeff"
+    assert xiaozhi.endpoint_of("xiaozhi-aabbccddeeff") == "xiaozhi:aa:bb:cc:dd:ee:ff"
+    for other in (
+        "d-1234",
+        "aabbccddeeff",
+        "xiaozhi-",
+        "xiaozhi-aabbccddee",
+        "xiaozhi-AABBCCDDEEFF",
+        "xiaozhi-aabbccddeeff00",
+    ):
+        assert xiaozhi.endpoint_of(other) is None
+
+
+@pytest.mark.parametrize("mac", [None, "", "kitchen", "aa:bb:cc:dd:ee", "aa-bb-cc-dd-ee-ff", "aa:bb:cc:dd:ee:gg"])
+def test_what_is_no_mac_is_refused(mac: str | None) -> None:
+    with pytest.raises(ProtocolError):
+        xiaozhi.read_mac(mac)
