@@ -1,4 +1,4 @@
-"""A program on a board that is up for long: which clock of it starts again, when to try that, in what words. Runs nothing.
+"""A program on a board that is up for long: which clock starts again, when to try that, what to say. Runs nothing.
 
 A board's uptime is counted in a few bits: `millis()` in 32, MicroPython's ticks in 30 (docs of MicroPython, time). A
 program that compares such times wrongly works for days and then stops.

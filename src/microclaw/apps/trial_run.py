@@ -43,7 +43,7 @@ STORM_EVENTS = 12_000
 """In a second at most, or in less where it comes at once: a loop of main without any wait prints 800 lines in one, and
 changes a pin 2,000 times."""
 _THICK_LINES = 15
-"""In two seconds; a board keeps 20 lines of a program each second, and leaves out what is beyond (firmware/fw/program.py)."""
+"""In two seconds; a board keeps 20 lines of a program each second and leaves out others (firmware/fw/program.py)."""
 _LOST_LINES_MS = 1_500.0
 _SHIM_SAYS = "microclaw: ended: "
 _FIRMWARE_SAYS = ("Got exception running WASM code: ", "Cannot find function ", "warning: ", "W gpio: ", "microclaw: ")
@@ -237,9 +237,7 @@ async def _pass_needed_time(control: VirtualBoardTransport, run: Run, events: _E
     return Passed(run.for_ms)
 
 
-async def _hear_of_lost_lines(
-    control: VirtualBoardTransport, run: Run, end_ms: float, events: _Events
-) -> None:
+async def _hear_of_lost_lines(control: VirtualBoardTransport, run: Run, end_ms: float, events: _Events) -> None:
     """Where lines came thick at the end: the board says only later how many it left out."""
     await events.read(control)
     if sum(line.t_ms > end_ms - 2_000 for line in events.lines) >= _THICK_LINES:
@@ -386,9 +384,7 @@ def _console_lines(line: LogLine, start_ms: float, t_ms: float) -> list[ConsoleL
     """
     text, said, end = line.text.partition(_SHIM_SAYS)
     texts = [text, said + end] if said and text and line.app is not None else [line.text]
-    return [
-        ConsoleLine(t_ms - start_ms, None if one.startswith(_FIRMWARE_SAYS) else line.app, one) for one in texts
-    ]
+    return [ConsoleLine(t_ms - start_ms, None if one.startswith(_FIRMWARE_SAYS) else line.app, one) for one in texts]
 
 
 def _outside_pins(pins: tuple[PinRow, ...], given: set[int]) -> set[int]:

@@ -100,9 +100,7 @@ def referred(text: str, act: LastAct, device: KnownDevice | None, *, elsewhere: 
         wide = act.kind in _WITH_AMOUNT
         if wide and rest.isdigit() and (device is None or int(rest) in device.board.pins):
             other = f"{rest} degrees" if act.kind == "servo" else "20%"
-            return Say(
-                f"Is {rest} a pin, or the other number?", "ambiguous", f"as in: no, pin {rest}; or: no, {other}"
-            )
+            return Say(f"Is {rest} a pin, or the other number?", "ambiguous", f"as in: no, pin {rest}; or: no, {other}")
         meant = _changed(act, rest, corrects=True)
         return _corrected(act, meant, device, elsewhere=elsewhere) if isinstance(meant, Parse) else meant
     if _STOP.fullmatch(said):
@@ -197,9 +195,8 @@ def _changed(act: LastAct, rest: str, *, corrects: bool) -> Referred:
         values = {name: v for name, v in act.parse.values.items() if name not in PIN_SLOTS and name[:6] != "level_"}
         return replace(act.parse, values=values | {"thing": "led"})
     pins = _ON_PINS.fullmatch(rest)
-    if pins is not None and (corrects or "pin" in rest):
-        if "pin" in rest or act.kind not in _WITH_AMOUNT:
-            return _on_pins(act, _numbers(pins[1]))
+    if pins is not None and ("pin" in rest or (corrects and act.kind not in _WITH_AMOUNT)):
+        return _on_pins(act, _numbers(pins[1]))
     if rest in _LEVELS and act.kind == "set_pin" and not _differs(act):
         return replace(act.parse, values=act.parse.values | {"level": _LEVELS[rest]})
     value = _VALUE.fullmatch(rest)
@@ -226,9 +223,7 @@ def _with_value(act: LastAct, said: re.Match[str]) -> Referred:
             )
         case "servo" if bare is not None or said["milli"]:
             kept = {name: value for name, value in values.items() if name not in ("angle", "milli")}
-            return replace(
-                act.parse, values=kept | {"milli": bare * 1000 if bare is not None else int(said["milli"])}
-            )
+            return replace(act.parse, values=kept | {"milli": bare * 1000 if bare is not None else int(said["milli"])})
         case "blink_times" if said["times"] or said["once"]:
             count = int(said["times"]) if said["times"] else {"once": 1, "twice": 2}.get(said["once"], 3)
             values.pop("for_ms", None)
@@ -239,9 +234,9 @@ def _with_value(act: LastAct, said: re.Match[str]) -> Referred:
             )
         case "pulse" | "pwm_pulse" if said["ms"]:
             return replace(act.parse, values=values | {"ms": int(said["ms"])})
-        case (
-            "blink" | "blink_times" | "fade" | "read_sensor_every" | "led_blink" | "rainbow" | "servo_sweep"
-        ) if said["every"] or said["period"] or said["ms"]:
+        case "blink" | "blink_times" | "fade" | "read_sensor_every" | "led_blink" | "rainbow" | "servo_sweep" if (
+            said["every"] or said["period"] or said["ms"]
+        ):
             kept = {name: value for name, value in values.items() if name not in ("ms", "period_ms", "speed")}
             pace: Values = (
                 {"period_ms": int(said["period"])} if said["period"] else {"ms": int(said["every"] or said["ms"])}

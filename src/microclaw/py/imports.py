@@ -123,10 +123,10 @@ def _check_names(graph: CallGraph, board: BoardProfile, findings: Findings) -> N
             elif members is not None and name.rpartition(".")[2] not in members and not name.startswith("__"):
                 near = nearest(name.rpartition(".")[2], members)
                 owner = ast.unparse(node.value)
-                hint = f"did you mean {owner}.{near}?" if near else None
+                instead = f"did you mean {owner}.{near}?" if near else None
                 if origin in _TWO_NAMES:
-                    hint = f"write {', '.join(f'{owner}.{one}' for one in _TWO_NAMES[origin])}"
-                findings.error(node, f"{owner} has no {node.attr}", hint)
+                    instead = f"write {', '.join(f'{owner}.{one}' for one in _TWO_NAMES[origin])}"
+                findings.error(node, f"{owner} has no {node.attr}", instead)
     for call in graph.calls:
         origin = graph.origin(call.func)
         if origin == "machine.freq" and call.args:
@@ -167,7 +167,7 @@ def _visible(node: ast.AST, graph: CallGraph) -> list[str]:
 
 
 def nearest(name: str, *known: Iterable[str]) -> str | None:
-    """The name that was meant: another case, a few other letters, or a shorter constant (OUT for OUTPUT). None: no idea.
+    """The name that was meant, of another case, a few letters, or a longer constant (OUTPUT for OUT); None: no idea.
 
     Of names that are as near, earlier groups count.
     """
