@@ -142,8 +142,8 @@ async def test_undo_after_a_program_that_failed_does_not_reach_for_an_older_chan
 async def test_what_a_turn_did_beside_a_program_that_failed_is_taken_back(lab: Any) -> None:
     lab.transport.refused_wasm.add(b"\0asm\1\0\0\0bad")
     with made_by("turn-1", "owner"):
-        await deploy(lab, "lamp")
-        with pytest.raises(DeployRejected):
+        await deploy(lab, "lamp", pin=4)
+        with pytest.raises(DeployRejected, match="invalid WASM"):
             await deploy(lab, source="bad")
     await undo(lab)
     assert running(lab) == {}
