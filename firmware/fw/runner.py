@@ -18,7 +18,7 @@ COLLECT_MS = 10_000
 _TICK_MS = const(100)
 _TWICE_MS = const(800)
 _DOOMED_MS = const(500)  # from a program's MemoryError to its end, if the board is still short
-NOT_KEPT = ("storage", "changes", "methods", "host_pins", "chip_facts")  # modules that are read in when needed
+NOT_KEPT = ("storage", "changes", "methods", "host_pins", "chip_facts", "modules")  # read in when needed
 
 
 class Runner:
@@ -30,6 +30,7 @@ class Runner:
         self.board = board
         self.emit = emit or (lambda kind, data: None)
         self.slots = Slots(root)
+        self.files_folder = root[: root.rfind("/") + 1] + "data"  # of programs
         self.beat = ticks_ms()  # when the loop last came round
         self.wake = asyncio.ThreadSafeFlag()  # ends the loop's wait, after an interrupt
         self._programs = {}
@@ -250,6 +251,8 @@ class Runner:
                     if program.env is not None:
                         program.env.grown //= 2
             for program in list(self._programs.values()):
+                if program.env is not None:
+                    program.env.refill()
                 if program.doomed_ms is not None and ticks_diff(now, program.doomed_ms) > _DOOMED_MS:
                     self._judge(program)
             await asyncio.sleep_ms(_TICK_MS)
