@@ -1,17 +1,18 @@
-"""What a program gets for a module's name: pins claimed, files in its own folder, nothing of the firmware.
+"""Modules of a program but `machine`: pins claimed, files in their own folder, nothing of the firmware.
 
-Read in when a program asks for a module it has not had yet. docs/python-programs.md says what is refused and why; the
-host finds most of it when it builds, this holds for names that are made at run time too.
+Read in when a program asks for one. docs/python-programs.md says what is refused and why; the host finds most of it
+when it builds, this holds for names that are made at run time too.
 """
 
 import asyncio
 import os
+from errno import EEXIST
 
-from peripherals import Machine, Unwrapping
+from peripherals import Unwrapping
 
 NAMES = (
-    "machine time asyncio os json random struct sys math cmath micropython gc collections errno re binascii hashlib io "
-    "array heapq deflate cryptolib framebuf platform esp32 neopixel dht onewire ds18x20 apa106 microclaw"
+    "time asyncio os json random struct sys math cmath micropython gc collections errno re binascii hashlib io array "
+    "heapq deflate cryptolib framebuf platform esp32 neopixel dht onewire ds18x20 apa106 microclaw"
 )
 UNWRAPPING = ("neopixel", "dht", "onewire", "ds18x20", "apa106")
 REFUSED = {
@@ -35,8 +36,6 @@ def module(env, name):
     if name not in NAMES.split():
         raise ImportError("no module named %r" % name)
     real = __import__(name, None, None, ("*",))
-    if name == "machine":
-        return Machine(env, real)
     if name in UNWRAPPING:
         return Unwrapping(env, real, name)
     if name == "microclaw":
@@ -45,10 +44,8 @@ def module(env, name):
         return _only(real, _OF_OS, _os(Folder(env._runner.files_folder)))
     if name == "io":
         return _only(real, _OF_IO, {"open": Folder(env._runner.files_folder).open})
-    if name == "asyncio":
-        return _without(real, REFUSED[name], _asyncio(env))
     if name in REFUSED:
-        return _without(real, REFUSED[name], {})
+        return _without(real, REFUSED[name], _asyncio(env) if name == "asyncio" else {})
     return real
 
 
@@ -60,7 +57,7 @@ class Folder:
         try:
             os.mkdir(path)
         except OSError as exc:
-            if exc.errno != 17:  # EEXIST
+            if exc.errno != EEXIST:
                 raise
 
     def real(self, path):

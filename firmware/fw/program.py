@@ -1,7 +1,7 @@
 """What a rewritten program runs in: waits, limits, and the modules that touch the board. Starts and stops nothing.
 
-`Environment` is the `E` of `async def main(E)`. A program gets every module by `E.module`: modules.py says which and
-what of them; there `machine`, `neopixel`, `dht` and `onewire` claim pins for it and count what it writes.
+`Environment` is the `E` of `async def main(E)`. A program gets every module by `E.module`; there `machine`, `neopixel`,
+`dht` and `onewire` claim pins for it and count what it writes, and nothing leads to the firmware (modules.py).
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from time import sleep_us, ticks_add, ticks_diff, ticks_ms
 
 from errors import CallError
 from micropython import const
-from peripherals import InputPin, OutputPin
+from peripherals import InputPin, Machine, OutputPin
 
 _YIELD_MS = const(4)
 _BUSY_US = const(5_000)
@@ -38,10 +38,7 @@ class Environment:
         self._board = runner.board
         self._modules = {}
         self._tasks = []
-        self._lasting = []  # tasks that asyncio.run does not hold up: of every, on, timers, interrupts
-        self._standing = []  # tasks that stand still because asyncio.run is over
-        self._again = None  # the event that lets them go on
-        self._runs = 0  # calls of asyncio.run that are under way
+        self._loop = None  # standstill.Loop, once the program uses asyncio
         self._timers = []
         self._inputs = {}  # pin -> InputPin
         self._closing = []  # PWM, UART, SPI…: what has deinit()
@@ -129,54 +126,37 @@ class Environment:
         await self.aw(made._ainit_(*args, **kwargs))
         return made
 
-    async def run(self, coro):
-        """asyncio.run: when `coro` is over, the other tasks stand still until the next one, as MicroPython's do."""
-        if not self._runs:
-            self._standing = []
-            if self._again is not None:
-                self._again.set()
-        self._runs += 1
-        try:
-            return await coro
-        finally:
-            self._runs -= 1
-            if not self._runs:
-                self._standing = [task for task in self.running_tasks() if task not in self._lasting]
-                self._again = asyncio.Event()
+    def run(self, coro):
+        return self._asyncio().run(coro)
 
     def spawn(self, coro):
         """asyncio.create_task."""
+        loop = self._asyncio()
+        task = self.spawn_lasting(loop.stepped(coro))
+        loop.add(task)
+        return task
+
+    def _asyncio(self):
+        if self._loop is None:
+            from standstill import Loop
+
+            self._loop = Loop(self)
+        return self._loop
+
+    def spawn_lasting(self, coro):
+        """A task that goes on when asyncio.run is over."""
         if not self.is_open:
             raise self.Cancelled()
         self._tasks = self.running_tasks()
-        self._lasting = [task for task in self._lasting if not task.done()]
         if len(self._tasks) >= _MAX_TASKS:
             raise RuntimeError("a program may have %d tasks" % _MAX_TASKS)
         task = asyncio.create_task(self._guarded(coro))
         self._tasks.append(task)
         return task
 
-    def spawn_lasting(self, coro):
-        """A task of `every`, a timer or an interrupt: it goes on when asyncio.run is over."""
-        task = self.spawn(coro)
-        self._lasting.append(task)
-        return task
-
-    def _guarded(self, coro):
-        """`coro`, except that it is not resumed while its task stands still. What is thrown into it goes on to it."""
-        thrown = None
+    async def _guarded(self, coro):
         try:
-            while True:
-                try:
-                    coro.send(None) if thrown is None else coro.throw(thrown)
-                except StopIteration as exc:
-                    return exc.value
-                try:
-                    thrown = yield
-                    while self._standing and asyncio.core.cur_task in self._standing:
-                        yield from self._again.wait()
-                except BaseException as exc:
-                    thrown = exc
+            return await coro
         except (asyncio.CancelledError, Exception):
             raise
         except SystemExit:
@@ -260,9 +240,13 @@ class Environment:
 
     def module(self, name):
         if name not in self._modules:
-            import modules
+            if name == "machine":
+                found = Machine(self, self._board.machine)
+            else:
+                import modules
 
-            self._modules[name] = modules.module(self, name)
+                found = modules.module(self, name)
+            self._modules[name] = found
         return self._modules[name]
 
     def claim(self, pin):
@@ -277,8 +261,8 @@ class Environment:
 
     def holds(self):
         """Whether something goes on after `main` has ended: a pin, a timer, a task that does not stand still."""
-        going = [task for task in self.running_tasks() if task not in self._standing]
-        return bool(self.pins() or self._timers or going)
+        standing = self._loop.standing if self._loop else ()
+        return bool(self.pins() or self._timers or [t for t in self.running_tasks() if t not in standing])
 
     def pins(self):
         return sorted([pin for pin, owner in self._board.owners.items() if owner == self.name])
@@ -307,7 +291,8 @@ class Environment:
         self._tell_dropped()
         self._board.release(self.name)
         self._modules = self._inputs = {}
-        self._timers = self._closing = self._tasks = self._lasting = self._standing = []
+        self._timers = self._closing = self._tasks = []
+        self._loop = None
 
 
 async def _nothing():

@@ -20,6 +20,7 @@ import changes  # noqa: E402, F401
 import modules  # noqa: E402, F401
 import program  # noqa: E402
 import runner as runner_module  # noqa: E402
+import standstill  # noqa: E402, F401
 import storage  # noqa: E402, F401
 from board import Board  # noqa: E402
 from errors import CallError  # noqa: E402

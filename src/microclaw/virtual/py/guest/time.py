@@ -1,4 +1,4 @@
-"""`time` as a chip has it: whole seconds since 2000-01-01, tuples of eight. The image's own has fractions since 1970."""
+"""`time` as a chip has it: whole seconds since 2000, tuples of eight. The image's own has fractions since 1970."""
 
 import utime
 from utime import *
