@@ -21,7 +21,7 @@ REFUSED = {
     "micropython": "kbd_intr heap_lock heap_unlock",
     "esp32": "Partition NVS ULP idf_task_info wake_on_ext0 wake_on_ext1 wake_on_touch wake_on_gpio wake_on_ulp "
     "gpio_deep_sleep_hold",
-    "asyncio": "core funcs event lock stream Loop get_event_loop new_event_loop run run_until_complete create_task "
+    "asyncio": "core funcs event lock stream Loop get_event_loop new_event_loop run_until_complete "
     "open_connection start_server",
 }
 _OF_OS = "uname urandom sync"
@@ -102,7 +102,13 @@ def _asyncio(env):
     async def wait_for_ms(awaited, ms):
         return await asyncio.wait_for_ms(task(awaited), ms)
 
-    return {"gather": gather, "wait_for": wait_for, "wait_for_ms": wait_for_ms}
+    return {
+        "create_task": env.spawn,
+        "run": env.run,
+        "gather": gather,
+        "wait_for": wait_for,
+        "wait_for_ms": wait_for_ms,
+    }
 
 
 async def _nothing():
