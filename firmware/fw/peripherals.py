@@ -13,6 +13,7 @@ REFUSED = (
     "mem8",
     "mem16",
     "mem32",
+    "SDCard",
 )
 PIN_FIRST = ("ADC", "PWM", "DAC", "TouchPad", "NeoPixel", "DHT11", "DHT22", "OneWire", "APA106")
 PIN_ARGUMENTS = ("pin", "scl", "sda", "sck", "mosi", "miso", "tx", "rx", "rts", "cts", "ws", "sd", "mck", "cs", "dest")

@@ -19,7 +19,7 @@ _TICK_MS = const(100)
 _TWICE_MS = const(800)
 _DOOMED_MS = const(500)  # from a program's MemoryError to its end, if the board is still short
 # Modules that are read in when needed, and given back.
-NOT_KEPT = ("storage", "changes", "methods", "host_pins", "chip_facts", "networks")
+NOT_KEPT = ("storage", "changes", "methods", "host_pins", "chip_facts", "networks", "modules", "standstill")
 
 
 class Runner:
@@ -31,6 +31,7 @@ class Runner:
         self.board = board
         self.emit = emit or (lambda kind, data: None)
         self.slots = Slots(root)
+        self.files_folder = root[: root.rfind("/") + 1] + "data"  # of programs
         self.beat = ticks_ms()  # when the loop last came round
         self.wake = asyncio.ThreadSafeFlag()  # ends the loop's wait, after an interrupt
         self._programs = {}
@@ -251,6 +252,8 @@ class Runner:
                     if program.env is not None:
                         program.env.grown //= 2
             for program in list(self._programs.values()):
+                if program.env is not None:
+                    program.env.refill()
                 if program.doomed_ms is not None and ticks_diff(now, program.doomed_ms) > _DOOMED_MS:
                     self._judge(program)
             await asyncio.sleep_ms(_TICK_MS)

@@ -287,6 +287,7 @@ def _in_source_lines(record: Record, image: PyImage) -> Record:
         record,
         error=record.error and image.source_traceback(record.error),
         lines=tuple(replace(line, text=text) for line, text in lines if text or not line.text),
+        is_python=True,
     )
 
 

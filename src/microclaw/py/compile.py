@@ -26,6 +26,7 @@ from microclaw.py.imports import check_imports
 from microclaw.py.lines import LineMap, line_map
 from microclaw.py.pins import check_pins
 from microclaw.py.plans import LibraryCalls
+from microclaw.py.private import check_private
 from microclaw.py.refused_waits import check_waits
 from microclaw.py.rewrite import Rewriter
 from microclaw.py.scopes import Scopes
@@ -107,6 +108,7 @@ def rewrite(read: PythonSource, board: BoardProfile) -> Rewritten:
         check_syntax(graph, findings)
         imports = check_imports(graph, board, findings)
         claims = check_pins(graph, board, findings)
+        check_private(graph, findings)
         findings.raise_errors("check")
         library = LibraryCalls(graph, findings)
         library.check_loops()
