@@ -1,7 +1,8 @@
 """The chip behind one class: pins, analogue, buses, reset, watchdog, memory. The only file that imports `machine`.
 
 `facts` is "board" of /settings.json, written by `microclaw flash` from the board's profile:
-  chip; reserved {pin: why}; i2c [sda, scl]; boot_pin; memory_floor (bytes); max_programs; program_bytes (of all claims); timeline (entries)
+  chip; reserved {pin: why}; i2c [sda, scl]; boot_pin; memory_floor (bytes); max_programs;
+  program_bytes (all claims); timeline (entries)
 """
 
 import gc

@@ -212,8 +212,8 @@ class Environment:
         self._runner.emit("log", {"source": self.name, "level": level, "text": text[:_MAX_LINE]})
 
     def event(self, name, data):
-        if self._may_tell():
-            self._runner.emit("event", {"name": name, "data": data})
+        """Whether it is kept for the host."""
+        return self._may_tell() and self._runner.emit("event", {"name": name, "data": data}) is not False
 
     def _may_tell(self):
         """At most 20 lines and events a second; the next line says how many were left out."""

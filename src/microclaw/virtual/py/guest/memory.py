@@ -56,7 +56,7 @@ def used():
 
 
 def settle(take, more):
-    """`take` gets the bytes in use, at the end of this step; with `more` the next steps are followed by a collection too."""
+    """`take` gets the bytes in use, after this step; with `more` the next steps are followed by a collection too."""
     global _steps
     _waiting.append(take)
     _steps = FOLLOWED_STEPS if more else 0
