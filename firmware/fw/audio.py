@@ -1,14 +1,14 @@
-"""The microphone and the speaker at I2S pins, on the link (docs/protocols/link.md): 16 kHz, one channel, 16 bit, 20 ms.
+"""Microphone and speaker at I2S pins, on the link (docs/protocols/link.md): 16 kHz, one channel, 16 bit, 20 ms.
 
-Only where /settings.json has `audio` {mic [sck, ws, sd], speaker [sck, ws, sd], button}; either may be left out. A press
-of the button begins to listen; the host ends it, or the next press, or half a minute.
+Only where /settings.json has `audio` {mic [sck, ws, sd], speaker [sck, ws, sd], button}; either may be left out.
+A press of the button begins to listen; the host ends it, or the next press, or half a minute.
 """
 
 import asyncio
+import calendar
 from collections import deque
 from time import ticks_diff, ticks_ms
 
-import calendar
 from micropython import const
 
 RATE_HZ = 16_000
@@ -23,7 +23,7 @@ OWNER = "audio"  # of the pins
 
 
 class Audio:
-    """`link` says and sends. `glitches` counts frames that were dropped, in and out: a queue that is full loses the oldest."""
+    """`link` says and sends. `glitches` counts frames that were dropped: a queue that is full loses the oldest."""
 
     def __init__(self, link, board, pins):
         self._link = link

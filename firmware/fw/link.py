@@ -29,17 +29,12 @@ _PHASES = {"welcome": "offered", "pair_code": "pairing", "pair_done": "pairing"}
 
 
 class Link:
-    """`show` is told what a person must see. Board, calls, settings and network are ready-made.
-
-    `on_task` takes the body of each task_status, before it is acked; `measure` gives apps and rssi for telemetry;
-    `audio` takes ("frame", audio), ("left", None) at a connection's end, and messages about streams.
-    """
+    """`show` is told what a person must see, `on_task` each task_status before it is acked, `audio` ("frame", audio),
+    messages about streams, and ("left", None) at a connection's end; `measure` gives more of telemetry."""
 
     def __init__(self, board, settings, calls, version, show=print):
         self._board = board
-        self._settings = settings
-        self._calls = calls
-        self._show = show
+        self._settings, self._calls, self._show = settings, calls, show
         self.outbox = outbox.Outbox(settings.path("outbox"))
         self.phase = "down"
         self.state = "waiting"  # for people: waiting, pairing, connected, refused

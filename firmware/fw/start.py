@@ -139,6 +139,7 @@ async def _listen(make):
             except Exception as exc:  # a defect must not take the cable away
                 sys.print_exception(exc)
         line = bytearray()
+        await asyncio.sleep_ms(0)  # what the line began goes first, and programs do between pasted lines
 
 
 def _measured(runner, wifi, sound):

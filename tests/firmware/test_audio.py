@@ -138,7 +138,7 @@ async def test_what_the_microphone_hears_comes_to_the_host_whole_and_in_order(
 
 
 def test_a_queue_that_is_full_loses_the_oldest_and_counts() -> None:
-    script = '''
+    script = """
 import asyncio
 from audio import Audio
 
@@ -168,7 +168,7 @@ async def main():
     print(kept == list(range(5, 25)), audio.glitches, len(audio._said))
 
 asyncio.run(main())
-'''
+"""
     assert micropython(script) == "True 5 0\n"
 
 
@@ -210,8 +210,8 @@ async def test_a_codec_that_the_board_has_not_is_cancelled(plane: Plane, board: 
         connection = device.connection
         assert connection is not None
         device.tell(TtsStart(2, "opus", RATE_HZ))
-        while connection.session.streams.sending is not None:
-            await asyncio.sleep(0.02)  # its answer is a message that the session takes by itself
+        while connection.session.streams.sending is not None:  # noqa: ASYNC110  # the session tells nobody
+            await asyncio.sleep(0.02)
         assert chip.rates == []
 
 
