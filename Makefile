@@ -68,8 +68,9 @@ wheel: setup-dev ## a wheel for this platform in dist/, with the link's hot path
 bench: setup-dev ## measure: make bench ARGS=wasm (or agent, store, virtual; none: all)
 	@$(DEV)/python -m bench $(ARGS)
 
-docs: setup-dev  ## write the table of settings of docs/configuration.md anew
+docs: setup-dev  ## write the tables of docs/configuration.md and docs/boards.md anew
 	$(DEV)/python scripts/configuration_page.py
+	$(DEV)/python scripts/boards_page.py
 
 lock:            ## make the lock files anew (needs uv); they carry hashes and no addresses
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra models \
