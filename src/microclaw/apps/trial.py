@@ -19,6 +19,7 @@ from microclaw.apps.expectation_result import (
     proof_of,
 )
 from microclaw.apps.expectations import Expectations, PinStimulus
+from microclaw.apps.firmware_fit import fit_claim
 from microclaw.apps.stimuli import plan
 from microclaw.apps.trial_run import Run, run_image
 from microclaw.apps.verdict import Ended, Record, count_text, describe, judge
@@ -219,6 +220,7 @@ async def try_image(
     dies. Cancelling ends the board.
     """
     options = options or TrialOptions()
+    options = replace(options, heap_bytes=fit_claim(image, options.heap_bytes))
     started = time.perf_counter()
     run = _run(options)
     record = await _record(image, board, run, options, trial_pool, cache)

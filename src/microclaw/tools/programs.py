@@ -58,7 +58,13 @@ class DeployParameters(_OnAddress):
         pattern=r"^[A-Za-z0-9_-]{1,31}$",
         description="Letters, digits, - and _. The device's program of that name is replaced.",
     )
-    heap_size: int = Field(8192, alias="heapSize", ge=1024, le=131_072, description="App heap in bytes.")
+    heap_size: int = Field(
+        8192,
+        alias="heapSize",
+        ge=1024,
+        le=131_072,
+        description="App heap in bytes; the memory that a Python program claims.",
+    )
     optimization_level: Literal["O0", "O1", "O2", "O3", "Os", "Oz"] = Field("O3", alias="optimizationLevel")
     expect: str | None = Field(None, max_length=MAX_TEXT_CHARS, description=EXPECT)
 
