@@ -29,8 +29,8 @@ _PHASES = {"welcome": "offered", "pair_code": "pairing", "pair_done": "pairing"}
 
 
 class Link:
-    """`show` is told what a person must see, `on_task` each task_status before it is acked, `audio` ("frame", audio),
-    messages about streams, and ("left", None) at a connection's end; `measure` gives more of telemetry."""
+    """`show` is told what a person must see, `on_task` each task_status before it is acked, `audio` ("payload", audio),
+    messages about streams, and ("leave", None) at a connection's end; `measure` gives more of telemetry."""
 
     def __init__(self, board, settings, calls, version, show=print):
         self._board = board
@@ -135,13 +135,13 @@ class Link:
             for task in tasks:
                 task.cancel()
             ws.abort()
-            self.audio("left", None)
+            self.audio("leave", None)
 
     async def _leave(self, exc):
         """Say why and close; raises what `run` waits by."""
         if isinstance(exc, Breach):
             try:
-                await self.say("error", {"code": exc.error, "message": exc.message, "fatal": True})
+                await self._say("error", {"code": exc.error, "message": exc.message, "fatal": True})
             except OSError:
                 raise Closed()
         await self.ws.close(exc.code, exc.error if isinstance(exc, Breach) else exc.reason)
@@ -155,7 +155,7 @@ class Link:
 
     # What is said
 
-    async def say(self, kind, body, re=None):
+    async def _say(self, kind, body, re=None):
         await self.ws.send(encode(kind, body, re, bytearray(b"\x01")))
 
     async def _greet(self):
@@ -172,13 +172,13 @@ class Link:
         hello["tx_epoch"], hello["rx_seq"] = self.outbox.tx_epoch, self.outbox.rx_seq
         if self.outbox.rx_epoch:
             hello["rx_epoch"] = self.outbox.rx_epoch
-        await self.say("hello", hello)
+        await self._say("hello", hello)
 
     async def _ask_to_pair(self):
         request = {"board": self.hello["board"], "token_wanted": True}
         if self._settings.get("secret"):
             request["secret"] = self._settings.get("secret")
-        await self.say("pair_request", request)
+        await self._say("pair_request", request)
 
     async def _pump(self):
         """Sends what is kept, as far as the host has room for it, and log lines."""
@@ -193,7 +193,7 @@ class Link:
                     if message is not None:
                         await self.ws.send(message)
                     elif self._logs:
-                        await self.say("log", self._logs.pop(0))
+                        await self._say("log", self._logs.pop(0))
                     else:
                         break
         except OSError:
@@ -223,7 +223,7 @@ class Link:
             self._pings += 1
             self._unanswered += 1
             if not self.ws.is_busy:
-                await self.say("ping", {"n": self._pings, "t0": calendar.now_us()})
+                await self._say("ping", {"n": self._pings, "t0": calendar.now_us()})
         if self.phase != "ready" or self.ws.is_busy:
             return
         if self.outbox.sent > self.outbox.acked and _since(self._progress_ms, now) >= _RESEND_S:
@@ -232,7 +232,7 @@ class Link:
             self._news.set()
         if self._telemetry_ms is None or _since(self._telemetry_ms, now) >= _TELEMETRY_S:
             self._telemetry_ms = now
-            await self.say("telemetry", self._telemetry())
+            await self._say("telemetry", self._telemetry())
 
     def _telemetry(self):
         body = {"free_heap": self._board.gc_free(), "uptime_s": self._board.now_ms() // 1000, "apps": []}
@@ -254,7 +254,7 @@ class Link:
                 raise Breach(4413, "too_large", "audio over 2048 bytes")
             if kind == 2 or self.phase != "ready":
                 raise Breach(4400, "unexpected_message", "audio in the wrong direction, or too early")
-            self.audio("frame", memoryview(data)[1:])
+            self.audio("payload", memoryview(data)[1:])
             return
         if kind != 1:
             return
@@ -290,16 +290,16 @@ class Link:
                     self._show("notify: " + body["text"])
                 elif type in ("ota_offer", "ota_cancel"):
                     text = "this board takes no updates over the link"
-                    await self.say("error", {"code": "not_supported", "message": text, "fatal": False}, id)
+                    await self._say("error", {"code": "not_supported", "message": text, "fatal": False}, id)
                 elif type not in BODIES:
                     text = "no message " + type[:40]
-                    await self.say("error", {"code": "unknown_type", "message": text, "fatal": False}, id)
-        await self.say("ack", {"seq": kept.rx_seq})
+                    await self._say("error", {"code": "unknown_type", "message": text, "fatal": False}, id)
+        await self._say("ack", {"seq": kept.rx_seq})
 
     async def _act(self, type, body, id, re):
         if type == "ping":
             now = calendar.now_us()
-            await self.say("pong", {"n": body["n"], "t0": body["t0"], "t1": now, "t2": calendar.now_us()}, id)
+            await self._say("pong", {"n": body["n"], "t0": body["t0"], "t1": now, "t2": calendar.now_us()}, id)
         elif type == "pong":
             self._unanswered = 0
         elif type == "ack":
@@ -334,7 +334,7 @@ class Link:
             self._board.set_time(body["time_ms"])
         self.outbox.start(bytes(body["tx_epoch"]))
         if not self.outbox.resume(body.get("rx_epoch"), body["rx_seq"]):
-            await self.say("bye", {"reason": "a new epoch"})
+            await self._say("bye", {"reason": "a new epoch"})
             raise Leave(1000, "a new epoch", 0)
         self.phase, self.state, self.failures = "ready", "connected", 0
         self._progress_ms, self._telemetry_ms = time.ticks_ms(), None
@@ -368,7 +368,7 @@ class Link:
                 try:
                     await self._answer(id, result, durable)
                     if then is not None and self.phase == "ready":
-                        await self.say("bye", {"reason": then[0], "retry_after_s": 0})
+                        await self._say("bye", {"reason": then[0], "retry_after_s": 0})
                         await self.ws.close(1001, then[0])
                 except OSError as exc:
                     self._show("an answer is lost: {}".format(exc))
