@@ -29,8 +29,9 @@ class Environment:
 
     Cancelled = asyncio.CancelledError
 
-    def __init__(self, runner, name):
+    def __init__(self, runner, name, quota):
         self.name = name
+        self.quota = quota
         self.grown = 0  # about how many bytes the program allocated lately, by samples
         self.doomed = None  # why it is to get a MemoryError
         self.is_open = True
@@ -45,6 +46,7 @@ class Environment:
         self._since = ticks_ms()  # when the stretch without a wait began
         self._checked = self._since
         self._memory = None  # bytes in use when the stretch began, if it is a sample
+        self._task = self._key = None  # whose stretch, and when it was resumed
         self._stretches = 0  # since the last sample, which stands for all of them
         self._text = ""
         self._refilled = self._since
@@ -56,8 +58,7 @@ class Environment:
     def begin(self):
         """The first stretch begins."""
         self._since = ticks_ms()
-        self._memory = gc.mem_alloc()
-        self._stretches = 1
+        self._sample(self._since)
 
     def y(self):
         """First in each loop of a coroutine: lets the others run after 4 ms."""
@@ -70,6 +71,7 @@ class Environment:
         now = ticks_ms()
         if ticks_diff(now, self._checked) >= _CHECK_MS:
             self._check_memory(now)
+            self._sample(now)
         if ticks_diff(now, self._since) > _GUARD_MS and ticks_diff(now, self._runner.beat) > _GUARD_MS:
             raise RuntimeError(
                 "the program ran for %s s without a wait: put a sleep into the loop" % (_GUARD_MS / 1000)
@@ -96,17 +98,25 @@ class Environment:
         if self._memory is not None or self.doomed is not None or ticks_diff(now, self._checked) >= _CHECK_MS:
             self._check_memory(now)
         await asyncio.sleep_ms(ms if ms > 0 else 0)
-        self._since = now = ticks_ms()
+        self._since = ticks_ms()
+        self._sample(self._since)
+
+    def _sample(self, now):
+        """A stretch begins; a few of them are measured."""
         self._stretches += 1
-        if ticks_diff(now, self._checked) >= _CHECK_MS:
-            self._memory = gc.mem_alloc()
+        if self.quota.is_exact or ticks_diff(now, self._checked) >= _CHECK_MS:
+            self._memory = self.quota.begin()
+            self._task = asyncio.core.cur_task
+            self._key = self._task.ph_key
 
     def _check_memory(self, now):
-        """MemoryError for the program that took the most, when the board is short of memory."""
+        """MemoryError for a program that holds more than its claim, and for the greediest when the board is short."""
         if self._memory is not None:
-            self.grown += max(0, gc.mem_alloc() - self._memory) * self._stretches
-            self._memory = None
+            if asyncio.core.cur_task is self._task and self._task.ph_key == self._key:  # else others ran meanwhile
+                self.grown += self.quota.end(self._memory, self._stretches)
+            self._memory = self._task = None
             self._stretches = 0
+        self._runner.check_claim(self.name)
         self._runner.check_memory()
         spent = ticks_diff(ticks_ms(), now)  # a big heap takes long to look at: at most 2 % of the time
         self._checked = ticks_add(now, 50 * spent)
@@ -165,13 +175,17 @@ class Environment:
             self._runner.may_end(exc)
             raise RuntimeError(repr(exc))
 
-    def call(self, handler, argument):
-        """A callback of a timer or an interrupt; what it raises is told, and the program goes on."""
+    def call(self, handler, argument, is_task=False):
+        """A callback of a timer (a task's) or an interrupt; what it raises is told, and the program goes on."""
         try:
             self._since = ticks_ms()
+            if is_task:
+                self._sample(self._since)
             value = handler(argument)
             if _is_coroutine(value):
                 self.spawn_lasting(value)
+            if is_task and self._memory is not None:
+                self._check_memory(ticks_ms())
         except SystemExit:
             self._runner.leave(self.name)
         except BaseException as exc:
@@ -211,8 +225,8 @@ class Environment:
             self._runner.emit("log", {"source": self.name, "level": level, "text": text[:_MAX_LINE]})
 
     def event(self, name, data):
-        if self._may_tell():
-            self._runner.emit("event", {"name": name, "data": data})
+        """Whether it is kept for the host."""
+        return self._may_tell() and self._runner.emit("event", {"name": name, "data": data}) is not False
 
     def _may_tell(self):
         """A few lines and events at once, then 20 a second."""

@@ -27,7 +27,8 @@ async def _run(folder):
 
     settings = Settings(folder)
     board = Board(settings.get("board"))
-    wifi = Wifi(board.wlan(), settings.get("wifi", []))
+    offer_s = settings.get("ap_after_s", 120) if settings.get("ap_key") else 0  # without a key nobody could come in
+    wifi = Wifi(board.wlan(), settings.get("wifi", []), lambda: _offer(board, settings, wifi), offer_s)
     joining = asyncio.create_task(wifi.run())
     await asyncio.sleep(0)  # the radio is at work while the rest is read in
     from runner import NOT_KEPT, Runner
@@ -46,12 +47,13 @@ async def _run(folder):
     from calls import Calls
     from link import Link
 
-    calls = Calls(board, runner, VERSION)
+    calls = Calls(board, runner, VERSION, settings, wifi)
     link = Link(board, settings, calls, VERSION)
-    link.measure = lambda: _measured(runner, wifi)
+    link.measure = lambda: _measured(runner, wifi, sound)
     link.on_welcome = lambda: _healthy(board)
     runner.emit = link.emit
     agent = _agent(board, settings, wifi, link, runner)
+    sound = _audio(board, settings, link)
     listening = asyncio.create_task(_listen(lambda: _console(board, calls, settings, wifi, link, agent)))
     link.emit("event", {"name": "reboot", "data": {"reason": reason}})
     for said in early:
@@ -59,11 +61,19 @@ async def _run(folder):
     early.clear()
     if agent is not None:
         agent.start()
+    if sound is not None:
+        pressing = asyncio.create_task(sound.run())
+    if settings.get("wifi_trial", {}).get("state") == "trying":
+        import networks
+
+        networks.begin_trial(settings, wifi, link)
+        del networks
     if settings.get("host"):
         connecting = asyncio.create_task(_connect(link, wifi, board, settings))
     await asyncio.sleep(HEALTHY_S)
     _healthy(board)
-    await asyncio.gather(joining, listening, *([connecting] if settings.get("host") else []))
+    tasks = [joining, listening] + ([connecting] if settings.get("host") else [])
+    await asyncio.gather(*(tasks + ([pressing] if sound is not None else [])))
 
 
 async def _connect(link, wifi, board, settings):
@@ -81,6 +91,18 @@ async def _connect(link, wifi, board, settings):
     await link.run(wifi.up)
 
 
+async def _offer(*parts):
+    """Our own access point with its page, read in for as long as it is open. A defect in it stops nothing else."""
+    try:
+        import portal
+
+        sys.modules.pop("portal")
+        await portal.serve(*parts)
+    except Exception as exc:
+        sys.print_exception(exc)
+    gc.collect()
+
+
 def _agent(*parts):
     """The agent of boards with PSRAM; None elsewhere, where it is not installed. A defect in it stops nothing else."""
     try:
@@ -92,6 +114,17 @@ def _agent(*parts):
             sys.print_exception(exc)
     except Exception as exc:
         sys.print_exception(exc)
+
+
+def _audio(board, settings, link):
+    """Where settings name I2S pins, on boards that have the module; a wrong pin stops nothing else."""
+    if settings.get("audio"):
+        try:
+            from audio import Audio
+
+            return Audio(link, board, settings.get("audio"))
+        except Exception as exc:
+            print("no audio: {}: {}".format(type(exc).__name__, exc))
 
 
 def _console(*parts):
@@ -124,14 +157,17 @@ async def _listen(make):
             except Exception as exc:  # a defect must not take the cable away
                 sys.print_exception(exc)
         line = bytearray()
+        await asyncio.sleep_ms(0)  # what the line began goes first, and programs do between pasted lines
 
 
-def _measured(runner, wifi):
+def _measured(runner, wifi, sound):
     """The parts of telemetry that the link does not know."""
     body = {"apps": runner.states()}
     rssi = wifi.rssi()
     if rssi is not None:
         body["rssi"] = rssi
+    if sound is not None and sound.glitches:
+        body["glitches"] = sound.glitches
     return body
 
 

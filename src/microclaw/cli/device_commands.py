@@ -15,10 +15,12 @@ from microclaw.boards.today import STATES, VIRTUAL, families
 from microclaw.cli.firmware_option import FirmwareOption, firmware_words
 from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.cli.programs import follow
+from microclaw.cli.wifi_command import wifi
 from microclaw.host_client.request import segment
 from microclaw.text import one_line
 
 device_group = command_group()
+device_group.command("wifi")(wifi)
 
 
 @device_group.command("list")
@@ -238,10 +240,10 @@ def logs(
         for line in page["lines"]:
             if not app or line["app"] == app:
                 _log_line(options, line)
-        cursor = page["cursor"]
-        if not follow and not page["lines"]:
+        is_end, cursor = page["cursor"] == cursor, page["cursor"]
+        if not follow and is_end:
             return
-        if follow and not page["lines"]:
+        if follow and is_end:
             time.sleep(0.2)
 
 

@@ -288,7 +288,7 @@ async def main(E):
     E.print(rtc.datetime()[:4])
     rtc.datetime((2026, 5, 4, 0, 10, 20, 30, 0))
     E.print(time.localtime(), time.time())
-    await E.sleep(3)
+    await E.sleep(3.5)
     E.print(time.time(), type(time.time()) is int)
 """,
     )

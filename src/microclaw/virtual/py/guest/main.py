@@ -43,6 +43,13 @@ class SimulatedBoard(Board):
                 del self.owners[pin]
                 raise
 
+    def used(self):
+        """With what rubbish there is since the last collection, which Quota allows for."""
+        return memory.used()
+
+    def settle(self, take, more=False):
+        memory.settle(take, more)
+
     def release(self, owner):
         super().release(owner)
         _board.call("release", owner)
