@@ -65,6 +65,25 @@ def wlan(board):
     return None if network is None else network.WLAN(network.STA_IF)
 
 
+def access_point_name(board):
+    """microclaw-XXXX, by the last two bytes of the radio's address; None on a board without a radio."""
+    return None if network is None else "microclaw-%02x%02x" % tuple(wlan(board).config("mac")[-2:])
+
+
+def open_access_point(board, key):
+    """Our own access point, which asks for `key` by WPA2. OSError where the radio opens none, or only one for all."""
+    made = network.WLAN(network.AP_IF)
+    made.active(True)
+    try:
+        made.config(ssid=access_point_name(board), security=network.AUTH_WPA2_PSK, key=key, max_clients=2)
+        if made.config("security") != network.AUTH_WPA2_PSK:
+            raise OSError("the access point would be open to all")
+    except Exception:
+        made.active(False)
+        raise
+    return made
+
+
 def number(board, name, value=None):
     """A number of NVS, 0 where there is none; `value` is kept first."""
     if esp32 is None or not hasattr(esp32, "NVS"):

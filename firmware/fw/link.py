@@ -51,7 +51,6 @@ class Link:
             "boot_id": os.urandom(16),
             "firmware": {"name": "microclaw-micropython", "version": version},
             "board": settings.board_name(),
-            "capabilities": list(calls.methods),
             "reset_reason": board.reset_reason(),
             "kinds": ["py"],
         }
@@ -173,6 +172,7 @@ class Link:
             return
         self.phase = "offered"
         hello = dict(self.hello)
+        hello["capabilities"] = self._calls.methods()
         hello["tx_epoch"], hello["rx_seq"] = self.outbox.tx_epoch, self.outbox.rx_seq
         if self.outbox.rx_epoch:
             hello["rx_epoch"] = self.outbox.rx_epoch
@@ -365,12 +365,17 @@ class Link:
                     result = refusal("outcome_unknown", "the board lost its power while it ran " + method[:40])
                 else:
                     result = await self._calls.answer(id, method, params, idempotent)
+                then, self._calls.then = self._calls.then, None
                 try:
                     await self._answer(id, result, durable)
-                    if method == "device.restart" and result["ok"]:
-                        await self._restart()
+                    if then is not None and self.phase == "ready":
+                        await self._say("bye", {"reason": then[0], "retry_after_s": 0})
+                        await self.ws.close(1001, then[0])
                 except OSError as exc:
                     self._show("an answer is lost: {}".format(exc))
+                if then is not None:  # programs and calls are over, or the way there is; what is kept is in flash
+                    self._end(Leave(1001, then[0], 0))
+                    then[1](self)
                 self._work.pop(0)
 
     async def _answer(self, id, result, durable):
@@ -386,13 +391,6 @@ class Link:
             self._news.set()
         elif self.phase == "ready":
             await self.ws.send(message)
-
-    async def _restart(self):
-        """After the answer: programs and calls are over. What is kept is in flash."""
-        if self.phase == "ready":
-            await self._say("bye", {"reason": "restarting", "retry_after_s": 0})
-            await self.ws.close(1001, "restarting")
-        self._board.reset()
 
 
 def _since(then, now):

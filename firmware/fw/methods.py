@@ -58,7 +58,7 @@ def device_status(calls, _):
 
 
 def device_restart(calls, _):
-    """link.py restarts the board once the answer is away."""
+    calls.then = ("restarting", lambda _: calls.board.reset())
 
 
 def apps_begin(calls, params):

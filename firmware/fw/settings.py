@@ -3,7 +3,8 @@
 import json
 import os
 
-# board {name and what board.py says}, wifi [{ssid, password}], host, port, ca_sha256, secret; where wanted name, ntp
+# board {name and what board.py says}, wifi [{ssid, password}], host, port, ca_sha256, secret, ap_key; where wanted
+# name, ntp, ap_after_s; wifi_trial is networks.py's
 SETTINGS = "settings.json"
 CREDENTIAL = "credential.json"  # token
 ADDRESS = "address.json"  # ip: where the host was last
@@ -30,8 +31,9 @@ class Settings:
         """Keep these in /settings.json; None takes one out."""
         told = dict(self.told)
         told.update(news)
-        self.told = {name: told[name] for name in told if told[name] is not None}
-        self._keep(SETTINGS, json.dumps(self.told))
+        told = {name: told[name] for name in told if told[name] is not None}
+        self._keep(SETTINGS, json.dumps(told))
+        self.told = told  # once it is kept: else what is done and what a start finds would differ
 
     def keep_token(self, token):
         self._keep(CREDENTIAL, json.dumps({"token": token}))
@@ -54,8 +56,8 @@ class Settings:
         self._keep(AUTHORITY, der)
 
     def forget(self):
-        """Everything but the board's own description."""
-        self.told = {"board": self.told["board"]} if "board" in self.told else {}
+        """Everything but the board's own description, and the key of its access point, which may stand on a label."""
+        self.told = {name: self.told[name] for name in ("board", "ap_key") if name in self.told}
         self._keep(SETTINGS, json.dumps(self.told))
         for name in (CREDENTIAL, ADDRESS, AUTHORITY, AGENT):
             try:

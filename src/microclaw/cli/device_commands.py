@@ -15,10 +15,12 @@ from microclaw.boards.today import STATES, VIRTUAL, families
 from microclaw.cli.firmware_option import FirmwareOption, firmware_words
 from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.cli.programs import follow
+from microclaw.cli.wifi_command import wifi
 from microclaw.host_client.request import segment
 from microclaw.text import one_line
 
 device_group = command_group()
+device_group.command("wifi")(wifi)
 
 
 @device_group.command("list")

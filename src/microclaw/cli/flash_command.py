@@ -99,7 +99,7 @@ def flash(
     from microclaw.flash.steps import Wishes, Workshop, flash_board
     from microclaw.flash.stock_images import download
 
-    password = _read_password(wifi, wifi_password)
+    password = read_password(wifi, wifi_password, "--wifi-password")
     person = TerminalPerson(options)
     chosen = find_port(person, port)
     client = options.host() if firmware == "microclaw" else None
@@ -254,16 +254,16 @@ def find_port(person: Person, named: str | None, listed: ListPorts | None = None
     return BoardPort(address_of(chosen, ports))
 
 
-def _read_password(ssid: str | None, source: str | None) -> str | None:
+def read_password(ssid: str | None, source: str | None, option: str) -> str | None:
     """Of the Wi-Fi: from a file, or one line from stdin where that is no terminal."""
     if source is None:
         return None
     if ssid is None:
-        raise typer.BadParameter("a password without a network: give --wifi SSID too", param_hint="--wifi-password")
+        raise typer.BadParameter("a password without a network: give --wifi SSID too", param_hint=option)
     if source != "-" and not source.startswith("@"):
         raise typer.BadParameter(
             "a password on the command line is seen by every program of this machine: write @FILE, or - for stdin",
-            param_hint="--wifi-password",
+            param_hint=option,
         )
     try:
         text = sys.stdin.readline() if source == "-" else Path(source[1:]).expanduser().read_text(encoding="utf-8")

@@ -90,6 +90,7 @@ class Outcome:
     device: str | None = None
     board: str | None = None
     ssid: str | None = None
+    access_point_key: str | None = field(default=None, repr=False)
     online: bool = False
     say_next: str | None = None
 
@@ -154,8 +155,13 @@ async def _equip(shop: Workshop, wishes: Wishes, done: Outcome) -> None:
         found = await survey(repl)
         done.micropython = ".".join(map(str, found.version))
         done.chip = done.chip or _chip_of(found)
+        seen: tuple[wifi.Network, ...] | None = None
+        if wishes.ssid is not None:  # a wrong name is told before minutes of copying
+            seen = await wifi.scan(repl)
+            wifi.check_heard(wishes.ssid, seen)
+            await wifi.switch_off(repl)
         await _copy(shop, repl, found, done)
-        await _tell(shop, repl, wishes, done)
+        await _tell(shop, repl, wishes, done, seen)
         await repl.start("import machine\nmachine.reset()")
 
 
@@ -283,7 +289,9 @@ async def _copy(shop: Workshop, repl: RawRepl, found: Survey, done: Outcome) -> 
     await copy(repl, files, found, told)
 
 
-async def _tell(shop: Workshop, repl: RawRepl, wishes: Wishes, done: Outcome) -> None:
+async def _tell(
+    shop: Workshop, repl: RawRepl, wishes: Wishes, done: Outcome, seen: tuple[wifi.Network, ...] | None
+) -> None:
     """Host, secret and Wi-Fi, the last only when the rest is settled; one file, written once."""
     told = await pairing.read_settings(repl)
     values: dict[str, Any] = dict(told.values)
@@ -307,9 +315,18 @@ async def _tell(shop: Workshop, repl: RawRepl, wishes: Wishes, done: Outcome) ->
         else:
             values = await pairing.pair(repl, calls, told, name, done.board, wishes.address)
     if wishes.ssid is not None or not (told.passwords or wishes.keeps_wifi):
-        values, done.ssid = await _ask_wifi(shop.person, repl, values, wishes.ssid, wishes.password)
+        seen = await wifi.scan(repl) if seen is None else seen
+        values, done.ssid = await _ask_wifi(shop.person, repl, values, wishes, seen)
         if host is not None:
             await wifi.check_host(repl, host.host, host.port)
+    elif host is not None and told.passwords:
+        await _warn_unheard(shop.person, repl, tuple(told.passwords))
+    values.setdefault("ap_key", pairing.new_access_point_key())
+    done.access_point_key = str(values["ap_key"])
+    shop.person.say(
+        f"when it finds no Wi-Fi, it opens its own: microclaw-XXXX, password {done.access_point_key}, "
+        "with a page at http://192.168.4.1"
+    )
     if values != told.values:
         await pairing.write_settings(repl, values)
 
@@ -323,10 +340,20 @@ def _ask_board(person: Person, chip: Chip) -> str:
     return person.choose("Which board is it?", profiles, profiles[0])
 
 
+async def _warn_unheard(person: Person, repl: RawRepl, known: tuple[str, ...]) -> None:
+    """Before the wait for a board that cannot come."""
+    if any(network.ssid in known for network in await wifi.scan(repl)):
+        return
+    names = ", ".join(known)
+    person.say(
+        f"the board hears no Wi-Fi that it knows ({names}): it only hears 2.4 GHz. Another: microclaw flash --wifi SSID"
+    )
+
+
 async def _ask_wifi(
-    person: Person, repl: RawRepl, values: dict[str, Any], ssid: str | None, password: str | None
+    person: Person, repl: RawRepl, values: dict[str, Any], wishes: Wishes, seen: tuple[wifi.Network, ...]
 ) -> tuple[dict[str, Any], str]:
-    seen = await wifi.scan(repl)
+    ssid, password = wishes.ssid, wishes.password
     if ssid is None:
         if person.asks_nothing:
             raise ConfigError("no Wi-Fi was named", next_step="add --wifi SSID --wifi-password @FILE, or --keep-wifi")
