@@ -11,7 +11,7 @@ from time import sleep_us, ticks_add, ticks_diff, ticks_ms
 
 from errors import CallError
 from micropython import const
-from peripherals import InputPin, Machine, OutputPin, Unwrapping
+from peripherals import Machine, OutputPin
 
 _YIELD_MS = const(4)
 _BUSY_US = const(5_000)
@@ -166,7 +166,9 @@ class Environment:
     def irq(self, pin, handler=None, trigger=None, **_):
         if not isinstance(pin, OutputPin):
             raise ValueError("an interrupt needs a pin")
-        if not isinstance(pin, InputPin):
+        if self._inputs.get(pin.number) is not pin:
+            from inputs import InputPin
+
             pin = self._inputs[pin.number] = InputPin(self, pin.real, pin.number)
         pin.handle(handler, trigger)
         return pin
@@ -222,6 +224,8 @@ class Environment:
         if name == "machine":
             found = Machine(self, real)
         elif name in UNWRAPPING:
+            from unwrapping import Unwrapping
+
             found = Unwrapping(self, real, name)
         elif name == "microclaw":
             found = real.api(self)
