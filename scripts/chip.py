@@ -251,7 +251,11 @@ def steps(chip: Chip, host: Host, image: Path) -> Iterator[tuple[str, Callable[[
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--emulator", required=True, help="qemu-system-xtensa with the machine esp32; a command, as it may need -L FOLDER for its ROMs")
+    parser.add_argument(
+        "--emulator",
+        required=True,
+        help="qemu-system-xtensa with the machine esp32; a command, as it may need -L FOLDER for its ROMs",
+    )
     parser.add_argument("--image", required=True, type=Path, help="a stock MicroPython image for ESP32_GENERIC")
     parser.add_argument("--keep", type=Path, help="a folder for flash, logs and the host's data; none: a temporary one")
     wanted = parser.parse_args()

@@ -4,8 +4,9 @@ import io
 import sys
 
 from errors import CallError
+from micropython import const
 
-MAX_REASON = 600
+_MAX_REASON = const(600)
 
 
 class Program:
@@ -48,4 +49,4 @@ def reason(exc):
     """The traceback, its end when it is long: file and line as compiled, which the host maps to the source."""
     text = io.StringIO()
     sys.print_exception(exc, text)
-    return text.getvalue().strip()[-MAX_REASON:]
+    return text.getvalue().strip()[-_MAX_REASON:]

@@ -7,9 +7,11 @@ import asyncio
 import os
 import struct
 
-BUFFER_BYTES = 512  # what is longer is read into its message directly
+from micropython import const
+
+_BUFFER_BYTES = const(512)  # what is longer is read into its message directly
 MAX_MESSAGE_BYTES = 16385  # the type byte and a CONTROL payload
-CLOSE_WAIT_S = 3
+_CLOSE_WAIT_S = const(3)
 
 
 class Closed(Exception):
@@ -45,7 +47,7 @@ class WebSocket:
     def __init__(self, stream):
         self._stream = stream
         self._lock = asyncio.Lock()
-        self._buffer = bytearray(BUFFER_BYTES)
+        self._buffer = bytearray(_BUFFER_BYTES)
         self._at = self._end = 0
 
     def __getattr__(self, name):
@@ -77,7 +79,7 @@ class WebSocket:
                 size = min(n - at, self._end - self._at)
                 view[at : at + size] = memoryview(self._buffer)[self._at : self._at + size]
                 self._at += size
-            elif n - at >= BUFFER_BYTES:
+            elif n - at >= _BUFFER_BYTES:
                 size = await self._into(view[at:])
             else:
                 await self._fill()
@@ -154,7 +156,7 @@ class WebSocket:
     async def close(self, code, reason):
         """Say so, and wait a little until the host has read it."""
         try:
-            await asyncio.wait_for(self._closing(code, reason), CLOSE_WAIT_S)
+            await asyncio.wait_for(self._closing(code, reason), _CLOSE_WAIT_S)
         except (OSError, Closed, asyncio.TimeoutError):
             pass  # it is over either way
 
