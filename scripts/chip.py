@@ -254,7 +254,7 @@ def main() -> int:
     parser.add_argument(
         "--emulator",
         required=True,
-        help="qemu-system-xtensa with the machine esp32; a command, as it may need -L FOLDER for its ROMs",
+        help="a command: qemu-system-xtensa, and what it needs (-L ROMS)",
     )
     parser.add_argument("--image", required=True, type=Path, help="a stock MicroPython image for ESP32_GENERIC")
     parser.add_argument("--keep", type=Path, help="a folder for flash, logs and the host's data; none: a temporary one")

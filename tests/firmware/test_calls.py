@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from tests.firmware.conftest import micropython
@@ -24,8 +25,7 @@ class Board:
         return 3
 
 board = Board()
-made = runner.Runner.__new__(runner.Runner)
-made.board = board
+made = runner.Runner(board, WORDS[2])
 sys.modules["storage"] = sys
 board.free = int(WORDS[0])
 answer = asyncio.run(Calls(board, made, "1").answer(b"1", WORDS[1], {}, True))
@@ -43,8 +43,8 @@ print(json.dumps([answer, "storage" in sys.modules]))
     ],
 )
 def test_a_call_that_would_make_the_heap_grow_is_refused_but_a_stop_never(
-    free: int, method: str, code: str | None, kept: bool
+    tmp_path: Path, free: int, method: str, code: str | None, kept: bool
 ) -> None:
-    answer, has_storage = json.loads(micropython(SCRIPT, str(free), method))
+    answer, has_storage = json.loads(micropython(SCRIPT, str(free), method, str(tmp_path / "apps")))
     assert answer.get("error", {}).get("code") == code
     assert has_storage == kept
