@@ -71,8 +71,9 @@ bench: setup-dev ## measure: make bench ARGS=wasm (or agent, store, virtual; non
 chip: setup-dev  ## the whole way on an emulated ESP32 (docs/flash.md): make chip EMULATOR="qemu-system-xtensa -L ROMS" IMAGE=FILE
 	@PYTHONPATH=src $(DEV)/python scripts/chip.py --emulator "$(EMULATOR)" --image "$(IMAGE)" $(ARGS)
 
-docs: setup-dev  ## write the table of settings of docs/configuration.md anew
+docs: setup-dev  ## write the tables of docs/configuration.md and docs/boards.md anew
 	$(DEV)/python scripts/configuration_page.py
+	$(DEV)/python scripts/boards_page.py
 
 lock:            ## make the lock files anew (needs uv); they carry hashes and no addresses
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra models \

@@ -11,16 +11,28 @@ METHODS = (  # the capabilities: exactly what this board offers; one text takes 
     "gpio.set gpio.get adc.read pwm.set i2c.scan i2c.read device.info device.status device.restart apps.begin "
     "apps.write apps.commit apps.list apps.start apps.stop apps.remove apps.undo edges.read"
 )
+WIFI_METHODS = " wifi.list wifi.set wifi.forget"  # of boards with a radio
 
 
 class Calls:
-    """`answer` carries one out."""
+    """`answer` carries one out.
 
-    def __init__(self, board, runner, version):
+    `then` is what a call leaves to be done after its answer, which ends the connection: (reason, function of the link).
+    """
+
+    def __init__(self, board, runner, version, settings=None, wifi=None):
         self.board = board
         self.runner = runner
         self.version = version
+        self.settings = settings
+        self.wifi = wifi
+        self.then = None
         self._answers = []  # (id, result) of calls that are not idempotent, the newest last
+
+    def methods(self):
+        """The capabilities: exactly what this board offers. Made anew each time: as a list they take 700 bytes."""
+        has_radio = self.wifi is not None and self.wifi.wlan is not None
+        return (METHODS + WIFI_METHODS if has_radio else METHODS).split(" ")
 
     async def answer(self, id, method, params, idempotent):
         """The body of `result`. A call that came before is not done again, unless it is harmless: memory is short."""
@@ -35,14 +47,16 @@ class Calls:
 
     async def _perform(self, method, params):
         try:
-            if method not in METHODS.split(" "):
+            if method not in self.methods():
                 raise CallError("not_supported", "this board has no method " + method[:60])
             # What a call reads in; storage.py, for installs, is the biggest. Stopping a program always goes.
             needs = 0 if method in ("apps.stop", "device.restart") else 12_288 if method == "apps.begin" else 5_120
             if needs and not self.runner.has_room(needs):
                 raise CallError("failed", "the board has no memory for this now: stop a program, then try again")
-            import methods
-
+            if method.startswith("wifi."):
+                import networks as methods
+            else:
+                import methods
             value = getattr(methods, method.replace(".", "_"))(self, params)
             if hasattr(value, "send"):  # a coroutine
                 value = await value

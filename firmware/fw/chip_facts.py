@@ -55,9 +55,33 @@ def facts(board):
     return facts
 
 
+def idf_largest(board):
+    """The largest free block of what idf_free() counts: what Wi-Fi and TLS can get at once."""
+    return max([region[2] for region in esp32.idf_heap_info(esp32.HEAP_DATA)])
+
+
 def wlan(board):
     """The radio as a station, or None on a board without one."""
     return None if network is None else network.WLAN(network.STA_IF)
+
+
+def access_point_name(board):
+    """microclaw-XXXX, by the last two bytes of the radio's address; None on a board without a radio."""
+    return None if network is None else "microclaw-%02x%02x" % tuple(wlan(board).config("mac")[-2:])
+
+
+def open_access_point(board, key):
+    """Our own access point, which asks for `key` by WPA2. OSError where the radio opens none, or only one for all."""
+    made = network.WLAN(network.AP_IF)
+    made.active(True)
+    try:
+        made.config(ssid=access_point_name(board), security=network.AUTH_WPA2_PSK, key=key, max_clients=2)
+        if made.config("security") != network.AUTH_WPA2_PSK:
+            raise OSError("the access point would be open to all")
+    except Exception:
+        made.active(False)
+        raise
+    return made
 
 
 def number(board, name, value=None):

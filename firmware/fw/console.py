@@ -7,7 +7,7 @@ import json
 
 from errors import CallError
 
-HELP = """wifi_status            connection and address
+HELP = """wifi_status            connection, address, and the board's own access point
 wifi_scan              networks around
 set_wifi SSID [PASS]   join this network from now on; quote what has spaces
 link_status            the host
@@ -16,7 +16,7 @@ config_show            all settings, secrets masked
 config_reset           forget the host and its credential
 restart                restart the board
 help                   this list"""
-MASKED = ("secret", "password", "api_key", "search_key", "tg_token", "gateway_token")
+MASKED = ("secret", "password", "ap_key", "api_key", "search_key", "tg_token", "gateway_token")
 
 
 class Console:
@@ -98,17 +98,19 @@ class Console:
     def _command(self, line):
         words = _words(line)
         if words[0] == "wifi_status":
-            rssi, address = self._wifi.rssi(), self._wifi.address()
-            if address is None:
-                return "WiFi connected: no\nIP: 0.0.0.0"
-            return "WiFi connected: yes\nIP: {}\nSSID: {}\nRSSI: {}".format(address, self._wifi.ssid, rssi)
+            return self._wifi_status()
         if words[0] == "wifi_scan":
-            return "\n".join("  {:32} {} dBm".format(ssid, rssi) for ssid, rssi in self._wifi.scan()) or "no network"
+            import networks
+
+            return "\n".join("  {:32} {} dBm".format(*found) for found in networks.scan(self._wifi)) or "no network"
         if words[0] == "set_wifi" and 2 <= len(words) <= 3:
-            network = {"ssid": words[1], "password": words[2] if len(words) > 2 else None}
-            others = [known for known in self._settings.get("wifi", []) if known["ssid"] != words[1]]
-            self._settings.change(wifi=[network] + others)
-            self._wifi.know(self._settings.get("wifi"))
+            import networks
+
+            try:
+                entry = networks.entry_of(words[1], words[2] if len(words) > 2 else None)
+            except CallError as exc:
+                return json.dumps(_error(exc.message))
+            networks.put_first(self._settings, self._wifi, entry)
             return "WiFi credentials saved"
         if words[0] == "link_status":
             return "{} {}:{}".format(self._link.state, self._settings.get("host"), self._settings.get("port", 8443))
@@ -134,6 +136,18 @@ class Console:
         if answer is not None:
             return answer
         return json.dumps(_error("JSON parse error: InvalidInput"))
+
+    def _wifi_status(self):
+        rssi, address = self._wifi.rssi(), self._wifi.address()
+        said = "WiFi connected: no\nIP: 0.0.0.0"
+        if address is not None:
+            said = "WiFi connected: yes\nIP: {}\nSSID: {}\nRSSI: {}".format(address, self._wifi.ssid, rssi)
+        key, name = self._settings.get("ap_key"), self._board.access_point_name()
+        if name is None:
+            return said  # there is no radio
+        if key is None:
+            return said + "\nAccess point: none: microclaw flash gives it a key"
+        return said + "\nAccess point: {} key {}, when no known network is found".format(name, key)
 
 
 def _words(line):

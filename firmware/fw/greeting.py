@@ -3,7 +3,6 @@
 import calendar
 import time
 
-from calls import METHODS
 from websocket import Breach, Closed, Leave
 
 
@@ -31,7 +30,7 @@ async def greet(link):
         "boot_id": link.boot_id,
         "firmware": {"name": "microclaw-micropython", "version": link.version},
         "board": link._settings.board_name(),
-        "capabilities": METHODS.split(" "),
+        "capabilities": link._calls.methods(),
         "reset_reason": link.reset_reason,
         "kinds": ["py"],
         "tx_epoch": link.outbox.tx_epoch,
@@ -62,11 +61,3 @@ async def welcome(link, body):
     link._news.set()
     if link.on_welcome is not None:
         link.on_welcome()
-
-
-async def restart(link):
-    """After the answer: programs and calls are over. What is kept is in flash."""
-    if link.phase == "ready":
-        await link._say("bye", {"reason": "restarting", "retry_after_s": 0})
-        await link.ws.close(1001, "restarting")
-    link._board.reset()

@@ -20,8 +20,8 @@ def gpio_set(board, pin, level):
 
 
 def gpio_get(board, pin):
-    """The level. A pin that nobody has becomes an input first."""
-    if pin in board.owners:
+    """The level. A pin that nobody has becomes an input first; one that the host set stays as it is."""
+    if pin in board.owners or (pin in board.timeline and pin not in board.reserved):
         return _checked(pin, lambda: board.machine.Pin(pin)).value()
     _free_pin(board, pin)
     return _checked(pin, lambda: board.machine.Pin(pin, board.machine.Pin.IN)).value()

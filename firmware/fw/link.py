@@ -324,12 +324,17 @@ class Link:
                     result = refusal("outcome_unknown", "the board lost its power while it ran " + method[:40])
                 else:
                     result = await self._calls.answer(id, method, params, idempotent)
+                then, self._calls.then = self._calls.then, None
                 try:
                     await self._answer(id, result, durable)
-                    if method == "device.restart" and result["ok"]:
-                        await self.restart()
+                    if then is not None and self.phase == "ready":
+                        await self._say("bye", {"reason": then[0], "retry_after_s": 0})
+                        await self.ws.close(1001, then[0])
                 except OSError as exc:
                     self._show("an answer is lost: {}".format(exc))
+                if then is not None:  # programs and calls are over, or the way there is; what is kept is in flash
+                    self._end(Leave(1001, then[0], 0))
+                    then[1](self)
                 self._work.pop(0)
 
     async def _answer(self, id, result, durable):

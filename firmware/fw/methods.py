@@ -53,12 +53,12 @@ def device_status(calls, _):
     heap, idf = board.gc_free(), board.idf_free()
     facts = {"uptime_ms": board.now_ms(), "free_heap": heap, "heap_free": heap}
     if idf is not None:
-        facts["idf_free"] = idf
+        facts["idf_free"], facts["idf_largest"] = idf, board.idf_largest()
     return facts
 
 
 def device_restart(calls, _):
-    """link.py restarts the board once the answer is away."""
+    calls.then = ("restarting", lambda _: calls.board.reset())
 
 
 def apps_begin(calls, params):

@@ -18,7 +18,8 @@ COLLECT_MS = 10_000
 _TICK_MS = const(100)
 _TWICE_MS = const(800)
 _DOOMED_MS = const(500)  # from a program's MemoryError to its end, if the board is still short
-NOT_KEPT = ("storage", "changes", "methods", "host_pins", "chip_facts")  # modules that are read in when needed
+# Modules that are read in when needed, and given back.
+NOT_KEPT = ("storage", "changes", "methods", "host_pins", "chip_facts", "networks")
 
 
 class Runner:

@@ -3,7 +3,8 @@
 import json
 import sys
 
-# board {name and what board.py says}, wifi [{ssid, password}], host, port, ca_sha256, secret; where wanted name, ntp
+# board {name and what board.py says}, wifi [{ssid, password}], host, port, ca_sha256, secret, ap_key; where wanted
+# name, ntp, ap_after_s; wifi_trial is networks.py's
 SETTINGS = "settings.json"
 CREDENTIAL = "credential.json"  # token
 ADDRESS = "address.json"  # ip: where the host was last

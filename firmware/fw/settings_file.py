@@ -12,8 +12,9 @@ def change(settings, **news):
     """Keep these in /settings.json; None takes one out."""
     told = dict(settings.told)
     told.update(news)
-    settings.told = {name: told[name] for name in told if told[name] is not None}
-    keep(settings, SETTINGS, json.dumps(settings.told))
+    told = {name: told[name] for name in told if told[name] is not None}
+    keep(settings, SETTINGS, json.dumps(told))
+    settings.told = told  # once it is kept: else what is done and what a start finds would differ
 
 
 def keep_token(settings, token):
@@ -32,8 +33,8 @@ def keep_authority(settings, der):
 
 
 def forget(settings):
-    """Everything but the board's own description."""
-    settings.told = {"board": settings.told["board"]} if "board" in settings.told else {}
+    """Everything but the board's own description, and the key of its access point, which may stand on a label."""
+    settings.told = {name: settings.told[name] for name in ("board", "ap_key") if name in settings.told}
     keep(settings, SETTINGS, json.dumps(settings.told))
     for name in (CREDENTIAL, ADDRESS, AUTHORITY, AGENT):
         try:

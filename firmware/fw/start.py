@@ -28,7 +28,8 @@ async def _run(folder, first):
 
     settings = Settings(folder)
     board = Board(settings.get("board"))
-    wifi = Wifi(board.wlan(), settings.get("wifi", []))
+    offer_s = settings.get("ap_after_s", 120) if settings.get("ap_key") else 0  # without a key nobody could come in
+    wifi = Wifi(board.wlan(), settings.get("wifi", []), lambda: _offer(board, settings, wifi), offer_s)
     joining = asyncio.create_task(wifi.run())
     await asyncio.sleep(0)  # the radio is at work while the rest is read in
     from runner import NOT_KEPT, Runner
@@ -47,7 +48,7 @@ async def _run(folder, first):
     from calls import Calls
     from link import Link
 
-    calls = Calls(board, runner, VERSION)
+    calls = Calls(board, runner, VERSION, settings, wifi)
     link = Link(board, settings, calls, VERSION)
     link.measure = lambda: _measured(runner, wifi)
     link.on_welcome = lambda: _healthy(board)
@@ -61,6 +62,11 @@ async def _run(folder, first):
     first.clear()
     if agent is not None:
         agent.start()
+    if settings.get("wifi_trial", {}).get("state") == "trying":
+        import networks
+
+        networks.begin_trial(settings, wifi, link)
+        del networks
     if settings.get("host"):
         connecting = asyncio.create_task(_connect(link, wifi, board, settings))
     await asyncio.sleep(_HEALTHY_S)
@@ -81,6 +87,18 @@ async def _connect(link, wifi, board, settings):
         if now_s:
             board.set_time(now_s * 1000)
     await link.run(wifi.up)
+
+
+async def _offer(*parts):
+    """Our own access point with its page, read in for as long as it is open. A defect in it stops nothing else."""
+    try:
+        import portal
+
+        sys.modules.pop("portal")
+        await portal.serve(*parts)
+    except Exception as exc:
+        sys.print_exception(exc)
+    gc.collect()
 
 
 def _agent(*parts):

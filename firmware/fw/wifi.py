@@ -1,7 +1,8 @@
-"""Keeps the board on one of its Wi-Fi networks, for ever. Never scans: a scan holds up every program for 2.5 s."""
+"""Keeps the board on one of its Wi-Fi networks, for ever. Never scans: what is wanted seldom is in networks.py."""
 
 import asyncio
 import random
+import time
 
 JOIN_S = 15
 MIN_WAIT_S = 1
@@ -9,71 +10,73 @@ MAX_WAIT_S = 60
 
 
 class Wifi:
-    """`up` is set while there is a network. `networks` are tried in turn, the one that last worked first."""
+    """`up` is set while there is a network. `networks` are tried in turn, the one that last worked first; another list
+    is tried at once. `offer` is awaited when there was none for `offer_s` (0 is never): our own access point.
+    """
 
-    def __init__(self, wlan, networks):
-        self._wlan = wlan
-        self._networks = list(networks)
+    def __init__(self, wlan, networks, offer=None, offer_s=0):
+        self.wlan = wlan
+        self.networks = list(networks)
         self.up = asyncio.Event()
         self.failures = 0  # rounds without any network, since the last time there was one
         self.ssid = None
+        self._offer = offer
+        self.offer_ms = offer_s * 1000
+        self.lost_ms = time.ticks_ms()
 
     async def run(self):
-        if self._wlan is None:  # this board has another way
+        if self.wlan is None:  # this board has another way
             self.up.set()
             return
-        self._wlan.active(True)
+        self.wlan.active(True)
         while True:
-            if self._wlan.isconnected():  # also after a soft reset, which leaves Wi-Fi as it is
+            if self.wlan.isconnected():  # also after a soft reset, which leaves Wi-Fi as it is
                 self.failures = 0
+                self.lost_ms = time.ticks_ms()
                 self.up.set()
                 await asyncio.sleep(1)
                 continue
             self.up.clear()
-            if not await self._round():
-                self.failures += 1
-                await asyncio.sleep(wait_s(self.failures, random.random()))
+            if await self.round():
+                continue
+            self.failures += 1
+            if 0 < self.offer_ms <= time.ticks_diff(time.ticks_ms(), self.lost_ms):
+                await self._offer()
+            networks = self.networks
+            for _ in range(int(4 * wait_s(self.failures, random.random()))):
+                if networks is not self.networks:
+                    break
+                await asyncio.sleep_ms(250)
 
     def rssi(self):
         """dBm, or None without a network."""
-        if self._wlan is None or not self._wlan.isconnected():
+        if self.wlan is None or not self.wlan.isconnected():
             return None
-        return self._wlan.status("rssi")
+        return self.wlan.status("rssi")
 
     def address(self):
         """Our address, or None without a network."""
-        if self._wlan is None or not self._wlan.isconnected():
+        if self.wlan is None or not self.wlan.isconnected():
             return None
-        return self._wlan.ifconfig()[0]
+        return self.wlan.ifconfig()[0]
 
-    def scan(self):
-        """(name, dBm) of the networks around; every program waits 2.5 s meanwhile."""
-        return [] if self._wlan is None else [(str(row[0], "utf-8"), row[3]) for row in self._wlan.scan()]
-
-    def know(self, networks):
-        """From now on these; the present one is left, and the first of them is tried at once."""
-        self._networks = list(networks)
-        if self._wlan is not None:
-            self._wlan.disconnect()
-
-    async def _round(self):
-        for network in list(self._networks):
-            if await self._join(network["ssid"], network.get("password")):
-                self._networks.sort(key=lambda known: known is not network)
-                self.ssid = network["ssid"]
-                return True
-        return False
-
-    async def _join(self, ssid, password):
-        try:
-            self._wlan.disconnect()
-            self._wlan.connect(ssid, password)
-        except OSError:
-            return False  # the radio is busy: next round
-        for _ in range(JOIN_S * 10):
-            await asyncio.sleep_ms(100)
-            if self._wlan.isconnected():
-                return True
+    async def round(self):
+        """Try each network once; whether one was joined."""
+        networks = self.networks
+        for network in list(networks):
+            try:
+                self.wlan.disconnect()
+                self.wlan.connect(network["ssid"], network.get("password"))
+            except OSError:
+                continue  # the radio is busy: next round
+            for _ in range(JOIN_S * 10):
+                await asyncio.sleep_ms(100)
+                if networks is not self.networks:
+                    return False
+                if self.wlan.isconnected():
+                    networks.sort(key=lambda known: known is not network)
+                    self.ssid = network["ssid"]
+                    return True
         return False
 
 

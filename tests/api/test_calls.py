@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from microclaw.devices.call_text import CALLS, arguments_from_words, call_from, result_value
-from microclaw.devices.calls import AdcReading, AppEntry, AppReply, AppRequest, GpioSet, I2cRead, PwmSet
+from microclaw.devices.calls import AdcReading, AppEntry, AppReply, AppRequest, GpioSet, I2cRead, PwmSet, WifiSet
 from microclaw.errors import ConfigError, UnknownName
 
 
@@ -44,6 +44,14 @@ def test_installing_is_no_direct_call() -> None:
     assert "apps.install" not in CALLS
     with pytest.raises(UnknownName, match="not called directly"):
         arguments_from_words("apps.install", ["x"])
+
+
+@pytest.mark.parametrize("method", ["wifi.list", "wifi.set", "wifi.forget"])
+def test_wifi_is_no_direct_call_and_its_password_is_not_shown(method: str) -> None:
+    with pytest.raises(UnknownName, match="not called directly") as caught:
+        call_from(method, {"ssid": "attic", "password": "zyx98765"})
+    assert "device wifi" in (caught.value.next_step or "")
+    assert "zyx" not in repr(WifiSet("attic", "zyx98765"))
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,47 @@ def test_a_provisioned_board_pairs_is_called_told_and_revoked(lamp: None, ask: R
     assert "gets it when it comes back" in ask("notify", "lamp", "later").out
 
 
+def test_the_wifi_of_a_board_is_changed_and_what_became_of_it_is_told(lamp: None, ask: Run, tmp_path: Path) -> None:
+    assert ask("device", "wifi", "lamp").out == "virtual  (connected)\n"
+    wrong = tmp_path / "password"
+    wrong.write_text("not this one\n")
+    failed = ask("device", "wifi", "lamp", "virtual", "--password", f"@{wrong}")
+    assert failed.code == 1
+    assert "lamp stays in its former Wi-Fi: virtual: the password is wrong" in failed.out
+    assert "the last change failed" in ask("device", "wifi", "lamp").out
+    kept = ask("--json", "device", "wifi", "lamp", "virtual-guest", "--open")
+    assert (kept.code, json.loads(kept.out)["state"]) == (0, "kept"), kept.err
+    assert ask("device", "wifi", "lamp", "garden", "--password", f"@{wrong}", "--later").out == "lamp knows garden\n"
+    assert ask("device", "wifi", "lamp", "virtual", "--forget").out == "lamp has forgotten virtual\n"
+    refused = ask("device", "wifi", "lamp", "virtual-guest", "--forget")
+    assert refused.code == 1
+    assert "give it another network first" in refused.err
+    listed = json.loads(ask("--json", "device", "wifi", "lamp").out)
+    assert (listed["networks"], listed["ssid"]) == (["virtual-guest", "garden"], "virtual-guest")
+    assert "Wi-Fi virtual-guest" in ask("audit").out
+
+
+def test_a_wifi_password_is_neither_an_argument_nor_in_an_error(lamp: None, ask: Run, tmp_path: Path) -> None:
+    short = tmp_path / "password"
+    short.write_text("zyx987\n")
+    for words, said in (
+        (("device", "wifi", "lamp", "attic", "--password", "zyx98765"), "seen by every program"),
+        (("device", "wifi", "lamp", "attic", "--password", f"@{short}"), "password"),
+        (("device", "wifi", "lamp", "attic"), "nobody is at a terminal"),
+        (("device", "wifi", "lamp", "attic", "--open", "--password", f"@{short}"), "exclude"),
+        (("device", "wifi", "lamp", "attic", "--open", "--forget"), "--forget"),
+        (("device", "wifi", "lamp", "--later"), "name the network"),
+        (("device", "wifi", "lamp", "x" * 33, "--open"), "ssid"),
+        (("exec", "lamp", "wifi.set", "attic", "zyx98765"), "device wifi NAME SSID"),
+        (("device", "wifi", "virtual-1", "attic", "--open"), "no transport that offers wifi.set"),
+    ):
+        refused = ask(*words)
+        assert refused.code in (1, 2), (words, refused.out, refused.err)
+        assert said in refused.err, (words, refused.err)
+        assert "zyx987" not in refused.err + refused.out
+    assert json.loads(ask("--json", "device", "wifi", "lamp").out)["networks"] == ["virtual"]
+
+
 def test_a_program_goes_over_the_link_and_comes_back_after_a_restart(lamp: None, ask: Run, tmp_path: Path) -> None:
     source = tmp_path / "ticker.c"
     source.write_text(

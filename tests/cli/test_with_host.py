@@ -95,6 +95,40 @@ def test_exec_sets_and_reads_a_pin(ask: Run) -> None:
     assert (document["schema"], document["result"]) == ("microclaw.exec/1", {"pin": 11, "level": 1})
 
 
+def test_show_says_what_works_on_the_board_today(ask: Run) -> None:
+    today = json.loads(ask("device", "show", "virtual-1", "--json").out)["today"]
+    assert today["family"] == "the virtual ESP32-S3"
+    told = {finding["feature"]: finding for finding in today["findings"]}
+    assert told["addressable LEDs"]["state"] == "works"
+    assert told["addressable LEDs"]["evidence"][0] == "tests/virtual/py/test_programs.py"
+    text = ask("device", "show", "virtual-1").out
+    assert "\n  works: " in text
+    assert "\n  this board cannot: microclaw flash, from an empty flash; " in text
+    assert "on hardware" not in text
+
+
+def test_a_board_on_hold_is_told_that_nothing_was_tried_on_hardware(ask: Run) -> None:
+    words = ("--wasmachine", "127.0.0.1:9", "--board", "esp32-devkitc-v4")
+    assert ask("device", "add", "bench", *words).code == 0
+    text = ask("device", "show", "bench").out
+    assert "on hardware: nothing yet" in text
+    assert "microclaw doctor --report -d bench" in text
+    assert ask("device", "remove", "bench").code == 0
+
+
+def test_a_report_of_a_device_has_its_answers_and_no_name(ask: Run, program: Callable[[str, int], Path]) -> None:
+    assert ask("run", str(program("pasted", 14)), "-d", "virtual-1").code == 0
+    ran = ask("doctor", "--report", "-d", "virtual-1", "--try-pin", "11", "--yes")
+    assert ran.code == 0, ran.err
+    assert "\n  pin 11         ok, set to 1 and 0, read as 1 and 0\n" in ran.out
+    assert re.search(r"\n  call           ok, 5 times, [\d.]+ ms ", ran.out)
+    assert re.search(r"\n  pasted  running  sha256 [0-9a-f]{64}\n", ran.out)
+    assert "virtual-1" not in ran.out
+    assert "127.0.0.1" not in ran.out
+    assert ask("doctor", "--report", "-d", "nobody").code == 1
+    assert ask("app", "uninstall", "pasted", "-d", "virtual-1", "-q").code == 0
+
+
 def test_exec_on_a_reserved_pin_says_why_and_what_instead(ask: Run) -> None:
     ran = ask("exec", "virtual-1", "gpio.set", "27", "1")
     assert ran.code == 1

@@ -255,6 +255,7 @@ async def test_call_that_waited_past_its_limit_is_never_sent(device: Device) -> 
         ("apps.list", "--wasmachine HOST"),
         ("i2c.scan", "--serial"),
         ("device.restart", "microclaw's own link"),
+        ("wifi.set", "own firmware and a radio"),
         ("display.show", "device show"),
     ],
 )

@@ -43,6 +43,7 @@ class Firmware:
     firmware: str = "firmware/fw"
     boot: str = BOOT
     environ: dict[str, str] = field(default_factory=dict)
+    restarts: int = RESTARTS
     lines: list[str] = field(default_factory=list)
     boots: int = 0
     process: asyncio.subprocess.Process | None = None
@@ -109,7 +110,7 @@ class Firmware:
                     self.lines.append(line.decode(errors="replace").rstrip())
                     print("board:", self.lines[-1])
                     self._news.set()
-                if await process.wait() != RESTARTS:
+                if await process.wait() != self.restarts:
                     return
             finally:
                 if process.returncode is None:

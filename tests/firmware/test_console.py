@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.firmware.conftest import BOOT, MICROPYTHON, PATIENCE_S, ROOT, Firmware
 
 
-def said(board: Firmware, *lines: str) -> list[str]:
+def said(board: Firmware, *lines: str, boot: str = BOOT) -> list[str]:
     """What it prints for these lines, until it restarts."""
     board.folder.mkdir(exist_ok=True)
     done = subprocess.run(
-        [MICROPYTHON, BOOT, f"{board.folder}/"],
+        [MICROPYTHON, boot, f"{board.folder}/", "firmware/fw"],
         input="".join(line + "\n" for line in (*lines, "restart")),
         cwd=ROOT,
         capture_output=True,
@@ -75,6 +76,32 @@ def test_wifi_is_set_over_the_cable_and_secrets_are_masked(board: Firmware) -> N
     assert "WiFi connected: no" in found
     for secret in ("N5XGY6JN", "pass1234", "abcdefgh"):
         assert secret not in found
+
+
+def test_what_cannot_be_a_wifi_is_refused_over_the_cable_too(board: Firmware) -> None:
+    found = said(
+        board, 'set_wifi "" password', f"set_wifi {'x' * 33}", "set_wifi attic short", "set_wifi attic " + "x" * 64
+    )
+    assert [json.loads(line)["status"] for line in found] == ["error"] * 4
+    assert not (board.folder / "settings.json").exists()
+
+
+def test_the_access_point_is_named_by_wifi_status_alone(
+    board: Firmware, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    air = tmp_path / "air.json"
+    air.write_text(json.dumps({"networks": {"home": "old secret"}}))
+    monkeypatch.setenv("MICROCLAW_AIR", str(air))
+    boot = "tests/firmware/simulated/boot_radio.py"
+    board.write("settings.json", json.dumps({"ap_key": "k4mzq7wxdr"}))
+    found = said(board, "wifi_status", "wifi_scan", "config_show", boot=boot)
+    shown = "Access point: microclaw-ab0c key k4mzq7wxdr, when no known network is found"
+    assert [line for line in found if "k4mzq7wxdr" in line] == [shown]
+    assert [line.split() for line in found if "dBm" in line] == [["home", "-40", "dBm"]]
+    said(board, "config_reset", boot=boot)
+    assert board.read("settings.json") == {"ap_key": "k4mzq7wxdr"}
+    board.write("settings.json", "{}")
+    assert "Access point: none: microclaw flash gives it a key" in said(board, "wifi_status", boot=boot)
 
 
 def test_config_reset_forgets_the_host_and_keeps_the_board(board: Firmware) -> None:

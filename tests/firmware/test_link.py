@@ -10,7 +10,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.firmware.conftest import PATIENCE_S, Arrived, Firmware, Plane, provisioned, running_plane, serving
+from tests.firmware.conftest import (
+    PATIENCE_S,
+    Arrived,
+    Firmware,
+    Plane,
+    micropython,
+    provisioned,
+    running_plane,
+    serving,
+)
 from tests.firmware.programs import image, install
 
 from microclaw.auth.certificates import new_authority, server_certificate
@@ -111,3 +120,21 @@ async def test_somebody_else_at_the_last_address_does_not_keep_the_board_from_it
         async with board.running(), asyncio.timeout(PATIENCE_S):
             await plane.published.until(DeviceConnected)
     assert b"/link" not in server.heard
+
+
+def test_reading_a_pin_that_the_host_set_does_not_make_it_an_input() -> None:
+    """On a chip that would let go of it: a look at a lamp would switch it off."""
+    said = micropython("""
+import machine
+modes = []
+class Watched(machine.Pin):
+    def __init__(self, number, mode=None, *more):
+        modes.append((number, mode))
+        super().__init__(number)
+machine.Pin, Watched.OUT, Watched.IN = Watched, 1, 0
+from board import Board
+board = Board({})
+board.gpio_set(2, 1)
+print(board.gpio_get(2), board.gpio_get(4), modes)
+""")
+    assert said == "1 0 [(2, 1), (2, None), (4, 0)]\n"

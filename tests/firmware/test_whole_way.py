@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -22,6 +23,7 @@ from microclaw.virtual.clock import RealClock
 from microclaw.virtual.py.bench import MODULES, Bench
 
 PIN = 4
+HARD_RESET = 2  # virtual/py/modules/machine.py
 
 
 @pytest.fixture
@@ -106,7 +108,7 @@ async def test_a_sentence_blinks_without_the_host_and_after_a_power_cut_and_is_u
     await host.answer(*asked)
     made = json.loads(file.read_text())
     environ = {**os.environ, "MICROPYPATH": f"{MODULES}:.frozen", "MICROCLAW_BOARD": bench.address}
-    board = Firmware(tmp_path / "board", boot="tests/firmware/on_bench/boot.py", environ=environ)
+    board = Firmware(tmp_path / "board", boot="tests/firmware/on_bench/boot.py", environ=environ, restarts=HARD_RESET)
     facts = {"name": "esp32-devkitc-v4", "chip": "ESP32", "memory_floor": 0}
     told = {key: made[key] for key in ("host", "port", "ca_sha256", "secret")}
     wifi = [{"ssid": name, "password": key} for name, key in bench.radio.networks.items()]
@@ -133,5 +135,9 @@ async def test_a_sentence_blinks_without_the_host_and_after_a_power_cut_and_is_u
         await host.until_online()
         await host.answer("app", "undo")
         assert (await host.answer("app", "list", "-d", "lamp"))["apps"] == []
+        report = await host.answer("doctor", "--report", "-d", "lamp", "--restart", "--yes")
+        outcomes = {check["part"]: check["outcome"] for check in report["checks"]}
+        assert re.fullmatch(r"ok, \d+\.\d s from its restart", outcomes["time to link"]), report
+        assert (await host.answer("device", "show", "lamp"))["link"]["connections"] >= 2
     first = bench.board.edges().next
     assert not [e for e in bench.board.edges(first).records if e.pin == PIN]

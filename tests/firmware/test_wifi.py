@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.firmware.conftest import micropython
 
 HEAD = """
-import asyncio, time, wifi
+import asyncio, networks, time, wifi
 wifi.JOIN_S = 0.3
 class Radio:
     def __init__(self, here, connected=False):
@@ -16,7 +16,8 @@ class Radio:
     def connect(self, ssid, password):
         self.tried.append(ssid)
         self.connected = (ssid, password) in self.here
-    def status(self, what): return -40
+    def status(self, what=None): return -40 if what else 201
+    def scan(self): return [("café".encode(), 0, 1, -50), (bytes([255]), 0, 1, -40)]
 KNOWN = [{"ssid": "home", "password": "a"}, {"ssid": "shed"}]
 """
 
@@ -64,6 +65,49 @@ asyncio.run(go())
 def test_waits_grow_to_a_minute() -> None:
     script = "print([wifi.wait_s(n, 1) for n in range(1, 9)], wifi.wait_s(30, 0))"
     assert micropython(HEAD + script) == "[2, 4, 8, 16, 32, 60, 60, 60] 1\n"
+
+
+def test_the_access_point_is_offered_after_a_loss_alone() -> None:
+    script = """
+wifi.MIN_WAIT_S = 0
+wifi.wait_s = lambda failures, share: 0.01
+offers = []
+async def offer():
+    offers.append(time.ticks_ms())
+    radio.here = [("home", "a")]
+async def go():
+    global radio
+    radio = Radio([("home", "a")])
+    w = wifi.Wifi(radio, KNOWN, offer, 1)
+    asyncio.create_task(w.run())
+    await w.up.wait()
+    await asyncio.sleep_ms(1500)
+    print(len(offers))
+    radio.here, radio.connected, lost = [], False, time.ticks_ms()
+    await asyncio.sleep_ms(500)
+    print(len(offers))
+    while not radio.connected:
+        await asyncio.sleep_ms(20)
+    print(len(offers), offers[0] - lost >= 900)
+asyncio.run(go())
+"""
+    assert micropython(HEAD + script) == "0\n0\n1 True\n"
+
+
+def test_other_networks_are_tried_at_once_and_a_name_that_is_no_text_is_left_out() -> None:
+    script = """
+wifi.JOIN_S = 60
+async def go():
+    radio = Radio([("shed", None)])
+    w = wifi.Wifi(radio, KNOWN[:1])
+    asyncio.create_task(w.run())
+    await asyncio.sleep_ms(50)
+    networks.know(w, [KNOWN[1]])
+    await asyncio.wait_for(w.up.wait(), 20)
+    print(radio.tried, networks.scan(w) == [("café", -50)])
+asyncio.run(go())
+"""
+    assert micropython(HEAD + script) == "['on', 'home', 'shed'] True\n"
 
 
 def test_the_clock_is_set_by_whole_milliseconds() -> None:

@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
+from tests.cli.conftest import clean_environ
 from tests.flash.images import whole_image
 from tests.flash.pty_board import PtyBoard
 from tests.flash.rom_loader import ESP32, ChipKind, RomLoader
 
+from microclaw.cli.child import Child
 from microclaw.flash.board_port import BoardPort
 from microclaw.flash.esptool import Esptool, EsptoolOptions
 from microclaw.flash.steps import Host, Workshop
@@ -97,3 +99,18 @@ def workshop(tmp_path: Path, files: Path, person: ScriptedPerson) -> Callable[..
         return Workshop(port, tool, person, host, files, tmp_path / "cache", no_network, look_s=1.0)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    home = tmp_path_factory.mktemp("home")
+    words = ["microclaw.cli", "--json", "up", "--port", "0", "--die-with-parent"]
+    with Child("host", words, log=home / "stderr", environ=clean_environ(home)) as child:
+        yield child.wait_ready()[0]
+
+
+@pytest.fixture
+def password(tmp_path: Path) -> Path:
+    path = tmp_path / "password"
+    path.write_text("correct horse\n")
+    return path

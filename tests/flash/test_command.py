@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.conftest import Ran, clean_environ, run_in
+from tests.cli.conftest import Ran, run_in
 from tests.flash.conftest import StartBoard
 from tests.flash.pty_board import MICROPYTHON, PtyBoard
 
-from microclaw.cli.child import Child
-
 pytestmark = pytest.mark.skipif(not MICROPYTHON.exists(), reason="scripts/micropython.sh was not run")
-
-
-@pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    home = tmp_path_factory.mktemp("home")
-    words = ["microclaw.cli", "--json", "up", "--port", "0", "--die-with-parent"]
-    with Child("host", words, log=home / "stderr", environ=clean_environ(home)) as child:
-        yield child.wait_ready()[0]
-
-
-@pytest.fixture
-def password(tmp_path: Path) -> Path:
-    path = tmp_path / "password"
-    path.write_text("correct horse\n")
-    return path
 
 
 def _flash(home: str | Path, board: PtyBoard, *words: str) -> Ran:

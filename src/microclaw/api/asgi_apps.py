@@ -28,6 +28,7 @@ from microclaw.api.request_check import LOOPBACK_NAMES, RequestCheck
 from microclaw.api.schedule_routes import schedule_router, subagent_router
 from microclaw.api.status import for_everybody
 from microclaw.api.tool_routes import tools_router
+from microclaw.api.wifi_routes import wifi_router
 
 HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
 _STYLE = (
@@ -65,6 +66,7 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(openai_router(parts))
     app.include_router(link_router(parts))
     app.include_router(device_router(parts))
+    app.include_router(wifi_router(parts))
     app.include_router(app_router(parts))
     app.include_router(tools_router(parts))
     app.include_router(approval_router(parts))

@@ -18,6 +18,7 @@ from microclaw.apps.direct_io import PinChange
 from microclaw.audit import AuditKind
 from microclaw.auth.gate import Permission
 from microclaw.boards.firmware import described_text, parse_firmware
+from microclaw.boards.today import family_of, today_object
 from microclaw.devices.call_text import call_from, result_value
 from microclaw.devices.calls import Call, EdgesRead, GpioSet, LogsRead, PwmSet
 from microclaw.errors import ConfigError
@@ -90,9 +91,11 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
         )
         return device_object(added, parts.link)
 
-    @router.get("/{name}", summary="One device")
+    @router.get("/{name}", summary="One device, and what works on such boards today")
     async def show_device(name: str) -> dict[str, Any]:
-        return device_object(devices.get(name), parts.link)
+        device = devices.get(name)
+        family = family_of(device.board.board_id, device.board.chip, device.kinds)
+        return {**device_object(device, parts.link), "today": None if family is None else today_object(family)}
 
     @router.patch("/{name}", summary="Rename a device")
     async def rename_device(name: str, body: RenameBody, by: RequestCaller) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from microclaw.apps.building import stored_program
 from microclaw.apps.changes import ChangeLog, DesiredApp
 from microclaw.apps.installer import not_found
 from microclaw.apps.reconciler import left_off
-from microclaw.apps.traps import trap_words
+from microclaw.apps.traps import TRACEBACK, trap_words
 from microclaw.devices.calls import AppEntry, AppList, AppState, AppStates
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
@@ -98,8 +98,13 @@ class Catalogue:
         return tuple([await self._in_source_lines(one, wanted.get(one.name)) for one in listings])
 
     async def _in_source_lines(self, listing: AppListing, app: DesiredApp | None) -> AppListing:
-        """With the error of a Python program of this host in plain words and in the lines of its source."""
-        if listing.error is None or app is None or app.version.kind != "py" or listing.condition != "trapped":
+        """With the error of a Python program of this host in plain words and in the lines of its source.
+
+        A program that crashed and was started again runs, and its error is still the traceback.
+        """
+        if listing.error is None or app is None or app.version.kind != "py":
+            return listing
+        if listing.condition != "trapped" and not listing.error.startswith(TRACEBACK):
             return listing
         stored = await self._change_log.image(app.version.sha256)
         image = stored_program(stored.code, stored.source, stored.meta)

@@ -38,7 +38,7 @@ _PYTHON: Final[tuple[tuple[str, str], ...]] = (
 )
 _ANY_PYTHON: Final = "catch the exception, or correct that line"
 _PLACE: Final = re.compile(r'^ *File "[^"]*", line (\d+), in (.+)$', re.MULTILINE)
-_TRACEBACK: Final = "Traceback (most recent call last):"
+TRACEBACK: Final = "Traceback (most recent call last):"
 _ANY_TRAP: Final = "look at what the program does first: the trial ran the very bytes that would be installed"
 _OURS: Final = "this is a fault of the virtual board, not of the program: report it with the program and its log"
 _UNLINKED: Final = re.compile(r"failed to call unlinked import function \(env, ([^)]*)\)")
@@ -60,7 +60,7 @@ def trap_words(text: str) -> tuple[str, str]:
     """What a trap with this text of the virtual board or of WAMR means, and what to do about it."""
     if MEMORY_FAULT in text:
         return memory_fault_words(text)
-    if text.startswith(_TRACEBACK):
+    if text.startswith(TRACEBACK):
         return _exception_words(text)
     found = _EXCEPTION.fullmatch(text)
     assert found is not None

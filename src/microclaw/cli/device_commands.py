@@ -11,13 +11,16 @@ from typing import Annotated, Any
 import typer
 
 from microclaw.boards.firmware import described_text
+from microclaw.boards.today import STATES, VIRTUAL, families
 from microclaw.cli.firmware_option import FirmwareOption, firmware_words
 from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.cli.programs import follow
+from microclaw.cli.wifi_command import wifi
 from microclaw.host_client.request import segment
 from microclaw.text import one_line
 
 device_group = command_group()
+device_group.command("wifi")(wifi)
 
 
 @device_group.command("list")
@@ -62,6 +65,24 @@ def show(ctx: typer.Context, name: str) -> None:
         options.line(f"{'version':<12} {link['firmware'] or '-'}")
         if link["rtt_ms"] is not None:
             options.line(f"{'round trip':<12} {link['rtt_ms']:.1f} ms")
+    if device.get("today") is not None:
+        _show_today(options, device["today"], name)
+
+
+def _show_today(options: GlobalOptions, today: dict[str, Any], name: str) -> None:
+    """What works on this board, by state; docs/boards.md has the evidence of each."""
+    options.line(f"today        {today['family']} (docs/boards.md)")
+    by_state: dict[str, list[str]] = {}
+    for finding in today["findings"]:
+        by_state.setdefault(finding["text"], []).append(finding["feature"].replace("`", ""))
+    for text in (text for text in STATES.values() if text in by_state):
+        options.line(f"  {text}: {'; '.join(by_state[text])}")
+    if today["hardware"]:
+        options.line(f"  on hardware: {'; '.join(today['hardware'])}")
+    elif today["family"] != families()[VIRTUAL].title:
+        options.line(
+            f"  on hardware: nothing yet. Be the first: microclaw doctor --report -d {name} prints what to paste"
+        )
 
 
 def _natives(firmware: dict[str, Any]) -> str:

@@ -39,9 +39,24 @@ def doctor(
     port: Annotated[
         str | None, typer.Option("-p", "--port", metavar="PORT", help="Look at the board on this port instead.")
     ] = None,
+    report: Annotated[
+        bool, typer.Option("--report", help="Print one block to paste for others: a board's facts and no secrets.")
+    ] = False,
+    try_pin: Annotated[
+        int | None,
+        typer.Option("--try-pin", metavar="N", min=0, max=63, help="With --report: set this free pin to 1 and 0 once."),
+    ] = None,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="With --report -d NAME: restart the board to time its way back.")
+    ] = False,
 ) -> None:
     """Check what microclaw needs here; each problem with its next step."""
     options = global_options(ctx)
+    if report:
+        _report(options, port, try_pin, restart=restart)
+        return
+    if try_pin is not None or restart:
+        raise typer.BadParameter("--try-pin and --restart are of --report: add it")
     findings = examine(options) if port is None else _examine_board(port)
     healthy = all(finding.ok for finding in findings)
     if options.json:
@@ -56,6 +71,21 @@ def doctor(
                 terminal.row("", f"next: {finding.next_step}")
     if not healthy:
         raise typer.Exit(1)
+
+
+def _report(options: GlobalOptions, port: str | None, try_pin: int | None, *, restart: bool) -> None:
+    from microclaw.cli.board_report import print_report
+
+    if (try_pin is not None or restart) and port is None and options.device is None:
+        raise typer.BadParameter("which board? add -p PORT, or -d NAME for one that is online")
+    if try_pin is not None:
+        options.agree(f"Pin {try_pin} is set high and low once. Is nothing on it that must not move?")
+    if restart and options.device is not None:
+        options.agree("The board is restarted; its programs start again. Go on?")
+    here = (
+        (found.part, "problem" if not found.ok else "warning" if found.warns else "ok") for found in examine(options)
+    )
+    print_report(options, port, try_pin=try_pin, restart=restart, here=here)
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,8 +64,15 @@ def flash(
         str | None, typer.Option("--address", metavar="HOST", help="How the board reaches this host, if not as usual.")
     ] = None,
     firmware: Annotated[
-        str, typer.Option("--firmware", help="microclaw; wasmachine or xiaozhi write --image as it is.")
+        str, typer.Option("--firmware", help="microclaw; or whose --image it is: wasmachine, xiaozhi.")
     ] = "microclaw",
+    part: Annotated[
+        list[str] | None,
+        typer.Option("--part", metavar="NAME=FILE", help="Beside such an image: bootloader, storage, assets."),
+    ] = None,
+    ota_url: Annotated[
+        str | None, typer.Option("--ota-url", metavar="URL", help="Of xiaozhi: the server that it asks at its start.")
+    ] = None,
     before: Annotated[
         str, typer.Option("--before", help="How esptool resets it: default-reset, usb-reset, no-reset.")
     ] = "default-reset",
@@ -84,17 +91,20 @@ def flash(
         raise typer.BadParameter(f"{after!r} is none of hard-reset, watchdog-reset, no-reset", param_hint="--after")
     if adopt and (erase or image is not None):
         raise typer.BadParameter("--adopt erases and writes no image: leave --erase and --image out")
+    if firmware == "microclaw" and (part or ota_url is not None):
+        raise typer.BadParameter("--part and --ota-url are of images of others: give --firmware wasmachine or xiaozhi")
+    parts = _read_parts(part or [])
     from microclaw.firmware_folder import firmware_folder
     from microclaw.flash.esptool import Esptool, EsptoolOptions
     from microclaw.flash.steps import Wishes, Workshop, flash_board
     from microclaw.flash.stock_images import download
 
-    password = _read_password(wifi, wifi_password)
+    password = read_password(wifi, wifi_password, "--wifi-password")
     person = TerminalPerson(options)
     chosen = find_port(person, port)
     client = options.host() if firmware == "microclaw" else None
     host = None if client is None or not _runs(client, person) else RunningHost(options, client, person)
-    wishes = Wishes(image, firmware, adopt, erase, wifi, password, name, board, address, keep_wifi)
+    wishes = Wishes(image, firmware, adopt, erase, wifi, password, name, board, address, keep_wifi, parts, ota_url)
     shop = Workshop(
         chosen,
         Esptool(chosen, EsptoolOptions(before, after, baud)),
@@ -244,16 +254,16 @@ def find_port(person: Person, named: str | None, listed: ListPorts | None = None
     return BoardPort(address_of(chosen, ports))
 
 
-def _read_password(ssid: str | None, source: str | None) -> str | None:
+def read_password(ssid: str | None, source: str | None, option: str) -> str | None:
     """Of the Wi-Fi: from a file, or one line from stdin where that is no terminal."""
     if source is None:
         return None
     if ssid is None:
-        raise typer.BadParameter("a password without a network: give --wifi SSID too", param_hint="--wifi-password")
+        raise typer.BadParameter("a password without a network: give --wifi SSID too", param_hint=option)
     if source != "-" and not source.startswith("@"):
         raise typer.BadParameter(
             "a password on the command line is seen by every program of this machine: write @FILE, or - for stdin",
-            param_hint="--wifi-password",
+            param_hint=option,
         )
     try:
         text = sys.stdin.readline() if source == "-" else Path(source[1:]).expanduser().read_text(encoding="utf-8")
@@ -265,12 +275,29 @@ def _read_password(ssid: str | None, source: str | None) -> str | None:
     return password
 
 
+def _read_parts(words: list[str]) -> dict[str, Path]:
+    parts: dict[str, Path] = {}
+    for word in words:
+        name, separator, path = word.partition("=")
+        if not separator or not name or not path or name in parts:
+            raise typer.BadParameter(f"{word!r} is no NAME=FILE, or its name came before", param_hint="--part")
+        parts[name] = Path(path)
+    return parts
+
+
+_NEXT_OF: Final = {
+    "wasmachine": "get it into your Wi-Fi (docs/wasmachine.md), then microclaw device add NAME --board PROFILE "
+    "--wasmachine HOST:8080",
+    "xiaozhi": "it is no device of this host: it speaks to the xiaozhi server that it was told of (docs/flash.md)",
+}
+
+
 def _report(options: GlobalOptions, wishes: Wishes, done: Outcome) -> None:
     document = {**dataclasses.asdict(done), "paired": done.device is not None}
     if options.wrote_json("flash", document):
         return
     if wishes.firmware != "microclaw":
-        options.say(f"{done.image} is on the {done.chip}. next: microclaw discover finds it once it is in your Wi-Fi")
+        options.say(f"{done.image} is on the {done.chip}. next: {_NEXT_OF[wishes.firmware]}")
     elif done.online:
         options.say(f"{done.device} is online. next: {done.say_next}")
     else:

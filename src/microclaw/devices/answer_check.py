@@ -27,6 +27,10 @@ from microclaw.devices.calls import (
     PwmSet,
     PwmState,
     SensorReading,
+    WifiList,
+    WifiNetworks,
+    WifiSet,
+    WifiTrial,
 )
 from microclaw.errors import DeviceLied
 
@@ -49,6 +53,8 @@ _FURTHEST: Final = 1e12  # of a quantity that is not in _RANGES
 _HIGHEST_I2C: Final = 0x7F
 _HIGHEST_PIN: Final = 255
 _MAX_FACTS: Final = 128
+_MAX_NETWORKS: Final = 64
+_TRIAL_STATES: Final = ("trying", "kept", "failed")
 
 
 def check_answer(name: str, call: Call[Any], answer: object) -> None:
@@ -105,6 +111,14 @@ def _fault(call: Call[Any], answer: object) -> str | None:
                 return f"{len(facts)} facts, more than {_MAX_FACTS}"
             if any(isinstance(value, float) and not math.isfinite(value) for value in facts.values()):
                 return "a fact that is no number"
+        case (WifiSet(ssid=ssid), WifiTrial(ssid=other_ssid, state=state)):
+            if other_ssid != ssid:
+                return "about another network"
+            return None if state in _TRIAL_STATES else "a state that is none"
+        case (WifiList(), WifiNetworks(networks=networks, trial=trial)):
+            if len(networks) > _MAX_NETWORKS:
+                return f"{len(networks)} networks, more than {_MAX_NETWORKS}"
+            return None if trial is None or trial.state in _TRIAL_STATES else "a state that is none"
         case (EdgesRead(), EdgeLog(edges=edges)):
             return _rows_fault([(edge.t_ms, edge.pin, edge.level) for edge in edges], 1)
         case (PwmRead(), PwmLog(changes=changes)):

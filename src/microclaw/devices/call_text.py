@@ -12,8 +12,14 @@ from microclaw.devices import calls
 from microclaw.devices.calls import Call
 from microclaw.errors import ConfigError, UnknownName
 
-# Installing and removing have stages of their own: they go through apps.
-_NOT_DIRECT = frozenset({"apps.install", "apps.remove"})
+# Installing and removing have stages of their own: they go through apps. A Wi-Fi's password is no argument.
+_NOT_DIRECT = {
+    "apps.install": "microclaw app install",
+    "apps.remove": "microclaw app uninstall",
+    "wifi.list": "microclaw device wifi NAME",
+    "wifi.set": "microclaw device wifi NAME SSID",
+    "wifi.forget": "microclaw device wifi NAME SSID --forget",
+}
 
 CALLS: Mapping[str, type[Call[Any]]] = {
     value.method: value
@@ -73,8 +79,7 @@ def result_value(result: object) -> Any:
 
 def _call_type(method: str) -> type[Call[Any]]:
     if method in _NOT_DIRECT:
-        verb = "install" if method == "apps.install" else "uninstall"
-        raise UnknownName(f"{method} is not called directly", next_step=f"microclaw app {verb}")
+        raise UnknownName(f"{method} is not called directly", next_step=_NOT_DIRECT[method])
     if method not in CALLS:
         raise UnknownName(f"no method {method!r}", next_step=f"methods: {', '.join(sorted(CALLS))}")
     return CALLS[method]

@@ -7,7 +7,7 @@ which methods it offers; `Device.call(GpioGet(pin=4))` finds the transport.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Generic, TypeVar
 
 from microclaw.events import Edge, ProgramKind
@@ -200,6 +200,51 @@ class DeviceRestart(Call[None]):
 
     method = "device.restart"
     idempotent = False
+
+
+@dataclass(frozen=True, slots=True)
+class WifiTrial:
+    """Of a network that the board was given. `state`: trying, kept, failed; `seconds` is how long it is tried."""
+
+    ssid: str
+    state: str
+    why: str | None = None
+    seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WifiNetworks:
+    """Names of the networks that a board knows, the one to be tried first in front, and the one that it is in."""
+
+    networks: tuple[str, ...]
+    ssid: str | None = None
+    trial: WifiTrial | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WifiList(Call[WifiNetworks]):
+    method = "wifi.list"
+
+
+@dataclass(frozen=True, slots=True)
+class WifiSet(Call[WifiTrial]):
+    """The board answers, tries the network, and goes back to the former one when the host is not reached over it.
+
+    `later`: only note it, for a network that is not there yet.
+    """
+
+    method = "wifi.set"
+    idempotent = False
+    ssid: str
+    password: str | None = field(default=None, repr=False)
+    later: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WifiForget(Call[None]):
+    method = "wifi.forget"
+    idempotent = False
+    ssid: str
 
 
 @dataclass(frozen=True, slots=True)

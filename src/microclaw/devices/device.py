@@ -361,6 +361,8 @@ def what_offers(method: str, name: str) -> str:
         return f"it needs ESP-WASMachine: microclaw device add {name} --wasmachine HOST:8080"
     if method == "device.restart":
         return "only a board on microclaw's own link restarts when asked; press its reset button, or cut its power"
+    if family == "wifi":
+        return "only a board with microclaw's own firmware and a radio is told of Wi-Fi by its link: microclaw flash"
     if family in ("gpio", "adc", "pwm", "i2c", "device"):
         return f"it needs a serial transport: microclaw device add {name} --serial /dev/ttyACM0"
     return "see what it offers: microclaw device show " + name

@@ -25,10 +25,13 @@ _FLASH_IT: Final = "microclaw flash"
 
 @dataclass(frozen=True, slots=True)
 class PortNote:
+    """`cause`: why it is no good, in words that name nothing of the person's (flash/report.py); "" where text does."""
+
     part: str
     ok: bool
     text: str
     next_step: str | None = None
+    cause: str = ""
 
 
 async def diagnose(port: BoardPort, esptool: Esptool, files: Path, *, look_s: float = _LOOK_S) -> list[PortNote]:
@@ -41,7 +44,7 @@ async def diagnose(port: BoardPort, esptool: Esptool, files: Path, *, look_s: fl
                 if not note.ok:
                     break
     except MicroclawError as exc:
-        notes.append(PortNote("board", False, exc.message, exc.next_step))
+        notes.append(PortNote("board", False, exc.message, exc.next_step, exc.code))
     return notes
 
 
@@ -65,12 +68,14 @@ async def _look(port: BoardPort, esptool: Esptool, files: Path, look_s: float) -
     start = await esptool.read(chip.image_start, _SAMPLE_BYTES)
     await esptool.restart()
     if not start.strip(b"\xff"):
-        yield PortNote("flash", False, "the flash is empty", _FLASH_IT)
+        text = "the flash is empty"
+        yield PortNote("flash", False, text, _FLASH_IT, text)
     elif start[0] != IMAGE_MAGIC:
-        yield PortNote("flash", False, f"the flash has no program where an {chip.name} starts one", _FLASH_IT)
+        text = f"the flash has no program where an {chip.name} starts one"
+        yield PortNote("flash", False, text, _FLASH_IT, text)
     else:
         text = "the flash has a program that does not answer: it is no MicroPython, hangs, or speaks on another socket"
-        yield PortNote("flash", False, text, f"try the board's other USB socket, else {_FLASH_IT}")
+        yield PortNote("flash", False, text, f"try the board's other USB socket, else {_FLASH_IT}", text)
 
 
 async def _micropython(repl: RawRepl, found: Survey, files: Path) -> AsyncIterator[PortNote]:
@@ -79,17 +84,19 @@ async def _micropython(repl: RawRepl, found: Survey, files: Path) -> AsyncIterat
     is_new = found.version[:2] >= MIN_MICROPYTHON
     oldest = ".".join(map(str, MIN_MICROPYTHON))
     remedy = None if is_new else f"{_FLASH_IT} puts {oldest} or newer on it"
-    yield PortNote("firmware", is_new, f"MicroPython {version}, {machine}", remedy)
+    yield PortNote("firmware", is_new, f"MicroPython {version}, {machine}", remedy, "" if is_new else "too old")
     ours = await our_files(files, with_psram=found.has_psram)
     differ = [file.path for file in ours if found.files.get(file.path) != file.sha256]
     if differ:
         text = f"{len(differ)} of {len(ours)} files are missing or of another version, {differ[0]} among them"
-        yield PortNote("files", False, text, f"{_FLASH_IT} copies them; --adopt keeps what else is there")
+        remedy = f"{_FLASH_IT} copies them; --adopt keeps what else is there"
+        yield PortNote("files", False, text, remedy, f"{len(differ)} of {len(ours)} are missing or of another version")
     yield PortNote("files", True, f"all {len(ours)} files are there")
     told = await pairing.read_settings(repl)
     host, port = told.values.get("host"), told.values.get("port")
     if not isinstance(host, str) or not isinstance(port, int):
-        yield PortNote("host", False, "it was told of no host", f"microclaw up, then {_FLASH_IT}")
+        text = "it was told of no host"
+        yield PortNote("host", False, text, f"microclaw up, then {_FLASH_IT}", text)
         return
     state = "paired" if told.has_credential else "not paired yet"
     yield PortNote(
@@ -102,13 +109,21 @@ async def _micropython(repl: RawRepl, found: Survey, files: Path) -> AsyncIterat
 async def _radio(repl: RawRepl, told: pairing.ToldSettings, host: str, port: int) -> AsyncIterator[PortNote]:
     known = told.passwords
     if not known:
-        yield PortNote("wifi", False, "it knows no Wi-Fi", f"{_FLASH_IT} --wifi SSID")
+        text = "it knows no Wi-Fi"
+        yield PortNote("wifi", False, text, f"{_FLASH_IT} --wifi SSID", text)
         return
     seen = await wifi.scan(repl)
     ssid = next((network.ssid for network in seen if network.ssid in known), next(iter(known)))
-    wifi.check_network(ssid, known[ssid], seen)
-    address = await wifi.join(repl, ssid, known[ssid])
-    rssi = next(network.rssi for network in seen if network.ssid == ssid)
-    yield PortNote("wifi", True, f"{clean_text(ssid, one_line=True)}, {rssi} dBm, address {address}")
-    await wifi.check_host(repl, host, port)
+    cause = "the board does not see its Wi-Fi, or cannot join one of that kind"
+    try:
+        wifi.check_network(ssid, known[ssid], seen)
+        cause = "the board does not get into its Wi-Fi: a wrong password, or out of reach"
+        address = await wifi.join(repl, ssid, known[ssid])
+        rssi = next(network.rssi for network in seen if network.ssid == ssid)
+        yield PortNote("wifi", True, f"{clean_text(ssid, one_line=True)}, {rssi} dBm, address {address}")
+        cause = "from its Wi-Fi the board does not reach the host"
+        await wifi.check_host(repl, host, port)
+    except MicroclawError as exc:
+        yield PortNote("board", False, exc.message, exc.next_step, cause)
+        return
     yield PortNote("link", True, f"from its Wi-Fi the board reaches {clean_text(host, one_line=True)}:{port}")

@@ -90,9 +90,21 @@ class Esptool:
 
     async def write(self, image: FlashImage, progress: Progress, *, erases: bool) -> None:
         """Put the image into the flash, compared there by its MD5, and reset the board into it."""
-        words = ["write-flash", *(("--erase-all",) if erases else ()), hex(image.start), str(image.path)]
+        await self._write([(image.start, image.path)], progress, erases=erases)
+
+    async def write_pieces(self, pieces: Sequence[tuple[int, bytes]], progress: Progress, *, erases: bool) -> None:
+        """The same of bytes for some addresses; they may hold passwords, and are on the disk only meanwhile."""
+        with tempfile.TemporaryDirectory() as folder:  # its owner's alone
+            files = [(address, Path(folder, f"{address:x}.bin")) for address, _ in pieces]
+            for (_, path), (_, data) in zip(files, pieces, strict=True):
+                await asyncio.to_thread(path.write_bytes, data)
+            await self._write(files, progress, erases=erases)
+
+    async def _write(self, files: Sequence[tuple[int, Path]], progress: Progress, *, erases: bool) -> None:
+        words = ["write-flash", *(("--erase-all",) if erases else ())]
+        words += [word for address, path in files for word in (hex(address), str(path))]
         output = await self._run(words, stays=False, progress=progress)
-        if "Hash of data verified" not in output:
+        if output.count("Hash of data verified") != len(files):
             raise DeviceError("the board did not confirm what was written", next_step="run it again")
 
     async def restart(self) -> None:

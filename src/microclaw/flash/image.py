@@ -15,18 +15,15 @@ from typing import Final
 
 from microclaw.errors import ConfigError
 from microclaw.flash.chips import CHIPS, MB, MIN_MICROPYTHON, Chip, chip_of_image
+from microclaw.flash.partitions import APP, ENTRY_MAGIC, TABLE_AT, TABLE_BYTES, parse_table
 
 IMAGE_MAGIC: Final = 0xE9
-TABLE_AT: Final = 0x8000
 MIN_FLASH_BYTES: Final = 4 * MB
 """MicroPython takes 2 MB; programs and our files live in what is left."""
-_TABLE_BYTES: Final = 0xC00
-_ENTRY_MAGIC: Final = b"\xaa\x50"
-_MD5_MAGIC: Final = b"\xeb\xeb"
-_APP_TYPE: Final = 0
 _HEADER_BYTES: Final = 24
 _MAX_SEGMENTS: Final = 16
 _MAX_BYTES: Final = 32 * MB
+_REMEDY: Final = "get it again, or name another one with --image"
 _MICROPYTHON: Final = re.compile(rb"v(\d{1,2})\.(\d{1,3})\.(\d{1,3})[!-~]{0,40} on 20\d\d-\d\d-\d\d")
 
 
@@ -52,18 +49,23 @@ class FlashImage:
 
 def read_image(path: Path) -> FlashImage:
     """The image in a file; ConfigError says what is wrong with it."""
-    remedy = "get it again, or name another one with --image"
+    data = read_bytes(path)
+    try:
+        return _parse(path, data)
+    except Damage as exc:
+        raise ConfigError(f"{path.name} {exc}", next_step=exc.remedy or _REMEDY) from exc
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file of at most 32 MB."""
     try:
         size = path.stat().st_size
         data = path.read_bytes() if size <= _MAX_BYTES else b""
     except OSError as exc:
         raise ConfigError(f"cannot read {path}: {exc.strerror}", next_step="check the path") from exc
     if size > _MAX_BYTES:
-        raise ConfigError(f"{path.name} has {size} bytes, more than any board's flash", next_step=remedy)
-    try:
-        return _parse(path, data)
-    except _Damage as exc:
-        raise ConfigError(f"{path.name} {exc}", next_step=exc.remedy or remedy) from exc
+        raise ConfigError(f"{path.name} has {size} bytes, more than any board's flash", next_step=_REMEDY)
+    return data
 
 
 def check_image(image: FlashImage, chip: Chip, flash_bytes: int, *, wants_micropython: bool = True) -> None:
@@ -94,7 +96,9 @@ def check_image(image: FlashImage, chip: Chip, flash_bytes: int, *, wants_microp
         )
 
 
-class _Damage(Exception):
+class Damage(Exception):
+    """What is wrong with an image's bytes; `remedy` where it is not to get it again."""
+
     def __init__(self, text: str, remedy: str | None = None) -> None:
         super().__init__(text)
         self.remedy = remedy
@@ -106,68 +110,56 @@ def _parse(path: Path, data: bytes) -> FlashImage:
     elif data[:1] == bytes([IMAGE_MAGIC]):
         boot_in_file, start = 0, -1
     else:
-        raise _Damage("is no image for an ESP32: it does not begin as one")
-    chip_id, _ = _image_end(data, boot_in_file, "its bootloader")
+        raise Damage("is no image for an ESP32: it does not begin as one")
+    chip_id, _ = image_end(data, boot_in_file, "its bootloader")
     if start < 0:
         start = next((chip.image_start for chip in CHIPS.values() if chip.image_id == chip_id), 0)
-    table = data[TABLE_AT - start : TABLE_AT - start + _TABLE_BYTES]
-    if table[:2] != _ENTRY_MAGIC:
-        raise _Damage(
+    table = data[TABLE_AT - start : TABLE_AT - start + TABLE_BYTES]
+    if table[:2] != ENTRY_MAGIC:
+        raise Damage(
             "has no partition table: it is a program alone, or an update",
             "take the whole image, with bootloader and partition table (esptool merge-bin makes one)",
         )
     needs = start + len(data)
-    for kind, address, size in _partitions(table):
-        needs = max(needs, address + size)
-        in_file = address - start
-        if kind == _APP_TYPE and in_file < len(data) and data[in_file] == IMAGE_MAGIC:
-            app_chip, _ = _image_end(data, in_file, "its program")
+    try:
+        partitions = parse_table(table)
+    except ValueError as exc:
+        raise Damage(f"is damaged: {exc}") from exc
+    for partition in partitions:
+        needs = max(needs, partition.end)
+        in_file = partition.offset - start
+        if partition.kind == APP and in_file < len(data) and data[in_file] == IMAGE_MAGIC:
+            app_chip, _ = image_end(data, in_file, "its program")
             if app_chip != chip_id:
-                raise _Damage(f"mixes chips: {chip_of_image(chip_id)} and {chip_of_image(app_chip)}")
+                raise Damage(f"mixes chips: {chip_of_image(chip_id)} and {chip_of_image(app_chip)}")
     found = _MICROPYTHON.search(data)
     version = (int(found[1]), int(found[2]), int(found[3])) if found else None
     return FlashImage(path, data, chip_id, start, needs, version)
 
 
-def _image_end(data: bytes, at: int, what: str) -> tuple[int, int]:
-    """The chip number and the end of the image at `at`, its checksum and digest checked."""
+def image_end(data: bytes, at: int, what: str) -> tuple[int, int]:
+    """The chip number and the end of the image at `at`, its checksum and digest checked. Raises Damage."""
     if len(data) < at + _HEADER_BYTES or data[at] != IMAGE_MAGIC or data[at + 1] > _MAX_SEGMENTS:
-        raise _Damage(f"is damaged: {what} has no header")
+        raise Damage(f"is damaged: {what} has no header")
     chip_id = int(struct.unpack_from("<H", data, at + 12)[0])
     checksum, position = 0xEF, at + _HEADER_BYTES
     for _ in range(data[at + 1]):
         if len(data) < position + 8:
-            raise _Damage(f"ends within {what}: it was not copied whole")
+            raise Damage(f"ends within {what}: it was not copied whole")
         size = struct.unpack_from("<I", data, position + 4)[0]
         segment = data[position + 8 : position + 8 + size]
         if len(segment) < size:
-            raise _Damage(f"ends within {what}: it was not copied whole")
+            raise Damage(f"ends within {what}: it was not copied whole")
         checksum ^= _xor(segment)
         position += 8 + size
     end = at + -(-(position + 1 - at) // 16) * 16
     if len(data) < end or data[end - 1] != checksum:
-        raise _Damage(f"is damaged: the checksum of {what} is wrong")
+        raise Damage(f"is damaged: the checksum of {what} is wrong")
     if data[at + 23]:
         if hashlib.sha256(data[at:end]).digest() != data[end : end + 32]:
-            raise _Damage(f"is damaged: the SHA-256 of {what} is wrong")
+            raise Damage(f"is damaged: the SHA-256 of {what} is wrong")
         end += 32
     return chip_id, end
-
-
-def _partitions(table: bytes) -> list[tuple[int, int, int]]:
-    """(type, address, size) of every entry, in bytes; the table's MD5 is checked."""
-    found: list[tuple[int, int, int]] = []
-    for at in range(0, len(table), 32):
-        entry = table[at : at + 32]
-        if entry[:2] == _MD5_MAGIC:
-            if hashlib.md5(table[:at], usedforsecurity=False).digest() != entry[16:32]:
-                raise _Damage("is damaged: the MD5 of its partition table is wrong")
-            return found
-        if entry[:2] != _ENTRY_MAGIC:
-            return found
-        address, size = struct.unpack_from("<II", entry, 4)
-        found.append((entry[2], address, size))
-    return found
 
 
 def _xor(data: bytes) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
@@ -16,6 +17,8 @@ from microclaw.flash.raw_repl import RawRepl
 
 _POLL_S: Final = 0.5
 _MAX_NAMES: Final = 1000
+_KEY_LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"  # none that looks like another
+_KEY_CHARS: Final = 12
 _MAX_WHY: Final = 48  # characters of why a pin is reserved; each costs the board memory
 BOOT_PINS: Final = {"ESP32": 0, "ESP32-S3": 0, "ESP32-C3": 9, "ESP32-C6": 9}
 """The strapping pin with the BOOT button (each chip's datasheet, strapping pins)."""
@@ -130,6 +133,11 @@ async def pair(
 async def write_settings(repl: RawRepl, values: Mapping[str, Any]) -> None:
     """Whole or not at all, over the cable."""
     await put(repl, BoardFile(SETTINGS_PATH, json.dumps(values).encode()))
+
+
+def new_access_point_key() -> str:
+    """Of the access point that a board opens when it finds no Wi-Fi: to be read from a label, typed on a phone."""
+    return "".join(secrets.choice(_KEY_LETTERS) for _ in range(_KEY_CHARS))
 
 
 def with_network(values: Mapping[str, Any], ssid: str, password: str | None) -> dict[str, Any]:

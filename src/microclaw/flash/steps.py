@@ -6,6 +6,7 @@ Each step first looks at what is on the board. So a run after a pulled cable doe
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -17,7 +18,17 @@ from microclaw.flash.board_files import PSRAM_ONLY, Survey, copy, our_files, sur
 from microclaw.flash.board_port import BoardPort
 from microclaw.flash.chips import MIN_MICROPYTHON, Chip, chip_named
 from microclaw.flash.esptool import Esptool
-from microclaw.flash.image import TABLE_AT, FlashImage, check_image
+from microclaw.flash.image import FlashImage, check_image, read_image
+from microclaw.flash.other_images import (
+    BOOTLOADER,
+    BOOTLOADER_BYTES,
+    OtherImage,
+    is_whole,
+    nvs_values,
+    program_pieces,
+    whole_pieces,
+)
+from microclaw.flash.partitions import TABLE_AT
 from microclaw.flash.raw_repl import BoardRestarted, RawRepl
 from microclaw.flash.stock_images import Fetch, find_image, is_known
 
@@ -49,7 +60,7 @@ class Host(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What the command line said. `firmware`: "microclaw", or an image of another firmware, written as it is."""
+    """What the command line said. `firmware`: "microclaw", or whose image it is; `parts` and `ota_url` are of those."""
 
     image: Path | None = None
     firmware: str = "microclaw"
@@ -61,6 +72,8 @@ class Wishes:
     board: str | None = None
     address: str | None = None
     keeps_wifi: bool = False
+    parts: Mapping[str, Path] = field(default_factory=dict)
+    ota_url: str | None = None
 
 
 @dataclass(slots=True)
@@ -77,6 +90,7 @@ class Outcome:
     device: str | None = None
     board: str | None = None
     ssid: str | None = None
+    access_point_key: str | None = field(default=None, repr=False)
     online: bool = False
     say_next: str | None = None
 
@@ -141,8 +155,13 @@ async def _equip(shop: Workshop, wishes: Wishes, done: Outcome) -> None:
         found = await survey(repl)
         done.micropython = ".".join(map(str, found.version))
         done.chip = done.chip or _chip_of(found)
+        seen: tuple[wifi.Network, ...] | None = None
+        if wishes.ssid is not None:  # a wrong name is told before minutes of copying
+            seen = await wifi.scan(repl)
+            wifi.check_heard(wishes.ssid, seen)
+            await wifi.switch_off(repl)
         await _copy(shop, repl, found, done)
-        await _tell(shop, repl, wishes, done)
+        await _tell(shop, repl, wishes, done, seen)
         await repl.start("import machine\nmachine.reset()")
 
 
@@ -198,17 +217,34 @@ async def _write_micropython(shop: Workshop, wishes: Wishes, done: Outcome, *, e
 
 
 async def _write_other(shop: Workshop, wishes: Wishes, done: Outcome) -> None:
-    """An ESP-WASMachine or xiaozhi image that the person has: checked and written as it is."""
+    """An ESP-WASMachine or xiaozhi image that the person has: whole, or its program alone."""
+    person, firmware = shop.person, wishes.firmware
     if wishes.image is None:
-        raise ConfigError(
-            f"microclaw has no {wishes.firmware} image", next_step="name the whole image that you have: --image FILE"
-        )
+        raise ConfigError(f"microclaw has no {firmware} image", next_step="name the one that you have: --image FILE")
+    password = wishes.password
+    if wishes.ssid is not None and password is None and firmware == "xiaozhi" and not person.asks_nothing:
+        password = person.password(f"Password of {wishes.ssid} (nothing: it is open)") or None
+    values = nvs_values(firmware, wishes.ssid, password, wishes.ota_url)
+    given = OtherImage(firmware, wishes.image, wishes.parts, values)
     facts = await shop.esptool.facts()
     chip = chip_named(facts.chip)
-    image = find_image(wishes.image, chip, facts.psram_bytes, shop.cache, shop.fetch)
-    check_image(image, chip, facts.flash_bytes, wants_micropython=False)
-    _ask_erase(shop.person)
-    await _write(shop, image, done, chip.name, facts.mac, erases=True)
+    if is_whole(given.path):
+        check_image(read_image(given.path), chip, facts.flash_bytes, wants_micropython=False)
+        pieces, erases = whole_pieces(given), True
+    else:
+        erases = BOOTLOADER in given.parts
+        there = None if erases else await shop.esptool.read(chip.image_start, BOOTLOADER_BYTES)
+        pieces = program_pieces(given, chip, facts.flash_bytes, there)
+        person.say(f"partitions as {firmware} has them for this flash; a build with its own needs its whole image")
+        if not erases:
+            person.say("the bootloader that is on the board stays")
+    _ask_erase(person)
+    what = f"writing {given.path.name}"
+    person.say(f"{what}: {', '.join(f'{piece.name} at {piece.address:#x}' for piece in pieces)}")
+    places = [(piece.address, piece.data) for piece in pieces]
+    await shop.esptool.write_pieces(places, lambda percent: person.progress(what, percent), erases=erases)
+    done.chip, done.mac, done.image, done.ssid = chip.name, facts.mac, given.path.name, wishes.ssid
+    _say_how_to_start(shop)
 
 
 async def _write(shop: Workshop, image: FlashImage, done: Outcome, chip: str, mac: str, *, erases: bool) -> None:
@@ -216,6 +252,10 @@ async def _write(shop: Workshop, image: FlashImage, done: Outcome, chip: str, ma
     shop.person.say(what)
     await shop.esptool.write(image, lambda percent: shop.person.progress(what, percent), erases=erases)
     done.chip, done.mac, done.image = chip, mac, image.path.name
+    _say_how_to_start(shop)
+
+
+def _say_how_to_start(shop: Workshop) -> None:
     if shop.esptool.stays:
         shop.person.say("restart the board into its program now: let BOOT go, press RESET (EN) once")
 
@@ -249,7 +289,9 @@ async def _copy(shop: Workshop, repl: RawRepl, found: Survey, done: Outcome) -> 
     await copy(repl, files, found, told)
 
 
-async def _tell(shop: Workshop, repl: RawRepl, wishes: Wishes, done: Outcome) -> None:
+async def _tell(
+    shop: Workshop, repl: RawRepl, wishes: Wishes, done: Outcome, seen: tuple[wifi.Network, ...] | None
+) -> None:
     """Host, secret and Wi-Fi, the last only when the rest is settled; one file, written once."""
     told = await pairing.read_settings(repl)
     values: dict[str, Any] = dict(told.values)
@@ -273,9 +315,18 @@ async def _tell(shop: Workshop, repl: RawRepl, wishes: Wishes, done: Outcome) ->
         else:
             values = await pairing.pair(repl, calls, told, name, done.board, wishes.address)
     if wishes.ssid is not None or not (told.passwords or wishes.keeps_wifi):
-        values, done.ssid = await _ask_wifi(shop.person, repl, values, wishes.ssid, wishes.password)
+        seen = await wifi.scan(repl) if seen is None else seen
+        values, done.ssid = await _ask_wifi(shop.person, repl, values, wishes, seen)
         if host is not None:
             await wifi.check_host(repl, host.host, host.port)
+    elif host is not None and told.passwords:
+        await _warn_unheard(shop.person, repl, tuple(told.passwords))
+    values.setdefault("ap_key", pairing.new_access_point_key())
+    done.access_point_key = str(values["ap_key"])
+    shop.person.say(
+        f"when it finds no Wi-Fi, it opens its own: microclaw-XXXX, password {done.access_point_key}, "
+        "with a page at http://192.168.4.1"
+    )
     if values != told.values:
         await pairing.write_settings(repl, values)
 
@@ -289,10 +340,20 @@ def _ask_board(person: Person, chip: Chip) -> str:
     return person.choose("Which board is it?", profiles, profiles[0])
 
 
+async def _warn_unheard(person: Person, repl: RawRepl, known: tuple[str, ...]) -> None:
+    """Before the wait for a board that cannot come."""
+    if any(network.ssid in known for network in await wifi.scan(repl)):
+        return
+    names = ", ".join(known)
+    person.say(
+        f"the board hears no Wi-Fi that it knows ({names}): it only hears 2.4 GHz. Another: microclaw flash --wifi SSID"
+    )
+
+
 async def _ask_wifi(
-    person: Person, repl: RawRepl, values: dict[str, Any], ssid: str | None, password: str | None
+    person: Person, repl: RawRepl, values: dict[str, Any], wishes: Wishes, seen: tuple[wifi.Network, ...]
 ) -> tuple[dict[str, Any], str]:
-    seen = await wifi.scan(repl)
+    ssid, password = wishes.ssid, wishes.password
     if ssid is None:
         if person.asks_nothing:
             raise ConfigError("no Wi-Fi was named", next_step="add --wifi SSID --wifi-password @FILE, or --keep-wifi")

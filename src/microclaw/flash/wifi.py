@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from dataclasses import dataclass
 from typing import Final
@@ -75,18 +76,27 @@ async def scan(repl: RawRepl) -> tuple[Network, ...]:
     return tuple(sorted(best.values(), key=lambda network: -network.rssi))
 
 
+def check_heard(ssid: str, seen: tuple[Network, ...]) -> Network:
+    """The network of this name; ConfigError when the board does not see it, with the name that may have been meant."""
+    network = next((network for network in seen if network.ssid == ssid), None)
+    if network is not None:
+        return network
+    folded = {n.ssid.casefold().strip(): n.ssid for n in reversed(seen)}
+    similar = difflib.get_close_matches(ssid.casefold().strip(), folded, n=1, cutoff=0.7)
+    meant = f"do you mean {clean_text(folded[similar[0]], one_line=True)}? " if similar else ""
+    names = ", ".join(clean_text(n.ssid, one_line=True) for n in seen[:8]) or "none"
+    raise ConfigError(
+        f"the board does not see the Wi-Fi {clean_text(ssid, one_line=True)}; it sees {names}",
+        next_step=f"{meant}it only hears 2.4 GHz, never 5 GHz: name the 2.4 GHz network, or bring the board nearer",
+    )
+
+
 def check_network(ssid: str, password: str | None, seen: tuple[Network, ...]) -> None:
     """ConfigError when the board cannot join it: not seen (5 GHz), enterprise, or a password of impossible length."""
     if not 0 < len(ssid.encode()) <= MAX_SSID_BYTES:
         raise ConfigError(f"a Wi-Fi name has 1 to {MAX_SSID_BYTES} bytes", next_step="copy it again")
     shown = clean_text(ssid, one_line=True)
-    network = next((network for network in seen if network.ssid == ssid), None)
-    if network is None:
-        names = ", ".join(clean_text(n.ssid, one_line=True) for n in seen[:8]) or "none"
-        raise ConfigError(
-            f"the board does not see the Wi-Fi {shown}; it sees {names}",
-            next_step="it only hears 2.4 GHz, never 5 GHz: name the 2.4 GHz network, or bring the board nearer",
-        )
+    network = check_heard(ssid, seen)
     if network.is_enterprise:
         raise ConfigError(
             f"the Wi-Fi {shown} wants a user name (WPA enterprise), which MicroPython does not have",
@@ -96,6 +106,11 @@ def check_network(ssid: str, password: str | None, seen: tuple[Network, ...]) ->
         raise ConfigError(
             f"the password of {shown} must have {MIN_PASSWORD} to {MAX_PASSWORD} characters", next_step="type it again"
         )
+
+
+async def switch_off(repl: RawRepl) -> None:
+    """The radio takes memory and time while files are written."""
+    await repl.run("import network\nnetwork.WLAN(network.STA_IF).active(False)")
 
 
 async def join(repl: RawRepl, ssid: str, password: str | None) -> str:

@@ -74,6 +74,7 @@ class DeviceLink:
         self.telemetry: Telemetry | None = None
         self.log = LogRing()
         self.rtt_ms: float | None = None
+        self.connections = 0  # since the host started
         self.connection: Connection | None = None
         self.arriving = asyncio.Lock()  # one connection takes the place of another at a time
         self._parts = parts
@@ -199,6 +200,7 @@ class DeviceLink:
 
     def ready(self, connection: Connection, hello: Hello) -> None:
         self._bye = None
+        self.connections += 1
         if hello.boot_id != self._last_boot_id:
             self._boot_ms = self._parts.clock.now_ms()
         self._boot_id = self._last_boot_id = hello.boot_id

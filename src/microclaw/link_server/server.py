@@ -47,13 +47,17 @@ Noted: TypeAlias = Literal["delivered", "waiting"]
 
 @dataclass(frozen=True, slots=True)
 class LinkState:
-    """What is known of a device's link."""
+    """What is known of a device's link. Since the host started: `connections`; of the device's last telemetry: `rssi`
+    in dBm, `refused_events` that its full outbox did not take."""
 
     online: bool
     last_seen_ms: int | None
     address: str | None
     firmware: str | None
     rtt_ms: float | None
+    connections: int = 0
+    rssi: int | None = None
+    refused_events: int | None = None
 
 
 class LinkServer:
@@ -246,6 +250,9 @@ class LinkServer:
             address=known.address if known is not None else None,
             firmware=known.firmware if known is not None else None,
             rtt_ms=link.rtt_ms if link.online else None,
+            connections=link.connections,
+            rssi=None if link.telemetry is None else link.telemetry.rssi,
+            refused_events=None if link.telemetry is None else link.telemetry.refused_events,
         )
 
     def _link_of(self, device: Device) -> DeviceLink:

@@ -34,6 +34,10 @@ from microclaw.devices.calls import (
     PwmSet,
     PwmState,
     SensorReading,
+    WifiList,
+    WifiNetworks,
+    WifiSet,
+    WifiTrial,
 )
 from microclaw.errors import (
     AppExists,
@@ -163,6 +167,8 @@ _ANSWERS: Final[dict[type[Call[Any]], Any]] = {
     AppList: _Apps,
     AppStates: _States,
     EdgesRead: _Edges,
+    WifiList: WifiNetworks,
+    WifiSet: WifiTrial,
 }
 
 
@@ -250,6 +256,7 @@ _CALLS: Final = frozenset(
     {
         "gpio.set", "gpio.get", "adc.read", "pwm.set", "i2c.scan", "i2c.read", "device.info", "device.status",
         "device.restart", "apps.list", "apps.remove", "apps.start", "apps.stop", "apps.undo", "edges.read",
+        "wifi.list", "wifi.set", "wifi.forget",
     }
 )  # fmt: skip
 

@@ -25,6 +25,8 @@ SHORT_PAUSE_MS: Final = 2.0
 """A task that was waiting and then idle for no longer goes on waiting: the pause is part of the loop."""
 SHORT_SLEEP_MS: Final = 1.0
 """Shorter sleeps are no rest: a loop that reads a pin and waits for some microseconds is a busy wait all the same."""
+ASKED_MS: Final = 20.0
+"""Board time that a question to a busy task may cost: MicroPython's event loop comes round after 4 ms."""
 STUCK_CPU_S: Final = 2.0
 _POLL_S: Final = 0.25
 
@@ -61,7 +63,7 @@ class VirtualClock:
             if task.reads <= CHEAP_READS:
                 self._now_ms += READ_COST_MS
                 return self._now_ms
-            if task.is_ending or (self._now_ms < self._limit_ms and not self._is_alarm_due()):
+            if self._must_go_on(task) or (self._now_ms < self._limit_ms and not self._is_alarm_due()):
                 self._now_ms += BUSY_READ_COST_MS
                 return self._now_ms
             self._pause(task)  # it busy-waits and something else is due, or the time that was granted is used up
@@ -74,7 +76,7 @@ class VirtualClock:
         with self._lock:
             if task.interrupted:
                 raise Interrupted(task.name)
-            waits = not task.is_ending and (self._now_ms >= self._limit_ms or self._is_alarm_due())
+            waits = not self._must_go_on(task) and (self._now_ms >= self._limit_ms or self._is_alarm_due())
             if waits:
                 self._pause(task)
         if waits:
@@ -156,6 +158,23 @@ class VirtualClock:
         waits = task.reads > CHEAP_READS and self._now_ms - since_ms <= SHORT_PAUSE_MS
         task.reads = CHEAP_READS if waits else 0
 
+    def ask(self, task: Task) -> None:
+        """Somebody waits for its answer: a task that is busy goes on for ASKED_MS, until it looks who asks."""
+        with self._lock:
+            task.asked_until_ms = self._now_ms + ASKED_MS
+            if task.state is TaskState.PAUSED:
+                self._paused.remove(task)
+                self._make_ready(task)
+            elif task.state is TaskState.SLEEPING and task.alarm is not None and self._is_short(task.alarm):
+                task.alarm.cancel()
+                self._now_ms = task.alarm.t_ms
+                self._make_ready(task)
+
+    def _is_short(self, alarm: Alarm) -> bool:
+        """Whether a sleep is so short that it belongs to a busy loop, and nothing else comes before its end."""
+        due_ms = self._alarms.next_ms()
+        return alarm.t_ms - self._now_ms < SHORT_SLEEP_MS and (due_ms is None or due_ms >= alarm.t_ms)
+
     def wake(self, task: Task) -> None:
         with self._lock:
             if task.state is TaskState.PAUSED and task.is_ending:
@@ -174,12 +193,12 @@ class VirtualClock:
             task.reads = task.reads + is_reading if ms < SHORT_SLEEP_MS else 0
             cost_ms = BUSY_READ_COST_MS if is_reading and task.reads > CHEAP_READS else max(ms, READ_COST_MS)
             end_ms = self._now_ms + cost_ms
-            if ms < SHORT_SLEEP_MS and self._may_run_until(end_ms):
+            if ms < SHORT_SLEEP_MS and (self._may_run_until(end_ms) or self._must_go_on(task)):
                 task.cpu_mark_s = 0.0
                 self._now_ms = end_ms
                 return
             task.state = TaskState.SLEEPING
-            alarm = Alarm(end_ms, lambda: self._awake(task, alarm))
+            alarm = task.alarm = Alarm(end_ms, lambda: self._awake(task, alarm))
             self._alarms.push(alarm)
             self._hand_on()
         self._take_turn(task)
@@ -196,6 +215,9 @@ class VirtualClock:
         with self._lock:
             task.state = TaskState.ENDED
             self._hand_on()
+
+    def _must_go_on(self, task: Task) -> bool:
+        return task.is_ending or self._now_ms < task.asked_until_ms
 
     def _pause(self, task: Task) -> None:
         task.state = TaskState.PAUSED

@@ -57,3 +57,7 @@ class RTC:
                 moved_s = int(file.read()) + wanted_s - int(time.time())
             with open(path, "w") as file:
                 file.write(str(moved_s))
+
+
+def unique_id():
+    return b"\x24\x6f\x28\xab\xcd\xef"

@@ -15,3 +15,11 @@ class NVS:
 
     def commit(self):
         pass
+
+
+HEAP_DATA = 4
+
+
+def idf_heap_info(capabilities):
+    """(total, free, largest free block, least free ever) of each region."""
+    return [(200000, 40000, 32000, 30000), (16000, 6000, 5000, 4000)]

@@ -53,7 +53,9 @@ def main(folder: Path, url: str, ca_sha256: str) -> None:
         set_calendar=board.set_calendar,
     )
     worker = CallWorker(methods, lambda: client.is_over)
-    handler = MessageHandler(board, flash, client, worker, client.end)
+    handler = MessageHandler(
+        board, flash, client, worker, lambda method: client.end() if method == "device.restart" else None
+    )
     client.post(handler.resume_calls, must=True)
     worker.start()
     client.start(handler.handle)

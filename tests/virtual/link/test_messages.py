@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from tests.virtual.link.conftest import ScriptedHost
 from wasmtime import wat2wasm
 
 from microclaw.errors import CallRejected
+from microclaw.virtual.link.flash import Flash
 from microclaw.virtual.link.state import new_id
+from microclaw.virtual.link.wifi import VirtualWifi
 from microclaw.wire import board_control as control
 from microclaw.wire.link.messages import Call, ErrorMessage, Event, Log, Notify, OtaOffer, RunTask, TaskStatus, UiState
 from microclaw.wire.link.values import ValueMap
@@ -88,6 +91,14 @@ def test_sensors_facts_and_edges_are_told(board: BoardUnderTest, host: ScriptedH
         ("i2c.read", {"sensor": "dht22"}, "unknown_name"),
         ("i2c.read", {"address": 0x10}, "bad_params"),
         ("pwm.set", {"pin": 4, "duty": 256}, "bad_params"),
+        ("wifi.set", {}, "bad_params"),
+        ("wifi.set", {"ssid": "\u00e9" * 17}, "bad_params"),
+        ("wifi.set", {"ssid": "two\nlines"}, "bad_params"),
+        ("wifi.set", {"ssid": "new", "password": "short"}, "bad_params"),
+        ("wifi.set", {"ssid": "new", "password": "x" * 64}, "bad_params"),
+        ("wifi.set", {"ssid": "new", "later": 1}, "bad_params"),
+        ("wifi.forget", {"ssid": "nobody"}, "bad_params"),
+        ("wifi.forget", {"ssid": "virtual"}, "failed"),
     ],
 )
 def test_a_wrong_call_is_answered_with_its_reason(
@@ -244,3 +255,50 @@ def test_edges_come_in_pages_that_say_when_there_are_more(board: BoardUnderTest,
     assert isinstance(rest, dict)
     assert isinstance(rest["edges"], list)
     assert (len(rest["edges"]), rest["cursor"], rest["more"]) == (44, 300, False)
+
+
+def test_wifi_is_tried_and_given_up_and_stays_over_a_power_cut(board: BoardUnderTest, host: ScriptedHost) -> None:
+    first: ValueMap = {"networks": ["virtual"], "ssid": "virtual"}
+    assert host.call("wifi.list").value == first
+    for ssid, password, why in (
+        ("virtual", "wrong secret", "the password is wrong"),
+        ("attic-5G", "wrong secret", "the board does not hear it; it hears 2.4 GHz alone, never 5 GHz"),
+        ("virtual-deaf", None, "the host was not reached over it"),
+    ):
+        came = len(host.hellos) + 1
+        answer = host.call("wifi.set", {"ssid": ssid, "password": password}, idempotent=False)
+        assert answer.value == {"ssid": ssid, "state": "trying", "seconds": 5}
+        host.wait(partial(_has_come, host, came))
+        assert host.call("wifi.list").value == {**first, "trial": {"ssid": ssid, "state": "failed", "why": why}}
+    came = len(host.hellos) + 1
+    assert host.call("wifi.set", {"ssid": "virtual-guest"}, idempotent=False).ok
+    host.wait(partial(_has_come, host, came))
+    trial: ValueMap = {"ssid": "virtual-guest", "state": "kept"}
+    kept: ValueMap = {"networks": ["virtual-guest", "virtual"], "ssid": "virtual-guest", "trial": trial}
+    assert host.call("wifi.list").value == kept
+    assert not host.call("wifi.forget", {"ssid": "virtual-guest"}, idempotent=False).ok
+    assert host.call("wifi.forget", {"ssid": "virtual"}, idempotent=False).ok
+    assert host.call("wifi.set", {"ssid": "garden", "password": "later on", "later": True}, idempotent=False).ok
+    came = len(host.hellos) + 1
+    bench = board.control()
+    bench.ask(control.Power("cut"))
+    bench.ask(control.Power("on"))
+    host.wait(partial(_has_come, host, came))
+    assert host.call("wifi.list").value == {**kept, "networks": ["virtual-guest", "garden"]}
+
+
+def _has_come(host: ScriptedHost, count: int) -> bool:
+    return len(host.hellos) >= count and host.is_connected
+
+
+@pytest.mark.parametrize(("ssid", "state"), [("virtual-deaf", "failed"), ("virtual-guest", "kept")])
+def test_a_power_cut_ends_the_trial_of_a_wifi(tmp_path: Path, ssid: str, state: str) -> None:
+    flash = Flash(tmp_path)
+    former = [{"ssid": "virtual", "password": "virtual board"}]
+    trying = {"ssid": ssid, "state": "trying", "former": former}
+    flash.commit({"wifi": [{"ssid": ssid, "password": None}, *former], "wifi_trial": trying})
+    value = VirtualWifi(flash).methods()["wifi.list"]({})
+    flash.close()
+    assert isinstance(value, dict)
+    assert isinstance(value["trial"], dict)
+    assert (value["trial"]["state"], value["ssid"]) == (state, "virtual" if state == "failed" else ssid)

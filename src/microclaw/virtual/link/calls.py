@@ -41,9 +41,9 @@ class Work:
 
 
 class BoardMethods:
-    """`perform` answers a call of one of the board's own methods or of `app_methods`."""
+    """`perform` answers a call of one of the board's own methods or of `further`."""
 
-    def __init__(self, board: Board, app_methods: Mapping[str, Method], free_heap_bytes: Callable[[], int]) -> None:
+    def __init__(self, board: Board, further: Mapping[str, Method], free_heap_bytes: Callable[[], int]) -> None:
         self._board = board
         self._free_heap_bytes = free_heap_bytes
         self._methods: dict[str, Method] = {
@@ -57,7 +57,7 @@ class BoardMethods:
             "device.info": lambda _: self._info(),
             "device.status": lambda _: self._status(),
             "device.restart": lambda _: {"restarting": True},
-            **app_methods,
+            **further,
         }
 
     @property

@@ -64,7 +64,7 @@ class LinkClient:
         self.identity = LinkIdentity(flash, address)
         self.clock = LinkClock()
         self._handle: Handle = lambda _: None
-        self._then: Callable[[], None] | None = None
+        self._then: Callable[[], float | None] | None = None
         self._address = address
         self._measure = measure
         self._set_calendar = set_calendar
@@ -180,8 +180,8 @@ class LinkClient:
         """End the present connection; the board comes back later."""
         (self._pairing or self.session).close(code, reason)
 
-    def leave(self, code: int, reason: str, then: Callable[[], None], *, retry_after_s: int | None = 0) -> None:
-        """End the connection in order, then call `then`: no message is on its way any more."""
+    def leave(self, code: int, reason: str, then: Callable[[], float | None], *, retry_after_s: int | None = 0) -> None:
+        """End the connection in order, then call `then`, which may say how many seconds the board stays away."""
         if self._socket is None:
             self._carry_out(self.session)  # the answer is kept first: the power goes in `then`
             then()
@@ -243,7 +243,8 @@ class LinkClient:
     def _after(self, socket: LinkSocket, was_paired: bool) -> float:
         if self._then is not None:
             then, self._then = self._then, None
-            then()
+            if away_s := then():
+                return away_s
         if was_paired and socket.close_code in _REFUSED:
             self.state.enter("refused", f"the host closed with {socket.close_code}: {socket.close_reason}")
             _log.warning("%s", self.state.error)

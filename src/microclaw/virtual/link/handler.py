@@ -44,16 +44,16 @@ _log = logging.getLogger(__name__)
 
 
 class MessageHandler:
-    """One boot's; `restart` is called after the answer to device.restart was sent."""
+    """One boot's; `answered` is called with the method once the answer to a call that was carried out is sent."""
 
     def __init__(
-        self, board: Board, flash: Flash, client: LinkClient, worker: CallWorker, restart: Callable[[], None]
+        self, board: Board, flash: Flash, client: LinkClient, worker: CallWorker, answered: Callable[[str], None]
     ) -> None:
         self._board = board
         self._flash = flash
         self._client = client
         self._worker = worker
-        self._restart = restart
+        self._answered = answered
         self._replies = ReplyCache()
 
     def resume_calls(self) -> None:
@@ -138,8 +138,8 @@ class MessageHandler:
         if not durable:
             self._replies.finish(message_id, result, self._client.clock.now_ms())
         self._answer(message_id, result, durable=durable)
-        if call is not None and call.method == "device.restart" and result.ok:
-            self._restart()
+        if call is not None and result.ok:
+            self._answered(call.method)
 
     def _answer(self, message_id: Id, result: Result, *, durable: bool) -> None:
         also: dict[str, Any] | None = {_name(message_id): None} if durable else None

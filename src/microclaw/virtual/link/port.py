@@ -20,6 +20,7 @@ from microclaw.virtual.link.flash import Flash, PowerGone, begin_reset
 from microclaw.virtual.link.handler import MessageHandler
 from microclaw.virtual.link.identity import LinkAddress
 from microclaw.virtual.link.state import LinkState
+from microclaw.virtual.link.wifi import VirtualWifi
 from microclaw.virtual.machine import Machine
 from microclaw.virtual.py.drivers import Json
 from microclaw.virtual.runtime.app import App
@@ -145,7 +146,9 @@ class _Boot:
         self.flash = flash
         self.state = LinkState()
         self.apps = LinkApps(flash, port._machine)
-        self._methods = BoardMethods(board, self.apps.methods(), port._machine.free_heap_bytes)
+        self._wifi = VirtualWifi(flash)
+        further = {**self.apps.methods(), **self._wifi.methods()}
+        self._methods = BoardMethods(board, further, port._machine.free_heap_bytes)
         hello = Hello(
             boot_id=secrets.token_bytes(16),
             firmware=Software(FIRMWARE, __version__),
@@ -158,7 +161,7 @@ class _Boot:
         )
         self.client = LinkClient(flash, port._address, hello, self.state, self._measure, board.set_calendar)
         self._worker = CallWorker(self._methods, lambda: self.client.is_over)
-        self._handler = MessageHandler(board, flash, self.client, self._worker, self._restart)
+        self._handler = MessageHandler(board, flash, self.client, self._worker, self._answered)
 
     def start(self, *, with_apps: bool) -> None:
         if with_apps:
@@ -192,9 +195,12 @@ class _Boot:
     def program_event(self, name: str, data: Mapping[str, Json]) -> None:
         self._send_later(Event(name, cast("ValueMap", dict(data))))
 
-    def _restart(self) -> None:
-        """After the answer is on its way: end the connection in order, then boot."""
-        self.client.leave(CloseCode.DONE, "restarting", self._port.restart)
+    def _answered(self, method: str) -> None:
+        """After the answer is on its way: what ends the connection."""
+        if method == "device.restart":
+            self.client.leave(CloseCode.DONE, "restarting", self._port.restart)
+        elif method == "wifi.set" and self._wifi.is_trying:
+            self.client.leave(CloseCode.DONE, "another Wi-Fi", self._wifi.try_new)
 
     def _measure(self) -> Telemetry:
         return Telemetry(

@@ -130,7 +130,7 @@ class Programs:
             self._calls[number] = call
         # Before the runner listens an event would be lost.
         if self._listening.wait(timeout_s):
-            vm.peripherals.post(["call", 0, number, method, dict(params)])
+            vm.ask(["call", 0, number, method, dict(params)])
         if not self._let_run(call, timeout_s):
             self._calls.pop(number, None)
             raise DeviceTimeout(

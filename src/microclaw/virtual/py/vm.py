@@ -19,6 +19,7 @@ import wasmtime
 from wasmtime import _ffi as ffi
 
 from microclaw.virtual.board import Board
+from microclaw.virtual.py.drivers import Json
 from microclaw.virtual.py.filesystem import FileSystem
 from microclaw.virtual.py.image import MAX_MEMORY_BYTES, engine_config, load_image
 from microclaw.virtual.py.peripherals import Hooks, Peripherals, Persistent
@@ -26,6 +27,7 @@ from microclaw.virtual.py.wasi import GuestExit, Surroundings, Wasi
 from microclaw.virtual.runtime.host_function import define_host_function
 from microclaw.virtual.runtime.memory import LinearMemory
 from microclaw.virtual.runtime.task import Interrupted, Task
+from microclaw.virtual.virtual_clock import VirtualClock
 
 HEAP_KB: Final = 16 * 1024
 """Room for what is thrown away between two collections, which must wait for the event loop: guest/memory.py."""
@@ -111,6 +113,12 @@ class Vm:
         self._clock.add(self._task)
         self._thread.start()
         threading.Thread(target=self._watch, name="py-watch", daemon=True).start()
+
+    def ask(self, event: list[Json]) -> None:
+        """An event that somebody waits for the answer of. From any thread."""
+        self.peripherals.post(event)
+        if isinstance(self._clock, VirtualClock):
+            self._clock.ask(self._task)
 
     def interrupt(self) -> None:
         """Begin to end it, also out of a busy loop; does not wait."""

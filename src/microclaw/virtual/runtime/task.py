@@ -5,6 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from microclaw.virtual.alarms import Alarm
 
 
 class Interrupted(Exception):
@@ -29,6 +33,8 @@ class Task:
         self.state = TaskState.READY
         self.pending = False
         self.is_ending = False  # it is to return from what it does; on the virtual clock its readings cost time then
+        self.alarm: Alarm | None = None  # of its sleep
+        self.asked_until_ms = 0.0  # until then it goes on without being granted time
         self.wake = threading.Semaphore(0)
         self.reads = 0
         self.thread_id: int | None = None

@@ -1,0 +1,162 @@
+"""The board's list of Wi-Fi networks: what the host may ask of it, and the trial of a new one. Read in when needed.
+
+/settings.json has `wifi`, the one to be tried first in front, and `wifi_trial` {ssid, state, why}. While `state` is
+"trying" it also has `former`: the list that counts again when the host cannot be reached over the new network, which
+holds over a power cut too, as both are written at once.
+"""
+
+import asyncio
+import sys
+import time
+
+from errors import CallError
+from micropython import const
+
+MAX_NETWORKS = const(8)
+TRIAL_S = const(60)
+_MAX_SSID_BYTES = const(32)
+
+
+def entry_of(ssid, password):
+    """The network as settings.json has it; CallError for what no network has (IEEE 802.11: WPA passphrases)."""
+    if not isinstance(ssid, str) or not 0 < len(ssid.encode()) <= _MAX_SSID_BYTES or not _is_text(ssid):
+        raise CallError("bad_params", "a Wi-Fi name has 1 to 32 bytes, without control characters")
+    if password is None or password == "":
+        return {"ssid": ssid}
+    if not isinstance(password, str) or not 8 <= len(password.encode()) <= 63 or not _is_text(password):
+        raise CallError("bad_params", "a Wi-Fi password has 8 to 63 characters; leave it out for an open network")
+    return {"ssid": ssid, "password": password}
+
+
+def others_of(settings, ssid):
+    """The networks that the board knows beside this one."""
+    return [known for known in settings.get("wifi", []) if known["ssid"] != ssid]
+
+
+def put_first(settings, wifi, entry):
+    """A person at the board gives it: without a trial. A ninth takes the place of the last. It is tried at once."""
+    networks = [entry] + others_of(settings, entry["ssid"])[: MAX_NETWORKS - 1]
+    settings.change(wifi=networks, wifi_trial=None)
+    know(wifi, networks)
+
+
+def know(wifi, networks, stays=False):
+    """From now on these. Unless it `stays`, the present one is left, and the first of them is tried at once."""
+    wifi.networks = list(networks)
+    if stays or wifi.wlan is None:
+        return
+    wifi.up.clear()
+    wifi.failures, wifi.lost_ms = 0, time.ticks_ms()
+    rest(wifi)
+
+
+def rest(wifi):
+    """The radio leaves off until the next round; why it did not join, as a network.STAT_..., where it says so."""
+    wifi.ssid = None
+    try:
+        wifi.wlan.disconnect()
+    except OSError:
+        pass  # it was not at it
+    return wifi.wlan.status()
+
+
+def scan(wifi):
+    """(name, dBm) of the networks around that have a name which is text; every program waits 2.5 s meanwhile."""
+    found = []
+    for row in [] if wifi.wlan is None else wifi.wlan.scan():
+        try:
+            if row[0]:
+                found.append((str(row[0], "utf-8"), row[3]))
+        except ValueError:
+            pass  # bytes of another alphabet
+    return found
+
+
+def wifi_list(calls, _):
+    settings, wifi = calls.settings, calls.wifi
+    value = {"networks": [known["ssid"] for known in settings.get("wifi", [])]}
+    if wifi.ssid is not None and wifi.address() is not None:
+        value["ssid"] = wifi.ssid
+    trial = settings.get("wifi_trial")
+    if trial:
+        value["trial"] = {name: trial[name] for name in ("ssid", "state", "why") if name in trial}
+    return value
+
+
+def wifi_set(calls, params):
+    settings = calls.settings
+    entry, later = entry_of(params.get("ssid"), params.get("password")), params.get("later", False)
+    if not isinstance(later, bool):
+        raise CallError("bad_params", "later must be true or false")
+    _refuse_while_trying(settings)
+    former, others = settings.get("wifi", []), others_of(settings, entry["ssid"])
+    if len(others) >= MAX_NETWORKS:
+        raise CallError("failed", "the board knows %d networks: have it forget one first" % len(others))
+    if later:
+        settings.change(wifi=others + [entry])
+        know(calls.wifi, settings.get("wifi"), True)
+        return {"ssid": entry["ssid"], "state": "kept"}
+    trial = {"ssid": entry["ssid"], "state": "trying", "former": former}
+    settings.change(wifi=[entry] + others, wifi_trial=trial)
+    calls.then = ("another Wi-Fi", lambda link: begin_trial(settings, calls.wifi, link))
+    return {"ssid": entry["ssid"], "state": "trying", "seconds": TRIAL_S}
+
+
+def wifi_forget(calls, params):
+    settings, ssid = calls.settings, params.get("ssid")
+    _refuse_while_trying(settings)
+    left = others_of(settings, ssid)
+    if len(left) == len(settings.get("wifi", [])):
+        raise CallError("bad_params", "the board knows no such network")
+    if not left or ssid == calls.wifi.ssid:
+        raise CallError("failed", "the board is connected by it, or knows no other: give it another network first")
+    settings.change(wifi=left)
+    know(calls.wifi, left, True)
+
+
+def begin_trial(settings, wifi, link):
+    """Of the network that `wifi_trial` names; also after a power cut in the middle of one."""
+    asyncio.create_task(_try(settings, wifi, link, settings.get("wifi_trial")))
+
+
+async def _try(settings, wifi, link, trial):
+    try:
+        know(wifi, [settings.get("wifi")[0]])
+        seconds = settings.get("wifi_trial_s", TRIAL_S)
+        until = time.ticks_add(time.ticks_ms(), seconds * 1000)
+        is_up = False
+        while not is_up and time.ticks_diff(until, time.ticks_ms()) > 0:
+            await asyncio.sleep_ms(250)
+            if settings.get("wifi_trial") is not trial:
+                return  # a person gave another network meanwhile
+            is_up = wifi.ssid == trial["ssid"] and wifi.up.is_set() and link.phase == "ready"
+        if is_up:
+            settings.change(wifi_trial={"ssid": trial["ssid"], "state": "kept"})
+            know(wifi, settings.get("wifi"), True)
+            return
+        why = "the host was not reached over it" if wifi.ssid == trial["ssid"] else why_not(rest(wifi))
+        settings.change(wifi=trial["former"], wifi_trial={"ssid": trial["ssid"], "state": "failed", "why": why})
+        link.failures = 0
+        know(wifi, trial["former"])
+    except OSError as exc:  # settings.json cannot be written: the next start tries again
+        sys.print_exception(exc)
+        know(wifi, trial["former"])
+
+
+def why_not(status):
+    """In words, why a network was not joined: `status` is a network.STAT_..., or a reason of IEEE 802.11."""
+    if status in (202, 15, 204):  # wrong password, 4-way handshake, handshake time-out
+        return "the password is wrong"
+    if status in (201, 210, 211, 212):  # no such network, or none with this security or signal
+        return "the board does not hear it; it hears 2.4 GHz alone, never 5 GHz"
+    return "the board did not get into it"
+
+
+def _refuse_while_trying(settings):
+    trial = settings.get("wifi_trial")
+    if trial and trial["state"] == "trying":
+        raise CallError("failed", "another network is being tried: wait a minute")
+
+
+def _is_text(text):
+    return all(ord(char) >= 32 and ord(char) != 127 for char in text)

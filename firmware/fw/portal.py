@@ -1,0 +1,318 @@
+"""The board's own access point with one page, where a person names a Wi-Fi: for when no known network is found.
+
+Nothing else can be seen or changed there. start.py reads it in when it is wanted, and gives it back afterwards.
+"""
+
+import asyncio
+import os
+import socket
+import time
+from binascii import hexlify
+
+import networks
+from errors import CallError
+from micropython import const
+
+ADDRESS = "192.168.4.1"  # of every access point of ESP-IDF
+_OPEN_S = const(600)
+_REQUEST_S = const(8)
+_MAX_HEAD_BYTES = const(2048)
+_MAX_BODY_BYTES = const(1024)
+_MAX_LISTED = const(20)
+_MAX_QUESTIONS = const(8)  # of DNS, at once
+_STATUS = {
+    200: "OK",
+    302: "Found",
+    400: "Bad Request",
+    403: "Forbidden",
+    405: "Method Not Allowed",
+    413: "Too Large",
+    500: "Failed",
+}
+_HEADERS = """Content-Type: text/html; charset=utf-8
+Cache-Control: no-store
+Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'
+X-Content-Type-Options: nosniff
+Connection: close
+"""
+_TOP = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Wi-Fi of this board</title><style>body{font:1.1em sans-serif;margin:1em;max-width:30em}
+input,select,button{font:inherit;display:block;width:100%;margin:.3em 0 1em;padding:.4em;box-sizing:border-box}</style>
+<h1>Wi-Fi of this board</h1>
+"""
+_BOTTOM = """<label>Its name, if it is not in the list <input name="other" maxlength="32" autocapitalize="none"></label>
+<label>Password, empty for an open network <input name="password" type="password" maxlength="63"></label>
+<button>Connect</button></form><p>The board hears 2.4 GHz alone, never 5 GHz.</p></html>
+"""
+_TRIES = """<p>The board now tries <b>{}</b>. Once it is connected, this access point is gone.
+If it stays for a minute, something was wrong: <a href="/">enter it again</a>.</p></html>
+"""
+
+
+class Refused(Exception):
+    """`message` is for the page."""
+
+    def __init__(self, status, message):
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+async def serve(board, settings, wifi):
+    """Until a network is joined, at most ten minutes. OSError where the radio opens no access point with WPA2."""
+    _rest_from_now(wifi)
+    networks.rest(wifi)
+    around = _around(wifi)
+    access_point = board.open_access_point(settings.get("ap_key"))
+    try:
+        page = Page(settings, wifi, around, access_point.ifconfig()[0])
+        await page.serve(settings.get("ap_open_s", _OPEN_S))
+    finally:
+        access_point.active(False)
+        _rest_from_now(wifi)
+        print("the access point is closed")
+
+
+def _rest_from_now(wifi):
+    """The next access point is offered after five times as long as the first."""
+    wifi.lost_ms = time.ticks_add(time.ticks_ms(), 4 * wifi.offer_ms)
+
+
+def _around(wifi):
+    """Names of the networks that the board hears, the strongest first, each once."""
+    try:
+        rows = networks.scan(wifi)
+    except OSError:  # the radio is busy: the name can be typed
+        rows = []
+    names = []
+    for name, _ in sorted(rows, key=lambda row: -row[1]):
+        if name not in names and len(names) < _MAX_LISTED and all(ord(char) >= 32 for char in name):
+            names.append(name)
+    return names
+
+
+class Page:
+    """One connection at a time. `settings` get what a person enters."""
+
+    def __init__(self, settings, wifi, around, address):
+        self._settings = settings
+        self._wifi = wifi
+        self._around = around
+        self.address = address
+        self._nonce = _new_nonce()
+        self._asked_ms = time.ticks_ms()  # when somebody last looked
+        self._news = None
+
+    async def serve(self, seconds):
+        """The known networks are tried each tenth of this time, but not while somebody is at the page."""
+        ports = self._settings.get("ap_ports", (80, 53))
+        web = _bound(socket.SOCK_STREAM, self.address, ports[0])
+        try:
+            names = _bound(socket.SOCK_DGRAM, self.address, ports[1])
+        except OSError:
+            web.close()
+            raise
+        answering = asyncio.create_task(self._answer(web, names))
+        print("the access point is open: http://{}/".format(self.address))
+        try:
+            until = time.ticks_add(time.ticks_ms(), seconds * 1000)
+            tried, known = time.ticks_ms(), self._wifi.networks
+            while time.ticks_diff(until, time.ticks_ms()) > 0:
+                await asyncio.sleep_ms(250)
+                now = time.ticks_ms()
+                is_new = known is not self._wifi.networks
+                since_ms = min(time.ticks_diff(now, tried), time.ticks_diff(now, self._asked_ms))
+                if not is_new and since_ms < seconds * 100:
+                    continue
+                if is_new:
+                    known = self._wifi.networks
+                    await asyncio.sleep(1)  # until the phone has its answer: joining moves the radio to another channel
+                if await self._wifi.round():
+                    return
+                status = networks.rest(self._wifi)
+                tried = time.ticks_ms()
+                if is_new:
+                    why = networks.why_not(status if len(known) == 1 else None)  # else it is another network's
+                    self._news = "No connection to {}: {}.".format(known[0]["ssid"], why)
+        finally:
+            answering.cancel()
+            web.close()
+            names.close()
+
+    async def _answer(self, web, names):
+        """Connections one after the other, and questions of DNS: every name is here, so that phones open the page."""
+        serving = None
+        while True:
+            await asyncio.sleep_ms(30)
+            for _ in range(_MAX_QUESTIONS):
+                try:
+                    question, sender = names.recvfrom(512)
+                    answer = dns_answer(question, self.address)
+                    if answer is not None:
+                        names.sendto(answer, sender)
+                except OSError:
+                    break  # there is none
+            if serving is None or serving.done():
+                try:
+                    connection = web.accept()[0]
+                except OSError:
+                    continue  # there is none
+                serving = asyncio.create_task(self._converse(connection))
+
+    async def _converse(self, connection):
+        connection.setblocking(False)
+        stream = asyncio.StreamReader(connection)
+        try:
+            await asyncio.wait_for(self._exchange(stream), _REQUEST_S)
+        except (OSError, asyncio.TimeoutError):
+            pass  # it went away, or was too slow
+        finally:
+            connection.close()
+
+    async def _exchange(self, stream):
+        try:
+            method, path, body = await _request(stream)
+            if method == "GET" and path != "/":
+                return await _send(stream, 302, (), "Location: http://{}/\n".format(self.address))
+            self._asked_ms = time.ticks_ms()
+            if method == "POST" and path == "/":
+                name = self._take(body)
+                return await _send(stream, 200, (_TOP, _TRIES.format(_escaped(name))))
+            if method != "GET":
+                raise Refused(405, "This page is only read and sent.")
+            await _send(stream, 200, self._form())
+        except Refused as exc:
+            self._news = exc.message
+            await _send(stream, exc.status, self._form())
+
+    def _take(self, body):
+        """Keep the network of the form; its name."""
+        fields = _fields(body)
+        if fields.get("nonce") != self._nonce:
+            raise Refused(403, "The page was too old. Enter it again.")
+        try:
+            entry = networks.entry_of(fields.get("other") or fields.get("ssid"), fields.get("password"))
+        except CallError as exc:
+            raise Refused(400, "This cannot be: {}.".format(exc.message))
+        try:
+            networks.put_first(self._settings, self._wifi, entry)
+        except OSError as exc:
+            raise Refused(500, "The board cannot keep it: {}.".format(exc))
+        self._nonce, self._news = _new_nonce(), None
+        return entry["ssid"]
+
+    def _form(self):
+        """The page, in pieces."""
+        yield _TOP
+        if self._news:
+            yield "<p><b>{}</b></p>\n".format(_escaped(self._news))
+        yield '<form method="post" action="/" accept-charset="utf-8"><input type="hidden" name="nonce" value="'
+        yield self._nonce
+        yield '">\n<label>Network <select name="ssid"><option value="">(its name is below)</option>\n'
+        for name in self._around:
+            yield '<option value="{0}">{0}</option>\n'.format(_escaped(name))
+        yield "</select></label>\n"
+        yield _BOTTOM
+
+
+async def _request(stream):
+    """(method, path, body). Refused for one that is too large or none."""
+    data = bytearray()
+    while (end := data.find(b"\r\n\r\n")) < 0:
+        if len(data) > _MAX_HEAD_BYTES:
+            raise Refused(413, "The request was too large.")
+        piece = await stream.read(256)
+        if not piece:
+            raise OSError("it went away")
+        data.extend(piece)
+    try:
+        lines = str(bytes(data[:end]), "utf-8").split("\r\n")
+        method, path, version = lines[0].split(" ")
+    except ValueError:
+        raise Refused(400, "This is no request.")
+    size = 0
+    for line in lines[1:]:
+        name, _, value = line.partition(":")
+        if name.lower() == "content-length":
+            value = value.strip()
+            if not value or len(value) > 9 or not all(char in "0123456789" for char in value):
+                raise Refused(400, "This is no request.")
+            size = int(value)
+    if size > _MAX_BODY_BYTES:
+        raise Refused(413, "The request was too large.")
+    body = data[end + 4 : end + 4 + size]
+    while len(body) < size:
+        piece = await stream.read(size - len(body))
+        if not piece:
+            raise OSError("it went away")
+        body.extend(piece)
+    return method, path, bytes(body)
+
+
+async def _send(stream, status, pieces, more=""):
+    stream.write("HTTP/1.0 {} {}\r\n".format(status, _STATUS[status]))
+    stream.write((_HEADERS + more).replace("\n", "\r\n") + "\r\n")
+    for piece in pieces:
+        stream.write(piece)
+        await stream.drain()
+    await stream.drain()
+
+
+def _fields(body):
+    """Of a form (application/x-www-form-urlencoded); Refused for what is no text."""
+    fields = {}
+    for pair in body.split(b"&"):
+        name, _, value = pair.partition(b"=")
+        try:
+            fields[str(name, "utf-8")] = str(_decoded(value), "utf-8")
+        except ValueError:
+            raise Refused(400, "This is no text.")
+    return fields
+
+
+def _decoded(value):
+    parts = value.replace(b"+", b" ").split(b"%")
+    out = bytearray(parts[0])
+    for part in parts[1:]:
+        out.append(int(part[:2], 16))
+        out.extend(part[2:])
+    return bytes(out)
+
+
+def _escaped(text):
+    for char, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("'", "&#39;")):
+        text = text.replace(char, entity)
+    return text
+
+
+def dns_answer(question, address):
+    """The answer to a question for an IPv4 address (RFC 1035): this board, whatever the name. None for what is none."""
+    if len(question) < 17 or question[2] & 0xF8 or question[4:6] != b"\0\1":
+        return None
+    at = 12
+    while at < len(question) and question[at]:
+        if question[at] > 63:
+            return None
+        at += question[at] + 1
+    if at + 5 > len(question):
+        return None
+    asked = question[12 : at + 5]
+    is_ipv4 = asked[-4:] == b"\0\1\0\1"
+    head = question[:2] + (b"\x81\x80\0\1\0\1" if is_ipv4 else b"\x81\x80\0\1\0\0") + bytes(4)
+    if not is_ipv4:
+        return head + asked
+    return head + asked + b"\xc0\x0c\0\1\0\1\0\0\0\x05\0\4" + bytes(int(part) for part in address.split("."))
+
+
+def _bound(kind, address, port):
+    made = socket.socket(socket.AF_INET, kind)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.bind(socket.getaddrinfo(address, port)[0][-1])
+    if kind == socket.SOCK_STREAM:
+        made.listen(2)
+    made.setblocking(False)
+    return made
+
+
+def _new_nonce():
+    return str(hexlify(os.urandom(8)), "ascii")

@@ -1,0 +1,96 @@
+"""What works on a family of boards today, with its evidence: evidence/today.toml. It tries nothing itself."""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+State: TypeAlias = Literal["works", "emulator", "unix_port", "double", "not_yet", "cannot"]
+
+STATES: Final[Mapping[State, str]] = {
+    "works": "works",
+    "emulator": "works on an emulator",
+    "unix_port": "tried on the unix port only",
+    "double": "tried against a double only",
+    "not_yet": "not yet",
+    "cannot": "this board cannot",
+}
+"""Each state in words, from the best to none. Of boards that one can hold `works` means: seen on such a board."""
+CHIPS: Final = ("esp32", "esp32-s3", "esp32-c3", "esp32-c6")
+VIRTUAL: Final = "virtual"
+WASMACHINE: Final = "wasmachine"
+_ALL_CHIPS: Final = "chips"  # in the table: the chips that are not named themselves
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`evidence`: files of tests, make targets, "by hand: PAGE"; or why, where nothing works."""
+
+    feature: str
+    state: State
+    evidence: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """`hardware`: what was tried on real boards, a line each; empty is nothing."""
+
+    family_id: str
+    title: str
+    hardware: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+
+@functools.cache
+def families() -> Mapping[str, Family]:
+    """Every family by its id, in the order of the table."""
+    return parse_today(resources.files(__package__).joinpath("evidence", "today.toml").read_text(encoding="utf-8"))
+
+
+def parse_today(text: str) -> Mapping[str, Family]:
+    """ValueError names the feature and family that are wrong."""
+    data = tomllib.loads(text)
+    hardware: Mapping[str, list[str]] = data["hardware"]
+    found: dict[str, Family] = {}
+    for family_id, title in data["families"].items():
+        findings = tuple(_finding(row, family_id) for row in data["features"])
+        lines = tuple(hardware.get(family_id, ()))
+        if family_id != VIRTUAL and not lines and (claimed := [f for f in findings if f.state == "works"]):
+            raise ValueError(f"{family_id}: {claimed[0].feature} works, and nothing was tried on hardware")
+        found[family_id] = Family(family_id, title, lines, findings)
+    return found
+
+
+def family_of(board_id: str, chip: str, kinds: tuple[str, ...]) -> Family | None:
+    """The family of a device by its profile, its chip and the kinds of programs that it takes; None: of no family."""
+    if board_id == VIRTUAL:
+        return families()[VIRTUAL]
+    if "py" in kinds:
+        return families().get(chip.lower())
+    return families()[WASMACHINE]
+
+
+def today_object(family: Family) -> dict[str, Any]:
+    """As JSON values."""
+    findings = [
+        {"feature": f.feature, "state": f.state, "text": STATES[f.state], "evidence": list(f.evidence)}
+        for f in family.findings
+    ]
+    return {"family": family.title, "hardware": list(family.hardware), "findings": findings}
+
+
+def _finding(row: Mapping[str, Any], family_id: str) -> Finding:
+    name = row["name"]
+    if unknown := set(row) - {"name", _ALL_CHIPS, *CHIPS, VIRTUAL, WASMACHINE}:
+        raise ValueError(f"{name}: unknown family {sorted(unknown)[0]!r}")
+    told = row.get(family_id) or (row.get(_ALL_CHIPS) if family_id in CHIPS else None)
+    if not told:
+        raise ValueError(f"{name}: nothing is said of {family_id}")
+    state, *evidence = told
+    if state not in get_args(State) or not evidence:
+        raise ValueError(f"{name}, {family_id}: {state!r} is no state, or it has no evidence")
+    return Finding(name, state, tuple(evidence))

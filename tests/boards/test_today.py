@@ -1,0 +1,82 @@
+"""Your board today: each claim has evidence that is there, the page is made from the table, nothing claims hardware."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+from microclaw.boards.reader import board_ids, load_board
+from microclaw.boards.today import CHIPS, STATES, families, family_of, parse_today, today_object
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "boards.md").read_text(encoding="utf-8")
+TABLE = (ROOT / "src/microclaw/boards/evidence/today.toml").read_text(encoding="utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+def test_the_page_is_the_one_made_from_the_table() -> None:
+    """If this fails: make docs."""
+    assert runpy.run_path(str(ROOT / "scripts" / "boards_page.py"))["with_tables"](PAGE) == PAGE
+    assert all(f"| {state} | " in PAGE for state in STATES.values())
+
+
+def test_each_test_target_and_page_that_is_named_is_there() -> None:
+    for family in families().values():
+        for finding in family.findings:
+            text = " ".join(finding.evidence)
+            for path in re.findall(r"(?:tests|docs|firmware)/[\w/.-]*\w\.(?:py|md)", text):
+                assert (ROOT / path).exists(), f"{finding.feature}, {family.family_id}: {path}"
+            for target in re.findall(r"\bmake ([a-z-]+)\b", text):
+                assert f"\n{target}:" in MAKEFILE, f"{finding.feature}: make {target}"
+
+
+def test_what_is_said_to_have_been_tried_names_what_tried_it() -> None:
+    for family in families().values():
+        for finding in family.findings:
+            if finding.state in ("works", "emulator", "unix_port", "double"):
+                first = finding.evidence[0]
+                assert first.startswith(("tests/", "make ", "by hand: ")), f"{family.family_id}: {finding}"
+
+
+def test_no_board_works_before_it_was_tried_on_hardware() -> None:
+    claimed = TABLE.replace('esp32 = ["emulator", "by hand', 'esp32 = ["works", "by hand', 1)
+    assert claimed != TABLE
+    with pytest.raises(ValueError, match="nothing was tried on hardware"):
+        parse_today(claimed)
+    tried = claimed.replace("[hardware]\nesp32 = []", '[hardware]\nesp32 = ["DevKitC V4, 0.1.0, by ada: blinked"]')
+    assert parse_today(tried)["esp32"].hardware
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('virtual = ["cannot", "it has no radio"]\n', "", "nothing is said of virtual"),
+        ('["cannot", "it has no radio"]', '["cannot"]', "has no evidence"),
+        ('["cannot", "it has no radio"]', '["perhaps", "it has no radio"]', "is no state"),
+        (
+            'virtual = ["cannot", "it has no radio"]',
+            'virtual = ["cannot", "no radio"]\nesp8266 = ["works", "x"]',
+            "esp8266",
+        ),
+    ],
+)
+def test_a_table_with_a_hole_is_refused(old: str, new: str, said: str) -> None:
+    assert old in TABLE
+    with pytest.raises(ValueError, match=said):
+        parse_today(TABLE.replace(old, new, 1))
+
+
+def test_every_profile_has_a_family_with_each_firmware() -> None:
+    for board_id in board_ids():
+        board = load_board(board_id)
+        family = family_of(board_id, board.chip, ("py",))
+        assert family is not None
+        assert family.family_id == ("virtual" if board_id == "virtual" else board.chip.lower())
+        assert family.family_id in (*CHIPS, "virtual")
+        other = family_of(board_id, board.chip, ("wasm",))
+        assert other is not None
+        assert other.family_id == ("virtual" if board_id == "virtual" else "wasmachine")
+        assert len(today_object(family)["findings"]) == len(other.findings)

@@ -1,0 +1,176 @@
+"""Wi-Fi changed over the link, with a real host: the new network is tried, and the former one counts when it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.firmware.conftest import PATIENCE_S, Firmware, Plane, micropython, provisioned
+
+from microclaw.events import DeviceConnected
+from microclaw.link_server.device_link import DeviceLink
+
+HOME = {"ssid": "home", "password": "old secret"}
+NEW = {"ssid": "new", "password": "new secret"}
+TRIAL_S = 4
+
+
+@pytest.fixture
+def radio(board: Firmware, tmp_path: Path) -> Firmware:
+    """A board with a radio, which hears `home` and `new`; from `cellar` it does not reach its host."""
+    air = tmp_path / "air.json"
+    networks = {"home": "old secret", "new": "new secret", "cellar": None}
+    air.write_text(json.dumps({"networks": networks, "deaf": ["cellar"]}))
+    board.boot = "tests/firmware/simulated/boot_radio.py"
+    board.environ["MICROCLAW_AIR"] = str(air)
+    return board
+
+
+async def told(plane: Plane, board: Firmware, **more: Any) -> None:
+    made = await provisioned(plane, board)
+    board.told(made, wifi=[HOME], wifi_trial_s=TRIAL_S, **more)
+
+
+async def ask(device: DeviceLink, method: str, **params: Any) -> Any:
+    result = await device.call(method, params, idempotent=method == "wifi.list", timeout_s=20)
+    assert result.ok, result
+    return result.value
+
+
+async def refusal(device: DeviceLink, method: str, **params: Any) -> tuple[str, str]:
+    result = await device.call(method, params, idempotent=False, timeout_s=20)
+    assert result.error is not None
+    return result.error.code, result.error.message
+
+
+async def ended(plane: Plane) -> Any:
+    """What the board says of its networks once the trial is over."""
+    while True:
+        await plane.published.until(DeviceConnected)
+        while plane.links.online:
+            value = await ask(plane.links.online[0], "wifi.list")
+            if value["trial"]["state"] != "trying":
+                return value
+            await asyncio.sleep(0.1)  # the board says nothing when it is over: only asking tells
+
+
+async def test_a_new_network_that_brings_the_link_back_is_kept(plane: Plane, radio: Firmware) -> None:
+    await told(plane, radio)
+    async with radio.running(), asyncio.timeout(PATIENCE_S):
+        await plane.published.until(DeviceConnected)
+        device = plane.links.online[0]
+        assert {"wifi.list", "wifi.set", "wifi.forget"} <= set(device.capabilities)
+        assert await ask(device, "wifi.list") == {"networks": ["home"], "ssid": "home"}
+        assert await ask(device, "wifi.set", **NEW) == {"ssid": "new", "state": "trying", "seconds": 60}
+        value = await ended(plane)
+        assert value == {"networks": ["new", "home"], "ssid": "new", "trial": {"ssid": "new", "state": "kept"}}
+        assert radio.read("settings.json")["wifi"] == [NEW, HOME]
+        assert (await refusal(plane.links.online[0], "wifi.forget", ssid="new"))[0] == "failed"
+        await ask(plane.links.online[0], "wifi.forget", ssid="home")
+    assert radio.read("settings.json")["wifi"] == [NEW]
+    assert "former" not in radio.read("settings.json")["wifi_trial"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "why"),
+    [
+        ({"ssid": "new", "password": "wrong secret"}, "the password is wrong"),
+        ({"ssid": "home", "password": "wrong secret"}, "the password is wrong"),
+        ({"ssid": "attic-5G", "password": "new secret"}, "never 5 GHz"),
+        ({"ssid": "cellar"}, "the host was not reached"),
+    ],
+)
+async def test_a_network_without_the_host_is_given_up_and_the_former_one_counts_again(
+    plane: Plane, radio: Firmware, wanted: dict[str, str], why: str
+) -> None:
+    await told(plane, radio)
+    async with radio.running(), asyncio.timeout(PATIENCE_S):
+        await plane.published.until(DeviceConnected)
+        await ask(plane.links.online[0], "wifi.set", **wanted)
+        value = await ended(plane)
+    assert (value["networks"], value["ssid"], value["trial"]["state"]) == (["home"], "home", "failed")
+    assert why in value["trial"]["why"]
+    assert radio.read("settings.json")["wifi"] == [HOME]
+    assert not any("secret" in line for line in radio.lines)
+
+
+async def test_a_power_cut_in_the_trial_ends_with_the_former_network(plane: Plane, radio: Firmware) -> None:
+    await told(plane, radio)
+    async with asyncio.timeout(PATIENCE_S):
+        async with radio.running():
+            await plane.published.until(DeviceConnected)
+            await ask(plane.links.online[0], "wifi.set", ssid="cellar")
+            await radio.until("radio: tries cellar")
+            radio.kill()
+        kept = radio.read("settings.json")
+        assert ([known["ssid"] for known in kept["wifi"]], kept["wifi_trial"]["former"]) == (["cellar", "home"], [HOME])
+        async with radio.running():
+            assert (await ended(plane))["trial"]["state"] == "failed"
+    assert radio.read("settings.json")["wifi"] == [HOME]
+
+
+async def test_a_power_cut_in_the_trial_of_a_good_network_ends_with_that(plane: Plane, radio: Firmware) -> None:
+    await told(plane, radio)
+    made = radio.read("settings.json")
+    trial = {"ssid": "new", "state": "trying", "former": [HOME]}
+    board = {**made, "wifi": [NEW, HOME], "wifi_trial": trial, "wifi_trial_s": 40}
+    radio.write("settings.json", json.dumps(board))
+    async with radio.running(), asyncio.timeout(PATIENCE_S):
+        assert (await ended(plane))["trial"] == {"ssid": "new", "state": "kept"}
+    assert radio.read("settings.json")["wifi"] == [NEW, HOME]
+
+
+async def test_what_cannot_be_a_network_is_refused_and_nothing_changes(plane: Plane, radio: Firmware) -> None:
+    await told(plane, radio)
+    before = radio.read("settings.json")
+    async with radio.running(), asyncio.timeout(PATIENCE_S):
+        await plane.published.until(DeviceConnected)
+        device = plane.links.online[0]
+        for params in (
+            {},
+            {"ssid": ""},
+            {"ssid": "é" * 17},
+            {"ssid": "two\nlines"},
+            {"ssid": 7},
+            {"ssid": "new", "password": "short"},
+            {"ssid": "new", "password": "x" * 64},
+            {"ssid": "new", "password": "tab\tin it!"},
+            {"ssid": "new", "password": 12345678},
+            {"ssid": "new", "later": "yes"},
+        ):
+            assert (await refusal(device, "wifi.set", **params))[0] == "bad_params", params
+        assert (await refusal(device, "wifi.forget", ssid="nobody"))[0] == "bad_params"
+        assert (await refusal(device, "wifi.forget", ssid="home"))[0] == "failed"
+        assert radio.read("settings.json") == before
+        for number in range(7):
+            await ask(device, "wifi.set", ssid=f"later {number}", later=True)
+        assert "8 networks" in (await refusal(device, "wifi.set", **NEW))[1]
+        assert not any("radio: tries later" in line for line in radio.lines)
+        assert (await ask(device, "wifi.list"))["networks"][0] == "home"
+
+
+def test_a_second_change_waits_for_the_end_of_the_first(radio: Firmware) -> None:
+    trial = {"ssid": "new", "state": "trying", "former": [HOME]}
+    radio.write("settings.json", json.dumps({"wifi": [NEW, HOME], "wifi_trial": trial}))
+    script = """
+import networks, settings, wifi
+class Calls:
+    settings, wifi = settings.Settings(WORDS[0]), wifi.Wifi(None, [])
+for function, params in ((networks.wifi_set, {"ssid": "x"}), (networks.wifi_forget, {"ssid": "home"})):
+    try:
+        function(Calls, params)
+    except networks.CallError as exc:
+        print(exc)
+"""
+    assert micropython(script, f"{radio.folder}/") == "another network is being tried: wait a minute\n" * 2
+    assert radio.read("settings.json")["wifi"] == [NEW, HOME]
+
+
+async def test_a_board_without_a_radio_offers_no_wifi(plane: Plane, board: Firmware) -> None:
+    await provisioned(plane, board)
+    async with board.running(), asyncio.timeout(PATIENCE_S):
+        await plane.published.until(DeviceConnected)
+        assert not any(method.startswith("wifi.") for method in plane.links.online[0].capabilities)

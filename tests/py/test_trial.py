@@ -1,0 +1,68 @@
+"""Programs that are busy when their board is looked at: a trial sees them like any other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from microclaw.apps.trial import Trial, TrialInput, TrialOptions, try_image
+from microclaw.boards.reader import load_board
+from microclaw.builds.cache import BuildCache
+from microclaw.py.compile import build
+
+BOARD = load_board("virtual")
+FOLLOWS_A_BUTTON = """\
+from machine import Pin
+led = Pin(2, Pin.OUT)
+button = Pin(14, Pin.IN, Pin.PULL_UP)
+while True:
+    led.value(not button.value())
+"""
+BLINKS_BY_TICKS = """\
+import time
+from machine import Pin
+led = Pin(2, Pin.OUT)
+last = time.ticks_ms()
+while True:
+    if time.ticks_diff(time.ticks_ms(), last) >= 500:
+        last = time.ticks_ms()
+        led.value(not led.value()){wait}
+"""
+WAITS_IN_A_FUNCTION = """\
+from machine import Pin
+led = Pin(2, Pin.OUT)
+button = Pin(14, Pin.IN, Pin.PULL_UP)
+def pressed():
+    while button.value():
+        pass
+pressed()
+led.on()
+"""
+
+
+async def tried(source: str, folder: Path, *inputs: TrialInput) -> Trial:
+    image = await build(source, "busy", board=BOARD, cache=BuildCache(folder))
+    return await try_image(image, BOARD, TrialOptions(for_ms=2_000, inputs=inputs))
+
+
+async def test_a_loop_that_polls_a_pin_passes(tmp_path: Path) -> None:
+    trial = await tried(FOLLOWS_A_BUTTON, tmp_path, TrialInput(14, 0, 500), TrialInput(14, 1, 900))
+    assert trial.ok, trial.error
+    assert [(edge.pin, edge.level) for edge in trial.edges] == [(2, 1), (2, 0)]
+
+
+@pytest.mark.parametrize("wait", ["", "\n    time.sleep(0)", "\n    time.sleep_ms(0)", "\n    time.sleep_us(100)"])
+async def test_a_loop_without_a_long_wait_passes(wait: str, tmp_path: Path) -> None:
+    trial = await tried(BLINKS_BY_TICKS.replace("{wait}", wait), tmp_path)
+    assert trial.ok, trial.error
+    assert [edge.level for edge in trial.edges] == [1, 0, 1]
+    assert all(
+        abs(after.t_ms - edge.t_ms - 500) < 20 for edge, after in zip(trial.edges, trial.edges[1:], strict=False)
+    )
+
+
+async def test_a_wait_for_a_button_passes(tmp_path: Path) -> None:
+    trial = await tried(WAITS_IN_A_FUNCTION, tmp_path, TrialInput(14, 0, 500))
+    assert trial.ok, trial.error
+    assert [(edge.pin, edge.level) for edge in trial.edges] == [(2, 1)]
