@@ -25,6 +25,7 @@ NAMES = (
     "sentences",
     "verdict",
     "link",
+    "audio",
 )
 PARTS = ("link_cost", "link_streams", "link_hostile", "link_lossy")  # of link, to be run alone
 

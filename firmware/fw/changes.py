@@ -4,14 +4,17 @@ Read in when needed, and dropped soon after.
 """
 
 from errors import CallError
-from loading import Program, load
+from loading import Program
+from quota import DEFAULT_CLAIM
 from slots import UPLOADED
 
 WATCHDOG_FILE = "/=watchdog"
 
 
-def begin(runner, name, kind, size, sha256, heap=8192, autostart=True):
-    return runner.slots.begin(name, kind, size, sha256, heap, autostart)
+def begin(runner, name, kind, size, sha256, heap=0, autostart=True):
+    offset = runner.slots.begin(name, kind, size, sha256, heap, autostart)
+    runner._check_room(name, heap or DEFAULT_CLAIM)
+    return offset
 
 
 def write(runner, offset, data):
@@ -21,12 +24,13 @@ def write(runner, offset, data):
 async def commit(runner):
     """Install and start what was uploaded. A program that cannot be loaded leaves the one before running."""
     async with runner._changing:
-        name = runner.slots.check_upload()
-        runner._check_room(name)
+        name, claim = runner.slots.check_upload()
+        claim = claim or DEFAULT_CLAIM
+        runner._check_room(name, claim)
         try:
-            space = load(runner.slots.root, UPLOADED)
+            space = runner._load(runner.slots.root, UPLOADED, claim)
         except CallError as exc:
-            if exc.code == "invalid_module":
+            if exc.code in ("invalid_module", "too_large"):
                 runner.slots.drop_upload()
             raise
         await runner._end(name)

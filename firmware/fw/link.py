@@ -29,23 +29,20 @@ _PHASES = {"welcome": "offered", "pair_code": "pairing", "pair_done": "pairing"}
 
 
 class Link:
-    """`show` is told what a person must see. Board, calls, settings and network are ready-made."""
+    """`show` is told what a person must see, `on_task` each task_status before it is acked, `audio` ("frame", audio),
+    messages about streams, and ("left", None) at a connection's end; `measure` gives more of telemetry."""
 
     def __init__(self, board, settings, calls, version, show=print):
         self._board = board
-        self._settings = settings
-        self._calls = calls
-        self._show = show
+        self._settings, self._calls, self._show = settings, calls, show
         self.outbox = outbox.Outbox(settings.path("outbox"))
         self.phase = "down"
         self.state = "waiting"  # for people: waiting, pairing, connected, refused
         self.refused_events = self.dropped = self._logged = self.failures = 0
-        self.on_welcome = None
-        self.on_task = None  # takes the body of each task_status, before it is acked
-        self.measure = None  # apps and rssi for telemetry
+        self.on_welcome = self.on_task = self.measure = None
+        self.audio = lambda kind, body: None
         self._logs, self._work = [], []
-        self._news = asyncio.Event()
-        self._busy = asyncio.Event()
+        self._news, self._busy = asyncio.Event(), asyncio.Event()
         self._reader = self._verdict = None
         self.boot_id = os.urandom(16)
         self.version = version
@@ -69,7 +66,7 @@ class Link:
                 self.outbox.append(encode(kind, data))
             except (outbox.Full, OSError, ValueError) as exc:
                 self.refused_events += 1
-                self._show("{} is refused: {}".format(kind, exc or "64 wait"))
+                self._show("{} is refused: {}".format(kind, str(exc) or "64 wait for the host"))
                 return False
         else:
             self._logged += 1
@@ -126,9 +123,7 @@ class Link:
         self.ws = ws = await dial.open_link(self._settings, self._board)
         sys.modules.pop("http_head", None)
         del dial
-        tasks = []
-        self._verdict = None
-        self._reader = asyncio.current_task()
+        tasks, self._verdict, self._reader = [], None, asyncio.current_task()
         try:
             await self.greet()
             tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._pump())]
@@ -145,6 +140,7 @@ class Link:
             for task in tasks:
                 task.cancel()
             ws.abort()
+            self.audio("left", None)
 
     def _end(self, verdict):
         """From another task: the reader closes the connection for this reason."""
@@ -154,7 +150,7 @@ class Link:
 
     # What is said
 
-    async def _say(self, kind, body, re=None):
+    async def say(self, kind, body, re=None):
         await self.ws.send(encode(kind, body, re, bytearray(b"\x01")))
 
     async def _pump(self):
@@ -170,7 +166,7 @@ class Link:
                     if message is not None:
                         await self.ws.send(message)
                     elif self._logs:
-                        await self._say("log", self._logs.pop(0))
+                        await self.say("log", self._logs.pop(0))
                     else:
                         break
         except OSError:
@@ -200,7 +196,7 @@ class Link:
             self._pings += 1
             self._unanswered += 1
             if not self.ws.is_busy:
-                await self._say("ping", {"n": self._pings, "t0": calendar.now_us()})
+                await self.say("ping", {"n": self._pings, "t0": calendar.now_us()})
         if self.phase != "ready" or self.ws.is_busy:
             return
         if self.outbox.sent > self.outbox.acked and _since(self._progress_ms, now) >= _RESEND_S:
@@ -209,7 +205,7 @@ class Link:
             self._news.set()
         if self._telemetry_ms is None or _since(self._telemetry_ms, now) >= _TELEMETRY_S:
             self._telemetry_ms = now
-            await self._say("telemetry", self._telemetry())
+            await self.say("telemetry", self._telemetry())
 
     def _telemetry(self):
         body = {"free_heap": self._board.gc_free(), "uptime_s": self._board.now_ms() // 1000, "apps": []}
@@ -231,7 +227,8 @@ class Link:
                 raise Breach(4413, "too_large", "audio over 2048 bytes")
             if kind == 2 or self.phase != "ready":
                 raise Breach(4400, "unexpected_message", "audio in the wrong direction, or too early")
-            return  # no stream is open
+            self.audio("frame", memoryview(data)[1:])
+            return
         if kind != 1:
             return
         try:
@@ -266,16 +263,16 @@ class Link:
                     self._show("notify: " + body["text"])
                 elif type in ("ota_offer", "ota_cancel"):
                     text = "this board takes no updates over the link"
-                    await self._say("error", {"code": "not_supported", "message": text, "fatal": False}, id)
+                    await self.say("error", {"code": "not_supported", "message": text, "fatal": False}, id)
                 elif type not in BODIES:
                     text = "no message " + type[:40]
-                    await self._say("error", {"code": "unknown_type", "message": text, "fatal": False}, id)
-        await self._say("ack", {"seq": kept.rx_seq})
+                    await self.say("error", {"code": "unknown_type", "message": text, "fatal": False}, id)
+        await self.say("ack", {"seq": kept.rx_seq})
 
     async def _act(self, type, body, id, re):
         if type == "ping":
             now = calendar.now_us()
-            await self._say("pong", {"n": body["n"], "t0": body["t0"], "t1": now, "t2": calendar.now_us()}, id)
+            await self.say("pong", {"n": body["n"], "t0": body["t0"], "t1": now, "t2": calendar.now_us()}, id)
         elif type == "pong":
             self._unanswered = 0
         elif type == "ack":
@@ -301,6 +298,8 @@ class Link:
         elif type == "pair_done":
             self._settings.keep_token(body["token"])
             raise Leave(1000, "paired", 0)
+        else:
+            self.audio(type, body)
 
     # Calls
 
@@ -328,7 +327,7 @@ class Link:
                 try:
                     await self._answer(id, result, durable)
                     if then is not None and self.phase == "ready":
-                        await self._say("bye", {"reason": then[0], "retry_after_s": 0})
+                        await self.say("bye", {"reason": then[0], "retry_after_s": 0})
                         await self.ws.close(1001, then[0])
                 except OSError as exc:
                     self._show("an answer is lost: {}".format(exc))

@@ -13,6 +13,7 @@ REFUSED = (
     "mem8",
     "mem16",
     "mem32",
+    "SDCard",
 )
 
 
@@ -111,6 +112,10 @@ class OutputPin:
 
     def toggle(self):
         self.value(1 - self.real.value())
+
+    def irq(self, handler=None, trigger=None, **_):
+        """Also where the host did not see that this is a pin's: else the handler would run in the interrupt itself."""
+        return self._env.irq(self, handler, trigger)
 
     def init(self, *args, **kwargs):
         self.real.init(*args, **kwargs)

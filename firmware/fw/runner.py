@@ -9,6 +9,7 @@ from errors import CallError
 from loading import Program, load, reason
 from micropython import const
 from program import Environment
+from quota import DEFAULT_CLAIM, Quota
 from slots import Slots
 
 _CANCEL_EVERY_MS = const(200)
@@ -19,7 +20,7 @@ _TICK_MS = const(100)
 _TWICE_MS = const(800)
 _DOOMED_MS = const(500)  # from a program's MemoryError to its end, if the board is still short
 # Modules that are read in when needed, and given back.
-NOT_KEPT = ("storage", "changes", "methods", "host_pins", "chip_facts", "networks")
+NOT_KEPT = ("storage", "changes", "methods", "host_pins", "chip_facts", "networks", "modules", "standstill")
 
 
 class Runner:
@@ -31,6 +32,7 @@ class Runner:
         self.board = board
         self.emit = emit or (lambda kind, data: None)
         self.slots = Slots(root)
+        self.files_folder = root[: root.rfind("/") + 1] + "data"  # of programs
         self.beat = ticks_ms()  # when the loop last came round
         self.wake = asyncio.ThreadSafeFlag()  # ends the loop's wait, after an interrupt
         self._programs = {}
@@ -39,6 +41,7 @@ class Runner:
         self._interrupted_ms = None
         self._resets = 0  # by the watchdog, in a row
         self._collected = ticks_ms()
+        self.loaded = 0  # bytes that the last program took when it was read in
         loop = asyncio.get_event_loop()
         self._others_handler = loop.get_exception_handler()
         loop.set_exception_handler(self._task_failed)
@@ -87,6 +90,15 @@ class Runner:
         worst.env.doomed = short
         worst.doomed_ms = ticks_ms()
 
+    def check_claim(self, name):
+        """A program that holds more than its claim is told by a MemoryError, and judged soon after."""
+        program = self._programs[name]
+        if program.doomed_ms is None and program.env is not None:
+            why = program.env.quota.over()
+            if why is not None:
+                program.env.doomed = why
+                program.doomed_ms = ticks_ms()
+
     def failed(self, name, exc):
         """A callback or task of the program raised; the program goes on."""
         program = self._programs[name]
@@ -112,20 +124,39 @@ class Runner:
     # Life
 
     def _start(self, name, space=None):
-        self._check_room(name)
+        claim = self.slots.facts(name)[2] or DEFAULT_CLAIM
+        self._check_room(name, claim)
         self._tick()
         program = Program(name)
-        program.space = space or load(*self.slots.image(name))
+        program.space, program.claim = space or self._load(*self.slots.image(name), claim), claim
         self._programs[name] = program
         self._begin(program)
 
-    def _check_room(self, name):
-        others = sum([p.main is not None and p.name != name for p in self._programs.values()])
-        if others >= self.board.max_programs:
-            raise CallError("too_many_apps", "%d programs run: stop one" % others)
+    def _load(self, folder, slot, claim):
+        """The module's names; `loaded` of the runner is what they take. CallError when it is more than the claim."""
+        before = self.board.used()
+        space = load(folder, slot)
+        self.loaded = max(0, self.board.used() - before)
+        why = Quota(self.board, claim, self.loaded).over()
+        if why is not None:
+            space.clear()
+            raise CallError("too_large", why)
+        return space
+
+    def _check_room(self, name, claim):
+        """Whether one more may run, beside those that do or wait for their next start."""
+        claims = [p.claim for p in self._programs.values() if p.name != name and (p.main or p.restart)]
+        if len(claims) >= self.board.max_programs:
+            raise CallError("too_many_apps", "%d programs run: stop one" % len(claims))
+        room = self.board.program_bytes
+        if sum(claims) + claim > room:
+            who = "%d programs claim" % (len(claims) + 1) if claims else "the program claims"
+            kilobytes = -(-(sum(claims) + claim) // 1024)
+            text = "%s %d KB of memory, %d KB are there: stop one or ask for less" % (who, kilobytes, room // 1024)
+            raise CallError("too_large", text)
 
     def _begin(self, program):
-        program.env = Environment(self, program.name)
+        program.env = Environment(self, program.name, Quota(self.board, program.claim, self.loaded))
         program.state, program.is_told, program.doomed_ms = "running", False, None
         program.started_ms = self.board.now_ms()
         program.main = asyncio.create_task(self._run(program))
@@ -175,7 +206,7 @@ class Runner:
         async with self._changing:
             program.restart = None
             try:
-                program.space = load(*self.slots.image(program.name))
+                program.space = self._load(*self.slots.image(program.name), program.claim)
             except CallError as exc:
                 program.error = exc.message
                 self._log("error", "%s cannot start again: %s" % (program.name, exc.message))
@@ -261,6 +292,9 @@ class Runner:
                     if program.env is not None:
                         program.env.grown //= 2
             for program in list(self._programs.values()):
+                if program.env is not None:
+                    program.env.refill()
+                self.check_claim(program.name)
                 if program.doomed_ms is not None and ticks_diff(now, program.doomed_ms) > _DOOMED_MS:
                     self._judge(program)
             await asyncio.sleep_ms(_TICK_MS)
@@ -271,9 +305,12 @@ class Runner:
         if program.env is None:
             return
         program.env.doomed = None
-        short = self._short()
+        why = program.env.quota.over()
+        short = None if why else self._short()
         if short is not None:
-            program.error = "it took too much memory: " + short
+            why = "it took too much memory: " + short
+        if why is not None:
+            program.error = why
             asyncio.create_task(self._ended(program, "trapped"))
 
     def _short(self):

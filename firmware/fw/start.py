@@ -50,10 +50,11 @@ async def _run(folder, first):
 
     calls = Calls(board, runner, VERSION, settings, wifi)
     link = Link(board, settings, calls, VERSION)
-    link.measure = lambda: _measured(runner, wifi)
+    link.measure = lambda: _measured(runner, wifi, sound)
     link.on_welcome = lambda: _healthy(board)
     runner.emit = link.emit
     agent = _agent(board, settings, wifi, link, runner)
+    sound = _audio(board, settings, link)
     listening = asyncio.create_task(_listen(lambda: _console(board, calls, settings, wifi, link, agent)))
     link.emit("event", {"name": "reboot", "data": {"reason": reason}})
     for said in early:
@@ -62,6 +63,8 @@ async def _run(folder, first):
     first.clear()
     if agent is not None:
         agent.start()
+    if sound is not None:
+        pressing = asyncio.create_task(sound.run())
     if settings.get("wifi_trial", {}).get("state") == "trying":
         import networks
 
@@ -71,7 +74,8 @@ async def _run(folder, first):
         connecting = asyncio.create_task(_connect(link, wifi, board, settings))
     await asyncio.sleep(_HEALTHY_S)
     _healthy(board)
-    await asyncio.gather(joining, listening, *([connecting] if settings.get("host") else []))
+    tasks = [joining, listening] + ([connecting] if settings.get("host") else [])
+    await asyncio.gather(*(tasks + ([pressing] if sound is not None else [])))
 
 
 async def _connect(link, wifi, board, settings):
@@ -114,6 +118,17 @@ def _agent(*parts):
         sys.print_exception(exc)
 
 
+def _audio(board, settings, link):
+    """Where settings name I2S pins, on boards that have the module; a wrong pin stops nothing else."""
+    if settings.get("audio"):
+        try:
+            from audio import Audio
+
+            return Audio(link, board, settings.get("audio"))
+        except Exception as exc:
+            print("no audio: {}: {}".format(type(exc).__name__, exc))
+
+
 def _console(*parts):
     from console import Console
 
@@ -144,14 +159,17 @@ async def _listen(make):
             except Exception as exc:  # a defect must not take the cable away
                 sys.print_exception(exc)
         line = bytearray()
+        await asyncio.sleep_ms(0)  # what the line began goes first, and programs do between pasted lines
 
 
-def _measured(runner, wifi):
+def _measured(runner, wifi, sound):
     """The parts of telemetry that the link does not know."""
     body = {"apps": runner.states()}
     rssi = wifi.rssi()
     if rssi is not None:
         body["rssi"] = rssi
+    if sound is not None and sound.glitches:
+        body["glitches"] = sound.glitches
     return body
 
 
