@@ -8,7 +8,7 @@ import asyncio
 import os
 from errno import EEXIST
 
-from peripherals import Unwrapping
+from unwrapping import Unwrapping
 
 NAMES = (
     "time asyncio os json random struct sys math cmath micropython gc collections errno re binascii hashlib io array "

@@ -11,7 +11,7 @@ from time import sleep_us, ticks_add, ticks_diff, ticks_ms
 
 from errors import CallError
 from micropython import const
-from peripherals import InputPin, Machine, OutputPin
+from peripherals import Machine, OutputPin
 
 _YIELD_MS = const(4)
 _BUSY_US = const(5_000)
@@ -195,7 +195,9 @@ class Environment:
     def irq(self, pin, handler=None, trigger=None, **_):
         if not isinstance(pin, OutputPin):
             raise ValueError("an interrupt needs a pin")
-        if not isinstance(pin, InputPin):
+        if self._inputs.get(pin.number) is not pin:
+            from inputs import InputPin
+
             pin = self._inputs[pin.number] = InputPin(self, pin.real, pin.number)
         pin.handle(handler, trigger)
         return pin

@@ -66,6 +66,16 @@ class Runner:
             raise CallError("bad_params", "cursor must be a whole number")
         return self.board.timeline.read(cursor)
 
+    def has_room(self, size):
+        """Whether so many bytes are free before the heap grows, which would take what Wi-Fi and TLS live from."""
+        free = self.board.own_free()
+        if free is None or free >= size:
+            return True
+        for name in NOT_KEPT:
+            sys.modules.pop(name, None)
+        gc.collect()
+        return self.board.own_free() >= size
+
     # What Environment asks for
 
     def check_memory(self, name):
