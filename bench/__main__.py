@@ -26,6 +26,7 @@ NAMES = (
     "verdict",
     "link",
     "voice",
+    "audio",
 )
 PARTS = ("link_cost", "link_streams", "link_hostile", "link_lossy")  # of link, to be run alone
 

@@ -1,7 +1,8 @@
 """The chip behind one class: pins, analogue, buses, reset, watchdog, memory. The only file that imports `machine`.
 
 `facts` is "board" of /settings.json, written by `microclaw flash` from the board's profile:
-  chip; reserved {pin: why}; i2c [sda, scl]; boot_pin; memory_floor (bytes); max_programs; timeline (entries)
+  chip; reserved {pin: why}; i2c [sda, scl]; boot_pin; memory_floor (bytes); max_programs;
+  heap (bytes of all claims); timeline (entries)
 """
 
 import gc
@@ -24,6 +25,7 @@ except ImportError:
 # Where /settings.json says nothing: the flash's pins, which stock images accept (sources: boards/chips/*.toml).
 FLASH_PINS = (("S3", 26, 32), ("C3", 11, 17), ("C6", 24, 30), ("", 6, 11))
 _WATCHDOG_MS = const(15_000)
+_PROGRAM_BYTES = const(32_768)  # without PSRAM
 _OWN_FLOOR = const(2_048)  # a heap that is full doubles, and takes what Wi-Fi and TLS need (heap.py)
 
 
@@ -35,6 +37,7 @@ class Board:
         self.memory_floor = facts.get("memory_floor", 16_000)
         self.idf_floor = facts.get("idf_floor", 20_000)  # a handshake takes 6 KB, Wi-Fi some more in bursts
         self.max_programs = facts.get("max_programs", 8)
+        self.heap = facts.get("heap") or max(_PROGRAM_BYTES, gc.mem_free() // 4 & -1024)
         self.i2c_pins = facts.get("i2c")
         self.boot_pin = facts.get("boot_pin", 0)
         self.reserved = {int(pin): why for pin, why in facts.get("reserved", {}).items()}
@@ -78,6 +81,15 @@ class Board:
 
     def gc_free(self):
         return gc.mem_free()
+
+    def mem_alloc(self):
+        """Bytes of MicroPython's heap in use, without rubbish."""
+        gc.collect()
+        return gc.mem_alloc()
+
+    def measure(self, take, more=False):
+        """`take` gets them once the rubbish is gone; `more`: it is to be gone too when a stretch begins next."""
+        take(self.mem_alloc())
 
     def idf_free(self):
         """Free bytes outside of MicroPython's heap, which Wi-Fi and TLS need; None where there is no such heap."""

@@ -4,8 +4,9 @@ import io
 import sys
 
 from errors import CallError
+from micropython import const
 
-MAX_REASON = 600
+_MAX_REASON = const(600)
 
 
 class Program:
@@ -18,6 +19,7 @@ class Program:
         self.env = None
         self.main = None  # its task; None once it has ended and been cleaned up
         self.space = None  # the module's names
+        self.claim = 0  # bytes of memory
         self.started_ms = 0
         self.crashes = 0
         self.restart = None  # the task that starts it again
@@ -46,6 +48,9 @@ def load(folder, slot):
 
 def reason(exc):
     """The traceback, its end when it is long: file and line as compiled, which the host maps to the source."""
-    text = io.StringIO()
-    sys.print_exception(exc, text)
-    return text.getvalue().strip()[-MAX_REASON:]
+    try:
+        text = io.StringIO()
+        sys.print_exception(exc, text)
+        return text.getvalue().strip()[-_MAX_REASON:]
+    except MemoryError:  # a few bytes may be there
+        return type(exc).__name__

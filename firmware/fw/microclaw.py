@@ -41,7 +41,7 @@ class Api:
             raise ValueError("every needs at least 1 ms")
         if task is None:
             return lambda function: self.every(ms, function) and function
-        return self._env.spawn(_every(self._env, ms, task))
+        return self._env.spawn_lasting(_every(self._env, ms, task))
 
     def on(self, pin, edge, task=None, debounce=DEBOUNCE_MS):
         """Call task() at a "rising", "falling" or any edge ("change"); those within `debounce` ms count as one."""
@@ -104,13 +104,14 @@ async def _every(env, ms, task):
 
 
 class Mqtt:
-    """Messages as events of the link: a program has no connection of its own."""
+    """Messages as events of the link: a program has no connection of its own, and hears nothing."""
 
     def __init__(self, env):
         self._env = env
 
     def publish(self, topic, text):
-        text = str(text)
+        """Whether it is kept for the host: not beyond 20 events and lines a second, nor while 64 wait for the host."""
+        topic, text = str(topic), str(text)
         if not 1 <= len(topic) <= MAX_TOPIC or len(text) > MAX_TEXT:
             raise ValueError("a topic has 1 to %d characters, its text up to %d" % (MAX_TOPIC, MAX_TEXT))
-        self._env.event("mqtt.publish", {"topic": topic, "text": text})
+        return self._env.event("mqtt.publish", {"app": self._env.name, "topic": topic, "text": text})

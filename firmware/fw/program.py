@@ -1,7 +1,7 @@
 """What a rewritten program runs in: waits, limits, and the modules that touch the board. Starts and stops nothing.
 
 `Environment` is the `E` of `async def main(E)`. A program gets every module by `E.module`; there `machine`, `neopixel`,
-`dht` and `onewire` claim pins for it and count what it writes.
+`dht` and `onewire` claim pins for it and count what it writes, and nothing leads to the firmware (modules.py).
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from time import sleep_us, ticks_add, ticks_diff, ticks_ms
 
 from errors import CallError
 from micropython import const
-from peripherals import InputPin, Machine, OutputPin, Unwrapping
+from peripherals import Machine, OutputPin
 
 _YIELD_MS = const(4)
 _BUSY_US = const(5_000)
@@ -20,7 +20,7 @@ _CHECK_MS = const(100)
 _MAX_TASKS = const(16)
 _MAX_LINE = const(240)
 _LINES_PER_S = const(20)
-UNWRAPPING = ("neopixel", "dht", "onewire", "ds18x20", "apa106")
+LINES_AT_ONCE = 30  # the link keeps 32 lines that wait for the host
 _READY = ()  # awaiting it takes no memory and does not yield
 
 
@@ -29,8 +29,9 @@ class Environment:
 
     Cancelled = asyncio.CancelledError
 
-    def __init__(self, runner, name):
+    def __init__(self, runner, name, quota):
         self.name = name
+        self.quota = quota
         self.grown = 0  # about how many bytes the program allocated lately, by samples
         self.doomed = None  # why it is to get a MemoryError
         self.is_open = True
@@ -38,16 +39,18 @@ class Environment:
         self._board = runner.board
         self._modules = {}
         self._tasks = []
+        self._loop = None  # standstill.Loop, once the program uses asyncio
         self._timers = []
         self._inputs = {}  # pin -> InputPin
         self._closing = []  # PWM, UART, SPI…: what has deinit()
         self._since = ticks_ms()  # when the stretch without a wait began
         self._checked = self._since
         self._memory = None  # bytes in use when the stretch began, if it is a sample
+        self._work = self._due = None  # whose stretch, and when it was resumed
         self._stretches = 0  # since the last sample, which stands for all of them
         self._text = ""
-        self._second = 0
-        self._lines = 0
+        self._refilled = self._since
+        self._lines = LINES_AT_ONCE  # so many may be told now
         self._dropped = 0
 
     # Waits
@@ -55,8 +58,7 @@ class Environment:
     def begin(self):
         """The first stretch begins."""
         self._since = ticks_ms()
-        self._memory = gc.mem_alloc()
-        self._stretches = 1
+        self._count(self._since)
 
     def y(self):
         """First in each loop of a coroutine: lets the others run after 4 ms."""
@@ -69,9 +71,10 @@ class Environment:
         now = ticks_ms()
         if ticks_diff(now, self._checked) >= _CHECK_MS:
             self._check_memory(now)
+            self._count(now)
         if ticks_diff(now, self._since) > _GUARD_MS and ticks_diff(now, self._runner.beat) > _GUARD_MS:
             raise RuntimeError(
-                "the program ran for %d s without a wait: put a sleep into the loop" % (_GUARD_MS // 1000)
+                "the program ran for %s s without a wait: put a sleep into the loop" % (_GUARD_MS / 1000)
             )
 
     async def sleep(self, seconds):
@@ -95,18 +98,25 @@ class Environment:
         if self._memory is not None or self.doomed is not None or ticks_diff(now, self._checked) >= _CHECK_MS:
             self._check_memory(now)
         await asyncio.sleep_ms(ms if ms > 0 else 0)
-        self._since = now = ticks_ms()
+        self._since = ticks_ms()
+        self._count(self._since)
+
+    def _count(self, now):
+        """A stretch begins; a few of them are measured."""
         self._stretches += 1
-        if ticks_diff(now, self._checked) >= _CHECK_MS:
-            self._memory = gc.mem_alloc()
+        if self.quota.active or ticks_diff(now, self._checked) >= _CHECK_MS:
+            self._memory = self.quota.begin()
+            self._work = asyncio.core.cur_task
+            self._due = self._work.ph_key
 
     def _check_memory(self, now):
-        """MemoryError for the program that took the most, when the board is short of memory."""
+        """MemoryError for a program that holds more than its claim, and for the greediest when the board is short."""
         if self._memory is not None:
-            self.grown += max(0, gc.mem_alloc() - self._memory) * self._stretches
-            self._memory = None
+            if asyncio.core.cur_task is self._work and self._work.ph_key == self._due:  # else others ran meanwhile
+                self.grown += self.quota.end(self._memory, self._stretches)
+            self._memory = self._work = None
             self._stretches = 0
-        self._runner.check_memory()
+        self._runner.check_memory(self.name)
         spent = ticks_diff(ticks_ms(), now)  # a big heap takes long to look at: at most 2 % of the time
         self._checked = ticks_add(now, 50 * spent)
         if self.doomed is not None:
@@ -125,13 +135,28 @@ class Environment:
         await self.aw(made._ainit_(*args, **kwargs))
         return made
 
-    async def run(self, coro):
-        return await coro
+    def run(self, coro):
+        return self._asyncio().run(coro)
 
     def spawn(self, coro):
+        """asyncio.create_task."""
+        loop = self._asyncio()
+        task = self.spawn_lasting(loop.stepped(coro))
+        loop.add(task)
+        return task
+
+    def _asyncio(self):
+        if self._loop is None:
+            from standstill import Loop
+
+            self._loop = Loop(self)
+        return self._loop
+
+    def spawn_lasting(self, coro):
+        """A task that goes on when asyncio.run is over."""
         if not self.is_open:
             raise self.Cancelled()
-        self._tasks = [task for task in self._tasks if not task.done()]
+        self._tasks = self.running_tasks()
         if len(self._tasks) >= _MAX_TASKS:
             raise RuntimeError("a program may have %d tasks" % _MAX_TASKS)
         task = asyncio.create_task(self._guarded(coro))
@@ -149,13 +174,17 @@ class Environment:
             self._runner.may_end(exc)
             raise RuntimeError(repr(exc))
 
-    def call(self, handler, argument):
-        """A callback of a timer or an interrupt; what it raises is told, and the program goes on."""
+    def call(self, handler, argument, active=False):
+        """A callback of a timer (a task's) or an interrupt; what it raises is told, and the program goes on."""
         try:
             self._since = ticks_ms()
+            if active:
+                self._count(self._since)
             value = handler(argument)
             if _is_coroutine(value):
-                self.spawn(value)
+                self.spawn_lasting(value)
+            if active and self._memory is not None:
+                self._check_memory(ticks_ms())
         except SystemExit:
             self._runner.leave(self.name)
         except BaseException as exc:
@@ -166,7 +195,9 @@ class Environment:
     def irq(self, pin, handler=None, trigger=None, **_):
         if not isinstance(pin, OutputPin):
             raise ValueError("an interrupt needs a pin")
-        if not isinstance(pin, InputPin):
+        if self._inputs.get(pin.number) is not pin:
+            from inputs import InputPin
+
             pin = self._inputs[pin.number] = InputPin(self, pin.real, pin.number)
         pin.handle(handler, trigger)
         return pin
@@ -191,44 +222,47 @@ class Environment:
             self.log(line)
 
     def log(self, text, level="info"):
-        if not self._may_tell():
-            return
-        if self._dropped:
-            text, self._dropped = "(%d lines were left out) %s" % (self._dropped, text), 0
-        self._runner.emit("log", {"source": self.name, "level": level, "text": text[:_MAX_LINE]})
+        if self._may_tell():
+            self._runner.emit("log", {"source": self.name, "level": level, "text": text[:_MAX_LINE]})
 
     def event(self, name, data):
-        if self._may_tell():
-            self._runner.emit("event", {"name": name, "data": data})
+        """Whether it is kept for the host."""
+        return self._may_tell() and self._runner.emit("event", {"name": name, "data": data}) is not False
 
     def _may_tell(self):
-        """At most 20 lines and events a second; the next line says how many were left out."""
-        second = ticks_ms() // 1000
-        if second != self._second:
-            self._second, self._lines = second, 0
-        self._lines += 1
-        if self._lines > _LINES_PER_S:
-            self._dropped += 1
-        return self._lines <= _LINES_PER_S
+        """A few lines and events at once, then 20 a second."""
+        self.refill()
+        if self._lines:
+            self._lines -= 1
+            return True
+        self._dropped += 1
+        return False
+
+    def refill(self):
+        """Each second it may tell more; a line of its own says how many were left out. Called ten times a second."""
+        seconds = ticks_diff(ticks_ms(), self._refilled) // 1000
+        if seconds > 0:
+            self._refilled = ticks_add(self._refilled, 1000 * seconds)
+            self._lines = min(LINES_AT_ONCE, self._lines + _LINES_PER_S * seconds)
+            self._tell_dropped()
+
+    def _tell_dropped(self):
+        if self._dropped:
+            text, self._dropped = "(%d lines were left out)" % self._dropped, 0
+            self._runner.emit("log", {"source": self.name, "level": "warning", "text": text})
 
     # The board
 
     def module(self, name):
-        if name in self._modules:
-            return self._modules[name]
-        if name == "_thread":
-            raise ImportError("programs have tasks, no threads")
-        real = __import__(name, None, None, ("*",))
-        if name == "machine":
-            found = Machine(self, real)
-        elif name in UNWRAPPING:
-            found = Unwrapping(self, real, name)
-        elif name == "microclaw":
-            found = real.api(self)
-        else:
-            found = real
-        self._modules[name] = found
-        return found
+        if name not in self._modules:
+            if name == "machine":
+                found = Machine(self, self._board.machine)
+            else:
+                import modules
+
+                found = modules.module(self, name)
+            self._modules[name] = found
+        return self._modules[name]
 
     def claim(self, pin):
         self._board.claim(pin, self.name)
@@ -241,8 +275,9 @@ class Environment:
             raise OSError(exc.message)
 
     def holds(self):
-        """Whether something goes on after `main` has ended: a pin, a timer, a task."""
-        return bool(self.pins() or self._timers or self.running_tasks())
+        """Whether something goes on after `main` has ended: a pin, a timer, a task that does not stand still."""
+        standing = self._loop.standing if self._loop else ()
+        return bool(self.pins() or self._timers or [t for t in self.running_tasks() if t not in standing])
 
     def pins(self):
         return sorted([pin for pin, owner in self._board.owners.items() if owner == self.name])
@@ -268,9 +303,11 @@ class Environment:
                 self._runner.emit("log", {"source": self.name, "level": "warning", "text": "deinit: %r" % exc})
         if self._text:
             self.log(self._text)
+        self._tell_dropped()
         self._board.release(self.name)
         self._modules = self._inputs = {}
         self._timers = self._closing = self._tasks = []
+        self._loop = None
 
 
 async def _nothing():

@@ -6,9 +6,10 @@ import sys
 from time import ticks_add, ticks_diff, ticks_ms
 
 from errors import CallError
-from loading import Program, load, reason
+from loading import reason
 from micropython import const
 from program import Environment
+from quota import Quota
 from slots import Slots
 
 _CANCEL_EVERY_MS = const(200)
@@ -19,7 +20,7 @@ _TICK_MS = const(100)
 _TWICE_MS = const(800)
 _DOOMED_MS = const(500)  # from a program's MemoryError to its end, if the board is still short
 # Modules that are read in when needed, and given back.
-NOT_KEPT = ("storage", "changes", "methods", "host_pins", "chip_facts", "networks")
+NOT_KEPT = ("storage", "changes", "methods", "host_pins", "chip_facts", "networks", "modules", "standstill")
 
 
 class Runner:
@@ -31,6 +32,7 @@ class Runner:
         self.board = board
         self.emit = emit or (lambda kind, data: None)
         self.slots = Slots(root)
+        self.files_folder = root[: root.rfind("/") + 1] + "data"  # of programs
         self.beat = ticks_ms()  # when the loop last came round
         self.wake = asyncio.ThreadSafeFlag()  # ends the loop's wait, after an interrupt
         self._programs = {}
@@ -39,6 +41,7 @@ class Runner:
         self._interrupted_ms = None
         self._resets = 0  # by the watchdog, in a row
         self._collected = ticks_ms()
+        self.heap = 0  # bytes that the last program took when it was read in
         loop = asyncio.get_event_loop()
         self._others_handler = loop.get_exception_handler()
         loop.set_exception_handler(self._task_failed)
@@ -63,10 +66,21 @@ class Runner:
             raise CallError("bad_params", "cursor must be a whole number")
         return self.board.timeline.read(cursor)
 
+    def has_room(self, size):
+        """Whether so many bytes are free before the heap grows, which would take what Wi-Fi and TLS live from."""
+        free = self.board.own_free()
+        if free is None or free >= size:
+            return True
+        for name in NOT_KEPT:
+            sys.modules.pop(name, None)
+        gc.collect()
+        return self.board.own_free() >= size
+
     # What Environment asks for
 
-    def check_memory(self):
-        """When the board is short of memory, the program that took the most is told by a MemoryError."""
+    def check_memory(self, name):
+        """MemoryError for the program when it holds more than its claim, for the greediest when the board is short."""
+        self._apply(self._programs[name])
         short = self._short()
         if short is None:
             return
@@ -76,6 +90,13 @@ class Runner:
         worst = max(running, key=lambda p: p.env.grown)
         worst.env.doomed = short
         worst.doomed_ms = ticks_ms()
+
+    def _apply(self, program):
+        if program.doomed_ms is None and program.env is not None:
+            why = program.env.quota.memory_short()
+            if why is not None:
+                program.env.doomed = why
+                program.doomed_ms = ticks_ms()
 
     def failed(self, name, exc):
         """A callback or task of the program raised; the program goes on."""
@@ -101,21 +122,8 @@ class Runner:
 
     # Life
 
-    def _start(self, name, space=None):
-        self._check_room(name)
-        self._tick()
-        program = Program(name)
-        program.space = space or load(*self.slots.image(name))
-        self._programs[name] = program
-        self._begin(program)
-
-    def _check_room(self, name):
-        others = sum([p.main is not None and p.name != name for p in self._programs.values()])
-        if others >= self.board.max_programs:
-            raise CallError("too_many_apps", "%d programs run: stop one" % others)
-
     def _begin(self, program):
-        program.env = Environment(self, program.name)
+        program.env = Environment(self, program.name, Quota(self.board, program.claim, self.heap))
         program.state, program.is_told, program.doomed_ms = "running", False, None
         program.started_ms = self.board.now_ms()
         program.main = asyncio.create_task(self._run(program))
@@ -165,7 +173,7 @@ class Runner:
         async with self._changing:
             program.restart = None
             try:
-                program.space = load(*self.slots.image(program.name))
+                program.space = self.load(*self.slots.image(program.name), program.claim)
             except CallError as exc:
                 program.error = exc.message
                 self._log("error", "%s cannot start again: %s" % (program.name, exc.message))
@@ -251,6 +259,9 @@ class Runner:
                     if program.env is not None:
                         program.env.grown //= 2
             for program in list(self._programs.values()):
+                if program.env is not None:
+                    program.env.refill()
+                self._apply(program)
                 if program.doomed_ms is not None and ticks_diff(now, program.doomed_ms) > _DOOMED_MS:
                     self._judge(program)
             await asyncio.sleep_ms(_TICK_MS)
@@ -261,9 +272,12 @@ class Runner:
         if program.env is None:
             return
         program.env.doomed = None
-        short = self._short()
+        why = program.env.quota.memory_short()
+        short = None if why else self._short()
         if short is not None:
-            program.error = "it took too much memory: " + short
+            why = "it took too much memory: " + short
+        if why is not None:
+            program.error = why
             asyncio.create_task(self._ended(program, "trapped"))
 
     def _short(self):

@@ -52,7 +52,7 @@ def set_autostart(slots, name, autostart):
     _store(slots, name, record)
 
 
-def begin(slots, name, kind, size, sha256, heap=8192, autostart=True):
+def begin(slots, name, kind, size, sha256, heap=0, autostart=True):
     if kind != "py":
         raise CallError("not_supported", "this board takes programs of kind py, not %s" % str(kind)[:20])
     if not isinstance(name, str) or not 0 < len(name.encode()) <= MAX_NAME or not _is_plain(name):
@@ -97,8 +97,8 @@ def write(slots, offset, data):
 
 
 def check_upload(slots):
-    """The name of the program whose upload is whole; it can be imported as UPLOADED. Nothing is installed yet."""
-    name, size, sha256 = _announced(slots)[:3]
+    """Name and claim of the program whose upload is whole; it can be imported as UPLOADED. Nothing is installed yet."""
+    name, size, sha256, heap = _announced(slots)[:4]
     at = _offset(slots)
     if at != size:
         raise CallError("wrong_offset", "the board has %d of %d bytes" % (at, size))
@@ -108,7 +108,7 @@ def check_upload(slots):
         raise CallError("hash_mismatch", "the program's SHA-256 is %s, announced was %s" % (found, sha256))
     if name not in slots.names() and len(slots.names()) >= MAX_PROGRAMS:
         raise CallError("too_many_apps", "%d programs are installed: remove one" % MAX_PROGRAMS)
-    return name
+    return name, heap
 
 
 def install(slots, name):

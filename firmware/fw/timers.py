@@ -63,7 +63,7 @@ class SoftTimer:
                 due = now
             await asyncio.sleep_ms(max(0, ticks_diff(due, now)))
             if self._task is me and callback is not None:
-                self._env.call(callback, self)
+                self._env.call(callback, self, True)
             if mode == self.ONE_SHOT and self._task is me:
                 self.deinit()
 

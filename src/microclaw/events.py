@@ -264,7 +264,17 @@ class DeviceLog(LiveEvent):
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Published(LiveEvent):
+    """What a program gave to `mqtt.publish`. The host has no broker: who reads the live events passes it on."""
+
+    kind = "mqtt.publish"
+    app: str
+    topic: str
+    text: str
+
+
 LiveKind: TypeAlias = type[LiveEvent]
 LIVE_EVENTS: tuple[LiveKind, ...] = (
-    DeviceConnected, DeviceLeft, AppDeployed, AppEnded, Alarm, DeviceEvent, DeviceLog,
+    DeviceConnected, DeviceLeft, AppDeployed, AppEnded, Alarm, DeviceEvent, DeviceLog, Published,
 )  # fmt: skip

@@ -23,7 +23,7 @@ from tests.firmware.conftest import (
 from tests.firmware.programs import image, install
 
 from microclaw.auth.certificates import new_authority, server_certificate
-from microclaw.events import DeviceConnected, DeviceEvent, DeviceLog
+from microclaw.events import DeviceConnected, DeviceEvent, DeviceLog, Published
 from microclaw.link_server.limits import LinkLimits
 
 
@@ -55,6 +55,37 @@ async def test_what_a_program_says_and_how_it_ends_comes_to_the_host(
         assert line.text == "good morning"
         while (await plane.published.until(DeviceEvent)).name != "app.exit":
             pass
+
+
+async def test_what_a_program_publishes_while_the_host_is_away_is_kept_for_it(
+    plane: Plane, board: Firmware, tmp_path: Path
+) -> None:
+    """64 messages are kept, the reboot's among them; of the rest the program is told."""
+    await provisioned(plane, board)
+    source = (
+        "async def main(E):\n    mqtt = E.module('microclaw').mqtt\n    kept = 0\n    for n in range(80):\n"
+        "        await E.y()\n        kept += mqtt.publish('house/n', n)\n        await E.sleep_ms(60)\n"
+        "    E.print('kept', kept)\n    await E.sleep(100)\n"
+    )
+    async with board.running(), asyncio.timeout(PATIENCE_S):
+        await plane.published.until(DeviceConnected)
+        await install(plane.links.online[0], "teller", image(tmp_path, "teller", source))
+        first = await plane.published.until(Published)
+        assert (first.device, first.app, first.topic, first.text) == ("lamp", "teller", "house/n", "0")
+        while (line := await plane.published.until(DeviceLog)).source != "teller":
+            pass
+        assert line.text == "kept 80"
+        assert [(await plane.published.until(Published)).text for _ in range(79)][-1] == "79"
+    settings = board.read("settings.json")
+    board.write("settings.json", json.dumps({**settings, "port": 9}))
+    (board.folder / "address.json").unlink(missing_ok=True)
+    async with board.running(), asyncio.timeout(PATIENCE_S):
+        await board.until("event is refused: 64 wait")
+    board.write("settings.json", json.dumps(settings))
+    async with board.running(), asyncio.timeout(PATIENCE_S):
+        assert [(await plane.published.until(Published)).text for _ in range(40)] == [
+            str(n) for n in range(40)
+        ]  # acks may be due
 
 
 async def test_a_restart_is_answered_first_and_comes_back_by_itself(plane: Plane, board: Firmware) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from microclaw.events import Alarm, AppEnded, DeviceConnected, DeviceEvent, DeviceLeft, DeviceLog
+from microclaw.events import Alarm, AppEnded, DeviceConnected, DeviceEvent, DeviceLeft, DeviceLog, Published
 from microclaw.wire.link.messages import Event, Log
 from microclaw.wire.link.values import ValueMap
 
@@ -50,3 +50,6 @@ async def test_what_a_device_sends_is_cut_before_it_waits_for_readers(plane: Any
         event = await plane.published.until(DeviceEvent)
         assert len(event.name) == 64
         assert "secret" not in str(event)
+        await paired.send(Event("mqtt.publish", {"app": "a" * 99, "topic": "t" * 999, "text": ["odd"] * 250}))
+        published = await plane.published.until(Published)
+        assert (len(published.app), len(published.topic), len(published.text)) == (64, 128, 1_024)

@@ -128,6 +128,16 @@ async def test_empty_program_is_a_program(build_py: Build) -> None:
     assert "pass" in (await build_py("# nothing yet\n")).rewritten
 
 
+@pytest.mark.parametrize("word", ["subscribe('house/led', print)", "connect()"])
+async def test_mqtt_beyond_publish_is_refused_with_what_to_do(build_py: Build, word: str) -> None:
+    with pytest.raises(BuildError) as caught:
+        await build_py(f"from microclaw import mqtt\nmqtt.publish('a', 1)\nmqtt.{word}\n")
+    found = caught.value.diagnostics
+    assert [(each.line, "no MQTT broker" in each.render(), "mqtt.publish" in each.render()) for each in found] == [
+        (3, True, True)
+    ]
+
+
 async def test_bad_name_is_refused(build_py: Build) -> None:
     with pytest.raises(BuildError, match="no name"):
         await build("x = 1", "../etc", board=load_board("virtual"))

@@ -1,5 +1,6 @@
 """The agent's console commands, MimiClaw's names. A secret goes in by the cable only, and is never shown again."""
 
+import asyncio
 import binascii
 import os
 
@@ -13,6 +14,8 @@ gateway_token          makes one and opens the chat on port 18789; gateway_token
 ca_pem LINE            each line of a CA's PEM file; ca_list, ca_clear
 memory_read            and memory_write TEXT: MEMORY.md
 session_list           and session_clear NAME
+skill_write NAME LINE  adds a line to skills/NAME.md, the first says when; skill_list, skill_show, skill_remove NAME
+tool_exec TOOL A=B     one of the model's tools, as the model would call it: tool_exec gpio_write pin=4 level=1
 heartbeat_trigger      look at HEARTBEAT.md now
 cron_list              jobs"""
 KEYS = {
@@ -24,6 +27,8 @@ KEYS = {
     "set_tg_token": ("tg_token", "Telegram token"),
 }
 MAX_PEM_BYTES = 8192
+MAX_SKILLS = 16
+MAX_SKILL_BYTES = 3000  # what read_file gives the model at once
 
 
 def perform(agent, words):
@@ -44,11 +49,18 @@ def perform(agent, words):
         if name == "session_clear" and len(given) == 1:
             agent.store.remove("sessions/" + given[0] + ".jsonl" if "/" not in given[0] else "")
             return "session cleared"
+        if name == "skill_write" and len(given) > 1:
+            return _skill_write(agent, given[0], " ".join(given[1:]))
+        if name in ("skill_show", "skill_remove") and len(given) == 1:
+            return _skill(agent, given[0], name == "skill_remove")
+        if name == "tool_exec" and given:
+            return _tool_exec(agent, given[0], given[1:])
         simple = {
             "help": lambda: HELP,
             "agent_status": lambda: _status(agent),
             "memory_read": lambda: agent.store.read("memory/MEMORY.md") or "(empty)",
             "session_list": lambda: _names(agent, "sessions"),
+            "skill_list": lambda: _names(agent, "skills"),
             "ca_list": lambda: _names(agent, "ca"),
             "ca_clear": lambda: _ca_clear(agent),
             "heartbeat_trigger": lambda: agent.beat_now() or "heartbeat follows",
@@ -112,6 +124,48 @@ def _ca_pem(agent, line):
     with open("{}/ca/{}.der".format(agent.store.root, number), "wb") as file:
         file.write(found[0])
     return "certificate authority {} saved".format(number)
+
+
+def _skill_path(agent, name):
+    return agent.store.own("skills/{}.md".format(name))
+
+
+def _skill_write(agent, name, line):
+    path, there = _skill_path(agent, name), agent.store.names("skills")
+    if len(there) >= MAX_SKILLS and name + ".md" not in [row[0] for row in there]:
+        raise ValueError("{} skills are there: skill_remove one".format(MAX_SKILLS))
+    text = agent.store.read(path) + line + "\n"
+    if len(text.encode()) > MAX_SKILL_BYTES:
+        raise ValueError("a skill has at most {} bytes".format(MAX_SKILL_BYTES))
+    agent.store.write(path, text)
+    return "{}: {} bytes".format(path, len(text.encode()))
+
+
+def _skill(agent, name, is_removed):
+    path = _skill_path(agent, name)
+    text = agent.store.read(path)
+    if not text:
+        raise ValueError("there is no skill {}: skill_list".format(name))
+    if is_removed:
+        agent.store.remove(path)
+    return "removed" if is_removed else text
+
+
+def _tool_exec(agent, name, words):
+    """What it comes to is printed when it is there: some tools wait."""
+    given = {}
+    for word in words:
+        key, sign, value = word.partition("=")
+        if not key or not sign:
+            raise ValueError('parameters are NAME=VALUE: tool_exec gpio_read pin=4, "content=two words"')
+        given[key] = {"true": True, "false": False}.get(value, int(value) if value.lstrip("-").isdigit() else value)
+    agent.running = asyncio.create_task(_print(agent, name, given))
+    return "tool_exec {}: the result follows".format(name)
+
+
+async def _print(agent, name, given):
+    result, is_error = await agent.tools.perform(name, given)
+    print("tool_exec {} {}: {}".format(name, "failed" if is_error else "ok", result))
 
 
 def _ca_clear(agent):

@@ -58,7 +58,7 @@ class Agent:
         http = Http(settings.path(FOLDER) + "/ca", self._set_clock)
         self.cron = Cron(self.store)
         self.model = Model(http, self.options)
-        tools = Tools(board, runner, self.store, self.cron, http, self.options)
+        self.tools = tools = Tools(board, runner, self.store, self.cron, http, self.options)
         self._turns = Turns(self.store, self.model, tools)
         self.gateway = Gateway(self.options, self.take, board.now_ms)
         self.telegram = Telegram(http, self.options, self.store, self.take)

@@ -1,6 +1,7 @@
 """What the agent keeps in flash, in MimiClaw's formats: Markdown, and a JSONL file for each conversation.
 
     config/SOUL.md USER.md   memory/MEMORY.md YYYY-MM-DD.md   HEARTBEAT.md   cron.json   files/   ca/
+    skills/NAME.md           how to do something, by the person; the first line says when
     sessions/NAME.jsonl      {"role","content","ts"}; `by` "board" where the host was away
     pending.json             what the host was asked and has not answered
     meanwhile                names of the sessions that the host has not been told of
@@ -20,9 +21,9 @@ MAX_SESSIONS = 32
 MAX_FILE_BYTES = 16384
 MAX_FILES = 64
 SPARE_BYTES = 65536  # of flash; programs and the outbox need it
-FOLDERS = ("config", "memory", "sessions", "files", "ca")
+FOLDERS = ("config", "memory", "sessions", "files", "ca", "skills")
 WRITABLE = ("config/USER.md", "memory/", "files/", "HEARTBEAT.md")
-READABLE = ("config/",) + WRITABLE
+READABLE = ("config/", "skills/") + WRITABLE
 
 
 class Store:

@@ -74,7 +74,7 @@ class Tools:
 
     def _list_files(self, _):
         rows = ["config/{}: {}".format(*row) for row in self._store.names("config")]
-        for folder in ("memory", "files"):
+        for folder in ("memory", "files", "skills"):
             rows.extend(["{}/{}: {}".format(folder, *row) for row in self._store.names(folder)])
         return "\n".join(rows)
 

@@ -8,6 +8,7 @@ from agent.text import cut
 from agent.tools import iso
 
 MAX_ITERATIONS = 10
+MAX_SKILLS = 16
 MAX_TALK_BYTES = 49152
 STOPPED = "I stopped after {} steps without an end. What was done is done; say what to do next.".format(MAX_ITERATIONS)
 GUIDANCE = """You are the agent on a small board (ESP32). Your host's agent usually answers; it is away now, so you do.
@@ -54,12 +55,18 @@ class Agent:
             return STOPPED
 
     def _system(self):
-        """Personality, person, memory, notes of today and yesterday."""
+        """Personality, person, memory, which skills there are, notes of today and yesterday."""
         parts = [GUIDANCE]
         for name, most in (("config/SOUL.md", 4000), ("config/USER.md", 2000), ("memory/MEMORY.md", 6000)):
             text = self._store.read(name, most)
             if text:
                 parts.append("## {}\n{}".format(name, text))
+        skills = [
+            "skills/{}: {}".format(name, self._store.read("skills/" + name, 120).split("\n")[0])
+            for name, _ in self._store.names("skills")[:MAX_SKILLS]
+        ]
+        if skills:
+            parts.append("## How the person wants things done: read_file before you do one\n" + "\n".join(skills))
         now_s = calendar.now_ms() // 1000
         if now_s:
             for day in (now_s, now_s - 86400):

@@ -56,6 +56,7 @@ _PYTHON_PROGRAMS: Final = """\
 One MicroPython file, as for an ESP32: machine (Pin, PWM, ADC, I2C, SPI, UART, Timer), time, asyncio, neopixel, dht,
 onewire, and what needs no board; print goes to the log. `while True` with time.sleep or sleep_ms in it is right. No
 input(), threads, sockets, Wi-Fi or reset: the firmware has those. Give constant pin numbers, so that they are checked.
+It may keep 4 KB or more by its size; heapSize claims more where it keeps long lists. Boards without PSRAM have 32 KB.
 `from microclaw import sensor`: sensor("temperature", 0x76) reads a BME280 (also "humidity", "pressure" in hPa),
 sensor("voltage", 0x40) an INA219 (also "current" in mA, "power"); None: it does not answer.
 Two examples, each with its `expect`:

@@ -19,7 +19,7 @@ from fastapi.responses import StreamingResponse
 from microclaw.api.caller import RequestCaller
 from microclaw.auth.tokens import RECHECK_S, PersonTokens
 from microclaw.errors import ConfigError, Overloaded
-from microclaw.events import LIVE_EVENTS, Alarm, DeviceLog, LiveEvent
+from microclaw.events import LIVE_EVENTS, Alarm, DeviceLog, LiveEvent, Published
 
 RING_EVENTS = 1_024
 MAX_LISTENERS = 16  # a quarter of the connections that the listener takes
@@ -119,7 +119,7 @@ class LiveFeed:
 
 def _log_event(event: LiveEvent) -> None:
     """One line with the facts that are fit for a log: no text that a device or its program wrote."""
-    if isinstance(event, DeviceLog):
+    if isinstance(event, DeviceLog | Published):
         return
     level = logging.WARNING if isinstance(event, Alarm) else logging.INFO
     names = (field.name for field in fields(event) if field.name not in _NOT_LOGGED)

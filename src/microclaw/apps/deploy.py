@@ -27,7 +27,7 @@ from microclaw.apps.changes import AppVersion, ChangeLog, version_of
 from microclaw.apps.claims import check_free, check_named_pins, claims_of, driven_pins
 from microclaw.apps.expectation_result import ExpectationResult, seen_on_board
 from microclaw.apps.expectations import Expectations
-from microclaw.apps.firmware_fit import check_same_firmware, fit_limits
+from microclaw.apps.firmware_fit import check_same_firmware, fit_claim, fit_limits
 from microclaw.apps.installer import Installation, Installer, recover_changes
 from microclaw.apps.late_proof import LateCheck, Place
 from microclaw.apps.listing import removal_text
@@ -252,7 +252,7 @@ class Deployer:
         before = version_of(name, wanted)
         stage: Stage = "check"
         try:
-            heap_bytes, timers = fit_limits(board, request.heap_bytes, request.timers)
+            heap_bytes, timers = fit_limits(board, fit_claim(image, request.heap_bytes), request.timers)
             request = replace(request, heap_bytes=heap_bytes, timers=timers)
             await check_named_pins(device, name, image.pins, image.nodes, wanted)
             report(Step("check", check_text(image, request.heap_bytes)))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from microclaw.devices.calls import LogLine, LogPage
-from microclaw.events import Alarm, AppEnded, DeviceEvent, LiveEvent
+from microclaw.events import Alarm, AppEnded, DeviceEvent, LiveEvent, Published
 from microclaw.fair_ring import FairRing
 from microclaw.store.link_events import add_to as add_event
 from microclaw.store.link_tasks import OpenTask
@@ -24,6 +24,8 @@ MAX_NAME_CHARS: Final = 64
 MAX_REASON_CHARS: Final = 200
 MAX_LINES: Final = 1_000
 MAX_TEXT: Final = 1_000
+MAX_TOPIC: Final = 128
+MAX_PUBLISHED: Final = 1_024
 MAX_PAGE: Final = 200
 
 
@@ -79,6 +81,9 @@ def live_events(event: Event, device: str, at_ms: int) -> tuple[LiveEvent, ...]:
         events.append(AppEnded(device, at_ms, str(data.get("app", ""))[:MAX_NAME_CHARS], why))
     if event.name in ("crash", "app.crash"):
         events.append(Alarm(device, at_ms, event.name, str(data.get("reason", ""))[:MAX_REASON_CHARS]))
+    if event.name == "mqtt.publish":
+        app, topic, text = (str(data.get(key, "")) for key in ("app", "topic", "text"))
+        events.append(Published(device, at_ms, app[:MAX_NAME_CHARS], topic[:MAX_TOPIC], text[:MAX_PUBLISHED]))
     return tuple(events)
 
 
@@ -98,7 +103,7 @@ class LogRing:
         if n is not None and self._last_n is not None and n > self._last_n + 1:
             self._lost.append((self._lines.added, n - self._last_n - 1))
         self._last_n = n
-        self._lines.append(LogLine(line.t_ms, line.app, line.text[:MAX_TEXT]))
+        self._lines.append(replace(line, text=line.text[:MAX_TEXT]))
 
     def page(self, cursor: int) -> LogPage:
         """Lines from `cursor` on; a cursor of an earlier host run starts at the oldest."""

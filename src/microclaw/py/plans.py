@@ -87,7 +87,7 @@ class LibraryCalls:
             yield from [*call.args[:1], *(k.value for k in call.keywords if k.arg == "handler")]
         elif plan is not None and plan.kind == "timer":
             yield from (k.value for k in call.keywords if k.arg == "callback")
-        elif origin in ("microclaw.every", "microclaw.on", "microclaw.mqtt.subscribe"):
+        elif origin in ("microclaw.every", "microclaw.on"):
             yield from [*call.args, *(k.value for k in call.keywords)]
 
     def is_loop(self, node: ast.expr) -> bool:

@@ -267,3 +267,21 @@ async def test_a_model_that_never_answers_is_left_and_the_next_message_is_taken(
             assert "2 s were not enough" in await ask(client, "hello")
             assert await ask(client, "hello") == "fine"
         never.set()
+
+
+async def test_the_model_is_told_which_skills_there_are_and_reads_one(board: AgentBoard, tmp_path: Path) -> None:
+    def script(asked: Asked) -> Any:
+        if isinstance(asked.json["messages"][-1]["content"], str):
+            return anthropic(("read_file", {"name": "skills/plants.md"}))
+        return anthropic("They need water.")
+
+    async with scripted(tmp_path, script) as server:
+        board.agent(api_key=KEY, model_url=server.url, model="claude-test")
+        (board.folder / "agent_data/skills").mkdir()
+        board.write("agent_data/skills/plants.md", "the plants\nRead pin 34; below 1 V they need water.\n")
+        async with board.running(), board.client() as client:
+            assert await ask(client, "how are the plants?") == "They need water."
+    first, second = server.asked
+    assert "skills/plants.md: the plants" in first.json["system"]
+    assert "Read pin 34" not in first.json["system"]
+    assert "Read pin 34" in second.json["messages"][-1]["content"][0]["content"]

@@ -187,6 +187,61 @@ def test_the_cable_takes_keys_shows_none_and_reads_an_authority(board: AgentBoar
     assert not (board.folder / "agent_data/settings.json").exists()
 
 
+def test_tool_exec_does_on_the_cable_what_the_model_would(board: AgentBoard) -> None:
+    text = "\n".join(
+        said(
+            board,
+            "tool_exec gpio_write pin=4 level=1",
+            "tool_exec gpio_read pin=4",
+            "tool_exec gpio_write pin=6 level=1",
+            "tool_exec gpio_write pin=4 level=up",
+            'tool_exec write_file name=files/note "content=two words"',
+            "tool_exec read_file name=files/note",
+            "tool_exec list_programs",
+            "tool_exec perform",
+            "tool_exec gpio_read 4",
+            "tool_exec gpio_read =4",
+        )
+    )
+    assert "tool_exec gpio_write ok: pin 4 is 1" in text
+    assert "tool_exec gpio_read ok: 1" in text
+    assert "tool_exec list_programs ok: (nothing)" in text
+    assert "tool_exec perform failed: there is no tool of this name" in text
+    assert "tool_exec gpio_write failed: level is not of the right kind" in text
+    assert "two words" in text
+    assert text.count("error: parameters are NAME=VALUE") == 2
+
+
+def test_skills_are_written_by_the_person_alone(board: AgentBoard) -> None:
+    text = "\n".join(
+        said(
+            board,
+            "skill_write plants when somebody asks for the plants",
+            "skill_write plants Read the moisture at pin 34; below 1 V they need water.",
+            "skill_list",
+            "skill_show plants",
+            "tool_exec read_file name=skills/plants.md",
+            'tool_exec write_file name=skills/plants.md "content=obey me"',
+            "skill_write ../settings x",
+            "skill_write big " + "x" * 900,
+            "skill_write big " + "x" * 900,
+            "skill_write big " + "x" * 900,
+            "skill_write big " + "x" * 900,
+            *[f"skill_write s{n} x" for n in range(15)],
+            "skill_remove big",
+            "skill_show big",
+        )
+    )
+    assert "plants.md (90 bytes)" in text
+    assert text.count("below 1 V they need water") == 2
+    assert "tool_exec write_file failed: only these" in text
+    assert "error: only these" in text
+    assert "error: a skill has at most 3000 bytes" in text
+    assert "error: 16 skills are there: skill_remove one" in text
+    assert "error: there is no skill big: skill_list" in text
+    assert not (board.folder / "agent_data/settings.md").exists()
+
+
 def test_a_board_without_the_package_has_none_of_it(board: AgentBoard, tmp_path: Path) -> None:
     folder = tmp_path / "fw"
     folder.mkdir()

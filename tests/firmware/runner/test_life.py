@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from tests.firmware.runner.conftest import MicroPython
 
@@ -308,8 +310,10 @@ def test_fifty_starts_and_stops_take_no_memory(micropython: MicroPython) -> None
             return sizes
         run(main)
     """)
-    # The least of ten: an old word on the stack may hold a block for a while.
-    assert min(found[40:]) - min(found[5:15]) < 200, found
+    # The least of ten: an old word on the stack may hold a block for a while. A table that grows does so once, a leak
+    # in each ten.
+    least = [min(found[at : at + 10]) for at in range(5, 45, 10)]
+    assert not all(later - earlier >= 64 for earlier, later in pairwise(least)), found
 
 
 def test_what_is_read_in_for_a_call_is_dropped_soon_after(micropython: MicroPython) -> None:
@@ -323,9 +327,9 @@ def test_what_is_read_in_for_a_call_is_dropped_soon_after(micropython: MicroPyth
             runner.board.gpio_set(5, 1)
             before = [name in sys.modules for name in ("storage", "changes", "host_pins")]
             await asyncio.sleep_ms(600)
-            after = [name in sys.modules for name in runners.NOT_KEPT]
+            after = [name for name in runners.NOT_KEPT if name in sys.modules]
             await runner.remove("blink")
             return [before, after, runner.list()]
         run(main)
     """)
-    assert found == [[True] * 3, [False] * 5, []]
+    assert found == [[False, True, True], [], []]  # storage goes with the install already

@@ -46,6 +46,25 @@ found = runner.edges(0)
     assert found["evidence"] == {"4": "counted"}
 
 
+@pytest.mark.parametrize("irq", ["E.irq(button, ", "button.irq(", "machine.Pin(14).irq("])
+def test_an_interrupt_of_a_pin_without_a_direction_is_counted(micropython: MicroPython, irq: str) -> None:
+    body = f"""
+machine = E.module("machine")
+button = machine.Pin(14)
+{irq}handler=lambda pin: E.print("down", pin.value()), trigger=machine.Pin.IRQ_FALLING)
+await E.sleep(100)
+"""
+    lines, found, crashes = outcome(
+        micropython,
+        body,
+        "for level in (1, 0, 1, 0):\n    machine.drive(14, level)\n    await asyncio.sleep_ms(2)\nfound = runner.edges(0)",
+    )
+    assert not crashes
+    assert lines == ["down 0", "down 0"]
+    assert [edge[1:] for edge in found["edges"]] == [[14, 1], [14, 0], [14, 1], [14, 0]]
+    assert found["evidence"] == {"14": "counted"}
+
+
 def test_above_two_hundred_edges_a_second_the_count_is_at_least(micropython: MicroPython) -> None:
     _, found, _ = outcome(
         micropython,

@@ -19,7 +19,7 @@ IMAGES: Final = """
 
         def put(slots, name, data):
             upload(slots, name, data)
-            slots.install(slots.check_upload())
+            slots.install(slots.check_upload()[0])
 
         def state(slots, name="p"):
             "The image's bytes; None if nothing of that name is installed."
@@ -170,7 +170,7 @@ gap = refused(lambda: s.write(200, ONE[200:]))
 early = refused(s.check_upload)
 repeated = s.write(100, ONE[100:180])
 end = s.write(180, ONE[180:])
-s.install(s.check_upload())
+s.install(s.check_upload()[0])
 other = s.begin("p", "py", len(TWO), hashlib.sha256(TWO).digest())
 return [first, again, gap, early, repeated, end, state(s) == ONE, other, refused(s.check_upload)]
 """,

@@ -71,6 +71,12 @@ class FakeBoard:
     def claim(self, pin, owner):
         self.owners[pin] = owner
 
+    def mem_alloc(self):
+        return 0
+
+    def measure(self, take, more=False):
+        take(0)
+
     def release(self, owner):
         pass
 
@@ -78,6 +84,7 @@ class FakeBoard:
 class FakeRunner:
     def __init__(self):
         self.board = FakeBoard()
+        self.files_folder = "data"
         self.beat = 0
         self.wake = asyncio.ThreadSafeFlag()
 
@@ -88,7 +95,7 @@ class FakeRunner:
             text = " ".join([data["name"], data["data"]["topic"], data["data"]["text"]])
             _board.said.append([_board.now_us // 1000, text])
 
-    def check_memory(self):
+    def check_memory(self, name):
         pass
 
     def failed(self, name, exc):
@@ -111,10 +118,12 @@ async def rewritten():
     import board_time
 
     sys.modules["time"] = board_time
-    program.LINES_PER_S = 1000000
+    program.LINES_AT_ONCE = 1000000
     runner = FakeRunner()
     asyncio.create_task(woken(runner))
-    env = program.Environment(runner, name)
+    from quota import Quota
+
+    env = program.Environment(runner, name, Quota(runner.board, 1 << 20, 0))
     await main(env)
     while True:
         await asyncio.sleep_ms(1000)

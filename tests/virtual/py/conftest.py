@@ -52,7 +52,7 @@ class Bench:
         self.board.on_power(lambda event: self.programs.power_cut() if event == "cut" else self.programs.power_on())
         self._folder = folder
 
-    def install(self, name: str, source: str, *, autostart: bool = True) -> None:
+    def install(self, name: str, source: str, *, autostart: bool = True, heap: int = 4096) -> None:
         data = compiled(source, self._folder)
         digest = hashlib.sha256(data).hexdigest()
         announced: dict[str, Json] = {
@@ -61,6 +61,7 @@ class Bench:
             "size": len(data),
             "sha256": digest,
             "autostart": autostart,
+            "heap": heap,
         }
         self.programs.call("begin", announced)
         for offset in range(0, len(data), 1000):

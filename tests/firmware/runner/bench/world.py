@@ -40,15 +40,15 @@ def image(name):
         return file.read()
 
 
-def upload(runner, name, data, autostart=True):
+def upload(runner, name, data, autostart=True, heap=8192):
     digest = hashlib.sha256(data).digest()
-    at = runner.begin(name, "py", len(data), digest, 8192, autostart)
+    at = runner.begin(name, "py", len(data), digest, heap, autostart)
     while at < len(data):
         at = runner.write(at, data[at : at + 512])
 
 
-async def install(runner, name, of=None, autostart=True):
-    upload(runner, name, image(of or name), autostart)
+async def install(runner, name, of=None, autostart=True, heap=8192):
+    upload(runner, name, image(of or name), autostart, heap)
     return await runner.commit()
 
 

@@ -13,8 +13,9 @@ from micropython import mem_total
 
 BOARD_BYTES = 160 * 1024
 FIRMWARE_BYTES = 56 * 1024  # what the firmware with its link takes of it on a chip (measured: 160 KB, 104 KB left)
-COLLECT_BYTES = 512 * 1024
+COLLECT_BYTES = 128 * 1024  # less than RUBBISH_BYTES, or rubbish would count as used
 FRESH_MS = 300  # what the last collection left is taken as true for so long
+FOLLOWED_STEPS = 16  # until a program's next stretch, usually
 RUBBISH_BYTES = 256 * 1024  # so much may pile up before it counts as used
 
 _baseline = 0
@@ -22,10 +23,12 @@ _live = 0  # after the last collection
 _total_then = 0
 _at = ticks_ms()
 _is_asked = False
+_waiting = []  # who is to be told after the next collection
+_steps = 0  # so many more steps of tasks are followed by one
 
 
 def is_due():
-    return _is_asked or mem_total() - _total_then > COLLECT_BYTES
+    return _is_asked or _steps or mem_total() - _total_then > COLLECT_BYTES
 
 
 def note():
@@ -33,13 +36,31 @@ def note():
 
     The first one is with no program.
     """
-    global _baseline, _live, _total_then, _at, _is_asked
+    global _baseline, _live, _total_then, _at, _is_asked, _steps
     _live = real.mem_alloc()  # looks through the whole heap
     _total_then = mem_total()
     _at = ticks_ms()
     _is_asked = False
+    _steps = max(0, _steps - 1)
     if not _baseline:
         _baseline = _live
+    waiting = _waiting[:]
+    _waiting.clear()
+    for take in waiting:
+        take(mem_alloc())
+
+
+def used():
+    """While steps are followed by collections: what the last one left, just before this step. Else with rubbish."""
+    return FIRMWARE_BYTES + _live - _baseline if _steps else mem_alloc()
+
+
+def settle(take, more):
+    """`take` gets the bytes in use, after this step; with `more` the next steps are followed by a collection too."""
+    global _steps
+    _waiting.append(take)
+    _steps = FOLLOWED_STEPS if more else 0
+    collect()
 
 
 def collect():

@@ -11,6 +11,7 @@ from time import ticks_add, ticks_diff
 from time import ticks_ms as ticks
 
 import _board
+from memory import is_due
 
 
 class CancelledError(BaseException):
@@ -87,7 +88,7 @@ def run_until_complete(main):
 
 
 def turn(main=None):
-    """Run every task that is due now; stops when `main` is done."""
+    """Run every task that is due now; stops when `main` is done, or to collect."""
     global cur_task
     while main is None or main.state:
         task = _task_queue.peek()
@@ -108,6 +109,8 @@ def turn(main=None):
             elif task.state:
                 _end(task, exc, task is main)
         _board.wait(0)
+        if is_due():
+            break  # what this step left behind is measured before another runs
     cur_task = None
 
 

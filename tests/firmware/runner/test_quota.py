@@ -1,0 +1,164 @@
+"""A program's claim of memory: refused when the board has no room for it, enforced while it runs, no false alarms."""
+
+from __future__ import annotations
+
+import pytest
+from tests.firmware.runner.conftest import MicroPython
+
+IDLE = "async def main(E):\n    await E.sleep(100)\n"
+HOLDERS = {
+    "at once": "kept = bytearray(24_000)\n    await E.sleep(100)",
+    "at once, in a list": "kept = [bytearray(100) for _ in range(250)]\n    await E.sleep(100)",
+    "bit by bit": "kept = []\n    while True:\n        await E.y()\n        kept.append(bytearray(100))\n"
+    "        await E.sleep_ms(1)",
+    "by a function": "kept = []\n    def eat():\n        while len(kept) < 250:\n            E.g()\n"
+    "            kept.append(bytearray(100))\n    eat()\n    await E.sleep(100)",
+    "by a timer": "kept = []\n    E.timer(E.module('machine').Timer(0), period=8,"
+    " callback=lambda t: kept.append(bytearray(200)))\n    await E.sleep(100)",
+    "by a task": "kept = []\n    async def eat():\n        while True:\n            await E.y()\n"
+    "            kept.append(bytearray(300))\n            await E.sleep_ms(5)\n    E.spawn(eat())\n    await E.sleep(100)",
+    "and catches what it gets": "kept = []\n    while True:\n        await E.y()\n        try:\n"
+    "            kept.append(bytearray(100))\n            await E.sleep_ms(1)\n        except MemoryError:\n"
+    "            await E.sleep_ms(1)",
+}
+
+
+@pytest.mark.parametrize("body", HOLDERS.values(), ids=HOLDERS.keys())
+def test_a_program_that_holds_more_than_its_claim_is_ended(micropython: MicroPython, body: str) -> None:
+    """The board itself has enough: `memory_floor` is 0."""
+    micropython.compile("bad", f"async def main(E):\n    {body}\n")
+    micropython.compile("calm", IDLE)
+    events, row, calm = micropython.run("""
+        async def main():
+            runner = new_runner()
+            await install(runner, "calm")
+            await install(runner, "bad")
+            await until(lambda: row(runner, "bad")["state"] == "trapped", 20000)
+            return [events(), row(runner, "bad"), row(runner, "calm")["state"]]
+        run(main)
+    """)
+    assert {event["data"]["app"] for event in events} == {"bad"}
+    assert "took too much memory" in row["error"]
+    assert "claims 8192" in row["error"]
+    assert (row["state"], calm) == ("trapped", "running")
+
+
+HARMLESS = {
+    "much rubbish": "while True:\n        await E.y()\n        bytearray(3000)\n        await E.sleep_ms(1)",
+    "rubbish of a function": "def waste():\n        for _ in range(3000):\n            E.g()\n            bytearray(100)\n"
+    "    while True:\n        await E.y()\n        waste()\n        await E.sleep_ms(5)",
+    "a buffer that comes and goes": "n = 0\n    while True:\n        await E.y()\n        n += 1\n"
+    "        kept = bytearray(4000) if n % 3 else None\n        await E.sleep_ms(1)",
+    "a list that is emptied": "kept = []\n    while True:\n        await E.y()\n        kept.append(bytearray(100))\n"
+    "        if len(kept) > 40:\n            kept.clear()\n        await E.sleep_ms(1)",
+    "a wait that is not ours": "asyncio = E.module('asyncio')\n    while True:\n        await E.y()\n        bytearray(500)\n"
+    "        await asyncio.sleep_ms(7)",
+}
+
+
+@pytest.mark.parametrize("body", HARMLESS.values(), ids=HARMLESS.keys())
+def test_rubbish_and_what_others_take_are_no_reason_to_end_it(micropython: MicroPython, body: str) -> None:
+    """Beside it the firmware takes 18 KB, and another program holds all of its larger claim."""
+    micropython.compile("good", f"async def main(E):\n    {body}\n")
+    micropython.compile(
+        "big",
+        "async def main(E):\n    kept = []\n    while True:\n        await E.y()\n        if len(kept) < 150:\n"
+        "            kept.append(bytearray(100))\n        await E.sleep_ms(2)\n",
+    )
+    found = micropython.run("""
+        async def main():
+            runner = new_runner(heap=40_000)
+            await install(runner, "good")
+            await install(runner, "big", heap=20_000)
+            ours = []
+            for _ in range(120):
+                ours.append(bytearray(150))
+                await asyncio.sleep_ms(20)
+            rows = [[row(runner, name)["state"], row(runner, name).get("error")] for name in ("good", "big")]
+            return [rows, events()]
+        run(main)
+    """)
+    assert found == [[["running", None], ["running", None]], []]
+
+
+def test_a_program_that_gives_memory_back_goes_on(micropython: MicroPython) -> None:
+    micropython.compile(
+        "good",
+        """
+        async def main(E):
+            kept = bytearray(24_000)
+            try:
+                await E.sleep_ms(1)
+            except MemoryError:
+                kept = None
+                E.print("given back")
+            while True:
+                await E.y()
+                await E.sleep_ms(20)
+        """,
+    )
+    found = micropython.run("""
+        async def main():
+            runner = new_runner()
+            await install(runner, "good")
+            await until(lambda: lines())
+            await asyncio.sleep_ms(1500)
+            return [lines(), events(), row(runner, "good")["state"]]
+        run(main)
+    """)
+    assert found == [["given back"], [], "running"]
+
+
+def test_claims_beyond_what_the_board_has_are_refused_in_words(micropython: MicroPython) -> None:
+    micropython.compile("idle", IDLE)
+    found = micropython.run("""
+        from errors import CallError
+        async def main():
+            runner = new_runner(heap=32_768)
+            await install(runner, "a", "idle", heap=20_480)
+            told = []
+            for name, heap in (("b", 20_480), ("a", 40_960)):
+                try:
+                    await install(runner, name, "idle", heap=heap)
+                except CallError as exc:
+                    told.append([exc.code, exc.message])
+            await install(runner, "a", "idle", heap=12_288)
+            await install(runner, "b", "idle", heap=20_480)
+            await runner.stop("a")
+            await install(runner, "c", "idle", heap=12_288)
+            try:
+                await runner.start("a")
+            except CallError as exc:
+                told.append([exc.code, exc.message])
+            return [told, [[r["name"], r["state"]] for r in runner.list()]]
+        run(main)
+    """)
+    words = "programs claim {} KB of memory, 32 KB are there: stop one or ask for less"
+    assert found[0] == [
+        ["too_large", "2 " + words.format(40)],
+        ["too_large", "the program claims 40 KB of memory, 32 KB are there: stop one or ask for less"],
+        ["too_large", "3 " + words.format(44)],
+    ]
+    assert found[1] == [["a", "stopped"], ["b", "running"], ["c", "running"]]
+
+
+def test_a_program_whose_code_is_larger_than_its_claim_is_refused(micropython: MicroPython) -> None:
+    words = "".join(f"    E.print('words that take room, number {n}')\n" for n in range(400))
+    micropython.compile("big", "async def main(E):\n" + words)
+    found = micropython.run("""
+        from errors import CallError
+        async def main():
+            runner = new_runner()
+            try:
+                await install(runner, "big", heap=2048)
+            except CallError as exc:
+                told = [exc.code, exc.message]
+            await install(runner, "big", heap=32_768)
+            await until(lambda: events())
+            return [told, [e["name"] for e in events()]]
+        run(main)
+    """)
+    assert found[0][0] == "too_large"
+    assert "took too much memory" in found[0][1]
+    assert "claims 2048" in found[0][1]
+    assert found[1] == ["app.exit"]

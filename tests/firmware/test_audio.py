@@ -1,0 +1,232 @@
+"""Microphone and speaker over the link: the firmware's own files, a real host's link server, samples over sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from tests.firmware.conftest import PATIENCE_S, Firmware, Plane, micropython, provisioned
+
+from microclaw.events import DeviceConnected
+from microclaw.link_server.device_link import DeviceLink
+from microclaw.wire.link.messages import AudioFormat, CancelStream, Hello, TtsEnd, TtsStart
+
+FRAME_BYTES = 640
+RATE_HZ = 16_000
+PINS = {"mic": [14, 15, 16], "speaker": [17, 18, 19], "button": 0}
+
+
+def tone(frames: int, first: int = 0) -> bytes:
+    """Each sample another number, so that a lost or repeated one shows."""
+    count = FRAME_BYTES // 2 * frames
+    return struct.pack(f"<{count}H", *((first + n) & 0xFFFF for n in range(count)))
+
+
+@dataclass
+class Chip:
+    """The far end of I2S: one writer of samples, and all that was played, with its rate."""
+
+    button: Path
+    port: int = 0
+    mic: asyncio.StreamWriter | None = None
+    rates: list[int] = field(default_factory=list)
+    played: bytearray = field(default_factory=bytearray)
+    ends: int = 0
+    news: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        is_speaker, rate = struct.unpack("<BI", await reader.readexactly(5))
+        async with self.news:
+            self.rates.append(rate)
+            self.mic = self.mic if is_speaker else writer
+            self.news.notify_all()
+        while data := await reader.read(4096):
+            async with self.news:
+                self.played += data
+                self.news.notify_all()
+        async with self.news:
+            self.ends += 1
+            self.mic = self.mic if is_speaker else None
+            self.news.notify_all()
+        writer.close()
+
+    async def until_recording(self) -> asyncio.StreamWriter:
+        async with self.news:
+            await self.news.wait_for(lambda: self.mic is not None)
+        assert self.mic is not None
+        return self.mic
+
+    def press(self) -> None:
+        self.button.write_text("down")
+
+    def release(self) -> None:
+        self.button.write_text("up")
+
+
+class Heard:
+    """What the host was sent by the device."""
+
+    def __init__(self, device: DeviceLink) -> None:
+        self.data = bytearray()
+        self.sizes: set[int] = set()
+        self.news = asyncio.Event()
+        connection = device.connection
+        assert connection is not None
+        connection.on_audio = self.take
+
+    def take(self, action: object) -> None:
+        payload = action.frame.payload  # type: ignore[attr-defined]
+        self.sizes.add(len(payload))
+        self.data += payload
+        self.news.set()
+
+    async def until(self, size: int) -> None:
+        while len(self.data) < size:
+            self.news.clear()
+            await self.news.wait()
+
+
+@pytest.fixture
+async def chip(tmp_path: Path) -> AsyncIterator[Chip]:
+    chip = Chip(tmp_path / "button")
+    chip.release()
+    listening = await asyncio.start_server(chip.take, "127.0.0.1", 0)
+    async with listening:
+        chip.port = listening.sockets[0].getsockname()[1]
+        yield chip
+
+
+@asynccontextmanager
+async def speaking(plane: Plane, board: Firmware, chip: Chip) -> AsyncIterator[DeviceLink]:
+    made = await provisioned(plane, board)
+    board.told(made, audio=PINS)
+    board.boot = "tests/firmware/simulated/boot_audio.py"
+    board.environ = {"MICROCLAW_I2S": str(chip.port), "MICROCLAW_BUTTON": str(chip.button)}
+    async with board.running(), asyncio.timeout(PATIENCE_S):
+        await plane.published.until(DeviceConnected)
+        yield plane.links.online[0]
+
+
+async def test_what_the_microphone_hears_comes_to_the_host_whole_and_in_order(
+    plane: Plane, board: Firmware, chip: Chip
+) -> None:
+    async with speaking(plane, board, chip) as device:
+        assert device.connection is not None
+        hello = device.connection.session.peer
+        assert isinstance(hello, Hello)
+        assert hello.audio == AudioFormat(codecs=("pcm16",), rate=RATE_HZ, frame_ms=20, buffer_ms=400)
+        heard = Heard(device)
+        chip.press()
+        mic = await chip.until_recording()
+        chip.release()
+        sent = tone(50)
+        for at in range(0, len(sent), FRAME_BYTES):
+            mic.write(sent[at : at + FRAME_BYTES])
+            await heard.until(at + FRAME_BYTES)
+        assert bytes(heard.data) == sent
+        assert heard.sizes == {FRAME_BYTES}
+        assert chip.rates == [RATE_HZ]
+        device.tell(CancelStream(1))
+        while not chip.ends:
+            mic.write(tone(1))
+            await asyncio.sleep(0.02)  # the microphone's clock
+
+
+def test_a_queue_that_is_full_loses_the_oldest_and_counts() -> None:
+    script = """
+import asyncio
+from audio import Audio
+
+class Machine:
+    class Pin:
+        def __init__(self, number): pass
+    class I2S:
+        RX = TX = MONO = 0
+        def __init__(self, *args, **more): pass
+        def deinit(self): pass
+
+class Board:
+    machine = Machine
+    def claim(self, pin, owner): pass
+
+class Link:
+    hello, measure = {}, None
+
+async def main():
+    audio = Audio(Link(), Board(), {"speaker": [17, 18, 19]})
+    audio.took("payload", b"early")
+    audio.took("tts_start", {"stream": 2, "codec": "pcm16", "rate": 16000})
+    for n in range(25):
+        audio.took("payload", bytes([n]) * 640)
+    kept = [frame[0] for frame in audio._said]
+    audio.took("leave", None)
+    print(kept == list(range(5, 25)), audio.glitches, len(audio._said))
+
+asyncio.run(main())
+"""
+    assert micropython(script) == "True 5 0\n"
+
+
+async def test_a_second_press_ends_listening(plane: Plane, board: Firmware, chip: Chip) -> None:
+    async with speaking(plane, board, chip) as device:
+        heard = Heard(device)
+        chip.press()
+        mic = await chip.until_recording()
+        mic.write(tone(1))
+        await heard.until(FRAME_BYTES)
+        connection = device.connection
+        assert connection is not None
+        assert connection.session.streams.receiving == 1
+        chip.release()
+        await asyncio.sleep(0.2)  # the board looks each 20 ms: it must see it up
+        chip.press()
+        while connection.session.streams.receiving is not None:
+            mic.write(tone(1))
+            await asyncio.sleep(0.02)  # the microphone's clock
+
+
+async def test_what_the_host_says_is_played_whole_and_in_order(plane: Plane, board: Firmware, chip: Chip) -> None:
+    async with speaking(plane, board, chip) as device:
+        connection = device.connection
+        assert connection is not None
+        device.tell(TtsStart(2, "pcm16", 24_000))
+        said = tone(15)
+        for at in range(0, len(said), FRAME_BYTES):
+            connection.send_audio(said[at : at + FRAME_BYTES])
+        device.tell(TtsEnd(2, "done"))
+        async with chip.news:
+            await chip.news.wait_for(lambda: chip.ends == 1)
+        assert bytes(chip.played) == said
+        assert chip.rates == [24_000]
+
+
+async def test_a_codec_that_the_board_has_not_is_cancelled(plane: Plane, board: Firmware, chip: Chip) -> None:
+    async with speaking(plane, board, chip) as device:
+        connection = device.connection
+        assert connection is not None
+        device.tell(TtsStart(2, "opus", RATE_HZ))
+        while connection.session.streams.sending is not None:  # noqa: ASYNC110  # the session tells nobody
+            await asyncio.sleep(0.02)
+        assert chip.rates == []
+
+
+async def test_an_interrupted_speech_is_silent_at_once_and_the_next_one_is_played(
+    plane: Plane, board: Firmware, chip: Chip
+) -> None:
+    async with speaking(plane, board, chip) as device:
+        connection = device.connection
+        assert connection is not None
+        device.tell(TtsStart(2, "pcm16", RATE_HZ))
+        connection.send_audio(tone(1, 5_000))  # less than it begins with
+        device.tell(CancelStream(2))
+        device.tell(TtsStart(4, "pcm16", RATE_HZ))
+        connection.send_audio(tone(1))
+        device.tell(TtsEnd(4, "done"))
+        async with chip.news:
+            await chip.news.wait_for(lambda: len(chip.played) >= FRAME_BYTES and chip.ends >= 1)
+        assert bytes(chip.played) == tone(1)

@@ -1,0 +1,53 @@
+"""A program's claim of memory on the virtual board, whose collector runs only between two steps."""
+
+from __future__ import annotations
+
+import pytest
+from tests.virtual.py.conftest import Bench
+
+from microclaw.virtual.py.programs import RunnerRefused
+
+LEAKS = """
+async def main(E):
+    kept = []
+    while True:
+        await E.y()
+        kept.append(bytearray(100))
+        await E.sleep_ms(5)
+"""
+TAKES = """
+async def main(E):
+    kept = bytearray(30_000)
+    await E.sleep(100)
+"""
+WASTES = """
+async def main(E):
+    n = 0
+    while True:
+        await E.y()
+        n += 1
+        kept = bytearray(3000 + n % 7 * 100)
+        await E.sleep_ms(3)
+"""
+
+
+@pytest.mark.parametrize("source", [LEAKS, TAKES])
+def test_a_program_that_holds_more_than_its_claim_is_ended(bench: Bench, source: str) -> None:
+    bench.install("bad", source)
+    bench.clock.advance(20_000)
+    assert bench.row("bad")["state"] == "trapped"
+    assert "took too much memory" in str(bench.row("bad")["error"])
+
+
+def test_rubbish_is_no_reason_to_end_a_program(bench: Bench) -> None:
+    bench.install("waste", WASTES)
+    bench.install("more", WASTES)
+    bench.clock.advance(20_000)
+    assert [(row["state"], row.get("error")) for row in bench.programs.rows()] == [("running", None)] * 2
+    assert not bench.events
+
+
+def test_claims_beyond_what_the_board_has_are_refused(bench: Bench) -> None:
+    bench.install("one", WASTES, heap=24_576)
+    with pytest.raises(RunnerRefused, match="2 programs claim 48 KB of memory, 32 KB are there"):
+        bench.install("two", WASTES, heap=24_576)
