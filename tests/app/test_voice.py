@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from tests.cli.conftest import Ran, clean_environ
 from tests.voice.scripted_engines import Beeps, ScriptedRecognizer
 from tests.voice.xiaozhi.conftest import CLIENT, MAC, EnergyDetector, foreign_device
@@ -82,13 +83,16 @@ async def test_a_device_comes_by_the_three_steps_and_is_answered(tmp_path: Path)
             assert (await device.until("closed"))["code"] == 1008
 
 
-async def test_without_speech_engines_it_is_off_and_says_so(tmp_path: Path) -> None:
+async def test_without_speech_engines_it_is_off_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("microclaw.app.voice.PACKAGES", ("no_such_package",))
     async with asyncio.timeout(60), running_host(settings_of(tmp_path)):
         status = json.loads((await run(tmp_path, "status", "--json")).out)
-        assert any(problem.startswith("xiaozhi is off: no engines") for problem in status["problems"])
+        assert any(
+            problem.startswith("xiaozhi is off: voice is off: no_such_package") for problem in status["problems"]
+        )
         refused = await run(tmp_path, "device", "add", "--xiaozhi")
         assert refused.code != 0
-        assert "no engines" in refused.err
+        assert "no_such_package not installed" in refused.err
 
 
 async def test_a_host_without_the_setting_opens_no_port_and_names_the_setting(tmp_path: Path) -> None:
