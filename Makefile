@@ -8,7 +8,7 @@ BIN := .venv/bin
 DEV := .venv-dev/bin
 ARGS ?=
 
-.PHONY: demo test check unit coverage fuzz kills wheel-check compiled-check wheel bench docs setup setup-dev setup-system system-packages lock clean help
+.PHONY: demo test check unit coverage fuzz kills wheel-check compiled-check wheel bench chip docs setup setup-dev setup-system system-packages lock clean help
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -67,6 +67,9 @@ wheel: setup-dev ## a wheel for this platform in dist/, with the link's hot path
 
 bench: setup-dev ## measure: make bench ARGS=wasm (or agent, store, virtual; none: all)
 	@$(DEV)/python -m bench $(ARGS)
+
+chip: setup-dev  ## the whole way on an emulated ESP32 (docs/flash.md): make chip EMULATOR="qemu-system-xtensa -L ROMS" IMAGE=FILE
+	@PYTHONPATH=src $(DEV)/python scripts/chip.py --emulator "$(EMULATOR)" --image "$(IMAGE)" $(ARGS)
 
 docs: setup-dev  ## write the tables of docs/configuration.md and docs/boards.md anew
 	$(DEV)/python scripts/configuration_page.py

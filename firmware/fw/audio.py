@@ -40,7 +40,7 @@ class Audio:
         self._news, self._more = asyncio.Event(), asyncio.Event()
         self._tasks = []
         link.audio, self._measure, link.measure = self.took, link.measure, self._measured
-        link.hello["audio"] = {
+        link.audio_format = {
             "codecs": ["pcm16"],
             "rate": RATE_HZ,
             "frame_ms": FRAME_MS,

@@ -7,7 +7,7 @@ from errors import CallError
 from micropython import const
 
 _KEPT_ANSWERS = const(16)
-METHODS = (
+METHODS = (  # the capabilities: exactly what this board offers; one text takes less memory than a list
     "gpio.set gpio.get adc.read pwm.set i2c.scan i2c.read device.info device.status device.restart apps.begin "
     "apps.write apps.commit apps.list apps.start apps.stop apps.remove apps.undo edges.read"
 )
@@ -49,6 +49,10 @@ class Calls:
         try:
             if method not in self.methods():
                 raise CallError("not_supported", "this board has no method " + method[:60])
+            # What a call reads in; storage.py, for installs, is the biggest. Stopping a program always goes.
+            needs = 0 if method in ("apps.stop", "device.restart") else 12_288 if method == "apps.begin" else 5_120
+            if needs and not self.runner.has_room(needs):
+                raise CallError("failed", "the board has no memory for this now: stop a program, then try again")
             if method.startswith("wifi."):
                 import networks as methods
             else:

@@ -2,14 +2,16 @@
 
 import struct
 
-MAX_DEPTH = 8
-MAX_ITEMS = 256
+from micropython import const
+
+_MAX_DEPTH = const(8)
+_MAX_ITEMS = const(256)
 
 
 def dumps(value, out=None):
     """`value` in CBOR, after what is in the bytearray `out`."""
     out = bytearray() if out is None else out
-    _write(out, value, MAX_DEPTH)
+    _write(out, value, _MAX_DEPTH)
     return out
 
 
@@ -48,7 +50,7 @@ def _write(out, value, depth):
         out.extend(value)
     elif not isinstance(value, (list, tuple, dict)):
         raise ValueError("no CBOR of this page: {}".format(type(value)))
-    elif len(value) > MAX_ITEMS or not depth:
+    elif len(value) > _MAX_ITEMS or not depth:
         raise ValueError("too long or too deep")
     elif isinstance(value, dict):
         _head(out, 5, len(value))
@@ -65,7 +67,7 @@ def _write(out, value, depth):
 
 def loads(data):
     """The one value that `data` is."""
-    value, at = _read(data, 0, MAX_DEPTH)
+    value, at = _read(data, 0, _MAX_DEPTH)
     if at != len(data):
         raise ValueError("bytes after the value")
     return value
@@ -91,7 +93,7 @@ def _read(data, at, depth):
     if major < 4:
         found = _bytes(data, at, n)
         return (found if major == 2 else str(found, "utf-8")), at + n
-    if major == 6 or n > MAX_ITEMS or not depth:
+    if major == 6 or n > _MAX_ITEMS or not depth:
         raise ValueError("a tag, or too long or too deep")
     if major == 4:
         found = []

@@ -5,11 +5,16 @@ the stack of a waiting thread holds nearly all the rest.
 """
 
 import gc
+import time
 
 from board import esp32
+from micropython import const
 
-EXTRA_BYTES = 30_720  # our files, what calls read in, and a few programs need that beyond the first heap of 56 KB
+EXTRA_BYTES = (
+    34_816  # our files, what an install reads in, and a program or two need that beyond the first heap of 56 KB
+)
 PSRAM_BYTES = 1 << 20
+_STACK_BACK_MS = const(1000)
 
 
 def _grow(largest):
@@ -28,6 +33,10 @@ def _grow(largest):
     except MemoryError:
         pass  # then it does not grow
     lock.release()
+    for _ in range(_STACK_BACK_MS // 10):  # the idle task gives the stack back; Wi-Fi needs it next
+        if max([region[2] for region in esp32.idf_heap_info(esp32.HEAP_DATA)]) >= largest - EXTRA_BYTES - 4096:
+            break
+        time.sleep_ms(10)
     return blocks[-1]
 
 
@@ -39,6 +48,6 @@ def first_block():
     gc.collect()
     if hasattr(esp32, "idf_heap_info") and gc.mem_free() < PSRAM_BYTES:
         largest = max([region[2] for region in esp32.idf_heap_info(esp32.HEAP_DATA)])
-        if largest > 3 * EXTRA_BYTES:
+        if largest > 2 * EXTRA_BYTES:
             return _grow(largest)
     return bytearray(2048)

@@ -39,18 +39,22 @@ class Link:
         self.phase = "down"
         self.state = "waiting"  # for people: waiting, pairing, connected, refused
         self.refused_events = self.dropped = self._logged = self.failures = 0
-        self.on_welcome = self.on_task = self.measure = None
+        self.on_welcome = self.on_task = self.measure = self.audio_format = None
         self.audio = lambda kind, body: None
         self._logs, self._work = [], []
         self._news, self._busy = asyncio.Event(), asyncio.Event()
         self._reader = self._verdict = None
-        self.hello = {
-            "boot_id": os.urandom(16),
-            "firmware": {"name": "microclaw-micropython", "version": version},
-            "board": settings.board_name(),
-            "reset_reason": board.reset_reason(),
-            "kinds": ["py"],
-        }
+        self.boot_id = os.urandom(16)
+        self.version = version
+        self.reset_reason = board.reset_reason()
+
+    def __getattr__(self, name):
+        """How a connection begins and ends is in greeting.py, which is read in when needed."""
+        import greeting
+
+        sys.modules.pop("greeting")
+        function = getattr(greeting, name)
+        return lambda *args: function(self, *args)
 
     # What programs and the runner say
 
@@ -117,35 +121,26 @@ class Link:
 
         sys.modules.pop("dial")  # its memory is given back, as soon as the link is up
         self.ws = ws = await dial.open_link(self._settings, self._board)
+        sys.modules.pop("http_head", None)
         del dial
         tasks, self._verdict, self._reader = [], None, asyncio.current_task()
         try:
-            await self._greet()
+            await self.greet()
             tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._pump())]
             while True:
                 await self._take(await ws.receive())
         except asyncio.CancelledError:
             if self._verdict is None:
                 raise
-            await self._leave(self._verdict)
+            await self.leave(self._verdict)
         except (Breach, Leave) as exc:
-            await self._leave(exc)
+            await self.leave(exc)
         finally:
             self._reader = None
             for task in tasks:
                 task.cancel()
             ws.abort()
             self.audio("leave", None)
-
-    async def _leave(self, exc):
-        """Say why and close; raises what `run` waits by."""
-        if isinstance(exc, Breach):
-            try:
-                await self._say("error", {"code": exc.error, "message": exc.message, "fatal": True})
-            except OSError:
-                raise Closed()
-        await self.ws.close(exc.code, exc.error if isinstance(exc, Breach) else exc.reason)
-        raise exc if isinstance(exc, Leave) else Leave(exc.code, exc.message)
 
     def _end(self, verdict):
         """From another task: the reader closes the connection for this reason."""
@@ -157,28 +152,6 @@ class Link:
 
     async def _say(self, kind, body, re=None):
         await self.ws.send(encode(kind, body, re, bytearray(b"\x01")))
-
-    async def _greet(self):
-        self._opened_ms = time.ticks_ms()
-        self._heartbeat_s, self._unanswered, self._pings, self._code_until_ms = 15, 0, 0, None
-        self._ping_ms = self._opened_ms
-        if self._settings.token is None:
-            self.phase = self.state = "pairing"
-            await self._ask_to_pair()
-            return
-        self.phase = "offered"
-        hello = dict(self.hello)
-        hello["capabilities"] = self._calls.methods()
-        hello["tx_epoch"], hello["rx_seq"] = self.outbox.tx_epoch, self.outbox.rx_seq
-        if self.outbox.rx_epoch:
-            hello["rx_epoch"] = self.outbox.rx_epoch
-        await self._say("hello", hello)
-
-    async def _ask_to_pair(self):
-        request = {"board": self.hello["board"], "token_wanted": True}
-        if self._settings.get("secret"):
-            request["secret"] = self._settings.get("secret")
-        await self._say("pair_request", request)
 
     async def _pump(self):
         """Sends what is kept, as far as the host has room for it, and log lines."""
@@ -215,7 +188,7 @@ class Link:
             raise Breach(4408, "timeout", "no welcome")
         if self._code_until_ms is not None and time.ticks_diff(now, self._code_until_ms) >= 0:
             self._code_until_ms = None
-            await self._ask_to_pair()
+            await self.ask_to_pair()
         if _since(self._ping_ms, now) >= self._heartbeat_s:
             if self._unanswered >= 2:
                 raise Breach(4408, "timeout", "two pings without an answer")
@@ -312,7 +285,7 @@ class Link:
             call = [body["method"], body["params"], body["idempotent"]]
             await self._queue(id, call, False, expired=is_late(body))
         elif type == "welcome":
-            await self._welcome(body)
+            await self.welcome(body)
         elif type == "token":
             self._settings.keep_token(body["token"])
         elif type == "bye":
@@ -327,20 +300,6 @@ class Link:
             raise Leave(1000, "paired", 0)
         else:
             self.audio(type, body)
-
-    async def _welcome(self, body):
-        self._heartbeat_s = max(1, body["heartbeat_s"])
-        if abs(calendar.now_ms() - body["time_ms"]) > 500:
-            self._board.set_time(body["time_ms"])
-        self.outbox.start(bytes(body["tx_epoch"]))
-        if not self.outbox.resume(body.get("rx_epoch"), body["rx_seq"]):
-            await self._say("bye", {"reason": "a new epoch"})
-            raise Leave(1000, "a new epoch", 0)
-        self.phase, self.state, self.failures = "ready", "connected", 0
-        self._progress_ms, self._telemetry_ms = time.ticks_ms(), None
-        self._news.set()
-        if self.on_welcome is not None:
-            self.on_welcome()
 
     # Calls
 

@@ -4,8 +4,9 @@ import io
 import sys
 
 from errors import CallError
+from micropython import const
 
-MAX_REASON = 600
+_MAX_REASON = const(600)
 
 
 class Program:
@@ -50,6 +51,6 @@ def reason(exc):
     try:
         text = io.StringIO()
         sys.print_exception(exc, text)
-        return text.getvalue().strip()[-MAX_REASON:]
+        return text.getvalue().strip()[-_MAX_REASON:]
     except MemoryError:  # a few bytes may be there
         return type(exc).__name__

@@ -41,7 +41,7 @@ class Api:
             raise ValueError("every needs at least 1 ms")
         if task is None:
             return lambda function: self.every(ms, function) and function
-        return self._env.spawn(_every(self._env, ms, task))
+        return self._env.spawn_lasting(_every(self._env, ms, task))
 
     def on(self, pin, edge, task=None, debounce=DEBOUNCE_MS):
         """Call task() at a "rising", "falling" or any edge ("change"); those within `debounce` ms count as one."""

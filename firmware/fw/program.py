@@ -1,7 +1,7 @@
 """What a rewritten program runs in: waits, limits, and the modules that touch the board. Starts and stops nothing.
 
 `Environment` is the `E` of `async def main(E)`. A program gets every module by `E.module`; there `machine`, `neopixel`,
-`dht` and `onewire` claim pins for it and count what it writes.
+`dht` and `onewire` claim pins for it and count what it writes, and nothing leads to the firmware (modules.py).
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from time import sleep_us, ticks_add, ticks_diff, ticks_ms
 
 from errors import CallError
 from micropython import const
-from peripherals import InputPin, Machine, OutputPin, Unwrapping
+from peripherals import Machine, OutputPin
 
 _YIELD_MS = const(4)
 _BUSY_US = const(5_000)
@@ -20,7 +20,7 @@ _CHECK_MS = const(100)
 _MAX_TASKS = const(16)
 _MAX_LINE = const(240)
 _LINES_PER_S = const(20)
-UNWRAPPING = ("neopixel", "dht", "onewire", "ds18x20", "apa106")
+LINES_AT_ONCE = 30  # the link keeps 32 lines that wait for the host
 _READY = ()  # awaiting it takes no memory and does not yield
 
 
@@ -39,6 +39,7 @@ class Environment:
         self._board = runner.board
         self._modules = {}
         self._tasks = []
+        self._loop = None  # standstill.Loop, once the program uses asyncio
         self._timers = []
         self._inputs = {}  # pin -> InputPin
         self._closing = []  # PWM, UART, SPI…: what has deinit()
@@ -48,8 +49,8 @@ class Environment:
         self._work = self._due = None  # whose stretch, and when it was resumed
         self._stretches = 0  # since the last sample, which stands for all of them
         self._text = ""
-        self._second = 0
-        self._lines = 0
+        self._refilled = self._since
+        self._lines = LINES_AT_ONCE  # so many may be told now
         self._dropped = 0
 
     # Waits
@@ -73,7 +74,7 @@ class Environment:
             self._count(now)
         if ticks_diff(now, self._since) > _GUARD_MS and ticks_diff(now, self._runner.beat) > _GUARD_MS:
             raise RuntimeError(
-                "the program ran for %d s without a wait: put a sleep into the loop" % (_GUARD_MS // 1000)
+                "the program ran for %s s without a wait: put a sleep into the loop" % (_GUARD_MS / 1000)
             )
 
     async def sleep(self, seconds):
@@ -134,13 +135,28 @@ class Environment:
         await self.aw(made._ainit_(*args, **kwargs))
         return made
 
-    async def run(self, coro):
-        return await coro
+    def run(self, coro):
+        return self._asyncio().run(coro)
 
     def spawn(self, coro):
+        """asyncio.create_task."""
+        loop = self._asyncio()
+        task = self.spawn_lasting(loop.stepped(coro))
+        loop.add(task)
+        return task
+
+    def _asyncio(self):
+        if self._loop is None:
+            from standstill import Loop
+
+            self._loop = Loop(self)
+        return self._loop
+
+    def spawn_lasting(self, coro):
+        """A task that goes on when asyncio.run is over."""
         if not self.is_open:
             raise self.Cancelled()
-        self._tasks = [task for task in self._tasks if not task.done()]
+        self._tasks = self.running_tasks()
         if len(self._tasks) >= _MAX_TASKS:
             raise RuntimeError("a program may have %d tasks" % _MAX_TASKS)
         task = asyncio.create_task(self._guarded(coro))
@@ -166,7 +182,7 @@ class Environment:
                 self._count(self._since)
             value = handler(argument)
             if _is_coroutine(value):
-                self.spawn(value)
+                self.spawn_lasting(value)
             if active and self._memory is not None:
                 self._check_memory(ticks_ms())
         except SystemExit:
@@ -179,7 +195,9 @@ class Environment:
     def irq(self, pin, handler=None, trigger=None, **_):
         if not isinstance(pin, OutputPin):
             raise ValueError("an interrupt needs a pin")
-        if not isinstance(pin, InputPin):
+        if self._inputs.get(pin.number) is not pin:
+            from inputs import InputPin
+
             pin = self._inputs[pin.number] = InputPin(self, pin.real, pin.number)
         pin.handle(handler, trigger)
         return pin
@@ -204,44 +222,47 @@ class Environment:
             self.log(line)
 
     def log(self, text, level="info"):
-        if not self._may_tell():
-            return
-        if self._dropped:
-            text, self._dropped = "(%d lines were left out) %s" % (self._dropped, text), 0
-        self._runner.emit("log", {"source": self.name, "level": level, "text": text[:_MAX_LINE]})
+        if self._may_tell():
+            self._runner.emit("log", {"source": self.name, "level": level, "text": text[:_MAX_LINE]})
 
     def event(self, name, data):
         """Whether it is kept for the host."""
         return self._may_tell() and self._runner.emit("event", {"name": name, "data": data}) is not False
 
     def _may_tell(self):
-        """At most 20 lines and events a second; the next line says how many were left out."""
-        second = ticks_ms() // 1000
-        if second != self._second:
-            self._second, self._lines = second, 0
-        self._lines += 1
-        if self._lines > _LINES_PER_S:
-            self._dropped += 1
-        return self._lines <= _LINES_PER_S
+        """A few lines and events at once, then 20 a second."""
+        self.refill()
+        if self._lines:
+            self._lines -= 1
+            return True
+        self._dropped += 1
+        return False
+
+    def refill(self):
+        """Each second it may tell more; a line of its own says how many were left out. Called ten times a second."""
+        seconds = ticks_diff(ticks_ms(), self._refilled) // 1000
+        if seconds > 0:
+            self._refilled = ticks_add(self._refilled, 1000 * seconds)
+            self._lines = min(LINES_AT_ONCE, self._lines + _LINES_PER_S * seconds)
+            self._tell_dropped()
+
+    def _tell_dropped(self):
+        if self._dropped:
+            text, self._dropped = "(%d lines were left out)" % self._dropped, 0
+            self._runner.emit("log", {"source": self.name, "level": "warning", "text": text})
 
     # The board
 
     def module(self, name):
-        if name in self._modules:
-            return self._modules[name]
-        if name == "_thread":
-            raise ImportError("programs have tasks, no threads")
-        real = __import__(name, None, None, ("*",))
-        if name == "machine":
-            found = Machine(self, real)
-        elif name in UNWRAPPING:
-            found = Unwrapping(self, real, name)
-        elif name == "microclaw":
-            found = real.api(self)
-        else:
-            found = real
-        self._modules[name] = found
-        return found
+        if name not in self._modules:
+            if name == "machine":
+                found = Machine(self, self._board.machine)
+            else:
+                import modules
+
+                found = modules.module(self, name)
+            self._modules[name] = found
+        return self._modules[name]
 
     def claim(self, pin):
         self._board.claim(pin, self.name)
@@ -254,8 +275,9 @@ class Environment:
             raise OSError(exc.message)
 
     def holds(self):
-        """Whether something goes on after `main` has ended: a pin, a timer, a task."""
-        return bool(self.pins() or self._timers or self.running_tasks())
+        """Whether something goes on after `main` has ended: a pin, a timer, a task that does not stand still."""
+        standing = self._loop.standing if self._loop else ()
+        return bool(self.pins() or self._timers or [t for t in self.running_tasks() if t not in standing])
 
     def pins(self):
         return sorted([pin for pin, owner in self._board.owners.items() if owner == self.name])
@@ -281,9 +303,11 @@ class Environment:
                 self._runner.emit("log", {"source": self.name, "level": "warning", "text": "deinit: %r" % exc})
         if self._text:
             self.log(self._text)
+        self._tell_dropped()
         self._board.release(self.name)
         self._modules = self._inputs = {}
         self._timers = self._closing = self._tasks = []
+        self._loop = None
 
 
 async def _nothing():

@@ -20,7 +20,7 @@ _TICK_MS = const(100)
 _TWICE_MS = const(800)
 _DOOMED_MS = const(500)  # from a program's MemoryError to its end, if the board is still short
 # Modules that are read in when needed, and given back.
-NOT_KEPT = ("storage", "changes", "methods", "host_pins", "chip_facts", "networks")
+NOT_KEPT = ("storage", "changes", "methods", "host_pins", "chip_facts", "networks", "modules", "standstill")
 
 
 class Runner:
@@ -32,6 +32,7 @@ class Runner:
         self.board = board
         self.emit = emit or (lambda kind, data: None)
         self.slots = Slots(root)
+        self.files_folder = root[: root.rfind("/") + 1] + "data"  # of programs
         self.beat = ticks_ms()  # when the loop last came round
         self.wake = asyncio.ThreadSafeFlag()  # ends the loop's wait, after an interrupt
         self._programs = {}
@@ -64,6 +65,16 @@ class Runner:
         if type(cursor) is not int or cursor < 0:
             raise CallError("bad_params", "cursor must be a whole number")
         return self.board.timeline.read(cursor)
+
+    def has_room(self, size):
+        """Whether so many bytes are free before the heap grows, which would take what Wi-Fi and TLS live from."""
+        free = self.board.own_free()
+        if free is None or free >= size:
+            return True
+        for name in NOT_KEPT:
+            sys.modules.pop(name, None)
+        gc.collect()
+        return self.board.own_free() >= size
 
     # What Environment asks for
 
@@ -248,6 +259,8 @@ class Runner:
                     if program.env is not None:
                         program.env.grown //= 2
             for program in list(self._programs.values()):
+                if program.env is not None:
+                    program.env.refill()
                 self._apply(program)
                 if program.doomed_ms is not None and ticks_diff(now, program.doomed_ms) > _DOOMED_MS:
                     self._judge(program)

@@ -5,22 +5,23 @@ import gc
 import select
 import sys
 
+from micropython import const
+
 VERSION = "0.1.0"
-HEALTHY_S = 60
-MAX_LINE_BYTES = 1024
+_HEALTHY_S = const(60)
+_MAX_LINE_BYTES = const(1024)
 
 
 def main(folder="/"):
     from heap import first_block
 
-    block = first_block()  # held as long as this function runs
+    first = [first_block()]  # keeps the heap's new part until our modules are in it
     sys.modules.pop("heap")
     gc.threshold(4096)  # rubbish must not make the heap grow, nor look as if memory were short
-    asyncio.run(_run(folder))
-    del block
+    asyncio.run(_run(folder, first))
 
 
-async def _run(folder):
+async def _run(folder, first):
     from board import Board
     from settings import Settings
     from wifi import Wifi
@@ -58,6 +59,7 @@ async def _run(folder):
     for said in early:
         link.emit(*said)
     early.clear()
+    first.clear()
     if agent is not None:
         agent.start()
     if settings.get("audio"):
@@ -74,7 +76,7 @@ async def _run(folder):
         del networks
     if settings.get("host"):
         connecting = asyncio.create_task(_connect(link, wifi, board, settings))
-    await asyncio.sleep(HEALTHY_S)
+    await asyncio.sleep(_HEALTHY_S)
     _healthy(board)
     await asyncio.gather(joining, listening, *([connecting] if settings.get("host") else []))
 
@@ -122,12 +124,13 @@ def _agent(*parts):
 def _console(*parts):
     from console import Console
 
+    sys.modules.pop("console")
     return Console(*parts)
 
 
 async def _listen(make):
-    """Answers on the cable. `make` gives the console, whose memory is wanted only once a line came."""
-    cable, poller, line, console = sys.stdin.buffer, select.poll(), bytearray(), None
+    """Answers on the cable. `make` gives the console, whose memory is given back between lines."""
+    cable, poller, line = sys.stdin.buffer, select.poll(), bytearray()
     poller.register(sys.stdin, select.POLLIN)
     while True:
         if not poller.poll(0):
@@ -137,15 +140,14 @@ async def _listen(make):
         if not byte:
             return  # the unix port's input has ended
         if byte not in (b"\n", b"\r"):
-            if len(line) <= MAX_LINE_BYTES:
+            if len(line) <= _MAX_LINE_BYTES:
                 line.extend(byte)
             continue
-        if len(line) > MAX_LINE_BYTES:
+        if len(line) > _MAX_LINE_BYTES:
             print('{"status":"error","msg":"JSON parse error: line longer than 1024 bytes"}')
         elif line:
-            console = console or make()
             try:
-                print(console.answer(str(line, "utf-8")))
+                print(make().answer(str(line, "utf-8")))
             except Exception as exc:  # a defect must not take the cable away
                 sys.print_exception(exc)
         line = bytearray()

@@ -2,8 +2,10 @@
 
 from array import array
 
+from micropython import const
+
 PAGE = 256  # entries in one answer (docs/protocols/link-methods.md)
-COUNTED_PER_S = 200  # the interrupt of a stock image loses edges above about this rate (measured)
+_COUNTED_PER_S = const(200)  # the interrupt of a stock image loses edges above about this rate (measured)
 
 
 class Timeline:
@@ -45,7 +47,7 @@ class Timeline:
         if now // 1000 != state[3]:
             state[3], state[4] = now // 1000, 0
         state[4] += 1
-        if state[4] > COUNTED_PER_S:
+        if state[4] > _COUNTED_PER_S:
             state[0] = "at_least"
         state[1] = level
         state[2] += 1

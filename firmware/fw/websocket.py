@@ -4,13 +4,14 @@ Reads are buffered: a read of TLS costs 3.5 ms on an ESP32, and a frame has thre
 """
 
 import asyncio
-import binascii
 import os
 import struct
 
-BUFFER_BYTES = 2048  # what is longer is read into its message directly
+from micropython import const
+
+_BUFFER_BYTES = const(512)  # what is longer is read into its message directly
 MAX_MESSAGE_BYTES = 16385  # the type byte and a CONTROL payload
-CLOSE_WAIT_S = 3
+_CLOSE_WAIT_S = const(3)
 
 
 class Closed(Exception):
@@ -46,56 +47,15 @@ class WebSocket:
     def __init__(self, stream):
         self._stream = stream
         self._lock = asyncio.Lock()
-        self._buffer = bytearray(BUFFER_BYTES)
+        self._buffer = bytearray(_BUFFER_BYTES)
         self._at = self._end = 0
 
-    # HTTP
+    def __getattr__(self, name):
+        """`get`, `ask`, `headers`, `upgrade` and `line` are in http_head.py, read in when a connection begins."""
+        import http_head
 
-    async def get(self, host, path, headers=""):
-        """Ask; the answer's status and its headers, names in lower case. The body is what `read` gives next."""
-        return await self.ask("GET {} HTTP/1.1\r\nHost: {}\r\n{}\r\n".format(path, host, headers).encode())
-
-    async def ask(self, request):
-        """The same for a whole request."""
-        self._stream.write(request)
-        await self._stream.drain()
-        _, _, status = (await self.line()).partition(b" ")
-        return int(status[:3]), await self.headers()
-
-    async def headers(self):
-        found = {}
-        for _ in range(64):
-            line = await self.line()
-            if not line:
-                return found
-            name, _, value = line.partition(b":")
-            found[name.lower()] = value.strip()
-        raise ValueError("an endless answer")
-
-    async def upgrade(self, host, token):
-        """Become the link's WebSocket, with the token if there is one."""
-        key = binascii.b2a_base64(os.urandom(16)).strip().decode()
-        headers = (
-            "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-            "Sec-WebSocket-Key: {}\r\nSec-WebSocket-Protocol: microclaw.v1\r\n".format(key)
-        )
-        if token:
-            headers += "Authorization: Bearer {}\r\n".format(token)
-        status, found = await self.get(host, "/link", headers)
-        if status != 101 or found.get(b"sec-websocket-protocol") != b"microclaw.v1":
-            raise ValueError("no link there: HTTP {}".format(status))
-
-    async def line(self):
-        line = bytearray()
-        while len(line) < 2048:
-            if self._at == self._end:
-                await self._fill()
-            cut = self._buffer.find(b"\n", self._at, self._end) + 1 or self._end
-            line += memoryview(self._buffer)[self._at : cut]
-            self._at = cut
-            if line[-1] == 10:
-                return bytes(line).strip()
-        raise ValueError("a line too long")
+        function = getattr(http_head, name)
+        return lambda *args: function(self, *args)
 
     # Bytes
 
@@ -119,7 +79,7 @@ class WebSocket:
                 size = min(n - at, self._end - self._at)
                 view[at : at + size] = memoryview(self._buffer)[self._at : self._at + size]
                 self._at += size
-            elif n - at >= BUFFER_BYTES:
+            elif n - at >= _BUFFER_BYTES:
                 size = await self._into(view[at:])
             else:
                 await self._fill()
@@ -196,7 +156,7 @@ class WebSocket:
     async def close(self, code, reason):
         """Say so, and wait a little until the host has read it."""
         try:
-            await asyncio.wait_for(self._closing(code, reason), CLOSE_WAIT_S)
+            await asyncio.wait_for(self._closing(code, reason), _CLOSE_WAIT_S)
         except (OSError, Closed, asyncio.TimeoutError):
             pass  # it is over either way
 

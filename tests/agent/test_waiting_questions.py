@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from tests.agent.conftest import Agent, MakeAgent
 from tests.agent.test_asking import begin, rest, until_asked
@@ -34,7 +36,11 @@ async def test_a_later_sentence_is_answered_with_the_question_and_decides_nothin
         answer = await hear(agent, said)
         assert answer.error_code == "question_waits"
         assert asked.text in answer.text
+        assert re.search(
+            r"waits in this chat, for [\d.]+ (?:s|min)[^,]* more, and your sentence was not read", answer.text
+        )
         assert f"yes {asked.approval_id}" in (answer.next_step or "")
+        assert "another chat: that is not held up" in (answer.next_step or "")
         assert agent.workshop.done == []
         assert len(agent.approvals.pending()) == 1
         agent.approvals.decide(asked.approval_id, approved=False, by="owner")
@@ -93,7 +99,7 @@ def test_what_is_too_long_to_be_shown_is_not_approved_by_a_sentence() -> None:
     answer = WaitingQuestions(OneWaits(timeout_s=60)).answer(Inbound("test", "c1", "yes abcd1234"))
     assert answer is not None
     assert "too long to be shown here" in answer.text
-    assert answer.next_step == "microclaw approval list, or: no abcd1234"
+    assert (answer.next_step or "").startswith("microclaw approval list, or: no abcd1234; ")
 
 
 async def test_a_bare_yes_where_nothing_waits_says_where_something_does_and_runs_nothing(make_agent: MakeAgent) -> None:

@@ -123,6 +123,32 @@ async def test_a_failed_change_is_nothing_to_take_back(lab: Any) -> None:
         await undo(lab, 1)
 
 
+async def test_undo_after_a_program_that_failed_does_not_reach_for_an_older_change(lab: Any) -> None:
+    first = await deploy(lab, "lamp")
+    await lab.deployer.remove("paper", "lamp", lab.steps.append)
+    lab.transport.states["blink"] = AppState("blink", "trapped", "Exception: unreachable", 8192, 0, 0, ())
+    with pytest.raises(DeployRejected, match="it trapped"):
+        await deploy(lab)
+    with pytest.raises(
+        DeployRejected, match=r"deploy blink on paper \(change 3\), failed and nothing of it is left"
+    ) as told:
+        await undo(lab)
+    assert running(lab) == {}
+    assert "microclaw app undo 2 takes back the one before it (remove lamp" in (told.value.next_step or "")
+    await undo(lab, first + 1)
+    assert running(lab) == {"lamp": "v1"}
+
+
+async def test_what_a_turn_did_beside_a_program_that_failed_is_taken_back(lab: Any) -> None:
+    lab.transport.refused_wasm.add(b"\0asm\1\0\0\0bad")
+    with made_by("turn-1", "owner"):
+        await deploy(lab, "lamp", pin=4)
+        with pytest.raises(DeployRejected, match="invalid WASM"):
+            await deploy(lab, source="bad")
+    await undo(lab)
+    assert running(lab) == {}
+
+
 async def test_a_foreign_app_that_was_removed_cannot_come_back(lab: Any) -> None:
     lab.foreign("other")
     await lab.deployer.remove("paper", "other", lab.steps.append)

@@ -4,6 +4,7 @@ tests/agent/test_conversations.py."""
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -151,3 +152,42 @@ async def test_the_expectations_of_the_pattern_go_with_its_program() -> None:
     [(tool, arguments)], _ = await converse("blink pin 5 twice a second")
     assert tool == "deploy-wasm-app"
     assert arguments["expect"].startswith("pin 5: high for 250 ms, low for 250 ms\n")
+
+
+@pytest.mark.parametrize(
+    ("said", "pin", "angle"),
+    [
+        ("sweep the servo on pin 9 back and forth | no, I meant pin 10", 10, None),
+        ("move the servo on pin 9 to 45 degrees | no, I meant pin 10", 10, 45),
+        ("move the servo on pin 9 to 45 degrees | no, 90 degrees", 9, 90),
+        ("move the servo on pin 9 to 45 degrees | make it 90 degrees", 9, 90),
+        ("move the servo on pin 9 to 45 degrees | same on pin 10", 10, 45),
+    ],
+)
+async def test_a_servo_is_corrected_as_other_programs_are(said: str, pin: int, angle: int | None) -> None:
+    calls, reply = await converse(*said.split(" | "))
+    assert [name for name, _ in calls] == ["deploy-wasm-app"], reply.text
+    source = calls[0][1]["sourceCode"]
+    assert re.search(rf"^#define PIN {pin}$", source, re.M), source
+    assert angle is None or re.search(rf"^#define ANGLE {angle}$", source, re.M), source
+
+
+@pytest.mark.parametrize(
+    ("said", "period_ms"),
+    [
+        ("sweep the servo on pin 9 | faster", 2000),
+        ("sweep the servo on pin 9 every 6 seconds | faster", 3000),
+        ("sweep the servo on pin 9 | make it every 3 seconds", 3000),
+    ],
+)
+async def test_a_sweep_has_a_pace(said: str, period_ms: int) -> None:
+    calls, reply = await converse(*said.split(" | "))
+    assert calls, reply.text
+    assert f"#define PERIOD_MS {period_ms}" in calls[-1][1]["sourceCode"]
+
+
+@pytest.mark.parametrize("rate", ["0 Hz", "0 times per second", "0.0 hz", "-1 Hz"])
+async def test_a_rate_that_changes_nothing_is_not_called_fast(rate: str) -> None:
+    calls, reply = await converse(f"blink pin 2 at {rate}")
+    assert not calls
+    assert f'"{rate}" is no rate: with it nothing would ever change' in reply.text

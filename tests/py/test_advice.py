@@ -16,6 +16,7 @@ TASK = "import asyncio, time\n\n\nasync def main():\n    time.sleep(1)\n\n\nasyn
         (WIFI, 2, "PASSWORD looks like a secret"),
         (GROWS, 4, "xs grows for ever"),
         (TASK, 5, "only this task waits"),
+        ("n = 0\nwhile True:\n    n = n + 1\n", 2, "never waits"),
         ("list = [1]\n", 1, "list is also a function"),
         ("from machine import Pin\nPin(2, Pin.OUT)\n", 2, "pin 2: strapping"),
     ],
@@ -33,6 +34,8 @@ async def test_warning_names_its_line(build_py: Build, source: str, line: int, w
         'PASSWORD = "your-password"\n',
         GROWS.replace("    time.sleep(1)", "    time.sleep(1)\n    if len(xs) > 9: xs.pop(0)"),
         "from machine import Pin\nPin(13, Pin.OUT)\n",
+        "n = 0\nwhile True:\n    n += 1\n    if n > 99: break\n",
+        "from machine import Pin\np = Pin(13, Pin.OUT)\nwhile True:\n    p.toggle()\n",
     ],
 )
 async def test_no_warning_without_a_reason(build_py: Build, source: str) -> None:

@@ -46,6 +46,10 @@ ALONE: Final[dict[str, tuple[list[list[Any]], list[str]]]] = {
         ],
         ["True True"],
     ),
+    "c06_every_after_run": (
+        [[400, "pin", 13, 1], [500, "pin", 12, 1], [800, "pin", 13, 0], [1200, "pin", 13, 1]],
+        ["task", "task", "over"],
+    ),
     "c04_decorated_every_waits": (
         [
             [300, "pin", 13, 1],

@@ -29,8 +29,14 @@ async def test_image_is_kept_byte_for_byte(table: AppTable) -> None:
 
 
 async def test_same_image_twice_is_one(table: AppTable) -> None:
-    await table.put_image(replace(IMAGE, meta="{}", created_ms=99))
+    await table.put_image(replace(IMAGE, source=None, meta="{}", created_ms=99))
     assert await table.image(SHA) == IMAGE
+
+
+async def test_an_image_has_the_newest_source_of_its_bytes(table: AppTable) -> None:
+    newer = replace(IMAGE, source="// a comment\nint main(void);", meta='{"lines":[2]}')
+    await table.put_image(replace(newer, created_ms=99))
+    assert await table.image(SHA) == newer
 
 
 async def test_unknown_image_is_named(table: AppTable) -> None:

@@ -19,6 +19,7 @@ from microclaw.agent.turn import Turn
 from microclaw.auth.approvals import ID_CHARS, Approvals, PendingApproval
 from microclaw.errors import PermissionRefused, UnknownName
 from microclaw.events import NOTHING_WAITS, Answer, ApprovalAsked, Inbound
+from microclaw.text import format_duration
 
 MAX_SHOWN_CHARS: Final = 12_000
 MAX_OPEN: Final = 256  # chats whose question is remembered, the newest
@@ -139,7 +140,8 @@ def asked_of(pending: PendingApproval, approvals: Approvals, turn: Turn) -> Appr
 
 
 def _question(pending: PendingApproval, approvals: Approvals, person_id: str) -> Answer:
-    text = f"A question waits in this chat, and your sentence was not read: {pending.action}?"
+    left = format_duration(max(1.0, round(approvals.seconds_left(pending))) * 1000)
+    text = f"A question waits in this chat, for {left} more, and your sentence was not read: {pending.action}?"
     yes, no = f"yes {pending.approval_id}", f"no {pending.approval_id}"
     if _too_long(pending):
         text += "\nWhat would happen is too long to be shown here."
@@ -150,6 +152,7 @@ def _question(pending: PendingApproval, approvals: Approvals, person_id: str) ->
         step = f"answer it with: {yes}, or: {no}"
     if not approvals.may_decide(pending, person_id):
         step = f"an owner decides this; to take it back: {no}"
+    step = f"{step}; then say your sentence again, or say it in another chat: that is not held up"
     return Answer(text, error_code="question_waits", next_step=step)
 
 

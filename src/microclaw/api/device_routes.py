@@ -20,7 +20,7 @@ from microclaw.auth.gate import Permission
 from microclaw.boards.firmware import described_text, parse_firmware
 from microclaw.boards.today import family_of, today_object
 from microclaw.devices.call_text import call_from, result_value
-from microclaw.devices.calls import Call, EdgesRead, GpioSet, LogsRead, PwmSet
+from microclaw.devices.calls import Call, EdgesRead, GpioSet, PwmSet
 from microclaw.errors import ConfigError
 from microclaw.link_server.server import LinkServer
 from microclaw.wire.host_api import evidence_object
@@ -161,8 +161,7 @@ def _route_calls(router: APIRouter, parts: HostParts) -> None:
 
     @router.get("/{name}/logs", summary="What the device's programs printed, since a cursor")
     async def read_logs(name: str, cursor: Cursor = 0) -> dict[str, Any]:
-        page = await devices.get(name).call(LogsRead(cursor=cursor))
-        return dict(result_value(page))
+        return dict(result_value(await parts.source_log.read(devices.get(name), cursor)))
 
     @router.get("/{name}/edges", summary="Level changes the board counted, since a cursor")
     async def read_edges(name: str, cursor: Cursor = 0) -> dict[str, Any]:

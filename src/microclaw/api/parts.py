@@ -18,6 +18,7 @@ from microclaw.apps.catalogue import Catalogue
 from microclaw.apps.deploy import Deployer
 from microclaw.apps.direct_io import DirectIo
 from microclaw.apps.explorer import Explorer
+from microclaw.apps.source_log import SourceLog
 from microclaw.apps.undo import Undo
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.gate import Gate
@@ -42,6 +43,7 @@ class HostParts:
     undo: Undo
     explorer: Explorer
     catalogue: Catalogue
+    source_log: SourceLog
     compile: Compile
     gate: Gate
     approvals: Approvals

@@ -273,7 +273,7 @@ def _outward_tools(
         *workspace_tools(Workspace(settings.workspace)),
         clock_tool(settings.agent.timezone),
         say_tool(outbox=outbox, people=base.admission.people),
-        *trying_tools(compile_source=apps.compile, try_image=trying, devices=devices),
+        *trying_tools(compile_source=apps.compile, try_image=trying, devices=devices, source_log=apps.source_log),
     )
 
 

@@ -25,6 +25,7 @@ from microclaw.apps.installer import Installer
 from microclaw.apps.late_proof import LateCheck, Tell
 from microclaw.apps.reconciler import Reconciler
 from microclaw.apps.silence import SilenceExplainer
+from microclaw.apps.source_log import SourceLog
 from microclaw.apps.trial import try_image
 from microclaw.apps.undo import Undo
 from microclaw.audit import AuditLog
@@ -96,6 +97,7 @@ class Apps:
     direct_io: DirectIo
     undo: Undo
     catalogue: Catalogue
+    source_log: SourceLog
     reconciler: Reconciler
     gate: Gate
     explorer: Explorer
@@ -128,6 +130,7 @@ def build_apps(settings: Settings, devices: Registry, change_log: ChangeLog, gat
         direct_io=direct_io,
         undo=Undo(devices=devices, change_log=change_log, deployer=deployer, direct_io=direct_io, gate=gate),
         catalogue=Catalogue(devices=devices, change_log=change_log),
+        source_log=SourceLog(change_log),
         reconciler=Reconciler(devices=devices, change_log=change_log, installer=installer, report=_log_step),
         gate=gate,
         explorer=Explorer(devices=devices, change_log=change_log, installer=installer, compile=compile_source),

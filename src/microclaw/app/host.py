@@ -219,6 +219,7 @@ def _host_parts(
         undo=apps.undo,
         explorer=apps.explorer,
         catalogue=apps.catalogue,
+        source_log=apps.source_log,
         compile=apps.compile,
         gate=base.admission.gate,
         approvals=base.admission.approvals,

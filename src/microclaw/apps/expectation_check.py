@@ -30,11 +30,12 @@ from microclaw.apps.expectations import (
 )
 from microclaw.apps.light_check import check_led_at, check_led_phase, check_led_within, check_servo_at
 from microclaw.apps.observation import JITTER_MS, Finding, Observation, time_text
-from microclaw.apps.reaction_check import check_reaction
+from microclaw.apps.reaction_check import check_reaction, unsure_of_lines
 
 START_MS: Final = 2_000.0
 """A program may take so long before its first period or line, beyond the period itself."""
 MIN_CYCLES: Final = 2
+_SHORT_MS: Final = 0.1
 
 
 def check(asked: Check, seen: Observation, explained: Iterable[Check] = ()) -> Finding:
@@ -74,7 +75,8 @@ def check(asked: Check, seen: Observation, explained: Iterable[Check] = ()) -> F
             return check_servo_at(asked, seen)
         case LogEvery():
             times = seen.matching(asked.pattern, asked.window)
-            return _regular(times, asked.every_ms, asked.tolerance, asked.window, seen, "matching lines", "each")
+            found = _regular(times, asked.every_ms, asked.tolerance, asked.window, seen, "matching lines", "each")
+            return unsure_of_lines(found, asked.window, seen)
         case LogCount():
             return _log_count(asked, seen)
         case _:
@@ -175,7 +177,7 @@ def _level_at(asked: LevelAt, seen: Observation) -> Finding:
 
 
 def _hold(asked: Hold, seen: Observation) -> Finding:
-    """The level that must not be, against the condition and the window."""
+    """The level that must not be, against the condition and the window; also for less than a time stamp."""
     until = seen.until(asked.window)
     name = "high" if asked.level else "low"
     track = seen.track(asked.pin)
@@ -191,14 +193,34 @@ def _hold(asked: Hold, seen: Observation) -> Finding:
             return Finding("untried", there)
         if not bad and not wrong:
             return Finding("untried", f"pin {asked.pin} was never {'low' if asked.level else 'high'} at all")
+    bad = sorted((*bad, *_instants(asked, seen)))
     if bad:
         start, end = bad[0]
-        return Finding(
-            "not met", f"{'low' if asked.level else 'high'} at {time_text(start)} for {time_text(end - start)}"
-        )
+        length = f"for {time_text(end - start)}" if end - start >= _SHORT_MS else "for less than 0.1 ms"
+        both = "both " if asked.condition is not None and asked.condition.level != asked.level else ""
+        return Finding("not met", f"{both}{'low' if asked.level else 'high'} at {time_text(start)}, {length}")
     if not seen.moved:
         return Finding("untried", "nothing moved")
     return Finding("met", f"{name} throughout" if asked.condition is None else f"{name} whenever it matters")
+
+
+def _instants(asked: Hold, seen: Observation) -> list[tuple[float, float]]:
+    """Where the program itself brought about what must not be, and ended it within the same time stamp.
+
+    A bridge of transistors is short-circuited by that. The order is that of the record.
+    """
+    condition = asked.condition
+    pins = (asked.pin,) if condition is None else (asked.pin, condition.pin)
+    wrong = (1 - asked.level,) if condition is None else (1 - asked.level, condition.level)
+    return [
+        (state.t_ms, state.t_ms)
+        for state, after in pairwise(seen.own_states(pins))
+        if state.levels == wrong
+        and state.is_own
+        and after.is_own
+        and after.t_ms == state.t_ms
+        and asked.window.from_ms <= state.t_ms < seen.until(asked.window)
+    ]
 
 
 def _overlap(a: Sequence[tuple[float, float]], b: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -277,4 +299,6 @@ def _log_count(asked: LogCount, seen: Observation) -> Finding:
     right = found == asked.count if asked.count is not None else found > 0
     if right and not seen.moved:
         return Finding("untried", "nothing moved and nothing was printed")
-    return Finding("met" if right else "not met", f"{found} matching line{'' if found == 1 else 's'}")
+    finding = Finding("met" if right else "not met", f"{found} matching line{'' if found == 1 else 's'}")
+    is_sure = found > 0 if asked.count is None else found > asked.count
+    return finding if is_sure else unsure_of_lines(finding, asked.window, seen)

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from microclaw.apps.expectation_check import check
 from microclaw.apps.expectations import Duty, ExpectationLine, Expectations, Period, PhaseLength
-from microclaw.apps.observation import Observation, State
+from microclaw.apps.observation import Observation, State, with_gaps
 from microclaw.apps.verdict import Record
 from microclaw.events import Edge, Evidence
 
@@ -21,6 +21,7 @@ _WORST_FIRST: Final = (
     "met in the trial",
     "seen on the board",
 )
+_CHANGE: Final = "change the program; change the expectation only where it says something else than the person"
 _LEAST_OF_CYCLE = 0.45  # two edges of a period are half of it, and the trial agrees with them
 BoardState: TypeAlias = Literal["seen on the board", "accepted only", "not seen on the board"]
 
@@ -34,6 +35,7 @@ class ExpectationResult:
     trial: State
     found: str
     board: BoardState | None = None
+    next_step: str | None = None
 
     @property
     def answer(self) -> str:
@@ -69,12 +71,14 @@ def evaluate(expectations: Expectations, record: Record) -> tuple[ExpectationRes
 def _observation(record: Record) -> Observation:
     driven = {edge.pin for edge in record.edges}
     given = tuple(edge for edge in record.given if edge.pin not in driven)
+    lines, gaps = with_gaps((line.t_ms, line.text) for line in record.lines if line.app is not None)
     return Observation(
         end_ms=record.board_ms,
         edges=(*record.edges, *given),
         pwm=record.pwm,
         leds=record.leds,
-        lines=tuple((line.t_ms, line.text) for line in record.lines if line.app is not None),
+        lines=lines,
+        gaps=gaps,
         levels=record.levels,
         bursts=record.bursts,
     )
@@ -85,7 +89,7 @@ def _line_result(line: ExpectationLine, expectations: Expectations, seen: Observ
     worst = next((f for f in findings if f.state == "not met"), None)
     worst = worst or next((f for f in findings if f.state == "untried"), None)
     if worst is not None:
-        return ExpectationResult(line.number, line.text, worst.state, worst.text)
+        return ExpectationResult(line.number, line.text, worst.state, worst.text, next_step=worst.next_step)
     return ExpectationResult(line.number, line.text, "met", ", ".join(f.text for f in findings))
 
 
@@ -94,36 +98,12 @@ def failure(results: Sequence[ExpectationResult]) -> tuple[str, str] | None:
     bad = next((result for result in results if result.trial == "not met"), None)
     if bad is not None:
         text = f"expected, line {bad.number}: {bad.text}; the trial shows: {bad.found}"
-        return text, "change the program; change the expectation only where it says something else than the person"
+        return text, bad.next_step or _CHANGE
     bad = next((result for result in results if result.trial == "untried"), None)
     if bad is not None:
         text = f"expected, line {bad.number}: {bad.text}; untried: {bad.found}"
-        return text, "add a stimulus as: set pin 4 = 0 at 2 s, or a longer trial as: for 30 s"
+        return text, bad.next_step or "add a stimulus as: set pin 4 = 0 at 2 s, or a longer trial as: for 30 s"
     return None
-
-
-def wrapped_failure(bad: ExpectationResult) -> tuple[str, str]:
-    """Why a program is refused that keeps this expectation only on a board that was switched on lately."""
-    text = f"expected, line {bad.number}: {bad.text}; not after 49.7 days, when millis() starts again at 0: {bad.found}"
-    return text, "compare differences of unsigned times: millis() - last >= interval, never millis() >= next"
-
-
-def supposes_zero(late: tuple[str, str] | None) -> tuple[str, str] | None:
-    """The same of a program that fails on any board that is up for some minutes: it takes millis() for its own time."""
-    if late is None:
-        return None
-    text = (
-        late[0].replace("not after 49.7 days, when millis() starts again at 0", _UP).replace("not after 49.7 days", _UP)
-    )
-    return (
-        text,
-        "keep the beginning, start = millis() in setup (or first in main), and use millis() - start for millis()",
-    )
-
-
-_UP: Final = (
-    "not on a board that is up for 20 minutes: millis() is the board's uptime, it does not begin at 0 with the program"
-)
 
 
 def proof_of(results: Sequence[ExpectationResult]) -> str:

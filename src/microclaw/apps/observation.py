@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from microclaw.apps.colors import Rgb
 from microclaw.apps.expectations import Window
@@ -19,6 +20,8 @@ from microclaw.text import format_duration
 State: TypeAlias = Literal["met", "not met", "untried"]
 JITTER_MS = 2.0
 """A board's tick: what two times may differ by, however short they are."""
+_LEFT_OUT: Final = re.compile(r"\((\d{1,9}) lines? (?:were|was) left out\)(?: (.*))?", re.DOTALL)
+"""What a board prints in the place of lines beyond its limit; older firmware puts the next line behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,16 @@ class Finding:
 
     state: State
     text: str
+    next_step: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogGap:
+    """Lines that a program printed faster than its board tells them: how many, and between which two moments."""
+
+    from_ms: float
+    until_ms: float
+    count: int
 
 
 @dataclass(frozen=True)
@@ -45,6 +58,25 @@ class Observation:
     levels: Mapping[int, int] = field(default_factory=dict)
     before: Mapping[int, int] = field(default_factory=dict)
     bursts: Mapping[int, tuple[tuple[float, float, int], ...]] = field(default_factory=dict)
+    gaps: tuple[LogGap, ...] = ()
+
+    def left_out(self, window: Window) -> int:
+        """How many lines may be missing in a window."""
+        until = self.until(window)
+        return sum(gap.count for gap in self.gaps if gap.from_ms <= until and gap.until_ms >= window.from_ms)
+
+    def own_states(self, pins: tuple[int, ...]) -> list[PinStates]:
+        """The levels of these pins from each change of one of them to the next, in the order of the record.
+
+        Changes of one moment are kept apart; one from outside comes at no known place among those.
+        """
+        levels = [self.track(pin).before for pin in pins]
+        found = [PinStates(0.0, tuple(levels), False)]
+        for edge in sorted(self.edges, key=lambda edge: edge.t_ms):
+            if edge.pin in pins:
+                levels[pins.index(edge.pin)] = edge.level
+                found.append(PinStates(edge.t_ms, tuple(levels), edge.pin not in self.bursts))
+        return found
 
     @cached_property
     def _tracks(self) -> dict[int, Track]:
@@ -88,6 +120,15 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
+class PinStates:
+    """The levels of some pins since a moment. `is_own`: by a change that the program made."""
+
+    t_ms: float
+    levels: tuple[int, ...]
+    is_own: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Track:
     """One pin's level over time: the level before, then changes as (time, new level)."""
 
@@ -110,3 +151,24 @@ class Track:
 
 def time_text(ms: float) -> str:
     return format_duration(max(ms, 0), decimals=3)
+
+
+def lines_left_out(text: str) -> tuple[int, str | None]:
+    """How many lines are missing where a board printed this, and the line that stands behind that; (0, text): none."""
+    found = _LEFT_OUT.fullmatch(text)
+    return (0, text) if found is None else (int(found[1]), found[2])
+
+
+def with_gaps(lines: Iterable[tuple[float, str]]) -> tuple[tuple[tuple[float, str], ...], tuple[LogGap, ...]]:
+    """A program's printed lines, and where some of them are missing: since the line before."""
+    kept: list[tuple[float, str]] = []
+    gaps: list[LogGap] = []
+    last_ms = 0.0
+    for t_ms, text in lines:
+        count, line = lines_left_out(text)
+        if count:
+            gaps.append(LogGap(last_ms, t_ms, count))
+        if line is not None:
+            kept.append((t_ms, line))
+        last_ms = t_ms
+    return tuple(kept), tuple(gaps)

@@ -28,10 +28,28 @@ from microclaw.apps.observation import JITTER_MS, Finding, Observation, time_tex
 
 Burst = tuple[float, float]
 _JUST_BEFORE_MS = 500.0
+_PRINT_LESS = "print less: a board tells a program's lines up to so many a second, and no more of them"
 
 
 def check_reaction(asked: Reaction, seen: Observation, program: Sequence[Check]) -> Finding:
     """Each trigger has its effect, and that comes at no other time. `program`: all checks; their effects count."""
+    found = _check_reaction(asked, seen, program)
+    triggers = _triggers(asked, seen)
+    if not triggers or not isinstance(asked.effect, LogEffect):
+        return found
+    return unsure_of_lines(found, Window(triggers[0][0]), seen)
+
+
+def unsure_of_lines(found: Finding, window: Window, seen: Observation) -> Finding:
+    """A finding about printed lines where some of them are missing: what would be met is untried."""
+    count = seen.left_out(window)
+    if not count or found.state == "untried":
+        return found
+    missing = "1 line was left out" if count == 1 else f"{count} lines were left out"
+    return Finding("untried", f"{missing}: print less; {found.text}", _PRINT_LESS)
+
+
+def _check_reaction(asked: Reaction, seen: Observation, program: Sequence[Check]) -> Finding:
     triggers = _triggers(asked, seen)
     name = f"pin {asked.trigger.pin} {'rises' if asked.trigger.level else 'falls'}"
     if not triggers:

@@ -7,9 +7,9 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
 from typing import Any, Literal, TypeAlias
 
+from microclaw.apps.aged_board import UP_MS, AgedFault, WrappingClock, aged, aged_fault, clock_of, runs_across_the_wrap
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.checked_run import run_with_checks
 from microclaw.apps.expectation_result import (
@@ -17,8 +17,6 @@ from microclaw.apps.expectation_result import (
     evaluate,
     failure,
     proof_of,
-    supposes_zero,
-    wrapped_failure,
 )
 from microclaw.apps.expectations import Expectations, PinStimulus
 from microclaw.apps.firmware_fit import fit_claim
@@ -103,9 +101,6 @@ def _time_ms(text: str) -> float:
 SCHEMA = "microclaw.try/1"
 SOAK_MS = 150_000.0
 """How much longer than needed a program with expectations runs, so that one that blocks after a minute is seen."""
-_CLOCK = "wasm_get_sys_tick_ms"
-_WRAP_MS = 2.0**32
-_UP_MS = 20 * 60_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,14 +230,12 @@ async def try_image(
     if options.expectations is not None:
         expected = evaluate(options.expectations, record)
         fault = failure(expected)
-        if verdict.ok and fault is None and _reads_clock(image) and _wraps(options):
-            for late_run in _across_the_wrap(run, record):
-                late = await _record(image, board, late_run, options, None, None)
-                fault = fault or _late_fault(options.expectations, late, board, options)
-            if fault is not None:
-                up_run = replace(run, uptime_ms=_UP_MS, soak_ms=0.0, late=(), late_ms=0.0, checks=False)
-                up = await _record(image, board, up_run, options, None, None)
-                fault = supposes_zero(_late_fault(options.expectations, up, board, options)) or fault
+        clock = clock_of(image)
+        if verdict.ok and fault is None and clock is not None and _is_new_board(options):
+            aged_record = partial(_record, image, board, options=options, trial_pool=None)
+            late = await _fault_on_an_aged_board(aged_record, clock, run, record, board, options)
+            if late is not None:
+                fault, expected = (late.error, late.next_step), late.marked(expected)
     return Trial(
         ok=verdict.ok and fault is None,
         ended=verdict.ended,
@@ -296,6 +289,7 @@ def _in_source_lines(record: Record, image: PyImage) -> Record:
         record,
         error=record.error and image.source_traceback(record.error),
         lines=tuple(replace(line, text=text) for line, text in lines if text or not line.text),
+        is_python=True,
     )
 
 
@@ -324,46 +318,29 @@ def _run(options: TrialOptions) -> Run:
     return replace(base, soak_ms=soak_ms, late=planned.late, late_ms=planned.late_ms) if soak_ms else base
 
 
-def _reads_clock(image: ProgramImage) -> bool:
-    """Whether it sees the firmware's clock of 32 bits; MicroPython's ticks wrap around by themselves."""
-    return isinstance(image, Image) and any(one.name == _CLOCK for one in image.imports)
+async def _fault_on_an_aged_board(
+    record_of: Callable[[Run], Awaitable[Record]],
+    clock: WrappingClock,
+    run: Run,
+    record: Record,
+    board: BoardProfile,
+    options: TrialOptions,
+) -> AgedFault | None:
+    """What fails where the clock starts again; in words of a board that is up for some minutes, if it fails there."""
+    assert options.expectations is not None
+    found: AgedFault | None = None
+    for late in (*runs_across_the_wrap(clock, run, record), aged(run, UP_MS)):
+        if late.uptime_ms == UP_MS and found is None:
+            return None
+        if late.uptime_ms == UP_MS or found is None:
+            seen = await record_of(late)
+            verdict = judge(seen, board, heap_bytes=options.heap_bytes)
+            found = aged_fault(clock, options.expectations, seen, verdict, late.uptime_ms) or found
+    return found
 
 
-def _wraps(options: TrialOptions) -> bool:
+def _is_new_board(options: TrialOptions) -> bool:
     return not options.realtime and options.expectations is not None and options.expectations.uptime_ms is None
-
-
-def _across_the_wrap(run: Run, record: Record) -> list[Run]:
-    """The same on a board whose 32-bit millisecond clock starts again: after a bounce, and while the program waits.
-
-    Of its waits the longest high and the longest low of a pin are taken, in their middle.
-    """
-    bounced = [one for one in run.stimuli if isinstance(one, PinStimulus) and one.bounce_ms]
-    longest = max(bounced, key=lambda one: one.bounce_ms, default=None)
-    moments = [] if longest is None else [longest.at_ms + longest.bounce_ms + 1.0]
-    waits: dict[int, tuple[float, float]] = {}
-    for pin in {edge.pin for edge in record.edges}:
-        own = [edge for edge in record.edges if edge.pin == pin and edge.t_ms < run.for_ms]
-        for edge, after in pairwise(own):
-            length_ms = after.t_ms - edge.t_ms
-            if length_ms > waits.get(edge.level, (0.0, 0.0))[0]:
-                waits[edge.level] = (length_ms, edge.t_ms + length_ms / 2)
-    moments += [middle_ms for _, middle_ms in waits.values()]
-    return [
-        replace(run, uptime_ms=_WRAP_MS - at_ms, soak_ms=0.0, late=(), late_ms=0.0, checks=False)
-        for at_ms in moments or [run.for_ms / 2]
-    ]
-
-
-def _late_fault(
-    asked: Expectations, record: Record, board: BoardProfile, options: TrialOptions
-) -> tuple[str, str] | None:
-    verdict = judge(record, board, heap_bytes=options.heap_bytes)
-    if not verdict.ok:
-        text = f"it works on a board that was switched on lately, but not after 49.7 days: {verdict.error}"
-        return text, verdict.next_step or "compare differences of unsigned times: millis() - last >= interval"
-    bad = next((result for result in evaluate(asked, record) if result.trial != "met"), None)
-    return wrapped_failure(bad) if bad else None
 
 
 Try: TypeAlias = Callable[[ProgramImage, BoardProfile, TrialOptions], Awaitable[Trial]]

@@ -13,6 +13,7 @@ from itertools import chain, repeat
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.colors import colors_of
 from microclaw.apps.expectations import AdcStimulus, PinStimulus, SensorStimulus, Stimulus
+from microclaw.apps.observation import lines_left_out
 from microclaw.apps.stimuli import Levels, levels_over_time, shifted
 from microclaw.apps.verdict import ConsoleLine, PinRole, Record, count_text, describe
 from microclaw.devices.calls import AppInstall, LedChange, LogLine, PwmChange
@@ -41,6 +42,9 @@ STORM_LINES = 20_000
 STORM_EVENTS = 12_000
 """In a second at most, or in less where it comes at once: a loop of main without any wait prints 800 lines in one, and
 changes a pin 2,000 times."""
+_THICK_LINES = 15
+"""In two seconds; a board keeps 20 lines of a program each second and leaves out others (firmware/fw/program.py)."""
+_LOST_LINES_MS = 1_500.0
 _SHIM_SAYS = "microclaw: ended: "
 _FIRMWARE_SAYS = ("Got exception running WASM code: ", "Cannot find function ", "warning: ", "W gpio: ", "microclaw: ")
 
@@ -88,6 +92,8 @@ async def run_image(trial_board: TrialBoard, image: ProgramImage, run: Run) -> R
         refused = exc.message
     else:
         passed = await _let_run(control, image.name, run, start_ms, events)
+        if image.kind == "py" and not run.realtime and not passed.stuck and passed.storm is None:
+            await _hear_of_lost_lines(control, run, start_ms + passed.for_ms, events)
         if not run.realtime and not passed.stuck and passed.storm is None:
             passed = await probe(control, image.name, run, passed)
     rebooted = (await control.info()).boot != before.boot
@@ -231,6 +237,13 @@ async def _pass_needed_time(control: VirtualBoardTransport, run: Run, events: _E
     return Passed(run.for_ms)
 
 
+async def _hear_of_lost_lines(control: VirtualBoardTransport, run: Run, end_ms: float, events: _Events) -> None:
+    """Where lines came thick at the end: the board says only later how many it left out."""
+    await events.read(control)
+    if sum(line.t_ms > end_ms - 2_000 for line in events.lines) >= _THICK_LINES:
+        await control.advance(_LOST_LINES_MS, run.host_s)
+
+
 def _told(before: tuple[int, int], events: _Events, part_ms: float) -> str:
     """ "80,013 lines and 3 pin changes in 0.05 s"."""
     lines, moves = (now - then for now, then in zip(events.recorded, before, strict=True))
@@ -330,7 +343,10 @@ async def _record(
         state=row.state if row else None,
         error=row.error if row else None,
         lines=tuple(
-            piece for line in events.lines if line.t_ms < last_line_ms for piece in _console_lines(line, start_ms)
+            piece
+            for line in events.lines
+            if line.t_ms < last_line_ms or lines_left_out(line.text)[0]
+            for piece in _console_lines(line, start_ms, min(line.t_ms, last_line_ms))
         ),
         edges=tuple(
             Edge(e.t_ms - start_ms, e.pin, e.level)
@@ -361,16 +377,14 @@ def _led_changes(rows: Sequence[LedRow], start_ms: float) -> tuple[LedChange, ..
     return tuple(LedChange(row.t_ms - start_ms, row.pin, colors_of(bytes.fromhex(row.data))) for row in rows)
 
 
-def _console_lines(line: LogLine, start_ms: float) -> list[ConsoleLine]:
+def _console_lines(line: LogLine, start_ms: float, t_ms: float) -> list[ConsoleLine]:
     """The board names the app also on lines that the firmware printed about it; those are not the app's own.
 
     What ends without a line feed stands on one line with what the shim says after it: that makes two.
     """
     text, said, end = line.text.partition(_SHIM_SAYS)
     texts = [text, said + end] if said and text and line.app is not None else [line.text]
-    return [
-        ConsoleLine(line.t_ms - start_ms, None if one.startswith(_FIRMWARE_SAYS) else line.app, one) for one in texts
-    ]
+    return [ConsoleLine(t_ms - start_ms, None if one.startswith(_FIRMWARE_SAYS) else line.app, one) for one in texts]
 
 
 def _outside_pins(pins: tuple[PinRow, ...], given: set[int]) -> set[int]:

@@ -37,10 +37,15 @@ def to_take_back(history: Sequence[Change]) -> tuple[Change, ...]:
 
 
 def newest(history: Sequence[Change], person: str | None = None) -> Change:
-    """The newest change (of this person) that can be taken back. Raises UnknownName when there is none."""
+    """The newest change (of this person) that can be taken back.
+
+    Raises UnknownName when there is none, DeployRejected when a newer one failed: "undo" after it means that one, of
+    which nothing is left, and an older one would be a surprise.
+    """
     found = to_take_back(history)
     own = [change for change in found if person in (None, change.person)]
     if own:
+        _check_none_failed_since(own[0], history, person)
         return own[0]
     if found:
         raise UnknownName(
@@ -48,6 +53,25 @@ def newest(history: Sequence[Change], person: str | None = None) -> Change:
             next_step=f"an owner may: microclaw app undo {found[0].change_id}",
         )
     raise UnknownName("there is nothing to undo", next_step="see what runs: microclaw app list")
+
+
+def _check_none_failed_since(change: Change, history: Sequence[Change], person: str | None) -> None:
+    failed = next((one for one in history if person in (None, one.person) and _is_failed_program(one)), None)
+    if (
+        failed is None
+        or failed.change_id < change.change_id
+        or (failed.turn is not None and failed.turn == change.turn)
+    ):
+        return
+    raise DeployRejected(
+        f"the newest, {change_text(failed)}, failed and nothing of it is left to undo; nothing was done",
+        next_step=f"microclaw app undo {change.change_id} takes back the one before it ({change.summary})",
+    )
+
+
+def _is_failed_program(change: Change) -> bool:
+    """Whether a person wanted a program on a device, and it is not there."""
+    return change.state == "failed" and change.undoes is None and change.kind in ("app.deploy", "app.upgrade")
 
 
 def change_text(change: Change) -> str:

@@ -169,6 +169,7 @@ class Record:
     overflowed: bool = False
     fault: str | None = None
     leds: tuple[LedChange, ...] = ()
+    is_python: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,11 +182,16 @@ class Verdict:
 
 
 def judge(record: Record, board: BoardProfile, *, heap_bytes: int) -> Verdict:
-    """The verdict on a run: the first fault that makes the program useless, else warnings."""
+    """The verdict on a run: the first fault that makes the program useless, else warnings.
+
+    sys.exit() is how a Python program may end; a WebAssembly program has no callbacks any more after exit().
+    """
     ended = _own_end(record.lines) or _ended(record.state)
     fault = _fault(record) or _pin_fault(record, board)
     if fault is not None:
         error, next_step = fault
+        if record.is_python:
+            next_step = _IN_PYTHON.get(next_step, next_step)
         return Verdict(False, ended, error, next_step, _warnings(record, heap_bytes))
     warnings = _warnings(record, heap_bytes)
     if not _has_effect(record):
@@ -294,7 +300,7 @@ def _fault(record: Record) -> tuple[str, str] | None:
                     "allocate less, free what is not used, or install it with a larger heap",
                 )
         return trap_words(record.error or "")
-    if record.state == "exited":
+    if record.state == "exited" and not record.is_python:
         return (
             f"it ended itself with {record.error or 'exit'}; the firmware does not call it again",
             "return from on_init instead of calling exit, abort or _Exit",
@@ -321,6 +327,11 @@ def _fault(record: Record) -> tuple[str, str] | None:
     return None
 
 
+_IN_PYTHON: Final = {
+    _WAIT: "put time.sleep_ms(1) into the loop, or share the computation out over several turns",
+    _CRASH: "report it with the program and its log: a Python program should not be able to do that",
+}
+"""The next steps above that name functions of C, for a Python program."""
 _LIBRARY_STEP = "check the index, the key, or that it is not empty, before the call"
 _NO_PWM_STEP = (
     "the board has 3 PWM timers for all servos, tones and pins of pwm_open together: use fewer, or detach one before"

@@ -106,11 +106,11 @@ async def verify(
     `told` puts a board's error text into the source's lines.
     """
     try:
-        dead = await _dead(device, name, before, told)
+        dead = await _dead(device, name, trial, before, told)
         if dead is not None:
             return Verification(Evidence("reported", dead[0]), False, dead)
         found = await _watch(device, name, trial, before, sleep)
-        dead = await _dead(device, name, before, told)  # it may have trapped in its first timer
+        dead = await _dead(device, name, trial, before, told)  # it may have trapped in its first timer
         if found.agrees and not dead and name not in await names_after_change(device, name, there=True, sleep=sleep):
             text = f"{device.name} answered that it took {name}, but does not list it"
             return Verification(Evidence("reported", text), False, next_step=_UNLISTED)
@@ -183,15 +183,18 @@ async def _watch(
     return edges or pwm or await _read_lines(device, name, trial, before, sleep)
 
 
-async def _dead(device: Device, name: str, before: Baseline, told: Callable[[str], str]) -> tuple[str, str] | None:
+async def _dead(
+    device: Device, name: str, trial: Trial, before: Baseline, told: Callable[[str], str]
+) -> tuple[str, str] | None:
     state = await _state(device, name)
     if state is None:
         return None
     if state.state == "trapped":
         error, step = trap_words(told(state.error or "no text"))
         return f"on the board {error}", step
-    if state.state == "exited":
-        return f"it ended itself on the board: {state.error or 'exit'}", "return from on_init instead of calling exit"
+    if state.state == "exited" and trial.ended != "exited":  # else that is how it is meant
+        step = "leave the exit out, or look at what the board has that the trial had not"
+        return f"it ended itself on the board: {state.error or 'exit'}", step
     if state.state == "loaded":
         lines = [line for line in await _lines(device, before) if line.app in (name, None)]
         return dead_on_load(tuple(ConsoleLine(line.t_ms, line.app, line.text) for line in lines))

@@ -11,6 +11,7 @@ from microclaw.events import ApprovalAsked
 from microclaw.host_client.client import HostClient
 from microclaw.host_client.request import HostError
 from microclaw.terminal.page import Terminal
+from microclaw.text import format_duration
 
 _YES = frozenset({"y", "yes"})
 
@@ -43,9 +44,8 @@ class ApprovalPrompt:
             else:
                 self.decide(asked, approved=answer.strip().lower() in _YES)
         else:
-            self.terminal.row(
-                "next", f"microclaw approval approve {asked.approval_id} (or decline), in another terminal"
-            )
+            decide = f"microclaw approval approve {asked.approval_id} (or decline), in another terminal"
+            self.terminal.row("next", f"{decide}; no answer in {format_duration(asked.expires_s * 1000)} is a no")
 
     def _typed(self) -> str | None:
         """A line, or None for Ctrl-C."""

@@ -240,10 +240,10 @@ def logs(
         for line in page["lines"]:
             if not app or line["app"] == app:
                 _log_line(options, line)
-        cursor = page["cursor"]
-        if not follow and not page["lines"]:
+        is_end, cursor = page["cursor"] == cursor, page["cursor"]
+        if not follow and is_end:
             return
-        if follow and not page["lines"]:
+        if follow and is_end:
             time.sleep(0.2)
 
 

@@ -114,9 +114,12 @@ class PwmLog:
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
+    """`t_ms` is the board's time; `at_ms` when it reached this host, in Unix time, where that is known."""
+
     t_ms: float
     app: str | None
     text: str
+    at_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

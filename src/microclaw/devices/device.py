@@ -22,7 +22,6 @@ from microclaw.devices.calls import (
     EdgesRead,
     GpioGet,
     GpioSet,
-    LogLine,
     LogPage,
     PwmRead,
     PwmSet,
@@ -338,7 +337,8 @@ class Device:
 def _single_lines(page: LogPage) -> LogPage:
     """The page with each line, and the name of who printed it, on one line."""
     lines = (
-        LogLine(each.t_ms, None if each.app is None else one_line(each.app), one_line(each.text)) for each in page.lines
+        replace(each, app=None if each.app is None else one_line(each.app), text=one_line(each.text))
+        for each in page.lines
     )
     return replace(page, lines=tuple(lines))
 

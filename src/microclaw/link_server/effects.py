@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from microclaw.devices.calls import LogLine, LogPage
@@ -103,7 +103,7 @@ class LogRing:
         if n is not None and self._last_n is not None and n > self._last_n + 1:
             self._lost.append((self._lines.added, n - self._last_n - 1))
         self._last_n = n
-        self._lines.append(LogLine(line.t_ms, line.app, line.text[:MAX_TEXT]))
+        self._lines.append(replace(line, text=line.text[:MAX_TEXT]))
 
     def page(self, cursor: int) -> LogPage:
         """Lines from `cursor` on; a cursor of an earlier host run starts at the oldest."""

@@ -8,6 +8,7 @@ from typing import Final
 
 from microclaw.offline.decision import Say
 from microclaw.offline.last_act import LastAct
+from microclaw.offline.lights import light_period_ms
 from microclaw.offline.parse import Parse
 from microclaw.offline.programs import half_period_ms, pace_ms
 
@@ -44,10 +45,12 @@ def with_amount(said: str, act: LastAct) -> Parse | Say | None:
 def _paced(act: LastAct, said: re.Match[str]) -> Parse | Say:
     factor = _pace_factor(said)
     match act.kind:
-        case "blink" | "blink_times":
+        case "blink" | "blink_times" | "led_blink":
             now_ms = half_period_ms(act.parse)
         case "fade":
             now_ms = pace_ms(act.parse, "fade")
+        case "rainbow" | "servo_sweep":
+            now_ms = light_period_ms(act.parse)
         case "read_sensor_every":
             now_ms = pace_ms(act.parse, "read")
         case _:

@@ -22,6 +22,7 @@ _SPAN = re.compile(
     r"(?i)\bfor (?:[\w./-]+ ){1,5}?(?:milliseconds?|msecs?|ms|seconds?|secs?|s|minutes?|mins?|hours?|h)\b"
 )
 _RATE = re.compile(r"(?i)hz$|\b(?:once|twice|thrice|times)\b")
+_NO_RATE = re.compile(r"(?i)(?:0*\.?0+ ?k?hz|(?:0+|zero|no) times)\b")
 _CONDITION = re.compile(r"(?i)\b(?:when|whenever|while|if|as long as|as soon as|every time|each time|once)\b")
 
 
@@ -97,6 +98,10 @@ def _refused(at: Context, error: OutOfRange) -> CannotDo:
         return ask(error.message, error.next_step)
     below = error.value < low
     limit = spoken(low if below else high)
+    sign = "-" if at.said[: said.start()].endswith(("-", "−")) else ""
+    if sign or _NO_RATE.match(said[0]):
+        text = f'"{sign}{said[0]}" is no rate: with it nothing would ever change.'
+        return ask(text, f"between {spoken(low)} and {spoken(high)}")
     if _RATE.search(said[0]):
         way, most = ("fast", "fastest") if below else ("slow", "slowest")
         why = f"too {way}: the {most} is a change every {limit}"

@@ -29,6 +29,11 @@ PROGRAMS_ON_PINS: Final = frozenset(
         "threshold_pulse",
         "thermostat",
         "traffic_light",
+        "led_color",
+        "led_blink",
+        "rainbow",
+        "servo",
+        "servo_sweep",
     ]
 )
 CHANGING_TOOLS: Final = frozenset(

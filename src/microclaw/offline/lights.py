@@ -8,6 +8,7 @@ from typing import Final
 
 from microclaw.offline.decision import Context, Decision, ask
 from microclaw.offline.deployment import Deployment, deploy, for_ever, seconds, spoken
+from microclaw.offline.parse import Parse
 from microclaw.offline.pins import PinTarget, addressable_led, board_of, no_addressable_led, pin_target
 from microclaw.offline.programs import half_period_ms
 
@@ -23,10 +24,19 @@ _COLORS: Final[Mapping[str, tuple[int, int, int]]] = {
     "white": (255, 255, 255),
 }
 """firmware/fw/microclaw_devices.py has the same."""
-_RAINBOW_MS: Final = 5_000
-_SWEEP_MS: Final = 4_000
+_PERIODS_MS: Final[Mapping[str, int]] = {"rainbow": 5_000, "servo_sweep": 4_000}
 _FASTER: Final[Mapping[str, tuple[int, int]]] = {"slow": (2, 1), "fast": (1, 2)}
 _BY_COLOR: Final = "a color is sent to the LED by a program -> a short program on the board"
+
+
+def light_period_ms(parse: Parse) -> int:
+    """The period that a sentence about a rainbow or a sweep gives, or the usual one."""
+    for slot in ("ms", "period_ms"):
+        time_ms = parse.number(slot)
+        if time_ms is not None:
+            return time_ms
+    times, parts = _FASTER.get(parse.word("speed") or "", (1, 1))
+    return _PERIODS_MS[parse.kind] * times // parts
 
 
 def led_decider(at: Context) -> Callable[[Context], Decision] | None:
@@ -61,7 +71,7 @@ def _led_blink(at: Context) -> Deployment:
 
 
 def _rainbow(at: Context) -> Deployment:
-    target, period_ms = _chain(at), _period_ms(at, _RAINBOW_MS)
+    target, period_ms = _chain(at), light_period_ms(at.parse)
     return Deployment(
         "rainbow",
         {"PIN": target.pin, "PERIOD_MS": period_ms},
@@ -89,7 +99,7 @@ def _servo(at: Context) -> Deployment:
 
 
 def _servo_sweep(at: Context) -> Deployment:
-    target, period_ms = pin_target(at), _period_ms(at, _SWEEP_MS)
+    target, period_ms = pin_target(at), light_period_ms(at.parse)
     return Deployment(
         "servo_sweep",
         {"PIN": target.pin, "PERIOD_MS": period_ms},
@@ -133,12 +143,3 @@ def _values(target: PinTarget, color: str) -> dict[str, int]:
 
 def _spoken(target: PinTarget) -> str:
     return target.words if target.is_led else f"the LED on pin {target.pin}"
-
-
-def _period_ms(at: Context, usual_ms: int) -> int:
-    for slot in ("ms", "period_ms"):
-        time_ms = at.parse.number(slot)
-        if time_ms is not None:
-            return time_ms
-    times, parts = _FASTER.get(at.parse.word("speed") or "", (1, 1))
-    return usual_ms * times // parts

@@ -23,9 +23,11 @@ Referred = Parse | Say | None
 _WITH_PIN: Final = frozenset(
     {"set_pin", "toggle_pin", "dim_pin", "read_pin", "read_adc", "blink", "blink_times", "fade", "pulse", "button"}
     | {"threshold", "threshold_pulse", "thermostat", "pwm_pulse"}
+    | {"led_color", "led_blink", "rainbow", "servo", "servo_sweep"}
 )
 _READS: Final = frozenset({"read_pin", "read_adc", "read_sensor"})
 _LIMITED: Final = frozenset({"threshold", "threshold_pulse", "thermostat"})
+_WITH_AMOUNT: Final = _LIMITED | {"dim_pin", "pwm_pulse", "servo"}
 
 _POLITE: Final = re.compile(r"^(?:(?:please|can you|could you|would you|ok|okay|hey) )+| (?:please|thanks|thank you)$")
 _IT: Final = r"(?:it|that one|this one|that|this|them|both|all of them|those)"
@@ -95,9 +97,10 @@ def referred(text: str, act: LastAct, device: KnownDevice | None, *, elsewhere: 
     corrects = _CORRECTS.fullmatch(said) or _CORRECTS_AFTER.fullmatch(said)
     if corrects is not None:
         rest = next(group for group in corrects.groups() if group is not None)
-        wide = act.kind in _LIMITED or act.kind in ("dim_pin", "pwm_pulse")
+        wide = act.kind in _WITH_AMOUNT
         if wide and rest.isdigit() and (device is None or int(rest) in device.board.pins):
-            return Say(f"Is {rest} a pin, or the other number?", "ambiguous", f"as in: no, pin {rest}; or: no, 20%")
+            other = f"{rest} degrees" if act.kind == "servo" else "20%"
+            return Say(f"Is {rest} a pin, or the other number?", "ambiguous", f"as in: no, pin {rest}; or: no, {other}")
         meant = _changed(act, rest, corrects=True)
         return _corrected(act, meant, device, elsewhere=elsewhere) if isinstance(meant, Parse) else meant
     if _STOP.fullmatch(said):
@@ -192,10 +195,8 @@ def _changed(act: LastAct, rest: str, *, corrects: bool) -> Referred:
         values = {name: v for name, v in act.parse.values.items() if name not in PIN_SLOTS and name[:6] != "level_"}
         return replace(act.parse, values=values | {"thing": "led"})
     pins = _ON_PINS.fullmatch(rest)
-    if pins is not None and (corrects or "pin" in rest):
-        wide = act.kind in _LIMITED or act.kind in ("dim_pin", "pwm_pulse")
-        if "pin" in rest or not wide:
-            return _on_pins(act, _numbers(pins[1]))
+    if pins is not None and ("pin" in rest or (corrects and act.kind not in _WITH_AMOUNT)):
+        return _on_pins(act, _numbers(pins[1]))
     if rest in _LEVELS and act.kind == "set_pin" and not _differs(act):
         return replace(act.parse, values=act.parse.values | {"level": _LEVELS[rest]})
     value = _VALUE.fullmatch(rest)
@@ -220,6 +221,9 @@ def _with_value(act: LastAct, said: re.Match[str]) -> Referred:
             return replace(
                 act.parse, values=values | {"milli": bare * 1000 if bare is not None else int(said["milli"])} | unit
             )
+        case "servo" if bare is not None or said["milli"]:
+            kept = {name: value for name, value in values.items() if name not in ("angle", "milli")}
+            return replace(act.parse, values=kept | {"milli": bare * 1000 if bare is not None else int(said["milli"])})
         case "blink_times" if said["times"] or said["once"]:
             count = int(said["times"]) if said["times"] else {"once": 1, "twice": 2}.get(said["once"], 3)
             values.pop("for_ms", None)
@@ -230,7 +234,9 @@ def _with_value(act: LastAct, said: re.Match[str]) -> Referred:
             )
         case "pulse" | "pwm_pulse" if said["ms"]:
             return replace(act.parse, values=values | {"ms": int(said["ms"])})
-        case "blink" | "blink_times" | "fade" | "read_sensor_every" if said["every"] or said["period"] or said["ms"]:
+        case "blink" | "blink_times" | "fade" | "read_sensor_every" | "led_blink" | "rainbow" | "servo_sweep" if (
+            said["every"] or said["period"] or said["ms"]
+        ):
             kept = {name: value for name, value in values.items() if name not in ("ms", "period_ms", "speed")}
             pace: Values = (
                 {"period_ms": int(said["period"])} if said["period"] else {"ms": int(said["every"] or said["ms"])}
@@ -245,6 +251,8 @@ _EXAMPLES: Final = {
     "fade": "as in: make it every 2 seconds, or: no, pin 5",
     "blink_times": "as in: make it 5 times, or: no, pin 5",
     "pulse": "as in: make it 5 seconds, or: no, pin 5",
+    "servo": "as in: make it 90 degrees, or: no, pin 5",
+    "servo_sweep": "as in: make it every 2 seconds, or: no, pin 5",
     "read_sensor_every": "as in: make it every 10 seconds",
 }
 

@@ -6,7 +6,7 @@ import ast
 import re
 from typing import Final
 
-from microclaw.py.polling import loop_nodes
+from microclaw.py.polling import loop_nodes, only_computes
 from microclaw.py.source import Findings
 from microclaw.py.stock import stock_image
 from microclaw.py.waits import Waits
@@ -28,6 +28,9 @@ def warn(waits: Waits, findings: Findings) -> None:
                     findings.warn(node, f"{name} looks like a secret in the source", hint)
             case ast.While(test=ast.Constant(value=True | 1)):
                 _growing(node, findings)
+                if only_computes(node, waits.graph):
+                    message = "this loop never waits nor ends: it takes all of the board's time that the others leave"
+                    findings.warn(node, message, "put time.sleep_ms(1) into it")
             case ast.Call():
                 _blocks_tasks(node, waits, findings)
             case _:

@@ -257,7 +257,7 @@ class CallGraph:
         if self.origin(func) is not None:
             return Reach(native=True)
         name, reach = func.attr, Reach()
-        classes = self._receiver(func.value)
+        classes = self.receiver(func.value)
         if classes is not None:
             reach.functions = [m for c in classes for m in c.methods.get(name, ())]
             reach.native = not reach.functions or any(c.native_bases for c in classes)
@@ -270,7 +270,7 @@ class CallGraph:
                 reach.made, reach.unknown = found, True
         return reach
 
-    def _receiver(self, node: ast.expr) -> list[Class] | None:
+    def receiver(self, node: ast.expr) -> list[Class] | None:
         """The classes that an attribute is looked up in: of `self`, `super()` and a class's own name."""
         if (known := self._class_of(node)) is not None:
             return [known, *known.ancestors()]

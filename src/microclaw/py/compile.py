@@ -26,6 +26,7 @@ from microclaw.py.imports import check_imports
 from microclaw.py.lines import LineMap, line_map
 from microclaw.py.pins import check_pins
 from microclaw.py.plans import LibraryCalls
+from microclaw.py.private import check_private
 from microclaw.py.refused_waits import check_waits
 from microclaw.py.rewrite import Rewriter
 from microclaw.py.scopes import Scopes
@@ -40,6 +41,7 @@ ARCHITECTURES: Final = {"ESP32": "xtensawin", "ESP32-S3": "xtensawin", "ESP32-C3
 _ARCH_NUMBERS: Final = {"xtensawin": 10, "rv32imc": 11}
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _CACHE_VERSION: Final = 1
+_WRAPPING_CLOCKS: Final = ("ticks_ms", "ticks_us", "ticks_cpu")
 _PLACE: Final = re.compile(r'File "[^"]*", line (\d+)')
 _SIMPLER: Final = "split long expressions and deeply nested blocks into smaller ones"
 
@@ -54,6 +56,7 @@ class Rewritten:
     claims: tuple[PinClaim, ...]
     warnings: tuple[Diagnostic, ...]
     arch: str | None
+    clocks: tuple[str, ...]
 
 
 async def build(source: str, name: str, *, board: BoardProfile, cache: BuildCache | None = None) -> PyImage:
@@ -92,6 +95,7 @@ async def build(source: str, name: str, *, board: BoardProfile, cache: BuildCach
         cached=stored is not None,
         compile_ms=took_ms,
         warnings=checked.warnings,
+        clocks=checked.clocks,
     )
 
 
@@ -104,6 +108,7 @@ def rewrite(read: PythonSource, board: BoardProfile) -> Rewritten:
         check_syntax(graph, findings)
         imports = check_imports(graph, board, findings)
         claims = check_pins(graph, board, findings)
+        check_private(graph, findings)
         findings.raise_errors("check")
         library = LibraryCalls(graph, findings)
         library.check_loops()
@@ -111,13 +116,13 @@ def rewrite(read: PythonSource, board: BoardProfile) -> Rewritten:
         check_waits(waits, library, findings)
         warn(waits, findings)
         findings.raise_errors("check")
-        arch = _architecture(graph, board)
+        arch, clocks = _architecture(graph, board), _clocks(graph)
         rewritten = Rewriter(waits).program(tree)
         text = ast.unparse(rewritten) + "\n"
         lines = line_map(rewritten, text)
     except RecursionError as exc:
         raise BuildError((at(read, None, "the program is too deeply nested", _SIMPLER),), stage="check") from exc
-    return Rewritten(text, lines, imports, claims, tuple(findings.warnings), arch)
+    return Rewritten(text, lines, imports, claims, tuple(findings.warnings), arch, clocks)
 
 
 @functools.cache
@@ -147,6 +152,12 @@ def _architecture(graph: CallGraph, board: BoardProfile) -> str | None:
     if not any(f.is_compiled for f in graph.functions.values()):
         return None
     return ARCHITECTURES.get(board.chip.upper(), "xtensawin")
+
+
+def _clocks(graph: CallGraph) -> tuple[str, ...]:
+    named = (node for node in graph.scopes.of if isinstance(node, ast.Name | ast.Attribute))
+    origins = {graph.origin(node) for node in named}
+    return tuple(name for name in _WRAPPING_CLOCKS if f"time.{name}" in origins)
 
 
 def _compile(command: list[str], read: PythonSource, checked: Rewritten, processes: Processes) -> tuple[bytes, float]:

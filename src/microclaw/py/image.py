@@ -26,6 +26,7 @@ class PyImage:
 
     `claims` are the pins that the source names as constants; a pin computed at run time shows up only in the trial.
     `arch` is the processor of its native or viper functions; None: it runs on every chip.
+    `clocks`: the functions of `time` that it reads and that start again at 0: ticks_ms before ticks_us, ticks_cpu.
     `compile_ms` is the compiler's wall time, 0 when `cached`.
     """
 
@@ -45,6 +46,7 @@ class PyImage:
     cached: bool
     compile_ms: float
     warnings: tuple[Diagnostic, ...] = ()
+    clocks: tuple[str, ...] = ()
 
     @property
     def code(self) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+from collections.abc import Iterable
 from typing import Final
 
 from microclaw.boards.profile import BoardProfile
@@ -14,6 +15,8 @@ from microclaw.py.source import Findings
 from microclaw.py.stock import Refusal, stock_image
 
 _NEAR: Final = 0.7
+_TWO_NAMES: Final = {"machine.Pin.INPUT_PULLUP": ("IN", "PULL_UP"), "machine.Pin.INPUT_PULLDOWN": ("IN", "PULL_DOWN")}
+_CONSTANTS: Final = ("True", "False", "None")
 _CPYTHON_NAMES: Final = {
     "FileNotFoundError": "OSError", "PermissionError": "OSError", "ConnectionError": "OSError", "IOError": "OSError",
     "TimeoutError": "asyncio.TimeoutError, or OSError with errno.ETIMEDOUT", "UnicodeDecodeError": "UnicodeError",
@@ -56,10 +59,8 @@ def _check_from(node: ast.ImportFrom, graph: CallGraph, findings: Findings) -> s
     for alias in node.names if found else ():
         module = canonical(node.module or "")
         if alias.name not in stock_image().modules[module] and not _may_fail(node, graph):
-            near = difflib.get_close_matches(alias.name, stock_image().modules[module], n=1, cutoff=_NEAR)
-            findings.error(
-                node, f"the module {module} has no {alias.name}", f"did you mean {near[0]}?" if near else None
-            )
+            near = nearest(alias.name, stock_image().modules[module])
+            findings.error(node, f"the module {module} has no {alias.name}", f"did you mean {near}?" if near else None)
     return found
 
 
@@ -78,8 +79,8 @@ def _check_module(name: str, node: ast.AST, graph: CallGraph, findings: Findings
 
 
 def _hint(module: str) -> str:
-    near = difflib.get_close_matches(module, stock_image().modules, n=1, cutoff=_NEAR)
-    return f"did you mean {near[0]}?" if near else "put the code that you need from it into this file"
+    near = nearest(module, stock_image().modules)
+    return f"did you mean {near}?" if near else "put the code that you need from it into this file"
 
 
 def _may_fail(node: ast.AST, graph: CallGraph) -> bool:
@@ -120,11 +121,12 @@ def _check_names(graph: CallGraph, board: BoardProfile, findings: Findings) -> N
             if name in lacking:
                 findings.error(node, f"the {board.chip} has no {origin}", "use another class, or another board")
             elif members is not None and name.rpartition(".")[2] not in members and not name.startswith("__"):
-                near = difflib.get_close_matches(name.rpartition(".")[2], members, n=1, cutoff=_NEAR)
+                near = nearest(name.rpartition(".")[2], members)
                 owner = ast.unparse(node.value)
-                findings.error(
-                    node, f"{owner} has no {node.attr}", f"did you mean {owner}.{near[0]}?" if near else None
-                )
+                instead = f"did you mean {owner}.{near}?" if near else None
+                if origin in _TWO_NAMES:
+                    instead = f"write {', '.join(f'{owner}.{one}' for one in _TWO_NAMES[origin])}"
+                findings.error(node, f"{owner} has no {node.attr}", instead)
     for call in graph.calls:
         origin = graph.origin(call.func)
         if origin == "machine.freq" and call.args:
@@ -148,11 +150,37 @@ def _undefined(name: str, node: ast.AST, graph: CallGraph, findings: Findings) -
     if name in stock_image().modules:
         findings.error(node, f"{name} is not imported", f"put import {name} at the top")
         return
-    known = [*graph.scopes.module.bindings, *stock_image().builtins]
     homes = [m for m in ("machine", "time", "microclaw") if name in stock_image().modules[m]]
-    near = difflib.get_close_matches(name, known, n=1, cutoff=_NEAR)
-    hint = f"from {homes[0]} import {name}" if homes else f"did you mean {near[0]}?" if near else None
+    near = nearest(name, _visible(node, graph), _CONSTANTS, stock_image().builtins)
+    hint = f"from {homes[0]} import {name}" if homes else f"did you mean {near}?" if near else None
     findings.error(node, f"nothing defines {name}", hint)
+
+
+def _visible(node: ast.AST, graph: CallGraph) -> list[str]:
+    """The program's own names that a place sees."""
+    scope, found = graph.scopes.of.get(node), list[str]()
+    while scope is not None:
+        if not isinstance(scope.node, ast.ClassDef):
+            found += scope.bindings
+        scope = scope.parent
+    return found
+
+
+def nearest(name: str, *known: Iterable[str]) -> str | None:
+    """The name that was meant, of another case, a few letters, or a longer constant (OUTPUT for OUT); None: no idea.
+
+    Of names that are as near, earlier groups count.
+    """
+    plain = {word: word.casefold().replace("_", "") for group in known for word in sorted(group)}
+    asked = name.casefold().replace("_", "")
+    same = next((word for word, form in plain.items() if form == asked), None)
+    if same is not None:
+        return same
+    near = difflib.get_close_matches(asked, plain.values(), n=1, cutoff=_NEAR)
+    if near:
+        return next(word for word, form in plain.items() if form == near[0])
+    constants = [word for word in plain if word.isupper() and name.isupper()]
+    return max((word for word in constants if asked.startswith(plain[word])), key=len, default=None)
 
 
 def _is_tested(node: ast.AST, graph: CallGraph) -> bool:

@@ -78,6 +78,8 @@ def check_pins(graph: CallGraph, board: BoardProfile, findings: Findings) -> tup
     for call in graph.calls:
         lights = graph.origin(call.func) in _ADDRESSABLE
         for value, use, role in _pin_arguments(call, graph):
+            if (name := finder.text(value)) is not None:
+                findings.error(value, f"a pin is a number: {name!r} is none", _led_words(board))
             for pin in sorted(finder.numbers(value) or ()):
                 roles.setdefault(pin, set()).add(role)
                 try:
@@ -90,6 +92,16 @@ def check_pins(graph: CallGraph, board: BoardProfile, findings: Findings) -> tup
                 if caution is not None and role == "drives" and not is_light:
                     findings.warn(value, f"pin {pin}: {caution}", "use another pin if you can")
     return tuple(PinClaim(pin, next(r for r in _ROLES if r in found)) for pin, found in sorted(roles.items()))
+
+
+def _led_words(board: BoardProfile) -> str:
+    """Which pin has the board's LED: what a name in the place of a pin mostly means."""
+    if board.led is None:
+        return f"{board.title} has no LED that a program can switch: {board.no_led or 'its profile knows none'}"
+    if board.led.kind == "addressable":
+        return f"the LED of {board.title} is addressable, on pin {board.led.pin}: NeoPixel(Pin({board.led.pin}), 1)"
+    low = "" if board.led.active_level else ", lit by the level 0"
+    return f"the LED of {board.title} is on pin {board.led.pin}{low}: Pin({board.led.pin}, Pin.OUT)"
 
 
 def _pin_arguments(call: ast.Call, graph: CallGraph) -> Iterable[tuple[ast.expr, PinUse, PinRole]]:
@@ -166,6 +178,16 @@ class _Finder:
             case _:
                 pass
         return None
+
+    def text(self, node: ast.expr, depth: int = 0) -> str | None:
+        """The text that stands in the place of a number; None where none is known to."""
+        if isinstance(node, ast.Constant):
+            return node.value if isinstance(node.value, str) else None
+        scope = self._graph.scopes.of.get(node) if isinstance(node, ast.Name) and depth <= _FOLLOW else None
+        found = scope.find(node.id) if scope is not None and isinstance(node, ast.Name) else None
+        if found is None or len(found[1]) != 1 or found[1][0].kind != "value" or found[1][0].value is None:
+            return None
+        return self.text(found[1][0].value, depth + 1)
 
     def _bound(self, binding: Binding, name: str, depth: int) -> set[int] | None:
         if binding.kind == "loop" and binding.value is not None:

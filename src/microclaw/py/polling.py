@@ -104,6 +104,15 @@ def polls(loop: ast.While, graph: CallGraph) -> bool:
     return not changed & tested
 
 
+def only_computes(loop: ast.While, graph: CallGraph) -> bool:
+    """Whether a loop runs for ever and looks at nothing outside: nobody would see what it does."""
+    leaves = ast.Break | ast.Return | ast.Raise | ast.Await | ast.Yield | ast.YieldFrom
+    endless = isinstance(loop.test, ast.Constant) and bool(loop.test.value)
+    return endless and not any(
+        isinstance(n, leaves) or (isinstance(n, ast.Call) and not _is_pure(n, graph)) for n in loop_nodes(loop)
+    )
+
+
 def does_nothing(loop: ast.While) -> bool:
     """Whether a loop runs for ever and has nothing in it."""
     endless = isinstance(loop.test, ast.Constant) and bool(loop.test.value)

@@ -11,12 +11,19 @@ from typing import Final, TypeVar
 from microclaw.py.callgraph import Callable
 from microclaw.py.formats import as_format_call
 from microclaw.py.plans import RENAMED, Plan
+from microclaw.py.private import hides
 from microclaw.py.scopes import Comprehension, canonical
 from microclaw.py.waits import Waits
 
 N = TypeVar("N", bound=ast.AST)
 DROPPED_MODULES: Final = frozenset({"typing", "__future__"})
 _INNER: Final = "_wait_"
+_PUBLIC: Final = """
+def {}(name):
+    if name.startswith("_"):
+        raise AttributeError(name)
+    return name
+"""
 
 
 class Rewriter(ast.NodeTransformer):
@@ -31,6 +38,10 @@ class Rewriter(ast.NodeTransformer):
         self.environment = next(name for name in ("E", *(f"E_{n}" for n in range(len(used) + 2))) if name not in used)
         used |= {"main"}
         self._main = next(name for name in ("main_", *(f"main_{n}" for n in range(len(used)))) if name not in used)
+        self._public = next(
+            name for name in ("public_", *(f"public_{n}" for n in range(len(used)))) if name not in used
+        )
+        self._hiding: ast.Call | None = None
         self._owner: Callable | None = None
         self._hoisted: list[ast.stmt] = []
         self._count = 0
@@ -42,6 +53,11 @@ class Rewriter(ast.NodeTransformer):
             if bs and n not in self._dropped()
         )
         body = self._block(tree.body)
+        if self._hiding is not None:
+            [function] = ast.parse(_PUBLIC.format(self._public)).body
+            for node in ast.walk(function):
+                ast.copy_location(node, self._hiding)
+            body.insert(0, function)
         if names:
             body.insert(0, ast.Global(names))
         arguments = ast.arguments([], [ast.arg(self.environment)], None, [], [], None, [])
@@ -177,6 +193,8 @@ class Rewriter(ast.NodeTransformer):
         if isinstance(node.ctx, ast.Load):
             if node.id == "__name__" and self._graph.origin(node) == "builtins.__name__":
                 return _at(node, ast.Constant("__main__"))
+            if self._graph.origin(node) == "builtins.open":  # that of programs' files: firmware/fw/modules.py
+                return _at(node, ast.Attribute(self._module(node, "io"), "open", ast.Load()))
             if (name := RENAMED.get(self._graph.origin(node) or "")) is not None:
                 return self._env(node, name)
         node.id = self._renamed(node, node.id)
@@ -209,6 +227,12 @@ class Rewriter(ast.NodeTransformer):
     def _native_call(self, node: ast.Call) -> ast.AST:
         """A call as it stands; a short `time.sleep` stays the library's own."""
         origin = self._graph.origin(node.func) or ""
+        if hides(node, self._graph):
+            self._hiding = self._hiding or node
+            called = self.generic_visit(node)
+            check = _at(node, ast.Name(self._public, ast.Load()))
+            node.args[1] = _at(node, ast.Call(check, [node.args[1]], []))
+            return called
         if RENAMED.get(origin) is None:
             return self.generic_visit(node)
         module, _, name = origin.rpartition(".")

@@ -73,8 +73,15 @@ class AppTable(Table):
     """Images, desired apps and changes of one database."""
 
     async def put_image(self, row: ImageRow) -> None:
-        """Keep an image; the same bytes twice are one row, whose first source and meta stay."""
+        """Keep an image; the same bytes twice are one row, with the newest source that was given and its meta.
+
+        A source that differs in comments alone has the same bytes and other lines.
+        """
         await self._insert("images", row, verb="INSERT OR IGNORE")
+        if row.source is not None:
+            await self._execute(
+                "UPDATE images SET source = ?, meta = ? WHERE sha256 = ?", (row.source, row.meta, row.sha256)
+            )
 
     async def image(self, sha256: str) -> ImageRow:
         """UnknownName when no such image was kept."""

@@ -18,9 +18,10 @@ from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.apps.expectations import Expectations
 from microclaw.apps.late_proof import Place
 from microclaw.apps.silence import way_to_reset
+from microclaw.apps.source_log import SourceLog
 from microclaw.apps.trial import Trial, TrialInput, TrialOptions, Try
 from microclaw.auth.gate import Effect, Permission
-from microclaw.devices.calls import LogLine, LogsRead
+from microclaw.devices.calls import LogLine
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import AppNotFound, DeviceSilent, DeviceUnreachable
@@ -261,7 +262,9 @@ class LogParameters(OnDevice):
     lines: int = Field(30, ge=1, le=200, description="The newest so many.")
 
 
-def trying_tools(*, compile_source: Compile, try_image: Try, devices: Registry) -> tuple[Tool[Any], ...]:
+def trying_tools(
+    *, compile_source: Compile, try_image: Try, devices: Registry, source_log: SourceLog
+) -> tuple[Tool[Any], ...]:
     """try-program, read-logs."""
 
     async def try_program(asked: TryParameters, context: ToolContext) -> ToolOutput:
@@ -292,7 +295,7 @@ def trying_tools(*, compile_source: Compile, try_image: Try, devices: Registry) 
 
     async def read_logs(asked: LogParameters, context: ToolContext) -> ToolOutput:
         device = find_device(devices, context, asked.device)
-        lines = [line for line in await _log(device) if asked.app in (None, line.app)]
+        lines = [line for line in await _log(device, source_log) if asked.app in (None, line.app)]
         newest = lines[-asked.lines :]
         shown = "\n".join(f"{line.t_ms / 1000:.2f} s {line.app or '-'}: {line.text}" for line in newest)
         fields = {"success": True, "device": device.name, "count": len(newest)}
@@ -316,13 +319,13 @@ def _is_own_text(device: Device, lines: Sequence[LogLine]) -> bool:
     return not lines or (virtual and all(line.app is None for line in lines))
 
 
-async def _log(device: Device) -> list[LogLine]:
+async def _log(device: Device, source_log: SourceLog) -> list[LogLine]:
     lines: list[LogLine] = []
     cursor = 0
     for _ in range(MAX_PAGES):
-        page = await device.call(LogsRead(cursor=cursor))
+        page = await source_log.read(device, cursor)
         lines += page.lines
-        if not page.lines or page.cursor == cursor:
+        if page.cursor == cursor:
             break
         cursor = page.cursor
     return lines

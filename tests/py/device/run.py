@@ -84,6 +84,7 @@ class FakeBoard:
 class FakeRunner:
     def __init__(self):
         self.board = FakeBoard()
+        self.files_folder = "data"
         self.beat = 0
         self.wake = asyncio.ThreadSafeFlag()
 
@@ -117,7 +118,7 @@ async def rewritten():
     import board_time
 
     sys.modules["time"] = board_time
-    program.LINES_PER_S = 1000000
+    program.LINES_AT_ONCE = 1000000
     runner = FakeRunner()
     asyncio.create_task(woken(runner))
     from quota import Quota

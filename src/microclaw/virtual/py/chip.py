@@ -27,6 +27,9 @@ NVS_NAME_TOO_LONG: Final = (-4361, "ESP_ERR_NVS_KEY_TOO_LONG")
 IDF_HEAP: Final = [[180_000, 96_000, 94_200, 93_000]]
 """One region, as on an ESP32 with its Wi-Fi up (measured: 95.6 KB free, largest block 94.2)."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_OF_CHIP: Final = datetime(2000, 1, 1, tzinfo=UTC)
+"""What MicroPython's esp32 port counts from: a clock that nobody set says this at the boot."""
+_SET_MS: Final = (_EPOCH_OF_CHIP - _EPOCH).total_seconds() * 1000
 _GOT_IP: Final = 1010
 _IDLE: Final = 1000
 _NO_AP: Final = 201
@@ -164,7 +167,9 @@ class Chip:
                 raise DriverError("ValueError", "no such date") from None
             self._board.set_calendar((when - _EPOCH).total_seconds() * 1000)
             return None
-        now = _EPOCH + timedelta(milliseconds=self._board.calendar_ms(clock.now_ms()))
+        since_ms = self._board.calendar_ms(clock.now_ms())
+        start = _EPOCH if since_ms >= _SET_MS else _EPOCH_OF_CHIP
+        now = start + timedelta(milliseconds=since_ms)
         return [now.year, now.month, now.day, now.weekday(), now.hour, now.minute, now.second, now.microsecond]
 
     def _rtc_memory(self, data: str | None = None) -> Json:

@@ -17,12 +17,16 @@ from binascii import a2b_base64  # noqa: E402
 
 import _board  # noqa: E402
 import changes  # noqa: E402, F401
+import modules  # noqa: E402, F401
+import program  # noqa: E402
 import runner as runner_module  # noqa: E402
+import standstill  # noqa: E402, F401
 import storage  # noqa: E402, F401
 from board import Board  # noqa: E402
 from errors import CallError  # noqa: E402
 from runner import Runner  # noqa: E402
 
+program.LINES_AT_ONCE = 100  # here is room for them
 runner_module.NOT_KEPT = ()  # to read modules in again would cost programs board time, and here is room for them
 
 

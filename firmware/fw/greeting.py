@@ -1,0 +1,65 @@
+"""How a connection of the link begins and ends: pairing, greeting, leaving. Functions of Link, read in when needed."""
+
+import calendar
+import time
+
+from websocket import Breach, Closed, Leave
+
+
+async def leave(link, exc):
+    """Say why and close; raises what `run` waits by."""
+    if isinstance(exc, Breach):
+        try:
+            await link._say("error", {"code": exc.error, "message": exc.message, "fatal": True})
+        except OSError:
+            raise Closed()
+    await link.ws.close(exc.code, exc.error if isinstance(exc, Breach) else exc.reason)
+    raise exc if isinstance(exc, Leave) else Leave(exc.code, exc.message)
+
+
+async def greet(link):
+    link._opened_ms = time.ticks_ms()
+    link._heartbeat_s, link._unanswered, link._pings, link._code_until_ms = 15, 0, 0, None
+    link._ping_ms = link._opened_ms
+    if link._settings.token is None:
+        link.phase = link.state = "pairing"
+        await ask_to_pair(link)
+        return
+    link.phase = "offered"
+    hello = {
+        "boot_id": link.boot_id,
+        "firmware": {"name": "microclaw-micropython", "version": link.version},
+        "board": link._settings.board_name(),
+        "capabilities": link._calls.methods(),
+        "reset_reason": link.reset_reason,
+        "kinds": ["py"],
+        "tx_epoch": link.outbox.tx_epoch,
+        "rx_seq": link.outbox.rx_seq,
+    }
+    if link.audio_format is not None:
+        hello["audio"] = link.audio_format
+    if link.outbox.rx_epoch:
+        hello["rx_epoch"] = link.outbox.rx_epoch
+    await link._say("hello", hello)
+
+
+async def ask_to_pair(link):
+    request = {"board": link._settings.board_name(), "token_wanted": True}
+    if link._settings.get("secret"):
+        request["secret"] = link._settings.get("secret")
+    await link._say("pair_request", request)
+
+
+async def welcome(link, body):
+    link._heartbeat_s = max(1, body["heartbeat_s"])
+    if abs(calendar.now_ms() - body["time_ms"]) > 500:
+        link._board.set_time(body["time_ms"])
+    link.outbox.start(bytes(body["tx_epoch"]))
+    if not link.outbox.resume(body.get("rx_epoch"), body["rx_seq"]):
+        await link._say("bye", {"reason": "a new epoch"})
+        raise Leave(1000, "a new epoch", 0)
+    link.phase, link.state, link.failures = "ready", "connected", 0
+    link._progress_ms, link._telemetry_ms = time.ticks_ms(), None
+    link._news.set()
+    if link.on_welcome is not None:
+        link.on_welcome()

@@ -1,0 +1,47 @@
+"""Inputs of a program: an interrupt counts their edges. Read in with the first one."""
+
+from peripherals import OutputPin
+
+
+class InputPin(OutputPin):
+    """A pin whose edges an interrupt counts; the program's own handler is called from there."""
+
+    def __init__(self, env, real, number):
+        self.real = real
+        self.number = number
+        self._env = env
+        self._timeline = env._board.timeline
+        self._handler = None
+        self._trigger = 0
+        self._rising, self._falling = real.IRQ_RISING, real.IRQ_FALLING
+        self._count()
+
+    def _count(self):
+        self._counts = True
+        self._timeline.watch(self.number, "counted", self.real.value())
+        self.real.irq(handler=self._edge, trigger=self._rising | self._falling)
+
+    def stop_counting(self):
+        self._counts = False
+        self._timeline.watch(self.number, "written", self.real.value())
+        self.real.irq(handler=None)
+
+    def handle(self, handler, trigger):
+        self._handler = handler
+        self._trigger = self._rising | self._falling if trigger is None else trigger
+        if not self._counts:
+            self._count()
+
+    def _edge(self, real):
+        level = real.value()
+        self._timeline.count(self.number, level)
+        if self._handler is not None and self._trigger & (self._rising if level else self._falling):
+            self._env.call(self._handler, self)
+
+    def value(self, *level):
+        """It became an output by `init` when the program writes it; its own interrupt would not fire then."""
+        if level and self._counts:
+            self.stop_counting()
+        return OutputPin.value(self, *level)
+
+    __call__ = value

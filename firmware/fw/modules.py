@@ -1,0 +1,147 @@
+"""Modules of a program but `machine`: pins claimed, files in their own folder, nothing of the firmware.
+
+Read in when a program asks for one. docs/python-programs.md says what is refused and why; the host finds most of it
+when it builds, this holds for names that are made at run time too.
+"""
+
+import asyncio
+import os
+from errno import EEXIST
+
+from unwrapping import Unwrapping
+
+NAMES = (
+    "time asyncio os json random struct sys math cmath micropython gc collections errno re binascii hashlib io array "
+    "heapq deflate cryptolib framebuf platform esp32 neopixel dht onewire ds18x20 apa106 microclaw"
+)
+UNWRAPPING = ("neopixel", "dht", "onewire", "ds18x20", "apa106")
+REFUSED = {
+    "sys": "modules path atexit stdin",
+    "gc": "disable threshold",
+    "micropython": "kbd_intr heap_lock heap_unlock",
+    "esp32": "Partition NVS ULP idf_task_info wake_on_ext0 wake_on_ext1 wake_on_touch wake_on_gpio wake_on_ulp "
+    "gpio_deep_sleep_hold",
+    "asyncio": "core funcs event lock stream Loop get_event_loop new_event_loop run_until_complete "
+    "open_connection start_server",
+}
+_OF_OS = "uname urandom sync"
+_OF_IO = "BytesIO StringIO IOBase BufferedWriter"
+_BY_PATH = "listdir ilistdir stat statvfs remove unlink rmdir mkdir rename"
+
+
+def module(env, name):
+    """ImportError for what is not for programs."""
+    if name == "_thread":
+        raise ImportError("programs have tasks, no threads")
+    if name not in NAMES.split():
+        raise ImportError("no module named %r" % name)
+    real = __import__(name, None, None, ("*",))
+    if name in UNWRAPPING:
+        return Unwrapping(env, real, name)
+    if name == "microclaw":
+        return real.api(env)
+    if name == "os":
+        return _only(real, _OF_OS, _os(Folder(env._runner.files_folder)))
+    if name == "io":
+        return _only(real, _OF_IO, {"open": Folder(env._runner.files_folder).open})
+    if name in REFUSED:
+        return _without(real, REFUSED[name], _asyncio(env) if name == "asyncio" else {})
+    return real
+
+
+class Folder:
+    """The folder of programs' files. To a program it is all there is: "/" is this folder, and ".." ends there."""
+
+    def __init__(self, path):
+        self._path = path
+        try:
+            os.mkdir(path)
+        except OSError as exc:
+            if exc.errno != EEXIST:
+                raise
+
+    def real(self, path):
+        if not isinstance(path, str):
+            raise TypeError("a file is opened by its name")
+        parts = []
+        for part in path.split("/"):
+            if part == "..":
+                parts = parts[:-1]
+            elif part and part != ".":
+                parts.append(part)
+        return "/".join([self._path] + parts)
+
+    def open(self, path, mode="r", *more, **named):
+        return open(self.real(path), mode, *more, **named)
+
+
+def _os(folder):
+    """Functions of `os` whose arguments are paths."""
+
+    def by_path(function):
+        return lambda *paths: function(*[folder.real(path) for path in paths or ("/",)])
+
+    found = {name: by_path(getattr(os, name)) for name in _BY_PATH.split() if hasattr(os, name)}
+    found["getcwd"] = lambda: "/"
+    return found
+
+
+def _asyncio(env):
+    """What makes tasks makes them the program's: they end with it."""
+    coroutine = type(_nothing())
+
+    def task(value):
+        return env.spawn(value) if isinstance(value, coroutine) else value
+
+    async def gather(*awaited, return_exceptions=False):
+        return await asyncio.gather(*[task(value) for value in awaited], return_exceptions=return_exceptions)
+
+    async def wait_for(awaited, seconds):
+        return await asyncio.wait_for(task(awaited), seconds)
+
+    async def wait_for_ms(awaited, ms):
+        return await asyncio.wait_for_ms(task(awaited), ms)
+
+    return {
+        "create_task": env.spawn,
+        "run": env.run,
+        "gather": gather,
+        "wait_for": wait_for,
+        "wait_for_ms": wait_for_ms,
+    }
+
+
+async def _nothing():
+    pass
+
+
+def _only(real, names, own):
+    """A module of `own` and a few names of the real one."""
+    found = {name: getattr(real, name) for name in names.split() if hasattr(real, name)}
+    found.update(own)
+
+    def get(_, name):
+        if name not in found:
+            raise AttributeError("no %s for programs" % name)
+        return found[name]
+
+    return _made(get)
+
+
+def _without(real, names, own):
+    """A module with everything of the real one but some names; `own` come first."""
+    refused = names.split()
+
+    def get(_, name):
+        if name in own:
+            return own[name]
+        if name in refused or name.startswith("_"):
+            raise AttributeError("no %s for programs" % name)
+        return getattr(real, name)
+
+    return _made(get)
+
+
+def _made(get):
+    """The real module is in `get`'s closure alone: no attribute leads to it."""
+    return type("module", (), {"__getattr__": get})()

@@ -1,0 +1,51 @@
+"""Keeps what the board was told: each file is replaced, never changed in place. Functions of Settings."""
+
+import json
+import os
+
+from settings import ADDRESS, AUTHORITY, CREDENTIAL, SETTINGS
+
+AGENT = "agent_data/settings.json"  # what the agent of boards with PSRAM was told: its keys
+
+
+def change(settings, **news):
+    """Keep these in /settings.json; None takes one out."""
+    told = dict(settings.told)
+    told.update(news)
+    told = {name: told[name] for name in told if told[name] is not None}
+    keep(settings, SETTINGS, json.dumps(told))
+    settings.told = told  # once it is kept: else what is done and what a start finds would differ
+
+
+def keep_token(settings, token):
+    keep(settings, CREDENTIAL, json.dumps({"token": token}))
+    settings.token = token
+
+
+def keep_address(settings, ip):
+    if ip != settings.address:
+        keep(settings, ADDRESS, json.dumps({"ip": ip}))
+        settings.address = ip
+
+
+def keep_authority(settings, der):
+    keep(settings, AUTHORITY, der)
+
+
+def forget(settings):
+    """Everything but the board's own description, and the key of its access point, which may stand on a label."""
+    settings.told = {name: settings.told[name] for name in ("board", "ap_key") if name in settings.told}
+    keep(settings, SETTINGS, json.dumps(settings.told))
+    for name in (CREDENTIAL, ADDRESS, AUTHORITY, AGENT):
+        try:
+            os.remove(settings._folder + name)
+        except OSError:
+            pass  # there was none
+    settings.token = settings.address = None
+
+
+def keep(settings, name, data):
+    path = settings._folder + name
+    with open(path + ".new", "wb") as file:
+        file.write(data)
+    os.rename(path + ".new", path)

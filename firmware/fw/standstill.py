@@ -1,0 +1,51 @@
+"""asyncio's tasks of one program: they stand still when asyncio.run is over. Read in with a program's first task.
+
+Tasks of `every`, `on`, timers and interrupts are none of these: they go on.
+"""
+
+import asyncio
+
+
+class Loop:
+    """Environment._loop."""
+
+    def __init__(self, env):
+        self._env = env
+        self._tasks = []
+        self.standing = []
+        self._again = None
+        self._runs = 0
+
+    async def run(self, coro):
+        """asyncio.run: when `coro` is over, the other tasks stand still until the next one, as MicroPython's do."""
+        if not self._runs:
+            self.standing = []
+            if self._again is not None:
+                self._again.set()
+            await asyncio.sleep_ms(0)  # tasks that wait already run before `coro`
+        self._runs += 1
+        try:
+            return await coro
+        finally:
+            self._runs -= 1
+            if not self._runs:
+                self._again = asyncio.Event()
+                self.standing = [task for task in self._env.running_tasks() if task in self._tasks]
+
+    def add(self, task):
+        self._tasks = [one for one in self._tasks if not one.done()] + [task]
+
+    def stepped(self, coro):
+        """`coro`, not resumed while its task stands still. What is thrown into it comes to it at once."""
+        thrown = None
+        while True:
+            try:
+                coro.send(None) if thrown is None else coro.throw(thrown)
+            except StopIteration as exc:
+                return exc.value
+            try:
+                thrown = yield
+                while asyncio.core.cur_task in self.standing:
+                    yield from self._again.wait()
+            except BaseException as exc:
+                thrown = exc

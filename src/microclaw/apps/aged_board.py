@@ -1,0 +1,134 @@
+"""A program on a board that is up for long: which clock starts again, when to try that, what to say. Runs nothing.
+
+A board's uptime is counted in a few bits: `millis()` in 32, MicroPython's ticks in 30 (docs of MicroPython, time). A
+program that compares such times wrongly works for days and then stops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Final
+
+from microclaw.apps.building import ProgramImage
+from microclaw.apps.expectation_result import ExpectationResult, evaluate
+from microclaw.apps.expectations import Expectations, PinStimulus
+from microclaw.apps.trial_run import Run
+from microclaw.apps.verdict import Record, Verdict
+from microclaw.py.image import PyImage
+
+UP_MS: Final = 20 * 60_000.0
+_FIRMWARES: Final = "wasm_get_sys_tick_ms"
+_START: Final = "keep the beginning, {start}, and use {since} for {clock}"
+
+
+@dataclass(frozen=True, slots=True)
+class WrappingClock:
+    """A clock that a program reads, `wrap_ms` after which it starts again at 0 (`age` in words), and what to write."""
+
+    name: str
+    wrap_ms: float
+    age: str
+    compare: str
+    start: str
+    since: str
+
+
+_MILLIS: Final = WrappingClock(
+    "millis()",
+    2.0**32,
+    "49.7 days",
+    "compare differences of unsigned times: millis() - last >= interval, never millis() >= next",
+    "start = millis() in setup (or first in main)",
+    "millis() - start",
+)
+
+
+def clock_of(image: ProgramImage) -> WrappingClock | None:
+    """The clock of the board's uptime that a program reads; None where it reads none that starts again."""
+    if isinstance(image, PyImage):
+        return _ticks(image.clocks[0]) if image.clocks else None
+    return _MILLIS if any(one.name == _FIRMWARES for one in image.imports) else None
+
+
+def _ticks(name: str) -> WrappingClock:
+    """Of ticks_ms, else ticks_us or ticks_cpu: at 2**30 ms the microseconds start again as well."""
+    wrap_ms, age = (2.0**30, "12.4 days") if name == "ticks_ms" else (2.0**30 / 1000, "17.9 min")
+    return WrappingClock(
+        f"time.{name}()",
+        wrap_ms,
+        age,
+        f"use time.ticks_diff: time.ticks_diff(time.{name}(), last) >= interval, "
+        "never a difference or a comparison of the times themselves",
+        f"start = time.{name}() first in the program",
+        f"time.ticks_diff(time.{name}(), start)",
+    )
+
+
+def runs_across_the_wrap(clock: WrappingClock, run: Run, record: Record) -> list[Run]:
+    """The same on a board whose clock starts again: after a bounce, and while the program waits.
+
+    Of its waits the longest high and the longest low of a pin are taken, in their middle.
+    """
+    bounced = [one for one in run.stimuli if isinstance(one, PinStimulus) and one.bounce_ms]
+    longest = max(bounced, key=lambda one: one.bounce_ms, default=None)
+    moments = [] if longest is None else [longest.at_ms + longest.bounce_ms + 1.0]
+    waits: dict[int, tuple[float, float]] = {}
+    for pin in {edge.pin for edge in record.edges}:
+        own = [edge for edge in record.edges if edge.pin == pin and edge.t_ms < run.for_ms]
+        for edge, after in pairwise(own):
+            length_ms = after.t_ms - edge.t_ms
+            if length_ms > waits.get(edge.level, (0.0, 0.0))[0]:
+                waits[edge.level] = (length_ms, edge.t_ms + length_ms / 2)
+    moments += [middle_ms for _, middle_ms in waits.values()]
+    return [aged(run, clock.wrap_ms - at_ms) for at_ms in moments or [run.for_ms / 2]]
+
+
+def aged(run: Run, uptime_ms: float) -> Run:
+    """The needed time of a run on a board that is up for so long."""
+    return replace(run, uptime_ms=uptime_ms, soak_ms=0.0, late=(), late_ms=0.0, checks=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AgedFault:
+    """What goes wrong only on a board that is up for long; `line` is the expectation, None for a fault of its own."""
+
+    error: str
+    next_step: str
+    found: str
+    line: int | None
+
+    def marked(self, results: Sequence[ExpectationResult]) -> tuple[ExpectationResult, ...]:
+        """The results with those that it is about as not met: all of them for a fault of its own."""
+        return tuple(
+            replace(one, trial="not met", found=self.found) if self.line in (None, one.number) else one
+            for one in results
+        )
+
+
+def aged_fault(
+    clock: WrappingClock, asked: Expectations, record: Record, verdict: Verdict, uptime_ms: float
+) -> AgedFault | None:
+    """What went wrong in a run of a program that does well on a board that was switched on lately."""
+    bad = next((one for one in evaluate(asked, record) if one.trial != "met"), None)
+    if verdict.ok and bad is None:
+        return None
+    if uptime_ms != UP_MS:
+        where = f"on a board that has been up for {clock.age}, when {clock.name} starts again at 0"
+        step = clock.compare
+    else:
+        where = f"on a board that has been up for 20 min: {clock.name} does not begin at 0 with the program"
+        step = _START.format(start=clock.start, since=clock.since, clock=clock.name)
+    step = f"{step}; to see it again: --expect with the line: {_uptime_line(uptime_ms)}"
+    if not verdict.ok or bad is None:
+        text = f"it works on a board that was switched on lately, but not {where}: {verdict.error}"
+        return AgedFault(text, step, f"{where}: {verdict.error}", None)
+    text = f"expected, line {bad.number}: {bad.text}; met on a board that was switched on lately, but not {where}"
+    return AgedFault(f"{text}: {bad.found}", step, f"{where}: {bad.found}", bad.number)
+
+
+def _uptime_line(uptime_ms: float) -> str:
+    if uptime_ms == UP_MS:
+        return "uptime 20 min"
+    return f"uptime {uptime_ms / 1000:.3f}".rstrip("0").rstrip(".") + " s"

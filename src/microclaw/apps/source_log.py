@@ -1,0 +1,80 @@
+"""What a device's programs printed, with tracebacks of Python programs in the lines of their source. Keeps no lines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from microclaw.apps.building import stored_program
+from microclaw.apps.changes import Change, ChangeLog, PutApp
+from microclaw.devices.calls import LogLine, LogPage, LogsRead
+from microclaw.devices.device import Device
+from microclaw.errors import StoreError, UnknownName
+from microclaw.py.image import PyImage
+
+_FRAME: Final = re.compile(r'\s*File "[^"]+", line \d+(?:, in .+)?')
+_LOOK_BACK: Final = 500
+_WATCHED_MS: Final = 60_000
+"""A version that was installed and taken back by its own failure was there for no longer (verify.py)."""
+
+
+class SourceLog:
+    """`SourceLog(change_log)`: what this host installed and when says in which source a printed line number counts."""
+
+    def __init__(self, change_log: ChangeLog) -> None:
+        self._change_log = change_log
+
+    async def read(self, device: Device, cursor: int) -> LogPage:
+        """The page as the device gives it; of a traceback's frames those of the program, in lines of its source.
+
+        A frame stays as it is where it is not known which version printed it.
+        """
+        page: LogPage = await device.call(LogsRead(cursor=cursor))
+        framed = {line.app for line in page.lines if line.app is not None and _FRAME.fullmatch(line.text)}
+        if not framed:
+            return page
+        history = await self._change_log.changes(device.device_id, _LOOK_BACK)
+        puts = {name: _puts(history, name) for name in framed if name is not None}
+        images: dict[str, PyImage | None] = {}
+        told: list[LogLine] = []
+        for line in page.lines:
+            text: str | None = line.text
+            if line.app in puts and _FRAME.fullmatch(line.text):
+                sha256 = _version_at(puts[line.app], line.at_ms)
+                if sha256 is not None and sha256 not in images:
+                    images[sha256] = await self._image(sha256)
+                image = images[sha256] if sha256 is not None else None
+                text = image.source_traceback(line.text) if image is not None else line.text
+            if text or not line.text:
+                told.append(replace(line, text=text or ""))
+        return replace(page, lines=tuple(told))
+
+    async def _image(self, sha256: str) -> PyImage | None:
+        try:
+            stored = await self._change_log.image(sha256)
+            return stored_program(stored.code, stored.source, stored.meta)
+        except (UnknownName, StoreError):  # its line numbers are told as the board has them
+            return None
+
+
+def _puts(history: Sequence[Change], name: str) -> list[tuple[Change, str]]:
+    """The installations of one Python program, newest first, with the hashes of what was installed."""
+    return [
+        (change, change.forward.version.sha256)
+        for change in history
+        if isinstance(change.forward, PutApp) and change.forward.name == name and change.forward.version.kind == "py"
+    ]
+
+
+def _version_at(puts: Sequence[tuple[Change, str]], at_ms: int | None) -> str | None:
+    """The version that was there at a moment; None where that is not known."""
+    if at_ms is None:
+        only = {sha256 for _, sha256 in puts}
+        return only.pop() if len(only) == 1 else None
+    for change, sha256 in puts:
+        is_gone = change.state == "failed" and at_ms > change.at_ms + _WATCHED_MS
+        if change.at_ms <= at_ms and not is_gone:
+            return sha256
+    return None

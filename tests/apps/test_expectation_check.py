@@ -1,0 +1,104 @@
+"""What meets an expectation where lines are missing in the log, and where two pins change at one time stamp."""
+
+from __future__ import annotations
+
+import pytest
+
+from microclaw.apps.expectation_check import check
+from microclaw.apps.expectation_text import parse_expectations
+from microclaw.apps.observation import Finding, Observation, with_gaps
+from microclaw.events import Edge
+
+
+def found(line: str, seen: Observation) -> Finding:
+    """The worst of a line's checks."""
+    checks = parse_expectations(line).checks
+    findings = [check(one, seen, checks) for one in checks]
+    return next((f for state in ("not met", "untried") for f in findings if f.state == state), findings[0])
+
+
+def log(*lines: tuple[float, str], edges: tuple[Edge, ...] = ()) -> Observation:
+    kept, gaps = with_gaps(lines)
+    return Observation(10_000.0, lines=kept, gaps=gaps, edges=edges)
+
+
+FLOOD = ((100.0, "a"), (120.0, "a"), (1_100.0, "(7 lines were left out)"), (1_200.0, "b"), (5_000.0, "late"))
+
+
+@pytest.mark.parametrize(
+    ("line", "state"),
+    [
+        ('log never ~ "ERROR.*"', "untried"),
+        ('log never ~ "b"', "not met"),  # a line that was found
+        ('log never ~ "ERROR.*" from 2 s', "met"),  # nothing is missing there
+        ('log never ~ "ERROR.*" until 50 ms', "met"),
+        ('log never ~ "ERROR.*" from 500 ms until 600 ms', "untried"),
+        ('log 2 times ~ "a"', "untried"),
+        ('log 1 times ~ "a"', "not met"),
+        ('log 3 times ~ "a"', "untried"),
+        ('log 1 times ~ "late" from 2 s', "met"),
+        ('log ~ "a"', "met"),
+        ('log ~ "DONE"', "untried"),
+        ('log ~ "DONE" from 2 s', "not met"),
+        ('log ~ "b" within 1500 ms', "met"),
+        ('log every 1 s ~ "a|b|late"', "untried"),
+    ],
+)
+def test_missing_lines_leave_untried_what_they_could_change(line: str, state: str) -> None:
+    finding = found(line, log(*FLOOD))
+    assert finding.state == state
+    if state == "untried":
+        assert finding.text.startswith("7 lines were left out: print less; ")
+        assert finding.next_step
+
+
+def test_a_line_behind_the_word_of_missing_ones_is_read() -> None:
+    seen = log((100.0, "a"), (2_000.0, "(10 lines were left out) DONE"))
+    assert found('log ~ "DONE"', seen).state == "met"
+    assert found('log never ~ "DONE"', seen).state == "not met"
+    assert found('log never ~ "ERROR"', seen).state == "untried"
+
+
+def test_the_word_of_missing_lines_is_no_line_of_the_program() -> None:
+    assert found('log never ~ ".*left out.*"', log((50.0, "a"), (60.0, "(1 line was left out)"))).state == "untried"
+
+
+def test_a_reaction_in_lines_is_untried_where_lines_are_missing() -> None:
+    expect = 'when pin 5 rises: log ~ "on" within 100 ms'
+    edges = (Edge(1_000.0, 5, 1), Edge(3_000.0, 5, 0))
+    assert found(expect, log((1_010.0, "on"), edges=edges)).state == "met"
+    assert found(expect, log((1_010.0, "on"), (2_000.0, "(2 lines were left out)"), edges=edges)).state == "untried"
+    assert found(expect, log((10.0, "(2 lines were left out)"), (1_010.0, "on"), edges=edges)).state == "met"
+
+
+def pins(*edges: tuple[float, int, int], outside: int | None = None) -> Observation:
+    bursts = {} if outside is None else {outside: ((edges[0][0], edges[0][0], 1),)}
+    return Observation(4_000.0, tuple(Edge(*edge) for edge in edges), before={7: 0, 8: 0}, bursts=bursts)
+
+
+INTERLOCK = "pin 7: never high while pin 8 high"
+
+
+def test_both_high_within_one_time_stamp_is_an_overlap() -> None:
+    finding = found(INTERLOCK, pins((5, 7, 1), (505, 8, 1), (505, 7, 0), (1_005, 8, 0)))
+    assert (finding.state, finding.text) == ("not met", "both high at 0.505 s, for less than 0.1 ms")
+
+
+def test_the_order_of_the_record_counts_within_one_time_stamp() -> None:
+    assert found(INTERLOCK, pins((5, 7, 1), (505, 7, 0), (505, 8, 1), (1_005, 8, 0), (1_005, 7, 1))).state == "met"
+
+
+def test_a_longer_overlap_is_told_with_its_length() -> None:
+    finding = found(INTERLOCK, pins((5, 7, 1), (505, 8, 1), (515, 7, 0), (1_005, 8, 0)))
+    assert finding.text == "both high at 0.505 s, for 0.01 s"
+
+
+def test_a_pulse_shorter_than_a_time_stamp_is_no_steady_level() -> None:
+    expect = "pin 7: never high from 1 s until 3 s"
+    assert found(expect, pins((5, 8, 1), (2_000, 7, 1), (2_000, 7, 0))).state == "not met"
+    assert found(expect, pins((5, 8, 1), (3_000, 7, 1), (3_000, 7, 0))).state == "met"  # where the window ends
+
+
+def test_an_input_that_changes_at_the_same_moment_is_no_overlap() -> None:
+    edges = ((5.0, 7, 1), (505.0, 8, 1), (505.0, 7, 0), (1_005.0, 8, 0))
+    assert found(INTERLOCK, pins(*edges, outside=8)).state == "met"
