@@ -33,7 +33,7 @@ class Quota:
         self.grown = 0  # allocated since the last look, by samples
         self._memory = None  # the bytes in use when the stretch began that is measured; None: a look
         self._kept = self.last = None  # those after the last measured stretch; at the last look
-        self._due = ticks_ms()  # no look before
+        self._due = None  # no look before
         self._take = self._apply  # made once: what a call makes would be measured too
 
     def begin(self):
@@ -52,7 +52,7 @@ class Quota:
         if self.active or grown > self._size:
             self._memory = at
             self._board.measure(self._take, self.active > 1)
-        elif 2 * self.grown > self._size and ticks_diff(ticks_ms(), self._due) >= 0:
+        elif 2 * self.grown > self._size and (self._due is None or ticks_diff(ticks_ms(), self._due) >= 0):
             self._memory = None
             self._board.measure(self._take, True)
         return grown * counts

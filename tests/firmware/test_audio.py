@@ -14,6 +14,7 @@ from tests.firmware.conftest import PATIENCE_S, Firmware, Plane, micropython, pr
 
 from microclaw.events import DeviceConnected
 from microclaw.link_server.device_link import DeviceLink
+from microclaw.wire.link.actions import Hear
 from microclaw.wire.link.messages import AudioFormat, CancelStream, Hello, TtsEnd, TtsStart
 
 FRAME_BYTES = 640
@@ -37,6 +38,7 @@ class Chip:
     rates: list[int] = field(default_factory=list)
     played: bytearray = field(default_factory=bytearray)
     ends: int = 0
+    heard: Heard = field(default_factory=lambda: Heard())
     news: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -69,20 +71,24 @@ class Chip:
 
 
 class Heard:
-    """What the host was sent by the device."""
+    """What the host was sent by the device: the AudioStreams of its connection."""
 
-    def __init__(self, device: DeviceLink) -> None:
+    def __init__(self) -> None:
         self.data = bytearray()
         self.sizes: set[int] = set()
         self.news = asyncio.Event()
-        connection = device.connection
-        assert connection is not None
-        connection.on_audio = self.take
 
-    def take(self, action: object) -> None:
-        payload = action.frame.payload  # type: ignore[attr-defined]
-        self.sizes.add(len(payload))
-        self.data += payload
+    def open(self, *_: object) -> Heard:
+        return self
+
+    def took(self, message: object) -> None:
+        """Where streams begin and end is the session's to know."""
+
+    def left(self) -> None: ...
+
+    def heard(self, hear: Hear) -> None:
+        self.sizes.add(len(hear.frame.payload))
+        self.data += hear.frame.payload
         self.news.set()
 
     async def until(self, size: int) -> None:
@@ -107,6 +113,7 @@ async def speaking(plane: Plane, board: Firmware, chip: Chip) -> AsyncIterator[D
     board.told(made, audio=PINS)
     board.boot = "tests/firmware/simulated/boot_audio.py"
     board.environ = {"MICROCLAW_I2S": str(chip.port), "MICROCLAW_BUTTON": str(chip.button)}
+    plane.audio.open = chip.heard.open
     async with board.running(), asyncio.timeout(PATIENCE_S):
         await plane.published.until(DeviceConnected)
         yield plane.links.online[0]
@@ -120,7 +127,7 @@ async def test_what_the_microphone_hears_comes_to_the_host_whole_and_in_order(
         hello = device.connection.session.peer
         assert isinstance(hello, Hello)
         assert hello.audio == AudioFormat(codecs=("pcm16",), rate=RATE_HZ, frame_ms=20, buffer_ms=400)
-        heard = Heard(device)
+        heard = chip.heard
         chip.press()
         mic = await chip.until_recording()
         chip.release()
@@ -155,7 +162,7 @@ class Board:
     def claim(self, pin, owner): pass
 
 class Link:
-    hello, measure = {}, None
+    measure = audio_format = None
 
 async def main():
     audio = Audio(Link(), Board(), {"speaker": [17, 18, 19]})
@@ -174,7 +181,7 @@ asyncio.run(main())
 
 async def test_a_second_press_ends_listening(plane: Plane, board: Firmware, chip: Chip) -> None:
     async with speaking(plane, board, chip) as device:
-        heard = Heard(device)
+        heard = chip.heard
         chip.press()
         mic = await chip.until_recording()
         mic.write(tone(1))
