@@ -10,6 +10,7 @@ from collections import deque
 from time import ticks_diff, ticks_ms
 
 from micropython import const
+from websocket import Breach
 
 RATE_HZ = 16_000
 FRAME_BYTES = 640
@@ -38,13 +39,19 @@ class Audio:
         self._heard, self._said = deque((), _MIC_FRAMES), deque((), _SPEAKER_FRAMES)
         self._news, self._more = asyncio.Event(), asyncio.Event()
         self._tasks = []
-        link.audio = self.took
-        link.hello["audio"] = {
+        link.audio, self._measure, link.measure = self.took, link.measure, self._measured
+        link.audio_format = {
             "codecs": ["pcm16"],
             "rate": RATE_HZ,
             "frame_ms": FRAME_MS,
             "buffer_ms": _SPEAKER_FRAMES * FRAME_MS,
         }
+
+    def _measured(self):
+        body = self._measure()
+        if self.glitches:
+            body["glitches"] = self.glitches
+        return body
 
     async def run(self):
         """The button, for ever."""
@@ -77,13 +84,19 @@ class Audio:
 
     def took(self, kind, body):
         """A frame, a message about a stream, or the connection's end."""
-        if kind == "frame":
+        if kind == "payload":
             self._hear(body)
-        elif kind == "left":
+        elif kind == "leave":
             self._open = None
             self._news.set()
             self._hush()
         elif kind in ("tts_start", "tts_end", "cancel_stream"):
+            for name, its in ("stream", int), ("codec", str), ("rate", int):
+                value = body.get(name)
+                if (name == "stream" or kind == "tts_start") and (
+                    not isinstance(value, its) or isinstance(value, bool)
+                ):
+                    raise Breach(4400, "malformed", "{} of {}".format(name, kind))
             self._follow(kind, body, body["stream"])
 
     def _follow(self, kind, body, stream):
@@ -116,7 +129,7 @@ class Audio:
 
     async def _say(self, kind, body):
         try:
-            await self._link.say(kind, body)
+            await self._link._say(kind, body)
         except OSError:
             pass  # the connection broke: the link is told by its own
 
@@ -212,3 +225,11 @@ class Audio:
                     await self._more.wait()
         finally:
             i2s.deinit()
+
+
+def begin(link, board, pins):
+    """A wrong pin stops nothing else."""
+    try:
+        return asyncio.create_task(Audio(link, board, pins).run())
+    except (ValueError, OSError, TypeError, AttributeError) as exc:
+        print("no audio: {}: {}".format(type(exc).__name__, exc))

@@ -2,7 +2,7 @@
 
 `facts` is "board" of /settings.json, written by `microclaw flash` from the board's profile:
   chip; reserved {pin: why}; i2c [sda, scl]; boot_pin; memory_floor (bytes); max_programs;
-  program_bytes (all claims); timeline (entries)
+  heap (bytes of all claims); timeline (entries)
 """
 
 import gc
@@ -37,7 +37,7 @@ class Board:
         self.memory_floor = facts.get("memory_floor", 16_000)
         self.idf_floor = facts.get("idf_floor", 20_000)  # a handshake takes 6 KB, Wi-Fi some more in bursts
         self.max_programs = facts.get("max_programs", 8)
-        self.program_bytes = facts.get("program_bytes") or max(_PROGRAM_BYTES, gc.mem_free() // 4 & -1024)
+        self.heap = facts.get("heap") or max(_PROGRAM_BYTES, gc.mem_free() // 4 & -1024)
         self.i2c_pins = facts.get("i2c")
         self.boot_pin = facts.get("boot_pin", 0)
         self.reserved = {int(pin): why for pin, why in facts.get("reserved", {}).items()}
@@ -82,14 +82,14 @@ class Board:
     def gc_free(self):
         return gc.mem_free()
 
-    def used(self):
+    def mem_alloc(self):
         """Bytes of MicroPython's heap in use, without rubbish."""
         gc.collect()
         return gc.mem_alloc()
 
-    def settle(self, take, more=False):
+    def measure(self, take, more=False):
         """`take` gets them once the rubbish is gone; `more`: it is to be gone too when a stretch begins next."""
-        take(self.used())
+        take(self.mem_alloc())
 
     def idf_free(self):
         """Free bytes outside of MicroPython's heap, which Wi-Fi and TLS need; None where there is no such heap."""

@@ -3,12 +3,16 @@
 Read in when needed, and dropped soon after.
 """
 
+import sys
+
+import loading
+import runner as runners
 from errors import CallError
-from loading import Program
-from quota import DEFAULT_CLAIM
+from quota import Quota
 from slots import UPLOADED
 
 WATCHDOG_FILE = "/=watchdog"
+DEFAULT_CLAIM = 4_096  # of an upload that names none; a usual program takes 2 KB
 
 
 def begin(runner, name, kind, size, sha256, heap=0, autostart=True):
@@ -28,7 +32,7 @@ async def commit(runner):
         claim = claim or DEFAULT_CLAIM
         runner._check_room(name, claim)
         try:
-            space = runner._load(runner.slots.root, UPLOADED, claim)
+            space = runner.load(runner.slots.root, UPLOADED, claim)
         except CallError as exc:
             if exc.code in ("invalid_module", "too_large"):
                 runner.slots.drop_upload()
@@ -36,6 +40,8 @@ async def commit(runner):
         await runner._end(name)
         runner.slots.install(name)
         runner._start(name, space)
+        if "storage" in runners.NOT_KEPT:
+            sys.modules.pop("storage", None)  # now rather than in ten seconds: the new program needs the memory
         return name
 
 
@@ -114,7 +120,7 @@ async def boot(runner):
                 try:
                     runner._start(name)
                 except CallError as exc:
-                    runner._programs[name] = program = Program(name)
+                    runner._programs[name] = program = loading.Program(name)
                     program.state, program.error = "trapped", exc.message
                     runner._log("error", "%s cannot start: %s" % (name, exc.message))
 
@@ -150,3 +156,38 @@ def _note_resets(runner):
         runner.slots.write_note(WATCHDOG_FILE, runner._resets)
     except CallError as exc:  # a full flash stops neither the boot nor the ticks
         runner._log("error", exc.message)
+
+
+def _start(runner, name, space=None):
+    claim = runner.slots.facts(name)[2] or DEFAULT_CLAIM
+    runner._check_room(name, claim)
+    runner._tick()
+    program = loading.Program(name)
+    program.space, program.claim = space or runner.load(*runner.slots.image(name), claim), claim
+    runner._programs[name] = program
+    runner._begin(program)
+
+
+def load(runner, folder, slot, claim):
+    """The module's names; `heap` of the runner is what they take. CallError when it is more than the claim."""
+    before = runner.board.mem_alloc()
+    space = loading.load(folder, slot)
+    runner.heap = max(0, runner.board.mem_alloc() - before)
+    why = Quota(runner.board, claim, runner.heap).memory_short()
+    if why is not None:
+        space.clear()
+        raise CallError("too_large", why)
+    return space
+
+
+def _check_room(runner, name, claim):
+    """Whether one more may run, beside those that do or wait for their next start."""
+    claims = [p.claim for p in runner._programs.values() if p.name != name and (p.main or p.restart)]
+    if len(claims) >= runner.board.max_programs:
+        raise CallError("too_many_apps", "%d programs run: stop one" % len(claims))
+    room = runner.board.heap
+    if sum(claims) + claim > room:
+        who = "%d programs claim" % (len(claims) + 1) if claims else "the program claims"
+        kilobytes = -(-(sum(claims) + claim) // 1024)
+        text = "%s %d KB of memory, %d KB are there: stop one or ask for less" % (who, kilobytes, room // 1024)
+        raise CallError("too_large", text)

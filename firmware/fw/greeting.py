@@ -10,7 +10,7 @@ async def leave(link, exc):
     """Say why and close; raises what `run` waits by."""
     if isinstance(exc, Breach):
         try:
-            await link.say("error", {"code": exc.error, "message": exc.message, "fatal": True})
+            await link._say("error", {"code": exc.error, "message": exc.message, "fatal": True})
         except OSError:
             raise Closed()
     await link.ws.close(exc.code, exc.error if isinstance(exc, Breach) else exc.reason)
@@ -36,16 +36,18 @@ async def greet(link):
         "tx_epoch": link.outbox.tx_epoch,
         "rx_seq": link.outbox.rx_seq,
     }
+    if link.audio_format is not None:
+        hello["audio"] = link.audio_format
     if link.outbox.rx_epoch:
         hello["rx_epoch"] = link.outbox.rx_epoch
-    await link.say("hello", hello)
+    await link._say("hello", hello)
 
 
 async def ask_to_pair(link):
     request = {"board": link._settings.board_name(), "token_wanted": True}
     if link._settings.get("secret"):
         request["secret"] = link._settings.get("secret")
-    await link.say("pair_request", request)
+    await link._say("pair_request", request)
 
 
 async def welcome(link, body):
@@ -54,7 +56,7 @@ async def welcome(link, body):
         link._board.set_time(body["time_ms"])
     link.outbox.start(bytes(body["tx_epoch"]))
     if not link.outbox.resume(body.get("rx_epoch"), body["rx_seq"]):
-        await link.say("bye", {"reason": "a new epoch"})
+        await link._say("bye", {"reason": "a new epoch"})
         raise Leave(1000, "a new epoch", 0)
     link.phase, link.state, link.failures = "ready", "connected", 0
     link._progress_ms, link._telemetry_ms = time.ticks_ms(), None

@@ -29,8 +29,8 @@ _PHASES = {"welcome": "offered", "pair_code": "pairing", "pair_done": "pairing"}
 
 
 class Link:
-    """`show` is told what a person must see, `on_task` each task_status before it is acked, `audio` ("frame", audio),
-    messages about streams, and ("left", None) at a connection's end; `measure` gives more of telemetry."""
+    """`show` is told what a person must see, `on_task` each task_status before it is acked, `audio` ("payload", audio),
+    messages about streams, and ("leave", None) at a connection's end; `measure` gives more of telemetry."""
 
     def __init__(self, board, settings, calls, version, show=print):
         self._board = board
@@ -39,7 +39,7 @@ class Link:
         self.phase = "down"
         self.state = "waiting"  # for people: waiting, pairing, connected, refused
         self.refused_events = self.dropped = self._logged = self.failures = 0
-        self.on_welcome = self.on_task = self.measure = None
+        self.on_welcome = self.on_task = self.measure = self.audio_format = None
         self.audio = lambda kind, body: None
         self._logs, self._work = [], []
         self._news, self._busy = asyncio.Event(), asyncio.Event()
@@ -140,7 +140,7 @@ class Link:
             for task in tasks:
                 task.cancel()
             ws.abort()
-            self.audio("left", None)
+            self.audio("leave", None)
 
     def _end(self, verdict):
         """From another task: the reader closes the connection for this reason."""
@@ -150,7 +150,7 @@ class Link:
 
     # What is said
 
-    async def say(self, kind, body, re=None):
+    async def _say(self, kind, body, re=None):
         await self.ws.send(encode(kind, body, re, bytearray(b"\x01")))
 
     async def _pump(self):
@@ -166,7 +166,7 @@ class Link:
                     if message is not None:
                         await self.ws.send(message)
                     elif self._logs:
-                        await self.say("log", self._logs.pop(0))
+                        await self._say("log", self._logs.pop(0))
                     else:
                         break
         except OSError:
@@ -196,7 +196,7 @@ class Link:
             self._pings += 1
             self._unanswered += 1
             if not self.ws.is_busy:
-                await self.say("ping", {"n": self._pings, "t0": calendar.now_us()})
+                await self._say("ping", {"n": self._pings, "t0": calendar.now_us()})
         if self.phase != "ready" or self.ws.is_busy:
             return
         if self.outbox.sent > self.outbox.acked and _since(self._progress_ms, now) >= _RESEND_S:
@@ -205,7 +205,7 @@ class Link:
             self._news.set()
         if self._telemetry_ms is None or _since(self._telemetry_ms, now) >= _TELEMETRY_S:
             self._telemetry_ms = now
-            await self.say("telemetry", self._telemetry())
+            await self._say("telemetry", self._telemetry())
 
     def _telemetry(self):
         body = {"free_heap": self._board.gc_free(), "uptime_s": self._board.now_ms() // 1000, "apps": []}
@@ -227,7 +227,7 @@ class Link:
                 raise Breach(4413, "too_large", "audio over 2048 bytes")
             if kind == 2 or self.phase != "ready":
                 raise Breach(4400, "unexpected_message", "audio in the wrong direction, or too early")
-            self.audio("frame", memoryview(data)[1:])
+            self.audio("payload", memoryview(data)[1:])
             return
         if kind != 1:
             return
@@ -263,16 +263,16 @@ class Link:
                     self._show("notify: " + body["text"])
                 elif type in ("ota_offer", "ota_cancel"):
                     text = "this board takes no updates over the link"
-                    await self.say("error", {"code": "not_supported", "message": text, "fatal": False}, id)
+                    await self._say("error", {"code": "not_supported", "message": text, "fatal": False}, id)
                 elif type not in BODIES:
                     text = "no message " + type[:40]
-                    await self.say("error", {"code": "unknown_type", "message": text, "fatal": False}, id)
-        await self.say("ack", {"seq": kept.rx_seq})
+                    await self._say("error", {"code": "unknown_type", "message": text, "fatal": False}, id)
+        await self._say("ack", {"seq": kept.rx_seq})
 
     async def _act(self, type, body, id, re):
         if type == "ping":
             now = calendar.now_us()
-            await self.say("pong", {"n": body["n"], "t0": body["t0"], "t1": now, "t2": calendar.now_us()}, id)
+            await self._say("pong", {"n": body["n"], "t0": body["t0"], "t1": now, "t2": calendar.now_us()}, id)
         elif type == "pong":
             self._unanswered = 0
         elif type == "ack":
@@ -327,7 +327,7 @@ class Link:
                 try:
                     await self._answer(id, result, durable)
                     if then is not None and self.phase == "ready":
-                        await self.say("bye", {"reason": then[0], "retry_after_s": 0})
+                        await self._say("bye", {"reason": then[0], "retry_after_s": 0})
                         await self.ws.close(1001, then[0])
                 except OSError as exc:
                     self._show("an answer is lost: {}".format(exc))

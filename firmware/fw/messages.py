@@ -25,9 +25,6 @@ BODIES = {
     "task_status": "task:s state:s",
     "ota_offer": "manifest:b signature:b",
     "ota_cancel": "version:s",
-    "tts_start": "stream:n codec:s rate:n",
-    "tts_end": "stream:n",
-    "cancel_stream": "stream:n",
 }
 _OURS = "hello pair_request start_asr_stream stop_asr_stream run_task cancel_task result event telemetry log ota_status"
 _ALWAYS = ("notify", "ota_offer", "ota_cancel")

@@ -46,7 +46,7 @@ class Environment:
         self._since = ticks_ms()  # when the stretch without a wait began
         self._checked = self._since
         self._memory = None  # bytes in use when the stretch began, if it is a sample
-        self._task = self._key = None  # whose stretch, and when it was resumed
+        self._work = self._due = None  # whose stretch, and when it was resumed
         self._stretches = 0  # since the last sample, which stands for all of them
         self._text = ""
         self._refilled = self._since
@@ -58,7 +58,7 @@ class Environment:
     def begin(self):
         """The first stretch begins."""
         self._since = ticks_ms()
-        self._sample(self._since)
+        self._count(self._since)
 
     def y(self):
         """First in each loop of a coroutine: lets the others run after 4 ms."""
@@ -71,7 +71,7 @@ class Environment:
         now = ticks_ms()
         if ticks_diff(now, self._checked) >= _CHECK_MS:
             self._check_memory(now)
-            self._sample(now)
+            self._count(now)
         if ticks_diff(now, self._since) > _GUARD_MS and ticks_diff(now, self._runner.beat) > _GUARD_MS:
             raise RuntimeError(
                 "the program ran for %s s without a wait: put a sleep into the loop" % (_GUARD_MS / 1000)
@@ -99,25 +99,24 @@ class Environment:
             self._check_memory(now)
         await asyncio.sleep_ms(ms if ms > 0 else 0)
         self._since = ticks_ms()
-        self._sample(self._since)
+        self._count(self._since)
 
-    def _sample(self, now):
+    def _count(self, now):
         """A stretch begins; a few of them are measured."""
         self._stretches += 1
-        if self.quota.is_exact or ticks_diff(now, self._checked) >= _CHECK_MS:
+        if self.quota.active or ticks_diff(now, self._checked) >= _CHECK_MS:
             self._memory = self.quota.begin()
-            self._task = asyncio.core.cur_task
-            self._key = self._task.ph_key
+            self._work = asyncio.core.cur_task
+            self._due = self._work.ph_key
 
     def _check_memory(self, now):
         """MemoryError for a program that holds more than its claim, and for the greediest when the board is short."""
         if self._memory is not None:
-            if asyncio.core.cur_task is self._task and self._task.ph_key == self._key:  # else others ran meanwhile
+            if asyncio.core.cur_task is self._work and self._work.ph_key == self._due:  # else others ran meanwhile
                 self.grown += self.quota.end(self._memory, self._stretches)
-            self._memory = self._task = None
+            self._memory = self._work = None
             self._stretches = 0
-        self._runner.check_claim(self.name)
-        self._runner.check_memory()
+        self._runner.check_memory(self.name)
         spent = ticks_diff(ticks_ms(), now)  # a big heap takes long to look at: at most 2 % of the time
         self._checked = ticks_add(now, 50 * spent)
         if self.doomed is not None:
@@ -175,16 +174,16 @@ class Environment:
             self._runner.may_end(exc)
             raise RuntimeError(repr(exc))
 
-    def call(self, handler, argument, is_task=False):
+    def call(self, handler, argument, active=False):
         """A callback of a timer (a task's) or an interrupt; what it raises is told, and the program goes on."""
         try:
             self._since = ticks_ms()
-            if is_task:
-                self._sample(self._since)
+            if active:
+                self._count(self._since)
             value = handler(argument)
             if _is_coroutine(value):
                 self.spawn_lasting(value)
-            if is_task and self._memory is not None:
+            if active and self._memory is not None:
                 self._check_memory(ticks_ms())
         except SystemExit:
             self._runner.leave(self.name)

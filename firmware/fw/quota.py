@@ -3,6 +3,8 @@
 Samples of stretches, which count rubbish too, say when to look. Then each stretch of the program is measured with the
 rubbish collected before and after, and what is freed meanwhile is taken off. What it took before that is not counted,
 nor what grew in other stretches: the result is too little rather than too much.
+
+Names are those that other files have: a new one costs memory (firmware/README.md).
 """
 
 import gc
@@ -11,85 +13,82 @@ from time import ticks_add, ticks_diff, ticks_ms
 
 from micropython import const
 
-DEFAULT_CLAIM = 4_096  # of an upload that names none; a usual program takes 2 KB
 _WINDOW = const(32)  # stretches that are measured one after the other
 _LEAK = const(256)  # a window that found so much is followed by another
-_PAUSE_MS = const(10_000)  # collecting holds programs up: after a look that found nothing
-_WIDE = 2 if sys.maxsize > 1 << 31 else 1  # the 64-bit unix port's objects are twice as wide as a chip's
+_LOOK_MS = const(1_000)  # collecting holds programs up: after a look that found nothing
+_PAUSE_MS = const(10_000)  # and after a window that did not
 
 
 class Quota:
-    """`loaded`: the bytes that the program's code and names took."""
+    """`heap`: the bytes that the program's code and names took."""
 
-    def __init__(self, board, claim, loaded):
+    def __init__(self, board, claim, heap):
         self.claim = claim
-        self.held = self._loaded = loaded
-        self._limit = _WIDE * (claim + max(2048, claim // 4))
+        self.heap = self.holds = heap
+        wide = 2 if sys.maxsize > 1 << 31 else 1  # the 64-bit unix port's objects are twice as wide as a chip's
+        self._size = wide * (claim + max(2048, claim // 4))  # what is clearly too much
         self._board = board
-        self._exact = 1  # so many more stretches are measured; the first is always
-        self._found = 0  # in this window
-        self._raw = 0  # allocated since the last look, by samples
-        self._used = self._seen = None  # the heap's bytes in use after the last measured stretch; at the last look
-        self._rests_until = ticks_ms()
-        self._began = 0
-        self._take, self._see = self._measured, self._look  # made once: what a call makes would be measured too
-
-    @property
-    def is_exact(self):
-        return self._exact > 0
+        self.active = 1  # so many more stretches are measured; the first is always
+        self.found = 0  # in this window
+        self.grown = 0  # allocated since the last look, by samples
+        self._memory = None  # the bytes in use when the stretch began that is measured; None: a look
+        self._kept = self.last = None  # those after the last measured stretch; at the last look
+        self._due = ticks_ms()  # no look before
+        self._take = self._apply  # made once: what a call makes would be measured too
 
     def begin(self):
         """A stretch begins: the bytes in use."""
-        if not self._exact:
+        if not self.active:
             return gc.mem_alloc()
-        used = self._board.used()
-        if self._used is not None and used < self._used:
-            self.held = max(0, self.held + used - self._used)
+        used = self._board.mem_alloc()
+        if self._kept is not None and used < self._kept:
+            self.holds = max(0, self.holds + used - self._kept)
         return used
 
-    def end(self, began, stretches):
+    def end(self, at, counts):
         """It ends, and stands for so many since the last sample: about the bytes that they allocated."""
-        grown = max(0, gc.mem_alloc() - began)
-        self._raw += grown * stretches
-        if self._exact or grown > self._limit:
-            self._began = began
-            self._board.settle(self._take, self._exact > 1)
-        elif 2 * self._raw > self._limit and ticks_diff(ticks_ms(), self._rests_until) >= 0:
-            self._board.settle(self._see, True)
-        return grown * stretches
+        grown = max(0, gc.mem_alloc() - at)
+        self.grown += grown * counts
+        if self.active or grown > self._size:
+            self._memory = at
+            self._board.measure(self._take, self.active > 1)
+        elif 2 * self.grown > self._size and ticks_diff(ticks_ms(), self._due) >= 0:
+            self._memory = None
+            self._board.measure(self._take, True)
+        return grown * counts
 
-    def over(self):
+    def memory_short(self):
         """What is wrong, as a text; None while it keeps to its claim. It is watched on then."""
-        if self.held <= self._limit:
+        if self.holds <= self._size:
             return None
-        self._exact = _WINDOW
+        self.active = _WINDOW
         text = "it took too much memory: it holds %d bytes and claims %d: keep less, or claim more"
-        return text % (self.held // _WIDE, self.claim)
+        return text % (self.holds, self.claim)
 
-    def _look(self, used):
-        """Without the rubbish: has the heap grown since the last look?"""
-        self._raw = 0
-        if self._seen is None or used - self._seen <= self._limit // 8:
-            self._seen = used
-            self._rests_until = ticks_add(ticks_ms(), _PAUSE_MS // 10)
+    def _apply(self, used):
+        """The bytes in use without the rubbish, after a stretch or for a look: has the heap grown since the last?"""
+        if self._memory is not None:
+            self._count(used - self._memory, used)
             return
-        self._exact, self._found, self.held, self._used = _WINDOW, 0, self._loaded, None
+        self.grown = 0
+        if self.last is None or used - self.last <= self._size // 8:
+            self.last = used
+            self._due = ticks_add(ticks_ms(), _LOOK_MS)
+            return
+        self.active, self.found, self.holds, self._kept = _WINDOW, 0, self.heap, None
 
-    def _measured(self, used):
-        grown = used - self._began
-        self.held = max(0, self.held + grown)
-        self._found += grown
-        self._used = used
-        if self._exact:
-            self._exact -= 1
-        elif self.held <= self._limit:
-            self.held = self._loaded
-        if self._exact:
+    def _count(self, grown, used):
+        self.holds = max(0, self.holds + grown)
+        self.found += grown
+        self._kept = used
+        if self.active:
+            self.active -= 1
+        if self.active:
             return
-        if self.held > self._limit or (self._found > _LEAK and self._seen is not None):
-            self._exact = _WINDOW
+        if self.holds > self._size or (self.found > _LEAK and self.last is not None):
+            self.active = _WINDOW
         else:
-            self.held = self._loaded
-            if self._seen is not None:
-                self._rests_until = ticks_add(ticks_ms(), _PAUSE_MS)
-        self._found, self._seen = 0, used
+            self.holds = self.heap
+            if self.last is not None:
+                self._due = ticks_add(ticks_ms(), _PAUSE_MS)
+        self.found, self.last = 0, used

@@ -6,10 +6,10 @@ import sys
 from time import ticks_add, ticks_diff, ticks_ms
 
 from errors import CallError
-from loading import Program, load, reason
+from loading import reason
 from micropython import const
 from program import Environment
-from quota import DEFAULT_CLAIM, Quota
+from quota import Quota
 from slots import Slots
 
 _CANCEL_EVERY_MS = const(200)
@@ -41,7 +41,7 @@ class Runner:
         self._interrupted_ms = None
         self._resets = 0  # by the watchdog, in a row
         self._collected = ticks_ms()
-        self.loaded = 0  # bytes that the last program took when it was read in
+        self.heap = 0  # bytes that the last program took when it was read in
         loop = asyncio.get_event_loop()
         self._others_handler = loop.get_exception_handler()
         loop.set_exception_handler(self._task_failed)
@@ -78,8 +78,9 @@ class Runner:
 
     # What Environment asks for
 
-    def check_memory(self):
-        """When the board is short of memory, the program that took the most is told by a MemoryError."""
+    def check_memory(self, name):
+        """MemoryError for the program when it holds more than its claim, for the greediest when the board is short."""
+        self._apply(self._programs[name])
         short = self._short()
         if short is None:
             return
@@ -90,11 +91,9 @@ class Runner:
         worst.env.doomed = short
         worst.doomed_ms = ticks_ms()
 
-    def check_claim(self, name):
-        """A program that holds more than its claim is told by a MemoryError, and judged soon after."""
-        program = self._programs[name]
+    def _apply(self, program):
         if program.doomed_ms is None and program.env is not None:
-            why = program.env.quota.over()
+            why = program.env.quota.memory_short()
             if why is not None:
                 program.env.doomed = why
                 program.doomed_ms = ticks_ms()
@@ -123,40 +122,8 @@ class Runner:
 
     # Life
 
-    def _start(self, name, space=None):
-        claim = self.slots.facts(name)[2] or DEFAULT_CLAIM
-        self._check_room(name, claim)
-        self._tick()
-        program = Program(name)
-        program.space, program.claim = space or self._load(*self.slots.image(name), claim), claim
-        self._programs[name] = program
-        self._begin(program)
-
-    def _load(self, folder, slot, claim):
-        """The module's names; `loaded` of the runner is what they take. CallError when it is more than the claim."""
-        before = self.board.used()
-        space = load(folder, slot)
-        self.loaded = max(0, self.board.used() - before)
-        why = Quota(self.board, claim, self.loaded).over()
-        if why is not None:
-            space.clear()
-            raise CallError("too_large", why)
-        return space
-
-    def _check_room(self, name, claim):
-        """Whether one more may run, beside those that do or wait for their next start."""
-        claims = [p.claim for p in self._programs.values() if p.name != name and (p.main or p.restart)]
-        if len(claims) >= self.board.max_programs:
-            raise CallError("too_many_apps", "%d programs run: stop one" % len(claims))
-        room = self.board.program_bytes
-        if sum(claims) + claim > room:
-            who = "%d programs claim" % (len(claims) + 1) if claims else "the program claims"
-            kilobytes = -(-(sum(claims) + claim) // 1024)
-            text = "%s %d KB of memory, %d KB are there: stop one or ask for less" % (who, kilobytes, room // 1024)
-            raise CallError("too_large", text)
-
     def _begin(self, program):
-        program.env = Environment(self, program.name, Quota(self.board, program.claim, self.loaded))
+        program.env = Environment(self, program.name, Quota(self.board, program.claim, self.heap))
         program.state, program.is_told, program.doomed_ms = "running", False, None
         program.started_ms = self.board.now_ms()
         program.main = asyncio.create_task(self._run(program))
@@ -206,7 +173,7 @@ class Runner:
         async with self._changing:
             program.restart = None
             try:
-                program.space = self._load(*self.slots.image(program.name), program.claim)
+                program.space = self.load(*self.slots.image(program.name), program.claim)
             except CallError as exc:
                 program.error = exc.message
                 self._log("error", "%s cannot start again: %s" % (program.name, exc.message))
@@ -294,7 +261,7 @@ class Runner:
             for program in list(self._programs.values()):
                 if program.env is not None:
                     program.env.refill()
-                self.check_claim(program.name)
+                self._apply(program)
                 if program.doomed_ms is not None and ticks_diff(now, program.doomed_ms) > _DOOMED_MS:
                     self._judge(program)
             await asyncio.sleep_ms(_TICK_MS)
@@ -305,7 +272,7 @@ class Runner:
         if program.env is None:
             return
         program.env.doomed = None
-        why = program.env.quota.over()
+        why = program.env.quota.memory_short()
         short = None if why else self._short()
         if short is not None:
             why = "it took too much memory: " + short

@@ -22,6 +22,7 @@ class Loop:
             self.standing = []
             if self._again is not None:
                 self._again.set()
+            await asyncio.sleep_ms(0)  # tasks that wait already run before `coro`
         self._runs += 1
         try:
             return await coro

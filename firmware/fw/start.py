@@ -50,11 +50,10 @@ async def _run(folder, first):
 
     calls = Calls(board, runner, VERSION, settings, wifi)
     link = Link(board, settings, calls, VERSION)
-    link.measure = lambda: _measured(runner, wifi, sound)
+    link.measure = lambda: _measured(runner, wifi)
     link.on_welcome = lambda: _healthy(board)
     runner.emit = link.emit
     agent = _agent(board, settings, wifi, link, runner)
-    sound = _audio(board, settings, link)
     listening = asyncio.create_task(_listen(lambda: _console(board, calls, settings, wifi, link, agent)))
     link.emit("event", {"name": "reboot", "data": {"reason": reason}})
     for said in early:
@@ -63,8 +62,13 @@ async def _run(folder, first):
     first.clear()
     if agent is not None:
         agent.start()
-    if sound is not None:
-        pressing = asyncio.create_task(sound.run())
+    if settings.get("audio"):
+        try:
+            import audio
+
+            audio.begin(link, board, settings.get("audio"))
+        except ImportError:
+            print("no audio: this board has no PSRAM, so flash left it out")
     if settings.get("wifi_trial", {}).get("state") == "trying":
         import networks
 
@@ -74,8 +78,7 @@ async def _run(folder, first):
         connecting = asyncio.create_task(_connect(link, wifi, board, settings))
     await asyncio.sleep(_HEALTHY_S)
     _healthy(board)
-    tasks = [joining, listening] + ([connecting] if settings.get("host") else [])
-    await asyncio.gather(*(tasks + ([pressing] if sound is not None else [])))
+    await asyncio.gather(joining, listening, *([connecting] if settings.get("host") else []))
 
 
 async def _connect(link, wifi, board, settings):
@@ -118,17 +121,6 @@ def _agent(*parts):
         sys.print_exception(exc)
 
 
-def _audio(board, settings, link):
-    """Where settings name I2S pins, on boards that have the module; a wrong pin stops nothing else."""
-    if settings.get("audio"):
-        try:
-            from audio import Audio
-
-            return Audio(link, board, settings.get("audio"))
-        except Exception as exc:
-            print("no audio: {}: {}".format(type(exc).__name__, exc))
-
-
 def _console(*parts):
     from console import Console
 
@@ -162,14 +154,12 @@ async def _listen(make):
         await asyncio.sleep_ms(0)  # what the line began goes first, and programs do between pasted lines
 
 
-def _measured(runner, wifi, sound):
+def _measured(runner, wifi):
     """The parts of telemetry that the link does not know."""
     body = {"apps": runner.states()}
     rssi = wifi.rssi()
     if rssi is not None:
         body["rssi"] = rssi
-    if sound is not None and sound.glitches:
-        body["glitches"] = sound.glitches
     return body
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -22,6 +24,19 @@ GOOD = Record(
     peak_stack_bytes=0,
     board_ms=10_000,
 )
+
+
+def test_a_python_program_may_end_by_sys_exit() -> None:
+    verdict = judge(replace(GOOD, state="exited", is_python=True), BOARD, heap_bytes=8192)
+    assert (verdict.ok, verdict.ended, verdict.error) == (True, "exited", None)
+
+
+@pytest.mark.parametrize("change", [{"stuck": True}, {"rebooted": True}, {"longest_call_ms": 900.0}])
+def test_a_python_program_gets_no_advice_for_c(change: dict[str, Any]) -> None:
+    verdict = judge(replace(GOOD, is_python=True, **change), BOARD, heap_bytes=8192)
+    assert verdict.error
+    assert verdict.next_step
+    assert not re.search(r"delay\(|main|microclaw\.h|ioctl", verdict.next_step)
 
 
 def test_a_running_program_with_effect_is_fine() -> None:

@@ -155,16 +155,16 @@ class Board:
     def claim(self, pin, owner): pass
 
 class Link:
-    hello = {}
+    hello, measure = {}, None
 
 async def main():
     audio = Audio(Link(), Board(), {"speaker": [17, 18, 19]})
-    audio.took("frame", b"early")
+    audio.took("payload", b"early")
     audio.took("tts_start", {"stream": 2, "codec": "pcm16", "rate": 16000})
     for n in range(25):
-        audio.took("frame", bytes([n]) * 640)
+        audio.took("payload", bytes([n]) * 640)
     kept = [frame[0] for frame in audio._said]
-    audio.took("left", None)
+    audio.took("leave", None)
     print(kept == list(range(5, 25)), audio.glitches, len(audio._said))
 
 asyncio.run(main())

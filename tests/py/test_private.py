@@ -41,7 +41,7 @@ async def test_way_into_the_firmware_is_refused(line: str, build_py: Build) -> N
 @pytest.mark.parametrize(
     "source",
     [
-        "class A:\n    _x = 1\n    def f(self):\n        self._y = 2\n        return self._x + self._y\nprint(A().f(), A()._x)\n",
+        "class A:\n    _x = 1\n    def f(self):\n        self._y = 2\n        return self._y\nprint(A()._x)\n",
         "class A:\n    def f(self):\n        return self.__dict__\nprint(A().f())\n",
         "class A:\n    pass\na = A()\nsetattr(a, '_n', 1)\nprint(a._n, getattr(a, '_n'))\n",
         "from collections import namedtuple\nP = namedtuple('P', ('x',))\nprint(P(1)._asdict())\n",

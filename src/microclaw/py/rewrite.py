@@ -230,8 +230,8 @@ class Rewriter(ast.NodeTransformer):
         if hides(node, self._graph):
             self._hiding = self._hiding or node
             called = self.generic_visit(node)
-            name = _at(node, ast.Name(self._public, ast.Load()))
-            node.args[1] = _at(node, ast.Call(name, [node.args[1]], []))
+            check = _at(node, ast.Name(self._public, ast.Load()))
+            node.args[1] = _at(node, ast.Call(check, [node.args[1]], []))
             return called
         if RENAMED.get(origin) is None:
             return self.generic_visit(node)

@@ -84,8 +84,8 @@ class Board:
         self._epoch_at_boot_ms = epoch_ms - self.clock.now_ms()
 
     def calendar_ms(self, uptime_ms: float) -> float:
-        """Milliseconds since the epoch; since the boot where nobody told what time it is."""
-        return self._epoch_at_boot_ms + uptime_ms
+        """Milliseconds since the epoch, to the microsecond; since the boot where nobody told what time it is."""
+        return round(self._epoch_at_boot_ms + uptime_ms, 3)  # the sum's last digits would put a second off
 
     # Pins, as the outside and the tests see them.
     def pins(self) -> list[PinRow]:

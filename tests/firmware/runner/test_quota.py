@@ -67,7 +67,7 @@ def test_rubbish_and_what_others_take_are_no_reason_to_end_it(micropython: Micro
     )
     found = micropython.run("""
         async def main():
-            runner = new_runner(program_bytes=40_000)
+            runner = new_runner(heap=40_000)
             await install(runner, "good")
             await install(runner, "big", heap=20_000)
             ours = []
@@ -114,7 +114,7 @@ def test_claims_beyond_what_the_board_has_are_refused_in_words(micropython: Micr
     found = micropython.run("""
         from errors import CallError
         async def main():
-            runner = new_runner(program_bytes=32_768)
+            runner = new_runner(heap=32_768)
             await install(runner, "a", "idle", heap=20_480)
             told = []
             for name, heap in (("b", 20_480), ("a", 40_960)):

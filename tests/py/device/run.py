@@ -71,10 +71,10 @@ class FakeBoard:
     def claim(self, pin, owner):
         self.owners[pin] = owner
 
-    def used(self):
+    def mem_alloc(self):
         return 0
 
-    def settle(self, take, more=False):
+    def measure(self, take, more=False):
         take(0)
 
     def release(self, owner):
@@ -95,10 +95,7 @@ class FakeRunner:
             text = " ".join([data["name"], data["data"]["topic"], data["data"]["text"]])
             _board.said.append([_board.now_us // 1000, text])
 
-    def check_claim(self, name):
-        pass
-
-    def check_memory(self):
+    def check_memory(self, name):
         pass
 
     def failed(self, name, exc):

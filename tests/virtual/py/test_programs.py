@@ -272,3 +272,58 @@ def test_the_compiled_image_is_kept_private_and_not_taken_from_others(tmp_path: 
     kept.chmod(0o666)
     load_image(engine, tmp_path)
     assert kept.stat().st_mode & 0o777 == 0o600
+
+
+def test_time_is_that_of_a_chip(bench: Bench) -> None:
+    """Whole seconds since 2000, which a clock that nobody set begins with; ticks start again at 2**30."""
+    bench.install(
+        "clock",
+        """
+async def main(E):
+    time = E.module("time")
+    E.print(type(time.time()) is int, time.gmtime(0), time.localtime()[:4], len(time.gmtime()))
+    E.print(time.mktime((2000, 1, 2, 0, 0, 5, 0, 0)), time.mktime(time.gmtime(800000000)) == 800000000)
+    E.print(time.time_ns() // 1000000000 - time.time(), time.ticks_add(0, -1) == 2 ** 30 - 1)
+    rtc = E.module("machine").RTC()
+    E.print(rtc.datetime()[:4])
+    rtc.datetime((2026, 5, 4, 0, 10, 20, 30, 0))
+    E.print(time.localtime(), time.time())
+    await E.sleep(3.5)
+    E.print(time.time(), type(time.time()) is int)
+""",
+    )
+    bench.clock.advance(5_000)
+    assert bench.lines("clock") == [
+        "True (2000, 1, 1, 0, 0, 0, 5, 1) (2000, 1, 1, 0) 8",
+        "86405 True",
+        "0 True",
+        "(2000, 1, 1, 5)",
+        "(2026, 5, 4, 10, 20, 30, 0, 124) 831205230",
+        "831205233 True",
+    ]
+
+
+def test_a_hundred_lines_at_once_are_kept_and_the_rest_told(bench: Bench) -> None:
+    bench.install("chatty", "async def main(E):\n    for n in range(130):\n        E.print(n)\n    await E.sleep(99)\n")
+    bench.clock.advance(5_000)
+    assert bench.lines("chatty") == [*map(str, range(100)), "(30 lines were left out)"]
+
+
+def test_a_program_reaches_none_of_the_firmwares_files(bench: Bench) -> None:
+    bench.install(
+        "spy",
+        """
+async def main(E):
+    os, open = E.module("os"), E.module("io").open
+    for path in ("settings.json", "/settings.json", "../settings.json", "/fw/runner.py", "/vm/main.py"):
+        try:
+            E.print("reached", open(path).read(9))
+        except OSError as exc:
+            E.print(exc.errno == E.module("errno").ENOENT)
+    with open("own.txt", "w") as file:
+        file.write("mine")
+    E.print(os.listdir("/"), open("/own.txt").read(), os.stat("own.txt")[6])
+""",
+    )
+    bench.clock.advance(1_000)
+    assert bench.lines("spy") == ["True"] * 5 + ["['own.txt'] mine 4"]

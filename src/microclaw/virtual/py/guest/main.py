@@ -43,11 +43,11 @@ class SimulatedBoard(Board):
                 del self.owners[pin]
                 raise
 
-    def used(self):
+    def mem_alloc(self):
         """With what rubbish there is since the last collection, which Quota allows for."""
         return memory.used()
 
-    def settle(self, take, more=False):
+    def measure(self, take, more=False):
         memory.settle(take, more)
 
     def release(self, owner):
