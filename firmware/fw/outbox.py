@@ -6,6 +6,7 @@ told of. A file that grew is written anew beside the old one and takes its name.
     [0, tx_epoch, acked, last, rx_epoch, rx_seq, ids]   how it stood when the file was begun
     [1, seq, payload, call]                             a message, unnumbered; the durable call that it answers, or None
     [2, rx_epoch, seq, id, call]                        taken from the host; a call is [method, params, idempotent]
+    [3, acked]                                          the host has all up to there; else a start would keep them
 """
 
 import binascii
@@ -19,6 +20,7 @@ from micropython import const
 _MAX_MESSAGES = const(64)
 _MAX_BYTES = const(16384)
 _REWRITE_BYTES = const(4096)
+_NOTE_ACKS = const(8)  # this many at a time
 _KEPT_IDS = const(256)
 _WINDOW = const(64)
 _ID_TAIL = const(8)  # of an id's 16 bytes: in a UUIDv7 the random ones
@@ -38,6 +40,7 @@ class Outbox:
         self.calls = {}
         self._ids = b""
         self._rows = []  # (offset, size) of the messages after `acked`
+        self._noted = 0  # `acked` as the file has it
         self._size = 0
         self._torn = not self.load()  # the next write begins the file anew
         if not self.tx_epoch:
@@ -83,6 +86,11 @@ class Outbox:
         self.sent = max(self.sent, seq)
         if self._size > _REWRITE_BYTES and not self._rows:
             self.rewrite()
+        elif seq - self._noted >= _NOTE_ACKS:
+            try:
+                self._write([3, seq])
+            except OSError:
+                pass  # a full flash: what the host has is kept once more, and it knows that
         return True
 
     # What is taken
@@ -107,7 +115,11 @@ class Outbox:
         kind = record[0]
         if kind == 0:
             _, self.tx_epoch, self.acked, self.last, self.rx_epoch, self.rx_seq, self._ids = record
-            self.sent = self.acked
+            self.sent = self._noted = self.acked
+        elif kind == 3:
+            del self._rows[: record[1] - self.acked]
+            self.acked = self._noted = record[1]
+            self.sent = max(self.sent, self.acked)
         elif kind == 1:
             self.last = record[1]
             self._rows.append((offset, size))

@@ -46,6 +46,7 @@ def rewrite(box):
             size += put(new, cbor.dumps([2, box.rx_epoch, box.rx_seq, id, calls[id]]))
     os.rename(box._path + ".new", box._path)
     box._size = size
+    box._noted = box.acked
     box._torn = False
 
 

@@ -122,3 +122,15 @@ print(waiting(box), waiting(outbox.Outbox("outbox")))
 """
     out = micropython(f"import os\nos.chdir({str(tmp_path)!r})\n{HEAD}{script}").splitlines()
     assert out == ["refused 28", "[(1, 1), (2, 3)] [(1, 1), (2, 3)]"]
+
+
+def test_what_the_host_has_does_not_take_room_after_a_power_cut(tmp_path: Path) -> None:
+    script = (
+        "from outbox import Outbox\npath = WORDS[0]\nbox = Outbox(path)\n"
+        "for n in range(20): box.append(b'\\xa0')\n"
+        "while box.next() is not None: pass\n"
+        "box.ack(18)\nagain = Outbox(path)\n"
+        "print(again.acked, again.last, len(again._rows), again.tx_epoch == box.tx_epoch)\n"
+        "again.append(b'\\xa0')\nprint(Outbox(path).last)\n"
+    )
+    assert micropython(script, str(tmp_path / "outbox")).split() == ["18", "20", "2", "True", "21"]
