@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -49,7 +49,6 @@ class HostVoice:
         self._server: XiaozhiServer | None = None
         self._ota: str | None = None
         self._problem: str | None = None
-        self._warm_up: Callable[[], Awaitable[None]] | None = None
         self.service: VoiceService | None = None
         self.problem: str | None = None
 
@@ -78,7 +77,7 @@ class HostVoice:
             if parts is not None:
                 from microclaw.voice.service import VoiceService  # only who is spoken to needs it
 
-                self.service = VoiceService(parts, now_ms=now_ms, note_taker=self._note_taker, warm_up=self._warm_up)
+                self.service = VoiceService(parts, now_ms=now_ms, note_taker=self._note_taker)
                 await stack.enter_async_context(self.service.serving())
                 self._devices.links.parts.audio.open = self.service.open_link
                 if wanted is not None:
@@ -128,8 +127,6 @@ class HostVoice:
         sphinx = SphinxRecognizer(
             lambda: SpokenNames(devices=tuple(device.name for device in self._devices.registry.list()))
         )
-        if "pocketsphinx" in settings.asr:
-            self._warm_up = sphinx.warm_up
         return VoiceParts(
             inbox=inbox,
             approvals=self._base.admission.approvals,

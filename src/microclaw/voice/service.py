@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
@@ -37,15 +37,13 @@ class VoiceService:
         *,
         now_ms: Callable[[], int],
         note_taker: Callable[[str], NoteTaker | None],
-        warm_up: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`note_taker` finds who keeps a note for the device with this id; `warm_up` gets recognition ready."""
+        """`note_taker` finds who keeps a note for the device with this id."""
         self.parts = parts
         self._now_ms = now_ms
         self._note_taker = note_taker
         self._sessions: dict[str, VoiceSession] = {}
         self._deliveries = Deliveries(parts.inbox.outbox, CHANNEL)
-        self._warm_up = warm_up
         self._group: asyncio.TaskGroup | None = None
 
     @property
@@ -83,9 +81,6 @@ class VoiceService:
             before.left()
         self._sessions[device_id] = session
         self._group.create_task(self._run(device_id, session), name=f"voice: {device_id}")
-        if self._warm_up is not None:  # with the first device: a host that nobody speaks to needs none of it
-            work, self._warm_up = run_logged(_done(self._warm_up()), "voice: warm up"), None
-            self._group.create_task(work, name="voice: warm up")
 
     async def _run(self, device_id: str, session: VoiceSession) -> None:
         try:
@@ -110,7 +105,3 @@ class VoiceService:
         elif (taker := self._note_taker(outbound.chat_id)) is not None:
             await taker.send(Notify(outbound.answer.text, speak=True, expires_ms=self._now_ms() + NOTE_MS))
         await self._deliveries.done(outbound.outbound_id)
-
-
-async def _done(work: Awaitable[None]) -> None:
-    await work
