@@ -100,7 +100,7 @@ class Link:
                     self.state = "refused"
                     self._show("the host refuses this board: {}: a person must look".format(exc))
                 elif self._retry_after_s is not None:
-                    wait_s = self._retry_after_s
+                    wait_s = min(self._retry_after_s, 3600)
             except Leave as exc:
                 wait_s = exc.wait_s
             except (OSError, ValueError, asyncio.TimeoutError) as exc:

@@ -171,8 +171,10 @@ class Page:
 
     async def _exchange(self, stream):
         try:
-            method, path, body = await _request(stream)
-            if method == "GET" and path != "/":
+            method, path, body, is_ours = await _request(stream, self.address)
+            if method == "POST" and not is_ours:
+                raise Refused(403, "Another page sent this.")
+            if method == "GET" and (path != "/" or not is_ours):
                 return await _send(stream, 302, (), "Location: http://{}/\n".format(self.address))
             self._asked_ms = time.ticks_ms()
             if method == "POST" and path == "/":
@@ -215,8 +217,11 @@ class Page:
         yield _BOTTOM
 
 
-async def _request(stream):
-    """(method, path, body). Refused for one that is too large or none."""
+async def _request(stream, address):
+    """(method, path, body, whether it is for and from our own address). Refused for one that is too large or none.
+
+    Every name is at our address for who asks our DNS: without the last any page could fill in the form.
+    """
     data = bytearray()
     while (end := data.find(b"\r\n\r\n")) < 0:
         if len(data) > _MAX_HEAD_BYTES:
@@ -230,11 +235,15 @@ async def _request(stream):
         method, path, version = lines[0].split(" ")
     except ValueError:
         raise Refused(400, "This is no request.")
-    size = 0
+    size, is_ours = 0, True  # what is no browser may leave out the host
     for line in lines[1:]:
         name, _, value = line.partition(":")
-        if name.lower() == "content-length":
-            value = value.strip()
+        name, value = name.lower(), value.strip()
+        if name == "host":
+            is_ours = value.split(":")[0] == address
+        elif name == "origin" and value.split("/")[2:3] and value.split("/")[2].split(":")[0] != address:
+            raise Refused(403, "Another page sent this.")
+        elif name == "content-length":
             if not value or len(value) > 9 or not all(char in "0123456789" for char in value):
                 raise Refused(400, "This is no request.")
             size = int(value)
@@ -246,7 +255,7 @@ async def _request(stream):
         if not piece:
             raise OSError("it went away")
         body.extend(piece)
-    return method, path, bytes(body)
+    return method, path, bytes(body), is_ours
 
 
 async def _send(stream, status, pieces, more=""):

@@ -245,6 +245,18 @@ async def test_every_other_page_leads_to_the_form(portal: Portal) -> None:
 
 
 @opened
+async def test_a_page_of_another_name_neither_sees_the_form_nor_sends_it(portal: Portal) -> None:
+    """Our DNS answers every name with the board: any page could be one of its origin."""
+    evil = {"Host": "evil.example"}
+    assert (await asyncio.to_thread(portal.ask, "GET", "/", **evil))[0] == 302
+    nonce = await asyncio.to_thread(portal.nonce)
+    form = urlencode({"nonce": nonce, "other": "evil-ap"}).encode()
+    for headers in (evil, {"Origin": "http://evil.example"}):
+        assert (await asyncio.to_thread(portal.ask, "POST", "/", form, **headers))[0] == 403
+    assert portal.board.read("settings.json")["wifi"] == [HOME]
+
+
+@opened
 async def test_every_name_is_the_board(portal: Portal) -> None:
     question = b"\x12\x34\x01\x00\0\1\0\0\0\0\0\0\x07example\x03com\0"
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:

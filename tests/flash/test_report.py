@@ -28,12 +28,10 @@ pytestmark = pytest.mark.skipif(not MICROPYTHON.exists(), reason="scripts/microp
 Make = Callable[..., Workshop]
 PROGRAM = b"M\x06" + b"blink" * 20
 CRASHES_HERE = """\
-import os, time
-time.sleep(1)
-if "fw_a" in os.listdir("/"):  # not on the board of the trial
-    raise ValueError("the password is correct horse")
-while True:
-    time.sleep(1)
+import time
+
+time.sleep(15)  # after the trial
+raise ValueError("the password is correct horse")
 """
 ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b|(?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}")
 

@@ -302,6 +302,9 @@ async def _tell(
         name = wishes.name or told.name or pairing.free_name(taken)
         host = await pairing.host_facts(calls, name, wishes.address)
         is_paired = told.has_credential and told.trusts(host) and name in taken and name == told.name
+        if not is_paired and wishes.name is None and name in taken:  # its word alone takes no known board's place
+            name = pairing.free_name(taken, name)
+            host = await pairing.host_facts(calls, name, wishes.address)
         if is_paired and wishes.address is None:
             host = told.where(host)
         elif host.only_local and wishes.address is None:
