@@ -11,6 +11,7 @@
 static int red, yellow, green;
 
 static void show(int r, int y, int g, unsigned ms) {
+    if (!g) gpio_set(green, 0); /* before another one goes on */
     gpio_set(red, r);
     gpio_set(yellow, y);
     gpio_set(green, g);

@@ -16,6 +16,7 @@ static const struct {
 static int red, yellow, green, phase;
 
 static void show(void) {
+    if (!phases[phase].green) gpio_set(green, 0); /* before another one goes on */
     gpio_set(red, phases[phase].red);
     gpio_set(yellow, phases[phase].yellow);
     gpio_set(green, phases[phase].green);

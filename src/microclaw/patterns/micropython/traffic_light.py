@@ -15,6 +15,8 @@ green = Pin(GREEN_PIN, Pin.OUT)
 
 
 def show(r, y, g, ms):
+    if not g:
+        green.value(0)  # before another one goes on
     red.value(r)
     yellow.value(y)
     green.value(g)
