@@ -35,6 +35,8 @@ FUEL_PER_MS: Final = 700_000
 """An estimate for an ESP32-S3 at 240 MHz. A turn of an empty loop takes 700 of wasmtime's fuel, a call 1,700."""
 LITTLE_MS: Final = 0.5
 """Computing for less between two calls takes no board time, so that a blink keeps round times."""
+INSTALL_MS: Final = 4.0
+"""Board time from an installation to the program's start, the same for every program."""
 FREE_READS: Final = 64
 """Readings of the clock since the last rest that cost nothing: the event loop's own."""
 _FUEL: Final = 1 << 62
@@ -83,6 +85,7 @@ class Vm:
         self.peripherals.add("wait", self._wait)
         self.peripherals.add("pause", lambda: self._pause(True))
         self.peripherals.add("resume", lambda: self._pause(False))
+        self.peripherals.add("installed", self._let_install)
         seed = f"{board.seed}/{board.boot}/py".encode()
         self.files = FileSystem(kept.folder / "files", mounts, seed)
         around = Surroundings(
@@ -242,6 +245,10 @@ class Vm:
     def _pause(self, on: bool) -> None:
         """What is computed meanwhile is the simulation's own and costs no board time."""
         self._is_paused = on
+
+    def _let_install(self) -> None:
+        if self._clock.is_virtual and self.is_listening:
+            self._clock.compute(INSTALL_MS)
 
     def _read_clock(self) -> float:
         self._spend()

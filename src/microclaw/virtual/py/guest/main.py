@@ -17,11 +17,13 @@ from binascii import a2b_base64  # noqa: E402
 
 import _board  # noqa: E402
 import changes  # noqa: E402, F401
+import inputs  # noqa: E402, F401
 import modules  # noqa: E402, F401
 import program  # noqa: E402
 import runner as runner_module  # noqa: E402
 import standstill  # noqa: E402, F401
 import storage  # noqa: E402, F401
+import unwrapping  # noqa: E402, F401
 from board import Board  # noqa: E402
 from errors import CallError  # noqa: E402
 from runner import Runner  # noqa: E402
@@ -63,9 +65,15 @@ async def answer(runner, number, method, params):
     try:
         if "data" in params:
             params["data"] = a2b_base64(params["data"])
-        value = getattr(runner, method)(**params)
-        if hasattr(value, "send"):
-            value = await value
+        _board.call("pause")  # what the runner computes is not the program's
+        try:
+            value = getattr(runner, method)(**params)
+            if hasattr(value, "send"):
+                value = await value
+        finally:
+            _board.call("resume")
+        if method in ("commit", "start", "undo"):
+            _board.call("installed")
         _board.call("answer", number, value, None)
     except CallError as exc:
         _board.call("answer", number, None, [exc.code, exc.message])
