@@ -223,7 +223,10 @@ class Environment:
 
     def log(self, text, level="info"):
         if self._may_tell():
+            at = self._memory and gc.mem_alloc()
             self._runner.emit("log", {"source": self.name, "level": level, "text": text[:_MAX_LINE]})
+            if at:
+                self._memory += max(0, gc.mem_alloc() - at)  # a line that waits for the host is not the program's
 
     def event(self, name, data):
         """Whether it is kept for the host."""
