@@ -245,7 +245,7 @@ class DeviceLink:
                 self._parts.publish(DeviceLog(self.name, self._now_ms, level, *shown))
             case StartAsr() | StopAsr() | CancelStream() as message if self._audio is not None:
                 self._audio.took(message)
-            case StartAsr(stream=stream):
+            case StartAsr(stream=stream) if connection.on_audio is None:
                 self._object(envelope, "no_listener", "this host takes no audio")  # it must not speak into the void
                 self.tell(CancelStream(stream))
             case PairRequest() as request if connection.on_renewal is not None:
