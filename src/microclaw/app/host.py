@@ -129,7 +129,8 @@ async def running_host(
         tell = late_notes(agent.inbox.outbox, devices.registry, base.publish)
         late = LateProofs(devices=devices.registry, change_log=apps.change_log, tell=tell)
         apps.deployer.look_later = (await stack.enter_async_context(late)).watch
-        await stack.enter_async_context(devices.tasks.serving(AgentTasks(conversations), devices.links.link))
+        runner = AgentTasks(conversations, admission.gate)
+        await stack.enter_async_context(devices.tasks.serving(runner, devices.links.link))
         opening = open_channels(settings, agent.inbox, admission, group, tasks)
         channels, gateway = await stack.enter_async_context(opening)
         await stack.enter_async_context(voice.serving(agent.inbox, group))
