@@ -97,10 +97,10 @@ def test_exec_sets_and_reads_a_pin(ask: Run) -> None:
 
 def test_show_says_what_works_on_the_board_today(ask: Run) -> None:
     today = json.loads(ask("device", "show", "virtual-1", "--json").out)["today"]
-    assert today["family"] == "the virtual ESP32-S3"
+    assert today["family"] == "the virtual ESP32-S3 over its WASMachine port"
     told = {finding["feature"]: finding for finding in today["findings"]}
-    assert told["addressable LEDs"]["state"] == "works"
-    assert told["addressable LEDs"]["evidence"][0] == "tests/virtual/py/test_programs.py"
+    assert told["addressable LEDs"]["state"] == "cannot"
+    assert told["pins, ADC, PWM and I2C at once"]["evidence"][0] == "tests/apps/test_direct_io.py"
     text = ask("device", "show", "virtual-1").out
     assert "\n  works: " in text
     assert "\n  this board cannot: microclaw flash, from an empty flash; " in text

@@ -76,6 +76,7 @@ class Host:
     channels: ChannelStates
     boards: VirtualBoards
     audit: AuditLog
+    status: HostStatus
 
 
 @asynccontextmanager
@@ -146,6 +147,7 @@ async def running_host(
             link=link,
             channels=channels,
             xiaozhi=voice.xiaozhi_object,
+            wyoming=voice.wyoming_object,
             mcp_servers=servers.states,
             schedules=agent.schedules.scheduling.book,
             approvals=admission.approvals,
@@ -183,7 +185,7 @@ async def running_host(
         if link is not None:
             link.start()
         address = link.address if link is not None else None
-        yield Host(settings, devices.registry, model, http, address, channels, boards, audit)
+        yield Host(settings, devices.registry, model, http, address, channels, boards, audit, status)
 
 
 def _check_store(settings: Settings, *, new_store: bool) -> None:

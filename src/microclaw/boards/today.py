@@ -25,6 +25,8 @@ VIRTUAL: Final = "virtual"  # over the link
 VIRTUAL_WASMACHINE: Final = "virtual-wasmachine"
 VIRTUALS: Final = (VIRTUAL, VIRTUAL_WASMACHINE)
 WASMACHINE: Final = "wasmachine"
+OUR_FIRMWARE: Final = "microclaw-micropython"  # hello.firmware.name of firmware/fw/greeting.py
+VIRTUAL_FIRMWARE: Final = "microclaw-virtual"  # of virtual/link/port.py
 _ALL_CHIPS: Final = "chips"  # in the table: the chips that are not named themselves
 
 
@@ -70,7 +72,7 @@ def parse_today(text: str) -> Mapping[str, Family]:
 def family_of(board_id: str, chip: str, kinds: tuple[str, ...], link_firmware: str | None) -> Family | None:
     """The family that a device was tried as; None: of no family.
 
-    `link_firmware` is what it said in its `hello` ("NAME VERSION"), "" before the first, None for a device not on the link.
+    `link_firmware` is what its `hello` said ("NAME VERSION"), "" before the first, None for a device not on the link.
     """
     if link_firmware is not None:
         name = link_firmware.rpartition(" ")[0]

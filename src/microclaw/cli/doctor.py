@@ -272,6 +272,7 @@ def _host(options: GlobalOptions, server_tokens: int) -> Iterator[Finding]:
     for alarm in status.get("alarms", ()):
         yield Finding("alarm", False, alarm["text"], alarm["next"])
     yield from voice_engines(options.host().get("/v1/voice"))
+    yield from wyoming_services(status.get("wyoming", {}))
     for device in status["devices"]:
         yield _device(device)
 
@@ -290,6 +291,15 @@ def voice_engines(voice: dict[str, Any]) -> Iterator[Finding]:
         what, _, step = fault.partition(" (next: ")
         step = step.removesuffix(")") or "docs/voice-engines.md"
         yield Finding("voice", others, f"{engine['name']}: {what}", step, warns=others)
+
+
+def wyoming_services(wyoming: dict[str, Any]) -> Iterator[Finding]:
+    """Nothing where no port is set."""
+    if address := wyoming.get("address"):
+        yield Finding("wyoming", True, f"speech and the agent for Home Assistant at {address}")
+    elif text := wyoming.get("text"):
+        what, _, step = text.partition(" (next: ")
+        yield Finding("wyoming", False, f"voice.wyoming_port is set; {what}", step.removesuffix(")") or "docs/voice.md")
 
 
 def _open_gateway(where: str) -> Finding:
