@@ -25,6 +25,8 @@ from microclaw.text import clean_text
 Progress: TypeAlias = Callable[[float], None]
 
 QUIET_S: Final = 150.0  # erasing 16 MB says nothing for up to two minutes (esptool CHIP_ERASE_TIMEOUT)
+ASK_S: Final = 180.0  # for all of what only asks, with esptool's own tries
+_SLOWEST_BYTES_S: Final = 500  # a board at 9600 baud that tries blocks again
 _KILL_S: Final = 5.0
 _MAX_OUTPUT_BYTES: Final = 256 * 1024
 _READ_BYTES: Final = 4096
