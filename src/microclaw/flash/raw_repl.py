@@ -23,7 +23,7 @@ _END: Final = b"\x04"
 _MORE: Final = 0x01
 _RESET_BANNER: Final = re.compile(rb"\brst:0x[0-9a-f]{1,2} \([A-Z0-9_]+\)")  # of the chip's ROM, after each reset
 _STEP_S: Final = 5.0
-_PASTE_S: Final = 30.0
+_RUN_S: Final = 15.0
 _RETRY_S: Final = 0.5  # often enough to be heard between the chip's start and that of a main.py which hangs
 _TALK_S: Final = 2.0  # for the banner from a board that prints other things meanwhile
 _SETTLE_S: Final = 0.2
@@ -91,9 +91,10 @@ class RawRepl:
         await self._until(b"soft reboot", timeout_s)
         await self._until(_BANNER, timeout_s)
 
-    async def run(self, code: str, timeout_s: float = 15.0) -> str:
-        """Run the code and return what it printed; BoardCodeError when it raised, DeviceTimeout after that time."""
-        await self._paste(code.encode())
+    async def run(self, code: str, timeout_s: float = _RUN_S) -> str:
+        """Run the code and return what it printed; BoardCodeError when it raised. DeviceTimeout when sending it, or
+        what it does, takes longer than this."""
+        await self._paste(code.encode(), timeout_s)
         out = await self._until(_END, timeout_s)
         error = await self._until(_END, _STEP_S)
         await self._until(b">", _STEP_S)
@@ -103,15 +104,15 @@ class RawRepl:
 
     async def start(self, code: str) -> None:
         """Hand over code that does not come back (a reset)."""
-        await self._paste(code.encode())
+        await self._paste(code.encode(), _RUN_S)
 
     async def leave(self) -> None:
         """Back to the prompt that people use."""
         await self._write(_LEAVE)
 
-    async def _paste(self, code: bytes) -> None:
-        """All of the code within one time, however the board takes it."""
-        deadline = asyncio.get_running_loop().time() + _PASTE_S
+    async def _paste(self, code: bytes, timeout_s: float) -> None:
+        """All of the code within this time, however the board takes it."""
+        deadline = asyncio.get_running_loop().time() + timeout_s
         await self._write(_PASTE)
         answer = await self._take(2, deadline)
         if answer != b"R\x01":
@@ -149,7 +150,7 @@ class RawRepl:
         try:
             while asyncio.get_running_loop().time() < deadline:
                 async with asyncio.timeout(_SETTLE_S):
-                    await self._port.read()
+                    self._hear(await self._port.read())
         except TimeoutError:
             self._buffer.clear()
             return
@@ -191,12 +192,15 @@ class RawRepl:
             raise DeviceTimeout(f"the board on {self._where} did not answer in time", next_step=PULLED) from exc
         except (OSError, EOFError) as exc:
             raise self._gone(exc) from exc
-        self._heard += self._buffer[seen : seen + _ENDLESS_BYTES - len(self._heard)]
+        self._hear(self._buffer[seen:])
         if _RESET_BANNER.search(self._buffer, max(0, seen - _MAX_BANNER_BYTES)):
             raise BoardRestarted(
                 f"the board on {self._where} restarted by itself",
                 next_step="plug it in directly, without a hub, and run it again: it goes on where it was",
             )
+
+    def _hear(self, data: bytes | bytearray) -> None:
+        self._heard += data[: _ENDLESS_BYTES - len(self._heard)]
 
     def _no_micropython(self) -> DeviceTimeout:
         """In the words that fit what was heard."""
@@ -226,4 +230,5 @@ class RawRepl:
             raise self._gone(exc) from exc
 
     def _gone(self, exc: Exception) -> DeviceUnreachable:
-        return DeviceUnreachable(f"the board on {self._where} went away: {exc}", next_step=PULLED)
+        why = (isinstance(exc, OSError) and exc.strerror) or exc
+        return DeviceUnreachable(f"the board on {self._where} went away: {why}", next_step=PULLED)

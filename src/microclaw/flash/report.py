@@ -106,12 +106,17 @@ async def report_by_cable(
 ) -> CableReport:
     """Everything that can be seen by the cable. `pin` is set high and low once; its owner said that it may be."""
     found = CableReport()
+    answers = False
     try:
         async with port.repl(look_s) as repl:
             await repl.soft_reset()
+            answers = True
             await _look(repl, files, found, pin)
-    except DeviceTimeout:
-        await _ask_chip(esptool, found)
+    except DeviceTimeout as exc:
+        if answers:
+            found.checks.append(Check("cable", f"problem ({exc.code})"))
+        else:
+            await _ask_chip(esptool, found)
     except MicroclawError as exc:
         found.checks.append(Check("cable", f"problem ({exc.code})"))
     notes = await diagnose(port, esptool, files, look_s=look_s)

@@ -101,7 +101,8 @@ async def _look(shop: Workshop) -> Survey | None:
     try:
         async with shop.port.repl(shop.look_s) as repl:
             return await survey(repl)
-    except DeviceTimeout:
+    except DeviceTimeout as exc:
+        shop.person.say(f"{exc.message}; now the chip itself is asked")
         return None
 
 
