@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from microclaw.host_client.client import HostClient
 
 pytestmark = pytest.mark.skipif(not MICROPYTHON.exists(), reason="scripts/micropython.sh was not run")
 Make = Callable[..., Workshop]
+PATIENCE_S = 60.0
 KITCHEN = {"ssid": "kitchen", "password": "correct horse"}
 FORMER: dict[str, Any] = {
     "host": "10.0.0.9",
@@ -145,7 +147,7 @@ async def test_forget_without_a_host_leaves_what_makes_it_a_board_of_its_host(
 
 
 @pytest.fixture
-def lamp(host: dict[str, Any], tmp_path: Path) -> Iterator[str]:
+def lamp(host: dict[str, Any], owner: RealHost, tmp_path: Path) -> Iterator[str]:
     """A device called lamp that is online; the fingerprint of its host's authority."""
     home = Path(host["home"])
     file = tmp_path / "lamp.json"
@@ -154,14 +156,16 @@ def lamp(host: dict[str, Any], tmp_path: Path) -> Iterator[str]:
     words += ["--control", str(tmp_path / "lamp.sock"), "--link", host["link"], "--link-secret-file", str(file)]
     with Child("lamp", [*words, "--link-ca-sha256", made["ca_sha256"]], log=tmp_path / "lamp.stderr") as child:
         child.wait_ready()
-        for _ in range(100):  # each look is a process of its own
-            devices = json.loads(run_in(home, "--json", "device", "list").out)["devices"]
-            if any(one["name"] == "lamp" and (one.get("link") or {}).get("online") for one in devices):
-                break
-        else:
-            raise AssertionError(devices)
+        give_up = time.monotonic() + PATIENCE_S
+        while not any(one["name"] == "lamp" and one["link"]["online"] for one in _devices(owner)):
+            assert time.monotonic() < give_up, "lamp does not connect"
         yield made["ca_sha256"]
     assert run_in(home, "device", "remove", "lamp").code == 0
+
+
+def _devices(owner: RealHost) -> list[dict[str, Any]]:
+    devices: list[dict[str, Any]] = owner.calls.get("/v1/devices")["devices"]
+    return devices
 
 
 def _link(owner: RealHost, name: str) -> dict[str, Any]:
