@@ -157,7 +157,7 @@ def lamp(host: dict[str, Any], owner: RealHost, tmp_path: Path) -> Iterator[str]
     with Child("lamp", [*words, "--link-ca-sha256", made["ca_sha256"]], log=tmp_path / "lamp.stderr") as child:
         child.wait_ready()
         give_up = time.monotonic() + PATIENCE_S
-        while not any(one["name"] == "lamp" and one["link"]["online"] for one in _devices(owner)):
+        while not any(one["name"] == "lamp" and (one["link"] or {}).get("online") for one in _devices(owner)):
             assert time.monotonic() < give_up, "lamp does not connect"
         yield made["ca_sha256"]
     assert run_in(home, "device", "remove", "lamp").code == 0
