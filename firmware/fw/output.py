@@ -19,7 +19,7 @@ class Output(io.IOBase):
             try:
                 data = str(data, "utf-8")
             except UnicodeError:
-                data = repr(data)[2:-1]
+                data = "".join([chr(byte) if byte < 128 else "?" for byte in data])
         self._env.print(data, end="")
         return size
 

@@ -48,6 +48,8 @@ def is_free(node: ast.expr, graph: CallGraph, depth: int = 0) -> bool:
         case ast.Attribute(attr="__name__") | ast.FormattedValue() | ast.Expr():
             return True
         case ast.Compare(left=left, ops=ops, comparators=others):
+            if all(isinstance(op, ast.Is | ast.IsNot) for op in ops):
+                return True
             if not all(isinstance(op, ast.Eq | ast.NotEq | ast.Is | ast.IsNot | ast.In | ast.NotIn) for op in ops):
                 return False
             return not _COMPARING & _defined(graph) or all(_is_kind(each, graph) for each in (left, *others))

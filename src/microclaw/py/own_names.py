@@ -1,7 +1,7 @@
 """Keeps a program's attributes apart from the firmware's: those of one name get another one when it is rewritten.
 
-So `self._env` of a program's class never is the firmware's `_env`, whatever object the method is called with. Names that
-are made while the program runs go through a function of the rewritten program. Judges nothing.
+So `self._env` of a program's class never is the firmware's `_env`, whatever object the method is called with. Names
+that are made while the program runs go through a function of the rewritten program. Judges nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from microclaw.py.kinds import is_free
 from microclaw.py.stock import stock_image
 
 REFLECTION: Final = frozenset({"getattr", "setattr", "delattr", "hasattr"})
+PUBLIC: Final = frozenset({"_asdict", "_fields", "_make", "_replace"})  # of namedtuple
 _LOOKED_UP: Final = frozenset({"__dict__", "__class__"})
 # join() takes str alone, no class of the program's own, and nothing in it can be replaced by the program.
 _OWN: Final = """
@@ -29,7 +30,7 @@ def {function}(thing):
 
 
 class OwnNames:
-    """`function` makes an attribute's name the program's own at run time, `marked` lets only its own objects through."""
+    """`function` makes a name the program's own at run time, `marked` lets only its own objects through."""
 
     def __init__(self, graph: CallGraph, used: set[str]) -> None:
         self._graph = graph
@@ -39,13 +40,16 @@ class OwnNames:
             next(name for name in _numbered(plain, len(names)) if name not in names)
             for plain in ("own_", "marked_", "_mark_")
         )
-        self._plain = sorted(n for n in own_attributes(graph) if n.startswith("_") and self.of(n) == n)
+        own = {name for name in own_attributes(graph) if name.startswith("_")}
+        self._plain = tuple(sorted((own | PUBLIC) - stock_image().firmware_private))
         self._asking: ast.AST | None = None
         self._marking: ast.AST | None = None
 
     def of(self, name: str) -> str:
         """What an attribute is called in the rewritten program."""
-        return name + self.suffix if name in stock_image().firmware_private else name
+        if not name.startswith("_") or name.endswith("__") or name in self._plain:
+            return name
+        return name + self.suffix
 
     def in_class(self, node: ast.AST, name: str) -> str:
         """What a plain name is called: in a class's body it is an attribute."""
@@ -90,7 +94,7 @@ class OwnNames:
             text = _MARKED.format(function=self.marked, mark=self.mark)
             program.insert(0, _placed(ast.parse(text).body[0], self._marking))
         if self._asking is not None:
-            text = _OWN.format(function=self.function, suffix=self.suffix, own=tuple(self._plain))
+            text = _OWN.format(function=self.function, suffix=self.suffix, own=self._plain)
             program.insert(0, _placed(ast.parse(text).body[0], self._asking))
 
 
@@ -111,7 +115,9 @@ def own_attributes(graph: CallGraph) -> set[str]:
 def sets_any(graph: CallGraph) -> bool:
     """Whether the program gives attributes by names that are made while it runs."""
     return any(
-        graph.origin(call.func) == "builtins.setattr" and len(call.args) == 3 and not isinstance(call.args[1], ast.Constant)
+        graph.origin(call.func) == "builtins.setattr"
+        and len(call.args) == 3
+        and not isinstance(call.args[1], ast.Constant)
         for call in graph.calls
     )
 

@@ -11,16 +11,16 @@ from typing import Final
 
 from microclaw.py.callgraph import CallGraph
 from microclaw.py.kinds import check_kinds
-from microclaw.py.own_names import REFLECTION, own_attributes, sets_any
+from microclaw.py.own_names import PUBLIC, REFLECTION, own_attributes, sets_any
 from microclaw.py.scopes import canonical
 from microclaw.py.source import Findings
 from microclaw.py.stock import stock_image
 
-_INSIDES: Final = frozenset({"__globals__", "__builtins__", "__self__", "__func__", "__code__", "__closure__", "__bases__"})
+_INSIDES: Final = frozenset(
+    {"__globals__", "__builtins__", "__self__", "__func__", "__code__", "__closure__", "__bases__"}
+)
 _OTHERS: Final = frozenset({"__dict__", "__getattr__", "__getattribute__", "__setattr__", "__delattr__"})
-_PUBLIC: Final = frozenset({"_asdict", "_fields", "_make", "_replace"})  # of namedtuple
-# By these names the firmware's objects hold the firmware; each is in the stock image's `firmware_private` too, or may be
-# behind one that is.
+# By these names the firmware's objects hold the firmware; each is in the stock image's `firmware_private` too.
 LEADING: Final = frozenset({"_env", "_real", "_board", "_runner", "_timeline", "_settings"})
 _WHY: Final = "behind it is the firmware, with the Wi-Fi's password and the link's key"
 _VALUES: Final = frozenset(f"builtins.{name}" for name in REFLECTION if name != "hasattr")
@@ -62,7 +62,7 @@ def _check_load(
     elif name in _OTHERS and graph.receiver(owner) is None:
         hint = "use it of an object whose class is in this program, in the method that has it as self"
         findings.error(node, f"cannot tell whose {name} this is", hint, _WHY)
-    elif name.startswith("_") and not name.endswith("__") and own is not None and name not in own | _PUBLIC:
+    elif name.startswith("_") and not name.endswith("__") and own is not None and name not in own | PUBLIC:
         findings.error(node, f"nothing in this program defines {name}", "use names without _ of others' objects")
     else:
         _check_leading(node, owner, name, graph, findings)
@@ -70,7 +70,7 @@ def _check_load(
 
 def _check_change(node: ast.expr, owner: ast.expr, name: str, graph: CallGraph, findings: Findings) -> None:
     if (origin := graph.origin(owner)) is not None:
-        hint = "keep what you need in a variable of your own"
+        hint = "set it of an object that you made, or keep it in a variable of your own"
         why = "the firmware and the other programs use it too"
         findings.error(node, f"a program cannot change {name} of {origin.removeprefix('builtins.')}", hint, why)
     else:

@@ -253,9 +253,10 @@ class Rewriter(ast.NodeTransformer):
             case "new":
                 return self._call(node, "new", self.visit(node.func), *args, keywords=keywords)
             case _:
-                if isinstance(node.func, ast.Attribute) and node.func.attr == "__init__":
-                    node.func.attr = "_ainit_"
-                return _at(node, ast.Call(self.visit(node.func), args, keywords))
+                function = self.visit(node.func)
+                if isinstance(function, ast.Attribute) and function.attr == "__init__":
+                    function.attr = "_ainit_"
+                return _at(node, ast.Call(function, args, keywords))
 
     def visit_ListComp(self, node: ast.ListComp) -> ast.AST:
         return self._comprehension(node)
