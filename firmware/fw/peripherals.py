@@ -36,8 +36,6 @@ class Machine:
             from timers import Signal
 
             return Signal
-        if name == "freq":  # without an argument: the radio and the others depend on the chip's clock
-            return lambda: self._real.freq()
         if name in REFUSED:
             raise AttributeError("machine.%s is not for programs" % name)
         from unwrapping import wrapped
@@ -53,9 +51,7 @@ class PinMaker:
         self._real = real
 
     def __getattr__(self, name):
-        if not name.isupper():  # `board` and `cpu` have pins that nobody claimed
-            raise AttributeError("machine.Pin.%s is not for programs" % name)
-        return getattr(self._real, name)
+        return _constant(self._real, name)
 
     def __call__(self, pin, mode=-1, *args, **kwargs):
         env, number = self._env, pin._pin if isinstance(pin, OutputPin) else pin
@@ -128,6 +124,11 @@ class OutputPin:
             self._timeline.write(self._pin, 1 if kwargs["value"] else 0)
 
     def __getattr__(self, name):
-        if name in ("board", "cpu"):
-            raise AttributeError(name)
-        return getattr(self._real, name)
+        return _constant(self._real, name)
+
+
+def _constant(real, name):
+    """Of Pin: `board` and `cpu` have pins that nobody claimed."""
+    if not name.isupper():
+        raise AttributeError(name)
+    return getattr(real, name)

@@ -23,6 +23,8 @@ class Unwrapping:
         is_bus = name in " UART I2C SPI "
         if name == " UART " and not (args and type(args[0]) is int and args[0]):
             raise ValueError("UART(0) is the cable's: use UART(1) with its pins")
+        if name == " freq " and (args or kwargs):
+            raise TypeError("the chip's clock stays as it is: the radio and the other programs depend on it")
         had = is_bus and env.pins()
         args = list(args)
         for at in range(len(args)):

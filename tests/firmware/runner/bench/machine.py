@@ -94,26 +94,31 @@ class Bus:
         self.id = id
         self.has = dict(self.DEFAULTS[id])
         self.has.update({name: pin.id for name, pin in pins.items()})
-        inited.append(self)
 
     def __repr__(self):
         pins = ", ".join(["%s=%d" % (name, self.has[name]) for name in sorted(self.has)])
         return "%s(%d, baudrate=9600, %s)" % (type(self).__name__, self.id, pins)
-
-    def deinit(self):
-        if self in inited:
-            inited.remove(self)
 
 
 class I2C(Bus):
     DEFAULTS = ({"scl": 18, "sda": 19}, {"scl": 25, "sda": 26})
 
 
-class SPI(Bus):
+class BusWithEnd(Bus):
+    def __init__(self, id, *args, **pins):
+        super().__init__(id, *args, **pins)
+        inited.append(self)
+
+    def deinit(self):
+        if self in inited:
+            inited.remove(self)
+
+
+class SPI(BusWithEnd):
     DEFAULTS = (None, {"sck": 14, "mosi": 13, "miso": 12})
 
 
-class UART(Bus):
+class UART(BusWithEnd):
     DEFAULTS = ({"tx": 1, "rx": 3}, {"tx": 10, "rx": 9, "rts": -1}, {"tx": 17, "rx": 16, "rts": -1})
 
 
