@@ -44,7 +44,7 @@ class Console:
             reply.update(self._act(request))
         except CallError as exc:
             reply = _error(exc.message)
-        except (ValueError, OSError) as exc:  # of a driver
+        except (ValueError, OSError, OverflowError) as exc:  # of a driver
             reply = _error(str(exc))
         return json.dumps(reply)
 
@@ -82,6 +82,7 @@ class Console:
             level = asked.get("state")
             if level not in (0, 1):
                 raise CallError("bad_params", "State must be 0 or 1")
+            level = int(level)  # 1.0 is 1
             board.gpio_set(pin, level)
             return {"msg": "GPIO set", "pin": pin, "state": level}
         duty = asked.get("duty_cycle", asked.get("duty"))

@@ -234,7 +234,7 @@ class Link:
         try:
             message = cbor.loads(memoryview(data)[1:])
             type, body, re, seq = checked(message)
-        except (ValueError, KeyError, TypeError, RuntimeError) as exc:
+        except (ValueError, KeyError, TypeError, RuntimeError, OverflowError) as exc:
             raise Breach(4400, "malformed", str(exc))
         if (type in _PHASES or self.phase != "ready") and type not in ("error", "bye"):
             pings = self.phase == "pairing" and type in ("ping", "pong")
