@@ -129,7 +129,7 @@ class Console:
             self._settings.forget()
             return "settings forgotten; restart to begin anew"
         if words[0] == "restart":
-            self._board.reset()
+            self._board.restart()
         answer = None if self._agent is None else self._agent.command(words)
         if words[0] == "help":
             return HELP + ("\n" + answer if answer else "")

@@ -42,6 +42,7 @@ class Link:
         self.on_welcome = self.on_task = self.measure = self.audio_format = None
         self.audio = lambda kind, body: None
         self._logs, self._work = [], []
+        self._asked_ms = None  # when the time was last asked for, because of a certificate
         self._news, self._busy = asyncio.Event(), asyncio.Event()
         self._reader = self._verdict = None
         self.boot_id = os.urandom(16)
@@ -105,6 +106,8 @@ class Link:
                 wait_s = exc.wait_s
             except (OSError, ValueError, asyncio.TimeoutError) as exc:
                 self._show("no link: " + str(exc).strip())
+                if "validity" in str(exc) and await self.doubt_clock():
+                    wait_s = 0
             except Exception as exc:  # a defect of ours, or no memory: the link comes back
                 sys.print_exception(exc)
             self.phase = "down"
@@ -162,15 +165,43 @@ class Link:
                 while self.phase == "ready":
                     if self.outbox.sent == self.outbox.acked:
                         self._progress_ms = time.ticks_ms()
-                    message = self.outbox.next()
-                    if message is not None:
-                        await self.ws.send(message)
-                    elif self._logs:
-                        await self._say("log", self._logs.pop(0))
-                    else:
+                    if await self._send_kept():
+                        continue
+                    if not self._logs:
                         break
-        except OSError:
-            self._end(Leave(1001, "the connection broke"))
+                    await self._say("log", self._logs.pop(0))
+        except Exception as exc:
+            self._broke(exc)
+
+    async def _send_kept(self):
+        """The next durable message; False when there is none. One that does not fit into the memory would come again
+        at each connection: in its place the host gets its size."""
+        message = None
+        try:
+            message = self.outbox.next()
+            if message is not None:
+                await self.ws.send(message)
+            return message is not None
+        except MemoryError:
+            message = None
+        self._calls.runner.make_room()
+        try:
+            await self.ws.send(self.outbox.message(self.outbox.sent))
+        except MemoryError:
+            size, message = self.outbox.too_large(self.outbox.sent)
+            text = "a message of %d bytes for the host does not fit into the memory: it is dropped" % size
+            self.emit("log", {"source": "link", "level": "error", "text": text})
+            await self.ws.send(message)
+        return True
+
+    def _broke(self, exc):
+        """From another task: no connection lives on without it."""
+        if isinstance(exc, Breach):
+            self._end(exc)
+            return
+        if not isinstance(exc, OSError):
+            sys.print_exception(exc)  # a defect of ours, or no memory
+        self._end(Leave(1001, "the connection broke"))
 
     async def _tick(self):
         """What is due by the clock: pings, telemetry, what was not acked, a new code."""
@@ -178,10 +209,8 @@ class Link:
             while True:
                 await asyncio.sleep_ms(250)
                 await self._due(time.ticks_ms())
-        except Breach as exc:
-            self._end(exc)
-        except OSError:
-            self._end(Leave(1001, "the connection broke"))
+        except Exception as exc:
+            self._broke(exc)
 
     async def _due(self, now):
         if self.phase == "offered" and _since(self._opened_ms, now) > _GREETING_S:
@@ -329,8 +358,10 @@ class Link:
                     if then is not None and self.phase == "ready":
                         await self._say("bye", {"reason": then[0], "retry_after_s": 0})
                         await self.ws.close(1001, then[0])
-                except OSError as exc:
+                except (OSError, MemoryError) as exc:
                     self._show("an answer is lost: {}".format(exc))
+                    if self.phase == "ready" and self.ws.is_torn:  # else the flash is full
+                        self._broke(exc)
                 if then is not None:  # programs and calls are over, or the way there is; what is kept is in flash
                     self._end(Leave(1001, then[0], 0))
                     then[1](self)
@@ -339,8 +370,10 @@ class Link:
     async def _answer(self, id, result, durable):
         try:
             message = encode("result", result, id, bytearray(0 if durable else b"\x01"))
-            if len(message) > 16384:
-                raise ValueError("it is too long")
+            most = outbox.MAX_MESSAGE if durable else 16384
+            if len(message) > most:
+                text = "an answer of {} bytes, at most {} can be sent".format(len(message), most)
+                message = encode("result", refusal("too_large", text), id, bytearray(0 if durable else b"\x01"))
         except ValueError as exc:
             await self._answer(id, refusal("failed", "the answer cannot be sent: {}".format(exc)), durable)
             return

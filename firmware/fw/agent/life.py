@@ -308,13 +308,9 @@ class Agent:
 
     async def _set_clock(self):
         """Without a host nobody told the board the time."""
-        server = self._settings.get("ntp", "pool.ntp.org")
-        if server:
-            from ntp import ask_ntp
+        from ntp import set_clock
 
-            now_s = await ask_ntp(server, self._settings.get("ntp_port", 123))
-            if now_s:
-                self._board.set_time(now_s * 1000)
+        await set_clock(self._settings, self._board)
 
 
 def session_of(channel, chat_id):
