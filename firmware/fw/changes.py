@@ -32,6 +32,7 @@ async def commit(runner):
         claim = claim or DEFAULT_CLAIM
         runner._check_room(name, claim)
         try:
+            _check_whole(runner.slots.part_path)
             space = runner.load(runner.slots.root, UPLOADED, claim)
         except CallError as exc:
             if exc.code in ("invalid_module", "too_large"):
@@ -150,6 +151,16 @@ def _start(runner, name, space=None):
     program.space, program.claim = space or runner.load(*runner.slots.image(name), claim), claim
     runner._programs[name] = program
     runner._begin(program)
+
+
+def _check_whole(path):
+    import mpy_file
+
+    sys.modules.pop("mpy_file")
+    try:
+        mpy_file.check(path)
+    except mpy_file.Cut as exc:
+        raise CallError("invalid_module", "the program cannot be loaded: %s" % exc)
 
 
 def load(runner, folder, slot, claim):

@@ -14,10 +14,10 @@ SAFE_START = 12
 
 
 def count_start(board):
-    """Why no program is to be started now, None mostly: too many starts in a row came to an end before they were healthy.
+    """Why no program is to be started now; None mostly. It is so after three starts in a row that were not healthy.
 
-    What ends one is a reset of whatever cause, within 60 s. A power cut counts a quarter, and only within 20 s: a person
-    who pulls the plug now and then loses nothing, and a brown-out, which looks the same, is stopped in the end.
+    A start is not healthy when a reset of whatever cause ends it within 60 s. A power cut counts a quarter, and only
+    within 20 s: a person who pulls the plug loses nothing, and brown-outs, which look the same, come to an end.
     NVS has `starts`, and in `ran_s` how long the last one ran; to be called once in each.
     """
     machine = board.machine

@@ -6,6 +6,7 @@ start.py loads it with the first line that comes: a board that nobody talks to k
 import json
 
 from errors import CallError
+from messages import shown
 
 HELP = """wifi_status            connection, address, and the board's own access point
 wifi_scan              networks around
@@ -102,7 +103,10 @@ class Console:
         if words[0] == "wifi_scan":
             import networks
 
-            return "\n".join("  {:32} {} dBm".format(*found) for found in networks.scan(self._wifi)) or "no network"
+            return (
+                "\n".join("  {:32} {} dBm".format(shown(ssid), dbm) for ssid, dbm in networks.scan(self._wifi))
+                or "no network"
+            )
         if words[0] == "set_wifi" and 2 <= len(words) <= 3:
             import networks
 

@@ -14,7 +14,7 @@ import time
 import cbor
 import outbox
 from calls import refusal
-from messages import BODIES, checked, encode, is_late
+from messages import BODIES, checked, encode, is_late, shown
 from micropython import const
 from websocket import Breach, Closed, Leave
 
@@ -24,6 +24,7 @@ _REFUSED_S = const(60)
 _RESEND_S = const(30)
 _MAX_LOGS = const(32)
 _MAX_LOG_CHARS = const(500)
+_MAX_SHOWN = const(2000)
 _MAX_WAITING_CALLS = const(16)
 _PHASES = {"welcome": "offered", "pair_code": "pairing", "pair_done": "pairing"}
 
@@ -34,7 +35,8 @@ class Link:
 
     def __init__(self, board, settings, calls, version, show=print):
         self._board = board
-        self._settings, self._calls, self._show = settings, calls, show
+        self._settings, self._calls = settings, calls
+        self._show = lambda text: show(shown(text[:_MAX_SHOWN]))
         self.outbox = outbox.Outbox(settings.path("outbox"))
         self.phase = "down"
         self.state = "waiting"  # for people: waiting, pairing, connected, refused

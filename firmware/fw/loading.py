@@ -40,7 +40,7 @@ def load(folder, slot):
     except MemoryError as exc:
         raise CallError("failed", "no memory to load the program: %s" % exc)
     except BaseException as exc:  # also SystemExit, which would end the firmware at each boot
-        raise CallError("invalid_module", "the program cannot be loaded: %s" % reason(exc))
+        raise CallError("invalid_module", "the program cannot be loaded: " + reason(exc).split("\n")[-1])
     finally:
         sys.path.pop(0)
         sys.modules.pop(slot, None)

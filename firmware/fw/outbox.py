@@ -158,7 +158,7 @@ class Outbox:
 
 
 def find(file, offset):
-    """Of a message's record: its number, and where its payload begins and how long it is. The rest stays in the file."""
+    """Of a message's record: its number, where its payload begins and how long it is. The rest stays in the file."""
     file.seek(offset)
     head = file.read(24)
     seq, at = cbor._read(head, 2, 1)

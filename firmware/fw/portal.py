@@ -11,6 +11,7 @@ from binascii import hexlify
 
 import networks
 from errors import CallError
+from messages import shown
 from micropython import const
 
 ADDRESS = "192.168.4.1"  # of every access point of ESP-IDF
@@ -86,7 +87,7 @@ def _around(wifi):
         rows = []
     names = []
     for name, _ in sorted(rows, key=lambda row: -row[1]):
-        if name not in names and len(names) < _MAX_LISTED and all(ord(char) >= 32 for char in name):
+        if name not in names and len(names) < _MAX_LISTED and shown(name) == name:
             names.append(name)
     return names
 

@@ -244,11 +244,10 @@ class Runner:
             await self.wake.wait()
 
     async def _keep_ticking(self):
-        started = self.board.now_ms()
         while True:
             self.beat = now = ticks_ms()
             self.board.watchdog()
-            if self._marks and self.board.now_ms() - started >= 1000 * self._marks[-1]:
+            if self._marks and self.board.now_ms() >= 1000 * self._marks[-1]:
                 self._mark(self._marks.pop())
             if ticks_diff(now, self._collected) >= COLLECT_MS:
                 self._collected = now

@@ -131,6 +131,8 @@ def _console(*parts):
 
 async def _listen(make):
     """Answers on the cable. `make` gives the console, whose memory is given back between lines."""
+    from messages import shown
+
     cable, poller, line = sys.stdin.buffer, select.poll(), bytearray()
     poller.register(sys.stdin, select.POLLIN)
     while True:
@@ -148,7 +150,7 @@ async def _listen(make):
             print('{"status":"error","msg":"JSON parse error: line longer than 1024 bytes"}')
         elif line:
             try:
-                print(make().answer(str(line, "utf-8")))
+                print(shown(make().answer(str(line, "utf-8")), b"\n"))  # with names of networks, what people said
             except Exception as exc:  # a defect must not take the cable away
                 sys.print_exception(exc)
         line = bytearray()

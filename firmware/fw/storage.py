@@ -335,7 +335,7 @@ def _full_is_an_error(write):
 
 
 def _is_plain(name):
-    return not any(c in "/&=?" or ord(c) < 32 or ord(c) == 127 for c in name)
+    return not any(c in "/&=?" or ord(c) < 32 or 127 <= ord(c) < 160 for c in name)
 
 
 def _folder_name(name):

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 
+from messages import shown
 from settings import Settings
 
 from agent.cron import Cron
@@ -293,7 +294,7 @@ class Agent:
             turn = self._turns.answer((channel, chat_id), "heartbeat", HEARTBEAT.format(tasks))
             answer = await asyncio.wait_for(turn, TURN_S)
         except (HttpError, asyncio.TimeoutError) as exc:
-            print("heartbeat: {}".format(exc))
+            print("heartbeat: {}".format(shown(str(exc))))
             return
         if answer.strip().strip(".") != "NOTHING":
             await self._channels[channel].deliver(chat_id, clean(answer))
