@@ -201,7 +201,9 @@ class Link:
         if isinstance(exc, Breach):
             self._end(exc)
             return
-        if not isinstance(exc, OSError):
+        if isinstance(exc, OSError):
+            self._show("no link: " + str(exc))
+        else:
             sys.print_exception(exc)  # a defect of ours, or no memory
         self._end(Leave(1001, "the connection broke"))
 
