@@ -6,7 +6,7 @@ start.py loads it with the first line that comes: a board that nobody talks to k
 import json
 
 from errors import CallError
-from messages import shown
+from shown import shown
 
 HELP = """wifi_status            connection, address, and the board's own access point
 wifi_scan              networks around

@@ -21,6 +21,17 @@ async def leave(link, exc):
     raise exc if isinstance(exc, Leave) else Leave(exc.code, exc.message)
 
 
+async def send_light(link):
+    """Once more the durable message that did not fit into the memory, or what stands in its place."""
+    try:
+        await link.ws.send(link.outbox.message(link.outbox.sent))
+    except MemoryError:
+        size, message = link.outbox.too_large(link.outbox.sent)
+        text = "a message of {} bytes for the host does not fit into the memory: it is dropped".format(size)
+        link.emit("log", {"source": "link", "level": "error", "text": text})
+        await link.ws.send(message)
+
+
 async def doubt_clock(link):
     """The host's certificate is not valid now: is the clock wrong? NTP is asked, once an hour; True: dial again."""
     now = time.ticks_ms()

@@ -14,7 +14,7 @@ import time
 import cbor
 import outbox
 from calls import refusal
-from messages import BODIES, checked, encode, is_late, shown
+from messages import BODIES, checked, encode, is_late
 from micropython import const
 from websocket import Breach, Closed, Leave
 
@@ -35,8 +35,7 @@ class Link:
 
     def __init__(self, board, settings, calls, version, show=print):
         self._board = board
-        self._settings, self._calls = settings, calls
-        self._show = lambda text: show(shown(text[:_MAX_SHOWN]))
+        self._settings, self._calls, self._print = settings, calls, show
         self.outbox = outbox.Outbox(settings.path("outbox"))
         self.phase = "down"
         self.state = "waiting"  # for people: waiting, pairing, connected, refused
@@ -58,6 +57,12 @@ class Link:
         sys.modules.pop("greeting")
         function = getattr(greeting, name)
         return lambda *args: function(self, *args)
+
+    def _show(self, text):
+        import shown
+
+        sys.modules.pop("shown")
+        self._print(shown.shown(text[:_MAX_SHOWN]))
 
     # What programs and the runner say
 
@@ -187,13 +192,7 @@ class Link:
         except MemoryError:
             message = None
         self._calls.runner.make_room()
-        try:
-            await self.ws.send(self.outbox.message(self.outbox.sent))
-        except MemoryError:
-            size, message = self.outbox.too_large(self.outbox.sent)
-            text = "a message of %d bytes for the host does not fit into the memory: it is dropped" % size
-            self.emit("log", {"source": "link", "level": "error", "text": text})
-            await self.ws.send(message)
+        await self.send_light()
         return True
 
     def _broke(self, exc):

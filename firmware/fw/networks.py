@@ -10,8 +10,8 @@ import sys
 import time
 
 from errors import CallError
-from messages import shown
 from micropython import const
+from shown import shown
 
 MAX_NETWORKS = const(8)
 TRIAL_S = const(60)

@@ -11,8 +11,8 @@ from binascii import hexlify
 
 import networks
 from errors import CallError
-from messages import shown
 from micropython import const
+from shown import shown
 
 ADDRESS = "192.168.4.1"  # of every access point of ESP-IDF
 _OPEN_S = const(600)

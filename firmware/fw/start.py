@@ -131,8 +131,6 @@ def _console(*parts):
 
 async def _listen(make):
     """Answers on the cable. `make` gives the console, whose memory is given back between lines."""
-    from messages import shown
-
     cable, poller, line = sys.stdin.buffer, select.poll(), bytearray()
     poller.register(sys.stdin, select.POLLIN)
     while True:
@@ -150,11 +148,19 @@ async def _listen(make):
             print('{"status":"error","msg":"JSON parse error: line longer than 1024 bytes"}')
         elif line:
             try:
-                print(shown(make().answer(str(line, "utf-8")), b"\n"))  # with names of networks, what people said
+                print(_shown(make().answer(str(line, "utf-8"))))
             except Exception as exc:  # a defect must not take the cable away
                 sys.print_exception(exc)
         line = bytearray()
         await asyncio.sleep_ms(0)  # what the line began goes first, and programs do between pasted lines
+
+
+def _shown(text):
+    """It has names of networks, and what people said."""
+    import shown
+
+    sys.modules.pop("shown")
+    return shown.shown(text, b"\n")
 
 
 def _measured(runner, wifi):

@@ -184,7 +184,9 @@ print(cbor.loads(box.next()[1:])["seq"], cbor.loads(box.message(1)[1:])["text"] 
     words = [str(SMALL), "-X", "heapsize=160K", "-c", script]
     done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert not done.stderr, done.stderr
-    told = "result b'cccccccccccccccc' None None too_large" if is_answer else "event None too_large {'bytes': 15015} None"
+    told = (
+        "result b'cccccccccccccccc' None None too_large" if is_answer else "event None too_large {'bytes': 15015} None"
+    )
     assert done.stdout.splitlines() == [f"15015 1 {told}", "2 True"]
 
 

@@ -4,7 +4,7 @@ import asyncio
 import binascii
 import os
 
-from messages import shown
+from shown import shown
 
 HELP = """agent_status           host first, or the board itself; model, chats
 set_api_key KEY        a model's key, for when the host is away; "" takes it out

@@ -10,8 +10,8 @@ import json
 import os
 import sys
 
-from messages import shown
 from settings import Settings
+from shown import shown
 
 from agent.cron import Cron
 from agent.gateway import Gateway

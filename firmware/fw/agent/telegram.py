@@ -7,7 +7,7 @@ import asyncio
 import json
 import sys
 
-from messages import shown
+from shown import shown
 
 from agent.http import HttpError, TooLong
 from agent.text import loads

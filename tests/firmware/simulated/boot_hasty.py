@@ -1,11 +1,25 @@
-"""As boot.py, with two seconds for a host to take what is sent."""
+"""As boot.py, with a chip's small send buffer (lwIP: 5.7 KB) and two seconds for a host to take what is sent."""
 
+import socket
 import sys
 
 sys.path.insert(0, sys.argv[2])
 sys.path.insert(0, "tests/firmware/simulated")
 import start
 import websocket
+from micropython import const
 
+_SOL_SOCKET = const(1)
+_SO_SNDBUF = const(7)
+_socket = socket.socket
+
+
+def small_socket(*kind):
+    made = _socket(*kind)
+    made.setsockopt(_SOL_SOCKET, _SO_SNDBUF, 4096)
+    return made
+
+
+socket.socket = small_socket
 websocket.WRITE_S = 2
 start.main(sys.argv[1])
