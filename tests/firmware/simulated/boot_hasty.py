@@ -11,15 +11,20 @@ from micropython import const
 
 _SOL_SOCKET = const(1)
 _SO_SNDBUF = const(7)
-_socket = socket.socket
 
 
-def small_socket(*kind):
-    made = _socket(*kind)
-    made.setsockopt(_SOL_SOCKET, _SO_SNDBUF, 4096)
-    return made
+class SmallSockets:
+    """The module `socket`, which cannot be changed itself."""
+
+    def __getattr__(self, name):
+        return getattr(socket, name)
+
+    def socket(self, *kind):
+        made = socket.socket(*kind)
+        made.setsockopt(_SOL_SOCKET, _SO_SNDBUF, 4096)
+        return made
 
 
-socket.socket = small_socket
+sys.modules["socket"] = SmallSockets()
 websocket.WRITE_S = 2
 start.main(sys.argv[1])
