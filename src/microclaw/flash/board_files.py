@@ -108,6 +108,7 @@ try:
     n=esp32.NVS('microclaw')
     n.set_i32('slot',0)
     n.set_i32('fails',0)
+    n.set_i32('ran_s',60)
     n.commit()
 except ImportError:pass
 """
