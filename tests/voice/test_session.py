@@ -131,7 +131,7 @@ async def test_who_speaks_interrupts_within_a_frame_and_the_turn_goes_on(make_ag
         await talk.device.until(lambda: len(talk.device.frames) >= 12)
         sent = len(talk.device.frames)
         talk.session.opened("wake", 2)
-        assert talk.device.log[-1] == ("cancel",)
+        assert talk.device.log[-2:] == [("cancel",), ("show", "listening")]
         assert len(talk.device.frames) == sent
         for frame in [LOUD] * 10 + [QUIET] * 20:
             talk.session.hear(frame)

@@ -26,12 +26,16 @@ _log = logging.getLogger(__name__)
 
 
 class Pace:
-    """When the next frame may go: at most `ahead_ms` before it is played. `late` counts frames that came too late."""
+    """When the next frame may go, so that no more than `ahead_ms` waits to be played, this frame included.
+
+    A device whose `ahead_ms` is less than a frame gets each frame when the one before is played. `late` counts frames
+    that came too late.
+    """
 
     def __init__(self, frame_ms: int, ahead_ms: int, now_s: Callable[[], float]) -> None:
         self._frame_s = frame_ms / 1000
-        self._ahead_s = max(ahead_ms / 1000, 2 * self._frame_s)
-        self._burst_s = min(BURST_MS / 1000, self._ahead_s / 2)
+        self._room_s = max(0, ahead_ms - frame_ms) / 1000  # for what was sent before
+        self._burst_s = min(BURST_MS / 1000, self._room_s / 2)
         self._now_s = now_s
         self._due_s: float | None = None  # when the next frame begins to play
         self.late = 0
@@ -41,7 +45,7 @@ class Pace:
         if self._due_s is None:
             return 0.0
         lead_s = self._due_s - self._now_s()
-        return 0.0 if lead_s <= self._ahead_s else lead_s - self._ahead_s + self._burst_s
+        return 0.0 if lead_s <= self._room_s else lead_s - self._room_s + self._burst_s
 
     def sent(self) -> None:
         now_s = self._now_s()
