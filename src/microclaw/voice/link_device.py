@@ -35,6 +35,8 @@ CODECS: Final = ("opus", "pcm16")
 FRAME_MS: Final = (20, 40, 60)
 PCM16_BYTES: Final = 2
 RATES_HZ: Final = (8_000, 48_000)
+OPUS_RATES_HZ: Final = (8_000, 12_000, 16_000, 24_000, 48_000)
+"""RFC 6716, section 2."""
 MAX_AHEAD_MS: Final = 400
 MAX_TEXT: Final = 2_000
 _log = logging.getLogger(__name__)
@@ -51,7 +53,7 @@ class LinkVoice:
         self.ahead_ms = min(audio.buffer_ms, MAX_AHEAD_MS)
         self._link = link
         self._connection = connection
-        self._codec = next((codec for codec in CODECS if codec in audio.codecs), "pcm16")
+        self.codec = "opus" if "opus" in audio.codecs and self.rate_hz in OPUS_RATES_HZ else "pcm16"
         self._encoder: OpusEncoder | None = None
         self._decoder: OpusDecoder | None = None
         self._has_left = False
@@ -151,9 +153,9 @@ class LinkVoice:
     def begin_speech(self) -> None:
         self._last_stream += 2
         self._speaking, self._chunk = self._last_stream, 0
-        if self._codec == "opus":
+        if self.codec == "opus":
             self._encoder = OpusEncoder(self.rate_hz, self.frame_ms)
-        self._send(TtsStart(self._speaking, self._codec, self.rate_hz))
+        self._send(TtsStart(self._speaking, self.codec, self.rate_hz))
 
     def say(self, text: str, samples: int) -> None:
         if self._speaking is not None:

@@ -148,6 +148,8 @@ class SpokenAnswer:
         frame_bytes = device.rate_hz * device.frame_ms // 1000 * 2
         left = b""
         while (item := await self._pieces.get()) is not None:
+            if self.is_silenced:  # `run` cancels this a moment later
+                return
             text, piece = item
             self._trace.mark("first audio out")
             pcm = resampler.feed(piece.pcm, piece.rate_hz)
@@ -160,10 +162,11 @@ class SpokenAnswer:
             left += pcm
             left = await self._send(left, frame_bytes)
         left += resampler.rest()
-        if left:
+        if left and not self.is_silenced:
             await self._send(left + bytes(-len(left) % frame_bytes), frame_bytes)
         if self._has_begun:
             await asyncio.sleep(self._pace.left_s)
+        if self._has_begun and not self.is_silenced:
             device.end_speech(failed=self.failure is not None)
 
     async def _send(self, pcm: bytes, frame_bytes: int) -> bytes:
@@ -172,6 +175,8 @@ class SpokenAnswer:
         while len(pcm) - at >= frame_bytes:
             if (wait_s := self._pace.next_wait_s()) > 0:
                 await asyncio.sleep(wait_s)
+            if self.is_silenced:
+                return b""
             self._device.play(pcm[at : at + frame_bytes])
             self._pace.sent()
             self._trace.mark("first audible")
