@@ -27,7 +27,7 @@ def read(*answers: EdgesAnswer, cursor: int = 0) -> EdgeLog:
 @pytest.mark.parametrize(
     ("answers", "said"),
     [
-        ([page([(5, 4, 1)], 0, more=True)], "1 edges with the cursor 0, which does not go on from 0"),
+        ([page([(5, 4, 1)], 0, more=True)], "answered edges with the cursor 0, which does not go on from 0"),
         ([page([], 0, more=True)], "that there are more with the cursor 0, which does not go on from 0"),
         ([page([(5, 4, 1)], 0)], "does not go on from 0"),
         ([page([(5, 4, 1)], 1, more=True), page([(6, 4, 0)], 1)], "does not go on from 1"),

@@ -56,7 +56,7 @@ class EdgePages:
         if log.dropped < 0:
             self._refuse(f"that {log.dropped} edges were dropped")
         if (log.edges or page.more) and log.cursor <= self.cursor:
-            what = f"{len(log.edges)} edges" if log.edges else "that there are more"
+            what = "edges" if log.edges else "that there are more"
             self._refuse(f"{what} with the cursor {log.cursor}, which does not go on from {self.cursor}")
         if log.dropped:
             self._gaps.add(len(self._edges))
