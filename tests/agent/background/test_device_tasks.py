@@ -20,7 +20,7 @@ class TurnThatAsks:
 
     async def chat(self, inbound: Inbound) -> AsyncGenerator[TurnEvent]:
         self.asked.append(inbound)
-        yield Step("think", "the lamp")
+        yield Step("plan", "the lamp")
         yield ApprovalAsked("a1", "restart lamp", (), 300.0, may_decide=False)
         yield ApprovalSettled("a1", "approved", "Eva")
         yield Answer("it restarts")
@@ -36,6 +36,6 @@ async def test_the_device_hears_whose_yes_its_turn_waits_for_and_that_it_goes_on
     tasks = AgentTasks(cast("Conversations", cast("Any", conversations)), cast("Gate", cast("Any", NamedGate())))
     end = await tasks.run("lamp", "restart yourself", told.append, waited.append)
     assert end == TaskEnd(is_done=True, text="it restarts")
-    assert told == ["think: the lamp"]
+    assert told == ["plan: the lamp"]
     assert waited == ["a yes of Eva", None]
     assert [(one.channel, one.device, one.origin) for one in conversations.asked] == [("device", "lamp", "device")]
