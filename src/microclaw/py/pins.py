@@ -66,15 +66,19 @@ _SLOTS: Final[dict[str, tuple[_Slot, ...]]] = {
     "microclaw.i2c": (_Slot(0, ("sda",), "i2c", "uses"), _Slot(1, ("scl",), "i2c", "uses")),
 }
 _ADDRESSABLE: Final = frozenset({"neopixel.NeoPixel", "microclaw.neopixel"})
+_AS_ADC: Final = {("adc", "reads"), ("input", "uses")}  # ADC(Pin(1)) is both
 _ROLES: Final[tuple[PinRole, ...]] = ("drives", "reads", "uses")  # the strongest first
 _FOLLOW: Final = 6
 _MOST: Final = 64  # numbers that one expression may stand for
 
 
-def check_pins(graph: CallGraph, board: BoardProfile, findings: Findings) -> tuple[PinClaim, ...]:
-    """Every pin with a known number, sorted; uses that the board refuses go to the findings."""
+def check_pins(
+    graph: CallGraph, board: BoardProfile, findings: Findings
+) -> tuple[tuple[PinClaim, ...], tuple[int, ...]]:
+    """Every pin with a known number, sorted, and those that only an ADC reads; what the board refuses is found."""
     finder = _Finder(graph)
     roles: dict[int, set[PinRole]] = {}
+    uses: dict[int, set[tuple[PinUse, PinRole]]] = {}
     for call in graph.calls:
         lights = graph.origin(call.func) in _ADDRESSABLE
         for value, use, role in _pin_arguments(call, graph):
@@ -82,6 +86,7 @@ def check_pins(graph: CallGraph, board: BoardProfile, findings: Findings) -> tup
                 findings.error(value, f"a pin is a number: {name!r} is none", _led_words(board))
             for pin in sorted(finder.numbers(value) or ()):
                 roles.setdefault(pin, set()).add(role)
+                uses.setdefault(pin, set()).add((use, role))
                 try:
                     check_pin(board, pin, use)
                 except PinRefused as refused:
@@ -91,7 +96,9 @@ def check_pins(graph: CallGraph, board: BoardProfile, findings: Findings) -> tup
                 is_light = lights and board.led is not None and (board.led.pin, board.led.kind) == (pin, "addressable")
                 if caution is not None and role == "drives" and not is_light:
                     findings.warn(value, f"pin {pin}: {caution}", "use another pin if you can")
-    return tuple(PinClaim(pin, next(r for r in _ROLES if r in found)) for pin, found in sorted(roles.items()))
+    claims = (PinClaim(pin, next(r for r in _ROLES if r in found)) for pin, found in sorted(roles.items()))
+    analog = (pin for pin, found in sorted(uses.items()) if ("adc", "reads") in found <= _AS_ADC)
+    return tuple(claims), tuple(analog)
 
 
 def _led_words(board: BoardProfile) -> str:
