@@ -44,7 +44,7 @@ async def test_a_method_that_the_object_lacks_is_refused_with_the_nearest(
     [
         f"{MAKES}led.toggle()\nled.value(led.OUT)\nadc.read_uv()\npwm.duty_u16(5)\n",
         f"{MAKES}def flip(led):\n    led.togle()\n",  # a parameter can be anything
-        "from machine import Pin\nclass Mock:\n    def togle(self): pass\nled = Mock()\nif 1:\n    led = Pin(2)\nled.togle()\n",
+        "from machine import Pin\nclass Mock:\n    def togle(self): pass\nled = Mock()\nled = Pin(2)\nled.togle()\n",
         f"{MAKES}try:\n    led.togle()\nexcept AttributeError:\n    led.on()\n",
         f"{MAKES}if hasattr(adc, 'readu16'):\n    adc.readu16()\n",
         f"{MAKES}for one in (led, adc):\n    one.togle()\n",

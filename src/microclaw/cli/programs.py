@@ -126,6 +126,17 @@ def chosen_device(options: GlobalOptions, host: HostClient) -> str:
     raise ConfigError(f"which device? there are {len(names)}", next_step=f"give -d {' or -d '.join(sorted(names)[:5])}")
 
 
+def device_with_program(options: GlobalOptions, host: HostClient, name: str) -> str:
+    """The device of -d, else the only one that has a program of that name, else the only one there is."""
+    if options.device:
+        return options.device
+    found = sorted({str(app["device"]) for app in host.get("/v1/apps")["apps"] if app["name"] == name})
+    if len(found) > 1:
+        step = f"give -d {' or -d '.join(found[:5])}"
+        raise ConfigError(f"which device? {name} is on {len(found)}: {', '.join(found[:5])}", next_step=step)
+    return found[0] if found else chosen_device(options, host)
+
+
 def follow(
     options: GlobalOptions, host: HostClient, path: str, body: Mapping[str, Any] | None = None, *, method: str = "POST"
 ) -> dict[str, Any]:

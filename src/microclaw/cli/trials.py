@@ -16,6 +16,7 @@ from microclaw.apps.expectation_result import NO_EXPECTATION
 from microclaw.apps.firmware_fit import DEFAULT_TIMERS, fit_limits
 from microclaw.apps.stage_text import check_text, compile_text
 from microclaw.apps.trial import Trial, TrialOptions, parse_duration_ms, parse_input, try_image
+from microclaw.apps.verdict import count_text
 from microclaw.boards.profile import BoardProfile
 from microclaw.cli.firmware_option import FirmwareOption, described_board
 from microclaw.cli.options import global_options
@@ -116,7 +117,7 @@ def show_trial(terminal: Terminal, trial: Trial) -> None:
         edges = [edge for edge in trial.edges if edge.pin == pin]
         if edges:
             first = 1 - edges[0].level
-            note = f"{trial.board_ms / 1000:g} s, {len(edges)} edges"
+            note = f"{trial.board_ms / 1000:g} s, {count_text(len(edges), 'edge')}"
             terminal.track(pin, edges, start_ms=0, end_ms=trial.board_ms, level=first, note=note)
     log = told_once(trial.log)
     for line in log[:MAX_LOG_LINES]:
