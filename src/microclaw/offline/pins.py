@@ -82,7 +82,8 @@ _NO_DEVICE = frozenset(
 _ALL_PINS = re.compile(
     r"(?i)\W*(?:please |can you |could you )*(?:(?:turn|switch|shut|power|put|set) )?(?P<before>(?:on|off|down) )?"
     r"(?:everything|all)(?: of)?(?: (?:them|it))?(?: the| my)?"
-    r"(?: (?:pins?|leds?|lights?|outputs?|lamps?|relays?|gpios?|things?))?(?P<after> (?:on|off|down))?(?: now)?(?: please)?\W*"
+    r"(?: (?:pins?|leds?|lights?|outputs?|lamps?|relays?|gpios?|things?))?(?P<after> (?:on|off|down))?"
+    r"(?: now)?(?: please)?\W*"
 )
 _BEFORE_NAME = re.compile(r"(?i)^(?:(?:on|at|the|device|board|it's|it is|i mean|use)\s+)+")
 _PAD = re.compile(r"(?i)(?<![\w.])(?:pins? )?d(\d{1,2})(?![\w.%])")
@@ -135,7 +136,8 @@ def all_pins(said: str) -> Say | None:
     if not level:
         return None
     if level == "on":
-        return Say("I turn on one pin at a time, so I did nothing: say which.", "ambiguous", "turn on pin 4")
+        text = "I turn on one pin at a time, so I did nothing: all at once can damage what is wired to them."
+        return Say(text, "refused", "say which, as in: turn on pin 4")
     text = "I turn off one pin at a time, so I did nothing; “stop everything” stops the programs."
     return Say(text, "ambiguous", "stop everything; or: turn off pin 4")
 
