@@ -204,7 +204,7 @@ MAX_REASON_CHARS = 60
 
 
 class Stages:
-    """Shows the stages of work. One that failed waits: where the error that ends the command says the same, it is cut."""
+    """Shows the stages of work. One that failed waits: the error that ends the command may say the same."""
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
