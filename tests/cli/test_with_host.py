@@ -238,7 +238,9 @@ def test_broken_program_fails_at_compile_with_its_diagnostic(ask: Run, tmp_path:
     (tmp_path / "bad.c").write_text("void on_init(void) { int x = 1 }\n")
     ran = ask("run", str(tmp_path / "bad.c"), "-d", "virtual-1")
     assert ran.code == 1
-    assert ran.out == "compile  failed  bad.c:1:31: error: expected ';' at end of declaration\n"  # and once more as the error
+    assert (
+        ran.out == "compile  failed  bad.c:1:31: error: expected ';' at end of declaration\n"
+    )  # and once more as the error
     assert ran.err.startswith("error: bad.c:1:31")
     assert ran.err.count("next: ") == 1
 

@@ -25,6 +25,8 @@ class StockImage:
     objects: dict[str, frozenset[str]]  # what is made by "machine.Pin": its methods
     lacking: dict[str, frozenset[str]]  # chip -> names that its image has not
     refused: dict[str, Refusal]  # "socket", "machine.reset", "builtins.input"
+    firmware_private: frozenset[str]  # attributes of the firmware's own classes that a program may come near to
+    default_pins: dict[str, dict[str, dict[str, int]]]  # chip -> "machine.I2C(0)" -> "scl" -> pin
 
 
 _FILE: Final = Path(__file__).with_name("stock_image.toml")
@@ -46,6 +48,8 @@ def stock_image() -> StockImage:
         words["objects"],
         words["lacking"],
         refused,
+        frozenset(data["firmware_private"].split()),
+        data["default_pins"],
     )
 
 
