@@ -34,6 +34,7 @@ SAMPLE_S: Final = 0.02
 COUNT_S: Final = 5.0
 ONLINE_S: Final = 180.0
 COMMAND_S: Final = 900.0
+FLASH_RUNS: Final = 4
 T = TypeVar("T")
 
 
@@ -187,9 +188,22 @@ def until(look: Callable[[], T], seconds: float, what: str) -> T:
         time.sleep(0.1)
 
 
-def flash(chip: Chip, host: Host, image: Path) -> None:
-    """The real command. The emulator has no RTS: when the image is written, it is started anew as a person would."""
-    chip.power_on(download=True)
+def flash(chip: Chip, host: Host, image: Path) -> str:
+    """The real command, again when it failed: it goes on where it was. A loaded emulator loses bytes of its cable."""
+    has_image = False
+    for run in range(1, FLASH_RUNS + 1):
+        chip.power_cut()
+        chip.power_on(download=not has_image)
+        done, wrote = flash_once(chip, host, image)
+        if done:
+            return f"in run {run}"
+        has_image |= wrote
+    raise Failed(f"microclaw flash did not succeed in {FLASH_RUNS} runs")
+
+
+def flash_once(chip: Chip, host: Host, image: Path) -> tuple[bool, bool]:
+    """Did it succeed, and is the image written? The emulator has no RTS: then it is started anew as a person would."""
+    wrote = False
     words = ["flash", "--port", chip.port, "--image", str(image), "--before", "no-reset", "--after", "no-reset"]
     words += ["--name", "chip", "--board", "esp32-devkitc-v4", "--wifi", SSID, "--address", HOST_FROM_CHIP, "--yes"]
     process = subprocess.Popen(
@@ -199,10 +213,10 @@ def flash(chip: Chip, host: Host, image: Path) -> None:
     for line in process.stdout:
         print(f"   {line.rstrip()}", flush=True)
         if "restart the board into its program" in line:
+            wrote = True
             chip.power_cut()
             chip.power_on()
-    if process.wait() != 0:
-        raise Failed("microclaw flash did not succeed")
+    return process.wait() == 0, wrote
 
 
 def blinks(chip: Chip) -> int:
