@@ -20,7 +20,18 @@ _TICK_MS = const(100)
 _TWICE_MS = const(800)
 _DOOMED_MS = const(500)  # from a program's MemoryError to its end, if the board is still short
 # Modules that are read in when needed, and given back.
-NOT_KEPT = ("storage", "changes", "methods", "host_pins", "chip_facts", "networks", "modules", "standstill")
+NOT_KEPT = (
+    "storage",
+    "uploads",
+    "records",
+    "changes",
+    "methods",
+    "host_pins",
+    "chip_facts",
+    "networks",
+    "modules",
+    "standstill",
+)
 
 
 class Runner:

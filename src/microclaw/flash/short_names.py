@@ -23,7 +23,10 @@ from typing import Final
 from microclaw.py.stock import stock_image
 
 FOR_PROGRAMS: Final = frozenset(
-    "program peripherals timers inputs unwrapping modules standstill sensors microclaw microclaw_devices".split()
+    (
+        *("program", "peripherals", "timers", "inputs", "unwrapping", "modules", "standstill", "sensors"),
+        *("microclaw", "microclaw_devices"),
+    )
 )
 """Modules whose objects a program holds."""
 _KINDS: Final = (
@@ -61,9 +64,10 @@ def _names_for(trees: Mapping[str, ast.Module], main: ast.Module) -> dict[str, s
     theirs = _stock_names() | _method_names()
     ours = sorted(name for name in defined - kept - theirs if not name.endswith("_"))
     ours.sort(key=lambda name: (-len(name), name))
+    in_flash = _IN_FLASH.split()
     letters = map("".join, product(ascii_lowercase, repeat=2))
-    free = (name for name in chain(_IN_FLASH, letters) if name not in used | kept and not iskeyword(name))
-    return {name: new for name, new in zip(ours, free, strict=False) if len(new) < len(name) or new in _IN_FLASH}
+    free = (name for name in chain(in_flash, letters) if name not in used | kept and not iskeyword(name))
+    return {name: new for name, new in zip(ours, free, strict=False) if len(new) < len(name) or new in in_flash}
 
 
 def _stock_names() -> set[str]:
@@ -76,34 +80,33 @@ def _method_names() -> set[str]:
     return set().union(*(dir(kind) for kind in _KINDS))
 
 
-_IN_FLASH: Final = (
-    "AF_INET6 ARRAY AUTO ArithmeticError AssertionError BFINT32 BFINT8 BFUINT16 BFUINT32 BFUINT8 BF_LEN BF_POS "
-    "BIG_ENDIAN CERT_OPTIONAL DELETE DeflateIO Done EACCES EADDRINUSE EAGAIN EALREADY EBADF ECONNABORTED ECONNREFUSED "
-    "ECONNRESET EHOSTUNREACH EINPROGRESS EINVAL EIO EISDIR ENOBUFS ENODEV ENOENT ENOMEM ENOTCONN EOFError EOPNOTSUPP "
-    "EPERM ETIMEDOUT Ellipsis FLOAT32 FLOAT64 FileIO FrameBuffer FrameBuffer1 GS2_HMSB GS4_HMSB GS8 GZIP HEAD Host "
-    "IOQueue IndentationError LITTLE_ENDIAN LockType LookupError MBEDTLS_VERSION MONO_HLSB MONO_HMSB MONO_VLSB "
-    "MSG_DONTWAIT MVLSB NameError NoneType NotImplemented NotImplementedError OrderedDict OverflowError PATCH POLLERR "
-    "POLLHUP POLLOUT PROTOCOL_DTLS_CLIENT PROTOCOL_DTLS_SERVER PROTOCOL_TLS_SERVER PTR PUT RGB565 Response RingIO "
-    "SOCK_RAW SO_BROADCAST SSLSocket Server SingletonGenerator StopAsyncIteration Stream SyntaxError Task TaskQueue "
-    "TextIOWrapper UINT64 ULONG ULONGLONG USHORT UnicodeError VOID VfsFat VfsLfs2 ViperTypeError ZLIB "
-    "ZeroDivisionError abs_tol aclose acos acosh addressof appendleft argv asin asinh atan atan2 atanh auth awritestr "
-    "backlog bin blit bound_method buffering builtins bytearray_at byteorder bytes_at calcsize call_exception_handler "
-    "ceil center chdir choice cipher classmethod compile complex copysign default_exception_handler delattr delete "
-    "deleter deps dict_view discard divmod do_handshake_on_connect dump ellipse enable encrypt erf erfc errorcode "
-    "eval exec execfile expm1 fabs fileno fill_rect filter flags floor fmod frexp fromhex fromkeys frozenset "
-    "generator get_ciphers get_extra_info get_ident getpeercert getrandbits getter globals group hashes heapify "
-    "heappop heappush hline idx imag indices intersection intersection_update ipoll isclose isdisjoint isenabled "
-    "isfinite isinf islower isnan isspace issubclass issubset issuperset isupper keepends latest ldexp lgamma "
-    "libc_ver load_cert_chain locals localtime log10 log2 lookahead main_task makefile match md5 mem_info mkfs mktime "
-    "modf modify namedtuple newline oct opt_level out_buf pack_into package_json_url parse_headers patch peek "
-    "peername pend_throw pixel polar poly popitem pow progsize ps1 ps2 ptr ptr16 ptr32 ptr8 python_compiler qstr_info "
-    "queue_read queue_write radians randint randrange readblocks readexactly readonly readsize recv_into rel_tol req "
-    "requesting requests reverse rindex rpartition rsplit run_forever runq_len schedule scroll seed sendall "
-    "separators server_side set_ciphers setdefault setter settimeout sgen short_hash single sizeof slice splitlines "
-    "sqrt stack_use staticmethod status_code stream_awrite sub symmetric_difference tau ticks_cpu time_pulse_us trunc "
-    "uctypes umount unhexlify uniform union unpack_from unregister urls usys verify_callback version_info vline "
-    "wait_io_event waiter waitq_len wrap_socket writeblocks zip "
-).split()
+_IN_FLASH: Final = """
+AF_INET6 ARRAY AUTO ArithmeticError AssertionError BFINT32 BFINT8 BFUINT16 BFUINT32 BFUINT8 BF_LEN BF_POS BIG_ENDIAN
+CERT_OPTIONAL DELETE DeflateIO Done EACCES EADDRINUSE EAGAIN EALREADY EBADF ECONNABORTED ECONNREFUSED ECONNRESET
+EHOSTUNREACH EINPROGRESS EINVAL EIO EISDIR ENOBUFS ENODEV ENOENT ENOMEM ENOTCONN EOFError EOPNOTSUPP EPERM ETIMEDOUT
+Ellipsis FLOAT32 FLOAT64 FileIO FrameBuffer FrameBuffer1 GS2_HMSB GS4_HMSB GS8 GZIP HEAD Host IOQueue IndentationError
+LITTLE_ENDIAN LockType LookupError MBEDTLS_VERSION MONO_HLSB MONO_HMSB MONO_VLSB MSG_DONTWAIT MVLSB NameError NoneType
+NotImplemented NotImplementedError OrderedDict OverflowError PATCH POLLERR POLLHUP POLLOUT PROTOCOL_DTLS_CLIENT
+PROTOCOL_DTLS_SERVER PROTOCOL_TLS_SERVER PTR PUT RGB565 Response RingIO SOCK_RAW SO_BROADCAST SSLSocket Server
+SingletonGenerator StopAsyncIteration Stream SyntaxError Task TaskQueue TextIOWrapper UINT64 ULONG ULONGLONG USHORT
+UnicodeError VOID VfsFat VfsLfs2 ViperTypeError ZLIB ZeroDivisionError abs_tol aclose acos acosh addressof appendleft
+argv asin asinh atan atan2 atanh auth awritestr backlog bin blit bound_method buffering builtins bytearray_at
+byteorder bytes_at calcsize call_exception_handler ceil center chdir choice cipher classmethod compile complex
+copysign default_exception_handler delattr delete deleter deps dict_view discard divmod do_handshake_on_connect dump
+ellipse enable encrypt erf erfc errorcode eval exec execfile expm1 fabs fileno fill_rect filter flags floor fmod frexp
+fromhex fromkeys frozenset generator get_ciphers get_extra_info get_ident getpeercert getrandbits getter globals group
+hashes heapify heappop heappush hline idx imag indices intersection intersection_update ipoll isclose isdisjoint
+isenabled isfinite isinf islower isnan isspace issubclass issubset issuperset isupper keepends latest ldexp lgamma
+libc_ver load_cert_chain locals localtime log10 log2 lookahead main_task makefile match md5 mem_info mkfs mktime modf
+modify namedtuple newline oct opt_level out_buf pack_into package_json_url parse_headers patch peek peername
+pend_throw pixel polar poly popitem pow progsize ps1 ps2 ptr ptr16 ptr32 ptr8 python_compiler qstr_info queue_read
+queue_write radians randint randrange readblocks readexactly readonly readsize recv_into rel_tol req requesting
+requests reverse rindex rpartition rsplit run_forever runq_len schedule scroll seed sendall separators server_side
+set_ciphers setdefault setter settimeout sgen short_hash single sizeof slice splitlines sqrt stack_use staticmethod
+status_code stream_awrite sub symmetric_difference tau ticks_cpu time_pulse_us trunc uctypes umount unhexlify uniform
+union unpack_from unregister urls usys verify_callback version_info vline wait_io_event waiter waitq_len wrap_socket
+writeblocks zip
+"""
 """Names that stock images for ESP32 chips and MicroPython's unix port have, 1.25 and 1.26; none is one of ours."""
 
 _FIELDS: Final[dict[type[ast.AST], tuple[str, ...]]] = {
@@ -138,7 +141,7 @@ def _rename(node: ast.AST, names: Mapping[str, str]) -> None:
 
 
 def _defined_in(node: ast.AST, is_function: bool = False) -> Iterator[str]:
-    """What a module defines, its functions' arguments with it. Other variables of functions have no names on a board."""
+    """What a module defines, with its functions' arguments. Other variables of functions have no names on a board."""
     match node:
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef() | ast.arg() | ast.Attribute(ctx=ast.Store()):
             yield from _named(node)
