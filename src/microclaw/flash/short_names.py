@@ -36,7 +36,7 @@ deinit irq value on off mode pull freq duty duty_u16 read read_u16 read_uv write
 erase_key commit idf_heap_info HEAP_DATA NVS Partition flash_size esp wlan WLAN STA_IF AP_IF AUTH_OPEN AUTH_WPA2_PSK
 reset reset_cause unique_id memory context loop put default head headers
 """
-"""Of network.WLAN, esp32, NVS, RTC, WDT and asyncio's queue: programs may not use them, so stock_image.toml has none."""
+"""Of network.WLAN, esp32, NVS, RTC and WDT, which no program may use: so stock_image.toml has none of them."""
 _KINDS: Final = (
     *(str, bytes, bytearray, memoryview, int, float, list, dict, set, tuple, slice, BaseException, OSError),
     *(GeneratorType, CoroutineType, ModuleType, TextIOWrapper, BufferedRWPair, StringIO, BytesIO, socket, SSLContext),
