@@ -146,7 +146,8 @@ def _keep_reserve(slots):
     except OSError:
         pass
     try:
-        storage.write_file(path, bytes(RESERVE), "wb")
+        for at in range(0, RESERVE, 512):
+            storage.write_file(path, bytes(512), "ab" if at else "wb")
     except OSError:
         storage.remove_file(path)  # the flash is full; there will be a reserve when there is room
 
