@@ -27,7 +27,7 @@ class Slots:
     def __getattr__(self, name):
         if name in ("begin", "write", "check_upload"):
             import uploads as found
-        elif name in ("image", "folder_of", "read_note", "write_note", "drop_upload"):
+        elif name in ("image", "folder_of", "drop_upload"):
             import storage as found
         else:
             import records as found

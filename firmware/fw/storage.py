@@ -25,15 +25,6 @@ def folder_of(slots, name):
     return slots.root + "/" + folder_name(name)
 
 
-def read_note(slots, file):
-    """A number beside the programs; 0 where nobody wrote one."""
-    return read_sealed(slots.root + file) or 0
-
-
-def write_note(slots, file, number):
-    full_is_an_error(lambda: write_sealed(slots.root + file, number))
-
-
 def drop_upload(slots):
     remove_file(slots.upload_path)
     remove_file(slots.part_path)

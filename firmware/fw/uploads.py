@@ -73,4 +73,4 @@ def check_upload(slots):
 
 
 def _is_plain(name):
-    return not any(c in "/&=?" or ord(c) < 32 or ord(c) == 127 for c in name)
+    return not any(c in "/&=?" or ord(c) < 32 or 127 <= ord(c) < 160 for c in name)

@@ -87,6 +87,10 @@ class Attachment:
     name: str | None = None
 
 
+VOICE_CHANNEL: Final = "voice"
+"""Its messages were spoken, its answers are read aloud."""
+
+
 @dataclass(frozen=True, slots=True)
 class Inbound:
     """A person's message as a channel took it in. `chat_id` names the conversation within its channel.

@@ -189,6 +189,11 @@ async def test_what_was_not_typed_is_told_as_such(told: Told, origin: str, says:
     assert says in (await told.ask("look", origin=origin)).rpartition("# Now")[2]
 
 
+async def test_an_answer_that_is_read_aloud_is_asked_for_as_such(told: Told) -> None:
+    assert "read aloud" in (await told.ask("look", channel="voice")).rpartition("# Now")[2]
+    assert "read aloud" not in await told.ask("look")
+
+
 @pytest.mark.parametrize("context_tokens", [1000, 6000, 12_000, 24_000])
 async def test_the_budget_holds_whatever_there_is(told: Told, context_tokens: int) -> None:
     told.context_tokens = context_tokens

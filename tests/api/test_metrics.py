@@ -12,15 +12,19 @@ from microclaw.api.metrics import MetricSources
 from microclaw.api.metrics_page import MAX_SERIES, metrics_page
 from microclaw.apps.reconciler import DeviceCheck
 from microclaw.link_server.meter import LaneName, LinkMeter
+from microclaw.voice.trace import VoiceTrace, VoiceTraces
 
 DOCS = Path(__file__).parents[2] / "docs/observability.md"
 NO_DEPTHS: Mapping[LaneName, int] = {"media": 0, "control": 0, "telemetry": 0}
 
 
 def sources(
-    link: LinkMeter | None = None, kept: Iterable[DeviceCheck] = (), depths: Mapping[LaneName, int] = NO_DEPTHS
+    link: LinkMeter | None = None,
+    kept: Iterable[DeviceCheck] = (),
+    depths: Mapping[LaneName, int] = NO_DEPTHS,
+    voice: VoiceTraces | None = None,
 ) -> MetricSources:
-    return MetricSources(devices=lambda: 7, kept=lambda: kept, listeners=lambda: 2, link=link, depths=lambda: depths)
+    return MetricSources(lambda: 7, lambda: kept, lambda: 2, link, lambda: depths, lambda: voice)
 
 
 def lines(what: MetricSources) -> list[str]:
@@ -36,7 +40,7 @@ def test_every_metric_of_the_docs_is_there_with_its_kind_and_no_other() -> None:
     documented = {name: kind for names, kind in rows for name in re.findall(r"`(\w+)", names) if kind in KINDS}
     found = {
         family.name + ("_total" if family.type == "counter" else ""): family.type
-        for family in text_string_to_metric_families(metrics_page(sources(LinkMeter())).decode())
+        for family in text_string_to_metric_families(metrics_page(sources(LinkMeter(), voice=VoiceTraces())).decode())
     }
     assert found == documented
 
@@ -84,6 +88,24 @@ def test_histogram_buckets_add_up_and_a_bound_is_inclusive() -> None:
     found = [line.removeprefix("microclaw_link_rtt_seconds_") for line in lines(sources(meter)) if "rtt" in line]
     assert found[:3] == ['bucket{le="0.001"} 1.0', 'bucket{le="0.0025"} 1.0', 'bucket{le="0.005"} 3.0']
     assert found[-4:] == ['bucket{le="10"} 3.0', 'bucket{le="+Inf"} 4.0', "count 4.0", "sum 70.0095"]
+
+
+def test_the_durations_of_spoken_turns_are_counted_by_their_names() -> None:
+    traces = VoiceTraces()
+    trace = VoiceTrace("kitchen", "wake", 1, lambda: 9.0)
+    trace.mark("speech end", 1.0)
+    trace.mark("end heard", 1.5)
+    trace.mark("final", 1.7)
+    traces.end(trace, "answered")
+    found = {line.removeprefix("microclaw_voice_seconds_") for line in lines(sources(voice=traces)) if "voice" in line}
+    assert found >= {
+        'bucket{le="0.3",span="endpointing"} 0.0',
+        'bucket{le="0.5",span="endpointing"} 1.0',
+        'bucket{le="+Inf",span="recognition"} 1.0',
+        'count{span="endpointing"} 1.0',
+        'count{span="first_token"} 0.0',
+    }
+    assert not any("voice" in line for line in lines(sources()))
 
 
 def test_a_host_without_a_link_shows_none_of_its_metrics() -> None:

@@ -274,3 +274,4 @@ def test_without_a_terminal_there_is_no_escape_sequence(ask: Run) -> None:
 def test_doctor_asks_the_host_about_its_devices(ask: Run) -> None:
     findings = json.loads(ask("doctor", "--json").out)["findings"]
     assert any(f["part"] == "host" and "running" in f["text"] for f in findings)
+    assert [f["text"] for f in findings if f["part"] == "voice"][:2] == ["pocketsphinx hears", "flite speaks"]

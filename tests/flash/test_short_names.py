@@ -63,6 +63,19 @@ def test_what_a_program_can_hold_keeps_its_names() -> None:
         assert defined <= names(made[module]), module
 
 
+def test_what_modules_for_programs_import_is_for_programs_too() -> None:
+    """Else a new file's objects could come to a program unseen. An error is caught by its class alone."""
+    for module in FOR_PROGRAMS:
+        imported = set()
+        for node in ast.walk(ast.parse(FIRMWARE[module])):
+            match node:
+                case ast.Import(names=aliases):
+                    imported |= {alias.name for alias in aliases}
+                case ast.ImportFrom(module=str(name)):
+                    imported.add(name)
+        assert imported & FIRMWARE.keys() <= FOR_PROGRAMS | {"errors"}, module
+
+
 def test_a_number_of_one_module_compiles_away() -> None:
     made = shortened(
         {"start": "SIZE = 3\nx = SIZE\n", "other": "SIZES = 4\n", "third": "import other\nother.SIZES\n"}, MAIN

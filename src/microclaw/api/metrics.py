@@ -10,19 +10,21 @@ from fastapi import APIRouter, Response
 
 from microclaw.apps.reconciler import DeviceCheck
 from microclaw.link_server.meter import LaneName, LinkMeter
+from microclaw.voice.trace import VoiceTraces
 
 _PROMETHEUS_TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)
 class MetricSources:
-    """Where the metrics are read from. `link` is None in a host without one."""
+    """Where the metrics are read from. `link` is None in a host without one, `voice` gives None without a voice."""
 
     devices: Callable[[], int]
     kept: Callable[[], Iterable[DeviceCheck]]
     listeners: Callable[[], int]
     link: LinkMeter | None
     depths: Callable[[], Mapping[LaneName, int]]
+    voice: Callable[[], VoiceTraces | None] = lambda: None
 
 
 def metrics_router(sources: MetricSources) -> APIRouter:

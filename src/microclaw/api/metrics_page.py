@@ -15,9 +15,11 @@ from microclaw import __version__
 from microclaw.api.metrics import MetricSources
 from microclaw.api.status import resident_mb
 from microclaw.link_server.meter import RTT_BOUNDS_S, LinkMeter
+from microclaw.voice.trace import BOUNDS_S, VoiceTraces
 
 MAX_SERIES: Final = 1_100  # every device of a full host
 RTT_LABELS: Final = (*(f"{bound:g}" for bound in RTT_BOUNDS_S), "+Inf")
+VOICE_LABELS: Final = (*(f"{bound:g}" for bound in BOUNDS_S), "+Inf")
 
 
 def metrics_page(sources: MetricSources) -> bytes:
@@ -39,6 +41,9 @@ class _HostCollector(Collector):
                 "microclaw_link_queue_depth", "Messages waiting to be sent, all connections together", labels=("lane",)
             )
             yield _filled(depth, [(lane, count) for lane, count in sources.depths().items()])
+        voice = sources.voice()
+        if voice is not None:
+            yield _voice_metric(voice)
         info = GaugeMetricFamily("microclaw_info", "The host's version", labels=("version",))
         yield _filled(info, [(__version__, 1)])
         yield GaugeMetricFamily("microclaw_devices", "Devices the host knows", value=sources.devices())
@@ -73,6 +78,14 @@ def _link_metrics(meter: LinkMeter) -> Iterator[Metric]:
         "microclaw_link_refused_total", "Connections refused or broken off", labels=("reason",)
     )
     yield _filled(refused, [(reason, count) for reason, count in meter.refused_by_reason.items()])
+
+
+def _voice_metric(voice: VoiceTraces) -> Metric:
+    family = HistogramMetricFamily("microclaw_voice_seconds", "Durations within a spoken turn", labels=("span",))
+    for name, found in voice.durations.items():
+        buckets = list(zip(VOICE_LABELS, map(float, accumulate(found.counts)), strict=True))
+        family.add_metric((name,), buckets, found.sum_s)
+    return family
 
 
 def _filled(family: GaugeMetricFamily | CounterMetricFamily, values: Sequence[tuple[str, float]]) -> Metric:

@@ -39,14 +39,22 @@ def voice_router(parts: HostParts) -> APIRouter:
     async def show() -> dict[str, Any]:
         found = parts.voice()
         if found is None:
-            return {"state": "off", "problem": parts.voice_problem(), "sessions": 0, "turns": []}
+            return {"state": "off", "problem": parts.voice_problem(), "engines": [], "sessions": 0, "turns": []}
         voice = found.parts
         problems = [await voice.recognizer.health(), await voice.synthesizer.health()]
+        from microclaw.voice.fallback import engines_in
+
+        engines = [
+            {"role": role, "name": engine.name, "problem": await engine.health()}
+            for role, chain in (("asr", voice.recognizer), ("tts", voice.synthesizer))
+            for engine in engines_in(chain)
+        ]
         return {
             "state": "on",
             "asr": voice.recognizer.name,
             "tts": voice.synthesizer.name,
             "problem": "; ".join(one for one in problems if one is not None) or None,
+            "engines": engines,
             "sessions": found.sessions,
             "turns": [trace.to_json() for trace in voice.traces.newest()],
         }

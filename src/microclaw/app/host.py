@@ -249,6 +249,7 @@ def _host_parts(
             listeners=lambda: live.listeners,
             link=devices.meter if link is not None else None,
             depths=devices.links.depths,
+            voice=lambda: None if voice.service is None else voice.service.parts.traces,
         ),
         live=live,
         link=link,

@@ -271,8 +271,25 @@ def _host(options: GlobalOptions, server_tokens: int) -> Iterator[Finding]:
         yield Finding("task", False, line, "mend its cause; it is tried again by itself")
     for alarm in status.get("alarms", ()):
         yield Finding("alarm", False, alarm["text"], alarm["next"])
+    yield from voice_engines(options.host().get("/v1/voice"))
     for device in status["devices"]:
         yield _device(device)
+
+
+def voice_engines(voice: dict[str, Any]) -> Iterator[Finding]:
+    """A line for each engine. One that fails is a warning as long as another one of its role works."""
+    if voice["state"] == "off":
+        yield Finding("voice", True, f"off: {voice['problem']}")
+    does = {"asr": "hears", "tts": "speaks"}
+    for engine in voice["engines"]:
+        fault = engine["problem"]
+        others = any(o["role"] == engine["role"] and o["problem"] is None for o in voice["engines"])
+        if fault is None:
+            yield Finding("voice", True, f"{engine['name']} {does[engine['role']]}")
+            continue
+        what, _, step = fault.partition(" (next: ")
+        step = step.removesuffix(")") or "docs/voice-engines.md"
+        yield Finding("voice", others, f"{engine['name']}: {what}", step, warns=others)
 
 
 def _open_gateway(where: str) -> Finding:

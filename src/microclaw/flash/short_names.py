@@ -24,7 +24,7 @@ from microclaw.py.stock import stock_image
 
 FOR_PROGRAMS: Final = frozenset(
     (
-        *("program", "peripherals", "timers", "inputs", "unwrapping", "modules", "standstill", "sensors"),
+        *("program", "peripherals", "timers", "inputs", "unwrapping", "modules", "standstill", "sensors", "output"),
         *("microclaw", "microclaw_devices"),
     )
 )

@@ -48,11 +48,17 @@ class _Engines(Generic[E]):
             await engine.close()
 
 
+def engines_in(one: Recognizer | Synthesizer) -> Sequence[Recognizer | Synthesizer]:
+    """Those that a chain tries, in its order; of an engine, itself."""
+    return one.engines if isinstance(one, RecognizerChain | SynthesizerChain) else (one,)
+
+
 class RecognizerChain:
     """A Recognizer over others, of which there is at least one."""
 
     def __init__(self, engines: Sequence[Recognizer], now_s: Callable[[], float] = time.monotonic) -> None:
         self._engines = _Engines[Recognizer](engines, now_s)
+        self.engines = engines
         self.health, self.close = self._engines.health, self._engines.close
 
     @property
@@ -128,6 +134,7 @@ class SynthesizerChain:
 
     def __init__(self, engines: Sequence[Synthesizer], now_s: Callable[[], float] = time.monotonic) -> None:
         self._engines = _Engines[Synthesizer](engines, now_s)
+        self.engines = engines
         self.health, self.close = self._engines.health, self._engines.close
 
     @property

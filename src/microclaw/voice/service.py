@@ -10,10 +10,11 @@ from typing import Final, Protocol
 
 from microclaw.agent.outbox import Outbound, run_logged
 from microclaw.channels.delivery import Deliveries
+from microclaw.events import VOICE_CHANNEL
 from microclaw.link_server.connection import Connection
 from microclaw.link_server.device_link import DeviceLink
 from microclaw.voice.link_device import LinkVoice
-from microclaw.voice.session import CHANNEL, VoiceParts, VoiceSession
+from microclaw.voice.session import VoiceParts, VoiceSession
 from microclaw.wire.link.messages import AudioFormat, Notify
 
 MAX_SESSIONS: Final = 1_000
@@ -43,7 +44,7 @@ class VoiceService:
         self._now_ms = now_ms
         self._note_taker = note_taker
         self._sessions: dict[str, VoiceSession] = {}
-        self._deliveries = Deliveries(parts.inbox.outbox, CHANNEL)
+        self._deliveries = Deliveries(parts.inbox.outbox, VOICE_CHANNEL)
         self._group: asyncio.TaskGroup | None = None
 
     @property
@@ -93,7 +94,7 @@ class VoiceService:
 
     async def _deliver(self) -> None:
         """What schedules and notes say, to devices that are here and to those that are away."""
-        async for outbound in self.parts.inbox.outbox.outgoing(CHANNEL):
+        async for outbound in self.parts.inbox.outbox.outgoing(VOICE_CHANNEL):
             if self._group is not None and self._deliveries.claim(outbound.outbound_id):
                 work = run_logged(self._say(outbound), "voice: say")
                 self._group.create_task(work, name="voice: say")

@@ -16,7 +16,7 @@ from typing import Any, Final
 from microclaw.agent.inbox import Inbox
 from microclaw.auth.approvals import Approvals
 from microclaw.errors import MicroclawError, PermissionRefused, UnknownName
-from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Delta, Inbound, TurnEvent
+from microclaw.events import VOICE_CHANNEL, Answer, ApprovalAsked, ApprovalSettled, Delta, Inbound, TurnEvent
 from microclaw.language.yes_no import said_no, said_yes
 from microclaw.voice.device import VoiceDevice
 from microclaw.voice.endpointing import EndpointLimits
@@ -26,7 +26,6 @@ from microclaw.voice.speaking import SpokenAnswer
 from microclaw.voice.spoken_text import SentenceCutter
 from microclaw.voice.trace import VoiceTrace, VoiceTraces
 
-CHANNEL: Final = "voice"
 MAX_REPLIES: Final = 8
 """Turns of one device that are under way; one more is refused in words."""
 ASK_BACK_BELOW: Final = 0.5
@@ -185,7 +184,7 @@ class _Reply:
         """The agent's turn, spoken as it comes."""
         self._device.show("thinking")
         inbound = Inbound(
-            CHANNEL, self._device.device_id, text, person_id=self._parts.person_id, device=self._device.name
+            VOICE_CHANNEL, self._device.device_id, text, person_id=self._parts.person_id, device=self._device.name
         )
         outcome = "answered"
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ SPANS: Final[Sequence[tuple[str, Step, Step]]] = (
     ("turn", "first audio", "end"),
 )
 """The durations of the metrics, each from one step to another."""
+BOUNDS_S: Final = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
 
 
 @dataclass(slots=True)
@@ -62,12 +64,24 @@ class VoiceTrace:
         }
 
 
-class VoiceTraces:
-    """The last KEPT_TURNS turns. `observe` gets each duration of SPANS, in seconds, when a turn has ended."""
+@dataclass(slots=True)
+class SpanCounts:
+    """How often a duration fell between two of BOUNDS_S; the last count is of those over all of them."""
 
-    def __init__(self, observe: Callable[[str, float], None] = lambda _name, _s: None) -> None:
+    counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_S) + 1))
+    sum_s: float = 0.0
+
+    def add(self, span_s: float) -> None:
+        self.counts[bisect_left(BOUNDS_S, span_s)] += 1
+        self.sum_s += span_s
+
+
+class VoiceTraces:
+    """The last KEPT_TURNS turns, and the durations of all since the host's start, by their names in SPANS."""
+
+    def __init__(self) -> None:
         self._turns: deque[VoiceTrace] = deque(maxlen=KEPT_TURNS)
-        self._observe = observe
+        self.durations: dict[str, SpanCounts] = {name: SpanCounts() for name, _, _ in SPANS}
 
     def end(self, trace: VoiceTrace, outcome: str) -> None:
         """Keep the turn. Its outcome is one word: answered, nothing, failed, interrupted, left."""
@@ -76,7 +90,7 @@ class VoiceTraces:
         self._turns.append(trace)
         for name, first, then in SPANS:
             if (span_s := trace.span_s(first, then)) is not None:
-                self._observe(name, span_s)
+                self.durations[name].add(span_s)
 
     def newest(self, count: int = KEPT_TURNS) -> list[VoiceTrace]:
         return list(self._turns)[-count:]

@@ -16,9 +16,9 @@ from typing import Final
 from microclaw.addresses import single_address
 from microclaw.agent.inbox import AcceptedMessage
 from microclaw.errors import MicroclawError
-from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Inbound
+from microclaw.events import VOICE_CHANNEL, Answer, ApprovalAsked, ApprovalSettled, Inbound
 from microclaw.language.yes_no import said_no, said_yes
-from microclaw.voice.session import CHANNEL, NO_ANSWER, SHALL_I, TOO_MANY, VoiceParts
+from microclaw.voice.session import NO_ANSWER, SHALL_I, TOO_MANY, VoiceParts
 from microclaw.voice.spoken_text import MAX_SPOKEN_CHARS, MORE, SentenceCutter
 
 HANDLE_S: Final = 60.0
@@ -73,7 +73,7 @@ class WyomingTurns:
         turn = _Turn(chat_id)
         self._turns.add(turn)
         try:
-            inbound = Inbound(CHANNEL, chat_id, text, person_id=self._parts.person_id)
+            inbound = Inbound(VOICE_CHANNEL, chat_id, text, person_id=self._parts.person_id)
             accepted = await self._parts.inbox.accept(inbound)
         except BaseException:
             self._turns.discard(turn)

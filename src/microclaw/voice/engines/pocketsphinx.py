@@ -95,10 +95,10 @@ class SphinxRecognizer:
         try:
             dictionary_file()
         except VoiceError as exc:
-            return f"{exc.message}; next: {exc.next_step}"
+            return f"{exc.message} (next: {exc.next_step})"
         if self.unsayable:
             words = ", ".join(self.unsayable[:MAX_TOLD])
-            return f"nobody says how these words of names sound, flite would: {words}; next: make setup-system"
+            return f"nobody says how these words of names sound, flite would: {words} (next: make setup-system)"
         return None
 
     @property
