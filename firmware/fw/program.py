@@ -170,8 +170,7 @@ class Environment:
         except SystemExit:
             self._runner.leave(self.name)
         except BaseException as exc:  # the loop lets those through: they would end the firmware
-            self._runner.may_end(exc)
-            raise RuntimeError(repr(exc))
+            self._runner.crashed(self.name, exc)
 
     def call(self, handler, argument, active=False):
         """A callback of a timer (a task's) or an interrupt; what it raises is told, and the program goes on."""
@@ -186,9 +185,10 @@ class Environment:
                 self._check_memory(ticks_ms())
         except SystemExit:
             self._runner.leave(self.name)
-        except BaseException as exc:
-            self._runner.may_end(exc)
+        except Exception as exc:
             self._runner.failed(self.name, exc)
+        except BaseException as exc:
+            self._runner.crashed(self.name, exc)
         self._runner.wake.set()
 
     def irq(self, pin, handler=None, trigger=None, **_):

@@ -107,6 +107,19 @@ def test_the_access_point_is_named_by_wifi_status_alone(
     assert "Access point: none: microclaw flash gives it a key" in said(board, "wifi_status", boot=boot)
 
 
+def test_names_of_networks_around_steer_no_terminal_and_forge_no_line(
+    board: Firmware, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    air = tmp_path / "air.json"
+    air.write_text(json.dumps({"networks": {"\x1b[2J\x9b5m\n{}\x7f": "old secret", "\u202ecafé": None}}))
+    monkeypatch.setenv("MICROCLAW_AIR", str(air))
+    found = said(board, "wifi_scan", boot="tests/firmware/simulated/boot_radio.py")
+    names = sorted(line.rsplit(None, 2)[0].strip() for line in found)
+    assert names == ["???café", "?[2J??5m {}?"]
+    said(board, 'set_wifi "a\x9b5m" password', "set_wifi b\u202e")
+    assert not (board.folder / "settings.json").exists()
+
+
 def test_config_reset_forgets_the_host_and_keeps_the_board(board: Firmware) -> None:
     board.write("settings.json", json.dumps({"board": {"name": "x"}, "host": "", "secret": "N5XGY6JN"}))
     board.write("credential.json", json.dumps({"token": "mc1_x"}))

@@ -3,7 +3,10 @@
 pins = {}
 inited = []  # PWM and the like that are switched on
 resets = []
+PWRON_RESET = 1
+HARD_RESET = 2
 WDT_RESET = 3
+SOFT_RESET = 5
 cause = 1
 
 
