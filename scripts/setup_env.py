@@ -41,6 +41,8 @@ def main():
     if stamp.is_file() and stamp.read_text() == wanted:
         say(f"python {version} ok | {options.venv} ready ({count_packages(venv)} packages)")
         return
+    if (ROOT / options.venv).is_symlink():
+        fail(f"{options.venv} is a link to {venv}, which would be emptied", f"rm {options.venv}, then run make again")
     started = time.monotonic()
     say(f"python {version} ok | making {options.venv} from {options.lock} (about 600 MB, once)")
     make_venv(venv)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from microclaw.validation import validation_message
+from microclaw.validation import read_json, validation_message
 
 
 class Asked(BaseModel):
@@ -72,3 +73,28 @@ def test_each_kind_of_fault_has_its_words(value: dict[str, Any], text: str) -> N
 
 def test_what_is_missing_is_named() -> None:
     assert told(Needed, {}) == "name is missing"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 120_000,
+        '{"a": "\\n", "b": ' + "[" * 500 + "]" * 500 + ', "c": "x"}',
+        '{"a": "\\"", "b": ' + "[" * 500 + "]" * 500 + ', "c": "\\""}',
+        '["' + '\\"' * 100_000,
+        "Infinity",
+        "[-Infinity]",
+        '{"a": NaN}',
+        "1e400",
+        "9" * 5000,
+        '{"a": 1, "a": 2}',
+    ],
+)
+def test_json_that_is_none_or_has_no_end_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  its text is the reader's own
+        read_json(text)
+
+
+def test_brackets_in_a_text_are_no_nesting() -> None:
+    text = "[" * 500 + '\\"' + "{" * 500
+    assert read_json(json.dumps({"a": text, "b": [1.5, None]})) == {"a": text, "b": [1.5, None]}

@@ -66,6 +66,8 @@ class Calls:
         except MemoryError:
             gc.collect()
             return refusal("failed", "the board has no memory for this now")
+        except OverflowError:  # a number of the call that the chip's own numbers cannot hold
+            return refusal("bad_params", "a number is too large")
         except Exception as exc:  # a driver's or ours: the next call must find the board alive
             sys.print_exception(exc)
             return refusal("failed", "{}: {}".format(type(exc).__name__, exc))

@@ -5,13 +5,13 @@ Read in when needed, and dropped soon after.
 
 import sys
 
+import chip_facts
 import loading
 import runner as runners
 from errors import CallError
 from quota import Quota
 from slots import UPLOADED
 
-WATCHDOG_FILE = "/=watchdog"
 DEFAULT_CLAIM = 4_096  # of an upload that names none; a usual program takes 2 KB
 
 
@@ -32,6 +32,7 @@ async def commit(runner):
         claim = claim or DEFAULT_CLAIM
         runner._check_room(name, claim)
         try:
+            _check_whole(runner.slots.part_path)
             space = runner.load(runner.slots.root, UPLOADED, claim)
         except CallError as exc:
             if exc.code in ("invalid_module", "too_large"):
@@ -91,6 +92,8 @@ def list(runner):
             row["size"], row["sha256"], row["heap"], row["autostart"] = runner.slots.facts(name)
             if name in runner.slots.notes:
                 row["error"] = runner.slots.notes[name]
+            if runner.standing and row["autostart"]:
+                row["error"] = "it was not started: " + runner.standing
         program = runner._programs.get(name)
         if program is not None:
             row["state"] = program.state
@@ -103,16 +106,20 @@ def list(runner):
 
 
 async def boot(runner):
-    """Start the programs with `autostart`; none while BOOT is held, or after 3 watchdog resets in a row."""
+    """Start the programs with `autostart`; none while BOOT is held, or after too many starts that were not healthy."""
+    runner._marks = [chip_facts.HEALTHY_S, chip_facts.SHORT_S]
     runner._tick()
+    runner.board.watchdog()  # now: a program can hang the board while it is read in
+    try:
+        runner.standing = runner.board.count_start()
+    except OSError as exc:  # of the flash, which must not stop the boot
+        runner._log("error", "NVS cannot be written: %s" % exc)
     for name, why in runner.slots.damaged.items():
         runner._log("error", "%s: %s" % (name, why))
     if runner.board.safe_mode():
-        runner._log("warning", "BOOT is held: no program is started")
-        return
-    resets = _watchdog_resets(runner)
-    if resets >= runner.MAX_CRASHES:
-        runner._log("error", "%d resets by the watchdog in a row: no program is started" % resets)
+        runner.standing = "BOOT is held"
+    if runner.standing:
+        runner._log("warning", runner.standing + ": no program is started")
         return
     for name in runner.slots.names():
         if name not in runner.slots.damaged and runner.slots.facts(name)[3]:
@@ -136,28 +143,6 @@ async def close(runner):
         runner._ticking = None
 
 
-def _watchdog_resets(runner):
-    if not runner.board.reset_by_watchdog():
-        _forget_watchdog_resets(runner)
-        return 0
-    runner._resets = runner.slots.read_note(WATCHDOG_FILE) + 1
-    _note_resets(runner)
-    return runner._resets
-
-
-def _forget_watchdog_resets(runner):
-    runner._resets = 0
-    if runner.slots.read_note(WATCHDOG_FILE):
-        _note_resets(runner)
-
-
-def _note_resets(runner):
-    try:
-        runner.slots.write_note(WATCHDOG_FILE, runner._resets)
-    except CallError as exc:  # a full flash stops neither the boot nor the ticks
-        runner._log("error", exc.message)
-
-
 def _start(runner, name, space=None):
     claim = runner.slots.facts(name)[2] or DEFAULT_CLAIM
     runner._check_room(name, claim)
@@ -166,6 +151,16 @@ def _start(runner, name, space=None):
     program.space, program.claim = space or runner.load(*runner.slots.image(name), claim), claim
     runner._programs[name] = program
     runner._begin(program)
+
+
+def _check_whole(path):
+    import mpy_file
+
+    sys.modules.pop("mpy_file")
+    try:
+        mpy_file.check(path)
+    except mpy_file.Cut as exc:
+        raise CallError("invalid_module", "the program cannot be loaded: %s" % exc)
 
 
 def load(runner, folder, slot, claim):

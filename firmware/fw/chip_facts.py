@@ -7,12 +7,43 @@ from board import esp32, network
 
 RESET_REASONS = {"PWRON_RESET": "power_on", "WDT_RESET": "watchdog", "DEEPSLEEP_RESET": "deep_sleep"}
 NVS = "microclaw"  # the name space of our own numbers; firmware/main.py reads them too
+HEALTHY_S = 60
+SHORT_S = 20
+CRASHED = 4  # a start that something else than the power ended counts as much as so many cuts
+SAFE_START = 12
 
 
-def reset_by_watchdog(board):
-    """Whether the watchdog ended the last run."""
-    cause = getattr(board.machine, "reset_cause", None)
-    return cause is not None and cause() == getattr(board.machine, "WDT_RESET", -1)
+def count_start(board):
+    """Why no program is to be started now; None mostly. It is so after three starts in a row that were not healthy.
+
+    A start is not healthy when a reset of whatever cause ends it within 60 s. A power cut counts a quarter, and only
+    within 20 s: a person who pulls the plug loses nothing, and brown-outs, which look the same, come to an end.
+    NVS has `starts`, and in `ran_s` how long the last one ran; to be called once in each.
+    """
+    machine = board.machine
+    cause = machine.reset_cause() if hasattr(machine, "reset_cause") else None
+    count, ran_s = number(board, "starts"), number(board, "ran_s")
+    if ran_s >= HEALTHY_S or cause == getattr(machine, "SOFT_RESET", -1):  # a person at the cable
+        starts = 0
+    elif cause != getattr(machine, "PWRON_RESET", -1):
+        starts = count + CRASHED
+    elif count >= SAFE_START:  # no program ended that one: a person wants another try
+        starts = 1
+    else:
+        starts = count + (ran_s < SHORT_S)
+    if starts != count:
+        number(board, "starts", starts)
+    if ran_s:
+        number(board, "ran_s", 0)
+    if starts >= SAFE_START:
+        return "the last starts ended within a minute, this one by %s" % reset_reason(board)
+    return None
+
+
+def restart(board):
+    """As asked for, which counts as healthy: programs are started again afterwards."""
+    number(board, "ran_s", HEALTHY_S)
+    board.reset()
 
 
 def safe_mode(board):

@@ -6,6 +6,7 @@ start.py loads it with the first line that comes: a board that nobody talks to k
 import json
 
 from errors import CallError
+from shown import shown
 
 HELP = """wifi_status            connection, address, and the board's own access point
 wifi_scan              networks around
@@ -44,7 +45,7 @@ class Console:
             reply.update(self._act(request))
         except CallError as exc:
             reply = _error(exc.message)
-        except (ValueError, OSError) as exc:  # of a driver
+        except (ValueError, OSError, OverflowError) as exc:  # of a driver
             reply = _error(str(exc))
         return json.dumps(reply)
 
@@ -82,6 +83,7 @@ class Console:
             level = asked.get("state")
             if level not in (0, 1):
                 raise CallError("bad_params", "State must be 0 or 1")
+            level = int(level)  # 1.0 is 1
             board.gpio_set(pin, level)
             return {"msg": "GPIO set", "pin": pin, "state": level}
         duty = asked.get("duty_cycle", asked.get("duty"))
@@ -102,7 +104,10 @@ class Console:
         if words[0] == "wifi_scan":
             import networks
 
-            return "\n".join("  {:32} {} dBm".format(*found) for found in networks.scan(self._wifi)) or "no network"
+            return (
+                "\n".join("  {:32} {} dBm".format(shown(ssid), dbm) for ssid, dbm in networks.scan(self._wifi))
+                or "no network"
+            )
         if words[0] == "set_wifi" and 2 <= len(words) <= 3:
             import networks
 
@@ -129,7 +134,7 @@ class Console:
             self._settings.forget()
             return "settings forgotten; restart to begin anew"
         if words[0] == "restart":
-            self._board.reset()
+            self._board.restart()
         answer = None if self._agent is None else self._agent.command(words)
         if words[0] == "help":
             return HELP + ("\n" + answer if answer else "")

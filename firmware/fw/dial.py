@@ -8,10 +8,12 @@ import sys
 
 import tls
 import websocket
+from micropython import const
 from websocket import Closed
 
 SERVER_NAME = "host.microclaw.internal"  # every host's certificate names it, wherever the host is
 CONNECT_S = 10
+_MAX_WHY = const(120)
 
 
 async def open_link(settings, board):
@@ -34,9 +36,8 @@ async def open_link(settings, board):
 
 
 async def dial(settings, context, then):
-    """An open connection of the first place where `then` goes well, and its address."""
-    failed = OSError("no host was told")
-    tried = []
+    """An open connection of the first place where `then` goes well, and its address; OSError says why each failed."""
+    failed, tried = [], []
     for place in (settings.address, settings.get("host"), settings.get("name")):
         if not place:
             continue
@@ -51,12 +52,13 @@ async def dial(settings, context, then):
             await asyncio.wait_for(then(ws), CONNECT_S)
             return ws, address
         except (OSError, ValueError, Closed, asyncio.TimeoutError) as exc:
-            failed = exc if isinstance(exc, (OSError, ValueError)) else OSError("no answer at {}".format(place))
+            why = str(exc).strip() if isinstance(exc, (OSError, ValueError)) else ""
+            failed.append("{}: {}".format(place, why.replace("\n", ", ")[:_MAX_WHY] or "no answer"))
             if ws is not None:
                 ws.abort()
             ws = None
             gc.collect()  # there is memory for one TLS session only
-    raise failed
+    raise OSError("; ".join(failed) or "no host was told")
 
 
 def address_of(place):

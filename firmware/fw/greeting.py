@@ -1,9 +1,13 @@
 """How a connection of the link begins and ends: pairing, greeting, leaving. Functions of Link, read in when needed."""
 
 import calendar
+import sys
 import time
 
+from micropython import const
 from websocket import Breach, Closed, Leave
+
+_ASK_AGAIN_MS = const(3_600_000)
 
 
 async def leave(link, exc):
@@ -15,6 +19,29 @@ async def leave(link, exc):
             raise Closed()
     await link.ws.close(exc.code, exc.error if isinstance(exc, Breach) else exc.reason)
     raise exc if isinstance(exc, Leave) else Leave(exc.code, exc.message)
+
+
+async def send_light(link):
+    """Once more the durable message that did not fit into the memory, or what stands in its place."""
+    try:
+        await link.ws.send(link.outbox.message(link.outbox.sent))
+    except MemoryError:
+        size, message = link.outbox.too_large(link.outbox.sent)
+        text = "a message of {} bytes for the host does not fit into the memory: it is dropped".format(size)
+        link.emit("log", {"source": "link", "level": "error", "text": text})
+        await link.ws.send(message)
+
+
+async def doubt_clock(link):
+    """The host's certificate is not valid now: is the clock wrong? NTP is asked, once an hour; True: dial again."""
+    now = time.ticks_ms()
+    if link._asked_ms is not None and time.ticks_diff(now, link._asked_ms) < _ASK_AGAIN_MS:
+        return False
+    link._asked_ms = now
+    import ntp
+
+    sys.modules.pop("ntp")
+    return await ntp.set_clock(link._settings, link._board)
 
 
 async def greet(link):

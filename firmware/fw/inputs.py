@@ -7,8 +7,8 @@ class InputPin(OutputPin):
     """A pin whose edges an interrupt counts; the program's own handler is called from there."""
 
     def __init__(self, env, real, number):
-        self.real = real
-        self.number = number
+        self._real = real
+        self._pin = number
         self._env = env
         self._timeline = env._board.timeline
         self._handler = None
@@ -18,13 +18,13 @@ class InputPin(OutputPin):
 
     def _count(self):
         self._counts = True
-        self._timeline.watch(self.number, "counted", self.real.value())
-        self.real.irq(handler=self._edge, trigger=self._rising | self._falling)
+        self._timeline.watch(self._pin, "counted", self._real.value())
+        self._real.irq(handler=self._edge, trigger=self._rising | self._falling)
 
     def stop_counting(self):
         self._counts = False
-        self._timeline.watch(self.number, "written", self.real.value())
-        self.real.irq(handler=None)
+        self._timeline.watch(self._pin, "written", self._real.value())
+        self._real.irq(handler=None)
 
     def handle(self, handler, trigger):
         self._handler = handler
@@ -34,7 +34,7 @@ class InputPin(OutputPin):
 
     def _edge(self, real):
         level = real.value()
-        self._timeline.count(self.number, level)
+        self._timeline.count(self._pin, level)
         if self._handler is not None and self._trigger & (self._rising if level else self._falling):
             self._env.call(self._handler, self)
 

@@ -24,6 +24,7 @@ _REFUSED_S = const(60)
 _RESEND_S = const(30)
 _MAX_LOGS = const(32)
 _MAX_LOG_CHARS = const(500)
+_MAX_SHOWN = const(2000)
 _MAX_WAITING_CALLS = const(16)
 _PHASES = {"welcome": "offered", "pair_code": "pairing", "pair_done": "pairing"}
 
@@ -34,7 +35,7 @@ class Link:
 
     def __init__(self, board, settings, calls, version, show=print):
         self._board = board
-        self._settings, self._calls, self._show = settings, calls, show
+        self._settings, self._calls, self._print = settings, calls, show
         self.outbox = outbox.Outbox(settings.path("outbox"))
         self.phase = "down"
         self.state = "waiting"  # for people: waiting, pairing, connected, refused
@@ -42,6 +43,7 @@ class Link:
         self.on_welcome = self.on_task = self.measure = self.audio_format = None
         self.audio = lambda kind, body: None
         self._logs, self._work = [], []
+        self._asked_ms = None  # when the time was last asked for, because of a certificate
         self._news, self._busy = asyncio.Event(), asyncio.Event()
         self._reader = self._verdict = None
         self.boot_id = os.urandom(16)
@@ -55,6 +57,12 @@ class Link:
         sys.modules.pop("greeting")
         function = getattr(greeting, name)
         return lambda *args: function(self, *args)
+
+    def _show(self, text):
+        import shown
+
+        sys.modules.pop("shown")
+        self._print(shown.shown(text[:_MAX_SHOWN]))
 
     # What programs and the runner say
 
@@ -105,6 +113,8 @@ class Link:
                 wait_s = exc.wait_s
             except (OSError, ValueError, asyncio.TimeoutError) as exc:
                 self._show("no link: " + str(exc).strip())
+                if "validity" in str(exc) and await self.doubt_clock():
+                    wait_s = 0
             except Exception as exc:  # a defect of ours, or no memory: the link comes back
                 sys.print_exception(exc)
             self.phase = "down"
@@ -162,15 +172,39 @@ class Link:
                 while self.phase == "ready":
                     if self.outbox.sent == self.outbox.acked:
                         self._progress_ms = time.ticks_ms()
-                    message = self.outbox.next()
-                    if message is not None:
-                        await self.ws.send(message)
-                    elif self._logs:
-                        await self._say("log", self._logs.pop(0))
-                    else:
+                    if await self._send_kept():
+                        continue
+                    if not self._logs:
                         break
-        except OSError:
-            self._end(Leave(1001, "the connection broke"))
+                    await self._say("log", self._logs.pop(0))
+        except Exception as exc:
+            self._broke(exc)
+
+    async def _send_kept(self):
+        """The next durable message; False when there is none. One that does not fit into the memory would come again
+        at each connection: in its place the host gets its size."""
+        message = None
+        try:
+            message = self.outbox.next()
+            if message is not None:
+                await self.ws.send(message)
+            return message is not None
+        except MemoryError:
+            message = None
+        self._calls.runner.make_room()
+        await self.send_light()
+        return True
+
+    def _broke(self, exc):
+        """From another task: no connection lives on without it."""
+        if isinstance(exc, Breach):
+            self._end(exc)
+            return
+        if isinstance(exc, OSError):
+            self._show("no link: " + str(exc))
+        else:
+            sys.print_exception(exc)  # a defect of ours, or no memory
+        self._end(Leave(1001, "the connection broke"))
 
     async def _tick(self):
         """What is due by the clock: pings, telemetry, what was not acked, a new code."""
@@ -178,10 +212,8 @@ class Link:
             while True:
                 await asyncio.sleep_ms(250)
                 await self._due(time.ticks_ms())
-        except Breach as exc:
-            self._end(exc)
-        except OSError:
-            self._end(Leave(1001, "the connection broke"))
+        except Exception as exc:
+            self._broke(exc)
 
     async def _due(self, now):
         if self.phase == "offered" and _since(self._opened_ms, now) > _GREETING_S:
@@ -234,7 +266,7 @@ class Link:
         try:
             message = cbor.loads(memoryview(data)[1:])
             type, body, re, seq = checked(message)
-        except (ValueError, KeyError, TypeError, RuntimeError) as exc:
+        except (ValueError, KeyError, TypeError, RuntimeError, OverflowError) as exc:
             raise Breach(4400, "malformed", str(exc))
         if (type in _PHASES or self.phase != "ready") and type not in ("error", "bye"):
             pings = self.phase == "pairing" and type in ("ping", "pong")
@@ -329,8 +361,10 @@ class Link:
                     if then is not None and self.phase == "ready":
                         await self._say("bye", {"reason": then[0], "retry_after_s": 0})
                         await self.ws.close(1001, then[0])
-                except OSError as exc:
+                except (OSError, MemoryError) as exc:
                     self._show("an answer is lost: {}".format(exc))
+                    if self.phase == "ready" and self.ws.is_torn:  # else the flash is full
+                        self._broke(exc)
                 if then is not None:  # programs and calls are over, or the way there is; what is kept is in flash
                     self._end(Leave(1001, then[0], 0))
                     then[1](self)
@@ -339,8 +373,10 @@ class Link:
     async def _answer(self, id, result, durable):
         try:
             message = encode("result", result, id, bytearray(0 if durable else b"\x01"))
-            if len(message) > 16384:
-                raise ValueError("it is too long")
+            most = outbox.MAX_MESSAGE if durable else 16384
+            if len(message) > most:
+                text = "an answer of {} bytes, at most {} can be sent".format(len(message), most)
+                message = encode("result", refusal("too_large", text), id, bytearray(0 if durable else b"\x01"))
         except ValueError as exc:
             await self._answer(id, refusal("failed", "the answer cannot be sent: {}".format(exc)), durable)
             return

@@ -39,8 +39,8 @@ def load(folder, slot):
         raise
     except MemoryError as exc:
         raise CallError("failed", "no memory to load the program: %s" % exc)
-    except Exception as exc:
-        raise CallError("invalid_module", "the program cannot be loaded: %r" % exc)
+    except BaseException as exc:  # also SystemExit, which would end the firmware at each boot
+        raise CallError("invalid_module", "the program cannot be loaded: " + reason(exc).split("\n")[-1])
     finally:
         sys.path.pop(0)
         sys.modules.pop(slot, None)
@@ -52,5 +52,5 @@ def reason(exc):
         text = io.StringIO()
         sys.print_exception(exc, text)
         return text.getvalue().strip()[-_MAX_REASON:]
-    except MemoryError:  # a few bytes may be there
+    except BaseException:  # no memory for it, or a `__str__` of the program's that raises
         return type(exc).__name__

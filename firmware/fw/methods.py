@@ -58,7 +58,7 @@ def device_status(calls, _):
 
 
 def device_restart(calls, _):
-    calls.then = ("restarting", lambda _: calls.board.reset())
+    calls.then = ("restarting", lambda _: calls.board.restart())
 
 
 def apps_begin(calls, params):

@@ -45,7 +45,16 @@ def module(env, name):
     if name == "io":
         return _only(real, _OF_IO, {"open": Folder(env._runner.files_folder).open})
     if name in REFUSED:
-        return _without(real, REFUSED[name], _asyncio(env) if name == "asyncio" else {})
+        own = {}
+        if name == "asyncio":
+            own = _asyncio(env)
+        elif name == "sys":
+            from output import own_output
+
+            own = own_output(env)
+        elif name == "esp32":  # RMT and PCNT take pins
+            real = Unwrapping(env, real, name)
+        return _without(real, REFUSED[name], own)
     return real
 
 

@@ -11,6 +11,7 @@ import time
 
 from errors import CallError
 from micropython import const
+from shown import shown
 
 MAX_NETWORKS = const(8)
 TRIAL_S = const(60)
@@ -19,11 +20,11 @@ _MAX_SSID_BYTES = const(32)
 
 def entry_of(ssid, password):
     """The network as settings.json has it; CallError for what no network has (IEEE 802.11: WPA passphrases)."""
-    if not isinstance(ssid, str) or not 0 < len(ssid.encode()) <= _MAX_SSID_BYTES or not _is_text(ssid):
+    if not isinstance(ssid, str) or not 0 < len(ssid.encode()) <= _MAX_SSID_BYTES or shown(ssid) != ssid:
         raise CallError("bad_params", "a Wi-Fi name has 1 to 32 bytes, without control characters")
     if password is None or password == "":
         return {"ssid": ssid}
-    if not isinstance(password, str) or not 8 <= len(password.encode()) <= 63 or not _is_text(password):
+    if not isinstance(password, str) or not 8 <= len(password.encode()) <= 63 or shown(password) != password:
         raise CallError("bad_params", "a Wi-Fi password has 8 to 63 characters; leave it out for an open network")
     return {"ssid": ssid, "password": password}
 
@@ -156,7 +157,3 @@ def _refuse_while_trying(settings):
     trial = settings.get("wifi_trial")
     if trial and trial["state"] == "trying":
         raise CallError("failed", "another network is being tried: wait a minute")
-
-
-def _is_text(text):
-    return all(ord(char) >= 32 and ord(char) != 127 for char in text)

@@ -1,12 +1,27 @@
 """What time it is by an NTP server, or by a date of HTTP. Loaded while the clock is not set, and given back."""
 
 import asyncio
+import calendar
 import socket
 import struct
 from calendar import NO_EARLIER_S
 
+from micropython import const
+
 _NTP_S = 2208988800  # from 1900 to 1970 (RFC 5905)
 TRIES = 3
+_WRONG_S = const(60)
+
+
+async def set_clock(settings, board):
+    """By the NTP server of the settings; whether the clock was wrong by more than a minute."""
+    server = settings.get("ntp", "pool.ntp.org")
+    now_s = await ask_ntp(server, settings.get("ntp_port", 123)) if server else None
+    if now_s is None:
+        return False
+    is_wrong = abs(calendar.now_ms() // 1000 - now_s) > _WRONG_S
+    board.set_time(now_s * 1000)
+    return is_wrong
 
 
 async def ask_ntp(server, port=123):

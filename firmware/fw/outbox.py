@@ -19,6 +19,8 @@ from micropython import const
 
 _MAX_MESSAGES = const(64)
 _MAX_BYTES = const(16384)
+MAX_MESSAGE = 6656  # bytes: it is in memory three times as it is sent
+_PROTOCOL_MAX = const(16384)  # a larger one would end every connection
 _REWRITE_BYTES = const(4096)
 _NOTE_ACKS = const(8)  # this many at a time
 _KEPT_IDS = const(256)
@@ -48,7 +50,7 @@ class Outbox:
             self.rewrite()
 
     def __getattr__(self, name):
-        """`load`, `rewrite` and `resume` are in outbox_file.py, which is read in when needed."""
+        """`load`, `rewrite`, `resume` and `too_large` are in outbox_file.py, which is read in when needed."""
         import outbox_file
 
         sys.modules.pop("outbox_file")
@@ -58,7 +60,9 @@ class Outbox:
     # What is sent
 
     def append(self, payload, call=None):
-        """Keep a message; `call` is answered by it. Full, or OSError of a full flash."""
+        """Keep a message; `call` is answered by it. ValueError, Full, or OSError of a full flash."""
+        if len(payload) > MAX_MESSAGE:
+            raise ValueError("a message of {} bytes, at most {} are kept".format(len(payload), MAX_MESSAGE))
         if call is None and (len(self._rows) >= _MAX_MESSAGES or self._kept() + len(payload) > _MAX_BYTES):
             raise Full()
         self._write([1, self.last + 1, payload, call])
@@ -67,15 +71,23 @@ class Outbox:
         """The next message to send, numbered; None when all are on their way or 64 are."""
         if self.sent >= self.last or self.sent - self.acked >= _WINDOW:
             return None
-        offset, size = self._rows[self.sent - self.acked]
-        with open(self._path, "rb") as file:
-            file.seek(offset)
-            payload = cbor.loads(file.read(size))[2]
         self.sent += 1
-        message = bytearray((1, payload[0] + 1))
-        message.extend(memoryview(payload)[1:])
-        cbor.dumps("seq", message)
-        return cbor.dumps(self.sent, message)
+        return self.message(self.sent)
+
+    def message(self, seq):
+        """The kept message of this number as it is sent. MemoryError when it is too long for that."""
+        end = cbor.dumps(seq, cbor.dumps("seq"))
+        with open(self._path, "rb") as file:
+            _, at, size = find(file, self._rows[seq - self.acked - 1][0])
+            if size + len(end) > _PROTOCOL_MAX:
+                raise MemoryError("longer than a message may be")
+            message = bytearray(1 + size + len(end))  # once, as long as it becomes
+            file.seek(at)
+            file.readinto(memoryview(message)[1 : 1 + size])
+        message[0] = 1
+        message[1] += 1  # one more key in the map
+        message[1 + size :] = end
+        return message
 
     def ack(self, seq):
         """True when it tells something new."""
@@ -84,13 +96,13 @@ class Outbox:
         del self._rows[: seq - self.acked]
         self.acked = seq
         self.sent = max(self.sent, seq)
-        if self._size > _REWRITE_BYTES and not self._rows:
-            self.rewrite()
-        elif seq - self._noted >= _NOTE_ACKS:
-            try:
+        try:
+            if self._size > _REWRITE_BYTES and not self._rows:
+                self.rewrite()
+            elif seq - self._noted >= _NOTE_ACKS:
                 self._write([3, seq])
-            except OSError:
-                pass  # a full flash: what the host has is kept once more, and it knows that
+        except OSError:
+            pass  # a full flash: what the host has is kept once more, and it knows that
         return True
 
     # What is taken
@@ -143,6 +155,20 @@ class Outbox:
 
     def _kept(self):
         return sum(size for _, size in self._rows)
+
+
+def find(file, offset):
+    """Of a message's record: its number, where its payload begins and how long it is. The rest stays in the file."""
+    file.seek(offset)
+    head = file.read(24)
+    seq, at = cbor._read(head, 2, 1)
+    size = head[at] & 31
+    at += 1
+    if size > 23:
+        width = 1 << (size - 24)
+        size = int.from_bytes(head[at : at + width], "big")
+        at += width
+    return seq, offset + at, size
 
 
 def put(file, data):

@@ -1,11 +1,18 @@
-"""The outbox's file read and written anew, and the host's cursor: what happens seldom. Functions of Outbox."""
+"""The outbox's file read and written anew, and the host's cursor: what happens seldom. Functions of Outbox.
+
+A record may be longer than the memory that is free, so it is read and copied in pieces.
+"""
 
 import binascii
 import os
 import struct
 
 import cbor
-from outbox import put
+from messages import encode
+from micropython import const
+from outbox import find, put
+
+_PIECE_BYTES = const(256)
 
 
 def load(box):
@@ -20,34 +27,101 @@ def load(box):
             if len(head) < 6:
                 break
             crc, size = struct.unpack(">IH", head)
-            data = file.read(size)
-            if len(data) < size or binascii.crc32(data) != crc:
+            at = box._size + 6
+            found = 0
+            for piece in _pieces(file, at, size):
+                found = binascii.crc32(piece, found)
+            if file.tell() < at + size or found != crc:
                 break
-            box._size += 6
-            box._apply(cbor.loads(data), box._size, size)
+            box._apply(_record(file, at, size), at, size)
+            file.seek(at + size)
     return bool(box.tx_epoch) and not head
 
 
+def _record(file, at, size):
+    """Without the payload of a message; a call that does not fit becomes one that cannot be done again."""
+    file.seek(at)
+    if file.read(2)[1] == 1:
+        seq, start, length = find(file, at)
+        return [1, seq, None, _answered(file, start + length)]
+    try:
+        file.seek(at)
+        return cbor.loads(file.read(size))
+    except MemoryError:
+        file.seek(at)
+        head, found, place = file.read(64), [2], 2
+        for _ in range(3):
+            value, place = cbor._read(head, place, 1)
+            found.append(value)
+        return found + [["a call too long for the memory", {}, False]]
+
+
+def _answered(file, at):
+    """The durable call that a message's record answers: what comes after the payload."""
+    file.seek(at)
+    end = file.read(17)
+    return None if end[0] == 0xF6 else end[1:]
+
+
 def rewrite(box):
-    rows, calls, ids = box._rows, box.calls, box._ids
-    began = [0, box.tx_epoch, box.acked, box.acked, box.rx_epoch, box.rx_seq, ids]
+    began = [0, box.tx_epoch, box.acked, box.acked, box.rx_epoch, box.rx_seq, box._ids]
+    rows = []
     with open(box._path + ".new", "wb") as new:
         size = put(new, cbor.dumps(began))
-        box._rows = []
-        for n, (offset, length) in enumerate(rows):
+        for n, (offset, _) in enumerate(box._rows):
             with open(box._path, "rb") as old:
-                old.seek(offset)
-                record = cbor.loads(old.read(length))
-            record[1], record[3] = box.acked + 1 + n, None
-            data = cbor.dumps(record)
-            box._rows.append((size + 6, len(data)))
-            size += put(new, data)
-        for id in calls:
-            size += put(new, cbor.dumps([2, box.rx_epoch, box.rx_seq, id, calls[id]]))
+                length = _copy(new, old, offset, box.acked + 1 + n)
+            rows.append((size + 6, length))
+            size += 6 + length
+        for id in box.calls:
+            size += put(new, cbor.dumps([2, box.rx_epoch, box.rx_seq, id, box.calls[id]]))
     os.rename(box._path + ".new", box._path)
-    box._size = size
+    box._rows, box._size = rows, size
     box._noted = box.acked
     box._torn = False
+
+
+def _copy(new, old, offset, seq):
+    """A message's record under this number; its length."""
+    _, start, size = find(old, offset)
+    call = _answered(old, start + size)
+    head = cbor.dumps(seq, bytearray(b"\x84\x01"))
+    cbor._head(head, 2, size)
+    end = cbor.dumps(call)
+    crc = binascii.crc32(head)
+    for piece in _pieces(old, start, size):
+        crc = binascii.crc32(piece, crc)
+    length = len(head) + size + len(end)
+    new.write(struct.pack(">IH", binascii.crc32(end, crc), length))
+    new.write(head)
+    for piece in _pieces(old, start, size):
+        new.write(piece)
+    new.write(end)
+    return length
+
+
+def _pieces(file, at, size):
+    file.seek(at)
+    while size:
+        piece = file.read(min(size, _PIECE_BYTES))
+        if not piece:
+            return
+        size -= len(piece)
+        yield piece
+
+
+def too_large(box, seq):
+    """(bytes, message): in the place of one that does not fit, a small one of its number that says so."""
+    with open(box._path, "rb") as file:
+        _, start, size = find(file, box._rows[seq - box.acked - 1][0])
+        call = _answered(file, start + size)
+    if call is None:
+        payload = encode("event", {"name": "too_large", "data": {"bytes": size}})
+    else:
+        text = "the answer of {} bytes does not fit into the board's memory: ask for less".format(size)
+        payload = encode("result", {"ok": False, "error": {"code": "too_large", "message": text}}, call)
+    payload[0] += 1
+    return size, cbor.dumps(seq, cbor.dumps("seq", bytearray(b"\x01") + payload))
 
 
 def resume(box, epoch, seq):

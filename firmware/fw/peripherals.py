@@ -8,6 +8,7 @@ REFUSED = (
     "lightsleep",
     "sleep",
     "WDT",
+    "RTC",
     "disable_irq",
     "enable_irq",
     "mem8",
@@ -50,11 +51,11 @@ class PinMaker:
         self._real = real
 
     def __getattr__(self, name):
-        return getattr(self._real, name)
+        return _constant(self._real, name)
 
     def __call__(self, pin, mode=-1, *args, **kwargs):
-        env, number = self._env, pin.number if isinstance(pin, OutputPin) else pin
-        if not isinstance(number, int):
+        env, number = self._env, pin._pin if isinstance(pin, OutputPin) else pin
+        if type(number) is not int:  # a class of the program's own may be another number to each who asks
             raise ValueError("a pin is a number")
         env.claim(number)
         known = env._inputs.get(number)
@@ -79,8 +80,8 @@ class OutputPin:
     """A pin whose writes are counted; stock images have no interrupt for their own outputs."""
 
     def __init__(self, env, real, number, level=None):
-        self.real = real
-        self.number = number
+        self._real = real
+        self._pin = number
         self._env = env
         self._timeline = env._board.timeline
         if number not in self._timeline:
@@ -89,14 +90,14 @@ class OutputPin:
             self._timeline.write(number, 1 if level else 0)
 
     def __repr__(self):
-        return "Pin(%d)" % self.number
+        return "Pin(%d)" % self._pin
 
     def value(self, *level):
         if not level:
-            return self.real.value()
+            return self._real.value()
         bit = 1 if level[0] else 0
-        self.real.value(bit)
-        self._timeline.write(self.number, bit)
+        self._real.value(bit)
+        self._timeline.write(self._pin, bit)
 
     __call__ = value
 
@@ -111,16 +112,23 @@ class OutputPin:
     low = off
 
     def toggle(self):
-        self.value(1 - self.real.value())
+        self.value(1 - self._real.value())
 
     def irq(self, handler=None, trigger=None, **_):
         """Also where the host did not see that this is a pin's: else the handler would run in the interrupt itself."""
         return self._env.irq(self, handler, trigger)
 
     def init(self, *args, **kwargs):
-        self.real.init(*args, **kwargs)
+        self._real.init(*args, **kwargs)
         if kwargs.get("value") is not None:
-            self._timeline.write(self.number, 1 if kwargs["value"] else 0)
+            self._timeline.write(self._pin, 1 if kwargs["value"] else 0)
 
     def __getattr__(self, name):
-        return getattr(self.real, name)
+        return _constant(self._real, name)
+
+
+def _constant(real, name):
+    """Of Pin: `board` and `cpu` have pins that nobody claimed."""
+    if not name.isupper():
+        raise AttributeError(name)
+    return getattr(real, name)

@@ -12,6 +12,7 @@ from binascii import hexlify
 import networks
 from errors import CallError
 from micropython import const
+from shown import shown
 
 ADDRESS = "192.168.4.1"  # of every access point of ESP-IDF
 _OPEN_S = const(600)
@@ -86,7 +87,7 @@ def _around(wifi):
         rows = []
     names = []
     for name, _ in sorted(rows, key=lambda row: -row[1]):
-        if name not in names and len(names) < _MAX_LISTED and all(ord(char) >= 32 for char in name):
+        if name not in names and len(names) < _MAX_LISTED and shown(name) == name:
             names.append(name)
     return names
 

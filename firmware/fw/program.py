@@ -6,7 +6,6 @@
 
 import asyncio
 import gc
-import sys
 from time import sleep_us, ticks_add, ticks_diff, ticks_ms
 
 from errors import CallError
@@ -171,8 +170,7 @@ class Environment:
         except SystemExit:
             self._runner.leave(self.name)
         except BaseException as exc:  # the loop lets those through: they would end the firmware
-            self._runner.may_end(exc)
-            raise RuntimeError(repr(exc))
+            self._runner.crashed(self.name, exc)
 
     def call(self, handler, argument, active=False):
         """A callback of a timer (a task's) or an interrupt; what it raises is told, and the program goes on."""
@@ -187,18 +185,19 @@ class Environment:
                 self._check_memory(ticks_ms())
         except SystemExit:
             self._runner.leave(self.name)
-        except BaseException as exc:
-            self._runner.may_end(exc)
+        except Exception as exc:
             self._runner.failed(self.name, exc)
+        except BaseException as exc:
+            self._runner.crashed(self.name, exc)
         self._runner.wake.set()
 
     def irq(self, pin, handler=None, trigger=None, **_):
         if not isinstance(pin, OutputPin):
             raise ValueError("an interrupt needs a pin")
-        if self._inputs.get(pin.number) is not pin:
+        if self._inputs.get(pin._pin) is not pin:
             from inputs import InputPin
 
-            pin = self._inputs[pin.number] = InputPin(self, pin.real, pin.number)
+            pin = self._inputs[pin._pin] = InputPin(self, pin._real, pin._pin)
         pin.handle(handler, trigger)
         return pin
 
@@ -212,7 +211,7 @@ class Environment:
     # Text
 
     def print(self, *args, sep=" ", end="\n", file=None):
-        if file is not None and file not in (sys.stdout, sys.stderr):
+        if file is not None:
             print(*args, sep=sep, end=end, file=file)
             return
         text = self._text + sep.join([str(arg) for arg in args]) + end
@@ -294,7 +293,7 @@ class Environment:
         for timer in list(self._timers):
             timer.deinit()
         for pin in self._inputs.values():
-            pin.real.irq(handler=None)
+            pin._real.irq(handler=None)
 
     def close(self):
         """The board as it was before the program; its tasks have ended."""

@@ -17,7 +17,6 @@ _MAX_CANCELS = const(5)
 _HEALTHY_MS = const(60_000)  # a run this long makes earlier crashes count no more
 COLLECT_MS = 10_000
 _TICK_MS = const(100)
-_TWICE_MS = const(800)
 _DOOMED_MS = const(500)  # from a program's MemoryError to its end, if the board is still short
 # Modules that are read in when needed, and given back.
 NOT_KEPT = ("storage", "changes", "methods", "host_pins", "chip_facts", "networks", "modules", "standstill")
@@ -38,8 +37,8 @@ class Runner:
         self._programs = {}
         self._changing = asyncio.Lock()
         self._ticking = None
-        self._interrupted_ms = None
-        self._resets = 0  # by the watchdog, in a row
+        self.standing = None  # why no program was started at boot
+        self._marks = []  # seconds of this start that are to be noted (chip_facts.count_start)
         self._collected = ticks_ms()
         self.heap = 0  # bytes that the last program took when it was read in
         loop = asyncio.get_event_loop()
@@ -71,10 +70,13 @@ class Runner:
         free = self.board.own_free()
         if free is None or free >= size:
             return True
+        self.make_room()
+        return self.board.own_free() >= size
+
+    def make_room(self):
         for name in NOT_KEPT:
             sys.modules.pop(name, None)
         gc.collect()
-        return self.board.own_free() >= size
 
     # What Environment asks for
 
@@ -104,16 +106,15 @@ class Runner:
         program.error = reason(exc)
         self._tell_crash(program, True)
 
-    def may_end(self, exc):
-        """Raise the second KeyboardInterrupt in 800 ms: Ctrl-C twice on the cable ends the firmware, whatever runs.
+    def crashed(self, name, exc):
+        """Something that is no Exception came out of a callback or task, a KeyboardInterrupt mostly: the program ends.
 
-        The first may be the program's own, and is its crash; a crashed program is not started again that soon.
+        Nobody can tell the program's own from one of the cable. So the one of the cable ends the program that has the
+        chip just then, which is started again seconds later, and the next one meets the firmware.
         """
-        if isinstance(exc, KeyboardInterrupt):
-            now, last = ticks_ms(), self._interrupted_ms
-            self._interrupted_ms = now
-            if last is not None and ticks_diff(now, last) < _TWICE_MS:
-                raise exc
+        program = self._programs[name]
+        program.error = reason(exc)
+        asyncio.create_task(self._ended(program, "trapped"))
 
     def leave(self, name):
         """sys.exit() in a callback or task: the whole program ends."""
@@ -139,7 +140,6 @@ class Runner:
         except SystemExit:
             kind = "exited"
         except BaseException as exc:
-            self.may_end(exc)
             kind = "trapped"
             program.error = reason(exc)
         if program.env.is_open:  # else somebody ends it right now, and cleans up
@@ -244,17 +244,14 @@ class Runner:
             await self.wake.wait()
 
     async def _keep_ticking(self):
-        started = self.board.now_ms()
         while True:
             self.beat = now = ticks_ms()
             self.board.watchdog()
-            if self._resets and self.board.now_ms() - started >= _HEALTHY_MS:
-                self._forget_watchdog_resets()
+            if self._marks and self.board.now_ms() >= 1000 * self._marks[-1]:
+                self._mark(self._marks.pop())
             if ticks_diff(now, self._collected) >= COLLECT_MS:
                 self._collected = now
-                for name in NOT_KEPT:
-                    sys.modules.pop(name, None)
-                gc.collect()
+                self.make_room()
                 for program in self._programs.values():
                     if program.env is not None:
                         program.env.grown //= 2
@@ -265,6 +262,12 @@ class Runner:
                 if program.doomed_ms is not None and ticks_diff(now, program.doomed_ms) > _DOOMED_MS:
                     self._judge(program)
             await asyncio.sleep_ms(_TICK_MS)
+
+    def _mark(self, ran_s):
+        try:
+            self.board.number("ran_s", ran_s)
+        except OSError as exc:  # of the flash: this start counts as a short one
+            self._log("error", "NVS cannot be written: %s" % exc)
 
     def _judge(self, program):
         """It was told to give memory back half a second ago."""

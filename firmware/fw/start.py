@@ -55,7 +55,10 @@ async def _run(folder, first):
     runner.emit = link.emit
     agent = _agent(board, settings, wifi, link, runner)
     listening = asyncio.create_task(_listen(lambda: _console(board, calls, settings, wifi, link, agent)))
-    link.emit("event", {"name": "reboot", "data": {"reason": reason}})
+    told = {"reason": reason}
+    if runner.standing:
+        told["not_started"] = runner.standing
+    link.emit("event", {"name": "reboot", "data": told})
     for said in early:
         link.emit(*said)
     early.clear()
@@ -85,14 +88,12 @@ async def _connect(link, wifi, board, settings):
     import calendar
 
     await wifi.up.wait()
-    if not calendar.is_set() and settings.get("ntp", "pool.ntp.org"):
+    if not calendar.is_set():
         import ntp
 
         sys.modules.pop("ntp")
-        now_s = await ntp.ask_ntp(settings.get("ntp", "pool.ntp.org"), settings.get("ntp_port", 123))
+        await ntp.set_clock(settings, board)
         del ntp
-        if now_s:
-            board.set_time(now_s * 1000)
     await link.run(wifi.up)
 
 
@@ -147,11 +148,19 @@ async def _listen(make):
             print('{"status":"error","msg":"JSON parse error: line longer than 1024 bytes"}')
         elif line:
             try:
-                print(make().answer(str(line, "utf-8")))
+                print(_shown(make().answer(str(line, "utf-8"))))
             except Exception as exc:  # a defect must not take the cable away
                 sys.print_exception(exc)
         line = bytearray()
         await asyncio.sleep_ms(0)  # what the line began goes first, and programs do between pasted lines
+
+
+def _shown(text):
+    """It has names of networks, and what people said."""
+    import shown
+
+    sys.modules.pop("shown")
+    return shown.shown(text, b"\n")
 
 
 def _measured(runner, wifi):

@@ -172,15 +172,6 @@ def undo(slots, name):
     return True
 
 
-def read_note(slots, file):
-    """A number beside the programs; 0 where nobody wrote one."""
-    return _read_sealed(slots.root + file) or 0
-
-
-def write_note(slots, file, number):
-    _full_is_an_error(lambda: _write_sealed(slots.root + file, number))
-
-
 def _store(slots, name, record):
     record["gen"] = slots.gen + 1
     record["r"] ^= 1
@@ -344,7 +335,7 @@ def _full_is_an_error(write):
 
 
 def _is_plain(name):
-    return not any(c in "/&=?" or ord(c) < 32 or ord(c) == 127 for c in name)
+    return not any(c in "/&=?" or ord(c) < 32 or 127 <= ord(c) < 160 for c in name)
 
 
 def _folder_name(name):

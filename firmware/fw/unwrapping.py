@@ -2,8 +2,9 @@
 
 from peripherals import OutputPin
 
-PIN_FIRST = ("ADC", "PWM", "DAC", "TouchPad", "NeoPixel", "DHT11", "DHT22", "OneWire", "APA106")
-PIN_ARGUMENTS = ("pin", "scl", "sda", "sck", "mosi", "miso", "tx", "rx", "rts", "cts", "ws", "sd", "mck", "cs", "dest")
+# One text takes less memory than a list.
+PIN_FIRST = " ADC PWM DAC TouchPad NeoPixel DHT11 DHT22 OneWire APA106 SoftI2C bitstream time_pulse_us dht_readinto "
+PIN_ARGUMENTS = " pin scl sda sck mosi miso tx rx rts cts ws sd mck cs dest src phase_a phase_b "
 
 
 class Unwrapping:
@@ -12,41 +13,62 @@ class Unwrapping:
     def __init__(self, env, real, name):
         self._env = env
         self._real = real
-        self._name = name
+        self._name = " %s " % name
 
     def __getattr__(self, name):
         return wrapped(self._env, getattr(self._real, name), name)
 
     def __call__(self, *args, **kwargs):
-        env = self._env
+        env, name = self._env, self._name
+        is_bus = name in " UART I2C SPI "
+        if name == " UART " and not (args and type(args[0]) is int and args[0]):
+            raise ValueError("UART(0) is the cable's: use UART(1) with its pins")
+        if name == " freq " and (args or kwargs):
+            raise TypeError("the chip's clock stays as it is: the radio and the other programs depend on it")
+        had = is_bus and env.pins()
         args = list(args)
-        if args and self._name in PIN_FIRST:
-            args[0] = self._pin(args[0])
-        args = [_real_pin(arg) for arg in args]
-        for key in PIN_ARGUMENTS:
-            if kwargs.get(key) is not None:
-                kwargs[key] = self._pin(kwargs[key])
+        for at in range(len(args)):
+            if isinstance(args[at], OutputPin) or (name in PIN_FIRST and at < 1 + (name == " SoftI2C ")):
+                args[at] = self._claimed(args[at])
+        for key in kwargs:
+            if " %s " % key in PIN_ARGUMENTS and kwargs[key] is not None:
+                kwargs[key] = self._claimed(kwargs[key])
         made = self._real(*args, **kwargs)
+        if is_bus:
+            self._claim_defaults(made, had)
         if hasattr(made, "deinit"):
             env._closing.append(made)
         return made
 
-    def _pin(self, pin):
+    def _claim_defaults(self, made, had):
+        """The pins that were not given are the image's own, or those of an earlier program: the bus tells which."""
         env = self._env
-        if isinstance(pin, int):
+        try:
+            for part in repr(made)[:-1].split(", "):  # "I2C(0, scl=18, sda=19, freq=400000)"
+                key, _, value = part.partition("=")
+                if " %s " % key in PIN_ARGUMENTS and value.isdigit():
+                    env.claim(int(value))
+        except (ValueError, OSError):
+            if hasattr(made, "deinit"):
+                made.deinit()
+            for pin in env.pins():
+                if pin not in had:
+                    del env._board.owners[pin]
+            raise
+
+    def _claimed(self, pin):
+        env, number = self._env, pin
+        if isinstance(pin, OutputPin):
+            number, pin = pin._pin, pin._real
+        elif type(pin) is int:
             env.claim(pin)
-            number, pin = pin, env._board.machine.Pin(pin)
-        else:
-            number = getattr(pin, "number", None)
-            pin = _real_pin(pin)
-        if self._name == "PWM" and number is not None:
+            pin = env._board.machine.Pin(pin)
+        else:  # a text may be a pin's name, which nobody claims
+            raise ValueError("a pin is a number")
+        if self._name == " PWM ":
             env._board.timeline.watch(number, "pwm")
         return pin
 
 
 def wrapped(env, found, name):
     return Unwrapping(env, found, name) if callable(found) else found
-
-
-def _real_pin(value):
-    return value.real if isinstance(value, OutputPin) else value

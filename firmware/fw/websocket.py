@@ -12,6 +12,7 @@ from micropython import const
 _BUFFER_BYTES = const(512)  # what is longer is read into its message directly
 MAX_MESSAGE_BYTES = 16385  # the type byte and a CONTROL payload
 _CLOSE_WAIT_S = const(3)
+WRITE_S = 20  # in which the host takes a frame, or it is given up
 
 
 class Closed(Exception):
@@ -49,6 +50,7 @@ class WebSocket:
         self._lock = asyncio.Lock()
         self._buffer = bytearray(_BUFFER_BYTES)
         self._at = self._end = 0
+        self.is_torn = False  # a frame is not out whole: nothing can follow
 
     def __getattr__(self, name):
         """`get`, `ask`, `headers`, `upgrade` and `line` are in http_head.py, read in when a connection begins."""
@@ -150,8 +152,17 @@ class WebSocket:
             key = int.from_bytes((mask * 64)[:n], "big")
             frame.extend((int.from_bytes(part, "big") ^ key).to_bytes(n, "big"))
         async with self._lock:
+            if self.is_torn:
+                raise OSError("the connection broke in a message")
+            self.is_torn = True
             self._stream.write(frame)
-            await self._stream.drain()
+            if self._stream.out_buf:
+                try:
+                    await asyncio.wait_for(self._stream.drain(), WRITE_S)
+                except asyncio.TimeoutError:
+                    raise OSError("the host took nothing for {} s".format(WRITE_S))
+            self.is_torn = False
+        await asyncio.sleep_ms(0)  # so that a tight loop of messages lets others run
 
     async def close(self, code, reason):
         """Say so, and wait a little until the host has read it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -35,21 +36,34 @@ _BOUNDS: Final = {
 _SHOWN_CHARS: Final = 60
 MAX_DEPTH: Final = 64
 """Of objects and lists in each other, in the arguments of a call."""
-_STRING: Final = re.compile(r'"(?:[^"\\\\]|\\\\.)*"', re.DOTALL)
+_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)  # an open one to its end: linear, whatever comes
 
 
 def read_object(text: str) -> dict[str, Any]:
-    """The JSON object in a text. Raises ValueError for anything else, for a key that is given twice (two readers could
-    take two values), and for nesting beyond MAX_DEPTH, at which readers of JSON end in ways of their own."""
+    """The JSON object in a text. Raises ValueError for anything else, as `read_json` does."""
+    value = read_json(text)
+    if not isinstance(value, dict):
+        raise ValueError("it is no JSON object")
+    return value
+
+
+def read_json(text: str) -> Any:
+    """The value in a JSON text. Raises ValueError for anything else, for a key that is given twice (two readers could
+    take two values), for nesting beyond MAX_DEPTH, at which readers of JSON end in ways of their own, and for Infinity,
+    NaN and numbers that become one of them."""
     depth = 0
     for bracket in re.findall(r"[\[\]{}]", _STRING.sub("", text)):
         depth += 1 if bracket in "[{" else -1
         if depth > MAX_DEPTH:
             raise ValueError(f"objects and lists are nested deeper than {MAX_DEPTH}")
-    value = json.loads(text, object_pairs_hook=_once_each)
-    if not isinstance(value, dict):
-        raise ValueError("it is no JSON object")
-    return value
+    return json.loads(text, object_pairs_hook=_once_each, parse_float=_finite, parse_constant=_finite)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:_SHOWN_CHARS]} is no number in JSON, or too large")
+    return number
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

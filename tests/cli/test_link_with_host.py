@@ -60,6 +60,35 @@ def lamp(board: StartBoard, ask: Run) -> Iterator[None]:
     assert ask("device", "remove", "lamp").code == 0
 
 
+def test_a_virtual_board_joins_the_host_that_runs_here_and_takes_python(
+    host: dict[str, Any], ask: Run, tmp_path: Path
+) -> None:
+    def joined() -> Child:
+        words = ["microclaw.cli", "--json", "virtual", "--join", "--wasmachine", "0", "--serial", "none"]
+        return Child("board", words, log=tmp_path / "stderr", environ=clean_environ(Path(host["home"])))
+
+    source = tmp_path / "blink.py"
+    lines = ("from machine import Pin", "import time", "led = Pin(2, Pin.OUT)", "while True:")
+    source.write_text("\n".join((*lines, "    led.toggle()", "    time.sleep(0.5)", "")))
+    refused = ask("run", str(source), "-d", "virtual-1")
+    assert refused.code != 0
+    assert "microclaw virtual --join" in refused.err
+    try:
+        with joined():
+            _until(ask, "board-1", "connected")
+            ran = ask("run", str(source), "-d", "board-1")
+            assert "MicroPython ok" in ran.out + ran.err, ran.out + ran.err
+        with joined():  # what it has in its flash lets it in again, and its program is still there
+            _until(ask, "board-1", "connected")
+            rows = json.loads(ask("--json", "app", "list", "-d", "board-1").out)["apps"]
+            assert [row["name"] for row in rows] == ["blink"]
+    finally:
+        ask("device", "remove", "board-1")
+    taken = ask("virtual", "--join", "--name", "virtual-1")
+    assert taken.code != 0
+    assert "without the link" in taken.err
+
+
 def test_a_provisioned_board_pairs_is_called_told_and_revoked(lamp: None, ask: Run) -> None:
     shown = json.loads(ask("--json", "device", "show", "lamp").out)
     assert shown["link"]["online"] is True

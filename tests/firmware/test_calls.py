@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.firmware.conftest import micropython
+from tests.firmware.conftest import MICROPYTHON, SMALL, micropython
 
 SCRIPT = """
 import asyncio, json, sys
@@ -50,3 +50,45 @@ def test_a_call_that_would_make_the_heap_grow_is_refused_but_a_stop_never(
     answer, has_storage = json.loads(micropython(SCRIPT, str(free), method, str(tmp_path / "apps")))
     assert answer.get("error", {}).get("code") == code
     assert has_storage == kept
+
+
+OVERFLOW = """
+import asyncio, json
+import runner
+from calls import Calls
+
+class Board:
+    def own_free(self):
+        return None
+    def gpio_set(self, pin, level):
+        raise OverflowError("overflow converting long int to machine word")
+    pwm_set = adc_read = gpio_set
+
+board = Board()
+calls = Calls(board, runner.Runner(board, WORDS[0]), "1")
+
+async def main():
+    found = []
+    for method, params in (
+        ("gpio.set", {"pin": 2, "level": 1}),
+        ("gpio.set", {"pin": 1 << 70, "level": 1}),
+        ("gpio.set", {"pin": 2.0, "level": 1}),
+        ("pwm.set", {"pin": 2, "duty": 1 << 64, "frequency_hz": 5}),
+        ("pwm.set", {"pin": 2, "duty": 1, "frequency_hz": 1e300}),
+        ("edges.read", {"cursor": -(1 << 80)}),
+        ("apps.write", {"offset": 1 << 62, "data": b"x"}),
+        ("apps.begin", {"name": "a", "kind": "py", "size": 1 << 62, "sha256": b"x" * 32}),
+        ("apps.begin", {"name": "a", "kind": "py", "size": 1, "heap": 1 << 62, "sha256": b"x" * 32}),
+    ):
+        answer = await calls.answer(bytes(16), method, params, True)
+        found.append([answer["error"]["code"], len(answer["error"]["message"]) > 10])
+    print(json.dumps(found))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("program", [MICROPYTHON, SMALL], ids=["64", "32"])
+def test_numbers_that_a_chip_cannot_hold_are_bad_arguments(tmp_path: Path, program: Path) -> None:
+    answers = micropython(OVERFLOW, str(tmp_path / "apps"), program=program)
+    assert json.loads(answers) == [["bad_params", True]] * 9

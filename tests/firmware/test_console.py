@@ -37,6 +37,9 @@ def said(board: Firmware, *lines: str, boot: str = BOOT) -> list[str]:
             {"status": "ok", "msg": "PWM set", "pin": 5, "duty_cycle": 128, "frequency": 5000},
         ),
         ({"action": "read_gpio", "pin": 99}, {"status": "error", "msg": "Invalid pin number"}),
+        ({"action": "set_gpio", "pin": 2, "state": 1.0}, {"status": "ok", "msg": "GPIO set", "pin": 2, "state": 1}),
+        ({"action": "set_gpio", "pin": 1 << 80, "state": 1}, {"status": "error", "msg": "Invalid pin number"}),
+        ({"action": "set_pwm", "pin": 5, "duty": 1, "freq": 1 << 80}, {"status": "error", "msg": "Invalid frequency"}),
         ({"action": "set_gpio", "pin": 2, "state": 7}, {"status": "error", "msg": "State must be 0 or 1"}),
         ({"action": "custom_x"}, {"status": "error", "msg": "Unknown action: custom_x"}),
         ({}, {"status": "error", "msg": "Missing action"}),
@@ -102,6 +105,19 @@ def test_the_access_point_is_named_by_wifi_status_alone(
     assert board.read("settings.json") == {"ap_key": "k4mzq7wxdr"}
     board.write("settings.json", "{}")
     assert "Access point: none: microclaw flash gives it a key" in said(board, "wifi_status", boot=boot)
+
+
+def test_names_of_networks_around_steer_no_terminal_and_forge_no_line(
+    board: Firmware, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    air = tmp_path / "air.json"
+    air.write_text(json.dumps({"networks": {"\x1b[2J\x9b5m\n{}\x7f": "old secret", "\u202ecafé": None}}))
+    monkeypatch.setenv("MICROCLAW_AIR", str(air))
+    found = said(board, "wifi_scan", boot="tests/firmware/simulated/boot_radio.py")
+    names = sorted(line.rsplit(None, 2)[0].strip() for line in found)
+    assert names == ["???café", "?[2J??5m {}?"]
+    said(board, 'set_wifi "a\x9b5m" password', "set_wifi b\u202e")
+    assert not (board.folder / "settings.json").exists()
 
 
 def test_config_reset_forgets_the_host_and_keeps_the_board(board: Firmware) -> None:

@@ -88,6 +88,28 @@ async def test_what_a_program_publishes_while_the_host_is_away_is_kept_for_it(
         ]  # acks may be due
 
 
+async def test_a_message_that_can_never_be_sent_gives_way_to_the_next(plane: Plane, board: Firmware) -> None:
+    """It is in the file of an earlier firmware: at each connection it would come again."""
+    await provisioned(plane, board)
+    micropython(
+        """
+import outbox
+from messages import encode
+box = outbox.Outbox(WORDS[0])
+for n, name in enumerate(("long", "next")):
+    box._write([1, n + 1, encode("event", {"name": name, "data": {"text": "x" * 20000 if n == 0 else ""}}), None])
+""",
+        str(board.folder / "outbox"),
+    )
+    async with board.running(), asyncio.timeout(PATIENCE_S):
+        names = [(await plane.published.until(DeviceEvent)).name for _ in range(2)]
+        assert names == ["too_large", "next"]
+        while (line := await plane.published.until(DeviceLog)).source != "link":
+            pass
+    assert line.text.startswith("a message of 20")
+    assert line.text.endswith("does not fit into the memory: it is dropped")
+
+
 async def test_a_restart_is_answered_first_and_comes_back_by_itself(plane: Plane, board: Firmware) -> None:
     await provisioned(plane, board)
     async with board.running(), asyncio.timeout(PATIENCE_S):

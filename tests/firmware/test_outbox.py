@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
-from tests.firmware.conftest import micropython
+import pytest
+from tests.firmware.conftest import PATIENCE_S, SMALL, micropython
+from tests.firmware.test_memory import compiled
 
 HEAD = """
 import cbor, os, outbox
@@ -134,3 +137,95 @@ def test_what_the_host_has_does_not_take_room_after_a_power_cut(tmp_path: Path) 
         "again.append(b'\\xa0')\nprint(Outbox(path).last)\n"
     )
     assert micropython(script, str(tmp_path / "outbox")).split() == ["18", "20", "2", "True", "21"]
+
+
+SMALL_HEAP = """
+box = outbox.Outbox("outbox")
+ballast = []
+def fill(left):
+    gc.collect()
+    while gc.mem_free() > left:
+        ballast.append(bytearray(256))
+"""
+
+
+@pytest.mark.parametrize("is_answer", [False, True])
+def test_a_message_that_does_not_fit_into_the_memory_becomes_one_that_says_so(tmp_path: Path, is_answer: bool) -> None:
+    """Taken before there was a bound, or while there was more memory. What comes after it goes on."""
+    if not SMALL.exists():
+        pytest.skip("scripts/micropython.sh has not made the 32-bit build")
+    call = b"c" * 16 if is_answer else None
+    script = f"""
+import sys, gc
+sys.path[:0] = [{str(compiled(tmp_path / "fw"))!r}]
+import os
+os.chdir({str(tmp_path)!r})
+{HEAD}
+{SMALL_HEAP}
+outbox.MAX_MESSAGE = 16384
+big = cbor.dumps({{"v": 1, "n": 0, "text": "x" * 15000}})
+box.append(big, {call!r})
+del big
+box.append(message(2))
+box.rewrite()
+fill(14000)
+box = outbox.Outbox("outbox")  # the start does not need it in memory either
+box.rewrite()
+try:
+    box.next()
+    print("fits")
+except MemoryError:
+    size, small = box.too_large(box.sent)
+    ballast.clear()
+    m = cbor.loads(small[1:])
+    body = m["body"]
+    print(size, m["seq"], m["type"], m.get("re"), body.get("name"), body.get("data"))
+    print(body.get("error", {{}}).get("code"))
+print(cbor.loads(box.next()[1:])["seq"], cbor.loads(box.message(1)[1:])["text"] == "x" * 15000)
+"""
+    words = [str(SMALL), "-X", "heapsize=160K", "-c", script]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert not done.stderr, done.stderr
+    told = ["event None too_large {'bytes': 15015}", "None"]
+    if is_answer:
+        told = ["result b'cccccccccccccccc' None None", "too_large"]
+    assert done.stdout.splitlines() == [f"15015 1 {told[0]}", told[1], "2 True"]
+
+
+def test_what_is_kept_is_bounded_and_what_no_message_may_be_is_never_sent(tmp_path: Path) -> None:
+    script = """
+box = outbox.Outbox("outbox")
+for size in (outbox.MAX_MESSAGE, outbox.MAX_MESSAGE + 1):
+    try:
+        box.append(b"z" + bytes(size - 1))
+        print("kept")
+    except ValueError as exc:
+        print(exc)
+outbox.MAX_MESSAGE = 1 << 20
+box.append(b"z" + bytes(16384), b"i" * 16)
+try:
+    box.message(2)
+except MemoryError as exc:
+    print(exc)
+"""
+    out = micropython(f"import os\nos.chdir({str(tmp_path)!r})\n{HEAD}{script}").splitlines()
+    assert out == ["kept", "a message of 6657 bytes, at most 6656 are kept", "longer than a message may be"]
+
+
+def test_a_flash_that_is_full_as_the_file_is_written_anew_loses_no_message(tmp_path: Path) -> None:
+    script = """
+box = outbox.Outbox("outbox")
+for n in range(1, 4):
+    box.append(message(n))
+def full(file, data):
+    raise OSError(28)
+real, outbox.put = outbox.put, full
+try:
+    box.rewrite()
+except OSError as exc:
+    print("refused", exc.errno)
+outbox.put = real
+print(waiting(box), waiting(outbox.Outbox("outbox")))
+"""
+    out = micropython(f"import os\nos.chdir({str(tmp_path)!r})\n{HEAD}{script}").splitlines()
+    assert out == ["refused 28", "[(1, 1), (2, 2), (3, 3)] [(1, 1), (2, 2), (3, 3)]"]

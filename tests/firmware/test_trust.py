@@ -107,6 +107,45 @@ async def test_a_board_with_a_clock_of_2000_asks_ntp_before_tls(plane: Plane, bo
             assert abs(int(moved.read_text())) <= 2
 
 
+async def test_a_clock_that_is_wrong_is_set_anew_when_a_certificate_seems_not_valid(
+    plane: Plane, board: Firmware, clock: Path
+) -> None:
+    """As after years with a bad battery, or a host that said another time; a clock of 2000 is asked for before."""
+    made = await provisioned(plane, board)
+    async with board.running(), asyncio.timeout(PATIENCE_S):
+        await plane.published.until(DeviceConnected)
+    transport, server = await asyncio.get_running_loop().create_datagram_endpoint(
+        TimeServer, local_addr=("127.0.0.1", 0)
+    )
+    with closing(transport):
+        board.told(made, ntp="127.0.0.1", ntp_port=transport.get_extra_info("sockname")[1])
+        moved = set_to_2000(board, clock)
+        for off_s in (400 * 86400, -200 * 86400):
+            moved.write_text(str(off_s))
+            async with board.running(), asyncio.timeout(PATIENCE_S):
+                assert "validity" in await board.until("no link")
+                await plane.published.until(DeviceConnected)
+            assert abs(int(moved.read_text())) <= 2
+        assert server.asked == 2
+
+
+async def test_a_host_whose_certificate_is_over_costs_one_question_to_ntp(board: Firmware, tmp_path: Path) -> None:
+    transport, server = await asyncio.get_running_loop().create_datagram_endpoint(
+        TimeServer, local_addr=("127.0.0.1", 0)
+    )
+    with closing(transport):
+        async with serving(tmp_path, BAD["expired"]()) as host:
+            paired(board, AUTHORITY, host.port)
+            told = board.read("settings.json")
+            more = {"ntp": "127.0.0.1", "ntp_port": transport.get_extra_info("sockname")[1]}
+            board.write("settings.json", json.dumps({**told, **more}))
+            async with board.running():
+                for _ in range(3):
+                    await board.until("no link")
+            assert host.heard == b""
+    assert server.asked == 1
+
+
 async def test_without_ntp_the_date_of_the_host_is_taken(plane: Plane, board: Firmware, clock: Path) -> None:
     await provisioned(plane, board)
     moved = set_to_2000(board, clock)

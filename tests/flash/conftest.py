@@ -17,7 +17,7 @@ from tests.flash.rom_loader import ESP32, ChipKind, RomLoader
 from microclaw.cli.child import Child
 from microclaw.flash.board_port import BoardPort
 from microclaw.flash.esptool import Esptool, EsptoolOptions
-from microclaw.flash.steps import Host, Workshop
+from microclaw.flash.workshop import Host, Workshop
 
 StartBoard: TypeAlias = Callable[..., PtyBoard]
 

@@ -15,7 +15,8 @@ from tests.flash.pty_board import MICROPYTHON, PtyBoard
 from microclaw.flash.board_files import BoardFile, put
 from microclaw.flash.board_port import BoardPort
 from microclaw.flash.diagnosis import PortNote, diagnose
-from microclaw.flash.steps import Wishes, Workshop, flash_board
+from microclaw.flash.steps import flash_board
+from microclaw.flash.workshop import Wishes, Workshop
 
 pytestmark = pytest.mark.skipif(not MICROPYTHON.exists(), reason="scripts/micropython.sh was not run")
 Make = Callable[..., Workshop]

@@ -17,7 +17,8 @@ from tests.flash.rom_loader import ESP32_S3
 from microclaw.errors import ConfigError
 from microclaw.flash.nvs import nvs_partition
 from microclaw.flash.partitions import LAYOUTS, encode_table, parse_table
-from microclaw.flash.steps import Wishes, Workshop, flash_board
+from microclaw.flash.steps import flash_board
+from microclaw.flash.workshop import Wishes, Workshop
 
 Make = Callable[..., Workshop]
 PASSWORD = "correct horse"

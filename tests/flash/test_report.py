@@ -22,7 +22,8 @@ from microclaw.cli.board_report import Report, error_kind
 from microclaw.flash.board_files import BoardFile, put
 from microclaw.flash.board_port import BoardPort
 from microclaw.flash.report import report_by_cable
-from microclaw.flash.steps import Wishes, Workshop, flash_board
+from microclaw.flash.steps import flash_board
+from microclaw.flash.workshop import Wishes, Workshop
 
 pytestmark = pytest.mark.skipif(not MICROPYTHON.exists(), reason="scripts/micropython.sh was not run")
 Make = Callable[..., Workshop]

@@ -4,6 +4,8 @@ import asyncio
 import binascii
 import os
 
+from shown import shown
+
 HELP = """agent_status           host first, or the board itself; model, chats
 set_api_key KEY        a model's key, for when the host is away; "" takes it out
 set_model NAME         and set_model_provider anthropic|openai, set_model_url URL
@@ -165,7 +167,7 @@ def _tool_exec(agent, name, words):
 
 async def _print(agent, name, given):
     result, is_error = await agent.tools.perform(name, given)
-    print("tool_exec {} {}: {}".format(name, "failed" if is_error else "ok", result))
+    print("tool_exec {} {}: {}".format(name, "failed" if is_error else "ok", shown(result, b"\n")))
 
 
 def _ca_clear(agent):

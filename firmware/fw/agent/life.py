@@ -11,6 +11,7 @@ import os
 import sys
 
 from settings import Settings
+from shown import shown
 
 from agent.cron import Cron
 from agent.gateway import Gateway
@@ -293,7 +294,7 @@ class Agent:
             turn = self._turns.answer((channel, chat_id), "heartbeat", HEARTBEAT.format(tasks))
             answer = await asyncio.wait_for(turn, TURN_S)
         except (HttpError, asyncio.TimeoutError) as exc:
-            print("heartbeat: {}".format(exc))
+            print("heartbeat: {}".format(shown(str(exc))))
             return
         if answer.strip().strip(".") != "NOTHING":
             await self._channels[channel].deliver(chat_id, clean(answer))
@@ -308,13 +309,9 @@ class Agent:
 
     async def _set_clock(self):
         """Without a host nobody told the board the time."""
-        server = self._settings.get("ntp", "pool.ntp.org")
-        if server:
-            from ntp import ask_ntp
+        from ntp import set_clock
 
-            now_s = await ask_ntp(server, self._settings.get("ntp_port", 123))
-            if now_s:
-                self._board.set_time(now_s * 1000)
+        await set_clock(self._settings, self._board)
 
 
 def session_of(channel, chat_id):

@@ -7,6 +7,8 @@ import asyncio
 import json
 import sys
 
+from shown import shown
+
 from agent.http import HttpError, TooLong
 from agent.text import loads
 
@@ -44,7 +46,7 @@ class Telegram:
                 self.problem, wait_s = None, 1
             except HttpError as exc:
                 if self.problem != str(exc):
-                    print("telegram: {}".format(exc))
+                    print("telegram: {}".format(shown(str(exc))))
                 self.problem = str(exc)
                 await asyncio.sleep(wait_s)
                 wait_s = min(MAX_WAIT_S, wait_s * 2)
@@ -110,7 +112,7 @@ class Telegram:
                 try:
                     await self._send(chat_id, text)
                 except HttpError as exc:
-                    print("telegram: an answer is lost: {}".format(exc))
+                    print("telegram: an answer is lost: {}".format(shown(str(exc))))
                 except Exception as exc:  # as above
                     sys.print_exception(exc)
 

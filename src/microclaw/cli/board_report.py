@@ -26,6 +26,7 @@ from microclaw.flash.report import (
     pin_outcome,
     plain_words,
     report_by_cable,
+    shown_number,
     timing,
 )
 from microclaw.host_client.client import HostClient
@@ -35,6 +36,7 @@ from microclaw.text import program_name
 LINK_WAIT_S: Final = 120.0
 _POLL_S: Final = 0.1
 _MAX_ERRORS: Final = 8
+_MAX_DBM: Final = 200
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _FACTS: Final = ("chip", "micropython", "cpu_freq_mhz", "flash_size_mb", "kinds", "uptime_ms")
 _MEMORY: Final = {"heap_free": "gc_free", "free_heap": "free", "idf_free": "idf_free", "idf_largest": "idf_largest"}
@@ -204,8 +206,9 @@ def _link_facts(link: Mapping[str, Any]) -> dict[str, str | int]:
         "reconnects": max(0, link["connections"] - 1),
     }
     for key, title in (("rtt_ms", "round trip, ms"), ("rssi", "rssi, dBm"), ("refused_events", "refused events")):
-        if isinstance(link[key], int | float):
-            facts[title] = round(link[key])
+        number = shown_number(link[key], -_MAX_DBM if key == "rssi" else 0)
+        if number is not None:
+            facts[title] = number
     return facts
 
 
@@ -221,7 +224,8 @@ def _facts(report: Report, calls: _Calls) -> None:
     mac = str(facts.get("mac", ""))
     if re.fullmatch(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}", mac):
         report.board.setdefault("mac", masked_mac(mac))
-    live = {title: facts[name] for name, title in _MEMORY.items() if isinstance(facts.get(name), int)}
+    numbers = ((title, shown_number(facts.get(name))) for name, title in _MEMORY.items())
+    live = {title: number for title, number in numbers if number is not None}
     if "gc_free" in live:
         live.pop("free", None)  # the same number under its older name
     if live:

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
 from typer import completion as shells
 
+from microclaw.cli.board_control import BoardControl
 from microclaw.cli.firmware_option import FirmwareOption, firmware_words
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.errors import ConfigError
+from microclaw.wire import board_control as control
 
+LINK_FOLDER: Final = "link"
+"""In a virtual board's flash: what it keeps of its host."""
+LINK_S: Final = 15.0
+LOOK_EVERY_S: Final = 0.1
 SHELLS = ("bash", "zsh", "fish")
 _COMPLETE_VARIABLE = "_MICROCLAW_COMPLETE"
 bench_app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -57,7 +66,12 @@ def completion(
 
 def virtual(
     ctx: typer.Context,
-    name: Annotated[str, typer.Option("--name", help="The board's name.")] = "virtual-1",
+    name: Annotated[
+        str | None, typer.Option("--name", help="The board's name; virtual-1, with --join board-1.")
+    ] = None,
+    join: Annotated[
+        bool, typer.Option("--join", help="Join the host that runs here, over its link: takes Python programs too.")
+    ] = False,
     board: Annotated[str, typer.Option("--board", help="The board's profile.")] = "virtual",
     wasmachine: Annotated[int, typer.Option("--wasmachine", min=0, max=65535, help="TCP port; 0 takes any.")] = 18080,
     serial: Annotated[str, typer.Option("--serial", metavar="PORT|pty|none", help="JSON line console.")] = "pty",
@@ -81,6 +95,14 @@ def virtual(
 ) -> None:
     """Run a virtual ESP32-S3 in the foreground and print its addresses; Ctrl-C ends it."""
     options = global_options(ctx)
+    secret = None
+    if join:
+        if link is not None:
+            raise typer.BadParameter("--join finds the host by itself: leave --link out")
+        name = name or "board-1"
+        link, link_ca_sha256, flash, secret = _provisioned(options, name, board, flash)
+        link_secret_file = None if secret is None else "-"
+    name = name or "virtual-1"
     words = ["--name", name, "--board", board, "--wasmachine", str(wasmachine), "--serial", serial]
     words += ["--clock", clock, "--mode", mode, "--generation", generation, "--seed", str(seed)]
     if control is not None:
@@ -95,16 +117,39 @@ def virtual(
     for option, value in given.items():
         if value is not None:
             words += [option, str(value.absolute() if isinstance(value, Path) else value)]
-    code = _run_board(options, words)
+    code = _run_board(options, words, link=link, secret=secret)
     if code:
         raise typer.Exit(code)
 
 
-def _run_board(options: GlobalOptions, words: list[str]) -> int:
+def _provisioned(
+    options: GlobalOptions, name: str, board: str, flash: Path | None
+) -> tuple[str, str, Path, str | None]:
+    """The link's address, its authority, the board's flash, and a secret that pairs it where it is not paired yet."""
+    client = options.host()
+    known = next((row for row in client.get("/v1/devices")["devices"] if row["name"] == name), None)
+    if known is not None and known.get("link") is None:
+        raise ConfigError(f"{name} is a device without the link", next_step=f"microclaw virtual --join --name {name}-2")
+    folder = flash or options.settings().home / "virtual" / name
+    paired = known is not None and (folder / LINK_FOLDER).is_dir()
+    if not paired and flash is None:
+        shutil.rmtree(folder / LINK_FOLDER, ignore_errors=True)  # of a device that this host does not know any more
+    made = client.post("/v1/devices/provision", {"name": name, "board": board, "secret": not paired, "host": None})
+    return f"wss://{made['host']}:{made['port']}/link", made["ca_sha256"], folder, made["secret"]
+
+
+def _run_board(options: GlobalOptions, words: list[str], *, link: str | None, secret: str | None) -> int:
     """Start the board, show where it is, pass on the wish to end it, and wait for it."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "microclaw.virtual", *words], stdout=subprocess.PIPE, start_new_session=True
+        [sys.executable, "-m", "microclaw.virtual", *words],
+        stdin=None if secret is None else subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
     )
+    if secret is not None:
+        assert process.stdin is not None
+        with suppress(BrokenPipeError), process.stdin:  # one that does not start says why itself
+            process.stdin.write(secret.encode("ascii"))
     stopped = False
 
     def stop(_number: int, _frame: FrameType | None) -> None:
@@ -119,12 +164,12 @@ def _run_board(options: GlobalOptions, words: list[str]) -> int:
     if line:
         facts = json.loads(line)
         if not options.wrote_json("virtual", facts):
-            _show_board(options, facts)
+            _show_board(options, facts, link)
     code = process.wait()
     return 0 if stopped and code in (0, -signal.SIGTERM) else abs(code)
 
 
-def _show_board(options: GlobalOptions, facts: dict[str, object]) -> None:
+def _show_board(options: GlobalOptions, facts: dict[str, Any], link: str | None) -> None:
     terminal = options.terminal()
     serial = facts["pty"] or (f"tcp://127.0.0.1:{facts['serial']}" if facts["serial"] else None)
     terminal.row("board", f"{facts['name']} ({facts['board']}, own process {facts['pid']}) ready; Ctrl-C ends it")
@@ -132,7 +177,25 @@ def _show_board(options: GlobalOptions, facts: dict[str, object]) -> None:
     if serial:
         terminal.row("serial", str(serial))
     terminal.row("control", str(facts["control"]))
+    if link is not None:
+        _show_link(options, facts, link)
+        return
     parts = [f"--wasmachine 127.0.0.1:{facts['wasmachine']}", f"--virtual {facts['control']}"]
     if serial:
         parts.append(f"--serial {serial}")
     terminal.line("next     microclaw device add " + f"{facts['name']} --board {facts['board']} " + " ".join(parts))
+
+
+def _show_link(options: GlobalOptions, facts: dict[str, Any], link: str) -> None:
+    """How it gets on with its host; a code that somebody has to type is on the board's own console too."""
+    terminal = options.terminal()
+    with BoardControl(Path(facts["control"])) as board:
+        give_up = time.monotonic() + LINK_S
+        while (state := board.ask(control.Link())).state != "connected" and state.code is None:
+            if time.monotonic() > give_up:
+                terminal.row("link", f"not connected to {link} yet: {state.error or state.state}")
+                return
+            time.sleep(LOOK_EVERY_S)
+    terminal.row("link", f"{state.state} {link}" + (f", code {state.code}" if state.code else ""))
+    if state.state == "connected":
+        terminal.line("next     microclaw device list")

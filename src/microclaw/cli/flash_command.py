@@ -21,7 +21,7 @@ from microclaw.text import clean_text
 if TYPE_CHECKING:  # they take 0.2 s to import, which `--help` must not
     from microclaw.flash.board_port import BoardPort
     from microclaw.flash.pairing import HostCalls
-    from microclaw.flash.steps import Outcome, Person, Wishes
+    from microclaw.flash.workshop import Outcome, Person, Wishes
     from microclaw.host_client.client import HostClient
     from microclaw.transports.serial_address import ListPorts
 
@@ -58,6 +58,9 @@ def flash(
     keep_wifi: Annotated[bool, typer.Option("--keep-wifi", help="Ask for no Wi-Fi, leave what the board knows.")] = (
         False
     ),
+    forget: Annotated[
+        bool, typer.Option("--forget", help="Keep nothing that it was told before: Wi-Fi, access point, time server.")
+    ] = False,
     name: Annotated[str | None, typer.Option("--name", help="What to call the board.")] = None,
     board: Annotated[str | None, typer.Option("--board", metavar="PROFILE", help="Its board profile.")] = None,
     address: Annotated[
@@ -91,20 +94,25 @@ def flash(
         raise typer.BadParameter(f"{after!r} is none of hard-reset, watchdog-reset, no-reset", param_hint="--after")
     if adopt and (erase or image is not None):
         raise typer.BadParameter("--adopt erases and writes no image: leave --erase and --image out")
+    if forget and keep_wifi:
+        raise typer.BadParameter("--forget and --keep-wifi contradict each other: leave one out")
     if firmware == "microclaw" and (part or ota_url is not None):
         raise typer.BadParameter("--part and --ota-url are of images of others: give --firmware wasmachine or xiaozhi")
     parts = _read_parts(part or [])
     from microclaw.firmware_folder import firmware_folder
     from microclaw.flash.esptool import Esptool, EsptoolOptions
-    from microclaw.flash.steps import Wishes, Workshop, flash_board
+    from microclaw.flash.steps import flash_board
     from microclaw.flash.stock_images import download
+    from microclaw.flash.workshop import Wishes, Workshop
 
     password = read_password(wifi, wifi_password, "--wifi-password")
     person = TerminalPerson(options)
     chosen = find_port(person, port)
     client = options.host() if firmware == "microclaw" else None
     host = None if client is None or not _runs(client, person) else RunningHost(options, client, person)
-    wishes = Wishes(image, firmware, adopt, erase, wifi, password, name, board, address, keep_wifi, parts, ota_url)
+    wishes = Wishes(
+        image, firmware, adopt, erase, wifi, password, name, board, address, keep_wifi, forget, parts, ota_url
+    )
     shop = Workshop(
         chosen,
         Esptool(chosen, EsptoolOptions(before, after, baud)),
@@ -149,7 +157,7 @@ class TerminalPerson:
         if self._options.yes:
             return True
         self._needs_terminal(question, "give --yes")
-        return typer.confirm(question, default=default, err=True)
+        return typer.confirm(clean_text(question, one_line=True), default=default, err=True)
 
     def choose(self, question: str, choices: tuple[str, ...], default: str) -> str:
         """By number; with --yes the default."""
@@ -294,6 +302,7 @@ _NEXT_OF: Final = {
 
 def _report(options: GlobalOptions, wishes: Wishes, done: Outcome) -> None:
     document = {**dataclasses.asdict(done), "paired": done.device is not None}
+    del document["connections"]
     if options.wrote_json("flash", document):
         return
     if wishes.firmware != "microclaw":

@@ -9,19 +9,21 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from microclaw.errors import BuildError, DeviceError, Diagnostic
+from microclaw.flash.board_answers import MAX_BYTES, nonsense, read_rows, short_text, whole
 from microclaw.flash.raw_repl import RawRepl
 
 FOLDER: Final = "/fw_a"
 SETTINGS_PATH: Final = "/settings.json"
 CREDENTIALS: Final = ("credential.json", "address.json", "ca.der")
 """What the board keeps of the host that it was paired with."""
+AGENT_SETTINGS: Final = "agent_data/settings.json"
+"""The keys and tokens of the agent on the board (firmware/fw/settings_file.py)."""
 PSRAM_ONLY: Final = ("agent/", "audio.py")
 """What a board without PSRAM has no memory for."""
 OURS: Final = frozenset(
@@ -33,6 +35,9 @@ MARK: Final = "microclaw"
 _CHUNK_BYTES: Final = 1536  # 2 KB as base64: what a board without PSRAM compiles easily
 _COMPILE_S: Final = 30.0
 _SPARE_BYTES: Final = 16 * 1024
+_MAX_VERSION: Final = 999
+_MAX_MACHINE_CHARS: Final = 200
+_MAX_PATH_CHARS: Final = 1024
 
 _CALM: Final = """\
 import os
@@ -103,6 +108,7 @@ try:
     n=esp32.NVS('microclaw')
     n.set_i32('slot',0)
     n.set_i32('fails',0)
+    n.set_i32('ran_s',60)
     n.commit()
 except ImportError:pass
 """
@@ -167,23 +173,20 @@ async def our_files(folder: Path, *, with_psram: bool) -> tuple[BoardFile, ...]:
 async def survey(repl: RawRepl) -> Survey:
     """Look at what is on the board."""
     await repl.run(_CALM)
-    lines = (await repl.run(_SURVEY.replace("MARK", repr(MARK)), 60.0)).splitlines()
+    answer = await repl.run(_SURVEY.replace("MARK", repr(MARK)), 60.0)
     try:
-        facts = json.loads(lines[-1])
-        files = {str(path): str(sha256) for path, sha256 in map(json.loads, lines[:-1])}
+        *rows, facts = read_rows(answer)
         return Survey(
-            tuple(int(n) for n in facts["version"]),
-            str(facts["machine"]),
-            int(facts["mpy"]),
-            int(facts["heap"]),
-            int(facts["room"]),
-            bool(facts["ours"]),
-            files,
+            tuple(whole(number, 0, _MAX_VERSION) for number in facts["version"][:3]),
+            short_text(facts["machine"], _MAX_MACHINE_CHARS),
+            whole(facts["mpy"], 0, 255),
+            whole(facts["heap"], 0, MAX_BYTES),
+            whole(facts["room"], 0, MAX_BYTES),
+            facts["ours"] is True,
+            {short_text(path, _MAX_PATH_CHARS): short_text(sha256, 64) for path, sha256 in rows},
         )
-    except (ValueError, KeyError, TypeError, IndexError) as exc:
-        raise DeviceError(
-            f"the board described itself in an unknown way: {exc}", next_step="start afresh: microclaw flash --erase"
-        ) from exc
+    except (ValueError, KeyError, TypeError) as exc:
+        raise nonsense("what is on it", exc) from exc
 
 
 async def copy(repl: RawRepl, files: Sequence[BoardFile], found: Survey, told: Copied) -> None:

@@ -40,6 +40,7 @@ BOARD_VENDORS: Final = {
 _OPEN_S: Final = 5.0
 _AGAIN_S: Final = 0.3
 DIALOUT: Final = "sudo usermod -aG dialout $USER, then log in again"
+_CLOSES: Final = "plug the board in again; of a socket://: does its emulator run, and is no other program connected?"
 NO_BOARD: Final = (
     "plug the board in with a cable that carries data (many only charge), then run it again; -p PORT names a port"
 )
@@ -92,9 +93,11 @@ class BoardPort:
                 repl = RawRepl(port, str(self))
                 try:
                     await repl.enter(max(1.0, deadline - loop.time()))
-                except DeviceUnreachable:  # it re-enumerated: a board with its own USB does after each reset
+                except DeviceUnreachable as exc:  # it re-enumerated: a board with its own USB does after each reset
                     if loop.time() >= deadline:
-                        raise
+                        raise DeviceUnreachable(
+                            f"{self} closes as soon as it is opened ({exc.message})", next_step=_CLOSES
+                        ) from exc
                     await asyncio.sleep(_AGAIN_S)
                     continue
                 yield repl

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from microclaw.errors import DeviceTimeout, MicroclawError
-from microclaw.flash import pairing, wifi
+from microclaw.flash import wifi
 from microclaw.flash.board_files import Survey, our_files, survey
 from microclaw.flash.board_port import BoardPort
+from microclaw.flash.board_settings import ToldSettings, read_settings
 from microclaw.flash.chips import MIN_MICROPYTHON, chip_named
 from microclaw.flash.esptool import Esptool
 from microclaw.flash.image import IMAGE_MAGIC
@@ -49,9 +50,11 @@ async def diagnose(port: BoardPort, esptool: Esptool, files: Path, *, look_s: fl
 
 
 async def _look(port: BoardPort, esptool: Esptool, files: Path, look_s: float) -> AsyncGenerator[PortNote]:
+    answers = False
     try:
         async with port.repl(look_s) as repl:
             await repl.soft_reset()
+            answers = True
             found = await survey(repl)
             try:
                 async for note in _micropython(repl, found, files):
@@ -60,8 +63,10 @@ async def _look(port: BoardPort, esptool: Esptool, files: Path, look_s: float) -
                 with contextlib.suppress(MicroclawError):
                     await repl.start("import machine\nmachine.reset()")
         return
-    except DeviceTimeout:
-        yield PortNote("port", True, f"{port} opens; no MicroPython answers")
+    except DeviceTimeout as exc:
+        if answers:
+            raise
+        yield PortNote("port", True, f"it opens; {exc.message}", exc.next_step)
     facts = await esptool.facts()
     chip = chip_named(facts.chip)
     yield PortNote("chip", True, f"{facts.description}, {facts.flash_bytes >> 20} MB flash, MAC {facts.mac}")
@@ -92,9 +97,9 @@ async def _micropython(repl: RawRepl, found: Survey, files: Path) -> AsyncIterat
         remedy = f"{_FLASH_IT} copies them; --adopt keeps what else is there"
         yield PortNote("files", False, text, remedy, f"{len(differ)} of {len(ours)} are missing or of another version")
     yield PortNote("files", True, f"all {len(ours)} files are there")
-    told = await pairing.read_settings(repl)
-    host, port = told.values.get("host"), told.values.get("port")
-    if not isinstance(host, str) or not isinstance(port, int):
+    told = await read_settings(repl)
+    host, port = told.values.get("host"), told.values.get("port")  # of the right form, or not there
+    if host is None or port is None:
         text = "it was told of no host"
         yield PortNote("host", False, text, f"microclaw up, then {_FLASH_IT}", text)
         return
@@ -106,7 +111,7 @@ async def _micropython(repl: RawRepl, found: Survey, files: Path) -> AsyncIterat
         yield note
 
 
-async def _radio(repl: RawRepl, told: pairing.ToldSettings, host: str, port: int) -> AsyncIterator[PortNote]:
+async def _radio(repl: RawRepl, told: ToldSettings, host: str, port: int) -> AsyncIterator[PortNote]:
     known = told.passwords
     if not known:
         text = "it knows no Wi-Fi"

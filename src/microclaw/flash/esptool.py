@@ -25,6 +25,9 @@ from microclaw.text import clean_text
 Progress: TypeAlias = Callable[[float], None]
 
 QUIET_S: Final = 150.0  # erasing 16 MB says nothing for up to two minutes (esptool CHIP_ERASE_TIMEOUT)
+ASK_S: Final = 180.0  # for all of what only asks, with esptool's own tries
+_SLACK: Final = 4  # how much longer than by its baud rate an image may take: blocks are sent again
+_USUAL_BAUD: Final = 115_200  # what a cable does that does not do more
 _KILL_S: Final = 5.0
 _MAX_OUTPUT_BYTES: Final = 256 * 1024
 _READ_BYTES: Final = 4096
@@ -103,7 +106,9 @@ class Esptool:
     async def _write(self, files: Sequence[tuple[int, Path]], progress: Progress, *, erases: bool) -> None:
         words = ["write-flash", *(("--erase-all",) if erases else ())]
         words += [word for address, path in files for word in (hex(address), str(path))]
-        output = await self._run(words, stays=False, progress=progress)
+        size = sum([path.stat().st_size for _, path in files])
+        sending_s = _SLACK * size * 10 / min(self._options.baud, _USUAL_BAUD)  # ten bits a byte
+        output = await self._run(words, stays=False, limit_s=ASK_S + QUIET_S + sending_s, progress=progress)
         if output.count("Hash of data verified") != len(files):
             raise DeviceError("the board did not confirm what was written", next_step="run it again")
 
@@ -111,7 +116,9 @@ class Esptool:
         """Out of download mode, into what the flash has."""
         await self._run(["read-mac"], stays=False)
 
-    async def _run(self, words: Sequence[str], *, stays: bool, progress: Progress | None = None) -> str:
+    async def _run(
+        self, words: Sequence[str], *, stays: bool, limit_s: float = ASK_S, progress: Progress | None = None
+    ) -> str:
         options = self._options
         after = "no-reset" if stays else options.after
         command = [sys.executable, "-m", "esptool", "--port", await self._port.path(), "--baud", str(options.baud)]
@@ -125,11 +132,14 @@ class Esptool:
             env=environ,
         )
         try:
-            output = await _collect(process, progress)
-            code = await process.wait()
+            async with asyncio.timeout(limit_s) as whole:
+                output = await _collect(process, progress)
+                code = await process.wait()
         except TimeoutError as exc:
+            what = "nothing came from" if not whole.expired() else "esptool did not come to an end with"
+            limit_s = limit_s if whole.expired() else QUIET_S
             raise DeviceUnreachable(
-                f"nothing came from the board on {self._port} for {QUIET_S:.0f} s", next_step=HOLD_BOOT
+                f"{what} the board on {self._port} in {limit_s:.0f} s", next_step=HOLD_BOOT
             ) from exc
         finally:
             await _end(process)

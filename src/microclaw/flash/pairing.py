@@ -1,33 +1,24 @@
-"""What a board is told of its host: settings.json over the cable, and the wait until it has connected."""
+"""Pairs a board on a cable: what the host tells of itself, a new secret, and the wait until the board has connected."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from microclaw.boards.profile import BoardProfile
-from microclaw.boards.reader import board_ids, load_board
+from microclaw.boards.reader import load_board
 from microclaw.errors import DeviceTimeout
-from microclaw.flash.board_files import CREDENTIALS, SETTINGS_PATH, BoardFile, put
+from microclaw.flash.board_files import AGENT_SETTINGS, CREDENTIALS
 from microclaw.flash.raw_repl import RawRepl
 
 _POLL_S: Final = 0.5
 _MAX_NAMES: Final = 1000
-_KEY_LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"  # none that looks like another
-_KEY_CHARS: Final = 12
+_MAX_STEM: Final = 28  # of the 32 characters that a name has
 _MAX_WHY: Final = 48  # characters of why a pin is reserved; each costs the board memory
 BOOT_PINS: Final = {"ESP32": 0, "ESP32-S3": 0, "ESP32-C3": 9, "ESP32-C6": 9}
 """The strapping pin with the BOOT button (each chip's datasheet, strapping pins)."""
-_READ: Final = """\
-import os
-print('credential.json' in os.listdir('/'))
-try:print(open('/settings.json').read())
-except OSError:print('{}')
-"""
 _FORGET: Final = """\
 import os
 for n in NAMES:
@@ -53,52 +44,6 @@ class HostFacts:
     only_local: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ToldSettings:
-    """What the board was told before; `has_credential`: it was paired."""
-
-    values: dict[str, Any]
-    has_credential: bool
-
-    @property
-    def passwords(self) -> dict[str, str | None]:
-        """The Wi-Fi networks that it knows, by name."""
-        found = self.values.get("wifi")
-        entries = [e for e in found if isinstance(e, dict) and "ssid" in e] if isinstance(found, list) else []
-        return {str(e["ssid"]): None if e.get("password") is None else str(e["password"]) for e in entries}
-
-    @property
-    def board_id(self) -> str | None:
-        """The profile that it was given."""
-        facts = self.values.get("board")
-        name = facts.get("name") if isinstance(facts, dict) else None
-        return name if name in board_ids() else None
-
-    @property
-    def name(self) -> str | None:
-        name = self.values.get("name")
-        return name if isinstance(name, str) and name else None
-
-    def trusts(self, host: HostFacts) -> bool:
-        """Whether it was told of this host's authority: a new address needs no new secret then."""
-        return bool(self.values.get("ca_sha256") == host.ca_sha256)
-
-    def where(self, host: HostFacts) -> HostFacts:
-        """The host where the board was told that it is."""
-        name, port = self.values.get("host"), self.values.get("port")
-        return replace(host, host=name, port=port) if isinstance(name, str) and isinstance(port, int) else host
-
-
-async def read_settings(repl: RawRepl) -> ToldSettings:
-    """What /settings.json says; nothing where it is missing or damaged, as it is written anew then."""
-    credential, _, text = (await repl.run(_READ)).partition("\n")
-    try:
-        values = json.loads(text)
-    except ValueError:
-        values = {}
-    return ToldSettings(values if isinstance(values, dict) else {}, credential.strip() == "True")
-
-
 async def host_facts(calls: HostCalls, name: str, address: str | None) -> HostFacts:
     """Ask the host how boards reach it; makes no secret."""
     body = {"name": name, "board": None, "secret": False, "host": address}
@@ -115,43 +60,35 @@ def free_name(taken: frozenset[str], first: str = "board") -> str:
     """board, else board-2, board-3, ..."""
     if first not in taken:
         return first
-    return next(name for n in range(2, _MAX_NAMES) if (name := f"{first}-{n}") not in taken)
+    stem = first[:_MAX_STEM]
+    return next(name for n in range(2, _MAX_NAMES) if (name := f"{stem}-{n}") not in taken)
 
 
 async def pair(
-    repl: RawRepl, calls: HostCalls, told: ToldSettings, name: str, board: str, address: str | None
+    repl: RawRepl, calls: HostCalls, name: str, board: str, address: str | None, *, forgets_keys: bool
 ) -> dict[str, Any]:
-    """A new secret for the board; the settings that are to be written. What it had of another host is removed."""
+    """A new secret for the board, as settings. What it had of a host before is removed, with `forgets_keys` also the
+    tokens of the agent on it (as firmware/fw/settings_file.py does when a host lets a board go)."""
     body = {"name": name, "board": board, "secret": True, "host": address}
     made = await asyncio.to_thread(calls.post, "/v1/devices/provision", body)
-    await repl.run(_FORGET.replace("NAMES", repr(CREDENTIALS)))
+    names = (*CREDENTIALS, *((AGENT_SETTINGS,) if forgets_keys else ()))
+    await repl.run(_FORGET.replace("NAMES", repr(names)))
     keys = ("host", "port", "ca_sha256", "secret")
-    facts = board_facts(load_board(board))
-    return {**told.values, "name": name, "board": facts, **{key: made[key] for key in keys}}
+    return {"name": name, "board": board_facts(load_board(board)), **{key: made[key] for key in keys}}
 
 
-async def write_settings(repl: RawRepl, values: Mapping[str, Any]) -> None:
-    """Whole or not at all, over the cable."""
-    await put(repl, BoardFile(SETTINGS_PATH, json.dumps(values).encode()))
+async def connections(calls: HostCalls, name: str) -> int:
+    """How often a device of this name has connected since the host started; 0 for one that never has."""
+    link = await _link_of(calls, name)
+    return 0 if link is None else int(link["connections"])
 
 
-def new_access_point_key() -> str:
-    """Of the access point that a board opens when it finds no Wi-Fi: to be read from a label, typed on a phone."""
-    return "".join(secrets.choice(_KEY_LETTERS) for _ in range(_KEY_CHARS))
-
-
-def with_network(values: Mapping[str, Any], ssid: str, password: str | None) -> dict[str, Any]:
-    """The settings with this Wi-Fi first; the others stay."""
-    found = values.get("wifi")
-    others = [e for e in found if isinstance(e, dict) and e.get("ssid") != ssid] if isinstance(found, list) else []
-    return {**values, "wifi": [{"ssid": ssid, **({"password": password} if password else {})}, *others]}
-
-
-async def wait_online(calls: HostCalls, name: str, timeout_s: float) -> None:
-    """Until the board is connected; DeviceTimeout with what to look at."""
+async def wait_online(calls: HostCalls, name: str, before: int, timeout_s: float) -> None:
+    """Until the board has connected again: `before` is `connections` before its restart, as another board of the name
+    may be online all the time. DeviceTimeout with what to look at."""
     try:
         async with asyncio.timeout(timeout_s):
-            while not await _is_online(calls, name):  # noqa: ASYNC110  the host is another process
+            while not await _is_back(calls, name, before):  # noqa: ASYNC110  the host is another process
                 await asyncio.sleep(_POLL_S)
     except TimeoutError as exc:
         raise DeviceTimeout(
@@ -161,10 +98,15 @@ async def wait_online(calls: HostCalls, name: str, timeout_s: float) -> None:
         ) from exc
 
 
-async def _is_online(calls: HostCalls, name: str) -> bool:
+async def _is_back(calls: HostCalls, name: str, before: int) -> bool:
+    link = await _link_of(calls, name)
+    return link is not None and link.get("online") is True and int(link["connections"]) != before
+
+
+async def _link_of(calls: HostCalls, name: str) -> dict[str, Any] | None:
     devices = (await asyncio.to_thread(calls.get, "/v1/devices"))["devices"]
     link = next((device.get("link") for device in devices if device["name"] == name), None)
-    return isinstance(link, dict) and link.get("online") is True
+    return link if isinstance(link, dict) else None
 
 
 def board_facts(profile: BoardProfile) -> dict[str, Any]:

@@ -23,10 +23,17 @@ _END: Final = b"\x04"
 _MORE: Final = 0x01
 _RESET_BANNER: Final = re.compile(rb"\brst:0x[0-9a-f]{1,2} \([A-Z0-9_]+\)")  # of the chip's ROM, after each reset
 _STEP_S: Final = 5.0
+_RUN_S: Final = 15.0
 _RETRY_S: Final = 0.5  # often enough to be heard between the chip's start and that of a main.py which hangs
+_TALK_S: Final = 2.0  # for the banner from a board that prints other things meanwhile
 _SETTLE_S: Final = 0.2
+_MAX_BANNER_BYTES: Final = 64  # of a reset, split between two reads
+_ENDLESS_BYTES: Final = 4096  # that many while it is entered are no prompt, no traceback and no boot message
 _MAX_OUTPUT_BYTES: Final = 256 * 1024
 _MAX_WINDOW: Final = 64 * 1024
+STOP_IT: Final = (
+    "hold the board's BOOT button, press RESET (EN) once, let BOOT go: nothing of it runs then; and microclaw flash"
+)
 PULLED: Final = "check cable and plug, then run it again: it goes on where it was"
 
 
@@ -57,24 +64,25 @@ class RawRepl:
         self._port = port
         self._where = where
         self._buffer = bytearray()
+        self._heard = bytearray()  # the beginning of what came while it was entered, for words about it
 
     async def enter(self, timeout_s: float) -> None:
-        """Interrupt what runs and enter raw mode; DeviceTimeout when no MicroPython answers."""
+        """Interrupt what runs and enter raw mode; DeviceTimeout when no MicroPython answers, whatever else talks."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
+        self._heard.clear()
         while True:
             self._buffer.clear()
-            await self._write(_INTERRUPT)
-            await self._write(_ENTER)
             try:
-                await self._until(_BANNER, min(_RETRY_S, max(0.1, deadline - loop.time())))
-            except (DeviceTimeout, BoardRestarted):  # it may be starting just now
-                if loop.time() >= deadline:
-                    raise DeviceTimeout(
-                        f"no MicroPython answers on {self._where}", next_step="press the board's RESET button once"
-                    ) from None
-            else:
+                await self._write(_INTERRUPT)
+                await self._write(_ENTER)
+                left_s = max(0.1, deadline - loop.time())
+                await self._until(_BANNER, min(_TALK_S, left_s), quiet_s=min(_RETRY_S, left_s))
                 await self._settle()
+            except (DeviceTimeout, BoardRestarted, ProtocolError):  # it may be starting just now
+                if loop.time() >= deadline:
+                    raise self._no_micropython() from None
+            else:
                 return
 
     async def soft_reset(self, timeout_s: float = 15.0) -> None:
@@ -83,9 +91,10 @@ class RawRepl:
         await self._until(b"soft reboot", timeout_s)
         await self._until(_BANNER, timeout_s)
 
-    async def run(self, code: str, timeout_s: float = 15.0) -> str:
-        """Run the code and return what it printed; BoardCodeError when it raised."""
-        await self._paste(code.encode())
+    async def run(self, code: str, timeout_s: float = _RUN_S) -> str:
+        """Run the code and return what it printed; BoardCodeError when it raised. DeviceTimeout when sending it, or
+        what it does, takes longer than this."""
+        await self._paste(code.encode(), timeout_s)
         out = await self._until(_END, timeout_s)
         error = await self._until(_END, _STEP_S)
         await self._until(b">", _STEP_S)
@@ -95,27 +104,29 @@ class RawRepl:
 
     async def start(self, code: str) -> None:
         """Hand over code that does not come back (a reset)."""
-        await self._paste(code.encode())
+        await self._paste(code.encode(), _RUN_S)
 
     async def leave(self) -> None:
         """Back to the prompt that people use."""
         await self._write(_LEAVE)
 
-    async def _paste(self, code: bytes) -> None:
+    async def _paste(self, code: bytes, timeout_s: float) -> None:
+        """All of the code within this time, however the board takes it."""
+        deadline = asyncio.get_running_loop().time() + timeout_s
         await self._write(_PASTE)
-        answer = await self._take(2, _STEP_S)
+        answer = await self._take(2, deadline)
         if answer != b"R\x01":
             raise ProtocolError(
                 f"the MicroPython on {self._where} is too old: it has no raw-paste mode",
                 next_step="put a newer one on the board: microclaw flash --erase",
             )
-        step = int.from_bytes(await self._take(2, _STEP_S), "little")
+        step = int.from_bytes(await self._take(2, deadline), "little")
         if not 0 < step <= _MAX_WINDOW:
             raise ProtocolError(f"the board on {self._where} offered a window of {step} bytes", next_step=PULLED)
         window, sent = step, 0
         while sent < len(code):
             while window == 0 or self._buffer:
-                flow = (await self._take(1, _STEP_S))[0]
+                flow = (await self._take(1, deadline))[0]
                 if flow == _MORE:
                     window += step
                     continue
@@ -128,55 +139,86 @@ class RawRepl:
             sent += len(piece)
             window -= len(piece)
         await self._write(_END)
-        while (flow := (await self._take(1, _STEP_S))[0]) == _MORE:
+        while (flow := (await self._take(1, deadline))[0]) == _MORE:
             pass
         if flow != _END[0]:
             raise ProtocolError(f"the board on {self._where} lost step while code was sent", next_step=PULLED)
 
     async def _settle(self) -> None:
-        """Drop what a second banner or a prompt still brings."""
+        """Drop what a second banner or a prompt still brings; DeviceTimeout when that does not end."""
+        deadline = asyncio.get_running_loop().time() + _TALK_S
         try:
-            while True:
+            while asyncio.get_running_loop().time() < deadline:
                 async with asyncio.timeout(_SETTLE_S):
-                    await self._port.read()
+                    self._hear(await self._port.read())
         except TimeoutError:
             self._buffer.clear()
+            return
         except (OSError, EOFError) as exc:
             raise self._gone(exc) from exc
+        raise DeviceTimeout(f"the board on {self._where} does not stop printing", next_step=STOP_IT)
 
-    async def _until(self, ending: bytes, timeout_s: float) -> bytes:
+    async def _until(self, ending: bytes, timeout_s: float, *, quiet_s: float | None = None) -> bytes:
+        """What came before `ending`, within this time, and at most `quiet_s` after the byte before."""
+        deadline = asyncio.get_running_loop().time() + timeout_s
         while (at := self._buffer.find(ending)) < 0:
             if len(self._buffer) > _MAX_OUTPUT_BYTES:
                 raise ProtocolError(
-                    f"the board on {self._where} sent more than {_MAX_OUTPUT_BYTES} bytes", next_step=PULLED
+                    f"the board on {self._where} sent more than {_MAX_OUTPUT_BYTES} bytes in one answer",
+                    next_step=STOP_IT,
                 )
-            await self._more(timeout_s)
+            await self._more(deadline, quiet_s)
         found = bytes(self._buffer[:at])
         del self._buffer[: at + len(ending)]
         return found
 
-    async def _take(self, count: int, timeout_s: float) -> bytes:
+    async def _take(self, count: int, deadline: float) -> bytes:
         while len(self._buffer) < count:
-            await self._more(timeout_s)
+            await self._more(deadline)
         found = bytes(self._buffer[:count])
         del self._buffer[:count]
         return found
 
-    async def _more(self, timeout_s: float) -> None:
+    async def _more(self, deadline: float, quiet_s: float | None = None) -> None:
+        """At least one byte by then (the event loop's time); a port that always has some is held to it too."""
+        now = asyncio.get_running_loop().time()
+        seen = len(self._buffer)
         try:
-            async with asyncio.timeout(timeout_s):
+            if now >= deadline:
+                raise TimeoutError
+            async with asyncio.timeout_at(deadline if quiet_s is None else min(deadline, now + quiet_s)):
                 self._buffer += await self._port.read()
         except TimeoutError as exc:
-            raise DeviceTimeout(
-                f"the board on {self._where} said nothing for {timeout_s:.0f} s", next_step=PULLED
-            ) from exc
+            raise DeviceTimeout(f"the board on {self._where} did not answer in time", next_step=PULLED) from exc
         except (OSError, EOFError) as exc:
             raise self._gone(exc) from exc
-        if _RESET_BANNER.search(self._buffer):
+        self._hear(self._buffer[seen:])
+        if _RESET_BANNER.search(self._buffer, max(0, seen - _MAX_BANNER_BYTES)):
             raise BoardRestarted(
                 f"the board on {self._where} restarted by itself",
                 next_step="plug it in directly, without a hub, and run it again: it goes on where it was",
             )
+
+    def _hear(self, data: bytes | bytearray) -> None:
+        self._heard += data[: _ENDLESS_BYTES - len(self._heard)]
+
+    def _no_micropython(self) -> DeviceTimeout:
+        """In the words that fit what was heard."""
+        said = bytes(self._heard)
+        what = f"no MicroPython answers on {self._where}"
+        if not said.strip():
+            return DeviceTimeout(
+                f"{what}: it says nothing",
+                next_step="press the board's RESET button once and run it again, or try its other USB socket",
+            )
+        if len(said) >= _ENDLESS_BYTES:
+            return DeviceTimeout(f"{what}: something prints there without end", next_step=STOP_IT)
+        if not said.replace(_INTERRUPT, b"").replace(_ENTER, b"").strip():
+            return DeviceTimeout(
+                f"{what}: what is sent there only comes back",
+                next_step="is this port the board's? take off what joins its pins RX and TX",
+            )
+        return DeviceTimeout(f"{what}: another program talks there", next_step=STOP_IT)
 
     async def _write(self, data: bytes) -> None:
         try:
@@ -188,4 +230,5 @@ class RawRepl:
             raise self._gone(exc) from exc
 
     def _gone(self, exc: Exception) -> DeviceUnreachable:
-        return DeviceUnreachable(f"the board on {self._where} went away: {exc}", next_step=PULLED)
+        why = (isinstance(exc, OSError) and exc.strerror) or exc
+        return DeviceUnreachable(f"the board on {self._where} went away: {why}", next_step=PULLED)

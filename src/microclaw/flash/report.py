@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import statistics
 import time
@@ -18,17 +19,24 @@ from typing import Any, Final
 
 from microclaw.boards.pins import check_pin
 from microclaw.boards.reader import load_board
-from microclaw.errors import DeviceError, DeviceTimeout, MicroclawError, PinRefused
-from microclaw.flash import pairing
+from microclaw.errors import DeviceTimeout, MicroclawError, PinRefused
+from microclaw.flash.board_answers import MAX_BYTES, nonsense, read_rows, short_text, whole
 from microclaw.flash.board_files import FOLDER, Survey, our_files, survey
 from microclaw.flash.board_port import BoardPort
+from microclaw.flash.board_settings import read_settings
 from microclaw.flash.diagnosis import diagnose
 from microclaw.flash.esptool import Esptool
 from microclaw.flash.raw_repl import RawRepl
 from microclaw.text import program_name
+from microclaw.validation import read_json
 
 TIMED_CALLS: Final = 5
 MAX_PROGRAMS: Final = 32
+MAX_SHOWN: Final = 1 << 40
+"""The largest number of a board that is shown: more than any has of bytes, or of milliseconds in 30 years."""
+_MAX_LEVELS: Final = 4
+_MAX_GEN: Final = 1 << 31
+_MAX_RECORD_CHARS: Final = 2048
 _MAC: Final = re.compile(r"[0-9a-f]{12}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _WORDS: Final = re.compile(r"[A-Za-z0-9 ._+()-]{1,60}")
@@ -98,12 +106,17 @@ async def report_by_cable(
 ) -> CableReport:
     """Everything that can be seen by the cable. `pin` is set high and low once; its owner said that it may be."""
     found = CableReport()
+    answers = False
     try:
         async with port.repl(look_s) as repl:
             await repl.soft_reset()
+            answers = True
             await _look(repl, files, found, pin)
-    except DeviceTimeout:
-        await _ask_chip(esptool, found)
+    except DeviceTimeout as exc:
+        if answers:
+            found.checks.append(Check("cable", f"problem ({exc.code})"))
+        else:
+            await _ask_chip(esptool, found)
     except MicroclawError as exc:
         found.checks.append(Check("cable", f"problem ({exc.code})"))
     notes = await diagnose(port, esptool, files, look_s=look_s)
@@ -117,9 +130,20 @@ def masked_mac(mac: str) -> str:
 
 
 def plain_words(value: object) -> str:
-    """A short text of plain words; another one is not shown."""
-    text = str(value)
+    """A short text of plain words, or a whole number that a board may have; anything else is not shown."""
+    number = shown_number(value)
+    text = value if isinstance(value, str) else "" if number is None else str(number)
     return text if _WORDS.fullmatch(text) else "(not shown)"
+
+
+def shown_number(value: object, low: int = 0) -> int | None:
+    """A number as a board's memory or clock can have it, whole; None for anything else."""
+    if isinstance(value, float) and math.isfinite(value):
+        value = round(value)
+    try:
+        return whole(value, low, MAX_SHOWN)
+    except ValueError:
+        return None
 
 
 def timing(taken_s: Sequence[float]) -> str:
@@ -139,18 +163,19 @@ def _why(cause: str) -> str:
 
 async def _look(repl: RawRepl, files: Path, found: CableReport, pin: int | None) -> None:
     seen = await survey(repl)
-    told = await pairing.read_settings(repl)
+    told = await read_settings(repl)
     found.name = told.name
     found.board = await _firmware_facts(seen, files)
     found.board["profile"] = told.board_id or "unknown"
     facts = _document(await repl.run(_MEMORY))
-    if isinstance(facts.get("flash"), int):
-        found.board["flash"] = f"{facts['flash'] >> 20} MB"
-    mac = str(facts.get("mac", ""))
-    if _MAC.fullmatch(mac):
+    flash_bytes = shown_number(facts.get("flash"))
+    if flash_bytes is not None:
+        found.board["flash"] = f"{flash_bytes >> 20} MB"
+    mac = facts.get("mac")
+    if isinstance(mac, str) and _MAC.fullmatch(mac):
         found.board["mac"] = masked_mac(":".join(mac[at : at + 2] for at in range(0, 12, 2)))
     names = ("gc_free", "gc_used", "idf_free", "idf_largest")
-    found.memory = {name: facts[name] for name in names if isinstance(facts.get(name), int)}
+    found.memory = {name: number for name in names if (number := shown_number(facts.get(name))) is not None}
     found.programs = _programs(await repl.run(_PROGRAMS))
     found.checks.append(Check("call", timing(await _timed(repl))))
     if pin is not None:
@@ -204,27 +229,31 @@ async def _try_pin(repl: RawRepl, board_id: str | None, pin: int) -> str:
     except PinRefused:
         return "not tried: the board's profile forbids this pin"
     answer = await repl.run(_TRY_PIN.replace("NUMBER", str(pin)))
-    return pin_outcome([int(line) for line in answer.split() if line in ("0", "1")])
+    return pin_outcome([int(line) for line in answer.split()[:_MAX_LEVELS] if line in ("0", "1")])
 
 
 def _programs(answer: str) -> list[dict[str, str]]:
     """Name and digest of the image in use, from the newest record that is whole (firmware/fw/storage.py)."""
     found: list[dict[str, str]] = []
-    for line in answer.splitlines()[:MAX_PROGRAMS]:
+    for line in answer.split("\n")[:MAX_PROGRAMS]:
+        if not line.strip():
+            continue
         try:
-            records = [record for text in json.loads(line) if (record := _record(text))]
+            [texts] = read_rows(line)
+            records = [record for text in texts if (record := _record(short_text(text, _MAX_RECORD_CHARS)))]
             if not records:
                 found.append({"name": "?", "sha256": "?", "state": "its record is damaged"})
                 continue
-            newest = max(records, key=lambda record: int(record["gen"]))
+            newest = max(records, key=lambda record: whole(record["gen"], 0, _MAX_GEN))
             slot = newest["now"]
             if not slot:
                 continue  # removed; kept for its undo
             size, sha256 = newest[slot][:2]
-            if not _SHA256.fullmatch(str(sha256)):
+            if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
                 raise ValueError("no digest")
-            found.append({"name": program_name(str(newest["name"])), "sha256": sha256, "state": f"{int(size)} bytes"})
-        except (ValueError, KeyError, TypeError, IndexError):
+            name = program_name(short_text(newest["name"], _MAX_RECORD_CHARS))
+            found.append({"name": name, "sha256": sha256, "state": f"{whole(size, 0, MAX_BYTES)} bytes"})
+        except (ValueError, KeyError, TypeError):
             found.append({"name": "?", "sha256": "?", "state": "its record is of another version"})
     return found
 
@@ -233,13 +262,13 @@ def _record(text: str) -> dict[str, Any] | None:
     body, _, seal = text.partition("\n")
     if hashlib.sha256(body.encode()).hexdigest() != seal:
         return None
-    record = json.loads(body)
+    record = read_json(body)
     return record if isinstance(record, dict) else None
 
 
 def _document(answer: str) -> Mapping[str, Any]:
     try:
-        value = json.loads(answer)
+        [value] = read_rows(answer)
     except ValueError as exc:
-        raise DeviceError(f"the board described itself in an unknown way: {exc}", next_step="run it again") from exc
+        raise nonsense("its memory", exc) from exc
     return value if isinstance(value, dict) else {}

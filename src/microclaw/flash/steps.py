@@ -6,17 +6,13 @@ Each step first looks at what is on the board. So a run after a pulled cable doe
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final
 
 from microclaw.boards.reader import load_board
 from microclaw.errors import ConfigError, DeviceTimeout
 from microclaw.flash import pairing, wifi
 from microclaw.flash.board_files import PSRAM_ONLY, Survey, copy, our_files, survey
-from microclaw.flash.board_port import BoardPort
-from microclaw.flash.chips import MIN_MICROPYTHON, Chip, chip_named
+from microclaw.flash.chips import MIN_MICROPYTHON, chip_named
 from microclaw.flash.esptool import Esptool
 from microclaw.flash.image import FlashImage, check_image, read_image
 from microclaw.flash.other_images import (
@@ -30,84 +26,17 @@ from microclaw.flash.other_images import (
 )
 from microclaw.flash.partitions import TABLE_AT
 from microclaw.flash.raw_repl import BoardRestarted, RawRepl
-from microclaw.flash.stock_images import Fetch, find_image, is_known
+from microclaw.flash.stock_images import find_image, is_known
+from microclaw.flash.telling import tell
+from microclaw.flash.workshop import Outcome, Person, Wishes, Workshop
+from microclaw.text import clean_text
 
 _BOOT_S: Final = 60.0  # the first start of an image makes the file system; or a person presses RESET
 _TRIES: Final = 3
 _SAMPLE_BYTES: Final = 4096
+_SHOWN_FILES: Final = 8
+_SHOWN_CHARS: Final = 60
 _CHIP_IN_MACHINE: Final = re.compile(r" with ESP32-?([A-Z]\d)?")
-
-
-class Person(Protocol):
-    """Whoever sits at the terminal, or a test's script."""
-
-    def say(self, text: str) -> None: ...
-    def progress(self, what: str, percent: float) -> None: ...
-    def confirm(self, question: str, *, default: bool) -> bool: ...
-    def choose(self, question: str, choices: tuple[str, ...], default: str) -> str: ...
-    def password(self, question: str) -> str: ...
-    @property
-    def asks_nothing(self) -> bool: ...
-
-
-class Host(Protocol):
-    """The host that the board is to belong to. `open_to_network` lets in boards of the LAN, and waits for it."""
-
-    @property
-    def calls(self) -> pairing.HostCalls: ...
-    async def open_to_network(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """What the command line said. `firmware`: "microclaw", or whose image it is; `parts` and `ota_url` are of those."""
-
-    image: Path | None = None
-    firmware: str = "microclaw"
-    adopt: bool = False
-    erase: bool = False
-    ssid: str | None = None
-    password: str | None = field(default=None, repr=False)
-    name: str | None = None
-    board: str | None = None
-    address: str | None = None
-    keeps_wifi: bool = False
-    parts: Mapping[str, Path] = field(default_factory=dict)
-    ota_url: str | None = None
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What was done, for --json and the last lines."""
-
-    port: str
-    chip: str | None = None
-    mac: str | None = None
-    image: str | None = None
-    micropython: str | None = None
-    copied: int = 0
-    left_out: tuple[str, ...] = ()
-    device: str | None = None
-    board: str | None = None
-    ssid: str | None = None
-    access_point_key: str | None = field(default=None, repr=False)
-    online: bool = False
-    say_next: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Workshop:
-    """Everything that flashing one board needs. `host` is None when none runs: the board is not paired then."""
-
-    port: BoardPort
-    esptool: Esptool
-    person: Person
-    host: Host | None
-    files: Path
-    cache: Path
-    fetch: Fetch
-    look_s: float = 4.0  # for MicroPython to answer, before esptool is asked
-    online_s: float = 90.0
 
 
 async def flash_board(shop: Workshop, wishes: Wishes) -> Outcome:
@@ -142,7 +71,7 @@ async def flash_board(shop: Workshop, wishes: Wishes) -> Outcome:
             ) from exc
     if shop.host is not None and done.device is not None:
         shop.person.say(f"waiting for {done.device} to connect")
-        await pairing.wait_online(shop.host.calls, done.device, shop.online_s)
+        await pairing.wait_online(shop.host.calls, done.device, done.connections, shop.online_s)
         done.online = True
         done.say_next = _sentence(done)
     return done
@@ -161,7 +90,9 @@ async def _equip(shop: Workshop, wishes: Wishes, done: Outcome) -> None:
             wifi.check_heard(wishes.ssid, seen)
             await wifi.switch_off(repl)
         await _copy(shop, repl, found, done)
-        await _tell(shop, repl, wishes, done, seen)
+        await tell(shop, repl, wishes, done, seen)
+        if shop.host is not None and done.device is not None:
+            done.connections = await pairing.connections(shop.host.calls, done.device)
         await repl.start("import machine\nmachine.reset()")
 
 
@@ -170,7 +101,8 @@ async def _look(shop: Workshop) -> Survey | None:
     try:
         async with shop.port.repl(shop.look_s) as repl:
             return await survey(repl)
-    except DeviceTimeout:
+    except DeviceTimeout as exc:
+        shop.person.say(f"{exc.message}; now the chip itself is asked")
         return None
 
 
@@ -189,7 +121,9 @@ def _may_stay(person: Person, wishes: Wishes, found: Survey) -> bool:
     person.say(f"the board runs MicroPython {version}: it stays")
     if not found.foreign or wishes.adopt:
         return True
-    names = ", ".join(found.foreign)
+    names = ", ".join(clean_text(name, one_line=True, limit=_SHOWN_CHARS) for name in found.foreign[:_SHOWN_FILES])
+    if len(found.foreign) > _SHOWN_FILES:
+        names += f" and {len(found.foreign) - _SHOWN_FILES} more"
     return person.confirm(f"It has files that are not ours ({names}). Keep them beside ours?", default=True)
 
 
@@ -287,92 +221,6 @@ async def _copy(shop: Workshop, repl: RawRepl, found: Survey, done: Outcome) -> 
         done.copied += 1
 
     await copy(repl, files, found, told)
-
-
-async def _tell(
-    shop: Workshop, repl: RawRepl, wishes: Wishes, done: Outcome, seen: tuple[wifi.Network, ...] | None
-) -> None:
-    """Host, secret and Wi-Fi, the last only when the rest is settled; one file, written once."""
-    told = await pairing.read_settings(repl)
-    values: dict[str, Any] = dict(told.values)
-    host: pairing.HostFacts | None = None
-    if shop.host is not None:
-        calls = shop.host.calls
-        taken = await pairing.known_names(calls)
-        name = wishes.name or told.name or pairing.free_name(taken)
-        host = await pairing.host_facts(calls, name, wishes.address)
-        is_paired = told.has_credential and told.trusts(host) and name in taken and name == told.name
-        if not is_paired and wishes.name is None and name in taken:  # its word alone takes no known board's place
-            name = pairing.free_name(taken, name)
-            host = await pairing.host_facts(calls, name, wishes.address)
-        if is_paired and wishes.address is None:
-            host = told.where(host)
-        elif host.only_local and wishes.address is None:
-            await shop.host.open_to_network()
-            host = await pairing.host_facts(calls, name, wishes.address)
-        done.device = name
-        done.board = wishes.board or told.board_id or _ask_board(shop.person, chip_named(done.chip or ""))
-        load_board(done.board)  # a wrong --board is told before a secret is made
-        if is_paired:
-            values |= {"host": host.host, "port": host.port, "board": pairing.board_facts(load_board(done.board))}
-        else:
-            values = await pairing.pair(repl, calls, told, name, done.board, wishes.address)
-    if wishes.ssid is not None or not (told.passwords or wishes.keeps_wifi):
-        seen = await wifi.scan(repl) if seen is None else seen
-        values, done.ssid = await _ask_wifi(shop.person, repl, values, wishes, seen)
-        if host is not None:
-            await wifi.check_host(repl, host.host, host.port)
-    elif host is not None and told.passwords:
-        await _warn_unheard(shop.person, repl, tuple(told.passwords))
-    values.setdefault("ap_key", pairing.new_access_point_key())
-    done.access_point_key = str(values["ap_key"])
-    shop.person.say(
-        f"when it finds no Wi-Fi, it opens its own: microclaw-XXXX, password {done.access_point_key}, "
-        "with a page at http://192.168.4.1"
-    )
-    if values != told.values:
-        await pairing.write_settings(repl, values)
-
-
-def _ask_board(person: Person, chip: Chip) -> str:
-    profiles = chip.profiles()
-    if not profiles:
-        raise ConfigError(f"no board profile has an {chip.name}", next_step="name one with --board")
-    if len(profiles) == 1:
-        return profiles[0]
-    return person.choose("Which board is it?", profiles, profiles[0])
-
-
-async def _warn_unheard(person: Person, repl: RawRepl, known: tuple[str, ...]) -> None:
-    """Before the wait for a board that cannot come."""
-    if any(network.ssid in known for network in await wifi.scan(repl)):
-        return
-    names = ", ".join(known)
-    person.say(
-        f"the board hears no Wi-Fi that it knows ({names}): it only hears 2.4 GHz. Another: microclaw flash --wifi SSID"
-    )
-
-
-async def _ask_wifi(
-    person: Person, repl: RawRepl, values: dict[str, Any], wishes: Wishes, seen: tuple[wifi.Network, ...]
-) -> tuple[dict[str, Any], str]:
-    ssid, password = wishes.ssid, wishes.password
-    if ssid is None:
-        if person.asks_nothing:
-            raise ConfigError("no Wi-Fi was named", next_step="add --wifi SSID --wifi-password @FILE, or --keep-wifi")
-        if not seen:
-            raise ConfigError(
-                "the board hears no Wi-Fi", next_step="bring it nearer to a 2.4 GHz network, and run it again"
-            )
-        names = tuple(network.ssid for network in seen)
-        ssid = person.choose("Which Wi-Fi? (2.4 GHz; the strongest first)", names, names[0])
-    network = next((network for network in seen if network.ssid == ssid), None)
-    if network is not None and not network.is_open and password is None:
-        password = person.password(f"Password of {ssid}")
-    wifi.check_network(ssid, password, seen)
-    person.say(f"the board joins {ssid}")
-    await wifi.join(repl, ssid, password)
-    return pairing.with_network(values, ssid, password), ssid
 
 
 def _chip_of(found: Survey) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import json
+import ipaddress
 from dataclasses import dataclass
 from typing import Final
 
-from microclaw.errors import ConfigError, DeviceError, DeviceUnreachable
+from microclaw.errors import ConfigError, DeviceUnreachable
+from microclaw.flash.board_answers import nonsense, read_rows, short_text, whole
 from microclaw.flash.raw_repl import RawRepl
 from microclaw.text import clean_text
 
@@ -17,6 +18,7 @@ MAX_PASSWORD: Final = 63
 _WRONG_PASSWORD: Final = 202  # network.STAT_WRONG_PASSWORD and ..._NO_AP_FOUND of MicroPython's ESP32 port
 _NO_SUCH_NETWORK: Final = 201
 _ENTERPRISE: Final = 5
+_MAX_STATUS: Final = 65_535
 
 _SCAN: Final = """\
 import network,json
@@ -62,18 +64,25 @@ class Network:
 async def scan(repl: RawRepl) -> tuple[Network, ...]:
     """The networks with a name, the strongest first, each once."""
     best: dict[str, Network] = {}
-    for line in (await repl.run(_SCAN, 30.0)).splitlines():
-        try:
-            name, rssi, security = json.loads(line)
-            ssid = bytes.fromhex(name).decode("utf-8")
-            found = Network(ssid, int(rssi), security == 0, security == _ENTERPRISE)
-        except UnicodeDecodeError:
-            continue  # a name in another alphabet's bytes: it can be given with --wifi alone
-        except (ValueError, TypeError) as exc:
-            raise DeviceError(f"the board's Wi-Fi scan is unreadable: {exc}", next_step="run it again") from exc
-        if ssid and (ssid not in best or best[ssid].rssi < found.rssi):
-            best[ssid] = found
+    answer = await repl.run(_SCAN, 30.0)
+    try:
+        found = [network for row in read_rows(answer) if (network := _network(*row)) is not None]
+    except (ValueError, TypeError) as exc:
+        raise nonsense("the Wi-Fi around it", exc) from exc
+    for network in found:
+        if network.ssid not in best or best[network.ssid].rssi < network.rssi:
+            best[network.ssid] = network
     return tuple(sorted(best.values(), key=lambda network: -network.rssi))
+
+
+def _network(name: object, rssi: object, security: object) -> Network | None:
+    """None without a name, or for one in another alphabet's bytes: that can be given with --wifi alone."""
+    try:
+        ssid = bytes.fromhex(short_text(name, 2 * MAX_SSID_BYTES)).decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    kind = whole(security, 0, 255)
+    return Network(ssid, whole(rssi, -200, 200), kind == 0, kind == _ENTERPRISE) if ssid else None
 
 
 def check_heard(ssid: str, seen: tuple[Network, ...]) -> Network:
@@ -117,12 +126,14 @@ async def join(repl: RawRepl, ssid: str, password: str | None) -> str:
     """Connect the board; its address. ConfigError when the password is wrong."""
     code = _JOIN.replace("NETWORK", ascii((ssid, password or None)))
     shown = clean_text(ssid, one_line=True)
+    answer = await repl.run(code, 40.0)
     try:
-        joined, status, address = json.loads(await repl.run(code, 40.0))
+        [[joined, number, address]] = read_rows(answer)
+        status = whole(number, -_MAX_STATUS, _MAX_STATUS)
+        if joined is True:
+            return str(ipaddress.ip_address(short_text(address, 45)))
     except (ValueError, TypeError) as exc:
-        raise DeviceError(f"the board's Wi-Fi answered in an unknown way: {exc}", next_step="run it again") from exc
-    if joined:
-        return str(address)
+        raise nonsense("its Wi-Fi", exc) from exc
     if status == _WRONG_PASSWORD:
         raise ConfigError(f"the password of {shown} is wrong", next_step="type it again")
     if status == _NO_SUCH_NETWORK:

@@ -14,6 +14,7 @@ from microclaw.py.callgraph import CallGraph
 from microclaw.py.image import PinClaim, PinRole
 from microclaw.py.scopes import Binding
 from microclaw.py.source import Findings
+from microclaw.py.stock import stock_image
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,13 @@ _SLOTS: Final[dict[str, tuple[_Slot, ...]]] = {
     "microclaw.on": (_READ,),
     "microclaw.i2c": (_Slot(0, ("sda",), "i2c", "uses"), _Slot(1, ("scl",), "i2c", "uses")),
 }
+_LATER: Final = (
+    *_SLOTS["machine.UART"],
+    *_SPI,
+    _Slot(None, ("scl",), "i2c", "uses"),
+    _Slot(None, ("sda",), "i2c", "uses"),
+)
+_BUSES: Final = frozenset({"machine.UART", "machine.I2C", "machine.SPI"})
 _ADDRESSABLE: Final = frozenset({"neopixel.NeoPixel", "microclaw.neopixel"})
 _ROLES: Final[tuple[PinRole, ...]] = ("drives", "reads", "uses")  # the strongest first
 _FOLLOW: Final = 6
@@ -91,7 +99,39 @@ def check_pins(graph: CallGraph, board: BoardProfile, findings: Findings) -> tup
                 is_light = lights and board.led is not None and (board.led.pin, board.led.kind) == (pin, "addressable")
                 if caution is not None and role == "drives" and not is_light:
                     findings.warn(value, f"pin {pin}: {caution}", "use another pin if you can")
+        for pin, use, role in _default_pins(call, finder, graph, board, findings):
+            roles.setdefault(pin, set()).add(role)
+            try:
+                check_pin(board, pin, use)
+            except PinRefused as refused:
+                findings.error(call, f"without its own, this takes {refused.message}", "give its pins")
     return tuple(PinClaim(pin, next(r for r in _ROLES if r in found)) for pin, found in sorted(roles.items()))
+
+
+def _default_pins(
+    call: ast.Call, finder: _Finder, graph: CallGraph, board: BoardProfile, findings: Findings
+) -> Iterable[tuple[int, PinUse, PinRole]]:
+    """The pins that a bus takes where the program gives none; for UART(0), and where nobody knows them: a finding."""
+    origin = graph.origin(call.func) or ""
+    if origin not in _BUSES or any(k.arg is None for k in call.keywords):
+        return
+    number = _argument(call, 0, ("id",))
+    numbers = finder.numbers(number) if number is not None else None
+    if origin == "machine.UART" and 0 in (numbers or ()):
+        hint = "use UART(1) with its pins: UART(1, 9600, tx=17, rx=16)"
+        findings.error(call, "a program cannot have UART(0)", hint, "it is the cable's, and the firmware's console")
+        return
+    slots = {slot.names[0]: slot for slot in _SLOTS[origin]}
+    missing = [name for name, slot in slots.items() if _argument(call, slot.place, slot.names) is None]
+    known = stock_image().default_pins.get(board.chip.upper(), {})
+    tables = [known.get(f"{origin}({n})") for n in sorted(numbers)] if numbers else [None]
+    for table in tables:
+        for name in missing if table is not None else ():
+            yield table[name], slots[name].use, slots[name].role  # type: ignore[index]  # not None
+    if len(missing) == len(slots) and None in tables:
+        names = ", ".join(f"{name}=..." for name in missing)
+        message = f"nobody knows the pins that {ast.unparse(call.func)} takes here by itself"
+        findings.error(call, message, f"give its pins: {names}")
 
 
 def _led_words(board: BoardProfile) -> str:
@@ -111,7 +151,10 @@ def _pin_arguments(call: ast.Call, graph: CallGraph) -> Iterable[tuple[ast.expr,
         mode = _argument(call, 1, ("mode",))
         if pin is not None:
             yield (pin, *_pin_use(mode, graph, plain=origin == "machine.Pin"))
-    for slot in _SLOTS.get(origin, ()):
+    slots = _SLOTS.get(origin, ())
+    if not origin and isinstance(call.func, ast.Attribute) and call.func.attr == "init":  # of a bus, with other pins
+        slots = _LATER
+    for slot in slots:
         value = _argument(call, slot.place, slot.names)
         if value is not None:
             yield value, slot.use, slot.role

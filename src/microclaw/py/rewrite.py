@@ -10,20 +10,14 @@ from typing import Final, TypeVar
 
 from microclaw.py.callgraph import Callable
 from microclaw.py.formats import as_format_call
+from microclaw.py.own_names import OwnNames
 from microclaw.py.plans import RENAMED, Plan
-from microclaw.py.private import hides
 from microclaw.py.scopes import Comprehension, canonical
 from microclaw.py.waits import Waits
 
 N = TypeVar("N", bound=ast.AST)
 DROPPED_MODULES: Final = frozenset({"typing", "__future__"})
 _INNER: Final = "_wait_"
-_PUBLIC: Final = """
-def {}(name):
-    if name.startswith("_"):
-        raise AttributeError(name)
-    return name
-"""
 
 
 class Rewriter(ast.NodeTransformer):
@@ -38,10 +32,7 @@ class Rewriter(ast.NodeTransformer):
         self.environment = next(name for name in ("E", *(f"E_{n}" for n in range(len(used) + 2))) if name not in used)
         used |= {"main"}
         self._main = next(name for name in ("main_", *(f"main_{n}" for n in range(len(used)))) if name not in used)
-        self._public = next(
-            name for name in ("public_", *(f"public_{n}" for n in range(len(used)))) if name not in used
-        )
-        self._hiding: ast.Call | None = None
+        self._names = OwnNames(waits.graph, used | {self.environment, self._main})
         self._owner: Callable | None = None
         self._hoisted: list[ast.stmt] = []
         self._count = 0
@@ -53,11 +44,7 @@ class Rewriter(ast.NodeTransformer):
             if bs and n not in self._dropped()
         )
         body = self._block(tree.body)
-        if self._hiding is not None:
-            [function] = ast.parse(_PUBLIC.format(self._public)).body
-            for node in ast.walk(function):
-                ast.copy_location(node, self._hiding)
-            body.insert(0, function)
+        self._names.add_functions(body)
         if names:
             body.insert(0, ast.Global(names))
         arguments = ast.arguments([], [ast.arg(self.environment)], None, [], [], None, [])
@@ -203,7 +190,12 @@ class Rewriter(ast.NodeTransformer):
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         if isinstance(node.ctx, ast.Load) and (name := RENAMED.get(self._graph.origin(node) or "")) is not None:
             return self._env(node, name)
-        return self.generic_visit(node)
+        is_marked = self._names.needs_mark(node)
+        self.generic_visit(node)
+        node.attr = self._names.of(node.attr)
+        if is_marked:
+            node.value = self._names.with_mark(node, node.value)
+        return node
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
         call: ast.expr = self.visit(as_format_call(node))
@@ -227,12 +219,14 @@ class Rewriter(ast.NodeTransformer):
     def _native_call(self, node: ast.Call) -> ast.AST:
         """A call as it stands; a short `time.sleep` stays the library's own."""
         origin = self._graph.origin(node.func) or ""
-        if hides(node, self._graph):
-            self._hiding = self._hiding or node
-            called = self.generic_visit(node)
-            check = _at(node, ast.Name(self._public, ast.Load()))
-            node.args[1] = _at(node, ast.Call(check, [node.args[1]], []))
-            return called
+        if self._names.asks(node):
+            self.generic_visit(node)
+            node.args[1] = self._names.asked(node, node.args[1])
+            return node
+        if self._names.needs_mark(node):
+            self.generic_visit(node)
+            node.args[0] = self._names.with_mark(node, node.args[0])
+            return node
         if RENAMED.get(origin) is None:
             return self.generic_visit(node)
         module, _, name = origin.rpartition(".")
@@ -259,9 +253,10 @@ class Rewriter(ast.NodeTransformer):
             case "new":
                 return self._call(node, "new", self.visit(node.func), *args, keywords=keywords)
             case _:
-                if isinstance(node.func, ast.Attribute) and node.func.attr == "__init__":
-                    node.func.attr = "_ainit_"
-                return _at(node, ast.Call(self.visit(node.func), args, keywords))
+                function = self.visit(node.func)
+                if isinstance(function, ast.Attribute) and function.attr == "__init__":
+                    function.attr = "_ainit_"
+                return _at(node, ast.Call(function, args, keywords))
 
     def visit_ListComp(self, node: ast.ListComp) -> ast.AST:
         return self._comprehension(node)
@@ -337,6 +332,7 @@ class Rewriter(ast.NodeTransformer):
 
     def _renamed(self, node: ast.AST, name: str) -> str:
         """The program's own `main` has another name: the runner finds the whole program under this one."""
+        name = self._names.in_class(node, name)
         found = self._graph.scopes.of[node].find(name) if name == "main" and node in self._graph.scopes.of else None
         return self._main if found is not None and found[0] is self._graph.scopes.module else name
 

@@ -24,6 +24,8 @@ class StockImage:
     members: dict[str, frozenset[str]]  # of classes: "machine.Pin"
     lacking: dict[str, frozenset[str]]  # chip -> names that its image has not
     refused: dict[str, Refusal]  # "socket", "machine.reset", "builtins.input"
+    firmware_private: frozenset[str]  # attributes of the firmware's own classes that a program may come near to
+    default_pins: dict[str, dict[str, dict[str, int]]]  # chip -> "machine.I2C(0)" -> "scl" -> pin
 
 
 _FILE: Final = Path(__file__).with_name("stock_image.toml")
@@ -39,7 +41,13 @@ def stock_image() -> StockImage:
     }
     refused = {name: Refusal(row["why"], row["instead"]) for row in data["refusals"] for name in row["names"]}
     return StockImage(
-        words["modules"], frozenset(data["builtins"].split()), words["members"], words["lacking"], refused
+        words["modules"],
+        frozenset(data["builtins"].split()),
+        words["members"],
+        words["lacking"],
+        refused,
+        frozenset(data["firmware_private"].split()),
+        data["default_pins"],
     )
 
 

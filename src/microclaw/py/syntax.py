@@ -7,6 +7,7 @@ from typing import Final
 
 from microclaw.py.callgraph import CallGraph
 from microclaw.py.source import Findings
+from microclaw.py.stock import stock_image
 
 _NEW: Final = {"TypeAlias": "a type alias", "TemplateStr": "a t-string", "TryStar": "except*", "Match": "match"}
 _INSTEAD: Final = {
@@ -38,8 +39,9 @@ def check_syntax(graph: CallGraph, findings: Findings) -> None:
             _check_class(node, graph, findings)
         elif isinstance(node, ast.Call):
             _check_call(node, graph, findings)
-        if isinstance(node, ast.FunctionDef):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             _check_assembler(node, findings)
+            _check_pointers(node, findings)
 
 
 def _check_class(node: ast.ClassDef, graph: CallGraph, findings: Findings) -> None:
@@ -71,7 +73,18 @@ def _check_call(node: ast.Call, graph: CallGraph, findings: Findings) -> None:
             )
 
 
-def _check_assembler(node: ast.FunctionDef, findings: Findings) -> None:
+def _check_assembler(node: ast.FunctionDef | ast.AsyncFunctionDef, findings: Findings) -> None:
     for decorator in node.decorator_list:
         if "asm_" in ast.unparse(decorator):
-            findings.error(decorator, "a program cannot hold assembler", "use @micropython.viper, or plain Python")
+            findings.error(decorator, "a program cannot hold assembler", "use @micropython.native, or plain Python")
+
+
+def _check_pointers(node: ast.FunctionDef | ast.AsyncFunctionDef, findings: Findings) -> None:
+    """In viper code these names are types, whatever else the program calls so; annotations are in no scope."""
+    if not any("viper" in ast.unparse(decorator) for decorator in node.decorator_list):
+        return
+    refused = stock_image().refused
+    for each in ast.walk(node):
+        name = each.id if isinstance(each, ast.Name) else each.arg if isinstance(each, ast.arg) else ""
+        if (refusal := refused.get(f"builtins.{name}")) is not None and name.startswith("ptr"):
+            findings.error(each, f"a program cannot use {name}", refusal.instead, refusal.why)

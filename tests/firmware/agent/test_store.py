@@ -15,11 +15,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from tests.firmware.agent.conftest import AUTHORITY, KEY, AgentBoard, Asked, anthropic, ask, scripted, until
 from tests.firmware.conftest import MICROPYTHON, PATIENCE_S, ROOT, micropython
 from tests.firmware.test_console import said
+from websockets.exceptions import ConnectionClosed
 
 KILLS = 12
 
 
 async def test_kill_9_in_the_middle_of_writes_loses_no_conversation(board: AgentBoard, tmp_path: Path) -> None:
+    """The moment is counted from the board's first answers: a loaded machine needs seconds until there are any."""
     rng = random.Random(7)
     answered: list[str] = []
     number = 0
@@ -27,21 +29,27 @@ async def test_kill_9_in_the_middle_of_writes_loses_no_conversation(board: Agent
         for _ in range(KILLS):
             board.agent(api_key=KEY, model_url=server.url)
             async with board.running():
-                killing = asyncio.create_task(_kill(board, rng.uniform(0.3, 1.5)))
+                first = len(answered) + rng.randint(1, 5)
+                killing = None
                 try:
                     async with board.client() as client:
                         while True:
                             number += 1
                             answered.append(await ask(client, f"n{number} " + "x" * 500))
-                except Exception as exc:  # the board is dead
+                            if len(answered) == first:
+                                killing = asyncio.create_task(_kill(board, rng.uniform(0, 0.3)))
+                except ConnectionClosed as exc:  # the board is dead
                     print(exc)
+                assert killing is not None, "it died by itself"
                 await killing
     path = board.folder / "agent_data/sessions/ws_client1.jsonl"
     kept = [row for row in map(_row, path.read_text().splitlines()) if row]
     said_ = [row["content"] for row in kept if row["role"] == "assistant"]
-    assert len(answered) > 20
-    assert [text for text in said_ if text in answered] == [text for text in answered if text in said_], "in order"
-    assert answered[-10:] == [text for text in said_ if text in answered][-10:], "what was answered is kept"
+    assert len(answered) >= KILLS
+    # The file keeps its 20 newest rows when it is written anew; some may be of answers that were killed on their way.
+    told = [text for text in said_ if text in answered]
+    assert len(told) >= min(5, len(answered))
+    assert told == answered[-len(told) :], "what was answered is kept, in order, without a gap"
 
 
 async def _kill(board: AgentBoard, after_s: float) -> None:

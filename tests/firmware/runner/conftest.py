@@ -45,7 +45,8 @@ class MicroPython:
 
     @property
     def environ(self) -> Mapping[str, str]:
-        return {**os.environ, "MICROPYPATH": f"{Path(__file__).parent / 'bench'}:{ROOT / 'firmware/fw'}:.frozen"}
+        places = (Path(__file__).parent / "bench", ROOT / "tests/firmware/simulated", ROOT / "firmware/fw")
+        return {**os.environ, "MICROPYPATH": ":".join([*map(str, places), ".frozen"])}
 
     def run(self, text: str) -> Any:
         """What the script's `run(main)` printed last."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from tests.firmware.runner.conftest import MicroPython
@@ -100,23 +101,81 @@ def test_boot_button_starts_no_program(micropython: MicroPython) -> None:
     assert found == ["stopped", ["BOOT is held: no program is started"]]
 
 
-def test_after_three_resets_by_the_watchdog_no_program_starts(micropython: MicroPython) -> None:
+POWER, HARD, WATCHDOG, SOFT = 1, 2, 3, 5
+START = """
+    async def main():
+        machine.cause, ran_s = %d, %d
+        runner = new_runner()
+        now_ms = runner.board.now_ms
+        await runner.boot()
+        runner.board.now_ms = lambda: now_ms() + 1000 * ran_s
+        await asyncio.sleep_ms(350)
+        return [row(runner, "blink")["state"], row(runner, "blink").get("error", ""), lines()]
+    run(main)
+"""
+
+
+def starts(micropython: MicroPython, *of: tuple[int, int]) -> list[list[Any]]:
+    """State of a program with autostart in starts one after the other, each with its cause and how many s it runs."""
     micropython.compile("blink", BLINK)
     micropython.run("""
         async def main():
             await install(new_runner(), "blink")
         run(main)
     """)
-    boot = """
+    return [micropython.run(START % start) for start in of]
+
+
+@pytest.mark.parametrize("cause", [HARD, WATCHDOG])
+def test_after_three_starts_that_a_reset_ended_no_program_starts_and_the_list_says_why(
+    micropython: MicroPython, cause: int
+) -> None:
+    found = starts(micropython, (POWER, 1), (cause, 1), (cause, 30), (cause, 1), (cause, 1), (POWER, 1))
+    assert [row[0] for row in found] == ["running"] * 3 + ["stopped"] * 2 + ["running"]
+    why = "the last starts ended within a minute, this one by " + {HARD: "restart", WATCHDOG: "watchdog"}[cause]
+    assert found[3][1:] == ["it was not started: " + why, [why + ": no program is started"]]
+    assert found[5][1:] == ["", []]
+
+
+def test_a_minute_of_health_or_a_person_at_the_cable_ends_the_count(micropython: MicroPython) -> None:
+    healthy = starts(
+        micropython, (POWER, 1), (HARD, 1), (HARD, 61), (HARD, 1), (HARD, 1), (HARD, 1), (HARD, 61), (HARD, 1)
+    )
+    assert [row[0] for row in healthy] == ["running"] * 6 + ["stopped", "running"]
+    cable = [micropython.run(START % start) for start in ((HARD, 1), (SOFT, 1), (HARD, 1), (HARD, 1), (HARD, 1))]
+    assert [row[0] for row in cable] == ["running"] * 4 + ["stopped"]
+
+
+def test_pulling_the_plug_a_few_times_costs_no_program_and_brown_outs_end(micropython: MicroPython) -> None:
+    pulled = starts(micropython, *[(POWER, 25)] * 14, *[(POWER, 1)] * 9)
+    assert {row[0] for row in pulled} == {"running"}
+    short = [micropython.run(START % (POWER, 1))[0] for _ in range(5)]
+    assert short == ["running"] * 2 + ["stopped"] + ["running"] * 2
+
+
+def test_a_restart_that_was_asked_for_does_not_count(micropython: MicroPython) -> None:
+    starts(micropython)
+    asked = """
         async def main():
-            machine.cause = %d
+            machine.cause = 2
             runner = new_runner()
             await runner.boot()
-            return row(runner, "blink")["state"]
+            states = [r["state"] for r in runner.list()]
+            try:
+                runner.board.restart()
+            except SystemExit:
+                return states
         run(main)
     """
-    states = [micropython.run(boot % cause) for cause in (1, 3, 3, 3, 3, 1)]
-    assert states == ["running", "running", "running", "stopped", "stopped", "running"]
+    assert [micropython.run(asked) for _ in range(6)] == [["running"]] * 6
+
+
+def test_nvs_that_cannot_be_written_stops_no_boot(micropython: MicroPython) -> None:
+    found = starts(micropython)
+    (micropython.folder / "nvs.json").mkdir()
+    found = [micropython.run(START % (HARD, 61)) for _ in range(2)]
+    assert [row[0] for row in found] == ["running"] * 2
+    assert any("NVS cannot be written" in line for line in found[0][2])
 
 
 def test_a_crash_is_told_with_its_traceback_and_the_third_in_a_row_ends_it(micropython: MicroPython) -> None:

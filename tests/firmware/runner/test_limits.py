@@ -349,30 +349,3 @@ def test_a_program_that_fills_the_flash_crashes_and_can_be_removed(micropython: 
     assert "OSError: 28" in reason or "ENOSPC" in reason
     assert rows == [["calm", "running"]]
     assert after_boot == ["calm"]
-
-
-def test_ctrl_c_twice_ends_the_firmware_whatever_a_program_does(micropython: MicroPython) -> None:
-    micropython.compile("greedy", "async def main(E):\n    while True:\n        await E.y()\n")
-    found = micropython.run("""
-        async def main():
-            runner = new_runner()
-            await install(runner, "greedy")
-            program = runner._programs["greedy"]
-            ended = []
-            for _ in range(2):
-                try:
-                    program.env.call(interrupted, None)
-                    ended.append(False)
-                except KeyboardInterrupt:
-                    ended.append(True)
-            await asyncio.sleep_ms(850)
-            program.env.call(interrupted, None)
-            await runner.remove("greedy")
-            return ended
-
-        def interrupted(_):
-            raise KeyboardInterrupt
-
-        run(main)
-    """)
-    assert found == [False, True]

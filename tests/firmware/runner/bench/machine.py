@@ -3,7 +3,10 @@
 pins = {}
 inited = []  # PWM and the like that are switched on
 resets = []
+PWRON_RESET = 1
+HARD_RESET = 2
 WDT_RESET = 3
+SOFT_RESET = 5
 cause = 1
 
 
@@ -16,7 +19,25 @@ def reset():
     raise SystemExit(3)
 
 
+def freq(*hz):
+    if hz:
+        raise AssertionError("the clock was changed")
+    return 160_000_000
+
+
+class RTC:
+    pass
+
+
+class Named:
+    """Pin.board and Pin.cpu: pins by their names."""
+
+    def __getattr__(self, name):
+        return Pin(int(name[4:]))
+
+
 class Pin:
+    board = cpu = Named()
     IN = 1
     OUT = 3
     OPEN_DRAIN = 7
@@ -67,8 +88,45 @@ class PWM:
             inited.remove(self)
 
 
-class I2C:
-    def __init__(self, id, scl=None, sda=None):
+class Bus:
+    """As the chip's: without pins it has those of before, at first the image's own, and its text names them."""
+
+    def __init__(self, id, *_, **pins):
+        for pin in pins.values():
+            assert isinstance(pin, Pin)
+        self.id = id
+        self.has = dict(self.DEFAULTS[id])
+        self.has.update({name: pin.id for name, pin in pins.items()})
+
+    def __repr__(self):
+        pins = ", ".join(["%s=%d" % (name, self.has[name]) for name in sorted(self.has)])
+        return "%s(%d, baudrate=9600, %s)" % (type(self).__name__, self.id, pins)
+
+
+class I2C(Bus):
+    DEFAULTS = ({"scl": 18, "sda": 19}, {"scl": 25, "sda": 26})
+
+
+class BusWithEnd(Bus):
+    def __init__(self, id, *args, **pins):
+        super().__init__(id, *args, **pins)
+        inited.append(self)
+
+    def deinit(self):
+        if self in inited:
+            inited.remove(self)
+
+
+class SPI(BusWithEnd):
+    DEFAULTS = (None, {"sck": 14, "mosi": 13, "miso": 12})
+
+
+class UART(BusWithEnd):
+    DEFAULTS = ({"tx": 1, "rx": 3}, {"tx": 10, "rx": 9, "rts": -1}, {"tx": 17, "rx": 16, "rts": -1})
+
+
+class SoftI2C:
+    def __init__(self, scl, sda):
         assert isinstance(scl, Pin)
         assert isinstance(sda, Pin)
 

@@ -1,0 +1,19 @@
+"""Text of somebody else made safe for the cable. Read in for each that is shown, and given back."""
+
+
+def shown(text, kept=b""):
+    """`text` of somebody else, to be printed: without what steers a terminal (C0, C1), forges a line or turns it round.
+
+    By its bytes: to look at a text's characters keeps each of them in memory for ever. `kept` are control characters.
+    """
+    data = bytearray(text.encode())
+    before = last = 0
+    for at, byte in enumerate(data):
+        if (byte < 32 and byte not in kept) or byte == 127:
+            data[at] = 32 if byte in b"\t\n\r" else 63
+        elif last == 0xC2 and byte < 0xA0:
+            data[at - 1 : at + 1] = b"??"
+        elif before == 0xE2 and (last == 0x80 and 0xA8 <= byte < 0xAF or last == 0x81 and 0xA6 <= byte < 0xAA):
+            data[at - 2 : at + 1] = b"???"
+        before, last = last, byte
+    return str(data, "utf-8")

@@ -1,0 +1,87 @@
+"""What the steps of `microclaw flash` work with: person, host, wishes, tools and outcome. It does nothing itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from microclaw.flash.board_port import BoardPort
+from microclaw.flash.esptool import Esptool
+from microclaw.flash.pairing import HostCalls
+from microclaw.flash.stock_images import Fetch
+
+
+class Person(Protocol):
+    """Whoever sits at the terminal, or a test's script."""
+
+    def say(self, text: str) -> None: ...
+    def progress(self, what: str, percent: float) -> None: ...
+    def confirm(self, question: str, *, default: bool) -> bool: ...
+    def choose(self, question: str, choices: tuple[str, ...], default: str) -> str: ...
+    def password(self, question: str) -> str: ...
+    @property
+    def asks_nothing(self) -> bool: ...
+
+
+class Host(Protocol):
+    """The host that the board is to belong to. `open_to_network` lets in boards of the LAN, and waits for it."""
+
+    @property
+    def calls(self) -> HostCalls: ...
+    async def open_to_network(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the command line said. `firmware`: "microclaw", or whose image it is; `parts` and `ota_url` are of those."""
+
+    image: Path | None = None
+    firmware: str = "microclaw"
+    adopt: bool = False
+    erase: bool = False
+    ssid: str | None = None
+    password: str | None = field(default=None, repr=False)
+    name: str | None = None
+    board: str | None = None
+    address: str | None = None
+    keeps_wifi: bool = False
+    forgets: bool = False
+    parts: Mapping[str, Path] = field(default_factory=dict)
+    ota_url: str | None = None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What was done, for --json and the last lines."""
+
+    port: str
+    chip: str | None = None
+    mac: str | None = None
+    image: str | None = None
+    micropython: str | None = None
+    copied: int = 0
+    left_out: tuple[str, ...] = ()
+    device: str | None = None
+    board: str | None = None
+    ssid: str | None = None
+    access_point_key: str | None = field(default=None, repr=False)
+    connections: int = field(default=0, repr=False)  # of this device before its restart
+    online: bool = False
+    say_next: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """Everything that flashing one board needs. `host` is None when none runs: the board is not paired then."""
+
+    port: BoardPort
+    esptool: Esptool
+    person: Person
+    host: Host | None
+    files: Path
+    cache: Path
+    fetch: Fetch
+    look_s: float = 4.0  # for MicroPython to answer, before esptool is asked
+    online_s: float = 90.0

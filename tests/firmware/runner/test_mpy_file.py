@@ -1,0 +1,57 @@
+"""A .mpy that was cut: MicroPython's loader would hang the chip for ever, so it is refused before it is read in."""
+
+from __future__ import annotations
+
+from tests.firmware.runner.conftest import MicroPython
+
+PROGRAM = """
+async def main(E):
+    kept = [1.5, "a text that is long enough to be an object", b"bytes", (1, "two", 3 << 70)]
+    def plus(a):
+        return lambda b: a + b
+    while True:
+        await E.sleep(plus(1)(2))
+"""
+
+
+def test_a_program_that_was_cut_anywhere_is_refused_and_the_one_before_runs(micropython: MicroPython) -> None:
+    """With the right checksum: a host that sends a torn file and its sum."""
+    whole = micropython.compile("whole", PROGRAM).read_bytes()
+    found = micropython.run("""
+        import gc
+        async def main():
+            runner = new_runner()
+            await install(runner, "whole")
+            data, codes = image("whole"), {}
+            for size in range(8, len(data)):
+                upload(runner, "whole", data[:size])
+                code = await refused_async(runner.commit())
+                codes[code] = codes.get(code, 0) + 1
+            upload(runner, "whole", b"M\\x06\\x00\\x1f" + b"\\xff" * 40)
+            odd = await refused_async(runner.commit())
+            return [codes, odd, row(runner, "whole")["state"], "mpy_file" in sys.modules]
+        run(main)
+    """)
+    assert found == [{"invalid_module": len(whole) - 8}, "invalid_module", "running", False]
+
+
+def test_one_that_came_into_its_place_all_the_same_leaves_the_boot_and_the_others_alone(
+    micropython: MicroPython,
+) -> None:
+    """Its record has the checksum of these bytes, as if an earlier firmware had taken it."""
+    micropython.compile("whole", PROGRAM)
+    found = micropython.run("""
+        import changes
+        async def main():
+            runner = new_runner()
+            await install(runner, "whole")
+            changes._check_whole = lambda path: None
+            upload(runner, "cut", b"M\\x05" + image("whole")[2:-40])
+            runner.slots.check_upload()
+            runner.slots.install("cut")
+            runner = new_runner()
+            await runner.boot()
+            return [[r["name"], r["state"]] for r in runner.list()]
+        run(main)
+    """)
+    assert found == [["cut", "trapped"], ["whole", "running"]]

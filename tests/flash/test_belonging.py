@@ -1,0 +1,244 @@
+"""Whose a board is: what stays of another host's settings, and that a board's word alone takes nobody's place."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cli.conftest import clean_environ, run_in
+from tests.flash.conftest import ScriptedPerson, StartBoard
+from tests.flash.odd_board import LyingMicroPython, OddBoard
+from tests.flash.pty_board import MICROPYTHON, PtyBoard
+
+from microclaw.cli.child import Child
+from microclaw.config.places import control_socket
+from microclaw.errors import DeviceTimeout
+from microclaw.flash.board_files import BoardFile, put
+from microclaw.flash.board_port import BoardPort
+from microclaw.flash.board_settings import read_settings
+from microclaw.flash.pairing import free_name
+from microclaw.flash.steps import flash_board
+from microclaw.flash.workshop import Wishes, Workshop
+from microclaw.host_client.client import HostClient
+
+pytestmark = pytest.mark.skipif(not MICROPYTHON.exists(), reason="scripts/micropython.sh was not run")
+Make = Callable[..., Workshop]
+PATIENCE_S = 60.0
+KITCHEN = {"ssid": "kitchen", "password": "correct horse"}
+FORMER: dict[str, Any] = {
+    "host": "10.0.0.9",
+    "port": 8443,
+    "ca_sha256": "c" * 64,
+    "secret": "former-secret",
+    "board": {"name": "esp32-devkitc-v4", "evil": 1},
+    "wifi": [KITCHEN, {"ssid": "x" * 33}, {"ssid": "attic", "password": "short"}, "cellar"],
+    "ap_key": "label-of-before",
+    "ntp": "time.example",
+    "ap_after_s": 10**30,
+    "audio": {"mic": [1, 2], "speaker": [4, 5, 6]},
+    "wifi_trial": {"ssid": "kitchen", "state": "trying", "former": []},
+    "ap_open_s": 1,
+    "evil": "x" * 100,
+}
+WISHES = Wishes(adopt=True, address="127.0.0.1", keeps_wifi=True, board="esp32-devkitc-v4")
+
+
+@dataclass
+class RealHost:
+    """The host of this test, without the question that opens it to the network."""
+
+    calls: HostClient
+
+    async def open_to_network(self) -> None:
+        raise AssertionError("it has an address")
+
+
+@pytest.fixture
+def owner(host: dict[str, Any]) -> RealHost:
+    home = Path(host["home"])
+    return RealHost(HostClient(control_socket(home, clean_environ(home))))
+
+
+async def _told(board: PtyBoard, settings: dict[str, Any], *, credential: bool) -> None:
+    """As another host, or somebody with a cable, left the board."""
+    async with BoardPort.parse(str(board.port)).repl(10) as repl:
+        await put(repl, BoardFile("/settings.json", json.dumps(settings).encode()))
+        await repl.run("import os\nos.mkdir('/agent_data')")
+        await put(repl, BoardFile("/agent_data/settings.json", b'{"tg_token": "former-token"}'))
+        if credential:
+            await put(repl, BoardFile("/credential.json", b'{"token": "mc1_former"}'))
+            await put(repl, BoardFile("/ca.der", b"former"))
+
+
+async def _flash(shop: Workshop, wishes: Wishes) -> None:
+    """To the end, where the files of these tests never connect."""
+    with pytest.raises(DeviceTimeout, match="did not connect"):
+        await flash_board(replace(shop, online_s=0.2), wishes)
+
+
+async def test_of_another_host_only_what_is_known_and_well_formed_stays(
+    start_board: StartBoard, workshop: Make, person: ScriptedPerson, owner: RealHost
+) -> None:
+    board = start_board(has_micropython=True)
+    await _told(board, FORMER, credential=True)
+    await _flash(workshop(board, owner), WISHES)
+    [question] = [asked for asked in person.asked if "another host's" in asked]
+    assert "the Wi-Fi kitchen, the password of its access point, its time server" in question
+    assert any("kept are the Wi-Fi kitchen" in line and "--forget" in line for line in person.said)
+    settings = json.loads(board.file("settings.json"))
+    assert settings.keys() == {"name", "board", "host", "port", "ca_sha256", "secret", "wifi", "ap_key", "ntp"}
+    assert settings["wifi"] == [KITCHEN]
+    assert (settings["ap_key"], settings["ntp"]) == ("label-of-before", "time.example")
+    assert "evil" not in settings["board"]
+    assert settings["ca_sha256"] != FORMER["ca_sha256"]
+    for gone in ("credential.json", "ca.der", "agent_data/settings.json"):
+        assert not board.has(gone), gone
+    assert "former" not in json.dumps(settings)
+    assert not any("correct horse" in line or "former-secret" in line for line in person.said + person.asked)
+
+
+@pytest.mark.parametrize(("forgets", "refuses"), [(True, None), (False, "another host's")])
+async def test_nothing_stays_with_forget_or_a_no(
+    start_board: StartBoard,
+    workshop: Make,
+    person: ScriptedPerson,
+    owner: RealHost,
+    forgets: bool,
+    refuses: str | None,
+) -> None:
+    board = start_board(has_micropython=True)
+    await _told(board, FORMER, credential=False)
+    person.refuses = refuses
+    await _flash(workshop(board, owner), replace(WISHES, forgets=forgets))
+    settings = json.loads(board.file("settings.json"))
+    assert settings.keys() == {"name", "board", "host", "port", "ca_sha256", "secret", "ap_key"}
+    assert settings["ap_key"] != FORMER["ap_key"]
+    assert not board.has("agent_data/settings.json")
+    assert bool([asked for asked in person.asked if "another host's" in asked]) is (refuses is not None)
+
+
+async def test_where_nobody_is_asked_it_is_told_in_one_line(
+    start_board: StartBoard, workshop: Make, person: ScriptedPerson, owner: RealHost
+) -> None:
+    board = start_board(has_micropython=True)
+    await _told(board, FORMER, credential=True)
+    person.asks_nothing = True
+    await _flash(workshop(board, owner), WISHES)
+    assert len([line for line in person.said if "another host's" in line]) == 1
+    assert not any("another host's" in asked for asked in person.asked)
+    assert json.loads(board.file("settings.json"))["wifi"] == [KITCHEN]
+
+
+async def test_forget_without_a_host_leaves_what_makes_it_a_board_of_its_host(
+    start_board: StartBoard, workshop: Make, person: ScriptedPerson
+) -> None:
+    board = start_board(has_micropython=True)
+    await _told(board, FORMER, credential=True)
+    await flash_board(workshop(board), Wishes(adopt=True, forgets=True, ssid="kitchen", password="correct horse"))
+    settings = json.loads(board.file("settings.json"))
+    assert settings["wifi"] == [KITCHEN]
+    assert settings.keys() == {"name", "board", "host", "port", "ca_sha256", "secret", "ap_key", "wifi"} - {"name"}
+    assert board.has("credential.json")
+
+
+@pytest.fixture
+def lamp(host: dict[str, Any], owner: RealHost, tmp_path: Path) -> Iterator[str]:
+    """A device called lamp that is online; the fingerprint of its host's authority."""
+    home = Path(host["home"])
+    file = tmp_path / "lamp.json"
+    made = json.loads(run_in(home, "--json", "device", "provision", "lamp", "--file", str(file)).out)
+    words = ["microclaw.virtual", "--name", "lamp", "--wasmachine", "0", "--serial", "none", "--die-with-parent"]
+    words += ["--control", str(tmp_path / "lamp.sock"), "--link", host["link"], "--link-secret-file", str(file)]
+    with Child("lamp", [*words, "--link-ca-sha256", made["ca_sha256"]], log=tmp_path / "lamp.stderr") as child:
+        child.wait_ready()
+        give_up = time.monotonic() + PATIENCE_S
+        while not any(one["name"] == "lamp" and (one["link"] or {}).get("online") for one in _devices(owner)):
+            assert time.monotonic() < give_up, "lamp does not connect"
+        yield made["ca_sha256"]
+    assert run_in(home, "device", "remove", "lamp").code == 0
+
+
+def _devices(owner: RealHost) -> list[dict[str, Any]]:
+    devices: list[dict[str, Any]] = owner.calls.get("/v1/devices")["devices"]
+    return devices
+
+
+def _link(owner: RealHost, name: str) -> dict[str, Any]:
+    link: dict[str, Any] = owner.calls.get(f"/v1/devices/{name}")["link"]
+    return link
+
+
+async def test_a_boards_word_alone_takes_no_known_name(
+    start_board: StartBoard, workshop: Make, person: ScriptedPerson, owner: RealHost, lamp: str
+) -> None:
+    board = start_board(has_micropython=True)
+    await _told(board, {**FORMER, "ca_sha256": lamp, "name": "lamp"}, credential=False)
+    before = _link(owner, "lamp")
+    await _flash(workshop(board, owner), WISHES)
+    settings = json.loads(board.file("settings.json"))
+    assert settings["name"] == "lamp-2"
+    assert any("lamp-2" in line for line in person.said)
+    assert _link(owner, "lamp")["connections"] == before["connections"]
+    assert _link(owner, "lamp")["online"]
+
+
+async def test_a_person_may_give_it_a_known_name(
+    start_board: StartBoard, workshop: Make, owner: RealHost, lamp: str
+) -> None:
+    board = start_board(has_micropython=True)
+    await _told(board, FORMER, credential=True)
+    await _flash(workshop(board, owner), replace(WISHES, name="lamp"))
+    assert json.loads(board.file("settings.json"))["name"] == "lamp"
+
+
+async def test_a_forged_credential_is_not_told_as_online_though_the_true_device_is(
+    start_board: StartBoard, workshop: Make, owner: RealHost, lamp: str
+) -> None:
+    board = start_board(has_micropython=True)
+    await _told(board, {**FORMER, "ca_sha256": lamp, "name": "lamp"}, credential=True)
+    assert _link(owner, "lamp")["online"]
+    await _flash(workshop(board, owner), WISHES)
+    assert json.loads(board.file("settings.json"))["secret"] == FORMER["secret"], "no secret was made on its word"
+
+
+async def test_a_name_that_no_device_has_is_none(start_board: StartBoard, workshop: Make, owner: RealHost) -> None:
+    board = start_board(has_micropython=True)
+    await _told(board, {"name": "\x1b[31mLamp " + "x" * 9000}, credential=False)
+    await _flash(workshop(board, owner), WISHES)
+    assert json.loads(board.file("settings.json"))["name"].startswith("board")
+
+
+def test_a_free_name_is_one_that_a_host_takes() -> None:
+    assert free_name(frozenset({"x" * 32}), "x" * 32) == "x" * 28 + "-2"
+
+
+@pytest.mark.parametrize(
+    ("key", "bad"),
+    [
+        ("wifi", {"ssid": "kitchen"}),
+        ("ap_key", "short"),
+        ("ap_key", ["x"]),
+        ("ap_after_s", -1),
+        ("ap_after_s", True),
+        ("ntp", "a b"),
+        ("ntp", 7),
+        ("audio", {"mic": [1, 2, 99]}),
+        ("audio", {"mic": [1, 2, 3], "evil": 1}),
+        ("host", "\u001b[31m"),
+        ("port", 70_000),
+        ("name", "Lamp"),
+        ("ca_sha256", "0"),
+        ("secret", 9),
+    ],
+)
+async def test_a_known_key_of_another_form_is_left_out(key: str, bad: object) -> None:
+    text = json.dumps({key: bad, "ours": 1}).encode()
+    with OddBoard(LyingMicroPython({"settings.json": b"False\n" + text})) as board:
+        async with BoardPort.parse(board.port).repl(10) as repl:
+            told = await read_settings(repl)
+    assert (told.values, told.is_mended) == ({"ours": 1}, True)
