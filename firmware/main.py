@@ -36,6 +36,7 @@ def _number(nvs, name):
 
 if __name__ == "__main__":
     sys.path.insert(0, choose(esp32.NVS("microclaw"), ["/" + name for name in os.listdir("/")]))
+    del choose, _number  # what is not needed any more is memory
     try:
         import start
 

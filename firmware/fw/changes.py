@@ -29,6 +29,7 @@ async def commit(runner):
     """Install and start what was uploaded. A program that cannot be loaded leaves the one before running."""
     async with runner._changing:
         name, claim = runner.slots.check_upload()
+        _drop("uploads")
         claim = claim or DEFAULT_CLAIM
         runner._check_room(name, claim)
         try:
@@ -41,8 +42,7 @@ async def commit(runner):
         await runner._end(name)
         runner.slots.install(name)
         runner._start(name, space)
-        if "storage" in runners.NOT_KEPT:
-            sys.modules.pop("storage", None)  # now rather than in ten seconds: the new program needs the memory
+        _drop("storage", "records")
         return name
 
 
@@ -80,6 +80,13 @@ async def undo(runner, name=None):
             runner._start(name)
         else:
             runner._programs.pop(name, None)
+
+
+def _drop(*names):
+    """Now rather than in ten seconds: the new program needs the memory."""
+    for name in names:
+        if name in runners.NOT_KEPT:
+            sys.modules.pop(name, None)
 
 
 def list(runner):

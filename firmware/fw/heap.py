@@ -10,9 +10,7 @@ import time
 from board import esp32
 from micropython import const
 
-EXTRA_BYTES = (
-    34_816  # our files, what an install reads in, and a program or two need that beyond the first heap of 56 KB
-)
+EXTRA_BYTES = 34_816  # our files, what an install reads in, and two programs need that beyond the first heap of 56 KB
 PSRAM_BYTES = 1 << 20
 _STACK_BACK_MS = const(1000)
 

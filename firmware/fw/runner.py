@@ -19,7 +19,18 @@ COLLECT_MS = 10_000
 _TICK_MS = const(100)
 _DOOMED_MS = const(500)  # from a program's MemoryError to its end, if the board is still short
 # Modules that are read in when needed, and given back.
-NOT_KEPT = ("storage", "changes", "methods", "host_pins", "chip_facts", "networks", "modules", "standstill")
+NOT_KEPT = (
+    "storage",
+    "uploads",
+    "records",
+    "changes",
+    "methods",
+    "host_pins",
+    "chip_facts",
+    "networks",
+    "modules",
+    "standstill",
+)
 
 
 class Runner:

@@ -1,6 +1,6 @@
-"""What programs are installed: their names and facts. What touches files is in storage.py.
+"""What programs are installed: their names and facts. What touches files is in storage.py, uploads.py and records.py.
 
-That module is read in when needed, and the runner drops it soon after: its 8 KB are free most of the time.
+Those are read in when needed, and the runner drops them soon after: their 8 KB are free most of the time.
 """
 
 from errors import CallError
@@ -11,7 +11,7 @@ UPLOADED = "=part"
 class Slots:
     """A record: name, gen, r (its file), now and before (a slot or ""), undo, a, b (facts of an image).
 
-    Every other method is a function of storage.py.
+    Every other method is a function of one of those three.
     """
 
     def __init__(self, root="/apps"):
@@ -25,9 +25,13 @@ class Slots:
         self.load_all()
 
     def __getattr__(self, name):
-        import storage
-
-        function = getattr(storage, name)
+        if name in ("begin", "write", "check_upload"):
+            import uploads as found
+        elif name in ("image", "folder_of", "drop_upload"):
+            import storage as found
+        else:
+            import records as found
+        function = getattr(found, name)
         return lambda *args: function(self, *args)
 
     def names(self):

@@ -4,7 +4,7 @@ from array import array
 
 from micropython import const
 
-PAGE = 256  # entries in one answer (docs/protocols/link-methods.md)
+PAGE = 64  # entries in one answer: 256, as link-methods.md allows, take 14 KB while they are sent
 _COUNTED_PER_S = const(200)  # the interrupt of a stock image loses edges above about this rate (measured)
 
 

@@ -23,6 +23,7 @@ from tests.link_server.on_uvloop.conftest import pytest_asyncio_loop_factories a
 
 from microclaw.auth.certificates import KeyPair
 from microclaw.auth.provisioning import Provision
+from microclaw.flash.board_files import our_files
 from microclaw.wire.link.codec import decode
 from microclaw.wire.link.messages import Event
 
@@ -130,12 +131,22 @@ def micropython(script: str, *words: str, program: Path = MICROPYTHON) -> str:
     return str(done.stdout)
 
 
+@pytest.fixture(scope="session")
+def as_flashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The modules as `microclaw flash` puts them on a board without PSRAM: compiled, with short names."""
+    folder = tmp_path_factory.mktemp("fw")
+    for file in asyncio.run(our_files(ROOT / "firmware", with_psram=False)):
+        if file.path.endswith(".mpy"):
+            (folder / Path(file.path).name).write_bytes(file.data)
+    return folder
+
+
 @pytest.fixture
-def board(tmp_path: Path) -> Firmware:
+def board(tmp_path: Path, as_flashed: Path) -> Firmware:
     """Not told of a host, not running."""
     if not MICROPYTHON.exists():
         pytest.skip("scripts/micropython.sh makes MicroPython's unix port")
-    return Firmware(tmp_path / "board")
+    return Firmware(tmp_path / "board", firmware=str(as_flashed))
 
 
 async def provisioned(plane: Plane, board: Firmware) -> Provision:

@@ -83,7 +83,9 @@ def _report(options: GlobalOptions, port: str | None, try_pin: int | None, *, re
     if restart and options.device is not None:
         options.agree("The board is restarted; its programs start again. Go on?")
     here = (
-        (found.part, "problem" if not found.ok else "warning" if found.warns else "ok") for found in examine(options)
+        (found.part, "problem" if not found.ok else "warning" if found.warns else "ok")
+        for found in examine(options)
+        if found.part != "device"  # another board is not this machine; the one that is asked for has checks of its own
     )
     print_report(options, port, try_pin=try_pin, restart=restart, here=here)
 
@@ -306,10 +308,12 @@ def _alarms(home: Path) -> Iterator[Finding]:
 def _device(device: dict[str, Any]) -> Finding:
     """The devices as the host last saw them: only the host opens a device."""
     name = device["name"]
+    show = f"microclaw device show {name}"
+    on = f"power it and see that it is on this network, then: {show}"
     if device["problem"]:
-        return Finding("device", False, f"{name}: {device['problem']}", f"microclaw device show {name}")
+        return Finding("device", False, f"{name}: {device['problem']}", on if device["reachable"] is False else show)
     if device["reachable"] is False:
-        return Finding("device", False, f"{name} does not answer", "is the board on, and on this network?")
+        return Finding("device", False, f"{name} does not answer", on)
     return Finding("device", True, f"{name} answers" if device["reachable"] else f"{name}: not asked yet")
 
 

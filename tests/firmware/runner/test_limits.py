@@ -321,7 +321,7 @@ def test_a_program_that_fills_the_flash_crashes_and_can_be_removed(micropython: 
     micropython.compile("calm", CALM)
     found = micropython.run("""
         import runner as runners
-        import storage
+        import records
         class Ram:
             def __init__(self): self.data = bytearray(48 * 512)
             def readblocks(self, n, buf, off=0): buf[:] = self.data[n * 512 + off : n * 512 + off + len(buf)]
@@ -331,7 +331,7 @@ def test_a_program_that_fills_the_flash_crashes_and_can_be_removed(micropython: 
             ram = Ram()
             os.VfsLfs2.mkfs(ram)
             os.mount(os.VfsLfs2(ram), "/ram")
-            storage.RESERVE = 2048
+            records.RESERVE = 2048
             runners.NOT_KEPT = ()  # it must not be read in again, with its own figure
             runner = Runner(Board(FACTS), "/ram/apps", emit)
             await install(runner, "calm")

@@ -13,6 +13,7 @@ from tests.firmware.runner.conftest import MicroPython
 IMAGES: Final = """
         from power import *
         from slots import Slots
+        import records
         import storage
         ROOT = FOLDER + "/apps"
         ONE, TWO = b"one " * 100, b"second " * 90
@@ -346,7 +347,7 @@ class Ram:
 ram = Ram()
 os.VfsLfs2.mkfs(ram)
 os.mount(os.VfsLfs2(ram), "/ram")
-storage.RESERVE = 1024
+records.RESERVE = 1024
 s = Slots("/ram/apps")
 put(s, "p", ONE)
 put(s, "q", ONE)

@@ -1,7 +1,8 @@
-"""A file layer for slots.py whose power is cut before the n-th change of the flash, or in the middle of it."""
+"""A file layer for storage.py and records.py whose power is cut before the n-th change of the flash, or in the middle of it."""
 
 import os as real
-import storage as slots
+import records
+import storage
 
 open_file = open
 
@@ -83,9 +84,9 @@ class File:
 
 
 def connect(flash):
-    """Have slots.py use it; None: the real files."""
-    slots.os = flash or real
-    slots.open = flash.open if flash else open_file
+    """Have them use it; None: the real files."""
+    storage.os = records.os = flash or real
+    storage.open = flash.open if flash else open_file
 
 
 def cut(change, left, torn=False):

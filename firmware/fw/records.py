@@ -1,0 +1,164 @@
+"""The records of installed programs: read at boot, changed by install, remove and undo. Methods of Slots (slots.py)."""
+
+import os
+
+import storage
+from errors import CallError
+
+MAX_REMOVED = 4  # removed programs whose undo is kept
+RESERVE = 8_192  # bytes given up when the flash is full, so that a program can still be removed
+
+
+def load_all(slots):
+    """At boot. One corrupt file never stops it."""
+    try:
+        os.mkdir(slots.root)
+    except OSError:
+        pass  # it is there; when it could not be made, the first write says so
+    for folder in storage.names_in(slots.root):
+        if folder[0] != "=":
+            _load(slots, folder)
+    _keep_reserve(slots)
+
+
+def set_autostart(slots, name, autostart):
+    record = _copy(slots, name)
+    slot = record["now"]
+    record[slot] = record[slot][:3] + [autostart]
+    _store(slots, name, record)
+
+
+def install(slots, name):
+    """The upload becomes the program of that name: into the slot that is not in use, then the record."""
+    record, folder = _copy(slots, name), storage.folder_of(slots, name)
+    before = record["now"]
+    slot = "b" if (before or record["before"]) == "a" else "a"
+    record.update({"now": slot, "before": before, "undo": True, slot: storage.announced(slots)[1:]})
+    if not before:
+        record["a" if slot == "b" else "b"] = None
+    if storage.folder_name(name) not in storage.names_in(slots.root):
+        storage.full_is_an_error(lambda: os.mkdir(folder))
+    storage.full_is_an_error(lambda: os.rename(slots.part_path, folder + "/" + slot + ".mpy"))
+    _store(slots, name, record)
+    slots.damaged.pop(name, None)
+    slots.notes.pop(name, None)
+    storage.drop_upload(slots)
+
+
+def remove(slots, name):
+    if name in slots.damaged:
+        storage.remove_folder(storage.folder_of(slots, name))
+        del slots.damaged[name]
+        return
+    slots.known(name)
+    record = _copy(slots, name)
+    record.update({"now": "", "before": record["now"], "undo": True})
+    _store(slots, name, record)
+    removed = sorted([r for r in slots.records.values() if not r["now"]], key=lambda r: r["gen"])
+    for old in removed[: max(0, len(removed) - MAX_REMOVED)]:
+        _forget(slots, old["name"])
+
+
+def undo_target(slots, name=None):
+    """The program of that name (None: the one that changed last) whose change can be taken back."""
+    found = None
+    for record in slots.records.values():
+        if record["undo"] and name in (None, record["name"]) and (found is None or record["gen"] > found["gen"]):
+            found = record
+    if found is None:
+        raise CallError("app_not_found", "there is nothing to undo" + (" of " + name if name else ""))
+    slot = found["before"]
+    if slot and not storage.is_whole(slots, found, slot):
+        raise CallError("app_not_found", "the program before this one is damaged: it cannot come back")
+    return found["name"]
+
+
+def undo(slots, name):
+    """Take the last change back; whether there is a program of that name now."""
+    record = _copy(slots, name)
+    record.update({"now": record["before"], "before": "", "undo": False})
+    if not record["now"]:
+        _forget(slots, name)
+        return False
+    _store(slots, name, record)
+    return True
+
+
+def _store(slots, name, record):
+    record["gen"] = slots.gen + 1
+    record["r"] ^= 1
+    path = storage.folder_of(slots, name) + "/r%d" % record["r"]
+    try:
+        storage.write_sealed(path, record)
+    except OSError:
+        storage.remove_file(slots.root + "/=reserve")
+        storage.full_is_an_error(lambda: storage.write_sealed(path, record))
+    slots.gen += 1
+    slots.records[name] = record
+    _keep_reserve(slots)
+
+
+def _forget(slots, name):
+    """The older record goes first: a cut leaves the newest, or a folder without one for the next boot to remove."""
+    record, folder = slots.records.pop(name), storage.folder_of(slots, name)
+    storage.remove_file(folder + "/r%d" % (record["r"] ^ 1))
+    storage.remove_file(folder + "/r%d" % record["r"])
+    storage.remove_folder(folder)
+
+
+def _load(slots, folder):
+    path = slots.root + "/" + folder
+    name = folder
+    try:
+        name = _name_of(folder)
+        files = storage.names_in(path)
+        for file in files:
+            if file.endswith(".new"):
+                storage.remove_file(path + "/" + file)
+        if "r0" not in files and "r1" not in files:
+            storage.remove_folder(path)  # a first install that was cut, or a removal
+            return
+        records = [
+            r for r in (storage.read_sealed(path + "/r0"), storage.read_sealed(path + "/r1")) if r and r["name"] == name
+        ]
+        if not records:
+            slots.damaged[name] = "its record is damaged"
+            return
+        record = max(records, key=lambda r: r["gen"])
+        slots.gen = max(slots.gen, record["gen"])
+        if record["now"] and not storage.is_whole(slots, record, record["now"]):
+            before = record["before"]
+            if not before or not storage.is_whole(slots, record, before):
+                slots.damaged[name] = "its image is damaged"
+                return
+            record.update({"now": before, "before": "", "undo": False})
+            slots.notes[name] = "the newest image is damaged: this is the one before"
+        slots.records[name] = record
+    except Exception as exc:  # one bad folder never stops the boot
+        slots.damaged[name] = "its files cannot be read: %r" % exc
+
+
+def _keep_reserve(slots):
+    path = slots.root + "/=reserve"
+    try:
+        if os.stat(path)[6] >= RESERVE:
+            return
+    except OSError:
+        pass
+    try:
+        for at in range(0, RESERVE, 512):
+            storage.write_file(path, bytes(512), "ab" if at else "wb")
+    except OSError:
+        storage.remove_file(path)  # the flash is full; there will be a reserve when there is room
+
+
+def _copy(slots, name):
+    record = slots.records.get(name)
+    if record is None:
+        return {"name": name, "gen": 0, "r": 1, "now": "", "before": "", "undo": False, "a": None, "b": None}
+    return dict(record)
+
+
+def _name_of(folder):
+    first, *escaped = folder.split("%")
+    return (first.encode() + b"".join([bytes([int(text[:2], 16)]) + text[2:].encode() for text in escaped])).decode()

@@ -1,0 +1,76 @@
+"""Uploads of programs, which resume: what was announced, and its bytes so far. Methods of Slots (slots.py)."""
+
+import os
+from binascii import hexlify
+
+import storage
+from errors import CallError
+
+MAX_PROGRAMS = 16
+MAX_IMAGE = 65_536
+MAX_WRITE = 4_096
+MAX_NAME = 80  # bytes; a folder name on littlefs has at most 255, and each may become three
+MAX_HEAP = 1_048_576
+
+
+def begin(slots, name, kind, size, sha256, heap=0, autostart=True):
+    if kind != "py":
+        raise CallError("not_supported", "this board takes programs of kind py, not %s" % str(kind)[:20])
+    if not isinstance(name, str) or not 0 < len(name.encode()) <= MAX_NAME or not _is_plain(name):
+        raise CallError("bad_params", "%r cannot be the name of a program" % str(name)[:MAX_NAME])
+    for value, least, most in ((size, 8, 2**30), (heap, 0, MAX_HEAP)):
+        if type(value) is not int or not least <= value <= most:
+            raise CallError("bad_params", "size and heap must be whole numbers of a program")
+    if isinstance(sha256, (bytes, bytearray)) and len(sha256) == 32:
+        sha256 = hexlify(sha256).decode()
+    if not isinstance(sha256, str) or len(sha256) != 64 or sha256.strip("0123456789abcdef"):
+        raise CallError("bad_params", "sha256 must be 32 bytes, or 64 hexadecimal digits")
+    if type(autostart) is not bool:
+        raise CallError("bad_params", "autostart must be true or false")
+    if size > MAX_IMAGE:
+        raise CallError("too_large", "a program of %d bytes, the board takes %d" % (size, MAX_IMAGE))
+    known = storage.read_sealed(slots.upload_path)
+    wanted = [name, size, sha256, heap, autostart]
+    if known is None or known[:3] != wanted[:3]:
+        storage.remove_file(slots.part_path)
+        free = os.statvfs(slots.root)
+        if size > free[0] * free[3]:
+            raise CallError(
+                "too_large", "a program of %d bytes, the flash has %d left: remove one" % (size, free[0] * free[3])
+            )
+    if known != wanted:
+        storage.full_is_an_error(lambda: storage.write_sealed(slots.upload_path, wanted))
+    return storage.offset_of(slots)
+
+
+def write(slots, offset, data):
+    size = storage.announced(slots)[1]
+    at = storage.offset_of(slots)
+    if type(offset) is not int or offset < 0 or not isinstance(data, (bytes, bytearray)) or len(data) > MAX_WRITE:
+        raise CallError("bad_params", "offset must be a whole number, data at most %d bytes" % MAX_WRITE)
+    if offset + len(data) > size:
+        raise CallError("bad_params", "%d bytes at %d go past the announced %d" % (len(data), offset, size))
+    if offset > at:
+        raise CallError("wrong_offset", "offset %d, the board has %d bytes" % (offset, at))
+    if offset + len(data) > at:  # what came before is there: a repeated call
+        storage.full_is_an_error(lambda: storage.write_file(slots.part_path, data[at - offset :], "ab"))
+    return storage.offset_of(slots)
+
+
+def check_upload(slots):
+    """Name and claim of the program whose upload is whole; it can be imported as UPLOADED. Nothing is installed yet."""
+    name, size, sha256, heap = storage.announced(slots)[:4]
+    at = storage.offset_of(slots)
+    if at != size:
+        raise CallError("wrong_offset", "the board has %d of %d bytes" % (at, size))
+    found = storage.sha256_of(slots.part_path)
+    if found != sha256:
+        storage.drop_upload(slots)
+        raise CallError("hash_mismatch", "the program's SHA-256 is %s, announced was %s" % (found, sha256))
+    if name not in slots.names() and len(slots.names()) >= MAX_PROGRAMS:
+        raise CallError("too_many_apps", "%d programs are installed: remove one" % MAX_PROGRAMS)
+    return name, heap
+
+
+def _is_plain(name):
+    return not any(c in "/&=?" or ord(c) < 32 or 127 <= ord(c) < 160 for c in name)
