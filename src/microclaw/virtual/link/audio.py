@@ -140,7 +140,7 @@ class BoardAudio:
                 heard=tuple(self._heard),
                 said=tuple(self._said),
                 speeches=self._speeches,
-                played_ms=round(self._recorded / 2 / RATE_HZ * 1000 - left_s * 1000),
+                played_ms=max(0, round((self._recorded / 2 / RATE_HZ - left_s) * 1000)),  # it waits before it begins
                 glitches=self._speaker.glitches,
                 overflows=self._speaker.overflows,
                 purged=self._purged,
