@@ -22,10 +22,12 @@ import modules  # noqa: E402, F401
 import mpy_file  # noqa: E402, F401
 import output  # noqa: E402, F401
 import program  # noqa: E402
+import records  # noqa: E402, F401
 import runner as runner_module  # noqa: E402
 import standstill  # noqa: E402, F401
 import storage  # noqa: E402, F401
 import unwrapping  # noqa: E402, F401
+import uploads  # noqa: E402, F401
 from board import Board  # noqa: E402
 from errors import CallError  # noqa: E402
 from runner import Runner  # noqa: E402
