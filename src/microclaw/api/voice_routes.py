@@ -41,13 +41,15 @@ def voice_router(parts: HostParts) -> APIRouter:
         if found is None:
             return {"state": "off", "problem": parts.voice_problem(), "engines": [], "sessions": 0, "turns": []}
         voice = found.parts
-        problems = [await voice.recognizer.health(), await voice.synthesizer.health()]
-        from microclaw.voice.fallback import engines_in
+        from microclaw.voice.fallback import common_fault, engines_in
 
+        chains = {"asr": engines_in(voice.recognizer), "tts": engines_in(voice.synthesizer)}
+        faults = {role: [await engine.health() for engine in chain] for role, chain in chains.items()}
+        problems = [common_fault(of_role) for of_role in faults.values()]
         engines = [
-            {"role": role, "name": engine.name, "problem": await engine.health()}
-            for role, chain in (("asr", voice.recognizer), ("tts", voice.synthesizer))
-            for engine in engines_in(chain)
+            {"role": role, "name": engine.name, "problem": fault}
+            for role, chain in chains.items()
+            for engine, fault in zip(chain, faults[role], strict=True)
         ]
         return {
             "state": "on",

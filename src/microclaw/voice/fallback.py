@@ -39,13 +39,16 @@ class _Engines(Generic[E]):
         self._failed_s[id(engine)] = self._now_s()
 
     async def health(self) -> str | None:
-        """The first engine that works is enough."""
-        faults = [await engine.health() for engine in self.engines]
-        return None if None in faults else "; ".join(f for f in faults if f is not None)
+        return common_fault([await engine.health() for engine in self.engines])
 
     async def close(self) -> None:
         for engine in self.engines:
             await engine.close()
+
+
+def common_fault(faults: Sequence[str | None]) -> str | None:
+    """Of engines of one role, by the health of each: the first one that works is enough."""
+    return None if None in faults else "; ".join(f for f in faults if f is not None)
 
 
 def engines_in(one: Recognizer | Synthesizer) -> Sequence[Recognizer | Synthesizer]:
