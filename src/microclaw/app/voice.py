@@ -20,6 +20,7 @@ from microclaw.errors import ConfigError
 from microclaw.link_server.server import LinkServer
 from microclaw.link_server.transport import SCHEME
 from microclaw.tools.tool import Tool
+from microclaw.transports.address import HostPort
 from microclaw.transports.discovery import announced, wyoming_announcement_of
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ class HostVoice:
 
         host = settings.wyoming_host
         server = await stack.enter_async_context(WyomingServer.opened(parts, host, settings.wyoming_port))
-        self._wyoming = f"[{host}]:{server.port}" if ":" in host else f"{host}:{server.port}"
+        self._wyoming = str(HostPort(host, server.port))
         _log.info("Wyoming services at %s", self._wyoming)
         names = await asyncio.to_thread(lan_names)
         announcement = wyoming_announcement_of(host, server.port, names, version=__version__)

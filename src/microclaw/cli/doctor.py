@@ -290,8 +290,7 @@ def voice_engines(voice: dict[str, Any]) -> Iterator[Finding]:
         if fault is None:
             yield Finding("voice", True, f"{engine['name']} {does[engine['role']]}")
             continue
-        what, _, step = fault.partition(" (next: ")
-        step = step.removesuffix(")") or "docs/voice-engines.md"
+        what, step = _parted(fault, "docs/voice-engines.md")
         yield Finding("voice", others, f"{engine['name']}: {what}", step, warns=others)
 
 
@@ -300,8 +299,14 @@ def wyoming_services(wyoming: dict[str, Any]) -> Iterator[Finding]:
     if address := wyoming.get("address"):
         yield Finding("wyoming", True, f"speech and the agent for Home Assistant at {address}")
     elif text := wyoming.get("text"):
-        what, _, step = text.partition(" (next: ")
-        yield Finding("wyoming", False, f"voice.wyoming_port is set; {what}", step.removesuffix(")") or "docs/voice.md")
+        what, step = _parted(text, "docs/voice.md")
+        yield Finding("wyoming", False, f"voice.wyoming_port is set; {what}", step)
+
+
+def _parted(fault: str, default_step: str) -> tuple[str, str]:
+    """Of a health line: what is wrong, and what to do."""
+    what, _, step = fault.partition(" (next: ")
+    return what, step.removesuffix(")") or default_step
 
 
 def _open_gateway(where: str) -> Finding:
