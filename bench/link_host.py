@@ -91,6 +91,7 @@ async def main() -> None:
             names=host_names("localhost", ("127.0.0.1",)),
             port=listener.getsockname()[1],
             enrol=_nobody_pairs,
+            mint_id=str,
             now_ms=now_ms,
         )
         tokens = await asyncio.gather(*(identity.tokens.issue(f"bench-{n}") for n in range(devices)))
@@ -195,7 +196,7 @@ def _parts(database: Database, answering: _Answering) -> LinkParts:
     )
 
 
-async def _nobody_pairs(board: str, *, name: str | None, device_id: str | None) -> str:  # noqa: ARG001
+async def _nobody_pairs(board: str, *, name: str | None, device_id: str | None, is_new: bool = False) -> str:  # noqa: ARG001
     raise AssertionError("a device of the benchmark asked to be paired")
 
 

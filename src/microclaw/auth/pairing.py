@@ -76,9 +76,12 @@ class PendingPairing:
 
 
 class Enrol(Protocol):
-    """Enters the device to be paired in the registry (or finds it there by its id) and returns its id."""
+    """Enters the device to be paired in the registry (or finds it there by its id) and returns its id.
 
-    async def __call__(self, board: str, *, name: str | None, device_id: str | None) -> str: ...
+    With `is_new` the id is one that the pairing service minted: the device may be there since a try that was cut off.
+    """
+
+    async def __call__(self, board: str, *, name: str | None, device_id: str | None, is_new: bool = False) -> str: ...
 
 
 class PairingService:
@@ -92,6 +95,7 @@ class PairingService:
         tokens: DeviceTokens,
         revocation: Revocation,
         enrol: Enrol,
+        mint_id: Callable[[], str],
         now_ms: Callable[[], int],
         clock_s: Callable[[], float],
         random_below: Callable[[int], int],
@@ -103,6 +107,7 @@ class PairingService:
         self._tokens = tokens
         self._revocation = revocation
         self._enrol = enrol
+        self._mint_id = mint_id
         self._now_ms = now_ms
         self._clock_s = clock_s
         self._random_below = random_below
@@ -296,7 +301,11 @@ class PairingService:
                 return self._wrong_secret(network)
             if not is_profile and row.board_id is None and row.device_id is None:
                 return Refusal(CloseCode.MALFORMED, Reason.UNKNOWN_BOARD)
-            device_id = await self._enrol(row.board_id or board, name=row.name, device_id=row.device_id)
+            device_id = row.device_id
+            if device_id is None:  # on the disk first: a try that is cut off must leave the next one this device's name
+                device_id = self._mint_id()
+                await self._table.reserve_secret(hashed, device_id)
+            device_id = await self._enrol(row.board_id or board, name=row.name, device_id=device_id, is_new=True)
             paired = await self._grant(device_id, key, hashed, address)
         return self._wrong_secret(network) if paired is None else paired
 

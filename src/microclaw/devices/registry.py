@@ -70,7 +70,7 @@ class Registry:
         self._store = store
         self._open_transport = open_transport
         self._load_board = load_board
-        self._mint_id = mint_id
+        self.mint_id = mint_id
         self._now_ms = now_ms
         self._record = record
         self._devices: dict[str, Device] = {}
@@ -118,9 +118,13 @@ class Registry:
         labels: Iterable[str] = (),
         firmware: FirmwareDescription | None = None,
         *,
+        device_id: str | None = None,
         by: str = HOST,
     ) -> Device:
-        """A new device under a free name; every transport is an address that no other device has."""
+        """A new device under a free name; every transport is an address that no other device has.
+
+        `device_id` is what `mint_id` gave before, for who must know it first.
+        """
         firmware = firmware or FirmwareDescription()
         async with self._changing:
             self._check_new_name(name)
@@ -130,7 +134,9 @@ class Registry:
             kept_labels = _check_labels(labels)
             opened = self._open_new_transports(transports, board, None)
             endpoints = tuple(transport.endpoint for transport in opened)
-            row = DeviceRow(self._mint_id(), name, board_id, kept_labels, endpoints, self._now_ms(), firmware.words)
+            row = DeviceRow(
+                device_id or self.mint_id(), name, board_id, kept_labels, endpoints, self._now_ms(), firmware.words
+            )
             await self._store.put(row)
             at = f", at {' '.join(endpoints)}" if endpoints else ""
             self._note(AuditKind.DEVICE_ADDED, f"{board_id}{at}", name, by)

@@ -116,6 +116,7 @@ class LinkServer:
             names=names,
             port=listening.getsockname()[1],
             enrol=partial(_enrol, devices),
+            mint_id=devices.mint_id,
             now_ms=now_ms,
             record=_Recorder(devices, record, publish, now_ms).record,
         )
@@ -320,16 +321,19 @@ def _listener_class() -> type[Listener]:
     return Listener
 
 
-async def _enrol(devices: Registry, board: str, *, name: str | None, device_id: str | None) -> str:
+async def _enrol(
+    devices: Registry, board: str, *, name: str | None, device_id: str | None, is_new: bool = False
+) -> str:
     """Enter a device that is being paired among the devices; its id."""
     if device_id is not None and devices.owner_of(f"{SCHEME}{device_id}") is not None:
         return device_id
-    if device_id is not None:
-        device = devices.get(device_id)
-    else:
-        device = await devices.add(name or _free_name(devices, board), board, ())
-    await devices.add_transport(device.device_id, f"{SCHEME}{device.device_id}")
-    return device.device_id
+    is_there = any(device.device_id == device_id for device in devices.list())
+    if device_id is not None and (is_there or not is_new):
+        await devices.add_transport(devices.get(device_id).device_id, f"{SCHEME}{device_id}")
+        return device_id
+    minted = device_id or devices.mint_id()
+    await devices.add(name or _free_name(devices, board), board, (f"{SCHEME}{minted}",), device_id=minted)
+    return minted
 
 
 def _free_name(devices: Registry, board: str) -> str:

@@ -238,7 +238,6 @@ class Runner:
             return
         self._running.add(schedule.schedule_id)
         task = self._group.create_task(self._one(schedule, due_ms, note), name=f"schedule {schedule.schedule_id}")
-        task.add_done_callback(lambda _: self._running.discard(schedule.schedule_id))
         if isinstance(schedule.deed, ToolAct):
             self._acting.add(task)
             task.add_done_callback(self._acting.discard)
@@ -253,6 +252,8 @@ class Runner:
         except Exception:
             _log.exception("schedule %d failed inside the host", schedule.schedule_id)
             outcome = Outcome("failed", "something went wrong inside the host; see its log")
+        finally:  # its end is still to be kept and told: who reads of it there may run it again
+            self._running.discard(schedule.schedule_id)
         await self._close(schedule, due_ms, outcome, note)
 
     async def _close(self, schedule: Schedule, due_ms: int, outcome: Outcome, note: str) -> None:

@@ -161,6 +161,11 @@ class IdentityTable(Table):
         """Keep a pairing secret; those that expired are forgotten."""
         await self._database.write(lambda connection: _add_secret(connection, row, at_ms))
 
+    async def reserve_secret(self, secret_hash: bytes, device_id: str) -> None:
+        """The id of the device that the secret is about to let in for the first time."""
+        query = "UPDATE pairing_secrets SET device_id = ?2 WHERE hash = ?1 AND device_id IS NULL"
+        await self._database.write(lambda connection: connection.execute(query, (secret_hash, device_id)))
+
     async def secret(self, secret_hash: bytes, at_ms: int) -> SecretRow | None:
         """The secret's row unless it is spent or expired."""
         where = "pairing_secrets WHERE hash = ? AND expires_ms > ?"

@@ -49,16 +49,23 @@ class Devices:
     def __init__(self) -> None:
         self.names: dict[str, str | None] = {}
 
-    async def __call__(self, board: str, *, name: str | None, device_id: str | None) -> str:
-        if device_id is not None:
-            if device_id not in self.names:
-                raise UnknownName(f"no device {device_id}")
+    async def __call__(self, board: str, *, name: str | None, device_id: str | None, is_new: bool = False) -> str:
+        if device_id in self.names:
             return device_id
+        if device_id is not None and not is_new:
+            raise UnknownName(f"no device {device_id}")
         if name is not None and name in self.names.values():
             raise UnknownName(f"the name {name} is taken")
-        minted = f"d-{len(self.names) + 1}"
+        minted = device_id or self.mint_id()
         self.names[minted] = name
+        await self.entered()
         return minted
+
+    def mint_id(self) -> str:
+        return f"d-{len(self.names) + 1}"
+
+    async def entered(self) -> None:
+        """The device is on the disk; a test may cut off what follows."""
 
 
 @dataclass
@@ -168,6 +175,7 @@ async def host(folder: Path, database: Database, clock: Clock) -> Host:
         names=NAMES,
         port=8443,
         enrol=devices,
+        mint_id=devices.mint_id,
         now_ms=clock.ms,
         clock_s=clock.s,
         random_bytes=drawn.randbytes,

@@ -253,6 +253,27 @@ async def test_secret_is_spent_when_its_credential_was_used(host: Host) -> None:
     assert await ask(host, secret=secret) == closed(4401, Reason.WRONG_SECRET)
 
 
+async def test_a_device_that_leaves_while_it_is_entered_gets_its_own_name_at_the_next_try(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = await provisioned(host, name="lamp")
+    forever = asyncio.Event()
+    reached = asyncio.Event()
+
+    async def leaves() -> None:
+        reached.set()
+        await forever.wait()
+
+    monkeypatch.setattr(host.devices, "entered", leaves)
+    first = asyncio.create_task(ask(host, secret=secret))
+    await reached.wait()
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    again = await let_in(host, await ask(host, secret=secret))
+    assert host.devices.names == {again.device_id: "lamp"}
+
+
 async def test_two_requests_with_one_secret_enter_one_device(host: Host) -> None:
     secret = await provisioned(host)
     await asyncio.gather(ask(host, secret=secret), ask(host, secret=secret))

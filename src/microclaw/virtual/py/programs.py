@@ -226,6 +226,7 @@ class Programs:
         if self._vm is not vm:
             return  # the power was cut
         owners = sorted(set(vm.peripherals.owners.values()))
+        self._listening.clear()  # a call that comes before the next one is ready would be lost
         self._vm = None
         self._give_up_calls()
         if ending.kind == "reset":

@@ -206,5 +206,6 @@ class _Entry:
     enrolment: Enrolment
     asker: Asker
 
-    async def __call__(self, board: str, *, name: str | None, device_id: str | None) -> str:
+    async def __call__(self, board: str, *, name: str | None, device_id: str | None, is_new: bool = False) -> str:
+        assert not is_new, "it comes with a code, not with a secret"
         return await self.enrolment.enter(self.asker, board, name=name, device_id=device_id)
