@@ -81,6 +81,11 @@ class _Speaker:
         self.played.append((self.next_s, pcm))
         self.next_s += len(pcm) / 2 / RATE_HZ
 
+    @property
+    def played_until_s(self) -> float:
+        """When the last frame that is not forgotten ends."""
+        return self.played[-1][0] + len(self.played[-1][1]) / 2 / RATE_HZ if self.played else 0.0
+
     def forget(self, now_s: float) -> int:
         """Drop what is not played yet; how many frames that was."""
         dropped = 0
@@ -112,6 +117,9 @@ class BoardAudio:
         self._said: deque[str] = deque(maxlen=MAX_TEXTS)
         self._partial = ""
         self._purged = self._speeches = self._late = 0
+        self._opened_s = 0.0  # when the microphone was opened
+        self._said_s: float | None = None  # when all of the WAV was said
+        self._answer_ms = self._cut_ms = 0
         self._over = threading.Event()
 
     # The bench
@@ -123,6 +131,7 @@ class BoardAudio:
             self._stream += 2
             stream = self._open = self._stream
             self._partial = ""
+            self._opened_s, self._said_s, self._answer_ms = time.monotonic(), None, 0
         start = StartAsr(stream, "pcm16", RATE_HZ, trigger, time.time_ns() // 1_000_000)
         self._post(lambda: self._send(start))
         threading.Thread(target=self._record, args=(stream, pcm), name="microphone", daemon=True).start()
@@ -145,6 +154,8 @@ class BoardAudio:
                 overflows=self._speaker.overflows,
                 purged=self._purged,
                 stale=self._late,
+                answer_ms=self._answer_ms,
+                cut_ms=self._cut_ms,
             )
 
     def interrupt(self) -> None:
@@ -185,6 +196,8 @@ class BoardAudio:
                     if stream == self._speaking:
                         self._speaking = None
                         self._purged += self._speaker.forget(time.monotonic())
+                        if self._open is not None:
+                            self._cut_ms = max(0, round((self._speaker.played_until_s - self._opened_s) * 1000))
                 case _:
                     return False
         return True
@@ -203,11 +216,14 @@ class BoardAudio:
             while self._recorded > MAX_RECORDED_BYTES and self._speaker.played:
                 self._recorded -= len(self._speaker.played.popleft()[1])
             self._speaker.take(pcm, time.monotonic())
+            if not self._answer_ms and self._said_s is not None and self._speaker.played:
+                self._answer_ms = max(1, round((self._speaker.played[-1][0] - self._said_s) * 1000))
 
     # The microphone's thread
 
     def _record(self, stream: int, pcm: bytes) -> None:
         begun_s = time.monotonic()
+        self._said_s = begun_s + len(pcm) / 2 / RATE_HZ
         frames = -(-len(pcm) // FRAME_BYTES) + MAX_SILENCE_S * 1000 // FRAME_MS
         for number in range(frames):
             if self._over.wait(max(0.0, begun_s + number * FRAME_MS / 1000 - time.monotonic())):

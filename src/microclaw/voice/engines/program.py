@@ -116,9 +116,10 @@ class SpeechProgram:
             words = asyncio.create_task(_last_words(process.stderr), name=f"voice: stderr of {self.name}")
             try:
                 with contextlib.suppress(ConnectionError):  # it ended before it read: its exit code tells why
-                    process.stdin.write(run.text.encode(errors="replace") + b"\n")
-                    await process.stdin.drain()
-                    process.stdin.close()
+                    if not process.stdin.is_closing():  # it ended already: uvloop's pipe is closed, and no error of it
+                        process.stdin.write(run.text.encode(errors="replace") + b"\n")
+                        await process.stdin.drain()
+                        process.stdin.close()
                 left = run.limit_bytes
                 while data := await process.stdout.read(_READ_BYTES):
                     left -= len(data)

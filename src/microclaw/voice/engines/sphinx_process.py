@@ -18,6 +18,7 @@ from microclaw.voice.engines.sphinx_decision import Evidence
 MAX_BEHIND_BYTES: Final = 5 * RATE_HZ * 2
 """Audio that a process has not read yet."""
 _KINDS: Final = (protocol.READY, protocol.PARTIAL, protocol.FINAL)
+_ENDED: Final = "the process of speech recognition ended"
 _log = logging.getLogger(__name__)
 
 
@@ -113,6 +114,8 @@ class SphinxProcess:
             raise self.fault
         assert self._process is not None
         assert self._process.stdin is not None
+        if self._process.stdin.is_closing():  # known before the end of its output is read
+            raise self._break(_ENDED)
         self._process.stdin.write(data)
 
     def _break(self, message: str) -> VoiceError:
@@ -139,7 +142,7 @@ class SphinxProcess:
                 kind, size = protocol.header(head, _KINDS, protocol.MAX_ANSWER_BYTES)
                 self._came(kind, protocol.json_body(await source.readexactly(size)))
         except asyncio.IncompleteReadError:
-            self._break("the process of speech recognition ended")
+            self._break(_ENDED)
         except ProtocolError as exc:
             self._break(f"the process of speech recognition talks nonsense: {exc.message}")
 
