@@ -15,7 +15,7 @@ import signal
 import ssl
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import cast
@@ -28,6 +28,7 @@ from microclaw.api.server import tcp_listener
 from microclaw.auth.certificates import host_names
 from microclaw.auth.device_identity import HostIdentity
 from microclaw.events import DeviceConnected, LiveEvent
+from microclaw.link_server.audio import DeviceAudio
 from microclaw.link_server.connection import Connection
 from microclaw.link_server.device_link import LinkParts
 from microclaw.link_server.limits import LinkLimits
@@ -82,7 +83,7 @@ async def main() -> None:
         database = await stack.enter_async_context(Database.open(folder / "microclaw.db"))
         pacer = Pacer() if options.paced else None
         answering = _Answering(pacer)
-        links = await LinkRegistry.open(_parts(database, answering))
+        links = await LinkRegistry.open(link_parts(database, answering.on_event))
         answering.links = links
         listener = stack.enter_context(tcp_listener(options.address, 0))
         identity = await HostIdentity.open(
@@ -90,7 +91,7 @@ async def main() -> None:
             database,
             names=host_names("localhost", ("127.0.0.1",)),
             port=listener.getsockname()[1],
-            enrol=_nobody_pairs,
+            enrol=nobody_pairs,
             mint_id=str,
             now_ms=now_ms,
         )
@@ -184,19 +185,20 @@ def _echo(connection: Connection, heard: Hear) -> None:
     connection.send_audio(heard.frame.payload)
 
 
-def _parts(database: Database, answering: _Answering) -> LinkParts:
+def link_parts(database: Database, publish: Callable[[LiveEvent], None], audio: DeviceAudio | None = None) -> LinkParts:
     return LinkParts(
         links=LinkTable(database, now_ms=now_ms, random_bytes=secrets.token_bytes),
         events=LinkEventTable(database),
         clock=SystemClock(),
         new_id=lambda: secrets.token_bytes(16),
-        publish=answering.on_event,
+        publish=publish,
         owner_of=lambda _: None,
         tasks=DeviceTasks(LinkTaskTable(database)),
+        audio=audio or DeviceAudio(),
     )
 
 
-async def _nobody_pairs(board: str, *, name: str | None, device_id: str | None, is_new: bool = False) -> str:  # noqa: ARG001
+async def nobody_pairs(board: str, *, name: str | None, device_id: str | None, is_new: bool = False) -> str:  # noqa: ARG001
     raise AssertionError("a device of the benchmark asked to be paired")
 
 

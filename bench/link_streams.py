@@ -43,7 +43,7 @@ class Effort:
 def measure(effort: Effort | None = None) -> list[Metric]:
     effort = effort or Effort()
     words = ("bench.link_host", "--paced", "--devices", str(effort.most))
-    with _many_files(), running(*words) as linked, running(*words) as bare, _a_core_each(linked, bare):
+    with many_files(), running(*words) as linked, running(*words) as bare, a_core_each(linked, bare):
         devices = Devices()
         try:
             searches = [Search(devices, linked, effort, linked=True), Search(devices, bare, effort, linked=False)]
@@ -150,7 +150,7 @@ def _say(text: str) -> None:
 
 
 @contextmanager
-def _a_core_each(*hosts: Running) -> Iterator[None]:
+def a_core_each(*hosts: Running) -> Iterator[None]:
     """Hosts on one core, this process on another, where there are two."""
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
@@ -167,7 +167,7 @@ def _a_core_each(*hosts: Running) -> Iterator[None]:
 
 
 @contextmanager
-def _many_files() -> Iterator[None]:
+def many_files() -> Iterator[None]:
     """As many open files as this process may have, for it and for those that it starts."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,184 @@
+"""The host of bench.voice_streams and voice_lossy: link, sessions, inbox, agent and store as in `microclaw up`.
+
+The engines are stubs, so that what is measured is not theirs: any loud utterance is the sentence QUESTION, which the
+offline sentences answer, and a sentence is "spoken" at once, MS_A_CHAR of a tone for each of its characters. Limits on
+rates are lifted as in link_host.
+"""
+
+# ruff: noqa: ARG002  what stands in for a part takes what the part takes
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import tempfile
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import uvloop
+
+from bench.link_host import LIMITS, link_parts, nobody_pairs, now_ms
+from microclaw.agent.context import TurnContext
+from microclaw.agent.conversation import Conversations
+from microclaw.agent.inbox import Inbox
+from microclaw.agent.outbox import Outbox
+from microclaw.agent.window import Window
+from microclaw.api.server import tcp_listener
+from microclaw.auth.approvals import Approvals
+from microclaw.auth.certificates import host_names
+from microclaw.auth.device_identity import HostIdentity
+from microclaw.auth.gate import Gate
+from microclaw.events import Inbound
+from microclaw.link_server.audio import DeviceAudio
+from microclaw.link_server.links import LinkRegistry
+from microclaw.link_server.listener import Listener
+from microclaw.link_server.meter import LinkMeter
+from microclaw.models.protocol import DeviceContext
+from microclaw.offline.model import OfflineModel
+from microclaw.store.database import Database
+from microclaw.store.inbox import InboxTable
+from microclaw.store.journal import Journal
+from microclaw.store.outbox import OutboxTable
+from microclaw.store.sessions import SessionFiles
+from microclaw.tools.toolbox import Toolbox
+from microclaw.voice.engines.engine import RATE_HZ, Recognition, Speech, Transcript
+from microclaw.voice.service import VoiceService
+from microclaw.voice.session import VoiceParts
+from microclaw.voice.trace import VoiceTraces
+
+QUESTION: Final = "hello"
+MS_A_CHAR: Final = 55
+PIECE_MS: Final = 200
+_LOOKED_AT: Final = (1, 17, 33, 49)
+"""The upper bytes of samples 0, 8, 16 and 24: a quarter of the tone's period apart."""
+_QUIET: Final = (0, 1, 254, 255)
+_TONE: Final = b"\x10\x10" * (RATE_HZ // 1000)
+
+
+class LoudDetector:
+    """Frames with one of a few samples that is loud are speech: a tone of 500 Hz has one, in whatever phase."""
+
+    def is_speech(self, frame: bytes) -> bool:
+        return any(frame[at] not in _QUIET for at in _LOOKED_AT)
+
+
+class StubRecognizer:
+    name = "stub"
+
+    async def begin(self, on_partial: Callable[[str], None]) -> Recognition:
+        return _StubRecognition()
+
+    async def health(self) -> str | None:
+        return None
+
+    async def close(self) -> None: ...
+
+
+class _StubRecognition:
+    def feed(self, pcm: bytes) -> None: ...
+
+    async def finish(self) -> Transcript:
+        return Transcript(QUESTION)
+
+    def abandon(self) -> None: ...
+
+
+class StubSynthesizer:
+    name = "stub"
+
+    async def speak(self, text: str) -> AsyncGenerator[Speech]:
+        left_ms = MS_A_CHAR * len(text)
+        while left_ms > 0:
+            yield Speech(_TONE * min(PIECE_MS, left_ms), RATE_HZ)
+            left_ms -= PIECE_MS
+
+    async def health(self) -> str | None:
+        return None
+
+    async def close(self) -> None: ...
+
+
+class NoDevices(TurnContext):
+    """A turn that is told of no device and no memory."""
+
+    def __init__(self) -> None:
+        self.window = Window()
+
+    async def devices(self, device: str | None, person_id: str | None = None) -> DeviceContext:
+        return DeviceContext()
+
+    def system(self, device_context: DeviceContext) -> str:
+        return ""
+
+    async def dynamic(self, device_context: DeviceContext, inbound: Inbound, system: str) -> str:
+        return ""
+
+    def history_tokens(self, system: str, dynamic_context: str) -> int:
+        return 1000
+
+
+@asynccontextmanager
+async def _voice(database: Database, folder: Path) -> AsyncGenerator[VoiceService]:
+    approvals, model = Approvals(timeout_s=1), OfflineModel()
+    await model.warm_up()
+    inbox = Inbox(InboxTable(database, now_ms), Outbox(OutboxTable(database, now_ms)))
+    agent = Conversations(
+        inbox=inbox,
+        model=model,
+        tools=Toolbox((), Gate()),
+        context=NoDevices(),
+        sessions=SessionFiles(folder / "sessions"),
+        journal=Journal(database, now_ms),
+    )
+    parts = VoiceParts(inbox, approvals, StubRecognizer(), StubSynthesizer(), LoudDetector, VoiceTraces())
+    service = VoiceService(parts, now_ms=now_ms, note_taker=lambda _: None)
+    async with agent, service.serving():
+        yield service
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--devices", type=int, required=True, help="how many get a credential")
+    parser.add_argument("--address", default="127.0.0.1", help="where to listen")
+    options = parser.parse_args()
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mc-bench-")))
+        database = await stack.enter_async_context(Database.open(folder / "microclaw.db"))
+        audio = DeviceAudio()
+        links = await LinkRegistry.open(link_parts(database, lambda _: None, audio))
+        voice = await stack.enter_async_context(_voice(database, folder))
+        audio.open = voice.open_link
+        listener = stack.enter_context(tcp_listener(options.address, 0))
+        port = listener.getsockname()[1]
+        identity = await HostIdentity.open(
+            folder / "identity",
+            database,
+            names=host_names("localhost", ("127.0.0.1",)),
+            port=port,
+            enrol=nobody_pairs,
+            mint_id=str,
+            now_ms=now_ms,
+        )
+        tokens = await asyncio.gather(*(identity.tokens.issue(f"bench-{n}") for n in range(options.devices)))
+        server = Listener(links, identity, limits=LIMITS, meter=LinkMeter(), knows=lambda _: True)
+        await stack.enter_async_context(server.serving(listener, identity.authority.server_context()))
+        ready = {
+            "pid": os.getpid(),
+            "port": port,
+            "ca": identity.authority.ca_pem.decode(),
+            "tokens": [issued.token for issued in tokens if issued is not None],
+        }
+        print(json.dumps(ready), flush=True)
+        await stop.wait()
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
