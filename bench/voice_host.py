@@ -70,6 +70,8 @@ class LoudDetector:
 class StubRecognizer:
     name = "stub"
 
+    async def warm_up(self) -> None: ...
+
     async def begin(self, on_partial: Callable[[str], None]) -> Recognition:
         return _StubRecognition()
 
@@ -81,6 +83,8 @@ class StubRecognizer:
 
 class _StubRecognition:
     def feed(self, pcm: bytes) -> None: ...
+
+    def pause(self) -> None: ...
 
     async def finish(self) -> Transcript:
         return Transcript(QUESTION)

@@ -28,6 +28,8 @@ class ScriptedRecognizer:
         self.heard: list[bytes] = []
         self.abandoned = 0
 
+    async def warm_up(self) -> None: ...
+
     async def begin(self, on_partial: Callable[[str], None]) -> Recognition:
         for text in self.partials:
             on_partial(text)
@@ -46,6 +48,8 @@ class _Recognition:
 
     def feed(self, pcm: bytes) -> None:
         self._recognizer.heard[-1] += pcm
+
+    def pause(self) -> None: ...
 
     async def finish(self) -> Transcript:
         found = self._recognizer.transcripts.pop(0)

@@ -32,7 +32,8 @@ class Endpointer:
         self._limits = limits
         self._recent: deque[bool] = deque(maxlen=WINDOW_FRAMES)
         self._heard_ms = 0
-        self._quiet_ms = 0
+        self.quiet_ms = 0
+        """The silence since the last speech."""
         self.has_begun = False
         self.speech_end_ms = 0
         """When the last speech was, in ms since the stream began."""
@@ -48,10 +49,10 @@ class Endpointer:
                 return "began"
             return "nothing" if self._heard_ms >= self._limits.nothing_ms else None
         if is_speech and voiced >= VOICED_TO_GO_ON:
-            self._quiet_ms = 0
+            self.quiet_ms = 0
             self.speech_end_ms = self._heard_ms
         else:
-            self._quiet_ms += FRAME_MS
-            if self._quiet_ms >= self._limits.silence_ms:
+            self.quiet_ms += FRAME_MS
+            if self.quiet_ms >= self._limits.silence_ms:
                 return "ended"
         return "too long" if self._heard_ms >= self._limits.longest_ms else None

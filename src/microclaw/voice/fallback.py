@@ -68,6 +68,10 @@ class RecognizerChain:
     def name(self) -> str:
         return str(self._engines.engines[0].name)
 
+    async def warm_up(self) -> None:
+        """The engine that is asked first."""
+        await self._engines.in_order()[0].warm_up()
+
     async def begin(self, on_partial: Callable[[str], None]) -> Recognition:
         recognition = _ChainRecognition(self._engines, on_partial)
         await recognition.change_engine()
@@ -105,6 +109,14 @@ class _ChainRecognition:
             return  # it failed: the next one gets it all in `finish`
         try:
             self._recognition.feed(pcm)
+        except VoiceError as exc:
+            self._give_up(exc)
+
+    def pause(self) -> None:
+        if self._recognition is None:
+            return
+        try:
+            self._recognition.pause()
         except VoiceError as exc:
             self._give_up(exc)
 

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias, assert_never
 from microclaw.errors import MicroclawError, VoiceError
 from microclaw.voice.device import VoiceDevice
 from microclaw.voice.endpointing import Endpointer, EndpointLimits
-from microclaw.voice.engines.engine import FRAME_BYTES, Recognition, Recognizer, Transcript, VoiceDetector
+from microclaw.voice.engines.engine import FRAME_BYTES, RATE_HZ, Recognition, Recognizer, Transcript, VoiceDetector
 from microclaw.voice.trace import VoiceTrace
 
 MAX_WAITING: Final = 1_500
@@ -23,6 +23,11 @@ SILENT_S: Final = 5.0
 """A device that opened a stream and sends nothing for so long is asked to stop."""
 ENGINE_S: Final = 30.0
 NOTHING_SAID: Final = Transcript("", 0.0)
+PAUSE_MS: Final = 200
+"""After so much silence the engine is told that it may be the end; only then does it hear what follows."""
+MAX_PAUSES: Final = 2
+"""In one utterance: each that was not the end is heard from its beginning again."""
+MAX_HELD_BYTES: Final = 3 * RATE_HZ * 2
 HELD: Final = "hold"
 """The trigger of a stream that lasts as long as a button is held: silence does not end it."""
 _log = logging.getLogger(__name__)
@@ -161,6 +166,7 @@ class Listener:
         limits = replace(self._limits, silence_ms=longest_ms, nothing_ms=longest_ms) if is_held else self._limits
         endpointer, detector = Endpointer(limits), self._new_detector()
         left = b""
+        gate = _PauseGate(recognition)
         while True:
             try:
                 async with asyncio.timeout(SILENT_S):
@@ -184,7 +190,7 @@ class Listener:
                     pass
                 case _:
                     assert_never(item)
-            recognition.feed(item)
+            gate.feed(item)
             left += item
             while len(left) >= FRAME_BYTES:
                 frame, left = left[:FRAME_BYTES], left[FRAME_BYTES:]
@@ -193,6 +199,32 @@ class Listener:
                     if endpointer.has_begun:
                         trace.mark("speech end", trace.marks["first audio"] + endpointer.speech_end_ms / 1000)
                     return endpointer.has_begun
+            gate.silent(endpointer.has_begun and endpointer.quiet_ms >= PAUSE_MS)
+
+
+class _PauseGate:
+    """Tells the engine of pauses, and holds the silence of each back until it was not the end."""
+
+    def __init__(self, recognition: Recognition) -> None:
+        self._recognition = recognition
+        self._held = bytearray()
+        self._pauses = 0
+        self._is_paused = False
+
+    def feed(self, pcm: bytes) -> None:
+        if self._is_paused:
+            self._held += pcm
+        else:
+            self._recognition.feed(pcm)
+
+    def silent(self, is_silent: bool) -> None:
+        if self._is_paused and (not is_silent or len(self._held) > MAX_HELD_BYTES):
+            self._is_paused = False
+            self._recognition.feed(bytes(self._held))
+            self._held.clear()
+        elif is_silent and not self._is_paused and self._pauses < MAX_PAUSES:
+            self._is_paused, self._pauses = True, self._pauses + 1
+            self._recognition.pause()
 
 
 def failure_text(failure: MicroclawError) -> str:

@@ -11,9 +11,11 @@ from typing import Final, Protocol
 from microclaw.agent.outbox import Outbound, run_logged
 from microclaw.channels.delivery import Deliveries
 from microclaw.events import VOICE_CHANNEL
+from microclaw.errors import MicroclawError
 from microclaw.link_server.connection import Connection
 from microclaw.link_server.device_link import DeviceLink
 from microclaw.voice.link_device import LinkVoice
+from microclaw.voice.listening import failure_text
 from microclaw.voice.session import VoiceParts, VoiceSession
 from microclaw.wire.link.messages import AudioFormat, Notify
 
@@ -80,8 +82,17 @@ class VoiceService:
         device_id = session.device.device_id
         if (before := self._sessions.get(device_id)) is not None:
             before.left()
+        if not self._sessions:
+            self._group.create_task(self._warm_up(), name="voice: warm up")
         self._sessions[device_id] = session
         self._group.create_task(self._run(device_id, session), name=f"voice: {device_id}")
+
+    async def _warm_up(self) -> None:
+        """The first device that can speak is here: its first utterance need not wait for the engine's start."""
+        try:
+            await self.parts.recognizer.warm_up()
+        except MicroclawError as exc:
+            _log.warning("speech recognition is not ready yet: %s", failure_text(exc))
 
     async def _run(self, device_id: str, session: VoiceSession) -> None:
         try:

@@ -36,6 +36,9 @@ class Recognition(Protocol):
     def feed(self, pcm: bytes) -> None:
         """The next audio. Never waits; an engine that is behind by more than it may hold raises VoiceError."""
 
+    def pause(self) -> None:
+        """The person is silent, perhaps for good: the engine may begin its last work. A `feed` after it says no."""
+
     async def finish(self) -> Transcript:
         """The utterance has ended. Raises VoiceError when the engine fails."""
 
@@ -53,6 +56,9 @@ class Recognizer(Protocol):
 
         Raises VoiceError when the engine cannot be reached or everything it has is in use.
         """
+
+    async def warm_up(self) -> None:
+        """Be ready before the first utterance. Raises VoiceError."""
 
     async def health(self) -> str | None:
         """Why it cannot work, with what to do; None: it can."""

@@ -58,6 +58,8 @@ class OpenAiRecognizer:
         self._http = _Http(service)
         self._service, self._model, self._language = service, model, language
 
+    async def warm_up(self) -> None: ...
+
     async def begin(self, on_partial: Callable[[str], None]) -> Recognition:  # noqa: ARG002  nothing is partial
         if self._service.fault is not None:
             raise VoiceError("OpenAI's speech needs a key", next_step=_NO_KEY)
@@ -127,6 +129,8 @@ class _OpenAiRecognition:
         if len(self._pcm) + len(pcm) > MAX_UTTERANCE_BYTES:
             raise VoiceError("the utterance is longer than a minute")
         self._pcm += pcm
+
+    def pause(self) -> None: ...
 
     async def finish(self) -> Transcript:
         return await self._recognizer.transcribe(bytes(self._pcm))

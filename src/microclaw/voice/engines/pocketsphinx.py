@@ -28,6 +28,8 @@ ANSWER_S: Final = 12.0
 ABANDON_S: Final = 2.0
 IDLE_S: Final = 300.0
 MAX_UTTERANCE_BYTES: Final = 20 * RATE_HZ * 2
+MAX_PAUSED_BYTES: Final = 8 * RATE_HZ * 2
+"""If a pause is not the end everything before it is heard again, in a third of its time, while more comes."""
 MAX_TOLD: Final = 10
 MODULE: Final = "microclaw.voice.engines.sphinx_worker"
 _log = logging.getLogger(__name__)
@@ -62,6 +64,7 @@ class SphinxRecognizer:
         self._idle: list[SphinxProcess] = []
         self._starting: set[asyncio.Task[SphinxProcess]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._warming: asyncio.Task[None] | None = None
         self._is_closed = False
         self.build_ms = 0.0
         """How long the newest grammar took to make."""
@@ -72,6 +75,8 @@ class SphinxRecognizer:
 
     async def begin(self, on_partial: Callable[[str], None]) -> Recognition:
         names = self._names()
+        if not self._idle and self._warming is not None:
+            await asyncio.wait((self._warming,))
         process = self._take(names) or await self._started(names)
         try:
             process.begin(on_partial)
@@ -81,9 +86,17 @@ class SphinxRecognizer:
         return _SphinxRecognition(self, process)
 
     async def warm_up(self) -> None:
-        """Have a process ready before the first utterance."""
-        if not self._idle:
-            self._free(await self._started(self._names()))
+        """Have a process ready; `begin` waits for one that is being made so."""
+        if self._idle or self._warming is not None:
+            return
+        warming = self._warming = asyncio.create_task(self._warm(), name="voice: warm up pocketsphinx")
+        try:
+            await warming
+        finally:
+            self._warming = None
+
+    async def _warm(self) -> None:
+        self._free(await self._started(self._names()))
 
     async def settled(self) -> None:
         """Return when nothing is being started, forgotten or ended any more."""
@@ -253,6 +266,10 @@ class _SphinxRecognition:
         if self._bytes > MAX_UTTERANCE_BYTES:
             raise VoiceError("an utterance of more than 20 s", next_step="say less at a time")
         self._process.hear(pcm)
+
+    def pause(self) -> None:
+        if self._process is not None and self._bytes <= MAX_PAUSED_BYTES:
+            self._process.pause()
 
     async def finish(self) -> Transcript:
         if self._process is None:

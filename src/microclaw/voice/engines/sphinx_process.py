@@ -71,6 +71,10 @@ class SphinxProcess:
             raise self._break(f"speech recognition is {behind / RATE_HZ / 2:.1f} s behind")
         self._write(protocol.frame(protocol.AUDIO, pcm))
 
+    def pause(self) -> None:
+        """It may be the end: what `finish` will ask for is made now. With audio after it the utterance goes on."""
+        self._write(protocol.frame(protocol.PAUSE))
+
     async def finish(self) -> Evidence:
         answer = self._expect(protocol.FINAL)
         self._write(protocol.frame(protocol.END))

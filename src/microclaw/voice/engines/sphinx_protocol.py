@@ -12,7 +12,7 @@ HEADER: Final = struct.Struct("<cI")
 MAX_BODY_BYTES: Final = 4 << 20
 """The largest is the grammar's."""
 MAX_ANSWER_BYTES: Final = 64 << 10
-LANGUAGE, BEGIN, AUDIO, END, ABANDON = b"L", b"B", b"A", b"E", b"X"  # to the process
+LANGUAGE, BEGIN, AUDIO, PAUSE, END, ABANDON = b"L", b"B", b"A", b"P", b"E", b"X"  # to the process
 READY, PARTIAL, FINAL = b"R", b"P", b"F"  # of the process
 MAX_READINGS: Final = 30
 

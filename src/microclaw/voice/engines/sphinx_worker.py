@@ -25,6 +25,7 @@ from microclaw.voice.engines.sphinx_protocol import (
     MAX_BODY_BYTES,
     MAX_READINGS,
     PARTIAL,
+    PAUSE,
     READY,
     header,
     json_body,
@@ -40,7 +41,7 @@ MEMORY_LIMIT_BYTES: Final = 1 << 30
 PARTIAL_EVERY_BYTES: Final = 6400
 """200 ms of audio."""
 _VARIANT: Final = re.compile(r"\(\d+\)")
-KINDS: Final = (LANGUAGE, BEGIN, AUDIO, END, ABANDON)
+KINDS: Final = (LANGUAGE, BEGIN, AUDIO, PAUSE, END, ABANDON)
 
 
 class _Ears:
@@ -61,19 +62,29 @@ class _Ears:
         self._decoders = [one for one in (self._commands, self._general) if one is not None]
         self._is_open = False
         self._told, self._since_told = "", 0
+        self._heard = bytearray()
+        self._found: dict[str, Any] | None = None  # of all that was heard, while it pauses
 
     def begin(self) -> None:
+        self._open()
+        self._told, self._since_told = "", 0
+        self._heard.clear()
+
+    def _open(self) -> None:
         self.end()
         for decoder in self._decoders:
             decoder.start_utt()
-        self._is_open, self._told, self._since_told = True, "", 0
+        self._is_open, self._found = True, None
 
     def hear(self, pcm: bytes) -> str | None:
         """What the commands' decoder understands so far, when it changed."""
+        if self._found is not None:  # the pause was not the end
+            self._open()
+            self._decode(bytes(self._heard))
         if not self._is_open:
             return None
-        for decoder in self._decoders:
-            decoder.process_raw(pcm)
+        self._heard += pcm
+        self._decode(pcm)
         self._since_told += len(pcm)
         if self._since_told < PARTIAL_EVERY_BYTES:
             return None
@@ -85,13 +96,30 @@ class _Ears:
         self._told = text
         return str(text)
 
+    def _decode(self, pcm: bytes) -> None:
+        for decoder in self._decoders:
+            decoder.process_raw(pcm)
+
     def end(self) -> None:
         if self._is_open:
             for decoder in self._decoders:
                 decoder.end_utt()
-        self._is_open = False
+        self._is_open, self._found = False, None
+
+    def forget(self) -> None:
+        self.end()
+        self._heard.clear()
+
+    def pause(self) -> None:
+        if self._is_open:
+            self._found = self._evidence()
 
     def finish(self) -> dict[str, Any]:
+        found = self._evidence() if self._found is None else self._found
+        self.forget()
+        return found
+
+    def _evidence(self) -> dict[str, Any]:
         """The likeliest readings, best first, what the general model heard, and how all their words sound."""
         self.end()
         best = self._commands.hyp()
@@ -125,10 +153,12 @@ def main(source: IO[bytes], sink: IO[bytes]) -> None:
         elif kind == AUDIO:
             if (text := ears.hear(body)) is not None:
                 _send(sink, PARTIAL, {"text": text})
+        elif kind == PAUSE:
+            ears.pause()
         elif kind == END:
             _send(sink, FINAL, ears.finish())
         elif kind == ABANDON:
-            ears.end()
+            ears.forget()
             _send(sink, READY, {})
 
 

@@ -35,6 +35,8 @@ class WyomingRecognizer:
     def __init__(self, host: str, port: int, *, language: str = "en") -> None:
         self._host, self._port, self._language = host, port, language
 
+    async def warm_up(self) -> None: ...
+
     async def begin(self, on_partial: Callable[[str], None]) -> Recognition:
         connection = await _Connection.opened(self._host, self._port)
         connection.send(WyomingEvent("transcribe", {"language": self._language}))
@@ -92,6 +94,8 @@ class _WyomingRecognition:
         if self._connection.behind_bytes > MAX_BEHIND_BYTES:
             raise VoiceError(f"the Wyoming server at {self._connection.place} takes audio too slowly")
         self._connection.send(WyomingEvent("audio-chunk", _FORMAT, pcm))
+
+    def pause(self) -> None: ...
 
     async def finish(self) -> Transcript:
         try:
