@@ -28,14 +28,24 @@ NAMES = (
     "voice",
     "audio",
 )
-PARTS = ("link_cost", "link_streams", "link_hostile", "link_lossy")  # of link, to be run alone
+PARTS = (  # of link and voice, to be run alone
+    "link_cost",
+    "link_streams",
+    "link_hostile",
+    "link_lossy",
+    "voice_turn",
+    "voice_streams",
+    "voice_lossy",
+    "voice_recognition",
+)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    names = f"{', '.join(NAMES)} (default: all), or a part of link: {', '.join(PARTS)}"
+    names = f"{', '.join(NAMES)} (default: all), or a part of link or voice: {', '.join(PARTS)}"
     parser.add_argument("names", nargs="*", metavar="NAME", help=names)
     parser.add_argument("--json", action="store_true", help="one JSON document a benchmark")
+    parser.add_argument("--quick", action="store_true", help="voice: a look, in a minute or two")
     parser.add_argument("--check", action="store_true", help="exit 1 when a goal is missed")
     parser.add_argument("--sentences", type=Path, metavar="FILE", help="agent: say these and judge by the board's pins")
     parser.add_argument("--model", default="offline", help="agent --sentences: offline, anthropic:NAME or openai:NAME")
@@ -43,13 +53,16 @@ def main() -> int:
     unknown = [n for n in options.names if n not in NAMES + PARTS]
     if unknown:
         parser.error(f"no benchmark named {unknown[0]}; there are {', '.join(NAMES + PARTS)}")
+    if options.quick and options.names != ["voice"]:
+        parser.error("--quick belongs to voice: python -m bench voice --quick")
     if options.sentences is not None:
         if options.names != ["agent"]:
             parser.error("--sentences belongs to agent: python -m bench agent --sentences FILE")
         return _sentences(options)
     missed = False
     for name in options.names or NAMES:
-        metrics = importlib.import_module(f"bench.{name}").measure()
+        measure = importlib.import_module(f"bench.{name}").measure
+        metrics = measure(quick=True) if options.quick else measure()
         print(as_json(name, metrics) if options.json else as_table(name, metrics), flush=True)
         missed = missed or not all(m.ok for m in metrics)
     return 1 if options.check and missed else 0

@@ -17,7 +17,7 @@ from microclaw.voice.resampling import Resampler
 Noise: TypeAlias = Literal["clean", "20 dB", "10 dB"]
 NOISES: Final[Sequence[Noise]] = ("clean", "20 dB", "10 dB")
 LEAD_S: Final = 0.3
-TAIL_S: Final = 0.6
+TAIL_S: Final = 0.9
 """The silence that ends an utterance is recorded too."""
 BABBLE_VOICES: Final = 4
 _LOUDEST: Final = 32_000

@@ -78,9 +78,7 @@ class Device:
         self._buffer = bytearray()
 
     @classmethod
-    def connect(
-        cls, port: int, token: str, tls: ssl.SSLContext, *, linked: bool, address: str = "127.0.0.1"
-    ) -> Self:
+    def connect(cls, port: int, token: str, tls: ssl.SSLContext, *, linked: bool, address: str = "127.0.0.1") -> Self:
         plain = socket.create_connection((address, port), WAIT_S)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         device = cls(tls.wrap_socket(plain, server_hostname="localhost"))

@@ -103,12 +103,12 @@ class Talker(Device):
 
     codec = "pcm16"
     utterance = utterance("pcm16")
-    __slots__ = ("_counts", "_number", "_said_s", "_speaker", "_spoken", "due_s", "is_over", "stream")
+    __slots__ = ("_counts", "_number", "_said_s", "_speaker", "_spoken", "due_s", "stream")
 
     def __init__(self, connection: ssl.SSLSocket) -> None:
         super().__init__(connection)
-        self.stream, self.due_s = -1, None
-        self.is_over = False
+        self.stream = -1
+        self.due_s: float | None = None
         self._counts = Counts()
         self._speaker, self._number, self._said_s, self._spoken = Speaker(), 0, 0.0, 0
 

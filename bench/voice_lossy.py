@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 
-from bench.link_lossy import BUFFER_S, NO_LATE_LOSS, RTT_S, SEED
+from bench.link_lossy import NO_LATE_LOSS, RTT_S, SEED
 from bench.lossy_network import HOST, lossy_network, missing
 from bench.processes import running
 from bench.report import Metric
@@ -29,7 +29,7 @@ REST_S = 60.0
 @dataclass(frozen=True, slots=True)
 class Effort:
     losses: tuple[float, ...] = (0.0, 0.01, 0.03)
-    lasts_s: float = 40.0
+    lasts_s: float = 30.0
     devices: int = 8
 
 
@@ -39,7 +39,15 @@ def measure(effort: Effort | None = None) -> list[Metric]:
     if lacks is not None:
         print(f"voice_lossy: skipped: {lacks}", file=sys.stderr)
         return []
-    words = (sys.executable, "-m", "bench.voice_lossy", "--lasts", str(effort.lasts_s), "--devices", str(effort.devices))
+    words = (
+        sys.executable,
+        "-m",
+        "bench.voice_lossy",
+        "--lasts",
+        str(effort.lasts_s),
+        "--devices",
+        str(effort.devices),
+    )
     with ExitStack() as stack:
         networks = [
             stack.enter_context(subprocess.Popen([*words, "--loss", str(loss)], stdout=subprocess.PIPE))

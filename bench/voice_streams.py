@@ -27,7 +27,7 @@ class Effort:
     """`numbers` of devices, from few to many; `idle` more of them for the memory."""
 
     numbers: tuple[int, ...] = (100, 200, 300, 400)
-    lasts_s: float = 10.0
+    lasts_s: float = 8.0
     warm: int = 50
     idle: int = 200
     settle_s: float = 1.0
@@ -60,16 +60,19 @@ def metrics(trials: list[Carried]) -> list[Metric]:
     best = carried[-1] if carried else trials[0]
     counts = best.found.counts
     return [
-        Metric("devices that talk at once without a gap, a core", carried[-1].devices if carried else 0, "", GOAL, True),
-        *(Metric(f"gaps with {t.devices} devices, of {t.found.counts.answers} answers", t.found.counts.gaps, "") for t in trials),
+        Metric(
+            "devices that talk at once without a gap, a core", carried[-1].devices if carried else 0, "", GOAL, True
+        ),
+        *(
+            Metric(f"gaps with {t.devices} devices, of {t.found.counts.answers} answers", t.found.counts.gaps, "")
+            for t in trials
+        ),
         Metric(f"with {best.devices}: the host's core", best.host_share * 100, "%"),
         Metric(f"with {best.devices}: devices a whole core would do by its CPU", best.devices / best.host_share, ""),
         Metric(f"with {best.devices}: end of speech to first audio, p50", percentile(counts.answer_s, 50) * 1000, "ms"),
         Metric(f"with {best.devices}: end of speech to first audio, p99", percentile(counts.answer_s, 99) * 1000, "ms"),
         Metric(f"with {best.devices}: the devices' core", best.found.cpu_share * 100, "%"),
-        Metric(
-            f"with {best.devices}: p99 of the devices' own delay", percentile(counts.sent_late_s, 99) * 1000, "ms"
-        ),
+        Metric(f"with {best.devices}: p99 of the devices' own delay", percentile(counts.sent_late_s, 99) * 1000, "ms"),
     ]
 
 
@@ -84,9 +87,7 @@ def _idle(talkers: Talkers, host: Running, tls: ssl.SSLContext, effort: Effort) 
     return here, (host.rss_mb() - before_mb) * 1000 / effort.idle
 
 
-def _search(
-    talkers: Talkers, here: list[Talker], host: Running, tls: ssl.SSLContext, effort: Effort
-) -> list[Carried]:
+def _search(talkers: Talkers, here: list[Talker], host: Running, tls: ssl.SSLContext, effort: Effort) -> list[Carried]:
     """Up to the first number with gaps; of each number the better of its tries."""
     trials: list[Carried] = []
     for number in effort.numbers:

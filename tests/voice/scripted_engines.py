@@ -26,9 +26,12 @@ class ScriptedRecognizer:
         self.transcripts = list(transcripts)
         self.partials = partials
         self.heard: list[bytes] = []
-        self.abandoned = 0
+        self.abandoned = self.warmed = 0
+        self.paused_at: list[int] = []
+        """How many bytes of the utterance it had heard at each pause."""
 
-    async def warm_up(self) -> None: ...
+    async def warm_up(self) -> None:
+        self.warmed += 1
 
     async def begin(self, on_partial: Callable[[str], None]) -> Recognition:
         for text in self.partials:
@@ -49,7 +52,8 @@ class _Recognition:
     def feed(self, pcm: bytes) -> None:
         self._recognizer.heard[-1] += pcm
 
-    def pause(self) -> None: ...
+    def pause(self) -> None:
+        self._recognizer.paused_at.append(len(self._recognizer.heard[-1]))
 
     async def finish(self) -> Transcript:
         found = self._recognizer.transcripts.pop(0)

@@ -42,6 +42,7 @@ LONG = "This is a very long answer that nobody wants to hear to its end. " * 4
 @dataclass
 class Talk:
     device: ScriptedDevice
+    recognizer: ScriptedRecognizer
 
     async def open(self, stream: int, *frames: bytes) -> None:
         await self.device.send(StartAsr(stream, "pcm16", 16_000, "button", 0))
@@ -81,7 +82,7 @@ def talking(make_agent: MakeAgent, plane: Plane, paired: ScriptedDevice) -> Open
             plane.audio.open = service.open_link
             async with service.serving(), paired.connected(replace(paired.hello(), audio=FORMAT)):
                 await paired.until_ready()
-                yield Talk(paired)
+                yield Talk(paired, recognizer)
 
     return open_talk
 
@@ -101,6 +102,13 @@ async def test_a_stream_that_the_device_ends_without_words_has_an_empty_final(ta
         bodies += await talk.until(TtsEnd, 2)
     assert _of(bodies, AsrFinal) == [AsrFinal(1, "", 0.0), AsrFinal(3, "hello", 1.0)]
     assert _of(bodies, CancelStream) == []
+
+
+async def test_the_recognizer_is_made_ready_when_a_device_with_a_microphone_comes(talking: Open) -> None:
+    async with talking([say("Hello.")], "hello") as talk:
+        await talk.ask(1)
+        await talk.until(TtsEnd, 2)
+    assert talk.recognizer.warmed == 1
 
 
 async def test_a_stream_that_the_host_ends_without_words_has_an_empty_final_and_is_cancelled(talking: Open) -> None:

@@ -166,7 +166,7 @@ class Listener:
         limits = replace(self._limits, silence_ms=longest_ms, nothing_ms=longest_ms) if is_held else self._limits
         endpointer, detector = Endpointer(limits), self._new_detector()
         left = b""
-        gate = _PauseGate(recognition)
+        gate = PauseGate(recognition)
         while True:
             try:
                 async with asyncio.timeout(SILENT_S):
@@ -199,10 +199,10 @@ class Listener:
                     if endpointer.has_begun:
                         trace.mark("speech end", trace.marks["first audio"] + endpointer.speech_end_ms / 1000)
                     return endpointer.has_begun
-            gate.silent(endpointer.has_begun and endpointer.quiet_ms >= PAUSE_MS)
+            gate.follow(endpointer)
 
 
-class _PauseGate:
+class PauseGate:
     """Tells the engine of pauses, and holds the silence of each back until it was not the end."""
 
     def __init__(self, recognition: Recognition) -> None:
@@ -217,7 +217,9 @@ class _PauseGate:
         else:
             self._recognition.feed(pcm)
 
-    def silent(self, is_silent: bool) -> None:
+    def follow(self, endpointer: Endpointer) -> None:
+        """After each piece, when the endpointer has heard it, too."""
+        is_silent = endpointer.has_begun and endpointer.quiet_ms >= PAUSE_MS
         if self._is_paused and (not is_silent or len(self._held) > MAX_HELD_BYTES):
             self._is_paused = False
             self._recognition.feed(bytes(self._held))

@@ -10,8 +10,8 @@ from typing import Final, Protocol
 
 from microclaw.agent.outbox import Outbound, run_logged
 from microclaw.channels.delivery import Deliveries
-from microclaw.events import VOICE_CHANNEL
 from microclaw.errors import MicroclawError
+from microclaw.events import VOICE_CHANNEL
 from microclaw.link_server.connection import Connection
 from microclaw.link_server.device_link import DeviceLink
 from microclaw.voice.link_device import LinkVoice

@@ -11,6 +11,9 @@ MAX_SPOKEN_CHARS: Final = 700
 MORE: Final = "The rest is in the chat."
 _NOT_AN_END: Final = re.compile(r"(?:\b(?:e\.g|i\.e|etc|approx|vs|Dr|Mr|Mrs|St)|\b[A-Za-z])\.$", re.I)
 _END: Final = re.compile(r"[.!?…]+[\"')\]]*(?=\s)|\n+")
+_ASIDE: Final = re.compile(r"(?<=\w) (?=\()")
+"""Where what is added in brackets begins."""
+MIN_FIRST_CHARS: Final = 12
 _SOFT_END: Final = re.compile(r"[,;:](?=\s)")
 _FENCE: Final = re.compile(r"```.*?(?:```|\Z)", re.S)
 _NEXT_LINE: Final = re.compile(r"^\s*next:.*$", re.M)
@@ -62,11 +65,14 @@ def _in_words(found: re.Match[str]) -> str:
 
 
 class SentenceCutter:
-    """Takes pieces of a text and gives out each sentence as soon as it is whole."""
+    """Takes pieces of a text and gives out each sentence as soon as it is whole.
+
+    The first one ends before what is added in brackets: the engine then has something to say sooner.
+    """
 
     def __init__(self) -> None:
         self._text = ""
-        self._in_code = False
+        self._has_begun = False
 
     def feed(self, piece: str) -> list[str]:
         """The sentences that are whole with this piece, as they are to be said."""
@@ -75,6 +81,7 @@ class SentenceCutter:
         while (end := self._end()) is not None:
             sentence, self._text = self._text[:end], self._text[end:]
             if said := for_the_ear(sentence):
+                self._has_begun = True
                 sentences.append(said)
         return sentences
 
@@ -90,11 +97,16 @@ class SentenceCutter:
             close = self._text.find("```", fence + 3)
             return close + 3 if close >= 0 else None
         limit = fence if fence >= 0 else len(self._text)
+        aside = None if self._has_begun else _ASIDE.search(self._text, MIN_FIRST_CHARS, limit)
         for found in _END.finditer(self._text, 0, limit):
+            if aside is not None and aside.start() < found.start():
+                break
             sentence = self._text[: found.end()]
             is_end = found[0].startswith("\n") or not _NOT_AN_END.search(sentence.rstrip("\"')]"))
             if is_end and sentence.strip():
                 return found.end()
+        if aside is not None:
+            return aside.end()
         if fence >= 0 and self._text[:fence].strip():
             return fence
         if len(self._text) > MAX_SENTENCE_CHARS:

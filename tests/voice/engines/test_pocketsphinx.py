@@ -50,6 +50,48 @@ async def test_commands_are_recognised_and_other_sentences_are_not(make: Make, s
     assert len(recognizer.pids) == 1
 
 
+async def test_a_pause_changes_nothing_of_what_is_heard(make: Make, say: Say) -> None:
+    recognizer = make()
+    pcm = say("blink pin two every half second")
+    middle = len(pcm) // FRAME_BYTES // 2 * FRAME_BYTES
+    for pauses in [(middle,), (len(pcm),), (middle, len(pcm))]:
+        recognition, at = await recognizer.begin(lambda _text: None), 0
+        for until in (*pauses, len(pcm)):
+            for start in range(at, until, FRAME_BYTES):
+                recognition.feed(pcm[start : min(start + FRAME_BYTES, until)])
+            at = until
+            if until in pauses:
+                recognition.pause()
+        assert await recognition.finish() == Transcript("blink pin two every half second", 0.9)
+    recognition = await recognizer.begin(lambda _text: None)
+    recognition.feed(pcm)
+    recognition.pause()
+    recognition.abandon()
+    assert await hear(recognizer, bytes(FRAME_BYTES * 50)) == Transcript("", 0.0)
+    assert len(recognizer.pids) == 1
+
+
+async def test_who_speaks_while_a_process_is_made_ready_gets_that_one(make: Make) -> None:
+    recognizer = make(cross_check=False)
+    warming = asyncio.create_task(recognizer.warm_up())
+    await asyncio.sleep(0)
+    recognition = await recognizer.begin(lambda _text: None)
+    await warming
+    recognition.abandon()
+    await recognizer.settled()
+    assert len(recognizer.pids) == 1
+
+
+async def test_what_cannot_be_made_ready_is_said_by_both(make: Make) -> None:
+    recognizer = make(program=fake("raise SystemExit(1)"))
+    warming = asyncio.create_task(recognizer.warm_up())
+    await asyncio.sleep(0)
+    with pytest.raises(VoiceError, match="does not start"):
+        await recognizer.begin(lambda _text: None)
+    with pytest.raises(VoiceError, match="does not start"):
+        await warming
+
+
 async def test_silence_and_noise_are_nothing(make: Make) -> None:
     recognizer = make()
     assert (await hear(recognizer, bytes(FRAME_BYTES * 50))).text == ""

@@ -8,12 +8,13 @@ import os
 import select
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import TypeAlias
 
 import pytest
+import uvloop
 from tests.voice.engines.hearing import loudness, seconds, spoken
 
 from microclaw.errors import VoiceError
@@ -226,3 +227,19 @@ def test_a_wav_is_read_in_any_pieces() -> None:
 def test_what_is_no_such_wav_is_refused(data: bytes) -> None:
     with pytest.raises(VoiceError):
         WavStream().feed(data)
+
+
+def test_a_program_that_ends_before_it_is_given_its_text_is_no_error() -> None:
+    """uvloop, the host's loop, knows then that the pipe is closed and takes no more."""
+
+    class Ended(SpeechProgram):
+        async def _start(self, command: Sequence[str]) -> asyncio.subprocess.Process:
+            process = await super()._start(command)
+            await process.wait()
+            return process
+
+    async def run() -> list[bytes]:
+        async with aclosing(Ended("true").run(("true",), "a text", 100)) as output:
+            return [data async for data in output]
+
+    assert uvloop.run(run()) == []

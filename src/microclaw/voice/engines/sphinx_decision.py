@@ -22,7 +22,7 @@ DOUBTFUL: Final = 0.3
 """Below the session's ASK_BACK_BELOW."""
 SURE_ALIKE: Final = 0.6
 LEAST_ALIKE: Final = 0.3
-"""The shares of phones in common that the "dev" set of bench/voice.py parts right from doubtful from wrong at."""
+"""Shares of phones in common: the "dev" set of bench/voice_recognition.py parts right from doubtful from wrong there."""
 UNKNOWN: Final = ("?",)
 
 

@@ -1,0 +1,55 @@
+"""Pauses in an utterance: the engine is told of them, and hears their silence only when they were not the end."""
+
+from __future__ import annotations
+
+from tests.voice.recorder import RecordingDevice
+from tests.voice.scripted_engines import LOUD, QUIET, LoudnessDetector, ScriptedRecognizer
+
+from microclaw.voice.endpointing import EndpointLimits
+from microclaw.voice.engines.engine import FRAME_BYTES, Transcript
+from microclaw.voice.listening import HELD, MAX_HELD_BYTES, MAX_PAUSES, Listener, Utterance
+from microclaw.voice.trace import VoiceTrace
+
+PAUSE_FRAMES = 11
+"""More than PAUSE_MS, with the frame that follows speech and counts as such."""
+
+
+async def heard(recognizer: ScriptedRecognizer, frames: list[bytes], trigger: str = "button") -> Utterance:
+    listener = Listener(RecordingDevice(), recognizer, LoudnessDetector, EndpointLimits(silence_ms=600))
+    listener.opened(VoiceTrace("kitchen", trigger, 1, lambda: 0.0))
+    for frame in frames:
+        listener.hear(frame)
+    listener.closed(cancelled=False)
+    return await anext(listener.utterances())
+
+
+async def test_the_silence_at_the_end_is_not_heard() -> None:
+    recognizer = ScriptedRecognizer(Transcript("hello"))
+    found = await heard(recognizer, [LOUD] * 20 + [QUIET] * 40)
+    assert found.transcript == Transcript("hello")
+    [paused_at] = recognizer.paused_at
+    assert recognizer.heard == [(b"".join([LOUD] * 20 + [QUIET] * 10))]
+    assert paused_at == 30 * FRAME_BYTES
+
+
+async def test_the_silence_of_a_pause_that_is_not_the_end_is_heard() -> None:
+    recognizer = ScriptedRecognizer(Transcript("hello"))
+    frames = [LOUD] * 20 + [QUIET] * (PAUSE_FRAMES + 5) + [LOUD] * 20
+    await heard(recognizer, frames)
+    assert recognizer.heard == [b"".join(frames)]
+    assert len(recognizer.paused_at) == 1
+
+
+async def test_an_utterance_has_a_few_pauses_at_most() -> None:
+    recognizer = ScriptedRecognizer(Transcript("hello"))
+    frames = ([LOUD] * 20 + [QUIET] * (PAUSE_FRAMES + 5)) * 4 + [LOUD] * 4
+    await heard(recognizer, frames)
+    assert recognizer.heard == [b"".join(frames)]
+    assert len(recognizer.paused_at) == MAX_PAUSES
+
+
+async def test_no_more_silence_is_held_back_than_a_limit() -> None:
+    recognizer = ScriptedRecognizer(Transcript("hello"))
+    frames = [LOUD] * 20 + [QUIET] * (MAX_HELD_BYTES // FRAME_BYTES + 30) + [LOUD] * 4
+    await heard(recognizer, frames, trigger=HELD)
+    assert recognizer.heard == [b"".join(frames)]
