@@ -22,7 +22,7 @@ DOUBTFUL: Final = 0.3
 """Below the session's ASK_BACK_BELOW."""
 SURE_ALIKE: Final = 0.6
 LEAST_ALIKE: Final = 0.3
-"""Shares of phones in common: the "dev" set of bench/voice_recognition.py parts right from doubtful from wrong there."""
+"""Shares of phones in common, where the set "dev" of bench/voice_recognition.py parts right, doubtful and wrong."""
 UNKNOWN: Final = ("?",)
 
 
