@@ -68,7 +68,6 @@ class Counts:
     """Of all devices. `sent_late_s` is how late each frame of a device was said: the devices' own fault."""
 
     utterances: int = 0
-    answers: int = 0
     frames_heard: int = 0
     frames_said: int = 0
     gaps: int = 0
@@ -168,7 +167,6 @@ class Talker(Device):
                 self._speaker.begin()
                 self._spoken = 0
             case TtsEnd():
-                self._counts.answers += 1
                 return now_s + PAUSE_S
             case ErrorMessage(code=code, message=text):
                 raise ConnectionError(f"the host objects: {code}: {text}")

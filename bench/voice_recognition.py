@@ -37,7 +37,7 @@ from microclaw.voice.session import ASK_BACK_BELOW
 Outcome: TypeAlias = Literal["right", "asked back", "not caught", "other words", "wrong act"]
 Kind: TypeAlias = Literal["command", "outside"]
 Share: TypeAlias = Literal["all", "rotated", "few"]
-"""Each sentence by every voice with every noise; with every noise, by one voice each; once."""
+"""Each sentence by every voice with every noise; with two noises, by a voice each; once."""
 SENTENCES: Final = Path(__file__).parent / "data" / "spoken.tsv"
 VOICES: Final = {
     "dev": ("flite:kal16", "flite:rms", "espeak-ng:en-gb"),
@@ -80,8 +80,8 @@ def corpus(which: str, share: Share = "all") -> Iterator[Spoken]:
     voices = VOICES[which]
     wanted = [(at, row, v, n) for at, row in enumerate(rows) for v in range(len(voices)) for n in range(len(NOISES))]
     for number, (at, row, v, n) in enumerate(wanted):
-        is_rotated, is_one = v == (at + n) % len(voices), n == at // len(voices) % len(NOISES)
-        if share == "all" or (is_rotated and (share == "rotated" or is_one)):
+        is_turn, is_one = v == (at + n) % len(voices), n == at // len(voices) % len(NOISES)
+        if share == "all" or (is_turn and is_one == (share == "few")):
             voice, noise = voices[v], NOISES[n]
             pcm = recorded(say(row["sentence"], voice), noise, babble, number)
             kind: Kind = "command" if row["kind"] == "command" else "outside"

@@ -39,6 +39,14 @@ class Carried:
     devices: int
     host_share: float
 
+    @property
+    def unanswered(self) -> int:
+        return self.found.counts.utterances - len(self.found.counts.answer_s)
+
+    @property
+    def faults(self) -> int:
+        return self.found.counts.gaps + self.unanswered
+
 
 def measure(effort: Effort | None = None) -> list[Metric]:
     effort = effort or Effort()
@@ -55,8 +63,8 @@ def measure(effort: Effort | None = None) -> list[Metric]:
 
 
 def metrics(trials: list[Carried]) -> list[Metric]:
-    """Of the largest number without a gap; where even the least had some, of that."""
-    carried = [trial for trial in trials if not trial.found.counts.gaps]
+    """Of the largest number without a gap, each utterance answered; where even the least had some, of that."""
+    carried = [trial for trial in trials if not trial.faults]
     best = carried[-1] if carried else trials[0]
     counts = best.found.counts
     return [
@@ -64,13 +72,21 @@ def metrics(trials: list[Carried]) -> list[Metric]:
             "devices that talk at once without a gap, a core", carried[-1].devices if carried else 0, "", GOAL, True
         ),
         *(
-            Metric(f"gaps with {t.devices} devices, of {t.found.counts.answers} answers", t.found.counts.gaps, "")
+            Metric(f"gaps with {t.devices} devices, {t.found.counts.utterances} utterances", t.found.counts.gaps, "")
             for t in trials
         ),
+        *(Metric(f"utterances without an answer with {t.devices} devices", t.unanswered, "") for t in trials),
         Metric(f"with {best.devices}: the host's core", best.host_share * 100, "%"),
         Metric(f"with {best.devices}: devices a whole core would do by its CPU", best.devices / best.host_share, ""),
-        Metric(f"with {best.devices}: end of speech to first audio, p50", percentile(counts.answer_s, 50) * 1000, "ms"),
-        Metric(f"with {best.devices}: end of speech to first audio, p99", percentile(counts.answer_s, 99) * 1000, "ms"),
+        *(
+            Metric(
+                f"with {best.devices}: end of speech to first audio, p{share}",
+                percentile(counts.answer_s, share) * 1000,
+                "ms",
+            )
+            for share in (50, 99)
+            if counts.answer_s
+        ),
         Metric(f"with {best.devices}: the devices' core", best.found.cpu_share * 100, "%"),
         Metric(f"with {best.devices}: p99 of the devices' own delay", percentile(counts.sent_late_s, 99) * 1000, "ms"),
     ]
@@ -88,7 +104,7 @@ def _idle(talkers: Talkers, host: Running, tls: ssl.SSLContext, effort: Effort) 
 
 
 def _search(talkers: Talkers, here: list[Talker], host: Running, tls: ssl.SSLContext, effort: Effort) -> list[Carried]:
-    """Up to the first number with gaps; of each number the better of its tries."""
+    """Up to the first number that is too many; of each number the better of its tries."""
     trials: list[Carried] = []
     for number in effort.numbers:
         here += talkers.connect(host.facts["port"], host.facts["tokens"][len(here) : number], tls)
@@ -98,11 +114,12 @@ def _search(talkers: Talkers, here: list[Talker], host: Running, tls: ssl.SSLCon
             found = talkers.converse(here[:number], effort.lasts_s)
             tries.append(Carried(found, number, (host.cpu_s() - cpu_s) / found.lasted_s))
             lost = max((host.waited_s() - waited_s) / found.lasted_s, found.waited_share)
-            if not found.counts.gaps:
+            if not tries[-1].faults:
                 break
-            _say(f"{number} devices heard {found.counts.gaps} gaps while others had {lost:.0%} of a core")
-        trials.append(min(tries, key=lambda one: one.found.counts.gaps))
-        if trials[-1].found.counts.gaps:
+            heard = f"{found.counts.gaps} gaps and {tries[-1].unanswered} utterances were not answered"
+            _say(f"{number} devices heard {heard} while others had {lost:.0%} of a core")
+        trials.append(min(tries, key=lambda one: one.faults))
+        if trials[-1].faults:
             break
     return trials
 
