@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from microclaw.addresses import bracketed
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.store.identity import IdentityTable, SecretRow
 
@@ -34,8 +35,7 @@ class Provision:
 
     @property
     def uri(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        line = f"microclaw://{host}:{self.port}/{self.ca_sha256}"
+        line = f"microclaw://{bracketed(self.host)}:{self.port}/{self.ca_sha256}"
         return (line if self.secret is None else f"{line}/{self.secret}").upper()
 
     def to_text(self) -> str:

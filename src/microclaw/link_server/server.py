@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from microclaw.addresses import is_loopback
+from microclaw.addresses import bracketed, is_loopback
 from microclaw.audit import ALARMS, AuditEvent, Record, no_record
 from microclaw.auth.certificates import lan_names
 from microclaw.auth.device_identity import HostIdentity
@@ -170,8 +170,7 @@ class LinkServer:
 
     @property
     def address(self) -> str:
-        host = self._host
-        return f"{'wss' if self._tls else 'ws'}://{f'[{host}]' if ':' in host else host}:{self.port}{PATH}"
+        return f"{'wss' if self._tls else 'ws'}://{bracketed(self._host)}:{self.port}{PATH}"
 
     @property
     def is_local(self) -> bool:
