@@ -18,6 +18,7 @@ from microclaw.devices.device import Device
 from microclaw.errors import DeviceTimeout, DeviceUnreachable, LinkViolation, OutcomeUnknown, ProtocolError, StoreError
 from microclaw.events import PROGRAM_KINDS, DeviceConnected, DeviceLeft, DeviceLog, LiveEvent, ProgramKind
 from microclaw.link_server.audio import AudioStreams, DeviceAudio
+from microclaw.link_server.boots import Boots
 from microclaw.link_server.connection import Connection
 from microclaw.link_server.effects import MAX_NAME_CHARS, MAX_REASON_CHARS, MAX_TEXT, Effect, LogRing, live_events
 from microclaw.link_server.tasks import DeviceTasks
@@ -88,9 +89,7 @@ class DeviceLink:
         self._answers: dict[bytes, asyncio.Future[Result]] = {}
         self._acks: list[tuple[int, asyncio.Future[None]]] = []
         self._bye: str | None = None  # the reason it gave when it went
-        self._boot_id: bytes | None = None  # while it is here
-        self._last_boot_id: bytes | None = None
-        self._boot_ms = 0.0
+        self.boots = Boots()
         self._audio: AudioStreams | None = None  # who hears it, while it is here
 
     # What the host asks of the device
@@ -101,7 +100,7 @@ class DeviceLink:
 
     @property
     def online(self) -> bool:
-        return self.connection is not None and self._boot_id is not None
+        return self.connection is not None and self.boots.current is not None
 
     @property
     def capabilities(self) -> frozenset[str]:
@@ -191,8 +190,7 @@ class DeviceLink:
             if self._audio is not None:
                 self._audio.left()
                 self._audio = None
-            was_here, self._boot_id = self._boot_id, None
-            if was_here is not None:
+            if self.boots.left() is not None:
                 code, reason = connection.end
                 reason = reason if self._bye is None else f"bye: {self._bye}"
                 self._parts.publish(DeviceLeft(self.name, self._now_ms, self.endpoint, code, reason))
@@ -210,9 +208,7 @@ class DeviceLink:
     def ready(self, connection: Connection, hello: Hello) -> None:
         self._bye = None
         self.connections += 1
-        if hello.boot_id != self._last_boot_id:
-            self._boot_ms = self._parts.clock.now_ms()
-        self._boot_id = self._last_boot_id = hello.boot_id
+        self.boots.came(hello.boot_id, self._parts.clock.now_ms())
         firmware = f"{hello.firmware.name} {hello.firmware.version}"
         self.presence = Presence(
             self.link_id,
@@ -241,7 +237,7 @@ class DeviceLink:
             case Telemetry() as telemetry:
                 self.telemetry = telemetry
             case Log(level=level, source=source, n=n, text=text):
-                t_ms = self._parts.clock.now_ms() - self._boot_ms
+                t_ms = self._parts.clock.now_ms() - self.boots.began_ms
                 self.log.add(LogLine(t_ms, source or None, text, self._now_ms), n)
                 shown = one_line(source[:MAX_NAME_CHARS]), n, one_line(text[:MAX_TEXT])
                 self._parts.publish(DeviceLog(self.name, self._now_ms, level, *shown))
@@ -328,7 +324,7 @@ class DeviceLink:
 
     def _send_call(self, message_id: bytes, call: Call) -> None:
         assert self.connection is not None
-        assert self._boot_id is not None
+        assert self.boots.current is not None
         try:
             self.connection.session.send(call, message_id=message_id)
         except ProtocolError as exc:  # it can never be sent
@@ -336,7 +332,7 @@ class DeviceLink:
             return
         except DeviceUnreachable:
             return  # it waits for the next connection
-        self._pending.sent(message_id, self._boot_id)
+        self._pending.sent(message_id, self.boots.current)
         self.connection.pump()
 
     def _answered(self, message_id: bytes, result: Result) -> None:

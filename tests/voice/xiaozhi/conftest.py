@@ -124,7 +124,7 @@ def played_well(stop: Event) -> bool:
     """Whether the device threw nothing away, and played it all before the end. One on a busy machine hears late."""
     assert stop["accepted"] > 0
     assert stop["frames"] == stop["accepted"] + stop["early"] + stop["dropped"]
-    return stop["late_ms"] > LATE_MS or stop["early"] == stop["dropped"] == stop["unplayed_ms"] == 0
+    return bool(stop["late_ms"] > LATE_MS or stop["early"] == stop["dropped"] == stop["unplayed_ms"] == 0)
 
 
 @dataclass
