@@ -25,7 +25,7 @@ from microclaw.link_server.tasks import DeviceTasks
 from microclaw.store.link_events import LinkEventTable, Presence
 from microclaw.store.link_tasks import OpenTask, end_in
 from microclaw.store.links import HostInbox, HostOutbox, LinkTable
-from microclaw.text import one_line
+from microclaw.text import clean_text, one_line
 from microclaw.wire.link.calls import Fate, PendingCalls
 from microclaw.wire.link.codec import encode
 from microclaw.wire.link.heartbeat import Clock
@@ -193,6 +193,7 @@ class DeviceLink:
             if self.boots.left() is not None:
                 code, reason = connection.end
                 reason = reason if self._bye is None else f"bye: {self._bye}"
+                reason = clean_text(reason, one_line=True)
                 self._parts.publish(DeviceLeft(self.name, self._now_ms, self.endpoint, code, reason))
                 await self.note_presence()
 
@@ -209,11 +210,11 @@ class DeviceLink:
         self._bye = None
         self.connections += 1
         self.boots.came(hello.boot_id, self._parts.clock.now_ms())
-        firmware = f"{hello.firmware.name} {hello.firmware.version}"
+        firmware = clean_text(f"{hello.firmware.name} {hello.firmware.version}"[:100], one_line=True)
         self.presence = Presence(
             self.link_id,
-            firmware[:100],
-            hello.board[:64],
+            firmware,
+            clean_text(hello.board[:64], one_line=True),
             hello.capabilities,
             connection.address,
             self._now_ms,
@@ -249,7 +250,7 @@ class DeviceLink:
             case PairRequest() as request if connection.on_renewal is not None:
                 connection.on_renewal(connection, envelope.id, request)
             case Bye(reason=reason):
-                self._bye = reason[:MAX_REASON_CHARS]
+                self._bye = clean_text(reason[:MAX_REASON_CHARS], one_line=True)
             case body:
                 _log.info("%s sent %s, which this host does nothing with", self.name, body.type)
 
