@@ -209,13 +209,14 @@ class LinkServer:
         """For a device to come called `name`, or for the known one of that name."""
         known = next((device for device in self._devices.list() if device.name == name), None)
         link_id = None if known is None else _link_id(known) or known.device_id
-        return await self.identity.provisioner.provision(
+        made = await self.identity.provisioner.provision(
             device_id=link_id,
             name=None if known is not None else name,
             board_id=board,
             with_secret=with_secret,
             host=host or (self._host if self.is_local else None),
         )
+        return replace(made, name=name)
 
     def check_note(self, reference: str, text: str) -> None:
         """Raises what `notify` refuses: its length, a device that is unknown or has no link."""
