@@ -46,6 +46,22 @@ async def test_ten_seconds_of_a_blink_have_twenty_edges(build_cache: Path) -> No
     assert trial.summary().startswith("10 s of board time in ")
 
 
+@pytest.mark.parametrize(
+    ("pins", "said"),
+    [
+        ((14, 14), "pin 14 was set from outside, and the program never opened it"),
+        ((15, 14), "pins 14, 15 were set from outside, and the program never opened them"),
+        ((2,), None),
+    ],
+)
+async def test_an_input_at_a_pin_that_is_never_opened_is_told(
+    build_cache: Path, pins: tuple[int, ...], said: str | None
+) -> None:
+    trial = await attempt(BLINK, build_cache, TrialOptions(inputs=tuple(TrialInput(pin, 1, 2_000) for pin in pins)))
+    assert trial.ok
+    assert [one for one in trial.warnings if "from outside" in one] == ([said] if said else [])
+
+
 async def test_the_same_program_has_the_same_edges_each_time(build_cache: Path) -> None:
     first, second = await attempt(BLINK, build_cache), await attempt(BLINK, build_cache)
     assert first.edges == second.edges
