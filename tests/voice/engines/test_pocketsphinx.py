@@ -67,6 +67,7 @@ async def test_a_pause_changes_nothing_of_what_is_heard(make: Make, say: Say) ->
     recognition.feed(pcm)
     recognition.pause()
     recognition.abandon()
+    await recognizer.settled()
     assert await hear(recognizer, bytes(FRAME_BYTES * 50)) == Transcript("", 0.0)
     assert len(recognizer.pids) == 1
 
