@@ -5,7 +5,6 @@ What a message of the host is answered with is in calls.py, what survives a powe
 
 import asyncio
 import calendar
-import gc
 import os
 import random
 import sys
