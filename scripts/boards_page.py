@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from microclaw.boards.today import STATES, Family, families
+from microclaw.boards.today import STATES, VIRTUALS, Family, families
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "boards.md"
 BEGIN: Final = "<!-- made from src/microclaw/boards/evidence/today.toml by `make docs`: change it there -->\n"
@@ -21,7 +21,7 @@ def with_tables(page: str) -> str:
 
 def table(family: Family) -> str:
     rows = [f"## {family.title[:1].upper()}{family.title[1:]}", ""]
-    if family.family_id != "virtual":
+    if family.family_id not in VIRTUALS:
         rows += [f"On hardware: {'; '.join(family.hardware) or 'nothing yet'}.", ""]
     rows += ["| what | state | evidence |", "| --- | --- | --- |"]
     rows += [f"| {f.feature} | {STATES[f.state]} | {_evidence(f.evidence)} |" for f in family.findings]

@@ -47,7 +47,7 @@ class Timeline:
         if now // 1000 != state[3]:
             state[3], state[4] = now // 1000, 0
         state[4] += 1
-        if state[4] > _COUNTED_PER_S:
+        if state[4] > _COUNTED_PER_S or level == state[1]:  # the same again: a pulse ended before the interrupt came
             state[0] = "at_least"
         state[1] = level
         state[2] += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -100,3 +101,21 @@ async def test_a_host_without_the_setting_opens_no_port_and_names_the_setting(tm
         refused = await run(tmp_path, "device", "add", "--xiaozhi")
         assert refused.code != 0
         assert "voice.xiaozhi" in refused.err
+
+
+async def test_wyoming_says_its_address_or_why_it_is_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = settings_of(tmp_path, None)
+    settings = replace(settings, voice=replace(settings.voice, wyoming_port=0))
+    async with asyncio.timeout(60), running_host(settings, make_voice=make_voice) as host:
+        address = host.status.wyoming()["address"]
+        assert re.fullmatch(r"127\.0\.0\.1:[1-9]\d*", address)
+        assert address in (await run(tmp_path, "status")).out
+        assert f"at {address}" in (await run(tmp_path, "doctor")).out
+        assert not [problem for problem in host.status.problems() if "wyoming" in problem]
+    monkeypatch.setattr("microclaw.app.voice.PACKAGES", ("no_such_package",))
+    async with asyncio.timeout(60), running_host(settings) as host:
+        assert any(problem.startswith("wyoming is off: voice is off: no_such") for problem in host.status.problems())
+        assert "wyoming is off: voice is off: no_such_package" in (await run(tmp_path, "status")).out
+        found = await run(tmp_path, "doctor")
+        assert found.code != 0
+        assert "voice.wyoming_port is set; voice is off: no_such_package not installed" in found.out

@@ -134,7 +134,9 @@ async def test_two_programs_may_read_the_same_pin(lab: Any) -> None:
 )
 async def test_one_program_at_a_time_has_a_bus_or_the_pwm_timers(lab: Any, first: str, second: str, what: str) -> None:
     await deploy(lab, "one", source=first)
-    with pytest.raises(PinClaimed, match=f"{what} of paper is used by one") as caught:
+    with pytest.raises(
+        PinClaimed, match=f"{what} of paper {'are' if what.endswith('timers') else 'is'} used by one"
+    ) as caught:
         await deploy(lab, "two", source=second)
     assert "put both into one program" in str(caught.value.next_step)
     assert lab.tried == ["one"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from microclaw.apps import trial_run
+from microclaw.apps.expectations import AdcStimulus
 from microclaw.apps.trial import Trial, TrialInput, TrialOptions, parse_duration_ms, parse_input, try_image
 from microclaw.apps.trial_run import TWO_PERIODS
 from microclaw.boards.reader import load_board
@@ -382,3 +383,11 @@ async def test_what_a_program_printed_last_stands_apart_from_the_word_of_its_end
     source = '#include "microclaw.h"\nint main(void) { delay(1); printf("no line feed"); return 3; }'
     trial = await attempt(source, build_cache)
     assert (trial.log, trial.ended) == (("no line feed",), "returned")
+
+
+def test_the_example_of_the_help_is_taken() -> None:
+    assert parse_input("14=1@2s") == TrialInput(14, 1, 2_000)
+    assert parse_input("1=2.5V@2s") == AdcStimulus(1, 2.5, 2_000)
+    with pytest.raises(ConfigError, match=r"takes no 9 V") as caught:
+        parse_input("1=9V@3s")
+    assert caught.value.next_step == "give 0 to 3.3 V"

@@ -121,6 +121,8 @@ def test_pins_are_described_one_by_one_in_order_of_appearance() -> None:
 
 def test_pwm_changes_show_their_range() -> None:
     assert describe((), [PwmChange(i, 5, i, 5000) for i in range(3)]) == "3 PWM changes on pin 5, duty 0 to 2 of 255"
+    melody = [PwmChange(i, 7, duty, hz) for i, (duty, hz) in enumerate([(128, 262), (0, 1000), (128, 523), (0, 523)])]
+    assert describe((), melody) == "4 PWM changes on pin 7, 262 to 523 Hz, duty 0 to 128 of 255"
 
 
 def test_nothing_that_moved_is_no_words() -> None:

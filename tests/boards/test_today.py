@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 
 from microclaw.boards.reader import board_ids, load_board
-from microclaw.boards.today import CHIPS, STATES, families, family_of, parse_today, today_object
+from microclaw.boards.today import (
+    CHIPS,
+    OUR_FIRMWARE,
+    STATES,
+    VIRTUAL_FIRMWARE,
+    families,
+    family_of,
+    parse_today,
+    today_object,
+)
+from microclaw.virtual.link.calls import FIRMWARE
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "boards.md").read_text(encoding="utf-8")
@@ -72,11 +82,43 @@ def test_a_table_with_a_hole_is_refused(old: str, new: str, said: str) -> None:
 def test_every_profile_has_a_family_with_each_firmware() -> None:
     for board_id in board_ids():
         board = load_board(board_id)
-        family = family_of(board_id, board.chip, ("py",))
+        family = family_of(board_id, board.chip, ("py",), "microclaw-micropython 0.1.0")
         assert family is not None
-        assert family.family_id == ("virtual" if board_id == "virtual" else board.chip.lower())
-        assert family.family_id in (*CHIPS, "virtual")
-        other = family_of(board_id, board.chip, ("wasm",))
+        assert family.family_id == board.chip.lower()
+        assert family.family_id in CHIPS
+        other = family_of(board_id, board.chip, ("wasm",), None)
         assert other is not None
-        assert other.family_id == ("virtual" if board_id == "virtual" else "wasmachine")
+        assert other.family_id == ("virtual-wasmachine" if board_id == "virtual" else "wasmachine")
         assert len(today_object(family)["findings"]) == len(other.findings)
+
+
+def test_a_virtual_board_on_the_link_is_another_family_than_over_its_wasmachine_port() -> None:
+    on_link = family_of("virtual", "ESP32-S3", ("wasm", "py"), "microclaw-virtual 0.1.0")
+    over_port = family_of("virtual", "ESP32-S3", ("wasm",), None)
+    assert on_link is not None
+    assert over_port is not None
+    states = [{f.feature: f.state for f in family.findings} for family in (on_link, over_port)]
+    for feature in ("addressable LEDs", "pairing and the link, over verified TLS", "speaking and listening"):
+        assert [of[feature] for of in states] == ["works", "cannot"]
+
+
+@pytest.mark.parametrize(
+    ("board_id", "kinds", "firmware"),
+    [
+        ("virtual", ("wasm",), "foreign 0.1"),
+        ("virtual", ("py",), "foreign 0.1"),
+        ("esp32-devkitc-v4", ("py",), "microclaw-micropython-fork 0.1"),
+        ("esp32-devkitc-v4", ("wasm",), ""),  # it never said hello
+        ("esp32-devkitc-v4", (), None),  # a cable alone
+    ],
+)
+def test_a_firmware_that_was_not_tried_has_no_family(
+    board_id: str, kinds: tuple[str, ...], firmware: str | None
+) -> None:
+    assert family_of(board_id, load_board(board_id).chip, kinds, firmware) is None
+
+
+def test_the_names_of_our_firmwares_are_those_of_their_hello() -> None:
+    greeting = (ROOT / "firmware/fw/greeting.py").read_text(encoding="utf-8")
+    assert f'"name": "{OUR_FIRMWARE}"' in greeting
+    assert FIRMWARE == VIRTUAL_FIRMWARE

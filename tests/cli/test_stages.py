@@ -23,9 +23,17 @@ def shown(*steps: Step, failure: Failure | None = None) -> str:
     return out.getvalue()
 
 
-def test_a_failure_that_says_the_same_leaves_the_stages_name() -> None:
+def test_a_failure_that_says_the_same_leaves_the_stages_name_and_reason() -> None:
     failure = Failure("trial_failed", "it trapped\nin main\nline 4", "look at line 4")
-    assert shown(Step("check", "ok"), FAILED, failure=failure) == "check    ok\ntry      failed\n"
+    assert shown(Step("check", "ok"), FAILED, failure=failure) == "check    ok\ntry      failed  it trapped\n"
+
+
+def test_a_long_reason_is_cut_to_one_line() -> None:
+    reason = "nothing defines a name that is quite long, " * 3
+    out = shown(Step("check", reason, "failed"), failure=Failure("build_failed", reason))
+    assert out.startswith("check    failed  nothing defines a name")
+    assert out.count("\n") == 1
+    assert out.endswith("…\n")
 
 
 def test_what_the_failure_does_not_say_is_shown() -> None:

@@ -97,10 +97,10 @@ def test_exec_sets_and_reads_a_pin(ask: Run) -> None:
 
 def test_show_says_what_works_on_the_board_today(ask: Run) -> None:
     today = json.loads(ask("device", "show", "virtual-1", "--json").out)["today"]
-    assert today["family"] == "the virtual ESP32-S3"
+    assert today["family"] == "the virtual ESP32-S3 over its WASMachine port"
     told = {finding["feature"]: finding for finding in today["findings"]}
-    assert told["addressable LEDs"]["state"] == "works"
-    assert told["addressable LEDs"]["evidence"][0] == "tests/virtual/py/test_programs.py"
+    assert told["addressable LEDs"]["state"] == "cannot"
+    assert told["pins, ADC, PWM and I2C at once"]["evidence"][0] == "tests/apps/test_direct_io.py"
     text = ask("device", "show", "virtual-1").out
     assert "\n  works: " in text
     assert "\n  this board cannot: microclaw flash, from an empty flash; " in text
@@ -191,8 +191,29 @@ def test_a_board_that_never_answered_is_a_problem_once_it_was_asked(ask: Run) ->
         assert ask("exec", "foo", "apps.list").code == 4
         doctor = ask("doctor")
         assert "foo does not answer" in doctor.out
+        assert "power it and see that it is on this network" in doctor.out
         assert doctor.code == 1
         assert "foo (virtual): no programs, does not answer" in ask("status").out
+    finally:
+        assert ask("device", "remove", "foo").code == 0
+
+
+def test_a_report_of_one_device_has_no_problem_of_another(ask: Run) -> None:
+    assert ask("device", "add", "foo", "--board", "virtual", "--wasmachine", "127.0.0.1:1").code == 0
+    try:
+        assert ask("exec", "foo", "apps.list").code == 4
+        assert "device problem" not in ask("doctor", "--report", "-d", "virtual-1").out
+    finally:
+        assert ask("device", "remove", "foo").code == 0
+
+
+def test_the_one_device_that_has_a_program_is_not_asked_for(ask: Run, running: str) -> None:
+    assert ask("device", "add", "foo", "--board", "virtual", "--wasmachine", "127.0.0.1:1").code == 0
+    try:
+        shown = ask("app", "show", running)
+        assert shown.code == 0, shown.err
+        assert re.search(r"^device +virtual-1$", shown.out, re.M)
+        assert "which device?" in ask("app", "show", "nothing").err
     finally:
         assert ask("device", "remove", "foo").code == 0
 
@@ -217,7 +238,9 @@ def test_broken_program_fails_at_compile_with_its_diagnostic(ask: Run, tmp_path:
     (tmp_path / "bad.c").write_text("void on_init(void) { int x = 1 }\n")
     ran = ask("run", str(tmp_path / "bad.c"), "-d", "virtual-1")
     assert ran.code == 1
-    assert ran.out == "compile  failed\n"  # and once more as the error
+    assert (
+        ran.out == "compile  failed  bad.c:1:31: error: expected ';' at end of declaration\n"
+    )  # and once more as the error
     assert ran.err.startswith("error: bad.c:1:31")
     assert ran.err.count("next: ") == 1
 

@@ -14,12 +14,14 @@ from microclaw.devices.calls import (
     AppList,
     AppUninstall,
     DeviceRestart,
+    DeviceStatus,
     GpioGet,
     GpioSet,
+    I2cScan,
     LogsRead,
     PinLevel,
 )
-from microclaw.errors import AppNotFound, DeviceUnreachable, OutcomeUnknown, Overloaded, ProtocolError
+from microclaw.errors import AppNotFound, DeviceUnreachable, NotSupported, OutcomeUnknown, Overloaded, ProtocolError
 from microclaw.events import DeviceEvent, DeviceLeft
 from microclaw.wire.link.messages import Call, ErrorInfo, Event, Log, Notify, Result, RunTask, TaskStatus
 
@@ -205,3 +207,13 @@ async def test_revoking_two_merged_devices_revokes_both(plane: Any, device: Any,
     lamp = await plane.registry.merge("lamp", "spot")
     assert len(lamp.transports) == 2
     assert await plane.plane.revoke("lamp") == 2
+
+
+@pytest.mark.parametrize("call", [I2cScan(), DeviceStatus()])
+async def test_a_method_that_its_firmware_lacks_is_said_to_be_so(plane: Any, paired: Any, call: Any) -> None:
+    async with paired.connected():
+        await paired.until_ready()
+        with pytest.raises(NotSupported) as caught:
+            await plane.registry.get("lamp").call(call)
+    step = f"its firmware does not offer {call.method}: microclaw device show lamp lists what it offers"
+    assert caught.value.next_step == step

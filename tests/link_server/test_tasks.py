@@ -26,10 +26,17 @@ class ScriptedRunner:
         self.may_end = asyncio.Event()
         self.was_cancelled = False
 
-    async def run(self, device: str, text: str, tell: Callable[[str], None]) -> TaskEnd:
+    async def run(
+        self, device: str, text: str, tell: Callable[[str], None], waits: Callable[[str | None], None]
+    ) -> TaskEnd:
         self.asked.append((device, text))
         tell("plan: look at the lamp")
         self.begun.set()
+        if text == "ask":
+            waits("a yes of Eva")
+        if text == "ask and go on":
+            waits("a yes of Eva")
+            waits(None)
         if text == "fail":
             raise ToolFailed("the lamp is gone", next_step="look for it")
         if text == "break":
@@ -72,6 +79,18 @@ async def test_a_task_is_queued_run_and_done(plane: Any, paired: Any, runner: Sc
     assert runner.asked == [("lamp", "switch the lamp on")]
 
 
+async def test_a_device_is_told_what_its_task_waits_for(plane: Any, paired: Any) -> None:
+    async with paired.connected():
+        await paired.until_ready()
+        await paired.send(RunTask("t1", "agent", "ask", 60))
+        told = [await paired.next(TaskStatus) for _ in range(3)]
+        assert (told[-1].state, told[-1].text) == ("running", "waits for a yes of Eva")
+        await paired.send(CancelTask("t1"))
+        end = await ends(paired, "t1")
+    assert end.state == "cancelled"
+    assert str(end.text).endswith("; it waited for a yes of Eva")
+
+
 async def test_the_end_of_a_task_waits_for_a_device_that_went_away(
     plane: Any, paired: Any, runner: ScriptedRunner
 ) -> None:
@@ -102,6 +121,8 @@ async def test_a_cancelled_task_ends_as_cancelled(plane: Any, paired: Any, runne
         ("agent", "fail", 60, "tool_failed: the lamp is gone; next: look for it"),
         ("agent", "break", 60, "internal: something went wrong inside the host; next: see the host's log"),
         ("agent", "take too long", 1, "timed_out: the task was not done within 1 s"),
+        ("agent", "ask and go on", 1, "timed_out: the task was not done within 1 s"),
+        ("agent", "ask", 1, "timed_out: it still waited for a yes of Eva after 1 s; next: say yes or no at the host"),
         (
             "sandbox",
             "print(1)",

@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 from tests.offline.conftest import Ask, kept
 
+from microclaw.boards.reader import load_board
 from microclaw.language.times import When, when_text
 from microclaw.models.protocol import (
     AssistantReply,
     DeviceContext,
+    KnownApp,
+    KnownDevice,
     ModelReply,
     ModelRequest,
     ToolCall,
@@ -222,3 +225,14 @@ def test_what_cannot_be_done_is_told_before_it_is_kept(device_context: DeviceCon
 def test_a_schedule_is_made_without_a_better_model(device_context: DeviceContext) -> None:
     request = ModelRequest("", (UserText("turn off pin 4 at 22:00"),), (), device_context=device_context)
     assert OfflineModel().is_sure(request)
+
+
+@pytest.mark.parametrize(("pin", "asks"), [(2, True), (4, False)])
+async def test_a_schedule_says_when_it_is_made_that_it_will_ask(ask: Ask, pin: int, asks: bool) -> None:
+    device = KnownDevice("virtual-1", load_board("virtual"), (KnownApp("blink", (2,)),))
+    there = DeviceContext((device,), device)
+    said = f"in 10 minutes turn off pin {pin}"
+    made = await ask(said, device_context=there)
+    kept_as = told(made.calls[0], schedule=1, what=f"turn off pin {pin}", next="today, 12:10")
+    text = (await ask(said, *kept_as, device_context=there)).text
+    assert ("pin 2 is driven by blink; if that is so then, I ask for a yes" in text) is asks

@@ -19,6 +19,7 @@ class RecordingDevice:
     ahead_ms: int = 200
     log: list[tuple[object, ...]] = field(default_factory=list)
     frames: list[bytes] = field(default_factory=list)
+    samples: int = 0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def show(self, activity: Activity) -> None:
@@ -37,6 +38,7 @@ class RecordingDevice:
         self._note("begin")
 
     def say(self, text: str, samples: int) -> None:
+        self.samples += samples
         if text:
             self._note("say", text)
 

@@ -131,7 +131,7 @@ async def test_who_speaks_interrupts_within_a_frame_and_the_turn_goes_on(make_ag
         await talk.device.until(lambda: len(talk.device.frames) >= 12)
         sent = len(talk.device.frames)
         talk.session.opened("wake", 2)
-        assert talk.device.log[-1] == ("cancel",)
+        assert talk.device.log[-2:] == [("cancel",), ("show", "listening")]
         assert len(talk.device.frames) == sent
         for frame in [LOUD] * 10 + [QUIET] * 20:
             talk.session.hear(frame)
@@ -190,7 +190,74 @@ async def test_a_cancelled_stream_is_forgotten(make_agent: MakeAgent) -> None:
         talk.session.closed(cancelled=True)
         await talk.ended()
     assert talk.traces.newest()[0].outcome == "nothing"
-    assert not any(row[0] == "final" for row in talk.device.log)
+    assert [row for row in talk.device.log if row[0] == "final"] == [("final", 1, "")]
+
+
+async def test_a_stream_that_is_opened_before_the_answer_ends_that_answer(make_agent: MakeAgent) -> None:
+    shop = Workshop()
+    replies = [call("gpio-set", pin=2), say("Pin 2 is on."), say("Hello.")]
+    async with talking(make_agent, replies, "pin two", "hello", workshop=shop) as talk:
+        talk.speak()
+        talk.speak(stream=3)
+        await talk.ended(2)
+    assert shop.done == ["set 2 1"]  # the turn goes on, its text is in the chat
+    assert talk.device.said() == ["Hello."]
+    assert {trace.stream: trace.outcome for trace in talk.traces.newest()} == {1: "interrupted", 3: "answered"}
+    assert [row[1:] for row in talk.device.log if row[0] == "final"] == [(1, "pin two"), (3, "hello")]
+
+
+async def test_the_end_of_an_interrupted_answer_does_not_hide_that_the_device_is_heard(make_agent: MakeAgent) -> None:
+    long = say("This is a very long answer that nobody wants to hear to its end. " * 4)
+    async with talking(make_agent, [long], "tell me", beeps=Beeps(ms_a_char=20)) as talk:
+        talk.speak()
+        await talk.device.until(lambda: len(talk.device.frames) >= 4)
+        talk.session.opened("wake", 3)
+        await talk.ended()  # the turn that was interrupted
+        assert [row for row in talk.device.log if row[0] == "show"][-1] == ("show", "listening")
+        talk.session.closed()
+        await talk.device.until_noted("show", "idle")
+    assert talk.device.log[-2:] == [("stop", 3), ("show", "idle")]
+
+
+async def test_a_text_of_the_host_waits_until_the_stream_is_over_and_is_interrupted_too(make_agent: MakeAgent) -> None:
+    async with talking(make_agent, [], beeps=Beeps(ms_a_char=20)) as talk:
+        talk.session.opened("button", 1)
+        note = asyncio.create_task(talk.session.say("The washing in the cellar is done, take it out please."))
+        talk.session.hear(QUIET)
+        talk.session.closed()
+        talk.session.opened("button", 3)  # before the text could begin
+        talk.session.closed()
+        await talk.device.until(lambda: len(talk.device.frames) >= 4)
+        assert talk.device.log.index(("final", 1, "")) < talk.device.log.index(("begin",))
+        talk.session.opened("button", 5)
+        sent = len(talk.device.frames)
+        await note
+        assert len(talk.device.frames) == sent
+        assert ("cancel",) in talk.device.log
+
+
+async def test_a_question_that_nobody_heard_is_not_answered_by_a_yes(make_agent: MakeAgent) -> None:
+    shop = Workshop()
+    replies = [call("page"), call("undo", call_id="call-2"), say("It is undone."), say("What?")]
+    async with talking(make_agent, replies, "read the page and undo", "yes", workshop=shop) as talk:
+        talk.speak()
+        talk.session.opened("wake", 3)  # who asks is heard no more
+        async with asyncio.timeout(20):
+            while not talk.agent.approvals.pending():  # noqa: ASYNC110  nobody else wants to be told
+                await asyncio.sleep(0.01)
+        for frame in [LOUD] * 10 + [QUIET] * 20:
+            talk.session.hear(frame)
+        await talk.device.until_noted("final", 3, "yes")
+        assert len(talk.agent.approvals.pending()) == 1
+    assert shop.done == []
+
+
+async def test_the_samples_that_are_told_are_those_of_the_audio_up_to_a_frame(make_agent: MakeAgent) -> None:
+    async with talking(make_agent, [say("One thing. Another.")], "hello", beeps=Beeps(ms_a_char=7)) as talk:
+        talk.speak()
+        await talk.ended()
+    sent = sum(map(len, talk.device.frames)) // 2
+    assert 0 <= sent - talk.device.samples < 320
 
 
 async def test_a_thousand_streams_are_one_after_the_other(make_agent: MakeAgent) -> None:
@@ -201,3 +268,5 @@ async def test_a_thousand_streams_are_one_after_the_other(make_agent: MakeAgent)
             talk.session.hear(frame)
         await talk.device.until(lambda: "Hello." in talk.device.said())
     assert ("final", 999, "hello") in talk.device.log
+    assert {row[1] for row in talk.device.log if row[0] == "final"} == set(range(1000))
+    assert sum(row[0] == "final" for row in talk.device.log) == 1000

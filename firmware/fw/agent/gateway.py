@@ -257,10 +257,12 @@ class Gateway:
         if kind != "message":
             return None
         content, chat_id = message.get("content"), message.get("chat_id", client.chat_id)
+        if chat_id == "":
+            chat_id = client.chat_id
         if not isinstance(content, str) or not content.strip():
             return "bad_message", '"message" has "content", a text that is not empty'
-        if not isinstance(chat_id, str) or not chat_id:
-            return "bad_message", '"chat_id" is a text that is not empty'
+        if not isinstance(chat_id, str):
+            return "bad_message", '"chat_id" is a text'
         size = len(chat_id.encode())
         if size > MAX_CHAT_ID_BYTES:
             words = '"chat_id" has {} bytes, at most {} are allowed'.format(size, MAX_CHAT_ID_BYTES)

@@ -6,7 +6,8 @@ MAX_DEPTH = 24
 
 
 def loads(data):
-    """What JSON bytes in UTF-8 say. ValueError for anything else, and for what is nested too deep to be sent on."""
+    """What JSON bytes in UTF-8 say. ValueError for anything else, for what is nested too deep to be sent on, and for a
+    number that is too large to be one (1e999): `inf` is no JSON."""
     text = str(data, "utf-8")
     _check_depth(text)
     return _joined(json.loads(text))
@@ -41,6 +42,8 @@ def _joined(value):
         return [_joined(member) for member in value]
     if isinstance(value, dict):
         return {clean(name): _joined(value[name]) for name in value}
+    if isinstance(value, float) and value - value != 0:  # inf, nan
+        raise ValueError("a number too large")
     return value
 
 

@@ -95,8 +95,10 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
     async def show_device(name: str) -> dict[str, Any]:
         device = devices.get(name)
         board, is_voice = device.board, is_voice_only(device)
-        family = None if is_voice else family_of(board.board_id, board.chip, device.kinds)
-        return {**device_object(device, parts.link), "today": None if family is None else today_object(family)}
+        shown = device_object(device, parts.link)
+        firmware = None if shown["link"] is None else shown["link"]["firmware"] or ""
+        family = None if is_voice else family_of(board.board_id, board.chip, device.kinds, firmware)
+        return {**shown, "today": None if family is None else today_object(family)}
 
     @router.patch("/{name}", summary="Rename a device")
     async def rename_device(name: str, body: RenameBody, by: RequestCaller) -> dict[str, Any]:

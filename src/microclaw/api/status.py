@@ -182,6 +182,7 @@ class HostStatus:
     link: LinkServer | None
     channels: ChannelStates
     xiaozhi: Callable[[], Mapping[str, Any]]
+    wyoming: Callable[[], Mapping[str, Any]]
     mcp_servers: Callable[[], Mapping[str, str]]
     schedules: ScheduleBook
     approvals: Approvals
@@ -207,6 +208,7 @@ class HostStatus:
             "http": self.http,
             "link": self._link_object(),
             "xiaozhi": dict(self.xiaozhi()),
+            "wyoming": dict(self.wyoming()),
             "up_s": round(time.monotonic() - self.began_s, 1),
             "rss_mb": round(resident_mb(), 1),
             "model": text,
@@ -214,7 +216,7 @@ class HostStatus:
             "model_outages": [outage_object(outage) for outage in outages_of(self.model)],
             "context": context_object(self.window),
             "usage": usage_object((await self.usage.report("day", 1)).today, self.settings.budget),
-            "problems": self._problems(),
+            "problems": self.problems(),
             "alarms": [alarm_object(alarm, self.devices) for alarm in self.audit.alarms()],
             "channels": channel_objects(self.channels, self.settings),
             "mcp_servers": dict(self.mcp_servers()),
@@ -235,10 +237,11 @@ class HostStatus:
             ],
         }
 
-    def _problems(self) -> list[str]:
-        audit, xiaozhi = self.audit.problem, self.xiaozhi()["text"]
-        own = [*([] if xiaozhi is None else [f"xiaozhi is off: {xiaozhi}"]), *([] if audit is None else [audit])]
-        return [*self.settings.problems, *self.channels.problems, *own]
+    def problems(self) -> list[str]:
+        """What is set and off, and why, a line each."""
+        audit, parts = self.audit.problem, (("xiaozhi", self.xiaozhi()), ("wyoming", self.wyoming()))
+        off = [f"{name} is off: {part['text']}" for name, part in parts if part["text"] is not None]
+        return [*self.settings.problems, *self.channels.problems, *off, *([] if audit is None else [audit])]
 
     def _link_object(self) -> dict[str, Any] | None:
         if self.link is None:

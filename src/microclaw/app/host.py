@@ -76,6 +76,7 @@ class Host:
     channels: ChannelStates
     boards: VirtualBoards
     audit: AuditLog
+    status: HostStatus
 
 
 @asynccontextmanager
@@ -129,7 +130,8 @@ async def running_host(
         tell = late_notes(agent.inbox.outbox, devices.registry, base.publish)
         late = LateProofs(devices=devices.registry, change_log=apps.change_log, tell=tell)
         apps.deployer.look_later = (await stack.enter_async_context(late)).watch
-        await stack.enter_async_context(devices.tasks.serving(AgentTasks(conversations), devices.links.link))
+        runner = AgentTasks(conversations, admission.gate)
+        await stack.enter_async_context(devices.tasks.serving(runner, devices.links.link))
         opening = open_channels(settings, agent.inbox, admission, group, tasks)
         channels, gateway = await stack.enter_async_context(opening)
         await stack.enter_async_context(voice.serving(agent.inbox, group))
@@ -145,6 +147,7 @@ async def running_host(
             link=link,
             channels=channels,
             xiaozhi=voice.xiaozhi_object,
+            wyoming=voice.wyoming_object,
             mcp_servers=servers.states,
             schedules=agent.schedules.scheduling.book,
             approvals=admission.approvals,
@@ -182,7 +185,7 @@ async def running_host(
         if link is not None:
             link.start()
         address = link.address if link is not None else None
-        yield Host(settings, devices.registry, model, http, address, channels, boards, audit)
+        yield Host(settings, devices.registry, model, http, address, channels, boards, audit, status)
 
 
 def _check_store(settings: Settings, *, new_store: bool) -> None:

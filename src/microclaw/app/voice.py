@@ -49,6 +49,7 @@ class HostVoice:
         self._server: XiaozhiServer | None = None
         self._ota: str | None = None
         self._problem: str | None = None
+        self._wyoming: str | None = None  # where it listens
         self.service: VoiceService | None = None
         self.problem: str | None = None
 
@@ -67,6 +68,12 @@ class HostVoice:
             "ota": self._ota,
             "connected": 0 if self._server is None else self._server.connected,
         }
+
+    def wyoming_object(self) -> dict[str, Any]:
+        """The Wyoming services for the host's status: their address, or why they are off though a port is set."""
+        is_wanted = self._base.settings.voice.wyoming_port is not None
+        text = f"voice is off: {self.problem}" if is_wanted and self._wyoming is None else None
+        return {"state": "off" if self._wyoming is None else "on", "text": text, "address": self._wyoming}
 
     @asynccontextmanager
     async def serving(self, inbox: Inbox, group: asyncio.TaskGroup) -> AsyncGenerator[None]:
@@ -89,7 +96,7 @@ class HostVoice:
                 yield
             finally:
                 self._devices.links.parts.audio.open = None
-                self._server = self._ota = self.service = None
+                self._server = self._ota = self._wyoming = self.service = None
 
     def _parts(self, inbox: Inbox) -> VoiceParts | None:
         """What sessions work with; None, and `problem` says why, where voice is off. Nothing else is affected."""
@@ -146,7 +153,8 @@ class HostVoice:
 
         host = settings.wyoming_host
         server = await stack.enter_async_context(WyomingServer.opened(parts, host, settings.wyoming_port))
-        _log.info("Wyoming services at %s:%d", host, server.port)
+        self._wyoming = f"[{host}]:{server.port}" if ":" in host else f"{host}:{server.port}"
+        _log.info("Wyoming services at %s", self._wyoming)
         names = await asyncio.to_thread(lan_names)
         announcement = wyoming_announcement_of(host, server.port, names, version=__version__)
         if announcement is not None:  # only where the LAN can reach it

@@ -116,7 +116,8 @@ async def check_free(
         node = _shared_node(claims.nodes, app.version.claims.nodes)
         if node is not None:
             raise PinClaimed(
-                f"{node} of {device.name} is used by {app.name}: on this firmware one program at a time can have it",
+                f"{node} of {device.name} {'are' if node.endswith('s') else 'is'} used by {app.name}: on this firmware "
+                "one program at a time can have that",
                 next_step=f"put both into one program, or stop the other first: {_uninstall(app.name, device)}",
             )
 

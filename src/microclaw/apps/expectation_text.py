@@ -8,6 +8,7 @@ from typing import Final
 from microclaw.apps.expectation_signals import SignalReader
 from microclaw.apps.expectation_tokens import SHARE
 from microclaw.apps.expectations import (
+    MAX_ADC_V,
     AdcStimulus,
     Check,
     Duty,
@@ -249,6 +250,8 @@ class _Reader(SignalReader):
             adc_pin = self._whole("a pin", 63)
             self._take("=")
             volts = self._number("volts")
+            if not 0 <= volts <= MAX_ADC_V:
+                raise self.error(f"an ADC pin takes no {volts:g} V", f"give 0 to {MAX_ADC_V} V")
             self._try("V")
             return [AdcStimulus(adc_pin, volts, at_ms) for at_ms in self._times()]
         self._take(".")

@@ -7,7 +7,7 @@ record. Times are in ms since the program's installation; shares are 0 to 1; dut
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from microclaw.apps.colors import Color
 from microclaw.apps.line_pattern import LinePattern
@@ -298,6 +298,9 @@ class SensorStimulus:
     quantity: str
     value: float
     at_ms: float
+
+
+MAX_ADC_V: Final = 3.3
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.changes import AppVersion
 from microclaw.apps.claims import unknown_pins_text
+from microclaw.apps.crashes import told_once
 from microclaw.apps.expectation_result import ExpectationResult
 from microclaw.apps.installer import Occupants
 from microclaw.apps.trial import Trial
@@ -130,7 +131,7 @@ def deployment_detail(
         f"trial: {trial.summary()}",
         *_timeline(trial),
         *(f"warning: {warning}" for warning in trial.warnings),
-        *(f"prints: {line[:160]}" for line in trial.log[:MAX_LOG_LINES]),
+        *(f"prints: {line[:160]}" for line in told_once(trial.log)[:MAX_LOG_LINES]),
     ]
     return (*lines, *_source(image.source))
 

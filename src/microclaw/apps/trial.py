@@ -12,13 +12,14 @@ from typing import Any, Literal, TypeAlias
 from microclaw.apps.aged_board import UP_MS, AgedFault, WrappingClock, aged, aged_fault, clock_of, runs_across_the_wrap
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.checked_run import run_with_checks
+from microclaw.apps.crashes import restart_text
 from microclaw.apps.expectation_result import (
     ExpectationResult,
     evaluate,
     failure,
     proof_of,
 )
-from microclaw.apps.expectations import Expectations, PinStimulus
+from microclaw.apps.expectations import MAX_ADC_V, AdcStimulus, Expectations, PinStimulus
 from microclaw.apps.firmware_fit import fit_claim
 from microclaw.apps.stimuli import plan
 from microclaw.apps.trial_run import Run, run_image
@@ -37,7 +38,7 @@ MAX_TRIAL_MS = 24 * 3_600_000.0
 
 _UNITS_MS = {"ms": 1.0, "": 1000.0, "s": 1000.0, "min": 60_000.0, "m": 60_000.0, "h": 3_600_000.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*(ms|s|min|m|h|)")
-_INPUT = re.compile(r"(\d{1,3})=([01])(?:@(.+))?")
+_INPUT = re.compile(r"(\d{1,3})=(?:([01])|(\d{1,2}(?:\.\d+)?) ?[vV])(?:@(.+))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class TrialOptions:
     """
 
     for_ms: float = 10_000
-    inputs: tuple[TrialInput, ...] = ()
+    inputs: tuple[TrialInput | AdcStimulus, ...] = ()
     seed: int = 0
     realtime: bool = False
     heap_bytes: int = 8192
@@ -78,14 +79,23 @@ def parse_duration_ms(text: str) -> float:
     return ms
 
 
-def parse_input(text: str) -> TrialInput:
-    """Read "1=1@2s": pin 1 goes high 2 s after the start; without @ from the start. Raises ConfigError."""
+def parse_input(text: str) -> TrialInput | AdcStimulus:
+    """Read "14=1@2s": pin 14 goes high 2 s after the start; "1=2.5V@2s" for an ADC. Without @ from the start.
+
+    Raises ConfigError.
+    """
     found = _INPUT.fullmatch(text.strip())
     if found is None:
         raise ConfigError(
-            f"{text!r} is not an input", next_step="write PIN=LEVEL@TIME, as 1=1@2s: pin 1 goes high after 2 s"
+            f"{text!r} is not an input",
+            next_step="write PIN=LEVEL@TIME, as 14=1@2s: pin 14 goes high after 2 s; or volts for an ADC: 1=2.5V@2s",
         )
-    return TrialInput(pin=int(found[1]), level=int(found[2]), at_ms=_time_ms(found[3]) if found[3] else 0.0)
+    at_ms = _time_ms(found[4]) if found[4] else 0.0
+    if found[3] is not None:
+        if float(found[3]) > MAX_ADC_V:
+            raise ConfigError(f"{text!r}: an ADC pin takes no {found[3]} V", next_step=f"give 0 to {MAX_ADC_V} V")
+        return AdcStimulus(int(found[1]), float(found[3]), at_ms)
+    return TrialInput(int(found[1]), int(found[2]), at_ms)
 
 
 def _time_ms(text: str) -> float:
@@ -221,10 +231,12 @@ async def try_image(
     """
     options = options or TrialOptions()
     options = replace(options, heap_bytes=fit_claim(image, options.heap_bytes))
+    _check_levels(image, options)
     started = time.perf_counter()
     run = _run(options)
     record = await _record(image, board, run, options, trial_pool, cache)
     verdict = judge(record, board, heap_bytes=options.heap_bytes)
+    restarts = restart_text(record)
     expected: tuple[ExpectationResult, ...] = ()
     fault: tuple[str, str] | None = None
     if options.expectations is not None:
@@ -247,7 +259,7 @@ async def try_image(
         driven=tuple(sorted({opened.pin for opened in record.pins if opened.role in ("output", "pwm")})),
         peak_heap_bytes=record.peak_heap_bytes,
         peak_stack_bytes=record.peak_stack_bytes,
-        warnings=verdict.warnings,
+        warnings=verdict.warnings if restarts is None else (restarts, *verdict.warnings),
         board_ms=record.board_ms,
         took_ms=(time.perf_counter() - started) * 1000,
         error=verdict.error or (fault[0] if fault else None),
@@ -295,7 +307,10 @@ def _in_source_lines(record: Record, image: PyImage) -> Record:
 
 def _run(options: TrialOptions) -> Run:
     """The run that the options ask for; with expectations their stimuli, and a soak after the time that they need."""
-    inputs = tuple(PinStimulus(given.pin, given.level, given.at_ms) for given in options.inputs)
+    inputs = tuple(
+        PinStimulus(given.pin, given.level, given.at_ms) if isinstance(given, TrialInput) else given
+        for given in options.inputs
+    )
     base = Run(
         options.for_ms,
         inputs,
@@ -337,6 +352,16 @@ async def _fault_on_an_aged_board(
             verdict = judge(seen, board, heap_bytes=options.heap_bytes)
             found = aged_fault(clock, options.expectations, seen, verdict, late.uptime_ms) or found
     return found
+
+
+def _check_levels(image: ProgramImage, options: TrialOptions) -> None:
+    """An ADC hears nothing of a level: a trial that gives it one would tell nothing. Raises TrialFailed."""
+    analog = image.analog if isinstance(image, PyImage) else ()
+    for given in options.inputs:
+        if isinstance(given, TrialInput) and given.pin in analog:
+            pin = given.pin
+            step = f"give it volts: {pin}=2.5V@3s, or in the expectations: adc {pin} = 2.5 V at 3 s"
+            raise TrialFailed(f"the program reads pin {pin} as an ADC: a level of 0 or 1 does nothing", next_step=step)
 
 
 def _is_new_board(options: TrialOptions) -> bool:

@@ -31,7 +31,9 @@ def describe(edges: Sequence[Edge], pwm: Sequence[PwmChange] = (), leds: Sequenc
         duties.setdefault(change.pin, []).append(change.duty)
     for pin, seen in duties.items():
         span = f"duty {seen[0]}" if len(set(seen)) == 1 else f"duty {min(seen)} to {max(seen)} of 255"
-        parts.append(f"{count_text(len(seen), 'PWM change')} on pin {pin}, {span}")
+        tones = {change.frequency_hz for change in pwm if change.pin == pin and change.duty}
+        notes = f"{min(tones)} to {max(tones)} Hz, " if len(tones) > 1 else ""
+        parts.append(f"{count_text(len(seen), 'PWM change')} on pin {pin}, {notes}{span}")
     for pin in dict.fromkeys(change.pin for change in leds):
         chains = [change.colors for change in leds if change.pin == pin]
         names = list(dict.fromkeys(name_of(color) for chain in chains for color in chain))

@@ -21,8 +21,12 @@ STATES: Final[Mapping[State, str]] = {
 }
 """Each state in words, from the best to none. Of boards that one can hold `works` means: seen on such a board."""
 CHIPS: Final = ("esp32", "esp32-s3", "esp32-c3", "esp32-c6")
-VIRTUAL: Final = "virtual"
+VIRTUAL: Final = "virtual"  # over the link
+VIRTUAL_WASMACHINE: Final = "virtual-wasmachine"
+VIRTUALS: Final = (VIRTUAL, VIRTUAL_WASMACHINE)
 WASMACHINE: Final = "wasmachine"
+OUR_FIRMWARE: Final = "microclaw-micropython"  # hello.firmware.name of firmware/fw/greeting.py
+VIRTUAL_FIRMWARE: Final = "microclaw-virtual"  # of virtual/link/port.py
 _ALL_CHIPS: Final = "chips"  # in the table: the chips that are not named themselves
 
 
@@ -59,19 +63,25 @@ def parse_today(text: str) -> Mapping[str, Family]:
     for family_id, title in data["families"].items():
         findings = tuple(_finding(row, family_id) for row in data["features"])
         lines = tuple(hardware.get(family_id, ()))
-        if family_id != VIRTUAL and not lines and (claimed := [f for f in findings if f.state == "works"]):
+        if family_id not in VIRTUALS and not lines and (claimed := [f for f in findings if f.state == "works"]):
             raise ValueError(f"{family_id}: {claimed[0].feature} works, and nothing was tried on hardware")
         found[family_id] = Family(family_id, title, lines, findings)
     return found
 
 
-def family_of(board_id: str, chip: str, kinds: tuple[str, ...]) -> Family | None:
-    """The family of a device by its profile, its chip and the kinds of programs that it takes; None: of no family."""
+def family_of(board_id: str, chip: str, kinds: tuple[str, ...], link_firmware: str | None) -> Family | None:
+    """The family that a device was tried as; None: of no family.
+
+    `link_firmware` is what its `hello` said ("NAME VERSION"), "" before the first, None for a device not on the link.
+    """
+    if link_firmware is not None:
+        name = link_firmware.rpartition(" ")[0]
+        if name == OUR_FIRMWARE:
+            return families().get(chip.lower())
+        return families()[VIRTUAL] if name == VIRTUAL_FIRMWARE else None
     if board_id == VIRTUAL:
-        return families()[VIRTUAL]
-    if "py" in kinds:
-        return families().get(chip.lower())
-    return families()[WASMACHINE]
+        return families()[VIRTUAL_WASMACHINE]
+    return families()[WASMACHINE] if "wasm" in kinds else None
 
 
 def today_object(family: Family) -> dict[str, Any]:
@@ -85,7 +95,7 @@ def today_object(family: Family) -> dict[str, Any]:
 
 def _finding(row: Mapping[str, Any], family_id: str) -> Finding:
     name = row["name"]
-    if unknown := set(row) - {"name", _ALL_CHIPS, *CHIPS, VIRTUAL, WASMACHINE}:
+    if unknown := set(row) - {"name", _ALL_CHIPS, *CHIPS, *VIRTUALS, WASMACHINE}:
         raise ValueError(f"{name}: unknown family {sorted(unknown)[0]!r}")
     told = row.get(family_id) or (row.get(_ALL_CHIPS) if family_id in CHIPS else None)
     if not told:

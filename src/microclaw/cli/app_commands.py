@@ -10,7 +10,7 @@ import typer
 from microclaw.cli.call_commands import is_address
 from microclaw.cli.firmware_option import FirmwareOption, described_board
 from microclaw.cli.options import GlobalOptions, command_group, global_options
-from microclaw.cli.programs import chosen_device, follow, run
+from microclaw.cli.programs import chosen_device, device_with_program, follow, run
 from microclaw.errors import ConfigError
 from microclaw.host_client.request import segment
 from microclaw.text import program_name
@@ -87,7 +87,7 @@ def list_apps(ctx: typer.Context, board: _Board = "virtual") -> None:
 def show(ctx: typer.Context, name: str) -> None:
     """Show one program, with its source where it is known."""
     options = global_options(ctx)
-    device = chosen_device(options, options.host())
+    device = device_with_program(options, options.host(), name)
     found = options.fetch("app", f"/v1/devices/{segment(device)}/apps/{segment(name)}")
     for key in ("name", "device", "condition", "error", "heap_bytes", "size_bytes", "sha256"):
         if found[key] is not None:

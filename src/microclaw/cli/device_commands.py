@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from microclaw.boards.firmware import described_text
-from microclaw.boards.today import STATES, VIRTUAL, families
+from microclaw.boards.today import OUR_FIRMWARE, STATES, VIRTUALS, families
 from microclaw.cli.firmware_option import FirmwareOption, firmware_words
 from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.cli.programs import follow
@@ -50,11 +50,13 @@ def show(ctx: typer.Context, name: str) -> None:
     for key in ("transports", "labels", "capabilities"):
         options.line(f"{key:<12} {', '.join(device[key]) or '-'}")
     options.line(f"{'power cut':<12} {device['power_cut']}")
-    firmware = device["firmware"]
+    firmware, link = device["firmware"], device["link"]
+    told = link["firmware"] if link is not None else None
     if device["voice_only"]:
         options.line(f"{'firmware':<12} xiaozhi's: it is spoken to, and runs no programs")
     elif device["kinds"] == ["py"]:
-        options.line(f"{'firmware':<12} microclaw on MicroPython")
+        is_ours = told is not None and told.startswith(f"{OUR_FIRMWARE} ")
+        options.line(f"{'firmware':<12} {'microclaw on MicroPython' if is_ours else one_line(told or '-')}")
         options.line(f"{'programs':<12} Python")
         options.line(f"{'limits':<12} {_python_limits(firmware)}")
     else:
@@ -62,7 +64,7 @@ def show(ctx: typer.Context, name: str) -> None:
         options.line(f"{'device files':<12} {', '.join(firmware['nodes']) or '-'}")
         options.line(f"{'natives':<12} {_natives(firmware)}")
         options.line(f"{'limits':<12} {_limits(firmware)}")
-    if (link := device["link"]) is not None:
+    if link is not None:
         options.line(f"{'link':<12} {_link_state(link)}")
         options.line(f"{'address':<12} {link['address'] or '-'}")
         options.line(f"{'version':<12} {link['firmware'] or '-'}")
@@ -70,6 +72,8 @@ def show(ctx: typer.Context, name: str) -> None:
             options.line(f"{'round trip':<12} {link['rtt_ms']:.1f} ms")
     if device.get("today") is not None:
         _show_today(options, device["today"], name)
+    elif told is not None:
+        options.line(f"{'today':<12} its firmware is not one that this project tried")
 
 
 def _show_today(options: GlobalOptions, today: dict[str, Any], name: str) -> None:
@@ -82,7 +86,7 @@ def _show_today(options: GlobalOptions, today: dict[str, Any], name: str) -> Non
         options.line(f"  {text}: {'; '.join(by_state[text])}")
     if today["hardware"]:
         options.line(f"  on hardware: {'; '.join(today['hardware'])}")
-    elif today["family"] != families()[VIRTUAL].title:
+    elif today["family"] not in {families()[family_id].title for family_id in VIRTUALS}:
         options.line(
             f"  on hardware: nothing yet. Be the first: microclaw doctor --report -d {name} prints what to paste"
         )

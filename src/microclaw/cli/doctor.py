@@ -83,7 +83,9 @@ def _report(options: GlobalOptions, port: str | None, try_pin: int | None, *, re
     if restart and options.device is not None:
         options.agree("The board is restarted; its programs start again. Go on?")
     here = (
-        (found.part, "problem" if not found.ok else "warning" if found.warns else "ok") for found in examine(options)
+        (found.part, "problem" if not found.ok else "warning" if found.warns else "ok")
+        for found in examine(options)
+        if found.part != "device"  # another board is not this machine; the one that is asked for has checks of its own
     )
     print_report(options, port, try_pin=try_pin, restart=restart, here=here)
 
@@ -272,6 +274,7 @@ def _host(options: GlobalOptions, server_tokens: int) -> Iterator[Finding]:
     for alarm in status.get("alarms", ()):
         yield Finding("alarm", False, alarm["text"], alarm["next"])
     yield from voice_engines(options.host().get("/v1/voice"))
+    yield from wyoming_services(status.get("wyoming", {}))
     for device in status["devices"]:
         yield _device(device)
 
@@ -292,6 +295,15 @@ def voice_engines(voice: dict[str, Any]) -> Iterator[Finding]:
         yield Finding("voice", others, f"{engine['name']}: {what}", step, warns=others)
 
 
+def wyoming_services(wyoming: dict[str, Any]) -> Iterator[Finding]:
+    """Nothing where no port is set."""
+    if address := wyoming.get("address"):
+        yield Finding("wyoming", True, f"speech and the agent for Home Assistant at {address}")
+    elif text := wyoming.get("text"):
+        what, _, step = text.partition(" (next: ")
+        yield Finding("wyoming", False, f"voice.wyoming_port is set; {what}", step.removesuffix(")") or "docs/voice.md")
+
+
 def _open_gateway(where: str) -> Finding:
     text = f"the chat gateway is open ({where}): every program and every account of this machine is the owner there"
     return Finding("gateway", True, text, "microclaw config set gateway.open false, and no --open-gateway", warns=True)
@@ -306,10 +318,12 @@ def _alarms(home: Path) -> Iterator[Finding]:
 def _device(device: dict[str, Any]) -> Finding:
     """The devices as the host last saw them: only the host opens a device."""
     name = device["name"]
+    show = f"microclaw device show {name}"
+    on = f"power it and see that it is on this network, then: {show}"
     if device["problem"]:
-        return Finding("device", False, f"{name}: {device['problem']}", f"microclaw device show {name}")
+        return Finding("device", False, f"{name}: {device['problem']}", on if device["reachable"] is False else show)
     if device["reachable"] is False:
-        return Finding("device", False, f"{name} does not answer", "is the board on, and on this network?")
+        return Finding("device", False, f"{name} does not answer", on)
     return Finding("device", True, f"{name} answers" if device["reachable"] else f"{name}: not asked yet")
 
 

@@ -68,6 +68,8 @@ def up(
             how = f"token in {facts['gateway_token']}" if facts["gateway_token"] else "a person's token opens it"
             how = OPEN_GATEWAY if facts["gateway_open"] else how
             terminal.row("gateway", f"{facts['gateway']}   {how}")
+        if facts["wyoming"]:
+            terminal.row("wyoming", facts["wyoming"])
         terminal.row("model", facts["model"])
         for board in facts["boards"]:
             terminal.row("board", f"{board['name']} ({board['title']}, own process {board['pid']})")
@@ -112,6 +114,7 @@ def screen_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         *(("model", line) for line in _outage_lines(found)),
         *(("context", context["text"]) for context in (found.get("context"),) if context and context["text"]),
         *((channel["name"], _channel_line(channel)) for channel in found.get("channels", ())),
+        *(("wyoming", address) for address in (found.get("wyoming", {}).get("address"),) if address),
         *(("mcp", f"{name}: {state}") for name, state in found.get("mcp_servers", {}).items()),
         *(("failing", line) for line in failing_lines(found)),
         *(("off", problem) for problem in found.get("problems", ()) if not problem.startswith(_OWN_LINES)),

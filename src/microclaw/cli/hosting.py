@@ -111,7 +111,8 @@ def _facts(host: Host, boards: Sequence[BoardReady]) -> dict[str, Any]:
         "gateway": host.channels.gateway,
         "gateway_open": host.channels.gateway_open,
         "gateway_token": host.channels.gateway_token and str(host.channels.gateway_token),
-        "problems": [*host.settings.problems, *host.channels.problems, *filter(None, (host.audit.problem,))],
+        "wyoming": host.status.wyoming()["address"],
+        "problems": host.status.problems(),
         "model": "none: offline intents answer" if host.model.name == OFFLINE else host.model.name,
         "boards": [{"name": b.name, "title": title, "pid": b.pid, "transports": list(b.transports)} for b in boards],
     }

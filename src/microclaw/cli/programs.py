@@ -126,6 +126,17 @@ def chosen_device(options: GlobalOptions, host: HostClient) -> str:
     raise ConfigError(f"which device? there are {len(names)}", next_step=f"give -d {' or -d '.join(sorted(names)[:5])}")
 
 
+def device_with_program(options: GlobalOptions, host: HostClient, name: str) -> str:
+    """The device of -d, else the only one that has a program of that name, else the only one there is."""
+    if options.device:
+        return options.device
+    found = sorted({str(app["device"]) for app in host.get("/v1/apps")["apps"] if app["name"] == name})
+    if len(found) > 1:
+        step = f"give -d {' or -d '.join(found[:5])}"
+        raise ConfigError(f"which device? {name} is on {len(found)}: {', '.join(found[:5])}", next_step=step)
+    return found[0] if found else chosen_device(options, host)
+
+
 def follow(
     options: GlobalOptions, host: HostClient, path: str, body: Mapping[str, Any] | None = None, *, method: str = "POST"
 ) -> dict[str, Any]:
@@ -189,6 +200,9 @@ def _result(
     raise NoHost("the host ended the stream without a result", next_step="microclaw status")
 
 
+MAX_REASON_CHARS = 60
+
+
 class Stages:
     """Shows the stages of work. One that failed waits: the error that ends the command may say the same."""
 
@@ -204,20 +218,26 @@ class Stages:
             self._terminal.step(step)
 
     def failed(self, failure: Failure) -> None:
-        """The command ends with this error: a stage that says the same is named alone."""
+        """The command ends with this error: of a stage that says the same only the reason is shown."""
         step, self._failed = self._failed, None
         if step is None:
             return
         told = {line.strip() for text in (failure.message, *_texts(failure)) for line in text.splitlines()}
         wanted = {line.strip() for text in (step.text, *step.detail) for line in text.splitlines()}
         if wanted <= told and step.next_step in (None, failure.next_step):
-            step = dataclasses.replace(step, text="", detail=(), next_step=None)
+            step = dataclasses.replace(step, text=_short(step.text), detail=(), next_step=None)
         self._terminal.step(step)
 
     def flush(self) -> None:
         if self._failed is not None:
             self._terminal.step(self._failed)
             self._failed = None
+
+
+def _short(text: str) -> str:
+    """The first line of a reason, on one line of the terminal: who sees stdout alone must not guess."""
+    line = text.strip().partition("\n")[0]
+    return line if len(line) <= MAX_REASON_CHARS else f"{line[: MAX_REASON_CHARS - 1]}…"
 
 
 def _texts(failure: Failure) -> list[str]:

@@ -11,10 +11,12 @@ from typing import Annotated, Any
 import typer
 
 from microclaw.apps.building import ProgramImage, cached_compiler, program_language
+from microclaw.apps.crashes import told_once
 from microclaw.apps.expectation_result import NO_EXPECTATION
 from microclaw.apps.firmware_fit import DEFAULT_TIMERS, fit_limits
 from microclaw.apps.stage_text import check_text, compile_text
 from microclaw.apps.trial import Trial, TrialOptions, parse_duration_ms, parse_input, try_image
+from microclaw.apps.verdict import count_text
 from microclaw.boards.profile import BoardProfile
 from microclaw.cli.firmware_option import FirmwareOption, described_board
 from microclaw.cli.options import global_options
@@ -36,7 +38,8 @@ def try_program(
     file: Annotated[Path, typer.Argument(help="C, C++ or Python source, a sketch (.ino) or a .wasm file.")],
     duration: Annotated[str, typer.Option("--for", metavar="TIME", help="Board time: 10s, 500ms, 2min.")] = "10s",
     inputs: Annotated[
-        list[str] | None, typer.Option("--set", metavar="PIN=LEVEL[@TIME]", help="An input: pin=1@2s; may repeat.")
+        list[str] | None,
+        typer.Option("--set", metavar="PIN=LEVEL[@TIME]", help="An input: 14=1@2s, for an ADC 1=2.5V@2s; may repeat."),
     ] = None,
     realtime: Annotated[bool, typer.Option("--realtime", help="Real time, no jumps.")] = False,
     expect: Annotated[Path | None, typer.Option("--expect", metavar="FILE", help=EXPECT_HELP)] = None,
@@ -114,12 +117,13 @@ def show_trial(terminal: Terminal, trial: Trial) -> None:
         edges = [edge for edge in trial.edges if edge.pin == pin]
         if edges:
             first = 1 - edges[0].level
-            note = f"{trial.board_ms / 1000:g} s, {len(edges)} edges"
+            note = f"{trial.board_ms / 1000:g} s, {count_text(len(edges), 'edge')}"
             terminal.track(pin, edges, start_ms=0, end_ms=trial.board_ms, level=first, note=note)
-    for line in trial.log[:MAX_LOG_LINES]:
+    log = told_once(trial.log)
+    for line in log[:MAX_LOG_LINES]:
         terminal.row("log", line.rstrip("\n"))
-    if len(trial.log) > MAX_LOG_LINES:
-        terminal.row("", f"and {len(trial.log) - MAX_LOG_LINES} more lines (--json has all)")
+    if len(log) > MAX_LOG_LINES:
+        terminal.row("", f"and {len(log) - MAX_LOG_LINES} more lines (--json has all)")
     for result in trial.expected:
         terminal.row("expect", result.line())
     for probe in trial.probes:

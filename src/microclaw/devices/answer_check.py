@@ -61,10 +61,15 @@ def check_answer(name: str, call: Call[Any], answer: object) -> None:
     """Raise DeviceLied, in words with what was asked and what came, for an answer about something else."""
     fault = _fault(call, answer)
     if fault is not None:
-        raise DeviceLied(
-            f"{name} was asked for {_asked(call)} and answered {fault}: no proof, and what it did is unknown",
-            next_step=f"look at the board itself; is it the firmware that you think? microclaw device show {name}",
-        )
+        raise lied(name, _asked(call), fault)
+
+
+def lied(name: str, asked: str, fault: str) -> DeviceLied:
+    """`fault` is what was wrong, as the end of "and answered ..."."""
+    return DeviceLied(
+        f"{name} was asked for {asked} and answered {fault}: no proof, and what it did is unknown",
+        next_step=f"look at the board itself; is it the firmware that you think? microclaw device show {name}",
+    )
 
 
 def _asked(call: Call[Any]) -> str:

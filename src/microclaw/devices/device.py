@@ -129,6 +129,7 @@ CALL_TIMEOUT_S = 15.0
 FURTHER_FACTS_S = 3.0
 # A real board takes a large image at some 100 KB/s over a poor Wi-Fi; the answer comes after it was loaded.
 _INSTALL_BYTES_A_SECOND = 50_000
+_LINK = "link:"  # endpoints of link_server.transport, which imports this module
 _COUNTED = frozenset({GpioGet.method, EdgesRead.method, PwmRead.method})
 _BEST_EVIDENCE_FIRST: tuple[EvidenceKind, ...] = ("counted", "reported", "accepted")
 
@@ -329,7 +330,9 @@ class Device:
     def _not_supported(self, method: str) -> NotSupported:
         there = ", ".join(self.endpoints) or "none"
         step = what_offers(method, self.name)
-        if method.startswith("apps.") and self.board.firmware.no_stock_build is not None:
+        if any(endpoint.startswith(_LINK) for endpoint in self.endpoints):  # a board's own firmware has all of it
+            step = f"its firmware does not offer {method}: microclaw device show {self.name} lists what it offers"
+        elif method.startswith("apps.") and self.board.firmware.no_stock_build is not None:
             step = f"{step} ({self.board.firmware.no_stock_build})"
         return NotSupported(f"{self.name} has no transport that offers {method} (transports: {there})", next_step=step)
 

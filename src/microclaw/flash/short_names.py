@@ -220,5 +220,5 @@ def _hide_numbers(tree: ast.Module, elsewhere: set[str], module: str) -> None:
             ):
                 node.value = ast.Call(ast.Name("const", ast.Load()), [value], [])
                 hidden[name] = name if name.startswith("_") else f"_{name}"
-    for found in ast.walk(tree):
-        _rename(found, hidden)
+    for each in ast.walk(tree):
+        _rename(each, hidden)

@@ -95,6 +95,7 @@ class Connection:
         self.end = (_GONE, "the connection broke")
         self.on_ready: Callable[[], Awaitable[None]] | None = None
         self.on_audio: Callable[[actions.Hear], None] | None = None  # who listens to the device
+        self.on_unreadable: Callable[[LinkViolation], None] | None = None  # who waits for what could not be read
         self.on_renewal: Callable[[Connection, bytes, PairRequest], None] | None = None  # who gives new certificates
         self._was_silent = False  # it went without a single message
         self._socket = socket
@@ -188,6 +189,7 @@ class Connection:
             self._run_actions(now_ms)
         finally:
             self._is_taking = False
+        self._tell_unreadable()
         if self._timers_moved:
             self._timers_moved = False
             self._set_tick()
@@ -196,10 +198,16 @@ class Connection:
 
     def breached(self, violation: LinkViolation) -> None:
         self.session.refuse(violation)
+        self._tell_unreadable()
         self.pump()
 
     def writable(self) -> None:
         self.pump()
+
+    def _tell_unreadable(self) -> None:
+        if self.session.unreadable is not None and self.on_unreadable is not None:
+            tell, self.on_unreadable = self.on_unreadable, None
+            tell(self.session.unreadable)
 
     def _refuse(self, code: int, reason: str, text: str) -> None:
         self.session.refuse(LinkViolation(text, close_code=code, reason=reason))

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from microclaw.devices.calls import LogLine
 from microclaw.devices.device import Device
-from microclaw.errors import DeviceTimeout, DeviceUnreachable, OutcomeUnknown, ProtocolError, StoreError
+from microclaw.errors import DeviceTimeout, DeviceUnreachable, LinkViolation, OutcomeUnknown, ProtocolError, StoreError
 from microclaw.events import PROGRAM_KINDS, DeviceConnected, DeviceLeft, DeviceLog, LiveEvent, ProgramKind
 from microclaw.link_server.audio import AudioStreams, DeviceAudio
 from microclaw.link_server.connection import Connection
@@ -52,6 +52,7 @@ from microclaw.wire.link.values import ValueMap
 
 _log = logging.getLogger(__name__)
 _LOOK_FIRST = "look at the device, then repeat it if need be"
+_FIRMWARE = "its firmware must keep the limits of the link: docs/protocols/link.md, microclaw link check --as-host"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +181,7 @@ class DeviceLink:
         outbox, inbox = await self._open()
         async with self._numbering:  # nothing is numbered between the cursors and the session that goes on from them
             self.connection = connection = make(await outbox.cursor(), await inbox.cursor())
+        connection.on_unreadable = self._unreadable
         return connection
 
     async def detach(self, connection: Connection) -> None:
@@ -346,6 +348,20 @@ class DeviceLink:
         answer = self._answers.get(message_id)
         if answer is not None and not answer.done():
             answer.set_exception(error)
+
+    def _unreadable(self, violation: LinkViolation) -> None:
+        """Sent again, the calls that the device has would end the next connection too: whose answer it was is unknown
+        where there are several.
+        """
+        had = self._pending.broken_off()
+        for message_id, call in had:
+            others = f", or to one of {len(had) - 1} other calls" if len(had) > 1 else ""
+            text = f"{self.name} answered {call.method}{others} with what the link does not allow: {violation.message}"
+            if call.idempotent:
+                error: Exception = ProtocolError(text, next_step=_FIRMWARE)
+            else:
+                error = OutcomeUnknown(f"{text}; whether it was carried out is unknown", next_step=_LOOK_FIRST)
+            self._fail(message_id, error)
 
     def _unanswered(self, call: Call, fate: Fate | None, timeout_s: float) -> Exception:
         if fate is Fate.EXPIRED:

@@ -29,6 +29,7 @@ NO_SANDBOX: Final = 'no_sandbox: this host runs no code for devices; next: ask a
 BAD_NAME: Final = f"bad_task: a task's name has 1 to {MAX_NAME_CHARS} characters; next: ask again with another name"
 INTERRUPTED: Final = "interrupted: the host stopped while the task ran, and some of it may be done; next: ask again"
 _CANCELLED: Final = "cancelled: a step that had begun is finished, nothing more is started"
+_DECIDE: Final = "say yes or no at the host (microclaw approval list), or allow more time; then ask again"
 _DEFECT: Final = "internal: something went wrong inside the host; next: see the host's log"
 
 
@@ -43,8 +44,12 @@ class TaskEnd:
 class TaskRunner(Protocol):
     """Runs one task (agent.background.unattended). Cancelling it finishes the step that began and starts no other."""
 
-    async def run(self, device: str, text: str, tell: Callable[[str], None]) -> TaskEnd:
-        """For the device of that name; `tell` is given each step's words. Raises MicroclawError."""
+    async def run(
+        self, device: str, text: str, tell: Callable[[str], None], waits: Callable[[str | None], None]
+    ) -> TaskEnd:
+        """For the device of that name; `tell` is given each step's words, `waits` what it waits for ("a yes of Eva"),
+        then None when it goes on. Raises MicroclawError.
+        """
 
 
 class TaskDevice(Protocol):
@@ -130,22 +135,32 @@ class DeviceTasks:
         def tell(step: str) -> None:
             _say(device, TaskStatus(request.task, "running", text=_cut(step, MAX_STEP_BYTES)))
 
+        waiting: str | None = None
+
+        def waits(what: str | None) -> None:
+            nonlocal waiting
+            waiting = what
+            if what is not None:
+                tell(f"waits for {what}")
+
         _say(device, TaskStatus(request.task, "queued"))
         timeout_s = min(request.timeout_s or MAX_TASK_S, MAX_TASK_S)
         state: TaskState = "failed"
         try:
             async with asyncio.timeout(timeout_s):
-                end = await runner.run(device.name, request.input, tell)
+                end = await runner.run(device.name, request.input, tell, waits)
             state, text = "done" if end.is_done else "failed", end.text
         except TimeoutError:
             text = f"timed_out: the task was not done within {timeout_s} s; next: ask for less, or allow more time"
+            if waiting is not None:
+                text = f"timed_out: it still waited for {waiting} after {timeout_s} s; next: {_DECIDE}"
         except asyncio.CancelledError:
             me = asyncio.current_task()
             running = self._running.get((device.link_id, request.task))
             if running is None or not running.is_cancelled or me is None:
                 raise  # the host stops, or the device was removed
             me.uncancel()
-            state, text = "cancelled", _CANCELLED
+            state, text = "cancelled", _CANCELLED if waiting is None else f"{_CANCELLED}; it waited for {waiting}"
         except MicroclawError as exc:
             text = failure_text(exc.code, exc.message, exc.next_step)
         except Exception:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import hashlib
-from dataclasses import replace
 from typing import Any, Final, TypeVar, cast
 
 from msgspec import Struct, ValidationError, convert
@@ -52,9 +51,13 @@ from microclaw.errors import (
     ProtocolError,
     TooManyApps,
 )
-from microclaw.events import Edge, EvidenceKind, ProgramKind
+from microclaw.events import EvidenceKind, ProgramKind
 from microclaw.link_server.device_link import DeviceLink
+from microclaw.link_server.edge_pages import MAX_CURSOR, EdgePages, EdgesAnswer
 from microclaw.wire.link.values import Value, ValueMap
+
+R = TypeVar("R")
+T = TypeVar("T")
 
 _ERRORS: Final[dict[str, type[MicroclawError]]] = {
     "not_supported": NotSupported,
@@ -69,7 +72,6 @@ _ERRORS: Final[dict[str, type[MicroclawError]]] = {
 _CODES: Final = frozenset(
     {*_ERRORS, "bad_params", "no_upload", "wrong_offset", "hash_mismatch", "failed"}
 )  # docs/protocols/link-methods.md
-MAX_CURSOR: Final = 2**52  # above every entry; what a float of a device's language still counts exactly
 
 
 async def ask(link: DeviceLink, method: str, params: ValueMap, *, idempotent: bool, timeout_s: float) -> Value:
@@ -97,13 +99,7 @@ def read_value(call: Call[Any], value: Value, endpoint: str) -> Any:
     kind = _ANSWERS.get(type(call))
     if kind is None:
         return None
-    try:
-        answer = convert({} if value is None else value, kind)
-    except ValidationError as exc:
-        raise ProtocolError(
-            f"{endpoint} answered {call.method} with another value than it has: {exc}",
-            next_step="is its firmware of this version? microclaw device show",
-        ) from exc
+    answer = _converted(call, value, kind, endpoint)
     match answer:
         case dict():
             return DeviceFacts({k: v for k, v in answer.items() if isinstance(v, str | int | float | bool)})
@@ -114,11 +110,20 @@ def read_value(call: Call[Any], value: Value, endpoint: str) -> Any:
                 AppState(a.name, a.state, a.error, a.heap or 0, a.peak_heap or 0, a.peak_stack or 0, a.pins or ())
                 for a in apps
             )
-        case _Edges(rows, cursor, now_ms, dropped):
-            edges = tuple(Edge(t_ms, int(pin), int(level)) for t_ms, pin, level in rows)
-            return EdgeLog(edges, cursor, dropped or 0, now_ms)
+        case EdgesAnswer():
+            return answer.log()
         case _:
             return answer
+
+
+def _converted(call: Call[Any], value: Value, kind: type[T], endpoint: str) -> T:
+    try:
+        return convert({} if value is None else value, kind)
+    except ValidationError as exc:
+        raise ProtocolError(
+            f"{endpoint} answered {call.method} with another value than it has: {exc}",
+            next_step="is its firmware of this version? microclaw device show",
+        ) from exc
 
 
 class _App(Struct):
@@ -142,13 +147,6 @@ class _States(Struct):
     apps: list[_State]
 
 
-class _Edges(Struct):
-    edges: list[tuple[float, float, float]]  # some devices' languages have no whole numbers
-    cursor: int
-    now_ms: float
-    dropped: int | None = None
-
-
 def _next_step(code: str, method: str) -> str | None:
     if code == "not_supported":
         return "microclaw device show lists what it offers"
@@ -166,13 +164,11 @@ _ANSWERS: Final[dict[type[Call[Any]], Any]] = {
     DeviceStatus: dict[str, Any],
     AppList: _Apps,
     AppStates: _States,
-    EdgesRead: _Edges,
+    EdgesRead: EdgesAnswer,
     WifiList: WifiNetworks,
     WifiSet: WifiTrial,
 }
 
-
-R = TypeVar("R")
 
 SCHEME: Final = "link:"
 _UPLOAD: Final = frozenset({"apps.begin", "apps.write", "apps.commit"})
@@ -233,23 +229,22 @@ class LinkTransport:
         if isinstance(call, AppInstall):
             await install(self.link, call, timeout_s)
             return None
+        if isinstance(call, EdgesRead):
+            return await self._all_edges(call, timeout_s)
         method, params = AppList.method if isinstance(call, AppStates) else call.method, params_of(call)
         value = await ask(self.link, method, params, idempotent=call.idempotent, timeout_s=timeout_s)
-        if isinstance(call, EdgesRead):
-            return await self._all_edges(call, value, timeout_s)
         return read_value(call, value, self.endpoint)
 
-    async def _all_edges(self, call: EdgesRead, value: Value, timeout_s: float) -> EdgeLog:
+    async def _all_edges(self, call: EdgesRead, timeout_s: float) -> EdgeLog:
         """A message carries 256 edges: ask on while the device says that there are more."""
-        log: EdgeLog = read_value(call, value, self.endpoint)
+        pages = EdgePages(self.link.name, min(call.cursor, MAX_CURSOR))
         for _ in range(MAX_EDGE_PAGES):
-            if not (isinstance(value, dict) and value.get("more") is True):
-                break
-            params: ValueMap = {"cursor": log.cursor}
+            params: ValueMap = {"cursor": pages.cursor}
             value = await ask(self.link, call.method, params, idempotent=True, timeout_s=timeout_s)
-            page: EdgeLog = read_value(call, value, self.endpoint)
-            log = replace(page, edges=log.edges + page.edges, dropped=log.dropped + page.dropped)
-        return log
+            pages.add(_converted(call, value, EdgesAnswer, self.endpoint))
+            if not pages.wants_more:
+                break
+        return pages.log()
 
 
 _CALLS: Final = frozenset(

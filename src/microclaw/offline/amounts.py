@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from typing import Final
 
+from microclaw.language.quantities import normalize_quantities
 from microclaw.offline.decision import Say
 from microclaw.offline.last_act import LastAct
 from microclaw.offline.lights import light_period_ms
@@ -36,10 +37,20 @@ def with_amount(said: str, act: LastAct) -> Parse | Say | None:
 
     "Faster" is twice as fast, "a bit" half of that; "brighter" is 20 % of full brightness more, "a bit" 10 %.
     """
+    if len(act.pins) == 1 or act.is_on_led:
+        said = re.sub(rf"\b{act.target}\b", "it", said)  # "blink pin 2 faster" of what blinks there
     if pace := _PACE.fullmatch(said):
         return _paced(act, pace)
     light = _LIGHT.fullmatch(said)
     return _lighter(act, light) if light is not None else None
+
+
+def pace_of_nothing(said: str) -> Say | None:
+    """The answer to "blink faster" where nothing was done before; None for any other sentence."""
+    if _PACE.fullmatch(normalize_quantities(said)) is None:
+        return None
+    text = "Nothing was done in this chat just now that has a speed, so I did nothing."
+    return Say(text, "ambiguous", "say the whole sentence, as in: blink pin 2 every 200 ms")
 
 
 def _paced(act: LastAct, said: re.Match[str]) -> Parse | Say:

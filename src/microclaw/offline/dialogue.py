@@ -25,6 +25,7 @@ from microclaw.models.protocol import (
 )
 from microclaw.offline import schedules
 from microclaw.offline.actions import ACTIONS
+from microclaw.offline.amounts import pace_of_nothing
 from microclaw.offline.answers import QUESTIONS, parse_question, past_of
 from microclaw.offline.apps import APPS
 from microclaw.offline.confidence import LIKE, NOTHING_DONE
@@ -35,7 +36,15 @@ from microclaw.offline.memory import EXAMPLES as MEMORY_EXAMPLES
 from microclaw.offline.memory import MEMORY, parse_memory
 from microclaw.offline.names import asked_name, names_to_pins, told_name
 from microclaw.offline.parse import Parse, Question, Values
-from microclaw.offline.pins import answered_device, board_of, pads_to_pins, split_device, split_unit, unknown_device
+from microclaw.offline.pins import (
+    all_pins,
+    answered_device,
+    board_of,
+    pads_to_pins,
+    split_device,
+    split_unit,
+    unknown_device,
+)
 from microclaw.offline.programs import PROGRAMS
 from microclaw.offline.references import later, referred, with_target
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, Sentences, english, no_more_to_stop
@@ -210,8 +219,12 @@ def _read(
         return _Reading(Context(question, said, device_context, device, named is not None, results))
     named_text, named = names_to_pins(text, device_context, named)
     recalls, text, device = named_text != text, named_text, named or device
+    if (refused := all_pins(text)) is not None:
+        return _Reading(refused)
+    if act is not None and act.device is not None and all(d.name != act.device for d in device_context.devices):
+        act = None  # its device is gone: "it" is nothing on another one
     if act is not None:
-        there = named or next((d for d in device_context.devices if d.name == act.device), None)
+        there = named or next((d for d in device_context.devices if d.name == act.device), device_context.meant)
         found = _referred(text, act, there, elsewhere=named is not None and named.name != act.device)
         if isinstance(found, Say):
             return _Reading(found, refers=True)
@@ -237,6 +250,8 @@ def _read(
     if parse is None:
         return _Reading(_not_understood(sentences, text))
     if parse.kind in NOTHING_DONE:
+        if act is None and (faster := pace_of_nothing(text)) is not None:
+            return _Reading(faster)
         return _Reading(_nothing_done(sentences, parse, said))
     if parse.kind == "undo" and unlogged is not None and named is None:
         parse = dataclasses.replace(parse, values=undo_values(unlogged))

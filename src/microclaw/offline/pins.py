@@ -79,6 +79,12 @@ _NO_DEVICE = frozenset(
         "wednesday thursday friday saturday sunday noon midnight night day sunset sunrise once repeat and or the a",
     )
 )
+_ALL_PINS = re.compile(
+    r"(?i)\W*(?:please |can you |could you )*(?:(?:turn|switch|shut|power|put|set) )?(?P<before>(?:on|off|down) )?"
+    r"(?:everything|all)(?: of)?(?: (?:them|it))?(?: the| my)?"
+    r"(?: (?:pins?|leds?|lights?|outputs?|lamps?|relays?|gpios?|things?))?(?P<after> (?:on|off|down))?"
+    r"(?: now)?(?: please)?\W*"
+)
 _BEFORE_NAME = re.compile(r"(?i)^(?:(?:on|at|the|device|board|it's|it is|i mean|use)\s+)+")
 _PAD = re.compile(r"(?i)(?<![\w.])(?:pins? )?d(\d{1,2})(?![\w.%])")
 # arduino-esp32 variants/XIAO_ESP32S3/pins_arduino.h: D0 to D10
@@ -123,6 +129,19 @@ def unknown_device(said: str, parse: Parse | None, device_context: DeviceContext
     return Say(text, "unknown_name", f"end the sentence with: on {device_context.devices[0].name}")
 
 
+def all_pins(said: str) -> Say | None:
+    """What can be done instead of turning on or off whatever there is; None for any other sentence."""
+    found = _ALL_PINS.fullmatch(said)
+    level = (found["before"] or found["after"] or "").strip().lower() if found is not None else ""
+    if not level:
+        return None
+    if level == "on":
+        text = "I turn on one pin at a time, so I did nothing: all at once can damage what is wired to them."
+        return Say(text, "refused", "say which, as in: turn on pin 4")
+    text = "I turn off one pin at a time, so I did nothing; “stop everything” stops the programs."
+    return Say(text, "ambiguous", "stop everything; or: turn off pin 4")
+
+
 def answered_device(said: str, device_context: DeviceContext) -> KnownDevice | None:
     """The device that an answer like "on virtual-1" or "virtual-1" names and nothing else."""
     rest, device = split_device(f"it on {_BEFORE_NAME.sub('', said.strip())}", device_context)
@@ -162,6 +181,8 @@ def board_of(at: Context) -> BoardProfile:
     if at.device is not None:
         return at.device.board
     devices = at.device_context.devices
+    if len(devices) == 1:
+        return devices[0].board
     if not devices:
         raise ask(
             "There is no device yet.",

@@ -11,7 +11,8 @@ from microclaw.language.quantities import normalize_quantities
 from microclaw.language.times import SUN, When, open_question, split_when, when_text
 from microclaw.offline.confidence import NOTHING_DONE
 from microclaw.offline.decision import Act, CannotDo, Context, Decision, Say
-from microclaw.offline.parse import Parse, Values
+from microclaw.offline.parse import PIN_SLOTS, Parse, Values
+from microclaw.offline.pins import pin_user
 from microclaw.offline.sentences import Sentences
 
 EXAMPLES: Final = ("every weekday at 7 turn on pin 4", "what is scheduled", "cancel schedule 1")
@@ -32,6 +33,7 @@ _CANCEL: Final = re.compile(
     rf"(?! (?:the |my )?{_MAY_BE_APPS})) (?:(.*?) ?\b{_THINGS})\b ?(.*)"
 )
 _UNNAMED: Final = frozenset({None, "", "it", "that", "this", "them"})  # of a program
+_SETS: Final = frozenset({"set_pin", "dim_pin", "toggle_pin"})
 _NOISE: Final = frozenset(
     re.findall(r"\w+", "the my a an all every of for that which at on to in with number no and is it runs one please")
 )
@@ -76,7 +78,8 @@ def decide_schedule(at: Context, sentences: Sentences, inner: Callable[[Context]
     if at.results and at.results[-1].tool == "schedule-add":
         made = at.results[-1].fields
         warning = f" Careful: {made['warning']}." if made.get("warning") else ""
-        return Say(f"Schedule {made.get('schedule')}: {made.get('what')}; next {made.get('next')}.{warning}")
+        asks = _asks_then(at, sentences)
+        return Say(f"Schedule {made.get('schedule')}: {made.get('what')}; next {made.get('next')}.{warning}{asks}")
     when = at.parse.when or When()
     what = at.parse.word("what") or ""
     doing = _doing(at.said, what)
@@ -115,6 +118,18 @@ def decide_schedule(at: Context, sentences: Sentences, inner: Callable[[Context]
     return Act(
         "schedule-add", arguments, f"schedule({shown}: {doing})", "the host will do it then", words=f"{doing} {shown}"
     )
+
+
+def _asks_then(at: Context, sentences: Sentences) -> str:
+    """That a yes will be needed when it is due: a program has the pin. Empty where none has it now."""
+    meant = sentences.parse(at.parse.word("what") or "")
+    if meant is None or meant.kind not in _SETS or at.device is None:
+        return ""
+    pins = [pin for slot in PIN_SLOTS if (pin := (meant.number(slot) or at.parse.number(slot))) is not None]
+    if not pins and meant.word("thing") == "led" and at.device.board.led is not None:
+        pins = [at.device.board.led.pin]
+    used = [f"pin {pin} is {user}" for pin in pins if (user := pin_user(at.device.apps, pin)) is not None]
+    return f" Careful: {' and '.join(used)}; if that is so then, I ask for a yes before I do it." if used else ""
 
 
 def _cancelled(words: str, said: str) -> Parse:

@@ -24,6 +24,7 @@ from microclaw.py.formats import Simplifier
 from microclaw.py.image import PinClaim, PyImage
 from microclaw.py.imports import check_imports
 from microclaw.py.lines import LineMap, line_map
+from microclaw.py.objects import check_objects
 from microclaw.py.pins import check_pins
 from microclaw.py.plans import LibraryCalls
 from microclaw.py.private import check_private
@@ -57,6 +58,7 @@ class Rewritten:
     warnings: tuple[Diagnostic, ...]
     arch: str | None
     clocks: tuple[str, ...]
+    analog: tuple[int, ...]
 
 
 async def build(source: str, name: str, *, board: BoardProfile, cache: BuildCache | None = None) -> PyImage:
@@ -96,6 +98,7 @@ async def build(source: str, name: str, *, board: BoardProfile, cache: BuildCach
         compile_ms=took_ms,
         warnings=checked.warnings,
         clocks=checked.clocks,
+        analog=checked.analog,
     )
 
 
@@ -107,7 +110,8 @@ def rewrite(read: PythonSource, board: BoardProfile) -> Rewritten:
         graph = CallGraph(tree, Scopes(tree))
         check_syntax(graph, findings)
         imports = check_imports(graph, board, findings)
-        claims = check_pins(graph, board, findings)
+        claims, analog = check_pins(graph, board, findings)
+        check_objects(graph, findings)
         check_private(graph, findings)
         findings.raise_errors("check")
         library = LibraryCalls(graph, findings)
@@ -122,7 +126,7 @@ def rewrite(read: PythonSource, board: BoardProfile) -> Rewritten:
         lines = line_map(rewritten, text)
     except RecursionError as exc:
         raise BuildError((at(read, None, "the program is too deeply nested", _SIMPLER),), stage="check") from exc
-    return Rewritten(text, lines, imports, claims, tuple(findings.warnings), arch, clocks)
+    return Rewritten(text, lines, imports, claims, tuple(findings.warnings), arch, clocks, analog)
 
 
 @functools.cache

@@ -26,6 +26,7 @@ class PyImage:
 
     `claims` are the pins that the source names as constants; a pin computed at run time shows up only in the trial.
     `arch` is the processor of its native or viper functions; None: it runs on every chip.
+    `analog`: pins that it reads with an ADC alone.
     `clocks`: the functions of `time` that it reads and that start again at 0: ticks_ms before ticks_us, ticks_cpu.
     `compile_ms` is the compiler's wall time, 0 when `cached`.
     """
@@ -47,6 +48,7 @@ class PyImage:
     compile_ms: float
     warnings: tuple[Diagnostic, ...] = ()
     clocks: tuple[str, ...] = ()
+    analog: tuple[int, ...] = ()
 
     @property
     def code(self) -> bytes:

@@ -74,15 +74,19 @@ _LATER: Final = (
 )
 _BUSES: Final = frozenset({"machine.UART", "machine.I2C", "machine.SPI"})
 _ADDRESSABLE: Final = frozenset({"neopixel.NeoPixel", "microclaw.neopixel"})
+_AS_ADC: Final = {("adc", "reads"), ("input", "uses")}  # ADC(Pin(1)) is both
 _ROLES: Final[tuple[PinRole, ...]] = ("drives", "reads", "uses")  # the strongest first
 _FOLLOW: Final = 6
 _MOST: Final = 64  # numbers that one expression may stand for
 
 
-def check_pins(graph: CallGraph, board: BoardProfile, findings: Findings) -> tuple[PinClaim, ...]:
-    """Every pin with a known number, sorted; uses that the board refuses go to the findings."""
+def check_pins(
+    graph: CallGraph, board: BoardProfile, findings: Findings
+) -> tuple[tuple[PinClaim, ...], tuple[int, ...]]:
+    """Every pin with a known number, sorted, and those that only an ADC reads; what the board refuses is found."""
     finder = _Finder(graph)
     roles: dict[int, set[PinRole]] = {}
+    uses: dict[int, set[tuple[PinUse, PinRole]]] = {}
     for call in graph.calls:
         lights = graph.origin(call.func) in _ADDRESSABLE
         for value, use, role in _pin_arguments(call, graph):
@@ -90,6 +94,7 @@ def check_pins(graph: CallGraph, board: BoardProfile, findings: Findings) -> tup
                 findings.error(value, f"a pin is a number: {name!r} is none", _led_words(board))
             for pin in sorted(finder.numbers(value) or ()):
                 roles.setdefault(pin, set()).add(role)
+                uses.setdefault(pin, set()).add((use, role))
                 try:
                     check_pin(board, pin, use)
                 except PinRefused as refused:
@@ -101,11 +106,14 @@ def check_pins(graph: CallGraph, board: BoardProfile, findings: Findings) -> tup
                     findings.warn(value, f"pin {pin}: {caution}", "use another pin if you can")
         for pin, use, role in _default_pins(call, finder, graph, board, findings):
             roles.setdefault(pin, set()).add(role)
+            uses.setdefault(pin, set()).add((use, role))
             try:
                 check_pin(board, pin, use)
             except PinRefused as refused:
                 findings.error(call, f"without its own, this takes {refused.message}", "give its pins")
-    return tuple(PinClaim(pin, next(r for r in _ROLES if r in found)) for pin, found in sorted(roles.items()))
+    claims = (PinClaim(pin, next(r for r in _ROLES if r in found)) for pin, found in sorted(roles.items()))
+    analog = (pin for pin, found in sorted(uses.items()) if ("adc", "reads") in found <= _AS_ADC)
+    return tuple(claims), tuple(analog)
 
 
 def _default_pins(

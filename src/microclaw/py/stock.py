@@ -22,6 +22,7 @@ class StockImage:
     modules: dict[str, frozenset[str]]
     builtins: frozenset[str]
     members: dict[str, frozenset[str]]  # of classes: "machine.Pin"
+    objects: dict[str, frozenset[str]]  # what is made by "machine.Pin": its methods
     lacking: dict[str, frozenset[str]]  # chip -> names that its image has not
     refused: dict[str, Refusal]  # "socket", "machine.reset", "builtins.input"
     firmware_private: frozenset[str]  # attributes of the firmware's own classes that a program may come near to
@@ -37,13 +38,14 @@ def stock_image() -> StockImage:
         data = tomllib.load(file)
     words = {
         kind: {n: frozenset(text.split()) for n, text in data[kind].items()}
-        for kind in ("modules", "members", "lacking")
+        for kind in ("modules", "members", "objects", "lacking")
     }
     refused = {name: Refusal(row["why"], row["instead"]) for row in data["refusals"] for name in row["names"]}
     return StockImage(
         words["modules"],
         frozenset(data["builtins"].split()),
         words["members"],
+        words["objects"],
         words["lacking"],
         refused,
         frozenset(data["firmware_private"].split()),

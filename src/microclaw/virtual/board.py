@@ -306,6 +306,7 @@ class Board:
                 if self.powered:
                     return
                 self.clock.restart()
+                self._edges.begin_boot()
                 self._epoch_at_boot_ms = 0.0
                 self.boot += 1
                 self.boot_id = secrets.token_hex(8)

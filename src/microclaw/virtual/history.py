@@ -79,11 +79,15 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[R]):
-    """Records from a number on. The next page begins at `next`; `dropped` ones were overwritten before being read."""
+    """Records from a number on. The next page begins at `next`; `dropped` ones were overwritten before being read.
+
+    `boot_start` is the number of the first record since the board's last boot.
+    """
 
     records: tuple[R, ...]
     next: int
     dropped: int
+    boot_start: int = 0
 
 
 class History(Generic[R]):
@@ -95,6 +99,7 @@ class History(Generic[R]):
         self._records: deque[R] = deque()
         self._first = 0
         self._size = 0
+        self._boot_start = 0
 
     def append(self, record: R) -> int:
         """Add a record; answers its number."""
@@ -105,10 +110,13 @@ class History(Generic[R]):
             self._first += 1
         return self._first + len(self._records) - 1
 
+    def begin_boot(self) -> None:
+        self._boot_start = self._first + len(self._records)
+
     def since(self, number: int, limit: int | None = None) -> Page[R]:
         """At most `limit` records from `number` on; a number from the future gives an empty page."""
         end = self._first + len(self._records)
         start = min(max(number, self._first), end)
         stop = end if limit is None else min(end, start + max(limit, 0))
         records = tuple(islice(self._records, start - self._first, stop - self._first))
-        return Page(records, stop, max(0, self._first - max(number, 0)))
+        return Page(records, stop, max(0, self._first - max(number, 0)), self._boot_start)

@@ -14,6 +14,7 @@ from microclaw.voice.device import Activity
 from microclaw.voice.engines.engine import RATE_HZ, Transcript
 from microclaw.voice.session import VoiceParts, VoiceSession
 from microclaw.wire.link import actions
+from microclaw.wire.link.frame import MAX_AUDIO_BYTES
 from microclaw.wire.link.messages import (
     AnyMessage,
     AsrFinal,
@@ -27,10 +28,15 @@ from microclaw.wire.link.messages import (
     TtsStart,
     UiState,
 )
+from microclaw.wire.link.values import StreamEnd
 
 CODECS: Final = ("opus", "pcm16")
 """What this host speaks, the better first."""
 FRAME_MS: Final = (20, 40, 60)
+PCM16_BYTES: Final = 2
+RATES_HZ: Final = (8_000, 48_000)
+OPUS_RATES_HZ: Final = (8_000, 12_000, 16_000, 24_000, 48_000)
+"""RFC 6716, section 2."""
 MAX_AHEAD_MS: Final = 400
 MAX_TEXT: Final = 2_000
 _log = logging.getLogger(__name__)
@@ -41,15 +47,18 @@ class LinkVoice:
 
     def __init__(self, link: DeviceLink, connection: Connection, audio: AudioFormat, parts: VoiceParts) -> None:
         self.session = VoiceSession(self, parts)
-        self.rate_hz = audio.rate
-        self.frame_ms = audio.frame_ms if audio.frame_ms in FRAME_MS else FRAME_MS[0]
+        self.rate_hz = audio.rate if RATES_HZ[0] <= audio.rate <= RATES_HZ[1] else RATE_HZ
+        fits = audio.frame_ms * self.rate_hz // 1000 * PCM16_BYTES <= MAX_AUDIO_BYTES
+        self.frame_ms = audio.frame_ms if audio.frame_ms in FRAME_MS and fits else FRAME_MS[0]
         self.ahead_ms = min(audio.buffer_ms, MAX_AHEAD_MS)
         self._link = link
         self._connection = connection
-        self._codec = next((codec for codec in CODECS if codec in audio.codecs), "pcm16")
+        self.codec = "opus" if "opus" in audio.codecs and self.rate_hz in OPUS_RATES_HZ else "pcm16"
         self._encoder: OpusEncoder | None = None
         self._decoder: OpusDecoder | None = None
+        self._has_left = False
         self._hearing: int | None = None
+        self._last_heard = -1  # the number of the device's last stream
         self._speaking: int | None = None
         self._last_stream = 0
         self._chunk = 0
@@ -69,7 +78,7 @@ class LinkVoice:
                     self._hearing = None
                     self.session.closed(cancelled=True)
                 elif stream == self._speaking:
-                    self._speaking = None
+                    self._end_speech("cancelled")
                     self.session.interrupted()
 
     def heard(self, hear: actions.Hear) -> None:
@@ -83,11 +92,26 @@ class LinkVoice:
             self.session.hear(self._decoder.decode(payload))
         except MicroclawError as exc:
             self._refuse(hear.stream, "bad_audio", exc.message)
+            self._hearing = None
+            self.session.closed(cancelled=True)
 
     def left(self) -> None:
+        self._has_left = True  # what the session still says is for no later connection
         self.session.left()
 
     def _open(self, start: StartAsr) -> None:
+        if self._hearing is not None:  # also where the new stream is refused: this connection has one at most
+            self._hearing = None
+            self.session.closed(cancelled=True)
+        if self.session.has_left:
+            self._refuse(start.stream, "no_listener", "this host has no room for one more conversation by voice")
+            return
+        if start.stream % 2 == 0 or start.stream <= self._last_heard:
+            text = f"stream {start.stream}: a device's have odd numbers, each higher than the last"
+            text += f" ({self._last_heard})" if self._last_heard >= 0 else ""
+            self._refuse(start.stream, "bad_audio", text)
+            return
+        self._last_heard = start.stream
         if start.codec not in CODECS or start.rate != RATE_HZ:
             text = f"{start.codec[:20]} at {start.rate} Hz: this host takes {' and '.join(CODECS)} at {RATE_HZ} Hz"
             self._refuse(start.stream, "bad_audio", text)
@@ -99,9 +123,6 @@ class LinkVoice:
     def _refuse(self, stream: int, code: str, text: str) -> None:
         self._link.object_to(code, text)
         self._send(CancelStream(stream))
-        if stream == self._hearing:
-            self._hearing = None
-            self.session.closed(cancelled=True)
 
     # VoiceDevice
 
@@ -132,9 +153,9 @@ class LinkVoice:
     def begin_speech(self) -> None:
         self._last_stream += 2
         self._speaking, self._chunk = self._last_stream, 0
-        if self._codec == "opus":
+        if self.codec == "opus":
             self._encoder = OpusEncoder(self.rate_hz, self.frame_ms)
-        self._send(TtsStart(self._speaking, self._codec, self.rate_hz))
+        self._send(TtsStart(self._speaking, self.codec, self.rate_hz))
 
     def say(self, text: str, samples: int) -> None:
         if self._speaking is not None:
@@ -147,16 +168,20 @@ class LinkVoice:
                 self._connection.send_audio(packet)
 
     def end_speech(self, *, failed: bool) -> None:
-        if self._speaking is not None:
-            stream, self._speaking = self._speaking, None
-            self._send(TtsEnd(stream, "error" if failed else "done"))
+        self._end_speech("error" if failed else "done")
 
     def cancel_speech(self) -> None:
         if self._speaking is not None:
+            self._send(CancelStream(self._speaking))
+            self._end_speech("cancelled")
+
+    def _end_speech(self, reason: StreamEnd) -> None:
+        if self._speaking is not None:
             stream, self._speaking = self._speaking, None
-            self._send(CancelStream(stream))
-            self._send(TtsEnd(stream, "cancelled"))
+            self._send(TtsEnd(stream, reason))
 
     def _send(self, body: AnyMessage) -> None:
+        if self._has_left:
+            return
         with suppress(DeviceUnreachable):  # it left: the session is told so by `left`
             self._link.tell(body)

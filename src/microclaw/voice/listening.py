@@ -22,6 +22,7 @@ MAX_STREAMS: Final = 4
 SILENT_S: Final = 5.0
 """A device that opened a stream and sends nothing for so long is asked to stop."""
 ENGINE_S: Final = 30.0
+NOTHING_SAID: Final = Transcript("", 0.0)
 HELD: Final = "hold"
 """The trigger of a stream that lasts as long as a button is held: silence does not end it."""
 _log = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class Listener:
         self._has_left = False
 
     def opened(self, trace: VoiceTrace) -> None:
+        """One that is being heard ends: what was said in it is forgotten."""
         if self._streams >= MAX_STREAMS:
             self._forget_oldest()
         self._streams += 1
@@ -110,8 +112,9 @@ class Listener:
 
     def _forget_oldest(self) -> None:
         """The first stream that waits, and its audio."""
-        while not isinstance(self._items.popleft(), VoiceTrace):
+        while not isinstance(item := self._items.popleft(), VoiceTrace):
             pass
+        self._device.final(item.stream, NOTHING_SAID)
         self._streams -= 1
         while self._items and not isinstance(self._items[0], VoiceTrace):
             self._items.popleft()
@@ -126,7 +129,6 @@ class Listener:
 
     async def _hear_out(self, trace: VoiceTrace) -> Utterance:
         name = self._recognizer.name
-        self._device.show("listening")
 
         def partial(text: str) -> None:
             trace.mark("first partial")
@@ -138,7 +140,8 @@ class Listener:
                 recognition = await self._recognizer.begin(partial)
             if not await self._feed(recognition, trace):
                 return Utterance(trace)
-            self._device.show("thinking")
+            if trace is self._newest:
+                self._device.show("thinking")
             async with asyncio.timeout(ENGINE_S):
                 transcript = await recognition.finish()
             trace.mark("final")

@@ -89,6 +89,7 @@ class VoiceService:
         except Exception:
             _log.exception("a voice session failed")
         finally:
+            session.left()  # if it failed, its device's streams are refused
             if self._sessions.get(device_id) is session:
                 del self._sessions[device_id]
 

@@ -1,7 +1,7 @@
 """One device's conversation by voice: what it hears becomes turns of the agent, whose answers are spoken.
 
-A person interrupts by speaking: what is being said ends at once, the turn behind it goes on and is heard no more.
-Neither text nor audio is logged.
+A person interrupts by speaking: what is being said ends at once, the turns behind it go on and are heard no more.
+Nothing is said while a stream of the device is open. Neither text nor audio is logged.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from microclaw.auth.approvals import Approvals
 from microclaw.errors import MicroclawError, PermissionRefused, UnknownName
 from microclaw.events import VOICE_CHANNEL, Answer, ApprovalAsked, ApprovalSettled, Delta, Inbound, TurnEvent
 from microclaw.language.yes_no import said_no, said_yes
-from microclaw.voice.device import VoiceDevice
+from microclaw.voice.device import Activity, VoiceDevice
 from microclaw.voice.endpointing import EndpointLimits
 from microclaw.voice.engines.engine import Recognizer, Synthesizer, Transcript, VoiceDetector
-from microclaw.voice.listening import Listener, Utterance, failure_text
+from microclaw.voice.listening import NOTHING_SAID, Listener, Utterance, failure_text
 from microclaw.voice.speaking import SpokenAnswer
 from microclaw.voice.spoken_text import SentenceCutter
 from microclaw.voice.trace import VoiceTrace, VoiceTraces
@@ -61,17 +61,30 @@ class VoiceSession:
         self.device = device
         self.listener = Listener(device, parts.recognizer, parts.new_detector, parts.endpoints)
         self._parts = parts
+        self.has_left = False
         self._replies: list[_Reply] = []
+        self._notes: list[_Reply] = []  # texts of the host itself
+        self._newest: VoiceTrace | None = None  # the stream that was opened last
+        self._is_quiet = asyncio.Event()  # no stream is open
+        self._is_quiet.set()
         self._mouth = asyncio.Lock()
         self._tasks = asyncio.TaskGroup()
         self._doubtful: str | None = None
         """What it understood badly and asked back."""
 
+    @property
+    def is_listening(self) -> bool:
+        """Whether a stream is open: a text that is spoken now would be heard by the microphone."""
+        return not self._is_quiet.is_set()
+
     def opened(self, trigger: str, stream: int = 0) -> None:
-        """A stream of audio begins. What is being said ends at once: the person interrupts it."""
+        """A stream of audio begins. What is said for earlier ones ends at once: the person interrupts it."""
         self.interrupted()
         trace = VoiceTrace(self.device.name, trigger, stream, self._parts.now_s)
         trace.mark("wake")
+        self._newest = trace
+        self._is_quiet.clear()
+        self.device.show("listening")
         self.listener.opened(trace)
 
     def hear(self, pcm: bytes) -> None:
@@ -79,43 +92,57 @@ class VoiceSession:
 
     def closed(self, *, cancelled: bool = False) -> None:
         """The device ends its stream; `cancelled`: what was said in it is to be forgotten."""
+        self._is_quiet.set()
         self.listener.closed(cancelled=cancelled)
 
     def interrupted(self) -> None:
         """Be silent. No frame of what was being said is sent after this returns."""
-        for reply in self._replies:
+        for reply in (*self._replies, *self._notes):
             reply.hush()
 
     def left(self) -> None:
         """The device is gone."""
+        self.has_left = True
         self.interrupted()
+        self._is_quiet.set()
         self.listener.left()
 
     async def run(self) -> None:
         async with self._tasks:
             async for utterance in self.listener.utterances():
                 self._take(utterance)
-            for reply in self._replies:
-                reply.hush()
+            self.interrupted()
 
     async def say(self, text: str) -> None:
-        """Speak a text of the host itself, after what is being said."""
+        """Speak a text of the host itself, after what is being said and heard."""
+        while self.is_listening:
+            await self._is_quiet.wait()
         reply = _Reply(self, VoiceTrace(self.device.name, "host", 0, self._parts.now_s))
-        reply.speak(text)
-        await reply.spoken_out()
+        self._notes.append(reply)
+        try:
+            reply.speak(text)
+            await reply.spoken_out()
+        finally:
+            self._notes.remove(reply)
+
+    def show(self, activity: Activity) -> None:
+        """What a turn does, unless the device is heard: an earlier turn's end is not the end of that."""
+        if not self.is_listening:
+            self.device.show(activity)
 
     # What was heard
 
     def _take(self, utterance: Utterance) -> None:
         trace = utterance.trace
-        if utterance.transcript is not None:
-            self.device.final(trace.stream, utterance.transcript)
+        self.device.final(trace.stream, utterance.transcript or NOTHING_SAID)
         self.device.stop_listening(trace.stream)
+        if trace is self._newest:
+            self._is_quiet.set()
         if utterance.failure is not None:
             _log.warning("voice of %s: %s", self.device.name, failure_text(utterance.failure))
             self._start(trace, lambda reply: reply.tell(NO_EARS, "failed"))
         elif utterance.transcript is None:
-            self.device.show("idle")
+            self.show("idle")
             self._parts.traces.end(trace, "nothing")
         else:
             self._understood(trace, utterance.transcript)
@@ -134,7 +161,8 @@ class VoiceSession:
         elif doubtful is not None and said_no(text):
             self._start(trace, lambda reply: reply.tell(SAY_AGAIN, "asked back"))
         elif transcript.confidence < ASK_BACK_BELOW:
-            self._doubtful = text
+            if trace is self._newest:  # otherwise nobody hears the question
+                self._doubtful = text
             self._start(trace, lambda reply: reply.tell(f"Did you say: {text}?", "asked back"))
         else:
             self._start(trace, lambda reply: reply.turn(text))
@@ -144,7 +172,7 @@ class VoiceSession:
             _log.warning("voice of %s: %d turns are under way, one more is refused", self.device.name, MAX_REPLIES)
             self._parts.traces.end(trace, "failed")
             return
-        reply = _Reply(self, trace)
+        reply = _Reply(self, trace, is_hushed=trace is not self._newest)
         self._replies.append(reply)
         task = self._tasks.create_task(work(reply), name=f"voice: answer {self.device.name}")
         task.add_done_callback(lambda _: self._replies.remove(reply))
@@ -153,13 +181,13 @@ class VoiceSession:
 class _Reply:
     """What is said after one utterance. A hushed one is heard no more, but for a question that was put before."""
 
-    def __init__(self, session: VoiceSession, trace: VoiceTrace) -> None:
+    def __init__(self, session: VoiceSession, trace: VoiceTrace, *, is_hushed: bool = False) -> None:
         self.asked: ApprovalAsked | None = None
         self._session = session
         self._parts = session._parts
         self._device = session.device
         self._trace = trace
-        self._is_hushed = False
+        self._is_hushed = is_hushed
         self._spoken: SpokenAnswer | None = None
         self._speaking: asyncio.Task[None] | None = None
 
@@ -170,7 +198,8 @@ class _Reply:
 
     def decide(self, *, approved: bool) -> None:
         assert self.asked is not None
-        approval_id, self.asked = self.asked.approval_id, None
+        approval_id = self.asked.approval_id
+        self._settle()
         try:
             self._parts.approvals.decide(approval_id, approved=approved, by=self._parts.person_id)
         except (UnknownName, PermissionRefused) as exc:
@@ -182,7 +211,8 @@ class _Reply:
 
     async def turn(self, text: str) -> None:
         """The agent's turn, spoken as it comes."""
-        self._device.show("thinking")
+        if not self._is_hushed:
+            self._session.show("thinking")
         inbound = Inbound(
             VOICE_CHANNEL, self._device.device_id, text, person_id=self._parts.person_id, device=self._device.name
         )
@@ -212,15 +242,23 @@ class _Reply:
                 self._say_all(cutter.feed(text))
             case ApprovalAsked():
                 self._say_all(cutter.rest())
+                if self._is_hushed:
+                    return  # nobody hears the question: a yes to something else must not answer it
                 self.asked = event
                 self.speak(f"{event.text}. {SHALL_I}" if event.may_decide else f"{event.text}. An owner has to decide.")
                 self._finish_speaking()
             case ApprovalSettled():
-                self.asked = None
+                self._settle()
             case Answer(text):
                 self._trace.mark("first token")
                 rest = text[len(streamed) :] if text.startswith(streamed) else f"\n{text}"
                 self._say_all([*cutter.feed(rest), *cutter.rest()])
+
+    def _settle(self) -> None:
+        """The question is answered; what follows would be said into a stream that was opened meanwhile."""
+        if self.asked is not None:
+            self.asked = None
+            self._is_hushed = self._session.is_listening
 
     def speak(self, text: str) -> None:
         """A text that is complete."""
@@ -240,9 +278,9 @@ class _Reply:
     async def _run(self, spoken: SpokenAnswer) -> None:
         async with self._session._mouth:
             if not spoken.is_silenced:
-                self._device.show("speaking")
+                self._session.show("speaking")
                 await spoken.run()
-                self._device.show("idle")
+                self._session.show("idle")
 
     def _finish_speaking(self) -> None:
         if self._spoken is not None:

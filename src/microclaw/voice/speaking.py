@@ -26,12 +26,16 @@ _log = logging.getLogger(__name__)
 
 
 class Pace:
-    """When the next frame may go: at most `ahead_ms` before it is played. `late` counts frames that came too late."""
+    """When the next frame may go, so that no more than `ahead_ms` waits to be played, this frame included.
+
+    A device whose `ahead_ms` is less than a frame gets each frame when the one before is played. `late` counts frames
+    that came too late.
+    """
 
     def __init__(self, frame_ms: int, ahead_ms: int, now_s: Callable[[], float]) -> None:
         self._frame_s = frame_ms / 1000
-        self._ahead_s = max(ahead_ms / 1000, 2 * self._frame_s)
-        self._burst_s = min(BURST_MS / 1000, self._ahead_s / 2)
+        self._room_s = max(0, ahead_ms - frame_ms) / 1000  # for what was sent before
+        self._burst_s = min(BURST_MS / 1000, self._room_s / 2)
         self._now_s = now_s
         self._due_s: float | None = None  # when the next frame begins to play
         self.late = 0
@@ -41,7 +45,7 @@ class Pace:
         if self._due_s is None:
             return 0.0
         lead_s = self._due_s - self._now_s()
-        return 0.0 if lead_s <= self._ahead_s else lead_s - self._ahead_s + self._burst_s
+        return 0.0 if lead_s <= self._room_s else lead_s - self._room_s + self._burst_s
 
     def sent(self) -> None:
         now_s = self._now_s()
@@ -144,6 +148,8 @@ class SpokenAnswer:
         frame_bytes = device.rate_hz * device.frame_ms // 1000 * 2
         left = b""
         while (item := await self._pieces.get()) is not None:
+            if self.is_silenced:  # `run` cancels this a moment later
+                return
             text, piece = item
             self._trace.mark("first audio out")
             pcm = resampler.feed(piece.pcm, piece.rate_hz)
@@ -156,10 +162,11 @@ class SpokenAnswer:
             left += pcm
             left = await self._send(left, frame_bytes)
         left += resampler.rest()
-        if left:
+        if left and not self.is_silenced:
             await self._send(left + bytes(-len(left) % frame_bytes), frame_bytes)
         if self._has_begun:
             await asyncio.sleep(self._pace.left_s)
+        if self._has_begun and not self.is_silenced:
             device.end_speech(failed=self.failure is not None)
 
     async def _send(self, pcm: bytes, frame_bytes: int) -> bytes:
@@ -168,6 +175,8 @@ class SpokenAnswer:
         while len(pcm) - at >= frame_bytes:
             if (wait_s := self._pace.next_wait_s()) > 0:
                 await asyncio.sleep(wait_s)
+            if self.is_silenced:
+                return b""
             self._device.play(pcm[at : at + frame_bytes])
             self._pace.sent()
             self._trace.mark("first audible")

@@ -26,6 +26,8 @@ async def test_messages_pings_and_errors_are_as_the_contract_has_them(board: Age
         assert (await ask(client, "again", "kitchen")).startswith(AWAY)
         await client.send('{"type":"message","content":"renamed"}')
         assert (await said(client))["chat_id"] == "kitchen"
+        await client.send('{"type":"message","content":"unnamed","chat_id":""}')
+        assert (await said(client))["chat_id"] == "kitchen"  # an empty one renames nobody
         await client.send('{"type":"ping","ts":1738764800}')
         assert await said(client) == {"type": "pong", "ts": 1738764800}
         await client.send('{"type":"ping"}')
@@ -34,6 +36,8 @@ async def test_messages_pings_and_errors_are_as_the_contract_has_them(board: Age
         for text, code in (
             ("hello", "bad_json"),
             ("[1]", "bad_json"),
+            ('{"type":"ping","ts":1e999}', "bad_json"),
+            ('{"type":"ping","ts":-1e999}', "bad_json"),
             ("[" * 5000, "bad_json"),
             ('{"content":"x"}', "bad_message"),
             ('{"type":"message"}', "bad_message"),

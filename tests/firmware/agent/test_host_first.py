@@ -31,7 +31,9 @@ class Host:
         self.may_end.set()
         self.cancelled = 0
 
-    async def run(self, device: str, text: str, tell: Callable[[str], None]) -> TaskEnd:
+    async def run(
+        self, device: str, text: str, tell: Callable[[str], None], waits: Callable[[str | None], None]
+    ) -> TaskEnd:
         self.asked.append(text)
         self.begun.set()
         tell("plan: think")

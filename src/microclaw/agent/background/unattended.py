@@ -19,7 +19,7 @@ from microclaw.apps.changes import made_by
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.auth.people import OWNER
 from microclaw.errors import ToolFailed
-from microclaw.events import Answer, Inbound, Step
+from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Inbound, Step
 from microclaw.knowledge.text_files import read_text
 from microclaw.link_server.tasks import TaskEnd, failure_text
 from microclaw.schedules.devices import lost_device
@@ -35,16 +35,23 @@ CHANNEL: Final = "device"
 class AgentTasks:
     """A device is one conversation, so its tasks run one after the other."""
 
-    def __init__(self, conversations: Conversations) -> None:
+    def __init__(self, conversations: Conversations, gate: Gate) -> None:
         self._conversations = conversations
+        self._gate = gate
 
-    async def run(self, device: str, text: str, tell: Callable[[str], None]) -> TaskEnd:
+    async def run(
+        self, device: str, text: str, tell: Callable[[str], None], waits: Callable[[str | None], None]
+    ) -> TaskEnd:
         """The turn's steps as they happen, then its answer. Cancelling it stops the turn at its next step."""
         inbound = Inbound(CHANNEL, device, text, device=device, origin="device")
         async with aclosing(self._conversations.chat(inbound)) as events:
             async for event in events:
                 if isinstance(event, Answer):
                     return _end(event)
+                if isinstance(event, ApprovalAsked):
+                    waits(f"a yes of {self._gate.name_of(OWNER.person_id)}")
+                if isinstance(event, ApprovalSettled):
+                    waits(None)
                 if isinstance(event, Step):
                     tell(f"{event.stage}: {event.text}")
         raise ToolFailed("the turn ended without an answer", next_step="the traceback is in the host's log")

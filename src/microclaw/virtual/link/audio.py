@@ -43,7 +43,7 @@ MAX_SILENCE_S: Final = 12
 """The microphone goes on after the WAV, in silence, until the host has heard enough."""
 MAX_TEXTS: Final = 50
 MAX_RECORDED_BYTES: Final = 120 * RATE_HZ * 2
-FORMAT: Final = AudioFormat(codecs=("pcm16",), rate=RATE_HZ, frame_ms=FRAME_MS, buffer_ms=BUFFER_MS)
+FORMAT: Final = AudioFormat(codecs=("pcm16",), rate=RATE_HZ, frame_ms=FRAME_MS, buffer_ms=BUFFER_MS - PREFILL_MS)
 
 
 def read_wav(path: Path) -> bytes:
@@ -140,7 +140,7 @@ class BoardAudio:
                 heard=tuple(self._heard),
                 said=tuple(self._said),
                 speeches=self._speeches,
-                played_ms=round(self._recorded / 2 / RATE_HZ * 1000 - left_s * 1000),
+                played_ms=max(0, round((self._recorded / 2 / RATE_HZ - left_s) * 1000)),  # it waits before it begins
                 glitches=self._speaker.glitches,
                 overflows=self._speaker.overflows,
                 purged=self._purged,
@@ -168,7 +168,8 @@ class BoardAudio:
                 case AsrPartial(text=text):
                     self._partial = text
                 case AsrFinal(text=text):
-                    self._heard.append(text)
+                    if text:
+                        self._heard.append(text)
                 case TtsStart(stream=stream, codec=codec, rate=rate):
                     self._speaking, self._speeches = stream, self._speeches + 1
                     self._decoder = OpusDecoder(rate) if codec == "opus" else None

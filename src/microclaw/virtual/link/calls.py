@@ -114,11 +114,22 @@ class BoardMethods:
         return {"address": address, "data": data}
 
     def _edges_read(self, params: ValueMap) -> Value:
-        cursor = whole(params, "cursor", 0, 2**52, 0)
-        page = self._board.edges(cursor, MAX_EDGES)
+        """Those of this boot: a board's RAM does not outlive a power cut. The ones before count as dropped."""
+        board, cursor = self._board, whole(params, "cursor", 0, 2**52, 0)
+        page, lost = board.edges(cursor, MAX_EDGES), 0
+        if cursor < page.boot_start:
+            page, lost = board.edges(page.boot_start, MAX_EDGES), page.boot_start - cursor
         rows: list[Value] = [[round(r.t_ms, 3), r.pin, r.level] for r in page.records]
-        now_ms, more = round(self._board.clock.now_ms(), 3), len(rows) == MAX_EDGES
-        return {"edges": rows, "cursor": page.next, "dropped": page.dropped, "now_ms": now_ms, "more": more}
+        with_pwm = {record.pin for record in board.pwm_changes().records}
+        evidence: ValueMap = {str(r.pin): "pwm" if r.pin in with_pwm else "counted" for r in page.records}
+        return {
+            "edges": rows,
+            "cursor": page.next,
+            "dropped": lost + page.dropped,
+            "now_ms": round(board.clock.now_ms(), 3),
+            "more": len(rows) == MAX_EDGES,
+            "evidence": evidence,
+        }
 
     def _info(self) -> ValueMap:
         board = self._board

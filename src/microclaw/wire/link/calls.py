@@ -60,6 +60,13 @@ class PendingCalls:
                 lost.append((message_id, Fate.UNKNOWN))
         return again, lost
 
+    def broken_off(self) -> list[tuple[Id, Call]]:
+        """The calls that the device has, which are not sent again: an answer that cannot be read ended the link."""
+        had = [(message_id, p.call) for message_id, p in self._calls.items() if p.sent_in_boot is not None]
+        for message_id, _ in had:
+            del self._calls[message_id]
+        return had
+
     def answered(self, message_id: Id) -> Call | None:
         """The call that a result answers; None if no caller waits for it any more."""
         pending = self._calls.pop(message_id, None)

@@ -74,6 +74,7 @@ class LinkSession:
         self.phase = Phase.DOWN
         self.peer: Hello | Welcome | None = None
         self.counters = LinkCounters()
+        self.unreadable: LinkViolation | None = None  # what of the peer this end could not read, which ended it
         self.outgoing = Outgoing(outbox, self.config.window)
         self.incoming = Incoming(inbox)
         self.streams = Streams(self.role)
@@ -151,6 +152,8 @@ class LinkSession:
             else:
                 self.counters.unknown_frames += 1
         except LinkViolation as exc:
+            if exc.reason in _UNREADABLE:
+                self.unreadable = exc
             self._break_off(exc.reason, exc.message, exc.close_code)
             return True
         return False
@@ -182,6 +185,8 @@ class LinkSession:
     def refuse(self, violation: LinkViolation) -> None:
         """What the driver found against the contract (a rate, a text message) ends the connection, as any breach."""
         if self.phase not in (Phase.DOWN, Phase.LEFT):
+            if violation.reason in _UNREADABLE:
+                self.unreadable = violation
             self._break_off(violation.reason, violation.message, violation.close_code)
 
     # What this end sends
@@ -462,6 +467,7 @@ class LinkSession:
 
 
 _CONTROL = int(FrameType.CONTROL)
+_UNREADABLE = ("malformed", "too_large")
 _MAX_REASON_BYTES = 120
 _BEATING = (Phase.READY, Phase.PAIRING)
 

@@ -20,6 +20,7 @@ import changes  # noqa: E402, F401
 import inputs  # noqa: E402, F401
 import modules  # noqa: E402, F401
 import mpy_file  # noqa: E402, F401
+import output  # noqa: E402, F401
 import program  # noqa: E402
 import runner as runner_module  # noqa: E402
 import standstill  # noqa: E402, F401

@@ -1,0 +1,200 @@
+"""A device on the link speaks with the host, over a real socket: docs/protocols/link.md, Speech."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import pytest
+from msgspec.structs import replace
+from tests.agent.conftest import MakeAgent, make_agent
+from tests.link_server.conftest import Plane, ScriptedDevice, device, limits, paired, plane, scripted
+from tests.voice.scripted_engines import LOUD, QUIET, Beeps, LoudnessDetector, ScriptedRecognizer
+
+from microclaw.models.scripted import Scripted, say
+from microclaw.voice.endpointing import EndpointLimits
+from microclaw.voice.engines.engine import Transcript
+from microclaw.voice.link_device import LinkVoice
+from microclaw.voice.service import VoiceService
+from microclaw.voice.session import VoiceParts
+from microclaw.voice.trace import VoiceTraces
+from microclaw.wire.link.messages import (
+    AsrFinal,
+    AudioFormat,
+    CancelStream,
+    ErrorMessage,
+    StartAsr,
+    StopAsr,
+    TtsChunk,
+    TtsEnd,
+    UiState,
+)
+
+__all__ = ["device", "limits", "make_agent", "paired", "plane", "scripted"]  # the fixtures
+FORMAT = AudioFormat(("pcm16",), 16_000, 20, 200)
+LONG = "This is a very long answer that nobody wants to hear to its end. " * 4
+
+
+@dataclass
+class Talk:
+    device: ScriptedDevice
+
+    async def open(self, stream: int, *frames: bytes) -> None:
+        await self.device.send(StartAsr(stream, "pcm16", 16_000, "button", 0))
+        for frame in frames:
+            await self.device.send_raw(b"\x02" + frame)
+
+    async def ask(self, stream: int) -> None:
+        """Somebody speaks and lets the button go."""
+        await self.open(stream, *[LOUD] * 10)
+        await self.device.send(StopAsr(stream, "released"))
+
+    async def until(self, kind: type[Any], stream: int) -> list[Any]:
+        """Everything that came, up to this message of this stream."""
+        bodies: list[Any] = []
+        async with asyncio.timeout(30):
+            while not bodies or not isinstance(bodies[-1], kind) or bodies[-1].stream != stream:
+                bodies.append((await self.device.got.get()).body)
+        return bodies
+
+
+Open: TypeAlias = Callable[..., AbstractAsyncContextManager[Talk]]
+
+
+@pytest.fixture
+def talking(make_agent: MakeAgent, plane: Plane, paired: ScriptedDevice) -> Open:
+    """`async with talking([replies], "what is heard", ...) as talk`."""
+
+    @asynccontextmanager
+    async def open_talk(replies: Iterable[Scripted] = (), *heard: str) -> AsyncIterator[Talk]:
+        async with make_agent(replies) as agent:
+            recognizer, voice = ScriptedRecognizer(*map(Transcript, heard)), Beeps(ms_a_char=10)
+            endpoints = EndpointLimits(silence_ms=200, nothing_ms=400)
+            parts = VoiceParts(
+                agent.inbox, agent.approvals, recognizer, voice, LoudnessDetector, VoiceTraces(), endpoints
+            )
+            service = VoiceService(parts, now_ms=lambda: time.time_ns() // 1_000_000, note_taker=lambda _: None)
+            plane.audio.open = service.open_link
+            async with service.serving(), paired.connected(replace(paired.hello(), audio=FORMAT)):
+                await paired.until_ready()
+                yield Talk(paired)
+
+    return open_talk
+
+
+def _of(bodies: list[Any], kind: type[Any]) -> list[Any]:
+    return [body for body in bodies if isinstance(body, kind)]
+
+
+@pytest.mark.parametrize("frames", [0, 5])
+async def test_a_stream_that_the_device_ends_without_words_has_an_empty_final(talking: Open, frames: int) -> None:
+    async with talking([say("Hello.")], "hello") as talk:
+        await talk.open(1, *[QUIET] * frames)
+        await talk.device.send(StopAsr(1, "released"))
+        bodies = await talk.until(AsrFinal, 1)
+        assert bodies[-1] == AsrFinal(1, "", 0.0)
+        await talk.ask(3)
+        bodies += await talk.until(TtsEnd, 2)
+    assert _of(bodies, AsrFinal) == [AsrFinal(1, "", 0.0), AsrFinal(3, "hello", 1.0)]
+    assert _of(bodies, CancelStream) == []
+
+
+async def test_a_stream_that_the_host_ends_without_words_has_an_empty_final_and_is_cancelled(talking: Open) -> None:
+    async with talking() as talk:
+        await talk.open(1, *[QUIET] * 25)
+        bodies = await talk.until(CancelStream, 1)
+    assert _of(bodies, AsrFinal) == [AsrFinal(1, "", 0.0)]
+    assert isinstance(bodies[-1], CancelStream)
+
+
+async def test_a_stream_that_the_device_cancels_or_replaces_has_an_empty_final(talking: Open) -> None:
+    async with talking([say("Hello.")], "hello") as talk:
+        await talk.open(1, *[LOUD] * 10)
+        await talk.device.send(CancelStream(1))
+        await talk.open(3, *[LOUD] * 10)
+        await talk.ask(5)
+        bodies = await talk.until(TtsEnd, 2)
+    assert _of(bodies, AsrFinal) == [AsrFinal(1, "", 0.0), AsrFinal(3, "", 0.0), AsrFinal(5, "hello", 1.0)]
+    assert _of(bodies, CancelStream) == []
+
+
+async def test_a_stream_during_speech_ends_the_speech_and_stays_the_one_that_is_heard(talking: Open) -> None:
+    async with talking([say(LONG)], "tell me") as talk:
+        await talk.ask(1)
+        await talk.until(TtsChunk, 2)
+        await talk.open(3)
+        bodies = await talk.until(TtsEnd, 2)
+        await talk.device.send(StopAsr(3, "released"))
+        bodies += await talk.until(AsrFinal, 3)
+    assert _of(bodies, TtsEnd) == [TtsEnd(2, "cancelled")]
+    assert _of(bodies, CancelStream) == [CancelStream(2)]
+    listening = [state.listening for state in _of(bodies, UiState)]
+    assert listening[listening.index(True) :] == [True]
+
+
+@pytest.mark.parametrize("stream", [4, 3, 1, 0])
+async def test_a_stream_whose_number_is_not_its_own_is_refused(talking: Open, stream: int) -> None:
+    async with talking([say("Hello."), say("Hello.")], "hello", "hello") as talk:
+        await talk.ask(3)
+        await talk.until(TtsEnd, 2)
+        await talk.open(stream, *[LOUD] * 10)
+        await talk.until(CancelStream, stream)
+        error = await talk.device.next(ErrorMessage)
+        assert (error.code, error.fatal) == ("bad_audio", False)
+        assert str(stream) in error.message
+        await talk.ask(5)
+        bodies = await talk.until(TtsEnd, 4)
+    assert _of(bodies, AsrFinal) == [AsrFinal(5, "hello", 1.0)]
+
+
+async def test_a_device_that_cancels_the_hosts_speech_is_told_its_end(talking: Open) -> None:
+    async with talking([say(LONG)], "tell me") as talk:
+        await talk.ask(1)
+        await talk.until(TtsChunk, 2)
+        await talk.device.send(CancelStream(2))
+        bodies = await talk.until(TtsEnd, 2)
+    assert bodies[-1] == TtsEnd(2, "cancelled")
+    assert _of(bodies, CancelStream) == []
+
+
+async def test_each_sentence_begins_with_a_chunk_that_has_its_text(talking: Open) -> None:
+    async with talking([say("This sentence is of several pieces. Short.")], "tell me") as talk:
+        await talk.ask(1)
+        bodies = await talk.until(TtsEnd, 2)
+    chunks = _of(bodies, TtsChunk)
+    assert [chunk.index for chunk in chunks] == list(range(len(chunks)))
+    assert [chunk.text for chunk in chunks[:5]] == ["This sentence is of several pieces.", *[""] * 3, "Short."]
+    assert [chunk.samples for chunk in chunks[:5]] == [1_600, 1_600, 1_600, 800, 960]
+
+
+async def test_a_device_that_gets_no_conversation_is_told_so(talking: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("microclaw.voice.service.MAX_SESSIONS", 0)
+    async with talking() as talk:
+        await talk.open(1)
+        await talk.until(CancelStream, 1)
+        assert (await talk.device.next(ErrorMessage)).code == "no_listener"
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        (AudioFormat(("opus", "pcm16"), 24_000, 60, 200), ("opus", 24_000, 20)),
+        (AudioFormat(("opus", "pcm16"), 44_100, 20, 200), ("pcm16", 44_100, 20)),
+        (AudioFormat(("pcm16",), 1, 20, 200), ("pcm16", 16_000, 20)),
+        (AudioFormat(("pcm16",), 192_000, 7, 200), ("pcm16", 16_000, 20)),
+        (AudioFormat(("pcm16",), 16_000, 60, 200), ("pcm16", 16_000, 60)),
+    ],
+)
+def test_what_the_host_says_fits_into_frames_of_the_link(told: AudioFormat, kept: tuple[str, int, int]) -> None:
+    nothing: Any = None  # no session runs
+    voice = LinkVoice(nothing, nothing, told, _parts())
+    assert (voice.codec, voice.rate_hz, voice.frame_ms) == kept
+
+
+def _parts() -> VoiceParts:
+    nothing: Any = None
+    return VoiceParts(nothing, nothing, ScriptedRecognizer(), Beeps(), LoudnessDetector, VoiceTraces())
