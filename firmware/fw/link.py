@@ -5,7 +5,6 @@ What a message of the host is answered with is in calls.py, what survives a powe
 
 import asyncio
 import calendar
-import gc
 import os
 import random
 import sys
@@ -100,6 +99,7 @@ class Link:
             wait_s = None
             paired = self._settings.token is not None
             self.state = "waiting"
+            self._calls.runner.make_room()  # with the last TLS session's: else what connects makes the heap grow
             try:
                 await self._connection()
             except Closed as exc:
@@ -118,7 +118,6 @@ class Link:
             except Exception as exc:  # a defect of ours, or no memory: the link comes back
                 sys.print_exception(exc)
             self.phase = "down"
-            gc.collect()  # a TLS session's memory is needed for the next one
             self.failures += 1
             top_s = min(60.0, 0.5 * 2 ** min(self.failures, 7))
             if wait_s != 0:
