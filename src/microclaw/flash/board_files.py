@@ -16,6 +16,7 @@ from typing import Final
 
 from microclaw.errors import BuildError, DeviceError, Diagnostic
 from microclaw.flash.board_answers import MAX_BYTES, nonsense, read_rows, short_text, whole
+from microclaw.flash.merged import distinct, merged
 from microclaw.flash.raw_repl import RawRepl
 from microclaw.flash.short_names import shortened
 
@@ -170,7 +171,7 @@ async def our_files(folder: Path, *, with_psram: bool) -> tuple[BoardFile, ...]:
     }
     main = (folder / "main.py").read_text(encoding="utf-8")
     if not with_psram:
-        sources = shortened(sources, main)
+        sources = merged(shortened(distinct(sources), main))
     files = [BoardFile(f"{FOLDER}/{name}.mpy", await _compile(text, name)) for name, text in sources.items()]
     return (*files, BoardFile("/main.py", main.encode()))
 
