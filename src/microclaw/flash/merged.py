@@ -14,7 +14,7 @@ from typing import Final
 
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "firmware": (
-        *("errors", "settings", "timeline", "board", "wifi", "loading", "peripherals", "program", "quota", "slots"),
+        *("texts", "errors", "settings", "timeline", "board", "wifi", "loading", "peripherals", "program", "quota", "slots"),
         *("runner", "firmware"),
     ),
     "link": ("calendar", "cbor", "websocket", "messages", "outbox", "calls", "link"),
