@@ -165,6 +165,12 @@ def _rename_own(tree: ast.Module, new: Mapping[str, str], module: str) -> None:
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef() if node.name in new:
                 node.name = new[node.name]
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+                for alias in aliases:
+                    bound = alias.asname or alias.name
+                    alias.asname = new.get(bound, alias.asname)  # in `try: import x`, with `x = None` after it
     _check_meaning(tree, new, module)
     _rename_names(tree, new)
 
