@@ -1,4 +1,4 @@
-"""Joins the parts: network, programs, link. Called by start.py; it returns only when the board restarts."""
+"""What goes on as long as the board is on, beside programs and link. Called by start.py; startup.py joins the parts."""
 
 import asyncio
 import gc
@@ -7,73 +7,23 @@ import sys
 
 from micropython import const
 
-VERSION = "0.1.0"
 _HEALTHY_S = const(60)
 _MAX_LINE_BYTES = const(1024)
 
 
 async def run(folder, first):
-    from board import Board
-    from settings import Settings
-    from wifi import Wifi
+    """For ever. `first` is emptied when our modules are in memory."""
+    import startup
 
-    settings = Settings(folder)
-    board = Board(settings.get("board"))
-    offer_s = settings.get("ap_after_s", 120) if settings.get("ap_key") else 0  # without a key nobody could come in
-    wifi = Wifi(board.wlan(), settings.get("wifi", []), lambda: _offer(board, settings, wifi), offer_s)
-    joining = asyncio.create_task(wifi.run())
-    await asyncio.sleep(0)  # the radio is at work while the rest is read in
-    from runner import NOT_KEPT, Runner
-
-    # Programs first: they run at once, and what reads them in is gone before the link needs its memory.
-    runner, early = Runner(board, folder + "apps"), []
-    runner.emit = lambda *said: early.append(said)
-    reason = board.reset_reason()
-    await runner.boot()
-    for name in NOT_KEPT:
-        sys.modules.pop(name, None)
-    gc.collect()
-    await asyncio.sleep(0)  # reading in holds up programs and the watchdog's feeding
-    from calls import Calls
-    from link import Link
-
-    calls = Calls(board, runner, VERSION, settings, wifi)
-    link = Link(board, settings, calls, VERSION)
-    link.measure = lambda: _measured(runner, wifi)
-    link.on_welcome = lambda: _healthy(board)
-    runner.emit = link.emit
-    agent = _agent(board, settings, wifi, link, runner)
-    listening = asyncio.create_task(_listen(lambda: _console(board, calls, settings, wifi, link, agent)))
-    told = {"reason": reason}
-    if runner.standing:
-        told["not_started"] = runner.standing
-    link.emit("event", {"name": "reboot", "data": told})
-    for said in early:
-        link.emit(*said)
-    early.clear()
-    first.clear()
-    if agent is not None:
-        agent.start()
-    if settings.get("audio"):
-        try:
-            import audio
-
-            audio.begin(link, board, settings.get("audio"))
-        except ImportError:
-            print("no audio: this board has no PSRAM, so flash left it out")
-    if settings.get("wifi_trial", {}).get("state") == "trying":
-        import networks
-
-        networks.begin_trial(settings, wifi, link)
-        del networks
-    if settings.get("host"):
-        connecting = asyncio.create_task(_connect(link, wifi, board, settings))
+    sys.modules.pop("startup")
+    board, tasks = await startup.begin(folder, first)
+    del startup  # its memory is given back
     await asyncio.sleep(_HEALTHY_S)
-    _healthy(board)
-    await asyncio.gather(joining, listening, *([connecting] if settings.get("host") else []))
+    healthy(board)
+    await asyncio.gather(*tasks)
 
 
-async def _connect(link, wifi, board, settings):
+async def connect(link, wifi, board, settings):
     import calendar
 
     await wifi.up.wait()
@@ -86,7 +36,7 @@ async def _connect(link, wifi, board, settings):
     await link.run(wifi.up)
 
 
-async def _offer(*parts):
+async def offer(*parts):
     """Our own access point with its page, read in for as long as it is open. A defect in it stops nothing else."""
     try:
         import portal
@@ -98,27 +48,14 @@ async def _offer(*parts):
     gc.collect()
 
 
-def _agent(*parts):
-    """The agent of boards with PSRAM; None elsewhere, where it is not installed. A defect in it stops nothing else."""
-    try:
-        from agent.life import Agent
-
-        return Agent(*parts)
-    except ImportError as exc:
-        if "'agent'" not in str(exc) and "'agent.life'" not in str(exc):  # else it is simply not installed
-            sys.print_exception(exc)
-    except Exception as exc:
-        sys.print_exception(exc)
-
-
-def _console(*parts):
+def console(*parts):
     from console import Console
 
     sys.modules.pop("console")
     return Console(*parts)
 
 
-async def _listen(make):
+async def listen(make):
     """Answers on the cable. `make` gives the console, whose memory is given back between lines."""
     cable, poller, line = sys.stdin.buffer, select.poll(), bytearray()
     poller.register(sys.stdin, select.POLLIN)
@@ -152,7 +89,7 @@ def _shown(text):
     return shown.shown(text, b"\n")
 
 
-def _measured(runner, wifi):
+def measured(runner, wifi):
     """The parts of telemetry that the link does not know."""
     body = {"apps": runner.states()}
     rssi = wifi.rssi()
@@ -161,7 +98,7 @@ def _measured(runner, wifi):
     return body
 
 
-def _healthy(board):
+def healthy(board):
     """This folder of our files works: main.py need not go back to the other."""
     if board.number("fails"):
         board.number("fails", 0)

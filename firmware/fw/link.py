@@ -12,8 +12,9 @@ import time
 
 import cbor
 import outbox
+from binding import bound
 from calls import refusal
-from messages import BODIES, checked, encode, is_late
+from messages import checked, encode, is_known, is_late
 from micropython import const
 from websocket import Breach, Closed, Leave
 
@@ -54,8 +55,7 @@ class Link:
         import greeting
 
         sys.modules.pop("greeting")
-        function = getattr(greeting, name)
-        return lambda *args: function(self, *args)
+        return bound(getattr(greeting, name), self)
 
     def _show(self, text):
         import shown
@@ -295,7 +295,7 @@ class Link:
                 elif type in ("ota_offer", "ota_cancel"):
                     text = "this board takes no updates over the link"
                     await self._say("error", {"code": "not_supported", "message": text, "fatal": False}, id)
-                elif type not in BODIES:
+                elif not is_known(type):
                     text = "no message " + type[:40]
                     await self._say("error", {"code": "unknown_type", "message": text, "fatal": False}, id)
         await self._say("ack", {"seq": kept.rx_seq})

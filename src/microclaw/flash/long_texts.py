@@ -22,7 +22,8 @@ def outlined(modules: Mapping[str, str], resident: Iterable[str]) -> tuple[dict[
     made, texts = dict(modules), _Texts()
     for name in sorted({*resident} - {HOME}):
         tree = ast.parse(modules[name])
-        if any([texts.leave(node) for node in ast.walk(tree)]):
+        found = [texts.leave(node) for node in ast.walk(tree)]
+        if any(found):
             tree.body.insert(1, ast.ImportFrom(HOME, [ast.alias(READER)], 0))  # the first is what the module is
             made[name] = ast.unparse(ast.fix_missing_locations(tree)) + "\n"
     return made, texts.file

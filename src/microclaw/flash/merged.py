@@ -14,8 +14,8 @@ from typing import Final
 
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "firmware": (
-        *("texts", "errors", "settings", "timeline", "board", "wifi", "loading", "peripherals", "program", "quota", "slots"),
-        *("runner", "firmware"),
+        *("texts", "binding", "errors", "settings", "timeline", "board", "wifi", "loading", "peripherals", "program"),
+        *("quota", "slots", "runner", "firmware"),
     ),
     "link": ("calendar", "cbor", "websocket", "messages", "outbox", "calls", "link"),
 }
