@@ -174,7 +174,7 @@ async def our_files(folder: Path, *, with_psram: bool) -> tuple[BoardFile, ...]:
     }
     main = (folder / "main.py").read_text(encoding="utf-8")
     if not with_psram:
-        resident = [name for members in GROUPS.values() for name in members]
+        resident = [name for members in GROUPS.values() for name in members if name in sources]
         sources, texts = outlined(distinct(sources), resident)
         sources = merged(shortened(sources, main))
     files = [BoardFile(f"{FOLDER}/{name}.mpy", await _compile(text, name)) for name, text in sources.items()]

@@ -27,7 +27,7 @@ _Groups = Mapping[str, tuple[str, ...]]
 def distinct(modules: Mapping[str, str], groups: _Groups = GROUPS) -> dict[str, str]:
     """The sources, where no module of a group has a name that another of it defines and it does not import."""
     trees = {name: ast.parse(text) for name, text in modules.items()}
-    for members in groups.values():
+    for members in _there(modules, groups).values():
         for member in members:
             others = {_bare(name) for other in members if other != member for name in _own(trees[other], members)}
             new = {
@@ -45,6 +45,7 @@ def distinct(modules: Mapping[str, str], groups: _Groups = GROUPS) -> dict[str, 
 def merged(modules: Mapping[str, str], groups: _Groups = GROUPS) -> dict[str, str]:
     """The sources with one module for each group, of the group's name."""
     trees = {name: ast.parse(text) for name, text in modules.items()}
+    groups = _there(modules, groups)
     home = {member: group for group, members in groups.items() for member in members}
     for name, tree in trees.items():
         _Imports(tree, name, home).visit(tree)
@@ -52,6 +53,12 @@ def merged(modules: Mapping[str, str], groups: _Groups = GROUPS) -> dict[str, st
     for group, members in groups.items():
         made[group] = _together({name: trees[name] for name in members})
     return {name: ast.unparse(ast.fix_missing_locations(tree)) + "\n" for name, tree in sorted(made.items())}
+
+
+def _there(modules: Mapping[str, str], groups: _Groups) -> dict[str, tuple[str, ...]]:
+    """The groups without what the firmware of this folder has not."""
+    there = {group: tuple(name for name in members if name in modules) for group, members in groups.items()}
+    return {group: members for group, members in there.items() if members}
 
 
 def _together(members: Mapping[str, ast.Module]) -> ast.Module:
