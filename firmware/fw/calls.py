@@ -50,7 +50,7 @@ class Calls:
             if method not in self.methods():
                 raise CallError("not_supported", "this board has no method " + method[:60])
             # What a call reads in; an install is the biggest, with the new program. Stopping a program always goes.
-            needs = 0 if method in ("apps.stop", "device.restart") else 11_264 if method == "apps.begin" else 5_120
+            needs = 0 if method in ("apps.stop", "device.restart") else 14_336 if method == "apps.begin" else 5_120
             if needs and not self.runner.has_room(needs):
                 raise CallError("failed", "the board has no memory for this now: stop a program, then try again")
             if method.startswith("wifi."):

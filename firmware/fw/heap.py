@@ -14,7 +14,7 @@ try:
 except ImportError:  # the unix port
     esp32 = None
 
-EXTRA_BYTES = 31_744  # our files, what an install reads in, and two programs need that beyond the first heap of 56 KB
+EXTRA_BYTES = 34_816  # our files, what an install reads in, and two programs need that beyond the first heap of 56 KB
 PSRAM_BYTES = 1 << 20
 _STACK_BACK_MS = const(1000)
 

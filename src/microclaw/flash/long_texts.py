@@ -20,6 +20,8 @@ _MIN_CHARS: Final = 12  # what asks for a shorter one takes as much
 def outlined(modules: Mapping[str, str], resident: Iterable[str]) -> tuple[dict[str, str], bytes]:
     """The sources, those of `resident` without their texts, and the file of the texts."""
     made, texts = dict(modules), _Texts()
+    if HOME not in modules:
+        return made, texts.file
     for name in sorted({*resident} - {HOME}):
         tree = ast.parse(modules[name])
         found = [texts.leave(node) for node in ast.walk(tree)]

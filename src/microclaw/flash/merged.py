@@ -71,7 +71,7 @@ def _together(members: Mapping[str, ast.Module]) -> ast.Module:
             match node:
                 case ast.Import() | ast.ImportFrom():
                     for alias in node.names:
-                        one = ast.Import([alias])
+                        one: ast.stmt = ast.Import([alias])
                         if isinstance(node, ast.ImportFrom):
                             one = ast.ImportFrom(node.module, [alias], 0)
                         what = ast.unparse(one)
@@ -168,10 +168,10 @@ def _own(tree: ast.Module, members: tuple[str, ...]) -> set[str]:
 
 
 def _rename_own(tree: ast.Module, new: Mapping[str, str], module: str) -> None:
-    for node in tree.body:
-        match node:
-            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef() if node.name in new:
-                node.name = new[node.name]
+    for part in tree.body:
+        match part:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef() if part.name in new:
+                part.name = new[part.name]
     for node in ast.walk(tree):
         match node:
             case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
@@ -230,6 +230,6 @@ def _others(tree: ast.Module) -> Iterator[str]:
                     if isinstance(part, ast.Assign):
                         yield from (target.id for target in part.targets if isinstance(target, ast.Name))
             case ast.FunctionDef() | ast.AsyncFunctionDef():
-                for part in ast.walk(node):
-                    if part is not node and isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef):
-                        yield part.name
+                for inner in ast.walk(node):
+                    if inner is not node and isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef):
+                        yield inner.name
