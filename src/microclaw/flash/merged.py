@@ -1,6 +1,6 @@
 """Modules that always stay in a board's memory, made one at build time: each file of its own takes RAM.
 
-A module costs its object, its table of names, its imports, and what others bind of it: 7 KB of those that stay.
+A module costs its object, its table of names, its imports, and what others bind of it: 2.4 KB of those that stay.
 Before `shortened`, `distinct` gives what two of them define under one name a name each; after it, `merged` puts their
 bodies together, and the others import from there. Neither knows scopes: a name that also has another meaning in a
 module, so that every place of it could not be taken alike, is refused. Boards with PSRAM have the modules as written.
