@@ -13,6 +13,7 @@ NAMES = (
     "wasm",
     "virtual",
     "python",
+    "firmware",
     "deploy",
     "agent",
     "turns",

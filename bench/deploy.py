@@ -127,15 +127,15 @@ def _sentences() -> float:
             client.post("/v1/devices", {"name": "bench", "board": "virtual", "transports": transports})
             for half_ms in range(300, 300 + SENTENCES):
                 before = link.ask(control.Edges())
-                answer = _say(client, f"blink the led on pin 2 every {half_ms} ms")
+                answer = say(client, f"blink the led on pin 2 every {half_ms} ms")
                 assert [e.kind for e in answer.evidence] == ["counted"], answer
                 first = next(e for e in link.edges(before.next).edges if e.pin == 2)
                 took.append((first.t_ms - before.now_ms) / 1000)
-                _say(client, "stop blink")
+                say(client, "stop blink")
     return median(took)
 
 
-def _say(client: HostClient, sentence: str) -> Answer:
+def say(client: HostClient, sentence: str) -> Answer:
     for event in client.stream("/v1/chat", {"text": sentence, "chat_id": "bench"}):
         if isinstance(event, Answer):
             return event

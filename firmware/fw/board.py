@@ -88,8 +88,8 @@ class Board:
         gc.collect()
         return gc.mem_alloc()
 
-    def measure(self, take, more=False):
-        """`take` gets them once the rubbish is gone; `more`: it is to be gone too when a stretch begins next."""
+    def measure(self, take):
+        """`take` gets them once the rubbish is gone, and says whether it is to be gone when a stretch begins."""
         take(self.mem_alloc())
 
     def idf_free(self):

@@ -15,8 +15,9 @@ from micropython import const
 
 _WINDOW = const(32)  # stretches that are measured one after the other
 _LEAK = const(256)  # a window that found so much is followed by another
-_LOOK_MS = const(1_000)  # collecting holds programs up: after a look that found nothing
-_PAUSE_MS = const(10_000)  # and after a window that did not
+_LOOK_MS = const(1_000)  # collecting holds programs up: after a look that found nothing, then twice as long each time,
+_PAUSE_MS = const(10_000)  # up to this, as after a window that found nothing
+_MUCH = const(4)  # so many times its size in samples are not waited with
 
 
 class Quota:
@@ -34,6 +35,7 @@ class Quota:
         self._memory = None  # the bytes in use when the stretch began that is measured; None: a look
         self._kept = self.last = None  # those after the last measured stretch; at the last look
         self._due = None  # no look before
+        self._pause_ms = _LOOK_MS
         self._take = self._apply  # made once: what a call makes would be measured too
 
     def begin(self):
@@ -51,11 +53,19 @@ class Quota:
         self.grown += grown * counts
         if self.active or grown > self._size:
             self._memory = at
-            self._board.measure(self._take, self.active > 1)
-        elif 2 * self.grown > self._size and (self._due is None or ticks_diff(ticks_ms(), self._due) >= 0):
+            self._board.measure(self._take)
+        elif 2 * self.grown > self._size and self._is_due():
             self._memory = None
-            self._board.measure(self._take, True)
+            self._board.measure(self._take)
         return grown * counts
+
+    def _is_due(self):
+        if self._due is None:
+            return True
+        left_ms = ticks_diff(self._due, ticks_ms())
+        if self.grown > _MUCH * self._size:
+            left_ms -= self._pause_ms - _LOOK_MS
+        return left_ms <= 0
 
     def memory_short(self):
         """What is wrong, as a text; None while it keeps to its claim. It is watched on then."""
@@ -66,16 +76,22 @@ class Quota:
         return text % (self.holds, self.claim)
 
     def _apply(self, used):
-        """The bytes in use without the rubbish, after a stretch or for a look: has the heap grown since the last?"""
+        """The bytes in use without the rubbish, after a stretch or for a look: has the heap grown since the last?
+
+        True while stretches are measured, which must not begin with rubbish.
+        """
         if self._memory is not None:
             self._count(used - self._memory, used)
-            return
-        self.grown = 0
-        if self.last is None or used - self.last <= self._size // 8:
+        elif self.last is None or used - self.last <= self._size // 8:
+            self.grown = 0
             self.last = used
-            self._due = ticks_add(ticks_ms(), _LOOK_MS)
-            return
-        self.active, self.found, self.holds, self._kept = _WINDOW, 0, self.heap, None
+            self._due = ticks_add(ticks_ms(), self._pause_ms)
+            self._pause_ms = min(2 * self._pause_ms, _PAUSE_MS)
+        else:
+            self.grown = 0
+            self._pause_ms = _LOOK_MS
+            self.active, self.found, self.holds, self._kept = _WINDOW, 0, self.heap, None
+        return self.active
 
     def _count(self, grown, used):
         self.holds = max(0, self.holds + grown)
@@ -91,4 +107,5 @@ class Quota:
             self.holds = self.heap
             if self.last is not None:
                 self._due = ticks_add(ticks_ms(), _PAUSE_MS)
+                self._pause_ms = _PAUSE_MS
         self.found, self.last = 0, used

@@ -1,6 +1,6 @@
-"""Whether an address is this machine's own or its network's, and which one machine can have. It looks up no name.
+"""Whether an address is this machine's own or its network's, which one machine can have, and how it is written.
 
-It stands at the root: the configuration, the host, its client and the virtual board all ask.
+It looks up no name, and stands at the root: the configuration, the host, its client and the virtual board all ask.
 """
 
 from __future__ import annotations
@@ -15,6 +15,11 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def bracketed(host: str) -> str:
+    """The host as it stands before a port: an IPv6 address in brackets (RFC 3986, section 3.2.2)."""
+    return f"[{host}]" if ":" in host else host
 
 
 def is_local(url: str | None) -> bool:

@@ -52,10 +52,10 @@ class PeopleHost:
         return self.devices.get("virtual-1")
 
     async def ask(
-        self, who: str | None, method: str, path: str, body: Mapping[str, Any] | None = None
+        self, who: str | None, method: str, path: str, body: Mapping[str, Any] | None = None, *, waits: bool = True
     ) -> tuple[int, Any]:
         """Status and JSON answer of one request to the API."""
-        status, content = await asyncio.to_thread(self._ask, who, method, path, body)
+        status, content = await asyncio.to_thread(self._ask, who, method, path, body, waits=waits)
         return status, json.loads(content)
 
     async def stream(self, who: str, path: str, body: Mapping[str, Any], method: str = "POST") -> list[StreamEvent]:
@@ -81,9 +81,11 @@ class PeopleHost:
     async def apps(self) -> list[str]:
         return [app["name"] for app in (await self.socket("GET", "/v1/apps"))["apps"]]
 
-    def _ask(self, who: str | None, method: str, path: str, body: Mapping[str, Any] | None) -> tuple[int, bytes]:
+    def _ask(
+        self, who: str | None, method: str, path: str, body: Mapping[str, Any] | None, *, waits: bool = True
+    ) -> tuple[int, bytes]:
         address = urlsplit(self.http)
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json", **({"Prefer": "wait=60"} if waits else {})}
         if who is not None:
             headers["Authorization"] = f"Bearer {self.secrets.get(who, who)}"
         connection = HTTPConnection(str(address.hostname), address.port, timeout=30)

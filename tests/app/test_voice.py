@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import socket
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -101,6 +102,19 @@ async def test_a_host_without_the_setting_opens_no_port_and_names_the_setting(tm
         refused = await run(tmp_path, "device", "add", "--xiaozhi")
         assert refused.code != 0
         assert "voice.xiaozhi" in refused.err
+
+
+async def test_a_taken_port_of_wyoming_is_told_and_the_host_runs(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = settings_of(tmp_path, None)
+        settings = replace(settings, voice=replace(settings.voice, wyoming_port=port))
+        async with asyncio.timeout(60), running_host(settings, make_voice=make_voice) as host:
+            [problem] = [problem for problem in host.status.problems() if "wyoming" in problem]
+            assert f"cannot listen at 127.0.0.1:{port}" in problem
+            assert "voice.wyoming_port" in problem
+            shown = await run(tmp_path, "status")
+            assert f"127.0.0.1:{port}" in shown.out
 
 
 async def test_wyoming_says_its_address_or_why_it_is_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

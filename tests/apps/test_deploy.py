@@ -523,6 +523,26 @@ async def test_a_slow_program_is_not_waited_for(lab: Any) -> None:
     assert lab.transport.now_ms < 1_000
 
 
+async def test_a_board_that_starts_it_late_and_unevenly_is_watched_until_it_has_settled(lab: Any) -> None:
+    edges = tuple(Edge(250.0 * i, 2, (i + 1) % 2) for i in range(40))
+    lab.trials["blink"] = make_trial(edges=edges, pins=(2,), driven=(2,))
+    times = (2_900.0, 3_600.0, *(4_100.0 + 250.0 * i for i in range(8)))
+    lab.transport.edges = [Edge(time, 2, (i + 1) % 2) for i, time in enumerate(times)]
+    done = await lab.deployer.deploy(blink(), lab.steps.append)
+    assert done.verified
+    assert "uneven at first: 0.700 s between edges, in the trial 0.250 s; then as in the trial" in done.evidence.text
+    assert lab.transport.now_ms < 6_000
+
+
+async def test_a_wrong_rhythm_is_told_after_the_same_time_however_late_it_began(lab: Any) -> None:
+    edges = tuple(Edge(250.0 * i, 2, (i + 1) % 2) for i in range(40))
+    lab.trials["blink"] = make_trial(edges=edges, pins=(2,), driven=(2,))
+    lab.transport.edges = [Edge(2_900.0 + 700.0 * i, 2, (i + 1) % 2) for i in range(99)]
+    done = await lab.deployer.deploy(blink(), lab.steps.append)
+    assert not done.verified
+    assert lab.transport.now_ms < 7_000
+
+
 async def test_the_first_edge_alone_does_not_prove_a_slow_program(lab: Any) -> None:
     edges = (Edge(0.0, 2, 1), Edge(3_600_000.0, 2, 0))
     lab.trials["slow"] = replace(Trial(True, "running", (), edges, (), (2,), (2,), 0, 0, (), 4e6, 20))

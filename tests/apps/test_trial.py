@@ -46,6 +46,22 @@ async def test_ten_seconds_of_a_blink_have_twenty_edges(build_cache: Path) -> No
     assert trial.summary().startswith("10 s of board time in ")
 
 
+@pytest.mark.parametrize(
+    ("pins", "said"),
+    [
+        ((14, 14), "pin 14 was set from outside, and the program never opened it"),
+        ((15, 14), "pins 14, 15 were set from outside, and the program never opened them"),
+        ((2,), None),
+    ],
+)
+async def test_an_input_at_a_pin_that_is_never_opened_is_told(
+    build_cache: Path, pins: tuple[int, ...], said: str | None
+) -> None:
+    trial = await attempt(BLINK, build_cache, TrialOptions(inputs=tuple(TrialInput(pin, 1, 2_000) for pin in pins)))
+    assert trial.ok
+    assert [one for one in trial.warnings if "from outside" in one] == ([said] if said else [])
+
+
 async def test_the_same_program_has_the_same_edges_each_time(build_cache: Path) -> None:
     first, second = await attempt(BLINK, build_cache), await attempt(BLINK, build_cache)
     assert first.edges == second.edges
@@ -132,7 +148,7 @@ async def test_a_callback_whose_recursion_takes_minutes_is_told_with_its_line(bu
 @pytest.mark.parametrize(
     ("task", "what"),
     [
-        ('for (int i = 0; i < 200; i++) printf("storm %d\\n", i);', r"it does more .*: \d\d,\d{3} lines in 0\.\d+ s"),
+        ('for (int i = 0; i < 200; i++) printf("storm %d\\n", i);', r"it does more .*: [\d,]{5,} lines in 0\.\d+ s"),
         ("gpio_toggle(led);", r"it does more than a board has time for: 1\d,\d{3} pin changes in 0\.75 s"),
     ],
 )
@@ -167,6 +183,13 @@ async def test_a_storm_within_one_call_ends_soon(build_cache: Path, task: str, w
     assert what in (trial.error or "")
     assert int(re.search(r"([\d,]+) (?:pin changes|lines)", trial.error or "")[1].replace(",", "")) < 40_000  # type: ignore[index]
     assert trial.board_ms < 1_000
+
+
+async def test_more_time_than_this_machine_has_is_no_fault_of_the_programs(build_cache: Path) -> None:
+    trial = await attempt(BLINK, build_cache, TrialOptions(for_ms=80_000_000, host_s=1.0))
+    assert not trial.ok
+    assert re.fullmatch(r"the trial was not finished: .* of 22 h 13 min of board time took .*", trial.error or "")
+    assert "--for 10s" in (trial.next_step or "")
 
 
 async def test_a_lively_loop_without_a_wait_is_no_storm(build_cache: Path) -> None:

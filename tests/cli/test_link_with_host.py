@@ -60,6 +60,25 @@ def lamp(board: StartBoard, ask: Run) -> Iterator[None]:
     assert ask("device", "remove", "lamp").code == 0
 
 
+def test_a_board_with_another_name_than_the_provisioned_one_is_told_so(
+    host: dict[str, Any], ask: Run, tmp_path: Path
+) -> None:
+    file = tmp_path / "lamp.json"
+    made = json.loads(ask("--json", "device", "provision", "lamp", "--file", str(file)).out)
+    assert json.loads(file.read_text())["name"] == "lamp"
+    words = ["virtual", "--link", host["link"], "--link-ca-sha256", made["ca_sha256"], "--wasmachine", "0"]
+    words += ["--link-secret-file", str(file), "--serial", "none"]
+    refused = ask(*words, "--name", "shelf")
+    assert refused.code != 0
+    assert f"the secret in {file} lets in lamp, and the host will call the board so, not shelf" in refused.err
+    assert "microclaw device provision shelf" in refused.err
+    environ = clean_environ(Path(host["home"]))
+    with Child("board", ["microclaw.cli", "--json", *words], log=tmp_path / "stderr", environ=environ) as joined:
+        assert joined.wait_ready()[0]["name"] == "lamp"
+        _until(ask, "lamp", "connected")
+    assert ask("device", "remove", "lamp").code == 0
+
+
 def test_a_virtual_board_joins_the_host_that_runs_here_and_takes_python(
     host: dict[str, Any], ask: Run, tmp_path: Path
 ) -> None:

@@ -243,6 +243,17 @@ async def test_every_other_page_leads_to_the_form(portal: Portal) -> None:
         assert (status, text, place) == (302, "", "http://127.0.0.1/")
 
 
+@pytest.mark.parametrize("sign", ["\x1b", "\n", "\x7f", "\x80", "\x85", "\x9b", "\x9f", "\u2028", "\u202e", "\u2066"])
+async def test_a_network_whose_name_steers_is_not_offered(portal: Portal, sign: str) -> None:
+    portal.hears({"café": None, f"evil{sign}31m": None, "\u00a0quiet": None})
+    async with portal.board.running(), asyncio.timeout(PATIENCE_S):
+        await portal.board.until("is open: http://127.0.0.1/")
+        page = (await asyncio.to_thread(portal.ask, "GET", "/"))[1]
+    assert 'value="café"' in page
+    assert 'value="\u00a0quiet"' in page
+    assert "evil" not in page
+
+
 @opened
 async def test_a_page_of_another_name_neither_sees_the_form_nor_sends_it(portal: Portal) -> None:
     """Our DNS answers every name with the board: any page could be one of its origin."""

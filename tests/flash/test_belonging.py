@@ -64,14 +64,14 @@ def owner(host: dict[str, Any]) -> RealHost:
     return RealHost(HostClient(control_socket(home, clean_environ(home))))
 
 
-async def _told(board: PtyBoard, settings: dict[str, Any], *, credential: bool) -> None:
+async def _told(board: PtyBoard, settings: dict[str, Any], *, credential: bool, link_id: str = "former") -> None:
     """As another host, or somebody with a cable, left the board."""
     async with BoardPort.parse(str(board.port)).repl(10) as repl:
         await put(repl, BoardFile("/settings.json", json.dumps(settings).encode()))
         await repl.run("import os\nos.mkdir('/agent_data')")
         await put(repl, BoardFile("/agent_data/settings.json", b'{"tg_token": "former-token"}'))
         if credential:
-            await put(repl, BoardFile("/credential.json", b'{"token": "mc1_former"}'))
+            await put(repl, BoardFile("/credential.json", json.dumps({"token": f"mc1_{link_id}_key"}).encode()))
             await put(repl, BoardFile("/ca.der", b"former"))
 
 
@@ -168,6 +168,11 @@ def _devices(owner: RealHost) -> list[dict[str, Any]]:
     return devices
 
 
+def _link_id(owner: RealHost, name: str) -> str:
+    transports: list[str] = owner.calls.get(f"/v1/devices/{name}")["transports"]
+    return next(one.removeprefix("link:") for one in transports if one.startswith("link:"))
+
+
 def _link(owner: RealHost, name: str) -> dict[str, Any]:
     link: dict[str, Any] = owner.calls.get(f"/v1/devices/{name}")["link"]
     return link
@@ -200,10 +205,45 @@ async def test_a_forged_credential_is_not_told_as_online_though_the_true_device_
     start_board: StartBoard, workshop: Make, owner: RealHost, lamp: str
 ) -> None:
     board = start_board(has_micropython=True)
-    await _told(board, {**FORMER, "ca_sha256": lamp, "name": "lamp"}, credential=True)
+    link_id = _link_id(owner, "lamp")
+    await _told(board, {**FORMER, "ca_sha256": lamp, "name": "lamp"}, credential=True, link_id=link_id)
     assert _link(owner, "lamp")["online"]
     await _flash(workshop(board, owner), WISHES)
     assert json.loads(board.file("settings.json"))["secret"] == FORMER["secret"], "no secret was made on its word"
+
+
+@pytest.mark.parametrize("link_id", ["former", "d-00000000", "", "\x1b[31m"])
+async def test_a_credential_that_is_not_that_of_the_named_device_is_replaced(
+    start_board: StartBoard, workshop: Make, person: ScriptedPerson, owner: RealHost, lamp: str, link_id: str
+) -> None:
+    """Of a device that was removed and added again, say: the board would be refused for ever."""
+    board = start_board(has_micropython=True)
+    await _told(board, {**FORMER, "ca_sha256": lamp, "name": "lamp"}, credential=True, link_id=link_id)
+    await _flash(workshop(board, owner), WISHES)
+    settings = json.loads(board.file("settings.json"))
+    assert settings["name"] == "lamp-2"
+    assert settings["secret"] != FORMER["secret"]
+    assert not board.has("credential.json")
+    assert any("not what this host gave lamp" in line for line in person.said)
+    assert _link(owner, "lamp")["online"]
+
+
+async def test_a_board_that_is_refused_is_paired_anew_when_a_person_says_so(
+    start_board: StartBoard, workshop: Make, owner: RealHost, lamp: str
+) -> None:
+    """Its token was revoked: what it has looks right."""
+    board = start_board(has_micropython=True)
+    told = {**FORMER, "ca_sha256": lamp, "name": "lamp"}
+    await _told(board, told, credential=True, link_id=_link_id(owner, "lamp"))
+    with pytest.raises(DeviceTimeout) as refused:
+        await flash_board(replace(workshop(board, owner), online_s=0.2), WISHES)
+    assert refused.value.next_step is not None
+    assert "microclaw flash --name lamp --forget" in refused.value.next_step
+    await _flash(workshop(board, owner), replace(WISHES, name="lamp", forgets=True))
+    settings = json.loads(board.file("settings.json"))
+    assert settings["name"] == "lamp"
+    assert settings["secret"] != FORMER["secret"]
+    assert not board.has("credential.json")
 
 
 async def test_a_name_that_no_device_has_is_none(start_board: StartBoard, workshop: Make, owner: RealHost) -> None:
@@ -238,7 +278,7 @@ def test_a_free_name_is_one_that_a_host_takes() -> None:
 )
 async def test_a_known_key_of_another_form_is_left_out(key: str, bad: object) -> None:
     text = json.dumps({key: bad, "ours": 1}).encode()
-    with OddBoard(LyingMicroPython({"settings.json": b"False\n" + text})) as board:
+    with OddBoard(LyingMicroPython({"settings.json": b"False\n\n" + text})) as board:
         async with BoardPort.parse(board.port).repl(10) as repl:
             told = await read_settings(repl)
     assert (told.values, told.is_mended) == ({"ours": 1}, True)

@@ -68,13 +68,36 @@ async def test_a_call_with_an_effect_is_not_repeated_after_a_restart(plane: Any,
     paired.answer = lambda call: calls.append(call.method)  # no result: it restarts instead
     async with paired.connected():
         await paired.until_ready()
-        waiting = asyncio.create_task(lamp.call(DeviceRestart()))
+        waiting = asyncio.create_task(lamp.call(AppUninstall("x")))
         await paired.next(Call)
     paired.boot_id = secrets.token_bytes(16)
     async with paired.connected():
         with pytest.raises(OutcomeUnknown, match="outcome unknown"):
             await waiting
-    assert calls == ["device.restart"]
+    assert calls == ["apps.remove"]
+
+
+@pytest.mark.parametrize("answers", [True, False])
+async def test_a_restart_is_done_when_another_boot_is_here(plane: Any, paired: Any, answers: bool) -> None:
+    lamp = plane.registry.get("lamp")
+    paired.answer = lambda call: Result(ok=True) if answers else None
+    async with paired.connected():
+        await paired.until_ready()
+        waiting = asyncio.create_task(lamp.call(DeviceRestart()))
+        await paired.next(Call)
+    paired.boot_id = secrets.token_bytes(16)
+    async with paired.connected():
+        assert 0 <= (await waiting).seconds < 45
+
+
+async def test_a_restart_that_nobody_saw_is_unknown(plane: Any, paired: Any) -> None:
+    lamp = plane.registry.get("lamp")
+    paired.answer = lambda call: Result(ok=True)
+    async with paired.connected():  # it says so, and stays as it is
+        await paired.until_ready()
+        with pytest.raises(OutcomeUnknown, match="not seen back within 1 s") as unknown:
+            await lamp.call(DeviceRestart(), timeout_s=1)
+    assert unknown.value.next_step == "see whether it is back: microclaw device show lamp"
 
 
 async def test_a_call_is_sent_again_within_one_boot(plane: Any, paired: Any) -> None:
@@ -82,7 +105,7 @@ async def test_a_call_is_sent_again_within_one_boot(plane: Any, paired: Any) -> 
     paired.answer = lambda call: None
     async with paired.connected():
         await paired.until_ready()
-        waiting = asyncio.create_task(lamp.call(DeviceRestart()))
+        waiting = asyncio.create_task(lamp.call(AppUninstall("x")))
         await paired.next(Call)
     paired.answer = lambda call: Result(ok=True)
     async with paired.connected():

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from microclaw.events import Alarm, AppEnded, DeviceConnected, DeviceEvent, DeviceLeft, DeviceLog, Published
-from microclaw.wire.link.messages import Event, Log
+from microclaw.wire.link.messages import Bye, Event, Log
 from microclaw.wire.link.values import ValueMap
 
 
@@ -38,6 +39,27 @@ async def test_a_program_that_ends_is_an_event(plane: Any, paired: Any, name: st
         assert (ended.device, ended.app, ended.why) == ("lamp", str(data["app"])[:64], why)
         if name == "app.crash":
             assert (await plane.published.until(Alarm)).text == "unreachable"
+
+
+EVIL = "\x1b]0;x\x07a\u202eb\x9b31m\n# c"
+
+
+async def test_names_and_reasons_of_a_device_steer_no_terminal(plane: Any, paired: Any) -> None:
+    hello = paired.hello()
+    hello = replace(hello, board=EVIL, firmware=replace(hello.firmware, name=EVIL, version=EVIL))
+    async with paired.connected(hello):
+        await paired.until_ready()
+        seen = [plane.links.online[0].presence.firmware, plane.links.online[0].presence.board]
+        await paired.send(Event("app.crash", {"app": EVIL, "reason": EVIL}))
+        ended, alarm = await plane.published.until(AppEnded), await plane.published.until(Alarm)
+        await paired.send(Event(EVIL, {}))
+        await paired.send(Event("mqtt.publish", {"app": EVIL, "topic": EVIL, "text": "x"}))
+        event, published = await plane.published.until(DeviceEvent), await plane.published.until(Published)
+        await paired.send(Bye(EVIL))
+    left = await plane.published.until(DeviceLeft)
+    seen += [ended.app, alarm.text, event.name, published.app, published.topic, left.reason]
+    assert [text for text in seen if any(not char.isprintable() for char in text)] == []
+    assert all("a" in text for text in seen)
 
 
 async def test_what_a_device_sends_is_cut_before_it_waits_for_readers(plane: Any, paired: Any) -> None:

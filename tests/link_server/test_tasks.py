@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from microclaw.errors import ToolFailed
 from microclaw.events import DeviceEvent
 from microclaw.link_server.limits import LinkLimits
-from microclaw.link_server.tasks import TaskEnd
-from microclaw.store.link_tasks import MAX_OPEN
+from microclaw.link_server.tasks import DeviceTasks, TaskEnd
+from microclaw.store.link_tasks import MAX_OPEN, LinkTaskTable, OpenTask
 from microclaw.wire.link.messages import CancelTask, ErrorMessage, Event, RunTask, TaskStatus
 
 
@@ -154,10 +154,79 @@ async def test_open_tasks_of_a_device_are_bounded_and_their_names_unique(
         again = await ends(paired, "t0")
         await paired.send(RunTask("one more", "agent", "wait", 60))
         more = await ends(paired, "one more")
-        assert [str(status.text).split(":")[0] for status in (again, more)] == ["too_many_tasks"] * 2
+        assert [str(status.text).split(":")[0] for status in (again, more)] == ["task_open", "too_many_tasks"]
         runner.may_end.set()
         assert (await ends(paired, f"t{MAX_OPEN - 1}")).state == "done"
     assert ("lamp", "the same name") not in runner.asked
+
+
+async def test_a_name_that_is_asked_twice_refuses_the_second_and_leaves_the_first(
+    plane: Any, paired: Any, runner: ScriptedRunner
+) -> None:
+    async with paired.connected():
+        await paired.until_ready()
+        first = await paired.send(RunTask("t1", "agent", "switch the lamp on", 60))
+        await runner.begun.wait()
+        second = await paired.send(RunTask("t1", "agent", "switch the lamp off", 60))
+        refused = await next_end(paired)
+        assert refused.re == second
+        assert str(refused.body.text).startswith("task_open: ")
+        runner.may_end.set()
+        done = await next_end(paired)
+        assert (done.re, done.body.state) == (first, "done")
+        third = await paired.send(RunTask("t1", "agent", "switch the lamp off", 60))
+        done = await next_end(paired)
+        assert (done.re, done.body.state) == (third, "done")
+    assert [text for _, text in runner.asked] == ["switch the lamp on", "switch the lamp off"]
+
+
+async def next_end(device: Any) -> Any:
+    """The next final state of any task, in its envelope."""
+    while True:
+        envelope = await device.next_envelope(TaskStatus)
+        if envelope.body.state not in ("queued", "running"):
+            return envelope
+
+
+async def test_a_name_that_is_free_again_is_another_task(runner: ScriptedRunner) -> None:
+    """The second begins when the end of the first is in the store, before the first is over."""
+
+    class Board:
+        link_id, name, online = "d-1", "lamp", True
+        ended: ClassVar[list[str]] = []
+
+        def tell(self, body: TaskStatus) -> None: ...
+
+        async def end_task(self, open_task: OpenTask, status: TaskStatus) -> None:
+            self.ended.append(status.state)
+            if len(self.ended) == 1:
+                runner.may_end.clear()
+                runner.begun.clear()
+                tasks.start(self, request, open_task)
+                await runner.begun.wait()
+
+    board, tasks, request = Board(), DeviceTasks(_NoTasks()), RunTask("t1", "agent", "on", 60)
+    async with tasks.serving(runner, lambda _: board):
+        runner.may_end.set()
+        tasks.start(board, request, OpenTask("d-1", "t1", b"1"))
+        await runner.begun.wait()
+        async with asyncio.timeout(10):
+            while runner.may_end.is_set():  # noqa: ASYNC110  nobody else wants to be told
+                await asyncio.sleep(0)
+            await runner.begun.wait()
+        for _ in range(5):  # the first is over
+            await asyncio.sleep(0)
+        assert tasks.cancel("d-1", "t1")
+    assert Board.ended == ["done", "cancelled"]
+
+
+class _NoTasks(LinkTaskTable):
+    """Nothing was left open."""
+
+    def __init__(self) -> None: ...
+
+    async def open_tasks(self) -> tuple[OpenTask, ...]:
+        return ()
 
 
 async def test_a_task_that_the_hosts_end_interrupts_is_told_as_failed_once(

@@ -119,6 +119,9 @@ async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         done.append(f"set {asked.pin} {asked.level}" + (f" on {on}" if on else ""))
         return ToolOutput({"success": True}, (Evidence("counted", f"pin {asked.pin} is at {asked.level}"),))
 
+    async def objections(asked: PinParameters, _: ToolContext) -> tuple[str, ...]:
+        return ("pin 2 is driven by blink",) if asked.pin == 2 else ()
+
     async def erase(_: NoParameters, __: ToolContext) -> ToolOutput:
         done.append("erase")
         return ToolOutput({"success": True, "message": "erased"})
@@ -128,7 +131,7 @@ async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     gate = Gate(people, approvals)
     base = Toolbox(
         (
-            Tool("gpio-set", "Set.", PinParameters, Permission.ACT, Effect.IDEMPOTENT, set_pin),
+            Tool("gpio-set", "Set.", PinParameters, Permission.ACT, Effect.IDEMPOTENT, set_pin, objections=objections),
             Tool("erase", "Erase.", NoParameters, Permission.RISKY, Effect.ONCE, erase),
         ),
         gate,
@@ -259,6 +262,14 @@ async def test_words_for_a_model_are_kept_as_they_are(desk: Desk) -> None:
     _, told = await desk.call("schedule-add", {"when": "every hour", "do": "look whether the plants are happy"})
     assert (await desk.book.get(told["schedule"])).deed == Prompt("look whether the plants are happy")
     assert "warning" not in told
+
+
+@pytest.mark.parametrize(("pin", "asks"), [(2, True), (4, False)])
+async def test_one_that_will_ask_for_a_yes_when_it_is_due_says_so(desk: Desk, pin: int, asks: bool) -> None:
+    for what in ({"do": f"turn on pin {pin}"}, {"tool": "gpio-set", "arguments": {"pin": pin}}):
+        _, told = await desk.call("schedule-add", {"when": "every day at 7", **what})
+        warned = "pin 2 is driven by blink; if that is so then, I ask for a yes" in told.get("warning", "")
+        assert warned is asks
 
 
 async def test_one_that_would_ask_a_model_too_often_says_so(desk: Desk) -> None:

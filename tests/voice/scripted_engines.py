@@ -22,7 +22,7 @@ class ScriptedRecognizer:
 
     name = "scripted ears"
 
-    def __init__(self, *transcripts: Transcript | VoiceError | None, partials: tuple[str, ...] = ()) -> None:
+    def __init__(self, *transcripts: Transcript | Exception | None, partials: tuple[str, ...] = ()) -> None:
         self.transcripts = list(transcripts)
         self.partials = partials
         self.heard: list[bytes] = []
@@ -51,7 +51,7 @@ class _Recognition:
         found = self._recognizer.transcripts.pop(0)
         if found is None:
             await asyncio.Event().wait()
-        if isinstance(found, VoiceError):
+        if isinstance(found, Exception):
             raise found
         assert found is not None
         return found
@@ -61,13 +61,18 @@ class _Recognition:
 
 
 class Beeps:
-    """Speaks `ms_a_char` for each character, in pieces of 100 ms. `fails_after` pieces of all sentences it fails."""
+    """Speaks `ms_a_char` for each character, in pieces of 100 ms. `fails_after` pieces of all sentences it fails.
+
+    `held`: the sentences that it makes once it is set. `crash`: what it raises instead of speaking, once.
+    """
 
     name = "beeps"
 
     def __init__(self, ms_a_char: int = 2, rate_hz: int = 16_000, fails_after: int | None = None) -> None:
         self.said: list[str] = []
         self.closed = 0
+        self.held: asyncio.Event | None = None
+        self.crash: Exception | None = None
         self._ms_a_char = ms_a_char
         self._rate_hz = rate_hz
         self._left = fails_after
@@ -75,6 +80,11 @@ class Beeps:
     async def speak(self, text: str) -> AsyncGenerator[Speech]:
         self.said.append(text)
         try:
+            if self.held is not None:
+                await self.held.wait()
+            if (crash := self.crash) is not None:
+                self.crash = None
+                raise crash
             left_ms = max(20, self._ms_a_char * len(text))
             while left_ms > 0:
                 if self._left is not None:

@@ -161,6 +161,30 @@ async def test_a_device_that_cancels_the_hosts_speech_is_told_its_end(talking: O
     assert _of(bodies, CancelStream) == []
 
 
+async def test_a_stream_that_is_cancelled_after_its_end_asks_for_nothing(talking: Open) -> None:
+    async with talking([say("Hello.")], "forget this", "hello") as talk:
+        await talk.ask(1)
+        await talk.device.send(CancelStream(1))
+        bodies = await talk.until(AsrFinal, 1)
+        assert bodies[-1] == AsrFinal(1, "", 0.0)
+        await talk.ask(3)
+        bodies += await talk.until(TtsEnd, 2)
+    assert _of(bodies, AsrFinal) == [AsrFinal(1, "", 0.0), AsrFinal(3, "hello", 1.0)]
+    assert _of(bodies, CancelStream) == []
+
+
+async def test_a_stream_that_is_cancelled_while_it_is_answered_ends_the_answer(talking: Open) -> None:
+    async with talking([say(LONG), say("Hello.")], "tell me", "hello") as talk:
+        await talk.ask(1)
+        await talk.until(TtsChunk, 2)
+        await talk.device.send(CancelStream(1))
+        bodies = await talk.until(TtsEnd, 2)
+        assert bodies[-1] == TtsEnd(2, "cancelled")
+        assert _of(bodies, CancelStream) == [CancelStream(2)]
+        await talk.ask(3)
+        assert (await talk.until(TtsEnd, 4))[-1] == TtsEnd(4, "done")
+
+
 async def test_each_sentence_begins_with_a_chunk_that_has_its_text(talking: Open) -> None:
     async with talking([say("This sentence is of several pieces. Short.")], "tell me") as talk:
         await talk.ask(1)

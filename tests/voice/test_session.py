@@ -16,7 +16,7 @@ from microclaw.errors import VoiceError
 from microclaw.models.scripted import Scripted, call, say
 from microclaw.voice.endpointing import EndpointLimits
 from microclaw.voice.engines.engine import Transcript
-from microclaw.voice.session import NO_EARS, NOT_HEARD, SAY_AGAIN, VoiceParts, VoiceSession
+from microclaw.voice.session import NO_ANSWER, NO_EARS, NOT_HEARD, SAY_AGAIN, VoiceParts, VoiceSession
 from microclaw.voice.trace import VoiceTraces
 
 __all__ = ["make_agent"]  # the fixture
@@ -38,6 +38,12 @@ class Talk:
         for frame in [LOUD] * frames + [QUIET] * 40:
             self.session.hear(frame)
 
+    async def asked(self) -> None:
+        """A question waits for a yes."""
+        async with asyncio.timeout(20):
+            while not self.agent.approvals.pending():  # noqa: ASYNC110  nobody else wants to be told
+                await asyncio.sleep(0.01)
+
     async def ended(self, count: int = 1) -> None:
         """`count` turns are over."""
         async with asyncio.timeout(20):
@@ -52,7 +58,7 @@ Open = Callable[..., "AsyncIterator[Talk]"]
 async def talking(
     make: MakeAgent,
     replies: Iterable[Scripted],
-    *transcripts: str | Transcript | VoiceError | None,
+    *transcripts: str | Transcript | Exception | None,
     workshop: Workshop | None = None,
     beeps: Beeps | None = None,
     partials: tuple[str, ...] = (),
@@ -242,14 +248,128 @@ async def test_a_question_that_nobody_heard_is_not_answered_by_a_yes(make_agent:
     async with talking(make_agent, replies, "read the page and undo", "yes", workshop=shop) as talk:
         talk.speak()
         talk.session.opened("wake", 3)  # who asks is heard no more
-        async with asyncio.timeout(20):
-            while not talk.agent.approvals.pending():  # noqa: ASYNC110  nobody else wants to be told
-                await asyncio.sleep(0.01)
+        await talk.asked()
         for frame in [LOUD] * 10 + [QUIET] * 20:
             talk.session.hear(frame)
         await talk.device.until_noted("final", 3, "yes")
         assert len(talk.agent.approvals.pending()) == 1
     assert shop.done == []
+
+
+async def test_a_question_that_is_silenced_before_its_first_audio_is_not_answered_by_a_yes(
+    make_agent: MakeAgent,
+) -> None:
+    shop, beeps = Workshop(), Beeps()
+    beeps.held = asyncio.Event()
+    replies = [call("page"), call("undo", call_id="call-2"), say("It is undone."), say("What?")]
+    async with talking(make_agent, replies, "read the page and undo", "yes", workshop=shop, beeps=beeps) as talk:
+        talk.speak()
+        await talk.asked()
+        talk.speak(stream=3)  # the engine has not made the question yet
+        beeps.held.set()
+        await talk.device.until_noted("final", 3, "yes")
+        assert len(talk.agent.approvals.pending()) == 1
+    assert shop.done == []
+    assert "Say yes or no." not in talk.device.said()
+
+
+async def test_what_was_asked_back_before_its_first_audio_is_not_done_by_a_yes(make_agent: MakeAgent) -> None:
+    beeps = Beeps()
+    beeps.held = asyncio.Event()
+    unsure = Transcript("set pin two", 0.2)
+    async with talking(make_agent, [say("Hello.")], unsure, "yes", beeps=beeps) as talk:
+        talk.speak()
+        await talk.device.until_noted("final", 1, "set pin two")
+        talk.speak(stream=3)
+        beeps.held.set()
+        await talk.ended(2)
+    [request] = talk.agent.script.requests
+    assert "set pin two" not in str(request.messages)
+
+
+async def test_a_stream_that_is_taken_back_after_its_end_asks_for_nothing(make_agent: MakeAgent) -> None:
+    async with talking(make_agent, [say("Hello.")], "forget this", "hello") as talk:
+        talk.session.opened("button", 1)
+        for _ in range(10):
+            talk.session.hear(LOUD)
+        talk.session.closed()
+        talk.session.taken_back(1)
+        await talk.ended()
+        assert ("final", 1, "") in talk.device.log
+        talk.speak(stream=3)
+        await talk.ended(2)
+    assert talk.device.said() == ["Hello."]
+    assert [row[1:] for row in talk.device.log if row[0] == "final"] == [(1, ""), (3, "hello")]
+
+
+async def test_a_turn_that_is_taken_back_ends_with_its_question(make_agent: MakeAgent) -> None:
+    shop = Workshop()
+    replies = [call("page"), call("undo", call_id="call-2"), say("It is undone.")]
+    async with talking(make_agent, replies, "read the page and undo", workshop=shop) as talk:
+        talk.speak()
+        await talk.device.until(lambda: "Say yes or no." in talk.device.said())
+        talk.session.taken_back(1)
+        assert ("cancel",) in talk.device.log
+        await talk.ended()
+        assert talk.agent.approvals.pending() == ()
+        assert await talk.agent.table.unanswered() == ()
+    assert shop.done == []
+    assert "It is undone." not in talk.device.said()
+
+
+async def test_an_engine_with_a_fault_ends_its_stream_alone_and_its_words_are_not_logged(
+    make_agent: MakeAgent, caplog: pytest.LogCaptureFixture
+) -> None:
+    fault = RuntimeError("open the safe, 1234")
+    async with talking(make_agent, [say("Hello.")], fault, "hello") as talk:
+        talk.speak()
+        await talk.ended()
+        assert ("final", 1, "") in talk.device.log
+        assert " ".join(map(str, talk.device.said())) == NO_EARS
+        talk.speak(stream=3)
+        await talk.ended(2)
+    assert talk.device.said()[-1] == "Hello."
+    assert "RuntimeError" in caplog.text
+    assert "1234" not in caplog.text
+
+
+async def test_a_voice_with_a_fault_ends_no_stream_that_is_heard_meanwhile(
+    make_agent: MakeAgent, caplog: pytest.LogCaptureFixture
+) -> None:
+    beeps = Beeps()
+    beeps.held, beeps.crash = asyncio.Event(), RuntimeError("the secret answer")
+    async with talking(make_agent, [say("One."), say("Two.")], "first", "second", beeps=beeps) as talk:
+        talk.speak()
+        await talk.device.until_noted("final", 1, "first")
+        async with asyncio.timeout(20):
+            while not beeps.said:  # noqa: ASYNC110  nobody else wants to be told
+                await asyncio.sleep(0.01)
+        beeps.held.set()
+        await talk.ended()
+        talk.speak(stream=3)
+        await talk.ended(2)
+    assert [trace.outcome for trace in talk.traces.newest()] == ["failed", "answered"]
+    assert talk.device.said()[0] == "Two."
+    assert "secret" not in caplog.text
+
+
+async def test_a_decision_that_fails_is_told_and_the_session_goes_on(
+    make_agent: MakeAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replies = [call("page"), call("undo", call_id="call-2"), say("It is undone.")]
+    async with talking(make_agent, replies, "read the page and undo", "yes") as talk:
+        talk.speak()
+        await talk.device.until(lambda: "Say yes or no." in talk.device.said())
+        await talk.device.until(lambda: ("end", False) in talk.device.log)
+
+        def broken(*_: object, **__: object) -> None:
+            raise RuntimeError("full disk")
+
+        monkeypatch.setattr(talk.agent.approvals, "decide", broken)
+        talk.speak(stream=3)
+        await talk.device.until(lambda: "Its log says what." in talk.device.said())
+    assert ("final", 3, "yes") in talk.device.log
+    assert " ".join(map(str, talk.device.said()[-2:])) == NO_ANSWER
 
 
 async def test_the_samples_that_are_told_are_those_of_the_audio_up_to_a_frame(make_agent: MakeAgent) -> None:

@@ -21,6 +21,7 @@ from microclaw.opus import OpusDecoder, OpusEncoder
 
 QUEUE = 40
 FRAME_MS = 60
+TICK_S = 0.005
 LOUD = struct.pack("<h", 12_000) * 40 + struct.pack("<h", -12_000) * 40  # 200 Hz at 16 kHz
 TOOLS = [
     {
@@ -61,6 +62,7 @@ class Device:
         self.frames = self.accepted = self.dropped = self.early = 0
         self.due_s = 0.0  # when everything that was accepted is played
         self.started_s = 0.0
+        self.late_s = 0.0  # how late this process was at most since the last speech began: its machine is busy
         self.volume = 50
         self.hangs = False
         self.reader: asyncio.StreamReader | None = None
@@ -205,7 +207,15 @@ class Device:
         tell("closed", code=code, **self.counts())
 
     def counts(self) -> dict[str, int]:
-        return {"frames": self.frames, "accepted": self.accepted, "dropped": self.dropped, "early": self.early}
+        counts = {"frames": self.frames, "accepted": self.accepted, "dropped": self.dropped, "early": self.early}
+        return {**counts, "late_ms": int(self.late_s * 1000)}
+
+    async def watch(self) -> None:
+        """How late this process is."""
+        while True:
+            due_s = time.monotonic() + TICK_S
+            await asyncio.sleep(TICK_S)
+            self.late_s = max(self.late_s, time.monotonic() - due_s)
 
     def heard(self, data: bytes) -> None:
         now_s = time.monotonic()
@@ -323,8 +333,10 @@ async def main() -> None:
     lines = asyncio.StreamReader(limit=1 << 20)
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    watching = asyncio.create_task(device.watch())
     while line := await lines.readline():
         await device.do(json.loads(line))
+    watching.cancel()
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from microclaw.api.schedule_routes import schedule_router, subagent_router
 from microclaw.api.status import for_everybody
 from microclaw.api.tool_routes import tools_router
 from microclaw.api.voice_routes import voice_router
+from microclaw.api.waiting import TellsWaiting, waiting_router
 from microclaw.api.wifi_routes import wifi_router
 
 HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
@@ -71,6 +72,7 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(app_router(parts))
     app.include_router(tools_router(parts))
     app.include_router(approval_router(parts))
+    app.include_router(waiting_router(parts.requests))
     app.include_router(people_router(parts))
     app.include_router(token_router(parts))
     app.include_router(usage_router(parts))
@@ -107,8 +109,9 @@ def api_app(parts: HostParts, api: ASGIApp) -> ASGIApp:
     outside = _base("microclaw", parts.failing)
     outside.include_router(compile_router(parts.compile))
     outside.include_router(metrics_router(parts.metrics))
+    inside = RequestCheck(api, body_bytes=limits.control_body_bytes, body_s=limits.body_s)
     app = BearerAuth(
-        inside=RequestCheck(api, body_bytes=limits.control_body_bytes, body_s=limits.body_s),
+        inside=TellsWaiting(inside, parts.approvals, parts.requests),
         outside=RequestCheck(outside, body_bytes=limits.body_bytes, body_s=limits.body_s),
         tokens=parts.tokens,
     )

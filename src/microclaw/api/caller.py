@@ -29,7 +29,7 @@ from microclaw.events import ApprovalAsked, ApprovalSettled
 from microclaw.wire.host_api import REQUEST_HEADER, Failure
 
 CHANNEL: Final = "api"  # the channel of approvals that programs wait for
-_KEY: Final = "microclaw.caller"
+CALLER_KEY: Final = "microclaw.caller"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +80,17 @@ class CallerMiddleware:
         self._caller = caller
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._app({**scope, _KEY: self._caller}, receive, send)
+        await self._app({**scope, CALLER_KEY: self._caller}, receive, send)
 
 
 async def caller_of(
     request: HTTPConnection,
 ) -> Caller:  # a plain function would be run in a thread of its own each time
     """The request's caller. A request without one is refused: it must not count as the owner's."""
-    caller = request.scope.get(_KEY)
+    caller = request.scope.get(CALLER_KEY)
     if not isinstance(caller, Caller):
         raise PermissionRefused("this request has no caller", next_step="send a token: microclaw token create NAME")
-    return caller if caller.request else replace(caller, request=_number(request.scope))
+    return caller if caller.request else replace(caller, request=request_number(request.scope))
 
 
 RequestCaller = Annotated[Caller, Depends(caller_of)]
@@ -166,6 +166,7 @@ FOR_EVERY_ROLE: Final = (
     "/v1/memory",
     "/v1/models",
     "/v1/pairings",
+    "/v1/requests",
     "/v1/schedules",
     "/v1/skills",
     "/v1/status",
@@ -234,7 +235,7 @@ class BearerAuth:
             text = f"{token.person.name} is a {token.person.role}: {scope['path'][:80]} is the owner's"
             self._note(AuditKind.TOKEN_MISUSED, text, scope, about=token.name, by=token.person.name)
             return failure_response(Failure("permission_refused", text, "ask the owner of this host"), 403)
-        return Caller(token.person.person_id, direct=False, source=token.token_id, request=_number(scope))
+        return Caller(token.person.person_id, direct=False, source=token.token_id, request=request_number(scope))
 
     def _is_for(self, person: Person, path: str) -> bool:
         if person.role == "owner":
@@ -270,7 +271,7 @@ def _address(scope: Scope) -> str:
     return str((scope.get("client") or ("?", 0))[0])
 
 
-def _number(scope: Scope) -> str:
+def request_number(scope: Scope) -> str:
     """The request's own number; "" when it has none, or one of another form."""
     named = [value for key, value in scope["headers"] if key == _REQUEST]
     return named[0].decode() if len(named) == 1 and _NUMBER.fullmatch(named[0]) else ""

@@ -20,8 +20,9 @@ from microclaw.auth.gate import Permission
 from microclaw.boards.firmware import described_text, parse_firmware
 from microclaw.boards.today import family_of, today_object
 from microclaw.devices.call_text import call_from, result_value
-from microclaw.devices.calls import Call, EdgesRead, GpioSet, PwmSet
+from microclaw.devices.calls import Call, DeviceRestart, EdgesRead, GpioSet, PwmSet
 from microclaw.errors import ConfigError
+from microclaw.events import Evidence
 from microclaw.link_server.server import LinkServer
 from microclaw.wire.host_api import evidence_object
 
@@ -196,6 +197,10 @@ async def _call(
             return _acted(await parts.direct_io.set_pin(name, pin, level, insist=insisted))
         case PwmSet(pin=pin, duty=duty, frequency_hz=frequency_hz):
             return _acted(await parts.direct_io.set_pwm(name, pin, duty, frequency_hz, insist=insisted))
+        case DeviceRestart():
+            restart = await parts.devices.get(name).call(call, timeout_s)
+            evidence = Evidence("reported", f"it came back in another boot {restart.seconds:g} s after it was asked")
+            return {"result": result_value(restart), "evidence": evidence_object(evidence)}
         case _:
             return {"result": result_value(await parts.devices.get(name).call(call, timeout_s))}
 

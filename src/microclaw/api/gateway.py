@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from microclaw.addresses import is_loopback
+from microclaw.addresses import bracketed, is_loopback
 from microclaw.agent.inbox import Inbox
 from microclaw.api.caller import BearerAuth, Caller, CallerMiddleware, caller_of
 from microclaw.api.failures import failure_response
@@ -97,7 +97,7 @@ class Gateway:
             serving([served], group, head_timeout_s=self._head_s, unread_timeout_s=self._send_s),
         ):
             try:
-                yield f"ws://{f'[{host}]' if ':' in host else host}:{port}"
+                yield f"ws://{bracketed(host)}:{port}"
             finally:
                 self._is_stopping = True
                 await asyncio.gather(*(_say_goodbye(*known) for known in tuple(self._sockets.items())))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from microclaw.agent.attempts import Attempt
@@ -13,6 +13,7 @@ from microclaw.api.event_routes import LiveFeed
 from microclaw.api.jobs import Jobs
 from microclaw.api.metrics import MetricSources
 from microclaw.api.schedule_routes import ScheduleParts
+from microclaw.api.waiting import WaitingRequests
 from microclaw.apps.building import Compile
 from microclaw.apps.catalogue import Catalogue
 from microclaw.apps.deploy import Deployer
@@ -66,3 +67,4 @@ class HostParts:
     knowledge: Knowledge
     schedules: ScheduleParts
     erase: Callable[[str], Awaitable[str]]
+    requests: WaitingRequests = field(default_factory=WaitingRequests)

@@ -66,7 +66,7 @@ def schedule_router(parts: ScheduleParts) -> APIRouter:
         plan = await scheduling.plan(asked, context)
         await admit(gate, by, plan.permission, plan.action, detail=plan.detail, chat_id=context.chat_id)
         made = await scheduling.keep(plan, asked, context)
-        return {**scheduling.facts(made), "warning": scheduling.warning(made)}
+        return {**scheduling.facts(made), "warning": scheduling.warning(made, plan)}
 
     @router.post("/import", summary="The jobs of a MimiClaw device's cron.json")
     async def import_jobs(body: ImportBody, by: RequestCaller) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from microclaw.addresses import bracketed
 from microclaw.errors import ConfigError
 
 HEAD_TIMEOUT_S = 10.0
@@ -183,7 +184,8 @@ def tcp_listener(host: str, port: int, *, next_step: str = "microclaw up --port 
         listener.close()
         if exc.errno == errno.EADDRINUSE:
             raise ConfigError(f"port {port} is taken on {host}", next_step=next_step) from exc
-        raise ConfigError(f"cannot listen on {host}:{port}: {exc.strerror or exc}", next_step=next_step) from exc
+        text = f"cannot listen on {bracketed(host)}:{port}: {exc.strerror or exc}"
+        raise ConfigError(text, next_step=next_step) from exc
     try:
         yield listener
     finally:

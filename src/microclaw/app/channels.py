@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from microclaw.addresses import is_loopback
+from microclaw.addresses import bracketed, is_loopback
 from microclaw.agent.inbox import Inbox
 from microclaw.api.server import tcp_listener
 from microclaw.api.status import ChannelStates
@@ -87,7 +87,7 @@ class GatewayListener:
         local_token: str | None,
     ) -> None:
         host, port = listener.getsockname()[:2]
-        self.address = f"ws://{f'[{host}]' if ':' in host else host}:{port}"
+        self.address = f"ws://{bracketed(host)}:{port}"
         self.is_open = settings.open and is_loopback(settings.host)
         self._settings = settings
         self.local_token = local_token

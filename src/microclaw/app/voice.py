@@ -51,6 +51,7 @@ class HostVoice:
         self._ota: str | None = None
         self._problem: str | None = None
         self._wyoming: str | None = None  # where it listens
+        self._wyoming_problem: str | None = None
         self.service: VoiceService | None = None
         self.problem: str | None = None
 
@@ -73,7 +74,9 @@ class HostVoice:
     def wyoming_object(self) -> dict[str, Any]:
         """The Wyoming services for the host's status: their address, or why they are off though a port is set."""
         is_wanted = self._base.settings.voice.wyoming_port is not None
-        text = f"voice is off: {self.problem}" if is_wanted and self._wyoming is None else None
+        text = None
+        if is_wanted and self._wyoming is None:
+            text = self._wyoming_problem or f"voice is off: {self.problem}"
         return {"state": "off" if self._wyoming is None else "on", "text": text, "address": self._wyoming}
 
     @asynccontextmanager
@@ -97,7 +100,7 @@ class HostVoice:
                 yield
             finally:
                 self._devices.links.parts.audio.open = None
-                self._server = self._ota = self._wyoming = self.service = None
+                self._server = self._ota = self._wyoming = self._wyoming_problem = self.service = None
 
     def _parts(self, inbox: Inbox) -> VoiceParts | None:
         """What sessions work with; None, and `problem` says why, where voice is off. Nothing else is affected."""
@@ -153,7 +156,12 @@ class HostVoice:
         from microclaw.voice.wyoming_server import WyomingServer
 
         host = settings.wyoming_host
-        server = await stack.enter_async_context(WyomingServer.opened(parts, host, settings.wyoming_port))
+        try:
+            server = await stack.enter_async_context(WyomingServer.opened(parts, host, settings.wyoming_port))
+        except ConfigError as exc:
+            self._wyoming_problem = f"{exc.message} (next: {exc.next_step})"
+            _log.warning("Wyoming is off: %s", self._wyoming_problem)
+            return
         self._wyoming = str(HostPort(host, server.port))
         _log.info("Wyoming services at %s", self._wyoming)
         names = await asyncio.to_thread(lan_names)

@@ -60,7 +60,7 @@ async def run_with_checks(
     async with AsyncExitStack() as stack:
         stack.push_async_callback(_end, building)
         record = await run_image(trial_board, image, run)
-        if record.refused is not None or record.storm is not None:
+        if record.refused is not None or record.storm is not None or record.unfinished is not None:
             return record
         made = [await building, await _build(image, "traced", compile_build) if record.error is not None else None]
         builds = [build for build in made if build is not None]

@@ -248,6 +248,8 @@ async def try_image(
             late = await _fault_on_an_aged_board(aged_record, clock, run, record, board, options)
             if late is not None:
                 fault, expected = (late.error, late.next_step), late.marked(expected)
+    opened = tuple(sorted({one.pin for one in record.pins}))
+    unused = _unused_text(options, opened)
     return Trial(
         ok=verdict.ok and fault is None,
         ended=verdict.ended,
@@ -255,11 +257,11 @@ async def try_image(
         edges=record.edges,
         pwm=record.pwm,
         leds=record.leds,
-        pins=tuple(sorted({opened.pin for opened in record.pins})),
+        pins=opened,
         driven=tuple(sorted({opened.pin for opened in record.pins if opened.role in ("output", "pwm")})),
         peak_heap_bytes=record.peak_heap_bytes,
         peak_stack_bytes=record.peak_stack_bytes,
-        warnings=verdict.warnings if restarts is None else (restarts, *verdict.warnings),
+        warnings=tuple(one for one in (restarts, unused, *verdict.warnings) if one is not None),
         board_ms=record.board_ms,
         took_ms=(time.perf_counter() - started) * 1000,
         error=verdict.error or (fault[0] if fault else None),
@@ -292,6 +294,15 @@ async def _record(
         other_board = TrialBoard(kind, board)
         compile_build = partial(compile_for_trial, board=board, cache=cache)
         return await run_with_checks(trial_board, other_board, image, run, compile_build)
+
+
+def _unused_text(options: TrialOptions, opened: tuple[int, ...]) -> str | None:
+    """The pins that were set from outside, and that the program never opened. An ADC pin needs no opening."""
+    unused = sorted({one.pin for one in options.inputs if isinstance(one, TrialInput)} - set(opened))
+    if not unused:
+        return None
+    which = f"pin {unused[0]} was" if len(unused) == 1 else f"pins {', '.join(map(str, unused))} were"
+    return f"{which} set from outside, and the program never opened {'it' if len(unused) == 1 else 'them'}"
 
 
 def _in_source_lines(record: Record, image: PyImage) -> Record:

@@ -19,6 +19,7 @@ from microclaw.apps.verdict import ConsoleLine, PinRole, Record, count_text, des
 from microclaw.devices.calls import AppInstall, LedChange, LogLine, PwmChange
 from microclaw.errors import CallRejected, DeviceTimeout, DeviceUnreachable
 from microclaw.events import Edge
+from microclaw.text import format_duration
 from microclaw.transports.virtual_board import VirtualBoardTransport
 from microclaw.virtual_boards.trial_pool import TrialBoard
 from microclaw.wire.board_replies import LedRow, PinRow, PwmRow
@@ -42,6 +43,8 @@ STORM_LINES = 20_000
 STORM_EVENTS = 12_000
 """In a second at most, or in less where it comes at once: a loop of main without any wait prints 800 lines in one, and
 changes a pin 2,000 times."""
+CALM_EVENTS = 500
+"""Lines and changes in a second of board time that keep no machine busy for long."""
 _THICK_LINES = 15
 """In two seconds; a board keeps 20 lines of a program each second and leaves out others (firmware/fw/program.py)."""
 _LOST_LINES_MS = 1_500.0
@@ -92,14 +95,15 @@ async def run_image(trial_board: TrialBoard, image: ProgramImage, run: Run) -> R
         refused = exc.message
     else:
         passed = await _let_run(control, image.name, run, start_ms, events)
-        if image.kind == "py" and not run.realtime and not passed.stuck and passed.storm is None:
+        if image.kind == "py" and not run.realtime and not passed.is_cut:
             await _hear_of_lost_lines(control, run, start_ms + passed.for_ms, events)
-        if not run.realtime and not passed.stuck and passed.storm is None:
+        if not run.realtime and not passed.is_cut:
             passed = await probe(control, image.name, run, passed)
     rebooted = (await control.info()).boot != before.boot
     given = levels_over_time((*run.stimuli, *passed.late))
     record = await _record(control, image.name, run, given, 0.0 if rebooted else start_ms, events, passed)
-    return replace(record, refused=refused, stuck=passed.stuck, storm=passed.storm, rebooted=rebooted)
+    cut = replace(record, stuck=passed.stuck, storm=passed.storm, unfinished=passed.unfinished)
+    return replace(cut, refused=refused, rebooted=rebooted)
 
 
 class _Events:
@@ -144,7 +148,8 @@ class _Events:
 class Passed:
     """How the time passed: `for_ms` of it, whether the program got stuck, the heap on the way, the late stimuli.
 
-    `storm`: what happened in a part of the time that took too long.
+    `storm`: what happened in a part of the time that took too long. `unfinished`: how far it came, where that was no
+    more than a board does.
     """
 
     for_ms: float = 0.0
@@ -153,6 +158,11 @@ class Passed:
     late: tuple[Stimulus, ...] = ()
     probes: tuple[str, ...] = ()
     storm: str | None = None
+    unfinished: str | None = None
+
+    @property
+    def is_cut(self) -> bool:
+        return self.stuck or self.storm is not None or self.unfinished is not None
 
 
 async def _let_age(control: VirtualBoardTransport, run: Run) -> None:
@@ -187,7 +197,7 @@ async def _let_run(control: VirtualBoardTransport, name: str, run: Run, start_ms
         return Passed(run.for_ms)
     began = time.perf_counter()
     passed = await _pass_needed_time(control, run, events)
-    if passed.stuck or passed.storm is not None:
+    if passed.is_cut:
         return passed
     took_s = time.perf_counter() - began
     if not run.soak_ms:
@@ -223,7 +233,7 @@ async def _pass_needed_time(control: VirtualBoardTransport, run: Run, events: _E
             stuck = (await control.advance(part_ms, run.host_s)).stuck is not None
         except DeviceTimeout:
             await events.read(control)
-            return Passed(events.now_ms - first_ms, storm=_told(before, events, events.now_ms - first_ms - passed_ms))
+            return _cut(before, events, events.now_ms - first_ms, events.now_ms - first_ms - passed_ms, run)
         passed_ms += part_ms
         await events.read(control)
         if stuck:
@@ -233,8 +243,17 @@ async def _pass_needed_time(control: VirtualBoardTransport, run: Run, events: _E
         left_s = (time.perf_counter() - began) / passed_ms * (run.for_ms - passed_ms)
         slow = time.perf_counter() - began > _SURE_S and left_s > run.host_s
         if lines > STORM_LINES * length_s or moves > STORM_EVENTS * length_s or slow:
-            return Passed(passed_ms, storm=_told(before, events, part_ms))
+            return _cut(before, events, passed_ms, part_ms, run)
     return Passed(run.for_ms)
+
+
+def _cut(before: tuple[int, int], events: _Events, passed_ms: float, part_ms: float, run: Run) -> Passed:
+    """It took too long: by what the program did in that part, or because this machine is slow or much was asked for."""
+    happened = sum(events.recorded) - sum(before)
+    if happened > CALM_EVENTS * max(part_ms, _FIRST_PARTS_MS[-1]) / 1000:
+        return Passed(passed_ms, storm=_told(before, events, part_ms))
+    of = f"{format_duration(passed_ms, decimals=2)} of {format_duration(run.for_ms, decimals=2)}"
+    return Passed(passed_ms, unfinished=f"{of} of board time took this machine {run.host_s:.0f} s or would take longer")
 
 
 async def _hear_of_lost_lines(control: VirtualBoardTransport, run: Run, end_ms: float, events: _Events) -> None:

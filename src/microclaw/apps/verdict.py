@@ -147,6 +147,7 @@ class Record:
     in use until then). `probes`: what it did when the pins that it reads were moved at the end.
     `overflowed`: the board lost edges, PWM changes or lines, there were too many.
     `fault`: what the checked build found. `storm`: what it did in a part of a second that took the board minutes.
+    `unfinished`: how far the run came in the time that this machine has for it.
     """
 
     state: str | None
@@ -160,6 +161,7 @@ class Record:
     board_ms: float
     stuck: bool = False
     storm: str | None = None
+    unfinished: str | None = None
     rebooted: bool = False
     refused: str | None = None
     longest_call_ms: float = 0.0
@@ -222,6 +224,7 @@ _WAIT = (
     "wait only in main, with delay(ms), and call delay(1) now and then in a long computation; "
     "in a callback do a little and return: every(ms, task) calls it again"
 )
+_LESS = "let it compute less in one go, or ask for less time: microclaw try --for 10s"
 _CALM = "print less, set pins less often, and use fewer or slower timers"
 MAX_CALL_MS = 200.0
 """The firmware's application manager waits for a program's function that is under way before it can remove it."""
@@ -274,6 +277,8 @@ def _fault(record: Record) -> tuple[str, str] | None:
         return f"it spins without giving up the CPU, {after}", _WAIT
     if record.storm is not None:
         return f"it does more than a board has time for: {record.storm}", _CALM
+    if record.unfinished is not None:
+        return f"the trial was not finished: {record.unfinished}", _LESS
     if record.rebooted:
         return f"it crashed the whole board: {_last_words(record.lines)}", _CRASH
     if dead := dead_on_load(record.lines):

@@ -30,6 +30,8 @@ from microclaw.text import format_duration
 
 PATIENCE_MS = 3_000.0
 """How long to watch after the first edge, or after the installation when no edge is due soon."""
+LONGEST_MS = 12_000.0
+"""How long to watch in all, where the first edge comes late: a slow board reads in a program for seconds."""
 LATE_EDGES = 4
 """Two periods of a pin: what a later look waits for."""
 LATEST_MS = 21_600_000.0
@@ -239,10 +241,12 @@ async def _count_edges(
                 raw[edge.pin].append(replace(edge, t_ms=edge.t_ms - before.now_ms))
         seen = {pin: _without_opening(raw[pin], on_pin[pin]) for pin in pins}
         late = [pin for pin in pins if len(seen[pin]) < wanted[pin] or _is_uneven(on_pin[pin], seen[pin])]
-        if not late or max(waited_ms, slept_ms) >= patience_ms:
+        first_ms = min((found[0].t_ms for found in seen.values() if found), default=0.0)
+        end_ms = max(patience_ms, min(first_ms + PATIENCE_MS, LONGEST_MS))
+        if not late or max(waited_ms, slept_ms) >= end_ms:
             break
-        due_ms = min(_due(on_pin[pin], len(seen[pin]), patience_ms) for pin in late)
-        pause_ms = min(max(due_ms - waited_ms, _POLL_MS), patience_ms - waited_ms + _POLL_MS)
+        due_ms = min(_due(on_pin[pin], seen[pin], end_ms) for pin in late)
+        pause_ms = min(max(due_ms - waited_ms, _POLL_MS), end_ms - waited_ms + _POLL_MS)
         await sleep(pause_ms / 1000)
         slept_ms += pause_ms
     if not any(seen.values()) and waited_ms == 0:
@@ -268,8 +272,12 @@ def _is_uneven(expected: Sequence[Edge], seen: Sequence[Edge]) -> bool:
     return SETTLED_EDGES > len(seen) < len(expected) and not compare_settled(expected, seen).agrees
 
 
-def _due(edges: Sequence[Edge], seen: int, patience_ms: float) -> float:
-    return edges[seen].t_ms if seen < len(edges) else patience_ms
+def _due(edges: Sequence[Edge], seen: Sequence[Edge], end_ms: float) -> float:
+    """When the next edge of a pin is to be expected, which goes by its latest one."""
+    if len(seen) >= len(edges):
+        return end_ms
+    before = len(seen) - 1
+    return edges[0].t_ms if before < 0 else seen[-1].t_ms + edges[before + 1].t_ms - edges[before].t_ms
 
 
 def _without_opening(seen: list[Edge], expected: Sequence[Edge]) -> list[Edge]:

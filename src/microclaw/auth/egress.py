@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 from urllib.parse import quote, urlsplit
 
+from microclaw.addresses import bracketed
 from microclaw.errors import PermissionRefused, ToolFailed, ToolRetry
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -82,12 +83,11 @@ class Destination:
     @property
     def pinned_url(self) -> str:
         """With the address in the name's place."""
-        place = f"[{self.address}]" if ":" in self.address else self.address
-        return f"{self.scheme}://{place}:{self.port}{self.target}"
+        return f"{self.scheme}://{bracketed(self.address)}:{self.port}{self.target}"
 
     @property
     def host_header(self) -> str:
-        name = f"[{self.host}]" if ":" in self.host else self.host
+        name = bracketed(self.host)
         return name if self.port == _PORTS[self.scheme] else f"{name}:{self.port}"
 
 

@@ -301,10 +301,10 @@ class PairingService:
                 return self._wrong_secret(network)
             if not is_profile and row.board_id is None and row.device_id is None:
                 return Refusal(CloseCode.MALFORMED, Reason.UNKNOWN_BOARD)
-            device_id = row.device_id
-            if device_id is None:  # on the disk first: a try that is cut off must leave the next one this device's name
-                device_id = self._mint_id()
-                await self._table.reserve_secret(hashed, device_id)
+            # On the disk first: a try that is cut off leaves its device to the next one.
+            device_id = row.device_id or await self._table.reserve_secret(hashed, self._mint_id())
+            if device_id is None:
+                return self._wrong_secret(network)
             device_id = await self._enrol(row.board_id or board, name=row.name, device_id=device_id, is_new=True)
             paired = await self._grant(device_id, key, hashed, address)
         return self._wrong_secret(network) if paired is None else paired

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from microclaw.addresses import bracketed
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.store.identity import IdentityTable, SecretRow
 
@@ -24,18 +25,21 @@ SECRET_LIFE_MS: Final = 30 * 24 * 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class Provision:
-    """The host's name, port and authority, and a one-time secret for boards without a display."""
+    """The host's name, port and authority, and a one-time secret for boards without a display.
+
+    `name` is what the host calls the device that the secret lets in.
+    """
 
     host: str
     port: int
     ca_sha256: str
     secret: str | None = field(default=None, repr=False)
     expires_ms: int | None = None
+    name: str | None = None
 
     @property
     def uri(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        line = f"microclaw://{host}:{self.port}/{self.ca_sha256}"
+        line = f"microclaw://{bracketed(self.host)}:{self.port}/{self.ca_sha256}"
         return (line if self.secret is None else f"{line}/{self.secret}").upper()
 
     def to_text(self) -> str:
@@ -48,9 +52,16 @@ class Provision:
 
     def to_json(self) -> str:
         """The file's content."""
-        values = {"microclaw": 1, "host": self.host, "port": self.port, "ca_sha256": self.ca_sha256}
+        values: dict[str, str | int] = {
+            "microclaw": 1,
+            "host": self.host,
+            "port": self.port,
+            "ca_sha256": self.ca_sha256,
+        }
         if self.secret is not None:
             values |= {"secret": self.secret, "expires_ms": self.expires_ms or 0}
+        if self.name is not None:
+            values["name"] = self.name
         return json.dumps(values, indent=1) + "\n"
 
     def qr(self) -> str:

@@ -25,6 +25,7 @@ from microclaw.wire import board_control as control
 LINK_FOLDER: Final = "link"
 """In a virtual board's flash: what it keeps of its host."""
 LINK_S: Final = 15.0
+MAX_SECRET_FILE_CHARS: Final = 4_096
 LOOK_EVERY_S: Final = 0.1
 SHELLS = ("bash", "zsh", "fish")
 _COMPLETE_VARIABLE = "_MICROCLAW_COMPLETE"
@@ -102,6 +103,8 @@ def virtual(
         name = name or "board-1"
         link, link_ca_sha256, flash, secret = _provisioned(options, name, board, flash)
         link_secret_file = None if secret is None else "-"
+    elif link_secret_file is not None:
+        name = _provisioned_name(link_secret_file, name)
     name = name or "virtual-1"
     words = ["--name", name, "--board", board, "--wasmachine", str(wasmachine), "--serial", serial]
     words += ["--clock", clock, "--mode", mode, "--generation", generation, "--seed", str(seed)]
@@ -120,6 +123,25 @@ def virtual(
     code = _run_board(options, words, link=link, secret=secret)
     if code:
         raise typer.Exit(code)
+
+
+def _provisioned_name(place: str, name: str | None) -> str | None:
+    """What the host calls the board that this file's secret lets in. Another --name would name nothing there."""
+    if place == "-":  # the board reads it
+        return name
+    try:
+        with Path(place).open(encoding="utf-8") as file:
+            told = json.loads(file.read(MAX_SECRET_FILE_CHARS)).get("name")
+    except (OSError, ValueError, AttributeError):  # the secret alone; what is wrong with it the board says
+        return name
+    if not isinstance(told, str):
+        return name
+    if name is not None and name != told:
+        raise ConfigError(
+            f"the secret in {place} lets in {told}, and the host will call the board so, not {name}",
+            next_step=f"leave --name out, or make a secret for {name}: microclaw device provision {name} --file FILE",
+        )
+    return told
 
 
 def _provisioned(

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from microclaw.addresses import bracketed
 from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.mcp.server.install import (
     CLIENTS,
@@ -72,7 +73,7 @@ def serve(
 
         with SharedHost(settings.home, settings.control_socket) as attachment:
             address = asyncio.run(host_address(attachment, settings.control_socket))
-            shown = f"[{host}]" if ":" in host else host
+            shown = bracketed(host)
             url = f"{'http' if certificate is None else 'https'}://{shown}:{listener.getsockname()[1]}{PATH}"
             if not options.wrote_json("mcp", {"ready": True, "url": url}):
                 options.line(f"MCP at {url} with a token; make one: microclaw token create NAME")

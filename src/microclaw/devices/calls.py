@@ -198,8 +198,15 @@ class DeviceStatus(Call[DeviceFacts]):
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceRestart(Call[None]):
-    """Answered before the device goes."""
+class Restart:
+    """A board that was seen back in another boot, so long after it was asked."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRestart(Call[Restart]):
+    """Done when the device is back. OutcomeUnknown when it was asked, and was not seen back yet."""
 
     method = "device.restart"
     idempotent = False

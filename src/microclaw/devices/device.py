@@ -18,6 +18,7 @@ from microclaw.devices.calls import (
     Call,
     DeviceFacts,
     DeviceInfo,
+    DeviceRestart,
     DeviceStatus,
     EdgesRead,
     GpioGet,
@@ -126,6 +127,7 @@ def check_call(board: BoardProfile, call: Call[Any]) -> None:
 
 QUEUE_DEPTH = 32
 CALL_TIMEOUT_S = 15.0
+RESTART_S = 45.0  # a board's start, its Wi-Fi and its link
 FURTHER_FACTS_S = 3.0
 # A real board takes a large image at some 100 KB/s over a poor Wi-Fi; the answer comes after it was loaded.
 _INSTALL_BYTES_A_SECOND = 50_000
@@ -351,6 +353,8 @@ def _is_away(transport: Transport) -> bool:
 
 
 def default_timeout_s(call: Call[Any]) -> float:
+    if isinstance(call, DeviceRestart):
+        return RESTART_S
     extra = len(call.code) / _INSTALL_BYTES_A_SECOND if isinstance(call, AppInstall) else 0.0
     return CALL_TIMEOUT_S + extra
 
@@ -362,7 +366,7 @@ def what_offers(method: str, name: str) -> str:
         return "only a virtual board reports this: microclaw up --virtual 1"
     if family == "apps":
         return f"it needs ESP-WASMachine: microclaw device add {name} --wasmachine HOST:8080"
-    if method == "device.restart":
+    if method == DeviceRestart.method:
         return "only a board on microclaw's own link restarts when asked; press its reset button, or cut its power"
     if family == "wifi":
         return "only a board with microclaw's own firmware and a radio is told of Wi-Fi by its link: microclaw flash"

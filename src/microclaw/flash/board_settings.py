@@ -30,10 +30,15 @@ _KEY_CHARS: Final = 12
 _HOST: Final = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 _NAME: Final = re.compile(r"[a-z0-9-]{1,32}")  # of a device
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_LINK_ID: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
 _KEY: Final = re.compile(r"[!-~]{8,63}")
 _READ: Final = f"""\
 import os
 print('credential.json' in os.listdir('/'))
+try:
+    import json
+    print(json.load(open('/credential.json'))['token'].split('_')[1][:64])
+except Exception:print()
 try:print(open('/settings.json').read({_MAX_CHARS}))
 except OSError:print('{{}}')
 """
@@ -41,11 +46,13 @@ except OSError:print('{{}}')
 
 @dataclass(frozen=True, slots=True)
 class ToldSettings:
-    """What the board was told before; `has_credential`: it was paired; `is_mended`: something was left out."""
+    """What the board was told before; `has_credential`: it was paired, as the device with `link_id` by its own word;
+    `is_mended`: something was left out."""
 
     values: dict[str, Any]
     has_credential: bool
     is_mended: bool = False
+    link_id: str | None = None
 
     @property
     def passwords(self) -> dict[str, str | None]:
@@ -88,7 +95,8 @@ class ToldSettings:
 
 async def read_settings(repl: RawRepl) -> ToldSettings:
     """What /settings.json says; nothing where it is missing or damaged, as it is written anew then."""
-    credential, _, text = (await repl.run(_READ)).partition("\n")
+    credential, _, rest = (await repl.run(_READ)).partition("\n")
+    link_id, _, text = rest.partition("\n")
     try:
         raw = read_json(text)
     except ValueError:
@@ -100,7 +108,9 @@ async def read_settings(repl: RawRepl) -> ToldSettings:
                 values[key] = form(raw[key])
             except ValueError:
                 continue
-    return ToldSettings(values, credential.strip() == "True", values != raw)
+    link_id = link_id.strip()
+    is_one = _LINK_ID.fullmatch(link_id) is not None
+    return ToldSettings(values, credential.strip() == "True", values != raw, link_id if is_one else None)
 
 
 async def write_settings(repl: RawRepl, values: Mapping[str, Any]) -> None:

@@ -51,9 +51,10 @@ async def host_facts(calls: HostCalls, name: str, address: str | None) -> HostFa
     return HostFacts(made["host"], made["port"], made["ca_sha256"], made["only_local"])
 
 
-async def known_names(calls: HostCalls) -> frozenset[str]:
+async def known_devices(calls: HostCalls) -> dict[str, tuple[str, ...]]:
+    """The transports of each device of the host, by its name."""
     devices = (await asyncio.to_thread(calls.get, "/v1/devices"))["devices"]
-    return frozenset(device["name"] for device in devices)
+    return {device["name"]: tuple(device["transports"]) for device in devices}
 
 
 def free_name(taken: frozenset[str], first: str = "board") -> str:
@@ -94,7 +95,8 @@ async def wait_online(calls: HostCalls, name: str, before: int, timeout_s: float
         raise DeviceTimeout(
             f"{name} has its files and its Wi-Fi, and did not connect within {timeout_s:.0f} s",
             next_step="is port 8443 open in this machine's firewall, and are both in one network? "
-            "microclaw flash looks again; microclaw doctor --port PORT shows what the board says",
+            "microclaw flash looks again; microclaw doctor --port PORT shows what the board says; "
+            f"if it says that the host refuses it: microclaw flash --name {name} --forget pairs it anew",
         ) from exc
 
 

@@ -63,10 +63,12 @@ async def _belong(
 ) -> tuple[dict[str, Any], pairing.HostFacts]:
     """The settings with which the board belongs to this host, and where the host is."""
     calls = owner.calls
-    taken = await pairing.known_names(calls)
+    devices = await pairing.known_devices(calls)
+    taken = frozenset(devices)
     name = wishes.name or told.name or pairing.free_name(taken)
     host = await pairing.host_facts(calls, name, wishes.address)
-    is_paired = told.has_credential and told.trusts(host) and name in taken and name == told.name
+    was_paired = told.has_credential and told.trusts(host) and name in taken and name == told.name
+    is_paired = was_paired and f"link:{told.link_id}" in devices[name] and not wishes.forgets
     if not is_paired and wishes.name is None and name in taken:  # its word alone takes no known board's place
         name = pairing.free_name(taken, name)
         host = await pairing.host_facts(calls, name, wishes.address)
@@ -81,6 +83,9 @@ async def _belong(
     if is_paired:
         facts = pairing.board_facts(load_board(done.board))
         return {**values, "host": host.host, "port": host.port, "board": facts}, host
+    if was_paired:
+        stale = "" if wishes.forgets else f"what the board has is not what this host gave {told.name}: "
+        person.say(f"{stale}it is paired anew, as {name}")
     is_foreign = told.is_of_another(host)
     kept = _keep(person, told, wishes) if is_foreign else values
     new = await pairing.pair(repl, calls, name, done.board, wishes.address, forgets_keys=is_foreign)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, Literal, cast
 from urllib.parse import urlsplit
 
-from microclaw.addresses import is_loopback
+from microclaw.addresses import bracketed, is_loopback
 from microclaw.config.places import home_folder, text_of
 from microclaw.errors import ConfigError
 
@@ -38,9 +38,8 @@ class HostAddress:
     said_by: str
 
     def __str__(self) -> str:
-        shown = f"[{self.name}]" if ":" in self.name else self.name
         port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
-        return f"{self.scheme}://{shown}{port}{self.prefix}"
+        return f"{self.scheme}://{bracketed(self.name)}{port}{self.prefix}"
 
 
 @dataclass(frozen=True, slots=True)

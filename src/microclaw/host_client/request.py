@@ -13,6 +13,7 @@ from microclaw.wire.host_api import Failure
 
 REQUEST_TIMEOUT_S = 60.0  # the longest silent call; streams send a keepalive every few seconds
 MAX_REPLY_BYTES = 64 << 20
+PREFER_WAIT = "wait=300"  # RFC 7240: it waits for an approval itself (api.waiting)
 
 
 class HostError(MicroclawError):
@@ -42,7 +43,8 @@ class HostRequest:
 
     def headers_with(self, more: Mapping[str, str]) -> dict[str, str]:
         typed = {} if self.body is None else {"Content-Type": "application/json"}
-        return {**more, **typed, **self.headers}
+        waits = {} if self.method == "GET" else {"Prefer": PREFER_WAIT}
+        return {**more, **typed, **waits, **self.headers}
 
 
 def decision(approval_id: str, *, approved: bool) -> HostRequest:

@@ -16,6 +16,7 @@ from websockets.protocol import Protocol, State
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
+from microclaw.addresses import bracketed
 from microclaw.errors import DeviceUnreachable
 
 PATH: Final = "/link"
@@ -167,12 +168,11 @@ async def dial(
             reader, writer = await asyncio.open_connection(host, port, ssl=tls, server_hostname=server_name or host)
     except (OSError, TimeoutError) as exc:
         raise DeviceUnreachable(
-            f"no link with {host}:{port}: {exc or 'it does not answer'}",
+            f"no link with {bracketed(host)}:{port}: {exc or 'it does not answer'}",
             next_step="check the address, and the fingerprint that it was provisioned with",
         ) from exc
-    place = f"[{host}]" if ":" in host else host
     protocol = ClientProtocol(
-        parse_uri(f"wss://{place}:{port}{PATH}"),
+        parse_uri(f"wss://{bracketed(host)}:{port}{PATH}"),
         subprotocols=[Subprotocol(name) for name in subprotocols] or None,
         extensions=[ClientPerMessageDeflateFactory()] if offers_compression else None,
         max_size=None,
@@ -196,6 +196,6 @@ async def dial(
         if isinstance(failed, InvalidStatus):
             raise UpgradeRefused(failed.response.status_code)
         if isinstance(failed, (WebSocketException, EOFError)):
-            raise DeviceUnreachable(f"{host}:{port} made no WebSocket of it: {failed}") from failed
+            raise DeviceUnreachable(f"{bracketed(host)}:{port} made no WebSocket of it: {failed}") from failed
         raise failed
     return peer

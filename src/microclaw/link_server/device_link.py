@@ -18,13 +18,14 @@ from microclaw.devices.device import Device
 from microclaw.errors import DeviceTimeout, DeviceUnreachable, LinkViolation, OutcomeUnknown, ProtocolError, StoreError
 from microclaw.events import PROGRAM_KINDS, DeviceConnected, DeviceLeft, DeviceLog, LiveEvent, ProgramKind
 from microclaw.link_server.audio import AudioStreams, DeviceAudio
+from microclaw.link_server.boots import Boots
 from microclaw.link_server.connection import Connection
 from microclaw.link_server.effects import MAX_NAME_CHARS, MAX_REASON_CHARS, MAX_TEXT, Effect, LogRing, live_events
 from microclaw.link_server.tasks import DeviceTasks
 from microclaw.store.link_events import LinkEventTable, Presence
 from microclaw.store.link_tasks import OpenTask, end_in
 from microclaw.store.links import HostInbox, HostOutbox, LinkTable
-from microclaw.text import one_line
+from microclaw.text import clean_text, one_line
 from microclaw.wire.link.calls import Fate, PendingCalls
 from microclaw.wire.link.codec import encode
 from microclaw.wire.link.heartbeat import Clock
@@ -88,9 +89,7 @@ class DeviceLink:
         self._answers: dict[bytes, asyncio.Future[Result]] = {}
         self._acks: list[tuple[int, asyncio.Future[None]]] = []
         self._bye: str | None = None  # the reason it gave when it went
-        self._boot_id: bytes | None = None  # while it is here
-        self._last_boot_id: bytes | None = None
-        self._boot_ms = 0.0
+        self.boots = Boots()
         self._audio: AudioStreams | None = None  # who hears it, while it is here
 
     # What the host asks of the device
@@ -101,7 +100,7 @@ class DeviceLink:
 
     @property
     def online(self) -> bool:
-        return self.connection is not None and self._boot_id is not None
+        return self.connection is not None and self.boots.current is not None
 
     @property
     def capabilities(self) -> frozenset[str]:
@@ -191,10 +190,10 @@ class DeviceLink:
             if self._audio is not None:
                 self._audio.left()
                 self._audio = None
-            was_here, self._boot_id = self._boot_id, None
-            if was_here is not None:
+            if self.boots.left() is not None:
                 code, reason = connection.end
                 reason = reason if self._bye is None else f"bye: {self._bye}"
+                reason = clean_text(reason, one_line=True)
                 self._parts.publish(DeviceLeft(self.name, self._now_ms, self.endpoint, code, reason))
                 await self.note_presence()
 
@@ -210,14 +209,12 @@ class DeviceLink:
     def ready(self, connection: Connection, hello: Hello) -> None:
         self._bye = None
         self.connections += 1
-        if hello.boot_id != self._last_boot_id:
-            self._boot_ms = self._parts.clock.now_ms()
-        self._boot_id = self._last_boot_id = hello.boot_id
-        firmware = f"{hello.firmware.name} {hello.firmware.version}"
+        self.boots.came(hello.boot_id, self._parts.clock.now_ms())
+        firmware = clean_text(f"{hello.firmware.name} {hello.firmware.version}"[:100], one_line=True)
         self.presence = Presence(
             self.link_id,
-            firmware[:100],
-            hello.board[:64],
+            firmware,
+            clean_text(hello.board[:64], one_line=True),
             hello.capabilities,
             connection.address,
             self._now_ms,
@@ -241,7 +238,7 @@ class DeviceLink:
             case Telemetry() as telemetry:
                 self.telemetry = telemetry
             case Log(level=level, source=source, n=n, text=text):
-                t_ms = self._parts.clock.now_ms() - self._boot_ms
+                t_ms = self._parts.clock.now_ms() - self.boots.began_ms
                 self.log.add(LogLine(t_ms, source or None, text, self._now_ms), n)
                 shown = one_line(source[:MAX_NAME_CHARS]), n, one_line(text[:MAX_TEXT])
                 self._parts.publish(DeviceLog(self.name, self._now_ms, level, *shown))
@@ -253,7 +250,7 @@ class DeviceLink:
             case PairRequest() as request if connection.on_renewal is not None:
                 connection.on_renewal(connection, envelope.id, request)
             case Bye(reason=reason):
-                self._bye = reason[:MAX_REASON_CHARS]
+                self._bye = clean_text(reason[:MAX_REASON_CHARS], one_line=True)
             case body:
                 _log.info("%s sent %s, which this host does nothing with", self.name, body.type)
 
@@ -328,7 +325,7 @@ class DeviceLink:
 
     def _send_call(self, message_id: bytes, call: Call) -> None:
         assert self.connection is not None
-        assert self._boot_id is not None
+        assert self.boots.current is not None
         try:
             self.connection.session.send(call, message_id=message_id)
         except ProtocolError as exc:  # it can never be sent
@@ -336,7 +333,7 @@ class DeviceLink:
             return
         except DeviceUnreachable:
             return  # it waits for the next connection
-        self._pending.sent(message_id, self._boot_id)
+        self._pending.sent(message_id, self.boots.current)
         self.connection.pump()
 
     def _answered(self, message_id: bytes, result: Result) -> None:

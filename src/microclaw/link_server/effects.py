@@ -15,6 +15,7 @@ from microclaw.store.link_events import add_to as add_event
 from microclaw.store.link_tasks import OpenTask
 from microclaw.store.link_tasks import add_to as add_task
 from microclaw.store.links import append_to
+from microclaw.text import clean_text
 from microclaw.wire.link.codec import encode
 from microclaw.wire.link.messages import Envelope, Event, Result, RunTask, TaskStatus, Unknown
 
@@ -61,8 +62,8 @@ class Effect:
         """An open task, or its refusal in the outbox."""
         task = OpenTask(self.link_id, request.task, self.envelope.id)
         refusal = self.refusal(request)
-        if refusal is None and (why := add_task(connection, task, self.now_ms)) is not None:
-            refusal = f"too_many_tasks: {why}; next: wait for its end, or cancel it"
+        if refusal is None:
+            refusal = add_task(connection, task, self.now_ms)
         if refusal is None:
             self.task = task
             return
@@ -75,16 +76,21 @@ class Effect:
 def live_events(event: Event, device: str, at_ms: int) -> tuple[LiveEvent, ...]:
     """The live events that a device's own event is, by the names of docs/protocols/link-methods.md."""
     data = event.data
-    events: list[LiveEvent] = [DeviceEvent(device, at_ms, event.name[:MAX_NAME_CHARS])]
+    events: list[LiveEvent] = [DeviceEvent(device, at_ms, _words(event.name, MAX_NAME_CHARS))]
     if event.name in ("app.exit", "app.crash"):
-        why = "trapped" if event.name == "app.crash" else str(data.get("kind", "returned"))[:MAX_NAME_CHARS]
-        events.append(AppEnded(device, at_ms, str(data.get("app", ""))[:MAX_NAME_CHARS], why))
+        why = "trapped" if event.name == "app.crash" else _words(data.get("kind", "returned"), MAX_NAME_CHARS)
+        events.append(AppEnded(device, at_ms, _words(data.get("app", ""), MAX_NAME_CHARS), why))
     if event.name in ("crash", "app.crash"):
-        events.append(Alarm(device, at_ms, event.name, str(data.get("reason", ""))[:MAX_REASON_CHARS]))
+        events.append(Alarm(device, at_ms, event.name, _words(data.get("reason", ""), MAX_REASON_CHARS)))
     if event.name == "mqtt.publish":
-        app, topic, text = (str(data.get(key, "")) for key in ("app", "topic", "text"))
-        events.append(Published(device, at_ms, app[:MAX_NAME_CHARS], topic[:MAX_TOPIC], text[:MAX_PUBLISHED]))
+        app, topic = _words(data.get("app", ""), MAX_NAME_CHARS), _words(data.get("topic", ""), MAX_TOPIC)
+        events.append(Published(device, at_ms, app, topic, str(data.get("text", ""))[:MAX_PUBLISHED]))
     return tuple(events)
+
+
+def _words(value: object, limit: int) -> str:
+    """What a device calls something, to be shown: it steers no terminal and forges no line."""
+    return clean_text(str(value)[:limit], one_line=True)
 
 
 class LogRing:

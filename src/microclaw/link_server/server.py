@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from microclaw.addresses import is_loopback
+from microclaw.addresses import bracketed, is_loopback
 from microclaw.audit import ALARMS, AuditEvent, Record, no_record
 from microclaw.auth.certificates import lan_names
 from microclaw.auth.device_identity import HostIdentity
@@ -170,8 +170,7 @@ class LinkServer:
 
     @property
     def address(self) -> str:
-        host = self._host
-        return f"{'wss' if self._tls else 'ws'}://{f'[{host}]' if ':' in host else host}:{self.port}{PATH}"
+        return f"{'wss' if self._tls else 'ws'}://{bracketed(self._host)}:{self.port}{PATH}"
 
     @property
     def is_local(self) -> bool:
@@ -210,13 +209,14 @@ class LinkServer:
         """For a device to come called `name`, or for the known one of that name."""
         known = next((device for device in self._devices.list() if device.name == name), None)
         link_id = None if known is None else _link_id(known) or known.device_id
-        return await self.identity.provisioner.provision(
+        made = await self.identity.provisioner.provision(
             device_id=link_id,
             name=None if known is not None else name,
             board_id=board,
             with_secret=with_secret,
             host=host or (self._host if self.is_local else None),
         )
+        return replace(made, name=name)
 
     def check_note(self, reference: str, text: str) -> None:
         """Raises what `notify` refuses: its length, a device that is unknown or has no link."""

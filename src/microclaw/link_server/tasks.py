@@ -70,7 +70,7 @@ class TaskDevice(Protocol):
 
 @dataclass(slots=True)
 class _Running:
-    task: asyncio.Task[None]
+    task: asyncio.Task[None] | None = None
     is_cancelled: bool = False
 
 
@@ -96,7 +96,8 @@ class DeviceTasks:
             finally:
                 self._runner = self._group = None
                 for running in self._running.values():
-                    running.task.cancel()
+                    if running.task is not None:
+                        running.task.cancel()
 
     def refusal(self, request: RunTask) -> str | None:
         """Why this host does not take it at all."""
@@ -111,27 +112,34 @@ class DeviceTasks:
         if self._group is None or self._runner is None:
             return
         key = (device.link_id, request.task)
-        work = self._run(self._runner, device, request, open_task)
-        task = self._group.create_task(work, name=f"task of {device.link_id}")
-        self._running[key] = _Running(task)
-        task.add_done_callback(lambda _: self._running.pop(key, None))
+        running = self._running[key] = _Running()
+        work = self._run(self._runner, device, request, open_task, running)
+        running.task = self._group.create_task(work, name=f"task of {device.link_id}")
+        running.task.add_done_callback(lambda _: self._forget_one(key, running))
 
     def cancel(self, link_id: str, task: str) -> bool:
         """By the device's word; False when no such task runs."""
         running = self._running.get((link_id, task))
-        if running is None:
+        if running is None or running.task is None:
             return False
         running.is_cancelled = True
         running.task.cancel()
         return True
 
+    def _forget_one(self, key: tuple[str, str], ended: _Running) -> None:
+        """One of the same name may have begun, once the end of this was kept."""
+        if self._running.get(key) is ended:
+            del self._running[key]
+
     def forget(self, link_id: str) -> None:
         """The device was removed: cancel its tasks without a report."""
         for (owner, _), running in self._running.items():
-            if owner == link_id:
+            if owner == link_id and running.task is not None:
                 running.task.cancel()
 
-    async def _run(self, runner: TaskRunner, device: TaskDevice, request: RunTask, open_task: OpenTask) -> None:
+    async def _run(
+        self, runner: TaskRunner, device: TaskDevice, request: RunTask, open_task: OpenTask, running: _Running
+    ) -> None:
         def tell(step: str) -> None:
             _say(device, TaskStatus(request.task, "running", text=_cut(step, MAX_STEP_BYTES)))
 
@@ -156,8 +164,7 @@ class DeviceTasks:
                 text = f"timed_out: it still waited for {waiting} after {timeout_s} s; next: {_DECIDE}"
         except asyncio.CancelledError:
             me = asyncio.current_task()
-            running = self._running.get((device.link_id, request.task))
-            if running is None or not running.is_cancelled or me is None:
+            if not running.is_cancelled or me is None:
                 raise  # the host stops, or the device was removed
             me.uncancel()
             state, text = "cancelled", _CANCELLED if waiting is None else f"{_CANCELLED}; it waited for {waiting}"

@@ -20,6 +20,7 @@ from microclaw.devices.calls import (
     Call,
     DeviceFacts,
     DeviceInfo,
+    DeviceRestart,
     DeviceStatus,
     EdgeLog,
     EdgesRead,
@@ -32,6 +33,7 @@ from microclaw.devices.calls import (
     PinLevel,
     PwmSet,
     PwmState,
+    Restart,
     SensorReading,
     WifiList,
     WifiNetworks,
@@ -47,6 +49,7 @@ from microclaw.errors import (
     InvalidModule,
     MicroclawError,
     NotSupported,
+    OutcomeUnknown,
     PinRefused,
     ProtocolError,
     TooManyApps,
@@ -231,9 +234,28 @@ class LinkTransport:
             return None
         if isinstance(call, EdgesRead):
             return await self._all_edges(call, timeout_s)
+        if isinstance(call, DeviceRestart):
+            return await self._restart(call, timeout_s)
         method, params = AppList.method if isinstance(call, AppStates) else call.method, params_of(call)
         value = await ask(self.link, method, params, idempotent=call.idempotent, timeout_s=timeout_s)
         return read_value(call, value, self.endpoint)
+
+    async def _restart(self, call: DeviceRestart, timeout_s: float) -> Restart:
+        """Its answer proves nothing: it comes before the restart, or is lost with it. Another boot does."""
+        now_s = asyncio.get_running_loop().time
+        boots, began_s = self.link.boots, now_s()
+        count = boots.count
+        try:
+            await ask(self.link, call.method, {}, idempotent=False, timeout_s=timeout_s)
+        except OutcomeUnknown:
+            if boots.count == count:
+                raise
+        if not await boots.another(count, timeout_s - (now_s() - began_s)):
+            raise OutcomeUnknown(
+                f"{self.link.name} was asked to restart and took it, and was not seen back within {timeout_s:.0f} s",
+                next_step=f"see whether it is back: microclaw device show {self.link.name}",
+            )
+        return Restart(round(now_s() - began_s, 1))
 
     async def _all_edges(self, call: EdgesRead, timeout_s: float) -> EdgeLog:
         """A message carries 256 edges: ask on while the device says that there are more."""

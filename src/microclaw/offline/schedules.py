@@ -78,7 +78,7 @@ def decide_schedule(at: Context, sentences: Sentences, inner: Callable[[Context]
     if at.results and at.results[-1].tool == "schedule-add":
         made = at.results[-1].fields
         warning = f" Careful: {made['warning']}." if made.get("warning") else ""
-        asks = _asks_then(at, sentences)
+        asks = "" if warning else _asks_then(at, sentences)
         return Say(f"Schedule {made.get('schedule')}: {made.get('what')}; next {made.get('next')}.{warning}{asks}")
     when = at.parse.when or When()
     what = at.parse.word("what") or ""
@@ -120,8 +120,13 @@ def decide_schedule(at: Context, sentences: Sentences, inner: Callable[[Context]
     )
 
 
+def asks_when_due(objections: Sequence[str]) -> str:
+    """The warning of what stands in the way of a schedule's action now."""
+    return f"{' and '.join(objections)}; if that is so then, I ask for a yes before I do it"
+
+
 def _asks_then(at: Context, sentences: Sentences) -> str:
-    """That a yes will be needed when it is due: a program has the pin. Empty where none has it now."""
+    """That a yes will be needed when a turn of several calls is due: a program has the pin now. Else empty."""
     meant = sentences.parse(at.parse.word("what") or "")
     if meant is None or meant.kind not in _SETS or at.device is None:
         return ""
@@ -129,7 +134,7 @@ def _asks_then(at: Context, sentences: Sentences) -> str:
     if not pins and meant.word("thing") == "led" and at.device.board.led is not None:
         pins = [at.device.board.led.pin]
     used = [f"pin {pin} is {user}" for pin in pins if (user := pin_user(at.device.apps, pin)) is not None]
-    return f" Careful: {' and '.join(used)}; if that is so then, I ask for a yes before I do it." if used else ""
+    return f" Careful: {asks_when_due(used)}." if used else ""
 
 
 def _cancelled(words: str, said: str) -> Parse:

@@ -161,10 +161,12 @@ class IdentityTable(Table):
         """Keep a pairing secret; those that expired are forgotten."""
         await self._database.write(lambda connection: _add_secret(connection, row, at_ms))
 
-    async def reserve_secret(self, secret_hash: bytes, device_id: str) -> None:
-        """The id of the device that the secret is about to let in for the first time."""
-        query = "UPDATE pairing_secrets SET device_id = ?2 WHERE hash = ?1 AND device_id IS NULL"
-        await self._database.write(lambda connection: connection.execute(query, (secret_hash, device_id)))
+    async def reserve_secret(self, secret_hash: bytes, device_id: str) -> str | None:
+        """The id of the device that the secret is about to let in: this one, unless an earlier try has left one.
+
+        None when the secret is gone meanwhile.
+        """
+        return await self._database.write(lambda connection: _reserve_secret(connection, secret_hash, device_id))
 
     async def secret(self, secret_hash: bytes, at_ms: int) -> SecretRow | None:
         """The secret's row unless it is spent or expired."""
@@ -305,6 +307,12 @@ def _revoke(connection: sqlite3.Connection, device_id: str, at_ms: int) -> int:
 def _add_secret(connection: sqlite3.Connection, row: SecretRow, at_ms: int) -> None:
     connection.execute("DELETE FROM pairing_secrets WHERE expires_ms <= ?", (at_ms,))
     insert(connection, "pairing_secrets", row)
+
+
+def _reserve_secret(connection: sqlite3.Connection, secret: bytes, device_id: str) -> str | None:
+    query = "UPDATE pairing_secrets SET device_id = coalesce(device_id, ?2) WHERE hash = ?1 RETURNING device_id"
+    row = connection.execute(query, (secret, device_id)).fetchone()
+    return None if row is None else str(row[0])
 
 
 def _claim_secret(connection: sqlite3.Connection, secret: bytes | None, device_id: str, at_ms: int) -> bool:

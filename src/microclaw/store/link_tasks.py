@@ -32,15 +32,15 @@ class LinkTaskTable(Table):
 
 
 def add_to(connection: sqlite3.Connection, open_task: OpenTask, at_ms: int) -> str | None:
-    """Keep it as open; or why not: the device has one of that name, or too many."""
+    """Keep it as open; or why not, for the device: it has one of that name, or too many."""
     names = [
         str(name)
         for (name,) in connection.execute("SELECT task FROM link_tasks WHERE device_id = ?", (open_task.device_id,))
     ]
     if open_task.task in names:
-        return "a task of that name is open already"
+        return "task_open: a task of that name runs, and goes on; next: wait for its end, or take another name"
     if len(names) >= MAX_OPEN:
-        return f"{len(names)} tasks of this device are open already"
+        return f"too_many_tasks: {len(names)} tasks of this device are open; next: wait for an end, or cancel one"
     insert(connection, "link_tasks", open_task, taken_ms=at_ms)
     return None
 

@@ -20,6 +20,7 @@ from microclaw.language.times import When, when_text
 from microclaw.models.protocol import DeviceContext
 from microclaw.offline.decision import Act, Say
 from microclaw.offline.dialogue import one_call
+from microclaw.offline.schedules import asks_when_due
 from microclaw.schedules.book import ScheduleBook, ScheduleRequest
 from microclaw.schedules.devices import MAX_WHAT_CHARS, call_text, device_of, lost_device
 from microclaw.schedules.entry import Deed, Prompt, Schedule, Timing, ToolAct, kind_of, next_due
@@ -60,7 +61,10 @@ class NumberParameters(Parameters):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A schedule that may be made: `permission` is what its action needs, `detail` shows exactly what would happen."""
+    """A schedule that may be made: `permission` is what its action needs, `detail` shows exactly what would happen.
+
+    `objections` are what would make it ask for a yes if it were due now.
+    """
 
     timing: Timing
     deed: Deed
@@ -69,6 +73,7 @@ class Plan:
     permission: Permission
     action: str
     detail: tuple[str, ...]
+    objections: tuple[str, ...]
 
 
 class Scheduling:
@@ -99,14 +104,16 @@ class Scheduling:
         deed, what, device = await self._deed(asked, context)
         permission = Permission.ACT
         lines: tuple[str, ...] = (what,)
+        objections: tuple[str, ...] = ()
         if isinstance(deed, ToolAct):
             prepared = await self._tools.prepare(deed.tool, deed.arguments, context)
-            lines = (prepared.action, *prepared.lines)
+            lines, objections = (prepared.action, *prepared.lines), prepared.objections
             if prepared.permission is Permission.RISKY:
                 permission = Permission.RISKY
         due_ms = next_due(timing, self.book.now_ms())
         first = () if due_ms is None else (f"first time: {self.shown(due_ms, asked.timezone)}",)
-        return Plan(timing, deed, what, device, permission, f"schedule {asked.when_text}: {what}", (*first, *lines))
+        action = f"schedule {asked.when_text}: {what}"
+        return Plan(timing, deed, what, device, permission, action, (*first, *lines), objections)
 
     async def keep(self, plan: Plan, asked: AddParameters, context: ToolContext) -> Schedule:
         """Make the planned schedule, after its approval."""
@@ -132,8 +139,10 @@ class Scheduling:
         clock = "%H:%M:%S" if 0 <= at_ms - now_ms < _SECONDS_BELOW_MS else "%H:%M"
         return f"{day}, {moment:%Y-%m-%d} {moment.strftime(clock)} {moment:%Z}"
 
-    def warning(self, schedule: Schedule) -> str | None:
-        """The warning for a schedule that would ask a model too often; None for the others."""
+    def warning(self, schedule: Schedule, plan: Plan) -> str | None:
+        """That it will ask for a yes when it is due, or would ask a model too often; None for the others."""
+        if plan.objections:
+            return asks_when_due(plan.objections)
         if not isinstance(schedule.deed, Prompt):
             return None
         count = self.book.wakes_an_hour(schedule.timing, self._wakes_an_hour)
@@ -210,7 +219,7 @@ def scheduling_tools(scheduling: Scheduling) -> tuple[Tool[Any], ...]:
         await context.approve(plan.action, plan.detail)
         made = await scheduling.keep(plan, asked, context)
         fields = {"success": True, **scheduling.facts(made)}
-        warning = scheduling.warning(made)
+        warning = scheduling.warning(made, plan)
         if warning is not None:
             fields["warning"] = warning
         text = f"schedule {made.schedule_id} is kept, next {fields['next']}"

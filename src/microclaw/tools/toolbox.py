@@ -34,13 +34,14 @@ _WEIGHT: Final = {Permission.READ: 0, Permission.ACT: 1, Permission.RISKY: 2}
 
 @dataclass(frozen=True, slots=True)
 class PlannedCall:
-    """A call that would be allowed now: the permission it needs, and what it does in words."""
+    """A call that would be allowed now: the permission it needs, what it does, and what a person must insist on."""
 
     name: str
     permission: Permission
     effect: Effect
     action: str
     lines: tuple[str, ...]
+    objections: tuple[str, ...]
 
 
 class Toolbox:
@@ -93,8 +94,8 @@ class Toolbox:
         action = action_text(tool.name, parameters)
         permission = await self._required_permission(tool, parameters, context, action)
         self._gate.check(context.person_id, permission, action)
-        await _objections(tool, parameters, context)  # what stands in its way now may be gone by then
-        return PlannedCall(tool.name, permission, tool.effect, action, argument_lines(parameters))
+        objections = await _objections(tool, parameters, context)  # what stands in its way now may be gone by then
+        return PlannedCall(tool.name, permission, tool.effect, action, argument_lines(parameters), objections)
 
     async def call(
         self, name: str, arguments: str, context: ToolContext, *, approved: Permission | None = None

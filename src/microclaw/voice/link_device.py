@@ -80,6 +80,8 @@ class LinkVoice:
                 elif stream == self._speaking:
                     self._end_speech("cancelled")
                     self.session.interrupted()
+                elif stream % 2:
+                    self.session.taken_back(stream)
 
     def heard(self, hear: actions.Hear) -> None:
         if hear.stream != self._hearing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import traceback
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, replace
@@ -150,6 +151,9 @@ class Listener:
             return Utterance(trace, failure=VoiceError(f"{name} did not answer within {ENGINE_S:g} s"))
         except VoiceError as exc:
             return Utterance(trace, failure=exc)
+        except Exception as exc:  # the next stream is another one
+            _log.error("voice of %s: hearing failed: %s", self._device.name, crash_text(exc))
+            return Utterance(trace, failure=VoiceError(f"{name} failed inside the host"))
         finally:
             if recognition is not None:
                 recognition.abandon()
@@ -193,6 +197,14 @@ class Listener:
                     if endpointer.has_begun:
                         trace.mark("speech end", trace.marks["first audio"] + endpointer.speech_end_ms / 1000)
                     return endpointer.has_begun
+
+
+def crash_text(exc: BaseException) -> str:
+    """What went wrong and where, without the error's own words: they may have what was said."""
+    while isinstance(exc, BaseExceptionGroup):
+        exc = exc.exceptions[0]
+    where = "".join(traceback.format_tb(exc.__traceback__)).rstrip()
+    return f"{type(exc).__name__}\n{where}"
 
 
 def failure_text(failure: MicroclawError) -> str:

@@ -14,6 +14,7 @@ from microclaw.events import VOICE_CHANNEL
 from microclaw.link_server.connection import Connection
 from microclaw.link_server.device_link import DeviceLink
 from microclaw.voice.link_device import LinkVoice
+from microclaw.voice.listening import crash_text
 from microclaw.voice.session import VoiceParts, VoiceSession
 from microclaw.wire.link.messages import AudioFormat, Notify
 
@@ -86,8 +87,8 @@ class VoiceService:
     async def _run(self, device_id: str, session: VoiceSession) -> None:
         try:
             await session.run()
-        except Exception:
-            _log.exception("a voice session failed")
+        except Exception as exc:
+            _log.error("a voice session failed: %s", crash_text(exc))
         finally:
             session.left()  # if it failed, its device's streams are refused
             if self._sessions.get(device_id) is session:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -21,7 +22,14 @@ from microclaw.language.yes_no import said_no, said_yes
 from microclaw.voice.device import Activity, VoiceDevice
 from microclaw.voice.endpointing import EndpointLimits
 from microclaw.voice.engines.engine import Recognizer, Synthesizer, Transcript, VoiceDetector
-from microclaw.voice.listening import NOTHING_SAID, Listener, Utterance, failure_text
+from microclaw.voice.listening import (
+    MAX_STREAMS,
+    NOTHING_SAID,
+    Listener,
+    Utterance,
+    crash_text,
+    failure_text,
+)
 from microclaw.voice.speaking import SpokenAnswer
 from microclaw.voice.spoken_text import SentenceCutter
 from microclaw.voice.trace import VoiceTrace, VoiceTraces
@@ -65,12 +73,13 @@ class VoiceSession:
         self._replies: list[_Reply] = []
         self._notes: list[_Reply] = []  # texts of the host itself
         self._newest: VoiceTrace | None = None  # the stream that was opened last
+        self._opened: deque[VoiceTrace] = deque(maxlen=MAX_STREAMS + 1)  # all that may be without a final
         self._is_quiet = asyncio.Event()  # no stream is open
         self._is_quiet.set()
         self._mouth = asyncio.Lock()
         self._tasks = asyncio.TaskGroup()
-        self._doubtful: str | None = None
-        """What it understood badly and asked back."""
+        self._doubtful: tuple[str, _Reply] | None = None
+        """What it understood badly, and who asked back."""
 
     @property
     def is_listening(self) -> bool:
@@ -83,6 +92,7 @@ class VoiceSession:
         trace = VoiceTrace(self.device.name, trigger, stream, self._parts.now_s)
         trace.mark("wake")
         self._newest = trace
+        self._opened.append(trace)
         self._is_quiet.clear()
         self.device.show("listening")
         self.listener.opened(trace)
@@ -94,6 +104,14 @@ class VoiceSession:
         """The device ends its stream; `cancelled`: what was said in it is to be forgotten."""
         self._is_quiet.set()
         self.listener.closed(cancelled=cancelled)
+
+    def taken_back(self, stream: int) -> None:
+        """The device cancels a stream that is over: its turn ends, and nothing is said for it."""
+        for trace in self._opened:
+            trace.is_taken_back = trace.is_taken_back or trace.stream == stream
+        for reply in self._replies:
+            if reply.trace.stream == stream:
+                reply.take_back()
 
     def interrupted(self) -> None:
         """Be silent. No frame of what was being said is sent after this returns."""
@@ -134,6 +152,8 @@ class VoiceSession:
 
     def _take(self, utterance: Utterance) -> None:
         trace = utterance.trace
+        if trace.is_taken_back:
+            utterance = Utterance(trace)
         self.device.final(trace.stream, utterance.transcript or NOTHING_SAID)
         self.device.stop_listening(trace.stream)
         if trace is self._newest:
@@ -145,7 +165,14 @@ class VoiceSession:
             self.show("idle")
             self._parts.traces.end(trace, "nothing")
         else:
-            self._understood(trace, utterance.transcript)
+            try:
+                self._understood(trace, utterance.transcript)
+            except Exception as exc:  # the session goes on
+                self._crashed(exc)
+                self._start(trace, lambda reply: reply.tell(NO_ANSWER, "failed"))
+
+    def _crashed(self, exc: Exception) -> None:
+        _log.error("voice of %s: a turn failed: %s", self.device.name, crash_text(exc))
 
     def _understood(self, trace: VoiceTrace, transcript: Transcript) -> None:
         text = transcript.text.strip()
@@ -156,26 +183,35 @@ class VoiceSession:
         elif asking is not None and (said_yes(text) or said_no(text)):
             asking.decide(approved=said_yes(text))
             self._parts.traces.end(trace, "decided")
-        elif doubtful is not None and said_yes(text):
-            self._start(trace, lambda reply: reply.turn(doubtful))
-        elif doubtful is not None and said_no(text):
+        elif doubtful is not None and doubtful[1].is_question_heard and said_yes(text):
+            self._start(trace, lambda reply: reply.turn(doubtful[0]))
+        elif doubtful is not None and doubtful[1].is_question_heard and said_no(text):
             self._start(trace, lambda reply: reply.tell(SAY_AGAIN, "asked back"))
         elif transcript.confidence < ASK_BACK_BELOW:
-            if trace is self._newest:  # otherwise nobody hears the question
-                self._doubtful = text
-            self._start(trace, lambda reply: reply.tell(f"Did you say: {text}?", "asked back"))
+            asks = self._start(trace, lambda reply: reply.ask_back(f"Did you say: {text}?"))
+            self._doubtful = None if asks is None else (text, asks)
         else:
             self._start(trace, lambda reply: reply.turn(text))
 
-    def _start(self, trace: VoiceTrace, work: Callable[[_Reply], Coroutine[Any, Any, None]]) -> None:
+    def _start(self, trace: VoiceTrace, work: Callable[[_Reply], Coroutine[Any, Any, None]]) -> _Reply | None:
         if len(self._replies) >= MAX_REPLIES:
             _log.warning("voice of %s: %d turns are under way, one more is refused", self.device.name, MAX_REPLIES)
             self._parts.traces.end(trace, "failed")
-            return
+            return None
         reply = _Reply(self, trace, is_hushed=trace is not self._newest)
         self._replies.append(reply)
-        task = self._tasks.create_task(work(reply), name=f"voice: answer {self.device.name}")
+        task = self._tasks.create_task(self._guarded(work(reply), trace), name=f"voice: answer {self.device.name}")
         task.add_done_callback(lambda _: self._replies.remove(reply))
+        return reply
+
+    async def _guarded(self, work: Coroutine[Any, Any, None], trace: VoiceTrace) -> None:
+        """A reply that fails ends no other, and no stream that is heard meanwhile."""
+        try:
+            await work
+        except Exception as exc:
+            self._crashed(exc)
+            self._parts.traces.end(trace, "failed")
+            self.show("idle")
 
 
 class _Reply:
@@ -186,12 +222,28 @@ class _Reply:
         self._session = session
         self._parts = session._parts
         self._device = session.device
-        self._trace = trace
+        self.trace = self._trace = trace
+        self._message_id: int | None = None  # of its turn
+        self._question: tuple[SpokenAnswer, int] | None = None  # the sentence of the question
         self._is_hushed = is_hushed
         self._spoken: SpokenAnswer | None = None
         self._speaking: asyncio.Task[None] | None = None
 
+    @property
+    def is_question_heard(self) -> bool:
+        """Whether the device has begun to play the question: a yes to one that nobody heard is meant for another."""
+        return self._question is not None and self._question[0].has_played(self._question[1])
+
+    def take_back(self) -> None:
+        """End its turn before its next step, and say no more of it."""
+        self.asked = None
+        self.hush()
+        if self._message_id is not None:
+            self._parts.inbox.cancel(VOICE_CHANNEL, self._device.device_id, message_id=self._message_id)
+
     def hush(self) -> None:
+        if not self.is_question_heard:
+            self.asked = None
         self._is_hushed = self.asked is None
         if self._spoken is not None:
             self._spoken.silence()
@@ -209,6 +261,10 @@ class _Reply:
         self.speak(text)
         await self._end(outcome)
 
+    async def ask_back(self, question: str) -> None:
+        self._ask(question)
+        await self._end("asked back")
+
     async def turn(self, text: str) -> None:
         """The agent's turn, spoken as it comes."""
         if not self._is_hushed:
@@ -219,6 +275,9 @@ class _Reply:
         outcome = "answered"
         try:
             accepted = await self._parts.inbox.accept(inbound)
+            self._message_id = accepted.message_id
+            if self._trace.is_taken_back:  # meanwhile
+                self.take_back()
             cutter, streamed = SentenceCutter(), ""
             async for event in accepted.events:
                 if isinstance(event, Delta):
@@ -230,8 +289,8 @@ class _Reply:
         except MicroclawError as exc:
             self.speak(exc.message)
             outcome = "failed"
-        except Exception:
-            _log.exception("voice of %s: a turn failed", self._device.name)
+        except Exception as exc:
+            self._session._crashed(exc)
             self.speak(NO_ANSWER)
             outcome = "failed"
         await self._end(outcome)
@@ -245,7 +304,7 @@ class _Reply:
                 if self._is_hushed:
                     return  # nobody hears the question: a yes to something else must not answer it
                 self.asked = event
-                self.speak(f"{event.text}. {SHALL_I}" if event.may_decide else f"{event.text}. An owner has to decide.")
+                self._ask(f"{event.text}. {SHALL_I}" if event.may_decide else f"{event.text}. An owner has to decide.")
                 self._finish_speaking()
             case ApprovalSettled():
                 self._settle()
@@ -265,15 +324,24 @@ class _Reply:
         cutter = SentenceCutter()
         self._say_all([*cutter.feed(text), *cutter.rest()])
 
-    def _say_all(self, sentences: list[str]) -> None:
-        for sentence in sentences:
+    def _ask(self, text: str) -> None:
+        cutter = SentenceCutter()
+        number = self._say_all([*cutter.feed(text), *cutter.rest()])
+        self._question = None if number is None or self._spoken is None else (self._spoken, number)
+
+    def _say_all(self, sentences: list[str]) -> int | None:
+        """The number of the first of them in what is spoken; None if it is not."""
+        first: int | None = None
+        for index, sentence in enumerate(sentences):
             if self._is_hushed:
-                return
+                return None
             self._trace.mark("first sentence")
             if self._spoken is None or self._spoken.is_over:
                 self._spoken = SpokenAnswer(self._device, self._parts.synthesizer, self._trace, self._parts.now_s)
                 self._speaking = asyncio.create_task(self._run(self._spoken), name="voice: speak")
-            self._spoken.say(sentence)
+            number = self._spoken.say(sentence)
+            first = number if index == 0 else first
+        return first
 
     async def _run(self, spoken: SpokenAnswer) -> None:
         async with self._session._mouth:

@@ -57,6 +57,11 @@ class Pace:
         self._due_s += self._frame_s
 
     @property
+    def next_plays_at_s(self) -> float:
+        """When the device begins to play the next frame, if it is sent now."""
+        return self._now_s() if self._due_s is None else max(self._due_s, self._now_s())
+
+    @property
     def left_s(self) -> float:
         """How long until everything sent is played."""
         return 0.0 if self._due_s is None else max(0.0, self._due_s - self._now_s())
@@ -74,8 +79,13 @@ class SpokenAnswer:
         self._synthesizer = synthesizer
         self._trace = trace
         self._pace = Pace(device.frame_ms, device.ahead_ms, now_s)
+        self._now_s = now_s
         self._sentences: asyncio.Queue[str | None] = asyncio.Queue(MAX_WAITING_SENTENCES + 2)
-        self._pieces: asyncio.Queue[tuple[str, Speech] | None] = asyncio.Queue(MAX_PIECES)
+        self._pieces: asyncio.Queue[tuple[int, str, Speech] | None] = asyncio.Queue(MAX_PIECES)
+        self._taken = 0  # sentences
+        self._plays_at_s: dict[int, float] = {}  # the first audio of each sentence that was sent
+        self._failed: set[int] = set()  # sentences
+        self._silenced_s: float | None = None
         self._chars = 0
         self._has_begun = self._is_finished = False
         self._hush = asyncio.Event()
@@ -85,15 +95,28 @@ class SpokenAnswer:
         """It takes no more sentences."""
         return self._is_finished or self.is_silenced
 
-    def say(self, sentence: str) -> None:
-        """One sentence more; what would make the answer too long for the ear is left to the chat."""
+    def say(self, sentence: str) -> int | None:
+        """One sentence more: its number; None for what would be too long for the ear, which is left to the chat."""
         if self.is_over or self._chars > MAX_SPOKEN_CHARS:
-            return
+            return None
         self._chars += len(sentence)
         too_much = self._chars > MAX_SPOKEN_CHARS or self._sentences.qsize() >= MAX_WAITING_SENTENCES
         self._sentences.put_nowait(MORE if too_much else sentence)
+        self._taken += 1
         if too_much:
             self._chars = MAX_SPOKEN_CHARS + 1
+            return None
+        return self._taken - 1
+
+    def has_played(self, number: int) -> bool:
+        """Whether the device has begun to play that sentence, before it was silenced.
+
+        What is shorter than a frame is sent with the sentence after it.
+        """
+        until_s = self._now_s() if self._silenced_s is None else self._silenced_s
+        return number not in self._failed and any(
+            number <= other and begins_s < until_s for other, begins_s in self._plays_at_s.items()
+        )
 
     def finish(self) -> None:
         if not self._is_finished:
@@ -104,6 +127,7 @@ class SpokenAnswer:
         """No frame is sent after this returns."""
         if not self.is_silenced:
             self.is_silenced = True
+            self._silenced_s = self._now_s()
             if self._has_begun:
                 self._device.cancel_speech()
             self._hush.set()
@@ -128,29 +152,32 @@ class SpokenAnswer:
             tasks.create_task(self._play(), name="voice: play")
 
     async def _synthesize(self) -> None:
+        number = -1
         while (sentence := await self._sentences.get()) is not None:
+            number += 1
             try:
-                await self._make(sentence)
+                await self._make(number, sentence)
             except VoiceError as exc:  # the sentences after it may still be said
                 _log.warning("a sentence was not spoken: %s", exc.message)
                 self.failure = exc
+                self._failed.add(number)
         await self._pieces.put(None)
 
-    async def _make(self, sentence: str) -> None:
+    async def _make(self, number: int, sentence: str) -> None:
         text = sentence
         async with aclosing(self._synthesizer.speak(sentence)) as pieces:
             async for piece in pieces:
-                await self._pieces.put((text, piece))
+                await self._pieces.put((number, text, piece))
                 text = ""
 
     async def _play(self) -> None:
         device, resampler = self._device, Resampler(self._device.rate_hz)
         frame_bytes = device.rate_hz * device.frame_ms // 1000 * 2
-        left = b""
+        left, number = b"", 0
         while (item := await self._pieces.get()) is not None:
             if self.is_silenced:  # `run` cancels this a moment later
                 return
-            text, piece = item
+            number, text, piece = item
             self._trace.mark("first audio out")
             pcm = resampler.feed(piece.pcm, piece.rate_hz)
             if not pcm and not text:
@@ -160,23 +187,24 @@ class SpokenAnswer:
                 device.begin_speech()
             device.say(text, len(pcm) // 2)
             left += pcm
-            left = await self._send(left, frame_bytes)
+            left = await self._send(number, left, frame_bytes)
         left += resampler.rest()
         if left and not self.is_silenced:
-            await self._send(left + bytes(-len(left) % frame_bytes), frame_bytes)
+            await self._send(number, left + bytes(-len(left) % frame_bytes), frame_bytes)
         if self._has_begun:
             await asyncio.sleep(self._pace.left_s)
         if self._has_begun and not self.is_silenced:
             device.end_speech(failed=self.failure is not None)
 
-    async def _send(self, pcm: bytes, frame_bytes: int) -> bytes:
-        """Send the whole frames; the rest of the audio."""
+    async def _send(self, number: int, pcm: bytes, frame_bytes: int) -> bytes:
+        """Send the whole frames, which are of that sentence; the rest of the audio."""
         at = 0
         while len(pcm) - at >= frame_bytes:
             if (wait_s := self._pace.next_wait_s()) > 0:
                 await asyncio.sleep(wait_s)
             if self.is_silenced:
                 return b""
+            self._plays_at_s.setdefault(number, self._pace.next_plays_at_s)
             self._device.play(pcm[at : at + frame_bytes])
             self._pace.sent()
             self._trace.mark("first audible")

@@ -14,7 +14,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any, Final
 
 from microclaw import __version__
-from microclaw.addresses import is_loopback
+from microclaw.addresses import bracketed, is_loopback
 from microclaw.errors import ConfigError, MicroclawError, ProtocolError, VoiceError
 from microclaw.text import clean_text
 from microclaw.voice.engines.engine import RATE_HZ, Recognition
@@ -55,7 +55,7 @@ class WyomingServer:
             listener = await asyncio.start_server(lambda *ends: server._serve(*ends), host, port, start_serving=False)
         except OSError as exc:
             raise ConfigError(
-                f"the Wyoming services cannot listen at {host}:{port}: {exc.strerror or exc}",
+                f"the Wyoming services cannot listen at {bracketed(host)}:{port}: {exc.strerror or exc}",
                 next_step="microclaw config set voice.wyoming_port PORT, and voice.wyoming_host",
             ) from exc
         async with asyncio.TaskGroup() as tasks:

@@ -32,6 +32,8 @@ from microclaw.voice.xiaozhi.server import OTA_PATH, XiaozhiLimits, XiaozhiServe
 __all__ = ["make_agent"]  # the fixture
 
 PATIENCE_S = 30
+LATE_MS = 40
+"""The device's audio has 50 ms from its start, and more to its end: who is later than this may miss that."""
 MAC = "aa:bb:cc:dd:ee:01"
 CLIENT = "11111111-2222-4333-8444-555555555555"
 Event: TypeAlias = dict[str, Any]
@@ -118,6 +120,13 @@ async def foreign_device(ota: str, mac: str, client: str, version: int = 1) -> A
             await reading
 
 
+def played_well(stop: Event) -> bool:
+    """Whether the device threw nothing away, and played it all before the end. One on a busy machine hears late."""
+    assert stop["accepted"] > 0
+    assert stop["frames"] == stop["accepted"] + stop["early"] + stop["dropped"]
+    return bool(stop["late_ms"] > LATE_MS or stop["early"] == stop["dropped"] == stop["unplayed_ms"] == 0)
+
+
 @dataclass
 class Talk:
     server: XiaozhiServer
@@ -162,8 +171,9 @@ Open: TypeAlias = Callable[..., Any]
 
 
 @pytest.fixture
-def talking(make_agent: MakeAgent, tmp_path: Path) -> Open:
-    """`async with talking([replies], "what is heard", ...) as talk`."""
+def talking(make_agent: MakeAgent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
+    """`async with talking([replies], "what is heard", ...) as talk`. A device that is late is waited for."""
+    monkeypatch.setattr("microclaw.voice.listening.SILENT_S", PATIENCE_S)
 
     @asynccontextmanager
     async def open_talk(

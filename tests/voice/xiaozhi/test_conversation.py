@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.agent.conftest import Workshop
 from tests.voice.scripted_engines import Beeps
-from tests.voice.xiaozhi.conftest import Open
+from tests.voice.xiaozhi.conftest import Open, played_well
 
 from microclaw.models.scripted import call, say
 from microclaw.voice.xiaozhi.server import XiaozhiLimits
@@ -30,9 +30,7 @@ async def test_a_question_is_heard_shown_and_answered(talking: Open, version: in
     spoken = [m["text"] for m in device.texts("tts") if m["state"] == "sentence_start"]
     assert spoken[:2] == ["The lamp is on.", "It is warm."]
     assert [m["emotion"] for m in device.texts("llm")] == ["thinking", "neutral"]
-    assert stop["frames"] == stop["accepted"] > 0
-    assert stop["early"] == stop["dropped"] == 0
-    assert stop["unplayed_ms"] == 0
+    assert played_well(stop)
     assert {message["session_id"] for message in device.texts("tts")} == {hello["session_id"]}
     trace = talk.traces.newest()[0]  # the next one is of the listening that follows
     assert trace.outcome == "answered"
@@ -44,8 +42,8 @@ async def test_an_answer_of_some_seconds_never_overflows_the_device(talking: Ope
         device = await talk.conversing()
         await device.do("say", loud=10, quiet=8)
         stop = await device.until("text", type="tts", state="stop")
-    assert stop["accepted"] * 60 > 4_000
-    assert stop["early"] == stop["dropped"] == stop["unplayed_ms"] == 0
+    assert stop["frames"] * 60 > 4_000
+    assert played_well(stop)
 
 
 async def test_after_an_answer_it_listens_again(talking: Open) -> None:
@@ -61,9 +59,9 @@ async def test_after_an_answer_it_listens_again(talking: Open) -> None:
 async def test_silence_is_listened_through_without_a_word(talking: Open) -> None:
     async with talking([say("Yes.")], "hello", nothing_ms=300) as talk:
         device = await talk.conversing()
-        await device.do("say", loud=0, quiet=10)
+        await device.do("say", loud=0, quiet=6)  # hardly longer: the rest is of the next stream
         await talk.ended(1, outcome="nothing")
-        await device.do("dtx", count=10)
+        await device.do("dtx", count=6)
         await talk.ended(2, outcome="nothing")
         await device.do("say", loud=10, quiet=8)
         assert (await device.until("text", type="stt"))["message"]["text"] == "hello"
@@ -92,11 +90,11 @@ async def test_with_an_open_microphone_the_next_question_needs_no_word_of_the_de
 
 @pytest.mark.parametrize("how", ["abort", "listen"])
 async def test_who_interrupts_hears_not_a_frame_more(talking: Open, how: str) -> None:
-    async with talking([say(LONG), say("Yes.")], "tell me", "stop", beeps=Beeps(ms_a_char=20)) as talk:
+    async with talking([say(LONG), say("Yes.")], "tell me", "stop", beeps=Beeps(ms_a_char=200)) as talk:
         device = await talk.conversing()
         await device.do("say", loud=10, quiet=8)
-        await device.until("first frame")
         await device.until("text", type="tts", state="sentence_start")
+        await device.until("first frame")
         if how == "abort":
             await device.do("abort")
         else:
@@ -108,7 +106,7 @@ async def test_who_interrupts_hears_not_a_frame_more(talking: Open, how: str) ->
         start = await device.until("text", type="tts", state="start")
         assert start["frames"] == stop["frames"]
         await device.until("text", type="tts", state="stop")
-        assert stop["frames"] * 60 < 4_000 < len(LONG) * 20
+        assert stop["frames"] * 60 < len(LONG) * 200 / 2
         said = [m["text"] for m in device.texts("tts") if m["state"] == "sentence_start"]
         assert "Yes." in said
 
@@ -152,7 +150,7 @@ async def test_a_question_of_the_agent_is_answered_by_voice(talking: Open) -> No
 
 
 async def test_a_conversation_in_which_nobody_speaks_ends(talking: Open) -> None:
-    async with talking(limits=XiaozhiLimits(idle_s=0.3)) as talk:
+    async with talking(limits=XiaozhiLimits(idle_s=2)) as talk:
         device = await talk.conversing()
         assert (await device.until("closed"))["code"] == 1000
 
@@ -178,5 +176,4 @@ async def test_two_devices_at_once_are_answered_each(talking: Open) -> None:
             await device.do("say", loud=10, quiet=8)
         for device in devices:
             stop = await device.until("text", type="tts", state="stop")
-            assert stop["accepted"] > 0
-            assert stop["early"] == stop["dropped"] == 0
+            assert played_well(stop)

@@ -43,6 +43,25 @@ async def test_messages_go_in_order_and_what_waits_holds_up_what_follows() -> No
     running.cancel()
 
 
+async def test_a_pause_begins_when_the_message_before_it_is_sent() -> None:
+    """A busy host sends `start` late: the device empties its queue when it comes."""
+    now_s = [0.0]
+    socket, outgoing = Socket(), Outgoing(lambda: now_s[0])
+    socket.gate = asyncio.Event()
+    running = asyncio.create_task(outgoing.run(socket))
+    outgoing.put("start")
+    outgoing.put(b"1", pause_s=0.05)
+    now_s[0] = 10.0
+    socket.gate.set()
+    await socket.until(1)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert socket.sent == ["start"]
+    now_s[0] += 0.06
+    await socket.until(2)
+    running.cancel()
+
+
 async def test_audio_that_was_dropped_is_never_sent() -> None:
     socket, outgoing = Socket(), Outgoing()
     running = asyncio.create_task(outgoing.run(socket))

@@ -29,7 +29,7 @@ from microclaw.virtual.runtime.memory import LinearMemory
 from microclaw.virtual.runtime.task import Interrupted, Task
 from microclaw.virtual.virtual_clock import VirtualClock
 
-HEAP_KB: Final = 16 * 1024
+HEAP_KB: Final = 8 * 1024
 """Room for what is thrown away between two collections, which must wait for the event loop: guest/memory.py."""
 FUEL_PER_MS: Final = 700_000
 """An estimate for an ESP32-S3 at 240 MHz. A turn of an empty loop takes 700 of wasmtime's fuel, a call 1,700."""

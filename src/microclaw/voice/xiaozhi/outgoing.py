@@ -26,6 +26,7 @@ class TextAndBinary(Protocol):
 class _Message:
     data: str | bytes
     not_before_s: float
+    pause_s: float
 
 
 class Outgoing:
@@ -34,15 +35,16 @@ class Outgoing:
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
         self._now_s = now_s
         self._messages: deque[_Message] = deque()
+        self._sent_s = now_s()
         self._changed = asyncio.Event()
         self._is_over = False
 
     def put(self, data: str | bytes, *, pause_s: float = 0.0) -> None:
-        """Send it after everything before it, `pause_s` from now at the earliest."""
+        """Send it after everything before it, at the earliest `pause_s` after that and from now."""
         if self._is_over or len(self._messages) >= MAX_WAITING:
             self._is_over = True
         else:
-            self._messages.append(_Message(data, self._now_s() + pause_s if pause_s else 0.0))
+            self._messages.append(_Message(data, self._now_s() + pause_s if pause_s else 0.0, pause_s))
         self._changed.set()
 
     def drop_audio(self) -> None:
@@ -61,10 +63,14 @@ class Outgoing:
                     await (socket.send_str(data) if isinstance(data, str) else socket.send_bytes(data))
             except (OSError, TimeoutError):
                 self._is_over = True
+            self._sent_s = self._now_s()
 
     def _wait_s(self) -> float | None:
         """Until the first message may go; None when there is none."""
-        return self._messages[0].not_before_s - self._now_s() if self._messages else None
+        if not self._messages:
+            return None
+        first = self._messages[0]
+        return max(first.not_before_s, self._sent_s + first.pause_s) - self._now_s()
 
     async def _change(self, wait_s: float | None) -> None:
         self._changed.clear()

@@ -54,8 +54,8 @@ class SimulatedBoard(Board):
         """With what rubbish there is since the last collection, which Quota allows for."""
         return memory.used()
 
-    def measure(self, take, more=False):
-        memory.settle(take, more)
+    def measure(self, take):
+        memory.settle(take)
 
     def release(self, owner):
         super().release(owner)

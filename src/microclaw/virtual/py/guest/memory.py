@@ -13,10 +13,10 @@ from micropython import mem_total
 
 BOARD_BYTES = 160 * 1024
 FIRMWARE_BYTES = 56 * 1024  # what the firmware with its link takes of it on a chip (measured: 160 KB, 104 KB left)
-COLLECT_BYTES = 128 * 1024  # less than RUBBISH_BYTES, or rubbish would count as used
+COLLECT_BYTES = 256 * 1024  # less than RUBBISH_BYTES, or rubbish would count as used
 FRESH_MS = 300  # what the last collection left is taken as true for so long
 FOLLOWED_STEPS = 16  # until a program's next stretch, usually
-RUBBISH_BYTES = 256 * 1024  # so much may pile up before it counts as used
+RUBBISH_BYTES = 384 * 1024  # so much may pile up before it counts as used
 
 _baseline = 0
 _live = 0  # after the last collection
@@ -46,8 +46,9 @@ def note():
         _baseline = _live
     waiting = _waiting[:]
     _waiting.clear()
-    for take in waiting:
-        take(mem_alloc())
+    if waiting:
+        follow = [take(mem_alloc()) for take in waiting]
+        _steps = FOLLOWED_STEPS if any(follow) else 0
 
 
 def used():
@@ -55,11 +56,9 @@ def used():
     return FIRMWARE_BYTES + _live - _baseline if _steps else mem_alloc()
 
 
-def settle(take, more):
-    """`take` gets the bytes in use, after this step; with `more` the next steps are followed by a collection too."""
-    global _steps
+def settle(take):
+    """`take` gets the bytes in use, after this step; if it says so the next steps are followed by a collection too."""
     _waiting.append(take)
-    _steps = FOLLOWED_STEPS if more else 0
     collect()
 
 

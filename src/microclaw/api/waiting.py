@@ -1,0 +1,162 @@
+"""Tells a program at once that its request waits for a person's yes, and keeps the end of that request for it.
+
+The request itself goes on. Streams tell of questions in their lines, and the command line follows its request by the
+number that it sent with it: both are left as they are, and so is who says that it waits (RFC 7240, `Prefer: wait`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from fastapi import APIRouter
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from microclaw.api.caller import CALLER_KEY, CHANNEL, Caller, RequestCaller, request_number
+from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
+from microclaw.errors import UnknownName
+
+MAX_KEPT: Final = 256
+MAX_BODY_BYTES: Final = 1 << 20
+_READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(slots=True)
+class _Kept:
+    """What became of one request; `status` is None while it waits."""
+
+    approval_id: str
+    status: int | None = None
+    body: bytearray = field(default_factory=bytearray)
+    is_over: bool = False
+
+    def take(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = int(message["status"])
+        elif len(self.body) <= MAX_BODY_BYTES:
+            self.body += message.get("body", b"")
+
+
+class WaitingRequests:
+    """The requests that were told to wait, by token and number; the oldest give way."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, _Kept] = {}
+
+    def keep(self, key: str, kept: _Kept) -> None:
+        while len(self._kept) >= MAX_KEPT:
+            del self._kept[next(iter(self._kept))]
+        self._kept[key] = kept
+
+    def end_of(self, key: str) -> dict[str, Any]:
+        """`result` is what the request would have been answered with. Raises UnknownName."""
+        kept = self._kept.get(key)
+        if kept is None:
+            raise UnknownName("no request of this token has that number", next_step="GET /v1/approvals has what waits")
+        if not kept.is_over:
+            return {"state": "waiting", "approval": kept.approval_id}
+        return {"state": "ended", "status": kept.status or 500, "result": _read(kept.body)}
+
+
+def _read(body: bytearray) -> Any:
+    """JSON, or the text of another answer; None for one that is too long to be kept."""
+    if len(body) > MAX_BODY_BYTES:
+        return None
+    try:
+        return json.loads(body)
+    except ValueError:
+        return body.decode(errors="replace")
+
+
+class TellsWaiting:
+    """ASGI: answers 202 with the question and where to look, when what is behind it asks before it answers."""
+
+    def __init__(self, app: ASGIApp, approvals: Approvals, requests: WaitingRequests) -> None:
+        self._app = app
+        self._approvals = approvals
+        self._requests = requests
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        caller = scope.get(CALLER_KEY)
+        if not isinstance(caller, Caller) or caller.direct or _is_followed(scope):
+            await self._app(scope, receive, send)
+            return
+        caller = replace(caller, request=secrets.token_hex(8))
+        asked: asyncio.Future[PendingApproval] = asyncio.get_running_loop().create_future()
+
+        def hear(news: PendingApproval | ApprovalOutcome) -> None:
+            place = (CHANNEL, caller.asks_in())
+            if isinstance(news, PendingApproval) and (news.channel, news.chat_id) == place and not asked.done():
+                asked.set_result(news)
+
+        answer = _Answer(send)
+        work = self._app({**scope, CALLER_KEY: caller}, receive, answer.send)
+        stop = self._approvals.listen(hear)
+        inside = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait((inside, asked), return_when=asyncio.FIRST_COMPLETED)
+            if asked.done() and not inside.done() and not answer.has_begun:
+                await self._tell(scope, receive, send, caller, asked.result(), answer)
+            await inside
+        finally:
+            stop()
+            inside.cancel()
+            if answer.kept is not None:
+                answer.kept.is_over = True
+
+    async def _tell(
+        self, scope: Scope, receive: Receive, send: Send, caller: Caller, asked: PendingApproval, answer: _Answer
+    ) -> None:
+        answer.kept = _Kept(asked.approval_id)  # from here on nothing of it goes to the client
+        self._requests.keep(caller.job, answer.kept)
+        place = f"/v1/requests/{caller.request}"
+        told = {
+            "state": "waiting",
+            "request": caller.request,
+            "approval": {
+                "id": asked.approval_id,
+                "action": asked.action,
+                "detail": list(asked.detail),
+                "expires_s": asked.expires_s,
+                "may_decide": self._approvals.may_decide(asked, caller.person_id),
+            },
+            "next": f"nothing is done yet: POST /v1/approvals/{asked.approval_id} decides it, GET {place} has the end",
+        }
+        await JSONResponse(told, 202, {"Location": place})(scope, receive, send)
+
+
+class _Answer:
+    """Where the answer of what is behind goes: to the client, or from `kept` on to what is kept for it."""
+
+    def __init__(self, send: Send) -> None:
+        self.has_begun = False
+        self.kept: _Kept | None = None
+        self._send = send
+
+    async def send(self, message: Message) -> None:
+        if self.kept is not None:
+            self.kept.take(message)
+            return
+        self.has_begun = True
+        await self._send(message)
+
+
+def _is_followed(scope: Scope) -> bool:
+    """Whether it changes nothing, or its client waits for it or follows it by its number."""
+    prefers = b",".join(value for key, value in scope.get("headers", ()) if key == b"prefer").lower()
+    waits = any(part.strip().partition(b"=")[0].strip() == b"wait" for part in prefers.split(b","))
+    return scope["type"] != "http" or scope["method"] in _READS or waits or bool(request_number(scope))
+
+
+def waiting_router(requests: WaitingRequests) -> APIRouter:
+    router = APIRouter(prefix="/v1/requests", tags=["approvals"])
+
+    @router.get("/{number}", summary="What became of a request that was told to wait for a yes (202)")
+    async def end_of(number: str, by: RequestCaller) -> dict[str, Any]:
+        return {"request": number, **requests.end_of(by.job_key(number))}
+
+    return router

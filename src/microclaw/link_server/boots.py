@@ -1,0 +1,39 @@
+"""Which boot of a device is here: a restart is proved by another one that comes. It asks for none."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class Boots:
+    """Of one device, since the host started. `current` is the boot that is connected, `began_ms` when it first was."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.current: bytes | None = None
+        self.began_ms = 0.0
+        self._last: bytes | None = None
+        self._new = asyncio.Event()
+
+    def came(self, boot_id: bytes, now_ms: float) -> None:
+        if boot_id != self._last:
+            self.count += 1
+            self.began_ms = now_ms
+            self._new.set()
+        self.current = self._last = boot_id
+
+    def left(self) -> bytes | None:
+        """The boot that was here until now."""
+        was_here, self.current = self.current, None
+        return was_here
+
+    async def another(self, count: int, timeout_s: float) -> bool:
+        """Whether one more boot than `count` comes within the time."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self.count <= count:
+                    self._new.clear()
+                    await self._new.wait()
+        except TimeoutError:
+            return False
+        return True

@@ -1,0 +1,51 @@
+"""A program whose request waits for a yes is told so at once, and finds the end of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.api.people_host import PeopleHost, people_host
+
+
+@pytest.fixture
+async def host(tmp_path: Path) -> AsyncIterator[PeopleHost]:
+    async with people_host(tmp_path / "home") as running:
+        yield running
+
+
+async def ended(host: PeopleHost, who: str, place: str) -> dict[str, Any]:
+    async with asyncio.timeout(30):
+        while (found := (await host.ask(who, "GET", place))[1])["state"] == "waiting":
+            pass
+    return dict(found)
+
+
+@pytest.mark.parametrize(("yes", "status"), [(True, 200), (False, 403)])
+async def test_it_is_told_at_once_and_the_end_is_kept(host: PeopleHost, yes: bool, status: int) -> None:
+    name = host.device.name
+    code, told = await host.ask("ada", "DELETE", f"/v1/devices/{name}", waits=False)
+    assert (code, told["state"], told["approval"]["action"]) == (202, "waiting", f"forget the device {name}")
+    assert told["approval"]["may_decide"] is False
+    place = f"/v1/requests/{told['request']}"
+    assert place in told["next"]
+    assert (await host.ask("ada", "GET", place))[1]["state"] == "waiting"
+    for somebody in ("bob", "owner"):
+        assert (await host.ask(somebody, "GET", place))[0] == 404
+    assert host.device.name == name
+    decided = await host.ask("owner", "POST", f"/v1/approvals/{told['approval']['id']}", {"approved": yes})
+    assert decided[0] == 200
+    found = await ended(host, "ada", place)
+    assert found["status"] == status
+    assert found["result"] == {"removed": name} if yes else found["result"]["error"]["code"] == "permission_refused"
+
+
+async def test_what_needs_no_yes_is_answered_as_before(host: PeopleHost) -> None:
+    call = {"method": "gpio.set", "arguments": {"pin": 5, "level": 1}}
+    status, done = await host.ask("ada", "POST", f"/v1/devices/{host.device.name}/call", call, waits=False)
+    assert (status, done["result"]) == (200, {"pin": 5, "level": 1})
+    assert (await host.ask("gus", "POST", f"/v1/devices/{host.device.name}/call", call, waits=False))[0] == 403
+    assert (await host.ask("ada", "GET", "/v1/requests/0123456789abcdef"))[0] == 404
