@@ -1,6 +1,6 @@
 """Boot selector: which of the two folders of our own files runs. Three starts in a row without health: the other one.
 
-NVS keeps `slot` (0 is /fw_a) and `fails`, not RTC memory, which a power cut empties; fw/start.py sets `fails` to 0.
+NVS keeps `slot` (0 is /fw_a) and `fails`, not RTC memory, which a power cut empties; fw/firmware.py sets `fails` to 0.
 """
 
 import os

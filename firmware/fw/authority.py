@@ -3,6 +3,7 @@
 import binascii
 import calendar
 import hashlib
+import sys
 
 import tls
 
@@ -23,9 +24,10 @@ async def fetch(settings, board, dial):
         if binascii.hexlify(hashlib.sha256(der).digest()).decode() != settings.get("ca_sha256"):
             raise ValueError("another authority answers at {}".format(settings.get("host")))
         if not calendar.is_set() and b"date" in headers:
-            from ntp import seconds_of
+            import ntp
 
-            board.set_time(seconds_of(headers[b"date"].decode()) * 1000)
+            sys.modules.pop("ntp")
+            board.set_time(ntp.seconds_of(headers[b"date"].decode()) * 1000)
         found.append(der)
 
     (await dial(settings, context, ask))[0].abort()

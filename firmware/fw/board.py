@@ -10,6 +10,7 @@ import sys
 import time
 
 import machine
+from binding import bound
 from micropython import const
 from timeline import Timeline
 
@@ -144,5 +145,4 @@ class Board:
 
         if not hasattr(found, name):
             import host_pins as found
-        function = getattr(found, name)
-        return lambda *args: function(self, *args)
+        return bound(getattr(found, name), self)

@@ -1,6 +1,6 @@
 """What is answered on the USB cable: JSON lines (docs/protocols/jsonline.md) and console commands. Works without Wi-Fi.
 
-start.py loads it with the first line that comes: a board that nobody talks to keeps the memory.
+firmware.py loads it with the first line that comes: a board that nobody talks to keeps the memory.
 """
 
 import json

@@ -7,8 +7,12 @@ the stack of a waiting thread holds nearly all the rest.
 import gc
 import time
 
-from board import esp32
 from micropython import const
+
+try:
+    import esp32
+except ImportError:  # the unix port
+    esp32 = None
 
 EXTRA_BYTES = 34_816  # our files, what an install reads in, and two programs need that beyond the first heap of 56 KB
 PSRAM_BYTES = 1 << 20

@@ -5,7 +5,6 @@ What a message of the host is answered with is in calls.py, what survives a powe
 
 import asyncio
 import calendar
-import gc
 import os
 import random
 import sys
@@ -13,8 +12,9 @@ import time
 
 import cbor
 import outbox
+from binding import bound
 from calls import refusal
-from messages import BODIES, checked, encode, is_late
+from messages import checked, encode, is_known, is_late
 from micropython import const
 from websocket import Breach, Closed, Leave
 
@@ -55,8 +55,7 @@ class Link:
         import greeting
 
         sys.modules.pop("greeting")
-        function = getattr(greeting, name)
-        return lambda *args: function(self, *args)
+        return bound(getattr(greeting, name), self)
 
     def _show(self, text):
         import shown
@@ -100,6 +99,7 @@ class Link:
             wait_s = None
             paired = self._settings.token is not None
             self.state = "waiting"
+            self._calls.runner.make_room()  # with the last TLS session's: else what connects makes the heap grow
             try:
                 await self._connection()
             except Closed as exc:
@@ -118,7 +118,6 @@ class Link:
             except Exception as exc:  # a defect of ours, or no memory: the link comes back
                 sys.print_exception(exc)
             self.phase = "down"
-            gc.collect()  # a TLS session's memory is needed for the next one
             self.failures += 1
             top_s = min(60.0, 0.5 * 2 ** min(self.failures, 7))
             if wait_s != 0:
@@ -296,7 +295,7 @@ class Link:
                 elif type in ("ota_offer", "ota_cancel"):
                     text = "this board takes no updates over the link"
                     await self._say("error", {"code": "not_supported", "message": text, "fatal": False}, id)
-                elif type not in BODIES:
+                elif not is_known(type):
                     text = "no message " + type[:40]
                     await self._say("error", {"code": "unknown_type", "message": text, "fatal": False}, id)
         await self._say("ack", {"seq": kept.rx_seq})

@@ -15,6 +15,7 @@ import struct
 import sys
 
 import cbor
+from binding import bound
 from micropython import const
 
 _MAX_MESSAGES = const(64)
@@ -54,8 +55,7 @@ class Outbox:
         import outbox_file
 
         sys.modules.pop("outbox_file")
-        function = getattr(outbox_file, name)
-        return lambda *args: function(self, *args)
+        return bound(getattr(outbox_file, name), self)
 
     # What is sent
 

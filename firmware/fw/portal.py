@@ -1,6 +1,6 @@
 """The board's own access point with one page, where a person names a Wi-Fi: for when no known network is found.
 
-Nothing else can be seen or changed there. start.py reads it in when it is wanted, and gives it back afterwards.
+Nothing else can be seen or changed there. firmware.py reads it in when it is wanted, and gives it back afterwards.
 """
 
 import asyncio

@@ -5,6 +5,7 @@ import gc
 import sys
 from time import ticks_add, ticks_diff, ticks_ms
 
+from binding import bound
 from errors import CallError
 from loading import reason
 from micropython import const
@@ -24,6 +25,7 @@ NOT_KEPT = (
     "uploads",
     "records",
     "changes",
+    "boot_programs",
     "methods",
     "host_pins",
     "chip_facts",
@@ -57,11 +59,12 @@ class Runner:
         loop.set_exception_handler(self._task_failed)
 
     def __getattr__(self, name):
-        """What is asked from outside: begin, write, commit, start, stop, remove, undo, list, boot, close."""
-        import changes
-
-        function = getattr(changes, name)
-        return lambda *args, **named: function(self, *args, **named)
+        """What is asked from outside: begin, write, commit, start, stop, remove, undo, list, close; and boot."""
+        if name == "boot":
+            import boot_programs as found
+        else:
+            import changes as found
+        return bound(getattr(found, name), self)
 
     def states(self):
         """[{name, state}] of every program, for telemetry."""

@@ -3,6 +3,8 @@
 import json
 import sys
 
+from binding import bound
+
 # board {name and what board.py says}, wifi [{ssid, password}], host, port, ca_sha256, secret, ap_key; where wanted
 # name, ntp, ap_after_s; wifi_trial is networks.py's
 SETTINGS = "settings.json"
@@ -25,8 +27,7 @@ class Settings:
         import settings_file
 
         sys.modules.pop("settings_file")
-        function = getattr(settings_file, name)
-        return lambda *args, **named: function(self, *args, **named)
+        return bound(getattr(settings_file, name), self)
 
     def get(self, name, default=None):
         return self.told.get(name, default)

@@ -3,6 +3,7 @@
 Those are read in when needed, and the runner drops them soon after: their 8 KB are free most of the time.
 """
 
+from binding import bound
 from errors import CallError
 
 UPLOADED = "=part"
@@ -31,8 +32,7 @@ class Slots:
             import storage as found
         else:
             import records as found
-        function = getattr(found, name)
-        return lambda *args: function(self, *args)
+        return bound(getattr(found, name), self)
 
     def names(self):
         return sorted([name for name, record in self.records.items() if record["now"]] + list(self.damaged))

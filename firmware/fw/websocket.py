@@ -7,6 +7,7 @@ import asyncio
 import os
 import struct
 
+from binding import bound
 from micropython import const
 
 _BUFFER_BYTES = const(512)  # what is longer is read into its message directly
@@ -56,8 +57,7 @@ class WebSocket:
         """`get`, `ask`, `headers`, `upgrade` and `line` are in http_head.py, read in when a connection begins."""
         import http_head
 
-        function = getattr(http_head, name)
-        return lambda *args: function(self, *args)
+        return bound(getattr(http_head, name), self)
 
     # Bytes
 

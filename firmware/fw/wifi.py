@@ -20,7 +20,7 @@ class Wifi:
         self.up = asyncio.Event()
         self.failures = 0  # rounds without any network, since the last time there was one
         self.ssid = None
-        self._offer = offer
+        self.offer = offer
         self.offer_ms = offer_s * 1000
         self.lost_ms = time.ticks_ms()
 
@@ -41,7 +41,7 @@ class Wifi:
                 continue
             self.failures += 1
             if 0 < self.offer_ms <= time.ticks_diff(time.ticks_ms(), self.lost_ms):
-                await self._offer()
+                await self.offer()
             networks = self.networks
             for _ in range(int(4 * wait_s(self.failures, random.random()))):
                 if networks is not self.networks:

@@ -138,7 +138,7 @@ def as_flashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The modules as `microclaw flash` puts them on a board without PSRAM: compiled, with short names."""
     folder = tmp_path_factory.mktemp("fw")
     for file in asyncio.run(our_files(ROOT / "firmware", with_psram=False)):
-        if file.path.endswith(".mpy"):
+        if file.path != "/main.py":
             (folder / Path(file.path).name).write_bytes(file.data)
     return folder
 

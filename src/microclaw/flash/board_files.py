@@ -16,6 +16,8 @@ from typing import Final
 
 from microclaw.errors import BuildError, DeviceError, Diagnostic
 from microclaw.flash.board_answers import MAX_BYTES, nonsense, read_rows, short_text, whole
+from microclaw.flash.long_texts import FILE, outlined
+from microclaw.flash.merged import GROUPS, distinct, merged
 from microclaw.flash.raw_repl import RawRepl
 from microclaw.flash.short_names import shortened
 
@@ -27,6 +29,8 @@ AGENT_SETTINGS: Final = "agent_data/settings.json"
 """The keys and tokens of the agent on the board (firmware/fw/settings_file.py)."""
 PSRAM_ONLY: Final = ("agent/", "audio.py")
 """What a board without PSRAM has no memory for."""
+_SMALL_ONLY: Final = "texts.py"
+"""What a board with PSRAM needs not."""
 OURS: Final = frozenset(
     {"boot.py", "main.py", "fw_a", "fw_b", "apps", "outbox", "agent_data", "settings.json", *CREDENTIALS}
 )
@@ -166,12 +170,16 @@ async def our_files(folder: Path, *, with_psram: bool) -> tuple[BoardFile, ...]:
     sources = {
         name.removesuffix(".py"): path.read_text(encoding="utf-8")
         for name, path in found.items()
-        if with_psram or not name.startswith(PSRAM_ONLY)
+        if (name != _SMALL_ONLY if with_psram else not name.startswith(PSRAM_ONLY))
     }
     main = (folder / "main.py").read_text(encoding="utf-8")
     if not with_psram:
-        sources = shortened(sources, main)
+        resident = [name for members in GROUPS.values() for name in members if name in sources]
+        sources, texts = outlined(distinct(sources), resident)
+        sources = merged(shortened(sources, main))
     files = [BoardFile(f"{FOLDER}/{name}.mpy", await _compile(text, name)) for name, text in sources.items()]
+    if not with_psram:
+        files.append(BoardFile(f"{FOLDER}/{FILE}", texts))
     return (*files, BoardFile("/main.py", main.encode()))
 
 

@@ -16,6 +16,7 @@ import json  # noqa: E402
 from binascii import a2b_base64  # noqa: E402
 
 import _board  # noqa: E402
+import boot_programs  # noqa: E402, F401
 import changes  # noqa: E402, F401
 import inputs  # noqa: E402, F401
 import modules  # noqa: E402, F401

@@ -1,0 +1,32 @@
+"""Starts the programs when the board does. A function of Runner, read in for that: an install has no room for it."""
+
+import chip_facts
+import loading
+from errors import CallError
+
+
+async def boot(runner):
+    """Start the programs with `autostart`; none while BOOT is held, or after too many starts that were not healthy."""
+    runner._marks = [chip_facts.HEALTHY_S, chip_facts.SHORT_S]
+    runner._tick()
+    runner.board.watchdog()  # now: a program can hang the board while it is read in
+    try:
+        runner.standing = runner.board.count_start()
+    except OSError as exc:  # of the flash, which must not stop the boot
+        runner._log("error", "NVS cannot be written: %s" % exc)
+    for name, why in runner.slots.damaged.items():
+        runner._log("error", "%s: %s" % (name, why))
+    if runner.board.safe_mode():
+        runner.standing = "BOOT is held"
+    if runner.standing:
+        runner._log("warning", runner.standing + ": no program is started")
+        return
+    for name in runner.slots.names():
+        if name not in runner.slots.damaged and runner.slots.facts(name)[3]:
+            async with runner._changing:
+                try:
+                    runner._start(name)
+                except CallError as exc:
+                    runner._programs[name] = program = loading.Program(name)
+                    program.state, program.error = "trapped", exc.message
+                    runner._log("error", "%s cannot start: %s" % (name, exc.message))

@@ -1,0 +1,104 @@
+"""What goes on as long as the board is on, beside programs and link. Called by start.py; startup.py joins the parts."""
+
+import asyncio
+import gc
+import select
+import sys
+
+from micropython import const
+
+_HEALTHY_S = const(60)
+_MAX_LINE_BYTES = const(1024)
+
+
+async def run(folder, first):
+    """For ever. `first` is emptied when our modules are in memory."""
+    import startup
+
+    sys.modules.pop("startup")
+    board, tasks = await startup.begin(folder, first)
+    del startup  # its memory is given back
+    await asyncio.sleep(_HEALTHY_S)
+    healthy(board)
+    await asyncio.gather(*tasks)
+
+
+async def connect(link, wifi, board, settings):
+    import calendar
+
+    await wifi.up.wait()
+    if not calendar.is_set():
+        import ntp
+
+        sys.modules.pop("ntp")
+        await ntp.set_clock(settings, board)
+        del ntp
+    await link.run(wifi.up)
+
+
+async def offer(*parts):
+    """Our own access point with its page, read in for as long as it is open. A defect in it stops nothing else."""
+    try:
+        import portal
+
+        sys.modules.pop("portal")
+        await portal.serve(*parts)
+    except Exception as exc:
+        sys.print_exception(exc)
+    gc.collect()
+
+
+def console(*parts):
+    from console import Console
+
+    sys.modules.pop("console")
+    return Console(*parts)
+
+
+async def listen(make):
+    """Answers on the cable. `make` gives the console, whose memory is given back between lines."""
+    cable, poller, line = sys.stdin.buffer, select.poll(), bytearray()
+    poller.register(sys.stdin, select.POLLIN)
+    while True:
+        if not poller.poll(0):
+            await asyncio.sleep_ms(20)  # the port's own buffer holds what comes meanwhile
+            continue
+        byte = cable.read(1)
+        if not byte:
+            return  # the unix port's input has ended
+        if byte not in (b"\n", b"\r"):
+            if len(line) <= _MAX_LINE_BYTES:
+                line.extend(byte)
+            continue
+        if len(line) > _MAX_LINE_BYTES:
+            print('{"status":"error","msg":"JSON parse error: line longer than 1024 bytes"}')
+        elif line:
+            try:
+                print(_shown(make().answer(str(line, "utf-8"))))
+            except Exception as exc:  # a defect must not take the cable away
+                sys.print_exception(exc)
+        line = bytearray()
+        await asyncio.sleep_ms(0)  # what the line began goes first, and programs do between pasted lines
+
+
+def _shown(text):
+    """It has names of networks, and what people said."""
+    import shown
+
+    sys.modules.pop("shown")
+    return shown.shown(text, b"\n")
+
+
+def measured(runner, wifi):
+    """The parts of telemetry that the link does not know."""
+    body = {"apps": runner.states()}
+    rssi = wifi.rssi()
+    if rssi is not None:
+        body["rssi"] = rssi
+    return body
+
+
+def healthy(board):
+    """This folder of our files works: main.py need not go back to the other."""
+    if board.number("fails"):
+        board.number("fails", 0)

@@ -1,0 +1,85 @@
+"""Joins the parts: network, programs, link. Read in for the start, and given back: nothing in here may outlive it."""
+
+import asyncio
+import gc
+import sys
+
+from binding import bound
+
+from firmware import connect, console, healthy, listen, measured, offer
+
+VERSION = "0.1.0"
+
+
+async def begin(folder, first):
+    """The board, and the tasks that run for ever."""
+    from board import Board
+    from settings import Settings
+    from wifi import Wifi
+
+    settings = Settings(folder)
+    board = Board(settings.get("board"))
+    offer_s = settings.get("ap_after_s", 120) if settings.get("ap_key") else 0  # without a key nobody could come in
+    wifi = Wifi(board.wlan(), settings.get("wifi", []), None, offer_s)
+    wifi.offer = bound(offer, board, settings, wifi)
+    joining = asyncio.create_task(wifi.run())
+    await asyncio.sleep(0)  # the radio is at work while the rest is read in
+    from runner import NOT_KEPT, Runner
+
+    # Programs first: they run at once, and what reads them in is gone before the link needs its memory.
+    runner, early = Runner(board, folder + "apps"), []
+    runner.emit = lambda *said: early.append(said)
+    reason = board.reset_reason()
+    await runner.boot()
+    for name in NOT_KEPT:
+        sys.modules.pop(name, None)
+    gc.collect()
+    await asyncio.sleep(0)  # reading in holds up programs and the watchdog's feeding
+    from calls import Calls
+    from link import Link
+
+    calls = Calls(board, runner, VERSION, settings, wifi)
+    link = Link(board, settings, calls, VERSION)
+    link.measure = bound(measured, runner, wifi)
+    link.on_welcome = bound(healthy, board)
+    runner.emit = link.emit
+    agent = _agent(board, settings, wifi, link, runner)
+    tasks = [joining, asyncio.create_task(listen(bound(console, board, calls, settings, wifi, link, agent)))]
+    told = {"reason": reason}
+    if runner.standing:
+        told["not_started"] = runner.standing
+    link.emit("event", {"name": "reboot", "data": told})
+    for said in early:
+        link.emit(*said)
+    early.clear()
+    first.clear()
+    if agent is not None:
+        agent.start()
+    if settings.get("audio"):
+        try:
+            import audio
+
+            audio.begin(link, board, settings.get("audio"))
+        except ImportError:
+            print("no audio: this board has no PSRAM, so flash left it out")
+    if settings.get("wifi_trial", {}).get("state") == "trying":
+        import networks
+
+        networks.begin_trial(settings, wifi, link)
+        del networks
+    if settings.get("host"):
+        tasks.append(asyncio.create_task(connect(link, wifi, board, settings)))
+    return board, tasks
+
+
+def _agent(*parts):
+    """The agent of boards with PSRAM; None elsewhere, where it is not installed. A defect in it stops nothing else."""
+    try:
+        from agent.life import Agent
+
+        return Agent(*parts)
+    except ImportError as exc:
+        if "'agent'" not in str(exc) and "'agent.life'" not in str(exc):  # else it is simply not installed
+            sys.print_exception(exc)
+    except Exception as exc:
+        sys.print_exception(exc)
