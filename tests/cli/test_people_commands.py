@@ -23,7 +23,7 @@ def ask(host: dict[str, Any], secret: str, method: str, path: str, body: object 
     place = urlsplit(host["http"])
     connection = HTTPConnection(str(place.hostname), place.port, timeout=60)
     try:
-        headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
+        headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json", "Prefer": "wait=60"}
         connection.request(method, path, None if body is None else json.dumps(body), headers)
         answer = connection.getresponse()
         return answer.status, json.loads(answer.read())

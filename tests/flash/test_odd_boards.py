@@ -146,7 +146,7 @@ async def test_flow_control_without_end_is_given_up() -> None:
 async def _notes(answers: dict[str, bytes], files: Path) -> list[PortNote]:
     rows = [json.dumps([file.path, file.sha256]) for file in await our_files(files, with_psram=False)]
     whole = "\n".join([*rows, LyingMicroPython.SURVEY.decode()]).encode()
-    with OddBoard(LyingMicroPython({"ilistdir": whole, "settings.json": b"True\n" + SETTINGS, **answers})) as board:
+    with OddBoard(LyingMicroPython({"ilistdir": whole, "settings.json": b"True\n\n" + SETTINGS, **answers})) as board:
         port = BoardPort.parse(board.port)
         async with asyncio.timeout(AT_MOST_S):
             return await diagnose(port, Esptool(port), files, look_s=LOOK_S)
@@ -217,7 +217,7 @@ async def test_nonsense_about_joining_is_told_so(nonsense: bytes, files: Path) -
 
 @pytest.mark.parametrize("nonsense", [*NONSENSE, b'{"host": "\\u001b[2J", "port": 1}', b'{"host": "a", "port": 1e400}'])
 async def test_settings_that_are_nonsense_are_none(nonsense: bytes, files: Path) -> None:
-    note = (await _notes({"settings.json": b"True\n" + nonsense}, files))[-1]
+    note = (await _notes({"settings.json": b"True\n\n" + nonsense}, files))[-1]
     assert (note.part, note.text) == ("host", "it was told of no host")
 
 
@@ -262,7 +262,7 @@ async def test_a_sealed_record_with_numbers_of_no_program_is_of_another_version(
 
 
 async def _report(answers: dict[str, bytes], files: Path) -> CableReport:
-    with OddBoard(LyingMicroPython({"settings.json": b"False\n{}", **answers})) as board:
+    with OddBoard(LyingMicroPython({"settings.json": b"False\n\n{}", **answers})) as board:
         port = BoardPort.parse(board.port)
         async with asyncio.timeout(AT_MOST_S):
             return await report_by_cable(port, Esptool(port), files, pin=None, look_s=LOOK_S)
