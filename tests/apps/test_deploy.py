@@ -534,6 +534,16 @@ async def test_a_board_that_starts_it_late_and_unevenly_is_watched_until_it_has_
     assert lab.transport.now_ms < 6_000
 
 
+async def test_a_slower_rhythm_has_the_time_that_it_takes_to_settle(lab: Any) -> None:
+    edges = tuple(Edge(500.0 * i, 2, (i + 1) % 2) for i in range(20))
+    lab.trials["blink"] = make_trial(edges=edges, pins=(2,), driven=(2,))
+    times = (2_770.0, 3_444.0, *(3_944.0 + 500.0 * i for i in range(20)))
+    lab.transport.edges = [Edge(time, 2, (i + 1) % 2) for i, time in enumerate(times)]
+    done = await lab.deployer.deploy(blink(), lab.steps.append)
+    assert done.verified
+    assert "then as in the trial" in done.evidence.text
+
+
 async def test_a_wrong_rhythm_is_told_after_the_same_time_however_late_it_began(lab: Any) -> None:
     edges = tuple(Edge(250.0 * i, 2, (i + 1) % 2) for i in range(40))
     lab.trials["blink"] = make_trial(edges=edges, pins=(2,), driven=(2,))

@@ -242,7 +242,8 @@ async def _count_edges(
         seen = {pin: _without_opening(raw[pin], on_pin[pin]) for pin in pins}
         late = [pin for pin in pins if len(seen[pin]) < wanted[pin] or _is_uneven(on_pin[pin], seen[pin])]
         first_ms = min((found[0].t_ms for found in seen.values() if found), default=0.0)
-        end_ms = max(patience_ms, min(first_ms + PATIENCE_MS, LONGEST_MS))
+        rest_ms = max([PATIENCE_MS, *(_settling_ms(on_pin[pin]) for pin in late if seen[pin])])
+        end_ms = max(patience_ms, min(first_ms + rest_ms, LONGEST_MS))
         if not late or max(waited_ms, slept_ms) >= end_ms:
             break
         due_ms = min(_due(on_pin[pin], seen[pin], end_ms) for pin in late)
@@ -270,6 +271,12 @@ def _wanted(edges: Sequence[Edge], patience_ms: float) -> int:
 def _is_uneven(expected: Sequence[Edge], seen: Sequence[Edge]) -> bool:
     """Whether more edges may still show that only the start differed."""
     return SETTLED_EDGES > len(seen) < len(expected) and not compare_settled(expected, seen).agrees
+
+
+def _settling_ms(expected: Sequence[Edge]) -> float:
+    """How long after its first edge a pin that began unevenly has had the edges that tell its rhythm."""
+    settled = expected[: SETTLED_EDGES + 1]
+    return settled[-1].t_ms - settled[0].t_ms + _LATE_MS
 
 
 def _due(edges: Sequence[Edge], seen: Sequence[Edge], end_ms: float) -> float:
