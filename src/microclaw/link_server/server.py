@@ -327,13 +327,13 @@ async def _enrol(
     """Enter a device that is being paired among the devices; its id."""
     if device_id is not None and devices.owner_of(f"{SCHEME}{device_id}") is not None:
         return device_id
-    is_there = any(device.device_id == device_id for device in devices.list())
-    if device_id is not None and (is_there or not is_new):
-        await devices.add_transport(devices.get(device_id).device_id, f"{SCHEME}{device_id}")
-        return device_id
-    minted = device_id or devices.mint_id()
-    await devices.add(name or _free_name(devices, board), board, (f"{SCHEME}{minted}",), device_id=minted)
-    return minted
+    if device_id is None or (is_new and all(device.device_id != device_id for device in devices.list())):
+        minted = device_id or devices.mint_id()
+        await devices.add(name or _free_name(devices, board), board, (f"{SCHEME}{minted}",), device_id=minted)
+        return minted
+    device = devices.get(device_id)
+    await devices.add_transport(device.device_id, f"{SCHEME}{device.device_id}")
+    return device.device_id
 
 
 def _free_name(devices: Registry, board: str) -> str:
