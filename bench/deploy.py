@@ -114,8 +114,7 @@ async def _claims_check() -> float:
 
 
 def _sentences() -> float:
-    """Seconds by the board's own clock, from sending the sentence to the first edge of the new program."""
-    took = []
+    """For a C program, on a virtual board over WASMachine."""
     with private_home() as environ, running("microclaw.virtual", "--die-with-parent", "--wasmachine", "0") as board:
         settings = load_settings(environ)
         with (
@@ -125,17 +124,23 @@ def _sentences() -> float:
             client = HostClient(settings.control_socket)
             transports = [f"wasmachine://127.0.0.1:{board.facts['wasmachine']}", f"virtual:{board.facts['control']}"]
             client.post("/v1/devices", {"name": "bench", "board": "virtual", "transports": transports})
-            for half_ms in range(300, 300 + SENTENCES):
-                before = link.ask(control.Edges())
-                answer = say(client, f"blink the led on pin 2 every {half_ms} ms")
-                assert [e.kind for e in answer.evidence] == ["counted"], answer
-                first = next(e for e in link.edges(before.next).edges if e.pin == 2)
-                took.append((first.t_ms - before.now_ms) / 1000)
-                say(client, "stop blink")
+            return first_edge_s(client, link, SENTENCES)
+
+
+def first_edge_s(client: HostClient, link: BoardControl, sentences: int) -> float:
+    """Seconds by the board's own clock, from sending a sentence to the first edge of its program; the median."""
+    took = []
+    for half_ms in range(300, 300 + sentences):
+        before = link.ask(control.Edges())
+        answer = _say(client, f"blink the led on pin 2 every {half_ms} ms")
+        assert [e.kind for e in answer.evidence] == ["counted"], answer
+        first = next(e for e in link.edges(before.next).edges if e.pin == 2)
+        took.append((first.t_ms - before.now_ms) / 1000)
+        _say(client, "stop blink")
     return median(took)
 
 
-def say(client: HostClient, sentence: str) -> Answer:
+def _say(client: HostClient, sentence: str) -> Answer:
     for event in client.stream("/v1/chat", {"text": sentence, "chat_id": "bench"}):
         if isinstance(event, Answer):
             return event

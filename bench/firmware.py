@@ -6,38 +6,34 @@ Needs `.micropython` (scripts/micropython.sh makes it). `tests/firmware` has the
 from __future__ import annotations
 
 import asyncio
-import os
 import tempfile
 import time
 from collections.abc import Awaitable
 from pathlib import Path
 
-from tests.firmware.conftest import ROOT, Firmware, provisioned
+from tests.firmware.conftest import Firmware, provisioned, put_as_flashed
 from tests.firmware.programs import called, image, install
 from tests.firmware.test_audio import FRAME_BYTES, Chip, speaking, tone
 from tests.link_server.conftest import running_plane
 
-from bench.deploy import say
-from bench.processes import private_home, running
+from bench.deploy import first_edge_s
+from bench.processes import cpu_s, private_home, running
 from bench.report import Metric, median
 from microclaw.cli.board_control import BoardControl
 from microclaw.config.load import load_settings
 from microclaw.events import DeviceConnected
-from microclaw.flash.board_files import our_files
 from microclaw.host_client.client import HostClient
 from microclaw.link_server.limits import LinkLimits
-from microclaw.wire import board_control as control
 
 RUNS = 7
 FRAMES = 500
 PROGRAM = "async def main(E):\n    pass\n"
 PROGRAM_BYTES = 2048
-_TICKS_S = os.sysconf("SC_CLK_TCK")
 
 
 def measure() -> list[Metric]:
     with tempfile.TemporaryDirectory() as folder:
-        start_s, call_ms, install_ms = asyncio.run(_link(_flash(Path(folder) / "fw")))
+        start_s, call_ms, install_ms = asyncio.run(_link(str(put_as_flashed(Path(folder)))))
     return [
         Metric("start of the process to link", start_s, "s", 6.0),
         Metric("install of 2 KB over the link", install_ms, "ms", 300.0),
@@ -51,15 +47,6 @@ async def _timed_s(work: Awaitable[object]) -> float:
     began = time.perf_counter()
     await work
     return time.perf_counter() - began
-
-
-def _flash(folder: Path) -> str:
-    """The modules as `microclaw flash` puts them on a board without PSRAM."""
-    folder.mkdir()
-    for file in asyncio.run(our_files(ROOT / "firmware", with_psram=False)):
-        if file.path.endswith(".mpy"):
-            (folder / Path(file.path).name).write_bytes(file.data)
-    return str(folder)
 
 
 async def _link(flashed: str) -> tuple[float, float, float]:
@@ -101,22 +88,15 @@ async def _microphone() -> float:
             microphone = await chip.until_recording()
             chip.release()
             assert board.process is not None
-            before_s = _cpu_s(board.process.pid)
+            before_s = cpu_s(board.process.pid)
             for number in range(1, FRAMES + 1):
                 microphone.write(tone(1))
                 await chip.heard.until(number * FRAME_BYTES)
-            return (_cpu_s(board.process.pid) - before_s) * 1000 / FRAMES
-
-
-def _cpu_s(pid: int) -> float:
-    """User and system time of a process: proc(5), fields 14 and 15 of stat."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS_S
+            return (cpu_s(board.process.pid) - before_s) * 1000 / FRAMES
 
 
 def _sentences() -> float:
-    """Seconds by the board's own clock; the virtual board is on the link, as ours on MicroPython are."""
-    took = []
+    """For a Python program; the virtual board is on the link, as ours on MicroPython are."""
     with private_home() as environ, running("microclaw.cli", "up", "--json", "--port", "0", environ=environ):
         client = HostClient(load_settings(environ).control_socket)
         with running("microclaw.cli", "--json", "virtual", "--join", environ=environ) as joined:
@@ -124,11 +104,4 @@ def _sentences() -> float:
             while not _is_online(client) and time.monotonic() < until_s:
                 time.sleep(0.05)
             with BoardControl(Path(joined.facts["control"])) as link:
-                for half_ms in range(300, 300 + RUNS):
-                    before = link.ask(control.Edges())
-                    answer = say(client, f"blink the led on pin 2 every {half_ms} ms")
-                    assert [e.kind for e in answer.evidence] == ["counted"], answer
-                    first = next(e for e in link.edges(before.next).edges if e.pin == 2)
-                    took.append((first.t_ms - before.now_ms) / 1000)
-                    say(client, "stop blink")
-    return median(took)
+                return first_edge_s(client, link, RUNS)

@@ -101,7 +101,7 @@ async def _gateway(home: Path) -> AsyncIterator[str]:
             inbox=inbox,
             model=_ClockModel(),
             tools=Toolbox((), Gate()),
-            context=_NoContext(),
+            context=NoContext(),
             sessions=SessionFiles(home / "sessions"),
             journal=Journal(database, _now_ms),
         )
@@ -134,7 +134,7 @@ class _ClockModel:
         return ModelReply("the end")
 
 
-class _NoContext(TurnContext):
+class NoContext(TurnContext):
     """No device, no memory."""
 
     def __init__(self) -> None:

@@ -50,15 +50,22 @@ def measure(effort: Effort | None = None) -> list[Metric]:
     if lacks is not None:
         print(f"link_lossy: skipped: {lacks}", file=sys.stderr)
         return []
-    words = (sys.executable, "-m", "bench.link_lossy", "--lasts", str(effort.lasts_s), "--streams", str(effort.streams))
+    words = ("bench.link_lossy", "--lasts", str(effort.lasts_s), "--streams", str(effort.streams))
+    return in_networks(words, effort.losses, START_S + effort.lasts_s + DRAIN_S)
+
+
+def in_networks(words: Sequence[str], losses: Sequence[float], timeout_s: float) -> list[Metric]:
+    """What `python -m WORDS --loss LOSS` says, one process for each loss and all at the same time."""
     with ExitStack() as stack:
         networks = [
-            stack.enter_context(subprocess.Popen([*words, "--loss", str(loss)], stdout=subprocess.PIPE))
-            for loss in effort.losses
+            stack.enter_context(
+                subprocess.Popen([sys.executable, "-m", *words, "--loss", str(loss)], stdout=subprocess.PIPE)
+            )
+            for loss in losses
         ]
         metrics: list[Metric] = []
         for network in networks:
-            said, _ = network.communicate(timeout=START_S + effort.lasts_s + DRAIN_S)
+            said, _ = network.communicate(timeout=timeout_s)
             if network.returncode != 0:
                 raise RuntimeError(f"a lossy network ended with {network.returncode}: what it says is above")
             metrics += [Metric(**each) for each in json.loads(said)]

@@ -29,12 +29,11 @@ class Running:
 
     def rss_mb(self) -> float:
         """Resident memory of this process, in MB (10^6 bytes); Linux only."""
-        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+        return rss_mb(self.pid)
 
     def cpu_s(self) -> float:
         """Processor time of all its threads, user and system, by the kernel's own clock of it; Linux only."""
-        return time.clock_gettime(~self.pid << 3 | _CPUCLOCK_SCHED)
+        return cpu_s(self.pid)
 
     def waited_s(self) -> float:
         """How long its main thread was ready to run while others had its core."""
@@ -44,6 +43,16 @@ class Running:
         """All its threads run on this core from now on, and those that they start."""
         for task in Path(f"/proc/{self.pid}/task").iterdir():
             os.sched_setaffinity(int(task.name), {core})
+
+
+def rss_mb(pid: int) -> float:
+    """Resident memory of a process, in MB (10^6 bytes); Linux only."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def cpu_s(pid: int) -> float:
+    """Processor time of a process's threads, user and system, by the kernel's own clock of it; Linux only."""
+    return time.clock_gettime(~pid << 3 | _CPUCLOCK_SCHED)
 
 
 def waited_s(pid: int) -> float:

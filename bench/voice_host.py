@@ -22,23 +22,20 @@ from typing import Final
 
 import uvloop
 
+from bench.gateway import NoContext
 from bench.link_host import LIMITS, link_parts, nobody_pairs, now_ms
-from microclaw.agent.context import TurnContext
 from microclaw.agent.conversation import Conversations
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import Outbox
-from microclaw.agent.window import Window
 from microclaw.api.server import tcp_listener
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.certificates import host_names
 from microclaw.auth.device_identity import HostIdentity
 from microclaw.auth.gate import Gate
-from microclaw.events import Inbound
 from microclaw.link_server.audio import DeviceAudio
 from microclaw.link_server.links import LinkRegistry
 from microclaw.link_server.listener import Listener
 from microclaw.link_server.meter import LinkMeter
-from microclaw.models.protocol import DeviceContext
 from microclaw.offline.model import OfflineModel
 from microclaw.store.database import Database
 from microclaw.store.inbox import InboxTable
@@ -107,25 +104,6 @@ class StubSynthesizer:
     async def close(self) -> None: ...
 
 
-class NoDevices(TurnContext):
-    """A turn that is told of no device and no memory."""
-
-    def __init__(self) -> None:
-        self.window = Window()
-
-    async def devices(self, device: str | None, person_id: str | None = None) -> DeviceContext:
-        return DeviceContext()
-
-    def system(self, device_context: DeviceContext) -> str:
-        return ""
-
-    async def dynamic(self, device_context: DeviceContext, inbound: Inbound, system: str) -> str:
-        return ""
-
-    def history_tokens(self, system: str, dynamic_context: str) -> int:
-        return 1000
-
-
 @asynccontextmanager
 async def _voice(database: Database, folder: Path) -> AsyncGenerator[VoiceService]:
     approvals, model = Approvals(timeout_s=1), OfflineModel()
@@ -135,7 +113,7 @@ async def _voice(database: Database, folder: Path) -> AsyncGenerator[VoiceServic
         inbox=inbox,
         model=model,
         tools=Toolbox((), Gate()),
-        context=NoDevices(),
+        context=NoContext(),
         sessions=SessionFiles(folder / "sessions"),
         journal=Journal(database, now_ms),
     )

@@ -10,13 +10,11 @@ from __future__ import annotations
 import argparse
 import json
 import ssl
-import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 
-from bench.link_lossy import NO_LATE_LOSS, RTT_S, SEED
+from bench.link_lossy import NO_LATE_LOSS, RTT_S, SEED, in_networks
 from bench.lossy_network import HOST, lossy_network, missing
 from bench.processes import running
 from bench.report import Metric
@@ -39,27 +37,8 @@ def measure(effort: Effort | None = None) -> list[Metric]:
     if lacks is not None:
         print(f"voice_lossy: skipped: {lacks}", file=sys.stderr)
         return []
-    words = (
-        sys.executable,
-        "-m",
-        "bench.voice_lossy",
-        "--lasts",
-        str(effort.lasts_s),
-        "--devices",
-        str(effort.devices),
-    )
-    with ExitStack() as stack:
-        networks = [
-            stack.enter_context(subprocess.Popen([*words, "--loss", str(loss)], stdout=subprocess.PIPE))
-            for loss in effort.losses
-        ]
-        metrics: list[Metric] = []
-        for network in networks:
-            said, _ = network.communicate(timeout=START_S + effort.lasts_s + REST_S)
-            if network.returncode != 0:
-                raise RuntimeError(f"a lossy network ended with {network.returncode}: what it says is above")
-            metrics += [Metric(**each) for each in json.loads(said)]
-    return metrics
+    words = ("bench.voice_lossy", "--lasts", str(effort.lasts_s), "--devices", str(effort.devices))
+    return in_networks(words, effort.losses, START_S + effort.lasts_s + REST_S)
 
 
 def metrics(counts: Counts, loss: float, lost: int) -> list[Metric]:

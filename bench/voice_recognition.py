@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import csv
-import os
 import sys
 import time
 from collections import Counter
@@ -19,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, get_args
 
+from bench.processes import cpu_s, rss_mb
 from bench.report import Metric, median
 from bench.spoken_audio import NOISES, Noise, recorded, say
 from microclaw.boards import load_board
@@ -170,24 +170,14 @@ async def cost(utterances: Sequence[Spoken]) -> Cost:
     try:
         await ears.warm_up()
         pid = ears.pids[0]
-        before_s, audio_s, late_ms = _cpu_s(pid), 0.0, []
+        before_s, audio_s, late_ms = cpu_s(pid), 0.0, []
         for spoken in utterances:
             late_ms.append((await recognise(ears, spoken, paced=True))[1])
             audio_s += len(spoken.pcm) / RATE_HZ / 2
-        real_time = (_cpu_s(pid) - before_s) / audio_s
-        return Cost(median(late_ms), real_time, _rss_mb(pid), ears.build_ms)
+        real_time = (cpu_s(pid) - before_s) / audio_s
+        return Cost(median(late_ms), real_time, rss_mb(pid), ears.build_ms)
     finally:
         await ears.close()
-
-
-def _cpu_s(pid: int) -> float:
-    """User and system time of a process; Linux only."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _rss_mb(pid: int) -> float:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def measure(effort: Effort | None = None) -> list[Metric]:

@@ -523,11 +523,15 @@ async def test_a_slow_program_is_not_waited_for(lab: Any) -> None:
     assert lab.transport.now_ms < 1_000
 
 
-async def test_a_board_that_starts_it_late_and_unevenly_is_watched_until_it_has_settled(lab: Any) -> None:
-    edges = tuple(Edge(250.0 * i, 2, (i + 1) % 2) for i in range(40))
+def begins_unevenly(lab: Any, gap_ms: float, times_ms: Sequence[float]) -> None:
+    """In the trial of a blink its edges are evenly apart, on the board they come at these times."""
+    edges = tuple(Edge(gap_ms * i, 2, (i + 1) % 2) for i in range(40))
     lab.trials["blink"] = make_trial(edges=edges, pins=(2,), driven=(2,))
-    times = (2_900.0, 3_600.0, *(4_100.0 + 250.0 * i for i in range(8)))
-    lab.transport.edges = [Edge(time, 2, (i + 1) % 2) for i, time in enumerate(times)]
+    lab.transport.edges = [Edge(time_ms, 2, (i + 1) % 2) for i, time_ms in enumerate(times_ms)]
+
+
+async def test_a_board_that_starts_it_late_and_unevenly_is_watched_until_it_has_settled(lab: Any) -> None:
+    begins_unevenly(lab, 250.0, (2_900.0, 3_600.0, *(4_100.0 + 250.0 * i for i in range(8))))
     done = await lab.deployer.deploy(blink(), lab.steps.append)
     assert done.verified
     assert "uneven at first: 0.700 s between edges, in the trial 0.250 s; then as in the trial" in done.evidence.text
@@ -535,19 +539,14 @@ async def test_a_board_that_starts_it_late_and_unevenly_is_watched_until_it_has_
 
 
 async def test_a_slower_rhythm_has_the_time_that_it_takes_to_settle(lab: Any) -> None:
-    edges = tuple(Edge(500.0 * i, 2, (i + 1) % 2) for i in range(20))
-    lab.trials["blink"] = make_trial(edges=edges, pins=(2,), driven=(2,))
-    times = (2_770.0, 3_444.0, *(3_944.0 + 500.0 * i for i in range(20)))
-    lab.transport.edges = [Edge(time, 2, (i + 1) % 2) for i, time in enumerate(times)]
+    begins_unevenly(lab, 500.0, (2_770.0, 3_444.0, *(3_944.0 + 500.0 * i for i in range(20))))
     done = await lab.deployer.deploy(blink(), lab.steps.append)
     assert done.verified
     assert "then as in the trial" in done.evidence.text
 
 
 async def test_a_wrong_rhythm_is_told_after_the_same_time_however_late_it_began(lab: Any) -> None:
-    edges = tuple(Edge(250.0 * i, 2, (i + 1) % 2) for i in range(40))
-    lab.trials["blink"] = make_trial(edges=edges, pins=(2,), driven=(2,))
-    lab.transport.edges = [Edge(2_900.0 + 700.0 * i, 2, (i + 1) % 2) for i in range(99)]
+    begins_unevenly(lab, 250.0, [2_900.0 + 700.0 * i for i in range(99)])
     done = await lab.deployer.deploy(blink(), lab.steps.append)
     assert not done.verified
     assert lab.transport.now_ms < 7_000

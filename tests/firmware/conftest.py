@@ -135,8 +135,12 @@ def micropython(script: str, *words: str, program: Path = MICROPYTHON) -> str:
 
 @pytest.fixture(scope="session")
 def as_flashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `microclaw flash` puts on a board without PSRAM."""
+    return put_as_flashed(tmp_path_factory.mktemp("fw"))
+
+
+def put_as_flashed(folder: Path) -> Path:
     """The modules as `microclaw flash` puts them on a board without PSRAM: compiled, with short names."""
-    folder = tmp_path_factory.mktemp("fw")
     for file in asyncio.run(our_files(ROOT / "firmware", with_psram=False)):
         if file.path != "/main.py":
             (folder / Path(file.path).name).write_bytes(file.data)
