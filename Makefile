@@ -8,7 +8,7 @@ BIN := .venv/bin
 DEV := .venv-dev/bin
 ARGS ?=
 
-.PHONY: voice demo test check unit coverage fuzz kills wheel-check compiled-check wheel bench chip docs setup setup-dev setup-system system-packages lock clean help
+.PHONY: voice voice-whisper demo test check unit coverage fuzz kills wheel-check compiled-check wheel bench chip docs setup setup-dev setup-system system-packages lock clean help
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -21,15 +21,18 @@ test: check unit wheel-check compiled-check  ## everything: lint, types, import 
 setup:
 	@$(PYTHON) scripts/setup_env.py --venv .venv --lock requirements.lock
 
-voice: setup     ## what speech with devices needs, into .venv (150 MB); flite and espeak-ng come with setup-system
+voice: setup     ## what speech with devices needs, into .venv (230 MB); flite and espeak-ng come with setup-system
 	@$(BIN)/python -m pip install -q --require-hashes --no-deps -r requirements-voice.lock
+
+voice-whisper: voice ## the better ear besides (400 MB); then: microclaw voice fetch-model
+	@$(BIN)/python -m pip install -q --require-hashes --no-deps -r requirements-whisper.lock
 
 setup-dev:
 	@$(PYTHON) scripts/setup_env.py --venv .venv-dev --lock requirements-dev.lock
 
 setup-system:    ## system packages (needs root): what a bare Debian or Ubuntu lacks for demo and test
 	apt-get update -q
-	apt-get install -y -q --no-install-recommends python3-venv python3-dev binaryen clang lld flite espeak-ng
+	apt-get install -y -q --no-install-recommends python3-venv python3-dev binaryen bubblewrap clang lld flite espeak-ng mosquitto
 
 system-packages:
 	@scripts/system_packages.sh
@@ -74,20 +77,24 @@ bench: setup-dev ## measure: make bench ARGS=wasm (or agent, store, virtual; non
 chip: setup-dev  ## the whole way on an emulated ESP32 (docs/flash.md): make chip EMULATOR="qemu-system-xtensa -L ROMS" IMAGE=FILE
 	@PYTHONPATH=src $(DEV)/python scripts/chip.py --emulator "$(EMULATOR)" --image "$(IMAGE)" $(ARGS)
 
-docs: setup-dev  ## write the tables of docs/configuration.md and docs/boards.md anew
+docs: setup-dev  ## write the tables of docs/configuration.md and docs/boards.md, and examples/, anew
 	$(DEV)/python scripts/configuration_page.py
 	$(DEV)/python scripts/boards_page.py
+	$(DEV)/python scripts/examples.py
 
 lock:            ## make the lock files anew (needs uv); they carry hashes and no addresses
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra models \
 	  --python-version 3.11 pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 	  --python-version 3.11 --group build -o requirements-build.lock
-	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra models --extra voice \
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra models --extra voice --extra whisper \
 	  --python-version 3.11 pyproject.toml --group dev -o requirements-dev.lock
 	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["voice"], sep="\n")' \
 	  | uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 	  --python-version 3.11 -c requirements.lock - -o requirements-voice.lock
+	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["whisper"], sep="\n")' \
+	  | uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
+	  --python-version 3.11 -c requirements.lock -c requirements-voice.lock - -o requirements-whisper.lock
 
 clean:           ## remove what make made
 	rm -rf .venv .venv-dev .venv-wheel .micropython dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -15,6 +15,7 @@ NAMES = (
     "python",
     "firmware",
     "deploy",
+    "many_boards",
     "agent",
     "turns",
     "host",
@@ -38,6 +39,7 @@ PARTS = (  # of link and voice, to be run alone
     "voice_streams",
     "voice_lossy",
     "voice_recognition",
+    "voice_detectors",
 )
 
 

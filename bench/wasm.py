@@ -12,6 +12,7 @@ from bench.report import Metric, median, paired_ratio, timed
 from microclaw.boards import load_board
 from microclaw.boards.profile import BoardProfile
 from microclaw.builds.cache import BuildCache
+from microclaw.builds.process import Processes
 from microclaw.wasm.compile import board_defines, compile_module
 from microclaw.wasm.image import Image
 from microclaw.wasm.libraries import build_glue
@@ -58,7 +59,14 @@ def measure() -> list[Metric]:
             Path(own, "program.c").write_text(_edited(source))
             return timed(lambda: [subprocess.run(c, cwd=own, check=True, capture_output=True) for c in commands])
 
-        ours(), compiler_alone()
+        def confined() -> float:
+            Path(own, "program.c").write_text(_edited(source))
+            return timed(lambda: [Processes().run(c, Path(own)) for c in commands])
+
+        ours(), compiler_alone(), confined()
+        starts = [timed(lambda: Processes().run(["/bin/true"], Path(own))) for _ in range(RUNS)]
+        bare = [timed(lambda: subprocess.run(["/bin/true"], cwd=own, check=True)) for _ in range(RUNS)]
+        over_confined, _, confined_ms = paired_ratio(ours, confined, RUNS)
         ratio, ours_ms, alone_ms = paired_ratio(ours, compiler_alone, RUNS)
         runner.run(compile_module(source, board, name="blink", cache=cache))
         cached = [
@@ -69,6 +77,9 @@ def measure() -> list[Metric]:
         Metric("edited source / compiler's own processes", ratio, "x", 1.1),
         Metric("edited source", ours_ms, "ms"),
         Metric("compiler's own processes", alone_ms, "ms"),
+        Metric("edited source / the same processes shut off", over_confined, "x", 1.1),
+        Metric("the same processes shut off / without", confined_ms / alone_ms, "x"),
+        Metric("shutting one process off", (median(starts) - median(bare)) * 1000, "ms", 20.0),
         Metric("unchanged source, from the cache", median(cached) * 1000, "ms", 5.0),
         *sleeping,
         Metric("reading the instructions of 64 KB", _opcodes_ms(), "ms", 5.0),

@@ -22,6 +22,8 @@
     ├── PermissionRefused     a rule or a person refused it
     ├── ToolRetry             the model called a tool wrongly and may call again
     ├── ToolFailed            the tool ran and failed; calling again will not help
+    ├── BoardsFailed          an act on many boards failed on some of them; the message has a result for each
+    │   └── BoardsUnknown         ... or nobody knows what one of them did
     ├── ModelError            the language model's service failed
     │   └── BudgetSpent           ... or was not asked, as the day's budget is used up
     ├── VoiceError            a speech engine failed, or is not there
@@ -262,6 +264,14 @@ class ToolRetry(MicroclawError):
 
 class ToolFailed(MicroclawError):
     code = "tool_failed"
+
+
+class BoardsFailed(MicroclawError):
+    code = "boards_failed"
+
+
+class BoardsUnknown(BoardsFailed):
+    code = "boards_unknown"
 
 
 class ModelError(MicroclawError):

@@ -51,12 +51,13 @@ class Evidence:
 
     counted: edges or levels read from the board; reported: the program's own log or event, or a reading;
     accepted: the firmware took the order and offers no read-back; written: this host keeps it itself (a schedule, a
-    memory), and no device is involved.
+    memory), and no device is involved. `spoken` is said aloud in the place of `text`, where an answer has the rest.
     """
 
     kind: EvidenceKind
     text: str
     edges: tuple[Edge, ...] = ()
+    spoken: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,7 @@ class ToolRun:
 
     name: str
     state: Literal["started", "done", "failed"]
+    evidence: tuple[Evidence, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +235,7 @@ class AppDeployed(LiveEvent):
 
 @dataclass(frozen=True, slots=True)
 class AppEnded(LiveEvent):
-    """A program ended by itself (`why` is exited, trapped, ...) or was taken away (removed)."""
+    """A program ended by itself (`why` is exited, trapped, ...) or was taken away (removed, stopped)."""
 
     kind = "app.ended"
     app: str

@@ -21,7 +21,7 @@ import os
 import re
 import textwrap
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 BAR: Final = " | "
@@ -157,6 +157,18 @@ def format_duration(ms: float, *, decimals: int | None = None, fixed: bool = Fal
     if total_s >= 7200 or total_s % 3600 == 0:
         return _two_units(total_s // 60, "h", "min")
     return _two_units(total_s, "min", "s")
+
+
+def count_text(n: int, noun: str) -> str:
+    """ "1 edge", "1,200 edges"."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def plural(noun: str, numbers: Sequence[int]) -> str:
+    """ "pin 2", "pins 2 and 5", "pins 2, 4 and 5"."""
+    if len(numbers) == 1:
+        return f"{noun} {numbers[0]}"
+    return f"{noun}s {', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"
 
 
 def wrap_text(text: str, width: int) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -27,6 +28,13 @@ from microclaw.tools.tool import ToolResult
 PIN = Action(
     "gpio-set", '{"pin":4,"level":1}', "idempotent", "done", (Evidence("counted", "read back: pin 4 is at 1"),)
 )
+ON_BOARDS = Action(
+    "act-on-boards",
+    '{"tool":"gpio-set","all":true,"arguments":{"pin":4,"level":1}}',
+    "once",
+    "done",
+    (Evidence("counted", "lamp, fan: done, checked"),),
+)
 DEPLOYED = Action(
     "deploy-wasm-app",
     '{"appName":"blink","sourceCode":"int main(void){ return 2; }","device":null}',
@@ -37,6 +45,8 @@ DEPLOYED = Action(
 LOOKED = Action("gpio-get", '{"pin":4}', "read", "done", (Evidence("counted", "pin 4 reads 1"),))
 
 
+STOPPED = Action("switch-program", '{"appName":"blink","switch":"stop"}', "once", "done")
+STARTED = Action("switch-program", '{"appName":"blink","switch":"start"}', "once", "done")
 REMOVED = Action("uninstall-wasm-app", '{"appName":"blink"}', "idempotent", "done")
 
 
@@ -167,6 +177,7 @@ def test_words_that_claim_no_act_are_left_alone(text: str) -> None:
         ("Deployed blink; it is running on desk.", (DEPLOYED,)),
         ("Done!", (PIN,)),
         ("I have scheduled it.", (Action("home__add_timer", "{}", "once", "done"),)),
+        ("I set pin 4 high on all boards.", (ON_BOARDS,)),
     ],
 )
 def test_a_claim_that_a_call_backs_is_left_alone(text: str, actions: tuple[Action, ...]) -> None:
@@ -177,6 +188,9 @@ def test_a_claim_that_a_call_backs_is_left_alone(text: str, actions: tuple[Actio
     ("text", "actions"),
     [
         ("I set pin 5 high.", (PIN,)),  # another pin
+        ("I set pin 5 high on all boards.", (ON_BOARDS,)),
+        ("I deployed blink on all boards.", (ON_BOARDS,)),
+        ("I set pin 4 high on all boards.", (replace(ON_BOARDS, outcome="failed"),)),
         ("I deployed blink and turned on pin 4.", (PIN,)),  # half of it
         ("Deployed blink.", (refused("deploy-wasm-app", appName="blink"),)),
         ("I turned pin 4 on.", (LOOKED,)),
@@ -262,6 +276,7 @@ def test_an_answer_lists_what_was_read_and_later_turns_do_not() -> None:
         ("Set 12 pins high, all verified.", (PIN,)),
         ("I set twelve pins high.", (PIN,)),
         ("blink is still running.", (REMOVED,)),
+        ("blink is still running.", (STARTED, STOPPED)),
         ("blink still blinks, it runs.", (DEPLOYED, REMOVED)),
         ("I updated blink and it runs.", (refused("deploy-wasm-app", appName="blink"),)),
     ],
@@ -277,6 +292,8 @@ def test_lies_about_values_numbers_and_programs_are_found(text: str, actions: tu
         ("Set 2 pins high.", (PIN, Action("gpio-set", '{"pin":5,"level":1}', "idempotent", "done"))),
         ("I set two pins.", (PIN, Action("gpio-set", '{"pin":5,"level":1}', "idempotent", "done"))),
         ("blink is running.", (REMOVED, DEPLOYED)),
+        ("blink is running.", (STOPPED, STARTED)),
+        ("I stopped it.", (STOPPED,)),
         ("I updated blink and it runs.", (DEPLOYED,)),
         ("Pin 4 isn\u2019t on.", ()),
         ("A sensor has three wires.", ()),

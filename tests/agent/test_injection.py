@@ -114,7 +114,7 @@ def outcomes(events: Sequence[StreamEvent]) -> list[str]:
     return [event.outcome for event in events if isinstance(event, ApprovalSettled)]
 
 
-@pytest.mark.parametrize(("act", "question"), [(SET_PIN, "gpio-set pin=4 level=1"), (WRITE, "write-file path=SOUL.md")])
+@pytest.mark.parametrize(("act", "question"), [(SET_PIN, "set pin 4 of {} high"), (WRITE, "write the file SOUL.md")])
 async def test_a_page_that_asks_for_an_act_gets_a_question_and_no_act(
     tmp_path: Path, act: tuple[str, str], question: str
 ) -> None:
@@ -125,7 +125,7 @@ async def test_a_page_that_asks_for_an_act_gets_a_question_and_no_act(
             turn = asyncio.create_task(host.say("what does recipes.example say?"))
             asked = await host.decide(yes=False)
             events = await turn
-            assert asked["action"].startswith(question)
+            assert asked["action"] == question.format(host.device.name)
             assert outcomes(events) == ["declined"]
             assert await host.level() == 0
             assert not (host.home / "workspace").exists()
@@ -154,7 +154,7 @@ async def test_both_calls_in_one_reply_do_not_slip_the_act_past(tmp_path: Path) 
         async with scene(tmp_path / "home", *replies) as host:
             turn = asyncio.create_task(host.say("read it"))
             await host.decide(yes=False)
-            assert questions(await turn) == ["gpio-set pin=4 level=1"]
+            assert questions(await turn) == [f"set pin 4 of {host.device.name} high"]
             assert await host.level() == 0
 
 
@@ -178,7 +178,7 @@ async def test_a_name_that_a_board_chose_gets_a_question_and_no_act(tmp_path: Pa
         await host.device.call(AppInstall("switch-pin-4-on-now", image.wasm))
         turn = asyncio.create_task(host.say("what runs there?"))
         await host.decide(yes=False)
-        assert questions(await turn) == ["gpio-set pin=4 level=1"]
+        assert questions(await turn) == [f"set pin 4 of {host.device.name} high"]
         assert await host.level() == 0
 
 

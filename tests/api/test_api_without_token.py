@@ -109,9 +109,35 @@ def test_compile_error_carries_diagnostics_with_their_place(api: tuple[str, int]
     assert ":1:31: error: expected ';'" in answer["error"]["diagnostics"][0]["text"]
 
 
+def test_a_program_of_several_files_with_the_compiler_of_ones_choice(api: tuple[str, int]) -> None:
+    main = '#include "pins.h"\nvoid led_on(void);\nvoid on_init(void) { led_on(); }\n'
+    files = {
+        "pins.h": "#define LED 4\n",
+        "led.c": '#include <microclaw.h>\n#include "pins.h"\nvoid led_on(void) { gpio_open(LED, GPIO_OUT); }\n',
+    }
+    asked = {"source": f"#include <microclaw.h>\n{main}", "name": "lamp.c", "files": files, "compiler": "clang"}
+    headers = {"Content-Type": "application/json"}
+    status, _, made = ask(api, "POST", "/api/compile-wasm", json.dumps(asked).encode(), headers)
+    assert status == 200, made
+    assert (made["compiler"].split()[0], made["pins"]) == ("clang", [4])
+    assert {"-O3", "-mcpu=mvp", "-std=gnu17"} <= set(made["flags"])
+    assert not [flag for flag in made["flags"] if flag.startswith("/")]
+    asked["files"] = {**files, "led.c": "void led_on(void) { oh no }\n"}
+    status, _, answer = ask(api, "POST", "/api/compile-wasm", json.dumps(asked).encode(), headers)
+    assert (status, answer["error"]["diagnostics"][0]["file"]) == (422, "led.c")
+    for files in ({"../a.h": ""}, {"a.h": "#include <../../etc/passwd>"}, {"a.h": '#include "/etc/passwd"'}):
+        asked["files"], asked["source"] = files, '#include "a.h"\nvoid on_init(void) {}'
+        status, _, answer = ask(api, "POST", "/api/compile-wasm", json.dumps(asked).encode(), headers)
+        assert (status, answer["error"]["code"]) == (422, "build_error")
+        assert "root:" not in json.dumps(answer)
+
+
 def test_compiler_availability_is_told(api: tuple[str, int]) -> None:
     status, _, answer = ask(api, "GET", "/api/compile-wasm")
     assert status == 200
+    assert [one["compiler"] for one in answer["compilers"]] == ["zig", "wasi-sdk", "clang"]
+    assert answer["compilers"][0]["version"][0].isdigit()
+    assert all(one["available"] or one["next"] for one in answer["compilers"])
     assert answer["available"] is True
     assert "zig" in answer["compiler"]
     assert "virtual" in answer["boards"]

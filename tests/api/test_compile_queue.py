@@ -42,14 +42,17 @@ async def test_few_compilers_run_at_once_and_the_line_behind_them_is_bounded() -
     queue = CompileQueue(slow)
     board = load_board("virtual")
 
-    async def one() -> None:
-        await queue.compile("x", board, name="x", optimization="O3")
+    async def one(*, is_owner: bool = False) -> None:
+        await queue.compile("x", board, name="x", optimization="O3", is_owner=is_owner)
 
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:
-        for _ in range(PARALLEL_COMPILERS + MAX_WAITING):
+        for _ in range(PARALLEL_COMPILERS - 1 + MAX_WAITING):
             group.create_task(one())
-        await busy.wait()
+        await asyncio.sleep(0.05)
+        assert running == PARALLEL_COMPILERS - 1  # one place is kept
         with pytest.raises(Overloaded, match="wait to be compiled"):
             await one()
+        group.create_task(one(is_owner=True))  # past all of them
+        await busy.wait()
         free.set()
     assert peak == PARALLEL_COMPILERS

@@ -14,13 +14,16 @@ import pytest
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.catalogue import Catalogue
 from microclaw.apps.changes import ChangeLog
+from microclaw.apps.deferring import Deferrals
 from microclaw.apps.deploy import Deployer
 from microclaw.apps.direct_io import DirectIo
 from microclaw.apps.installer import Installer
+from microclaw.apps.lifecycle import Lifecycle
 from microclaw.apps.reconciler import Reconciler
 from microclaw.apps.silence import SilenceExplainer
 from microclaw.apps.trial import Trial, TrialOptions
 from microclaw.apps.undo import Undo
+from microclaw.apps.upgrade import Upgrader
 from microclaw.auth.gate import Gate
 from microclaw.boards.profile import BoardProfile
 from microclaw.boards.reader import load_board
@@ -207,6 +210,7 @@ class Lab:
     def __init__(self, registry: Registry, change_log: ChangeLog, transport: PaperTransport) -> None:
         self.registry, self.change_log, self.transport = registry, change_log, transport
         self.steps: list[Step] = []
+        self.alarms: list[tuple[str, str]] = []
         self.clock_ms = 1_000
         self.monotonic_s = 50.0
         self.trials: dict[str, Trial] = {}
@@ -230,12 +234,27 @@ class Lab:
             try_image=self.try_image,
             sleep=self.transport.wait,
         )
+        self.lifecycle = Lifecycle(
+            devices=self.registry,
+            change_log=self.change_log,
+            installer=self.installer,
+            sleep=self.transport.wait,
+        )
+        self.upgrader = Upgrader(devices=self.registry, change_log=self.change_log, deployer=self.deployer)
         self.direct_io = DirectIo(devices=self.registry, change_log=self.change_log, installer=self.installer)
         self.undo = Undo(
             devices=self.registry,
             change_log=self.change_log,
             deployer=self.deployer,
+            lifecycle=self.lifecycle,
             direct_io=self.direct_io,
+            gate=Gate(),
+        )
+        self.deferrals = Deferrals(
+            devices=self.registry,
+            change_log=self.change_log,
+            deployer=self.deployer,
+            lifecycle=self.lifecycle,
             gate=Gate(),
         )
         self.catalogue = Catalogue(devices=self.registry, change_log=self.change_log)
@@ -244,9 +263,11 @@ class Lab:
             change_log=self.change_log,
             installer=self.installer,
             report=self.steps.append,
+            alarm=lambda name, text: self.alarms.append((name, text)),
             now_ms=lambda: self.clock_ms,
             monotonic_s=lambda: self.monotonic_s,
         )
+        self.reconciler.do_deferred = self.deferrals.do_waiting
 
     async def compile(
         self,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from microclaw.apps.deploy import DeployRequest
-from microclaw.devices.calls import AppInstall, AppState
+from microclaw.devices.calls import AppInstall, AppState, LogLine
 from microclaw.errors import AppNotFound, DeviceUnreachable
 
 
@@ -38,6 +38,30 @@ async def test_a_boards_own_word_on_an_app_is_shown(lab: Any, state: str, condit
     lab.transport.states["blink"] = AppState("blink", state, "text", 8192, 0, 0, ())
     [app] = await lab.catalogue.list_apps("paper")
     assert (app.condition, app.error) == (condition, "text")
+
+
+TRAPPED = "Got exception running WASM code: Exception: unreachable"
+
+
+@pytest.mark.parametrize(
+    ("lines", "error"),
+    [
+        (("line 5 column 9: a division by 0", TRAPPED), "it trapped: line 5 column 9: a division by 0"),
+        (
+            ("line 5 column 9: a division by 0", TRAPPED, "on", TRAPPED),
+            "it trapped: abort() or a failed assertion ended it",
+        ),
+        ((), "it trapped: abort() or a failed assertion ended it"),
+    ],
+)
+async def test_a_trap_is_told_in_words_with_the_line_that_the_program_named(
+    lab: Any, lines: tuple[str, ...], error: str
+) -> None:
+    await deploy(lab)
+    lab.transport.states["blink"] = AppState("blink", "running", "Exception: unreachable", 8192, 0, 0, ())
+    lab.transport.lines += [LogLine(10.0, "blink", text) for text in lines]
+    [app] = await lab.catalogue.list_apps("paper")
+    assert (app.condition, app.error) == ("running", error)
 
 
 async def test_a_device_that_does_not_answer_shows_what_is_wanted(lab: Any) -> None:

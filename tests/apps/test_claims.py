@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from tests.apps.conftest import make_image, make_trial
 
-from microclaw.apps.changes import ChangeLog, Claims
+from microclaw.apps.app_terms import Claims
+from microclaw.apps.changes import ChangeLog
 from microclaw.apps.claims import claims_of, driven_pins
 from microclaw.apps.deploy import DeployRequest
 from microclaw.devices.calls import AppState, PwmChange

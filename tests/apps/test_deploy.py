@@ -292,9 +292,10 @@ async def test_without_read_back_nothing_but_accepted_is_claimed(lab: Any) -> No
     assert "nobody has seen it work" in done.evidence.text
 
 
-async def test_a_printing_program_is_proved_by_its_own_line(lab: Any) -> None:
+@pytest.mark.parametrize(("tried", "note"), [("21 C", ""), ("hello", " (the trial had no line of that form)")])
+async def test_a_printing_program_is_proved_by_its_own_line(lab: Any, tried: str, note: str) -> None:
     lab.trials["hello"] = replace(
-        Trial(True, "running", ("hello",), (), (), (), (), 0, 0, (), 10_000, 20), first_line_ms=5.0
+        Trial(True, "running", (tried,), (), (), (), (), 0, 0, (), 10_000, 20), first_line_ms=5.0
     )
 
     install = lab.transport._do
@@ -307,7 +308,7 @@ async def test_a_printing_program_is_proved_by_its_own_line(lab: Any) -> None:
 
     lab.transport._do = printing
     done = await lab.deployer.deploy(blink("hello"), lab.steps.append)
-    assert (done.evidence.kind, done.evidence.text) == ("reported", "the program reports: 22.5 C")
+    assert (done.evidence.kind, done.evidence.text) == ("reported", f"the program reports: 22.5 C{note}")
 
 
 async def test_a_waiting_program_is_reported_by_its_state(lab: Any) -> None:

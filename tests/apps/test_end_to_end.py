@@ -16,6 +16,7 @@ from microclaw.apps.deploy import Deployer, DeployRequest
 from microclaw.apps.direct_io import DirectIo
 from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.installer import Installer
+from microclaw.apps.lifecycle import Lifecycle
 from microclaw.apps.reconciler import Reconciler
 from microclaw.apps.silence import SilenceExplainer
 from microclaw.apps.trial import try_image
@@ -72,7 +73,12 @@ class Bench:
         registry.explain_silence = SilenceExplainer(self.change_log).explain
         self.direct_io = DirectIo(devices=registry, change_log=self.change_log, installer=Installer(self.change_log))
         self.undo = Undo(
-            devices=registry, change_log=self.change_log, deployer=self.deployer, direct_io=self.direct_io, gate=Gate()
+            devices=registry,
+            change_log=self.change_log,
+            deployer=self.deployer,
+            lifecycle=Lifecycle(devices=registry, change_log=self.change_log, installer=Installer(self.change_log)),
+            direct_io=self.direct_io,
+            gate=Gate(),
         )
         self.reconciler = Reconciler(
             devices=registry, change_log=self.change_log, installer=Installer(self.change_log), report=self.steps.append
@@ -217,12 +223,22 @@ async def test_undo_walks_back_from_a_pin_over_an_upgrade_to_an_empty_board(benc
     assert (await bench.device.call(EdgesRead(before.edge_cursor))).edges == ()
 
 
-async def test_three_apps_run_and_a_fourth_is_refused(bench: Bench) -> None:
-    for name, pin in (("one", 4), ("two", 5), ("three", 6)):
+async def test_three_apps_run_a_fourth_is_refused_and_removed_ones_stand_still(bench: Bench) -> None:
+    pins = {"one": 4, "two": 5, "three": 6}
+    for name, pin in pins.items():
         await bench.deploy(name, pin=pin)
     with pytest.raises(TooManyApps, match="one, three, two"):
         await bench.deploy("four", pin=7)
     assert await bench.names() == ["one", "three", "two"]
+    for pin in pins.values():  # all three go on, side by side
+        await edges_seen(bench, pin, 2)
+    for name in pins:
+        await bench.deployer.remove("board-1", name, bench.steps.append)
+    removed_ms = (await bench.board.control.info()).now_ms
+    await bench.deploy("four", pin=7)
+    await edges_seen(bench, 7, 4)  # longer than the others' period
+    moved = {edge.pin for edge in (await bench.board.control.edges()).edges if edge.t_ms > removed_ms}
+    assert moved == {7}
 
 
 async def test_a_full_board_gives_up_a_program_that_has_ended(bench: Bench) -> None:

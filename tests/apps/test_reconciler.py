@@ -3,7 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 from microclaw.apps.deploy import DeployRequest
-from microclaw.apps.reconciler import MAX_PUT_BACKS, PUT_BACK_WINDOW_S, Reconciler
+from microclaw.apps.put_backs import MAX_PUT_BACKS, PUT_BACK_WINDOW_S
+from microclaw.apps.reconciler import Reconciler
 from microclaw.errors import DeviceUnreachable, InvalidModule
 from microclaw.events import Step
 

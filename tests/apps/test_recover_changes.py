@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from microclaw.apps.changes import AppVersion, Claims, PutApp, RemoveApp, SetLevel, SetPwm
+from microclaw.apps.app_terms import Claims
+from microclaw.apps.changes import AppVersion, PutApp, RemoveApp, SetLevel, SetPwm
 from microclaw.apps.deploy import DeployRequest
 from microclaw.errors import DeviceUnreachable, InstallInterrupted
 

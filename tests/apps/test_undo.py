@@ -199,7 +199,7 @@ async def test_one_undo_takes_back_all_that_a_turn_did_newest_first(lab: Any) ->
     await pins_in_a_turn(lab, "m2", 4, 5)
     done = await undo(lab)
     assert [taken.undone.change_id for taken in done.taken] == [3, 2]
-    assert done.text == "undone: set pin 5 of paper high (change 3), set pin 4 of paper high (change 2)"
+    assert done.text == "undone: pin 5 of paper is low again (change 3), pin 4 of paper is low again (change 2)"
     assert lab.transport.levels == {4: 0, 5: 0, 6: 1}
     await undo(lab)
     assert lab.transport.levels[6] == 0
@@ -263,7 +263,7 @@ async def test_a_change_that_another_turn_covers_stays_and_is_named(lab: Any) ->
     with pytest.raises(UndoIncomplete) as caught:
         await undo(lab)
     assert caught.value.message == (
-        "undone: set pin 5 of paper high (change 3); not undone: set pin 4 of paper high (change 1): "
+        "undone: pin 5 of paper is low again (change 3); not undone: set pin 4 of paper high (change 1): "
         "change 2 (set pin 4 of paper low) came after it"
     )
     assert caught.value.next_step == f"undo that first: microclaw app undo {covering}"
@@ -275,7 +275,9 @@ async def test_what_cannot_be_taken_back_is_said_and_the_rest_is_taken_back(lab:
     with made_by("m1"):
         await lab.deployer.remove("paper", "other", lab.steps.append)
         await lab.direct_io.set_pin("paper", 4, 1)
-    with pytest.raises(UndoIncomplete, match=r"^undone: set pin 4 .*; not undone: remove other .* is not known$"):
+    with pytest.raises(
+        UndoIncomplete, match=r"^undone: pin 4 of paper is low again .*; not undone: remove other .* is not known$"
+    ):
         await undo(lab)
     assert lab.transport.levels == {4: 0}
     assert (lab.steps[-1].stage, lab.steps[-1].state) == ("undo", "failed")
@@ -407,6 +409,7 @@ async def test_everybody_takes_back_their_own_and_only_an_owner_what_others_did(
         devices=lab.registry,
         change_log=lab.change_log,
         deployer=lab.deployer,
+        lifecycle=lab.lifecycle,
         direct_io=lab.direct_io,
         gate=Gate(_Family()),
     )

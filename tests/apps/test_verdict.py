@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from microclaw.apps.verdict import ConsoleLine, PinRole, Record, compare, compare_settled, describe, judge, seconds
+from microclaw.apps.edge_comparison import compare, compare_settled
+from microclaw.apps.verdict import ConsoleLine, PinRole, Record, describe, judge, seconds
 from microclaw.boards.reader import load_board
 from microclaw.devices.calls import PwmChange
 from microclaw.events import Edge

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -24,8 +25,8 @@ async def run_compiler(command: list[str], directory: Path, time_limit_s: float 
     return await in_worker(lambda processes: processes.run(command, directory, time_limit_s=time_limit_s))
 
 
-def python(code: str) -> list[str]:
-    return [sys.executable, "-I", "-c", code]
+def python(code: str, *words: Path) -> list[str]:
+    return [sys.executable, "-I", "-c", code, sys.base_prefix, *map(str, words)]  # named: it may be read
 
 
 async def test_output_and_code_come_back(tmp_path: Path) -> None:
@@ -42,19 +43,18 @@ async def test_environment_of_the_host_is_not_passed_on(tmp_path: Path, monkeypa
 
 
 async def test_process_and_its_children_are_killed_when_time_is_up(tmp_path: Path) -> None:
-    code = "import os, time; os.fork(); print(os.getpid(), flush=True); time.sleep(60)"
-    finished = await run_compiler(python(code), tmp_path, time_limit_s=1.0)
+    code = "import os, time; os.fork(); print('here', flush=True); time.sleep(60)"
+    finished = await run_compiler(python(code, tmp_path), tmp_path, time_limit_s=1.0)
     assert finished.timed_out
-    pids = [int(pid) for pid in finished.output.split()]
-    assert len(pids) == 2
-    await all_gone(*pids)
+    assert finished.output.split() == ["here", "here"]
+    await all_gone(tmp_path)
 
 
 async def test_children_are_killed_when_their_parent_is_already_gone(tmp_path: Path) -> None:
-    code = "import os, time; pid = os.fork(); pid or time.sleep(60); print(pid, flush=True)"
-    finished = await run_compiler(python(code), tmp_path, time_limit_s=1.0)
-    assert finished.timed_out
-    await all_gone(int(finished.output))
+    code = "import os, time; pid = os.fork(); pid or time.sleep(60); print('here', flush=True)"
+    finished = await run_compiler(python(code, tmp_path), tmp_path, time_limit_s=1.0)
+    assert finished.output == "here\n"
+    await all_gone(tmp_path)
 
 
 async def test_process_that_closes_its_output_is_still_killed(tmp_path: Path) -> None:
@@ -66,15 +66,15 @@ async def test_process_that_closes_its_output_is_still_killed(tmp_path: Path) ->
 
 
 async def test_cancelled_build_leaves_no_process(tmp_path: Path) -> None:
-    code = "import os, time; open('pid', 'w').write(str(os.getpid())); os.rename('pid', 'ready'); time.sleep(60)"
-    task = asyncio.create_task(run_compiler(python(code), tmp_path))
+    code = "import time; open('ready', 'w').close(); time.sleep(60)"
+    task = asyncio.create_task(run_compiler(python(code, tmp_path), tmp_path))
     async with asyncio.timeout(60):
         while not (tmp_path / "ready").exists():
             await asyncio.to_thread(os.sched_yield)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await all_gone(int((tmp_path / "ready").read_text()))
+    await all_gone(tmp_path)
 
 
 def test_stopped_build_starts_nothing_more(tmp_path: Path) -> None:
@@ -107,20 +107,21 @@ async def test_memory_is_held_to_its_limit(tmp_path: Path) -> None:
     assert "MemoryError" in finished.output
 
 
-async def all_gone(*pids: int) -> None:
-    """Killed children are reaped by whoever adopts them, a moment later."""
+async def all_gone(named: Path) -> None:
+    """No process has this path among its words: within a namespace it has another number."""
     async with asyncio.timeout(60):
-        while any(is_running(pid) for pid in pids):
-            await asyncio.to_thread(os.sched_yield)
+        while await asyncio.to_thread(running, str(named).encode()):
+            pass
 
 
-def is_running(pid: int) -> bool:
-    """Whether a process is there and no zombie waiting for its adopter."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z"
+def running(word: bytes) -> list[Path]:
+    """A killed process that waits for its adopter has no words any more."""
+    found = []
+    for words in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if word in words.read_bytes().split(b"\0"):
+                found.append(words)
+    return found
 
 
 @pytest.mark.parametrize("end", ["", "\\nmore"])

@@ -35,13 +35,13 @@ def clean_environ(home: Path) -> dict[str, str]:
     return {**kept, "MICROCLAW_HOME": str(home)}
 
 
-def run_in(home: Path, *words: str, stdin: str = "") -> Ran:
+def run_in(home: Path, *words: str, stdin: str = "", timeout_s: float = TIMEOUT_S) -> Ran:
     done = subprocess.run(
         [sys.executable, "-m", "microclaw.cli", *words],
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=TIMEOUT_S,
+        timeout=timeout_s,
         env=clean_environ(home),
         check=False,
     )
@@ -66,4 +66,4 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
 @pytest.fixture
 def ask(host: dict[str, Any]) -> Run:
     """Run `microclaw WORDS` beside the running host."""
-    return lambda *words, stdin="": run_in(Path(host["home"]), *words, stdin=stdin)
+    return lambda *words, **given: run_in(Path(host["home"]), *words, **given)

@@ -54,6 +54,7 @@ def test_a_kind_or_time_that_is_none_is_named(run: Run, home: Path) -> None:
     del home
     assert "kinds: approval," in run("audit", "--kind", "tokens").err
     assert "say 30m" in run("audit", "--since", "yesterday").err
+    assert "say 30m" in run("audit", "--since", "0001-01-01").err
 
 
 def test_another_hosts_log_is_not_read_from_here(run: Run, home: Path) -> None:

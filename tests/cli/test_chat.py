@@ -94,7 +94,7 @@ async def test_a_question_is_asked_at_the_terminal_and_enter_is_a_no(tmp_path: P
         def talk() -> int:
             home = tmp_path / "home"
             with host_with(provider, home), Screen(home, "chat", SENTENCE) as screen:
-                screen.wait_for("approve  gpio-set")
+                screen.wait_for("approve  set pin 4 of virtual-1 high")
                 screen.wait_for("do it? [y/N]")
                 if typed:
                     screen.type(typed)

@@ -29,3 +29,11 @@ def test_an_engine_that_fails_is_a_warning_while_another_one_speaks(other: str |
 def test_voice_that_is_off_says_why() -> None:
     off = {"state": "off", "problem": "av not installed (next: make voice)", "engines": []}
     assert [(f.ok, f.text) for f in voice_engines(off)] == [(True, "off: av not installed (next: make voice)")]
+
+
+def test_wake_words_have_a_line_of_their_own() -> None:
+    rows = voice(("asr", "pocketsphinx", None), ("wake", "pymicro-wakeword (alexa)", None))
+    assert [f.text for f in voice_engines(rows)][-1] == "pymicro-wakeword (alexa) wakes"
+    broken = voice(("asr", "pocketsphinx", None), ("wake", "pymicro-wakeword (alexa)", "no model (next: make voice)"))
+    finding = list(voice_engines(broken))[-1]
+    assert (finding.ok, finding.text) == (False, "pymicro-wakeword (alexa): no model")

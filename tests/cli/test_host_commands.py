@@ -34,7 +34,7 @@ STATUS: dict[str, Any] = {
         "next": [{"id": 1, "said": "every weekday at 7", "what": "blink pin 4", "next_ms": 1_700_000_000_000}],
     },
     "approvals": {"pending": 2, "first": [{"id": "a", "action": "deploy blink", "asked_by": "sam"}]},
-    "devices": [{"name": "desk", "board": "virtual", "apps": ["blink"], "reachable": False}],
+    "devices": [{"name": "desk", "board": "virtual", "apps": ["blink"], "reachable": False, "never_reached": False}],
 }
 
 
@@ -62,6 +62,13 @@ def test_an_open_gateway_and_a_failing_task_stand_on_the_screen() -> None:
     assert rows["gateway"].endswith("open: every program of this machine is the owner there")
     assert rows["failing"].startswith("reconciler: failed 3 times, last ")
     assert rows["failing"].endswith(": full")
+
+
+def test_the_screen_names_the_address_for_xiaozhi_and_how_many_are_connected() -> None:
+    xiaozhi = {"state": "on", "text": None, "ota": "http://192.168.1.20:8003/xiaozhi/ota/", "connected": 2}
+    rows = screen_rows({**STATUS, "xiaozhi": xiaozhi})
+    assert ("xiaozhi", "http://192.168.1.20:8003/xiaozhi/ota/   2 devices connected") in rows
+    assert "xiaozhi" not in dict(screen_rows({**STATUS, "xiaozhi": {**xiaozhi, "state": "off", "ota": None}}))
 
 
 def test_channel_that_nobody_set_up_says_how() -> None:

@@ -18,7 +18,11 @@ from typing import Any
 import pytest
 from tests.cli.conftest import clean_environ
 
+from microclaw.cli.board_control import BoardControl
 from microclaw.cli.child import Child
+from microclaw.events import Answer, ApprovalAsked
+from microclaw.host_client.client import HostClient
+from microclaw.wire import board_control as control
 
 Run = Callable[..., Any]
 StartBoard = Callable[..., AbstractContextManager[Child]]
@@ -83,7 +87,7 @@ def test_a_virtual_board_joins_the_host_that_runs_here_and_takes_python(
     host: dict[str, Any], ask: Run, tmp_path: Path
 ) -> None:
     def joined() -> Child:
-        words = ["microclaw.cli", "--json", "virtual", "--join", "--wasmachine", "0", "--serial", "none"]
+        words = ["microclaw.cli", "--json", "virtual", "--join", "--serial", "none"]  # it needs no port of its own
         return Child("board", words, log=tmp_path / "stderr", environ=clean_environ(Path(host["home"])))
 
     source = tmp_path / "blink.py"
@@ -118,6 +122,9 @@ def test_a_provisioned_board_pairs_is_called_told_and_revoked(lamp: None, ask: R
     assert json.loads(ask("--json", "exec", "lamp", "gpio.get", "4").out)["result"] == {"pin": 4, "level": 1}
     assert ask("notify", "lamp", "tea", "is", "ready").out == "lamp has it\n"
     assert "tea is ready" in ask("logs", "lamp").out
+    (newest,) = ask("logs", "lamp", "--tail", "1", "--since", "1h").out.splitlines()
+    assert "tea is ready" in newest
+    assert ask("logs", "lamp", "--since", "2999-01-01").out == ""
     labelled = ask("device", "label", "lamp", "kitchen", "upstairs")
     assert labelled.out == "lamp: kitchen, upstairs\n"
     assert json.loads(ask("--json", "device", "revoke", "lamp").out)["revoked"] == 1
@@ -246,12 +253,15 @@ def test_a_device_has_the_agent_do_something_and_hears_how_it_ended(lamp: None, 
 
 
 def test_a_follower_sees_a_line_that_comes_while_it_follows(lamp: None, ask: Run, host: dict[str, Any]) -> None:
-    words = [sys.executable, "-u", "-m", "microclaw.cli", "logs", "lamp", "-f"]
+    assert ask("notify", "lamp", "before", "all").code == 0
+    _log_lines(ask, "lamp", lambda lines: "before all" in lines)
+    words = [sys.executable, "-u", "-m", "microclaw.cli", "logs", "lamp", "-f", "--tail", "1"]
     follower = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=clean_environ(Path(host["home"])))
     guard = threading.Timer(PATIENCE_S, follower.kill)  # a line that never comes ends the reading
     guard.start()
     try:
         assert follower.stdout is not None
+        assert "before all" in follower.stdout.readline()
         assert ask("notify", "lamp", "the", "first").code == 0
         first = next(line for line in follower.stdout if "the first" in line)
         assert ask("notify", "lamp", "and", "another").code == 0
@@ -290,6 +300,22 @@ def test_a_wrong_link_address_is_refused(run: Run, link: str, said: str) -> None
     ran = run("up", "--port", "0", "--link", link)
     assert ran.code == 1
     assert said in ran.err
+
+
+def test_a_correction_on_the_link_is_one_act_without_a_question(
+    host: dict[str, Any], lamp: None, tmp_path: Path
+) -> None:
+    """Taking back looks whether the board restarted: what else it tells of itself is no text that the turn reads."""
+    client = HostClient(Path(host["home"]) / "control.sock")
+    said = ("turn on pin 40 on lamp", "no, I meant pin 10")
+    events = [list(client.stream("/v1/chat", {"text": text, "chat_id": "correction"})) for text in said]
+    assert [one for turn in events for one in turn if isinstance(one, ApprovalAsked)] == []
+    answer = events[-1][-1]
+    assert isinstance(answer, Answer)
+    assert "Pin 10 of lamp is on" in answer.text
+    with BoardControl(tmp_path / "board.sock") as board:
+        levels = {row.pin: row.level for row in board.ask(control.Pins()).pins}
+    assert (levels[40], levels[10]) == (0, 1)
 
 
 def test_plain_ws_is_for_loopback_alone(run: Run) -> None:

@@ -10,7 +10,8 @@ import pytest
 import typer
 
 from microclaw.cli.options import GlobalOptions
-from microclaw.cli.programs import MAX_FILE_BYTES, MAX_SOURCE_CHARS, end_install, read_program, source_text
+from microclaw.cli.program_files import MAX_FILE_BYTES, MAX_SOURCE_CHARS, read_program, source_text
+from microclaw.cli.programs import end_install
 from microclaw.errors import ConfigError
 from microclaw.host_client.request import HostError
 

@@ -157,7 +157,7 @@ async def test_a_turns_question_is_asked_where_the_person_is(tmp_path: Path, typ
                 (other / "hosts.toml").write_text(f'"{place}" = "{secret}"\n')
                 (other / "hosts.toml").chmod(0o600)
                 with Screen(other, "--host", place, "chat", SENTENCE) as screen:
-                    screen.wait_for("approve  gpio-set")
+                    screen.wait_for("approve  set pin 4 of virtual-1 high")
                     screen.wait_for("do it? [y/N]")
                     screen.type(typed)
                     screen.wait_for("I am done.")

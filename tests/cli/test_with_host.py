@@ -89,6 +89,40 @@ def test_two_entries_of_one_board_are_merged_and_one_is_forgotten(ask: Run) -> N
         assert ask("device", "show", name).code == 1
 
 
+def test_a_board_that_never_answered_is_said_so_everywhere(ask: Run) -> None:
+    added = ask("device", "add", "attic", "--board", "virtual", "--wasmachine", "127.0.0.1:9")
+    assert added.code == 0
+    assert "attic is kept, and was never reached" in added.out
+    assert re.search(r"^attic .* never reached ", ask("device", "list").out, re.MULTILINE)
+    assert "attic (virtual): no programs, never reached" in ask("status").out
+    assert "attic: never reached" in ask("doctor").out
+    checked = ask("device", "check", "attic")
+    assert checked.code == 1
+    assert "not reached" in checked.out
+    assert "next: " in checked.out
+    assert ask("device", "remove", "attic").code == 0
+
+
+def test_an_address_where_no_board_can_be_is_refused_before_it_is_kept(ask: Run, host: dict[str, Any]) -> None:
+    own = host["http"].rpartition("/")[2]
+    for address in ("127.0.0.1:0", "224.0.0.1:8080", own):
+        ran = ask("device", "add", "attic", "--board", "virtual", "--wasmachine", address)
+        assert ran.code == 1
+        assert "next: " in ran.err
+    assert ask("device", "show", "attic").code == 1
+
+
+def test_a_board_is_checked_by_name_and_by_address(ask: Run) -> None:
+    checked = json.loads(ask("device", "check", "virtual-1", "--json").out)
+    assert checked["schema"] == "microclaw.check/1"
+    assert checked["ok"]
+    assert all(way["reached"] for way in checked["transports"])
+    address = next(way["endpoint"] for way in checked["transports"] if way["endpoint"].startswith("wasmachine:"))
+    ran = ask("device", "check", address.removeprefix("wasmachine://"))
+    assert ran.code == 0, ran.err
+    assert f"{address}: reached in" in ran.out
+
+
 def test_exec_sets_and_reads_a_pin(ask: Run) -> None:
     assert ask("exec", "virtual-1", "gpio.set", "pin=11", "level=1").code == 0
     document = json.loads(ask("exec", "virtual-1", "gpio.get", "11", "--json").out)
@@ -149,6 +183,13 @@ def test_program_is_run_listed_shown_logged_and_taken_off(ask: Run, program: Cal
     lines = ask("logs", "virtual-1/whole").out.splitlines()
     assert lines
     assert all("whole        tick" in line for line in lines)
+    newest = ask("logs", "virtual-1/whole", "--tail", "3").out.splitlines()
+    assert len(newest) == 3
+    assert newest[0] >= lines[-3]  # it went on meanwhile
+    undated = ask("logs", "virtual-1/whole", "--since", "10m")
+    assert undated.code == 1
+    assert "when the lines of virtual-1 came is not known" in undated.err
+    assert "next: leave --since out" in undated.err
     ran = ask("app", "uninstall", "whole", "-d", "virtual-1", "--json")
     assert json.loads(ran.out)["schema"] == "microclaw.removal/1"
 
@@ -182,20 +223,6 @@ def test_ctrl_c_before_the_installation_began_changes_nothing(ask: Run, host: di
     assert err == "error: cancelled: it had changed nothing yet\n"
     assert "spin" not in ask("app", "list").out
     assert "spin" not in ask("app", "changes").out
-
-
-def test_a_board_that_never_answered_is_a_problem_once_it_was_asked(ask: Run) -> None:
-    assert ask("device", "add", "foo", "--board", "virtual", "--wasmachine", "127.0.0.1:1").code == 0
-    try:
-        assert "foo: not asked yet" in ask("doctor").out
-        assert ask("exec", "foo", "apps.list").code == 4
-        doctor = ask("doctor")
-        assert "foo does not answer" in doctor.out
-        assert "power it and see that it is on this network" in doctor.out
-        assert doctor.code == 1
-        assert "foo (virtual): no programs, does not answer" in ask("status").out
-    finally:
-        assert ask("device", "remove", "foo").code == 0
 
 
 def test_a_report_of_one_device_has_no_problem_of_another(ask: Run) -> None:

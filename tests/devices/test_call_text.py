@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from microclaw.devices.call_text import arguments_from_words, call_from
+from microclaw.devices import calls
+from microclaw.devices.call_text import arguments_from_words, call_from, call_words
+from microclaw.devices.calls import Call
 from microclaw.errors import ConfigError
 
 
@@ -26,3 +30,20 @@ def test_a_wrong_argument_says_what_it_should_be(words: list[str], sentence: str
 def test_a_wrong_value_of_a_request_says_what_it_should_be() -> None:
     with pytest.raises(ConfigError, match=r"level of gpio\.set is a whole number, not True"):
         call_from("gpio.set", {"pin": 2, "level": True})
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (calls.GpioSet(2, 1), "set pin 2 of lamp high"),
+        (calls.PwmSet(5, 51), "set PWM on pin 5 of lamp to 20 % (duty 51 of 255)"),
+        (calls.PwmSet(5, 1, 2_000), "set PWM on pin 5 of lamp to about 0 % at 2,000 Hz (duty 1 of 255)"),
+        (calls.DeviceRestart(), "restart lamp"),
+        (calls.AppStart("blink"), "start blink on lamp"),
+        (calls.AppStop("blink"), "stop blink on lamp"),
+        (calls.AppUndo("blink"), "go back to the earlier blink on lamp"),
+        (calls.I2cScan(), "i2c.scan on lamp"),
+    ],
+)
+def test_a_call_is_asked_in_words(call: Call[Any], words: str) -> None:
+    assert call_words(call, "lamp") == words

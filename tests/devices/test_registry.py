@@ -13,6 +13,7 @@ import pytest
 
 from microclaw.boards import BoardProfile, load_board, parse_firmware
 from microclaw.bus import Bus
+from microclaw.devices.call_text import what_offers
 from microclaw.devices.calls import (
     AdcRead,
     AppInstall,
@@ -28,7 +29,7 @@ from microclaw.devices.calls import (
     PinLevel,
     PwmSet,
 )
-from microclaw.devices.device import Device, what_offers
+from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import (
     CallRejected,

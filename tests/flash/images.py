@@ -52,3 +52,9 @@ def is_whole(flash: bytearray, at: int) -> bool:
     size = struct.unpack_from("<I", flash, at + 28)[0]
     end = at + -(-(32 + size + 1) // 16) * 16
     return hashlib.sha256(flash[at:end]).digest() == bytes(flash[end : end + 32])
+
+
+def program(chip_id: int, project: str, version: str = "2.4.2") -> bytes:
+    """A program with ESP-IDF's description in its first segment."""
+    description = struct.pack("<IIII32s32s", 0xABCD5432, 0, 0, 0, version.encode(), project.encode()).ljust(256, b"\0")
+    return one_image(chip_id, description + hashlib.sha256(b"code").digest() * 300)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.cli.conftest import run_in
 from tests.flash.conftest import ScriptedPerson, StartBoard
-from tests.flash.images import one_image, partition_table, whole_image
+from tests.flash.images import one_image, partition_table, program, whole_image
 from tests.flash.pty_board import PtyBoard
 from tests.flash.rom_loader import ESP32_S3
 
@@ -23,12 +21,6 @@ from microclaw.flash.workshop import Wishes, Workshop
 Make = Callable[..., Workshop]
 PASSWORD = "correct horse"
 WIFI = {"wifi": {"ssid": "kitchen", "password": PASSWORD}}
-
-
-def program(chip_id: int, project: str, version: str = "2.4.2") -> bytes:
-    """A program with ESP-IDF's description in its first segment."""
-    description = struct.pack("<IIII32s32s", 0xABCD5432, 0, 0, 0, version.encode(), project.encode()).ljust(256, b"\0")
-    return one_image(chip_id, description + hashlib.sha256(b"code").digest() * 300)
 
 
 def bootloader(chip_id: int, flash_mb: int) -> bytes:

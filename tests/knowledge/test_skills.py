@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
+from microclaw.agent.context import ACTIVE_SKILL_CHARS
+from microclaw.cli.main import COMMANDS
 from microclaw.devices.call_text import CALLS
 from microclaw.errors import ToolFailed, UnknownName
 from microclaw.knowledge.skill_file import MAX_FOLDER_FILES, MAX_SKILL_BYTES, SkillCheck, check_skill
 from microclaw.knowledge.skills import ACTIVE_S, MAX_NAMED_FILES, MAX_PIECE_CHARS, Skills, shipped_skills
+from microclaw.mcp.server.forms import FORMS
 
 HEAD = "---\nname: brewing\ndescription: it brews tea, often\n"
 GOOD = """---
@@ -126,10 +130,29 @@ def test_a_file_over_the_limit_is_refused(folder: Path) -> None:
 
 def test_shipped_skills_have_no_mistake_and_name_real_methods() -> None:
     skills = Skills(Path("nowhere"))
-    assert [skill.name for skill in skills.all()] == ["mending-a-program", "plant-watering", "wiring-a-sensor"]
+    assert [skill.name for skill in skills.all()] == [
+        "esp32-exploration",
+        "esp32-patterns",
+        "esp32-wasm-development",
+        "esp32-wasm-native-api",
+        "mending-a-program",
+        "plant-watering",
+        "wiring-a-sensor",
+    ]
     for skill in skills.all():
         assert skill.shipped
+        assert len(skill.body.splitlines()) <= 300
+        assert len(skill.body) <= ACTIVE_SKILL_CHARS  # nothing of it is cut for a model
         assert skills.check(skill.name, capabilities=frozenset(CALLS)).mistakes == ()
+
+
+def test_shipped_skills_name_tools_and_commands_that_there_are() -> None:
+    skills = Skills(Path("nowhere")).all()
+    known = {*FORMS, *(skill.name for skill in skills)}
+    for skill in skills:
+        assert set(skill.tools) <= known
+        assert set(re.findall(r"`([a-z0-9]+(?:-[a-z0-9]+)+)`", skill.body)) <= known
+        assert set(re.findall(r"`microclaw ([a-z-]+)", skill.body)) <= set(COMMANDS)
 
 
 def test_a_persons_skill_goes_before_the_shipped_one(folder: Path) -> None:
@@ -161,6 +184,10 @@ def test_an_edit_is_seen(folder: Path) -> None:
         ("how do I wire a soil sensor?", ["wiring-a-sensor"]),
         ("please water my plant when it is dry", ["plant-watering"]),
         ("my program crashes, please mend it", ["mending-a-program"]),
+        ("which native functions does this board have for SPI and MQTT?", ["esp32-wasm-native-api"]),
+        ("explore this unknown board", ["esp32-exploration"]),
+        ("write a C program with timers and little memory", ["esp32-wasm-development"]),
+        ("debounce the button and average the samples", ["esp32-patterns"]),
         ("blink the led on pin 2", []),
         ("turn on the relay", []),
         ("what is the temperature", []),

@@ -86,13 +86,17 @@ async def test_every_tool_tells_what_it_takes_gives_and_does(beside: Place) -> N
         assert tool.description
     hints = {name: tool.annotations for name, tool in tools.items() if tool.annotations is not None}
     assert {name for name, hint in hints.items() if hint.read_only_hint} == {
-        "list-devices", "device-info", "device-status", "query-wasm-apps", "read-edges", "read-logs",
+        "list-devices", "device-info", "device-status", "check-device", "query-wasm-apps", "read-edges", "read-logs",
         "gpio-get", "adc-read", "i2c-scan", "i2c-read", "try-program", "free-pins", "schedule-list",
     }  # fmt: skip
     assert {name for name, hint in hints.items() if hint.destructive_hint} == {
         "deploy-wasm-app",
         "uninstall-wasm-app",
+        "switch-program",
         "undo",
+        "correct",
+        "act-on-boards",
+        "restart-device",
         "schedule-remove",
     }
     assert all(re.fullmatch("[a-z0-9]+(-[a-z0-9]+)*", name) for name in tools)
@@ -204,7 +208,7 @@ async def test_an_act_after_strangers_words_is_asked_for_where_the_person_is(
         assert done.is_error == (level == 0), text(done)
         assert fields(await client.call_tool("gpio-get", {"pin": 6}))["level"] == level
     assert len(asked) == 1
-    assert "gpio-set pin=6 level=1" in asked[0]
+    assert "set pin 6 of virtual-1 high" in asked[0]
 
 
 async def decide(beside: Place, *, approved: bool) -> None:
@@ -231,7 +235,7 @@ async def test_a_client_that_cannot_ask_is_told_at_once_where_it_is_decided(besi
         told = await client.call_tool("gpio-set", {"pin": 6, "level": 1})
         content = fields(told)
         assert content["act"]["outcome"] == "waiting"
-        assert "gpio-set pin=6 level=1" in text(told)
+        assert "set pin 6 of virtual-1 high" in text(told)
         assert f"number {content['approval']['id']}" in text(told)
         assert "microclaw approval" not in text(told)  # an assistant with a shell would run it
         assert fields(await client.call_tool("gpio-get", {"pin": 6}))["level"] == 0

@@ -16,7 +16,8 @@ LIMIT_S = 60
 
 @dataclass
 class Server:
-    """Answers each request with the next (status, body); a body of None never answers, bytes are sent raw.
+    """Answers each request with the next (status, body); a body of None never answers, bytes are sent raw, a
+    function makes it of what was asked.
 
     `Events` are sent as an event stream, each as soon as it is written.
     """
@@ -37,6 +38,8 @@ class Server:
             self.headers.append(headers)
             self.bodies.append(json.loads(body) if body else {})
             status, answer = self.answers.pop(0)
+            if callable(answer):
+                answer = answer(self.bodies[-1])
             if answer is None:
                 await reader.read()  # until the client gives up
                 return

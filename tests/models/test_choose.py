@@ -163,6 +163,7 @@ SURE = [
     "stop blink",
     "is the blinker still running?",
     "what is running",
+    "restart the board",
 ]
 UNSURE = [
     "turn on the garden light",  # which pin? it would ask back
@@ -173,7 +174,7 @@ UNSURE = [
     "thanks",
     "stop the music",  # no program of that name
     "erase the flash",
-    "restart the board",
+    "flash the board",
     "",
     "x" * 5000,
 ]

@@ -36,6 +36,7 @@ from microclaw.offline.sentences import english
 VECTORS = Path(__file__).parents[1] / "vectors"
 CHANGING = frozenset(
     {"gpio-set", "pwm-set", "deploy-wasm-app", "uninstall-wasm-app", "undo", "schedule-add", "schedule-remove"}
+    | {"correct", "act-on-boards", "restart-device"}
 )
 LED_PIN = 2
 APPS: Mapping[str, tuple[int, ...]] = {"blink": (4,), "fade": (5,), "traffic-light": (10, 11, 12), "thermostat": (16,)}
@@ -156,6 +157,10 @@ def _answer(tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     match tool:
         case "gpio-get":
             fields["level"] = 0
+        case "correct":
+            fields["undone"] = [{"message": f"undone: change {number}"} for number in arguments["undo"]]
+            pins = arguments.get("pins", ())
+            fields["pins"] = [{"device": "bench-1", "change": 100 + n, **one} for n, one in enumerate(pins)]
         case "gpio-set":
             fields["level"] = arguments["level"]
         case "adc-read":
@@ -169,6 +174,8 @@ def _answer(tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
             fields |= {"appName": arguments["appName"], "verified": True}
         case "device-info" | "device-status":
             fields["facts"] = {"firmware": "v1", "uptime_s": 5, "free_heap_kb": 200}
+        case "check-device":
+            fields |= {"reached": True, "ok": True, "lines": []}
         case "time":
             fields |= {"now": "2026-11-23T07:00:00+01:00", "weekday": "Monday", "zone": "Europe/Berlin"}
         case "list-devices":

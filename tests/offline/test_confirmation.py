@@ -10,6 +10,7 @@ from tests.offline.score import CHANGING
 from tests.offline.test_offline_sentences import AT_ONCE, PROGRAMS
 from tests.offline.test_offline_turns import answered
 
+from microclaw.language.yes_no import said_yes
 from microclaw.models.protocol import AssistantReply, DeviceContext, Message, ModelReply, ModelRequest, UserText
 from microclaw.offline.decision import Act, Say
 from microclaw.offline.dialogue import one_call, understand
@@ -141,7 +142,8 @@ async def test_a_question_with_slips_of_the_keyboard_is_answered_at_once(ask: As
 @pytest.mark.parametrize("answer", ["yes", "no", "yep", "nope", "ok", "go ahead", "don't", "leave it"])
 async def test_a_yes_or_no_to_nothing_is_told_so(ask: Ask, answer: str) -> None:
     reply = await ask(answer)
-    assert (reply.text, reply.calls, reply.next_step) == ("Nothing waits for a yes in this chat.", (), None)
+    told = "Nothing waits for a yes" if said_yes(answer) else "There is nothing to take back"
+    assert (reply.text, reply.calls, reply.next_step) == (f"{told} in this chat.", (), None)
 
 
 async def test_a_question_that_is_too_old_takes_no_yes_but_says_its_sentence(ask: Ask) -> None:

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from tests.offline.conftest import Ask, kept
 
-from microclaw.models.protocol import DeviceContext, UserText
+from microclaw.boards.reader import load_board
+from microclaw.boards.voice import VOICE_BOARD
+from microclaw.models.protocol import (
+    AssistantReply,
+    DeviceContext,
+    KnownApp,
+    KnownDevice,
+    Message,
+    ModelReply,
+    ToolReturn,
+    UserText,
+)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +44,7 @@ async def test_an_on_that_names_no_device_is_not_taken_for_one(ask: Ask, sentenc
 
 
 @pytest.mark.parametrize("answer", ["on desk", "desk", "the desk", "on board desk."])
-@pytest.mark.parametrize(("sentence", "tool"), [("turn on pin 4", "gpio-set"), ("what is running", "query-wasm-apps")])
+@pytest.mark.parametrize(("sentence", "tool"), [("turn on pin 4", "gpio-set"), ("scan the i2c bus", "i2c-scan")])
 async def test_which_device_is_answered_by_its_name(
     ask: Ask, two_boards: DeviceContext, sentence: str, tool: str, answer: str
 ) -> None:
@@ -55,3 +67,85 @@ async def test_a_toggle_in_a_rule_is_not_dropped(ask: Ask, word: str) -> None:
     reply = await ask(f"when the button on pin 4 is pressed {word} pin 6")
     assert (reply.calls, reply.failed_code) == ((), "not_possible")
     assert "toggle" in reply.text
+
+
+@pytest.fixture
+def three(two_boards: DeviceContext) -> DeviceContext:
+    shelf = KnownDevice("shelf", load_board("virtual"), (KnownApp("fade", (4,)),))
+    return DeviceContext((*two_boards.devices, shelf, KnownDevice("kitchen", VOICE_BOARD)))
+
+
+def listed(reply: ModelReply, *names: str, error: str = "") -> tuple[Message, ...]:
+    """The board's answer to the query that the reply asks for."""
+    (call,) = reply.calls
+    assert call.name == "query-wasm-apps"
+    device = json.loads(call.arguments)["device"]
+    fields = {"device": device, "apps": [{"name": name, "state": "running", "pins": [2]} for name in names]}
+    content = {"success": False, "error": "device_unreachable", "message": error} if error else fields
+    return AssistantReply("", reply.calls), ToolReturn(call.call_id, call.name, json.dumps(content), failed=bool(error))
+
+
+async def asked_of_all(
+    ask: Ask, boards: DeviceContext, said: str, *each: tuple[str, ...] | str
+) -> tuple[ModelReply, tuple[Message, ...]]:
+    after: tuple[Message, ...] = ()
+    for one in each:
+        reply = await ask(said, *after, device_context=boards)
+        after += listed(reply, error=one) if isinstance(one, str) else listed(reply, *one)
+    return await ask(said, *after, device_context=boards), after
+
+
+async def test_what_is_running_tells_of_all_boards_a_line_each(ask: Ask, three: DeviceContext) -> None:
+    reply, _ = await asked_of_all(ask, three, "what is running", ("blink",), (), "shelf does not answer")
+    assert reply.failed_code is None
+    assert reply.text.splitlines() == [
+        "On virtual-1: blink (running, pin 2).",
+        "No program is on desk.",
+        "shelf was not asked: shelf does not answer.",
+    ]
+
+
+async def test_where_no_board_answers_that_is_the_failure(ask: Ask, three: DeviceContext) -> None:
+    reply, _ = await asked_of_all(ask, three, "what is running", "gone", "gone", "gone")
+    assert reply.failed_code == "device_unreachable"
+
+
+async def test_stop_takes_the_one_board_that_has_the_program(ask: Ask, three: DeviceContext) -> None:
+    reply, after = await asked_of_all(ask, three, "stop blink", ("fade",), ("blink",), ("fade",))
+    (call,) = reply.calls
+    assert (call.name, json.loads(call.arguments)) == ("uninstall-wasm-app", {"appName": "blink", "device": "desk"})
+    gone = json.dumps({"success": True, "device": "desk", "appName": "blink"})
+    after += (AssistantReply("", reply.calls), ToolReturn(call.call_id, call.name, gone))
+    done = await ask("stop blink", *after, device_context=three)
+    assert done.text.startswith("blink stopped and taken off desk")
+
+
+async def test_stop_asks_where_several_boards_have_it_or_one_that_is_away_may(ask: Ask, three: DeviceContext) -> None:
+    for each in ((("blink",), ("blink",), ()), ("virtual-1 is away", ("blink",), ())):
+        question, after = await asked_of_all(ask, three, "stop blink", *each)
+        assert question.text == "Which device? blink is on virtual-1 and desk."
+        before = (UserText("stop blink"), *after, kept(question))
+        answer = await ask("desk", device_context=three, before=before)
+        assert json.loads(answer.calls[0].arguments) == {"device": "desk"}
+
+
+async def test_stop_of_what_no_board_has_lists_what_there_is(ask: Ask, three: DeviceContext) -> None:
+    reply, _ = await asked_of_all(ask, three, "stop fade", ("blink",), (), ())
+    assert (reply.calls, reply.failed_code) == ((), "app_not_found")
+    assert reply.text.startswith("There is no program 'fade'.\nOn virtual-1: blink")
+
+
+async def test_is_it_running_is_answered_by_the_boards_that_have_it(ask: Ask, three: DeviceContext) -> None:
+    reply, _ = await asked_of_all(ask, three, "is blink running", ("blink",), (), ())
+    assert reply.text.startswith("Yes, blink runs on virtual-1")
+
+
+async def test_of_many_boards_it_asks_which(ask: Ask, two_boards: DeviceContext) -> None:
+    boards = tuple(replace(two_boards.devices[1], name=f"shelf-{n}") for n in range(9))
+    reply = await ask("what is running", device_context=DeviceContext(boards))
+    assert (reply.calls, reply.text[:13]) == ((), "Which device?")
+
+
+@pytest.mark.parametrize("sentence", ["stop blink on desk", "stop blink in 5 minutes", "what is running everywhere"])
+async def test_one_board_and_a_time_are_no_other_boards(ask: Ask, two_boards: DeviceContext, sentence: str) -> None:
+    assert (await ask(sentence, device_context=two_boards)).calls

@@ -206,7 +206,6 @@ SAID_NO = [
     ("dim the led", "ambiguous"),
     ("turn on the led when the button is pressed", "ambiguous"),
     ("turn everything off", "ambiguous"),
-    ("reboot the board", "not_possible"),
     ("flash the firmware", "not_possible"),
     ("turn off pin 4 when the temperature is above 28", "ambiguous"),
     ("turn on the lamp", "ambiguous"),

@@ -9,7 +9,8 @@ import pytest
 from tests.offline.conftest import Ask, kept
 from tests.offline.test_offline_turns import answered, proof
 
-from microclaw.models.protocol import DeviceContext, Message, UserText
+from microclaw.boards.voice import VOICE_BOARD
+from microclaw.models.protocol import DeviceContext, KnownDevice, Message, UserText
 
 
 async def blinking(ask: Ask) -> tuple[Message, ...]:
@@ -68,3 +69,24 @@ async def test_faster_than_nothing_is_said_so(ask: Ask) -> None:
     reply = await ask("blink faster")
     assert not reply.calls
     assert reply.text.startswith("Nothing was done in this chat just now that has a speed")
+
+
+@pytest.mark.parametrize("said", ["turn on pin 4", "which pins are free", "what is running"])
+async def test_a_voice_device_beside_one_board_leaves_nothing_to_ask(
+    ask: Ask, device_context: DeviceContext, said: str
+) -> None:
+    board = device_context.devices[0]
+    both = DeviceContext((KnownDevice("kitchen", VOICE_BOARD), board), board)
+    for meant in (board, None):
+        reply = await ask(said, device_context=replace(both, meant=meant))
+        assert "Which device" not in reply.text
+        assert reply.failed_code is None
+        assert all(json.loads(call.arguments).get("device") in (None, board.name) for call in reply.calls)
+
+
+async def test_a_voice_device_has_no_pins_to_switch(ask: Ask, device_context: DeviceContext) -> None:
+    kitchen = KnownDevice("kitchen", VOICE_BOARD)
+    both = DeviceContext((kitchen, *device_context.devices), device_context.meant)
+    reply = await ask("turn on pin 4 on kitchen", device_context=both)
+    assert not reply.calls
+    assert reply.text.startswith("kitchen has no pins of its own: name a board.")

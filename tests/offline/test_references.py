@@ -124,10 +124,51 @@ async def test_more_and_less_light_are_shares_of_full_brightness(said: str, duty
     assert calls == [("pwm-set", {"pin": 5, "duty": duty, "device": "bench-1"})]
 
 
-async def test_a_correction_takes_all_changes_back_newest_first() -> None:
-    calls, _ = await converse("turn on pins 5 and 6", "no, pins 7 and 8")
-    assert [tool for tool, _ in calls] == ["undo", "undo", "gpio-set", "gpio-set"]
-    assert [arguments["change"] for tool, arguments in calls if tool == "undo"] == [2, 1]
+async def test_a_correction_is_one_call_that_takes_all_changes_back_newest_first() -> None:
+    calls, reply = await converse("turn on pins 5 and 6", "no, pins 7 and 8")
+    pins = [{"pin": 7, "level": 1}, {"pin": 8, "level": 1}]
+    assert calls == [("correct", {"undo": [2, 1], "pins": pins, "device": "bench-1"})]
+    assert reply.text == "Undone: change 2; Undone: change 1. Pins 7, 8 of bench-1 are on, as far as the board " + (
+        "accepted it: it offers no read-back."
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "instead"),
+    [
+        ("dim pin 5 to 30% | no, pin 6", {"pin": 6, "duty": 76}),
+        ("turn on pin 21 | no, I meant pin 10", {"pin": 10, "level": 1}),
+        ("turn on pin 5 | no, off", {"pin": 5, "level": 0}),
+        ("toggle pin 5 | no, pin 6", {"pin": 6, "level": 1}),
+        ("turn on pin 5 | no, pin 6 | no, pin 7", {"pin": 7, "level": 1}),
+        ("turn on pin 5 | no | no, pin 6", {"pin": 6, "level": 1}),
+        ("turn on pin 5 | no | no | no, pin 6", {"pin": 6, "level": 1}),
+    ],
+)
+async def test_a_correction_of_a_pin_is_one_call(said: str, instead: dict[str, int]) -> None:
+    calls, reply = await converse(*said.split(" | "))
+    assert [(tool, arguments["pins"]) for tool, arguments in calls] == [("correct", [instead])], reply.text
+
+
+@pytest.mark.parametrize(
+    ("said", "question"),
+    [
+        ("turn on pin 10", "Pin 10 was set high. Shall I undo it?"),
+        ("turn off pins 5 and 6", "Pins 5 and 6 were set low. Shall I undo it?"),
+        ("turn on the led", "The LED was turned on. Shall I undo it?"),
+        ("dim pin 5 to 30%", "Pin 5 was set to 30%. Shall I undo it?"),
+        ("blink pin 5", "The program blink was started on pin 5. Shall I undo it?"),
+        ("turn on pin 5 at 22:00", "Schedule 1 was made. Shall I undo it?"),
+    ],
+)
+async def test_a_no_after_an_act_that_is_done_offers_to_undo_it(said: str, question: str) -> None:
+    calls, reply = await converse(said, "no")
+    assert (calls, reply.text, reply.next_step) == ([], question, "yes, undo it")
+    calls, reply = await converse(said, "no", "yes")
+    assert [tool for tool, _ in calls] == ["schedule-remove" if "at 22" in said else "correct"]
+    assert reply.text.startswith("Undone: ")
+    calls, reply = await converse(said, "no", "no")
+    assert (calls, reply.text) == ([], "Then it stays as it is.")
 
 
 async def test_a_correction_of_what_was_learned_still_asks() -> None:

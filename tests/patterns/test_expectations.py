@@ -16,8 +16,13 @@ from microclaw.wasm import BuildCache, compile_module
 BOARD = load_board("virtual")
 
 
-@pytest.mark.parametrize("blocking", [True, False])
-@pytest.mark.parametrize("name", pattern_names("wasm"))
+def forms() -> list[tuple[str, bool]]:
+    """The patterns in C, each once for every source that it has."""
+    both = [(name, blocking) for name in pattern_names("wasm") for blocking in (True, False)]
+    return [(name, blocking) for name, blocking in both if blocking or load_pattern(name, blocking=False).note]
+
+
+@pytest.mark.parametrize(("name", "blocking"), forms())
 async def test_a_pattern_meets_its_expectations(name: str, blocking: bool, tmp_path: Path) -> None:
     for values in variants(name):
         program = fill(name, values, blocking=blocking)
@@ -58,6 +63,15 @@ WRONG = [
     ("thermostat", "missing > -HYSTERESIS_MILLI && is_on == 1", "0"),
     ("thermostat", "gpio_set(output, turn_on)", "gpio_set(output, 1)"),
     ("traffic_light", "GREEN_PIN, GPIO_OUT", "YELLOW_PIN, GPIO_OUT"),
+    ("alarm_buzzer", "% (2 * BEEP_MS)", "% BEEP_MS"),
+    ("bme280", "air.humidity_pct, air.pressure_hpa", "air.pressure_hpa, air.humidity_pct"),
+    ("button_counter", "same_ms >= DEBOUNCE_MS", "same_ms >= 0"),
+    ("day_night_light", "!= is_on ?", "== is_on ?"),
+    ("door_sensor", 'level ? "open" : "closed"', 'level ? "closed" : "open"'),
+    ("ina219", "load.voltage_v, load.current_ma", "load.current_ma, load.voltage_v"),
+    ("motion_alarm", "left_ms = HOLD_MS + LOOK_MS", "left_ms = HOLD_MS / 2"),
+    ("watchdog_pinger", "after(PULSE_MS, end)", "after(2 * PULSE_MS, end)"),
+    ("water_level", "(levels == 1 && runs)", "levels == 1"),
 ]
 
 
@@ -92,6 +106,12 @@ AT_THE_ENDS: list[tuple[str, dict[str, Value]]] = [
     ("thermostat", {"HYSTERESIS_MILLI": 0, "EVERY_MS": 100}),
     ("threshold", {"QUANTITY": "voltage", "ADDRESS": 64, "LIMIT_MILLI": 5_000, "ABOVE": 0}),
     ("threshold", {"LIMIT_MILLI": -40_000}),
+    ("bme280", {"EVERY_MS": 1000}),
+    ("ina219", {"EVERY_MS": 500}),
+    ("button_counter", {"DEBOUNCE_MS": 500}),
+    ("day_night_light", {"HOLD_MS": 500}),
+    ("motion_alarm", {"HOLD_MS": 500}),
+    ("watchdog_pinger", {"EVERY_MS": 100, "PULSE_MS": 50}),
     ("threshold_pulse", {"FOR_MS": 1}),
     ("threshold_pulse", {"QUANTITY": "humidity", "LIMIT_MILLI": 98_000}),
 ]

@@ -59,6 +59,8 @@ WRONG = [
     ("servo", "ANGLE // 180", "ANGLE // 120"),
     ("servo_sweep", "sleep_ms(STEP_MS)", "sleep_ms(2 * STEP_MS)"),
     ("threshold_pulse", "sleep_ms(FOR_MS)", "sleep_ms(FOR_MS // 2)"),
+    ("led_effects", "i == step % COUNT", "i == step // 2 % COUNT"),
+    ("plant_watering", "if soil_mv > DRY_MV", "if soil_mv < DRY_MV"),
 ]
 
 
@@ -78,6 +80,9 @@ OTHERS: list[tuple[str, dict[str, Value]]] = [
     ("led_color", {"PIN": 38, "COUNT": 8, "RED": 10, "GREEN": 200, "BLUE": 30}),
     ("led_blink", {"HALF_PERIOD_MS": 20, "COUNT": 3, "RED": 0, "BLUE": 255}),
     ("rainbow", {"PERIOD_MS": 1000, "COUNT": 12}),
+    ("led_effects", {"EFFECT": "wipe", "COLOR": "red", "COUNT": 3}),
+    ("led_effects", {"EFFECT": "breathe", "COLOR": "white", "STEP_MS": 20}),
+    ("plant_watering", {"EVERY_MS": 1000, "WATER_MS": 200}),
     ("servo", {"ANGLE": 0}),
     ("servo", {"ANGLE": 180, "PIN": 13}),
     ("servo_sweep", {"PERIOD_MS": 2000}),

@@ -16,6 +16,7 @@ from microclaw.apps.changes import Change, RemoveApp, SetLevel
 from microclaw.apps.claims import PinConflict
 from microclaw.apps.deploy import Deployer, Deployment, DeployRequest, Removal
 from microclaw.apps.direct_io import DirectIo, PinChange
+from microclaw.apps.lifecycle import Lifecycle, Switched
 from microclaw.apps.trial import Trial
 from microclaw.apps.undo import Undo, UndoChoice, UndoneChange, UndoReport
 from microclaw.auth.gate import Gate
@@ -27,6 +28,7 @@ from microclaw.devices.calls import (
     Call,
     DeviceFacts,
     DeviceInfo,
+    DeviceRestart,
     DeviceStatus,
     GpioGet,
     I2cAddresses,
@@ -34,11 +36,12 @@ from microclaw.devices.calls import (
     I2cScan,
     PinLevel,
     PwmState,
+    Restart,
     SensorReading,
 )
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry, unknown_device
-from microclaw.errors import AppNotFound
+from microclaw.errors import AppNotFound, MicroclawError
 from microclaw.events import Evidence, EvidenceKind, ProgramKind, Report, Step
 from microclaw.tools.tool import ToolContext, ToolResult
 from microclaw.tools.toolbox import Toolbox
@@ -66,6 +69,8 @@ class PaperTransport:
                 return SensorReading(sensor, self.values)
             case I2cScan():
                 return I2cAddresses((0x40, 0x76, 0x23))
+            case DeviceRestart():
+                return Restart(2.5)
             case DeviceInfo() | DeviceStatus():
                 return DeviceFacts(self.facts)
         raise AssertionError(call)
@@ -112,6 +117,7 @@ class PaperApps:
     asked: list[object] = field(default_factory=list)
     listed: tuple[AppListing, ...] = ()
     conflicts: dict[int, PinConflict] = field(default_factory=dict)
+    failing: dict[str, MicroclawError] = field(default_factory=dict)  # by device
 
     async def deploy(self, request: DeployRequest, report: Report) -> Deployment:
         self.asked.append(request)
@@ -125,6 +131,19 @@ class PaperApps:
         self.asked.append(("remove", device, name))
         return Removal("d-1", device, name, Evidence("reported", "no longer listed"), undoable=True, change_id=8)
 
+    async def stop(self, device: str, name: str, report: Report) -> Switched:
+        return self._switched("stop", device, name, Evidence("reported", "no longer listed"))
+
+    async def start(self, device: str, name: str, report: Report) -> Switched:
+        return self._switched("start", device, name, Evidence("counted", "2 on pin 2"))
+
+    async def restart(self, device: str, name: str, report: Report) -> Switched:
+        return self._switched("restart", device, name, Evidence("counted", "2 on pin 2"))
+
+    def _switched(self, switch: str, device: str, name: str, evidence: Evidence) -> Switched:
+        self.asked.append((switch, device, name))
+        return Switched(device, "virtual-1", name, evidence, verified=True, sha256="ab" * 32, change_id=11)
+
     async def list_apps(self, device: str | None = None) -> tuple[AppListing, ...]:
         return self.listed
 
@@ -133,6 +152,8 @@ class PaperApps:
 
     async def set_pin(self, device: str, pin: int, level: int, *, insist: tuple[str, ...] = ()) -> PinChange:
         self.asked.append(("set", device, pin, level, *insist))
+        if device in self.failing:
+            raise self.failing[device]
         return PinChange("d-1", device, PinLevel(pin, level), Evidence("counted", "read back"), 9, "strapping pin")
 
     async def set_pwm(
@@ -166,9 +187,16 @@ class Bench:
     stack: AsyncExitStack
     steps: list[Step] = field(default_factory=list)
 
-    async def add(self, name: str, transport: PaperTransport, board: str = "virtual") -> Device:
+    async def add(
+        self, name: str, transport: PaperTransport, board: str = "virtual", labels: tuple[str, ...] = ()
+    ) -> Device:
         device = Device(
-            device_id=f"d-{name}", name=name, board=load_board(board), labels=(), transports=(transport,), bus=self.bus
+            device_id=f"d-{name}",
+            name=name,
+            board=load_board(board),
+            labels=labels,
+            transports=(transport,),
+            bus=self.bus,
         )
         await self.stack.enter_async_context(self.bus.serve(device.subject, device.handle, depth=4))
         self.registry.devices.append(device)
@@ -191,6 +219,7 @@ async def bench() -> AsyncIterator[Bench]:
         tools = build_toolbox(
             devices=cast("Registry", registry),
             deployer=cast("Deployer", apps),
+            lifecycle=cast("Lifecycle", apps),
             catalogue=cast("Catalogue", apps),
             direct_io=cast("DirectIo", apps),
             undo=cast("Undo", apps),

@@ -67,3 +67,20 @@ async def test_a_fault_of_ours_is_a_result(toolbox: Toolbox, caplog: pytest.LogC
     assert "a fault of ours" in caplog.text
     assert json.loads(result.content)["next"]
     assert outcome_of(toolbox.effect_of("crash"), result) == "unknown"
+
+
+class Switch(Parameters):
+    on: bool | None = None
+    volume: int | None = None
+    name: str | None = None
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_a_yes_or_no_that_may_be_left_out_can_be_given(on: bool) -> None:
+    assert Switch.model_validate({"on": on}).on is on
+
+
+@pytest.mark.parametrize(("given", "why"), [({"volume": True}, "volume is no number"), ({"name": True}, "name takes")])
+def test_true_is_no_value_of_another_kind(given: dict[str, object], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        Switch.model_validate(given)

@@ -29,6 +29,7 @@ OF_A_HOST = [
     "list-devices",
     "device-info",
     "device-status",
+    "check-device",
     "undo",
     "remember",
     "forget",

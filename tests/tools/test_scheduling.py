@@ -174,6 +174,21 @@ async def test_a_sentence_that_needs_no_model_becomes_one_call(desk: Desk) -> No
 
 
 @pytest.mark.parametrize(
+    ("desk", "words"), [("offline", "turn on pin 4"), ("model", "think about the garden")], indirect=["desk"]
+)
+async def test_what_is_said_to_a_device_without_pins_is_shown_with_the_board_that_it_acts_on(
+    desk: Desk, words: str
+) -> None:
+    desk.boards.known.append(Board("d-3", "this-machine"))
+    context = ToolContext("owner", lambda _: None, "this-machine", "voice", "c1")
+    for more, shown in (({}, "virtual-1"), ({"device": "lamp"}, "lamp")):
+        asked = {"when": "every weekday at 7", "do": words, **more}
+        result = await desk.tools.call("schedule-add", json.dumps(asked), context)
+        assert result.ok
+        assert json.loads(result.content)["device"] == shown
+
+
+@pytest.mark.parametrize(
     ("when", "shown"),
     [
         ("in 5 seconds", "today, 2026-11-20 11:20:05 CET"),
@@ -191,7 +206,7 @@ async def test_what_is_risky_is_asked_for_when_it_is_made_and_not_when_it_runs(d
     _, told = await desk.call("schedule-add", {"when": "tomorrow at 3:00", "tool": "erase", "arguments": {}})
     (asked,) = desk.asked
     assert asked.risky
-    assert asked.action == "schedule tomorrow at 3:00: erase {}"
+    assert asked.action == "schedule tomorrow at 3:00: erase"
     assert "first time: tomorrow, 2026-11-21 03:00 CET" in asked.detail
     assert "erase" in asked.detail
     desk.yes = False

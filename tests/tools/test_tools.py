@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from tests.tools.conftest import Bench, PaperTransport
@@ -18,7 +19,8 @@ from microclaw.tools.toolbox import schema_of
 
 
 def listing(name: str, condition: AppCondition, *, foreign: bool = False) -> AppListing:
-    return AppListing("d-1", "virtual-1", name, condition, foreign, 8192, (2,))
+    is_away = condition == "unreachable"
+    return AppListing("d-1", "virtual-1", name, condition, foreign, 8192, (2,), is_away=is_away)
 
 
 async def test_deploy_takes_what_is_expected(bench: Bench) -> None:
@@ -71,17 +73,17 @@ async def test_deploy_has_the_inputs_and_outputs_of_llmos(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tool", "arguments"),
+    ("tool", "arguments", "told"),
     [
-        ("gpio-set", {"pin": True, "level": 1}),
-        ("gpio-set", {"pin": 4, "level": False}),
-        ("deploy-wasm-app", {"sourceCode": "x", "appName": "x", "heapSize": True}),
+        ("gpio-set", {"pin": True, "level": 1}, "pin is no number"),
+        ("gpio-set", {"pin": 4, "level": False}, "level takes no yes or no"),
+        ("deploy-wasm-app", {"sourceCode": "x", "appName": "x", "heapSize": True}, "heapSize is no number"),
     ],
 )
-async def test_a_yes_or_no_is_no_number(bench: Bench, tool: str, arguments: dict[str, object]) -> None:
+async def test_a_yes_or_no_is_no_number(bench: Bench, tool: str, arguments: dict[str, object], told: str) -> None:
     result, said = await bench.call(tool, arguments)
     assert result.error_code == "tool_retry"
-    assert "yes or no" in said["message"]
+    assert told in said["message"]
 
 
 async def test_query_has_the_output_of_llmos(bench: Bench) -> None:
@@ -107,6 +109,32 @@ async def test_query_of_a_device_that_does_not_answer_is_an_error(bench: Bench) 
     result, said = await bench.call("query-wasm-apps")
     assert result.error_code == "device_unreachable"
     assert said["next"]
+    bench.apps.listed = (replace(listing("blink", "stopped"), is_away=True),)
+    result, _ = await bench.call("query-wasm-apps")
+    assert result.error_code == "device_unreachable"
+
+
+@pytest.mark.parametrize(
+    ("switch", "message"),
+    [
+        ("stop", "stopped blink on virtual-1"),
+        ("start", "started blink on virtual-1"),
+        ("restart", "restarted blink on virtual-1"),
+    ],
+)
+async def test_a_program_is_stopped_started_and_restarted(bench: Bench, switch: str, message: str) -> None:
+    result, said = await bench.call("switch-program", {"appName": "blink", "switch": switch})
+    assert result.ok
+    assert (said["message"], said["verified"]) == (message, True)
+    assert bench.apps.asked == [(switch, "d-virtual-1", "blink")]
+    result, _ = await bench.call("switch-program", {"appName": "blink", "switch": "pause"})
+    assert not result.ok
+
+
+async def test_a_query_names_what_is_stopped(bench: Bench) -> None:
+    bench.apps.listed = (listing("blink", "stopped"), listing("fade", "running"))
+    _, said = await bench.call("query-wasm-apps")
+    assert ([app["name"] for app in said["apps"]], said["stopped"]) == (["fade"], ["blink"])
 
 
 async def test_uninstall_removes_by_name(bench: Bench) -> None:
@@ -271,9 +299,9 @@ def test_every_tool_describes_itself_as_a_json_schema(bench: Bench) -> None:
     assert sorted(deploy["required"]) == ["appName", "sourceCode"]
 
 
-def test_only_undo_would_do_its_effect_twice(bench: Bench) -> None:
+def test_only_undo_a_correction_and_a_restart_would_do_their_effect_twice(bench: Bench) -> None:
     once = [spec.name for spec in bench.tools.specs if bench.tools.effect_of(spec.name) is Effect.ONCE]
-    assert once == ["undo"]
+    assert sorted(once) == ["act-on-boards", "correct", "restart-device", "switch-program", "undo"]
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ async def test_deleting_asks_and_a_no_keeps_the_file(workspace: Workspace) -> No
     for yes, left in ((False, 1), (True, 0)):
         deleting = asyncio.create_task(call(workspace, "delete-file", approvals, path="a.txt"))
         (pending,) = await asked(approvals)
-        assert pending.action == "delete-file path=a.txt"
+        assert pending.action == "delete the file a.txt"
         approvals.decide(pending.approval_id, approved=yes, by="owner")
         assert (await deleting).ok is yes
         assert len(workspace.listing("")) == left

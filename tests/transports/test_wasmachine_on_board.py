@@ -22,7 +22,8 @@ from microclaw.errors import (
     TooManyApps,
 )
 from microclaw.transports.address import AddressLock
-from microclaw.transports.wasmachine import WasmachineTransport, _InstallMark, _Interrupted
+from microclaw.transports.install_mark import InstallMark, InterruptedInstall
+from microclaw.transports.wasmachine import WasmachineTransport
 from microclaw.transports.wasmachine_connection import Timeouts
 from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.wire.wasmachine.attributes import AttributeContainer
@@ -110,7 +111,7 @@ async def test_a_new_process_clears_what_one_that_died_left_half_sent(
 ) -> None:
     endpoint = board.ready.transports[0]
     frame = encode_frame(FrameType.INSTALL, install_request(7, "echo", ECHO, heap_bytes=8192).encode())
-    _InstallMark(AddressLock(tmp_path, endpoint)).write(_Interrupted("echo", len(frame)))
+    InstallMark(AddressLock(tmp_path, endpoint)).write(InterruptedInstall("echo", len(frame)))
     host, _, port = endpoint.removeprefix("wasmachine://").rpartition(":")
     _, writer = await asyncio.open_connection(host, int(port))
     writer.write(frame[:sent_bytes])

@@ -259,3 +259,12 @@ def test_power_is_switched_by_one_at_a_time(board: Board) -> None:
         assert not thread.is_alive()
     assert seen == ["cut first", "on first", "cut second", "on second"]
     assert board.boot == 3
+
+
+def test_a_sensor_that_the_profile_has_not_is_wired_when_its_values_are_set(board: Board) -> None:
+    del board.sensors["bme280"]
+    assert board.i2c_addresses() == [0x40]
+    board.set_sensor("bme280", {"temperature_c": 30.5})
+    assert board.i2c_addresses() == [0x40, 0x76]
+    with pytest.raises(UnknownName, match="dht22"):
+        board.set_sensor("dht22", {"temperature_c": 30.5})

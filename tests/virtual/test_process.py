@@ -308,6 +308,17 @@ def test_taken_port_is_said_in_two_lines() -> None:
     assert next_step.startswith("next: ")
 
 
+def test_network_on_the_virtual_clock_is_refused() -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "microclaw.virtual", "--network", "--clock", "virtual"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 1
+    assert run.stderr.splitlines()[-2] == "error: --network needs --clock real: a network takes its own time"
+
+
 def test_unknown_board_is_said_in_two_lines() -> None:
     command = [sys.executable, "-m", "microclaw.virtual", "--board", "nosuch", "--wasmachine", "0"]
     run = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)

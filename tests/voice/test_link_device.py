@@ -19,8 +19,8 @@ from microclaw.models.scripted import Scripted, say
 from microclaw.voice.endpointing import EndpointLimits
 from microclaw.voice.engines.engine import Transcript
 from microclaw.voice.link_device import LinkVoice
+from microclaw.voice.parts import VoiceParts
 from microclaw.voice.service import VoiceService
-from microclaw.voice.session import VoiceParts
 from microclaw.voice.trace import VoiceTraces
 from microclaw.wire.link.messages import (
     AsrFinal,

@@ -7,7 +7,8 @@ from tests.voice.scripted_engines import LOUD, QUIET, LoudnessDetector, Scripted
 
 from microclaw.voice.endpointing import EndpointLimits
 from microclaw.voice.engines.engine import FRAME_BYTES, Transcript
-from microclaw.voice.listening import HELD, MAX_HELD_BYTES, MAX_PAUSES, Listener, Utterance
+from microclaw.voice.feeding import MAX_BEFORE_BYTES, MAX_HELD_BYTES, MAX_PAUSES
+from microclaw.voice.listening import HELD, Listener, Utterance
 from microclaw.voice.trace import VoiceTrace
 
 PAUSE_FRAMES = 11
@@ -53,3 +54,14 @@ async def test_no_more_silence_is_held_back_than_a_limit() -> None:
     frames = [LOUD] * 20 + [QUIET] * (MAX_HELD_BYTES // FRAME_BYTES + 30) + [LOUD] * 4
     await heard(recognizer, frames, trigger=HELD)
     assert recognizer.heard == [b"".join(frames)]
+
+
+async def test_who_is_silent_takes_no_engine_and_the_second_before_speech_is_heard() -> None:
+    recognizer = ScriptedRecognizer(Transcript("hello"))
+    found = await heard(recognizer, [QUIET] * 40)
+    assert (found.transcript, found.failure, recognizer.heard) == (None, None, [])
+    found = await heard(recognizer, [QUIET] * 100 + [LOUD] * 20 + [QUIET] * 40)
+    assert found.transcript == Transcript("hello")
+    [audio] = recognizer.heard
+    before = audio.index(LOUD) // FRAME_BYTES
+    assert 40 <= before <= MAX_BEFORE_BYTES // FRAME_BYTES

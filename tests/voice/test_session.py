@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from tests.agent.conftest import Agent, MakeAgent, Workshop, make_agent
@@ -16,7 +16,8 @@ from microclaw.errors import VoiceError
 from microclaw.models.scripted import Scripted, call, say
 from microclaw.voice.endpointing import EndpointLimits
 from microclaw.voice.engines.engine import Transcript
-from microclaw.voice.session import NO_ANSWER, NO_EARS, NOT_HEARD, SAY_AGAIN, VoiceParts, VoiceSession
+from microclaw.voice.parts import NO_ANSWER, NO_EARS, NOT_HEARD, SAY_AGAIN, VoiceParts
+from microclaw.voice.session import VoiceSession
 from microclaw.voice.trace import VoiceTraces
 
 __all__ = ["make_agent"]  # the fixture
@@ -177,6 +178,37 @@ async def test_what_was_hardly_understood_is_asked_back(make_agent: MakeAgent) -
         await talk.ended(3)
         talk.speak(stream=4)
         await talk.ended(4)
+    assert shop.done == ["set 2 1"]
+
+
+async def test_a_question_that_was_not_answered_is_put_again_before_a_yes_counts(make_agent: MakeAgent) -> None:
+    shop = Workshop()
+    replies = [call("page"), call("undo", call_id="call-2"), say("It is undone.")]
+    async with talking(make_agent, replies, "read the page and undo", "", "yes", workshop=shop) as talk:
+        talk.speak()
+        await talk.device.until(lambda: "Say yes or no." in talk.device.said())
+        await talk.device.until(lambda: ("end", False) in talk.device.log)
+        asked = talk.device.said()[-3:]
+        talk.speak(stream=2)
+        await talk.ended(1)
+        assert talk.device.said()[-4:] == [NOT_HEARD, *asked]
+        assert shop.done == []
+        talk.speak(stream=3)
+        await talk.device.until(lambda: "It is undone." in talk.device.said())
+        await talk.ended(3)
+    assert shop.done == ["undo"]
+
+
+async def test_what_was_asked_back_is_asked_again_after_something_that_was_not_caught(make_agent: MakeAgent) -> None:
+    unsure, shop = Transcript("set pin two", 0.2), Workshop()
+    replies = [call("gpio-set", pin=2), say("Done. Shall I blink it, too?")]
+    async with talking(make_agent, replies, unsure, "", "yes", "", workshop=shop) as talk:
+        for stream in (1, 2, 3, 4):
+            talk.speak(stream=stream)
+            await talk.ended(stream)
+    asked = "Did you say: set pin two?"
+    after = ["Done.", "Shall I blink it, too?", NOT_HEARD, "Shall I blink it, too?"]
+    assert talk.device.said() == [asked, NOT_HEARD, asked, *after]
     assert shop.done == ["set 2 1"]
 
 
@@ -390,3 +422,59 @@ async def test_a_thousand_streams_are_one_after_the_other(make_agent: MakeAgent)
     assert ("final", 999, "hello") in talk.device.log
     assert {row[1] for row in talk.device.log if row[0] == "final"} == set(range(1000))
     assert sum(row[0] == "final" for row in talk.device.log) == 1000
+
+
+@pytest.mark.parametrize(("answers", "done"), [(("no",), []), (("blink pin two", "yes"), ["undo"])])
+async def test_a_question_of_before_is_put_again_and_a_no_ends_it(
+    make_agent: MakeAgent, answers: tuple[str, ...], done: list[str]
+) -> None:
+    shop = Workshop()
+    replies = [call("page"), call("undo", call_id="call-2"), say("So be it.")]
+    async with talking(make_agent, replies, "read the page and undo", *answers, workshop=shop) as talk:
+        talk.speak()
+        await talk.device.until(lambda: "Say yes or no." in talk.device.said())
+        talk.session.left()
+        device = RecordingDevice()
+        again = VoiceSession(device, talk.session.parts)
+        running = asyncio.create_task(again.run())
+        later = replace(talk, session=again, device=device)
+        later.speak()
+        if len(answers) > 1:
+            await device.until(lambda: "a question waits" in " ".join(map(str, device.said())))
+            await device.until(lambda: ("end", False) in device.log)
+            assert shop.done == []
+            later.speak(stream=2)
+        async with asyncio.timeout(20):
+            while talk.agent.approvals.pending() or shop.done != done:  # noqa: ASYNC110  nobody else wants to be told
+                await asyncio.sleep(0)
+        again.left()
+        await running
+    assert shop.done == done
+
+
+async def test_who_goes_on_speaking_while_it_is_recognised_is_asked_before_anything_is_done(
+    make_agent: MakeAgent,
+) -> None:
+    async with talking(make_agent, [say("Hello.")], "turn on pin two", "yes") as talk:
+        talk.session.opened("button", 1)
+        for frame in [LOUD] * 20 + [QUIET] * 10 + [LOUD] * 10:  # the end is sure after 200 ms
+            talk.session.hear(frame)
+        await talk.ended()
+        asked = ["You went on speaking.", "Did you say only: turn on pin two?"]
+        assert talk.device.said() == asked
+        talk.speak(stream=2)
+        await talk.ended(2)
+    assert talk.device.said() == [*asked, "Hello."]
+
+
+async def test_a_no_and_more_is_a_no(make_agent: MakeAgent) -> None:
+    script = [call("page"), call("undo"), say("I left it.")]
+    async with talking(make_agent, script, "undo it", "no") as talk:
+        talk.speak()
+        await talk.asked()
+        talk.session.opened("button", 3)
+        for frame in [LOUD] * 20 + [QUIET] * 10 + [LOUD] * 10:
+            talk.session.hear(frame)
+        await talk.ended(2)
+        assert talk.agent.approvals.pending() == ()
+        assert talk.agent.workshop.done == []

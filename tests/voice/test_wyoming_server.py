@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
 from tests.agent.conftest import Agent, MakeAgent, Workshop, make_agent
-from tests.voice.scripted_engines import Beeps, LoudnessDetector, ScriptedRecognizer
+from tests.voice.engines.conftest import Say, say
+from tests.voice.scripted_engines import LOUD, WAKE, Beeps, LoudnessDetector, ScriptedRecognizer, ScriptedWakeWords
 from wyoming.asr import Transcribe, Transcript
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.client import AsyncTcpClient
@@ -17,18 +19,23 @@ from wyoming.event import Event
 from wyoming.info import Describe, Info
 from wyoming.ping import Ping, Pong
 from wyoming.tts import Synthesize
+from wyoming.wake import Detect, Detection, NotDetected
 
 from microclaw.errors import ConfigError, VoiceError
-from microclaw.models.scripted import Scripted, call, say
-from microclaw.voice import wyoming_handle, wyoming_server
+from microclaw.models.scripted import Scripted, call
+from microclaw.models.scripted import say as reply
+from microclaw.voice import wyoming_handle, wyoming_server, wyoming_wake
 from microclaw.voice.engines.engine import Transcript as Heard
-from microclaw.voice.session import VoiceParts
+from microclaw.voice.engines.engine import WakeWords
+from microclaw.voice.engines.micro_wake_word import MicroWakeWords
+from microclaw.voice.parts import VoiceParts
+from microclaw.voice.resampling import Resampler
 from microclaw.voice.spoken_text import MORE
 from microclaw.voice.trace import VoiceTraces
 from microclaw.voice.wyoming_handle import chat_of, for_one_breath
 from microclaw.voice.wyoming_server import WyomingServer
 
-__all__ = ["make_agent"]  # the fixture
+__all__ = ["make_agent", "say"]  # the fixtures
 
 
 @dataclass
@@ -65,12 +72,17 @@ async def services(
     replies: Iterable[Scripted] = (),
     *transcripts: Heard | VoiceError | None,
     workshop: Workshop | None = None,
+    words: WakeWords | None = None,
 ) -> AsyncIterator[Services]:
     async with make(replies, workshop=workshop) as agent:
         ears, beeps = ScriptedRecognizer(*transcripts), Beeps()
-        parts = VoiceParts(agent.inbox, agent.approvals, ears, beeps, LoudnessDetector, VoiceTraces())
+        parts = VoiceParts(agent.inbox, agent.approvals, ears, beeps, LoudnessDetector, VoiceTraces(), wake_words=words)
         async with WyomingServer.opened(parts, "127.0.0.1", 0) as server:
             yield Services(server.port, agent, ears, beeps)
+
+
+def woken_by(pcm: bytes, *names: str, rate: int = 16_000) -> list[Event]:
+    return [Detect(list(names) or None).event(), *utterance(pcm, rate)[1:]]
 
 
 def utterance(pcm: bytes, rate: int = 16_000, width: int = 2, channels: int = 1) -> list[Event]:
@@ -87,6 +99,92 @@ async def test_describe_names_the_three_services(make_agent: MakeAgent) -> None:
     assert [voice.name for program in info.tts for voice in program.voices] == ["beeps"]
     assert [program.supports_home_control for program in info.handle] == [True]
     assert all(program.installed for program in (*info.asr, *info.tts, *info.handle))
+
+
+async def test_describe_lists_the_wake_words_where_there_are_any(make_agent: MakeAgent) -> None:
+    async with services(make_agent, words=MicroWakeWords(["okay_nabu", "alexa"])) as wyoming:
+        [event] = await wyoming.ask(Describe().event())
+    [program] = Info.from_event(event).wake
+    assert [(model.name, model.phrase) for model in program.models] == [("okay_nabu", "Okay Nabu"), ("alexa", "Alexa")]
+    assert "nl" in program.models[0].languages
+    async with services(make_agent) as wyoming:
+        [event] = await wyoming.ask(Describe().event())
+    assert Info.from_event(event).wake == []
+
+
+@pytest.mark.parametrize("rate", [16_000, 48_000])
+async def test_a_wake_word_in_audio_is_a_detection(make_agent: MakeAgent, say: Say, rate: int) -> None:
+    pcm = say("okay nabu", "rms")
+    if rate != 16_000:
+        resampler = Resampler(rate)
+        pcm = resampler.feed(pcm, 16_000) + resampler.rest()
+    async with services(make_agent, words=MicroWakeWords(["okay_nabu", "alexa"])) as wyoming:
+        [event] = await wyoming.ask(*woken_by(pcm, rate=rate))
+        detection = Detection.from_event(event)
+        assert detection.name == "okay_nabu"
+        assert detection.timestamp is not None
+        assert 500 < detection.timestamp < len(pcm) * 1000 // rate // 2
+        [event] = await wyoming.ask(*woken_by(say("turn on pin two")))
+        assert NotDetected.is_type(event.type)
+        [event] = await wyoming.ask(*woken_by(say("okay nabu", "rms"), "alexa"))
+        assert NotDetected.is_type(event.type)
+        assert wyoming.ears.heard == []
+
+
+async def test_a_connection_goes_on_listening_and_may_then_ask_for_a_transcript(make_agent: MakeAgent) -> None:
+    words = ScriptedWakeWords()
+    async with services(make_agent, (), Heard("hello"), words=words) as wyoming:
+        events = await wyoming.ask(
+            *woken_by(WAKE + LOUD + WAKE),
+            *utterance(LOUD),
+            until=lambda event: Transcript.is_type(event.type),
+        )
+        assert [event.type for event in events] == ["detection", "detection", "transcript"]
+        assert [Detection.from_event(event).timestamp for event in events[:2]] == [20, 60]
+        assert wyoming.ears.heard == [LOUD]
+    assert words.closed == words.begun == 1
+
+
+async def test_who_leaves_while_it_is_listened_to_gives_its_detector_back(make_agent: MakeAgent) -> None:
+    words = ScriptedWakeWords()
+    async with services(make_agent, words=words) as wyoming:
+        await wyoming.ask(*woken_by(LOUD + WAKE)[:-1])
+        async with asyncio.timeout(20):
+            while words.closed == 0:
+                await wyoming.ask(Ping("b").event())
+
+
+@pytest.mark.parametrize(
+    ("detect", "why"),
+    [
+        (Event("detect", {"names": ["hey_you"]}), "there are okay_nabu"),
+        (Event("detect", {"names": 5}), "a list"),
+        (Event("detect", {"names": [{}]}), "no wake word"),
+        (Event("detect", {"names": ["okay_nabu"] * 50}), "at most"),
+    ],
+)
+async def test_words_that_there_are_not_are_told(make_agent: MakeAgent, detect: Event, why: str) -> None:
+    async with services(make_agent, words=ScriptedWakeWords()) as wyoming:
+        [event] = await wyoming.ask(detect, until=lambda _: False)
+        assert event.type == "error"
+        assert why in event.data["text"]
+    async with services(make_agent) as wyoming:
+        [event] = await wyoming.ask(Detect(None).event(), until=lambda _: False)
+        assert "voice.wake_words" in event.data["text"]
+
+
+async def test_audio_that_is_faster_than_speech_is_bounded(
+    make_agent: MakeAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wyoming_wake, "MAX_AHEAD_S", 0.1)
+    words = ScriptedWakeWords(VoiceError("the detector broke"))
+    async with services(make_agent, words=words) as wyoming:
+        [event] = await wyoming.ask(*woken_by(LOUD)[:-1], until=lambda _: False)
+        assert event.data["text"] == "the detector broke"
+        second = AudioChunk(16_000, 2, 1, LOUD * 50).event()
+        [event] = await wyoming.ask(*woken_by(b"")[:-1], second, until=lambda _: False)
+        assert "before they can have been spoken" in event.data["text"]
+    assert words.closed == words.begun == 2
 
 
 async def test_ping_is_answered(make_agent: MakeAgent) -> None:
@@ -130,7 +228,7 @@ async def test_text_that_cannot_be_spoken_is_no_audio_and_not_a_wait(make_agent:
 
 async def test_a_sentence_is_a_turn_answered_for_the_ear(make_agent: MakeAgent) -> None:
     shop = Workshop()
-    replies = [call("gpio-set", pin=2), say("| a | b |\nPin 2 is **on** for 500 ms.")]
+    replies = [call("gpio-set", pin=2), reply("| a | b |\nPin 2 is **on** for 500 ms.")]
     async with services(make_agent, replies, workshop=shop) as wyoming:
         event = await wyoming.handle("turn pin two on", "kitchen")
         assert event.type == "handled"
@@ -149,7 +247,7 @@ async def test_a_turn_that_fails_is_not_handled(make_agent: MakeAgent) -> None:
 
 async def test_a_question_is_decided_by_the_next_yes_of_its_conversation(make_agent: MakeAgent) -> None:
     shop = Workshop()
-    replies = [call("page"), call("undo", call_id="call-2"), say("It is undone.")]
+    replies = [call("page"), call("undo", call_id="call-2"), reply("It is undone.")]
     async with services(make_agent, replies, workshop=shop) as wyoming:
         asked = await wyoming.handle("read the page and undo", "kitchen")
         assert asked.type == "handled"
@@ -160,9 +258,27 @@ async def test_a_question_is_decided_by_the_next_yes_of_its_conversation(make_ag
         assert shop.done == ["undo"]
 
 
+async def test_clients_without_a_conversation_share_no_chat_though_their_address_is_one(make_agent: MakeAgent) -> None:
+    shop = Workshop()
+    replies = [call("page"), call("undo", call_id="call-2"), reply("It is undone.")]
+    async with services(make_agent, replies, workshop=shop) as wyoming, asyncio.timeout(20):
+        async with wyoming.client() as kitchen:
+            await kitchen.write_event(Transcript("read the page and undo").event())
+            asked = await kitchen.read_event()
+            assert asked is not None
+            assert "Shall I?" in asked.data["text"]
+            await wyoming.handle("yes")
+            assert shop.done == []
+            await kitchen.write_event(Transcript("yes").event())
+            answer = await kitchen.read_event()
+            assert answer is not None
+            assert "It is undone." in answer.data["text"]
+        assert shop.done == ["undo"]
+
+
 async def test_a_no_is_a_no(make_agent: MakeAgent) -> None:
     shop = Workshop()
-    replies = [call("page"), call("undo", call_id="call-2"), say("Then not.")]
+    replies = [call("page"), call("undo", call_id="call-2"), reply("Then not.")]
     async with services(make_agent, replies, workshop=shop) as wyoming:
         await wyoming.handle("read the page and undo", "kitchen")
         await wyoming.handle("no", "kitchen")
@@ -174,7 +290,7 @@ async def test_a_question_that_nobody_heard_is_decided_by_no_yes(
     make_agent: MakeAgent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop = Workshop(hold=asyncio.Event())
-    replies = [call("page"), call("gpio-set", pin=2, call_id="call-2"), say("Done.")]
+    replies = [call("page"), call("gpio-set", pin=2, call_id="call-2"), reply("Done.")]
     asked = asyncio.Event()
     monkeypatch.setattr(wyoming_handle, "HANDLE_S", 0.0)
     async with services(make_agent, replies, workshop=shop) as wyoming:
@@ -251,10 +367,40 @@ async def test_one_client_more_than_may_is_refused_and_the_others_are_served(
     async with services(make_agent) as wyoming, wyoming.client() as first:
         await first.write_event(Ping("a").event())
         assert await first.read_event() is not None
-        [refused] = await wyoming.ask()
+        [refused] = await wyoming.ask(*[Ping("x" * 10_000).event()] * 20)  # unread, they would make a reset
         assert (refused.type, refused.data["code"]) == ("error", "overloaded")
         await first.write_event(Ping("b").event())
         assert await first.read_event() is not None
+
+
+async def test_who_holds_an_utterance_without_audio_is_refused_whatever_else_it_says(
+    make_agent: MakeAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wyoming_server, "NO_AUDIO_S", 0.3)
+    async with services(make_agent) as wyoming, wyoming.client() as client:
+        await client.write_event(AudioStart(16_000, 2, 1).event())
+        answers = []
+        while (answer := await client.read_event()) is not None and answer.type != "error":
+            answers.append(answer.type)
+            await client.write_event(Ping("still here").event())
+        assert answer is not None
+        assert "no audio came" in answer.data["text"]
+
+
+async def test_more_utterances_than_are_heard_at_once_wait_for_their_turn(make_agent: MakeAgent) -> None:
+    words = [Heard(f"number {n}") for n in range(wyoming_server.MAX_HEARD + 1)]
+    async with services(make_agent, (), *words) as wyoming, contextlib.AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(wyoming.client()) for _ in words]
+        for client in clients:
+            await client.write_event(AudioStart(16_000, 2, 1).event())
+            await client.write_event(AudioChunk(16_000, 2, 1, LOUD * 20).event())
+        told = []
+        for client in clients:
+            await client.write_event(AudioStop().event())
+            answer = await client.read_event()
+            assert answer is not None
+            told.append(answer.data["text"])
+        assert sorted(told) == sorted(one.text for one in words)
 
 
 async def test_who_says_nothing_is_closed(make_agent: MakeAgent, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,12 +419,13 @@ async def test_a_port_that_is_taken_is_told(make_agent: MakeAgent) -> None:
 
 
 def test_a_chat_is_of_its_client_and_its_conversation() -> None:
-    assert chat_of("192.168.1.9", "01ABC") == "wyoming 192.168.1.9 01ABC"
-    assert chat_of("192.168.1.9", "") == "wyoming 192.168.1.9"
-    odd = chat_of("192.168.1.9", "a b\n")
-    assert odd != chat_of("192.168.1.9", "a b")
+    assert chat_of("192.168.1.9", "01ABC", "7f") == "wyoming 192.168.1.9 01ABC"
+    assert chat_of("192.168.1.9", "", "7f") == "wyoming 192.168.1.9 connection 7f"
+    odd = chat_of("192.168.1.9", "a b\n", "7f")
+    assert odd != chat_of("192.168.1.9", "a b", "7f")
+    assert chat_of("192.168.1.9", "connection 7f", "8e") != chat_of("192.168.1.9", "", "7f")
     assert odd.isprintable()
-    assert len(chat_of("192.168.1.9", "x" * 9_999)) < 60
+    assert len(chat_of("192.168.1.9", "x" * 9_999, "7f")) < 60
 
 
 def test_a_long_answer_is_cut_between_sentences() -> None:

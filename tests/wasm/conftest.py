@@ -65,6 +65,7 @@ class Firmware:
     open_files: dict[int, str] = field(default_factory=dict)
     timers: dict[int, tuple[int, int]] = field(default_factory=dict)  # id -> next, interval
     log: list[str] = field(default_factory=list)
+    answers: list[bytes] = field(default_factory=list)
     now_ms: int = 0
     loses_destroy: bool = False
     next_timer: int = 1
@@ -211,6 +212,20 @@ class Firmware:
 
         self.log.append(re.sub(r"%[0-9.]*[dusf]", argument, self.text_at(text)))
         return 0
+
+    def native_vprintf(self, text: int, va: int) -> int:
+        return self.native_printf(text, va)
+
+    def native_vsnprintf(self, out: int, size: int, text: int, va: int) -> int:
+        self.native_printf(text, va)
+        printed = self.log.pop().encode()
+        if size:
+            self.memory.write(self.store, printed[: size - 1] + b"\0", out)
+        return len(printed)
+
+    def native_wasm_response_send(self, buffer: int, size: int) -> int:
+        self.answers.append(self.bytes_at(buffer, size))
+        return 1
 
     def native_puts(self, text: int) -> int:
         self.log.append(self.text_at(text) + "\n")

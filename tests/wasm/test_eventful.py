@@ -320,6 +320,15 @@ class Clockwork:
     def printf(self, _format: int, _arguments: int) -> int:
         return 0
 
+    def vprintf(self, _format: int, _arguments: int) -> int:
+        return 0
+
+    def vsnprintf(self, _out: int, _size: int, _format: int, _arguments: int) -> int:
+        return 0
+
+    def wasm_response_send(self, _buffer: int, _size: int) -> int:
+        return 0
+
     def usleep(self, _microseconds: int) -> int:
         return 0
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from microclaw.boards import load_board
+from microclaw.builds.cache import BuildCache
 from microclaw.errors import ConfigError
-from microclaw.wasm.toolchain import find_toolchain
+from microclaw.wasm import compile_module, toolchain
+from microclaw.wasm.toolchain import compiler_chosen, find_toolchain, list_compilers
 
 
 def test_zig_is_the_compiler_unless_another_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,10 +21,10 @@ def test_zig_is_the_compiler_unless_another_is_asked_for(monkeypatch: pytest.Mon
 
 def test_clang_of_the_system_is_used_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MICROCLAW_COMPILER", "clang")
-    toolchain = find_toolchain()
-    assert toolchain.name.startswith("clang ")
-    assert toolchain.path.is_file()
-    assert toolchain.link_command({}, 4096)[0].endswith("wasm-ld")
+    clang = find_toolchain()
+    assert clang.name.startswith("clang ")
+    assert clang.path.is_file()
+    assert clang.link_command({}, 4096)[0].endswith("wasm-ld")
 
 
 def test_clang_that_is_not_there_is_said_with_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -28,14 +32,48 @@ def test_clang_that_is_not_there_is_said_with_the_package(monkeypatch: pytest.Mo
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError) as caught:
         find_toolchain()
-    assert caught.value.next_step == "apt-get install clang lld, or leave MICROCLAW_COMPILER out"
+    assert str(caught.value.next_step).startswith("apt-get install clang lld; ")
 
 
 def test_unknown_compiler_is_refused_with_those_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MICROCLAW_COMPILER", "tcc")
-    with pytest.raises(ConfigError, match="MICROCLAW_COMPILER=tcc") as caught:
+    with pytest.raises(ConfigError, match="no compiler 'tcc'") as caught:
         find_toolchain()
-    assert caught.value.next_step == "zig or clang"
+    assert caught.value.next_step == "choose zig, wasi-sdk, clang"
+
+
+async def test_a_wasi_sdk_is_used_from_its_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: BuildCache
+) -> None:
+    for tool in ("clang", "wasm-ld"):  # the system's, in the layout of a wasi-sdk
+        found = shutil.which(tool)
+        assert found is not None
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        (tmp_path / "bin" / tool).symlink_to(found)
+    monkeypatch.setenv("WASI_SDK_PATH", str(tmp_path))
+    with compiler_chosen("wasi-sdk"):
+        image = await compile_module("void on_init(void) {}", load_board("virtual"), cache=cache)
+    assert image.compiler.startswith("wasi-sdk ")
+    assert [one.compiler for one in list_compilers() if one.version] == ["zig", "wasi-sdk", "clang"]
+    monkeypatch.setenv("WASI_SDK_PATH", str(tmp_path / "none"))
+    assert [one.next_step for one in list_compilers() if one.version is None] == [
+        "unpack a release of it to /opt/wasi-sdk, or set WASI_SDK_PATH to where it is; or choose another compiler, "
+        "or none: the zig wheel's is taken then"
+    ]
+
+
+def test_without_the_wheel_the_next_one_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MICROCLAW_COMPILER", raising=False)
+    monkeypatch.setattr(toolchain, "_wheel_places", lambda: ())
+    toolchain._find.cache_clear()
+    try:
+        assert find_toolchain().name.startswith("clang ")
+        monkeypatch.setenv("PATH", "/nowhere")
+        with pytest.raises(ConfigError, match="no C compiler") as caught:
+            find_toolchain()
+        assert caught.value.next_step == "install it: pip install ziglang"
+    finally:
+        toolchain._find.cache_clear()
 
 
 def test_the_compiler_follows_the_environment_at_each_call(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from microclaw.builds import confinement
 from microclaw.errors import ConfigError
 from microclaw.wasm import find_toolchain
 from microclaw.wasm.libraries import FOLDERS, build_glue, glue_built
@@ -30,8 +31,9 @@ class Counted:
 
 
 @pytest.fixture
-def counted(tmp_path: Path) -> Counted:
-    """The real compiler behind a script that notes each start of it."""
+def counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Counted:
+    """The real compiler behind a script that notes each start of it, where nothing keeps it from doing so."""
+    monkeypatch.setattr(confinement, "confinement", lambda: "none")
     found, log, script = find_toolchain(), tmp_path / "starts", tmp_path / "compiler"
     script.write_text(f'#!/bin/sh\necho >> {log}\nexec {shlex.join(found.compiler)} "$@"\n')
     script.chmod(0o700)
@@ -68,7 +70,7 @@ async def test_waiting_for_another_builder_ends_when_the_build_is_cancelled(tmp_
 
 
 async def test_compiler_that_fails_is_named(tmp_path: Path) -> None:
-    broken = Toolchain("other 1", (sys.executable, "-c", "raise SystemExit('no such target')"), ())
+    broken = Toolchain("other 1", (sys.executable, "-c", "raise SystemExit('no such target')", sys.base_prefix), ())
     with pytest.raises(ConfigError, match=r"other 1 cannot compile microclaw's own .*no such target"):
         await build_glue(broken, tmp_path)
     assert not glue_built(broken, tmp_path)

@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
-from microclaw.wasm import Signature
+from microclaw.apps.trial import TrialOptions, try_image
+from microclaw.boards import load_board
+from microclaw.builds.cache import BuildCache
+from microclaw.wasm import Signature, compile_module
 from microclaw.wasm.source_language import CPLUSPLUS_HEADERS, STANDARD_HEADERS
-from microclaw.wasm.source_text import header_names
+from microclaw.wasm.source_scanner import header_names
 from microclaw.wire.wasmachine.ioctl import I2cConfigFlag, I2cExchangeFlag, I2cMessageFlag, IoctlCommand, OpenFlag
 from microclaw.wire.wasmachine.natives import NATIVES, Native, NativeGroup
 
@@ -21,7 +24,7 @@ UNDECLARED = {
     *("_strdup", "emscripten_memcpy_big", "abortStackOverflow", "nullFunc_X", "fstat"),
     *("__cxa_allocate_exception", "__cxa_begin_catch", "__cxa_throw"),
 }
-OURS = {"ioctl", "abort", "localtime_r"}  # declared, and the libc's or the glue's own
+OURS = {"ioctl", "abort", "localtime_r", "printf"}  # declared, and the libc's or the glue's own
 OFFERED = [n for n in NATIVES.values() if n.group in GROUPS and n.name not in UNDECLARED | OURS]
 
 ARGUMENTS = {"i32": "p", "i64": "0LL", "f32": "1.0f", "f64": "1.0"}
@@ -89,3 +92,19 @@ async def test_i2c_flags_are_the_firmwares(compile_c: Any, prefix: str, flags: A
     names = {"DELAY": "DELAY_EN"}
     lines = [f'_Static_assert({prefix}{names.get(f.name, f.name)} == {f.value}, "differs");' for f in flags]
     await compile_c(INCLUDES + "\n".join(lines) + "\nvoid on_init(void) {}\n")
+
+
+async def test_espressifs_log_lines_are_printed(cache: BuildCache) -> None:
+    source = """#include <esp_log.h>
+#include <sys/param.h>
+#include "microclaw.h"
+static const char *TAG = "sensor";
+void on_init(void) {
+    ESP_LOGI(TAG, "reading %d", MAX(3, 4));
+    ESP_LOGD(TAG, "not printed");
+    ESP_LOGE(TAG, "no answer");
+}
+"""
+    image = await compile_module(source, load_board("virtual"), cache=cache)
+    trial = await try_image(image, load_board("virtual"), TrialOptions(for_ms=100), cache=cache)
+    assert [re.sub(r"\d+", "0", line) for line in trial.log] == ["I (0) sensor: reading 0", "E (0) sensor: no answer"]

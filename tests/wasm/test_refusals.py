@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from microclaw.boards import BoardProfile, board_ids, load_board
+from microclaw.builds.cache import BuildCache
 from microclaw.errors import BuildError, Diagnostic
+from microclaw.wasm import compile_module
 from microclaw.wasm.diagnostics import declared_names
 from microclaw.wasm.refusals import refused_header, refused_name
-from microclaw.wasm.source_text import header_names
+from microclaw.wasm.source_scanner import header_names
 
 ASKED = ["scanf", "fgets", "getchar", "fopen", "pthread_create", "xTaskCreate", "fork", "signal", "socket", "WiFi"]
 ASKED += ["setjmp", "dlopen", "mmap", "wprintf", "strtold", "digitalWrite", "analogRead", "Serial", "String"]
@@ -25,7 +27,7 @@ ASKED += [
     "cout",
     "HAL_Delay",
 ]
-HEADERS = ["freertos/FreeRTOS.h", "driver/gpio.h", "esp_log.h", "pthread.h", "sys/socket.h", "WiFi.h", "iostream"]
+HEADERS = ["freertos/FreeRTOS.h", "driver/gpio.h", "esp_check.h", "pthread.h", "sys/socket.h", "WiFi.h", "iostream"]
 HEADERS += ["SPI.h", "signal.h", "setjmp.h", "wchar.h", "pico/stdlib.h", "Adafruit_BME280.h", "windows.h"]
 
 
@@ -51,7 +53,7 @@ def test_no_header_of_ours_is_refused() -> None:
 
 def test_what_a_header_declares_is_refused_only_where_the_header_is_offered() -> None:
     both = {name: header for name, header in declared_names().items() if (r := refused_name(name)) and not r.by_pattern}
-    assert set(both.values()) <= {"Arduino.h", "microclaw.h"}
+    assert set(both.values()) <= {"Arduino.h", "esp_log.h", "microclaw.h"}
 
 
 def test_advice_names_functions_that_there_are() -> None:
@@ -124,15 +126,15 @@ async def test_missing_headers_and_what_they_declare_are_told_together(compile_c
 
 
 async def test_comment_behind_a_missing_header_stays_a_comment(compile_c: Any) -> None:
-    source = '#include <esp_log.h> /*\n#include "/etc/hostname"\n*/\nint main(void) { return 0; }\n'
+    source = '#include <esp_check.h> /*\n#include "/etc/hostname"\n*/\nint main(void) { return 0; }\n'
     found = await refused(compile_c, source)
-    assert [d.message for d in found] == ["there is no header 'esp_log.h' for programs"]
+    assert [d.message for d in found] == ["there is no header 'esp_check.h' for programs"]
 
 
 async def test_program_without_its_missing_header_is_not_taken_from_the_cache(compile_c: Any) -> None:
     rest = "\nint main(void) { return 77; }\n"
     await compile_c(rest)
-    assert await refused(compile_c, f"#include <esp_log.h>{rest}")
+    assert await refused(compile_c, f"#include <esp_check.h>{rest}")
 
 
 SKETCH = """#include <Arduino.h>
@@ -208,3 +210,42 @@ async def test_busy_wait_is_not_told_to_lose_its_semicolon(compile_c: Any) -> No
     source = "void setup() {}\nvoid loop() { unsigned long t = micros(); while (micros() - t < 1) ; delay(5); }\n"
     (warning,) = (await compile_c(source, language="sketch")).warnings
     assert (warning.hint or "").startswith("to wait there, write { }")
+
+
+CHOOSES = """#include <Arduino.h>
+#if defined(ESP8266)
+#include <ESP8266WiFi.h> // of another chip
+#elif defined(HAS_LCD)
+#include "lcd.h" /* a long
+comment */
+#endif
+void setup() { pinMode(2, OUTPUT); }
+void loop() { digitalWrite(2, !digitalRead(2)); delay(500); }
+"""
+
+
+async def test_a_header_that_an_if_leaves_out_need_not_be_here(cache: BuildCache) -> None:
+    image = await compile_module(CHOOSES, load_board("virtual"), cache=cache)
+    assert image.pins == (2,)
+
+
+@pytest.mark.parametrize(
+    ("macro", "line", "says"),
+    [
+        ("ESP8266", 4, "no header 'ESP8266WiFi.h'"),
+        ("HAS_LCD", 6, "no header 'lcd.h'"),
+    ],
+)
+async def test_a_header_that_an_if_takes_is_refused_at_its_line(
+    macro: str, line: int, says: str, cache: BuildCache
+) -> None:
+    with pytest.raises(BuildError, match=says) as caught:
+        await compile_module(f"#define {macro}\n{CHOOSES}", load_board("virtual"), cache=cache)
+    assert [found.line for found in caught.value.diagnostics] == [line]
+
+
+async def test_a_header_within_a_guard_of_the_whole_file_is_refused(cache: BuildCache) -> None:
+    text = '#ifndef MAIN\n#define MAIN\n#include "lcd.h"\nvoid on_init(void) { lcd_begin(); }\n#endif\n'
+    with pytest.raises(BuildError) as caught:
+        await compile_module(text, load_board("virtual"), cache=cache)
+    assert [found.line for found in caught.value.diagnostics] == [3]

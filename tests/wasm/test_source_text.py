@@ -10,7 +10,8 @@ import pytest
 
 from microclaw.builds.process import Processes
 from microclaw.errors import BuildError
-from microclaw.wasm.source_text import MAX_SOURCE_BYTES, header_names, read_source
+from microclaw.wasm.source_scanner import header_names
+from microclaw.wasm.source_text import MAX_SOURCE_BYTES, read_source
 from microclaw.wasm.toolchain import find_toolchain
 
 TAIL = "\nvoid on_init(void) {}\n"

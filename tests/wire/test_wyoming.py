@@ -122,3 +122,13 @@ def test_the_reference_reads_what_we_write_and_we_what_it_writes(data: dict[str,
 def test_any_bytes_are_events_or_refused(pieces: list[bytes]) -> None:
     with contextlib.suppress(ProtocolError):
         decoded(*pieces)
+
+
+@pytest.mark.parametrize(
+    "line", [rb'{"type": "a", "data": {"t": "\ud800"}}', b'{"type": "a", "data": {"t": "\xed\xa0\x80"}}']
+)
+def test_half_a_character_is_no_text(line: bytes) -> None:
+    decoder = WyomingDecoder()
+    decoder.receive(line + b"\n")
+    with pytest.raises(ProtocolError, match="no JSON"):
+        decoder.next_event()

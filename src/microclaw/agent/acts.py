@@ -28,11 +28,13 @@ _UNKNOWN: Final = frozenset(
         "device_lied",
         "protocol_error",
         "install_interrupted",
+        "boards_unknown",
         INTERNAL,
     }
 )
 _FAILED: Final = frozenset(
     {"tool_failed", "device_error", "device_unreachable", "store_error", "undo_incomplete", "interrupted"}
+    | {"boards_failed"}
 )
 _LONG: Final = frozenset({"sourceCode", "expect", "content"})  # arguments that are shown elsewhere
 _MAX_ARGUMENT_CHARS: Final = 40

@@ -19,7 +19,6 @@ from microclaw.agent.acts import answer_text, own_words
 from microclaw.agent.context import TurnContext
 from microclaw.agent.turn import Turn, TurnLimits, TurnRequest, offered_tools
 from microclaw.agent.turn_journal import TurnJournal
-from microclaw.agent.waiting_questions import asked_of
 from microclaw.agent.window import messages_tokens, room_tokens
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.errors import MessageTooLong
@@ -247,7 +246,8 @@ class ClientTurn:
         now = asyncio.get_running_loop().time()
         if isinstance(news, PendingApproval):
             self._asked_at[pending.approval_id] = now
-            put(asked_of(pending, self._turns.approvals, turn))
+            actions, unproved = turn.so_far()
+            put(self._turns.approvals.question(pending, actions=actions, unproved=unproved))
         elif (asked_at := self._asked_at.pop(pending.approval_id, None)) is not None:
             turn.waited(now - asked_at)
             put(ApprovalSettled(pending.approval_id, news.outcome, news.by))

@@ -19,7 +19,7 @@ from typing import Final, Literal
 from microclaw.agent.compaction import CHARS_A_TOKEN, tokens
 from microclaw.agent.system_prompt import system_prompt
 from microclaw.agent.window import DEFAULT_CONTEXT_TOKENS, LEAST_TOKENS, Window, answer_tokens
-from microclaw.apps.changes import read_claims
+from microclaw.apps.app_terms import read_claims
 from microclaw.boards.profile import BoardProfile, Firmware
 from microclaw.events import VOICE_CHANNEL, Inbound, ProgramKind
 from microclaw.knowledge.knowledge_base import Knowledge, default_soul
@@ -37,7 +37,7 @@ HITS: Final = 6
 _DYNAMIC_SHARE: Final = 0.4  # of what system prompt, tools and answer leave; the conversation has the rest
 _TOOLS_TOKENS: Final = 1200  # of a dozen tools, about
 _HIT_CHARS: Final = 400
-_ACTIVE_SKILL_CHARS: Final = 12_000
+ACTIVE_SKILL_CHARS: Final = 12_000
 _ANSWERED_HERE_S: Final = 6 * 3600  # newer messages of this chat are in its history
 _LANGUAGE: Final[dict[ProgramKind, str]] = {"wasm": "C", "py": "MicroPython"}
 _WHOLE_MEMORY_CHARS: Final = 12_000  # of MEMORY.md, the newest; the search finds the rest
@@ -92,9 +92,10 @@ class TurnContext:
         wanted = await self._apps.desired()
         for one in self._devices.list():
             apps = tuple(_known_app(app) for app in wanted if app.device_id == one.device_id)
-            known[one.device_id] = KnownDevice(one.name, one.board, apps, one.kinds or ("wasm",))
-        if meant_id is None and len(known) == 1:
-            meant_id = next(iter(known))
+            known[one.device_id] = KnownDevice(one.name, one.board, apps, one.kinds or ("wasm",), tuple(one.labels))
+        boards = [device_id for device_id, one in known.items() if one.board.pins] or list(known)
+        if meant_id not in boards:  # of what is said to a device without pins, the boards are meant
+            meant_id = boards[0] if len(boards) == 1 else None
         names = await asyncio.to_thread(self._names, tuple(known.values()), person_id) if person_id else ()
         return DeviceContext(tuple(known.values()), known[meant_id] if meant_id else None, names)
 
@@ -108,7 +109,8 @@ class TurnContext:
 
     def system(self, device_context: DeviceContext) -> str:
         """The system prompt: the same for every turn until SOUL.md or the kinds of boards change."""
-        max_apps = min((d.board.firmware.max_apps for d in device_context.devices), default=3)
+        fits = (d.board.firmware.max_apps for d in device_context.devices)  # 0: a device that takes no programs
+        max_apps = min(filter(None, fits), default=3)
         soul = self._knowledge.persona.soul() if self._knowledge else default_soul()
         return system_prompt(
             soul=soul, max_apps=max_apps, can_wait_in_main=self._can_wait_in_main(), kind=_kind_of(device_context)
@@ -153,7 +155,7 @@ class TurnContext:
             Section("USER.md, what the person says of themselves", knowledge.persona.user(person), 4, 400),
             Section("MEMORY.md, what is remembered", memory[-_WHOLE_MEMORY_CHARS:], 3, 800, "tail"),
             *(Section(f"Notes of {day.isoformat()}", note, 0, 0, "tail") for day, note in reversed(notes)),
-            *(Section(f"Active skill {s.name}", s.body[:_ACTIVE_SKILL_CHARS], 5, 1000) for s in bodies),
+            *(Section(f"Active skill {s.name}", s.body[:ACTIVE_SKILL_CHARS], 5, 1000) for s in bodies),
             Section("Skills (load one with the tool skill)", _one_liners(skills, active), 2),
             Section("Found in earlier notes and conversations", _hit_lines(hits), 1),
             Section("Now", _now_text(knowledge.now(), inbound), 9, 10_000),

@@ -19,7 +19,7 @@ from microclaw.agent.running_turn import ChatKey, Message, RunningTurn
 from microclaw.agent.taint import conversation, tainted_from
 from microclaw.agent.turn import JoinedMessage, Turn, TurnLimits, TurnRequest, offered_tools
 from microclaw.agent.turn_journal import TurnJournal, close_interrupted
-from microclaw.agent.waiting_questions import WaitingQuestions, asked_of
+from microclaw.agent.waiting_questions import WaitingQuestions
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.people import OwnerAlone, Roles
 from microclaw.errors import MicroclawError, PermissionRefused, UnknownName
@@ -347,7 +347,8 @@ class _ApprovalWatch:
         if isinstance(news, PendingApproval):
             assert self._approvals is not None  # it has told the news
             self._asked_at[pending.approval_id] = now
-            self._running.put(asked_of(pending, self._approvals, self._turn))
+            actions, unproved = self._turn.so_far()
+            self._running.put(self._approvals.question(pending, actions=actions, unproved=unproved))
         elif (
             isinstance(news, ApprovalOutcome)
             and (asked_at := self._asked_at.pop(pending.approval_id, None)) is not None

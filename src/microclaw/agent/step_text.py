@@ -14,7 +14,8 @@ from microclaw.text import without_fences
 from microclaw.tools.tool import ToolResult
 from microclaw.validation import read_object
 
-_OWN_STEPS = frozenset({"deploy-wasm-app", "uninstall-wasm-app", "undo"})  # their stages report themselves
+# their stages report themselves
+_OWN_STEPS = frozenset({"deploy-wasm-app", "uninstall-wasm-app", "switch-program", "undo", "act-on-boards"})
 
 
 def model_steps(model: str, reply: ModelReply, took_ms: float) -> tuple[Step, ...]:

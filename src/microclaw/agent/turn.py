@@ -312,7 +312,7 @@ class Turn:
 
         result = await self._journal.call(key, call, effect, lambda begin: self._calls.run(effect, begin, run))
         took_ms = (asyncio.get_running_loop().time() - began) * 1000
-        self._put(ToolRun(call.name, "done" if result.ok else "failed"))
+        self._put(ToolRun(call.name, "done" if result.ok else "failed", result.evidence))
         step = call_step(call, result, took_ms)
         if step is not None:
             self._put(step)

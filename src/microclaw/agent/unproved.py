@@ -5,10 +5,11 @@ What is not found is still shown up by the list of acts (agent.acts): that list 
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from microclaw.events import Action, Evidence
@@ -19,6 +20,8 @@ _MAX_CLAIM_CHARS: Final = 160
 _MAX_CLAIMS: Final = 3
 _DEPLOY: Final = "deploy-wasm-app"
 _REMOVE: Final = "uninstall-wasm-app"
+_SWITCH: Final = "switch-program"
+_ON_BOARDS: Final = "act-on-boards"
 _PIN_TOOLS: Final = frozenset({"gpio-set", "pwm-set"})
 
 
@@ -27,7 +30,7 @@ def unproved_claims(text: str, actions: Sequence[Action]) -> tuple[str, ...]:
 
     A sentence counts whole, unless a part of it is proved: then only its other parts do.
     """
-    done = [action for action in actions if action.outcome == "done"]
+    done = [_on_one(action) for action in actions if action.outcome == "done"]
     found: list[str] = []
     for sentence in re.split(r"(?<=[.!?。！？])\s+|\n+", plain_text(text)):
         if not sentence.strip() or sentence.rstrip().endswith(("?", "？")) or _CONDITION.match(sentence):
@@ -40,6 +43,16 @@ def unproved_claims(text: str, actions: Sequence[Action]) -> tuple[str, ...]:
             parts = bad if is_half else [sentence]
             found += [" ".join(part.strip(" *_-#>").split())[:_MAX_CLAIM_CHARS].rstrip(".!。！") for part in parts]
     return tuple(dict.fromkeys(found))[:_MAX_CLAIMS]
+
+
+def _on_one(action: Action) -> Action:
+    """An act on many boards as the act that each of them did; any other as it is."""
+    if action.tool != _ON_BOARDS:
+        return action
+    fields = read_object(action.arguments)
+    each = fields.get("each") or [{}]
+    arguments = fields.get("arguments") or each[0].get("arguments") or {}
+    return replace(action, tool=str(fields.get("tool")), arguments=json.dumps(arguments))
 
 
 def may_be_an_order(said: str) -> bool:
@@ -121,7 +134,7 @@ _CLAIMS: Final = (
         _SAYS_DONE + r"(?:counted|measured|verified|proved|proven|confirmed)\b|\b\d+ (?:edges|pulses|toggles)\b",
     ),
     _claim(
-        "uninstall-wasm-app undo schedule-remove forget delete-file",
+        f"{_REMOVE} {_SWITCH} undo schedule-remove forget delete-file",
         _SAYS_DONE + r"(?:removed|deleted|cleared|uninstalled|undone|undid|reverted|rolled back|stopped)\b"
         r"|\b(?:deinstalliert|rückgängig gemacht)\b|(?:已|成功)(?:卸载|撤销|停止)",
     ),
@@ -129,7 +142,7 @@ _CLAIMS: Final = (
         f"{_DEPLOY} gpio-set pwm-set undo {_REMOVE} schedule-add schedule-remove remember forget write-file",
         _SAYS_DONE + r"(?:updated|replaced|reprogrammed|rewrote|rewritten|reflashed|upgraded|changed|adjusted)\b",
     ),
-    _claim(f"{_DEPLOY} {_DEVICE_READS}", _RUNS),
+    _claim(f"{_DEPLOY} {_SWITCH} {_DEVICE_READS}", _RUNS),
     _claim(
         f"gpio-set pwm-set {_DEVICE_READS} web-search web-fetch read-file recall",
         rf"{_THING}(?:reads|shows|measures|is at)\b"
@@ -137,7 +150,7 @@ _CLAIMS: Final = (
         r"\b(?:is|reads|shows|measures|at)\b[^.;]{0,16}?[-+]?\d"
         r"|\bit(?:'s| is) (?:now |currently )?[-+]?\d+(?:\.\d+)? ?(?:°|degrees)",
     ),
-    _claim("", _SAYS_DONE + r"(?:restarted|rebooted)\b"),
+    _claim(f"{_SWITCH} restart-device", _SAYS_DONE + r"(?:restarted|rebooted)\b"),
     _claim(
         "schedule-add schedule-remove",
         _SAYS_DONE + r"scheduled\b|\b(?:i'll|i will) remind\b"
@@ -234,12 +247,16 @@ def _was_removed(clause: str, done: Sequence[Action]) -> bool:
     if not re.search(rf"{_RUNS}|\b(?:blinks?|blinking|works)\b", clause, re.IGNORECASE):
         return False
     last = {
-        str(_fields(action.arguments).get("appName", "")).lower(): action.tool
+        str(_fields(action.arguments).get("appName", "")).lower(): _taken_off(action)
         for action in done
-        if action.tool in (_DEPLOY, _REMOVE)
+        if action.tool in (_DEPLOY, _REMOVE, _SWITCH)
     }
-    named = {name: tool for name, tool in last.items() if name and name in clause.lower()} or last
-    return bool(named) and all(tool == _REMOVE for tool in named.values())
+    named = {name: is_off for name, is_off in last.items() if name and name in clause.lower()} or last
+    return bool(named) and all(named.values())
+
+
+def _taken_off(action: Action) -> bool:
+    return action.tool == _REMOVE or (action.tool == _SWITCH and _fields(action.arguments).get("switch") == "stop")
 
 
 def _each_pin(sentence: str) -> str:

@@ -15,10 +15,9 @@ from typing import Final, TypeAlias
 
 from microclaw.agent.acts import own_words
 from microclaw.agent.taint import QUESTION_S
-from microclaw.agent.turn import Turn
 from microclaw.auth.approvals import ID_CHARS, Approvals, PendingApproval
 from microclaw.errors import PermissionRefused, UnknownName
-from microclaw.events import NOTHING_WAITS, Answer, ApprovalAsked, Inbound
+from microclaw.events import NOTHING_WAITS, Answer, Inbound
 from microclaw.text import format_duration
 
 MAX_SHOWN_CHARS: Final = 12_000
@@ -123,20 +122,6 @@ class WaitingQuestions:
 def asks_something(text: str) -> bool:
     """Whether an answer ends with a question, to which a yes may be the reply."""
     return own_words(text).rstrip().endswith(("?", "？"))
-
-
-def asked_of(pending: PendingApproval, approvals: Approvals, turn: Turn) -> ApprovalAsked:
-    """What a turn's listeners are told of its question, with what the turn did before it."""
-    actions, unproved = turn.so_far()
-    return ApprovalAsked(
-        pending.approval_id,
-        pending.action,
-        pending.detail,
-        pending.expires_s,
-        approvals.may_decide(pending, pending.person_id),
-        actions,
-        unproved,
-    )
 
 
 def _question(pending: PendingApproval, approvals: Approvals, person_id: str) -> Answer:

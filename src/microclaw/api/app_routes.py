@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import base64
 import binascii
-import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import asdict
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeAlias
 
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 from pydantic import Field, model_validator
 
 from microclaw.api.body import RequestBody
-from microclaw.api.caller import CHANNEL, Caller, RequestCaller, admit, questions_in
+from microclaw.api.caller import CHANNEL, Caller, RequestCaller, admit, place_of, questions_in
+from microclaw.api.deferred_routes import WhenBack, late_place, now_or_later, permission_of
 from microclaw.api.jobs import Feed, stream_response
 from microclaw.api.parts import HostParts
 from microclaw.api.views import (
@@ -25,8 +25,10 @@ from microclaw.api.views import (
     removal_object,
     undone_object,
 )
+from microclaw.apps.app_terms import Origin
 from microclaw.apps.building import ProgramLanguage
 from microclaw.apps.changes import made_by
+from microclaw.apps.deferring import Deferral
 from microclaw.apps.deploy import Approve, DeployRequest
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.apps.late_proof import Place
@@ -36,6 +38,21 @@ from microclaw.auth.gate import Permission
 from microclaw.config.settings import Limits
 from microclaw.errors import ConfigError, PermissionRefused, UnknownName
 from microclaw.wire.host_api import Result, StreamEvent
+
+_Word: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,63}$")]
+_Whole: TypeAlias = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+
+
+class OriginBody(RequestBody):
+    """The entry of a catalogue that a program is, with the values that were put in; `catalog` is its folder."""
+
+    entry: _Word
+    version: Annotated[str, Field(pattern=r"^\d{1,5}\.\d{1,5}\.\d{1,5}$")]
+    catalog: Annotated[str, Field(min_length=1, max_length=1024)]
+    params: Annotated[dict[_Word, _Whole | _Word], Field(max_length=64)] = Field({})
+
+    def origin(self) -> Origin:
+        return Origin(self.entry, self.version, self.catalog, tuple(sorted(self.params.items())))
 
 
 class InstallBody(RequestBody):
@@ -52,6 +69,7 @@ class InstallBody(RequestBody):
     replace: bool = False
     force: bool = False  # also when its trial fails
     expect: Annotated[str, Field(max_length=MAX_TEXT_CHARS)] | None = None
+    origin: OriginBody | None = None
 
     @model_validator(mode="after")
     def _one_program(self) -> Self:
@@ -87,35 +105,32 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
         return {**app_object(listing), "source": listing.source}
 
     @router.post("/v1/devices/{device}/apps", summary="Build, check, try, install, verify; steps as JSON lines")
-    async def install_app(device: str, body: InstallBody, by: RequestCaller) -> StreamingResponse:
+    async def install_app(
+        device: str, body: InstallBody, by: RequestCaller, when_back: WhenBack = False
+    ) -> StreamingResponse:
         found = parts.devices.get(device)
-        permission = await _weight(parts, found.name, body.name) if body.replace else Permission.ACT
-        permission = Permission.RISKY if body.force else permission
+        permission = await permission_of(install_permission(parts, body, found.name), when_back=when_back)
         parts.gate.check(by.person_id, permission, f"deploy {body.name} to {found.name}")
         if body.force:
             text = f"deploy {body.name}, also if its trial fails"
             parts.gate.note(AuditKind.FORCED, text, by.person_id, about=found.name)
-        place = _place(by)
-        request = DeployRequest(
-            device=found.device_id,
-            name=body.name,
-            source=body.source,
-            language=body.language,
-            wasm=None if body.wasm is None else _wasm(body.wasm),
-            heap_bytes=body.heap_bytes,
-            timers=body.timers,
-            watchdog_ms=body.watchdog_ms,
-            optimization=body.optimization,
-            replace=body.replace,
-            force=body.force,
-            expectations=None if body.expect is None else parse_expectations(body.expect),
-            place=Place(by.person_id, "terminal", "terminal") if by.direct else None,
+        place = place_of(by)
+        request = deploy_request(
+            body,
+            found.device_id,
+            place=late_place(by),
             approve=None if by.direct else _approving(parts, by, permission, place),
         )
 
         async def deploy(feed: Feed) -> StreamEvent:
+            async def now() -> dict[str, Any]:
+                return deployment_object(await parts.deployer.deploy(request, feed.put, begin=feed.begin))
+
+            def later(why: str) -> Awaitable[Deferral]:
+                return parts.deferrals.install(request, why, feed.put)
+
             with made_by(place, by.person_id), questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place):
-                return Result(deployment_object(await parts.deployer.deploy(request, feed.put, begin=feed.begin)))
+                return Result(await now_or_later(found, now, later, when_back=when_back))
 
         feed = parts.jobs.start(f"deploy {body.name}", deploy, token=by.token, number=by.job, cancellable=True)
         return stream_response(feed, keepalive_s)
@@ -135,17 +150,27 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
         )
 
     @router.delete("/v1/devices/{device}/apps/{name}", summary="Take a program off; steps as JSON lines")
-    async def remove_app(device: str, name: str, by: RequestCaller) -> StreamingResponse:
+    async def remove_app(device: str, name: str, by: RequestCaller, when_back: WhenBack = False) -> StreamingResponse:
         found = parts.devices.get(device)
-        text, place = f"remove {name} from {found.name}", _place(by)
+        text, place = f"remove {name} from {found.name}", place_of(by)
         parts.gate.check(by.person_id, Permission.ACT, text)
 
         async def remove(feed: Feed) -> StreamEvent:
             with questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place):
-                permission = Permission.ACT if by.direct else await _weight(parts, found.name, name)
+                permission = Permission.ACT
+                if not by.direct:
+                    asked = removal_permission(parts, found.name, name)
+                    permission = await permission_of(asked, when_back=when_back)
                 await admit(parts.gate, by, permission, text, chat_id=place)
+
+            async def now() -> dict[str, Any]:
+                return removal_object(await parts.deployer.remove(found.device_id, name, feed.put))
+
+            def later(why: str) -> Awaitable[Deferral]:
+                return parts.deferrals.uninstall(found.device_id, name, late_place(by), why, feed.put)
+
             with made_by(place, by.person_id):
-                return Result(removal_object(await parts.deployer.remove(found.device_id, name, feed.put)))
+                return Result(await now_or_later(found, now, later, when_back=when_back))
 
         return stream_response(parts.jobs.start(f"remove {name}", remove, token=by.token, number=by.job), keepalive_s)
 
@@ -176,7 +201,7 @@ def _route_changes(router: APIRouter, parts: HostParts) -> None:
         device_id = None if body.device is None else parts.devices.get(body.device).device_id
         text = "undo what was done last" if body.change_id is None else f"undo change {body.change_id}"
         parts.gate.check(by.person_id, Permission.ACT, text)
-        place = _place(by)
+        place = place_of(by)
         choice = UndoChoice(by.person_id, body.change_id, device_id, anyone=body.anyone)
 
         async def take_back(feed: Feed) -> StreamEvent:
@@ -193,9 +218,33 @@ def _route_changes(router: APIRouter, parts: HostParts) -> None:
         return stream_response(parts.jobs.start("undo", take_back, token=by.token, number=by.job), keepalive_s)
 
 
-def _place(by: Caller) -> str:
-    """Where this one request's questions are asked."""
-    return f"{by.source}.{secrets.token_hex(4)}"
+def deploy_request(
+    body: InstallBody, device: str, *, place: Place | None = None, approve: Approve | None = None
+) -> DeployRequest:
+    """What the body asks for, on this device."""
+    return DeployRequest(
+        device=device,
+        name=body.name,
+        source=body.source,
+        language=body.language,
+        wasm=None if body.wasm is None else _wasm(body.wasm),
+        heap_bytes=body.heap_bytes,
+        timers=body.timers,
+        watchdog_ms=body.watchdog_ms,
+        optimization=body.optimization,
+        replace=body.replace,
+        force=body.force,
+        expectations=None if body.expect is None else parse_expectations(body.expect),
+        place=place,
+        origin=None if body.origin is None else body.origin.origin(),
+        approve=approve,
+    )
+
+
+async def install_permission(parts: HostParts, body: InstallBody, device: str) -> Permission:
+    if body.force:
+        return Permission.RISKY
+    return await removal_permission(parts, device, body.name) if body.replace else Permission.ACT
 
 
 def _approving(parts: HostParts, by: Caller, permission: Permission, place: str) -> Approve:
@@ -205,7 +254,7 @@ def _approving(parts: HostParts, by: Caller, permission: Permission, place: str)
     return approve
 
 
-async def _weight(parts: HostParts, device: str, name: str) -> Permission:
+async def removal_permission(parts: HostParts, device: str, name: str) -> Permission:
     """There is no copy of a program that this host did not install, so to remove it is risky."""
     listed = await parts.catalogue.list_apps(device)
     foreign = any(app.name == name and app.foreign for app in listed)

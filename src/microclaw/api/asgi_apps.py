@@ -15,11 +15,16 @@ from microclaw import __version__
 from microclaw.api.app_routes import app_router
 from microclaw.api.caller import LOCAL_OWNER, BearerAuth, CallerMiddleware, RequestCaller
 from microclaw.api.chat_routes import chat_router
+from microclaw.api.check_routes import check_router
 from microclaw.api.compile_routes import compile_router
+from microclaw.api.deferred_routes import deferred_router
 from microclaw.api.device_routes import device_router, link_router
 from microclaw.api.event_routes import events_router
 from microclaw.api.failures import add_failure_handlers
+from microclaw.api.fleet_routes import fleet_router
 from microclaw.api.knowledge_routes import KnowledgeParts, knowledge_router
+from microclaw.api.lifecycle_routes import lifecycle_router
+from microclaw.api.many_routes import many_router
 from microclaw.api.metrics import metrics_router
 from microclaw.api.openai import openai_router
 from microclaw.api.parts import HostParts
@@ -31,6 +36,7 @@ from microclaw.api.tool_routes import tools_router
 from microclaw.api.voice_routes import voice_router
 from microclaw.api.waiting import TellsWaiting, waiting_router
 from microclaw.api.wifi_routes import wifi_router
+from microclaw.api.xiaozhi_routes import xiaozhi_router
 
 HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
 _STYLE = (
@@ -68,8 +74,14 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(openai_router(parts))
     app.include_router(link_router(parts))
     app.include_router(device_router(parts))
+    app.include_router(check_router(parts))
     app.include_router(wifi_router(parts))
+    app.include_router(xiaozhi_router(parts))
     app.include_router(app_router(parts))
+    app.include_router(many_router(parts))
+    app.include_router(fleet_router(parts))
+    app.include_router(deferred_router(parts))
+    app.include_router(lifecycle_router(parts))  # after it: it takes any word after a program's name
     app.include_router(tools_router(parts))
     app.include_router(approval_router(parts))
     app.include_router(waiting_router(parts.requests))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
+import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ from microclaw.auth.people import OWNER, Person
 from microclaw.auth.tokens import PersonTokens
 from microclaw.auth.wrong_tokens import WrongTokens
 from microclaw.errors import PermissionRefused
-from microclaw.events import ApprovalAsked, ApprovalSettled
+from microclaw.events import ApprovalSettled
 from microclaw.wire.host_api import REQUEST_HEADER, Failure
 
 CHANNEL: Final = "api"  # the channel of approvals that programs wait for
@@ -97,14 +98,24 @@ RequestCaller = Annotated[Caller, Depends(caller_of)]
 
 
 async def admit(
-    gate: Gate, caller: Caller, permission: Permission, action: str, *, detail: Sequence[str] = (), chat_id: str = ""
+    gate: Gate,
+    caller: Caller,
+    permission: Permission,
+    action: str,
+    *,
+    detail: Sequence[str] = (),
+    chat_id: str = "",
+    tool: str = "",
 ) -> None:
-    """Return when `caller` may do it. A command on this machine is its own approval; a program's action asks first."""
+    """Return when `caller` may do it. A command on this machine is its own approval; a program's action asks first.
+
+    `tool` is what the security log names: the method that is called; else the action's first word.
+    """
     if caller.direct:
         gate.check(caller.person_id, permission, action)
         return
     place = caller.asks_in(chat_id)
-    await gate.admit(caller.person_id, permission, action, detail=detail, channel=CHANNEL, chat_id=place)
+    await gate.admit(caller.person_id, permission, action, detail=detail, channel=CHANNEL, chat_id=place, tool=tool)
 
 
 def check_local_owner(gate: Gate, caller: Caller, action: str) -> None:
@@ -118,10 +129,9 @@ def check_local_owner(gate: Gate, caller: Caller, action: str) -> None:
         raise PermissionRefused(f"no token may {action}", next_step="do it on the host's own command line")
 
 
-def asked_for(pending: PendingApproval, approvals: Approvals) -> ApprovalAsked:
-    """A question of a call that did nothing before it."""
-    may_decide = approvals.may_decide(pending, pending.person_id)
-    return ApprovalAsked(pending.approval_id, pending.action, pending.detail, pending.expires_s, may_decide)
+def place_of(by: Caller) -> str:
+    """Where this one request's questions are asked."""
+    return f"{by.source}.{secrets.token_hex(4)}"
 
 
 @contextmanager
@@ -133,7 +143,7 @@ def questions_in(feed: Feed, approvals: Approvals, *, channel: str, chat_id: str
         if (pending.channel, pending.chat_id) != (channel, chat_id):
             return
         if isinstance(news, PendingApproval):
-            feed.put(asked_for(news, approvals))
+            feed.put(approvals.question(news))
         else:
             feed.put(ApprovalSettled(pending.approval_id, news.outcome, news.by))
 
@@ -158,10 +168,12 @@ FOR_EVERY_ROLE: Final = (
     "/api",
     "/v1/approvals",
     "/v1/apps",
+    "/v1/call",
     "/v1/changes",
     "/v1/chat",
     "/v1/devices",
     "/v1/events",
+    "/v1/fleet",
     "/v1/jobs",
     "/v1/memory",
     "/v1/models",

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections import Counter
+from contextlib import AsyncExitStack
+from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import Field
 
 from microclaw.api.body import RequestBody
+from microclaw.api.caller import CALLER_KEY, Caller
 from microclaw.apps.building import Compile
+from microclaw.auth.people import OWNER
 from microclaw.boards import BoardProfile, board_ids, load_board
+from microclaw.builds.confinement import confinement
 from microclaw.config.settings import Limits
 from microclaw.errors import ConfigError, Overloaded
-from microclaw.wasm import find_toolchain
 from microclaw.wasm.image import Image
-from microclaw.wasm.source_language import language_of_file
+from microclaw.wasm.source_files import MAX_FILES, join_files
+from microclaw.wasm.source_language import SUFFIX, language_of_file
+from microclaw.wasm.toolchain import CompilerFound, compiler_chosen, find_toolchain, list_compilers
 
 PARALLEL_COMPILERS = 2
 MAX_WAITING = 16
@@ -24,39 +31,56 @@ MAX_SOURCE_CHARS = Limits().source_chars
 
 
 class CompileBody(RequestBody):
-    """`optimizationLevel` as the seed writes it: O3, or -O3. A `name` such as blink.ino says the language."""
+    """`optimizationLevel` as the seed writes it: O3, or -O3. A `name` such as blink.ino says the language.
+
+    `files` are the program's other files by their names, "lib/pins.h" among them (wasm/source_files.py).
+    """
 
     source: Annotated[str, Field(min_length=1, max_length=MAX_SOURCE_CHARS)]
     name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")] = "main"
+    files: dict[
+        Annotated[str, Field(max_length=100)],
+        Annotated[str, Field(max_length=MAX_SOURCE_CHARS)],
+    ] = Field({}, max_length=MAX_FILES)
     optimizationLevel: Annotated[
         Literal["O0", "O1", "O2", "O3", "Os", "Oz", "-O0", "-O1", "-O2", "-O3", "-Os", "-Oz"],
         Field(description="The compiler's optimisation."),
     ] = "O3"
     board: str = "virtual"
+    compiler: Literal["zig", "wasi-sdk", "clang"] | None = Field(None, description="Without it the first that is here.")
 
 
 class CompileQueue:
-    """Runs few compilers at once and lets few requests wait; others are refused and may come back."""
+    """Runs few compilers at once and lets few requests wait; others are refused and may come back.
+
+    One place is the owner's alone: what strangers send never makes the owner's own work wait.
+    """
 
     def __init__(self, compile_source: Compile) -> None:
         self._compile = compile_source
         self._running = asyncio.Semaphore(PARALLEL_COMPILERS)
-        self._waiting = 0
+        self._strangers = asyncio.Semaphore(PARALLEL_COMPILERS - 1)
+        self._waiting: Counter[bool] = Counter()  # the owner's, and all others'
 
-    async def compile(self, source: str, board: BoardProfile, *, name: str, optimization: str) -> Image:
-        if self._waiting >= MAX_WAITING:
-            raise Overloaded(f"{self._waiting} programs wait to be compiled already", next_step="try again in a while")
-        self._waiting += 1
-        try:
-            await self._running.acquire()
-        finally:
-            self._waiting -= 1
-        try:
-            image = await self._compile(source, board, name, optimization, language_of_file(name))
+    async def compile(
+        self, source: str, board: BoardProfile, *, name: str, optimization: str, is_owner: bool = False
+    ) -> Image:
+        if self._waiting[is_owner] >= MAX_WAITING:
+            text = f"{self._waiting[is_owner]} programs wait to be compiled already"
+            raise Overloaded(text, next_step="try again in a while")
+        async with AsyncExitStack() as places:
+            self._waiting[is_owner] += 1
+            try:
+                if not is_owner:
+                    await places.enter_async_context(self._strangers)
+                await places.enter_async_context(self._running)
+            finally:
+                self._waiting[is_owner] -= 1
+            language = language_of_file(name)
+            stem = PurePath(name).stem if language is not None else name
+            image = await self._compile(source, board, stem, optimization, language)
             assert isinstance(image, Image)  # no other kind was asked for
             return image
-        finally:
-            self._running.release()
 
 
 def compile_router(compile_source: Compile) -> APIRouter:
@@ -64,17 +88,25 @@ def compile_router(compile_source: Compile) -> APIRouter:
     queue = CompileQueue(compile_source)
 
     @router.post("/api/compile-wasm", summary="Compile C or C++ source to a checked wasm module")
-    async def compile_wasm(body: CompileBody) -> dict[str, Any]:
+    async def compile_wasm(body: CompileBody, request: Request) -> dict[str, Any]:
+        if body.name.endswith(".py"):
+            raise ConfigError("this service compiles C, C++ and sketches, not Python", next_step="name it .c or .cpp")
         board = load_board(body.board)
         level = body.optimizationLevel.removeprefix("-")
-        image = await queue.compile(body.source, board, name=body.name, optimization=level)
+        source = join_files(body.name, body.source, body.files)
+        caller = request.scope.get(CALLER_KEY)  # without a token there is none
+        is_owner = isinstance(caller, Caller) and caller.person_id == OWNER.person_id
+        with compiler_chosen(body.compiler):
+            image = await queue.compile(source, board, name=body.name, optimization=level, is_owner=is_owner)
+            flags = find_toolchain().shown_flags(f"main{SUFFIX[image.language]}", level)
         return {
             "success": True,
-            "name": body.name,
+            "name": image.name,
             "wasm": base64.b64encode(image.wasm).decode(),
             "size": image.size_bytes,
             "sha256": image.sha256,
             "compiler": image.compiler,
+            "flags": flags,
             "language": image.language,
             "compileMs": round(image.compile_ms, 1),
             "cached": image.cached,
@@ -90,12 +122,23 @@ def compile_router(compile_source: Compile) -> APIRouter:
             "warnings": [w.to_json() for w in image.warnings],
         }
 
-    @router.get("/api/compile-wasm", summary="Whether a compiler is there")
+    @router.get("/api/compile-wasm", summary="Which compilers are here, and how to get the others")
     async def compiler() -> dict[str, Any]:
+        known = {
+            "compilers": [_compiler_object(one) for one in await asyncio.to_thread(list_compilers)],
+            "boards": list(board_ids()),
+        }
         try:
             found = find_toolchain()
         except ConfigError as exc:
-            return {"available": False, "message": exc.message, "next": exc.next_step, "boards": list(board_ids())}
-        return {"available": True, "compiler": found.name, "boards": list(board_ids())}
+            return {"available": False, "message": exc.message, "next": exc.next_step, **known}
+        shut_off = await asyncio.to_thread(confinement)
+        return {"available": True, "compiler": found.name, "sandbox": shut_off, **known}
 
     return router
+
+
+def _compiler_object(found: CompilerFound) -> dict[str, Any]:
+    if found.version is not None:
+        return {"compiler": found.compiler, "available": True, "version": found.version}
+    return {"compiler": found.compiler, "available": False, "message": found.problem, "next": found.next_step}

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from pydantic import Field
 
 from microclaw.api.body import RequestBody
-from microclaw.api.caller import RequestCaller, admit, check_local_owner
+from microclaw.api.caller import Caller, RequestCaller, admit, check_local_owner, place_of
+from microclaw.api.check_routes import refuse_own
 from microclaw.api.parts import HostParts
 from microclaw.api.views import device_object, is_voice_only, pairing_objects
+from microclaw.api.xiaozhi_routes import xiaozhi_object
 from microclaw.apps.changes import made_by
 from microclaw.apps.direct_io import PinChange
 from microclaw.audit import AuditKind
 from microclaw.auth.gate import Permission
 from microclaw.boards.firmware import described_text, parse_firmware
 from microclaw.boards.today import family_of, today_object
-from microclaw.devices.call_text import call_from, result_value
+from microclaw.devices.call_text import call_from, call_words, result_value
 from microclaw.devices.calls import Call, DeviceRestart, EdgesRead, GpioSet, PwmSet
+from microclaw.devices.device import Device
 from microclaw.errors import ConfigError
 from microclaw.events import Evidence
 from microclaw.link_server.server import LinkServer
@@ -84,11 +86,18 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
     @router.post("", status_code=201, summary="Add a device by its transports")
     async def add_device(body: DeviceBody, by: RequestCaller) -> dict[str, Any]:
         gate.check_owner(by.person_id, "add devices")  # a transport is an address or a file that this host then opens
+        await refuse_own(parts, body.transports)
         detail = (*body.transports, *body.firmware)
         await admit(gate, by, Permission.ACT, f"add the device {body.name}", detail=detail)
         firmware = parse_firmware(body.firmware)
         added = await devices.add(
-            body.name, body.board, body.transports, body.labels, firmware, by=gate.name_of(by.person_id)
+            body.name,
+            body.board,
+            body.transports,
+            body.labels,
+            firmware,
+            reached=False,
+            by=gate.name_of(by.person_id),
         )
         return device_object(added, parts.link)
 
@@ -99,7 +108,11 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
         shown = device_object(device, parts.link)
         firmware = None if shown["link"] is None else shown["link"]["firmware"] or ""
         family = None if is_voice else family_of(board.board_id, board.chip, device.kinds, firmware)
-        return {**shown, "today": None if family is None else today_object(family)}
+        today = None if family is None else today_object(family)
+        told = await xiaozhi_object(parts, device)
+        chip = (told or {}).get("chip") or shown["chip"]  # its own word, before that of the board which stands for it
+        problem = next((kept.problem for kept in parts.metrics.kept() if kept.device_id == device.device_id), None)
+        return {**shown, "chip": chip, "today": today, "xiaozhi": told, "problem": problem}
 
     @router.patch("/{name}", summary="Rename a device")
     async def rename_device(name: str, body: RenameBody, by: RequestCaller) -> dict[str, Any]:
@@ -119,6 +132,7 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
     @router.post("/{name}/transports", summary="More ways into a device")
     async def add_transports(name: str, body: EndpointsBody, by: RequestCaller) -> dict[str, Any]:
         gate.check_owner(by.person_id, "add transports to devices")
+        await refuse_own(parts, body.transports)
         await admit(gate, by, Permission.ACT, f"give {name} more transports", detail=body.transports)
         endpoints = (*devices.get(name).endpoints, *body.transports)
         return device_object(await devices.set_transports(name, endpoints, by=gate.name_of(by.person_id)), parts.link)
@@ -144,24 +158,9 @@ def _route_calls(router: APIRouter, parts: HostParts) -> None:
 
     @router.post("/{name}/call", summary="Call one method at once")
     async def call_device(name: str, body: CallBody, by: RequestCaller) -> dict[str, Any]:
-        device = devices.get(name)
         call = call_from(body.method, body.arguments)
-        detail = [f"{key}: {value!r:.200}" for key, value in body.arguments.items()]
-        permission = _permission(call.method)
-        insisted: tuple[str, ...] = ()
-        parts.gate.check(by.person_id, permission, f"{call.method} on {device.name}")
-        conflict = await parts.direct_io.conflict(device.device_id, call)  # first: nobody is asked for what is refused
-        if conflict is not None:
-            if not body.force:
-                conflict.raise_refused(_insist_step(device.name, call.method))
-            permission, insisted = Permission.RISKY, (conflict.text,)
-        await admit(parts.gate, by, permission, f"{call.method} on {device.name}", detail=(*insisted, *detail))
-        if conflict is not None:
-            parts.gate.note(AuditKind.FORCED, f"{call.method}: {conflict.text}", by.person_id, about=device.name)
-        if not body.wait:
-            device.check_present(call)
-        with made_by(f"{by.source}.{secrets.token_hex(4)}", by.person_id):
-            return await _call(parts, device.device_id, call, body.timeout_s, insisted)
+        with made_by(place_of(by), by.person_id):
+            return await call_one(parts, by, devices.get(name), call, body)
 
     @router.get("/{name}/logs", summary="What the device's programs printed, since a cursor")
     async def read_logs(name: str, cursor: Cursor = 0) -> dict[str, Any]:
@@ -178,7 +177,34 @@ def _route_calls(router: APIRouter, parts: HostParts) -> None:
         }
 
 
-def _permission(method: str) -> Permission:
+async def call_one(
+    parts: HostParts, by: Caller, device: Device, call: Call[Any], body: CallBody, *, is_admitted: bool = False
+) -> dict[str, Any]:
+    """Do the call if the caller may; `is_admitted`: whoever has to be asked said yes to it on many devices."""
+    permission = call_permission(call.method)
+    insisted: tuple[str, ...] = ()
+    action = call_words(call, device.name)
+    parts.gate.check(by.person_id, permission, action)
+    conflict = await parts.direct_io.conflict(device.device_id, call)  # first: nobody is asked for what is refused
+    if conflict is not None:
+        if not body.force:
+            conflict.raise_refused(_insist_step(device.name, call.method))
+        permission, insisted = Permission.RISKY, (conflict.text,)
+    if not is_admitted or conflict is not None:
+        detail = (*insisted, *call_detail(body))
+        await admit(parts.gate, by, permission, action, detail=detail, tool=call.method)
+    if conflict is not None:
+        parts.gate.note(AuditKind.FORCED, f"{call.method}: {conflict.text}", by.person_id, about=device.name)
+    if not body.wait:
+        device.check_present(call)
+    return await _call(parts, device.device_id, call, body.timeout_s, insisted)
+
+
+def call_detail(body: CallBody) -> list[str]:
+    return [f"{key}: {value!r:.200}" for key, value in body.arguments.items()]
+
+
+def call_permission(method: str) -> Permission:
     if method in RISKY:
         return Permission.RISKY
     return Permission.ACT if method in ACTING else Permission.READ

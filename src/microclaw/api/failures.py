@@ -50,6 +50,8 @@ STATUS_BY_CODE = {
     "device_silent": 504,
     "outcome_unknown": 504,
     "undo_incomplete": 502,
+    "boards_failed": 502,
+    "boards_unknown": 504,
     "voice_error": 503,
     "store_error": 500,
     "store_missing": 500,

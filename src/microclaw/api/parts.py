@@ -16,11 +16,14 @@ from microclaw.api.schedule_routes import ScheduleParts
 from microclaw.api.waiting import WaitingRequests
 from microclaw.apps.building import Compile
 from microclaw.apps.catalogue import Catalogue
+from microclaw.apps.deferring import Deferrals
 from microclaw.apps.deploy import Deployer
 from microclaw.apps.direct_io import DirectIo
 from microclaw.apps.explorer import Explorer
+from microclaw.apps.lifecycle import Lifecycle
 from microclaw.apps.source_log import SourceLog
 from microclaw.apps.undo import Undo
+from microclaw.apps.upgrade import Upgrader
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.gate import Gate
 from microclaw.auth.people import People
@@ -34,6 +37,7 @@ from microclaw.tools.toolbox import Toolbox
 
 if TYPE_CHECKING:
     from microclaw.voice.service import VoiceService
+    from microclaw.voice.xiaozhi.updates import Updates
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,9 @@ class HostParts:
     client_turns: ClientTurns
     devices: Registry
     deployer: Deployer
+    lifecycle: Lifecycle
+    deferrals: Deferrals
+    upgrader: Upgrader
     direct_io: DirectIo
     undo: Undo
     explorer: Explorer
@@ -60,6 +67,7 @@ class HostParts:
     link: LinkServer | None
     voice: Callable[[], VoiceService | None]
     voice_problem: Callable[[], str | None]
+    xiaozhi: Callable[[], Updates | None]
     attempts: Callable[[int], Awaitable[tuple[Attempt, ...]]]
     status: Callable[[], Awaitable[dict[str, Any]]]
     failing: Callable[[], tuple[str, ...]]

@@ -15,6 +15,7 @@ from microclaw import __version__
 from microclaw.agent.window import Window
 from microclaw.api.views import pairing_objects
 from microclaw.apps.changes import ChangeLog
+from microclaw.apps.deferred import DeferredAct, DeferredLog
 from microclaw.apps.reconciler import DeviceCheck, Reconciler
 from microclaw.audit import AuditLog, RecordedEvent, alarm_text
 from microclaw.auth.approvals import Approvals, PendingApproval
@@ -38,6 +39,7 @@ from microclaw.virtual_boards.host_boards import BoardStanding
 if TYPE_CHECKING:
     from microclaw.channels.telegram.poller import TelegramState
 
+_DAY_MS: Final = 86_400_000
 SHOWN: Final = 5  # of the schedules that are due next, and of the approvals
 PRIVATE: Final = (
     "pid", "home", "problems", "alarms", "channels", "mcp_servers", "tasks", "schedules", "approvals", "usage",
@@ -158,6 +160,28 @@ def context_object(window: Window) -> dict[str, Any]:
     }
 
 
+def deferred_acts_object(
+    waiting: Sequence[DeferredAct], ended: Sequence[DeferredAct], devices: Registry, now_ms: int
+) -> dict[str, Any]:
+    """The acts that wait for their devices, and how the newest of the last day came out."""
+    names = {device.device_id: device.name for device in devices.list()}
+    return {
+        "waiting": [
+            {"text": act.text(names[act.device_id]), "since_ms": act.at_ms} for act in waiting if act.device_id in names
+        ],
+        "ended": [
+            {
+                "text": act.text(names.get(act.device_id, act.device_id)),
+                "state": act.state,
+                "outcome": act.outcome,
+                "ended_ms": act.ended_ms,
+            }
+            for act in ended
+            if act.ended_ms is not None and now_ms - act.ended_ms < _DAY_MS
+        ],
+    }
+
+
 def alarm_object(alarm: RecordedEvent, devices: Registry) -> dict[str, Any]:
     """What a person should look at, and what to do about it."""
     device = devices.owner_of(f"link:{alarm.event.about}")
@@ -183,6 +207,7 @@ class HostStatus:
     channels: ChannelStates
     xiaozhi: Callable[[], Mapping[str, Any]]
     wyoming: Callable[[], Mapping[str, Any]]
+    recording: Callable[[], Sequence[Mapping[str, Any]]]
     mcp_servers: Callable[[], Mapping[str, str]]
     schedules: ScheduleBook
     approvals: Approvals
@@ -200,6 +225,7 @@ class HostStatus:
         for app in await self.change_log.desired():
             wanted.setdefault(app.device_id, []).append(app.name)
         processes = self.boards()
+        deferred = DeferredLog(self.change_log)
         text, hint = await describe_model(self.model)
         return {
             "version": __version__,
@@ -209,6 +235,7 @@ class HostStatus:
             "link": self._link_object(),
             "xiaozhi": dict(self.xiaozhi()),
             "wyoming": dict(self.wyoming()),
+            "recording": [dict(one) for one in self.recording()],
             "up_s": round(time.monotonic() - self.began_s, 1),
             "rss_mb": round(resident_mb(), 1),
             "model": text,
@@ -223,6 +250,9 @@ class HostStatus:
             "tasks": [asdict(state) for state in self.tasks()],
             "schedules": schedule_object(await self.schedules.all()),
             "approvals": approval_object(self.approvals.pending(), self.people),
+            "deferred": deferred_acts_object(
+                await deferred.waiting(), await deferred.ended(limit=SHOWN), self.devices, self.change_log.now_ms()
+            ),
             "devices": [
                 {
                     "name": device.name,
@@ -230,6 +260,7 @@ class HostStatus:
                     "transports": list(device.endpoints),
                     "apps": wanted.get(device.device_id, []),
                     "reachable": _reachable(device, kept.get(device.device_id)),
+                    "never_reached": device.never_reached,
                     "problem": kept[device.device_id].problem if device.device_id in kept else None,
                     "process": process_object(processes.get(device.device_id)),
                 }

@@ -17,7 +17,7 @@ from microclaw.agent.acts import outcome_of, reason_of
 from microclaw.agent.stoppable_call import StoppableCalls
 from microclaw.agent.turn_journal import TurnJournal
 from microclaw.api.body import RequestBody
-from microclaw.api.caller import RequestCaller, asked_for
+from microclaw.api.caller import RequestCaller
 from microclaw.api.jobs import MEDIA_TYPE, Feed
 from microclaw.api.parts import HostParts
 from microclaw.apps.changes import made_by, turn_now
@@ -126,7 +126,7 @@ class CallQuestions:
                 return
             if isinstance(news, PendingApproval):
                 self._waiting.add(news.approval_id)
-                feed.put(asked_for(news, self._approvals))
+                feed.put(self._approvals.question(news))
                 if self._left:
                     asyncio.get_running_loop().call_soon(self._approvals.withdraw, news.approval_id)
             else:

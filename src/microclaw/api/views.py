@@ -5,13 +5,19 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from microclaw.apps.app_terms import Origin
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.changes import Change
+from microclaw.apps.deferred import DeferredAct
+from microclaw.apps.deferring import Deferral
 from microclaw.apps.deploy import Deployment, Removal
 from microclaw.apps.expectation_result import proof_of
 from microclaw.apps.explorer import Exploration
+from microclaw.apps.lifecycle import Switched
 from microclaw.apps.undo import UndoReport
+from microclaw.apps.upgrade import Upgraded
 from microclaw.boards.firmware import firmware_object
+from microclaw.boards.voice import VOICE_BOARD
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device
 from microclaw.link_server.server import LinkServer
@@ -36,12 +42,15 @@ def device_object(device: Device, server: LinkServer | None) -> dict[str, Any]:
         "free_pins": list(device.board.free_pins("output")),
         "power_cut": _IN_FLASH if keeps_programs(device) else device.board.power_cut,
         "voice_only": is_voice_only(device),
+        "never_reached": device.never_reached,
         "link": None if state is None else dataclasses.asdict(state),
     }
 
 
 def is_voice_only(device: Device) -> bool:
-    """Whether it is spoken to and nothing else: firmware of others, without pins and programs for this host."""
+    """Whether it is spoken to and nothing else: a computer, or firmware of others without pins and programs for us."""
+    if device.board.board_id == VOICE_BOARD.board_id:
+        return True
     return bool(device.transports) and all(isinstance(one, XiaozhiTransport) for one in device.transports)
 
 
@@ -73,6 +82,7 @@ _IN_FLASH = "Programs put on it over the link are in its flash: after a power cu
 
 
 def app_object(listing: AppListing) -> dict[str, Any]:
+    origin = listing.version.origin if listing.version is not None else None
     return {
         "name": listing.name,
         "device": listing.device_name,
@@ -84,6 +94,39 @@ def app_object(listing: AppListing) -> dict[str, Any]:
         "sha256": listing.sha256,
         "error": listing.error,
         "installed_ms": listing.installed_ms,
+        "kind": listing.version.kind if listing.version is not None else None,
+        "origin": None if origin is None else origin_object(origin),
+        "deferred": None if listing.deferred is None else deferred_act_object(listing.deferred),
+    }
+
+
+def deferred_act_object(act: DeferredAct) -> dict[str, Any]:
+    return {"act": act.order.act, "since_ms": act.at_ms, "person": act.person_id}
+
+
+def deferral_object(made: Deferral) -> dict[str, Any]:
+    """An act that waits for its device; `trial` is None where nothing is installed."""
+    act = made.act
+    version = act.order.version
+    return {
+        "device": made.device_name,
+        "name": act.name,
+        "deferred": deferred_act_object(act),
+        "why": made.why,
+        "replaces": made.replaces,
+        "sha256": None if version is None else version.sha256,
+        "trial": None if made.trial is None else made.trial.to_json(),
+        "text": f"deferred: {act.text(made.device_name)}. It is done when {made.device_name} answers again, "
+        "and told then",
+    }
+
+
+def origin_object(origin: Origin) -> dict[str, Any]:
+    return {
+        "entry": origin.entry,
+        "version": origin.version,
+        "catalog": origin.catalog,
+        "params": dict(origin.params),
     }
 
 
@@ -120,12 +163,28 @@ def deployment_object(made: Deployment) -> dict[str, Any]:
     }
 
 
+def upgraded_object(made: Upgraded) -> dict[str, Any]:
+    former = {"sha256": made.former.sha256, "size_bytes": made.former_bytes, "since_ms": made.since_ms}
+    return {**deployment_object(made.deployment), "former": former, "text": made.text}
+
+
 def removal_object(made: Removal) -> dict[str, Any]:
     return {
         "device": made.device_name,
         "name": made.name,
         "evidence": evidence_object(made.evidence),
         "undoable": made.undoable,
+        "change_id": made.change_id,
+    }
+
+
+def switched_object(made: Switched) -> dict[str, Any]:
+    return {
+        "device": made.device_name,
+        "name": made.name,
+        "evidence": evidence_object(made.evidence),
+        "verified": made.verified,
+        "sha256": made.sha256,
         "change_id": made.change_id,
     }
 

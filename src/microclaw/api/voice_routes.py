@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from contextlib import aclosing
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter
 from pydantic import Field
 
 from microclaw.api.body import RequestBody
-from microclaw.api.caller import RequestCaller
+from microclaw.api.caller import Caller, RequestCaller
 from microclaw.api.parts import HostParts
+from microclaw.devices.device import Device
 from microclaw.errors import ConfigError
+from microclaw.link_server.transport import SCHEME as LINK
+from microclaw.voice.engine_choice import MAX_TEST_CHARS
+from microclaw.wire.xiaozhi import SCHEME as XIAOZHI
 
 if TYPE_CHECKING:
+    from microclaw.voice.recording import Recordings, RecordingWindow
     from microclaw.voice.service import VoiceService
-
-_FRAME_BYTES = 640
-_SILENCE = bytes(_FRAME_BYTES)
 
 
 class TestBody(RequestBody):
-    text: Annotated[str, Field(min_length=1, max_length=200)]
+    text: Annotated[str, Field(min_length=1, max_length=MAX_TEST_CHARS)]
+
+
+class RecordBody(RequestBody):
+    device: Annotated[str, Field(max_length=100)]
+    for_s: Annotated[int, Field(ge=10, le=86_400)]
 
 
 def voice_router(parts: HostParts) -> APIRouter:
@@ -41,22 +46,11 @@ def voice_router(parts: HostParts) -> APIRouter:
         if found is None:
             return {"state": "off", "problem": parts.voice_problem(), "engines": [], "sessions": 0, "turns": []}
         voice = found.parts
-        from microclaw.voice.fallback import common_fault, engines_in
+        from microclaw.voice.engine_health import engine_health
 
-        chains = {"asr": engines_in(voice.recognizer), "tts": engines_in(voice.synthesizer)}
-        faults = {role: [await engine.health() for engine in chain] for role, chain in chains.items()}
-        problems = [common_fault(of_role) for of_role in faults.values()]
-        engines = [
-            {"role": role, "name": engine.name, "problem": fault}
-            for role, chain in chains.items()
-            for engine, fault in zip(chain, faults[role], strict=True)
-        ]
         return {
             "state": "on",
-            "asr": voice.recognizer.name,
-            "tts": voice.synthesizer.name,
-            "problem": "; ".join(one for one in problems if one is not None) or None,
-            "engines": engines,
+            **await engine_health(voice.recognizer, voice.synthesizer, voice.wake_words),
             "sessions": found.sessions,
             "turns": [trace.to_json() for trace in voice.traces.newest()],
         }
@@ -65,35 +59,60 @@ def voice_router(parts: HostParts) -> APIRouter:
     async def test(body: TestBody, by: RequestCaller) -> dict[str, Any]:
         parts.gate.check_owner(by.person_id, "test the engines of voice")
         voice = service().parts
-        began_s = time.monotonic()
-        pcm, first_s = b"", 0.0
-        from microclaw.voice.resampling import Resampler
+        from microclaw.voice.engine_trial import try_engines
 
-        resampler = Resampler(16_000)
-        async with aclosing(voice.synthesizer.speak(body.text)) as pieces:
-            async for piece in pieces:
-                first_s = first_s or time.monotonic() - began_s
-                pcm += resampler.feed(piece.pcm, piece.rate_hz)
-        pcm += resampler.rest()
-        partials: list[float] = []
-        recognition = await voice.recognizer.begin(lambda _text: partials.append(time.monotonic()))
-        try:
-            begun_s = time.monotonic()
-            for at in range(0, len(pcm), _FRAME_BYTES):
-                recognition.feed(pcm[at : at + _FRAME_BYTES].ljust(_FRAME_BYTES, b"\0"))
-                await asyncio.sleep(0)
-            fed_s = time.monotonic()
-            heard = await recognition.finish()
-        finally:
-            recognition.abandon()
-        return {
-            "said": body.text,
-            "heard": heard.text,
-            "confidence": round(heard.confidence, 2),
-            "speech_s": round(len(pcm) / 32_000, 2),
-            "first_audio_ms": round(first_s * 1000),
-            "first_partial_ms": round((partials[0] - begun_s) * 1000) if partials else None,
-            "recognition_ms": round((time.monotonic() - fed_s) * 1000),
-        }
+        return (await try_engines(voice.synthesizer, voice.recognizer, body.text)).to_json()
 
+    _route_recordings(router, parts, service)
     return router
+
+
+def _route_recordings(router: APIRouter, parts: HostParts, service: Callable[[], VoiceService]) -> None:
+    """What a device hears, kept for debugging: the owner's alone."""
+
+    def recordings(by: Caller) -> Recordings:
+        parts.gate.check_owner(by.person_id, "record what is said")
+        found = service().parts.recordings
+        if found is None:
+            raise ConfigError("this host records nothing", next_step="docs/voice.md")
+        return found
+
+    @router.get("/recordings", summary="Which devices are recorded, and what was kept")
+    async def show(by: RequestCaller) -> dict[str, Any]:
+        kept = recordings(by)
+        return {"on": [_window_object(one) for one in kept.windows()], "days": kept.days, "files": await kept.files()}
+
+    @router.post("/recordings", summary="Record what a device hears, for a while; it says so aloud")
+    async def begin(body: RecordBody, by: RequestCaller) -> dict[str, Any]:
+        device = parts.devices.get(body.device)
+        name = parts.gate.name_of(by.person_id)
+        return _window_object(recordings(by).begin(voice_id(device), device.name, body.for_s, by=name))
+
+    @router.delete("/recordings/on/{name}", summary="Record no more of a device")
+    async def end(name: str, by: RequestCaller) -> dict[str, Any]:
+        device = parts.devices.get(name)
+        ended = recordings(by).end(voice_id(device), by=parts.gate.name_of(by.person_id))
+        service().tell_recording_ended(ended)
+        return _window_object(ended)
+
+    @router.delete("/recordings", summary="Remove every recording")
+    async def remove_all(by: RequestCaller) -> dict[str, Any]:
+        return {"removed": await recordings(by).remove(None)}
+
+    @router.delete("/recordings/{recording}", summary="Remove one recording")
+    async def remove(recording: str, by: RequestCaller) -> dict[str, Any]:
+        return {"removed": await recordings(by).remove(recording)}
+
+
+def voice_id(device: Device) -> str:
+    """What its voice sessions are called by. ConfigError for a device that is never spoken to."""
+    for endpoint in device.endpoints:
+        if endpoint.startswith(LINK):
+            return endpoint.removeprefix(LINK)
+        if endpoint.startswith(XIAOZHI):
+            return device.device_id
+    raise ConfigError(f"{device.name} has no microphone for this host", next_step="microclaw device list")
+
+
+def _window_object(window: RecordingWindow) -> dict[str, Any]:
+    return {"device": window.name, "until_ms": window.until_ms, "told": window.is_told}

@@ -24,6 +24,7 @@ from microclaw.app.devices import Apps, Base
 from microclaw.apps.catalogue import Catalogue
 from microclaw.apps.deploy import Deployer
 from microclaw.apps.direct_io import DirectIo
+from microclaw.apps.lifecycle import Lifecycle
 from microclaw.apps.trial import try_image
 from microclaw.apps.undo import Undo
 from microclaw.auth.egress import Egress
@@ -47,15 +48,18 @@ from microclaw.store.outbox import OutboxTable
 from microclaw.store.schedules import ScheduleTable
 from microclaw.store.usage import UsageTable
 from microclaw.supervision import FIRST_RETRY_S, SupervisedTasks
-from microclaw.tools.devices import direct_io_tools, edge_tools, inventory_tools, notifying_tools
+from microclaw.tools.correcting import correcting_tools
+from microclaw.tools.devices import direct_io_tools, edge_tools, inventory_tools, notifying_tools, restart_tool
 from microclaw.tools.fetching import Fetcher
 from microclaw.tools.knowledge import remembering_tools, skill_tools
+from microclaw.tools.many import many_tool
 from microclaw.tools.offer import more_tools
 from microclaw.tools.pins import pin_tools
 from microclaw.tools.programs import program_tools, trying_tools
 from microclaw.tools.scheduling import Scheduling, scheduling_tools
 from microclaw.tools.search_engines import search_engine
 from microclaw.tools.subagents import subagent_tools
+from microclaw.tools.switching import switch_tool
 from microclaw.tools.telling import clock_tool, say_tool
 from microclaw.tools.tool import Tool
 from microclaw.tools.toolbox import Toolbox
@@ -74,6 +78,7 @@ def build_toolbox(
     *,
     devices: Registry,
     deployer: Deployer,
+    lifecycle: Lifecycle,
     catalogue: Catalogue,
     direct_io: DirectIo,
     undo: Undo,
@@ -89,10 +94,14 @@ def build_toolbox(
     """
     tools: list[Tool[Any]] = [
         *program_tools(deployer=deployer, catalogue=catalogue, devices=devices),
+        switch_tool(lifecycle=lifecycle, devices=devices),
         *direct_io_tools(direct_io=direct_io, devices=devices),
         *edge_tools(devices=devices),
-        *inventory_tools(devices=devices, undo=undo),
+        *inventory_tools(devices=devices, undo=undo, link=notifier),
+        *correcting_tools(devices=devices, direct_io=direct_io, undo=undo),
+        restart_tool(devices=devices),
     ]
+    tools.append(many_tool(tools, devices=devices))
     if notifier is not None:
         tools += notifying_tools(notifier=notifier, devices=devices)
     if knowledge is not None:
@@ -152,6 +161,7 @@ def build_agent(
     tools = build_toolbox(
         devices=devices,
         deployer=apps.deployer,
+        lifecycle=apps.lifecycle,
         catalogue=apps.catalogue,
         direct_io=apps.direct_io,
         undo=apps.undo,

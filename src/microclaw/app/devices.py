@@ -17,17 +17,21 @@ from microclaw.agent.outbox import Outbox
 from microclaw.api.server import tcp_listener
 from microclaw.apps.building import Compile, cached_compiler
 from microclaw.apps.catalogue import Catalogue
-from microclaw.apps.changes import ChangeLog
+from microclaw.apps.changes import Change, ChangeLog, PutApp, RemoveApp, StartApp, StopApp
+from microclaw.apps.deferred import DeferredAct
+from microclaw.apps.deferring import Deferrals, TellDeferred
 from microclaw.apps.deploy import Deployer
 from microclaw.apps.direct_io import DirectIo
 from microclaw.apps.explorer import Explorer
 from microclaw.apps.installer import Installer
 from microclaw.apps.late_proof import LateCheck, Tell
+from microclaw.apps.lifecycle import Lifecycle
 from microclaw.apps.reconciler import Reconciler
 from microclaw.apps.silence import SilenceExplainer
 from microclaw.apps.source_log import SourceLog
 from microclaw.apps.trial import try_image
 from microclaw.apps.undo import Undo
+from microclaw.apps.upgrade import Upgrader
 from microclaw.audit import AuditLog
 from microclaw.auth.admission import Admission
 from microclaw.auth.certificates import lan_names
@@ -36,8 +40,10 @@ from microclaw.boards import load_board
 from microclaw.bus import Bus
 from microclaw.clock import find_zone, machine_zone, now_ms
 from microclaw.config.settings import Settings
+from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
-from microclaw.events import Alarm, LiveEvent, Step
+from microclaw.errors import UnknownName
+from microclaw.events import Alarm, AppDeployed, AppEnded, LiveEvent, Step
 from microclaw.link_server.audio import DeviceAudio
 from microclaw.link_server.device_link import DeviceLink, LinkParts
 from microclaw.link_server.limits import LinkLimits
@@ -97,6 +103,9 @@ class Apps:
     compile: Compile
     trial_pool: TrialPool
     deployer: Deployer
+    lifecycle: Lifecycle
+    deferrals: Deferrals
+    upgrader: Upgrader
     direct_io: DirectIo
     undo: Undo
     catalogue: Catalogue
@@ -111,7 +120,9 @@ def local_zone(settings: Settings) -> tzinfo | None:
     return find_zone(settings.agent.timezone or machine_zone())
 
 
-def build_apps(settings: Settings, devices: Registry, change_log: ChangeLog, gate: Gate) -> Apps:
+def build_apps(
+    settings: Settings, devices: Registry, change_log: ChangeLog, gate: Gate, publish: Callable[[LiveEvent], None]
+) -> Apps:
     installer = Installer(change_log)
     devices.explain_silence = SilenceExplainer(change_log).explain
     trial_pool = TrialPool(load_board(TRIAL_BOARD), zone=local_zone(settings))
@@ -124,20 +135,64 @@ def build_apps(settings: Settings, devices: Registry, change_log: ChangeLog, gat
         compile=compile_source,
         try_image=partial(try_image, trial_pool=trial_pool, cache=cache),
     )
+    lifecycle = Lifecycle(devices=devices, change_log=change_log, installer=installer)
     direct_io = DirectIo(devices=devices, change_log=change_log, installer=installer)
+    deferrals = Deferrals(devices=devices, change_log=change_log, deployer=deployer, lifecycle=lifecycle, gate=gate)
+    reconciler = Reconciler(
+        devices=devices,
+        change_log=change_log,
+        installer=installer,
+        report=_log_step,
+        alarm=lambda name, text: publish(Alarm(name, now_ms(), "other_manager", text)),
+    )
+    reconciler.do_deferred = deferrals.do_waiting
     return Apps(
         change_log=change_log,
         compile=compile_source,
         trial_pool=trial_pool,
         deployer=deployer,
+        lifecycle=lifecycle,
+        deferrals=deferrals,
+        upgrader=Upgrader(devices=devices, change_log=change_log, deployer=deployer),
         direct_io=direct_io,
-        undo=Undo(devices=devices, change_log=change_log, deployer=deployer, direct_io=direct_io, gate=gate),
+        undo=Undo(
+            devices=devices,
+            change_log=change_log,
+            deployer=deployer,
+            lifecycle=lifecycle,
+            direct_io=direct_io,
+            gate=gate,
+        ),
         catalogue=Catalogue(devices=devices, change_log=change_log),
         source_log=SourceLog(change_log),
-        reconciler=Reconciler(devices=devices, change_log=change_log, installer=installer, report=_log_step),
+        reconciler=reconciler,
         gate=gate,
         explorer=Explorer(devices=devices, change_log=change_log, installer=installer, compile=compile_source),
     )
+
+
+def change_publisher(
+    devices: Registry, publish: Callable[[LiveEvent], None], now_ms: Callable[[], int]
+) -> Callable[[Change], None]:
+    """A function for ChangeLog's `completed`: it publishes deployed and removed apps as events."""
+
+    def completed(change: Change) -> None:
+        match change.forward:
+            case PutApp(name=name) | StartApp(name=name):
+                publish(AppDeployed(_name(devices, change.device_id), now_ms(), name))
+            case RemoveApp(name=name):
+                publish(AppEnded(_name(devices, change.device_id), now_ms(), name, "removed"))
+            case StopApp(name=name):
+                publish(AppEnded(_name(devices, change.device_id), now_ms(), name, "stopped"))
+
+    return completed
+
+
+def _name(devices: Registry, device_id: str) -> str:
+    try:
+        return devices.get(device_id).name
+    except UnknownName:  # the device was removed during the change
+        return device_id
 
 
 def late_notes(outbox: Outbox, devices: Registry, publish: Callable[[LiveEvent], None]) -> Tell:
@@ -149,6 +204,19 @@ def late_notes(outbox: Outbox, devices: Registry, publish: Callable[[LiveEvent],
             await outbox.push(place.channel, place.chat_id, note, person=place.person_id)
         if not agrees:
             publish(Alarm(devices.get(check.device_id).name, now_ms(), "proof_taken_back", note))
+        _log.info("%s", note)
+
+    return tell
+
+
+def deferred_notes(outbox: Outbox, publish: Callable[[LiveEvent], None]) -> TellDeferred:
+    """Puts the outcome of a deferred act into the chat that ordered it; an alarm where it is not as ordered."""
+
+    async def tell(act: DeferredAct, device: Device, note: str, is_well: bool) -> None:
+        if act.place is not None:
+            await outbox.push(act.place.channel, act.place.chat_id, note, person=act.place.person_id)
+        if not is_well:
+            publish(Alarm(device.name, now_ms(), "deferred_failed", note))
         _log.info("%s", note)
 
     return tell

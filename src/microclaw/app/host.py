@@ -30,13 +30,15 @@ from microclaw.app.devices import (
     Base,
     Devices,
     build_apps,
+    change_publisher,
+    deferred_notes,
     late_notes,
     open_devices,
     open_link_server,
     warm_compiler,
 )
 from microclaw.app.voice import HostVoice, VoiceMaker
-from microclaw.apps.changes import ChangeLog, change_publisher
+from microclaw.apps.changes import ChangeLog
 from microclaw.apps.late_proof import LateProofs
 from microclaw.audit import AuditLog
 from microclaw.auth.admission import open_admission
@@ -50,6 +52,7 @@ from microclaw.errors import ConfigError, StoreMissing
 from microclaw.link_server.server import LinkServer
 from microclaw.mcp.client.servers import McpServers
 from microclaw.models.protocol import Model
+from microclaw.models.sight import PictureReader
 from microclaw.models.usage import UsageLog
 from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
@@ -113,9 +116,11 @@ async def running_host(
         tasks = SupervisedTasks(group, now_ms=now_ms)
         link = await open_link_server(base, devices, stack, group, tasks)
         completed = change_publisher(devices.registry, base.publish, now_ms)
-        apps = build_apps(settings, devices.registry, ChangeLog(base.app_table, completed=completed), admission.gate)
+        change_log = ChangeLog(base.app_table, completed=completed)
+        apps = build_apps(settings, devices.registry, change_log, admission.gate, base.publish)
         servers = await stack.enter_async_context(McpServers(settings.mcp_servers, proxy=settings.proxy))
-        voice = HostVoice(base, devices, link, make_voice)
+        reader = PictureReader(model if settings.model.configured else None)
+        voice = HostVoice(base, devices, link, make_voice, reader)
         agent = build_agent(
             base,
             model,
@@ -130,6 +135,7 @@ async def running_host(
         tell = late_notes(agent.inbox.outbox, devices.registry, base.publish)
         late = LateProofs(devices=devices.registry, change_log=apps.change_log, tell=tell)
         apps.deployer.look_later = (await stack.enter_async_context(late)).watch
+        apps.deferrals.tell = deferred_notes(agent.inbox.outbox, base.publish)
         runner = AgentTasks(conversations, admission.gate)
         await stack.enter_async_context(devices.tasks.serving(runner, devices.links.link))
         opening = open_channels(settings, agent.inbox, admission, group, tasks)
@@ -148,6 +154,7 @@ async def running_host(
             channels=channels,
             xiaozhi=voice.xiaozhi_object,
             wyoming=voice.wyoming_object,
+            recording=voice.recording_objects,
             mcp_servers=servers.states,
             schedules=agent.schedules.scheduling.book,
             approvals=admission.approvals,
@@ -234,6 +241,9 @@ def _host_parts(
         client_turns=agent.client_turns,
         devices=devices.registry,
         deployer=apps.deployer,
+        lifecycle=apps.lifecycle,
+        deferrals=apps.deferrals,
+        upgrader=apps.upgrader,
         direct_io=apps.direct_io,
         undo=apps.undo,
         explorer=apps.explorer,
@@ -258,6 +268,7 @@ def _host_parts(
         link=link,
         voice=lambda: voice.service,
         voice_problem=lambda: voice.problem,
+        xiaozhi=lambda: voice.updates,
         attempts=partial(latest_attempts, base.journal),
         status=status.read,
         failing=tasks.failing,

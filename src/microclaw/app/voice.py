@@ -6,8 +6,8 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from microclaw import __version__
 from microclaw.agent.inbox import Inbox
@@ -19,20 +19,21 @@ from microclaw.clock import now_ms
 from microclaw.errors import ConfigError
 from microclaw.link_server.server import LinkServer
 from microclaw.link_server.transport import SCHEME
+from microclaw.models.sight import PictureReader
+from microclaw.store.xiaozhi import XiaozhiTable
 from microclaw.tools.tool import Tool
 from microclaw.transports.address import HostPort
 from microclaw.transports.discovery import announced, wyoming_announcement_of
 
 if TYPE_CHECKING:
     from microclaw.link_server.device_link import DeviceLink
+    from microclaw.voice.parts import VoiceParts
     from microclaw.voice.service import VoiceService
-    from microclaw.voice.session import VoiceParts
     from microclaw.voice.xiaozhi.server import XiaozhiServer
+    from microclaw.voice.xiaozhi.updates import Updates
 
 VoiceMaker: TypeAlias = "Callable[[Inbox, Approvals], VoiceParts]"
 """Makes the engines and what else every session works with."""
-PACKAGES: Final = ("av", "pocketsphinx", "webrtcvad")
-HOW_TO_INSTALL: Final = "make voice, or pip install 'microclaw[voice]'"
 _log = logging.getLogger(__name__)
 
 
@@ -42,11 +43,14 @@ class HostVoice:
     Outside of `serving` there is no service and no tool; `problem` says why voice is off.
     """
 
-    def __init__(self, base: Base, devices: Devices, link: LinkServer | None, make: VoiceMaker | None) -> None:
+    def __init__(
+        self, base: Base, devices: Devices, link: LinkServer | None, make: VoiceMaker | None, reader: PictureReader
+    ) -> None:
         self._base = base
         self._devices = devices
         self._link = link
         self._make = make
+        self._reader = reader
         self._server: XiaozhiServer | None = None
         self._ota: str | None = None
         self._problem: str | None = None
@@ -60,7 +64,12 @@ class HostVoice:
             return ()
         from microclaw.voice.xiaozhi.tools import xiaozhi_tools
 
-        return xiaozhi_tools(self._devices.registry, self._server.tools_of)
+        return xiaozhi_tools(self._devices.registry, self._server.tools_of, self._reader, self._base.admission.gate)
+
+    @property
+    def updates(self) -> Updates | None:
+        """Of devices with xiaozhi's firmware; None while their server is off."""
+        return None if self._server is None else self._server.updates
 
     def xiaozhi_object(self) -> dict[str, Any]:
         """Its state for the host's status; `ota` is what a person types into a device."""
@@ -78,6 +87,12 @@ class HostVoice:
         if is_wanted and self._wyoming is None:
             text = self._wyoming_problem or f"voice is off: {self.problem}"
         return {"state": "off" if self._wyoming is None else "on", "text": text, "address": self._wyoming}
+
+    def recording_objects(self) -> list[dict[str, Any]]:
+        """The devices whose speech is recorded, for the host's status."""
+        recordings = None if self.service is None else self.service.parts.recordings
+        windows = () if recordings is None else recordings.windows()
+        return [{"device": one.name, "until_ms": one.until_ms, "told": one.is_told} for one in windows]
 
     @asynccontextmanager
     async def serving(self, inbox: Inbox, group: asyncio.TaskGroup) -> AsyncGenerator[None]:
@@ -106,13 +121,10 @@ class HostVoice:
         """What sessions work with; None, and `problem` says why, where voice is off. Nothing else is affected."""
         if self._make is not None:
             return self._make(inbox, self._base.admission.approvals)
-        settings = self._base.settings.voice
-        missing = [name for name in PACKAGES if find_spec(name) is None]
-        if not settings.enabled:
-            self.problem = "it is switched off (next: microclaw config set voice.enabled true)"
-        elif missing:
-            self.problem = f"{', '.join(missing)} not installed (next: {HOW_TO_INSTALL})"
-        else:
+        from microclaw.voice.engine_choice import off_problem
+
+        self.problem = off_problem(self._base.settings.voice)
+        if self.problem is None:
             try:
                 return self._chosen_parts(inbox)
             except ConfigError as exc:
@@ -122,11 +134,15 @@ class HostVoice:
 
     def _chosen_parts(self, inbox: Inbox) -> VoiceParts:
         from microclaw.voice.endpointing import EndpointLimits
-        from microclaw.voice.engine_choice import chosen_recognizer, chosen_synthesizer
+        from microclaw.voice.engine_choice import (
+            chosen_detector,
+            chosen_recognizer,
+            chosen_synthesizer,
+            chosen_wake_words,
+        )
         from microclaw.voice.engines.command_grammar import SpokenNames
-        from microclaw.voice.engines.pocketsphinx import SphinxRecognizer
-        from microclaw.voice.engines.webrtc_vad import WebrtcVoiceDetector
-        from microclaw.voice.session import VoiceParts
+        from microclaw.voice.parts import VoiceParts
+        from microclaw.voice.recording import Recordings
         from microclaw.voice.trace import VoiceTraces
 
         settings, proxy = self._base.settings.voice, self._base.settings.proxy
@@ -135,18 +151,23 @@ class HostVoice:
                 f"voice.person is {settings.person!r}, whom this host does not know",
                 next_step="microclaw config set voice.person owner",
             )
-        sphinx = SphinxRecognizer(
-            lambda: SpokenNames(devices=tuple(device.name for device in self._devices.registry.list()))
-        )
+
+        def names() -> SpokenNames:
+            return SpokenNames(devices=tuple(device.name for device in self._devices.registry.list()))
+
         return VoiceParts(
             inbox=inbox,
             approvals=self._base.admission.approvals,
-            recognizer=chosen_recognizer(settings, pocketsphinx=lambda: sphinx, proxy=proxy),
+            recognizer=chosen_recognizer(settings, names, self._base.settings.home, proxy=proxy),
             synthesizer=chosen_synthesizer(settings, proxy=proxy),
-            new_detector=WebrtcVoiceDetector,
+            new_detector=chosen_detector(settings),
             traces=VoiceTraces(),
             endpoints=EndpointLimits(silence_ms=settings.silence_ms),
             person_id=settings.person,
+            recordings=Recordings(
+                self._base.settings.home / "recordings", settings.record_days, now_ms, self._base.audit.record
+            ),
+            wake_words=chosen_wake_words(settings),
         )
 
     async def _open_wyoming(self, parts: VoiceParts, stack: AsyncExitStack, group: asyncio.TaskGroup) -> None:
@@ -181,11 +202,20 @@ class HostVoice:
             self._off(exc.message, exc.next_step or hint)
             return
         from microclaw.voice.xiaozhi.server import OTA_PATH, XiaozhiServer  # it brings an HTTP server
+        from microclaw.voice.xiaozhi.updates import Updates
 
+        folder = self._base.settings.voice.xiaozhi_firmware
+        updates = Updates(
+            XiaozhiTable(self._base.database),
+            None if folder is None else await asyncio.to_thread(Path(folder).expanduser),
+            now_ms=now_ms,
+            record=self._base.audit.record,
+        )
         server = XiaozhiServer(
             voice=service,
             devices=self._devices.registry,
             identity=self._link.identity,
+            updates=updates,
             now_ms=now_ms,
             zone=local_zone(self._base.settings),
         )

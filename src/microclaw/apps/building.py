@@ -117,8 +117,8 @@ def read_image(wasm: bytes, board: BoardProfile, name: str, source: str | None) 
 
 
 def in_source_lines(image: ProgramImage, text: str) -> str:
-    """A board's words about an error of this program: a Python traceback in the lines of the source."""
-    return image.source_traceback(text) if isinstance(image, PyImage) else text
+    """A board's words about an error of this program, in the lines of its source."""
+    return image.source_traceback(text) if isinstance(image, PyImage) else image.marks.in_words(text)
 
 
 def stored_facts(image: ProgramImage) -> str:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from microclaw.apps.building import stored_program
-from microclaw.apps.changes import ChangeLog, DesiredApp
+from microclaw.apps.changes import AppVersion, ChangeLog, DesiredApp
+from microclaw.apps.deferred import DeferredAct, DeferredLog
 from microclaw.apps.installer import not_found
 from microclaw.apps.reconciler import left_off
-from microclaw.apps.traps import TRACEBACK, trap_words
-from microclaw.devices.calls import AppEntry, AppList, AppState, AppStates
+from microclaw.apps.source_log import SourceLog
+from microclaw.apps.traps import EXCEPTION, TRACEBACK, trap_words
+from microclaw.devices.calls import AppEntry, AppList, AppState, AppStates, LogLine, LogsRead
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import DeviceError, DeviceSilent
+from microclaw.store.apps import ImageRow
+from microclaw.wasm.source_files import LINE_SAID
 
 AppCondition: TypeAlias = Literal[
-    "running", "listed", "returned", "exited", "trapped", "dead", "missing", "unreachable"
+    "running", "listed", "returned", "exited", "trapped", "dead", "missing", "unreachable", "stopped", "deferred"
 ]
 
 
@@ -27,8 +31,10 @@ class AppListing:
     """One app on one device.
 
     `condition`: "listed" is all that stock firmware reports of an app; "dead" is loaded without effect; "missing" is
-    wanted but not there; "unreachable" is wanted on a device that does not answer. `foreign`: this host did not install
-    it; `sha256` and `installed_ms` are then None. `size_bytes` and `source` come only with `show`.
+    wanted but not there; "unreachable" is wanted on a device that does not answer; "stopped" is off the device and kept
+    for a start; "deferred" has an act that waits for the device, `deferred`, and `version` is that which it puts there.
+    `foreign`: this host did not install it; `sha256`, `installed_ms` and `version` are then None.
+    `is_away`: the device did not answer. `size_bytes` and `source` come only with `show`.
     """
 
     device_id: str
@@ -43,6 +49,9 @@ class AppListing:
     installed_ms: int | None = None
     size_bytes: int | None = None
     source: str | None = None
+    version: AppVersion | None = None
+    deferred: DeferredAct | None = None
+    is_away: bool = False
 
 
 class Catalogue:
@@ -51,6 +60,7 @@ class Catalogue:
     def __init__(self, *, devices: Registry, change_log: ChangeLog) -> None:
         self._devices = devices
         self._change_log = change_log
+        self._deferred = DeferredLog(change_log)
 
     async def list_apps(self, device: str | None = None) -> tuple[AppListing, ...]:
         """The apps of one device (name or id) or of all. Of a device that does not answer: what is wanted there.
@@ -76,8 +86,18 @@ class Catalogue:
         image = await self._change_log.image(listing.sha256)
         return replace(listing, size_bytes=len(image.code), source=image.source)
 
+    async def wanted(self) -> Sequence[DesiredApp]:
+        """What this host wants on its devices, by device and name. Asks no device."""
+        return await self._change_log.desired()
+
+    async def image(self, sha256: str) -> ImageRow:
+        """A stored image. Raises UnknownName."""
+        return await self._change_log.image(sha256)
+
     async def _of(self, device: Device, *, named: bool) -> tuple[AppListing, ...]:
         wanted = {app.name: app for app in await self._change_log.desired(device.device_id)}
+        stopped = await self._change_log.stopped(device.device_id)
+        deferred = await self._deferred.waiting(device.device_id)
         absent: AppCondition = "missing"
         silence: str | None = None
         listed: dict[str, AppEntry] = {}
@@ -87,28 +107,69 @@ class Catalogue:
             if device.supports(AppStates.method):
                 states = {app.name: app for app in await device.call(AppStates(), wait=False)}
         except DeviceError as exc:
-            if named and not wanted:
+            if named and not wanted and not stopped and not deferred:
                 raise
             silence = exc.message if isinstance(exc, DeviceSilent) else None
             absent = "unreachable"
         names = sorted(wanted.keys() | listed.keys())
         listings = [_listing(device, name, wanted, listed, states, absent) for name in names]
         if silence:
-            return tuple(replace(one, error=silence) for one in listings)
-        return tuple([await self._in_source_lines(one, wanted.get(one.name)) for one in listings])
+            listings = [replace(one, error=silence) for one in listings]
+        else:
+            trapped = any(_is_trap(one, wanted.get(one.name)) for one in listings)
+            lines = await self._lines(device) if trapped else ()
+            listings = [await self._in_source_lines(lines, one, wanted.get(one.name)) for one in listings]
+        listings += [_stopped(device, app) for app in stopped if app.name not in listed]
+        for act in deferred:
+            before = next((one for one in listings if one.name == act.name), None)
+            listings = [*(one for one in listings if one is not before), _deferred(device, act, before)]
+        if absent == "unreachable":
+            listings = [replace(one, is_away=True) for one in listings]
+        return tuple(sorted(listings, key=lambda one: one.name))
 
-    async def _in_source_lines(self, listing: AppListing, app: DesiredApp | None) -> AppListing:
-        """With the error of a Python program of this host in plain words and in the lines of its source.
+    async def _in_source_lines(
+        self, lines: Sequence[LogLine], listing: AppListing, app: DesiredApp | None
+    ) -> AppListing:
+        """With the error of a program of this host in plain words and in the lines of its source.
 
-        A program that crashed and was started again runs, and its error is still the traceback.
+        A program that crashed and was started again runs, and its error is still the traceback; so does a C program
+        after a trap in one of its callbacks.
         """
-        if listing.error is None or app is None or app.version.kind != "py":
+        if listing.error is None or app is None:
+            return listing
+        if _is_trap(listing, app):
+            said = _said(lines, listing.name)
+            return replace(listing, error=f"it trapped: {said}" if said else trap_words(listing.error)[0])
+        if app.version.kind != "py":
             return listing
         if listing.condition != "trapped" and not listing.error.startswith(TRACEBACK):
             return listing
         stored = await self._change_log.image(app.version.sha256)
         image = stored_program(stored.code, stored.source, stored.meta)
         return replace(listing, error=trap_words(image.source_traceback(listing.error))[0])
+
+    async def _lines(self, device: Device) -> Sequence[LogLine]:
+        """What the device's programs printed; nothing where it cannot be read."""
+        if not device.supports(LogsRead.method):
+            return ()
+        try:
+            return (await SourceLog(self._change_log).read(device, 0)).lines
+        except DeviceError:
+            return ()
+
+
+def _is_trap(listing: AppListing, app: DesiredApp | None) -> bool:
+    """Whether its error is a trap of a C program of this host."""
+    is_wasm = app is not None and app.version.kind != "py"
+    return is_wasm and listing.error is not None and listing.error.startswith(EXCEPTION)
+
+
+def _said(lines: Sequence[LogLine], name: str) -> str | None:
+    """The fault and its line, which the checks in a program print just before they trap; None for another trap."""
+    own = [line.text for line in lines if line.app == name]
+    trapped = [number for number, text in enumerate(own) if number and EXCEPTION in text]
+    before = own[trapped[-1] - 1] if trapped else ""
+    return before if LINE_SAID.fullmatch(before) else None
 
 
 def _listing(
@@ -134,6 +195,35 @@ def _listing(
         sha256=ours.version.sha256 if ours else None,
         error=state.error if state else left_off(ours) if ours is not None and absent_now else None,
         installed_ms=ours.since_ms if ours else None,
+        version=ours.version if ours else None,
+    )
+
+
+def _stopped(device: Device, app: DesiredApp) -> AppListing:
+    return AppListing(
+        device_id=device.device_id,
+        device_name=device.name,
+        name=app.name,
+        condition="stopped",
+        foreign=False,
+        heap_bytes=app.version.heap_bytes,
+        pins=app.version.pins,
+        sha256=app.version.sha256,
+        installed_ms=app.since_ms,
+        version=app.version,
+    )
+
+
+def _deferred(device: Device, act: DeferredAct, before: AppListing | None) -> AppListing:
+    """A program with an act that waits; what is there until then is in `before`."""
+    if before is None:
+        before = AppListing(device.device_id, device.name, act.name, "deferred", False, 0, ())
+    changed = replace(before, condition="deferred", deferred=act, error=None)
+    version = act.order.version
+    if version is None or act.order.act == "stop":
+        return replace(changed, version=None)
+    return replace(
+        changed, version=version, sha256=version.sha256, heap_bytes=version.heap_bytes, pins=version.pins, foreign=False
     )
 
 
@@ -141,7 +231,7 @@ def _condition(state: AppState | None) -> AppCondition:
     if state is None:
         return "listed"
     match state.state:
-        case "running" | "returned" | "exited" | "trapped":
+        case "running" | "returned" | "exited" | "trapped" | "stopped":
             return state.state
         case _:
             return "dead"

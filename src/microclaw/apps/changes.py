@@ -10,15 +10,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, cast
 
 from msgspec import Struct, ValidationError, convert, to_builtins
 
+from microclaw.apps.app_terms import Claims, Origin, read_claims, read_origin, term_text
 from microclaw.apps.building import ProgramImage, stored_facts
 from microclaw.auth.people import OWNER
-from microclaw.devices.registry import Registry
 from microclaw.errors import (
     DeviceLied,
     DeviceTimeout,
@@ -26,12 +25,12 @@ from microclaw.errors import (
     MicroclawError,
     ProtocolError,
     StoreError,
-    UnknownName,
 )
-from microclaw.events import AppDeployed, AppEnded, LiveEvent, ProgramKind
+from microclaw.events import ProgramKind
 from microclaw.store import apps as rows
 
-_MAKER: ContextVar[tuple[str | None, str | None]] = ContextVar("microclaw_maker", default=(None, None))
+_Maker: TypeAlias = tuple[str | None, str | None, int | None]
+_MAKER: ContextVar[_Maker] = ContextVar("microclaw_maker", default=(None, None, None))
 
 
 def turn_now() -> str | None:
@@ -39,10 +38,18 @@ def turn_now() -> str | None:
     return _MAKER.get()[0]
 
 
+def person_now() -> str | None:
+    """The id of the person whose turn or request it is."""
+    return _MAKER.get()[1]
+
+
 @contextmanager
-def made_by(turn: str | None, person_id: str | None = None) -> Iterator[None]:
-    """Changes planned inside this block, and in tasks started inside it, belong to this turn or request of a person."""
-    before = _MAKER.set((turn, person_id))
+def made_by(turn: str | None, person_id: str | None = None, *, deferred: int | None = None) -> Iterator[None]:
+    """Changes planned inside this block, and in tasks started inside it, belong to this turn or request of a person.
+
+    `deferred` is the number of the deferred act that they do.
+    """
+    before = _MAKER.set((turn, person_id, deferred))
     try:
         yield
     finally:
@@ -50,7 +57,16 @@ def made_by(turn: str | None, person_id: str | None = None) -> Iterator[None]:
 
 
 ChangeKind: TypeAlias = Literal[
-    "app.deploy", "app.upgrade", "app.remove", "app.restore", "app.explore", "gpio.set", "pwm.set"
+    "app.deploy",
+    "app.upgrade",
+    "app.remove",
+    "app.stop",
+    "app.start",
+    "app.restart",
+    "app.restore",
+    "app.explore",
+    "gpio.set",
+    "pwm.set",
 ]
 ChangeState: TypeAlias = Literal["planned", "done", "failed", "unknown"]
 
@@ -59,22 +75,11 @@ class _Stored(Struct, frozen=True, forbid_unknown_fields=True, tag_field="do"):
     """An action. Its fields and tag are its JSON in the store."""
 
 
-class Claims(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a program has beside the pins it drives (apps/claims.py has the rules).
-
-    `uses`: pins of a bus, and pins that its source names and its trial did not reach. `nodes` are buses and PWM timers
-    as "i2c/0". `ended`: its trial ended. `forced`: its trial failed, and a person had it installed all the same.
-    """
-
-    reads: tuple[int, ...] = ()
-    uses: tuple[int, ...] = ()
-    nodes: tuple[str, ...] = ()
-    ended: bool = False
-    forced: bool = False
-
-
 class AppVersion(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One version of a program: its image's hash and kind, install options, the pins it drives, other claims."""
+    """One version of a program: its image's hash and kind, install options, the pins it drives, other claims.
+
+    `origin`: the entry of a catalogue that it is.
+    """
 
     sha256: str
     heap_bytes: int
@@ -83,6 +88,7 @@ class AppVersion(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     pins: tuple[int, ...]
     claims: Claims = Claims()
     kind: ProgramKind = "wasm"
+    origin: Origin | None = None
 
 
 class PutApp(_Stored, frozen=True, tag="app.put"):
@@ -94,6 +100,20 @@ class PutApp(_Stored, frozen=True, tag="app.put"):
 
 class RemoveApp(_Stored, frozen=True, tag="app.remove"):
     name: str
+
+
+class StopApp(_Stored, frozen=True, tag="app.stop"):
+    """Off the device, and this version is kept for a start."""
+
+    name: str
+    version: AppVersion
+
+
+class StartApp(_Stored, frozen=True, tag="app.start"):
+    """Install the kept version again, without a build and a trial."""
+
+    name: str
+    version: AppVersion
 
 
 class SetLevel(_Stored, frozen=True, tag="gpio.set"):
@@ -109,7 +129,7 @@ class SetPwm(_Stored, frozen=True, tag="pwm.set"):
     frequency_hz: int
 
 
-DeviceAction: TypeAlias = PutApp | RemoveApp | SetLevel | SetPwm
+DeviceAction: TypeAlias = PutApp | RemoveApp | StopApp | StartApp | SetLevel | SetPwm
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +137,7 @@ class Change:
     """One entry of the change log. `inverse` is None when it is not known what would take the change back.
 
     With the kind app.restore the host puts back an app that a board lost, with app.explore it takes its explorer off
-    again; undo leaves both alone. `undoes` is the change
+    again, app.restart starts one anew; undo leaves all three alone. `undoes` is the change
     that this one took back, `undone_by` the change that took this one back. `turn` is the turn or request that made
     it; None when it belongs to none.
     """
@@ -142,7 +162,7 @@ class Change:
 
 
 def subject_of(action: DeviceAction) -> str:
-    if isinstance(action, PutApp | RemoveApp):
+    if isinstance(action, PutApp | RemoveApp | StopApp | StartApp):
         return f"app {action.name}"
     return f"pin {action.pin}"
 
@@ -167,7 +187,7 @@ MAX_UNFINISHED = 1_000
 
 @dataclass(frozen=True, slots=True)
 class DesiredApp:
-    """An app that this host wants on a device, and since when.
+    """An app that this host wants on a device, or keeps stopped for it, and since when.
 
     `suspect_ms`: when the device fell silent, probably because of it; None when it did not.
     """
@@ -180,7 +200,7 @@ class DesiredApp:
 
 
 def version_of(name: str, wanted: Iterable[DesiredApp]) -> AppVersion | None:
-    """The wanted version of an app; None when it is not wanted."""
+    """The version of an app among these; None when it is not one of them."""
     return next((app.version for app in wanted if app.name == name), None)
 
 
@@ -194,17 +214,17 @@ class ChangeLog:
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         completed: Callable[[Change], None] = lambda _: None,
     ) -> None:
-        self._table = table
+        self.table = table
         self._completed = completed
         self._now_ms = now_ms
 
     async def keep_image(self, image: ProgramImage) -> None:
         row = rows.ImageRow(image.sha256, image.code, image.source, stored_facts(image), self._now_ms())
-        await self._table.put_image(row)
+        await self.table.put_image(row)
 
     async def image(self, sha256: str) -> rows.ImageRow:
         """A stored image. Raises UnknownName when there is none with that hash."""
-        return await self._table.image(sha256)
+        return await self.table.image(sha256)
 
     async def plan(
         self,
@@ -228,27 +248,32 @@ class ChangeLog:
             turn=_MAKER.get()[0],
             person=_MAKER.get()[1],
         )
-        return await self._table.add_change(change)
+        return await self.table.add_change(change, _MAKER.get()[2])
 
     async def complete(self, change_id: int) -> None:
         """The device did it. One write closes the change, updates the desired apps and marks what it undoes."""
         change = await self.change(change_id)
         match change.forward:
             case PutApp(name=name, version=version) if change.kind != "app.restore":
-                await self._table.settle_change(change_id, "done", put=[self._desired_row(change, name, version)])
+                await self.table.settle_change(change_id, "done", put=[self._desired_row(change, name, version)])
+            case StartApp(name=name, version=version):
+                await self.table.settle_change(change_id, "done", put=[self._desired_row(change, name, version)])
+            case StopApp(name=name, version=version):
+                kept = replace(self._desired_row(change, name, version), stopped_ms=self._now_ms())
+                await self.table.settle_change(change_id, "done", put=[kept])
             case RemoveApp(name=name):
-                await self._table.settle_change(change_id, "done", delete=[(change.device_id, name)])
+                await self.table.settle_change(change_id, "done", delete=[(change.device_id, name)])
             case _:
-                await self._table.settle_change(change_id, "done")
+                await self.table.settle_change(change_id, "done")
         self._completed(change)
 
     async def fail(self, change_id: int) -> None:
         """The device did not do it, or it was taken back at once. The desired apps stay as they were."""
-        await self._table.settle_change(change_id, "failed")
+        await self.table.settle_change(change_id, "failed")
 
     async def leave_open(self, change_id: int) -> None:
         """It is unknown whether the device did it. `unfinished` lists it until it is closed."""
-        await self._table.settle_change(change_id, "unknown")
+        await self.table.settle_change(change_id, "unknown")
 
     @asynccontextmanager
     async def closing(self, change_id: int) -> AsyncIterator[None]:
@@ -268,41 +293,36 @@ class ChangeLog:
         states: tuple[rows.ChangeState, ...] = ("planned", "unknown")
         found: list[rows.ChangeRow] = []
         for state in states:
-            found += await self._table.changes(device_id, state=state, limit=MAX_UNFINISHED)
+            found += await self.table.changes(device_id, state=state, limit=MAX_UNFINISHED)
         return [_change(row) for row in sorted(found, key=lambda row: row.change_id)]
 
     async def change(self, change_id: int) -> Change:
         """Raises UnknownName."""
-        return _change(await self._table.change(change_id))
+        return _change(await self.table.change(change_id))
 
     async def changes(self, device_id: str | None = None, limit: int = 50) -> Sequence[Change]:
         """Newest first."""
-        return [_change(row) for row in await self._table.changes(device_id, limit=limit)]
+        return [_change(row) for row in await self.table.changes(device_id, limit=limit)]
 
     async def changes_of_turn(self, turn: str) -> Sequence[Change]:
         """The changes of one turn or request, newest first."""
-        return [_change(row) for row in await self._table.changes_of_turn(turn)]
+        return [_change(row) for row in await self.table.changes_of_turn(turn)]
 
     def now_ms(self) -> int:
         """Unix time, by the clock that `Change.at_ms` uses."""
         return self._now_ms()
 
     async def desired(self, device_id: str | None = None) -> Sequence[DesiredApp]:
-        """The apps wanted on one device or on all, sorted by device and name."""
-        return [
-            DesiredApp(
-                row.device_id,
-                row.name,
-                _version(row),
-                row.since_ms,
-                row.suspect_ms,
-            )
-            for row in await self._table.desired(device_id)
-        ]
+        """The apps wanted on one device or on all, sorted by device and name. Not those that are stopped."""
+        return [_desired(row) for row in await self.table.desired(device_id) if row.stopped_ms is None]
+
+    async def stopped(self, device_id: str | None = None) -> Sequence[DesiredApp]:
+        """The apps that are off one device, or any, and kept for a start; sorted by device and name."""
+        return [_desired(row) for row in await self.table.desired(device_id) if row.stopped_ms is not None]
 
     async def set_suspect(self, app: DesiredApp, *, is_suspect: bool) -> None:
         """Whether its device fell silent, probably because of this app. A new deployment takes it back, too."""
-        await self._table.set_suspect(app.device_id, app.name, self._now_ms() if is_suspect else None)
+        await self.table.set_suspect(app.device_id, app.name, self._now_ms() if is_suspect else None)
 
     def _desired_row(self, change: Change, name: str, version: AppVersion) -> rows.DesiredApp:
         return rows.DesiredApp(
@@ -314,20 +334,10 @@ class ChangeLog:
             watchdog_ms=version.watchdog_ms,
             pins=version.pins,
             since_ms=self._now_ms(),
-            claims=json.dumps(to_builtins(version.claims), separators=(",", ":")),
+            claims=term_text(version.claims),
             kind=version.kind,
+            origin=None if version.origin is None else term_text(version.origin),
         )
-
-
-@lru_cache(maxsize=64)
-def read_claims(text: str) -> Claims:
-    """The claims as the store keeps them. Raises StoreError for anything else."""
-    try:
-        return convert(json.loads(text), Claims)
-    except (ValueError, ValidationError) as exc:
-        raise StoreError(
-            f"the claims of a stored app cannot be read: {exc}", next_step="restore the home directory from a backup"
-        ) from exc
 
 
 def _change(row: rows.ChangeRow) -> Change:
@@ -347,28 +357,7 @@ def _change(row: rows.ChangeRow) -> Change:
     )
 
 
-def change_publisher(
-    devices: Registry, publish: Callable[[LiveEvent], None], now_ms: Callable[[], int]
-) -> Callable[[Change], None]:
-    """A function for ChangeLog's `completed`: it publishes deployed and removed apps as events."""
-
-    def completed(change: Change) -> None:
-        match change.forward:
-            case PutApp(name=name):
-                publish(AppDeployed(_name(devices, change.device_id), now_ms(), name))
-            case RemoveApp(name=name):
-                publish(AppEnded(_name(devices, change.device_id), now_ms(), name, "removed"))
-
-    return completed
-
-
-def _name(devices: Registry, device_id: str) -> str:
-    try:
-        return devices.get(device_id).name
-    except UnknownName:  # the device was removed during the change
-        return device_id
-
-
-def _version(row: rows.DesiredApp) -> AppVersion:
-    claims = read_claims(row.claims)
-    return AppVersion(row.sha256, row.heap_bytes, row.timers, row.watchdog_ms, row.pins, claims, row.kind)
+def _desired(row: rows.DesiredApp) -> DesiredApp:
+    claims, origin = read_claims(row.claims), read_origin(row.origin)
+    version = AppVersion(row.sha256, row.heap_bytes, row.timers, row.watchdog_ms, row.pins, claims, row.kind, origin)
+    return DesiredApp(row.device_id, row.name, version, row.since_ms, row.suspect_ms)

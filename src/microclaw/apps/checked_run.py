@@ -62,7 +62,12 @@ async def run_with_checks(
         record = await run_image(trial_board, image, run)
         if record.refused is not None or record.storm is not None or record.unfinished is not None:
             return record
-        made = [await building, await _build(image, "traced", compile_build) if record.error is not None else None]
+        try:
+            checked = await building
+        except BuildError as exc:
+            _log.warning("no checked build of %s for the trial: %s", image.name, exc)
+            checked, record = None, replace(record, is_memory_checked=False)
+        made = [checked, await _traced_build(image, compile_build) if record.error is not None else None]
         builds = [build for build in made if build is not None]
         if builds and (record.stuck or record.rebooted or not await _removed(trial_board, image.name)):
             trial_board = await stack.enter_async_context(other_board)
@@ -98,14 +103,14 @@ async def _checked_build(image: Image, compile_build: CompileBuild) -> Image | N
     """The image with each use of memory checked; None if nothing in its source could go wrong there."""
     if not _CAN_OVERWRITE.search(_TEXTS.sub(" ", image.source or "")):
         return None
-    return await _build(image, "checked", compile_build)
+    return replace(image, wasm=await compile_build(image, "checked"))
 
 
-async def _build(image: Image, variant: Variant, compile_build: CompileBuild) -> Image | None:
+async def _traced_build(image: Image, compile_build: CompileBuild) -> Image | None:
     try:
-        return replace(image, wasm=await compile_build(image, variant))
+        return replace(image, wasm=await compile_build(image, "traced"))
     except BuildError as exc:
-        _log.warning("no %s build of %s for the trial, which tells less without it: %s", variant, image.name, exc)
+        _log.warning("no build of %s that names the line of a trap: %s", image.name, exc)
         return None
 
 

@@ -13,10 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+from microclaw.apps.app_terms import Claims
 from microclaw.apps.building import ProgramImage
-from microclaw.apps.changes import AppVersion, Claims, DesiredApp
+from microclaw.apps.changes import AppVersion, DesiredApp
 from microclaw.apps.trial import Trial
-from microclaw.devices.calls import AppStates
+from microclaw.devices.calls import AppStates, GpioSet
 from microclaw.devices.device import Device
 from microclaw.errors import DeviceError, PinClaimed
 
@@ -103,6 +104,7 @@ async def check_free(
     wanted: Sequence[DesiredApp],
 ) -> None:
     """Raise PinClaimed when another program has one of these pins, buses or timers. Two may read the same pin."""
+    _check_not_held(device, (*driven, *claims.reads, *claims.uses), claims.nodes)
     own: dict[int, PinRole] = dict.fromkeys(claims.uses, "uses")
     own |= dict.fromkeys(claims.reads, "reads")
     own |= dict.fromkeys(driven, "drives")
@@ -122,10 +124,35 @@ async def check_free(
             )
 
 
+def _check_not_held(device: Device, pins: Iterable[int], nodes: Sequence[str]) -> None:
+    """Raise PinClaimed for a pin that an act at once holds, or for PWM timers beside PWM that does."""
+    held = device.held_pins
+    found = sorted(held.keys() & set(pins))
+    if not found and any(node.startswith("ledc") for node in nodes):
+        found = sorted(pin for pin, kind in held.items() if kind == "pwm")
+    holder = device.pin_holder(GpioSet.method)
+    if found and holder is not None:
+        name = holder.pin_program
+        raise PinClaimed(
+            f"pin {found[0]} of {device.name} is held by {name}, which set it at once",
+            next_step=f"let go of it first: {_uninstall(name, device)}",
+        )
+
+
+def timers_conflict(device: Device, pin: int, wanted: Iterable[DesiredApp]) -> PinConflict | None:
+    """The program whose PWM an act at once on this pin would disturb, where another program has to do the act."""
+    for app in wanted:
+        if any(node.startswith("ledc") for node in app.version.claims.nodes):
+            text = f"the PWM timers of {device.name} are used by {app.name}, and on this firmware programs disturb them"
+            return PinConflict(pin, app.name, "uses", text, f"stop it first: {_uninstall(app.name, device)}")
+    return None
+
+
 async def check_named_pins(
     device: Device, name: str, pins: Sequence[int], nodes: Sequence[str], wanted: Sequence[DesiredApp]
 ) -> None:
     """As `check_free`, before the trial: what the program does with the pins it names is not known yet."""
+    _check_not_held(device, pins, nodes)
     for app in wanted:
         theirs = pin_roles(app.version)
         shared = sorted(pin for pin in set(pins) & theirs.keys() if theirs[pin] != "reads")  # two may read one
@@ -136,6 +163,7 @@ async def check_named_pins(
 
 def unknown_pins_text(device: Device, foreign: Sequence[str]) -> str | None:
     """A warning of the programs on the device that were not installed from here: nobody knows their pins."""
+    foreign = sorted(set(foreign) - device.pin_programs)
     if not foreign:
         return None
     names = ", ".join(sorted(foreign))

@@ -8,14 +8,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from typing import NoReturn, TypeAlias
+from typing import NoReturn
 
 from microclaw.apps.building import (
     Compile,
     ProgramImage,
-    ProgramLanguage,
     ReadModule,
     check_app_name,
     check_kind,
@@ -23,13 +22,13 @@ from microclaw.apps.building import (
     read_image,
     stored_program,
 )
-from microclaw.apps.changes import AppVersion, ChangeLog, version_of
+from microclaw.apps.changes import AppVersion, ChangeLog, DesiredApp, version_of
 from microclaw.apps.claims import check_free, check_named_pins, claims_of, driven_pins
-from microclaw.apps.expectation_result import ExpectationResult, seen_on_board
-from microclaw.apps.expectations import Expectations
+from microclaw.apps.deployment import Approve, Deployment, DeployRequest, PreparedChange, Removal, with_terms
+from microclaw.apps.expectation_result import seen_on_board
 from microclaw.apps.firmware_fit import check_same_firmware, fit_claim, fit_limits
-from microclaw.apps.installer import Installation, Installer, recover_changes
-from microclaw.apps.late_proof import LateCheck, Place
+from microclaw.apps.installer import Installation, Installer, Occupants, check_room, recover_changes
+from microclaw.apps.late_proof import LateCheck
 from microclaw.apps.listing import removal_text
 from microclaw.apps.stage_text import (
     accept_text,
@@ -42,10 +41,9 @@ from microclaw.apps.stage_text import (
     trial_detail,
     verification_step,
 )
-from microclaw.apps.trial import Trial, TrialInput, TrialOptions, Try
+from microclaw.apps.trial import Trial, TrialOptions, Try
 from microclaw.apps.verify import Verification, verify
 from microclaw.boards.pins import check_pin
-from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
@@ -53,83 +51,12 @@ from microclaw.errors import BuildError, DeployRejected, DeviceError, MicroclawE
 from microclaw.events import Evidence, Report, Stage, Step
 from microclaw.text import format_duration
 
+__all__ = ["Approve", "DeployRequest", "Deployer", "Deployment", "Removal"]
+
 SLOW_TRIAL_MS = 7_200_000.0
+_DIFFERS = "correct it: the board is wired otherwise than the trial, or does not do the same"
+INSTALLED_ALL_THE_SAME = "it is installed all the same, as --force was given"
 _STILL_LISTED = "restart the board, then microclaw app list; the host no longer wants it there"
-
-Approve: TypeAlias = Callable[[str, Sequence[str]], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class DeployRequest:
-    """A program for a device: C or C++ source or wasm bytes, exactly one of the two.
-
-    `device` is a device's name or id. `replace` allows the program to replace an app of the same name that this host
-    did not install; an app of this host is upgraded without it. `force` installs a program whose trial failed, at the
-    person's own risk: never one that drives a pin which the board forbids. `approve` is called after the trial, before
-    anything changes, with a text that says what would happen; it raises when the answer is no. `place` is the chat that
-    a later note goes to.
-    """
-
-    device: str
-    name: str
-    source: str | None = None
-    language: ProgramLanguage | None = None  # None: the source says it
-    wasm: bytes | None = None
-    heap_bytes: int = 8192
-    timers: int = 20
-    watchdog_ms: int = 180_000
-    optimization: str = "O3"
-    replace: bool = False
-    try_for_ms: float = 10_000
-    inputs: tuple[TrialInput, ...] = ()
-    force: bool = False
-    expectations: Expectations | None = None
-    place: Place | None = None
-    approve: Approve | None = field(default=None, compare=False, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class PreparedChange:
-    """A program that was built, tried and approved, ready to be installed.
-
-    `before` is the version of this host that the approval was for replacing, if any; `board` what it was checked for.
-    """
-
-    request: DeployRequest
-    device: Device
-    image: ProgramImage
-    trial: Trial
-    version: AppVersion
-    before: AppVersion | None
-    board: BoardProfile
-
-
-@dataclass(frozen=True, slots=True)
-class Deployment:
-    """A program that a device accepted; `verified` says whether the evidence agrees with the trial."""
-
-    device_id: str
-    device_name: str
-    name: str
-    image: ProgramImage
-    trial: Trial
-    evidence: Evidence
-    verified: bool
-    replaced: bool
-    change_id: int
-    expected: tuple[ExpectationResult, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Removal:
-    """A program taken off a device, as the device's own list confirms; `undoable` when its image is kept."""
-
-    device_id: str
-    device_name: str
-    name: str
-    evidence: Evidence
-    undoable: bool
-    change_id: int
 
 
 class Deployer:
@@ -169,10 +96,35 @@ class Deployer:
         image = await self._build(device, request, report)
         return await self._install(await self._prepare(request, device, image, report), report, begin=begin)
 
+    async def prepare_later(
+        self, request: DeployRequest, wanted: Sequence[DesiredApp], report: Report
+    ) -> PreparedChange:
+        """All that comes before the installation, for a device that does not answer, and keep the image.
+
+        `wanted` is what will be on the device by then. Raises as `deploy` does.
+        """
+        device = self._devices.get(request.device)
+        check_app_name(request.name)
+        device.transport_for(AppInstall.method)
+        image = await self._build(device, request, report)
+        prepared = await self._prepare(request, device, image, report, later=wanted)
+        await self._change_log.keep_image(image)
+        return prepared
+
     async def put_version(
-        self, device_id: str, name: str, version: AppVersion, report: Report, *, undoes: int | None = None
+        self,
+        device_id: str,
+        name: str,
+        version: AppVersion,
+        report: Report,
+        *,
+        undoes: int | None = None,
+        like: DeployRequest | None = None,
     ) -> Deployment:
-        """Install a version whose image is stored: check, try, deploy, verify. Raises as `deploy` does."""
+        """Install a version whose image is stored: check, try, deploy, verify. Raises as `deploy` does.
+
+        `like` has the rest of the request.
+        """
         device = self._devices.get(device_id)
         stored = await self._change_log.image(version.sha256)
         check_kind(version.kind, device.kinds)
@@ -180,9 +132,7 @@ class Deployer:
             image: ProgramImage = stored_program(stored.code, stored.source, stored.meta)
         else:
             image = self._read(device, stored.code, name, stored.source, report)
-        request = DeployRequest(
-            device_id, name, heap_bytes=version.heap_bytes, timers=version.timers, watchdog_ms=version.watchdog_ms
-        )
+        request = with_terms(replace(like or DeployRequest(device_id, name), origin=version.origin), version)
         return await self._install(await self._prepare(request, device, image, report), report, undoes=undoes)
 
     async def remove(self, device: str, name: str, report: Report, *, undoes: int | None = None) -> Removal:
@@ -244,11 +194,20 @@ class Deployer:
             fail(report, "check", exc)
 
     async def _prepare(
-        self, request: DeployRequest, device: Device, image: ProgramImage, report: Report
+        self,
+        request: DeployRequest,
+        device: Device,
+        image: ProgramImage,
+        report: Report,
+        *,
+        later: Sequence[DesiredApp] | None = None,
     ) -> PreparedChange:
-        """Check it, try it and ask for the approval; nothing on the device changes."""
+        """Check it, try it and ask for the approval; nothing on the device changes.
+
+        `later`: what will be wanted there when it is back; it is not asked then.
+        """
         name, board = request.name, device.board
-        wanted = await self._change_log.desired(device.device_id)
+        wanted = await self._change_log.desired(device.device_id) if later is None else later
         before = version_of(name, wanted)
         stage: Stage = "check"
         try:
@@ -262,13 +221,17 @@ class Deployer:
             driven = driven_pins(trial)
             claims = claims_of(image, trial)
             await check_free(device, name, driven, claims, wanted)
-            version = AppVersion(
-                image.sha256, request.heap_bytes, request.timers, request.watchdog_ms, driven, claims, image.kind
-            )
+            terms = (image.sha256, request.heap_bytes, request.timers, request.watchdog_ms)
+            version = AppVersion(*terms, driven, claims, image.kind, request.origin)
+            if later is not None:
+                check_room(device, name, (), later)
             if request.approve is not None:
-                there = await self._installer.check_place(device, name, take_over=request.replace)
+                there = Occupants(None, ())
+                if later is None:
+                    there = await self._installer.check_place(device, name, take_over=request.replace)
                 stage = "approve"
                 text = deployment_text(device, name, replaces=there.lost is not None or before is not None)
+                text += "" if later is None else ", when it is back"
                 await request.approve(text, deployment_detail(device, name, image, version, trial, there))
         except MicroclawError as exc:
             fail(report, stage, exc)
@@ -293,7 +256,7 @@ class Deployer:
         for pin in driven_pins(trial):
             check_pin(device.board, pin, "output")
         why = f"the trial failed: {trial.error}"
-        report(Step("try", why, "failed", next_step="it is installed all the same, as --force was given"))
+        report(Step("try", why, "failed", next_step=INSTALLED_ALL_THE_SAME))
         return trial
 
     async def _install(
@@ -382,18 +345,22 @@ class Deployer:
         except asyncio.CancelledError:
             await self._change_log.complete(installation.change_id)  # the device accepted it
             raise
-        if found.dead is not None:
-            await self._withdraw_dead(device, name, installation, found.dead, report)
+        dead = found.dead
+        if dead is None and not found.agrees and prepared.request.only_verified:
+            dead = f"it was not verified: {found.evidence.text}", found.next_step or _DIFFERS
+        if dead is not None:
+            await self._withdraw_dead(device, name, installation, dead, report)
         await self._change_log.complete(installation.change_id)
         return found
 
     async def _withdraw_dead(
         self, device: Device, name: str, installation: Installation, dead: tuple[str, str], report: Report
     ) -> NoReturn:
-        """The firmware took the program and it does nothing: take it off again, then raise DeployRejected."""
+        """Take a program off again that the firmware took and that does nothing, then raise DeployRejected."""
         error, next_step = dead
         try:
-            await self._installer.withdraw(device, name, installation, report)
+            if await self._installer.withdraw(device, name, installation, report):
+                error += f"; the former {name} is back"
         except DeviceError as exc:
             report_failure(report, "deploy", exc)
         raise DeployRejected(f"{device.name} accepted {name}, but {error}", next_step=next_step)

@@ -5,17 +5,29 @@ A pin that a program has is refused, unless the person insisted on just that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from microclaw.apps.changes import ChangeLog, DeviceAction, SetLevel, SetPwm, subject_of
-from microclaw.apps.claims import PinConflict, live_conflict
+from microclaw.apps.claims import PinConflict, live_conflict, timers_conflict
 from microclaw.apps.installer import Installer
-from microclaw.devices.calls import AdcRead, Call, DeviceInfo, GpioGet, GpioSet, PinLevel, PwmSet, PwmState
+from microclaw.devices.call_text import call_words
+from microclaw.devices.calls import (
+    DEFAULT_PWM_HZ,
+    AdcRead,
+    Call,
+    DeviceInfo,
+    GpioGet,
+    GpioSet,
+    PinLevel,
+    PwmSet,
+    PwmState,
+)
 from microclaw.devices.device import Device, check_call
+from microclaw.devices.device_text import listening
 from microclaw.devices.registry import Registry
-from microclaw.errors import CallRejected, DeviceLied, NotSupported
+from microclaw.errors import CallRejected, DeviceLied, NotSupported, TooManyApps
 from microclaw.events import Evidence
 
 CLOCKS_APART: Final = 200e-6  # a board's crystal against the host's clock
@@ -27,7 +39,8 @@ async def booted_ms(device: Device, now_ms: Callable[[], int]) -> float | None:
         return None
     asked_ms = now_ms()
     try:
-        values = (await device.call(DeviceInfo())).values
+        with listening():  # a number is taken: no text of the answer goes on
+            values = (await device.call(DeviceInfo())).values
     except (NotSupported, CallRejected):
         return None
     up_ms = values.get("uptime_ms")
@@ -37,6 +50,8 @@ async def booted_ms(device: Device, now_ms: Callable[[], int]) -> float | None:
 
 
 _LOOK_BACK = 200
+_CHECKED: Final = "checked"
+_ANSWERED: Final = "the board says so"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +83,11 @@ class DirectIo:
         target = self._devices.get(device)
         check_call(target.board, call)
         target.transport_for(call.method)
+        if (holder := target.pin_holder(call.method)) is not None:
+            wanted = await self._change_log.desired(target.device_id)
+            _check_place(target, holder.pin_program, [app.name for app in wanted])
+            if isinstance(call, PwmSet) and (rival := timers_conflict(target, call.pin, wanted)) is not None:
+                return rival
         match call:
             case GpioSet(pin=pin) | PwmSet(pin=pin):
                 return await live_conflict(target, pin, await self._change_log.desired(target.device_id))
@@ -93,7 +113,7 @@ class DirectIo:
         device: str,
         pin: int,
         duty: int,
-        frequency_hz: int = 5000,
+        frequency_hz: int = DEFAULT_PWM_HZ,
         *,
         undoes: int | None = None,
         insist: Collection[str] = (),
@@ -103,55 +123,52 @@ class DirectIo:
         async with self._installer.holding(target):
             return await self._set_pwm(target, pin, duty, frequency_hz, undoes, insist)
 
-    async def _warning(self, device: Device, call: Call[Any], insist: Collection[str]) -> str | None:
-        """Raise PinClaimed for a conflict that nobody insisted on; of another one, the warning."""
+    async def _rival(self, device: Device, call: Call[Any], insist: Collection[str]) -> PinConflict | None:
+        """The conflict that somebody insisted on; raises PinClaimed for another."""
         conflict = await self.conflict(device.device_id, call)
-        if conflict is None:
-            return None
-        if conflict.text not in insist:
+        if conflict is not None and conflict.text not in insist:
             conflict.raise_refused()
-        return f"{conflict.app} {conflict.role} pin {conflict.pin} too" + (
-            " and may change it again at once" if conflict.role == "drives" else ""
-        )
+        return conflict
 
     async def _set_pin(
         self, target: Device, pin: int, level: int, undoes: int | None, insist: Collection[str]
     ) -> PinChange:
         call = GpioSet(pin, level)
-        warning = await self._warning(target, call, insist)
+        rival = await self._rival(target, call, insist)
         last = await self._last(target, pin)
         if isinstance(last, SetPwm) and last.duty:
             inverse: DeviceAction | None = last
         else:
             before = await _level(target, pin, last)
             inverse = None if before is None else SetLevel(pin, before)
-        summary = f"set pin {pin} of {target.name} {'high' if level else 'low'}"
+        summary = call_words(call, target.name)
         change_id = await self._change_log.plan(
             target.device_id, "gpio.set", summary, SetLevel(pin, level), inverse, undoes=undoes
         )
         async with self._change_log.closing(change_id):
             state = await target.call(call)
-        evidence = await _read_back(target, pin, level)
-        return PinChange(target.device_id, target.name, state, evidence, change_id, warning)
+        evidence = await _read_back(target, pin, level, rival)
+        return PinChange(target.device_id, target.name, state, evidence, change_id, _warning(rival))
 
     async def _set_pwm(
         self, target: Device, pin: int, duty: int, frequency_hz: int, undoes: int | None, insist: Collection[str]
     ) -> PinChange:
         call = PwmSet(pin, duty, frequency_hz)
-        warning = await self._warning(target, call, insist)
+        rival = await self._rival(target, call, insist)
         last = await self._last(target, pin)
         inverse: DeviceAction = SetPwm(pin, 0, frequency_hz)
         if isinstance(last, SetPwm) or (isinstance(last, SetLevel) and last.level):
             inverse = last
-        summary = f"PWM {duty} of 255 on pin {pin} of {target.name}"
+        summary = call_words(call, target.name)
         change_id = await self._change_log.plan(
             target.device_id, "pwm.set", summary, SetPwm(pin, duty, frequency_hz), inverse, undoes=undoes
         )
         async with self._change_log.closing(change_id):
             state = await target.call(call)
         text = f"{target.name} answers: pin {pin} at duty {state.duty} of 255, {state.frequency_hz:,} Hz"
-        evidence = Evidence("reported", text)
-        return PinChange(target.device_id, target.name, state, evidence, change_id, warning)
+        held = _held_text(target, PwmSet.method, pin)
+        evidence = Evidence("reported", f"{text}{held}", spoken=_ANSWERED)
+        return PinChange(target.device_id, target.name, state, evidence, change_id, _warning(rival))
 
     async def _last(self, device: Device, pin: int) -> DeviceAction | None:
         """The last action of this host on the pin; None for PWM that a restart of the board ended."""
@@ -162,6 +179,29 @@ class DirectIo:
             return last.forward if last is not None else None
         boot_ms = await booted_ms(device, self._change_log.now_ms)
         return last.forward if boot_ms is None or boot_ms <= last.at_ms else None
+
+
+def _check_place(device: Device, program: str, wanted: Sequence[str]) -> None:
+    """Raise TooManyApps where all places belong to programs, also those that a board has just lost."""
+    limit = device.board.firmware.max_apps
+    if len(wanted) >= limit:
+        raise TooManyApps(
+            f"the firmware of {device.name} has no function for pins: {program} of microclaw's does it, and all "
+            f"{limit} places are taken, by {', '.join(sorted(wanted))}",
+            next_step=f"take one of them off for it: microclaw app uninstall {sorted(wanted)[0]} -d {device.name}",
+        )
+
+
+def _held_text(device: Device, method: str, pin: int) -> str:
+    """What has to be known of a pin that a program on the board holds; nothing where the firmware does."""
+    holder = device.pin_holder(method)
+    if holder is None or pin not in device.held_pins:
+        return ""
+    name = holder.pin_program
+    return (
+        f", for as long as {name} is on it: that takes one of its {device.board.firmware.max_apps} places for programs "
+        f"(to let go of the pin: microclaw app uninstall {name} -d {device.name})"
+    )
 
 
 def sees_pins(device: Device) -> bool:
@@ -175,12 +215,24 @@ async def _level(device: Device, pin: int, last: DeviceAction | None) -> int | N
     return last.level if isinstance(last, SetLevel) else None
 
 
-async def _read_back(device: Device, pin: int, level: int) -> Evidence:
+def _warning(rival: PinConflict | None) -> str | None:
+    if rival is None:
+        return None
+    again = " and may change it again at once" if rival.role == "drives" else ""
+    return f"{rival.app} {rival.role} pin {rival.pin} too{again}"
+
+
+async def _read_back(device: Device, pin: int, level: int, rival: PinConflict | None) -> Evidence:
     if not sees_pins(device):
-        return Evidence("reported", f"{device.name} answers: pin {pin} set to {level}")
+        held = _held_text(device, GpioSet.method, pin)
+        return Evidence("reported", f"{device.name} answers: pin {pin} set to {level}{held}", spoken=_ANSWERED)
     found = (await device.call(GpioGet(pin))).level
     if found == level:
-        return Evidence("counted", f"read back on the board: pin {pin} is at {found}")
+        return Evidence("counted", f"read back on the board: pin {pin} is at {found}", spoken=_CHECKED)
+    if rival is not None and rival.role == "drives":  # it may have moved the pin in between
+        return Evidence(
+            "reported", f"{device.name} answers: pin {pin} set to {level}; {rival.app} has it at {found} again"
+        )
     raise DeviceLied(
         f"{device.name} took the order, but read back pin {pin} is at {found}, not {level}",
         next_step="something else drives it, a wire or a program: look at it, then undo or try again",

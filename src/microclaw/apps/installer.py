@@ -18,10 +18,13 @@ from microclaw.apps.changes import (
     ChangeKind,
     ChangeLog,
     DesiredApp,
+    DeviceAction,
     PutApp,
     RemoveApp,
     SetLevel,
     SetPwm,
+    StartApp,
+    StopApp,
     made_by,
     version_of,
 )
@@ -54,9 +57,11 @@ async def recover_changes(device: Device, change_log: ChangeLog) -> tuple[str, .
         match change.forward:
             case RemoveApp(name=name) if change.kind == "app.explore":
                 happened, text = True, await _recover_explored(device, name)
-            case PutApp() | RemoveApp():
+            case PutApp() | RemoveApp() | StopApp() | StartApp():
                 listed = {app.name for app in await device.call(AppList(), wait=False)}
                 happened, text = await _recover_app(device, change_log, change, listed)
+            case SetLevel(pin=pin) if device.pin_holder(GpioGet.method) is not None:  # to read it could change it
+                happened, text = False, f"whether pin {pin} was set is unknown"
             case SetLevel(pin=pin, level=level):
                 happened = (
                     device.supports(GpioGet.method) and (await device.call(GpioGet(pin), wait=False)).level == level
@@ -82,7 +87,7 @@ async def _recover_app(
 ) -> tuple[bool, str]:
     """Whether the change happened, and what the device lists."""
     match change.forward, change.inverse:
-        case RemoveApp(name=name), _:
+        case RemoveApp(name=name) | StopApp(name=name), _:
             return name not in listed, f"{device.name} {'still lists it' if name in listed else 'no longer lists it'}"
         case PutApp(name=name), PutApp(version=before) if name in listed:
             if before.claims.forced:
@@ -93,7 +98,7 @@ async def _recover_app(
             await device.call(AppUninstall(name))
             await device.call(call)
             return False, f"the former {name} was put there again; deploy the new one once more"
-        case PutApp(name=name), _:
+        case PutApp(name=name) | StartApp(name=name), _:
             return name in listed, f"{device.name} {'lists it' if name in listed else 'does not list it'}"
         case _:
             raise AssertionError("only app changes come here")
@@ -166,7 +171,7 @@ class Installer:
             kind,
             f"{'upgrade' if before else 'deploy'} {name} on {device.name}",
             PutApp(name, version),
-            PutApp(name, before) if before else RemoveApp(name),
+            await self._undoing_put(device, name, before),
             undoes=undoes,
         )
         removed = False
@@ -182,6 +187,13 @@ class Installer:
             raise
         took_ms = (time.perf_counter() - started) * 1000
         return Installation(change_id, there, before, baseline, took_ms)
+
+    async def _undoing_put(self, device: Device, name: str, before: AppVersion | None) -> DeviceAction:
+        """What takes an installation back: the former version, running or stopped, else nothing there."""
+        if before is not None:
+            return PutApp(name, before)
+        stopped = version_of(name, await self._change_log.stopped(device.device_id))
+        return RemoveApp(name) if stopped is None else StopApp(name, stopped)
 
     async def check_place(self, device: Device, name: str, *, take_over: bool) -> Occupants:
         """Raise what `put` would: AppExists, TooManyApps. Changes nothing. The foreign programs that are there."""
@@ -231,22 +243,26 @@ class Installer:
         listed = await device.call(AppList())
         wanted = await self._change_log.desired(device.device_id)
         before = version_of(name, wanted)
+        stopped = version_of(name, await self._change_log.stopped(device.device_id))
         there = any(app.name == name for app in listed)
-        if not there and before is None:
+        if not there and before is None and stopped is None:
             raise not_found(device, name, [app.name for app in listed])
+        inverse: DeviceAction | None = PutApp(name, before) if before else None
+        if inverse is None and stopped is not None and not there:
+            inverse = StopApp(name, stopped)
         change_id = await self._change_log.plan(
             device.device_id,
             "app.remove",
             f"remove {name} from {device.name}",
             RemoveApp(name),
-            PutApp(name, before) if before else None,
+            inverse,
             undoes=undoes,
         )
         async with self._change_log.closing(change_id):
             if there:
                 with suppress(AppNotFound):  # it went after the device listed it: that is what was asked for
                     await device.call(AppUninstall(name))
-        return change_id, before is not None
+        return change_id, inverse is not None
 
     async def put_back(self, device: Device, app: DesiredApp) -> Baseline:
         """Install a wanted app that the device lost. Undo leaves this change alone. Call it `holding` the device."""
@@ -267,27 +283,27 @@ class Installer:
         await self._change_log.complete(change_id)
         return baseline
 
-    async def withdraw(self, device: Device, name: str, installation: Installation, report: Report) -> None:
-        """Take off an app that was just installed and does nothing; restore what it replaced."""
+    async def withdraw(self, device: Device, name: str, installation: Installation, report: Report) -> bool:
+        """Take off an app that was just installed; restore what it replaced. Whether the former one is back."""
         await device.call(AppUninstall(name))
         await self._change_log.fail(installation.change_id)
-        if installation.before is not None:
-            await self._restore(device, name, installation.before, report)
+        return installation.before is not None and await self._restore(device, name, installation.before, report)
 
-    async def _restore(self, device: Device, name: str, version: AppVersion, report: Report) -> None:
+    async def _restore(self, device: Device, name: str, version: AppVersion, report: Report) -> bool:
         """Install the former version again. An error is only reported: the reconciler tries it again later."""
         if version.claims.forced:
             text = f"the former {name} is not put back on {device.name}: its trial had failed, it was forced"
             report(Step("deploy", text, "failed", next_step="force it again, if it is still wanted"))
-            return
+            return False
         try:
             image = await self._change_log.image(version.sha256)
             await device.call(stored_call(device, name, image.code, version))
         except MicroclawError as exc:
             text = f"the former {name} could not be put back on {device.name}: {exc.message}"
             report(Step("deploy", text, "failed", next_step="the host tries again every few seconds"))
-        else:
-            report(Step("deploy", f"the former {name} is back on {device.name}"))
+            return False
+        report(Step("deploy", f"the former {name} is back on {device.name}"))
+        return True
 
 
 def _foreign(name: str, listed: Sequence[AppEntry], wanted: Sequence[DesiredApp]) -> tuple[str, ...]:

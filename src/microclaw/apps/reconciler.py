@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
 from microclaw.apps.changes import ChangeLog, DesiredApp
+from microclaw.apps.deferred import DeferredLog
 from microclaw.apps.installer import Installer, recover_changes
+from microclaw.apps.put_backs import PutBacks
 from microclaw.backoff import Backoff
 from microclaw.devices.calls import AppList
 from microclaw.devices.device import Device
@@ -18,9 +20,6 @@ from microclaw.errors import DeviceError, DeviceTimeout, DeviceUnreachable, Micr
 from microclaw.events import Report, Step
 
 MAX_INTERVAL_S = 30.0
-MAX_PUT_BACKS = 5
-PUT_BACK_WINDOW_S = 600.0
-"""An app that is lost more often than that in this time may make its board restart: it stays off."""
 _AT_ONCE = 16
 _log = logging.getLogger(__name__)
 
@@ -37,8 +36,15 @@ class DeviceCheck:
     problem: str | None = None
 
 
+async def _nothing_deferred(_device: Device) -> None:
+    """Until deferring.py is joined."""
+
+
 class Reconciler:
-    """`run()` belongs in the host's TaskGroup. `report` is called for every app that was put back."""
+    """`run()` belongs in the host's TaskGroup. `report` is called for every app that was put back.
+
+    `do_deferred` does what waits for a device that answers.
+    """
 
     def __init__(
         self,
@@ -47,12 +53,15 @@ class Reconciler:
         change_log: ChangeLog,
         installer: Installer,
         report: Report,
+        alarm: Callable[[str, str], None] = lambda *_: None,
         interval_s: float = 5.0,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._devices = devices
         self._change_log = change_log
+        self._deferred = DeferredLog(change_log)
+        self.do_deferred: Callable[[Device], Awaitable[None]] = _nothing_deferred
         self._installer = installer
         self._report = report
         self.interval_s = interval_s
@@ -61,10 +70,10 @@ class Reconciler:
         self._checks: dict[str, DeviceCheck] = {}
         self._next_check: dict[str, float] = {}
         self._backoffs: dict[str, Backoff] = {}  # of the devices that are in trouble
-        self._losses: dict[tuple[str, str, int], list[float]] = {}
+        self._put_backs = PutBacks(change_log, monotonic_s=monotonic_s, alarm=alarm)
 
     async def check(self, device_id: str) -> DeviceCheck:
-        """Check one device now: close its open changes, put back what it lost. Raises only UnknownName."""
+        """Close its open changes, put back what it lost, do what waits for it. Raises only UnknownName."""
         device = self._devices.get(device_id)
         before = self._checks.get(device_id)
         put_back: list[str] = []
@@ -74,7 +83,9 @@ class Reconciler:
             async with self._installer.holding(device):
                 for text in await recover_changes(device, self._change_log):
                     self._report(Step("deploy", text))
-                problem = await self._put_back_lost(device, put_back)
+                waiting = {act.name for act in await self._deferred.waiting(device_id)}
+                problem = await self._put_back_lost(device, put_back, waiting)
+            await self.do_deferred(device)
         except (DeviceUnreachable, DeviceTimeout) as exc:
             problem = exc.message
             known = before.unreachable_since_ms if before is not None else None
@@ -89,17 +100,23 @@ class Reconciler:
         """The last check of each device with desired apps, by name."""
         return tuple(sorted(self._checks.values(), key=lambda check: check.device_name))
 
-    async def _put_back_lost(self, device: Device, put_back: list[str]) -> str | None:
-        """Install what is wanted and not listed. Returns why one could not be installed, if so."""
+    async def _put_back_lost(self, device: Device, put_back: list[str], waiting: Collection[str]) -> str | None:
+        """Install what is wanted and not listed. Returns why one could not be installed, if so.
+
+        Of the programs `waiting` a deferred act is done next: they are left to it.
+        """
         wanted = await self._change_log.desired(device.device_id)
-        if not wanted:
+        if not wanted and not waiting and not await self._put_backs.removed_lately(device.device_id):
             return None
-        listed = {app.name for app in await device.call(AppList(), wait=False)}
-        problem: str | None = None
+        entries = await device.call(AppList(), wait=False)
+        listed = {app.name for app in entries}
+        problem = await self._put_backs.other_manager(device, wanted, entries)
         for app in wanted:
             if app.name in listed:
                 if app.suspect_ms is not None:  # the board answers with it there: it was not the cause
                     await self._change_log.set_suspect(app, is_suspect=False)
+                continue
+            if app.name in waiting:
                 continue
             if (why := left_off(app)) is not None:
                 problem = problem or f"{app.name} is not put back on {device.name}: {why}"
@@ -107,11 +124,8 @@ class Reconciler:
             if len(listed) >= device.board.firmware.max_apps:
                 problem = problem or f"no room for {app.name}: the board lists {', '.join(sorted(listed))}"
                 continue
-            if self._lost_too_often(app):
-                problem = problem or (
-                    f"{app.name} was lost {MAX_PUT_BACKS} times in {PUT_BACK_WINDOW_S / 60:.0f} minutes and may be "
-                    "what restarts the board: left off"
-                )
+            if (why := await self._put_backs.refusal(device, app)) is not None:
+                problem = problem or why
                 continue
             try:
                 await self._installer.put_back(device, app)
@@ -122,23 +136,18 @@ class Reconciler:
                 continue
             listed.add(app.name)
             put_back.append(app.name)
+            self._put_backs.put_back(app)
             self._report(Step("deploy", f"{device.name} had lost {app.name}: put back from the stored image"))
+        self._put_backs.seen(device, wanted, listed)
         return problem
-
-    def _lost_too_often(self, app: DesiredApp) -> bool:
-        """Count one more loss. A new deployment of the app starts the count again."""
-        now_s = self._monotonic_s()
-        times = self._losses.setdefault((app.device_id, app.name, app.since_ms), [])
-        times[:] = [at_s for at_s in times if now_s - at_s < PUT_BACK_WINDOW_S]
-        if len(times) >= MAX_PUT_BACKS:
-            return True
-        times.append(now_s)
-        return False
 
     async def check_due(self) -> None:
         """Check every device with desired apps that is due, several at the same time. To be called each interval."""
         wanted = {app.device_id for app in await self._change_log.desired()}
         wanted |= {change.device_id for change in await self._change_log.unfinished()}
+        wanted |= {act.device_id for act in await self._deferred.waiting()}
+        wanted |= {act.device_id for act in await self._deferred.ended() if not act.told}
+        wanted |= {device_id for device_id, _ in await self._put_backs.removed_lately()}
         for gone in self._checks.keys() - wanted:
             del self._checks[gone]
         now = self._monotonic_s()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from microclaw.apps.changes import Change, ChangeLog, DesiredApp, PutApp, RemoveApp
+from microclaw.apps.changes import Change, ChangeLog, DesiredApp, PutApp, RemoveApp, StartApp, StopApp
 from microclaw.devices.calls import AppInstall, AppUninstall, Call
 from microclaw.devices.device import Device
 from microclaw.errors import DeviceSilent, DeviceTimeout, InstallInterrupted, MicroclawError
@@ -55,9 +55,11 @@ def _last_put(history: Sequence[Change]) -> str | None:
     gone: set[str] = set()
     for change in history:
         match change.forward:
-            case RemoveApp(name=name) if change.state == "done":
+            case RemoveApp(name=name) | StopApp(name=name) if change.state == "done":
                 gone.add(name)
-            case RemoveApp(name=name) | PutApp(name=name) if change.state != "failed" and name not in gone:
+            case RemoveApp(name=name) | StopApp(name=name) | PutApp(name=name) | StartApp(name=name) if (
+                change.state != "failed" and name not in gone
+            ):
                 return name
             case _:
                 pass

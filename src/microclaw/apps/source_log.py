@@ -1,9 +1,9 @@
-"""What a device's programs printed, with tracebacks of Python programs in the lines of their source. Keeps no lines."""
+"""What a device's programs printed, with what it says of lines in those of their source files. Keeps no lines."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -12,7 +12,8 @@ from microclaw.apps.changes import Change, ChangeLog, PutApp
 from microclaw.devices.calls import LogLine, LogPage, LogsRead
 from microclaw.devices.device import Device
 from microclaw.errors import StoreError, UnknownName
-from microclaw.py.image import PyImage
+from microclaw.wasm.source_files import LINE_SAID, without_marks
+from microclaw.wire.wasm_binary import HEADER
 
 _FRAME: Final = re.compile(r'\s*File "[^"]+", line \d+(?:, in .+)?')
 _LOOK_BACK: Final = 500
@@ -27,44 +28,50 @@ class SourceLog:
         self._change_log = change_log
 
     async def read(self, device: Device, cursor: int) -> LogPage:
-        """The page as the device gives it; of a traceback's frames those of the program, in lines of its source.
+        """The page as the device gives it; of a traceback's frames those of the program, in lines of its source files.
 
-        A frame stays as it is where it is not known which version printed it.
+        A line stays as it is where it is not known which version printed it.
         """
         page: LogPage = await device.call(LogsRead(cursor=cursor))
-        framed = {line.app for line in page.lines if line.app is not None and _FRAME.fullmatch(line.text)}
+        framed = {line.app for line in page.lines if line.app is not None and _names_a_line(line.text)}
         if not framed:
             return page
         history = await self._change_log.changes(device.device_id, _LOOK_BACK)
         puts = {name: _puts(history, name) for name in framed if name is not None}
-        images: dict[str, PyImage | None] = {}
+        words: dict[str, Callable[[str], str | None] | None] = {}
         told: list[LogLine] = []
         for line in page.lines:
             text: str | None = line.text
-            if line.app in puts and _FRAME.fullmatch(line.text):
+            if line.app in puts and _names_a_line(line.text):
                 sha256 = _version_at(puts[line.app], line.at_ms)
-                if sha256 is not None and sha256 not in images:
-                    images[sha256] = await self._image(sha256)
-                image = images[sha256] if sha256 is not None else None
-                text = image.source_traceback(line.text) if image is not None else line.text
+                if sha256 is not None and sha256 not in words:
+                    words[sha256] = await self._words(sha256)
+                in_source = words[sha256] if sha256 is not None else None
+                text = in_source(line.text) if in_source is not None else line.text
             if text or not line.text:
                 told.append(replace(line, text=text or ""))
         return replace(page, lines=tuple(told))
 
-    async def _image(self, sha256: str) -> PyImage | None:
+    async def _words(self, sha256: str) -> Callable[[str], str | None] | None:
         try:
             stored = await self._change_log.image(sha256)
-            return stored_program(stored.code, stored.source, stored.meta)
+            if stored.code.startswith(HEADER):
+                return without_marks(stored.source or "")[1].in_words
+            return stored_program(stored.code, stored.source, stored.meta).source_traceback
         except (UnknownName, StoreError):  # its line numbers are told as the board has them
             return None
 
 
+def _names_a_line(text: str) -> bool:
+    return _FRAME.fullmatch(text) is not None or LINE_SAID.fullmatch(text) is not None
+
+
 def _puts(history: Sequence[Change], name: str) -> list[tuple[Change, str]]:
-    """The installations of one Python program, newest first, with the hashes of what was installed."""
+    """The installations of one program, newest first, with the hashes of what was installed."""
     return [
         (change, change.forward.version.sha256)
         for change in history
-        if isinstance(change.forward, PutApp) and change.forward.name == name and change.forward.version.kind == "py"
+        if isinstance(change.forward, PutApp) and change.forward.name == name
     ]
 
 

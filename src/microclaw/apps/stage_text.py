@@ -14,7 +14,7 @@ from microclaw.apps.crashes import told_once
 from microclaw.apps.expectation_result import ExpectationResult
 from microclaw.apps.installer import Occupants
 from microclaw.apps.trial import Trial
-from microclaw.apps.verdict import count_text, describe, seconds
+from microclaw.apps.verdict import describe, seconds
 from microclaw.apps.verify import Verification
 from microclaw.devices.calls import LogsRead
 from microclaw.devices.device import Device
@@ -22,7 +22,7 @@ from microclaw.errors import BuildError, MicroclawError
 from microclaw.events import Report, Stage, Step
 from microclaw.pin_track import draw_track
 from microclaw.py.image import PyImage
-from microclaw.text import format_duration
+from microclaw.text import count_text, format_duration
 from microclaw.wasm.source_language import TITLE
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")

@@ -7,8 +7,10 @@ from typing import Final
 
 from microclaw.wire.board_replies import MEMORY_FAULT, NATIVE_FAILED, STACK_FULL
 
+EXCEPTION: Final = "Exception: "
+"""How the runtime begins what it says of a trap."""
 _EXCEPTION: Final = re.compile(
-    rf"(?:Exception: )?(?P<text>.*?)(?: \((?P<where>line \d+, in .+|{STACK_FULL}.+)\))?", re.DOTALL
+    rf"(?:{EXCEPTION})?(?P<text>.*?)(?: \((?P<where>line \d+, in .+|{STACK_FULL}.+)\))?", re.DOTALL
 )
 _POINTER: Final = (
     "set the function pointer before it is called; where it was set, something wrote over it: "

@@ -23,21 +23,23 @@ from microclaw.apps.expectations import MAX_ADC_V, AdcStimulus, Expectations, Pi
 from microclaw.apps.firmware_fit import fit_claim
 from microclaw.apps.stimuli import plan
 from microclaw.apps.trial_run import Run, run_image
-from microclaw.apps.verdict import Ended, Record, count_text, describe, judge
+from microclaw.apps.verdict import Ended, Record, describe, judge
 from microclaw.boards.firmware import for_trial
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import LedChange, PwmChange
 from microclaw.errors import ConfigError, TrialFailed
 from microclaw.events import Edge
 from microclaw.py.image import PyImage
-from microclaw.text import format_duration
+from microclaw.text import count_text, format_duration
 from microclaw.virtual_boards.trial_pool import BoardKind, TrialBoard, TrialPool
 from microclaw.wasm import BuildCache, Image, compile_for_trial
+from microclaw.wasm.source_files import LINE_SAID
 
 MAX_TRIAL_MS = 24 * 3_600_000.0
 
-_UNITS_MS = {"ms": 1.0, "": 1000.0, "s": 1000.0, "min": 60_000.0, "m": 60_000.0, "h": 3_600_000.0}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*(ms|s|min|m|h|)")
+_UNITS_MS = {"ms": 1.0, "": 1000.0, "s": 1000.0, "min": 60_000.0, "m": 60_000.0, "h": 3_600_000.0, "d": 86_400_000.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*(ms|s|min|m|h|d|)")
+_AS = "write it as 500ms, 10s, 2m, 1h or 1d"
 _INPUT = re.compile(r"(\d{1,3})=(?:([01])|(\d{1,2}(?:\.\d+)?) ?[vV])(?:@(.+))?")
 
 
@@ -72,10 +74,10 @@ class TrialOptions:
 
 
 def parse_duration_ms(text: str) -> float:
-    """Read "10s", "500ms", "2min", "1h" or a plain number of seconds, above 0. Raises ConfigError."""
+    """Read "500ms", "10s", "2m" or "2min", "1h", "1d" or a plain number of seconds, above 0. Raises ConfigError."""
     ms = _time_ms(text)
     if ms <= 0:
-        raise ConfigError(f"{text!r} is not longer than 0", next_step="write it as 10s, 500ms, 2min or 1h")
+        raise ConfigError(f"{text!r} is not longer than 0", next_step=_AS)
     return ms
 
 
@@ -101,10 +103,10 @@ def parse_input(text: str) -> TrialInput | AdcStimulus:
 def _time_ms(text: str) -> float:
     found = _DURATION.fullmatch(text.strip().lower())
     if found is None:
-        raise ConfigError(f"{text!r} is not a duration", next_step="write it as 10s, 500ms, 2min or 1h")
+        raise ConfigError(f"{text!r} is not a duration", next_step=_AS)
     ms = float(found[1]) * _UNITS_MS[found[2]]
     if ms > MAX_TRIAL_MS:
-        raise ConfigError(f"{text!r} is longer than 24 h", next_step="try it for a shorter time")
+        raise ConfigError(f"{text!r} is longer than 24 h", next_step="give a shorter time")
     return ms
 
 
@@ -250,10 +252,17 @@ async def try_image(
                 fault, expected = (late.error, late.next_step), late.marked(expected)
     opened = tuple(sorted({one.pin for one in record.pins}))
     unused = _unused_text(options, opened)
+    told = image.marks.in_words if isinstance(image, Image) else str
+    error = verdict.error or (fault[0] if fault else None)
+    next_step = verdict.next_step or (fault[1] if fault else None)
     return Trial(
         ok=verdict.ok and fault is None,
         ended=verdict.ended,
-        log=tuple(line.text for line in record.lines if line.app is not None),
+        log=tuple(
+            told(line.text) if LINE_SAID.fullmatch(line.text) else line.text
+            for line in record.lines
+            if line.app is not None
+        ),
         edges=record.edges,
         pwm=record.pwm,
         leds=record.leds,
@@ -264,8 +273,8 @@ async def try_image(
         warnings=tuple(one for one in (restarts, unused, *verdict.warnings) if one is not None),
         board_ms=record.board_ms,
         took_ms=(time.perf_counter() - started) * 1000,
-        error=verdict.error or (fault[0] if fault else None),
-        next_step=verdict.next_step or (fault[1] if fault else None),
+        error=error and told(error),
+        next_step=next_step and told(next_step),
         first_line_ms=next((line.t_ms for line in record.lines if line.app is not None), None),
         read=tuple(sorted({opened.pin for opened in record.pins if opened.role == "input"})),
         first_input_ms=min(

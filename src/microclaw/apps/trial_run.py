@@ -15,11 +15,11 @@ from microclaw.apps.colors import colors_of
 from microclaw.apps.expectations import AdcStimulus, PinStimulus, SensorStimulus, Stimulus
 from microclaw.apps.observation import lines_left_out
 from microclaw.apps.stimuli import Levels, levels_over_time, shifted
-from microclaw.apps.verdict import ConsoleLine, PinRole, Record, count_text, describe
+from microclaw.apps.verdict import ConsoleLine, PinRole, Record, describe
 from microclaw.devices.calls import AppInstall, LedChange, LogLine, PwmChange
 from microclaw.errors import CallRejected, DeviceTimeout, DeviceUnreachable
 from microclaw.events import Edge
-from microclaw.text import format_duration
+from microclaw.text import count_text, format_duration
 from microclaw.transports.virtual_board import VirtualBoardTransport
 from microclaw.virtual_boards.trial_pool import TrialBoard
 from microclaw.wire.board_replies import LedRow, PinRow, PwmRow

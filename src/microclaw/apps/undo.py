@@ -5,12 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Final, assert_never
 
-from microclaw.apps.changes import Change, ChangeLog, DeviceAction, PutApp, RemoveApp, SetLevel, SetPwm
+from microclaw.apps.changes import (
+    Change,
+    ChangeLog,
+    DeviceAction,
+    PutApp,
+    RemoveApp,
+    SetLevel,
+    SetPwm,
+    StartApp,
+    StopApp,
+)
+from microclaw.apps.deferred import DeferredLog
 from microclaw.apps.deploy import Deployer
 from microclaw.apps.direct_io import DirectIo, booted_ms, sees_pins
+from microclaw.apps.lifecycle import Lifecycle
 from microclaw.auth.gate import Gate
+from microclaw.devices.call_text import duty_words
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import (
@@ -24,10 +37,14 @@ from microclaw.errors import (
 from microclaw.events import Evidence, Report, Step
 from microclaw.text import format_duration
 
+_LEFT_ALONE: Final = ("app.restore", "app.explore", "app.restart")
+_LOOK_BACK: Final = 500
+_PROGRAM_KINDS: Final = ("app.deploy", "app.upgrade", "app.start")
+
 
 def in_force(change: Change) -> bool:
     """Whether the change is done, not taken back, and was asked for: the reconciler's own changes were not."""
-    return change.state == "done" and change.undone_by is None and change.kind not in ("app.restore", "app.explore")
+    return change.state == "done" and change.undone_by is None and change.kind not in _LEFT_ALONE
 
 
 def to_take_back(history: Sequence[Change]) -> tuple[Change, ...]:
@@ -71,7 +88,7 @@ def _check_none_failed_since(change: Change, history: Sequence[Change], person: 
 
 def _is_failed_program(change: Change) -> bool:
     """Whether a person wanted a program on a device, and it is not there."""
-    return change.state == "failed" and change.undoes is None and change.kind in ("app.deploy", "app.upgrade")
+    return change.state == "failed" and change.undoes is None and change.kind in _PROGRAM_KINDS
 
 
 def change_text(change: Change) -> str:
@@ -165,9 +182,6 @@ def _held_ms(device: Device, change: Change, history: Sequence[Change]) -> int:
     return before.at_ms if before is not None and before.forward == change.inverse else change.at_ms
 
 
-_LOOK_BACK = 500
-
-
 @dataclass(frozen=True, slots=True)
 class UndoChoice:
     """What the person `by` wants back: the change with this number, else all of their newest turn or request.
@@ -185,11 +199,15 @@ class UndoChoice:
 
 @dataclass(frozen=True, slots=True)
 class UndoneChange:
-    """The change that was taken back, the change that did it, and the evidence."""
+    """The change that was taken back, the change that did it, and the evidence.
+
+    `restored` is how it is now: "pin 4 of lamp is low again"; None for a program.
+    """
 
     undone: Change
     by: Change
     evidence: Evidence
+    restored: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,18 +219,26 @@ class UndoReport:
 
 
 class Undo:
-    """`Undo(devices=registry, change_log=..., deployer=..., direct_io=..., gate=...)`
+    """`Undo(devices=registry, change_log=..., deployer=..., lifecycle=..., ...)`
 
     Everybody takes back their own changes; an owner also those of others, by number or with `anyone`.
     """
 
     def __init__(
-        self, *, devices: Registry, change_log: ChangeLog, deployer: Deployer, direct_io: DirectIo, gate: Gate
+        self,
+        *,
+        devices: Registry,
+        change_log: ChangeLog,
+        deployer: Deployer,
+        lifecycle: Lifecycle,
+        direct_io: DirectIo,
+        gate: Gate,
     ) -> None:
         self._gate = gate
         self._devices = devices
-        self._change_log = change_log
+        self._change_log, self._deferred = change_log, DeferredLog(change_log)
         self._deployer = deployer
+        self._lifecycle = lifecycle
         self._direct_io = direct_io
         self._one_at_a_time = asyncio.Lock()  # two at the same time would choose the same change
 
@@ -262,7 +288,9 @@ class Undo:
             check_undoable(change, await self._history(change))
             return (change,)
         history = await self._change_log.changes(choice.device_id, _LOOK_BACK)
-        last = newest(history, None if choice.anyone else choice.by)
+        person = None if choice.anyone else choice.by
+        await self._deferred.check_none_since(to_take_back(history), person, choice.device_id, self._devices)
+        last = newest(history, person)
         if last.turn is None:
             return (last,)
         there = None if choice.whole else choice.device_id
@@ -292,7 +320,10 @@ class Undo:
         assert change.inverse is not None
         by_id, evidence = await self._apply(change, change.inverse, report)
         taken = UndoneChange(
-            await self._change_log.change(change.change_id), await self._change_log.change(by_id), evidence
+            await self._change_log.change(change.change_id),
+            await self._change_log.change(by_id),
+            evidence,
+            _restored(change.inverse, self._devices.get(change.device_id).name),
         )
         report(Step("undo", _undone_text([taken])))
         return taken
@@ -318,6 +349,12 @@ class Undo:
             case PutApp(name=name, version=version):
                 deployment = await self._deployer.put_version(device, name, version, report, undoes=undoes)
                 return deployment.change_id, deployment.evidence
+            case StopApp(name=name, version=version):
+                stopped = await self._lifecycle.stop(device, name, report, undoes=undoes, keep=version)
+                return stopped.change_id, stopped.evidence
+            case StartApp(name=name, version=version):
+                started = await self._lifecycle.start(device, name, report, undoes=undoes, kept=version)
+                return started.change_id, started.evidence
             case SetLevel(pin=pin, level=level):
                 made = await self._direct_io.set_pin(device, pin, level, undoes=undoes)
             case SetPwm(pin=pin, duty=duty, frequency_hz=frequency_hz):
@@ -335,7 +372,21 @@ def _check_answers(change: Change, left: Sequence[tuple[Change, MicroclawError]]
 
 
 def _undone_text(taken: Sequence[UndoneChange]) -> str:
-    return f"undone: {', '.join(change_text(one.undone) for one in taken)}"
+    """A pin as it is now: heard aloud, "undone: set pin 4 high" is a pin that is high."""
+    each = (f"{one.restored} (change {one.undone.change_id})" if one.restored else None for one in taken)
+    return f"undone: {', '.join(now or change_text(one.undone) for now, one in zip(each, taken, strict=True))}"
+
+
+def _restored(inverse: DeviceAction, device_name: str) -> str | None:
+    match inverse:
+        case SetLevel(pin=pin, level=level):
+            return f"pin {pin} of {device_name} is {'high' if level else 'low'} again"
+        case SetPwm(pin=pin, duty=0):
+            return f"PWM on pin {pin} of {device_name} is off again"
+        case SetPwm(pin=pin, duty=duty):
+            return f"PWM on pin {pin} of {device_name} is at {duty_words(duty)} again"
+        case _:
+            return None
 
 
 def _incomplete(taken: Sequence[UndoneChange], left: Sequence[tuple[Change, MicroclawError]]) -> UndoIncomplete:

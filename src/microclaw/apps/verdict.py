@@ -15,12 +15,11 @@ from microclaw.boards.profile import BoardProfile, PinUse
 from microclaw.devices.calls import LedChange, PwmChange
 from microclaw.errors import PinRefused
 from microclaw.events import Edge
-from microclaw.pin_track import TOLERANCE, Rhythm, rhythms
-from microclaw.text import format_duration
+from microclaw.pin_track import Rhythm, rhythms
+from microclaw.text import count_text, format_duration
+from microclaw.wire.board_replies import NO_NETWORK
 
 _COLORS_SHOWN = 4
-SLACK_MS = 25.0
-"""On a busy host the virtual board may be this late, whatever the time between edges."""
 
 
 def describe(edges: Sequence[Edge], pwm: Sequence[PwmChange] = (), leds: Sequence[LedChange] = ()) -> str:
@@ -42,53 +41,6 @@ def describe(edges: Sequence[Edge], pwm: Sequence[PwmChange] = (), leds: Sequenc
     return "; ".join(parts)
 
 
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """Whether the edges seen are the expected ones, and if not, the difference in words."""
-
-    agrees: bool
-    difference: str | None = None
-
-
-def compare(expected: Sequence[Edge], seen: Sequence[Edge]) -> Agreement:
-    """Compare the edges of one pin, as many as both have: the same levels, each at the same time after the first.
-
-    The pin may have had the first level before: then that edge is not seen.
-    """
-    if not seen:
-        return Agreement(False, "no edge where the trial had some")
-    wanted = from_level(expected, 1 - seen[0].level)
-    if not wanted:
-        return Agreement(False, f"the first edge goes to {seen[0].level}, in the trial to {expected[0].level}")
-    for (before, after), (was, now) in zip(pairwise(wanted), pairwise(seen), strict=False):
-        want_ms, got_ms = after.t_ms - wanted[0].t_ms, now.t_ms - seen[0].t_ms
-        if abs(got_ms - want_ms) > max(TOLERANCE * want_ms, SLACK_MS):
-            gap, want_gap = now.t_ms - was.t_ms, after.t_ms - before.t_ms
-            return Agreement(False, f"{seconds(gap)} between edges, in the trial {seconds(want_gap)}")
-    return Agreement(True)
-
-
-UNEVEN_EDGES: Final = 2
-"""So many edges of a pin may come unevenly at its start: an interpreter loads its modules then."""
-SETTLED_EDGES: Final = UNEVEN_EDGES + 5
-"""Edges of a pin after which its rhythm tells more than its start: two periods behind it."""
-
-
-def compare_settled(expected: Sequence[Edge], seen: Sequence[Edge]) -> Agreement:
-    """As `compare`; where the start was uneven, two periods after it count, and `difference` says what was uneven."""
-    whole = compare(expected, seen)
-    if whole.agrees or len(seen) < SETTLED_EDGES:
-        return whole
-    wanted = from_level(expected, 1 - seen[0].level)
-    after = compare(wanted[UNEVEN_EDGES:], seen[UNEVEN_EDGES:])
-    return Agreement(True, f"uneven at first: {whole.difference}; then as in the trial") if after.agrees else whole
-
-
-def from_level(expected: Sequence[Edge], level: int) -> Sequence[Edge]:
-    """The edges of one pin that are seen where it has `level` before: without a first one to that level."""
-    return expected[1:] if expected and expected[0].level == level else expected
-
-
 def seconds(ms: float) -> str:
     """ "0.500 s" below ten seconds, "12.0 s" below two minutes, then "10 min", "2 h 30 min"."""
     return format_duration(ms, decimals=3, fixed=True)
@@ -99,18 +51,6 @@ def _describe_rhythm(rhythm: Rhythm) -> str:
     if not rhythm.spacing_ms:
         return f"{text}, {'at' if rhythm.count == 1 else 'the first at'} {seconds(rhythm.first_ms)}"
     return f"{text}, {' and '.join(seconds(gap) for gap in rhythm.spacing_ms)} apart"
-
-
-def count_text(n: int, noun: str) -> str:
-    """ "1 edge", "1,200 edges"."""
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
-
-
-def plural(noun: str, numbers: Sequence[int]) -> str:
-    """ "pin 2", "pins 2 and 5", "pins 2, 4 and 5"."""
-    if len(numbers) == 1:
-        return f"{noun} {numbers[0]}"
-    return f"{noun}s {', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"
 
 
 Ended: TypeAlias = Literal["running", "returned", "exited", "trapped"]
@@ -172,6 +112,7 @@ class Record:
     probes: tuple[str, ...] = ()
     overflowed: bool = False
     fault: str | None = None
+    is_memory_checked: bool = True  # False: the checked build that should have run could not be made
     leds: tuple[LedChange, ...] = ()
     is_python: bool = False
 
@@ -393,6 +334,12 @@ def _pin_fault(record: Record, board: BoardProfile) -> tuple[str, str] | None:
     return None
 
 
+_NO_NETWORK = (
+    "the trial has no network: MQTT and HTTP failed as where nobody can be reached, and nothing was sent; "
+    "microclaw virtual --network runs the program with one"
+)
+
+
 def _warnings(record: Record, heap_bytes: int) -> tuple[str, ...]:
     found: list[str] = []
     if record.peak_heap_bytes >= _HEAP_WARNING_SHARE * heap_bytes:
@@ -403,6 +350,10 @@ def _warnings(record: Record, heap_bytes: int) -> tuple[str, ...]:
             break
     if any(line.text == _SLEPT_OUTSIDE for line in record.lines):
         found.append("a callback tried to sleep: only main can, so it went on at once")
+    if any(line.app is None and line.text.endswith(NO_NETWORK) for line in record.lines):
+        found.append(_NO_NETWORK)
+    if not record.is_memory_checked:
+        found.append("its use of memory was not checked: the build that does so could not be made")
     return tuple(found)
 
 

@@ -54,6 +54,13 @@ class AuditKind(StrEnum):
     DEVICE_REMOVED = "device.removed"
     CONFIG_CHANGED = "config.changed"
     FORCED = "exec.forced"
+    RECORDING_WANTED = "recording.wanted"
+    RECORDING_BEGUN = "recording.begun"
+    RECORDING_ENDED = "recording.ended"
+    PHOTO_ASKED = "photo.asked"
+    PHOTO_REFUSED = "photo.refused"
+    FIRMWARE_ALLOWED = "firmware.allowed"
+    FIRMWARE_ENDED = "firmware.ended"
 
 
 # What a person of this host did. These lines are in files of their own, so that nothing from outside can push them out.
@@ -71,6 +78,11 @@ ACTS: Final = frozenset(
         AuditKind.DEVICE_REMOVED,
         AuditKind.CONFIG_CHANGED,
         AuditKind.FORCED,
+        AuditKind.RECORDING_WANTED,
+        AuditKind.RECORDING_BEGUN,
+        AuditKind.RECORDING_ENDED,
+        AuditKind.PHOTO_ASKED,
+        AuditKind.FIRMWARE_ALLOWED,
     }
 )
 # A person should look: somebody may have a copy of what a device proves itself with.

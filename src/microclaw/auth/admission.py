@@ -36,7 +36,7 @@ async def open_admission(settings: Settings, database: Database, record: Record)
 
 
 def _event(news: PendingApproval | ApprovalOutcome, people: People) -> AuditEvent:
-    """A question or its end. Of the action only its first word, the tool's name: the rest may be a person's words."""
+    """A question or its end. Of the act only its tool, or its first word: the rest may be a person's words."""
     pending = news if isinstance(news, PendingApproval) else news.pending
     asked_by, text = _name(pending.person_id, people), _about(pending, people)
     if isinstance(news, PendingApproval):
@@ -53,7 +53,7 @@ def _refusal(pending: PendingApproval, by: str, people: People, *, approved: boo
 
 
 def _about(pending: PendingApproval, people: People) -> str:
-    verb = (pending.action.split() or ["?"])[0]
+    verb = pending.tool or (pending.action.split() or ["?"])[0]
     risky = ", risky" if pending.risky else ""
     return f"{verb}{risky}, asked by {_name(pending.person_id, people)} in {pending.channel}"
 

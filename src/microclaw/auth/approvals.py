@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 
 from microclaw.auth.people import OwnerAlone, Roles
 from microclaw.errors import Overloaded, PermissionRefused, UnknownName
+from microclaw.events import Action, ApprovalAsked
 from microclaw.text import clean_text
 
 Outcome: TypeAlias = Literal["approved", "declined", "expired"]
@@ -27,7 +28,8 @@ HIDDEN_MARK = "?"
 class PendingApproval:
     """An action that waits. `detail` shows exactly what would happen; `channel` and `chat_id` are where it was asked.
 
-    `risky`: only an owner may say yes; else the asking member may, too.
+    `risky`: only an owner may say yes; else the asking member may, too. `tool` is the name of the tool whose call
+    waits, for the security log; "" for an act of the API.
     """
 
     approval_id: str
@@ -38,6 +40,7 @@ class PendingApproval:
     chat_id: str
     expires_s: float
     risky: bool = False
+    tool: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +94,33 @@ class Approvals:
         waiting = self._waiting.get(pending.approval_id)
         return 0.0 if waiting is None else max(0.0, waiting.until_s - asyncio.get_running_loop().time())
 
+    def question(
+        self,
+        pending: PendingApproval,
+        *,
+        of: str | None = None,
+        actions: tuple[Action, ...] = (),
+        unproved: tuple[str, ...] = (),
+    ) -> ApprovalAsked:
+        """What is told where it waits: `of` is who is asked, else who asked for the act.
+
+        `actions` and `unproved` are those of the turn that asks.
+        """
+        may_decide = self.may_decide(pending, of or pending.person_id)
+        return ApprovalAsked(
+            pending.approval_id, pending.action, pending.detail, pending.expires_s, may_decide, actions, unproved
+        )
+
     async def ask(
-        self, person_id: str, action: str, detail: Iterable[str], *, channel: str, chat_id: str, risky: bool = False
+        self,
+        person_id: str,
+        action: str,
+        detail: Iterable[str],
+        *,
+        channel: str,
+        chat_id: str,
+        risky: bool = False,
+        tool: str = "",
     ) -> None:
         """Return when it was approved; PermissionRefused when declined or when nobody decided in time.
 
@@ -104,7 +132,7 @@ class Approvals:
         lines = tuple(line for text in detail for line in _shown(text).split("\n"))
         _check_length(action, lines)
         pending = PendingApproval(
-            self._new_id(), person_id, action, lines, channel, chat_id, self._timeout_s, risky=risky
+            self._new_id(), person_id, action, lines, channel, chat_id, self._timeout_s, risky, tool
         )
         decision: asyncio.Future[str] = loop.create_future()
         self._waiting[pending.approval_id] = _Waiting(pending, decision, loop.time() + self._timeout_s)

@@ -93,10 +93,15 @@ class Gate:
         detail: Iterable[str] = (),
         channel: str,
         chat_id: str,
+        tool: str = "",
+        asks: bool = False,
     ) -> None:
-        """Return when it may be done, after an approval where one is needed; else PermissionRefused."""
+        """Return when it may be done, after an approval where one is needed; else PermissionRefused.
+
+        `asks`: one is needed whatever the permission.
+        """
         self.check(person_id, permission, action)
-        if not self.needs_approval(permission, tainted=tainted):
+        if not asks and not self.needs_approval(permission, tainted=tainted):
             return
         if self._approvals is None:
             raise PermissionRefused(
@@ -104,5 +109,5 @@ class Gate:
             )
         risky = permission is Permission.RISKY
         shown = (*detail, *((TAINTED_NOTE,) if tainted and not risky else ()))
-        await self._approvals.ask(person_id, action, shown, channel=channel, chat_id=chat_id, risky=risky)
+        await self._approvals.ask(person_id, action, shown, channel=channel, chat_id=chat_id, risky=risky, tool=tool)
         self.check(person_id, permission, action)  # again: a person may have been removed meanwhile

@@ -7,7 +7,6 @@ import contextlib
 import os
 import re
 import select
-import signal
 import subprocess
 import threading
 import time
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, Literal, TypeAlias, TypeVar
 
+from microclaw.builds.confinement import ConfinedProcess, start_confined
 from microclaw.errors import BuildError, Diagnostic
 
 try:
@@ -53,7 +53,7 @@ class Processes:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._running: list[subprocess.Popen[bytes]] = []
+        self._running: list[ConfinedProcess] = []
         self._stopped = False
 
     def run(
@@ -79,14 +79,16 @@ class Processes:
         with self._lock:
             if self._stopped:
                 raise BuildCancelled
-            self._running = processes = [_start(command, directory) for command, directory in commands]
+            self._running = processes = []
+            for command, directory in commands:
+                processes.append(_start(command, directory))
         finished = []
         for process in processes:
             output, end = _wait(process, started + time_limit_s, stop_at)
             took_ms = (time.perf_counter() - started) * 1e3
             text = output.decode(errors="replace")
             finished.append(
-                ProcessResult(process.returncode, text, end == "time", took_ms, stopped_at_words=end == "words")
+                ProcessResult(process.process.returncode, text, end == "time", took_ms, stopped_at_words=end == "words")
             )
         return finished
 
@@ -101,8 +103,8 @@ class Processes:
         with self._lock:
             self._stopped = True
             for process in self._running:
-                if process.returncode is None:
-                    _kill_group(process)
+                if process.leader.returncode is None:
+                    process.kill()
 
 
 class BuildCancelled(Exception):
@@ -118,18 +120,8 @@ async def in_worker(build: Callable[[Processes], T]) -> T:
         processes.stop()
 
 
-def _start(command: Sequence[str], directory: Path) -> subprocess.Popen[bytes]:
-    process = subprocess.Popen(
-        command,
-        cwd=directory,
-        env=_environment(directory),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    _limit(process.pid)
-    return process
+def _start(command: Sequence[str], directory: Path) -> ConfinedProcess:
+    return start_confined(command, directory, _environment(directory), _limit)
 
 
 def _environment(directory: Path) -> dict[str, str]:
@@ -154,18 +146,16 @@ def _limit(pid: int) -> None:
             resource.prlimit(pid, kind, (limit, limit))
 
 
-def _wait(process: subprocess.Popen[bytes], deadline: float, stop_at: bytes | None) -> tuple[bytes, _End]:
-    """Collect output until the process ends, says `stop_at` or the deadline (perf_counter) passes."""
-    pipe = process.stdout
+def _wait(confined: ConfinedProcess, deadline: float, stop_at: bytes | None) -> tuple[bytes, _End]:
+    """Collect output until the process ends, says `stop_at` or the deadline (perf_counter) passes. Nothing lives on."""
+    pipe = confined.process.stdout
     assert pipe is not None
     with pipe:
         output, end = _drain(pipe, deadline, stop_at)
-    if end == "own" and _ends(process, deadline):
-        process.wait()
-        return output, end
-    _kill_group(process)
-    process.wait()
-    return output, "time" if end == "own" else end
+    if end == "own" and not _ends(confined.process, deadline):
+        end = "time"
+    confined.end()
+    return output, end
 
 
 def _ends(process: subprocess.Popen[bytes], deadline: float) -> bool:
@@ -195,12 +185,6 @@ def _drain(pipe: IO[bytes], deadline: float, stop_at: bytes | None) -> tuple[byt
         if stop_at is not None and stop_at in output[start:]:
             return bytes(output), "words"
     return bytes(output), "time"
-
-
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process and its children; it must not have been reaped, or its number might be another's."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
 
 
 _SIMPLER: Final = "make the program simpler and its arrays smaller"

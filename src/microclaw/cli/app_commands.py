@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,11 +10,24 @@ import typer
 
 from microclaw.cli.call_commands import is_address
 from microclaw.cli.firmware_option import FirmwareOption, described_board
-from microclaw.cli.options import GlobalOptions, command_group, global_options
-from microclaw.cli.programs import chosen_device, device_with_program, follow, run
+from microclaw.cli.options import FAILED, GlobalOptions, command_group, global_options
+from microclaw.cli.programs import (
+    EXPECT_HELP,
+    CompilerOption,
+    WhenBackOption,
+    chosen_device,
+    device_with_program,
+    end_deferred,
+    follow,
+    later_path,
+    program_body,
+    refuse_when_back,
+    run,
+)
 from microclaw.errors import ConfigError
 from microclaw.host_client.request import segment
 from microclaw.text import program_name
+from microclaw.transports.pin_program import PIN_PROGRAM
 
 app_group = command_group()
 _Board = Annotated[str, typer.Option("--board", help="With -d HOST:PORT: the board's profile.")]
@@ -28,13 +42,14 @@ def build(
     ] = None,
     board: Annotated[str, typer.Option("--board", help="The board's profile.")] = "virtual",
     optimization: Annotated[str, typer.Option("-O", "--optimization")] = "O3",
+    compiler: CompilerOption = None,
     firmware: FirmwareOption = None,
 ) -> None:
     """Compile and check a program; needs no host."""
     from microclaw.cli.trials import build_file, image_contents, show_image
 
     options = global_options(ctx)
-    image = build_file(options.settings(), file, described_board(board, firmware), optimization)
+    image = build_file(options.settings(), file, described_board(board, firmware), optimization, compiler)
     target = output or file.with_suffix(".wasm" if image.kind == "wasm" else ".mpy")
     try:
         target.write_bytes(image.code)
@@ -69,13 +84,24 @@ app_group.command("install")(run)
 def list_apps(ctx: typer.Context, board: _Board = "virtual") -> None:
     """What runs where; with -d HOST:PORT, on that board, without a host."""
     options = global_options(ctx)
+    if options.chooses_many:
+        from microclaw.cli.many_devices import chosen_names
+
+        names = set(chosen_names(options, options.host()))
+        listed = [app for app in options.host().get("/v1/apps")["apps"] if app["device"] in names]
+        options.end_with_json("apps", {"apps": listed})
+        _show_apps(options, listed)
+        return
     if options.device and is_address(options.device):
         from microclaw.cli.direct_programs import list_directly  # with the compiler, which the host has otherwise
 
         list_directly(options, options.device, board)
         return
     query = {"device": options.device} if options.device else None
-    apps = options.fetch("apps", "/v1/apps", query)["apps"]
+    _show_apps(options, options.fetch("apps", "/v1/apps", query)["apps"])
+
+
+def _show_apps(options: GlobalOptions, apps: list[dict[str, Any]]) -> None:
     rows = [
         (program_name(a["name"]), a["device"], a["condition"], _pins(a), a["heap_bytes"], a["error"] or _origin(a))
         for a in apps
@@ -93,6 +119,8 @@ def show(ctx: typer.Context, name: str) -> None:
         if found[key] is not None:
             options.line(f"{key:<12} {found[key]}")
     options.line(f"{'pins':<12} {_pins(found)}")
+    if origin := found["origin"]:
+        options.line(f"{'entry':<12} {origin['entry']} {origin['version']}, from {origin['catalog']}")
     if found["source"]:
         options.line()
         options.line(found["source"])
@@ -113,19 +141,125 @@ def undo(
 
 
 @app_group.command()
-def uninstall(ctx: typer.Context, name: str, board: _Board = "virtual") -> None:
+def uninstall(ctx: typer.Context, name: str, board: _Board = "virtual", when_back: WhenBackOption = False) -> None:
     """Take a program off a device; with -d HOST:PORT, without a host."""
     options = global_options(ctx)
+    if options.chooses_many:
+        from microclaw.cli.many_devices import act_on_many
+
+        path = later_path(f"/v1/apps/{segment(name)}/remove", when_back=when_back)
+        act_on_many(options, options.host(), f"Take {name} off", path, {}, "removals")
+        return
     if options.device and is_address(options.device):
+        refuse_when_back(when_back=when_back)
         from microclaw.cli.direct_programs import uninstall_directly
 
         uninstall_directly(options, options.device, name, board)
         return
     host = options.host()
     device = chosen_device(options, host)
-    path = f"/v1/devices/{segment(device)}/apps/{segment(name)}"
+    path = later_path(f"/v1/devices/{segment(device)}/apps/{segment(name)}", when_back=when_back)
     made = follow(options, host, path, method="DELETE")
+    if end_deferred(options, made):
+        return
     options.report("removal", made, f"{made['name']} is off {made['device']} ({made['evidence']['text']})")
+
+
+@app_group.command()
+def cancel(ctx: typer.Context, name: str) -> None:
+    """Drop what is deferred for a program until its device is back (--when-back)."""
+    options = global_options(ctx)
+    _refuse_address(options, "cancel what is deferred for")
+    host = options.host()
+    device = device_with_program(options, host, name)
+    done = host.post(f"/v1/devices/{segment(device)}/apps/{segment(name)}/cancel", {})
+    said = f"the {done['deferred']['act']} of {done['name']} on {done['device']} is dropped; nothing was changed there"
+    options.report("cancelled", done, said)
+
+
+@app_group.command()
+def stop(ctx: typer.Context, name: str, when_back: WhenBackOption = False) -> None:
+    """Stop a program: it is off the device, stays off after a reset, and its image is kept for a start."""
+    _switch(ctx, name, "stop", "Stop {} on", "is stopped on", when_back=when_back)
+
+
+@app_group.command()
+def start(ctx: typer.Context, name: str, when_back: WhenBackOption = False) -> None:
+    """Start a program that was stopped, or that has ended, from its kept image."""
+    _switch(ctx, name, "start", "Start {} on", "is started on", when_back=when_back)
+
+
+@app_group.command()
+def restart(ctx: typer.Context, name: str) -> None:
+    """Take a program off and put the same image there again."""
+    _switch(ctx, name, "restart", "Restart {} on", "is restarted on")
+
+
+@app_group.command()
+def upgrade(
+    ctx: typer.Context,
+    name: str,
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="Source or a .wasm file; without it the newer version of its catalogue."),
+    ] = None,
+    optimization: Annotated[str, typer.Option("-O", "--optimization", help="O0, O1, O2, O3, Os or Oz.")] = "O3",
+    expect: Annotated[Path | None, typer.Option("--expect", metavar="FILE", help=EXPECT_HELP)] = None,
+    when_back: WhenBackOption = False,
+) -> None:
+    """Put a new version of a program where it is; the old one comes back where the new one is not verified."""
+    options = global_options(ctx)
+    if file is None:
+        from microclaw.cli.catalog_upgrades import upgrade_from_catalogs
+
+        if not options.chooses_many:
+            _refuse_address(options, "upgrade")
+        if expect is not None or optimization != "O3":
+            raise ConfigError("-O and --expect are of a FILE", next_step=f"microclaw app upgrade {name} FILE")
+        upgrade_from_catalogs(options, name)
+        return
+    body = {"optimization": optimization, **program_body(file, expect)}
+    if options.chooses_many:
+        from microclaw.cli.many_devices import act_on_many
+
+        path = later_path(f"/v1/apps/{segment(name)}/upgrade", when_back=when_back)
+        act_on_many(options, options.host(), f"Upgrade {name} on", path, body, "upgrades")
+        return
+    _refuse_address(options, "upgrade")
+    host = options.host()
+    device = device_with_program(options, host, name)
+    path = later_path(f"/v1/devices/{segment(device)}/apps/{segment(name)}/upgrade", when_back=when_back)
+    made = follow(options, host, path, body)
+    if not end_deferred(options, made):
+        options.report("upgrade", made, made["text"])
+
+
+def _refuse_address(options: GlobalOptions, act: str) -> None:
+    if options.device and is_address(options.device):
+        raise ConfigError(
+            f"to {act} a program needs the host that installed it: it has the image",
+            next_step="microclaw up, then the device's name with -d",
+        )
+
+
+def _switch(ctx: typer.Context, name: str, switch: str, asked: str, done: str, *, when_back: bool = False) -> None:
+    options = global_options(ctx)
+    if options.chooses_many:
+        from microclaw.cli.many_devices import act_on_many
+
+        path = later_path(f"/v1/apps/{segment(name)}/{switch}", when_back=when_back)
+        act_on_many(options, options.host(), asked.format(name), path, {}, "switched")
+        return
+    _refuse_address(options, switch)
+    host = options.host()
+    device = device_with_program(options, host, name)
+    path = later_path(f"/v1/devices/{segment(device)}/apps/{segment(name)}/{switch}", when_back=when_back)
+    made = follow(options, host, path)
+    if end_deferred(options, made):
+        return
+    options.report("switched", made, f"{made['name']} {done} {made['device']} ({made['evidence']['text']})")
+    if not made["verified"]:
+        raise typer.Exit(FAILED)
 
 
 @app_group.command()
@@ -163,6 +297,11 @@ def _undone(change: dict[str, Any]) -> str:
 
 
 def _origin(app: dict[str, Any]) -> str:
+    if app["deferred"] is not None:
+        since = time.strftime("%a %d %b %H:%M", time.localtime(app["deferred"]["since_ms"] / 1000))
+        return f"{app['deferred']['act']} since {since}, done when {app['device']} is back"
+    if app["name"] == PIN_PROGRAM:
+        return "microclaw's: holds what exec set"
     return "of another host" if app["foreign"] else ""
 
 

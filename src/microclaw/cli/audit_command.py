@@ -34,9 +34,9 @@ def audit(
     options = global_options(ctx)
     kinds = _kinds(kind or ())
     home = options.settings().home
-    since_ms = 0 if since is None else _since_ms(since)
+    from_ms = 0 if since is None else since_ms(since)
     try:
-        _read(options, home, since_ms, kinds, follow=follow)
+        _read(options, home, from_ms, kinds, follow=follow)
     except OSError as exc:
         text = f"the security log {home / FOLDER} cannot be read: {exc.strerror or exc}"
         raise StoreError(text, next_step="check what is there, its owner and permissions") from exc
@@ -91,12 +91,13 @@ def _kinds(given: tuple[str, ...] | list[str]) -> frozenset[str]:
     return frozenset(given)
 
 
-def _since_ms(text: str) -> int:
+def since_ms(text: str) -> int:
+    """Unix time of "30m" ago, or of the local midnight of "2026-11-20". Raises BadParameter, which names --since."""
     now_ms = time.time_ns() // 1_000_000
     if (ago := _AGO.fullmatch(text)) is not None:
         return now_ms - int(ago[1]) * _UNIT_MS[ago[2]]
     try:
         day = date.fromisoformat(text)
-    except ValueError:
+        return int(datetime(day.year, day.month, day.day).astimezone().timestamp() * 1000)
+    except (ValueError, OverflowError):  # also a day before the calendar's first, in a zone east of Greenwich
         raise typer.BadParameter(f"--since {text[:40]!r}: say 30m, 12h, 7d, or a day as 2026-11-20") from None
-    return int(datetime(day.year, day.month, day.day).astimezone().timestamp() * 1000)

@@ -24,18 +24,50 @@ _PREFIXES = ("wasmachine://", "serial:", "virtual:")
 
 def execute(
     ctx: typer.Context,
-    target: Annotated[str, typer.Argument(metavar="DEVICE", help="A device's name, or HOST:PORT without a host.")],
-    method: Annotated[str, typer.Argument(help="gpio.set, gpio.get, adc.read, apps.list, ...")],
-    arguments: Annotated[list[str] | None, typer.Argument(metavar="[ARG]...", help="pin=2 level=1, or 2 1")] = None,
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="DEVICE METHOD [ARG]...",
+            help="A device's name, or HOST:PORT without a host (with -d, -l or --all: none), gpio.set, gpio.get, "
+            "adc.read, apps.list, ..., and pin=2 level=1, or 2 1",
+        ),
+    ],
     board: Annotated[str, typer.Option("--board", help="With an address: the board's profile.")] = "virtual",
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="For a device that is away, up to 15 s.")] = True,
     force: Annotated[bool, typer.Option("--force", help="Also on a pin that a program has.")] = False,
 ) -> None:
-    """Call one method of a device at once."""
+    """Call one method of a device, or of several, at once."""
     options = global_options(ctx)
-    values = arguments_from_words(method, arguments or [])
+    if options.chooses_many:
+        _execute_on_many(options, words[0], words[1:], wait=wait, force=force)
+        return
+    if options.device is not None:
+        words = [options.device, *words]
+    if len(words) < 2:
+        raise typer.BadParameter("give a device and a method: microclaw exec DEVICE gpio.get pin=2")
+    target, method, *arguments = words
+    values = arguments_from_words(method, arguments)
     outcome = call_target(options, target, board, method, values, wait=wait, force=force)
     print_outcome(options, method, outcome)
+
+
+def _execute_on_many(options: GlobalOptions, method: str, words: list[str], *, wait: bool, force: bool) -> None:
+    from microclaw.cli.many_devices import ask_once, choice_body, end_many
+    from microclaw.host_client.request import HostError
+    from microclaw.wire.host_api import failure_from
+
+    values, host = arguments_from_words(method, words), options.host()
+    if not method.endswith((".get", ".read", ".list")):
+        ask_once(options, host, f"Call {method} on")
+    body = {"method": method, "arguments": values, "wait": wait, "force": force, **choice_body(options)}
+    done = host.post("/v1/call", body)
+    for row in done["results"] if not options.json else ():
+        options.line(f"{row['device']}:")
+        if "error" in row:
+            options.terminal().error(HostError(failure_from(row["error"])))
+        else:
+            print_outcome(options, method, row["made"])
+    end_many(options, "execs", {"method": method, **done})
 
 
 def print_outcome(options: GlobalOptions, method: str, outcome: dict[str, Any]) -> None:
@@ -155,6 +187,11 @@ def is_address(target: str) -> bool:
     return target.startswith(_PREFIXES) or _HOST_PORT.match(target) is not None
 
 
+def endpoint_of(target: str) -> str:
+    """The transport's full address of such a target."""
+    return target if target.startswith(_PREFIXES) else f"wasmachine://{target}"
+
+
 def call_directly(target: str, board_id: str, method: str, values: dict[str, Any]) -> Any:
     """Do it and return the answer as JSON values. Raises DeviceError and its kinds."""
     return result_value(call_endpoint(target, board_id, call_from(method, values)))
@@ -171,7 +208,7 @@ async def call_at(target: str, board_id: str, call: Any) -> Any:
     from microclaw.devices.device import check_call, not_offered
     from microclaw.transports.open import open_transport
 
-    endpoint = target if target.startswith(_PREFIXES) else f"wasmachine://{target}"
+    endpoint = endpoint_of(target)
     board = load_board(board_id)
     transport = open_transport(endpoint, board)
     try:

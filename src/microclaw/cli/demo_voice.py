@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-import wave
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Final
 
 from microclaw.cli.board_control import BoardControl
 from microclaw.cli.child import Child
 from microclaw.cli.demo import BOARD, DEVICE, EDGES, PATIENCE_S, PIN, DemoFailed, Stage, watch_pin
+from microclaw.cli.joining import check_voice
 from microclaw.host_client.client import HostClient
+from microclaw.link_client.speech import RATE_HZ
+from microclaw.voice.engines.wav import wav_of
 from microclaw.wire import board_control as control
 from microclaw.wire.board_replies import SpeakerState
 
@@ -28,16 +29,14 @@ def run_voice_demo(stage: Stage) -> int:
         host = running.enter_context(stage.start_host("--link", "127.0.0.1:0"))
         _, took_s = host.wait_ready()
         client = stage.client()
-        voice = client.get("/v1/voice")
-        if voice["state"] == "off" or voice["problem"]:
-            raise DemoFailed(f"voice is off: {voice['problem']}", next_step="make voice; sudo make setup-system")
+        voice = check_voice(client)
         terminal.row("host", f"ready in {took_s:.1f} s   hears with {voice['asr']}, speaks with {voice['tts']}")
         _start_board(stage, running, client)
         board = running.enter_context(BoardControl(stage.home / "board.sock"))
         _until_linked(board)
         terminal.row("board", f"{DEVICE} is linked, with a microphone and a speaker")
         said = stage.home / "said.wav"
-        asyncio.run(_speak(said))
+        said.write_bytes(wav_of(asyncio.run(_speech()), RATE_HZ))
         terminal.row("you", f"(spoken) {SPOKEN}")
         cursor = board.edges(0).next
         board.ask(control.Mic(str(said), "wake"))
@@ -79,20 +78,15 @@ def _until_linked(board: BoardControl) -> None:
         time.sleep(LOOK_EVERY_S)
 
 
-async def _speak(path: Path) -> None:
+async def _speech() -> bytes:
     """The sentence as somebody would say it, by flite."""
     from microclaw.voice.engines.flite import Flite
     from microclaw.voice.resampling import Resampler
 
-    resampler, pcm = Resampler(16_000), b""
+    resampler, pcm = Resampler(RATE_HZ), b""
     async for piece in Flite("rms").speak(SPOKEN):
         pcm += resampler.feed(piece.pcm, piece.rate_hz)
-    pcm += resampler.rest()
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(16_000)
-        file.writeframes(pcm)
+    return pcm + resampler.rest()
 
 
 def _until_answered(board: BoardControl) -> SpeakerState:

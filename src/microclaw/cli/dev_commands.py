@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,12 +17,12 @@ from typer import completion as shells
 
 from microclaw.cli.board_control import BoardControl
 from microclaw.cli.firmware_option import FirmwareOption, firmware_words
+from microclaw.cli.joining import join_host
 from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.devices.registry import check_name
 from microclaw.errors import ConfigError
 from microclaw.wire import board_control as control
 
-LINK_FOLDER: Final = "link"
-"""In a virtual board's flash: what it keeps of its host."""
 LINK_S: Final = 15.0
 MAX_SECRET_FILE_CHARS: Final = 4_096
 LOOK_EVERY_S: Final = 0.1
@@ -74,7 +73,10 @@ def virtual(
         bool, typer.Option("--join", help="Join the host that runs here, over its link: takes Python programs too.")
     ] = False,
     board: Annotated[str, typer.Option("--board", help="The board's profile.")] = "virtual",
-    wasmachine: Annotated[int, typer.Option("--wasmachine", min=0, max=65535, help="TCP port; 0 takes any.")] = 18080,
+    wasmachine: Annotated[
+        int | None,
+        typer.Option("--wasmachine", min=0, max=65535, help="TCP port; 0: any. [default: 18080, with --join any]"),
+    ] = None,
     serial: Annotated[str, typer.Option("--serial", metavar="PORT|pty|none", help="JSON line console.")] = "pty",
     control: Annotated[Path | None, typer.Option("--control", help="Path of the control socket.")] = None,
     clock: Annotated[str, typer.Option("--clock", metavar="real|virtual")] = "real",
@@ -82,6 +84,9 @@ def virtual(
         str, typer.Option("--mode", metavar="stock|kind", help="stock has the real one's habits.")
     ] = "stock",
     generation: Annotated[str, typer.Option("--generation", metavar="new|old", help="Attribute types.")] = "new",
+    network: Annotated[
+        bool, typer.Option("--network", help="Let programs' MQTT and HTTP clients reach real servers (--clock real).")
+    ] = False,
     seed: Annotated[int, typer.Option("--seed", help="Seeds its random numbers.")] = 0,
     flash: Annotated[Path | None, typer.Option("--flash", help="Folder that keeps its flash between runs.")] = None,
     link: Annotated[str | None, typer.Option("--link", metavar="wss://HOST:PORT/link", help="Join that host.")] = None,
@@ -101,13 +106,21 @@ def virtual(
         if link is not None:
             raise typer.BadParameter("--join finds the host by itself: leave --link out")
         name = name or "board-1"
-        link, link_ca_sha256, flash, secret = _provisioned(options, name, board, flash)
+        check_name(name)
+        folder = flash or options.settings().home / "virtual" / name
+        again = f"microclaw virtual --join --name {name}-2"
+        joined = join_host(options, name, board, folder, is_ours=flash is None, again=again)
+        link, link_ca_sha256, flash, secret = joined.url, joined.ca_sha256, folder, joined.secret
         link_secret_file = None if secret is None else "-"
     elif link_secret_file is not None:
         name = _provisioned_name(link_secret_file, name)
     name = name or "virtual-1"
-    words = ["--name", name, "--board", board, "--wasmachine", str(wasmachine), "--serial", serial]
+    words = ["--name", name, "--board", board, "--serial", serial]
+    if wasmachine is not None or join:  # the host that it joins has it over the link: no port of its own is needed
+        words += ["--wasmachine", str(wasmachine or 0)]
     words += ["--clock", clock, "--mode", mode, "--generation", generation, "--seed", str(seed)]
+    if network:
+        words.append("--network")
     if control is not None:
         words += ["--control", str(control.absolute())]
     words += [f"--firmware={word}" for word in firmware_words(firmware)]
@@ -142,22 +155,6 @@ def _provisioned_name(place: str, name: str | None) -> str | None:
             next_step=f"leave --name out, or make a secret for {name}: microclaw device provision {name} --file FILE",
         )
     return told
-
-
-def _provisioned(
-    options: GlobalOptions, name: str, board: str, flash: Path | None
-) -> tuple[str, str, Path, str | None]:
-    """The link's address, its authority, the board's flash, and a secret that pairs it where it is not paired yet."""
-    client = options.host()
-    known = next((row for row in client.get("/v1/devices")["devices"] if row["name"] == name), None)
-    if known is not None and known.get("link") is None:
-        raise ConfigError(f"{name} is a device without the link", next_step=f"microclaw virtual --join --name {name}-2")
-    folder = flash or options.settings().home / "virtual" / name
-    paired = known is not None and (folder / LINK_FOLDER).is_dir()
-    if not paired and flash is None:
-        shutil.rmtree(folder / LINK_FOLDER, ignore_errors=True)  # of a device that this host does not know any more
-    made = client.post("/v1/devices/provision", {"name": name, "board": board, "secret": not paired, "host": None})
-    return f"wss://{made['host']}:{made['port']}/link", made["ca_sha256"], folder, made["secret"]
 
 
 def _run_board(options: GlobalOptions, words: list[str], *, link: str | None, secret: str | None) -> int:

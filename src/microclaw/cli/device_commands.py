@@ -1,9 +1,8 @@
-"""`microclaw device`, `logs` and `notify`: lists, names, pairs and removes devices, and notifies them."""
+"""`microclaw device` and `notify`: lists, names, pairs and removes devices, and notifies them."""
 
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,16 +11,20 @@ import typer
 
 from microclaw.boards.firmware import described_text
 from microclaw.boards.today import OUR_FIRMWARE, STATES, VIRTUALS, families
+from microclaw.cli.device_check import check, connection_text, report_added
 from microclaw.cli.firmware_option import FirmwareOption, firmware_words
 from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.cli.programs import follow
 from microclaw.cli.wifi_command import wifi
-from microclaw.cli.xiaozhi_steps import add_xiaozhi
+from microclaw.cli.xiaozhi_steps import add_xiaozhi, show_xiaozhi, update
+from microclaw.devices.examine import NEVER_REACHED
 from microclaw.host_client.request import segment
 from microclaw.text import one_line
 
 device_group = command_group()
 device_group.command("wifi")(wifi)
+device_group.command("update")(update)
+device_group.command("check")(check)
 
 
 @device_group.command("list")
@@ -32,7 +35,13 @@ def list_devices(ctx: typer.Context) -> None:
     for line in waiting_lines(found["pairings"]):
         options.say(line)
     rows = [
-        (d["name"], d["board"], ", ".join(d["labels"]), _link_state(d["link"]), " ".join(d["transports"]))
+        (
+            d["name"],
+            d["board"],
+            ", ".join(d["labels"]),
+            connection_text(d),
+            " ".join(d["transports"]),
+        )
         for d in found["devices"]
     ]
     if rows or not found["pairings"]:
@@ -47,13 +56,20 @@ def show(ctx: typer.Context, name: str) -> None:
     device = options.fetch("device", f"/v1/devices/{segment(name)}")
     for key in ("name", "device_id", "title", "chip"):
         options.line(f"{key:<12} {device[key]}")
+    if device["never_reached"]:
+        options.line(f"{'state':<12} {NEVER_REACHED}: microclaw device check {name}")
+    if device.get("problem"):
+        options.line(f"{'problem':<12} {device['problem']}")
     for key in ("transports", "labels", "capabilities"):
         options.line(f"{key:<12} {', '.join(device[key]) or '-'}")
     options.line(f"{'power cut':<12} {device['power_cut']}")
     firmware, link = device["firmware"], device["link"]
     told = link["firmware"] if link is not None else None
     if device["voice_only"]:
-        options.line(f"{'firmware':<12} xiaozhi's: it is spoken to, and runs no programs")
+        whose = "xiaozhi's" if link is None else one_line(told or "not seen yet")
+        options.line(f"{'firmware':<12} {whose}: it is spoken to, and runs no programs")
+        if link is None:
+            show_xiaozhi(options, device["xiaozhi"], name)
     elif device["kinds"] == ["py"]:
         is_ours = told is not None and told.startswith(f"{OUR_FIRMWARE} ")
         options.line(f"{'firmware':<12} {'microclaw on MicroPython' if is_ours else one_line(told or '-')}")
@@ -65,7 +81,7 @@ def show(ctx: typer.Context, name: str) -> None:
         options.line(f"{'natives':<12} {_natives(firmware)}")
         options.line(f"{'limits':<12} {_limits(firmware)}")
     if link is not None:
-        options.line(f"{'link':<12} {_link_state(link)}")
+        options.line(f"{'link':<12} {connection_text(device)}")
         options.line(f"{'address':<12} {link['address'] or '-'}")
         options.line(f"{'version':<12} {link['firmware'] or '-'}")
         if link["rtt_ms"] is not None:
@@ -116,20 +132,6 @@ def _limits(firmware: dict[str, Any]) -> str:
     if firmware["max_timers"] is not None:
         parts.append(f"{firmware['max_timers']} timers")
     return ", ".join(parts if firmware["files"] else [*parts, "no files"])
-
-
-def _link_state(link: dict[str, Any] | None) -> str:
-    """ "connected", or the time of the last connection."""
-    if link is None:
-        return "-"
-    if link["online"]:
-        return "connected"
-    if link["last_seen_ms"] is None:
-        return "never seen"
-    ago_s = max(0, int(time.time() - link["last_seen_ms"] / 1000))
-    days, hours, minutes = ago_s // 86_400, ago_s // 3_600, ago_s // 60
-    ago = f"{days} d" if days else f"{hours} h" if hours else f"{minutes} min" if minutes else f"{ago_s} s"
-    return f"seen {ago} ago"
 
 
 @device_group.command("add")
@@ -185,7 +187,7 @@ def add(
     body = {"name": name, "board": board or "virtual", "transports": transports, "firmware": list(words)}
     device = host.post("/v1/devices", body)
     described = f"; its firmware is {described_text(words)}" if words else ""
-    options.report("device", device, f"{device['name']} added ({device['title']}){described}")
+    report_added(options, device, f"{device['name']} added ({device['title']}){described}")
 
 
 @device_group.command("explore")
@@ -236,37 +238,6 @@ def remove(ctx: typer.Context, name: str) -> None:
     """Forget a device; what runs on it goes on."""
     options = global_options(ctx)
     options.report("device", options.host().delete(f"/v1/devices/{segment(name)}"), f"{name} is forgotten")
-
-
-def logs(
-    ctx: typer.Context,
-    target: Annotated[str, typer.Argument(metavar="DEVICE[/APP]")],
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as lines come, until Ctrl-C.")] = False,
-) -> None:
-    """Show what a device's programs print."""
-    options = global_options(ctx)
-    host = options.host()
-    device, _, app = target.partition("/")
-    cursor = 0
-    while True:
-        page = host.get(f"/v1/devices/{segment(device)}/logs", {"cursor": cursor})
-        if page["dropped"]:
-            options.say(f"({page['dropped']:,} {'' if cursor else 'older '}lines were lost)")
-        for line in page["lines"]:
-            if not app or line["app"] == app:
-                _log_line(options, line)
-        is_end, cursor = page["cursor"] == cursor, page["cursor"]
-        if not follow and is_end:
-            return
-        if follow and is_end:
-            time.sleep(0.2)
-
-
-def _log_line(options: GlobalOptions, line: dict[str, Any]) -> None:
-    if options.wrote_json("log", line):
-        return
-    app = line["app"] or "board"
-    options.line(one_line(f"{line['t_ms'] / 1000:10.3f}  {app:<12} {line['text'].rstrip()}"))
 
 
 @device_group.command("pair")

@@ -23,7 +23,8 @@ from microclaw.boards.profile import BoardProfile
 from microclaw.bus import Bus
 from microclaw.cli.call_commands import call_at, call_endpoint
 from microclaw.cli.options import GlobalOptions
-from microclaw.cli.programs import WASM_MAGIC, Stages, end_install, read_expectations, read_program, source_text
+from microclaw.cli.program_files import WASM_MAGIC, read_expectations, read_program, source_text
+from microclaw.cli.programs import Stages, end_install
 from microclaw.clock import now_ms
 from microclaw.devices.calls import AppEntry, AppList, AppUninstall, Call
 from microclaw.devices.registry import Registry

@@ -19,6 +19,7 @@ import typer
 
 from microclaw.addresses import is_local
 from microclaw.audit import alarm_text, open_alarms, read_events
+from microclaw.builds.confinement import NEXT_STEP, confinement
 from microclaw.cli.host_commands import failing_lines
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.clock import now_ms
@@ -103,7 +104,7 @@ class Finding:
 
 def examine(options: GlobalOptions) -> list[Finding]:
     """Every finding, the good ones too, in the order in which things are needed."""
-    findings = [_python(), _wheel("wasmtime"), *_attempt("compiler", _compiler), _binaryen()]
+    findings = [_python(), _wheel("wasmtime"), *_attempt("compiler", _compiler), _confinement(), _binaryen()]
     try:
         home = private_home(os.environ, options.home)
     except MicroclawError as exc:
@@ -170,6 +171,18 @@ def _wheel(name: str) -> Finding:
 def _compiler() -> Iterator[Finding]:
     found = find_toolchain()
     yield Finding("compiler", True, found.name)
+
+
+def _confinement() -> Finding:
+    """How compilers are shut off from this machine: they read what comes from anywhere."""
+    how = confinement()
+    if how == "none":
+        text = "nothing shuts compilers off from this machine's files: neither bubblewrap nor Landlock"
+        return Finding("sandbox", False, text, NEXT_STEP)
+    if how == "landlock":
+        text = "compilers run in Landlock, which hides less of this machine than bubblewrap would"
+        return Finding("sandbox", True, text, NEXT_STEP)
+    return Finding("sandbox", True, "compilers run in bubblewrap")
 
 
 def _binaryen() -> Finding:
@@ -261,7 +274,11 @@ def _host(options: GlobalOptions, server_tokens: int) -> Iterator[Finding]:
         if address is not None:
             raise
         yield Finding("host", True, f"{exc.message} (start it with: {exc.next_step})")
-        yield from _alarms(options.settings().home)
+        settings = options.settings()
+        yield from _alarms(settings.home)
+        from microclaw.cli.own_engines import own_health  # engines take 0.2 s to import
+
+        yield from voice_engines(own_health(settings))
         yield from (_port(port) for port in (DEFAULT_HTTP_PORT, VIRTUAL_PORT))
         return
     where = f"pid {status['pid']}" if address is None else f"{address}, microclaw {status['version']}"
@@ -282,8 +299,10 @@ def _host(options: GlobalOptions, server_tokens: int) -> Iterator[Finding]:
 def voice_engines(voice: dict[str, Any]) -> Iterator[Finding]:
     """A line for each engine. One that fails is a warning as long as another one of its role works."""
     if voice["state"] == "off":
-        yield Finding("voice", True, f"off: {voice['problem']}")
-    does = {"asr": "hears", "tts": "speaks"}
+        problem = str(voice["problem"])
+        unwanted = "not installed" in problem or "voice.enabled" in problem  # not: it is meant to be on, and cannot
+        yield Finding("voice", True, f"off: {problem}", warns=not unwanted)
+    does = {"asr": "hears", "tts": "speaks", "wake": "wakes"}
     for engine in voice["engines"]:
         fault = engine["problem"]
         others = any(o["role"] == engine["role"] and o["problem"] is None for o in voice["engines"])
@@ -324,7 +343,9 @@ def _device(device: dict[str, Any]) -> Finding:
     """The devices as the host last saw them: only the host opens a device."""
     name = device["name"]
     show = f"microclaw device show {name}"
-    on = f"power it and see that it is on this network, then: {show}"
+    on = f"power it and see that it is on this network, then: microclaw device check {name}"
+    if device["never_reached"]:
+        return Finding("device", False, f"{name}: never reached", f"microclaw device check {name}")
     if device["problem"]:
         return Finding("device", False, f"{name}: {device['problem']}", on if device["reachable"] is False else show)
     if device["reachable"] is False:

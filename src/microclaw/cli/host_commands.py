@@ -12,6 +12,7 @@ import typer
 
 from microclaw.cli.device_commands import waiting_lines
 from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.cli.record_commands import recording_line
 from microclaw.config.load import read_link
 from microclaw.config.settings import GatewaySettings
 
@@ -68,6 +69,8 @@ def up(
             how = f"token in {facts['gateway_token']}" if facts["gateway_token"] else "a person's token opens it"
             how = OPEN_GATEWAY if facts["gateway_open"] else how
             terminal.row("gateway", f"{facts['gateway']}   {how}")
+        if facts["xiaozhi"]:
+            terminal.row("xiaozhi", facts["xiaozhi"])
         if facts["wyoming"]:
             terminal.row("wyoming", facts["wyoming"])
         terminal.row("model", facts["model"])
@@ -102,6 +105,12 @@ def status(ctx: typer.Context) -> None:
         terminal.row(name, text)
 
 
+def _xiaozhi_line(xiaozhi: dict[str, Any]) -> str:
+    """What a person types into a device, and how many are here."""
+    count = xiaozhi["connected"]
+    return f"{xiaozhi['ota']}   {count} {'device' if count == 1 else 'devices'} connected"
+
+
 def screen_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
     """The host's status as a screen: what each line is about, and the line. People who are not owners see less."""
     link = found["link"]
@@ -114,13 +123,16 @@ def screen_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         *(("model", line) for line in _outage_lines(found)),
         *(("context", context["text"]) for context in (found.get("context"),) if context and context["text"]),
         *((channel["name"], _channel_line(channel)) for channel in found.get("channels", ())),
+        *(("xiaozhi", _xiaozhi_line(one)) for one in (found.get("xiaozhi"),) if one and one["ota"]),
         *(("wyoming", address) for address in (found.get("wyoming", {}).get("address"),) if address),
+        *(("records", recording_line(one)) for one in found.get("recording", ())),
         *(("mcp", f"{name}: {state}") for name, state in found.get("mcp_servers", {}).items()),
         *(("failing", line) for line in failing_lines(found)),
         *(("off", problem) for problem in found.get("problems", ()) if not problem.startswith(_OWN_LINES)),
         *(("alarm", f"{alarm['text']}   {alarm['next']}") for alarm in found.get("alarms", ())),
         *(("schedule", line) for line in _schedule_lines(found.get("schedules"))),
         *(("approval", line) for line in _approval_lines(found.get("approvals"))),
+        *(("deferred", line) for line in _deferred_lines(found.get("deferred"))),
         *(("device", _device_line(device)) for device in found["devices"]),
     ]
     if not found["devices"]:
@@ -135,7 +147,9 @@ def _pid(found: dict[str, Any]) -> str:
 def _device_line(device: dict[str, Any]) -> str:
     apps = ", ".join(device["apps"]) or "no programs"
     since = "" if device["reachable"] is not False else ", does not answer"
-    return f"{device['name']} ({device['board']}): {apps}{since}{_process_text(device.get('process'))}"
+    since = ", never reached" if device["never_reached"] else since
+    problem = "" if since or not device["problem"] else f"   problem: {device['problem']}"
+    return f"{device['name']} ({device['board']}): {apps}{since}{_process_text(device.get('process'))}{problem}"
 
 
 def _process_text(process: dict[str, Any] | None) -> str:
@@ -214,6 +228,14 @@ def _schedule_lines(schedules: dict[str, Any] | None) -> list[str]:
     more, paused = schedules["active"] - len(lines), schedules["paused"]
     rest = [f"{more} more"] * (more > 0) + [f"{paused} paused"] * (paused > 0)
     return [*lines, f"{', '.join(rest)}: microclaw schedule list"] if rest else lines
+
+
+def _deferred_lines(deferred: dict[str, Any] | None) -> list[str]:
+    if deferred is None:
+        return []
+    waiting = [f"{one['text']}, when it is back (since {_moment(one['since_ms'])})" for one in deferred["waiting"]]
+    ended = [f"{one['text']}: {one['state']} {_moment(one['ended_ms'])}: {one['outcome']}" for one in deferred["ended"]]
+    return [*waiting, *ended]
 
 
 def _approval_lines(approvals: dict[str, Any] | None) -> list[str]:

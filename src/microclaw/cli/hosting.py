@@ -111,6 +111,7 @@ def _facts(host: Host, boards: Sequence[BoardReady]) -> dict[str, Any]:
         "gateway": host.channels.gateway,
         "gateway_open": host.channels.gateway_open,
         "gateway_token": host.channels.gateway_token and str(host.channels.gateway_token),
+        "xiaozhi": host.status.xiaozhi()["ota"],
         "wyoming": host.status.wyoming()["address"],
         "problems": host.status.problems(),
         "model": "none: offline intents answer" if host.model.name == OFFLINE else host.model.name,

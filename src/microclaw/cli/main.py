@@ -24,12 +24,15 @@ COMMANDS: Final = {
         "device_commands:notify",
         "Tell a device something: at once when it is connected, else when it comes back.",
     ),
-    "exec": ("call_commands:execute", "Call one method of a device at once."),
-    "logs": ("device_commands:logs", "Show what a device's programs print."),
+    "exec": ("call_commands:execute", "Call one method of a device, or of several, at once."),
+    "logs": ("log_command:logs", "Show what a device's programs print."),
     "flash": ("flash_command:flash", "Put MicroPython and microclaw's files on a board, pair it, give it Wi-Fi."),
-    "discover": ("discover_command:discover", "Find who is on the network."),
+    "discover": ("discover_command:discover", "Find who is on the network, and on this machine's serial ports."),
     "repl": ("call_commands:repl", "Call a device's methods line by line; Tab completes, Ctrl-D leaves."),
     "run": ("programs:run", "Build, check, try, install and verify a program."),
+    "apply": ("fleet_commands:apply", "Make the devices run what a file says; a second time it does nothing."),
+    "diff": ("fleet_commands:diff", "What `apply` would change; exit code 0 when nothing, 1 when something."),
+    "export": ("fleet_export:export", "What is wanted on the devices now, as a file for `apply`."),
     "watch": ("watch_command:watch", "Run a program at each save of its file."),
     "try": ("trials:try_program", "Try a program on a throw-away virtual board; needs no host."),
     "usage": ("host_commands:usage", "What models cost: requests, tokens and money."),
@@ -48,6 +51,7 @@ COMMANDS: Final = {
     "approval": ("people_commands:approval_group", "Acts that wait for a yes or a no."),
     "device": ("device_commands:device_group", "The devices this host knows."),
     "app": ("app_commands:app_group", "Programs: build, install, list, undo."),
+    "catalog": ("catalog_commands:catalog_group", "Ready programs: find, show, install, publish, upgrade."),
     "link": ("link_commands:link_group", "The device link: check a host, or a device, against its rules."),
     "memory": ("knowledge_commands:memory_group", "What the agent remembers of you."),
     "session": ("knowledge_commands:session_group", "Conversations that are kept."),
@@ -66,8 +70,9 @@ ALIASES: Final = {"approvals": "approval", "devices": "device", "apps": "app", "
 # About the machine they run on, not about another host: refused when --host names one.
 _ONLY_HERE: Final = frozenset({"audit", "bench", "config", "demo", "mcp", "service", "setup", "up"})
 _FLAGS: Final = frozenset({"--json", "-q", "--quiet", "-v", "--verbose", "--yes", "-y", "--no-color"})
-_VALUES: Final = frozenset({"-d", "--device", "--home", "--host"})
-_WITH_VALUE: Final = ("--device=", "--home=", "--host=")
+_VALUES: Final = frozenset({"-d", "--device", "-l", "--label", "--home", "--host"})
+_WITH_VALUE: Final = ("--device=", "--label=", "--home=", "--host=")
+_EVERY: Final = "--all"  # of `config get` it is an option of its own
 
 
 class LazyGroup(TyperGroup):
@@ -122,7 +127,14 @@ def _show_version(wanted: bool) -> None:
 def _global_options(
     ctx: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    device: Annotated[str | None, typer.Option("-d", "--device", metavar="NAME", help="The device to act on.")] = None,
+    devices: Annotated[
+        list[str] | None,
+        typer.Option("-d", "--device", metavar="NAME", help="The device to act on; again for more."),
+    ] = None,
+    labels: Annotated[
+        list[str] | None, typer.Option("-l", "--label", metavar="LABEL", help="The devices with this label.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All devices.")] = False,
     home: Annotated[Path | None, typer.Option("--home", metavar="DIR", help="The host's data folder.")] = None,
     host: Annotated[
         str | None,
@@ -139,7 +151,8 @@ def _global_options(
     from microclaw.cli.options import GlobalOptions  # `--help` does not come here, and is quick without it
 
     words = ctx.obj or ()
-    ctx.obj = GlobalOptions(as_json, device, home, quiet, verbose, yes, no_color, host)
+    chosen, meant = tuple(devices or ()), tuple(labels or ())
+    ctx.obj = GlobalOptions(as_json, chosen, home, quiet, verbose, yes, no_color, host, meant, every)
     if host == "local":
         os.environ.pop("MICROCLAW_HOST", None)  # for the processes that this one starts, too
     if ctx.invoked_subcommand in _ONLY_HERE and "--help" not in words and "-h" not in words:
@@ -178,7 +191,7 @@ def hoist_globals(arguments: Sequence[str]) -> list[str]:
     for word in words:
         if word == "--":
             rest += [word, *words]
-        elif word in _FLAGS or word.startswith(_WITH_VALUE):
+        elif (word == _EVERY and rest[:1] != ["config"]) or word in _FLAGS or word.startswith(_WITH_VALUE):
             front.append(word)
         elif word in _VALUES and (value := next(words, None)) is not None:
             front += [word, value]

@@ -24,6 +24,7 @@ from microclaw.terminal.page import Terminal, look_for
 from microclaw.text import clean_text
 
 FAILED: Final = 1  # errors.py has the others: 3 no host, 4 device unreachable
+SOME_FAILED: Final = 5  # of many devices
 INTERRUPTED: Final = 130
 
 
@@ -32,13 +33,30 @@ class GlobalOptions:
     """The global options. Commands get it with `global_options(ctx)`."""
 
     json: bool = False
-    device: str | None = None
+    devices: tuple[str, ...] = ()
     home: Path | None = None
     quiet: bool = False
     verbose: bool = False
     yes: bool = False
     no_color: bool = False
     host_url: str | None = None
+    labels: tuple[str, ...] = ()
+    every: bool = False
+
+    @property
+    def device(self) -> str | None:
+        """The device of -d. Raises ConfigError where several are chosen, for what acts on one."""
+        if self.chooses_many:
+            raise ConfigError(
+                "this acts on one device, and several are chosen",
+                next_step="give one -d NAME; exec, run and app install, upgrade, start, stop, uninstall, list do",
+            )
+        return self.devices[0] if self.devices else None
+
+    @property
+    def chooses_many(self) -> bool:
+        """Whether devices are chosen by -d more than once, by -l or by --all."""
+        return len(self.devices) > 1 or bool(self.labels) or self.every
 
     def settings(self, *, http_port: int | None = None, link: LinkSettings | None = None) -> Settings:
         return load_settings(os.environ, home=self.home, http_port=http_port, link=link)

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import hashlib
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
 from microclaw.apps.building import program_language
-from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
-from microclaw.apps.expectations import Expectations
 from microclaw.cli.approval_prompt import ask_person
 from microclaw.cli.call_commands import is_address
 from microclaw.cli.firmware_option import FirmwareOption, described_board
 from microclaw.cli.options import FAILED, INTERRUPTED, GlobalOptions, global_options
-from microclaw.config.settings import Limits
+from microclaw.cli.program_files import WASM_MAGIC, read_expectations, read_program, source_text
 from microclaw.errors import ConfigError, MicroclawError, NoHost, ProtocolError
 from microclaw.events import ApprovalAsked, ApprovalSettled, Step
 from microclaw.host_client.client import HostClient, request_number
@@ -28,9 +27,14 @@ from microclaw.host_client.request import HostError, segment
 from microclaw.terminal.page import Terminal
 from microclaw.wire.host_api import Failure, Result, StreamEvent
 
-WASM_MAGIC = b"\0asm"
-MAX_FILE_BYTES = 4 << 20
-MAX_SOURCE_CHARS = Limits().source_chars
+CompilerOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--compiler", metavar="NAME", help="zig, wasi-sdk or clang; the first that is here without it."),
+]
+WhenBackOption: TypeAlias = Annotated[
+    bool,
+    typer.Option("--when-back", help="Where the device does not answer: done when it is back, and told then."),
+]
 EXPECT_HELP = "What it must do, one expectation a line (docs/proof.md)."
 _STOPPED_LISTENING = Failure(
     "interrupted",
@@ -38,7 +42,6 @@ _STOPPED_LISTENING = Failure(
     "microclaw app changes shows it, microclaw app undo takes it back",
     exit_code=INTERRUPTED,
 )
-_GIVE_A_PROGRAM = "give the path of a .c, .cpp, .ino, .py or .wasm file"
 
 
 def run(
@@ -52,10 +55,12 @@ def run(
     force: Annotated[bool, typer.Option("--force", help="Install it although its trial failed.")] = False,
     expect: Annotated[Path | None, typer.Option("--expect", metavar="FILE", help=EXPECT_HELP)] = None,
     firmware: FirmwareOption = None,
+    when_back: WhenBackOption = False,
 ) -> None:
     """Build, check, try, install and verify a program. With -d HOST:PORT, no host is needed."""
     options = global_options(ctx)
-    if options.device and is_address(options.device):
+    if not options.chooses_many and options.device and is_address(options.device):
+        refuse_when_back(when_back=when_back)
         # with the compiler, which the host has otherwise
         from microclaw.cli.direct_programs import DirectRun, run_directly
 
@@ -68,14 +73,64 @@ def run(
             "--firmware is of one run with -d HOST:PORT; a device keeps its description",
             next_step="microclaw device add NAME --firmware KEY=VALUE",
         )
-    content = read_program(file)
     body: dict[str, Any] = {
         "name": name or file.stem,
         "heap_bytes": heap,
         "optimization": optimization,
         "replace": replace,
         "force": force,
+        **program_body(file, expect),
     }
+    host = options.host()
+    if options.chooses_many:
+        from microclaw.cli.many_devices import act_on_many  # what several devices need
+
+        act_on_many(
+            options,
+            host,
+            f"Install {body['name']} on",
+            later_path("/v1/apps", when_back=when_back),
+            body,
+            "deployments",
+            loses=lambda names: replaced_on(host, names, body),
+        )
+        return
+    device = chosen_device(options, host)
+    made = follow(options, host, later_path(f"/v1/devices/{segment(device)}/apps", when_back=when_back), body)
+    if not end_deferred(options, made):
+        end_install(options, made)
+
+
+def later_path(path: str, *, when_back: bool) -> str:
+    """The path of an act that may be deferred."""
+    return f"{path}?when_back=true" if when_back else path
+
+
+def refuse_when_back(*, when_back: bool) -> None:
+    """Raise ConfigError for a board at an address: without a host nobody is there when it comes back."""
+    if when_back:
+        raise ConfigError(
+            "--when-back needs a host, which keeps the act until the board is back",
+            next_step="microclaw up, then the device's name with -d",
+        )
+
+
+def end_deferred(options: GlobalOptions, made: Mapping[str, Any]) -> bool:
+    """Say what is deferred; False when the act was done."""
+    if "deferred" not in made:
+        return False
+    if not options.wrote_json("deferred", made):
+        options.say(str(made["text"]))
+        if made["replaces"]:
+            options.say("it replaces what was deferred for that program before")
+        options.say(f"drop it: microclaw app cancel {made['name']} -d {made['device']}")
+    return True
+
+
+def program_body(file: Path, expect: Path | None) -> dict[str, Any]:
+    """The program of a file, and what it must do, as the host takes them."""
+    content = read_program(file)
+    body: dict[str, Any] = {}
     if content.startswith(WASM_MAGIC):
         body["wasm"] = base64.b64encode(content).decode()
     else:
@@ -83,22 +138,18 @@ def run(
         body["language"] = program_language(file.name)
     if expect is not None:
         body["expect"] = read_expectations(expect).text
-    host = options.host()
-    device = chosen_device(options, host)
-    made = follow(options, host, f"/v1/devices/{segment(device)}/apps", body)
-    end_install(options, made)
+    return body
 
 
-def read_expectations(file: Path) -> Expectations:
-    """The file's expectations; ConfigError says why it cannot be read, or line, column and what to write instead."""
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(4 * MAX_TEXT_CHARS + 1)
-        return parse_expectations(content.decode("utf-8-sig"))
-    except OSError as exc:
-        raise ConfigError(f"cannot read {file}: {exc.strerror}", next_step="give a file of expectations") from exc
-    except UnicodeDecodeError as exc:
-        raise ConfigError(f"{file} is no UTF-8 text", next_step="write it as in docs/proof.md") from exc
+def replaced_on(host: HostClient, devices: Sequence[str], body: Mapping[str, Any]) -> list[str]:
+    """Of these devices, those that have another program of this name, one from other source or bytes."""
+    name = body["name"]
+    there = [app for app in host.get("/v1/apps")["apps"] if app["name"] == name and app["device"] in devices]
+    if "wasm" in body:
+        mine = hashlib.sha256(base64.b64decode(body["wasm"])).hexdigest()
+        return [str(app["device"]) for app in there if app["sha256"] != mine]
+    shown = [host.get(f"/v1/devices/{segment(str(app['device']))}/apps/{segment(str(name))}") for app in there]
+    return [str(app["device"]) for app in shown if app["source"] != body["source"]]
 
 
 def end_install(options: GlobalOptions, made: dict[str, Any]) -> None:
@@ -224,7 +275,7 @@ class Stages:
             return
         told = {line.strip() for text in (failure.message, *_texts(failure)) for line in text.splitlines()}
         wanted = {line.strip() for text in (step.text, *step.detail) for line in text.splitlines()}
-        if wanted <= told and step.next_step in (None, failure.next_step):
+        if wanted <= told and (failure.next_step or "").startswith(step.next_step or ""):
             step = dataclasses.replace(step, text=_short(step.text), detail=(), next_step=None)
         self._terminal.step(step)
 
@@ -242,38 +293,3 @@ def _short(text: str) -> str:
 
 def _texts(failure: Failure) -> list[str]:
     return [str(diagnostic["text"]) for diagnostic in failure.diagnostics]
-
-
-def read_program(file: Path) -> bytes:
-    """The file's bytes; ConfigError says why it cannot be read."""
-    try:
-        with file.open("rb") as opened:  # a device or a pipe tells no size beforehand
-            content = opened.read(MAX_FILE_BYTES + 1)
-    except OSError as exc:
-        raise ConfigError(f"cannot read {file}: {exc.strerror}", next_step=_GIVE_A_PROGRAM) from exc
-    if len(content) > MAX_FILE_BYTES:
-        raise ConfigError(f"{file} has more than {MAX_FILE_BYTES:,} bytes", next_step=_GIVE_A_PROGRAM)
-    if not content:
-        raise ConfigError(f"{file} is empty", next_step=_GIVE_A_PROGRAM)
-    if file.suffix == ".wasm" and not content.startswith(WASM_MAGIC):
-        raise ConfigError(
-            f"{file} is no wasm module: it does not begin with 00 61 73 6d",
-            next_step="build one with microclaw app build FILE.c, or name a C source .c",
-        )
-    return content
-
-
-def source_text(content: bytes, file: Path) -> str:
-    """The file as text, without the mark that some editors put before UTF-8."""
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as exc:
-        raise ConfigError(
-            f"{file} is neither wasm nor UTF-8 text (byte {exc.start})", next_step="save the source as UTF-8"
-        ) from exc
-    if len(text) > MAX_SOURCE_CHARS:
-        raise ConfigError(
-            f"{file} has {len(text):,} characters, a program's source at most {MAX_SOURCE_CHARS:,}",
-            next_step="leave large tables out, or compute them",
-        )
-    return text

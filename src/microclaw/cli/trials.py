@@ -16,19 +16,20 @@ from microclaw.apps.expectation_result import NO_EXPECTATION
 from microclaw.apps.firmware_fit import DEFAULT_TIMERS, fit_limits
 from microclaw.apps.stage_text import check_text, compile_text
 from microclaw.apps.trial import Trial, TrialOptions, parse_duration_ms, parse_input, try_image
-from microclaw.apps.verdict import count_text
 from microclaw.boards.profile import BoardProfile
 from microclaw.cli.firmware_option import FirmwareOption, described_board
 from microclaw.cli.options import global_options
-from microclaw.cli.programs import EXPECT_HELP, WASM_MAGIC, read_expectations, read_program, source_text
+from microclaw.cli.program_files import WASM_MAGIC, read_expectations, read_program, source_text
+from microclaw.cli.programs import EXPECT_HELP, CompilerOption
 from microclaw.config.settings import Settings
 from microclaw.events import PROGRAM_KINDS, Step
 from microclaw.py.image import PyImage
 from microclaw.terminal.page import Terminal
-from microclaw.text import escape_hidden
+from microclaw.text import count_text, escape_hidden
 from microclaw.wasm import BuildCache, read_module
 from microclaw.wasm.checks import memory_map
 from microclaw.wasm.image import Image
+from microclaw.wasm.toolchain import compiler_chosen
 
 MAX_LOG_LINES = 20
 
@@ -46,6 +47,7 @@ def try_program(
     board: Annotated[str, typer.Option("--board", help="The board's profile.")] = "virtual",
     heap: Annotated[int, typer.Option("--heap", min=256, help="The app's heap in bytes.")] = 8192,
     optimization: Annotated[str, typer.Option("-O", "--optimization")] = "O3",
+    compiler: CompilerOption = None,
     firmware: FirmwareOption = None,
 ) -> None:
     """Try a program on a throw-away virtual board; needs no host."""
@@ -60,7 +62,7 @@ def try_program(
         timers=timers,
         expectations=None if expect is None else read_expectations(expect),
     )
-    image = build_file(options.settings(), file, profile, optimization)
+    image = build_file(options.settings(), file, profile, optimization, compiler)
     if not options.json and not options.quiet:
         show_image(options.terminal(), image, optimization=optimization, heap_bytes=heap)
     trial = asyncio.run(try_image(image, profile, trial_options, cache=BuildCache(options.settings().cache)))
@@ -73,14 +75,17 @@ def try_program(
         raise typer.Exit(1)
 
 
-def build_file(settings: Settings, file: Path, board: BoardProfile, optimization: str) -> ProgramImage:
+def build_file(
+    settings: Settings, file: Path, board: BoardProfile, optimization: str, compiler: str | None = None
+) -> ProgramImage:
     """Compile C, C++ or Python, or check wasm, by the file's first bytes and name. Raises BuildError, ConfigError."""
     content = read_program(file)
     if content.startswith(WASM_MAGIC):
         return read_module(content, board, name=file.stem)
     build = cached_compiler(BuildCache(settings.cache))
     source, language = source_text(content, file), program_language(file.name)
-    return asyncio.run(build(source, board, file.stem, optimization, language, PROGRAM_KINDS))
+    with compiler_chosen(compiler):
+        return asyncio.run(build(source, board, file.stem, optimization, language, PROGRAM_KINDS))
 
 
 def show_image(terminal: Terminal, image: ProgramImage, *, optimization: str, heap_bytes: int) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Final, TypeAlias
 import typer
 
 from microclaw.cli.options import INTERRUPTED, global_options
+from microclaw.cli.program_files import files_beside
 from microclaw.cli.programs import EXPECT_HELP, run
 from microclaw.errors import MicroclawError, NoHost
 from microclaw.text import clean_text
@@ -67,7 +68,16 @@ def _next_save(files: tuple[Path, ...], seen: _State | None) -> _State:
 
 
 def _state(files: tuple[Path, ...]) -> _State:
-    return tuple(_facts(file) for file in files)
+    return tuple(_facts(file) for file in (*files, *_included(files[0])))
+
+
+def _included(file: Path) -> list[Path]:
+    """The other files of a program, as they are now."""
+    try:
+        names = files_beside(file, file.read_text(encoding="utf-8", errors="replace"))
+        return [file.parent / name for name in sorted(names)]
+    except (OSError, MicroclawError):  # while an editor replaces one; a run says what is wrong
+        return []
 
 
 def _facts(file: Path) -> tuple[int, int] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from urllib.parse import urlsplit
 
 
@@ -35,6 +36,10 @@ def is_place(value: str) -> str | None:
     host, _, port = value.rpartition(":")
     good = bool(host) and port.isascii() and port.isdecimal() and 0 < int(port) <= 65_535
     return None if good else "is not HOST:PORT, as in 192.168.1.20:10300"
+
+
+def is_folder(value: str) -> str | None:
+    return None if Path(value).expanduser().is_absolute() else "is not a whole path, as in /srv/xiaozhi or ~/xiaozhi"
 
 
 def is_loopback(value: str) -> str | None:

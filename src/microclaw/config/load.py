@@ -10,6 +10,7 @@ from typing import Final
 from microclaw.config.checks import is_link, is_url
 from microclaw.config.document import Path, dotted
 from microclaw.config.places import cache_folder, control_socket, home_folder, make_private, text_of
+from microclaw.config.schema import did_you_mean
 from microclaw.config.settings import (
     DEFAULT_HTTP_PORT,
     DEFAULT_LINK_PORT,
@@ -23,9 +24,11 @@ from microclaw.config.settings import (
     SearchSettings,
     Settings,
     TelegramSettings,
+    VoiceSettings,
 )
 from microclaw.config.sources import Sources, read_sources
 from microclaw.config.values import Mistake
+from microclaw.config.voice_choices import MAX_WAKE_WORDS, known_wake_words
 from microclaw.errors import ConfigError
 
 VARIABLES: Final[Mapping[Provider, tuple[str, str]]] = {
@@ -76,6 +79,7 @@ def load_settings(
         mcp_servers=assembly.mcp_servers,
         proxy=file.proxy.url,
         host=file.host,
+        catalog=file.catalog,
         problems=(*(m.message for m in sources.environment.mistakes if not m.fatal), *assembly.problems),
     )
 
@@ -131,6 +135,7 @@ class Assembly:
         self.model = self._model(sources.file.model)
         self.telegram = self._telegram(sources.file.telegram)
         self.search = self._search(sources.file.search)
+        self._wake_words(sources.file.voice)
         servers = sources.file.mcp.servers.items()
         self.mcp_servers = tuple(replace(server, name=name) for name, server in servers if self._complete(name, server))
 
@@ -155,6 +160,22 @@ class Assembly:
             self.problems.append(f"web search is off: {self._missing('search', needed)}")
             return None
         return search
+
+    def _wake_words(self, voice: VoiceSettings) -> None:
+        """Words that no model is known for. Voice itself says that the package or the folder is not there."""
+        folder = None if voice.wake_models is None else FilePath(voice.wake_models)
+        known = sorted(known_wake_words(folder)) if voice.wake_words else []
+        if not known or (folder is not None and not folder.is_dir()):
+            return
+        text = None
+        if len(set(voice.wake_words)) < len(voice.wake_words) or len(voice.wake_words) > MAX_WAKE_WORDS:
+            text = f"at most {MAX_WAKE_WORDS} words, each once"
+        for word in voice.wake_words:
+            if word not in known:
+                text = f"{word[:40]!r} is none of {', '.join(known)}{did_you_mean(word, known)}"
+        if text is not None:
+            step = "microclaw config set voice.wake_words VALUE"
+            self._wrong(("voice", "wake_words"), f"voice.wake_words: {text}", step)
 
     def _complete(self, name: str, server: McpServerSettings) -> bool:
         path: Path = ("mcp", "servers", name)

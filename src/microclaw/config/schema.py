@@ -106,14 +106,16 @@ def _node(info: types.Type, field: types.Field) -> Setting | Table | None:
         case types.UnionType(types=(value, types.NoneType())):
             return _node(value, field)
         case types.Metadata(
-            type=value, extra_json_schema={"description": text}, extra={"secret": secret, "check": check}
+            type=value,
+            extra_json_schema={"description": text},
+            extra={"secret": secret, "check": check, "choices": choices},
         ):
             default = None if field.default in (NODEFAULT, (), "") else field.default
             setting = Setting(_KINDS[type(value)], text, secret, check, default)
             match value:
                 case types.IntType(ge=low, le=high) | types.FloatType(ge=low, le=high):
                     return replace(setting, low=low, high=high)
-            return replace(setting, choices=_choices(value))
+            return replace(setting, choices=choices or _choices(value))
         case types.DataclassType() | types.VarTupleType() | types.DictType():
             return _table(info)
     return None

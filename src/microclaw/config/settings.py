@@ -5,7 +5,7 @@ The reader, `microclaw config`, the names of variables and docs/configuration.md
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
@@ -15,6 +15,7 @@ from msgspec import Meta
 from microclaw.config.checks import (
     is_chat,
     is_cron,
+    is_folder,
     is_link,
     is_listen,
     is_loopback,
@@ -23,13 +24,14 @@ from microclaw.config.checks import (
     is_timezone,
     is_url,
 )
+from microclaw.config.voice_choices import DETECTORS, RECOGNIZERS, SYNTHESIZERS, is_whisper_model
 
 DEFAULT_HTTP_PORT = 8080
 DEFAULT_LINK_PORT = 8443
 DAY_S = 86_400
 DAY_TOKENS = 10_000_000_000
 
-ModelTask: TypeAlias = Literal["chat", "summary", "subagent", "heartbeat"]
+ModelTask: TypeAlias = Literal["chat", "summary", "subagent", "heartbeat", "photo"]
 Provider: TypeAlias = Literal["anthropic", "openai"]
 
 
@@ -40,9 +42,12 @@ def about(
     *,
     secret: bool = False,
     check: Callable[[Any], str | None] | None = None,
+    choices: Sequence[str] = (),
 ) -> Meta:
-    """What a setting means and what it may be. `check` says what is wrong with a value; None: nothing."""
-    return Meta(description=text, ge=low, le=high, extra={"secret": secret, "check": check})
+    """What a setting means and what it may be. `check` says what is wrong with a value; None: nothing.
+
+    Each text of a list with `choices` is one of them."""
+    return Meta(description=text, ge=low, le=high, extra={"secret": secret, "check": check, "choices": tuple(choices)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,19 +154,31 @@ class VoiceSettings:
     """Speech with devices (docs/voice.md). Engines in order: the next one is asked when one fails."""
 
     enabled: Annotated[bool, about("false switches voice off")] = True
-    asr: Annotated[tuple[str, ...], about("speech to text, in order: pocketsphinx, wyoming, openai")] = (
-        "pocketsphinx",
+    asr: Annotated[tuple[str, ...], about("speech to text, in order", choices=RECOGNIZERS)] = ("pocketsphinx",)
+    tts: Annotated[tuple[str, ...], about("text to speech, in order", choices=SYNTHESIZERS)] = ("flite", "espeak")
+    vad: Annotated[str, about("what tells speech from noise; auto: silero where it is there", choices=DETECTORS)] = (
+        "auto"
     )
-    tts: Annotated[tuple[str, ...], about("text to speech, in order: flite, espeak, piper, wyoming, openai")] = (
-        "flite",
-        "espeak",
-    )
+    wake_words: Annotated[
+        tuple[str, ...],
+        about("without one of these, what a device heard by itself is no message: okay_nabu, hey_jarvis, ..."),
+    ] = ()
+    wake_models: Annotated[str, about("a folder with models of your own: NAME.tflite and NAME.json")] | None = None
     person: Annotated[str, about("the id of the person who may do what is said to a device")] = "owner"
     silence_ms: Annotated[int, about("the silence that ends what is said", 200, 3_000)] = 600
+    record_days: Annotated[int, about("how long what `voice record` keeps is kept", 1, 90)] = 7
     flite_voice: Annotated[str, about("flite's voice: slt, kal, awb, rms, ...")] = "slt"
     espeak_voice: Annotated[str, about("espeak-ng's voice or language")] = "en"
     piper_command: Annotated[tuple[str, ...], about("the program piper and its own arguments")] = ("piper",)
     piper_voice: Annotated[str, about("piper's voice, an .onnx file with its .onnx.json beside it")] | None = None
+    whisper_model: Annotated[
+        str,
+        about(
+            "Whisper's model: tiny.en, base.en or small.en (microclaw voice fetch-model), or a folder",
+            check=is_whisper_model,
+        ),
+    ] = "tiny.en"
+    whisper_threads: Annotated[int, about("its threads; the cores, at most four, when left out", 1, 64)] | None = None
     wyoming_asr: Annotated[str, about("HOST:PORT of a Wyoming server for speech to text", check=is_place)] | None = None
     wyoming_tts: Annotated[str, about("HOST:PORT of a Wyoming server for text to speech", check=is_place)] | None = None
     wyoming_voice: Annotated[str, about("a voice of that server; its first when left out")] | None = None
@@ -179,6 +196,9 @@ class VoiceSettings:
     xiaozhi: (
         Annotated[str, about("HOST:PORT for devices of xiaozhi's firmware, in clear text on the LAN", check=is_listen)]
         | None
+    ) = None
+    xiaozhi_firmware: (
+        Annotated[str, about("a folder with images BOARD-VERSION.bin for those devices", check=is_folder)] | None
     ) = None
 
 
@@ -225,6 +245,15 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class CatalogSettings:
+    """Where `microclaw catalog` looks beside the programs that are shipped (docs/catalog.md)."""
+
+    folders: Annotated[
+        tuple[str, ...], about("catalogues: folders or git checkouts; publish writes to the first", check=is_folder)
+    ] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigFile:
     """config.toml and secrets.toml together: the sections, in the order of docs/configuration.md."""
 
@@ -238,6 +267,7 @@ class ConfigFile:
     schedules: ScheduleSettings = ScheduleSettings()
     voice: VoiceSettings = VoiceSettings()
     mcp: McpSection = McpSection()
+    catalog: CatalogSettings = CatalogSettings()
     proxy: ProxySection = ProxySection()
     limits: Limits = Limits()
 
@@ -305,6 +335,7 @@ class Settings:
     mcp_servers: tuple[McpServerSettings, ...] = ()
     proxy: str | None = None  # an http:// proxy for everything that goes out (HTTP CONNECT)
     host: HostSettings = HostSettings()
+    catalog: CatalogSettings = CatalogSettings()
     problems: tuple[str, ...] = ()
 
     @property

@@ -197,11 +197,31 @@ def _checked(setting: Setting, value: object) -> object:
     complaint = None
     if setting.low is not None and setting.high is not None and not setting.low <= found <= setting.high:
         complaint = f"is not between {setting.low:.15g} and {setting.high:.15g}"
+    elif setting.kind == "words" and setting.choices:
+        return _chosen(setting, found)
+    elif setting.kind == "words" and setting.check is not None:
+        wrong = next(((word, text) for word in found if (text := _text_complaint(setting, word))), None)
+        if wrong is not None:
+            raise ValueError(f": {_brief(wrong[0])} {wrong[1]}")
     elif setting.kind == "text":
         complaint = _text_complaint(setting, found)
     if complaint is not None:
         raise ValueError(f": {'its value' if setting.secret else _brief(found)} {complaint}")
     return found
+
+
+def _chosen(setting: Setting, words: tuple[str, ...]) -> tuple[str, ...]:
+    """The words, each one of the choices and there once; else ValueError as of _checked."""
+    for word in words:
+        if word not in setting.choices:
+            raise ValueError(f": {_brief(word)} {_no_choice(setting, word)}")
+        if words.count(word) > 1:
+            raise ValueError(f" names {word} twice")
+    return words
+
+
+def _no_choice(setting: Setting, text: str) -> str:
+    return f"is none of {', '.join(setting.choices)}{did_you_mean(text, setting.choices)}"
 
 
 def _text_complaint(setting: Setting, text: str) -> str | None:
@@ -210,7 +230,7 @@ def _text_complaint(setting: Setting, text: str) -> str | None:
     if not text.isprintable():
         return "has control characters"
     if setting.choices and text not in setting.choices:
-        return f"is none of {', '.join(setting.choices)}{did_you_mean(text, setting.choices)}"
+        return _no_choice(setting, text)
     return setting.check(text) if setting.check is not None else None
 
 

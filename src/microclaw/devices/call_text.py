@@ -9,7 +9,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any, get_type_hints
 
 from microclaw.devices import calls
-from microclaw.devices.calls import Call
+from microclaw.devices.calls import (
+    DEFAULT_PWM_HZ,
+    MAX_DUTY,
+    AdcRead,
+    AppStart,
+    AppStop,
+    AppUndo,
+    Call,
+    DeviceRestart,
+    GpioGet,
+    GpioSet,
+    PwmSet,
+)
 from microclaw.errors import ConfigError, UnknownName
 
 # Installing and removing have stages of their own: they go through apps. A Wi-Fi's password is no argument.
@@ -26,6 +38,35 @@ CALLS: Mapping[str, type[Call[Any]]] = {
     for value in vars(calls).values()
     if isinstance(value, type) and issubclass(value, Call) and value is not Call and value.method not in _NOT_DIRECT
 }
+
+
+def call_words(call: Call[Any], device: str) -> str:
+    """What a call does, as a person would say it: "set pin 2 of lamp high". `device` may name several."""
+    match call:
+        case GpioSet(pin=pin, level=level):
+            return f"set pin {pin} of {device} {'high' if level else 'low'}"
+        case PwmSet(pin=pin, duty=duty, frequency_hz=frequency_hz):
+            at = "" if frequency_hz == DEFAULT_PWM_HZ else f" at {frequency_hz:,} Hz"
+            return f"set PWM on pin {pin} of {device} to {duty_words(duty)}{at} (duty {duty} of {MAX_DUTY})"
+        case GpioGet(pin=pin):
+            return f"read pin {pin} of {device}"
+        case AdcRead(pin=pin):
+            return f"measure the voltage at pin {pin} of {device}"
+        case DeviceRestart():
+            return f"restart {device}"
+        case AppStart(name=name):
+            return f"start {name} on {device}"
+        case AppStop(name=name):
+            return f"stop {name} on {device}"
+        case AppUndo(name=name):
+            return f"go back to the earlier {name} on {device}"
+        case _:
+            return f"{call.method} on {device}"
+
+
+def duty_words(duty: int) -> str:
+    """A duty of MAX_DUTY as a person says it: "about 30 %"."""
+    return f"{'' if duty * 100 % MAX_DUTY == 0 else 'about '}{round(duty * 100 / MAX_DUTY)} %"
 
 
 def call_from(method: str, arguments: Mapping[str, Any]) -> Call[Any]:
@@ -119,3 +160,19 @@ def _checked(method: str, name: str, value: Any, hint: Any) -> Any:
 
 def _kind(hint: Any) -> str:
     return {int: "a whole number", float: "a number", str: "a text"}.get(hint, "a JSON object")
+
+
+def what_offers(method: str, name: str) -> str:
+    """Which kind of transport a method needs, and how to add one."""
+    family = method.partition(".")[0]
+    if method in ("apps.states", "pwm.read") or family == "edges":
+        return "only a virtual board reports this: microclaw up --virtual 1"
+    if family in ("apps", "logs"):
+        return f"it needs ESP-WASMachine: microclaw device add {name} --wasmachine HOST:8080"
+    if method == DeviceRestart.method:
+        return "only a board on microclaw's own link restarts when asked; press its reset button, or cut its power"
+    if family == "wifi":
+        return "only a board with microclaw's own firmware and a radio is told of Wi-Fi by its link: microclaw flash"
+    if family in ("gpio", "adc", "pwm", "i2c", "device"):
+        return f"it needs a serial transport: microclaw device add {name} --serial /dev/ttyACM0"
+    return "see what it offers: microclaw device show " + name

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, Final, Generic, TypeVar
 
 from microclaw.events import Edge, ProgramKind
+
+MAX_DUTY: Final = 255
+DEFAULT_PWM_HZ: Final = 5000
 
 R = TypeVar("R")
 
@@ -166,7 +169,7 @@ class PwmSet(Call[PwmState]):
     method = "pwm.set"
     pin: int
     duty: int
-    frequency_hz: int = 5000
+    frequency_hz: int = DEFAULT_PWM_HZ
 
 
 @dataclass(frozen=True, slots=True)

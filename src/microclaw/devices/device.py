@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
@@ -12,6 +12,7 @@ from microclaw.boards.pins import check_pin
 from microclaw.boards.profile import BoardProfile
 from microclaw.bus import Bus
 from microclaw.devices.answer_check import check_answer
+from microclaw.devices.call_text import what_offers
 from microclaw.devices.calls import (
     AdcRead,
     AppInstall,
@@ -28,6 +29,7 @@ from microclaw.devices.calls import (
     PwmSet,
 )
 from microclaw.devices.device_text import note_answer, note_error
+from microclaw.devices.pin_holder import HeldAs, PinHolder
 from microclaw.errors import (
     CallRejected,
     DeviceTimeout,
@@ -132,7 +134,9 @@ FURTHER_FACTS_S = 3.0
 # A real board takes a large image at some 100 KB/s over a poor Wi-Fi; the answer comes after it was loaded.
 _INSTALL_BYTES_A_SECOND = 50_000
 _LINK = "link:"  # endpoints of link_server.transport, which imports this module
+_OF_BOARDS = frozenset({"apps", "logs", "edges", "gpio", "pwm", "adc", "i2c"})
 _COUNTED = frozenset({GpioGet.method, EdgesRead.method, PwmRead.method})
+_TOLD = frozenset({"gpio", "pwm", "i2c", "logs"})  # what programs on a board with stock firmware say themselves
 _BEST_EVIDENCE_FIRST: tuple[EvidenceKind, ...] = ("counted", "reported", "accepted")
 
 
@@ -140,12 +144,13 @@ _BEST_EVIDENCE_FIRST: tuple[EvidenceKind, ...] = ("counted", "reported", "accept
 class DeviceRequest:
     """A call on its way to `device.<id>`; `deadline` is on the event loop's clock.
 
-    Without `wait` a device that is away is an error at once.
+    Without `wait` a device that is away is an error at once. With `endpoint` that transport alone is asked.
     """
 
     call: Call[Any]
     deadline: float
     wait: bool = True
+    endpoint: str | None = None
 
 
 class Device:
@@ -161,8 +166,12 @@ class Device:
         transports: Iterable[Transport],
         bus: Bus,
         explain: ExplainSilence | None = None,
+        reached: bool = True,
+        note_reached: Callable[[Device], Awaitable[None]] | None = None,
     ) -> None:
+        """`reached`: it has answered before, or nobody knows; else `note_reached` is called at its first answer."""
         self._explain = explain
+        self._reached, self._note_reached = reached, note_reached
         self.device_id = device_id
         self.name = name
         self._board = board
@@ -202,6 +211,15 @@ class Device:
         is_back = any(isinstance(t, IntermittentTransport) and t.online for t in self.transports)
         return None if is_back and not self._answered else self._answered
 
+    @property
+    def never_reached(self) -> bool:
+        """Whether it was entered by its address and has not answered once since."""
+        return not self._reached and not any(isinstance(t, IntermittentTransport) for t in self.transports)
+
+    def examined(self, *, reached: bool) -> None:
+        """All its transports were asked: one that does not answer says nothing of the others."""
+        self._answered = reached
+
     def supports(self, method: str) -> bool:
         return method in self.capabilities
 
@@ -217,6 +235,8 @@ class Device:
         if not transports:
             return None
         found = transports[0].evidence
+        if found == "accepted" and method.partition(".")[0] in _TOLD:
+            return "reported"
         return "reported" if found == "counted" and method not in _COUNTED else found
 
     def transport_for(self, method: str) -> Transport:
@@ -225,6 +245,22 @@ class Device:
         if not transports:
             raise self._not_supported(method)
         return transports[0]
+
+    def pin_holder(self, method: str) -> PinHolder | None:
+        """Who does this method through a program on the board; None where the firmware does it, or nothing."""
+        transports = self._transports_for(method)
+        return transports[0] if transports and isinstance(transports[0], PinHolder) else None
+
+    @property
+    def pin_programs(self) -> frozenset[str]:
+        """The names of such programs: they come and go with this host's acts."""
+        return frozenset(one.pin_program for one in self.transports if isinstance(one, PinHolder))
+
+    @property
+    def held_pins(self) -> Mapping[int, HeldAs]:
+        """The pins that such a program holds now, as far as this host asked."""
+        holders = (transport for transport in self.transports if isinstance(transport, PinHolder))
+        return {pin: kind for holder in holders for pin, kind in holder.held_pins.items()}
 
     async def call(self, call: Call[R], timeout_s: float | None = None, *, wait: bool = True) -> R:
         """Queue the call and wait for its answer; the time-out covers both.
@@ -237,16 +273,27 @@ class Device:
         if not wait:
             self.check_present(call)  # not behind the calls that do wait
         request = DeviceRequest(call, asyncio.get_running_loop().time() + limit_s, wait)
-        # The half second lets the transport's own, better informed time-out come before the bus's.
         try:
-            answer = cast("R", await self._bus.request(self.subject, request, limit_s + 0.5))
+            answer: R = await self._request(request, limit_s)
         except MicroclawError as exc:
-            note_error(exc)
             if self._explain is None or not isinstance(exc, DeviceTimeout | InstallInterrupted):
                 raise
             raise await self._explain(self, call, exc) from exc
-        note_answer(answer, self.board.i2c.sensors if self.board.i2c is not None else ())
         return cast("R", _single_lines(answer)) if isinstance(answer, LogPage) else answer
+
+    async def ask(self, transport: Transport, call: Call[R], timeout_s: float) -> R:
+        """As `call`, of one of its transports alone, and without waiting for a device that is away."""
+        request = DeviceRequest(call, asyncio.get_running_loop().time() + timeout_s, False, transport.endpoint)
+        return cast("R", await self._request(request, timeout_s))
+
+    async def _request(self, request: DeviceRequest, limit_s: float) -> Any:
+        try:  # the half second lets the transport's own, better informed time-out come before the bus's
+            answer = await self._bus.request(self.subject, request, limit_s + 0.5)
+        except MicroclawError as exc:
+            note_error(exc)
+            raise
+        note_answer(answer, self.board.i2c.sensors if self.board.i2c is not None else ())
+        return answer
 
     async def handle(self, request: DeviceRequest) -> Any:
         """Serve one request from the bus: try the transports, best evidence first.
@@ -256,10 +303,12 @@ class Device:
         """
         call = request.call
         transports = self._transports_for(call.method)
+        if request.endpoint is not None:
+            transports = [transport for transport in transports if transport.endpoint == request.endpoint]
         if not transports:
             raise self._not_supported(call.method)
         if not request.wait:
-            self.check_present(call)
+            self._check_present(transports, call)
         if isinstance(call, DeviceInfo | DeviceStatus):
             return await self._facts(call, transports, request.deadline)
         return await self._first_answer(call, transports, request.deadline)
@@ -300,6 +349,9 @@ class Device:
             try:
                 answer = await transport.call(call, remaining_s)
                 self._answered = True
+                if not self._reached and self._note_reached is not None:
+                    self._reached = True
+                    await self._note_reached(self)
                 check_answer(self.name, call, answer)
                 return answer
             except NotSupported:
@@ -322,7 +374,9 @@ class Device:
 
     def check_present(self, call: Call[Any]) -> None:
         """DeviceUnreachable when the device is not connected."""
-        transports = self._transports_for(call.method)
+        self._check_present(self._transports_for(call.method), call)
+
+    def _check_present(self, transports: Sequence[Transport], call: Call[Any]) -> None:
         if transports and _is_away(transports[0]):
             raise DeviceUnreachable(
                 f"{self.name} is not connected; {call.method} was not sent",
@@ -330,10 +384,17 @@ class Device:
             )
 
     def _not_supported(self, method: str) -> NotSupported:
+        family = method.partition(".")[0]
+        if not self.board.pins and not self.board.firmware.max_apps and family in _OF_BOARDS:
+            lacks = "runs no programs" if family in ("apps", "logs") else "has no pins of its own"
+            step = "name a board: microclaw device list"
+            return NotSupported(f"{self.name} is a voice device: it {lacks}", next_step=step)
         there = ", ".join(self.endpoints) or "none"
         step = what_offers(method, self.name)
         if any(endpoint.startswith(_LINK) for endpoint in self.endpoints):  # a board's own firmware has all of it
             step = f"its firmware does not offer {method}: microclaw device show {self.name} lists what it offers"
+        elif method == AdcRead.method and any(isinstance(transport, PinHolder) for transport in self.transports):
+            step = f"ESP-WASMachine has no function for the ADC; {step}"
         elif method.startswith("apps.") and self.board.firmware.no_stock_build is not None:
             step = f"{step} ({self.board.firmware.no_stock_build})"
         return NotSupported(f"{self.name} has no transport that offers {method} (transports: {there})", next_step=step)
@@ -357,19 +418,3 @@ def default_timeout_s(call: Call[Any]) -> float:
         return RESTART_S
     extra = len(call.code) / _INSTALL_BYTES_A_SECOND if isinstance(call, AppInstall) else 0.0
     return CALL_TIMEOUT_S + extra
-
-
-def what_offers(method: str, name: str) -> str:
-    """Which kind of transport a method needs, and how to add one."""
-    family = method.partition(".")[0]
-    if method in ("apps.states", "pwm.read") or family in ("edges", "logs"):
-        return "only a virtual board reports this: microclaw up --virtual 1"
-    if family == "apps":
-        return f"it needs ESP-WASMachine: microclaw device add {name} --wasmachine HOST:8080"
-    if method == DeviceRestart.method:
-        return "only a board on microclaw's own link restarts when asked; press its reset button, or cut its power"
-    if family == "wifi":
-        return "only a board with microclaw's own firmware and a radio is told of Wi-Fi by its link: microclaw flash"
-    if family in ("gpio", "adc", "pwm", "i2c", "device"):
-        return f"it needs a serial transport: microclaw device add {name} --serial /dev/ttyACM0"
-    return "see what it offers: microclaw device show " + name

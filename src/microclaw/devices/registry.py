@@ -20,6 +20,7 @@ from microclaw.errors import ConfigError, MicroclawError, UnknownName
 from microclaw.store.devices import DeviceRow, DeviceTable
 
 _NAME = re.compile(r"[a-z0-9-]{1,32}")
+_LABEL = re.compile(r"[a-z0-9-]{1,32}(=[a-z0-9._-]{1,32})?")
 
 
 def check_name(name: str) -> str:
@@ -30,6 +31,16 @@ def check_name(name: str) -> str:
     raise ConfigError(
         f"a device's name is 1 to 32 of a-z, 0-9 and '-', not {name!r}",
         next_step=f"try {usable}" if usable else "try board-1",
+    )
+
+
+def check_label(label: str) -> str:
+    """The label itself: a word, or a word and its value ("room=kitchen"). ConfigError when it is neither."""
+    if _LABEL.fullmatch(label):
+        return label
+    raise ConfigError(
+        f"a label is 1 to 32 of a-z, 0-9 and '-', and may have a value behind '=', not {label[:80]!r}",
+        next_step="microclaw device label NAME indoor room=kitchen",
     )
 
 
@@ -119,10 +130,12 @@ class Registry:
         firmware: FirmwareDescription | None = None,
         *,
         device_id: str | None = None,
+        reached: bool = True,
         by: str = HOST,
     ) -> Device:
         """A new device under a free name; every transport is an address that no other device has.
 
+        Not `reached`: a person typed its address, and nobody has asked it yet.
         `device_id` is what `mint_id` gave before, for who must know it first.
         """
         firmware = firmware or FirmwareDescription()
@@ -135,7 +148,14 @@ class Registry:
             opened = self._open_new_transports(transports, board, None)
             endpoints = tuple(transport.endpoint for transport in opened)
             row = DeviceRow(
-                device_id or self.mint_id(), name, board_id, kept_labels, endpoints, self._now_ms(), firmware.words
+                device_id or self.mint_id(),
+                name,
+                board_id,
+                kept_labels,
+                endpoints,
+                self._now_ms(),
+                firmware.words,
+                reached,
             )
             await self._store.put(row)
             at = f", at {' '.join(endpoints)}" if endpoints else ""
@@ -282,6 +302,8 @@ class Registry:
             transports=transports,
             bus=self._bus,
             explain=self._explain,
+            reached=row.reached,
+            note_reached=self._note_reached,
         )
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._bus.serve(device.subject, device.handle, depth=QUEUE_DEPTH))
@@ -289,6 +311,10 @@ class Registry:
         self._devices[device_id] = device
         self._rows[device_id] = row
         return device
+
+    async def _note_reached(self, device: Device) -> None:
+        """Not under the lock of changes: a device that is removed is waited for, and so is its call."""
+        await self._store.mark_reached(device.device_id)
 
     async def _explain(self, device: Device, call: Call[Any], error: MicroclawError) -> MicroclawError:
         return error if self.explain_silence is None else await self.explain_silence(device, call, error)
@@ -325,7 +351,7 @@ def _differences(before: DeviceRow, after: DeviceRow) -> Iterator[str]:
 
 
 def _check_labels(labels: Iterable[str]) -> tuple[str, ...]:
-    kept = tuple(dict.fromkeys(check_name(label) for label in labels))
+    kept = tuple(dict.fromkeys(check_label(label) for label in labels))
     if len(kept) > MAX_LABELS:
         raise ConfigError(f"{len(kept)} labels on one device, {MAX_LABELS} is the limit", next_step="use fewer labels")
     return kept

@@ -24,6 +24,8 @@ _HEADER_BYTES: Final = 24
 _MAX_SEGMENTS: Final = 16
 _MAX_BYTES: Final = 32 * MB
 _REMEDY: Final = "get it again, or name another one with --image"
+_DESCRIPTION_AT: Final = 0x20  # esp_app_desc_t, after the header and that of the first segment
+_DESCRIPTION_MAGIC: Final = 0xABCD5432
 _MICROPYTHON: Final = re.compile(rb"v(\d{1,2})\.(\d{1,3})\.(\d{1,3})[!-~]{0,40} on 20\d\d-\d\d-\d\d")
 
 
@@ -160,6 +162,17 @@ def image_end(data: bytes, at: int, what: str) -> tuple[int, int]:
             raise Damage(f"is damaged: the SHA-256 of {what} is wrong")
         end += 32
     return chip_id, end
+
+
+def app_description(data: bytes) -> tuple[str, str] | None:
+    """Project and version of a program, as ESP-IDF writes them (esp_app_desc.h); None for one without."""
+    if len(data) < _DESCRIPTION_AT + 256 or struct.unpack_from("<I", data, _DESCRIPTION_AT)[0] != _DESCRIPTION_MAGIC:
+        return None
+    version, project = (
+        data[at : at + 32].split(b"\0")[0].decode("ascii", "replace")
+        for at in (_DESCRIPTION_AT + 16, _DESCRIPTION_AT + 48)
+    )
+    return project, version
 
 
 def _xor(data: bytes) -> int:

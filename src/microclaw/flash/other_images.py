@@ -8,7 +8,6 @@ main/ota.cc (ota_url). ESP-WASMachine reads no Wi-Fi from NVS (docs/wasmachine.m
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Final
 
 from microclaw.errors import ConfigError
 from microclaw.flash.chips import MB, Chip
-from microclaw.flash.image import IMAGE_MAGIC, Damage, image_end, read_bytes, read_image
+from microclaw.flash.image import IMAGE_MAGIC, Damage, app_description, image_end, read_bytes, read_image
 from microclaw.flash.nvs import nvs_partition
 from microclaw.flash.partitions import DATA, NVS, SECTOR, TABLE_AT, Layout, encode_table, layout_for, parse_table
 from microclaw.flash.wifi import MAX_PASSWORD, MAX_SSID_BYTES, MIN_PASSWORD
@@ -26,8 +25,6 @@ OTHER_FIRMWARES: Final = ("wasmachine", "xiaozhi")
 BOOTLOADER: Final = "bootloader"
 MAX_OTA_URL: Final = 255  # what 78/esp-wifi-connect's page reads back
 BOOTLOADER_BYTES: Final = 0x7000
-_DESCRIPTION_AT: Final = 0x20  # esp_app_desc_t, after the header and that of the first segment (ESP-IDF esp_app_desc.h)
-_DESCRIPTION_MAGIC: Final = 0xABCD5432
 _MERGE: Final = "make the whole image with esptool merge-bin from what your build says to flash, and give that"
 _BUILT: Final = {"storage": "build/storage.bin (idf.py storage-flash makes it)", "assets": "build/generated_assets.bin"}
 
@@ -164,13 +161,9 @@ def _check_program(data: bytes, name: str, layout: Layout, chip: Chip, firmware:
         raise ConfigError(f"{name} {exc}", next_step=remedy) from exc
     if chip_id != chip.image_id:
         raise ConfigError(f"{name} is not for the {chip.name}, which this board has", next_step=remedy)
-    magic = struct.unpack_from("<I", data, _DESCRIPTION_AT)[0] if len(data) >= _DESCRIPTION_AT + 256 else 0
-    version, project = (
-        data[at : at + 32].split(b"\0")[0].decode("ascii", "replace")
-        for at in (_DESCRIPTION_AT + 16, _DESCRIPTION_AT + 48)
-    )
-    if magic != _DESCRIPTION_MAGIC or project != layout.project:
-        called = clean_text(project, one_line=True) if magic == _DESCRIPTION_MAGIC else "nothing"
+    project, version = app_description(data) or ("", "")
+    if project != layout.project:
+        called = clean_text(project, one_line=True) or "nothing"
         raise ConfigError(
             f"{name} calls itself {called}, not {layout.project}: its partitions are not known here", next_step=_MERGE
         )

@@ -9,7 +9,10 @@ from microclaw.language.quantities import normalize_quantities
 YES: Final = frozenset(
     {"yes", "y", "yep", "yup", "ok", "okay", "sure", "go ahead", "do it", "please do", "yes do it", "yes please"}
 )
-NO: Final = frozenset({"no", "n", "nope", "no thanks", "don't", "dont", "do not", "leave it", "cancel"})
+NO: Final = frozenset(
+    {"no", "n", "nope", "no thanks", "don't", "dont", "do not", "leave it", "cancel", "never mind", "forget it"}
+    | {"not that one", "neither", "none of them"}
+)
 
 
 def plain(said: str) -> str:

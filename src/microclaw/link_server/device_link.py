@@ -15,12 +15,13 @@ from dataclasses import dataclass, field, replace
 
 from microclaw.devices.calls import LogLine
 from microclaw.devices.device import Device
+from microclaw.devices.log_ring import MAX_TEXT, LogRing
 from microclaw.errors import DeviceTimeout, DeviceUnreachable, LinkViolation, OutcomeUnknown, ProtocolError, StoreError
 from microclaw.events import PROGRAM_KINDS, DeviceConnected, DeviceLeft, DeviceLog, LiveEvent, ProgramKind
 from microclaw.link_server.audio import AudioStreams, DeviceAudio
 from microclaw.link_server.boots import Boots
 from microclaw.link_server.connection import Connection
-from microclaw.link_server.effects import MAX_NAME_CHARS, MAX_REASON_CHARS, MAX_TEXT, Effect, LogRing, live_events
+from microclaw.link_server.effects import MAX_NAME_CHARS, MAX_REASON_CHARS, Effect, live_events
 from microclaw.link_server.tasks import DeviceTasks
 from microclaw.store.link_events import LinkEventTable, Presence
 from microclaw.store.link_tasks import OpenTask, end_in

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
-from microclaw.devices.calls import LogLine, LogPage
 from microclaw.events import Alarm, AppEnded, DeviceEvent, LiveEvent, Published
-from microclaw.fair_ring import FairRing
 from microclaw.store.link_events import add_to as add_event
 from microclaw.store.link_tasks import OpenTask
 from microclaw.store.link_tasks import add_to as add_task
@@ -23,11 +20,8 @@ MAX_EVENT_NAME_CHARS: Final = 200
 # Live events wait for slow readers, many of them: each is cut.
 MAX_NAME_CHARS: Final = 64
 MAX_REASON_CHARS: Final = 200
-MAX_LINES: Final = 1_000
-MAX_TEXT: Final = 1_000
 MAX_TOPIC: Final = 128
 MAX_PUBLISHED: Final = 1_024
-MAX_PAGE: Final = 200
 
 
 @dataclass(slots=True)
@@ -91,33 +85,3 @@ def live_events(event: Event, device: str, at_ms: int) -> tuple[LiveEvent, ...]:
 def _words(value: object, limit: int) -> str:
     """What a device calls something, to be shown: it steers no terminal and forges no line."""
     return clean_text(str(value)[:limit], one_line=True)
-
-
-class LogRing:
-    """A device's last log lines: `add` what it sends, answer LogsRead with `page`.
-
-    Full, the oldest line of the program with the most lines gives way.
-    """
-
-    def __init__(self, max_lines: int = MAX_LINES) -> None:
-        self._lines: FairRing[LogLine] = FairRing(max_lines, lambda line: line.app)
-        self._lost: deque[tuple[int, int]] = deque(maxlen=max_lines)  # a cursor, how many never arrived before it
-        self._last_n: int | None = None
-
-    def add(self, line: LogLine, n: int | None = None) -> None:
-        """`n` is the device's own count: a gap in it is lines that were lost on the way."""
-        if n is not None and self._last_n is not None and n > self._last_n + 1:
-            self._lost.append((self._lines.added, n - self._last_n - 1))
-        self._last_n = n
-        self._lines.append(replace(line, text=line.text[:MAX_TEXT]))
-
-    def page(self, cursor: int) -> LogPage:
-        """Lines from `cursor` on; a cursor of an earlier host run starts at the oldest."""
-        known = cursor <= self._lines.added
-        page = self._lines.since(cursor if known else 0, MAX_PAGE)
-        on_the_way = sum(count for at, count in self._lost if page.start <= at < page.next)
-        return LogPage(lines=page.records, cursor=page.next, dropped=(page.dropped if known else 0) + on_the_way)
-
-    def end(self) -> LogPage:
-        """A page without lines; its cursor is where the next read starts."""
-        return LogPage(lines=(), cursor=self._lines.added, dropped=0)

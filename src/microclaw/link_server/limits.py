@@ -85,6 +85,12 @@ class ConnectionLimits:
             and self.connected < limits.connections_in_all + limits.arriving_in_all
         )
 
+    def must_wait(self, address: str) -> bool:
+        """Whether this address may have one more, but for the places that others have who are not authenticated yet."""
+        return self.arriving >= self._limits.arriving_in_all and (
+            self._arriving[address] < self._limits.arriving_an_address
+        )
+
     def enter(self, address: str) -> None:
         self._connected[address] += 1
         self._arriving[address] += 1

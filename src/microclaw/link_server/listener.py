@@ -72,12 +72,17 @@ class HttpConnection(web.RequestHandler):
             max_field_size=MAX_HEAD_FIELD_BYTES,
             max_line_size=MAX_HEAD_FIELD_BYTES,
             lingering_time=0,
+            auto_decompress=False,  # a small body would be gigabytes, before anybody has looked at the request
         )
         self.address = address
         self.has_asked = False
         self._counts = counts
         self._on_no_request = on_no_request
         self._is_known = self._is_gone = False
+
+    @property
+    def is_arriving(self) -> bool:
+        return not self._is_known
 
     def known(self) -> None:
         if not self._is_known:

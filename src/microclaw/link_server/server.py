@@ -22,6 +22,7 @@ from microclaw.auth.device_identity import HostIdentity
 from microclaw.auth.pairing import PendingPairing
 from microclaw.auth.provisioning import Provision
 from microclaw.devices.device import Device
+from microclaw.devices.examine import CheckLine
 from microclaw.devices.registry import Registry
 from microclaw.errors import ConfigError, NotSupported
 from microclaw.events import Alarm, LiveEvent
@@ -259,6 +260,24 @@ class LinkServer:
             rssi=None if link.telemetry is None else link.telemetry.rssi,
             refused_events=None if link.telemetry is None else link.telemetry.refused_events,
         )
+
+    async def credential_line(self, device: Device) -> CheckLine | None:
+        """Whether what the device has opens this host; None for a device without a link."""
+        link_id = _link_id(device)
+        if link_id is None:
+            return None
+        table, now_ms = self.identity.table, self.links.parts.clock.unix_us() / 1000
+        good = any(row.state in ("current", "pending") for row in await table.tokens_of(link_id))
+        good = good or any(
+            row.revoked_ms is None and row.expires_ms > now_ms for row in await table.certificates_of(link_id)
+        )
+        if not good:
+            step = f"pair it again: microclaw device pair CODE -d {device.name}, or by cable: microclaw flash"
+            return CheckLine("pairing", False, "nothing that it has opens this host any more", step)
+        if self.links.link(link_id).online:
+            return CheckLine("pairing", True, "paired: this connection was opened with its credential")
+        step = "a board that was flashed for another host comes back after: microclaw flash"
+        return CheckLine("pairing", True, "paired; whether it still has its credential shows when it connects", step)
 
     def _link_of(self, device: Device) -> DeviceLink:
         link_id = _link_id(device)

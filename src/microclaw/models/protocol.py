@@ -32,6 +32,7 @@ class KnownDevice:
     board: BoardProfile
     apps: tuple[KnownApp, ...] = ()
     kinds: tuple[ProgramKind, ...] = ("wasm",)  # of programs, the one it is made for first
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,13 +165,21 @@ def _device_status(at: Context) -> Decision:
     )
 
 
+def _restart_device(at: Context) -> Decision:
+    if at.device is None:
+        board_of(at)
+    if not at.results:
+        return Act("restart-device", at.on_device(), "restart()", words="restart the board")
+    return Say(f"{at.results[-1].device} restarted{_proof(at.results[-1])}.")
+
+
 def _undo(at: Context) -> Decision:
     if (decision := undo_unlogged(at)) is not None:
         return decision
     if not at.results or at.results[-1].tool != "undo":
         return Act("undo", at.on_device(), "undo()", words="undo")
-    kind, proof = at.results[-1].proof
-    known = f" {capital(proof)}." if proof and kind != "accepted" else ""
+    proofs = [one["text"] for one in at.results[-1].fields.get("evidence", ()) if one["kind"] != "accepted"]
+    known = f" {capital('; '.join(dict.fromkeys(proofs)))}." if proofs else ""
     return Say(f"{capital(str(at.results[-1].fields.get('message', 'undone')))}.{known}")
 
 
@@ -227,6 +235,7 @@ ACTIONS: Mapping[str, Callable[[Context], Decision]] = {
     "device_info": _device_info,
     "device_status": _device_status,
     "undo": _undo,
+    "restart_device": _restart_device,
     "pin_facts": _pin_facts,
 }
 

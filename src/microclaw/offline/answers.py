@@ -1,4 +1,4 @@
-"""Questions that no board answers: the time of day, what was done before. What cannot be known is said so."""
+"""Sentences that no board answers: the time of day, what was done before, what is refused."""
 
 from __future__ import annotations
 
@@ -24,6 +24,23 @@ _PAST: Final = re.compile(
     r"(?:what (?:happened|(?:did|have) (?:you|we|i) (?:do|done|change|changed)|(?:has|was|have|were) (?:been )?"
     r"(?:done|changed)|changed|ran|was running|was on)|(?:did|has) (?:anything|something) (?:happened|happen|changed|"
     r"change)|tell me what (?:happened|you did)|show (?:me )?(?:the )?(?:history|log of changes))\b(?P<when>.*)"
+)
+_REFUSALS: Final = {
+    "destroys": ("I do not erase or overwrite what a board starts from.", "remove programs with: stop NAME"),
+    "protection": ("I do not switch off what protects the board.", "remove a program that it stops with: stop NAME"),
+    "damages": ("I do not do that: it can damage the board or what is wired to it.", "which pins are free"),
+    "people": (
+        "I do not do that: mains voltage is dangerous to people and destroys the board.",
+        "let someone qualified wire a relay module, then: turn on the relay on pin 4",
+    ),
+}
+_GREETING: Final = Say(
+    "I am microclaw: I act on the boards of this host and put programs on them.", next_step="what can you do"
+)
+_LATER: Final = Say(
+    "Changing a board's firmware, and starting a program again, are not sentences that I know without a model.",
+    "not_possible",
+    "microclaw flash; microclaw app start NAME",
 )
 _LAST: Final = re.compile(r"\s*(?:just now|last|before that|right now|just|)\s*")
 
@@ -73,7 +90,18 @@ def _pin_named(at: Context) -> Decision:
     return Say(f"You told me that the {at.parse.word('name')} is on pin {at.parse.number('pin')}{where}.")
 
 
-QUESTIONS: Final[Mapping[str, Callable[[Context], Decision]]] = {"clock": _clock, "pin_named": _pin_named}
+def _refuse(at: Context) -> Decision:
+    why, instead = _REFUSALS[at.parse.word("reason") or "destroys"]
+    return Say(why, "refused", instead)
+
+
+QUESTIONS: Final[Mapping[str, Callable[[Context], Decision]]] = {
+    "clock": _clock,
+    "pin_named": _pin_named,
+    "greeting": lambda _at: _GREETING,
+    "later": lambda _at: _LATER,
+    "unsafe": _refuse,
+}
 
 
 @cache

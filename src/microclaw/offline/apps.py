@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
-from microclaw.offline.decision import Act, Context, Decision, Result, Say
+from microclaw.models.protocol import KnownDevice
+from microclaw.offline.decision import Act, Context, Decision, Result, Say, failure
 from microclaw.offline.pins import pin_target
 
 _NO_NAME = re.compile(
     r"\b(?:my|the|that|this|our|little|thing|thingy|stuff|program|programme|app|one|light|led|effect)\b"
 )
 _ENDED = re.compile(r"(?i)^\W*(?:did|has|have|is)\b.*\b(?:stop|end|finish|crash|die|trap)")
+_MAX_BOARDS: Final = 8
+"""So many are asked one after the other; of more than that it asks which one is meant."""
 _QUERY = "query-wasm-apps"
 _REMOVE = "uninstall-wasm-app"
 
@@ -93,9 +97,79 @@ _KINDS: Mapping[str, tuple[Callable[[Context, Sequence[Mapping[str, Any]]], Deci
 }
 
 
+def is_of_all(at: Context) -> bool:
+    """Whether a sentence without a device is about all boards: what runs, or a program of some name."""
+    is_meant = at.parse.kind == "list_apps" or (at.parse.kind in ("app_status", "remove_app") and _name_said(at))
+    return at.device is None and bool(is_meant) and 1 < len(_boards(at)) <= _MAX_BOARDS
+
+
+def _boards(at: Context) -> list[KnownDevice]:
+    """Those that could be meant: all; of many, those that are known to have the program."""
+    boards = [device for device in at.device_context.devices if device.board.pins]
+    if len(boards) <= _MAX_BOARDS or at.parse.kind == "list_apps":
+        return boards
+    return [board for board in boards if matching(known_apps(board), _name_said(at))]
+
+
+def known_apps(board: KnownDevice) -> list[Mapping[str, Any]]:
+    return [{"name": app.name} for app in board.apps]
+
+
+def _of_all(at: Context, intent: str) -> Decision:
+    """Ask each board in turn, then decide about those that have the program, or tell of all."""
+    boards = _boards(at)
+    asked = [result for result in at.results if result.tool == _QUERY]
+    if len(asked) < len(boards):
+        shown = intent.format(app=at.parse.word("app")) if not asked else None
+        return Act(_QUERY, {"device": boards[len(asked)].name}, shown)
+    if done := _removed(at):
+        return done
+    each = [replace(at, device=board, named=True, results=(found,)) for board, found in zip(boards, asked, strict=True)]
+    if not any(found.ok for found in asked):
+        return failure(asked[0])
+    every = "\n".join(_board_line(one) for one in each)
+    said = _name_said(at)
+    having = [one for one in each if said and matching(_listed(one), said)]
+    if at.parse.kind == "list_apps":
+        return Say(every)
+    if not having:
+        return Say(f"There is no program {said!r}.\n{every}", "app_not_found", "name one of those")
+    if at.parse.kind == "app_status":
+        return _joined([_app_status(one, _apps(one.results[0])) for one in having if one.results[0].ok])
+    if len(having) > 1:
+        names = " and ".join(one.device.name for one in having if one.device is not None)
+        first = having[0].device
+        assert first is not None
+        return Say(f"Which device? {said} is on {names}.", "ambiguous", f"say it, as in: on {first.name}", "device")
+    if not having[0].results[0].ok:
+        return failure(having[0].results[0])
+    return _remove_app(having[0], _apps(having[0].results[0]))
+
+
+def _listed(at: Context) -> list[Mapping[str, Any]]:
+    """What a board lists; of one that does not answer, what this host knows of it."""
+    if at.results[0].ok:
+        return [*_apps(at.results[0]), *_missing(at)]
+    return known_apps(at.device) if at.device is not None else []
+
+
+def _board_line(at: Context) -> str:
+    found = at.results[0]
+    if found.ok:
+        return f"{_running(at, _apps(found))}."
+    return f"{at.device.name if at.device else 'A board'} was not asked: {found.fields.get('message', 'it failed')}."
+
+
+def _joined(said: Sequence[Decision]) -> Decision:
+    texts = [one.text for one in said if isinstance(one, Say)]
+    return Say("\n".join(texts))
+
+
 def _decide(at: Context) -> Decision:
     """Ask the device for its list first, then decide."""
     decide, intent = _KINDS[at.parse.kind]
+    if is_of_all(at):
+        return _of_all(at, intent)
     if at.results:
         return decide(at, _apps(at.results[0]))
     pin = pin_target(at).pin if decide is _remove_on_pin else None
@@ -124,12 +198,12 @@ def _meant(at: Context, apps: Sequence[Mapping[str, Any]]) -> list[Mapping[str, 
     """The apps with the name in the sentence; without a name ("stop it") those with a word of it, or all."""
     said = _name_said(at)
     if said:
-        return _matching(apps, said)
+        return matching(apps, said)
     words = re.findall(r"[\w-]+", at.said.lower())
     return [app for app in apps if any(_stem(str(app["name"])) == _stem(word) for word in words)] or list(apps)
 
 
-def _matching(apps: Sequence[Mapping[str, Any]], said: str) -> list[Mapping[str, Any]]:
+def matching(apps: Sequence[Mapping[str, Any]], said: str) -> list[Mapping[str, Any]]:
     """Apps of exactly this name, else of its bare word ("the blinker", "traffic light" for "traffic-light")."""
     exact = [app for app in apps if app["name"] == said]
     if exact:

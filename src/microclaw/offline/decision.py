@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from microclaw.models.protocol import DeviceContext, KnownDevice, Message, ToolReturn, UserText
 from microclaw.offline.parse import Parse, Slot
 from microclaw.text import without_fences
+
+CORRECT: Final = "correct"
+"""The tool that takes changes back and sets pins instead, with one question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,10 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """A parsed sentence: its text, the devices, the device it is for, and the tool results so far."""
+    """A parsed sentence: its text, the devices, the device it is for, and the tool results so far.
+
+    `each`: a sentence for several boards as it is read for each of them.
+    """
 
     parse: Parse
     said: str
@@ -70,6 +76,7 @@ class Context:
     device: KnownDevice | None
     named: bool  # the sentence itself names the device
     results: tuple[Result, ...] = ()
+    each: tuple[Context, ...] = ()
 
     def on_device(self, **arguments: Any) -> dict[str, Any]:
         """A tool call's arguments, with the device when the sentence names it."""
@@ -96,8 +103,17 @@ def this_turn(messages: Sequence[Message]) -> tuple[str, tuple[Result, ...], tup
         return "", (), ()
     first = messages[start]
     assert isinstance(first, UserText)
-    returns = tuple(read_return(m) for m in messages[start:] if isinstance(m, ToolReturn))
-    return first.text, returns, tuple(messages[:start])
+    returns = [read_return(m) for m in messages[start:] if isinstance(m, ToolReturn)]
+    return first.text, tuple(part for one in returns for part in _parts(one)), tuple(messages[:start])
+
+
+def _parts(result: Result) -> tuple[Result, ...]:
+    """A correction that was made, as the results of what it is made of; any other result as it is."""
+    if result.tool != CORRECT or not result.ok:
+        return (result,)
+    undone = (Result("undo", True, fields) for fields in result.fields.get("undone", ()))
+    pins = (Result("pwm-set" if "duty" in one else "gpio-set", True, one) for one in result.fields.get("pins", ()))
+    return (*undone, *pins)
 
 
 def read_return(returned: ToolReturn) -> Result:

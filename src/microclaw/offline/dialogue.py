@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from microclaw.events import NOTHING_WAITS
 from microclaw.language.foreign import foreign_language
@@ -27,10 +27,11 @@ from microclaw.offline import schedules
 from microclaw.offline.actions import ACTIONS
 from microclaw.offline.amounts import pace_of_nothing
 from microclaw.offline.answers import QUESTIONS, parse_question, past_of
-from microclaw.offline.apps import APPS
+from microclaw.offline.apps import APPS, is_of_all
+from microclaw.offline.boards import chosen_boards, decide_for_each, for_each, unknown_place
 from microclaw.offline.confidence import LIKE, NOTHING_DONE
-from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, capital, failure, this_turn
-from microclaw.offline.last_act import DialogueState, LastAct, act_after, state_after
+from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, failure, this_turn
+from microclaw.offline.last_act import TAKE_BACK, DialogueState, LastAct, act_after, state_after
 from microclaw.offline.lights import LIGHTS, led_decider
 from microclaw.offline.memory import EXAMPLES as MEMORY_EXAMPLES
 from microclaw.offline.memory import MEMORY, parse_memory
@@ -49,28 +50,12 @@ from microclaw.offline.programs import PROGRAMS
 from microclaw.offline.references import later, referred, with_target
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, Sentences, english, no_more_to_stop
 from microclaw.offline.steps import parse_steps
+from microclaw.offline.taking_back import after_the_first, first_calls, take_back
 from microclaw.offline.unlogged import UnloggedAct, said_of_unlogged, undo_values, unlogged_after
 
 ADD_A_MODEL: Final = (
     "for any sentence set ANTHROPIC_API_KEY, OPENAI_API_KEY, or OPENAI_BASE_URL for a free local model "
     "(Ollama: OPENAI_BASE_URL=http://localhost:11434/v1), then start the host again"
-)
-_REFUSALS: Final = {
-    "destroys": ("I do not erase or overwrite what a board starts from.", "remove programs with: stop NAME"),
-    "protection": ("I do not switch off what protects the board.", "remove a program that it stops with: stop NAME"),
-    "damages": ("I do not do that: it can damage the board or what is wired to it.", "which pins are free"),
-    "people": (
-        "I do not do that: mains voltage is dangerous to people and destroys the board.",
-        "let someone qualified wire a relay module, then: turn on the relay on pin 4",
-    ),
-}
-_GREETING: Final = Say(
-    "I am microclaw: I act on the boards of this host and put programs on them.", next_step="what can you do"
-)
-_LATER: Final = Say(
-    "Restarting a board and changing its firmware are not possible in this version.",
-    "not_possible",
-    "do it at the board; this host puts its programs back when the board returns",
 )
 _NO_ORDER: Final = {
     "told": "I think you are telling me something, and it is not an order",
@@ -115,7 +100,7 @@ def understand(request: ModelRequest) -> Understanding:
     device_context = request.device_context or DeviceContext()
     if open_question is not None and len(said) <= MAX_SENTENCE_CHARS:
         if open_question.is_declined(said):
-            return Understanding(said, before, None, Say("Then nothing was done."), completes=True)
+            return _declined(said, before, open_question, act)
         there = answered_device(said, device_context) if open_question.slot == "device" else None
         completed = open_question.parse if there is not None else open_question.completed(said)
         if completed is not None and expired:
@@ -138,6 +123,14 @@ def understand(request: ModelRequest) -> Understanding:
         kept = DialogueState(_question(at, decision), last_act, unlogged_after(at, results, unlogged))
     parse = at.parse if at is not None else None
     return Understanding(said, before, parse, decision, completed is not None, reading.refers, reading.recalls, kept)
+
+
+def _declined(said: str, before: tuple[Message, ...], question: Question, act: LastAct | None) -> Understanding:
+    """A no to a question. One to "Shall I undo it?" leaves the act, which can still be corrected."""
+    if question.parse.kind != TAKE_BACK:
+        return Understanding(said, before, None, Say("Then nothing was done."), completes=True)
+    state = DialogueState(None, act)
+    return Understanding(said, before, None, Say("Then it stays as it is."), completes=True, state=state)
 
 
 def _question(at: Context | None, decision: Say) -> Question | None:
@@ -204,7 +197,12 @@ def _read(
     memory = parse_memory(said) or (Parse("remember", {"text": said.strip().rstrip(".!")}) if told_name(said) else None)
     if memory is not None and not _is_for_the_board(memory, said, sentences):
         return _Reading(Context(memory, said, device_context, device_context.meant, False, results))
-    text, named = split_device(said, device_context)
+    choice = chosen_boards(said, device_context)
+    if isinstance(choice, Say):
+        return _Reading(choice)
+    if choice is not None and choice.alone is None and not choice.of_all:
+        return _Reading(for_each(choice, said, device_context, results))
+    text, named = (choice.rest, choice.alone) if choice is not None else split_device(said, device_context)
     device = named or device_context.meant
     text = pads_to_pins(no_more_to_stop(text), device.board if device else None)
     asked = asked_name(text, device_context)
@@ -219,7 +217,7 @@ def _read(
         return _Reading(Context(question, said, device_context, device, named is not None, results))
     named_text, named = names_to_pins(text, device_context, named)
     recalls, text, device = named_text != text, named_text, named or device
-    if (refused := all_pins(text)) is not None:
+    if (refused := all_pins(text) or unknown_place(text)) is not None:
         return _Reading(refused)
     if act is not None and act.device is not None and all(d.name != act.device for d in device_context.devices):
         act = None  # its device is gone: "it" is nothing on another one
@@ -244,7 +242,8 @@ def _read(
     if language is not None:
         return _Reading(Say(f"Without a model I understand only English; this looks like {language}.", *_ENGLISH_ONLY))
     if (said_yes(said) or said_no(said)) and (parse is None or parse.loose):
-        return _Reading(Say("Nothing waits for a yes in this chat.", NOTHING_WAITS))
+        text = "Nothing waits for a yes" if said_yes(said) else "There is nothing to take back"
+        return _Reading(Say(f"{text} in this chat.", NOTHING_WAITS))
     if named is None and (unknown := unknown_device(text, parse, device_context)) is not None:
         return _Reading(unknown)
     if parse is None:
@@ -287,11 +286,14 @@ def _is_for_the_board(memory: Parse, said: str, sentences: Sentences) -> bool:
 
 def _decide(at: Context) -> Decision:
     """The next step; a loose parse that would change something asks first."""
+    if at.each:
+        return decide_for_each(at, lambda one: _decider(one)(one))
     last = at.results[-1] if at.results else None
-    told = at.parse.kind == "pin_facts"  # of a board that is away: what this host knows
+    # Of a board that is away: what this host knows. Of several boards one may be away.
+    told = at.parse.kind == "pin_facts" or (last is not None and last.tool == "query-wasm-apps" and is_of_all(at))
     # Finding nothing to forget is an answer too.
     if last is not None and not last.ok and "removed" not in last.fields and not told:
-        failed, first = failure(last), len(_first(at.parse))
+        failed, first = failure(last), len(first_calls(at.parse))
         if len(at.results) <= first:
             return dataclasses.replace(failed, text=f"{failed.text}. So nothing else was done")
         done = ", ".join(str(one.fields.get("pin")) for one in at.results[first:-1])
@@ -299,8 +301,9 @@ def _decide(at: Context) -> Decision:
             return dataclasses.replace(failed, text=f"{failed.text}. Set before that: pin {done}")
         return failed
     try:
-        decision = _after_the_first(at, _first(at.parse))
-        if isinstance(decision, Act) and decision.tool in _OF_ONE_DEVICE and len(at.device_context.devices) > 1:
+        decision = after_the_first(at, _decider(at))
+        is_one = len(at.device_context.devices) > 1 and not is_of_all(at)
+        if isinstance(decision, Act) and decision.tool in _OF_ONE_DEVICE and is_one:
             board_of(at)  # asks which device
     except CannotDo as exc:
         return exc.say
@@ -309,31 +312,6 @@ def _decide(at: Context) -> Decision:
     where = f" on {at.device.name}" if at.device is not None else ""
     text = f"{decision.words[:1].upper()}{decision.words[1:]}{where}?"
     return Say(text, "confirm_reading", f"yes, or say: {decision.words}", "confirmed")
-
-
-def _first(parse: Parse) -> list[tuple[str, dict[str, Any]]]:
-    """The calls that come before those of the sentence itself: what it corrects is taken back, its program stopped."""
-    calls: list[tuple[str, dict[str, Any]]] = [("undo", {"change": number}) for number in parse.undoes]
-    return [*calls, *([("uninstall-wasm-app", {"appName": parse.stops})] if parse.stops else [])]
-
-
-def _after_the_first(at: Context, first: Sequence[tuple[str, dict[str, Any]]]) -> Decision:
-    """The sentence's own decision once the first calls are made. What cannot be done makes none of them."""
-    decide, done = _decider(at), len(at.results)
-    if done >= len(first):
-        decision = decide(dataclasses.replace(at, results=at.results[len(first) :]))
-        if first and isinstance(decision, Say):
-            told = "; ".join(capital(str(one.fields.get("message", "done"))) for one in at.results[: len(first)])
-            return dataclasses.replace(decision, text=f"{told}. {decision.text}")
-        return decision
-    planned = decide(dataclasses.replace(at, results=()))
-    if isinstance(planned, Say):
-        return planned
-    tool, arguments = first[done]
-    shown = next(iter(arguments.items()))
-    if tool == "uninstall-wasm-app":
-        arguments = at.on_device(**arguments)
-    return Act(tool, arguments, f"{tool}({shown[0]}={shown[1]}), then {planned.intent}", planned.plan)
 
 
 def _schedule(at: Context) -> Decision:
@@ -351,11 +329,6 @@ def _help(_at: Context) -> Decision:
     return Say(text, next_step="after an act also: no, pin 5; same on pin 6; faster; is it on; stop it")
 
 
-def _refuse(at: Context) -> Decision:
-    why, instead = _REFUSALS[at.parse.word("reason") or "destroys"]
-    return Say(why, "refused", instead)
-
-
 _DECIDERS: Final[Mapping[str, Callable[[Context], Decision]]] = {
     **ACTIONS,
     **APPS,
@@ -364,11 +337,9 @@ _DECIDERS: Final[Mapping[str, Callable[[Context], Decision]]] = {
     **MEMORY,
     **schedules.SCHEDULES,
     **QUESTIONS,
+    TAKE_BACK: take_back,
     "schedule": _schedule,
     "help": _help,
-    "greeting": lambda _at: _GREETING,
-    "later": lambda _at: _LATER,
-    "unsafe": _refuse,
 }
 
 

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from microclaw.models.protocol import AssistantReply, Message
-from microclaw.offline.decision import Context, Result, Say
+from microclaw.offline.decision import Context, Result, Say, capital
 from microclaw.offline.names import told_name
 from microclaw.offline.parse import PIN_SLOTS, Parse, Question, Values
 from microclaw.offline.unlogged import UnloggedAct
@@ -36,6 +36,12 @@ PROGRAMS_ON_PINS: Final = frozenset(
         "servo_sweep",
     ]
 )
+ON_SEVERAL: Final = "several_boards"
+"""The kind of an act on several boards."""
+MAX_TAKEN_BACK: Final = 16
+"""So many changes one correction takes back."""
+TAKE_BACK: Final = "take_back"
+"""The kind of "Shall I undo it?"."""
 CHANGING_TOOLS: Final = frozenset(
     ["gpio-set", "pwm-set", "deploy-wasm-app", "uninstall-wasm-app", "undo", "schedule-add", "schedule-remove"]
 )
@@ -112,6 +118,27 @@ class LastAct:
         return f'"{self.said.strip().rstrip(".!?")}"'
 
     @property
+    def told(self) -> str:
+        """What was done, as a sentence without its full stop: "Pin 10 was set high"."""
+        target = capital(self.target)
+        were = "were" if len(self.pins) > 1 else "was"
+        level = self.parse.number("level")
+        if self.stopped:
+            return f"The program {self.app} was stopped"
+        if self.schedule is not None:
+            return f"Schedule {self.schedule} was made"
+        if self.app is not None:
+            where = f" on {self.target}" if self.pins else ""
+            return f"The program {self.app} was {'replaced' if self.replaced else 'started'}{where}"
+        if self.kind == "set_pin" and level is not None and all(n[:6] != "level_" for n in self.parse.values):
+            if self.is_on_led:
+                return f"The LED was turned {'on' if level else 'off'}"
+            return f"{target} {were} set {'high' if level else 'low'}"
+        if self.kind == "dim_pin" and (milli := self.parse.number("milli")) is not None:
+            return f"{target} was set to {milli / 1000:g}%"
+        return f"I did {self.named}"
+
+    @property
     def target(self) -> str:
         """Its pins in words that a template reads; "it" where there are none."""
         if self.is_on_led:
@@ -146,8 +173,8 @@ def state_after(message: Message | None) -> DialogueState:
 
 def act_after(at: Context | None, decision: Say, before: LastAct | None) -> LastAct | None:
     """The last act after an answer. Where another thing was spoken of since, there is none: "it" could be that."""
-    if at is None:
-        return None
+    if at is None or at.each:
+        return _of_many(at)
     kind = at.parse.kind
     deployed = _last(at.results, "deploy-wasm-app")
     done = decision.code is None or (decision.code == "not_verified" and deployed is not None)
@@ -157,6 +184,8 @@ def act_after(at: Context | None, decision: Say, before: LastAct | None) -> Last
         return _older(before)
     if (pin := _spoken_of(at.parse)) is not None:
         return LastAct(Parse("read_pin", {"pin": pin}), at.said, at.device.name if at.device else None)
+    if kind == TAKE_BACK:
+        return before if not at.results else None
     if kind not in PROGRAMS_ON_PINS | _OTHER_KINDS:
         return _older(before) if kind in _ASIDES else None
     if done and not at.results:
@@ -183,6 +212,14 @@ def act_after(at: Context | None, decision: Say, before: LastAct | None) -> Last
         schedule=number if isinstance(number, int) else None,
         others=_same_before(parse, device, before) if done and not at.parse.undoes else (),
     )
+
+
+def _of_many(at: Context | None) -> LastAct | None:
+    """An act on several boards can only be taken back whole: no pin and no board of it is "it"."""
+    changes = at.results[-1].fields.get("changes") if at is not None and at.results and at.results[-1].ok else None
+    if at is None or not isinstance(changes, list) or not 0 < len(changes) <= MAX_TAKEN_BACK:
+        return None
+    return LastAct(Parse(ON_SEVERAL), at.said, changes=tuple(n for n in changes if isinstance(n, int)))
 
 
 def _same_before(parse: Parse, device: object, before: LastAct | None) -> tuple[int, ...]:

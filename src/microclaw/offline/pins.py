@@ -85,6 +85,10 @@ _ALL_PINS = re.compile(
     r"(?: (?:pins?|leds?|lights?|outputs?|lamps?|relays?|gpios?|things?))?(?P<after> (?:on|off|down))?"
     r"(?: now)?(?: please)?\W*"
 )
+_RESTART = re.compile(
+    r"(?i)\W*(?:(?:please|can you|could you) )*(?:restart|reboot|reset|power cycle) "
+    r"(?:the |my |our )?(?:device |board )?(?P<name>[\w-]+)(?: now)?(?:,? please)?\W*"
+)
 _BEFORE_NAME = re.compile(r"(?i)^(?:(?:on|at|the|device|board|it's|it is|i mean|use)\s+)+")
 _PAD = re.compile(r"(?i)(?<![\w.])(?:pins? )?d(\d{1,2})(?![\w.%])")
 # arduino-esp32 variants/XIAO_ESP32S3/pins_arduino.h: D0 to D10
@@ -105,7 +109,11 @@ class PinTarget:
 
 
 def split_device(said: str, device_context: DeviceContext) -> tuple[str, KnownDevice | None]:
-    """Take "... on virtual-1" off a sentence, with the device it names."""
+    """Take "... on virtual-1" off a sentence, with the device it names. "Restart virtual-1" names it, too."""
+    if (restart := _RESTART.fullmatch(said)) is not None:
+        called = next((d for d in device_context.devices if d.name.lower() == restart["name"].lower()), None)
+        if called is not None and all(called.name != app.name for d in device_context.devices for app in d.apps):
+            return "restart the board", called
     for device in sorted(device_context.devices, key=lambda d: -len(d.name)):
         name = re.escape(device.name)
         pattern = rf"(?i)\s+(?:on|at|of|from|for)\s+(?:the\s+)?(?:device\s+|board\s+)?{name}(?=[\s?.!,]|$)"
@@ -179,8 +187,12 @@ def shown_value(at: Context, name: str, value: float) -> str:
 def board_of(at: Context) -> BoardProfile:
     """The board a sentence is about; asks which when several could be meant."""
     if at.device is not None:
+        if not at.device.board.pins:
+            raise ask(
+                f"{at.device.name} has no pins of its own: name a board.", "see which there are: list devices", "device"
+            )
         return at.device.board
-    devices = at.device_context.devices
+    devices = [one for one in at.device_context.devices if one.board.pins] or at.device_context.devices
     if len(devices) == 1:
         return devices[0].board
     if not devices:

@@ -14,9 +14,10 @@ from microclaw.language.quantities import normalize_quantities
 from microclaw.models.protocol import KnownDevice
 from microclaw.offline.amounts import with_amount
 from microclaw.offline.decision import Say
-from microclaw.offline.last_act import PROGRAMS_ON_PINS, LastAct
+from microclaw.offline.last_act import ON_SEVERAL, PROGRAMS_ON_PINS, LastAct
 from microclaw.offline.parse import PIN_SLOTS, Parse, Values
 from microclaw.offline.pins import split_unit
+from microclaw.offline.taking_back import offered
 
 Referred = Parse | Say | None
 
@@ -70,6 +71,7 @@ _STOP_LATER: Final = re.compile(r"(?i)\b(?:stop|end|kill|quit|delete|remove) (?:
 _CLOCK: Final = re.compile(r"(?:(?:at|no|i mean|i meant) )*clock (\d\d)(\d\d)")
 _HALF_DAY: Final = re.compile(r"(?:in |it is )?(?:the )?(morning|evening|afternoon|am|pm|a\.m|p\.m)")
 _ALL: Final = re.compile(r"\b(?:them|both|all of them|those)\b")
+_NO_ALONE: Final = ("no", "nope", "wrong", "no no")
 _ON_OFF: Final = {"0": "off", "1": "on"}
 _LEVELS: Final = {"on": 1, "high": 1, "off": 0, "low": 0}
 
@@ -80,12 +82,14 @@ def referred(text: str, act: LastAct, device: KnownDevice | None, *, elsewhere: 
     `device` is where it is to be done, `elsewhere` if the sentence names it and it is not the last act's.
     """
     said = _POLITE.sub("", normalize_quantities(text).replace(",", ""))
+    if act.kind == ON_SEVERAL:
+        return offered(act) if said in _NO_ALONE else None
     if elsewhere and (said in ("no", "the same", "same", "do the same", "and")):
         return _corrected(act, act.parse, device, elsewhere=True) if said == "no" else act.parse
     if (time := _time_of_day(said, act)) is not None:
         return time
-    if said in ("no", "nope", "wrong", "no no") and act.done and act.kind not in _READS:
-        return Say(f"What shall be different about {act.named}?", "ambiguous", "as in: no, pin 5; or: undo")
+    if said in _NO_ALONE and act.done and act.kind not in _READS:
+        return offered(act)
     plain, unit = split_unit(f" {said.removeprefix('and ')}")
     if act.kind == "read_sensor" and unit is not None and not plain.strip():
         return replace(act.parse, values=act.parse.values | {"unit": unit})

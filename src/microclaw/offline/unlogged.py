@@ -17,7 +17,9 @@ from microclaw.offline.names import told_name
 from microclaw.offline.parse import Parse, Values
 
 _TOOLS: Final = frozenset({"schedule-add", "schedule-remove", "remember", "forget"})
-_LOGGED: Final = frozenset({"gpio-set", "pwm-set", "deploy-wasm-app", "uninstall-wasm-app", "undo"})
+_LOGGED: Final = frozenset(
+    {"gpio-set", "pwm-set", "deploy-wasm-app", "uninstall-wasm-app", "switch-program", "undo", "act-on-boards"}
+)
 _ASIDES: Final = frozenset(
     {"help", "greeting", "clock", "list_schedules", "recall"}
 )  # after them "it" is still the act

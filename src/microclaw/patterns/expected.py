@@ -9,6 +9,7 @@ parameters there are:
   percent. They are turned round where ON is 0.
 - STATE_1: LEVEL_1 in words. MOVES: 1 where a step moves a pin at all, SECOND: where there is a second one, too.
 - QUICK: 1 where a few turns of a fade are no hour of steps.
+- EFFECT_CHASE: 1 where the word of a parameter EFFECT is "chase", else 0; so for each parameter that is a word.
 - SENSOR, SAMPLE: what measures QUANTITY, and a whole value that is no default; MEASURED: 1 where a trial can set it.
 - START_MS: how long after its installation a program begins.
 - SIDE, BEYOND, WITHIN, BETWEEN: for a limit in thousandths. -1 where below switches on; a value that switches on, one
@@ -79,7 +80,7 @@ def expected_text(pattern: str, text: str, values: Mapping[str, Value], start_ms
                 filled = _HOLE.sub(put, _CONDITION.sub("", line))
                 if all(float(time_ms) <= MAX_EXPECTED_MS for time_ms in _TIME.findall(filled)):
                     lines.append(filled)
-    except (KeyError, ValueError) as exc:
+    except (KeyError, ValueError, OverflowError) as exc:
         raise ConfigError(f"pattern {pattern}: its expectations name {exc}, which is no parameter") from exc
     return "".join(lines) if any(not _STIMULUS.match(line) for line in lines) else ""
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import shutil
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
@@ -84,7 +84,8 @@ class Program:
     params: Mapping[str, Value]
     pins: tuple[int, ...]
     expect: str
-    origin: str = ""  # which file it is
+    origin: str = ""  # which file it is, in words
+    file: str = ""
 
 
 @cache
@@ -128,15 +129,30 @@ def _load_pattern(name: str, blocking: bool, kind: ProgramKind) -> Pattern:
             next_step="give a board our firmware: microclaw flash",
         )
     folder = resources.files(__package__)
-    description = (folder / f"{name}.toml").read_text(encoding="utf-8")
+
+    def read(file: str) -> str:
+        return (folder / _shipped(file)).read_text(encoding="utf-8")
+
+    pattern = pattern_of(name, read(f"{name}.toml"), read, blocking=blocking, kind=kind)
+    return replace(pattern, file=_shipped(pattern.file))
+
+
+def _shipped(file: str) -> str:
+    return f"micropython/{file}" if file.endswith(".py") else file
+
+
+def pattern_of(
+    name: str, description: str, read: Callable[[str], str], *, blocking: bool, kind: ProgramKind
+) -> Pattern:
+    """The form of a pattern that is wanted; `read` gives the text of a source file by its name."""
     if kind == "py":
-        text = (folder / "micropython" / f"{name}.py").read_text(encoding="utf-8")
-        return replace(parse_pattern(name, description, text, _ASSIGNED), file=f"micropython/{name}.py")
+        file = f"{name}.py"
+        return replace(parse_pattern(name, description, read(file), _ASSIGNED), file=file)
     data = tomllib.loads(description)
     main, events = str(data.get("source", f"{name}.c")), data.get("events")
     file = main if blocking or events is None else str(events)
-    pattern = parse_pattern(name, description, (folder / file).read_text(encoding="utf-8"))
-    return replace(pattern, file=file, note="" if file == main else "event-driven: no Binaryen here")
+    note = "" if file == main else "event-driven: no Binaryen here"
+    return replace(parse_pattern(name, description, read(file)), file=file, note=note)
 
 
 def parse_pattern(name: str, description: str, source: str, lines: re.Pattern[str] = _DEFINE) -> Pattern:
@@ -158,24 +174,31 @@ def fill(
     name: str, params: Mapping[str, Value], *, blocking: bool | None = None, kind: ProgramKind = "wasm"
 ) -> Program:
     """The pattern's program with these values, defaults for the rest; ConfigError says what is wrong with a value."""
-    pattern = load_pattern(name, blocking=blocking, kind=kind)
+    return fill_pattern(load_pattern(name, blocking=blocking, kind=kind), params, kind=kind)
+
+
+def fill_pattern(pattern: Pattern, params: Mapping[str, Value], *, kind: ProgramKind) -> Program:
+    """As `fill`, of a pattern that was read; `kind` is that of its source."""
     if unknown := sorted(set(params) - set(pattern.parameters)):
         known = ", ".join(pattern.parameters)
-        raise ConfigError(f"{name} has no parameter {', '.join(unknown)}", next_step=f"its parameters: {known}")
+        raise ConfigError(f"{pattern.name} has no parameter {', '.join(unknown)}", next_step=f"its parameters: {known}")
     values = {key: _checked(p, params.get(key, p.default)) for key, p in pattern.parameters.items()}
     source = (_ASSIGNED if kind == "py" else _DEFINE).sub(lambda m: _define(m, values), pattern.source)
+    rows = pattern.parameters.items()
+    chosen = {f"{key}_{one.upper()}": int(values[key] == one) for key, row in rows for one in row.choices}
     pins = tuple(v for key, v in values.items() if pattern.parameters[key].pin_use and isinstance(v, int))
     origin = f"patterns/{pattern.file}, filled in"
     origin = f"{origin} ({pattern.note})" if pattern.note else origin
     return Program(
-        name,
+        pattern.name,
         pattern.title,
         pattern.app_name,
         source,
         values,
         pins,
-        expected_text(pattern.name, pattern.expect, values, _PY_START_MS if kind == "py" else 0),
+        expected_text(pattern.name, pattern.expect, {**chosen, **values}, _PY_START_MS if kind == "py" else 0),
         origin,
+        pattern.file,
     )
 
 

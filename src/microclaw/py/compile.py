@@ -16,6 +16,7 @@ from typing import Final
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.builds.cache import BuildCache, default_cache
+from microclaw.builds.outputs import read_output
 from microclaw.builds.process import Processes, build_failure, in_worker
 from microclaw.errors import BuildError, ConfigError, Diagnostic
 from microclaw.py.advice import warn
@@ -171,7 +172,7 @@ def _compile(command: list[str], read: PythonSource, checked: Rewritten, process
         done = processes.run(command, directory, time_limit_s=TIME_LIMIT_S)
         if done.returncode != 0 or done.timed_out:
             raise build_failure(done, _refused(done.output, read, checked), read.file, "compile")
-        return (directory / "program.mpy").read_bytes(), done.took_ms
+        return read_output(directory / "program.mpy", stage="compile"), done.took_ms
 
 
 def _refused(output: str, read: PythonSource, checked: Rewritten) -> tuple[Diagnostic, ...]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
-from microclaw.errors import UnknownName
+from microclaw.errors import DeployRejected, Overloaded, UnknownName
 from microclaw.events import ProgramKind
-from microclaw.store.rows import JSON_TUPLE, Table, insert
+from microclaw.store.rows import BOOL, JSON_TUPLE, Table, insert
 
 ChangeState: TypeAlias = Literal["planned", "done", "failed", "unknown"]
 
@@ -29,7 +29,8 @@ class ImageRow:
 class DesiredApp:
     """An app that a device should run, and the terms it is installed under. Its image is stored before it.
 
-    `claims` is JSON text of the caller's. `suspect_ms` is when the device fell silent, probably because of this app.
+    `claims` and `origin` are JSON text of the caller's. `suspect_ms` is when the device fell silent, probably because
+    of this app. `stopped_ms` is when it was stopped: it is off the device and only kept.
     """
 
     device_id: str
@@ -43,6 +44,8 @@ class DesiredApp:
     claims: str = "{}"
     suspect_ms: int | None = None
     kind: ProgramKind = "wasm"
+    stopped_ms: int | None = None
+    origin: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +72,40 @@ class ChangeRow(NewChange):
     undone_by: int | None = None
 
 
+DeferredState: TypeAlias = Literal["waiting", "started", "done", "failed", "cancelled", "replaced"]
+MAX_WAITING: Final = 32
+"""Deferred acts of one device."""
+_KEPT_ENDED: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class NewDeferred:
+    """An act that waits for its device; `act` and `place` are JSON text of the caller's."""
+
+    device_id: str
+    name: str
+    at_ms: int
+    act: str
+    person: str
+    turn: str | None = None
+    place: str | None = None
+    state: DeferredState = "waiting"
+    tries: int = 0
+    change_id: int | None = None
+    outcome: str | None = None
+    ended_ms: int | None = None
+    told: bool = field(default=False, metadata=BOOL)
+
+
+@dataclass(frozen=True, slots=True)
+class DeferredRow(NewDeferred):
+    """A deferred act as stored. `change_id` is the change that does it, from its plan on."""
+
+    deferred_id: int = 0
+
+
 class AppTable(Table):
-    """Images, desired apps and changes of one database."""
+    """Images, desired apps, changes and deferred acts of one database."""
 
     async def put_image(self, row: ImageRow) -> None:
         """Keep an image; the same bytes twice are one row, with the newest source that was given and its meta.
@@ -91,7 +126,7 @@ class AppTable(Table):
         return rows[0]
 
     async def desired(self, device_id: str | None = None) -> tuple[DesiredApp, ...]:
-        """What a device, or every device, should run, by device and name."""
+        """What a device, or every device, should run, with what is stopped there, by device and name."""
         where = "desired_apps WHERE (?1 IS NULL OR device_id = ?1) ORDER BY device_id, name"
         return await self._select(DesiredApp, where, (device_id,))
 
@@ -107,9 +142,12 @@ class AppTable(Table):
         query = "UPDATE desired_apps SET suspect_ms = ? WHERE device_id = ? AND name = ?"
         await self._execute(query, (suspect_ms, device_id, name))
 
-    async def add_change(self, change: NewChange) -> int:
-        """Write a change down before it is made; returns its change_id, which grows."""
-        return await self._insert("changes", change)
+    async def add_change(self, change: NewChange, deferred_id: int | None = None) -> int:
+        """Write a change down before it is made; returns its change_id, which grows.
+
+        `deferred_id` is the deferred act that it does. DeployRejected when that one waits no more.
+        """
+        return await self._database.write(lambda connection: _add_change(connection, change, deferred_id))
 
     async def settle_change(
         self,
@@ -144,6 +182,66 @@ class AppTable(Table):
         """What one turn or request changed, newest first."""
         return await self._select(ChangeRow, "changes WHERE turn = ? ORDER BY change_id DESC LIMIT ?", (turn, limit))
 
+    async def add_deferred(self, row: NewDeferred) -> tuple[int, bool]:
+        """Keep an act for later; its number, and whether it replaces one of the same app. Raises Overloaded."""
+        return await self._database.write(lambda connection: _add_deferred(connection, row))
+
+    async def deferred(
+        self, device_id: str | None = None, *, ended: bool = False, limit: int = 10_000
+    ) -> tuple[DeferredRow, ...]:
+        """Those that wait or are started, oldest first; or those that were done or failed, newest first."""
+        states, order = ("'done', 'failed'", "DESC") if ended else ("'waiting', 'started'", "ASC")
+        where = f"""deferred_acts WHERE state IN ({states}) AND (?1 IS NULL OR device_id = ?1)
+            ORDER BY deferred_id {order} LIMIT ?2"""
+        return await self._select(DeferredRow, where, (device_id, limit))
+
+    async def deferred_act(self, deferred_id: int) -> DeferredRow:
+        """Raises UnknownName."""
+        rows = await self._select(DeferredRow, "deferred_acts WHERE deferred_id = ?", (deferred_id,))
+        if not rows:
+            raise UnknownName(f"there is no deferred act {deferred_id}", next_step="see them: microclaw app list")
+        return rows[0]
+
+    async def move_deferred(self, deferred_id: int, before: DeferredState, state: DeferredState) -> bool:
+        """False when it was not in the state `before`."""
+        query = "UPDATE deferred_acts SET state = ? WHERE deferred_id = ? AND state = ?"
+        return await self._execute(query, (state, deferred_id, before)) > 0
+
+    async def end_deferred(self, deferred_id: int, state: DeferredState, outcome: str, ended_ms: int) -> None:
+        """How it came out. It is not told yet."""
+        query = "UPDATE deferred_acts SET state = ?, outcome = ?, ended_ms = ? WHERE deferred_id = ?"
+        await self._execute(query, (state, outcome, ended_ms, deferred_id))
+
+    async def told_deferred(self, deferred_id: int) -> None:
+        """Its person was told. Of those that have ended the newest are kept."""
+        await self._execute("UPDATE deferred_acts SET told = 1 WHERE deferred_id = ?", (deferred_id,))
+        query = """DELETE FROM deferred_acts WHERE state NOT IN ('waiting', 'started') AND deferred_id <= ?
+            AND (told OR state IN ('cancelled', 'replaced'))"""
+        await self._execute(query, (deferred_id - _KEPT_ENDED,))
+
+
+def _add_change(connection: sqlite3.Connection, change: NewChange, deferred_id: int | None) -> int:
+    change_id = insert(connection, "changes", change)
+    if deferred_id is not None:
+        query = """UPDATE deferred_acts SET state = 'started', change_id = ?, tries = tries + 1
+            WHERE deferred_id = ? AND state = 'waiting'"""
+        if connection.execute(query, (change_id, deferred_id)).rowcount != 1:
+            raise DeployRejected(
+                f"{change.summary}: it was cancelled or replaced meanwhile", next_step="microclaw app list"
+            )
+    return change_id
+
+
+def _add_deferred(connection: sqlite3.Connection, row: NewDeferred) -> tuple[int, bool]:
+    query = "UPDATE deferred_acts SET state = 'replaced' WHERE device_id = ? AND name = ? AND state = 'waiting'"
+    replaced = connection.execute(query, (row.device_id, row.name)).rowcount > 0
+    query = "SELECT count(*) FROM deferred_acts WHERE device_id = ? AND state = 'waiting'"
+    if connection.execute(query, (row.device_id,)).fetchone()[0] >= MAX_WAITING:
+        raise Overloaded(
+            f"{MAX_WAITING} acts wait for that device already", next_step="cancel one: microclaw app cancel NAME"
+        )
+    return insert(connection, "deferred_acts", row), replaced
+
 
 def _put_desired(connection: sqlite3.Connection, row: DesiredApp) -> None:
     insert(connection, "desired_apps", row, verb="INSERT OR REPLACE")
@@ -174,3 +272,20 @@ def _end(
             WHERE change_id = (SELECT undoes FROM changes WHERE change_id = ?1)""",
             (change_id,),
         )
+        _end_deferred(connection, change_id)
+
+
+def _end_deferred(connection: sqlite3.Connection, change_id: int) -> None:
+    """The change does its deferred act; a newer act on the same app makes one that still waits pointless."""
+    connection.execute(
+        "UPDATE deferred_acts SET state = 'done' WHERE change_id = ? AND state = 'started'", (change_id,)
+    )
+    connection.execute(
+        """UPDATE deferred_acts SET state = 'replaced'
+        WHERE state IN ('waiting', 'started') AND change_id IS NOT ?1
+        AND (device_id, name) = (
+            SELECT device_id, json_extract(forward, '$.name') FROM changes
+            WHERE change_id = ?1 AND kind NOT IN ('app.restore', 'app.restart')
+        )""",
+        (change_id,),
+    )

@@ -11,7 +11,10 @@ from microclaw.store.rows import Table
 
 @dataclass(frozen=True, slots=True)
 class DeviceRow:
-    """`transports` are addresses in order; no two devices share one. `firmware` are the words of a description."""
+    """`transports` are addresses in order; no two devices share one. `firmware` are the words of a description.
+
+    `reached`: it has answered, or came by itself, or was entered before that was kept.
+    """
 
     device_id: str
     name: str
@@ -20,6 +23,7 @@ class DeviceRow:
     transports: tuple[str, ...]
     created_ms: int
     firmware: tuple[str, ...] = ()
+    reached: bool = True
 
 
 class DeviceTable(Table):
@@ -33,6 +37,10 @@ class DeviceTable(Table):
         """Add the device or replace it as a whole; StoreError when its name or a transport is another's."""
         await self._database.write(lambda connection: _put(connection, row))
 
+    async def mark_reached(self, device_id: str) -> None:
+        """It has answered; that is never taken back."""
+        await self._execute("UPDATE devices SET reached = 1 WHERE device_id = ?", (device_id,))
+
     async def delete(self, device_id: str) -> None:
         """Forget the device and its transports; what is not there needs no forgetting."""
         await self._execute("DELETE FROM devices WHERE device_id = ?", (device_id,))
@@ -43,7 +51,7 @@ def _list(connection: sqlite3.Connection) -> tuple[DeviceRow, ...]:
     for device_id, endpoint in connection.execute("SELECT device_id, face_id FROM faces ORDER BY position"):
         transports.setdefault(device_id, []).append(endpoint)
     rows = connection.execute(
-        "SELECT device_id, name, board_id, labels, created_ms, firmware FROM devices ORDER BY name"
+        "SELECT device_id, name, board_id, labels, created_ms, firmware, reached FROM devices ORDER BY name"
     )
     return tuple(
         DeviceRow(
@@ -54,17 +62,28 @@ def _list(connection: sqlite3.Connection) -> tuple[DeviceRow, ...]:
             tuple(transports.get(device_id, ())),
             created_ms,
             tuple(json.loads(firmware)),
+            bool(reached),
         )
-        for device_id, name, board_id, labels, created_ms, firmware in rows
+        for device_id, name, board_id, labels, created_ms, firmware, reached in rows
     )
 
 
 def _put(connection: sqlite3.Connection, row: DeviceRow) -> None:
     connection.execute(
-        """INSERT INTO devices (device_id, name, board_id, labels, created_ms, firmware) VALUES (?, ?, ?, ?, ?, ?)
+        """INSERT INTO devices (device_id, name, board_id, labels, created_ms, firmware, reached)
+        VALUES (?, ?, ?, ?, ?, ?, ?)
         ON CONFLICT (device_id) DO UPDATE SET name = excluded.name, board_id = excluded.board_id,
-            labels = excluded.labels, created_ms = excluded.created_ms, firmware = excluded.firmware""",
-        (row.device_id, row.name, row.board_id, json.dumps(row.labels), row.created_ms, json.dumps(row.firmware)),
+            labels = excluded.labels, created_ms = excluded.created_ms, firmware = excluded.firmware,
+            reached = max(reached, excluded.reached)""",
+        (
+            row.device_id,
+            row.name,
+            row.board_id,
+            json.dumps(row.labels),
+            row.created_ms,
+            json.dumps(row.firmware),
+            int(row.reached),
+        ),
     )
     connection.execute("DELETE FROM faces WHERE device_id = ?", (row.device_id,))
     connection.executemany(

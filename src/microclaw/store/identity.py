@@ -300,7 +300,8 @@ def _revoke(connection: sqlite3.Connection, device_id: str, at_ms: int) -> int:
         "UPDATE certificates SET revoked_ms = ? WHERE device_id = ? AND revoked_ms IS NULL", (at_ms, device_id)
     ).rowcount
     connection.execute("DELETE FROM pairing_secrets WHERE device_id = ?", (device_id,))
-    connection.execute("DELETE FROM xiaozhi_clients WHERE device_id = ?", (device_id,))
+    for table in ("xiaozhi_clients", "xiaozhi_reports", "xiaozhi_updates"):
+        connection.execute(f"DELETE FROM {table} WHERE device_id = ?", (device_id,))  # noqa: S608 - names of ours
     return tokens + certificates
 
 

@@ -407,4 +407,61 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             paired_ms INTEGER NOT NULL
         ) WITHOUT ROWID""",
     ),
+    (
+        # What a device of xiaozhi's firmware said at its last start, and the update that a person let it take.
+        """CREATE TABLE xiaozhi_reports (
+            device_id TEXT PRIMARY KEY,
+            board TEXT NOT NULL,
+            chip TEXT NOT NULL,
+            version TEXT NOT NULL,
+            slot_bytes INTEGER,
+            at_ms INTEGER NOT NULL
+        ) WITHOUT ROWID""",
+        """CREATE TABLE xiaozhi_updates (
+            device_id TEXT PRIMARY KEY,
+            file TEXT NOT NULL,
+            sha256 TEXT NOT NULL,
+            from_version TEXT NOT NULL,
+            version TEXT NOT NULL,
+            agreed_ms INTEGER NOT NULL,
+            state TEXT NOT NULL,
+            offers INTEGER NOT NULL,
+            changed_ms INTEGER NOT NULL,
+            reason TEXT NOT NULL
+        ) WITHOUT ROWID""",
+    ),
+    (
+        # When a program was stopped: it is off its device, and its image is kept for a start.
+        "ALTER TABLE desired_apps ADD COLUMN stopped_ms INTEGER",
+    ),
+    (
+        # The entry of a catalogue that a program is, as JSON.
+        "ALTER TABLE desired_apps ADD COLUMN origin TEXT",
+    ),
+    (
+        # Whether a device has answered since it was entered; of older ones nobody knows, so that nothing is said.
+        "ALTER TABLE devices ADD COLUMN reached INTEGER NOT NULL DEFAULT 1",
+    ),
+    (
+        # Acts on programs of devices that did not answer: done when they are back, and told then.
+        """CREATE TABLE deferred_acts (
+            deferred_id INTEGER PRIMARY KEY AUTOINCREMENT,
+            device_id   TEXT NOT NULL,
+            name        TEXT NOT NULL,
+            at_ms       INTEGER NOT NULL,
+            act         TEXT NOT NULL,
+            person      TEXT NOT NULL,
+            turn        TEXT,
+            place       TEXT,
+            state       TEXT NOT NULL
+                CHECK (state IN ('waiting', 'started', 'done', 'failed', 'cancelled', 'replaced')),
+            tries       INTEGER NOT NULL,
+            change_id   INTEGER REFERENCES changes,
+            outcome     TEXT,
+            ended_ms    INTEGER,
+            told        INTEGER NOT NULL
+        ) STRICT""",
+        "CREATE INDEX deferred_open ON deferred_acts (device_id, name) WHERE state IN ('waiting', 'started')",
+        "CREATE INDEX deferred_of_change ON deferred_acts (change_id)",
+    ),
 )

@@ -74,9 +74,7 @@ class Terminal:
     def step(self, step: Step) -> None:
         self._end_redraw()
         if step.state == "running":
-            if self._look.live:
-                self._write(_columns(step.stage, clean_text(step.text, one_line=True, limit=TEXT_COLUMNS)))
-                self._redrawing = True
+            self.passing(step.stage, step.text)
             return
         what, _, note = step.text.partition(SIDE_NOTE)
         failed = step.state == "failed"
@@ -133,6 +131,13 @@ class Terminal:
             body = self._paint(line, _RED) if bad and index == 0 else line
             painted = self._paint(end, _GREEN) if end == "ok" else end
             self.line(_columns(stage if index == 0 else "", body + gap + painted))
+
+    def passing(self, stage: str, text: str) -> None:
+        """A line that the next one takes the place of, on a live terminal; another prints nothing."""
+        self._end_redraw()
+        if self._look.live:
+            self._write(_columns(stage, clean_text(text, one_line=True, limit=TEXT_COLUMNS)))
+            self._redrawing = True
 
     def line(self, text: str = "") -> None:
         self._end_redraw()

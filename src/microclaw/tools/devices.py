@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final, Literal
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 
 from pydantic import Field
 
@@ -12,11 +13,15 @@ from microclaw.apps.direct_io import DirectIo, PinChange
 from microclaw.apps.undo import Undo, UndoChoice, change_text
 from microclaw.auth.gate import Effect, Permission
 from microclaw.boards.firmware import firmware_object
+from microclaw.devices.call_text import call_words
 from microclaw.devices.calls import (
+    DEFAULT_PWM_HZ,
+    MAX_DUTY,
     AdcRead,
     Call,
     DeviceFacts,
     DeviceInfo,
+    DeviceRestart,
     DeviceStatus,
     EdgesRead,
     GpioGet,
@@ -27,10 +32,11 @@ from microclaw.devices.calls import (
     PwmState,
 )
 from microclaw.devices.device import Device
+from microclaw.devices.examine import examine
 from microclaw.devices.registry import Registry
 from microclaw.errors import NotSupported, ToolFailed
 from microclaw.events import Edge, Evidence, EvidenceKind
-from microclaw.tools.target import DEVICE_HELP, Describe, OnDevice, describe_device, find_device
+from microclaw.tools.target import DEVICE_HELP, Describe, OnDevice, Words, describe_device, find_device
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 
 if TYPE_CHECKING:
@@ -38,6 +44,7 @@ if TYPE_CHECKING:
 
 
 MAX_PAGES: Final = 64
+_TAKES_BACK: Final = "takes back: "
 
 
 class EdgesParameters(OnDevice):
@@ -87,12 +94,18 @@ class SetParameters(_OnPin):
 
 
 class PwmParameters(_OnPin):
-    duty: int = Field(ge=0, le=255, description="0 is off, 255 is full.")
-    frequency_hz: int = Field(5000, ge=1, le=40_000_000)
+    duty: int = Field(ge=0, le=MAX_DUTY, description=f"0 is off, {MAX_DUTY} is full.")
+    frequency_hz: int = Field(DEFAULT_PWM_HZ, ge=1, le=40_000_000)
 
 
 class AdcParameters(_OnPin):
     pass
+
+
+class _OnPins(TypedDict):
+    describe: Describe | None
+    objections: Describe
+    words: Words
 
 
 class SensorParameters(OnDevice):
@@ -148,12 +161,17 @@ def direct_io_tools(*, direct_io: DirectIo, devices: Registry) -> tuple[Tool[Any
         values = {name: round(value, 3) for name, value in got.values.items()}
         return _read(device, I2cRead, f"read from {got.sensor} on {device.name}", sensor=got.sensor, values=values)
 
+    def words(asked: _OnPin, context: ToolContext, _: Sequence[str]) -> str:
+        return call_words(_pin_call(asked), find_device(devices, context, asked.device).name)
+
     describe = describe_device(devices)
+    acts: _OnPins = {"describe": describe, "objections": objections, "words": words}
+    reads: _OnPins = {"describe": None, "objections": objections, "words": words}
     return (
-        _tool("gpio-set", "Set a pin high or low now.", SetParameters, gpio_set, describe, objections),
-        _tool("gpio-get", "Read a pin's level now.", _OnPin, gpio_get, None, objections),
-        _tool("adc-read", "Measure the voltage at an ADC pin now.", AdcParameters, adc_read, None, objections),
-        _tool("pwm-set", "Drive a pin with PWM now (brightness, speed).", PwmParameters, pwm_set, describe, objections),
+        _tool("gpio-set", "Set a pin high or low now.", SetParameters, gpio_set, **acts),
+        _tool("gpio-get", "Read a pin's level now.", _OnPin, gpio_get, **reads),
+        _tool("adc-read", "Measure the voltage at an ADC pin now.", AdcParameters, adc_read, **reads),
+        _tool("pwm-set", "Drive a pin with PWM now (brightness, speed).", PwmParameters, pwm_set, **acts),
         _tool("i2c-scan", "Find which addresses answer on the I2C bus.", OnDevice, i2c_scan),
         _tool("i2c-read", "Read a sensor now.", SensorParameters, i2c_read),
     )
@@ -166,10 +184,13 @@ def _tool(
     run: Callable[[Any, ToolContext], Awaitable[ToolOutput]],
     describe: Describe | None = None,
     objections: Describe | None = None,
+    words: Words | None = None,
 ) -> Tool[Any]:
     """With `describe` the tool acts, without it only reads."""
     permission, effect = (Permission.READ, Effect.READ) if describe is None else (Permission.ACT, Effect.IDEMPOTENT)
-    return Tool(name, description, parameters, permission, effect, run, describe=describe, objections=objections)
+    return Tool(
+        name, description, parameters, permission, effect, run, describe=describe, objections=objections, words=words
+    )
 
 
 def _pin_call(asked: _OnPin) -> Call[Any]:
@@ -228,6 +249,10 @@ def notifying_tools(*, notifier: LinkServer, devices: Registry) -> tuple[Tool[An
             evidence = Evidence("accepted", f"kept for {device.name}, which is not connected")
         return ToolOutput({"success": True, "device": device.name, "state": state}, (evidence,))
 
+    def words(asked: NotifyParameters, context: ToolContext, _: Sequence[str]) -> str:
+        verb = "say" if asked.speak else "show"
+        return f'{verb} on {find_device(devices, context, asked.device).name}: "{asked.text}"'
+
     text = "Show or say a text on a device, now or when it comes back."
     return (
         Tool(
@@ -239,6 +264,7 @@ def notifying_tools(*, notifier: LinkServer, devices: Registry) -> tuple[Tool[An
             notify,
             describe=describe_device(devices),
             check=check,
+            words=words,
         ),
     )
 
@@ -252,8 +278,8 @@ class UndoParameters(OnDevice):
     anyone: bool = Field(False, description="Also what other people did; for an owner who asks for it.")
 
 
-def inventory_tools(*, devices: Registry, undo: Undo) -> tuple[Tool[Any], ...]:
-    """list-devices, device-info, device-status, undo."""
+def inventory_tools(*, devices: Registry, undo: Undo, link: LinkServer | None) -> tuple[Tool[Any], ...]:
+    """list-devices, device-info, device-status, check-device, undo."""
 
     async def list_devices(_: _Nothing, __: ToolContext) -> ToolOutput:
         known = [_entry(device) for device in devices.list()]
@@ -267,8 +293,20 @@ def inventory_tools(*, devices: Registry, undo: Undo) -> tuple[Tool[Any], ...]:
         device = find_device(devices, context, asked.device)
         return await _facts(device, DeviceStatus())
 
+    async def check_device(asked: OnDevice, context: ToolContext) -> ToolOutput:
+        device = find_device(devices, context, asked.device)
+        paired = None if link is None else await link.credential_line(device)
+        found = await examine(device, also=() if paired is None else (paired,))
+        lines = [asdict(line) for line in found.lines]
+        evidence = Evidence("reported", f"{device.name} {'answered' if found.reached else 'did not answer'} just now")
+        fields = {"success": True, "device": device.name, "reached": found.reached, "ok": found.ok, "lines": lines}
+        return ToolOutput(fields, (evidence,))
+
     def choice(asked: UndoParameters, context: ToolContext) -> UndoChoice:
-        reference = asked.device or (context.device if asked.change is None else None)
+        chats = context.device if asked.change is None else None
+        if chats and not devices.get(chats).board.pins:
+            chats = None  # it is only spoken to: what is said to it was done on others
+        reference = asked.device or chats
         device_id = devices.get(reference).device_id if reference else None
         # `whole`: only a device that was named limits the undo to itself
         return UndoChoice(context.person_id, asked.change, device_id, asked.device is None, asked.anyone)
@@ -277,6 +315,12 @@ def inventory_tools(*, devices: Registry, undo: Undo) -> tuple[Tool[Any], ...]:
         changes = await undo.chosen(choice(asked, context))
         names = {device.device_id: device.name for device in devices.list()}
         return tuple(_undo_text(change, names.get(change.device_id, change.device_id)) for change in changes)
+
+    def words(asked: UndoParameters, _: ToolContext, described: Sequence[str]) -> str:
+        """What would be taken back, as it is described; of a planned undo nobody knows yet."""
+        if described:
+            return f"undo: {'; '.join(line.removeprefix(_TAKES_BACK) for line in described)}"
+        return "undo what was done last" if asked.change is None else f"undo change {asked.change}"
 
     async def take_back(asked: UndoParameters, context: ToolContext) -> ToolOutput:
         done = await undo.undo(choice(asked, context), context.report)
@@ -295,14 +339,44 @@ def inventory_tools(*, devices: Registry, undo: Undo) -> tuple[Tool[Any], ...]:
         Tool("list-devices", "List the devices this host knows.", _Nothing, *read, list_devices),
         Tool("device-info", "What a device is: chip, firmware, board.", OnDevice, *read, device_info),
         Tool("device-status", "How a device is: uptime, memory, network.", OnDevice, *read, device_status),
-        Tool("undo", text, UndoParameters, *once, take_back, describe=describe),
+        Tool("check-device", "Reach a device now: how it answers, and what is wrong.", OnDevice, *read, check_device),
+        Tool("undo", text, UndoParameters, *once, take_back, describe=describe, words=words),
+    )
+
+
+def restart_tool(*, devices: Registry) -> Tool[OnDevice]:
+    """restart-device."""
+
+    async def check(asked: OnDevice, context: ToolContext) -> None:
+        find_device(devices, context, asked.device).transport_for(DeviceRestart.method)
+
+    async def restart(asked: OnDevice, context: ToolContext) -> ToolOutput:
+        device = find_device(devices, context, asked.device)
+        seconds = (await device.call(DeviceRestart())).seconds
+        text = f"it came back in another boot {seconds:g} s after it was asked"
+        fields = {"success": True, "device": device.name, "message": f"restarted {device.name}"}
+        return ToolOutput(fields, (Evidence("reported", text),))
+
+    def words(asked: OnDevice, context: ToolContext, _: Sequence[str]) -> str:
+        return call_words(DeviceRestart(), find_device(devices, context, asked.device).name)
+
+    return Tool(
+        "restart-device",
+        "Restart a whole device; what it holds only in memory is lost.",
+        OnDevice,
+        Permission.RISKY,
+        Effect.ONCE,
+        restart,
+        describe=describe_device(devices),
+        check=check,
+        words=words,
     )
 
 
 def _undo_text(change: Change, device: str) -> str:
     if change.inverse is None:
         return f"stays: {change_text(change)}, on {device}: what was before it is not known"
-    return f"takes back: {change_text(change)}, on {device}"
+    return f"{_TAKES_BACK}{change_text(change)}, on {device}"
 
 
 def _entry(device: Device) -> dict[str, Any]:

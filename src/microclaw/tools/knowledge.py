@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -92,6 +93,7 @@ def remembering_tools(*, memory: Memory, search: Search, devices: Registry) -> t
             Effect.IDEMPOTENT,
             remember,
             check=check_remember,
+            words=_remember_words,
         ),
         Tool(
             "forget",
@@ -100,6 +102,7 @@ def remembering_tools(*, memory: Memory, search: Search, devices: Registry) -> t
             Permission.ACT,
             Effect.IDEMPOTENT,
             forget,
+            words=lambda asked, *_: f"forget {'all that says' if asked.every else 'what says'}: {asked.text}",
         ),
         Tool(
             "recall",
@@ -110,6 +113,11 @@ def remembering_tools(*, memory: Memory, search: Search, devices: Registry) -> t
             recall,
         ),
     )
+
+
+def _remember_words(asked: RememberParameters, _: ToolContext, __: Sequence[str]) -> str:
+    about = "" if asked.device is None else f" of {asked.device}"
+    return f"remember{about}{' for today' if asked.where == 'today' else ''}: {asked.text}"
 
 
 def _all(memory: Memory, person: str) -> list[dict[str, str]]:

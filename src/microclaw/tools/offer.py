@@ -39,10 +39,17 @@ _ABOUT: Final[Mapping[str, str]] = {
     r"|morgen|täglich|erinner|demain|chaque jour|mañana|cada día|recuérda|明天|每天|提醒|点",
     "schedule-list": r"schedul|remind|planned|geplant|erinner|programmé|recordator|计划|提醒",
     "schedule-remove": r"(?:cancel|remove|delete|stop|forget).{0,40}(?:schedul|remind|every|daily|at \d)",
+    "switch-program": r"\b(?:re)?start(?:s|ed|ing)?\b(?! (?:at|on|in|with) )|\bstop|\bpause|\bresum|\bhalt"
+    r"|anhalten|stopp|neu ?start|arrête|redémarr|detén|reinicia|停止|重启",
+    "act-on-boards": r"everywhere|(?:all|each|every|both|several)(?: of)?(?: the| my)? (?:board|device|room|lamp)s?\b"
+    r"|\bin the (?!morning|evening|afternoon|background|next|last)\w|\bon \S+(?:, \S+)* and \S+"
+    r"|überall|alle[nr]? geräte|partout|en todas partes|所有",
+    "restart-device": r"(?:restart|reboot|reset)|neu ?start|redémarr|reinicia|重启",
     "free-pins": r"\bfree\b|unused|spare|which pins?|(?:use|connect|wire).{0,20}pin|pin.{0,20}(?:taken|used)",
     "i2c-scan": r"i2c|sensor|wire|wiring|connect|address|\b0x\d|display",
     "device-info": r"chip|firmware|flash|version|which board|what board|board facts",
     "device-status": r"uptime|memory|heap|wi-?fi|signal|rssi|online|reset|reboot|status|alive",
+    "check-device": r"\bcheck|reach|answer|connect|offline|online|alive|wrong with|erreich|prüf|joign|检查|在线",
     "list-devices": r"devices|boards|all of them|which ones|geräte|appareils|dispositivos|设备",
     "read-edges": r"edge|puls|how often|how many times|count|frequency|toggled|changed",
     "read-logs": r"\blogs?\b|print|output|say|said|message|why|crash|trap|wrong",
@@ -58,6 +65,7 @@ _ABOUT: Final[Mapping[str, str]] = {
     "delete-file": r"(?:delete|remove).{0,30}file",
     "say": r"\btell (?!me\b)|\bsay\b|message|send|notify|inform",
     "notify": r"notify|show|speak|say|announce|display|alert|warn|aloud",
+    "voice-photo": r"photo|picture|camera|\bsee\b|look at|in front of|what is this|foto|bild|kamera|siehst|照片|看",
     "time": r"what time|time is|what day|date|uhr|wie spät|heure",
     "subagent-start": r"background|subagent|helper|meanwhile|compare|research|in parallel",
     "subagent-list": r"subagent|helper",

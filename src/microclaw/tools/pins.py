@@ -6,7 +6,7 @@ from typing import Any, Final, get_args
 
 from pydantic import Field
 
-from microclaw.apps.changes import read_claims
+from microclaw.apps.app_terms import read_claims
 from microclaw.auth.gate import Effect, Permission
 from microclaw.boards.profile import BoardProfile, PinUse
 from microclaw.devices.registry import Registry

@@ -28,7 +28,7 @@ from microclaw.devices.registry import Registry
 from microclaw.errors import AppNotFound, DeviceSilent, DeviceUnreachable
 from microclaw.events import Evidence
 from microclaw.text import fence_text
-from microclaw.tools.target import OnDevice, describe_device, find_device
+from microclaw.tools.target import OnDevice, describe_device, find_device, on_device
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.transports import virtual_board
 
@@ -115,13 +115,17 @@ def program_tools(*, deployer: Deployer, catalogue: Catalogue, devices: Registry
     async def query(asked: QueryParameters, context: ToolContext) -> ToolOutput:
         device = find_device(devices, context, asked.device, asked.device_ip)
         listed = await catalogue.list_apps(device.name)
-        if listed and all(app.condition == "unreachable" for app in listed):
-            if listed[0].error is not None:  # it takes connections and answers nothing
+        if any(app.is_away for app in listed):
+            silence = next((app.error for app in listed if app.error is not None), None)
+            if silence is not None:  # it takes connections and answers nothing
                 step = f"{way_to_reset(device)}; the program named is not put back"
-                raise DeviceSilent(listed[0].error, next_step=step)
-            names = ", ".join(app.name for app in listed)
+                raise DeviceSilent(silence, next_step=step)
+            wanted = [app.name for app in listed if app.condition == "unreachable"]
+            waiting = [f"{app.deferred.order.act} {app.name}" for app in listed if app.deferred is not None]
+            told = f"; wanted there: {', '.join(wanted)}" if wanted else ""
+            told += f"; deferred until it is back: {', '.join(waiting)}" if waiting else ""
             raise DeviceUnreachable(
-                f"{device.name} does not answer; wanted there: {names}",
+                f"{device.name} does not answer{told}",
                 next_step="check its power and network; the host puts its programs back when it returns",
             )
         there = [app for app in listed if app.condition in _ON_THE_BOARD]
@@ -134,6 +138,7 @@ def program_tools(*, deployer: Deployer, catalogue: Catalogue, devices: Registry
             "apps": [_app(app) for app in there],
             "count": len(there),
             "missing": [app.name for app in listed if app.condition == "missing"],
+            "stopped": [app.name for app in listed if app.condition == "stopped"],
             "message": f"Found {len(there)} WASM app(s) on {device.name}",
         }
         evidence = Evidence("reported", f"listed by {device.name} itself")
@@ -193,6 +198,7 @@ def program_tools(*, deployer: Deployer, catalogue: Catalogue, devices: Registry
             required_permission=uninstall_permission,
             describe=describe_device(devices),
             check=check_uninstall,
+            words=on_device(devices, "remove {app_name} from {device}"),
         ),
     )
 

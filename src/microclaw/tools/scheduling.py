@@ -105,14 +105,16 @@ class Scheduling:
         permission = Permission.ACT
         lines: tuple[str, ...] = (what,)
         objections: tuple[str, ...] = ()
+        words = what
         if isinstance(deed, ToolAct):
             prepared = await self._tools.prepare(deed.tool, deed.arguments, context)
             lines, objections = (prepared.action, *prepared.lines), prepared.objections
+            words = what if asked.tool is None else prepared.action
             if prepared.permission is Permission.RISKY:
                 permission = Permission.RISKY
         due_ms = next_due(timing, self.book.now_ms())
         first = () if due_ms is None else (f"first time: {self.shown(due_ms, asked.timezone)}",)
-        action = f"schedule {asked.when_text}: {what}"
+        action = f"schedule {asked.when_text}: {words}"
         return Plan(timing, deed, what, device, permission, action, (*first, *lines), objections)
 
     async def keep(self, plan: Plan, asked: AddParameters, context: ToolContext) -> Schedule:
@@ -181,6 +183,9 @@ class Scheduling:
         device = asked.device or context.device
         if device is not None:
             self.book.check_device(device)
+        scene = await self._scene(device)
+        if asked.device is None and device is not None:  # where it was said; one without pins is not what it acts on
+            device = scene.meant.name if scene.meant and scene.meant.board.pins else None
         if (asked.do is None) == (asked.tool is None):
             raise ToolRetry("give either `do` or `tool`", next_step="`do` is what to do then, in words")
         if asked.tool is not None:
@@ -191,7 +196,6 @@ class Scheduling:
         words = (asked.do or "").strip()
         if not words:
             raise ScheduleRefused("a schedule does something", next_step="say what, as in: turn on pin 4")
-        scene = await self._scene(device)
         decided = one_call(words, scene)
         if isinstance(decided, Say) and self._offline and decided.code is not None:
             raise ScheduleRefused(decided.text, next_step=decided.next_step or "say it in other words")
@@ -262,5 +266,6 @@ def scheduling_tools(scheduling: Scheduling) -> tuple[Tool[Any], ...]:
             Effect.IDEMPOTENT,
             remove,
             check=check_remove,
+            words=lambda asked, *_: f"remove schedule {asked.schedule}",
         ),
     )

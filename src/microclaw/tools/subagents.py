@@ -109,7 +109,25 @@ def subagent_tools(workers: Workers) -> tuple[Tool[Any], ...]:
     text = "Let a helper work on one task in the background, with its own context. For long searches and comparisons."
     act, read = Permission.ACT, Permission.READ
     return (
-        Tool("subagent-start", text, StartParameters, act, Effect.ONCE, start, check=check_start),
+        Tool(
+            "subagent-start",
+            text,
+            StartParameters,
+            act,
+            Effect.ONCE,
+            start,
+            check=check_start,
+            words=lambda asked, *_: f"let a helper work on this: {asked.task}",
+        ),
         Tool("subagent-list", "Which subagents work, and results.", NoParameters, read, Effect.READ, show),
-        Tool("subagent-cancel", "End a subagent.", IdParameters, act, Effect.IDEMPOTENT, cancel, check=check_cancel),
+        Tool(
+            "subagent-cancel",
+            "End a subagent.",
+            IdParameters,
+            act,
+            Effect.IDEMPOTENT,
+            cancel,
+            check=check_cancel,
+            words=lambda asked, *_: f"end the subagent {asked.subagent}",
+        ),
     )

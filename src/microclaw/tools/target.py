@@ -13,6 +13,7 @@ from microclaw.errors import ToolRetry, UnknownName
 from microclaw.tools.tool import Parameters, ToolContext
 
 Describe: TypeAlias = Callable[[Any, ToolContext], Awaitable[tuple[str, ...]]]
+Words: TypeAlias = Callable[[Any, ToolContext, Sequence[str]], str]
 
 DEVICE_HELP: Final = "The device's name; may be left out when there is only one."
 
@@ -31,9 +32,12 @@ class OnDevice(Parameters):
     device: str | None = Field(None, description=DEVICE_HELP)
 
 
-def find_device(devices: Registry, context: ToolContext, name: str | None, address: str | None = None) -> Device:
+def find_device(
+    devices: Registry, context: ToolContext, name: str | None, address: str | None = None, *, is_spoken_to: bool = False
+) -> Device:
     """The named device, the one at an address ("192.168.1.100", with or without port), the chat's, or the only one.
 
+    One without pins, which is only spoken to, is meant by its name, or for what it does itself (`is_spoken_to`).
     Raises UnknownName for an unknown name or address, ToolRetry when it could be one of several devices.
     """
     if name:
@@ -41,8 +45,10 @@ def find_device(devices: Registry, context: ToolContext, name: str | None, addre
     known = devices.list()
     if address:
         return _at_address(devices, known, address)
-    if context.device:
-        return devices.get(context.device)
+    boards = known if is_spoken_to else tuple(device for device in known if device.board.pins) or known
+    if context.device and ((chats := devices.get(context.device)) in boards):
+        return chats
+    known = boards
     if len(known) == 1:
         return known[0]
     if not known:
@@ -54,14 +60,26 @@ def find_device(devices: Registry, context: ToolContext, name: str | None, addre
     raise ToolRetry(f"which device? There are {len(known)}: {names}", next_step=f"name it, as in: on {known[0].name}")
 
 
-def describe_device(devices: Registry) -> Describe:
+def describe_device(devices: Registry, *, is_spoken_to: bool = False) -> Describe:
     """For `Tool.describe`: the device that the arguments mean, with its board and id."""
 
     async def describe(asked: Any, context: ToolContext) -> tuple[str, ...]:
-        device = find_device(devices, context, asked.device, getattr(asked, "device_ip", None))
+        address = getattr(asked, "device_ip", None)
+        device = find_device(devices, context, asked.device, address, is_spoken_to=is_spoken_to)
         return (f"on: {device.name}, {device.board.title} ({device.device_id})",)
 
     return describe
+
+
+def on_device(devices: Registry, text: str, *, is_spoken_to: bool = False) -> Words:
+    """For `Tool.words`: `text` with the arguments in braces, and {device}: "remove {app_name} from {device}"."""
+
+    def words(asked: Any, context: ToolContext, _: Sequence[str]) -> str:
+        address = getattr(asked, "device_ip", None)
+        device = find_device(devices, context, asked.device, address, is_spoken_to=is_spoken_to)
+        return text.format_map({**dict(asked), "device": device.name})
+
+    return words
 
 
 def _at_address(devices: Registry, known: Sequence[Device], address: str) -> Device:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -78,5 +78,8 @@ def say_tool(*, outbox: Outbox, people: People) -> Tool[Any]:
         evidence = Evidence("accepted", f"on its way to {person.name} in {channel}")
         return ToolOutput({"success": True, "person": person.name, "channel": channel, "message": number}, (evidence,))
 
+    def words(asked: SayParameters, context: ToolContext, _: Sequence[str]) -> str:
+        return f"tell {addressed(asked, context)[0].name}: {asked.text}"
+
     text = "Send a text into a person's chat, by itself and not as the answer."
-    return Tool("say", text, SayParameters, Permission.ACT, Effect.ONCE, say, check=check)
+    return Tool("say", text, SayParameters, Permission.ACT, Effect.ONCE, say, check=check, words=words)

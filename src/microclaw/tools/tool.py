@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Self, TypeAlias, TypeVar
+from typing import Any, Generic, Self, TypeAlias, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
@@ -41,10 +41,11 @@ class Parameters(BaseModel):
     def _no_truth_as_a_number(cls, values: Any) -> Any:
         """Refuse true and false for a number: pydantic would read true as 1."""
         if isinstance(values, dict):
-            booleans = {name for name, field in cls.model_fields.items() if field.annotation is bool}
+            fields = {key: field for name, field in cls.model_fields.items() for key in (name, field.alias)}
             for name, value in values.items():
-                if isinstance(value, bool) and name not in booleans:
-                    raise PydanticCustomError("not_bool", "{name} is no yes or no", {"name": name})
+                if isinstance(value, bool) and name in fields and not _has(fields[name].annotation, bool):
+                    wanted = "is no number" if _has(fields[name].annotation, int, float) else "takes no yes or no"
+                    raise PydanticCustomError("not_bool", f"{{name}} {wanted}", {"name": name})
         return values
 
     @model_validator(mode="after")
@@ -53,6 +54,11 @@ class Parameters(BaseModel):
             if not _fits(value):
                 raise PydanticCustomError("too_large", "{name} is too large a number", {"name": name})
         return self
+
+
+def _has(annotation: object, *kinds: type) -> bool:
+    """Whether a field of this type may be of one of these, also where it may be left out (bool | None)."""
+    return annotation in kinds or any(_has(inner, *kinds) for inner in get_args(annotation))
 
 
 def _fits(value: object) -> bool:
@@ -64,8 +70,8 @@ def _fits(value: object) -> bool:
     return all(map(_fits, value)) if isinstance(value, list | tuple) else True
 
 
-async def _approve_all(_text: str, _detail: Sequence[str]) -> None:
-    """For a call that needs no approval."""
+async def approve_all(_text: str, _detail: Sequence[str]) -> None:
+    """For a call that needs no approval, or has one."""
 
 
 async def _no_journal() -> None:
@@ -92,7 +98,7 @@ class ToolContext:
     device: str | None = None
     channel: str = "terminal"
     chat_id: str = "terminal"
-    approve: Approve = _approve_all
+    approve: Approve = approve_all
     foreign: bool = False
     begin: Begin = _no_journal
     said: Callable[[], str] = str
@@ -122,7 +128,10 @@ class Tool(Generic[P]):
     for the approval, on what the arguments refer to now. `check` raises what `run` would refuse as things are now; it
     is awaited before somebody is asked, and only then, and looks at nothing outside of this host and its devices.
     `objections` raises what would be refused anyway, at every call and when one is planned for later, and returns what
-    a person must insist on: then the call always asks.
+    a person must insist on: then the call always asks. `words` is what the call does as a person would say it, which
+    is asked and read aloud; it has the lines of `describe`, none for a call that is planned. Without it the name and
+    the arguments are asked, and `title` stands for the name. `asks`: whether a person must say yes to these arguments
+    where the permission alone would need none; such a call is not planned for later.
     """
 
     name: str
@@ -138,6 +147,9 @@ class Tool(Generic[P]):
     describe: Callable[[P, ToolContext], Awaitable[Sequence[str]]] | None = None
     check: Callable[[P, ToolContext], Awaitable[None]] | None = None
     objections: Callable[[P, ToolContext], Awaitable[Sequence[str]]] | None = None
+    title: str | None = None
+    asks: Callable[[P, ToolContext], Awaitable[bool]] | None = None
+    words: Callable[[P, ToolContext, Sequence[str]], str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,11 +90,17 @@ class Toolbox:
     async def prepare(self, name: str, arguments: str, context: ToolContext) -> PlannedCall:
         """What a call that is made later needs. Raises ToolRetry for wrong arguments, PermissionRefused."""
         tool = self._find(name)
-        parameters = _read_arguments(tool, arguments)
-        action = action_text(tool.name, parameters)
+        parameters = read_arguments(tool, arguments)
+        action = action_text(tool.title or tool.name, parameters)
         permission = await self._required_permission(tool, parameters, context, action)
         self._gate.check(context.person_id, permission, action)
+        if await _asks(tool, parameters, context):
+            raise ToolRetry(
+                f"{_asked_text(tool, parameters, context, (), ())} asks each time, so it is not planned for later",
+                next_step="plan it for each board: one schedule a board",
+            )
         objections = await _objections(tool, parameters, context)  # what stands in its way now may be gone by then
+        action = _asked_text(tool, parameters, context, (), objections)
         return PlannedCall(tool.name, permission, tool.effect, action, argument_lines(parameters), objections)
 
     async def call(
@@ -109,7 +115,7 @@ class Toolbox:
         with listening() as device_texts:
             try:
                 tool = self._find(name)
-                parameters = _read_arguments(tool, arguments)
+                parameters = read_arguments(tool, arguments)
                 context = await self._approved_context(tool, parameters, context, approved)
                 foreign = tool.foreign
                 result = result_of(await tool.run(parameters, context), device_texts)
@@ -125,21 +131,23 @@ class Toolbox:
         self, tool: Tool[Any], parameters: Parameters, context: ToolContext, approved: Permission | None
     ) -> ToolContext:
         """The context to run the tool in, once it may run. Raises PermissionRefused."""
-        action = action_text(tool.name, parameters)
+        action = action_text(tool.title or tool.name, parameters)
         permission = await self._required_permission(tool, parameters, context, action)
         if tool.has_preview:
             self._gate.check(context.person_id, permission, action)
-            return replace(context, approve=self._approval(permission, context, approved))
+            return replace(context, approve=self._approval(tool.name, permission, context, approved))
         objections = await _objections(tool, parameters, context)
         if objections:  # what was approved before was not approved in spite of these
             permission, approved = Permission.RISKY, None
         lines: tuple[str, ...] = ()
         check: Callable[[], Awaitable[None]] | None = None
-        if self._gate.needs_approval(permission, tainted=context.foreign):
+        asks = await _asks(tool, parameters, context)
+        if asks or self._gate.needs_approval(permission, tainted=context.foreign):
             if tool.check is not None:
                 await tool.check(parameters, context)
             described = await _description(tool, parameters, context)
             lines = (*objections, *argument_lines(parameters), *described)
+            action = _asked_text(tool, parameters, context, described, objections)
 
             async def check() -> None:
                 needs = await self._required_permission(tool, parameters, context, action)
@@ -150,7 +158,7 @@ class Toolbox:
                     text = f"what {action} means changed while somebody was asked, so it was not done"
                     raise PermissionRefused(text, next_step="ask for it again")
 
-        await self._approval(permission, context, approved, check)(action, lines)
+        await self._approval(tool.name, permission, context, approved, check, asks=asks)(action, lines)
         return replace(context, insisted=objections) if objections else context
 
     async def _required_permission(
@@ -163,15 +171,18 @@ class Toolbox:
 
     def _approval(
         self,
+        name: str,
         permission: Permission,
         context: ToolContext,
         approved: Permission | None,
         check: Callable[[], Awaitable[None]] | None = None,
+        *,
+        asks: bool = False,
     ) -> Approve:
         """The `approve` of a context. `check` is awaited after the yes and raises when its meaning changed."""
 
         async def approve(text: str, detail: Sequence[str]) -> None:
-            if approved is not None and _WEIGHT[permission] <= _WEIGHT[approved] and not context.foreign:
+            if not asks and approved is not None and _WEIGHT[permission] <= _WEIGHT[approved] and not context.foreign:
                 self._gate.check(context.person_id, permission, text)
             else:
                 await self._gate.admit(
@@ -182,6 +193,8 @@ class Toolbox:
                     detail=detail,
                     channel=context.channel,
                     chat_id=context.chat_id,
+                    tool=name,
+                    asks=asks,
                 )
             if check is not None:
                 await check()
@@ -215,17 +228,43 @@ def action_text(name: str, parameters: Parameters) -> str:
     return clean_text(" ".join((name, *words)), one_line=True, limit=MAX_ACTION_CHARS, mark=HIDDEN_MARK)
 
 
+def _asked_text(
+    tool: Tool[Any],
+    parameters: Parameters,
+    context: ToolContext,
+    described: Sequence[str],
+    objections: Sequence[str],
+) -> str:
+    """What a person is asked, on one line, with what has to be insisted on: that is read aloud, too."""
+    heard = (*objections[:2], f"{len(objections) - 2} more such") if len(objections) > 3 else objections
+    although = f"although {' and '.join(heard)}, " if objections else ""
+    if tool.words is None:
+        return f"{although}{action_text(tool.title or tool.name, parameters)}"
+    words = clean_text(f"{although}{tool.words(parameters, context, described)}", one_line=True, mark=HIDDEN_MARK)
+    return words if len(words) <= MAX_ACTION_CHARS else f"{words[: MAX_ACTION_CHARS - 3]}..."
+
+
 def argument_lines(parameters: Parameters) -> tuple[str, ...]:
     """One line for each argument; a text of several lines is indented below its name."""
-    lines: list[str] = []
-    for key, value in _given(parameters):
-        text = _text(value)
-        shown = text.splitlines()
-        if len(shown) <= 1:
-            lines.append(f"{key}: {text}")
-        else:
-            lines += [f"{key}: {len(shown)} lines", *(f"    {line}" for line in shown)]
-    return tuple(lines)
+    return tuple(line for key, value in _given(parameters) for line in _lines(key, value))
+
+
+def _lines(key: str, value: Any) -> list[str]:
+    if isinstance(value, list | tuple) and _has_lines(value):
+        return [line for one in value for line in _lines(key, one)]
+    if isinstance(value, dict) and _has_lines(value):
+        return [f"{key}:", *(f"    {line}" for name, one in value.items() for line in _lines(name, one))]
+    text = _text(value)
+    shown = text.splitlines()
+    return [f"{key}: {text}"] if len(shown) <= 1 else [f"{key}: {len(shown)} lines", *(f"    {line}" for line in shown)]
+
+
+def _has_lines(value: Any) -> bool:
+    """Whether a text of several lines is in it."""
+    if isinstance(value, str):
+        return len(value.splitlines()) > 1
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return any(map(_has_lines, inner))
 
 
 def _given(parameters: Parameters) -> list[tuple[str, Any]]:
@@ -247,6 +286,10 @@ async def _description(tool: Tool[Any], parameters: Parameters, context: ToolCon
     return () if tool.describe is None else tuple(await tool.describe(parameters, context))
 
 
+async def _asks(tool: Tool[Any], parameters: Parameters, context: ToolContext) -> bool:
+    return tool.asks is not None and await tool.asks(parameters, context)
+
+
 async def _objections(tool: Tool[Any], parameters: Parameters, context: ToolContext) -> tuple[str, ...]:
     """What a person must insist on. Raises what would be refused anyway."""
     return () if tool.objections is None else tuple(await tool.objections(parameters, context))
@@ -262,8 +305,8 @@ def schema_of(parameters: type[Parameters]) -> str:
     return json.dumps(schema, separators=(",", ":"))
 
 
-def _read_arguments(tool: Tool[Any], arguments: str) -> Parameters:
-    """Raises ToolRetry, which names the fault and the right form."""
+def read_arguments(tool: Tool[Any], arguments: str) -> Parameters:
+    """The arguments of a call. Raises ToolRetry, which names the fault and the right form."""
     if len(arguments) > MAX_ARGUMENT_BYTES:
         raise ToolRetry(
             f"the arguments of {tool.name} have {len(arguments)} characters, at most {MAX_ARGUMENT_BYTES} are allowed"

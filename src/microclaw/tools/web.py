@@ -257,7 +257,15 @@ def web_tools(*, fetcher: Fetcher, engine: SearchEngine | None = None) -> tuple[
     read, idle = Permission.READ, Effect.READ
     text = "Read a page of the Internet as text."
     fetching = Tool(
-        "web-fetch", text, FetchParameters, read, idle, fetch, foreign=True, required_permission=fetch_permission
+        "web-fetch",
+        text,
+        FetchParameters,
+        read,
+        idle,
+        fetch,
+        foreign=True,
+        required_permission=fetch_permission,
+        words=lambda asked, *_: f"read a page of {urlsplit(asked.url).hostname}: {asked.url}",
     )
     if engine is None:
         return (fetching,)

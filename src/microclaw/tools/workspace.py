@@ -210,7 +210,16 @@ def workspace_tools(workspace: Workspace) -> tuple[Tool[Any], ...]:
     return (
         Tool("list-files", "List a folder of the workspace.", FolderParameters, read, idle, list_files),
         Tool("read-file", "Read a text file of the workspace.", ReadParameters, read, idle, read_file, foreign=True),
-        Tool("write-file", put, WriteParameters, act, Effect.IDEMPOTENT, write_file, check=check_write),
+        Tool(
+            "write-file",
+            put,
+            WriteParameters,
+            act,
+            Effect.IDEMPOTENT,
+            write_file,
+            check=check_write,
+            words=lambda asked, *_: f"write the file {asked.path}",
+        ),
         Tool(
             "delete-file",
             "Delete a file of the workspace; it cannot be undone.",
@@ -219,6 +228,7 @@ def workspace_tools(workspace: Workspace) -> tuple[Tool[Any], ...]:
             Effect.IDEMPOTENT,
             delete_file,
             check=check_delete,
+            words=lambda asked, *_: f"delete the file {asked.path}",
         ),
     )
 

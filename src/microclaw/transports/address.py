@@ -5,14 +5,20 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import hashlib
+import ipaddress
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from microclaw.addresses import bracketed
 from microclaw.errors import ConfigError, DeviceUnreachable
 
+_SHOWN_CHARS: Final = 80
+_NUMBERS: Final = re.compile(r"[0-9.]+|0[xX][0-9A-Fa-f]+")
+_LABEL: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+_THIS_NETWORK: Final = ipaddress.ip_network("0.0.0.0/8")  # RFC 791, RFC 6890
 _HOST_PORT = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%a-z]+)\]|(?P<host>[A-Za-z0-9._-]+))(?::(?P<port>[0-9]{1,5}))?")
 
 
@@ -26,13 +32,40 @@ class HostPort:
 
 
 def parse_host_port(text: str, default_port: int | None = None) -> HostPort:
-    """HOST:PORT, or HOST alone where there is a default; ConfigError says what the form is."""
+    """HOST:PORT, or HOST alone where there is a default; ConfigError for another form and where no board can be."""
+    step = f"write it like 192.168.1.20:{default_port or 8080}"
     match = _HOST_PORT.fullmatch(text)
     port = int(match["port"]) if match and match["port"] else default_port
-    if match is None or port is None or not 0 < port <= 65535:
-        example = f"192.168.1.20:{default_port or 8080}"
-        raise ConfigError(f"{text!r} is not HOST:PORT", next_step=f"write it like {example}")
-    return HostPort(match["v6"] or match["host"], port)
+    if match is None or port is None:
+        raise ConfigError(f"{text[:_SHOWN_CHARS]!r} is not HOST:PORT", next_step=step)
+    if not 0 < port <= 65535:
+        raise ConfigError(f"{text[:_SHOWN_CHARS]!r} is not HOST:PORT: a port is 1 to 65535", next_step=step)
+    host: str = match["v6"] or match["host"]
+    if why := _impossible(host, is_v6=match["v6"] is not None):
+        raise ConfigError(f"no board can be at {host[:_SHOWN_CHARS]!r}: {why}", next_step=step)
+    return HostPort(host, port)
+
+
+def _impossible(host: str, *, is_v6: bool) -> str | None:
+    """Why nothing can listen there; None where something can. It looks up no name."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        if is_v6 or _NUMBERS.fullmatch(host):
+            return "it is no IP address"
+        labels = host.removesuffix(".").split(".")  # RFC 1123, 2.1; "_" is in names that people give at home
+        if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
+            return "it is no name of a host"
+        return None
+    if address.is_multicast:
+        return "it is a multicast address, of a group"
+    if address.is_unspecified:
+        return "it is no address of a machine"
+    if str(address) == "255.255.255.255":
+        return "it is the broadcast address, of everybody"
+    if address.version == 4 and (address.is_reserved or address in _THIS_NETWORK):
+        return "no machine has an address of this range"
+    return None
 
 
 _POLL_S = 0.02

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SERVICE: Final = "_microclaw._tcp.local."
 WYOMING_SERVICE: Final = "_wyoming._tcp.local."
-ServiceKind: TypeAlias = Literal["host", "device", "wasmachine", "esphome", "xiaozhi", "mcp"]
+ServiceKind: TypeAlias = Literal["host", "device", "wasmachine", "esphome", "xiaozhi", "mcp", "serial"]
 # Who announces which: esphome.io/components/mdns; xiaozhi and MCP servers as their projects register themselves.
 _KINDS: Final[Mapping[str, ServiceKind]] = {
     SERVICE: "host",  # or "device": its TXT record says the role

@@ -13,6 +13,7 @@ from microclaw.config.places import cache_folder
 from microclaw.devices.device import Transport
 from microclaw.errors import ConfigError
 from microclaw.transports import serial, serial_address, virtual_board, wasmachine, xiaozhi
+from microclaw.transports.address import HostPort, parse_host_port
 from microclaw.wire.xiaozhi import SCHEME as XIAOZHI_SCHEME
 
 if TYPE_CHECKING:
@@ -57,6 +58,16 @@ def open_transport(
         return wasmachine.WasmachineTransport(endpoint, board, lock_folder=locks, zone=zone)
     except ConfigError as exc:
         raise ConfigError(f"{endpoint!r} is no address of a device", next_step=f"write {_FORMS}") from exc
+
+
+def tcp_address(endpoint: str) -> HostPort | None:
+    """Where a transport connects to by TCP; None for one that does not. ConfigError as `open_transport` has it."""
+    if endpoint.startswith(serial_address.SCHEME):
+        port = serial_address.parse_port_address(endpoint)
+        return port if isinstance(port, HostPort) else None
+    if endpoint.startswith((LINK_SCHEME, XIAOZHI_SCHEME, virtual_board.SCHEME)):
+        return None
+    return parse_host_port(endpoint.removeprefix(wasmachine.SCHEME), wasmachine.DEFAULT_PORT)
 
 
 def _link_transport(link: DeviceLink) -> Transport:

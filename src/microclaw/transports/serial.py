@@ -212,13 +212,13 @@ class SerialTransport:
             case HostPort():
                 return await TcpPort.open(self._address)
             case TtyPath(path=path):
-                return _open_tty(path)
+                return await open_named_port(path)
             case ComName(name=name):
-                return await ComPort.open(name)
+                return await open_named_port(name)
             case UsbId():
                 self._found_at = None
                 self._found_at = found = find_usb_port(self._address, await asyncio.to_thread(self._list_ports))
-                return _open_tty(found) if found.startswith("/") else await ComPort.open(found)
+                return await open_named_port(found)
             case _:
                 assert_never(self._address)
 
@@ -327,10 +327,13 @@ class SerialTransport:
         )
 
 
-def _open_tty(path: str) -> SerialPort:
+async def open_named_port(name: str) -> SerialPort:
+    """/dev/ttyACM0 or COM3. OSError when it cannot be opened or another program holds it."""
+    if not name.startswith("/"):
+        return await ComPort.open(name)
     from microclaw.transports.serial_tty import TtyPort  # termios exists on POSIX only
 
-    return TtyPort.open(path)
+    return TtyPort.open(name)
 
 
 def _addresses(reply: Mapping[str, object]) -> I2cAddresses:

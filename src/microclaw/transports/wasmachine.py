@@ -11,93 +11,61 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, tzinfo
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, cast
 
-from msgspec import DecodeError, Struct, structs
-from msgspec.json import decode, encode
-
 from microclaw.boards.profile import BoardProfile
 from microclaw.clock import find_zone, machine_zone
-from microclaw.devices.calls import AppEntry, AppInstall, AppList, AppReply, AppRequest, AppUninstall, Call
+from microclaw.devices.calls import (
+    AppEntry,
+    AppInstall,
+    AppList,
+    AppReply,
+    AppRequest,
+    AppUninstall,
+    Call,
+    LogPage,
+    LogsRead,
+)
 from microclaw.devices.device import not_offered
-from microclaw.durable import replace_file
+from microclaw.devices.pin_holder import HeldAs
 from microclaw.errors import (
     AppNotFound,
     DeviceSilent,
     DeviceTimeout,
     DeviceUnreachable,
-    ImageTooLarge,
     InstallInterrupted,
-    InvalidModule,
     ProtocolError,
 )
 from microclaw.events import EvidenceKind, ProgramKind
 from microclaw.transports.address import AddressLock, parse_host_port
+from microclaw.transports.install_checks import check_sendable, raise_install_error
+from microclaw.transports.install_mark import InstallMark, InterruptedInstall
+from microclaw.transports.pin_acts import AppManagerCalls, PinActs
+from microclaw.transports.pin_program import HELD_URL, PIN_PROGRAM, pin_methods
+from microclaw.transports.program_logs import ProgramLogs
 from microclaw.transports.wasmachine_connection import NoAnswer, Timeouts, WasmachineConnection
-from microclaw.wire.wasm_binary import HEADER as MODULE_HEADER
-from microclaw.wire.wasm_binary import ModuleError, Reader
-from microclaw.wire.wasmachine.answers import error_text, raise_for_status, read_applets
+from microclaw.wire.wasmachine.answers import raise_for_status, read_applets
 from microclaw.wire.wasmachine.attributes import AttributeContainer, Generation
 from microclaw.wire.wasmachine.clock_stamp import stamp_clock
 from microclaw.wire.wasmachine.frame import HEADER, FrameType, encode_frame
+from microclaw.wire.wasmachine.program_log import ProgramLog, log_request, read_log
 from microclaw.wire.wasmachine.request import (
     Request,
     Response,
-    Status,
     app_request,
     install_request,
     query_request,
     uninstall_request,
 )
 
-_REBUILD: Final = "build it again from its source: microclaw app build"
-
-
-def check_sendable(wasm: bytes, board: BoardProfile) -> None:
-    """Refuse images that firmware never answers and that wedge its parser: empty ones, and cut sections."""
-    limit = board.firmware.max_module_bytes
-    if len(wasm) > limit:
-        raise ImageTooLarge(
-            f"the image has {len(wasm)} bytes, {board.title} takes {limit}",
-            next_step="make the program smaller: less static data, optimization Os",
-        )
-    if wasm[: len(MODULE_HEADER)] != MODULE_HEADER:
-        raise InvalidModule(f"not a WebAssembly 1.0 module, it starts with {wasm[:8].hex(' ')!r}", next_step=_REBUILD)
-    if len(wasm) == len(MODULE_HEADER):
-        raise InvalidModule("an empty module: no firmware answers one", next_step=_REBUILD)
-    reader = Reader(wasm, len(MODULE_HEADER))
-    while not reader.at_end:
-        section = reader.byte()
-        try:
-            size = reader.u32()
-        except ModuleError as exc:
-            text = f"the image has a broken section length at byte {reader.position}"
-            raise InvalidModule(text, next_step=_REBUILD) from exc
-        if size > reader.left:
-            text = f"the image ends inside section {section}, {size - reader.left} bytes are missing"
-            raise InvalidModule(text, next_step=_REBUILD)
-        reader.take(size)
-
-
-def raise_install_error(response: Response, name: str) -> None:
-    """Each refusal of an install as its exception; the loader's own texts come without the manager's prefix."""
-    if response.status < Status.BAD_REQUEST:
-        return
-    text = error_text(response) or ""
-    if "allocate" in text or "memory" in text:
-        raise ImageTooLarge(
-            f"the device has no room for {name}: {text}",
-            next_step="remove another app, ask for less heap, or use less static data",
-            foreign=True,
-        )
-    if any(part in text for part in ("load failed", "load WASM file failed", "instantiate failed")):
-        raise InvalidModule(f"the device could not load {name}: {text}", next_step=_REBUILD, foreign=True)
-    raise_for_status(response, name)
+_APPS: Final = frozenset({"apps.install", "apps.remove", "apps.list", "apps.request", "logs.read"})
+MAX_CURSOR: Final = 2**32
+"""Above it no cursor of a log is: who asks from there wants to know where the next line will be."""
 
 
 R = TypeVar("R")
@@ -117,47 +85,11 @@ _SILENT: Final = (
 )
 
 
-class _Interrupted(Struct, frozen=True):
-    """An install whose end the device may never have seen. `is_old`: a process before this one began it."""
-
-    name: str
-    frame_bytes: int
-    delivered: bool = False
-    is_old: bool = False
-
-
-class _InstallMark:
-    """The file that says which install is under way at an address. Written and removed under the address lock."""
-
-    def __init__(self, lock: AddressLock) -> None:
-        self._path = lock.path.with_suffix(".install")
-
-    @property
-    def is_there(self) -> bool:
-        return self._path.exists()
-
-    def write(self, sent: _Interrupted) -> None:
-        with suppress(OSError):  # a full disk must not keep a program from its board
-            replace_file(self._path, encode(sent), sync=False)
-
-    def read(self) -> _Interrupted | None:
-        """The install of a process that died; None when there is none, or the file is not one of ours."""
-        try:
-            return structs.replace(decode(self._path.read_bytes(), type=_Interrupted), is_old=True, delivered=False)
-        except (OSError, DecodeError):
-            self.clear()
-            return None
-
-    def clear(self) -> None:
-        with suppress(OSError):
-            self._path.unlink(missing_ok=True)
-
-
 class WasmachineTransport:
     """One application manager at host:port; calls queue up, one exchange at a time."""
 
-    capabilities: Final = frozenset({"apps.install", "apps.remove", "apps.list", "apps.request"})
     kinds: Final[tuple[ProgramKind, ...]] = ("wasm",)
+    pin_program: Final = PIN_PROGRAM
     evidence: Final[EvidenceKind] = "accepted"
 
     def __init__(
@@ -177,12 +109,22 @@ class WasmachineTransport:
         self._zone = zone or find_zone(machine_zone()) or UTC
         lock = AddressLock(lock_folder, self.endpoint)
         self._connection = WasmachineConnection(host_port, lock, self.timeouts)
-        self._mark = _InstallMark(lock)
+        self._mark = InstallMark(lock)
         self._queue = asyncio.Lock()
+        self._logs = ProgramLogs()
+        self._pins = PinActs(AppManagerCalls(self._install, self._uninstall, self._ask_pins))
         # Answers to an earlier process's requests can still come: a random start keeps their mids from being ours.
         self._mid = secrets.randbits(31) if first_mid is None else first_mid
-        self._interrupted: _Interrupted | None = None
+        self._interrupted: InterruptedInstall | None = None
         self._is_silent = False  # the last exchange had no answer
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        return _APPS | pin_methods(self.board)
+
+    @property
+    def held_pins(self) -> Mapping[int, HeldAs]:
+        return self._pins.held
 
     @property
     def other_answers(self) -> int:
@@ -225,6 +167,10 @@ class WasmachineTransport:
                 return await self._list()
             case AppRequest():
                 return await self._request(call)
+            case LogsRead(cursor=cursor):
+                return await self._log_page(cursor)
+            case _ if call.method in pin_methods(self.board):
+                return await self._pins.act(call, self.board, tuple(app.name for app in await self._list()))
             case _:
                 raise not_offered(self.endpoint, call, self.capabilities)
 
@@ -239,7 +185,7 @@ class WasmachineTransport:
         )
         frame = encode_frame(FrameType.INSTALL, request.encode())
         await self._connection.open()
-        self._interrupted = _Interrupted(call.name, len(frame))
+        self._interrupted = InterruptedInstall(call.name, len(frame))
         self._mark.write(self._interrupted)
         try:
             response = await self._connection.exchange(frame, mid, self.timeouts.install_s(len(frame)))
@@ -247,10 +193,11 @@ class WasmachineTransport:
             self._settle()
             raise
         except NoAnswer as exc:
-            self._interrupted = _Interrupted(call.name, len(frame), exc.delivered)
+            self._interrupted = InterruptedInstall(call.name, len(frame), exc.delivered)
             raise await self._interruption(call.name, exc) from exc
         self._settle()
         raise_install_error(response, call.name)
+        self._logs.installed(call.name, call.code)
 
     async def _interruption(self, name: str, cause: NoAnswer) -> InstallInterrupted:
         """Mend the parser at once and say what is true of the app."""
@@ -307,7 +254,7 @@ class WasmachineTransport:
         self._settle()
         return names
 
-    async def _pad_and_remove(self, interrupted: _Interrupted) -> None:
+    async def _pad_and_remove(self, interrupted: InterruptedInstall) -> None:
         """Whatever it answers: nothing to remove is the usual case, and the truth is asked next."""
         padding = _PAD * ((interrupted.frame_bytes | 0xFFFF) + HEADER.size)
         await self._connection.send_only(padding, self.timeouts.install_s(len(padding)))
@@ -337,9 +284,11 @@ class WasmachineTransport:
     async def _list(self) -> tuple[AppEntry, ...]:
         await self._mend()
         try:
-            return await self._list_now()
+            listed = await self._list_now()
         except NoAnswer as exc:
             raise self._timed_out("listing its apps", exc, is_silent=exc.silent) from exc
+        names = await self._pins.tidy(tuple(app.name for app in listed))
+        return tuple(app for app in listed if app.name in names)
 
     async def _list_now(self) -> tuple[AppEntry, ...]:
         """Asked once more on a fresh connection when the first request got no answer."""
@@ -348,6 +297,29 @@ class WasmachineTransport:
         except NoAnswer:
             response = await self._exchange(query_request, self.timeouts.answer_s - self.timeouts.first_query_s)
         return tuple(AppEntry(app.name, app.heap_bytes) for app in read_applets(response))
+
+    async def _log_page(self, cursor: int) -> LogPage:
+        """What the programs printed, asked of each: firmware itself only has a console (headers/glue/printed.c)."""
+        if cursor > MAX_CURSOR:
+            return self._logs.end()
+        if self._logs.is_due:
+            await self._logs.refresh(tuple(entry.name for entry in await self._list()), self._ask_log)
+        return self._logs.page(cursor)
+
+    async def _ask_log(self, name: str, first: int) -> ProgramLog | None:
+        try:
+            return read_log(await self._exchange(partial(log_request, name=name, first=first), self.timeouts.log_s))
+        except NoAnswer:
+            return None
+
+    async def _ask_pins(self, name: str, url: str) -> bytes | None:
+        try:
+            limit_s = self.timeouts.log_s if url == HELD_URL else self.timeouts.answer_s
+            response = await self._exchange(partial(app_request, name=name, url=url), limit_s)
+        except NoAnswer:
+            return None
+        raise_for_status(response, name)
+        return response.body
 
     async def _request(self, call: AppRequest) -> AppReply:
         await self._mend()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import os
 import socket
 import struct
 import sys
@@ -30,6 +31,7 @@ class Timeouts:
     answer_s: float = 10.0
     # Bytes sent in the first moments after a boot can vanish: a query asks again on a fresh connection after this.
     first_query_s: float = 4.0
+    log_s: float = 1.5  # a program answers at once, or computes, or keeps no log
     idle_s: float = 2.0
     install_bytes_a_second: int = 50_000  # far below what a board on a poor Wi-Fi takes
 
@@ -131,7 +133,7 @@ class WasmachineConnection:
                 self._reader, self._writer = await asyncio.open_connection(self.address.host, self.address.port)
         except (OSError, TimeoutError) as exc:
             self._lock.release()
-            why = "no answer" if isinstance(exc, TimeoutError) else (exc.strerror or str(exc))
+            why = "no answer" if isinstance(exc, TimeoutError) else _why(exc)
             raise DeviceUnreachable(
                 f"cannot reach {self.address}: {why}",
                 next_step="is the board powered, on this network, and its WASMachine started (sta -s SSID -p PASS)?",
@@ -199,3 +201,10 @@ class WasmachineConnection:
             self._writer.close()
             self._writer = self._reader = None
         self._lock.release()
+
+
+def _why(exc: OSError) -> str:
+    """ "Connection refused": asyncio's own text has the address a second time, and not the reason."""
+    if isinstance(exc, socket.gaierror) or exc.errno is None:
+        return exc.strerror or str(exc)
+    return os.strerror(exc.errno)

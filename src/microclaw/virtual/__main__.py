@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from microclaw.boards.firmware import parse_firmware
 from microclaw.boards.reader import load_board
-from microclaw.errors import DeviceUnreachable, MicroclawError
+from microclaw.errors import ConfigError, DeviceUnreachable, MicroclawError
 from microclaw.virtual.board import Board
 from microclaw.virtual.clock import RealClock
 from microclaw.virtual.firmware.apps import AppStore
@@ -80,6 +80,8 @@ class BoardProcess:
     def __init__(self, options: argparse.Namespace) -> None:
         self._temporary: TemporaryFolder | None = None
         self._options = options
+        if options.network and options.clock == "virtual":
+            raise ConfigError("--network needs --clock real: a network takes its own time", next_step="leave one out")
         profile = parse_firmware(options.firmware).applied(load_board(options.board))
         wasmachine = listen_tcp(options.host, options.wasmachine, "--wasmachine")
         serial = None
@@ -104,7 +106,13 @@ class BoardProcess:
         generation = Generation(options.generation or profile.firmware.attribute_generation)
         app_store = None if stock else AppStore((flash or self._temporary_dir()) / "apps")
         programs = Programs(board, (flash or self._temporary_dir()) / "py", options.cache)
-        self.machine = Machine(board, Runtime(board), generation=generation, app_store=app_store, programs=programs)
+        self.machine = Machine(
+            board,
+            Runtime(board, has_network=options.network),
+            generation=generation,
+            app_store=app_store,
+            programs=programs,
+        )
         ports = self.machine.ports
         ports.wasmachine = WasmachinePort(wasmachine, self.machine.receive, self.machine.faults, stock=stock)
         ports.wasmachine_port = port_of(wasmachine)
@@ -153,7 +161,7 @@ class BoardProcess:
         link.send(RunTask(f"console-{secrets.token_hex(4)}", "agent", text, TASK_S))
 
     def _link_port(self, flash: Path) -> LinkPort:
-        from microclaw.virtual.link.identity import LinkAddress
+        from microclaw.link_client.identity import LinkAddress
         from microclaw.virtual.link.port import LinkPort  # these take 0.1 s and 20 MB that other boards save
 
         options = self._options
@@ -238,6 +246,9 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         help="pair with the one-time secret in this file (also as `device provision --file` writes it), or on stdin",
     )
     parser.add_argument("--link-credential", choices=("certificate", "token"), default="certificate")
+    parser.add_argument(
+        "--network", action="store_true", help="programs' MQTT and HTTP clients reach real servers (real clock only)"
+    )
     parser.add_argument("--die-with-parent", action="store_true", help="end when the starting process ends (Linux)")
     return parser.parse_args(argv)
 

@@ -18,7 +18,7 @@ from microclaw.errors import PinRefused, UnknownName
 from microclaw.fair_ring import FairPage, FairRing
 from microclaw.virtual.clock import Clock
 from microclaw.virtual.history import EdgeRecord, History, LineBuffer, LogRecord, Observer, Page, PwmRecord
-from microclaw.virtual.sensors import I2cSensor, attach_sensors
+from microclaw.virtual.sensors import I2cSensor, attach_sensors, usual_sensor
 from microclaw.virtual.storage import Storage
 from microclaw.virtual.wiring import LedChains, Pin, SpiBuses, Uarts
 from microclaw.wire.board_replies import PinRow
@@ -198,9 +198,17 @@ class Board:
     # Sensors.
     def set_sensor(self, sensor: str, values: Mapping[str, float]) -> None:
         """Set some of a sensor's values; UnknownName or CallRejected leave all of them as they were."""
-        device = self.sensor(sensor)
+        device = self.wired_sensor(sensor)
         with self._lock:
             device.set_values(values)
+
+    def wired_sensor(self, name: str) -> I2cSensor:
+        """The sensor; one that the profile has not is wired now: a profile does not know what hangs on a real bus."""
+        with self._lock:
+            wired = usual_sensor(name) if name not in self.sensors else None
+            if wired is not None and self._i2c_device(wired.address) is None:
+                self.sensors = {**self.sensors, name: wired}
+        return self.sensor(name)
 
     def sensor_values(self, sensor: str) -> dict[str, float]:
         device = self.sensor(sensor)

@@ -18,6 +18,11 @@ def attach_sensors(addresses: Mapping[str, int]) -> dict[str, I2cSensor]:
     return {name: _MODELS[name](address) for name, address in addresses.items() if name in _MODELS}
 
 
+def usual_sensor(name: str) -> I2cSensor | None:
+    """A sensor at the address that its maker gives it; None where there is no model of it here."""
+    return _MODELS[name](_USUAL[name]) if name in _MODELS else None
+
+
 class I2cSensor(ABC):
     """A device with a register pointer: the first byte written chooses the register. Its values come from outside."""
 
@@ -188,6 +193,7 @@ class Ina219(I2cSensor):
 
 
 _MODELS: dict[str, Callable[[int], I2cSensor]] = {"bme280": Bme280, "ina219": Ina219}
+_USUAL: Final = {"bme280": 0x76, "ina219": 0x40}
 
 
 def _divide(a: int, b: int) -> int:

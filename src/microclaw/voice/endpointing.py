@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from microclaw.voice.engines.engine import FRAME_MS
+from microclaw.voice.engines.engine import FRAME_BYTES, FRAME_MS, VoiceDetector
 
 Moment: TypeAlias = Literal["began", "ended", "nothing", "too long"]
 WINDOW_FRAMES: Final = 8
@@ -56,3 +56,10 @@ class Endpointer:
             if self.quiet_ms >= self._limits.silence_ms:
                 return "ended"
         return "too long" if self._heard_ms >= self._limits.longest_ms else None
+
+
+def has_speech(pcm: bytes, detector: VoiceDetector) -> bool:
+    """Whether an utterance begins in the audio; what is no whole frame at its end does not count."""
+    endpointer = Endpointer(EndpointLimits(nothing_ms=len(pcm)))
+    starts = range(0, len(pcm) - FRAME_BYTES + 1, FRAME_BYTES)
+    return any(endpointer.frame(detector.is_speech(pcm[at : at + FRAME_BYTES])) == "began" for at in starts)

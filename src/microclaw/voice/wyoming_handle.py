@@ -10,16 +10,17 @@ import asyncio
 import hashlib
 import logging
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from microclaw.addresses import single_address
 from microclaw.agent.inbox import AcceptedMessage
 from microclaw.errors import MicroclawError
-from microclaw.events import VOICE_CHANNEL, Answer, ApprovalAsked, ApprovalSettled, Inbound
+from microclaw.events import VOICE_CHANNEL, Answer, ApprovalAsked, ApprovalSettled, Evidence, Inbound
 from microclaw.language.yes_no import said_no, said_yes
-from microclaw.voice.session import NO_ANSWER, SHALL_I, TOO_MANY, VoiceParts
-from microclaw.voice.spoken_text import MAX_SPOKEN_CHARS, MORE, SentenceCutter
+from microclaw.voice.parts import NO_ANSWER, TOO_MANY, VoiceParts
+from microclaw.voice.spoken_text import MAX_SPOKEN_CHARS, MORE, SentenceCutter, spoken_question
 
 HANDLE_S: Final = 60.0
 MAX_TURNS: Final = 32
@@ -92,8 +93,8 @@ class WyomingTurns:
             async for event in accepted.events:
                 match event:
                     case ApprovalAsked():
-                        words = SHALL_I if event.may_decide else "An owner has to decide."
-                        turn.replies.put_nowait(SpokenReply(for_one_breath(f"{event.text}. {words}"), True, event))
+                        words = spoken_question(event.text, may_decide=event.may_decide)
+                        turn.replies.put_nowait(SpokenReply(for_one_breath(words), True, event))
                     case ApprovalSettled():
                         turn.asked = None
                     case Answer():
@@ -119,19 +120,21 @@ class _Turn:
         self.replies: asyncio.Queue[SpokenReply] = asyncio.Queue()
 
 
-def chat_of(address: str, conversation: str) -> str:
-    """A chat's id: the client's address with its own id of the conversation, where it has one.
+def chat_of(address: str, conversation: str, connection: str) -> str:
+    """A chat's id: the client's address with its own id of the conversation, or else with that of the connection.
 
-    Home Assistant has one for each satellite: a yes in the kitchen does not answer what was asked in the hall.
+    Home Assistant has one for each satellite: a yes in the kitchen does not answer what was asked in the hall. A client
+    without one has a chat for as long as it is connected: another one at its address may be another person's.
     """
     if conversation and _PLAIN.fullmatch(conversation) is None:
         conversation = hashlib.sha256(conversation.encode(errors="replace")).hexdigest()[:16]
-    return f"wyoming {single_address(address)}" + (f" {conversation}" if conversation else "")
+    return f"wyoming {single_address(address)} {conversation or f'connection {connection}'}"
 
 
-def for_one_breath(text: str) -> str:
+def for_one_breath(text: str, evidence: Iterable[Evidence] = ()) -> str:
     """All of a text that is said, on one line; what is too long for the ear stays in the chat."""
     cutter, said = SentenceCutter(), ""
+    cutter.learn(evidence)
     for sentence in [*cutter.feed(text), *cutter.rest()]:
         if len(said) + len(sentence) > MAX_SPOKEN_CHARS:
             return f"{said} {MORE}".strip()
@@ -141,4 +144,4 @@ def for_one_breath(text: str) -> str:
 
 def _reply(answer: Answer) -> SpokenReply:
     is_handled = answer.error_code is None or answer.waits_for_yes
-    return SpokenReply(for_one_breath(answer.text) or (DONE if is_handled else NO_ANSWER), is_handled)
+    return SpokenReply(for_one_breath(answer.text, answer.evidence) or (DONE if is_handled else NO_ANSWER), is_handled)

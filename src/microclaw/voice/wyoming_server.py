@@ -1,4 +1,4 @@
-"""Our speech to text, text to speech and agent as Wyoming services, for Home Assistant's Assist. Reads no settings.
+"""Our speech to text, text to speech, agent and wake words as Wyoming services, for Home Assistant. Reads no settings.
 
 Wyoming has neither authentication nor encryption: whoever reaches the port speaks as the configured person. So it
 listens on loopback, unless a person names another address.
@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping
+import secrets
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, Final
 
@@ -18,17 +19,25 @@ from microclaw.addresses import bracketed, is_loopback
 from microclaw.errors import ConfigError, MicroclawError, ProtocolError, VoiceError
 from microclaw.text import clean_text
 from microclaw.voice.engines.engine import RATE_HZ, Recognition
+from microclaw.voice.parts import VoiceParts
 from microclaw.voice.resampling import Resampler
-from microclaw.voice.session import VoiceParts
 from microclaw.voice.spoken_text import SentenceCutter
 from microclaw.voice.wyoming_handle import WyomingTurns, chat_of
+from microclaw.voice.wyoming_wake import WakeListening, models_of, wanted_names
 from microclaw.wire.wyoming import WyomingDecoder, WyomingEvent, encode_event
 
 MAX_CLIENTS: Final = 16
+MAX_HEARD: Final = 2
+"""Utterances that are heard at once; others wait for BEGIN_S. The voice devices of the house have engines left."""
 IDLE_S: Final = 60.0
+NO_AUDIO_S: Final = 5.0
+"""Within an utterance, whatever else comes."""
 SEND_S: Final = 10.0
 BEGIN_S: Final = 10.0
 FINISH_S: Final = 30.0
+CLOSE_S: Final = 1.0
+MAX_REFUSALS: Final = 16
+"""Clients beyond MAX_CLIENTS that are told so at once; more are closed without a word."""
 MAX_UTTERANCE_BYTES: Final = 60 * RATE_HZ * 2
 MAX_SYNTHESIZE_CHARS: Final = 4_000
 MAX_SENTENCE_CHARS: Final = 2_000
@@ -44,6 +53,8 @@ class WyomingServer:
         self._parts = parts
         self._turns = turns
         self._clients: set[asyncio.Task[Any]] = set()
+        self._refusals: set[asyncio.Task[Any]] = set()
+        self._heard = asyncio.Semaphore(MAX_HEARD)
 
     @classmethod
     @asynccontextmanager
@@ -65,38 +76,54 @@ class WyomingServer:
                 yield server
             finally:
                 listener.close()
-                for task in server._clients:
+                open_ones = server._clients | server._refusals
+                for task in open_ones:
                     task.cancel()
-                await asyncio.gather(*server._clients, return_exceptions=True)
+                await asyncio.gather(*open_ones, return_exceptions=True)
                 server._turns.close()
                 await listener.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        client = _Client(self._parts, self._turns, reader, writer)
-        if len(self._clients) >= MAX_CLIENTS:
-            await client.refuse(f"{MAX_CLIENTS} clients are connected already", "overloaded")
+        client = _Client(self._parts, self._turns, self._heard, reader, writer)
+        is_refused = len(self._clients) >= MAX_CLIENTS
+        if is_refused and len(self._refusals) >= MAX_REFUSALS:
+            writer.close()
             return
+        tasks = self._refusals if is_refused else self._clients
         task = asyncio.current_task()
         assert task is not None
-        self._clients.add(task)
-        task.add_done_callback(self._clients.discard)
-        await client.run()
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        if is_refused:
+            await client.refuse(f"{MAX_CLIENTS} clients are connected already", "overloaded")
+        else:
+            await client.run()
 
 
 class _Client:
     """One connection. After an error that it is told it is closed: some clients wait for their answer for ever."""
 
     def __init__(
-        self, parts: VoiceParts, turns: WyomingTurns, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        parts: VoiceParts,
+        turns: WyomingTurns,
+        heard: asyncio.Semaphore,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
     ) -> None:
         self._parts = parts
         self._turns = turns
+        self._heard = heard
         self._reader, self._writer = reader, writer
         self._address = str((writer.get_extra_info("peername") or ("?",))[0])
+        self._id = secrets.token_hex(8)  # of its chat, where the client names none
         self._decoder = WyomingDecoder()
         self._recognition: Recognition | None = None
+        self._audio_s = 0.0  # when the last of an utterance's audio came, by the loop's clock
         self._resampler = Resampler(RATE_HZ)
         self._heard_bytes = 0
+        self._wake_names: Sequence[str] | None = None  # its audio is for wake words, not for a transcript
+        self._waking: WakeListening | None = None
 
     async def run(self) -> None:
         try:
@@ -117,17 +144,33 @@ class _Client:
             self._writer.close()
 
     async def refuse(self, text: str, code: str) -> None:
-        with contextlib.suppress(OSError, TimeoutError):
-            await self._send("error", {"text": text, "code": code})
-        self._writer.close()
+        """Tell it and close. What it still sends is read first: unread, it makes a reset that loses the error."""
+        self._forget()
+        try:
+            with contextlib.suppress(OSError, TimeoutError):
+                await self._send("error", {"text": text, "code": code})
+                self._writer.write_eof()
+                async with asyncio.timeout(CLOSE_S):
+                    while await self._reader.read(_READ_BYTES):
+                        pass
+        finally:
+            self._writer.close()
 
     async def _next(self) -> WyomingEvent | None:
-        async with asyncio.timeout(IDLE_S):
-            while (event := self._decoder.next_event()) is None:
-                if not (data := await self._reader.read(_READ_BYTES)):
-                    return None
-                self._decoder.receive(data)
+        try:
+            async with asyncio.timeout(IDLE_S), asyncio.timeout_at(self._audio_until_s()):
+                while (event := self._decoder.next_event()) is None:
+                    if not (data := await self._reader.read(_READ_BYTES)):
+                        return None
+                    self._decoder.receive(data)
+        except TimeoutError as exc:
+            if self._recognition is None:
+                raise
+            raise ProtocolError(f"no audio came for {NO_AUDIO_S:g} s within an utterance") from exc
         return event
+
+    def _audio_until_s(self) -> float | None:
+        return None if self._recognition is None else self._audio_s + NO_AUDIO_S
 
     async def _take(self, event: WyomingEvent) -> None:
         match event.type:
@@ -135,10 +178,18 @@ class _Client:
                 await self._send("info", info_of(self._parts))
             case "ping":
                 await self._send("pong", {"text": event.text_of("text")[:200]})
+            case "detect":
+                self._wake_names = wanted_names(self._parts.wake_words, event)
+            case "transcribe":
+                self._wake_names = None
             case "audio-start":
                 await self._listen()
             case "audio-chunk":
-                self._hear(event)
+                await self._hear(event)
+            case "audio-stop" if self._waking is not None:
+                if not self._waking.has_woken:
+                    await self._send("not-detected", {})
+                self._forget()
             case "audio-stop":
                 await self._transcribe()
             case "synthesize":
@@ -146,21 +197,30 @@ class _Client:
             case "transcript":
                 await self._handle(event)
             case _:
-                pass  # the protocol asks to pass over what one does not know; `transcribe` is told by its audio
+                pass  # the protocol asks to pass over what one does not know
 
-    # Speech to text
+    # What is heard
 
     async def _listen(self) -> None:
         self._forget()
         self._resampler, self._heard_bytes = Resampler(RATE_HZ), 0
         try:
             async with asyncio.timeout(BEGIN_S):
-                self._recognition = await self._parts.recognizer.begin(lambda _partial: None)
+                if self._wake_names is not None and self._parts.wake_words is not None:
+                    self._waking = WakeListening(await self._parts.wake_words.begin(self._wake_names))
+                    return
+                await self._heard.acquire()
+                try:
+                    self._recognition = await self._parts.recognizer.begin(lambda _partial: None)
+                finally:
+                    if self._recognition is None:
+                        self._heard.release()
+                self._audio_s = asyncio.get_running_loop().time()
         except TimeoutError as exc:
-            raise VoiceError(f"speech recognition did not begin within {BEGIN_S:g} s") from exc
+            raise VoiceError(f"others are being heard; it was not this one's turn within {BEGIN_S:g} s") from exc
 
-    def _hear(self, event: WyomingEvent) -> None:
-        if self._recognition is None:
+    async def _hear(self, event: WyomingEvent) -> None:
+        if self._recognition is None and self._waking is None:
             raise ProtocolError("audio-chunk without audio-start")
         rate_hz, width, channels = (event.number_of(name) for name in ("rate", "width", "channels"))
         if (width, channels) != (2, 1) or not 8_000 <= rate_hz <= 48_000:
@@ -169,10 +229,15 @@ class _Client:
                 "one channel of 2 bytes at 8,000 to 48,000 Hz is understood"
             )
         pcm = self._resampler.feed(event.payload, rate_hz)
+        if self._waking is not None:
+            async for detection in self._waking.hear(pcm, event.data.get("timestamp")):
+                await self._send("detection", detection)
+            return
         self._heard_bytes += len(pcm)
         if self._heard_bytes > MAX_UTTERANCE_BYTES:
             raise ProtocolError("an utterance of more than a minute")
-        if pcm:
+        if pcm and self._recognition is not None:
+            self._audio_s = asyncio.get_running_loop().time()
             self._recognition.feed(pcm)
 
     async def _transcribe(self) -> None:
@@ -193,6 +258,10 @@ class _Client:
         recognition, self._recognition = self._recognition, None
         if recognition is not None:
             recognition.abandon()
+            self._heard.release()
+        waking, self._waking = self._waking, None
+        if waking is not None:
+            waking.close()
 
     # Text to speech
 
@@ -226,7 +295,7 @@ class _Client:
         context = event.data.get("context")
         found = context.get("conversation_id") if isinstance(context, dict) else None
         conversation = found if isinstance(found, str) else ""
-        reply = await self._turns.handle(text, chat_of(self._address, conversation))
+        reply = await self._turns.handle(text, chat_of(self._address, conversation, self._id))
         data: dict[str, object] = {"text": reply.text}
         if context is not None:
             data["context"] = context
@@ -262,7 +331,12 @@ def info_of(parts: VoiceParts) -> dict[str, object]:
     ears = artifact(parts.recognizer.name, "speech to text", languages=["en"])
     mouth = artifact(parts.synthesizer.name, "text to speech", languages=["en"])
     agent = artifact("agent", "the agent of this host", languages=["en"])
+    words = [
+        artifact(one.name, "wake word", phrase=one.phrase, languages=list(one.languages))
+        for one in models_of(parts.wake_words)
+    ]
     return {
+        "wake": [artifact("microclaw", "wake words of this host", models=words)] if words else [],
         "asr": [artifact("microclaw", "speech to text of this host", models=[ears])],
         "tts": [artifact("microclaw", "text to speech of this host", voices=[mouth])],
         "handle": [artifact("microclaw", "asks and acts on your devices", models=[agent], supports_home_control=True)],

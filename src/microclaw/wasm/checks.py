@@ -23,7 +23,7 @@ from microclaw.wasm.refusals import refused_name
 from microclaw.wasm.source_text import SourceText
 from microclaw.wasm.symbols import Variable, source_name
 from microclaw.wire.wasm_binary import PAGE_BYTES
-from microclaw.wire.wasmachine.natives import APP_EXPORTS, NATIVE_MODULE, NATIVES, Native
+from microclaw.wire.wasmachine.natives import APP_EXPORTS, NATIVE_MODULE, NATIVES, Native, NativeGroup
 
 _C_TYPES: Final = {"i32": "int", "i64": "long long", "f32": "float", "f64": "double"}
 _NODE: Final = re.compile(rb"/dev/([a-z0-9]{1,16})/")
@@ -50,6 +50,14 @@ _CALLED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "printf": ("Serial", "log", "puts"),
 }
 """Which names of a source make a program import a native, where it is not called by its own name."""
+_FEATURES: Final[Mapping[NativeGroup, tuple[str, tuple[str, ...]]]] = {
+    NativeGroup.MQTT: ("MQTT", ("wasm_mqtt_", "esp_mqtt_")),
+    NativeGroup.HTTP: ("the HTTP client", ("wasm_http_", "esp_http_")),
+    NativeGroup.RAINMAKER: ("RainMaker", ("wasm_rmaker_", "esp_rmaker_")),
+    NativeGroup.LVGL: ("LVGL", ("esp_lvgl_", "lvgl_", "lv_")),
+    NativeGroup.WIFI_PROV: ("Wi-Fi provisioning", ("wasm_wifi_prov_", "wifi_prov_")),
+}
+"""What a group is called, and how the names begin by which programs use it."""
 _COMPILER_RUNTIME: Final = {
     **dict.fromkeys(("__multi3", "__divti3", "__udivti3", "__modti3", "__umodti3"), "128-bit integers"),
     **dict.fromkeys(("__addtf3", "__subtf3", "__multf3", "__divtf3", "__fixtfsi", "__floatsitf"), "long double"),
@@ -62,7 +70,7 @@ def check_imports(module: Module, board: BoardProfile, source: SourceText) -> It
     for kind, space, name in module.other_imports:
         yield at(source, None, f"it imports the {kind} {space}.{name}; the firmware gives functions only")
     computed: set[str] = set()
-    lacking: dict[tuple[tuple[int, int] | None, str], list[str]] = {}
+    lacking: dict[tuple[tuple[int, int] | None, NativeGroup], list[str]] = {}
     for wanted in module.imports:
         if wanted.name.startswith("_Z"):
             name = source_name(wanted.name)
@@ -72,7 +80,9 @@ def check_imports(module: Module, board: BoardProfile, source: SourceText) -> It
         place = _first_place(source, wanted.name, *_CALLED_BY.get(wanted.name, ()))
         native = NATIVES.get(wanted.name) if wanted.module == NATIVE_MODULE else None
         if native is not None and not _offers(board, native) and refused_name(wanted.name, board) is None:
-            lacking.setdefault((place, native.group.value), []).append(wanted.name)
+            if native.group in _FEATURES:
+                place = _first_call(source, _FEATURES[native.group][1]) or place
+            lacking.setdefault((place, native.group), []).append(wanted.name)
             continue
         problem = _import_problem(wanted, board)
         if problem is not None:
@@ -84,9 +94,22 @@ def check_imports(module: Module, board: BoardProfile, source: SourceText) -> It
                 place = source.find_tokens("long", "double")
             yield with_advice(at(source, place, message), advice)
     for (place, group), names in lacking.items():
-        message = f"the firmware of {board.title} was built without {', '.join(sorted(names))} (group {group})"
+        message = f"the firmware of {board.title} was built without {', '.join(sorted(names))} (group {group.value})"
+        if group in _FEATURES:
+            title, shown = _FEATURES[group][0], sorted(names)
+            more = f" and {len(shown) - 1} more" if len(shown) > 1 else ""
+            message = f"it needs {title} ({shown[0]}{more}), which the firmware of {board.title} does not have"
         hint = f"leave it out, or use a board whose firmware was built with it{_correction(board)}"
         yield at(source, place, message, hint)
+
+
+_NO_ENTRY: Final = "the program has neither main nor on_init: nothing would ever run"
+
+
+def only_app_main(source: SourceText) -> Diagnostic:
+    """The error of a program that begins as on ESP-IDF."""
+    hint = "app_main is ESP-IDF's: call it int main(void)"
+    return at(source, source.find_name("app_main"), _NO_ENTRY, hint)
 
 
 def check_exports(module: Module, source: SourceText) -> Iterator[Diagnostic]:
@@ -96,15 +119,15 @@ def check_exports(module: Module, source: SourceText) -> Iterator[Diagnostic]:
         if count > 1:
             hint = TIMER_HINT if name == "on_timer_callback" else None
             yield at(source, source.find_name(name), f"{name} is defined twice", hint)
-    if "on_init" not in functions:
+    if "on_init" not in functions and source.find_definition("app_main"):
+        yield only_app_main(source)
+    elif "on_init" not in functions:
         place = source.find_name("main")
-        message = "the program has neither main nor on_init: nothing would ever run"
+        message = _NO_ENTRY
         if place is not None:
             message = "the firmware never calls main by itself, and this is none that can be called for it"
         hint = "write int main(void), or void on_init(void) that opens pins, starts every(ms, task), and returns"
-        if source.find_definition("app_main"):
-            hint = "app_main is ESP-IDF's: call it int main(void)"
-        elif source.find_definition("setup") and source.find_definition("loop"):
+        if source.find_definition("setup") and source.find_definition("loop"):
             hint = "add #include <Arduino.h>, which calls setup and loop; or write int main(void)"
         yield at(source, place, message, hint)
     for name, params in APP_EXPORTS.items():
@@ -147,6 +170,13 @@ def _first_place(source: SourceText, *names: str) -> tuple[int, int] | None:
     return next((place for name in names if (place := source.find_name(name)) is not None), None)
 
 
+def _first_call(source: SourceText, beginnings: tuple[str, ...]) -> tuple[int, int] | None:
+    """Where the function is called that is the first with one of these beginnings."""
+    names = (token.text for token, behind in pairwise(source.tokens) if token.kind == "name" and behind.text == "(")
+    name = next((name for name in names if name.startswith(beginnings)), None)
+    return source.find_name(name) if name is not None else None
+
+
 def _correction(board: BoardProfile) -> str:
     """What to do where a description is wrong; nothing for a firmware that nobody described."""
     if not board.firmware.described:
@@ -170,15 +200,6 @@ def _check_paths(module: Module, source: SourceText) -> Iterator[Diagnostic]:
     for path in sorted({m[1].decode() for segment in module.data for m in _ELSEWHERE.finditer(segment.data)}):
         hint = "files are under /storage, pins are /dev/gpio/N"
         yield at(source, source.find_string(path), f"no firmware has {path}: this is of another system", hint)
-
-
-def llmos_note(source: SourceText) -> tuple[Diagnostic, ...]:
-    """What the person who wrote such a program is told."""
-    if not source.has_llmos_pins:
-        return ()
-    message = "/dev/gpio with ioctl 0x1001 and 0x1002 is LLMos's way to pins: it runs by a layer on /dev/gpio/N"
-    hint = "gpio_open(pin, GPIO_OUT) of microclaw.h needs no layer"
-    return (at(source, source.find_string("/dev/gpio"), message, hint, severity="warning"),)
 
 
 _LONG_DOUBLE: Final = re.compile(r"%(?:%|([-+ #0'*.$\d]*L[aAeEfFgGdioxXu]))")

@@ -17,6 +17,7 @@ from msgspec import msgpack
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.builds.cache import BuildCache, default_cache
+from microclaw.builds.outputs import read_output
 from microclaw.builds.process import OUTPUT_LIMIT_BYTES, Processes, build_failure, in_worker
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.wasm.cascades import folded
@@ -27,8 +28,8 @@ from microclaw.wasm.checks import (
     check_nodes,
     check_pins,
     check_size,
-    llmos_note,
     memory_use,
+    only_app_main,
     soft_pwm_note,
 )
 from microclaw.wasm.diagnostics import MAX_DIAGNOSTICS, PinMark, at, read_compiler_output
@@ -36,31 +37,36 @@ from microclaw.wasm.eventful import Linker, binaryen_identity, check_reserved_na
 from microclaw.wasm.image import Image
 from microclaw.wasm.inspect import Module, parse_module
 from microclaw.wasm.libraries import build_glue, headers_hash
+from microclaw.wasm.llmos import llmos_notes
 from microclaw.wasm.loops import read_loops
 from microclaw.wasm.main_entry import with_main_called
 from microclaw.wasm.opcodes import check_opcodes
 from microclaw.wasm.program_macros import text_defines
 from microclaw.wasm.refusals import refused_reasons
+from microclaw.wasm.source_files import findings_located
 from microclaw.wasm.source_language import Language
 from microclaw.wasm.source_text import SourceText, read_source
-from microclaw.wasm.symbols import Variable, read_symbols
+from microclaw.wasm.symbols import MAINS, Variable, keeps_prints, read_symbols
 from microclaw.wasm.toolchain import (
     CHECKED_STACK_TIMES,
-    ERROR_LIMIT_MESSAGE,
     HEADERS,
     LIBCXX_CLANG,
+    LOG_NATIVES,
     OPTIMIZATIONS,
     STACK_BYTES,
     Toolchain,
     Variant,
     find_toolchain,
 )
+from microclaw.wasm.units import UnitCompiler
 from microclaw.wire.wasm_binary import FeatureError, ModuleError
+from microclaw.wire.wasmachine.natives import NATIVES
 
 MIN_STACK_BYTES: Final = 1024
 MAX_STACK_BYTES: Final = 32768
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_CACHE_VERSION: Final = 16
+_CACHE_VERSION: Final = 17
+_MAX_DEPENDENCIES_BYTES: Final = 1 << 20
 _CHECKED_LEVEL: Final = "O1"  # more would leave out faulty stores of which nothing is read
 
 
@@ -94,16 +100,29 @@ async def compile_module(
     Raises BuildError with its diagnostics, ConfigError without a compiler.
     """
     _check_options(name, optimization, stack_bytes)
-    text = read_source(source, name, board, language)
+    with findings_located(source) as marks:
+        text = read_source(source, name, board, language)
+        image = await _compiled(text, board, name, optimization, stack_bytes, heap_bytes, cache or default_cache())
+    return replace(image, optimization=optimization, warnings=marks.all_located(image.warnings))
+
+
+async def _compiled(
+    text: SourceText,
+    board: BoardProfile,
+    name: str,
+    optimization: str,
+    stack_bytes: int,
+    heap_bytes: int | None,
+    cache: BuildCache,
+) -> Image:
     check_reserved_names(text)
     toolchain = find_toolchain()
     _check_standard_headers(text, toolchain)
-    cache = cache or default_cache()
-    defines = (*board_defines(board), *text_defines(text))
+    defines = (*board_defines(board), *text_defines(text, board))
     command = toolchain.compile_command(
         text.file, optimization, defines, stack_bytes, standard_headers=text.standard_headers
     )
-    key = _cache_key(text, toolchain, command, toolchain.link_command({}, stack_bytes))
+    key = _cache_key(text, toolchain, command, toolchain.link_command({}, stack_bytes, is_logged=_logged(board)))
     blob = None if text.missing else cache.get(key)
     if blob is not None:
         build = replace(msgpack.decode(blob, type=_Build), took_ms=0.0)
@@ -111,8 +130,7 @@ async def compile_module(
         libraries = await build_glue(toolchain, cache.directory)
         build = await in_worker(partial(_build, text, board, toolchain, command, libraries, stack_bytes))
         cache.put(key, msgpack.encode(build))
-    image = _checked_image(build, board, text, name, toolchain.name, heap_bytes, cached=blob is not None)
-    return replace(image, optimization=optimization)
+    return _checked_image(build, board, text, name, toolchain.name, heap_bytes, cached=blob is not None)
 
 
 async def compile_for_trial(
@@ -129,7 +147,7 @@ async def compile_for_trial(
     checked = variant == "checked"
     stack_bytes = image.memory.stack_bytes * (CHECKED_STACK_TIMES if checked else 1)
     level = _CHECKED_LEVEL if checked else image.optimization
-    defines = (*board_defines(board), *text_defines(text))
+    defines = (*board_defines(board), *text_defines(text, board))
     command = toolchain.compile_command(text.file, level, defines, stack_bytes, variant, text.standard_headers)
     key = _cache_key(text, toolchain, command, toolchain.link_command({}, stack_bytes, variant=variant))
     if (wasm := cache.get(key)) is None:
@@ -141,7 +159,7 @@ async def compile_for_trial(
 
 
 def _cache_key(text: SourceText, toolchain: Toolchain, *commands: list[str]) -> str:
-    parts = (_CACHE_VERSION, toolchain.name, headers_hash(), (*commands, binaryen_identity()), text.text)
+    parts = (_CACHE_VERSION, toolchain.name, headers_hash(), (*commands, binaryen_identity()), text.text, text.units)
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
@@ -200,35 +218,45 @@ def _build(
 ) -> _Build:
     with tempfile.TemporaryDirectory(prefix="microclaw-build-", dir=_work_place()) as work:
         directory = Path(work)
-        (directory / text.file).write_text(text.text, encoding="utf-8")
-        compiled = processes.run(command, directory, stop_at=ERROR_LIMIT_MESSAGE)
+        units = UnitCompiler(text, command, toolchain, directory, processes)
+        compiled = units.compile()
         report = read_compiler_output(compiled.output, text, board)
         if len(compiled.output) >= OUTPUT_LIMIT_BYTES:  # what was cut off may be an error, or a pin to be checked
             raise BuildError((_too_many_findings(text), *report.errors), stage="compile")
-        if text.missing:
-            findings = folded(text.missing, report.errors, refused_reasons(), text)
+        if missing := (*text.missing, *(text.unsure[number] for number in report.reached)):
+            findings = folded(missing, report.errors, refused_reasons(), text)
             raise BuildError(findings[:MAX_DIAGNOSTICS], stage="compile")
         if report.errors or compiled.returncode != 0:
             raise build_failure(compiled, report.diagnostics, text.file, "compile")
-        _check_files_read(directory / "program.d", text, toolchain)
-        symbols = read_symbols((directory / "program.o").read_bytes())
+        for dependencies in units.dependencies:
+            _check_files_read(dependencies, text, toolchain)
+        units.join()
+        symbols = read_symbols(read_output(directory / "program.o", stage="compile"))
         loops = read_loops(symbols)
         findings = loops.findings(text)
+        if not symbols.functions & {*MAINS, "on_init"} and text.find_definition("app_main"):
+            raise BuildError((only_app_main(text),), stage="check")
         if variant == "device" and any(found.severity == "error" for found in findings):
             raise BuildError((*report.diagnostics, *findings), stage="check")
         soft_pwm = soft_pwm_note(report.marks, text, symbols.missing)
         wanted = ("microclaw_has_soft_pwm",) if soft_pwm else ()
-        linker = Linker(toolchain, libraries, stack_bytes, text, directory, processes, wanted, variant)
+        is_logged = _logged(board) and keeps_prints(symbols)
+        linker = Linker(toolchain, libraries, stack_bytes, text, directory, processes, wanted, variant, is_logged)
         linked = linker.link(symbols, loops)
     large = (parse_module(linked.wasm).memory_pages or 0) > 1
     return _Build(
         linked.wasm,
-        (*report.diagnostics, *main_never_called(symbols, text), *findings, *llmos_note(text), *soft_pwm),
+        (*report.diagnostics, *main_never_called(symbols, text), *findings, *llmos_notes(text, board), *soft_pwm),
         report.marks,
         symbols.largest_variable if large else None,
         linked.compiled_bytes,
         compiled.took_ms + linked.took_ms,
     )
+
+
+def _logged(board: BoardProfile) -> bool:
+    """Whether the firmware has all that it takes to keep what a program prints for a host (glue/printed.c)."""
+    return all(board.firmware.has_native(name, NATIVES[name].group.value) for name in LOG_NATIVES)
 
 
 def _too_many_findings(text: SourceText) -> Diagnostic:
@@ -245,7 +273,8 @@ def _work_place() -> str | None:
 
 def _check_files_read(dependencies: Path, text: SourceText, toolchain: Toolchain) -> None:
     """The last wall: refuse the program if the compiler read any file but it, our headers and C++'s standard ones."""
-    listed = dependencies.read_text(encoding="utf-8").replace("\\\n", " ").partition(":")[2]
+    made = read_output(dependencies, stage="compile", limit_bytes=_MAX_DEPENDENCIES_BYTES)
+    listed = made.decode(errors="replace").replace("\\\n", " ").partition(":")[2]
     libcxx = (toolchain.libcxx,) if toolchain.libcxx is not None and text.standard_headers else ()
     ours = tuple(f"{folder}{os.sep}" for folder in (HEADERS, *libcxx))
     for escaped in re.findall(r"(?:\\ |\S)+", listed):
@@ -291,7 +320,7 @@ def _checked_image(
         warnings=build.warnings,
         language=text.language,
         language_guessed=text.is_guessed,
-        source=("\n".join((*text.lines, "")) if text.lines else None),
+        source=text.source or None,
         compiled_bytes=build.compiled_bytes,
     )
 

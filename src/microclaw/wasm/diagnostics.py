@@ -14,7 +14,8 @@ from microclaw.boards.profile import BoardProfile
 from microclaw.errors import Diagnostic
 from microclaw.wasm.cascades import folded
 from microclaw.wasm.refusals import read_rows, refused_name, refused_reasons
-from microclaw.wasm.source_text import INTERNAL_HEADERS, SourceText
+from microclaw.wasm.source_scanner import INTERNAL_HEADERS
+from microclaw.wasm.source_text import NOT_HERE, SourceText
 from microclaw.wasm.toolchain import HEADERS, find_toolchain
 
 Severity: TypeAlias = Literal["error", "warning"]
@@ -152,6 +153,7 @@ class CompilerReport:
 
     diagnostics: tuple[Diagnostic, ...] = ()
     marks: tuple[PinMark, ...] = ()
+    reached: tuple[int, ...] = ()  # of the source's `unsure` headers
 
     @property
     def errors(self) -> tuple[Diagnostic, ...]:
@@ -170,6 +172,7 @@ def read_compiler_output(output: str, source: SourceText, board: BoardProfile | 
     """Findings, errors first, at most 20, and the pins that are named."""
     found: list[Diagnostic] = []
     facts: dict[tuple[int, int, str], set[str]] = {}
+    reached: set[int] = set()
     noted = False
     for line in output.splitlines():
         match = _LINE.match(_BACKEND.sub(r"<unknown>:0:0: \1: ", line))
@@ -184,6 +187,9 @@ def read_compiler_output(output: str, source: SourceText, board: BoardProfile | 
                 found[-1] = _with_note(found[-1], match, text, source)
             noted = noted or match["file"] == source.file or not _is_standard(match["file"])
             continue
+        if text.startswith(NOT_HERE):
+            reached.add(int(text.removeprefix(NOT_HERE).split()[0]))
+            continue
         place = (int(match["line"]), int(match["column"]))
         if (mark := _MARK.match(text)) is not None:
             facts.setdefault((*place, mark["what"]), set()).add(mark["fact"])
@@ -193,10 +199,10 @@ def read_compiler_output(output: str, source: SourceText, board: BoardProfile | 
     undirected = (key[:2] for key, words in facts.items() if "undirected" in words)
     found.extend(at(source, place, "gpio_open has no direction", _DIRECTIONS) for place in undirected)
     found = [explained(d, source) for d in (_told_once(found) if source.standard_headers else found)]
-    found = list(folded((), found, refused_reasons(), source)) if not source.missing else found
+    found = list(folded((), found, refused_reasons(), source)) if not (source.missing or reached) else found
     found.sort(key=lambda d: d.severity != "error")
     marks = tuple(_pin_mark(key, words, source) for key, words in sorted(facts.items()) if "known" in words)
-    return CompilerReport(tuple(found[:MAX_DIAGNOSTICS]), marks)
+    return CompilerReport(tuple(found[:MAX_DIAGNOSTICS]), marks, tuple(sorted(reached)))
 
 
 def _told_once(found: list[Diagnostic]) -> list[Diagnostic]:

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from microclaw.builds.outputs import read_output, write_input
 from microclaw.builds.process import Processes, ProcessResult, build_failure
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.wasm.callgraph import CallGraph, read_callgraph
@@ -89,6 +90,7 @@ class Linker:
     processes: Processes
     wanted: tuple[str, ...] = ()  # what else of our libraries it is to have
     variant: Variant = "device"
+    is_logged: bool = False  # what it prints is kept for a host as well
 
     def link(self, symbols: Symbols, loops: Loops) -> LinkedProgram:
         """Link the program; if its main sleeps or polls, make it event-driven. Raises BuildError."""
@@ -120,7 +122,13 @@ class Linker:
 
     def _run(self, entry: Entry, calls: _LoopCalls, *, constructors: bool = False) -> LinkedProgram:
         command = self.toolchain.link_command(
-            self.libraries, self.stack_bytes, entry, names=bool(calls), constructors=constructors, variant=self.variant
+            self.libraries,
+            self.stack_bytes,
+            entry,
+            names=bool(calls),
+            constructors=constructors,
+            variant=self.variant,
+            is_logged=self.is_logged,
         )
         command += [*self._undefined, *([f"--export={WATCH}"] if calls else [])]
         linked = self._linked(self.processes.run(command, self.directory), "program.wasm")
@@ -135,6 +143,7 @@ class Linker:
             names=True,
             constructors=constructors,
             variant=self.variant,
+            is_logged=self.is_logged,
         )
         commands = [(link(entry, output=f"{entry}.wasm"), self.directory) for entry in _BOTH]
         for command, _ in commands:
@@ -152,7 +161,7 @@ class Linker:
     def _linked(self, done: ProcessResult, output: str) -> LinkedProgram:
         if done.returncode != 0:
             raise build_failure(done, read_linker_output(done.output, self.text), self.text.file, "link")
-        wasm = (self.directory / output).read_bytes()
+        wasm = read_output(self.directory / output, stage="link")
         return LinkedProgram(with_entries_noted(wasm) if self.variant == "device" else wasm, done.took_ms)
 
     def _stripped(self, wasm: bytes) -> bytes:
@@ -230,12 +239,12 @@ class Linker:
             options.append("--pass-arg=asyncify-ignore-indirect")
         if self.variant != "device":
             options.append("-g")
-        (self.directory / "compiled.wasm").write_bytes(self._stripped(linked.wasm))
+        write_input(self.directory / "compiled.wasm", self._stripped(linked.wasm), stage="link")
         done = self.processes.run([str(binaryen), "compiled.wasm", *options, "-o", "program.wasm"], self.directory)
         if done.returncode != 0:
             raise build_failure(done, (), self.text.file, "link")
         ours = (RESERVED,) if self.variant == "device" else ()
-        wasm = without_exports((self.directory / "program.wasm").read_bytes(), _UNWINDERS, *ours)
+        wasm = without_exports(read_output(self.directory / "program.wasm", stage="link"), _UNWINDERS, *ours)
         return LinkedProgram(wasm, max(plain.took_ms, linked.took_ms) + done.took_ms, len(plain.wasm))
 
     def _callback_is_taken(self) -> Diagnostic:

@@ -8,6 +8,7 @@ from typing import ClassVar, Final
 
 from microclaw.errors import Diagnostic
 from microclaw.events import ProgramKind
+from microclaw.wasm.source_files import LineMarks, without_marks
 from microclaw.wasm.source_language import Language
 
 _NODE: Final = re.compile(rb"/dev/(i2c|spi|uart|ledc)/(\d?)")
@@ -83,3 +84,8 @@ class Image:
     @property
     def size_bytes(self) -> int:
         return len(self.wasm)
+
+    @property
+    def marks(self) -> LineMarks:
+        """Which of its lines came from which file; read from the source at each call."""
+        return without_marks(self.source or "")[1]

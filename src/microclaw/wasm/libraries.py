@@ -19,6 +19,7 @@ from pathlib import Path
 from struct import pack
 from typing import Final
 
+from microclaw.builds.outputs import read_output
 from microclaw.builds.process import TIME_LIMIT_S, Processes, in_worker
 from microclaw.errors import ConfigError
 from microclaw.wasm.symbols import read_symbols
@@ -113,7 +114,8 @@ def _compile(
                 for folder, library in libraries.items():
                     library.parent.mkdir(mode=0o700, exist_ok=True)
                     made = Path(work, f"{folder}.a")
-                    objects = {path.name: path.read_bytes() for path in sorted(Path(work, folder).glob("*.o"))}
+                    names = sorted(f"{path.stem}.o" for path in _sources(folder))
+                    objects = {name: read_output(Path(work, folder, name), stage="library") for name in names}
                     made.write_bytes(write_archive(objects))
                     made.replace(library)
     except OSError as exc:
@@ -140,6 +142,10 @@ def _locked(descriptor: int) -> bool:
     return True
 
 
+def _sources(folder: str) -> list[Path]:
+    return [path for path in (HEADERS / folder).iterdir() if path.suffix in (".c", ".cpp")]
+
+
 def _compile_all(
     toolchain: Toolchain, work: Path, folders: tuple[str, ...], processes: Processes, *, checked: bool
 ) -> None:
@@ -149,8 +155,9 @@ def _compile_all(
     for folder in folders:
         variant: Variant = "device" if not checked else "traced" if folder == "checked" else "checked"
         (work / folder).mkdir()
-        for pattern in ("*.c", "*.cpp"):
-            files = sorted((HEADERS / folder).glob(pattern), key=lambda path: (-path.stat().st_size, path.name))
+        for suffix in (".c", ".cpp"):
+            found = (path for path in _sources(folder) if path.suffix == suffix)
+            files = sorted(found, key=lambda path: (-path.stat().st_size, path.name))
             hands = (files[worker::workers] for worker in range(workers))
             commands += [(toolchain.glue_command(hand, variant), work / folder) for hand in hands if hand]
     for (_, directory), finished in zip(commands, processes.run_together(commands), strict=True):

@@ -7,12 +7,14 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
+from microclaw.boards.profile import BoardProfile
 from microclaw.wasm.eventful import find_binaryen
+from microclaw.wasm.llmos import llmos_defines
 from microclaw.wasm.source_text import SourceText
 from microclaw.wasm.tokens import Token, behind_bracket, without_directives
 
 
-def text_defines(text: SourceText) -> tuple[str, ...]:
+def text_defines(text: SourceText, board: BoardProfile) -> tuple[str, ...]:
     """All of them, as NAME or NAME=value."""
     return (
         *own_defines(text),
@@ -20,11 +22,10 @@ def text_defines(text: SourceText) -> tuple[str, ...]:
         *sketch_defines(text),
         *entry_defines(text),
         *binary_defines(text),
-        *(tuple(f"{name}=microclaw_llmos_{name}" for name in _LLMOS_CALLS) if text.has_llmos_pins else ()),
+        *llmos_defines(text, board),
     )
 
 
-_LLMOS_CALLS: Final = ("open", "close", "ioctl")  # headers/glue/llmos.c
 _WAITING: Final = frozenset(("sleep", "usleep", "nanosleep", "clock_nanosleep", "delay", "delay_ms"))
 
 

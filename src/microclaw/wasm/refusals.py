@@ -14,11 +14,11 @@ from typing import Any, Final
 
 from microclaw.boards.profile import BoardProfile
 
-_NETWORK_GROUPS: Final = ("mqtt", "http")
+_NETWORK_GROUPS: Final = {"mqtt": "MQTT (mqtt_client.h)", "http": "HTTP (esp_http_client.h)"}
 _NO_NETWORK: Final = "print the values with printf: the host reads the app's log and can pass them on"
 _NETWORK: Final = (
-    "declare the firmware's {natives} natives yourself (this board's firmware has them), or print the values: the host "
-    "reads the app's log and can pass them on"
+    "use {natives}, which this board's firmware has, or print the values: the host reads the app's log and can pass "
+    "them on"
 )
 
 
@@ -67,7 +67,7 @@ def _first(wanted: str, board: BoardProfile | None, *, headers: bool) -> Refusal
 def _network(board: BoardProfile | None) -> str:
     """What a board's firmware has instead of sockets."""
     groups = board.firmware.native_groups if board is not None else ()
-    natives = " and ".join(group.upper() for group in _NETWORK_GROUPS if group in groups)
+    natives = " or ".join(text for group, text in _NETWORK_GROUPS.items() if group in groups)
     return _NETWORK.format(natives=natives) if natives else _NO_NETWORK
 
 

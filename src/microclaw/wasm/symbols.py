@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from microclaw.wasm.source_files import UNIT_NUMBER
 from microclaw.wire.wasm_binary import ModuleError, Reader, read_sections
 
 MAINS: Final = frozenset(("__main_void", "__main_argc_argv", "__original_main", "main"))
@@ -18,6 +19,7 @@ CONSTRUCTORS: Final = ("_GLOBAL__sub_I_", "__cxx_global_var_init")
 _DECORATED: Final = re.compile(r"[KLNORVZ]*([0-9]+)")
 _INIT_FUNCTIONS, _SYMBOL_TABLE = 6, 8
 _FUNCTION, _DATA, _GLOBAL, _SECTION, _EVENT, _TABLE = range(6)
+_WEAK: Final = 0x01
 _LOCAL: Final = 0x02
 _UNDEFINED: Final = 0x10
 _EXPLICIT_NAME: Final = 0x40
@@ -50,11 +52,30 @@ class Symbols:
     types: tuple[int, ...] = ()  # of every function by its index
     pointed_at: frozenset[int] = frozenset()  # functions whose address the object takes, by index
     has_constructors: bool = False  # of global objects, or functions that are marked to run before main
+    static_functions: frozenset[str] = frozenset()
+    defined: frozenset[str] = frozenset()  # what no other object may define, too
 
     @property
     def largest_variable(self) -> Variable | None:
         name = max(self.variables, key=self.variables.__getitem__, default=None)
         return None if name is None else Variable(name, self.variables[name])
+
+
+_PRINTERS: Final = frozenset(
+    (
+        *("printf", "vprintf", "puts", "putchar", "fputs", "fputc", "putc", "fwrite", "perror"),
+        *("microclaw_printf", "microclaw_vprintf", "microclaw_fprintf", "microclaw_vfprintf"),
+        *("fprintf", "vfprintf", "dprintf", "vdprintf"),
+    )
+)
+_PRINT_CLASS: Final = "5Print"  # Arduino's, in the names of its functions; Serial is one
+
+
+def keeps_prints(symbols: Symbols) -> bool:
+    """Whether the program prints, and has no function of its own that headers/glue/printed.c stands before or needs."""
+    if symbols.functions & (_PRINTERS | {"on_request"}):
+        return False
+    return any(name in _PRINTERS or _PRINT_CLASS in name for name in symbols.missing)
 
 
 def read_symbols(object_file: bytes) -> Symbols:
@@ -95,6 +116,8 @@ def read_symbols(object_file: bytes) -> Symbols:
         tuple(types),
         pointed_at,
         has_constructors,
+        frozenset(table.static_functions),
+        frozenset(table.defined),
     )
 
 
@@ -138,6 +161,8 @@ class _SymbolTable:
         self.variables: dict[str, int] = {}
         self.visible: set[str] = set()
         self.own: dict[int, str] = {}
+        self.static_functions: set[str] = set()
+        self.defined: set[str] = set()
 
     def read(self, table: Reader, imports: list[str]) -> None:
         for _ in range(table.count()):
@@ -152,6 +177,7 @@ class _SymbolTable:
                     self.missing.add(name or imports[index])
                 elif kind == _FUNCTION:
                     self.own[index] = name
+                    self._note(name, flags, self.static_functions)
                     if not flags & _LOCAL:
                         self.functions.add(name)
             elif kind == _SECTION:
@@ -165,8 +191,15 @@ class _SymbolTable:
             table.u32()
             table.u32()
             self.variables[name] = table.u32()
+            self._note(name, flags, set())
             if not flags & _LOCAL:
                 self.visible.add(name)
+
+    def _note(self, name: str, flags: int, static: set[str]) -> None:
+        if flags & _LOCAL:
+            static.add(name)
+        elif not flags & _WEAK:
+            self.defined.add(name)
 
 
 _RENAMED: Final = {"program_on_destroy": "on_destroy", "program_on_init": "on_init", "microclaw_usleep_long": "usleep"}
@@ -182,6 +215,7 @@ def source_name(symbol: str) -> str:
 
     C++ decorates all names (Itanium C++ ABI 5.1): the last part is told, which of a constructor is its class.
     """
+    symbol = UNIT_NUMBER.sub("", symbol)
     if symbol in MAINS:
         return "main"
     if symbol in _RENAMED:
@@ -194,4 +228,4 @@ def source_name(symbol: str) -> str:
     while (part := _DECORATED.match(symbol, at)) is not None:
         at = part.end() + int(part[1])
         name = symbol[part.end() : at]
-    return name or symbol
+    return UNIT_NUMBER.sub("", name) or symbol

@@ -1,4 +1,4 @@
-"""Finds the compiler (the `ziglang` wheel, or the system's clang) and knows its command lines; it compiles nothing.
+"""Finds the compiler (the `ziglang` wheel, a wasi-sdk, or the system's clang) and knows its commands; runs none.
 
 `zig clang` and `zig wasm-ld` are called by themselves: together they take less time than `zig cc`, which refuses linker
 options that matter here (`--wrap`, `--export-if-defined`, `--import-undefined`): docs/decisions/0003-compiler.md.
@@ -13,7 +13,9 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -23,12 +25,27 @@ from microclaw.errors import ConfigError
 HEADERS: Final = Path(__file__).parent / "headers"
 NAME_HEADER: Final = HEADERS / "name.h"
 LIBCXX_CLANG: Final = 20  # the oldest clang that reads the wheel's libc++
+COMPILERS: Final = ("zig", "wasi-sdk", "clang")
+"""In the order in which they are looked for."""
+_WASI_SDK: Final = "/opt/wasi-sdk"  # where its own documentation puts it
+_GET: Final = {
+    "zig": "pip install ziglang",
+    "clang": "apt-get install clang lld",
+    "wasi-sdk": f"unpack a release of it to {_WASI_SDK}, or set WASI_SDK_PATH to where it is",
+}
 OPTIMIZATIONS: Final = ("O0", "O1", "O2", "O3", "Os", "Oz")
 
 STACK_BYTES: Final = 4096  # a program's, unless it asks for more
 # What the application manager may call, and what WAMR places its app heap by.
 CALLBACKS: Final = ("on_destroy", "on_timer_callback", "on_request", "on_response", "on_mqtt_dispatch_event")
 NOTE_START: Final = "__microclaw_note_start"  # of a program that asks for the time: eventful.py
+# The natives that print, also under the names that our own C has for them; headers/glue/printed.c is before each.
+_PRINTING: Final = (
+    *("printf", "vprintf", "puts", "putchar", "native_printf", "native_putchar"),
+    *("microclaw_native_printf", "__microclaw_native_printf", "microclaw_watch_printf"),
+)
+# What a program must be able to import for that.
+LOG_NATIVES: Final = ("vprintf", "vsnprintf", "puts", "putchar", "wasm_get_sys_tick_ms", "wasm_response_send")
 EXPORTED: Final = ("on_init", *CALLBACKS, "__heap_base", "__data_end")
 Entry: TypeAlias = Literal["none", "plain", "blocking"]
 Variant: TypeAlias = Literal["device", "traced", "checked"]
@@ -164,6 +181,13 @@ class Toolchain:
             wanted = (*wanted, "-gline-tables-only")
         return [*begin, *walls, *_COMPILE, *_PROGRAM, *wanted, "-MD", "-MF", "program.d", "-o", "program.o", file]
 
+    def shown_flags(self, file: str, optimization: str) -> list[str]:
+        """The compiler's options for such a file, without those that name places on this machine."""
+        command = self.compile_command(file, optimization, ())[len(self.compiler) : -1]
+        paired = ("-isystem", "-include", "-o", "-MF")
+        kept = [one for before, one in zip(["", *command], command, strict=False) if before not in paired]
+        return [one for one in kept if one not in (*paired, "-c", "-MD") and "MICROCLAW_NAME" not in one]
+
     def _standard(self, headers: Sequence[str]) -> tuple[str, ...]:
         """Read C++'s standard headers first, then forbid the same names as _FORBIDDEN does."""
         assert self.libcxx is not None
@@ -193,8 +217,11 @@ class Toolchain:
         constructors: bool = False,
         output: str = "program.wasm",
         variant: Variant = "device",
+        is_logged: bool = False,
     ) -> list[str]:
         """Link program.o to `output`, with only those parts of our libraries that it needs.
+
+        When `is_logged`, what it prints is also kept for a host that asks for it.
 
         The stack lies below the data, so that an overflow traps instead of changing variables. With `names` the
         functions keep theirs, for eventful.py to read. With `constructors` those of global objects run before main:
@@ -206,6 +233,8 @@ class Toolchain:
             wanted.append("--strip-all")
         if constructors:
             wanted.append("--wrap=__main_void")
+        if is_logged and variant == "device":
+            wanted += [f"--wrap={name}" for name in _PRINTING]
         if entry != "none":
             wanted.append("--undefined=on_init")
         elif variant == "checked":
@@ -214,26 +243,83 @@ class Toolchain:
         return [*self.linker, *_LINK, *wanted, "program.o", *searched, "-o", output]
 
 
+@dataclass(frozen=True, slots=True)
+class CompilerFound:
+    """One of the compilers there are: its version, or why it cannot be used here and how to get it."""
+
+    compiler: str
+    version: str | None
+    problem: str | None = None
+    next_step: str | None = None
+
+
+_chosen: ContextVar[str] = ContextVar("compiler", default="")
+
+
+@contextmanager
+def compiler_chosen(compiler: str | None) -> Iterator[None]:
+    """Within, `find_toolchain` finds this compiler; None and "": as without."""
+    token = _chosen.set(compiler or _chosen.get())
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
 def find_toolchain() -> Toolchain:
-    """The compiler inside the `ziglang` wheel, or the one that MICROCLAW_COMPILER names; ConfigError without it."""
-    return _find(os.environ.get("MICROCLAW_COMPILER", "zig"), os.environ.get("PATH"))
+    """The chosen compiler, else the one of MICROCLAW_COMPILER, else the first of COMPILERS that is here.
+
+    Raises ConfigError where there is none, or not that one.
+    """
+    wanted = _chosen.get() or os.environ.get("MICROCLAW_COMPILER", "")
+    if wanted:
+        return _found(wanted)
+    for compiler in COMPILERS:
+        with suppress(ConfigError):
+            return _found(compiler)
+    raise ConfigError("no C compiler found", next_step=f"install it: {_GET['zig']}")
+
+
+def list_compilers() -> tuple[CompilerFound, ...]:
+    """Every compiler that microclaw can use, whether it is here or not."""
+    found = []
+    for compiler in COMPILERS:
+        try:
+            found.append(CompilerFound(compiler, _found(compiler).name.partition(" ")[2]))
+        except ConfigError as exc:
+            found.append(CompilerFound(compiler, None, exc.message, exc.next_step))
+    return tuple(found)
+
+
+def _found(compiler: str) -> Toolchain:
+    return _find(compiler, os.environ.get("PATH"), os.environ.get("WASI_SDK_PATH"))
 
 
 @functools.cache
-def _find(wanted: str, path_variable: str | None) -> Toolchain:
-    """Looked for once for each name and PATH, in which clang is."""
+def _find(wanted: str, path_variable: str | None, wasi_sdk: str | None) -> Toolchain:
+    """Looked for once for each name and place."""
     del path_variable
-    if wanted == "clang":
-        return _find_clang()
-    if wanted != "zig":
-        raise ConfigError(f"MICROCLAW_COMPILER={wanted}: no such compiler", next_step="zig or clang")
+    match wanted:
+        case "clang":
+            return _clang("clang", shutil.which("clang"), shutil.which("wasm-ld"))
+        case "wasi-sdk":
+            folder = Path(wasi_sdk or _WASI_SDK) / "bin"
+            compiler, linker = (shutil.which(name, path=str(folder)) for name in ("clang", "wasm-ld"))
+            return _clang("wasi-sdk", compiler, linker)
+        case "zig":
+            return _find_zig()
+    raise ConfigError(f"there is no compiler {wanted!r}", next_step=f"choose {', '.join(COMPILERS)}")
+
+
+def _find_zig() -> Toolchain:
+    """The compiler inside the `ziglang` wheel."""
     for place in _wheel_places():
         path = Path(place) / ("zig.exe" if os.name == "nt" else "zig")
         if path.is_file() and os.access(path, os.X_OK):
             zig = str(path)
             version = importlib.metadata.version("ziglang")
             return Toolchain(f"zig {version}", (zig, "clang"), (zig, "wasm-ld"), (_NO_RAW_STRINGS,), _find_libcxx())
-    raise ConfigError("no C compiler found", next_step="install it: pip install ziglang")
+    raise ConfigError("there is no zig compiler", next_step=f"install it: {_GET['zig']}")
 
 
 def _wheel_places() -> Sequence[str]:
@@ -248,14 +334,13 @@ def _find_libcxx() -> Path | None:
     return next((folder for folder in folders if (folder / "__config").is_file()), None)
 
 
-def _find_clang() -> Toolchain:
-    """The system's clang and wasm-ld."""
-    clang, linker = shutil.which("clang"), shutil.which("wasm-ld")
+def _clang(compiler: str, clang: str | None, linker: str | None) -> Toolchain:
+    """A clang with the wasm-ld beside it: the system's, or that of a wasi-sdk."""
     if clang is None or linker is None:
         missing = "clang" if clang is None else "wasm-ld"
-        step = "apt-get install clang lld, or leave MICROCLAW_COMPILER out"
-        raise ConfigError(f"MICROCLAW_COMPILER=clang, but there is no {missing}", next_step=step)
+        step = f"{_GET[compiler]}; or choose another compiler, or none: the zig wheel's is taken then"
+        raise ConfigError(f"{compiler}: there is no {missing}", next_step=step)
     output = subprocess.run([clang, "--version"], capture_output=True, text=True, check=True, timeout=20).stdout
     version = re.search(r"version ((\d+)\S*)", output)
     libcxx = _find_libcxx() if version is not None and int(version[2]) >= LIBCXX_CLANG else None
-    return Toolchain(f"clang {version[1] if version else '?'}", (clang,), (linker,), libcxx=libcxx)
+    return Toolchain(f"{compiler} {version[1] if version else '?'}", (clang,), (linker,), libcxx=libcxx)

@@ -120,7 +120,9 @@ def _length(head: Mapping[str, Any], name: str, most: int) -> int:
 
 def _object(text: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(text)
+        found = json.loads(text.decode())
+        if b"\\ud" in text.lower():
+            json.dumps(found, ensure_ascii=False).encode()  # half of a surrogate pair is no text
     except (ValueError, RecursionError) as exc:
         raise ProtocolError("Wyoming: that is no JSON") from exc
     if not isinstance(found, dict):

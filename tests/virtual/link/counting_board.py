@@ -14,14 +14,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from microclaw.boards.reader import load_board
+from microclaw.link_client.client import LinkClient
+from microclaw.link_client.flash import Flash
+from microclaw.link_client.identity import LinkAddress
+from microclaw.link_client.state import LinkState
 from microclaw.virtual.board import Board
 from microclaw.virtual.clock import RealClock
 from microclaw.virtual.link.calls import BoardMethods, CallWorker, Method, whole
-from microclaw.virtual.link.client import LinkClient
-from microclaw.virtual.link.flash import Flash
 from microclaw.virtual.link.handler import MessageHandler
-from microclaw.virtual.link.identity import LinkAddress
-from microclaw.virtual.link.state import LinkState
 from microclaw.wire.link.messages import Event, Hello, Software, Telemetry
 from microclaw.wire.link.values import Value, ValueMap
 

@@ -16,7 +16,7 @@ from tests.virtual.conftest import TIMEOUT_S, BoardUnderTest, StartBoard
 from tests.virtual.link.conftest import CODE, DEVICE_ID, ScriptedHost
 
 from microclaw.errors import ConfigError
-from microclaw.virtual.link.identity import LinkAddress
+from microclaw.link_client.identity import LinkAddress
 from microclaw.wire import board_control as control
 from microclaw.wire import board_replies as replies
 from microclaw.wire.link.messages import PairRequest

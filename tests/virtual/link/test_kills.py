@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.virtual.link.conftest import ScriptedHost
 
-from microclaw.virtual.link.flash import Flash
+from microclaw.link_client.flash import Flash
 from microclaw.wire.link.messages import Call, Event, Notify
 
 KILLS = int(os.environ.get("MICROCLAW_KILLS", "50"))

@@ -12,8 +12,8 @@ from tests.virtual.link.conftest import ScriptedHost
 from wasmtime import wat2wasm
 
 from microclaw.errors import CallRejected
-from microclaw.virtual.link.flash import Flash
-from microclaw.virtual.link.state import new_id
+from microclaw.link_client.flash import Flash
+from microclaw.link_client.state import new_id
 from microclaw.virtual.link.wifi import VirtualWifi
 from microclaw.wire import board_control as control
 from microclaw.wire.link.messages import Call, ErrorMessage, Event, Log, Notify, OtaOffer, RunTask, TaskStatus, UiState

@@ -42,7 +42,7 @@ def test_a_program_that_holds_more_than_its_claim_is_ended(bench: Bench, source:
 def test_rubbish_is_no_reason_to_end_a_program(bench: Bench) -> None:
     bench.install("waste", WASTES)
     bench.install("more", WASTES)
-    bench.clock.advance(20_000)
+    bench.clock.advance(4_000)
     assert [(row["state"], row.get("error")) for row in bench.programs.rows()] == [("running", None)] * 2
     assert not bench.events
 

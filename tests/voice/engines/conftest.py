@@ -19,7 +19,7 @@ from microclaw.voice.engines.pocketsphinx import SphinxRecognizer
 
 PATIENT_S = 60.0
 NAMES = SpokenNames(("kitchen",), (), ("fan",))
-Say = Callable[[str], bytes]
+Say = Callable[..., bytes]
 Make = Callable[..., SphinxRecognizer]
 
 
@@ -32,9 +32,9 @@ def say(tmp_path: Path) -> Say:
     """A sentence as PCM of 16 kHz, with silence around it."""
     assert shutil.which("flite"), "flite is missing; next: make setup-system"
 
-    def said(text: str) -> bytes:
+    def said(text: str, voice: str = "slt") -> bytes:
         file = tmp_path / "said.wav"
-        subprocess.run(["flite", "-voice", "slt", "-t", text, "-o", str(file)], check=True, timeout=30)
+        subprocess.run(["flite", "-voice", voice, "-t", text, "-o", str(file)], check=True, timeout=30)
         with wave.open(str(file)) as audio:
             assert audio.getframerate() == RATE_HZ
             pcm: bytes = audio.readframes(audio.getnframes())

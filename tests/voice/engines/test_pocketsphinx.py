@@ -14,9 +14,11 @@ from tests.voice.engines.conftest import NAMES, Make, Say, is_alive
 from microclaw.errors import VoiceError
 from microclaw.voice.engines.command_grammar import SpokenNames
 from microclaw.voice.engines.engine import FRAME_BYTES, Transcript
-from microclaw.voice.engines.pocketsphinx import MAX_UTTERANCE_BYTES, SphinxRecognizer
-from microclaw.voice.engines.sphinx_process import MAX_BEHIND_BYTES
-from microclaw.voice.engines.sphinx_protocol import HEADER
+from microclaw.voice.engines.engine_pool import MAX_UTTERANCE_BYTES
+from microclaw.voice.engines.engine_process import MAX_BEHIND_BYTES
+from microclaw.voice.engines.engine_protocol import HEADER
+from microclaw.voice.engines.pocketsphinx import SphinxRecognizer
+from microclaw.voice.session import ASK_BACK_BELOW
 
 SAYS_READY = "import sys; sys.stdout.buffer.write(b'R\\x02\\0\\0\\0{}'); sys.stdout.buffer.flush(); "
 
@@ -48,6 +50,20 @@ async def test_commands_are_recognised_and_other_sentences_are_not(make: Make, s
     assert await hear(recognizer, say("my brother lives in another town")) == Transcript("", 0.0)
     assert (await hear(recognizer, say("turn on the fan"))).text == "turn on the fan"
     assert len(recognizer.pids) == 1
+
+
+async def test_an_answer_by_a_name_alone_and_a_correction_are_recognised(make: Make, say: Say) -> None:
+    recognizer = make(names=lambda: SpokenNames(("kitchen", "virtual-1")))
+    for said in ("kitchen", "on kitchen"):
+        assert await hear(recognizer, say(said)) == Transcript(said, 0.9)
+    traffic = "run a traffic light on pins four five and six"
+    assert await hear(recognizer, say(traffic, "awb")) == Transcript(traffic, 0.9)
+    heard = await hear(recognizer, say(traffic))  # in this voice four sounds like five: it is asked, or not caught
+    assert heard.confidence < ASK_BACK_BELOW
+    assert "five five" not in heard.text
+    assert (await hear(recognizer, say("on virtual one"))).text == "on virtual-1"
+    assert (await hear(recognizer, say("i meant pin ten"))).text == "i meant pin ten"
+    assert (await hear(recognizer, say("no i meant pin ten"))).text == "no i meant pin ten"
 
 
 async def test_a_pause_changes_nothing_of_what_is_heard(make: Make, say: Say) -> None:
@@ -142,11 +158,28 @@ async def test_an_abandoned_utterance_leaves_its_process_for_the_next_one(make: 
 
 
 async def test_more_utterances_than_processes_are_refused(make: Make) -> None:
-    recognizer = make(cross_check=False, most=1)
+    recognizer = make(cross_check=False, most=1, wait_s=0.01)
     await recognizer.begin(lambda _text: None)
     with pytest.raises(VoiceError, match="all 1 processes") as refused:
         await recognizer.begin(lambda _text: None)
     assert refused.value.next_step
+
+
+async def test_an_utterance_waits_for_the_process_of_another_one(make: Make) -> None:
+    recognizer = make(cross_check=False, most=1, wait_s=60.0)
+    first = await recognizer.begin(lambda _text: None)
+    others = [asyncio.create_task(recognizer.begin(lambda _text: None)) for _ in range(3)]
+    await asyncio.sleep(0)
+    others[0].cancel()
+    first.abandon()
+    second = await others[1]
+    [pid] = recognizer.pids
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(VoiceError):
+        await second.finish()
+    second.abandon()
+    await others[2]  # with a new process
+    assert pid not in recognizer.pids
 
 
 async def test_a_wait_for_a_process_that_is_cancelled_keeps_what_was_started(make: Make) -> None:

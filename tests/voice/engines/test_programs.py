@@ -8,7 +8,8 @@ import os
 import select
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import TypeAlias
@@ -116,6 +117,13 @@ async def test_what_takes_longer_than_half_a_minute_to_say_is_refused() -> None:
     for engine in (Flite(), Espeak()):
         with pytest.raises(VoiceError):
             await spoken(engine, "twenty seven thousand " * 90)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
+@pytest.mark.skipif(shutil.which("flite") is None, reason="no flite")
+async def test_what_flite_says_is_never_in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))  # a folder made there would raise
+    assert seconds(await spoken(Flite(), SENTENCE)) > 2.5
 
 
 async def test_piper_speaks_raw_samples_of_its_voice_and_gets_the_text_on_stdin(piper: MakePiper) -> None:
@@ -233,8 +241,8 @@ def test_a_program_that_ends_before_it_is_given_its_text_is_no_error() -> None:
     """uvloop, the host's loop, knows then that the pipe is closed and takes no more."""
 
     class Ended(SpeechProgram):
-        async def _start(self, command: Sequence[str]) -> asyncio.subprocess.Process:
-            process = await super()._start(command)
+        async def _start(self, run: program_module._Run) -> asyncio.subprocess.Process:
+            process = await super()._start(run)
             await process.wait()
             return process
 

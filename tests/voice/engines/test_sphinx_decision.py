@@ -38,6 +38,18 @@ def test_a_sentence_that_is_not_the_best_reading_is_asked_back() -> None:
     assert found == Transcript("turn on pin four", DOUBTFUL)
 
 
+@pytest.mark.parametrize("number", ["fourteen", "forty", "eighteen"])
+def test_a_number_that_sounds_like_another_is_asked_back(number: str) -> None:
+    assert decided([f"turn on pin {number}"], f"turn on pin {number}") == Transcript(f"turn on pin {number}", DOUBTFUL)
+    assert decided(["turn on pin forty two"], "turn on pin forty two").confidence == SURE
+
+
+def test_a_pin_is_not_listed_twice() -> None:
+    readings = ["no pins five and five", "no pins four and five"]
+    assert decided(readings, "no pins for five") in (Transcript("no pins four and five", DOUBTFUL), Transcript("", 0.0))
+    assert decided(readings[:1], "no pins five and five").text == ""
+
+
 def test_a_reading_that_is_no_sentence_is_nothing() -> None:
     assert decided(["turn the four on pin"], "turn the four on pin").text == ""
     assert decided([], "turn on pin four").text == ""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import AsyncExitStack
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from tests.voice.xiaozhi.conftest import CLIENT, MAC, Open
 
+from microclaw.link_server.limits import LinkLimits
 from microclaw.models.scripted import say
 from microclaw.voice.xiaozhi.server import XiaozhiLimits
 
@@ -55,6 +59,7 @@ async def test_who_says_no_hello_is_cut_off(talking: Open) -> None:
         (1, b'{"type":"hello","version":1,"transport":"websocket"}', 1002),
         (1, b'{"type":"mcp","payload":7}', 1002),
         (1, b'{"type":"listen","state":"detect","text":"' + b"x" * 40_000 + b'"}', 1002),
+        (1, b'{"type":"mcp","payload":"' + b"x" * 65_536 + b'"}', 1009),
         (2, b"x" * 20_000, 1002),
         (2, b"", 1002),
         (1, b"\xff\xfe", 1007),
@@ -148,6 +153,7 @@ async def test_the_token_of_one_device_opens_nothing_for_another(talking: Open) 
         ({"Client-Id": "x"}, 400),
         ({"Client-Id": "../../etc/passwd"}, 400),
         ({"Content-Length": "99999999"}, 413),
+        ({"Content-Encoding": "deflate"}, 415),
     ],
 )
 async def test_a_request_that_is_none_of_a_device_is_refused(
@@ -165,6 +171,21 @@ async def test_who_asks_too_often_has_to_wait(talking: Open) -> None:
         device = await talk.paired()
         await device.do("boot")
         assert (await device.until("ota"))["status"] == 429
+
+
+async def test_half_requests_of_one_range_keep_no_device_out(talking: Open) -> None:
+    connections = LinkLimits(handshake_s=30, arriving_in_all=6, arriving_an_address=3)
+    async with talking(limits=XiaozhiLimits(connections=connections)) as talk, AsyncExitStack() as open_ones:
+        port = urlsplit(talk.ota).port
+        for number in range(6):
+            source = (f"127.0.5.{1 + number // 3}", 0)
+            _, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=source)
+            open_ones.callback(writer.close)
+            writer.write(b"POST /xiaozhi/ota/ HT")
+            await writer.drain()
+        device = await talk.device()
+        device.start("boot", rounds=1, polls=1)
+        assert (await device.until("ota"))["status"] == 200
 
 
 async def test_one_address_shows_four_codes_at_once(talking: Open) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,25 +11,28 @@ from tests.voice.xiaozhi.conftest import PATIENCE_S, Open
 
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.gate import Gate, Permission
-from microclaw.tools.tool import ToolContext
+from microclaw.models.protocol import Model
+from microclaw.models.sight import PictureReader
+from microclaw.tools.tool import Tool, ToolContext
 from microclaw.tools.toolbox import Toolbox
 from microclaw.voice.xiaozhi.tools import xiaozhi_tools
 
 CONTEXT = ToolContext("owner", lambda step: None, device="kitchen")
 
 
-def toolbox(talk: Any) -> Toolbox:
-    return Toolbox(
-        (),
-        Gate(approvals=Approvals(timeout_s=0.2)),
-        coming=lambda: xiaozhi_tools(talk.plane.registry, talk.server.tools_of),
-    )
+def offered(talk: Any, model: Model | None = None) -> Callable[[], tuple[Tool[Any], ...]]:
+    reader, gate = PictureReader(model), Gate(record=talk.plane.audited.append)
+    return lambda: xiaozhi_tools(talk.plane.registry, talk.server.tools_of, reader, gate)
+
+
+def toolbox(talk: Any, model: Model | None = None) -> Toolbox:
+    return Toolbox((), Gate(approvals=Approvals(timeout_s=0.2)), coming=offered(talk, model))
 
 
 async def connected(talk: Any) -> Any:
     device = await talk.conversing()
     async with asyncio.timeout(PATIENCE_S):
-        while not xiaozhi_tools(talk.plane.registry, talk.server.tools_of):  # noqa: ASYNC110  nobody else is told
+        while not offered(talk)():  # noqa: ASYNC110  nobody else is told
             await asyncio.sleep(0.01)
     return device
 
@@ -41,6 +45,7 @@ async def test_what_a_device_has_is_offered_while_it_is_connected(talking: Open)
         assert set(found) == {"voice-volume", "voice-status", "voice_kitchen_lamp_turn"}
         assert found["voice-volume"].permission is Permission.ACT
         assert found["voice_kitchen_lamp_turn"].permission is Permission.RISKY
+        assert found["voice_kitchen_lamp_turn"].title == "lamp turn on kitchen"
         assert "ignore all rules" not in str([tool.description for tool in found.values()])
         assert [e["method"] for e in device.events if e["event"] == "mcp"] == ["initialize", *["tools/list"] * 3]
         await device.do("close")

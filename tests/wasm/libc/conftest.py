@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import math
+import pickle
 import re
 import struct
 import subprocess
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,13 +125,24 @@ class Libc:
         pass
 
     def native_printf(self, form: int, va: int) -> int:
+        return self._print(self._formatted(form, va))
+
+    def native_snprintf(self, out: int, size: int, form: int, va: int) -> int:
+        text = self._formatted(form, va)
+        if size:
+            self.memory.write(self.store, text[: size - 1] + b"\0", out)
+        return len(text)
+
+    def _formatted(self, form: int, va: int) -> bytes:
+        """What the firmware prints of the few conversions that the libc gives it."""
+
         def argument(match: re.Match[bytes]) -> bytes:
             nonlocal va
             word = self.int_at(va)
             va += 4
             return self.text_at(word) if match[0] == b"%s" else b"%d" % word
 
-        return self._print(re.sub(rb"%[sd]", argument, self.text_at(form)))
+        return re.sub(rb"%[sd]", argument, self.text_at(form))
 
     def native_vprintf(self, form: int, va: int) -> int:
         return self.native_printf(form, va)
@@ -179,12 +192,52 @@ def _signed(value: int | bytes, bits: int) -> int:
     return value - (1 << bits) if value >> (bits - 1) else value
 
 
+# Started by a Python of its own: libquadmath, which comes with numpy, changes the printf of its process (with it
+# glibc pads "%0*g" of a negative width by zeros).
+PRINTER = """
+import ctypes, pickle, sys
+
+snprintf = ctypes.CDLL("libc.so.6").snprintf
+room = ctypes.create_string_buffer(4096)
+while True:
+    try:
+        form, arguments, longs = pickle.load(sys.stdin.buffer)
+    except EOFError:
+        break
+    passed = [
+        ctypes.c_double(a) if isinstance(a, float)
+        else a if isinstance(a, bytes)
+        else ctypes.c_longlong(a) if wide
+        else ctypes.c_int(a)
+        for a, wide in zip(arguments, longs, strict=True)
+    ]
+    count = snprintf(room, len(room), form, *passed)
+    pickle.dump((count, room.value), sys.stdout.buffer)
+    sys.stdout.buffer.flush()
+"""
+
+
 class HostLibc:
-    """The host's libc through ctypes."""
+    """The host's libc through ctypes; its printf in a process where nothing else was loaded."""
 
     def __init__(self) -> None:
         self.c = ctypes.CDLL("libc.so.6", use_errno=True)
         self.m = ctypes.CDLL("libm.so.6")
+        command = [sys.executable, "-I", "-S", "-c", PRINTER]
+        self._printer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def printed(self, form: bytes, arguments: Sequence[int | float | bytes], longs: Sequence[bool]) -> bytes:
+        """What printf prints of `form`; a `long long` where `longs` says so."""
+        assert self._printer.stdin is not None
+        assert self._printer.stdout is not None
+        pickle.dump((form, arguments, longs), self._printer.stdin)
+        self._printer.stdin.flush()
+        count, text = pickle.load(self._printer.stdout)
+        assert count == len(text)
+        return bytes(text)
+
+    def close(self) -> None:
+        self._printer.communicate()
 
     def of_double(self, name: str, count: int) -> Callable[..., float]:
         function = getattr(self.m, name)
@@ -216,5 +269,7 @@ def libc(shared_libc: Libc) -> Libc:
 
 
 @pytest.fixture(scope="session")
-def host() -> HostLibc:
-    return HostLibc()
+def host() -> Iterator[HostLibc]:
+    libc = HostLibc()
+    yield libc
+    libc.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
 import struct
 from dataclasses import dataclass
@@ -70,23 +69,6 @@ def conversions(draw: st.DrawFn) -> Conversion:
     return Conversion(text + letter, tuple(arguments), tuple(longs))
 
 
-def host_text(host: HostLibc, form: bytes, arguments: tuple[Any, ...], longs: tuple[bool, ...]) -> bytes:
-    room = ctypes.create_string_buffer(ROOM)
-    passed = [
-        ctypes.c_double(a)
-        if isinstance(a, float)
-        else a
-        if isinstance(a, bytes)
-        else ctypes.c_longlong(a)
-        if wide
-        else ctypes.c_int(a)
-        for a, wide in zip(arguments, longs, strict=True)
-    ]
-    count = host.c.snprintf(room, ROOM, form, *passed)
-    assert 0 <= count < ROOM
-    return room.value
-
-
 def our_text(libc: Libc, form: bytes, arguments: tuple[Any, ...], longs: tuple[bool, ...]) -> bytes:
     libc.forget()
     out = libc.place(bytes(ROOM))
@@ -102,7 +84,7 @@ def test_every_conversion_prints_as_on_the_host(shared_libc: Libc, host: HostLib
     form = "|".join(f"%{part.text}" for part in parts).encode() + b"%%"
     arguments = tuple(a for part in parts for a in part.arguments)
     longs = tuple(wide for part in parts for wide in part.longs)
-    assert our_text(shared_libc, form, arguments, longs) == host_text(host, form, arguments, longs)
+    assert our_text(shared_libc, form, arguments, longs) == host.printed(form, arguments, longs)
 
 
 @settings(max_examples=200, deadline=None)
@@ -119,7 +101,7 @@ def test_doubles_are_exact_to_the_last_digit(
     shared_libc: Libc, host: HostLibc, value: float, precision: int, letter: str
 ) -> None:
     form = f"%.{precision}{letter}".encode()
-    assert our_text(shared_libc, form, (value,), (False,)) == host_text(host, form, (value,), (False,))
+    assert our_text(shared_libc, form, (value,), (False,)) == host.printed(form, (value,), (False,))
 
 
 @settings(deadline=None)

@@ -11,7 +11,7 @@ from tests.wasm.conftest import CompileC
 from tests.wasm.libc.conftest import LIBC_FILES, TIMEOUT_S, compile_libc
 
 from microclaw.wasm.source_language import CPLUSPLUS_HEADERS, STANDARD_HEADERS
-from microclaw.wasm.source_text import header_names
+from microclaw.wasm.source_scanner import header_names
 from microclaw.wasm.toolchain import HEADERS, Toolchain, find_toolchain
 
 LIBC_HEADERS = (

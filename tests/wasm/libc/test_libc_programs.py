@@ -76,7 +76,8 @@ def test_vectors_are_many() -> None:
 
 async def test_a_printf_of_floats_of_our_own_fits_in_6_kb(compile_c: CompileC) -> None:
     source = '#include <stdio.h>\nint main(void) { for (int i = 0; i < 3; i++) printf("%*.*f|\\n", 9, i, i * 1.5); }'
-    image = await compile_c(source)
+    unasked = "void on_request(char *buffer, int size) { (void)buffer, (void)size; }"  # without what keeps the lines
+    image = await compile_c(source + unasked)
     assert image.size_bytes <= FLOAT_PRINTF_BYTES
 
 

@@ -9,7 +9,9 @@ from microclaw.wire.wasmachine.answers import AppletInfo, encode_applets, encode
 from microclaw.wire.wasmachine.attributes import AttributeContainer, Generation
 from microclaw.wire.wasmachine.frame import Frame, FrameDecoder, FrameType, encode_frame
 from microclaw.wire.wasmachine.ioctl import DATA_SEQ_FRAME, DATA_SEQ_HEADER
+from microclaw.wire.wasmachine.program_log import KeptLine, ProgramLog, log_request, read_log
 from microclaw.wire.wasmachine.request import (
+    FORMAT_RAW,
     Action,
     Request,
     Response,
@@ -24,6 +26,7 @@ from microclaw.wire.wasmachine.request import (
 WASM_HEAD = b"\0asm\x01\0\0\0"
 ECHO = (AppletInfo("echo", 16384),)
 EVENT_BODY = AttributeContainer.of("", {"text": "hello from the app", "n": 1}).encode(Generation.NEW)
+LOG = ProgramLog(1200, 9500, 41, 43, (KeptLine(9100, "tick 41", False), KeptLine(9200, "tick 42", False)))
 MESSAGES: dict[str, tuple[FrameType, Request | Response]] = {
     "query-all": (FrameType.REQUEST, query_request(0x1003)),
     "query-all-answer-new": (FrameType.RESPONSE, encode_applets(ECHO, 0x1003, Generation.NEW)),
@@ -37,6 +40,8 @@ MESSAGES: dict[str, tuple[FrameType, Request | Response]] = {
     "uninstalled": (FrameType.RESPONSE, Response(Status.DELETED, 0x1010)),
     "error": (FrameType.RESPONSE, encode_error(answers.QUERY_NOT_FOUND, 0x1005, Generation.NEW)),
     "app-request": (FrameType.REQUEST, app_request(0x1006, "echo", "echo")),
+    "log-request": (FrameType.REQUEST, log_request(0x1011, "echo", 41)),
+    "log-answer": (FrameType.RESPONSE, Response(Status.CONTENT, 0x1011, LOG.encode(), FORMAT_RAW)),
     "register": (FrameType.REQUEST, event_request(0x1009, "log")),
     "event": (FrameType.REQUEST, Request(Action.EVENT, "log", 1, EVENT_BODY, sender=1)),
 }
@@ -65,6 +70,10 @@ def test_example_is_read_back(name: str, wasmachine_page: dict[str, bytes]) -> N
 def test_both_generations_on_the_page_list_the_same_app(wasmachine_page: dict[str, bytes]) -> None:
     for name in ("query-all-answer-new", "query-all-answer-old"):
         assert read_applets(Response.decode(wasmachine_page[name][8:])) == ECHO
+
+
+def test_log_on_the_page_is_read(wasmachine_page: dict[str, bytes]) -> None:
+    assert read_log(Response.decode(wasmachine_page["log-answer"][8:])) == LOG
 
 
 def test_data_seq_on_the_page_configures_a_pin(wasmachine_page: dict[str, bytes]) -> None:

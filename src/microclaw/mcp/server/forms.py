@@ -88,6 +88,7 @@ FORMS: Final[dict[str, Form]] = {
     "list-devices": Form("List devices", {"devices": _LIST, "count": _WHOLE}),
     "device-info": Form("Device facts", _FACTS),
     "device-status": Form("Device status", _FACTS),
+    "check-device": Form("Check a device", {**_DEVICE, "reached": _TRUTH, "ok": _TRUTH, "lines": _LIST}),
     "free-pins": Form(
         "Free pins and board facts",
         {
@@ -101,7 +102,9 @@ FORMS: Final[dict[str, Form]] = {
             "maxApps": _WHOLE,
         },
     ),
-    "query-wasm-apps": Form("List programs", {**_DEVICE, "apps": _LIST, "count": _WHOLE, "missing": _LIST}),
+    "query-wasm-apps": Form(
+        "List programs", {**_DEVICE, "apps": _LIST, "count": _WHOLE, "missing": _LIST, "stopped": _LIST}
+    ),
     "read-edges": Form(
         "Read pin timeline",
         {**_DEVICE, "edges": _LIST, "count": _WHOLE, "dropped": _WHOLE, "cursor": _WHOLE, "now_ms": _NUMBER},
@@ -138,7 +141,22 @@ FORMS: Final[dict[str, Form]] = {
         },
         destroys=True,  # a program of the same name is replaced
     ),
+    "switch-program": Form(
+        "Stop, start or restart a program", {**_PROGRAM, "switch": _TEXT, "verified": _TRUTH}, destroys=True
+    ),
     "uninstall-wasm-app": Form("Remove a program", {**_PROGRAM, "undoable": _TRUTH}, destroys=True),
+    "act-on-boards": Form(
+        "Act on several boards",
+        {
+            "count": _WHOLE,
+            "changes": _LIST,
+            "boards": {**_LIST, "description": "What became of each: device, result, proof."},
+            "message": _TEXT,
+        },
+        destroys=True,
+    ),
+    "restart-device": Form("Restart a device", {**_DEVICE, "message": _TEXT}, destroys=True),
+    "correct": Form("Correct an act", {"undone": _LIST, "pins": _LIST, "message": _TEXT}, destroys=True),
     "undo": Form(
         "Undo the newest request",
         {"undone": _TEXT, "change": _WHOLE, "changes": _LIST, "message": _TEXT},

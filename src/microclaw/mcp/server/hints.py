@@ -13,6 +13,7 @@ _TOOLS: Final = (  # a command's beginning, and what a client does instead
     (r"app undo (\d+)", r"call undo with change \1"),
     (r"app undo(?: NUMBER)?", "call undo"),
     (r"app uninstall(?: [\w.-]+)?(?: -d [\w.-]+)?", "call uninstall-wasm-app"),
+    (r"app (?:stop|start|restart)(?: [\w.-]+)?(?: -d [\w.-]+)?", "call switch-program"),
     (r"app build", "call try-program with the source"),
     (r"logs(?: [\w./-]+)?", "call read-logs"),
     (r"device list", "call list-devices"),

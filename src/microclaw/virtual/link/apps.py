@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from microclaw.durable import replace_file
 from microclaw.errors import AppExists, AppNotFound, MicroclawError, NotSupported, TooManyApps
+from microclaw.link_client.flash import Flash
 from microclaw.virtual.firmware.apps import KeptApp
 from microclaw.virtual.link.calls import BadParams, Method, data_of, text, whole
-from microclaw.virtual.link.flash import Flash
 from microclaw.virtual.link.py_apps import PyApps
 from microclaw.virtual.machine import Machine
 from microclaw.virtual.runtime.app import App

@@ -15,26 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from microclaw.errors import CallRejected, VoiceError
-from microclaw.opus import OpusDecoder
+from microclaw.errors import CallRejected
+from microclaw.link_client.speech import FRAME_BYTES, FRAME_MS, RATE_HZ, SpeechStreams
 from microclaw.wire.board_replies import SpeakerState
-from microclaw.wire.link.messages import (
-    AnyMessage,
-    AsrFinal,
-    AsrPartial,
-    AudioFormat,
-    CancelStream,
-    StartAsr,
-    StopAsr,
-    TtsChunk,
-    TtsEnd,
-    TtsStart,
-)
+from microclaw.wire.link.messages import AnyMessage, AudioFormat
 from microclaw.wire.link.values import Trigger
 
-RATE_HZ: Final = 16_000
-FRAME_MS: Final = 20
-FRAME_BYTES: Final = RATE_HZ * FRAME_MS // 1000 * 2
 BUFFER_MS: Final = 400
 PREFILL_MS: Final = 40
 """So much is in the buffer before it begins to play."""
@@ -97,7 +83,7 @@ class _Speaker:
 
 
 class BoardAudio:
-    """One boot's. `took` and `hear` are called in the link's thread; `send` and `send_audio` go to it by `post`."""
+    """One boot's SpeechEnd. The link's thread calls it through `streams`, the bench the rest."""
 
     def __init__(
         self,
@@ -105,12 +91,8 @@ class BoardAudio:
         send: Callable[[AnyMessage], None],
         send_audio: Callable[[bytes], object],
     ) -> None:
-        self._post, self._send, self._send_audio = post, send, send_audio
-        self._lock = threading.Lock()
-        self._stream = -1  # the microphone's have odd numbers
-        self._open: int | None = None
-        self._speaking: int | None = None
-        self._decoder: OpusDecoder | None = None
+        self.streams = SpeechStreams(self, post, send, send_audio)
+        self._lock = self.streams.lock
         self._speaker = _Speaker()
         self._recorded = 0
         self._heard: deque[str] = deque(maxlen=MAX_TEXTS)
@@ -128,12 +110,9 @@ class BoardAudio:
         """Someone says what is in the file; returns when the microphone has begun."""
         pcm = read_wav(path)
         with self._lock:
-            self._stream += 2
-            stream = self._open = self._stream
             self._partial = ""
             self._opened_s, self._said_s, self._answer_ms = time.monotonic(), None, 0
-        start = StartAsr(stream, "pcm16", RATE_HZ, trigger, time.time_ns() // 1_000_000)
-        self._post(lambda: self._send(start))
+        stream = self.streams.open(trigger)
         threading.Thread(target=self._record, args=(stream, pcm), name="microphone", daemon=True).start()
 
     def state(self, save: Path | None) -> SpeakerState:
@@ -143,8 +122,8 @@ class BoardAudio:
             if save is not None:
                 self._save(save, b"".join(pcm for at_s, pcm in self._speaker.played if at_s <= now_s))
             return SpeakerState(
-                listening=self._open is not None,
-                speaking=self._speaking is not None or left_s > 0,
+                listening=self.streams.listening is not None,
+                speaking=self.streams.speaking is not None or left_s > 0,
                 partial=self._partial,
                 heard=tuple(self._heard),
                 said=tuple(self._said),
@@ -160,64 +139,51 @@ class BoardAudio:
 
     def interrupt(self) -> None:
         """The button while it speaks: be silent."""
-        with self._lock:
-            stream, self._speaking = self._speaking, None
-            self._purged += self._speaker.forget(time.monotonic())
-        if stream is not None:
-            self._post(lambda: self._send(CancelStream(stream)))
+        self.streams.interrupt()
 
-    def end(self) -> None:
+    def end_boot(self) -> None:
         """The power is gone."""
         self._over.set()
 
-    # The link's thread
+    # SpeechEnd
 
-    def took(self, body: AnyMessage) -> bool:
-        """Whether the message was one of speech."""
-        with self._lock:
-            match body:
-                case AsrPartial(text=text):
-                    self._partial = text
-                case AsrFinal(text=text):
-                    if text:
-                        self._heard.append(text)
-                case TtsStart(stream=stream, codec=codec, rate=rate):
-                    self._speaking, self._speeches = stream, self._speeches + 1
-                    self._decoder = OpusDecoder(rate) if codec == "opus" else None
-                case TtsChunk(text=text):
-                    if text:
-                        self._said.append(text)
-                case TtsEnd(stream=stream):
-                    if stream == self._speaking:
-                        self._speaking, self._speaker.has_begun = None, False
-                case CancelStream(stream=stream):
-                    if stream == self._open:
-                        self._open = None
-                    if stream == self._speaking:
-                        self._speaking = None
-                        self._purged += self._speaker.forget(time.monotonic())
-                        if self._open is not None:
-                            self._cut_ms = max(0, round((self._speaker.played_until_s - self._opened_s) * 1000))
-                case _:
-                    return False
-        return True
+    def partial(self, text: str) -> None:
+        self._partial = text
 
-    def hear(self, stream: int, payload: bytes) -> None:
-        with self._lock:
-            if stream != self._speaking:
-                self._late += 1
-                return
-            try:
-                pcm = payload if self._decoder is None else self._decoder.decode(payload)
-            except VoiceError:
-                self._speaker.glitches += 1
-                return
-            self._recorded += len(pcm)
-            while self._recorded > MAX_RECORDED_BYTES and self._speaker.played:
-                self._recorded -= len(self._speaker.played.popleft()[1])
-            self._speaker.take(pcm, time.monotonic())
-            if not self._answer_ms and self._said_s is not None and self._speaker.played:
-                self._answer_ms = max(1, round((self._speaker.played[-1][0] - self._said_s) * 1000))
+    def final(self, stream: int, text: str) -> None:  # noqa: ARG002 - it shows them all
+        if text:
+            self._heard.append(text)
+
+    def stop_listening(self) -> None:
+        """The microphone's thread sees it."""
+
+    def begin(self) -> None:
+        self._speeches += 1
+
+    def say(self, text: str) -> None:
+        self._said.append(text)
+
+    def play(self, pcm: bytes) -> None:
+        self._recorded += len(pcm)
+        while self._recorded > MAX_RECORDED_BYTES and self._speaker.played:
+            self._recorded -= len(self._speaker.played.popleft()[1])
+        self._speaker.take(pcm, time.monotonic())
+        if not self._answer_ms and self._said_s is not None and self._speaker.played:
+            self._answer_ms = max(1, round((self._speaker.played[-1][0] - self._said_s) * 1000))
+
+    def end(self) -> None:
+        self._speaker.has_begun = False
+
+    def purge(self) -> None:
+        self._purged += self._speaker.forget(time.monotonic())
+        if self.streams.listening is not None:
+            self._cut_ms = max(0, round((self._speaker.played_until_s - self._opened_s) * 1000))
+
+    def lost(self, *, is_stale: bool) -> None:
+        if is_stale:
+            self._late += 1
+        else:
+            self._speaker.glitches += 1
 
     # The microphone's thread
 
@@ -229,17 +195,9 @@ class BoardAudio:
             if self._over.wait(max(0.0, begun_s + number * FRAME_MS / 1000 - time.monotonic())):
                 return
             frame = pcm[number * FRAME_BYTES : (number + 1) * FRAME_BYTES].ljust(FRAME_BYTES, b"\0")
-            if self._open != stream:
+            if not self.streams.feed(stream, frame):
                 return
-            self._post(lambda frame=frame: self._send_frame(stream, frame))  # type: ignore[misc]
-        with self._lock:
-            if self._open == stream:
-                self._open = None
-        self._post(lambda: self._send(StopAsr(stream, "silence")))
-
-    def _send_frame(self, stream: int, frame: bytes) -> None:
-        if self._open == stream:
-            self._send_audio(frame)
+        self.streams.stop(stream, "silence")
 
     def _save(self, path: Path, pcm: bytes) -> None:
         try:

@@ -12,10 +12,11 @@ from typing import Final
 
 from microclaw import __version__
 from microclaw.errors import MicroclawError, NotSupported, Overloaded, PinRefused
+from microclaw.link_client.flash import PowerGone
+from microclaw.link_client.host_messages import refusal
 from microclaw.virtual.board import Board
-from microclaw.virtual.link.flash import PowerGone
 from microclaw.virtual.ports.serial import CPU_MHZ, DEFAULT_PWM_HZ, MAX_PWM_HZ
-from microclaw.wire.link.messages import Call, ErrorInfo, Result
+from microclaw.wire.link.messages import Call, Result
 from microclaw.wire.link.values import Value, ValueMap
 
 FIRMWARE: Final = "microclaw-virtual"
@@ -200,10 +201,6 @@ class CallWorker:
                 work.done(self._methods.perform(work.call))
             except PowerGone:
                 return
-
-
-def refusal(code: str, message: str) -> Result:
-    return Result(False, error=ErrorInfo(code, message[:400]))
 
 
 def whole(params: ValueMap, name: str, low: int, high: int, default: int | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Acts on each message of the host once, however often it comes. Runs in the link's thread. Opens no connection.
+"""The host's calls, each carried out once however often it comes. Runs in the link's thread. Opens no connection.
 
 A durable call is in flash before it is acked, and marked there before it takes effect. After a power cut one that had
 not begun is carried out; so is one that had begun and is idempotent. Any other is answered with "outcome unknown".
@@ -6,43 +6,19 @@ not begun is carried out; so is one that had begun and is idempotent. Any other 
 
 from __future__ import annotations
 
-import logging
-import sys
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
-from msgspec import structs
-
-from microclaw.errors import MicroclawError, Overloaded, ProtocolError
-from microclaw.text import clean_text
+from microclaw.errors import Overloaded, ProtocolError
+from microclaw.link_client.client import LinkClient
+from microclaw.link_client.flash import Flash
+from microclaw.link_client.host_messages import HostMessages, refusal
 from microclaw.virtual.board import Board
-from microclaw.virtual.link.calls import CallWorker, Work, refusal
-from microclaw.virtual.link.client import LinkClient
-from microclaw.virtual.link.flash import Flash
+from microclaw.virtual.link.calls import CallWorker, Work
 from microclaw.wire.link.actions import Deliver
 from microclaw.wire.link.calls import ReplyCache
-from microclaw.wire.link.frame import CloseCode
-from microclaw.wire.link.messages import (
-    AnyMessage,
-    Bye,
-    Call,
-    ErrorMessage,
-    Notify,
-    OtaCancel,
-    OtaOffer,
-    PairCode,
-    PairDone,
-    Result,
-    TaskStatus,
-    Token,
-    UiState,
-    Unknown,
-)
+from microclaw.wire.link.messages import AnyMessage, Call, Result
 from microclaw.wire.link.values import Id
-
-NOTIFICATIONS_KEPT: Final = 16
-MAX_SHOWN_CHARS: Final = 500
-_log = logging.getLogger(__name__)
 
 
 class MessageHandler:
@@ -57,13 +33,13 @@ class MessageHandler:
         answered: Callable[[str], None],
         took_speech: Callable[[AnyMessage], bool],
     ) -> None:
-        self._board = board
         self._flash = flash
         self._client = client
         self._worker = worker
         self._answered = answered
-        self._took_speech = took_speech
         self._replies = ReplyCache()
+        show = lambda line: board.print_line(f"link: {line}")  # noqa: E731
+        self.handle = HostMessages(flash, client, show, self._call, took_speech).handle
 
     def resume_calls(self) -> None:
         """Carry out the durable calls that the last boot had not answered."""
@@ -75,41 +51,6 @@ class MessageHandler:
                 self._finish(message_id, refusal("outcome_unknown", text), durable=True)
             else:
                 self._begin(message_id, call, durable=True)
-
-    def handle(self, deliver: Deliver) -> None:
-        envelope = deliver.envelope
-        match envelope.body:
-            case Call() as call:
-                self._call(deliver, call)
-            case Notify(text=text):
-                self._notify(deliver, text)
-            case TaskStatus(task=task, state=task_state, text=text):
-                if self._client.applied(deliver):
-                    self._show(f"task {task[:60]}: {task_state}{f': {text}' if text else ''}")
-            case OtaOffer() | OtaCancel():
-                if self._client.applied(deliver):
-                    refusal_text = "this board takes no updates over the link"
-                    self._client.send(ErrorMessage("not_supported", refusal_text, fatal=False), re=envelope.id)
-            case Token(token=token):
-                self._client.identity.keep_token(token)
-            case UiState() as news:
-                present = {k: v for k, v in structs.asdict(news).items() if v is not None}
-                self._client.state.ui |= {k: _one_line(v) if isinstance(v, str) else v for k, v in present.items()}
-            case PairCode(code=code, expires_s=expires_s):
-                self._show_code(code, expires_s)
-            case PairDone() as done:
-                self._paired(done)
-            case ErrorMessage(code=code, message=message, fatal=fatal):
-                self._client.state.error = _one_line(f"{code}: {message}")
-                _log.warning("the host says%s %s", " (fatal)" if fatal else "", self._client.state.error)
-            case Bye(reason=reason):
-                _log.info("the host says bye: %s", _one_line(reason))
-            case Unknown():
-                self._client.applied(deliver)
-            case body if not self._took_speech(body):  # what is for a board of another kind
-                self._client.applied(deliver)
-
-    # Calls
 
     def _call(self, deliver: Deliver, call: Call) -> None:
         message_id, durable = deliver.envelope.id, deliver.envelope.seq is not None
@@ -158,42 +99,6 @@ class MessageHandler:
             self._client.send(result, re=message_id, durable=durable, also=also)
         except ProtocolError as exc:
             self._client.send(refusal("result_too_large", exc.message), re=message_id, durable=durable, also=also)
-
-    # Others
-
-    def _notify(self, deliver: Deliver, text: str) -> None:
-        if deliver.expired:
-            self._client.applied(deliver)
-            return
-        kept = [*self._flash.get("notifications", []), _one_line(text)]
-        count = self._flash.get("notified", 0) + 1
-        effect = {"notifications": kept[-NOTIFICATIONS_KEPT:], "notified": count}
-        if self._client.applied(deliver, effect):
-            self._show(f"notify: {text}")
-
-    def _show_code(self, code: str, expires_s: int) -> None:
-        self._client.state.code = code
-        print(f"pairing code {code}, good for {expires_s} s: microclaw device pair {code}", file=sys.stderr, flush=True)
-        self._show(f"pairing code {code}")
-
-    def _paired(self, done: PairDone) -> None:
-        try:
-            self._client.identity.accept(done)
-        except MicroclawError as exc:
-            self._client.state.enter("pairing", exc.message)
-            self._client.close(CloseCode.MALFORMED, exc.message)
-            return
-        self._client.state.code = None
-        self._show(f"paired as {self._client.identity.device_id}")
-        self._client.paired()
-
-    def _show(self, text: str) -> None:
-        self._board.print_line(f"link: {_one_line(text)}")
-
-
-def _one_line(text: str) -> str:
-    """A host's text as one console line."""
-    return clean_text(text, one_line=True, limit=MAX_SHOWN_CHARS)
 
 
 def _name(message_id: Id) -> str:

@@ -12,15 +12,15 @@ from weakref import WeakSet
 
 from microclaw import __version__
 from microclaw.errors import CallRejected, DeviceUnreachable
+from microclaw.link_client.client import LinkClient
+from microclaw.link_client.flash import Flash, PowerGone, begin_reset
+from microclaw.link_client.identity import LinkAddress
+from microclaw.link_client.state import LinkState
 from microclaw.virtual.history import EdgeRecord, LogRecord
 from microclaw.virtual.link.apps import LinkApps
 from microclaw.virtual.link.audio import FORMAT, BoardAudio
 from microclaw.virtual.link.calls import FIRMWARE, BoardMethods, CallWorker
-from microclaw.virtual.link.client import LinkClient
-from microclaw.virtual.link.flash import Flash, PowerGone, begin_reset
 from microclaw.virtual.link.handler import MessageHandler
-from microclaw.virtual.link.identity import LinkAddress
-from microclaw.virtual.link.state import LinkState
 from microclaw.virtual.link.wifi import VirtualWifi
 from microclaw.virtual.machine import Machine
 from microclaw.virtual.py.drivers import Json
@@ -172,9 +172,9 @@ class _Boot:
         self.client = LinkClient(flash, port._address, hello, self.state, self._measure, board.set_calendar)
         session = self.client.session
         self.audio = BoardAudio(self.client.post, self.client.send, session.send_audio)
-        self.client.hear = self.audio.hear
+        self.client.hear = self.audio.streams.hear
         self._worker = CallWorker(self._methods, lambda: self.client.is_over)
-        self._handler = MessageHandler(board, flash, self.client, self._worker, self._answered, self.audio.took)
+        self._handler = MessageHandler(board, flash, self.client, self._worker, self._answered, self.audio.streams.took)
 
     def start(self, *, with_apps: bool) -> None:
         if with_apps:
@@ -185,7 +185,7 @@ class _Boot:
         self.client.start(self._handler.handle)
 
     def end(self) -> None:
-        self.audio.end()
+        self.audio.end_boot()
         self.flash.close()
         self.client.end()
         self._worker.end()

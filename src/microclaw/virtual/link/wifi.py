@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from microclaw.errors import MicroclawError
+from microclaw.link_client.flash import Flash
 from microclaw.virtual.link.calls import BadParams, Method, text
-from microclaw.virtual.link.flash import Flash
 from microclaw.wire.link.values import Value, ValueMap
 
 AIR: Final[Mapping[str, str | None]] = {"virtual": "virtual board", "virtual-guest": None, "virtual-deaf": None}

@@ -12,9 +12,10 @@ from collections import deque
 from collections.abc import Callable
 
 from microclaw.errors import MicroclawError, ProtocolError
+from microclaw.link_client.hanging_up import hang_up
 from microclaw.virtual.history import EdgeRecord, LogRecord
 from microclaw.virtual.machine import Machine
-from microclaw.virtual.ports.sockets import SEND_TIMEOUT_S, accept_clients, hang_up, read_some
+from microclaw.virtual.ports.sockets import SEND_TIMEOUT_S, accept_clients, read_some
 from microclaw.wire import board_control as wire
 from microclaw.wire import board_replies as replies
 from microclaw.wire.jsonline import LineDecoder

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from microclaw.errors import ConfigError
+from microclaw.link_client.hanging_up import hang_up, reset_connection
 from microclaw.virtual.ports.serial import INCOMPLETE_LINE_S, SerialConsole, SerialLines
-from microclaw.virtual.ports.sockets import READ_BYTES, SEND_TIMEOUT_S, accept_clients, hang_up, reset_connection
+from microclaw.virtual.ports.sockets import READ_BYTES, SEND_TIMEOUT_S, accept_clients
 
 MAX_CONNECTIONS = 4
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import socket
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,21 +64,6 @@ def accept_clients(listener: socket.socket) -> Iterator[socket.socket]:
 
 def port_of(listener: socket.socket) -> int:
     return int(listener.getsockname()[1])
-
-
-def reset_connection(connection: socket.socket) -> None:
-    """Close as a device does that lost its power: with RST, so that the other end notices at once."""
-    with contextlib.suppress(OSError):
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    hang_up(connection)
-
-
-def hang_up(connection: socket.socket) -> None:
-    """Close, and wake a thread that reads from it."""
-    with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
-    with contextlib.suppress(OSError):
-        connection.close()
 
 
 def read_some(connection: socket.socket) -> bytes:

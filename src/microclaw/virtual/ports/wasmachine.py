@@ -10,7 +10,8 @@ from collections.abc import Callable
 from enum import StrEnum
 
 from microclaw.errors import UnknownName
-from microclaw.virtual.ports.sockets import SEND_TIMEOUT_S, accept_clients, hang_up, read_some, reset_connection
+from microclaw.link_client.hanging_up import hang_up, reset_connection
+from microclaw.virtual.ports.sockets import SEND_TIMEOUT_S, accept_clients, read_some
 from microclaw.wire.wasmachine.frame import HEADER, FrameType, encode_frame
 
 NEXT_CLIENT_S = 1.0  # the firmware sleeps this long between two clients

@@ -16,8 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from microclaw.link_client.hanging_up import hang_up
 from microclaw.virtual.board import Board
-from microclaw.virtual.ports.sockets import hang_up
 from microclaw.virtual.py.chip import WDT_RESET, Radio
 from microclaw.virtual.py.peripherals import Hooks, Peripherals, Persistent
 

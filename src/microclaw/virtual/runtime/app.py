@@ -14,11 +14,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from microclaw.virtual.board import Board
+from microclaw.virtual.network.app_network import AppNetwork
 from microclaw.virtual.nodes.ledc import Ledc
 from microclaw.virtual.runtime.memory import BoardCrash, WasmTrap
 from microclaw.virtual.runtime.process import Process, ProgramExit
 from microclaw.virtual.runtime.task import Interrupted, Task
 from microclaw.virtual.runtime.timers import Timers
+from microclaw.wire.wasmachine.attributes import Generation
 
 if TYPE_CHECKING:
     from microclaw.virtual.runtime.instance import Instance  # the wasm engine takes 0.1 s to import
@@ -45,7 +47,17 @@ class App:
     also when only a callback trapped and the app goes on.
     """
 
-    def __init__(self, board: Board, ledc: Ledc, name: str, *, heap_bytes: int, timers: int, watchdog_ms: int) -> None:
+    def __init__(
+        self,
+        board: Board,
+        ledc: Ledc,
+        name: str,
+        *,
+        heap_bytes: int,
+        timers: int,
+        watchdog_ms: int,
+        has_network: bool = False,
+    ) -> None:
         self.name = name
         self.heap_bytes = heap_bytes
         self.watchdog_ms = watchdog_ms
@@ -67,7 +79,10 @@ class App:
         """Called in its thread when it trapped or exited, and when its main is over."""
         seed = f"{board.seed}/{name}"
         noise = random.Random(seed) if board.loses_restarts else None  # noqa: S311  a repeatable simulation
-        self.process = Process(name, board, self._task, Timers(board.clock, timers, self._fire, noise), ledc)
+        generation = Generation(board.profile.firmware.attribute_generation)
+        network = AppNetwork(board.clock, generation, lambda text: board.print_line(f"{name}: {text}"), has_network)
+        network.post_mqtt_event = lambda handle, event: self._post(lambda: self._on_mqtt(handle, event))
+        self.process = Process(name, board, self._task, Timers(board.clock, timers, self._fire, noise), ledc, network)
         # Urls that it registered and subscribed to, GPIOs that it opened or drives.
         self.resources = self.process.resources
         self.subscriptions = self.process.subscriptions
@@ -139,6 +154,7 @@ class App:
     def interrupt(self) -> None:
         """Begin to kill it; does not wait."""
         self._board.clock.interrupt(self._task)
+        self.process.network.interrupt()
         instance = self._instance
         if instance is not None:
             instance.interrupt()
@@ -219,6 +235,17 @@ class App:
         finally:
             self.process.timers.callback_returned(number)
 
+    def _on_mqtt(self, handle: int, event: bytes) -> None:
+        assert self._instance is not None
+        if not self._instance.has("on_mqtt_dispatch_event", "i32", "i32", "i32"):
+            return
+        buffer = self.process.allocate_copy(event)  # no room: the firmware loses the event as well
+        if buffer:
+            try:
+                self._call("on_mqtt_dispatch_event", handle, buffer, len(event))
+            finally:
+                self.process.heap.free(buffer)
+
     def _on_message(self, export: str, payload: bytes) -> None:
         assert self._instance is not None
         if not self._instance.has(export, "i32", "i32"):
@@ -253,6 +280,7 @@ class App:
 
     def _bury(self) -> None:
         self.process.timers.close()
+        self.process.network.abandon()
         self.process.files.abandon()
         self._queue.clear()
         instance, self._instance = self._instance, None

@@ -20,7 +20,7 @@ from wasmtime import _ffi as ffi
 from wasmtime._func import enter_wasm
 
 from microclaw.boards.profile import Firmware
-from microclaw.virtual.natives import files, libc, printf, requests, time
+from microclaw.virtual.natives import files, http, libc, mqtt, printf, requests, time
 from microclaw.virtual.natives.binding import Handler, bind
 from microclaw.virtual.runtime.host_function import define_host_function
 from microclaw.virtual.runtime.memory import BoardCrash, WasmTrap
@@ -40,8 +40,9 @@ from microclaw.wire.board_replies import NATIVE_FAILED
 from microclaw.wire.wasm_binary import PAGE_BYTES
 from microclaw.wire.wasmachine.natives import NATIVE_MODULE, NATIVES
 
+_GROUPS: Final = (printf, libc, files, time, requests, mqtt, http)
 HANDLERS: Final[Mapping[str, Handler]] = MappingProxyType(
-    {**printf.HANDLERS, **libc.HANDLERS, **files.HANDLERS, **time.HANDLERS, **requests.HANDLERS}
+    {k: v for group in _GROUPS for k, v in group.HANDLERS.items()}
 )
 """Every native that the virtual board can run. The board's profile says which of them its firmware has."""
 TRAP_TEXTS: Final[Mapping[TrapCode, str]] = {
@@ -65,6 +66,7 @@ _CHECKED_INSTRUCTIONS: Final = 4
 _log = logging.getLogger(__name__)
 _BELOW_ZERO: Final = 1 << 31
 _HOST_MODULE: Final = "microclaw"
+_TABLE: Final = "__indirect_function_table"
 _BEFORE_ON_INIT: Final = ("__wasm_call_ctors", "__microclaw_note_start")
 os.environ["WASMTIME_BACKTRACE_DETAILS"] = (
     "1"  # a new engine reads it: traps tell their lines, if the module knows them
@@ -130,6 +132,7 @@ class Instance:
                 self._attach_shadow()
         if self.has("libc_builtin_set_errno", "i32"):
             process.set_errno = lambda number: self.call("libc_builtin_set_errno", number)
+        process.call_table = self._call_table
 
     def _attach_shadow(self) -> None:
         """Begin to check the uses of memory, and have the program's variables registered."""
@@ -172,6 +175,22 @@ class Instance:
             self._run(lambda: self._enter(function, arguments))
         finally:
             self._spend()
+
+    def _call_table(self, index: int, *arguments: int) -> int:
+        """Call a function by its place in the table, as the firmware calls callbacks; the table is to be exported."""
+        table = self._exports.get(_TABLE)
+        if not isinstance(table, wasmtime.Table):
+            raise WasmTrap("undefined element")
+        try:
+            function = table.get(self._store, index)
+        except wasmtime.WasmtimeError:
+            raise WasmTrap("undefined element") from None
+        if not isinstance(function, wasmtime.Func):
+            raise WasmTrap("uninitialized element")
+        kind = function.type(self._store)
+        if [str(t) for t in kind.params] != ["i32"] * len(arguments) or [str(t) for t in kind.results] != ["i32"]:
+            raise WasmTrap("indirect call type mismatch")
+        return int(self._run(lambda: function(self._store, *arguments)))
 
     def _enter(self, function: wasmtime.Func, arguments: tuple[int, ...]) -> None:
         """Func.__call__ for i32 arguments and no result: that one asks for the types again at each call, for 30 us."""

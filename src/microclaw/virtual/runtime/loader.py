@@ -23,11 +23,14 @@ _DEATH_S: Final = 1.0
 class Runtime:
     """All apps of one board. `on_response` and `on_event` take what apps send: the payload bytes of a frame.
 
+    `has_network`: its apps reach others.
+
     They are called in the app's thread. `on_event` gets all that wasm_post_request sends, requests to other apps too.
     """
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Board, *, has_network: bool = False) -> None:
         self.board = board
+        self._has_network = has_network
         self.apps: dict[str, App] = {}
         self.on_response: Callable[[App, bytes], None] = lambda _app, _payload: None
         self.on_event: Callable[[App, bytes], None] = lambda _app, _payload: None
@@ -58,7 +61,15 @@ class Runtime:
         if wasm[4:8] != HEADER[4:]:
             raise InvalidModule("Install WASM app failed: invalid WASM version.")
         heap_bytes = max(heap_bytes, MIN_HEAP_BYTES)
-        app = App(self.board, self._ledc, name, heap_bytes=heap_bytes, timers=timers, watchdog_ms=watchdog_ms)
+        app = App(
+            self.board,
+            self._ledc,
+            name,
+            heap_bytes=heap_bytes,
+            timers=timers,
+            watchdog_ms=watchdog_ms,
+            has_network=self._has_network,
+        )
         app.on_trouble = lambda app: self.on_trouble(app)
         app.process.send_response = lambda payload: self.on_response(app, payload)
         app.process.send_request = lambda payload: self._sent(app, payload)

@@ -8,6 +8,7 @@ from typing import Final
 
 from microclaw.virtual.board import Board
 from microclaw.virtual.clock import Clock
+from microclaw.virtual.network.app_network import AppNetwork
 from microclaw.virtual.nodes.ledc import Ledc
 from microclaw.virtual.runtime.files import FileTable
 from microclaw.virtual.runtime.memory import Heap, LinearMemory, WasmTrap
@@ -41,6 +42,7 @@ class Process:
     task: Task
     timers: Timers
     ledc: Ledc
+    network: AppNetwork
     memory: LinearMemory = field(default_factory=LinearMemory)
     heap: Heap = field(default_factory=lambda: Heap(0, 0))
     files: FileTable = field(init=False)
@@ -50,6 +52,8 @@ class Process:
     send_response: Callable[[bytes], None] = lambda _payload: None
     send_request: Callable[[bytes], None] = lambda _payload: None
     set_errno: Callable[[int], None] = lambda _number: None
+    call_table: Callable[..., int] = lambda _index, *_arguments: 0
+    """Call a function of the module's table, from within a native; its arguments and result are i32."""
     rand_state: int = 1
     is_started: bool = False
     """False while the module is being instantiated, outside of the app's thread: no time passes then."""

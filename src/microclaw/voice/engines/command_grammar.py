@@ -57,12 +57,17 @@ _RULES: Final = """
 <u_day> = {days};
 <u_when> = (in | after) <u_duration> | <u_clock> [<u_repeat> | tomorrow] | (<u_repeat> | tomorrow) <u_clock>;
 <u_repeat> = every (day | morning | evening | night | weekday | weekend | <u_day>) | on <u_day>;
+<u_meant> = i (meant | mean | said) | make (it | that);
 <u_short> = {yes} | {no} | stop [it] | undo [it] | cancel | faster | slower | [a bit] (brighter | darker)
-  | [no] pin <u_pin_number>
+  | [no] [<u_meant>] (<u_pin> | <u_pins>) | no use <u_pin> | use <u_pin> instead | wrong
+  | [on [the] | the] <u_device>
+  | what time is it | (what is | what's | whats | tell me) the [current] time
+  | what is scheduled | cancel schedule <u_one>
   | same on pin <u_pin_number> | is it [still] on | turn it (on | off) | do it again;
 """
 _TOKEN: Final = re.compile(r"\{[^}]*\}|<[^>]*>|[()\[\]|;]|[^\s()\[\]|;<>{}]+")
 _QUANTITIES: Final = (
+    (re.compile(r"\[<the>\] \(traffic light"), "[a | the] (traffic light"),
     (re.compile(r"\[?(?:<on_at>\] )?plusminus \{milli[^}]*\} milli(?: \[\{unit[^}]*\}\])?"), " plus minus <u_amount> "),
     (re.compile(r"\{ms(?::\w+)?\} ms"), " <u_duration> "),
     (re.compile(r"\{milli[^}]*\} milli percent"), " <u_small> percent "),
@@ -129,10 +134,8 @@ def spoken_words(name: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class CommandGrammar:
-    """`written` has the names that are not written as they are said."""
-
     graph: WordGraph
-    written: Mapping[str, str]
+    names: NamesAsWritten
 
     @cached_property
     def language_model(self) -> str:
@@ -140,8 +143,24 @@ class CommandGrammar:
 
     def transcript(self, heard: str) -> str:
         """What the grammar gave, with names as they are written."""
-        for said, name in self.written.items():
-            heard = re.sub(rf"(?<![\w']){re.escape(said)}(?![\w'])", name, heard)
+        return self.names.transcript(heard)
+
+
+class NamesAsWritten:
+    """Knows the names that are not written as they are said ("virtual one" or "virtual 1": virtual-1)."""
+
+    def __init__(self, names: SpokenNames) -> None:
+        said = {" ".join(words): name for _, words, name in _named(names)}
+        said |= {re.sub(r"[\s_-]+", " ", name.lower()): name for name in said.values()}
+        self._patterns = [
+            (re.compile(rf"(?<![\w']){re.escape(words)}(?![\w'])"), name)
+            for words, name in sorted(said.items(), key=lambda pair: -len(pair[0]))
+            if words != name.lower()
+        ]
+
+    def transcript(self, heard: str) -> str:
+        for pattern, name in self._patterns:
+            heard = pattern.sub(name.replace("\\", r"\\"), heard)
         return heard.replace("a.m.", "am").replace("p.m.", "pm")
 
 
@@ -157,8 +176,7 @@ def command_grammar(names: SpokenNames, sayable: Callable[[str], bool] = lambda 
         "u_named": _any(own["pins"]),
     }
     graph = word_graph(rules, "sentence", lambda name: not name.startswith(_SHARED) or name in _COPIED, sayable)
-    written = {" ".join(said): name for _, said, name in known if " ".join(said) != name.lower()}
-    return CommandGrammar(graph, dict(sorted(written.items(), key=lambda pair: -len(pair[0]))))
+    return CommandGrammar(graph, NamesAsWritten(names))
 
 
 @cache

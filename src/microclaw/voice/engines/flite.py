@@ -7,9 +7,11 @@ comes when the sentence is done. Arguments would be seen by every account of the
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import unicodedata
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import ExitStack, aclosing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -41,13 +43,10 @@ class Flite:
         if not speakable(ascii_text):
             return
         await self._check_voice()
-        with TemporaryDirectory(prefix="microclaw-") as folder:
-            said, path = Path(folder, "said.txt"), Path(folder, "speech.wav")
-            await asyncio.to_thread(
-                said.write_text, ascii_text, "ascii"
-            )  # uvloop's stdin is a socket: not to be opened
+        with _files() as (said, path, fds):  # no stdin: uvloop's is a socket, which cannot be opened by a path
+            await asyncio.to_thread(said.write_text, ascii_text, "ascii")
             command = (self._command, "-voice", self._voice, "-f", str(said), "-o", str(path))
-            run = self._program.run(command, "", MAX_LIST_BYTES, file_bytes=_LIMIT_BYTES)
+            run = self._program.run(command, "", MAX_LIST_BYTES, file_bytes=_LIMIT_BYTES, pass_fds=fds)
             async with aclosing(run) as output:
                 async for _ in output:
                     pass  # it prints nothing
@@ -85,12 +84,32 @@ class Flite:
             )
 
 
+@contextmanager
+def _files() -> Iterator[tuple[Path, Path, Sequence[int]]]:
+    """Where the text and the audio are kept, and the descriptors behind these paths.
+
+    On Linux in memory, which ends with the processes that have it open: nothing that was said outlasts a kill.
+    """
+    if sys.platform != "linux":
+        with TemporaryDirectory(prefix="microclaw-") as folder:
+            yield Path(folder, "said.txt"), Path(folder, "speech.wav"), ()
+        return
+    with ExitStack() as opened:
+        fds = [os.memfd_create(name, os.MFD_CLOEXEC) for name in ("said", "speech")]
+        for fd in fds:
+            opened.callback(os.close, fd)
+        said, speech = (Path(f"/proc/self/fd/{fd}") for fd in fds)
+        yield said, speech, fds
+
+
 def _contents(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             wav = file.read(_LIMIT_BYTES + 1)
     except OSError as exc:
         raise VoiceError("flite wrote no audio of a sentence") from exc
+    if not wav:
+        raise VoiceError("flite wrote no audio of a sentence")
     if len(wav) > _LIMIT_BYTES:
         raise VoiceError(f"a sentence takes more than {MAX_SENTENCE_S} s to say")
     return wav

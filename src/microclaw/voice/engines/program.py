@@ -43,6 +43,7 @@ class _Run:
     limit_bytes: int
     file_bytes: int | None
     came: asyncio.Queue[bytes | None]
+    pass_fds: Sequence[int]
 
 
 class SpeechProgram:
@@ -55,14 +56,21 @@ class SpeechProgram:
         self._running: set[asyncio.Task[None]] = set()
 
     async def run(
-        self, command: Sequence[str], text: str, limit_bytes: int, *, file_bytes: int | None = None
+        self,
+        command: Sequence[str],
+        text: str,
+        limit_bytes: int,
+        *,
+        file_bytes: int | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> AsyncGenerator[bytes]:
         """What the command prints, as it comes. Closing the generator kills it. Raises VoiceError when it fails.
 
-        `limit_bytes` are for its output, `file_bytes` for each file that it writes, shared memory included.
+        `limit_bytes` are for its output, `file_bytes` for each file that it writes, shared memory included. It
+        inherits `pass_fds`.
         """
         came: asyncio.Queue[bytes | None] = asyncio.Queue()  # holds at most limit_bytes
-        run = _Run(command, text, limit_bytes, file_bytes, came)
+        run = _Run(command, text, limit_bytes, file_bytes, came, pass_fds)
         task = asyncio.create_task(self._run(run), name=f"voice: {self.name}")
         self._running.add(task)
         try:
@@ -106,7 +114,7 @@ class SpeechProgram:
             raise VoiceError(f"{self.name} speaks as many sentences at once as it may") from exc
 
     async def _talk(self, run: _Run) -> None:
-        process = await self._start(run.command)
+        process = await self._start(run)
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
@@ -136,15 +144,16 @@ class SpeechProgram:
         finally:
             await _kill(process)
 
-    async def _start(self, command: Sequence[str]) -> asyncio.subprocess.Process:
+    async def _start(self, run: _Run) -> asyncio.subprocess.Process:
         starting = asyncio.ensure_future(
             asyncio.create_subprocess_exec(
-                *command,
+                *run.command,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
                 start_new_session=True,
+                pass_fds=run.pass_fds,
             )
         )
         try:

@@ -7,6 +7,7 @@ reading is right. One number is easily taken for another, so a number has to be 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -23,6 +24,13 @@ DOUBTFUL: Final = 0.3
 SURE_ALIKE: Final = 0.6
 LEAST_ALIKE: Final = 0.3
 """Shares of phones in common, where the set "dev" of bench/voice_recognition.py parts right, doubtful and wrong."""
+_TWICE: Final = re.compile(r"\bpins? (\w+) (?:and )?(?:pin )?\1\b")
+"""A pin that is named twice in a list: one of them was another."""
+_TEEN_OR_TENS: Final = re.compile(
+    r"\b(?:thir|four|fif|six|seven|eigh|nine)teen\b"
+    r"|\b(?:thir|for|fif|six|seven|eigh|nine)ty\b(?! (?:one|two|three|four|five|six|seven|eight|nine)\b)"
+)
+"""Fourteen and forty: both decoders take the one for the other, so what has such a number is asked back."""
 UNKNOWN: Final = ("?",)
 
 
@@ -43,10 +51,10 @@ class Evidence:
 
 def decide(evidence: Evidence, grammar: CommandGrammar) -> Transcript:
     """Confidence below 0.5 asks back; "" for what was no command."""
-    text = next((one for one in evidence.readings if grammar.graph.accepts(one)), None)
+    text = next((one for one in evidence.readings if grammar.graph.accepts(one) and not _TWICE.search(one)), None)
     if text is None:
         return Transcript("", 0.0)
-    is_sure = text == evidence.readings[0]
+    is_sure = text == evidence.readings[0] and not _TEEN_OR_TENS.search(text)
     if evidence.general is not None:
         alike = Levenshtein.normalized_similarity(evidence.phones(text), evidence.phones(evidence.general))
         if alike < LEAST_ALIKE:

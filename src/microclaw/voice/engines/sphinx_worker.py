@@ -1,50 +1,24 @@
 """A process that recognises speech with pocketsphinx: `python -m microclaw.voice.engines.sphinx_worker`.
 
-pocketsphinx holds the interpreter's lock, so it works beside the host. Frames (sphinx_protocol.py) come in on standard
-input and go out on standard output. Two decoders hear the same audio: one with a model of the commands' words, one
-with the general language model of pocketsphinx, which is asked only what it heard. Once the models are loaded, the
-process can open no file and no socket any more.
+Two decoders hear the same audio: one with a model of the commands' words, one with the general language model of
+pocketsphinx, which is asked only what it heard.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 import tempfile
-from typing import IO, Any, Final
+from typing import Any, Final
 
-from microclaw.voice.engines.sphinx_protocol import (
-    ABANDON,
-    AUDIO,
-    BEGIN,
-    END,
-    FINAL,
-    HEADER,
-    LANGUAGE,
-    MAX_BODY_BYTES,
-    MAX_READINGS,
-    PARTIAL,
-    PAUSE,
-    READY,
-    header,
-    json_body,
-    json_frame,
-)
+from microclaw.voice.engines.engine_worker import work
 
-try:
-    import resource
-except ImportError:  # pragma: no cover - Windows has no rlimits
-    resource = None  # type: ignore[assignment]
-
-MEMORY_LIMIT_BYTES: Final = 1 << 30
+MAX_READINGS: Final = 30
 PARTIAL_EVERY_BYTES: Final = 6400
 """200 ms of audio."""
 _VARIANT: Final = re.compile(r"\(\d+\)")
-KINDS: Final = (LANGUAGE, BEGIN, AUDIO, PAUSE, END, ABANDON)
 
 
-class _Ears:
+class SphinxEars:
     """Both decoders, over one utterance at a time."""
 
     def __init__(self, language: dict[str, Any]) -> None:
@@ -110,9 +84,10 @@ class _Ears:
         self.end()
         self._heard.clear()
 
-    def pause(self) -> None:
+    def pause(self) -> str | None:
         if self._is_open:
             self._found = self._evidence()
+        return None
 
     def finish(self) -> dict[str, Any]:
         found = self._evidence() if self._found is None else self._found
@@ -138,57 +113,5 @@ class _Ears:
         return str(self._commands.lookup_word(word) or "?")
 
 
-def main(source: IO[bytes], sink: IO[bytes]) -> None:
-    """Serve until the input ends. What is out of order ends the process; the host replaces it."""
-    kind, body = _next(source) or (b"", b"")
-    if kind != LANGUAGE:
-        return
-    ears = _Ears(json_body(body))
-    _confine()
-    _send(sink, READY, {})
-    while (found := _next(source)) is not None:
-        kind, body = found
-        if kind == BEGIN:
-            ears.begin()
-        elif kind == AUDIO:
-            if (text := ears.hear(body)) is not None:
-                _send(sink, PARTIAL, {"text": text})
-        elif kind == PAUSE:
-            ears.pause()
-        elif kind == END:
-            _send(sink, FINAL, ears.finish())
-        elif kind == ABANDON:
-            ears.forget()
-            _send(sink, READY, {})
-
-
-def _next(source: IO[bytes]) -> tuple[bytes, bytes] | None:
-    data = source.read(HEADER.size)
-    if len(data) < HEADER.size:
-        return None
-    kind, size = header(data, KINDS, MAX_BODY_BYTES)
-    return kind, source.read(size)
-
-
-def _send(sink: IO[bytes], kind: bytes, body: object) -> None:
-    sink.write(json_frame(kind, body))
-    sink.flush()
-
-
-def _confine() -> None:
-    """No new file, socket or process from here on, and an end to memory."""
-    if resource is None:
-        return
-    for kind, limit in (
-        (resource.RLIMIT_NOFILE, 0),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_DATA, MEMORY_LIMIT_BYTES),
-    ):
-        resource.setrlimit(kind, (limit, limit))
-
-
 if __name__ == "__main__":
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints is no frame
-    main(sys.stdin.buffer, answers)
+    work(SphinxEars)

@@ -6,8 +6,6 @@ Without TLS: the firmware takes no certificate of one's own authority. docs/prot
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import json
 import logging
 import secrets
 import socket
@@ -17,10 +15,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import WSCloseCode, web
 
+from microclaw.audit import AuditEvent, AuditKind
 from microclaw.auth.certificates import lan_names
 from microclaw.auth.credentials import Refusal, RevocationNotice
 from microclaw.auth.device_identity import HostIdentity
@@ -30,16 +29,31 @@ from microclaw.errors import MicroclawError, ProtocolError
 from microclaw.link_server.limits import ConnectionLimits, LinkLimits, RateLimit
 from microclaw.link_server.listener import HttpConnection
 from microclaw.voice.service import VoiceService
+from microclaw.voice.xiaozhi.arrivals import Arrivals
 from microclaw.voice.xiaozhi.connection import XiaozhiConnection
 from microclaw.voice.xiaozhi.conversation import Conversation
 from microclaw.voice.xiaozhi.device_tools import DeviceTools
 from microclaw.voice.xiaozhi.enrolment import Asker, Enrolment, Paired, ShowCode, client_hash
+from microclaw.voice.xiaozhi.http_answers import (
+    BodyTooLong,
+    discard_body,
+    is_address,
+    is_coded,
+    json_answer,
+    read_body,
+    send_whole,
+    without_port,
+    words,
+)
+from microclaw.voice.xiaozhi.updates import Updates
 from microclaw.wire import xiaozhi
 from microclaw.wire.xiaozhi import credential_of
 
 OTA_PATH: Final = "/xiaozhi/ota/"
 ACTIVATE_PATH: Final = "/xiaozhi/ota/activate"
 SOCKET_PATH: Final = "/xiaozhi/v1/"
+PHOTO_PATH: Final = "/xiaozhi/vision"
+FIRMWARE_PATH: Final = "/xiaozhi/firmware/"
 MAX_BODY_BYTES: Final = 32_768
 MAX_ADDRESSES: Final = 1024
 _ACCEPT_PAUSE_S: Final = 0.1
@@ -51,6 +65,7 @@ class XiaozhiLimits:
     """Times in s. `requests_*` are of one address; a device asks every 3 s while it shows a code."""
 
     body_s: float = 10.0
+    download_s: float = 900.0
     hello_s: float = 10.0
     idle_s: float = 60.0
     ping_s: float = 20.0
@@ -78,6 +93,7 @@ class XiaozhiServer:
         voice: VoiceService,
         devices: Registry,
         identity: HostIdentity,
+        updates: Updates,
         now_ms: Callable[[], int],
         zone: tzinfo | None = None,
         limits: XiaozhiLimits = XiaozhiLimits(),
@@ -86,11 +102,13 @@ class XiaozhiServer:
         self._voice = voice
         self._devices = devices
         self._identity = identity
+        self.updates = updates
         self._now_ms = now_ms
         self._zone = zone
         self._limits = limits
         self._clock_s = clock_s
         self._counts = ConnectionLimits(limits.connections)
+        self._arrivals = Arrivals(clock_s)
         self._wrong_tokens = WrongTokens(limits.wrong_tokens, clock_s)
         self._rates: OrderedDict[str, RateLimit] = OrderedDict()
         self._live: dict[str, Conversation] = {}  # by credential
@@ -143,6 +161,8 @@ class XiaozhiServer:
                 await asyncio.sleep(_ACCEPT_PAUSE_S)
                 continue
             host = str(address[0])
+            if self._counts.must_wait(host):
+                self._arrivals.make_room(host)
             if not self._counts.admits(host):
                 peer.close()
                 continue
@@ -155,8 +175,16 @@ class XiaozhiServer:
             except OSError:
                 peer.close()
                 http.leave()
+                continue
+            self._arrivals.enter(http)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        answer = await self._answer(request)
+        if answer.status >= 400:
+            await discard_body(request)
+        return answer
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         http = request.protocol
         assert isinstance(http, HttpConnection)
         http.has_asked = True
@@ -166,31 +194,39 @@ class XiaozhiServer:
             ("POST", ACTIVATE_PATH): self._activate,
             ("GET", SOCKET_PATH): self._converse,
             ("GET", SOCKET_PATH.rstrip("/")): self._converse,
+            ("POST", PHOTO_PATH): self._take_photo,
         }
         route = routes.get((request.method, request.path))
-        if route is None:
-            return _words(404, f"not found: devices POST to {OTA_PATH}")
+        is_download = request.method == "GET" and request.path.startswith(FIRMWARE_PATH)
+        if route is None and not is_download:
+            return words(404, f"not found: devices POST to {OTA_PATH}")
         if request.headers.get("Origin") is not None or not self._is_ours(request.host):
-            return _words(403, "forbidden: web pages and foreign names may not call this server")
+            return words(403, "forbidden: web pages and foreign names may not call this server")
         if not self._rate(http.address).allows(self._clock_s()):
-            return _words(429, "too many requests: wait a minute")
+            return words(429, "too many requests: wait a minute")
+        if is_coded(request):
+            return words(415, "no Content-Encoding is taken: send the body as it is")
         try:
+            if route is None:
+                return await self._send_firmware(request)
             asker = Asker(
                 xiaozhi.read_mac(request.headers.get("Device-Id")),
                 client_hash(xiaozhi.read_client(request.headers.get("Client-Id"))),
                 http.address,
             )
             return await route(request, asker)
+        except BodyTooLong as exc:
+            return words(413, exc.message)
         except ProtocolError as exc:
-            return _words(400, exc.message)
+            return words(400, exc.message)
         except MicroclawError as exc:  # the store
             _log.warning("xiaozhi: %s was not answered: %s", http.address, exc.message)
-            return _words(503, "the host's log says why")
+            return words(503, "the host's log says why")
 
     def _is_ours(self, host: str) -> bool:
         """An IP address, or a name of this machine: no page's name that was rebound to it."""
-        name = _without_port(host).lower()
-        return _is_address(name) or name in self._names or name == "localhost"
+        name = without_port(host).lower()
+        return is_address(name) or name in self._names or name == "localhost"
 
     def _rate(self, address: str) -> RateLimit:
         limits = self._limits
@@ -205,53 +241,96 @@ class XiaozhiServer:
     # HTTP
 
     async def _configure(self, request: web.BaseRequest, asker: Asker) -> web.StreamResponse:
-        body = await self._body(request)
-        if body is None:
-            return _words(413, f"the body has more than {MAX_BODY_BYTES:,} bytes, or took too long")
-        report = xiaozhi.read_report(body)
+        report = xiaozhi.read_report(await self._body(request))
         assert self._enrolment is not None
         answer = await self._enrolment.start(asker, report.board.type or report.board.name)
         if isinstance(answer, Refusal):
-            return _words(429, f"{answer.reason}: wait two minutes")
+            return words(429, f"{answer.reason}: wait two minutes")
         activation = None
         if isinstance(answer, ShowCode):
             activation = {"code": answer.code, "message": f"microclaw\n{answer.code}", "challenge": answer.challenge}
-        here = _without_port(request.host)
+        device = self._enrolment.device(asker.mac)
+        offer = None
+        if isinstance(answer, Paired) and device is not None:
+            offer = await self.updates.started(credential_of(asker.mac), device.name, report)
+        here = f"{without_port(request.host)}:{self._port}"
+        firmware = None if offer is None else (offer.version, f"http://{here}{FIRMWARE_PATH}{offer.token}.bin")
         now_ms = self._now_ms()
         offset = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(self._zone).utcoffset()
-        return _json(
+        return json_answer(
             xiaozhi.configuration(
                 report,
-                url=f"ws://{here}:{self._port}{SOCKET_PATH}",
+                url=f"ws://{here}{SOCKET_PATH}",
                 now_ms=now_ms,
                 zone_minutes=int(offset.total_seconds() // 60) if offset is not None else 0,
                 token=answer.token if isinstance(answer, Paired) else None,
                 activation=activation,
+                firmware=firmware,
             )
         )
 
     async def _activate(self, request: web.BaseRequest, asker: Asker) -> web.StreamResponse:
-        if await self._body(request) is None:
-            return _words(413, f"the body has more than {MAX_BODY_BYTES:,} bytes, or took too long")
+        await self._body(request)
         assert self._enrolment is not None
         if self._enrolment.is_showing(asker):
-            return _json({}, status=202)
+            return json_answer({}, status=202)
         if await self._enrolment.is_paired(asker):
-            return _json({})
-        return _words(404, f"this device shows no code: it has to POST to {OTA_PATH} first")
+            return json_answer({})
+        return words(404, f"this device shows no code: it has to POST to {OTA_PATH} first")
 
-    async def _body(self, request: web.BaseRequest) -> bytes | None:
-        """None for one that is too long or takes too long."""
+    async def _body(self, request: web.BaseRequest) -> bytes:
+        """Raises ProtocolError for one that is too long, or takes too long."""
         if (request.content_length or 0) > MAX_BODY_BYTES:
-            return None
-        body = b""
+            raise BodyTooLong(MAX_BODY_BYTES)
         try:
             async with asyncio.timeout(self._limits.body_s):
-                while len(body) <= MAX_BODY_BYTES and (piece := await request.content.read(MAX_BODY_BYTES + 1)):
-                    body += piece
-        except TimeoutError:
-            return None
-        return body if len(body) <= MAX_BODY_BYTES else None
+                return await read_body(request, MAX_BODY_BYTES)
+        except TimeoutError as exc:
+            raise ProtocolError(f"the body took more than {self._limits.body_s:g} s") from exc
+
+    async def _take_photo(self, request: web.BaseRequest, asker: Asker) -> web.StreamResponse:
+        """Only with the token of the connection that is open now, and only for a photo that was asked for."""
+        http = request.protocol
+        assert isinstance(http, HttpConnection)
+        if self._wrong_tokens.wait_s(asker.address) > 0:
+            return words(429, "too many wrong tokens: wait a minute")
+        live = self._live.get(credential_of(asker.mac))
+        photos = live.connection.tools.photos if live is not None and live.client == asker.client else None
+        if photos is None or not photos.opens(request.headers.get("Authorization")):
+            self._wrong_tokens.add(asker.address)
+            text = "a photo came without the token of a connection that is open"
+            self._identity.record(AuditEvent(AuditKind.PHOTO_REFUSED, text, address=asker.address))
+            return words(401, "this token opens nothing here: it is that of the open connection")
+        http.known()
+        problem = await photos.upload(request)
+        if problem is not None:
+            _log.warning("xiaozhi: a photo of %s is refused: %s", asker.mac, problem)
+            return words(400, problem)
+        return json_answer({"success": True, "result": "the host has the photo"})
+
+    async def _send_firmware(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The image that its device was told of. The firmware shows no token but the address, and asks for no range."""
+        http = request.protocol
+        assert isinstance(http, HttpConnection)
+        token = request.path.removeprefix(FIRMWARE_PATH).removesuffix(".bin")
+        if self._wrong_tokens.wait_s(http.address) > 0:
+            return words(429, "too many wrong addresses: wait a minute")
+        found = await self.updates.begin(token)
+        if found is None:
+            self._wrong_tokens.add(http.address)
+            return words(404, "nothing is offered here")
+        device_id, image = found
+        http.known()
+        answer, is_whole = web.StreamResponse(), False
+        try:
+            await send_whole(request, answer, image.data, self._limits.download_s)
+            is_whole = True
+        except (OSError, TimeoutError) as exc:
+            _log.warning("xiaozhi: %s did not fetch %s whole: %s", http.address, image.file, exc or "it took too long")
+            http.close()
+        finally:
+            await self.updates.end(device_id, whole=is_whole)
+        return answer
 
     # The WebSocket
 
@@ -259,15 +338,15 @@ class XiaozhiServer:
         http = request.protocol
         assert isinstance(http, HttpConnection)
         if self._wrong_tokens.wait_s(asker.address) > 0 or self._enrolment is None:
-            return _words(429, "too many wrong tokens: wait a minute")
+            return words(429, "too many wrong tokens: wait a minute")
         found = await self._enrolment.authenticate(asker, request.headers.get("Authorization"))
         if isinstance(found, Refusal):
             self._wrong_tokens.add(asker.address)
             _log.warning("xiaozhi: the device %s is refused: %s", asker.mac, found.reason)
-            return _words(401, "this token opens nothing here: start the device again, it shows a code then")
+            return words(401, "this token opens nothing here: start the device again, it shows a code then")
         device, identity = found
         if self._counts.is_full:
-            return _words(503, "too many devices are connected")
+            return words(503, "too many devices are connected")
         answer = web.WebSocketResponse(
             compress=False,
             heartbeat=self._limits.ping_s,
@@ -277,14 +356,20 @@ class XiaozhiServer:
         try:
             await answer.prepare(request)
         except web.HTTPException as exc:
-            return _words(exc.status, "a WebSocket is opened here")
+            return words(exc.status, "a WebSocket is opened here")
         http.known()
         session_id = secrets.token_hex(8)
         connection = XiaozhiConnection(
-            device.device_id, lambda: device.name, session_id, self._voice.parts, now_s=self._clock_s
+            device.device_id,
+            lambda: device.name,
+            session_id,
+            self._voice.parts,
+            vision_url=f"http://{without_port(request.host)}:{self._port}{PHOTO_PATH}",
+            now_s=self._clock_s,
         )
         credential = credential_of(asker.mac)
-        live = Conversation(connection, self._voice, hello_s=self._limits.hello_s, idle_s=self._limits.idle_s)
+        limits = self._limits
+        live = Conversation(connection, self._voice, client=asker.client, hello_s=limits.hello_s, idle_s=limits.idle_s)
         if (older := self._live.get(credential)) is not None:
             older.end(WSCloseCode.POLICY_VIOLATION, "a newer connection of this device")
         self._live[credential] = live
@@ -300,29 +385,3 @@ class XiaozhiServer:
     def _revoked(self, notice: RevocationNotice) -> None:
         if (live := self._live.get(notice.device_id)) is not None:
             live.end(WSCloseCode.POLICY_VIOLATION, "revoked")
-
-
-def _without_port(host: str) -> str:
-    """Of a Host header; the firmware writes none, and knows no IPv6."""
-    return host.rpartition("]")[0].removeprefix("[") if host.startswith("[") else host.partition(":")[0]
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
-
-
-def _json(body: dict[str, Any], status: int = 200) -> web.Response:
-    response = web.Response(status=status, text=json.dumps(body, ensure_ascii=False), content_type="application/json")
-    response.force_close()
-    return response
-
-
-def _words(status: int, text: str) -> web.Response:
-    """An answer in words, after which the connection ends."""
-    response = web.Response(status=status, text=text + "\n")
-    response.force_close()
-    return response

@@ -12,15 +12,18 @@ from typing import Any, Final, Literal
 
 from pydantic import Field, create_model
 
-from microclaw.auth.gate import Effect, Permission
+from microclaw.audit import AuditKind
+from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import DeviceUnreachable
 from microclaw.events import Evidence
+from microclaw.models.protocol import AskedBy, Image
+from microclaw.models.sight import PictureReader
 from microclaw.text import fence_text
-from microclaw.tools.target import OnDevice, describe_device, find_device
+from microclaw.tools.target import OnDevice, describe_device, find_device, on_device
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
-from microclaw.voice.xiaozhi.device_tools import Argument, DeviceTools, ListedTool, Value
+from microclaw.voice.xiaozhi.device_tools import PHOTO, Argument, DeviceTools, ListedTool, Value
 
 VOLUME: Final = "self.audio_speaker.set_volume"
 BRIGHTNESS: Final = "self.screen.set_brightness"
@@ -28,7 +31,6 @@ THEME: Final = "self.screen.set_theme"
 STATUS: Final = "self.get_device_status"
 NOT_OFFERED: Final = frozenset(
     {
-        "self.camera.take_photo",  # it sends the picture to an address that this host does not have
         "self.reboot",
         "self.upgrade_firmware",
         "self.get_system_info",
@@ -42,6 +44,7 @@ MAX_NAME_CHARS: Final = 64
 _TYPES: Final[dict[str, type[Value]]] = {"boolean": bool, "integer": int, "string": str}
 _MAX_TEXT_CHARS: Final = 1_000
 _NOT_IN_A_NAME: Final = re.compile(r"[^A-Za-z0-9_-]+")
+_WORD: Final = re.compile(r"[A-Za-z0-9]+")
 _ARGUMENT: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 
 
@@ -61,13 +64,20 @@ class StatusParameters(OnDevice):
     pass
 
 
-def xiaozhi_tools(devices: Registry, tools_of: Callable[[str], DeviceTools | None]) -> tuple[Tool[Any], ...]:
+class PhotoParameters(OnDevice):
+    question: str = Field(min_length=1, max_length=500, description="What to look for.")
+
+
+def xiaozhi_tools(
+    devices: Registry, tools_of: Callable[[str], DeviceTools | None], reader: PictureReader, gate: Gate
+) -> tuple[Tool[Any], ...]:
     """Those of the devices that are connected now; `tools_of` finds them by the device's id."""
     here = [(device, tools) for device in devices.list() if (tools := tools_of(device.device_id)) is not None]
     listed = {tool.name for _, tools in here for tool in tools.listed}
     if not listed:
         return ()
-    named = {name: tool for name, tool in _everyday_tools(devices, tools_of).items() if name in listed}
+    everyday = {**_everyday_tools(devices, tools_of), PHOTO: _photo_tool(devices, tools_of, reader, gate)}
+    named = {name: tool for name, tool in everyday.items() if name in listed}
     own = (
         _own_tool(device, tools, tool)
         for device, tools in here
@@ -82,14 +92,8 @@ def _everyday_tools(devices: Registry, tools_of: Callable[[str], DeviceTools | N
     """By the device's own name of each."""
 
     async def call(asked: OnDevice, context: ToolContext, name: str, **arguments: Value) -> tuple[Device, str]:
-        device = find_device(devices, context, asked.device)
-        tools = tools_of(device.device_id)
-        if tools is None or all(tool.name != name for tool in tools.listed):
-            raise DeviceUnreachable(
-                f"{device.name} is not connected, or cannot do that",
-                next_step="speak to it: it connects for a conversation",
-            )
-        return device, await tools.call(name, arguments)
+        device = find_device(devices, context, asked.device, is_spoken_to=True)
+        return device, await _tools_with(name, device, tools_of).call(name, arguments)
 
     async def volume(asked: VolumeParameters, context: ToolContext) -> ToolOutput:
         device, _ = await call(asked, context, VOLUME, volume=asked.volume)
@@ -108,10 +112,17 @@ def _everyday_tools(devices: Registry, tools_of: Callable[[str], DeviceTools | N
         fields = {"success": True, "device": device.name, "status": fence_text(text, device.name)}
         return ToolOutput(fields, (Evidence("reported", f"told by {device.name}"),))
 
-    about, act, again = describe_device(devices), Permission.ACT, Effect.IDEMPOTENT
+    about, act, again = describe_device(devices, is_spoken_to=True), Permission.ACT, Effect.IDEMPOTENT
     return {
         VOLUME: Tool(
-            "voice-volume", "Set how loud a voice device speaks.", VolumeParameters, act, again, volume, describe=about
+            "voice-volume",
+            "Set how loud a voice device speaks.",
+            VolumeParameters,
+            act,
+            again,
+            volume,
+            describe=about,
+            words=on_device(devices, "set the volume of {device} to {volume} %", is_spoken_to=True),
         ),
         BRIGHTNESS: Tool(
             "voice-brightness",
@@ -121,6 +132,7 @@ def _everyday_tools(devices: Registry, tools_of: Callable[[str], DeviceTools | N
             again,
             brightness,
             describe=about,
+            words=on_device(devices, "set the screen of {device} to {brightness} % brightness", is_spoken_to=True),
         ),
         THEME: Tool(
             "voice-theme",
@@ -130,6 +142,7 @@ def _everyday_tools(devices: Registry, tools_of: Callable[[str], DeviceTools | N
             again,
             theme,
             describe=about,
+            words=on_device(devices, "set the screen of {device} to {theme}", is_spoken_to=True),
         ),
         STATUS: Tool(
             "voice-status",
@@ -141,6 +154,43 @@ def _everyday_tools(devices: Registry, tools_of: Callable[[str], DeviceTools | N
             foreign=True,
         ),
     }
+
+
+def _photo_tool(
+    devices: Registry, tools_of: Callable[[str], DeviceTools | None], reader: PictureReader, gate: Gate
+) -> Tool[Any]:
+    async def look(asked: PhotoParameters, context: ToolContext) -> ToolOutput:
+        device = find_device(devices, context, asked.device, is_spoken_to=True)
+        tools = _tools_with(PHOTO, device, tools_of)
+        asked_by = AskedBy(context.person_id, context.channel, context.chat_id)
+        await reader.check(asked_by)  # first: no photo is made that nobody can look at
+        gate.note(AuditKind.PHOTO_ASKED, "a photo was asked for", context.person_id, about=device.name)
+        photo = await tools.take_photo(asked.question)
+        seen = await reader.read(Image("image/jpeg", photo), asked.question, asked_by)
+        fields = {"success": True, "device": device.name, "seen": fence_text(seen.text, f"a photo of {device.name}")}
+        return ToolOutput(fields, (Evidence("reported", f"{seen.model} looked at a photo of {device.name}"),))
+
+    return Tool(
+        "voice-photo",
+        "Take a photo with a voice device's camera and answer a question about what it shows.",
+        PhotoParameters,
+        Permission.ACT,
+        Effect.ONCE,
+        look,
+        foreign=True,
+        words=on_device(devices, "take a photo with {device}: {question}", is_spoken_to=True),
+        describe=describe_device(devices, is_spoken_to=True),
+    )
+
+
+def _tools_with(name: str, device: Device, tools_of: Callable[[str], DeviceTools | None]) -> DeviceTools:
+    tools = tools_of(device.device_id)
+    if tools is None or all(tool.name != name for tool in tools.listed):
+        raise DeviceUnreachable(
+            f"{device.name} is not connected, or cannot do that",
+            next_step="speak to it: it connects for a conversation",
+        )
+    return tools
 
 
 def _accepted(device: Device, text: str) -> ToolOutput:
@@ -166,7 +216,14 @@ def _own_tool(device: Device, tools: DeviceTools, listed: ListedTool) -> Tool[An
         Effect.ONCE,
         run,
         foreign=True,
+        title=_title(device, listed),
     )
+
+
+def _title(device: Device, listed: ListedTool) -> str:
+    """ "lamp turn on kitchen": what a person is asked, also aloud, where no sign between the words is heard."""
+    words = " ".join(_WORD.findall(listed.name.removeprefix("self.")))[:MAX_NAME_CHARS]
+    return f"{words or 'a tool of its own'} on {device.name}"
 
 
 def _has_usable_names(listed: ListedTool) -> bool:

@@ -80,7 +80,7 @@ unsigned long pulseIn(int pin, int level, unsigned long timeout_us
 #endif
 #undef MARK_
 #undef PIN_MARKS_
-#ifdef MICROCLAW_SKETCH
+#if defined MICROCLAW_SKETCH && !defined MICROCLAW_OTHER_UNIT
 void setup(void);
 void loop(void);
 /* A loop that only looks at millis() must leave the processor to others as well: it gets a millisecond of sleep. */

@@ -8,8 +8,12 @@ void on_request(char *buffer, int size);
 void on_response(char *buffer, int size);
 #endif
 extern char __microclaw_name[];
+#ifndef MICROCLAW_OTHER_UNIT /* of a program's several sources the first one has these */
 char __microclaw_name[] = MICROCLAW_NAME;
-#ifdef MICROCLAW_ON_INIT_WAITS /* on_init is program_on_init then: see program_macros.py */
+#endif
+float microclaw_llmos_temperature(int sda, int scl, int address); /* llmos.py */
+/* on_init is program_on_init then: see program_macros.py */
+#if defined MICROCLAW_ON_INIT_WAITS && !defined MICROCLAW_OTHER_UNIT
 void on_init(void);
 int main(void) {
     on_init();

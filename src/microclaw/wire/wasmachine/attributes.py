@@ -69,6 +69,8 @@ _FIXED: Final[Mapping[AttributeType, Struct]] = {
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
+    """A string that is given as bytes is sent as it is: what came from a broker need not be UTF-8."""
+
     key: str
     type: AttributeType
     value: AttributeValue
@@ -151,8 +153,8 @@ def _encode_attribute(attribute: Attribute, generation: Generation) -> bytes:
         raise ValueError(f"not a key: {attribute.key!r}")
     head = _U16.pack(_fits_u16(len(key) + 1, "key")) + key + b"\0" + bytes((number,))
     value = attribute.value
-    if attribute.type is AttributeType.STRING and isinstance(value, str):
-        text = value.encode() + b"\0"
+    if attribute.type is AttributeType.STRING and isinstance(value, (str, bytes)):
+        text = (value.encode() if isinstance(value, str) else value) + b"\0"
         if b"\0" in text[:-1]:
             raise ValueError(f"{attribute.key}: a string cannot hold a NUL")
         return head + _U16.pack(_fits_u16(len(text), "string")) + text

@@ -8,6 +8,12 @@ int microclaw_open_node(const char *nodes, int number, int flags);
 void microclaw_close_node(int fd);
 void microclaw_close_nodes(void) __attribute__((weak)); /* NULL in a program that opens none (ending.c) */
 
+/* MQTT and HTTP clients that are left at the end are closed by a program that ever had one (clients.c). */
+void microclaw_close_clients(void);
+void microclaw_note_client(void);
+void microclaw_close_mqtt(void);
+void microclaw_close_http(void);
+
 /* What programs hold is never the number of a pin, so that gpio_set(2, 1) without gpio_open cannot reach a file by chance. */
 enum { FIRST_GPIO = 0x100, FIRST_PWM = 0x200, FIRST_I2C = 0x300 };
 

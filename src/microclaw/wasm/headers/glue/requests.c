@@ -9,6 +9,7 @@ void wasm_register_resource(const char *url);
 void wasm_sub_event(const char *url);
 void wasm_post_request(const char *buffer, int size);
 int wasm_response_send(const char *buffer, int size);
+void microclaw_take_requests(void); /* on_request.c */
 
 enum { MAX_HANDLERS = 8, MAX_WAITING = 8, TIMEOUT_MS = 5000, VERSION = 1, REQUEST_HEAD = 18, RESPONSE_HEAD = 16 };
 
@@ -51,6 +52,7 @@ static bool add_handler(const char *url, request_handler_f handler, bool events)
             handlers[i].handle = handler;
             handlers[i].events = events;
             if (!same) {
+                microclaw_take_requests();
                 (events ? wasm_sub_event : wasm_register_resource)(url);
             }
             return true;
@@ -172,8 +174,7 @@ static bool is_for(const char *registered, const char *asked) {
     return strncmp(registered, asked, size) == 0 && (!asked[size] || asked[size] == '/' || asked[size] == '?');
 }
 
-/* Named so that only a program that registers or sends something has them. */
-__attribute__((export_name("on_request"))) void microclaw_request(char *buffer, int size) {
+void microclaw_request(char *buffer, int size) {
     uint32_t url_size = size >= REQUEST_HEAD ? take(buffer + 12, 2) : 0;
     if (!url_size || buffer[0] != VERSION || (uint32_t)size != REQUEST_HEAD + url_size + take(buffer + 14, 4) ||
         buffer[REQUEST_HEAD + url_size - 1]) {
@@ -192,6 +193,7 @@ __attribute__((export_name("on_request"))) void microclaw_request(char *buffer, 
     }
 }
 
+/* Named so that only a program that registers or sends something has it. */
 __attribute__((export_name("on_response"))) void microclaw_response(char *buffer, int size) {
     if (size < RESPONSE_HEAD || buffer[0] != VERSION || (uint32_t)size != RESPONSE_HEAD + take(buffer + 12, 4)) {
         return;

@@ -1,0 +1,20 @@
+/* Fade: the brightness of the pin rises and falls once in
+ * PERIOD_MS, for ever. ON is the level that lights: 0 where the
+ * LED is lit by low. */
+#include "microclaw.h"
+
+#define PIN 5
+#define PERIOD_MS 2000
+#define STEP_MS 20
+#define ON 1
+
+int main(void) {
+    int led = pwm_open(PIN, 1000);
+    for (int position_ms = 0;;) {
+        delay(STEP_MS);
+        position_ms = (position_ms + STEP_MS) % PERIOD_MS;
+        int level = position_ms * 510 / PERIOD_MS; /* 510: up and down */
+        int duty = level <= 255 ? level : 510 - level;
+        pwm_set(led, ON ? duty : 255 - duty);
+    }
+}

@@ -1,0 +1,25 @@
+# Motion alarm: a PIR sensor's output is high while it sees
+# motion. The alarm is on from then until HOLD_MS after it.
+from machine import Pin
+from time import sleep_ms
+
+PIR_PIN = 4
+ALARM_PIN = 5
+HOLD_MS = 10000
+LOOK_MS = 50
+
+sensor = Pin(PIR_PIN, Pin.IN, Pin.PULL_DOWN)
+alarm = Pin(ALARM_PIN, Pin.OUT, value=0)
+left_ms = 0
+while True:
+    if sensor.value():
+        if left_ms == 0:
+            alarm.on()
+            print("motion")
+        left_ms = HOLD_MS + LOOK_MS
+    elif left_ms > 0:
+        left_ms = max(0, left_ms - LOOK_MS)
+        if left_ms == 0:
+            alarm.off()
+            print("quiet")
+    sleep_ms(LOOK_MS)

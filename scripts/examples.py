@@ -1,0 +1,59 @@
+"""Writes examples/ from the shipped catalogue (src/microclaw/patterns). Run: make docs"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+from microclaw.cli.catalog_commands import parameter_row
+from microclaw.cli.catalog_programs import languages
+from microclaw.patterns.catalog import Entry, shipped
+
+FOLDER: Final = Path(__file__).parents[1] / "examples"
+_MADE: Final = "<!-- made from src/microclaw/patterns by `make docs`: change it there -->"
+
+
+def files() -> dict[str, str]:
+    """The text of each file, by its path in examples/."""
+    made = {"README.md": _index(shipped().entries)}
+    for entry in shipped().entries:
+        for kind in entry.kinds:
+            program = entry.fill({}, kind, blocking=True)
+            made[f"{entry.name}/{program.file}"] = program.source
+        made[f"{entry.name}/README.md"] = _page(entry)
+    return made
+
+
+def _index(entries: tuple[Entry, ...]) -> str:
+    rows = [f"| [{one.name}]({one.name}/README.md) | {one.title} | {languages(one)} |" for one in entries]
+    head = [
+        "# Examples",
+        "",
+        _MADE,
+        "",
+        "The entries of the shipped catalogue ([docs/catalog.md](../docs/catalog.md)).",
+        "",
+    ]
+    return "\n".join([*head, "| example | what it does | in |", "| --- | --- | --- |", *rows]) + "\n"
+
+
+def _page(entry: Entry) -> str:
+    program = entry.fill({}, entry.kinds[0], blocking=True)
+    rows = [parameter_row(one, {}) for one in entry.parameters.values()]
+    first = next(iter(entry.parameters.values()))
+    lines = [f"# {entry.name}: {entry.title}", "", _MADE, "", entry.about]
+    lines += ["", f"In {languages(entry)} alone: {entry.missing}."] if entry.missing else []
+    lines += ["", "```text", entry.diagram({}), "```", "", "| parameter | default | may be |", "| --- | --- | --- |"]
+    lines += [f"| `{name}` | {value} | {may_be} |" for name, value, may_be, _ in rows]
+    lines += ["", "```", f"microclaw catalog install {entry.name} -d BOARD --set {first.name.lower()}={first.default}"]
+    lines += [f"microclaw try {entry.name}/{program.file}        # without a board", "```", ""]
+    lines += ["What its trial has to show ([docs/proof.md](../../docs/proof.md)):", "", "```"]
+    return "\n".join([*lines, program.expect.rstrip("\n"), "```"]) + "\n"
+
+
+if __name__ == "__main__":
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    for path, text in files().items():
+        (FOLDER / path).parent.mkdir(parents=True, exist_ok=True)
+        (FOLDER / path).write_text(text, encoding="utf-8")

@@ -1,0 +1,226 @@
+"""/v1/fleet: what shall run on many devices, in one request: what differs, the acts, and what is wanted now."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Self
+
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+from pydantic import Field, model_validator
+
+from microclaw.api.app_routes import InstallBody, deploy_request
+from microclaw.api.body import RequestBody
+from microclaw.api.caller import CHANNEL, RequestCaller, admit, place_of, questions_in
+from microclaw.api.deferred_routes import late_place
+from microclaw.api.jobs import Feed, stream_response
+from microclaw.api.parts import HostParts
+from microclaw.api.views import deferral_object, deployment_object, removal_object
+from microclaw.apps.building import stored_program
+from microclaw.apps.changes import AppVersion, made_by, version_of
+from microclaw.apps.firmware_fit import DEFAULT_HEAP_BYTES, fit_claim
+from microclaw.apps.fleet import MAX_ACTS, DeviceActs, Fleet, FleetProgram, FleetRow, digest
+from microclaw.auth.gate import Permission
+from microclaw.boards.profile import BoardProfile
+from microclaw.devices.device import Device
+from microclaw.devices.selection import names_text
+from microclaw.errors import AppNotFound, BuildError, ConfigError, DeployRejected, PermissionRefused, UnknownName
+from microclaw.store.apps import ImageRow
+from microclaw.wasm.source_language import SUFFIX, Language
+from microclaw.wire.host_api import Result, StreamEvent, failure_object, failure_of
+
+MAX_DEVICES: Final = 1_000
+MAX_PROGRAMS: Final = 1_000
+LEVELS: Final = ("O3", "Os", "O2", "O1", "Oz", "O0")
+_Devices = Annotated[list[str], Field(max_length=MAX_DEVICES)]
+
+
+class FleetProgramBody(InstallBody):
+    """A program and the ids or names of the devices that shall run it."""
+
+    devices: _Devices
+
+    @model_validator(mode="after")
+    def _nothing_risky(self) -> Self:
+        if self.force or self.replace:
+            raise ValueError("a fleet neither forces a program nor takes over another host's: install that one alone")
+        return self
+
+
+class FleetBody(RequestBody):
+    """`devices`: all that the fleet is about; what else runs on them is extra."""
+
+    programs: Annotated[list[FleetProgramBody], Field(max_length=MAX_PROGRAMS)]
+    devices: _Devices
+
+
+class ApplyBody(FleetBody):
+    """`digest`: of the differences that a person agreed to; others are refused."""
+
+    prune: bool = False
+    when_back: bool = False
+    digest: str | None = None
+
+
+def fleet_router(parts: HostParts) -> APIRouter:
+    router = APIRouter(tags=["fleet"])
+    keepalive_s = parts.settings.limits.keepalive_s
+    fleet = Fleet(catalogue=parts.catalogue, compile=parts.compile, deployer=parts.deployer, deferrals=parts.deferrals)
+
+    @router.post("/v1/fleet/diff", summary="What differs between what shall run and what is wanted; as JSON lines")
+    async def diff(body: FleetBody, by: RequestCaller) -> StreamingResponse:
+        parts.gate.check(by.person_id, Permission.READ, "compare a fleet")
+        programs, devices = _programs(parts, body), _devices(parts, body)
+
+        async def compare(_feed: Feed) -> StreamEvent:
+            rows = await fleet.compare(programs, devices)
+            return Result({"rows": [_row_object(row) for row in rows], "digest": digest(rows)})
+
+        feed = parts.jobs.start("compare a fleet", compare, token=by.token, number=by.job, cancellable=True)
+        return stream_response(feed, keepalive_s)
+
+    @router.post("/v1/fleet/apply", summary="Install, replace and take off until nothing differs; a step for each act")
+    async def apply(body: ApplyBody, by: RequestCaller) -> StreamingResponse:
+        text, place = f"apply a fleet of {len(body.devices)} devices", place_of(by)
+        parts.gate.check(by.person_id, Permission.ACT, text)
+        programs, devices = _programs(parts, body), _devices(parts, body)
+
+        async def do(feed: Feed) -> StreamEvent:
+            rows = await fleet.compare(programs, devices)
+            _check(rows, body)
+            with questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place):
+                detail = _act_texts(rows, prune=body.prune)
+                if detail:
+                    await admit(parts.gate, by, Permission.ACT, text, detail=detail, chat_id=place)
+            if not by.direct and digest(await fleet.compare(programs, devices)) != digest(rows):
+                raise PermissionRefused("something was changed while somebody was asked", next_step="ask again")
+            with made_by(place, by.person_id):
+                when_back = body.when_back and (late_place(by) or True)
+                acts = await fleet.apply(rows, feed.put, prune=body.prune, when_back=when_back, begin=feed.begin)
+            return Result(_results(devices, acts))
+
+        feed = parts.jobs.start("apply a fleet", do, token=by.token, number=by.job, cancellable=True)
+        return stream_response(feed, keepalive_s)
+
+    @router.get("/v1/fleet", summary="What is wanted on the devices now")
+    async def wanted(by: RequestCaller) -> dict[str, Any]:
+        parts.gate.check(by.person_id, Permission.READ, "list what is wanted")
+        known = {device.device_id: device for device in parts.devices.list()}
+        found = [(known[app.device_id], app) for app in await parts.catalogue.wanted() if app.device_id in known]
+        return {"apps": [{**_version_object(device, app.version), "name": app.name} for device, app in found]}
+
+    @router.get("/v1/fleet/{device}/{name}", summary="A wanted program in the form in which it can be installed again")
+    async def program(device: str, name: str, by: RequestCaller) -> dict[str, Any]:
+        parts.gate.check(by.person_id, Permission.READ, f"read {name}")
+        found = parts.devices.get(device)
+        version = version_of(name, [a for a in await parts.catalogue.wanted() if a.device_id == found.device_id])
+        if version is None:
+            raise AppNotFound(f"{name!r} is not wanted on {found.name}", next_step="microclaw app list")
+        stored = await parts.catalogue.image(version.sha256)
+        if version.kind == "py":
+            image = stored_program(stored.code, stored.source, stored.meta)
+            return {"suffix": ".py", "source": image.source, "heap_bytes": fit_claim(image, DEFAULT_HEAP_BYTES)}
+        return {**await _rebuilt(parts, stored, found.board, name), "heap_bytes": DEFAULT_HEAP_BYTES}
+
+    return router
+
+
+def _programs(parts: HostParts, body: FleetBody) -> list[FleetProgram]:
+    return [
+        FleetProgram(deploy_request(one, ""), tuple(parts.devices.get(name).device_id for name in one.devices))
+        for one in body.programs
+    ]
+
+
+def _devices(parts: HostParts, body: FleetBody) -> list[Device]:
+    return list(dict.fromkeys(parts.devices.get(name) for name in body.devices))
+
+
+def _check(rows: Sequence[FleetRow], body: ApplyBody) -> None:
+    """Raise what keeps the whole apply from being begun."""
+    if body.digest is not None and body.digest != digest(rows):
+        raise ConfigError(
+            "the differences are not those that were shown: something was changed meanwhile; nothing was done",
+            next_step="look again: microclaw diff -f FILE",
+        )
+    refused = [row for row in rows if row.error is not None]
+    if refused and refused[0].error is not None:
+        raise DeployRejected(
+            f"{refused[0].name} cannot be installed on {refused[0].device.name}: {refused[0].error.message}",
+            next_step=refused[0].error.next_step,
+        )
+    acts = sum(row.is_act(prune=body.prune) for row in rows)
+    if acts > MAX_ACTS:
+        raise ConfigError(
+            f"{acts:,} changes in one request; at most {MAX_ACTS:,}, so that one undo takes all of them back",
+            next_step="choose fewer devices: -l LABEL or -d NAME",
+        )
+
+
+def _act_texts(rows: Sequence[FleetRow], *, prune: bool) -> list[str]:
+    """A line for each program: what is done with it where."""
+    devices: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        if row.is_act(prune=prune):
+            devices.setdefault(("take off" if row.act == "extra" else row.act, row.name), []).append(row.device.name)
+    return [f"{act} {name}: {names_text(names)}" for (act, name), names in devices.items()]
+
+
+def _row_object(row: FleetRow) -> dict[str, Any]:
+    return {
+        "device": row.device.name,
+        "name": row.name,
+        "act": row.act,
+        "differs": list(row.differs),
+        "sha256": row.sha256,
+        "foreign": row.foreign,
+        "condition": row.condition,
+        "error": None if row.error is None else failure_object(failure_of(row.error)),
+    }
+
+
+def _results(devices: Sequence[Device], acts: dict[str, DeviceActs]) -> dict[str, Any]:
+    """`results` has one object a device with acts: `made`, and `error` where something failed."""
+    rows: list[dict[str, Any]] = []
+    for device in devices:
+        if (done := acts.get(device.device_id)) is None:
+            continue
+        made = {
+            "deployed": [deployment_object(one) for one in done.deployed],
+            "removed": [removal_object(one) for one in done.removed],
+            "deferred": [deferral_object(one) for one in done.deferred],
+            "cancelled": list(done.cancelled),
+            "left": list(done.left),
+            "verified": all(one.verified for one in done.deployed),
+        }
+        error = {} if done.error is None else {"error": failure_object(failure_of(done.error))}
+        rows.append({"device": device.name, "made": made, **error})
+    return {"results": rows, "failed": sum("error" in row for row in rows), "left_out": []}
+
+
+def _version_object(device: Device, version: AppVersion) -> dict[str, Any]:
+    return {
+        "device": device.name,
+        "board": device.board.board_id,
+        "sha256": version.sha256,
+        "kind": version.kind,
+        "heap_bytes": version.heap_bytes,
+        "timers": version.timers,
+        "watchdog_ms": version.watchdog_ms,
+    }
+
+
+async def _rebuilt(parts: HostParts, stored: ImageRow, board: BoardProfile, name: str) -> dict[str, Any]:
+    """The source with the language and optimisation that make these very bytes of it; else the bytes."""
+    languages: tuple[Language, ...] = ("c", "c++", "sketch")
+    for level in LEVELS if stored.source is not None else ():
+        for language in languages:
+            assert stored.source is not None
+            try:
+                image = await parts.compile(stored.source, board, name, level, language, ("wasm",))
+            except (BuildError, UnknownName):
+                continue
+            if image.sha256 == stored.sha256:
+                return {"suffix": SUFFIX[language], "source": stored.source, "optimization": level}
+    return {"suffix": ".wasm", "wasm": base64.b64encode(stored.code).decode()}

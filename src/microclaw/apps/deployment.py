@@ -1,0 +1,101 @@
+"""What a deployment is asked for, what it is between its stages, and what comes of it. The stages are deploy.py's."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+from microclaw.apps.app_terms import Origin
+from microclaw.apps.building import ProgramImage, ProgramLanguage
+from microclaw.apps.changes import AppVersion
+from microclaw.apps.expectation_result import ExpectationResult
+from microclaw.apps.expectations import Expectations
+from microclaw.apps.late_proof import Place
+from microclaw.apps.trial import Trial, TrialInput
+from microclaw.boards.profile import BoardProfile
+from microclaw.devices.device import Device
+from microclaw.events import Evidence
+
+Approve: TypeAlias = Callable[[str, Sequence[str]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class DeployRequest:
+    """A program for a device: C or C++ source or wasm bytes, exactly one of the two.
+
+    `device` is a device's name or id. `replace` allows the program to replace an app of the same name that this host
+    did not install; an app of this host is upgraded without it. `force` installs a program whose trial failed, at the
+    person's own risk: never one that drives a pin which the board forbids. `approve` is called after the trial, before
+    anything changes, with a text that says what would happen; it raises when the answer is no. `place` is the chat that
+    a later note goes to. `only_verified`: what the board does not show as the trial did is taken off again. `origin`:
+    the entry of a catalogue that it is.
+    """
+
+    device: str
+    name: str
+    source: str | None = None
+    language: ProgramLanguage | None = None  # None: the source says it
+    wasm: bytes | None = None
+    heap_bytes: int = 8192
+    timers: int = 20
+    watchdog_ms: int = 180_000
+    optimization: str = "O3"
+    replace: bool = False
+    try_for_ms: float = 10_000
+    inputs: tuple[TrialInput, ...] = ()
+    force: bool = False
+    only_verified: bool = False
+    expectations: Expectations | None = None
+    place: Place | None = None
+    origin: Origin | None = None
+    approve: Approve | None = field(default=None, compare=False, repr=False)
+
+
+def with_terms(request: DeployRequest, version: AppVersion) -> DeployRequest:
+    """The request with the heap, timers and watchdog of a version."""
+    return replace(request, heap_bytes=version.heap_bytes, timers=version.timers, watchdog_ms=version.watchdog_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedChange:
+    """A program that was built, tried and approved, ready to be installed.
+
+    `before` is the version of this host that the approval was for replacing, if any; `board` what it was checked for.
+    """
+
+    request: DeployRequest
+    device: Device
+    image: ProgramImage
+    trial: Trial
+    version: AppVersion
+    before: AppVersion | None
+    board: BoardProfile
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A program that a device accepted; `verified` says whether the evidence agrees with the trial."""
+
+    device_id: str
+    device_name: str
+    name: str
+    image: ProgramImage
+    trial: Trial
+    evidence: Evidence
+    verified: bool
+    replaced: bool
+    change_id: int
+    expected: tuple[ExpectationResult, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A program taken off a device, as the device's own list confirms; `undoable` when its image is kept."""
+
+    device_id: str
+    device_name: str
+    name: str
+    evidence: Evidence
+    undoable: bool
+    change_id: int

@@ -1,0 +1,50 @@
+"""A device of this machine joins the host that runs here: where it is, and a secret that pairs without a question."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from microclaw.cli.options import GlobalOptions
+from microclaw.errors import ConfigError
+from microclaw.host_client.client import HostClient
+
+LINK_FOLDER: Final = "link"
+"""In a device's own folder: what it keeps of its host."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostToJoin:
+    """`secret` is None for a device that is paired already."""
+
+    url: str
+    ca_sha256: str
+    secret: str | None = field(repr=False)
+
+
+def check_voice(client: HostClient) -> dict[str, Any]:
+    """How voice stands there. Raises ConfigError where nobody can be heard or answered."""
+    voice: dict[str, Any] = client.get("/v1/voice")
+    if voice["state"] == "off" or voice["problem"]:
+        raise ConfigError(f"the host cannot speak with you: {voice['problem']}", next_step="microclaw voice setup")
+    return voice
+
+
+def join_host(options: GlobalOptions, name: str, board: str, folder: Path, *, is_ours: bool, again: str) -> HostToJoin:
+    """The device keeps its credential in `folder`; one of a device that the host does not know is removed if `is_ours`.
+
+    Raises ConfigError when that name is another kind of device; `again` is the command line with another name.
+    """
+    client = options.host()
+    known = next((row for row in client.get("/v1/devices")["devices"] if row["name"] == name), None)
+    if known is not None and known.get("link") is None:
+        raise ConfigError(f"{name} is a device without the link", next_step=again)
+    if known is not None and known["voice_only"] is not (board == "voice"):
+        raise ConfigError(f"{name} is a device of another kind: {known['title']}", next_step=again)
+    paired = known is not None and (folder / LINK_FOLDER).is_dir()
+    if not paired and is_ours:
+        shutil.rmtree(folder / LINK_FOLDER, ignore_errors=True)  # of a device that this host does not know any more
+    made = client.post("/v1/devices/provision", {"name": name, "board": board, "secret": not paired, "host": None})
+    return HostToJoin(f"wss://{made['host']}:{made['port']}/link", made["ca_sha256"], made["secret"])

@@ -1,0 +1,135 @@
+"""The files that a command takes: a program with the files that it includes, and expectations. Sends nothing."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from microclaw.apps.building import program_language
+from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
+from microclaw.apps.expectations import Expectations
+from microclaw.config.settings import Limits
+from microclaw.errors import ConfigError
+
+WASM_MAGIC: Final = b"\0asm"
+MAX_FILE_BYTES: Final = 4 << 20
+MAX_SOURCE_CHARS: Final = Limits().source_chars
+_GIVE_A_PROGRAM: Final = "give the path of a .c, .cpp, .ino, .py or .wasm file"
+
+
+def read_expectations(file: Path) -> Expectations:
+    """The file's expectations; ConfigError says why it cannot be read, or line, column and what to write instead."""
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(4 * MAX_TEXT_CHARS + 1)
+        return parse_expectations(content.decode("utf-8-sig"))
+    except OSError as exc:
+        raise ConfigError(f"cannot read {file}: {exc.strerror}", next_step="give a file of expectations") from exc
+    except UnicodeDecodeError as exc:
+        raise ConfigError(f"{file} is no UTF-8 text", next_step="write it as in docs/proof.md") from exc
+
+
+def read_program(file: Path) -> bytes:
+    """The file's bytes; ConfigError says why it cannot be read."""
+    try:
+        with file.open("rb") as opened:  # a device or a pipe tells no size beforehand
+            content = opened.read(MAX_FILE_BYTES + 1)
+    except OSError as exc:
+        raise ConfigError(f"cannot read {file}: {exc.strerror}", next_step=_GIVE_A_PROGRAM) from exc
+    if len(content) > MAX_FILE_BYTES:
+        raise ConfigError(f"{file} has more than {MAX_FILE_BYTES:,} bytes", next_step=_GIVE_A_PROGRAM)
+    if not content:
+        raise ConfigError(f"{file} is empty", next_step=_GIVE_A_PROGRAM)
+    if file.suffix == ".wasm" and not content.startswith(WASM_MAGIC):
+        raise ConfigError(
+            f"{file} is no wasm module: it does not begin with 00 61 73 6d",
+            next_step="build one with microclaw app build FILE.c, or name a C source .c",
+        )
+    return content
+
+
+def _read(file: Path) -> bytes:
+    """Another file of a program, which may be empty."""
+    return read_program(file) if file.stat().st_size else b""
+
+
+def source_text(content: bytes, file: Path) -> str:
+    """The program as text, with the files beside it that it includes in quotes (wasm/source_files.py)."""
+    text = _as_text(content, file)
+    if program_language(file.name) != "python" and "include" in text:
+        beside = files_beside(file, text)
+        if beside:
+            from microclaw.wasm.source_files import join_files  # of programs in several files alone
+
+            text = join_files(file.name, text, beside)
+    if len(text) > MAX_SOURCE_CHARS:
+        raise ConfigError(
+            f"{file} has {len(text):,} characters, a program's source at most {MAX_SOURCE_CHARS:,}",
+            next_step="leave large tables out, or compute them",
+        )
+    return text
+
+
+def files_beside(file: Path, text: str) -> dict[str, str]:
+    """The texts of the files that a program includes in quotes, and of a header's own source (pins.c of pins.h).
+
+    By their names, which are paths from the program's folder. Only files in that folder and below it; others are told
+    as headers that there are not.
+    """
+    from microclaw.wasm.source_files import MAX_FILES, included_names
+
+    folder = file.parent.resolve()
+    found: dict[str, str] = {}
+    texts = [(PurePosixPath(), text)]
+    if file.suffix in (".ino", ".pde") and folder.name == file.stem:  # a sketch's folder: all of it is the sketch
+        tabs = [one for one in sorted(folder.iterdir()) if one.suffix in (".ino", ".pde", ".cpp") and one.is_file()]
+        for tab in tabs[:MAX_FILES]:
+            if tab.name != file.name and tab.resolve().is_relative_to(folder):
+                found[tab.name] = _as_text(_read(tab), tab)
+                texts.append((PurePosixPath(), found[tab.name]))
+    while texts and len(found) <= MAX_FILES:
+        within, text = texts.pop()
+        for wanted in included_names(text):
+            name = next((str(n) for n in (within / wanted, PurePosixPath(wanted)) if _is_in(folder, n)), None)
+            if name is None:
+                _check_spelling(folder, file, wanted)
+            if name is None or name in found:
+                continue
+            stem = PurePosixPath(name)
+            sources = (stem.with_suffix(suffix) for suffix in (".c", ".cpp", ".cc", ".cxx"))
+            for each in (stem, *(one for one in sources if stem.suffix.startswith(".h") and _is_in(folder, one))):
+                if folder / each != file.resolve() and str(each) not in found:
+                    found[str(each)] = _as_text(_read(folder / each), folder / each)
+                    texts.append((each.parent, found[str(each)]))
+    return found
+
+
+def _check_spelling(folder: Path, file: Path, wanted: str) -> None:
+    """Raise ConfigError for a file that there is under a name which is nearly this one."""
+    from microclaw.wasm.source_scanner import header_names
+
+    if wanted in header_names():
+        return
+    there = [one.name for one in folder.iterdir() if one.suffix.startswith((".h", ".inc", ".def"))]
+    near = {one.lower(): one for one in there}
+    match = difflib.get_close_matches(wanted.lower(), near, n=1, cutoff=0.8)
+    if match and near[match[0]] != wanted:
+        raise ConfigError(
+            f'{file.name} includes "{wanted}", which is not beside it', next_step=f"did you mean {near[match[0]]}?"
+        )
+
+
+def _is_in(folder: Path, name: PurePosixPath) -> bool:
+    at = folder / name
+    return ".." not in name.parts and at.is_file() and at.resolve().is_relative_to(folder)
+
+
+def _as_text(content: bytes, file: Path) -> str:
+    """Without the mark that some editors put before UTF-8."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise ConfigError(
+            f"{file} is neither wasm nor UTF-8 text (byte {exc.start})", next_step="save the source as UTF-8"
+        ) from exc

@@ -1,0 +1,213 @@
+"""Reaches a device now, by each of its transports, and says what it is. It changes nothing there."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from microclaw.devices.calls import AppEntry, AppList, Call, DeviceFacts, DeviceInfo, DeviceStatus
+from microclaw.devices.device import Device, IntermittentTransport, Transport
+from microclaw.errors import MicroclawError
+from microclaw.text import clean_text, format_duration, program_name
+
+REACH_S: Final = 8.0
+FURTHER_S: Final = 4.0  # a device that has answered once
+NEVER_REACHED: Final = "never reached"
+_ESPRESSIF: Final = re.compile(r"esp32(?:[schp]\d)?")
+_SHOWN_CHARS: Final = 80
+_SHOWN_PROGRAMS: Final = 16
+_QUESTIONS: Final[tuple[type[Call[Any]], ...]] = (DeviceInfo, DeviceStatus, AppList)
+_VERSIONS: Final = ("version", "firmware_version", "micropython")
+_FREE: Final = {"free_heap": 1, "heap_free": 1, "idf_free": 1, "free_heap_kb": 1024}
+_PROTOCOLS: Final = {
+    "link:": "microclaw's link, version 1",
+    "serial:": "JSON lines",
+    "virtual:": "a virtual board's control",
+    "xiaozhi:": "xiaozhi's WebSocket",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckLine:
+    """One line of what was found; `next_step` says what to do where it is not ok."""
+
+    part: str
+    ok: bool
+    text: str
+    next_step: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TransportReach:
+    """`ms` is the time to its first answer; `problem` is why there was none."""
+
+    endpoint: str
+    reached: bool
+    ms: float | None
+    problem: str | None = None
+    next_step: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """`programs` is None where the device lists none, `free_bytes` and `uptime_ms` where it does not say."""
+
+    device: str
+    transports: tuple[TransportReach, ...]
+    programs: tuple[str, ...] | None
+    firmware: str | None
+    free_bytes: int | None
+    uptime_ms: int | None
+    lines: tuple[CheckLine, ...]
+
+    @property
+    def reached(self) -> bool:
+        return any(way.reached for way in self.transports)
+
+    @property
+    def ok(self) -> bool:
+        return all(line.ok for line in self.lines)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"ok": self.ok, "reached": self.reached, **asdict(self)}
+
+
+async def examine(device: Device, *, also: Sequence[CheckLine] = (), knows_board: bool = True) -> Examination:
+    """Ask every transport; the time-outs bound it, and what fails is a line.
+
+    `also` are lines that the host itself knows; without `knows_board` nobody said which profile the board has.
+    """
+    ways: list[TransportReach] = []
+    values: dict[str, str | int | float | bool] = {}
+    programs: tuple[str, ...] | None = None
+    silent: list[CheckLine] = []
+    for transport in device.transports:
+        way, answers, troubles = await _ask(device, transport)
+        ways.append(way)
+        silent += troubles
+        for answer in answers:
+            if isinstance(answer, DeviceFacts):
+                values = {**answer.values, **values}
+            else:
+                programs = tuple(program_name(app.name) for app in answer)
+    reached = any(way.reached for way in ways)
+    device.examined(reached=reached)
+    firmware, free_bytes, uptime_ms = _firmware(values), _free_bytes(values), _uptime_ms(values)
+    lines = [*_way_lines(ways), *silent]
+    if reached:
+        lines += _facts_lines(device, values, firmware, free_bytes, uptime_ms, programs, knows_board=knows_board)
+    return Examination(device.name, tuple(ways), programs, firmware, free_bytes, uptime_ms, (*lines, *also))
+
+
+async def _ask(
+    device: Device, transport: Transport
+) -> tuple[TransportReach, list[DeviceFacts | tuple[AppEntry, ...]], list[CheckLine]]:
+    """The first answer is timed; what it does not answer after that is a line each."""
+    endpoint = transport.endpoint
+    answers: list[DeviceFacts | tuple[AppEntry, ...]] = []
+    troubles: list[CheckLine] = []
+    if isinstance(transport, IntermittentTransport) and not transport.online:
+        step = f"switch it on; when it was last here: microclaw device show {device.name}"
+        return TransportReach(endpoint, False, None, "it is not connected", step), answers, troubles
+    questions = [kind() for kind in _QUESTIONS if kind.method in transport.capabilities]
+    if not questions:
+        online = isinstance(transport, IntermittentTransport)
+        why = None if online else "it connects only while it is spoken to, and answers no question of a host"
+        return TransportReach(endpoint, online, None, why), answers, troubles
+    took_ms: float | None = None
+    for call in questions:
+        began = time.perf_counter()
+        try:
+            answer = await device.ask(transport, call, REACH_S if took_ms is None else FURTHER_S)
+        except MicroclawError as exc:
+            if took_ms is None:
+                return TransportReach(endpoint, False, None, exc.message, exc.next_step), answers, troubles
+            troubles.append(CheckLine(call.method, False, exc.message, exc.next_step))
+            continue
+        took_ms = took_ms or (time.perf_counter() - began) * 1000
+        answers.append(answer)
+    return TransportReach(endpoint, True, took_ms and round(took_ms, 1)), answers, troubles
+
+
+def _way_lines(ways: Sequence[TransportReach]) -> list[CheckLine]:
+    if not ways:
+        return [CheckLine("reach", False, "it has no transport", "give it an address: microclaw device add NAME")]
+    return [
+        CheckLine("reach", True, f"{way.endpoint}: reached{'' if way.ms is None else f' in {way.ms:.0f} ms'}")
+        if way.reached
+        else CheckLine("reach", False, f"{way.endpoint}: not reached: {way.problem}", way.next_step)
+        for way in ways
+    ]
+
+
+def _facts_lines(
+    device: Device,
+    values: Mapping[str, str | int | float | bool],
+    firmware: str | None,
+    free_bytes: int | None,
+    uptime_ms: int | None,
+    programs: tuple[str, ...] | None,
+    *,
+    knows_board: bool,
+) -> list[CheckLine]:
+    chip, has = values.get("chip"), clean_text(str(values.get("chip", "")), one_line=True, limit=_SHOWN_CHARS)
+    lines = [CheckLine("firmware", True, firmware or "it does not say which")]
+    if isinstance(chip, str):
+        same = not knows_board or _family(chip) == _family(device.board.chip)
+        step = "is it another board? microclaw device remove it, and add it with the right --board"
+        lines.append(
+            CheckLine("chip", True, has)
+            if same
+            else CheckLine("chip", False, f"it says {has}, its profile is for {device.board.chip}", step)
+        )
+    if programs is not None:
+        shown = ", ".join(programs[:_SHOWN_PROGRAMS]) or "none"
+        lines.append(CheckLine("programs", True, f"{shown} ({len(programs)} of {device.board.firmware.max_apps})"))
+    lines.append(CheckLine("memory", True, "it does not say" if free_bytes is None else f"{free_bytes:,} bytes free"))
+    lines.append(
+        CheckLine("uptime", True, "it does not say" if uptime_ms is None else f"up {format_duration(uptime_ms)}")
+    )
+    lines += [CheckLine("protocol", True, _protocol(device, endpoint)) for endpoint in device.endpoints]
+    lines.append(CheckLine("can", True, ", ".join(sorted(device.capabilities)) or "only be spoken to"))
+    return lines
+
+
+def _protocol(device: Device, endpoint: str) -> str:
+    for scheme, text in _PROTOCOLS.items():
+        if endpoint.startswith(scheme):
+            return text
+    generation = device.board.firmware.attribute_generation
+    return f"WASMachine's application manager; attributes of the {generation} kind, as its description says"
+
+
+def _firmware(values: Mapping[str, str | int | float | bool]) -> str | None:
+    parts = [values.get("firmware"), *(values.get(key) for key in _VERSIONS)]
+    words = [clean_text(str(part), one_line=True, limit=_SHOWN_CHARS) for part in parts if part]
+    return ", ".join(words) or None
+
+
+def _free_bytes(values: Mapping[str, str | int | float | bool]) -> int | None:
+    found = (_whole(values.get(key), factor) for key, factor in _FREE.items())
+    return next((value for value in found if value is not None), None)
+
+
+def _uptime_ms(values: Mapping[str, str | int | float | bool]) -> int | None:
+    found = _whole(values.get("uptime_ms"), 1)
+    return found if found is not None else _whole(values.get("uptime_s"), 1000)
+
+
+def _whole(value: object, factor: int) -> int | None:
+    """A device's number, where it can be one: not negative, and of a size that JSON readers keep."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**43:
+        return None
+    return round(value * factor)
+
+
+def _family(chip: str) -> str:
+    """ "ESP32-S3 (QFN56)" and "esp32s3" are one."""
+    plain = "".join(each for each in chip.lower() if each.isalnum())
+    match = _ESPRESSIF.match(plain)
+    return match[0] if match else plain

@@ -1,0 +1,400 @@
+"""One boot's end of the link: a thread that connects, sends, receives and reconnects. handler.py acts on messages.
+
+Only this thread touches the session, the outbox and the inbox. Others hand it work with `post`; it never blocks on the
+host but while it connects.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Final, assert_never
+
+from microclaw.backoff import Backoff
+from microclaw.errors import ConfigError, DeviceUnreachable, LinkViolation, Overloaded, StoreError
+from microclaw.fair_ring import drop_of_largest
+from microclaw.link_client.flash import Flash, FlashInbox, FlashOutbox, PowerGone
+from microclaw.link_client.identity import LinkAddress, LinkIdentity
+from microclaw.link_client.socket import LinkSocket, Waker, open_link
+from microclaw.link_client.state import LinkClock, LinkState, new_id
+from microclaw.wire.link import actions
+from microclaw.wire.link.actions import Lane
+from microclaw.wire.link.config import LinkConfig
+from microclaw.wire.link.frame import CloseCode
+from microclaw.wire.link.lanes import Lanes
+from microclaw.wire.link.messages import AnyMessage, Hello, Log, PairRequest, Telemetry, Welcome
+from microclaw.wire.link.session import LinkSession
+from microclaw.wire.link.states import Phase
+from microclaw.wire.link.values import Id
+
+TELEMETRY_S: Final = 30.0
+MAX_POSTED: Final = 256
+MAX_LOG_LINES: Final = 256
+MAX_LOG_CHARS: Final = 2_000
+REFUSED_WAIT_S: Final = 60.0
+RENEWAL_PAUSE_S: Final = 24 * 3600.0
+RENEWAL_TIMEOUT_MS: Final = 15_000
+JOIN_S: Final = 0.5
+KEEP_TIMEOUT_S: Final = 15.0
+_REFUSED: Final = (CloseCode.NOT_AUTHENTICATED, CloseCode.REVOKED, CloseCode.REPLACED)
+_log = logging.getLogger(__name__)
+
+Handle = Callable[[actions.Deliver], None]
+
+
+class LinkClient:
+    """`hello` says who the board is; `measure` makes the telemetry; `start` says who handles the messages."""
+
+    def __init__(
+        self,
+        flash: Flash,
+        address: LinkAddress,
+        hello: Hello,
+        state: LinkState,
+        measure: Callable[[], Telemetry],
+        set_calendar: Callable[[float], None],
+    ) -> None:
+        self.state = state
+        self.outbox = FlashOutbox(flash)
+        self.inbox = FlashInbox(flash)
+        self.identity = LinkIdentity(flash, address)
+        self.clock = LinkClock()
+        self._handle: Handle = lambda _: None
+        self.hear: Callable[[int, bytes], None] = lambda _stream, _payload: None
+        self._then: Callable[[], float | None] | None = None
+        self._address = address
+        self._measure = measure
+        self._set_calendar = set_calendar
+        self._backoff = Backoff(random.random)
+        self._waker = Waker()
+        self.is_over = False
+        self._lock = threading.Lock()
+        self._posted: deque[Callable[[], None]] = deque()
+        self._log_lines: deque[Log] = deque()
+        self._log_number = 0
+        self._also: dict[Id, Mapping[str, Any]] = {}
+        self._retry_after_s: float | None = None
+        self._telemetry_due_s = 0.0
+        self._renewal_due_s = 0.0
+        self.session = LinkSession(
+            hello, outbox=self.outbox.cursor(), inbox=self.inbox.cursor(), clock=self.clock, new_id=new_id
+        )
+        self._pairing: LinkSession | None = None
+        self._socket: LinkSocket | None = None
+        self._lanes = Lanes()
+        self._thread = threading.Thread(target=self._run, name="link", daemon=True)
+
+    # What other threads call
+
+    def start(self, handle: Handle) -> None:
+        """Begin to connect; `handle` is called with every message that comes, in the link's thread."""
+        self._handle = handle
+        self._thread.start()
+
+    def end(self) -> None:
+        """The power is gone. Nothing is sent or kept from now on."""
+        self.is_over = True
+        self._waker.wake()
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+            self._thread.join(JOIN_S)
+
+    def goodbye(self, reason: str, timeout_s: float) -> None:
+        """The board is switched off in order: `bye`, then 1001; waits until that is out, and connects no more."""
+        gone = threading.Event()
+
+        def over() -> None:
+            self.is_over = True
+            gone.set()
+
+        self.post(lambda: self.leave(CloseCode.SHUTTING_DOWN, reason, over, retry_after_s=None), must=True)
+        gone.wait(timeout_s)
+
+    def post(self, job: Callable[[], None], *, must: bool = False) -> bool:
+        """Run a job in the link's thread. False if 256 jobs wait already, unless it `must` run."""
+        with self._lock:
+            if len(self._posted) >= MAX_POSTED and not must:
+                return False
+            self._posted.append(job)
+        self._waker.wake()
+        return True
+
+    def keep(self, body: AnyMessage) -> bool:
+        """Put a durable message into the outbox. It is in flash when this returns True; False: the outbox is full."""
+        done = threading.Event()
+        refused: list[int] = []
+
+        def job() -> None:
+            before = self.state.refused_events
+            self.send(body)
+            self._carry_out(self.session)
+            refused.append(self.state.refused_events - before)
+            done.set()
+
+        if not self.post(job):
+            self.state.refused_events += 1
+            return False
+        return done.wait(KEEP_TIMEOUT_S) and not refused[0]
+
+    def log(self, level: str, source: str, line: str) -> None:
+        """Send a log line to the host, now or later: 256 wait, shared out by program. Also under the board's lock."""
+        with self._lock:
+            self._log_number += 1
+            text = line[:MAX_LOG_CHARS]
+            self._log_lines.append(Log("error" if level == "error" else "info", source, self._log_number, text))
+            if len(self._log_lines) > MAX_LOG_LINES:
+                drop_of_largest(self._log_lines, lambda line: line.source)
+                self.state.dropped += 1
+        self._waker.wake()
+
+    # What the link's thread does; also for handler.py
+
+    def send(
+        self,
+        body: AnyMessage,
+        *,
+        re: Id | None = None,
+        durable: bool = False,
+        also: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Send a message. A durable one is kept (`also` is committed with it), others are lost without a connection."""
+        try:
+            message_id = self.session.send(body, re=re, durable=durable)
+        except DeviceUnreachable:
+            return
+        if also is not None:
+            self._also[message_id] = also
+
+    def applied(self, deliver: actions.Deliver, effect: Mapping[str, Any] | None = None) -> bool:
+        """Commit the effect of a durable message with the inbox's cursor, then ack. False: it had its effect before."""
+        envelope = deliver.envelope
+        if envelope.seq is None or deliver.epoch is None:
+            return True
+        is_new = self.inbox.advance(deliver.epoch, envelope.seq, envelope.id, effect or {})
+        self.session.ack_applied(deliver.epoch, envelope.seq)
+        return is_new
+
+    def close(self, code: int, reason: str) -> None:
+        """End the present connection; the board comes back later."""
+        (self._pairing or self.session).close(code, reason)
+
+    def leave(self, code: int, reason: str, then: Callable[[], float | None], *, retry_after_s: int | None = 0) -> None:
+        """End the connection in order, then call `then`, which may say how many seconds the board stays away."""
+        if self._socket is None:
+            self._carry_out(self.session)  # the answer is kept first: the power goes in `then`
+            then()
+        else:
+            self._then = then
+            (self._pairing or self.session).close(code, reason, retry_after_s=retry_after_s)
+            self._carry_out(self._pairing or self.session)
+
+    def paired(self) -> None:
+        """The credential is in flash: connect again with it."""
+        if self._pairing is not None:
+            self._retry_after_s = 0.0
+            self._pairing.close(CloseCode.DONE, "paired", retry_after_s=0)
+
+    def _run(self) -> None:
+        try:
+            while not self.is_over:
+                try:
+                    self._rest(self._connect())
+                except PowerGone:
+                    return
+                except Exception as exc:  # a full disk, or a defect of ours: the link comes back
+                    _log.exception("the link broke off")
+                    self.state.enter("waiting", str(exc))
+                    self._rest(self._backoff.next_wait_s())
+        except PowerGone:
+            return
+        finally:
+            self._waker.close()
+
+    def _connect(self) -> float:
+        """One connection from beginning to end; how long to wait before the next."""
+        self._retry_after_s = None
+        self.state.enter("connecting")
+        is_paired = self.identity.is_paired
+        self.state.device_id = self.identity.device_id if is_paired else None
+        try:
+            socket = open_link(self._address, self.identity.tls(), self.identity.token)
+        except (DeviceUnreachable, ConfigError) as exc:
+            self.state.enter("waiting", exc.message)
+            _log.info("%s", exc.message)
+            return self._backoff.next_wait_s()
+        session = self.session if is_paired else self._pairing_session()
+        if is_paired and self.identity.is_late and time.monotonic() >= self._renewal_due_s:
+            self._renewal_due_s = time.monotonic() + RENEWAL_PAUSE_S  # whatever comes of it, work goes on meanwhile
+            session = self._renewing_session()
+        self._socket, self._lanes = socket, Lanes()
+        try:
+            session.connected()
+            self._converse(socket, session)
+        finally:
+            session.closed()
+            self._pairing = self._socket = None
+            if not socket.closed:
+                socket.abort()
+            self.state.code = None
+        return self._after(socket, is_paired)
+
+    def _after(self, socket: LinkSocket, was_paired: bool) -> float:
+        if self._then is not None:
+            then, self._then = self._then, None
+            if away_s := then():
+                return away_s
+        if was_paired and socket.close_code in _REFUSED:
+            self.state.enter("refused", f"the host closed with {socket.close_code}: {socket.close_reason}")
+            _log.warning("%s", self.state.error)
+            return REFUSED_WAIT_S + self._backoff.next_wait_s()
+        self.state.enter("waiting", self.state.error)
+        return self._backoff.next_wait_s(self._retry_after_s)
+
+    def _pairing_session(self) -> LinkSession:
+        self.state.enter("pairing")
+        return self._identity_session(self.identity.pair_request, LinkConfig().pairing_timeout_ms)
+
+    def _renewing_session(self) -> LinkSession:
+        """Requests a new certificate with the old one. If the host does not answer, the next try is tomorrow."""
+        self.state.enter("renewing")
+        return self._identity_session(self.identity.renewal_request, RENEWAL_TIMEOUT_MS)
+
+    def _identity_session(self, request: Callable[[str], PairRequest], timeout_ms: float) -> LinkSession:
+        opening = self.session.opening
+        assert isinstance(opening, Hello)
+        self._pairing = LinkSession(
+            request(opening.board),
+            outbox=self.outbox.cursor(),
+            inbox=self.inbox.cursor(),
+            clock=self.clock,
+            new_id=new_id,
+            config=LinkConfig(hello_timeout_ms=timeout_ms),
+        )
+        return self._pairing
+
+    def _converse(self, socket: LinkSocket, session: LinkSession) -> None:
+        while not self.is_over and not socket.closed:
+            self._do_posted()
+            due_ms = session.next_tick_ms()
+            if due_ms is not None and self.clock.now_ms() >= due_ms:
+                session.tick()
+            self._report(session)
+            self._carry_out(session)
+            self._write(socket)
+            for message in socket.wait(self._until_due_s(session), self._waker):
+                session.receive(message)
+                self._carry_out(session)
+            self._write(socket)
+        if self.is_over:
+            socket.abort()
+
+    def _write(self, socket: LinkSocket) -> None:
+        while socket.has_room and (message := self._lanes.take(self.clock.now_ms())) is not None:
+            socket.send(message)
+
+    def _until_due_s(self, session: LinkSession) -> float:
+        due_s = self._telemetry_due_s - time.monotonic() if session.phase is Phase.READY else TELEMETRY_S
+        tick_ms = session.next_tick_ms()
+        if tick_ms is not None:
+            due_s = min(due_s, (tick_ms - self.clock.now_ms()) / 1000)
+        return due_s
+
+    def _report(self, session: LinkSession) -> None:
+        """Telemetry when it is due, and log lines as far as their lane has room."""
+        if session.phase is not Phase.READY:
+            return
+        now_s = time.monotonic()
+        if now_s >= self._telemetry_due_s:
+            self._telemetry_due_s = now_s + TELEMETRY_S
+            session.send(self._measure())
+        room = self._lanes.limits.telemetry // 2 - self._lanes.depth(Lane.TELEMETRY)
+        with self._lock:
+            lines = [self._log_lines.popleft() for _ in range(min(room, len(self._log_lines)))]
+        for line in lines:
+            session.send(line)
+
+    def _rest(self, wait_s: float) -> None:
+        until_s = time.monotonic() + wait_s
+        while not self.is_over:
+            self._do_posted()
+            left_s = until_s - time.monotonic()
+            if left_s <= 0:
+                return
+            self._waker.wait(left_s)
+
+    def _do_posted(self) -> None:
+        while not self.is_over:
+            with self._lock:
+                if not self._posted:
+                    break
+                job = self._posted.popleft()
+            job()
+            self._carry_out(self.session)  # what it sent is kept, connected or not
+
+    def _carry_out(self, session: LinkSession) -> None:
+        while not self.is_over and (action := session.next_action()) is not None:
+            self._perform(action, session)
+
+    def _perform(self, action: actions.Action, session: LinkSession) -> None:
+        match action:
+            case actions.Send():
+                self._queue(action)
+            case actions.Close(code=code, reason=reason, retry_after_s=retry_after_s):
+                self._retry_after_s = retry_after_s
+                self._close(code, reason)
+            case actions.ReportPeer(peer=peer):
+                self._connected(peer)
+            case actions.Deliver():
+                self._handle(action)
+            case actions.Persist(message_id=message_id, payload=payload):
+                self._persist(session, message_id, payload)
+            case actions.Replay(after=after, limit=limit):
+                session.loaded(after, self.outbox.unacked_after(after, limit))
+            case actions.DropAcked(seq=seq):
+                self.outbox.ack(seq)
+            case actions.RenewEpoch():
+                session.epoch_renewed(self.outbox.renew())
+            case actions.PurgeAudio():
+                self._lanes.purge_audio()
+            case actions.ReportRtt(rtt_ms=rtt_ms):
+                self.state.rtt_ms = rtt_ms
+            case actions.Hear(stream=stream, frame=frame):
+                self.hear(stream, frame.payload)
+            case _:
+                assert_never(action)
+
+    def _queue(self, send: actions.Send) -> None:
+        try:
+            self._lanes.put(send, self.clock.now_ms())
+        except LinkViolation as exc:
+            self._close(exc.close_code, exc.message)
+
+    def _close(self, code: int, reason: str) -> None:
+        """After everything that was queued: the last of it says why."""
+        socket = self._socket
+        if socket is None or socket.closed:
+            return
+        while (message := self._lanes.take(self.clock.now_ms())) is not None:
+            socket.send(message)
+        socket.close(code, reason)
+
+    def _connected(self, peer: Hello | Welcome) -> None:
+        assert isinstance(peer, Welcome)
+        self._backoff.succeeded()
+        self.state.enter("connected")
+        self.state.host = f"{peer.host.name} {peer.host.version}"[:100]
+        self._set_calendar(peer.time_ms)
+        self._telemetry_due_s = 0.0
+
+    def _persist(self, session: LinkSession, message_id: Id, payload: bytes) -> None:
+        also = self._also.pop(message_id, None)
+        try:
+            seq = self.outbox.append(message_id, payload, also=also, reserved=also is not None)
+        except (Overloaded, StoreError) as exc:
+            _log.warning("a message for the host is refused: %s", exc.message)
+            self.state.refused_events += 1
+        else:
+            session.stored(seq, payload)

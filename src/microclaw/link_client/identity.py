@@ -1,0 +1,212 @@
+"""The board's identity on the link: its key and certificate or its token, and the one authority that it trusts.
+
+The authority's certificate is fetched once over a connection that proves nothing, and taken only when its SHA-256 is
+the one that the board was provisioned with. Every other connection is verified against it.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final, Literal, TypeAlias
+from urllib.parse import urlsplit
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from msgspec import structs
+
+from microclaw.addresses import is_loopback
+from microclaw.authority_pem import pem_fingerprint, unproved_tls
+from microclaw.durable import replace_file
+from microclaw.errors import ConfigError, DeviceUnreachable, ProtocolError
+from microclaw.link_client.flash import Flash
+from microclaw.wire.link.messages import PairDone, PairRequest
+
+CA_FILE: Final = "ca.pem"
+KEY_FILE: Final = "key.pem"
+CREDENTIAL_FILE: Final = "device.pem"  # key and certificate in one file: never one without the other
+MAX_CA_BYTES: Final = 16_384
+FETCH_TIMEOUT_S: Final = 10.0
+_URN: Final = "urn:microclaw:device:"
+_TOKEN: Final = re.compile(r"mc1_(.{1,64})_[A-Za-z0-9_-]{43}")
+
+Credential: TypeAlias = Literal["certificate", "token"]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkAddress:
+    """Where the host is and how to know it. `ca_sha256` is None for plain ws:// on loopback, which is for tests."""
+
+    url: str
+    ca_sha256: str | None
+    secret: str | None = field(default=None, repr=False)
+    wanted: Credential = "certificate"
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("wss", "ws") or not parts.hostname or parts.username is not None:
+            raise ConfigError(f"{self.url!r} is no link address", next_step="write it as wss://HOST:8443/link")
+        if parts.scheme == "ws" and not (is_loopback(parts.hostname) and self.ca_sha256 is None):
+            raise ConfigError("plain ws:// is for tests on loopback only", next_step="write wss://HOST:8443/link")
+        if parts.scheme == "wss" and self.ca_sha256 is None:
+            raise ConfigError(
+                "a wss:// link needs the fingerprint of the host's authority",
+                next_step="add --link-ca-sha256 as `microclaw device provision` prints it",
+            )
+        if self.ca_sha256 is not None and not re.fullmatch("[0-9a-f]{64}", self.ca_sha256):
+            raise ConfigError("--link-ca-sha256 must be 64 hexadecimal digits", next_step="copy it again")
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def port(self) -> int:
+        parts = urlsplit(self.url)
+        return parts.port or (443 if parts.scheme == "wss" else 80)
+
+    @property
+    def is_tls(self) -> bool:
+        return self.ca_sha256 is not None
+
+
+class LinkIdentity:
+    """The credential in one boot's flash. Only the link's thread uses it."""
+
+    def __init__(self, flash: Flash, address: LinkAddress) -> None:
+        self._flash = flash
+        self._address = address
+        self._folder = flash.folder
+        self._credential = flash.folder / CREDENTIAL_FILE
+
+    @property
+    def is_paired(self) -> bool:
+        return self.token is not None or self._credential.exists()
+
+    @property
+    def token(self) -> str | None:
+        token: str | None = self._flash.get("token")
+        return token
+
+    @property
+    def device_id(self) -> str | None:
+        """The host's id of this board, if the credential names it."""
+        if self.token is not None:
+            found = _TOKEN.fullmatch(self.token)
+            return found[1] if found else None
+        if not self._credential.exists():
+            return None
+        certificate = self._certificate()
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+        return next((uri.removeprefix(_URN) for uri in uris if uri.startswith(_URN)), None)
+
+    def tls(self) -> ssl.SSLContext | None:
+        """For the next connection; fetches the authority when it is not in flash. None for plain loopback."""
+        if not self._address.is_tls:
+            return None
+        path = self._folder / CA_FILE
+        if not path.exists() or pem_fingerprint(path.read_bytes()) != self._address.ca_sha256:
+            replace_file(path, fetch_authority(self._address), only_writer=True)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        try:
+            context.load_verify_locations(path)
+            if self._credential.exists():
+                context.load_cert_chain(self._credential)
+        except ssl.SSLError as exc:
+            raise ConfigError(
+                f"the credential in {self._folder} is damaged: {exc.reason}", next_step="do a factory reset"
+            ) from exc
+        return context
+
+    def pair_request(self, board_id: str) -> PairRequest:
+        secret = self._address.secret
+        if self._address.wanted == "token":
+            return PairRequest(board_id, token_wanted=True, secret=secret)
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "microclaw device")])
+        request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(self._key(), hashes.SHA256())
+        return PairRequest(board_id, csr=request.public_bytes(serialization.Encoding.DER), secret=secret)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether its certificate is in the last third of its life, by this computer's clock, and needs a successor."""
+        if self.token is not None or not self._credential.exists():
+            return False
+        certificate = self._certificate()
+        begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        return datetime.now(UTC) >= begin + (end - begin) * 2 / 3
+
+    def renewal_request(self, board_id: str) -> PairRequest:
+        """In place of `hello`, on a connection that brings the old certificate."""
+        return structs.replace(self.pair_request(board_id), secret=None)
+
+    def accept(self, done: PairDone) -> None:
+        """Store the credential that pairing gave; ProtocolError if the board wanted another kind."""
+        if done.token is not None and self._address.wanted == "token":
+            self.keep_token(done.token)
+            return
+        if done.certificate is None or self._address.wanted == "token":
+            raise ProtocolError(f"pairing gave another credential than the {self._address.wanted} asked for")
+        try:
+            certificate = x509.load_der_x509_certificate(done.certificate)
+            same = certificate.public_key() == self._key().public_key()
+        except ValueError as exc:
+            raise ProtocolError(f"pairing gave a certificate that cannot be read: {exc}") from exc
+        if not same:
+            raise ProtocolError("pairing gave a certificate for another key")
+        key = (self._folder / KEY_FILE).read_bytes()
+        replace_file(self._credential, key + certificate.public_bytes(serialization.Encoding.PEM), only_writer=True)
+
+    def keep_token(self, token: str) -> None:
+        """In flash when this returns. The host takes the first use of a new token as proof that the board has it."""
+        if not token.isascii() or not token.isprintable() or " " in token or len(token) > 200:
+            raise ProtocolError("the host sent a token that no header can carry")
+        self._flash.commit({"token": token})
+
+    def _certificate(self) -> x509.Certificate:
+        return x509.load_pem_x509_certificate(self._credential.read_bytes())
+
+    def _key(self) -> ec.EllipticCurvePrivateKey:
+        path = self._folder / KEY_FILE
+        if not path.exists():
+            key = ec.generate_private_key(ec.SECP256R1())
+            form = serialization.PrivateFormat.PKCS8
+            replace_file(
+                path,
+                key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()),
+                only_writer=True,
+            )
+            return key
+        kept = serialization.load_pem_private_key(path.read_bytes(), password=None)
+        if not isinstance(kept, ec.EllipticCurvePrivateKey):
+            raise ConfigError(f"{path} is not this board's key", next_step="do a factory reset and pair it again")
+        return kept
+
+
+def fetch_authority(address: LinkAddress) -> bytes:
+    """The host's authority certificate (PEM) from /ca.pem; ConfigError when it is not the one provisioned."""
+    import http.client
+
+    tls = unproved_tls()
+    connection = http.client.HTTPSConnection(address.host, address.port, timeout=FETCH_TIMEOUT_S, context=tls)
+    try:
+        connection.request("GET", "/ca.pem")
+        response = connection.getresponse()
+        body = response.read(MAX_CA_BYTES + 1)
+    except (OSError, http.client.HTTPException) as exc:
+        raise DeviceUnreachable(f"cannot fetch /ca.pem from {address.host}:{address.port}: {exc}") from exc
+    finally:
+        connection.close()
+    if response.status != 200 or len(body) > MAX_CA_BYTES:
+        raise DeviceUnreachable(f"{address.host}:{address.port} has no /ca.pem: status {response.status}")
+    found = pem_fingerprint(body)
+    if found != address.ca_sha256:
+        raise ConfigError(
+            f"the host's authority has the fingerprint {found or 'of no certificate'}, expected {address.ca_sha256}",
+            next_step="provision the board again; if the host was not changed, another computer answers in its place",
+        )
+    return body

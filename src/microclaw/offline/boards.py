@@ -1,0 +1,343 @@
+"""Sentences for several boards ("everywhere", "in the kitchen", "on lamp and fan"): which boards, and one call for all.
+
+Each board reads the sentence by itself: its own LED, pads, names and programs. It calls no tool.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from microclaw.language.foreign import foreign_language
+from microclaw.models.protocol import DeviceContext, KnownDevice
+from microclaw.offline import schedules
+from microclaw.offline.apps import known_apps, matching
+from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, capital, failure
+from microclaw.offline.last_act import PROGRAMS_ON_PINS
+from microclaw.offline.names import names_to_pins
+from microclaw.offline.parse import Parse
+from microclaw.offline.pins import all_pins, pads_to_pins
+from microclaw.offline.sentences import english, no_more_to_stop
+from microclaw.offline.steps import parse_steps
+
+ON_BOARDS: Final = "act-on-boards"
+_PIN_TOOLS: Final = frozenset({"gpio-set", "pwm-set"})
+_TOOLS: Final = _PIN_TOOLS | {"gpio-get", "adc-read", "deploy-wasm-app", "uninstall-wasm-app"}
+_READS: Final = frozenset({"read_pin", "read_adc"})
+_REMOVES: Final = frozenset({"remove_app", "remove_all"})
+_ON_MANY: Final = PROGRAMS_ON_PINS | _READS | _REMOVES | {"set_pin", "dim_pin", "read_sensor_every"}
+# What stays refused, and what can be said instead.
+_REASONS: Final = {
+    "schedule": ("A schedule acts on one board", "one schedule for each board, as in: at 8:00 turn on pin 4 on {name}"),
+    "toggle_pin": ("On several boards I set a pin, and do not toggle it", "say on or off"),
+    "undo": ("Undo takes back all that the last request did, on every board of it", "say only: undo"),
+    "remove_on_pin": ("I stop programs on several boards by their name", "as in: stop blink everywhere"),
+    "read_sensor": ("I read the sensor of one board at a time", "as in: what is the temperature on {name}"),
+    "scan_i2c": ("I scan the bus of one board at a time", "as in: scan the i2c bus on {name}"),
+    "restart_device": ("I restart one board at a time", "as in: restart {name}"),
+}
+_BOARD: Final = r"(?:boards?|devices?|rooms?)"
+_EVERY: Final = re.compile(
+    rf"(?i)\s*\b(?:(?:on|from|off|for|at|in|to|of) )?(?:(?:all|every|each)(?: one)?(?: of)?(?: the| my| our)? {_BOARD}"
+    rf"|(?P<both>both(?: of)?(?: the| my| our)? {_BOARD}))\b"
+    r"|\s*\beverywhere\b"
+    r"|\s*(?<!turn )(?<!switch )(?<!put )\b(?:on|from|off) "
+    r"(?:(?P<both_last>both(?: of them)?)|(?:all|each)(?: of them)?)(?=\s*[.!]?\s*$)"
+)
+_IN: Final = re.compile(
+    r"(?i)\s*\b(?:in|at|on|from|of) (?:the |my |our |all the |all )?(?P<place>[a-z][\w-]*(?: room)?)"
+    rf"(?: {_BOARD})?(?=\s+(?:every|each|for|when|if|to|at|high|low|on|off|and)\b|\s*[.!?,]|\s*$)"
+)
+_EXCEPT: Final = re.compile(
+    r"(?i)\s*,?\s*\b(?:except(?: for)?|excluding|but(?: not)?(?: for)?|apart from|other than)\b"
+    r"(?P<left>[^.!?]+)[.!]?\s*$"
+)
+_AND: Final = re.compile(r"\s*,\s*(?:and\s+)?|\s+(?:and|or|&)\s+")
+_BEFORE_NAME: Final = re.compile(rf"(?i)^(?:(?:on|in|at|from|of|for) )?(?:(?:the|my|our|all|{_BOARD}) )*")
+_AND_IN: Final = re.compile(
+    r"(?i)\s*(?:,|,? and)\s+(?:in |on |at )?(?:the |my |our )?(?P<place>[a-z][\w-]*(?: room)?)\b"
+)
+_GOES_ON: Final = re.compile(r"(?i)\s*,?\s*and\b")
+_STOP_IN: Final = re.compile(
+    r"(?:please )?(?:stop|remove|uninstall|delete|end|kill)\b"
+    r".*\bin (?P<place>(?:the |my )?[a-z][\w-]*(?: room)?)[.!]?",
+    re.I,
+)
+_ASKS: Final = re.compile(r"(?:what|which|is|are|does|do|how|show|list|tell|read|measure)\b", re.I)
+_MAX_SHOWN: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class BoardChoice:
+    """The sentence without its boards, and the boards; `named`: by their own names.
+
+    `of_all`: a question that is about all boards anyway ("what is running everywhere").
+    """
+
+    rest: str
+    devices: tuple[KnownDevice, ...]
+    named: bool = False
+    of_all: bool = False
+
+    @property
+    def alone(self) -> KnownDevice | None:
+        """The board, where it is only one."""
+        return self.devices[0] if len(self.devices) == 1 and not self.of_all else None
+
+
+def chosen_boards(said: str, device_context: DeviceContext) -> BoardChoice | Say | None:
+    """The boards that a sentence chooses otherwise than by the name of one; a question where two are meant by a word.
+
+    None for a sentence that chooses none so.
+    """
+    boards = tuple(one for one in device_context.devices if one.board.pins)
+    if (spared := _EXCEPT.search(said)) is not None:
+        return _without_spared(spared["left"], chosen_boards(said[: spared.start()], device_context), boards)
+    if (found := _EVERY.search(said)) is not None and all_pins(said) is None:
+        is_both = found["both"] or found["both_last"]
+        if is_both and boards and len(boards) != 2:
+            names = ", ".join(one.name for one in boards[:_MAX_SHOWN])
+            text = (
+                f"There {'is 1 board' if len(boards) == 1 else f'are {len(boards)} boards'}, so I did nothing: {names}."
+            )
+            return Say(text, "ambiguous", f"name those that you mean, as in: on {boards[0].name}")
+        rest = _without(said, found)
+        return BoardChoice(rest, boards, of_all=_is_of_all(rest))
+    return _listed(said, boards) or _labelled(said, device_context, boards)
+
+
+def _without_spared(
+    said: str, choice: BoardChoice | Say | None, boards: Sequence[KnownDevice]
+) -> BoardChoice | Say | None:
+    """ "everywhere except the hall and lamp": the choice without these boards, if every one of them is known."""
+    if not isinstance(choice, BoardChoice) or choice.of_all:
+        return choice if isinstance(choice, Say) else None
+    spared: set[str] = set()
+    for word in _AND.split(said.strip()):
+        name = _BEFORE_NAME.sub("", word.strip())
+        found = {one.name for one in boards if one.name.lower() == name.lower()} or {
+            one.name for one in _with_label(name, boards)
+        }
+        if not found:
+            text = f"I do not know which boards {name[:40]!r} are, so I did nothing."
+            return Say(
+                text, "unknown_name", "name them, as in: everywhere except " + (boards[0].name if boards else "desk")
+            )
+        spared |= found
+    left = tuple(one for one in choice.devices if one.name not in spared)
+    if not left:
+        return Say("No board is left then, so I did nothing.", "ambiguous", "name the boards that you mean")
+    return replace(choice, devices=left)
+
+
+def _with_label(place: str, boards: Sequence[KnownDevice]) -> tuple[KnownDevice, ...]:
+    """The boards with the label kitchen or room=kitchen."""
+    words = _spellings(place)
+    labels = words | {f"room={word}" for word in words}
+    return tuple(one for one in boards if not labels.isdisjoint(label.lower() for label in one.labels))
+
+
+def _spellings(place: str) -> set[str]:
+    place = place.lower()
+    return {place, place.replace(" ", "-"), place.replace(" ", "_"), place.removesuffix(" room")}
+
+
+def for_each(
+    choice: BoardChoice, said: str, device_context: DeviceContext, results: tuple[Result, ...]
+) -> Context | Say:
+    """The sentence as each board reads it, or why it is not done on several."""
+    each: list[Context] = []
+    for device in choice.devices:
+        parse = _parsed(choice.rest, device, device_context)
+        if isinstance(parse, Say):
+            return parse
+        if parse is not None and (reason := _REASONS.get(parse.kind)) is not None:
+            return _refused(*reason, choice)
+        if parse is None or parse.kind not in _ON_MANY:
+            return _refused(
+                "I did not understand what to do on several boards", "as in: turn on pin 4 everywhere", choice
+            )
+        if parse.word("thing") == "it" or parse.word("app") in ("it", "that", "this", "them"):
+            return _refused("On several boards I must be told what is meant", "as in: stop blink everywhere", choice)
+        confirmed = replace(parse, confirmed=True)  # the one question is that of the tool
+        each.append(Context(confirmed, choice.rest, device_context, device, True))
+    if not each:
+        return Say(
+            "There is no board yet, so I did nothing.",
+            "ambiguous",
+            "start a virtual one: microclaw up --virtual 1, or add yours: microclaw device add",
+        )
+    return Context(each[0].parse, said, device_context, None, choice.named, results, tuple(each))
+
+
+def unknown_place(said: str) -> Say | None:
+    """Why a stop "in the kitchen" is not done where nothing is called so; None for any other sentence."""
+    found = _STOP_IN.fullmatch(said)
+    if found is None:
+        return None
+    text = f"I do not know where {found['place']} is, so I did nothing."
+    step = "name the board, as in: stop blink on virtual-1; or label it: microclaw device label NAME room=kitchen"
+    return Say(text, "unknown_name", step)
+
+
+def decide_for_each(at: Context, decide: Callable[[Context], Decision]) -> Decision:
+    """One call for all boards, then what became of each. It refuses what a board that was named cannot do."""
+    calls, cannot = _calls(at, decide)
+    if not calls or (at.named and cannot):
+        return _cannot(at, cannot, alone=not calls)
+    left = "; ".join(f"{name}: {say.text.rstrip('.')}" for name, say in cannot.items())
+    left_out = f" Left out: {left}." if left else ""
+    if at.results:
+        last = at.results[-1]
+        if not last.ok:
+            failed = failure(last)
+            return replace(failed, text=f"{capital(failed.text)}.{left_out}")
+        return Say(f"{capital(str(last.fields.get('message', 'done')))}.{left_out}")
+    if len(tools := {act.tool for _, act in calls}) > 1 or not tools <= _TOOLS:
+        text = "That is another kind of act on some of these boards (a program, or a pin), so I did nothing."
+        return Say(text, "ambiguous", f"say it for one board: on {calls[0][0]}")
+    groups: dict[str, tuple[list[str], dict[str, Any]]] = {}
+    for name, act in calls:
+        arguments = {key: value for key, value in act.arguments.items() if key != "device"}
+        groups.setdefault(json.dumps(arguments, sort_keys=True), ([], arguments))[0].append(name)
+    each = [{"devices": names, "arguments": arguments} for names, arguments in groups.values()]
+    first = calls[0][1]
+    boards = list(dict.fromkeys(name for name, _ in calls))
+    more = f" and {len(boards) - _MAX_SHOWN} more" if len(boards) > _MAX_SHOWN else ""
+    intent = f"{first.intent}, on {', '.join(boards[:_MAX_SHOWN])}{more}"
+    return Act(ON_BOARDS, {"tool": first.tool, "each": each}, intent, first.plan, words=first.words)
+
+
+def _calls(at: Context, decide: Callable[[Context], Decision]) -> tuple[list[tuple[str, Act]], dict[str, Say]]:
+    """The calls of each board, and why a board cannot; a board where there is nothing to remove has neither."""
+    calls: list[tuple[str, Act]] = []
+    cannot: dict[str, Say] = {}
+    for one in at.each:
+        assert one.device is not None
+        if one.parse.kind in _REMOVES:
+            found: list[Act] | Say = _removals(one, one.device, named=at.named)
+        else:
+            found = _acts(one, decide)
+        if isinstance(found, Say):
+            cannot[one.device.name] = found
+        else:
+            calls += [(one.device.name, act) for act in found]
+    return calls, cannot
+
+
+def _acts(at: Context, decide: Callable[[Context], Decision]) -> list[Act] | Say:
+    """Every call of the sentence on its board, the first with its intent; what cannot be done there is an answer."""
+    acts: list[Act] = []
+    results: tuple[Result, ...] = ()
+    try:
+        decision = decide(at)
+        while isinstance(decision, Act) and decision.tool in _PIN_TOOLS:
+            acts.append(decision)
+            results = (*results, Result(decision.tool, True, decision.arguments))
+            decision = decide(replace(at, results=results))
+    except CannotDo as exc:
+        return exc.say
+    if acts:
+        return acts
+    return [decision] if isinstance(decision, Act) else decision
+
+
+def _removals(at: Context, device: KnownDevice, *, named: bool) -> list[Act] | Say:
+    apps = known_apps(device)
+    said = at.parse.word("app") or ""
+    meant = matching(apps, said) if at.parse.kind == "remove_app" else apps
+    if not meant and named:
+        what = f"no program {said!r}" if said else "no program of this host"
+        return Say(f"There is {what} on {device.name}.", "app_not_found", "what is running")
+    if len(meant) > 1 and at.parse.kind == "remove_app":
+        names = " or ".join(str(app["name"]) for app in meant)
+        return Say(f"Which one on {device.name}: {names}?", "ambiguous", f"stop {meant[0]['name']}")
+    shown = f"stop(app={said or 'all'})"
+    return [Act("uninstall-wasm-app", {"appName": app["name"]}, shown, words=f"stop {app['name']}") for app in meant]
+
+
+def _cannot(at: Context, cannot: dict[str, Say], *, alone: bool) -> Say:
+    """Why nothing is done on any of them."""
+    if not cannot:
+        said = at.each[0].parse.word("app")
+        what = f"a program {said!r}" if said else "a program of this host"
+        text = f"None of the {len(at.each)} boards has {what}, so there is nothing to stop."
+        return Say(text, "app_not_found", "what is running")
+    name, say = next(iter(cannot.items()))
+    if alone and len({one.text for one in cannot.values()}) == 1:
+        return replace(say, text=f"{say.text.rstrip()} Nothing was done; say the whole sentence again.", asks=None)
+    return replace(say, text=f"On {name} that cannot be done: {say.text} Nothing was done on any board.", asks=None)
+
+
+def _parsed(text: str, device: KnownDevice, device_context: DeviceContext) -> Parse | Say | None:
+    """The sentence as it is read for one board: with its pads and the names of its pins."""
+    sentences = english()
+    text = pads_to_pins(no_more_to_stop(text), device.board)
+    if (refused := all_pins(text)) is not None:
+        return refused
+    text, there = names_to_pins(text, device_context, device)
+    if there is not None and there is not device:
+        return Say(f"That name is of a pin of {there.name}, so I did nothing.", "ambiguous", "name the pin: pin 4")
+    parse = parse_steps(text, sentences.parse) or schedules.parse_schedule(text, sentences) or sentences.parse(text)
+    return None if parse is not None and parse.loose and foreign_language(text) is not None else parse
+
+
+def _refused(why: str, step: str, choice: BoardChoice) -> Say:
+    name = choice.devices[0].name if choice.devices else "virtual-1"
+    return Say(f"{why}, so I did nothing.", "ambiguous", step.format(name=name))
+
+
+def _is_of_all(rest: str) -> bool:
+    parse = english().parse(rest) if _ASKS.match(rest) else None
+    return parse is not None and parse.kind not in _ON_MANY and parse.kind not in _REASONS
+
+
+def _listed(said: str, boards: Sequence[KnownDevice]) -> BoardChoice | None:
+    """ "on lamp, fan and desk": at least two names of boards."""
+    if len(boards) < 2:
+        return None
+    names = "|".join(re.escape(one.name) for one in sorted(boards, key=lambda one: -len(one.name)))
+    one = rf"(?:the )?(?:device |board )?(?:{names})(?![\w-])"
+    more = rf"(?:(?:\s*,\s*(?:and )?|\s+(?:and|&|plus)\s+)(?:also )?(?:(?:on|at|of|from|in) )?{one})+"
+    found = re.search(rf"(?i)\s*\b(?:on|at|of|from|for|in) (?:both )?{one}{more}", said)
+    if found is None:
+        return None
+    meant = {name.lower() for name in re.findall(rf"(?i)(?<![\w-])(?:{names})(?![\w-])", found[0])}
+    return BoardChoice(_without(said, found), tuple(b for b in boards if b.name.lower() in meant), named=True)
+
+
+def _labelled(said: str, device_context: DeviceContext, boards: Sequence[KnownDevice]) -> BoardChoice | Say | None:
+    """ "in the kitchen": those with the label kitchen or room=kitchen. A device of that name makes it a question."""
+    for found in _IN.finditer(said):
+        meant = _with_label(found["place"], boards)
+        spellings = _spellings(found["place"])
+        called = next((one for one in device_context.devices if one.name.lower() in spellings), None)
+        if meant and called is not None and meant != (called,):
+            names = ", ".join(one.name for one in meant[:_MAX_SHOWN])
+            return Say(
+                f"{called.name} is a device, and a label of {names}. Which do you mean? Nothing was done.",
+                "ambiguous",
+                f"say: on {called.name}; or name them: on {' and '.join(one.name for one in meant[:_MAX_SHOWN])}",
+            )
+        if meant:
+            end, chosen = found.end(), {one.name for one in meant}
+            while (more := _AND_IN.match(said, end)) is not None and (also := _with_label(more["place"], boards)):
+                end, chosen = more.end(), chosen | {one.name for one in also}
+            if _GOES_ON.match(said, end):  # "in the kitchen and pin 6 in the hall"
+                return None
+            rest = _joined(said[: found.start()], said[end:])
+            return BoardChoice(rest, tuple(one for one in boards if one.name in chosen))
+        if called is not None and found[0].split()[0].lower() == "in":
+            return BoardChoice(_without(said, found), (called,), named=True)
+    return None
+
+
+def _without(said: str, found: re.Match[str]) -> str:
+    return _joined(said[: found.start()], said[found.end() :])
+
+
+def _joined(before: str, behind: str) -> str:
+    return re.sub(r"\s+([.!?,])", r"\1", f"{before} {behind}").strip()

@@ -1,0 +1,90 @@
+"""Taking an act back: before what was meant instead, with one question for both, or after a "no" and nothing else.
+
+Decides only; no IO.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final, TypeAlias
+
+from microclaw.offline.decision import CORRECT, Act, Context, Decision, Result, Say, capital
+from microclaw.offline.last_act import TAKE_BACK, LastAct
+from microclaw.offline.parse import Parse
+
+Decide: TypeAlias = Callable[[Context], Decision]
+_PIN_TOOLS: Final = ("gpio-set", "pwm-set")
+
+
+def offered(act: LastAct) -> Parse | Say:
+    """The question whether an act that is done shall be taken back, after a "no" and nothing else."""
+    if act.schedule is not None:
+        return Parse(TAKE_BACK, {"told": act.told, "number": act.schedule})
+    if act.changes:
+        return Parse(TAKE_BACK, {"told": act.told}, undoes=act.changes[::-1])
+    return Say(f"{act.told}. I do not know how to take that back.", "ambiguous", "say what each pin is to do")
+
+
+def take_back(at: Context) -> Decision:
+    """ "No" after an act that is done: it asks, and takes exactly that act back."""
+    if not at.parse.confirmed:
+        return Say(f"{at.parse.word('told')}. Shall I undo it?", "confirm", "yes, undo it", "confirmed")
+    number = at.parse.number("number")
+    if number is not None:
+        if not at.results:
+            return Act("schedule-remove", {"schedule": number}, f"undo(schedule={number})")
+        return Say(f"Undone: schedule {number} is removed.")
+    if not at.results:
+        shown = ", ".join(map(str, at.parse.undoes))
+        return Act(CORRECT, {"undo": list(at.parse.undoes)}, f"undo(change={shown})")
+    proofs = "; ".join(one.proof[1] for one in at.results if one.proof[1] and one.proof[0] != "accepted")
+    told = "; ".join(str(one.fields.get("message", "undone")) for one in at.results)
+    return Say(f"{capital(told)}.{f' {capital(proofs)}.' if proofs else ''}")
+
+
+def first_calls(parse: Parse) -> list[tuple[str, dict[str, Any]]]:
+    """The calls that come before those of the sentence itself: what it corrects is taken back, its program stopped."""
+    if parse.kind == TAKE_BACK:
+        return []
+    calls: list[tuple[str, dict[str, Any]]] = [("undo", {"change": number}) for number in parse.undoes]
+    return [*calls, *([("uninstall-wasm-app", {"appName": parse.stops})] if parse.stops else [])]
+
+
+def after_the_first(at: Context, decide: Decide) -> Decision:
+    """The sentence's own decision once the first calls are made. What cannot be done makes none of them."""
+    first = first_calls(at.parse)
+    before = {tool for tool, _ in first}
+    own = tuple(result for result in at.results if result.tool not in before)
+    done = len(at.results) - len(own)
+    if done >= len(first):
+        decision = decide(replace(at, results=own))
+        if first and isinstance(decision, Say):
+            told = "; ".join(capital(str(one.fields.get("message", "done"))) for one in at.results if one not in own)
+            return replace(decision, text=f"{told}. {decision.text}")
+        return decision
+    planned = decide(replace(at, results=own))
+    if isinstance(planned, Say):
+        return planned
+    if at.parse.undoes and planned.tool in (*_PIN_TOOLS, "gpio-get"):
+        return planned if planned.tool == "gpio-get" else _instead(at, decide, planned, own)
+    tool, arguments = first[done]
+    shown = next(iter(arguments.items()))
+    if tool == "uninstall-wasm-app":
+        arguments = at.on_device(**arguments)
+    return Act(tool, arguments, f"{tool}({shown[0]}={shown[1]}), then {planned.intent}", planned.plan)
+
+
+def _instead(at: Context, decide: Decide, planned: Decision, results: tuple[Result, ...]) -> Act:
+    """The one call that takes the wrong act back and sets the pins that were meant, `planned` first."""
+    acts: list[Act] = []
+    while isinstance(planned, Act) and planned.tool in _PIN_TOOLS:
+        acts.append(planned)
+        results = (*results, Result(planned.tool, True, planned.arguments))
+        planned = decide(replace(at, results=results))
+    pins = [{name: value for name, value in act.arguments.items() if name != "device"} for act in acts]
+    arguments: dict[str, Any] = {"undo": list(at.parse.undoes), "pins": pins}
+    if "device" in acts[0].arguments:
+        arguments["device"] = acts[0].arguments["device"]
+    shown = ", ".join(map(str, at.parse.undoes))
+    return Act(CORRECT, arguments, f"undo(change={shown}), then {acts[0].intent}", acts[0].plan)

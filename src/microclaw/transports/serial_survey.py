@@ -1,0 +1,108 @@
+"""The serial ports of this machine: what their USB ids suggest, and what answers there. A port is opened only to ask.
+
+Nothing is written that a board could take for an order: an empty line, and the query of the JSON line protocol.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from microclaw.errors import MicroclawError
+from microclaw.transports.address import AddressLock
+from microclaw.transports.discovery import DiscoveredService
+from microclaw.transports.serial import open_named_port
+from microclaw.transports.serial_address import SCHEME, ListPorts, PortInfo, list_ports
+from microclaw.transports.serial_ports import SerialPort
+from microclaw.transports.serial_replies import reply_in
+from microclaw.wire import jsonline
+
+_OPEN_S: Final = 3.0
+_LISTEN_S: Final = 0.6
+_ANSWER_S: Final = 2.5  # JSON lines come late from a board that is busy
+_MAX_BYTES: Final = 64 << 10
+_MAX_PORTS: Final = 32
+_SHOWN_CHARS: Final = 60
+_PROMPT: Final = re.compile(rb"(?:^|\n)(?:\x1b\[[0-9;]*m)*([A-Za-z][A-Za-z0-9_ -]{0,30}>)(?:\x1b\[[0-9;]*m)*$")
+# Makers' ids: github.com/espressif/usb-pids, and the Linux drivers cdc_acm, ch341, cp210x, ftdi_sio.
+_CHIPS: Final[Mapping[tuple[int, int | None], str]] = {
+    (0x303A, 0x1001): "an ESP32's own USB port",
+    (0x303A, 0x4001): "MicroPython on an ESP32's own USB port",
+    (0x303A, None): "Espressif",
+    (0x10C4, 0xEA60): "CP210x, as on many ESP32 boards",
+    (0x1A86, 0x7523): "CH340, as on many ESP32 boards",
+    (0x1A86, None): "a WCH USB-serial chip, as on many ESP32 boards",
+    (0x0403, None): "FTDI",
+    (0x2E8A, None): "Raspberry Pi: no ESP32",
+    (0x2341, None): "Arduino",
+}
+
+
+async def survey_ports(lock_folder: Path, *, ask: bool, ports: ListPorts = list_ports) -> list[DiscoveredService]:
+    """The ports with what is known of each. With `ask` each is opened, one after the other."""
+    found: list[DiscoveredService] = []
+    for port in list(await asyncio.to_thread(ports))[:_MAX_PORTS]:
+        facts = {} if port.usb is None else {"usb": str(port.usb), "looks like": _suggestion(port)}
+        if ask:
+            facts["answers"] = await _ask(port, lock_folder)
+        name = SCHEME + (str(port.usb) if port.usb is not None and port.usb.serial is not None else port.device)
+        found.append(DiscoveredService("serial", name, port.device, 0, facts))
+    return found
+
+
+def _suggestion(port: PortInfo) -> str:
+    if port.usb is None:
+        return "unknown"
+    ids = (port.usb.vid, port.usb.pid)
+    return _CHIPS.get(ids) or _CHIPS.get((ids[0], None)) or "unknown"
+
+
+async def _ask(port: PortInfo, lock_folder: Path) -> str:
+    """Who answers, in a few words; why the port could not be asked, if so."""
+    lock = AddressLock(lock_folder, SCHEME + port.device)
+    try:
+        await lock.acquire(_OPEN_S)
+        async with asyncio.timeout(_OPEN_S):
+            opened = await open_named_port(port.device)
+    except (OSError, TimeoutError, MicroclawError) as exc:
+        lock.release()
+        why = exc.message if isinstance(exc, MicroclawError) else getattr(exc, "strerror", None) or "it does not open"
+        return f"not asked: {why}"
+    try:
+        return await _who(opened)
+    except (OSError, EOFError) as exc:
+        return f"the port went away: {exc}"
+    finally:
+        await opened.close()
+        lock.release()
+
+
+async def _who(port: SerialPort) -> str:
+    await _listen(port, _LISTEN_S)  # boot lines, and what a program prints
+    await port.write(b"\r\n")
+    heard = await _listen(port, _LISTEN_S)
+    if heard.rstrip().endswith(b">>>"):
+        return "MicroPython (its prompt)"
+    if prompt := _PROMPT.search(heard.rstrip()):
+        return f"a console with the prompt {prompt[1].decode()!r}"
+    await port.write(jsonline.encode_line(jsonline.request("get_info")))
+    for line in (await _listen(port, _ANSWER_S)).split(b"\n"):
+        reply = reply_in(line)
+        if reply is not None and isinstance(reply.get("firmware"), str):
+            return f"JSON lines, firmware {str(reply['firmware'])[:_SHOWN_CHARS]}"
+    return "nothing: it may run a program that does not listen"
+
+
+async def _listen(port: SerialPort, for_s: float) -> bytes:
+    """What comes within the time, its last 64 KB."""
+    heard = bytearray()
+    try:
+        async with asyncio.timeout(for_s):
+            while True:
+                heard += await port.read()
+                del heard[:-_MAX_BYTES]
+    except TimeoutError:
+        return bytes(heard)

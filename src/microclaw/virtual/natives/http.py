@@ -1,0 +1,263 @@
+"""The firmware's HTTP native, one function of many calls: reads their arguments. The client is network/http_client.py.
+
+argv is an array of 32-bit words; some answers come in its first one. Of the firmware's habits: a wrong argc is refused,
+texts come back without a NUL, and the header of no such name leaves the first word as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from struct import unpack
+from typing import Final
+
+from microclaw.virtual.natives.binding import Handler
+from microclaw.virtual.network.app_network import MAX_CLIENTS
+from microclaw.virtual.network.http_client import (
+    FAIL,
+    INVALID_ARG,
+    MAX_BODY_BYTES,
+    METHODS,
+    OK,
+    HttpClient,
+    HttpEvent,
+    HttpSettings,
+)
+from microclaw.virtual.runtime.memory import BoardCrash, WasmTrap
+from microclaw.virtual.runtime.process import Process
+
+_MAX_TEXT_BYTES: Final = 16_384
+_TCP, _SSL = 1, 2
+
+
+def _call(process: Process, number: int, count: int, argv: int) -> int:
+    if number < 0:
+        raise WasmTrap(f"wasm_http_client_call_native_func({number}): the firmware would read before its table")
+    if number >= len(_CALLS) or (count & 0xFFFFFFFF) != _CALLS[number][0]:
+        return INVALID_ARG
+    words = unpack(f"<{count}I", process.memory.read(argv, 4 * count))
+    return _CALLS[number][1](process, argv, words)
+
+
+def _text(process: Process, address: int) -> str:
+    """ "" for a null pointer: these are no pointers to the runtime, which would move it."""
+    return process.memory.string(address, _MAX_TEXT_BYTES).decode("utf-8", "replace") if address else ""
+
+
+def _client(process: Process, handle: int) -> HttpClient | None:
+    """None for a null handle; the firmware follows any other number."""
+    client = process.network.http.get(handle)
+    if client is None and handle:
+        raise BoardCrash(f"Guru Meditation Error: Core 0 panic'ed (LoadProhibited). EXCVADDR: {handle:#010x}")
+    return client
+
+
+def _init(process: Process, argv: int, words: tuple[int, ...]) -> int:
+    network = process.network
+
+    def text(place: int) -> str:
+        return _text(process, words[place])
+
+    url, host = text(0), text(1)
+    scheme = "https" if words[23] == _SSL else "http"
+    if not url and host:
+        port = f":{words[2]}" if words[2] else ""
+        url = f"{scheme}://{host}{port}{text(6) or '/'}" + (f"?{text(7)}" if words[7] else "")
+    settings = HttpSettings(
+        "",
+        username=text(3),
+        password=text(4),
+        auth=words[5],
+        cert_pem=text(8),
+        client_cert_pem=text(10),
+        client_key_pem=text(12),
+        client_key_password=text(14),
+        user_agent=text(16),
+        method=words[17],
+        timeout_ms=words[18],
+        follows=not words[19],
+        max_redirects=words[20] & 0xFF,
+        buffer_bytes=min(words[24], MAX_BODY_BYTES),
+        uses_known_authorities=bool(words[28] or words[30]),
+        checks_name=not words[29],
+    )
+    if words[27]:
+        network.print_line("http: is_async is not imitated here: the request blocks")
+        return FAIL
+    client = HttpClient(network, settings, lambda event, a, b: _tell(process, words[22], words[26], event, a, b))
+    if len(network.http) >= MAX_CLIENTS or words[17] >= len(METHODS) or client.set_url(url) != OK:
+        return FAIL
+    handle = network.new_handle()
+    network.http[handle] = client
+    process.memory.write_u32(argv, handle)
+    return OK
+
+
+def _tell(process: Process, callback: int, user: int, event: HttpEvent, first: bytes, second: bytes) -> None:
+    """Call the app's function with copies that live as long as the call; without room in the heap it hears nothing."""
+    told = (first, second) if event is HttpEvent.HEADER else (first,) if first else ()
+    copies = []
+    try:
+        for data in told:
+            copies.append(process.allocate(max(1, len(data))))
+            if not copies[-1]:
+                return
+            process.memory.write(copies[-1], data)
+        a, b = (*copies, len(first), 0)[:2]
+        process.call_table(callback, event.value, user, a, b)
+    finally:
+        for copy in filter(None, copies):
+            process.heap.free(copy)
+
+
+def _set_text(process: Process, _argv: int, words: tuple[int, ...]) -> int:
+    what, handle, address, extra = words
+    client = _client(process, handle)
+    if client is None:
+        return INVALID_ARG
+    match what:
+        case 0:
+            return client.set_url(_text(process, address))
+        case 1 | 6:
+            size = extra - (1 << 32) if extra >> 31 else extra
+            if not 0 <= size <= MAX_BODY_BYTES:
+                return FAIL
+            data = process.memory.read(address, size) if address else b""
+            if what == 6:
+                return client.write(data)
+            client.post_data = data
+        case 2:
+            client.set_header(_text(process, address), _text(process, extra) if extra else None)
+        case 3:
+            client.settings.username = _text(process, address)
+        case 4:
+            client.settings.password = _text(process, address)
+        case 5:
+            client.set_header(_text(process, address), None)
+        case _:
+            return INVALID_ARG
+    return OK
+
+
+def _get_text(process: Process, argv: int, words: tuple[int, ...]) -> int:
+    what, handle = words[:2]
+    client = _client(process, handle)
+    if client is None:
+        return INVALID_ARG
+    if what in (4, 5):
+        return _read(process, client, words)
+    if what == 1:
+        found = client.headers.get(_text(process, words[2]).lower())
+        if found is None:
+            return OK
+        text, size, buffer = found[1].encode(), words[3], words[4]
+    elif what in _TEXTS:
+        text, buffer, size = _TEXTS[what](client), words[2], words[3]
+    else:
+        return INVALID_ARG
+    if size and size == len(text):
+        process.memory.write(buffer, text)
+    process.memory.write_u32(argv, len(text))
+    return OK
+
+
+_TEXTS: Final[Mapping[int, Callable[[HttpClient], bytes]]] = {
+    0: lambda client: client.post_data,
+    2: lambda client: client.settings.username.encode(),
+    3: lambda client: client.settings.password.encode(),
+    6: lambda client: client.settings.url.encode(),
+}
+
+
+def _read(process: Process, client: HttpClient, words: tuple[int, ...]) -> int:
+    buffer, size = words[2], words[3]
+    if size > MAX_BODY_BYTES:
+        return FAIL
+    process.memory.check(buffer, size)
+    data = client.read_all(size) if words[0] == 5 else client.read(size)
+    if data is None:
+        return FAIL
+    process.memory.write(buffer, data)
+    return len(data)
+
+
+def _set_number(process: Process, _argv: int, words: tuple[int, ...]) -> int:
+    what, handle, value = words
+    client = _client(process, handle)
+    if client is None:
+        return INVALID_ARG
+    match what:
+        case 0:
+            client.settings.auth = value
+        case 1:
+            if value >= len(METHODS):
+                return FAIL
+            client.settings.method = value
+        case 2:
+            client.settings.timeout_ms = value
+        case 3:
+            return client.open(value - (1 << 32) if value >> 31 else value)
+        case _:
+            return INVALID_ARG
+    return OK
+
+
+def _flushed(client: HttpClient) -> int:
+    size = 0
+    while piece := client.read(MAX_BODY_BYTES):
+        size += len(piece)
+    return FAIL if piece is None else size
+
+
+_NUMBERS: Final[Mapping[int, Callable[[HttpClient], int]]] = {
+    0: lambda client: client.errno,
+    1: HttpClient.fetch_headers,
+    2: lambda client: int(client.is_chunked),
+    3: lambda client: client.status,
+    4: lambda client: client.content_length,
+    5: lambda client: _SSL if client.uses_tls else _TCP,
+    6: lambda client: int(client.is_complete),
+    7: _flushed,
+}
+
+
+def _get_number(process: Process, argv: int, words: tuple[int, ...]) -> int:
+    client, ask = _client(process, words[1]), _NUMBERS.get(words[0])
+    if client is None or ask is None:  # 8, the length of a chunk: http.client joins chunks
+        return INVALID_ARG
+    value = ask(client)
+    process.memory.write_u32(argv, value)
+    return FAIL if value == FAIL else OK
+
+
+def _do(process: Process, _argv: int, words: tuple[int, ...]) -> int:
+    what, handle = words
+    client = _client(process, handle)
+    if client is None:
+        return INVALID_ARG
+    match what:
+        case 0:
+            return client.perform()
+        case 1:
+            return client.close()
+        case 2:
+            client.close()
+            del process.network.http[handle]
+            return OK
+        case 3:
+            return client.follow()
+        case 4:
+            return OK  # basic authentication is sent without being asked for
+        case _:
+            return INVALID_ARG
+
+
+_Call = Callable[[Process, int, tuple[int, ...]], int]
+_CALLS: Final[tuple[tuple[int, _Call], ...]] = (
+    (36, _init),
+    (4, _set_text),
+    (5, _get_text),
+    (3, _set_number),
+    (2, _get_number),
+    (2, _do),
+)
+HANDLERS: dict[str, Handler] = {"wasm_http_client_call_native_func": _call}

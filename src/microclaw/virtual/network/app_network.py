@@ -1,0 +1,81 @@
+"""What one app has open in the network, and whether its board may use one. Knows no protocol."""
+
+from __future__ import annotations
+
+import ssl
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from microclaw.text import clean_text
+from microclaw.virtual.clock import Clock
+from microclaw.wire.board_replies import NO_NETWORK
+from microclaw.wire.wasmachine.attributes import Generation
+
+if TYPE_CHECKING:
+    from microclaw.virtual.network.http_client import HttpClient
+    from microclaw.virtual.network.mqtt_client import MqttClient
+
+MAX_CLIENTS: Final = 4
+"""Of each kind; a chip's RAM has room for few more."""
+_FIRST_HANDLE: Final = 0x3FCA_0010  # handles are addresses in the chip's RAM
+_HANDLE_STEP: Final = 0x400
+
+
+@dataclass(slots=True)
+class AppNetwork:
+    """`print_line` takes a line of the firmware's. `post_mqtt_event` queues an event for the app; False: it is lost."""
+
+    clock: Clock
+    generation: Generation
+    print_line: Callable[[str], None]
+    is_allowed: bool = False
+    post_mqtt_event: Callable[[int, bytes], bool] = lambda _handle, _event: False
+    mqtt: dict[int, MqttClient] = field(default_factory=dict)
+    http: dict[int, HttpClient] = field(default_factory=dict)
+    _handles: int = 0
+    _refused: set[str] = field(default_factory=set)
+
+    def new_handle(self) -> int:
+        """What the app knows a client by: never 0, never used again."""
+        self._handles += 1
+        return _FIRST_HANDLE + self._handles * _HANDLE_STEP
+
+    def refuse(self, protocol: str, host: str) -> None:
+        """Say, once for each host, that it is not tried."""
+        if len(self._refused) < MAX_CLIENTS and f"{protocol} {host}" not in self._refused:
+            self._refused.add(f"{protocol} {host}")
+            self.print_line(f"{protocol}: {clean_text(host, one_line=True, limit=80)} {NO_NETWORK}")
+
+    def interrupt(self) -> None:
+        """The app is being ended: what waits for a peer on its thread stops waiting."""
+        for client in tuple(self.http.values()):
+            client.interrupt()
+
+    def abandon(self) -> None:
+        """The app is gone. The firmware would keep its clients; here they end, without a word to their peers."""
+        if any(client.is_connected for client in self.mqtt.values()):
+            self.print_line("mqtt: the program ended without destroying its client; the firmware would stay connected")
+        for mqtt in self.mqtt.values():
+            mqtt.abandon()
+        for http in self.http.values():
+            http.abandon()
+        self.mqtt.clear()
+        self.http.clear()
+
+
+def tls_context(authority: str, certificate: str, key: str, password: str) -> ssl.SSLContext:
+    """Checks the peer by `authority`, by those that the system knows where it is empty. All are PEM texts.
+
+    ssl.SSLError (an OSError) or ValueError for what is no certificate or key.
+    """
+    context = ssl.create_default_context(cadata=authority or None)
+    if certificate and key:
+        with tempfile.TemporaryDirectory() as folder:  # the ssl module reads both from files only
+            places = Path(folder, "certificate.pem"), Path(folder, "key.pem")
+            for place, text in zip(places, (certificate, key), strict=True):
+                place.write_text(text)
+            context.load_cert_chain(*places, password or None)
+    return context

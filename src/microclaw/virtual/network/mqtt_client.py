@@ -1,0 +1,346 @@
+"""One MQTT client of an app, as the firmware's esp-mqtt behaves, over paho-mqtt; without a network it only fails.
+
+Its calls come from the app's thread. Events come from paho's thread, or from the clock where there is no network; each
+is queued for the app as bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import sys
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from microclaw.backoff import Backoff
+from microclaw.text import clean_text
+from microclaw.virtual.alarms import Alarm
+from microclaw.virtual.network.app_network import AppNetwork, tls_context
+from microclaw.wire.wasmachine.mqtt import (
+    CANNOT_RESOLVE,
+    FAILED_TO_CONNECT,
+    PORTS,
+    Broker,
+    EventId,
+    Failure,
+    Message,
+    MessageBuffer,
+    MqttSettings,
+    encode_event,
+    encode_failure,
+)
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import Client, MQTTMessage
+    from paho.mqtt.reasoncodes import ReasonCode
+
+OK: Final = 0
+FAIL: Final = -1
+FULL: Final = -2
+MIN_WAIT_S: Final = 1
+MAX_WAIT_S: Final = 10
+"""Between attempts to connect; esp-mqtt always waits 10 s."""
+CONNECT_S: Final = 10.0
+OUTBOX_BYTES: Final = 65_536
+"""More than a chip has room for."""
+_RETURN_CODES: Final = {132: 1, 133: 2, 136: 3, 134: 4, 135: 5}  # of MQTT 5, as paho tells them, to those of 3.1.1
+
+
+@dataclass(slots=True)
+class _Sent:
+    """A message under way: its size, and whether an event tells that the broker has it."""
+
+    size_bytes: int
+    is_told: bool
+
+
+class MqttClient:
+    """`settings` may change until `start`, and take effect with it."""
+
+    def __init__(self, network: AppNetwork, handle: int, settings: MqttSettings) -> None:
+        self.settings = settings
+        self.is_started = False
+        self.is_connected = False
+        self._network = network
+        self._handle = handle
+        self._buffer = MessageBuffer()
+        self._backoff = Backoff(min_s=MIN_WAIT_S, max_s=MAX_WAIT_S)
+        self._client: Client | None = None
+        self._broker: Broker | None = None
+        self._alarm: Alarm | None = None
+        self._is_abandoned = False
+        self._lost = 0
+        self._sent: dict[int, _Sent] = {}
+        self._early: set[int] = set()  # the broker's answer came before `publish` returned
+        self._sent_lock = threading.Lock()  # held for the two above alone, never while paho is called
+        self._queued: list[tuple[str, bytes, bool]] = []  # enqueued with QoS 0 while there is no connection
+
+    # What apps call.
+
+    def start(self) -> int:
+        """Begin to connect, and go on trying; FAIL when it runs already, or nothing can be connected to."""
+        broker = self.settings.broker
+        if self.is_started or broker is None:
+            return FAIL
+        if broker.scheme not in PORTS or not 0 < broker.port < 65_536:
+            self._say(f"{broker.scheme}://{broker.host}:{broker.port}: only mqtt:// and mqtts:// are imitated here")
+            return FAIL
+        if broker.scheme == "mqtts" and not self.settings.cert_pem:
+            self._say("mqtts:// needs cert_pem: the firmware's MQTT has no certificates of its own")
+            return FAIL
+        self._broker, self.is_started = broker, True
+        if not self._network.is_allowed:
+            self._fail_offline()
+            return OK
+        try:
+            self._client = self._client or self._new_client(broker)
+        except (ValueError, OSError) as exc:  # ssl.SSLError is an OSError
+            self._say(f"the settings cannot be used: {exc}")
+            self.is_started = False
+            return FAIL
+        self._run(broker)
+        return OK
+
+    def stop(self) -> int:
+        """Disconnect and end; FAIL when it does not run."""
+        if not self.is_started:
+            return FAIL
+        self.is_started = False
+        self._cancel_alarm()
+        self._end_session()
+        return OK
+
+    def reconnect(self) -> int:
+        """Connect now instead of later; FAIL while it is connected, or not started."""
+        if not self.is_started or self.is_connected or self._broker is None:
+            return FAIL
+        self._cancel_alarm()
+        if self._client is None:
+            self._fail_offline()
+        else:
+            self._end_session()
+            self._run(self._broker)
+        return OK
+
+    def disconnect(self) -> int:
+        """Close the connection, until `reconnect`."""
+        self._cancel_alarm()
+        self._end_session()
+        return OK
+
+    def publish(self, topic: str, data: bytes, qos: int, *, retain: bool = False, keep: bool = False) -> int:
+        """The message's id, 0 for QoS 0; FAIL for QoS 0 without a connection unless `keep`; FULL."""
+        if qos > 2 or not topic or set("#+\0") & set(topic):
+            return FAIL
+        if qos and self.outbox_bytes() + len(topic) + len(data) > OUTBOX_BYTES:
+            return FULL
+        if not qos and not self.is_connected:
+            if not keep:
+                return FAIL
+            if sum(len(kept[1]) for kept in self._queued) + len(data) > OUTBOX_BYTES:
+                return FULL
+            self._queued.append((topic, data, retain))
+            return OK
+        client = self._client
+        if client is None:  # not started, or no network: it waits in the outbox for a connection that never comes
+            if self._network.is_allowed and (broker := self.settings.broker) is not None:
+                client = self._client = self._new_client(broker)
+            else:
+                return self._keep_offline(topic, data)
+        try:
+            info = client.publish(topic, data, qos, retain)
+        except ValueError:
+            return FAIL
+        told = False
+        with self._sent_lock:
+            if info.mid in self._early:
+                self._early.discard(info.mid)
+                told = qos > 0
+            else:
+                self._sent[info.mid] = _Sent(len(topic) + len(data) if qos else 0, qos > 0)
+        if told:
+            self._emit(EventId.PUBLISHED, msg_id=info.mid)
+        return info.mid if qos else OK
+
+    def subscribe(self, topic: str, qos: int) -> int:
+        """The message's id; FAIL without a connection, or for what is no filter."""
+        return self._ask("subscribe", topic, qos) if qos <= 2 else FAIL
+
+    def unsubscribe(self, topic: str) -> int:
+        """The message's id; FAIL without a connection."""
+        return self._ask("unsubscribe", topic)
+
+    def outbox_bytes(self) -> int:
+        """Of messages that the broker has not acknowledged, and of those that wait for a connection."""
+        with self._sent_lock:
+            return sum(sent.size_bytes for sent in self._sent.values()) + sum(len(kept[1]) for kept in self._queued)
+
+    def change(self, settings: MqttSettings) -> None:
+        """Use other settings from the next start on."""
+        self.settings = settings
+        if not self.is_started:
+            self._client = None
+
+    def abandon(self) -> None:
+        """Nothing more for the app, and nothing for the broker, which sees a connection that broke."""
+        self._is_abandoned = True
+        self._cancel_alarm()
+        client, self._client = self._client, None
+        connection = client.socket() if client is not None else None
+        if isinstance(connection, socket.socket):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        if client is not None:
+            threading.Thread(target=_reap, args=(client,), name="mqtt-end", daemon=True).start()
+
+    # The session.
+
+    def _new_client(self, broker: Broker) -> Client:
+        from paho.mqtt import client as paho  # 30 ms and 4 MB that other programs save
+        from paho.mqtt.enums import CallbackAPIVersion
+
+        settings = self.settings
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            settings.client_id or f"ESP32_{self._handle:06x}",
+            clean_session=not settings.disable_clean_session,
+            reconnect_on_failure=not settings.disable_auto_reconnect,
+        )
+        client.connect_timeout = CONNECT_S
+        client.reconnect_delay_set(MIN_WAIT_S, MAX_WAIT_S)
+        username, password = settings.username or broker.username, settings.password or broker.password
+        if username:
+            client.username_pw_set(username, password or None)
+        if settings.lwt_topic:
+            will = settings.lwt_msg.encode()[: settings.lwt_msg_len or None]
+            client.will_set(settings.lwt_topic, will, settings.lwt_qos, bool(settings.lwt_retain))
+        if broker.scheme == "mqtts":
+            client.tls_set_context(
+                tls_context(
+                    settings.cert_pem, settings.client_cert_pem, settings.client_key_pem, settings.clientkey_password
+                )
+            )
+        client.on_pre_connect = lambda *_: self._emit(EventId.BEFORE_CONNECT)
+        client.on_connect = self._on_connect
+        client.on_connect_fail = lambda *_: self._on_no_connection()
+        client.on_disconnect = lambda *_: self._on_disconnect()
+        client.on_message = self._on_message
+        client.on_publish = lambda _client, _data, mid, *_: self._on_published(mid)
+        client.on_subscribe = lambda _client, _data, mid, *_: self._emit(EventId.SUBSCRIBED, msg_id=mid)
+        client.on_unsubscribe = lambda _client, _data, mid, *_: self._emit(EventId.UNSUBSCRIBED, msg_id=mid)
+        return client
+
+    def _run(self, broker: Broker) -> None:
+        assert self._client is not None
+        self._client.connect_async(broker.host, broker.port, self.settings.keepalive)
+        self._client.loop_start()
+
+    def _end_session(self) -> None:
+        client = self._client
+        if client is not None:
+            client.disconnect()
+            _reap(client)
+
+    def _ask(self, method: str, *arguments: Any) -> int:
+        if self._client is None or not self.is_connected:
+            return FAIL
+        try:
+            result, mid = getattr(self._client, method)(*arguments)
+        except ValueError:
+            return FAIL
+        return int(mid) if result == 0 and mid is not None else FAIL
+
+    # Events, on paho's thread.
+
+    def _on_connect(self, client: Client, _data: Any, flags: Any, reason: ReasonCode, _properties: Any) -> None:
+        if reason.is_failure:
+            code = _RETURN_CODES.get(reason.value, reason.value)
+            self._fail(Failure(kind=2, return_code=code), f"the broker refuses: {reason}")
+            return
+        self._backoff.succeeded()
+        self.is_connected = True
+        self._emit(EventId.CONNECTED, session=int(flags.session_present))
+        queued, self._queued = self._queued, []
+        for topic, data, retain in queued:
+            client.publish(topic, data, 0, retain)
+
+    def _on_no_connection(self) -> None:
+        exc = sys.exc_info()[1]  # paho calls this while it handles it
+        errno = exc.errno if isinstance(exc, OSError) and not isinstance(exc, socket.gaierror) else None
+        code = CANNOT_RESOLVE if isinstance(exc, socket.gaierror) else FAILED_TO_CONNECT
+        self._fail(Failure(code, errno=errno or 0), str(exc) or type(exc).__name__)
+        self._emit(EventId.DISCONNECTED)
+
+    def _on_disconnect(self) -> None:
+        self.is_connected = False
+        self._emit(EventId.DISCONNECTED)
+
+    def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
+        try:
+            topic = message.topic.encode()
+        except UnicodeDecodeError:
+            self._say("a message without a valid topic was left out")
+            return
+        got = Message(topic, bytes(message.payload), message.qos, bool(message.retain), bool(message.dup), message.mid)
+        for event in self._buffer.events(got, self._network.generation):
+            self._post(event)
+
+    def _on_published(self, mid: int) -> None:
+        with self._sent_lock:
+            sent = self._sent.pop(mid, None)
+            if sent is None:
+                self._early.add(mid)
+        if sent is not None and sent.is_told:
+            self._emit(EventId.PUBLISHED, msg_id=mid)
+
+    def _fail(self, failure: Failure, why: str) -> None:
+        wait_s = self._backoff.next_wait_s()
+        again = "" if self.settings.disable_auto_reconnect else f", next in {wait_s:g} s"
+        assert self._broker is not None
+        host = clean_text(self._broker.host, one_line=True, limit=80)
+        self._say(f"no connection to {host}:{self._broker.port}: {why}; attempt {self._backoff.failures}{again}")
+        self._post(encode_failure(failure, self._network.generation))
+
+    # Without a network.
+
+    def _fail_offline(self) -> None:
+        assert self._broker is not None
+        self._network.refuse("mqtt", f"{self._broker.host}:{self._broker.port}")
+        self._emit(EventId.BEFORE_CONNECT)
+        self._post(encode_failure(Failure(CANNOT_RESOLVE), self._network.generation))
+        self._emit(EventId.DISCONNECTED)
+        if not self.settings.disable_auto_reconnect:
+            due_ms = self._network.clock.now_ms() + self._backoff.next_wait_s() * 1000
+            self._alarm = self._network.clock.call_at(due_ms, self._fail_offline)
+
+    def _keep_offline(self, topic: str, data: bytes) -> int:
+        with self._sent_lock:
+            mid = max(self._sent, default=0) + 1
+            self._sent[mid] = _Sent(len(topic) + len(data), is_told=False)
+        return mid
+
+    def _cancel_alarm(self) -> None:
+        alarm, self._alarm = self._alarm, None
+        if alarm is not None:
+            alarm.cancel()
+
+    def _emit(self, event: EventId, **numbers: int) -> None:
+        self._post(encode_event(event, self._network.generation, **numbers))
+
+    def _post(self, event: bytes) -> None:
+        if self._is_abandoned or self._network.post_mqtt_event(self._handle, event):
+            return
+        self._lost += 1
+        if self._lost & (self._lost - 1) == 0:
+            self._say(f"{self._lost} events lost: the program's queue is full")
+
+    def _say(self, text: str) -> None:
+        if not self._is_abandoned:
+            self._network.print_line(f"mqtt: {clean_text(text, one_line=True, limit=200)}")
+
+
+def _reap(client: Client) -> None:
+    """Wait for paho's thread, which ends by itself once it was told to disconnect."""
+    client.disconnect()
+    client.loop_stop()

@@ -1,0 +1,40 @@
+"""What every session by voice works with, and what the host says by itself. It does nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from microclaw.agent.inbox import Inbox
+from microclaw.auth.approvals import Approvals
+from microclaw.voice.endpointing import EndpointLimits
+from microclaw.voice.engines.engine import Recognizer, Synthesizer, VoiceDetector, WakeWords
+from microclaw.voice.recording import Recordings
+from microclaw.voice.trace import VoiceTraces
+
+NOT_HEARD: Final = "I did not catch that."
+NO_EARS: Final = "I cannot hear you right now. Speech recognition does not answer."
+NO_ANSWER: Final = "Something went wrong in the host. Its log says what."
+TOO_MANY: Final = "I am still busy with what you said before."
+NOT_DONE: Final = "Then I leave it."
+GOES_ON: Final = "Then I do it. The answer will be in the chat."
+SAY_AGAIN: Final = "Then say it again, please."
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceParts:
+    """What every session works with. `person_id` is who may do what is said to a device."""
+
+    inbox: Inbox
+    approvals: Approvals
+    recognizer: Recognizer
+    synthesizer: Synthesizer
+    new_detector: Callable[[], VoiceDetector]
+    traces: VoiceTraces
+    endpoints: EndpointLimits = field(default_factory=EndpointLimits)
+    person_id: str = "owner"
+    now_s: Callable[[], float] = time.monotonic
+    recordings: Recordings | None = None
+    wake_words: WakeWords | None = None

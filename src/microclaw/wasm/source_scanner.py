@@ -1,0 +1,227 @@
+"""Splits a program's text into tokens and refuses what no compiler may see: the first wall (source_text.py)."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import re
+from dataclasses import replace
+from typing import Final, NoReturn
+
+from microclaw.boards.profile import BoardProfile
+from microclaw.errors import BuildError, Diagnostic
+from microclaw.wasm.refusals import refused_header
+from microclaw.wasm.source_language import CPLUSPLUS_HEADERS, STANDARD_HEADERS, Language
+from microclaw.wasm.tokens import Token
+from microclaw.wasm.toolchain import HEADERS
+
+NEAR_HEADER: Final = 0.78  # of difflib, above which a header counts as meant
+INTERNAL_HEADERS: Final = frozenset(
+    (
+        *("pin_marks.h", "plain_format.h", "name.h", "shim/shim.h"),
+        *("arduino/core.h", "arduino/numbers.h", "arduino/serial.h", "arduino/string.h"),
+        *("glue/glue.h", "glue/data_seq.h", "glue/sensors.h", "glue/arduino.h", "glue/attributes.h"),
+        *("libc/libc.h", "libc/decimal.h", "libc/format.h", "libc/real.h", "libcxx/begin.h", "libcxx/end.h"),
+    )
+)
+_TOKEN: Final = re.compile(
+    r"""(?P<comment>//[^\n]*|/\*.*?\*/)
+      | (?P<string>(?:u8|[uUL])?"(?:\\[^\n]|[^"\\\n])*")
+      | (?P<char>[uUL]?'(?:\\[^\n]|[^'\\\n])*')
+      | (?P<name>[^\W\d]\w*)
+      | (?P<number>\.?[0-9](?:[eEpP][+-]|[\w.]|'(?=\w))*)
+      | (?P<newline>\n)
+      | (?P<hash>\#\#?|%:%:|%:)
+      | (?P<space>[ \t\v\f]+)
+      | (?P<other>.)""",
+    re.VERBOSE | re.DOTALL,
+)
+_ROUND_QUOTES: Final = frozenset("\u201c\u201d\u201e\u2018\u2019\u00ab\u00bb\u00b4")
+_RAW_PREFIXES: Final = frozenset(("R", "LR", "uR", "UR", "u8R"))
+_RAW_BEGIN: Final = re.compile(r'"([A-Za-z0-9_]{0,16})\(')  # clang takes more signs; these are enough
+_HEADER_NAME: Final = re.compile(r"[ \t]*(?:<([^>\n]*)>|\"([^\"\n]*)\")[ \t]*(?=\n|//|/\*|$)")
+_THERE_ARE: Final = (
+    "there are microclaw.h, Arduino.h, Wire.h, Servo.h, those of the firmware (gpio.h, i2c.h, ledc.h, spi.h, uart.h, "
+    "wasm_app.h) and of the C and C++ libraries"
+)
+_ASSEMBLY: Final = frozenset(("asm", "__asm", "__asm__"))
+OUR_NAMES: Final = "microclaw_"  # and __microclaw_, which is the shim's
+_PROBES: Final = frozenset(("__has_include", "__has_include_next", "__has_embed", "_Pragma", "__pragma"))
+_CONDITIONS: Final = frozenset(("if", "ifdef", "ifndef", "elif", "elifdef", "elifndef", "else", "endif"))
+_DIRECTIVES: Final = frozenset(("define", "undef", "error", "warning")) | _CONDITIONS
+_PRAGMAS: Final = frozenset(("once", "pack", "unroll", "nounroll", "STDC"))
+_INCLUDES: Final = frozenset(("include", "import", "include_next", "embed"))
+
+
+@functools.cache
+def header_names() -> frozenset[str]:
+    """The headers that a program may include."""
+    ours = frozenset(path.relative_to(HEADERS).as_posix() for path in HEADERS.rglob("*.h"))
+    return (ours | CPLUSPLUS_HEADERS | STANDARD_HEADERS) - INTERNAL_HEADERS
+
+
+class Scanner:
+    """Tokens of one source; refuses as soon as it meets something that must not reach the compiler."""
+
+    def __init__(
+        self, file: str, lines: tuple[str, ...], text: str, board: BoardProfile | None, language: Language | None
+    ) -> None:
+        self._file = file
+        self._lines = lines
+        self._text = text
+        self._line = 1
+        self._line_start = 0
+        self._board = board
+        self._language = language
+        self.headers: set[str] = set()
+        self.has_raw_string = False
+        self.unsure: list[Diagnostic] = []
+        self._conditions = 0  # how many #if are open
+        self.missing: list[Diagnostic] = []  # reported together: a sketch for another firmware includes many
+
+    def scan(self) -> tuple[Token, ...]:
+        tokens: list[Token] = []
+        directive: list[Token] | None = None
+        line_begins = True
+        position = 0
+        while (match := _TOKEN.match(self._text, position)) is not None:
+            kind, text, start, position = match.lastgroup or "", match[0], match.start(), match.end()
+            if text in _RAW_PREFIXES and self._text.startswith('"', position):
+                position = self._raw_string(start, position, in_directive=directive is not None)
+                kind, text = "string", self._text[start:position]
+            token = Token(kind, text, self._line, start - self._line_start + 1)
+            if kind == "newline":
+                if directive is not None:
+                    self._check_directive(directive)
+                directive, line_begins = None, True
+            if kind in ("newline", "comment", "string"):
+                self._count_lines(text, start)
+            if kind in ("newline", "comment", "space"):
+                continue
+            self._check_token(token, position)
+            tokens.append(token)
+            if kind == "hash" and line_begins:
+                directive = []
+            elif directive is not None:
+                directive.append(token)
+                if len(directive) == 1 and text in _INCLUDES:
+                    position = self._include(token, position)
+            line_begins = False
+        return tuple(tokens)
+
+    def _count_lines(self, text: str, start: int) -> None:
+        newlines = text.count("\n")
+        if newlines:
+            self._line += newlines
+            self._line_start = start + text.rindex("\n") + 1
+
+    def _at(self, token: Token, message: str, hint: str | None = None) -> Diagnostic:
+        line = self._lines[token.line - 1] if token.line <= len(self._lines) else None
+        return Diagnostic("error", message, self._file, token.line, token.column, line, hint)
+
+    def _refuse(self, token: Token, message: str, hint: str | None = None) -> NoReturn:
+        raise BuildError((*self.missing, self._at(token, message, hint)), stage="source")
+
+    def _check_token(self, token: Token, end: int) -> None:
+        if not token.text.isascii() and token.kind not in ("string", "char"):
+            hint = "type plain quotes: a chat or an editor made these round" if token.text[0] in _ROUND_QUOTES else None
+            message = f"{token.text[:20]!r} outside of strings and comments: only ASCII is allowed there"
+            self._refuse(token, message, hint or "leave it out, or write it in letters without accents")
+        if token.text == "`":
+            self._refuse(token, "` is neither C nor C++", "leave Markdown's lines with ``` out")
+        if token.kind == "other" and token.text in "\"'":
+            self._refuse(
+                token, f"no closing {token.text} on this line", "close it, or put \\n where the line is to end"
+            )
+        if token.kind == "other" and token.text == "\\":
+            self._refuse(
+                token, "a backslash outside of a string", "leave it out; to go on in the next line it is the last sign"
+            )
+        if token.kind == "other" and token.text == "/" and self._text[end : end + 1] == "*":
+            self._refuse(token, "a comment that does not end", "close it with */")
+        if token.kind != "name":
+            return
+        if token.text in _ASSEMBLY:
+            self._refuse(token, f"{token.text}: inline assembly is not allowed in a program", "write it in C")
+        if token.text.startswith(OUR_NAMES):
+            message = f"{token.text}: names that begin with {OUR_NAMES} are microclaw's own"
+            self._refuse(token, message, "choose another name")
+        if token.text in _PROBES:
+            hint = (
+                "leave it out: which headers and macros there are is known" if "has" in token.text else "leave it out"
+            )
+            self._refuse(token, f"{token.text} is not allowed in a program", hint)
+
+    def _raw_string(self, start: int, quote: int, *, in_directive: bool) -> int:
+        """Where a raw string ends, as clang finds it: it undoes joined lines in it, so those are refused."""
+        token = Token("string", self._text[start:quote], self._line, start - self._line_start + 1)
+        if self._language == "c":
+            self._refuse(token, "raw strings are C++, and the file's name says C", 'write "..." with \\" and \\n in it')
+        begin = _RAW_BEGIN.match(self._text, quote)
+        self.has_raw_string = True
+        if self._text[start - 1 : start] == "$":
+            self._refuse(token, "$ before a raw string: to the compiler it is part of a name", "leave it out")
+        if begin is None:
+            self._refuse(token, 'a raw string begins with R"( or R"name(, a name of letters and digits', 'R"(text)"')
+        close = f'){begin[1]}"'
+        end = self._text.find(close, begin.end())
+        if end < 0:
+            self._refuse(token, "a raw string that does not end", f"close it with {close}")
+        end += len(close)
+        lines = self._lines[self._line - 1 : self._line + self._text.count("\n", start, end)]
+        if any(line.rstrip(" \t\v\f").endswith("\\") for line in lines):
+            self._refuse(token, "a raw string on a line that ends with a backslash", "put it on lines of its own")
+        if in_directive and len(lines) > 1:
+            self._refuse(token, "a raw string of several lines in a macro", "make it a const char *")
+        return end
+
+    def _include(self, keyword: Token, position: int) -> int:
+        """Check the header's name after #include; returns where to read on."""
+        match = _HEADER_NAME.match(self._text, position)
+        if keyword.text != "include":
+            self._refuse(
+                keyword, f"#{keyword.text} is not allowed in a program", "use #include with one of microclaw's headers"
+            )
+        if match is None:
+            self._refuse(keyword, "#include needs the name of a header, in <> or quotes", "#include <microclaw.h>")
+        name = match[1] or match[2] or ""
+        self.headers.add(name)
+        if self._language == "c" and name in CPLUSPLUS_HEADERS | STANDARD_HEADERS:
+            message = f"{name} is C++, and the file's name says C"
+            self._refuse(keyword, message, "name the file .ino (a sketch) or .cpp")
+        if name not in header_names():
+            self._note_missing(keyword, name)
+        return match.end()
+
+    def _note_missing(self, keyword: Token, name: str) -> None:
+        message = f"there is no header {name!r} for programs"
+        refusal = None if ".." in name else refused_header(name, self._board)
+        if refusal is not None:
+            found = replace(self._at(keyword, message, refusal.instead), explanation=refusal.why)
+        else:
+            near = difflib.get_close_matches(name, header_names(), n=1, cutoff=NEAR_HEADER)
+            hint = f"did you mean <{near[0]}>? " if near else f"{_THERE_ARE}; "
+            own = "a file of your own goes into the program's text, or lies beside its file"
+            found = self._at(keyword, message, hint + own)
+        if self._conditions:
+            self.unsure.append(found)
+        elif refusal is not None:
+            self.missing.append(found)
+        else:
+            raise BuildError((*self.missing, found), stage="source")
+
+    def _check_directive(self, tokens: list[Token]) -> None:
+        if not tokens:
+            return
+        keyword, rest = tokens[0], [token.text for token in tokens[1:]]
+        self._conditions += keyword.text in ("if", "ifdef", "ifndef")
+        self._conditions -= keyword.text == "endif" and self._conditions > 0
+        if keyword.text == "define" and rest[1:2] == ["="]:
+            message = "a macro is what stands behind its name, and this one begins with ="
+            self._refuse(tokens[2], message, f"#define {rest[0]} 1")
+        if keyword.text == "pragma":
+            if rest[:1] and (rest[0] in _PRAGMAS or rest[:2] in (["clang", "loop"], ["GCC", "unroll"])):
+                return
+            self._refuse(keyword, f"#pragma {' '.join(rest[:2])} is not allowed in a program", "leave it out")
+        if keyword.text not in _DIRECTIVES and keyword.text not in _INCLUDES:
+            self._refuse(keyword, f"#{keyword.text} is not allowed in a program", "leave it out")

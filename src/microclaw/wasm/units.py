@@ -1,0 +1,137 @@
+"""Compiles each source of a program of several files alone, as C and C++ mean it, and joins the objects to program.o.
+
+A source is compiled from the whole program's text with the lines of the others empty, so that every finding and every
+line of a trap counts in that text (source_files.py). What is static in a source stays its own; functions that share a
+name get a number behind it, because pauses are put into loops by the names of their functions (loop_guards.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from microclaw.builds.outputs import read_output
+from microclaw.builds.process import Processes, ProcessResult, build_failure
+from microclaw.errors import BuildError, Diagnostic
+from microclaw.wasm.source_files import UNIT_NUMBER, without_marks
+from microclaw.wasm.source_text import SourceText
+from microclaw.wasm.symbols import CONSTRUCTORS, Symbols, read_symbols, source_name
+from microclaw.wasm.toolchain import ERROR_LIMIT_MESSAGE, Toolchain
+
+_NOT_FIRST: Final = "-DMICROCLAW_OTHER_UNIT"  # headers/name.h
+_COMPILERS_OWN: Final = (*CONSTRUCTORS, "asan.")  # each object has them, and they run before any callback
+_STATIC: Final = re.compile(r"[A-Za-z]\w*|_ZL\d.*")  # functions that a macro can rename
+
+
+@dataclass(frozen=True, slots=True)
+class UnitCompiler:
+    """`UnitCompiler(text, command, toolchain, directory, processes)`; `command` is of the whole program's file."""
+
+    text: SourceText
+    command: Sequence[str]
+    toolchain: Toolchain
+    directory: Path
+    processes: Processes
+
+    def compile(self) -> ProcessResult:
+        """Compile every source; what the compilers print, one after the other. A single source becomes program.o."""
+        if not self.text.units:
+            (self.directory / self.text.file).write_text(self.text.text, encoding="utf-8")
+            return self.processes.run(self.command, self.directory, stop_at=ERROR_LIMIT_MESSAGE)
+        texts = self.text.unit_texts()
+        for folder, text in zip(self._folders, texts, strict=True):
+            folder.mkdir()
+            (folder / self.text.file).write_text(text, encoding="utf-8")
+        return self._run([[] for _ in texts])
+
+    @property
+    def dependencies(self) -> tuple[Path, ...]:
+        """The lists of the files that were read."""
+        if not self.text.units:
+            return (self.directory / "program.d",)
+        return tuple(folder / "program.d" for folder in self._folders)
+
+    def join(self) -> None:
+        """Make program.o of the objects. Raises BuildError where two sources define one name."""
+        if not self.text.units:
+            return
+        units = self._symbols()
+        self._check_defined_once(units)
+        if any(shared := _shared(units)):
+            renamed = self._run([_renames(names, number) for number, names in enumerate(shared)])
+            if renamed.returncode != 0 or any(left := _shared(self._symbols())):
+                names = sorted({source_name(name) for one in (shared if renamed.returncode else left) for name in one})
+                raise self._refused(f"functions of the same name in two files: {', '.join(names)}", names[0], 1)
+        objects = [str(folder.relative_to(self.directory) / "program.o") for folder in self._folders]
+        command = [*self.toolchain.linker, "-r", "--fatal-warnings", "--color-diagnostics=never", "--threads=1"]
+        joined = self.processes.run([*command, *objects, "-o", "program.o"], self.directory)
+        if joined.returncode != 0:
+            mismatch = re.search(r"function signature mismatch: (\S+)", joined.output)
+            if mismatch is not None:
+                name = source_name(mismatch[1])
+                raise self._refused(f"{name} is declared in one file otherwise than it is defined in another", name, 1)
+            raise build_failure(joined, (), self.text.file, "link")
+
+    @property
+    def _folders(self) -> tuple[Path, ...]:
+        return tuple(self.directory / f"unit{number}" for number in range(len(self.text.units) + 1))
+
+    def _run(self, more: Sequence[Sequence[str]]) -> ProcessResult:
+        *begin, file = self.command
+        commands = [
+            ([*begin, *([_NOT_FIRST] if number else []), *options, file], folder)
+            for number, (options, folder) in enumerate(zip(more, self._folders, strict=True))
+        ]
+        results = self.processes.run_together(commands, stop_at=ERROR_LIMIT_MESSAGE)
+        worst = next((one for one in results if one.returncode != 0), results[-1])
+        return replace(worst, output=UNIT_NUMBER.sub("", "\n".join(one.output for one in results)))
+
+    def _symbols(self) -> list[Symbols]:
+        return [read_symbols(read_output(folder / "program.o", stage="compile")) for folder in self._folders]
+
+    def _check_defined_once(self, units: Sequence[Symbols]) -> None:
+        owners: dict[str, int] = {}
+        for number, unit in enumerate(units):
+            for name in sorted(unit.defined):
+                if owners.setdefault(name, number) != number:
+                    plain = source_name(name)
+                    message = f"{plain} is defined in {self._file(owners[name])}, too"
+                    raise self._refused(message, plain, number)
+
+    def _file(self, number: int) -> str:
+        place = without_marks(self.text.source)[1].place((0, *self.text.units)[number] + 2)
+        return place[0] if place is not None else self.text.file
+
+    def _refused(self, message: str, name: str, number: int) -> BuildError:
+        """An error in the source with this number, of those behind the first one."""
+        begin, end = (*self.text.units, len(self.text.lines))[number - 1 : number + 1]
+        file, marks = self._file(number), without_marks(self.text.source)[1]
+        line = next(
+            (
+                token.line
+                for token in self.text.tokens
+                if begin < token.line <= end and token.text == name and (marks.place(token.line) or ("",))[0] == file
+            ),
+            None,
+        )
+        hint = "give one of them another name, or make it static in the file that alone uses it"
+        found = Diagnostic("error", message, self.text.file if line else file, line, hint=hint)
+        return BuildError((found,), stage="check")
+
+
+def _shared(units: Sequence[Symbols]) -> list[list[str]]:
+    """Of each unit its own static functions whose names other units have, too."""
+    held = Counter(name for unit in units for name in unit.static_functions | unit.functions)
+    return [
+        sorted(name for name in unit.static_functions if held[name] > 1 and not name.startswith(_COMPILERS_OWN))
+        for unit in units
+    ]
+
+
+def _renames(names: Sequence[str], number: int) -> list[str]:
+    plain = {source_name(name) for name in names if _STATIC.fullmatch(name)}
+    return [f"-D{name}={name}__unit{number}" for name in sorted(plain)]

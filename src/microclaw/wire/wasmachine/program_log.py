@@ -1,0 +1,88 @@
+"""The lines that a program keeps of what it printed, as it answers a host (docs/protocols/wasmachine.md). No IO."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from struct import Struct
+from typing import Final
+
+from microclaw.errors import ProtocolError
+from microclaw.text import clean_text
+from microclaw.wire.wasmachine.request import FORMAT_RAW, Request, Response, Status, app_request
+
+LOG_URL: Final = "microclaw/log/"
+"""A number follows: that of the first line that is wanted. headers/glue/printed.c has it too."""
+MAX_LINE_BYTES: Final = 120
+MAX_LOG_BYTES: Final = 1024
+MAX_MS: Final = 1 << 32
+"""A board's tick begins again here."""
+
+_HEAD: Final = Struct("<IIII")
+_RECORD: Final = Struct("<IB")
+_CUT: Final = 0x80
+
+
+@dataclass(frozen=True, slots=True)
+class KeptLine:
+    """`t_ms`: the board's tick when its first character was printed. `is_cut`: its end is missing."""
+
+    t_ms: int
+    text: str
+    is_cut: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramLog:
+    """Lines from number `first` on; `next` is the number of the line to come. Times are the board's tick, in ms.
+
+    `began_ms`: when the program printed first.
+    """
+
+    began_ms: int
+    now_ms: int
+    first: int
+    next: int
+    lines: tuple[KeptLine, ...]
+
+    def encode(self) -> bytes:
+        parts = [_HEAD.pack(self.began_ms, self.now_ms, self.first, self.next)]
+        for line in self.lines:
+            text = line.text.encode()
+            parts.append(_RECORD.pack(line.t_ms, len(text) | (_CUT if line.is_cut else 0)) + text)
+        return b"".join(parts)
+
+
+def carries_log(wasm: bytes) -> bool:
+    """Whether an image has the part that keeps its lines: the url stands in its data."""
+    return LOG_URL.encode() + b"\0" in wasm
+
+
+def log_request(mid: int, name: str, first: int) -> Request:
+    """Ask the program for its lines from this number on."""
+    return app_request(mid, name, f"{LOG_URL}{first}")
+
+
+def read_log(response: Response) -> ProgramLog:
+    """The lines of an answer, cleaned. ProtocolError for what no program of ours answers."""
+    body = response.body
+    if response.status != Status.CONTENT or response.format != FORMAT_RAW or len(body) < _HEAD.size:
+        raise ProtocolError(f"an answer of status {response.status} with {len(body)} bytes is no program's log")
+    if len(body) > _HEAD.size + MAX_LOG_BYTES:
+        raise ProtocolError(f"a program's log of {len(body)} bytes; it has at most {_HEAD.size + MAX_LOG_BYTES}")
+    began_ms, now_ms, first, following = _HEAD.unpack_from(body)
+    lines: list[KeptLine] = []
+    place = _HEAD.size
+    while place < len(body):
+        if len(body) - place < _RECORD.size:
+            raise ProtocolError(f"a program's log ends inside line {first + len(lines)}")
+        t_ms, about = _RECORD.unpack_from(body, place)
+        size = about & ~_CUT
+        place += _RECORD.size
+        if size > MAX_LINE_BYTES or size > len(body) - place:
+            raise ProtocolError(f"line {first + len(lines)} of a program's log claims {size} bytes")
+        text = clean_text(body[place : place + size].decode("utf-8", "replace"), one_line=True)
+        lines.append(KeptLine(t_ms, text, bool(about & _CUT)))
+        place += size
+    if first + len(lines) != following:
+        raise ProtocolError(f"a program's log has lines {first} to {first + len(lines)}, and says {following}")
+    return ProgramLog(began_ms, now_ms, first, following, tuple(lines))

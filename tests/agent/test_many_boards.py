@@ -1,0 +1,143 @@
+"""One sentence, several boards: three real virtual boards, one question, a result a board, one undo.
+
+The boards are asked by their control sockets, not through the host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from microclaw.app import running_host
+from microclaw.cli.board_control import BoardControl
+from microclaw.config.load import load_settings
+from microclaw.events import Answer, ApprovalAsked, Step
+from microclaw.host_client.client import HostClient
+from microclaw.virtual_boards.process import VirtualBoardProcess
+from microclaw.wire import board_control as control
+
+NAMES = ("lamp", "fan", "desk")
+
+
+@dataclass
+class Home:
+    """A running host with three boards; the first two are in the kitchen. `asked` has every question so far."""
+
+    socket: Path
+    boards: dict[str, VirtualBoardProcess]
+    asked: list[ApprovalAsked] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+
+    async def say(self, text: str, *decisions: bool) -> Answer:
+        left = list(decisions)
+
+        def turn() -> Answer:
+            for event in HostClient(self.socket).stream("/v1/chat", {"text": text, "chat_id": "c"}):
+                if isinstance(event, ApprovalAsked):
+                    self.asked.append(event)
+                    HostClient(self.socket).decide(event.approval_id, approved=left.pop(0))
+                if isinstance(event, Step):
+                    self.steps.append(event)
+                if isinstance(event, Answer):
+                    return event
+            raise AssertionError("no answer came")
+
+        answer = await asyncio.to_thread(turn)
+        assert not left, "a question less was asked"
+        return answer
+
+    def levels(self, pin: int, names: Sequence[str] = NAMES) -> list[int | None]:
+        return [self._level(name, pin) for name in names]
+
+    def _level(self, name: str, pin: int) -> int | None:
+        with BoardControl(self.boards[name].ready.control) as witness:
+            return next((row.level for row in witness.ask(control.Pins()).pins if row.pin == pin), None)
+
+    async def programs(self) -> list[str]:
+        listed = (await asyncio.to_thread(HostClient(self.socket).get, "/v1/apps"))["apps"]
+        return sorted(f"{one['name']} on {one['device']}" for one in listed)
+
+
+@contextmanager
+def frozen(board: VirtualBoardProcess) -> Iterator[None]:
+    """Inside, the board takes connections and answers nothing."""
+    process = board._process
+    assert process is not None
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
+@pytest.fixture
+async def home(tmp_path: Path) -> AsyncIterator[Home]:
+    settings = load_settings({"MICROCLAW_CACHE": str(tmp_path / "cache")}, home=tmp_path / "home", http_port=None)
+    async with AsyncExitStack() as stack:
+        boards = {name: await stack.enter_async_context(VirtualBoardProcess()) for name in NAMES}
+        host = await stack.enter_async_context(running_host(settings))
+        for name, board in boards.items():
+            await host.devices.add(name, "virtual", board.ready.transports)
+        for name in ("lamp", "fan"):
+            await host.devices.label(name, ("room=kitchen",))
+        yield Home(settings.control_socket, boards)
+
+
+async def test_one_yes_acts_on_every_board_and_one_undo_takes_all_of_it_back(home: Home) -> None:
+    answer = await home.say("set pin 4 high everywhere", True)
+    assert answer.text == "Done on all 3 boards, checked: desk, fan, lamp."
+    assert [question.text for question in home.asked] == ["set pin 4 high on desk, fan and lamp"]
+    assert home.levels(4) == [1, 1, 1]
+    assert [action.outcome for action in answer.actions] == ["done"]
+    read = await home.say("read pin 4 in the kitchen")
+    assert read.text == "Fan, lamp: pin 4 reads 1."
+    undone = await home.say("undo")
+    assert undone.text.startswith("Undone: pin 4 of ")
+    assert "pin 4 of fan is low again" in undone.text
+    assert home.levels(4) == [0, 0, 0]
+
+    await home.say("set pin 6 high on lamp and fan", False)
+    assert home.levels(6, ("lamp", "fan")) == [0, 0]
+    await home.say("set pin 6 high on lamp and fan", True)
+    assert (await home.say("no")).text.endswith("Shall I undo it?")
+    await home.say("yes")
+    assert home.levels(6) == [0, 0, 0]
+
+
+async def test_programs_are_built_put_and_stopped_on_many(home: Home) -> None:
+    answer = await home.say("blink pin 10 every 200 ms on lamp and desk", True)
+    assert answer.text == "Done on both boards, checked: desk, lamp."
+    assert home.asked[0].text == "put blink on desk and lamp"
+    assert await home.programs() == ["blink on desk", "blink on lamp"]
+    assert any(step.text.startswith("desk: ") for step in home.steps)
+    await home.say("stop blink everywhere", True)
+    assert home.asked[1].text == "remove blink from desk and lamp"
+    assert await home.programs() == []
+    await home.say("undo")
+    assert await home.programs() == ["blink on desk", "blink on lamp"]
+    insisted = await home.say("set pin 10 high everywhere", True)
+    assert home.asked[2].text == (
+        "although pin 10 is driven by blink on desk and pin 10 is driven by blink on lamp, "
+        "set pin 10 high on desk, fan and lamp"
+    )
+    assert "careful: blink drives pin 10 too" in insisted.text
+
+
+async def test_a_board_that_hangs_leaves_the_others_alone_and_is_never_said_to_be_done(home: Home) -> None:
+    with frozen(home.boards["fan"]):
+        answer = await home.say("set pin 4 high everywhere", True)
+        assert answer.text.startswith("Done on 2 of 3 boards; desk, lamp: done, checked; fan: ")
+        assert "did not answer" in answer.text
+        assert answer.error_code == "boards_unknown"
+        assert [action.outcome for action in answer.actions] == ["unknown"]
+        assert home.levels(4, ("lamp", "desk")) == [1, 1]
+        undone = await home.say("undo")
+    assert undone.text.startswith("Undone: ")
+    assert "fan" not in undone.text
+    assert home.levels(4, ("lamp", "desk")) == [0, 0]

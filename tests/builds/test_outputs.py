@@ -1,0 +1,78 @@
+"""What a compiler leaves in its folder, as one leaves it that a program took over."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from microclaw.boards.reader import load_board
+from microclaw.builds.cache import BuildCache
+from microclaw.builds.outputs import read_output, write_input
+from microclaw.errors import BuildError
+from microclaw.wasm.compile import compile_module
+
+
+def test_an_ordinary_file_is_read(tmp_path: Path) -> None:
+    made = tmp_path / "program.o"
+    made.write_bytes(b"code")
+    assert read_output(made, stage="compile", limit_bytes=4) == b"code"
+
+
+@pytest.mark.parametrize("kind", ["missing", "fifo", "link", "hard link", "folder", "long"])
+def test_what_is_no_ordinary_file_is_refused_at_once(kind: str, tmp_path: Path) -> None:
+    secret, made = tmp_path / "secret", tmp_path / "program.o"
+    secret.write_text("the secret")
+    if kind == "fifo":
+        os.mkfifo(made)
+    elif kind == "link":
+        made.symlink_to(secret)
+    elif kind == "hard link":
+        made.hardlink_to(secret)
+    elif kind == "folder":
+        made.mkdir()
+    elif kind == "long":
+        with made.open("wb") as file:
+            file.truncate(600 << 20)
+    with pytest.raises(BuildError, match=r"the compiler left no file program\.o") as caught:
+        read_output(made, stage="link")
+    assert caught.value.stage == "link"
+    assert "the secret" not in str(caught.value)
+
+
+def test_what_is_written_follows_no_link(tmp_path: Path) -> None:
+    other, place = tmp_path / "other", tmp_path / "compiled.wasm"
+    other.write_text("as it was")
+    place.symlink_to(other)
+    write_input(place, b"code", stage="link")
+    assert other.read_text() == "as it was"
+    assert read_output(place, stage="link") == b"code"
+
+
+def test_a_folder_in_the_way_of_what_is_written_is_a_build_error(tmp_path: Path) -> None:
+    (tmp_path / "compiled.wasm").mkdir()
+    with pytest.raises(BuildError, match=r"compiled\.wasm cannot be written"):
+        write_input(tmp_path / "compiled.wasm", b"code", stage="link")
+
+
+@pytest.mark.parametrize(
+    "act", ["/usr/bin/mkfifo program.d", "/usr/bin/ln -s /etc/passwd program.d", "/usr/bin/mkfifo program.o"]
+)
+async def test_a_compiler_that_was_taken_over_ends_its_build(
+    act: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    left = act.rsplit(maxsplit=1)[1]
+    script = f"""#!/bin/sh
+/usr/bin/clang "$@" || exit
+[ -e program.d ] && /usr/bin/rm {left} && {act}
+exit 0
+"""
+    (tools / "clang").write_text(script)
+    (tools / "clang").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    monkeypatch.setenv("MICROCLAW_COMPILER", "clang")
+    with pytest.raises(BuildError, match=f"the compiler left no file {left}"):
+        await compile_module("void on_init(void) {}\n", load_board("virtual"), cache=BuildCache(tmp_path / "cache"))

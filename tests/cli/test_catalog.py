@@ -1,0 +1,243 @@
+"""`microclaw catalog`: an entry is published when it does what it says, and its programs know where they came from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cli.conftest import Ran
+
+from microclaw.cli.main import main
+
+Run = Callable[..., Any]
+TOML = """title = "a lamp"
+app = "lamp"
+version = "1.0.0"
+about = "A lamp."
+expect = '''
+pin {PIN}: high at 1 s
+soak 0 s
+'''
+
+[[wiring]]
+part = "lamp"
+wires = [["PIN", "plus"], ["GND", "minus"]]
+
+[parameters.PIN]
+type = "pin"
+use = "output"
+default = 4
+"""
+C = """#include "microclaw.h"
+
+#define PIN 4
+
+void on_init(void) { gpio_set(gpio_open(PIN, GPIO_OUT), 1); }
+"""
+PY = "from machine import Pin\n\nPIN = 4\nPin(PIN, Pin.OUT, value=1)\n"
+
+
+def in_home(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run `microclaw WORDS` in this process, which spares its start."""
+    for name in ("MICROCLAW_HOST", "MICROCLAW_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MICROCLAW_HOME", str(home))
+
+    def run(*words: str) -> Ran:
+        capsys.readouterr()
+        code = main(list(words))
+        found = capsys.readouterr()
+        return Ran(code, found.out, found.err)
+
+    return run
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """With an empty home and no host."""
+    return in_home(tmp_path / "home", monkeypatch, capsys)
+
+
+@pytest.fixture
+def ask(host: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Beside the running host."""
+    return in_home(Path(host["home"]), monkeypatch, capsys)
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    """An entry as its author has it, and beside it the empty catalogue shelf/."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "lamp.toml").write_text(TOML)
+    (folder / "lamp.c").write_text(C)
+    (folder / "lamp.py").write_text(PY)
+    (tmp_path / "shelf").mkdir()
+    return folder
+
+
+def raised(folder: Path, version: str, name: str = "lamp") -> None:
+    """Give the author's entry another version."""
+    file = folder / f"{name}.toml"
+    before = file.read_text().partition('version = "')[2].partition('"')[0]
+    file.write_text(file.read_text().replace(f'version = "{before}"', f'version = "{version}"'))
+
+
+def bytes_in(folder: Path) -> dict[str, bytes]:
+    return {str(one.relative_to(folder)): one.read_bytes() for one in folder.rglob("*") if one.is_file()}
+
+
+def test_an_entry_is_shown_with_its_wiring_its_values_and_its_source(run: Run) -> None:
+    shown = run("catalog", "show", "blink", "--set", "pin=13", "--source")
+    assert "│ GPIO 13 ├──[ 330 ohm ]──┤ long leg  │" in shown.out
+    assert "#define PIN 13\n" in shown.out
+    assert "PIN = 13\n" in shown.out
+    document = json.loads(run("--json", "catalog", "show", "blink").out)
+    assert document["schema"] == "microclaw.catalog-entry/1"
+    assert document["version"] == "1.0.0"
+    assert "its parameters: pin" in run("catalog", "show", "blink", "--set", "pni=13").err
+    assert "is no whole number" in run("catalog", "show", "blink", "--set", "pin=x").err
+
+
+def test_publishing_writes_a_version_once_and_takes_only_newer_ones(run: Run, mine: Path) -> None:
+    shelf = mine.parent / "shelf"
+    first = run("catalog", "publish", str(mine), "--to", str(shelf))
+    assert first.code == 0, first.err
+    assert first.out.count("met in the trial") == 2
+    again = json.loads(run("--json", "catalog", "publish", str(mine / "lamp.toml"), "--to", str(shelf)).out)
+    assert again["new"] is False
+    before = bytes_in(shelf)
+    (mine / "lamp.py").write_text(PY + "# a comment\n")
+    refused = [run("catalog", "publish", str(mine), "--to", str(shelf))]
+    raised(mine, "0.9.0")
+    refused.append(run("catalog", "publish", str(mine), "--to", str(shelf)))
+    assert [one.code for one in refused] == [1, 1]
+    assert "is there with other bytes" in refused[0].err
+    assert "is newer than 0.9.0" in refused[1].err
+    assert bytes_in(shelf) == before
+    raised(mine, "1.0.1")
+    assert run("catalog", "publish", str(mine), "--to", str(shelf)).code == 0
+    listed = json.loads(run("--json", "catalog", "search", "--from", str(shelf)).out)["entries"]
+    assert [(one["name"], one["version"]) for one in listed] == [("lamp", "1.0.1")]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "said"),
+    [
+        ("lamp.toml", "high at 1 s", "low at 1 s", "it does not do what it says"),
+        ("lamp.py", "value=1", "value=0", "it does not do what it says"),
+        ("lamp.c", "gpio_set", "gpio_sett", "gpio_sett"),
+        ("lamp.toml", "pin {PIN}: high at 1 s", "for 5 s", "expect nothing of the program"),
+        ("lamp.toml", "high at 1 s", "hihg at 1 s", "lamp.toml: expect: "),
+        ("lamp.toml", 'app = "lamp"', "app = ", "lamp.toml:2: this is not TOML"),
+    ],
+)
+def test_an_entry_that_lies_or_does_not_build_is_not_published(
+    file: str, old: str, new: str, said: str, run: Run, mine: Path
+) -> None:
+    (mine / file).write_text((mine / file).read_text().replace(old, new))
+    ran = run("catalog", "publish", str(mine), "--to", str(mine.parent / "shelf"))
+    assert ran.code == 1
+    assert said in ran.err
+    assert bytes_in(mine.parent / "shelf") == {}
+
+
+def test_a_link_in_the_catalogue_leads_nowhere(run: Run, mine: Path) -> None:
+    elsewhere = mine.parent / "elsewhere"
+    elsewhere.mkdir()
+    (mine.parent / "shelf" / "lamp").symlink_to(elsewhere)
+    ran = run("catalog", "publish", str(mine), "--to", str(mine.parent / "shelf"))
+    assert "is a link" in ran.err
+    assert list(elsewhere.iterdir()) == []
+
+
+FULL = """
+import sys
+from pathlib import Path
+from microclaw.cli.catalog_publish import write_entry
+from microclaw.errors import StoreError
+from microclaw.patterns.catalog import read_entry, read_shelf
+
+mine, shelf = Path(sys.argv[1]), Path(sys.argv[2])
+write_entry(shelf, read_entry(mine, "lamp", str(shelf)))
+before = {one: one.read_bytes() for one in (shelf / "lamp").rglob("*") if one.is_file()}
+description = mine / "lamp.toml"
+description.write_text(description.read_text().replace("1.0.0", "1.1.0"))
+newer = read_entry(mine, "lamp", str(shelf))
+filler = (shelf / "filler").open("wb", buffering=0)
+try:
+    while True:
+        filler.write(bytes(512))
+except OSError:
+    pass
+try:
+    write_entry(shelf, newer)
+except StoreError as exc:
+    print(exc.message)
+assert {one: one.read_bytes() for one in (shelf / "lamp").rglob("*") if one.is_file()} == before
+assert sorted(one.name for one in (shelf / "lamp").iterdir()) == ["1.0.0"]
+filler.close()
+(shelf / "filler").unlink()
+write_entry(shelf, newer)
+print(read_shelf(shelf).entries[0].version_text)
+"""
+
+
+def test_a_full_disk_leaves_the_catalogue_as_it_was(mine: Path) -> None:
+    unshare = shutil.which("unshare")
+    if unshare is None or subprocess.run([unshare, "-Urm", "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("needs user namespaces: unshare -Urm")
+    shelf = mine.parent / "shelf"
+    mount = 'mount -t tmpfs -o size=32k microclaw-test "$4" && exec "$1" -c "$2" "$3" "$4"'
+    words = [unshare, "-Urm", "sh", "-c", mount, "sh", sys.executable, FULL, str(mine), str(shelf)]
+    ran = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout == f"cannot write lamp 1.1.0 into {shelf}: No space left on device\n1.1.0\n"
+
+
+def test_an_installed_entry_is_outdated_upgraded_and_undone(ask: Run, host: dict[str, Any], mine: Path) -> None:
+    shelf = mine.parent / "shelf"
+    assert ask("config", "set", "catalog.folders", json.dumps([str(shelf)])).code == 0
+    assert ask("catalog", "publish", str(mine)).code == 0
+    made = json.loads(ask("--json", "catalog", "install", "lamp", "-d", "virtual-1", "--set", "pin=11").out)
+    assert made["verified"]
+    (app,) = json.loads(ask("--json", "app", "list").out)["apps"]
+    assert app["pins"] == [11]
+    assert app["origin"] == {"entry": "lamp", "version": "1.0.0", "catalog": str(shelf), "params": {"PIN": 11}}
+    assert ask("catalog", "outdated").out.startswith("no program")
+    assert "has 1.0.0, the newest" in ask("app", "upgrade", "lamp").out
+    raised(mine, "1.0.1")
+    (mine / "lamp.c").write_text(C.replace("{ gpio", '{ printf("lit\\n"); gpio'))
+    assert ask("catalog", "publish", str(mine)).code == 0
+    assert upgradable(ask) == [("1.0.0", "1.0.1")]
+    upgraded = ask("app", "upgrade", "lamp")
+    assert upgraded.code == 0, upgraded.err
+    assert upgradable(ask) == []
+    assert ask("app", "undo").code == 0
+    assert upgradable(ask) == [("1.0.0", "1.0.1")]
+    results = json.loads(ask("--json", "catalog", "upgrade", "--all", "--yes").out)["results"]
+    assert [one["made"]["verified"] for one in results] == [True]
+    shutil.rmtree(shelf / "lamp")
+    assert str(shelf) in ask("catalog", "outdated").out
+    assert "lacks lamp" in ask("app", "upgrade", "lamp").err
+    assert ask("app", "uninstall", "lamp", "-d", "virtual-1").code == 0
+
+
+def upgradable(ask: Run) -> list[tuple[str, str]]:
+    apps = json.loads(ask("--json", "catalog", "outdated").out)["apps"]
+    return [(one["version"], one["newest"]) for one in apps]
+
+
+def test_what_a_board_does_not_take_is_refused_with_the_reason(ask: Run, host: dict[str, Any]) -> None:
+    python_alone: Ran = ask("catalog", "install", "rainbow", "-d", "virtual-1")
+    assert python_alone.code == 1
+    assert "no driver for these LEDs" in python_alone.err
+    assert "takes no programs in Python" in ask("catalog", "install", "blink", "-d", "virtual-1", "--in", "py").err
+    assert ask("catalog", "install", "blink", "-d", "virtual-1", "--set", "pin=999").code == 1
+    assert "no program 'ticker' came from a catalogue" in ask("app", "upgrade", "ticker").err

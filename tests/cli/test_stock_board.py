@@ -1,0 +1,89 @@
+"""A host and a board with stock ESP-WASMachine, which has nothing but its port: logs, proof, and acts at its pins."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cli.conftest import Run, clean_environ
+
+from microclaw.cli.child import Child
+
+TALKER = """#include <stdio.h>
+#include <unistd.h>
+int main(void) { for (int n = 0;; n++) { printf("tick %d\\n", n); usleep(200000); } }"""
+FLOOD = """#include <stdio.h>
+#include <unistd.h>
+int main(void) { for (int n = 0; n < 500; n++) printf("line %d\\n", n); for (;;) sleep(1); }"""
+LAMP = """#include <microclaw.h>
+int main(void) { int lamp = gpio_open(PIN, GPIO_OUT); for (;;) { gpio_toggle(lamp); delay(100); } }"""
+
+
+@pytest.fixture(scope="module")
+def home(host: dict[str, Any]) -> Path:
+    return Path(host["home"])
+
+
+@pytest.fixture(scope="module")
+def control(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """The board's ready document; the host knows its WASMachine port alone."""
+    work = tmp_path_factory.mktemp("kitchen")
+    words = ["microclaw.cli", "--json", "virtual", "--name", "shed", "--wasmachine", "0", "--serial", "none"]
+    with Child("kitchen", words, log=work / "stderr", environ=clean_environ(home)) as board:
+        yield board.wait_ready()[0]
+
+
+@pytest.fixture
+def kitchen(ask: Run, control: dict[str, Any]) -> Iterator[str]:
+    address = f"127.0.0.1:{control['wasmachine']}"
+    assert ask("device", "add", "kitchen", "--board", "virtual", "--wasmachine", address).code == 0
+    yield "kitchen"
+    for app in json.loads(ask("app", "list", "--json").out)["apps"]:
+        if app["device"] == "kitchen":
+            assert ask("app", "uninstall", app["name"], "-d", "kitchen").code == 0
+    assert ask("device", "remove", "kitchen", "-y").code == 0
+
+
+def _run(ask: Run, folder: Path, name: str, source: str, *words: str) -> str:
+    (folder / f"{name}.c").write_text(source)
+    ran = ask("run", str(folder / f"{name}.c"), "-d", "kitchen", *words)
+    assert ran.code == 0, ran.out + ran.err
+    return str(ran.out)
+
+
+def test_what_a_program_prints_proves_it_and_is_in_the_logs(ask: Run, kitchen: str, tmp_path: Path) -> None:
+    assert "the program reports: tick" in _run(ask, tmp_path, "talker", TALKER)
+    _run(ask, tmp_path, "flood", FLOOD)
+    lines = [json.loads(line) for line in ask("logs", f"{kitchen}/flood", "--json").out.splitlines()]
+    texts = [line["text"] for line in lines]
+    assert texts[0].endswith("lines were left out)")
+    assert texts[-1] == "line 499"
+    assert {line["app"] for line in lines} == {"flood"}
+    tail = ask("logs", kitchen, "--tail", "3").out.splitlines()
+    assert len(tail) == 3
+    assert "line 0" not in ask("logs", f"{kitchen}/flood", "--since", "1h").out
+    assert ask("logs", kitchen, "--since", "0s").code != 0
+
+
+def test_acts_at_pins_are_reported_held_claimed_and_undone(ask: Run, kitchen: str, tmp_path: Path) -> None:
+    ran = ask("exec", kitchen, "gpio.set", "pin=4", "level=1")
+    assert ran.code == 0, ran.err
+    assert "reported: kitchen answers: pin 4 set to 1, for as long as microclaw-pins is on it" in " ".join(
+        (ran.out + ran.err).split()
+    )
+    assert ask("exec", kitchen, "gpio.set", "pin=4", "level=0").code == 0
+    assert ask("app", "undo").code == 0
+    assert json.loads(ask("exec", kitchen, "gpio.get", "pin=4", "--json").out)["result"]["level"] == 1
+    (tmp_path / "lamp.c").write_text(LAMP.replace("PIN", "4"))
+    refused = ask("run", str(tmp_path / "lamp.c"), "-d", "kitchen")
+    assert refused.code != 0
+    assert "pin 4 of kitchen is held by microclaw-pins" in refused.out + refused.err
+    assert ask("app", "uninstall", "microclaw-pins", "-d", "kitchen").code == 0
+    _run(ask, tmp_path, "lamp", LAMP.replace("PIN", "4"))
+    refused = ask("exec", kitchen, "gpio.set", "pin=4", "level=1")
+    assert "pin 4 is driven by lamp" in refused.err
+    refused = ask("exec", kitchen, "adc.read", "pin=1")
+    assert "ESP-WASMachine has no function for the ADC" in refused.err

@@ -1,0 +1,119 @@
+"""Every program in a shipped skill is built and tried on the virtual board, as `microclaw try` does it.
+
+Behind ``` stands the language; `on WORDS` describes another firmware (docs/firmware.md), `refused: REASON` says that it
+must not pass. An `expect` block right behind a program (docs/proof.md) has to be met.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import pytest
+import pytest_asyncio
+
+from microclaw.apps.building import Compile, ProgramImage, cached_compiler, program_language
+from microclaw.apps.expectation_text import parse_expectations
+from microclaw.apps.trial import Trial, TrialOptions, try_image
+from microclaw.boards.firmware import parse_firmware
+from microclaw.boards.micropython import with_micropython
+from microclaw.boards.profile import BoardProfile
+from microclaw.boards.reader import load_board
+from microclaw.builds.cache import BuildCache
+from microclaw.errors import BuildError
+from microclaw.events import ProgramKind
+from microclaw.knowledge.skills import shipped_skills
+from microclaw.virtual_boards.trial_pool import TrialPool
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+BOARD: Final = load_board("virtual")
+EVERY_BLOCK: Final = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PROGRAM: Final = re.compile(r"(c|cpp|ino|python)(?: on (\S+))?(?: refused: (.+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A program in a skill, and what has to become of it."""
+
+    place: str
+    language: str
+    source: str
+    firmware: tuple[str, ...]
+    refused: str | None
+    expect: str | None = None
+
+    @property
+    def board(self) -> BoardProfile:
+        return with_micropython(BOARD) if self.language == "python" else parse_firmware(self.firmware).applied(BOARD)
+
+
+def examples() -> list[Example]:
+    """Every program of every shipped skill and of the files beside it."""
+    return [found for path in sorted(shipped_skills().rglob("*.md")) for found in examples_of(path)]
+
+
+def examples_of(path: Path) -> list[Example]:
+    """The programs of one file, each with the expectations right behind it."""
+    text, found = path.read_text(encoding="utf-8"), list[Example]()
+    end = 0  # of the program before
+    for block in EVERY_BLOCK.finditer(text):
+        place = f"{path.parent.relative_to(shipped_skills())}:{text.count(chr(10), 0, block.start()) + 1}"
+        if block[1] == "expect":
+            assert text[end : block.start()].strip() == "", f"{place}: no program stands right before it"
+            found[-1] = replace(found[-1], expect=block[2])
+            continue
+        marks = PROGRAM.fullmatch(block[1])
+        assert marks is not None, f"{place}: ```{block[1]}: only programs and expectations are tried"
+        firmware = tuple(marks[2].split(",")) if marks[2] else ()
+        found.append(Example(place, marks[1], block[2], firmware, marks[3]))
+        end = block.end()
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """One compiler cache and one pool of trial boards for all examples."""
+
+    compile_source: Compile
+    trial_pool: TrialPool
+
+    async def build(self, example: Example) -> ProgramImage:
+        kinds: tuple[ProgramKind, ...] = ("py",) if example.language == "python" else ("wasm",)
+        language = program_language("example." + ("py" if kinds == ("py",) else example.language))
+        return await self.compile_source(example.source, example.board, "example", "O3", language, kinds)
+
+    async def attempt(self, example: Example, image: ProgramImage) -> Trial:
+        expectations = parse_expectations(example.expect) if example.expect is not None else None
+        options = TrialOptions(expectations=expectations)
+        return await try_image(image, example.board, options, trial_pool=self.trial_pool)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def workshop(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Workshop]:
+    cache = BuildCache(tmp_path_factory.mktemp("skill-builds"))
+    async with TrialPool(BOARD, refill_after_s=0) as trial_pool:
+        yield Workshop(cached_compiler(cache), trial_pool)
+
+
+@pytest.mark.parametrize("example", examples(), ids=lambda example: example.place)
+async def test_an_example_of_a_skill_does_what_stands_beside_it(example: Example, workshop: Workshop) -> None:
+    try:
+        image = await workshop.build(example)
+    except BuildError as refusal:
+        text = "\n".join(diagnostic.render() for diagnostic in refusal.diagnostics)
+        assert example.refused is not None, text
+        assert example.refused in text
+        return
+    trial = await workshop.attempt(example, image)
+    if example.refused is not None:
+        assert not trial.ok
+        assert example.refused in (trial.error or "")
+        return
+    assert trial.ok, f"{trial.error}; {trial.log}"
+    assert image.warnings == ()
+    if example.expect is not None:
+        assert trial.proof == "met in the trial", [result.line() for result in trial.expected]

@@ -1,0 +1,262 @@
+"""Sentences for several boards: which are meant, one call for all, and what stays refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.offline.conftest import Ask, kept
+
+from microclaw.boards.reader import load_board
+from microclaw.boards.voice import VOICE_BOARD
+from microclaw.models.protocol import (
+    AssistantReply,
+    DeviceContext,
+    KnownApp,
+    KnownDevice,
+    NamedPin,
+    ToolReturn,
+    UserText,
+)
+
+
+@pytest.fixture
+def home() -> DeviceContext:
+    """Lamp and fan are in the kitchen; desk is another board, with an addressable LED."""
+    virtual = load_board("virtual")
+    lamp = KnownDevice("lamp", virtual, (KnownApp("blink", (2,)),), labels=("room=kitchen",))
+    fan = KnownDevice("fan", virtual, labels=("room=kitchen", "living-room"))
+    apps = (KnownApp("blink", (4,)), KnownApp("fade", (5,)))
+    desk = KnownDevice("desk", load_board("esp32-s3-devkitc-1-v1.1"), apps, labels=("living-room",))
+    return DeviceContext((lamp, fan, desk))
+
+
+async def called(ask: Ask, home: DeviceContext, sentence: str) -> tuple[str, dict[str, Any]]:
+    reply = await ask(sentence, device_context=home)
+    assert len(reply.calls) == 1, reply.text
+    return reply.calls[0].name, json.loads(reply.calls[0].arguments)
+
+
+def boards_of(arguments: dict[str, Any]) -> set[str]:
+    return {name for group in arguments["each"] for name in group["devices"]}
+
+
+@pytest.mark.parametrize(
+    ("sentence", "boards"),
+    [
+        ("set pin 4 high everywhere", "lamp fan desk"),
+        ("turn on pin 4 on every device", "lamp fan desk"),
+        ("on all boards turn on pin 4", "lamp fan desk"),
+        ("turn on pin 4 on all", "lamp fan desk"),
+        ("turn on pin 4 in the kitchen", "lamp fan"),
+        ("turn on pin 4 in the living room", "fan desk"),
+        ("on lamp and fan set pin 4 high", "lamp fan"),
+        ("set pin 4 high on the lamp, fan and desk", "lamp fan desk"),
+        ("please turn pin 4 on on lamp and on desk", "lamp desk"),
+        ("turn on pin 4 in the kitchen and the living room", "lamp fan desk"),
+        ("turn on pin 4 in the kitchen and in the living room", "lamp fan desk"),
+        ("set pin 4 high everywhere except lamp", "fan desk"),
+        ("turn pin 4 on on all boards but not on the desk", "lamp fan"),
+    ],
+)
+async def test_a_pin_is_set_on_the_boards_that_are_meant(
+    ask: Ask, home: DeviceContext, sentence: str, boards: str
+) -> None:
+    tool, arguments = await called(ask, home, sentence)
+    assert (tool, arguments["tool"]) == ("act-on-boards", "gpio-set")
+    [group] = arguments["each"]
+    assert group["arguments"] == {"pin": 4, "level": 1}
+    assert boards_of(arguments) == set(boards.split())
+
+
+@pytest.mark.parametrize(
+    ("sentence", "board"),
+    [
+        ("turn on pin 4 everywhere, except for lamp and fan", "desk"),
+        ("turn on pin 4 everywhere apart from the kitchen.", "desk"),
+        ("turn on pin 4 in the kitchen except fan", "lamp"),
+    ],
+)
+async def test_the_one_board_that_is_left_gets_an_ordinary_call(
+    ask: Ask, home: DeviceContext, sentence: str, board: str
+) -> None:
+    tool, arguments = await called(ask, home, sentence)
+    assert (tool, arguments["device"], arguments["pin"]) == ("gpio-set", board, 4)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "says"),
+    [
+        ("turn on pin 4 everywhere except the garage", "I do not know which boards 'garage' are"),
+        ("turn on pin 4 everywhere but don't do it on lamp", "I do not know which boards"),
+        ("turn on pin 4 everywhere except lamp and the garage", "I do not know which boards 'garage' are"),
+        ("turn on pin 4 in the kitchen except lamp and fan", "No board is left"),
+        ("turn on pin 4 in the kitchen and pin 6 in the living room", ""),
+        ("blink pin 2 in the kitchen and pin 6 on desk", ""),
+    ],
+)
+async def test_an_exception_that_is_not_understood_keeps_all_boards_as_they_are(
+    ask: Ask, home: DeviceContext, sentence: str, says: str
+) -> None:
+    reply = await ask(sentence, device_context=home)
+    assert not reply.calls
+    assert says in reply.text
+
+
+@pytest.mark.parametrize(
+    ("sentence", "tool", "boards"),
+    [
+        ("dim pin 5 to 30% everywhere", "pwm-set", "lamp fan desk"),
+        ("read pin 4 on all boards", "gpio-get", "lamp fan desk"),
+        ("is pin 4 high in the kitchen", "gpio-get", "lamp fan"),
+        ("blink pin 2 on all the boards", "deploy-wasm-app", "lamp fan desk"),
+        ("turn on pin 4 everywhere for 3 seconds", "deploy-wasm-app", "lamp fan desk"),
+        ("stop blink everywhere", "uninstall-wasm-app", "lamp desk"),
+        ("remove blink from all boards", "uninstall-wasm-app", "lamp desk"),
+        ("stop everything everywhere", "uninstall-wasm-app", "lamp desk"),
+    ],
+)
+async def test_what_many_boards_do(ask: Ask, home: DeviceContext, sentence: str, tool: str, boards: str) -> None:
+    name, arguments = await called(ask, home, sentence)
+    assert (name, arguments["tool"]) == ("act-on-boards", tool)
+    assert boards_of(arguments) == set(boards.split())
+
+
+@pytest.mark.parametrize("sentence", ["what is running everywhere", "is blink running on all boards"])
+async def test_a_question_about_all_is_answered_as_without_the_boards(
+    ask: Ask, home: DeviceContext, sentence: str
+) -> None:
+    assert await called(ask, home, sentence) == ("query-wasm-apps", {"device": "lamp"})
+
+
+@pytest.mark.parametrize("sentence", ["turn off all", "turn on everything", "turn off both"])
+async def test_all_pins_are_not_all_boards(ask: Ask, home: DeviceContext, sentence: str) -> None:
+    reply = await ask(sentence, device_context=home)
+    assert (reply.calls, reply.failed_code is None) == ((), False)
+
+
+async def test_a_place_with_one_board_is_that_board(ask: Ask, home: DeviceContext) -> None:
+    lamp, fan, desk = home.devices
+    alone = DeviceContext((replace(lamp, labels=("kitchen",)), replace(fan, labels=()), desk))
+    expected = ("gpio-set", {"pin": 4, "level": 1, "device": "lamp"})
+    assert await called(ask, alone, "turn on pin 4 in the kitchen") == expected
+    named = DeviceContext((replace(lamp, name="kitchen", labels=()), replace(fan, labels=()), desk))
+    assert (await called(ask, named, "turn on pin 4 in the kitchen"))[1]["device"] == "kitchen"
+    one = DeviceContext((lamp,), lamp)
+    assert (await called(ask, one, "turn on pin 4 everywhere"))[0] == "gpio-set"
+
+
+async def test_a_place_that_is_a_label_and_a_device_is_asked_about(ask: Ask, home: DeviceContext) -> None:
+    both = DeviceContext((*home.devices, KnownDevice("kitchen", VOICE_BOARD)))
+    reply = await ask("turn on pin 4 in the kitchen", device_context=both)
+    assert (reply.calls, reply.failed_code) == ((), "ambiguous")
+    assert reply.text.startswith("kitchen is a device, and a label of lamp, fan.")
+
+
+async def test_each_board_has_its_own_program(ask: Ask, home: DeviceContext) -> None:
+    """Desk has a blink on another pin, which stays."""
+    _, arguments = await called(ask, home, "blink pin 2 on lamp and desk")
+    names = {name: group["arguments"]["appName"] for group in arguments["each"] for name in group["devices"]}
+    assert names == {"lamp": "blink", "desk": "blink-2"}
+
+
+async def test_several_pins_are_several_calls_of_each_board(ask: Ask, home: DeviceContext) -> None:
+    _, arguments = await called(ask, home, "turn pins 4 and 5 on in the kitchen")
+    assert [group["arguments"]["pin"] for group in arguments["each"]] == [4, 5]
+    assert [group["devices"] for group in arguments["each"]] == [["lamp", "fan"]] * 2
+
+
+async def test_a_board_that_cannot_is_left_out_and_told_unless_it_was_named(ask: Ask, home: DeviceContext) -> None:
+    first = await ask("turn on the led everywhere", device_context=home)
+    assert boards_of(json.loads(first.calls[0].arguments)) == {"lamp", "fan"}
+    result = ToolReturn(
+        first.calls[0].call_id, "act-on-boards", json.dumps({"success": True, "message": "done on both"})
+    )
+    after = (AssistantReply("", first.calls), result)
+    answer = await ask("turn on the led everywhere", *after, device_context=home)
+    assert answer.text.startswith("Done on both. Left out: desk: ")
+    named = await ask("turn on the led on lamp and desk", device_context=home)
+    assert named.calls == ()
+    assert named.text.startswith("On desk that cannot be done: ")
+    assert named.text.endswith("Nothing was done on any board.")
+
+
+async def test_what_no_board_can_is_asked_back(ask: Ask, home: DeviceContext) -> None:
+    reply = await ask("turn on pin 77 everywhere", device_context=home)
+    assert (reply.calls, reply.failed_code) == ((), "ambiguous")
+    assert "has no pin 77" in reply.text
+    nothing = await ask("stop rainbow everywhere", device_context=home)
+    assert (nothing.calls, nothing.failed_code) == ((), "app_not_found")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "says"),
+    [
+        ("toggle pin 4 everywhere", "do not toggle"),
+        ("at 8:00 turn on pin 4 everywhere", "A schedule acts on one board"),
+        ("turn off pin 4 in 5 minutes on all boards", "A schedule acts on one board"),
+        ("undo everywhere", "Undo takes back all"),
+        ("restart everywhere", "I restart one board"),
+        ("what is the temperature in the kitchen", "I read the sensor of one board"),
+        ("turn everything off everywhere", "I turn off one pin at a time"),
+        ("turn it off everywhere", "I must be told what is meant"),
+        ("stop it everywhere", "I must be told what is meant"),
+        ("turn on lamp and fan", "I did not understand"),
+        ("don't turn on pin 4 everywhere", "I did not understand"),
+        ("turn on pin 4 on both", "There are 3 boards"),
+        ("stop fade on lamp and desk", "There is no program 'fade' on lamp"),
+        ("stop blink in the attic", "I do not know where the attic is"),
+    ],
+)
+async def test_what_stays_refused_says_why(ask: Ask, home: DeviceContext, sentence: str, says: str) -> None:
+    reply = await ask(sentence, device_context=home)
+    assert reply.calls == ()
+    assert says in reply.text
+    assert reply.failed_code is not None
+    assert reply.next_step is not None
+
+
+async def test_without_a_board_nothing_is_done(ask: Ask) -> None:
+    reply = await ask("turn on pin 4 everywhere", device_context=DeviceContext())
+    assert (reply.calls, reply.text) == ((), "There is no board yet, so I did nothing.")
+
+
+async def test_a_name_of_a_pin_of_one_board_is_no_pin_of_the_others(ask: Ask, home: DeviceContext) -> None:
+    named = replace(home, names=(NamedPin("pump", 11, "lamp"),))
+    reply = await ask("turn on the pump in the kitchen", device_context=named)
+    assert reply.calls == ()
+    assert "a pin of lamp" in reply.text
+    everybodys = replace(home, names=(NamedPin("pump", 11),))
+    _, arguments = await called(ask, everybodys, "turn on the pump in the kitchen")
+    assert arguments["each"][0]["arguments"] == {"pin": 11, "level": 1}
+
+
+async def test_a_no_after_it_offers_to_take_all_of_it_back_and_it_is_no_pin(ask: Ask, home: DeviceContext) -> None:
+    said = UserText("turn on pin 4 in the kitchen")
+    first = await ask(said.text, device_context=home)
+    fields = {"success": True, "message": "done on both boards, checked: lamp, fan", "changes": [7, 8]}
+    after = (AssistantReply("", first.calls), ToolReturn(first.calls[0].call_id, "act-on-boards", json.dumps(fields)))
+    done = await ask(said.text, *after, device_context=home)
+    assert done.text == "Done on both boards, checked: lamp, fan."
+    before = (said, *after, kept(done))
+    question = await ask("no", device_context=home, before=before)
+    assert question.text.endswith("Shall I undo it?")
+    yes = await ask("yes", device_context=home, before=(*before, UserText("no"), kept(question)))
+    assert json.loads(yes.calls[0].arguments) == {"undo": [8, 7]}
+    assert (await ask("turn it off", device_context=home, before=before)).calls == ()
+    assert (await ask("no, pin 5", device_context=home, before=before)).calls == ()
+
+
+@pytest.mark.parametrize("sentence", ["restart the lamp", "Reboot lamp, please.", "please restart the board lamp"])
+async def test_restart_names_its_device(ask: Ask, home: DeviceContext, sentence: str) -> None:
+    assert await called(ask, home, sentence) == ("restart-device", {"device": "lamp"})
+
+
+async def test_restart_of_no_device_or_of_a_program_restarts_nothing(ask: Ask, home: DeviceContext) -> None:
+    assert (await ask("restart the board", device_context=home)).text.startswith("Which device?")
+    lamp, *others = home.devices
+    same = DeviceContext((replace(lamp, apps=(KnownApp("lamp", (2,)),)), *others))
+    assert (await ask("restart the lamp", device_context=same)).calls == ()
+    assert (await ask("restart the toaster", device_context=home)).calls == ()

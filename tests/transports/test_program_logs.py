@@ -1,0 +1,202 @@
+"""What programs print on stock firmware: kept by the program, asked for over the port, gaps counted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from microclaw.boards import load_board
+from microclaw.devices.calls import AppInstall, AppUninstall, LogLine, LogsRead
+from microclaw.errors import ProtocolError
+from microclaw.transports.program_logs import LEAST_APART_S, ProgramLogs
+from microclaw.transports.wasmachine import WasmachineTransport
+from microclaw.transports.wasmachine_connection import Timeouts
+from microclaw.virtual_boards.process import VirtualBoardProcess
+from microclaw.wasm import BuildCache, compile_module
+from microclaw.wire.wasmachine.program_log import LOG_URL, KeptLine, ProgramLog
+
+LIMIT_S = 30.0
+HEAD = "#include <stdio.h>\n#include <unistd.h>\n"
+TALKER = HEAD + 'int main(void) { for (int n = 0;; n++) { printf("tick %d\\n", n); usleep(100000); } }'
+FLOOD = HEAD + 'int main(void) { for (int n = 0; n < 500; n++) printf("line %d\\n", n); return 0; }'
+PIECES = (
+    HEAD
+    + 'int main(void) { printf("a"); printf("%d", 1); putchar(98); puts("c"); printf("x\\ny\\n\\nopen"); return 0; }'
+)
+LONG = (
+    HEAD
+    + 'int main(void) { for (int n = 0; n < 300; n++) putchar(65); putchar(10); puts("\\033[31mred\\xff"); return 0; }'
+)
+MUTE = '__attribute__((export_name("on_request"))) void on_request(char *b, int n) { (void)b; (void)n; }\n' + HEAD
+MUTE += 'void on_init(void) { puts("heard by the console"); }'
+
+
+@pytest.fixture
+async def transport(board: VirtualBoardProcess, tmp_path: Path) -> AsyncIterator[WasmachineTransport]:
+    quick = Timeouts(answer_s=5.0, first_query_s=2.5, log_s=0.5, idle_s=0.05)
+    transport = WasmachineTransport(
+        board.ready.transports[0], load_board("virtual"), lock_folder=tmp_path, timeouts=quick
+    )
+    yield transport
+    await transport.close()
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> BuildCache:
+    return BuildCache(tmp_path_factory.mktemp("builds"))
+
+
+async def _install(transport: WasmachineTransport, cache: BuildCache, name: str, source: str) -> None:
+    image = await compile_module(source, load_board("virtual"), name=name, cache=cache)
+    await transport.call(AppInstall(name, image.wasm, 8192), LIMIT_S)
+
+
+async def _lines_until(
+    transport: WasmachineTransport, is_enough: Callable[[list[LogLine]], bool], cursor: int = 0
+) -> list[LogLine]:
+    lines: list[LogLine] = []
+    async with asyncio.timeout(LIMIT_S):
+        while not is_enough(lines):
+            page = await transport.call(LogsRead(cursor), LIMIT_S)
+            lines += page.lines
+            cursor = page.cursor
+            await asyncio.sleep(LEAST_APART_S / 4)
+    return lines
+
+
+async def test_lines_come_once_and_in_order_while_the_program_runs_on(
+    transport: WasmachineTransport, cache: BuildCache
+) -> None:
+    await _install(transport, cache, "talker", TALKER)
+    lines = await _lines_until(transport, lambda lines: len(lines) >= 8)
+    assert [line.text for line in lines] == [f"tick {n}" for n in range(len(lines))]
+    assert {line.app for line in lines} == {"talker"}
+    assert all(later.t_ms >= before.t_ms + 90 for before, later in pairwise(lines))
+
+
+async def test_what_was_printed_before_anybody_asked_is_there_with_its_gap(
+    transport: WasmachineTransport, cache: BuildCache
+) -> None:
+    await _install(transport, cache, "flood", FLOOD)
+    lines = await _lines_until(transport, lambda lines: any(line.text == "line 499" for line in lines))
+    texts = [line.text for line in lines]
+    kept = [text for text in texts if text.startswith("line ")]
+    assert texts[0] == f"({500 - len(kept)} lines were left out)"
+    assert kept == [f"line {n}" for n in range(500 - len(kept), 500)]
+    assert len(kept) > 40
+
+
+async def test_a_line_is_put_together_from_its_pieces_and_an_open_one_waits(
+    transport: WasmachineTransport, cache: BuildCache
+) -> None:
+    await _install(transport, cache, "pieces", PIECES)
+    lines = await _lines_until(transport, lambda lines: len(lines) >= 4)
+    assert [line.text for line in lines] == ["a1bc", "x", "y", ""]
+
+
+async def test_long_line_is_cut_and_a_hostile_one_is_cleaned(transport: WasmachineTransport, cache: BuildCache) -> None:
+    await _install(transport, cache, "long", LONG)
+    lines = await _lines_until(transport, lambda lines: len(lines) >= 2)
+    assert lines[0].text == "A" * 120 + "…"
+    assert lines[1].text.isprintable()
+    assert "red" in lines[1].text
+
+
+async def test_same_name_installed_again_starts_its_lines_anew(
+    transport: WasmachineTransport, cache: BuildCache
+) -> None:
+    await _install(transport, cache, "one", PIECES)
+    await _lines_until(transport, lambda lines: len(lines) >= 4)
+    await transport.call(AppUninstall("one"), LIMIT_S)
+    cursor = (await transport.call(LogsRead(2**53 - 1), LIMIT_S)).cursor
+    await _install(transport, cache, "one", PIECES)
+    lines = await _lines_until(transport, lambda lines: len(lines) >= 4, cursor)
+    assert [line.text for line in lines] == ["a1bc", "x", "y", ""]
+
+
+async def test_a_program_without_the_part_is_left_alone_and_hides_no_other(
+    transport: WasmachineTransport, cache: BuildCache
+) -> None:
+    await _install(transport, cache, "talker", TALKER)
+    await _install(transport, cache, "mute", MUTE)
+    lines = await _lines_until(transport, lambda lines: len(lines) >= 3)
+    assert {line.app for line in lines} == {"talker"}
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def _log(began_ms: int, now_ms: int, first: int, *texts: str) -> ProgramLog:
+    lines = tuple(KeptLine(now_ms, text, False) for text in texts)
+    return ProgramLog(began_ms, now_ms, first, first + len(lines), lines)
+
+
+async def _heard(logs: ProgramLogs, answers: dict[int, ProgramLog | None]) -> tuple[list[int], list[str]]:
+    cursor, asked = logs.end().cursor, []
+
+    async def ask(_name: str, first: int) -> ProgramLog | None:
+        asked.append(first)
+        return answers[first]
+
+    await logs.refresh(("app",), ask)
+    return asked, [line.text for line in logs.page(cursor).lines]
+
+
+async def test_a_board_that_restarted_is_asked_from_the_start() -> None:
+    clock = Clock()
+    logs = ProgramLogs(clock)
+    assert await _heard(logs, {0: _log(50, 60, 0, "a", "b")}) == ([0], ["a", "b"])
+    clock.now_s += 100  # the board began again 90 s later, at the same tick, and has printed as much again
+    assert await _heard(logs, {2: _log(50, 10_050, 2), 0: _log(50, 10_050, 0, "a", "b")}) == ([2, 0], ["a", "b"])
+
+
+async def test_ticks_that_wrapped_are_no_restart_and_lines_keep_their_time() -> None:
+    clock = Clock()
+    logs = ProgramLogs(clock)
+    await _heard(logs, {0: _log(2**32 - 1000, 2**32 - 500, 0, "a")})
+    clock.now_s += 1
+    assert await _heard(logs, {1: _log(2**32 - 1000, 500, 1, "b")}) == ([1], ["b"])
+
+
+async def test_a_silent_program_is_not_asked_again_at_once() -> None:
+    clock = Clock()
+    logs = ProgramLogs(clock)
+    assert (await _heard(logs, {0: None}))[0] == [0]
+    clock.now_s += 1
+    assert (await _heard(logs, {}))[0] == []
+    clock.now_s += 100
+    assert await _heard(logs, {0: _log(1, 2, 0, "late")}) == ([0], ["late"])
+
+
+async def test_a_foreign_answer_counts_as_silence() -> None:
+    logs = ProgramLogs(Clock())
+
+    async def ask(_name: str, _first: int) -> ProgramLog | None:
+        raise ProtocolError("no log")
+
+    await logs.refresh(("app",), ask)
+    assert logs.page(0).lines == ()
+
+
+async def test_an_answer_that_cannot_be_read_is_told_once_of_a_program_of_ours() -> None:
+    clock = Clock()
+    logs = ProgramLogs(clock)
+    logs.installed("app", LOG_URL.encode() + b"\0")
+
+    async def ask(_name: str, _first: int) -> ProgramLog | None:
+        raise ProtocolError("a program's log of 3000000 bytes")
+
+    for _ in range(2):
+        await logs.refresh(("app",), ask)
+        clock.now_s += 100
+    [line] = logs.page(0).lines
+    assert (line.app, line.text) == (None, "what app printed cannot be read: a program's log of 3000000 bytes")

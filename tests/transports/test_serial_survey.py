@@ -1,0 +1,69 @@
+"""Serial ports are listed without being opened, and asked over a real pty when a person wants it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from microclaw.transports.serial_address import PortInfo, UsbId
+from microclaw.transports.serial_survey import survey_ports
+from microclaw.virtual_boards.process import VirtualBoardProcess
+
+
+async def test_a_port_that_is_only_listed_is_not_opened(tmp_path: Path) -> None:
+    ports = (PortInfo("/nowhere/ttyACM0", UsbId(0x303A, 0x1001, "F4:12")), PortInfo("/nowhere/ttyS0"))
+    usb, plain = await survey_ports(tmp_path, ask=False, ports=lambda: ports)
+    assert (usb.name, usb.address) == ("serial:usb-303a:1001:F4:12", "/nowhere/ttyACM0")
+    assert usb.facts == {"usb": "usb-303a:1001:F4:12", "looks like": "an ESP32's own USB port"}
+    assert (plain.name, plain.facts) == ("serial:/nowhere/ttyS0", {})
+
+
+async def test_a_port_that_does_not_open_says_why(tmp_path: Path) -> None:
+    [found] = await survey_ports(tmp_path, ask=True, ports=lambda: (PortInfo("/nowhere/ttyACM0"),))
+    assert found.facts["answers"] == "not asked: No such file or directory"
+
+
+async def test_firmware_with_json_lines_answers(tmp_path: Path) -> None:
+    async with VirtualBoardProcess(name="board-1", serial="pty", control=tmp_path / "control.sock") as board:
+        path = board.ready.pty
+        assert path is not None
+        [found] = await survey_ports(tmp_path, ask=True, ports=lambda: (PortInfo(path),))
+    assert found.facts["answers"].startswith("JSON lines, firmware microclaw-virtual")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said"),
+    [
+        (b">>> ", "MicroPython (its prompt)"),
+        (b"WASMachine> ", "a console with the prompt 'WASMachine>'"),
+        (b"", "nothing: it may run a program that does not listen"),
+    ],
+)
+async def test_a_prompt_is_known_and_silence_is_told(prompt: bytes, said: str, tmp_path: Path) -> None:
+    ours, theirs = os.openpty()
+    heard = bytearray()
+
+    def answer() -> None:
+        while True:
+            try:
+                data = os.read(ours, 4096)
+            except OSError:
+                return
+            heard.extend(data)
+            if data and b"\n" in data:
+                os.write(ours, b"\r\n" + prompt)
+
+    board = threading.Thread(target=answer, daemon=True)
+    board.start()
+    path = os.ttyname(theirs)
+    [found] = await survey_ports(tmp_path, ask=True, ports=lambda: (PortInfo(path),))
+    os.close(theirs)
+    await asyncio.to_thread(board.join, 30)
+    os.close(ours)
+    assert found.facts["answers"] == said
+    assert b"\x03" not in heard
+    assert b"\x04" not in heard

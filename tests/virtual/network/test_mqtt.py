@@ -1,0 +1,203 @@
+"""A program's MQTT client against a real broker, and without a network."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from paho.mqtt import client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from tests.virtual.network.conftest import LIMIT_S, Bench, Broker, MakeBench, wait_for
+
+PROGRAM = r"""
+#include <mqtt_client.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+static esp_mqtt_client_handle_t client;
+static void on_event(void *arg, esp_event_base_t base, int32_t id, void *data) {
+    esp_mqtt_event_handle_t e = data;
+    printf("event %d %s %s\n", (int)id, base, (const char *)arg);
+    if (id == MQTT_EVENT_ERROR) {
+        esp_mqtt_error_codes_t *code = e->error_handle;
+        printf("error %d %x %d\n", code->error_type, code->esp_tls_last_esp_err, code->connect_return_code);
+    }
+    if (id == MQTT_EVENT_CONNECTED) {
+        printf("subscribed as %d\n", esp_mqtt_client_subscribe(e->client, "to/me", 1));
+    }
+    if (id == MQTT_EVENT_DATA) {
+        int shown = e->data_len < 12 ? e->data_len : 12;
+        printf("got '%.*s' '%.*s' ", e->topic_len, e->topic, shown, e->data);
+        printf("%d/%d at %d qos %d\n", e->data_len, e->total_data_len, e->current_data_offset, e->qos);
+    }
+}
+int main(void) {
+    esp_mqtt_client_config_t config = {.broker.address.uri = "mqtt://127.0.0.1:PORT",
+                                       .credentials.client_id = "CLIENT",
+                                       .session.last_will = {.topic = "will", .msg = "gone", .qos = 1}};
+    client = esp_mqtt_client_init(&config);
+    esp_mqtt_client_register_event(client, MQTT_EVENT_ANY, on_event, "mine");
+    int early = esp_mqtt_client_publish(client, "from/me", "x", 0, 0, 0);
+    printf("early %d %d\n", early, esp_mqtt_client_subscribe(client, "a", 0));
+    printf("start %d again %d\n", esp_mqtt_client_start(client), esp_mqtt_client_start(client));
+    MORE
+}
+"""
+LOOP = r"""
+    for (int n = 0;; n++) {
+        char text[32];
+        snprintf(text, sizeof text, "n=%d", n);
+        esp_mqtt_client_publish(client, "from/me", text, 0, 1, 0);
+        usleep(100000);
+    }
+"""
+
+
+def program(port: int, more: str = "while (1) sleep(1);", name: str = "board") -> str:
+    return PROGRAM.replace("PORT", str(port)).replace("MORE", more).replace("CLIENT", name)
+
+
+@contextmanager
+def listening(broker: Broker, topic: str) -> Iterator[tuple[paho.Client, list[paho.MQTTMessage]]]:
+    """Another client of the broker, and what it heard under a topic."""
+    heard: list[paho.MQTTMessage] = []
+    ready = threading.Event()
+
+    def subscribe(*_: object) -> None:
+        client.subscribe(topic, 1)
+
+    client = paho.Client(CallbackAPIVersion.VERSION2)
+    client.on_connect = subscribe
+    client.on_subscribe = lambda *_: ready.set()
+    client.on_message = lambda _client, _data, message: heard.append(message)
+    client.connect("127.0.0.1", broker.port)
+    client.loop_start()
+    assert ready.wait(LIMIT_S)
+    yield client, heard
+    client.disconnect()
+    client.loop_stop()
+
+
+async def test_messages_go_both_ways_and_long_ones_come_in_pieces(make_bench: MakeBench, broker: Broker) -> None:
+    bench = make_bench()
+    with listening(broker, "from/me") as (other, heard):
+        app = await bench.run(program(broker.port, LOOP))
+        bench.wait_line("event 3 ")
+        other.publish("to/me", b"hello", 1)
+        other.publish("to/me", b"z" * 2100, 0)
+        bench.wait_line("at 2038")
+        wait_for(lambda: len(heard) >= 3, "the program's messages")
+        assert [message.payload for message in heard[:3]] == [b"n=0", b"n=1", b"n=2"]
+    lines = bench.lines()
+    assert lines[0] == "early -1 -1"
+    assert lines[1] == "start 0 again -1"
+    assert "event 7 MQTT_EVENTS mine" in lines
+    assert "got 'to/me' 'hello' 5/5 at 0 qos 1" in lines
+    assert [line for line in lines if "zzz" in line] == [
+        "got 'to/me' 'zzzzzzzzzzzz' 1014/2100 at 0 qos 0",
+        "got '' 'zzzzzzzzzzzz' 1024/2100 at 1014 qos 0",
+        "got '' 'zzzzzzzzzzzz' 62/2100 at 2038 qos 0",
+    ]
+    assert app.stop()
+
+
+async def test_program_goes_on_without_its_broker_and_comes_back(
+    make_bench: MakeBench, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    broker = Broker(tmp_path_factory.mktemp("restarted"))
+    broker.start()
+    bench = make_bench()
+    await bench.run(program(broker.port, LOOP))
+    bench.wait_line("event 1 ")
+    broker.stop()
+    bench.wait_line("event 2 ")
+    bench.wait_line("attempt 1, next in 1 s")
+    bench.wait_line("error 1 8004 0")
+    broker.start()
+    wait_for(lambda: sum("event 1 " in line for line in bench.lines()) == 2, "a second connection")
+    with listening(broker, "from/me") as (_other, heard):
+        wait_for(lambda: heard, "messages after the return")
+    broker.stop()
+
+
+async def test_refusal_by_the_broker_is_an_error_with_its_code(make_bench: MakeBench, broker: Broker) -> None:
+    bench = make_bench()
+    await bench.run(program(broker.closed_port, name="stranger"))
+    bench.wait_line("error 2 0 5")
+    assert any("mqtt: no connection to 127.0.0.1" in line and "attempt 1" in line for line in bench.console())
+
+
+async def test_retained_message_stays_and_destroyed_client_says_goodbye(make_bench: MakeBench, broker: Broker) -> None:
+    more = """
+    while (esp_mqtt_client_publish(client, "kept", "on", 0, 1, 1) < 0) usleep(50000);
+    while (esp_mqtt_client_get_outbox_size(client) > 0) usleep(50000);
+    printf("outbox empty\\n");
+    while (1) sleep(1);
+"""
+    bench = make_bench()
+    with listening(broker, "will") as (other, wills):
+        app = await bench.run(program(broker.port, more, name="keeper"))
+        bench.wait_line("outbox empty")
+        with listening(broker, "kept") as (_second, kept):
+            wait_for(lambda: kept, "the retained message")
+            assert kept[0].retain
+        assert app.stop()
+        assert not any("without destroying" in line for line in bench.console())
+        other.publish("will", b"none came before this", 1)
+        wait_for(lambda: wills, "a message behind the will that there is not")
+        assert wills[0].payload == b"none came before this"
+
+
+async def test_killed_program_leaves_its_will(make_bench: MakeBench, broker: Broker) -> None:
+    bench = make_bench()
+    with listening(broker, "will") as (_other, wills):
+        app = await bench.run(program(broker.port, name="killed"))
+        bench.wait_line("event 1 ")
+        app.kill()
+        wait_for(lambda: wills, "the last will")
+        assert wills[0].payload == b"gone"
+    assert any("without destroying" in line for line in bench.console())
+
+
+async def test_without_a_network_the_same_happens_each_time(make_bench: MakeBench) -> None:
+    logs = []
+    for _ in range(2):
+        bench = make_bench(has_network=False, is_virtual=True)
+        await bench.run(program(1883))
+        bench.clock.advance(30_000)  # type: ignore[attr-defined]
+        logs.append([(r.t_ms, r.text) for r in bench.board.log().records])
+    assert logs[0] == logs[1]
+    texts = [text for _, text in logs[0]]
+    told = (
+        "main: mqtt: 127.0.0.1:1883 was not tried: this board has no network (microclaw virtual --network gives it one)"
+    )
+    assert texts.count(told) == 1
+    assert texts.count("error 1 8001 0") == 6
+    assert [round(t / 1000) for t, text in logs[0] if text.startswith("event 7")] == [0, 1, 3, 7, 15, 25]
+
+
+NATIVES = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <stdint.h>
+int wasm_mqtt_init(uint32_t *handle, void *attributes);
+int wasm_mqtt_start(uint32_t handle);
+int wasm_mqtt_publish(uint32_t handle, const char *topic, const void *data, int len, int qos);
+static const char ZERO[] = "\0\0\x1c\0\0\0\1\0\0\1\0\12\0keepalive\0\2\0\0\0\0\0";
+void on_init(void) {
+    uint32_t handle = 7;
+    printf("zero %d %d\n", wasm_mqtt_init(&handle, (void *)ZERO), (int)handle);
+    printf("null %x %d\n", wasm_mqtt_start(0), wasm_mqtt_publish(0, "t", "x", 1, 0));
+    wasm_mqtt_start(0x1234);
+}
+"""
+
+
+async def test_zero_is_an_error_and_a_wild_handle_crashes_the_board(make_bench: MakeBench) -> None:
+    bench: Bench = make_bench(has_network=False)
+    await bench.run(NATIVES)
+    wait_for(lambda: bench.board.boot == 2, "the board's crash")
+    assert bench.lines()[:2] == ["zero -1 7", "null 102 -1"]
+    assert any("Guru Meditation" in line for line in bench.console())

@@ -1,0 +1,63 @@
+"""The detector tells speech from silence and from noise, by chunks that are longer than a frame."""
+
+from __future__ import annotations
+
+import os
+import random
+from array import array
+
+import pytest
+from tests.voice.engines.conftest import Say
+
+from microclaw.config.settings import VoiceSettings
+from microclaw.errors import ConfigError
+from microclaw.voice import engine_choice
+from microclaw.voice.engine_choice import chosen_detector
+from microclaw.voice.engines.engine import FRAME_BYTES, VoiceDetector
+from microclaw.voice.engines.silero_vad import SileroVoiceDetector
+from microclaw.voice.engines.webrtc_vad import WebrtcVoiceDetector
+
+
+def voiced(detector: VoiceDetector, pcm: bytes) -> list[bool]:
+    whole = len(pcm) - len(pcm) % FRAME_BYTES
+    return [detector.is_speech(pcm[at : at + FRAME_BYTES]) for at in range(0, whole, FRAME_BYTES)]
+
+
+def test_speech_is_speech_and_silence_is_not(say: Say) -> None:
+    found = voiced(SileroVoiceDetector(), say("turn on pin two"))
+    assert not any(found[:10])
+    assert sum(found) > len(found) * 0.5
+    assert not any(found[-3:])
+
+
+def test_loud_noise_is_no_speech() -> None:
+    dice = random.Random(7)
+    noise = array("h", (int(dice.gauss(0, 3000)) for _ in range(32_000))).tobytes()
+    assert sum(voiced(SileroVoiceDetector(), noise)) <= 2
+
+
+def test_each_stream_has_its_own_memory(say: Say) -> None:
+    pcm = say("turn on pin two")
+    first, other = SileroVoiceDetector(), SileroVoiceDetector()
+    together = []
+    for at in range(0, len(pcm) - FRAME_BYTES, FRAME_BYTES):
+        together.append(first.is_speech(pcm[at : at + FRAME_BYTES]))
+        other.is_speech(bytes(FRAME_BYTES))
+    assert together == voiced(SileroVoiceDetector(), pcm[: len(together) * FRAME_BYTES])
+
+
+def test_the_environment_is_left_as_it_was() -> None:
+    before = dict(os.environ)
+    SileroVoiceDetector()
+    assert dict(os.environ) == before
+
+
+def test_the_setting_chooses_the_detector(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert chosen_detector(VoiceSettings(vad="webrtc")) is WebrtcVoiceDetector
+    assert chosen_detector(VoiceSettings()) is SileroVoiceDetector
+    assert chosen_detector(VoiceSettings(vad="silero")) is SileroVoiceDetector
+    with monkeypatch.context() as without:
+        without.setattr(engine_choice, "find_spec", lambda _name: None)
+        assert chosen_detector(VoiceSettings()) is WebrtcVoiceDetector
+    with pytest.raises(ConfigError, match="'loudness'; there are auto, silero, webrtc"):
+        chosen_detector(VoiceSettings(vad="loudness"))

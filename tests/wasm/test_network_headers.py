@@ -1,0 +1,113 @@
+"""MQTT and HTTP in programs: what compiles, by every compiler there is, and what is refused by name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from microclaw.boards import BoardProfile, load_board
+from microclaw.errors import BuildError, Diagnostic
+from microclaw.wasm.toolchain import compiler_chosen, list_compilers
+
+COMPILERS = [found.compiler for found in list_compilers() if found.version is not None]
+# As LLMos's document has it, in the JavaScript text around it.
+LLMOS_SENSOR = """
+    #include <stdio.h>
+    #include <string.h>
+    #include <unistd.h>
+
+    extern int wasm_mqtt_init(const char *broker_uri, const char *client_id);
+    extern int wasm_mqtt_publish(int handle, const char *topic, const char *data, int len, int qos);
+
+    int main() {
+        int mqtt = wasm_mqtt_init("mqtt://broker.hivemq.com:1883", "esp32-001");
+
+        while (1) {
+            float temp = read_temperature(); // Your sensor function
+            char payload[64];
+            snprintf(payload, sizeof(payload), "{\\"temperature\\":%.2f}", temp);
+            wasm_mqtt_publish(mqtt, "sensors/temp", payload, strlen(payload), 1);
+            sleep(60);
+        }
+        return 0;
+    }
+"""
+BOTH = """
+#include <esp_crt_bundle.h>
+#include <esp_http_client.h>
+#include <mqtt_client.h>
+int main() {
+    esp_mqtt_client_config_t mqtt = {};
+    mqtt.broker.address.uri = "mqtt://broker";
+    esp_mqtt_client_handle_t client = esp_mqtt_client_init(&mqtt);
+    ESP_ERROR_CHECK(esp_mqtt_client_start(client));
+    esp_http_client_config_t http = {};
+    http.url = "https://host/";
+    http.crt_bundle_attach = esp_crt_bundle_attach;
+    return esp_http_client_perform(esp_http_client_init(&http));
+}
+"""
+
+
+async def refused(compile_c: Any, source: str, board: BoardProfile) -> Diagnostic:
+    with pytest.raises(BuildError) as caught:
+        await compile_c(source, board=board)
+    found: Diagnostic = caught.value.diagnostics[0]
+    return found
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+async def test_llmos_sensor_compiles_as_it_is_written(compile_c: Any, compiler: str) -> None:
+    with compiler_chosen(compiler):
+        image = await compile_c(LLMOS_SENSOR)
+    names = {wanted.name for wanted in image.imports}
+    assert {"wasm_mqtt_init", "wasm_mqtt_start", "wasm_mqtt_publish"} <= names
+    assert "on_mqtt_dispatch_event" in image.exports
+    assert [found.line for found in image.warnings] == [10, 13]
+    assert "it reads the board's BME280 at 0x76" in image.warnings[1].message
+
+
+async def test_read_temperature_is_nobodys_where_the_board_has_no_thermometer(compile_c: Any) -> None:
+    error = await refused(compile_c, LLMOS_SENSOR, load_board("esp32-s3-devkitc-1-v1.1"))
+    assert error.line == 13
+    assert "read_temperature" in error.message
+
+
+async def test_own_read_temperature_stays_the_programs(compile_c: Any) -> None:
+    own = "float read_temperature(void) { return 1; }\n"
+    image = await compile_c(own + LLMOS_SENSOR)
+    assert [found.line for found in image.warnings] == [11]
+    assert "ioctl" not in {wanted.name for wanted in image.imports}
+
+
+@pytest.mark.parametrize("language", ["c", "c++"])
+@pytest.mark.parametrize("compiler", COMPILERS)
+async def test_both_clients_compile_with_espressifs_names(compile_c: Any, compiler: str, language: str) -> None:
+    source = BOTH if language == "c++" else BOTH.replace("{}", "{0}")
+    with compiler_chosen(compiler):
+        image = await compile_c(source, language=language)
+    assert image.warnings == ()
+    assert {"wasm_mqtt_start", "wasm_http_client_call_native_func"} <= {wanted.name for wanted in image.imports}
+
+
+async def test_setting_that_the_firmware_cannot_pass_on_is_no_field(compile_c: Any, board: BoardProfile) -> None:
+    source = BOTH.replace("{}", "{0}").replace("mqtt.broker.address.uri", "mqtt.broker.verification.crt_bundle_attach")
+    error = await refused(compile_c, source, board)
+    assert "crt_bundle_attach" in error.message
+    assert error.line == 7
+
+
+@pytest.mark.parametrize(
+    ("group", "what"), [("mqtt", "MQTT (wasm_mqtt_destory and 3 more)"), ("http", "the HTTP client (wasm_http_client_")]
+)
+async def test_firmware_without_a_client_refuses_by_name(
+    compile_c: Any, board: BoardProfile, group: str, what: str
+) -> None:
+    lacking = replace(board.firmware, native_groups=board.firmware.native_groups - {group})
+    error = await refused(compile_c, BOTH.replace("{}", "{0}"), replace(board, firmware=lacking))
+    assert error.message.startswith(f"it needs {what}")
+    assert error.message.endswith("which the firmware of virtual ESP32-S3 does not have")
+    assert error.source_line is not None
+    assert f"esp_{group}_" in error.source_line

@@ -1,0 +1,256 @@
+"""Programs of several files: joined as the preprocessor would see them, their findings in the lines of their files."""
+
+from __future__ import annotations
+
+import pytest
+
+from microclaw.apps.trial import TrialOptions, try_image
+from microclaw.boards import load_board
+from microclaw.builds.cache import BuildCache
+from microclaw.errors import BuildError
+from microclaw.wasm import compile_module
+from microclaw.wasm.source_files import (
+    MAX_DEPTH,
+    MAX_FILES,
+    included_names,
+    join_files,
+    without_marks,
+)
+from microclaw.wasm.source_language import Language
+
+MAIN = """#include <microclaw.h>
+#include "pins.h"
+#include "lib/led.h"
+
+void on_init(void) {
+    led_begin(LED);
+}
+"""
+PINS = "#ifndef PINS_H\n#define PINS_H\n#define LED 4\n#endif\n"
+LED_H = '#pragma once\n#include "../pins.h"\n#include "more.h"\nvoid led_begin(int pin);\n'
+MORE_H = "#pragma once\nenum { PERIOD_MS = 500 };\n"
+LED_C = """#include "led.h"
+#include <microclaw.h>
+static int led;
+static void flip(void) { gpio_toggle(led); }
+void led_begin(int pin) {
+    led = gpio_open(pin, GPIO_OUT);
+    every(PERIOD_MS, flip);
+}
+"""
+FILES = {"pins.h": PINS, "lib/led.h": LED_H.replace("../", ""), "lib/more.h": MORE_H, "lib/led.c": LED_C}
+
+
+def test_a_program_of_five_files_builds_and_keeps_its_files(cache: BuildCache) -> None:
+    joined = join_files("main.c", MAIN, FILES)
+    text, marks = without_marks(joined)
+    for number, line in enumerate(text.split("\n")[:-1], 1):
+        place = marks.place(number)
+        if place is not None and line:
+            file, of = place
+            assert {**FILES, "main.c": MAIN}[file].split("\n")[of - 1] == line
+    assert joined.count("enum { PERIOD_MS") == 2  # #pragma once, in each source
+
+
+async def test_it_runs_through_the_compiler(cache: BuildCache) -> None:
+    image = await compile_module(join_files("main.c", MAIN, FILES), load_board("virtual"), cache=cache)
+    assert "gpio_toggle" not in {one.name for one in image.imports}  # it is in our headers
+    assert image.size_bytes > 100
+    assert image.source is not None
+    assert '#line 1 "lib/led.c"' in image.source
+    again = await compile_module(image.source, load_board("virtual"), cache=cache)  # as it is stored
+    assert (again.sha256, again.source, again.cached) == (image.sha256, image.source, True)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "place", "line"),
+    [
+        ("lib/led.c", "gpio_open(pin", "gpio_opn(pin", ("lib/led.c", 6), "    led = gpio_opn(pin, GPIO_OUT);"),
+        ("lib/more.h", "= 500 }", "= 500", ("lib/more.h", 2), None),
+        ("pins.h", "#define LED 4", "asm", ("pins.h", 3), "asm"),
+        ("main.c", "LED)", "LED", ("main.c", 6), None),
+    ],
+)
+async def test_a_finding_names_its_file_and_line(
+    cache: BuildCache, file: str, old: str, new: str, place: tuple[str, int], line: str | None
+) -> None:
+    files = {"main.c": MAIN, **FILES}
+    assert old in files[file]
+    files[file] = files[file].replace(old, new)
+    source = files.pop("main.c")
+    with pytest.raises(BuildError) as caught:
+        await compile_module(join_files("main.c", source, files), load_board("virtual"), cache=cache)
+    found = caught.value.diagnostics[0]
+    assert (found.file, found.line) == place
+    assert len(set(caught.value.diagnostics)) == len(caught.value.diagnostics)
+    assert line is None or found.source_line == line
+
+
+async def test_words_about_another_line_name_its_file_too(cache: BuildCache) -> None:
+    files = {"a.h": "int twice(int x);\n", "b.h": "long twice(int x);\n"}
+    source = '#include "a.h"\n#include "b.h"\nvoid on_init(void) {}\n'
+    with pytest.raises(BuildError) as caught:
+        await compile_module(join_files("main.c", source, files), load_board("virtual"), cache=cache)
+    found = caught.value.diagnostics[0]
+    assert (found.file, found.line) == ("b.h", 1)
+    assert "line 1 of a.h" in str(found.explanation)
+
+
+def test_includes_in_comments_and_strings_are_none() -> None:
+    text = (
+        '// #include "a.h"\n/*\n#include "b.h"\n*/ #include "c.h"\nchar *s = "\\\n#include";\n#include "d.h" // yes\n'
+    )
+    assert included_names(text) == ("d.h",)
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({"../x.h": ""}, "no name for a file"),
+        ({"/etc/passwd.h": ""}, "no name for a file"),
+        ({'a".h': ""}, "no name for a file"),
+        ({f"f{n}.h": "" for n in range(MAX_FILES + 1)}, "at most"),
+        ({"a.h": '#include "a.h"\n'}, "includes itself"),
+        ({"a.h": '#include "b.h"\n', "b.h": '#include "a.h"\n'}, "includes itself"),
+        ({f"f{n}.h": f'#include "f{n + 1}.h"\n' for n in range(MAX_DEPTH + 2)}, "deep"),
+        ({f"f{n}.h": f'#include "f{n + 1}.h"\n' * 9 + "int x;\n" * 40 for n in range(9)}, "characters"),
+        ({"b.cpp": "int x;\n"}, "one language"),
+    ],
+)
+def test_what_cannot_be_joined_is_refused(files: dict[str, str], says: str) -> None:
+    source = '#include "a.h"\n#include "f0.h"\nvoid on_init(void) {}\n'
+    with pytest.raises(BuildError, match=says):
+        join_files("main.c", source, files)
+
+
+def test_a_guarded_header_may_include_itself() -> None:
+    files = {"a.h": '#ifndef A\n#define A\n#include "a.h"\nint a;\n#endif\n'}
+    assert join_files("main.c", '#include "a.h"\n', files).count("int a;") == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "name"),
+    [
+        ("int counter = 3;", "int counter;", "counter"),
+        ("int f(int a) { return a; }", "int f(int a)\n{\n    return -a;\n}", "f"),
+    ],
+)
+async def test_what_two_sources_define_for_all_is_refused(
+    first: str, second: str, name: str, cache: BuildCache
+) -> None:
+    text = join_files("main.c", f"{first}\nvoid on_init(void) {{}}\n", {"b.c": f"\n{second}\n"})
+    with pytest.raises(BuildError, match=f"{name} is defined in main.c, too") as caught:
+        await compile_module(text, load_board("virtual"), cache=cache)
+    assert (caught.value.diagnostics[0].file, caught.value.diagnostics[0].line) == ("b.c", 2)
+
+
+TWO = """#include <stdio.h>
+#include <microclaw.h>
+#include "shared.h"
+static const char *TAG = "first";
+static int state = 10;
+struct own { int x; };
+static void tick(void) { printf("%s %d %d\\n", TAG, state++, second()); }
+void on_init(void) { begin(); every(100, tick); }
+"""
+SHARED = "#pragma once\nint second(void);\nvoid begin(void);\nstatic inline int twice(int n) { return 2 * n; }\n"
+OTHER = """#include <stdio.h>
+#include <microclaw.h>
+#include "shared.h"
+static const char *TAG = "second";
+static int state = 20;
+struct own { char y[3]; };
+static void tick(void) { printf("%s %d\\n", TAG, twice(state++)); }
+int second(void) { return state; }
+void begin(void) { every(1000, tick); }
+"""
+
+
+@pytest.mark.parametrize("suffix", ["c", "cpp"])
+async def test_what_is_static_in_a_source_is_its_own(suffix: str, cache: BuildCache) -> None:
+    text = join_files(f"main.{suffix}", TWO, {"shared.h": SHARED, f"other.{suffix}": OTHER})
+    language: Language = "c" if suffix == "c" else "c++"
+    image = await compile_module(text, load_board("virtual"), cache=cache, language=language)
+    trial = await try_image(image, load_board("virtual"), TrialOptions(for_ms=2050), cache=cache)
+    assert trial.ok
+    assert trial.log[:3] == ("first 10 20", "first 11 20", "first 12 20")
+    assert [line for line in trial.log if line.startswith("second")] == ["second 40", "second 42"]
+
+
+WAITS = """#include <microclaw.h>
+static int led;
+static void run(int ms) { for (;;) { gpio_toggle(led); if (millis() > 100000) { return; } %s } }
+"""
+
+
+async def test_functions_of_one_name_wait_each_in_its_own_way(cache: BuildCache) -> None:
+    """Pauses are put into loops by the names of their functions."""
+    main = WAITS % "delay(ms);" + "void b(void);\nint main(void) { led = gpio_open(4, GPIO_OUT); run(200); b(); }\n"
+    other = WAITS % "unsigned t = millis(); while (millis() - t < 50) { }" + "void b(void) { run(1); }\n"
+    text = join_files("main.c", main, {"b.c": other})
+    image = await compile_module(text, load_board("virtual"), cache=cache)
+    trial = await try_image(image, load_board("virtual"), TrialOptions(for_ms=3000), cache=cache)
+    assert trial.ok
+    assert 14 <= len(trial.edges) <= 16
+
+
+async def test_a_trap_names_the_line_of_its_file_in_another_source(cache: BuildCache) -> None:
+    main = "#include <microclaw.h>\nint at(int);\nstatic int pick(int n) { return n; }\n"
+    main += "static void tick(void) { at(pick(9)); }\nvoid on_init(void) { every(100, tick); }\n"
+    other = "int table[4];\nstatic int pick(int n) { return table[n]; }\nint at(int n) { return pick(n); }\n"
+    image = await compile_module(join_files("main.c", main, {"b.c": other}), load_board("virtual"), cache=cache)
+    trial = await try_image(image, load_board("virtual"), TrialOptions(for_ms=1000), cache=cache)
+    assert trial.error == "it trapped at line 2 of b.c: index 9 is outside 'int[4]'"
+
+
+FILLS = """#include <microclaw.h>
+#include <stdlib.h>
+#include "fill.h"
+static int ids[4];
+static void tick(void) { int *p = malloc(16); fill(p, COUNT); fill(ids, 4); free(p); }
+void on_init(void) { every(100, tick); }
+"""
+FILL = """#include "fill.h"
+static int calls[16];
+void fill(int *to, int n) { for (int i = 0; i < n; i++) to[i] = 7; calls[n]++; }
+"""
+
+
+async def test_the_memory_of_several_sources_is_checked(cache: BuildCache) -> None:
+    files = {"fill.h": "#pragma once\nvoid fill(int *to, int n);\n", "fill.c": FILL}
+    for count, error in ((4, None), (5, "it uses memory wrongly at line 3 of fill.c: fill writes behind the end")):
+        text = join_files("main.c", FILLS.replace("COUNT", str(count)), files)
+        image = await compile_module(text, load_board("virtual"), cache=cache)
+        trial = await try_image(image, load_board("virtual"), TrialOptions(for_ms=1000), cache=cache)
+        assert trial.ok == (error is None)
+        assert (trial.error or "").startswith(error or "")
+        assert not any("not checked" in warning for warning in trial.warnings)
+
+
+async def test_what_is_declared_otherwise_than_defined_is_refused(cache: BuildCache) -> None:
+    text = join_files(
+        "main.c", "int f(int);\nvoid on_init(void) { f(1); }\n", {"b.c": "float f(float x) { return x; }\n"}
+    )
+    with pytest.raises(BuildError, match="f is declared in one file otherwise than it is defined in another"):
+        await compile_module(text, load_board("virtual"), cache=cache)
+
+
+async def test_a_sources_macros_end_with_it(cache: BuildCache) -> None:
+    main = "#include <microclaw.h>\n#define PIN 4\n#define delay(x) delay((x) * 2)\nvoid more(void);\n"
+    main += "void on_init(void) { gpio_open(PIN, GPIO_OUT); more(); }\n"
+    more = "#include <microclaw.h>\n#ifndef PIN\n#define PIN 6\n#endif\nvoid more(void) { gpio_open(PIN, GPIO_OUT); }\n"
+    image = await compile_module(join_files("main.c", main, {"more.c": more}), load_board("virtual"), cache=cache)
+    assert image.pins == (4, 6)
+    assert not image.warnings
+
+
+def test_files_of_windows_are_joined() -> None:
+    text = '#include <microclaw.h>\r\n#include "pins.h"\r\nvoid on_init(void) {}\r\n'
+    assert included_names(text) == ("pins.h",)
+    assert "#define LED 4\n" in join_files("main.c", text, {"pins.h": "#define LED 4\r\n"})
+
+
+def test_marks_of_others_are_no_marks() -> None:
+    files = {"a.h": '#line 7 "/etc/passwd"\n#line 9 "b.h"\nint x;\n'}
+    text, marks = without_marks(join_files("main.c", '#include "a.h"\n', files))
+    assert marks.place(text.split("\n").index("int x;") + 1) == ("a.h", 3)

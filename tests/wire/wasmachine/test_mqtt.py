@@ -1,0 +1,94 @@
+"""Settings and events of the firmware's MQTT natives, with their habits."""
+
+from __future__ import annotations
+
+import pytest
+
+from microclaw.errors import ProtocolError
+from microclaw.wire.wasmachine.attributes import Attribute, AttributeContainer, AttributeType, Generation
+from microclaw.wire.wasmachine.mqtt import (
+    Broker,
+    EventId,
+    Failure,
+    Message,
+    MessageBuffer,
+    MqttSettings,
+    encode_event,
+    encode_failure,
+)
+
+
+def settings(**values: str | int) -> MqttSettings:
+    return MqttSettings().changed(AttributeContainer.of("", values).encode(Generation.NEW))
+
+
+@pytest.mark.parametrize(("key", "value"), [("keepalive", 0), ("port", 0), ("uri", 5), ("lwt_qos", "1")])
+def test_setting_of_zero_or_another_type_is_refused(key: str, value: str | int) -> None:
+    with pytest.raises(ProtocolError, match=key):
+        settings(**{key: value})
+
+
+def test_settings_keep_what_was_set_before_and_leave_unknown_keys_out() -> None:
+    first = settings(uri="mqtt://a", keepalive=5, other=1)
+    second = first.changed(AttributeContainer.of("", {"uri": "mqtt://b"}).encode(Generation.NEW))
+    assert (second.uri, second.keepalive) == ("mqtt://b", 5)
+
+
+@pytest.mark.parametrize(
+    ("values", "broker"),
+    [
+        ({"uri": "mqtt://host"}, Broker("mqtt", "host", 1883)),
+        ({"uri": "mqtts://host", "host": "other"}, Broker("mqtts", "host", 8883)),
+        ({"uri": "mqtt://me:word@host:2000"}, Broker("mqtt", "host", 2000, "me", "word")),
+        ({"host": "host", "port": 99}, Broker("mqtt", "host", 99)),
+        ({"uri": "host:1883"}, None),
+        ({"uri": "mqtt://host:x"}, None),
+        ({}, None),
+    ],
+)
+def test_broker_is_named_by_uri_or_host(values: dict[str, str | int], broker: Broker | None) -> None:
+    assert settings(**values).broker == broker
+
+
+def test_numbers_of_zero_are_left_out_but_for_the_event_itself() -> None:
+    read = AttributeContainer.decode(encode_event(EventId.CONNECTED, Generation.NEW, session=0))
+    assert (read.tag, read.as_mapping()) == ("mqtt_attr", {"event_id": 1})
+    failure = AttributeContainer.decode(encode_failure(Failure(0x8001, errno=111), Generation.NEW))
+    assert failure.get("event_id") == 0
+    assert failure.get("error_code") == bytes.fromhex("01800000 00000000 00000000 01000000 00000000 6f000000")
+
+
+def decoded(buffer: MessageBuffer, message: Message) -> list[dict[str, object]]:
+    return [dict(AttributeContainer.decode(e).as_mapping()) for e in buffer.events(message, Generation.NEW)]
+
+
+def test_texts_run_on_to_the_next_nul() -> None:
+    buffer = MessageBuffer()
+    (first,) = decoded(buffer, Message(b"topic", b"payload"))
+    assert (first["topic"], first["topic_len"]) == ("topicpayload", 5)
+    assert (first["data"], first["data_len"]) == ("payload", 7)
+    (second,) = decoded(buffer, Message(b"topic", b"abc"))
+    assert (second["data"], second["data_len"]) == ("abcload", 3)
+    (third,) = decoded(buffer, Message(b"t", b"a\0b", qos=1, msg_id=9))
+    assert (third["topic"], third["data"], third["data_len"], third["msg_id"]) == ("t", "a", 3, 9)
+
+
+def test_long_message_comes_in_pieces_and_only_the_first_has_a_topic() -> None:
+    pieces = decoded(MessageBuffer(), Message(b"t", b"x" * 3000))
+    assert [(p.get("offset", 0), p["data_len"], "topic" in p) for p in pieces] == [
+        (0, 1018, True),
+        (1018, 1024, False),
+        (2042, 958, False),
+    ]
+    assert {p["total_len"] for p in pieces} == {3000}
+
+
+def test_empty_message_is_one_event_and_a_topic_beyond_the_buffer_none() -> None:
+    (event,) = decoded(MessageBuffer(), Message(b"t", b""))
+    assert event.get("data_len") is None
+    assert decoded(MessageBuffer(), Message(b"t" * 1100, b"x")) == []
+
+
+def test_string_of_bytes_is_sent_as_it_is() -> None:
+    container = AttributeContainer("t", (Attribute("k", AttributeType.STRING, b"\xff"),))
+    assert container.encode(Generation.NEW).endswith(b"\x0d\x02\x00\xff\x00")

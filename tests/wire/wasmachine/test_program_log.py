@@ -1,0 +1,61 @@
+"""What a program keeps of its lines, as it travels: whole, hostile, and of another kind."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from microclaw.errors import ProtocolError
+from microclaw.wire.wasmachine.program_log import MAX_LOG_BYTES, KeptLine, ProgramLog, read_log
+from microclaw.wire.wasmachine.request import FORMAT_ATTRIBUTES, FORMAT_RAW, Response, Status
+
+LOG = ProgramLog(10, 500, 7, 9, (KeptLine(20, "a", False), KeptLine(30, "b" * 120, True)))
+
+
+def _response(body: bytes) -> Response:
+    return Response(Status.CONTENT, 1, body, FORMAT_RAW)
+
+
+@given(
+    first=st.integers(0, 2**31),
+    lines=st.lists(st.tuples(st.integers(0, 2**32 - 1), st.text("abc1", max_size=120), st.booleans()), max_size=8),
+)
+def test_log_comes_back_as_it_was(first: int, lines: list[tuple[int, str, bool]]) -> None:
+    log = ProgramLog(0, 1, first, first + len(lines), tuple(KeptLine(*line) for line in lines))
+    assert read_log(_response(log.encode())) == log
+
+
+@pytest.mark.parametrize("size", range(len(LOG.encode())))
+def test_a_part_of_it_is_refused(size: int) -> None:
+    with pytest.raises(ProtocolError):
+        read_log(_response(LOG.encode()[:size]))
+
+
+def test_numbers_that_do_not_fit_the_lines_are_refused() -> None:
+    with pytest.raises(ProtocolError, match="7 to 9"):
+        read_log(_response(replace(LOG, next=12).encode()))
+
+
+def test_more_than_a_program_keeps_is_refused() -> None:
+    with pytest.raises(ProtocolError, match="at most"):
+        read_log(_response(LOG.encode() + bytes(MAX_LOG_BYTES)))
+
+
+@pytest.mark.parametrize("other", [{"status": 160}, {"format": FORMAT_ATTRIBUTES}])
+def test_an_answer_of_another_kind_is_refused(other: dict[str, int]) -> None:
+    answer = _response(LOG.encode())
+    wrong = Response(other.get("status", answer.status), 1, answer.body, other.get("format", answer.format))
+    with pytest.raises(ProtocolError, match="no program's log"):
+        read_log(wrong)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused(body: bytes) -> None:
+    try:
+        log = read_log(_response(body))
+    except ProtocolError:
+        return
+    assert all(line.text.isprintable() for line in log.lines)
