@@ -45,7 +45,7 @@ check: setup-dev ## lint, types and import order
 	$(DEV)/lint-imports
 
 unit: system-packages setup-dev ## all tests
-	$(DEV)/python -m pytest -q -n 4 $(ARGS)
+	@scripts/run_tests.sh $(DEV)/python $(ARGS)
 
 coverage: system-packages setup-dev ## all tests, and what of the host's own process they reach (a third slower)
 	$(DEV)/python -m pytest -q -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=80 $(ARGS)
