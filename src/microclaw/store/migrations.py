@@ -464,4 +464,33 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "CREATE INDEX deferred_open ON deferred_acts (device_id, name) WHERE state IN ('waiting', 'started')",
         "CREATE INDEX deferred_of_change ON deferred_acts (change_id)",
     ),
+    (
+        # Updates of many boards in stages: docs/updates.md.
+        """CREATE TABLE rollouts (
+            rollout_id INTEGER PRIMARY KEY AUTOINCREMENT,
+            version    TEXT NOT NULL,
+            channel    TEXT NOT NULL,
+            plan       TEXT NOT NULL,
+            person_id  TEXT NOT NULL,
+            undoes     INTEGER,
+            began_ms   INTEGER NOT NULL,
+            state      TEXT NOT NULL CHECK (state IN ('running', 'paused', 'halted', 'done', 'undone')),
+            reason     TEXT NOT NULL,
+            stage      INTEGER NOT NULL,
+            stage_ms   INTEGER NOT NULL,
+            crashes    INTEGER NOT NULL,
+            soaking_since_ms INTEGER
+        ) STRICT""",
+        """CREATE TABLE rollout_devices (
+            rollout_id   INTEGER NOT NULL REFERENCES rollouts,
+            position     INTEGER NOT NULL,
+            device_id    TEXT NOT NULL,
+            from_version TEXT NOT NULL,
+            state        TEXT NOT NULL,
+            error        TEXT NOT NULL,
+            offered_ms   INTEGER,
+            ended_ms     INTEGER,
+            PRIMARY KEY (rollout_id, device_id)
+        ) STRICT, WITHOUT ROWID""",
+    ),
 )

@@ -1,0 +1,1 @@
+"""Signed updates of boards: manifests, publishing, serving, offers, rollouts (docs/updates.md)."""
