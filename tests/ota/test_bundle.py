@@ -6,6 +6,7 @@ import io
 import json
 import tarfile
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -86,10 +87,8 @@ def test_a_cut_bundle_is_refused_at_every_length() -> None:
 def test_a_flipped_bit_is_read_or_refused_and_nothing_else(at: int, bit: int) -> None:
     data = bytearray(pack(FILES))
     data[at % len(data)] ^= 1 << bit
-    try:
+    with suppress(BundleError):
         unpack(bytes(data))
-    except BundleError:
-        pass
 
 
 @pytest.mark.parametrize(
@@ -97,7 +96,8 @@ def test_a_flipped_bit_is_read_or_refused_and_nothing_else(at: int, bit: int) ->
     [
         ({"about.json": ABOUT.replace(b"1.4.0", b"1.3.0")}, "1.3.0"), ({"about.json": b"[]"}, "about.json"),
         ({"about.json": None}, "about.json"), ({"start.mpy": None}, "start.mpy"),
-        ({"turn.mpy": b"M\x05\0\x1f"}, "version 6"), ({"turn.mpy": b"M"}, "version 6"), ({"turn.mpy": bytes([77, 6, 11 << 2, 31])}, "another chip"),
+        ({"turn.mpy": b"M\x05\0\x1f"}, "version 6"), ({"turn.mpy": b"M"}, "version 6"),
+        ({"turn.mpy": bytes([77, 6, 11 << 2, 31])}, "another chip"),
     ],
 )  # fmt: skip
 def test_a_bundle_that_is_not_what_the_manifest_says_is_refused(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -117,10 +118,8 @@ def test_a_change_of_keys_names_each_key_once(signed: Any) -> None:
 def test_a_flipped_bit_is_read_or_refused_and_nothing_else(at: int, bit: int, name: str) -> None:
     data = bytearray(SAMPLES[name])
     data[at % len(data)] ^= 1 << bit
-    try:
+    with suppress(ManifestError):
         read_manifest(bytes(data))
-    except ManifestError:
-        pass
 
 
 @given(data=st.binary(max_size=300))

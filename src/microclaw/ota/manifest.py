@@ -112,9 +112,9 @@ def read_manifest(data: bytes) -> Manifest:
         raise _malformed(f"it is no JSON: {exc}") from exc
     if not isinstance(value, dict):
         raise _malformed("it is no JSON object")
-    kind = _known_kind(value)
+    is_keys = _known_kind(value) == "keys"
     try:
-        manifest: Manifest = convert(value, KeyChange if kind == "keys" else Release)
+        manifest: Manifest = convert(value, KeyChange) if is_keys else convert(value, Release)
     except ValidationError as exc:
         raise _malformed(str(exc)) from exc
     _check(manifest)
