@@ -19,6 +19,7 @@ from tests.link_server.conftest import (
     scripted,
     start_plane,
 )
+from tests.link_server.scripted import PATIENCE_S
 from tests.ota.test_serving import Updates, hello_of, new_release, updates
 
 from microclaw.clock import now_ms

@@ -11,7 +11,8 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tests.link_server.conftest import PATIENCE_S, Plane, ScriptedDevice, device, limits, paired, plane, scripted
+from tests.link_server.conftest import Plane, ScriptedDevice, device, limits, paired, plane, scripted
+from tests.link_server.scripted import PATIENCE_S
 
 from microclaw.clock import now_ms
 from microclaw.ota.keys import SigningKey
@@ -92,9 +93,9 @@ async def fetch(device: ScriptedDevice, sha256: bytes, size: int, window: int = 
 async def refusal(device: ScriptedDevice, wanted: BlobRead) -> str:
     message_id = await device.send(wanted)
     answer = await device.next_envelope(ErrorMessage)
-    assert answer.re == message_id
-    assert not answer.body.fatal
-    return str(answer.body.code)
+    assert isinstance(answer.body, ErrorMessage)
+    assert (answer.re, answer.body.fatal) == (message_id, False)
+    return answer.body.code
 
 
 async def test_an_offered_payload_is_read_in_windows(
