@@ -1,1 +1,1 @@
-"""Signed updates of boards: manifests, publishing, serving, offers, rollouts (docs/updates.md)."""
+"""Signed updates of boards' firmware: manifests, keys, payloads, releases, offers (docs/protocols/ota.md)."""
