@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from microclaw.errors import ConfigError, DeviceUnreachable, MicroclawError, StoreError, UnknownName
-from microclaw.ota.rollout import DeviceState
+from microclaw.ota.rollout import DeviceState, RolloutDevice
 from microclaw.ota.rollout_plan import RolloutPlan, read_stages, read_window
-from microclaw.ota.rollouts import OpenRollout, Rollouts, in_order
+from microclaw.ota.rollouts import Ended, OpenRollout, Rollouts, in_order
 from microclaw.store.database import Database
 from microclaw.store.rollouts import RolloutTable
 
@@ -34,10 +34,12 @@ class Fleet:
         self.cancelled: list[str] = []
         self.off: set[str] = set()
         self.cannot: dict[str, MicroclawError] = {}
+        self.known: dict[str, Ended] = {}
         self.die_before_send = False
         self.told: list[str] = []
 
-    async def offer(self, device_id: str, version: str, back: bool) -> None:
+    async def offer(self, one: OpenRollout, device: RolloutDevice) -> Ended | None:
+        device_id, version, back = device.device_id, one.version, one.undoes is not None
         if self.die_before_send:
             raise Killed
         if error := self.cannot.get(device_id):
@@ -45,8 +47,9 @@ class Fleet:
         self.sent[device_id] += 1
         if (device_id, version, back) not in self.offered:  # as Offers does: the same one again is no second one
             self.offered.append((device_id, version, back))
+        return self.known.get(device_id)
 
-    async def cancel(self, device_id: str, version: str) -> None:
+    async def cancel(self, one: OpenRollout, device_id: str) -> None:
         self.cancelled.append(device_id)
 
     async def tell(self, one: OpenRollout) -> None:
@@ -179,6 +182,18 @@ async def test_a_board_that_cannot_get_the_offer_has_failed_with_the_reason(data
     assert "d0 does not trust the key 3f1c" in (await rollouts.get(one.rollout_id)).rollout.progress.reason
 
 
+async def test_an_end_that_the_killed_host_did_not_hear_of_counts(database: Database) -> None:
+    fleet = Fleet()
+    rollouts = fleet.over(database)
+    one = await rollouts.begin("1.1.0", "stable", plan(1), boards(1), "owner")
+    await rollouts.step()
+    fleet.known["d0"] = Ended("healthy", "")
+    again = fleet.over(database)
+    await again.load()
+    await again.step()
+    assert (await again.get(one.rollout_id)).rollout.progress.state == "done"
+
+
 async def test_paused_offers_nothing_and_resumed_goes_on(database: Database) -> None:
     fleet = Fleet()
     rollouts = fleet.over(database)
@@ -254,7 +269,7 @@ async def test_a_full_disk_stops_before_anything_is_sent(database: Database) -> 
         raise StoreError("the disk is full")
 
     keep: Callable[..., Any] = rollouts._table.keep
-    rollouts._table.keep = full  # type: ignore[method-assign]
+    rollouts._table.keep = full  # type: ignore[method-assign, assignment]
     with pytest.raises(StoreError):
         await rollouts.step()
     assert fleet.offered == []

@@ -31,6 +31,7 @@ from microclaw.api.openai import openai_router
 from microclaw.api.parts import HostParts
 from microclaw.api.people_routes import approval_router, people_router, token_router, usage_router
 from microclaw.api.request_check import LOOPBACK_NAMES, RequestCheck
+from microclaw.api.rollout_routes import rollout_router
 from microclaw.api.schedule_routes import schedule_router, subagent_router
 from microclaw.api.status import for_everybody
 from microclaw.api.tool_routes import tools_router
@@ -82,6 +83,7 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(many_router(parts))
     app.include_router(fleet_router(parts))
     app.include_router(firmware_router(parts))
+    app.include_router(rollout_router(parts))
     app.include_router(deferred_router(parts))
     app.include_router(lifecycle_router(parts))  # after it: it takes any word after a program's name
     app.include_router(tools_router(parts))

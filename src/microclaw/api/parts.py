@@ -35,6 +35,7 @@ from microclaw.link_server.server import LinkServer
 from microclaw.models.usage import UsageLog
 from microclaw.ota.offers import Offers
 from microclaw.ota.publisher import Publisher
+from microclaw.ota.rollout_service import RolloutService
 from microclaw.tools.toolbox import Toolbox
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class HostParts:
     devices: Registry
     publisher: Publisher
     offers: Offers
+    rollouts: RolloutService
     deployer: Deployer
     lifecycle: Lifecycle
     deferrals: Deferrals

@@ -54,6 +54,7 @@ from microclaw.link_server.tasks import DeviceTasks
 from microclaw.ota.offers import Offers
 from microclaw.ota.payloads import Payloads
 from microclaw.ota.publisher import Publisher
+from microclaw.ota.rollout_service import RolloutService
 from microclaw.ota.serving import OfferedPayloads
 from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
@@ -63,6 +64,7 @@ from microclaw.store.journal import Journal
 from microclaw.store.link_events import LinkEventTable
 from microclaw.store.link_tasks import LinkTaskTable
 from microclaw.store.links import LinkTable
+from microclaw.store.rollouts import RolloutTable
 from microclaw.supervision import SupervisedTasks
 from microclaw.transports.discovery import announced, announcement_of
 from microclaw.transports.open import open_transport
@@ -126,6 +128,7 @@ class Firmware:
 
     publisher: Publisher
     offers: Offers
+    rollouts: RolloutService
 
 
 def local_zone(settings: Settings) -> tzinfo | None:
@@ -323,4 +326,5 @@ async def open_firmware(base: Base, devices: Devices) -> Firmware:
     offers = Offers(table, devices.registry, now_ms=now_ms, record=base.audit.record)
     updates = devices.links.parts.updates
     updates.source, updates.changed = OfferedPayloads(table, payloads), offers.changed
-    return Firmware(publisher, offers)
+    rollouts = RolloutService(RolloutTable(base.database), publisher, offers, devices.registry, now_ms=now_ms)
+    return Firmware(publisher, offers, rollouts)

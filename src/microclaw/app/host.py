@@ -183,6 +183,7 @@ async def running_host(
         for task in (
             tasks.start("close what the last run left open", recover, after=boards_ready),
             tasks.start("reconciler", apps.reconciler.check_due, every_s=apps.reconciler.interval_s, after=recovered),
+            tasks.start("rollouts", firmware.rollouts.run, after=boards_ready),
             tasks.start("build the C library", partial(warm_compiler, settings)),
             tasks.start("index what is remembered", agent.knowledge.search.refresh),
         ):
@@ -246,6 +247,7 @@ def _host_parts(
         devices=devices.registry,
         publisher=firmware.publisher,
         offers=firmware.offers,
+        rollouts=firmware.rollouts,
         deployer=apps.deployer,
         lifecycle=apps.lifecycle,
         deferrals=apps.deferrals,

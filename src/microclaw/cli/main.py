@@ -50,6 +50,7 @@ COMMANDS: Final = {
     "service": ("service_commands:service_group", "The host, started at login."),
     "approval": ("people_commands:approval_group", "Acts that wait for a yes or a no."),
     "device": ("device_commands:device_group", "The devices this host knows."),
+    "rollout": ("rollout_commands:rollout_group", "Update many boards in stages; it stops by itself."),
     "app": ("app_commands:app_group", "Programs: build, install, list, undo."),
     "catalog": ("catalog_commands:catalog_group", "Ready programs: find, show, install, publish, upgrade."),
     "link": ("link_commands:link_group", "The device link: check a host, or a device, against its rules."),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -132,6 +132,20 @@ def link_of(device: Device) -> DeviceLink:
     raise NotSupported(
         f"{device.name} has no link, by which updates come", next_step="microclaw flash writes its firmware by cable"
     )
+
+
+def release_for(rows: Sequence[ReleaseRow], device: Device, *, back: bool = False) -> ReleaseRow:
+    """The one of a version that the device can take; else the one that is nearest to it, for its error.
+
+    `back`: one that may be lower than what the device runs goes first, else last.
+    """
+    link = link_of(device)
+    facts = None if link.presence is None else link.presence.ota
+    rows = sorted(rows, key=lambda row: row.allow_downgrade is not back)
+    for row in rows:
+        if facts is not None and (row.name, row.board, row.channel) == (facts.name, facts.board, facts.channel):
+            return row
+    return next((row for row in rows if facts is not None and row.name == facts.name), rows[0])
 
 
 def obstacle(release: ReleaseRow, device: Device, link: DeviceLink, now_ms: int) -> MicroclawError | None:

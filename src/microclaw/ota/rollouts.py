@@ -25,11 +25,19 @@ TICK_S: Final = 1.0
 MAX_OPEN: Final = 8
 _log = logging.getLogger(__name__)
 
-SendOffer: TypeAlias = Callable[[str, str, bool], Awaitable[None]]
-"""Offer a version to a device, `back` for one that may be lower than its own. Raises MicroclawError where it cannot."""
-CancelOffer: TypeAlias = Callable[[str, str], Awaitable[None]]
-"""Take a version's offer to a device back. Raises MicroclawError where it cannot."""
+SendOffer: TypeAlias = Callable[["OpenRollout", RolloutDevice], Awaitable["Ended | None"]]
+"""Send what a device was just kept as offered; how it ended, where that is known already. Raises MicroclawError."""
+CancelOffer: TypeAlias = Callable[["OpenRollout", str], Awaitable[None]]
+"""Ask a device to give the update up. Raises MicroclawError where it cannot be asked."""
 TellRollout: TypeAlias = Callable[["OpenRollout"], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How an update ended, with the device's reason."""
+
+    state: DeviceState
+    error: str
 
 
 @dataclass(slots=True)
@@ -129,7 +137,7 @@ class Rollouts:
             raise UnknownName(f"there is no rollout {rollout_id}", next_step="microclaw rollout list")
         return await self._read(row)
 
-    async def list(self) -> list[OpenRollout]:
+    async def all(self) -> list[OpenRollout]:
         """The newest first, those that are over too."""
         return [self._open.get(row.rollout_id) or await self._read(row) for row in await self._table.list(20)]
 
@@ -201,9 +209,11 @@ class Rollouts:
     async def _send(self, one: OpenRollout, device_id: str) -> None:
         """A device that cannot get the offer has failed, with the reason."""
         try:
-            await self._offer(device_id, one.version, one.undoes is not None)
+            ended = await self._offer(one, one.rollout.devices[device_id])
         except MicroclawError as exc:
-            await self.noted(device_id, one.version, "failed", exc.message)
+            ended = Ended("failed", exc.message)
+        if ended is not None:
+            await self.noted(device_id, one.version, ended.state, ended.error)
 
     async def _change(
         self, rollout_id: int, state: RolloutState, reason: str, allowed: Sequence[RolloutState]
@@ -223,7 +233,7 @@ class Rollouts:
         """Boards that have the offer and not the update need not take it."""
         for device_id in one.rollout.under_way:
             try:
-                await self._cancel(device_id, one.version)
+                await self._cancel(one, device_id)
             except MicroclawError as exc:
                 _log.warning("rollout %d: %s was not told to stop: %s", one.rollout_id, device_id, exc.message)
 
@@ -262,7 +272,8 @@ def failures(rollout: Rollout) -> list[RolloutDevice]:
 
 
 def _state(text: str) -> DeviceState:
-    return msgspec.convert(text, DeviceState)
+    found: DeviceState = msgspec.convert(text, DeviceState)
+    return found
 
 
 def _write_plan(plan: RolloutPlan) -> str:
