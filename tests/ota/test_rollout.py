@@ -87,15 +87,19 @@ def test_a_device_without_an_end_counts_as_failed_and_may_still_become_healthy()
     assert one.progress.state == "running"
 
 
-def test_a_crash_of_an_updated_board_stops_it() -> None:
-    one = rollout(max_crashes=0)
-    assert not one.crashed("d5", 1)  # it has no update yet
+def test_new_crash_reports_of_updated_boards_stop_it() -> None:
+    one = rollout(max_crashes=1)
     (canary,) = offer(one, 100)
-    assert not one.crashed(canary, 99)  # before it had the offer
+    assert one.offered == {canary: 100}
     heal(one, [canary], 150)
-    assert one.crashed(canary, 200)
+    assert one.count_crashes(1)
+    assert not one.count_crashes(1)
     assert one.decide(200) is not None
-    assert one.progress.reason == "1 new crash report from updated boards, 0 may come"
+    assert one.progress.state == "running"
+    assert one.count_crashes(2)
+    assert one.decide(200) is not None
+    assert one.progress.reason == "2 new crash reports from updated boards, 1 may come"
+    assert not one.count_crashes(3)
 
 
 def test_no_canary_no_next_stage() -> None:
@@ -234,9 +238,9 @@ class AnyNews(RuleBasedStateMachine):
     def goes_off_or_on(self, n: int) -> None:
         self.online ^= {f"d{n}"}
 
-    @rule(n=st.integers(0, 29))
-    def crashes(self, n: int) -> None:
-        self.one.crashed(f"d{n}", self.now_ms)
+    @rule()
+    def crashes(self) -> None:
+        self.one.count_crashes(self.one.progress.crashes + 1)
 
     @invariant()
     def nothing_is_offered_twice(self) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -72,17 +73,23 @@ async def _serve(fleet: Fleet, name: str) -> None:
 @pytest.fixture
 async def fleet(plane: Plane, updates: Updates, scripted: Any, key: SigningKey) -> AsyncIterator[Fleet]:
     publisher = Publisher(updates.table, updates.payloads, now_ms=now_ms, record=plane.audited.append)
-    service = RolloutService(RolloutTable(plane.database), publisher, updates.offers, plane.registry, now_ms=now_ms)
+    service = RolloutService(
+        RolloutTable(plane.database), publisher, updates.offers, plane.registry, now_ms=now_ms, crashes=no_crashes
+    )
     made = Fleet(service, {name: scripted(plane) for name in NAMES}, {}, [])
     try:
         for name, board in made.boards.items():
-            await board.pair(lambda code, name=name: plane.plane.pair(code, name=name))
+            await board.pair(partial(plane.plane.pair, name=name))
             await made.connect(name, hello_of(board, key))
         async with _running(service.run, *(_server(made, name) for name in NAMES)):
             yield made
     finally:
         for name in NAMES:
             await made.leave(name)
+
+
+async def no_crashes(_offered: Mapping[str, int]) -> int:
+    return 0
 
 
 def _server(fleet: Fleet, name: str) -> Callable[[], Awaitable[None]]:

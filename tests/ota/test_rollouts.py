@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -35,6 +36,7 @@ class Fleet:
         self.off: set[str] = set()
         self.cannot: dict[str, MicroclawError] = {}
         self.known: dict[str, Ended] = {}
+        self.crashed: dict[str, int] = {}
         self.die_before_send = False
         self.told: list[str] = []
 
@@ -55,10 +57,13 @@ class Fleet:
     async def tell(self, one: OpenRollout) -> None:
         self.told.append(one.rollout.progress.state)
 
+    async def count_crashes(self, offered: Mapping[str, int]) -> int:
+        return sum(at_ms >= offered.get(device_id, math.inf) for device_id, at_ms in self.crashed.items())
+
     def over(self, database: Database) -> Rollouts:
         return Rollouts(
             RolloutTable(database), self.offer, self.cancel, is_online=lambda one: one not in self.off,
-            now_ms=lambda: self.now_ms, minute=lambda: self.minute, tell=self.tell,
+            now_ms=lambda: self.now_ms, minute=lambda: self.minute, crashes=self.count_crashes, tell=self.tell,
         )  # fmt: skip
 
 
@@ -192,6 +197,25 @@ async def test_an_end_that_the_killed_host_did_not_hear_of_counts(database: Data
     await again.load()
     await again.step()
     assert (await again.get(one.rollout_id)).rollout.progress.state == "done"
+
+
+async def test_new_crashes_of_updated_boards_stop_it_and_older_ones_do_not(database: Database) -> None:
+    fleet = Fleet()
+    fleet.now_ms = 1_000
+    rollouts = fleet.over(database)
+    one = await rollouts.begin("1.1.0", "stable", plan(9, "1,100%", soak_s=600), boards(9), "owner")
+    fleet.crashed = {"d0": 900, "d5": 1_500}  # before its update; without one
+    await rollouts.step()
+    await rollouts.noted("d0", "1.1.0", "healthy", "")
+    await rollouts.look_for_crashes()
+    await rollouts.step()
+    assert (await rollouts.get(one.rollout_id)).rollout.progress.state == "running"
+    fleet.crashed["d0"] = fleet.now_ms = 60_000
+    await rollouts.look_for_crashes()
+    await rollouts.step()
+    progress = (await rollouts.get(one.rollout_id)).rollout.progress
+    assert (progress.state, progress.crashes) == ("halted", 1)
+    assert len(fleet.offered) == 1
 
 
 async def test_paused_offers_nothing_and_resumed_goes_on(database: Database) -> None:

@@ -1,8 +1,8 @@
 """One rollout as a state machine: whom to offer an update next, and when to stop. No IO, no clock, no randomness.
 
-Its driver (rollouts.py) says what happened (`note`, `crashed`), asks `decide` whether the rollout moves on or stops by
-itself, and `due` for the devices that get the offer now. It keeps a change before it acts on it, so that a host that
-was killed goes on with the same state and offers nothing twice.
+Its driver (rollouts.py) says what happened (`note`, `count_crashes`), asks `decide` whether the rollout moves on or
+stops by itself, and `due` for the devices that get the offer now. It keeps a change before it acts on it, so that a
+host that was killed goes on with the same state and offers nothing twice.
 """
 
 from __future__ import annotations
@@ -119,12 +119,16 @@ class Rollout:
             return None
         return self._set(replace(device, state=state, error=error, ended_ms=now_ms))
 
-    def crashed(self, device_id: str, at_ms: int) -> bool:
-        """A new crash report; whether it counts: the device has the update and did not crash before it had."""
-        device = self.devices.get(device_id)
-        if device is None or device.offered_ms is None or at_ms < device.offered_ms or not self.is_open:
+    @property
+    def offered(self) -> dict[str, int]:
+        """The devices that have, or had, the offer, and when they got it."""
+        return {one.device_id: one.offered_ms for one in self.devices.values() if one.offered_ms is not None}
+
+    def count_crashes(self, count: int) -> bool:
+        """How many new crash reports the `offered` devices made since; whether that is news."""
+        if count <= self.progress.crashes or not self.is_open:
             return False
-        self.progress = replace(self.progress, crashes=self.progress.crashes + 1)
+        self.progress = replace(self.progress, crashes=count)
         return True
 
     def give_up_late(self, now_ms: int) -> list[RolloutDevice]:

@@ -18,11 +18,12 @@ from microclaw.ota.offers import OfferChange, Offers, link_of, obstacle, release
 from microclaw.ota.publisher import Publisher
 from microclaw.ota.rollout import DeviceState, RolloutDevice
 from microclaw.ota.rollout_plan import DEFAULT_STAGES, RolloutPlan, read_stages
-from microclaw.ota.rollouts import Ended, OpenRollout, Rollouts, TellRollout, in_order
+from microclaw.ota.rollouts import CountCrashes, Ended, OpenRollout, Rollouts, TellRollout, in_order
 from microclaw.store.firmware import OfferRow, OfferState, ReleaseRow
 from microclaw.store.rollouts import RolloutTable
 
 LOOK_FOR_REMOVED_S: Final = 60.0
+LOOK_FOR_CRASHES_S: Final = 2.0
 _ENDS: Final[dict[OfferState, DeviceState]] = {
     "healthy": "healthy",
     "rolled_back": "rolled_back",
@@ -61,6 +62,7 @@ class RolloutService:
         devices: Registry,
         *,
         now_ms: Callable[[], int],
+        crashes: CountCrashes,
         tell: TellRollout | None = None,
     ) -> None:
         self._publisher = publisher
@@ -69,7 +71,9 @@ class RolloutService:
         self._now_ms = now_ms
         self._ends: dict[str, OfferChange] = {}  # by device: the newest counts
         self._news = asyncio.Event()
-        self.rollouts = Rollouts(table, self._send, self._cancel, is_online=self._is_online, now_ms=now_ms, tell=tell)
+        self.rollouts = Rollouts(
+            table, self._send, self._cancel, is_online=self._is_online, now_ms=now_ms, crashes=crashes, tell=tell
+        )
 
     async def run(self) -> None:
         """Carry the open rollouts on until it is cancelled; what ended meanwhile is taken up first."""
@@ -78,6 +82,7 @@ class RolloutService:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.rollouts.run(), name="rollouts")
                 group.create_task(self._follow(), name="ends of updates")
+                group.create_task(self._look_for_crashes(), name="crashes of updated boards")
                 group.create_task(self._look_for_removed(), name="devices that were removed")
         finally:
             stop_listening()
@@ -185,6 +190,11 @@ class RolloutService:
                 device_id, change = self._ends.popitem()
                 release = await self._publisher.table.release(change.release_id)
                 await self.rollouts.noted(device_id, release.version, _ENDS[change.state], change.error or "")
+
+    async def _look_for_crashes(self) -> None:
+        while True:
+            await self.rollouts.look_for_crashes()
+            await asyncio.sleep(LOOK_FOR_CRASHES_S)
 
     async def _look_for_removed(self) -> None:
         while True:

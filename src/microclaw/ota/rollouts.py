@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from datetime import datetime
 from typing import Final, TypeAlias
@@ -29,6 +29,8 @@ SendOffer: TypeAlias = Callable[["OpenRollout", RolloutDevice], Awaitable["Ended
 """Send what a device was just kept as offered; how it ended, where that is known already. Raises MicroclawError."""
 CancelOffer: TypeAlias = Callable[["OpenRollout", str], Awaitable[None]]
 """Ask a device to give the update up. Raises MicroclawError where it cannot be asked."""
+CountCrashes: TypeAlias = Callable[[Mapping[str, int]], Awaitable[int]]
+"""How many kinds of crash devices had for the first time since the moment (Unix ms) that stands beside each."""
 TellRollout: TypeAlias = Callable[["OpenRollout"], Awaitable[None]]
 
 
@@ -65,8 +67,10 @@ class Rollouts:
         is_online: Callable[[str], bool],
         now_ms: Callable[[], int],
         minute: Callable[[], int] = lambda: _minute_of(datetime.now()),
+        crashes: CountCrashes,
         tell: TellRollout | None = None,
     ) -> None:
+        self._crashes = crashes
         self._table = table
         self._offer = offer
         self._cancel = cancel
@@ -164,13 +168,16 @@ class Rollouts:
                     await self._keep(one, [row])
         self._news.set()
 
-    async def crashed(self, device_id: str, at_ms: int) -> None:
-        """A new crash report of a device."""
-        async with self._lock:
-            for one in list(self._open.values()):
-                if one.rollout.crashed(device_id, at_ms):
+    async def look_for_crashes(self) -> None:
+        """Count the new crash reports of each open rollout's devices."""
+        for one in list(self._open.values()):
+            if not one.rollout.is_open or not (offered := one.rollout.offered):
+                continue
+            count = await self._crashes(offered)
+            async with self._lock:
+                if one.rollout.count_crashes(count):
                     await self._keep(one, [], progress=True)
-        self._news.set()
+                    self._news.set()
 
     async def removed(self, device_id: str) -> None:
         """The host knows the device no more."""
