@@ -11,7 +11,7 @@ from tests.virtual.updates.bench import Board, Cuts, Host, Kind, PowerCut, Relea
 
 
 def prepared(folder: Path, kind: Kind) -> Path:
-    """A board with a firmware in both slots, of which 1.1.0 runs; the built-in one is neither old nor new from now on."""
+    """A board with a firmware in both slots, of which 1.1.0 runs; the built-in one must never run again."""
     board = Board(folder / "prepared")
     board.update(release(kind, "1.0.5", size=7_000, extra="left.txt"))
     board.update(release(kind, "1.1.0", size=5_000))
