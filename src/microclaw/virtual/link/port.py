@@ -21,7 +21,7 @@ from microclaw.virtual.link.apps import LinkApps
 from microclaw.virtual.link.audio import FORMAT, BoardAudio
 from microclaw.virtual.link.calls import FIRMWARE, BoardMethods, CallWorker
 from microclaw.virtual.link.handler import MessageHandler
-from microclaw.virtual.link.updates import LinkUpdates
+from microclaw.virtual.link.updates import LinkUpdates, slot_table
 from microclaw.virtual.link.wifi import VirtualWifi
 from microclaw.virtual.machine import Machine
 from microclaw.virtual.py.drivers import Json
@@ -29,7 +29,7 @@ from microclaw.virtual.runtime.app import App
 from microclaw.virtual.updates.image import Firmware
 from microclaw.virtual.updates.slots import Slots, Start
 from microclaw.virtual.updates.trust import Trust
-from microclaw.wire.board_replies import LinkStatus
+from microclaw.wire.board_replies import LinkStatus, SlotTable
 from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.link.messages import AnyMessage, AppState, Event, Hello, Software, Telemetry
 from microclaw.wire.link.values import ValueMap
@@ -152,6 +152,9 @@ class LinkPort:
             notifications=tuple(boot.flash.get("notifications", ())),
             ui=tuple(f"{name}={value!s}" for name, value in sorted(state.ui.items())),
         )
+
+    def slots(self) -> SlotTable:
+        return slot_table(self._slots)
 
     @property
     def audio(self) -> BoardAudio:

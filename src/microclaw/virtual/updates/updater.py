@@ -9,8 +9,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
-from microclaw.errors import MicroclawError
-from microclaw.link_client.flash import PowerGone
+from microclaw.virtual.updates.chip import FlashRefused
 from microclaw.virtual.updates.firmware_modules import ota_check, ota_payload, ota_plan
 from microclaw.virtual.updates.slots import Slots, Start
 from microclaw.wire.link.actions import TakeBlob
@@ -181,6 +180,8 @@ class Updater:
         if at >= size:
             plan.downloaded()
             return
+        if not self._link.is_ready():
+            return  # `ready` asks
         self._window.clear()
         self._asked_bytes = min(WINDOW_BYTES, size - at)
         self._heard_s = self._clocks.monotonic_s()
@@ -218,9 +219,7 @@ class Updater:
         except ota_payload.BadPayload as refused:
             self._plan.failed(f"{refused.code}: {refused.words}")
             self._slots.folders.drop_payload()
-        except PowerGone:
-            raise
-        except (OSError, MicroclawError) as exc:
+        except (OSError, FlashRefused) as exc:
             if self._plan.state not in ("downloading", "verifying"):
                 raise
             self._forget_window()
