@@ -112,6 +112,7 @@ class BoardProcess:
             generation=generation,
             app_store=app_store,
             programs=programs,
+            has_link=options.link is not None,
         )
         ports = self.machine.ports
         ports.wasmachine = WasmachinePort(wasmachine, self.machine.receive, self.machine.faults, stock=stock)

@@ -40,7 +40,7 @@ GOODBYE_S: Final = 1.0
 
 
 class LinkPort:
-    """What survives a power cut is in `folder`; ConfigError when it is damaged. `power_on` begins a boot."""
+    """What survives a power cut is in `folder`; ConfigError when it is damaged. A boot is `load`, then `power_on`."""
 
     def __init__(self, machine: Machine, folder: Path, address: LinkAddress, trust: Trust | None = None) -> None:
         self._machine = machine
@@ -55,14 +55,21 @@ class LinkPort:
         if trust is not None and self._slots.keys.value is None:  # as `flash` does to a new board
             self._slots.keys.save(trust)
 
+    def load(self) -> Path | None:
+        """The bootloader's part of a boot: it chooses. The folder of an update's modules, None: those built in."""
+        with self._lock:
+            self._slots.close()
+            self._slots = self._open_slots()
+            self._started = self._start_firmware()
+            folder = self._slots.folders.place(self._started[0].slot)
+            return folder if any(folder.glob("runner.*py")) else None
+
     def power_on(self, *, with_apps: bool = True) -> None:
         with self._lock:
             reason = "panic" if self._board.is_after_panic else "software" if self._is_restarting else "power_on"
             flash, self._opened = self._opened or Flash(self._folder), None
             self._is_restarting = False
-            self._slots.close()
-            self._slots = self._open_slots()
-            start, has_crashed = self._start_firmware()
+            start, has_crashed = self._started
             self._boot = _Boot(self, flash, self._slots, start, "panic" if has_crashed else reason)
         self._boot.start(with_apps=with_apps)
 
