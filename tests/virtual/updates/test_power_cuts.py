@@ -15,7 +15,7 @@ def prepared(folder: Path, kind: Kind) -> Path:
     board = Board(folder / "prepared")
     board.update(release(kind, "1.0.5", size=7_000, extra="left.txt"))
     board.update(release(kind, "1.1.0", size=5_000))
-    assert board.host.last == ("1.1.0", "healthy", None)
+    assert board.host.last() == ("1.1.0", "healthy", None)
     return board.folder
 
 
@@ -37,7 +37,7 @@ def test_a_cut_in_any_operation_leaves_old_or_new_and_ends_in_new(kind: Kind, tm
         board = cut(template, tmp_path / "cut", cuts, offered)
         assert set(board.booted) <= {"1.1.0", "1.2.0"}, f"cut {at}"
         assert board.booted[-1] == "1.2.0", f"cut {at}"
-        assert board.host.last[:2] == ("1.2.0", "healthy"), f"cut {at}"
+        assert board.host.last()[:2] == ("1.2.0", "healthy"), f"cut {at}"
         assert "rolled_back" not in board.host.states, f"cut {at}"
         assert "refused" not in board.host.states, f"cut {at}"
         if cuts.done < at:
@@ -54,7 +54,7 @@ def test_a_cut_in_any_operation_of_a_firmware_that_crashes_ends_in_the_old_one(k
         cuts = Cuts(at, seed=at)
         board = cut(template, tmp_path / "cut", cuts, offered)
         assert set(board.booted) == {"1.1.0"}, f"cut {at}"
-        assert board.host.last == ("1.2.0", "rolled_back", "unhealthy: power_on"), f"cut {at}"
+        assert board.host.last() == ("1.2.0", "rolled_back", "unhealthy: power_on"), f"cut {at}"
         assert "healthy" not in board.host.states, f"cut {at}"
         if cuts.done < at:
             break
@@ -75,10 +75,10 @@ def test_many_cuts_in_one_update_leave_old_or_new(kind: Kind, tmp_path: Path) ->
             once(board, offered)
             assert set(board.booted) <= {"1.1.0", "1.2.0"}, f"seed {seed}"
         board.cuts = Cuts()
-        ends.add(board.host.last[1]) if board.host.statuses else None
+        ends.add(board.host.last()[1]) if board.host.statuses else None
         board.update(offered)
         assert board.booted[-1] == "1.2.0", f"seed {seed}"
-        assert board.host.last[1] == "healthy", f"seed {seed}"
+        assert board.host.last()[1] == "healthy", f"seed {seed}"
         shutil.rmtree(tmp_path / "cut")
     assert len(ends) > 1
 
