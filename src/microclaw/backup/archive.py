@@ -144,9 +144,11 @@ def work_folder(path: Path, *, busy: str) -> Iterator[Path]:
         if os.fstat(fd).st_uid != os.getuid():
             raise StoreError(f"{path} belongs to another user", next_step="move it away")
         path.chmod(0o700)
-        yield path
-        with suppress(OSError):
-            path.rmdir()
+        try:
+            yield path
+        finally:
+            with suppress(OSError):  # something is left in it
+                path.rmdir()
     finally:
         os.close(fd)
 

@@ -19,6 +19,7 @@ NAME: Final = "microclaw-backup.json"
 HOME: Final = "home"  # the folder of the archive that everything else is in
 FORMAT: Final = 1
 MAX_BYTES: Final = 64 * 1024
+MAX_NUMBER: Final = 1 << 45  # milliseconds until the year 3084
 BLOCK: Final = tarfile.BLOCKSIZE
 
 
@@ -93,9 +94,10 @@ def contents_of(data: bytes) -> Contents:
         if isinstance(version, int) and version > FORMAT:
             raise BackupNewer(f"the backup has format {version}, this microclaw knows {FORMAT}")
         contents = msgspec.json.decode(data, type=Contents)
-    except msgspec.DecodeError as exc:
+    except (msgspec.DecodeError, ValueError, RecursionError) as exc:
         raise BackupDamaged(f"its list of contents cannot be read: {exc}") from exc
-    if contents.format != FORMAT or min(contents.files, contents.bytes, contents.store_version) < 0:
+    numbers = (contents.files, contents.bytes, contents.store_version, contents.made_ms)
+    if contents.format != FORMAT or not all(0 <= number < MAX_NUMBER for number in numbers):
         raise BackupDamaged("its list of contents is wrong")
     if contents.store_version > len(MIGRATIONS):
         known = f"its store has version {contents.store_version}, this microclaw knows {len(MIGRATIONS)}"

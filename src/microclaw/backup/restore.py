@@ -49,10 +49,10 @@ class Restored:
 
 
 def restore_home(
-    chunks: Iterable[bytes], home: Path, *, replace: bool, source: str, now: Callable[[], datetime] = datetime.now
+    chunks: Iterable[bytes], home: Path, *, replace: bool, now: Callable[[], datetime] = datetime.now
 ) -> Restored:
     """Blocking. ConfigError for a home that is not empty, unless `replace`; StoreOwned while its host runs; BackupError
-    and StoreError. All of them leave the home as it was. `source` is the file's name, for the security log.
+    and StoreError. All of them leave the home as it was.
     """
     home = home.resolve()  # a link to it stays, and points at the new one
     check_home(home, replace=replace)
@@ -63,7 +63,7 @@ def restore_home(
         if _has_files(home):
             stack.callback(os.close, take_lock(home / STORE))
         _keep_ready(folder, home, now())
-        contents, unanswered = _unpacked(chunks, folder, source)
+        contents, unanswered = _unpacked(chunks, folder)
         return Restored(contents, home, _put_in_place(folder / _READY, home, now()), unanswered)
 
 
@@ -82,7 +82,7 @@ def check_home(home: Path, *, replace: bool) -> None:
         raise ConfigError(text, next_step="give --home an empty one, or --replace: the old one is kept beside it")
 
 
-def _unpacked(chunks: Iterable[bytes], folder: Path, source: str) -> tuple[Contents, int]:
+def _unpacked(chunks: Iterable[bytes], folder: Path) -> tuple[Contents, int]:
     """Put a whole, checked home at `folder`/ready."""
     unpacking = folder / _UNPACKING
     try:
@@ -92,7 +92,7 @@ def _unpacked(chunks: Iterable[bytes], folder: Path, source: str) -> tuple[Conte
         contents, files = members(chunks)
         _check_space(folder, contents)
         unpack(files, unpacking)
-        unanswered = _make_ready(unpacking, contents, source)
+        unanswered = _make_ready(unpacking, contents)
         unpacking.rename(folder / _READY)
         sync_folder(folder)
     except OSError as exc:
@@ -117,7 +117,7 @@ def _check_space(folder: Path, contents: Contents) -> None:
         raise StoreError(text, next_step="free some space there, or give --home a folder on another disk")
 
 
-def _make_ready(folder: Path, contents: Contents, source: str) -> int:
+def _make_ready(folder: Path, contents: Contents) -> int:
     """Check the store and the identity, and settle what a store from a backup does not know; messages that end."""
     try:
         store = open_store(folder / STORE)
@@ -132,7 +132,7 @@ def _make_ready(folder: Path, contents: Contents, source: str) -> int:
         connection.execute("COMMIT")
     made = datetime.fromtimestamp(contents.made_ms / 1000).astimezone()
     text = f"this home is the backup of {made:%Y-%m-%d %H:%M:%S %z}: {contents.text()}"
-    append_events(folder, [AuditEvent(AuditKind.BACKUP_RESTORED, text, about=source)])
+    append_events(folder, [AuditEvent(AuditKind.BACKUP_RESTORED, text)])
     sync_folder(folder)
     return unanswered
 

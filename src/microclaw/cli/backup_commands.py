@@ -28,6 +28,7 @@ from microclaw.config.places import home_folder
 from microclaw.durable import write_chunks
 from microclaw.errors import ConfigError, NotABackup, StoreError, StoreOwned
 from microclaw.store.database import take_lock
+from microclaw.text import one_line
 
 MAX_KEY_BYTES: Final = 4096
 ONE_HOST: Final = "the old host has to stay off: two with one identity take each other's devices"
@@ -39,9 +40,7 @@ PasswordFile = Annotated[
 
 def backup(
     ctx: typer.Context,
-    file: Annotated[
-        Path | None, typer.Argument(metavar="FILE", help="As microclaw.age; others cannot read it.")
-    ] = None,
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="As microclaw.age.")] = None,
     password_file: PasswordFile = None,
     recipient: Annotated[
         str | None, typer.Option("--recipient", metavar="age1...", help="Lock it with a public key, not a password.")
@@ -67,7 +66,7 @@ def backup(
         raise typer.BadParameter("--recipient or --password-file, not both")
     lock: Lock = PublicKey.parse(recipient) if recipient is not None else _new_password(password_file)
     without = None if settings.backup is None else folder_of(settings.backup)
-    with _archive(options, settings.home, without, target) as (contents, chunks):
+    with _archive(options, settings.home, without) as (contents, chunks):
         try:
             size_bytes = write_chunks(target, encrypted(chunks, lock, os.urandom), replace=force)
         except FileExistsError as exc:
@@ -108,7 +107,7 @@ def restore(
         if show:
             _list(options, file, chunks)
             return
-        restored = restore_home(chunks, home, replace=replace, source=file.name)
+        restored = restore_home(chunks, home, replace=replace)
     old = None if restored.old_home is None else str(restored.old_home)
     facts = {"home": str(restored.home), "old_home": old, "unanswered": restored.unanswered}
     if options.wrote_json("restore", {**facts, "contents": asdict(restored.contents)}):
@@ -139,9 +138,7 @@ def _list(options: GlobalOptions, file: Path, chunks: Iterator[bytes]) -> None:
 
 
 @contextmanager
-def _archive(
-    options: GlobalOptions, home: Path, without: Path | None, target: Path
-) -> Iterator[tuple[Contents, Iterator[bytes]]]:
+def _archive(options: GlobalOptions, home: Path, without: Path | None) -> Iterator[tuple[Contents, Iterator[bytes]]]:
     """From the home itself where no host runs, else from its host."""
     with ExitStack() as stack:
         try:
@@ -151,7 +148,7 @@ def _archive(
             yield first_member(options.host().download("/v1/backup"))
             return
         contents, chunks = stack.enter_context(home_archive(home, now_ms=now_ms(), without=without))
-        event = AuditEvent(AuditKind.BACKUP_MADE, f"a backup by the command line: {contents.text()}", about=target.name)
+        event = AuditEvent(AuditKind.BACKUP_MADE, f"a backup by the command line: {contents.text()}")
         append_events(home, [event])
         yield contents, chunks
 
@@ -226,9 +223,7 @@ def _password(file: str | None) -> Password:
 
 def _check_terminal() -> None:
     if not sys.stdin.isatty():
-        raise typer.BadParameter(
-            "nobody is at a terminal to type a password: give --password-file FILE, or - for stdin"
-        )
+        raise typer.BadParameter("nobody can type a password here: give --password-file FILE, or - for stdin")
 
 
 def _line_of(file: str) -> bytes:
@@ -243,7 +238,7 @@ def _line_of(file: str) -> bytes:
 
 def _say_left_out(options: GlobalOptions, contents: Contents) -> None:
     if contents.left_out:
-        options.say(f"left out, as they are links, too large or oddly named: {', '.join(contents.left_out)}")
+        options.say(f"left out, as they are links, too large or oddly named: {one_line(', '.join(contents.left_out))}")
 
 
 def _moment(contents: Contents) -> str:
