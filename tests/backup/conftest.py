@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import shutil
 from pathlib import Path
 from typing import Final
 
@@ -69,10 +71,16 @@ def tree(home: Path) -> dict[str, tuple[int, bytes]]:
     return found
 
 
+@pytest.fixture(scope="module")
+def whole_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("whole") / "home"
+    asyncio.run(make_home(home))
+    return home
+
+
 @pytest.fixture
-async def home(tmp_path: Path) -> Path:
-    await make_home(tmp_path / "a" / "home")
-    return tmp_path / "a" / "home"
+def home(whole_home: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(whole_home, tmp_path / "a" / "home"))
 
 
 def backup_of(home: Path, keys: PrivateKeys = KEYS) -> bytes:
