@@ -35,7 +35,7 @@ class Clock:
 @pytest.fixture
 def settings(tmp_path: Path) -> BackupSettings:
     (tmp_path / "kept").mkdir()
-    return BackupSettings(folder=str(tmp_path / "kept"), keep=3, recipient=str(KEYS.public))
+    return BackupSettings(folder=str(tmp_path / "kept"), every="1d", keep=3, recipient=str(KEYS.public))
 
 
 @pytest.fixture

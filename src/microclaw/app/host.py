@@ -211,7 +211,7 @@ def _check_store(settings: Settings, *, new_store: bool) -> None:
     if not new_store and authority.exists() and not store.exists():
         raise StoreMissing(
             f"the store {store} is missing, and paired devices trust the authority in {authority}",
-            next_step="restore the store from a backup; or begin with an empty one, and pair every device again: "
+            next_step="microclaw restore FILE --replace; or begin with an empty one, and pair every device again: "
             "microclaw up --new-store",
         )
 

@@ -81,6 +81,7 @@ def home_archive(home: Path, *, now_ms: int, without: Path | None = None) -> Ite
                 programs=counts.programs,
                 schedules=counts.schedules,
                 people=counts.people,
+                changing_tokens=counts.changing_tokens,
                 conversations=sum(_is_conversation(file.name) for file in files),
                 files=len(files),
                 bytes=sum(file.size_bytes for file in files),

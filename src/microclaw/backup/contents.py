@@ -28,6 +28,7 @@ class Contents:
     """`host` is the SHA-256 of the authority's certificate that devices trust, None where there never was one.
 
     `bytes` is the sum of all files, as they were listed. `left_out`: files of the home that a backup cannot hold.
+    `changing_tokens`: devices with a token, which the host changes after a day; later ones are not in the backup.
     """
 
     format: int = FORMAT
@@ -39,6 +40,7 @@ class Contents:
     programs: int
     schedules: int
     people: int
+    changing_tokens: int = 0
     conversations: int
     files: int
     bytes: int
@@ -63,6 +65,7 @@ class StoreCounts:
     programs: int
     schedules: int
     people: int
+    changing_tokens: int
 
 
 def count_store(connection: sqlite3.Connection) -> StoreCounts:
@@ -84,6 +87,7 @@ def count_store(connection: sqlite3.Connection) -> StoreCounts:
         programs=count("desired_apps"),
         schedules=count("schedules", "state != 'over'"),
         people=count("people"),
+        changing_tokens=count("tokens", "state = 'current'"),
     )
 
 

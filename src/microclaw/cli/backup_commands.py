@@ -28,7 +28,7 @@ from microclaw.config.places import home_folder
 from microclaw.durable import write_chunks
 from microclaw.errors import ConfigError, NotABackup, StoreError, StoreOwned
 from microclaw.store.database import take_lock
-from microclaw.text import one_line
+from microclaw.text import count_text, one_line
 
 MAX_KEY_BYTES: Final = 4096
 ONE_HOST: Final = "the old host has to stay off: two with one identity take each other's devices"
@@ -116,7 +116,10 @@ def restore(
     if old is not None:
         options.say(f"the home that was there is now {old}")
     if restored.unanswered:
-        options.say(f"{restored.unanswered} messages were just being answered: ask again")
+        options.say(f"just being answered, and not done again: {count_text(restored.unanswered, 'message')}")
+    if count := restored.contents.changing_tokens:
+        text = f"{count_text(count, 'device')} with a token: the host changes it after a day, at the next connection"
+        options.say(f"{text}; those that got a new one since the backup have to be paired again (docs/backup.md)")
     options.say(f"start it: microclaw up; {ONE_HOST}")
 
 

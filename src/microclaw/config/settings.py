@@ -260,8 +260,8 @@ class BackupSettings:
     """Backups that the host makes by itself (docs/backup.md): off without a folder, and without a key or a password."""
 
     folder: Annotated[str, about("where the host puts its backups; it has to exist", check=is_folder)] | None = None
-    every: Annotated[str, about("how often: 30m, 12h, 1d", check=is_duration)] = "1d"
-    keep: Annotated[int, about("how many are kept", 1, 1_000)] = 7
+    every: Annotated[str, about("how often: 30m, 6h, 1d", check=is_duration)] = "6h"
+    keep: Annotated[int, about("how many are kept", 1, 1_000)] = 28
     recipient: (
         Annotated[str, about("age1..., whose key opens them (microclaw backup --new-key)", check=is_backup_key)] | None
     ) = None
