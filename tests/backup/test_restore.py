@@ -16,13 +16,21 @@ import pytest
 from tests.backup.conftest import FILES, KEYS, NOW_MS, backup_of, make_home, tree
 
 from microclaw.audit import read_events
+from microclaw.auth.authority import Authority
+from microclaw.auth.certificates import host_names
+from microclaw.auth.credentials import Identity, Refusal
+from microclaw.auth.device_identity import Authenticator
+from microclaw.auth.device_tokens import DeviceTokens, token_hash
 from microclaw.backup.age_file import decrypted
 from microclaw.backup.archive import home_archive
 from microclaw.backup.restore import Restored, restore_home
 from microclaw.errors import BackupDamaged, BackupError, ConfigError, StoreError, StoreOwned
 from microclaw.store.database import Database, take_lock
+from microclaw.store.identity import IdentityTable
 
 PATIENCE_S = 60
+DAY_MS = 86_400_000
+NAMES = host_names("lab.example", ())
 
 
 def restore(data: bytes, home: Path, *, replace: bool = False) -> Restored:
@@ -55,6 +63,35 @@ async def test_the_store_is_settled_so_that_nothing_is_done_or_numbered_twice(ho
         assert connection.execute("SELECT name FROM devices").fetchall() == [("lamp",)]
     async with Database.open(new / "microclaw.db"):
         pass  # whole, of this version, and nobody holds its lock
+
+
+async def authenticated(home: Path, token: str) -> Identity | Refusal:
+    async with Database.open(home / "microclaw.db") as database:
+        table = IdentityTable(database)
+        authority = await Authority.open(
+            home / "identity", table, NAMES, now_ms=lambda: NOW_MS + DAY_MS, random_bytes=os.urandom
+        )
+        authenticator = Authenticator(authority.certificate, table, now_ms=lambda: NOW_MS + DAY_MS)
+        return await authenticator.authenticate(None, f"Bearer {token}")
+
+
+async def test_a_token_of_before_the_backup_opens_the_restored_host_and_a_later_one_does_not(
+    home: Path, tmp_path: Path
+) -> None:
+    """A board with a token has to be paired again where the host changed it after the backup (docs/backup.md)."""
+    clock = [NOW_MS]
+    async with Database.open(home / "microclaw.db") as database:
+        tokens = DeviceTokens(IdentityTable(database), now_ms=lambda: clock[0], random_bytes=os.urandom)
+        issued = await tokens.issue("d-1")
+        assert issued is not None
+        data = backup_of(home)
+        clock[0] += DAY_MS
+        later = await tokens.rotate(Identity("d-1", "token", token_hash(issued.token).hex(), clock[0]))
+        assert later is not None
+    restored = restore(data, tmp_path / "new")
+    assert restored.contents.changing_tokens == 1
+    assert isinstance(await authenticated(tmp_path / "new", issued.token), Identity)
+    assert isinstance(await authenticated(tmp_path / "new", later.token), Refusal)
 
 
 def test_a_home_that_is_not_empty_is_replaced_only_when_told_and_kept(home: Path, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ async def test_one_is_made_when_it_is_due_and_the_newest_are_kept(made: Make, ho
     backups, clock, events = made()
     folder, state = tmp_path / "kept", backups.object()
     assert state is not None
-    assert backup_line(state).startswith("none yet")
+    assert "not read yet" in backup_line(state)
     for day in range(5):
         clock.now = NOW_MS + day * DAY_MS
         await backups.run_due()
@@ -139,12 +139,19 @@ async def test_a_password_file_locks_them_and_must_be_private(made: Make, home: 
         await backups.run_due()
 
 
-async def test_a_folder_that_is_not_there_is_told_with_what_to_do(made: Make, tmp_path: Path) -> None:
+async def test_a_folder_that_is_not_there_is_told_with_what_to_do(made: Make, home: Path, tmp_path: Path) -> None:
     backups, _, _ = made(folder=str(tmp_path / "usb"))
     with pytest.raises(MicroclawError) as error:
         await backups.run_due()
     assert "mount" in str(error.value.next_step)
-    assert not (tmp_path / "usb").exists()
+    (tmp_path / "usb").mkdir()
+    (home / "microclaw.db").rename(home / "gone.db")
+    with pytest.raises(ConfigError, match="no store"):
+        await backups.run_due()
+    state = backups.object()
+    assert state is not None
+    assert backup_line(state).startswith("none yet")
+    assert list((tmp_path / "usb").iterdir()) == []
 
 
 async def test_a_host_that_ends_leaves_no_half_backup(made: Make, home: Path, tmp_path: Path) -> None:

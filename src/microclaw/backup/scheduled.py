@@ -52,7 +52,7 @@ class ScheduledBackups:
         self._record = record
         self._now_ms = now_ms
         self._random_bytes = random_bytes
-        self._made_ms: tuple[int, ...] = ()
+        self._made_ms: tuple[int, ...] | None = None  # before the folder was looked at
         self._stopping = threading.Event()
 
     @contextmanager
@@ -76,7 +76,7 @@ class ScheduledBackups:
             raise
 
     def object(self) -> dict[str, Any] | None:
-        """For the status: None where no backups are set up; `last_ms` None where there is none yet."""
+        """For the status; None where no backups are set up."""
         return None if self._settings is None else backup_object(self._settings, self._made_ms)
 
     def _run_due(self, settings: BackupSettings) -> None:
@@ -106,14 +106,14 @@ class ScheduledBackups:
             yield data
 
 
-def backup_object(settings: BackupSettings, made_ms: Sequence[int]) -> dict[str, Any]:
-    """How the scheduled backups stand; `made_ms` are the times of those in the folder."""
+def backup_object(settings: BackupSettings, made_ms: Sequence[int] | None) -> dict[str, Any]:
+    """How the scheduled backups stand; `made_ms` are the times of those in the folder, None where it was not read."""
     return {
         "folder": str(folder_of(settings)),
         "every": settings.every,
         "keep": settings.keep,
-        "count": len(made_ms),
-        "last_ms": max(made_ms, default=None),
+        "count": None if made_ms is None else len(made_ms),
+        "last_ms": max(made_ms or (), default=None),
     }
 
 

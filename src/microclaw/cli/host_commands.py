@@ -220,10 +220,12 @@ def failing_lines(found: dict[str, Any]) -> list[str]:
 
 def backup_line(state: dict[str, Any]) -> str:
     """How the backups that the host makes by itself stand."""
+    plan = f"every {state['every']}, {state['keep']} are kept"
+    if state["count"] is None:
+        return f"{state['folder']} was not read yet; {plan}"
     if state["last_ms"] is None:
-        return f"none yet in {state['folder']} (every {state['every']}, {state['keep']} are kept)"
-    kept = f"{state['count']} in {state['folder']}, every {state['every']}, {state['keep']} are kept"
-    return f"last {_moment(state['last_ms'])}; {kept}"
+        return f"none yet in {state['folder']}; {plan}"
+    return f"last {_moment(state['last_ms'])}; {state['count']} in {state['folder']}, {plan}"
 
 
 def _times(count: int) -> str:

@@ -6,7 +6,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
@@ -80,7 +80,7 @@ class HostClient:
                 if not isinstance(event, Keepalive):
                     yield event
 
-    def download(self, path: str) -> Iterator[bytes]:
+    def download(self, path: str) -> Generator[bytes, None, None]:
         """The bytes that POST of `path` answers with, as they come; NoHost when they end too early."""
         with closing(self._endpoint.connect(self._timeout_s)) as connection:
             response = self._response(connection, HostRequest("POST", path, {}))
