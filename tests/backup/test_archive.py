@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tests.backup.conftest import FILES, KEYS, NOW_MS
 
 from microclaw.backup.age_file import CHUNK_BYTES, encrypted
-from microclaw.backup.archive import WORK, home_archive, list_files, work_folder
+from microclaw.backup.archive import WORK, HomeFile, archive_of, home_archive, list_files, work_folder
 from microclaw.backup.contents import NAME, Contents, contents_of
 from microclaw.backup.unpack import MAX_PAX_BYTES, members, unpack
 from microclaw.durable import write_chunks
@@ -117,6 +117,20 @@ def test_one_backup_at_a_time_and_what_a_power_cut_left_is_removed(home: Path) -
         assert b"".join(chunks)
     with work_folder(home / WORK, busy="busy") as folder:
         assert list(folder.iterdir()) == []
+
+
+def test_a_home_or_a_folder_beside_it_that_cannot_be_used_is_told(home: Path, tmp_path: Path) -> None:
+    (home / "workspace" / "bin").unlink()
+    (home / "workspace" / "bin").symlink_to("/etc/passwd")
+    file = HomeFile("workspace/bin", home / "workspace" / "bin", 1)  # a link since it was listed
+    with pytest.raises(StoreError):
+        list(archive_of(SOUND, [file]))
+    assert list(archive_of(SOUND, [HomeFile("gone", home / "gone", 1)]))
+    (tmp_path / "file").write_bytes(b"x")
+    for place in (tmp_path / "file" / "x", tmp_path / "file"):
+        with pytest.raises(StoreError) as error, work_folder(place, busy=""):
+            pass
+        assert error.value.next_step
 
 
 @contextmanager

@@ -131,9 +131,13 @@ def list_files(home: Path, without: Path | None = None) -> tuple[list[HomeFile],
 @contextmanager
 def work_folder(path: Path, *, busy: str) -> Iterator[Path]:
     """A folder (0700) that one process at a time works in; removed at the end when it is empty. Overloaded: `busy`."""
-    with suppress(FileExistsError):
-        path.mkdir(mode=0o700)
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        with suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as exc:
+        text = f"no folder {path.name} can be made in {path.parent}: {exc.strerror or exc}"
+        raise StoreError(text, next_step=f"check the owner, mode and free space of {path.parent}") from exc
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -160,6 +164,8 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
             return sorted(entries, key=lambda entry: entry.name)
     except FileNotFoundError:  # removed since it was listed
         return []
+    except OSError as exc:
+        raise _unreadable(folder, exc) from exc
 
 
 def _size_of(entry: os.DirEntry[str]) -> int:
@@ -167,6 +173,13 @@ def _size_of(entry: os.DirEntry[str]) -> int:
         return entry.stat(follow_symlinks=False).st_size
     except FileNotFoundError:
         return 0
+    except OSError as exc:
+        raise _unreadable(Path(entry.path), exc) from exc
+
+
+def _unreadable(path: Path, exc: OSError) -> StoreError:
+    text = f"{path} cannot be read: {exc.strerror or exc}"
+    return StoreError(text, next_step="check its owner and mode, or move it out of the home")
 
 
 def _empty(folder: Path) -> None:
@@ -197,25 +210,30 @@ def _members(contents: Contents, files: Sequence[HomeFile]) -> Iterator[bytes]:
     yield from _member(NAME, text, mtime=contents.made_ms // 1000, mode=0o600)
     for file in files:
         try:
-            fd = open_regular(file.path, os.O_RDONLY)
+            yield from _file_member(file)
         except FileNotFoundError:  # removed since it was listed
             continue
-        with os.fdopen(fd, "rb") as opened:
-            found = os.fstat(opened.fileno())
-            mode = 0o700 if found.st_mode & stat.S_IXUSR else 0o600
-            name, mtime = f"{HOME}/{file.name}", max(0, int(found.st_mtime))
-            if found.st_size <= SMALL_BYTES:
-                yield from _member(name, opened.read(found.st_size), mtime=mtime, mode=mode)
-                continue
-            yield _header(name, found.st_size, mtime=mtime, mode=mode)
-            left = found.st_size
-            while left:
-                data = opened.read(min(left, SMALL_BYTES))
-                if not data:
-                    raise StoreError(f"{file.path} became shorter while it was read", next_step="do it again")
-                left -= len(data)
-                yield data
-            yield bytes(-found.st_size % BLOCK)
+        except OSError as exc:
+            raise _unreadable(file.path, exc) from exc
+
+
+def _file_member(file: HomeFile) -> Iterator[bytes]:
+    with os.fdopen(open_regular(file.path, os.O_RDONLY), "rb") as opened:
+        found = os.fstat(opened.fileno())
+        mode = 0o700 if found.st_mode & stat.S_IXUSR else 0o600
+        name, mtime = f"{HOME}/{file.name}", max(0, int(found.st_mtime))
+        if found.st_size <= SMALL_BYTES:
+            yield from _member(name, opened.read(found.st_size), mtime=mtime, mode=mode)
+            return
+        yield _header(name, found.st_size, mtime=mtime, mode=mode)
+        left = found.st_size
+        while left:
+            data = opened.read(min(left, SMALL_BYTES))
+            if not data:
+                raise StoreError(f"{file.path} became shorter while it was read", next_step="do it again")
+            left -= len(data)
+            yield data
+        yield bytes(-found.st_size % BLOCK)
 
 
 def _member(name: str, data: bytes, *, mtime: int, mode: int) -> Iterator[bytes]:

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from microclaw.bech32 import decode_bech32, encode_bech32
-from microclaw.errors import BackupDamaged, BackupLocked, ConfigError
+from microclaw.errors import BackupDamaged, BackupLocked, ConfigError, StoreError
 
 RandomBytes: TypeAlias = Callable[[int], bytes]
 
@@ -93,7 +93,11 @@ class Password:
 
     def _wrap_key(self, salt: bytes, factor: int) -> bytes:
         kdf = Scrypt(salt=_SCRYPT_LABEL + salt, length=KEY_BYTES, n=1 << factor, r=8, p=1)
-        return kdf.derive(self.text.encode())
+        try:
+            return kdf.derive(self.text.encode())
+        except MemoryError as exc:
+            text = f"this machine has not the {(1 << factor) * 1024 >> 20} MiB of memory that the password takes to try"
+            raise StoreError(text, next_step="end other programs, or do it on another machine") from exc
 
 
 @dataclass(frozen=True, slots=True)

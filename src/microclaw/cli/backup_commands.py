@@ -152,7 +152,11 @@ def _archive(options: GlobalOptions, home: Path, without: Path | None) -> Iterat
             return
         contents, chunks = stack.enter_context(home_archive(home, now_ms=now_ms(), without=without))
         event = AuditEvent(AuditKind.BACKUP_MADE, f"a backup by the command line: {contents.text()}")
-        append_events(home, [event])
+        try:
+            append_events(home, [event])
+        except OSError as exc:
+            text = f"the security log of {home} cannot be written: {exc.strerror or exc}"
+            raise StoreError(text, next_step="free some space on the disk of the home") from exc
         yield contents, chunks
 
 
