@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -113,6 +114,19 @@ def test_an_empty_home_and_a_link_to_one_are_filled(home: Path, tmp_path: Path) 
     restore(backup_of(home), tmp_path / "link")
     assert tree(tmp_path / "empty") == tree(home)
     assert (tmp_path / "empty").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_home_in_which_a_host_started_meanwhile_stays(home: Path, tmp_path: Path) -> None:
+    new = tmp_path / "new"
+
+    def chunks() -> Iterator[bytes]:
+        yield from decrypted(io.BytesIO(backup_of(home)), KEYS)
+        new.mkdir()
+        (new / "microclaw.db").write_bytes(b"another host's")
+
+    with pytest.raises(StoreError, match="what was restored is in"):
+        restore_home(chunks(), new, replace=True)
+    assert [path.name for path in new.iterdir()] == ["microclaw.db"]
 
 
 def test_somebodys_folder_and_a_home_whose_host_runs_are_refused(home: Path, tmp_path: Path) -> None:

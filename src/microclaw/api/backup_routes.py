@@ -12,11 +12,10 @@ from fastapi.responses import StreamingResponse
 
 from microclaw.api.caller import RequestCaller, check_local_owner
 from microclaw.auth.gate import Gate
-from microclaw.backup.contents import Contents
 
 MEDIA_TYPE: Final = "application/x-tar"
-ReadHome: TypeAlias = Callable[[str], AbstractContextManager[tuple[Contents, Iterator[bytes]]]]
-"""The home's archive inside a block; its argument is what the security log says that it is for."""
+ReadHome: TypeAlias = Callable[[], AbstractContextManager[Iterator[bytes]]]
+"""The home's archive inside a block."""
 
 
 def backup_router(gate: Gate, read_home: ReadHome) -> APIRouter:
@@ -26,7 +25,7 @@ def backup_router(gate: Gate, read_home: ReadHome) -> APIRouter:
     async def backup(by: RequestCaller) -> StreamingResponse:
         check_local_owner(gate, by, "read the whole home")
         stack = ExitStack()
-        _, chunks = await asyncio.to_thread(stack.enter_context, read_home("a backup for the command line"))
+        chunks = await asyncio.to_thread(stack.enter_context, read_home())
         return StreamingResponse(_sent(chunks, stack), media_type=MEDIA_TYPE)
 
     return router

@@ -56,15 +56,22 @@ def restore_home(
     """
     home = home.resolve()  # a link to it stays, and points at the new one
     check_home(home, replace=replace)
-    make_folders(home.parent)
+    try:
+        make_folders(home.parent)
+    except OSError as exc:
+        text = f"{home.parent} cannot be made: {exc.strerror or exc}"
+        raise StoreError(text, next_step="give --home a folder that you may make") from exc
     with ExitStack() as stack:
         beside = home.with_name(f".{home.name}.restoring")
         folder = stack.enter_context(work_folder(beside, busy=f"a backup is being restored to {home} already"))
-        if _has_files(home):
+        if is_there := _has_files(home):
             stack.callback(os.close, take_lock(home / STORE))
         _keep_ready(folder, home, now())
         contents, unanswered = _unpacked(chunks, folder)
-        return Restored(contents, home, _put_in_place(folder / _READY, home, now()), unanswered)
+        if is_there:
+            return Restored(contents, home, _exchanged(folder / _READY, home, now()), unanswered)
+        _placed(folder / _READY, home)
+        return Restored(contents, home, None, unanswered)
 
 
 def check_home(home: Path, *, replace: bool) -> None:
@@ -165,23 +172,32 @@ def _keep(old: Path, home: Path, now: datetime) -> Path:
     return place
 
 
-def _put_in_place(ready: Path, home: Path, now: datetime) -> Path | None:
-    """Where the old home is now, if there was one."""
+def _placed(ready: Path, home: Path) -> None:
+    """Where there is nothing, or an empty folder; one that is not empty any more stays as it is."""
     try:
-        if not _has_files(home):
-            ready.rename(home)
-            sync_folder(home.parent)
-            return None
+        ready.rename(home)
+    except OSError as exc:
+        raise _not_replaced(ready, home, exc) from exc
+    sync_folder(home.parent)
+
+
+def _exchanged(ready: Path, home: Path, now: datetime) -> Path:
+    """Where the old home is now."""
+    try:
         if not _exchange(ready, home):
             place = _keep(home, home, now)
             ready.rename(home)
             sync_folder(home.parent)
             return place
     except OSError as exc:
-        text = f"{home} cannot be replaced: {exc.strerror}; what was restored is in {ready}"
-        raise StoreError(text, next_step="is something using it? Then do it again") from exc
+        raise _not_replaced(ready, home, exc) from exc
     sync_folder(home.parent)
     return _keep(ready, home, now)
+
+
+def _not_replaced(ready: Path, home: Path, exc: OSError) -> StoreError:
+    text = f"{home} cannot be replaced: {exc.strerror}; what was restored is in {ready}"
+    return StoreError(text, next_step="does something use it, or did a host start in it? Then do it again")
 
 
 def _exchange(one: Path, other: Path) -> bool:

@@ -20,7 +20,6 @@ from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.authority_pem import pem_fingerprint
 from microclaw.backup.age_file import encrypted
 from microclaw.backup.archive import IDENTITY, home_archive
-from microclaw.backup.contents import Contents
 from microclaw.backup.keys import MIN_PASSWORD_CHARS, Lock, Password, PublicKey
 from microclaw.config.checks import seconds_in
 from microclaw.config.settings import BackupSettings
@@ -56,12 +55,12 @@ class ScheduledBackups:
         self._stopping = threading.Event()
 
     @contextmanager
-    def reading(self, what_for: str) -> Iterator[tuple[Contents, Iterator[bytes]]]:
-        """The home's archive, noted in the security log. Blocking; errors as of home_archive."""
+    def reading(self) -> Iterator[Iterator[bytes]]:
+        """The home's archive for the command line, noted in the security log. Blocking; errors as of home_archive."""
         without = None if self._settings is None else folder_of(self._settings)
         with home_archive(self._home, now_ms=self._now_ms(), without=without) as (contents, chunks):
-            self._record(AuditEvent(AuditKind.BACKUP_MADE, f"{what_for}: {contents.text()}"))
-            yield contents, chunks
+            self._record(AuditEvent(AuditKind.BACKUP_MADE, f"read by the command line: {contents.text()}"))
+            yield chunks
 
     async def run_due(self) -> None:
         """Make a backup when the newest one is old enough. MicroclawError, OSError."""
@@ -88,7 +87,7 @@ class ScheduledBackups:
         lock = lock_of(settings)
         at = datetime.fromtimestamp(now_ms / 1000, UTC)
         path = folder / f"microclaw-{host}-{at:%Y%m%dT%H%M%S}Z.age"
-        with self.reading(f"a scheduled backup to {folder}") as (_, chunks):
+        with home_archive(self._home, now_ms=now_ms, without=folder) as (contents, chunks):
             try:
                 write_chunks(path, encrypted(self._until_stopped(chunks), lock, self._random_bytes), replace=True)
             except OSError as exc:
@@ -96,6 +95,7 @@ class ScheduledBackups:
                     f"{path} cannot be written: {exc.strerror or exc}",
                     next_step="check the folder's owner and free space: microclaw config get backup.folder",
                 ) from exc
+        self._record(AuditEvent(AuditKind.BACKUP_MADE, f"by the schedule: {contents.text()}", about=str(folder)))
         prune(folder, host, settings.keep, now_ms)
         self._made_ms = backup_times(folder, host)
 

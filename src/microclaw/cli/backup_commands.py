@@ -151,7 +151,7 @@ def _archive(options: GlobalOptions, home: Path, without: Path | None) -> Iterat
             yield first_member(options.host().download("/v1/backup"))
             return
         contents, chunks = stack.enter_context(home_archive(home, now_ms=now_ms(), without=without))
-        event = AuditEvent(AuditKind.BACKUP_MADE, f"a backup by the command line: {contents.text()}")
+        event = AuditEvent(AuditKind.BACKUP_MADE, f"by the command line: {contents.text()}")
         try:
             append_events(home, [event])
         except OSError as exc:
