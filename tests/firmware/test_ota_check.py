@@ -145,6 +145,7 @@ def fit_cases() -> list[Case]:
     """Signed by the right key, and still not for this device, not now, or too old."""
     now = ota_check.seconds
     small = ["microclaw-firmware", "esp32-small", "stable", "d-1", "1.3.0", 3]
+    unversioned = ["microclaw-firmware", "esp32s3", "stable", "d-1", "v1-dirty", 3]
     unknown = ["microclaw-firmware", "esp32s3", "stable", "", "1.3.0", 3]
     return [
         Case("taken 1.4.0", manifest()),
@@ -172,6 +173,7 @@ def fit_cases() -> list[Case]:
         Case("old_version 1.3.0", manifest(version="1.3.0")),
         Case("old_version 1.3.0", manifest(version="1.3.0", allow_downgrade=True)),
         Case("taken 1.10.0", manifest(version="1.10.0")),
+        Case("taken 0.0.1", manifest(version="0.0.1"), facts=unversioned),
         Case("no_slot 1.4.0", manifest(kind="image")),
         Case("no_slot 1.4.0", manifest(kind="image", size=4097), slot_bytes=4096),
         Case("taken 1.4.0", manifest(kind="image", size=4096), slot_bytes=4096, room_bytes=0),
