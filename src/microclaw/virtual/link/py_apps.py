@@ -10,7 +10,8 @@ from microclaw.virtual.py.programs import Programs
 from microclaw.wire.link.values import Value, ValueMap
 
 MAX_WRITE_BYTES: Final = 4_096
-_BEGIN: Final = ("name", "kind", "size", "heap", "autostart")
+_TIMES: Final = ("every_ms", "stop_after_ms")
+_BEGIN: Final = ("name", "kind", "size", "heap", "autostart", *_TIMES)
 
 
 class PyApps:
@@ -36,6 +37,12 @@ class PyApps:
         """start, stop, remove or undo."""
         self._call(method, {} if name is None else {"name": name})
         return {"name": name}
+
+    def set(self, params: ValueMap) -> ValueMap:
+        """Other times for a program."""
+        times = {key: whole(params, key, 0, 2**32, 0) for key in _TIMES}
+        self._call("set", {"name": params["name"], **times})
+        return {"name": params["name"]}
 
     def rows(self) -> list[Value]:
         return cast("list[Value]", self._programs.rows())
