@@ -119,8 +119,7 @@ def list(runner):
             row["state"] = program.state
             if program.error is not None:
                 row["error"] = program.error
-            if program.env is not None:
-                row["pins"] = program.env.pins()
+            row["pins"] = sorted([pin for pin, owner in runner.board.owners.items() if owner == name])
             if program.times is not None:
                 program.times.tell(row, program, runner.board.now_ms())
         rows.append(row)
@@ -177,7 +176,7 @@ def load(runner, folder, slot, claim):
 
 def _check_room(runner, name, claim):
     """Whether one more may run, beside those that do or wait for their next start or run."""
-    claims = [p.claim for p in runner._programs.values() if p.name != name and (p.main or p.restart or p.times)]
+    claims = [p.claim for p in runner._programs.values() if p.name != name and (p.main or p.restart or (p.times and p.times.every_ms))]
     if len(claims) >= runner.board.max_programs:
         raise CallError("too_many_apps", "%d programs run: stop one" % len(claims))
     room = runner.board.heap

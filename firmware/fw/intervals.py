@@ -88,7 +88,6 @@ class Times:
                 pass  # of the virtual board: a WebAssembly program was quicker
             return
         program.state = how
-        program.times = None
         runner._event("app.exit", {"app": program.name, "kind": how})
 
     def _begin(self, coro):

@@ -15,8 +15,9 @@ from typing import Literal, TypeAlias, cast
 
 from msgspec import Struct, ValidationError, convert, to_builtins
 
-from microclaw.apps.app_terms import Claims, Origin, read_claims, read_origin, term_text
+from microclaw.apps.app_terms import Claims, Origin, read_claims, read_origin, read_times, term_text
 from microclaw.apps.building import ProgramImage, stored_facts
+from microclaw.apps.run_times import RunTimes
 from microclaw.auth.people import OWNER
 from microclaw.errors import (
     DeviceLied,
@@ -78,7 +79,7 @@ class _Stored(Struct, frozen=True, forbid_unknown_fields=True, tag_field="do"):
 class AppVersion(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One version of a program: its image's hash and kind, install options, the pins it drives, other claims.
 
-    `origin`: the entry of a catalogue that it is.
+    `origin`: the entry of a catalogue that it is. `times`: when it runs, where it does not simply run on.
     """
 
     sha256: str
@@ -89,6 +90,7 @@ class AppVersion(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     claims: Claims = Claims()
     kind: ProgramKind = "wasm"
     origin: Origin | None = None
+    times: RunTimes | None = None
 
 
 class PutApp(_Stored, frozen=True, tag="app.put"):
@@ -337,6 +339,7 @@ class ChangeLog:
             claims=term_text(version.claims),
             kind=version.kind,
             origin=None if version.origin is None else term_text(version.origin),
+            times=None if version.times is None else term_text(version.times),
         )
 
 
@@ -358,6 +361,15 @@ def _change(row: rows.ChangeRow) -> Change:
 
 
 def _desired(row: rows.DesiredApp) -> DesiredApp:
-    claims, origin = read_claims(row.claims), read_origin(row.origin)
-    version = AppVersion(row.sha256, row.heap_bytes, row.timers, row.watchdog_ms, row.pins, claims, row.kind, origin)
+    version = AppVersion(
+        row.sha256,
+        row.heap_bytes,
+        row.timers,
+        row.watchdog_ms,
+        row.pins,
+        read_claims(row.claims),
+        row.kind,
+        read_origin(row.origin),
+        read_times(row.times),
+    )
     return DesiredApp(row.device_id, row.name, version, row.since_ms, row.suspect_ms)

@@ -60,7 +60,7 @@ def claims_of(image: ProgramImage, trial: Trial) -> Claims:
         reads=tuple(sorted(read)),
         uses=tuple(sorted({*image.pins, *trial.pins} - driven - read)),
         nodes=image.nodes,
-        ended=trial.ok and trial.ended in ("returned", "exited"),
+        ended=trial.ok and trial.ended in ("returned", "exited") and trial.times is None,
         forced=not trial.ok,
     )
 

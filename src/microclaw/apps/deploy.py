@@ -24,12 +24,13 @@ from microclaw.apps.building import (
 )
 from microclaw.apps.changes import AppVersion, ChangeLog, DesiredApp, version_of
 from microclaw.apps.claims import check_free, check_named_pins, claims_of, driven_pins
-from microclaw.apps.deployment import Approve, Deployment, DeployRequest, PreparedChange, Removal, with_terms
+from microclaw.apps.deployment import Approve, Deployment, DeployRequest, PreparedChange, Removal, first_run, with_terms
 from microclaw.apps.expectation_result import seen_on_board
 from microclaw.apps.firmware_fit import check_same_firmware, fit_claim, fit_limits
 from microclaw.apps.installer import Installation, Installer, Occupants, check_room, recover_changes
 from microclaw.apps.late_proof import LateCheck
 from microclaw.apps.listing import removal_text
+from microclaw.apps.run_times import check_keeper, keeper_text, kept_by
 from microclaw.apps.stage_text import (
     accept_text,
     check_text,
@@ -44,7 +45,7 @@ from microclaw.apps.stage_text import (
 from microclaw.apps.trial import Trial, TrialOptions, Try
 from microclaw.apps.verify import Verification, verify
 from microclaw.boards.pins import check_pin
-from microclaw.devices.calls import AppInstall
+from microclaw.devices.calls import AppInstall, AppSet
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import BuildError, DeployRejected, DeviceError, MicroclawError, UnknownName
@@ -211,6 +212,8 @@ class Deployer:
         before = version_of(name, wanted)
         stage: Stage = "check"
         try:
+            check_keeper(request.times, image.kind)
+            _check_keeps_times(device, request, image)
             heap_bytes, timers = fit_limits(board, fit_claim(image, request.heap_bytes), request.timers)
             request = replace(request, heap_bytes=heap_bytes, timers=timers)
             await check_named_pins(device, name, image.pins, image.nodes, wanted)
@@ -222,7 +225,7 @@ class Deployer:
             claims = claims_of(image, trial)
             await check_free(device, name, driven, claims, wanted)
             terms = (image.sha256, request.heap_bytes, request.timers, request.watchdog_ms)
-            version = AppVersion(*terms, driven, claims, image.kind, request.origin)
+            version = AppVersion(*terms, driven, claims, image.kind, request.origin, request.times)
             if later is not None:
                 check_room(device, name, (), later)
             if request.approve is not None:
@@ -246,6 +249,7 @@ class Deployer:
             timers=request.timers,
             expectations=request.expectations,
             slow_ms=SLOW_TRIAL_MS,
+            times=request.times,
         )
         trial = await self._try_image(image, device.board, options)
         if trial.ok:
@@ -292,7 +296,10 @@ class Deployer:
             fail(report, stage, exc)
         expected = seen_on_board(prepared.trial.expected, prepared.trial.expectations, found.evidence, found.pins)
         report(verification_step(found, device, name, expected))
-        if found.agrees:
+        if prepared.request.times is not None:
+            text = f"{keeper_text(prepared.request.times, image.kind)}; seen so far: the first run, no later one"
+            report(Step("verify", text))
+        elif found.agrees:
             self._look_later(prepared, installation, found, report)
         return Deployment(
             device.device_id,
@@ -341,7 +348,8 @@ class Deployer:
         device, name = prepared.device, prepared.request.name
         try:
             told = partial(in_source_lines, prepared.image)
-            found = await verify(device, name, prepared.trial, installation.baseline, told=told, sleep=self._sleep)
+            trial = first_run(prepared.trial)
+            found = await verify(device, name, trial, installation.baseline, told=told, sleep=self._sleep)
         except asyncio.CancelledError:
             await self._change_log.complete(installation.change_id)  # the device accepted it
             raise
@@ -364,3 +372,12 @@ class Deployer:
         except DeviceError as exc:
             report_failure(report, "deploy", exc)
         raise DeployRejected(f"{device.name} accepted {name}, but {error}", next_step=next_step)
+
+
+def _check_keeps_times(device: Device, request: DeployRequest, image: ProgramImage) -> None:
+    """Raise DeployRejected for a board whose firmware would run the program on: it is older than intervals."""
+    if request.times is not None and kept_by(image.kind) == "board" and not device.supports(AppSet.method):
+        raise DeployRejected(
+            f"the firmware of {device.name} has no intervals yet, so --every and --stop-after cannot work there",
+            next_step="update it: microclaw flash; or leave them out",
+        )

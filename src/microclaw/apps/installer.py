@@ -30,6 +30,7 @@ from microclaw.apps.changes import (
 )
 from microclaw.apps.claims import unknown_pins_text
 from microclaw.apps.firmware_fit import check_stored
+from microclaw.apps.run_times import RunTimes, kept_by
 from microclaw.apps.verify import Baseline, take_baseline
 from microclaw.devices.calls import AppEntry, AppInstall, AppList, AppStates, AppUninstall, GpioGet
 from microclaw.devices.device import Device
@@ -329,7 +330,9 @@ def _outcome_unknown(error: MicroclawError) -> bool:
 
 
 def install_call(name: str, code: bytes, version: AppVersion) -> AppInstall:
-    return AppInstall(name, code, version.heap_bytes, version.timers, version.watchdog_ms, version.kind)
+    times = version.times if version.times is not None and kept_by(version.kind) == "board" else RunTimes()
+    terms = (version.heap_bytes, version.timers, version.watchdog_ms, version.kind)
+    return AppInstall(name, code, *terms, times.every_ms, times.stop_after_ms)
 
 
 def stored_call(device: Device, name: str, code: bytes, version: AppVersion) -> AppInstall:

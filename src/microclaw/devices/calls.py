@@ -133,16 +133,35 @@ class LogPage:
 
 
 @dataclass(frozen=True, slots=True)
+class AppRuns:
+    """Of a program that a board runs at an interval or for a time: how long ago, or in how long, in ms.
+
+    `last_how`: returned, exited, stopped or trapped. `missed`: times at which the run before still went on.
+    """
+
+    every_ms: int
+    stop_after_ms: int
+    runs: int
+    missed: int
+    next_in_ms: int | None = None
+    running_ms: int | None = None
+    last_ago_ms: int | None = None
+    last_took_ms: int | None = None
+    last_how: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AppState:
     """What a virtual board knows of an app and stock firmware does not tell."""
 
     name: str
-    state: str  # loaded, running, returned, exited, trapped
+    state: str  # loaded, running, returned, exited, trapped; waiting between two runs
     error: str | None
     heap_bytes: int
     peak_heap_bytes: int
     peak_stack_bytes: int
     pins: tuple[int, ...]
+    runs: AppRuns | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +283,8 @@ class WifiForget(Call[None]):
 class AppInstall(Call[None]):
     """Load a program under a name that is free on the device. Accepted only means loaded.
 
-    `code` is a wasm module, or an .mpy file. `timers` and `watchdog_ms` count on WASMachine only.
+    `code` is a wasm module, or an .mpy file. `timers` and `watchdog_ms` count on WASMachine only, `every_ms` and
+    `stop_after_ms` on boards that offer apps.set: they run programs at intervals by themselves. None: it runs on.
     """
 
     method = "apps.install"
@@ -275,6 +295,8 @@ class AppInstall(Call[None]):
     timers: int = 20
     watchdog_ms: int = 180_000
     kind: ProgramKind = "wasm"
+    every_ms: int | None = None
+    stop_after_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +320,17 @@ class AppStop(Call[None]):
     method = "apps.stop"
     idempotent = False
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class AppSet(Call[None]):
+    """Other times for a program that the board keeps; it begins anew with them. 0: none."""
+
+    method = "apps.set"
+    idempotent = False
+    name: str
+    every_ms: int = 0
+    stop_after_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
