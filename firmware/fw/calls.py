@@ -9,7 +9,7 @@ from micropython import const
 _KEPT_ANSWERS = const(16)
 METHODS = (  # the capabilities: exactly what this board offers; one text takes less memory than a list
     "gpio.set gpio.get adc.read pwm.set i2c.scan i2c.read device.info device.status device.restart apps.begin "
-    "apps.write apps.commit apps.list apps.start apps.stop apps.remove apps.undo apps.set edges.read"
+    "apps.write apps.commit apps.list apps.start apps.stop apps.remove apps.undo edges.read"
 )
 WIFI_METHODS = " wifi.list wifi.set wifi.forget"  # of boards with a radio
 

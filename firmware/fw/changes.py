@@ -70,18 +70,6 @@ async def remove(runner, name):
         runner._programs.pop(name, None)
 
 
-async def set(runner, name, every_ms=0, stop_after_ms=0):
-    """Other times for a program, which begins anew with them. Undo on the board takes back its image alone."""
-    import intervals
-
-    async with runner._changing:
-        runner.slots.facts(name)
-        times = intervals.check(every_ms, stop_after_ms)
-        await runner._end(name)
-        runner.slots.set_times(name, times)
-        runner._start(name)
-
-
 async def undo(runner, name=None):
     """Take the last change (of that program) back; what was before runs."""
     async with runner._changing:

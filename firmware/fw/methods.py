@@ -68,8 +68,11 @@ def apps_begin(calls, params):
     digest = _of(params, "sha256", bytes)
     size, heap = _whole(params, "size", 1), _whole(params, "heap", 0, 1 << 20, 0)
     kind = _of(params, "kind", str)
-    times = _times(params)
-    return {"offset": calls.runner.begin(_name(params), kind, size, digest, heap, autostart, *times)}
+    times = _whole(params, "every_ms", 0, 1 << 32, 0), _whole(params, "stop_after_ms", 0, 1 << 32, 0)
+    answer = {"offset": calls.runner.begin(_name(params), kind, size, digest, heap, autostart, *times)}
+    if times != (0, 0):
+        answer["every_ms"], answer["stop_after_ms"] = times
+    return answer
 
 
 def apps_write(calls, params):
@@ -92,10 +95,6 @@ def apps_stop(calls, params):
     return calls.runner.stop(_name(params))
 
 
-def apps_set(calls, params):
-    return calls.runner.set(_name(params), *_times(params))
-
-
 def apps_remove(calls, params):
     return calls.runner.remove(_name(params))
 
@@ -113,10 +112,6 @@ def _whole(params, name, low=0, high=1 << 31, default=None):
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise CallError("bad_params", "{} must be a whole number from {} to {}".format(name, low, high))
     return value
-
-
-def _times(params):
-    return _whole(params, "every_ms", 0, 1 << 32, 0), _whole(params, "stop_after_ms", 0, 1 << 32, 0)
 
 
 def _of(params, name, kind):

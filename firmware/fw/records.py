@@ -28,13 +28,6 @@ def set_autostart(slots, name, autostart):
     _store(slots, name, record)
 
 
-def set_times(slots, name, times):
-    record = _copy(slots, name)
-    slot = record["now"]
-    record[slot] = record[slot][:4] + times
-    _store(slots, name, record)
-
-
 def install(slots, name):
     """The upload becomes the program of that name: into the slot that is not in use, then the record."""
     record, folder = _copy(slots, name), storage.folder_of(slots, name)

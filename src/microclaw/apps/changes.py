@@ -5,6 +5,7 @@ The change log keeps them in the store: written before the action, closed after 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
@@ -218,6 +219,7 @@ class ChangeLog:
     ) -> None:
         self.table = table
         self._completed = completed
+        self.news = asyncio.Event()  # set with each change that was done
         self._now_ms = now_ms
 
     async def keep_image(self, image: ProgramImage) -> None:
@@ -267,6 +269,7 @@ class ChangeLog:
                 await self.table.settle_change(change_id, "done", delete=[(change.device_id, name)])
             case _:
                 await self.table.settle_change(change_id, "done")
+        self.news.set()
         self._completed(change)
 
     async def fail(self, change_id: int) -> None:

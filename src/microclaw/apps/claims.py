@@ -85,7 +85,12 @@ async def live_conflict(device: Device, pin: int, wanted: Iterable[DesiredApp]) 
 
 
 async def has_ended(device: Device, app: DesiredApp) -> bool:
-    """Whether nothing of the program runs any more: by the board's word, else by its trial."""
+    """Whether nothing of the program runs any more: by the board's word, else by its trial.
+
+    One that runs at times has not ended between two runs: its pins wait for the next one.
+    """
+    if app.version.times is not None:
+        return False
     if device.supports(AppStates.method):
         try:
             states = await device.call(AppStates(), wait=False)

@@ -30,7 +30,7 @@ from microclaw.apps.firmware_fit import check_same_firmware, fit_claim, fit_limi
 from microclaw.apps.installer import Installation, Installer, Occupants, check_room, recover_changes
 from microclaw.apps.late_proof import LateCheck
 from microclaw.apps.listing import removal_text
-from microclaw.apps.run_times import check_keeper, keeper_text, kept_by
+from microclaw.apps.run_times import check_keeper, host_begins, keeper_text
 from microclaw.apps.stage_text import (
     accept_text,
     check_text,
@@ -45,7 +45,7 @@ from microclaw.apps.stage_text import (
 from microclaw.apps.trial import Trial, TrialOptions, Try
 from microclaw.apps.verify import Verification, verify
 from microclaw.boards.pins import check_pin
-from microclaw.devices.calls import AppInstall, AppSet
+from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import BuildError, DeployRejected, DeviceError, MicroclawError, UnknownName
@@ -213,7 +213,6 @@ class Deployer:
         stage: Stage = "check"
         try:
             check_keeper(request.times, image.kind)
-            _check_keeps_times(device, request, image)
             heap_bytes, timers = fit_limits(board, fit_claim(image, request.heap_bytes), request.timers)
             request = replace(request, heap_bytes=heap_bytes, timers=timers)
             await check_named_pins(device, name, image.pins, image.nodes, wanted)
@@ -226,6 +225,11 @@ class Deployer:
             await check_free(device, name, driven, claims, wanted)
             terms = (image.sha256, request.heap_bytes, request.timers, request.watchdog_ms)
             version = AppVersion(*terms, driven, claims, image.kind, request.origin, request.times)
+            if claims.forced and host_begins(image.kind, request.times):
+                raise DeployRejected(
+                    f"the trial of {name} failed: the host would have to force it again at each run",
+                    next_step="correct it, or leave out --every and --stop-after",
+                )
             if later is not None:
                 check_room(device, name, (), later)
             if request.approve is not None:
@@ -372,12 +376,3 @@ class Deployer:
         except DeviceError as exc:
             report_failure(report, "deploy", exc)
         raise DeployRejected(f"{device.name} accepted {name}, but {error}", next_step=next_step)
-
-
-def _check_keeps_times(device: Device, request: DeployRequest, image: ProgramImage) -> None:
-    """Raise DeployRejected for a board whose firmware would run the program on: it is older than intervals."""
-    if request.times is not None and kept_by(image.kind) == "board" and not device.supports(AppSet.method):
-        raise DeployRejected(
-            f"the firmware of {device.name} has no intervals yet, so --every and --stop-after cannot work there",
-            next_step="update it: microclaw flash; or leave them out",
-        )

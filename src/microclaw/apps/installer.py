@@ -134,11 +134,16 @@ class Installer:
         """`keeps_record`: the change log outlives this process, so that what it does not have is somebody else's."""
         self._change_log = change_log
         self._keeps_record = keeps_record
+        self.begun_ms: dict[tuple[str, str], int] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def holding(self, device: Device) -> asyncio.Lock:
         """`async with installer.holding(device)`: inside, nobody else changes the apps of the device."""
         return self._locks[device.device_id]
+
+    def note_begun(self, device: Device, name: str) -> None:
+        """A program was just begun there: `begun_ms` of its device and name, by the change log's clock."""
+        self.begun_ms[device.device_id, name] = self._change_log.now_ms()
 
     async def put(
         self,
@@ -183,6 +188,7 @@ class Installer:
             baseline = await take_baseline(device)
             started = time.perf_counter()
             await device.call(install_call(name, code, version))
+            self.note_begun(device, name)
         except MicroclawError as exc:
             await self._put_failed(device, name, change_id, exc, before if removed else None, report)
             raise

@@ -184,6 +184,7 @@ class Lifecycle:
                     await device.call(AppUninstall(name))
             baseline = await take_baseline(device)
             await device.call(call)
+            self._installer.note_begun(device, name)
             report(Step("deploy", f"{name} -> {device.name}, from the kept image"))
             evidence, dead = await self._look(device, name, version, stored, baseline)
             if dead is not None and is_start:

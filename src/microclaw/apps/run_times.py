@@ -11,6 +11,7 @@ from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
+from microclaw.devices.calls import AppState
 from microclaw.errors import ConfigError, DeployRejected
 from microclaw.events import ProgramKind
 from microclaw.text import format_duration
@@ -61,6 +62,27 @@ class RunReport:
 
 def kept_by(kind: ProgramKind) -> RunKeeper:
     return "board" if kind == "py" else "host"
+
+
+def host_begins(kind: ProgramKind, times: RunTimes | None) -> bool:
+    """Whether the host begins and stops its runs, so that it may be wanted and not be on its board."""
+    return times is not None and kept_by(kind) == "host"
+
+
+def board_runs(state: AppState, now_ms: int) -> RunReport | None:
+    """As a board tells of the runs that it begins itself, in Unix time; None where it tells of none."""
+    runs = state.runs
+    if runs is None:
+        return None
+    return RunReport(
+        None if runs.next_in_ms is None else now_ms + runs.next_in_ms,
+        None if runs.running_ms is None else now_ms - runs.running_ms,
+        None if runs.last_ago_ms is None else now_ms - runs.last_ago_ms,
+        runs.last_took_ms,
+        runs.last_how,
+        runs.runs,
+        runs.missed,
+    )
 
 
 def run_times(every_ms: int | None, stop_after_ms: int | None) -> RunTimes | None:

@@ -28,7 +28,6 @@ from microclaw.errors import ConfigError, UnknownName
 _NOT_DIRECT = {
     "apps.install": "microclaw app install",
     "apps.remove": "microclaw app uninstall",
-    "apps.set": "microclaw app set",
     "wifi.list": "microclaw device wifi NAME",
     "wifi.set": "microclaw device wifi NAME SSID",
     "wifi.forget": "microclaw device wifi NAME SSID --forget",

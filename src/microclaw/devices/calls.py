@@ -152,7 +152,10 @@ class AppRuns:
 
 @dataclass(frozen=True, slots=True)
 class AppState:
-    """What a virtual board knows of an app and stock firmware does not tell."""
+    """What a virtual board knows of an app and stock firmware does not tell.
+
+    `tells_end`: `state` is returned as soon as main is over, also where the firmware would list the app as running.
+    """
 
     name: str
     state: str  # loaded, running, returned, exited, trapped; waiting between two runs
@@ -162,6 +165,7 @@ class AppState:
     peak_stack_bytes: int
     pins: tuple[int, ...]
     runs: AppRuns | None = None
+    tells_end: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +288,7 @@ class AppInstall(Call[None]):
     """Load a program under a name that is free on the device. Accepted only means loaded.
 
     `code` is a wasm module, or an .mpy file. `timers` and `watchdog_ms` count on WASMachine only, `every_ms` and
-    `stop_after_ms` on boards that offer apps.set: they run programs at intervals by themselves. None: it runs on.
+    `stop_after_ms` on boards that run programs at intervals by themselves. None: it runs on.
     """
 
     method = "apps.install"
@@ -320,17 +324,6 @@ class AppStop(Call[None]):
     method = "apps.stop"
     idempotent = False
     name: str
-
-
-@dataclass(frozen=True, slots=True)
-class AppSet(Call[None]):
-    """Other times for a program that the board keeps; it begins anew with them. 0: none."""
-
-    method = "apps.set"
-    idempotent = False
-    name: str
-    every_ms: int = 0
-    stop_after_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

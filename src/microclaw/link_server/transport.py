@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import hashlib
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, cast
 
 from msgspec import Meta, Struct, ValidationError, convert
@@ -45,6 +46,7 @@ from microclaw.errors import (
     AppExists,
     AppNotFound,
     CallRejected,
+    DeployRejected,
     DeviceTimeout,
     ImageTooLarge,
     InvalidModule,
@@ -301,7 +303,7 @@ class LinkTransport:
 _CALLS: Final = frozenset(
     {
         "gpio.set", "gpio.get", "adc.read", "pwm.set", "i2c.scan", "i2c.read", "device.info", "device.status",
-        "device.restart", "apps.list", "apps.set", "apps.remove", "apps.start", "apps.stop", "apps.undo", "edges.read",
+        "device.restart", "apps.list", "apps.remove", "apps.start", "apps.stop", "apps.undo", "edges.read",
         "wifi.list", "wifi.set", "wifi.forget",
     }
 )  # fmt: skip
@@ -340,12 +342,24 @@ async def _upload(link: DeviceLink, call: AppInstall, deadline: float) -> None:
     if call.every_ms is not None or call.stop_after_ms is not None:
         begin |= {"every_ms": call.every_ms or 0, "stop_after_ms": call.stop_after_ms or 0}
     left_s = _left_s(deadline)
-    offset = _offset(link, await ask(link, "apps.begin", begin, idempotent=True, timeout_s=left_s), 0, len(code))
+    answer = await ask(link, "apps.begin", begin, idempotent=True, timeout_s=left_s)
+    _check_times(link, begin, answer)
+    offset = _offset(link, answer, 0, len(code))
     while offset < len(code):
         piece: dict[str, Value] = {"offset": offset, "data": code[offset : offset + CHUNK_BYTES]}
         limit_s = min(_left_s(deadline), _PIECE_S)
         answer = await ask(link, "apps.write", piece, idempotent=True, timeout_s=limit_s)
         offset = _offset(link, answer, offset + 1, len(code))
+
+
+def _check_times(link: DeviceLink, begin: Mapping[str, Value], answer: Value) -> None:
+    """Raise DeployRejected for firmware that is older than intervals: it would run the program on. Nothing is begun."""
+    for key in ("every_ms", "stop_after_ms"):
+        if key in begin and not (isinstance(answer, dict) and answer.get(key) == begin[key]):
+            raise DeployRejected(
+                f"the firmware of {link.name} runs no programs at intervals yet, so the times cannot be kept there",
+                next_step="update it: microclaw flash; or leave out --every and --stop-after",
+            )
 
 
 def _offset(link: DeviceLink, value: Value, least: int, most: int) -> int:

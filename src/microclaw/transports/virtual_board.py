@@ -294,7 +294,14 @@ async def _line(reader: asyncio.StreamReader) -> bytes:
 def _app_state(row: replies.AppRow) -> AppState:
     state = "returned" if row.state == "running" and row.kind_of_end == "returned" else row.state
     return AppState(
-        row.name, state, row.error, row.heap_bytes, row.peak_heap_bytes, row.peak_stack_bytes, tuple(row.pins)
+        row.name,
+        state,
+        row.error,
+        row.heap_bytes,
+        row.peak_heap_bytes,
+        row.peak_stack_bytes,
+        tuple(row.pins),
+        tells_end=True,
     )
 
 

@@ -214,11 +214,9 @@ async def main():
     upgraded = row(runner, "fan")
     await runner.undo("fan")
     undone = row(runner, "fan")
-    await runner.set("fan", 120000, 5000)
-    changed = row(runner, "fan")
-    await runner.set("fan")
+    await install_timed(runner, "fan")
     return [[r.get("every_ms"), r.get("stop_after_ms"), r["state"]]
-        for r in (booted, upgraded, undone, changed, row(runner, "fan"))]
+        for r in (booted, upgraded, undone, row(runner, "fan"))]
 run(main)
 """,
     )
@@ -226,7 +224,6 @@ run(main)
         [600_000, 30_000, "running"],
         [7_200_000, 0, "running"],
         [600_000, 30_000, "running"],
-        [120_000, 5_000, "running"],
         [None, None, "running"],
     ]
 

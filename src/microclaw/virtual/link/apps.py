@@ -70,7 +70,6 @@ class LinkApps:
             "apps.start": lambda params: self._start(_name_of(params)),
             "apps.stop": lambda params: self._stop(_name_of(params)),
             "apps.remove": lambda params: self._remove(_name_of(params)),
-            "apps.set": lambda params: self._set(_name_of(params), params),
             "apps.undo": lambda params: self._undo(_name_of(params) if "name" in params else None),
         }
 
@@ -203,12 +202,6 @@ class LinkApps:
         with self._changing:
             self._change(name, None, self._remembered(name, self._known(name)))
         return {"name": name}
-
-    def _set(self, name: str, params: ValueMap) -> Value:
-        if not self._is_py(name):
-            self._known(name)
-            raise NotSupported(f"{name} is of kind {KIND}: this board runs programs of kind {PY} at intervals")
-        return self._py.set({**params, "name": name})
 
     def _undo(self, wanted: str | None) -> Value:
         """Take the last commit or remove (of that name) back; what was before runs again."""

@@ -23,7 +23,8 @@ class PyApps:
     def begin(self, params: ValueMap, sha256: str) -> Value:
         asked: ValueMap = {key: value for key, value in params.items() if key in _BEGIN}
         asked["sha256"] = sha256
-        return {"offset": self._call("begin", asked)}
+        times: ValueMap = {key: whole(params, key, 0, 2**32, 0) for key in _TIMES if key in params}
+        return {"offset": self._call("begin", asked), **times}
 
     def write(self, params: ValueMap) -> Value:
         data = data_of(params, "data", MAX_WRITE_BYTES)
@@ -37,12 +38,6 @@ class PyApps:
         """start, stop, remove or undo."""
         self._call(method, {} if name is None else {"name": name})
         return {"name": name}
-
-    def set(self, params: ValueMap) -> ValueMap:
-        """Other times for a program."""
-        times = {key: whole(params, key, 0, 2**32, 0) for key in _TIMES}
-        self._call("set", {"name": params["name"], **times})
-        return {"name": params["name"]}
 
     def rows(self) -> list[Value]:
         return cast("list[Value]", self._programs.rows())

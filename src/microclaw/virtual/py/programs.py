@@ -38,7 +38,7 @@ MAX_STEPS: Final = 200
 MAX_RESTARTS: Final = 3
 """So often in a boot an interpreter that hung is started again."""
 KIND: Final = "py"
-METHODS: Final = ("begin", "write", "commit", "start", "stop", "remove", "undo", "set", "list")
+METHODS: Final = ("begin", "write", "commit", "start", "stop", "remove", "undo", "list")
 EBUSY: Final = 16
 _HERE: Final = Path(__file__).parent
 _log = logging.getLogger(__name__)

@@ -78,7 +78,7 @@ async def answer(runner, number, method, params):
                 value = await value
         finally:
             _board.call("resume")
-        if method in ("commit", "start", "undo", "set"):
+        if method in ("commit", "start", "undo"):
             _board.call("installed")
         _board.call("answer", number, value, None)
     except CallError as exc:
