@@ -43,7 +43,8 @@ class AppListing:
 
     `condition`: "listed" is all that stock firmware reports of an app; "dead" is loaded without effect; "missing" is
     wanted but not there; "unreachable" is wanted on a device that does not answer; "stopped" is off the device and kept
-    for a start; "waiting" is between two runs; "deferred" has an act that waits for the device, `deferred`, and `version` is that which it puts there.
+    for a start; "waiting" is between two runs (`runs`); "deferred" has an act that waits for the device, `deferred`,
+    and `version` is that which it puts there.
     `foreign`: this host did not install it; `sha256`, `installed_ms` and `version` are then None.
     `is_away`: the device did not answer. `size_bytes` and `source` come only with `show`.
     """

@@ -132,6 +132,34 @@ def parse_run_times(every: str | None, stop_after: str | None) -> RunTimes | Non
     return run_times(every_ms, None if stop_after is None else parse_time_ms(stop_after, "--stop-after"))
 
 
+def times_body(every: str | None, stop_after: str | None) -> dict[str, int | None]:
+    """When a program runs, as the host takes it; nothing where neither is given. Raises ConfigError."""
+    times = parse_run_times(every, stop_after)
+    return {} if times is None else {"every_ms": times.every_ms, "stop_after_ms": times.stop_after_ms}
+
+
+def time_word(ms: int) -> str:
+    """A time as it is written: 10m, 90s, 1500ms."""
+    size, unit = next((size, unit) for unit, size in reversed(_UNITS_MS.items()) if ms % size == 0 and unit != "min")
+    return f"{ms // size}{unit}"
+
+
+def how_text(how: str, took_ms: int | None) -> str:
+    """ "ended by itself in 2 s", "stopped after 30 s", "failed after 3 s"."""
+    took = None if took_ms is None else format_duration(took_ms, decimals=1)
+    match how:
+        case "stopped":
+            return f"stopped after {took}" if took else "stopped"
+        case "replaced":
+            return "taken off for the next one: this firmware does not tell whether it had ended"
+        case "lost":
+            return "the board lost it"
+        case "trapped":
+            return f"failed after {took}" if took else "failed"
+        case _:
+            return f"ended by itself in {took}" if took else "ended by itself"
+
+
 def keeper_text(times: RunTimes, kind: ProgramKind) -> str:
     """Who keeps the times, in the words that every answer has."""
     if kept_by(kind) == "board":

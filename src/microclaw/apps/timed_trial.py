@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from microclaw.apps.board_time import Events, Passed, Run, SeenRuns, pass_needed_time
-from microclaw.apps.run_times import RunTimes, kept_by
+from microclaw.apps.run_times import RunTimes, how_text, kept_by
 from microclaw.apps.verdict import SHIM_SAYS
 from microclaw.devices.calls import AppInstall, AppUninstall
 from microclaw.errors import AppNotFound
@@ -133,18 +133,6 @@ def runs_text(seen: SeenRuns, times: RunTimes, board_ms: float) -> str:
     if seen.missed:
         text += f"; {count_text(seen.missed, 'time')} the run before still went on, and none was begun"
     return text
-
-
-def how_text(how: str, took_ms: int | None) -> str:
-    """ "ended by itself in 2 s", "stopped after 30 s", "failed after 3 s"."""
-    took = None if took_ms is None else format_duration(took_ms, decimals=1)
-    match how:
-        case "stopped":
-            return f"stopped after {took}" if took else "stopped"
-        case "trapped":
-            return f"failed after {took}" if took else "failed"
-        case _:
-            return f"ended by itself in {took}" if took else "ended by itself"
 
 
 def never_ends(seen: SeenRuns | None, times: RunTimes) -> tuple[str, str] | None:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeAlias
 import typer
 
 from microclaw.apps.building import program_language
-from microclaw.apps.run_times import RunTimes, parse_run_times
+from microclaw.apps.run_times import RunTimes, parse_run_times, times_body
 from microclaw.cli.approval_prompt import ask_person
 from microclaw.cli.call_commands import is_address
 from microclaw.cli.firmware_option import FirmwareOption, described_board
@@ -36,12 +36,10 @@ WhenBackOption: TypeAlias = Annotated[
     bool,
     typer.Option("--when-back", help="Where the device does not answer: done when it is back, and told then."),
 ]
-EveryOption: TypeAlias = Annotated[
-    str | None, typer.Option("--every", metavar="TIME", help="Begin it anew so often: 30s, 10m, 1h.")
-]
-StopAfterOption: TypeAlias = Annotated[
-    str | None, typer.Option("--stop-after", metavar="TIME", help="Stop each run after this time.")
-]
+EVERY_HELP = "Begin it anew so often: 30s, 10m, 1h."
+STOP_AFTER_HELP = "Stop each run after this time."
+EveryOption: TypeAlias = Annotated[str | None, typer.Option("--every", metavar="TIME", help=EVERY_HELP)]
+StopAfterOption: TypeAlias = Annotated[str | None, typer.Option("--stop-after", metavar="TIME", help=STOP_AFTER_HELP)]
 EXPECT_HELP = "What it must do, one expectation a line (docs/proof.md)."
 _STOPPED_LISTENING = Failure(
     "interrupted",
@@ -124,12 +122,6 @@ def refuse_when_back(*, when_back: bool) -> None:
             "--when-back needs a host, which keeps the act until the board is back",
             next_step="microclaw up, then the device's name with -d",
         )
-
-
-def times_body(every: str | None, stop_after: str | None) -> dict[str, int | None]:
-    """When a program runs, as the host takes it; nothing where neither is given. Raises ConfigError."""
-    times = parse_run_times(every, stop_after)
-    return {} if times is None else {"every_ms": times.every_ms, "stop_after_ms": times.stop_after_ms}
 
 
 def refuse_times(times: RunTimes | None) -> None:

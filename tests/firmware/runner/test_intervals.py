@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from tests.firmware.runner.conftest import MicroPython
 
@@ -53,7 +55,7 @@ async def tick():
 """
 
 
-def run(micropython: MicroPython, text: str) -> object:
+def run(micropython: MicroPython, text: str) -> Any:
     return micropython.run(LATER + text)
 
 
@@ -74,7 +76,7 @@ async def main():
 run(main)
 """,
     )
-    first, last, lines, exits = found  # type: ignore[misc]
+    first, last, lines, exits = found
     assert (first["every_ms"], first["stop_after_ms"], first["runs"], first["missed"]) == (600_000, 0, 1, 0)
     assert 590_000 < first["next_in_ms"] <= 600_000
     assert first["last"]["how"] == "returned"
@@ -107,7 +109,7 @@ async def main():
 run(main)
 """,
     )
-    (before, last, mode, owners), again, stopped, released = found  # type: ignore[misc]
+    (before, last, mode, owners), again, stopped, released = found
     assert before == "running"
     assert last["how"] == "stopped"
     assert 30_000 <= last["took_ms"] < 90_000
@@ -138,7 +140,7 @@ async def main():
 run(main)
 """,
     )
-    row, lines = found  # type: ignore[misc]
+    row, lines = found
     assert (row["state"], row["runs"], row["missed"]) == ("running", 1, 15)
     assert lines[0] == "fan still runs: it is not started a second time (1 times by now)"
     assert [line.split("(")[1] for line in lines] == ["1 times by now)", "2 times by now)", "4 times by now)"]
@@ -160,7 +162,7 @@ async def main():
 run(main)
 """,
     )
-    row, exits, owners = found  # type: ignore[misc]
+    row, exits, owners = found
     assert (row["state"], row["stop_after_ms"]) == ("stopped", 30_000)
     assert exits == [{"name": "app.exit", "data": {"app": "fan", "kind": "stopped"}}]
     assert owners == {}
@@ -182,7 +184,7 @@ async def main():
 run(main)
 """,
     )
-    row, crashes = found  # type: ignore[misc]
+    row, crashes = found
     assert row["last"]["how"] == "trapped"
     assert "no sensor" in row["error"]
     assert (row["autostart"], crashes) == (True, [True])
