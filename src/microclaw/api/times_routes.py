@@ -46,7 +46,12 @@ class TimesBody(RequestBody):
         given = self.model_fields_set & {"every_ms", "stop_after_ms"}
         if not given:
             raise ConfigError("nothing to set", next_step="give --every TIME or --stop-after TIME, or off for one")
-        return {key: getattr(self, key) for key in sorted(given)}
+        new = NewTimes()
+        if "every_ms" in given:
+            new["every_ms"] = self.every_ms
+        if "stop_after_ms" in given:
+            new["stop_after_ms"] = self.stop_after_ms
+        return new
 
 
 class ManyTimesBody(TimesBody, Choice):

@@ -72,9 +72,8 @@ def _entries(options: GlobalOptions, host: HostClient) -> tuple[dict[str, bytes]
         values = {"timers": timers, "watchdog_ms": watchdog, "optimization": optimization or "O3"}
         entry = {"file": file, "name": name, "devices": sorted(devices[key])}
         entry |= {} if heap == usual_heap else {"heap_bytes": heap}
-        entry |= {
-            what: time_word(ms) for what, ms in zip(("every", "stop_after"), times, strict=True) if ms is not None
-        }
+        given = zip(("every", "stop_after"), times, strict=True)
+        entry |= {what: time_word(ms) for what, ms in given if ms is not None}
         entries.append(entry | {what: value for what, value in values.items() if value != _DEFAULTS[what]})
     return contents, entries
 
