@@ -136,8 +136,13 @@ def deferral_object(made: Deferral) -> dict[str, Any]:
         "sha256": None if version is None else version.sha256,
         "trial": None if made.trial is None else made.trial.to_json(),
         "text": f"deferred: {act.text(made.device_name)}. It is done when {made.device_name} answers again, "
-        "and told then",
+        "and told then" + ("" if version is None or version.times is None else f". {_later_times(version)}"),
     }
+
+
+def _later_times(version: AppVersion) -> str:
+    assert version.times is not None
+    return keeper_text(version.times, version.kind)
 
 
 def origin_object(origin: Origin) -> dict[str, Any]:

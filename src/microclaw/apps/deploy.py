@@ -30,7 +30,7 @@ from microclaw.apps.firmware_fit import check_same_firmware, fit_claim, fit_limi
 from microclaw.apps.installer import Installation, Installer, Occupants, check_room, recover_changes
 from microclaw.apps.late_proof import LateCheck
 from microclaw.apps.listing import removal_text
-from microclaw.apps.run_times import check_keeper, host_begins, keeper_text
+from microclaw.apps.run_times import check_keeper, first_only_text, host_begins
 from microclaw.apps.stage_text import (
     accept_text,
     check_text,
@@ -301,8 +301,7 @@ class Deployer:
         expected = seen_on_board(prepared.trial.expected, prepared.trial.expectations, found.evidence, found.pins)
         report(verification_step(found, device, name, expected))
         if prepared.request.times is not None:
-            text = f"{keeper_text(prepared.request.times, image.kind)}; seen so far: the first run, no later one"
-            report(Step("verify", text))
+            report(Step("verify", first_only_text(prepared.request.times, image.kind)))
         elif found.agrees:
             self._look_later(prepared, installation, found, report)
         return Deployment(

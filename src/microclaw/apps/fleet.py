@@ -21,7 +21,7 @@ from microclaw.apps.deploy import Deployer, Deployment, DeployRequest, Removal
 from microclaw.apps.firmware_fit import fit_claim, fit_limits
 from microclaw.apps.late_proof import Place
 from microclaw.apps.many import on_each
-from microclaw.apps.run_times import check_keeper, times_differ_text
+from microclaw.apps.run_times import check_keeper, keeper_text, times_differ_text
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device
@@ -197,7 +197,8 @@ class Fleet:
         assert row.request is not None
         made = await self._deployer.deploy(row.request, _silent, begin=begin)
         if made.verified:
-            report(Step("deploy", f"{row.device.name}: {row.name}: {made.evidence.text}"))
+            times = f"; {keeper_text(row.request.times, made.image.kind)}" if row.request.times else ""
+            report(Step("deploy", f"{row.device.name}: {row.name}: {made.evidence.text}{times}"))
         else:
             told = f"{row.device.name}: {row.name} runs, but was not verified: {made.evidence.text}"
             report(Step("verify", told, "failed"))

@@ -175,7 +175,7 @@ class Installer:
         change_id = await self._change_log.plan(
             device.device_id,
             kind,
-            f"{'upgrade' if before else 'deploy'} {name} on {device.name}",
+            _put_text(device, name, before, version),
             PutApp(name, version),
             await self._undoing_put(device, name, before),
             undoes=undoes,
@@ -311,6 +311,12 @@ class Installer:
             return False
         report(Step("deploy", f"the former {name} is back on {device.name}"))
         return True
+
+
+def _put_text(device: Device, name: str, before: AppVersion | None, version: AppVersion) -> str:
+    if before is not None and before.sha256 == version.sha256 and before.times != version.times:
+        return f"set when {name} runs on {device.name}"
+    return f"{'upgrade' if before else 'deploy'} {name} on {device.name}"
 
 
 def _foreign(name: str, listed: Sequence[AppEntry], wanted: Sequence[DesiredApp]) -> tuple[str, ...]:

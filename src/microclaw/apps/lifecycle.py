@@ -26,6 +26,7 @@ from microclaw.apps.changes import (
 from microclaw.apps.claims import check_free
 from microclaw.apps.installer import Installer, check_room, not_found, stored_call
 from microclaw.apps.listing import names_after_change, removal_text
+from microclaw.apps.run_times import first_only_text
 from microclaw.apps.stage_text import fail
 from microclaw.apps.traps import trap_words
 from microclaw.apps.verify import NO_READ_BACK, PATIENCE_MS, Baseline, take_baseline
@@ -192,6 +193,8 @@ class Lifecycle:
                 raise DeployRejected(f"{name} stays stopped on {device.name}: {dead[0]}", next_step=dead[1])
         state, step = ("done", None) if dead is None else ("failed", dead[1])
         report(Step("verify", evidence.text, "failed" if state == "failed" else "done", next_step=step))
+        if version.times is not None:
+            report(Step("verify", first_only_text(version.times, version.kind)))
         return Switched(device.device_id, device.name, name, evidence, dead is None, version.sha256, change_id)
 
     async def _check(self, device: Device, name: str, version: AppVersion, *, is_start: bool) -> ImageRow:

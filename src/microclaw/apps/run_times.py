@@ -165,8 +165,13 @@ def keeper_text(times: RunTimes, kind: ProgramKind) -> str:
     if kept_by(kind) == "board":
         again = ", at each start of the board anew" if times.every_ms is None else ""
         return f"{times.text()}{again}: the board keeps it, also when this host is off"
-    risk = "then nothing starts or stops it"
-    return f"{times.text()}: needs the host. This firmware has no intervals; while the host is off, {risk}"
+    why = "This firmware has no intervals; while the host is off, nothing starts or stops it"
+    return f"{times.text()}: needs the host. {why}"
+
+
+def first_only_text(times: RunTimes, kind: ProgramKind) -> str:
+    """With what the evidence of an installation is of."""
+    return f"{keeper_text(times, kind)}; seen so far: the first run, no later one"
 
 
 def trial_ms(times: RunTimes, asked_ms: float) -> float:
