@@ -25,6 +25,9 @@ LONGEST_TRIAL_MS: Final = 7_200_000.0
 _FIRST_LOOK_MS: Final = 10_000.0
 _UNITS_MS: Final = {"ms": 1, "s": 1000, "min": 60_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
+_CALLBACKS: Final = (b"on_timer_callback", b"on_response", b"on_sensor_event", b"on_mqtt_dispatch_event")
+_OWN_LOG: Final = b"microclaw/log/"  # headers/glue/printed.c: that on_request is ours
+
 RunKeeper: TypeAlias = Literal["board", "host"]
 
 
@@ -121,7 +124,12 @@ def parse_time_ms(text: str, option: str) -> int:
     word = text.strip().lower()
     number = word.rstrip("abcdefghijklmnopqrstuvwxyz ")
     unit = word[len(number) :].strip() or "s"
-    if unit not in _UNITS_MS or len(number) > 12 or not number.replace(".", "", 1).lstrip("-").isdecimal():
+    if (
+        not word.isascii()
+        or unit not in _UNITS_MS
+        or len(number) > 12
+        or not number.replace(".", "", 1).lstrip("-").isdecimal()
+    ):
         raise ConfigError(f"{option}: {text!r} is not a time", next_step=f"write it as {option} 30s, 10m, 1h or 1d")
     return round(float(number) * _UNITS_MS[unit])
 
@@ -192,3 +200,8 @@ def _duration(ms: float) -> str:
     if days and not rest:
         return f"{sign}{days} d"
     return sign + format_duration(abs(ms), decimals=3)
+
+
+def acts_later(wasm: bytes) -> bool:
+    """Whether a program can still do something once its main, or on_init, has returned."""
+    return any(name in wasm for name in _CALLBACKS) or (b"on_request" in wasm and _OWN_LOG not in wasm)

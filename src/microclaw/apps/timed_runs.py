@@ -15,7 +15,7 @@ from typing import Final
 
 from microclaw.apps.changes import ChangeLog, DesiredApp
 from microclaw.apps.installer import Installer, stored_call
-from microclaw.apps.run_times import RunReport, RunTimes, host_begins
+from microclaw.apps.run_times import RunReport, RunTimes, acts_later, host_begins
 from microclaw.devices.calls import AppList, AppStates, AppUninstall
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
@@ -25,8 +25,6 @@ IDLE_S: Final = 5.0
 RETRY_MS: Final = 5_000
 LATEST_START_MS: Final = 60_000
 """A run that could not be begun so long after its time is left out."""
-_CALLBACKS: Final = (b"on_timer_callback", b"on_response", b"on_sensor_event", b"on_mqtt_dispatch_event")
-_OWN_LOG: Final = b"microclaw/log/"  # headers/glue/printed.c: that on_request is ours
 _log = logging.getLogger(__name__)
 
 
@@ -117,7 +115,7 @@ class TimedRuns:
         is_known = begun_ms is not None
         runs = _Runs(app.since_ms, times, base_ms, base_ms, True if is_known else None, int(is_known))
         if times.every_ms is not None:
-            passed = max(0, now_ms - base_ms) // times.every_ms
+            passed = 0 if is_known else max(0, now_ms - base_ms) // times.every_ms
             runs.began_ms = base_ms + passed * times.every_ms
             runs.next_ms = runs.began_ms + times.every_ms
         self._runs[key] = runs
@@ -156,6 +154,8 @@ class TimedRuns:
         now_ms = self._change_log.now_ms()
         if runs.stop_ms is not None and now_ms >= runs.stop_ms:
             ended = await self._has_ended(device, app) if runs.is_there else None
+            if ended is not None and ended[1] == "replaced":  # not known: it is stopped now
+                ended = None
             if await self._take_off(device, app.name):
                 runs.last = (runs.began_ms, *(ended or (self._change_log.now_ms() - runs.began_ms, "stopped")))
             runs.is_there = False
@@ -206,11 +206,6 @@ class TimedRuns:
         if state.state in ("returned", "exited"):
             return None, "returned"
         image = await self._change_log.image(app.version.sha256)
-        if not _acts_later(image.code):
+        if not acts_later(image.code):
             return None, "returned"
         return None if state.tells_end else (None, "replaced")
-
-
-def _acts_later(wasm: bytes) -> bool:
-    """Whether a program can still do something once its main, or on_init, has returned."""
-    return any(name in wasm for name in _CALLBACKS) or (b"on_request" in wasm and _OWN_LOG not in wasm)

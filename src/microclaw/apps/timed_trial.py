@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from microclaw.apps.board_time import Events, Passed, Run, SeenRuns, pass_needed_time
-from microclaw.apps.run_times import RunTimes, how_text, kept_by
+from microclaw.apps.run_times import RunTimes, acts_later, how_text, kept_by
 from microclaw.apps.verdict import SHIM_SAYS
 from microclaw.devices.calls import AppInstall, AppUninstall
 from microclaw.errors import AppNotFound
@@ -96,7 +96,8 @@ class _HostRuns:
         self.pins = tuple((kept | {pin.pin: pin for pin in pins if pin.app == name}).values())
         since_ms = self.start_ms + self.began_ms
         said = [one for one in self.events.lines if one.app == name and one.t_ms >= since_ms and SHIM_SAYS in one.text]
-        if self.has_ended or not (said or row.state in ("returned", "exited", "trapped")):
+        is_over = row.state in ("returned", "exited", "trapped") or row.kind_of_end is not None
+        if self.has_ended or not (said or is_over or not acts_later(self.install.code)):
             return
         self.has_ended = True
         how = "trapped" if row.error is not None else "returned"
