@@ -40,7 +40,7 @@ def test_times_are_read_and_told(every: str | None, stop_after: str | None, text
     ("every", "stop_after", "said"),
     [
         ("0", None, "--every: 0 s is too short"),
-        ("-5s", None, "--every: -5 s is too short"),
+        ("-5s", None, "'-5s' is not a time"),
         ("10m", "500ms", "--stop-after: 0.5 s is too short"),
         ("50d", "1h", "--every: longer than 49 days"),
         (None, "50d", "--stop-after: longer than 49 days"),
@@ -82,4 +82,5 @@ def test_a_trial_goes_on_until_the_second_run_was_seen_but_for_two_hours_at_most
     assert trial_ms(RunTimes(600_000), 10_000) == 610_500
     assert trial_ms(RunTimes(None, 30_000), 10_000) == 30_500
     assert trial_ms(RunTimes(86_400_000), 10_000) == 10_500
-    assert trial_ms(RunTimes(None, 86_400_000), 10_000) == 7_200_000
+    assert trial_ms(RunTimes(7_200_000), 10_000) == 10_500
+    assert trial_ms(RunTimes(86_400_000, 3_600_000), 10_000) == 10_000, "a long run is not tried to its end"

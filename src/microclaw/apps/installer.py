@@ -332,7 +332,7 @@ async def _ended_in_the_way(
     if name in names or len(names) < device.board.firmware.max_apps or not device.supports(AppStates.method):
         return None
     ended = {app.name for app in await device.call(AppStates()) if app.state == "returned"}
-    return next((app.name for app in wanted if app.name in names & ended), None)
+    return next((app.name for app in wanted if app.name in names & ended and app.version.times is None), None)
 
 
 def _outcome_unknown(error: MicroclawError) -> bool:

@@ -301,11 +301,11 @@ async def _check_ended(device: Device, name: str, names: Sequence[str]) -> None:
 
 def _dead(state: AppState | None, version: AppVersion, stored: ImageRow) -> tuple[str, str] | None:
     """Why it does not run, with the next step; one that ends as it did in its trial is well."""
-    if state is None or state.state in ("running", "returned"):
+    if state is None or state.state in ("running", "returned") or (state.state == "waiting" and not state.has_failed):
         return None
     if state.state == "exited" and version.claims.ended:
         return None
-    if state.state == "trapped":
+    if state.has_failed:
         text = state.error or "no text"
         if version.kind == "py":
             text = in_source_lines(stored_program(stored.code, stored.source, stored.meta), text)

@@ -14,7 +14,7 @@ from msgspec import Struct
 from microclaw.devices.calls import AppState
 from microclaw.errors import ConfigError, DeployRejected
 from microclaw.events import ProgramKind
-from microclaw.text import format_duration
+from microclaw.text import format_duration, read_duration_ms
 
 LEAST_MS: Final = 1_000
 LEAST_BY_HOST_MS: Final = 10_000
@@ -22,8 +22,10 @@ LEAST_BY_HOST_MS: Final = 10_000
 MOST_MS: Final = 49 * 86_400_000
 """As firmware/fw/intervals.py has it."""
 LONGEST_TRIAL_MS: Final = 7_200_000.0
+LONGEST_RUN_MS: Final = 600_000
 _FIRST_LOOK_MS: Final = 10_000.0
-_UNITS_MS: Final = {"ms": 1, "s": 1000, "min": 60_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_UNITS_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_LONGEST_MS: Final = 1e15
 
 _CALLBACKS: Final = (b"on_timer_callback", b"on_response", b"on_sensor_event", b"on_mqtt_dispatch_event")
 _OWN_LOG: Final = b"microclaw/log/"  # headers/glue/printed.c: that on_request is ours
@@ -121,17 +123,10 @@ def check_keeper(times: RunTimes | None, kind: ProgramKind) -> None:
 
 def parse_time_ms(text: str, option: str) -> int:
     """Read "30s", "10m" or "10min", "1h", "1d", "500ms", or a plain number of seconds. Raises ConfigError."""
-    word = text.strip().lower()
-    number = word.rstrip("abcdefghijklmnopqrstuvwxyz ")
-    unit = word[len(number) :].strip() or "s"
-    if (
-        not word.isascii()
-        or unit not in _UNITS_MS
-        or len(number) > 12
-        or not number.replace(".", "", 1).lstrip("-").isdecimal()
-    ):
-        raise ConfigError(f"{option}: {text!r} is not a time", next_step=f"write it as {option} 30s, 10m, 1h or 1d")
-    return round(float(number) * _UNITS_MS[unit])
+    ms = read_duration_ms(text)
+    if ms is None or ms > _LONGEST_MS:
+        raise ConfigError(f"{option}: {text!r:.40} is not a time", next_step=f"write it as {option} 30s, 10m, 1h or 1d")
+    return round(ms)
 
 
 def parse_run_times(every: str | None, stop_after: str | None) -> RunTimes | None:
@@ -148,7 +143,7 @@ def times_body(every: str | None, stop_after: str | None) -> dict[str, int | Non
 
 def time_word(ms: int) -> str:
     """A time as it is written: 10m, 90s, 1500ms."""
-    size, unit = next((size, unit) for unit, size in reversed(_UNITS_MS.items()) if ms % size == 0 and unit != "min")
+    size, unit = next((size, unit) for unit, size in reversed(_UNITS_MS.items()) if ms % size == 0)
     return f"{ms // size}{unit}"
 
 
@@ -183,7 +178,12 @@ def first_only_text(times: RunTimes, kind: ProgramKind) -> str:
 
 
 def trial_ms(times: RunTimes, asked_ms: float) -> float:
-    """How long to try it: until its second run was seen and stopped, where that is within two hours."""
+    """How long to try it: until its second run was seen and stopped, where that is within two hours.
+
+    A trial of long runs takes this machine long: of those only the beginning is tried.
+    """
+    if (times.stop_after_ms or 0) > LONGEST_RUN_MS:
+        return asked_ms
     look_ms = float(times.stop_after_ms or _FIRST_LOOK_MS) + 500.0
     if times.every_ms is not None and times.every_ms + look_ms <= LONGEST_TRIAL_MS:
         look_ms += times.every_ms

@@ -58,15 +58,19 @@ class TimedRuns:
         self._change_log = change_log
         self._installer = installer
         self._runs: dict[tuple[str, str], _Runs] = {}
+        self._busy: set[str] = set()  # devices that are being looked at
 
     async def run(self) -> None:
-        """For ever."""
-        while True:
-            wait_s = await self.check_due()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(wait_s):
-                    await self._change_log.news.wait()
-            self._change_log.news.clear()
+        """For ever. A device that does not answer holds up no other one."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                for device_id, apps in (await self._due()).items():
+                    self._busy.add(device_id)
+                    tasks.create_task(self._check_device(device_id, apps), name=f"runs of {device_id}")
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._wait_s()):
+                        await self._change_log.news.wait()
+                self._change_log.news.clear()
 
     def report(self, device_id: str, name: str) -> RunReport | None:
         """How its runs go; None for a program whose runs are not the host's."""
@@ -86,22 +90,31 @@ class TimedRuns:
             runs.last = (runs.began_ms, None, "lost")
         runs.is_there = is_there
 
-    async def check_due(self) -> float:
-        """Begin and stop what is due, several devices at a time; seconds until the next."""
+    async def check_due(self) -> None:
+        """Begin and stop what is due now."""
+        for device_id, apps in (await self._due()).items():
+            await self._check_device(device_id, apps)
+
+    async def _due(self) -> dict[str, list[DesiredApp]]:
+        """The programs of each device that something is due of; not of a device that is being looked at."""
         wanted = [app for app in await self._change_log.desired() if host_begins(app.version.kind, app.version.times)]
         keys = {(app.device_id, app.name) for app in wanted}
         for gone in self._runs.keys() - keys:
             del self._runs[gone]
-        by_device: dict[str, list[DesiredApp]] = {}
+        due: dict[str, list[DesiredApp]] = {}
         for app in wanted:
             self._note(app)
-            by_device.setdefault(app.device_id, []).append(app)
-        async with asyncio.TaskGroup() as tasks:
-            for device_id, apps in by_device.items():
-                tasks.create_task(self._check_device(device_id, apps), name=f"runs of {device_id}")
+            if app.device_id not in self._busy and self._is_due(self._runs[app.device_id, app.name]):
+                due.setdefault(app.device_id, []).append(app)
+        return due
+
+    def _wait_s(self) -> float:
         now_ms = self._change_log.now_ms()
-        dues = [max(self._due_ms(runs), runs.retry_ms) for runs in self._runs.values()]
+        dues = [self._due_ms(runs) for (device_id, _), runs in self._runs.items() if device_id not in self._busy]
         return min([IDLE_S, *(max(0.05, (due - now_ms) / 1000) for due in dues)])
+
+    def _is_due(self, runs: _Runs) -> bool:
+        return self._change_log.now_ms() >= self._due_ms(runs)
 
     def _note(self, app: DesiredApp) -> None:
         """A program that was installed, started or given other times begins its runs anew."""
@@ -121,23 +134,30 @@ class TimedRuns:
         self._runs[key] = runs
 
     def _due_ms(self, runs: _Runs) -> int:
-        return min(ms for ms in (runs.stop_ms, runs.next_ms, 2**62) if ms is not None)
+        return max(runs.retry_ms, min(ms for ms in (runs.stop_ms, runs.next_ms, 2**62) if ms is not None))
 
     async def _check_device(self, device_id: str, apps: list[DesiredApp]) -> None:
-        for app in apps:
-            runs, now_ms = self._runs[app.device_id, app.name], self._change_log.now_ms()
-            if now_ms < max(self._due_ms(runs), runs.retry_ms):
-                continue
-            try:
-                device = self._devices.get(device_id)
-                async with self._installer.holding(device):
-                    await self._act(device, app, runs)
-                runs.problem = None
-            except (DeviceError, UnknownName) as exc:
-                self._failed(app, runs, exc)
-            except MicroclawError as exc:  # the image, the firmware: the next run may go
-                runs.next_ms = self._after(runs, now_ms)
-                self._failed(app, runs, exc)
+        try:
+            for app in apps:
+                await self._check(app, self._runs[app.device_id, app.name])
+        except Exception:  # the runs of the others must go on
+            _log.exception("runs of device %s", device_id)
+            await asyncio.sleep(RETRY_MS / 1000)
+        finally:
+            self._busy.discard(device_id)
+            self._change_log.news.set()
+
+    async def _check(self, app: DesiredApp, runs: _Runs) -> None:
+        try:
+            device = self._devices.get(app.device_id)
+            async with self._installer.holding(device):
+                await self._act(device, app, runs)
+            runs.problem = None
+        except (DeviceError, UnknownName) as exc:
+            self._failed(app, runs, exc)
+        except MicroclawError as exc:  # the image, the firmware: the next run may go
+            runs.next_ms = self._after(runs, self._change_log.now_ms())
+            self._failed(app, runs, exc)
 
     def _failed(self, app: DesiredApp, runs: _Runs, error: MicroclawError) -> None:
         now_ms = self._change_log.now_ms()
@@ -174,8 +194,9 @@ class TimedRuns:
             await self._take_off(device, app.name)
         runs.is_there = False
         image = await self._change_log.image(app.version.sha256)
+        runs.began_ms = self._change_log.now_ms()  # also of one whose installation was cut short and is there
         await device.call(stored_call(device, app.name, image.code, app.version))
-        runs.began_ms, runs.next_ms, runs.is_there = self._change_log.now_ms(), runs_next_ms, True
+        runs.next_ms, runs.is_there = runs_next_ms, True
         runs.runs += 1
 
     @staticmethod

@@ -129,6 +129,8 @@ def runs_text(seen: SeenRuns, times: RunTimes, board_ms: float) -> str:
     text = f"{count_text(seen.runs, 'run')} in {format_duration(board_ms, decimals=2)} of board time ({times.text()})"
     if times.every_ms is not None and board_ms < times.every_ms:
         text += "; the second one was not seen, its time comes later"
+    if seen.last_how is None and times.stop_after_ms is not None and board_ms < times.stop_after_ms:
+        text += "; its end was not seen, it comes later"
     if seen.last_how is not None:
         text += f"; the last: {how_text(seen.last_how, seen.last_took_ms)}"
     if seen.missed:

@@ -13,7 +13,7 @@ from microclaw.apps.aged_board import UP_MS, AgedFault, WrappingClock, aged, age
 from microclaw.apps.board_time import Run, SeenRuns
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.checked_run import run_with_checks
-from microclaw.apps.crashes import restart_text
+from microclaw.apps.crashes import record_in_source_lines, restart_text
 from microclaw.apps.expectation_result import (
     ExpectationResult,
     evaluate,
@@ -33,15 +33,13 @@ from microclaw.devices.calls import LedChange, PwmChange
 from microclaw.errors import ConfigError, TrialFailed
 from microclaw.events import Edge
 from microclaw.py.image import PyImage
-from microclaw.text import count_text, format_duration
+from microclaw.text import count_text, format_duration, read_duration_ms
 from microclaw.virtual_boards.trial_pool import BoardKind, TrialBoard, TrialPool
 from microclaw.wasm import BuildCache, Image, compile_for_trial
 from microclaw.wasm.source_files import LINE_SAID
 
 MAX_TRIAL_MS = 24 * 3_600_000.0
 
-_UNITS_MS = {"ms": 1.0, "": 1000.0, "s": 1000.0, "min": 60_000.0, "m": 60_000.0, "h": 3_600_000.0, "d": 86_400_000.0}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*(ms|s|min|m|h|d|)")
 _AS = "write it as 500ms, 10s, 2m, 1h or 1d"
 _INPUT = re.compile(r"(\d{1,3})=(?:([01])|(\d{1,2}(?:\.\d+)?) ?[vV])(?:@(.+))?")
 
@@ -74,8 +72,7 @@ class TrialOptions:
     """With them the trial's time is what they need, or `for_ms` where that is not None in them, and then a soak."""
     slow_ms: float = 0.0
     """Without them: how far to go on for a pin that had no two periods in `for_ms`."""
-    times: RunTimes | None = None
-    """When it runs; the trial goes on until its second run was seen, where that comes within two hours."""
+    times: RunTimes | None = None  # with them it goes on until the second run was seen (run_times.trial_ms)
 
 
 def parse_duration_ms(text: str) -> float:
@@ -106,10 +103,9 @@ def parse_input(text: str) -> TrialInput | AdcStimulus:
 
 
 def _time_ms(text: str) -> float:
-    found = _DURATION.fullmatch(text.strip().lower())
-    if found is None:
+    ms = read_duration_ms(text)
+    if ms is None:
         raise ConfigError(f"{text!r} is not a duration", next_step=_AS)
-    ms = float(found[1]) * _UNITS_MS[found[2]]
     if ms > MAX_TRIAL_MS:
         raise ConfigError(f"{text!r} is longer than 24 h", next_step="give a shorter time")
     return ms
@@ -317,7 +313,7 @@ async def _record(
     kind = BoardKind(board.board_id, clock, options.seed, board.firmware.described)
     async with trial_pool.take(kind, board) if trial_pool else TrialBoard(kind, board) as trial_board:
         if not isinstance(image, Image):  # the interpreter finds faults by itself
-            return _in_source_lines(await run_image(trial_board, image, run), image)
+            return record_in_source_lines(await run_image(trial_board, image, run), image)
         other_board = TrialBoard(kind, board)
         compile_build = partial(compile_for_trial, board=board, cache=cache)
         return await run_with_checks(trial_board, other_board, image, run, compile_build)
@@ -330,17 +326,6 @@ def _unused_text(options: TrialOptions, opened: tuple[int, ...]) -> str | None:
         return None
     which = f"pin {unused[0]} was" if len(unused) == 1 else f"pins {', '.join(map(str, unused))} were"
     return f"{which} set from outside, and the program never opened {'it' if len(unused) == 1 else 'them'}"
-
-
-def _in_source_lines(record: Record, image: PyImage) -> Record:
-    """The record with the tracebacks of a Python program in the lines of its source."""
-    lines = [(line, image.source_traceback(line.text)) for line in record.lines]
-    return replace(
-        record,
-        error=record.error and image.source_traceback(record.error),
-        lines=tuple(replace(line, text=text) for line, text in lines if text or not line.text),
-        is_python=True,
-    )
 
 
 def _run(options: TrialOptions) -> Run:

@@ -14,7 +14,7 @@ from microclaw.apps.building import ProgramImage, cached_compiler, program_langu
 from microclaw.apps.crashes import told_once
 from microclaw.apps.expectation_result import NO_EXPECTATION
 from microclaw.apps.firmware_fit import DEFAULT_TIMERS, fit_limits
-from microclaw.apps.run_times import parse_run_times
+from microclaw.apps.run_times import check_keeper, parse_run_times
 from microclaw.apps.stage_text import check_text, compile_text
 from microclaw.apps.trial import Trial, TrialOptions, parse_duration_ms, parse_input, try_image
 from microclaw.boards.profile import BoardProfile
@@ -23,6 +23,7 @@ from microclaw.cli.options import global_options
 from microclaw.cli.program_files import WASM_MAGIC, read_expectations, read_program, source_text
 from microclaw.cli.programs import EXPECT_HELP, CompilerOption, EveryOption, StopAfterOption
 from microclaw.config.settings import Settings
+from microclaw.errors import ConfigError
 from microclaw.events import PROGRAM_KINDS, Step
 from microclaw.py.image import PyImage
 from microclaw.terminal.page import Terminal
@@ -66,7 +67,13 @@ def try_program(
         expectations=None if expect is None else read_expectations(expect),
         times=parse_run_times(every, stop_after),
     )
+    if realtime and trial_options.times is not None:
+        raise ConfigError(
+            "--realtime does not go with --every and --stop-after",
+            next_step="leave --realtime out: the board's clock jumps",
+        )
     image = build_file(options.settings(), file, profile, optimization, compiler)
+    check_keeper(trial_options.times, image.kind)
     if not options.json and not options.quiet:
         show_image(options.terminal(), image, optimization=optimization, heap_bytes=heap)
     trial = asyncio.run(try_image(image, profile, trial_options, cache=BuildCache(options.settings().cache)))
