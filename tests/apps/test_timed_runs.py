@@ -11,8 +11,8 @@ from microclaw.apps.claims import live_conflict
 from microclaw.apps.deploy import DeployRequest
 from microclaw.apps.run_times import RunTimes
 from microclaw.apps.undo import UndoChoice
-from microclaw.devices.calls import AppInstall, AppState
-from microclaw.errors import ConfigError, DeployRejected, DeviceUnreachable, PinClaimed
+from microclaw.devices.calls import AppInstall, AppRuns, AppState
+from microclaw.errors import ConfigError, DeployRejected, DeviceUnreachable, PinClaimed, TooManyApps
 
 FAN = RunTimes(600_000, 30_000)
 
@@ -229,3 +229,28 @@ async def test_a_deferred_installation_carries_the_times(lab: Any, journal_clock
     await lab.deferrals.do_waiting(lab.registry.get("paper"))
     assert (await lab.change_log.desired())[0].version.times == FAN
     assert (await at(lab, journal_clock, 30_000)).last_how == "stopped"
+
+
+async def test_a_first_run_that_failed_on_the_board_is_no_installation(lab: Any) -> None:
+    runs = AppRuns(600_000, 0, 1, 0, 590_000, None, 3_000, 2_000, "trapped")
+    lab.transport.states["fan"] = AppState("fan", "waiting", "no sensor", 4096, 0, 0, (4,), runs)
+    with pytest.raises(DeployRejected, match="no sensor"):
+        await deploy(lab)
+    assert there(lab) == []
+
+
+async def test_a_new_installation_without_times_says_that_it_runs_on(lab: Any) -> None:
+    await deploy(lab)
+    lab.transport.now_ms += 10_000
+    await deploy(lab, None, source="v2")
+    warned = [step.text for step in lab.steps if "warning" in step.text]
+    assert warned == ["warning: it ran every 10 min, stopped after 30 s; from now on it runs on: give them again"]
+
+
+async def test_a_full_board_gives_no_place_of_a_program_between_its_runs(lab: Any) -> None:
+    await deploy(lab, RunTimes(600_000))
+    lab.foreign("a", "b")
+    lab.transport.states["fan"] = AppState("fan", "returned", None, 8192, 0, 0, (4,), tells_end=True)
+    with pytest.raises(TooManyApps):
+        await deploy(lab, None, "lamp", "v2", 5)
+    assert "fan" in there(lab)

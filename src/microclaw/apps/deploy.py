@@ -210,6 +210,7 @@ class Deployer:
         name, board = request.name, device.board
         wanted = await self._change_log.desired(device.device_id) if later is None else later
         before = version_of(name, wanted)
+        is_new = request.source is not None or request.wasm is not None
         stage: Stage = "check"
         try:
             check_keeper(request.times, image.kind)
@@ -217,6 +218,8 @@ class Deployer:
             request = replace(request, heap_bytes=heap_bytes, timers=timers)
             await check_named_pins(device, name, image.pins, image.nodes, wanted)
             report(Step("check", check_text(image, request.heap_bytes)))
+            if before is not None and before.times is not None and is_new and request.times is None:
+                report(Step("check", f"warning: it ran {before.times.text()}; from now on it runs on: give them again"))
             stage = "try"
             trial = await self._try(request, device, image, report)
             stage = "check"  # a pin computed at run time shows only in the trial
