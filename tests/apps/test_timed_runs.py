@@ -254,3 +254,12 @@ async def test_a_full_board_gives_no_place_of_a_program_between_its_runs(lab: An
     with pytest.raises(TooManyApps):
         await deploy(lab, None, "lamp", "v2", 5)
     assert "fan" in there(lab)
+
+
+async def test_a_run_that_is_over_and_still_on_its_board_waits_for_the_next(lab: Any) -> None:
+    await deploy(lab, RunTimes(600_000))
+    await lab.timed_runs.check_due()
+    lab.transport.states["fan"] = AppState("fan", "returned", None, 8192, 0, 0, (4,), tells_end=True)
+    shown = await lab.catalogue.show("paper", "fan")
+    assert (shown.condition, shown.runs.running_since_ms, shown.runs.last_how) == ("waiting", None, "returned")
+    assert shown.runs.last_ms == lab.installer.begun_ms[lab.device_id, "fan"]

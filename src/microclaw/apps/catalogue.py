@@ -156,6 +156,10 @@ class Catalogue:
         if not host_begins(version.kind, version.times):
             return replace(listing, runs=None if state is None else board_runs(state, self._change_log.now_ms()))
         runs = self._runs_of(listing.device_id, listing.name)
+        if runs is not None and listing.condition in ("returned", "exited"):  # over, and there until the next run
+            over = replace(runs, running_since_ms=None, last_ms=runs.running_since_ms, last_took_ms=None)
+            runs = replace(over, last_how="returned")
+            listing = replace(listing, condition="waiting" if version.times.every_ms is not None else "returned")
         listing = replace(listing, runs=runs, error=listing.error or (runs.problem if runs else None))
         if listing.condition != "missing":
             return listing

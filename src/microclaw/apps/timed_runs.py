@@ -78,7 +78,7 @@ class TimedRuns:
         if runs is None:
             return None
         last_ms, took_ms, how = runs.last or (None, None, None)
-        since_ms = None if runs.is_there is False else runs.began_ms
+        since_ms = runs.began_ms if runs.is_there else None
         return RunReport(runs.next_ms, since_ms, last_ms, took_ms, how, runs.runs, runs.missed, runs.problem)
 
     def listed(self, app: DesiredApp, is_there: bool) -> None:
@@ -139,7 +139,8 @@ class TimedRuns:
     async def _check_device(self, device_id: str, apps: list[DesiredApp]) -> None:
         try:
             for app in apps:
-                await self._check(app, self._runs[app.device_id, app.name])
+                if (runs := self._runs.get((app.device_id, app.name))) is not None:
+                    await self._check(app, runs)
         except Exception:  # the runs of the others must go on
             _log.exception("runs of device %s", device_id)
             await asyncio.sleep(RETRY_MS / 1000)
