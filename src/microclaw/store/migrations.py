@@ -464,4 +464,8 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "CREATE INDEX deferred_open ON deferred_acts (device_id, name) WHERE state IN ('waiting', 'started')",
         "CREATE INDEX deferred_of_change ON deferred_acts (change_id)",
     ),
+    (
+        # When a program runs, as JSON: every so often, and stopped after a time.
+        "ALTER TABLE desired_apps ADD COLUMN times TEXT",
+    ),
 )
