@@ -33,6 +33,8 @@ from microclaw.devices.registry import Registry
 from microclaw.knowledge.knowledge_base import Knowledge
 from microclaw.link_server.server import LinkServer
 from microclaw.models.usage import UsageLog
+from microclaw.telemetry.history import TelemetryHistory
+from microclaw.telemetry.reported import CrashLog
 from microclaw.tools.toolbox import Toolbox
 
 if TYPE_CHECKING:
@@ -75,4 +77,6 @@ class HostParts:
     knowledge: Knowledge
     schedules: ScheduleParts
     erase: Callable[[str], Awaitable[str]]
+    history: TelemetryHistory
+    crashes: CrashLog
     requests: WaitingRequests = field(default_factory=WaitingRequests)
