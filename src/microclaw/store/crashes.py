@@ -165,7 +165,7 @@ def _groups(
         GROUP BY g.crash_id ORDER BY seen_ms DESC, g.crash_id DESC""",
         (since_ms, _json(devices), crash_id),
     )
-    return tuple(CrashGroup(*row[:-1], tuple(sorted(json.loads(row[-1])))) for row in rows)
+    return tuple(CrashGroup(*(*row[:-1], tuple(sorted(json.loads(row[-1]))))) for row in rows)
 
 
 def _reports(connection: sqlite3.Connection, group: CrashGroup) -> tuple[CrashReport, ...]:

@@ -465,9 +465,9 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "CREATE INDEX deferred_of_change ON deferred_acts (change_id)",
     ),
     (
-        # What devices measure: values as they came by time, then by the minute and by the hour of each series. A series
-        # without a device is deleted in steps. `minutes_ms` and `hours_ms` say up to where buckets are made, `*_gone_ms`
-        # what was deleted, `event_number` the last of link_events that was read for readings and crashes.
+        # What devices measure: values as they came, by time; buckets of a minute and of an hour, by series. A series
+        # without a device is deleted in steps. `minutes_ms` and `hours_ms`: up to where buckets are made; `*_gone_ms`:
+        # what was deleted; `event_number`: the last of link_events that was read for readings and crashes.
         """CREATE TABLE telemetry_series (
             series_id INTEGER PRIMARY KEY AUTOINCREMENT,
             device_id TEXT REFERENCES devices ON DELETE SET NULL,

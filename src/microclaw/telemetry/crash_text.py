@@ -28,7 +28,7 @@ _HAS_NUMBERED_KINDS: Final = "OSError"  # its number is what it is about
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """`trace` is what the board said, in lines; `not_started` says so where the firmware starts no programs any more."""
+    """`trace` is what the board said, in lines."""
 
     kind: CrashKind
     program: str | None
