@@ -103,7 +103,7 @@ def show(
         options.line(f"{'version':<12} {link['firmware'] or '-'}")
         if link["rtt_ms"] is not None:
             options.line(f"{'round trip':<12} {link['rtt_ms']:.1f} ms")
-    if device["telemetry"]:
+    if device.get("telemetry"):
         options.line(f"{'telemetry':<12} {last_text(device['telemetry'])}; over time: --plot")
     if device.get("today") is not None:
         _show_today(options, device["today"], name)

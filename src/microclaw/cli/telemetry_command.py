@@ -57,11 +57,9 @@ def csv_rows(found: dict[str, Any]) -> Iterator[tuple[object, ...]]:
 
 def last_text(last: list[dict[str, Any]]) -> str:
     """The last value of each series in a line, and how old the newest is."""
-    values = [
-        f"{one['key']} {number_text(one['value'], abs(one['value']) / 1_000)} {one['unit']}".strip() for one in last
-    ]
+    values = [f"{one['key']} {number_text(one['value'], abs(one['value']) / 1_000)} {one['unit']}" for one in last]
     age_ms = max(0.0, time.time() * 1000 - max(one["at_ms"] for one in last))
-    return f"{', '.join(values)} ({format_duration(age_ms)} ago)"
+    return f"{', '.join(map(str.strip, values))} ({format_duration(age_ms)} ago)"
 
 
 def _fetch(options: GlobalOptions, name: str, key: str | None, from_ms: int, points: int) -> dict[str, Any]:
@@ -74,6 +72,7 @@ def _fetch(options: GlobalOptions, name: str, key: str | None, from_ms: int, poi
 def _plot(options: GlobalOptions, found: dict[str, Any], name: str) -> None:
     if not found["series"]:
         options.say(f"{name} sent no telemetry yet; devices on the link do, each half minute")
+    ascii_only = not _writes("⣿─┤°")
     columns = min(WIDEST, shutil.get_terminal_size((80, 24)).columns - 1)
     for number, series in enumerate(found["series"]):
         if number:
@@ -82,12 +81,12 @@ def _plot(options: GlobalOptions, found: dict[str, Any], name: str) -> None:
         lines = draw_plot(
             points,
             title=f"{name} {series['key']}",
-            unit=series["unit"],
+            unit=series["unit"].replace("°", "") if ascii_only else series["unit"],
             since_ms=found["since_ms"],
             until_ms=found["until_ms"],
             columns=columns,
             rows=ROWS if len(found["series"]) == 1 else ROWS_OF_MANY,
-            ascii_only=not _writes("⣿─┤"),
+            ascii_only=ascii_only,
         )
         for line in lines:
             options.line(line)
