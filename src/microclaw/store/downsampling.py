@@ -128,15 +128,17 @@ def _at(work: Callable[[sqlite3.Connection, int], T], now_ms: int) -> Callable[[
 
 
 def _minutes_due(connection: sqlite3.Connection, now_ms: int) -> bool:
-    begin_ms = _first_open(connection)
-    return begin_ms is not None and floor_ms(now_ms - LATE_MS, MINUTE_MS) - begin_ms >= BATCH_MS
+    closed_ms, begin_ms = floor_ms(now_ms - LATE_MS, MINUTE_MS), _first_open(connection)
+    if begin_ms is not None:
+        return closed_ms - begin_ms >= BATCH_MS
+    (minutes_ms,) = connection.execute("SELECT minutes_ms FROM telemetry_state").fetchone()
+    return bool(closed_ms - minutes_ms >= HOUR_MS)  # nothing came: hours and deletions go on
 
 
 def _make_minutes(connection: sqlite3.Connection, now_ms: int) -> int:
     """Where it began."""
-    begin_ms = _first_open(connection)
-    assert begin_ms is not None  # it was due
     end_ms = floor_ms(now_ms - LATE_MS, MINUTE_MS)
+    begin_ms = _first_open(connection) or end_ms
     row_ms = _row_at(connection, begin_ms, STEP_ROWS)
     if row_ms is not None:
         end_ms = min(end_ms, max(floor_ms(row_ms, MINUTE_MS), begin_ms + MINUTE_MS))
