@@ -6,13 +6,10 @@ import asyncio
 import csv
 import io
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from typing import Any
 
-from tests.cli.conftest import clean_environ
+from tests.cli.conftest import run_in
 from tests.link_server.real_host import PATIENCE_S, RealHost, until_acked
 from tests.link_server.real_host import real_host as real_host
 
@@ -22,23 +19,16 @@ TRACE = 'Traceback (most recent call last):\n  File "blink.py", line 7, in main\
 
 
 def said(host: RealHost, *words: str) -> str:
-    command = [sys.executable, "-m", "microclaw.cli", "--home", str(host.home), *words]
-    done = subprocess.run(
-        command, env=clean_environ(host.home) | {"PYTHONIOENCODING": "utf-8"}, capture_output=True, text=True,
-        timeout=PATIENCE_S, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    ran = run_in(host.home, *words)
+    assert ran.code == 0, ran.err
+    return ran.out
 
 
-def until(read: Callable[[], Any]) -> Any:
-    """What it gives as soon as it gives anything."""
+def until(read: Callable[[], bool]) -> None:
+    """Returns as soon as it is so; each look is a request, which takes its time."""
     end_s = time.monotonic() + PATIENCE_S
-    while time.monotonic() < end_s:
-        if found := read():
-            return found
-        time.sleep(0.05)
-    raise AssertionError("nothing came")
+    while not read():
+        assert time.monotonic() < end_s, "it did not come"
 
 
 async def test_what_boards_measure_and_how_they_fail_is_kept_and_shown(real_host: RealHost) -> None:
@@ -55,7 +45,7 @@ async def test_what_boards_measure_and_how_they_fail_is_kept_and_shown(real_host
         await asyncio.to_thread(
             until, lambda: {one["key"] for one in get("/v1/devices/lamp/telemetry")["series"]} == keys
         )
-        await asyncio.to_thread(until, lambda: get("/v1/crashes")["crashes"])
+        await asyncio.to_thread(until, lambda: bool(get("/v1/crashes")["crashes"]))
     await asyncio.to_thread(real_host.kill)
     await asyncio.to_thread(real_host.start)
     await asyncio.to_thread(_look, real_host)

@@ -163,3 +163,13 @@ def test_the_finest_that_covers_the_time_is_read(
 )
 def test_units_are_told_by_the_name(key: str, unit: str) -> None:
     assert unit_of(key) == unit
+
+
+async def test_last_values_are_told_of_some_series_and_while_they_are_fresh(
+    plane: Plane, paired: Any, history: TelemetryHistory, clock: Clock
+) -> None:
+    for key in ("a", "b", "c"):
+        history.point(lamp(plane), key, 1.0, clock.at_ms)
+    assert [last.key for last in history.recent(2)] == ["a", "b"]
+    clock.at_ms += 16 * MINUTE_MS
+    assert list(history.recent(2)) == []
