@@ -10,12 +10,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final
 
 from microclaw.store.database import Database
 from microclaw.store.telemetry import DAY_MS, HOUR_MS, HOURS_MS, MINUTE_MS, MINUTES_MS, RAW_MS, floor_ms
-
-T = TypeVar("T")
 
 LATE_MS: Final = MINUTE_MS  # values are written a few seconds after they came
 BATCH_MS: Final = 10 * MINUTE_MS  # buckets of one series lie together: ten minutes at once touch a tenth of the pages
@@ -44,20 +42,24 @@ class Downsampling:
 
     async def step(self, now_ms: int) -> bool:
         """One transaction at most; False when nothing was due."""
-        for due, work in (
-            (_minutes_due, self._minutes_step),
-            (self._hours_due, self._hours_step),
-            (_raw_due, _delete_raw),
-            (_sweep_due, self._sweep_step),
-        ):
-            if await self.database.read(_at(due, now_ms)):
-                try:
-                    await self.database.write(_at(work, now_ms))
-                except BaseException:  # nobody knows how far it came: the rounds begin anew
-                    self._round, self._swept_ms = None, -1
-                    raise
-                return True
-        return False
+        work = await self.database.read(lambda connection: self._due(connection, now_ms))
+        if work is None:
+            return False
+        try:
+            await self.database.write(lambda connection: work(connection, now_ms))
+        except BaseException:  # nobody knows how far it came: the rounds begin anew
+            self._round, self._swept_ms = None, -1
+            raise
+        return True
+
+    def _due(self, connection: sqlite3.Connection, now_ms: int) -> Callable[[sqlite3.Connection, int], None] | None:
+        if _minutes_due(connection, now_ms):
+            return self._minutes_step
+        if _hours_due(connection, now_ms):
+            return self._hours_step
+        if _raw_due(connection, now_ms):
+            return _delete_raw
+        return self._sweep_step if _sweep_due(connection) else None
 
     def _minutes_step(self, connection: sqlite3.Connection, now_ms: int) -> None:
         begin_ms = _make_minutes(connection, now_ms)
@@ -65,10 +67,6 @@ class Downsampling:
             self._round = None  # the clock was set back: hours of that round have other minutes now
 
     # Hours, and what is deleted of each series
-
-    def _hours_due(self, connection: sqlite3.Connection, now_ms: int) -> bool:
-        minutes_ms, hours_ms = connection.execute("SELECT minutes_ms, hours_ms FROM telemetry_state").fetchone()
-        return bool(floor_ms(min(minutes_ms, now_ms), HOUR_MS) > hours_ms)
 
     def _hours_step(self, connection: sqlite3.Connection, now_ms: int) -> None:
         minutes_ms, hours_ms = connection.execute("SELECT minutes_ms, hours_ms FROM telemetry_state").fetchone()
@@ -123,10 +121,6 @@ class Downsampling:
         self._swept_ms = -1
 
 
-def _at(work: Callable[[sqlite3.Connection, int], T], now_ms: int) -> Callable[[sqlite3.Connection], T]:
-    return lambda connection: work(connection, now_ms)
-
-
 def _minutes_due(connection: sqlite3.Connection, now_ms: int) -> bool:
     closed_ms, begin_ms = floor_ms(now_ms - LATE_MS, MINUTE_MS), _first_open(connection)
     if begin_ms is not None:
@@ -155,7 +149,10 @@ def _make_minutes(connection: sqlite3.Connection, now_ms: int) -> int:
             GROUP BY series_id, minute""",  # noqa: S608 - words of ours
             (begin, end),
         )
-    connection.execute("UPDATE telemetry_state SET minutes_ms = ?", (end_ms,))
+    connection.execute(
+        "UPDATE telemetry_state SET minutes_ms = ?, hours_ms = iif(hours_ms, hours_ms, ?)",  # the first hour ever
+        (end_ms, floor_ms(begin_ms, HOUR_MS)),
+    )
     return begin_ms
 
 
@@ -173,7 +170,12 @@ def _make_hours(connection: sqlite3.Connection, number: int, began_ms: int, end_
         )
 
 
-def _sweep_due(connection: sqlite3.Connection, _now_ms: int) -> bool:
+def _hours_due(connection: sqlite3.Connection, now_ms: int) -> bool:
+    minutes_ms, hours_ms = connection.execute("SELECT minutes_ms, hours_ms FROM telemetry_state").fetchone()
+    return bool(floor_ms(min(minutes_ms, now_ms), HOUR_MS) > hours_ms)
+
+
+def _sweep_due(connection: sqlite3.Connection) -> bool:
     return connection.execute("SELECT 1 FROM telemetry_series WHERE device_id IS NULL").fetchone() is not None
 
 

@@ -165,9 +165,9 @@ class TelemetryHistory:
         for kept in (self._rates, self._last, self._refused):
             for device_id in kept.keys() - known:
                 del kept[device_id]
-        is_due = True
-        while is_due:
-            is_due = await self._downsampling.step(self._now_ms())
+        while True:
+            if not await self._downsampling.step(self._now_ms()):
+                return
             await asyncio.sleep(STEP_PAUSE_S)
 
     # What is asked
