@@ -44,7 +44,9 @@ async def test_a_crash_is_grouped_with_its_trace_and_last_lines(
     sources.versions["blink"] = "a" * 64
     async with paired.connected():
         await paired.until_ready()
-        for n, (source, text) in enumerate([("blink", "one\x1b[31m"), ("lamp", "not mine"), ("", "board")], 1):
+        trace = [("blink", "Traceback (most recent call last):"), ("blink", '  File "x"'), ("blink", "ValueError: 1")]
+        lines = [("blink", "one\x1b[31m"), ("lamp", "not mine"), *trace, ("", "board")]
+        for n, (source, text) in enumerate(lines, 1):
             await paired.send(Log("info", source, n, text))
             await plane.published.until(DeviceLog)
         await stored(plane, paired, Event("app.crash", CRASH), Event("app.crash", CRASH))
@@ -58,6 +60,24 @@ async def test_a_crash_is_grouped_with_its_trace_and_last_lines(
     assert reports[0].trace == CRASH["reason"]
     assert reports[0].firmware == "scripted 1"
     assert reports[0].log == ("blink: one", "board")
+
+
+async def test_traps_differ_by_the_line_that_the_programs_own_checks_said(
+    plane: Plane, paired: ScriptedDevice, reported: ReportedEvents, crashes: CrashLog
+) -> None:
+    async with paired.connected():
+        await paired.until_ready()
+        n = 0
+        for said in ("line 2 column 44: a division by 0 of 'int'", "line 9 column 3: index 58 is outside 'int[4]'"):
+            for text in (said, "Got exception running WASM code: Exception: unreachable"):
+                n += 1
+                await paired.send(Log("info", "blink", n, text))
+                await plane.published.until(DeviceLog)
+            await stored(plane, paired, Event("app.crash", {"app": "blink", "reason": "Exception: unreachable"}))
+            await take_all(reported)
+    second, first = await crashes.since(0)
+    assert first.title == "line 2 column 44: a division by 0 of 'int'"
+    assert second.title == "line 9 column 3: index 58 is outside 'int[4]'"
 
 
 async def test_after_a_death_in_between_each_event_counts_once(

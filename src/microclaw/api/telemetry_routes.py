@@ -10,7 +10,7 @@ from pydantic import Field
 from microclaw.api.body import RequestBody
 from microclaw.api.caller import RequestCaller, admit
 from microclaw.api.parts import HostParts
-from microclaw.apps.traps import trap_words
+from microclaw.apps.traps import EXCEPTION, trap_words
 from microclaw.auth.gate import Permission
 from microclaw.clock import now_ms
 from microclaw.devices.registry import Registry
@@ -85,7 +85,7 @@ def crash_router(parts: HostParts) -> APIRouter:
     @router.get("/{crash_id}", summary="One kind of crash, with its newest reports")
     async def show_crash(crash_id: Annotated[int, Field(ge=1, lt=2**53)]) -> dict[str, Any]:
         group, reports = await crashes.reports(crash_id)
-        text, step = (None, None) if group.kind != "program" or not reports else trap_words(reports[0].trace)
+        text, step = _meaning(group, reports)
         return {
             **crash_object(group, devices),
             "text": text,
@@ -148,6 +148,16 @@ def telemetry_refusals(history: TelemetryHistory, devices: Registry) -> list[dic
         for device in devices.list()
         for refused in refused_objects(history, device.device_id)
     ]
+
+
+def _meaning(group: CrashGroup, reports: tuple[CrashReport, ...]) -> tuple[str | None, str | None]:
+    """The crash of a program in plain words, and what to do."""
+    if group.kind != "program" or not reports:
+        return None, None
+    trap, _, said = reports[0].trace.partition("\n")
+    if said and trap.startswith(EXCEPTION):
+        return f"it trapped at {said}", "correct that line"
+    return trap_words(reports[0].trace)
 
 
 def _report_object(report: CrashReport, devices: Registry) -> dict[str, Any]:

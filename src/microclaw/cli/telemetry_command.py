@@ -7,10 +7,9 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import typer
 
@@ -104,16 +103,22 @@ def _writes(text: str) -> bool:
 
 
 def _write(file: Path, rows: Iterator[tuple[object, ...]]) -> int:
+    """How many rows that were."""
+    if str(file) == "-":
+        return _write_rows(sys.stdout, rows)
+    try:
+        with file.open("w", newline="", encoding="utf-8") as out:
+            return _write_rows(out, rows)
+    except OSError as exc:
+        text = f"{file} cannot be written: {exc.strerror or exc}"
+        raise ConfigError(text, next_step="choose another file, or - for the output") from exc
+
+
+def _write_rows(out: TextIO, rows: Iterator[tuple[object, ...]]) -> int:
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(_HEAD)
     count = 0
-    with ExitStack() as stack:
-        try:
-            out = sys.stdout if str(file) == "-" else stack.enter_context(file.open("w", newline="", encoding="utf-8"))
-            writer = csv.writer(out, lineterminator="\n")
-            writer.writerow(_HEAD)
-            for row in rows:
-                writer.writerow(row)
-                count += 1
-        except OSError as exc:
-            text = f"{file} cannot be written: {exc.strerror or exc}"
-            raise ConfigError(text, next_step="choose another file, or - for the output") from exc
+    for row in rows:
+        writer.writerow(row)
+        count += 1
     return count

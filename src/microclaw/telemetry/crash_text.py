@@ -11,6 +11,7 @@ from microclaw.store.crashes import CrashKind
 from microclaw.text import clean_text, program_name
 from microclaw.wire.link.values import ValueMap
 
+TRAP: Final = "Exception: "  # how WAMR begins what it says of one
 MAX_TRACE_LINES: Final = 20
 MAX_TRACE_CHARS: Final = 4_000
 MAX_LINE_CHARS: Final = 240
@@ -28,11 +29,19 @@ _HAS_NUMBERED_KINDS: Final = "OSError"  # its number is what it is about
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """`trace` is what the board said, in lines."""
+    """`trace` is what the board said, in lines. Of a trap the second is what the program's own checks said before."""
 
     kind: CrashKind
     program: str | None
     trace: str
+
+    @property
+    def is_trap(self) -> bool:
+        return self.kind == "program" and self.trace.startswith(TRAP)
+
+    @property
+    def has_place(self) -> bool:
+        return _PLACE.search(self.trace) is not None
 
 
 def crash_of(name: str, data: ValueMap) -> Crash | None:
@@ -64,7 +73,7 @@ def title_of(crash: Crash) -> str:
     frames = _FRAME.findall(crash.trace)
     what = lines[-1].strip() if frames else lines[0].strip()
     if not frames:
-        return what[:MAX_TITLE_CHARS]
+        return (lines[-1].strip() if crash.is_trap else what)[:MAX_TITLE_CHARS]
     file, line, function = frames[-1]
     inside = f" in {function}" if function and function != "<module>" else ""
     return f"{what} at {file} line {line}{inside}"[:MAX_TITLE_CHARS]

@@ -22,16 +22,20 @@ from microclaw.store.crashes import CrashGroup, CrashReport, CrashTable, StoredC
 from microclaw.store.database import Database
 from microclaw.store.link_events import EventRow, LinkEventTable
 from microclaw.store.telemetry import Inserted, Point
-from microclaw.telemetry.crash_text import LOG_LINES, MAX_LINE_CHARS, Crash, crash_of, fingerprint, title_of
+from microclaw.telemetry.crash_text import LOG_LINES, MAX_LINE_CHARS, TRAP, Crash, crash_of, fingerprint, title_of
 from microclaw.telemetry.history import TelemetryHistory
 from microclaw.text import clean_text, one_line
+from microclaw.wasm.source_files import LINE_SAID
 from microclaw.wire.link.codec import decode
 from microclaw.wire.link.messages import Event
 
 PAGE: Final = 200
+LOG_LATE_S: Final = 0.5  # a log line may come after the event that was told after it
 LOOK_BACK_LINES: Final = 60  # of a device's log, for those of the program that crashed
 READING: Final = "mqtt.publish"
 """What a Python program reports with (docs/python-programs.md): a reading where its text is a number."""
+_TRACEBACK: Final = "Traceback (most recent call last):"
+_FRAME: Final = "  "
 _log = logging.getLogger(__name__)
 
 
@@ -62,6 +66,7 @@ class ReportedEvents:
         *,
         in_source: InSource,
         publish: Callable[[LiveEvent], None],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._database = database
         self._events = LinkEventTable(database)
@@ -70,6 +75,7 @@ class ReportedEvents:
         self._history = history
         self._in_source = in_source
         self._publish = publish
+        self._sleep = sleep
         self._news = asyncio.Event()
         self._number: int | None = None
 
@@ -134,7 +140,11 @@ class ReportedEvents:
         version: str | None = firmware
         before_ms = None
         if crash.kind == "program" and crash.program is not None:
-            version, trace = await self._in_source(device_id, crash.program, row.received_ms, crash.trace)
+            trace = crash.trace
+            if crash.is_trap and not crash.has_place:
+                await self._sleep(max(0.0, min(LOG_LATE_S, row.received_ms / 1000 + LOG_LATE_S - time.time())))
+                trace = "\n".join([trace, *said_before(link.log, crash.program)])
+            version, trace = await self._in_source(device_id, crash.program, row.received_ms, trace)
             crash = Crash(crash.kind, crash.program, trace)
         elif crash.kind == "reset":  # what it printed before this boot
             before_ms = time.time() * 1000 - (self._links.parts.clock.now_ms() - link.boots.began_ms)
@@ -175,15 +185,33 @@ class CrashLog:
         return await self.table.groups(since_ms=at_ms, devices=device_ids)
 
 
-def last_lines(log: LogRing, program: str | None, before_ms: float | None = None) -> tuple[str, ...]:
-    """A device's last lines of this program and of the board itself, cleaned; those that came before `before_ms`."""
+def said_before(log: LogRing, program: str) -> tuple[str, ...]:
+    """What the checks in a C program printed just before it trapped, with the line; nothing where none did."""
     page = log.page(max(0, log.end().cursor - LOOK_BACK_LINES))
-    lines = [
-        f"{clean_text(line.app, one_line=True, limit=64)}: {_shown(line.text)}" if line.app else _shown(line.text)
-        for line in page.lines
-        if (program is None or line.app in (program, None))
-        and (before_ms is None or line.at_ms is None or line.at_ms < before_ms)
-    ]
+    own = [line.text for line in page.lines if line.app == program]
+    while own and TRAP in own[-1]:  # the runtime's own line
+        own.pop()
+    return (_shown(own[-1]),) if own and LINE_SAID.fullmatch(own[-1]) else ()
+
+
+def last_lines(log: LogRing, program: str | None, before_ms: float | None = None) -> tuple[str, ...]:
+    """A device's last lines of this program and of the board itself, cleaned; those that came before `before_ms`.
+
+    Tracebacks are left out: they are the crashes, and in lines of the compiled program.
+    """
+    page = log.page(max(0, log.end().cursor - LOOK_BACK_LINES))
+    lines, in_traceback = [], set[str | None]()
+    for line in page.lines:
+        if line.text.startswith(_TRACEBACK):
+            in_traceback.add(line.app)
+        elif line.app in in_traceback:
+            if not line.text.startswith(_FRAME):
+                in_traceback.discard(line.app)  # the line of the exception ends it
+        elif (program is None or line.app in (program, None)) and (
+            before_ms is None or line.at_ms is None or line.at_ms < before_ms
+        ):
+            source = f"{clean_text(line.app, one_line=True, limit=64)}: " if line.app else ""
+            lines.append(source + _shown(line.text))
     return tuple(lines[-LOG_LINES:])
 
 
