@@ -11,7 +11,7 @@ from tests.telemetry.conftest import Sources
 
 from microclaw.errors import UnknownName
 from microclaw.events import Crashed, DeviceEvent, DeviceLog
-from microclaw.store.crashes import MAX_GROUPS_FOUND_ON
+from microclaw.store.crashes import MAX_GROUPS_FOUND_ON, CrashReport, insert_crash
 from microclaw.store.telemetry import HOUR_MS
 from microclaw.telemetry.history import TelemetryHistory
 from microclaw.telemetry.reported import CrashLog, ReportedEvents
@@ -69,7 +69,8 @@ async def test_traps_differ_by_the_line_that_the_programs_own_checks_said(
         await paired.until_ready()
         n = 0
         for said in ("line 2 column 44: a division by 0 of 'int'", "line 9 column 3: index 58 is outside 'int[4]'"):
-            for text in (said, "Got exception running WASM code: Exception: unreachable"):
+            trapped = "Got exception running WASM code: Exception: unreachable"
+            for text in (said, trapped, "microclaw: ended by the exception above"):
                 n += 1
                 await paired.send(Log("info", "blink", n, text))
                 await plane.published.until(DeviceLog)
@@ -175,6 +176,18 @@ async def test_a_board_that_is_removed_takes_its_crashes_along(
     await take_all(reported)
     await plane.registry.remove("lamp")
     assert await crashes.since(0) == ()
+    report = CrashReport("d-2", 9, "f" * 16, "program", "blink", None, "t", "", "t", ())
+    await plane.registry.add("torch", "virtual", (), device_id="d-2")
+    for is_new in (True, False):
+        kept = await plane.database.write(lambda connection: insert_crash(connection, report))
+        assert kept is not None
+        assert kept.is_new is is_new
+    await plane.registry.remove("torch")
+    assert await plane.database.write(lambda connection: insert_crash(connection, report)) is None
+    await plane.registry.add("torch", "virtual", (), device_id="d-2")
+    again = await plane.database.write(lambda connection: insert_crash(connection, report))
+    assert again is not None
+    assert again.is_new  # the kind that nobody has any more was forgotten with its board
 
 
 async def test_crashes_of_two_entries_that_are_one_board_are_counted_together(

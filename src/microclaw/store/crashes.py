@@ -88,6 +88,7 @@ def insert_crash(connection: sqlite3.Connection, report: CrashReport) -> StoredC
     """Within the caller's transaction; None when the device is gone meanwhile."""
     if not connection.execute("SELECT 1 FROM devices WHERE device_id = ?", (report.device_id,)).fetchone():
         return None
+    _drop_empty(connection)
     row = connection.execute(
         "SELECT crash_id FROM crash_groups WHERE fingerprint = ?", (report.fingerprint,)
     ).fetchone()
@@ -126,7 +127,6 @@ def move_crashes(connection: sqlite3.Connection, device_id: str, heir_id: str) -
 
 def _new_group(connection: sqlite3.Connection, report: CrashReport) -> int:
     """Where there is no room the group gives way that was seen last the longest ago; of a board with many, its own."""
-    _drop_empty(connection)
     (own,) = connection.execute("SELECT count(*) FROM crash_groups WHERE found_on = ?", (report.device_id,)).fetchone()
     (every,) = connection.execute("SELECT count(*) FROM crash_groups").fetchone()
     oldest = "SELECT crash_id FROM crash_groups WHERE found_on = ?1 OR ?2 ORDER BY last_ms, crash_id LIMIT 1"

@@ -189,9 +189,9 @@ def said_before(log: LogRing, program: str) -> tuple[str, ...]:
     """What the checks in a C program printed just before it trapped, with the line; nothing where none did."""
     page = log.page(max(0, log.end().cursor - LOOK_BACK_LINES))
     own = [line.text for line in page.lines if line.app == program]
-    while own and TRAP in own[-1]:  # the runtime's own line
-        own.pop()
-    return (_shown(own[-1]),) if own and LINE_SAID.fullmatch(own[-1]) else ()
+    trapped = max((number for number, text in enumerate(own) if TRAP in text), default=len(own))  # the runtime's line
+    before = own[trapped - 1] if trapped else ""
+    return (_shown(before),) if LINE_SAID.fullmatch(before) else ()
 
 
 def last_lines(log: LogRing, program: str | None, before_ms: float | None = None) -> tuple[str, ...]:
