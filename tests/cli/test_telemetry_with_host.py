@@ -9,10 +9,13 @@ import json
 import time
 from collections.abc import Callable
 
+import pytest
 from tests.cli.conftest import run_in
 from tests.link_server.real_host import PATIENCE_S, RealHost, until_acked
 from tests.link_server.real_host import real_host as real_host
 
+from microclaw.cli.main import main
+from microclaw.host_client.request import HostError
 from microclaw.wire.link.messages import Event, Log, Telemetry
 
 TRACE = 'Traceback (most recent call last):\n  File "blink.py", line 7, in main\nZeroDivisionError: divide by zero'
@@ -62,6 +65,13 @@ def _look(host: RealHost) -> None:
     }
     document = json.loads(said(host, "--json", "device", "show", "lamp", "free_heap", "--plot"))
     assert (document["schema"], len(document["series"])) == ("microclaw.telemetry/1", 1)
+    with pytest.raises(HostError, match="there is no series 'nope'") as unknown:
+        host.client.get("/v1/devices/lamp/telemetry", {"key": "nope"})
+    assert unknown.value.next_step == "lamp has free_heap, room/temperature, temperature"
+    with pytest.raises(HostError, match="a time ends after it began"):
+        host.client.get("/v1/devices/lamp/telemetry", {"since": 9, "until": 9})
+    years = host.client.get("/v1/devices/lamp/telemetry", {"since": 0})
+    assert (years["source"], [len(one["points"]) for one in years["series"]]) == ("hours", [1, 1, 1])
     assert "1 kind of crash in the last day on 1 board; next: microclaw crash list" in said(host, "status")
     assert "program blink" in said(host, "crash", "list", "-d", "lamp", "--since", "1h")
     shown = said(host, "crash", "show", "1")
@@ -69,3 +79,11 @@ def _look(host: RealHost) -> None:
         assert line in shown
     assert "1 report forgotten" in said(host, "crash", "clear", "1", "--yes")
     assert json.loads(said(host, "--json", "crash", "list"))["crashes"] == []
+
+
+@pytest.mark.parametrize(
+    "words", [["--since", "2h"], ["temperature"], ["--plot", "--since", "soon"], ["--csv", "x.csv", "--json"]]
+)
+def test_options_that_do_not_go_together_are_wrong_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["device", "show", "lamp", *words]) == 2
+    assert capsys.readouterr().err.startswith("error: ")

@@ -11,7 +11,7 @@ import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, TypeAlias
 
 from microclaw.devices.log_ring import LogRing
 from microclaw.devices.registry import Registry
@@ -39,10 +39,8 @@ _FRAME: Final = "  "
 _log = logging.getLogger(__name__)
 
 
-class InSource(Protocol):
-    """A program's text at a moment in the lines of its source, and the hash of the version that was there."""
-
-    def __call__(self, device_id: str, app: str, at_ms: int, text: str) -> Awaitable[tuple[str | None, str]]: ...
+InSource: TypeAlias = Callable[[str, str, int, str], Awaitable[tuple[str | None, str]]]
+"""Of a device, a program, a moment and a text: the hash of the version that was there, the text in its source's lines."""
 
 
 @dataclass(slots=True)
