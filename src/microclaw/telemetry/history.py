@@ -18,6 +18,7 @@ from microclaw.link_server.limits import RateLimit
 from microclaw.store.downsampling import Downsampling
 from microclaw.store.telemetry import (
     HOUR_MS,
+    MAX_SERIES,
     MINUTE_MS,
     MINUTES_MS,
     RAW_MS,
@@ -62,14 +63,6 @@ REASONS: Final[dict[Reason, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class LastValue:
-    device_id: str
-    key: str
-    at_ms: int
-    value: float
-
-
-@dataclass(frozen=True, slots=True)
 class History:
     """Series of a device by name, in buckets of `bucket_ms`; values of the last minutes are in them too."""
 
@@ -100,7 +93,7 @@ class TelemetryHistory:
         self._waiting: list[Point] = []
         self._flushing = asyncio.Lock()
         self._rates: dict[str, RateLimit] = {}
-        self._last: dict[str, dict[str, LastValue]] = {}
+        self._last: dict[str, dict[str, Point]] = {}
         self._refused: dict[str, Counter[Reason]] = {}
 
     # What comes in
@@ -129,9 +122,10 @@ class TelemetryHistory:
         before = last.get(key)
         if before is not None and at_ms <= before.at_ms < at_ms + 1_000:
             at_ms = before.at_ms + 1  # several in one millisecond are several
-        if before is not None or len(last) < 64:
-            last[key] = LastValue(device_id, key, at_ms, number)
-        return Point(device_id, key, at_ms, number)
+        point = Point(device_id, key, at_ms, number)
+        if before is not None or len(last) < 2 * MAX_SERIES:
+            last[key] = point
+        return point
 
     async def flush(self) -> None:
         """What came is in the store when this returns. StoreError leaves it waiting."""
@@ -185,11 +179,11 @@ class TelemetryHistory:
         series = await self._table.read(device_id, keys, since_ms, until_ms, bucket_ms, source)
         return History(since_ms, until_ms, bucket_ms, source, series)
 
-    def last(self, device_id: str) -> tuple[LastValue, ...]:
+    def last(self, device_id: str) -> tuple[Point, ...]:
         """The last value of each series, of those that came since the host started, by name."""
         return tuple(sorted(self._last.get(device_id, {}).values(), key=lambda value: value.key))
 
-    def recent(self, series_a_device: int) -> Iterator[LastValue]:
+    def recent(self, series_a_device: int) -> Iterator[Point]:
         """Last values that are recent, of at most so many series a device."""
         oldest_ms = self._now_ms() - RECENT_MS
         for device in self._devices.list():

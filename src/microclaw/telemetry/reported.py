@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 
 InSource: TypeAlias = Callable[[str, str, int, str], Awaitable[tuple[str | None, str]]]
-"""Of a device, a program, a moment and a text: the hash of the version that was there, the text in its source's lines."""
+"""Of a device, a program, a moment and a text: the hash of the version there, and the text in its source's lines."""
 
 
 @dataclass(slots=True)
