@@ -33,6 +33,7 @@ from microclaw.api.people_routes import approval_router, people_router, token_ro
 from microclaw.api.request_check import LOOPBACK_NAMES, RequestCheck
 from microclaw.api.schedule_routes import schedule_router, subagent_router
 from microclaw.api.status import for_everybody
+from microclaw.api.telemetry_routes import crash_router, telemetry_router
 from microclaw.api.tool_routes import tools_router
 from microclaw.api.voice_routes import voice_router
 from microclaw.api.waiting import TellsWaiting, waiting_router
@@ -75,6 +76,8 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(openai_router(parts))
     app.include_router(link_router(parts))
     app.include_router(device_router(parts))
+    app.include_router(telemetry_router(parts))
+    app.include_router(crash_router(parts))
     app.include_router(check_router(parts))
     app.include_router(wifi_router(parts))
     app.include_router(xiaozhi_router(parts))

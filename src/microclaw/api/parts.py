@@ -34,6 +34,8 @@ from microclaw.devices.registry import Registry
 from microclaw.knowledge.knowledge_base import Knowledge
 from microclaw.link_server.server import LinkServer
 from microclaw.models.usage import UsageLog
+from microclaw.telemetry.history import TelemetryHistory
+from microclaw.telemetry.reported import CrashLog
 from microclaw.tools.toolbox import Toolbox
 
 if TYPE_CHECKING:
@@ -76,5 +78,7 @@ class HostParts:
     knowledge: Knowledge
     schedules: ScheduleParts
     erase: Callable[[str], Awaitable[str]]
+    history: TelemetryHistory
+    crashes: CrashLog
     read_home: ReadHome
     requests: WaitingRequests = field(default_factory=WaitingRequests)

@@ -47,6 +47,7 @@ from microclaw.errors import UnknownName
 from microclaw.events import Alarm, AppDeployed, AppEnded, LiveEvent, Step
 from microclaw.link_server.audio import DeviceAudio
 from microclaw.link_server.device_link import DeviceLink, LinkParts
+from microclaw.link_server.effects import DeviceReports
 from microclaw.link_server.limits import LinkLimits
 from microclaw.link_server.links import LinkRegistry, SystemClock, new_message_id
 from microclaw.link_server.meter import LinkMeter
@@ -86,7 +87,8 @@ class Base:
 @dataclass(frozen=True, slots=True)
 class Devices:
     """The known devices and their links. `socket` is where devices connect, None without a link; `audio` where their
-    speech goes."""
+    speech goes,
+    `reports` where their telemetry and events do."""
 
     registry: Registry
     links: LinkRegistry
@@ -94,6 +96,7 @@ class Devices:
     meter: LinkMeter
     socket: socket.socket | None
     audio: DeviceAudio
+    reports: DeviceReports
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +246,7 @@ async def open_devices(base: Base, stack: AsyncExitStack) -> Devices:
     if link is not None:
         hint = f"microclaw up --link {link.host}:0, or --link off"
         listener = stack.enter_context(tcp_listener(link.host, link.port, next_step=hint))
-    tasks, audio = DeviceTasks(LinkTaskTable(base.database)), DeviceAudio()
+    tasks, audio, reports = DeviceTasks(LinkTaskTable(base.database)), DeviceAudio(), DeviceReports()
 
     def device_link(link_id: str) -> DeviceLink:
         return links.link(link_id)
@@ -271,10 +274,11 @@ async def open_devices(base: Base, stack: AsyncExitStack) -> Devices:
         owner_of=registry.owner_of,
         tasks=tasks,
         audio=audio,
+        reports=reports,
     )
     links = await LinkRegistry.open(parts)
     await stack.enter_async_context(registry)
-    return Devices(registry, links, tasks, LinkMeter(), listener, audio)
+    return Devices(registry, links, tasks, LinkMeter(), listener, audio, reports)
 
 
 async def open_link_server(

@@ -37,6 +37,7 @@ from microclaw.app.devices import (
     open_link_server,
     warm_compiler,
 )
+from microclaw.app.telemetry import DeviceRecords, build_records, keep_records
 from microclaw.app.voice import HostVoice, VoiceMaker
 from microclaw.apps.changes import ChangeLog
 from microclaw.apps.late_proof import LateProofs
@@ -119,6 +120,7 @@ async def running_host(
         completed = change_publisher(devices.registry, base.publish, now_ms)
         change_log = ChangeLog(base.app_table, completed=completed)
         apps = build_apps(settings, devices.registry, change_log, admission.gate, base.publish)
+        records = build_records(base, devices, apps)
         servers = await stack.enter_async_context(McpServers(settings.mcp_servers, proxy=settings.proxy))
         reader = PictureReader(model if settings.model.configured else None)
         voice = HostVoice(base, devices, link, make_voice, reader)
@@ -166,9 +168,11 @@ async def running_host(
             tasks=tasks.states,
             audit=audit,
             window=agent.client_turns.context.window,
+            history=records.history,
+            crashes=records.crashes,
             backup=backups.object,
         )
-        parts = _host_parts(base, devices, apps, agent, link, live, jobs, usage, status, tasks, voice, backups)
+        parts = _host_parts(base, devices, apps, agent, link, live, jobs, usage, status, tasks, voice, records, backups)
         api = host_api(parts)
         listeners = [Listener("control", control_socket_app(parts, api), control)]
         if api_socket is not None:
@@ -193,6 +197,7 @@ async def running_host(
             ),
         ):
             stack.callback(task.cancel)
+        keep_records(records, tasks, stack)
         stack.push_async_callback(jobs.drain)  # on the way out: jobs that have started may end
         stack.push_async_callback(conversations.drain)  # first of all: the chats' streams end before the listeners
         await stack.enter_async_context(background_running(agent, tasks, boards_ready))
@@ -242,6 +247,7 @@ def _host_parts(
     status: HostStatus,
     tasks: SupervisedTasks,
     voice: HostVoice,
+    records: DeviceRecords,
     backups: ScheduledBackups,
 ) -> HostParts:
     """What the API's routes work with."""
@@ -273,6 +279,7 @@ def _host_parts(
             link=devices.meter if link is not None else None,
             depths=devices.links.depths,
             voice=lambda: None if voice.service is None else voice.service.parts.traces,
+            telemetry=partial(records.metrics, devices.registry),
         ),
         live=live,
         link=link,
@@ -292,6 +299,8 @@ def _host_parts(
             rows=ConversationRows(base.database),
             history=base.settings.chat_history,
         ).erase,
+        history=records.history,
+        crashes=records.crashes,
         read_home=backups.reading,
     )
 

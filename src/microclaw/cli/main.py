@@ -47,6 +47,7 @@ COMMANDS: Final = {
         "dev_commands:completion",
         'Print the completion script of a shell: eval "$(microclaw completion bash)".',
     ),
+    "crash": ("crash_commands:crash_group", "Crashes of boards and their programs, by kind."),
     "service": ("service_commands:service_group", "The host, started at login."),
     "approval": ("people_commands:approval_group", "Acts that wait for a yes or a no."),
     "device": ("device_commands:device_group", "The devices this host knows."),

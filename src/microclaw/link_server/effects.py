@@ -14,7 +14,16 @@ from microclaw.store.link_tasks import add_to as add_task
 from microclaw.store.links import append_to
 from microclaw.text import clean_text
 from microclaw.wire.link.codec import encode
-from microclaw.wire.link.messages import Envelope, Event, Result, RunTask, TaskStatus, Unknown
+from microclaw.wire.link.messages import Envelope, Event, Result, RunTask, TaskStatus, Telemetry, Unknown
+
+
+@dataclass(slots=True)
+class DeviceReports:
+    """Who keeps what devices measure, and is told that an event of one is stored; app/ says it. Nobody before."""
+
+    telemetry: Callable[[str, Telemetry], None] = lambda _endpoint, _telemetry: None
+    event: Callable[[], None] = lambda: None
+
 
 MAX_EVENT_NAME_CHARS: Final = 200
 # Live events wait for slow readers, many of them: each is cut.
