@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from tests.link_server.conftest import (
-    PATIENCE_S,
     Plane,
     ScriptedDevice,
     device,
