@@ -26,7 +26,7 @@ from microclaw.errors import ConfigError, MicroclawError, NotSupported
 from microclaw.link_server.limits import LinkLimits
 from microclaw.ota.keys import SigningKey
 from microclaw.ota.manifest import ALG, KeyChange, Release, write_manifest
-from microclaw.ota.offers import OfferChange, Offers
+from microclaw.ota.offers import OfferChange, Offers, release_for
 from microclaw.store.firmware import FirmwareTable, NewRelease, OfferRow
 from microclaw.wire.link.messages import OtaCancel, OtaOffer, OtaStatus
 from microclaw.wire.link.values import OtaState
@@ -165,19 +165,40 @@ async def test_a_cancel_reaches_the_device_and_its_answer_is_the_end(
         assert await updates.offers.cancel("lamp", by="owner") is None
 
 
-async def test_a_newer_offer_takes_the_place_of_an_open_one(
+async def test_a_newer_offer_takes_the_place_of_one_that_is_not_staged(
     plane: Plane, paired: ScriptedDevice, updates: Updates, key: SigningKey, release_of: Callable[..., Release]
 ) -> None:
-    newer = await updates.table.publish(new_release(release_of(version="1.5.0"), key))
+    heard = Heard(updates.offers)
+    newer, newest = [
+        await updates.table.publish(new_release(release_of(version=version), key)) for version in ("1.5.0", "1.6.0")
+    ]
     async with paired.connected(hello_of(paired, key)):
         await paired.until_ready()
         await updates.offers.offer("lamp", updates.release, by="owner")
         await updates.offers.offer("lamp", newer, by="owner")
-    rows = await updates.offers.standing("lamp")
-    assert [(row.version, row.state, row.error) for row in rows] == [
-        ("1.5.0", "waiting", None),
-        ("1.4.0", "idle", "superseded"),
-    ]
+        assert await heard.next() == ("idle", 0, "superseded")
+        await paired.send(OtaStatus("1.5.0", "staged", 1))
+        assert (await heard.next())[0] == "staged"
+        await updates.offers.offer("lamp", newest, by="owner")
+        await paired.send(OtaStatus("1.6.0", "refused", 0, "busy"))
+        assert await heard.next() == ("refused", 0, "busy")
+    assert {row.version: (row.state, row.error) for row in await updates.offers.standing("lamp")} == {
+        "1.6.0": ("refused", "busy"),
+        "1.5.0": ("staged", None),
+        "1.4.0": ("idle", "superseded"),
+    }
+
+
+async def test_an_image_fits_a_board_with_and_without_psram(
+    plane: Plane, paired: ScriptedDevice, updates: Updates, key: SigningKey, release_of: Callable[..., Release]
+) -> None:
+    image = await updates.table.publish(new_release(release_of(version="1.5.0", kind="image", board="esp32"), key))
+    files = await updates.table.publish(new_release(release_of(version="1.5.0", board="esp32s3"), key))
+    async with paired.connected(hello_of(paired, key, board="esp32-small", kinds=("files", "image"))):
+        await paired.until_ready()
+        lamp = plane.registry.get("lamp")
+        assert release_for((files, image), lamp) == image
+        assert (await updates.offers.offer("lamp", image, by="owner")).state == "waiting"
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from microclaw.devices.selection import Selection, names_text
 from microclaw.errors import ConfigError, MicroclawError, NotSupported, UnknownName
 from microclaw.ota.keys import public_key
 from microclaw.ota.manifest import read_manifest
-from microclaw.ota.offers import link_of
+from microclaw.ota.offers import link_of, release_for
 from microclaw.ota.publisher import MAX_PIECE_BYTES, PayloadWanted
 from microclaw.store.firmware import ForeignRow, KeyRow, OfferRow, ReleaseRow
 from microclaw.wire.host_api import failure_object, failure_of
@@ -141,13 +141,13 @@ def _route_offers(router: APIRouter, parts: HostParts) -> None:
     async def offer(body: OfferBody, by: RequestCaller) -> dict[str, Any]:
         gate.check_owner(by.person_id, "update devices")
         rows = await parts.publisher.find(body.release)
-        chosen = _chosen(parts, body)
+        chosen = chosen_devices(parts, body)
         names = device_names(chosen)
         await admit(gate, by, Permission.RISKY, f"update {names_text(names)} to {rows[0].version}", detail=names[:50])
         results = []
         for device in chosen:
             try:
-                release = _release_for(rows, device)
+                release = release_for(rows, device)
                 row = await offers.offer(device.device_id, release, by=gate.name_of(by.person_id), again=True)
                 results.append({"device": device.name, "offer": _offer_object(row)})
             except MicroclawError as exc:
@@ -177,7 +177,7 @@ def _route_offers(router: APIRouter, parts: HostParts) -> None:
         return {"device": found.name, "offer": _offer_object(row)}
 
 
-def _chosen(parts: HostParts, body: Choice) -> list[Device]:
+def chosen_devices(parts: HostParts, body: Choice) -> list[Device]:
     """Those that are named, or of those that are meant the ones with a link."""
     selection = Selection(tuple(body.devices), tuple(body.labels), body.all)
     selection.check()
@@ -189,16 +189,6 @@ def _chosen(parts: HostParts, body: Choice) -> list[Device]:
             "no device that is meant has a link, by which updates come", next_step="microclaw device list"
         )
     return found
-
-
-def _release_for(rows: tuple[ReleaseRow, ...], device: Device) -> ReleaseRow:
-    """The one of a version that the device can take; else the error of the newest that is nearest to it."""
-    link = link_of(device)
-    facts = None if link.presence is None else link.presence.ota
-    for row in rows:
-        if facts is not None and (row.name, row.board, row.channel) == (facts.name, facts.board, facts.channel):
-            return row
-    return next((row for row in rows if facts is not None and row.name == facts.name), rows[0])
 
 
 def _has_link(device: Device) -> bool:

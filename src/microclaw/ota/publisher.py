@@ -15,8 +15,8 @@ from microclaw.audit import AuditEvent, AuditKind, Record
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.ota.bundle import check_bundle
 from microclaw.ota.image import read_application
-from microclaw.ota.keys import SIGNATURE_BYTES, BadSignature, PublicKey
-from microclaw.ota.manifest import Manifest, ManifestError, Release, moment_ms, read_manifest
+from microclaw.ota.keys import SIGNATURE_BYTES, BadSignature, PublicKey, check_change
+from microclaw.ota.manifest import KeyChange, Manifest, ManifestError, Release, moment_ms, read_manifest
 from microclaw.ota.payloads import Payloads
 from microclaw.store.firmware import FirmwareTable, KeyRow, NewRelease, ReleaseRow
 
@@ -78,6 +78,8 @@ class Publisher:
             text = f"the signature has {len(signature)} bytes, expected {SIGNATURE_BYTES}"
             raise BadSignature(text, next_step="give the raw signature of the manifest, not base64 or PEM")
         row = await self._key(read.key_id)
+        if isinstance(read, KeyChange):
+            check_change(read)
         await asyncio.to_thread(PublicKey(row.public_der, row.key_id).verify, manifest, signature)
         return read
 
@@ -180,7 +182,7 @@ def _row(read: Manifest, manifest: bytes, signature: bytes, now_ms: int, by: str
         name=read.name,
         board=of.board if of else "",
         channel=of.channel if of else "",
-        device=(of.device or "") if of else "",
+        device=read.device or "",
         version=read.version,
         security_version=of.security_version if of else 0,
         allow_downgrade=of is not None and of.allow_downgrade,

@@ -496,7 +496,8 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             published_by     TEXT NOT NULL,
             withdrawn_ms     INTEGER
         ) STRICT""",
-        """CREATE UNIQUE INDEX firmware_release_once ON firmware_releases (name, board, channel, device, version)
+        """CREATE UNIQUE INDEX firmware_release_once
+            ON firmware_releases (name, board, channel, device, version, allow_downgrade)
             WHERE withdrawn_ms IS NULL""",
         # Each offer of a release to a device. `device_id` is that of its link, as in link_outbox.
         """CREATE TABLE firmware_offers (
