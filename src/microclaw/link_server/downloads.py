@@ -14,7 +14,7 @@ from microclaw.link_server.updates import BlobFault, BlobRefused, DeviceUpdates
 MAX_DOWNLOAD_S: Final = 900.0
 """A device that takes longer asks for the rest with Range."""
 _PATH: Final = re.compile(r"/ota/([0-9a-f]{64})\.bin")
-_CHUNK_BYTES: Final = 65_536
+_CHUNK_BYTES: Final = 262_144
 _STATUS: Final[dict[BlobFault, int]] = {"blob_unknown": 404, "blob_withdrawn": 410, "blob_range": 416, "blob_busy": 503}
 
 

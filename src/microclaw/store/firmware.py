@@ -86,6 +86,10 @@ class OfferRow:
     def is_over(self) -> bool:
         return self.state in ENDED
 
+    @property
+    def is_of_keys(self) -> bool:
+        return self.version.startswith("keys-")
+
 
 @dataclass(frozen=True, slots=True)
 class ForeignRow:
@@ -144,6 +148,12 @@ class FirmwareTable(Table):
         """The newest first; of one device, of one release."""
         where = "firmware_offers WHERE (?1 IS NULL OR device_id = ?1) AND (?2 IS NULL OR release_id = ?2)"
         return await self._select(OfferRow, f"{where} ORDER BY offer_id DESC", (device_id, release_id))
+
+    async def latest(self) -> tuple[OfferRow, ...]:
+        """Of each device the newest offer of a firmware, and the newest change of keys."""
+        where = """firmware_offers WHERE offer_id IN (SELECT max(o.offer_id) FROM firmware_offers AS o
+            JOIN firmware_releases AS r USING (release_id) GROUP BY o.device_id, r.kind = 'keys') ORDER BY offer_id"""
+        return await self._select(OfferRow, where)
 
     async def foreign(self) -> tuple[ForeignRow, ...]:
         return await self._select(ForeignRow, "firmware_foreign ORDER BY device_id")
