@@ -6,7 +6,9 @@ once.
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeAlias
 
@@ -233,6 +235,15 @@ def status_in(connection: sqlite3.Connection, device_id: str, status: OtaStatus,
         (status.state, float(status.progress), error, now_ms, offer.offer_id),
     )
     return select(connection, OfferRow, "firmware_offers WHERE offer_id = ?", (offer.offer_id,))[0]
+
+
+def keys_after(connection: sqlite3.Connection, offer: OfferRow, keys: Sequence[str]) -> tuple[str, ...]:
+    """The keys that a device trusts once it has taken a change of them; `keys` are those before."""
+    query = "SELECT manifest FROM firmware_releases WHERE release_id = ?"
+    (manifest,) = connection.execute(query, (offer.release_id,)).fetchone()
+    change = json.loads(manifest)
+    removed = set(change["remove"])
+    return tuple(sorted({*keys, *(key["key_id"] for key in change["add"])} - removed))
 
 
 def _publish(connection: sqlite3.Connection, release: NewRelease) -> ReleaseRow:
