@@ -373,7 +373,7 @@ class DeviceLink:
 
     def _applied(self, envelope: Envelope, effect: Effect) -> None:
         if effect.offer is not None:
-            if self.presence is not None:
+            if self.presence is not None and effect.offer.is_of_keys:
                 self.presence = replace(self.presence, ota=effect.facts)
             self._parts.updates.tell(effect.offer)
         match envelope.body:
