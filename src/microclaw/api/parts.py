@@ -34,6 +34,8 @@ from microclaw.devices.registry import Registry
 from microclaw.knowledge.knowledge_base import Knowledge
 from microclaw.link_server.server import LinkServer
 from microclaw.models.usage import UsageLog
+from microclaw.ota.offers import Offers
+from microclaw.ota.publisher import Publisher
 from microclaw.telemetry.history import TelemetryHistory
 from microclaw.telemetry.reported import CrashLog
 from microclaw.tools.toolbox import Toolbox
@@ -49,6 +51,8 @@ class HostParts:
     conversations: Conversations
     client_turns: ClientTurns
     devices: Registry
+    publisher: Publisher
+    offers: Offers
     deployer: Deployer
     lifecycle: Lifecycle
     deferrals: Deferrals
