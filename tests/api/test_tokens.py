@@ -38,7 +38,7 @@ async def test_every_role_may_look(host: PeopleHost, who: str, path: str) -> Non
     assert (await host.ask(who, "GET", path))[0] == 200
 
 
-@pytest.mark.parametrize("path", ["/v1/people", "/v1/tokens"])
+@pytest.mark.parametrize("path", ["/v1/people", "/v1/tokens", "/v1/firmware/keys", "/v1/firmware/status"])
 async def test_people_and_tokens_are_the_owners(host: PeopleHost, path: str) -> None:
     assert (await host.ask("owner", "GET", path))[0] == 200
     for who in ("ada", "gus"):
@@ -55,6 +55,7 @@ async def test_a_member_makes_no_token(host: PeopleHost) -> None:
     ("method", "path", "body"),
     [
         ("POST", "/v1/tokens", {"name": "heir"}),
+        ("POST", "/v1/backup", {}),
         ("DELETE", "/v1/tokens/ada", None),
         ("POST", "/v1/people/pair", {"code": "123456", "role": "owner"}),
         ("DELETE", "/v1/people/ada", None),

@@ -66,7 +66,7 @@ def foreign(**fields: Any) -> bytes:
         foreign(type=tarfile.DIRTYPE), foreign(type=tarfile.FIFOTYPE),
         foreign(name="../main.py"), foreign(name="/main.py"), foreign(name="a/../b"), foreign(name=".hidden"),
         foreign(name="a/b/c"), foreign(name="a//b"), foreign(name="a b"),
-        foreign(name="x" * 90), foreign(name="d" * 90 + "/" + "n" * 20), foreign(size=5_000), b"", bytes(512),
+        foreign(name="x" * 82), foreign(name="d" * 90 + "/" + "n" * 20), foreign(size=5_000), b"", bytes(512),
         tarfile.TarInfo("start.mpy").tobuf(tarfile.GNU_FORMAT) + bytes(1_024), pack(FILES) + bytes(512),
         pack(FILES)[:-1_024], pack(FILES)[: -1_024] * 2 + bytes(1_024),
     ],
@@ -74,6 +74,17 @@ def foreign(**fields: Any) -> bytes:
 def test_a_member_that_is_no_plain_file_is_refused(data: bytes) -> None:
     with pytest.raises(BundleError):
         unpack(data)
+
+
+@pytest.mark.parametrize(
+    "names", [("start.mpy", "START.mpy"), ("agent", "agent/turn.mpy"), ("agent/turn.mpy", "agent")]
+)
+def test_two_files_of_one_place_are_refused(names: tuple[str, str]) -> None:
+    with pytest.raises(BundleError):
+        pack(dict.fromkeys(names, b""))
+    first, second = (foreign(name=name)[:512] for name in names)
+    with pytest.raises(BundleError):
+        unpack(first + second + bytes(1_024))
 
 
 def test_a_cut_bundle_is_refused_at_every_length() -> None:
@@ -95,7 +106,7 @@ def test_a_flipped_bit_is_read_or_refused_and_nothing_else(at: int, bit: int) ->
     ("changes", "why"),
     [
         ({"about.json": ABOUT.replace(b"1.4.0", b"1.3.0")}, "1.3.0"), ({"about.json": b"[]"}, "about.json"),
-        ({"about.json": None}, "about.json"), ({"start.mpy": None}, "start.mpy"),
+        ({"about.json": None}, "about.json"), ({"start.mpy": None}, "start.mpy"), ({"whole": b""}, "whole"),
         ({"turn.mpy": b"M\x05\0\x1f"}, "version 6"), ({"turn.mpy": b"M"}, "version 6"),
         ({"turn.mpy": bytes([77, 6, 11 << 2, 31])}, "another chip"),
     ],

@@ -60,6 +60,7 @@ def test_vectors_are_read_and_written_byte_by_byte(signed: Any, name: str) -> No
 
 def test_unknown_keys_are_ignored() -> None:
     assert read_manifest(json.dumps({**GOOD, "later": {"a": [1.5]}}).encode()) == read_manifest(SAMPLES["manifest"])
+    assert refused({**GOOD, "later": {"a": {"b": [[]]}}}) == "malformed"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from tests.link_server.conftest import (
-    PATIENCE_S,
     Plane,
     ScriptedDevice,
     device,
@@ -27,7 +26,7 @@ from microclaw.errors import ConfigError, MicroclawError, NotSupported
 from microclaw.link_server.limits import LinkLimits
 from microclaw.ota.keys import SigningKey
 from microclaw.ota.manifest import ALG, KeyChange, Release, write_manifest
-from microclaw.ota.offers import OfferChange, Offers
+from microclaw.ota.offers import OfferChange, Offers, link_of, release_for
 from microclaw.store.firmware import FirmwareTable, NewRelease, OfferRow
 from microclaw.wire.link.messages import OtaCancel, OtaOffer, OtaStatus
 from microclaw.wire.link.values import OtaState
@@ -166,19 +165,40 @@ async def test_a_cancel_reaches_the_device_and_its_answer_is_the_end(
         assert await updates.offers.cancel("lamp", by="owner") is None
 
 
-async def test_a_newer_offer_takes_the_place_of_an_open_one(
+async def test_a_newer_offer_takes_the_place_of_one_that_is_not_staged(
     plane: Plane, paired: ScriptedDevice, updates: Updates, key: SigningKey, release_of: Callable[..., Release]
 ) -> None:
-    newer = await updates.table.publish(new_release(release_of(version="1.5.0"), key))
+    heard = Heard(updates.offers)
+    newer, newest = [
+        await updates.table.publish(new_release(release_of(version=version), key)) for version in ("1.5.0", "1.6.0")
+    ]
     async with paired.connected(hello_of(paired, key)):
         await paired.until_ready()
         await updates.offers.offer("lamp", updates.release, by="owner")
         await updates.offers.offer("lamp", newer, by="owner")
-    rows = await updates.offers.standing("lamp")
-    assert [(row.version, row.state, row.error) for row in rows] == [
-        ("1.5.0", "waiting", None),
-        ("1.4.0", "idle", "superseded"),
-    ]
+        assert await heard.next() == ("idle", 0, "superseded")
+        await paired.send(OtaStatus("1.5.0", "staged", 1))
+        assert (await heard.next())[0] == "staged"
+        await updates.offers.offer("lamp", newest, by="owner")
+        await paired.send(OtaStatus("1.6.0", "refused", 0, "busy"))
+        assert await heard.next() == ("refused", 0, "busy")
+    assert {row.version: (row.state, row.error) for row in await updates.offers.standing("lamp")} == {
+        "1.6.0": ("refused", "busy"),
+        "1.5.0": ("staged", None),
+        "1.4.0": ("idle", "superseded"),
+    }
+
+
+async def test_an_image_fits_a_board_with_and_without_psram(
+    plane: Plane, paired: ScriptedDevice, updates: Updates, key: SigningKey, release_of: Callable[..., Release]
+) -> None:
+    image = await updates.table.publish(new_release(release_of(version="1.5.0", kind="image", board="esp32"), key))
+    files = await updates.table.publish(new_release(release_of(version="1.5.0", board="esp32s3"), key))
+    async with paired.connected(hello_of(paired, key, board="esp32-small", kinds=("files", "image"))):
+        await paired.until_ready()
+        lamp = plane.registry.get("lamp")
+        assert release_for((files, image), lamp) == image
+        assert (await updates.offers.offer("lamp", image, by="owner")).state == "waiting"
 
 
 @pytest.mark.parametrize(
@@ -269,10 +289,15 @@ async def test_a_change_of_keys_needs_no_board_and_leaves_an_update_alone(
         await updates.offers.offer("lamp", row, by="owner")
         await paired.send(OtaStatus("keys-2", "healthy", 1))
         assert (await heard.next())[0] == "healthy"
-    assert {one.version: one.state for one in await updates.offers.standing("lamp")} == {
-        "keys-2": "healthy",
-        "1.4.0": "waiting",
-    }
+        presence = link_of(plane.registry.get("lamp")).presence
+        assert presence is not None
+        assert presence.ota is not None
+        assert set(presence.ota.keys) == {key.public.key_id, other_key.public.key_id}  # before its next hello
+    newest = await updates.table.latest()
+    assert [(one.version, one.state, one.is_of_keys) for one in newest] == [
+        ("1.4.0", "waiting", False),
+        ("keys-2", "healthy", True),
+    ]
 
 
 async def test_offers_of_a_removed_device_go_with_it(

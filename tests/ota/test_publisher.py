@@ -16,7 +16,7 @@ from microclaw.errors import ConfigError, MicroclawError, UnknownName
 from microclaw.ota.bundle import BundleError, pack
 from microclaw.ota.image import ImageError
 from microclaw.ota.keys import BadSignature, SigningKey
-from microclaw.ota.manifest import ManifestError, Release, moment, write_manifest
+from microclaw.ota.manifest import ALG, KeyChange, ManifestError, Release, TrustedKey, moment, write_manifest
 from microclaw.ota.payloads import Payloads
 from microclaw.ota.publisher import PayloadWanted, Publisher
 from microclaw.store.database import Database
@@ -166,3 +166,26 @@ async def test_a_key_that_is_taken_away_publishes_no_more(
     payload = bundle()
     with pytest.raises(UnknownName):
         await publish(publisher, key, release_of(payload), payload)
+
+
+async def test_a_change_of_keys_whose_id_is_not_its_modulus_s_is_refused(
+    publisher: Publisher, key: SigningKey, other_key: SigningKey
+) -> None:
+    wrong = TrustedKey("0" * 16, other_key.public.trusted.n)
+    for added, is_right in ((wrong, False), (other_key.public.trusted, True)):
+        change = KeyChange(
+            schema=1, kind="keys", name="microclaw-micropython", serial=1, add=(added,), remove=(),
+            created="2026-11-22T10:00:00Z", expires="2999-02-20T10:00:00Z", key_id=key.public.key_id, alg=ALG,
+        )  # fmt: skip
+        manifest = write_manifest(change)
+        if is_right:
+            assert (await publish_change(publisher, manifest, key)).version == "keys-1"
+        else:
+            with pytest.raises(ManifestError, match="another modulus"):
+                await publish_change(publisher, manifest, key)
+
+
+async def publish_change(publisher: Publisher, manifest: bytes, key: SigningKey) -> ReleaseRow:
+    made = await publisher.publish(manifest, key.sign(manifest), by="owner")
+    assert isinstance(made, ReleaseRow)
+    return made

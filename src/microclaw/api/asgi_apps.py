@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from microclaw import __version__
 from microclaw.api.app_routes import app_router
+from microclaw.api.backup_routes import backup_router
 from microclaw.api.caller import LOCAL_OWNER, BearerAuth, CallerMiddleware, RequestCaller
 from microclaw.api.chat_routes import chat_router
 from microclaw.api.check_routes import check_router
@@ -34,6 +35,7 @@ from microclaw.api.request_check import LOOPBACK_NAMES, RequestCheck
 from microclaw.api.rollout_routes import rollout_router
 from microclaw.api.schedule_routes import schedule_router, subagent_router
 from microclaw.api.status import for_everybody
+from microclaw.api.telemetry_routes import crash_router, telemetry_router
 from microclaw.api.tool_routes import tools_router
 from microclaw.api.voice_routes import voice_router
 from microclaw.api.waiting import TellsWaiting, waiting_router
@@ -76,6 +78,8 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(openai_router(parts))
     app.include_router(link_router(parts))
     app.include_router(device_router(parts))
+    app.include_router(telemetry_router(parts))
+    app.include_router(crash_router(parts))
     app.include_router(check_router(parts))
     app.include_router(wifi_router(parts))
     app.include_router(xiaozhi_router(parts))
@@ -98,6 +102,7 @@ def host_api(parts: HostParts) -> FastAPI:
     )
     app.include_router(schedule_router(parts.schedules))
     app.include_router(subagent_router(parts.schedules.subagents, parts.gate))
+    app.include_router(backup_router(parts.gate, parts.read_home))
     app.include_router(compile_router(parts.compile))
     app.include_router(voice_router(parts))
     app.include_router(metrics_router(parts.metrics))

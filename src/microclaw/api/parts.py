@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from microclaw.agent.attempts import Attempt
 from microclaw.agent.client_turn import ClientTurns
 from microclaw.agent.conversation import Conversations
+from microclaw.api.backup_routes import ReadHome
 from microclaw.api.event_routes import LiveFeed
 from microclaw.api.jobs import Jobs
 from microclaw.api.metrics import MetricSources
@@ -36,6 +37,8 @@ from microclaw.models.usage import UsageLog
 from microclaw.ota.offers import Offers
 from microclaw.ota.publisher import Publisher
 from microclaw.ota.rollout_service import RolloutService
+from microclaw.telemetry.history import TelemetryHistory
+from microclaw.telemetry.reported import CrashLog
 from microclaw.tools.toolbox import Toolbox
 
 if TYPE_CHECKING:
@@ -81,4 +84,7 @@ class HostParts:
     knowledge: Knowledge
     schedules: ScheduleParts
     erase: Callable[[str], Awaitable[str]]
+    history: TelemetryHistory
+    crashes: CrashLog
+    read_home: ReadHome
     requests: WaitingRequests = field(default_factory=WaitingRequests)

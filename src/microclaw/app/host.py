@@ -39,6 +39,7 @@ from microclaw.app.devices import (
     open_link_server,
     warm_compiler,
 )
+from microclaw.app.telemetry import DeviceRecords, build_records, keep_records
 from microclaw.app.voice import HostVoice, VoiceMaker
 from microclaw.apps.changes import ChangeLog
 from microclaw.apps.late_proof import LateProofs
@@ -46,6 +47,7 @@ from microclaw.audit import AuditLog
 from microclaw.auth.admission import open_admission
 from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.auth.egress import Egress
+from microclaw.backup.scheduled import CHECK_S, ScheduledBackups
 from microclaw.bus import Bus
 from microclaw.clock import now_ms
 from microclaw.config.settings import Settings
@@ -121,6 +123,7 @@ async def running_host(
         completed = change_publisher(devices.registry, base.publish, now_ms)
         change_log = ChangeLog(base.app_table, completed=completed)
         apps = build_apps(settings, devices.registry, change_log, admission.gate, base.publish)
+        records = build_records(base, devices, apps)
         servers = await stack.enter_async_context(McpServers(settings.mcp_servers, proxy=settings.proxy))
         reader = PictureReader(model if settings.model.configured else None)
         voice = HostVoice(base, devices, link, make_voice, reader)
@@ -146,6 +149,7 @@ async def running_host(
         await stack.enter_async_context(voice.serving(agent.inbox, group))
         jobs = Jobs(group, settings.limits)
         boards = VirtualBoards(devices.registry, apps.reconciler.check)
+        backups = ScheduledBackups(settings.home, settings.backup, record=audit.record, now_ms=now_ms)
         status = HostStatus(
             settings=settings,
             devices=devices.registry,
@@ -167,8 +171,13 @@ async def running_host(
             tasks=tasks.states,
             audit=audit,
             window=agent.client_turns.context.window,
+            history=records.history,
+            crashes=records.crashes,
+            backup=backups.object,
         )
-        parts = _host_parts(base, devices, firmware, apps, agent, link, live, jobs, usage, status, tasks, voice)
+        parts = _host_parts(
+            base, devices, firmware, apps, agent, link, live, jobs, usage, status, tasks, voice, records, backups
+        )
         api = host_api(parts)
         listeners = [Listener("control", control_socket_app(parts, api), control)]
         if api_socket is not None:
@@ -184,10 +193,17 @@ async def running_host(
             tasks.start("close what the last run left open", recover, after=boards_ready),
             tasks.start("reconciler", apps.reconciler.check_due, every_s=apps.reconciler.interval_s, after=recovered),
             tasks.start("rollouts", firmware.rollouts.run, after=boards_ready),
+            tasks.start("runs at intervals", apps.timed_runs.run, after=recovered),
             tasks.start("build the C library", partial(warm_compiler, settings)),
             tasks.start("index what is remembered", agent.knowledge.search.refresh),
+            *(
+                []
+                if settings.backup is None
+                else [tasks.start("backup", backups.run_due, every_s=CHECK_S, after=recovered)]
+            ),
         ):
             stack.callback(task.cancel)
+        keep_records(records, tasks, stack)
         stack.push_async_callback(jobs.drain)  # on the way out: jobs that have started may end
         stack.push_async_callback(conversations.drain)  # first of all: the chats' streams end before the listeners
         await stack.enter_async_context(background_running(agent, tasks, boards_ready))
@@ -207,7 +223,7 @@ def _check_store(settings: Settings, *, new_store: bool) -> None:
     if not new_store and authority.exists() and not store.exists():
         raise StoreMissing(
             f"the store {store} is missing, and paired devices trust the authority in {authority}",
-            next_step="restore the store from a backup; or begin with an empty one, and pair every device again: "
+            next_step="microclaw restore FILE --replace; or begin with an empty one, and pair every device again: "
             "microclaw up --new-store",
         )
 
@@ -238,6 +254,8 @@ def _host_parts(
     status: HostStatus,
     tasks: SupervisedTasks,
     voice: HostVoice,
+    records: DeviceRecords,
+    backups: ScheduledBackups,
 ) -> HostParts:
     """What the API's routes work with."""
     return HostParts(
@@ -271,6 +289,7 @@ def _host_parts(
             link=devices.meter if link is not None else None,
             depths=devices.links.depths,
             voice=lambda: None if voice.service is None else voice.service.parts.traces,
+            telemetry=partial(records.metrics, devices.registry),
         ),
         live=live,
         link=link,
@@ -290,6 +309,9 @@ def _host_parts(
             rows=ConversationRows(base.database),
             history=base.settings.chat_history,
         ).erase,
+        history=records.history,
+        crashes=records.crashes,
+        read_home=backups.reading,
     )
 
 

@@ -15,6 +15,7 @@ from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.cli.record_commands import recording_line
 from microclaw.config.load import read_link
 from microclaw.config.settings import GatewaySettings
+from microclaw.text import count_text
 
 _SWITCH = {"telegram": "telegram.token", "gateway": "gateway.enabled true"}
 OPEN_GATEWAY: Final = "open: every program of this machine is the owner there"
@@ -130,9 +131,12 @@ def screen_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         *(("failing", line) for line in failing_lines(found)),
         *(("off", problem) for problem in found.get("problems", ()) if not problem.startswith(_OWN_LINES)),
         *(("alarm", f"{alarm['text']}   {alarm['next']}") for alarm in found.get("alarms", ())),
+        *(("backup", backup_line(one)) for one in (found.get("backup"),) if one),
         *(("schedule", line) for line in _schedule_lines(found.get("schedules"))),
         *(("approval", line) for line in _approval_lines(found.get("approvals"))),
         *(("deferred", line) for line in _deferred_lines(found.get("deferred"))),
+        *(("crash", line) for line in _crash_lines(found.get("crashes"))),
+        *(("telemetry", f"{one['device']}: {one['text']}") for one in found.get("telemetry", ())),
         *(("device", _device_line(device)) for device in found["devices"]),
     ]
     if not found["devices"]:
@@ -217,6 +221,16 @@ def failing_lines(found: dict[str, Any]) -> list[str]:
     ]
 
 
+def backup_line(state: dict[str, Any]) -> str:
+    """How the backups that the host makes by itself stand."""
+    plan = f"every {state['every']}, {state['keep']} are kept"
+    if state["count"] is None:
+        return f"{state['folder']} was not read yet; {plan}"
+    if state["last_ms"] is None:
+        return f"none yet in {state['folder']}; {plan}"
+    return f"last {_moment(state['last_ms'])}; {state['count']} in {state['folder']}, {plan}"
+
+
 def _times(count: int) -> str:
     return f"{count} {'time' if count == 1 else 'times'}"
 
@@ -236,6 +250,14 @@ def _deferred_lines(deferred: dict[str, Any] | None) -> list[str]:
     waiting = [f"{one['text']}, when it is back (since {_moment(one['since_ms'])})" for one in deferred["waiting"]]
     ended = [f"{one['text']}: {one['state']} {_moment(one['ended_ms'])}: {one['outcome']}" for one in deferred["ended"]]
     return [*waiting, *ended]
+
+
+def _crash_lines(crashes: dict[str, Any] | None) -> list[str]:
+    """ "2 kinds of crash in the last day on 3 boards; next: microclaw crash list"."""
+    if crashes is None or not crashes["kinds"]:
+        return []
+    kinds = f"{crashes['kinds']} kind{'' if crashes['kinds'] == 1 else 's'} of crash"
+    return [f"{kinds} in the last day on {count_text(crashes['boards'], 'board')}; next: microclaw crash list"]
 
 
 def _approval_lines(approvals: dict[str, Any] | None) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from microclaw.errors import ConfigError
@@ -21,11 +21,13 @@ ABOUT: Final = "about.json"
 MAX_MEMBERS: Final = 256
 _BLOCK: Final = 512
 _END: Final = bytes(2 * _BLOCK)
-_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,39}(/[A-Za-z0-9_][A-Za-z0-9._-]{0,39})?")
+_NAME: Final = re.compile(r"(?=.{1,81}\Z)[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)?")
 _MPY_VERSION: Final = 6
 _MPY_ARCH: Final = {"esp32": 10, "esp32s2": 10, "esp32s3": 10, "esp32c3": 11, "esp32c6": 11}
 """Of native code, MicroPython's py/persistentcode.h: 10 xtensawin, 11 rv32imc; bytecode has 0."""
 _MAX_ABOUT_BYTES: Final = 1_024
+_OF_THE_BOARD: Final = "whole"
+"""The file by which a board knows that a folder is complete: no bundle has one."""
 
 
 class BundleError(ConfigError):
@@ -50,7 +52,7 @@ def pack(files: Mapping[str, bytes]) -> bytes:
     """The files as a tar: by their names, without times, owners and padding beyond the two last blocks."""
     parts: list[bytes] = []
     for name in sorted(files):
-        if _NAME.fullmatch(name) is None:
+        if _NAME.fullmatch(name) is None or _clashes(name, set(files) - {name}):
             raise BundleError(f"cannot have a file of the name {name[:80]!r}")
         info = tarfile.TarInfo(name)
         info.size, info.mode = len(files[name]), 0o644
@@ -71,7 +73,7 @@ def unpack(data: bytes) -> dict[str, bytes]:
         at += _BLOCK + size + -size % _BLOCK
         if len(body) < size or at > len(data):
             raise BundleError(f"is cut within {name}")
-        if name in files or len(files) == MAX_MEMBERS:
+        if _clashes(name, files) or len(files) == MAX_MEMBERS:
             raise BundleError(f"has {name} twice, or more than {MAX_MEMBERS} files")
         files[name] = body
     if data[at:] != _END:
@@ -89,6 +91,8 @@ def check_bundle(data: bytes, release: Release) -> None:
         raise BundleError(f"says in {ABOUT} that it is {found}, and the manifest says {said}")
     chip = release.board.removesuffix(SMALL)
     modules = [name for name in files if name.endswith(".mpy")]
+    if _OF_THE_BOARD in files:
+        raise BundleError(f"has a file {_OF_THE_BOARD!r}, which only a board writes")
     if "start.mpy" not in files:
         raise BundleError("has no start.mpy, which a board starts")
     for name in modules:
@@ -100,13 +104,22 @@ def check_bundle(data: bytes, release: Release) -> None:
             raise BundleError(f"has {name} with machine code for another chip than the {chip}")
 
 
+def _clashes(name: str, others: Iterable[str]) -> bool:
+    """Whether a file system, also one without cases, would have both in one place, or a file and a folder."""
+    folder = name.partition("/")[0]
+    return any(
+        one.lower() == name.lower() or (folder != name and one == folder) or one.startswith(f"{name}/")
+        for one in others
+    )
+
+
 def _member(head: bytes) -> tuple[str, int]:
     """Name and size of one member, its checksum checked."""
     try:
         info = tarfile.TarInfo.frombuf(head, "ascii", "strict")
     except (tarfile.HeaderError, ValueError) as exc:
         raise BundleError(f"is damaged: {exc}") from exc
-    if head[257:265] != b"ustar\x0000" or head[156:157] not in (b"0", b"\0"):
+    if head[257:265] != b"ustar\x0000" or head[156:157] != b"0" or any(head[157:257]) or any(head[345:]):
         raise BundleError(f"has {info.name[:80]!r}, which is no regular file of a ustar archive")
     if _NAME.fullmatch(info.name) is None:
         raise BundleError(f"has a file of the name {info.name[:80]!r}")

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from microclaw.durable import read_private
 from microclaw.errors import ConfigError
-from microclaw.ota.manifest import MODULUS_BYTES, TrustedKey
+from microclaw.ota.manifest import MODULUS_BYTES, KeyChange, ManifestError, TrustedKey
 
 KEY_BITS: Final = MODULUS_BYTES * 8
 EXPONENT: Final = 65_537
@@ -121,6 +121,14 @@ def public_key(data: bytes) -> PublicKey:
         raise ConfigError(f"{text}; updates need {KEY_BITS} and {EXPONENT}", next_step=_MAKE)
     der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return PublicKey(der, hashlib.sha256(der).hexdigest()[:16])
+
+
+def check_change(change: KeyChange) -> None:
+    """Raise ManifestError where a key that is added has another id than it says: no device would take it."""
+    for key in change.add:
+        made = rsa.RSAPublicNumbers(EXPONENT, key.modulus).public_key()
+        if public_key(made.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).key_id != key.key_id:
+            raise ManifestError("malformed", f"the key {key.key_id} has another modulus than its id says")
 
 
 def read_public_key(path: Path) -> PublicKey:

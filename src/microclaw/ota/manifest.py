@@ -15,6 +15,7 @@ from microclaw.errors import ConfigError
 SCHEMA: Final = 1
 ALG: Final = "rsa3072-pss-sha256"
 MAX_MANIFEST_BYTES: Final = 4_096
+MAX_DEPTH: Final = 4
 MAX_PAYLOAD_BYTES: Final = 16 << 20
 MAX_KEYS: Final = 4
 MODULUS_BYTES: Final = 384
@@ -79,12 +80,13 @@ class TrustedKey(Struct, frozen=True):
         return int.from_bytes(base64.b64decode(self.n), "big")
 
 
-class KeyChange(Struct, frozen=True, kw_only=True):
+class KeyChange(Struct, frozen=True, omit_defaults=True, kw_only=True):
     """A manifest of kind `keys`: which public keys a device trusts from then on, and which no more."""
 
     schema: int
     kind: Literal["keys"]
     name: Name
+    device: DeviceId | None = None
     serial: Serial
     add: Annotated[tuple[TrustedKey, ...], Meta(max_length=MAX_KEYS)]
     remove: Annotated[tuple[KeyId, ...], Meta(max_length=MAX_KEYS)]
@@ -110,8 +112,8 @@ def read_manifest(data: bytes) -> Manifest:
         value = json.loads(data.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant)
     except (ValueError, RecursionError) as exc:
         raise _malformed(f"it is no JSON: {exc}") from exc
-    if not isinstance(value, dict):
-        raise _malformed("it is no JSON object")
+    if not isinstance(value, dict) or _depth(value) > MAX_DEPTH:
+        raise _malformed(f"it is no JSON object, or one of more than {MAX_DEPTH} levels")
     is_keys = _known_kind(value) == "keys"
     try:
         manifest: Manifest = convert(value, KeyChange) if is_keys else convert(value, Release)
@@ -188,6 +190,13 @@ def _check_keys(change: KeyChange) -> None:
         raise _malformed("it adds and removes no key, or one twice")
     if any(key.modulus.bit_length() != MODULUS_BYTES * 8 or not key.modulus & 1 for key in change.add):
         raise _malformed("a key that is no RSA modulus of 3072 bits")
+
+
+def _depth(value: object) -> int:
+    """Of containers; the parser has ended what is nested without end."""
+    if isinstance(value, dict):
+        return 1 + max(map(_depth, value.values()), default=0)
+    return 1 + max(map(_depth, value), default=0) if isinstance(value, list) else 0
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

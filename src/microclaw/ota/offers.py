@@ -10,7 +10,7 @@ import logging
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from microclaw.audit import AuditEvent, AuditKind, Record
 from microclaw.devices.device import Device
@@ -18,12 +18,11 @@ from microclaw.devices.registry import Registry
 from microclaw.errors import ConfigError, MicroclawError, NotSupported
 from microclaw.link_server.device_link import DeviceLink
 from microclaw.link_server.transport import LinkTransport
-from microclaw.ota.manifest import moment_ms, version_numbers
-from microclaw.store.firmware import FirmwareTable, OfferedBefore, OfferRow, OfferState, ReleaseRow, offer_in
+from microclaw.ota.manifest import SMALL, moment_ms, version_numbers
+from microclaw.store.firmware import GIVEN_UP, FirmwareTable, OfferedBefore, OfferRow, OfferState, ReleaseRow, offer_in
 from microclaw.store.link_events import UpdateFacts
 from microclaw.wire.link.messages import OtaCancel, OtaOffer
 
-CANCELLABLE: Final[tuple[OfferState, ...]] = ("waiting", "offered", "downloading", "verifying")
 _log = logging.getLogger(__name__)
 
 
@@ -75,14 +74,17 @@ class Offers:
         made: list[OfferRow] = []
 
         def keep(connection: sqlite3.Connection) -> None:
-            made.append(offer_in(connection, link.link_id, release, by, self._now_ms(), again=again))
+            made[:] = offer_in(connection, link.link_id, release, by, self._now_ms(), again=again)
 
         try:
             link.unexpect(await link.send(OtaOffer(release.manifest, release.signature), also=keep))
         except OfferedBefore as exc:
             return exc.row
         self._note(f"{release.name} {release.version}", device, by)
-        return made[-1]
+        *superseded, row = made
+        for older in superseded:
+            self.changed(older)
+        return row
 
     async def cancel(self, device_id: str, *, by: str) -> OfferRow | None:
         """Ask the device to give up what it has not written yet; the offer, or None where there is none of that kind.
@@ -91,8 +93,8 @@ class Offers:
         """
         device = self._devices.get(device_id)
         link = link_of(device)
-        open_ones = [row for row in await self._table.offers(link.link_id) if row.state in CANCELLABLE]
-        open_ones = [row for row in open_ones if not row.version.startswith("keys-")]
+        rows = await self._table.offers(link.link_id)
+        open_ones = [row for row in rows if row.state in GIVEN_UP and not row.is_of_keys]
         if not open_ones:
             return None
         link.unexpect(await link.send(OtaCancel(open_ones[0].version)))
@@ -143,9 +145,14 @@ def release_for(rows: Sequence[ReleaseRow], device: Device, *, back: bool = Fals
     facts = None if link.presence is None else link.presence.ota
     rows = sorted(rows, key=lambda row: row.allow_downgrade is not back)
     for row in rows:
-        if facts is not None and (row.name, row.board, row.channel) == (facts.name, facts.board, facts.channel):
+        if facts is not None and (row.name, row.channel) == (facts.name, facts.channel) and _fits(row, facts):
             return row
     return next((row for row in rows if facts is not None and row.name == facts.name), rows[0])
+
+
+def _fits(release: ReleaseRow, facts: UpdateFacts) -> bool:
+    """An image fits a board with and without PSRAM."""
+    return release.board == (facts.board.removesuffix(SMALL) if release.kind == "image" else facts.board)
 
 
 def obstacle(release: ReleaseRow, device: Device, link: DeviceLink, now_ms: int) -> MicroclawError | None:
@@ -179,7 +186,7 @@ def _mismatch(release: ReleaseRow, facts: UpdateFacts, ids: set[str]) -> str | N
         return None
     if release.kind not in facts.kinds:
         return f"takes {', '.join(facts.kinds) or 'nothing'}, and the release is of the kind {release.kind}"
-    if release.board != facts.board:
+    if not _fits(release, facts):
         return f"is an {facts.board}, and the release is for {release.board}"
     if release.channel != facts.channel:
         return f"is on the channel {facts.channel}, and the release on {release.channel}"

@@ -6,8 +6,10 @@ once.
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import ConfigError, UnknownName
@@ -19,12 +21,13 @@ from microclaw.wire.link.values import OtaState
 OfferState: TypeAlias = OtaState | Literal["waiting"]
 """`waiting`: the device has said nothing of it yet."""
 ENDED: Final[tuple[OfferState, ...]] = ("healthy", "rolled_back", "refused", "failed", "idle")
+GIVEN_UP: Final[tuple[OfferState, ...]] = ("waiting", "offered", "downloading", "verifying")
+"""What a device gives up when it is told to, or has a newer offer."""
 SUPERSEDED: Final = "superseded"
 MAX_VERSION_CHARS: Final = 32
 MAX_ERROR_CHARS: Final = 200
 KEPT_OFFERS: Final = 100  # a device; the oldest that ended give way
 MAX_RELEASES: Final = 10_000
-_OPEN: Final = "state NOT IN ('healthy', 'rolled_back', 'refused', 'failed', 'idle')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,10 @@ class OfferRow:
     def is_over(self) -> bool:
         return self.state in ENDED
 
+    @property
+    def is_of_keys(self) -> bool:
+        return self.version.startswith("keys-")
+
 
 @dataclass(frozen=True, slots=True)
 class ForeignRow:
@@ -144,6 +151,12 @@ class FirmwareTable(Table):
         where = "firmware_offers WHERE (?1 IS NULL OR device_id = ?1) AND (?2 IS NULL OR release_id = ?2)"
         return await self._select(OfferRow, f"{where} ORDER BY offer_id DESC", (device_id, release_id))
 
+    async def latest(self) -> tuple[OfferRow, ...]:
+        """Of each device the newest offer of a firmware, and the newest change of keys."""
+        where = """firmware_offers WHERE offer_id IN (SELECT max(o.offer_id) FROM firmware_offers AS o
+            JOIN firmware_releases AS r USING (release_id) GROUP BY o.device_id, r.kind = 'keys') ORDER BY offer_id"""
+        return await self._select(OfferRow, where)
+
     async def foreign(self) -> tuple[ForeignRow, ...]:
         return await self._select(ForeignRow, "firmware_foreign ORDER BY device_id")
 
@@ -164,20 +177,15 @@ class OfferedBefore(Exception):
 
 def offer_in(
     connection: sqlite3.Connection, device_id: str, release: ReleaseRow, by: str, now_ms: int, *, again: bool
-) -> OfferRow:
-    """A new offer, within the transaction that puts it into the outbox.
+) -> tuple[OfferRow, ...]:
+    """A new offer, within the transaction that puts it into the outbox; before it those that it supersedes.
 
     Raises OfferedBefore where one of this release is open, or, without `again`, there ever was one.
     """
     before = latest_in(connection, device_id, release.release_id)
     if before is not None and not (again and before.is_over):
         raise OfferedBefore(before)
-    if release.kind != "keys":
-        connection.execute(
-            f"""UPDATE firmware_offers SET state = 'idle', error = ?2, changed_ms = ?3 WHERE device_id = ?1 AND {_OPEN}
-            AND release_id IN (SELECT release_id FROM firmware_releases WHERE kind <> 'keys')""",  # noqa: S608 - ours
-            (device_id, SUPERSEDED, now_ms),
-        )
+    superseded = () if release.kind == "keys" else _supersede(connection, device_id, now_ms)
     connection.execute(
         """INSERT INTO firmware_offers
             (device_id, release_id, version, state, progress, error, offered_ms, changed_ms, offered_by)
@@ -185,13 +193,26 @@ def offer_in(
         (device_id, release.release_id, release.version, now_ms, now_ms, by),
     )
     connection.execute(
-        f"""DELETE FROM firmware_offers WHERE device_id = ?1 AND NOT ({_OPEN}) AND offer_id <= coalesce((SELECT offer_id
-            FROM firmware_offers WHERE device_id = ?1 ORDER BY offer_id DESC LIMIT 1 OFFSET ?2), 0)""",  # noqa: S608
+        f"""DELETE FROM firmware_offers WHERE device_id = ?1 AND state IN {ENDED} AND offer_id <= coalesce((SELECT
+            offer_id FROM firmware_offers WHERE device_id = ?1 ORDER BY offer_id DESC LIMIT 1 OFFSET ?2), 0)""",  # noqa: S608 - names of ours
         (device_id, KEPT_OFFERS),
     )
     made = latest_in(connection, device_id, release.release_id)
     assert made is not None
-    return made
+    return (*superseded, made)
+
+
+def _supersede(connection: sqlite3.Connection, device_id: str, now_ms: int) -> tuple[OfferRow, ...]:
+    """What the device gives up for a newer offer. One that is staged or later goes on: the newer one is refused."""
+    where = f"""firmware_offers WHERE device_id = ? AND state IN {GIVEN_UP}
+        AND release_id IN (SELECT release_id FROM firmware_releases WHERE kind <> 'keys')"""  # noqa: S608 - names of ours
+    rows = select(connection, OfferRow, where, (device_id,))
+    ended = tuple(replace(row, state="idle", error=SUPERSEDED, changed_ms=now_ms) for row in rows)
+    connection.executemany(
+        "UPDATE firmware_offers SET state = 'idle', error = ?, changed_ms = ? WHERE offer_id = ?",
+        [(SUPERSEDED, now_ms, row.offer_id) for row in rows],
+    )
+    return ended
 
 
 def latest_in(connection: sqlite3.Connection, device_id: str, release_id: int) -> OfferRow | None:
@@ -216,6 +237,15 @@ def status_in(connection: sqlite3.Connection, device_id: str, status: OtaStatus,
     return select(connection, OfferRow, "firmware_offers WHERE offer_id = ?", (offer.offer_id,))[0]
 
 
+def keys_after(connection: sqlite3.Connection, offer: OfferRow, keys: Sequence[str]) -> tuple[str, ...]:
+    """The keys that a device trusts once it has taken a change of them; `keys` are those before."""
+    query = "SELECT manifest FROM firmware_releases WHERE release_id = ?"
+    (manifest,) = connection.execute(query, (offer.release_id,)).fetchone()
+    change = json.loads(manifest)
+    removed = set(change["remove"])
+    return tuple(sorted({*keys, *(key["key_id"] for key in change["add"])} - removed))
+
+
 def _publish(connection: sqlite3.Connection, release: NewRelease) -> ReleaseRow:
     same = select(connection, ReleaseRow, "firmware_releases WHERE manifest = ?", (release.manifest,))
     if same:
@@ -223,9 +253,9 @@ def _publish(connection: sqlite3.Connection, release: NewRelease) -> ReleaseRow:
             text = f"{release.version} with this manifest was withdrawn"
             raise ConfigError(text, next_step="publish it under a new version")
         return same[0]
-    key = (release.name, release.board, release.channel, release.device, release.version)
+    key = (release.name, release.board, release.channel, release.device, release.version, release.allow_downgrade)
     where = """firmware_releases WHERE name = ? AND board = ? AND channel = ? AND device = ? AND version = ?
-        AND withdrawn_ms IS NULL"""
+        AND allow_downgrade = ? AND withdrawn_ms IS NULL"""
     if there := select(connection, ReleaseRow, where, key):
         raise ConfigError(
             f"{release.name} {release.version} for {release.board or 'every board'} is published already, as release "
