@@ -50,9 +50,11 @@ def demo(
     ctx: typer.Context,
     once: Annotated[bool, typer.Option("--once", help="No questions; the exit code says whether it worked.")] = False,
     voice: Annotated[bool, typer.Option("--voice", help="Say the sentence into the board's microphone.")] = False,
+    fleet: Annotated[bool, typer.Option("--fleet", help="Update many virtual boards in stages instead.")] = False,
+    boards: Annotated[int, typer.Option("--boards", min=4, max=100, help="So many, with --fleet.")] = 20,
 ) -> None:
     """One sentence becomes a program on a virtual board that goes on without the host."""
-    raise typer.Exit(run_demo(global_options(ctx), once=once, voice=voice))
+    raise typer.Exit(run_demo(global_options(ctx), once=once, voice=voice, fleet=boards if fleet else 0))
 
 
 class DemoFailed(MicroclawError):
@@ -96,11 +98,15 @@ class Stage:
         return HostClient(load_settings(self.environ, home=self.home).control_socket)
 
 
-def run_demo(options: GlobalOptions, *, once: bool, voice: bool = False) -> int:
-    """Run it and return the exit code; everything it started is stopped on every way out."""
+def run_demo(options: GlobalOptions, *, once: bool, voice: bool = False, fleet: int = 0) -> int:
+    """Run it and return the exit code; everything it started is stopped on every way out. `fleet`: of so many boards."""
     terminal = options.terminal()
     with _private_home() as home, _terminable():
         stage = Stage(home, terminal, {**os.environ, "MICROCLAW_HOME": str(home)})
+        if fleet:
+            from microclaw.cli.demo_fleet import run_fleet_demo  # it uses what is here
+
+            return run_fleet_demo(stage, fleet)
         if voice:
             from microclaw.cli.demo_voice import run_voice_demo  # it uses what is here
 
