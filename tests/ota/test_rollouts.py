@@ -51,8 +51,11 @@ class Fleet:
             self.offered.append((device_id, version, back))
         return self.known.get(device_id)
 
-    async def cancel(self, one: OpenRollout, device_id: str) -> None:
-        self.cancelled.append(device_id)
+    async def cancel(self, one: OpenRollout, device: RolloutDevice) -> Ended | None:
+        if self.die_before_send:
+            raise Killed
+        self.cancelled.append(device.device_id)
+        return self.known.get(device.device_id)
 
     async def tell(self, one: OpenRollout) -> None:
         self.told.append(one.rollout.progress.state)
@@ -111,6 +114,53 @@ async def test_a_bad_update_stops_at_the_canary_and_the_offers_are_called_off(da
     assert len(fleet.offered) == 3
     again = (await fleet.over(database).get(one.rollout_id)).rollout
     assert [again.devices[f"d{n}"].state for n in range(4)] == ["healthy", "rolled_back", "failed", "waiting"]
+
+
+async def test_a_host_that_is_killed_while_it_stops_one_calls_the_offers_off_and_sends_none(database: Database) -> None:
+    fleet = Fleet()
+    first = fleet.over(database)
+    one = await first.begin("1.1.0", "stable", plan(9, "3,100%"), boards(9), "owner")
+    await first.step()
+    await first.noted("d1", "1.1.0", "rolled_back", "unhealthy: panic")
+    fleet.die_before_send = True
+    with pytest.raises(Killed):
+        await first.step()
+    fleet.die_before_send = False
+    fleet.known["d0"] = Ended("failed", "the rollout stopped before the offer went out")
+    second = fleet.over(database)
+    await second.load()
+    assert (fleet.cancelled, sum(fleet.sent.values())) == (["d0", "d2"], 3)
+    assert (await second.get(one.rollout_id)).rollout.devices["d0"].state == "failed"
+    await second.noted("d2", "1.1.0", "failed", "cancelled")
+    again = (await fleet.over(database).get(one.rollout_id)).rollout
+    assert (again.progress.state, again.is_over) == ("halted", True)
+
+
+async def test_what_a_person_stops_is_called_off(database: Database) -> None:
+    fleet = Fleet()
+    rollouts = fleet.over(database)
+    one = await rollouts.begin("1.1.0", "stable", plan(3, "2,100%"), boards(3), "owner")
+    await rollouts.step()
+    await rollouts.stop(one.rollout_id)
+    assert fleet.cancelled == ["d0", "d1"]
+
+
+async def test_a_board_under_way_is_taken_back_after_its_end(database: Database) -> None:
+    fleet = Fleet()
+    rollouts = fleet.over(database)
+    one = await rollouts.begin("1.1.0", "stable", plan(2, "2"), boards(2), "owner")
+    await rollouts.step()
+    await rollouts.noted("d0", "1.1.0", "healthy", "")
+    await rollouts.stop(one.rollout_id)
+    back = await rollouts.begin(
+        "1.0.0", "stable", plan(2, "2"), [("d0", "1.1.0"), ("d1", "1.1.0")], "owner", undoes=one.rollout_id
+    )
+    await rollouts.mark_undone(one.rollout_id, back.rollout_id)
+    await rollouts.step()
+    assert fleet.offered[2:] == [("d0", "1.0.0", True)]
+    await rollouts.noted("d1", "1.1.0", "healthy", "")  # it was too late to give up
+    await rollouts.step()
+    assert fleet.offered[3:] == [("d1", "1.0.0", True)]
 
 
 async def test_a_killed_host_goes_on_where_it_was_and_sends_what_it_had_kept(database: Database) -> None:
