@@ -38,6 +38,7 @@ class Fleet:
     boards: dict[str, ScriptedDevice]
     ends: dict[str, tuple[OtaState, str]]
     took: list[tuple[str, bytes]]
+    offered: asyncio.Event = field(default_factory=asyncio.Event)
     connections: dict[str, AsyncExitStack] = field(default_factory=dict)
 
     async def connect(self, name: str, hello: Hello) -> None:
@@ -66,6 +67,7 @@ async def _serve(fleet: Fleet, name: str) -> None:
         match await board.next(object):
             case OtaOffer(manifest=manifest):
                 fleet.took.append((name, manifest))
+                fleet.offered.set()
                 state, error = fleet.ends.get(name, ("healthy", ""))
                 version = "1.4.0" if b'"1.4.0"' in manifest else "1.3.0"
                 await board.send(OtaStatus(version, "downloading", 0.5))
@@ -183,8 +185,7 @@ async def test_what_is_stopped_with_a_board_under_way_is_taken_back_from_all(
     fleet.ends.update(dict.fromkeys(NAMES, ("downloading", "")))
     number = await begin(fleet, plane)
     async with asyncio.timeout(PATIENCE_S):
-        while not fleet.took:
-            await asyncio.sleep(0.01)
+        await fleet.offered.wait()
     (back,) = await fleet.service.undo(number, "owner")
     one = await fleet.over(back.rollout_id)
     assert (one.rollout.progress.reason, len(fleet.took)) == ("1 healthy", 1)  # it never left 1.3.0

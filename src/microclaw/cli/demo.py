@@ -40,6 +40,7 @@ HALF_PERIOD_S = 0.5
 TOLERANCE = 0.10
 PATIENCE_S = 8.0
 CHAT_ID = "demo"
+MIN_FLEET = 4  # of fewer no three stages are made
 SUGGESTIONS = "Try:  set pin 4 on | what is the temperature | fade pin 5 | stop blink"
 LOOK_EVERY_S = 0.1
 WINDOW_MS = 4200.0  # what a full track shows: 8 edges at half a second
@@ -51,7 +52,7 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="No questions; the exit code says whether it worked.")] = False,
     voice: Annotated[bool, typer.Option("--voice", help="Say the sentence into the board's microphone.")] = False,
     fleet: Annotated[bool, typer.Option("--fleet", help="Update many virtual boards in stages instead.")] = False,
-    boards: Annotated[int, typer.Option("--boards", min=4, max=100, help="So many, with --fleet.")] = 20,
+    boards: Annotated[int, typer.Option("--boards", min=MIN_FLEET, max=100, help="So many, with --fleet.")] = 20,
 ) -> None:
     """One sentence becomes a program on a virtual board that goes on without the host."""
     raise typer.Exit(run_demo(global_options(ctx), once=once, voice=voice, fleet=boards if fleet else 0))
@@ -99,7 +100,10 @@ class Stage:
 
 
 def run_demo(options: GlobalOptions, *, once: bool, voice: bool = False, fleet: int = 0) -> int:
-    """Run it and return the exit code; everything it started is stopped on every way out. `fleet`: of so many boards."""
+    """Run it and return the exit code; everything it started is stopped on every way out.
+
+    `fleet`: of so many boards.
+    """
     terminal = options.terminal()
     with _private_home() as home, _terminable():
         stage = Stage(home, terminal, {**os.environ, "MICROCLAW_HOME": str(home)})

@@ -21,7 +21,6 @@ from microclaw.cli.demo import BOARD, DemoFailed, Stage
 from microclaw.cli.demo_boards import LOOK_EVERY_S, BoardFleet, board_rows, wait_for_boards
 from microclaw.cli.firmware_publish import new_manifest, send_release
 from microclaw.durable import replace_file
-from microclaw.host_client.client import HostClient
 from microclaw.ota.bundle import ABOUT, own_files, pack
 from microclaw.ota.keys import SigningKey
 from microclaw.ota.manifest import version_numbers
@@ -48,14 +47,10 @@ def run_fleet_demo(stage: Stage, boards: int) -> int:
         demo.begin()
         demo.roll_out_good()
         demo.roll_out_bad()
-        rows = wait_for_boards(demo.client, boards, demo.good, PATIENCE_S)
-        terminal = stage.terminal
-        terminal.row("boards", f"{len(rows)} of {boards} online, each runs {demo.good}", right="ok")
-        terminal.line()
-        terminal.row("undo", f"{demo.good} can be taken back: publish {__version__} with --allow-downgrade, then")
-        terminal.row("", f"microclaw rollout undo {demo.good_number}")
+        demo.take_back()
         took_s = time.monotonic() - began_s
-        terminal.line(f"demo passed: {boards} boards, {demo.cuts} power cuts, 1 host killed, {took_s:.0f} s")
+        cuts = count_text(demo.cuts, "power cut")
+        stage.terminal.line(f"demo passed: {boards} boards, {cuts}, 1 host killed, nobody lost, {took_s:.0f} s")
     return 0
 
 
@@ -71,23 +66,23 @@ class _FleetDemo:
         self._link = "127.0.0.1:0"
         self._host: Child
         self._fleet: BoardFleet
-        self.client = stage.client()
+        self._client = stage.client()
+        self._good_number = 0
         self.cuts = 0
-        self.good_number = 0
         major, minor, _ = version_numbers(__version__) or (0, 0, 0)
-        self.good, self.bad = f"{major}.{minor + 1}.0", f"{major}.{minor + 2}.0"
+        self._good, self._bad = f"{major}.{minor + 1}.0", f"{major}.{minor + 2}.0"
 
     def begin(self) -> None:
         """The host, a first key, the boards that trust it."""
         self._start_host("ready")
         public = self._key.public
-        self.client.post("/v1/firmware/keys", {"public": public.pem.decode(), "name": "demo"})
+        self._client.post("/v1/firmware/keys", {"public": public.pem.decode(), "name": "demo"})
         replace_file(self._stage.home / "fleet.pub.pem", public.pem, mode=0o644)
         self._terminal.row("key", f"{public.key_id} (RSA 3072); the private half never goes to the host")
         began_s = time.monotonic()
         self._fleet = self._running.enter_context(BoardFleet(self._stage, self._stage.home / "fleet.pub.pem"))
-        self._fleet.join(self.client, self._count)
-        rows = wait_for_boards(self.client, self._count, None, PATIENCE_S)
+        self._fleet.join(self._client, self._count)
+        rows = wait_for_boards(self._client, self._count, None, PATIENCE_S)
         versions = ", ".join(sorted({row["firmware"]["version"] for row in rows}))
         took_s = time.monotonic() - began_s
         text = f"{len(rows)} virtual ESP32-S3, a process each, joined by the link in {took_s:.1f} s"
@@ -95,28 +90,47 @@ class _FleetDemo:
 
     def roll_out_good(self) -> None:
         """It reaches every board, although power is cut and the host is killed."""
-        number = self.good_number = self._begin_rollout(self.good, fault="")
+        self._publish(self._good)
+        number = self._good_number = self._begin_rollout(self._good)
         self._end_stage(number, 1)
-        self._cut_power(number)
+        self._cut_power(number, 2)
         self._end_stage(number, 2)
+        if not self.cuts:  # on a fast machine downloads may be over before they are seen
+            self._cut_power(number, 3)
         self._kill_host(number)
         one = self._end_stage(number, 3)
         if one["state"] != "done" or one["counts"]["healthy"] != self._count:
-            raise DemoFailed(f"the rollout of {self.good} ended as {one['state']}: {one['reason']}")
+            raise DemoFailed(f"the rollout of {self._good} ended as {one['state']}: {one['reason']}")
         self._terminal.row("rollout", f"{number} is done: {one['reason']}", right="ok")
         self._terminal.line()
 
     def roll_out_bad(self) -> None:
         """It stops at its first board, which goes back by itself."""
-        number = self._begin_rollout(self.bad, fault="crash")
+        self._publish(self._bad, fault="crash")
+        number = self._begin_rollout(self._bad)
         one = self._until(number, lambda one: one["state"] != "running")
         counts = one["counts"]
         if one["state"] != "halted" or counts["rolled_back"] != 1 or counts["waiting"] != self._count - 1:
-            raise DemoFailed(f"the rollout of {self.bad} is {one['state']}: {one['reason'] or counts}")
+            raise DemoFailed(f"the rollout of {self._bad} is {one['state']}: {one['reason'] or counts}")
         bad = one["failures"][0]
         self._terminal.row("stage 1", f"{bad['device']} does not come up, and goes back by itself: {bad['error']}")
         rest = count_text(counts["waiting"], "board")
-        self._terminal.row("rollout", f"{number} is halted; {rest} were never offered {self.bad}", right="ok")
+        self._terminal.row("rollout", f"{number} is halted; {rest} were never offered {self._bad}", right="ok")
+        self._all_run(self._good)
+
+    def take_back(self) -> None:
+        """The good one, to the version that the boards were made with."""
+        self._publish(__version__, allow_downgrade=True)
+        (one,) = self._client.post(f"/v1/rollouts/{self._good_number}/undo")["rollouts"]
+        self._terminal.row("rollout", f"{one['rollout']} takes {self._good_number} back: rollout undo {one['undoes']}")
+        one = self._until(one["rollout"], lambda one: one["state"] != "running")
+        self._terminal.row("rollout", f"{one['rollout']} is {one['state']}: {one['reason']}", right="ok")
+        self._all_run(__version__)
+
+    def _all_run(self, version: str) -> None:
+        rows = wait_for_boards(self._client, self._count, version, PATIENCE_S)
+        self._terminal.row("boards", f"{len(rows)} of {self._count} online, each runs {version}", right="ok")
+        self._terminal.line()
 
     # The host and its updates
 
@@ -126,8 +140,8 @@ class _FleetDemo:
         self._link = urlsplit(ready["link"]).netloc  # a killed one comes back where its boards look for it
         self._terminal.row("host", f"{what} in {took_s:.1f} s (pid {self._host.pid})   link {ready['link']}")
 
-    def _begin_rollout(self, version: str, *, fault: str) -> int:
-        """Publish it, signed here, and begin; the rollout's number."""
+    def _publish(self, version: str, *, fault: str = "", allow_downgrade: bool = False) -> None:
+        """Signed here, with a key that the host never sees."""
         payload = _payload(version, fault)
         manifest = new_manifest(
             payload,
@@ -138,13 +152,17 @@ class _FleetDemo:
             version=version,
             security_version=0,
             key_id=self._key.public.key_id,
+            allow_downgrade=allow_downgrade,
         )
-        release = send_release(self.client, manifest, self._key.sign(manifest), payload, lambda _: None)
+        release = send_release(self._client, manifest, self._key.sign(manifest), payload, lambda _: None)
         size = f"{release['size_bytes'] / 1000:,.0f} KB"
-        about = ", made to crash when it starts" if fault else ""
-        self._terminal.row("publish", f"{version}{about}: {size}, signed, kept by the host")
+        about = ", made to crash when it starts" if fault else ", boards may go back to it" if allow_downgrade else ""
+        self._terminal.row("publish", f"{version}{about}: {size}, signed")
+
+    def _begin_rollout(self, version: str) -> int:
+        """Its number."""
         body = {"version": version, "all": True, "stages": STAGES, "soak_s": SOAK_S}
-        one = self.client.post("/v1/rollouts", body)
+        one = self._client.post("/v1/rollouts", body)
         stages = ", ".join(map(str, one["stages"]))
         text = f"{one['rollout']} of {version} to {one['count']} boards: after {stages} of them it looks back"
         self._terminal.row("rollout", text)
@@ -155,7 +173,7 @@ class _FleetDemo:
     def _until(self, number: int, is_so: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """The rollout when it is so, by the host's answers."""
         give_up = time.monotonic() + PATIENCE_S
-        while not is_so(one := self.client.get(f"/v1/rollouts/{number}")):
+        while not is_so(one := self._client.get(f"/v1/rollouts/{number}")):
             if time.monotonic() > give_up:
                 raise DemoFailed(f"after {PATIENCE_S:g} s rollout {number} is {one['state']}: {one['counts']}")
             time.sleep(LOOK_EVERY_S)
@@ -175,42 +193,43 @@ class _FleetDemo:
 
     # What goes wrong on the way
 
-    def _cut_power(self, number: int) -> None:
-        wanted = max(1, self._count // CUT_SHARE)
-        downloading = self._downloading(number, 2, wanted)
-        names = list(downloading)[:wanted]
+    def _cut_power(self, number: int, stage: int) -> None:
+        names = self._downloading(number, stage, max(1, self._count // CUT_SHARE))
         self._fleet.cut_power(names)
-        rows = [row for row in board_rows(self.client) if row["device"] in names]
-        cut = [f"{row['device']} at {row['offer']['progress']:.0%}" for row in rows if _is_downloading(row)]
-        if not cut:
-            raise DemoFailed("the boards were through with their downloads when their power was cut")
-        self.cuts += len(cut)
-        self._terminal.row("power", f"cut (kill -9) in the middle of the download: {', '.join(cut)}")
+        rows = [row for row in board_rows(self._client) if row["device"] in names and _is_downloading(row)]
+        if rows:
+            cut = ", ".join(f"{row['device']} at {row['offer']['progress']:.0%}" for row in rows)
+            self._terminal.row("power", f"cut (kill -9) in the middle of the download: {cut}")
+        elif stage == 3:
+            raise DemoFailed("no power was cut in the middle of a download: they were too fast")
+        self.cuts += len(rows)
         self._fleet.power_on(names)
 
     def _kill_host(self, number: int) -> None:
-        downloading = self._downloading(number, 3, 1)
+        self._downloading(number, 3, 1)
+        before = self._client.get(f"/v1/rollouts/{number}")["counts"]
         self._host.kill()
-        boards = count_text(len(downloading), "board")
-        self._terminal.row("host", f"killed (kill -9, pid {self._host.pid}) while {boards} downloaded")
+        boards = count_text(before["offered"], "board")
+        self._terminal.row("host", f"killed (kill -9, pid {self._host.pid}) while {boards} updated")
         self._start_host("back")
-        one = self.client.get(f"/v1/rollouts/{number}")
+        one = self._client.get(f"/v1/rollouts/{number}")
         counts = one["counts"]
         text = f"it goes on in stage {one['stage']}: {counts['healthy']} healthy, {counts['offered']} under way"
         self._terminal.row("", text)
 
-    def _downloading(self, number: int, stage: int, wanted: int) -> dict[str, float]:
-        """So many boards in the middle of their download, and how far each is."""
+    def _downloading(self, number: int, stage: int, wanted: int) -> list[str]:
+        """At most `wanted` boards that are in the middle of their download in this stage, as soon as they are seen."""
         self._until(number, lambda one: one["stage"] >= stage or one["state"] != "running")
+        seen: list[str] = []
         give_up = time.monotonic() + PATIENCE_S
-        best: dict[str, float] = {}
         while time.monotonic() < give_up:
-            found = {row["device"]: row["offer"]["progress"] for row in board_rows(self.client) if _is_downloading(row)}
-            if len(found) >= wanted:
-                return found
-            if best and len(found) < len(best):
-                return best
-            best = found
+            found = [row["device"] for row in board_rows(self._client) if _is_downloading(row)]
+            if len(found) >= wanted or (seen and len(found) <= len(seen)):
+                return (found or seen)[:wanted]
+            one = self._client.get(f"/v1/rollouts/{number}")
+            if one["stage"] > stage or one["state"] != "running":
+                return []
+            seen = found
             time.sleep(POLL_S)
         raise DemoFailed(f"no board was seen in its download in stage {stage}")
 

@@ -57,6 +57,16 @@ class OpenRollout:
     rollout: Rollout
 
 
+@dataclass(frozen=True, slots=True)
+class RolloutStanding:
+    """One that goes on, or that stopped and nothing came after; `text` says how it stands, or why it stopped."""
+
+    rollout_id: int
+    version: str
+    state: RolloutState
+    text: str
+
+
 class Rollouts:
     """`is_online` by device id, `minute` the minute of the host's day; `tell` gets each change of a state or stage."""
 
@@ -150,6 +160,19 @@ class Rollouts:
     async def all(self) -> list[OpenRollout]:
         """The newest first, those that are over too."""
         return [self._open.get(row.rollout_id) or await self._read(row) for row in await self._table.list(20)]
+
+    async def standing(self) -> list[RolloutStanding]:
+        """Those that are open; the newest, where it was halted."""
+        found = []
+        for one in self._open.values():
+            rollout = one.rollout
+            stage = f"stage {rollout.progress.stage + 1} of {len(rollout.plan.stages)}"
+            text = f"{stage}, {rollout.count('healthy')} of {len(rollout.devices)} healthy"
+            if rollout.is_open:
+                found.append(RolloutStanding(one.rollout_id, one.version, rollout.progress.state, text))
+        newest = await self._table.list(1)
+        halted = (row for row in newest if row.state == "halted")
+        return [*found, *(RolloutStanding(row.rollout_id, row.version, "halted", row.reason) for row in halted)]
 
     async def pause(self, rollout_id: int) -> OpenRollout:
         """No more offers; what is under way goes on."""
