@@ -41,6 +41,7 @@ _CHIP: Final = load_board(BOARD).chip.lower().replace("-", "")
 
 
 def run_fleet_demo(stage: Stage, boards: int) -> int:
+    stage.environ["TMPDIR"] = str(stage.home)  # what a killed host leaves goes with the home
     began_s = time.monotonic()
     with ExitStack() as running:
         demo = _FleetDemo(stage, running, boards)
