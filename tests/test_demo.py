@@ -92,6 +92,7 @@ def test_demo_of_a_fleet_loses_no_board(environ: dict[str, str]) -> None:
     assert re.search(r"host killed \(kill -9, pid \d+\) while [12] boards? updated", text)
     assert "stage 3 4 of 4 boards have it" in text
     assert re.search(r"rollout 2 is halted; 3 boards were never offered \d", text)
+    assert re.search(r"status 2 of \S+: halted, 1 board did not .*; next: microclaw rollout status 2 boards", text)
     assert len(re.findall(r"4 of 4 online, each runs \d+\.\d+\.\d+ ok", text)) == 2
     assert "rollout 3 takes 1 back" in text
     assert re.search(r"demo passed: 4 boards, 1 power cut, 1 host killed, nobody lost, \d+ s$", text)

@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from microclaw.app.devices import rollout_notes
 from microclaw.errors import ConfigError, DeviceUnreachable, MicroclawError, StoreError, UnknownName
+from microclaw.events import LiveEvent, RolloutChanged
 from microclaw.ota.rollout import DeviceState, RolloutDevice
 from microclaw.ota.rollout_plan import RolloutPlan, read_stages, read_window
-from microclaw.ota.rollouts import Ended, OpenRollout, Rollouts, in_order
+from microclaw.ota.rollouts import Ended, OpenRollout, Rollouts, RolloutStanding, TellRollout, in_order
 from microclaw.store.database import Database
 from microclaw.store.rollouts import RolloutTable
 
@@ -63,10 +65,10 @@ class Fleet:
     async def count_crashes(self, offered: Mapping[str, int]) -> int:
         return sum(at_ms >= offered.get(device_id, math.inf) for device_id, at_ms in self.crashed.items())
 
-    def over(self, database: Database) -> Rollouts:
+    def over(self, database: Database, tell: TellRollout | None = None) -> Rollouts:
         return Rollouts(
             RolloutTable(database), self.offer, self.cancel, is_online=lambda one: one not in self.off,
-            now_ms=lambda: self.now_ms, minute=lambda: self.minute, crashes=self.count_crashes, tell=self.tell,
+            now_ms=lambda: self.now_ms, minute=lambda: self.minute, crashes=self.count_crashes, tell=tell or self.tell,
         )  # fmt: skip
 
 
@@ -134,6 +136,30 @@ async def test_a_host_that_is_killed_while_it_stops_one_calls_the_offers_off_and
     await second.noted("d2", "1.1.0", "failed", "cancelled")
     again = (await fleet.over(database).get(one.rollout_id)).rollout
     assert (again.progress.state, again.is_over) == ("halted", True)
+
+
+async def test_each_change_of_state_or_stage_is_a_live_event_and_the_status_tells_it(database: Database) -> None:
+    fleet, events = Fleet(), list[LiveEvent]()
+    rollouts = fleet.over(database, tell=rollout_notes(events.append))
+    one = await rollouts.begin("1.1.0", "stable", plan(3), boards(3), "owner")
+    await rollouts.step()
+    await rollouts.noted("d0", "1.1.0", "healthy", "")
+    await rollouts.step()
+    await rollouts.step()
+    assert await rollouts.standing() == [RolloutStanding(1, "1.1.0", "running", "stage 2 of 2, 1 of 3 healthy")]
+    await rollouts.noted("d1", "1.1.0", "rolled_back", "unhealthy: panic")
+    await rollouts.step()
+    await rollouts.noted("d2", "1.1.0", "failed", "cancelled")
+    told = [event for event in events if isinstance(event, RolloutChanged)]
+    assert [(event.state, event.stage, event.soaking) for event in told] == [
+        ("running", 1, False), ("running", 1, True), ("running", 2, False), ("halted", 2, False)
+    ]  # fmt: skip
+    assert (told[-1].rollout, told[-1].version) == (one.rollout_id, "1.1.0")
+    reason = "1 board did not become healthy, 0 of 3 in stage 2 may fail: unhealthy (1)"
+    assert told[-1].text == reason
+    assert await rollouts.standing() == [RolloutStanding(1, "1.1.0", "halted", reason)]
+    await rollouts.begin("1.2.0", "stable", plan(3), boards(3), "owner")
+    assert [standing.rollout_id for standing in await rollouts.standing()] == [2]
 
 
 async def test_what_a_person_stops_is_called_off(database: Database) -> None:

@@ -20,6 +20,7 @@ from microclaw.cli.child import Child
 from microclaw.cli.demo import BOARD, DemoFailed, Stage
 from microclaw.cli.demo_boards import LOOK_EVERY_S, BoardFleet, board_rows, wait_for_boards
 from microclaw.cli.firmware_publish import new_manifest, send_release
+from microclaw.cli.host_commands import screen_rows
 from microclaw.durable import replace_file
 from microclaw.ota.bundle import ABOUT, own_files, pack
 from microclaw.ota.keys import SigningKey
@@ -117,6 +118,8 @@ class _FleetDemo:
         self._terminal.row("stage 1", f"{bad['device']} does not come up, and goes back by itself: {bad['error']}")
         rest = count_text(counts["waiting"], "board")
         self._terminal.row("rollout", f"{number} is halted; {rest} were never offered {self._bad}", right="ok")
+        told = [text for name, text in screen_rows(self._client.get("/v1/status")) if name == "rollout"]
+        self._terminal.row("status", "; ".join(told))
         self._all_run(self._good)
 
     def take_back(self) -> None:
