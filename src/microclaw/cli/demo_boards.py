@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from microclaw.cli.child import Child
-from microclaw.cli.demo import BOARD, DemoFailed, Stage
+from microclaw.cli.demo import BOARD, DemoFailed, Stage, uninterrupted
 from microclaw.durable import write_private
 from microclaw.host_client.client import HostClient
 from microclaw.virtual_boards.process import board_environ
@@ -68,7 +68,8 @@ class BoardFleet:
         words += ["--flash", str(home / "boards" / name), "--control", str(home / f"{name}.sock")]
         words += ["--update-keys", str(self._keys), "--die-with-parent", *self._links[name], *options]
         environ = board_environ(self._stage.environ)
-        self._boards[name] = Child(name, words, log=home / f"{name}.stderr", environ=environ)
+        with uninterrupted():
+            self._boards[name] = Child(name, words, log=home / f"{name}.stderr", environ=environ)
 
 
 def board_rows(client: HostClient) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from microclaw import __version__
 from microclaw.boards import load_board
 from microclaw.cli.child import Child
-from microclaw.cli.demo import BOARD, DemoFailed, Stage
+from microclaw.cli.demo import BOARD, DemoFailed, Stage, uninterrupted
 from microclaw.cli.demo_boards import LOOK_EVERY_S, BoardFleet, board_rows, wait_for_boards
 from microclaw.cli.firmware_publish import new_manifest, send_release
 from microclaw.cli.host_commands import screen_rows
@@ -139,7 +139,7 @@ class _FleetDemo:
     # The host and its updates
 
     def _start_host(self, what: str) -> None:
-        self._host = self._running.enter_context(self._stage.start_host("--link", self._link))
+        self._host = self._stage.start_host(self._running, "--link", self._link)
         ready, took_s = self._host.wait_ready()
         self._link = urlsplit(ready["link"]).netloc  # a killed one comes back where its boards look for it
         self._terminal.row("host", f"{what} in {took_s:.1f} s (pid {self._host.pid})   link {ready['link']}")
@@ -246,7 +246,8 @@ def _is_downloading(row: Mapping[str, Any]) -> bool:
 
 def _payload(version: str, fault: str) -> bytes:
     """This installation's files for boards, and data; `fault` is what a virtual board fails by in its start."""
-    files = asyncio.run(own_files(_CHIP, name=FIRMWARE, version=version, security_version=0))
+    with uninterrupted():  # a second at most: compilers that are broken off complain
+        files = asyncio.run(own_files(_CHIP, name=FIRMWARE, version=version, security_version=0))
     about = {**json.loads(files[ABOUT]), "fault": fault}
     data = random.Random(version).randbytes(DATA_BYTES)  # noqa: S311 - the same release is the same bytes
     return pack({**files, ABOUT: json.dumps(about).encode(), "data.bin": data})
