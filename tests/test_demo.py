@@ -87,7 +87,7 @@ def test_demo_of_a_fleet_loses_no_board(environ: dict[str, str]) -> None:
     done = subprocess.run(words, capture_output=True, text=True, timeout=3 * TIMEOUT_S, env=environ, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     text = " ".join(done.stdout.split())
-    assert "after 1, 2, 4 of them it looks back" in text
+    assert "to 4 boards, in stages of 1, 2, 4" in text
     assert re.search(r"power cut \(kill -9\) in the middle of the download: board-\d at \d\d%", text)
     assert re.search(r"host killed \(kill -9, pid \d+\) while [12] boards? updated", text)
     assert "stage 3 4 of 4 boards have it" in text

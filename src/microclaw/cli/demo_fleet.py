@@ -87,8 +87,8 @@ class _FleetDemo:
         rows = wait_for_boards(self._client, self._count, None, PATIENCE_S)
         versions = ", ".join(sorted({row["firmware"]["version"] for row in rows}))
         took_s = time.monotonic() - began_s
-        text = f"{len(rows)} virtual ESP32-S3, a process each, joined by the link in {took_s:.1f} s"
-        self._terminal.row("boards", f"{text}; they run {versions}")
+        text = f"{len(rows)} virtual ESP32-S3 joined by the link in {took_s:.1f} s; firmware {versions}"
+        self._terminal.row("boards", text)
 
     def roll_out_good(self) -> None:
         """It reaches every board, although power is cut and the host is killed."""
@@ -168,7 +168,7 @@ class _FleetDemo:
         body = {"version": version, "all": True, "stages": STAGES, "soak_s": SOAK_S}
         one = self._client.post("/v1/rollouts", body)
         stages = ", ".join(map(str, one["stages"]))
-        text = f"{one['rollout']} of {version} to {one['count']} boards: after {stages} of them it looks back"
+        text = f"{one['rollout']}: {version} to {one['count']} boards, in stages of {stages}"
         self._terminal.row("rollout", text)
         if one["count"] != self._count:
             raise DemoFailed(f"{one['count']} of {self._count} boards are in the rollout: {one['left_out']}")
@@ -212,6 +212,8 @@ class _FleetDemo:
     def _kill_host(self, number: int) -> None:
         self._downloading(number, 3, 1)
         before = self._client.get(f"/v1/rollouts/{number}")["counts"]
+        if not before["offered"]:
+            raise DemoFailed("the rollout was through before the host could be killed", next_step="give more --boards")
         self._host.kill()
         boards = count_text(before["offered"], "board")
         self._terminal.row("host", f"killed (kill -9, pid {self._host.pid}) while {boards} updated")
