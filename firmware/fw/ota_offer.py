@@ -1,0 +1,50 @@
+"""An offer of an update is checked, and its manifest of keys kept (docs/protocols/ota.md). Read in for one offer."""
+
+import calendar
+from binascii import hexlify
+from hashlib import sha256
+
+import storage
+from ota_check import Facts, Refused, changed_keys, check, read_manifest, version_of
+from ota_keys import FILE, SECURITY, board_name, load
+
+NAME = "microclaw-micropython"
+
+
+def take(up, manifest, signature):
+    """Whatever comes of it is in flash afterwards."""
+    digest = hexlify(sha256(manifest).digest()).decode()
+    if up.plan.known(digest):
+        return
+    told = load(up.settings)
+    try:
+        values = check(manifest, signature, _facts(up, told, manifest))
+    except Refused as refused:
+        if refused.code == "old_serial" and told.get("hash") == digest:  # it was taken, and the power cut before it was said
+            up.say(refused.version, "healthy", 1.0, None)
+        else:
+            up.plan.refused(refused.version, refused.error())
+        return
+    if values["kind"] != "keys":
+        if up.plan.offered(digest, values):
+            up.begin_anew()
+        return
+    keys = changed_keys(values, told["keys"])
+    told.update({"keys": keys, "serial": values["serial"], "hash": digest})
+    storage.write_sealed(up.settings.path(FILE), told)
+    up.say(version_of(values), "healthy", 1.0, None)
+    record = up.plan.record
+    if up.plan.todo in ("download", "verify") and record["key"] not in keys:
+        up.cancel(record["version"])  # a key that was removed is unknown from then on
+
+
+def _facts(up, told, manifest):
+    board = up.board
+    token = (up.settings.token or "").split("_")  # mc1_ID_...
+    security = max(board.number(SECURITY), up.plan.record["security"])
+    facts = Facts(NAME, board_name(board), told["channel"], token[1] if len(token) > 2 else "", up.link.version, security)
+    facts.keys, facts.serial = told["keys"], told.get("serial", 0)
+    facts.now_s = calendar.now_ms() // 1000 if calendar.is_set() else None
+    facts.slot_bytes = up.slots("image").room(up)
+    facts.room_bytes = up.slots("files").room(up)
+    return facts
