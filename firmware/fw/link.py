@@ -262,8 +262,10 @@ class Link:
             self.audio("payload", memoryview(data)[1:])
             return
         if kind == 4:
-            if self.phase != "ready" or not 13 < len(data) < 1022:
-                raise Breach(4400, "malformed", "a piece of an update of a wrong size, or too early")
+            if len(data) > 1021:
+                raise Breach(4413, "too_large", "a piece of an update over 1008 bytes")
+            if self.phase != "ready" or len(data) < 14:
+                raise Breach(4400, "unexpected_message", "a piece of an update without data, or too early")
             if self.ota is not None:
                 self.ota.piece(memoryview(data)[1:])
             return

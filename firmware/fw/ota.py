@@ -20,6 +20,7 @@ import storage
 from micropython import const
 from ota_plan import Plan
 
+sys.modules.pop("ota_plan", None)  # given back with this module
 FOLDER = "ota"
 TRIAL_S = 600
 _QUIET_S = const(30)  # for calls under way, before the restart
@@ -85,6 +86,11 @@ class Updates:
         self._stop()
         self.go_on()
 
+    def drop(self, error):
+        """The update under way cannot be trusted any more."""
+        self._stop()
+        self.fail(error)
+
     def cancel(self, version):
         self.plan.cancelled(version)
         if not self.plan.todo:
@@ -149,10 +155,18 @@ class Updates:
             await _module("ota_unpack" if kind == "files" else "slots_image").check(self)
 
     def _give_up(self, exc):
-        """The flash does not take it. Room first: to say so takes some."""
-        storage.remove_file(self.payload)
+        """The flash does not take it."""
+        error = "flash_error: %r" % exc
+        if self.plan.todo in ("download", "verify"):
+            self.fail(error)
+        else:  # it cannot be chosen: this one stays
+            running = self.slots(self.plan.record["kind"]).running(self)
+            self.plan.booted(running, True, False, error)
+
+    def fail(self, error):
+        storage.remove_file(self.payload)  # first: to say so takes room
         self.plan.downloading(None)
-        self.plan.failed("flash_error: %r" % exc)
+        self.plan.failed(error)
 
     def _stop(self):
         if self.task is not None:
@@ -215,6 +229,6 @@ def _module(name):
     """Read in with what it imports, and given back after its use."""
     found = __import__(name)
     for other in list(sys.modules):
-        if other[:4] == "ota_" or other[:6] == "slots_" or other == "mpy_file":
+        if other[:4] == "ota_" or other[:6] == "slots_" or other in ("mpy_file", "strict_json"):
             sys.modules.pop(other)
     return found

@@ -5,7 +5,7 @@ from binascii import hexlify
 from hashlib import sha256
 
 import storage
-from ota_check import Facts, Refused, changed_keys, check, read_manifest, version_of
+from ota_check import Facts, Refused, changed_keys, check, version_of
 from ota_keys import FILE, SECURITY, board_name, load
 
 NAME = "microclaw-micropython"
@@ -18,7 +18,7 @@ def take(up, manifest, signature):
         return
     told = load(up.settings)
     try:
-        values = check(manifest, signature, _facts(up, told, manifest))
+        values = check(manifest, signature, _facts(up, told))
     except Refused as refused:
         if refused.code == "old_serial" and told.get("hash") == digest:  # it was taken, and the power cut before it was said
             up.say(refused.version, "healthy", 1.0, None)
@@ -35,10 +35,10 @@ def take(up, manifest, signature):
     up.say(version_of(values), "healthy", 1.0, None)
     record = up.plan.record
     if up.plan.todo in ("download", "verify") and record["key"] not in keys:
-        up.cancel(record["version"])  # a key that was removed is unknown from then on
+        up.drop("unknown_key: it was removed")
 
 
-def _facts(up, told, manifest):
+def _facts(up, told):
     board = up.board
     token = (up.settings.token or "").split("_")  # mc1_ID_...
     security = max(board.number(SECURITY), up.plan.record["security"])

@@ -5,6 +5,7 @@ written last.
 """
 
 import os
+import sys
 
 import storage
 from micropython import const
@@ -16,8 +17,8 @@ _NOTES = const(4)
 
 
 def running(_):
-    """The slot whose files these are."""
-    return int(__file__.rpartition("/")[0].endswith(SLOTS[1]))
+    """The slot that main.py started."""
+    return int(any([path.endswith("/" + SLOTS[1]) for path in sys.path]))
 
 
 def target(up):

@@ -1,0 +1,117 @@
+"""A power cut at every change of flash of an update: the board boots the old firmware or the new one, whole."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import os
+import subprocess
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.firmware.conftest import MICROPYTHON, ROOT
+from tests.firmware.ota_offers import manifest, packed, signer
+from tests.firmware.programs import image
+
+SCRIPT = "tests/firmware/simulated/update_cuts.py"
+EVERY = int(os.environ.get("MICROCLAW_CUTS_EVERY", "3"))
+"""Each change of flash is cut by one of three manners, in turn; 1: by all three."""
+OLD = {"start.mpy": b"old" * 700, "about.json": b'{"version":"1.0.0"}', "gone.mpy": b"x" * 5000}
+ABOUT = b'{"name":"microclaw-micropython","version":"1.4.0","security_version":3}'
+
+
+def bundle(files: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    data = out.getvalue()
+    while data.endswith(bytes(512)):
+        data = data[:-512]
+    return data + bytes(1024)
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> dict[str, Any]:
+    """An update that the board takes."""
+    new = {
+        "start.mpy": image(tmp_path, "start", "def main():\n    print('new', 'firmware')\n" * 20),
+        "texts.txt": bytes(range(256)) * 9,
+        "about.json": ABOUT,
+    }
+    payload = bundle(new)
+    return offer(new, payload)
+
+
+def offer(new: dict[str, bytes], payload: bytes, **changes: Any) -> dict[str, Any]:
+    values = manifest(
+        **{
+            "name": "microclaw-micropython",
+            "board": "esp32",
+            "sha256": hashlib.sha256(payload).hexdigest(),
+            "size": len(payload),
+            "created": "2025-01-01T00:00:00Z",
+            "expires": "2099-01-01T00:00:00Z",
+            **changes,
+        }
+    )
+    data = packed(values)
+    keys = json.dumps({"keys": {signer().key_id: signer().n}, "channel": "stable", "serial": 1})
+    return {
+        "old": {name: text(found) for name, found in OLD.items()},
+        "new": {name: text(found) for name, found in new.items()},
+        "payload": text(payload),
+        "manifest": text(data),
+        "signature": text(signer().sign(data)),
+        "keys": f"{keys}\n{hashlib.sha256(keys.encode()).hexdigest()}",
+        "new_version": "1.4.0",
+        "new_is": "healthy",
+        "cuts": [],
+    }
+
+
+def text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def runs(case: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
+    path = folder / "case.json"
+    path.write_text(json.dumps(case))
+    done = subprocess.run(
+        [MICROPYTHON, "-X", "heapsize=24M", SCRIPT, path], cwd=ROOT, capture_output=True, text=True, timeout=280
+    )
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    assert done.returncode == 0, f"{lines[-1:]} {done.stderr[-3000:]} {done.stdout[-3000:]}"
+    return [json.loads(line) for line in lines]
+
+
+def said(run: dict[str, Any]) -> list[str]:
+    """States in order, each once; progress of the download left out."""
+    states = [state for _, _, state, _, _ in run["heard"]]
+    return [state for at, state in enumerate(states) if state != "downloading" or states[at - 1] != state]
+
+
+WELL = ["offered", "downloading", "verifying", "staged", "rebooting", "trial", "healthy"]
+
+
+def test_an_update_runs_through(case: dict[str, Any], tmp_path: Path) -> None:
+    (run,) = runs(case, tmp_path)
+    assert said(run) == WELL
+    assert run["left"] == ["state"]
+    assert run["numbers"] == {"slot": 1, "fails": 0, "trial": 0, "sec": 3, "ran_s": 60}
+
+
+def test_a_power_cut_at_any_change_of_flash_leaves_a_whole_firmware(case: dict[str, Any], tmp_path: Path) -> None:
+    (run,) = runs(case, tmp_path)
+    case["cuts"] = [[at, how] for at in range(run["changes"]) for how in range(3) if EVERY == 1 or at % 3 == how]
+    found = runs(case, tmp_path)
+    assert len(found) > 100
+    for each in found[1:]:
+        assert said(each) == WELL
+        assert each["numbers"]["slot"] == 1
