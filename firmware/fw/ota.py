@@ -44,7 +44,9 @@ class Updates:
     def begin(self):
         """What this start finds: a trial, one that went back, or something to go on with."""
         plan, board = self.plan, self.board
-        record = plan.record
+        record = plan.record  # as the last start left it
+        if not record["said"]:
+            plan.known(record.get("hash"))  # says it, before what comes next
         if plan.state in ("rebooting", "trial"):
             slots = self.slots(record["kind"])
             running, marked = slots.running(self), board.number("trial") == slots.mark(record["slot"])

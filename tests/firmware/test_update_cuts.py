@@ -92,9 +92,10 @@ def runs(case: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
 
 
 def said(run: dict[str, Any]) -> list[str]:
-    """States in order, each once; progress of the download left out."""
+    """States in order. One of the first two may come twice: as progress, or to an offer that was not acked before a cut."""
     states = [state for _, _, state, _, _ in run["heard"]]
-    return [state for at, state in enumerate(states) if state != "downloading" or states[at - 1] != state]
+    again = ("offered", "downloading")
+    return [state for at, state in enumerate(states) if state not in again or not at or states[at - 1] != state]
 
 
 WELL = ["offered", "downloading", "verifying", "staged", "rebooting", "trial", "healthy"]
@@ -115,3 +116,30 @@ def test_a_power_cut_at_any_change_of_flash_leaves_a_whole_firmware(case: dict[s
     for each in found[1:]:
         assert said(each) == WELL
         assert each["numbers"]["slot"] == 1
+
+
+@pytest.mark.parametrize("new_is", ["broken", "deaf"])
+def test_a_firmware_without_a_welcome_goes_back_after_three_starts_and_is_said_once(
+    case: dict[str, Any], tmp_path: Path, new_is: str
+) -> None:
+    """Broken: it does not run at all. Deaf: it runs, and reaches no host."""
+    (run,) = runs(case | {"new_is": new_is}, tmp_path)
+    assert said(run) == [*WELL[:-1], "rolled_back"]
+    assert run["heard"][-1][4] == "unhealthy: watchdog"
+    crash = "crashed" if new_is == "broken" else "reset"
+    assert run["ways"] == ["reset", crash, crash, crash, "old"]
+    assert run["numbers"] == {"slot": 0, "fails": 0, "trial": 0, "ran_s": 60}
+
+
+@pytest.mark.parametrize("new_is", ["broken", "deaf"])
+def test_a_power_cut_at_any_change_of_flash_does_not_keep_a_bad_firmware(
+    case: dict[str, Any], tmp_path: Path, new_is: str
+) -> None:
+    """Cuts from the choice of the new slot on."""
+    case["new_is"] = new_is
+    (run,) = runs(case, tmp_path)
+    case["cuts"] = [[at, at % 3] for at in range(run["changes"] * 2 // 3, run["changes"])]
+    for each in runs(case, tmp_path)[1:]:
+        assert said(each) == [*WELL[:-1], "rolled_back"]
+        assert each["numbers"]["slot"] == 0
+        assert each["numbers"]["trial"] == 0

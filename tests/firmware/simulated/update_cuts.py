@@ -57,8 +57,9 @@ class Flash:
         at = number * BLOCK + offset
 
         def make(part):
-            for n in range(len(data) * part // 2):
-                self.data[at + n] &= data[n]
+            size = len(data) * part // 2
+            old, new = (int.from_bytes(found, "big") for found in (self.data[at : at + size], bytes(data[:size])))
+            self.data[at : at + size] = (old & new).to_bytes(size, "big")  # flash clears bits alone
 
         self.change(make)
 
