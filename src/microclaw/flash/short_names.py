@@ -20,6 +20,7 @@ from string import ascii_lowercase
 from types import CoroutineType, GeneratorType, ModuleType
 from typing import Final
 
+from microclaw.flash.merged import GROUPS
 from microclaw.py.stock import stock_image
 
 FOR_PROGRAMS: Final = frozenset(
@@ -52,14 +53,43 @@ def shortened(modules: Mapping[str, str], main: str) -> dict[str, str]:
         tree.body = [node for node in tree.body if not _imports_const(node)]
         others = [other for other in trees.values() if other is not tree]
         _hide_numbers(tree, {found for other in others for node in ast.walk(other) for found in _named(node)}, name)
-    names = _names_for(trees, ast.parse(main))
-    for tree in trees.values():
+    starts = ast.parse(main)
+    private = {name: _private(name, trees) for name in trees}
+    names, free = _names_for(trees, starts, private)
+    for name, tree in trees.items():
+        own = dict(zip(sorted(private[name]), free, strict=False))
         for node in ast.walk(tree):
-            _rename(node, names)
+            _rename(node, names | own)
     return {name: ast.unparse(tree) + "\n" for name, tree in trees.items()}
 
 
-def _names_for(trees: Mapping[str, ast.Module], main: ast.Module) -> dict[str, str]:
+def _private(module: str, trees: Mapping[str, ast.Module]) -> set[str]:
+    """Names that mean something in this module alone: of arguments, variables and functions, not of attributes."""
+    if module in FOR_PROGRAMS or any(module in members for members in GROUPS.values()):
+        return set()
+    own, attributes = set(), set()
+    for node in ast.walk(trees[module]):
+        match node:
+            case ast.Name() | ast.arg() | ast.FunctionDef() | ast.AsyncFunctionDef():
+                own.update(_named(node))
+            case ast.Attribute() | ast.alias() | ast.ClassDef() | ast.keyword():
+                attributes.update(_named(node))
+    for node in (node for part in ast.walk(trees[module]) if isinstance(part, ast.ClassDef) for node in part.body):
+        attributes.update(_named(node))
+    tops = {name for node in trees[module].body for name in _defined_in(node) if name in own}
+    for other, tree in trees.items():
+        if other != module:
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Attribute | ast.alias):
+                    tops_named = tops.intersection(_named(node))
+                    attributes.update(tops_named)
+    return (own & set(_defined_in(trees[module]))) - attributes
+
+
+def _names_for(
+    trees: Mapping[str, ast.Module], main: ast.Module, private: dict[str, set[str]]
+) -> tuple[dict[str, str], list[str]]:
+    """What names become in all modules, and what those of one module alone may become there: nobody else has these."""
     defined: set[str] = set()
     used: set[str] = set()
     kept = {*trees, *(name for node in ast.walk(main) for name in (*_named(node), *_kept(node)))}
@@ -72,11 +102,23 @@ def _names_for(trees: Mapping[str, ast.Module], main: ast.Module) -> dict[str, s
             kept.update(_defined_in(tree))  # `_x` too: the host refuses such names in programs, others it lets through
     in_flash = _IN_FLASH.split()
     theirs = _stock_names() | _method_names() | {*_OF_CHIPS.split(), *in_flash}
-    ours = sorted(name for name in defined - kept - theirs if not name.endswith("_"))
+    fixed = kept | theirs
+    for module, found in private.items():
+        private[module] = {name for name in found if name not in fixed and not name.endswith("_")}
+    shared = {
+        name
+        for module, tree in trees.items()
+        for node in ast.walk(tree)
+        for name in _named(node)
+        if name not in private[module]
+    }
+    ours = sorted(name for name in (defined & shared) - fixed if not name.endswith("_"))
     ours.sort(key=lambda name: (-len(name), name))
     letters = map("".join, product(ascii_lowercase, repeat=2))
-    free = (name for name in chain(in_flash, letters) if name not in used | kept and not iskeyword(name))
-    return {name: new for name, new in zip(ours, free, strict=False) if len(new) < len(name) or new in in_flash}
+    free = [name for name in chain(in_flash, letters) if name not in used | kept and not iskeyword(name)]
+    most = max(map(len, private.values()), default=0)
+    names = {name: new for name, new in zip(ours, free[most:], strict=False) if len(new) < len(name) or new in in_flash}
+    return names, free[:most]
 
 
 def _stock_names() -> set[str]:
