@@ -24,7 +24,9 @@ def count_start(board):
     machine = board.machine
     cause = machine.reset_cause() if hasattr(machine, "reset_cause") else None
     count, ran_s = number(board, "starts"), number(board, "ran_s")
-    if ran_s >= HEALTHY_S or number(board, "trial") or cause == getattr(machine, "SOFT_RESET", -1):  # a person at the cable
+    if (
+        ran_s >= HEALTHY_S or number(board, "trial") or cause == getattr(machine, "SOFT_RESET", -1)
+    ):  # a person at the cable
         starts = 0
     elif cause != getattr(machine, "PWRON_RESET", -1):
         starts = count + CRASHED

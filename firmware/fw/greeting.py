@@ -96,8 +96,8 @@ async def welcome(link, body):
     link.phase, link.state, link.failures = "ready", "connected", 0
     link._progress_ms, link._telemetry_ms = time.ticks_ms(), None
     link._news.set()
-    if link.ota is not None:
-        link.ota.welcome()
+    if link.ota is not None or link._board.number("trial"):
+        updates(link).welcome()
     if link.on_welcome is not None:
         link.on_welcome()
 

@@ -38,11 +38,11 @@ class Window:
 
 async def download(up):
     """Until the payload is whole and the plan says so, or it failed. A connection that ends is waited for."""
-    record, plan = up.plan.record, up.plan
+    record = up.record
     slots = up.slots(record["kind"])
-    if plan.state == "offered":
+    if record["state"] == "offered":
         slots.forget(up)
-        plan.downloading(slots.target(up))
+        up.move("downloading", slots.target(up))
     sink = slots.sink(up)
     digest, failed = unhexlify(record["sha256"]), 0
     up.taker = window = Window(up, digest, sink)
@@ -55,23 +55,21 @@ async def download(up):
                 raise error
             failed = failed + 1 if sink.at == began else 0
             if error in ("blob_unknown", "blob_withdrawn", "blob_range") or failed >= _MAX_FAILED:
-                plan.failed("download_failed: " + (error or "no answer"))
-                break
+                slots.forget(up)
+                up.move("failed", "download_failed: " + (error or "no answer"))
+                return
             if error:
                 await asyncio.sleep_ms(_BUSY_MS)
             sink.flush()
             if sink.at >= sink.note_at:
-                plan.wrote(sink.at)
+                up.move("wrote", sink.at)
                 sink.noted()
-        else:
-            sink.close()
-            plan.downloaded()
+        sink.close()
+        up.move("downloaded")
     finally:
         if up.taker is window:
             up.taker = None
         sink.close()
-    if plan.state == "failed":
-        slots.forget(up)
 
 
 async def _one(up, window, sink, digest, size):

@@ -14,7 +14,7 @@ NAME = "microclaw-micropython"
 def take(up, manifest, signature):
     """Whatever comes of it is in flash afterwards."""
     digest = hexlify(sha256(manifest).digest()).decode()
-    if up.plan.known(digest):
+    if up.move("known", digest):
         return
     told = load(up.settings)
     if told.get("hash") == digest:  # it was taken, maybe by a key that it removed
@@ -23,26 +23,28 @@ def take(up, manifest, signature):
     try:
         values = check(manifest, signature, _facts(up, told))
     except Refused as refused:
-        up.plan.refused(refused.version, refused.error())
+        up.move("refused", refused.version, refused.error())
         return
     if values["kind"] != "keys":
-        if up.plan.offered(digest, values):
+        if up.move("offered", digest, values):
             up.begin_anew()
         return
     keys = changed_keys(values, told["keys"])
     told.update({"keys": keys, "serial": values["serial"], "hash": digest})
     storage.write_sealed(up.settings.path(FILE), told)
     up.say(version_of(values), "healthy", 1.0, None)
-    record = up.plan.record
-    if up.plan.todo in ("download", "verify") and record["key"] not in keys:
+    record = up.record
+    if up.todo in ("download", "verify") and record["key"] not in keys:
         up.drop("unknown_key: it was removed")
 
 
 def _facts(up, told):
     board = up.board
     token = (up.settings.token or "").split("_")  # mc1_ID_...
-    security = max(board.number(SECURITY), up.plan.record["security"])
-    facts = Facts(NAME, board_name(board), told["channel"], token[1] if len(token) > 2 else "", up.link.version, security)
+    security = max(board.number(SECURITY), up.record.get("security", 0))
+    facts = Facts(
+        NAME, board_name(board), told["channel"], token[1] if len(token) > 2 else "", up.link.version, security
+    )
     facts.keys, facts.serial = told["keys"], told.get("serial", 0)
     facts.now_s = calendar.now_ms() // 1000 if calendar.is_set() else None
     facts.slot_bytes = up.slots("image").room(up)

@@ -19,7 +19,7 @@ _NEEDED = ("start.mpy", "about.json")
 
 async def check(up):
     """The plan is at `staged` afterwards, or at `failed`."""
-    record = up.plan.record
+    record = up.record
     folder = up.root + slots_files.SLOTS[record["slot"]]
     try:
         with open(up.payload, "rb") as file:
@@ -35,10 +35,10 @@ async def check(up):
         words = exc.words if isinstance(exc, BadPayload) else str(exc)
         slots_files.empty(folder)
         storage.remove_file(up.payload)
-        up.plan.failed(code + (": " + words if words else ""))
+        up.move("failed", code + (": " + words if words else ""))
         return
     storage.write_file(folder + slots_files.WHOLE, b"", "wb")
-    up.plan.staged()
+    up.move("staged")
     storage.remove_file(up.payload)
 
 

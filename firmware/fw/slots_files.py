@@ -58,7 +58,7 @@ def forget(up):
 
 
 def sink(up):
-    return Payload(up.payload, up.plan.record["size"])
+    return Payload(up.payload, up.record["size"])
 
 
 def empty(folder):

@@ -58,7 +58,7 @@ def forget(_):
 
 
 def sink(up):
-    return Slot(_slot(up.plan.record["slot"]), up.plan.record["at"])
+    return Slot(_slot(up.record["slot"]), up.record["at"])
 
 
 async def check(up):
@@ -66,7 +66,7 @@ async def check(up):
     from ota_keys import board_name
     from ota_payload import IMAGE_HEAD_BYTES, BadPayload, image_facts
 
-    record = up.plan.record
+    record = up.record
     part, digest, left, at = _slot(record["slot"]), hashlib.sha256(), record["size"], 0
     piece = memoryview(bytearray(_PIECE))
     try:
@@ -81,9 +81,9 @@ async def check(up):
         if hexlify(digest.digest()).decode() != record["sha256"]:
             raise BadPayload("wrong_hash", "")
     except BadPayload as exc:
-        up.plan.failed(exc.code + (": " + exc.words if exc.words else ""))
+        up.move("failed", exc.code + (": " + exc.words if exc.words else ""))
         return
-    up.plan.staged()
+    up.move("staged")
 
 
 def _of(which):

@@ -83,7 +83,12 @@ async def test_an_update_is_downloaded_tried_and_kept(updatable: Firmware, as_fl
     assert [hello.firmware.version for hello in host.hellos] == ["1.0.0", "1.4.0", "1.4.0"]
     ota = host.hellos[-1].ota
     assert ota is not None
-    assert (ota.board, ota.channel, list(ota.kinds), list(ota.keys)) == ("esp32", "stable", ["files"], [signer().key_id])
+    assert (ota.board, ota.channel, list(ota.kinds), list(ota.keys)) == (
+        "esp32",
+        "stable",
+        ["files"],
+        [signer().key_id],
+    )
     assert [hello.ota.security_version for hello in host.hellos if hello.ota] == [0, 0, 3]
     assert {window.length for window in host.windows[:-1]} == {16384}
     assert sorted(path.name for path in (updatable.folder / "ota").iterdir()) == ["state"]
@@ -199,9 +204,7 @@ async def test_a_payload_that_is_not_what_was_signed_for_is_not_started(
     assert not (updatable.folder / "fw_b/whole").exists()
 
 
-async def test_keys_are_changed_by_a_key_that_is_trusted(
-    updatable: Firmware, as_flashed: Path, tmp_path: Path
-) -> None:
+async def test_keys_are_changed_by_a_key_that_is_trusted(updatable: Firmware, as_flashed: Path, tmp_path: Path) -> None:
     payload = bundle(files(as_flashed, "1.4.0"))
     host = UpdateHost(payload)
     host.serve = lambda _host, window: window.offset < 32768

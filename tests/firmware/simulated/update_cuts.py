@@ -5,7 +5,6 @@ order of main.py and startup.py; programs, Wi-Fi and TLS are left out, the link'
 """
 
 import asyncio
-import hashlib
 import io
 import json
 import os
@@ -101,17 +100,15 @@ class NVS:
         pass
 
 
-import esp32  # noqa: E402
+import esp32
 
 esp32.NVS = NVS
-import cbor  # noqa: E402
-import main  # noqa: E402
-import ota  # noqa: E402
-import outbox  # noqa: E402
-from board import Board  # noqa: E402
-from settings import Settings  # noqa: E402
-
-import greeting  # noqa: E402
+import cbor
+import greeting
+import main
+import outbox
+from board import Board
+from settings import Settings
 
 main.FOLDERS = (ROOT + "fw_a", ROOT + "fw_b")
 with open(sys.argv[1]) as file:
@@ -211,8 +208,8 @@ async def live(link, host, meets_host):
     if not meets_host:
         raise SystemExit(3)  # it hangs, and its watchdog bites
     link.phase = "ready"
-    if link.ota is not None:
-        link.ota.welcome()
+    if link.ota is not None or link._board.number("trial"):
+        greeting.updates(link).welcome()
     link._board.number("fails", 0) if not link._board.number("trial") else None
     if not host.acked:
         await greeting.take_update(link, "ota_offer", OFFER, None)
@@ -281,6 +278,6 @@ for cut, how in cuts:
     flash.restore(fresh)
     try:
         print(json.dumps(run(cut, how)))
-    except Exception as exc:
+    except Exception:
         print(json.dumps({"cut": [cut, how]}))
         raise
