@@ -16,11 +16,11 @@ _DAY_S = 86400
 _HASH_BYTES = 32
 _OPTIONAL = ("device", "allow_downgrade")
 # RFC 5280: a SubjectPublicKeyInfo of an RSA key of 3,072 bits in DER; its modulus, then its exponent, 65,537
-_SPKI_HEAD = (
+SPKI_HEAD = (
     b"\x30\x82\x01\xa2\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01"
     b"\x05\x00\x03\x82\x01\x8f\x00\x30\x82\x01\x8a\x02\x82\x01\x81\x00"
 )
-_SPKI_TAIL = b"\x02\x03\x01\x00\x01"
+SPKI_TAIL = b"\x02\x03\x01\x00\x01"
 _DIGITS = "0123456789"
 _HEX = "0123456789abcdef"
 _LOWER = "abcdefghijklmnopqrstuvwxyz"
@@ -121,7 +121,7 @@ def verify(data, signature, modulus):
 
 
 def key_id(modulus):
-    return hexlify(sha256(_SPKI_HEAD + modulus + _SPKI_TAIL).digest()[:8]).decode()
+    return hexlify(sha256(SPKI_HEAD + modulus + SPKI_TAIL).digest()[:8]).decode()
 
 
 def changed_keys(values, keys):

@@ -102,6 +102,8 @@ class Plan:
 
     def wrote(self, at):
         """So many bytes of the payload are in flash. Said in quarters."""
+        if self.state != "downloading":
+            raise ValueError("a window in " + self.state)
         before, size = self.record["at"], self.record["size"]
         self._keep({"at": at})
         if at * 4 // size != before * 4 // size and at < size:
@@ -119,10 +121,10 @@ class Plan:
 
     def rebooting(self):
         """Before the slot is chosen for the next boot; then the board chooses it, and resets."""
-        if self.state == "staged":
-            self._move("rebooting", {"tries": 1})
-        else:
+        if self.state == "rebooting":
             self._keep({"tries": self.record["tries"] + 1})
+        else:
+            self._move("rebooting", {"tries": 1})
 
     def booted(self, slot, went_back, kept, error):
         """At each boot. `slot` is the one that runs; `went_back`: the selector gave the other one up after its starts;

@@ -30,9 +30,13 @@ class Signer:
         return self.key.sign(data, scheme, hashes.SHA256())
 
 
-@cache
 def signer(number: int = 0) -> Signer:
     """The same key for the same number as long as the tests run."""
+    return _made(number)
+
+
+@cache
+def _made(_number: int) -> Signer:
     return Signer()
 
 

@@ -74,6 +74,7 @@ class Programs:
         self.on_event: Callable[[str, Mapping[str, Json]], None] = lambda _name, _data: None
         self.ended: dict[str, Ended] = {}
         self.kept = Persistent(folder)
+        self.firmware: Path | None = None  # the folder of an update's modules, in place of those of this installation
         self._board = board
         self._hang_s = hang_s
         self._cache = cache or user_cache_path("microclaw")
@@ -192,7 +193,12 @@ class Programs:
                 return self._vm
             self._write_settings(with_programs=with_programs)
             vm = Vm(
-                self._board, self.kept, _mounts(), self._cache, lambda ending: self._vm_ended(vm, ending), self._hang_s
+                self._board,
+                self.kept,
+                _mounts(self.firmware),
+                self._cache,
+                lambda ending: self._vm_ended(vm, ending),
+                self._hang_s,
             )
             self._listening.clear()
             vm.peripherals.add("listening", lambda: self._listens(vm))
@@ -299,6 +305,6 @@ class Programs:
         return None
 
 
-def _mounts() -> dict[str, Path]:
+def _mounts(firmware: Path | None) -> dict[str, Path]:
     """The folders that the interpreter sees, by where it sees them."""
-    return {"/vm": _HERE / "guest", "/lib": _HERE / "modules", "/fw": firmware_folder() / "fw"}
+    return {"/vm": _HERE / "guest", "/lib": _HERE / "modules", "/fw": firmware or firmware_folder() / "fw"}
