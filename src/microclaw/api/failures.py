@@ -56,6 +56,7 @@ STATUS_BY_CODE = {
     "store_error": 500,
     "store_missing": 500,
     "store_owned": 500,
+    "blob_refused": 409,
     "failed": 500,
 }
 _CODE_BY_STATUS = {403: "forbidden", 404: "not_found", 405: "method_not_allowed", 408: "timeout", 413: "too_large"}

@@ -33,6 +33,8 @@ from microclaw.devices.registry import Registry
 from microclaw.knowledge.knowledge_base import Knowledge
 from microclaw.link_server.server import LinkServer
 from microclaw.models.usage import UsageLog
+from microclaw.ota.offers import Offers
+from microclaw.ota.publisher import Publisher
 from microclaw.tools.toolbox import Toolbox
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ class HostParts:
     conversations: Conversations
     client_turns: ClientTurns
     devices: Registry
+    publisher: Publisher
+    offers: Offers
     deployer: Deployer
     lifecycle: Lifecycle
     deferrals: Deferrals

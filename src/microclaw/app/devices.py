@@ -51,9 +51,14 @@ from microclaw.link_server.links import LinkRegistry, SystemClock, new_message_i
 from microclaw.link_server.meter import LinkMeter
 from microclaw.link_server.server import LinkServer
 from microclaw.link_server.tasks import DeviceTasks
+from microclaw.ota.offers import Offers
+from microclaw.ota.payloads import Payloads
+from microclaw.ota.publisher import Publisher
+from microclaw.ota.serving import OfferedPayloads
 from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceTable
+from microclaw.store.firmware import FirmwareTable
 from microclaw.store.journal import Journal
 from microclaw.store.link_events import LinkEventTable
 from microclaw.store.link_tasks import LinkTaskTable
@@ -113,6 +118,14 @@ class Apps:
     reconciler: Reconciler
     gate: Gate
     explorer: Explorer
+
+
+@dataclass(frozen=True, slots=True)
+class Firmware:
+    """The parts of the ota room."""
+
+    publisher: Publisher
+    offers: Offers
 
 
 def local_zone(settings: Settings) -> tzinfo | None:
@@ -300,3 +313,14 @@ async def open_link_server(
     if announcement is not None:  # only where the LAN can reach it
         await stack.enter_async_context(announced(announcement, group))
     return server
+
+
+async def open_firmware(base: Base, devices: Devices) -> Firmware:
+    """Devices get their updates from then on."""
+    table, payloads = FirmwareTable(base.database), Payloads(base.settings.home / "firmware")
+    publisher = Publisher(table, payloads, now_ms=now_ms, record=base.audit.record)
+    await publisher.open()
+    offers = Offers(table, devices.registry, now_ms=now_ms, record=base.audit.record)
+    updates = devices.links.parts.updates
+    updates.source, updates.changed = OfferedPayloads(table, payloads), offers.changed
+    return Firmware(publisher, offers)

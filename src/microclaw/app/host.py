@@ -29,11 +29,13 @@ from microclaw.app.devices import (
     Apps,
     Base,
     Devices,
+    Firmware,
     build_apps,
     change_publisher,
     deferred_notes,
     late_notes,
     open_devices,
+    open_firmware,
     open_link_server,
     warm_compiler,
 )
@@ -114,6 +116,7 @@ async def running_host(
         devices = await open_devices(base, stack)
         group = await stack.enter_async_context(asyncio.TaskGroup())
         tasks = SupervisedTasks(group, now_ms=now_ms)
+        firmware = await open_firmware(base, devices)
         link = await open_link_server(base, devices, stack, group, tasks)
         completed = change_publisher(devices.registry, base.publish, now_ms)
         change_log = ChangeLog(base.app_table, completed=completed)
@@ -165,7 +168,7 @@ async def running_host(
             audit=audit,
             window=agent.client_turns.context.window,
         )
-        parts = _host_parts(base, devices, apps, agent, link, live, jobs, usage, status, tasks, voice)
+        parts = _host_parts(base, devices, firmware, apps, agent, link, live, jobs, usage, status, tasks, voice)
         api = host_api(parts)
         listeners = [Listener("control", control_socket_app(parts, api), control)]
         if api_socket is not None:
@@ -224,6 +227,7 @@ def _api_socket(settings: Settings, stack: AsyncExitStack) -> tuple[socket.socke
 def _host_parts(
     base: Base,
     devices: Devices,
+    firmware: Firmware,
     apps: Apps,
     agent: Agent,
     link: LinkServer | None,
@@ -240,6 +244,8 @@ def _host_parts(
         conversations=agent.conversations,
         client_turns=agent.client_turns,
         devices=devices.registry,
+        publisher=firmware.publisher,
+        offers=firmware.offers,
         deployer=apps.deployer,
         lifecycle=apps.lifecycle,
         deferrals=apps.deferrals,

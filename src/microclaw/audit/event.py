@@ -61,6 +61,10 @@ class AuditKind(StrEnum):
     PHOTO_REFUSED = "photo.refused"
     FIRMWARE_ALLOWED = "firmware.allowed"
     FIRMWARE_ENDED = "firmware.ended"
+    FIRMWARE_KEY = "firmware.key"
+    FIRMWARE_PUBLISHED = "firmware.published"
+    FIRMWARE_WITHDRAWN = "firmware.withdrawn"
+    FIRMWARE_OFFERED = "firmware.offered"
 
 
 # What a person of this host did. These lines are in files of their own, so that nothing from outside can push them out.
@@ -83,6 +87,10 @@ ACTS: Final = frozenset(
         AuditKind.RECORDING_ENDED,
         AuditKind.PHOTO_ASKED,
         AuditKind.FIRMWARE_ALLOWED,
+        AuditKind.FIRMWARE_KEY,
+        AuditKind.FIRMWARE_PUBLISHED,
+        AuditKind.FIRMWARE_WITHDRAWN,
+        AuditKind.FIRMWARE_OFFERED,
     }
 )
 # A person should look: somebody may have a copy of what a device proves itself with.

@@ -52,6 +52,7 @@ COMMANDS: Final = {
     "device": ("device_commands:device_group", "The devices this host knows."),
     "app": ("app_commands:app_group", "Programs: build, install, list, undo."),
     "catalog": ("catalog_commands:catalog_group", "Ready programs: find, show, install, publish, upgrade."),
+    "firmware": ("firmware_commands:firmware_group", "Signed updates of boards: keys, releases, offers."),
     "link": ("link_commands:link_group", "The device link: check a host, or a device, against its rules."),
     "memory": ("knowledge_commands:memory_group", "What the agent remembers of you."),
     "session": ("knowledge_commands:session_group", "Conversations that are kept."),

@@ -21,8 +21,10 @@ from microclaw.events import PROGRAM_KINDS, DeviceConnected, DeviceLeft, DeviceL
 from microclaw.link_server.audio import AudioStreams, DeviceAudio
 from microclaw.link_server.boots import Boots
 from microclaw.link_server.connection import Connection
-from microclaw.link_server.effects import MAX_NAME_CHARS, MAX_REASON_CHARS, Effect, live_events
+from microclaw.link_server.effects import MAX_NAME_CHARS, MAX_REASON_CHARS, Effect, live_events, presence_of
 from microclaw.link_server.tasks import DeviceTasks
+from microclaw.link_server.updates import DeviceUpdates
+from microclaw.store.firmware import OfferRow
 from microclaw.store.link_events import LinkEventTable, Presence
 from microclaw.store.link_tasks import OpenTask, end_in
 from microclaw.store.links import HostInbox, HostOutbox, LinkTable
@@ -32,6 +34,7 @@ from microclaw.wire.link.codec import encode
 from microclaw.wire.link.heartbeat import Clock
 from microclaw.wire.link.messages import (
     AnyMessage,
+    BlobRead,
     Bye,
     Call,
     CancelStream,
@@ -69,6 +72,7 @@ class LinkParts:
     owner_of: Callable[[str], Device | None]
     tasks: DeviceTasks
     audio: DeviceAudio = field(default_factory=DeviceAudio)
+    updates: DeviceUpdates = field(default_factory=DeviceUpdates)
 
 
 class DeviceLink:
@@ -211,16 +215,7 @@ class DeviceLink:
         self._bye = None
         self.connections += 1
         self.boots.came(hello.boot_id, self._parts.clock.now_ms())
-        firmware = clean_text(f"{hello.firmware.name} {hello.firmware.version}"[:100], one_line=True)
-        self.presence = Presence(
-            self.link_id,
-            firmware,
-            clean_text(hello.board[:64], one_line=True),
-            hello.capabilities,
-            connection.address,
-            self._now_ms,
-            hello.kinds or (),
-        )
+        self.presence = presence_of(self.link_id, hello, connection.address, self._now_ms)
         self._parts.publish(DeviceConnected(self.name, self._now_ms, self.endpoint, connection.address))
         if hello.audio is not None and self._parts.audio.open is not None:
             self._audio = self._parts.audio.open(self, connection, hello.audio)
@@ -248,6 +243,10 @@ class DeviceLink:
             case StartAsr(stream=stream) if connection.on_audio is None:
                 self._object(envelope, "no_listener", "this host takes no audio")  # it must not speak into the void
                 self.tell(CancelStream(stream))
+            case BlobRead() as wanted:
+                refusal = self._parts.updates.serve(self.link_id, connection, wanted, envelope.id)
+                if refusal is not None:
+                    self._object(envelope, *refusal)
             case PairRequest() as request if connection.on_renewal is not None:
                 connection.on_renewal(connection, envelope.id, request)
             case Bye(reason=reason):
@@ -268,7 +267,7 @@ class DeviceLink:
             if new and effect.seq is not None:
                 self._hand_over(effect.seq, effect.payload)
         if new:
-            self._applied(envelope, effect.task)
+            self._applied(envelope, effect.task, effect.offer)
 
     async def persist(self, message_id: bytes, payload: bytes) -> None:
         outbox, _ = await self._open()
@@ -372,7 +371,9 @@ class DeviceLink:
             return DeviceTimeout(text, next_step="try again; it may be restarting")
         return OutcomeUnknown(f"{text}: outcome unknown", next_step=_LOOK_FIRST)
 
-    def _applied(self, envelope: Envelope, task: OpenTask | None) -> None:
+    def _applied(self, envelope: Envelope, task: OpenTask | None, offer: OfferRow | None) -> None:
+        if offer is not None:
+            self._parts.updates.tell(offer)
         match envelope.body:
             case Event() as event:
                 for live_event in live_events(event, self.name, self._now_ms):

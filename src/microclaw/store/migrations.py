@@ -464,4 +464,63 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "CREATE INDEX deferred_open ON deferred_acts (device_id, name) WHERE state IN ('waiting', 'started')",
         "CREATE INDEX deferred_of_change ON deferred_acts (change_id)",
     ),
+    (
+        # What a device said of updates in its last hello, as JSON.
+        "ALTER TABLE link_presence ADD COLUMN ota TEXT",
+        # Public keys whose updates this host passes on; private ones are in no store.
+        """CREATE TABLE firmware_keys (
+            key_id     TEXT PRIMARY KEY,
+            name       TEXT NOT NULL,
+            public_der BLOB NOT NULL,
+            added_ms   INTEGER NOT NULL
+        ) STRICT""",
+        # Signed manifests as they are; the payload is a file by its SHA-256.
+        """CREATE TABLE firmware_releases (
+            release_id       INTEGER PRIMARY KEY AUTOINCREMENT,
+            kind             TEXT NOT NULL CHECK (kind IN ('files', 'image', 'keys')),
+            name             TEXT NOT NULL,
+            board            TEXT NOT NULL,
+            channel          TEXT NOT NULL,
+            device           TEXT NOT NULL,
+            version          TEXT NOT NULL,
+            security_version INTEGER NOT NULL,
+            allow_downgrade  INTEGER NOT NULL,
+            sha256           TEXT NOT NULL,
+            size_bytes       INTEGER NOT NULL,
+            key_id           TEXT NOT NULL,
+            created          TEXT NOT NULL,
+            expires          TEXT NOT NULL,
+            manifest         BLOB NOT NULL UNIQUE,
+            signature        BLOB NOT NULL CHECK (length(signature) = 384),
+            published_ms     INTEGER NOT NULL,
+            published_by     TEXT NOT NULL,
+            withdrawn_ms     INTEGER
+        ) STRICT""",
+        """CREATE UNIQUE INDEX firmware_release_once
+            ON firmware_releases (name, board, channel, device, version, allow_downgrade)
+            WHERE withdrawn_ms IS NULL""",
+        # Each offer of a release to a device. `device_id` is that of its link, as in link_outbox.
+        """CREATE TABLE firmware_offers (
+            offer_id   INTEGER PRIMARY KEY AUTOINCREMENT,
+            device_id  TEXT NOT NULL,
+            release_id INTEGER NOT NULL REFERENCES firmware_releases,
+            version    TEXT NOT NULL,
+            state      TEXT NOT NULL,
+            progress   REAL NOT NULL,
+            error      TEXT,
+            offered_ms INTEGER NOT NULL,
+            changed_ms INTEGER NOT NULL,
+            offered_by TEXT NOT NULL
+        ) STRICT""",
+        "CREATE INDEX firmware_offers_of_device ON firmware_offers (device_id, offer_id)",
+        # The last that a device said of a version that nobody here offered it.
+        """CREATE TABLE firmware_foreign (
+            device_id  TEXT PRIMARY KEY,
+            version    TEXT NOT NULL,
+            state      TEXT NOT NULL,
+            progress   REAL NOT NULL,
+            error      TEXT,
+            changed_ms INTEGER NOT NULL
+        ) STRICT""",
+    ),
 )
