@@ -1,8 +1,8 @@
 """Boot selector: which of the two folders of our own files runs. Starts in a row without health: the other one.
 
-NVS keeps `slot` (0 is /fw_a), `fails`, and `trial` (1 + the slot of an update that is on trial), not RTC memory, which a
-power cut empties; fw/firmware.py sets `fails` to 0. A folder on trial has three starts. Another one has twelve: that of
-programs (fw/chip_facts.py) comes first, and who pulls the plug a few times gets no old firmware by it.
+NVS keeps `slot` (0 is /fw_a), `fails`, and `trial` (1 + the slot of an update that is on trial), not RTC memory, which
+a power cut empties; fw/firmware.py sets `fails` to 0. A folder on trial has three starts. Another one has twelve: the
+guard of programs (fw/chip_facts.py) acts before, and who pulls the plug a few times gets no old firmware by it.
 """
 
 import os

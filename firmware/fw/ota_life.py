@@ -1,5 +1,6 @@
-"""The turns of an update's life: what a start finds, its end, the choice of the new slot. Functions of Updates (ota.py),
-each read in when needed.
+"""The turns of an update's life: what a start finds, its end, the choice of the new slot. Functions of Updates.
+
+Read in when needed (ota.py).
 """
 
 import asyncio

@@ -95,7 +95,7 @@ def _slot(label):
 
 
 class Slot:
-    """Writes a partition block by block, each of which is erased for that. `at` counts what is waiting for its block."""
+    """Writes a partition block by block, each erased for that. `at` counts also what is waiting for its block."""
 
     def __init__(self, part, at):
         self._part = part

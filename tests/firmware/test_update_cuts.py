@@ -92,13 +92,52 @@ def runs(case: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
 
 
 def said(run: dict[str, Any]) -> list[str]:
-    """States in order. One of the first two may come twice: as progress, or to an offer that was not acked before a cut."""
+    """States in order. One of the first two may come twice: as progress, or to an offer that a cut kept from its ack."""
     states = [state for _, _, state, _, _ in run["heard"]]
     again = ("offered", "downloading")
     return [state for at, state in enumerate(states) if state not in again or not at or states[at - 1] != state]
 
 
 WELL = ["offered", "downloading", "verifying", "staged", "rebooting", "trial", "healthy"]
+
+
+@pytest.mark.parametrize(
+    ("files", "changes", "error"),
+    [
+        ({}, {"sha256": "ab" * 32}, "wrong_hash"),
+        ({"start.mpy": None}, {}, "bad_bundle: it has no start.mpy"),
+        ({"about.json": ABOUT.replace(b"1.4.0", b"1.5.0")}, {}, "bad_bundle: about.json"),
+        ({"about.json": b"[]"}, {}, "bad_bundle: about.json"),
+        ({"whole": b""}, {}, "bad_bundle"),
+        ({"../main.py": b"x"}, {}, "bad_bundle"),
+        ({"a/b/c.mpy": b"x"}, {}, "bad_bundle"),
+        ({"cut.mpy": b"M\x06\x00\x1f\x05\x00"}, {}, "bad_bundle"),
+        ({"end": None}, {}, "wrong_size"),
+    ],
+)
+def test_a_payload_that_is_not_what_was_signed_for_is_not_started(
+    case: dict[str, Any], tmp_path: Path, files: dict[str, bytes | None], changes: dict[str, str], error: str
+) -> None:
+    new = {name: base64.b64decode(found) for name, found in case["new"].items()}
+    has_end = "end" not in files
+    for name, data in files.items():
+        if data is None:
+            new.pop(name, None)
+        else:
+            new[name] = data
+    payload = bundle(new)
+    (run,) = runs(offer(new, payload if has_end else payload[:-1024], **changes), tmp_path)
+    assert said(run) == ["offered", "downloading", "verifying", "failed"]
+    assert run["heard"][-1][4].startswith(error)
+    assert run["ways"] == ["old"]
+    assert (run["left"], run["numbers"]["slot"]) == (["state"], 0)
+
+
+def test_an_update_that_does_not_fit_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    new = {"start.mpy": b"x" * 150_000, "about.json": ABOUT}
+    (run,) = runs(offer(new, bundle(new)), tmp_path)
+    assert said(run) == ["refused"]
+    assert run["heard"][-1][4].startswith("no_room")
 
 
 def test_an_update_runs_through(case: dict[str, Any], tmp_path: Path) -> None:

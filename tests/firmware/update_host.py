@@ -128,7 +128,7 @@ class UpdateHost:
             case BlobRead():
                 self.windows.append(body)
                 if self.serve(self, body):
-                    self._answer(body)
+                    self.answer(body)
             case Result():
                 self.results.append(body)
             case ErrorMessage():
@@ -138,7 +138,7 @@ class UpdateHost:
         async with self.news:
             self.news.notify_all()
 
-    def _answer(self, wanted: BlobRead) -> None:
+    def answer(self, wanted: BlobRead) -> None:
         data = self.payload[wanted.offset : wanted.offset + wanted.length]
         for at in range(0, len(data), PIECE_BYTES):
             head = b"\x04" + wanted.sha256[:8] + (wanted.offset + at).to_bytes(4, "big")

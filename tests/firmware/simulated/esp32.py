@@ -89,7 +89,7 @@ class Partition:
             if offset is None:  # whole sectors, which are erased for it
                 assert len(data) % self.SECTOR == 0
             file.seek(block * self.SECTOR + (offset or 0))
-            file.write(bytes([old & new for old, new in zip(before, data)]))
+            file.write(bytes([before[n] & data[n] for n in range(len(data))]))
 
     def _path(self):
         return sys.argv[1] + "/" + self._label
