@@ -42,7 +42,7 @@ async def download(up):
     slots = up.slots(record["kind"])
     if record["state"] == "offered":
         slots.forget(up)
-        up.move("downloading", slots.target(up))
+        up.move("downloading", slots.unused(up))
     sink = slots.sink(up)
     digest, failed = unhexlify(record["sha256"]), 0
     up.taker = window = Window(up, digest, sink)

@@ -21,7 +21,7 @@ def running(_):
     return int(any([path.endswith("/" + SLOTS[1]) for path in sys.path]))
 
 
-def target(up):
+def unused(up):
     return 1 - running(up)
 
 
@@ -33,7 +33,7 @@ def room(up):
     """The largest payload that fits with its files, which take whole blocks; what the unused folder has counts too."""
     told = os.statvfs(up.root or "/")
     free = told[0] * told[3]
-    folder = up.root + SLOTS[target(up)]
+    folder = up.root + SLOTS[unused(up)]
     there = sum([size for _, size in _files(folder)])
     return max(0, min(free - _SPARE_BYTES, (free + there - _SPARE_BYTES) * 2 // 5))
 

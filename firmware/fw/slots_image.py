@@ -21,7 +21,7 @@ def running(_):
     return _of(esp32.Partition.RUNNING).info()[4]
 
 
-def target(_):
+def unused(_):
     """The label of the slot that an update goes to; None where there is no second one."""
     try:
         return _of(esp32.Partition.RUNNING).get_next_update().info()[4]
@@ -34,7 +34,7 @@ def mark(_):
 
 
 def room(up):
-    label = target(up)
+    label = unused(up)
     return 0 if label is None or label == running(up) else _slot(label).info()[3]
 
 

@@ -92,7 +92,7 @@ def runs(case: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
 
 
 def said(run: dict[str, Any]) -> list[str]:
-    """States in order. One of the first two may come twice: as progress, or to an offer that a cut kept from its ack."""
+    """States in order. One of the first two may come twice: as progress, or to an offer that was not acked."""
     states = [state for _, _, state, _, _ in run["heard"]]
     again = ("offered", "downloading")
     return [state for at, state in enumerate(states) if state not in again or not at or states[at - 1] != state]

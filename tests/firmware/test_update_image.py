@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import struct
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,7 @@ async def test_an_image_comes_into_the_other_slot_through_a_power_cut(slots: Fir
     assert slots.read("otadata.json")["boot"] == "ota_1"
     assert slots.read("otadata.json")["ota_1"] == "valid"
     offsets = [window.offset for window in host.windows]
-    again = next(after for before, after in zip(offsets, offsets[1:], strict=False) if after < before)
+    again = next(after for before, after in pairwise(offsets) if after < before)
     assert again == 65536, "what was noted last"
     ota = host.hellos[-1].ota
     assert ota is not None
@@ -79,8 +80,7 @@ async def test_an_image_without_a_welcome_goes_back_with_the_next_reset(slots: F
             host.say(offer(payload, kind="image"))
             await host.until(lambda: "staged" in host.states("1.4.0"))
             host.lets_in = False
-            while slots.boots < 2 or slots.read("otadata.json").get("ota_1") != "pending":
-                await asyncio.sleep(0.05)  # the board tells nobody
+            await slots.until("starting")
             await slots.until("starting")
         host.lets_in = True
         async with slots.running():

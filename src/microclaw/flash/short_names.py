@@ -1,7 +1,8 @@
 """Names of our modules, replaced by names that MicroPython has in flash: each name of its own takes 16 bytes of RAM.
 
 MicroPython keeps every name that it once read in (a qstr) for ever, also one of a module that was dropped again. Every
-place of a name is renamed alike, in all modules. What stays: names in texts, of keywords, of what programs see, of
+place of a name is renamed alike, in all modules; what means something in one module alone takes a name that other
+modules take for such a thing too. What stays: names in texts, of keywords, of what programs see, of
 main.py, and MicroPython's own. Boards with PSRAM have the modules as they are written.
 """
 
@@ -64,26 +65,24 @@ def shortened(modules: Mapping[str, str], main: str) -> dict[str, str]:
 
 
 def _private(module: str, trees: Mapping[str, ast.Module]) -> set[str]:
-    """Names that mean something in this module alone: of arguments, variables and functions, not of attributes."""
+    """Names of arguments, variables and functions that nobody but this module could ask for."""
     if module in FOR_PROGRAMS or any(module in members for members in GROUPS.values()):
         return set()
-    own, attributes = set(), set()
+    own: set[str] = set()
+    asked: set[str] = set()
     for node in ast.walk(trees[module]):
         match node:
             case ast.Name() | ast.arg() | ast.FunctionDef() | ast.AsyncFunctionDef():
                 own.update(_named(node))
-            case ast.Attribute() | ast.alias() | ast.ClassDef() | ast.keyword():
-                attributes.update(_named(node))
-    for node in (node for part in ast.walk(trees[module]) if isinstance(part, ast.ClassDef) for node in part.body):
-        attributes.update(_named(node))
-    tops = {name for node in trees[module].body for name in _defined_in(node) if name in own}
-    for other, tree in trees.items():
-        if other != module:
-            for node in ast.walk(tree):
-                if isinstance(node, ast.Attribute | ast.alias):
-                    tops_named = tops.intersection(_named(node))
-                    attributes.update(tops_named)
-    return (own & set(_defined_in(trees[module]))) - attributes
+            case ast.Attribute() | ast.alias() | ast.keyword():
+                asked.update(_named(node))
+            case ast.ClassDef(body=body):
+                asked.update(_named(node), *map(_named, body))
+    for other in (tree for name, tree in trees.items() if name != module):
+        for node in ast.walk(other):
+            if isinstance(node, ast.Attribute | ast.alias):
+                asked.update(_named(node))
+    return (own & set(_defined_in(trees[module]))) - asked
 
 
 def _names_for(
