@@ -136,7 +136,6 @@ async def test_a_fleet_from_its_first_key_on(real_host: RealHost, tmp_path: Path
         await run(home, "firmware", "keys", "add", str(public), "--sign-with", str(secret), *chosen)
         assert board.keys == [key.key_id, second.public.key_id]
         assert (board.offers, board.version) == (3, "1.5.0")
-    async with board.here():
         board.key = second.public
         remove = ("firmware", "keys", "remove", key.key_id, "--sign-with", str(tmp_path / "second.pem"), *chosen)
         await run(home, *remove)

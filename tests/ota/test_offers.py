@@ -26,7 +26,7 @@ from microclaw.errors import ConfigError, MicroclawError, NotSupported
 from microclaw.link_server.limits import LinkLimits
 from microclaw.ota.keys import SigningKey
 from microclaw.ota.manifest import ALG, KeyChange, Release, write_manifest
-from microclaw.ota.offers import OfferChange, Offers, release_for
+from microclaw.ota.offers import OfferChange, Offers, link_of, release_for
 from microclaw.store.firmware import FirmwareTable, NewRelease, OfferRow
 from microclaw.wire.link.messages import OtaCancel, OtaOffer, OtaStatus
 from microclaw.wire.link.values import OtaState
@@ -289,10 +289,15 @@ async def test_a_change_of_keys_needs_no_board_and_leaves_an_update_alone(
         await updates.offers.offer("lamp", row, by="owner")
         await paired.send(OtaStatus("keys-2", "healthy", 1))
         assert (await heard.next())[0] == "healthy"
-    assert {one.version: one.state for one in await updates.offers.standing("lamp")} == {
-        "keys-2": "healthy",
-        "1.4.0": "waiting",
-    }
+        presence = link_of(plane.registry.get("lamp")).presence
+        assert presence is not None
+        assert presence.ota is not None
+        assert set(presence.ota.keys) == {key.public.key_id, other_key.public.key_id}  # before its next hello
+    newest = await updates.table.latest()
+    assert [(one.version, one.state, one.is_of_keys) for one in newest] == [
+        ("1.4.0", "waiting", False),
+        ("keys-2", "healthy", True),
+    ]
 
 
 async def test_offers_of_a_removed_device_go_with_it(

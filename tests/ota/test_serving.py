@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -240,6 +242,32 @@ async def test_a_file_by_https_whole_and_in_parts(offered: Web) -> None:
     assert (await offered.get(name, Range="bytes=5-2"))[0] == 416
     assert (await offered.get(name, Range="bytes=0-1,5-6"))[0] == 416
     assert (await offered.get(name, Range="lines=0-1"))[0] == 416
+
+
+async def test_a_new_download_ends_the_one_before(offered: Web) -> None:
+    """The first one's connection may be dead; this one only reads nothing."""
+    plane, name = offered.plane, DIGEST.hexdigest()
+    reader, writer = await asyncio.open_connection("127.0.0.1", plane.plane.port, ssl=offered.device.context())
+    head = f"GET /ota/{name}.bin HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {offered.device.token}\r\n\r\n"
+    writer.write(head.encode())
+    async with asyncio.timeout(PATIENCE_S):
+        assert b" 200 " in await reader.readline()
+        for _ in range(3):
+            assert (await offered.get(name))[:2] == (200, PAYLOAD)
+        with suppress(ConnectionError, ssl.SSLError):
+            await reader.read()
+    writer.transport.abort()
+
+
+async def test_a_device_with_a_certificate_fetches_by_https(
+    plane: Plane, scripted: Callable[[Plane], ScriptedDevice], updates: Updates, key: SigningKey
+) -> None:
+    other = scripted(plane)
+    await other.pair(lambda code: plane.plane.pair(code, name="lamp"), token=False)
+    async with other.connected(hello_of(other, key)):
+        await other.until_ready()
+        await updates.offers.offer("lamp", updates.release, by="owner")
+    assert (await Web(plane, other).get(DIGEST.hexdigest(), token=False))[:2] == (200, PAYLOAD)
 
 
 async def test_https_gives_nothing_to_others(offered: Web, updates: Updates) -> None:

@@ -159,9 +159,7 @@ def _route_offers(router: APIRouter, parts: HostParts) -> None:
         gate.check_owner(by.person_id, "see the updates of devices")
         devices = parts.devices.list() if device is None else [parts.devices.get(device)]
         foreign = {row.device_id: row for row in await parts.publisher.table.foreign()}
-        latest: dict[str, OfferRow] = {}
-        for row in await offers.standing(None if device is None or not _has_link(devices[0]) else device):
-            latest.setdefault(row.device_id, row)
+        latest = {(row.device_id, row.is_of_keys): row for row in await parts.publisher.table.latest()}
         return {"devices": [_status_object(one, latest, foreign) for one in devices if _has_link(one)]}
 
     @router.post("/offers/{device}/cancel", summary="Ask a device to give up what it has not written yet")
@@ -258,10 +256,13 @@ def _offer_object(row: OfferRow) -> dict[str, Any]:
     }
 
 
-def _status_object(device: Device, latest: dict[str, OfferRow], foreign: dict[str, ForeignRow]) -> dict[str, Any]:
+def _status_object(
+    device: Device, latest: dict[tuple[str, bool], OfferRow], foreign: dict[str, ForeignRow]
+) -> dict[str, Any]:
     link = link_of(device)
     facts = None if link.presence is None else link.presence.ota
-    offer, other = latest.get(link.link_id), foreign.get(link.link_id)
+    offer, keys = latest.get((link.link_id, False)), latest.get((link.link_id, True))
+    other = foreign.get(link.link_id)
     return {
         "device": device.name,
         "device_id": device.device_id,
@@ -274,6 +275,7 @@ def _status_object(device: Device, latest: dict[str, OfferRow], foreign: dict[st
         "keys": [] if facts is None else list(facts.keys),
         "security_version": None if facts is None else facts.security_version,
         "offer": None if offer is None else _offer_object(offer),
+        "keys_offer": None if keys is None else _offer_object(keys),
         "not_ours": None
         if other is None
         else {"version": other.version, "state": other.state, "error": other.error, "changed_ms": other.changed_ms},

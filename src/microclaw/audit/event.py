@@ -65,6 +65,8 @@ class AuditKind(StrEnum):
     FIRMWARE_PUBLISHED = "firmware.published"
     FIRMWARE_WITHDRAWN = "firmware.withdrawn"
     FIRMWARE_OFFERED = "firmware.offered"
+    BACKUP_MADE = "backup.made"
+    BACKUP_RESTORED = "backup.restored"
 
 
 # What a person of this host did. These lines are in files of their own, so that nothing from outside can push them out.
@@ -91,6 +93,8 @@ ACTS: Final = frozenset(
         AuditKind.FIRMWARE_PUBLISHED,
         AuditKind.FIRMWARE_WITHDRAWN,
         AuditKind.FIRMWARE_OFFERED,
+        AuditKind.BACKUP_MADE,
+        AuditKind.BACKUP_RESTORED,
     }
 )
 # A person should look: somebody may have a copy of what a device proves itself with.

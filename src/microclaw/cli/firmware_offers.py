@@ -38,8 +38,10 @@ def follow_offers(
             name = str(status["device"])
             if name not in ends or "error" in ends[name]:
                 continue
-            found, mine = status["offer"], ends[name]["offer"]
-            if found is None or found["offer"] != mine["offer"]:
+            mine = ends[name]["offer"]
+            both = (status["offer"], status["keys_offer"])
+            found = next((one for one in both if one is not None and one["offer"] == mine["offer"]), None)
+            if found is None:
                 ends[name] = {"device": name, "offer": {**mine, "state": "idle", "error": "superseded", "over": True}}
                 continue
             ends[name] = {"device": name, "offer": found}

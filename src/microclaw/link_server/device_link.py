@@ -24,7 +24,6 @@ from microclaw.link_server.connection import Connection
 from microclaw.link_server.effects import MAX_NAME_CHARS, MAX_REASON_CHARS, Effect, live_events, presence_of
 from microclaw.link_server.tasks import DeviceTasks
 from microclaw.link_server.updates import DeviceUpdates
-from microclaw.store.firmware import OfferRow
 from microclaw.store.link_events import LinkEventTable, Presence
 from microclaw.store.link_tasks import OpenTask, end_in
 from microclaw.store.links import HostInbox, HostOutbox, LinkTable
@@ -262,12 +261,13 @@ class DeviceLink:
         assert envelope.seq is not None
         async with self._numbering:
             tasks, new_id = self._parts.tasks, self._parts.new_id
-            effect = Effect(self.link_id, envelope, expired, self._now_ms, new_id, tasks.refusal)
+            facts = None if self.presence is None else self.presence.ota
+            effect = Effect(self.link_id, envelope, expired, self._now_ms, new_id, tasks.refusal, facts)
             new = await inbox.advance(epoch, envelope.seq, envelope.id, effect.apply)
             if new and effect.seq is not None:
                 self._hand_over(effect.seq, effect.payload)
         if new:
-            self._applied(envelope, effect.task, effect.offer)
+            self._applied(envelope, effect)
 
     async def persist(self, message_id: bytes, payload: bytes) -> None:
         outbox, _ = await self._open()
@@ -371,17 +371,19 @@ class DeviceLink:
             return DeviceTimeout(text, next_step="try again; it may be restarting")
         return OutcomeUnknown(f"{text}: outcome unknown", next_step=_LOOK_FIRST)
 
-    def _applied(self, envelope: Envelope, task: OpenTask | None, offer: OfferRow | None) -> None:
-        if offer is not None:
-            self._parts.updates.tell(offer)
+    def _applied(self, envelope: Envelope, effect: Effect) -> None:
+        if effect.offer is not None:
+            if self.presence is not None:
+                self.presence = replace(self.presence, ota=effect.facts)
+            self._parts.updates.tell(effect.offer)
         match envelope.body:
             case Event() as event:
                 for live_event in live_events(event, self.name, self._now_ms):
                     self._parts.publish(live_event)
             case Result() as result if envelope.re is not None:
                 self._answered(envelope.re, result)
-            case RunTask() as request if task is not None:
-                self._parts.tasks.start(self, request, task)
+            case RunTask() as request if effect.task is not None:
+                self._parts.tasks.start(self, request, effect.task)
             case CancelTask(task=name):
                 if not self._parts.tasks.cancel(self.link_id, name):
                     self._object(envelope, "unknown_task", f"no task {name[:MAX_NAME_CHARS]} runs here")

@@ -14,7 +14,7 @@ from microclaw.link_server.updates import BlobFault, BlobRefused, DeviceUpdates
 MAX_DOWNLOAD_S: Final = 900.0
 """A device that takes longer asks for the rest with Range."""
 _PATH: Final = re.compile(r"/ota/([0-9a-f]{64})\.bin")
-_CHUNK_BYTES: Final = 65_536
+_CHUNK_BYTES: Final = 262_144
 _STATUS: Final[dict[BlobFault, int]] = {"blob_unknown": 404, "blob_withdrawn": 410, "blob_range": 416, "blob_busy": 503}
 
 
@@ -23,7 +23,7 @@ class Downloads:
 
     def __init__(self, updates: DeviceUpdates) -> None:
         self._updates = updates
-        self._running: dict[str, asyncio.Transport] = {}
+        self._running: dict[str, tuple[asyncio.Transport, asyncio.TimerHandle]] = {}
 
     def named(self, request: web.BaseRequest) -> str | None:
         """The SHA-256 that the request asks for; None for another request."""
@@ -49,13 +49,12 @@ class Downloads:
         transport = request.transport
         if transport is None:
             raise ConnectionResetError("the connection went away")
-        older = self._running.get(link_id)
-        if older is not None and not older.is_closing():
-            older.abort()
-        self._running[link_id] = transport
-        asyncio.get_running_loop().call_later(MAX_DOWNLOAD_S, self._end, link_id, transport)
+        if link_id in self._running:
+            self._end(link_id)
+        limit = asyncio.get_running_loop().call_later(MAX_DOWNLOAD_S, self._end, link_id)
+        self._running[link_id] = transport, limit
 
-    def _end(self, link_id: str, transport: asyncio.Transport) -> None:
-        if self._running.get(link_id) is transport:
-            del self._running[link_id]
-        transport.abort()
+    def _end(self, link_id: str) -> None:
+        transport, limit = self._running.pop(link_id)
+        limit.cancel()
+        transport.abort()  # one that has ended is not touched

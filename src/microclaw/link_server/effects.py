@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from microclaw.events import Alarm, AppEnded, DeviceEvent, LiveEvent, Published
-from microclaw.store.firmware import MAX_VERSION_CHARS, OfferRow, status_in
+from microclaw.store.firmware import MAX_VERSION_CHARS, OfferRow, keys_after, status_in
 from microclaw.store.link_events import Presence, UpdateFacts
 from microclaw.store.link_events import add_to as add_event
 from microclaw.store.link_tasks import OpenTask
@@ -30,9 +30,10 @@ MAX_PUBLISHED: Final = 1_024
 
 @dataclass(slots=True)
 class Effect:
-    """A durable message's rows. `refusal` says why a `run_task` is not taken.
+    """A durable message's rows. `refusal` says why a `run_task` is not taken; `facts` is what its device's hello said.
 
-    Afterwards `task` is what was taken, `seq` and `payload` an answer, `offer` the update that a status was about.
+    Afterwards `task` is what was taken, `seq` and `payload` an answer, `offer` the update that a status was about (and
+    `facts` has the keys that the device trusts now).
     """
 
     link_id: str
@@ -41,6 +42,7 @@ class Effect:
     now_ms: int
     new_id: Callable[[], bytes]
     refusal: Callable[[RunTask], str | None]
+    facts: UpdateFacts | None = None
     seq: int | None = None
     payload: bytes = b""
     task: OpenTask | None = None
@@ -57,7 +59,9 @@ class Effect:
         if isinstance(body, RunTask):
             self._take(connection, body)
         if isinstance(body, OtaStatus):
-            self.offer = status_in(connection, self.link_id, body, self.now_ms)
+            self.offer = offer = status_in(connection, self.link_id, body, self.now_ms)
+            if offer is not None and offer.is_of_keys and offer.state == "healthy" and self.facts is not None:
+                self.facts = replace(self.facts, keys=keys_after(connection, offer, self.facts.keys))
 
     def _take(self, connection: sqlite3.Connection, request: RunTask) -> None:
         """An open task, or its refusal in the outbox."""

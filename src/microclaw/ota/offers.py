@@ -93,8 +93,8 @@ class Offers:
         """
         device = self._devices.get(device_id)
         link = link_of(device)
-        open_ones = [row for row in await self._table.offers(link.link_id) if row.state in GIVEN_UP]
-        open_ones = [row for row in open_ones if not row.version.startswith("keys-")]
+        rows = await self._table.offers(link.link_id)
+        open_ones = [row for row in rows if row.state in GIVEN_UP and not row.is_of_keys]
         if not open_ones:
             return None
         link.unexpect(await link.send(OtaCancel(open_ones[0].version)))

@@ -6,7 +6,9 @@ They come in pieces; only a file whose SHA-256 is right gets its name.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
+import re
 from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,8 @@ from microclaw.durable import make_private_folder, open_regular, sync_folder
 from microclaw.errors import ConfigError, StoreError
 
 _PART: Final = ".part"
+_OURS: Final = re.compile(r"[0-9a-f]{64}(\.part)?")
+_log = logging.getLogger(__name__)
 _SEND_AGAIN: Final = "publish it again"
 
 
@@ -29,8 +33,11 @@ class Payloads:
         """Make the folder, and remove pieces and files that no release needs."""
         make_private_folder(self.folder)
         for path in self.folder.iterdir():
-            if path.name not in needed:
-                path.unlink(missing_ok=True)
+            if path.name not in needed and _OURS.fullmatch(path.name) and path.is_file():
+                try:
+                    path.unlink()
+                except OSError as exc:  # it is in nobody's way
+                    _log.warning("cannot remove %s: %s", path, exc)
 
     def path(self, sha256: str) -> Path:
         """Of a SHA-256 that was checked to be 64 digits."""

@@ -6,7 +6,9 @@ once.
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeAlias
 
@@ -86,6 +88,10 @@ class OfferRow:
     def is_over(self) -> bool:
         return self.state in ENDED
 
+    @property
+    def is_of_keys(self) -> bool:
+        return self.version.startswith("keys-")
+
 
 @dataclass(frozen=True, slots=True)
 class ForeignRow:
@@ -144,6 +150,12 @@ class FirmwareTable(Table):
         """The newest first; of one device, of one release."""
         where = "firmware_offers WHERE (?1 IS NULL OR device_id = ?1) AND (?2 IS NULL OR release_id = ?2)"
         return await self._select(OfferRow, f"{where} ORDER BY offer_id DESC", (device_id, release_id))
+
+    async def latest(self) -> tuple[OfferRow, ...]:
+        """Of each device the newest offer of a firmware, and the newest change of keys."""
+        where = """firmware_offers WHERE offer_id IN (SELECT max(o.offer_id) FROM firmware_offers AS o
+            JOIN firmware_releases AS r USING (release_id) GROUP BY o.device_id, r.kind = 'keys') ORDER BY offer_id"""
+        return await self._select(OfferRow, where)
 
     async def foreign(self) -> tuple[ForeignRow, ...]:
         return await self._select(ForeignRow, "firmware_foreign ORDER BY device_id")
@@ -223,6 +235,15 @@ def status_in(connection: sqlite3.Connection, device_id: str, status: OtaStatus,
         (status.state, float(status.progress), error, now_ms, offer.offer_id),
     )
     return select(connection, OfferRow, "firmware_offers WHERE offer_id = ?", (offer.offer_id,))[0]
+
+
+def keys_after(connection: sqlite3.Connection, offer: OfferRow, keys: Sequence[str]) -> tuple[str, ...]:
+    """The keys that a device trusts once it has taken a change of them; `keys` are those before."""
+    query = "SELECT manifest FROM firmware_releases WHERE release_id = ?"
+    (manifest,) = connection.execute(query, (offer.release_id,)).fetchone()
+    change = json.loads(manifest)
+    removed = set(change["remove"])
+    return tuple(sorted({*keys, *(key["key_id"] for key in change["add"])} - removed))
 
 
 def _publish(connection: sqlite3.Connection, release: NewRelease) -> ReleaseRow:
