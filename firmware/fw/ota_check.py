@@ -201,7 +201,8 @@ def _check_fit(values, facts, keys):
 def _check_age(values, facts):
     if values["security_version"] < facts.security_version:
         raise Refused("old_security_version", "%d, here is %d" % (values["security_version"], facts.security_version))
-    new, running = version(values["version"]), version(facts.version)
+    new = version(values["version"])
+    running = version(facts.version) if _is_version(facts.version) else (-1,)  # one that no update made
     if new == running or (new < running and not values.get("allow_downgrade")):
         raise Refused("old_version", "%s, here runs %s" % (values["version"], facts.version))
 

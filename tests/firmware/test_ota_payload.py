@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from tests.firmware.conftest import micropython
@@ -41,7 +42,9 @@ def member(name: str, content: bytes = b"x", **changes: object) -> tuple[tarfile
     return info, content
 
 
-def tar(*members: tuple[tarfile.TarInfo, bytes], format: int = tarfile.USTAR_FORMAT, end: int = 2) -> bytes:
+def tar(
+    *members: tuple[tarfile.TarInfo, bytes], format: Literal[0, 1, 2] = tarfile.USTAR_FORMAT, end: int = 2
+) -> bytes:
     parts = []
     for info, content in members:
         parts += [info.tobuf(format), content, bytes(-len(content) % 512)]

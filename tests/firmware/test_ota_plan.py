@@ -60,6 +60,7 @@ def walk(seed: int) -> list[list[Any]]:
         ["cut", []],
         ["known", [digest]],
         ["refused", ["1.3.0", "expired"]],
+        ["refused", ["keys-2", "old_serial"]],
         ["offered", ["e" * 64, values("1.4.0")]],
         ["cancelled", ["1.2.0"]],
         ["failed", ["wrong_hash"]],
@@ -91,7 +92,8 @@ def run(steps: list[list[Any]]) -> tuple[list[Any], dict[str, Any]]:
         assert before == after or after in ota_plan.TABLE[before] or (after == "refused" and through), (before, after)
 
     def say(version: str, state: str, progress: float, error: str | None) -> None:
-        refused_beside = state == "refused" and kept.get("state") in ota_plan.BUSY + ota_plan.GIVEN_UP
+        other = kept.get("state") in ota_plan.BUSY + ota_plan.GIVEN_UP or version == "keys-2"
+        refused_beside = state == "refused" and other
         assert refused_beside or state == kept.get("state", "idle")  # in flash before it is said
         rows.append([version, state, progress, error])
 

@@ -181,7 +181,6 @@ class Host:
                 found.append(state)
         return found
 
-    @property
     def last(self) -> tuple[str, str, str | None]:
         version, state, _, error = self.statuses[-1]
         return version, state, error

@@ -55,7 +55,7 @@ def test_an_update_runs_through_its_states_and_is_healthy(board: Board, kind: Ki
 def test_updates_of_both_kinds_follow_each_other(board: Board) -> None:
     for number, kind in enumerate(["image", "files", "files", "image", "image", "files"], 1):
         board.update(release("image" if kind == "image" else "files", f"1.{number}.0", size=500))
-        assert board.host.last == (f"1.{number}.0", "healthy", None)
+        assert board.host.last() == (f"1.{number}.0", "healthy", None)
     assert board.booted[-1] == "1.6.0"
 
 
@@ -64,13 +64,13 @@ def test_updates_of_both_kinds_follow_each_other(board: Board) -> None:
 def test_a_firmware_that_does_not_come_up_is_started_three_times_and_left(board: Board, kind: Kind, fault: str) -> None:
     board.update(release(kind, "1.2.0", fault=fault, size=100))
     assert board.host.states[-3:] == ["rebooting", "trial", "rolled_back"]
-    assert board.host.last == ("1.2.0", "rolled_back", "unhealthy: power_on")
+    assert board.host.last() == ("1.2.0", "rolled_back", "unhealthy: power_on")
     assert board.booted == ["1.0.0", "1.0.0"]
     facts = board.boot().facts()
     assert facts is not None
     assert facts.security_version == 0  # raised with `healthy`, never before
     board.update(release(kind, "1.2.1", size=100))
-    assert board.host.last == ("1.2.1", "healthy", None)
+    assert board.host.last() == ("1.2.1", "healthy", None)
 
 
 def test_a_trial_without_a_welcome_is_three_starts_of_ten_minutes(board: Board) -> None:
@@ -89,7 +89,7 @@ def test_a_trial_without_a_welcome_is_three_starts_of_ten_minutes(board: Board) 
     assert board.host.wants_restart
     board.boot()
     assert board.booted[-1] == "1.0.0"
-    assert board.host.last == ("1.2.0", "rolled_back", "unhealthy: power_on")
+    assert board.host.last() == ("1.2.0", "rolled_back", "unhealthy: power_on")
 
 
 def test_a_download_goes_on_where_it_was_after_a_power_cut_and_a_lost_link(board: Board) -> None:
@@ -107,7 +107,7 @@ def test_a_download_goes_on_where_it_was_after_a_power_cut_and_a_lost_link(board
     assert board.host.reads[-1].offset == WINDOW_BYTES
     board.host.reads[:] = board.host.reads[-1:]
     board.serve(updater, offered)
-    assert board.host.last[1] == "rebooting"
+    assert board.host.last()[1] == "rebooting"
 
 
 def test_a_silent_host_is_asked_again_and_ten_failures_in_a_row_end_it(board: Board) -> None:
@@ -123,7 +123,7 @@ def test_a_silent_host_is_asked_again_and_ten_failures_in_a_row_end_it(board: Bo
         assert len(board.host.reads) == asked
     board.now_s += SILENCE_S
     updater.tick()
-    assert board.host.last == ("1.2.0", "failed", "download_failed: 10 windows in a row failed")
+    assert board.host.last() == ("1.2.0", "failed", "download_failed: 10 windows in a row failed")
 
 
 @pytest.mark.parametrize(
@@ -132,14 +132,14 @@ def test_a_silent_host_is_asked_again_and_ten_failures_in_a_row_end_it(board: Bo
 )
 def test_a_withdrawn_payload_ends_it(board: Board, code: str, error: str) -> None:
     offer(board, release("image", "1.2.0")).refused(code)
-    assert board.host.last == ("1.2.0", "failed", error)
+    assert board.host.last() == ("1.2.0", "failed", error)
 
 
 def test_a_busy_host_is_asked_again_later(board: Board) -> None:
     updater = offer(board, release("image", "1.2.0"))
     updater.refused("blob_busy")
     updater.refused("blob_busy")  # nothing was asked for: it counts once
-    assert board.host.last[1] == "downloading"
+    assert board.host.last()[1] == "downloading"
     board.now_s += SILENCE_S
     updater.tick()
     assert len(board.host.reads) == 2
@@ -167,7 +167,7 @@ def test_pieces_that_nobody_asked_for_are_ignored(board: Board) -> None:
     end = len(offered.payload)
     for number in range(100):  # a host that does not stop
         updater.take(TakeBlob(good[0].key, end + number * PIECE, bytes(PIECE)))
-    assert board.host.last[1] == "rebooting"
+    assert board.host.last()[1] == "rebooting"
     board.update(release("image", "1.4.0"))
     assert board.booted[-1] == "1.4.0"
 
@@ -181,9 +181,9 @@ def test_a_payload_of_another_release_is_wrong_hash(board: Board, kind: Kind) ->
     for begin in range(0, len(mixed.payload), WINDOW_BYTES):
         for piece in pieces(mixed, begin):
             updater.take(TakeBlob(key, piece.offset, piece.data))
-    assert board.host.last == ("1.2.0", "failed", "wrong_hash")
+    assert board.host.last() == ("1.2.0", "failed", "wrong_hash")
     board.update(offered)
-    assert board.host.last == ("1.2.0", "healthy", None)
+    assert board.host.last() == ("1.2.0", "healthy", None)
 
 
 def test_a_payload_has_to_be_what_its_manifest_says(board: Board) -> None:
@@ -210,8 +210,8 @@ def test_a_payload_has_to_be_what_its_manifest_says(board: Board) -> None:
     for kind, payload, code in wrong:
         offered = of_payload(kind, "1.2.0", payload)
         board.serve(offer(board, offered), offered)
-        assert board.host.last[:2] == ("1.2.0", "failed"), code
-        assert (board.host.last[2] or "").split(":")[0] == code, board.host.last
+        assert board.host.last()[:2] == ("1.2.0", "failed"), code
+        assert (board.host.last()[2] or "").split(":")[0] == code, board.host.last()
     assert board.booted[-1] == "1.0.0"
 
 
@@ -219,15 +219,15 @@ def test_an_offer_that_is_refused_leaves_what_is_under_way(board: Board) -> None
     offered = release("image", "1.2.0")
     updater = offer(board, offered)
     updater.offered(offered.manifest, bytes(384))  # the same manifest again: the present state
-    assert board.host.last == ("1.2.0", "downloading", None)
+    assert board.host.last() == ("1.2.0", "downloading", None)
     bad = release("image", "1.3.0", channel="beta")
     updater.offered(bad.manifest, bad.signature)
-    assert board.host.last == ("1.3.0", "refused", "wrong_channel: beta, this device has stable")
+    assert board.host.last() == ("1.3.0", "refused", "wrong_channel: beta, this device has stable")
     board.serve(updater, offered)
-    assert board.host.last[:2] == ("1.2.0", "rebooting")
+    assert board.host.last()[:2] == ("1.2.0", "rebooting")
     late = release("image", "1.4.0")
     updater.offered(late.manifest, late.signature)
-    assert board.host.last == ("1.4.0", "refused", "busy: 1.2.0 is rebooting")
+    assert board.host.last() == ("1.4.0", "refused", "busy: 1.2.0 is rebooting")
 
 
 def test_a_newer_offer_supersedes_and_a_cancel_gives_up(board: Board) -> None:
@@ -237,14 +237,14 @@ def test_a_newer_offer_supersedes_and_a_cancel_gives_up(board: Board) -> None:
     updater.go_on()
     assert ("1.2.0", "idle", 0.0, "superseded: by 1.3.0") in board.host.statuses
     updater.cancelled("1.2.0")  # that one is gone: the present state
-    assert board.host.last == ("1.3.0", "downloading", None)
+    assert board.host.last() == ("1.3.0", "downloading", None)
     updater.cancelled("1.3.0")
-    assert board.host.last == ("1.3.0", "idle", "cancelled")
+    assert board.host.last() == ("1.3.0", "idle", "cancelled")
     board.update(second)
-    assert board.host.last == ("1.3.0", "healthy", None)
+    assert board.host.last() == ("1.3.0", "healthy", None)
     updater = board.boot()
     updater.offered(second.manifest, second.signature)  # again: it is healthy already
-    assert board.host.last == ("1.3.0", "healthy", None)
+    assert board.host.last() == ("1.3.0", "healthy", None)
 
 
 def test_keys_change_and_a_removed_one_is_unknown_from_then_on(board: Board) -> None:
@@ -253,18 +253,18 @@ def test_keys_change_and_a_removed_one_is_unknown_from_then_on(board: Board) -> 
     change = packed(keys_manifest(name=NAME))
     for _ in range(2):  # the second one is the same, after a cut before it was said
         updater.offered(change, signer().sign(change))
-        assert board.host.last == ("keys-2", "healthy", None)
+        assert board.host.last() == ("keys-2", "healthy", None)
     facts = updater.facts()
     assert facts is not None
     assert facts.keys == (signer(1).key_id,)
     other = packed(keys_manifest(name=NAME, serial=2, remove=[], key_id=signer(1).key_id))
     updater.offered(other, signer(1).sign(other))
-    assert board.host.last[:2] == ("keys-2", "refused")
+    assert board.host.last()[:2] == ("keys-2", "refused")
     board.serve(updater, offered)  # what came meanwhile is of a key that is not trusted any more
-    assert board.host.last == ("1.2.0", "failed", "unknown_key: it was removed")
+    assert board.host.last() == ("1.2.0", "failed", "unknown_key: it was removed")
     later = release("image", "1.3.0")
     updater.offered(later.manifest, later.signature)
-    assert board.host.last == ("1.3.0", "refused", f"unknown_key: {signer().key_id}")
+    assert board.host.last() == ("1.3.0", "refused", f"unknown_key: {signer().key_id}")
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ def test_what_is_not_for_this_board_is_refused(board: Board, changes: dict[str, 
     made = of_payload("image", **{"version": "1.2.0", "payload": b"x", **changes})
     offer(board, made)
     assert board.host.states == ["refused"]
-    assert (board.host.last[2] or "").startswith(code)
+    assert (board.host.last()[2] or "").startswith(code)
     assert not board.host.reads
 
 
@@ -290,18 +290,18 @@ def test_the_highest_healthy_security_version_stays(board: Board) -> None:
     board.update(release("image", "1.2.0", security_version=5))
     back = release("image", "1.1.0", security_version=4, allow_downgrade=True)
     board.update(back)
-    assert board.host.last == ("1.1.0", "refused", "old_security_version: 4, here is 5")
+    assert board.host.last() == ("1.1.0", "refused", "old_security_version: 4, here is 5")
     board.update(release("image", "1.1.0", security_version=5, allow_downgrade=True))
-    assert board.host.last == ("1.1.0", "healthy", None)
+    assert board.host.last() == ("1.1.0", "healthy", None)
 
 
 def test_a_board_without_a_clock_or_keys_takes_nothing(board: Board) -> None:
     board.utc_s = None
     offer(board, release("image", "1.2.0"))
-    assert board.host.last == ("1.2.0", "refused", "no_clock")
+    assert board.host.last() == ("1.2.0", "refused", "no_clock")
     board.utc_s = 86_400  # 1970
     offer(board, release("image", "1.2.0"))
-    assert board.host.last == ("1.2.0", "refused", "no_clock")
+    assert board.host.last() == ("1.2.0", "refused", "no_clock")
     other = Board(board.folder.parent / "other", given=False)
     updater = other.boot()
     assert not updater.takes_updates
@@ -328,5 +328,5 @@ def test_a_payload_is_compared_with_what_is_in_flash(board: Board) -> None:
     board.slots.chip.write("ota_0", 16_000, bytes(4))
     for piece in pieces(offered, WINDOW_BYTES):
         updater.take(piece)
-    assert board.host.last == ("1.2.0", "failed", "wrong_hash")
+    assert board.host.last() == ("1.2.0", "failed", "wrong_hash")
     assert hashlib.sha256(offered.payload).digest() == offered.sha256

@@ -16,7 +16,7 @@ from microclaw.virtual.updates.updater import Clocks, Updater
 from microclaw.wire.board_replies import SlotRow, SlotTable
 from microclaw.wire.link.actions import Deliver
 from microclaw.wire.link.frame import CloseCode
-from microclaw.wire.link.messages import AnyMessage, BlobRead, ErrorMessage, Hello, OtaCancel, OtaOffer
+from microclaw.wire.link.messages import AnyMessage, BlobRead, ErrorMessage, Hello, OtaCancel, OtaFacts, OtaOffer
 from microclaw.wire.link.states import Phase
 
 TICK_S: Final = 5.0
@@ -41,14 +41,14 @@ class LinkUpdates:
         self._reboot = reboot
         self._updater = Updater(slots, start, self, Clocks(self._utc_s, time.monotonic), reset_reason)
         self._timer: threading.Timer | None = None
+        self._facts: OtaFacts | None = None  # that the next greeting tells
         self._tell_facts()
         client.take_blob = self._updater.take
         client.welcomed = self._welcomed
 
     def start(self) -> None:
         """Before the client connects."""
-        self._client.post(self._updater.booted, must=True)
-        self._tick_later()
+        self._client.post(self._boot, must=True)
 
     def end(self) -> None:
         if self._timer is not None:
@@ -67,8 +67,12 @@ class LinkUpdates:
             case _:
                 return False
         self._client.applied(deliver)  # after its effect: a cut between brings it again, and it changes nothing then
-        self._tell_facts()
         self._updater.go_on()
+        self._watch()
+        before = self._facts
+        self._tell_facts()
+        if before is not None and self._facts is not None and before.keys != self._facts.keys:
+            self._client.leave(CloseCode.DONE, "other keys", lambda: None)  # and back at once: only `hello` tells them
         return True
 
     # What the updater needs
@@ -102,16 +106,24 @@ class LinkUpdates:
         """The next greeting says what the board takes now."""
         opening = self._client.session.opening
         assert isinstance(opening, Hello)
-        self._client.session.opening = structs.replace(opening, ota=self._updater.facts())
+        self._facts = self._updater.facts()
+        self._client.session.opening = structs.replace(opening, ota=self._facts)
+
+    def _boot(self) -> None:
+        self._updater.booted()
+        self._watch()
+
+    def _watch(self) -> None:
+        """Look after a download or a trial again in some seconds."""
+        if self._timer is None and self._updater.is_waiting and not self._client.is_over:
+            self._timer = threading.Timer(TICK_S, lambda: self._client.post(self._tick, must=True))
+            self._timer.daemon = True
+            self._timer.start()
 
     def _tick(self) -> None:
-        if self._client.post(self._updater.tick) and not self._client.is_over:
-            self._tick_later()
-
-    def _tick_later(self) -> None:
-        self._timer = threading.Timer(TICK_S, self._tick)
-        self._timer.daemon = True
-        self._timer.start()
+        self._timer = None
+        self._updater.tick()
+        self._watch()
 
 
 def slot_table(slots: Slots) -> SlotTable:
