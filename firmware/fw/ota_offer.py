@@ -1,14 +1,18 @@
 """An offer of an update is checked, and its manifest of keys kept (docs/protocols/ota.md). Read in for one offer."""
 
+import asyncio
 import calendar
 from binascii import hexlify
 from hashlib import sha256
 
 import storage
+from micropython import const
 from ota_check import Facts, Refused, changed_keys, check, version_of
 from ota_keys import FILE, SECURITY, board_name, load
+from websocket import Leave
 
 NAME = "microclaw-micropython"
+_ACK_MS = const(500)
 
 
 def take(up, manifest, signature):
@@ -36,6 +40,13 @@ def take(up, manifest, signature):
     record = up.record
     if up.todo in ("download", "verify") and record["key"] not in keys:
         up.drop("unknown_key: it was removed")
+    asyncio.create_task(_greet_anew(up.link))
+
+
+async def _greet_anew(link):
+    """Once this is acked: `hello.ota` tells the keys."""
+    await asyncio.sleep_ms(_ACK_MS)
+    link._end(Leave(1000, "other keys", 0))
 
 
 def _facts(up, told):
