@@ -97,6 +97,7 @@ async def welcome(link, body):
     link._progress_ms, link._telemetry_ms = time.ticks_ms(), None
     link._news.set()
     if link.ota is not None or link._board.number("trial"):
+        link._calls.runner.make_room()
         updates(link).welcome()
     if link.on_welcome is not None:
         link.on_welcome()
@@ -131,6 +132,11 @@ async def take_update(link, type, body, id):
             updates(link).cancel(body["version"])
     except MemoryError:
         code = "no_room"
+    except OSError:
+        raise  # the flash is full: the host sends it again
+    except Exception as exc:  # a defect of ours must not come again with each connection
+        sys.print_exception(exc)
+        code, text = "failed", "the board could not look at it: {}".format(exc)
     if code is not None:
         text = text or "the board has no memory for an update now: stop a program, then offer it again"
         await link._say("error", {"code": code, "message": text, "fatal": False}, id)

@@ -96,7 +96,7 @@ class Updates:
                 if not tries:
                     self.give_up("no_room: no memory for the update: %s" % exc)
                 await asyncio.sleep(_MEMORY_WAIT_S)
-            except OSError as exc:
+            except Exception as exc:  # of the flash mostly
                 sys.print_exception(exc)
                 self.give_up("flash_error: %r" % exc)
         self.task = None

@@ -129,8 +129,12 @@ try:
     n.set_i32('ran_s',60)
     n.commit()
 except ImportError:pass
+import os
+for p in ('/ota/state','/ota/payload'):
+    try:os.remove(p)
+    except OSError:pass
 """
-"""firmware/main.py chooses the folder by these: an update may have made it the other one."""
+"""firmware/main.py chooses the folder by these: an update may have made it the other one. One under way is over."""
 _UNUSED: Final = "/fw_b/"  # as the survey names the folder of updates
 
 
