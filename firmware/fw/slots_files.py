@@ -32,7 +32,7 @@ def mark(slot):
 def room(up):
     """The largest payload that fits with its files, which take whole blocks; what the unused folder has counts too."""
     told = os.statvfs(up.root or "/")
-    free = told[0] * told[3]
+    free = told[0] * told[3] if told[3] <= told[2] else 0  # littlefs counts blocks twice when it is nearly full
     folder = up.root + SLOTS[unused(up)]
     there = sum([size for _, size in _files(folder)])
     return max(0, min(free - _SPARE_BYTES, (free + there - _SPARE_BYTES) * 2 // 5))

@@ -92,7 +92,7 @@ try:
     m=MARK in open('/main.py').read(2000)
 except OSError:
     m=False
-print(json.dumps({'version':list(i[1])[:3],'machine':getattr(i,'_machine',''),'mpy':getattr(i,'_mpy',0)&255,'heap':gc.mem_free()+gc.mem_alloc(),'room':v[0]*v[3],'ours':m}))
+print(json.dumps({'version':list(i[1])[:3],'machine':getattr(i,'_machine',''),'mpy':getattr(i,'_mpy',0)&255,'heap':gc.mem_free()+gc.mem_alloc(),'room':v[0]*v[3]*(v[3]<=v[2]),'ours':m}))
 """
 _BEGIN: Final = """\
 import os
