@@ -116,6 +116,8 @@ async def check_free(
             if own[pin] != "reads" or theirs[pin] != "reads":
                 await _refuse_pin(device, app, pin, theirs[pin])
         node = _shared_node(claims.nodes, app.version.claims.nodes)
+        if node is not None and app.waits:
+            raise _kept_for(device, app, node)
         if node is not None:
             raise PinClaimed(
                 f"{node} of {device.name} {'are' if node.endswith('s') else 'is'} used by {app.name}: on this firmware "
@@ -175,12 +177,22 @@ def unknown_pins_text(device: Device, foreign: Sequence[str]) -> str | None:
 
 
 async def _refuse_pin(device: Device, app: DesiredApp, pin: int, role: PinRole) -> None:
+    if app.waits:
+        raise _kept_for(device, app, f"pin {pin}")
     if await has_ended(device, app):
         raise PinClaimed(
             f"{app.name} has ended on {device.name} and still holds pin {pin}: the firmware frees it with its removal",
             next_step=f"remove it first: {_uninstall(app.name, device)}",
         )
     _conflict(device, app.name, pin, role).raise_refused()
+
+
+def _kept_for(device: Device, app: DesiredApp, what: str) -> PinClaimed:
+    """Of a program that is not there yet: what puts it there waits for the device."""
+    return PinClaimed(
+        f"{what} of {device.name} is kept for {app.name}, which waits until {device.name} is back (--when-back)",
+        next_step=f"choose another, or drop what waits first: microclaw app cancel {app.name} -d {device.name}",
+    )
 
 
 def _conflict(device: Device, app: str, pin: int, role: PinRole) -> PinConflict:
