@@ -77,7 +77,9 @@ _ON_NAMES = re.compile(
     rf"|^\W*(?:on|at|for) (?:both )?(?P<first>{_LISTED}{_AND_LISTED}),?\s"
 )
 _BETWEEN_NAMES = re.compile(r"(?i)\s*,\s*(?:and )?|\s+(?:and|or|&|plus)\s+")
-_ACTS = frozenset("wait then blink toggle stop start read set turn switch dim fade undo restart show tell remove".split())
+_ACTS = frozenset(
+    re.findall(r"\w+", "wait then blink toggle stop start read set turn switch dim fade undo restart show tell remove")
+)
 _OF_DEVICE = frozenset({"list_apps", "app_status", "remove_app", "remove_all", "read_sensor", "scan_i2c"})
 _NO_DEVICE = frozenset(
     re.findall(
