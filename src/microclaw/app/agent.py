@@ -25,6 +25,7 @@ from microclaw.apps.catalogue import Catalogue
 from microclaw.apps.deploy import Deployer
 from microclaw.apps.direct_io import DirectIo
 from microclaw.apps.lifecycle import Lifecycle
+from microclaw.apps.reconciler import DeviceCheck
 from microclaw.apps.trial import try_image
 from microclaw.apps.undo import Undo
 from microclaw.auth.egress import Egress
@@ -83,6 +84,7 @@ def build_toolbox(
     direct_io: DirectIo,
     undo: Undo,
     gate: Gate,
+    kept: Callable[[], Iterable[DeviceCheck]],
     notifier: LinkServer | None = None,
     knowledge: Knowledge | None = None,
     more: Iterable[Tool[Any]] = (),
@@ -97,7 +99,7 @@ def build_toolbox(
         switch_tool(lifecycle=lifecycle, devices=devices),
         *direct_io_tools(direct_io=direct_io, devices=devices),
         *edge_tools(devices=devices),
-        *inventory_tools(devices=devices, undo=undo, link=notifier),
+        *inventory_tools(devices=devices, undo=undo, link=notifier, kept=kept),
         *correcting_tools(devices=devices, direct_io=direct_io, undo=undo),
         restart_tool(devices=devices),
     ]
@@ -166,6 +168,7 @@ def build_agent(
         direct_io=apps.direct_io,
         undo=apps.undo,
         gate=apps.gate,
+        kept=apps.reconciler.status,
         notifier=link,
         knowledge=knowledge,
         more=(
