@@ -193,6 +193,8 @@ async def test_nobody_can_insist_where_the_firmware_refuses_it(lab: Any) -> None
         conflict.raise_refused("or insist: ...")
     assert "insist" not in str(refused.value.next_step)
     with pytest.raises(PinClaimed):
+        conflict.objection()
+    with pytest.raises(PinClaimed):
         await lab.direct_io.set_pin("paper", 2, 1, insist=(conflict.text,))
     assert "gpio.set" not in lab.transport.calls
 

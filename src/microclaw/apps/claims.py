@@ -42,6 +42,12 @@ class PinConflict:
     next_step: str
     is_final: bool = False
 
+    def objection(self) -> str:
+        """What a person is asked about. Raises PinClaimed where nobody can insist."""
+        if self.is_final:
+            self.raise_refused()
+        return self.text
+
     def raise_refused(self, insist: str | None = None) -> None:
         """Raise PinClaimed. `insist` says how a person can have it all the same, where that is so."""
         is_open = insist is not None and not self.is_final

@@ -133,9 +133,7 @@ def direct_io_tools(*, direct_io: DirectIo, devices: Registry) -> tuple[Tool[Any
         """The program that has the pin. Raises PinRefused for a pin that the board forbids."""
         device = find_device(devices, context, asked.device)
         conflict = await direct_io.conflict(device.name, _pin_call(asked))
-        if conflict is not None and conflict.is_final:
-            conflict.raise_refused()
-        return () if conflict is None else (conflict.text,)
+        return () if conflict is None else (conflict.objection(),)
 
     async def gpio_get(asked: _OnPin, context: ToolContext) -> ToolOutput:
         device = find_device(devices, context, asked.device)
