@@ -253,7 +253,7 @@ def test_what_needs_a_yes_is_wrong_usage_without_a_terminal(ask: Run, words: tup
     ran = ask(*words)
     assert ran.code == 2
     assert "this needs a yes" in ran.err
-    assert "give --yes" in ran.err
+    assert "\nnext: give --yes with the same command, or run it at a terminal and answer there" in ran.err
 
 
 def test_undo_takes_the_last_change_back(ask: Run, running: str) -> None:
