@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
 from microclaw.text import clean_text
@@ -382,7 +382,7 @@ class _DeadlineReader(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview, /) -> int | None:
+    def readinto(self, buffer: Any, /) -> int | None:
         self._connected.set_timeout()
         return self._raw.readinto(buffer)
 
