@@ -246,9 +246,7 @@ for levels in {changes}:
         await asyncio.sleep_ms(1)
     await asyncio.sleep_ms(200)
 """
-    lines, _, crashes = outcome(
-        micropython, f"machine = E.module('machine')\n{body}", during, modules="inputs, microclaw"
-    )
+    lines, _, crashes = outcome(micropython, body, during, modules="inputs, microclaw")
     assert not crashes
     assert lines == ["now"] * times
 
