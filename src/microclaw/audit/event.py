@@ -94,8 +94,8 @@ _MIXED: Final = (
     0.2  # changes between capitals, small letters and digits: 0.6 in base64, 0.45 in hex, below 0.1 in words
 )
 _CLASSES: Final = dict.fromkeys(digits, "digit") | dict.fromkeys(ascii_uppercase, "upper")
-_OF_SECRET: Final = "A-Za-z0-9_+/=-"
-_SECRET: Final = re.compile(rf"(?=[{_OF_SECRET}]*[0-9])(?=[0-9_+/=-]*[A-Za-z])[{_OF_SECRET}]{{20,}}")
+_MIXED_CHARS: Final = "A-Za-z0-9_+/=-"
+_SECRET: Final = re.compile(rf"(?=[{_MIXED_CHARS}]*[0-9])(?=[0-9_+/=-]*[A-Za-z])[{_MIXED_CHARS}]{{20,}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ def _safe(text: str, limit: int, known: tuple[str, ...] = ()) -> str:
     if not known:
         return _SECRET.sub(_masked, cleaned)[:limit]
     words = "|".join(re.escape(word) for word in sorted(known, key=len, reverse=True))
-    parts = re.split(rf"(?<![{_OF_SECRET}])({words})(?![{_OF_SECRET}])", cleaned)  # the known ones are the odd ones
+    parts = re.split(rf"(?<![{_MIXED_CHARS}])({words})(?![{_MIXED_CHARS}])", cleaned)  # the known ones are the odd ones
     return "".join(part if number % 2 else _SECRET.sub(_masked, part) for number, part in enumerate(parts))[:limit]
 
 
