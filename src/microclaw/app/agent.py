@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from microclaw.agent.background.subagents import SubagentLimits, Subagents
@@ -49,6 +50,7 @@ from microclaw.store.outbox import OutboxTable
 from microclaw.store.schedules import ScheduleTable
 from microclaw.store.usage import UsageTable
 from microclaw.supervision import FIRST_RETRY_S, SupervisedTasks
+from microclaw.tools.catalog import catalog_tool
 from microclaw.tools.correcting import correcting_tools
 from microclaw.tools.devices import direct_io_tools, edge_tools, inventory_tools, notifying_tools, restart_tool
 from microclaw.tools.fetching import Fetcher
@@ -286,6 +288,7 @@ def _outward_tools(
         *workspace_tools(Workspace(settings.workspace)),
         clock_tool(settings.agent.timezone),
         say_tool(outbox=outbox, people=base.admission.people),
+        catalog_tool(folders=[Path(folder).expanduser() for folder in settings.catalog.folders]),
         *trying_tools(compile_source=apps.compile, try_image=trying, devices=devices, source_log=apps.source_log),
     )
 
