@@ -29,7 +29,9 @@ from microclaw.wire.host_api import Failure, Result, StreamEvent
 
 CompilerOption: TypeAlias = Annotated[
     str | None,
-    typer.Option("--compiler", metavar="NAME", help="zig, wasi-sdk or clang; the first that is here without it."),
+    typer.Option(
+        "--compiler", metavar="NAME", help="zig, wasi-sdk, clang, docker or podman; the first that is here without it."
+    ),
 ]
 WhenBackOption: TypeAlias = Annotated[
     bool,
