@@ -29,6 +29,7 @@ NAMES = (
     "link",
     "voice",
     "audio",
+    "ota",
 )
 PARTS = (  # of link and voice, to be run alone
     "link_cost",

@@ -61,6 +61,10 @@ class AuditKind(StrEnum):
     PHOTO_REFUSED = "photo.refused"
     FIRMWARE_ALLOWED = "firmware.allowed"
     FIRMWARE_ENDED = "firmware.ended"
+    FIRMWARE_KEY = "firmware.key"
+    FIRMWARE_PUBLISHED = "firmware.published"
+    FIRMWARE_WITHDRAWN = "firmware.withdrawn"
+    FIRMWARE_OFFERED = "firmware.offered"
     BACKUP_MADE = "backup.made"
     BACKUP_RESTORED = "backup.restored"
 
@@ -85,6 +89,10 @@ ACTS: Final = frozenset(
         AuditKind.RECORDING_ENDED,
         AuditKind.PHOTO_ASKED,
         AuditKind.FIRMWARE_ALLOWED,
+        AuditKind.FIRMWARE_KEY,
+        AuditKind.FIRMWARE_PUBLISHED,
+        AuditKind.FIRMWARE_WITHDRAWN,
+        AuditKind.FIRMWARE_OFFERED,
         AuditKind.BACKUP_MADE,
         AuditKind.BACKUP_RESTORED,
     }
