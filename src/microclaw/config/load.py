@@ -80,6 +80,7 @@ def load_settings(
         proxy=file.proxy.url,
         host=file.host,
         catalog=file.catalog,
+        mqtt=file.mqtt,
         problems=(*(m.message for m in sources.environment.mistakes if not m.fatal), *assembly.problems),
     )
 

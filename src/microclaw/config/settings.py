@@ -13,12 +13,14 @@ from typing import Annotated, Any, Literal, TypeAlias
 from msgspec import Meta
 
 from microclaw.config.checks import (
+    is_broker,
     is_chat,
     is_cron,
     is_folder,
     is_link,
     is_listen,
     is_loopback,
+    is_mqtt_topic,
     is_place,
     is_proxy,
     is_timezone,
@@ -254,6 +256,29 @@ class CatalogSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class MqttSettings:
+    """The MQTT broker that states, telemetry and events go to (docs/mqtt.md); without `url` nothing is sent."""
+
+    url: Annotated[str, about("the broker: mqtt://HOST:PORT, or mqtts:// for TLS", check=is_broker)] | None = None
+    user: Annotated[str, about("the name that the broker knows this host by")] | None = None
+    password_file: (
+        Annotated[str, about("a file with the password alone, which nobody else can read", check=is_folder)] | None
+    ) = None
+    ca_file: (
+        Annotated[
+            str, about("the authority of the broker's certificate (PEM); the system's when left out", check=is_folder)
+        ]
+        | None
+    ) = None
+    topic: Annotated[str, about("what every topic begins with", check=is_mqtt_topic)] = "microclaw"
+    commands: Annotated[bool, about("true: who may write to the broker may set pins, switch programs and undo")] = False
+    home_assistant: Annotated[bool, about("true: Home Assistant finds the boards by itself")] = False
+    discovery_prefix: Annotated[str, about("Home Assistant's own discovery prefix", check=is_mqtt_topic)] = (
+        "homeassistant"
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigFile:
     """config.toml and secrets.toml together: the sections, in the order of docs/configuration.md."""
 
@@ -268,6 +293,7 @@ class ConfigFile:
     voice: VoiceSettings = VoiceSettings()
     mcp: McpSection = McpSection()
     catalog: CatalogSettings = CatalogSettings()
+    mqtt: MqttSettings = MqttSettings()
     proxy: ProxySection = ProxySection()
     limits: Limits = Limits()
 
@@ -336,6 +362,7 @@ class Settings:
     proxy: str | None = None  # an http:// proxy for everything that goes out (HTTP CONNECT)
     host: HostSettings = HostSettings()
     catalog: CatalogSettings = CatalogSettings()
+    mqtt: MqttSettings = MqttSettings()
     problems: tuple[str, ...] = ()
 
     @property

@@ -21,7 +21,7 @@ from microclaw.events import PROGRAM_KINDS, DeviceConnected, DeviceLeft, DeviceL
 from microclaw.link_server.audio import AudioStreams, DeviceAudio
 from microclaw.link_server.boots import Boots
 from microclaw.link_server.connection import Connection
-from microclaw.link_server.effects import MAX_NAME_CHARS, MAX_REASON_CHARS, Effect, live_events
+from microclaw.link_server.effects import MAX_NAME_CHARS, MAX_REASON_CHARS, DeviceFeed, Effect, live_events
 from microclaw.link_server.tasks import DeviceTasks
 from microclaw.store.link_events import LinkEventTable, Presence
 from microclaw.store.link_tasks import OpenTask, end_in
@@ -69,6 +69,7 @@ class LinkParts:
     owner_of: Callable[[str], Device | None]
     tasks: DeviceTasks
     audio: DeviceAudio = field(default_factory=DeviceAudio)
+    feed: DeviceFeed = field(default_factory=DeviceFeed)
 
 
 class DeviceLink:
@@ -238,6 +239,7 @@ class DeviceLink:
                 self._answered(envelope.re, result)
             case Telemetry() as telemetry:
                 self.telemetry = telemetry
+                self._parts.feed.telemetry(self.name, telemetry, self._now_ms)
             case Log(level=level, source=source, n=n, text=text):
                 t_ms = self._parts.clock.now_ms() - self.boots.began_ms
                 self.log.add(LogLine(t_ms, source or None, text, self._now_ms), n)
@@ -262,8 +264,8 @@ class DeviceLink:
         _, inbox = await self._open()
         assert envelope.seq is not None
         async with self._numbering:
-            tasks, new_id = self._parts.tasks, self._parts.new_id
-            effect = Effect(self.link_id, envelope, expired, self._now_ms, new_id, tasks.refusal)
+            parts = (self._parts.new_id, self._parts.tasks.refusal, self._parts.feed, self.name)
+            effect = Effect(self.link_id, envelope, expired, self._now_ms, *parts)
             new = await inbox.advance(epoch, envelope.seq, envelope.id, effect.apply)
             if new and effect.seq is not None:
                 self._hand_over(effect.seq, effect.payload)
@@ -375,6 +377,7 @@ class DeviceLink:
     def _applied(self, envelope: Envelope, task: OpenTask | None) -> None:
         match envelope.body:
             case Event() as event:
+                self._parts.feed.event_kept()
                 for live_event in live_events(event, self.name, self._now_ms):
                     self._parts.publish(live_event)
             case Result() as result if envelope.re is not None:

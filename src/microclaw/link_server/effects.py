@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from microclaw.events import Alarm, AppEnded, DeviceEvent, LiveEvent, Published
 from microclaw.store.link_events import add_to as add_event
@@ -14,7 +14,7 @@ from microclaw.store.link_tasks import add_to as add_task
 from microclaw.store.links import append_to
 from microclaw.text import clean_text
 from microclaw.wire.link.codec import encode
-from microclaw.wire.link.messages import Envelope, Event, Result, RunTask, TaskStatus, Unknown
+from microclaw.wire.link.messages import Envelope, Event, Result, RunTask, TaskStatus, Telemetry, Unknown
 
 MAX_EVENT_NAME_CHARS: Final = 200
 # Live events wait for slow readers, many of them: each is cut.
@@ -24,9 +24,24 @@ MAX_TOPIC: Final = 128
 MAX_PUBLISHED: Final = 1_024
 
 
+KeepEvent: TypeAlias = Callable[[sqlite3.Connection, str, bytes, Event, int], None]
+
+
+@dataclass(slots=True)
+class DeviceFeed:
+    """Where else what devices send goes, with the device's name: nowhere until somebody sets it.
+
+    `keep_event` runs in the transaction that keeps an event, with its id and Unix time in ms; `event_kept` after it.
+    """
+
+    keep_event: KeepEvent | None = None
+    event_kept: Callable[[], None] = lambda: None
+    telemetry: Callable[[str, Telemetry, int], None] = lambda _name, _telemetry, _at_ms: None
+
+
 @dataclass(slots=True)
 class Effect:
-    """A durable message's rows. `refusal` says why a `run_task` is not taken.
+    """A durable message's rows. `refusal` says why a `run_task` is not taken; `device` is its name.
 
     Afterwards `task` is what was taken, `seq` and `payload` an answer.
     """
@@ -37,6 +52,8 @@ class Effect:
     now_ms: int
     new_id: Callable[[], bytes]
     refusal: Callable[[RunTask], str | None]
+    feed: DeviceFeed
+    device: str
     seq: int | None = None
     payload: bytes = b""
     task: OpenTask | None = None
@@ -49,6 +66,8 @@ class Effect:
             name = body.name if isinstance(body, Event) else ""
             kept = encode(Envelope(self.envelope.id, body, self.envelope.ts_ms))
             add_event(connection, self.link_id, body.type, name[:MAX_EVENT_NAME_CHARS], kept, self.now_ms)
+            if isinstance(body, Event) and self.feed.keep_event is not None:
+                self.feed.keep_event(connection, self.device, self.envelope.id, body, self.now_ms)
         if isinstance(body, RunTask):
             self._take(connection, body)
 

@@ -1,0 +1,177 @@
+"""Opens MQTT: the buffer, the connection, commands (docs/mqtt.md). It sends nothing itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from microclaw.app.devices import Base, Devices
+from microclaw.apps.changes import Change, ChangeLog
+from microclaw.auth.gate import Gate
+from microclaw.auth.people import MQTT, WithAutomation
+from microclaw.clock import now_ms
+from microclaw.events import LiveEvent
+from microclaw.link_server.effects import DeviceFeed
+from microclaw.store.mqtt import MqttBuffer, MqttPublishedTable
+from microclaw.supervision import SupervisedTasks
+from microclaw.tools.toolbox import Toolbox
+
+if TYPE_CHECKING:
+    from microclaw.app.mqtt_devices import HostDevices
+    from microclaw.telemetry.mqtt_commands import MqttCommands
+    from microclaw.telemetry.mqtt_feed import MqttFeed
+    from microclaw.telemetry.mqtt_publisher import MqttPublisher
+
+REFRESH_S: Final = 30.0
+_log = logging.getLogger(__name__)
+
+
+class HostMqtt:
+    """Off without `mqtt.url`. Outside of `serving` it takes nothing."""
+
+    def __init__(self) -> None:
+        self.host_id: str | None = None
+        self._buffer: MqttBuffer | None = None
+        self._feed: MqttFeed | None = None
+        self._publisher: MqttPublisher | None = None
+        self._commands: MqttCommands | None = None
+
+    def publishing(self, publish: Callable[[LiveEvent], None]) -> Callable[[LiveEvent], None]:
+        """`publish` for every part of the host, which MQTT hears, too."""
+
+        def both(event: LiveEvent) -> None:
+            publish(event)
+            if self._feed is not None and self._publisher is not None:
+                self._feed.take_live(event)
+                self._publisher.changed()
+
+        return both
+
+    def completing(self, completed: Callable[[Change], None]) -> Callable[[Change], None]:
+        """The same of changes on devices."""
+
+        def both(change: Change) -> None:
+            completed(change)
+            if self._publisher is not None:
+                self._publisher.changed(change.device_id)
+
+        return both
+
+    def status_object(self) -> dict[str, Any]:
+        """For the host's status and its metrics."""
+        publisher, buffer, feed = self._publisher, self._buffer, self._feed
+        if publisher is None or buffer is None or feed is None:
+            return {"state": "off", "text": None}
+        from microclaw.telemetry.mqtt_publisher import buffer_object
+
+        state, commands = publisher.state, self._commands
+        return {
+            "state": state.phase,
+            "text": state.reason,
+            "next": state.next_step,
+            "address": state.address,
+            "id": self.host_id,
+            "others": sorted(state.others),
+            "connections": state.connections,
+            "acknowledged": state.acknowledged,
+            "received": state.received,
+            "buffer": dict(buffer_object(buffer, feed)),
+            "commands": None if commands is None else {**commands.counts, "dropped": commands.dropped},
+        }
+
+    @asynccontextmanager
+    async def serving(
+        self, base: Base, devices: Devices, change_log: ChangeLog, tools: Toolbox, tasks: SupervisedTasks
+    ) -> AsyncGenerator[None]:
+        """Inside, what happens is published. Enter it after the devices and the tools, so that it ends before them."""
+        if base.settings.mqtt.url is None:
+            yield
+            return
+        feed = devices.links.parts.feed
+        async with AsyncExitStack() as stack:
+            await self._open(base, devices, change_log, tools, tasks, stack)
+            try:
+                yield
+            finally:
+                none = DeviceFeed()
+                feed.keep_event, feed.event_kept, feed.telemetry = none.keep_event, none.event_kept, none.telemetry
+                self._publisher = self._feed = self._commands = None
+
+    async def _open(
+        self,
+        base: Base,
+        devices: Devices,
+        change_log: ChangeLog,
+        tools: Toolbox,
+        tasks: SupervisedTasks,
+        stack: AsyncExitStack,
+    ) -> None:
+        from microclaw.app.mqtt_devices import HostDevices
+        from microclaw.telemetry.mqtt_discovery import Discovery
+        from microclaw.telemetry.mqtt_feed import MqttFeed
+        from microclaw.telemetry.mqtt_publisher import MqttPublisher
+        from microclaw.telemetry.mqtt_session import read_options
+        from microclaw.telemetry.mqtt_topics import Topics
+
+        settings = base.settings.mqtt
+        published, buffer = MqttPublishedTable(base.database), MqttBuffer(base.database)
+        await buffer.open()
+        self.host_id = await published.host_id(f"h-{secrets.token_hex(4)}")
+        topics = Topics(settings.topic, self.host_id)
+        feed = MqttFeed(buffer)
+        told = HostDevices(devices.registry, devices.links, change_log)
+        if settings.commands:
+            self._commands = await stack.enter_async_context(_commands(base, devices, told, tools, feed))
+        discovery = Discovery(settings.discovery_prefix, topics, settings.commands) if settings.home_assistant else None
+        publisher = MqttPublisher(
+            options=partial(read_options, settings, topics),
+            topics=topics,
+            discovery=discovery,
+            commands=self._commands,
+            devices=told,
+            feed=feed,
+            buffer=buffer,
+            published=published,
+        )
+        links = devices.links.parts.feed
+        links.keep_event, links.event_kept, links.telemetry = feed.keep_event, feed.kept, feed.take_telemetry
+        self._buffer, self._feed, self._publisher = buffer, feed, publisher
+
+        async def refresh() -> None:
+            publisher.changed()
+
+        for task in (
+            tasks.start("mqtt buffer", feed.run),
+            tasks.start("mqtt", publisher.run),
+            tasks.start("mqtt refresh", refresh, every_s=REFRESH_S),
+        ):
+            stack.push_async_callback(_ended, task)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait((task,))
+
+
+@asynccontextmanager
+async def _commands(
+    base: Base, devices: Devices, told: HostDevices, tools: Toolbox, feed: MqttFeed
+) -> AsyncGenerator[MqttCommands]:
+    from microclaw.app.mqtt_devices import CommandActor
+    from microclaw.telemetry.mqtt_commands import MqttCommands
+
+    people, always_ask = base.admission.people, base.settings.agent.approvals == "always"
+    gate = Gate(WithAutomation(people, MQTT), always_ask=always_ask, record=base.audit.record)
+    actor = CommandActor(devices.registry, tools, gate)
+
+    def answer(device: str | None, name: str, data: Mapping[str, Any]) -> None:
+        feed.add_event(device, name, data, now_ms())
+
+    commands = MqttCommands(act=actor.act, answer=answer, is_known=told.is_known)
+    async with commands.serving():
+        yield commands

@@ -1,0 +1,185 @@
+"""A device as MQTT tells it, and what a command over MQTT does: the host's parts as telemetry's ports. It sends nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
+
+from microclaw.agent.acts import outcome_of, reason_of
+from microclaw.apps.changes import ChangeLog, DesiredApp, made_by
+from microclaw.apps.direct_io import sees_pins
+from microclaw.auth.gate import Gate
+from microclaw.auth.people import MQTT
+from microclaw.boards.profile import BoardProfile
+from microclaw.devices.calls import AppStates, GpioGet
+from microclaw.devices.device import Device, IntermittentTransport
+from microclaw.devices.registry import Registry
+from microclaw.errors import MicroclawError, UnknownName
+from microclaw.link_server.device_link import DeviceLink
+from microclaw.link_server.links import LinkRegistry
+from microclaw.telemetry.mqtt_commands import CommandOutcome
+from microclaw.telemetry.mqtt_device import DeviceView, FirmwareVersions, NamedPin, ProgramState
+from microclaw.telemetry.mqtt_topics import Command, SetPin, SetProgram, TakeBack
+from microclaw.tools.tool import ToolContext
+from microclaw.tools.toolbox import Toolbox
+
+LED: Final = "led"
+ASK_S: Final = 3.0
+_PIN_LABEL: Final = re.compile(r"pin-(\d{1,3})=(.+)")
+_RUNS: Final = ("running", "returned")  # a program whose main returned goes on with its timers
+_TOOLS: Final = frozenset({"gpio-set", "switch-program", "undo"})
+
+
+class HostDevices:
+    """The registry's devices as they are now. A board that does not answer within ASK_S is told as far as it is known."""
+
+    def __init__(self, devices: Registry, links: LinkRegistry, change_log: ChangeLog) -> None:
+        self._devices, self._links, self._change_log = devices, links, change_log
+        self._sensors: dict[str, frozenset[str]] = {}
+
+    def ids(self) -> Collection[str]:
+        return [device.device_id for device in self._devices.list()]
+
+    def is_known(self, name: str) -> bool:
+        return any(device.name == name for device in self._devices.list())
+
+    async def view(self, device_id: str) -> DeviceView | None:
+        try:
+            device = self._devices.get(device_id)
+        except UnknownName:
+            return None
+        links = [self._links.link(one.removeprefix("link:")) for one in device.endpoints if one.startswith("link:")]
+        is_online = _is_online(device)
+        wanted = await self._change_log.desired(device_id)
+        stopped = await self._change_log.stopped(device_id)
+        return DeviceView(
+            device_id=device_id,
+            name=device.name,
+            board=device.board.title,
+            chip=device.board.chip,
+            is_online=is_online,
+            firmware=_firmware(links),
+            pins=await _pins(device, wanted) if device.board.pins else (),
+            programs=await _programs(device, wanted, stopped, is_online=is_online),
+            sensors=self._seen(device_id, links),
+        )
+
+    def _seen(self, device_id: str, links: Sequence[DeviceLink]) -> frozenset[str]:
+        """The keys of telemetry that came since the host started."""
+        found = self._sensors.get(device_id, frozenset())
+        for link in links:
+            if (told := link.telemetry) is not None:
+                found |= {key for key in told.__struct_fields__ if getattr(told, key) is not None}
+        self._sensors[device_id] = found
+        return found
+
+
+class CommandActor:
+    """Carries commands out with the agent's own tools: the same gate, claims, change log and evidence.
+
+    `gate` has no approvals: what needs a person's yes is refused.
+    """
+
+    def __init__(self, devices: Registry, tools: Toolbox, gate: Gate) -> None:
+        self._devices = devices
+        self._tools = Toolbox((tool for tool in tools.tools if tool.name in _TOOLS), gate)
+
+    async def act(self, command: Command) -> CommandOutcome:
+        try:
+            device = self._devices.get(command.device)
+            name, arguments = _call(device, command)
+        except MicroclawError as exc:
+            return CommandOutcome("refused", exc.message, exc.next_step)
+        context = ToolContext(MQTT.person_id, lambda _step: None, device.name, channel="mqtt", chat_id="mqtt")
+        with made_by(f"mqtt-{secrets.token_hex(8)}", MQTT.person_id):
+            result = await self._tools.call(name, json.dumps({"device": device.name, **arguments}), context)
+        outcome = outcome_of(self._tools.effect_of(name), result)
+        return CommandOutcome(outcome, reason_of(result), result.next_step, result.evidence)
+
+
+def named_pins(board: BoardProfile, labels: Collection[str]) -> Mapping[str, tuple[int, int]]:
+    """GPIO and active level of each pin with a name: the board's LED, and labels such as `pin-5=lamp`."""
+    found: dict[str, tuple[int, int]] = {}
+    if board.led is not None and board.led.kind == "simple":
+        found[LED] = (board.led.pin, board.led.active_level)
+    for label in labels:
+        match = _PIN_LABEL.fullmatch(label)
+        pin = None if match is None else board.pins.get(int(match[1]))
+        if match is not None and pin is not None and pin.reserved is None and "output" in pin.uses:
+            found.setdefault(match[2], (pin.number, 1))
+    return found
+
+
+def _call(device: Device, command: Command) -> tuple[str, dict[str, Any]]:
+    """The tool's call that the command is. Raises UnknownName for a pin that has no such name."""
+    match command:
+        case SetPin(pin=name, switch=switch):
+            named = named_pins(device.board, device.labels)
+            if name in named:
+                gpio, active = named[name]
+            elif name.isascii() and name.isdecimal() and len(name) <= 3:
+                gpio, active = int(name), 1
+            else:
+                raise UnknownName(
+                    f"{device.name} has no pin named {name[:40]!r}",
+                    next_step=f"pins with a name: {', '.join(named) or 'none'}; or a GPIO's number",
+                )
+            return "gpio-set", {"pin": gpio, "level": active if switch == "on" else 1 - active}
+        case SetProgram(program=program, switch=switch):
+            return "switch-program", {"appName": program, "switch": "start" if switch == "on" else "stop"}
+        case TakeBack():
+            return "undo", {}
+
+
+def _is_online(device: Device) -> bool:
+    own = [transport for transport in device.transports if isinstance(transport, IntermittentTransport)]
+    return any(transport.online for transport in own) or (len(own) < len(device.transports) and bool(device.reachable))
+
+
+def _firmware(links: Sequence[DeviceLink]) -> FirmwareVersions | None:
+    """What the device said of itself. Of signed updates nothing is known here: `latest` belongs in this place."""
+    for link in links:
+        if link.presence is not None and link.presence.firmware:
+            title, _, installed = link.presence.firmware.rpartition(" ")
+            return FirmwareVersions(title or "firmware", installed)
+    return None
+
+
+async def _pins(device: Device, wanted: Sequence[DesiredApp]) -> tuple[NamedPin, ...]:
+    drivers = {pin: app.name for app in wanted for pin in app.version.pins}
+    found: list[NamedPin] = []
+    for name, (gpio, active) in named_pins(device.board, device.labels).items():
+        found.append(NamedPin(name, gpio, active, await _is_on(device, gpio, active), drivers.get(gpio)))
+    return tuple(found)
+
+
+async def _is_on(device: Device, gpio: int, active: int) -> bool | None:
+    """Read where reading changes nothing; None where nobody can tell."""
+    if not _is_online(device) or not device.supports(GpioGet.method) or not sees_pins(device):
+        return None
+    try:
+        return (await device.call(GpioGet(gpio), ASK_S, wait=False)).level == active
+    except MicroclawError:  # its own page says why it does not answer; here it is unknown
+        return None
+
+
+async def _programs(
+    device: Device, wanted: Sequence[DesiredApp], stopped: Sequence[DesiredApp], *, is_online: bool
+) -> tuple[ProgramState, ...]:
+    states: dict[str, str] | None = None
+    if wanted and is_online and device.supports(AppStates.method):
+        try:
+            states = {app.name: app.state for app in await device.call(AppStates(), ASK_S, wait=False)}
+        except MicroclawError:  # as this host wants it, then
+            states = None
+    found = [ProgramState(app.name, False, "accepted") for app in stopped]
+    for app in wanted:
+        if states is None:
+            found.append(ProgramState(app.name, True, "accepted"))
+        else:
+            state = states.get(app.name, "missing")
+            found.append(ProgramState(app.name, state in _RUNS, "reported", state))
+    return tuple(sorted(found, key=lambda program: program.name))
