@@ -1,4 +1,4 @@
-"""A real broker (mosquitto) on loopback: in clear text, with passwords, with TLS; a listener; devices of a test's own."""
+"""A real broker (mosquitto) on loopback: clear text, passwords, TLS; another client; devices of a test's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the broker gets, over real connections: states, events, telemetry, and what becomes of them when it goes away."""
+"""What the broker gets, over real connections: states, events, telemetry, and what happens when it goes away."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.telemetry.conftest import PASSWORD, Boards, Broker, Listener, publishing, until, wait_for
 
 from microclaw.config.settings import MqttSettings
 from microclaw.telemetry.mqtt_device import DeviceView, FirmwareVersions, NamedPin, ProgramState
 from microclaw.wire.link.messages import Telemetry
-from tests.telemetry.conftest import PASSWORD, Boards, Broker, Listener, publishing, until, wait_for
 
 Listen = Callable[..., Listener]
 DESK = DeviceView(

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from microclaw.telemetry.mqtt_feed import MqttFeed
     from microclaw.telemetry.mqtt_publisher import MqttPublisher
 
-REFRESH_S: Final = 30.0
+REFRESH_S: Final = 30.0  # every state is asked anew: a program may have moved a pin
+LOOK_S: Final = 1.0  # devices that came, went, or were named anew; nobody is asked
 _log = logging.getLogger(__name__)
 
 
@@ -145,10 +146,15 @@ class HostMqtt:
         async def refresh() -> None:
             publisher.changed()
 
+        async def look() -> None:
+            for device_id in told.changed():
+                publisher.changed(device_id)
+
         for task in (
             tasks.start("mqtt buffer", feed.run),
             tasks.start("mqtt", publisher.run),
             tasks.start("mqtt refresh", refresh, every_s=REFRESH_S),
+            tasks.start("mqtt devices", look, every_s=LOOK_S),
         ):
             stack.push_async_callback(_ended, task)
 

@@ -1,4 +1,4 @@
-"""A device as MQTT tells it, and what a command over MQTT does: the host's parts as telemetry's ports. It sends nothing."""
+"""A device as MQTT tells it, and what a command over MQTT does: the host's side of telemetry. It sends nothing."""
 
 from __future__ import annotations
 
@@ -34,17 +34,27 @@ _TOOLS: Final = frozenset({"gpio-set", "switch-program", "undo"})
 
 
 class HostDevices:
-    """The registry's devices as they are now. A board that does not answer within ASK_S is told as far as it is known."""
+    """The registry's devices as they are now; one that does not answer within ASK_S as far as it is known."""
 
     def __init__(self, devices: Registry, links: LinkRegistry, change_log: ChangeLog) -> None:
         self._devices, self._links, self._change_log = devices, links, change_log
         self._sensors: dict[str, frozenset[str]] = {}
+        self._seen: dict[str, object] = {}
 
     def ids(self) -> Collection[str]:
         return [device.device_id for device in self._devices.list()]
 
     def is_known(self, name: str) -> bool:
         return any(device.name == name for device in self._devices.list())
+
+    def changed(self) -> Collection[str]:
+        """The devices that came, went or are otherwise since the last call, from what the host knows already."""
+        now: dict[str, object] = {
+            device.device_id: (device.name, device.labels, device.endpoints, _is_online(device))
+            for device in self._devices.list()
+        }
+        before, self._seen = self._seen, now
+        return [key for key in before.keys() | now.keys() if before.get(key) != now.get(key)]
 
     async def view(self, device_id: str) -> DeviceView | None:
         try:
@@ -64,10 +74,10 @@ class HostDevices:
             firmware=_firmware(links),
             pins=await _pins(device, wanted) if device.board.pins else (),
             programs=await _programs(device, wanted, stopped, is_online=is_online),
-            sensors=self._seen(device_id, links),
+            sensors=self._keys(device_id, links),
         )
 
-    def _seen(self, device_id: str, links: Sequence[DeviceLink]) -> frozenset[str]:
+    def _keys(self, device_id: str, links: Sequence[DeviceLink]) -> frozenset[str]:
         """The keys of telemetry that came since the host started."""
         found = self._sensors.get(device_id, frozenset())
         for link in links:

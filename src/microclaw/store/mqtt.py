@@ -1,6 +1,6 @@
 """What waits for the MQTT broker, and what the broker holds of this host. Plain rows; it sends nothing.
 
-The buffer is bounded in bytes. When it is full the oldest telemetry is lost first, events last; what is lost is counted.
+The buffer is bounded in bytes. When it is full the oldest telemetry is lost first, events last, and counted.
 """
 
 from __future__ import annotations
