@@ -10,7 +10,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -160,12 +160,16 @@ class Listener:
         self._ready = threading.Event()
         client = self.client = paho.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
         client.reconnect_delay_set(1, 1)
-        client.on_connect = lambda *_: client.subscribe([(topic, _options()) for topic in filters])
+        self._filters = filters
+        client.on_connect = self._subscribe
         client.on_subscribe = lambda *_: self._ready.set()
         client.on_message = lambda _client, _data, m: self.heard.append(Heard(m.topic, bytes(m.payload), m.retain))
         client.connect("127.0.0.1", port)
         client.loop_start()
         assert self._ready.wait(LIMIT_S)
+
+    def _subscribe(self, *_: Any) -> None:
+        self.client.subscribe([(topic, _options()) for topic in self._filters])
 
     def say(self, topic: str, payload: str, *, retain: bool = False) -> None:
         self.client.publish(topic, payload, 1, retain).wait_for_publish(LIMIT_S)
@@ -227,9 +231,6 @@ class Running:
         await until(lambda: self.publisher.state.phase == "on", f"not connected: {self.publisher.state}")
 
 
-Settle = Callable[..., Any]
-
-
 @asynccontextmanager
 async def publishing(
     folder: Path,
@@ -239,6 +240,7 @@ async def publishing(
     host: str = "h-test",
     make_commands: Callable[[MqttFeed], MqttCommands] | None = None,
     limit_bytes: int = MAX_BUFFER_BYTES,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsyncGenerator[Running]:
     """What the host has, without a host: store, buffer, publisher."""
     boards, topics = boards or Boards(), Topics(settings.topic, host)
@@ -259,6 +261,7 @@ async def publishing(
             buffer=buffer,
             published=MqttPublishedTable(database),
             backoff=Backoff(min_s=0.05, max_s=0.2),
+            sleep=sleep,
         )
         working = [asyncio.create_task(feed.run()), asyncio.create_task(publisher.run())]
         try:

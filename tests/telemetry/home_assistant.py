@@ -105,9 +105,9 @@ def _check_component(key: str, component: Mapping[str, Any]) -> None:
     for name, value in component.items():
         assert isinstance(value, str | int | bool), f"{key}.{name}"
         if name.endswith("_topic"):
-            assert TOPIC.fullmatch(value), f"{key}.{name}: {value!r}"
+            assert TOPIC.fullmatch(str(value)), f"{key}.{name}: {value!r}"
         if name.endswith("_template"):
-            assert value.count("{{") == value.count("}}") == 1, f"{key}.{name}: {value!r}"
+            assert str(value).count("{{") == str(value).count("}}") == 1, f"{key}.{name}: {value!r}"
     assert component.get("entity_category") in (None, *CATEGORIES)
     assert component.get("state_class") in (None, *STATE_CLASSES)
     device_class, unit = component.get("device_class"), component.get("unit_of_measurement")

@@ -103,6 +103,22 @@ async def test_program_that_goes_takes_its_entity_with_it(
         check_discovery(config, one.payload)
 
 
+async def test_sensors_stay_until_their_first_telemetry_after_a_start(
+    broker: Broker, listen: Callable[..., Listener], tmp_path: Path
+) -> None:
+    settings = MqttSettings(url=broker.url, topic="start", home_assistant=True, discovery_prefix="start-ha")
+    config = "start-ha/device/microclaw_h-test_d-01/config"
+    async with publishing(tmp_path, settings, Boards(FULL)) as running:
+        await running.connected()
+        heard = listen(broker.port, "start-ha/#", "start/#")
+        await until(lambda: heard.last(config), "not discovered")
+    heard.heard.clear()
+    async with publishing(tmp_path, settings, Boards(dataclasses.replace(FULL, sensors=frozenset()))):
+        await until(lambda: heard.last(config), "not told again")
+    assert "sensor_rssi" in check_discovery(config, heard.on(config)[-1].payload)
+    assert {"p": "sensor"} not in json.loads(heard.on(config)[-1].payload)["cmps"].values()
+
+
 async def test_discovery_that_is_switched_off_is_taken_back(
     broker: Broker, listen: Callable[..., Listener], tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from microclaw import __version__
@@ -38,6 +38,7 @@ SENSORS: Final[Mapping[str, Sensor]] = {
     "refused_events": Sensor("Events refused", state_class="total_increasing"),
 }
 MAX_ID_CHARS: Final = 200
+_SENSOR: Final = "sensor_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class Discovery:
         for program in view.programs:
             found |= self._program(view, program)
         for key in sorted(view.sensors & SENSORS.keys()):
-            found[f"sensor_{key}"] = self._sensor(view, key, SENSORS[key])
+            found[f"{_SENSOR}{key}"] = self._sensor(view, key, SENSORS[key])
         if view.firmware is not None:
             found["update_firmware"] = {
                 "p": "update",
@@ -153,6 +154,12 @@ class Discovery:
 
 
 _STATE: Final = "{{ value_json.state }}"
+
+
+def with_sensors(view: DeviceView, components: Mapping[str, str]) -> DeviceView:
+    """The device with the sensors that were told of it before: what it sends once, it sends again."""
+    told = (key.removeprefix(_SENSOR) for key, platform in components.items() if platform == "sensor")
+    return replace(view, sensors=view.sensors | {key for key in told if key in SENSORS})
 
 
 def _bounded(unique_id: str) -> str:

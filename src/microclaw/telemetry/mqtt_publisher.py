@@ -21,7 +21,7 @@ from microclaw.errors import BrokerError, ConfigError, MicroclawError
 from microclaw.store.mqtt import BufferedMessage, MqttBuffer, MqttPublishedTable, PublishedDevice
 from microclaw.telemetry.mqtt_commands import MqttCommands
 from microclaw.telemetry.mqtt_device import OFFLINE, ONLINE, DeviceView, device_messages, json_bytes
-from microclaw.telemetry.mqtt_discovery import Discovery
+from microclaw.telemetry.mqtt_discovery import Discovery, with_sensors
 from microclaw.telemetry.mqtt_feed import MqttFeed
 from microclaw.telemetry.mqtt_session import GOODBYE_S, BrokerOptions, Incoming, MqttSession
 from microclaw.telemetry.mqtt_topics import Topics
@@ -221,6 +221,7 @@ class MqttPublisher:
     async def _tell_device(self, view: DeviceView) -> None:
         """Its topics are written down before they are sent: what the broker holds can always be taken back."""
         before = self._known.get(view.device_id, PublishedDevice(view.device_id, "", ()))
+        view = with_sensors(view, before.components)  # after a start its telemetry takes a while
         messages = {f"{self._topics.root}/{topic}": payload for topic, payload in device_messages(view).items()}
         platforms: dict[str, str] = {}
         if self._discovery is not None:
