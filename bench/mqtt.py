@@ -18,10 +18,10 @@ from bench.report import Metric, median
 from microclaw.config.settings import MqttSettings
 from microclaw.store.database import Database
 from microclaw.store.mqtt import MqttBuffer, MqttPublishedTable
+from microclaw.telemetry.mqtt_broker import read_options
 from microclaw.telemetry.mqtt_device import DeviceView
 from microclaw.telemetry.mqtt_feed import MqttFeed
 from microclaw.telemetry.mqtt_publisher import MqttPublisher
-from microclaw.telemetry.mqtt_session import read_options
 from microclaw.telemetry.mqtt_topics import Topics
 
 MESSAGES = 20_000

@@ -25,12 +25,12 @@ from microclaw.backoff import Backoff
 from microclaw.config.settings import MqttSettings
 from microclaw.store.database import Database
 from microclaw.store.mqtt import MAX_BUFFER_BYTES, MqttBuffer, MqttPublishedTable
+from microclaw.telemetry.mqtt_broker import read_options
 from microclaw.telemetry.mqtt_commands import MqttCommands
 from microclaw.telemetry.mqtt_device import DeviceView
 from microclaw.telemetry.mqtt_discovery import Discovery
 from microclaw.telemetry.mqtt_feed import MqttFeed
-from microclaw.telemetry.mqtt_publisher import MqttPublisher
-from microclaw.telemetry.mqtt_session import read_options
+from microclaw.telemetry.mqtt_publisher import WATCH_S, MqttPublisher
 from microclaw.telemetry.mqtt_topics import Topics
 
 LIMIT_S = 60.0
@@ -59,13 +59,16 @@ def free_port() -> int:
 
 @dataclass
 class Broker:
-    """mosquitto on three ports: `port` lets everybody in, `password_port` the user microclaw, `tls_port` by TLS."""
+    """mosquitto on three ports: `port` lets everybody in, `tls_port` by TLS; `password_port` the user microclaw,
+    who may do all below mine/ and little below half/.
+    """
 
     folder: Path
     port: int = field(default_factory=free_port)
     password_port: int = field(default_factory=free_port)
     tls_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    max_packet_bytes: int | None = None
 
     @property
     def url(self) -> str:
@@ -84,6 +87,9 @@ class Broker:
         request += ["-keyout", str(self.folder / "key.pem"), "-out", str(self.ca_file)]
         subprocess.run(request, check=True, capture_output=True)
 
+        rules = ("user microclaw", "topic readwrite mine/#", "topic write half/+/status", "topic write half/+/info")
+        (self.folder / "acl").write_text("\n".join(rules) + "\n")
+
     def start(self) -> None:
         found = which("mosquitto") or which("mosquitto", path="/usr/sbin:/usr/local/sbin")
         assert found is not None, "mosquitto is missing: make setup-system"
@@ -95,8 +101,11 @@ class Broker:
         ]
         if self.ca_file.exists():
             rows += [f"listener {self.password_port} 127.0.0.1", f"password_file {self.folder / 'passwords'}"]
+            rows += [f"acl_file {self.folder / 'acl'}"]
             rows += [f"listener {self.tls_port} 127.0.0.1", "allow_anonymous true"]
             rows += [f"certfile {self.ca_file}", f"keyfile {self.folder / 'key.pem'}"]
+        if self.max_packet_bytes is not None:
+            rows.append(f"max_packet_size {self.max_packet_bytes}")
         config = self.folder / "mosquitto.conf"
         config.write_text("\n".join(rows) + "\n")
         log = (self.folder / "mosquitto.log").open("wb")
@@ -241,6 +250,7 @@ async def publishing(
     make_commands: Callable[[MqttFeed], MqttCommands] | None = None,
     limit_bytes: int = MAX_BUFFER_BYTES,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    watch_s: float = WATCH_S,
 ) -> AsyncGenerator[Running]:
     """What the host has, without a host: store, buffer, publisher."""
     boards, topics = boards or Boards(), Topics(settings.topic, host)
@@ -262,6 +272,7 @@ async def publishing(
             published=MqttPublishedTable(database),
             backoff=Backoff(min_s=0.05, max_s=0.2),
             sleep=sleep,
+            watch_s=watch_s,
         )
         working = [asyncio.create_task(feed.run()), asyncio.create_task(publisher.run())]
         try:

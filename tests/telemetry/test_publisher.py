@@ -173,7 +173,7 @@ async def test_password_opens_and_a_wrong_one_is_told_and_never_logged(
     secret = tmp_path / "password"
     secret.write_text("wrong-8431\n")
     url = f"mqtt://127.0.0.1:{broker.password_port}"
-    settings = MqttSettings(url=url, user="microclaw", password_file=str(secret))
+    settings = MqttSettings(url=url, user="microclaw", password_file=str(secret), topic="mine")
     async with publishing(tmp_path, settings) as running:
         await until(lambda: running.publisher.state.phase == "disturbed", "let in with a wrong password")
         state = running.publisher.state
@@ -184,6 +184,40 @@ async def test_password_opens_and_a_wrong_one_is_told_and_never_logged(
     assert "refuses" in caplog.text
     assert PASSWORD not in caplog.text
     assert "wrong-8431" not in caplog.text
+
+
+@pytest.fixture
+def restricted(broker: Broker, tmp_path: Path) -> MqttSettings:
+    secret = tmp_path / "password"
+    secret.write_text(PASSWORD)
+    return MqttSettings(
+        url=f"mqtt://127.0.0.1:{broker.password_port}", user="microclaw", password_file=str(secret), topic="mine"
+    )
+
+
+async def test_what_the_broker_refuses_is_told_and_kept(restricted: MqttSettings, tmp_path: Path) -> None:
+    async with publishing(tmp_path, dataclasses.replace(restricted, topic="half")) as running:
+        await running.connected()
+        running.feed.add_event("desk", "tick", {}, 1)
+        await until(lambda: running.publisher.state.refused > 0, "the refusal is not counted")
+        await until(lambda: running.publisher.state.warning, "the refusal is not told")
+        assert running.buffer.sizes["event"].messages == 1
+        assert running.publisher.state.phase == "on"
+
+
+async def test_message_that_the_broker_finds_too_large_does_not_end_the_connection(
+    own_broker: Broker, tmp_path: Path
+) -> None:
+    own_broker.max_packet_bytes = 2_000
+    own_broker.start()
+    async with publishing(tmp_path, MqttSettings(url=own_broker.url)) as running:
+        await running.connected()
+        running.feed.add_event("desk", "large", {"text": "x" * 3_000}, 1)
+        running.feed.add_event("desk", "small", {}, 2)
+        await until(lambda: running.publisher.state.too_large == 1, "it is not left out")
+        await until(lambda: running.buffer.sizes["event"].messages == 0, "the next one waits behind it")
+        assert "as large as" in str(running.publisher.state.warning)
+        assert running.publisher.state.connections == 1
 
 
 # paho leaves the socket of a handshake that failed to the collector

@@ -68,12 +68,12 @@ class HostMqtt:
         publisher, buffer, feed = self._publisher, self._buffer, self._feed
         if publisher is None or buffer is None or feed is None:
             return {"state": "off", "text": None}
-        from microclaw.telemetry.mqtt_publisher import buffer_object
+        from microclaw.telemetry.mqtt_broker_state import buffer_object
 
         state, commands = publisher.state, self._commands
         return {
             "state": state.phase,
-            "text": state.reason,
+            "text": state.reason or state.warning,
             "next": state.next_step,
             "address": state.address,
             "id": self.host_id,
@@ -81,6 +81,8 @@ class HostMqtt:
             "connections": state.connections,
             "acknowledged": state.acknowledged,
             "received": state.received,
+            "refused": state.refused,
+            "too_large": state.too_large,
             "buffer": dict(buffer_object(buffer, feed)),
             "commands": None if commands is None else {**commands.counts, "dropped": commands.dropped},
         }
@@ -113,10 +115,10 @@ class HostMqtt:
         stack: AsyncExitStack,
     ) -> None:
         from microclaw.app.mqtt_devices import HostDevices
+        from microclaw.telemetry.mqtt_broker import read_options
         from microclaw.telemetry.mqtt_discovery import Discovery
         from microclaw.telemetry.mqtt_feed import MqttFeed
         from microclaw.telemetry.mqtt_publisher import MqttPublisher
-        from microclaw.telemetry.mqtt_session import read_options
         from microclaw.telemetry.mqtt_topics import Topics
 
         settings = base.settings.mqtt

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 def mqtt_line(mqtt: Mapping[str, Any]) -> str:
     """The connection, what waits for it, and what is wrong."""
     parts = [f"{mqtt['address'] or 'not yet'}   as {mqtt['id']}" if mqtt["state"] == "on" else _trouble(mqtt)]
-    parts += [text for text in (_buffer(mqtt["buffer"]), _lost(mqtt["buffer"]), *_others(mqtt)) if text]
+    warning = mqtt["text"] if mqtt["state"] == "on" else None
+    parts += [text for text in (warning, _buffer(mqtt["buffer"]), _lost(mqtt["buffer"]), *_others(mqtt)) if text]
     return "   ".join(parts)
 
 
@@ -41,6 +42,8 @@ def connection_finding(mqtt: Mapping[str, Any]) -> tuple[bool, str, str | None, 
     others, lost = _others(mqtt), _lost(mqtt["buffer"])
     if others:
         return False, others[0], "give one of them another topic: microclaw config set mqtt.topic NAME", False
+    if mqtt["text"]:
+        return False, mqtt["text"], "the broker's own settings say what this host may write, read, and how much", False
     if lost:
         return True, f"the buffer was full once: {lost}", "see why the broker was away so long", True
     return True, mqtt_line(mqtt), None, False

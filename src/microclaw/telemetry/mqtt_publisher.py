@@ -11,27 +11,27 @@ import logging
 import random
 import secrets
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol, TypeAlias
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from typing import Final, Protocol
 
 from microclaw import __version__
 from microclaw.backoff import Backoff
 from microclaw.errors import BrokerError, ConfigError, MicroclawError
 from microclaw.store.mqtt import BufferedMessage, MqttBuffer, MqttPublishedTable, PublishedDevice
+from microclaw.telemetry.mqtt_broker import BrokerOptions
+from microclaw.telemetry.mqtt_broker_state import BrokerState
 from microclaw.telemetry.mqtt_commands import MqttCommands
 from microclaw.telemetry.mqtt_device import OFFLINE, ONLINE, DeviceView, device_messages, json_bytes
 from microclaw.telemetry.mqtt_discovery import Discovery, with_sensors
 from microclaw.telemetry.mqtt_feed import MqttFeed
-from microclaw.telemetry.mqtt_session import GOODBYE_S, BrokerOptions, Incoming, MqttSession
+from microclaw.telemetry.mqtt_session import GOODBYE_S, Acknowledgement, Incoming, MqttSession
 from microclaw.telemetry.mqtt_topics import Topics
 
-Phase: TypeAlias = Literal["connecting", "on", "disturbed"]
 BATCH: Final = 500
+WATCH_S: Final = 30.0
 WELL_AFTER_S: Final = 10.0  # a connection that lasted so long
 TOGETHER_S: Final = 0.1  # changes that come so close are told once
 ASKED_AT_ONCE: Final = 16
-MAX_OTHERS: Final = 16
 _log = logging.getLogger(__name__)
 
 
@@ -42,20 +42,6 @@ class ToldDevices(Protocol):
 
     async def view(self, device_id: str) -> DeviceView | None:
         """None for a device that has just gone."""
-
-
-@dataclass(slots=True)
-class BrokerState:
-    """`others` are the ids of hosts with the same base topic that are online; counts are since the host started."""
-
-    phase: Phase = "connecting"
-    reason: str | None = None
-    next_step: str | None = None
-    address: str | None = None
-    connections: int = 0
-    acknowledged: int = 0
-    received: int = 0
-    others: set[str] = field(default_factory=set)
 
 
 class MqttPublisher:
@@ -74,12 +60,13 @@ class MqttPublisher:
         published: MqttPublishedTable,
         backoff: Backoff | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        watch_s: float = WATCH_S,
     ) -> None:
         self._options, self._topics, self._discovery = options, topics, discovery
         self._commands, self._devices, self._feed = commands, devices, feed
         self._buffer, self._published = buffer, published
         self._backoff = backoff or Backoff(random.random)
-        self._sleep = sleep
+        self._sleep, self._watch_s = sleep, watch_s
         self._changed: set[str] | None = None  # None: all
         self._some_changed = asyncio.Event()
         self._acked: list[int] = []
@@ -109,7 +96,9 @@ class MqttPublisher:
             try:
                 options = await asyncio.to_thread(self._options)
                 self.state.address = options.address
-                opened = MqttSession.opened(options, acknowledged=self._acknowledged, received=self._received)
+                opened = MqttSession.opened(
+                    options, acknowledged=self._acknowledged, received=self._received, deaf=self.state.note_deaf
+                )
                 async with opened as session:
                     error: MicroclawError = await self._serve(session)
             except (BrokerError, ConfigError) as exc:
@@ -133,6 +122,7 @@ class MqttPublisher:
         self._session = session
         self._told.clear()
         self._acked.clear()
+        self.state.warning = None
         self._known = {row.device_id: row for row in await self._published.all()}
         self._held = {topic for row in self._known.values() for topic in row.topics}
         self.changed()
@@ -151,6 +141,7 @@ class MqttPublisher:
                     group.create_task(self._drain(session), name="mqtt buffer"),
                     group.create_task(self._remove(), name="mqtt acknowledged"),
                     group.create_task(self._tell(), name="mqtt states"),
+                    group.create_task(self._watch(session), name="mqtt watch"),
                 ]
                 await asyncio.wait((session.ended,))  # it stays as it is where this is cancelled
                 for task in working:
@@ -187,7 +178,23 @@ class MqttPublisher:
                 sent = message.number
                 topic = f"{self._topics.root}/{message.topic}"
                 retain = message.kind == "telemetry" and topic in self._held
-                session.publish(topic, message.payload, message.number, retain=retain)
+                if session.fits(topic, message.payload):
+                    session.publish(topic, message.payload, message.number, retain=retain)
+                else:  # it would end every connection
+                    self.state.note_too_large(topic, len(message.payload))
+                    self._acked.append(message.number)
+                    self._some_acked.set()
+
+    async def _watch(self, session: MqttSession) -> None:
+        """A broker that answers the library's pings and confirms nothing is no broker."""
+        while True:
+            await asyncio.sleep(self._watch_s)
+            try:
+                async with asyncio.timeout(self._watch_s):
+                    await (await self._publish(self._topics.of_host("status"), ONLINE))
+            except TimeoutError:
+                session.end(BrokerError(f"the broker confirmed nothing for {self._watch_s:g} s"))
+                return
 
     async def _remove(self) -> None:
         """Take what the broker has out of the buffer, many at once."""
@@ -266,6 +273,10 @@ class MqttPublisher:
         assert self._session is not None
         await self._room(self._session)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if not self._session.fits(topic, payload):
+            self.state.note_too_large(topic, len(payload))
+            done.set_result(None)
+            return done
         self._session.publish(topic, payload, done, retain=True)
         return done
 
@@ -276,13 +287,19 @@ class MqttPublisher:
 
     # Called by the session.
 
-    def _acknowledged(self, tokens: Sequence[object]) -> None:
-        for token in tokens:
-            if isinstance(token, int):
-                self._acked.append(token)
-            elif isinstance(token, asyncio.Future) and not token.done():
-                token.set_result(None)
-        self.state.acknowledged += len(tokens)
+    def _acknowledged(self, answers: Sequence[Acknowledgement]) -> None:
+        """What the broker refused stays in the buffer, and is sent again at the next connection."""
+        for answer in answers:
+            if answer.refused is not None:
+                self.state.refused += 1
+                self.state.warn(f"the broker refuses what this host publishes: {answer.refused}")
+            else:
+                self.state.acknowledged += 1
+            if isinstance(answer.token, asyncio.Future):
+                if not answer.token.done():
+                    answer.token.set_result(None)
+            elif isinstance(answer.token, int) and answer.refused is None:
+                self._acked.append(answer.token)
         self._has_room.set()
         self._some_acked.set()
 
@@ -302,7 +319,7 @@ class MqttPublisher:
             elif host == self._topics.host:
                 self._note_own(message)
             else:
-                self._note_other(host, is_online=message.payload == ONLINE)
+                self.state.note_other(host, self._topics.base, is_online=message.payload == ONLINE)
 
     def _note_run(self, message: Incoming) -> None:
         """Two hosts with one id throw each other out: the other one's words are there when this one is back."""
@@ -328,30 +345,9 @@ class MqttPublisher:
             self._told.pop(message.topic, None)
             self._some_changed.set()
 
-    def _note_other(self, host: str, *, is_online: bool) -> None:
-        others = self.state.others
-        if not is_online:
-            others.discard(host)
-        elif host not in others and len(others) < MAX_OTHERS:
-            others.add(host[:64])
-            _log.warning("MQTT: another host has the base topic %s, too: %s", self._topics.base, host[:64])
-
 
 async def _all_of(sent: Iterable[asyncio.Future[None] | None]) -> None:
     """Until the broker has all of them."""
     for done in sent:
         if done is not None:
             await done
-
-
-def buffer_object(buffer: MqttBuffer, feed: MqttFeed) -> Mapping[str, int]:
-    """What waits and what was lost, for the host's status."""
-    sizes = buffer.sizes
-    return {
-        "events": sizes["event"].messages,
-        "telemetry": sizes["telemetry"].messages,
-        "bytes": sum(size.size_bytes for size in sizes.values()),
-        "lost_events": sizes["event"].lost,
-        "lost_telemetry": sizes["telemetry"].lost,
-        "lost_unwritten": feed.lost,
-    }

@@ -1,8 +1,8 @@
-"""One connection to an MQTT broker: the one place where paho-mqtt runs, in a thread of its own. It keeps nothing.
+"""One connection to an MQTT broker, in a thread of paho-mqtt's own. It keeps nothing.
 
 A session is made for each connection and thrown away with it, so nothing of an old one is sent again by the library:
 what has to arrive is in the store's buffer. MQTT 5, for its limits: the broker's Receive Maximum bounds what is under
-way, and no message over MAX_PACKET_BYTES is taken (MQTT 5.0, 3.1.2.11.4).
+way, and no message over MAX_PACKET_BYTES is taken.
 """
 
 from __future__ import annotations
@@ -12,16 +12,11 @@ import ssl
 import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
-from microclaw.addresses import bracketed
-from microclaw.config.settings import MqttSettings
-from microclaw.errors import BrokerError, ConfigError
-from microclaw.telemetry.mqtt_device import OFFLINE
-from microclaw.telemetry.mqtt_topics import Topics
+from microclaw.errors import BrokerError
+from microclaw.telemetry.mqtt_broker import CONNECT_S, MAX_UNDER_WAY, QOS, BrokerOptions
 from microclaw.text import clean_text
 
 if TYPE_CHECKING:
@@ -29,37 +24,16 @@ if TYPE_CHECKING:
     from paho.mqtt.properties import Properties
     from paho.mqtt.reasoncodes import ReasonCode
 
-QOS: Final = 1
-PLAIN_PORT: Final = 1883
-TLS_PORT: Final = 8883
-MAX_PASSWORD_CHARS: Final = 4_096
-CONNECT_S: Final = 10.0
-KEEPALIVE_S: Final = 30
-MAX_PACKET_BYTES: Final = 16_384
-MAX_UNDER_WAY: Final = 1_000
+    from microclaw.telemetry.mqtt_client import GuardedClient
+
+MAX_SENT_BYTES: Final = 268_435_455  # MQTT 5.0, 1.5.5: the largest packet there is
+HEADER_BYTES: Final = 16
+_NEEDED: Final = {"MaximumQoS": "QoS 1", "RetainAvailable": "retained messages"}
 MAX_INCOMING: Final = 256
 GOODBYE_S: Final = 2.0
 _NOT_LET_IN: Final = (134, 135)  # bad user name or password, not authorized
 _WRONG_VERSION: Final = 132
 _LOOK_AT_URL: Final = "start the broker, or correct it: microclaw config set mqtt.url mqtt://HOST:1883"
-
-
-@dataclass(frozen=True, slots=True)
-class BrokerOptions:
-    """Where the broker is, and as whom to come. `will` is published, retained, when the connection is lost."""
-
-    host: str
-    port: int
-    client_id: str
-    will_topic: str
-    will: bytes
-    tls: ssl.SSLContext | None = None
-    user: str | None = None
-    password: str | None = field(default=None, repr=False)
-
-    @property
-    def address(self) -> str:
-        return f"{'mqtt' if self.tls is None else 'mqtts'}://{bracketed(self.host)}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,31 +43,41 @@ class Incoming:
     retained: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """The broker's answer to a message: it has it, or why it `refused` it."""
+
+    token: object
+    refused: str | None = None
+
+
 class MqttSession:
     """Made by `MqttSession.opened`. Use it on the event loop; `ended` is done with the reason when it is over.
 
-    `acknowledged` gets the tokens of messages that the broker has, many at once; `received` the messages that came,
-    and how many were dropped because more came than are read.
+    `acknowledged` gets the broker's answers, many at once; `received` the messages that came, and how many were dropped
+    because more came than are read; `deaf` why the broker lets this host not listen.
     """
 
     def __init__(
         self,
         options: BrokerOptions,
         *,
-        acknowledged: Callable[[Sequence[object]], None],
+        acknowledged: Callable[[Sequence[Acknowledgement]], None],
         received: Callable[[Sequence[Incoming], int], None],
+        deaf: Callable[[str], None],
     ) -> None:
         self._options = options
-        self._acknowledged, self._received = acknowledged, received
+        self._acknowledged, self._received, self._deaf = acknowledged, received, deaf
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[BrokerError] = self._loop.create_future()
         self._connected: asyncio.Future[None] = self._loop.create_future()
-        self._client: Client | None = None
+        self._client: GuardedClient | None = None
         self._window = MAX_UNDER_WAY
+        self._max_bytes = MAX_SENT_BYTES
         self._lock = threading.Lock()  # held for what follows alone, never while paho is called
         self._under_way: dict[int, object] = {}
-        self._early: set[int] = set()  # the broker's answer came before `publish` returned
-        self._acks: list[object] = []
+        self._early: dict[int, str | None] = {}  # the broker's answer came before `publish` returned
+        self._acks: list[Acknowledgement] = []
         self._incoming: list[Incoming] = []
         self._dropped = 0
         self._woken = False
@@ -105,11 +89,12 @@ class MqttSession:
         cls,
         options: BrokerOptions,
         *,
-        acknowledged: Callable[[Sequence[object]], None],
+        acknowledged: Callable[[Sequence[Acknowledgement]], None],
         received: Callable[[Sequence[Incoming], int], None],
+        deaf: Callable[[str], None],
     ) -> AsyncGenerator[MqttSession]:
         """Inside, it is connected, until `ended`. Raises BrokerError when the broker is not there or refuses."""
-        session = cls(options, acknowledged=acknowledged, received=received)
+        session = cls(options, acknowledged=acknowledged, received=received, deaf=deaf)
         try:
             await session._connect()
             yield session
@@ -121,6 +106,10 @@ class MqttSession:
         """How many messages may be published now."""
         return self._window - len(self._under_way)
 
+    def fits(self, topic: str, payload: bytes) -> bool:
+        """Whether the broker takes a message of this size."""
+        return len(topic.encode()) + len(payload) + HEADER_BYTES <= self._max_bytes
+
     def publish(self, topic: str, payload: bytes, token: object, *, retain: bool) -> None:
         """Send with QoS 1; `token` comes back when the broker has it. Ask for `room` before."""
         assert self._client is not None
@@ -129,8 +118,7 @@ class MqttSession:
             if info.mid not in self._early:
                 self._under_way[info.mid] = token
                 return
-            self._early.discard(info.mid)
-            self._acks.append(token)
+            self._acks.append(Acknowledgement(token, self._early.pop(info.mid)))
         self._wake()
 
     def subscribe(self, filters: Sequence[str]) -> None:
@@ -156,16 +144,13 @@ class MqttSession:
 
     def _dial(self) -> None:
         """On a thread of its own, which ends when paho's begins."""
-        from paho.mqtt.packettypes import PacketTypes
-        from paho.mqtt.properties import Properties
+        from microclaw.telemetry.mqtt_client import dial  # paho: 30 ms and 4 MB that hosts without a broker save
 
         options = self._options
         client = None
         try:
             client = self._new_client()
-            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            properties.MaximumPacketSize = MAX_PACKET_BYTES
-            client.connect(options.host, options.port, KEEPALIVE_S, clean_start=True, properties=properties)
+            dial(client, options)
         except (OSError, ValueError) as exc:  # ssl.SSLError and socket.gaierror are OSErrors
             self._call(self._settle, _no_connection(options, exc))
             if client is not None:
@@ -179,28 +164,15 @@ class MqttSession:
         client.disconnect()  # nobody waits for it any more
         _let_go(client)
 
-    def _new_client(self) -> Client:
-        from paho.mqtt import client as paho  # 30 ms and 4 MB that hosts without a broker save
-        from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+    def _new_client(self) -> GuardedClient:
+        from microclaw.telemetry.mqtt_client import new_client
 
-        options = self._options
-        client = paho.Client(
-            CallbackAPIVersion.VERSION2,
-            options.client_id,
-            protocol=MQTTProtocolVersion.MQTTv5,
-            reconnect_on_failure=False,
-        )
-        client.connect_timeout = CONNECT_S
-        client.max_inflight_messages_set(MAX_UNDER_WAY)
-        client.will_set(options.will_topic, options.will, QOS, retain=True)
-        if options.user is not None:
-            client.username_pw_set(options.user, options.password)
-        if options.tls is not None:
-            client.tls_set_context(options.tls)
+        client = new_client(self._options, broken=self._on_broken)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
         client.on_message = self._on_message
+        client.on_subscribe = self._on_subscribe
         return client
 
     def _close(self) -> None:
@@ -220,8 +192,13 @@ class MqttSession:
         if reason.is_failure:
             self._call(self._settle, _refusal(self._options, reason))
             return
-        allowed = getattr(properties, "ReceiveMaximum", MAX_UNDER_WAY)
-        self._window = min(MAX_UNDER_WAY, allowed)
+        lacks = [what for name, what in _NEEDED.items() if not getattr(properties, name, 1)]
+        if lacks:
+            text = f"{self._options.address} takes no {' and no '.join(lacks)}"
+            self._call(self._settle, BrokerError(text, next_step="use a broker that does, such as mosquitto"))
+            return
+        self._window = min(MAX_UNDER_WAY, getattr(properties, "ReceiveMaximum", MAX_UNDER_WAY))
+        self._max_bytes = getattr(properties, "MaximumPacketSize", self._max_bytes)
         self._call(self._settle, None)
 
     def _on_disconnect(
@@ -230,13 +207,27 @@ class MqttSession:
         error = BrokerError(f"the connection to {self._options.address} was lost: {reason}", next_step=_LOOK_AT_URL)
         self._call(self.end, error)
 
-    def _on_publish(self, _client: Client, _data: Any, mid: int, *_: Any) -> None:
+    def _on_broken(self, exc: Exception) -> None:
+        why = clean_text(f"{type(exc).__name__}: {exc}", one_line=True, limit=200)
+        text = f"{self._options.address} sent what is no MQTT 5: {why}"
+        self._call(self.end, BrokerError(text, next_step="see what listens there"))
+
+    def _on_publish(self, _client: Client, _data: Any, mid: int, reason: ReasonCode, _properties: Any) -> None:
+        refused = str(reason) if reason.is_failure else None
         with self._lock:
-            if mid not in self._under_way:
-                self._early.add(mid)
+            if mid in self._under_way:
+                self._acks.append(Acknowledgement(self._under_way.pop(mid), refused))
+            else:
+                self._early[mid] = refused
                 return
-            self._acks.append(self._under_way.pop(mid))
         self._wake()
+
+    def _on_subscribe(
+        self, _client: Client, _data: Any, _mid: int, reasons: Sequence[ReasonCode], _properties: Any
+    ) -> None:
+        refused = next((str(reason) for reason in reasons if reason.is_failure), None)
+        if refused is not None:
+            self._call(self._deaf, refused)
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         try:
@@ -283,60 +274,20 @@ class MqttSession:
             self._connected.set_exception(error)
 
 
-def read_options(settings: MqttSettings, topics: Topics) -> BrokerOptions:
-    """How the settings say to connect; the files are read anew each time. Raises ConfigError."""
-    parts = urlsplit(settings.url or "")
-    is_tls = parts.scheme == "mqtts"
-    return BrokerOptions(
-        host=parts.hostname or "",
-        port=parts.port or (TLS_PORT if is_tls else PLAIN_PORT),
-        client_id=f"microclaw-{topics.host}",
-        will_topic=topics.of_host("status"),
-        will=OFFLINE,
-        tls=_tls(settings.ca_file) if is_tls else None,
-        user=settings.user,
-        password=None if settings.password_file is None else _password(settings.password_file),
-    )
-
-
-def _tls(ca_file: str | None) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=None if ca_file is None else Path(ca_file).expanduser())
-    except OSError as exc:  # ssl.SSLError is one
-        raise ConfigError(
-            f"mqtt.ca_file {ca_file} cannot be used: {exc}", next_step="it is the authority's certificate in PEM"
-        ) from exc
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
-
-
-def _password(file: str) -> str:
-    try:
-        with Path(file).expanduser().open(encoding="utf-8") as opened:
-            text = opened.read(MAX_PASSWORD_CHARS + 1)
-    except (OSError, UnicodeDecodeError) as exc:
-        why = exc.strerror if isinstance(exc, OSError) else "it is no text"
-        raise ConfigError(
-            f"mqtt.password_file {file} cannot be read: {why}", next_step="a file with the password on one line"
-        ) from exc
-    password = text.strip("\r\n")
-    if not password or len(text) > MAX_PASSWORD_CHARS or not password.isprintable():
-        raise ConfigError(
-            f"mqtt.password_file {file} does not hold a password of one line, at most {MAX_PASSWORD_CHARS} characters",
-            next_step="write the password alone into it",
-        )
-    return password
-
-
 def _subscription() -> Any:
     from paho.mqtt.subscribeoptions import SubscribeOptions
 
     return SubscribeOptions(qos=QOS)
 
 
-def _let_go(client: Client) -> None:
+def _let_go(client: GuardedClient) -> None:
     """paho closes its sockets when nobody refers to it any more: a callback of ours would keep it."""
-    client.on_connect = client.on_disconnect = client.on_publish = client.on_message = None
+    client.on_connect = client.on_disconnect = client.on_publish = client.on_message = client.on_subscribe = None
+    client.broken = _nobody
+
+
+def _nobody(_: Exception) -> None:
+    """For a client that has been let go."""
 
 
 def _read(connected: asyncio.Future[None]) -> None:
