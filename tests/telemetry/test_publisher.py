@@ -14,7 +14,8 @@ import pytest
 from tests.telemetry.conftest import PASSWORD, Boards, Broker, Listener, publishing, until
 
 from microclaw.config.settings import MqttSettings
-from microclaw.telemetry.mqtt_device import DeviceView, FirmwareVersions, NamedPin, ProgramState
+from microclaw.telemetry.mqtt_device import DeviceView, FirmwareVersions, NamedPin, ProgramState, device_messages
+from microclaw.telemetry.mqtt_feed import _telemetry
 from microclaw.wire.link.messages import Telemetry
 
 Listen = Callable[..., Listener]
@@ -53,6 +54,26 @@ async def test_states_are_retained_and_the_newest_is_told(broker: Broker, listen
         assert found["desk/firmware"].body == {"title": "microclaw", "installed_version": "0.1.0"}
         assert all(heard.retained for heard in found.values())
     await until(lambda: late.last("states/h-test/status").payload == b"offline", "no goodbye")  # type: ignore[union-attr]
+
+
+def test_the_page_shows_what_is_published() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "mqtt.md").read_text()
+    rows = page.partition("```topics\n")[2].partition("```")[0].splitlines()
+    shown = dict(row.split(" ", 1) for row in rows)
+    told = device_messages(
+        dataclasses.replace(DESK, programs=(*DESK.programs[:1], ProgramState("old 2", False, "accepted")))
+    )
+    for topic, payload in told.items():
+        if not topic.endswith("/state"):
+            words = shown.pop(f"microclaw/h-3f9a1c20/{topic}")
+            assert (words if words.startswith('{"') else words.strip("{}")) == payload.decode()
+    assert [topic.removeprefix("microclaw/h-3f9a1c20/") for topic in shown] == [
+        "status",
+        "desk/telemetry",
+        "desk/event",
+    ]
+    sent = Telemetry(free_heap=180_000, uptime_s=3_600, apps=(), rssi=-60)
+    assert json.loads(shown["microclaw/h-3f9a1c20/desk/telemetry"]) == json.loads(_telemetry(sent, 1_760_000_000_000))
 
 
 async def test_device_that_goes_leaves_nothing_at_the_broker(broker: Broker, listen: Listen, tmp_path: Path) -> None:
