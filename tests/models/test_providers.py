@@ -150,7 +150,7 @@ FAILURES = [
 async def test_failure_of_the_service_is_one_error_with_a_next_step(
     make: Callable[[str, float], Model], answer: tuple[int, Any], said: str, next_step: str
 ) -> None:
-    async with server(answer) as s, closing(make(s.url, 0.5)) as model:
+    async with server(answer) as s, closing(make(s.url, 0.5 if said == "in time" else 30)) as model:
         with pytest.raises(ModelError) as caught:
             await model.respond(request())
         assert said in caught.value.message

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -18,6 +19,7 @@ from microclaw.apps.changes import made_by
 from microclaw.apps.direct_io import PinChange
 from microclaw.audit import AuditKind
 from microclaw.auth.gate import Permission
+from microclaw.auth.provisioning import Provision
 from microclaw.boards.firmware import described_text, parse_firmware
 from microclaw.boards.today import family_of, today_object
 from microclaw.devices.call_text import call_from, call_words, result_value
@@ -255,6 +257,16 @@ class ProvisionBody(RequestBody):
     qr: bool = False
 
 
+class BatchBody(RequestBody):
+    """`count` boards to come, called PREFIX001 and so on: numbers whose names are free."""
+
+    count: Annotated[int, Field(ge=1, le=500)]
+    prefix: Annotated[str, Field(min_length=1, max_length=24)] = "board-"
+    board: str | None = None
+    host: Annotated[str, Field(min_length=1, max_length=253)] | None = None
+    days: Annotated[int, Field(ge=1, le=366)] = 90
+
+
 class LabelsBody(RequestBody):
     labels: Annotated[list[str], Field(max_length=16)]
 
@@ -296,6 +308,17 @@ def link_router(parts: HostParts) -> APIRouter:
             "qr": await asyncio.to_thread(made.qr) if body.qr else None,
         }
 
+    @router.post("/devices/provision-batch", summary="The same for many new devices, each with a name and a secret")
+    async def provision_batch(body: BatchBody, by: RequestCaller) -> dict[str, Any]:
+        check_local_owner(parts.gate, by, "provision devices")
+        life_ms = body.days * 24 * 3_600_000
+        made = await link().provision_many(body.prefix, body.count, board=body.board, host=body.host, life_ms=life_ms)
+        return {
+            "boards": [_batch_object(one) for one in made],
+            "expires_ms": made[0].expires_ms,
+            "only_local": link().is_local,
+        }
+
     @router.get("/pairings", summary="Devices that show a code and wait for a person; never the codes")
     async def pairings() -> dict[str, Any]:
         return {"pairings": pairing_objects(link())}
@@ -319,3 +342,10 @@ def link_router(parts: HostParts) -> APIRouter:
         return {"device": parts.devices.get(name).name, "state": noted}
 
     return router
+
+
+def _batch_object(made: Provision) -> dict[str, Any]:
+    """One board of a batch: what its label and the table say. `expires` is a day (UTC)."""
+    expires = datetime.fromtimestamp((made.expires_ms or 0) / 1000, UTC)
+    keys = ("name", "host", "port", "ca_sha256", "secret")
+    return {**{key: getattr(made, key) for key in keys}, "line": made.uri, "expires": expires.date().isoformat()}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -103,21 +104,28 @@ class Provisioner:
         board_id: str | None = None,
         with_secret: bool = True,
         host: str | None = None,
+        life_ms: int = SECRET_LIFE_MS,
     ) -> Provision:
         """For a new device to be called `name`, or the known `device_id`; `board_id` lets no board of another profile
         use it, and is the profile of a board whose own name is no profile's.
 
-        The secret is good for 30 days, until the device that paired with it has connected once.
+        The secret is good for `life_ms`, until the device that paired with it has connected once.
         """
         known = Provision(host or self._host, self._port, self._ca_sha256)
         if not with_secret:
             return known
         secret = base64.b32encode(self._random_bytes(SECRET_BYTES)).decode().rstrip("=")
         now_ms = self._now_ms()
-        row = SecretRow(secret_hash(secret), device_id, name, board_id, now_ms + SECRET_LIFE_MS)
+        row = SecretRow(secret_hash(secret), device_id, name, board_id, now_ms + life_ms)
         await self._table.add_secret(row, now_ms)
         self._record(AuditEvent(AuditKind.SECRET_MADE, "lets one device in", about=device_id or name))
         return Provision(known.host, known.port, known.ca_sha256, secret, row.expires_ms)
+
+    async def free_names(self, prefix: str, count: int, taken: frozenset[str]) -> list[str]:
+        """PREFIX001, PREFIX002, ...: none that a device has, or that a secret is out for."""
+        taken |= await self._table.awaited_names(self._now_ms())
+        names = (f"{prefix}{number:03}" for number in itertools.count(1))
+        return list(itertools.islice((name for name in names if name not in taken), count))
 
 
 def secret_hash(secret: str) -> bytes:

@@ -304,7 +304,9 @@ def revoke(ctx: typer.Context, name: str) -> None:
 @device_group.command("provision")
 def provision(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(help="What the device is to be called, or a known device.")],
+    name: Annotated[
+        str | None, typer.Argument(help="What the device is to be called, or a known device; none with --batch.")
+    ] = None,
     board: Annotated[
         str | None, typer.Option("--board", help="The board's profile; a board of another profile is refused.")
     ] = None,
@@ -314,9 +316,31 @@ def provision(
     host: Annotated[str | None, typer.Option("--address", metavar="HOST", help="How the device reaches this host.")] = (
         None
     ),
+    batch: Annotated[
+        int | None, typer.Option("--batch", metavar="N", min=1, max=500, help="For N devices; needs --out.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="CSV", help="With --batch: their table, 0600.")] = None,
+    sheet: Annotated[
+        Path | None, typer.Option("--sheet", metavar="SVG", help="With --batch: labels with QR codes, 24 a page (A4).")
+    ] = None,
+    prefix: Annotated[
+        str, typer.Option("--prefix", help="With --batch: of their names, before the number.")
+    ] = "board-",
+    days: Annotated[int, typer.Option("--days", min=1, max=366, help="With --batch: how long it is good.")] = 90,
+    force: Annotated[bool, typer.Option("--force", help="With --batch: write over files that are there.")] = False,
 ) -> None:
-    """Print what a device needs to trust this host and be paired: as text, file or QR code."""
+    """Print what a device needs to trust this host and be paired: as text, file or QR code; --batch for many."""
     options = global_options(ctx)
+    if batch is not None:
+        if out is None or name is not None or file is not None or qr or no_secret:
+            raise typer.BadParameter("--batch N takes --out CSV, and no NAME, --file, --qr, --no-secret")
+        from microclaw.cli.provision_batch import provision_batch
+
+        asked = {"count": batch, "prefix": prefix, "board": board, "host": host, "days": days}
+        provision_batch(options, options.host(), asked, out=out, sheet=sheet, force=force)
+        return
+    if name is None or out is not None or sheet is not None:
+        raise typer.BadParameter("give a NAME; or for many devices --batch N --out CSV")
     body = {"name": name, "board": board, "secret": not no_secret, "host": host, "qr": qr}
     made = options.host().post("/v1/devices/provision", body)
     if file is not None:

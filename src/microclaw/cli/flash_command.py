@@ -21,7 +21,7 @@ from microclaw.text import clean_text
 if TYPE_CHECKING:  # they take 0.2 s to import, which `--help` must not
     from microclaw.flash.board_port import BoardPort
     from microclaw.flash.pairing import HostCalls
-    from microclaw.flash.workshop import Outcome, Person, Wishes
+    from microclaw.flash.workshop import Host, Outcome, Person, Wishes
     from microclaw.host_client.client import HostClient
     from microclaw.transports.serial_address import ListPorts
 
@@ -73,6 +73,10 @@ def flash(
         list[str] | None,
         typer.Option("--part", metavar="NAME=FILE", help="Beside such an image: bootloader, storage, assets."),
     ] = None,
+    claim: Annotated[
+        Path | None,
+        typer.Option("--claim", metavar="CSV", help="No host is near: a row of `device provision --batch --out CSV`."),
+    ] = None,
     ota_url: Annotated[
         str | None, typer.Option("--ota-url", metavar="URL", help="Of xiaozhi: the server that it asks at its start.")
     ] = None,
@@ -98,6 +102,8 @@ def flash(
         raise typer.BadParameter("--forget and --keep-wifi contradict each other: leave one out")
     if firmware == "microclaw" and (part or ota_url is not None):
         raise typer.BadParameter("--part and --ota-url are of images of others: give --firmware wasmachine or xiaozhi")
+    if firmware != "microclaw" and claim is not None:
+        raise typer.BadParameter("--claim is of boards with our files: leave it out")
     parts = _read_parts(part or [])
     from microclaw.firmware_folder import firmware_folder
     from microclaw.flash.esptool import Esptool, EsptoolOptions
@@ -108,8 +114,14 @@ def flash(
     password = read_password(wifi, wifi_password, "--wifi-password")
     person = TerminalPerson(options)
     chosen = find_port(person, port)
-    client = options.host() if firmware == "microclaw" else None
-    host = None if client is None or not _runs(client, person) else RunningHost(options, client, person)
+    host: Host | None = None
+    if claim is not None:
+        from microclaw.cli.flash_claim import ClaimedHost
+
+        claimed = host = ClaimedHost(claim, name)
+        name = claimed.name
+    elif firmware == "microclaw" and _runs(client := options.host(), person):
+        host = RunningHost(options, client, person)
     wishes = Wishes(
         image, firmware, adopt, erase, wifi, password, name, board, address, keep_wifi, forget, parts, ota_url
     )
@@ -121,6 +133,7 @@ def flash(
         firmware_folder(),
         cache_folder(os.environ),
         download,
+        waits=claim is None,
     )
     done = asyncio.run(flash_board(shop, wishes))
     person.end_line()
@@ -307,6 +320,8 @@ def _report(options: GlobalOptions, wishes: Wishes, done: Outcome) -> None:
         return
     if wishes.firmware != "microclaw":
         options.say(f"{done.image} is on the {done.chip}. next: {_NEXT_OF[wishes.firmware]}")
+    elif done.device is not None and not done.online:
+        options.say(f"{done.device} pairs by itself when it reaches its host. next: label it, and flash the next one")
     elif done.online:
         options.say(f"{done.device} is online. next: {done.say_next}")
     else:

@@ -69,7 +69,7 @@ async def flash_board(shop: Workshop, wishes: Wishes) -> Outcome:
                 next_step="press RESET and run it again; if it stays so, a file on the board keeps it from starting: "
                 "microclaw flash --erase",
             ) from exc
-    if shop.host is not None and done.device is not None:
+    if shop.host is not None and done.device is not None and shop.waits:
         shop.person.say(f"waiting for {done.device} to connect")
         await pairing.wait_online(shop.host.calls, done.device, done.connections, shop.online_s)
         done.online = True

@@ -74,7 +74,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """Everything that flashing one board needs. `host` is None when none runs: the board is not paired then."""
+    """Everything that flashing one board needs. `host` is None when none runs: the board is not paired then.
+
+    `waits`: until the board is online; a host that is elsewhere is not asked.
+    """
 
     port: BoardPort
     esptool: Esptool
@@ -85,3 +88,4 @@ class Workshop:
     fetch: Fetch
     look_s: float = 4.0  # for MicroPython to answer, before esptool is asked
     online_s: float = 90.0
+    waits: bool = True

@@ -65,6 +65,7 @@ class LinkClient:
         self.clock = LinkClock()
         self._handle: Handle = lambda _: None
         self.hear: Callable[[int, bytes], None] = lambda _stream, _payload: None
+        self.take_blob: Callable[[actions.TakeBlob], None] = lambda _blob: None
         self._then: Callable[[], float | None] | None = None
         self._address = address
         self._measure = measure
@@ -363,6 +364,8 @@ class LinkClient:
                 self.state.rtt_ms = rtt_ms
             case actions.Hear(stream=stream, frame=frame):
                 self.hear(stream, frame.payload)
+            case actions.TakeBlob():
+                self.take_blob(action)
             case _:
                 assert_never(action)
 

@@ -20,10 +20,10 @@ from microclaw.audit import ALARMS, AuditEvent, Record, no_record
 from microclaw.auth.certificates import lan_names
 from microclaw.auth.device_identity import HostIdentity
 from microclaw.auth.pairing import PendingPairing
-from microclaw.auth.provisioning import Provision
+from microclaw.auth.provisioning import SECRET_LIFE_MS, Provision
 from microclaw.devices.device import Device
 from microclaw.devices.examine import CheckLine
-from microclaw.devices.registry import Registry
+from microclaw.devices.registry import Registry, check_name
 from microclaw.errors import ConfigError, NotSupported
 from microclaw.events import Alarm, LiveEvent
 from microclaw.link_server.device_link import DeviceLink
@@ -205,7 +205,13 @@ class LinkServer:
         return sum([await self.identity.revocation.revoke(credential, by=by) for credential in known])
 
     async def provision(
-        self, name: str, *, board: str | None = None, with_secret: bool = True, host: str | None = None
+        self,
+        name: str,
+        *,
+        board: str | None = None,
+        with_secret: bool = True,
+        host: str | None = None,
+        life_ms: int = SECRET_LIFE_MS,
     ) -> Provision:
         """For a device to come called `name`, or for the known one of that name."""
         known = next((device for device in self._devices.list() if device.name == name), None)
@@ -216,8 +222,18 @@ class LinkServer:
             board_id=board,
             with_secret=with_secret,
             host=host or (self._host if self.is_local else None),
+            life_ms=life_ms,
         )
         return replace(made, name=name)
+
+    async def provision_many(
+        self, prefix: str, count: int, *, board: str | None, host: str | None, life_ms: int
+    ) -> list[Provision]:
+        """For `count` devices to come, called PREFIX001 and so on. Raises ConfigError for a prefix of no good names."""
+        taken = frozenset(device.name for device in self._devices.list())
+        names = await self.identity.provisioner.free_names(check_name(prefix), count, taken)
+        check_name(names[-1])
+        return [await self.provision(name, board=board, host=host, life_ms=life_ms) for name in names]
 
     def check_note(self, reference: str, text: str) -> None:
         """Raises what `notify` refuses: its length, a device that is unknown or has no link."""

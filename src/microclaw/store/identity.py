@@ -161,6 +161,11 @@ class IdentityTable(Table):
         """Keep a pairing secret; those that expired are forgotten."""
         await self._database.write(lambda connection: _add_secret(connection, row, at_ms))
 
+    async def awaited_names(self, at_ms: int) -> frozenset[str]:
+        """What the boards will be called that good secrets let in."""
+        where = "pairing_secrets WHERE name IS NOT NULL AND expires_ms > ?"
+        return frozenset(row.name for row in await self._select(SecretRow, where, (at_ms,)) if row.name)
+
     async def reserve_secret(self, secret_hash: bytes, device_id: str) -> str | None:
         """The id of the device that the secret is about to let in: this one, unless an earlier try has left one.
 

@@ -232,7 +232,8 @@ def test_a_host_with_tls_before_1_2_is_refused(start_board: StartBoard, host: Sc
         assert old.version() == "TLSv1.1", "the host does speak it"
     host.drop()
     deadline_s = time.monotonic() + TIMEOUT_S
-    while "did not take the link" not in (error := status_when(board, "waiting").error or ""):
+    bench = board.control()
+    while "did not take the link" not in (error := bench.ask(control.Link()).error or ""):
         assert time.monotonic() < deadline_s, error
     assert "protocol" in error.lower()
     assert len(host.hellos) == 1

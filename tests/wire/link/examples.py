@@ -8,6 +8,7 @@ from microclaw.wire.link.messages import (
     AsrFinal,
     AsrPartial,
     AudioFormat,
+    BlobRead,
     Bye,
     Call,
     CancelStream,
@@ -21,6 +22,7 @@ from microclaw.wire.link.messages import (
     Log,
     Notify,
     OtaCancel,
+    OtaFacts,
     OtaOffer,
     OtaStatus,
     PairCode,
@@ -58,6 +60,14 @@ EXAMPLES: dict[str, Envelope] = {
             BOOT, Software("microclaw", "1.0.0"), "esp32-s3-devkitc-1", ("gpio", "apps"), DEVICE_EPOCH, 7, "power_on",
             HOST_EPOCH, PCM,
         ),
+    ),
+    "hello-ota": Envelope(
+        ID,
+        Hello(
+            BOOT, Software("microclaw-firmware", "1.0.0"), "virtual", ("gpio",), DEVICE_EPOCH, 0, "power_on",
+            ota=OtaFacts("esp32s3", "stable", ("files",), ("3f1c2a9b8d7e6f50",), 3),
+        ),
+        NOW_MS,
     ),
     "hello-kinds": Envelope(
         ID,
@@ -115,5 +125,6 @@ EXAMPLES: dict[str, Envelope] = {
     "ota_offer": Envelope(ID, OtaOffer(b"manifest", b"signature"), NOW_MS, 6),
     "ota_cancel": Envelope(ID, OtaCancel("1.1.0"), NOW_MS, 7),
     "ota_status": Envelope(ID, OtaStatus("1.1.0", "downloading", 0.5), NOW_MS, 8),
+    "blob_read": Envelope(ID, BlobRead(bytes(range(32)), 16_384, 4_096), NOW_MS),
     "ota_status-failed": Envelope(ID, OtaStatus("1.1.0", "failed", 1.0, "wrong hash"), NOW_MS, 9),
 }  # fmt: skip

@@ -14,6 +14,7 @@ from microclaw.wire.link.frame import Frame, FrameLimits, FrameType, encode_fram
         (FrameType.CONTROL, b"\xa0", b"\x01\xa0"),
         (FrameType.AUDIO_IN, b"\x00" * 640, b"\x02" + b"\x00" * 640),
         (FrameType.AUDIO_OUT, b"\xff" * 2_048, b"\x03" + b"\xff" * 2_048),
+        (FrameType.BLOB, b"\x11" * 1_020, b"\x04" + b"\x11" * 1_020),
     ],
 )
 def test_frame_both_ways(type_: FrameType, payload: bytes, message: bytes) -> None:
@@ -21,24 +22,24 @@ def test_frame_both_ways(type_: FrameType, payload: bytes, message: bytes) -> No
     assert read_frame(message) == Frame(type_, payload, True)
 
 
-@given(st.sampled_from(FrameType), st.binary(min_size=1, max_size=2_048))
+@given(st.sampled_from(FrameType), st.binary(min_size=13, max_size=1_020))
 def test_round_trip(type_: FrameType, payload: bytes) -> None:
     assert read_frame(encode_frame(type_, payload)) == (type_, payload, True)
 
 
-@pytest.mark.parametrize("type_", [0, 4, 255])
+@pytest.mark.parametrize("type_", [0, 5, 255])
 def test_unknown_type_is_told_apart(type_: int) -> None:
     assert read_frame(bytes([type_]) + b"later") == Frame(type_, b"later", False)
 
 
-@pytest.mark.parametrize("message", [b"", b"\x02", b"\x03"])
+@pytest.mark.parametrize("message", [b"", b"\x02", b"\x03", b"\x04" + bytes(12)])
 def test_empty_frame_is_malformed(message: bytes) -> None:
     with pytest.raises(LinkViolation) as caught:
         read_frame(message)
     assert (caught.value.close_code, caught.value.reason) == (4400, "malformed")
 
 
-@pytest.mark.parametrize(("type_", "limit"), [(1, 16_384), (2, 2_048), (3, 2_048), (9, 16_384)])
+@pytest.mark.parametrize(("type_", "limit"), [(1, 16_384), (2, 2_048), (3, 2_048), (4, 1_020), (9, 16_384)])
 def test_frame_over_limit_is_too_large(type_: int, limit: int) -> None:
     assert len(read_frame(bytes([type_]) + bytes(limit)).payload) == limit
     with pytest.raises(LinkViolation) as caught:

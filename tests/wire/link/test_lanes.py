@@ -13,9 +13,9 @@ def drain(lanes: Lanes, now_ms: float = 0) -> list[bytes]:
 
 def test_lanes_go_in_order_and_each_is_a_fifo() -> None:
     lanes = Lanes()
-    for message, lane in ((b"\x01t", 2), (b"\x01c", 1), (b"\x01s", 0), (b"\x02a", 0), (b"\x01d", 1)):
+    for message, lane in ((b"\x01t", 2), (b"\x01c", 1), (b"\x04b", 3), (b"\x01s", 0), (b"\x02a", 0), (b"\x01d", 1)):
         lanes.put(Send(message, Lane(lane)), 0)
-    assert drain(lanes) == [b"\x01s", b"\x02a", b"\x01c", b"\x01d", b"\x01t"]
+    assert drain(lanes) == [b"\x01s", b"\x02a", b"\x01c", b"\x01d", b"\x01t", b"\x04b"]
     assert not lanes
 
 

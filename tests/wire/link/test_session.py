@@ -45,6 +45,7 @@ from microclaw.wire.link.sequence import OutboxCursor, StoredMessage
 from microclaw.wire.link.states import MOVES, Phase, move
 from microclaw.wire.link.values import Sender, TaskState
 
+SHA256 = bytes(range(32))
 AUDIO = bytes(640)
 
 
@@ -395,6 +396,23 @@ def test_audio_is_heard_within_its_stream_only(pair: Pair) -> None:
     heard = [action for action in pair.host.seen if isinstance(action, actions.Hear)]
     assert [(hear.stream, len(hear.frame.payload)) for hear in heard] == [(3, 640)] * 2
     assert pair.host.session.counters.late_audio == 2
+
+
+def test_a_piece_of_an_update_comes_to_the_device(pair: Pair) -> None:
+    give(pair.device, b"\x04" + SHA256[:8] + (16_384).to_bytes(4, "big") + b"piece")
+    assert pair.device.seen[-1] == actions.TakeBlob(SHA256[:8], 16_384, b"piece")
+    assert not pair.device.session.send_blob(SHA256, 0, b"piece")
+
+
+def test_a_piece_of_an_update_goes_last(pair: Pair) -> None:
+    assert pair.host.session.send_blob(SHA256, 16_384, b"piece")
+    message = b"\x04" + SHA256[:8] + (16_384).to_bytes(4, "big") + b"piece"
+    assert pair.host.session.next_action() == actions.Send(message, actions.Lane.BLOB)
+
+
+def test_a_piece_of_an_update_from_a_device_is_a_breach(pair: Pair) -> None:
+    give(pair.host, b"\x04" + bytes(13))
+    assert pair.host.session.phase is Phase.LEFT
 
 
 def test_cancelled_stream_is_purged_and_its_late_audio_dropped(pair: Pair) -> None:

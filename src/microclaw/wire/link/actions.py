@@ -16,6 +16,7 @@ class Lane(IntEnum):
     MEDIA = 0
     CONTROL = 1
     TELEMETRY = 2
+    BLOB = 3
 
 
 class Send(NamedTuple):  # as Hear: there is one an audio frame, and a frozen dataclass takes twice the time to make
@@ -63,6 +64,15 @@ class Hear(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class TakeBlob:
+    """A piece of an update's payload, asked for with `blob_read`; `key` is the first 8 bytes of its SHA-256."""
+
+    key: bytes
+    offset: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Persist:
     """Append to the outbox (`append`), then call `stored(seq, payload)`."""
 
@@ -107,5 +117,16 @@ class ReportRtt:
 
 
 Action: TypeAlias = (
-    Send | Close | ReportPeer | Deliver | Hear | Persist | Replay | DropAcked | RenewEpoch | PurgeAudio | ReportRtt
+    Send
+    | Close
+    | ReportPeer
+    | Deliver
+    | Hear
+    | TakeBlob
+    | Persist
+    | Replay
+    | DropAcked
+    | RenewEpoch
+    | PurgeAudio
+    | ReportRtt
 )

@@ -9,12 +9,15 @@ from microclaw.errors import LinkViolation
 
 MAX_CONTROL_BYTES: Final = 16_384
 MAX_AUDIO_BYTES: Final = 2_048
+BLOB_HEAD_BYTES: Final = 12
+MAX_BLOB_BYTES: Final = 1_008
 
 
 class FrameType(IntEnum):
     CONTROL = 1
     AUDIO_IN = 2  # device to host
     AUDIO_OUT = 3  # host to device
+    BLOB = 4  # host to device
 
 
 class CloseCode(IntEnum):
@@ -72,9 +75,19 @@ def read_frame(message: bytes, limits: FrameLimits = DEFAULT_LIMITS) -> Frame:
         if size == 0:
             raise LinkViolation("an audio frame without audio", close_code=CloseCode.MALFORMED)
         raise _too_large("an audio frame", size, limits.audio_bytes)
+    if type_ == _BLOB:
+        return _blob(message, size)
     if size > limits.control_bytes:
         raise _too_large(f"a frame of type {type_}", size, limits.control_bytes)
     return Frame(type_, message[1:], type_ == _CONTROL)
+
+
+def _blob(message: bytes, size: int) -> Frame:
+    if size <= BLOB_HEAD_BYTES:
+        raise LinkViolation("a BLOB frame without data", close_code=CloseCode.MALFORMED)
+    if size > BLOB_HEAD_BYTES + MAX_BLOB_BYTES:
+        raise _too_large("a BLOB frame", size, BLOB_HEAD_BYTES + MAX_BLOB_BYTES)
+    return Frame(_BLOB, message[1:])
 
 
 def _too_large(what: str, size: int, limit: int) -> LinkViolation:
@@ -83,5 +96,6 @@ def _too_large(what: str, size: int, limit: int) -> LinkViolation:
 
 
 _CONTROL: Final = int(FrameType.CONTROL)
+_BLOB: Final = int(FrameType.BLOB)
 _AUDIO: Final = (int(FrameType.AUDIO_IN), int(FrameType.AUDIO_OUT))
 _TYPE_BYTE: Final = {type_: bytes([type_]) for type_ in FrameType}

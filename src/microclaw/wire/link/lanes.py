@@ -1,7 +1,8 @@
-"""The three queues of messages on their way out, each with its written answer for "full", and who uses them. No IO.
+"""The four queues of messages on their way out, each with its written answer for "full", and who uses them. No IO.
 
-MEDIA goes first, then CONTROL, then TELEMETRY. Audio older than the device's buffer is dropped as a glitch; telemetry
-drops its oldest; a full CONTROL lane ends the connection (1013), after which what is durable is replayed.
+MEDIA goes first, then CONTROL, then TELEMETRY, then BLOB (pieces of updates). Audio older than the device's buffer is
+dropped as a glitch; TELEMETRY and BLOB drop their oldest; a full CONTROL lane ends the connection (1013), after which
+what is durable is replayed.
 """
 
 from __future__ import annotations
@@ -78,6 +79,7 @@ class LaneLimits:
     media: int = 256
     control: int = 256
     telemetry: int = 64
+    blob: int = 17  # one window
     lane_bytes: int = 1_048_576
     audio_age_ms: float = 200
 
@@ -105,7 +107,7 @@ class Lanes:
         self._queues: tuple[deque[_Queued], ...] = tuple(deque() for _ in _ORDER)
         self._bytes = [0] * len(_ORDER)
         self.count = 0  # messages in all
-        self._most = (self.limits.media, self.limits.control, self.limits.telemetry)
+        self._most = (self.limits.media, self.limits.control, self.limits.telemetry, self.limits.blob)
 
     def put(self, send: Send, now_ms: float) -> None:
         """Queue a message; LinkViolation 1013 when CONTROL, or a MEDIA lane full of control messages, is full."""
@@ -161,6 +163,10 @@ class Lanes:
             self._bytes[lane] -= len(queue.popleft()[0])
             self.count -= 1
             self.counters.telemetry_dropped += 1
+            return True
+        if lane is Lane.BLOB and queue:  # the device asks for it again
+            self._bytes[lane] -= len(queue.popleft()[0])
+            self.count -= 1
             return True
         if lane is Lane.MEDIA:
             at = next((i for i, queued in enumerate(queue) if _is_audio(queued)), None)

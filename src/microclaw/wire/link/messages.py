@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 
 from microclaw.wire.link.values import (
     MAX_ITEMS,
+    BlobLength,
     Body,
     Durable,
     Epoch,
@@ -26,6 +27,7 @@ from microclaw.wire.link.values import (
     PairingCode,
     Rate,
     Sender,
+    Sha256,
     Share,
     StreamEnd,
     TaskKind,
@@ -67,6 +69,16 @@ class AppState(Body, frozen=True):
     state: str
 
 
+class OtaFacts(Body, frozen=True):
+    """What updates a device takes (docs/protocols/ota.md); `keys` are the ids of those that it trusts."""
+
+    board: str
+    channel: str
+    kinds: Texts
+    keys: Texts
+    security_version: Uint
+
+
 class Hello(FromDevice, frozen=True):
     """`rx_epoch` and `rx_seq` say what of the host's outbox is applied; no epoch before the first message ever.
     `audio` is absent on a board without any; `kinds` are the programs that it takes, "wasm" where it is absent."""
@@ -82,6 +94,7 @@ class Hello(FromDevice, frozen=True):
     rx_epoch: Epoch | None = None
     audio: AudioFormat | None = None
     kinds: Texts | None = None
+    ota: OtaFacts | None = None
 
 
 class Welcome(FromHost, frozen=True):
@@ -334,6 +347,15 @@ class OtaCancel(FromHost, frozen=True):
     version: str
 
 
+class BlobRead(FromDevice, frozen=True):
+    """Asks for the next window of a payload; answered by BLOB frames, or by an `error` that is not fatal."""
+
+    type: ClassVar = "blob_read"
+    sha256: Sha256
+    offset: Uint
+    length: BlobLength
+
+
 class OtaStatus(FromDevice, frozen=True):
     type: ClassVar = "ota_status"
     durable: ClassVar = Durable.ALWAYS
@@ -347,7 +369,7 @@ AnyMessage: TypeAlias = (
     Hello | Welcome | Token | ErrorMessage | Bye | Ping | Pong | Ack | PairRequest | PairCode | PairDone
     | StartAsr | StopAsr | AsrPartial | AsrFinal | TtsStart | TtsChunk | TtsEnd | CancelStream
     | RunTask | CancelTask | TaskStatus | Call | Result | Event | Telemetry | Log | UiState | Notify
-    | OtaOffer | OtaCancel | OtaStatus
+    | OtaOffer | OtaCancel | OtaStatus | BlobRead
 )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from microclaw.wire.link import actions
 from microclaw.wire.link.actions import Action, Lane
 from microclaw.wire.link.codec import decode, encode, numbered
 from microclaw.wire.link.config import LinkConfig, LinkCounters
-from microclaw.wire.link.frame import CloseCode, Frame, FrameType, encode_frame, read_frame
+from microclaw.wire.link.frame import BLOB_HEAD_BYTES, CloseCode, Frame, FrameType, encode_frame, read_frame
 from microclaw.wire.link.heartbeat import Clock, Heartbeat, wall_us
 from microclaw.wire.link.lanes import FRAME_OF, Streams, lane_of
 from microclaw.wire.link.messages import (
@@ -147,7 +147,9 @@ class LinkSession:
             if frame.type == _CONTROL:
                 self._take(decode(frame.payload, self._limits.control_bytes))
                 return True
-            if frame.known:
+            if frame.type == _BLOB:
+                self._take_blob(frame.payload)
+            elif frame.known:
                 self._hear(frame)
             else:
                 self.counters.unknown_frames += 1
@@ -216,6 +218,14 @@ class LinkSession:
             self.counters.late_audio += 1
             return False
         self._actions.append(actions.Send(self._audio_out + payload, Lane.MEDIA))
+        return True
+
+    def send_blob(self, sha256: bytes, offset: int, data: bytes) -> bool:
+        """One piece of a payload that the device asked for; False when the link is not ready."""
+        if self.phase is not Phase.READY or self.role is not Sender.HOST:
+            return False
+        head = sha256[:_KEY_BYTES] + offset.to_bytes(BLOB_HEAD_BYTES - _KEY_BYTES, "big")
+        self._actions.append(actions.Send(encode_frame(FrameType.BLOB, head + data), Lane.BLOB))
         return True
 
     # What the stores answer
@@ -408,6 +418,13 @@ class LinkSession:
         else:
             self._actions.append(actions.Hear(stream, frame))
 
+    def _take_blob(self, payload: bytes) -> None:
+        if self.role is Sender.HOST or self.phase is not Phase.READY:
+            text = f"a BLOB frame from the {self._peer_role.value} while the link is {self.phase.value}"
+            raise LinkViolation(text, reason="unexpected_message")
+        offset = int.from_bytes(payload[_KEY_BYTES:BLOB_HEAD_BYTES], "big")
+        self._actions.append(actions.TakeBlob(payload[:_KEY_BYTES], offset, payload[BLOB_HEAD_BYTES:]))
+
     def _follow(self, body: AnyBody, sender: Sender) -> None:
         purged = self.streams.note(body, sender)
         if purged is not None:
@@ -467,6 +484,8 @@ class LinkSession:
 
 
 _CONTROL = int(FrameType.CONTROL)
+_BLOB = int(FrameType.BLOB)
+_KEY_BYTES = 8  # of a payload's SHA-256, in a BLOB frame
 _UNREADABLE = ("malformed", "too_large")
 _MAX_REASON_BYTES = 120
 _BEATING = (Phase.READY, Phase.PAIRING)

@@ -21,6 +21,8 @@ else:
 ValueMap: TypeAlias = dict[str, Value]
 Id: TypeAlias = Annotated[bytes, Meta(min_length=16, max_length=16)]
 Epoch: TypeAlias = Annotated[bytes, Meta(min_length=8, max_length=8)]
+Sha256: TypeAlias = Annotated[bytes, Meta(min_length=32, max_length=32)]
+BlobLength: TypeAlias = Annotated[int, Meta(ge=1, le=16_384)]
 Uint: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_UINT)]
 Seq: TypeAlias = Annotated[int, Meta(ge=1, le=MAX_UINT)]
 Int: TypeAlias = Annotated[int, Meta(ge=-MAX_UINT, le=MAX_UINT)]

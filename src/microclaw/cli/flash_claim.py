@@ -1,0 +1,76 @@
+"""`flash --claim FILE`: a board gets a row of the table that `device provision --batch` wrote; no host is asked."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from microclaw.cli.provision_batch import COLUMNS, to_csv
+from microclaw.durable import read_private, replace_file
+from microclaw.errors import ConfigError
+from microclaw.flash.pairing import HostCalls
+
+_REMEDY: Final = "make one where the host is: microclaw device provision --batch N --out FILE"
+
+
+class ClaimedHost:
+    """In the place of the host: it knows what a row says. The row is marked before its secret is given away."""
+
+    def __init__(self, path: Path, name: str | None) -> None:
+        """`name` of the row; None: the first that is free. Raises ConfigError."""
+        self._path = path
+        self._rows = _read(path)
+        free = [row for row in self._rows if not row["claimed"] and date.fromisoformat(row["expires"]) > _today()]
+        chosen = next((row for row in free if name in (None, row["name"])), None)
+        if chosen is None:
+            which = "no row" if name is None else f"no row for {name}"
+            raise ConfigError(f"{path} has {which} that is free and good", next_step=_REMEDY)
+        self._row = chosen
+        self.name = chosen["name"]
+
+    @property
+    def calls(self) -> HostCalls:
+        return self
+
+    async def open_to_network(self) -> None:
+        raise ConfigError(
+            "a claimed host cannot be opened from here", next_step="there: microclaw up --link 0.0.0.0:8443"
+        )
+
+    def get(self, _path: str) -> dict[str, Any]:
+        """Nobody can be asked which devices the host has."""
+        return {"devices": []}
+
+    def post(self, _path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        row = self._row
+        made = {"host": body["host"] or row["host"], "port": int(row["port"]), "ca_sha256": row["ca_sha256"]}
+        if not body["secret"]:
+            return {**made, "only_local": False}
+        row["claimed"] = _today().isoformat()
+        replace_file(self._path, to_csv(self._rows).encode())
+        return {**made, "only_local": False, "secret": row["secret"]}
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    content = read_private(path)
+    if content is None:
+        raise ConfigError(f"there is no {path}", next_step=_REMEDY)
+    try:
+        rows = list(csv.DictReader(io.StringIO(content.decode()), strict=True))
+        for row in rows:
+            if set(row) != set(COLUMNS) or None in row.values() or not 0 < int(row["port"]) < 65_536:
+                raise ValueError("a column is missing or wrong")
+            date.fromisoformat(row["expires"])
+    except (ValueError, csv.Error) as exc:
+        raise ConfigError(f"{path} is no table of boards: {exc}", next_step=_REMEDY) from exc
+    if not rows:
+        raise ConfigError(f"{path} has no boards", next_step=_REMEDY)
+    return rows
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
