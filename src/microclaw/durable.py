@@ -10,6 +10,7 @@ import errno
 import os
 import secrets
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -48,6 +49,31 @@ def replace_file(
         raise
     if sync:
         sync_folder(path.parent)
+
+
+def write_chunks(path: Path, chunks: Iterable[bytes], *, replace: bool) -> int:
+    """Put a large file at `path` as it comes, on the disk when this returns; its size. OSError and what `chunks` raise
+    leave what was there, and nothing beside it; FileExistsError unless `replace`.
+    """
+    if not replace and path.exists():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    building = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+    fd = os.open(building, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    size_bytes = 0
+    try:
+        with os.fdopen(fd, "wb") as file:
+            for data in chunks:
+                size_bytes += file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if not replace and path.exists():  # made meanwhile; a link would be surer, and memory sticks have none
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+        building.rename(path)
+    except BaseException:
+        building.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+    return size_bytes
 
 
 def sync_folder(folder: Path) -> None:

@@ -55,6 +55,7 @@ async def test_a_member_makes_no_token(host: PeopleHost) -> None:
     ("method", "path", "body"),
     [
         ("POST", "/v1/tokens", {"name": "heir"}),
+        ("POST", "/v1/backup", {}),
         ("DELETE", "/v1/tokens/ada", None),
         ("POST", "/v1/people/pair", {"code": "123456", "role": "owner"}),
         ("DELETE", "/v1/people/ada", None),

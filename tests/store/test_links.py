@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from microclaw.errors import Overloaded, StoreError
 from microclaw.store.database import Database
-from microclaw.store.links import MAX_BYTES, MAX_MESSAGES, REMEMBERED_IDS, LinkTable
+from microclaw.store.links import MAX_BYTES, MAX_MESSAGES, REMEMBERED_IDS, LinkTable, renew_all
 from microclaw.wire.link.sequence import InboxCursor, OutboxCursor, StoredMessage
 
 OTHER = b"their-ep"
@@ -98,10 +99,10 @@ async def test_renewed_epoch_numbers_what_waits_from_one(links: LinkTable) -> No
     assert await outbox.append(message_id(6), b"m6") == 4
 
 
-async def test_restored_backup_renews_every_epoch(links: LinkTable) -> None:
+async def test_restored_backup_renews_every_epoch(links: LinkTable, database: Database) -> None:
     outboxes = [(await links.open(device_id))[0] for device_id in ("d-1", "d-2")]
     before = [(await outbox.cursor()).epoch for outbox in outboxes]
-    assert await links.renew_all() == 2
+    assert await database.write(lambda connection: renew_all(connection, os.urandom)) == 2
     after = [(await outbox.cursor()).epoch for outbox in outboxes]
     assert len({*before, *after}) == 4
 

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from microclaw import __version__
 from microclaw.api.app_routes import app_router
+from microclaw.api.backup_routes import backup_router
 from microclaw.api.caller import LOCAL_OWNER, BearerAuth, CallerMiddleware, RequestCaller
 from microclaw.api.chat_routes import chat_router
 from microclaw.api.check_routes import check_router
@@ -94,6 +95,7 @@ def host_api(parts: HostParts) -> FastAPI:
     )
     app.include_router(schedule_router(parts.schedules))
     app.include_router(subagent_router(parts.schedules.subagents, parts.gate))
+    app.include_router(backup_router(parts.gate, parts.read_home))
     app.include_router(compile_router(parts.compile))
     app.include_router(voice_router(parts))
     app.include_router(metrics_router(parts.metrics))

@@ -57,6 +57,12 @@ STATUS_BY_CODE = {
     "store_error": 500,
     "store_missing": 500,
     "store_owned": 500,
+    "backup_error": 422,
+    "not_a_backup": 422,
+    "backup_newer": 422,
+    "backup_locked": 422,
+    "backup_cut": 422,
+    "backup_damaged": 422,
     "failed": 500,
 }
 _CODE_BY_STATUS = {403: "forbidden", 404: "not_found", 405: "method_not_allowed", 408: "timeout", 413: "too_large"}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from microclaw.agent.attempts import Attempt
 from microclaw.agent.client_turn import ClientTurns
 from microclaw.agent.conversation import Conversations
+from microclaw.api.backup_routes import ReadHome
 from microclaw.api.event_routes import LiveFeed
 from microclaw.api.jobs import Jobs
 from microclaw.api.metrics import MetricSources
@@ -75,4 +76,5 @@ class HostParts:
     knowledge: Knowledge
     schedules: ScheduleParts
     erase: Callable[[str], Awaitable[str]]
+    read_home: ReadHome
     requests: WaitingRequests = field(default_factory=WaitingRequests)

@@ -43,7 +43,7 @@ _DAY_MS: Final = 86_400_000
 SHOWN: Final = 5  # of the schedules that are due next, and of the approvals
 PRIVATE: Final = (
     "pid", "home", "problems", "alarms", "channels", "mcp_servers", "tasks", "schedules", "approvals", "usage",
-    "model_outages", "mqtt",
+    "model_outages", "mqtt", "backup",
 )  # fmt: skip
 """Fields of the status for owners only: they are about this machine and other people's chats."""
 
@@ -218,6 +218,7 @@ class HostStatus:
     tasks: Callable[[], Sequence[TaskState]]
     audit: AuditLog
     window: Window
+    backup: Callable[[], dict[str, Any] | None]
     began_s: float = field(default_factory=time.monotonic)
 
     async def read(self) -> dict[str, Any]:
@@ -251,6 +252,7 @@ class HostStatus:
             "mcp_servers": dict(self.mcp_servers()),
             "tasks": [asdict(state) for state in self.tasks()],
             "schedules": schedule_object(await self.schedules.all()),
+            "backup": self.backup(),
             "approvals": approval_object(self.approvals.pending(), self.people),
             "deferred": deferred_acts_object(
                 await deferred.waiting(), await deferred.ended(limit=SHOWN), self.devices, self.change_log.now_ms()

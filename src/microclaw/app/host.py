@@ -45,6 +45,7 @@ from microclaw.audit import AuditLog
 from microclaw.auth.admission import open_admission
 from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.auth.egress import Egress
+from microclaw.backup.scheduled import CHECK_S, ScheduledBackups
 from microclaw.bus import Bus
 from microclaw.clock import now_ms
 from microclaw.config.settings import Settings
@@ -147,6 +148,7 @@ async def running_host(
         await stack.enter_async_context(mqtt.serving(base, devices, change_log, agent.tools, tasks))
         jobs = Jobs(group, settings.limits)
         boards = VirtualBoards(devices.registry, apps.reconciler.check)
+        backups = ScheduledBackups(settings.home, settings.backup, record=audit.record, now_ms=now_ms)
         status = HostStatus(
             settings=settings,
             devices=devices.registry,
@@ -169,8 +171,9 @@ async def running_host(
             tasks=tasks.states,
             audit=audit,
             window=agent.client_turns.context.window,
+            backup=backups.object,
         )
-        parts = _host_parts(base, devices, apps, agent, link, live, jobs, usage, status, tasks, voice, mqtt)
+        parts = _host_parts(base, devices, apps, agent, link, live, jobs, usage, status, tasks, voice, mqtt, backups)
         api = host_api(parts)
         listeners = [Listener("control", control_socket_app(parts, api), control)]
         if api_socket is not None:
@@ -187,6 +190,11 @@ async def running_host(
             tasks.start("reconciler", apps.reconciler.check_due, every_s=apps.reconciler.interval_s, after=recovered),
             tasks.start("build the C library", partial(warm_compiler, settings)),
             tasks.start("index what is remembered", agent.knowledge.search.refresh),
+            *(
+                []
+                if settings.backup is None
+                else [tasks.start("backup", backups.run_due, every_s=CHECK_S, after=recovered)]
+            ),
         ):
             stack.callback(task.cancel)
         stack.push_async_callback(jobs.drain)  # on the way out: jobs that have started may end
@@ -208,7 +216,7 @@ def _check_store(settings: Settings, *, new_store: bool) -> None:
     if not new_store and authority.exists() and not store.exists():
         raise StoreMissing(
             f"the store {store} is missing, and paired devices trust the authority in {authority}",
-            next_step="restore the store from a backup; or begin with an empty one, and pair every device again: "
+            next_step="microclaw restore FILE --replace; or begin with an empty one, and pair every device again: "
             "microclaw up --new-store",
         )
 
@@ -239,6 +247,7 @@ def _host_parts(
     tasks: SupervisedTasks,
     voice: HostVoice,
     mqtt: HostMqtt,
+    backups: ScheduledBackups,
 ) -> HostParts:
     """What the API's routes work with."""
     return HostParts(
@@ -289,6 +298,7 @@ def _host_parts(
             rows=ConversationRows(base.database),
             history=base.settings.chat_history,
         ).erase,
+        read_home=backups.reading,
     )
 
 

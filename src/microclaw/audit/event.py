@@ -61,6 +61,8 @@ class AuditKind(StrEnum):
     PHOTO_REFUSED = "photo.refused"
     FIRMWARE_ALLOWED = "firmware.allowed"
     FIRMWARE_ENDED = "firmware.ended"
+    BACKUP_MADE = "backup.made"
+    BACKUP_RESTORED = "backup.restored"
 
 
 # What a person of this host did. These lines are in files of their own, so that nothing from outside can push them out.
@@ -83,6 +85,8 @@ ACTS: Final = frozenset(
         AuditKind.RECORDING_ENDED,
         AuditKind.PHOTO_ASKED,
         AuditKind.FIRMWARE_ALLOWED,
+        AuditKind.BACKUP_MADE,
+        AuditKind.BACKUP_RESTORED,
     }
 )
 # A person should look: somebody may have a copy of what a device proves itself with.

@@ -156,8 +156,8 @@ def _fingerprint(certificate: x509.Certificate) -> str:
 def _read_or_make(folder: Path, known: str | None, now_ms: int, serial: int) -> KeyPair:
     path = folder / AUTHORITY_FILE
     remedy = (
-        f"restore {path} from a backup; or, to give up every paired device and pair them all again, "
-        f"make the empty file {folder / BEGIN_ANEW_FILE} and start the host"
+        f"restore {path} from a backup (microclaw restore FILE --replace); or, to give up every paired device and pair "
+        f"them all again, make the empty file {folder / BEGIN_ANEW_FILE} and start the host"
     )
     content = read_private(path)
     if content is None:

@@ -20,7 +20,7 @@ import typer
 from microclaw.addresses import is_local
 from microclaw.audit import alarm_text, open_alarms, read_events
 from microclaw.builds.confinement import NEXT_STEP, confinement
-from microclaw.cli.host_commands import failing_lines
+from microclaw.cli.host_commands import backup_line, failing_lines
 from microclaw.cli.mqtt_lines import connection_finding, setting_warnings
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.clock import now_ms
@@ -278,6 +278,7 @@ def _host(options: GlobalOptions, server_tokens: int) -> Iterator[Finding]:
         yield Finding("host", True, f"{exc.message} (start it with: {exc.next_step})")
         settings = options.settings()
         yield from _alarms(settings.home)
+        yield from _attempt("backup", lambda: _backups(settings))
         from microclaw.cli.own_engines import own_health  # engines take 0.2 s to import
 
         yield from voice_engines(own_health(settings))
@@ -290,6 +291,8 @@ def _host(options: GlobalOptions, server_tokens: int) -> Iterator[Finding]:
     yield from learned_window(status.get("context", {}), server_tokens)
     for line in failing_lines(status):
         yield Finding("task", False, line, "mend its cause; it is tried again by itself")
+    if status.get("backup"):
+        yield Finding("backup", True, backup_line(status["backup"]))
     for alarm in status.get("alarms", ()):
         yield Finding("alarm", False, alarm["text"], alarm["next"])
     yield from voice_engines(options.host().get("/v1/voice"))
@@ -341,6 +344,15 @@ def _alarms(home: Path) -> Iterator[Finding]:
     """From the security log itself, when no host runs."""
     for alarm in open_alarms(read_events(home), now_ms()):
         yield Finding("alarm", False, *alarm_text(alarm, alarm.event.text.partition(":")[0]))
+
+
+def _backups(settings: Settings) -> Iterator[Finding]:
+    """From their folder itself, when no host runs; nothing where none are set up."""
+    if settings.backup is not None:
+        from microclaw.backup.scheduled import backup_object, backup_times, folder_of, host_name
+
+        made_ms = backup_times(folder_of(settings.backup), host_name(settings.home))
+        yield Finding("backup", True, backup_line(backup_object(settings.backup, made_ms)))
 
 
 def _device(device: dict[str, Any]) -> Finding:

@@ -132,6 +132,7 @@ def screen_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         *(("failing", line) for line in failing_lines(found)),
         *(("off", problem) for problem in found.get("problems", ()) if not problem.startswith(_OWN_LINES)),
         *(("alarm", f"{alarm['text']}   {alarm['next']}") for alarm in found.get("alarms", ())),
+        *(("backup", backup_line(one)) for one in (found.get("backup"),) if one),
         *(("schedule", line) for line in _schedule_lines(found.get("schedules"))),
         *(("approval", line) for line in _approval_lines(found.get("approvals"))),
         *(("deferred", line) for line in _deferred_lines(found.get("deferred"))),
@@ -217,6 +218,16 @@ def failing_lines(found: dict[str, Any]) -> list[str]:
         for task in found.get("tasks", ())
         if task["phase"] == "failing"
     ]
+
+
+def backup_line(state: dict[str, Any]) -> str:
+    """How the backups that the host makes by itself stand."""
+    plan = f"every {state['every']}, {state['keep']} are kept"
+    if state["count"] is None:
+        return f"{state['folder']} was not read yet; {plan}"
+    if state["last_ms"] is None:
+        return f"none yet in {state['folder']}; {plan}"
+    return f"last {_moment(state['last_ms'])}; {state['count']} in {state['folder']}, {plan}"
 
 
 def _times(count: int) -> str:

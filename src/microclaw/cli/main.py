@@ -61,6 +61,8 @@ COMMANDS: Final = {
     "person": ("people_commands:person_group", "Who may write to this host."),
     "token": ("people_commands:token_group", "Tokens for the API."),
     "mcp": ("mcp_commands:mcp_group", "Drive the boards from an assistant that speaks MCP."),
+    "backup": ("backup_commands:backup", "Put all that this host is into one encrypted file."),
+    "restore": ("backup_commands:restore", "Make a home of a backup, on this machine or a new one."),
     "audit": ("audit_command:audit", "The security log: who tried to come in, who was let in, what was decided."),
     "voice": ("voice_commands:voice_group", "Speech with devices: test the engines, see where the time went."),
     "config": ("config_commands:config_group", "The host's settings."),
@@ -68,7 +70,9 @@ COMMANDS: Final = {
 ALIASES: Final = {"approvals": "approval", "devices": "device", "apps": "app", "people": "person", "tokens": "token"}
 
 # About the machine they run on, not about another host: refused when --host names one.
-_ONLY_HERE: Final = frozenset({"audit", "bench", "config", "demo", "mcp", "service", "setup", "up"})
+_ONLY_HERE: Final = frozenset(
+    {"audit", "backup", "bench", "config", "demo", "mcp", "restore", "service", "setup", "up"}
+)
 _FLAGS: Final = frozenset({"--json", "-q", "--quiet", "-v", "--verbose", "--yes", "-y", "--no-color"})
 _VALUES: Final = frozenset({"-d", "--device", "-l", "--label", "--home", "--host"})
 _WITH_VALUE: Final = ("--device=", "--label=", "--home=", "--host=")

@@ -135,6 +135,8 @@ def service_of(options: GlobalOptions) -> ServiceSpec:
     settings = options.settings()
     command = (sys.executable, "-m", "microclaw", "--home", str(settings.home), "up")
     writable = [settings.cache]
+    if settings.backup is not None:
+        writable.append(Path(settings.backup.folder or "").expanduser())
     socket = settings.control_socket.parent
     if socket != settings.home:  # a home with a long name
         writable.append(socket)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
+
+_DURATION: Final = re.compile(r"([1-9][0-9]{0,4})([mhd])")
+_UNIT_S: Final = {"m": 60, "h": 3600, "d": 86_400}
 
 
 def is_url(value: str) -> str | None:
@@ -90,3 +95,24 @@ def is_cron(value: str) -> str | None:
 def is_chat(value: str) -> str | None:
     channel, _, chat_id = value.partition(":")
     return None if channel and chat_id else "is not CHANNEL:CHAT, as in tg:12345"
+
+
+def seconds_in(text: str) -> int | None:
+    """Of 30m, 12h or 1d; None for another text."""
+    found = _DURATION.fullmatch(text)
+    return None if found is None else int(found[1]) * _UNIT_S[found[2]]
+
+
+def is_duration(value: str) -> str | None:
+    seconds = seconds_in(value)
+    return None if seconds is not None and 600 <= seconds <= 366 * 86_400 else "is not 10m to 366d, as 30m, 12h or 1d"
+
+
+def is_backup_key(value: str) -> str | None:
+    from microclaw.bech32 import decode_bech32
+
+    try:
+        size_bytes = len(decode_bech32("age", value))
+    except ValueError as exc:
+        return f"is no public key of age: {exc}"
+    return None if size_bytes == 32 else "is no public key of age (X25519)"

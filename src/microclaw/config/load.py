@@ -14,6 +14,7 @@ from microclaw.config.schema import did_you_mean
 from microclaw.config.settings import (
     DEFAULT_HTTP_PORT,
     DEFAULT_LINK_PORT,
+    BackupSettings,
     LinkSettings,
     McpServerSettings,
     ModelChoice,
@@ -81,6 +82,7 @@ def load_settings(
         host=file.host,
         catalog=file.catalog,
         mqtt=file.mqtt,
+        backup=assembly.backup,
         problems=(*(m.message for m in sources.environment.mistakes if not m.fatal), *assembly.problems),
     )
 
@@ -136,6 +138,7 @@ class Assembly:
         self.model = self._model(sources.file.model)
         self.telegram = self._telegram(sources.file.telegram)
         self.search = self._search(sources.file.search)
+        self.backup = self._backup(sources.file.backup)
         self._wake_words(sources.file.voice)
         servers = sources.file.mcp.servers.items()
         self.mcp_servers = tuple(replace(server, name=name) for name, server in servers if self._complete(name, server))
@@ -161,6 +164,17 @@ class Assembly:
             self.problems.append(f"web search is off: {self._missing('search', needed)}")
             return None
         return search
+
+    def _backup(self, backup: BackupSettings) -> BackupSettings | None:
+        if backup.folder is None:
+            return None
+        locks = [name for name in ("recipient", "password_file") if getattr(backup, name) is not None]
+        if len(locks) == 2:
+            text = "backup.recipient and backup.password_file are both set: a backup has one of them"
+            self._wrong(("backup", "password_file"), text, "microclaw config unset backup.password_file")
+        elif not locks:
+            self.problems.append(f"backup is off: {self._missing('backup', 'recipient')}")
+        return backup if locks else None
 
     def _wake_words(self, voice: VoiceSettings) -> None:
         """Words that no model is known for. Voice itself says that the package or the folder is not there."""

@@ -13,9 +13,11 @@ from typing import Annotated, Any, Literal, TypeAlias
 from msgspec import Meta
 
 from microclaw.config.checks import (
+    is_backup_key,
     is_broker,
     is_chat,
     is_cron,
+    is_duration,
     is_folder,
     is_link,
     is_listen,
@@ -279,6 +281,21 @@ class MqttSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class BackupSettings:
+    """Backups that the host makes by itself (docs/backup.md): off without a folder, and without a key or a password."""
+
+    folder: Annotated[str, about("where the host puts its backups; it has to exist", check=is_folder)] | None = None
+    every: Annotated[str, about("how often: 30m, 6h, 1d", check=is_duration)] = "6h"
+    keep: Annotated[int, about("how many are kept", 1, 1_000)] = 28
+    recipient: (
+        Annotated[str, about("age1..., whose key opens them (microclaw backup --new-key)", check=is_backup_key)] | None
+    ) = None
+    password_file: (
+        Annotated[str, about("or a file with a password, which only this account can read", check=is_folder)] | None
+    ) = None
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigFile:
     """config.toml and secrets.toml together: the sections, in the order of docs/configuration.md."""
 
@@ -294,6 +311,7 @@ class ConfigFile:
     mcp: McpSection = McpSection()
     catalog: CatalogSettings = CatalogSettings()
     mqtt: MqttSettings = MqttSettings()
+    backup: BackupSettings = BackupSettings()
     proxy: ProxySection = ProxySection()
     limits: Limits = Limits()
 
@@ -363,6 +381,7 @@ class Settings:
     host: HostSettings = HostSettings()
     catalog: CatalogSettings = CatalogSettings()
     mqtt: MqttSettings = MqttSettings()
+    backup: BackupSettings | None = None  # None: the host makes none by itself
     problems: tuple[str, ...] = ()
 
     @property

@@ -6,7 +6,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
@@ -26,6 +26,7 @@ from microclaw.host_client.request import (
 from microclaw.wire.host_api import MAX_LINE_BYTES, REQUEST_HEADER, Keepalive, StreamEvent, decode_event
 
 LOOK_S: Final = 1.0  # an ordinary call has its answer by then
+DOWNLOAD_BYTES: Final = 1 << 18
 MAX_WAIT_S: Final = 86_400.0 + 60  # the longest time an approval may be given (config: agent.approval_s)
 
 _T = TypeVar("_T")
@@ -78,6 +79,17 @@ class HostClient:
                 event = decode_event(line)
                 if not isinstance(event, Keepalive):
                     yield event
+
+    def download(self, path: str) -> Generator[bytes, None, None]:
+        """The bytes that POST of `path` answers with, as they come; NoHost when they end too early."""
+        with closing(self._endpoint.connect(self._timeout_s)) as connection:
+            response = self._response(connection, HostRequest("POST", path, {}))
+            while True:
+                with self._failing():
+                    data = response.read(DOWNLOAD_BYTES)
+                if not data:
+                    return
+                yield data
 
     def cancel(self, number: str) -> str:
         """End a stream's work if it has changed nothing yet: "cancelled", "begun" or "unknown"."""

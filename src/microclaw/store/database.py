@@ -29,7 +29,10 @@ CHECKED_BYTES: Final = 64 * 1024 * 1024  # a larger file is not checked page by 
 BUSY_TIMEOUT_S: Final = 5.0
 CHECKPOINT_TRIES: Final = 3  # each waits BUSY_TIMEOUT_S
 NEEDED_BYTES: Final = 256 * 1024  # for the log of writes and its index
-_RESTORE: Final = "restore it from a backup, or move it away and begin with an empty one: microclaw up --new-store"
+_RESTORE: Final = (
+    "restore it from a backup (microclaw restore FILE --replace), or move it away and begin with an empty one: "
+    "microclaw up --new-store"
+)
 
 
 def take_lock(path: Path) -> int:

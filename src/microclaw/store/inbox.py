@@ -102,6 +102,19 @@ class InboxTable(Table):
         return await self._database.write(lambda connection: _prune(connection, before_ms, rows))
 
 
+def end_unanswered(connection: sqlite3.Connection) -> int:
+    """To be done once to a store from a backup: what waited when it was made may be done since, and is not done again.
+
+    Returns how many messages get no answer.
+    """
+    waiting = "state IN ('waiting', 'joined')"
+    connection.execute("DELETE FROM turn_rows")
+    connection.execute(
+        f"DELETE FROM inbox_attachments WHERE message_id IN (SELECT message_id FROM inbox WHERE {waiting})"  # noqa: S608 - constants
+    )
+    return connection.execute(f"UPDATE inbox SET state = 'kept' WHERE {waiting}").rowcount  # noqa: S608 - constants
+
+
 def _add(connection: sqlite3.Connection, message: NewMessage, now_ms: int, starts: int) -> tuple[InboxRow, bool]:
     if message.key is not None:
         known = _rows(connection, "channel = ? AND key = ?", (message.channel, message.key))

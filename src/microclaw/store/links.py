@@ -45,19 +45,17 @@ class LinkTable(Table):
             )
         )
 
-    async def renew_all(self) -> int:
-        """To be awaited once after a backup was restored: it does not know the numbers given since. How many links."""
-        return await self._database.write(self._renew_all)
-
     async def forget(self, device_id: str) -> None:
         """The device is gone: so are its messages, both ways."""
         await self._execute("DELETE FROM links WHERE device_id = ?", (device_id,))
 
-    def _renew_all(self, connection: sqlite3.Connection) -> int:
-        devices = connection.execute("SELECT device_id FROM links").fetchall()
-        for (device_id,) in devices:
-            _renew(connection, device_id, self._random_bytes(EPOCH_BYTES))
-        return len(devices)
+
+def renew_all(connection: sqlite3.Connection, random_bytes: Callable[[int], bytes]) -> int:
+    """To be done once to a store from a backup: it does not know the numbers given since. How many links."""
+    devices = connection.execute("SELECT device_id FROM links").fetchall()
+    for (device_id,) in devices:
+        _renew(connection, device_id, random_bytes(EPOCH_BYTES))
+    return len(devices)
 
 
 class HostOutbox:

@@ -1,0 +1,252 @@
+"""`microclaw backup` and `microclaw restore`: a host's home as one encrypted file, and back."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, BinaryIO, Final
+
+import typer
+
+from microclaw.audit import AuditEvent, AuditKind
+from microclaw.audit.files import append_events
+from microclaw.backup.age_file import decrypted, encrypted
+from microclaw.backup.archive import STORE, home_archive
+from microclaw.backup.contents import Contents, first_member
+from microclaw.backup.keys import Key, Lock, Password, PrivateKeys, PublicKey, new_private_key
+from microclaw.backup.restore import check_home, restore_home
+from microclaw.backup.scheduled import folder_of, password_of
+from microclaw.backup.unpack import members
+from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.clock import now_ms
+from microclaw.config.places import home_folder
+from microclaw.durable import write_chunks
+from microclaw.errors import ConfigError, NotABackup, StoreError, StoreOwned
+from microclaw.store.database import take_lock
+from microclaw.text import count_text, one_line
+
+MAX_KEY_BYTES: Final = 4096
+ONE_HOST: Final = "the old host has to stay off: two with one identity take each other's devices"
+
+PasswordFile = Annotated[
+    str | None, typer.Option("--password-file", metavar="FILE|-", help="Read the password's line there; -: stdin.")
+]
+
+
+def backup(
+    ctx: typer.Context,
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="As microclaw.age.")] = None,
+    password_file: PasswordFile = None,
+    recipient: Annotated[
+        str | None, typer.Option("--recipient", metavar="age1...", help="Lock it with a public key, not a password.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE.")] = False,
+    new_key: Annotated[
+        Path | None,
+        typer.Option("--new-key", metavar="KEYFILE", help="Make a key for --recipient and backup.recipient, and end."),
+    ] = None,
+) -> None:
+    """Put all that this host is into one encrypted file."""
+    options = global_options(ctx)
+    if (file is None) == (new_key is None):
+        raise typer.BadParameter("name the FILE to write, or --new-key KEYFILE alone")
+    if new_key is not None:
+        _make_key(options, new_key)
+        return
+    assert file is not None
+    target = file.expanduser().absolute()
+    _check_target(target, force=force)
+    settings = options.settings()
+    if recipient is not None and password_file is not None:
+        raise typer.BadParameter("--recipient or --password-file, not both")
+    lock: Lock = PublicKey.parse(recipient) if recipient is not None else _new_password(password_file)
+    without = None if settings.backup is None else folder_of(settings.backup)
+    with _archive(options, settings.home, without) as (contents, chunks):
+        try:
+            size_bytes = write_chunks(target, encrypted(chunks, lock, os.urandom), replace=force)
+        except FileExistsError as exc:
+            raise _exists(target) from exc
+        except OSError as exc:
+            text = f"{target} cannot be written: {exc.strerror or exc}"
+            raise StoreError(text, next_step="check the folder's owner and free space, or name another place") from exc
+    if options.wrote_json("backup", {"file": str(target), "size_bytes": size_bytes, "contents": asdict(contents)}):
+        return
+    options.say(f"{target}: {contents.text()}; {size_bytes / 1e6:,.1f} MB, encrypted")
+    _say_left_out(options, contents)
+    if recipient is None:
+        options.say("keep the password somewhere else: without it nobody can open the backup")
+
+
+def restore(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that `microclaw backup` made.")],
+    password_file: PasswordFile = None,
+    identity: Annotated[
+        Path | None, typer.Option("--identity", metavar="KEYFILE", help="The key of a backup for a public key.")
+    ] = None,
+    show: Annotated[bool, typer.Option("--list", help="Check it, show what is in it, and change nothing.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Also where there is a home already; it is kept beside the new one.")
+    ] = False,
+) -> None:
+    """Make a home of a backup, on this machine or a new one."""
+    options = global_options(ctx)
+    if identity is not None and password_file is not None:
+        raise typer.BadParameter("--identity or --password-file, not both")
+    home = (options.home or home_folder(os.environ)).expanduser().absolute()
+    if not show:
+        check_home(home, replace=replace)
+    with _opened(file) as opened:
+        key: Key = _keys(identity) if identity is not None else _password(password_file)
+        chunks = decrypted(opened, key)
+        if show:
+            _list(options, file, chunks)
+            return
+        restored = restore_home(chunks, home, replace=replace)
+    old = None if restored.old_home is None else str(restored.old_home)
+    facts = {"home": str(restored.home), "old_home": old, "unanswered": restored.unanswered}
+    if options.wrote_json("restore", {**facts, "contents": asdict(restored.contents)}):
+        return
+    options.say(f"{restored.home}: {restored.contents.text()}, as of {_moment(restored.contents)}")
+    if old is not None:
+        options.say(f"the home that was there is now {old}")
+    if restored.unanswered:
+        options.say(f"just being answered, and not done again: {count_text(restored.unanswered, 'message')}")
+    if count := restored.contents.changing_tokens:
+        text = f"{count_text(count, 'device')} with a token: the host changes it after a day, at the next connection"
+        options.say(f"{text}; those that got a new one since the backup have to be paired again (docs/backup.md)")
+    options.say(f"start it: microclaw up; {ONE_HOST}")
+
+
+def _list(options: GlobalOptions, file: Path, chunks: Iterator[bytes]) -> None:
+    contents, found = members(chunks)
+    rows: dict[str, list[int]] = {}
+    for member in found:  # to the end: only then is the file known to be whole
+        name = member.name.partition("/")[0]
+        row = rows.setdefault(f"{name}/" if "/" in member.name else name, [0, 0])
+        row[0] += 1
+        row[1] += member.size_bytes
+    listed = [{"name": name, "files": count, "bytes": size} for name, (count, size) in sorted(rows.items())]
+    if options.wrote_json("backup_list", {"file": str(file), "contents": asdict(contents), "parts": listed}):
+        return
+    options.say(f"{file} is whole: {contents.text()}, as of {_moment(contents)}, by microclaw {contents.microclaw}")
+    _say_left_out(options, contents)
+    cells = [(row["name"], f"{row['files']:,}", f"{row['bytes']:,}") for row in listed]
+    options.table(cells, head=("NAME", "FILES", "BYTES"))
+
+
+@contextmanager
+def _archive(options: GlobalOptions, home: Path, without: Path | None) -> Iterator[tuple[Contents, Iterator[bytes]]]:
+    """From the home itself where no host runs, else from its host."""
+    with ExitStack() as stack:
+        try:
+            if (home / STORE).exists():
+                stack.callback(os.close, take_lock(home / STORE))
+        except StoreOwned:
+            yield first_member(options.host().download("/v1/backup"))
+            return
+        contents, chunks = stack.enter_context(home_archive(home, now_ms=now_ms(), without=without))
+        event = AuditEvent(AuditKind.BACKUP_MADE, f"by the command line: {contents.text()}")
+        try:
+            append_events(home, [event])
+        except OSError as exc:
+            text = f"the security log of {home} cannot be written: {exc.strerror or exc}"
+            raise StoreError(text, next_step="free some space on the disk of the home") from exc
+        yield contents, chunks
+
+
+def _make_key(options: GlobalOptions, file: Path) -> None:
+    path = file.expanduser().absolute()
+    _check_target(path, force=False)
+    keys = new_private_key(os.urandom)
+    try:
+        write_chunks(path, [keys.to_text().encode()], replace=False)
+    except OSError as exc:
+        text = f"{path} cannot be written: {exc.strerror or exc}"
+        raise StoreError(text, next_step="name another place") from exc
+    if options.wrote_json("backup_key", {"file": str(path), "recipient": str(keys.public)}):
+        return
+    options.line(str(keys.public))
+    options.say(f"its private key is in {path}: keep that away from this machine, it opens the backups")
+
+
+def _check_target(target: Path, *, force: bool) -> None:
+    if not target.parent.is_dir():
+        raise ConfigError(f"there is no folder {target.parent}", next_step="make it, or name another place")
+    if target.is_dir():
+        raise ConfigError(f"{target} is a folder", next_step=f"name a file in it: {target / 'microclaw.age'}")
+    if target.exists() and not force:
+        raise _exists(target)
+
+
+def _exists(target: Path) -> ConfigError:
+    return ConfigError(f"{target} is there already", next_step="name another file, or --force to replace it")
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[BinaryIO]:
+    try:
+        opened = file.expanduser().open("rb")
+    except OSError as exc:
+        raise ConfigError(f"{file} cannot be read: {exc.strerror or exc}", next_step="name a backup's file") from exc
+    with opened:
+        if not opened.seekable():
+            raise NotABackup(f"{file} is not a plain file")
+        yield opened
+
+
+def _keys(file: Path) -> PrivateKeys:
+    try:
+        with file.expanduser().open("rb") as opened:
+            content = opened.read(MAX_KEY_BYTES + 1)
+    except OSError as exc:
+        raise ConfigError(f"{file} cannot be read: {exc.strerror or exc}", next_step="--identity KEYFILE") from exc
+    if len(content) > MAX_KEY_BYTES:
+        raise ConfigError(f"{file} is no file of keys: it is too long", next_step="--identity KEYFILE")
+    return PrivateKeys.parse(content.decode(errors="replace"))
+
+
+def _new_password(file: str | None) -> Password:
+    """A password for a new backup; asked for twice."""
+    if file is not None:
+        return Password(password_of(_line_of(file), "stdin" if file == "-" else file))
+    _check_terminal()
+    text = str(typer.prompt("Password for the backup", hide_input=True, confirmation_prompt=True, err=True))
+    return Password(password_of(text.encode(), "what was typed"))
+
+
+def _password(file: str | None) -> Password:
+    """Of a backup that is there; it may be another program's, and short."""
+    if file is not None:
+        return Password(password_of(_line_of(file), "stdin" if file == "-" else file, least_chars=1))
+    _check_terminal()
+    return Password(str(typer.prompt("Password of the backup", hide_input=True, err=True)).strip())
+
+
+def _check_terminal() -> None:
+    if not sys.stdin.isatty():
+        raise typer.BadParameter("nobody can type a password here: give --password-file FILE, or - for stdin")
+
+
+def _line_of(file: str) -> bytes:
+    if file == "-":
+        return sys.stdin.buffer.readline(MAX_KEY_BYTES)
+    try:
+        with Path(file).expanduser().open("rb") as opened:
+            return opened.read(MAX_KEY_BYTES)
+    except OSError as exc:
+        raise ConfigError(f"{file} cannot be read: {exc.strerror or exc}", next_step="--password-file FILE") from exc
+
+
+def _say_left_out(options: GlobalOptions, contents: Contents) -> None:
+    if contents.left_out:
+        options.say(f"left out, as they are links, too large or oddly named: {one_line(', '.join(contents.left_out))}")
+
+
+def _moment(contents: Contents) -> str:
+    return f"{datetime.fromtimestamp(contents.made_ms / 1000).astimezone():%Y-%m-%d %H:%M}"

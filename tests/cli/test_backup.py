@@ -1,0 +1,170 @@
+"""`microclaw backup` and `restore` without a host: options, questions, what is said and refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.backup.conftest import make_home, tree
+from tests.cli.conftest import clean_environ
+from tests.cli.test_tty import Screen
+
+from microclaw.cli.main import main
+from microclaw.store.database import take_lock
+
+PROMPTS = ("backup", "confirmation")
+PASSWORD = "correct horse battery"
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+async def home(tmp_path: Path) -> Path:
+    await make_home(tmp_path / "home")
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def command(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Run `microclaw WORDS` in this process with that home; a key and its public half are in `tmp_path`."""
+    for name in [name for name in os.environ if name.startswith("MICROCLAW_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("MICROCLAW_HOME", str(home))
+
+    def run(*words: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def recipient(command: Command, tmp_path: Path) -> str:
+    code, out, _ = command("-q", "backup", "--new-key", str(tmp_path / "key"))
+    assert code == 0
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+    return out.strip()
+
+
+def document(out: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+def test_a_backup_is_made_listed_and_restored(command: Command, recipient: str, home: Path, tmp_path: Path) -> None:
+    file, new, key = str(tmp_path / "b.age"), tmp_path / "new", str(tmp_path / "key")
+    code, out, _ = command("--json", "backup", file, "--recipient", recipient)
+    made = document(out)
+    assert (code, made["contents"]["devices"], made["contents"]["left_out"]) == (0, 1, [])
+    assert made["size_bytes"] == Path(file).stat().st_size
+    assert Path(file).stat().st_mode & 0o777 == 0o600
+    code, out, _ = command("restore", file, "--identity", key, "--list")
+    assert code == 0
+    assert "b.age is whole: 1 device, 0 programs, 0 schedules, 2 conversations" in out
+    assert "microclaw.db" in out
+    code, out, _ = command("--home", str(new), "restore", file, "--identity", key)
+    assert code == 0
+    assert "the old host has to stay off" in out
+    assert tree(new) == tree(home)
+    logs = [(place / "audit/acts.jsonl").read_text() for place in (home, new)]
+    assert [json.loads(log)["kind"] for log in logs] == ["backup.made", "backup.restored"]
+    code, out, err = command("restore", file, "--identity", key)
+    assert (code, "not empty" in err, "--replace" in err) == (1, True, True)
+    code, out, _ = command("--json", "restore", file, "--identity", key, "--replace")
+    assert tree(Path(document(out)["old_home"])) == tree(home)
+
+
+def test_each_wrong_file_has_an_error_of_its_own(command: Command, recipient: str, tmp_path: Path) -> None:
+    file, key = tmp_path / "b.age", str(tmp_path / "key")
+    assert command("backup", str(file), "--recipient", recipient)[0] == 0
+    data, home = file.read_bytes(), str(tmp_path / "new")
+    flipped = bytearray(data)
+    flipped[-100_000] ^= 1
+    wrong = {
+        "not_a_backup": b"PK\x03\x04",
+        "backup_newer": data.replace(b"/v1", b"/v9", 1),
+        "backup_cut": data[:-1],
+        "backup_damaged": bytes(flipped),
+    }
+    (tmp_path / "other-key").write_text((tmp_path / "key").read_text())
+    for code_name, content in wrong.items():
+        file.write_bytes(content)
+        code, out, err = command("--json", "--home", home, "restore", str(file), "--identity", key)
+        assert (code, document(out)["error"]["code"]) == (1, code_name)
+        assert "next: " in err
+        assert not Path(home).exists()
+    file.write_bytes(data)
+    assert command("-q", "backup", "--new-key", str(tmp_path / "third"))[0] == 0
+    code, out, _ = command("--json", "--home", home, "restore", str(file), "--identity", str(tmp_path / "third"))
+    assert document(out)["error"]["code"] == "backup_locked"
+    assert sorted(path.name for path in tmp_path.iterdir() if "new" in path.name) == []
+
+
+def test_nothing_is_overwritten_without_a_word(command: Command, recipient: str, tmp_path: Path) -> None:
+    file = tmp_path / "b.age"
+    file.write_bytes(b"before")
+    code, _, err = command("backup", str(file), "--recipient", recipient)
+    assert (code, "--force" in err, file.read_bytes()) == (1, True, b"before")
+    assert command("backup", "--new-key", str(tmp_path / "key"))[0] == 1
+    assert command("backup", str(file), "--recipient", recipient, "--force")[0] == 0
+    assert file.read_bytes().startswith(b"age-encryption.org/v1\n")
+
+
+def test_wrong_words_are_told(command: Command, recipient: str, home: Path, tmp_path: Path) -> None:
+    file, short = str(tmp_path / "b.age"), tmp_path / "short"
+    short.write_text("short\n")
+    for words in (
+        ("backup",),
+        ("backup", file, "--new-key", file),
+        ("backup", file, "--recipient", recipient, "--password-file", "-"),
+        ("backup", file),  # no terminal to ask at
+        ("backup", file, "--host", "https://host.example"),
+        ("backup", file, "--recipient", recipient[:-1]),
+        ("backup", file, "--password-file", str(short)),
+        ("backup", file, "--password-file", str(tmp_path / "none")),
+        ("backup", str(tmp_path), "--recipient", recipient),
+        ("backup", str(tmp_path / "no" / "b.age"), "--recipient", recipient),
+        ("restore", file, "--list", "--password-file", str(short)),
+        ("restore", str(tmp_path), "--list", "--identity", str(tmp_path / "key")),
+        ("restore", file, "--identity", str(tmp_path / "key"), "--password-file", "-"),
+    ):
+        code, _, err = command(*words)
+        assert code in (1, 2), words
+        assert "next: " in err, words
+        assert "short" not in err.replace(str(short), ""), words
+    assert not Path(file).exists()
+
+
+def test_a_store_that_another_process_holds_without_a_host_is_told(
+    command: Command, recipient: str, home: Path, tmp_path: Path
+) -> None:
+    """As while another `microclaw backup` reads it."""
+    lock = take_lock(home / "microclaw.db")
+    try:
+        code, _, err = command("backup", str(tmp_path / "b.age"), "--recipient", recipient)
+    finally:
+        os.close(lock)
+    assert code == 3
+    assert "no host is running here" in err
+    assert not (tmp_path / "b.age").exists()
+
+
+def test_a_password_is_asked_for_twice_and_never_shown(home: Path, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "microclaw.cli", "backup", str(tmp_path / "b.age")]
+    screen = Screen(words, {**clean_environ(home), "TERM": "xterm"})
+    try:
+        for prompt, typed in (("backup", PASSWORD), ("confirmation", "another"), *((p, PASSWORD) for p in PROMPTS)):
+            screen.wait_for(f"{prompt}: ")
+            screen.type(f"{typed}\n")
+        screen.wait_for("encrypted")
+        screen.wait_for("without it nobody can open the backup")
+        assert screen.process.wait(60) == 0
+        assert PASSWORD.encode() not in screen.shown
+    finally:
+        screen.close()

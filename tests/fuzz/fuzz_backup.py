@@ -1,0 +1,60 @@
+"""Fuzz target: any bytes as a backup's file, as what follows a sound beginning of its archive, as a member's header.
+
+Whoever has a host's public key can make a file that its owner opens: what is inside is a stranger's, too.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from contextlib import suppress
+from typing import Final
+
+from microclaw.backup.age_file import decrypted
+from microclaw.backup.contents import BLOCK, NAME, contents_of
+from microclaw.backup.keys import new_private_key
+from microclaw.backup.unpack import members
+from microclaw.errors import BackupError
+
+KEYS: Final = new_private_key(lambda size: bytes(range(size)))
+FIRST: Final = b"age-encryption.org/v1\n-> X25519 "
+CONTENTS: Final = (
+    b'{"format":1,"microclaw":"0","made_ms":1,"host":null,"store_version":1,"devices":0,"programs":0,'
+    b'"schedules":0,"people":0,"conversations":0,"files":1,"bytes":1}'
+)
+CHECKSUM: Final = slice(148, 156)  # of a tar header
+
+
+def fuzz_one(data: bytes) -> None:
+    for file in (data, FIRST + data):
+        try:
+            list(decrypted(io.BytesIO(file), KEYS))
+        except BackupError:
+            continue
+    with suppress(BackupError):
+        contents_of(data)
+    for rest in (data, _header(data) + data):
+        try:
+            _, files = members([_beginning(), rest, bytes(2 * BLOCK)])
+            for member in files:
+                assert ".." not in member.name.split("/")
+                assert sum(map(len, member.data)) == member.size_bytes
+        except BackupError:
+            continue
+
+
+def _beginning() -> bytes:
+    info = tarfile.TarInfo(NAME)
+    info.size = len(CONTENTS)
+    return info.tobuf() + CONTENTS + bytes(-len(CONTENTS) % BLOCK)
+
+
+def _header(data: bytes) -> bytes:
+    """The bytes as a tar header whose checksum is right."""
+    info = tarfile.TarInfo("home/x")
+    block = bytearray(info.tobuf())
+    block[: len(data[:BLOCK])] = data[:BLOCK]
+    block[257:265] = tarfile.POSIX_MAGIC
+    block[CHECKSUM] = b" " * 8
+    block[CHECKSUM] = b"%06o\0 " % sum(block)
+    return bytes(block)
