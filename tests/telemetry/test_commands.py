@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.telemetry.conftest import Broker, Listener, publishing, until
 
-from microclaw.config.settings import MqttSettings
+from microclaw.config.mqtt_settings import MqttSettings
 from microclaw.events import Evidence
 from microclaw.telemetry.mqtt_commands import BURST, WAITING_A_DEVICE, CommandOutcome, MqttCommands
 from microclaw.telemetry.mqtt_feed import MqttFeed

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.telemetry.conftest import publishing, until
 
-from microclaw.config.settings import MqttSettings
+from microclaw.config.mqtt_settings import MqttSettings
 
 CONNACK = bytes.fromhex("20 03 00 00 00")  # MQTT 5.0, 3.2: accepted, no properties
 
@@ -40,7 +40,6 @@ async def answering(*words: bytes) -> AsyncIterator[str]:
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        ((b"HTTP/1.1 400 Bad Request\r\n\r\n",), ""),
         ((CONNACK, b"\x30\xff\xff\xff\x7f", b"x" * 1_000_000), "is the limit"),
         ((CONNACK, b"\x40\x02\x00"), ""),
         ((CONNACK, b"\x40\x00", b"\x90\x00", b"\x30\x00"), ""),
@@ -49,7 +48,7 @@ async def answering(*words: bytes) -> AsyncIterator[str]:
         ((bytes.fromhex("20 05 00 00 02 24 00"),), "QoS 1"),
         ((bytes.fromhex("20 05 00 00 02 25 00"),), "retained messages"),
     ],
-    ids=["http", "huge", "half", "malformed", "unknown", "refused", "no-qos", "no-retain"],
+    ids=["huge", "half", "malformed", "unknown", "refused", "no-qos", "no-retain"],
 )
 async def test_what_is_no_broker_is_left_with_words(tmp_path: Path, words: tuple[bytes, ...], reason: str) -> None:
     async with (

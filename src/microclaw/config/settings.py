@@ -5,16 +5,13 @@ The reader, `microclaw config`, the names of variables and docs/configuration.md
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
-
-from msgspec import Meta
+from typing import Annotated, Literal, TypeAlias
 
 from microclaw.config.checks import (
     is_backup_key,
-    is_broker,
     is_chat,
     is_cron,
     is_duration,
@@ -22,12 +19,13 @@ from microclaw.config.checks import (
     is_link,
     is_listen,
     is_loopback,
-    is_mqtt_topic,
     is_place,
     is_proxy,
     is_timezone,
     is_url,
 )
+from microclaw.config.declaration import about
+from microclaw.config.mqtt_settings import MqttSettings
 from microclaw.config.voice_choices import DETECTORS, RECOGNIZERS, SYNTHESIZERS, is_whisper_model
 
 DEFAULT_HTTP_PORT = 8080
@@ -37,21 +35,6 @@ DAY_TOKENS = 10_000_000_000
 
 ModelTask: TypeAlias = Literal["chat", "summary", "subagent", "heartbeat", "photo"]
 Provider: TypeAlias = Literal["anthropic", "openai"]
-
-
-def about(
-    text: str,
-    low: float | None = None,
-    high: float | None = None,
-    *,
-    secret: bool = False,
-    check: Callable[[Any], str | None] | None = None,
-    choices: Sequence[str] = (),
-) -> Meta:
-    """What a setting means and what it may be. `check` says what is wrong with a value; None: nothing.
-
-    Each text of a list with `choices` is one of them."""
-    return Meta(description=text, ge=low, le=high, extra={"secret": secret, "check": check, "choices": tuple(choices)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,29 +238,6 @@ class CatalogSettings:
     folders: Annotated[
         tuple[str, ...], about("catalogues: folders or git checkouts; publish writes to the first", check=is_folder)
     ] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class MqttSettings:
-    """The MQTT broker that states, telemetry and events go to (docs/mqtt.md); without `url` nothing is sent."""
-
-    url: Annotated[str, about("the broker: mqtt://HOST:PORT, or mqtts:// for TLS", check=is_broker)] | None = None
-    user: Annotated[str, about("the name that the broker knows this host by")] | None = None
-    password_file: (
-        Annotated[str, about("a file with the password alone, which nobody else can read", check=is_folder)] | None
-    ) = None
-    ca_file: (
-        Annotated[
-            str, about("the authority of the broker's certificate (PEM); the system's when left out", check=is_folder)
-        ]
-        | None
-    ) = None
-    topic: Annotated[str, about("what every topic begins with", check=is_mqtt_topic)] = "microclaw"
-    commands: Annotated[bool, about("true: who may write to the broker may set pins, switch programs and undo")] = False
-    home_assistant: Annotated[bool, about("true: Home Assistant finds the boards by itself")] = False
-    discovery_prefix: Annotated[str, about("Home Assistant's own discovery prefix", check=is_mqtt_topic)] = (
-        "homeassistant"
-    )
 
 
 @dataclass(frozen=True, slots=True)
