@@ -23,6 +23,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from microclaw.backoff import Backoff
 from microclaw.config.mqtt_settings import MqttSettings
+from microclaw.errors import StoreError
 from microclaw.store.database import Database
 from microclaw.store.mqtt import MAX_BUFFER_BYTES, MqttBuffer, MqttPublishedTable
 from microclaw.telemetry.mqtt_broker import read_options
@@ -235,6 +236,17 @@ class Running:
     buffer: MqttBuffer
     boards: Boards
     topics: Topics
+    database: Database
+    failures: list[StoreError] = field(default_factory=list)
+
+    async def run_again(self, work: Callable[[], Awaitable[None]]) -> None:
+        """As the host supervises it."""
+        while True:
+            try:
+                await work()
+            except StoreError as exc:
+                self.failures.append(exc)
+                await asyncio.sleep(0.05)
 
     async def connected(self) -> None:
         await until(lambda: self.publisher.state.phase == "on", f"not connected: {self.publisher.state}")
@@ -251,6 +263,7 @@ async def publishing(
     limit_bytes: int = MAX_BUFFER_BYTES,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     watch_s: float = WATCH_S,
+    is_supervised: bool = False,
 ) -> AsyncGenerator[Running]:
     """What the host has, without a host: store, buffer, publisher."""
     boards, topics = boards or Boards(), Topics(settings.topic, host)
@@ -274,13 +287,15 @@ async def publishing(
             sleep=sleep,
             watch_s=watch_s,
         )
-        working = [asyncio.create_task(feed.run()), asyncio.create_task(publisher.run())]
+        running = Running(publisher, feed, buffer, boards, topics, database)
+        feeding = running.run_again(feed.run) if is_supervised else feed.run()
+        working = [asyncio.create_task(feeding), asyncio.create_task(publisher.run())]
         try:
             if commands is None:
-                yield Running(publisher, feed, buffer, boards, topics)
+                yield running
             else:
                 async with commands.serving():
-                    yield Running(publisher, feed, buffer, boards, topics)
+                    yield running
         finally:
             for task in working:
                 task.cancel()

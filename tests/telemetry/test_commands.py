@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.telemetry.conftest import Broker, Listener, publishing, until
 
 from microclaw.config.mqtt_settings import MqttSettings
@@ -15,6 +18,7 @@ from microclaw.events import Evidence
 from microclaw.telemetry.mqtt_commands import BURST, WAITING_A_DEVICE, CommandOutcome, MqttCommands
 from microclaw.telemetry.mqtt_feed import MqttFeed
 from microclaw.telemetry.mqtt_topics import (
+    MAX_NAME_CHARS,
     Command,
     SetPin,
     SetProgram,
@@ -65,6 +69,20 @@ def test_a_name_is_one_part_of_a_topic_and_comes_back(name: str) -> None:
     assert part.isascii()
     assert part.isprintable()
     assert read_command(f"{part}/program/{part}/set", b"ON") == SetProgram(name, name, "on")
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=MAX_NAME_CHARS))
+def test_any_name_is_one_safe_part_of_a_topic(name: str) -> None:
+    part = topic_part(name)
+    assert re.fullmatch(r"[A-Za-z0-9_.~%-]+", part)
+    assert read_command(f"desk/program/{part}/set", b"ON") == SetProgram("desk", name, "on")
+
+
+@given(st.text(max_size=300), st.binary(max_size=100))
+def test_any_topic_and_payload_is_a_command_or_says_why_not(topic: str, payload: bytes) -> None:
+    found = read_command(topic, payload)
+    assert len(found.device) <= MAX_NAME_CHARS
+    assert not isinstance(found, WrongCommand) or found.reason
 
 
 def test_status_of_another_host_is_read_only_below_the_same_base() -> None:

@@ -187,6 +187,22 @@ async def test_full_buffer_loses_the_oldest_telemetry_first_and_counts(own_broke
         assert sum(size.size_bytes for size in sizes.values()) <= 40_000
 
 
+async def test_disk_that_is_full_for_a_while_loses_nothing_and_is_told(broker: Broker, tmp_path: Path) -> None:
+    async with publishing(tmp_path, MqttSettings(url=broker.url, topic="disk"), is_supervised=True) as running:
+        await running.connected()
+        await running.database.write(lambda connection: connection.execute("PRAGMA max_page_count = 1").fetchone())
+        for number in range(200):
+            running.feed.add_event("desk", "tick", {"n": number, "text": "x" * 500}, number)
+        await until(lambda: running.failures, "the full disk is not noticed")
+        assert running.feed.waiting == 200
+        await running.database.write(
+            lambda connection: connection.execute("PRAGMA max_page_count = 1000000").fetchone()
+        )
+        await until(lambda: not running.feed.waiting, "not written once there is room")
+        await until(lambda: running.publisher.state.acknowledged >= 200, "not sent")
+    assert running.feed.lost == 0
+
+
 async def test_password_opens_and_a_wrong_one_is_told_and_never_logged(
     broker: Broker, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -69,12 +69,13 @@ def test_home_assistant_finds_a_board_switches_it_and_nothing_durable_is_lost(
             return [one for one in heard.on(f"{desk}/event") if one.body["name"] == "mqtt.command"]
 
         wait_for(lambda: "switch_pin_led" in entities(), "the board is not discovered")
-        wait_for(lambda: heard.last(f"{desk}/availability"), "no availability")
+        availability = f"{desk}/availability"
+        wait_for(lambda: (last := heard.last(availability)) and last.payload == b"online", "nobody asked the board")
+        wait_for(lambda: state_of("pin/led") == "OFF", "the led's state is not told")
         done = command("pin/led/set", "ON")
         assert done["outcome"] == "done", done
         assert done["evidence"][0]["kind"] == "counted"
         wait_for(lambda: state_of("pin/led") == "ON", "the led's state is not told")
-        assert heard.last(f"{desk}/availability").payload == b"online"  # type: ignore[union-attr]
         assert command("undo", "PRESS")["outcome"] == "done"
         wait_for(lambda: state_of("pin/led") == "OFF", "undone, and its state is not told")
 

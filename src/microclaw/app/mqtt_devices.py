@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from microclaw.agent.acts import outcome_of, reason_of
@@ -14,7 +16,7 @@ from microclaw.apps.direct_io import sees_pins
 from microclaw.auth.gate import Gate
 from microclaw.auth.people import MQTT
 from microclaw.boards.profile import BoardProfile
-from microclaw.devices.calls import AppStates, GpioGet
+from microclaw.devices.calls import AppList, AppStates, Call, DeviceInfo, GpioGet
 from microclaw.devices.device import Device, IntermittentTransport
 from microclaw.devices.registry import Registry
 from microclaw.errors import MicroclawError, UnknownName
@@ -28,6 +30,7 @@ from microclaw.tools.toolbox import Toolbox
 
 LED: Final = "led"
 ASK_S: Final = 3.0
+ASK_EVERY_S: Final = 60.0
 _PIN_LABEL: Final = re.compile(r"pin-(\d{1,3})=(.+)")
 _RUNS: Final = ("running", "returned")  # a program whose main returned goes on with its timers
 _TOOLS: Final = frozenset({"gpio-set", "switch-program", "undo"})
@@ -36,8 +39,16 @@ _TOOLS: Final = frozenset({"gpio-set", "switch-program", "undo"})
 class HostDevices:
     """The registry's devices as they are now; one that does not answer within ASK_S as far as it is known."""
 
-    def __init__(self, devices: Registry, links: LinkRegistry, change_log: ChangeLog) -> None:
+    def __init__(
+        self,
+        devices: Registry,
+        links: LinkRegistry,
+        change_log: ChangeLog,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._devices, self._links, self._change_log = devices, links, change_log
+        self._monotonic_s = monotonic_s
+        self._asked_s: dict[str, float] = {}
         self._sensors: dict[str, frozenset[str]] = {}
         self._seen: dict[str, object] = {}
 
@@ -54,6 +65,9 @@ class HostDevices:
             for device in self._devices.list()
         }
         before, self._seen = self._seen, now
+        for gone in before.keys() - now.keys():
+            self._asked_s.pop(gone, None)
+            self._sensors.pop(gone, None)
         return [key for key in before.keys() | now.keys() if before.get(key) != now.get(key)]
 
     async def view(self, device_id: str) -> DeviceView | None:
@@ -62,6 +76,7 @@ class HostDevices:
         except UnknownName:
             return None
         links = [self._links.link(one.removeprefix("link:")) for one in device.endpoints if one.startswith("link:")]
+        await self._ask(device)
         is_online = _is_online(device)
         wanted = await self._change_log.desired(device_id)
         stopped = await self._change_log.stopped(device_id)
@@ -76,6 +91,20 @@ class HostDevices:
             programs=await _programs(device, wanted, stopped, is_online=is_online),
             sensors=self._keys(device_id, links),
         )
+
+    async def _ask(self, device: Device) -> None:
+        """A device that does not connect by itself is there when it answers: nobody else may have asked it."""
+        now_s, asked_s = self._monotonic_s(), self._asked_s.get(device.device_id)
+        if any(isinstance(transport, IntermittentTransport) for transport in device.transports):
+            return
+        if asked_s is not None and now_s - asked_s < ASK_EVERY_S:
+            return
+        self._asked_s[device.device_id] = now_s
+        calls: tuple[Call[Any], ...] = (AppList(), DeviceInfo())
+        call = next((call for call in calls if device.supports(call.method)), None)
+        if call is not None:
+            with suppress(MicroclawError):  # it is told as offline; `device check` says why
+                await device.call(call, ASK_S, wait=False)
 
     def _keys(self, device_id: str, links: Sequence[DeviceLink]) -> frozenset[str]:
         """The keys of telemetry that came since the host started."""

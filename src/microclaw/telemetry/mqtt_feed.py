@@ -73,9 +73,9 @@ class MqttFeed:
             while True:
                 await self._arrived.wait()
                 await self._write()
-        finally:
-            while self._waiting:
-                await self._write()
+        except asyncio.CancelledError:
+            await self._write()
+            raise
 
     async def _write(self) -> None:
         self._arrived.clear()
@@ -84,8 +84,9 @@ class MqttFeed:
             self._under_way = len(group)
             try:
                 await self._buffer.add(group)
-            except Exception:
-                self.lost += len(group)
+            except BaseException:  # a full disk, or the end in the middle: written with the next
+                self._waiting.extendleft(reversed(group))
+                self._arrived.set()
                 raise
             finally:
                 self._under_way = 0

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 from microclaw import __version__
 from microclaw.backoff import Backoff
-from microclaw.errors import BrokerError, ConfigError, MicroclawError
+from microclaw.errors import BrokerError, MicroclawError
 from microclaw.store.mqtt import BufferedMessage, MqttBuffer, MqttPublishedTable, PublishedDevice
 from microclaw.telemetry.mqtt_broker import BrokerOptions
 from microclaw.telemetry.mqtt_broker_state import BrokerState
@@ -101,24 +101,25 @@ class MqttPublisher:
                 )
                 async with opened as session:
                     error: MicroclawError = await self._serve(session)
-            except (BrokerError, ConfigError) as exc:
+            except MicroclawError as exc:  # the broker's, the settings', or the store's: a full disk
                 error = exc
             finally:
-                self._session = None
-            if self.state.phase == "on" and loop.time() - began_s >= WELL_AFTER_S:
+                self._session, was_on = None, self.state.phase == "on"
+                self.state.phase = "disturbed"
+            if was_on and loop.time() - began_s >= WELL_AFTER_S:
                 self._backoff.succeeded()
                 self._logged = None
             wait_s = self._backoff.next_wait_s()
             if self._logged != error.message:
                 self._logged = error.message
                 _log.warning("MQTT: %s; tried again, the first time in %.1f s", error.message, wait_s)
-            self.state.phase, self.state.reason, self.state.next_step = "disturbed", error.message, error.next_step
+            self.state.reason, self.state.next_step = error.message, error.next_step
             self.state.others.clear()
             await self._sleep(wait_s)
 
     # One connection.
 
-    async def _serve(self, session: MqttSession) -> BrokerError:
+    async def _serve(self, session: MqttSession) -> MicroclawError:
         self._session = session
         self._told.clear()
         self._acked.clear()
@@ -136,6 +137,17 @@ class MqttPublisher:
             self.state.connections += 1
             if self._logged is not None or self.state.connections == 1:
                 _log.info("MQTT: connected to %s", self.state.address)
+            failed = await self._work(session)
+            return failed or session.ended.result()
+        except asyncio.CancelledError:
+            if not session.ended.done():
+                await self._say_goodbye()
+            raise
+
+    async def _work(self, session: MqttSession) -> MicroclawError | None:
+        """All that a connection does, until it ends; what of the host itself ended it, such as a full disk."""
+        failed: list[MicroclawError] = []
+        try:
             async with asyncio.TaskGroup() as group:
                 working = [
                     group.create_task(self._drain(session), name="mqtt buffer"),
@@ -146,11 +158,9 @@ class MqttPublisher:
                 await asyncio.wait((session.ended,))  # it stays as it is where this is cancelled
                 for task in working:
                     task.cancel()
-            return session.ended.result()
-        except asyncio.CancelledError:
-            if not session.ended.done():
-                await self._say_goodbye()
-            raise
+        except* MicroclawError as group_of_errors:
+            failed += [error for error in group_of_errors.exceptions if isinstance(error, MicroclawError)]
+        return failed[0] if failed else None
 
     async def _say_goodbye(self) -> None:
         """A connection that is closed in order has no last will."""
@@ -235,7 +245,8 @@ class MqttPublisher:
             components = self._discovery.components(view)
             platforms = {key: str(component["p"]) for key, component in components.items()}
             gone = {key: platform for key, platform in before.components.items() if key not in platforms}
-            messages[self._discovery.topic(view.device_id)] = self._discovery.message(view, components, gone)
+            if components or gone:
+                messages[self._discovery.topic(view.device_id)] = self._discovery.message(view, components, gone)
         topics = (*messages, self._topics.of_device(view.name, "telemetry"))
         after = PublishedDevice(view.device_id, view.name, topics, platforms)
         stale = [topic for topic in before.topics if topic not in topics]

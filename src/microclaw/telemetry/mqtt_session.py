@@ -202,9 +202,10 @@ class MqttSession:
         self._call(self._settle, None)
 
     def _on_disconnect(
-        self, _client: Client, _data: Any, _flags: DisconnectFlags, reason: ReasonCode, _properties: Any
+        self, _client: Client, _data: Any, flags: DisconnectFlags, reason: ReasonCode, _properties: Any
     ) -> None:
-        error = BrokerError(f"the connection to {self._options.address} was lost: {reason}", next_step=_LOOK_AT_URL)
+        why = f": {reason}" if flags.is_disconnect_packet_from_server else ""
+        error = BrokerError(f"the connection to {self._options.address} was lost{why}", next_step=_LOOK_AT_URL)
         self._call(self.end, error)
 
     def _on_broken(self, exc: Exception) -> None:
