@@ -106,6 +106,13 @@ async def test_renamed_device_has_its_topics_under_the_new_name_alone(
         running.publisher.changed()
         await until(lambda: heard.last("rename/h-test/shelf/state"), "not told anew")
         await until(lambda: not [one for one in _held(heard) if "/desk/" in one], "the old topics stay")
+        running.feed.take_telemetry("desk", telemetry(1), 1)  # it waited under the old name
+        running.feed.take_telemetry("shelf", telemetry(2), 2)
+        await until(lambda: heard.last("rename/h-test/shelf/telemetry"), "telemetry is not sent")
+        late = listen(broker.port, "rename/#")
+        await until(lambda: late.last("rename/h-test/shelf/telemetry"), "the last telemetry is not retained")
+        await until(lambda: late.last("rename/h-test/status"), "no status")
+        assert not [one.topic for one in late.heard if "/desk/" in one.topic]
 
 
 async def test_events_and_telemetry_wait_on_disk_for_the_broker(

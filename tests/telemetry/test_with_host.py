@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,12 @@ static int led;
 static void tick(void) { gpio_toggle(led); }
 void on_init(void) { led = gpio_open(2, GPIO_OUT); every(100, tick); }
 """
+
+
+def buffered(store: Path) -> bytes:
+    """What waits for the broker, as it is on the disk."""
+    with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as rows:
+        return b"\n".join(payload for (payload,) in rows.execute("SELECT payload FROM mqtt_buffer"))
 
 
 @contextmanager
@@ -44,7 +51,7 @@ def test_home_assistant_finds_a_board_switches_it_and_nothing_durable_is_lost(
     own_broker.start()
     heard = listen(own_broker.port, "microclaw/#", "homeassistant/#")
     home = tmp_path / "home"
-    with host(home, own_broker) as (client, child):
+    with ExitStack() as stack, host(home, own_broker) as (client, child):
         status = client.get("/v1/status")["mqtt"]
         root = f"microclaw/{status['id']}"
         desk = f"{root}/virtual-1"
@@ -94,10 +101,27 @@ def test_home_assistant_finds_a_board_switches_it_and_nothing_durable_is_lost(
         assert client.get("/v1/status")["mqtt"]["state"] == "on"
         assert client.get("/v1/status")["mqtt"]["commands"]["refused"] == 2
 
+        joined = ["microclaw.cli", "--json", "--home", str(home), "virtual", "--join", "--name", "hall"]
+        joined += ["--wasmachine", "0", "--serial", "none"]
+        stack.enter_context(Child("board", joined, log=tmp_path / "board.stderr")).wait_ready()
+        wait_for(lambda: heard.on(f"{root}/hall/telemetry"), "no telemetry of a board on the link")
+        wait_for(lambda: heard.last(f"{root}/hall/state"), "the board on the link is not told")
+        hall = heard.on(f"{root}/hall/state")[-1]
+        config = f"homeassistant/device/microclaw_{status['id']}_{hall.body['id']}/config"
+        wanted = {"sensor_free_heap", "update_firmware", "switch_pin_led"}
+        wait_for(
+            lambda: (last := heard.last(config)) and wanted <= check_discovery(config, last.payload).keys(),
+            "its sensors and its firmware are not discovered",
+        )
+
         own_broker.kill()
         wait_for(lambda: client.get("/v1/status")["mqtt"]["state"] == "disturbed", "the broker's end is not noticed")
         list(client.stream("/v1/devices/virtual-1/apps/blink/stop", {}))
-        wait_for(lambda: client.get("/v1/status")["mqtt"]["buffer"]["events"] > 0, "the event is not buffered")
+        once = {"name": "once", "source": "print('once')\n", "language": "python"}
+        events = list(client.stream("/v1/devices/hall/apps", once))
+        assert isinstance(events[-1], Result), events[-1]
+        rows = home / "microclaw.db"
+        wait_for(lambda: b"app.exit" in buffered(rows), "the board's own event is not buffered")
         os.kill(child.pid, signal.SIGKILL)
     heard.heard.clear()
     own_broker.start()
@@ -108,4 +132,11 @@ def test_home_assistant_finds_a_board_switches_it_and_nothing_durable_is_lost(
 
         wait_for(stops, "what was buffered before the kills does not come")
         assert stops()[0].body["data"] == {"app": "blink", "why": "stopped"}
+
+        def exits() -> list[Heard]:
+            return [one for one in heard.on(f"{root}/hall/event") if one.body["name"] == "app.exit"]
+
+        wait_for(exits, "the board's own event does not come")
+        assert exits()[0].body["data"]["app"] == "once"
+        assert len(exits()[0].body["id"]) == 32
         wait_for(lambda: state_of("program/blink") == "OFF", "the newest state is not told")

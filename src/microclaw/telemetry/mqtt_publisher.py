@@ -75,7 +75,7 @@ class MqttPublisher:
         self._session: MqttSession | None = None
         self._told: dict[str, bytes] = {}  # on this connection
         self._known: dict[str, PublishedDevice] = {}
-        self._held: set[str] = set()  # every topic that the broker may hold of a device
+        self._gone: set[str] = set()  # topics of devices that went or have other names: nothing is retained there
         self._logged: str | None = None  # the failure that was logged last: one that goes on is not logged again
         self._run_id = secrets.token_hex(8)
         self.state = BrokerState()
@@ -125,7 +125,6 @@ class MqttPublisher:
         self._acked.clear()
         self.state.warning = None
         self._known = {row.device_id: row for row in await self._published.all()}
-        self._held = {topic for row in self._known.values() for topic in row.topics}
         self.changed()
         own = (self._topics.every_status, self._topics.of_host("info"))
         session.subscribe((*own, *(self._topics.commands if self._commands is not None else ())))
@@ -187,7 +186,7 @@ class MqttPublisher:
                 message = batch.popleft()
                 sent = message.number
                 topic = f"{self._topics.root}/{message.topic}"
-                retain = message.kind == "telemetry" and topic in self._held
+                retain = message.kind == "telemetry" and topic not in self._gone
                 if session.fits(topic, message.payload):
                     session.publish(topic, message.payload, message.number, retain=retain)
                 else:  # it would end every connection
@@ -253,6 +252,8 @@ class MqttPublisher:
         if before != after:
             both = {**before.components, **platforms}
             await self._keep(PublishedDevice(view.device_id, view.name, (*topics, *stale), both))
+        self._gone.difference_update(topics)
+        self._gone.update(stale)
         sent = [await self._say(topic, b"") for topic in stale]
         sent += [await self._say(topic, payload) for topic, payload in messages.items()]
         await _all_of(sent)
@@ -262,15 +263,12 @@ class MqttPublisher:
     async def _take_back(self, device: PublishedDevice) -> None:
         """A device is gone: nothing of it stays at the broker."""
         del self._known[device.device_id]
-        self._held.difference_update(device.topics)  # from now on no telemetry of it is retained
+        self._gone.update(device.topics)
         await _all_of([await self._say(topic, b"") for topic in device.topics])
         await self._published.forget(device.device_id)
 
     async def _keep(self, device: PublishedDevice) -> None:
         await self._published.put(device)
-        if (before := self._known.get(device.device_id)) is not None:
-            self._held.difference_update(before.topics)
-        self._held.update(device.topics)
         self._known[device.device_id] = device
 
     async def _say(self, topic: str, payload: bytes) -> asyncio.Future[None] | None:
