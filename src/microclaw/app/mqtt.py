@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,7 +14,7 @@ from microclaw.apps.changes import Change, ChangeLog
 from microclaw.auth.gate import Gate
 from microclaw.auth.people import MQTT, WithAutomation
 from microclaw.clock import now_ms
-from microclaw.events import LiveEvent
+from microclaw.events import AppDeployed, AppEnded, DeviceConnected, DeviceLeft, LiveEvent
 from microclaw.link_server.effects import DeviceFeed
 from microclaw.store.mqtt import MqttBuffer, MqttPublishedTable
 from microclaw.supervision import SupervisedTasks
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 REFRESH_S: Final = 30.0  # every state is asked anew: a program may have moved a pin
 LOOK_S: Final = 1.0  # devices that came, went, or were named anew; nobody is asked
-_log = logging.getLogger(__name__)
+_CHANGES: Final = (DeviceConnected, DeviceLeft, AppDeployed, AppEnded)  # the others change no state
 
 
 class HostMqtt:
@@ -41,15 +40,18 @@ class HostMqtt:
         self._feed: MqttFeed | None = None
         self._publisher: MqttPublisher | None = None
         self._commands: MqttCommands | None = None
+        self._devices: HostDevices | None = None
 
     def publishing(self, publish: Callable[[LiveEvent], None]) -> Callable[[LiveEvent], None]:
         """`publish` for every part of the host, which MQTT hears, too."""
 
         def both(event: LiveEvent) -> None:
             publish(event)
-            if self._feed is not None and self._publisher is not None:
-                self._feed.take_live(event)
-                self._publisher.changed()
+            if self._feed is None or self._publisher is None or self._devices is None:
+                return
+            self._feed.take_live(event)
+            if isinstance(event, _CHANGES) and (device_id := self._devices.id_of(event.device)) is not None:
+                self._publisher.changed(device_id)
 
         return both
 
@@ -103,7 +105,7 @@ class HostMqtt:
             finally:
                 none = DeviceFeed()
                 feed.keep_event, feed.event_kept, feed.telemetry = none.keep_event, none.event_kept, none.telemetry
-                self._publisher = self._feed = self._commands = None
+                self._publisher = self._feed = self._commands = self._devices = None
 
     async def _open(
         self,
@@ -143,7 +145,7 @@ class HostMqtt:
         )
         links = devices.links.parts.feed
         links.keep_event, links.event_kept, links.telemetry = feed.keep_event, feed.kept, feed.take_telemetry
-        self._buffer, self._feed, self._publisher = buffer, feed, publisher
+        self._buffer, self._feed, self._publisher, self._devices = buffer, feed, publisher, told
 
         async def refresh() -> None:
             publisher.changed()

@@ -55,8 +55,11 @@ class HostDevices:
     def ids(self) -> Collection[str]:
         return [device.device_id for device in self._devices.list()]
 
+    def id_of(self, name: str) -> str | None:
+        return next((device.device_id for device in self._devices.list() if device.name == name), None)
+
     def is_known(self, name: str) -> bool:
-        return any(device.name == name for device in self._devices.list())
+        return self.id_of(name) is not None
 
     def changed(self) -> Collection[str]:
         """The devices that came, went or are otherwise since the last call, from what the host knows already."""

@@ -10,7 +10,7 @@ import asyncio
 import math
 import sqlite3
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Final
 
@@ -82,15 +82,24 @@ class MqttFeed:
         while self._waiting:
             group = [self._waiting.popleft() for _ in range(min(MAX_GROUP, len(self._waiting)))]
             self._under_way = len(group)
+            adding = asyncio.ensure_future(self._buffer.add(group))
             try:
-                await self._buffer.add(group)
-            except BaseException:  # a full disk, or the end in the middle: written with the next
-                self._waiting.extendleft(reversed(group))
-                self._arrived.set()
+                await asyncio.shield(adding)
+            except asyncio.CancelledError:
+                await asyncio.wait((adding,))  # what the store was given, it writes: it must not come twice
+                if adding.exception() is not None:
+                    self._put_back(group)
+                raise
+            except Exception:  # a full disk: written with the next
+                self._put_back(group)
                 raise
             finally:
                 self._under_way = 0
             self.news.set()
+
+    def _put_back(self, group: Sequence[NewMessage]) -> None:
+        self._waiting.extendleft(reversed(group))
+        self._arrived.set()
 
     def _put(self, message: NewMessage) -> None:
         if len(self._waiting) >= MAX_IN_MEMORY:

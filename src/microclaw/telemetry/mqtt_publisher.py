@@ -30,7 +30,7 @@ from microclaw.telemetry.mqtt_topics import Topics
 BATCH: Final = 500
 WATCH_S: Final = 30.0
 WELL_AFTER_S: Final = 10.0  # a connection that lasted so long
-TOGETHER_S: Final = 0.1  # changes that come so close are told once
+TOGETHER_S: Final = 0.25  # changes that come so close are told once
 ASKED_AT_ONCE: Final = 16
 _log = logging.getLogger(__name__)
 
