@@ -44,6 +44,7 @@ REQUESTS: list[tuple[control.AnyRequest, bytes]] = [
     (control.Fault("mute", 2), b'{"id":1,"op":"fault","name":"mute","count":2,"after_bytes":0}\n'),
     (control.Advance(600_000.0), b'{"id":1,"op":"advance","ms":600000.0}\n'),
     (control.Link(), b'{"id":1,"op":"link"}\n'),
+    (control.Slots(), b'{"id":1,"op":"slots"}\n'),
     (control.LinkReset(), b'{"id":1,"op":"link_reset"}\n'),
     (control.LinkEvent("button", {"pin": 0.0}), b'{"id":1,"op":"link_event","name":"button","data":{"pin":0.0}}\n'),
     (
@@ -90,6 +91,11 @@ REPLIES: list[tuple[control.AnyRequest, object, str]] = [
         control.SpiRead(),
         replies.SpiPage((replies.SpiRow(1.0, 2, "9f", "00"),), 1, 0),
         '[[1.0,2,"9f","00"]]',
+    ),
+    (
+        control.Slots(),
+        replies.SlotTable((replies.SlotRow("ota_0", True, "lamp", "1.2.0", 3),), "healthy", "1.2.0", keys=("ab",)),
+        '"slots":[{"slot":"ota_0","next":true,"name":"lamp","version":"1.2.0","security_version":3}],"state":"healthy"',
     ),
     (control.Advance(5), replies.AdvanceResult(5.0, True, None), '"idle":true,"stuck":null'),
     (control.Power("on"), replies.Done(0.0), '"now_ms":0.0'),

@@ -29,6 +29,7 @@ from microclaw.apps.lifecycle import Lifecycle
 from microclaw.apps.reconciler import Reconciler
 from microclaw.apps.silence import SilenceExplainer
 from microclaw.apps.source_log import SourceLog
+from microclaw.apps.timed_runs import TimedRuns
 from microclaw.apps.trial import try_image
 from microclaw.apps.undo import Undo
 from microclaw.apps.upgrade import Upgrader
@@ -111,6 +112,7 @@ class Apps:
     catalogue: Catalogue
     source_log: SourceLog
     reconciler: Reconciler
+    timed_runs: TimedRuns
     gate: Gate
     explorer: Explorer
 
@@ -146,6 +148,8 @@ def build_apps(
         alarm=lambda name, text: publish(Alarm(name, now_ms(), "other_manager", text)),
     )
     reconciler.do_deferred = deferrals.do_waiting
+    timed_runs = TimedRuns(devices=devices, change_log=change_log, installer=installer)
+    reconciler.listed = timed_runs.listed
     return Apps(
         change_log=change_log,
         compile=compile_source,
@@ -163,9 +167,10 @@ def build_apps(
             direct_io=direct_io,
             gate=gate,
         ),
-        catalogue=Catalogue(devices=devices, change_log=change_log),
+        catalogue=Catalogue(devices=devices, change_log=change_log, runs_of=timed_runs.report),
         source_log=SourceLog(change_log),
         reconciler=reconciler,
+        timed_runs=timed_runs,
         gate=gate,
         explorer=Explorer(devices=devices, change_log=change_log, installer=installer, compile=compile_source),
     )

@@ -188,6 +188,7 @@ async def running_host(
         for task in (
             tasks.start("close what the last run left open", recover, after=boards_ready),
             tasks.start("reconciler", apps.reconciler.check_due, every_s=apps.reconciler.interval_s, after=recovered),
+            tasks.start("runs at intervals", apps.timed_runs.run, after=recovered),
             tasks.start("build the C library", partial(warm_compiler, settings)),
             tasks.start("index what is remembered", agent.knowledge.search.refresh),
             *(

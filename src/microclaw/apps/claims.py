@@ -60,7 +60,7 @@ def claims_of(image: ProgramImage, trial: Trial) -> Claims:
         reads=tuple(sorted(read)),
         uses=tuple(sorted({*image.pins, *trial.pins} - driven - read)),
         nodes=image.nodes,
-        ended=trial.ok and trial.ended in ("returned", "exited"),
+        ended=trial.ok and trial.ended in ("returned", "exited") and trial.times is None,
         forced=not trial.ok,
     )
 
@@ -85,7 +85,12 @@ async def live_conflict(device: Device, pin: int, wanted: Iterable[DesiredApp]) 
 
 
 async def has_ended(device: Device, app: DesiredApp) -> bool:
-    """Whether nothing of the program runs any more: by the board's word, else by its trial."""
+    """Whether nothing of the program runs any more: by the board's word, else by its trial.
+
+    One that runs at times has not ended between two runs: its pins wait for the next one.
+    """
+    if app.version.times is not None:
+        return False
     if device.supports(AppStates.method):
         try:
             states = await device.call(AppStates(), wait=False)

@@ -12,6 +12,7 @@ from microclaw.apps.changes import ChangeLog, DesiredApp
 from microclaw.apps.deferred import DeferredLog
 from microclaw.apps.installer import Installer, recover_changes
 from microclaw.apps.put_backs import PutBacks
+from microclaw.apps.run_times import host_begins
 from microclaw.backoff import Backoff
 from microclaw.devices.calls import AppList
 from microclaw.devices.device import Device
@@ -43,7 +44,7 @@ async def _nothing_deferred(_device: Device) -> None:
 class Reconciler:
     """`run()` belongs in the host's TaskGroup. `report` is called for every app that was put back.
 
-    `do_deferred` does what waits for a device that answers.
+    `do_deferred` does what waits for a device that answers. `listed` is told which programs with runs are there.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Reconciler:
         self._devices = devices
         self._change_log = change_log
         self._deferred = DeferredLog(change_log)
+        self.listed: Callable[[DesiredApp, bool], None] = lambda *_: None
         self.do_deferred: Callable[[Device], Awaitable[None]] = _nothing_deferred
         self._installer = installer
         self._report = report
@@ -110,7 +112,11 @@ class Reconciler:
             return None
         entries = await device.call(AppList(), wait=False)
         listed = {app.name for app in entries}
+        timed = [app for app in wanted if host_begins(app.version.kind, app.version.times)]
+        for app in timed:  # between two runs they are not there
+            self.listed(app, app.name in listed)
         problem = await self._put_backs.other_manager(device, wanted, entries)
+        wanted = [app for app in wanted if app not in timed]
         for app in wanted:
             if app.name in listed:
                 if app.suspect_ms is not None:  # the board answers with it there: it was not the cause

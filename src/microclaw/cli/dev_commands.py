@@ -17,7 +17,7 @@ from typer import completion as shells
 
 from microclaw.cli.board_control import BoardControl
 from microclaw.cli.firmware_option import FirmwareOption, firmware_words
-from microclaw.cli.joining import join_host
+from microclaw.cli.joining import join_host, published_keys
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.devices.registry import check_name
 from microclaw.errors import ConfigError
@@ -98,6 +98,13 @@ def virtual(
         str | None,
         typer.Option("--link-secret-file", metavar="FILE|-", help="One-time secret that pairs it without a code."),
     ] = None,
+    update_keys: Annotated[
+        Path | None,
+        typer.Option("--update-keys", metavar="FILE", help="Public keys whose updates it trusts; --join: the host's."),
+    ] = None,
+    update_channel: Annotated[
+        str | None, typer.Option("--update-channel", metavar="NAME", help="Of its updates. [default: stable]")
+    ] = None,
 ) -> None:
     """Run a virtual ESP32-S3 in the foreground and print its addresses; Ctrl-C ends it."""
     options = global_options(ctx)
@@ -112,6 +119,7 @@ def virtual(
         joined = join_host(options, name, board, folder, is_ours=flash is None, again=again)
         link, link_ca_sha256, flash, secret = joined.url, joined.ca_sha256, folder, joined.secret
         link_secret_file = None if secret is None else "-"
+        update_keys = update_keys or published_keys(options.host(), folder)
     elif link_secret_file is not None:
         name = _provisioned_name(link_secret_file, name)
     name = name or "virtual-1"
@@ -129,6 +137,8 @@ def virtual(
         "--link": link,
         "--link-ca-sha256": link_ca_sha256,
         "--link-secret-file": link_secret_file,
+        "--update-keys": update_keys,
+        "--update-channel": update_channel,
     }
     for option, value in given.items():
         if value is not None:

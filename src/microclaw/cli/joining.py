@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from microclaw.cli.options import GlobalOptions
+from microclaw.durable import replace_file
 from microclaw.errors import ConfigError
 from microclaw.host_client.client import HostClient
+from microclaw.host_client.request import HostError
 
 LINK_FOLDER: Final = "link"
 """In a device's own folder: what it keeps of its host."""
+_KEYS_FILE: Final = "update-keys.pem"
+_MAX_KEYS: Final = 4  # that a device trusts
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +52,21 @@ def join_host(options: GlobalOptions, name: str, board: str, folder: Path, *, is
         shutil.rmtree(folder / LINK_FOLDER, ignore_errors=True)  # of a device that this host does not know any more
     made = client.post("/v1/devices/provision", {"name": name, "board": board, "secret": not paired, "host": None})
     return HostToJoin(f"wss://{made['host']}:{made['port']}/link", made["ca_sha256"], made["secret"])
+
+
+def published_keys(client: HostClient, folder: Path) -> Path | None:
+    """The host's public keys for updates as a file for a virtual board, as `flash` gives them to a real one.
+
+    None where there are none, or where they are not for this person to see: the board takes no updates then.
+    """
+    try:
+        keys = client.get("/v1/firmware/keys")["keys"]
+    except HostError as exc:
+        if exc.status not in (403, 404):
+            raise
+        return None
+    if not keys:
+        return None
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    replace_file(folder / _KEYS_FILE, "".join(key["public"] for key in keys[:_MAX_KEYS]).encode())
+    return folder / _KEYS_FILE

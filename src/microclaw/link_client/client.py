@@ -66,6 +66,7 @@ class LinkClient:
         self._handle: Handle = lambda _: None
         self.hear: Callable[[int, bytes], None] = lambda _stream, _payload: None
         self.take_blob: Callable[[actions.TakeBlob], None] = lambda _blob: None
+        self.welcomed: Callable[[], None] = lambda: None
         self._then: Callable[[], float | None] | None = None
         self._address = address
         self._measure = measure
@@ -168,6 +169,11 @@ class LinkClient:
             return
         if also is not None:
             self._also[message_id] = also
+
+    def keep_now(self, body: AnyMessage) -> None:
+        """Put a durable message into the outbox, into the room that is kept for answers: in flash when this returns."""
+        self.send(body, durable=True, also={})
+        self._carry_out(self.session)
 
     def applied(self, deliver: actions.Deliver, effect: Mapping[str, Any] | None = None) -> bool:
         """Commit the effect of a durable message with the inbox's cursor, then ack. False: it had its effect before."""
@@ -391,6 +397,7 @@ class LinkClient:
         self.state.host = f"{peer.host.name} {peer.host.version}"[:100]
         self._set_calendar(peer.time_ms)
         self._telemetry_due_s = 0.0
+        self.welcomed()
 
     def _persist(self, session: LinkSession, message_id: Id, payload: bytes) -> None:
         also = self._also.pop(message_id, None)

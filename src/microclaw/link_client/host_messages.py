@@ -42,7 +42,10 @@ _log = logging.getLogger(__name__)
 
 
 class HostMessages:
-    """One boot's. `show` gets a line for the device's screen, `take_call` each call before it is acked."""
+    """One boot's. `show` gets a line for the device's screen, `take_call` each call before it is acked.
+
+    `took_update` and `took_speech` say whether what they got was for them.
+    """
 
     def __init__(
         self,
@@ -51,12 +54,14 @@ class HostMessages:
         show: Callable[[str], None],
         take_call: Callable[[Deliver, Call], None],
         took_speech: Callable[[AnyMessage], bool],
+        took_update: Callable[[Deliver], bool] = lambda _: False,
     ) -> None:
         self._flash = flash
         self._client = client
         self._show_line = show
         self._take_call = take_call
         self._took_speech = took_speech
+        self._took_update = took_update
 
     def handle(self, deliver: Deliver) -> None:
         envelope = deliver.envelope
@@ -68,6 +73,8 @@ class HostMessages:
             case TaskStatus(task=task, state=task_state, text=text):
                 if self._client.applied(deliver):
                     self._show(f"task {task[:60]}: {task_state}{f': {text}' if text else ''}")
+            case OtaOffer() | OtaCancel() | ErrorMessage() if self._took_update(deliver):
+                pass
             case OtaOffer() | OtaCancel():
                 if self._client.applied(deliver):
                     refusal_text = "this device takes no updates over the link"

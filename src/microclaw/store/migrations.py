@@ -465,6 +465,10 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "CREATE INDEX deferred_of_change ON deferred_acts (change_id)",
     ),
     (
+        # When a program runs, as JSON: every so often, and stopped after a time.
+        "ALTER TABLE desired_apps ADD COLUMN times TEXT",
+    ),
+    (
         # What waits for the MQTT broker, oldest first; how much that is, and what the full buffer lost, by kind; which
         # retained messages the broker holds of a device; and the id that this host's topics carry.
         """CREATE TABLE mqtt_buffer (

@@ -112,6 +112,7 @@ class BoardProcess:
             generation=generation,
             app_store=app_store,
             programs=programs,
+            has_link=options.link is not None,
         )
         ports = self.machine.ports
         ports.wasmachine = WasmachinePort(wasmachine, self.machine.receive, self.machine.faults, stock=stock)
@@ -162,11 +163,13 @@ class BoardProcess:
 
     def _link_port(self, flash: Path) -> LinkPort:
         from microclaw.link_client.identity import LinkAddress
-        from microclaw.virtual.link.port import LinkPort  # these take 0.1 s and 20 MB that other boards save
+        from microclaw.virtual.link.port import LinkPort
+        from microclaw.virtual.updates.trust import read_trust  # these take 0.1 s and 20 MB that other boards save
 
         options = self._options
         address = LinkAddress(options.link, options.link_ca_sha256, options.link_secret, options.link_credential)
-        return LinkPort(self.machine, flash / "link", address)
+        keys, channel = options.update_keys, options.update_channel
+        return LinkPort(self.machine, flash / "link", address, None if keys is None else read_trust(keys, channel))
 
     def _control_path(self, given: Path | None) -> Path:
         if given is None:
@@ -246,6 +249,13 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         help="pair with the one-time secret in this file (also as `device provision --file` writes it), or on stdin",
     )
     parser.add_argument("--link-credential", choices=("certificate", "token"), default="certificate")
+    parser.add_argument(
+        "--update-keys",
+        type=Path,
+        metavar="FILE",
+        help="public keys (PEM) whose updates a board without keys will trust",
+    )
+    parser.add_argument("--update-channel", default="stable", metavar="NAME", help="of these updates")
     parser.add_argument(
         "--network", action="store_true", help="programs' MQTT and HTTP clients reach real servers (real clock only)"
     )

@@ -61,6 +61,7 @@ class Machine:
         generation: Generation,
         app_store: AppStore | None,
         programs: Programs,
+        has_link: bool = False,
     ) -> None:
         self.board = board
         self.runtime = runtime
@@ -76,8 +77,9 @@ class Machine:
         runtime.on_event = lambda app, payload: self.manager.app_requests(app, payload)
         self.manager = self._new_manager()  # of the present boot
         board.on_power(self._on_power)
-        with board.hold_power():  # a kept app that crashes the board at once waits until all of them are started
-            self._start_manager()
+        if not has_link:  # else the first boot begins with `open_link`
+            with board.hold_power():  # a kept app that crashes the board at once waits until all of them are started
+                self._start_manager()
 
     def free_heap_bytes(self) -> int:
         return max(0, FREE_HEAP_BYTES - sum(app.heap_bytes for app in self.manager.apps))
@@ -93,7 +95,7 @@ class Machine:
         self.programs.on_event = link.program_event
         self.board.observe(link)
         with self.board.hold_power():
-            link.power_on()
+            self._start_manager()
 
     def close(self) -> None:
         self.manager.close()
@@ -138,7 +140,9 @@ class Machine:
                 return self._done()
             case wire.Advance(ms=ms):
                 return self._advance(ms)
-            case wire.Link() | wire.LinkReset() | wire.LinkEvent() | wire.LinkTask() | wire.Mic() | wire.Speaker():
+            case wire.Link() | wire.Slots() | wire.LinkReset() | wire.LinkEvent() | wire.LinkTask():
+                return self._use_link(request)
+            case wire.Mic() | wire.Speaker():
                 return self._use_link(request)
             case _:
                 assert_never(request)
@@ -166,6 +170,8 @@ class Machine:
         safe = self._is_safe_to_start_apps()
         if not safe:
             self.board.print_line("boot loop: kept apps are not started")
+        if self.ports.link is not None:
+            self.programs.firmware = self.ports.link.load()
         manager.start(with_kept_apps=safe)
         self.programs.power_on(with_programs=safe)
         if self.ports.link is not None:
@@ -307,7 +313,8 @@ class Machine:
             )
 
     def _use_link(
-        self, request: wire.Link | wire.LinkReset | wire.LinkEvent | wire.LinkTask | wire.Mic | wire.Speaker
+        self,
+        request: wire.Link | wire.Slots | wire.LinkReset | wire.LinkEvent | wire.LinkTask | wire.Mic | wire.Speaker,
     ) -> object:
         link = self.ports.link
         if link is None:
@@ -315,6 +322,8 @@ class Machine:
         match request:
             case wire.Link():
                 return link.status()
+            case wire.Slots():
+                return link.slots()
             case wire.Mic(path=path, trigger=trigger):
                 link.audio.speak_into(Path(path), trigger)
             case wire.Speaker(save=save, hush=hush):

@@ -67,6 +67,8 @@ class AppRow(Struct, frozen=True):
     """`state` is loaded, running, returned, exited, trapped or stopped; `kind_of_end` is how it ended last.
 
     `longest_call_ms` is the board time that the firmware waited for one of its entry functions at most.
+    `runs`, `missed` and `last_*` are those of one that the board runs at an interval or for a time; between two runs
+    its state is `waiting`.
     """
 
     name: str
@@ -79,6 +81,10 @@ class AppRow(Struct, frozen=True):
     kind_of_end: str | None
     longest_call_ms: Number = 0.0
     kind: str = "wasm"
+    runs: Whole = 0
+    missed: Whole = 0
+    last_how: str | None = None
+    last_took_ms: Whole = 0
 
 
 class BoardInfo(Struct, frozen=True):
@@ -199,6 +205,29 @@ class LinkStatus(Struct, frozen=True):
     notified: Whole = 0
     notifications: tuple[str, ...] = ()
     ui: tuple[str, ...] = ()
+
+
+class SlotRow(Struct, frozen=True):
+    """A place for firmware; without `name` nothing in it can be started. `next`: the next boot starts it."""
+
+    slot: str
+    next: bool
+    name: str | None = None
+    version: str | None = None
+    security_version: Whole | None = None
+
+
+class SlotTable(Struct, frozen=True):
+    """The board's slots, its update (`state` of docs/protocols/ota.md, `at` bytes are here), the ids of its keys."""
+
+    slots: tuple[SlotRow, ...]
+    state: str
+    version: str | None = None
+    error: str | None = None
+    at: Whole = 0
+    security_version: Whole = 0
+    channel: str | None = None
+    keys: tuple[str, ...] = ()
 
 
 class SpeakerState(Struct, frozen=True):

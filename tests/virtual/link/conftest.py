@@ -38,6 +38,7 @@ from microclaw.wire.link.config import LinkConfig
 from microclaw.wire.link.messages import (
     AnyBody,
     AnyMessage,
+    BlobRead,
     Call,
     Envelope,
     Hello,
@@ -127,6 +128,7 @@ class ScriptedHost:
         self.renews = True
         self.drops_renewals = False
         self.on_credential: Callable[[], None] = lambda: None
+        self.on_blob_read: Callable[[BlobRead, LinkSession], None] = lambda _read, _session: None
         self.session_class: type[LinkSession] = LinkSession
         self.config = LinkConfig()
         self.lets_strangers_in = False
@@ -394,6 +396,8 @@ class ScriptedHost:
                 return
         with self._changed:
             self.heard.append(envelope)
+        if isinstance(envelope.body, BlobRead):
+            self.on_blob_read(envelope.body, session)
         if isinstance(envelope.body, PairRequest):
             renews = self.certificates[-1] is not None
             if renews and self.drops_renewals:

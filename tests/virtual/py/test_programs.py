@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import wasmtime
 from tests.virtual.py.conftest import BLINK, Bench, MakeBench
 
+from microclaw.firmware_folder import firmware_folder
 from microclaw.virtual.clock import RealClock
 from microclaw.virtual.py.image import engine_config, load_image
 from microclaw.virtual.py.programs import RunnerRefused
@@ -344,3 +346,12 @@ async def main(E):
     )
     bench.clock.advance(1_000)
     assert bench.lines("spy") == ["True"] * 5 + ["['own.txt'] mine 4"]
+
+
+def test_the_runner_of_an_update_takes_the_place_of_the_one_that_is_built_in(bench: Bench, tmp_path: Path) -> None:
+    shutil.copytree(firmware_folder() / "fw", tmp_path / "fw_a")
+    slots = tmp_path / "fw_a" / "slots.py"
+    slots.write_text(slots.read_text().replace("no program named %s is installed", "the new one knows no %s"))
+    bench.programs.firmware = tmp_path / "fw_a"
+    with pytest.raises(RunnerRefused, match="the new one knows no blink"):
+        bench.programs.call("start", {"name": "blink"})

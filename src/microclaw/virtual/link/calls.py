@@ -44,8 +44,16 @@ class Work:
 class BoardMethods:
     """`perform` answers a call of one of the board's own methods or of `further`."""
 
-    def __init__(self, board: Board, further: Mapping[str, Method], free_heap_bytes: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        board: Board,
+        further: Mapping[str, Method],
+        free_heap_bytes: Callable[[], int],
+        *,
+        firmware: str = f"{FIRMWARE} {__version__}",
+    ) -> None:
         self._board = board
+        self._firmware = firmware
         self._free_heap_bytes = free_heap_bytes
         self._methods: dict[str, Method] = {
             "gpio.set": self._gpio_set,
@@ -136,7 +144,7 @@ class BoardMethods:
         board = self._board
         return {
             "device": board.name,
-            "firmware": f"{FIRMWARE} {__version__}",
+            "firmware": self._firmware,
             "board": board.profile.board_id,
             "chip": board.profile.chip,
             "kinds": ["wasm", "py"],

@@ -32,6 +32,7 @@ class MessageHandler:
         worker: CallWorker,
         answered: Callable[[str], None],
         took_speech: Callable[[AnyMessage], bool],
+        took_update: Callable[[Deliver], bool] = lambda _: False,
     ) -> None:
         self._flash = flash
         self._client = client
@@ -39,7 +40,7 @@ class MessageHandler:
         self._answered = answered
         self._replies = ReplyCache()
         show = lambda line: board.print_line(f"link: {line}")  # noqa: E731
-        self.handle = HostMessages(flash, client, show, self._call, took_speech).handle
+        self.handle = HostMessages(flash, client, show, self._call, took_speech, took_update).handle
 
     def resume_calls(self) -> None:
         """Carry out the durable calls that the last boot had not answered."""

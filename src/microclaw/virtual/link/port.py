@@ -21,11 +21,15 @@ from microclaw.virtual.link.apps import LinkApps
 from microclaw.virtual.link.audio import FORMAT, BoardAudio
 from microclaw.virtual.link.calls import FIRMWARE, BoardMethods, CallWorker
 from microclaw.virtual.link.handler import MessageHandler
+from microclaw.virtual.link.updates import LinkUpdates, slot_table
 from microclaw.virtual.link.wifi import VirtualWifi
 from microclaw.virtual.machine import Machine
 from microclaw.virtual.py.drivers import Json
 from microclaw.virtual.runtime.app import App
-from microclaw.wire.board_replies import LinkStatus
+from microclaw.virtual.updates.image import Firmware
+from microclaw.virtual.updates.slots import Slots, Start
+from microclaw.virtual.updates.trust import Trust
+from microclaw.wire.board_replies import LinkStatus, SlotTable
 from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.link.messages import AnyMessage, AppState, Event, Hello, Software, Telemetry
 from microclaw.wire.link.values import ValueMap
@@ -36,9 +40,9 @@ GOODBYE_S: Final = 1.0
 
 
 class LinkPort:
-    """What survives a power cut is in `folder`; ConfigError when it is damaged. `power_on` begins a boot."""
+    """What survives a power cut is in `folder`; ConfigError when it is damaged. A boot is `load`, then `power_on`."""
 
-    def __init__(self, machine: Machine, folder: Path, address: LinkAddress) -> None:
+    def __init__(self, machine: Machine, folder: Path, address: LinkAddress, trust: Trust | None = None) -> None:
         self._machine = machine
         self._board = machine.board
         self._folder = folder
@@ -47,13 +51,26 @@ class LinkPort:
         self._boot: _Boot | None = None
         self._is_restarting = False
         self._opened: Flash | None = Flash(folder)
+        self._slots = self._open_slots()
+        if trust is not None and self._slots.keys.value is None:  # as `flash` does to a new board
+            self._slots.keys.save(trust)
+
+    def load(self) -> Path | None:
+        """The bootloader's part of a boot: it chooses. The folder of an update's modules, None: those built in."""
+        with self._lock:
+            self._slots.close()
+            self._slots = self._open_slots()
+            self._started = self._start_firmware()
+            folder = self._slots.folders.place(self._started[0].slot)
+            return folder if any(folder.glob("runner.*py")) else None
 
     def power_on(self, *, with_apps: bool = True) -> None:
         with self._lock:
             reason = "panic" if self._board.is_after_panic else "software" if self._is_restarting else "power_on"
             flash, self._opened = self._opened or Flash(self._folder), None
             self._is_restarting = False
-            self._boot = _Boot(self, flash, reason)
+            start, has_crashed = self._started
+            self._boot = _Boot(self, flash, self._slots, start, "panic" if has_crashed else reason)
         self._boot.start(with_apps=with_apps)
 
     def power_cut(self) -> None:
@@ -61,6 +78,23 @@ class LinkPort:
             boot, self._boot = self._boot, None
         if boot is not None:
             boot.end()
+
+    def _open_slots(self) -> Slots:
+        profile = self._board.profile
+        board = profile.chip.lower().replace("-", "") + ("" if profile.psram_mb else "-small")
+        return Slots(self._folder.parent / "updates", Firmware(FIRMWARE, __version__, 0), board)
+
+    def _start_firmware(self) -> tuple[Start, bool]:
+        """What the bootloader starts; one that crashes in its start, or fails its self test, is started again."""
+        has_crashed = False
+        while True:
+            start = self._slots.start()
+            if not start.firmware.fault or start.kept:
+                return start, has_crashed
+            has_crashed = True
+            what = "crashed in its start" if start.firmware.fault == "crash" else "failed its self test"
+            self._board.print_line(f"{start.firmware.name} {start.firmware.version} in {start.slot} {what}")
+            self._board.print_line("Rebooting...")
 
     def close(self) -> None:
         """The process ends in order: the host is told."""
@@ -127,6 +161,9 @@ class LinkPort:
             ui=tuple(f"{name}={value!s}" for name, value in sorted(state.ui.items())),
         )
 
+    def slots(self) -> SlotTable:
+        return slot_table(self._slots)
+
     @property
     def audio(self) -> BoardAudio:
         """The microphone and speaker of this boot; DeviceUnreachable without power."""
@@ -147,7 +184,7 @@ class LinkPort:
 class _Boot:
     """Everything of the link that one boot has in RAM."""
 
-    def __init__(self, port: LinkPort, flash: Flash, reset_reason: str) -> None:
+    def __init__(self, port: LinkPort, flash: Flash, slots: Slots, start: Start, reset_reason: str) -> None:
         self._port = port
         self._board = board = port._board
         self._reset_reason = reset_reason
@@ -157,10 +194,13 @@ class _Boot:
         self.apps = LinkApps(flash, port._machine)
         self._wifi = VirtualWifi(flash)
         further = {**self.apps.methods(), **self._wifi.methods()}
-        self._methods = BoardMethods(board, further, port._machine.free_heap_bytes)
+        firmware = start.firmware
+        self._methods = BoardMethods(
+            board, further, port._machine.free_heap_bytes, firmware=f"{firmware.name} {firmware.version}"
+        )
         hello = Hello(
             boot_id=secrets.token_bytes(16),
-            firmware=Software(FIRMWARE, __version__),
+            firmware=Software(firmware.name, firmware.version),
             board=board.profile.board_id,
             capabilities=self._methods.names,
             tx_epoch=bytes(8),  # the session says which
@@ -173,8 +213,12 @@ class _Boot:
         session = self.client.session
         self.audio = BoardAudio(self.client.post, self.client.send, session.send_audio)
         self.client.hear = self.audio.streams.hear
+        self._slots = slots
+        self.updates = LinkUpdates(self.client, board, slots, start, reset_reason, port.restart)
         self._worker = CallWorker(self._methods, lambda: self.client.is_over)
-        self._handler = MessageHandler(board, flash, self.client, self._worker, self._answered, self.audio.streams.took)
+        self._handler = MessageHandler(
+            board, flash, self.client, self._worker, self._answered, self.audio.streams.took, self.updates.took
+        )
 
     def start(self, *, with_apps: bool) -> None:
         if with_apps:
@@ -182,11 +226,14 @@ class _Boot:
         self.client.post(self._handler.resume_calls, must=True)
         self._send_later(Event("reboot", {"reason": self._reset_reason, "boot": self._board.boot}))
         self._worker.start()
+        self.updates.start()
         self.client.start(self._handler.handle)
 
     def end(self) -> None:
         self.audio.end_boot()
+        self.updates.end()
         self.flash.close()
+        self._slots.close()
         self.client.end()
         self._worker.end()
 

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from platformdirs import user_cache_path
 
@@ -74,6 +74,7 @@ class Programs:
         self.on_event: Callable[[str, Mapping[str, Json]], None] = lambda _name, _data: None
         self.ended: dict[str, Ended] = {}
         self.kept = Persistent(folder)
+        self.firmware: Path | None = None  # the folder of an update's modules, in place of those of this installation
         self._board = board
         self._hang_s = hang_s
         self._cache = cache or user_cache_path("microclaw")
@@ -180,6 +181,7 @@ class Programs:
             tuple(pins),
             ended.kind if ended else None,
             kind=KIND,
+            **_runs(row),
         )
 
     # The interpreter
@@ -192,7 +194,12 @@ class Programs:
                 return self._vm
             self._write_settings(with_programs=with_programs)
             vm = Vm(
-                self._board, self.kept, _mounts(), self._cache, lambda ending: self._vm_ended(vm, ending), self._hang_s
+                self._board,
+                self.kept,
+                _mounts(self.firmware),
+                self._cache,
+                lambda ending: self._vm_ended(vm, ending),
+                self._hang_s,
             )
             self._listening.clear()
             vm.peripherals.add("listening", lambda: self._listens(vm))
@@ -299,6 +306,15 @@ class Programs:
         return None
 
 
-def _mounts() -> dict[str, Path]:
+def _runs(row: Mapping[str, Json]) -> dict[str, Any]:
+    """Of one that runs at an interval or for a time."""
+    last = row.get("last")
+    found: dict[str, Any] = {key: row[key] for key in ("runs", "missed") if key in row}
+    if isinstance(last, dict):
+        found |= {"last_how": last["how"], "last_took_ms": last["took_ms"]}
+    return found
+
+
+def _mounts(firmware: Path | None) -> dict[str, Path]:
     """The folders that the interpreter sees, by where it sees them."""
-    return {"/vm": _HERE / "guest", "/lib": _HERE / "modules", "/fw": firmware_folder() / "fw"}
+    return {"/vm": _HERE / "guest", "/lib": _HERE / "modules", "/fw": firmware or firmware_folder() / "fw"}

@@ -1,0 +1,174 @@
+"""The states of a board's updates, and what is in flash before it is said. Reads and writes nothing itself.
+
+CPython and MicroPython run this same file (docs/protocols/ota.md). The board gives `save(record)`, which returns when
+the record is in flash, and `say(version, state, progress, error)`, which returns when the message is in the outbox, and
+does what `todo` says.
+"""
+
+TABLE = {
+    "idle": ("offered",),
+    "offered": ("downloading", "refused", "idle"),
+    "downloading": ("verifying", "failed", "idle"),
+    "verifying": ("staged", "failed", "idle"),
+    "staged": ("rebooting",),
+    "rebooting": ("trial",),
+    "trial": ("healthy", "rolled_back"),
+    "healthy": ("offered",),
+    "rolled_back": ("offered",),
+    "refused": ("offered",),
+    "failed": ("offered",),
+}
+GIVEN_UP = ("offered", "downloading", "verifying")
+"""States in which an update can be cancelled or superseded."""
+BUSY = ("staged", "rebooting", "trial")
+MAX_TRIES = 3
+"""How often a board chooses the new slot that does not come up at all."""
+_NEXT = {
+    "offered": "download",
+    "downloading": "download",
+    "verifying": "verify",
+    "staged": "switch",
+    "rebooting": "switch",
+    "trial": "trial",
+}
+
+
+class Plan:
+    """`record` is what `save` got last, {} on a new board. After a power cut make a new one and call `booted`.
+
+    In the record: `state`; `at`: bytes of the payload in flash; `slot`: where it goes; `security`: the highest
+    security_version that was healthy here; of the update `hash` (of its manifest), `version`, `kind`, `sha256`, `size`,
+    `sv`, `key`; `error`; `said`: whether the host was told of the state.
+    """
+
+    def __init__(self, record, save, say):
+        self.record = {"state": "idle", "security": 0, "said": True}
+        self.record.update(record)
+        self._save = save
+        self._say = say
+
+    @property
+    def state(self):
+        return self.record["state"]
+
+    @property
+    def todo(self):
+        """What the board has to do now: "download", "verify", "switch", wait for a welcome in "trial"; else ""."""
+        return _NEXT.get(self.record["state"], "")
+
+    # What the host says
+
+    def known(self, digest):
+        """Whether this very manifest is under way or healthy; then it changes nothing: the present state is said."""
+        same = self.record.get("hash") == digest and self.state in BUSY + GIVEN_UP + ("healthy",)
+        if same:
+            self._tell()
+        return same
+
+    def refused(self, version, error):
+        """An offer that `check` refused. An update that is under way goes on, and keys are no update."""
+        if self.state in BUSY + GIVEN_UP or version[:5] == "keys-":
+            self._say(version, "refused", 0.0, error)
+        else:
+            self._move("offered", {"version": version, "hash": "", "error": error, "at": 0}, then="refused")
+
+    def offered(self, digest, values):
+        """An offer that `check` let through; its digest is the SHA-256 of the manifest in hex. False: `busy`."""
+        if self.state in BUSY:
+            self._say(values["version"], "refused", 0.0, "busy: " + self.record["version"] + " is " + self.state)
+            return False
+        if self.state in GIVEN_UP:
+            self._move("idle", {"error": "superseded: by " + values["version"]})
+        update = {"hash": digest, "error": "", "at": 0, "slot": None, "sv": values["security_version"]}
+        for name in ("version", "kind", "sha256", "size"):
+            update[name] = values[name]
+        update["key"] = values["key_id"]
+        self._move("offered", update)
+        return True
+
+    def cancelled(self, version):
+        """Gives the update of this version up, if it is not staged yet; the present state is said in any case."""
+        if self.state in GIVEN_UP and self.record.get("version") == version:
+            self._move("idle", {"error": "cancelled"})
+        else:
+            self._tell()
+
+    # What the board did
+
+    def downloading(self, slot):
+        """The payload goes to this slot from now on; once an update, and again after a cut without effect."""
+        if self.state == "offered":
+            self._move("downloading", {"slot": slot, "at": 0})
+
+    def wrote(self, at):
+        """So many bytes of the payload are in flash. Said in quarters."""
+        if self.state != "downloading":
+            raise ValueError("a window in " + self.state)
+        before, size = self.record["at"], self.record["size"]
+        self._keep({"at": at})
+        if at * 4 // size != before * 4 // size and at < size:
+            self._tell()
+
+    def downloaded(self):
+        self._move("verifying", {"at": self.record["size"]})
+
+    def staged(self):
+        """Read back from flash, its SHA-256 is right, each file was compared."""
+        self._move("staged", {})
+
+    def failed(self, error):
+        self._move("failed", {"error": error})
+
+    def rebooting(self):
+        """Before the slot is chosen for the next boot; then the board chooses it, and resets."""
+        if self.state == "rebooting":
+            self._keep({"tries": self.record["tries"] + 1})
+        else:
+            self._move("rebooting", {"tries": 1})
+
+    def booted(self, slot, went_back, kept, error):
+        """At each boot. `slot` is the one that runs; `went_back`: the selector gave the other one up after its starts;
+        `kept`: it does not count this slot's starts any more; `error` is said where it went back: `unhealthy: REASON`.
+        """
+        is_new = slot == self.record.get("slot")
+        if self.state == "rebooting" and (is_new or went_back or self.record["tries"] >= MAX_TRIES):
+            self._move("trial", {})
+        if self.state == "trial" and not is_new:
+            self._move("rolled_back", {"error": error})
+        elif self.state == "trial" and kept:
+            self.healthy(self.record["sv"])
+        elif not self.record["said"]:
+            self._tell()
+
+    def healthy(self, security_version):
+        """A welcome on this firmware, of this security_version. The selector has kept the slot before."""
+        if self.state == "trial":
+            self._move("healthy", {"security": max(self.record["security"], security_version)})
+        elif security_version > self.record["security"] and self.state != "rebooting":
+            self._keep({"security": security_version})
+
+    # How it moves
+
+    def _move(self, state, changes, then=""):
+        """To this state, or through it to the next one `then`: what is in flash goes from the old to the last."""
+        for old, new in ((self.state, state), (state, then)):
+            if new and new not in TABLE[old]:
+                raise ValueError("%s after %s" % (new, old))
+        changes["state"], changes["said"] = then or state, False
+        self._keep(changes)
+        self._tell()
+
+    def _keep(self, changes):
+        record = dict(self.record)
+        record.update(changes)
+        self._save(record)
+        self.record = record
+
+    def _tell(self):
+        record = self.record
+        size = record.get("size") or 1
+        over = record["state"] not in ("idle", "offered", "downloading", "refused", "failed")
+        progress = 1.0 if over else (record.get("at", 0) * 4 // size) / 4
+        self._say(record.get("version", ""), record["state"], progress, record.get("error") or None)
+        if not record["said"]:
+            self._keep({"said": True})

@@ -1,0 +1,105 @@
+"""Application images in ESP32 format that a virtual board boots: read, checked as a bootloader does, and made.
+
+Format: ESP-IDF, "App Image Format" (esp_app_format.h, esp_app_desc.h). A virtual image has, behind the description of
+the application, a JSON object of its own: `fault` makes it fail in its start ("crash") or its self test ("self_test").
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+from microclaw.virtual.updates.firmware_modules import ota_payload
+
+Fault: TypeAlias = Literal["", "crash", "self_test"]
+CHIP_IDS: Final = {"esp32": 0, "esp32s2": 2, "esp32c3": 5, "esp32s3": 9, "esp32c6": 13}
+_HEADER: Final = struct.Struct("<BBBBIB3sHBHH4sB")
+_SEGMENT: Final = struct.Struct("<II")
+_DESCRIPTION: Final = struct.Struct("<II8s32s32s16s16s32s32s80s")
+_MAGIC: Final = 0xE9
+_DESCRIPTION_MAGIC: Final = 0xABCD5432
+_LOAD_AT: Final = 0x3C00_0020
+_CHECKSUM_SEED: Final = 0xEF
+_HASH_BYTES: Final = 32
+_WIDE_BYTES: Final = 4096
+_MARK: Final = b"MCVB"
+_MARK_AT: Final = _HEADER.size + _SEGMENT.size + _DESCRIPTION.size
+
+
+class Firmware(NamedTuple):
+    """What runs, or would run: who it is by its own words."""
+
+    name: str
+    version: str
+    security_version: int
+    fault: Fault = ""
+
+
+def make_image(firmware: Firmware, chip: str, *, padding: bytes = b"") -> bytes:
+    """An image that a virtual board of this chip boots; `padding` makes it longer, or another one."""
+    about = json.dumps({"fault": firmware.fault}).encode()
+    body = _DESCRIPTION.pack(
+        _DESCRIPTION_MAGIC,
+        firmware.security_version,
+        b"",
+        firmware.version.encode(),
+        firmware.name.encode(),
+        *(b"", b"", b"", b"", b""),
+    )
+    body += _MARK + struct.pack("<I", len(about)) + about + padding
+    body += bytes(-len(body) % 4)
+    header = _HEADER.pack(_MAGIC, 1, 2, 0x2F, _LOAD_AT, 0xEE, b"", CHIP_IDS[chip], 0, 0, 0xFFFF, b"", 1)
+    image = header + _SEGMENT.pack(_LOAD_AT, len(body)) + body
+    image += bytes(15 - len(image) % 16) + bytes([_CHECKSUM_SEED ^ _xor(body)])
+    return image + hashlib.sha256(image).digest()
+
+
+def read_image(data: bytes, board: str) -> tuple[Firmware, int]:
+    """Who it is, and how long, whatever follows; BadPayload `bad_image` where this board's bootloader refuses it."""
+    name, version, security_version = ota_payload.image_facts(data[: ota_payload.IMAGE_HEAD_BYTES], board)
+    end, checksum = _HEADER.size, _CHECKSUM_SEED
+    for _ in range(data[1]):
+        if end + _SEGMENT.size > len(data):
+            raise _bad("it ends within a segment")
+        begin = end + _SEGMENT.size
+        end = begin + _SEGMENT.unpack_from(data, end)[1]
+        checksum ^= _xor(data[begin:end])
+    end += 15 - end % 16
+    if not data[_HEADER.size - 1] or end + 1 + _HASH_BYTES > len(data):
+        raise _bad("it ends early, or carries no SHA-256 of itself")
+    if data[end] != checksum or hashlib.sha256(data[: end + 1]).digest() != data[end + 1 :][:_HASH_BYTES]:
+        raise _bad("its checksum or SHA-256 is wrong")
+    return Firmware(name, version, security_version, _fault(data)), end + 1 + _HASH_BYTES
+
+
+def _fault(data: bytes) -> Fault:
+    """ "" for an image that was not made for virtual boards: it boots as well."""
+    if data[_MARK_AT : _MARK_AT + 4] != _MARK:
+        return ""
+    (size,) = struct.unpack_from("<I", data, _MARK_AT + 4)
+    try:
+        about = json.loads(data[_MARK_AT + 8 :][:size])
+        fault: Fault = about["fault"]
+    except (ValueError, KeyError, TypeError) as exc:
+        raise _bad("what it says of faults cannot be read") from exc
+    if fault not in ("", "crash", "self_test"):
+        raise _bad("it has an unknown fault")
+    return fault
+
+
+def _xor(data: bytes) -> int:
+    """All bytes, some thousand at a time: an image has up to two million."""
+    wide = 0
+    for at in range(0, len(data), _WIDE_BYTES):
+        wide ^= int.from_bytes(data[at : at + _WIDE_BYTES], "little")
+    narrow = 0
+    for byte in wide.to_bytes(_WIDE_BYTES, "little"):
+        narrow ^= byte
+    return narrow
+
+
+def _bad(words: str) -> Exception:
+    refused: Exception = ota_payload.BadPayload("bad_image", words)
+    return refused

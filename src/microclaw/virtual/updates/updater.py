@@ -1,0 +1,265 @@
+"""One boot's part in an update: offers, windows of the payload, verification, switch, trial. Opens no connection.
+
+Everything runs in the link's thread. What it does not remember is in flash: `Slots` and the plan's record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple, Protocol
+
+from microclaw.virtual.updates.chip import FlashRefused
+from microclaw.virtual.updates.firmware_modules import ota_check, ota_payload, ota_plan
+from microclaw.virtual.updates.slots import Slots, Start
+from microclaw.wire.link.actions import TakeBlob
+from microclaw.wire.link.messages import AnyMessage, BlobRead, OtaFacts, OtaStatus
+
+WINDOW_BYTES: Final = 16_384
+SILENCE_S: Final = 20.0
+MAX_FAILURES: Final = 10
+TRIAL_S: Final = 600.0
+_GONE: Final = ("blob_unknown", "blob_withdrawn")
+_MAX_ERROR_CHARS: Final = 400
+_KEY_BYTES: Final = 8
+
+
+class UpdateLink(Protocol):
+    """The link as updates see it: the client, or a host of a test."""
+
+    def say(self, message: AnyMessage) -> None:
+        """A durable message is in the outbox when this returns; others are lost without a connection."""
+
+    def restart(self) -> None:
+        """Boot again, after what was said is on its way."""
+
+    def device_id(self) -> str: ...
+
+    def is_ready(self) -> bool: ...
+
+
+class Clocks(NamedTuple):
+    """`utc_s`: None while nobody told the board what time it is; `monotonic_s`: since any moment."""
+
+    utc_s: Callable[[], int | None]
+    monotonic_s: Callable[[], float]
+
+
+class Updater:
+    """`reset_reason` is said where the board went back. Call `booted` once, then what happens."""
+
+    def __init__(self, slots: Slots, start: Start, link: UpdateLink, clocks: Clocks, reset_reason: str) -> None:
+        self._slots = slots
+        self._start = start
+        self._link = link
+        self._clocks = clocks
+        self._reason = reset_reason
+        self._plan = ota_plan.Plan(slots.plan.value or {}, slots.plan.save, self._say)
+        self._window = bytearray()
+        self._asked_bytes = 0  # of the window that is under way; 0: none is
+        self._heard_s = 0.0
+        self._failures = 0
+        self._trial_until_s = clocks.monotonic_s() + TRIAL_S
+
+    @property
+    def takes_updates(self) -> bool:
+        """Whether somebody gave the board a key."""
+        return bool(self._trust)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether `tick` has something to look after."""
+        return self._plan.todo in ("download", "trial")
+
+    def facts(self) -> OtaFacts | None:
+        """What `hello` says; None for a board without keys."""
+        if not self.takes_updates:
+            return None
+        security = max(self._plan.record["security"], self._own_security)
+        keys = tuple(sorted(self._trust["keys"]))
+        return OtaFacts(self._slots.board, self._trust["channel"], ("files", "image"), keys, security)
+
+    # What happens
+
+    def booted(self) -> None:
+        """Tell the plan what started, and go on with what the last boot had not ended."""
+        start = self._start
+        self._plan.booted(start.slot, start.went_back, start.kept, f"unhealthy: {self._reason}")
+        self._slots.seen()
+        self.go_on()
+
+    def ready(self) -> None:
+        """A welcome: the firmware of this boot is healthy."""
+        if self._plan.state == "trial":
+            self._slots.keep()
+        self._plan.healthy(self._start.firmware.security_version)
+        self._failures = 0
+        self.go_on()
+
+    def offered(self, manifest: bytes, signature: bytes) -> None:
+        """What comes of it is in flash when this returns."""
+        digest = hashlib.sha256(manifest).hexdigest()
+        if self._plan.known(digest):
+            return
+        if self._trust.get("hash") == digest:  # keys that were taken, perhaps by a key that they removed
+            self._say(ota_check.version_of(ota_check.read_manifest(manifest)), "healthy", 1.0, None)
+            return
+        try:
+            values = ota_check.check(manifest, signature, self._facts())
+        except ota_check.Refused as refused:
+            self._plan.refused(refused.version, refused.error())
+            return
+        if values["kind"] == "keys":
+            keys = ota_check.changed_keys(values, self._trust["keys"])
+            self._slots.keys.save({**self._trust, "keys": keys, "serial": values["serial"], "hash": digest})
+            self._say(ota_check.version_of(values), "healthy", 1.0, None)
+        elif self._plan.offered(digest, values):
+            self._forget_window()
+            self._failures = 0
+
+    def cancelled(self, version: str) -> None:
+        self._plan.cancelled(version)
+        if not self._plan.todo:
+            self._forget_window()
+
+    def take(self, blob: TakeBlob) -> None:
+        """A piece of the window that was asked for; any other is ignored."""
+        key = bytes.fromhex(self._plan.record.get("sha256", ""))[:_KEY_BYTES]
+        at = self._plan.record.get("at", 0) + len(self._window)
+        if not self._asked_bytes or blob.key != key or blob.offset != at:
+            return
+        if len(self._window) + len(blob.data) > self._asked_bytes:
+            return
+        self._window += blob.data
+        self._heard_s = self._clocks.monotonic_s()
+        if len(self._window) == self._asked_bytes:
+            self._guarded(self._keep_window)
+
+    def refused(self, code: str) -> None:
+        """The host's error for a window."""
+        if not self._asked_bytes:
+            return
+        self._forget_window()
+        if code in _GONE:
+            self._plan.failed(f"download_failed: {code}")
+        else:
+            self._fail_window()
+
+    def tick(self) -> None:
+        """Some time went by."""
+        now_s = self._clocks.monotonic_s()
+        if self._plan.todo == "trial" and now_s >= self._trial_until_s:
+            self._link.restart()  # without a welcome: a start that failed
+        elif self._plan.todo == "download" and self._link.is_ready() and now_s - self._heard_s >= SILENCE_S:
+            if self._asked_bytes:
+                self._fail_window()
+            self.go_on()
+
+    # What it does
+
+    def go_on(self) -> None:
+        """Do what is next; after an offer, once it is acknowledged."""
+        self._guarded(self._continue)
+
+    def _continue(self) -> None:
+        plan = self._plan
+        if plan.todo == "download":
+            self._download()
+        if plan.todo == "verify":
+            self._verify()
+        if plan.todo == "switch":
+            plan.rebooting()
+            self._slots.choose(plan.record["slot"])
+            self._link.restart()
+
+    def _download(self) -> None:
+        plan = self._plan
+        if plan.state == "offered":
+            plan.downloading(self._slots.unused(plan.record["kind"]))
+        at, size = plan.record["at"], plan.record["size"]
+        if at >= size:
+            plan.downloaded()
+            return
+        if not self._link.is_ready():
+            return  # `ready` asks
+        self._window.clear()
+        self._asked_bytes = min(WINDOW_BYTES, size - at)
+        self._heard_s = self._clocks.monotonic_s()
+        self._link.say(BlobRead(bytes.fromhex(plan.record["sha256"]), at, self._asked_bytes))
+
+    def _keep_window(self) -> None:
+        record, data = self._plan.record, bytes(self._window)
+        self._forget_window()
+        self._slots.store(record["kind"], record["slot"], record["at"], data)
+        self._plan.wrote(record["at"] + len(data))
+        self._failures = 0
+        self._continue()
+
+    def _verify(self) -> None:
+        """Read the payload back from flash; only what is right in each byte is staged."""
+        plan, record = self._plan, self._plan.record
+        payload = self._slots.stored(record["kind"], record["slot"], record["size"])
+        if hashlib.sha256(payload).hexdigest() != record["sha256"]:
+            plan.failed("wrong_hash")
+        elif record["key"] not in self._trust.get("keys", {}):
+            plan.failed("unknown_key: it was removed")
+        else:
+            found = self._slots.install(record["kind"], record["slot"], payload)
+            if (found.version, found.security_version) != (record["version"], record["sv"]):
+                code = "bad_bundle" if record["kind"] == "files" else "bad_image"
+                plan.failed(f"{code}: it is version {found.version} of security version {found.security_version}")
+            else:
+                plan.staged()
+        self._slots.folders.drop_payload()
+
+    def _guarded(self, act: Callable[[], None]) -> None:
+        """What is wrong with a payload, or with the flash, ends the update, not the link."""
+        try:
+            act()
+        except ota_payload.BadPayload as refused:
+            self._plan.failed(f"{refused.code}: {refused.words}")
+            self._slots.folders.drop_payload()
+        except (OSError, FlashRefused) as exc:
+            if self._plan.state not in ("downloading", "verifying"):
+                raise
+            self._forget_window()
+            self._plan.failed(f"flash_error: {exc}")
+
+    def _fail_window(self) -> None:
+        self._forget_window()
+        self._failures += 1
+        self._heard_s = self._clocks.monotonic_s()
+        if self._failures >= MAX_FAILURES:
+            self._plan.failed(f"download_failed: {MAX_FAILURES} windows in a row failed")
+
+    def _forget_window(self) -> None:
+        self._window.clear()
+        self._asked_bytes = 0
+
+    def _say(self, version: str, state: str, progress: float, error: str | None) -> None:
+        words = error[:_MAX_ERROR_CHARS] if error else None
+        self._link.say(OtaStatus(version, state, progress, words))  # type: ignore[arg-type]  # a state of the plan
+
+    @property
+    def _trust(self) -> Mapping[str, Any]:
+        return self._slots.keys.value or {}
+
+    @property
+    def _own_security(self) -> int:
+        return 0 if self._plan.state == "trial" else self._start.firmware.security_version
+
+    def _facts(self) -> Any:
+        """The device as the check of an offer sees it."""
+        running = self._start.firmware
+        facts = ota_check.Facts(
+            running.name,
+            self._slots.board,
+            self._trust["channel"],
+            self._link.device_id(),
+            running.version,
+            max(self._plan.record["security"], self._own_security),
+        )
+        facts.keys, facts.serial = self._trust["keys"], self._trust.get("serial", 0)
+        facts.now_s = self._clocks.utc_s()
+        facts.slot_bytes, facts.room_bytes = self._slots.room("image"), self._slots.room("files")
+        return facts

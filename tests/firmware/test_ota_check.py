@@ -1,0 +1,290 @@
+"""Which offers a device refuses, and by which code: on CPython, and on MicroPython in one process for all of them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.firmware.conftest import ROOT, SMALL, micropython
+from tests.firmware.ota_offers import NOW, keys_manifest, manifest, packed, signer
+
+from microclaw.py.compile import find_mpy_cross
+from microclaw.virtual.updates.firmware_modules import ota_check
+
+SCRIPT = """
+import gc, json, ota_check
+from binascii import unhexlify
+for line in open(WORDS[0]):
+    data, signature, given = json.loads(line)
+    facts = ota_check.Facts(*given["facts"])
+    facts.keys, facts.serial, facts.now_s = given["keys"], given["serial"], given["now_s"]
+    facts.slot_bytes, facts.room_bytes = given["slot_bytes"], given["room_bytes"]
+    try:
+        print("taken", ota_check.version_of(ota_check.check(unhexlify(data), unhexlify(signature), facts)))
+    except ota_check.Refused as refused:
+        print(refused.code, refused.version)
+"""
+
+
+def facts(**changes: Any) -> dict[str, Any]:
+    given: dict[str, Any] = {
+        "facts": ["microclaw-firmware", "esp32s3", "stable", "d-1", "1.3.0", 3],
+        "keys": {signer().key_id: signer().n},
+        "serial": 1,
+        "now_s": ota_check.seconds(NOW),
+        "slot_bytes": 0,
+        "room_bytes": 200_000,
+    }
+    return given | changes
+
+
+def checked(data: bytes, signature: bytes, given: dict[str, Any]) -> str:
+    found = ota_check.Facts(*given["facts"])
+    for name in ("keys", "serial", "now_s", "slot_bytes", "room_bytes"):
+        setattr(found, name, given[name])
+    try:
+        return f"taken {ota_check.version_of(ota_check.check(data, signature, found))}"
+    except ota_check.Refused as refused:
+        return f"{refused.code} {refused.version}"
+
+
+class Case:
+    """An offer and the answer that is right; `raw` is signed as it is, `signature` None: by the manifest's key."""
+
+    def __init__(
+        self, answer: str, values: dict[str, Any] | bytes, *, signature: bytes | None = None, **given: Any
+    ) -> None:
+        self.answer = answer
+        self.data = values if isinstance(values, bytes) else packed(values)
+        self.signature = signer().sign(self.data) if signature is None else signature
+        self.given = given
+
+
+def form_cases() -> list[Case]:
+    """What is no manifest, or one of another schema."""
+    good = packed(manifest())
+    required = list(manifest())
+    wrong: dict[str, list[Any]] = {
+        "schema": ["1", True, 1.0],
+        "name": ["", "a b", "x" * 65, "ü"],
+        "board": ["ESP32", "x" * 33],
+        "channel": ["Stable", ""],
+        "device": [7, "", None],
+        "version": ["1.2", "1.2.3.4", "01.2.3", "1.2.65536", "1.2.x", "1..3", 1, "1.2.3 ", "1_0.2.3", "٣.0.0"],
+        "security_version": [-1, 65536, "3", 3.0, True],
+        "sha256": ["9F" * 32, "9f" * 31, "zz" * 32],
+        "size": [0, -1, 1 << 24 | 1, "12", 1.5],
+        "created": ["2026-11-22 10:00:00Z", "2026-02-29T10:00:00Z", "2026-11-22T24:00:00Z", "1969-12-31T23:59:59Z", ""],
+        "expires": ["2026-13-01T00:00:00Z", "2026-11-22T10:60:00Z", "2026-11-22T10:00:00+", 1],
+        "key_id": ["abc", signer().key_id.upper() + "A"],
+        "allow_downgrade": ["true", 1, None],
+    }
+    cases = [Case("malformed ", good.replace(f'"{key}":'.encode(), b'"x":')) for key in required]
+    for key, values in wrong.items():
+        cases += [Case("malformed ", packed({**manifest(), key: value})) for value in values]
+    cases += [
+        Case("malformed ", good[:-1] + b',"version":"9.9.9"}'),
+        Case("malformed ", good[:-1] + b',"verSion":1,"ver\\u0053ion":2}'),
+        Case("malformed ", good + b"x"),
+        Case("malformed ", good[:-1]),
+        Case("malformed ", good[:-1] + b",}"),
+        Case("malformed ", b"[" + good + b"]"),
+        Case("malformed ", good.replace(b'"size":163840', b'"size":0163840')),
+        Case("malformed ", good.replace(b'"size":163840', b'"size":+163840')),
+        Case("malformed ", good.replace(b'"files"', b"'files'")),
+        Case("malformed ", good[:-1] + b',"x":"' + b"x" * 4096 + b'"}'),
+        Case("malformed ", good[:-1] + b',"x":' + b"[" * 5 + b"]" * 5 + b"}"),
+        Case("malformed ", good[:-1] + b',"x":"\xff"}'),
+        Case("malformed ", good[:-1] + b',"x":"a\nb"}'),
+        Case("malformed ", good[:-1] + b',"x":NaN}'),
+        Case("malformed ", b""),
+        Case("malformed ", b"\x00" * 100),
+        Case("malformed ", b"{" * 4000),
+        Case("unsupported_schema ", packed({"schema": 2, "kind": "files", "alg": "rsa3072-pss-sha256"})),
+        Case("unsupported_schema ", packed(manifest(kind="radio"))),
+        Case("unsupported_schema ", packed(manifest(alg="rsa2048-pkcs1"))),
+        Case("unsupported_schema ", packed(manifest(alg="none"))),
+        Case("taken 1.4.0", b" " + good[:-1] + b',"x":[1.5e3,-0,{"\\u00e9":null}],"y":"\xc3\xa9\\n\\/"} \r\n'),
+    ]
+    return cases
+
+
+def signature_cases() -> list[Case]:
+    good = packed(manifest())
+    right = signer().sign(good)
+    n = int.from_bytes(signer().modulus, "big")
+    added = int.from_bytes(right, "big") + n
+    other = packed(manifest(version="1.5.0"))
+    cases = [
+        Case("unknown_key 1.4.0", manifest(key_id=signer(1).key_id)),
+        Case("unknown_key 1.4.0", manifest(key_id=signer(1).key_id), signature=b""),
+        Case("unknown_key 1.4.0", good, keys={}),
+        Case("bad_signature 1.4.0", good, signature=signer(1).sign(good)),
+        Case("bad_signature 1.4.0", good, signature=signer().sign(other)),
+        Case("bad_signature 1.4.0", good, signature=b""),
+        Case("bad_signature 1.4.0", good, signature=bytes(384)),
+        Case("bad_signature 1.4.0", good, signature=bytes(383) + b"\x01"),
+        Case("bad_signature 1.4.0", good, signature=(n - 1).to_bytes(384, "big")),
+        Case("bad_signature 1.4.0", good, signature=b"\x00" + right),
+        Case("bad_signature 1.4.0", good, signature=right[:-1]),
+        Case("bad_signature 1.4.0", good, signature=signer().sign(good, salt_bytes=0)),
+        Case("bad_signature 1.4.0", good, signature=signer().sign(good, salt_bytes=64)),
+        Case("taken 1.5.0", other),
+        Case("bad_signature 1.5.0", other, signature=right),
+    ]
+    if added < 1 << 3072:  # the same number above the modulus is no signature
+        cases.append(Case("bad_signature 1.4.0", good, signature=added.to_bytes(384, "big")))
+    return cases
+
+
+def fit_cases() -> list[Case]:
+    """Signed by the right key, and still not for this device, not now, or too old."""
+    now = ota_check.seconds
+    small = ["microclaw-firmware", "esp32-small", "stable", "d-1", "1.3.0", 3]
+    unversioned = ["microclaw-firmware", "esp32s3", "stable", "d-1", "v1-dirty", 3]
+    unknown = ["microclaw-firmware", "esp32s3", "stable", "", "1.3.0", 3]
+    return [
+        Case("taken 1.4.0", manifest()),
+        Case("taken 1.4.0", manifest(device="d-1")),
+        Case("wrong_name 1.4.0", manifest(name="other", board="esp32", device="d-2")),
+        Case("wrong_board 1.4.0", manifest(board="esp32c3")),
+        Case("wrong_board 1.4.0", manifest(board="esp32s3-small")),
+        Case("wrong_board 1.4.0", manifest(board="esp32"), facts=small),
+        Case("taken 1.4.0", manifest(board="esp32-small"), facts=small),
+        Case("taken 1.4.0", manifest(board="esp32", kind="image"), facts=small, slot_bytes=1 << 20),
+        Case("wrong_device 1.4.0", manifest(device="d-2")),
+        Case("wrong_device 1.4.0", manifest(device="d-1"), facts=unknown),
+        Case("wrong_channel 1.4.0", manifest(channel="beta")),
+        Case("no_clock 1.4.0", manifest(), now_s=None),
+        Case("no_clock 1.4.0", manifest(), now_s=0),
+        Case("no_clock 1.4.0", manifest(), now_s=now("2026-11-21T09:59:59Z")),
+        Case("taken 1.4.0", manifest(), now_s=now("2026-11-21T10:00:00Z")),
+        Case("taken 1.4.0", manifest(), now_s=now("2027-02-20T09:59:59Z")),
+        Case("expired 1.4.0", manifest(), now_s=now("2027-02-20T10:00:00Z")),
+        Case("old_security_version 1.4.0", manifest(security_version=2)),
+        Case("old_security_version 1.2.0", manifest(security_version=2, version="1.2.0", allow_downgrade=True)),
+        Case("old_version 1.2.9", manifest(version="1.2.9")),
+        Case("old_version 1.2.9", manifest(version="1.2.9", allow_downgrade=False)),
+        Case("taken 1.2.9", manifest(version="1.2.9", allow_downgrade=True)),
+        Case("old_version 1.3.0", manifest(version="1.3.0")),
+        Case("old_version 1.3.0", manifest(version="1.3.0", allow_downgrade=True)),
+        Case("taken 1.10.0", manifest(version="1.10.0")),
+        Case("taken 0.0.1", manifest(version="0.0.1"), facts=unversioned),
+        Case("no_slot 1.4.0", manifest(kind="image")),
+        Case("no_slot 1.4.0", manifest(kind="image", size=4097), slot_bytes=4096),
+        Case("taken 1.4.0", manifest(kind="image", size=4096), slot_bytes=4096, room_bytes=0),
+        Case("no_room 1.4.0", manifest(size=200_001)),
+        Case("no_room 1.4.0", manifest(), room_bytes=0, slot_bytes=1 << 24),
+    ]
+
+
+def keys_cases() -> list[Case]:
+    one = {"key_id": signer(1).key_id, "n": signer(1).n}
+    five = {f"{n:016x}": signer(1).n for n in range(4)}
+    even = bytes([*signer(1).modulus[:-1], signer(1).modulus[-1] ^ 1])
+    return [
+        Case("taken keys-2", keys_manifest()),
+        Case("taken keys-2", keys_manifest(remove=[])),
+        Case("taken keys-2", keys_manifest(device="d-1")),
+        Case("wrong_device keys-2", keys_manifest(device="d-2")),
+        Case("wrong_name keys-2", keys_manifest(name="other")),
+        Case("old_serial keys-1", keys_manifest(serial=1)),
+        Case("no_key_left keys-2", keys_manifest(add=[])),
+        Case("no_key_left keys-2", keys_manifest(remove=[signer().key_id, signer(1).key_id])),
+        Case("too_many_keys keys-2", keys_manifest(remove=[]), keys={signer().key_id: signer().n, **five}),
+        Case("unknown_key keys-2", keys_manifest(), keys={signer(1).key_id: signer(1).n}),
+        Case("expired keys-2", keys_manifest(), now_s=ota_check.seconds("2027-03-01T00:00:00Z")),
+        Case("no_clock keys-2", keys_manifest(), now_s=None),
+        Case("malformed ", keys_manifest(add=[{**one, "key_id": "0" * 16}])),
+        Case("malformed ", keys_manifest(add=[{**one, "n": signer().n}])),
+        Case("malformed ", keys_manifest(add=[{**one, "n": one["n"][:-4]}])),
+        Case(
+            "malformed ", keys_manifest(add=[{"key_id": ota_check.key_id(even), "n": base64.b64encode(even).decode()}])
+        ),
+        Case("malformed ", keys_manifest(add=[one["key_id"]])),
+        Case("malformed ", keys_manifest(add=one)),
+        Case("malformed ", keys_manifest(remove="all")),
+        Case("malformed ", keys_manifest(remove=["x"])),
+        Case("malformed ", keys_manifest(serial=0)),
+        Case("malformed ", keys_manifest(serial=True)),
+    ]
+
+
+def cases() -> list[Case]:
+    return form_cases() + signature_cases() + fit_cases() + keys_cases()
+
+
+def on_micropython(tmp_path: Path, given: list[Case]) -> list[str]:
+    return micropython(SCRIPT, str(written(tmp_path, given))).split("\n")[:-1]
+
+
+def written(tmp_path: Path, given: list[Case]) -> Path:
+    path = tmp_path / "offers"
+    rows = [[case.data.hex(), case.signature.hex(), facts(**case.given)] for case in given]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_each_offer_gets_its_code() -> None:
+    given = cases()
+    found = [(c.data[:900], checked(c.data, c.signature, facts(**c.given))) for c in given]
+    assert found == [(case.data[:900], case.answer) for case in given]
+
+
+def test_micropython_says_the_same(tmp_path: Path) -> None:
+    given = cases()
+    found = on_micropython(tmp_path, given)
+    assert [*zip([c.data[:900] for c in given], found, strict=True)] == [(c.data[:900], c.answer) for c in given]
+
+
+def test_no_changed_byte_is_taken(tmp_path: Path) -> None:
+    """Every byte of the manifest, and some of the signature; MicroPython refuses with the same code."""
+    good = packed(manifest())
+    right = signer().sign(good)
+    changed = [Case("", _flipped(good, at), signature=right) for at in range(len(good))]
+    changed += [Case("", good, signature=_flipped(right, at)) for at in range(0, 384, 16)]
+    found = [checked(case.data, case.signature, facts()).split()[0] for case in changed]
+    assert set(found) <= {"malformed", "unsupported_schema", "unknown_key", "bad_signature"}
+    assert found.count("bad_signature") > 100
+    assert [line.split()[0] for line in on_micropython(tmp_path, changed)] == found
+
+
+def test_a_check_fits_into_a_small_heap(tmp_path: Path) -> None:
+    """40 KB on the 32-bit unix port, with the modules as boards have them, and those of plan and payload."""
+    if not SMALL.exists():
+        pytest.skip("scripts/micropython.sh makes MicroPython's unix port")
+    for name in ("strict_json", "ota_check", "ota_plan", "ota_payload"):
+        source, compiled = ROOT / f"firmware/fw/{name}.py", tmp_path / f"{name}.mpy"
+        subprocess.run([find_mpy_cross()[0], "-O3", source, "-o", compiled], check=True)
+    path = written(tmp_path, [Case("", manifest())])
+    head = f"import sys\nsys.path[:0] = [{str(tmp_path)!r}]\nimport ota_plan, ota_payload\nWORDS = [{str(path)!r}]\n"
+    command = [str(SMALL), "-X", "heapsize=40K", "-c", head + SCRIPT]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("taken 1.4.0\n", "")
+
+
+def test_the_pages_samples_are_manifests() -> None:
+    page = (ROOT / "docs/protocols/ota.md").read_text()
+    sample = page.split("```manifest\n")[1].split("```")[0].encode()
+    values = ota_check.read_manifest(sample)
+    assert (values["version"], values["kind"], values["allow_downgrade"]) == ("1.4.0", "files", False)
+    keys = page.split("```keys\n")[1].split("```")[0].replace("q83v...", signer(1).n)
+    keys = keys.replace("77aa0e2f4c61d953", signer(1).key_id)
+    assert ota_check.version_of(ota_check.read_manifest(keys.encode())) == "keys-2"
+
+
+def test_key_ids_and_times_are_those_of_the_libraries() -> None:
+    assert ota_check.key_id(signer().modulus) == signer().key_id
+    assert [ota_check.seconds(t) for t in ("1970-01-01T00:00:00Z", "2000-02-29T12:34:56Z", "2100-03-01T00:00:00Z")] == [
+        0,
+        951_827_696,
+        4_107_542_400,
+    ]
+
+
+def _flipped(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]

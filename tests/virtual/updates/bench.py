@@ -1,0 +1,250 @@
+"""A board's flash over many boots, with a power cut at any operation, and a host without a link."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import tarfile
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Literal
+
+from tests.firmware.ota_offers import NOW, manifest, packed, signer
+
+from microclaw.virtual.updates.chip import SECTOR_BYTES, FlashChip
+from microclaw.virtual.updates.firmware_modules import ota_check
+from microclaw.virtual.updates.folders import Folders
+from microclaw.virtual.updates.image import Firmware, make_image
+from microclaw.virtual.updates.slots import Slots, Start
+from microclaw.virtual.updates.trust import Trust
+from microclaw.virtual.updates.updater import Clocks, Updater
+from microclaw.wire.link.actions import TakeBlob
+from microclaw.wire.link.messages import AnyMessage, BlobRead, OtaStatus
+
+NAME = "microclaw-virtual"
+CHIP = "esp32s3"
+PIECE_BYTES = 1008
+SMALL_LAYOUT = {
+    "otadata": 2 * SECTOR_BYTES,
+    "plan": 2 * SECTOR_BYTES,
+    "keys": 2 * SECTOR_BYTES,
+    "ota_0": 8 * SECTOR_BYTES,
+    "ota_1": 8 * SECTOR_BYTES,
+}
+Kind = Literal["files", "image"]
+
+
+class PowerCut(Exception):
+    """The power is gone in the middle of an operation."""
+
+
+@dataclass
+class Cuts:
+    """The power goes in the operation `at`, counted from 1, which a random part is done of; 0: never."""
+
+    at: int = 0
+    seed: int = 0
+    done: int = 0
+
+    def part(self, size: int) -> int | None:
+        """None: the whole operation; else how much of it is done before the power goes."""
+        self.done += 1
+        if self.done != self.at:
+            return None
+        return random.Random(self.seed * 1000 + self.at).randint(0, size)
+
+
+class CuttingChip(FlashChip):
+    def __init__(self, path: Path, cuts: Cuts) -> None:
+        super().__init__(path, SMALL_LAYOUT)
+        self._cuts = cuts
+
+    def _erase_sector(self, place: int) -> None:
+        part = self._cuts.part(SECTOR_BYTES)
+        if part is None:
+            super()._erase_sector(place)
+            return
+        assert self._file is not None
+        os.pwrite(self._file, bytes(part), place)
+        raise PowerCut
+
+    def _program(self, place: int, data: bytes) -> None:
+        part = self._cuts.part(len(data))
+        if part is None:
+            super()._program(place, data)
+            return
+        torn = data[:part] + bytes([data[part] | 0x5A]) if part < len(data) else data  # some bits of the next byte
+        super()._program(place, torn)
+        raise PowerCut
+
+
+class CuttingFolders(Folders):
+    def __init__(self, root: Path, cuts: Cuts) -> None:
+        super().__init__(root)
+        self._cuts = cuts
+
+    def _write(self, path: Path, at: int, data: bytes) -> None:
+        part = self._cuts.part(len(data))
+        super()._write(path, at, data if part is None else data[:part])
+        if part is not None:
+            raise PowerCut
+
+    def _remove(self, path: Path) -> None:
+        part = self._cuts.part(1)
+        if part != 0:
+            super()._remove(path)
+        if part is not None:
+            raise PowerCut
+
+
+@dataclass(frozen=True)
+class Release:
+    """An update as a host has it."""
+
+    manifest: bytes
+    signature: bytes
+    payload: bytes
+    version: str
+
+    @property
+    def sha256(self) -> bytes:
+        return hashlib.sha256(self.payload).digest()
+
+
+def release(
+    kind: Kind, version: str, *, fault: str = "", size: int = 20_000, extra: str = "more.mpy", **changes: Any
+) -> Release:
+    """A signed update of about this size; a bundle has the file `extra` too."""
+    security_version = int(changes.get("security_version", 3))
+    filler = random.Random(version).randbytes(size)
+    if kind == "image":
+        firmware = Firmware(NAME, version, security_version, fault)  # type: ignore[arg-type]
+        payload = make_image(firmware, CHIP, padding=filler)
+    else:
+        about = {"name": NAME, "version": version, "security_version": security_version, "fault": fault}
+        payload = bundle({"about.json": json.dumps(about).encode(), "start.mpy": filler, extra: b"M\x06"})
+    return of_payload(kind, version, payload, **changes)
+
+
+def of_payload(kind: Kind, version: str, payload: bytes, **changes: Any) -> Release:
+    sha256 = hashlib.sha256(payload).hexdigest()
+    values = {"name": NAME, "kind": kind, "version": version, "sha256": sha256, "size": len(payload), **changes}
+    data = packed(manifest(**values))
+    return Release(data, signer().sign(data), payload, version)
+
+
+def bundle(files: dict[str, bytes]) -> bytes:
+    out = BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, BytesIO(content))
+    data = out.getvalue().rstrip(b"\0")
+    return data + bytes(-len(data) % 512) + bytes(1024)  # Python pads to 10,240
+
+
+@dataclass
+class Host:
+    """What the updater says, and the windows that it asks for."""
+
+    statuses: list[tuple[str, str, float, str | None]] = field(default_factory=list)
+    reads: list[BlobRead] = field(default_factory=list)
+    wants_restart: bool = False
+    connected: bool = True
+
+    def say(self, message: AnyMessage) -> None:
+        if isinstance(message, BlobRead):
+            self.reads.append(message)
+        else:
+            assert isinstance(message, OtaStatus)
+            self.statuses.append((message.version, message.state, message.progress, message.error))
+
+    def restart(self) -> None:
+        self.wants_restart = True
+
+    def device_id(self) -> str:
+        return "d-1"
+
+    def is_ready(self) -> bool:
+        return self.connected
+
+    @property
+    def states(self) -> list[str]:
+        """Without what is said twice or in quarters."""
+        found: list[str] = []
+        for _, state, _, _ in self.statuses:
+            if found[-1:] != [state]:
+                found.append(state)
+        return found
+
+    def last(self) -> tuple[str, str, str | None]:
+        version, state, _, error = self.statuses[-1]
+        return version, state, error
+
+
+@dataclass
+class Board:
+    """The flash in `folder`, `boot` by `boot`."""
+
+    folder: Path
+    host: Host = field(default_factory=Host)
+    cuts: Cuts = field(default_factory=Cuts)
+    utc_s: int | None = field(default_factory=lambda: int(ota_check.seconds(NOW)))
+    now_s: float = 0.0
+    booted: list[str] = field(default_factory=list)
+    given: bool = True
+    slots: Slots | None = None
+
+    def boot(self) -> Updater:
+        """Start whatever the bootloader chooses; those that crash are started again."""
+        start = self._start()
+        self.host.wants_restart = False
+        self.host.reads.clear()
+        assert self.slots is not None
+        updater = Updater(self.slots, start, self.host, Clocks(lambda: self.utc_s, lambda: self.now_s), "power_on")
+        updater.booted()
+        return updater
+
+    def _start(self) -> Start:
+        factory = Firmware(NAME, "1.0.0", 0)
+        chip = CuttingChip(self.folder / "flash.bin", self.cuts)
+        self.slots = Slots(self.folder, factory, CHIP, chip=chip, folders=CuttingFolders(self.folder, self.cuts))
+        if self.given and self.slots.keys.value is None:
+            self.slots.keys.save(Trust(channel="stable", serial=1, keys={signer().key_id: signer().n}))
+        while True:
+            start = self.slots.start()
+            if not start.firmware.fault or start.kept:
+                self.booted.append(start.firmware.version)
+                return start
+
+    def serve(self, updater: Updater, offered: Release) -> None:
+        """Answer windows until there are none, in pieces as a host sends them."""
+        while self.host.reads and not self.host.wants_restart:
+            read = self.host.reads.pop(0)
+            assert read.sha256 == offered.sha256
+            data = offered.payload[read.offset : read.offset + read.length]
+            for at in range(0, len(data), PIECE_BYTES):
+                updater.take(TakeBlob(read.sha256[:8], read.offset + at, data[at : at + PIECE_BYTES]))
+
+    def update(self, offered: Release) -> Updater:
+        """Offer it once, and boot and serve through restarts and power cuts until the plan rests."""
+        delivered = False
+        while True:
+            try:
+                updater = self.boot()
+                if self.host.wants_restart:
+                    continue
+                updater.ready()
+                if not delivered:
+                    updater.offered(offered.manifest, offered.signature)
+                    delivered = True
+                    updater.go_on()
+                self.serve(updater, offered)
+                if not self.host.wants_restart:
+                    return updater
+            except PowerCut:
+                continue
