@@ -61,7 +61,7 @@ def test_the_page_shows_what_is_published() -> None:
     rows = page.partition("```topics\n")[2].partition("```")[0].splitlines()
     shown = dict(row.split(" ", 1) for row in rows)
     told = device_messages(
-        dataclasses.replace(DESK, programs=(*DESK.programs[:1], ProgramState("old 2", False, "accepted")))
+        dataclasses.replace(DESK, programs=(*DESK.programs[:1], ProgramState("old 2", False, "accepted", "stopped")))
     )
     for topic, payload in told.items():
         if not topic.endswith("/state"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import secrets
@@ -11,12 +12,13 @@ from contextlib import suppress
 from typing import Any, Final
 
 from microclaw.agent.acts import outcome_of, reason_of
+from microclaw.apps.catalogue import AppListing, Catalogue
 from microclaw.apps.changes import ChangeLog, DesiredApp, made_by
 from microclaw.apps.direct_io import sees_pins
 from microclaw.auth.gate import Gate
 from microclaw.auth.people import MQTT
 from microclaw.boards.profile import BoardProfile
-from microclaw.devices.calls import AppList, AppStates, Call, DeviceInfo, GpioGet
+from microclaw.devices.calls import AppList, Call, DeviceInfo, GpioGet
 from microclaw.devices.device import Device, IntermittentTransport
 from microclaw.devices.registry import Registry
 from microclaw.errors import MicroclawError, UnknownName
@@ -32,7 +34,8 @@ LED: Final = "led"
 ASK_S: Final = 3.0
 ASK_EVERY_S: Final = 60.0
 _PIN_LABEL: Final = re.compile(r"pin-(\d{1,3})=(.+)")
-_RUNS: Final = ("running", "returned")  # a program whose main returned goes on with its timers
+_RUNS: Final = ("running", "waiting", "listed")  # also between two runs; "listed" is all that stock firmware tells
+_WANTED: Final = ("unreachable", "deferred", "stopped")  # conditions that the board did not tell
 _TOOLS: Final = frozenset({"gpio-set", "switch-program", "undo"})
 
 
@@ -44,9 +47,10 @@ class HostDevices:
         devices: Registry,
         links: LinkRegistry,
         change_log: ChangeLog,
+        catalogue: Catalogue,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._devices, self._links, self._change_log = devices, links, change_log
+        self._devices, self._links, self._change_log, self._catalogue = devices, links, change_log, catalogue
         self._monotonic_s = monotonic_s
         self._asked_s: dict[str, float] = {}
         self._sensors: dict[str, frozenset[str]] = {}
@@ -82,7 +86,6 @@ class HostDevices:
         await self._ask(device)
         is_online = _is_online(device)
         wanted = await self._change_log.desired(device_id)
-        stopped = await self._change_log.stopped(device_id)
         return DeviceView(
             device_id=device_id,
             name=device.name,
@@ -91,7 +94,7 @@ class HostDevices:
             is_online=is_online,
             firmware=_firmware(links),
             pins=await _pins(device, wanted) if device.board.pins else (),
-            programs=await _programs(device, wanted, stopped, is_online=is_online),
+            programs=await self._programs(device, wanted, is_online=is_online),
             sensors=self._keys(device_id, links),
         )
 
@@ -108,6 +111,20 @@ class HostDevices:
         if call is not None:
             with suppress(MicroclawError):  # it is told as offline; `device check` says why
                 await device.call(call, ASK_S, wait=False)
+
+    async def _programs(
+        self, device: Device, wanted: Sequence[DesiredApp], *, is_online: bool
+    ) -> tuple[ProgramState, ...]:
+        """The programs of this host on it; where it is away or does not answer, as the host wants them."""
+        stopped = await self._change_log.stopped(device.device_id)
+        if is_online and (wanted or stopped):
+            with suppress(MicroclawError, TimeoutError):  # as the host wants them, then
+                async with asyncio.timeout(2 * ASK_S):
+                    listed = await self._catalogue.list_apps(device.device_id)
+                return tuple(_program(listing) for listing in listed if not listing.foreign)
+        found = [ProgramState(app.name, True, "accepted") for app in wanted]
+        found += [ProgramState(app.name, False, "accepted") for app in stopped]
+        return tuple(sorted(found, key=lambda program: program.name))
 
     def _keys(self, device_id: str, links: Sequence[DeviceLink]) -> frozenset[str]:
         """The keys of telemetry that came since the host started."""
@@ -208,20 +225,11 @@ async def _is_on(device: Device, gpio: int, active: int) -> bool | None:
         return None
 
 
-async def _programs(
-    device: Device, wanted: Sequence[DesiredApp], stopped: Sequence[DesiredApp], *, is_online: bool
-) -> tuple[ProgramState, ...]:
-    states: dict[str, str] | None = None
-    if wanted and is_online and device.supports(AppStates.method):
-        try:
-            states = {app.name: app.state for app in await device.call(AppStates(), ASK_S, wait=False)}
-        except MicroclawError:  # as this host wants it, then
-            states = None
-    found = [ProgramState(app.name, False, "accepted") for app in stopped]
-    for app in wanted:
-        if states is None:
-            found.append(ProgramState(app.name, True, "accepted"))
-        else:
-            state = states.get(app.name, "missing")
-            found.append(ProgramState(app.name, state in _RUNS, "reported", state))
-    return tuple(sorted(found, key=lambda program: program.name))
+def _program(listing: AppListing) -> ProgramState:
+    """Of a C program whose main returned the timers go on; a Python program has ended then."""
+    kind = None if listing.version is None else listing.version.kind
+    condition = listing.condition
+    if condition in _WANTED:
+        return ProgramState(listing.name, condition == "unreachable", "accepted", condition)
+    goes_on = condition in _RUNS or (condition == "returned" and kind == "wasm")
+    return ProgramState(listing.name, goes_on, "reported", condition)

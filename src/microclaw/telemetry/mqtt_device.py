@@ -29,12 +29,12 @@ class NamedPin:
 
 @dataclass(frozen=True, slots=True)
 class ProgramState:
-    """`runs` as `evidence` knows it: the device says so, or this host wants it there."""
+    """`runs` as `evidence` knows it: the device says so, or this host wants it. `condition` as `app list` has it."""
 
     name: str
     runs: bool
     evidence: ProgramEvidence
-    state: str | None = None  # the device's own word
+    condition: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +104,11 @@ def _pin(pin: NamedPin) -> dict[str, Any]:
 
 
 def _program(program: ProgramState) -> dict[str, Any]:
-    reported = None if program.state is None else shown(program.state)
     return {
         "state": "ON" if program.runs else "OFF",
         "name": shown(program.name),
         "evidence": program.evidence,
-        "reported": reported,
+        "condition": program.condition,
     }
 
 
