@@ -30,6 +30,7 @@ NAMES = (
     "link",
     "voice",
     "audio",
+    "ota",
 )
 PARTS = (  # of link and voice, to be run alone
     "link_cost",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from microclaw.api.metrics import MetricSources
-from microclaw.api.metrics_page import MAX_SERIES, metrics_page
+from microclaw.api.metrics_page import MAX_SERIES, MAX_TELEMETRY, metrics_page
 from microclaw.apps.reconciler import DeviceCheck
 from microclaw.link_server.meter import LaneName, LinkMeter
 from microclaw.voice.trace import VoiceTrace, VoiceTraces
@@ -156,6 +157,15 @@ def test_device_names_are_escaped() -> None:
 def test_series_are_bounded() -> None:
     found = lines(sources(kept=[device(f"d{n}") for n in range(MAX_SERIES + 50)]))
     assert sum(line.startswith("microclaw_device_reachable") for line in found) == MAX_SERIES
+
+
+def test_the_last_value_of_each_series_is_told_by_device_and_bounded() -> None:
+    what = replace(sources(), telemetry=lambda: [("lamp", "room/temperature", 21.5), ('k"x', "rssi", -56)])
+    found = set(lines(what))
+    assert 'microclaw_device_telemetry{device="lamp",key="room/temperature"} 21.5' in found
+    assert 'microclaw_device_telemetry{device="k\\"x",key="rssi"} -56.0' in found
+    many = replace(sources(), telemetry=lambda: ((f"d{n}", "rssi", 1.0) for n in range(MAX_TELEMETRY + 9)))
+    assert sum(line.startswith("microclaw_device_telemetry") for line in lines(many)) == MAX_TELEMETRY
 
 
 def test_two_hosts_in_one_process_count_apart() -> None:

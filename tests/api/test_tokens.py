@@ -38,7 +38,7 @@ async def test_every_role_may_look(host: PeopleHost, who: str, path: str) -> Non
     assert (await host.ask(who, "GET", path))[0] == 200
 
 
-@pytest.mark.parametrize("path", ["/v1/people", "/v1/tokens"])
+@pytest.mark.parametrize("path", ["/v1/people", "/v1/tokens", "/v1/firmware/keys", "/v1/firmware/status"])
 async def test_people_and_tokens_are_the_owners(host: PeopleHost, path: str) -> None:
     assert (await host.ask("owner", "GET", path))[0] == 200
     for who in ("ada", "gus"):

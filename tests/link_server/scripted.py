@@ -85,6 +85,7 @@ class ScriptedDevice:
     inbox: InboxCursor = field(default_factory=InboxCursor)
     applied: set[bytes] = field(default_factory=set)
     got: asyncio.Queue[Envelope] = field(default_factory=asyncio.Queue)
+    blobs: asyncio.Queue[actions.TakeBlob] = field(default_factory=asyncio.Queue)
     answer: Callable[[Call], Result | None] = lambda call: Result(ok=True, value=dict(call.params))
     folder: Path = Path()
     closed: tuple[int | None, str] | None = None
@@ -205,6 +206,8 @@ class ScriptedDevice:
                     self._take(envelope, epoch)
                 case actions.Persist(message_id=message_id, payload=payload):
                     session.stored(self.outbox.append(message_id, payload), payload)
+                case actions.TakeBlob():
+                    self.blobs.put_nowait(action)
                 case actions.Replay(after=after, limit=limit):
                     session.loaded(after, self.outbox.unacked_after(after, limit))
                 case actions.DropAcked(seq=seq):

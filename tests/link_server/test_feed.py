@@ -14,8 +14,8 @@ from microclaw.wire.link.messages import AppState, Event, Telemetry
 
 @pytest.fixture
 async def feed(plane: Any) -> MqttFeed:
-    made, parts = MqttFeed(MqttBuffer(plane.database)), plane.links.parts.feed
-    parts.keep_event, parts.event_kept, parts.telemetry = made.keep_event, made.kept, made.take_telemetry
+    made, parts = MqttFeed(MqttBuffer(plane.database)), plane.links.parts.reports
+    parts.keep_event, parts.pass_event, parts.pass_telemetry = made.keep_event, made.kept, made.take_telemetry
     return made
 
 
@@ -39,7 +39,7 @@ async def test_event_that_is_acked_is_in_the_buffer_once(plane: Any, paired: Any
 
 async def test_event_that_the_store_refuses_is_not_in_the_buffer(plane: Any, paired: Any, feed: MqttFeed) -> None:
     """One transaction: where keeping the event fails, nothing of it is published, and it comes again."""
-    keep = plane.links.parts.feed.keep_event
+    keep = plane.links.parts.reports.keep_event
     assert keep is not None
     failed: list[str] = []
 
@@ -49,7 +49,7 @@ async def test_event_that_the_store_refuses_is_not_in_the_buffer(plane: Any, pai
             failed.append("once")
             raise OSError("the disk is full")
 
-    plane.links.parts.feed.keep_event = fails_once
+    plane.links.parts.reports.keep_event = fails_once
     async with paired.connected():
         await paired.until_ready()
         await paired.send(Event("button", {}))

@@ -57,6 +57,7 @@ STATUS_BY_CODE = {
     "store_error": 500,
     "store_missing": 500,
     "store_owned": 500,
+    "blob_refused": 409,
     "backup_error": 422,
     "not_a_backup": 422,
     "backup_newer": 422,

@@ -18,6 +18,7 @@ from microclaw.link_server.meter import RTT_BOUNDS_S, LinkMeter
 from microclaw.voice.trace import BOUNDS_S, VoiceTraces
 
 MAX_SERIES: Final = 1_100  # every device of a full host
+MAX_TELEMETRY: Final = 5_000
 RTT_LABELS: Final = (*(f"{bound:g}" for bound in RTT_BOUNDS_S), "+Inf")
 VOICE_LABELS: Final = (*(f"{bound:g}" for bound in BOUNDS_S), "+Inf")
 
@@ -55,6 +56,12 @@ class _HostCollector(Collector):
         )
         answers = ((each.device_name, float(each.unreachable_since_ms is None)) for each in sources.kept())
         yield _filled(reachable, list(islice(answers, MAX_SERIES)))
+        telemetry = GaugeMetricFamily(
+            "microclaw_device_telemetry", "The last value of each series of a device", labels=("device", "key")
+        )
+        for device, key, value in islice(sources.telemetry(), MAX_TELEMETRY):
+            telemetry.add_metric((device, key), value)
+        yield telemetry
         yield GaugeMetricFamily("microclaw_event_listeners", "Open streams of live events", value=sources.listeners())
         yield GaugeMetricFamily("process_resident_memory_bytes", "Memory in RAM", value=resident_mb() * (1 << 20))
         seconds = time.process_time()

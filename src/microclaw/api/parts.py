@@ -34,6 +34,11 @@ from microclaw.devices.registry import Registry
 from microclaw.knowledge.knowledge_base import Knowledge
 from microclaw.link_server.server import LinkServer
 from microclaw.models.usage import UsageLog
+from microclaw.ota.offers import Offers
+from microclaw.ota.publisher import Publisher
+from microclaw.ota.rollout_service import RolloutService
+from microclaw.telemetry.history import TelemetryHistory
+from microclaw.telemetry.reported import CrashLog
 from microclaw.tools.toolbox import Toolbox
 
 if TYPE_CHECKING:
@@ -47,6 +52,9 @@ class HostParts:
     conversations: Conversations
     client_turns: ClientTurns
     devices: Registry
+    publisher: Publisher
+    offers: Offers
+    rollouts: RolloutService
     deployer: Deployer
     lifecycle: Lifecycle
     deferrals: Deferrals
@@ -76,5 +84,7 @@ class HostParts:
     knowledge: Knowledge
     schedules: ScheduleParts
     erase: Callable[[str], Awaitable[str]]
+    history: TelemetryHistory
+    crashes: CrashLog
     read_home: ReadHome
     requests: WaitingRequests = field(default_factory=WaitingRequests)

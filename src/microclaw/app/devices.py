@@ -47,18 +47,27 @@ from microclaw.errors import UnknownName
 from microclaw.events import Alarm, AppDeployed, AppEnded, LiveEvent, Step
 from microclaw.link_server.audio import DeviceAudio
 from microclaw.link_server.device_link import DeviceLink, LinkParts
+from microclaw.link_server.effects import DeviceReports
 from microclaw.link_server.limits import LinkLimits
 from microclaw.link_server.links import LinkRegistry, SystemClock, new_message_id
 from microclaw.link_server.meter import LinkMeter
 from microclaw.link_server.server import LinkServer
 from microclaw.link_server.tasks import DeviceTasks
+from microclaw.ota.offers import Offers
+from microclaw.ota.payloads import Payloads
+from microclaw.ota.publisher import Publisher
+from microclaw.ota.rollout_service import RolloutService
+from microclaw.ota.serving import OfferedPayloads
 from microclaw.store.apps import AppTable
+from microclaw.store.crashes import CrashTable
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceTable
+from microclaw.store.firmware import FirmwareTable
 from microclaw.store.journal import Journal
 from microclaw.store.link_events import LinkEventTable
 from microclaw.store.link_tasks import LinkTaskTable
 from microclaw.store.links import LinkTable
+from microclaw.store.rollouts import RolloutTable
 from microclaw.supervision import SupervisedTasks
 from microclaw.transports.discovery import announced, announcement_of
 from microclaw.transports.open import open_transport
@@ -86,7 +95,8 @@ class Base:
 @dataclass(frozen=True, slots=True)
 class Devices:
     """The known devices and their links. `socket` is where devices connect, None without a link; `audio` where their
-    speech goes."""
+    speech goes,
+    `reports` where their telemetry and events do."""
 
     registry: Registry
     links: LinkRegistry
@@ -94,6 +104,7 @@ class Devices:
     meter: LinkMeter
     socket: socket.socket | None
     audio: DeviceAudio
+    reports: DeviceReports
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +126,15 @@ class Apps:
     timed_runs: TimedRuns
     gate: Gate
     explorer: Explorer
+
+
+@dataclass(frozen=True, slots=True)
+class Firmware:
+    """The parts of the ota room."""
+
+    publisher: Publisher
+    offers: Offers
+    rollouts: RolloutService
 
 
 def local_zone(settings: Settings) -> tzinfo | None:
@@ -243,7 +263,7 @@ async def open_devices(base: Base, stack: AsyncExitStack) -> Devices:
     if link is not None:
         hint = f"microclaw up --link {link.host}:0, or --link off"
         listener = stack.enter_context(tcp_listener(link.host, link.port, next_step=hint))
-    tasks, audio = DeviceTasks(LinkTaskTable(base.database)), DeviceAudio()
+    tasks, audio, reports = DeviceTasks(LinkTaskTable(base.database)), DeviceAudio(), DeviceReports()
 
     def device_link(link_id: str) -> DeviceLink:
         return links.link(link_id)
@@ -271,10 +291,11 @@ async def open_devices(base: Base, stack: AsyncExitStack) -> Devices:
         owner_of=registry.owner_of,
         tasks=tasks,
         audio=audio,
+        reports=reports,
     )
     links = await LinkRegistry.open(parts)
     await stack.enter_async_context(registry)
-    return Devices(registry, links, tasks, LinkMeter(), listener, audio)
+    return Devices(registry, links, tasks, LinkMeter(), listener, audio, reports)
 
 
 async def open_link_server(
@@ -305,3 +326,22 @@ async def open_link_server(
     if announcement is not None:  # only where the LAN can reach it
         await stack.enter_async_context(announced(announcement, group))
     return server
+
+
+async def open_firmware(base: Base, devices: Devices) -> Firmware:
+    """Devices get their updates from then on."""
+    table, payloads = FirmwareTable(base.database), Payloads(base.settings.home / "firmware")
+    publisher = Publisher(table, payloads, now_ms=now_ms, record=base.audit.record)
+    await publisher.open()
+    offers = Offers(table, devices.registry, now_ms=now_ms, record=base.audit.record)
+    updates = devices.links.parts.updates
+    updates.source, updates.changed = OfferedPayloads(table, payloads), offers.changed
+    rollouts = RolloutService(
+        RolloutTable(base.database),
+        publisher,
+        offers,
+        devices.registry,
+        now_ms=now_ms,
+        crashes=CrashTable(base.database).new_since,
+    )
+    return Firmware(publisher, offers, rollouts)

@@ -29,15 +29,18 @@ from microclaw.app.devices import (
     Apps,
     Base,
     Devices,
+    Firmware,
     build_apps,
     change_publisher,
     deferred_notes,
     late_notes,
     open_devices,
+    open_firmware,
     open_link_server,
     warm_compiler,
 )
 from microclaw.app.mqtt import HostMqtt
+from microclaw.app.telemetry import DeviceRecords, build_records, keep_records
 from microclaw.app.voice import HostVoice, VoiceMaker
 from microclaw.apps.changes import ChangeLog
 from microclaw.apps.late_proof import LateProofs
@@ -118,10 +121,12 @@ async def running_host(
         devices = await open_devices(base, stack)
         group = await stack.enter_async_context(asyncio.TaskGroup())
         tasks = SupervisedTasks(group, now_ms=now_ms)
+        firmware = await open_firmware(base, devices)
         link = await open_link_server(base, devices, stack, group, tasks)
         completed = change_publisher(devices.registry, base.publish, now_ms)
         change_log = ChangeLog(base.app_table, completed=mqtt.completing(completed))
         apps = build_apps(settings, devices.registry, change_log, admission.gate, base.publish)
+        records = build_records(base, devices, apps)
         servers = await stack.enter_async_context(McpServers(settings.mcp_servers, proxy=settings.proxy))
         reader = PictureReader(model if settings.model.configured else None)
         voice = HostVoice(base, devices, link, make_voice, reader)
@@ -171,9 +176,13 @@ async def running_host(
             tasks=tasks.states,
             audit=audit,
             window=agent.client_turns.context.window,
+            history=records.history,
+            crashes=records.crashes,
             backup=backups.object,
         )
-        parts = _host_parts(base, devices, apps, agent, link, live, jobs, usage, status, tasks, voice, mqtt, backups)
+        parts = _host_parts(
+            base, devices, firmware, apps, agent, link, live, jobs, usage, status, tasks, voice, mqtt, records, backups
+        )
         api = host_api(parts)
         listeners = [Listener("control", control_socket_app(parts, api), control)]
         if api_socket is not None:
@@ -188,6 +197,7 @@ async def running_host(
         for task in (
             tasks.start("close what the last run left open", recover, after=boards_ready),
             tasks.start("reconciler", apps.reconciler.check_due, every_s=apps.reconciler.interval_s, after=recovered),
+            tasks.start("rollouts", firmware.rollouts.run, after=boards_ready),
             tasks.start("runs at intervals", apps.timed_runs.run, after=recovered),
             tasks.start("build the C library", partial(warm_compiler, settings)),
             tasks.start("index what is remembered", agent.knowledge.search.refresh),
@@ -198,6 +208,7 @@ async def running_host(
             ),
         ):
             stack.callback(task.cancel)
+        keep_records(records, tasks, stack)
         stack.push_async_callback(jobs.drain)  # on the way out: jobs that have started may end
         stack.push_async_callback(conversations.drain)  # first of all: the chats' streams end before the listeners
         await stack.enter_async_context(background_running(agent, tasks, boards_ready))
@@ -238,6 +249,7 @@ def _api_socket(settings: Settings, stack: AsyncExitStack) -> tuple[socket.socke
 def _host_parts(
     base: Base,
     devices: Devices,
+    firmware: Firmware,
     apps: Apps,
     agent: Agent,
     link: LinkServer | None,
@@ -248,6 +260,7 @@ def _host_parts(
     tasks: SupervisedTasks,
     voice: HostVoice,
     mqtt: HostMqtt,
+    records: DeviceRecords,
     backups: ScheduledBackups,
 ) -> HostParts:
     """What the API's routes work with."""
@@ -256,6 +269,9 @@ def _host_parts(
         conversations=agent.conversations,
         client_turns=agent.client_turns,
         devices=devices.registry,
+        publisher=firmware.publisher,
+        offers=firmware.offers,
+        rollouts=firmware.rollouts,
         deployer=apps.deployer,
         lifecycle=apps.lifecycle,
         deferrals=apps.deferrals,
@@ -280,6 +296,7 @@ def _host_parts(
             depths=devices.links.depths,
             voice=lambda: None if voice.service is None else voice.service.parts.traces,
             mqtt=mqtt.status_object,
+            telemetry=partial(records.metrics, devices.registry),
         ),
         live=live,
         link=link,
@@ -299,6 +316,8 @@ def _host_parts(
             rows=ConversationRows(base.database),
             history=base.settings.chat_history,
         ).erase,
+        history=records.history,
+        crashes=records.crashes,
         read_home=backups.reading,
     )
 

@@ -15,7 +15,7 @@ from microclaw.auth.gate import Gate
 from microclaw.auth.people import MQTT, WithAutomation
 from microclaw.clock import now_ms
 from microclaw.events import AppDeployed, AppEnded, DeviceConnected, DeviceLeft, LiveEvent
-from microclaw.link_server.effects import DeviceFeed
+from microclaw.link_server.effects import DeviceReports
 from microclaw.store.mqtt import MqttBuffer, MqttPublishedTable
 from microclaw.supervision import SupervisedTasks
 from microclaw.tools.toolbox import Toolbox
@@ -97,14 +97,15 @@ class HostMqtt:
         if base.settings.mqtt.url is None:
             yield
             return
-        feed = devices.links.parts.feed
+        reports = devices.links.parts.reports
         async with AsyncExitStack() as stack:
             await self._open(base, devices, apps, tools, tasks, stack)
             try:
                 yield
             finally:
-                none = DeviceFeed()
-                feed.keep_event, feed.event_kept, feed.telemetry = none.keep_event, none.event_kept, none.telemetry
+                none = DeviceReports()
+                reports.keep_event = None
+                reports.pass_event, reports.pass_telemetry = none.pass_event, none.pass_telemetry
                 self._publisher = self._feed = self._commands = self._devices = None
 
     async def _open(
@@ -143,8 +144,8 @@ class HostMqtt:
             buffer=buffer,
             published=published,
         )
-        links = devices.links.parts.feed
-        links.keep_event, links.event_kept, links.telemetry = feed.keep_event, feed.kept, feed.take_telemetry
+        reports = devices.links.parts.reports
+        reports.keep_event, reports.pass_event, reports.pass_telemetry = feed.keep_event, feed.kept, feed.take_telemetry
         self._buffer, self._feed, self._publisher, self._devices = buffer, feed, publisher, told
 
         async def refresh() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Final, Protocol, assert_never
 
 from microclaw.errors import LinkViolation, MicroclawError
@@ -158,6 +158,14 @@ class Connection:
             self._run_actions(now_ms)
             self._write(now_ms)
             self._socket.flush()
+
+    def start(self, work: Coroutine[None, None, None], name: str) -> bool:
+        """Run work that belongs to this connection, and ends with it; False, and not begun, where it has ended."""
+        if self._tasks is None or not self._is_open:
+            work.close()
+            return False
+        self._tasks.create_task(work, name=f"link to {self.address}: {name}")
+        return True
 
     def close(self, code: int, reason: str, *, retry_after_s: int | None = None) -> None:
         """End the connection in order, soon; also one that is not being served yet."""

@@ -21,8 +21,16 @@ from microclaw.events import PROGRAM_KINDS, DeviceConnected, DeviceLeft, DeviceL
 from microclaw.link_server.audio import AudioStreams, DeviceAudio
 from microclaw.link_server.boots import Boots
 from microclaw.link_server.connection import Connection
-from microclaw.link_server.effects import MAX_NAME_CHARS, MAX_REASON_CHARS, DeviceFeed, Effect, live_events
+from microclaw.link_server.effects import (
+    MAX_NAME_CHARS,
+    MAX_REASON_CHARS,
+    DeviceReports,
+    Effect,
+    live_events,
+    presence_of,
+)
 from microclaw.link_server.tasks import DeviceTasks
+from microclaw.link_server.updates import DeviceUpdates
 from microclaw.store.link_events import LinkEventTable, Presence
 from microclaw.store.link_tasks import OpenTask, end_in
 from microclaw.store.links import HostInbox, HostOutbox, LinkTable
@@ -32,6 +40,7 @@ from microclaw.wire.link.codec import encode
 from microclaw.wire.link.heartbeat import Clock
 from microclaw.wire.link.messages import (
     AnyMessage,
+    BlobRead,
     Bye,
     Call,
     CancelStream,
@@ -69,7 +78,8 @@ class LinkParts:
     owner_of: Callable[[str], Device | None]
     tasks: DeviceTasks
     audio: DeviceAudio = field(default_factory=DeviceAudio)
-    feed: DeviceFeed = field(default_factory=DeviceFeed)
+    reports: DeviceReports = field(default_factory=DeviceReports)
+    updates: DeviceUpdates = field(default_factory=DeviceUpdates)
 
 
 class DeviceLink:
@@ -212,16 +222,7 @@ class DeviceLink:
         self._bye = None
         self.connections += 1
         self.boots.came(hello.boot_id, self._parts.clock.now_ms())
-        firmware = clean_text(f"{hello.firmware.name} {hello.firmware.version}"[:100], one_line=True)
-        self.presence = Presence(
-            self.link_id,
-            firmware,
-            clean_text(hello.board[:64], one_line=True),
-            hello.capabilities,
-            connection.address,
-            self._now_ms,
-            hello.kinds or (),
-        )
+        self.presence = presence_of(self.link_id, hello, connection.address, self._now_ms)
         self._parts.publish(DeviceConnected(self.name, self._now_ms, self.endpoint, connection.address))
         if hello.audio is not None and self._parts.audio.open is not None:
             self._audio = self._parts.audio.open(self, connection, hello.audio)
@@ -239,7 +240,7 @@ class DeviceLink:
                 self._answered(envelope.re, result)
             case Telemetry() as telemetry:
                 self.telemetry = telemetry
-                self._parts.feed.telemetry(self.name, telemetry, self._now_ms)
+                self._parts.reports.took(self.endpoint, self.name, telemetry, self._now_ms)
             case Log(level=level, source=source, n=n, text=text):
                 t_ms = self._parts.clock.now_ms() - self.boots.began_ms
                 self.log.add(LogLine(t_ms, source or None, text, self._now_ms), n)
@@ -250,6 +251,10 @@ class DeviceLink:
             case StartAsr(stream=stream) if connection.on_audio is None:
                 self._object(envelope, "no_listener", "this host takes no audio")  # it must not speak into the void
                 self.tell(CancelStream(stream))
+            case BlobRead() as wanted:
+                refusal = self._parts.updates.serve(self.link_id, connection, wanted, envelope.id)
+                if refusal is not None:
+                    self._object(envelope, *refusal)
             case PairRequest() as request if connection.on_renewal is not None:
                 connection.on_renewal(connection, envelope.id, request)
             case Bye(reason=reason):
@@ -264,13 +269,14 @@ class DeviceLink:
         _, inbox = await self._open()
         assert envelope.seq is not None
         async with self._numbering:
-            parts = (self._parts.new_id, self._parts.tasks.refusal, self._parts.feed, self.name)
-            effect = Effect(self.link_id, envelope, expired, self._now_ms, *parts)
+            parts = (self._parts.new_id, self._parts.tasks.refusal, self._parts.reports, self.name)
+            facts = None if self.presence is None else self.presence.ota
+            effect = Effect(self.link_id, envelope, expired, self._now_ms, *parts, facts)
             new = await inbox.advance(epoch, envelope.seq, envelope.id, effect.apply)
             if new and effect.seq is not None:
                 self._hand_over(effect.seq, effect.payload)
         if new:
-            self._applied(envelope, effect.task)
+            self._applied(envelope, effect)
 
     async def persist(self, message_id: bytes, payload: bytes) -> None:
         outbox, _ = await self._open()
@@ -374,16 +380,20 @@ class DeviceLink:
             return DeviceTimeout(text, next_step="try again; it may be restarting")
         return OutcomeUnknown(f"{text}: outcome unknown", next_step=_LOOK_FIRST)
 
-    def _applied(self, envelope: Envelope, task: OpenTask | None) -> None:
+    def _applied(self, envelope: Envelope, effect: Effect) -> None:
+        if effect.offer is not None:
+            if self.presence is not None and effect.offer.is_of_keys:
+                self.presence = replace(self.presence, ota=effect.facts)
+            self._parts.updates.tell(effect.offer)
         match envelope.body:
             case Event() as event:
-                self._parts.feed.event_kept()
+                self._parts.reports.stored()
                 for live_event in live_events(event, self.name, self._now_ms):
                     self._parts.publish(live_event)
             case Result() as result if envelope.re is not None:
                 self._answered(envelope.re, result)
-            case RunTask() as request if task is not None:
-                self._parts.tasks.start(self, request, task)
+            case RunTask() as request if effect.task is not None:
+                self._parts.tasks.start(self, request, effect.task)
             case CancelTask(task=name):
                 if not self._parts.tasks.cancel(self.link_id, name):
                     self._object(envelope, "unknown_task", f"no task {name[:MAX_NAME_CHARS]} runs here")

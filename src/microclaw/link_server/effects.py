@@ -4,46 +4,74 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from microclaw.events import Alarm, AppEnded, DeviceEvent, LiveEvent, Published
+from microclaw.store.firmware import MAX_VERSION_CHARS, OfferRow, keys_after, status_in
+from microclaw.store.link_events import Presence, UpdateFacts
 from microclaw.store.link_events import add_to as add_event
 from microclaw.store.link_tasks import OpenTask
 from microclaw.store.link_tasks import add_to as add_task
 from microclaw.store.links import append_to
 from microclaw.text import clean_text
 from microclaw.wire.link.codec import encode
-from microclaw.wire.link.messages import Envelope, Event, Result, RunTask, TaskStatus, Telemetry, Unknown
-
-MAX_EVENT_NAME_CHARS: Final = 200
-# Live events wait for slow readers, many of them: each is cut.
-MAX_NAME_CHARS: Final = 64
-MAX_REASON_CHARS: Final = 200
-MAX_TOPIC: Final = 128
-MAX_PUBLISHED: Final = 1_024
-
+from microclaw.wire.link.messages import (
+    Envelope,
+    Event,
+    Hello,
+    OtaStatus,
+    Result,
+    RunTask,
+    TaskStatus,
+    Telemetry,
+    Unknown,
+)
 
 KeepEvent: TypeAlias = Callable[[sqlite3.Connection, str, bytes, Event, int], None]
 
 
 @dataclass(slots=True)
-class DeviceFeed:
-    """Where else what devices send goes, with the device's name: nowhere until somebody sets it.
+class DeviceReports:
+    """Who keeps what devices measure and is told that an event is stored, and who passes both on; app/ says it. Nobody
+    before.
 
-    `keep_event` runs in the transaction that keeps an event, with its id and Unix time in ms; `event_kept` after it.
+    `keep_event` runs in the transaction that stores an event, with the device's name, the event's id and Unix time in
+    ms.
     """
 
+    telemetry: Callable[[str, Telemetry], None] = lambda _endpoint, _telemetry: None
+    event: Callable[[], None] = lambda: None
     keep_event: KeepEvent | None = None
-    event_kept: Callable[[], None] = lambda: None
-    telemetry: Callable[[str, Telemetry, int], None] = lambda _name, _telemetry, _at_ms: None
+    pass_telemetry: Callable[[str, Telemetry, int], None] = lambda _name, _telemetry, _at_ms: None
+    pass_event: Callable[[], None] = lambda: None
+
+    def took(self, endpoint: str, name: str, telemetry: Telemetry, at_ms: int) -> None:
+        self.telemetry(endpoint, telemetry)
+        self.pass_telemetry(name, telemetry, at_ms)
+
+    def stored(self) -> None:
+        self.event()
+        self.pass_event()
+
+
+MAX_EVENT_NAME_CHARS: Final = 200
+# Live events wait for slow readers, many of them: each is cut.
+MAX_NAME_CHARS: Final = 64
+MAX_REASON_CHARS: Final = 200
+MAX_FIRMWARE_CHARS: Final = 100
+MAX_UPDATE_WORDS: Final = 8  # kinds of updates, keys
+MAX_TOPIC: Final = 128
+MAX_PUBLISHED: Final = 1_024
 
 
 @dataclass(slots=True)
 class Effect:
-    """A durable message's rows. `refusal` says why a `run_task` is not taken; `device` is its name.
+    """A durable message's rows. `refusal` says why a `run_task` is not taken; `device` is the name, `facts` what its
+    hello said.
 
-    Afterwards `task` is what was taken, `seq` and `payload` an answer.
+    Afterwards `task` is what was taken, `seq` and `payload` an answer, `offer` the update that a status was about (and
+    `facts` has the keys that the device trusts now).
     """
 
     link_id: str
@@ -52,24 +80,30 @@ class Effect:
     now_ms: int
     new_id: Callable[[], bytes]
     refusal: Callable[[RunTask], str | None]
-    feed: DeviceFeed
+    reports: DeviceReports
     device: str
+    facts: UpdateFacts | None = None
     seq: int | None = None
     payload: bytes = b""
     task: OpenTask | None = None
+    offer: OfferRow | None = None
 
     def apply(self, connection: sqlite3.Connection) -> None:
         """In that transaction; it may run again after one that failed."""
-        self.seq, self.payload, self.task = None, b"", None
+        self.seq, self.payload, self.task, self.offer = None, b"", None, None
         body = self.envelope.body
         if not self.expired and not isinstance(body, Unknown | Result):
             name = body.name if isinstance(body, Event) else ""
             kept = encode(Envelope(self.envelope.id, body, self.envelope.ts_ms))
             add_event(connection, self.link_id, body.type, name[:MAX_EVENT_NAME_CHARS], kept, self.now_ms)
-            if isinstance(body, Event) and self.feed.keep_event is not None:
-                self.feed.keep_event(connection, self.device, self.envelope.id, body, self.now_ms)
+            if isinstance(body, Event) and self.reports.keep_event is not None:
+                self.reports.keep_event(connection, self.device, self.envelope.id, body, self.now_ms)
         if isinstance(body, RunTask):
             self._take(connection, body)
+        if isinstance(body, OtaStatus):
+            self.offer = offer = status_in(connection, self.link_id, body, self.now_ms)
+            if offer is not None and offer.is_of_keys and offer.state == "healthy" and self.facts is not None:
+                self.facts = replace(self.facts, keys=keys_after(connection, offer, self.facts.keys))
 
     def _take(self, connection: sqlite3.Connection, request: RunTask) -> None:
         """An open task, or its refusal in the outbox."""
@@ -101,6 +135,36 @@ def live_events(event: Event, device: str, at_ms: int) -> tuple[LiveEvent, ...]:
     return tuple(events)
 
 
+def presence_of(link_id: str, hello: Hello, address: str, now_ms: int) -> Presence:
+    """What is kept of a device's greeting."""
+    return Presence(
+        link_id,
+        _words(f"{hello.firmware.name} {hello.firmware.version}", MAX_FIRMWARE_CHARS),
+        _words(hello.board, MAX_NAME_CHARS),
+        hello.capabilities,
+        address,
+        now_ms,
+        hello.kinds or (),
+        _update_facts(hello),
+    )
+
+
 def _words(value: object, limit: int) -> str:
     """What a device calls something, to be shown: it steers no terminal and forges no line."""
     return clean_text(str(value)[:limit], one_line=True)
+
+
+def _update_facts(hello: Hello) -> UpdateFacts | None:
+    """What of a device's hello is kept about updates: cleaned and cut."""
+    told = hello.ota
+    if told is None:
+        return None
+    return UpdateFacts(
+        _words(hello.firmware.name, MAX_NAME_CHARS),
+        _words(hello.firmware.version, MAX_VERSION_CHARS),
+        _words(told.board, MAX_NAME_CHARS),
+        _words(told.channel, MAX_NAME_CHARS),
+        tuple(_words(kind, MAX_NAME_CHARS) for kind in told.kinds[:MAX_UPDATE_WORDS]),
+        tuple(_words(key, MAX_NAME_CHARS) for key in told.keys[:MAX_UPDATE_WORDS]),
+        told.security_version,
+    )

@@ -25,6 +25,8 @@ from microclaw.auth.device_identity import HostIdentity
 from microclaw.errors import MicroclawError
 from microclaw.link_server.connection import REFUSALS, Connection, DurableOwner, Owner
 from microclaw.link_server.device_link import DeviceLink
+from microclaw.link_server.downloads import Downloads
+from microclaw.link_server.http_connection import HttpConnection, plain_answer
 from microclaw.link_server.limits import ConnectionLimits, LinkLimits
 from microclaw.link_server.links import PATH, LinkRegistry
 from microclaw.link_server.meter import LinkMeter
@@ -41,78 +43,9 @@ _log = logging.getLogger(__name__)
 CA_PATH: Final = "/ca.pem"
 SUBPROTOCOL: Final = "microclaw.v1"
 _FAMILY: Final = "microclaw.v"
-MAX_HEAD_FIELD_BYTES: Final = 2048
 _ACCEPT_PAUSE_S: Final = 0.1
 _HOST: Final = Software("microclaw", __version__)
 _NO_LIMITS: Final = Limits(0, 0)  # the session fills them in
-
-
-class HttpConnection(web.RequestHandler):
-    """aiohttp's HTTP on one connection, until its LinkSocket takes the transport over; its place in the limits.
-
-    `on_no_request` is called for a client that never sent an HTTP request.
-    """
-
-    __slots__ = ("_counts", "_is_gone", "_is_known", "_on_no_request", "address", "has_asked")
-
-    def __init__(
-        self,
-        server: web.Server,
-        counts: ConnectionLimits,
-        address: str,
-        *,
-        on_no_request: Callable[[], None],
-        timeout_s: float,
-    ) -> None:
-        super().__init__(
-            server,
-            loop=asyncio.get_running_loop(),
-            access_log=None,  # type: ignore[arg-type]  # what it takes for none
-            keepalive_timeout=timeout_s,  # it also ends a request that does not come
-            max_field_size=MAX_HEAD_FIELD_BYTES,
-            max_line_size=MAX_HEAD_FIELD_BYTES,
-            lingering_time=0,
-            auto_decompress=False,  # a small body would be gigabytes, before anybody has looked at the request
-        )
-        self.address = address
-        self.has_asked = False
-        self._counts = counts
-        self._on_no_request = on_no_request
-        self._is_known = self._is_gone = False
-
-    @property
-    def is_arriving(self) -> bool:
-        return not self._is_known
-
-    def known(self) -> None:
-        if not self._is_known:
-            self._is_known = True
-            self._counts.known(self.address)
-
-    def leave(self) -> None:
-        self.known()
-        if not self._is_gone:
-            self._is_gone = True
-            self._counts.leave(self.address)
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        super().connection_lost(exc)
-        if not self.has_asked:
-            self._on_no_request()
-        self.leave()
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """Not HTTP: an answer without the library's traceback, of which anybody could fill the log."""
-        if status >= 500:
-            return super().handle_error(request, status, exc, message)
-        _log.debug("link: %s speaks no HTTP: %s", request.remote, exc)
-        return _plain_answer(status, "not HTTP")
 
 
 class Listener:
@@ -138,6 +71,7 @@ class Listener:
         self._live: set[Connection] = set()
         self._arrivals: set[asyncio.Task[None]] = set()
         self._is_closing = False
+        self._downloads = Downloads(links.parts.updates)
 
     @asynccontextmanager
     async def serving(self, listening: socket.socket, tls: ssl.SSLContext | None) -> AsyncIterator[None]:
@@ -216,15 +150,17 @@ class Listener:
             response = web.Response(body=self._identity.authority.ca_pem, content_type="application/x-pem-file")
             response.force_close()
             return response
+        if (sha256 := self._downloads.named(request)) is not None:
+            return await self._download(request, http, sha256)
         if request.path != PATH or request.headers.get("Upgrade", "").lower() != "websocket":
             self._meter.refused("not_a_link")
-            return _plain_answer(404, "not found: /link is a WebSocket, /ca.pem the authority's certificate")
+            return plain_answer(404, "not found: /link is a WebSocket, /ca.pem the authority's certificate")
         offered = {name.strip() for name in request.headers.get("Sec-WebSocket-Protocol", "").split(",")}
         if SUBPROTOCOL not in offered:
             if any(name.startswith(_FAMILY) for name in offered):
                 return await self._tell_version(request)
             self._meter.refused("not_a_link")
-            return _plain_answer(400, f"the subprotocol is {SUBPROTOCOL}")
+            return plain_answer(400, f"the subprotocol is {SUBPROTOCOL}")
         try:
             return await self._link(request, http)
         except web.HTTPException:  # no handshake of a WebSocket: aiohttp answers what is wrong
@@ -239,6 +175,28 @@ class Listener:
                 request.transport.abort()
             raise ConnectionResetError("the connection failed") from None
 
+    async def _download(self, request: web.BaseRequest, http: HttpConnection, sha256: str) -> web.StreamResponse:
+        """A payload for a device, with the credential that opens its link."""
+        answer = await self._authenticated(request)
+        if isinstance(answer, Refusal):
+            if not answer.may_pair:
+                self._identity.record(answer.event(http.address))
+            self._meter.refused("not_authenticated")
+            return plain_answer(401, "an update is for the devices of this host: bring the link's credential")
+        link = self._links.link(answer.device_id)
+        if self._is_closing or not self._knows(link.endpoint):
+            return plain_answer(403, "this device was removed, or the host is shutting down")
+        http.known()
+        return await self._downloads.answer(request, link.link_id, sha256)
+
+    async def _authenticated(self, request: web.BaseRequest) -> Identity | Refusal:
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError("the connection went away")
+        tls = transport.get_extra_info("ssl_object")
+        certificate = tls.getpeercert(binary_form=True) if tls is not None else None
+        return await self._identity.authenticator.authenticate(certificate, request.headers.get("Authorization"))
+
     async def _tell_version(self, request: web.BaseRequest) -> web.StreamResponse:
         """A device of another version of the link hears in this one's words what is spoken here."""
         self._meter.refused("version")
@@ -252,12 +210,10 @@ class Listener:
         return answer
 
     async def _link(self, request: web.BaseRequest, http: HttpConnection) -> web.StreamResponse:
+        answer = await self._authenticated(request)
         transport = request.transport
         if transport is None:
             raise ConnectionResetError("the connection went away")
-        tls = transport.get_extra_info("ssl_object")
-        certificate = tls.getpeercert(binary_form=True) if tls is not None else None
-        answer = await self._identity.authenticator.authenticate(certificate, request.headers.get("Authorization"))
         limits = self._limits
         link_socket = LinkSocket(
             transport,
@@ -383,10 +339,3 @@ class _Upgrade(web.WebSocketResponse):
 
     async def close(self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True) -> bool:  # noqa: ARG002
         return False
-
-
-def _plain_answer(status: int, text: str) -> web.Response:
-    """An answer in words, after which the connection ends."""
-    response = web.Response(status=status, text=text + "\n")
-    response.force_close()
-    return response

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import Final, Literal, TypeAlias, get_args
 
-LaneName: TypeAlias = Literal["media", "control", "telemetry"]
+LaneName: TypeAlias = Literal["media", "control", "telemetry", "blob"]
 # Why the host closed or refused a connection: the link's close codes by name, and what never became a session.
 RefusalReason: TypeAlias = Literal[
     "malformed", "not_authenticated", "revoked", "timeout", "replaced", "too_large", "too_many", "overloaded",

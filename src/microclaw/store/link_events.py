@@ -5,14 +5,39 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Final
 
 from microclaw.store.rows import JSON_TUPLE, Table
 
 KEPT_EVENTS: Final = 1000  # a device; the oldest give way
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateFacts:
+    """What a device's `hello` said of updates, and its firmware's name and version; `keys` are those it trusts."""
+
+    name: str
+    version: str
+    board: str
+    channel: str
+    kinds: tuple[str, ...]
+    keys: tuple[str, ...]
+    security_version: int
+
+
+def _read_facts(text: str | None) -> UpdateFacts | None:
+    if text is None:
+        return None
+    told = json.loads(text)
+    return UpdateFacts(**{**told, "kinds": tuple(told["kinds"]), "keys": tuple(told["keys"])})
+
+
+def _write_facts(facts: UpdateFacts | None) -> str | None:
+    return None if facts is None else json.dumps(asdict(facts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +51,7 @@ class Presence:
     address: str
     seen_ms: int
     kinds: tuple[str, ...] = field(default=(), metadata=JSON_TUPLE)
+    ota: UpdateFacts | None = field(default=None, metadata={"read": _read_facts, "write": _write_facts})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +81,12 @@ class LinkEventTable(Table):
         where = "link_events WHERE device_id = ? AND number > ? ORDER BY number LIMIT ?"
         return await self._select(EventRow, where, (device_id, number, limit))
 
+    async def after(self, number: int, limit: int) -> Sequence[EventRow]:
+        """Events of all devices after `number`, oldest first."""
+        return await self._select(EventRow, "link_events WHERE number > ? ORDER BY number LIMIT ?", (number, limit))
+
     async def forget(self, device_id: str) -> None:
-        """The device was removed: its events, presence and open tasks go."""
+        """The device was removed: its events, presence, open tasks and updates go."""
         await self._database.write(lambda connection: _forget(connection, device_id))
 
 
@@ -79,3 +109,5 @@ def _forget(connection: sqlite3.Connection, device_id: str) -> None:
     connection.execute("DELETE FROM link_events WHERE device_id = ?", (device_id,))
     connection.execute("DELETE FROM link_presence WHERE device_id = ?", (device_id,))
     connection.execute("DELETE FROM link_tasks WHERE device_id = ?", (device_id,))
+    connection.execute("DELETE FROM firmware_offers WHERE device_id = ?", (device_id,))
+    connection.execute("DELETE FROM firmware_foreign WHERE device_id = ?", (device_id,))

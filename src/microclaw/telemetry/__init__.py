@@ -1,1 +1,1 @@
-"""What goes out of the host beside its answers: MQTT. What it was told of devices, it passes on."""
+"""What devices measure and how they fail, kept by the host, and passed on to an MQTT broker."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from microclaw.addresses import address_range, single_address
-from microclaw.link_server.listener import HttpConnection
+from microclaw.link_server.http_connection import HttpConnection
 
 KEPT_S: Final = 3.0
 """For so long nobody takes the place of an address that has no other: a request of a device takes less."""

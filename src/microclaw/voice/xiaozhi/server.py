@@ -26,8 +26,8 @@ from microclaw.auth.device_identity import HostIdentity
 from microclaw.auth.wrong_tokens import WrongTokens
 from microclaw.devices.registry import Registry
 from microclaw.errors import MicroclawError, ProtocolError
+from microclaw.link_server.http_connection import HttpConnection
 from microclaw.link_server.limits import ConnectionLimits, LinkLimits, RateLimit
-from microclaw.link_server.listener import HttpConnection
 from microclaw.voice.service import VoiceService
 from microclaw.voice.xiaozhi.arrivals import Arrivals
 from microclaw.voice.xiaozhi.connection import XiaozhiConnection

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.telemetry.conftest import PASSWORD, Boards, Broker, Listener, publishing, until
+from tests.telemetry.mqtt.conftest import PASSWORD, Boards, Broker, Listener, publishing, until
 
 from microclaw.config.mqtt_settings import MqttSettings
 from microclaw.telemetry.mqtt_device import DeviceView, FirmwareVersions, NamedPin, ProgramState, device_messages
@@ -57,7 +57,7 @@ async def test_states_are_retained_and_the_newest_is_told(broker: Broker, listen
 
 
 def test_the_page_shows_what_is_published() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "mqtt.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "mqtt.md").read_text()
     rows = page.partition("```topics\n")[2].partition("```")[0].splitlines()
     shown = dict(row.split(" ", 1) for row in rows)
     told = device_messages(

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.telemetry.conftest import Boards, Broker, Listener, publishing, until
-from tests.telemetry.home_assistant import check_discovery
+from tests.telemetry.mqtt.conftest import Boards, Broker, Listener, publishing, until
+from tests.telemetry.mqtt.home_assistant import check_discovery
 
 from microclaw.config.mqtt_settings import MqttSettings
 from microclaw.telemetry.mqtt_device import DeviceView, FirmwareVersions, NamedPin, ProgramState, device_messages

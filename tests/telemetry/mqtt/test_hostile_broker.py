@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from tests.telemetry.conftest import publishing, until
+from tests.telemetry.mqtt.conftest import publishing, until
 
 from microclaw.config.mqtt_settings import MqttSettings
 

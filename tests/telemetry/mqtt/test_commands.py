@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.telemetry.conftest import Broker, Listener, publishing, until
+from tests.telemetry.mqtt.conftest import Broker, Listener, publishing, until
 
 from microclaw.config.mqtt_settings import MqttSettings
 from microclaw.events import Evidence

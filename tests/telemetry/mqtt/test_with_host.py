@@ -10,8 +10,8 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.telemetry.conftest import Broker, Heard, Listener, wait_for
-from tests.telemetry.home_assistant import check_discovery
+from tests.telemetry.mqtt.conftest import Broker, Heard, Listener, wait_for
+from tests.telemetry.mqtt.home_assistant import check_discovery
 
 from microclaw.cli.child import Child
 from microclaw.host_client.client import HostClient

@@ -1,0 +1,125 @@
+"""What bench.ota measures: the device plane with one published payload, and a plain TLS server of that file."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import secrets
+import signal
+import ssl
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Final
+
+import uvloop
+
+from bench.link_host import LIMITS, link_parts, nobody_pairs, now_ms
+from microclaw.api.server import tcp_listener
+from microclaw.auth.certificates import host_names
+from microclaw.auth.device_identity import HostIdentity
+from microclaw.link_server.links import LinkRegistry
+from microclaw.link_server.listener import Listener
+from microclaw.link_server.meter import LinkMeter
+from microclaw.ota.payloads import Payloads
+from microclaw.ota.serving import OfferedPayloads
+from microclaw.store.database import Database
+from microclaw.store.firmware import FirmwareTable, NewRelease, offer_in
+
+SIZES: Final = (2 << 20, 16 << 20)
+"""Of an ordinary image, and the largest payload that there is."""
+DEVICE: Final = "bench"
+
+
+async def main() -> None:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mc-bench-")))
+        database = await stack.enter_async_context(Database.open(folder / "microclaw.db"))
+        links = await LinkRegistry.open(link_parts(database, lambda _event: None))
+        payloads, table = Payloads(folder / "firmware"), FirmwareTable(database)
+        payloads.open(frozenset())
+        links.parts.updates.source = OfferedPayloads(table, payloads)
+        digests = [await _publish(database, table, payloads, size) for size in SIZES]
+        listener = stack.enter_context(tcp_listener("127.0.0.1", 0))
+        identity = await HostIdentity.open(
+            folder / "identity",
+            database,
+            names=host_names("localhost", ("127.0.0.1",)),
+            port=listener.getsockname()[1],
+            enrol=nobody_pairs,
+            mint_id=str,
+            now_ms=now_ms,
+        )
+        issued = await identity.tokens.issue(DEVICE)
+        assert issued is not None
+        server = Listener(links, identity, limits=LIMITS, meter=LinkMeter(), knows=lambda _: True)
+        await stack.enter_async_context(server.serving(listener, identity.authority.server_context()))
+        plain = stack.enter_context(_plain_server(folder / "firmware", identity.authority.server_context()))
+        ready = {
+            "pid": os.getpid(),
+            "port": listener.getsockname()[1],
+            "plain_port": plain,
+            "ca": identity.authority.ca_pem.decode(),
+            "token": issued.token,
+            "digests": digests,
+        }
+        print(json.dumps(ready), flush=True)
+        await stop.wait()
+
+
+async def _publish(database: Database, table: FirmwareTable, payloads: Payloads, size: int) -> str:
+    """A payload that the device was offered; its SHA-256."""
+    data = secrets.token_bytes(size)
+    sha256 = hashlib.sha256(data).hexdigest()
+    payloads.write(sha256, len(data), 0, data)
+    payloads.keep(sha256)
+    named: dict[str, Any] = {"kind": "files", "name": "bench", "board": "esp32s3", "channel": "stable", "device": ""}
+    release = await table.publish(
+        NewRelease(
+            **named,
+            version=f"1.0.{size >> 20}",
+            security_version=0,
+            allow_downgrade=False,
+            sha256=sha256,
+            size_bytes=len(data),
+            key_id="0" * 16,
+            created="",
+            expires="",
+            manifest=sha256.encode(),
+            signature=bytes(384),
+            published_ms=0,
+            published_by="bench",
+        )
+    )
+    await database.write(lambda connection: offer_in(connection, DEVICE, release, "bench", 0, again=False))
+    return sha256
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing."""
+
+
+@contextmanager
+def _plain_server(folder: Path, tls: ssl.SSLContext) -> Iterator[int]:
+    """Python's own file server behind TLS, in threads of its own; its port."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
+    server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    thread = threading.Thread(target=server.serve_forever, name="plain file server", daemon=True)
+    thread.start()
+    yield server.server_address[1]
+    server.shutdown()
+    server.server_close()
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())

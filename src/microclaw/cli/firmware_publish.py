@@ -1,0 +1,267 @@
+"""`microclaw firmware keygen` and `publish`: keys are made and manifests signed here, never on the host."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from microclaw.cli.firmware_signing import (
+    CommandOption,
+    KeyOption,
+    PasswordOption,
+    PublicOption,
+    Signer,
+    SignWith,
+    signing_public_key,
+)
+from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.cli.secret_value import SECRET_METAVAR, secret_value
+from microclaw.durable import replace_file
+from microclaw.errors import ConfigError, MicroclawError, NoHost
+from microclaw.ota.bundle import own_files, pack
+from microclaw.ota.image import read_application
+from microclaw.ota.keys import SIGNATURE_BYTES, BadSignature, SigningKey
+from microclaw.ota.manifest import (
+    ALG,
+    MAX_MANIFEST_BYTES,
+    MAX_PAYLOAD_BYTES,
+    SCHEMA,
+    Release,
+    check_version,
+    moment,
+    read_manifest,
+    version_numbers,
+    write_manifest,
+)
+from microclaw.ota.publisher import check_payload
+
+OWN_NAME: Final = "microclaw-micropython"
+PIECE_BYTES: Final = 512 << 10
+_DAY_S: Final = 86_400
+_PAYLOAD: Final = ".payload"
+_LOST = (
+    "keep it where only you can reach it, and a copy somewhere else: who has it can update every board that trusts it; "
+    "if it is lost, no board that trusts it alone can ever be updated over the air again, only by cable"
+)
+
+
+def keygen(
+    ctx: typer.Context,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The private key's file.")] = Path(
+        "firmware-key.pem"
+    ),
+    password: Annotated[
+        str | None, typer.Option("--password", metavar=SECRET_METAVAR, help="Lock the key with it.")
+    ] = None,
+    lock: Annotated[bool, typer.Option("--lock", help="Ask for a password to lock the key with.")] = False,
+    name: Annotated[str, typer.Option("--name", help="What people call it.")] = "fleet",
+) -> None:
+    """Make the key that signs updates: FILE is secret, FILE.pub.pem is for hosts and boards."""
+    options = global_options(ctx)
+    secret = _new_password(password, lock=lock)
+    public = out.with_suffix(".pub.pem")
+    if public.exists():
+        raise ConfigError(f"{public} is there already", next_step="give another --out")
+    key = SigningKey.generate()
+    key.write(out, secret)
+    try:
+        replace_file(public, key.public.pem, mode=0o644)
+    except OSError as exc:
+        out.unlink(missing_ok=True)
+        raise ConfigError(f"cannot write {public}: {exc.strerror}", next_step="give another --out") from exc
+    unknown: str | None = None
+    try:
+        options.host().post("/v1/firmware/keys", {"public": key.public.pem.decode(), "name": name})
+    except MicroclawError as exc:  # the key is made, and stays
+        unknown = exc.message
+    made = {"key_id": key.public.key_id, "private": str(out), "public": str(public), "known_to_host": unknown is None}
+    if options.wrote_json("firmware-key", made):
+        return
+    options.line(f"key {key.public.key_id}: {out} (secret), {public}")
+    options.say(_LOST)
+    if unknown is not None:
+        options.say(f"no host knows it yet ({unknown}); next: microclaw firmware keys trust {public}")
+    options.say(
+        "boards trust it once it is on them: microclaw flash, or for boards with a key already: firmware keys add"
+    )
+
+
+def publish(
+    ctx: typer.Context,
+    version: Annotated[str | None, typer.Option("--version", metavar="X.Y.Z")] = None,
+    board: Annotated[
+        str | None, typer.Option("--board", metavar="CHIP", help="esp32s3, esp32c3, ...; CHIP-small without PSRAM.")
+    ] = None,
+    image: Annotated[Path | None, typer.Option("--image", metavar="FILE", help="An application of your own.")] = None,
+    channel: Annotated[str, typer.Option("--channel")] = "stable",
+    name: Annotated[str | None, typer.Option("--name", help="Of the firmware, as devices say it.")] = None,
+    only: Annotated[str | None, typer.Option("--only", metavar="DEVICE_ID", help="For one device alone.")] = None,
+    security_version: Annotated[
+        int | None, typer.Option("--security-version", min=0, max=65_535, help="None: as the last release had it.")
+    ] = None,
+    allow_downgrade: Annotated[
+        bool, typer.Option("--allow-downgrade", help="Boards with a newer one take it.")
+    ] = False,
+    valid_days: Annotated[int, typer.Option("--valid-days", min=1, max=3_650)] = 90,
+    key: KeyOption = None,
+    password: PasswordOption = None,
+    sign_command: CommandOption = None,
+    public_key: PublicOption = None,
+    manifest_only: Annotated[
+        Path | None, typer.Option("--manifest-only", metavar="OUT", help="Write what is to be signed, and its payload.")
+    ] = None,
+    manifest: Annotated[
+        Path | None, typer.Option("--manifest", metavar="FILE", help="What --manifest-only wrote.")
+    ] = None,
+    signature: Annotated[
+        Path | None, typer.Option("--signature", metavar="FILE", help="Of --manifest, 384 bytes.")
+    ] = None,
+) -> None:
+    """Sign a release of this installation's files for boards, or of an image, and give it to the host."""
+    options = global_options(ctx)
+    if (manifest is None) != (signature is None):
+        raise typer.BadParameter("--manifest and --signature belong together")
+    if manifest is not None and signature is not None:
+        if version or board or image or key or sign_command or manifest_only:
+            raise typer.BadParameter("a signed manifest says all itself: give --manifest and --signature alone")
+        payload = _read(manifest.with_name(manifest.name + _PAYLOAD), MAX_PAYLOAD_BYTES)
+        signed = _read(manifest, MAX_MANIFEST_BYTES), _read(signature, SIGNATURE_BYTES)
+        _check_signed(*signed, payload)
+        _end(options, send_release(options, *signed, payload))
+        return
+    if board is None:
+        raise typer.BadParameter("say for which chip: --board esp32s3")
+    signing = SignWith(key, password, sign_command, public_key)
+    signer = None if manifest_only is not None else Signer(options, signing)
+    public = signing_public_key(options, public_key) if signer is None else signer.public
+    level = security_version if security_version is not None else _last_security_version(options, board)
+    payload, kind, name, version = _payload(board, image, name, version, level)
+    now_s = time.time()
+    data = write_manifest(
+        Release(
+            schema=SCHEMA,
+            kind=kind,
+            name=name,
+            board=board,
+            channel=channel,
+            device=only,
+            version=version,
+            security_version=level,
+            sha256=hashlib.sha256(payload).hexdigest(),
+            size=len(payload),
+            created=moment(now_s),
+            expires=moment(now_s + valid_days * _DAY_S),
+            key_id=public.key_id,
+            alg=ALG,
+            allow_downgrade=allow_downgrade,
+        )
+    )
+    if manifest_only is not None:
+        _write_unsigned(options, manifest_only, data, payload)
+        return
+    assert signer is not None
+    _end(options, send_release(options, data, signer.sign(data), payload))
+
+
+def send_release(options: GlobalOptions, manifest: bytes, signature: bytes, payload: bytes) -> dict[str, Any]:
+    """The release as the host keeps it; the payload goes in pieces, and only where the host has it not."""
+    host = options.host()
+    body = {"manifest": base64.b64encode(manifest).decode(), "signature": base64.b64encode(signature).decode()}
+    answer = host.post("/v1/firmware/releases", body)
+    if answer["state"] == "wanted":
+        wanted = answer["wanted"]
+        offset = int(wanted["offset"])
+        while offset < len(payload):
+            piece = base64.b64encode(payload[offset : offset + PIECE_BYTES]).decode()
+            path = f"/v1/firmware/payloads/{wanted['sha256']}"
+            offset = int(host.put(path, {"offset": offset, "data": piece})["offset"])
+            options.say(f"sent {offset * 100 // len(payload)} %")
+        answer = host.post("/v1/firmware/releases", body)
+    return dict(answer["release"])
+
+
+def _payload(
+    board: str, image: Path | None, name: str | None, version: str | None, security_version: int
+) -> tuple[bytes, Any, str, str]:
+    """Payload, kind, name and version."""
+    if image is None:
+        if version is None:
+            raise typer.BadParameter("a release of our files needs its number: --version 1.4.0")
+        name = name or OWN_NAME
+        files = own_files(board, name=name, version=version, security_version=security_version)
+        return pack(asyncio.run(files)), "files", name, version
+    data = _read(image, MAX_PAYLOAD_BYTES)
+    found = read_application(data, chip=board)
+    version = version or found.version
+    if version_numbers(version) is None:
+        text = f"the image calls itself {version[:40]!r}, and releases are compared by numbers"
+        raise ConfigError(text, next_step="give --version X.Y.Z")
+    return data, "image", name or found.project, check_version(version)
+
+
+def _last_security_version(options: GlobalOptions, board: str) -> int:
+    """Of what is published for the board; 0 where nothing is, or no host can be asked."""
+    try:
+        rows = options.host().get("/v1/firmware/releases")["releases"]
+    except NoHost:
+        return 0
+    return max((int(row["security_version"]) for row in rows if row["board"] == board), default=0)
+
+
+def _write_unsigned(options: GlobalOptions, out: Path, manifest: bytes, payload: bytes) -> None:
+    beside = out.with_name(out.name + _PAYLOAD)
+    try:
+        replace_file(beside, payload, mode=0o644)
+        replace_file(out, manifest, mode=0o644)
+    except OSError as exc:
+        raise ConfigError(f"cannot write {out}: {exc.strerror}", next_step="give another --manifest-only") from exc
+    made = {"manifest": str(out), "payload": str(beside), "sha256": hashlib.sha256(manifest).hexdigest()}
+    text = f"{out} is to be signed (RSA-PSS, SHA-256, salt 32), {beside} is its payload"
+    options.report("firmware-unsigned", made, text)
+    options.say(f"then: microclaw firmware publish --manifest {out} --signature FILE")
+
+
+def _check_signed(manifest: bytes, signature: bytes, payload: bytes) -> None:
+    """What can be checked without the host."""
+    read = read_manifest(manifest)
+    if len(signature) != SIGNATURE_BYTES:
+        text = f"the signature has {len(signature)} bytes, expected {SIGNATURE_BYTES}"
+        raise BadSignature(text, next_step="give the raw signature, not base64 or PEM")
+    if not isinstance(read, Release) or hashlib.sha256(payload).hexdigest() != read.sha256:
+        step = "it stands beside the manifest as --manifest-only wrote it: keep both together"
+        raise ConfigError("the payload is not the one of the manifest", next_step=step)
+    check_payload(payload, read)
+
+
+def _read(path: Path, limit: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as exc:
+        raise ConfigError(f"cannot read {path}: {exc.strerror or exc}", next_step="check the path") from exc
+    if len(data) > limit:
+        raise ConfigError(f"{path} has more than {limit} bytes", next_step="check that it is the right file")
+    return data
+
+
+def _new_password(given: str | None, *, lock: bool) -> str | None:
+    if given is not None:
+        return secret_value("--password", given)
+    if not lock:
+        return None
+    if not sys.stdin.isatty():
+        raise typer.BadParameter("nobody is at a terminal: --password @FILE")
+    return str(typer.prompt("Password of the new key", hide_input=True, confirmation_prompt=True, err=True))
+
+
+def _end(options: GlobalOptions, release: dict[str, Any]) -> None:
+    text = f"release {release['release']}: {release['name']} {release['version']} for {release['board']}"
+    options.report("firmware-release", {"release": release}, f"{text}, {release['size_bytes']} bytes")
+    options.say(f"offer it: microclaw firmware update {release['version']} -d DEVICE")

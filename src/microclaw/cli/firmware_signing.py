@@ -1,0 +1,148 @@
+"""Who signs an update: a key file on this machine, or somebody's own command that never shows its key. No host here."""
+
+from __future__ import annotations
+
+import os
+import select
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeAlias
+
+import typer
+
+from microclaw.cli.options import GlobalOptions
+from microclaw.cli.secret_value import SECRET_METAVAR, secret_value
+from microclaw.errors import ConfigError
+from microclaw.ota.keys import (
+    SIGNATURE_BYTES,
+    PublicKey,
+    is_locked,
+    public_key,
+    read_public_key,
+    read_signing_key,
+)
+
+SIGN_S: Final = 120.0
+"""A person may have to touch a token, or type its PIN."""
+_BY_HAND: Final = "try it by hand: the manifest on stdin, the signature on stdout"
+
+KeyOption: TypeAlias = Annotated[
+    Path | None, typer.Option("--key", metavar="FILE", help="The private key, on this machine alone.")
+]
+PasswordOption: TypeAlias = Annotated[
+    str | None, typer.Option("--password", metavar=SECRET_METAVAR, help="Of the key; none: asked at a terminal.")
+]
+CommandOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--sign-command",
+        metavar="CMD",
+        help="Signs instead: the manifest on stdin, 384 bytes on stdout (an HSM's tool).",
+    ),
+]
+PublicOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--public-key", metavar="FILE", help="The signing key's public one; none: the only one the host knows."
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class SignWith:
+    """What the command line said."""
+
+    key: Path | None
+    password: str | None
+    command: str | None
+    public: Path | None
+
+
+class Signer:
+    """Signs with one key, whose public part is `public`; each signature is verified here."""
+
+    def __init__(self, options: GlobalOptions, wanted: SignWith) -> None:
+        self._command = wanted.command
+        if (wanted.key is None) == (wanted.command is None):
+            raise typer.BadParameter("say who signs: --key FILE, or --sign-command CMD")
+        if wanted.key is not None:
+            self._key = read_signing_key(wanted.key, key_password(wanted.key, wanted.password))
+            self.public = self._key.public
+        else:
+            self.public = signing_public_key(options, wanted.public)
+
+    def sign(self, manifest: bytes) -> bytes:
+        """Raises ConfigError, and BadSignature where the command signed with another key."""
+        signature = self._key.sign(manifest) if self._command is None else run_sign_command(self._command, manifest)
+        self.public.verify(manifest, signature)
+        return signature
+
+
+def key_password(path: Path, given: str | None) -> str | None:
+    """The password of a key file that has one."""
+    if not is_locked(path):
+        return None
+    if given is not None:
+        return secret_value("--password", given)
+    if not sys.stdin.isatty():
+        raise typer.BadParameter("the key has a password, and nobody is at a terminal: --password @FILE")
+    return str(typer.prompt(f"Password of {path}", hide_input=True, err=True))
+
+
+def signing_public_key(options: GlobalOptions, path: Path | None) -> PublicKey:
+    """The public key of who signs elsewhere: of a file, or the only one that the host knows."""
+    if path is not None:
+        return read_public_key(path)
+    known: list[Mapping[str, Any]] = options.host().get("/v1/firmware/keys")["keys"]
+    if len(known) != 1:
+        text = f"the host knows {len(known)} keys, and nobody said which one signs"
+        raise ConfigError(text, next_step="give --public-key FILE.pub.pem")
+    return public_key(str(known[0]["public"]).encode())
+
+
+def run_sign_command(command: str, manifest: bytes, limit_s: float = SIGN_S) -> bytes:
+    """What the command answers, within its time; it may ask a person on the terminal. ConfigError otherwise."""
+    try:
+        words = shlex.split(command)
+        process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    except (OSError, ValueError, IndexError) as exc:
+        raise ConfigError(f"cannot start {command[:80]!r}: {exc}", next_step="check --sign-command") from exc
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        with suppress(BrokenPipeError), process.stdin as stdin:  # one that reads nothing signs nothing
+            stdin.write(manifest)  # smaller than any pipe
+        signature = _read(process.stdout.fileno(), time.monotonic() + limit_s, limit_s)
+        process.stdout.close()
+        code = process.wait(timeout=limit_s)
+    except subprocess.TimeoutExpired as exc:
+        raise ConfigError(f"the command that signs does not end within {limit_s:g} s", next_step=_BY_HAND) from exc
+    finally:
+        process.stdout.close()
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    if code != 0 or len(signature) != SIGNATURE_BYTES:
+        text = f"the command that signs ended with {code} and gave {len(signature)} bytes, expected {SIGNATURE_BYTES}"
+        raise ConfigError(text, next_step="it has to write the raw signature to stdout and nothing else")
+    return signature
+
+
+def _read(descriptor: int, until_s: float, limit_s: float) -> bytes:
+    """To the end, or one byte more than a signature has."""
+    found = b""
+    while len(found) <= SIGNATURE_BYTES:
+        ready, _, _ = select.select([descriptor], [], [], max(0.0, until_s - time.monotonic()))
+        if not ready:
+            raise ConfigError(f"the command that signs gave no signature within {limit_s:g} s", next_step=_BY_HAND)
+        piece = os.read(descriptor, SIGNATURE_BYTES + 1)
+        if not piece:
+            break
+        found += piece
+    return found

@@ -1,0 +1,60 @@
+"""GET /ota/SHA256.bin: a payload over HTTPS, for boards that prefer it to the link. Whose it is, the listener asked."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Final
+
+from aiohttp import hdrs, web
+
+from microclaw.link_server.http_connection import plain_answer
+from microclaw.link_server.updates import BlobFault, BlobRefused, DeviceUpdates
+
+MAX_DOWNLOAD_S: Final = 900.0
+"""A device that takes longer asks for the rest with Range."""
+_PATH: Final = re.compile(r"/ota/([0-9a-f]{64})\.bin")
+_CHUNK_BYTES: Final = 262_144
+_STATUS: Final[dict[BlobFault, int]] = {"blob_unknown": 404, "blob_withdrawn": 410, "blob_range": 416, "blob_busy": 503}
+
+
+class Downloads:
+    """One at a time a device: a new one ends the one before, whose connection may be dead."""
+
+    def __init__(self, updates: DeviceUpdates) -> None:
+        self._updates = updates
+        self._running: dict[str, tuple[asyncio.Transport, asyncio.TimerHandle]] = {}
+
+    def named(self, request: web.BaseRequest) -> str | None:
+        """The SHA-256 that the request asks for; None for another request."""
+        found = _PATH.fullmatch(request.path)
+        return None if found is None or request.method != hdrs.METH_GET else found[1]
+
+    async def answer(self, request: web.BaseRequest, link_id: str, sha256: str) -> web.StreamResponse:
+        """The file, or the part that Range names: 200, 206, 416; 404 and 410 as on the link."""
+        source = self._updates.source
+        try:
+            if source is None:
+                raise BlobRefused("blob_unknown", "this host has no updates")
+            path = await source.file(link_id, sha256)
+        except BlobRefused as exc:
+            return plain_answer(_STATUS[exc.fault], f"{exc.fault}: {exc.message}")
+        self._begin(request, link_id)
+        response = web.FileResponse(path, chunk_size=_CHUNK_BYTES)
+        response.content_type = "application/octet-stream"
+        response.force_close()
+        return response
+
+    def _begin(self, request: web.BaseRequest, link_id: str) -> None:
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError("the connection went away")
+        if link_id in self._running:
+            self._end(link_id)
+        limit = asyncio.get_running_loop().call_later(MAX_DOWNLOAD_S, self._end, link_id)
+        self._running[link_id] = transport, limit
+
+    def _end(self, link_id: str) -> None:
+        transport, limit = self._running.pop(link_id)
+        limit.cancel()
+        transport.abort()  # one that has ended is not touched

@@ -1,0 +1,90 @@
+"""HTTP on a device's connection until its WebSocket takes it over, and plain answers. It lets nobody in."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from aiohttp import web
+
+from microclaw.link_server.limits import ConnectionLimits
+
+MAX_HEAD_FIELD_BYTES: Final = 2048
+_log = logging.getLogger(__name__)
+
+
+class HttpConnection(web.RequestHandler):
+    """aiohttp's HTTP on one connection, until its LinkSocket takes the transport over; its place in the limits.
+
+    `on_no_request` is called for a client that never sent an HTTP request.
+    """
+
+    __slots__ = ("_counts", "_is_gone", "_is_known", "_on_no_request", "address", "has_asked")
+
+    def __init__(
+        self,
+        server: web.Server,
+        counts: ConnectionLimits,
+        address: str,
+        *,
+        on_no_request: Callable[[], None],
+        timeout_s: float,
+    ) -> None:
+        super().__init__(
+            server,
+            loop=asyncio.get_running_loop(),
+            access_log=None,  # type: ignore[arg-type]  # what it takes for none
+            keepalive_timeout=timeout_s,  # it also ends a request that does not come
+            max_field_size=MAX_HEAD_FIELD_BYTES,
+            max_line_size=MAX_HEAD_FIELD_BYTES,
+            lingering_time=0,
+            auto_decompress=False,  # a small body would be gigabytes, before anybody has looked at the request
+        )
+        self.address = address
+        self.has_asked = False
+        self._counts = counts
+        self._on_no_request = on_no_request
+        self._is_known = self._is_gone = False
+
+    @property
+    def is_arriving(self) -> bool:
+        return not self._is_known
+
+    def known(self) -> None:
+        if not self._is_known:
+            self._is_known = True
+            self._counts.known(self.address)
+
+    def leave(self) -> None:
+        self.known()
+        if not self._is_gone:
+            self._is_gone = True
+            self._counts.leave(self.address)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        if not self.has_asked:
+            self._on_no_request()
+        self.leave()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Not HTTP: an answer without the library's traceback, of which anybody could fill the log."""
+        if status >= 500:
+            return super().handle_error(request, status, exc, message)
+        _log.debug("link: %s speaks no HTTP: %s", request.remote, exc)
+        return plain_answer(status, "not HTTP")
+
+
+def plain_answer(status: int, text: str) -> web.Response:
+    """An answer in words, after which the connection ends."""
+    response = web.Response(status=status, text=text + "\n")
+    response.force_close()
+    return response

@@ -1,0 +1,92 @@
+"""Updates on their way to devices: windows of payloads by BLOB frames. It decides nothing: who publishes sets it.
+
+One window a connection is under way at a time; it is read in a thread, and its frames have the lowest lane.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol, TypeAlias
+from weakref import WeakSet
+
+from microclaw.errors import MicroclawError
+from microclaw.link_server.connection import Connection
+from microclaw.store.firmware import OfferRow
+from microclaw.wire.link.actions import Lane
+from microclaw.wire.link.frame import MAX_BLOB_BYTES
+from microclaw.wire.link.messages import BlobRead, ErrorMessage
+from microclaw.wire.link.states import Phase
+
+BlobFault: TypeAlias = Literal["blob_unknown", "blob_withdrawn", "blob_range", "blob_busy"]
+_log = logging.getLogger(__name__)
+
+
+class BlobRefused(MicroclawError):
+    """`fault` is the code of the `error` that the device gets."""
+
+    code = "blob_refused"
+
+    def __init__(self, fault: BlobFault, text: str) -> None:
+        super().__init__(text)
+        self.fault = fault
+
+
+class PayloadSource(Protocol):
+    """What devices may fetch (ota.serving.OfferedPayloads). Both raise BlobRefused."""
+
+    async def window(self, link_id: str, sha256: bytes, offset: int, length: int) -> bytes:
+        """At most `length` bytes from `offset` on; fewer only at the end."""
+
+    async def file(self, link_id: str, sha256: str) -> Path:
+        """The whole payload, for the device of this link."""
+
+
+@dataclass(slots=True)
+class DeviceUpdates:
+    """`source` None: this host has no updates. `changed` hears of each status of an update that was offered here."""
+
+    source: PayloadSource | None = None
+    changed: Callable[[OfferRow], None] | None = None
+    _reading: WeakSet[Connection] = field(default_factory=WeakSet)
+
+    def tell(self, offer: OfferRow) -> None:
+        if self.changed is not None:
+            self.changed(offer)
+
+    def serve(
+        self, link_id: str, connection: Connection, wanted: BlobRead, message_id: bytes
+    ) -> tuple[str, str] | None:
+        """Begin to send a window; or the error's code and words."""
+        if self.source is None:
+            return "blob_unknown", "this host has no updates"
+        if connection in self._reading or connection.lanes.depth(Lane.BLOB):
+            return "blob_busy", "a window is under way"
+        self._reading.add(connection)
+        if not connection.start(self._send(self.source, link_id, connection, wanted, message_id), "update"):
+            self._reading.discard(connection)
+        return None
+
+    async def _send(
+        self, source: PayloadSource, link_id: str, connection: Connection, wanted: BlobRead, message_id: bytes
+    ) -> None:
+        session = connection.session
+        try:
+            data = await source.window(link_id, wanted.sha256, wanted.offset, wanted.length)
+            for at in range(0, len(data), MAX_BLOB_BYTES):
+                session.send_blob(wanted.sha256, wanted.offset + at, data[at : at + MAX_BLOB_BYTES])
+        except BlobRefused as exc:
+            _object(connection, message_id, exc.fault, exc.message)
+        except (OSError, MicroclawError) as exc:
+            _log.warning("an update's payload cannot be read: %s", exc)
+            _object(connection, message_id, "blob_unknown", "this host cannot read it")
+        finally:
+            self._reading.discard(connection)
+        connection.pump()
+
+
+def _object(connection: Connection, message_id: bytes, code: str, text: str) -> None:
+    if connection.session.phase is Phase.READY:
+        connection.session.send(ErrorMessage(code, text, fatal=False), re=message_id)

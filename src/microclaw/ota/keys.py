@@ -1,0 +1,172 @@
+"""Keys that sign updates: RSA of 3,072 bits with PSS (docs/protocols/ota.md). It sends nothing and asks nobody."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_der_public_key,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+
+from microclaw.durable import read_private
+from microclaw.errors import ConfigError
+from microclaw.ota.manifest import MODULUS_BYTES, KeyChange, ManifestError, TrustedKey
+
+KEY_BITS: Final = MODULUS_BYTES * 8
+EXPONENT: Final = 65_537
+SALT_BYTES: Final = 32
+SIGNATURE_BYTES: Final = MODULUS_BYTES
+MAX_PEM_BYTES: Final = 16_384
+_PSS: Final = padding.PSS(mgf=padding.MGF1(SHA256()), salt_length=SALT_BYTES)
+_MAKE: Final = "make one: microclaw firmware keygen"
+
+
+class BadSignature(ConfigError):
+    """The signature is of other bytes, or of another key."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """`der` is its SubjectPublicKeyInfo. Made by `public_key`, which checks it."""
+
+    der: bytes
+    key_id: str
+
+    def verify(self, data: bytes, signature: bytes) -> None:
+        """Raises BadSignature."""
+        key = load_der_public_key(self.der)
+        assert isinstance(key, rsa.RSAPublicKey)
+        try:
+            key.verify(signature, data, _PSS, SHA256())
+        except InvalidSignature:
+            raise BadSignature(
+                f"the signature is not of these bytes by the key {self.key_id}",
+                next_step="sign the manifest byte by byte as it was written, with that key (RSA-PSS, SHA-256, salt 32)",
+            ) from None
+
+    @property
+    def pem(self) -> bytes:
+        return load_der_public_key(self.der).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+    @property
+    def trusted(self) -> TrustedKey:
+        """The key as a manifest of kind `keys` has it."""
+        key = load_der_public_key(self.der)
+        assert isinstance(key, rsa.RSAPublicKey)
+        modulus = key.public_numbers().n.to_bytes(MODULUS_BYTES, "big")
+        return TrustedKey(self.key_id, base64.b64encode(modulus).decode())
+
+
+class SigningKey:
+    """A private key in memory."""
+
+    def __init__(self, key: rsa.RSAPrivateKey) -> None:
+        self._key = key
+        self.public = public_key(key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+
+    @classmethod
+    def generate(cls) -> SigningKey:
+        """Takes up to a second."""
+        return cls(rsa.generate_private_key(EXPONENT, KEY_BITS))
+
+    def sign(self, data: bytes) -> bytes:
+        return self._key.sign(data, _PSS, SHA256())
+
+    def write(self, path: Path, password: str | None) -> None:
+        """A new file with mode 0600; ConfigError where one is already, or it cannot be written whole."""
+        lock = BestAvailableEncryption(password.encode()) if password else NoEncryption()
+        pem = self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock)
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except FileExistsError:
+            step = "a key is never overwritten: give another --out, or use the key that is there"
+            raise ConfigError(f"{path} is there already", next_step=step) from None
+        except OSError as exc:
+            raise ConfigError(f"cannot write {path}: {exc.strerror or exc}", next_step="give another --out") from exc
+        try:
+            with os.fdopen(fd, "wb") as file:
+                file.write(pem)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as exc:
+            path.unlink(missing_ok=True)
+            raise ConfigError(f"cannot write {path}: {exc.strerror or exc}", next_step="free some space") from exc
+
+
+def public_key(data: bytes) -> PublicKey:
+    """A public key in PEM or DER form; ConfigError for another kind of key than updates are signed with."""
+    try:
+        key = load_pem_public_key(data) if data.lstrip().startswith(b"-----") else load_der_public_key(data)
+    except (ValueError, UnsupportedAlgorithm) as exc:
+        raise ConfigError("that is no public key in PEM form", next_step=_MAKE) from exc
+    if not isinstance(key, rsa.RSAPublicKey):
+        raise ConfigError("updates are signed with RSA, and that key is of another kind", next_step=_MAKE)
+    if key.key_size != KEY_BITS or key.public_numbers().e != EXPONENT:
+        text = f"the key has {key.key_size} bits and the exponent {key.public_numbers().e}"
+        raise ConfigError(f"{text}; updates need {KEY_BITS} and {EXPONENT}", next_step=_MAKE)
+    der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return PublicKey(der, hashlib.sha256(der).hexdigest()[:16])
+
+
+def check_change(change: KeyChange) -> None:
+    """Raise ManifestError where a key that is added has another id than it says: no device would take it."""
+    for key in change.add:
+        made = rsa.RSAPublicNumbers(EXPONENT, key.modulus).public_key()
+        if public_key(made.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).key_id != key.key_id:
+            raise ManifestError("malformed", f"the key {key.key_id} has another modulus than its id says")
+
+
+def read_public_key(path: Path) -> PublicKey:
+    """The key of a file; ConfigError says what is wrong with it."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_PEM_BYTES + 1)
+    except OSError as exc:
+        raise ConfigError(f"cannot read {path}: {exc.strerror or exc}", next_step="check the path") from exc
+    if b"PRIVATE KEY" in data:
+        text = f"{path} holds a private key, which belongs on no host"
+        raise ConfigError(text, next_step="give its public key: the file that keygen wrote beside it, .pub.pem")
+    return public_key(data[:MAX_PEM_BYTES])
+
+
+def is_locked(path: Path) -> bool:
+    """Whether the private key needs its password."""
+    return b"ENCRYPTED" in _private_pem(path)
+
+
+def read_signing_key(path: Path, password: str | None = None) -> SigningKey:
+    """A private key from a file that is its owner's alone. Raises ConfigError; StoreError for one open to others."""
+    pem = _private_pem(path)
+    try:
+        key = load_pem_private_key(pem, password.encode() if password else None)
+    except TypeError:
+        step = "microclaw asks for it at a terminal; else --password-file FILE"
+        raise ConfigError(f"{path} needs its password, or has none", next_step=step) from None
+    except (ValueError, UnsupportedAlgorithm):
+        step = "check the password; else is it the file that keygen wrote?"
+        raise ConfigError(f"{path} is no private key, or the password is wrong", next_step=step) from None
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise ConfigError(f"{path} is no RSA key", next_step=_MAKE)
+    return SigningKey(key)
+
+
+def _private_pem(path: Path) -> bytes:
+    pem = read_private(path)
+    if pem is None:
+        raise ConfigError(f"there is no key {path}", next_step=_MAKE)
+    return pem

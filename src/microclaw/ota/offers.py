@@ -1,0 +1,201 @@
+"""Offers of releases to devices, and how each stands. What a rollout is made of; it chooses no device.
+
+An offer is a durable message: the row here and the message in the device's outbox are one transaction, so that nothing
+is offered twice, also when the host is killed in between.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from microclaw.audit import AuditEvent, AuditKind, Record
+from microclaw.devices.device import Device
+from microclaw.devices.registry import Registry
+from microclaw.errors import ConfigError, MicroclawError, NotSupported
+from microclaw.link_server.device_link import DeviceLink
+from microclaw.link_server.transport import LinkTransport
+from microclaw.ota.manifest import SMALL, moment_ms, version_numbers
+from microclaw.store.firmware import GIVEN_UP, FirmwareTable, OfferedBefore, OfferRow, OfferState, ReleaseRow, offer_in
+from microclaw.store.link_events import UpdateFacts
+from microclaw.wire.link.messages import OtaCancel, OtaOffer
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class OfferChange:
+    """`device_id` is the registry's; `error` the device's own code and words, where it gave one."""
+
+    device_id: str
+    release_id: int
+    state: OfferState
+    progress: float
+    error: str | None
+
+
+Heard: TypeAlias = Callable[[OfferChange], None]
+
+
+class Offers:
+    """`changed` is the link server's `DeviceUpdates.changed`. `now_ms` is the wall clock."""
+
+    def __init__(self, table: FirmwareTable, devices: Registry, *, now_ms: Callable[[], int], record: Record) -> None:
+        self._table = table
+        self._devices = devices
+        self._now_ms = now_ms
+        self._record = record
+        self._heard: list[Heard] = []
+
+    def listen(self, heard: Heard) -> Callable[[], None]:
+        """`heard` is called for each change, on the event loop's thread, once it is on the disk; returns the way out.
+
+        What changed while nobody listened is in `standing`.
+        """
+        self._heard.append(heard)
+        return lambda: self._heard.remove(heard)
+
+    async def offer(self, device_id: str, release: ReleaseRow, *, by: str, again: bool = False) -> OfferRow:
+        """Offer it, now or when the device is back. A device that was offered it before is asked nothing.
+
+        `again`: once more where the last offer of it is over. Raises ConfigError or NotSupported where the host knows
+        that the device cannot take it (`obstacle`), Overloaded when its outbox is full.
+        """
+        device = self._devices.get(device_id)
+        link = link_of(device)
+        before = await self._table.offers(link.link_id, release.release_id)
+        if before and not (again and before[0].is_over):
+            return before[0]
+        if (error := obstacle(release, device, link, self._now_ms())) is not None:
+            raise error
+        made: list[OfferRow] = []
+
+        def keep(connection: sqlite3.Connection) -> None:
+            made[:] = offer_in(connection, link.link_id, release, by, self._now_ms(), again=again)
+
+        try:
+            link.unexpect(await link.send(OtaOffer(release.manifest, release.signature), also=keep))
+        except OfferedBefore as exc:
+            return exc.row
+        self._note(f"{release.name} {release.version}", device, by)
+        *superseded, row = made
+        for older in superseded:
+            self.changed(older)
+        return row
+
+    async def cancel(self, device_id: str, *, by: str) -> OfferRow | None:
+        """Ask the device to give up what it has not written yet; the offer, or None where there is none of that kind.
+
+        It ends with the device's own answer: `idle` with `cancelled`, or the state that it is in.
+        """
+        device = self._devices.get(device_id)
+        link = link_of(device)
+        rows = await self._table.offers(link.link_id)
+        open_ones = [row for row in rows if row.state in GIVEN_UP and not row.is_of_keys]
+        if not open_ones:
+            return None
+        link.unexpect(await link.send(OtaCancel(open_ones[0].version)))
+        self._note(f"{open_ones[0].version} cancelled", device, by)
+        return open_ones[0]
+
+    async def standing(self, device_id: str | None = None, release_id: int | None = None) -> tuple[OfferRow, ...]:
+        """Every offer, the newest first, as it is on the disk."""
+        link_id = None if device_id is None else link_of(self._devices.get(device_id)).link_id
+        return await self._table.offers(link_id, release_id)
+
+    def changed(self, row: OfferRow) -> None:
+        """A device said how it stands: tell who listens."""
+        owner = self.owner_of(row)
+        if owner is None:
+            return
+        change = OfferChange(owner.device_id, row.release_id, row.state, row.progress, row.error)
+        for heard in tuple(self._heard):
+            try:
+                heard(change)
+            except Exception:  # a device's message must not end its connection by a fault of who listens
+                _log.exception("who follows the updates failed")
+
+    def owner_of(self, row: OfferRow) -> Device | None:
+        """The device; None for one that was removed meanwhile."""
+        return self._devices.owner_of(f"link:{row.device_id}")
+
+    def _note(self, text: str, device: Device, by: str) -> None:
+        self._record(AuditEvent(AuditKind.FIRMWARE_OFFERED, text, about=device.name, by=by))
+
+
+def link_of(device: Device) -> DeviceLink:
+    """Raises NotSupported for a device without a link."""
+    for transport in device.transports:
+        if isinstance(transport, LinkTransport):
+            return transport.link
+    raise NotSupported(
+        f"{device.name} has no link, by which updates come", next_step="microclaw flash writes its firmware by cable"
+    )
+
+
+def release_for(rows: Sequence[ReleaseRow], device: Device, *, back: bool = False) -> ReleaseRow:
+    """The one of a version that the device can take; else the one that is nearest to it, for its error.
+
+    `back`: one that may be lower than what the device runs goes first, else last.
+    """
+    link = link_of(device)
+    facts = None if link.presence is None else link.presence.ota
+    rows = sorted(rows, key=lambda row: row.allow_downgrade is not back)
+    for row in rows:
+        if facts is not None and (row.name, row.channel) == (facts.name, facts.channel) and _fits(row, facts):
+            return row
+    return next((row for row in rows if facts is not None and row.name == facts.name), rows[0])
+
+
+def _fits(release: ReleaseRow, facts: UpdateFacts) -> bool:
+    """An image fits a board with and without PSRAM."""
+    return release.board == (facts.board.removesuffix(SMALL) if release.kind == "image" else facts.board)
+
+
+def obstacle(release: ReleaseRow, device: Device, link: DeviceLink, now_ms: int) -> MicroclawError | None:
+    """Why the device would refuse it, by its last hello; None where the host knows no reason."""
+    facts = None if link.presence is None else link.presence.ota
+    if link.presence is None:
+        return NotSupported(f"{device.name} was never connected", next_step="switch it on, then offer it again")
+    if facts is None:
+        text = f"{device.name} takes no updates: its firmware did not say so when it connected"
+        return NotSupported(text, next_step="flash it once by cable with the key: microclaw flash")
+    if release.withdrawn_ms is not None:
+        return ConfigError(f"{release.version} was withdrawn", next_step="microclaw firmware list")
+    if moment_ms(release.expires) <= now_ms:
+        return ConfigError(
+            f"{release.version} expired at {release.expires}", next_step="publish it under a new version"
+        )
+    mismatch = _mismatch(release, facts, {device.device_id, link.link_id})
+    if mismatch is not None:
+        return ConfigError(f"{device.name} {mismatch}", next_step=f"microclaw firmware show {release.release_id}")
+    return None
+
+
+def _mismatch(release: ReleaseRow, facts: UpdateFacts, ids: set[str]) -> str | None:
+    if release.key_id not in facts.keys:
+        return f"does not trust the key {release.key_id}; it trusts {', '.join(facts.keys) or 'none'}"
+    if release.name != facts.name:
+        return f"runs {facts.name}, and the release is of {release.name}"
+    if release.device and release.device not in ids:
+        return f"is not the device {release.device}, for which alone it was made"
+    if release.kind == "keys":
+        return None
+    if release.kind not in facts.kinds:
+        return f"takes {', '.join(facts.kinds) or 'nothing'}, and the release is of the kind {release.kind}"
+    if not _fits(release, facts):
+        return f"is an {facts.board}, and the release is for {release.board}"
+    if release.channel != facts.channel:
+        return f"is on the channel {facts.channel}, and the release on {release.channel}"
+    if release.security_version < facts.security_version:
+        return f"has had the security version {facts.security_version}, and the release has {release.security_version}"
+    running, offered = version_numbers(facts.version), version_numbers(release.version)
+    if running is not None and offered is not None and offered <= running:
+        if offered == running:
+            return f"runs {facts.version} already"
+        if not release.allow_downgrade:
+            return f"runs {facts.version}, which is newer than {release.version}"
+    return None

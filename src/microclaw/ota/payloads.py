@@ -1,0 +1,133 @@
+"""Payloads of releases as files named by their SHA-256: each is there whole and right, or not at all. It signs nothing.
+
+They come in pieces; only a file whose SHA-256 is right gets its name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+from collections.abc import Container
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from microclaw.durable import make_private_folder, open_regular, sync_folder
+from microclaw.errors import ConfigError, StoreError
+
+_PART: Final = ".part"
+_OURS: Final = re.compile(r"[0-9a-f]{64}(\.part)?")
+_log = logging.getLogger(__name__)
+_SEND_AGAIN: Final = "publish it again"
+
+
+@dataclass(frozen=True, slots=True)
+class Payloads:
+    """Its methods block: call them in a thread."""
+
+    folder: Path
+
+    def open(self, needed: Container[str]) -> None:
+        """Make the folder, and remove pieces and files that no release needs."""
+        make_private_folder(self.folder)
+        for path in self.folder.iterdir():
+            if path.name not in needed and _OURS.fullmatch(path.name) and path.is_file():
+                try:
+                    path.unlink()
+                except OSError as exc:  # it is in nobody's way
+                    _log.warning("cannot remove %s: %s", path, exc)
+
+    def path(self, sha256: str) -> Path:
+        """Of a SHA-256 that was checked to be 64 digits."""
+        assert len(sha256) == 64
+        assert sha256.isalnum()
+        return self.folder / sha256
+
+    def has(self, sha256: str) -> bool:
+        return self.path(sha256).is_file()
+
+    def begin(self, sha256: str) -> int:
+        """How much of it is here already, where the sender goes on."""
+        try:
+            return self._part(sha256).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def write(self, sha256: str, size: int, offset: int, piece: bytes) -> int:
+        """Append a piece; the new length. A full disk leaves nothing of it; ConfigError for one of another place."""
+        path = self._part(sha256)
+        here = self.begin(sha256)
+        if offset != here or offset + len(piece) > size:
+            text = f"a piece at {offset} of {len(piece)} bytes, of {size} bytes {here} are here"
+            raise ConfigError(text, next_step=_SEND_AGAIN)
+        try:
+            fd = open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            with os.fdopen(fd, "wb") as file:
+                file.write(piece)
+        except OSError as exc:
+            path.unlink(missing_ok=True)
+            raise _full(path, exc) from exc
+        return offset + len(piece)
+
+    def finish(self, sha256: str, size: int) -> bytes:
+        """The whole payload, once its SHA-256 is right; it has no name yet. What is wrong is removed."""
+        path = self.path(sha256) if self.has(sha256) else self._part(sha256)
+        try:
+            return _read(path, sha256, size)
+        except ConfigError:
+            path.unlink(missing_ok=True)
+            raise
+
+    def look(self, sha256: str, size: int) -> bytes:
+        """A payload that is kept, whole and right; ConfigError for one that the disk has lost or changed."""
+        return _read(self.path(sha256), sha256, size)
+
+    def keep(self, sha256: str) -> None:
+        """Give a payload that was finished and looked at its name, on the disk."""
+        if self.has(sha256):
+            return
+        path = self._part(sha256)
+        try:
+            fd = open_regular(path, os.O_RDONLY)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            path.rename(self.path(sha256))
+            sync_folder(self.folder)
+        except OSError as exc:
+            path.unlink(missing_ok=True)
+            raise _full(path, exc) from exc
+
+    def drop(self, sha256: str) -> None:
+        """Forget what came of a payload that is refused."""
+        self._part(sha256).unlink(missing_ok=True)
+
+    def read(self, sha256: str, offset: int, length: int) -> bytes:
+        """A part of it. Raises OSError."""
+        fd = open_regular(self.path(sha256), os.O_RDONLY)
+        try:
+            return os.pread(fd, length, offset)
+        finally:
+            os.close(fd)
+
+    def _part(self, sha256: str) -> Path:
+        return self.path(sha256).with_suffix(_PART)
+
+
+def _read(path: Path, sha256: str, size: int) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError as exc:
+        raise ConfigError(f"the payload is not here: {exc.strerror}", next_step=_SEND_AGAIN) from exc
+    if len(data) != size or hashlib.sha256(data).hexdigest() != sha256:
+        text = f"the payload has {len(data)} bytes, or another SHA-256 than the manifest says ({size}, {sha256[:12]})"
+        raise ConfigError(text, next_step="sign a manifest of this very payload, then publish both")
+    return data
+
+
+def _full(path: Path, exc: OSError) -> StoreError:
+    step = "free some space on the disk of the home folder, then publish it again"
+    return StoreError(f"cannot keep {path.name}: {exc.strerror or exc}; nothing of it was kept", next_step=step)

@@ -1,0 +1,211 @@
+"""Publishes releases: verifies signature and payload before anything is kept. It offers nothing to a device.
+
+The private key is never here: a manifest comes signed. Of the keys only the public ones are known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from microclaw.audit import AuditEvent, AuditKind, Record
+from microclaw.errors import ConfigError, UnknownName
+from microclaw.ota.bundle import check_bundle
+from microclaw.ota.image import read_application
+from microclaw.ota.keys import SIGNATURE_BYTES, BadSignature, PublicKey, check_change
+from microclaw.ota.manifest import KeyChange, Manifest, ManifestError, Release, moment_ms, read_manifest
+from microclaw.ota.payloads import Payloads
+from microclaw.store.firmware import FirmwareTable, KeyRow, NewRelease, ReleaseRow
+
+MAX_PIECE_BYTES: Final = 1 << 20
+MAX_EXPECTED: Final = 4
+MAX_KEYS: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadWanted:
+    """The signature is right, and the payload is missing from `offset` on."""
+
+    sha256: str
+    size_bytes: int
+    offset: int
+
+
+class Publisher:
+    """`now_ms` is the wall clock."""
+
+    def __init__(self, table: FirmwareTable, payloads: Payloads, *, now_ms: Callable[[], int], record: Record) -> None:
+        self.table = table
+        self.payloads = payloads
+        self._now_ms = now_ms
+        self._record = record
+        self._expected: OrderedDict[str, int] = OrderedDict()  # size by SHA-256, of manifests whose signature is right
+        self._changing = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Make the folder of payloads, without what a crash left there."""
+        await asyncio.to_thread(self.payloads.open, await self.table.payloads())
+
+    # Keys
+
+    async def trust(self, key: PublicKey, name: str, *, by: str) -> KeyRow:
+        """From now on this host passes on what this key signs."""
+        async with self._changing:
+            known = await self.table.keys()
+            if len(known) >= MAX_KEYS and all(row.key_id != key.key_id for row in known):
+                raise ConfigError(f"{MAX_KEYS} keys is the limit", next_step="microclaw firmware keys list")
+            await self.table.put_key(KeyRow(key.key_id, name, key.der, self._now_ms()))
+        self._note(AuditKind.FIRMWARE_KEY, f"updates signed by {key.key_id} are passed on from now on", name, by)
+        return await self._key(key.key_id)
+
+    async def distrust(self, key_id: str, *, by: str) -> KeyRow:
+        """This host takes no more releases of the key; what devices trust is theirs."""
+        async with self._changing:
+            row = await self._key(key_id)
+            await self.table.drop_key(key_id)
+        self._note(AuditKind.FIRMWARE_KEY, f"updates signed by {key_id} are taken no more", row.name, by)
+        return row
+
+    # Releases
+
+    async def verify(self, manifest: bytes, signature: bytes) -> Manifest:
+        """What was signed, by a key that is known here. Raises ManifestError, BadSignature, UnknownName."""
+        read = read_manifest(manifest)
+        if len(signature) != SIGNATURE_BYTES:
+            text = f"the signature has {len(signature)} bytes, expected {SIGNATURE_BYTES}"
+            raise BadSignature(text, next_step="give the raw signature of the manifest, not base64 or PEM")
+        row = await self._key(read.key_id)
+        if isinstance(read, KeyChange):
+            check_change(read)
+        await asyncio.to_thread(PublicKey(row.public_der, row.key_id).verify, manifest, signature)
+        return read
+
+    async def missing(self, manifest: bytes, signature: bytes) -> PayloadWanted | None:
+        """What of the payload has to come first; None where all is here. Raises what is wrong with the manifest."""
+        read = await self._good(manifest, signature)
+        async with self._changing:
+            return await self._missing(read) if isinstance(read, Release) else None
+
+    async def publish(self, manifest: bytes, signature: bytes, *, by: str) -> ReleaseRow | PayloadWanted:
+        """Keep a release whose signature and payload are right, or tell what of the payload is missing."""
+        read = await self._good(manifest, signature)
+        async with self._changing:
+            if isinstance(read, Release):
+                wanted = await self._missing(read)
+                if wanted is not None:
+                    return wanted
+                await self._take_payload(read)
+            row = await self.table.publish(_row(read, manifest, signature, self._now_ms(), by))
+        self._note(AuditKind.FIRMWARE_PUBLISHED, f"{row.name} {row.version}, {row.sha256[:12] or row.kind}", None, by)
+        return row
+
+    async def receive(self, sha256: str, offset: int, piece: bytes) -> int:
+        """A piece of a payload that `publish` asked for; how much is here now."""
+        if len(piece) > MAX_PIECE_BYTES:
+            raise ConfigError(f"a piece has at most {MAX_PIECE_BYTES} bytes", next_step="send smaller ones")
+        async with self._changing:
+            size = self._expected.get(sha256)
+            if size is None:
+                raise UnknownName("nobody published a manifest with this payload", next_step="send the manifest first")
+            return await asyncio.to_thread(self.payloads.write, sha256, size, offset, piece)
+
+    async def verify_again(self, row: ReleaseRow) -> None:
+        """Signature and payload of a release as they are on the disk now; raises what is wrong."""
+        read = await self.verify(row.manifest, row.signature)
+        if isinstance(read, Release):
+            data = await asyncio.to_thread(self.payloads.look, read.sha256, read.size)
+            await asyncio.to_thread(check_payload, data, read)
+
+    async def withdraw(self, release_id: int, *, by: str) -> ReleaseRow:
+        """Nobody gets it any more; devices that are still fetching it fail."""
+        row = await self.table.release(release_id)
+        await self.table.withdraw(release_id, self._now_ms())
+        self._note(AuditKind.FIRMWARE_WITHDRAWN, f"{row.name} {row.version}", None, by)
+        return await self.table.release(release_id)
+
+    async def find(self, text: str) -> tuple[ReleaseRow, ...]:
+        """Releases by number or version that are not withdrawn, the newest first. Raises UnknownName."""
+        rows = await self.table.releases()
+        found = tuple(row for row in rows if text in (str(row.release_id), row.version))
+        live = tuple(row for row in found if row.withdrawn_ms is None)
+        if not live:
+            what = "was withdrawn" if found else "was never published here"
+            raise UnknownName(f"the release {text[:40]!r} {what}", next_step="microclaw firmware list")
+        return live
+
+    async def _good(self, manifest: bytes, signature: bytes) -> Manifest:
+        read = await self.verify(manifest, signature)
+        if moment_ms(read.expires) <= self._now_ms():
+            raise ManifestError("expired", f"the manifest expired at {read.expires}", next_step="sign a new one")
+        return read
+
+    async def _missing(self, release: Release) -> PayloadWanted | None:
+        """From now on the payload is taken; its manifest's signature is right."""
+        if await asyncio.to_thread(self.payloads.has, release.sha256):
+            return None
+        self._expect(release.sha256, release.size)
+        offset = await asyncio.to_thread(self.payloads.begin, release.sha256)
+        return PayloadWanted(release.sha256, release.size, offset) if offset < release.size else None
+
+    async def _take_payload(self, release: Release) -> None:
+        """It is here: give it its name once it is right for the manifest."""
+        sha256 = release.sha256
+        data = await asyncio.to_thread(self.payloads.finish, sha256, release.size)
+        try:
+            await asyncio.to_thread(check_payload, data, release)
+        except ConfigError:
+            await asyncio.to_thread(self.payloads.drop, sha256)
+            raise
+        await asyncio.to_thread(self.payloads.keep, sha256)
+        self._expected.pop(sha256, None)
+
+    def _expect(self, sha256: str, size: int) -> None:
+        self._expected[sha256] = size
+        self._expected.move_to_end(sha256)
+        while len(self._expected) > MAX_EXPECTED:
+            given_up, _ = self._expected.popitem(last=False)
+            self.payloads.drop(given_up)
+
+    async def _key(self, key_id: str) -> KeyRow:
+        row = await self.table.key(key_id)
+        if row is None:
+            step = "enter its public key: microclaw firmware keys trust FILE.pub.pem"
+            raise UnknownName(f"the key {key_id} is none that this host knows", next_step=step)
+        return row
+
+    def _note(self, kind: AuditKind, text: str, about: str | None, by: str) -> None:
+        self._record(AuditEvent(kind, text, about=about, by=by))
+
+
+def check_payload(data: bytes, release: Release) -> None:
+    """Raise BundleError or ImageError where no board of the manifest's kind would take the payload."""
+    if release.kind == "files":
+        check_bundle(data, release)
+    else:
+        read_application(data, chip=release.board)
+
+
+def _row(read: Manifest, manifest: bytes, signature: bytes, now_ms: int, by: str) -> NewRelease:
+    of = read if isinstance(read, Release) else None
+    return NewRelease(
+        kind=read.kind,
+        name=read.name,
+        board=of.board if of else "",
+        channel=of.channel if of else "",
+        device=read.device or "",
+        version=read.version,
+        security_version=of.security_version if of else 0,
+        allow_downgrade=of is not None and of.allow_downgrade,
+        sha256=of.sha256 if of else "",
+        size_bytes=of.size if of else 0,
+        key_id=read.key_id,
+        created=read.created,
+        expires=read.expires,
+        manifest=manifest,
+        signature=signature,
+        published_ms=now_ms,
+        published_by=by,
+    )

@@ -1,0 +1,269 @@
+"""Firmware: trusted keys, signed releases, and what became of each offer to a device. It reads no manifest.
+
+`offer_in` and `status_in` join transactions of the link's outbox and inbox: an offer is sent once, a status counts
+once.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal, TypeAlias
+
+from microclaw.errors import ConfigError, UnknownName
+from microclaw.store.rows import BOOL, Table, insert, select
+from microclaw.text import clean_text
+from microclaw.wire.link.messages import OtaStatus
+from microclaw.wire.link.values import OtaState
+
+OfferState: TypeAlias = OtaState | Literal["waiting"]
+"""`waiting`: the device has said nothing of it yet."""
+ENDED: Final[tuple[OfferState, ...]] = ("healthy", "rolled_back", "refused", "failed", "idle")
+GIVEN_UP: Final[tuple[OfferState, ...]] = ("waiting", "offered", "downloading", "verifying")
+"""What a device gives up when it is told to, or has a newer offer."""
+SUPERSEDED: Final = "superseded"
+MAX_VERSION_CHARS: Final = 32
+MAX_ERROR_CHARS: Final = 200
+KEPT_OFFERS: Final = 100  # a device; the oldest that ended give way
+MAX_RELEASES: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """`public_der` is the SubjectPublicKeyInfo."""
+
+    key_id: str
+    name: str
+    public_der: bytes
+    added_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewRelease:
+    """Of kind `keys`, `board`, `channel` and `sha256` are "" and `size_bytes` 0; `device` is "" for every device."""
+
+    kind: Literal["files", "image", "keys"]
+    name: str
+    board: str
+    channel: str
+    device: str
+    version: str
+    security_version: int
+    allow_downgrade: bool = field(metadata=BOOL)
+    sha256: str
+    size_bytes: int
+    key_id: str
+    created: str
+    expires: str
+    manifest: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
+    published_ms: int
+    published_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRow(NewRelease):
+    release_id: int
+    withdrawn_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class OfferRow:
+    """`device_id` is that of the device's link."""
+
+    offer_id: int
+    device_id: str
+    release_id: int
+    version: str
+    state: OfferState
+    progress: float
+    error: str | None
+    offered_ms: int
+    changed_ms: int
+    offered_by: str
+
+    @property
+    def is_over(self) -> bool:
+        return self.state in ENDED
+
+    @property
+    def is_of_keys(self) -> bool:
+        return self.version.startswith("keys-")
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignRow:
+    """What a device last said of a version that nobody here offered it."""
+
+    device_id: str
+    version: str
+    state: str
+    progress: float
+    error: str | None
+    changed_ms: int
+
+
+class FirmwareTable(Table):
+    """Every write is on the disk when it returns."""
+
+    async def keys(self) -> tuple[KeyRow, ...]:
+        return await self._select(KeyRow, "firmware_keys ORDER BY added_ms, key_id")
+
+    async def key(self, key_id: str) -> KeyRow | None:
+        return next(iter(await self._select(KeyRow, "firmware_keys WHERE key_id = ?", (key_id,))), None)
+
+    async def put_key(self, row: KeyRow) -> None:
+        await self._insert("firmware_keys", row, verb="INSERT OR IGNORE")
+
+    async def drop_key(self, key_id: str) -> bool:
+        return await self._execute("DELETE FROM firmware_keys WHERE key_id = ?", (key_id,)) > 0
+
+    async def publish(self, release: NewRelease) -> ReleaseRow:
+        """Keep it; ConfigError where another one of that version is there. The very same one is published once."""
+        return await self._database.write(lambda connection: _publish(connection, release))
+
+    async def releases(self) -> tuple[ReleaseRow, ...]:
+        """The newest first."""
+        return await self._select(ReleaseRow, f"firmware_releases ORDER BY release_id DESC LIMIT {MAX_RELEASES}")
+
+    async def release(self, release_id: int) -> ReleaseRow:
+        """Raises UnknownName."""
+        found = await self._select(ReleaseRow, "firmware_releases WHERE release_id = ?", (release_id,))
+        if not found:
+            raise UnknownName(f"there is no release {release_id}", next_step="microclaw firmware list")
+        return found[0]
+
+    async def withdraw(self, release_id: int, now_ms: int) -> None:
+        query = "UPDATE firmware_releases SET withdrawn_ms = ? WHERE release_id = ? AND withdrawn_ms IS NULL"
+        await self._execute(query, (now_ms, release_id))
+
+    async def payloads(self) -> frozenset[str]:
+        """The SHA-256 of each payload that a release needs."""
+        rows = await self._database.read(
+            lambda connection: connection.execute("SELECT DISTINCT sha256 FROM firmware_releases").fetchall()
+        )
+        return frozenset(str(row[0]) for row in rows)
+
+    async def offers(self, device_id: str | None = None, release_id: int | None = None) -> tuple[OfferRow, ...]:
+        """The newest first; of one device, of one release."""
+        where = "firmware_offers WHERE (?1 IS NULL OR device_id = ?1) AND (?2 IS NULL OR release_id = ?2)"
+        return await self._select(OfferRow, f"{where} ORDER BY offer_id DESC", (device_id, release_id))
+
+    async def latest(self) -> tuple[OfferRow, ...]:
+        """Of each device the newest offer of a firmware, and the newest change of keys."""
+        where = """firmware_offers WHERE offer_id IN (SELECT max(o.offer_id) FROM firmware_offers AS o
+            JOIN firmware_releases AS r USING (release_id) GROUP BY o.device_id, r.kind = 'keys') ORDER BY offer_id"""
+        return await self._select(OfferRow, where)
+
+    async def foreign(self) -> tuple[ForeignRow, ...]:
+        return await self._select(ForeignRow, "firmware_foreign ORDER BY device_id")
+
+    async def offered(self, device_id: str, sha256: str) -> tuple[ReleaseRow, ...]:
+        """The releases with this payload that the device was offered."""
+        where = """firmware_releases WHERE sha256 = ?1 AND EXISTS (SELECT 1 FROM firmware_offers AS o
+            WHERE o.device_id = ?2 AND o.release_id = firmware_releases.release_id)"""
+        return await self._select(ReleaseRow, where, (sha256, device_id))
+
+
+class OfferedBefore(Exception):
+    """The device has this offer already; nothing is sent. `row` is how it stands."""
+
+    def __init__(self, row: OfferRow) -> None:
+        super().__init__(row.version)
+        self.row = row
+
+
+def offer_in(
+    connection: sqlite3.Connection, device_id: str, release: ReleaseRow, by: str, now_ms: int, *, again: bool
+) -> tuple[OfferRow, ...]:
+    """A new offer, within the transaction that puts it into the outbox; before it those that it supersedes.
+
+    Raises OfferedBefore where one of this release is open, or, without `again`, there ever was one.
+    """
+    before = latest_in(connection, device_id, release.release_id)
+    if before is not None and not (again and before.is_over):
+        raise OfferedBefore(before)
+    superseded = () if release.kind == "keys" else _supersede(connection, device_id, now_ms)
+    connection.execute(
+        """INSERT INTO firmware_offers
+            (device_id, release_id, version, state, progress, error, offered_ms, changed_ms, offered_by)
+            VALUES (?, ?, ?, 'waiting', 0.0, NULL, ?, ?, ?)""",
+        (device_id, release.release_id, release.version, now_ms, now_ms, by),
+    )
+    connection.execute(
+        f"""DELETE FROM firmware_offers WHERE device_id = ?1 AND state IN {ENDED} AND offer_id <= coalesce((SELECT
+            offer_id FROM firmware_offers WHERE device_id = ?1 ORDER BY offer_id DESC LIMIT 1 OFFSET ?2), 0)""",  # noqa: S608 - names of ours
+        (device_id, KEPT_OFFERS),
+    )
+    made = latest_in(connection, device_id, release.release_id)
+    assert made is not None
+    return (*superseded, made)
+
+
+def _supersede(connection: sqlite3.Connection, device_id: str, now_ms: int) -> tuple[OfferRow, ...]:
+    """What the device gives up for a newer offer. One that is staged or later goes on: the newer one is refused."""
+    where = f"""firmware_offers WHERE device_id = ? AND state IN {GIVEN_UP}
+        AND release_id IN (SELECT release_id FROM firmware_releases WHERE kind <> 'keys')"""  # noqa: S608 - names of ours
+    rows = select(connection, OfferRow, where, (device_id,))
+    ended = tuple(replace(row, state="idle", error=SUPERSEDED, changed_ms=now_ms) for row in rows)
+    connection.executemany(
+        "UPDATE firmware_offers SET state = 'idle', error = ?, changed_ms = ? WHERE offer_id = ?",
+        [(SUPERSEDED, now_ms, row.offer_id) for row in rows],
+    )
+    return ended
+
+
+def latest_in(connection: sqlite3.Connection, device_id: str, release_id: int) -> OfferRow | None:
+    where = "firmware_offers WHERE device_id = ? AND release_id = ? ORDER BY offer_id DESC LIMIT 1"
+    return next(iter(select(connection, OfferRow, where, (device_id, release_id))), None)
+
+
+def status_in(connection: sqlite3.Connection, device_id: str, status: OtaStatus, now_ms: int) -> OfferRow | None:
+    """What a device says of a version, kept at its last offer; None, and kept apart, where nobody offered that."""
+    version = clean_text(status.version, one_line=True, limit=MAX_VERSION_CHARS)
+    error = None if status.error is None else clean_text(status.error, one_line=True, limit=MAX_ERROR_CHARS)
+    where = "firmware_offers WHERE device_id = ? AND version = ? ORDER BY offer_id DESC LIMIT 1"
+    offer = next(iter(select(connection, OfferRow, where, (device_id, version))), None)
+    if offer is None:
+        row = ForeignRow(device_id, version, status.state, float(status.progress), error, now_ms)
+        insert(connection, "firmware_foreign", row, verb="INSERT OR REPLACE")
+        return None
+    connection.execute(
+        "UPDATE firmware_offers SET state = ?, progress = ?, error = ?, changed_ms = ? WHERE offer_id = ?",
+        (status.state, float(status.progress), error, now_ms, offer.offer_id),
+    )
+    return select(connection, OfferRow, "firmware_offers WHERE offer_id = ?", (offer.offer_id,))[0]
+
+
+def keys_after(connection: sqlite3.Connection, offer: OfferRow, keys: Sequence[str]) -> tuple[str, ...]:
+    """The keys that a device trusts once it has taken a change of them; `keys` are those before."""
+    query = "SELECT manifest FROM firmware_releases WHERE release_id = ?"
+    (manifest,) = connection.execute(query, (offer.release_id,)).fetchone()
+    change = json.loads(manifest)
+    removed = set(change["remove"])
+    return tuple(sorted({*keys, *(key["key_id"] for key in change["add"])} - removed))
+
+
+def _publish(connection: sqlite3.Connection, release: NewRelease) -> ReleaseRow:
+    same = select(connection, ReleaseRow, "firmware_releases WHERE manifest = ?", (release.manifest,))
+    if same:
+        if same[0].withdrawn_ms is not None:
+            text = f"{release.version} with this manifest was withdrawn"
+            raise ConfigError(text, next_step="publish it under a new version")
+        return same[0]
+    key = (release.name, release.board, release.channel, release.device, release.version, release.allow_downgrade)
+    where = """firmware_releases WHERE name = ? AND board = ? AND channel = ? AND device = ? AND version = ?
+        AND allow_downgrade = ? AND withdrawn_ms IS NULL"""
+    if there := select(connection, ReleaseRow, where, key):
+        raise ConfigError(
+            f"{release.name} {release.version} for {release.board or 'every board'} is published already, as release "
+            f"{there[0].release_id}",
+            next_step=f"give another --version, or first: microclaw firmware withdraw {there[0].release_id}",
+        )
+    (count,) = connection.execute("SELECT count(*) FROM firmware_releases").fetchone()
+    if count >= MAX_RELEASES:
+        raise ConfigError(f"{MAX_RELEASES} releases is the limit", next_step="begin with a new home for newer ones")
+    release_id = insert(connection, "firmware_releases", release)
+    return select(connection, ReleaseRow, "firmware_releases WHERE release_id = ?", (release_id,))[0]
