@@ -23,6 +23,7 @@ NAMES = (
     "memory",
     "gateway",
     "mcp",
+    "mqtt",
     "prompt",
     "sentences",
     "verdict",

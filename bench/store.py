@@ -1,4 +1,8 @@
-"""The store: durable commits a second, one after another and with many waiting, beside plain sqlite3."""
+"""The store: durable commits a second, one after another and with many waiting, beside plain sqlite3.
+
+And what the telemetry of 300 devices costs, each with three values a half minute: kept in groups and made smaller,
+beside plain sqlite3 that inserts the same values in the same groups and does nothing else. CPU of the whole process.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,30 @@ import asyncio
 import sqlite3
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 from bench.report import Metric, median
+from microclaw.boards import load_board
+from microclaw.bus import Bus
+from microclaw.devices.registry import Registry
 from microclaw.store.database import Database
+from microclaw.store.devices import DeviceTable
+from microclaw.store.downsampling import Downsampling
+from microclaw.store.telemetry import HOUR_MS, TelemetryTable
+from microclaw.telemetry.history import FLUSH_S, STEP_S, TelemetryHistory
+from microclaw.transports.open import open_transport
+from microclaw.wire.link.messages import Telemetry
 
 ROWS = 2000
 WAITING = 64
 RUNS = 5
+DEVICES = 300
+PERIOD_S = 30
+GROUPS = 360  # of five seconds: half an hour
+BEGAN_MS = 1_780_000_000_000 // HOUR_MS * HOUR_MS
 _TABLE = "CREATE TABLE bench (n INTEGER PRIMARY KEY, text TEXT)"
 _ROW = "INSERT INTO bench (text) VALUES ('a row that matters')"
 
@@ -22,6 +42,10 @@ def measure() -> list[Metric]:
     with tempfile.TemporaryDirectory(prefix="mc-bench-") as folder:
         plain = median([_plain(Path(folder, f"plain-{n}.db")) for n in range(RUNS)])
         ours = [asyncio.run(_ours(Path(folder, f"ours-{n}", "store.db"))) for n in range(RUNS)]
+        telemetry = [asyncio.run(_telemetry(Path(folder, f"telemetry-{n}", "store.db"))) for n in range(RUNS)]
+        plain_points = [_plain_points(Path(folder, f"points-{n}.db")) for n in range(RUNS)]
+    kept = median([cost for cost, _ in telemetry])
+    ratios = [cost / base for (cost, _), base in zip(telemetry, plain_points, strict=True)]
     alone, waiting = median([a for a, _ in ours]), median([w for _, w in ours])
     return [
         Metric("a commit alone / plain sqlite3's commit", alone / plain, "x"),
@@ -29,6 +53,10 @@ def measure() -> list[Metric]:
         Metric("a commit alone", alone * 1e6, "us"),
         Metric("a commit with 64 waiting", waiting * 1e6, "us"),
         Metric("plain sqlite3's commit (WAL, synchronous FULL)", plain * 1e6, "us"),
+        Metric("CPU of a telemetry message kept / plain sqlite3's inserts in groups", median(ratios), "x", 6),
+        Metric("CPU of a telemetry message kept", kept * 1e6, "us"),
+        Metric("of it: to make minutes and hours of it", median([smaller for _, smaller in telemetry]) * 1e6, "us"),
+        Metric("CPU of plain sqlite3's inserts of its values", median(plain_points) * 1e6, "us"),
     ]
 
 
@@ -63,3 +91,75 @@ async def _ours(path: Path) -> tuple[float, float]:
 async def _rows(database: Database, count: int) -> None:
     for _ in range(count):
         await database.write(lambda connection: connection.execute(_ROW))
+
+
+def _groups() -> Iterator[tuple[int, range]]:
+    """When each group is written, and which devices are in it."""
+    size = int(DEVICES * FLUSH_S / PERIOD_S)
+    for n in range(GROUPS):
+        first = n * size % DEVICES
+        yield BEGAN_MS + int(n * FLUSH_S * 1000), range(first, first + size)
+
+
+def _message(device: int, at_ms: int) -> Telemetry:
+    return Telemetry(free_heap=180_000 + at_ms % 977, uptime_s=9, apps=(), rssi=-50 - device % 20, temperature=41.25)
+
+
+def _messages() -> int:
+    return sum(len(devices) for _, devices in _groups())
+
+
+async def _telemetry(path: Path) -> tuple[float, float]:
+    """CPU seconds of a message, and of making it smaller."""
+    now_ms = BEGAN_MS
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(Database.open(path))
+        registry = Registry(
+            bus=await stack.enter_async_context(Bus()),
+            store=DeviceTable(database),
+            open_transport=partial(open_transport, lock_folder=path.parent / "locks"),
+            load_board=load_board,
+            mint_id=iter(f"d{n}" for n in range(DEVICES)).__next__,
+            now_ms=lambda: BEGAN_MS,
+        )
+        await stack.enter_async_context(registry)
+        endpoints = [f"wasmachine://127.0.0.1:{10_000 + n}" for n in range(DEVICES)]
+        for n, endpoint in enumerate(endpoints):
+            await registry.add(f"b{n}", "virtual", [endpoint])
+        history = TelemetryHistory(
+            TelemetryTable(database),
+            Downsampling(database),
+            registry,
+            now_ms=lambda: now_ms,
+            monotonic_s=lambda: now_ms / 1000,
+        )
+        smaller_s, began_s = 0.0, time.process_time()
+        for n, (now_ms, devices) in enumerate(_groups()):
+            for device in devices:
+                history.took(endpoints[device], _message(device, now_ms))
+            await history.flush()
+            if n % int(STEP_S / FLUSH_S) == 0:
+                before_s = time.process_time()
+                await history.downsample()
+                smaller_s += time.process_time() - before_s
+        return (time.process_time() - began_s) / _messages(), smaller_s / _messages()
+
+
+def _plain_points(path: Path) -> float:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("CREATE TABLE points (at_ms INTEGER, series INTEGER, value REAL)")
+    began_s = time.process_time()
+    for at_ms, devices in _groups():
+        rows = []
+        for device in devices:
+            message = _message(device, at_ms)
+            for n, value in enumerate((message.free_heap, message.rssi, message.temperature)):
+                rows.append((at_ms, 3 * device + n, value))
+        connection.execute("BEGIN")
+        connection.executemany("INSERT INTO points VALUES (?, ?, ?)", rows)
+        connection.execute("COMMIT")
+    took_s = time.process_time() - began_s
+    connection.close()
+    return took_s / _messages()

@@ -14,8 +14,8 @@ from slots import UPLOADED
 DEFAULT_CLAIM = 4_096  # of an upload that names none; a usual program takes 2 KB
 
 
-def begin(runner, name, kind, size, sha256, heap=0, autostart=True):
-    offset = runner.slots.begin(name, kind, size, sha256, heap, autostart)
+def begin(runner, name, kind, size, sha256, heap=0, autostart=True, every_ms=0, stop_after_ms=0):
+    offset = runner.slots.begin(name, kind, size, sha256, heap, autostart, every_ms, stop_after_ms)
     runner._check_room(name, heap or DEFAULT_CLAIM)
     return offset
 
@@ -95,7 +95,9 @@ def list(runner):
         if name in runner.slots.damaged:
             row["error"] = runner.slots.damaged[name]
         else:
-            row["size"], row["sha256"], row["heap"], row["autostart"] = runner.slots.facts(name)
+            row["size"], row["sha256"], row["heap"], row["autostart"], *times = runner.slots.facts(name)
+            if times:
+                row["every_ms"], row["stop_after_ms"] = times
             if name in runner.slots.notes:
                 row["error"] = runner.slots.notes[name]
             if runner.standing and row["autostart"]:
@@ -105,8 +107,9 @@ def list(runner):
             row["state"] = program.state
             if program.error is not None:
                 row["error"] = program.error
-            if program.env is not None:
-                row["pins"] = program.env.pins()
+            row["pins"] = sorted([pin for pin, owner in runner.board.owners.items() if owner == name])
+            if program.times is not None:
+                program.times.tell(row, program, runner.board.now_ms())
         rows.append(row)
     return rows
 
@@ -123,11 +126,16 @@ async def close(runner):
 
 
 def _start(runner, name, space=None):
-    claim = runner.slots.facts(name)[2] or DEFAULT_CLAIM
+    facts = runner.slots.facts(name)
+    claim = facts[2] or DEFAULT_CLAIM
     runner._check_room(name, claim)
     runner._tick()
     program = loading.Program(name)
     program.space, program.claim = space or runner.load(*runner.slots.image(name), claim), claim
+    if facts[4:]:
+        import intervals
+
+        program.times = intervals.Times(facts[4], facts[5], runner.board.now_ms())
     runner._programs[name] = program
     runner._begin(program)
 
@@ -155,8 +163,12 @@ def load(runner, folder, slot, claim):
 
 
 def _check_room(runner, name, claim):
-    """Whether one more may run, beside those that do or wait for their next start."""
-    claims = [p.claim for p in runner._programs.values() if p.name != name and (p.main or p.restart)]
+    """Whether one more may run, beside those that do or wait for their next start or run."""
+    claims = [
+        p.claim
+        for p in runner._programs.values()
+        if p.name != name and (p.main or p.restart or (p.times and p.times.every_ms))
+    ]
     if len(claims) >= runner.board.max_programs:
         raise CallError("too_many_apps", "%d programs run: stop one" % len(claims))
     room = runner.board.heap

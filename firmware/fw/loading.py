@@ -23,6 +23,7 @@ class Program:
         self.started_ms = 0
         self.crashes = 0
         self.restart = None  # the task that starts it again
+        self.times = None  # intervals.Times, of one that runs at an interval or for a time
         self.doomed_ms = None
         self.is_told = False  # app.crash is told once a run
 

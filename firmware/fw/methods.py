@@ -68,7 +68,11 @@ def apps_begin(calls, params):
     digest = _of(params, "sha256", bytes)
     size, heap = _whole(params, "size", 1), _whole(params, "heap", 0, 1 << 20, 0)
     kind = _of(params, "kind", str)
-    return {"offset": calls.runner.begin(_name(params), kind, size, digest, heap, autostart)}
+    times = _whole(params, "every_ms", 0, 1 << 32, 0), _whole(params, "stop_after_ms", 0, 1 << 32, 0)
+    answer = {"offset": calls.runner.begin(_name(params), kind, size, digest, heap, autostart, *times)}
+    if times != (0, 0):
+        answer["every_ms"], answer["stop_after_ms"] = times
+    return answer
 
 
 def apps_write(calls, params):

@@ -24,7 +24,7 @@ def load_all(slots):
 def set_autostart(slots, name, autostart):
     record = _copy(slots, name)
     slot = record["now"]
-    record[slot] = record[slot][:3] + [autostart]
+    record[slot] = record[slot][:3] + [autostart] + record[slot][4:]
     _store(slots, name, record)
 
 

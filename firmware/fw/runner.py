@@ -167,6 +167,9 @@ class Runner:
         async with self._changing:
             if self._programs.get(program.name) is not program or program.main is None:
                 return
+            if program.times is not None and (program.times.every_ms or kind != "trapped"):
+                await program.times.end(self, program, kind)
+                return
             await self._halt(program)
             program.state = kind
             if kind != "trapped":
@@ -192,6 +195,8 @@ class Runner:
                 program.error = exc.message
                 self._log("error", "%s cannot start again: %s" % (program.name, exc.message))
                 return
+            if program.times is not None:
+                program.times.began_ms = self.board.now_ms()
             self._begin(program)
 
     async def _leave(self, program):
@@ -209,6 +214,10 @@ class Runner:
         if program.main is not None:
             await self._halt(program)
             program.state = "stopped"
+        if program.times is not None:
+            program.times = None
+            program.state = "stopped"
+            self.board.release(name)  # between two runs its pins are its own
 
     async def _halt(self, program):
         """Cancel again and again, 1.2 s at most; one that outlives that does not start again: the board resets."""
@@ -275,6 +284,8 @@ class Runner:
                 self._apply(program)
                 if program.doomed_ms is not None and ticks_diff(now, program.doomed_ms) > _DOOMED_MS:
                     self._judge(program)
+                if program.times is not None:
+                    program.times.tick(self, program)
             await asyncio.sleep_ms(_TICK_MS)
 
     def _mark(self, ran_s):

@@ -38,7 +38,7 @@ class Slots:
         return sorted([name for name, record in self.records.items() if record["now"]] + list(self.damaged))
 
     def facts(self, name):
-        """[size, sha256, heap, autostart] of the image in use."""
+        """[size, sha256, heap, autostart] of the image in use; then [every_ms, stop_after_ms], if it has such."""
         record = self.known(name)
         return record[record["now"]]
 

@@ -13,7 +13,7 @@ MAX_NAME = 80  # bytes; a folder name on littlefs has at most 255, and each may 
 MAX_HEAP = 1_048_576
 
 
-def begin(slots, name, kind, size, sha256, heap=0, autostart=True):
+def begin(slots, name, kind, size, sha256, heap=0, autostart=True, every_ms=0, stop_after_ms=0):
     if kind != "py":
         raise CallError("not_supported", "this board takes programs of kind py, not %s" % str(kind)[:20])
     if not isinstance(name, str) or not 0 < len(name.encode()) <= MAX_NAME or not _is_plain(name):
@@ -31,6 +31,10 @@ def begin(slots, name, kind, size, sha256, heap=0, autostart=True):
         raise CallError("too_large", "a program of %d bytes, the board takes %d" % (size, MAX_IMAGE))
     known = storage.read_sealed(slots.upload_path)
     wanted = [name, size, sha256, heap, autostart]
+    if every_ms != 0 or stop_after_ms != 0:
+        import intervals
+
+        wanted += intervals.check(every_ms, stop_after_ms)
     if known is None or known[:3] != wanted[:3]:
         storage.remove_file(slots.part_path)
         free = os.statvfs(slots.root)

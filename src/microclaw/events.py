@@ -272,7 +272,7 @@ class DeviceLog(LiveEvent):
 
 @dataclass(frozen=True, slots=True)
 class Published(LiveEvent):
-    """What a program gave to `mqtt.publish`. The host has no broker: who reads the live events passes it on."""
+    """What a program gave to `mqtt.publish`. It goes to the host's broker with the device's other events."""
 
     kind = "mqtt.publish"
     app: str
@@ -280,7 +280,19 @@ class Published(LiveEvent):
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Crashed(LiveEvent):
+    """A crash that a device reported is kept. `is_new`: nobody had this kind before; `count`: how often, by now."""
+
+    kind = "crash"
+    crash_id: int
+    what: str
+    is_new: bool
+    count: int
+    text: str
+
+
 LiveKind: TypeAlias = type[LiveEvent]
 LIVE_EVENTS: tuple[LiveKind, ...] = (
-    DeviceConnected, DeviceLeft, AppDeployed, AppEnded, Alarm, DeviceEvent, DeviceLog, Published,
+    DeviceConnected, DeviceLeft, AppDeployed, AppEnded, Alarm, DeviceEvent, DeviceLog, Published, Crashed,
 )  # fmt: skip

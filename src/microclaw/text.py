@@ -65,6 +65,8 @@ _MAX_ODD_NAME: Final = 40
 _QUOTES: Final = str.maketrans('<>"', "   ")
 _FENCE_KEY: Final = os.urandom(16)
 _FENCE: Final = re.compile(r"<untrusted-([0-9a-f]{8}) source=[^\n]*>\n(.*?)\n</untrusted-\1>", re.DOTALL)
+_UNITS_MS = {"ms": 1.0, "": 1000.0, "s": 1000.0, "min": 60_000.0, "m": 60_000.0, "h": 3_600_000.0, "d": 86_400_000.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*(ms|s|min|m|h|d|)", re.ASCII)
 
 
 def clean_text(text: str, *, one_line: bool = False, limit: int | None = None, mark: str = "") -> str:
@@ -157,6 +159,12 @@ def format_duration(ms: float, *, decimals: int | None = None, fixed: bool = Fal
     if total_s >= 7200 or total_s % 3600 == 0:
         return _two_units(total_s // 60, "h", "min")
     return _two_units(total_s, "min", "s")
+
+
+def read_duration_ms(text: str) -> float | None:
+    """Of "500ms", "10s", "2m" or "2min", "1h", "1d" or a plain number of seconds; None of anything else."""
+    found = _DURATION.fullmatch(text.strip().lower())
+    return None if found is None else float(found[1]) * _UNITS_MS[found[2]]
 
 
 def count_text(n: int, noun: str) -> str:

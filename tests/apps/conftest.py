@@ -21,6 +21,7 @@ from microclaw.apps.installer import Installer
 from microclaw.apps.lifecycle import Lifecycle
 from microclaw.apps.reconciler import Reconciler
 from microclaw.apps.silence import SilenceExplainer
+from microclaw.apps.timed_runs import TimedRuns
 from microclaw.apps.trial import Trial, TrialOptions
 from microclaw.apps.undo import Undo
 from microclaw.apps.upgrade import Upgrader
@@ -257,7 +258,8 @@ class Lab:
             lifecycle=self.lifecycle,
             gate=Gate(),
         )
-        self.catalogue = Catalogue(devices=self.registry, change_log=self.change_log)
+        self.timed_runs = TimedRuns(devices=self.registry, change_log=self.change_log, installer=self.installer)
+        self.catalogue = Catalogue(devices=self.registry, change_log=self.change_log, runs_of=self.timed_runs.report)
         self.reconciler = Reconciler(
             devices=self.registry,
             change_log=self.change_log,
@@ -268,6 +270,7 @@ class Lab:
             monotonic_s=lambda: self.monotonic_s,
         )
         self.reconciler.do_deferred = self.deferrals.do_waiting
+        self.reconciler.listed = self.timed_runs.listed
 
     async def compile(
         self,
@@ -285,7 +288,7 @@ class Lab:
 
     async def try_image(self, image: ProgramImage, board: BoardProfile, options: TrialOptions) -> Trial:
         self.tried.append(image.name)
-        return self.trials.get(image.name, make_trial())
+        return replace(self.trials.get(image.name, make_trial()), times=options.times)
 
     def foreign(self, *names: str) -> None:
         """Apps that somebody else installed."""

@@ -305,6 +305,38 @@ extra: 1
 """
 
 
+def test_times_of_programs_are_on_many_boards_in_the_list_in_the_file_and_change_back(ask: Run, work: Path) -> None:
+    run = ask("run", str(work / "count.c"), "--name", "fan", "--every", "1h", "--stop-after", "30s", "--all", "-y")
+    assert run.code == 0, run.err
+    assert " ".join(run.out.split()).count("needs the host") >= 2
+    listed = json.loads(ask("app", "list", "--json").out)["apps"]
+    assert [(app["runs"]["every_ms"], app["runs"]["kept_by"], app["runs"]["runs"]) for app in listed] == [
+        (3_600_000, "host", 1)
+    ] * 2
+    assert "every 1 h, stopped after 30 s (needs the host)" in ask("app", "list").out
+    out = work / "out"
+    assert ask("export", "--out", str(out)).code == 0
+    text = (out / "fleet.yaml").read_text()
+    assert "every: 1h" in text
+    assert "stop_after: 30s" in text
+    assert ask("diff", "-f", str(out / "fleet.yaml")).code == 0
+    (out / "fleet.yaml").write_text(text.replace("every: 1h", "every: 90m"))
+    changed = json.loads(ask("diff", "-f", str(out / "fleet.yaml"), "--json").out)["rows"]
+    differs = "every 1 h, stopped after 30 s -> every 90 min, stopped after 30 s"
+    assert [row["differs"] for row in changed] == [[differs]] * 2
+    done = ask("app", "set", "fan", "--every", "2h", "--all", "-y")
+    assert done.code == 0, done.err
+    shown = ask("app", "show", "fan", "-d", "virtual-2").out
+    assert "every 2 h, stopped after 30 s: needs the host" in shown
+    assert "set when fan runs on virtual-2" in ask("app", "changes").out
+    assert ask("app", "undo").code == 0
+    assert "every 1 h, stopped after 30 s" in ask("app", "show", "fan", "-d", "virtual-2").out
+    never = ask("app", "set", "fan", "--stop-after", "off", "-d", "virtual-1")
+    assert never.code == 1
+    assert "does not end by itself" in never.err
+    assert "nothing to set" in ask("app", "set", "fan", "-d", "virtual-1").err
+
+
 def test_all_mistakes_are_told_together_with_their_lines(ask: Run, work: Path) -> None:
     file = work / "wrong.yaml"
     file.write_text(MISTAKES)
@@ -364,6 +396,23 @@ def test_what_is_no_fleet_is_refused_without_a_host(run: Run, tmp_path: Path, te
 def test_a_file_without_mistakes_needs_the_host(run: Run, work: Path) -> None:
     assert run("diff", "-f", str(work / "fleet.yaml")).code == 3
     assert run("diff", "-f", str(work / "none.yaml")).code == 1
+
+
+@pytest.mark.parametrize(
+    ("times", "words"),
+    [
+        ("every: 10m, stop_after: 11m", "cannot last 11 min"),
+        ("every: 0", "too short"),
+        ("stop_after: 50d", "longer than 49 days"),
+        ("every: often", "is not a time"),
+        ("every: [10m]", "every has to be a text"),
+    ],
+)
+def test_times_that_cannot_be_are_mistakes_of_the_file(tmp_path: Path, times: str, words: str) -> None:
+    (tmp_path / "fan.c").write_text(BLINK)
+    (tmp_path / "fleet.yaml").write_text(f"programs:\n  - {{file: fan.c, devices: all, {times}}}\n")
+    [found] = FleetFile(tmp_path / "fleet.yaml").mistakes
+    assert (found.line, words in found.message) == (2, True), found
 
 
 def test_the_example_of_the_docs_is_a_fleet(tmp_path: Path) -> None:

@@ -79,6 +79,9 @@ async def main():
         ("apps.write", {"offset": 1 << 62, "data": b"x"}),
         ("apps.begin", {"name": "a", "kind": "py", "size": 1 << 62, "sha256": b"x" * 32}),
         ("apps.begin", {"name": "a", "kind": "py", "size": 1, "heap": 1 << 62, "sha256": b"x" * 32}),
+        ("apps.begin", {"name": "a", "kind": "py", "size": 9, "every_ms": 1 << 70, "sha256": b"x" * 32}),
+        ("apps.begin", {"name": "a", "kind": "py", "size": 9, "stop_after_ms": True, "sha256": b"x" * 32}),
+        ("apps.begin", {"name": "a", "kind": "py", "size": 9, "every_ms": 1 << 32, "sha256": b"x" * 32}),
     ):
         answer = await calls.answer(bytes(16), method, params, True)
         found.append([answer["error"]["code"], len(answer["error"]["message"]) > 10])
@@ -91,4 +94,28 @@ asyncio.run(main())
 @pytest.mark.parametrize("program", [MICROPYTHON, SMALL], ids=["64", "32"])
 def test_numbers_that_a_chip_cannot_hold_are_bad_arguments(tmp_path: Path, program: Path) -> None:
     answers = micropython(OVERFLOW, str(tmp_path / "apps"), program=program)
-    assert json.loads(answers) == [["bad_params", True]] * 9
+    assert json.loads(answers) == [["bad_params", True]] * 12
+
+
+TIMES = """
+import asyncio, json
+import runner
+from calls import Calls
+
+class Board:
+    heap, max_programs = 32768, 8
+    def own_free(self):
+        return None
+
+board = Board()
+calls = Calls(board, runner.Runner(board, WORDS[0]), "1")
+about = {"name": "a", "kind": "py", "size": 9, "sha256": b"x" * 32}
+timed = dict(about, every_ms=600000, stop_after_ms=30000)
+print(json.dumps([asyncio.run(calls.answer(bytes(16), "apps.begin", one, True))["value"] for one in (about, timed)]))
+"""
+
+
+def test_the_board_answers_the_times_that_it_keeps_so_that_a_host_knows(tmp_path: Path) -> None:
+    plain, timed = json.loads(micropython(TIMES, str(tmp_path / "apps")))
+    assert plain == {"offset": 0}
+    assert timed == {"offset": 0, "every_ms": 600_000, "stop_after_ms": 30_000}

@@ -12,6 +12,8 @@ import pytest
 from microclaw.devices.calls import (
     AppInstall,
     AppList,
+    AppRuns,
+    AppStates,
     AppUninstall,
     DeviceRestart,
     DeviceStatus,
@@ -21,9 +23,18 @@ from microclaw.devices.calls import (
     LogsRead,
     PinLevel,
 )
-from microclaw.errors import AppNotFound, DeviceUnreachable, NotSupported, OutcomeUnknown, Overloaded, ProtocolError
+from microclaw.errors import (
+    AppNotFound,
+    DeployRejected,
+    DeviceUnreachable,
+    NotSupported,
+    OutcomeUnknown,
+    Overloaded,
+    ProtocolError,
+)
 from microclaw.events import DeviceEvent, DeviceLeft
 from microclaw.wire.link.messages import Call, ErrorInfo, Event, Log, Notify, Result, RunTask, TaskStatus
+from microclaw.wire.link.values import Value
 
 
 @pytest.mark.parametrize("token", [True, False])
@@ -151,6 +162,53 @@ async def test_a_program_goes_in_pieces_and_goes_on_where_it_was(plane: Any, pai
     assert begun[0]["sha256"] == hashlib.sha256(wasm).digest()
     assert begun[0]["kind"] == "wasm"
     assert begun[0]["autostart"] is True
+
+
+async def test_times_go_with_the_program_and_what_the_board_tells_of_its_runs_comes_back(
+    plane: Any, paired: Any
+) -> None:
+    lamp = plane.registry.get("lamp")
+    begun: list[dict[str, Any]] = []
+    told: Value = {
+        "name": "fan", "kind": "py", "state": "waiting", "heap": 4096, "pins": [4], "every_ms": 600_000,
+        "stop_after_ms": 30_000, "runs": 3, "missed": 1, "next_in_ms": 1_000,
+        "last": {"ago_ms": 599_000, "took_ms": 30_000, "how": "stopped"},
+    }  # fmt: skip
+
+    def answer(call: Call) -> Result:
+        match call.method:
+            case "apps.begin":
+                begun.append(call.params)
+                times = {key: call.params[key] for key in ("every_ms", "stop_after_ms")}
+                return Result(ok=True, value={"offset": 8, **times})
+            case "apps.list":
+                return Result(ok=True, value={"apps": [told]})
+        return Result(ok=True, value={"name": "fan"})
+
+    paired.answer = answer
+    async with paired.connected():
+        await paired.until_ready()
+        await lamp.call(AppInstall("fan", b"M\x06\x00\x1f1234", kind="py", every_ms=600_000, stop_after_ms=30_000))
+        (state,) = await lamp.call(AppStates())
+    assert (begun[0]["every_ms"], begun[0]["stop_after_ms"]) == (600_000, 30_000)
+    assert state.state == "waiting"
+    assert state.runs == AppRuns(600_000, 30_000, 3, 1, 1_000, None, 599_000, 30_000, "stopped")
+
+
+async def test_firmware_that_is_older_than_intervals_is_sent_nothing_of_such_a_program(plane: Any, paired: Any) -> None:
+    lamp = plane.registry.get("lamp")
+    called: list[str] = []
+
+    def answer(call: Call) -> Result:
+        called.append(call.method)
+        return Result(ok=True, value={"offset": 0})  # it does not know the fields, so it leaves them out
+
+    paired.answer = answer
+    async with paired.connected():
+        await paired.until_ready()
+        with pytest.raises(DeployRejected, match="runs no programs at intervals yet"):
+            await lamp.call(AppInstall("fan", b"M\x06\x00\x1f1234", kind="py", every_ms=600_000))
+    assert called == ["apps.begin"]
 
 
 async def test_a_note_reaches_a_connected_device_at_once(plane: Any, paired: Any) -> None:

@@ -140,6 +140,16 @@ async def test_is_it_running_is_answered_by_the_boards_that_have_it(ask: Ask, th
     assert reply.text.startswith("Yes, blink runs on virtual-1")
 
 
+@pytest.mark.parametrize("sentence", ["is blink running on virtual-1", "did blink stop on virtual-1"])
+async def test_a_program_between_two_runs_has_not_ended(ask: Ask, two_boards: DeviceContext, sentence: str) -> None:
+    asked = await ask(sentence, device_context=two_boards)
+    query, answer = listed(asked, "blink")
+    assert isinstance(answer, ToolReturn)
+    waits = answer.content.replace('"running"', '"waiting", "runs": "every 10 min: the board keeps it"')
+    reply = await ask(sentence, query, replace(answer, content=waits), device_context=two_boards)
+    assert reply.text == "blink waits for its next run on virtual-1 (every 10 min: the board keeps it)."
+
+
 async def test_of_many_boards_it_asks_which(ask: Ask, two_boards: DeviceContext) -> None:
     boards = tuple(replace(two_boards.devices[1], name=f"shelf-{n}") for n in range(9))
     reply = await ask("what is running", device_context=DeviceContext(boards))

@@ -106,7 +106,7 @@ def test_a_flipped_bit_is_read_or_refused_and_nothing_else(at: int, bit: int) ->
     ("changes", "why"),
     [
         ({"about.json": ABOUT.replace(b"1.4.0", b"1.3.0")}, "1.3.0"), ({"about.json": b"[]"}, "about.json"),
-        ({"about.json": None}, "about.json"), ({"start.mpy": None}, "start.mpy"),
+        ({"about.json": None}, "about.json"), ({"start.mpy": None}, "start.mpy"), ({"whole": b""}, "whole"),
         ({"turn.mpy": b"M\x05\0\x1f"}, "version 6"), ({"turn.mpy": b"M"}, "version 6"),
         ({"turn.mpy": bytes([77, 6, 11 << 2, 31])}, "another chip"),
     ],

@@ -32,6 +32,7 @@ from microclaw.apps.deferring import Deferral
 from microclaw.apps.deploy import Approve, DeployRequest
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.apps.late_proof import Place
+from microclaw.apps.run_times import run_times
 from microclaw.apps.undo import UndoChoice, change_text
 from microclaw.audit import AuditKind
 from microclaw.auth.gate import Permission
@@ -70,6 +71,8 @@ class InstallBody(RequestBody):
     force: bool = False  # also when its trial fails
     expect: Annotated[str, Field(max_length=MAX_TEXT_CHARS)] | None = None
     origin: OriginBody | None = None
+    every_ms: _Whole | None = None  # begun anew so often; null: it runs on
+    stop_after_ms: _Whole | None = None  # each run
 
     @model_validator(mode="after")
     def _one_program(self) -> Self:
@@ -237,6 +240,7 @@ def deploy_request(
         expectations=None if body.expect is None else parse_expectations(body.expect),
         place=place,
         origin=None if body.origin is None else body.origin.origin(),
+        times=run_times(body.every_ms, body.stop_after_ms),
         approve=approve,
     )
 

@@ -32,8 +32,10 @@ from microclaw.api.openai import openai_router
 from microclaw.api.parts import HostParts
 from microclaw.api.people_routes import approval_router, people_router, token_router, usage_router
 from microclaw.api.request_check import LOOPBACK_NAMES, RequestCheck
+from microclaw.api.rollout_routes import rollout_router
 from microclaw.api.schedule_routes import schedule_router, subagent_router
 from microclaw.api.status import for_everybody
+from microclaw.api.telemetry_routes import crash_router, telemetry_router
 from microclaw.api.tool_routes import tools_router
 from microclaw.api.voice_routes import voice_router
 from microclaw.api.waiting import TellsWaiting, waiting_router
@@ -76,6 +78,8 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(openai_router(parts))
     app.include_router(link_router(parts))
     app.include_router(device_router(parts))
+    app.include_router(telemetry_router(parts))
+    app.include_router(crash_router(parts))
     app.include_router(check_router(parts))
     app.include_router(wifi_router(parts))
     app.include_router(xiaozhi_router(parts))
@@ -83,6 +87,7 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(many_router(parts))
     app.include_router(fleet_router(parts))
     app.include_router(firmware_router(parts))
+    app.include_router(rollout_router(parts))
     app.include_router(deferred_router(parts))
     app.include_router(lifecycle_router(parts))  # after it: it takes any word after a program's name
     app.include_router(tools_router(parts))

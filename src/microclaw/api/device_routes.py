@@ -13,6 +13,7 @@ from microclaw.api.body import RequestBody
 from microclaw.api.caller import Caller, RequestCaller, admit, check_local_owner, place_of
 from microclaw.api.check_routes import refuse_own
 from microclaw.api.parts import HostParts
+from microclaw.api.telemetry_routes import last_objects
 from microclaw.api.views import device_object, is_voice_only, pairing_objects
 from microclaw.api.xiaozhi_routes import xiaozhi_object
 from microclaw.apps.changes import made_by
@@ -114,7 +115,8 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
         told = await xiaozhi_object(parts, device)
         chip = (told or {}).get("chip") or shown["chip"]  # its own word, before that of the board which stands for it
         problem = next((kept.problem for kept in parts.metrics.kept() if kept.device_id == device.device_id), None)
-        return {**shown, "chip": chip, "today": today, "xiaozhi": told, "problem": problem}
+        last = last_objects(parts.history, device.device_id)
+        return {**shown, "chip": chip, "today": today, "xiaozhi": told, "problem": problem, "telemetry": last}
 
     @router.patch("/{name}", summary="Rename a device")
     async def rename_device(name: str, body: RenameBody, by: RequestCaller) -> dict[str, Any]:
@@ -189,7 +191,7 @@ async def call_one(
     parts.gate.check(by.person_id, permission, action)
     conflict = await parts.direct_io.conflict(device.device_id, call)  # first: nobody is asked for what is refused
     if conflict is not None:
-        if not body.force:
+        if not body.force or conflict.is_final:
             conflict.raise_refused(_insist_step(device.name, call.method))
         permission, insisted = Permission.RISKY, (conflict.text,)
     if not is_admitted or conflict is not None:

@@ -110,11 +110,11 @@ def _route_releases(router: APIRouter, parts: HostParts) -> None:
         gate.check_owner(by.person_id, "publish firmware")
         manifest, signature = _decoded(body.manifest), _decoded(body.signature)
         read = read_manifest(manifest)
-        action = f"publish {read.name} {read.version}"
-        if not by.direct:  # nobody is asked for what is refused
-            await publisher.verify(manifest, signature)
-        await admit(gate, by, Permission.RISKY, action, detail=(f"signed by {read.key_id}",))
-        made = await publisher.publish(manifest, signature, by=gate.name_of(by.person_id))
+        made: ReleaseRow | PayloadWanted | None = await publisher.missing(manifest, signature)
+        if made is None:  # first: nobody is asked for what is refused, or twice
+            detail = (f"signed by {read.key_id}",)
+            await admit(gate, by, Permission.RISKY, f"publish {read.name} {read.version}", detail=detail)
+            made = await publisher.publish(manifest, signature, by=gate.name_of(by.person_id))
         if isinstance(made, PayloadWanted):
             wanted = {"sha256": made.sha256, "size_bytes": made.size_bytes, "offset": made.offset}
             return {"state": "wanted", "wanted": wanted, "release": None}

@@ -208,6 +208,8 @@ def _version_object(device: Device, version: AppVersion) -> dict[str, Any]:
         "heap_bytes": version.heap_bytes,
         "timers": version.timers,
         "watchdog_ms": version.watchdog_ms,
+        "every_ms": None if version.times is None else version.times.every_ms,
+        "stop_after_ms": None if version.times is None else version.times.stop_after_ms,
     }
 
 

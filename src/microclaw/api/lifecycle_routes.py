@@ -30,6 +30,7 @@ from microclaw.api.many_routes import (
     results_object,
 )
 from microclaw.api.parts import HostParts
+from microclaw.api.times_routes import route_times
 from microclaw.api.views import switched_object, upgraded_object
 from microclaw.apps.building import ProgramLanguage
 from microclaw.apps.changes import made_by
@@ -48,7 +49,7 @@ from microclaw.wire.host_api import Result, StreamEvent
 
 
 class UpgradeBody(RequestBody):
-    """`source` or `wasm` in base64, as of an installation; heap, timers and watchdog stay as they are."""
+    """`source` or `wasm` in base64, as of an installation; heap, timers, watchdog and times stay."""
 
     source: Annotated[str, Field(min_length=1, max_length=Limits().source_chars)] | None = None
     language: ProgramLanguage | None = None
@@ -92,6 +93,7 @@ _ACTS: Final[Mapping[Switch, _Act]] = {
 def lifecycle_router(parts: HostParts) -> APIRouter:
     router = APIRouter(tags=["apps"])
     _route_upgrades(router, parts)
+    route_times(router, parts)
     _route_switches(router, parts)
     return router
 

@@ -207,7 +207,10 @@ def outcome_step(outcome: BoardOutcome[T], done: str) -> Step:
 
 def outcome_text(value: dict[str, Any]) -> str:
     """The evidence, or that it waits for the device."""
-    return DEFERRED if "deferred" in value else str(value["evidence"]["text"])
+    if "deferred" in value:
+        return DEFERRED
+    times = value.get("times")
+    return f"{value['evidence']['text']}{'; ' + times['text'] if times else ''}"
 
 
 def _silent(_step: Step) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from fastapi import APIRouter, Response
 
@@ -17,7 +17,10 @@ _PROMETHEUS_TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class MetricSources:
-    """Where the metrics are read from. `link` is None in a host without one, `voice` gives None without a voice."""
+    """Where the metrics are read from. `link` is None in a host without one, `voice` gives None without a voice.
+
+    `telemetry` gives a device's name, its series and the last value.
+    """
 
     devices: Callable[[], int]
     kept: Callable[[], Iterable[DeviceCheck]]
@@ -25,6 +28,8 @@ class MetricSources:
     link: LinkMeter | None
     depths: Callable[[], Mapping[LaneName, int]]
     voice: Callable[[], VoiceTraces | None] = lambda: None
+    mqtt: Callable[[], Mapping[str, Any]] = lambda: {"state": "off"}
+    telemetry: Callable[[], Iterable[tuple[str, str, float]]] = lambda: ()
 
 
 def metrics_router(sources: MetricSources) -> APIRouter:

@@ -36,6 +36,9 @@ from microclaw.link_server.server import LinkServer
 from microclaw.models.usage import UsageLog
 from microclaw.ota.offers import Offers
 from microclaw.ota.publisher import Publisher
+from microclaw.ota.rollout_service import RolloutService
+from microclaw.telemetry.history import TelemetryHistory
+from microclaw.telemetry.reported import CrashLog
 from microclaw.tools.toolbox import Toolbox
 
 if TYPE_CHECKING:
@@ -51,6 +54,7 @@ class HostParts:
     devices: Registry
     publisher: Publisher
     offers: Offers
+    rollouts: RolloutService
     deployer: Deployer
     lifecycle: Lifecycle
     deferrals: Deferrals
@@ -80,5 +84,7 @@ class HostParts:
     knowledge: Knowledge
     schedules: ScheduleParts
     erase: Callable[[str], Awaitable[str]]
+    history: TelemetryHistory
+    crashes: CrashLog
     read_home: ReadHome
     requests: WaitingRequests = field(default_factory=WaitingRequests)

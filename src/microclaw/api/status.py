@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from microclaw import __version__
 from microclaw.agent.window import Window
+from microclaw.api.telemetry_routes import crashes_of_a_day, telemetry_refusals
 from microclaw.api.views import pairing_objects
 from microclaw.apps.changes import ChangeLog
 from microclaw.apps.deferred import DeferredAct, DeferredLog
@@ -33,6 +34,8 @@ from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.entry import Schedule
 from microclaw.store.usage import UsageCount
 from microclaw.supervision import TaskState
+from microclaw.telemetry.history import TelemetryHistory
+from microclaw.telemetry.reported import CrashLog
 from microclaw.text import format_duration
 from microclaw.virtual_boards.host_boards import BoardStanding
 
@@ -43,7 +46,7 @@ _DAY_MS: Final = 86_400_000
 SHOWN: Final = 5  # of the schedules that are due next, and of the approvals
 PRIVATE: Final = (
     "pid", "home", "problems", "alarms", "channels", "mcp_servers", "tasks", "schedules", "approvals", "usage",
-    "model_outages", "backup",
+    "model_outages", "mqtt", "backup",
 )  # fmt: skip
 """Fields of the status for owners only: they are about this machine and other people's chats."""
 
@@ -207,6 +210,7 @@ class HostStatus:
     channels: ChannelStates
     xiaozhi: Callable[[], Mapping[str, Any]]
     wyoming: Callable[[], Mapping[str, Any]]
+    mqtt: Callable[[], Mapping[str, Any]]
     recording: Callable[[], Sequence[Mapping[str, Any]]]
     mcp_servers: Callable[[], Mapping[str, str]]
     schedules: ScheduleBook
@@ -217,6 +221,8 @@ class HostStatus:
     tasks: Callable[[], Sequence[TaskState]]
     audit: AuditLog
     window: Window
+    history: TelemetryHistory
+    crashes: CrashLog
     backup: Callable[[], dict[str, Any] | None]
     began_s: float = field(default_factory=time.monotonic)
 
@@ -236,6 +242,7 @@ class HostStatus:
             "link": self._link_object(),
             "xiaozhi": dict(self.xiaozhi()),
             "wyoming": dict(self.wyoming()),
+            "mqtt": dict(self.mqtt()),
             "recording": [dict(one) for one in self.recording()],
             "up_s": round(time.monotonic() - self.began_s, 1),
             "rss_mb": round(resident_mb(), 1),
@@ -255,6 +262,8 @@ class HostStatus:
             "deferred": deferred_acts_object(
                 await deferred.waiting(), await deferred.ended(limit=SHOWN), self.devices, self.change_log.now_ms()
             ),
+            "crashes": crashes_of_a_day(await self.crashes.since(self.change_log.now_ms() - _DAY_MS)),
+            "telemetry": telemetry_refusals(self.history, self.devices),
             "devices": [
                 {
                     "name": device.name,

@@ -7,19 +7,21 @@ from typing import Any
 
 from microclaw.apps.app_terms import Origin
 from microclaw.apps.catalogue import AppListing
-from microclaw.apps.changes import Change
+from microclaw.apps.changes import AppVersion, Change
 from microclaw.apps.deferred import DeferredAct
 from microclaw.apps.deferring import Deferral
 from microclaw.apps.deploy import Deployment, Removal
 from microclaw.apps.expectation_result import proof_of
 from microclaw.apps.explorer import Exploration
 from microclaw.apps.lifecycle import Switched
+from microclaw.apps.run_times import RunReport, RunTimes, keeper_text, kept_by
 from microclaw.apps.undo import UndoReport
 from microclaw.apps.upgrade import Upgraded
 from microclaw.boards.firmware import firmware_object
 from microclaw.boards.voice import VOICE_BOARD
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device
+from microclaw.events import ProgramKind
 from microclaw.link_server.server import LinkServer
 from microclaw.link_server.transport import LinkTransport
 from microclaw.transports.xiaozhi import XiaozhiTransport
@@ -97,6 +99,23 @@ def app_object(listing: AppListing) -> dict[str, Any]:
         "kind": listing.version.kind if listing.version is not None else None,
         "origin": None if origin is None else origin_object(origin),
         "deferred": None if listing.deferred is None else deferred_act_object(listing.deferred),
+        "runs": runs_object(listing.version, listing.runs),
+    }
+
+
+def runs_object(version: AppVersion | None, runs: RunReport | None) -> dict[str, Any] | None:
+    """When it runs and how that went, in Unix ms; None of one that simply runs on."""
+    if version is None or version.times is None:
+        return None
+    return {**times_object(version.times, version.kind), **dataclasses.asdict(runs or RunReport())}
+
+
+def times_object(times: RunTimes, kind: ProgramKind) -> dict[str, Any]:
+    return {
+        "every_ms": times.every_ms,
+        "stop_after_ms": times.stop_after_ms,
+        "kept_by": kept_by(kind),
+        "text": keeper_text(times, kind),
     }
 
 
@@ -117,8 +136,13 @@ def deferral_object(made: Deferral) -> dict[str, Any]:
         "sha256": None if version is None else version.sha256,
         "trial": None if made.trial is None else made.trial.to_json(),
         "text": f"deferred: {act.text(made.device_name)}. It is done when {made.device_name} answers again, "
-        "and told then",
+        "and told then" + ("" if version is None or version.times is None else f". {_later_times(version)}"),
     }
+
+
+def _later_times(version: AppVersion) -> str:
+    assert version.times is not None
+    return keeper_text(version.times, version.kind)
 
 
 def origin_object(origin: Origin) -> dict[str, Any]:
@@ -158,6 +182,7 @@ def deployment_object(made: Deployment) -> dict[str, Any]:
         "verified": made.verified,
         "replaced": made.replaced,
         "change_id": made.change_id,
+        "times": None if made.trial.times is None else times_object(made.trial.times, made.image.kind),
         "proof": proof_of(made.expected),
         "expected": [result.to_json() for result in made.expected],
     }

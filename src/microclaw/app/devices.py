@@ -29,6 +29,7 @@ from microclaw.apps.lifecycle import Lifecycle
 from microclaw.apps.reconciler import Reconciler
 from microclaw.apps.silence import SilenceExplainer
 from microclaw.apps.source_log import SourceLog
+from microclaw.apps.timed_runs import TimedRuns
 from microclaw.apps.trial import try_image
 from microclaw.apps.undo import Undo
 from microclaw.apps.upgrade import Upgrader
@@ -46,6 +47,7 @@ from microclaw.errors import UnknownName
 from microclaw.events import Alarm, AppDeployed, AppEnded, LiveEvent, Step
 from microclaw.link_server.audio import DeviceAudio
 from microclaw.link_server.device_link import DeviceLink, LinkParts
+from microclaw.link_server.effects import DeviceReports
 from microclaw.link_server.limits import LinkLimits
 from microclaw.link_server.links import LinkRegistry, SystemClock, new_message_id
 from microclaw.link_server.meter import LinkMeter
@@ -54,8 +56,10 @@ from microclaw.link_server.tasks import DeviceTasks
 from microclaw.ota.offers import Offers
 from microclaw.ota.payloads import Payloads
 from microclaw.ota.publisher import Publisher
+from microclaw.ota.rollout_service import RolloutService
 from microclaw.ota.serving import OfferedPayloads
 from microclaw.store.apps import AppTable
+from microclaw.store.crashes import CrashTable
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceTable
 from microclaw.store.firmware import FirmwareTable
@@ -63,6 +67,7 @@ from microclaw.store.journal import Journal
 from microclaw.store.link_events import LinkEventTable
 from microclaw.store.link_tasks import LinkTaskTable
 from microclaw.store.links import LinkTable
+from microclaw.store.rollouts import RolloutTable
 from microclaw.supervision import SupervisedTasks
 from microclaw.transports.discovery import announced, announcement_of
 from microclaw.transports.open import open_transport
@@ -90,7 +95,8 @@ class Base:
 @dataclass(frozen=True, slots=True)
 class Devices:
     """The known devices and their links. `socket` is where devices connect, None without a link; `audio` where their
-    speech goes."""
+    speech goes,
+    `reports` where their telemetry and events do."""
 
     registry: Registry
     links: LinkRegistry
@@ -98,6 +104,7 @@ class Devices:
     meter: LinkMeter
     socket: socket.socket | None
     audio: DeviceAudio
+    reports: DeviceReports
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +123,7 @@ class Apps:
     catalogue: Catalogue
     source_log: SourceLog
     reconciler: Reconciler
+    timed_runs: TimedRuns
     gate: Gate
     explorer: Explorer
 
@@ -126,6 +134,7 @@ class Firmware:
 
     publisher: Publisher
     offers: Offers
+    rollouts: RolloutService
 
 
 def local_zone(settings: Settings) -> tzinfo | None:
@@ -159,6 +168,8 @@ def build_apps(
         alarm=lambda name, text: publish(Alarm(name, now_ms(), "other_manager", text)),
     )
     reconciler.do_deferred = deferrals.do_waiting
+    timed_runs = TimedRuns(devices=devices, change_log=change_log, installer=installer)
+    reconciler.listed = timed_runs.listed
     return Apps(
         change_log=change_log,
         compile=compile_source,
@@ -176,9 +187,10 @@ def build_apps(
             direct_io=direct_io,
             gate=gate,
         ),
-        catalogue=Catalogue(devices=devices, change_log=change_log),
+        catalogue=Catalogue(devices=devices, change_log=change_log, runs_of=timed_runs.report),
         source_log=SourceLog(change_log),
         reconciler=reconciler,
+        timed_runs=timed_runs,
         gate=gate,
         explorer=Explorer(devices=devices, change_log=change_log, installer=installer, compile=compile_source),
     )
@@ -251,7 +263,7 @@ async def open_devices(base: Base, stack: AsyncExitStack) -> Devices:
     if link is not None:
         hint = f"microclaw up --link {link.host}:0, or --link off"
         listener = stack.enter_context(tcp_listener(link.host, link.port, next_step=hint))
-    tasks, audio = DeviceTasks(LinkTaskTable(base.database)), DeviceAudio()
+    tasks, audio, reports = DeviceTasks(LinkTaskTable(base.database)), DeviceAudio(), DeviceReports()
 
     def device_link(link_id: str) -> DeviceLink:
         return links.link(link_id)
@@ -279,10 +291,11 @@ async def open_devices(base: Base, stack: AsyncExitStack) -> Devices:
         owner_of=registry.owner_of,
         tasks=tasks,
         audio=audio,
+        reports=reports,
     )
     links = await LinkRegistry.open(parts)
     await stack.enter_async_context(registry)
-    return Devices(registry, links, tasks, LinkMeter(), listener, audio)
+    return Devices(registry, links, tasks, LinkMeter(), listener, audio, reports)
 
 
 async def open_link_server(
@@ -323,4 +336,12 @@ async def open_firmware(base: Base, devices: Devices) -> Firmware:
     offers = Offers(table, devices.registry, now_ms=now_ms, record=base.audit.record)
     updates = devices.links.parts.updates
     updates.source, updates.changed = OfferedPayloads(table, payloads), offers.changed
-    return Firmware(publisher, offers)
+    rollouts = RolloutService(
+        RolloutTable(base.database),
+        publisher,
+        offers,
+        devices.registry,
+        now_ms=now_ms,
+        crashes=CrashTable(base.database).new_since,
+    )
+    return Firmware(publisher, offers, rollouts)

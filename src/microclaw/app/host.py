@@ -39,6 +39,8 @@ from microclaw.app.devices import (
     open_link_server,
     warm_compiler,
 )
+from microclaw.app.mqtt import HostMqtt
+from microclaw.app.telemetry import DeviceRecords, build_records, keep_records
 from microclaw.app.voice import HostVoice, VoiceMaker
 from microclaw.apps.changes import ChangeLog
 from microclaw.apps.late_proof import LateProofs
@@ -113,15 +115,18 @@ async def running_host(
         admission = await open_admission(settings, database, audit.record)
         live = LiveFeed(secrets.token_hex(4))
         bus = await stack.enter_async_context(Bus())
-        base = Base(settings, database, bus, admission, AppTable(database), Journal(database, now_ms), live.put, audit)
+        mqtt = HostMqtt()
+        publish, journal = mqtt.publishing(live.put), Journal(database, now_ms)
+        base = Base(settings, database, bus, admission, AppTable(database), journal, publish, audit)
         devices = await open_devices(base, stack)
         group = await stack.enter_async_context(asyncio.TaskGroup())
         tasks = SupervisedTasks(group, now_ms=now_ms)
         firmware = await open_firmware(base, devices)
         link = await open_link_server(base, devices, stack, group, tasks)
         completed = change_publisher(devices.registry, base.publish, now_ms)
-        change_log = ChangeLog(base.app_table, completed=completed)
+        change_log = ChangeLog(base.app_table, completed=mqtt.completing(completed))
         apps = build_apps(settings, devices.registry, change_log, admission.gate, base.publish)
+        records = build_records(base, devices, apps)
         servers = await stack.enter_async_context(McpServers(settings.mcp_servers, proxy=settings.proxy))
         reader = PictureReader(model if settings.model.configured else None)
         voice = HostVoice(base, devices, link, make_voice, reader)
@@ -145,6 +150,7 @@ async def running_host(
         opening = open_channels(settings, agent.inbox, admission, group, tasks)
         channels, gateway = await stack.enter_async_context(opening)
         await stack.enter_async_context(voice.serving(agent.inbox, group))
+        await stack.enter_async_context(mqtt.serving(base, devices, apps, agent.tools, tasks))
         jobs = Jobs(group, settings.limits)
         boards = VirtualBoards(devices.registry, apps.reconciler.check)
         backups = ScheduledBackups(settings.home, settings.backup, record=audit.record, now_ms=now_ms)
@@ -159,6 +165,7 @@ async def running_host(
             channels=channels,
             xiaozhi=voice.xiaozhi_object,
             wyoming=voice.wyoming_object,
+            mqtt=mqtt.status_object,
             recording=voice.recording_objects,
             mcp_servers=servers.states,
             schedules=agent.schedules.scheduling.book,
@@ -169,10 +176,12 @@ async def running_host(
             tasks=tasks.states,
             audit=audit,
             window=agent.client_turns.context.window,
+            history=records.history,
+            crashes=records.crashes,
             backup=backups.object,
         )
         parts = _host_parts(
-            base, devices, firmware, apps, agent, link, live, jobs, usage, status, tasks, voice, backups
+            base, devices, firmware, apps, agent, link, live, jobs, usage, status, tasks, voice, mqtt, records, backups
         )
         api = host_api(parts)
         listeners = [Listener("control", control_socket_app(parts, api), control)]
@@ -188,6 +197,8 @@ async def running_host(
         for task in (
             tasks.start("close what the last run left open", recover, after=boards_ready),
             tasks.start("reconciler", apps.reconciler.check_due, every_s=apps.reconciler.interval_s, after=recovered),
+            tasks.start("rollouts", firmware.rollouts.run, after=boards_ready),
+            tasks.start("runs at intervals", apps.timed_runs.run, after=recovered),
             tasks.start("build the C library", partial(warm_compiler, settings)),
             tasks.start("index what is remembered", agent.knowledge.search.refresh),
             *(
@@ -197,6 +208,7 @@ async def running_host(
             ),
         ):
             stack.callback(task.cancel)
+        keep_records(records, tasks, stack)
         stack.push_async_callback(jobs.drain)  # on the way out: jobs that have started may end
         stack.push_async_callback(conversations.drain)  # first of all: the chats' streams end before the listeners
         await stack.enter_async_context(background_running(agent, tasks, boards_ready))
@@ -247,6 +259,8 @@ def _host_parts(
     status: HostStatus,
     tasks: SupervisedTasks,
     voice: HostVoice,
+    mqtt: HostMqtt,
+    records: DeviceRecords,
     backups: ScheduledBackups,
 ) -> HostParts:
     """What the API's routes work with."""
@@ -257,6 +271,7 @@ def _host_parts(
         devices=devices.registry,
         publisher=firmware.publisher,
         offers=firmware.offers,
+        rollouts=firmware.rollouts,
         deployer=apps.deployer,
         lifecycle=apps.lifecycle,
         deferrals=apps.deferrals,
@@ -280,6 +295,8 @@ def _host_parts(
             link=devices.meter if link is not None else None,
             depths=devices.links.depths,
             voice=lambda: None if voice.service is None else voice.service.parts.traces,
+            mqtt=mqtt.status_object,
+            telemetry=partial(records.metrics, devices.registry),
         ),
         live=live,
         link=link,
@@ -299,6 +316,8 @@ def _host_parts(
             rows=ConversationRows(base.database),
             history=base.settings.chat_history,
         ).erase,
+        history=records.history,
+        crashes=records.crashes,
         read_home=backups.reading,
     )
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
+from microclaw.apps.board_time import Run
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.expectation_result import ExpectationResult, evaluate
 from microclaw.apps.expectations import Expectations, PinStimulus
-from microclaw.apps.trial_run import Run
 from microclaw.apps.verdict import Record, Verdict
 from microclaw.py.image import PyImage
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from msgspec import Struct, ValidationError, convert, to_builtins
 
+from microclaw.apps.run_times import RunTimes
 from microclaw.errors import StoreError
 
 
@@ -53,7 +54,15 @@ def read_origin(text: str | None) -> Origin | None:
         raise _unreadable("origin", exc) from exc
 
 
-def term_text(term: Claims | Origin) -> str:
+def read_times(text: str | None) -> RunTimes | None:
+    """When a stored app runs; None where it runs on. Raises StoreError for anything else."""
+    try:
+        return None if text is None else convert(json.loads(text), RunTimes)
+    except (ValueError, ValidationError) as exc:
+        raise _unreadable("times", exc) from exc
+
+
+def term_text(term: Claims | Origin | RunTimes) -> str:
     """As JSON text for the store."""
     return json.dumps(to_builtins(term), separators=(",", ":"))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -12,6 +12,7 @@ from microclaw.apps.changes import AppVersion, ChangeLog, DesiredApp
 from microclaw.apps.deferred import DeferredAct, DeferredLog
 from microclaw.apps.installer import not_found
 from microclaw.apps.reconciler import left_off
+from microclaw.apps.run_times import RunReport, board_runs, host_begins
 from microclaw.apps.source_log import SourceLog
 from microclaw.apps.traps import EXCEPTION, TRACEBACK, trap_words
 from microclaw.devices.calls import AppEntry, AppList, AppState, AppStates, LogLine, LogsRead
@@ -22,7 +23,17 @@ from microclaw.store.apps import ImageRow
 from microclaw.wasm.source_files import LINE_SAID
 
 AppCondition: TypeAlias = Literal[
-    "running", "listed", "returned", "exited", "trapped", "dead", "missing", "unreachable", "stopped", "deferred"
+    "running",
+    "listed",
+    "returned",
+    "exited",
+    "trapped",
+    "dead",
+    "missing",
+    "unreachable",
+    "stopped",
+    "deferred",
+    "waiting",
 ]
 
 
@@ -32,7 +43,8 @@ class AppListing:
 
     `condition`: "listed" is all that stock firmware reports of an app; "dead" is loaded without effect; "missing" is
     wanted but not there; "unreachable" is wanted on a device that does not answer; "stopped" is off the device and kept
-    for a start; "deferred" has an act that waits for the device, `deferred`, and `version` is that which it puts there.
+    for a start; "waiting" is between two runs (`runs`); "deferred" has an act that waits for the device, `deferred`,
+    and `version` is that which it puts there.
     `foreign`: this host did not install it; `sha256`, `installed_ms` and `version` are then None.
     `is_away`: the device did not answer. `size_bytes` and `source` come only with `show`.
     """
@@ -52,12 +64,20 @@ class AppListing:
     version: AppVersion | None = None
     deferred: DeferredAct | None = None
     is_away: bool = False
+    runs: RunReport | None = None
 
 
 class Catalogue:
-    """`Catalogue(devices=registry, change_log=...)`"""
+    """`Catalogue(devices=registry, change_log=...)`. `runs_of` tells of the runs that the host begins."""
 
-    def __init__(self, *, devices: Registry, change_log: ChangeLog) -> None:
+    def __init__(
+        self,
+        *,
+        devices: Registry,
+        change_log: ChangeLog,
+        runs_of: Callable[[str, str], RunReport | None] = lambda *_: None,
+    ) -> None:
+        self._runs_of = runs_of
         self._devices = devices
         self._change_log = change_log
         self._deferred = DeferredLog(change_log)
@@ -113,6 +133,7 @@ class Catalogue:
             absent = "unreachable"
         names = sorted(wanted.keys() | listed.keys())
         listings = [_listing(device, name, wanted, listed, states, absent) for name in names]
+        listings = [self._with_runs(one, states.get(one.name)) for one in listings]
         if silence:
             listings = [replace(one, error=silence) for one in listings]
         else:
@@ -126,6 +147,23 @@ class Catalogue:
         if absent == "unreachable":
             listings = [replace(one, is_away=True) for one in listings]
         return tuple(sorted(listings, key=lambda one: one.name))
+
+    def _with_runs(self, listing: AppListing, state: AppState | None) -> AppListing:
+        """With its runs, by who begins them; one that the host begins need not be on its board."""
+        version = listing.version
+        if version is None or version.times is None:
+            return listing
+        if not host_begins(version.kind, version.times):
+            return replace(listing, runs=None if state is None else board_runs(state, self._change_log.now_ms()))
+        runs = self._runs_of(listing.device_id, listing.name)
+        if runs is not None and listing.condition in ("returned", "exited"):  # over, and there until the next run
+            over = replace(runs, running_since_ms=None, last_ms=runs.running_since_ms, last_took_ms=None)
+            runs = replace(over, last_how="returned")
+            listing = replace(listing, condition="waiting" if version.times.every_ms is not None else "returned")
+        listing = replace(listing, runs=runs, error=listing.error or (runs.problem if runs else None))
+        if listing.condition != "missing":
+            return listing
+        return replace(listing, condition="stopped" if version.times.every_ms is None else "waiting")
 
     async def _in_source_lines(
         self, lines: Sequence[LogLine], listing: AppListing, app: DesiredApp | None
@@ -231,7 +269,7 @@ def _condition(state: AppState | None) -> AppCondition:
     if state is None:
         return "listed"
     match state.state:
-        case "running" | "returned" | "exited" | "trapped" | "stopped":
+        case "running" | "returned" | "exited" | "trapped" | "stopped" | "waiting":
             return state.state
         case _:
             return "dead"

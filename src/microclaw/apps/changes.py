@@ -5,6 +5,7 @@ The change log keeps them in the store: written before the action, closed after 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
@@ -15,8 +16,9 @@ from typing import Literal, TypeAlias, cast
 
 from msgspec import Struct, ValidationError, convert, to_builtins
 
-from microclaw.apps.app_terms import Claims, Origin, read_claims, read_origin, term_text
+from microclaw.apps.app_terms import Claims, Origin, read_claims, read_origin, read_times, term_text
 from microclaw.apps.building import ProgramImage, stored_facts
+from microclaw.apps.run_times import RunTimes
 from microclaw.auth.people import OWNER
 from microclaw.errors import (
     DeviceLied,
@@ -78,7 +80,7 @@ class _Stored(Struct, frozen=True, forbid_unknown_fields=True, tag_field="do"):
 class AppVersion(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One version of a program: its image's hash and kind, install options, the pins it drives, other claims.
 
-    `origin`: the entry of a catalogue that it is.
+    `origin`: the entry of a catalogue that it is. `times`: when it runs, where it does not simply run on.
     """
 
     sha256: str
@@ -89,6 +91,7 @@ class AppVersion(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     claims: Claims = Claims()
     kind: ProgramKind = "wasm"
     origin: Origin | None = None
+    times: RunTimes | None = None
 
 
 class PutApp(_Stored, frozen=True, tag="app.put"):
@@ -189,7 +192,8 @@ MAX_UNFINISHED = 1_000
 class DesiredApp:
     """An app that this host wants on a device, or keeps stopped for it, and since when.
 
-    `suspect_ms`: when the device fell silent, probably because of it; None when it did not.
+    `suspect_ms`: when the device fell silent, probably because of it; None when it did not. `waits`: what puts it there
+    is deferred until the device is back.
     """
 
     device_id: str
@@ -197,6 +201,7 @@ class DesiredApp:
     version: AppVersion
     since_ms: int
     suspect_ms: int | None = None
+    waits: bool = False
 
 
 def version_of(name: str, wanted: Iterable[DesiredApp]) -> AppVersion | None:
@@ -216,6 +221,7 @@ class ChangeLog:
     ) -> None:
         self.table = table
         self._completed = completed
+        self.news = asyncio.Event()  # set with each change that was done
         self._now_ms = now_ms
 
     async def keep_image(self, image: ProgramImage) -> None:
@@ -265,6 +271,7 @@ class ChangeLog:
                 await self.table.settle_change(change_id, "done", delete=[(change.device_id, name)])
             case _:
                 await self.table.settle_change(change_id, "done")
+        self.news.set()
         self._completed(change)
 
     async def fail(self, change_id: int) -> None:
@@ -337,6 +344,7 @@ class ChangeLog:
             claims=term_text(version.claims),
             kind=version.kind,
             origin=None if version.origin is None else term_text(version.origin),
+            times=None if version.times is None else term_text(version.times),
         )
 
 
@@ -358,6 +366,15 @@ def _change(row: rows.ChangeRow) -> Change:
 
 
 def _desired(row: rows.DesiredApp) -> DesiredApp:
-    claims, origin = read_claims(row.claims), read_origin(row.origin)
-    version = AppVersion(row.sha256, row.heap_bytes, row.timers, row.watchdog_ms, row.pins, claims, row.kind, origin)
+    version = AppVersion(
+        row.sha256,
+        row.heap_bytes,
+        row.timers,
+        row.watchdog_ms,
+        row.pins,
+        read_claims(row.claims),
+        row.kind,
+        read_origin(row.origin),
+        read_times(row.times),
+    )
     return DesiredApp(row.device_id, row.name, version, row.since_ms, row.suspect_ms)

@@ -15,8 +15,9 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TypeAlias
 
+from microclaw.apps.board_time import Passed, Run
 from microclaw.apps.stimuli import levels_over_time
-from microclaw.apps.trial_run import NEWEST, Passed, Run, give, probe, run_image
+from microclaw.apps.trial_run import NEWEST, give, probe, run_image
 from microclaw.apps.verdict import Record
 from microclaw.devices.calls import AppInstall, AppUninstall
 from microclaw.errors import BuildError, CallRejected, DeviceUnreachable
@@ -129,7 +130,7 @@ async def _first_exception(trial_board: TrialBoard, build: Image, run: Run) -> s
     except (CallRejected, DeviceUnreachable) as exc:
         _log.warning("the trial board did not take the checked build of %s: %s", build.name, exc)
         return None
-    left_ms, part_ms = min(run.for_ms, CHECKED_MS), _PART_MS
+    left_ms, part_ms = min(run.for_ms, CHECKED_MS, *_run_ms(run)), _PART_MS
     while (text := await _exception_since(control, build.name, cursor)) is None and left_ms > 0:
         if time.perf_counter() - began > CHECKED_HOST_S:
             return None
@@ -140,6 +141,10 @@ async def _first_exception(trial_board: TrialBoard, build: Image, run: Run) -> s
         await probe(control, build.name, run, Passed())
         text = await _exception_since(control, build.name, cursor)
     return text
+
+
+def _run_ms(run: Run) -> tuple[float, ...]:
+    return (run.times.stop_after_ms,) if run.times is not None and run.times.stop_after_ms is not None else ()
 
 
 async def _exception_since(control: VirtualBoardTransport, name: str, cursor: int) -> str | None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from microclaw.apps.traps import TRACEBACK
 from microclaw.apps.verdict import Record
+from microclaw.py.image import PyImage
 
 _STOPPED: Final = re.compile(r"[\w.-]+ crashed (\d+) times in a row: it stays stopped")  # firmware/fw/runner.py
 _IN_MAIN: Final = ", in <module>"
@@ -28,6 +30,17 @@ def restart_text(record: Record) -> str | None:
     if record.state == "running":
         return "it crashed and the board started it again"
     return "the board starts it again after a crash, until it crashed 3 times in a row"
+
+
+def record_in_source_lines(record: Record, image: PyImage) -> Record:
+    """The record with the tracebacks of a Python program in the lines of its source."""
+    lines = [(line, image.source_traceback(line.text)) for line in record.lines]
+    return replace(
+        record,
+        error=record.error and image.source_traceback(record.error),
+        lines=tuple(replace(line, text=text) for line, text in lines if text or not line.text),
+        is_python=True,
+    )
 
 
 def told_once(log: Sequence[str]) -> tuple[str, ...]:

@@ -24,12 +24,13 @@ from microclaw.apps.building import (
 )
 from microclaw.apps.changes import AppVersion, ChangeLog, DesiredApp, version_of
 from microclaw.apps.claims import check_free, check_named_pins, claims_of, driven_pins
-from microclaw.apps.deployment import Approve, Deployment, DeployRequest, PreparedChange, Removal, with_terms
+from microclaw.apps.deployment import Approve, Deployment, DeployRequest, PreparedChange, Removal, first_run, with_terms
 from microclaw.apps.expectation_result import seen_on_board
 from microclaw.apps.firmware_fit import check_same_firmware, fit_claim, fit_limits
 from microclaw.apps.installer import Installation, Installer, Occupants, check_room, recover_changes
 from microclaw.apps.late_proof import LateCheck
 from microclaw.apps.listing import removal_text
+from microclaw.apps.run_times import check_keeper, first_only_text, host_begins
 from microclaw.apps.stage_text import (
     accept_text,
     check_text,
@@ -209,12 +210,16 @@ class Deployer:
         name, board = request.name, device.board
         wanted = await self._change_log.desired(device.device_id) if later is None else later
         before = version_of(name, wanted)
+        is_new = request.source is not None or request.wasm is not None
         stage: Stage = "check"
         try:
+            check_keeper(request.times, image.kind)
             heap_bytes, timers = fit_limits(board, fit_claim(image, request.heap_bytes), request.timers)
             request = replace(request, heap_bytes=heap_bytes, timers=timers)
             await check_named_pins(device, name, image.pins, image.nodes, wanted)
             report(Step("check", check_text(image, request.heap_bytes)))
+            if before is not None and before.times is not None and is_new and request.times is None:
+                report(Step("check", f"warning: it ran {before.times.text()}; from now on it runs on: give them again"))
             stage = "try"
             trial = await self._try(request, device, image, report)
             stage = "check"  # a pin computed at run time shows only in the trial
@@ -222,7 +227,12 @@ class Deployer:
             claims = claims_of(image, trial)
             await check_free(device, name, driven, claims, wanted)
             terms = (image.sha256, request.heap_bytes, request.timers, request.watchdog_ms)
-            version = AppVersion(*terms, driven, claims, image.kind, request.origin)
+            version = AppVersion(*terms, driven, claims, image.kind, request.origin, request.times)
+            if claims.forced and host_begins(image.kind, request.times):
+                raise DeployRejected(
+                    f"the trial of {name} failed: the host would have to force it again at each run",
+                    next_step="correct it, or leave out --every and --stop-after",
+                )
             if later is not None:
                 check_room(device, name, (), later)
             if request.approve is not None:
@@ -246,6 +256,7 @@ class Deployer:
             timers=request.timers,
             expectations=request.expectations,
             slow_ms=SLOW_TRIAL_MS,
+            times=request.times,
         )
         trial = await self._try_image(image, device.board, options)
         if trial.ok:
@@ -292,7 +303,9 @@ class Deployer:
             fail(report, stage, exc)
         expected = seen_on_board(prepared.trial.expected, prepared.trial.expectations, found.evidence, found.pins)
         report(verification_step(found, device, name, expected))
-        if found.agrees:
+        if prepared.request.times is not None:
+            report(Step("verify", first_only_text(prepared.request.times, image.kind)))
+        elif found.agrees:
             self._look_later(prepared, installation, found, report)
         return Deployment(
             device.device_id,
@@ -341,7 +354,8 @@ class Deployer:
         device, name = prepared.device, prepared.request.name
         try:
             told = partial(in_source_lines, prepared.image)
-            found = await verify(device, name, prepared.trial, installation.baseline, told=told, sleep=self._sleep)
+            trial = first_run(prepared.trial)
+            found = await verify(device, name, trial, installation.baseline, told=told, sleep=self._sleep)
         except asyncio.CancelledError:
             await self._change_log.complete(installation.change_id)  # the device accepted it
             raise

@@ -12,6 +12,7 @@ from microclaw.apps.changes import AppVersion
 from microclaw.apps.expectation_result import ExpectationResult
 from microclaw.apps.expectations import Expectations
 from microclaw.apps.late_proof import Place
+from microclaw.apps.run_times import RunTimes
 from microclaw.apps.trial import Trial, TrialInput
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.device import Device
@@ -29,7 +30,7 @@ class DeployRequest:
     person's own risk: never one that drives a pin which the board forbids. `approve` is called after the trial, before
     anything changes, with a text that says what would happen; it raises when the answer is no. `place` is the chat that
     a later note goes to. `only_verified`: what the board does not show as the trial did is taken off again. `origin`:
-    the entry of a catalogue that it is.
+    the entry of a catalogue that it is. `times`: when it runs, where it does not simply run on.
     """
 
     device: str
@@ -49,12 +50,33 @@ class DeployRequest:
     expectations: Expectations | None = None
     place: Place | None = None
     origin: Origin | None = None
+    times: RunTimes | None = None
     approve: Approve | None = field(default=None, compare=False, repr=False)
 
 
 def with_terms(request: DeployRequest, version: AppVersion) -> DeployRequest:
-    """The request with the heap, timers and watchdog of a version."""
-    return replace(request, heap_bytes=version.heap_bytes, timers=version.timers, watchdog_ms=version.watchdog_ms)
+    """The request with the heap, timers, watchdog and times of a version."""
+    return replace(
+        request,
+        heap_bytes=version.heap_bytes,
+        timers=version.timers,
+        watchdog_ms=version.watchdog_ms,
+        times=version.times,
+    )
+
+
+def first_run(trial: Trial) -> Trial:
+    """The trial without what came after its first run: later ones are not there yet, and nobody waits for them."""
+    times = trial.times
+    end_ms = None if times is None else times.stop_after_ms or times.every_ms
+    if end_ms is None:
+        return trial
+    return replace(
+        trial,
+        edges=tuple(edge for edge in trial.edges if edge.t_ms < end_ms),
+        pwm=tuple(change for change in trial.pwm if change.t_ms < end_ms),
+        leds=tuple(change for change in trial.leds if change.t_ms < end_ms),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from microclaw.apps.deploy import Deployer, Deployment, DeployRequest, Removal
 from microclaw.apps.firmware_fit import fit_claim, fit_limits
 from microclaw.apps.late_proof import Place
 from microclaw.apps.many import on_each
+from microclaw.apps.run_times import check_keeper, keeper_text, times_differ_text
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device
@@ -196,7 +197,8 @@ class Fleet:
         assert row.request is not None
         made = await self._deployer.deploy(row.request, _silent, begin=begin)
         if made.verified:
-            report(Step("deploy", f"{row.device.name}: {row.name}: {made.evidence.text}"))
+            times = f"; {keeper_text(row.request.times, made.image.kind)}" if row.request.times else ""
+            report(Step("deploy", f"{row.device.name}: {row.name}: {made.evidence.text}{times}"))
         else:
             told = f"{row.device.name}: {row.name} runs, but was not verified: {made.evidence.text}"
             report(Step("verify", told, "failed"))
@@ -263,6 +265,7 @@ async def _row(device: Device, request: DeployRequest, there: AppListing | None,
                 f"microclaw run FILE --name {request.name} -d {device.name} --replace",
             )
         image = await builds.image(request, device)
+        check_keeper(request.times, image.kind)
         heap_bytes, timers = fit_limits(device.board, fit_claim(image, request.heap_bytes), request.timers)
     except MicroclawError as exc:
         return FleetRow(device, request.name, "refused", condition=condition, error=exc)
@@ -270,7 +273,7 @@ async def _row(device: Device, request: DeployRequest, there: AppListing | None,
     wanted = None if there is None else there.version
     if there is None or wanted is None:
         return FleetRow(device, request.name, "install", sha256=image.sha256, request=request)
-    differs = _differences(wanted, image, heap_bytes, timers, request.watchdog_ms)
+    differs = _differences(wanted, image, heap_bytes, timers, request)
     if not differs and condition == "missing" and there.error is not None:  # the host no longer puts it back by itself
         differs = (f"it is not there: {there.error}",)
     act: FleetAct = "replace" if differs else "unchanged"
@@ -278,15 +281,16 @@ async def _row(device: Device, request: DeployRequest, there: AppListing | None,
 
 
 def _differences(
-    wanted: AppVersion, image: ProgramImage, heap_bytes: int, timers: int, watchdog_ms: int
+    wanted: AppVersion, image: ProgramImage, heap_bytes: int, timers: int, request: DeployRequest
 ) -> tuple[str, ...]:
     values = (
         ("heap_bytes", wanted.heap_bytes, heap_bytes),
         ("timers", wanted.timers, timers),
-        ("watchdog_ms", wanted.watchdog_ms, watchdog_ms),
+        ("watchdog_ms", wanted.watchdog_ms, request.watchdog_ms),
     )
     program = () if wanted.sha256 == image.sha256 else ("another program",)
-    return (*program, *(f"{what} {before} -> {after}" for what, before, after in values if before != after))
+    times = () if wanted.times == request.times else (times_differ_text(wanted.times, request.times),)
+    return (*program, *(f"{what} {before} -> {after}" for what, before, after in values if before != after), *times)
 
 
 def _goes(there: AppListing) -> bool:

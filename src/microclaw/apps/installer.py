@@ -30,6 +30,7 @@ from microclaw.apps.changes import (
 )
 from microclaw.apps.claims import unknown_pins_text
 from microclaw.apps.firmware_fit import check_stored
+from microclaw.apps.run_times import RunTimes, kept_by
 from microclaw.apps.verify import Baseline, take_baseline
 from microclaw.devices.calls import AppEntry, AppInstall, AppList, AppStates, AppUninstall, GpioGet
 from microclaw.devices.device import Device
@@ -133,11 +134,16 @@ class Installer:
         """`keeps_record`: the change log outlives this process, so that what it does not have is somebody else's."""
         self._change_log = change_log
         self._keeps_record = keeps_record
+        self.begun_ms: dict[tuple[str, str], int] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def holding(self, device: Device) -> asyncio.Lock:
         """`async with installer.holding(device)`: inside, nobody else changes the apps of the device."""
         return self._locks[device.device_id]
+
+    def note_begun(self, device: Device, name: str) -> None:
+        """A program was just begun there: `begun_ms` of its device and name, by the change log's clock."""
+        self.begun_ms[device.device_id, name] = self._change_log.now_ms()
 
     async def put(
         self,
@@ -169,7 +175,7 @@ class Installer:
         change_id = await self._change_log.plan(
             device.device_id,
             kind,
-            f"{'upgrade' if before else 'deploy'} {name} on {device.name}",
+            _put_text(device, name, before, version),
             PutApp(name, version),
             await self._undoing_put(device, name, before),
             undoes=undoes,
@@ -182,6 +188,7 @@ class Installer:
             baseline = await take_baseline(device)
             started = time.perf_counter()
             await device.call(install_call(name, code, version))
+            self.note_begun(device, name)
         except MicroclawError as exc:
             await self._put_failed(device, name, change_id, exc, before if removed else None, report)
             raise
@@ -306,6 +313,12 @@ class Installer:
         return True
 
 
+def _put_text(device: Device, name: str, before: AppVersion | None, version: AppVersion) -> str:
+    if before is not None and before.sha256 == version.sha256 and before.times != version.times:
+        return f"set when {name} runs on {device.name}"
+    return f"{'upgrade' if before else 'deploy'} {name} on {device.name}"
+
+
 def _foreign(name: str, listed: Sequence[AppEntry], wanted: Sequence[DesiredApp]) -> tuple[str, ...]:
     """What the device lists beside `name` and this host did not install."""
     return tuple(sorted({app.name for app in listed} - {app.name for app in wanted} - {name}))
@@ -319,7 +332,7 @@ async def _ended_in_the_way(
     if name in names or len(names) < device.board.firmware.max_apps or not device.supports(AppStates.method):
         return None
     ended = {app.name for app in await device.call(AppStates()) if app.state == "returned"}
-    return next((app.name for app in wanted if app.name in names & ended), None)
+    return next((app.name for app in wanted if app.name in names & ended and app.version.times is None), None)
 
 
 def _outcome_unknown(error: MicroclawError) -> bool:
@@ -329,7 +342,9 @@ def _outcome_unknown(error: MicroclawError) -> bool:
 
 
 def install_call(name: str, code: bytes, version: AppVersion) -> AppInstall:
-    return AppInstall(name, code, version.heap_bytes, version.timers, version.watchdog_ms, version.kind)
+    times = version.times if version.times is not None and kept_by(version.kind) == "board" else RunTimes()
+    terms = (version.heap_bytes, version.timers, version.watchdog_ms, version.kind)
+    return AppInstall(name, code, *terms, times.every_ms, times.stop_after_ms)
 
 
 def stored_call(device: Device, name: str, code: bytes, version: AppVersion) -> AppInstall:

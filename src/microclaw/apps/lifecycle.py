@@ -26,6 +26,7 @@ from microclaw.apps.changes import (
 from microclaw.apps.claims import check_free
 from microclaw.apps.installer import Installer, check_room, not_found, stored_call
 from microclaw.apps.listing import names_after_change, removal_text
+from microclaw.apps.run_times import first_only_text
 from microclaw.apps.stage_text import fail
 from microclaw.apps.traps import trap_words
 from microclaw.apps.verify import NO_READ_BACK, PATIENCE_MS, Baseline, take_baseline
@@ -184,6 +185,7 @@ class Lifecycle:
                     await device.call(AppUninstall(name))
             baseline = await take_baseline(device)
             await device.call(call)
+            self._installer.note_begun(device, name)
             report(Step("deploy", f"{name} -> {device.name}, from the kept image"))
             evidence, dead = await self._look(device, name, version, stored, baseline)
             if dead is not None and is_start:
@@ -191,6 +193,8 @@ class Lifecycle:
                 raise DeployRejected(f"{name} stays stopped on {device.name}: {dead[0]}", next_step=dead[1])
         state, step = ("done", None) if dead is None else ("failed", dead[1])
         report(Step("verify", evidence.text, "failed" if state == "failed" else "done", next_step=step))
+        if version.times is not None:
+            report(Step("verify", first_only_text(version.times, version.kind)))
         return Switched(device.device_id, device.name, name, evidence, dead is None, version.sha256, change_id)
 
     async def _check(self, device: Device, name: str, version: AppVersion, *, is_start: bool) -> ImageRow:
@@ -297,11 +301,11 @@ async def _check_ended(device: Device, name: str, names: Sequence[str]) -> None:
 
 def _dead(state: AppState | None, version: AppVersion, stored: ImageRow) -> tuple[str, str] | None:
     """Why it does not run, with the next step; one that ends as it did in its trial is well."""
-    if state is None or state.state in ("running", "returned"):
+    if state is None or state.state in ("running", "returned") or (state.state == "waiting" and not state.has_failed):
         return None
     if state.state == "exited" and version.claims.ended:
         return None
-    if state.state == "trapped":
+    if state.has_failed:
         text = state.error or "no text"
         if version.kind == "py":
             text = in_source_lines(stored_program(stored.code, stored.source, stored.meta), text)

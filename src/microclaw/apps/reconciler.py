@@ -5,19 +5,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from microclaw.apps.changes import ChangeLog, DesiredApp
 from microclaw.apps.deferred import DeferredLog
 from microclaw.apps.installer import Installer, recover_changes
 from microclaw.apps.put_backs import PutBacks
+from microclaw.apps.run_times import host_begins
 from microclaw.backoff import Backoff
 from microclaw.devices.calls import AppList
 from microclaw.devices.device import Device
+from microclaw.devices.examine import CheckLine, Examination, examine
 from microclaw.devices.registry import Registry
 from microclaw.errors import DeviceError, DeviceTimeout, DeviceUnreachable, MicroclawError, UnknownName
 from microclaw.events import Report, Step
+
+if TYPE_CHECKING:
+    from microclaw.link_server.server import LinkServer
 
 MAX_INTERVAL_S = 30.0
 _AT_ONCE = 16
@@ -36,6 +42,19 @@ class DeviceCheck:
     problem: str | None = None
 
 
+async def check_device(device: Device, link: LinkServer | None, checks: Iterable[DeviceCheck]) -> Examination:
+    """Reach the device now, with what the host knows of it: its credential, and why programs are not put back.
+
+    `checks` are the reconciler's last ones.
+    """
+    paired = None if link is None else await link.credential_line(device)
+    found = next((one for one in checks if one.device_id == device.device_id), None)
+    kept = None
+    if found is not None and found.problem is not None and found.unreachable_since_ms is None:  # its reach is asked now
+        kept = CheckLine("kept", False, found.problem, f"microclaw app list -d {device.name}")
+    return await examine(device, also=[line for line in (paired, kept) if line is not None])
+
+
 async def _nothing_deferred(_device: Device) -> None:
     """Until deferring.py is joined."""
 
@@ -43,7 +62,7 @@ async def _nothing_deferred(_device: Device) -> None:
 class Reconciler:
     """`run()` belongs in the host's TaskGroup. `report` is called for every app that was put back.
 
-    `do_deferred` does what waits for a device that answers.
+    `do_deferred` does what waits for a device that answers. `listed` is told which programs with runs are there.
     """
 
     def __init__(
@@ -61,6 +80,7 @@ class Reconciler:
         self._devices = devices
         self._change_log = change_log
         self._deferred = DeferredLog(change_log)
+        self.listed: Callable[[DesiredApp, bool], None] = lambda *_: None
         self.do_deferred: Callable[[Device], Awaitable[None]] = _nothing_deferred
         self._installer = installer
         self._report = report
@@ -110,7 +130,11 @@ class Reconciler:
             return None
         entries = await device.call(AppList(), wait=False)
         listed = {app.name for app in entries}
+        timed = [app for app in wanted if host_begins(app.version.kind, app.version.times)]
+        for app in timed:  # between two runs they are not there
+            self.listed(app, app.name in listed)
         problem = await self._put_backs.other_manager(device, wanted, entries)
+        wanted = [app for app in wanted if app not in timed]
         for app in wanted:
             if app.name in listed:
                 if app.suspect_ms is not None:  # the board answers with it there: it was not the cause

@@ -52,6 +52,15 @@ class SourceLog:
                 told.append(replace(line, text=text or ""))
         return replace(page, lines=tuple(told))
 
+    async def in_source(self, device_id: str, app: str, at_ms: int, text: str) -> tuple[str | None, str]:
+        """The hash of the version that this host installed and that was there then, and the text in its source's lines.
+
+        None, and the text as it is, where that is not known.
+        """
+        sha256 = _version_at(_puts(await self._change_log.changes(device_id, _LOOK_BACK), app), at_ms)
+        words = None if sha256 is None else await self._words(sha256)
+        return sha256, text if words is None else words(text) or text
+
     async def _words(self, sha256: str) -> Callable[[str], str | None] | None:
         try:
             stored = await self._change_log.image(sha256)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
 from microclaw.apps.aged_board import UP_MS, AgedFault, WrappingClock, aged, aged_fault, clock_of, runs_across_the_wrap
+from microclaw.apps.board_time import Run, SeenRuns
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.checked_run import run_with_checks
-from microclaw.apps.crashes import restart_text
+from microclaw.apps.crashes import record_in_source_lines, restart_text
 from microclaw.apps.expectation_result import (
     ExpectationResult,
     evaluate,
@@ -21,8 +22,10 @@ from microclaw.apps.expectation_result import (
 )
 from microclaw.apps.expectations import MAX_ADC_V, AdcStimulus, Expectations, PinStimulus
 from microclaw.apps.firmware_fit import fit_claim
+from microclaw.apps.run_times import RunTimes, trial_ms
 from microclaw.apps.stimuli import plan
-from microclaw.apps.trial_run import Run, run_image
+from microclaw.apps.timed_trial import never_ends, runs_text
+from microclaw.apps.trial_run import run_image
 from microclaw.apps.verdict import Ended, Record, describe, judge
 from microclaw.boards.firmware import for_trial
 from microclaw.boards.profile import BoardProfile
@@ -30,15 +33,13 @@ from microclaw.devices.calls import LedChange, PwmChange
 from microclaw.errors import ConfigError, TrialFailed
 from microclaw.events import Edge
 from microclaw.py.image import PyImage
-from microclaw.text import count_text, format_duration
+from microclaw.text import count_text, format_duration, read_duration_ms
 from microclaw.virtual_boards.trial_pool import BoardKind, TrialBoard, TrialPool
 from microclaw.wasm import BuildCache, Image, compile_for_trial
 from microclaw.wasm.source_files import LINE_SAID
 
 MAX_TRIAL_MS = 24 * 3_600_000.0
 
-_UNITS_MS = {"ms": 1.0, "": 1000.0, "s": 1000.0, "min": 60_000.0, "m": 60_000.0, "h": 3_600_000.0, "d": 86_400_000.0}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*(ms|s|min|m|h|d|)")
 _AS = "write it as 500ms, 10s, 2m, 1h or 1d"
 _INPUT = re.compile(r"(\d{1,3})=(?:([01])|(\d{1,2}(?:\.\d+)?) ?[vV])(?:@(.+))?")
 
@@ -71,6 +72,7 @@ class TrialOptions:
     """With them the trial's time is what they need, or `for_ms` where that is not None in them, and then a soak."""
     slow_ms: float = 0.0
     """Without them: how far to go on for a pin that had no two periods in `for_ms`."""
+    times: RunTimes | None = None  # with them it goes on until the second run was seen (run_times.trial_ms)
 
 
 def parse_duration_ms(text: str) -> float:
@@ -101,10 +103,9 @@ def parse_input(text: str) -> TrialInput | AdcStimulus:
 
 
 def _time_ms(text: str) -> float:
-    found = _DURATION.fullmatch(text.strip().lower())
-    if found is None:
+    ms = read_duration_ms(text)
+    if ms is None:
         raise ConfigError(f"{text!r} is not a duration", next_step=_AS)
-    ms = float(found[1]) * _UNITS_MS[found[2]]
     if ms > MAX_TRIAL_MS:
         raise ConfigError(f"{text!r} is longer than 24 h", next_step="give a shorter time")
     return ms
@@ -145,6 +146,8 @@ class Trial:
     leds: tuple[LedChange, ...] = ()
     probes: tuple[str, ...] = ()
     """What it did when the pins that it reads, and that had no input, were moved after the trial's time."""
+    times: RunTimes | None = None
+    runs: SeenRuns | None = None
 
     @property
     def first_edge_ms(self) -> float | None:
@@ -183,6 +186,12 @@ class Trial:
         took = format_duration(max(self.took_ms, 10), decimals=2)
         return f"{format_duration(self.board_ms, decimals=2)} of board time in {took}: {seen}"
 
+    def runs_line(self) -> str | None:
+        """How its runs went; None of a program that simply runs on."""
+        if self.times is None or self.runs is None:
+            return None
+        return runs_text(self.runs, self.times, self.board_ms)
+
     @property
     def proof(self) -> str:
         """met in the trial, not met, untried, or that no expectation was given."""
@@ -215,6 +224,7 @@ class Trial:
             "proof": self.proof,
             "expected": [result.to_json() for result in self.expected],
             "probes": list(self.probes),
+            **({} if self.runs is None else {"runs": asdict(self.runs)}),
         }
 
 
@@ -245,11 +255,13 @@ async def try_image(
         expected = evaluate(options.expectations, record)
         fault = failure(expected)
         clock = clock_of(image)
-        if verdict.ok and fault is None and clock is not None and _is_new_board(options):
+        if verdict.ok and fault is None and clock is not None and _is_new_board(options) and options.times is None:
             aged_record = partial(_record, image, board, options=options, trial_pool=None)
             late = await _fault_on_an_aged_board(aged_record, clock, run, record, board, options)
             if late is not None:
                 fault, expected = (late.error, late.next_step), late.marked(expected)
+    if options.times is not None and verdict.ok and fault is None and not options.realtime:
+        fault = never_ends(record.runs, options.times)
     opened = tuple(sorted({one.pin for one in record.pins}))
     unused = _unused_text(options, opened)
     told = image.marks.in_words if isinstance(image, Image) else str
@@ -283,6 +295,8 @@ async def try_image(
         expectations=options.expectations,
         expected=expected,
         probes=record.probes,
+        times=options.times,
+        runs=record.runs,
     )
 
 
@@ -299,7 +313,7 @@ async def _record(
     kind = BoardKind(board.board_id, clock, options.seed, board.firmware.described)
     async with trial_pool.take(kind, board) if trial_pool else TrialBoard(kind, board) as trial_board:
         if not isinstance(image, Image):  # the interpreter finds faults by itself
-            return _in_source_lines(await run_image(trial_board, image, run), image)
+            return record_in_source_lines(await run_image(trial_board, image, run), image)
         other_board = TrialBoard(kind, board)
         compile_build = partial(compile_for_trial, board=board, cache=cache)
         return await run_with_checks(trial_board, other_board, image, run, compile_build)
@@ -312,17 +326,6 @@ def _unused_text(options: TrialOptions, opened: tuple[int, ...]) -> str | None:
         return None
     which = f"pin {unused[0]} was" if len(unused) == 1 else f"pins {', '.join(map(str, unused))} were"
     return f"{which} set from outside, and the program never opened {'it' if len(unused) == 1 else 'them'}"
-
-
-def _in_source_lines(record: Record, image: PyImage) -> Record:
-    """The record with the tracebacks of a Python program in the lines of its source."""
-    lines = [(line, image.source_traceback(line.text)) for line in record.lines]
-    return replace(
-        record,
-        error=record.error and image.source_traceback(record.error),
-        lines=tuple(replace(line, text=text) for line, text in lines if text or not line.text),
-        is_python=True,
-    )
 
 
 def _run(options: TrialOptions) -> Run:
@@ -339,8 +342,11 @@ def _run(options: TrialOptions) -> Run:
         timers=options.timers,
         watchdog_ms=options.watchdog_ms,
         host_s=options.host_s,
+        times=options.times,
     )
     asked = options.expectations
+    if asked is None and options.times is not None and not options.realtime:
+        return replace(base, for_ms=trial_ms(options.times, options.for_ms))
     if asked is None:
         return base if inputs or options.realtime else replace(base, slow_ms=options.slow_ms)
     planned = plan(asked)
@@ -349,6 +355,8 @@ def _run(options: TrialOptions) -> Run:
     if asked.for_ms is not None or options.realtime:
         return replace(base, for_ms=asked.for_ms or planned.needed_ms)
     base = replace(base, for_ms=max(planned.needed_ms, options.for_ms))
+    if options.times is not None:
+        return replace(base, for_ms=trial_ms(options.times, base.for_ms))
     soak_ms = SOAK_MS if asked.soak_ms is None else asked.soak_ms
     return replace(base, soak_ms=soak_ms, late=planned.late, late_ms=planned.late_ms) if soak_ms else base
 

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypedDict
+
+from msgspec import structs
 
 from microclaw.apps.changes import AppVersion, ChangeLog, version_of
-from microclaw.apps.deploy import Deployer, Deployment, DeployRequest
+from microclaw.apps.deploy import Approve, Deployer, Deployment, DeployRequest
 from microclaw.apps.deployment import with_terms
 from microclaw.apps.installer import not_found
+from microclaw.apps.run_times import RunTimes, run_times, times_differ_text
 from microclaw.devices.calls import AppList
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import DeployRejected, MicroclawError
-from microclaw.events import Report
+from microclaw.events import Report, Step
+
+
+class NewTimes(TypedDict, total=False):
+    """What is given of them; None drops one."""
+
+    every_ms: int | None
+    stop_after_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +77,30 @@ class Upgrader:
         made = await self._deployer.deploy(upgrade_request(request, device, former), report, begin=begin)
         return Upgraded(made, former, len(stored.code), before.since_ms)
 
+    async def set_times(
+        self, device: str, name: str, new: NewTimes, report: Report, *, approve: Approve | None = None
+    ) -> Deployment:
+        """Other times for a program: its image is tried with them, installed again, and begins anew.
+
+        Raises as Deployer.deploy, and as `upgrade` for a program that is not there; ConfigError for times that cannot
+        be, DeployRejected where they are the same.
+        """
+        target = self._devices.get(device)
+        before = version_of(name, await self._change_log.desired(target.device_id))
+        if before is None:
+            raise await self._not_here(target, name)
+        known = before.times or RunTimes()
+        times = run_times(new.get("every_ms", known.every_ms), new.get("stop_after_ms", known.stop_after_ms))
+        if times == before.times:
+            raise DeployRejected(
+                f"{name} on {target.name} has these times already: {times.text() if times else 'none, it runs on'}",
+                next_step=f"microclaw app show {name}",
+            )
+        report(Step("check", f"{name} on {target.name}: {times_differ_text(before.times, times)}"))
+        like = DeployRequest(target.device_id, name, only_verified=True, approve=approve)
+        version = structs.replace(before, times=times)
+        return await self._deployer.put_version(target.device_id, name, version, report, like=like)
+
     async def _not_here(self, device: Device, name: str) -> MicroclawError:
         if version_of(name, await self._change_log.stopped(device.device_id)) is not None:
             return stopped_error(device, name)
@@ -80,6 +115,6 @@ class Upgrader:
 
 def stopped_error(device: Device, name: str) -> DeployRejected:
     return DeployRejected(
-        f"{name} is stopped on {device.name}: a new version must be seen to run",
+        f"{name} is stopped on {device.name}: a change of it must be seen to run",
         next_step=f"start it first: microclaw app start {name} -d {device.name}",
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final, Literal, TypeAlias
 
+from microclaw.apps.board_time import SeenRuns
 from microclaw.apps.colors import name_of
 from microclaw.apps.traps import memory_fault_words, trap_words
 from microclaw.boards.pins import check_pin
@@ -53,6 +54,8 @@ def _describe_rhythm(rhythm: Rhythm) -> str:
     return f"{text}, {' and '.join(seconds(gap) for gap in rhythm.spacing_ms)} apart"
 
 
+SHIM_SAYS: Final = "microclaw: ended: "
+"""How the last line of a program that blocked in main begins (wasm/headers/shim/resume.c)."""
 Ended: TypeAlias = Literal["running", "returned", "exited", "trapped"]
 
 _HEAP_WARNING_SHARE = 0.9
@@ -115,6 +118,7 @@ class Record:
     is_memory_checked: bool = True  # False: the checked build that should have run could not be made
     leds: tuple[LedChange, ...] = ()
     is_python: bool = False
+    runs: SeenRuns | None = None
 
 
 @dataclass(frozen=True, slots=True)

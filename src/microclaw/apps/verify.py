@@ -184,7 +184,7 @@ async def _dead(
     state = await _state(device, name)
     if state is None:
         return None
-    if state.state == "trapped":
+    if state.has_failed:
         error, step = trap_words(told(state.error or "no text"))
         return f"on the board {error}", step
     if state.state == "exited" and trial.ended != "exited":  # else that is how it is meant

@@ -8,16 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
+from microclaw.apps.run_times import RunTimes, how_text, parse_time_ms
 from microclaw.cli.call_commands import is_address
 from microclaw.cli.firmware_option import FirmwareOption, described_board
 from microclaw.cli.options import FAILED, GlobalOptions, command_group, global_options
 from microclaw.cli.programs import (
+    EVERY_HELP,
     EXPECT_HELP,
+    STOP_AFTER_HELP,
     CompilerOption,
     WhenBackOption,
-    chosen_device,
     device_with_program,
     end_deferred,
+    end_install,
     follow,
     later_path,
     program_body,
@@ -121,6 +124,9 @@ def show(ctx: typer.Context, name: str) -> None:
     options.line(f"{'pins':<12} {_pins(found)}")
     if origin := found["origin"]:
         options.line(f"{'entry':<12} {origin['entry']} {origin['version']}, from {origin['catalog']}")
+    if found["runs"]:
+        options.line(f"{'runs':<12} {_runs(found['runs'])}")
+        options.line(f"{'':<12} {found['runs']['text']}")
     if found["source"]:
         options.line()
         options.line(found["source"])
@@ -157,7 +163,7 @@ def uninstall(ctx: typer.Context, name: str, board: _Board = "virtual", when_bac
         uninstall_directly(options, options.device, name, board)
         return
     host = options.host()
-    device = chosen_device(options, host)
+    device = device_with_program(options, host, name)
     path = later_path(f"/v1/devices/{segment(device)}/apps/{segment(name)}", when_back=when_back)
     made = follow(options, host, path, method="DELETE")
     if end_deferred(options, made):
@@ -234,6 +240,35 @@ def upgrade(
         options.report("upgrade", made, made["text"])
 
 
+@app_group.command("set")
+def set_times(
+    ctx: typer.Context,
+    name: str,
+    every: Annotated[str | None, typer.Option("--every", metavar="TIME|off", help=EVERY_HELP)] = None,
+    stop_after: Annotated[str | None, typer.Option("--stop-after", metavar="TIME|off", help=STOP_AFTER_HELP)] = None,
+) -> None:
+    """Change when a program runs; a time that is not given stays. It is tried with them, and begins anew."""
+    options = global_options(ctx)
+    body: dict[str, Any] = {}
+    for key, option, text in (("every_ms", "--every", every), ("stop_after_ms", "--stop-after", stop_after)):
+        if text is not None:
+            body[key] = None if text == "off" else parse_time_ms(text, option)
+    if not body:
+        raise ConfigError(
+            "nothing to set", next_step=f"microclaw app set {name} --every 10m --stop-after 30s; --every off drops it"
+        )
+    if options.chooses_many:
+        from microclaw.cli.many_devices import act_on_many
+
+        path = f"/v1/apps/{segment(name)}/times"
+        act_on_many(options, options.host(), f"Set when {name} runs on", path, body, "deployments")
+        return
+    _refuse_address(options, "set the times of")
+    host = options.host()
+    device = device_with_program(options, host, name)
+    end_install(options, follow(options, host, f"/v1/devices/{segment(device)}/apps/{segment(name)}/times", body))
+
+
 def _refuse_address(options: GlobalOptions, act: str) -> None:
     if options.device and is_address(options.device):
         raise ConfigError(
@@ -300,9 +335,35 @@ def _origin(app: dict[str, Any]) -> str:
     if app["deferred"] is not None:
         since = time.strftime("%a %d %b %H:%M", time.localtime(app["deferred"]["since_ms"] / 1000))
         return f"{app['deferred']['act']} since {since}, done when {app['device']} is back"
+    if app["runs"]:
+        return _runs(app["runs"])
     if app["name"] == PIN_PROGRAM:
         return "microclaw's: holds what exec set"
     return "of another host" if app["foreign"] else ""
+
+
+def _runs(runs: dict[str, Any]) -> str:
+    """ "every 10 min, stopped after 30 s; next at 14:20; last run 14:10, ended by itself in 2 s"."""
+    parts = [RunTimes(runs["every_ms"], runs["stop_after_ms"]).text()]
+    if runs["kept_by"] == "host":
+        parts[0] += " (needs the host)"
+    if runs["running_since_ms"] is not None:
+        parts.append(f"runs since {_clock(runs['running_since_ms'])}")
+    if runs["next_ms"] is not None:
+        parts.append(f"next at {_clock(runs['next_ms'])}")
+    if runs["last_ms"] is not None:
+        parts.append(f"last run {_clock(runs['last_ms'])}, {how_text(runs['last_how'], runs['last_took_ms'])}")
+    if runs["missed"]:
+        parts.append(f"{runs['missed']} times the run before still went on, and none was begun")
+    if runs["problem"]:
+        parts.append(runs["problem"])
+    return "; ".join(parts)
+
+
+def _clock(ms: int) -> str:
+    """The time of day; with the day where it is another one."""
+    moment, today = time.localtime(ms / 1000), time.localtime()
+    return time.strftime("%H:%M:%S" if moment[:3] == today[:3] else "%a %d %b %H:%M", moment)
 
 
 def _pins(app: dict[str, Any]) -> str:

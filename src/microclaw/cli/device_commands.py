@@ -15,6 +15,7 @@ from microclaw.cli.device_check import check, connection_text, report_added
 from microclaw.cli.firmware_option import FirmwareOption, firmware_words
 from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.cli.programs import follow
+from microclaw.cli.telemetry_command import last_text, show_telemetry
 from microclaw.cli.wifi_command import wifi
 from microclaw.cli.xiaozhi_steps import add_xiaozhi, show_xiaozhi, update
 from microclaw.devices.examine import NEVER_REACHED
@@ -50,9 +51,25 @@ def list_devices(ctx: typer.Context) -> None:
 
 
 @device_group.command("show")
-def show(ctx: typer.Context, name: str) -> None:
-    """Show one device: its transports, what it can do, what its board is."""
+def show(
+    ctx: typer.Context,
+    name: str,
+    key: Annotated[str | None, typer.Argument(metavar="[KEY]", help="One series, to --plot or --csv.")] = None,
+    plot: Annotated[bool, typer.Option("--plot", help="Draw what it measured.")] = False,
+    file: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write what it measured; - is the output.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="WHEN", help="From then on: 30m, 2h (the default), 7d, or a day.")
+    ] = None,
+) -> None:
+    """Show one device: its transports, what it can do, what its board is; or what it measured."""
     options = global_options(ctx)
+    if plot or file is not None:
+        show_telemetry(options, name, key, since, file)
+        return
+    if key is not None or since is not None:
+        raise typer.BadParameter("a series and --since are for --plot or --csv FILE")
     device = options.fetch("device", f"/v1/devices/{segment(name)}")
     for key in ("name", "device_id", "title", "chip"):
         options.line(f"{key:<12} {device[key]}")
@@ -88,6 +105,8 @@ def show(ctx: typer.Context, name: str) -> None:
             options.line(f"{'round trip':<12} {link['rtt_ms']:.1f} ms")
         if device["kinds"] == ["py"]:
             options.line(f"{'updates':<12} {_updates(link['updates'])}")
+    if device.get("telemetry"):
+        options.line(f"{'telemetry':<12} {last_text(device['telemetry'])}; over time: --plot")
     if device.get("today") is not None:
         _show_today(options, device["today"], name)
     elif told is not None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.cli.options import GIVE_YES, GlobalOptions, NobodyToAsk, global_options
 from microclaw.config.edit import SettingChange, write_changes
 from microclaw.config.load import private_home
 from microclaw.config.places import cache_folder
@@ -183,7 +183,7 @@ class TerminalPerson:
     def confirm(self, question: str, *, default: bool) -> bool:
         if self._options.yes:
             return True
-        self._needs_terminal(question, "give --yes")
+        self._needs_terminal(question, GIVE_YES)
         return typer.confirm(clean_text(question, one_line=True), default=default, err=True)
 
     def choose(self, question: str, choices: tuple[str, ...], default: str) -> str:
@@ -212,7 +212,7 @@ class TerminalPerson:
     def _needs_terminal(self, question: str, remedy: str) -> None:
         self.end_line()
         if not sys.stdin.isatty():
-            raise typer.BadParameter(f"nobody is at a terminal to be asked: {question} ({remedy})")
+            raise NobodyToAsk(f"nobody is at a terminal to be asked: {question}", remedy)
 
     def _write(self, text: str) -> None:
         sys.stderr.write(text)

@@ -10,6 +10,7 @@ import typer
 import yaml
 
 from microclaw.apps.building import check_app_name
+from microclaw.apps.run_times import time_word
 from microclaw.cli.many_devices import chosen_names
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.errors import ConfigError, ProtocolError
@@ -58,18 +59,21 @@ def _entries(options: GlobalOptions, host: HostClient) -> tuple[dict[str, bytes]
         if which not in asked:
             asked[which] = host.get(f"/v1/fleet/{segment(app['device'])}/{segment(app['name'])}")
         program = asked[which]
-        options_of = (app["heap_bytes"], program["heap_bytes"], app["timers"], app["watchdog_ms"])
+        times = (app["every_ms"], app["stop_after_ms"])
+        options_of = (app["heap_bytes"], program["heap_bytes"], app["timers"], app["watchdog_ms"], times)
         key = (app["name"], program["suffix"], _content(program), program.get("optimization"), *options_of)
         devices.setdefault(key, []).append(str(app["device"]))
     contents: dict[str, bytes] = {}
     entries: list[dict[str, Any]] = []
     for key in sorted(devices, key=lambda key: (key[0], devices[key])):
-        name, suffix, content, optimization, heap, usual_heap, timers, watchdog = key
+        name, suffix, content, optimization, heap, usual_heap, timers, watchdog, times = key
         file = _file_name(name, suffix, content, contents)
         contents[file] = content
         values = {"timers": timers, "watchdog_ms": watchdog, "optimization": optimization or "O3"}
         entry = {"file": file, "name": name, "devices": sorted(devices[key])}
         entry |= {} if heap == usual_heap else {"heap_bytes": heap}
+        given = zip(("every", "stop_after"), times, strict=True)
+        entry |= {what: time_word(ms) for what, ms in given if ms is not None}
         entries.append(entry | {what: value for what, value in values.items() if value != _DEFAULTS[what]})
     return contents, entries
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
 from microclaw.apps.building import check_app_name, program_language
+from microclaw.apps.run_times import times_body
 from microclaw.cli.program_files import WASM_MAGIC, read_expectations, read_program, source_text
 from microclaw.config.schema import did_you_mean
 from microclaw.devices.calls import AppInstall
@@ -28,9 +30,12 @@ KEYS: Final = (
     "watchdog_ms",
     "optimization",
     "expect",
+    "every",
+    "stop_after",
 )
 NUMBERS: Final = {"heap_bytes": (256, 16 << 20), "timers": (1, 255), "watchdog_ms": (1000, 86_400_000)}
 """With the least and the most, as the host takes them."""
+TIMES: Final = ("every", "stop_after")
 LEVELS: Final = ("O0", "O1", "O2", "O3", "Os", "Oz")
 EVERY: Final = "all"
 _TEXT: Final = "tag:yaml.org,2002:str"
@@ -174,10 +179,24 @@ class FleetFile:
         if "expect" in fields and (expect := self._text(fields["expect"], "expect")):
             at = self._path.parent / expect
             self._try(fields["expect"], lambda: body.update(expect=read_expectations(at).text))
+        self._times(fields, body)
         entry = FleetEntry(node.start_mark.line + 1, name or "", {"name": name, **body})
         self._choice(node, fields, entry)
         if name and entry.choice_line:  # its devices are looked at, too, when something else in it is wrong
             self.entries.append(entry)
+
+    def _times(self, fields: Mapping[str, yaml.Node], body: dict[str, Any]) -> None:
+        """When the program runs: `every: 10m`, `stop_after: 30s`, as `run` has them."""
+        there = [key for key in TIMES if key in fields]
+        words = {key: self._time(fields[key], key) for key in there}
+        if there and None not in words.values():
+            times = partial(times_body, words.get("every"), words.get("stop_after"))
+            self._try(fields[there[0]], lambda: body.update(times()))
+
+    def _time(self, node: yaml.Node, key: str) -> str | None:
+        """As a text, or a number of seconds."""
+        is_number = isinstance(node, yaml.ScalarNode) and node.tag == _NUMBER
+        return str(node.value) if is_number else self._text(node, key)
 
     def _choice(self, node: yaml.Node, fields: Mapping[str, yaml.Node], entry: FleetEntry) -> None:
         """Exactly one of devices and labels."""

@@ -11,10 +11,12 @@ from urllib.parse import urlsplit
 import typer
 
 from microclaw.cli.device_commands import waiting_lines
+from microclaw.cli.mqtt_lines import mqtt_line
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.cli.record_commands import recording_line
 from microclaw.config.load import read_link
 from microclaw.config.settings import GatewaySettings
+from microclaw.text import count_text
 
 _SWITCH = {"telegram": "telegram.token", "gateway": "gateway.enabled true"}
 OPEN_GATEWAY: Final = "open: every program of this machine is the owner there"
@@ -125,6 +127,7 @@ def screen_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         *((channel["name"], _channel_line(channel)) for channel in found.get("channels", ())),
         *(("xiaozhi", _xiaozhi_line(one)) for one in (found.get("xiaozhi"),) if one and one["ota"]),
         *(("wyoming", address) for address in (found.get("wyoming", {}).get("address"),) if address),
+        *(("mqtt", mqtt_line(one)) for one in (found.get("mqtt"),) if one and one["state"] != "off"),
         *(("records", recording_line(one)) for one in found.get("recording", ())),
         *(("mcp", f"{name}: {state}") for name, state in found.get("mcp_servers", {}).items()),
         *(("failing", line) for line in failing_lines(found)),
@@ -134,6 +137,8 @@ def screen_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         *(("schedule", line) for line in _schedule_lines(found.get("schedules"))),
         *(("approval", line) for line in _approval_lines(found.get("approvals"))),
         *(("deferred", line) for line in _deferred_lines(found.get("deferred"))),
+        *(("crash", line) for line in _crash_lines(found.get("crashes"))),
+        *(("telemetry", f"{one['device']}: {one['text']}") for one in found.get("telemetry", ())),
         *(("device", _device_line(device)) for device in found["devices"]),
     ]
     if not found["devices"]:
@@ -247,6 +252,14 @@ def _deferred_lines(deferred: dict[str, Any] | None) -> list[str]:
     waiting = [f"{one['text']}, when it is back (since {_moment(one['since_ms'])})" for one in deferred["waiting"]]
     ended = [f"{one['text']}: {one['state']} {_moment(one['ended_ms'])}: {one['outcome']}" for one in deferred["ended"]]
     return [*waiting, *ended]
+
+
+def _crash_lines(crashes: dict[str, Any] | None) -> list[str]:
+    """ "2 kinds of crash in the last day on 3 boards; next: microclaw crash list"."""
+    if crashes is None or not crashes["kinds"]:
+        return []
+    kinds = f"{crashes['kinds']} kind{'' if crashes['kinds'] == 1 else 's'} of crash"
+    return [f"{kinds} in the last day on {count_text(crashes['boards'], 'board')}; next: microclaw crash list"]
 
 
 def _approval_lines(approvals: dict[str, Any] | None) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, TypeAlias
 import typer
 
 from microclaw.apps.building import program_language
+from microclaw.apps.run_times import RunTimes, parse_run_times, times_body
 from microclaw.cli.approval_prompt import ask_person
 from microclaw.cli.call_commands import is_address
 from microclaw.cli.firmware_option import FirmwareOption, described_board
@@ -29,12 +30,18 @@ from microclaw.wire.host_api import Failure, Result, StreamEvent
 
 CompilerOption: TypeAlias = Annotated[
     str | None,
-    typer.Option("--compiler", metavar="NAME", help="zig, wasi-sdk or clang; the first that is here without it."),
+    typer.Option(
+        "--compiler", metavar="NAME", help="zig, wasi-sdk, clang, docker or podman; the first that is here without it."
+    ),
 ]
 WhenBackOption: TypeAlias = Annotated[
     bool,
     typer.Option("--when-back", help="Where the device does not answer: done when it is back, and told then."),
 ]
+EVERY_HELP = "Begin it anew so often: 30s, 10m, 1h."
+STOP_AFTER_HELP = "Stop each run after this time."
+EveryOption: TypeAlias = Annotated[str | None, typer.Option("--every", metavar="TIME", help=EVERY_HELP)]
+StopAfterOption: TypeAlias = Annotated[str | None, typer.Option("--stop-after", metavar="TIME", help=STOP_AFTER_HELP)]
 EXPECT_HELP = "What it must do, one expectation a line (docs/proof.md)."
 _STOPPED_LISTENING = Failure(
     "interrupted",
@@ -55,6 +62,8 @@ def run(
     force: Annotated[bool, typer.Option("--force", help="Install it although its trial failed.")] = False,
     expect: Annotated[Path | None, typer.Option("--expect", metavar="FILE", help=EXPECT_HELP)] = None,
     firmware: FirmwareOption = None,
+    every: EveryOption = None,
+    stop_after: StopAfterOption = None,
     when_back: WhenBackOption = False,
 ) -> None:
     """Build, check, try, install and verify a program. With -d HOST:PORT, no host is needed."""
@@ -65,6 +74,7 @@ def run(
         from microclaw.cli.direct_programs import DirectRun, run_directly
 
         profile = described_board(board, firmware)
+        refuse_times(parse_run_times(every, stop_after))
         asked = DirectRun(options.device, file, name or file.stem, profile, optimization, heap, replace, force, expect)
         run_directly(options, asked)
         return
@@ -79,6 +89,7 @@ def run(
         "optimization": optimization,
         "replace": replace,
         "force": force,
+        **times_body(every, stop_after),
         **program_body(file, expect),
     }
     host = options.host()
@@ -111,6 +122,15 @@ def refuse_when_back(*, when_back: bool) -> None:
     if when_back:
         raise ConfigError(
             "--when-back needs a host, which keeps the act until the board is back",
+            next_step="microclaw up, then the device's name with -d",
+        )
+
+
+def refuse_times(times: RunTimes | None) -> None:
+    """Raise ConfigError for a board at an address: without a host nobody is there to begin the next run."""
+    if times is not None:
+        raise ConfigError(
+            "--every and --stop-after need a host: this firmware has no intervals",
             next_step="microclaw up, then the device's name with -d",
         )
 
@@ -185,7 +205,13 @@ def device_with_program(options: GlobalOptions, host: HostClient, name: str) -> 
     if len(found) > 1:
         step = f"give -d {' or -d '.join(found[:5])}"
         raise ConfigError(f"which device? {name} is on {len(found)}: {', '.join(found[:5])}", next_step=step)
-    return found[0] if found else chosen_device(options, host)
+    if found:
+        return found[0]
+    devices = host.get("/v1/devices")["devices"]
+    if len(devices) == 1:
+        return str(devices[0]["name"])
+    step = "microclaw app list; for a device that does not answer: -d NAME"
+    raise ConfigError(f"no device lists a program {name}", next_step=step)
 
 
 def follow(

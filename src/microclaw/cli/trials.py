@@ -14,14 +14,16 @@ from microclaw.apps.building import ProgramImage, cached_compiler, program_langu
 from microclaw.apps.crashes import told_once
 from microclaw.apps.expectation_result import NO_EXPECTATION
 from microclaw.apps.firmware_fit import DEFAULT_TIMERS, fit_limits
+from microclaw.apps.run_times import check_keeper, parse_run_times
 from microclaw.apps.stage_text import check_text, compile_text
 from microclaw.apps.trial import Trial, TrialOptions, parse_duration_ms, parse_input, try_image
 from microclaw.boards.profile import BoardProfile
 from microclaw.cli.firmware_option import FirmwareOption, described_board
 from microclaw.cli.options import global_options
 from microclaw.cli.program_files import WASM_MAGIC, read_expectations, read_program, source_text
-from microclaw.cli.programs import EXPECT_HELP, CompilerOption
+from microclaw.cli.programs import EXPECT_HELP, CompilerOption, EveryOption, StopAfterOption
 from microclaw.config.settings import Settings
+from microclaw.errors import ConfigError
 from microclaw.events import PROGRAM_KINDS, Step
 from microclaw.py.image import PyImage
 from microclaw.terminal.page import Terminal
@@ -44,6 +46,8 @@ def try_program(
     ] = None,
     realtime: Annotated[bool, typer.Option("--realtime", help="Real time, no jumps.")] = False,
     expect: Annotated[Path | None, typer.Option("--expect", metavar="FILE", help=EXPECT_HELP)] = None,
+    every: EveryOption = None,
+    stop_after: StopAfterOption = None,
     board: Annotated[str, typer.Option("--board", help="The board's profile.")] = "virtual",
     heap: Annotated[int, typer.Option("--heap", min=256, help="The app's heap in bytes.")] = 8192,
     optimization: Annotated[str, typer.Option("-O", "--optimization")] = "O3",
@@ -61,8 +65,15 @@ def try_program(
         heap_bytes=heap,
         timers=timers,
         expectations=None if expect is None else read_expectations(expect),
+        times=parse_run_times(every, stop_after),
     )
+    if realtime and trial_options.times is not None:
+        raise ConfigError(
+            "--realtime does not go with --every and --stop-after",
+            next_step="leave --realtime out: the board's clock jumps",
+        )
     image = build_file(options.settings(), file, profile, optimization, compiler)
+    check_keeper(trial_options.times, image.kind)
     if not options.json and not options.quiet:
         show_image(options.terminal(), image, optimization=optimization, heap_bytes=heap)
     trial = asyncio.run(try_image(image, profile, trial_options, cache=BuildCache(options.settings().cache)))
@@ -118,6 +129,8 @@ def show_trial(terminal: Terminal, trial: Trial) -> None:
         terminal.step(Step("try", trial.summary()))
     else:
         terminal.step(Step("try", trial.error or trial.summary(), "failed", next_step=trial.next_step))
+    if line := trial.runs_line():
+        terminal.row("runs", line)
     for pin in trial.pins:
         edges = [edge for edge in trial.edges if edge.pin == pin]
         if edges:

@@ -133,16 +133,45 @@ class LogPage:
 
 
 @dataclass(frozen=True, slots=True)
+class AppRuns:
+    """Of a program that a board runs at an interval or for a time: how long ago, or in how long, in ms.
+
+    `last_how`: returned, exited, stopped or trapped. `missed`: times at which the run before still went on.
+    """
+
+    every_ms: int
+    stop_after_ms: int
+    runs: int
+    missed: int
+    next_in_ms: int | None = None
+    running_ms: int | None = None
+    last_ago_ms: int | None = None
+    last_took_ms: int | None = None
+    last_how: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AppState:
-    """What a virtual board knows of an app and stock firmware does not tell."""
+    """What a virtual board knows of an app and stock firmware does not tell.
+
+    `tells_end`: `state` is returned as soon as main is over, also where the firmware would list the app as running.
+    """
 
     name: str
-    state: str  # loaded, running, returned, exited, trapped
+    state: str  # loaded, running, returned, exited, trapped; waiting between two runs
     error: str | None
     heap_bytes: int
     peak_heap_bytes: int
     peak_stack_bytes: int
     pins: tuple[int, ...]
+    runs: AppRuns | None = None
+    tells_end: bool = False
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it ended by an error, or its last run did and the next one is waited for."""
+        waits = self.state == "waiting" and self.runs is not None
+        return self.state == "trapped" or (waits and self.runs is not None and self.runs.last_how == "trapped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +293,8 @@ class WifiForget(Call[None]):
 class AppInstall(Call[None]):
     """Load a program under a name that is free on the device. Accepted only means loaded.
 
-    `code` is a wasm module, or an .mpy file. `timers` and `watchdog_ms` count on WASMachine only.
+    `code` is a wasm module, or an .mpy file. `timers` and `watchdog_ms` count on WASMachine only, `every_ms` and
+    `stop_after_ms` on boards that run programs at intervals by themselves. None: it runs on.
     """
 
     method = "apps.install"
@@ -275,6 +305,8 @@ class AppInstall(Call[None]):
     timers: int = 20
     watchdog_ms: int = 180_000
     kind: ProgramKind = "wasm"
+    every_ms: int | None = None
+    stop_after_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,7 @@ class Registry:
         self._record = record
         self._devices: dict[str, Device] = {}
         self._rows: dict[str, DeviceRow] = {}
+        self._owners: dict[str, Device] = {}  # who had an endpoint when it was last asked; each message asks
         self._serving: dict[str, AsyncExitStack] = {}
         self._changing = asyncio.Lock()
         self.explain_silence: ExplainSilence | None = None  # of every device; it knows the programs on it
@@ -119,7 +120,13 @@ class Registry:
 
     def owner_of(self, endpoint: str) -> Device | None:
         """Which device has this transport."""
-        return next((device for device in self._devices.values() if endpoint in device.endpoints), None)
+        known = self._owners.get(endpoint)
+        if known is None or known.device_id not in self._devices or endpoint not in known.endpoints:
+            known = next((device for device in self._devices.values() if endpoint in device.endpoints), None)
+            self._owners.pop(endpoint, None)
+            if known is not None:
+                self._owners[endpoint] = known
+        return known
 
     async def add(
         self,
@@ -159,7 +166,7 @@ class Registry:
             )
             await self._store.put(row)
             at = f", at {' '.join(endpoints)}" if endpoints else ""
-            self._note(AuditKind.DEVICE_ADDED, f"{board_id}{at}", name, by)
+            self._note(AuditKind.DEVICE_ADDED, f"{board_id}{at}", name, by, known=(board_id,))
             return await self._serve(row, board, opened)
 
     async def rename(self, reference: str, name: str, *, by: str = HOST) -> Device:
@@ -215,13 +222,14 @@ class Registry:
     async def merge(self, reference: str, other: str, *, by: str = HOST) -> Device:
         """Two entries are one board: `other`'s transports and labels go to the first, the other entry ends.
 
-        The first one's firmware description stays, or the other's is taken where it has none.
+        The first one's firmware description stays, or the other's is taken where it has none. Telemetry and crashes of
+        both are the first one's.
         """
         async with self._changing:
             device, gone = self.check_merge(reference, other)
             transports = (*device.endpoints, *gone.endpoints)
             described = self._rows[device.device_id].firmware or self._rows[gone.device_id].firmware
-            await self._remove(gone, f"it is one with {device.name} now", by)
+            await self._remove(gone, f"it is one with {device.name} now", by, heir=device.device_id)
             device.labels = tuple(dict.fromkeys((*device.labels, *gone.labels)))[:MAX_LABELS]
             await self._set_transports(device, transports, by)
             return await self._describe(device, parse_firmware(described), by)
@@ -289,8 +297,8 @@ class Registry:
             for text in _differences(before, row):
                 self._note(AuditKind.DEVICE_CHANGED, text, row.name, by)
 
-    def _note(self, kind: AuditKind, text: str, name: str, by: str) -> None:
-        self._record(AuditEvent(kind, text, about=name, by=by))
+    def _note(self, kind: AuditKind, text: str, name: str, by: str, known: tuple[str, ...] = ()) -> None:
+        self._record(AuditEvent(kind, text, about=name, by=by, known=known))
 
     async def _serve(self, row: DeviceRow, board: BoardProfile, transports: Iterable[Transport]) -> Device:
         device_id = row.device_id
@@ -319,8 +327,8 @@ class Registry:
     async def _explain(self, device: Device, call: Call[Any], error: MicroclawError) -> MicroclawError:
         return error if self.explain_silence is None else await self.explain_silence(device, call, error)
 
-    async def _remove(self, device: Device, text: str, by: str) -> None:
-        await self._store.delete(device.device_id)
+    async def _remove(self, device: Device, text: str, by: str, *, heir: str | None = None) -> None:
+        await self._store.delete(device.device_id, heir=heir)
         self._note(AuditKind.DEVICE_REMOVED, text, device.name, by)
         del self._devices[device.device_id], self._rows[device.device_id]
         await self._serving.pop(device.device_id).aclose()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import hashlib
-from typing import Any, Final, TypeVar, cast
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, cast
 
-from msgspec import Struct, ValidationError, convert
+from msgspec import Meta, Struct, ValidationError, convert
 
 from microclaw.devices.calls import (
     AdcRead,
@@ -15,6 +16,7 @@ from microclaw.devices.calls import (
     AppEntry,
     AppInstall,
     AppList,
+    AppRuns,
     AppState,
     AppStates,
     Call,
@@ -44,6 +46,7 @@ from microclaw.errors import (
     AppExists,
     AppNotFound,
     CallRejected,
+    DeployRejected,
     DeviceTimeout,
     ImageTooLarge,
     InvalidModule,
@@ -110,7 +113,9 @@ def read_value(call: Call[Any], value: Value, endpoint: str) -> Any:
             return tuple(AppEntry(app.name, app.heap or 0) for app in apps)
         case _States(apps):
             return tuple(
-                AppState(a.name, a.state, a.error, a.heap or 0, a.peak_heap or 0, a.peak_stack or 0, a.pins or ())
+                AppState(
+                    a.name, a.state, a.error, a.heap or 0, a.peak_heap or 0, a.peak_stack or 0, a.pins or (), _runs(a)
+                )
                 for a in apps
             )
         case EdgesAnswer():
@@ -138,12 +143,38 @@ class _Apps(Struct):
     apps: list[_App]
 
 
+_Ms: TypeAlias = Annotated[int, Meta(ge=0, lt=2**53)]
+
+
+class _LastRun(Struct):
+    ago_ms: _Ms
+    took_ms: _Ms
+    how: Literal["returned", "exited", "stopped", "trapped"]
+
+
 class _State(_App, kw_only=True):
     state: str
     error: str | None = None
     peak_heap: int | None = None
     peak_stack: int | None = None
     pins: tuple[int, ...] | None = None
+    every_ms: _Ms = 0
+    stop_after_ms: _Ms = 0
+    runs: _Ms = 0
+    missed: _Ms = 0
+    next_in_ms: _Ms | None = None
+    running_ms: _Ms | None = None
+    last: _LastRun | None = None
+
+
+def _runs(app: _State) -> AppRuns | None:
+    if not app.every_ms and not app.stop_after_ms:
+        return None
+    runs = AppRuns(app.every_ms, app.stop_after_ms, app.runs, app.missed, app.next_in_ms, app.running_ms)
+    last = app.last
+    if last is None:
+        return runs
+    return dataclasses.replace(runs, last_ago_ms=last.ago_ms, last_took_ms=last.took_ms, last_how=last.how)
 
 
 class _States(Struct):
@@ -308,13 +339,27 @@ async def _upload(link: DeviceLink, call: AppInstall, deadline: float) -> None:
         "heap": call.heap_bytes,
         "autostart": True,
     }
+    if call.every_ms is not None or call.stop_after_ms is not None:
+        begin |= {"every_ms": call.every_ms or 0, "stop_after_ms": call.stop_after_ms or 0}
     left_s = _left_s(deadline)
-    offset = _offset(link, await ask(link, "apps.begin", begin, idempotent=True, timeout_s=left_s), 0, len(code))
+    answer = await ask(link, "apps.begin", begin, idempotent=True, timeout_s=left_s)
+    _check_times(link, begin, answer)
+    offset = _offset(link, answer, 0, len(code))
     while offset < len(code):
         piece: dict[str, Value] = {"offset": offset, "data": code[offset : offset + CHUNK_BYTES]}
         limit_s = min(_left_s(deadline), _PIECE_S)
         answer = await ask(link, "apps.write", piece, idempotent=True, timeout_s=limit_s)
         offset = _offset(link, answer, offset + 1, len(code))
+
+
+def _check_times(link: DeviceLink, begin: Mapping[str, Value], answer: Value) -> None:
+    """Raise DeployRejected for firmware that is older than intervals: it would run the program on. Nothing is begun."""
+    for key in ("every_ms", "stop_after_ms"):
+        if key in begin and not (isinstance(answer, dict) and answer.get(key) == begin[key]):
+            raise DeployRejected(
+                f"the firmware of {link.name} runs no programs at intervals yet, so the times cannot be kept there",
+                next_step="update it: microclaw flash; or leave out --every and --stop-after",
+            )
 
 
 def _offset(link: DeviceLink, value: Value, least: int, most: int) -> int:

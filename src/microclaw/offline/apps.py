@@ -39,6 +39,8 @@ def _app_status(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
             return Say(f"{yes} {app['name']} runs on {device} ({_proof(at.results[0])}).")
         case "listed" | None:
             return Say(f"{device} lists {app['name']}; whether it still does its work, its firmware does not tell.")
+        case "waiting":
+            return Say(f"{app['name']} waits for its next run on {device} ({app.get('runs') or 'it runs at times'}).")
         case state if _ENDED.search(at.said):
             error = f": {app['error']}" if app.get("error") else ""
             return Say(f"Yes, it ended: {app['name']} is on {device}, {state}{error}, and does nothing more.")

@@ -26,6 +26,8 @@ _MPY_VERSION: Final = 6
 _MPY_ARCH: Final = {"esp32": 10, "esp32s2": 10, "esp32s3": 10, "esp32c3": 11, "esp32c6": 11}
 """Of native code, MicroPython's py/persistentcode.h: 10 xtensawin, 11 rv32imc; bytecode has 0."""
 _MAX_ABOUT_BYTES: Final = 1_024
+_OF_THE_BOARD: Final = "whole"
+"""The file by which a board knows that a folder is complete: no bundle has one."""
 
 
 class BundleError(ConfigError):
@@ -89,6 +91,8 @@ def check_bundle(data: bytes, release: Release) -> None:
         raise BundleError(f"says in {ABOUT} that it is {found}, and the manifest says {said}")
     chip = release.board.removesuffix(SMALL)
     modules = [name for name in files if name.endswith(".mpy")]
+    if _OF_THE_BOARD in files:
+        raise BundleError(f"has a file {_OF_THE_BOARD!r}, which only a board writes")
     if "start.mpy" not in files:
         raise BundleError("has no start.mpy, which a board starts")
     for name in modules:

@@ -83,16 +83,21 @@ class Publisher:
         await asyncio.to_thread(PublicKey(row.public_der, row.key_id).verify, manifest, signature)
         return read
 
+    async def missing(self, manifest: bytes, signature: bytes) -> PayloadWanted | None:
+        """What of the payload has to come first; None where all is here. Raises what is wrong with the manifest."""
+        read = await self._good(manifest, signature)
+        async with self._changing:
+            return await self._missing(read) if isinstance(read, Release) else None
+
     async def publish(self, manifest: bytes, signature: bytes, *, by: str) -> ReleaseRow | PayloadWanted:
         """Keep a release whose signature and payload are right, or tell what of the payload is missing."""
-        read = await self.verify(manifest, signature)
-        if moment_ms(read.expires) <= self._now_ms():
-            raise ManifestError("expired", f"the manifest expired at {read.expires}", next_step="sign a new one")
+        read = await self._good(manifest, signature)
         async with self._changing:
             if isinstance(read, Release):
-                wanted = await self._payload_of(read)
+                wanted = await self._missing(read)
                 if wanted is not None:
                     return wanted
+                await self._take_payload(read)
             row = await self.table.publish(_row(read, manifest, signature, self._now_ms(), by))
         self._note(AuditKind.FIRMWARE_PUBLISHED, f"{row.name} {row.version}, {row.sha256[:12] or row.kind}", None, by)
         return row
@@ -131,15 +136,24 @@ class Publisher:
             raise UnknownName(f"the release {text[:40]!r} {what}", next_step="microclaw firmware list")
         return live
 
-    async def _payload_of(self, release: Release) -> PayloadWanted | None:
-        """None when it is here, whole, right for the manifest, and has its name."""
-        sha256, size = release.sha256, release.size
-        if not await asyncio.to_thread(self.payloads.has, sha256):
-            self._expect(sha256, size)
-            offset = await asyncio.to_thread(self.payloads.begin, sha256)
-            if offset < size:
-                return PayloadWanted(sha256, size, offset)
-        data = await asyncio.to_thread(self.payloads.finish, sha256, size)
+    async def _good(self, manifest: bytes, signature: bytes) -> Manifest:
+        read = await self.verify(manifest, signature)
+        if moment_ms(read.expires) <= self._now_ms():
+            raise ManifestError("expired", f"the manifest expired at {read.expires}", next_step="sign a new one")
+        return read
+
+    async def _missing(self, release: Release) -> PayloadWanted | None:
+        """From now on the payload is taken; its manifest's signature is right."""
+        if await asyncio.to_thread(self.payloads.has, release.sha256):
+            return None
+        self._expect(release.sha256, release.size)
+        offset = await asyncio.to_thread(self.payloads.begin, release.sha256)
+        return PayloadWanted(release.sha256, release.size, offset) if offset < release.size else None
+
+    async def _take_payload(self, release: Release) -> None:
+        """It is here: give it its name once it is right for the manifest."""
+        sha256 = release.sha256
+        data = await asyncio.to_thread(self.payloads.finish, sha256, release.size)
         try:
             await asyncio.to_thread(check_payload, data, release)
         except ConfigError:
@@ -147,7 +161,6 @@ class Publisher:
             raise
         await asyncio.to_thread(self.payloads.keep, sha256)
         self._expected.pop(sha256, None)
-        return None
 
     def _expect(self, sha256: str, size: int) -> None:
         self._expected[sha256] = size

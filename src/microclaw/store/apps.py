@@ -29,8 +29,8 @@ class ImageRow:
 class DesiredApp:
     """An app that a device should run, and the terms it is installed under. Its image is stored before it.
 
-    `claims` and `origin` are JSON text of the caller's. `suspect_ms` is when the device fell silent, probably because
-    of this app. `stopped_ms` is when it was stopped: it is off the device and only kept.
+    `claims`, `origin` and `times` are JSON text of the caller's. `suspect_ms` is when the device fell silent, probably
+    because of this app. `stopped_ms` is when it was stopped: it is off the device and only kept.
     """
 
     device_id: str
@@ -46,6 +46,7 @@ class DesiredApp:
     kind: ProgramKind = "wasm"
     stopped_ms: int | None = None
     origin: str | None = None
+    times: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

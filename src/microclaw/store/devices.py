@@ -6,7 +6,9 @@ import json
 import sqlite3
 from dataclasses import dataclass
 
+from microclaw.store.crashes import move_crashes
 from microclaw.store.rows import Table
+from microclaw.store.telemetry import move_series
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +43,12 @@ class DeviceTable(Table):
         """It has answered; that is never taken back."""
         await self._execute("UPDATE devices SET reached = 1 WHERE device_id = ?", (device_id,))
 
-    async def delete(self, device_id: str) -> None:
-        """Forget the device and its transports; what is not there needs no forgetting."""
-        await self._execute("DELETE FROM devices WHERE device_id = ?", (device_id,))
+    async def delete(self, device_id: str, *, heir: str | None = None) -> None:
+        """Forget the device, its transports, telemetry and crashes; what is not there needs no forgetting.
+
+        Telemetry and crashes go to `heir`, where that is the same board.
+        """
+        await self._database.write(lambda connection: _delete(connection, device_id, heir))
 
 
 def _list(connection: sqlite3.Connection) -> tuple[DeviceRow, ...]:
@@ -66,6 +71,13 @@ def _list(connection: sqlite3.Connection) -> tuple[DeviceRow, ...]:
         )
         for device_id, name, board_id, labels, created_ms, firmware, reached in rows
     )
+
+
+def _delete(connection: sqlite3.Connection, device_id: str, heir: str | None) -> None:
+    if heir is not None:
+        move_series(connection, device_id, heir)
+        move_crashes(connection, device_id, heir)
+    connection.execute("DELETE FROM devices WHERE device_id = ?", (device_id,))
 
 
 def _put(connection: sqlite3.Connection, row: DeviceRow) -> None:

@@ -81,6 +81,10 @@ class LinkEventTable(Table):
         where = "link_events WHERE device_id = ? AND number > ? ORDER BY number LIMIT ?"
         return await self._select(EventRow, where, (device_id, number, limit))
 
+    async def after(self, number: int, limit: int) -> Sequence[EventRow]:
+        """Events of all devices after `number`, oldest first."""
+        return await self._select(EventRow, "link_events WHERE number > ? ORDER BY number LIMIT ?", (number, limit))
+
     async def forget(self, device_id: str) -> None:
         """The device was removed: its events, presence, open tasks and updates go."""
         await self._database.write(lambda connection: _forget(connection, device_id))

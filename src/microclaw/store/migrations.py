@@ -465,6 +465,88 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "CREATE INDEX deferred_of_change ON deferred_acts (change_id)",
     ),
     (
+        # When a program runs, as JSON: every so often, and stopped after a time.
+        "ALTER TABLE desired_apps ADD COLUMN times TEXT",
+    ),
+    (
+        # What devices measure: values as they came, by time; buckets of a minute and of an hour, by series. A series
+        # without a device is deleted in steps. `minutes_ms` and `hours_ms`: up to where buckets are made; `*_gone_ms`:
+        # what was deleted; `event_number`: the last of link_events that was read for readings and crashes.
+        """CREATE TABLE telemetry_series (
+            series_id INTEGER PRIMARY KEY AUTOINCREMENT,
+            device_id TEXT REFERENCES devices ON DELETE SET NULL,
+            key       TEXT NOT NULL,
+            UNIQUE (device_id, key)
+        ) STRICT""",
+        """CREATE TABLE telemetry_raw (
+            at_ms     INTEGER NOT NULL,
+            series_id INTEGER NOT NULL,
+            value     REAL NOT NULL,
+            PRIMARY KEY (at_ms, series_id)
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE telemetry_minutes (
+            series_id INTEGER NOT NULL,
+            at_ms     INTEGER NOT NULL,
+            low       REAL NOT NULL,
+            high      REAL NOT NULL,
+            mean      REAL NOT NULL,
+            count     INTEGER NOT NULL,
+            PRIMARY KEY (series_id, at_ms)
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE telemetry_hours (
+            series_id INTEGER NOT NULL,
+            at_ms     INTEGER NOT NULL,
+            low       REAL NOT NULL,
+            high      REAL NOT NULL,
+            mean      REAL NOT NULL,
+            count     INTEGER NOT NULL,
+            PRIMARY KEY (series_id, at_ms)
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE telemetry_state (
+            only_one        INTEGER PRIMARY KEY CHECK (only_one = 1),
+            minutes_ms      INTEGER NOT NULL,
+            hours_ms        INTEGER NOT NULL,
+            raw_gone_ms     INTEGER NOT NULL,
+            minutes_gone_ms INTEGER NOT NULL,
+            event_number    INTEGER NOT NULL
+        ) STRICT""",
+        "INSERT INTO telemetry_state SELECT 1, 0, 0, 0, 0, coalesce(max(number), 0) FROM link_events",
+    ),
+    (
+        # Crashes that boards reported, by what they have in common; who had them; the newest reports of each kind.
+        """CREATE TABLE crash_groups (
+            crash_id    INTEGER PRIMARY KEY AUTOINCREMENT,
+            fingerprint TEXT NOT NULL UNIQUE,
+            kind        TEXT NOT NULL,
+            program     TEXT,
+            version     TEXT,
+            title       TEXT NOT NULL,
+            first_ms    INTEGER NOT NULL,
+            last_ms     INTEGER NOT NULL,
+            found_on    TEXT NOT NULL
+        ) STRICT""",
+        """CREATE TABLE crash_devices (
+            crash_id  INTEGER NOT NULL REFERENCES crash_groups ON DELETE CASCADE,
+            device_id TEXT NOT NULL REFERENCES devices ON DELETE CASCADE,
+            count     INTEGER NOT NULL,
+            first_ms  INTEGER NOT NULL,
+            last_ms   INTEGER NOT NULL,
+            PRIMARY KEY (crash_id, device_id)
+        ) STRICT, WITHOUT ROWID""",
+        "CREATE INDEX crashes_of_device ON crash_devices (device_id)",
+        """CREATE TABLE crash_reports (
+            report_id INTEGER PRIMARY KEY AUTOINCREMENT,
+            crash_id  INTEGER NOT NULL REFERENCES crash_groups ON DELETE CASCADE,
+            device_id TEXT NOT NULL REFERENCES devices ON DELETE CASCADE,
+            at_ms     INTEGER NOT NULL,
+            firmware  TEXT NOT NULL,
+            trace     TEXT NOT NULL,
+            log       TEXT NOT NULL
+        ) STRICT""",
+        "CREATE INDEX crash_reports_of ON crash_reports (crash_id, report_id)",
+        "CREATE INDEX crash_reports_of_device ON crash_reports (device_id)",
+    ),
+    (
         # What a device said of updates in its last hello, as JSON.
         "ALTER TABLE link_presence ADD COLUMN ota TEXT",
         # Public keys whose updates this host passes on; private ones are in no store.
@@ -522,5 +604,59 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             error      TEXT,
             changed_ms INTEGER NOT NULL
         ) STRICT""",
+    ),
+    (
+        # Updates of many boards in stages: docs/updates.md.
+        """CREATE TABLE rollouts (
+            rollout_id INTEGER PRIMARY KEY AUTOINCREMENT,
+            version    TEXT NOT NULL,
+            channel    TEXT NOT NULL,
+            plan       TEXT NOT NULL,
+            person_id  TEXT NOT NULL,
+            undoes     INTEGER,
+            began_ms   INTEGER NOT NULL,
+            state      TEXT NOT NULL CHECK (state IN ('running', 'paused', 'halted', 'done', 'undone')),
+            reason     TEXT NOT NULL,
+            stage      INTEGER NOT NULL,
+            stage_ms   INTEGER NOT NULL,
+            crashes    INTEGER NOT NULL,
+            soaking_since_ms INTEGER
+        ) STRICT""",
+        """CREATE TABLE rollout_devices (
+            rollout_id   INTEGER NOT NULL REFERENCES rollouts,
+            position     INTEGER NOT NULL,
+            device_id    TEXT NOT NULL,
+            from_version TEXT NOT NULL,
+            state        TEXT NOT NULL,
+            error        TEXT NOT NULL,
+            offered_ms   INTEGER,
+            ended_ms     INTEGER,
+            PRIMARY KEY (rollout_id, device_id)
+        ) STRICT, WITHOUT ROWID""",
+    ),
+    (
+        # What waits for the MQTT broker, oldest first; how much that is, and what the full buffer lost, by kind; which
+        # retained messages the broker holds of a device; and the id that this host's topics carry.
+        """CREATE TABLE mqtt_buffer (
+            number  INTEGER PRIMARY KEY AUTOINCREMENT,
+            kind    TEXT NOT NULL CHECK (kind IN ('event', 'telemetry')),
+            topic   TEXT NOT NULL,
+            payload BLOB NOT NULL
+        ) STRICT""",
+        "CREATE INDEX mqtt_buffer_of_kind ON mqtt_buffer (kind, number)",
+        """CREATE TABLE mqtt_sizes (
+            kind  TEXT PRIMARY KEY,
+            rows  INTEGER NOT NULL,
+            bytes INTEGER NOT NULL,
+            lost  INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID""",
+        "INSERT INTO mqtt_sizes (kind, rows, bytes, lost) VALUES ('event', 0, 0, 0), ('telemetry', 0, 0, 0)",
+        """CREATE TABLE mqtt_published (
+            device_id  TEXT PRIMARY KEY,
+            name       TEXT NOT NULL,
+            topics     TEXT NOT NULL,
+            components TEXT NOT NULL
+        ) STRICT, WITHOUT ROWID""",
+        "CREATE TABLE mqtt_host (id TEXT NOT NULL) STRICT",
     ),
 )

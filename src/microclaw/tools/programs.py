@@ -18,6 +18,7 @@ from microclaw.apps.expectation_result import NO_EXPECTATION, ExpectationResult
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.apps.expectations import Expectations
 from microclaw.apps.late_proof import Place
+from microclaw.apps.run_times import keeper_text
 from microclaw.apps.silence import way_to_reset
 from microclaw.apps.source_log import SourceLog
 from microclaw.apps.trial import Trial, TrialInput, TrialOptions, Try
@@ -40,7 +41,7 @@ EXPECT: Final = (
     '`log every 5 s ~ "temp .*"`, `pin 7: never high while pin 8 high`; from outside: '
     "`set pin 4 = 0 at 2 s`, `i2c.bme280.temperature = 31 at 4 s`. Not met: not deployed."
 )
-_ON_THE_BOARD = frozenset({"running", "listed", "returned", "exited", "trapped", "dead"})
+_ON_THE_BOARD = frozenset({"waiting", "running", "listed", "returned", "exited", "trapped", "dead"})
 
 
 class _OnAddress(OnDevice):
@@ -227,6 +228,8 @@ def _warnings(image: ProgramImage, trial: Trial) -> list[str]:
 
 def _app(app: AppListing) -> dict[str, Any]:
     fields: dict[str, Any] = {"name": app.name, "heap": app.heap_bytes, "state": app.condition, "pins": list(app.pins)}
+    if app.version is not None and app.version.times is not None:
+        fields["runs"] = keeper_text(app.version.times, app.version.kind)
     if app.foreign:
         fields["foreign"] = True
     if app.error:

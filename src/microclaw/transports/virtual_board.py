@@ -132,10 +132,18 @@ class VirtualBoardTransport:
         pages = await self._pages(wire.Leds, since)
         return tuple(row for page in pages for row in page.changes), pages[-1].next
 
-    async def install_py(self, name: str, image: bytes, heap_bytes: int, timeout_s: float = 30.0) -> None:
+    async def install_py(
+        self,
+        name: str,
+        image: bytes,
+        heap_bytes: int,
+        timeout_s: float = 30.0,
+        times: tuple[int | None, int | None] = (None, None),
+    ) -> None:
         """Install and start a `py` program; CallRejected with the runner's words when the board refuses it."""
         digest = hashlib.sha256(image).hexdigest()
         announced = {"name": name, "kind": "py", "size": len(image), "sha256": digest, "heap": heap_bytes}
+        announced |= {"every_ms": times[0] or 0, "stop_after_ms": times[1] or 0}
         await self.request(wire.Py("begin", announced), timeout_s)
         for offset in range(0, len(image), PY_PIECE_BYTES):
             piece = b64encode(image[offset : offset + PY_PIECE_BYTES]).decode()
@@ -286,7 +294,14 @@ async def _line(reader: asyncio.StreamReader) -> bytes:
 def _app_state(row: replies.AppRow) -> AppState:
     state = "returned" if row.state == "running" and row.kind_of_end == "returned" else row.state
     return AppState(
-        row.name, state, row.error, row.heap_bytes, row.peak_heap_bytes, row.peak_stack_bytes, tuple(row.pins)
+        row.name,
+        state,
+        row.error,
+        row.heap_bytes,
+        row.peak_heap_bytes,
+        row.peak_stack_bytes,
+        tuple(row.pins),
+        tells_end=True,
     )
 
 

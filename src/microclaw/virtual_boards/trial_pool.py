@@ -79,7 +79,8 @@ class TrialBoard:
     async def install(self, call: AppInstall, timeout_s: float) -> None:
         """Through the real protocol of the program's kind. Raises CallRejected and its kinds, DeviceError."""
         if call.kind == "py":
-            await self.control.install_py(call.name, call.code, call.heap_bytes, timeout_s)
+            times = (call.every_ms, call.stop_after_ms)
+            await self.control.install_py(call.name, call.code, call.heap_bytes, timeout_s, times)
         else:
             await self.wasmachine.call(call, timeout_s)
 

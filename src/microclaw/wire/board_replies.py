@@ -67,6 +67,8 @@ class AppRow(Struct, frozen=True):
     """`state` is loaded, running, returned, exited, trapped or stopped; `kind_of_end` is how it ended last.
 
     `longest_call_ms` is the board time that the firmware waited for one of its entry functions at most.
+    `runs`, `missed` and `last_*` are those of one that the board runs at an interval or for a time; between two runs
+    its state is `waiting`.
     """
 
     name: str
@@ -79,6 +81,10 @@ class AppRow(Struct, frozen=True):
     kind_of_end: str | None
     longest_call_ms: Number = 0.0
     kind: str = "wasm"
+    runs: Whole = 0
+    missed: Whole = 0
+    last_how: str | None = None
+    last_took_ms: Whole = 0
 
 
 class BoardInfo(Struct, frozen=True):

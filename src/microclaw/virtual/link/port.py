@@ -80,8 +80,9 @@ class LinkPort:
             boot.end()
 
     def _open_slots(self) -> Slots:
-        chip = self._board.profile.chip.lower().replace("-", "")
-        return Slots(self._folder.parent / "updates", Firmware(FIRMWARE, __version__, 0), chip)
+        profile = self._board.profile
+        board = profile.chip.lower().replace("-", "") + ("" if profile.psram_mb else "-small")
+        return Slots(self._folder.parent / "updates", Firmware(FIRMWARE, __version__, 0), board)
 
     def _start_firmware(self) -> tuple[Start, bool]:
         """What the bootloader starts; one that crashes in its start, or fails its self test, is started again."""

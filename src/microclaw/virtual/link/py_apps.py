@@ -10,7 +10,8 @@ from microclaw.virtual.py.programs import Programs
 from microclaw.wire.link.values import Value, ValueMap
 
 MAX_WRITE_BYTES: Final = 4_096
-_BEGIN: Final = ("name", "kind", "size", "heap", "autostart")
+_TIMES: Final = ("every_ms", "stop_after_ms")
+_BEGIN: Final = ("name", "kind", "size", "heap", "autostart", *_TIMES)
 
 
 class PyApps:
@@ -22,7 +23,8 @@ class PyApps:
     def begin(self, params: ValueMap, sha256: str) -> Value:
         asked: ValueMap = {key: value for key, value in params.items() if key in _BEGIN}
         asked["sha256"] = sha256
-        return {"offset": self._call("begin", asked)}
+        times: ValueMap = {key: whole(params, key, 0, 2**32, 0) for key in _TIMES if key in params}
+        return {"offset": self._call("begin", asked), **times}
 
     def write(self, params: ValueMap) -> Value:
         data = data_of(params, "data", MAX_WRITE_BYTES)

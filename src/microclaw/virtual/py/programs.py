@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from platformdirs import user_cache_path
 
@@ -181,6 +181,7 @@ class Programs:
             tuple(pins),
             ended.kind if ended else None,
             kind=KIND,
+            **_runs(row),
         )
 
     # The interpreter
@@ -303,6 +304,15 @@ class Programs:
             del owners[pin]
             self._board.release_pin(pin)
         return None
+
+
+def _runs(row: Mapping[str, Json]) -> dict[str, Any]:
+    """Of one that runs at an interval or for a time."""
+    last = row.get("last")
+    found: dict[str, Any] = {key: row[key] for key in ("runs", "missed") if key in row}
+    if isinstance(last, dict):
+        found |= {"last_how": last["how"], "last_took_ms": last["took_ms"]}
+    return found
 
 
 def _mounts(firmware: Path | None) -> dict[str, Path]:

@@ -53,7 +53,7 @@ class Start(NamedTuple):
 
 
 class Slots:
-    """One boot's hold on the board's flash for updates; `factory` is what is built in, `board` the chip's name."""
+    """One boot's hold on the flash for updates; `factory` is what is built in, `board` what `hello.ota` says."""
 
     def __init__(
         self,

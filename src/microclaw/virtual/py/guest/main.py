@@ -19,6 +19,7 @@ import _board  # noqa: E402
 import boot_programs  # noqa: E402, F401
 import changes  # noqa: E402, F401
 import inputs  # noqa: E402, F401
+import intervals  # noqa: E402, F401
 import modules  # noqa: E402, F401
 import mpy_file  # noqa: E402, F401
 import output  # noqa: E402, F401

@@ -1,0 +1,137 @@
+"""Runs of a program at an interval, each ended after a time. Read in with the first program that has such times.
+
+Times count from the program's start, at each start of the board anew: a board may have no calendar. Between two runs
+the program takes no memory but its claim; its pins are inputs, and still its own.
+"""
+
+import asyncio
+
+from errors import CallError
+from micropython import const
+
+LEAST_MS = const(1_000)
+MOST_MS = 4_233_600_000  # 49 days
+_LOAD_BYTES = const(5_120)  # what reading it in takes for a moment
+
+
+def check(every_ms, stop_after_ms):
+    """What the record keeps of them, after the four facts of each program; nothing where there are none."""
+    for value in (every_ms, stop_after_ms):
+        if type(value) is not int or value and not LEAST_MS <= value <= MOST_MS:
+            raise CallError("bad_params", "every_ms and stop_after_ms are 0, or from 1 second to 49 days")
+    if every_ms and stop_after_ms > every_ms:
+        raise CallError("bad_params", "stop_after_ms must not be longer than every_ms")
+    return [every_ms, stop_after_ms] if every_ms or stop_after_ms else []
+
+
+class Times:
+    """Of one program, from its start by a person or the board until it is stopped. 0 is no time."""
+
+    def __init__(self, every_ms, stop_after_ms, now):
+        self.every_ms = every_ms
+        self.stop_after_ms = stop_after_ms
+        self.next_ms = now + every_ms
+        self.began_ms = now
+        self.ended_ms = None  # of the present run; None while it goes on
+        self.last = None  # [began, ended, how] of the last run that is over
+        self.runs = 1
+        self.missed = 0  # times at which the run before still went on
+        self._is_busy = False
+
+    def tick(self, runner, program):
+        """Ten times a second."""
+        if self._is_busy:
+            return
+        now = runner.board.now_ms()
+        runs = program.env is not None
+        if runs and self.ended_ms is None and self.every_ms and not _goes_on(program):
+            self._note(program, now, "returned")  # it keeps its pins as they are until its next run
+        if runs and self.stop_after_ms and now - self.began_ms >= self.stop_after_ms:
+            self._begin(self._stop(runner, program))
+        elif self.every_ms and now >= self.next_ms:
+            times = 1 + (now - self.next_ms) // self.every_ms
+            self.next_ms += times * self.every_ms
+            if self.ended_ms is not None:
+                self._begin(self._start(runner, program))
+                return
+            self.missed += times
+            if not self.missed & (self.missed - 1):  # 1, 2, 4, 8...: one that never ends does not fill the log
+                text = "%s still runs: it is not started a second time (%d times by now)"
+                runner._log("warning", text % (program.name, self.missed))
+
+    def tell(self, row, program, now):
+        """Into its row of apps.list. Times are how long ago, or in how long, in ms."""
+        if self.every_ms:
+            row["next_in_ms"] = max(0, self.next_ms - now)
+        if self.ended_ms is None and program.env is not None:
+            row["running_ms"] = now - self.began_ms
+        if self.last is not None:
+            began, ended, how = self.last
+            row["last"] = {"ago_ms": now - began, "took_ms": ended - began, "how": how}
+        row["runs"] = self.runs
+        row["missed"] = self.missed
+
+    async def end(self, runner, program, how):
+        """End this run. Call it with the runner's lock; the program is running."""
+        pins = program.env.pins()
+        await runner._halt(program)
+        if self.ended_ms is None:
+            if how == "trapped" and (self.last is None or self.last[2] != how):  # told once in a row
+                program.is_told = False
+                runner._tell_crash(program, True)
+            self._note(program, runner.board.now_ms(), how)
+        if self.every_ms:
+            try:
+                for pin in pins:
+                    runner.board.claim(pin, program.name)
+            except OSError:
+                pass  # of the virtual board: a WebAssembly program was quicker
+            return
+        program.state = how
+        runner._event("app.exit", {"app": program.name, "kind": how})
+
+    def _begin(self, coro):
+        self._is_busy = True
+        asyncio.create_task(coro)
+
+    def _note(self, program, now, how):
+        self.ended_ms = now
+        self.last = [self.began_ms, now, how]
+        if how != "trapped":
+            program.error = None
+        program.state = "waiting"
+
+    async def _stop(self, runner, program):
+        async with runner._changing:
+            if program.times is self and program.env is not None:
+                await self.end(runner, program, "stopped")
+        self._is_busy = False
+
+    async def _start(self, runner, program):
+        async with runner._changing:
+            if program.times is self:
+                if program.env is not None:
+                    await self.end(runner, program, "returned")
+                self.began_ms = now = runner.board.now_ms()
+                try:
+                    if not runner.has_room(_LOAD_BYTES):
+                        raise CallError("failed", "the board has no memory for this now: stop a program")
+                    program.space = runner.load(*runner.slots.image(program.name), program.claim)
+                except CallError as exc:
+                    program.error = exc.message
+                    runner._log("error", "%s cannot start: %s" % (program.name, exc.message))
+                    self._note(program, now, "trapped")
+                else:
+                    self.runs += 1
+                    self.ended_ms = None
+                    runner._begin(program)
+        self._is_busy = False
+
+
+def _goes_on(program):
+    """Whether anything of it can still act: pins alone keep their levels."""
+    env = program.env
+    if not program.main.done() or env._timers or env._inputs:
+        return True
+    standing = env._loop.standing if env._loop else ()
+    return bool([task for task in env.running_tasks() if task not in standing])

@@ -1,0 +1,207 @@
+"""When a program runs: every so often, and stopped after a time. Values and their words; starts and stops nothing.
+
+A board with our MicroPython firmware does it by itself (firmware/fw/intervals.py). Stock ESP-WASMachine has nothing for
+it, so the host starts and stops programs of the kind wasm (timed_runs.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct
+
+from microclaw.devices.calls import AppState
+from microclaw.errors import ConfigError, DeployRejected
+from microclaw.events import ProgramKind
+from microclaw.text import format_duration, read_duration_ms
+
+LEAST_MS: Final = 1_000
+LEAST_BY_HOST_MS: Final = 10_000
+"""Of an interval that the host keeps: each run takes it an installation."""
+MOST_MS: Final = 49 * 86_400_000
+"""As firmware/fw/intervals.py has it."""
+LONGEST_TRIAL_MS: Final = 7_200_000.0
+LONGEST_RUN_MS: Final = 600_000
+_FIRST_LOOK_MS: Final = 10_000.0
+_UNITS_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_LONGEST_MS: Final = 1e15
+
+_CALLBACKS: Final = (b"on_timer_callback", b"on_response", b"on_sensor_event", b"on_mqtt_dispatch_event")
+_OWN_LOG: Final = b"microclaw/log/"  # headers/glue/printed.c: that on_request is ours
+
+RunKeeper: TypeAlias = Literal["board", "host"]
+
+
+class RunTimes(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """`every_ms`: begun anew so often. `stop_after_ms`: each run is stopped after it. At least one of the two."""
+
+    every_ms: int | None = None
+    stop_after_ms: int | None = None
+
+    def text(self) -> str:
+        """ "every 10 min, stopped after 30 s"."""
+        parts = [] if self.every_ms is None else [f"every {_duration(self.every_ms)}"]
+        if self.stop_after_ms is not None:
+            parts.append(f"stopped after {_duration(self.stop_after_ms)}")
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """How the runs of a program go, by who keeps the times; Unix times in ms.
+
+    `last_how` is returned, exited, stopped or trapped. `missed`: times at which the run before still went on.
+    `problem`: why the host could not begin or stop a run.
+    """
+
+    next_ms: int | None = None
+    running_since_ms: int | None = None
+    last_ms: int | None = None
+    last_took_ms: int | None = None
+    last_how: str | None = None
+    runs: int = 0
+    missed: int = 0
+    problem: str | None = None
+
+
+def kept_by(kind: ProgramKind) -> RunKeeper:
+    return "board" if kind == "py" else "host"
+
+
+def host_begins(kind: ProgramKind, times: RunTimes | None) -> bool:
+    """Whether the host begins and stops its runs, so that it may be wanted and not be on its board."""
+    return times is not None and kept_by(kind) == "host"
+
+
+def board_runs(state: AppState, now_ms: int) -> RunReport | None:
+    """As a board tells of the runs that it begins itself, in Unix time; None where it tells of none."""
+    runs = state.runs
+    if runs is None:
+        return None
+    return RunReport(
+        None if runs.next_in_ms is None else now_ms + runs.next_in_ms,
+        None if runs.running_ms is None else now_ms - runs.running_ms,
+        None if runs.last_ago_ms is None else now_ms - runs.last_ago_ms,
+        runs.last_took_ms,
+        runs.last_how,
+        runs.runs,
+        runs.missed,
+    )
+
+
+def run_times(every_ms: int | None, stop_after_ms: int | None) -> RunTimes | None:
+    """None where neither is given. Raises ConfigError for times that cannot be."""
+    if every_ms is None and stop_after_ms is None:
+        return None
+    for option, value in (("--every", every_ms), ("--stop-after", stop_after_ms)):
+        if value is None:
+            continue
+        if value < LEAST_MS:
+            raise ConfigError(
+                f"{option}: {_duration(value)} is too short: the least is 1 s", next_step=f"as {option} 30s or 10m"
+            )
+        if value > MOST_MS:
+            raise ConfigError(f"{option}: longer than 49 days", next_step=f"give a shorter time, as {option} 1d")
+    if every_ms is not None and stop_after_ms is not None and stop_after_ms > every_ms:
+        raise ConfigError(
+            f"a run cannot last {_duration(stop_after_ms)} when the next one begins after {_duration(every_ms)}",
+            next_step="--stop-after must be as long as --every at most; without --every it runs once",
+        )
+    return RunTimes(every_ms, stop_after_ms)
+
+
+def check_keeper(times: RunTimes | None, kind: ProgramKind) -> None:
+    """Raise DeployRejected for an interval that is too short for the host to keep."""
+    if times is not None and kept_by(kind) == "host" and (times.every_ms or LEAST_BY_HOST_MS) < LEAST_BY_HOST_MS:
+        raise DeployRejected(
+            f"every {_duration(times.every_ms or 0)}: this firmware has no intervals, so the host puts the program "
+            f"there for each run, at most every {_duration(LEAST_BY_HOST_MS)}",
+            next_step="give --every 10s or more, or wait in the program itself",
+        )
+
+
+def parse_time_ms(text: str, option: str) -> int:
+    """Read "30s", "10m" or "10min", "1h", "1d", "500ms", or a plain number of seconds. Raises ConfigError."""
+    ms = read_duration_ms(text)
+    if ms is None or ms > _LONGEST_MS:
+        raise ConfigError(f"{option}: {text!r:.40} is not a time", next_step=f"write it as {option} 30s, 10m, 1h or 1d")
+    return round(ms)
+
+
+def parse_run_times(every: str | None, stop_after: str | None) -> RunTimes | None:
+    """As `--every` and `--stop-after` give them. Raises ConfigError."""
+    every_ms = None if every is None else parse_time_ms(every, "--every")
+    return run_times(every_ms, None if stop_after is None else parse_time_ms(stop_after, "--stop-after"))
+
+
+def times_body(every: str | None, stop_after: str | None) -> dict[str, int | None]:
+    """When a program runs, as the host takes it; nothing where neither is given. Raises ConfigError."""
+    times = parse_run_times(every, stop_after)
+    return {} if times is None else {"every_ms": times.every_ms, "stop_after_ms": times.stop_after_ms}
+
+
+def time_word(ms: int) -> str:
+    """A time as it is written: 10m, 90s, 1500ms."""
+    size, unit = next((size, unit) for unit, size in reversed(_UNITS_MS.items()) if ms % size == 0)
+    return f"{ms // size}{unit}"
+
+
+def how_text(how: str, took_ms: int | None) -> str:
+    """ "ended by itself in 2 s", "stopped after 30 s", "failed after 3 s"."""
+    took = None if took_ms is None else format_duration(took_ms, decimals=1)
+    match how:
+        case "stopped":
+            return f"stopped after {took}" if took else "stopped"
+        case "replaced":
+            return "taken off for the next one: this firmware does not tell whether it had ended"
+        case "lost":
+            return "the board lost it"
+        case "trapped":
+            return f"failed after {took}" if took else "failed"
+        case _:
+            return f"ended by itself in {took}" if took else "ended by itself"
+
+
+def keeper_text(times: RunTimes, kind: ProgramKind) -> str:
+    """Who keeps the times, in the words that every answer has."""
+    if kept_by(kind) == "board":
+        again = ", at each start of the board anew" if times.every_ms is None else ""
+        return f"{times.text()}{again}: the board keeps it, also when this host is off"
+    why = "This firmware has no intervals; while the host is off, nothing starts or stops it"
+    return f"{times.text()}: needs the host. {why}"
+
+
+def first_only_text(times: RunTimes, kind: ProgramKind) -> str:
+    """With what the evidence of an installation is of."""
+    return f"{keeper_text(times, kind)}; seen so far: the first run, no later one"
+
+
+def trial_ms(times: RunTimes, asked_ms: float) -> float:
+    """How long to try it: until its second run was seen and stopped, where that is within two hours.
+
+    A trial of long runs takes this machine long: of those only the beginning is tried.
+    """
+    if (times.stop_after_ms or 0) > LONGEST_RUN_MS:
+        return asked_ms
+    look_ms = float(times.stop_after_ms or _FIRST_LOOK_MS) + 500.0
+    if times.every_ms is not None and times.every_ms + look_ms <= LONGEST_TRIAL_MS:
+        look_ms += times.every_ms
+    return max(min(look_ms, LONGEST_TRIAL_MS), asked_ms)
+
+
+def times_differ_text(before: RunTimes | None, after: RunTimes | None) -> str:
+    return f"{before.text() if before else 'no interval'} -> {after.text() if after else 'no interval'}"
+
+
+def _duration(ms: float) -> str:
+    sign = "-" if ms < 0 else ""
+    days, rest = divmod(abs(round(ms)), 86_400_000)
+    if days and not rest:
+        return f"{sign}{days} d"
+    return sign + format_duration(abs(ms), decimals=3)
+
+
+def acts_later(wasm: bytes) -> bool:
+    """Whether a program can still do something once its main, or on_init, has returned."""
+    return any(name in wasm for name in _CALLBACKS) or (b"on_request" in wasm and _OWN_LOG not in wasm)

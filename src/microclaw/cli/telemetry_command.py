@@ -1,0 +1,124 @@
+"""`microclaw device show NAME --plot` and `--csv`: what a device measured, drawn in the terminal or as a file."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+import typer
+
+from microclaw.cli.audit_command import since_ms
+from microclaw.cli.options import GlobalOptions
+from microclaw.errors import ConfigError
+from microclaw.host_client.request import segment
+from microclaw.terminal.plot import PlotPoint, draw_plot, number_text
+from microclaw.text import format_duration
+
+ALL_POINTS: Final = 10_000  # as many as the host gives
+DEFAULT_SINCE: Final = "2h"
+WIDEST: Final = 160
+ROWS, ROWS_OF_MANY = 12, 6
+_HEAD: Final = ("time", "device", "key", "unit", "min", "max", "mean", "count")
+
+
+def show_telemetry(options: GlobalOptions, name: str, key: str | None, since: str | None, file: Path | None) -> None:
+    """Draw it, or write it as CSV into the file; `-` is the output."""
+    if file is not None and options.json:
+        raise typer.BadParameter("--csv or --json, one of them")
+    from_ms = since_ms(since or DEFAULT_SINCE)
+    if file is None:
+        found = _fetch(options, name, key, from_ms, 2 * WIDEST)
+        options.end_with_json("telemetry", found)
+        _plot(options, found, name)
+        return
+    keys = [key] if key is not None else [one["key"] for one in _fetch(options, name, None, from_ms, 2)["series"]]
+    documents = (_fetch(options, name, one, from_ms, ALL_POINTS) for one in keys)
+    rows = (row for document in documents for row in csv_rows(document))
+    count = _write(file, rows)
+    if str(file) != "-":
+        options.say(f"{count:,} lines in {file}")
+
+
+def csv_rows(found: dict[str, Any]) -> Iterator[tuple[object, ...]]:
+    """A line for each stretch of time, its beginning as UTC."""
+    for series in found["series"]:
+        for point in series["points"]:
+            at = datetime.fromtimestamp(point["at_ms"] / 1000, UTC).isoformat(timespec="milliseconds")
+            values = (point["min"], point["max"], point["mean"], point["count"])
+            yield at.replace("+00:00", "Z"), found["device"], series["key"], series["unit"], *values
+
+
+def last_text(last: list[dict[str, Any]]) -> str:
+    """The last value of each series in a line, and how old the newest is."""
+    values = [f"{one['key']} {number_text(one['value'], abs(one['value']) / 1_000)} {one['unit']}" for one in last]
+    age_ms = max(0.0, time.time() * 1000 - max(one["at_ms"] for one in last))
+    return f"{', '.join(map(str.strip, values))} ({format_duration(age_ms)} ago)"
+
+
+def _fetch(options: GlobalOptions, name: str, key: str | None, from_ms: int, points: int) -> dict[str, Any]:
+    query: dict[str, str | int] = {"since": from_ms, "points": points}
+    if key is not None:
+        query["key"] = key
+    return options.host().get(f"/v1/devices/{segment(name)}/telemetry", query)
+
+
+def _plot(options: GlobalOptions, found: dict[str, Any], name: str) -> None:
+    if not found["series"]:
+        options.say(f"{name} sent no telemetry yet; devices on the link do, each half minute")
+    ascii_only = not _writes("⣿─┤°")
+    columns = min(WIDEST, shutil.get_terminal_size((80, 24)).columns - 1)
+    for number, series in enumerate(found["series"]):
+        if number:
+            options.line()
+        points = [PlotPoint(p["at_ms"], p["min"], p["max"], p["mean"]) for p in series["points"]]
+        lines = draw_plot(
+            points,
+            title=f"{name} {series['key']}",
+            unit=series["unit"].replace("°", "") if ascii_only else series["unit"],
+            since_ms=found["since_ms"],
+            until_ms=found["until_ms"],
+            columns=columns,
+            rows=ROWS if len(found["series"]) == 1 else ROWS_OF_MANY,
+            ascii_only=ascii_only,
+        )
+        for line in lines:
+            options.line(line)
+    for refused in found["refused"]:
+        options.say(refused["text"])
+
+
+def _writes(text: str) -> bool:
+    """Whether the output's encoding has these characters."""
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def _write(file: Path, rows: Iterator[tuple[object, ...]]) -> int:
+    """How many rows that were."""
+    if str(file) == "-":
+        return _write_rows(sys.stdout, rows)
+    try:
+        with file.open("w", newline="", encoding="utf-8") as out:
+            return _write_rows(out, rows)
+    except OSError as exc:
+        text = f"{file} cannot be written: {exc.strerror or exc}"
+        raise ConfigError(text, next_step="choose another file, or - for the output") from exc
+
+
+def _write_rows(out: TextIO, rows: Iterator[tuple[object, ...]]) -> int:
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(_HEAD)
+    count = 0
+    for row in rows:
+        writer.writerow(row)
+        count += 1
+    return count

@@ -1,0 +1,228 @@
+"""Rollouts over this host's devices: who is in one, which release each gets, what their offers became, taking it back.
+
+rollouts.py carries one on; offers.py sends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from microclaw.devices.device import Device
+from microclaw.devices.registry import Registry
+from microclaw.errors import ConfigError, NotSupported, UnknownName
+from microclaw.ota.manifest import version_numbers
+from microclaw.ota.offers import OfferChange, Offers, link_of, obstacle, release_for
+from microclaw.ota.publisher import Publisher
+from microclaw.ota.rollout import DeviceState, RolloutDevice
+from microclaw.ota.rollout_plan import DEFAULT_STAGES, RolloutPlan, read_stages
+from microclaw.ota.rollouts import CountCrashes, Ended, OpenRollout, Rollouts, TellRollout, in_order
+from microclaw.store.firmware import OfferRow, OfferState, ReleaseRow
+from microclaw.store.rollouts import RolloutTable
+
+LOOK_FOR_REMOVED_S: Final = 60.0
+LOOK_FOR_CRASHES_S: Final = 2.0
+_ENDS: Final[dict[OfferState, DeviceState]] = {
+    "healthy": "healthy",
+    "rolled_back": "rolled_back",
+    "refused": "refused",
+    "failed": "failed",
+    "idle": "failed",  # cancelled or superseded by another offer
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutOrder:
+    """`outdated`: leave out who runs the version, or a newer one. `limits`: fields of RolloutPlan, without `stages`."""
+
+    version: str
+    stages: str = DEFAULT_STAGES
+    outdated: bool = False
+    limits: dict[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """`left_out`: devices that are not in it, each with the reason."""
+
+    one: OpenRollout
+    left_out: tuple[tuple[str, str], ...]
+
+
+class RolloutService:
+    """`now_ms` is the wall clock; `tell` gets each change of a rollout's state or stage."""
+
+    def __init__(
+        self,
+        table: RolloutTable,
+        publisher: Publisher,
+        offers: Offers,
+        devices: Registry,
+        *,
+        now_ms: Callable[[], int],
+        crashes: CountCrashes,
+        tell: TellRollout | None = None,
+    ) -> None:
+        self._publisher = publisher
+        self._offers = offers
+        self._devices = devices
+        self._now_ms = now_ms
+        self._ends: dict[str, OfferChange] = {}  # by device: the newest counts
+        self._news = asyncio.Event()
+        self.rollouts = Rollouts(
+            table, self._send, self._cancel, is_online=self._is_online, now_ms=now_ms, crashes=crashes, tell=tell
+        )
+
+    async def run(self) -> None:
+        """Carry the open rollouts on until it is cancelled; what ended meanwhile is taken up first."""
+        stop_listening = self._offers.listen(self._heard)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.rollouts.run(), name="rollouts")
+                group.create_task(self._follow(), name="ends of updates")
+                group.create_task(self._look_for_crashes(), name="crashes of updated boards")
+                group.create_task(self._look_for_removed(), name="devices that were removed")
+        finally:
+            stop_listening()
+
+    async def begin(self, order: RolloutOrder, chosen: Sequence[Device], person: str) -> Begun:
+        """Raises UnknownName for a version that is not published, ConfigError where no device can take it."""
+        rows = await self._publisher.find(order.version)
+        version = rows[0].version
+        members: list[tuple[str, str]] = []
+        left_out: list[tuple[str, str]] = []
+        for device in chosen:
+            why = self._why_not(rows, device, outdated=order.outdated)
+            if why is None:
+                members.append((device.device_id, _running(device)))
+            else:
+                left_out.append((device.name, why))
+        if not members:
+            reasons = "; ".join(f"{name}: {why}" for name, why in left_out[:3])
+            raise ConfigError(f"no board takes {version}: {reasons}", next_step="microclaw firmware status")
+        running = dict(members)
+        ordered = in_order(f"{version} {self._now_ms()}", list(running))
+        plan = RolloutPlan(read_stages(order.stages, len(ordered)), **(order.limits or {}))  # type: ignore[arg-type]
+        channel = next(row.channel for row in rows)
+        one = await self.rollouts.begin(version, channel, plan, [(each, running[each]) for each in ordered], person)
+        return Begun(one, tuple(left_out))
+
+    async def undo(self, rollout_id: int, person: str) -> list[OpenRollout]:
+        """Take the boards that have the update back to what they ran: a rollout for each former version.
+
+        Raises ConfigError where that version has no release that lets boards go back.
+        """
+        one = await self.rollouts.get(rollout_id)
+        if one.undoes is not None or one.rollout.progress.state == "undone":
+            raise ConfigError(
+                f"rollout {rollout_id} is taken back, or takes one back", next_step="microclaw rollout list"
+            )
+        former: dict[str, list[tuple[str, str]]] = {}
+        for device in one.rollout.devices.values():
+            if device.state in ("healthy", "late") and self._is_known(device.device_id):
+                former.setdefault(device.from_version, []).append((device.device_id, one.version))
+        if not former:
+            raise ConfigError(
+                f"no board has the update of rollout {rollout_id}", next_step="nothing is to be taken back"
+            )
+        for version in former:
+            await self._releases_back(version)
+        if one.rollout.is_open:
+            await self.rollouts.stop(rollout_id)
+        begun = []
+        for version, members in former.items():
+            plan = RolloutPlan((len(members),), healthy_share=0.5, max_crashes=len(members), soak_s=0)
+            begun.append(await self.rollouts.begin(version, one.channel, plan, members, person, undoes=rollout_id))
+        await self.rollouts.mark_undone(rollout_id, begun[0].rollout_id)
+        return begun
+
+    # What Rollouts calls
+
+    async def _send(self, one: OpenRollout, device: RolloutDevice) -> Ended | None:
+        """The offers see to it that a device gets the same one once; that of an earlier rollout does not count."""
+        back = one.undoes is not None
+        rows = await self._releases_back(one.version) if back else await self._publisher.find(one.version)
+        release = release_for(rows, self._devices.get(device.device_id), back=back)
+        before = await self._offers.standing(device.device_id, release.release_id)
+        is_ours = bool(before) and before[0].offered_ms >= (device.offered_ms or 0)
+        row = await self._offers.offer(device.device_id, release, by=one.person_id, again=not is_ours)
+        return _end_of(row)
+
+    async def _cancel(self, one: OpenRollout, device_id: str) -> None:
+        await self._offers.cancel(device_id, by=one.person_id)
+
+    async def _releases_back(self, version: str) -> tuple[ReleaseRow, ...]:
+        """Releases of a version that boards with a higher one take. Raises ConfigError where there is none."""
+        try:
+            rows = tuple(row for row in await self._publisher.find(version) if row.allow_downgrade)
+        except UnknownName:
+            rows = ()
+        if not rows:
+            raise ConfigError(
+                f"{version} is not published as one that boards may go back to",
+                next_step=f"microclaw firmware publish --version {version} --allow-downgrade, then this again",
+            )
+        return rows
+
+    def _is_online(self, device_id: str) -> bool:
+        return self._is_known(device_id) and link_of(self._devices.get(device_id)).online
+
+    def _is_known(self, device_id: str) -> bool:
+        try:
+            link_of(self._devices.get(device_id))
+        except (UnknownName, NotSupported):
+            return False
+        return True
+
+    # What it hears
+
+    def _heard(self, change: OfferChange) -> None:
+        if change.state in _ENDS:
+            self._ends[change.device_id] = change
+            self._news.set()
+
+    async def _follow(self) -> None:
+        while await self._news.wait():
+            self._news.clear()
+            while self._ends:
+                device_id, change = self._ends.popitem()
+                release = await self._publisher.table.release(change.release_id)
+                await self.rollouts.noted(device_id, release.version, _ENDS[change.state], change.error or "")
+
+    async def _look_for_crashes(self) -> None:
+        while True:
+            await self.rollouts.look_for_crashes()
+            await asyncio.sleep(LOOK_FOR_CRASHES_S)
+
+    async def _look_for_removed(self) -> None:
+        while True:
+            for one in await self.rollouts.all():
+                for device in list(one.rollout.devices.values()) if not one.rollout.is_over else ():
+                    if device.state in ("waiting", "offered") and not self._is_known(device.device_id):
+                        await self.rollouts.removed(device.device_id)
+            await asyncio.sleep(LOOK_FOR_REMOVED_S)
+
+    def _why_not(self, rows: Sequence[ReleaseRow], device: Device, *, outdated: bool) -> str | None:
+        try:
+            release = release_for(rows, device)
+            error = obstacle(release, device, link_of(device), self._now_ms())
+        except NotSupported as exc:
+            return exc.message
+        running, wanted = version_numbers(_running(device)), version_numbers(release.version)
+        if outdated and running is not None and wanted is not None and running >= wanted:
+            return f"runs {_running(device)}"
+        return None if error is None else error.message
+
+
+def _running(device: Device) -> str:
+    """The version that it said last, "" where it said none."""
+    presence = link_of(device).presence
+    facts = None if presence is None else presence.ota
+    return "" if facts is None else facts.version
+
+
+def _end_of(row: OfferRow) -> Ended | None:
+    state = _ENDS.get(row.state)
+    return None if state is None else Ended(state, row.error or "")

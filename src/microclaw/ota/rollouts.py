@@ -1,0 +1,291 @@
+"""Rollouts that go on by themselves: keeps what each decides, sends the offers, hears how they end. rollout.py decides.
+
+Order of everything: first the change is on the disk, then it is acted on. An offer that a killed host had kept and not
+sent is sent again at the next start; the offers themselves see to it that a device gets none twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from datetime import datetime
+from typing import Final, TypeAlias
+
+import msgspec
+
+from microclaw.errors import ConfigError, MicroclawError, UnknownName
+from microclaw.ota.rollout import BAD, DeviceState, Progress, Rollout, RolloutDevice, RolloutState
+from microclaw.ota.rollout_plan import RolloutPlan
+from microclaw.store.rollouts import NewRollout, RolloutChange, RolloutRow, RolloutTable
+
+TICK_S: Final = 1.0
+MAX_OPEN: Final = 8
+_log = logging.getLogger(__name__)
+
+SendOffer: TypeAlias = Callable[["OpenRollout", RolloutDevice], Awaitable["Ended | None"]]
+"""Send what a device was just kept as offered; how it ended, where that is known already. Raises MicroclawError."""
+CancelOffer: TypeAlias = Callable[["OpenRollout", str], Awaitable[None]]
+"""Ask a device to give the update up. Raises MicroclawError where it cannot be asked."""
+CountCrashes: TypeAlias = Callable[[Mapping[str, int]], Awaitable[int]]
+"""How many kinds of crash devices had for the first time since the moment (Unix ms) that stands beside each."""
+TellRollout: TypeAlias = Callable[["OpenRollout"], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How an update ended, with the device's reason."""
+
+    state: DeviceState
+    error: str
+
+
+@dataclass(slots=True)
+class OpenRollout:
+    """A rollout with what was said of it."""
+
+    rollout_id: int
+    version: str
+    channel: str
+    person_id: str
+    began_ms: int
+    undoes: int | None
+    rollout: Rollout
+
+
+class Rollouts:
+    """`is_online` by device id, `minute` the minute of the host's day; `tell` gets each change of a state or stage."""
+
+    def __init__(
+        self,
+        table: RolloutTable,
+        offer: SendOffer,
+        cancel: CancelOffer,
+        *,
+        is_online: Callable[[str], bool],
+        now_ms: Callable[[], int],
+        minute: Callable[[], int] = lambda: _minute_of(datetime.now()),
+        crashes: CountCrashes,
+        tell: TellRollout | None = None,
+    ) -> None:
+        self._crashes = crashes
+        self._table = table
+        self._offer = offer
+        self._cancel = cancel
+        self._is_online = is_online
+        self._now_ms = now_ms
+        self._minute = minute
+        self._tell = tell
+        self._open: dict[int, OpenRollout] = {}
+        self._lock = asyncio.Lock()
+        self._news = asyncio.Event()
+
+    async def load(self) -> None:
+        """Take up what a former host left. Offers that may not have gone out are sent again."""
+        for row in await self._table.open():
+            one = await self._read(row)
+            self._open[one.rollout_id] = one
+            for device in one.rollout.devices.values():
+                if device.state == "offered":
+                    await self._send(one, device.device_id)
+
+    async def run(self) -> None:
+        """Move on with every news and once a second, until it is cancelled."""
+        await self.load()
+        while True:
+            await self.step()
+            self._news.clear()
+            try:
+                await asyncio.wait_for(self._news.wait(), TICK_S)
+            except TimeoutError:
+                continue
+
+    async def begin(
+        self,
+        version: str,
+        channel: str,
+        plan: RolloutPlan,
+        devices: Sequence[tuple[str, str]],
+        person_id: str,
+        *,
+        undoes: int | None = None,
+    ) -> OpenRollout:
+        """`devices`: (id, version that it runs). Raises ConfigError where one of them is in an open rollout already."""
+        async with self._lock:
+            if sum(one.rollout.is_open for one in self._open.values()) >= MAX_OPEN:
+                raise ConfigError(f"{MAX_OPEN} rollouts are open", next_step="end one: microclaw rollout list")
+            for one in self._open.values():
+                busy = [device_id for device_id, _ in devices if one.rollout.holds(device_id)]
+                if busy:
+                    raise ConfigError(
+                        f"{len(busy)} of these boards are in rollout {one.rollout_id}, which is not over",
+                        next_step=f"microclaw rollout status {one.rollout_id}; to end it: rollout stop",
+                    )
+            new = NewRollout(version, channel, _write_plan(plan), person_id, undoes, self._now_ms())
+            rollout_id = await self._table.add(new, devices)
+            row = await self._table.get(rollout_id)
+            assert row is not None
+            one = self._open[rollout_id] = await self._read(row)
+        await self._told(one)
+        self._news.set()
+        return one
+
+    async def get(self, rollout_id: int) -> OpenRollout:
+        """Raises UnknownName."""
+        if (one := self._open.get(rollout_id)) is not None:
+            return one
+        row = await self._table.get(rollout_id)
+        if row is None:
+            raise UnknownName(f"there is no rollout {rollout_id}", next_step="microclaw rollout list")
+        return await self._read(row)
+
+    async def all(self) -> list[OpenRollout]:
+        """The newest first, those that are over too."""
+        return [self._open.get(row.rollout_id) or await self._read(row) for row in await self._table.list(20)]
+
+    async def pause(self, rollout_id: int) -> OpenRollout:
+        """No more offers; what is under way goes on."""
+        return await self._change(rollout_id, "paused", "a person paused it", ("running",))
+
+    async def resume(self, rollout_id: int) -> OpenRollout:
+        return await self._change(rollout_id, "running", "", ("paused",))
+
+    async def stop(self, rollout_id: int) -> OpenRollout:
+        """End it for good."""
+        return await self._change(rollout_id, "halted", "a person stopped it", ("running", "paused"))
+
+    async def mark_undone(self, rollout_id: int, by: int) -> None:
+        """Its boards are taken back by another rollout."""
+        await self._change(rollout_id, "undone", f"taken back by rollout {by}", ("running", "paused", "halted", "done"))
+
+    async def noted(self, device_id: str, version: str, state: DeviceState, error: str) -> None:
+        """How the update of a device to a version ended."""
+        async with self._lock:
+            for one in list(self._open.values()):
+                if one.version == version and (row := one.rollout.note(device_id, state, error, self._now_ms())):
+                    await self._keep(one, [row])
+        self._news.set()
+
+    async def look_for_crashes(self) -> None:
+        """Count the new crash reports of each open rollout's devices."""
+        for one in list(self._open.values()):
+            if not one.rollout.is_open or not (offered := one.rollout.offered):
+                continue
+            count = await self._crashes(offered)
+            async with self._lock:
+                if one.rollout.count_crashes(count):
+                    await self._keep(one, [], progress=True)
+                    self._news.set()
+
+    async def removed(self, device_id: str) -> None:
+        """The host knows the device no more."""
+        async with self._lock:
+            for one in list(self._open.values()):
+                if row := one.rollout.note(device_id, "removed", "", self._now_ms()):
+                    await self._keep(one, [row])
+        self._news.set()
+
+    async def step(self) -> None:
+        """One look at every open rollout."""
+        for one in list(self._open.values()):
+            for device_id in await self._decide(one):
+                await self._send(one, device_id)
+
+    # How it works
+
+    async def _decide(self, one: OpenRollout) -> list[str]:
+        """Keep what is decided now; the devices whose offers are kept and have to go out."""
+        async with self._lock:
+            now_ms, rollout = self._now_ms(), one.rollout
+            rows = rollout.give_up_late(now_ms)
+            changed = rollout.decide(now_ms)
+            window = rollout.plan.window
+            is_in_window = window is None or window.is_open(self._minute())
+            due = rollout.due(now_ms, self._is_online, in_window=is_in_window)
+            rows += [rollout.offer(device_id, now_ms) for device_id in due]
+            if rows or changed is not None:
+                await self._keep(one, rows, progress=changed is not None)
+        if changed is not None:
+            await self._told(one)
+            if changed.state == "halted":
+                await self._call_off(one)
+        return due
+
+    async def _send(self, one: OpenRollout, device_id: str) -> None:
+        """A device that cannot get the offer has failed, with the reason."""
+        try:
+            ended = await self._offer(one, one.rollout.devices[device_id])
+        except MicroclawError as exc:
+            ended = Ended("failed", exc.message)
+        if ended is not None:
+            await self.noted(device_id, one.version, ended.state, ended.error)
+
+    async def _change(
+        self, rollout_id: int, state: RolloutState, reason: str, allowed: Sequence[RolloutState]
+    ) -> OpenRollout:
+        async with self._lock:
+            one = await self.get(rollout_id)
+            now = one.rollout.progress.state
+            if now not in allowed:
+                raise ConfigError(f"rollout {rollout_id} is {now}", next_step=f"microclaw rollout status {rollout_id}")
+            one.rollout.set_state(state, reason)
+            await self._keep(one, [], progress=True)
+        await self._told(one)
+        self._news.set()
+        return one
+
+    async def _call_off(self, one: OpenRollout) -> None:
+        """Boards that have the offer and not the update need not take it."""
+        for device_id in one.rollout.under_way:
+            try:
+                await self._cancel(one, device_id)
+            except MicroclawError as exc:
+                _log.warning("rollout %d: %s was not told to stop: %s", one.rollout_id, device_id, exc.message)
+
+    async def _keep(self, one: OpenRollout, rows: Sequence[RolloutDevice], *, progress: bool = False) -> None:
+        devices = [(row.state, row.error, row.offered_ms, row.ended_ms, row.device_id) for row in rows]
+        kept = astuple(one.rollout.progress)  # in the order of the columns
+        await self._table.keep(RolloutChange(one.rollout_id, kept if progress else None, devices))
+        if one.rollout.is_over:
+            self._open.pop(one.rollout_id, None)
+
+    async def _read(self, row: RolloutRow) -> OpenRollout:
+        devices = [
+            RolloutDevice(one.device_id, one.from_version, _state(one.state), one.error, one.offered_ms, one.ended_ms)
+            for one in await self._table.devices(row.rollout_id)
+        ]
+        state = msgspec.convert(row.state, RolloutState)
+        progress = Progress(state, row.reason, row.stage, row.stage_ms, row.crashes, row.soaking_since_ms)
+        rollout = Rollout(msgspec.json.decode(row.plan, type=RolloutPlan), devices, progress)
+        return OpenRollout(row.rollout_id, row.version, row.channel, row.person_id, row.began_ms, row.undoes, rollout)
+
+    async def _told(self, one: OpenRollout) -> None:
+        progress = one.rollout.progress
+        _log.info("rollout %d: %s, stage %d %s", one.rollout_id, progress.state, progress.stage + 1, progress.reason)
+        if self._tell is not None:
+            await self._tell(one)
+
+
+def in_order(rollout_key: str, device_ids: Sequence[str]) -> list[str]:
+    """The devices in an order that says nothing of them and is the same for the same key: who is canary is chance."""
+    return sorted(device_ids, key=lambda one: hashlib.sha256(f"{rollout_key}/{one}".encode()).digest())
+
+
+def failures(rollout: Rollout) -> list[RolloutDevice]:
+    """The boards that did not become healthy."""
+    return [device for device in rollout.devices.values() if device.state in BAD]
+
+
+def _state(text: str) -> DeviceState:
+    found: DeviceState = msgspec.convert(text, DeviceState)
+    return found
+
+
+def _write_plan(plan: RolloutPlan) -> str:
+    return msgspec.json.encode(plan).decode()
+
+
+def _minute_of(at: datetime) -> int:
+    return at.hour * 60 + at.minute

@@ -1,0 +1,221 @@
+"""Rows of the crashes that boards reported: one for each kind, one for each board that had it, the newest reports."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from microclaw.errors import UnknownName
+from microclaw.store.rows import Table
+
+CrashKind: TypeAlias = Literal["program", "reset", "firmware"]
+"""A program failed; the board started again by a watchdog, a panic or the like; its firmware failed and says so."""
+MAX_GROUPS: Final = 500
+MAX_GROUPS_FOUND_ON: Final = 20  # of what one board had first: it pushes its own out, and no other's
+KEPT_REPORTS: Final = 5  # of a group
+
+
+@dataclass(frozen=True, slots=True)
+class CrashReport:
+    """One crash as a board told it, cleaned and cut. `version` is of the program, or of the firmware for a reset."""
+
+    device_id: str
+    at_ms: int
+    fingerprint: str
+    kind: CrashKind
+    program: str | None
+    version: str | None
+    title: str
+    firmware: str
+    trace: str
+    log: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CrashGroup:
+    """Crashes that are one kind. `devices` are ids; `count`, `first_ms` and `last_ms` are of those that were asked for.
+
+    `first_ms` of the group itself is `found_ms`: a kind that nobody had before then.
+    """
+
+    crash_id: int
+    fingerprint: str
+    kind: CrashKind
+    program: str | None
+    version: str | None
+    title: str
+    found_ms: int
+    count: int
+    first_ms: int
+    last_ms: int
+    devices: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCrash:
+    """What came of keeping a report: its group's number, whether it is a new one, how often it was seen by now."""
+
+    crash_id: int
+    is_new: bool
+    count: int
+
+
+class CrashTable(Table):
+    """The crashes of one database's devices."""
+
+    async def groups(
+        self, *, since_ms: int = 0, devices: Collection[str] | None = None, crash_id: int | None = None
+    ) -> tuple[CrashGroup, ...]:
+        """Those that any of the devices had since then, or any device at all; the newest first."""
+        return await self._database.read(lambda connection: _groups(connection, since_ms, devices, crash_id))
+
+    async def reports(self, crash_id: int) -> tuple[CrashGroup, tuple[CrashReport, ...]]:
+        """One kind, with its newest reports, the newest first. UnknownName when there is none."""
+        found = await self.groups(crash_id=crash_id)
+        if not found:
+            raise UnknownName(f"there is no crash {crash_id}", next_step="see them: microclaw crash list")
+        return found[0], await self._database.read(lambda connection: _reports(connection, found[0]))
+
+    async def new_since(self, moments_ms: Mapping[str, int]) -> int:
+        """How many kinds of crash devices had for the first time at or after the moment beside each one's id."""
+        query = "SELECT device_id, first_ms FROM crash_devices WHERE first_ms >= ?"
+        earliest = (min(moments_ms.values(), default=0),)
+        rows = await self._database.read(lambda connection: connection.execute(query, earliest).fetchall())
+        return sum(device_id in moments_ms and first_ms >= moments_ms[device_id] for device_id, first_ms in rows)
+
+    async def clear(self, crash_ids: Collection[int] | None, devices: Collection[str] | None) -> int:
+        """Forget these kinds, or all of them, of these devices or of all; how many crashes that were."""
+        return await self._database.write(lambda connection: _clear(connection, crash_ids, devices))
+
+
+def insert_crash(connection: sqlite3.Connection, report: CrashReport) -> StoredCrash | None:
+    """Within the caller's transaction; None when the device is gone meanwhile."""
+    if not connection.execute("SELECT 1 FROM devices WHERE device_id = ?", (report.device_id,)).fetchone():
+        return None
+    _drop_empty(connection)
+    row = connection.execute(
+        "SELECT crash_id FROM crash_groups WHERE fingerprint = ?", (report.fingerprint,)
+    ).fetchone()
+    is_new = row is None
+    crash_id = _new_group(connection, report) if row is None else int(row[0])
+    connection.execute(
+        """INSERT INTO crash_devices (crash_id, device_id, count, first_ms, last_ms) VALUES (?1, ?2, 1, ?3, ?3)
+        ON CONFLICT DO UPDATE SET count = count + 1, last_ms = max(last_ms, excluded.last_ms)""",
+        (crash_id, report.device_id, report.at_ms),
+    )
+    connection.execute("UPDATE crash_groups SET last_ms = max(last_ms, ?) WHERE crash_id = ?", (report.at_ms, crash_id))
+    connection.execute(
+        "INSERT INTO crash_reports (crash_id, device_id, at_ms, firmware, trace, log) VALUES (?, ?, ?, ?, ?, ?)",
+        (crash_id, report.device_id, report.at_ms, report.firmware, report.trace, json.dumps(report.log)),
+    )
+    connection.execute(
+        """DELETE FROM crash_reports WHERE crash_id = ?1 AND report_id NOT IN
+        (SELECT report_id FROM crash_reports WHERE crash_id = ?1 ORDER BY report_id DESC LIMIT ?2)""",
+        (crash_id, KEPT_REPORTS),
+    )
+    (count,) = connection.execute("SELECT sum(count) FROM crash_devices WHERE crash_id = ?", (crash_id,)).fetchone()
+    return StoredCrash(crash_id, is_new, count)
+
+
+def move_crashes(connection: sqlite3.Connection, device_id: str, heir_id: str) -> None:
+    """Two devices are one: the crashes of the first are the other's."""
+    connection.execute(
+        """INSERT INTO crash_devices (crash_id, device_id, count, first_ms, last_ms)
+        SELECT crash_id, ?2, count, first_ms, last_ms FROM crash_devices WHERE device_id = ?1
+        ON CONFLICT DO UPDATE SET count = count + excluded.count, first_ms = min(first_ms, excluded.first_ms),
+            last_ms = max(last_ms, excluded.last_ms)""",
+        (device_id, heir_id),
+    )
+    connection.execute("UPDATE crash_reports SET device_id = ? WHERE device_id = ?", (heir_id, device_id))
+
+
+def _new_group(connection: sqlite3.Connection, report: CrashReport) -> int:
+    """Where there is no room the group gives way that was seen last the longest ago; of a board with many, its own."""
+    (own,) = connection.execute("SELECT count(*) FROM crash_groups WHERE found_on = ?", (report.device_id,)).fetchone()
+    (every,) = connection.execute("SELECT count(*) FROM crash_groups").fetchone()
+    oldest = "SELECT crash_id FROM crash_groups WHERE found_on = ?1 OR ?2 ORDER BY last_ms, crash_id LIMIT 1"
+    if own >= MAX_GROUPS_FOUND_ON or every >= MAX_GROUPS:
+        connection.execute(
+            f"DELETE FROM crash_groups WHERE crash_id = ({oldest})",  # noqa: S608 - a constant
+            (report.device_id, own < MAX_GROUPS_FOUND_ON),
+        )
+    made = connection.execute(
+        """INSERT INTO crash_groups (fingerprint, kind, program, version, title, first_ms, last_ms, found_on)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
+        (
+            report.fingerprint,
+            report.kind,
+            report.program,
+            report.version,
+            report.title,
+            report.at_ms,
+            report.at_ms,
+            report.device_id,
+        ),
+    )
+    assert made.lastrowid is not None
+    return made.lastrowid
+
+
+def _groups(
+    connection: sqlite3.Connection, since_ms: int, devices: Collection[str] | None, crash_id: int | None
+) -> tuple[CrashGroup, ...]:
+    rows = connection.execute(
+        """SELECT g.crash_id, fingerprint, kind, program, version, title, g.first_ms, sum(d.count), min(d.first_ms),
+            max(d.last_ms) AS seen_ms, json_group_array(d.device_id)
+        FROM crash_groups g JOIN crash_devices d ON d.crash_id = g.crash_id
+        WHERE d.last_ms >= ?1 AND (?2 IS NULL OR d.device_id IN (SELECT value FROM json_each(?2)))
+            AND (?3 IS NULL OR g.crash_id = ?3)
+        GROUP BY g.crash_id ORDER BY seen_ms DESC, g.crash_id DESC""",
+        (since_ms, _json(devices), crash_id),
+    )
+    return tuple(CrashGroup(*(*row[:-1], tuple(sorted(json.loads(row[-1]))))) for row in rows)
+
+
+def _reports(connection: sqlite3.Connection, group: CrashGroup) -> tuple[CrashReport, ...]:
+    rows: Sequence[tuple[str, int, str, str, str]] = connection.execute(
+        """SELECT device_id, at_ms, firmware, trace, log FROM crash_reports WHERE crash_id = ?
+        ORDER BY report_id DESC LIMIT ?""",
+        (group.crash_id, KEPT_REPORTS),
+    ).fetchall()
+    return tuple(
+        CrashReport(
+            device_id=device_id,
+            at_ms=at_ms,
+            fingerprint=group.fingerprint,
+            kind=group.kind,
+            program=group.program,
+            version=group.version,
+            title=group.title,
+            firmware=firmware,
+            trace=trace,
+            log=tuple(json.loads(log)),
+        )
+        for device_id, at_ms, firmware, trace, log in rows
+    )
+
+
+def _clear(connection: sqlite3.Connection, crash_ids: Collection[int] | None, devices: Collection[str] | None) -> int:
+    where = """(?1 IS NULL OR crash_id IN (SELECT value FROM json_each(?1)))
+        AND (?2 IS NULL OR device_id IN (SELECT value FROM json_each(?2)))"""
+    values = (None if crash_ids is None else json.dumps(list(crash_ids)), _json(devices))
+    (count,) = connection.execute(
+        f"SELECT coalesce(sum(count), 0) FROM crash_devices WHERE {where}",  # noqa: S608 - a constant
+        values,
+    ).fetchone()
+    for table in ("crash_devices", "crash_reports"):
+        connection.execute(f"DELETE FROM {table} WHERE {where}", values)  # noqa: S608 - names of ours
+    _drop_empty(connection)
+    return int(count)
+
+
+def _drop_empty(connection: sqlite3.Connection) -> None:
+    """Groups that nobody has any more."""
+    connection.execute("DELETE FROM crash_groups WHERE crash_id NOT IN (SELECT crash_id FROM crash_devices)")
+
+
+def _json(words: Collection[str] | None) -> str | None:
+    return None if words is None else json.dumps(list(words))

@@ -1,0 +1,97 @@
+"""What a board said of a crash, cleaned and cut, and what makes two of them one kind. No IO."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from microclaw.store.crashes import CrashKind
+from microclaw.text import clean_text, program_name
+from microclaw.wire.link.values import ValueMap
+
+TRAP: Final = "Exception: "  # how WAMR begins what it says of one
+MAX_TRACE_LINES: Final = 20
+MAX_TRACE_CHARS: Final = 4_000
+MAX_LINE_CHARS: Final = 240
+MAX_TITLE_CHARS: Final = 200
+LOG_LINES: Final = 10
+_BAD_RESETS: Final = ("watchdog", "wdt", "panic", "brownout", "brown_out", "abort", "exception", "lockup", "crash")
+_FRAME: Final = re.compile(r'^\s*File "([^"]*)", line (\d+)(?:, in (.+))?$', re.MULTILINE)
+_PLACE: Final = re.compile(
+    r"\(line \d+[^()]*, in [^()]*\)|\bline \d+(?: column \d+)?\b|\b[\w.-]+\.(?:c|cpp|h|ino|py):\d+"
+)
+_ADDRESS: Final = re.compile(r"\b0x[0-9a-fA-F]+\b")
+_DIGITS: Final = re.compile(r"\d+")
+_HAS_NUMBERED_KINDS: Final = "OSError"  # its number is what it is about
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """`trace` is what the board said, in lines. Of a trap the second is what the program's own checks said before."""
+
+    kind: CrashKind
+    program: str | None
+    trace: str
+
+    @property
+    def is_trap(self) -> bool:
+        return self.kind == "program" and self.trace.startswith(TRAP)
+
+    @property
+    def has_place(self) -> bool:
+        return _PLACE.search(self.trace) is not None
+
+
+def crash_of(name: str, data: ValueMap) -> Crash | None:
+    """The crash that a device's event is, by the names of docs/protocols/link-methods.md; None for any other event."""
+    reason = clean_trace(str(data.get("reason", "")))
+    if name == "app.crash":
+        return Crash("program", program_name(str(data.get("app", ""))[:200]), reason)
+    if name == "crash":
+        return Crash("firmware", None, reason)
+    if name == "reboot":
+        stays = clean_trace(str(data["not_started"])) if data.get("not_started") else ""
+        if stays or any(word in reason.lower() for word in _BAD_RESETS):
+            return Crash("reset", None, f"{reason}\nno program was started: {stays}" if stays else reason)
+    return None
+
+
+def clean_trace(text: str) -> str:
+    """At most MAX_TRACE_LINES lines, the last ones: a traceback ends with what happened."""
+    lines = [line.rstrip()[:MAX_LINE_CHARS] for line in clean_text(text[-MAX_TRACE_CHARS:]).split("\n")]
+    kept = [line for line in lines if line]
+    return "\n".join(kept[-MAX_TRACE_LINES:])
+
+
+def title_of(crash: Crash) -> str:
+    """The crash in a line: what happened, and where."""
+    lines = crash.trace.splitlines() or ["no reason given"]
+    if crash.kind == "reset":
+        return f"reset: {crash.trace.replace(chr(10), '; ') or lines[0]}"[:MAX_TITLE_CHARS]
+    frames = _FRAME.findall(crash.trace)
+    what = lines[-1].strip() if frames else lines[0].strip()
+    if not frames:
+        return (lines[-1].strip() if crash.is_trap else what)[:MAX_TITLE_CHARS]
+    file, line, function = frames[-1]
+    inside = f" in {function}" if function and function != "<module>" else ""
+    return f"{what} at {file} line {line}{inside}"[:MAX_TITLE_CHARS]
+
+
+def fingerprint(crash: Crash, version: str | None, title: str) -> str:
+    """The same for crashes of one kind: of one program and version, at one place, whatever numbers they name."""
+    parts = (crash.kind, crash.program or "", version or "", _without_numbers(title))
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def _without_numbers(title: str) -> str:
+    """Addresses and values become marks; places stay, and so do the numbers of OSError."""
+    text = _ADDRESS.sub("0x?", title)
+    if text.startswith(_HAS_NUMBERED_KINDS):
+        return text
+    said, last = [], 0
+    for place in _PLACE.finditer(text):
+        said += [_DIGITS.sub("?", text[last : place.start()]), place[0]]
+        last = place.end()
+    return "".join([*said, _DIGITS.sub("?", text[last:])])

@@ -1,0 +1,248 @@
+"""Takes what devices measure and keeps it: what is refused, in groups into the store, the last values. Draws nothing.
+
+The time of a value is when it reached this host: a device's clock may be wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from microclaw.devices.registry import Registry
+from microclaw.link_server.limits import RateLimit
+from microclaw.store.downsampling import Downsampling
+from microclaw.store.telemetry import (
+    HOUR_MS,
+    MAX_SERIES,
+    MINUTE_MS,
+    MINUTES_MS,
+    RAW_MS,
+    Bucket,
+    Inserted,
+    Point,
+    Source,
+    TelemetryTable,
+    floor_ms,
+)
+from microclaw.wire.link.messages import Telemetry
+
+FLUSH_S: Final = 5.0
+STEP_S: Final = 10.0  # between looks for what is to be made smaller
+STEP_PAUSE_S: Final = 0.05  # between two steps: others use the store too
+POINTS_A_SECOND: Final = 10.0  # a device
+POINTS_AT_ONCE: Final = 100.0
+MAX_WAITING: Final = 20_000  # points, while the store does not take them
+MAX_POINTS: Final = 10_000  # of one answer, all series together
+MAX_VALUE: Final = 1e300  # sums of larger ones are no numbers
+OLDEST_CLOCK_MS: Final = 1_735_689_600_000  # 2025-01-01: before that this machine's clock was not set
+RECENT_MS: Final = 15 * MINUTE_MS
+MAX_KEY_CHARS: Final = 64
+_KEY: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_./-]{{0,{MAX_KEY_CHARS - 1}}}")
+_NUMBER: Final = re.compile(r"[+-]?(\d{1,20}(\.\d{0,20})?|\.\d{1,20})([eE][+-]?\d{1,3})?")
+_FIELDS: Final = ("free_heap", "rssi", "temperature", "battery", "dropped", "glitches", "refused_events")
+_UNITS: Final = {"free_heap": "B", "rssi": "dBm", "temperature": "°C", "battery": "V"}  # docs/protocols/link.md
+_SUFFIXES: Final = {
+    "c": "°C", "v": "V", "mv": "mV", "ma": "mA", "mw": "mW", "percent": "%", "pct": "%", "hpa": "hPa", "lux": "lx",
+    "ms": "ms", "s": "s", "hz": "Hz", "mm": "mm", "cm": "cm", "ppm": "ppm", "bytes": "B", "dbm": "dBm",
+}  # fmt: skip
+
+Reason: TypeAlias = Literal["rate", "series", "name", "number", "store", "clock"]
+REASONS: Final[dict[Reason, str]] = {
+    "rate": f"more than {POINTS_A_SECOND:g} values a second",
+    "series": "more series than there is room for",
+    "name": f"a name that is not 1 to {MAX_KEY_CHARS} of A-Z a-z 0-9 _ . / -",
+    "number": "no finite number",
+    "store": "the store did not take them in time",
+    "clock": "this machine's clock is not set",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Series of a device by name, in buckets of `bucket_ms`; values of the last minutes are in them too."""
+
+    since_ms: int
+    until_ms: int
+    bucket_ms: int
+    source: Source
+    series: dict[str, tuple[Bucket, ...]]
+
+
+class TelemetryHistory:
+    """`add` is quick and never waits; `flush` writes what came since. `refused` counts what was not kept."""
+
+    def __init__(
+        self,
+        table: TelemetryTable,
+        downsampling: Downsampling,
+        devices: Registry,
+        *,
+        now_ms: Callable[[], int],
+        monotonic_s: Callable[[], float],
+    ) -> None:
+        self._table = table
+        self._downsampling = downsampling
+        self._devices = devices
+        self._now_ms = now_ms
+        self._monotonic_s = monotonic_s
+        self._waiting: list[Point] = []
+        self._flushing = asyncio.Lock()
+        self._rates: dict[str, RateLimit] = {}
+        self._last: dict[str, dict[str, Point]] = {}
+        self._refused: dict[str, Counter[Reason]] = {}
+
+    # What comes in
+
+    def took(self, endpoint: str, message: Telemetry) -> None:
+        """A device's `telemetry`."""
+        device = self._devices.owner_of(endpoint)
+        if device is None:
+            return
+        at_ms = self._now_ms()
+        for name in _FIELDS:
+            value = getattr(message, name)
+            if value is not None:
+                point = self.point(device.device_id, name, value, at_ms)
+                if point is not None:
+                    self._wait(point)
+
+    def point(self, device_id: str, key: str, value: float | str, at_ms: int) -> Point | None:
+        """A point to be kept now; None, and counted, when it is refused. A text has to be a number."""
+        number = _number(value)
+        reason = self._fault(device_id, key, number, at_ms)
+        if reason is not None or number is None:
+            self._refuse(device_id, reason or "number")
+            return None
+        last = self._last.setdefault(device_id, {})
+        before = last.get(key)
+        if before is not None and at_ms <= before.at_ms < at_ms + 1_000:
+            at_ms = before.at_ms + 1  # several in one millisecond are several
+        point = Point(device_id, key, at_ms, number)
+        if before is not None or len(last) < 2 * MAX_SERIES:
+            last[key] = point
+        return point
+
+    async def flush(self) -> None:
+        """What came is in the store when this returns. StoreError leaves it waiting."""
+        async with self._flushing:
+            points, self._waiting = self._waiting, []
+            if not points:
+                return
+            try:
+                refused = await self._table.append(points)
+            except BaseException:
+                self._waiting = points + self._waiting
+                raise
+            self.no_room(refused)
+
+    def no_room(self, refused: Counter[str]) -> None:
+        """So many points of these devices had no room for their series."""
+        for device_id, count in refused.items():
+            self._refused.setdefault(device_id, Counter())["series"] += count
+
+    @property
+    def insert(self) -> Callable[..., Inserted]:
+        """`TelemetryTable.insert`, for who keeps points together with rows of its own."""
+        return self._table.insert
+
+    def learn(self, inserted: Inserted) -> None:
+        self.no_room(self._table.learn(inserted))
+
+    async def downsample(self) -> None:
+        """Make smaller what is due, in steps; and forget devices that are gone."""
+        known = {device.device_id for device in self._devices.list()}
+        for kept in (self._rates, self._last, self._refused):
+            for device_id in kept.keys() - known:
+                del kept[device_id]
+        while True:
+            if not await self._downsampling.step(self._now_ms()):
+                return
+            await asyncio.sleep(STEP_PAUSE_S)
+
+    # What is asked
+
+    async def keys(self, device_id: str) -> tuple[str, ...]:
+        await self.flush()
+        return await self._table.keys(device_id)
+
+    async def read(self, device_id: str, keys: Sequence[str], since_ms: int, until_ms: int, points: int) -> History:
+        """At most so many buckets of each series, of all together at most MAX_POINTS, as fine as there is."""
+        await self.flush()
+        points = max(2, min(points, MAX_POINTS // max(1, len(keys))))
+        source, bucket_ms = resolution(since_ms, until_ms, points, self._now_ms())
+        since_ms = floor_ms(since_ms, bucket_ms)
+        series = await self._table.read(device_id, keys, since_ms, until_ms, bucket_ms, source)
+        return History(since_ms, until_ms, bucket_ms, source, series)
+
+    def last(self, device_id: str) -> tuple[Point, ...]:
+        """The last value of each series, of those that came since the host started, by name."""
+        return tuple(sorted(self._last.get(device_id, {}).values(), key=lambda value: value.key))
+
+    def recent(self, series_a_device: int) -> Iterator[Point]:
+        """Last values that are recent, of at most so many series a device."""
+        oldest_ms = self._now_ms() - RECENT_MS
+        for device in self._devices.list():
+            fresh = [value for value in self.last(device.device_id) if value.at_ms >= oldest_ms]
+            yield from fresh[:series_a_device]
+
+    def refused(self, device_id: str) -> dict[Reason, int]:
+        """How many values of a device were not kept since the host started, by the reason."""
+        return dict(self._refused.get(device_id, {}))
+
+    # How it works
+
+    def _wait(self, point: Point) -> None:
+        if len(self._waiting) >= MAX_WAITING:
+            self._refuse(point.device_id, "store")
+        else:
+            self._waiting.append(point)
+
+    def _fault(self, device_id: str, key: str, number: float | None, at_ms: int) -> Reason | None:
+        if number is None:
+            return "number"
+        if not _KEY.fullmatch(key):
+            return "name"
+        if at_ms < OLDEST_CLOCK_MS:
+            return "clock"
+        now_s = self._monotonic_s()
+        rate = self._rates.get(device_id)
+        if rate is None:
+            rate = self._rates[device_id] = RateLimit(POINTS_A_SECOND, POINTS_AT_ONCE, now_s)
+        return None if rate.allows(now_s) else "rate"
+
+    def _refuse(self, device_id: str, reason: Reason) -> None:
+        self._refused.setdefault(device_id, Counter())[reason] += 1
+
+
+def resolution(since_ms: int, until_ms: int, points: int, now_ms: int) -> tuple[Source, int]:
+    """What to read for so many points of a time, and the length of a bucket: the finest that covers its beginning."""
+    wanted_ms = -(-(until_ms - since_ms) // points)
+    if since_ms < now_ms - MINUTES_MS or wanted_ms >= HOUR_MS:
+        return "hours", _multiple(wanted_ms, HOUR_MS)
+    if since_ms < now_ms - RAW_MS or wanted_ms >= MINUTE_MS:
+        return "minutes", _multiple(wanted_ms, MINUTE_MS)
+    return "raw", _multiple(wanted_ms, 1_000)
+
+
+def unit_of(key: str) -> str:
+    """The unit of a series: of the link's own, or by the end of a name as in `soil_percent`; empty when not known."""
+    return _UNITS.get(key) or _SUFFIXES.get(key.lower().rpartition("_")[2] if "_" in key else "", "")
+
+
+def _number(value: float | str) -> float | None:
+    if isinstance(value, str):
+        text = value.strip()
+        if not _NUMBER.fullmatch(text):
+            return None
+        value = float(text)
+    number = float(value)
+    return number if math.isfinite(number) and abs(number) <= MAX_VALUE else None
+
+
+def _multiple(wanted_ms: int, step_ms: int) -> int:
+    return max(1, -(-wanted_ms // step_ms)) * step_ms

@@ -1,0 +1,222 @@
+"""Follows the events that devices sent over the link: readings go into the history, crashes into groups.
+
+What an event becomes and how far the reading came are one transaction, so that after a kill -9 each counts once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from microclaw.devices.log_ring import LogRing
+from microclaw.devices.registry import Registry
+from microclaw.errors import LinkViolation
+from microclaw.events import Crashed, LiveEvent
+from microclaw.link_server.links import LinkRegistry
+from microclaw.store.crashes import CrashGroup, CrashReport, CrashTable, StoredCrash, insert_crash
+from microclaw.store.database import Database
+from microclaw.store.link_events import EventRow, LinkEventTable
+from microclaw.store.telemetry import Inserted, Point
+from microclaw.telemetry.crash_text import LOG_LINES, MAX_LINE_CHARS, TRAP, Crash, crash_of, fingerprint, title_of
+from microclaw.telemetry.history import TelemetryHistory
+from microclaw.text import clean_text, one_line
+from microclaw.wasm.source_files import LINE_SAID
+from microclaw.wire.link.codec import decode
+from microclaw.wire.link.messages import Event
+
+PAGE: Final = 200
+LOG_LATE_S: Final = 0.5  # a log line may come after the event that was told after it
+LOOK_BACK_LINES: Final = 60  # of a device's log, for those of the program that crashed
+READING: Final = "mqtt.publish"
+"""What a Python program reports with (docs/python-programs.md): a reading where its text is a number."""
+_TRACEBACK: Final = "Traceback (most recent call last):"
+_FRAME: Final = "  "
+_log = logging.getLogger(__name__)
+
+
+InSource: TypeAlias = Callable[[str, str, int, str], Awaitable[tuple[str | None, str]]]
+"""Of a device, a program, a moment and a text: the hash of the version there, and the text in its source's lines."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What some events become, and the number of the last one."""
+
+    number: int
+    points: list[Point]
+    crashes: list[CrashReport]
+
+
+class ReportedEvents:
+    """`news` tells of an event of a device; `follow` runs as long as the host."""
+
+    def __init__(
+        self,
+        database: Database,
+        devices: Registry,
+        links: LinkRegistry,
+        history: TelemetryHistory,
+        *,
+        in_source: InSource,
+        publish: Callable[[LiveEvent], None],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._database = database
+        self._events = LinkEventTable(database)
+        self._devices = devices
+        self._links = links
+        self._history = history
+        self._in_source = in_source
+        self._publish = publish
+        self._sleep = sleep
+        self._news = asyncio.Event()
+        self._number: int | None = None
+
+    def news(self) -> None:
+        self._news.set()
+
+    async def follow(self) -> None:
+        """Never returns. StoreError: it goes on from where it came when it is run again."""
+        while True:
+            self._news.clear()
+            while await self.take():
+                pass
+            await self._news.wait()
+
+    async def take(self) -> bool:
+        """Read the next events; False when there were none."""
+        if self._number is None:
+            self._number = await self._database.read(_number)
+        rows = await self._events.after(self._number, PAGE)
+        if not rows:
+            return False
+        batch = _Batch(rows[-1].number, [], [])
+        for row in rows:
+            await self._read(row, batch)
+        if batch.points or batch.crashes:
+            inserted, stored = await self._database.write(lambda connection: self._keep(connection, batch))
+            self._history.learn(inserted)
+            for report, kept in zip(batch.crashes, stored, strict=True):
+                if kept is not None:
+                    self._tell(report, kept)
+        self._number = batch.number
+        return True
+
+    def _keep(self, connection: sqlite3.Connection, batch: _Batch) -> tuple[Inserted, Sequence[StoredCrash | None]]:
+        inserted = self._history.insert(connection, batch.points)
+        stored = [insert_crash(connection, report) for report in batch.crashes]
+        connection.execute("UPDATE telemetry_state SET event_number = ?", (batch.number,))
+        return inserted, stored
+
+    async def _read(self, row: EventRow, batch: _Batch) -> None:
+        device = self._devices.owner_of(f"link:{row.device_id}")
+        if row.type != Event.type or device is None:
+            return
+        try:
+            body = decode(row.payload).body
+        except LinkViolation as exc:  # of a later version of this program
+            _log.warning("an event of %s cannot be read: %s", device.name, exc.message)
+            return
+        assert isinstance(body, Event)
+        if body.name == READING:
+            topic, text = str(body.data.get("topic", "")), str(body.data.get("text", ""))
+            if any(char.isdigit() for char in text):  # words are no reading that is refused
+                point = self._history.point(device.device_id, topic, text, row.received_ms)
+                if point is not None:
+                    batch.points.append(point)
+        elif (crash := crash_of(body.name, body.data)) is not None:
+            batch.crashes.append(await self._report(row, device.device_id, crash))
+
+    async def _report(self, row: EventRow, device_id: str, crash: Crash) -> CrashReport:
+        link = self._links.link(row.device_id)
+        firmware = "" if link.presence is None else link.presence.firmware
+        version: str | None = firmware
+        before_ms = None
+        if crash.kind == "program" and crash.program is not None:
+            trace = crash.trace
+            if crash.is_trap and not crash.has_place:
+                await self._sleep(max(0.0, min(LOG_LATE_S, row.received_ms / 1000 + LOG_LATE_S - time.time())))
+                trace = "\n".join([trace, *said_before(link.log, crash.program)])
+            version, trace = await self._in_source(device_id, crash.program, row.received_ms, trace)
+            crash = Crash(crash.kind, crash.program, trace)
+        elif crash.kind == "reset":  # what it printed before this boot
+            before_ms = time.time() * 1000 - (self._links.parts.clock.now_ms() - link.boots.began_ms)
+        title = title_of(crash)
+        return CrashReport(
+            device_id=device_id,
+            at_ms=row.received_ms,
+            fingerprint=fingerprint(crash, version, title),
+            kind=crash.kind,
+            program=crash.program,
+            version=version[:12] if version is not None and crash.kind == "program" else version,
+            title=title,
+            firmware=firmware,
+            trace=crash.trace,
+            log=last_lines(link.log, crash.program, before_ms),
+        )
+
+    def _tell(self, report: CrashReport, kept: StoredCrash) -> None:
+        device = next((one for one in self._devices.list() if one.device_id == report.device_id), None)
+        if device is not None:
+            self._publish(
+                Crashed(device.name, report.at_ms, kept.crash_id, report.kind, kept.is_new, kept.count, report.title)
+            )
+
+
+class CrashLog:
+    """The crashes that boards reported. A rollout asks `since`."""
+
+    def __init__(self, database: Database) -> None:
+        self.table = CrashTable(database)
+
+    async def since(self, at_ms: int, device_ids: Collection[str] | None = None) -> tuple[CrashGroup, ...]:
+        """Kinds of crash that any of these devices (all, where None) had at `at_ms` (this host's clock) or later.
+
+        `found_ms >= at_ms` of a group says that nobody had this kind before. Its `devices` are those that had it since.
+        An event that a device has an ack for may be missing for a moment, until it was read.
+        """
+        return await self.table.groups(since_ms=at_ms, devices=device_ids)
+
+
+def said_before(log: LogRing, program: str) -> tuple[str, ...]:
+    """What the checks in a C program printed just before it trapped, with the line; nothing where none did."""
+    page = log.page(max(0, log.end().cursor - LOOK_BACK_LINES))
+    own = [line.text for line in page.lines if line.app == program]
+    trapped = max((number for number, text in enumerate(own) if TRAP in text), default=len(own))  # the runtime's line
+    before = own[trapped - 1] if trapped else ""
+    return (_shown(before),) if LINE_SAID.fullmatch(before) else ()
+
+
+def last_lines(log: LogRing, program: str | None, before_ms: float | None = None) -> tuple[str, ...]:
+    """A device's last lines of this program and of the board itself, cleaned; those that came before `before_ms`.
+
+    Tracebacks are left out: they are the crashes, and in lines of the compiled program.
+    """
+    page = log.page(max(0, log.end().cursor - LOOK_BACK_LINES))
+    lines, in_traceback = [], set[str | None]()
+    for line in page.lines:
+        if line.text.startswith(_TRACEBACK):
+            in_traceback.add(line.app)
+        elif line.app in in_traceback:
+            if not line.text.startswith(_FRAME):
+                in_traceback.discard(line.app)  # the line of the exception ends it
+        elif (program is None or line.app in (program, None)) and (
+            before_ms is None or line.at_ms is None or line.at_ms < before_ms
+        ):
+            source = f"{clean_text(line.app, one_line=True, limit=64)}: " if line.app else ""
+            lines.append(source + _shown(line.text))
+    return tuple(lines[-LOG_LINES:])
+
+
+def _shown(text: str) -> str:
+    return clean_text(one_line(text), one_line=True, limit=MAX_LINE_CHARS)
+
+
+def _number(connection: sqlite3.Connection) -> int:
+    (number,) = connection.execute("SELECT event_number FROM telemetry_state").fetchone()
+    return int(number)

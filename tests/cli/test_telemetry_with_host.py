@@ -1,0 +1,89 @@
+"""Telemetry and crashes on a host as a person runs it, also after kill -9: the commands, their files and documents."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+from tests.cli.conftest import run_in
+from tests.link_server.real_host import PATIENCE_S, RealHost, until_acked
+from tests.link_server.real_host import real_host as real_host
+
+from microclaw.cli.main import main
+from microclaw.host_client.request import HostError
+from microclaw.wire.link.messages import Event, Log, Telemetry
+
+TRACE = 'Traceback (most recent call last):\n  File "blink.py", line 7, in main\nZeroDivisionError: divide by zero'
+
+
+def said(host: RealHost, *words: str) -> str:
+    ran = run_in(host.home, *words)
+    assert ran.code == 0, ran.err
+    return ran.out
+
+
+def until(read: Callable[[], bool]) -> None:
+    """Returns as soon as it is so; each look is a request, which takes its time."""
+    end_s = time.monotonic() + PATIENCE_S
+    while not read():
+        assert time.monotonic() < end_s, "it did not come"
+
+
+async def test_what_boards_measure_and_how_they_fail_is_kept_and_shown(real_host: RealHost) -> None:
+    get = real_host.client.get
+    device = await real_host.device("lamp")
+    async with device.connected():
+        await device.until_ready()
+        await device.send(Telemetry(free_heap=180_224, uptime_s=3, apps=(), temperature=41.5))
+        await device.send(Log("info", "blink", 1, "about to divide"))
+        await device.send(Event("mqtt.publish", {"app": "blink", "topic": "room/temperature", "text": "21.5"}))
+        await device.send(Event("app.crash", {"app": "blink", "reason": TRACE, "alive": False}))
+        await until_acked(device)
+        keys = {"free_heap", "temperature", "room/temperature"}
+        await asyncio.to_thread(
+            until, lambda: {one["key"] for one in get("/v1/devices/lamp/telemetry")["series"]} == keys
+        )
+        await asyncio.to_thread(until, lambda: bool(get("/v1/crashes")["crashes"]))
+    await asyncio.to_thread(real_host.kill)
+    await asyncio.to_thread(real_host.start)
+    await asyncio.to_thread(_look, real_host)
+
+
+def _look(host: RealHost) -> None:
+    """After the kill everything is there, once."""
+    assert "lamp temperature in °C" in said(host, "device", "show", "lamp", "temperature", "--plot")
+    rows = list(csv.DictReader(io.StringIO(said(host, "device", "show", "lamp", "--csv", "-", "--since", "1h"))))
+    assert {(row["key"], row["unit"], row["mean"], row["count"]) for row in rows} == {
+        ("free_heap", "B", "180224.0", "1"),
+        ("temperature", "°C", "41.5", "1"),
+        ("room/temperature", "", "21.5", "1"),
+    }
+    document = json.loads(said(host, "--json", "device", "show", "lamp", "free_heap", "--plot"))
+    assert (document["schema"], len(document["series"])) == ("microclaw.telemetry/1", 1)
+    with pytest.raises(HostError, match="there is no series 'nope'") as unknown:
+        host.client.get("/v1/devices/lamp/telemetry", {"key": "nope"})
+    assert unknown.value.next_step == "lamp has free_heap, room/temperature, temperature"
+    with pytest.raises(HostError, match="a time ends after it began"):
+        host.client.get("/v1/devices/lamp/telemetry", {"since": 9, "until": 9})
+    years = host.client.get("/v1/devices/lamp/telemetry", {"since": 0})
+    assert (years["source"], [len(one["points"]) for one in years["series"]]) == ("hours", [1, 1, 1])
+    assert "1 kind of crash in the last day on 1 board; next: microclaw crash list" in said(host, "status")
+    assert "program blink" in said(host, "crash", "list", "-d", "lamp", "--since", "1h")
+    shown = said(host, "crash", "show", "1")
+    for line in ("crash 1: ZeroDivisionError: divide by zero at blink.py line 7 in main", "blink: about to divide"):
+        assert line in shown
+    assert "1 report forgotten" in said(host, "crash", "clear", "1", "--yes")
+    assert json.loads(said(host, "--json", "crash", "list"))["crashes"] == []
+
+
+@pytest.mark.parametrize(
+    "words", [["--since", "2h"], ["temperature"], ["--plot", "--since", "soon"], ["--csv", "x.csv", "--json"]]
+)
+def test_options_that_do_not_go_together_are_wrong_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["device", "show", "lamp", *words]) == 2
+    assert capsys.readouterr().err.startswith("error: ")

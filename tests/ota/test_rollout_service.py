@@ -1,0 +1,176 @@
+"""Rollouts to devices over real connections: a good one and its undo, a bad one that stops at the canary."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import msgspec
+import pytest
+from tests.link_server.conftest import Plane, ScriptedDevice, device, limits, paired, plane, scripted
+from tests.link_server.scripted import PATIENCE_S
+from tests.ota.test_serving import Updates, hello_of, new_release, updates
+
+from microclaw.clock import now_ms
+from microclaw.errors import ConfigError, UnknownName
+from microclaw.ota.keys import SigningKey
+from microclaw.ota.manifest import Release
+from microclaw.ota.publisher import Publisher
+from microclaw.ota.rollout_service import RolloutOrder, RolloutService
+from microclaw.ota.rollouts import OpenRollout
+from microclaw.store.rollouts import RolloutTable
+from microclaw.wire.link.messages import Hello, OtaOffer, OtaStatus, Software
+from microclaw.wire.link.values import OtaState
+
+__all__ = ["device", "limits", "paired", "plane", "scripted", "updates"]
+NAMES = ("lamp", "fan", "door")
+
+
+@dataclass
+class Fleet:
+    """Three connected boards, each answers an offer with `ends[name]` (healthy where nothing is said)."""
+
+    service: RolloutService
+    boards: dict[str, ScriptedDevice]
+    ends: dict[str, tuple[OtaState, str]]
+    took: list[tuple[str, bytes]]
+    connections: dict[str, AsyncExitStack] = field(default_factory=dict)
+
+    async def connect(self, name: str, hello: Hello) -> None:
+        """Anew, where it was connected."""
+        await self.leave(name)
+        stack = self.connections[name] = AsyncExitStack()
+        await stack.enter_async_context(self.boards[name].connected(hello))
+        await self.boards[name].until_ready()
+
+    async def leave(self, name: str) -> None:
+        if (stack := self.connections.pop(name, None)) is not None:
+            await stack.aclose()
+
+    async def over(self, number: int) -> OpenRollout:
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                one = await self.service.rollouts.get(number)
+                if not one.rollout.is_open and not one.rollout.under_way:
+                    return one
+                await asyncio.sleep(0.01)
+
+
+async def _serve(fleet: Fleet, name: str) -> None:
+    while True:
+        offer = await fleet.boards[name].next(OtaOffer)
+        fleet.took.append((name, offer.manifest))
+        state, error = fleet.ends.get(name, ("healthy", ""))
+        version = "1.4.0" if b'"1.4.0"' in offer.manifest else "1.3.0"
+        await fleet.boards[name].send(OtaStatus(version, "downloading", 0.5))
+        await fleet.boards[name].send(OtaStatus(version, state, 1, error or None))
+
+
+@pytest.fixture
+async def fleet(plane: Plane, updates: Updates, scripted: Any, key: SigningKey) -> AsyncIterator[Fleet]:
+    publisher = Publisher(updates.table, updates.payloads, now_ms=now_ms, record=plane.audited.append)
+    service = RolloutService(
+        RolloutTable(plane.database), publisher, updates.offers, plane.registry, now_ms=now_ms, crashes=no_crashes
+    )
+    made = Fleet(service, {name: scripted(plane) for name in NAMES}, {}, [])
+    try:
+        for name, board in made.boards.items():
+            await board.pair(partial(plane.plane.pair, name=name))
+            await made.connect(name, hello_of(board, key))
+        async with _running(service.run, *(_server(made, name) for name in NAMES)):
+            yield made
+    finally:
+        for name in NAMES:
+            await made.leave(name)
+
+
+async def no_crashes(_offered: Mapping[str, int]) -> int:
+    return 0
+
+
+def _server(fleet: Fleet, name: str) -> Callable[[], Awaitable[None]]:
+    return lambda: _serve(fleet, name)
+
+
+@asynccontextmanager
+async def _running(*works: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    tasks = [asyncio.ensure_future(work()) for work in works]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [end for end in ended if not isinstance(end, asyncio.CancelledError)] == []
+
+
+async def begin(fleet: Fleet, plane: Plane, **more: Any) -> int:
+    order = RolloutOrder("1.4.0", "1,100%", limits={"soak_s": 0}, **more)
+    begun = await fleet.service.begin(order, plane.registry.list(), "owner")
+    assert begun.left_out == ()
+    return begun.one.rollout_id
+
+
+async def test_a_good_one_reaches_every_board_after_its_canary(fleet: Fleet, plane: Plane) -> None:
+    one = await fleet.over(await begin(fleet, plane))
+    assert (one.rollout.progress.state, one.rollout.progress.reason) == ("done", "3 healthy")
+    first = next(iter(one.rollout.devices))
+    assert fleet.took[0][0] == plane.registry.get(first).name
+    assert sorted(name for name, _ in fleet.took) == ["door", "fan", "lamp"]
+    assert {device.from_version for device in one.rollout.devices.values()} == {"1.3.0"}
+
+
+async def test_a_bad_one_stops_at_its_canary(fleet: Fleet, plane: Plane) -> None:
+    fleet.ends.update(dict.fromkeys(NAMES, ("rolled_back", "unhealthy: watchdog")))
+    one = await fleet.over(await begin(fleet, plane))
+    assert one.rollout.progress.state == "halted"
+    assert "unhealthy (1)" in one.rollout.progress.reason
+    assert len(fleet.took) == 1
+    assert one.rollout.count("waiting") == 2
+
+
+async def test_it_is_taken_back_by_releases_that_may_go_back_alone(
+    fleet: Fleet, plane: Plane, updates: Updates, key: SigningKey, release_of: Callable[..., Release]
+) -> None:
+    number = await begin(fleet, plane)
+    await fleet.over(number)
+    with pytest.raises(ConfigError, match=r"1\.3\.0 is not published as one that boards may go back to"):
+        await fleet.service.undo(number, "owner")
+    former = replace_release(release_of(), version="1.3.0", allow_downgrade=True)
+    await updates.table.publish(new_release(former, key))
+    for name, board in fleet.boards.items():  # they come back with what they run now
+        hello = hello_of(board, key)
+        await fleet.connect(name, msgspec.structs.replace(hello, firmware=Software(hello.firmware.name, "1.4.0")))
+    (back,) = await fleet.service.undo(number, "owner")
+    assert (await fleet.over(back.rollout_id)).rollout.progress.reason == "3 healthy"
+    assert [b'"1.3.0"' in manifest for _, manifest in fleet.took] == [False] * 3 + [True] * 3
+    assert (await fleet.service.rollouts.get(number)).rollout.progress.state == "undone"
+
+
+async def test_a_second_one_begins_where_the_first_ended(fleet: Fleet, plane: Plane) -> None:
+    fleet.ends.update(dict.fromkeys(NAMES, ("failed", "download_failed")))
+    assert (await fleet.over(await begin(fleet, plane))).rollout.progress.state == "halted"
+    fleet.ends.clear()
+    one = await fleet.over(await begin(fleet, plane))
+    assert one.rollout.progress.reason == "3 healthy"
+    assert len(fleet.took) == 4
+
+
+async def test_boards_that_cannot_take_it_are_left_out_with_the_reason(
+    fleet: Fleet, plane: Plane, key: SigningKey
+) -> None:
+    await fleet.connect("fan", hello_of(fleet.boards["fan"], key, channel="beta"))
+    begun = await fleet.service.begin(RolloutOrder("1.4.0"), plane.registry.list(), "owner")
+    ((name, why),) = begun.left_out
+    assert (name, why) == ("fan", "fan is on the channel beta, and the release on stable")
+    with pytest.raises(UnknownName):
+        await fleet.service.begin(RolloutOrder("9.9.9"), plane.registry.list(), "owner")
+
+
+def replace_release(release: Release, **changes: Any) -> Release:
+    told = {name: getattr(release, name) for name in release.__struct_fields__}
+    return Release(**{**told, **changes})

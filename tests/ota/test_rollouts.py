@@ -1,0 +1,310 @@
+"""Rollouts on the real store: what a killed host takes up again, and 5,000 simulated devices."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from microclaw.errors import ConfigError, DeviceUnreachable, MicroclawError, StoreError, UnknownName
+from microclaw.ota.rollout import DeviceState, RolloutDevice
+from microclaw.ota.rollout_plan import RolloutPlan, read_stages, read_window
+from microclaw.ota.rollouts import Ended, OpenRollout, Rollouts, in_order
+from microclaw.store.database import Database
+from microclaw.store.rollouts import RolloutTable
+
+
+class Killed(Exception):
+    """The host dies here."""
+
+
+class Fleet:
+    """Simulated boards: each takes an offer once, as the offers of the host see to, and ends as it is said."""
+
+    def __init__(self) -> None:
+        self.now_ms = 0
+        self.minute = 0
+        self.offered: list[tuple[str, str, bool]] = []
+        self.sent: Counter[str] = Counter()
+        self.cancelled: list[str] = []
+        self.off: set[str] = set()
+        self.cannot: dict[str, MicroclawError] = {}
+        self.known: dict[str, Ended] = {}
+        self.crashed: dict[str, int] = {}
+        self.die_before_send = False
+        self.told: list[str] = []
+
+    async def offer(self, one: OpenRollout, device: RolloutDevice) -> Ended | None:
+        device_id, version, back = device.device_id, one.version, one.undoes is not None
+        if self.die_before_send:
+            raise Killed
+        if error := self.cannot.get(device_id):
+            raise error
+        self.sent[device_id] += 1
+        if (device_id, version, back) not in self.offered:  # as Offers does: the same one again is no second one
+            self.offered.append((device_id, version, back))
+        return self.known.get(device_id)
+
+    async def cancel(self, one: OpenRollout, device_id: str) -> None:
+        self.cancelled.append(device_id)
+
+    async def tell(self, one: OpenRollout) -> None:
+        self.told.append(one.rollout.progress.state)
+
+    async def count_crashes(self, offered: Mapping[str, int]) -> int:
+        return sum(at_ms >= offered.get(device_id, math.inf) for device_id, at_ms in self.crashed.items())
+
+    def over(self, database: Database) -> Rollouts:
+        return Rollouts(
+            RolloutTable(database), self.offer, self.cancel, is_online=lambda one: one not in self.off,
+            now_ms=lambda: self.now_ms, minute=lambda: self.minute, crashes=self.count_crashes, tell=self.tell,
+        )  # fmt: skip
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    async with Database.open(tmp_path / "store.db") as database:
+        yield database
+
+
+def boards(count: int) -> list[tuple[str, str]]:
+    return [(f"d{n}", "1.0.0") for n in range(count)]
+
+
+def plan(count: int, stages: str = "1,100%", **more: Any) -> RolloutPlan:
+    return RolloutPlan(read_stages(stages, count), **{"soak_s": 0, **more})
+
+
+async def test_a_good_update_goes_through_and_is_told(database: Database) -> None:
+    fleet = Fleet()
+    rollouts = fleet.over(database)
+    one = await rollouts.begin("1.1.0", "stable", plan(3), boards(3), "owner")
+    for _ in range(4):
+        await rollouts.step()
+        for device_id, version, _back in fleet.offered:
+            await rollouts.noted(device_id, version, "healthy", "")
+    assert [device_id for device_id, _, _ in fleet.offered] == ["d0", "d1", "d2"]
+    assert (await rollouts.get(one.rollout_id)).rollout.progress.state == "done"
+    assert fleet.told == ["running", "running", "running", "done"]
+
+
+async def test_a_bad_update_stops_at_the_canary_and_the_offers_are_called_off(database: Database) -> None:
+    fleet = Fleet()
+    rollouts = fleet.over(database)
+    one = await rollouts.begin("1.1.0", "stable", plan(9, "3,100%"), boards(9), "owner")
+    await rollouts.step()
+    await rollouts.noted("d1", "1.1.0", "rolled_back", "unhealthy: watchdog")
+    await rollouts.step()
+    kept = await rollouts.get(one.rollout_id)
+    assert kept.rollout.progress.state == "halted"
+    assert "unhealthy (1)" in kept.rollout.progress.reason
+    assert fleet.cancelled == ["d0", "d2"]
+    await rollouts.noted("d0", "1.1.0", "healthy", "")  # it was through already
+    await rollouts.noted("d2", "1.1.0", "failed", "cancelled")
+    await rollouts.step()
+    assert len(fleet.offered) == 3
+    again = (await fleet.over(database).get(one.rollout_id)).rollout
+    assert [again.devices[f"d{n}"].state for n in range(4)] == ["healthy", "rolled_back", "failed", "waiting"]
+
+
+async def test_a_killed_host_goes_on_where_it_was_and_sends_what_it_had_kept(database: Database) -> None:
+    fleet = Fleet()
+    first = fleet.over(database)
+    one = await first.begin("1.1.0", "stable", plan(4, "2,100%"), boards(4), "owner")
+    fleet.die_before_send = True
+    with pytest.raises(Killed):
+        await first.step()
+    assert fleet.offered == []
+    fleet.die_before_send = False
+    second = fleet.over(database)
+    await second.load()
+    await second.step()
+    assert fleet.sent == {"d0": 1, "d1": 1}
+    await second.noted("d0", "1.1.0", "healthy", "")
+    third = fleet.over(database)
+    await third.load()
+    assert fleet.sent == {"d0": 1, "d1": 2}  # the same offer again: the device was offered it once
+    await third.noted("d1", "1.1.0", "healthy", "")
+    await third.step()
+    await third.step()
+    await third.step()
+    assert [device_id for device_id, _, _ in fleet.offered] == ["d0", "d1", "d2", "d3"]
+    assert (await third.get(one.rollout_id)).rollout.count("healthy") == 2
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_kills_at_every_write_lose_and_repeat_nothing(database: Database, seed: int) -> None:
+    """The store's own writes fail at random moments, before or after they are kept, and the host begins anew."""
+    random, fleet = Random(seed), Fleet()
+    one = await fleet.over(database).begin("1.1.0", "stable", plan(12, "1,4,100%", per_minute=5), boards(12), "owner")
+    ends: dict[str, DeviceState] = {}
+    for _ in range(400):
+        rollouts = fleet.over(database)
+        _die_sometimes(rollouts, random)
+        try:
+            await rollouts.load()
+            for _ in range(random.randrange(4)):
+                fleet.now_ms += random.choice((500, 30_000))
+                await rollouts.step()
+                for device_id, version, _back in fleet.offered:
+                    ends.setdefault(device_id, "healthy")
+                    await rollouts.noted(device_id, version, ends[device_id], "")
+        except Killed:
+            continue
+    after = (await fleet.over(database).get(one.rollout_id)).rollout
+    assert after.progress.state == "done"
+    assert after.count("healthy") == 12
+    assert len(fleet.offered) == 12
+
+
+def _die_sometimes(rollouts: Rollouts, random: Random) -> None:
+    table = rollouts._table
+    keep = table.keep
+
+    async def keep_or_die(change: Any) -> None:
+        if random.random() < 0.1:
+            raise Killed
+        await keep(change)
+        if random.random() < 0.1:
+            raise Killed
+
+    table.keep = keep_or_die  # type: ignore[method-assign]  # the seam between the host and its disk
+
+
+async def test_a_board_that_cannot_get_the_offer_has_failed_with_the_reason(database: Database) -> None:
+    fleet = Fleet()
+    fleet.cannot["d0"] = DeviceUnreachable("d0 does not trust the key 3f1c")
+    rollouts = fleet.over(database)
+    one = await rollouts.begin("1.1.0", "stable", plan(2), boards(2), "owner")
+    await rollouts.step()
+    await rollouts.step()
+    assert "d0 does not trust the key 3f1c" in (await rollouts.get(one.rollout_id)).rollout.progress.reason
+
+
+async def test_an_end_that_the_killed_host_did_not_hear_of_counts(database: Database) -> None:
+    fleet = Fleet()
+    rollouts = fleet.over(database)
+    one = await rollouts.begin("1.1.0", "stable", plan(1), boards(1), "owner")
+    await rollouts.step()
+    fleet.known["d0"] = Ended("healthy", "")
+    again = fleet.over(database)
+    await again.load()
+    await again.step()
+    assert (await again.get(one.rollout_id)).rollout.progress.state == "done"
+
+
+async def test_new_crashes_of_updated_boards_stop_it_and_older_ones_do_not(database: Database) -> None:
+    fleet = Fleet()
+    fleet.now_ms = 1_000
+    rollouts = fleet.over(database)
+    one = await rollouts.begin("1.1.0", "stable", plan(9, "1,100%", soak_s=600), boards(9), "owner")
+    fleet.crashed = {"d0": 900, "d5": 1_500}  # before its update; without one
+    await rollouts.step()
+    await rollouts.noted("d0", "1.1.0", "healthy", "")
+    await rollouts.look_for_crashes()
+    await rollouts.step()
+    assert (await rollouts.get(one.rollout_id)).rollout.progress.state == "running"
+    fleet.crashed["d0"] = fleet.now_ms = 60_000
+    await rollouts.look_for_crashes()
+    await rollouts.step()
+    progress = (await rollouts.get(one.rollout_id)).rollout.progress
+    assert (progress.state, progress.crashes) == ("halted", 1)
+    assert len(fleet.offered) == 1
+
+
+async def test_paused_offers_nothing_and_resumed_goes_on(database: Database) -> None:
+    fleet = Fleet()
+    rollouts = fleet.over(database)
+    one = await rollouts.begin("1.1.0", "stable", plan(2), boards(2), "owner")
+    await rollouts.pause(one.rollout_id)
+    await rollouts.step()
+    assert fleet.offered == []
+    with pytest.raises(ConfigError, match="is paused"):
+        await rollouts.pause(one.rollout_id)
+    await rollouts.resume(one.rollout_id)
+    await rollouts.step()
+    assert len(fleet.offered) == 1
+
+
+async def test_a_board_is_in_one_rollout_at_a_time(database: Database) -> None:
+    fleet = Fleet()
+    rollouts = fleet.over(database)
+    one = await rollouts.begin("1.1.0", "stable", plan(3), boards(3), "owner")
+    with pytest.raises(ConfigError, match="1 of these boards are in rollout 1"):
+        await rollouts.begin("1.2.0", "stable", plan(1), [("d2", "1.0.0")], "owner")
+    await rollouts.stop(one.rollout_id)
+    await rollouts.begin("1.2.0", "stable", plan(1), [("d2", "1.0.0")], "owner")
+    with pytest.raises(UnknownName):
+        await rollouts.get(99)
+
+
+async def test_outside_of_its_window_nothing_is_offered(database: Database) -> None:
+    fleet = Fleet()
+    rollouts = fleet.over(database)
+    fleet.minute = 12 * 60
+    await rollouts.begin("1.1.0", "stable", plan(1, window=read_window("02:00-05:00")), boards(1), "owner")
+    await rollouts.step()
+    assert fleet.offered == []
+    fleet.minute = 3 * 60
+    await rollouts.step()
+    assert len(fleet.offered) == 1
+
+
+async def test_five_thousand_devices_in_one_rollout(database: Database) -> None:
+    """Some are off for a while, some fail; a host that is started anew in the middle goes on."""
+    random, fleet, count = Random(7), Fleet(), 5_000
+    stages = plan(count, "1,1%,10%,50%,100%", healthy_share=0.97, under_way=500, per_minute=2_000, absent_s=60)
+    fleet.off = {f"d{n}" for n in random.sample(range(1, count), 200)}
+    rollouts = fleet.over(database)
+    one = await rollouts.begin("1.1.0", "stable", stages, boards(count), "owner")
+    ended = 0
+    for turn in itertools.count():
+        fleet.now_ms += 20_000
+        if turn == 30:
+            rollouts = fleet.over(database)
+            await rollouts.load()
+        if turn == 60:
+            fleet.off.clear()
+        await rollouts.step()
+        for device_id, version, _back in fleet.offered[ended:]:
+            well = device_id == "d0" or random.random() < 0.99
+            await rollouts.noted(device_id, version, "healthy" if well else "failed", "" if well else "wrong_hash")
+        ended = len(fleet.offered)
+        if (await rollouts.get(one.rollout_id)).rollout.progress.state != "running":
+            break
+    after = (await rollouts.get(one.rollout_id)).rollout
+    assert after.progress.state == "done", after.progress
+    assert len(fleet.offered) == len({device_id for device_id, _, _ in fleet.offered}) == count
+    assert after.count("healthy", "failed") == count
+
+
+async def test_a_full_disk_stops_before_anything_is_sent(database: Database) -> None:
+    fleet = Fleet()
+    rollouts = fleet.over(database)
+    await rollouts.begin("1.1.0", "stable", plan(1), boards(1), "owner")
+
+    async def full(_: Any) -> None:
+        raise StoreError("the disk is full")
+
+    keep: Callable[..., Any] = rollouts._table.keep
+    rollouts._table.keep = full  # type: ignore[method-assign, assignment]
+    with pytest.raises(StoreError):
+        await rollouts.step()
+    assert fleet.offered == []
+    rollouts._table.keep = keep  # type: ignore[method-assign]
+    await rollouts.load()  # as its task does when it is tried again
+    await rollouts.step()
+    assert fleet.sent == {"d0": 1}
+
+
+def test_the_order_is_chance_and_always_the_same() -> None:
+    ids = [f"d{n}" for n in range(50)]
+    assert in_order("1.1.0", ids) == in_order("1.1.0", ids[::-1])
+    assert in_order("1.1.0", ids) != in_order("1.2.0", ids)
+    assert sorted(in_order("1.1.0", ids)) == sorted(ids)

@@ -1,0 +1,192 @@
+"""Buckets of minutes and hours: exact, each value once, also after kill -9 and a clock that was set back."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from microclaw.store.database import Database
+from microclaw.store.devices import DeviceRow, DeviceTable
+from microclaw.store.downsampling import Downsampling
+from microclaw.store.telemetry import (
+    DAY_MS,
+    HOUR_MS,
+    IDLE_MS,
+    MAX_SERIES,
+    MINUTE_MS,
+    MINUTES_MS,
+    Bucket,
+    Point,
+    TelemetryTable,
+)
+
+NOON_MS = 1_780_000_000_000 // HOUR_MS * HOUR_MS
+
+
+@pytest.fixture
+async def table(database: Database) -> TelemetryTable:
+    for name in ("d1", "d2"):
+        await DeviceTable(database).put(DeviceRow(name, name, "virtual", (), (), 0))
+    return TelemetryTable(database)
+
+
+def points(times: Iterable[int], device: str = "d1", key: str = "t") -> list[Point]:
+    """Each value is the time's own number of seconds after noon."""
+    return [Point(device, key, at_ms, (at_ms - NOON_MS) / 1000) for at_ms in times]
+
+
+async def settle(database: Database, now_ms: int) -> int:
+    """Make smaller all that is due; how many steps that took."""
+    downsampling, steps = Downsampling(database), 0
+    while await downsampling.step(now_ms):
+        steps += 1
+    return steps
+
+
+async def rows(database: Database, table: str) -> list[tuple[float, ...]]:
+    query = f"SELECT * FROM telemetry_{table} ORDER BY 1, 2"
+    return await database.read(lambda connection: connection.execute(query).fetchall())
+
+
+async def test_minutes_and_hours_have_least_most_mean_and_count(database: Database, table: TelemetryTable) -> None:
+    await table.append(points(range(NOON_MS, NOON_MS + 2 * HOUR_MS, 10_000)))
+    now_ms = NOON_MS + 2 * HOUR_MS + 5 * MINUTE_MS
+    assert await settle(database, now_ms) > 1
+    minutes = await rows(database, "minutes")
+    assert len(minutes) == 120
+    assert minutes[1][1:] == (NOON_MS + MINUTE_MS, 60, 110, 85, 6)
+    assert [row[1:] for row in await rows(database, "hours")] == [
+        (NOON_MS, 0, 3590, 1795, 360),
+        (NOON_MS + HOUR_MS, 3600, 7190, 5395, 360),
+    ]
+    assert await settle(database, now_ms) == 0
+
+
+@pytest.mark.parametrize("source", ["raw", "minutes", "hours"])
+async def test_what_is_in_no_bucket_yet_is_read_with_those_that_are(
+    database: Database, table: TelemetryTable, source: str
+) -> None:
+    await table.append(points(range(NOON_MS, NOON_MS + 3 * HOUR_MS, 30_000)))
+    await settle(database, NOON_MS + 2 * HOUR_MS + 20 * MINUTE_MS)
+    found = await table.read("d1", ["t"], NOON_MS, NOON_MS + 3 * HOUR_MS, HOUR_MS, source)  # type: ignore[arg-type]
+    assert found["t"] == tuple(
+        Bucket(NOON_MS + n * HOUR_MS, n * 3600, n * 3600 + 3570, n * 3600 + 1785, 120) for n in range(3)
+    )
+
+
+async def test_values_live_a_day_minutes_a_month_hours_for_years(database: Database, table: TelemetryTable) -> None:
+    await table.append(points([NOON_MS, NOON_MS + MINUTE_MS]))
+    await settle(database, NOON_MS + HOUR_MS)
+    assert len(await rows(database, "raw")) == 2
+    await settle(database, NOON_MS + DAY_MS + 2 * HOUR_MS)
+    assert (len(await rows(database, "raw")), len(await rows(database, "minutes"))) == (0, 2)
+    later_ms = NOON_MS + MINUTES_MS + 3 * HOUR_MS
+    await table.append(points([later_ms]))
+    await settle(database, later_ms + 3 * HOUR_MS)
+    assert [row[1] for row in await rows(database, "minutes")] == [later_ms]
+    assert [row[1] for row in await rows(database, "hours")] == [NOON_MS, later_ms]
+    found = await table.read("d1", ["t"], NOON_MS, later_ms + HOUR_MS, HOUR_MS, "hours")
+    assert [bucket.count for bucket in found["t"]] == [2, 1]
+
+
+async def test_a_clock_that_was_set_back_makes_the_buckets_anew(database: Database, table: TelemetryTable) -> None:
+    await table.append(points(range(NOON_MS, NOON_MS + 2 * HOUR_MS, 30_000)))
+    await settle(database, NOON_MS + 2 * HOUR_MS + 5 * MINUTE_MS)
+    await table.append(points(range(NOON_MS + 15_000, NOON_MS + HOUR_MS, 30_000)))  # the same hour once more
+    await settle(database, NOON_MS + 3 * HOUR_MS)
+    assert {row[5] for row in (await rows(database, "minutes"))[:60]} == {4}
+    assert [row[5] for row in await rows(database, "hours")] == [240, 120]
+
+
+async def test_a_bucket_whose_values_are_gone_stays_as_it_is(database: Database, table: TelemetryTable) -> None:
+    await table.append(points(range(NOON_MS, NOON_MS + HOUR_MS, 10_000)))
+    await settle(database, NOON_MS + DAY_MS + 2 * HOUR_MS)
+    before = await rows(database, "minutes"), await rows(database, "hours")
+    await table.append(points([NOON_MS + 5_000]))  # the clock was set back by more than a day
+    await settle(database, NOON_MS + DAY_MS + 3 * HOUR_MS)
+    assert (await rows(database, "minutes"), await rows(database, "hours")) == before
+
+
+async def test_a_device_has_so_many_series_and_an_idle_one_gives_way(database: Database, table: TelemetryTable) -> None:
+    keys = [f"k{n:02}" for n in range(MAX_SERIES + 1)]
+    assert await table.append([Point("d1", key, NOON_MS, 1.0) for key in keys]) == {"d1": 1}
+    assert await table.append([Point("d2", keys[-1], NOON_MS, 1.0)]) == {}
+    await settle(database, NOON_MS + HOUR_MS)
+    late_ms = NOON_MS + IDLE_MS + 2 * HOUR_MS
+    await table.append([Point("d1", key, late_ms, 1.0) for key in keys[1:-1]])
+    await settle(database, late_ms + HOUR_MS)
+    assert await table.append([Point("d1", keys[-1], late_ms + HOUR_MS, 2.0)]) == {}
+    assert await table.keys("d1") == tuple(keys[1:])
+    assert await table.append([Point("d1", keys[0], late_ms + HOUR_MS, 3.0)]) == {"d1": 1}  # it is not taken for kept
+
+
+async def test_a_device_that_is_gone_leaves_nothing(database: Database, table: TelemetryTable) -> None:
+    await table.append(points(range(NOON_MS, NOON_MS + 2 * HOUR_MS, 10_000)))
+    await table.append(points([NOON_MS], "d2"))
+    await settle(database, NOON_MS + 3 * HOUR_MS)
+    await DeviceTable(database).delete("d1")
+    assert await table.append(points([NOON_MS + 3 * HOUR_MS])) == {}  # its series was known: dropped with it
+    await settle(database, NOON_MS + 3 * HOUR_MS)
+    assert [len(await rows(database, name)) for name in ("series", "raw", "minutes", "hours")] == [1, 1, 1, 1]
+
+
+async def test_the_history_of_two_entries_that_are_one_board_is_one(database: Database, table: TelemetryTable) -> None:
+    await table.append([*points([NOON_MS]), *points([NOON_MS + 1], "d2"), *points([NOON_MS], "d2", "u")])
+    await DeviceTable(database).delete("d2", heir="d1")
+    await settle(database, NOON_MS + HOUR_MS)
+    found = await table.read("d1", ["t", "u"], NOON_MS, NOON_MS + HOUR_MS, HOUR_MS, "hours")
+    assert {key: buckets[0].count for key, buckets in found.items()} == {"t": 2, "u": 1}
+
+
+CHILD = """
+import asyncio, sys
+from pathlib import Path
+from microclaw.store.database import Database
+from microclaw.store.devices import DeviceRow, DeviceTable
+from microclaw.store.downsampling import Downsampling
+from microclaw.store.telemetry import Point, TelemetryTable
+
+async def main(path, at_ms):
+    async with Database.open(path) as database:
+        await DeviceTable(database).put(DeviceRow("d1", "d1", "virtual", (), (), 0))
+        table, downsampling = TelemetryTable(database), Downsampling(database)
+        while True:
+            points = [Point("d1", key, at_ms + n * 15_000, n) for n in range(40) for key in ("t", "u")]
+            await table.append(points)
+            at_ms += 600_000
+            sys.stdout.write(f"{at_ms}\\n")
+            sys.stdout.flush()
+            while await downsampling.step(at_ms):
+                pass
+
+asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))
+"""
+
+
+def run_until_killed(path: Path, at_ms: int, lines: int) -> int:
+    """Ten minutes of two series at a time, made smaller at once; kill -9; until when all was acknowledged."""
+    child = subprocess.Popen([sys.executable, "-c", CHILD, str(path), str(at_ms)], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    said = [child.stdout.readline() for _ in range(lines)]
+    child.kill()
+    rest, _ = child.communicate(timeout=60)
+    return max(int(line) for line in ("".join(said) + rest).splitlines(keepends=True) if line.endswith("\n"))
+
+
+async def test_after_kill_9_each_value_counts_once_and_no_bucket_is_lost(tmp_path: Path) -> None:
+    chance, path, at_ms = random.Random(50), tmp_path / "store.db", NOON_MS
+    for _ in range(4):  # one group may have been written and not acknowledged: it is written again, and counts once
+        at_ms = run_until_killed(path, at_ms, chance.randint(20, 60))
+    async with Database.open(path) as database:
+        await settle(database, at_ms + 2 * HOUR_MS)
+        minutes = [row for row in await rows(database, "minutes") if row[1] < at_ms]
+        hours = [row for row in await rows(database, "hours") if row[1] < at_ms // HOUR_MS * HOUR_MS]
+    assert {row[5] for row in minutes} == {4}
+    assert len(minutes) == 2 * (at_ms - NOON_MS) // MINUTE_MS
+    assert {row[5] for row in hours} == {240}
+    assert len(hours) == 2 * ((at_ms - NOON_MS) // HOUR_MS)

@@ -1,0 +1,175 @@
+"""What a device measures over a real link, what is refused, and at what resolution it is read."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import Any
+
+import pytest
+from tests.link_server.conftest import Plane, ScriptedDevice
+from tests.telemetry.conftest import NOON_MS, Clock
+
+from microclaw.store.telemetry import DAY_MS, HOUR_MS, MINUTE_MS, MINUTES_MS
+from microclaw.telemetry.history import MAX_WAITING, TelemetryHistory, resolution, unit_of
+from microclaw.wire.link.messages import Telemetry
+
+
+def lamp(plane: Plane) -> str:
+    return plane.registry.get("lamp").device_id
+
+
+async def send(device: ScriptedDevice, plane: Plane, history: TelemetryHistory, message: Telemetry) -> None:
+    """Returns when the history has it."""
+    came = asyncio.Event()
+
+    def took(endpoint: str, telemetry: Telemetry) -> None:
+        history.took(endpoint, telemetry)
+        came.set()
+
+    plane.links.parts.reports.telemetry = took
+    await device.send(message)
+    async with asyncio.timeout(60):
+        await came.wait()
+
+
+async def test_telemetry_over_the_link_is_kept_by_time_of_arrival(
+    plane: Plane, paired: ScriptedDevice, history: TelemetryHistory, clock: Clock
+) -> None:
+    async with paired.connected():
+        await paired.until_ready()
+        first = Telemetry(free_heap=180_000, uptime_s=3, apps=(), rssi=-56, temperature=41.5)
+        await send(paired, plane, history, first)
+        clock.at_ms += 30_000
+        second = Telemetry(free_heap=170_000, uptime_s=33, apps=(), rssi=-60, temperature=42)
+        await send(paired, plane, history, second)
+    keys = await history.keys(lamp(plane))
+    assert keys == ("free_heap", "rssi", "temperature")
+    found = await history.read(lamp(plane), keys, NOON_MS, NOON_MS + MINUTE_MS, 120)
+    assert (found.source, found.bucket_ms) == ("raw", 1_000)
+    assert {key: [(b.at_ms - NOON_MS, b.mean) for b in buckets] for key, buckets in found.series.items()} == {
+        "free_heap": [(0, 180_000), (30_000, 170_000)],
+        "rssi": [(0, -56), (30_000, -60)],
+        "temperature": [(0, 41.5), (30_000, 42)],
+    }
+    coarse = await history.read(lamp(plane), ("rssi",), NOON_MS, NOON_MS + 2 * HOUR_MS, 120)
+    (bucket,) = coarse.series["rssi"]
+    assert (bucket.low, bucket.high, bucket.mean, bucket.count) == (-60, -56, -58, 2)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("t", math.nan, "number"),
+        ("t", math.inf, "number"),
+        ("t", 1e301, "number"),
+        ("t", "warm", "number"),
+        ("t", "nan", "number"),
+        ("t", "1_0", "number"),
+        ("", 1.0, "name"),
+        ("a b", 1.0, "name"),
+        ("t\x1b[31m", 1.0, "name"),
+        ("t" * 65, 1.0, "name"),
+    ],
+)
+async def test_what_is_no_reading_is_refused_and_counted(
+    plane: Plane, paired: Any, history: TelemetryHistory, key: str, value: float | str, reason: str
+) -> None:
+    assert history.point(lamp(plane), key, value, NOON_MS) is None
+    assert history.refused(lamp(plane)) == {reason: 1}
+
+
+@pytest.mark.parametrize(("text", "value"), [("21.5", 21.5), (" -3 ", -3.0), ("+1e3", 1000.0), (".5", 0.5)])
+async def test_a_text_that_is_a_number_is_a_reading(
+    plane: Plane, paired: Any, history: TelemetryHistory, text: str, value: float
+) -> None:
+    point = history.point(lamp(plane), "room/temperature", text, NOON_MS)
+    assert point is not None
+    assert point.value == value
+
+
+async def test_a_device_has_so_many_values_a_second(
+    plane: Plane, paired: Any, history: TelemetryHistory, clock: Clock
+) -> None:
+    taken = [history.point(lamp(plane), "t", n, NOON_MS) is not None for n in range(150)]
+    assert sum(taken) == 100
+    clock.s += 2
+    taken = [history.point(lamp(plane), "t", n, NOON_MS) is not None for n in range(150)]
+    assert sum(taken) == 20
+    assert history.refused(lamp(plane)) == {"rate": 180}
+
+
+async def test_values_of_one_millisecond_are_all_kept(plane: Plane, paired: Any, history: TelemetryHistory) -> None:
+    stamps = [point.at_ms for n in range(5) if (point := history.point(lamp(plane), "t", n, NOON_MS)) is not None]
+    assert stamps == [NOON_MS + n for n in range(5)]
+
+
+async def test_a_clock_that_is_not_set_keeps_nothing(plane: Plane, paired: Any, history: TelemetryHistory) -> None:
+    assert history.point(lamp(plane), "t", 1.0, 86_400_000) is None
+    assert history.refused(lamp(plane)) == {"clock": 1}
+
+
+async def test_what_the_store_does_not_take_in_time_is_counted(
+    plane: Plane, paired: Any, history: TelemetryHistory, clock: Clock
+) -> None:
+    endpoint = plane.registry.get("lamp").endpoints[0]
+    for _ in range(MAX_WAITING + 5):
+        clock.s += 1
+        history.took(endpoint, Telemetry(free_heap=1, uptime_s=1, apps=()))
+    assert history.refused(lamp(plane)) == {"store": 5}
+
+
+async def test_a_device_that_is_removed_takes_its_history_along_and_a_renamed_one_keeps_it(
+    plane: Plane, paired: Any, history: TelemetryHistory
+) -> None:
+    device_id, endpoint = lamp(plane), plane.registry.get("lamp").endpoints[0]
+    history.took(endpoint, Telemetry(free_heap=7, uptime_s=1, apps=()))
+    await plane.registry.rename("lamp", "torch")
+    assert await history.keys(device_id) == ("free_heap",)
+    history.took(endpoint, Telemetry(free_heap=8, uptime_s=1, apps=()))
+    await plane.registry.remove("torch")
+    await history.flush()
+    assert await history.keys(device_id) == ()
+    await history.downsample()
+    left = await plane.database.read(
+        lambda c: [c.execute(f"SELECT count(*) FROM telemetry_{t}").fetchone()[0] for t in ("series", "raw")]
+    )
+    assert left == [0, 0]
+    assert history.last(device_id) == ()
+
+
+@pytest.mark.parametrize(
+    ("span_ms", "age_ms", "points", "expected"),
+    [
+        (2 * HOUR_MS, 0, 120, ("minutes", MINUTE_MS)),
+        (HOUR_MS, 0, 120, ("raw", 30_000)),
+        (HOUR_MS, 2 * DAY_MS, 120, ("minutes", MINUTE_MS)),
+        (DAY_MS, 0, 120, ("minutes", 12 * MINUTE_MS)),
+        (30 * DAY_MS, 0, 120, ("hours", 6 * HOUR_MS)),
+        (HOUR_MS, MINUTES_MS + DAY_MS, 120, ("hours", HOUR_MS)),
+        (1, 0, 2, ("raw", 1_000)),
+    ],
+)
+def test_the_finest_that_covers_the_time_is_read(
+    span_ms: int, age_ms: int, points: int, expected: tuple[str, int]
+) -> None:
+    until_ms = NOON_MS - age_ms
+    assert resolution(until_ms - span_ms, until_ms, points, NOON_MS) == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "unit"),
+    [("temperature", "°C"), ("free_heap", "B"), ("soil_percent", "%"), ("room/supply_mV", "mV"), ("s", ""), ("x", "")],
+)
+def test_units_are_told_by_the_name(key: str, unit: str) -> None:
+    assert unit_of(key) == unit
+
+
+async def test_last_values_are_told_of_some_series_and_while_they_are_fresh(
+    plane: Plane, paired: Any, history: TelemetryHistory, clock: Clock
+) -> None:
+    for key in ("a", "b", "c"):
+        history.point(lamp(plane), key, 1.0, clock.at_ms)
+    assert [last.key for last in history.recent(2)] == ["a", "b"]
+    clock.at_ms += 16 * MINUTE_MS
+    assert list(history.recent(2)) == []
