@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from tests.firmware.conftest import PATIENCE_S, Firmware, Plane, provisioned
 from tests.firmware.ota_offers import signer
@@ -26,7 +27,7 @@ from microclaw.store.firmware import FirmwareTable
 async def test_the_hosts_own_bundle_runs_on_the_board(plane: Plane, updatable: Firmware, tmp_path: Path) -> None:
     board, key = updatable, SigningKey(signer().key)
     updatable.write("keys.json", sealed_keys({key.public.key_id: key.public.trusted.n}, "stable").decode())
-    about = {"name": "microclaw-micropython", "version": "1.4.0", "security_version": 3}
+    about: dict[str, Any] = {"name": "microclaw-micropython", "version": "1.4.0", "security_version": 3}
     payload = pack(await own_files("esp32-small", **about))
     digest = hashlib.sha256(payload).hexdigest()
     release = Release(
