@@ -31,6 +31,7 @@ NAMES = (
     "voice",
     "audio",
     "ota",
+    "rollout",
 )
 PARTS = (  # of link and voice, to be run alone
     "link_cost",

@@ -150,7 +150,7 @@ async def running_host(
         opening = open_channels(settings, agent.inbox, admission, group, tasks)
         channels, gateway = await stack.enter_async_context(opening)
         await stack.enter_async_context(voice.serving(agent.inbox, group))
-        await stack.enter_async_context(mqtt.serving(base, devices, apps, agent.tools, tasks))
+        await stack.enter_async_context(mqtt.serving(base, devices, apps, firmware, agent.tools, tasks))
         jobs = Jobs(group, settings.limits)
         boards = VirtualBoards(devices.registry, apps.reconciler.check)
         backups = ScheduledBackups(settings.home, settings.backup, record=audit.record, now_ms=now_ms)

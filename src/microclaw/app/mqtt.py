@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from microclaw.app.devices import Apps, Base, Devices
+from microclaw.app.devices import Apps, Base, Devices, Firmware
 from microclaw.apps.changes import Change
 from microclaw.auth.gate import Gate
 from microclaw.auth.people import MQTT, WithAutomation
@@ -91,7 +91,7 @@ class HostMqtt:
 
     @asynccontextmanager
     async def serving(
-        self, base: Base, devices: Devices, apps: Apps, tools: Toolbox, tasks: SupervisedTasks
+        self, base: Base, devices: Devices, apps: Apps, firmware: Firmware, tools: Toolbox, tasks: SupervisedTasks
     ) -> AsyncGenerator[None]:
         """Inside, what happens is published. Enter it after the devices and the tools, so that it ends before them."""
         if base.settings.mqtt.url is None:
@@ -99,7 +99,7 @@ class HostMqtt:
             return
         reports = devices.links.parts.reports
         async with AsyncExitStack() as stack:
-            await self._open(base, devices, apps, tools, tasks, stack)
+            await self._open(base, devices, apps, firmware, tools, tasks, stack)
             try:
                 yield
             finally:
@@ -113,6 +113,7 @@ class HostMqtt:
         base: Base,
         devices: Devices,
         apps: Apps,
+        firmware: Firmware,
         tools: Toolbox,
         tasks: SupervisedTasks,
         stack: AsyncExitStack,
@@ -130,7 +131,7 @@ class HostMqtt:
         self.host_id = await published.host_id(f"h-{secrets.token_hex(4)}")
         topics = Topics(settings.topic, self.host_id)
         feed = MqttFeed(buffer)
-        told = HostDevices(devices.registry, devices.links, apps.change_log, apps.catalogue)
+        told = HostDevices(devices.registry, devices.links, apps.change_log, apps.catalogue, firmware.newest_for)
         if settings.commands:
             self._commands = await stack.enter_async_context(_commands(base, devices, told, tools, feed))
         discovery = Discovery(settings.discovery_prefix, topics, settings.commands) if settings.home_assistant else None

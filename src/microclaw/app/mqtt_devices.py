@@ -7,7 +7,7 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -48,10 +48,11 @@ class HostDevices:
         links: LinkRegistry,
         change_log: ChangeLog,
         catalogue: Catalogue,
+        latest: Callable[[Device], Awaitable[str | None]],
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._devices, self._links, self._change_log, self._catalogue = devices, links, change_log, catalogue
-        self._monotonic_s = monotonic_s
+        self._latest, self._monotonic_s = latest, monotonic_s
         self._asked_s: dict[str, float] = {}
         self._sensors: dict[str, frozenset[str]] = {}
         self._seen: dict[str, object] = {}
@@ -92,7 +93,7 @@ class HostDevices:
             board=device.board.title,
             chip=device.board.chip,
             is_online=is_online,
-            firmware=_firmware(links),
+            firmware=_firmware(links, await self._latest(device)),
             pins=await _pins(device, wanted) if device.board.pins else (),
             programs=await self._programs(device, wanted, is_online=is_online),
             sensors=self._keys(device_id, links),
@@ -198,12 +199,12 @@ def _is_online(device: Device) -> bool:
     return any(transport.online for transport in own) or (len(own) < len(device.transports) and bool(device.reachable))
 
 
-def _firmware(links: Sequence[DeviceLink]) -> FirmwareVersions | None:
-    """What the device said of itself. Of signed updates nothing is known here: `latest` belongs in this place."""
+def _firmware(links: Sequence[DeviceLink], latest: str | None) -> FirmwareVersions | None:
+    """What the device said of itself, and the highest version that is published for it."""
     for link in links:
         if link.presence is not None and link.presence.firmware:
             title, _, installed = link.presence.firmware.rpartition(" ")
-            return FirmwareVersions(title or "firmware", installed)
+            return FirmwareVersions(title or "firmware", installed, latest)
     return None
 
 

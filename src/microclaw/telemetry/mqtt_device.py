@@ -39,7 +39,7 @@ class ProgramState:
 
 @dataclass(frozen=True, slots=True)
 class FirmwareVersions:
-    """`latest` is what a signed update would bring; None as long as nobody knows: no version is made up."""
+    """`latest` is the highest version that is published for it here; None where nothing is: no version is made up."""
 
     title: str
     installed: str
