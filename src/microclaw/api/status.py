@@ -47,7 +47,7 @@ _DAY_MS: Final = 86_400_000
 SHOWN: Final = 5  # of the schedules that are due next, and of the approvals
 PRIVATE: Final = (
     "pid", "home", "problems", "alarms", "channels", "mcp_servers", "tasks", "schedules", "approvals", "usage",
-    "model_outages", "backup", "rollouts",
+    "model_outages", "mqtt", "backup", "rollouts",
 )  # fmt: skip
 """Fields of the status for owners only: they are about this machine and other people's chats."""
 
@@ -211,6 +211,7 @@ class HostStatus:
     channels: ChannelStates
     xiaozhi: Callable[[], Mapping[str, Any]]
     wyoming: Callable[[], Mapping[str, Any]]
+    mqtt: Callable[[], Mapping[str, Any]]
     recording: Callable[[], Sequence[Mapping[str, Any]]]
     mcp_servers: Callable[[], Mapping[str, str]]
     schedules: ScheduleBook
@@ -243,6 +244,7 @@ class HostStatus:
             "link": self._link_object(),
             "xiaozhi": dict(self.xiaozhi()),
             "wyoming": dict(self.wyoming()),
+            "mqtt": dict(self.mqtt()),
             "recording": [dict(one) for one in self.recording()],
             "up_s": round(time.monotonic() - self.began_s, 1),
             "rss_mb": round(resident_mb(), 1),

@@ -192,7 +192,8 @@ MAX_UNFINISHED = 1_000
 class DesiredApp:
     """An app that this host wants on a device, or keeps stopped for it, and since when.
 
-    `suspect_ms`: when the device fell silent, probably because of it; None when it did not.
+    `suspect_ms`: when the device fell silent, probably because of it; None when it did not. `waits`: what puts it there
+    is deferred until the device is back.
     """
 
     device_id: str
@@ -200,6 +201,7 @@ class DesiredApp:
     version: AppVersion
     since_ms: int
     suspect_ms: int | None = None
+    waits: bool = False
 
 
 def version_of(name: str, wanted: Iterable[DesiredApp]) -> AppVersion | None:
