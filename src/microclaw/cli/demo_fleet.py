@@ -32,7 +32,7 @@ FIRMWARE: Final = "microclaw-virtual"
 """What a virtual board's firmware calls itself (docs/protocols/virtual.md)."""
 STAGES: Final = "1,50%,100%"
 SOAK_S: Final = 1.0
-DATA_BYTES: Final = 800_000
+DATA_BYTES: Final = 600_000
 """Beside our modules, so that a download takes long enough to be cut: a board has room for 1 MiB."""
 PATIENCE_S: Final = 60.0
 CUT_SHARE: Final = 6
