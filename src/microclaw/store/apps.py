@@ -51,7 +51,10 @@ class DesiredApp:
 
 @dataclass(frozen=True, slots=True)
 class NewChange:
-    """A change about to be made; `forward` and `inverse` are JSON text; `turn` makes it, for `person`."""
+    """A change about to be made; `forward` and `inverse` are JSON text.
+
+    `turn` makes it, for `person`, in `conversation`.
+    """
 
     at_ms: int
     device_id: str
@@ -63,6 +66,7 @@ class NewChange:
     undoes: int | None = None
     turn: str | None = None
     person: str | None = None
+    conversation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

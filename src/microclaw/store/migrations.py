@@ -634,4 +634,8 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             PRIMARY KEY (rollout_id, device_id)
         ) STRICT, WITHOUT ROWID""",
     ),
+    (
+        # Where a change was made: "undo" in a conversation means that conversation's own.
+        "ALTER TABLE changes ADD COLUMN conversation TEXT",
+    ),
 )
