@@ -200,13 +200,15 @@ def decode_action(text: str) -> DeviceAction:
 
 
 MAX_UNFINISHED = 1_000
+MAX_SILENCES = 2  # then it is not put back any more
 
 
 @dataclass(frozen=True, slots=True)
 class DesiredApp:
     """An app that this host wants on a device, or keeps stopped for it, and since when.
 
-    `suspect_ms`: when the device fell silent, probably because of it; None when it did not.
+    `suspect_ms`: since when the device is silent, probably because of it; None when it is not. `silences` counts how
+    often it was.
     """
 
     device_id: str
@@ -214,6 +216,7 @@ class DesiredApp:
     version: AppVersion
     since_ms: int
     suspect_ms: int | None = None
+    silences: int = 0
 
 
 def version_of(name: str, wanted: Iterable[DesiredApp]) -> AppVersion | None:
@@ -392,4 +395,4 @@ def _desired(row: rows.DesiredApp) -> DesiredApp:
         read_origin(row.origin),
         read_times(row.times),
     )
-    return DesiredApp(row.device_id, row.name, version, row.since_ms, row.suspect_ms)
+    return DesiredApp(row.device_id, row.name, version, row.since_ms, row.suspect_ms, row.silences)
