@@ -23,6 +23,7 @@ NAMES = (
     "memory",
     "gateway",
     "mcp",
+    "mqtt",
     "prompt",
     "sentences",
     "verdict",
@@ -30,6 +31,7 @@ NAMES = (
     "voice",
     "audio",
     "ota",
+    "rollout",
 )
 PARTS = (  # of link and voice, to be run alone
     "link_cost",

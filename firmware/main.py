@@ -1,6 +1,8 @@
-"""Boot selector: which of the two folders of our own files runs. Three starts in a row without health: the other one.
+"""Boot selector: which of the two folders of our own files runs. Starts in a row without health: the other one.
 
-NVS keeps `slot` (0 is /fw_a) and `fails`, not RTC memory, which a power cut empties; fw/firmware.py sets `fails` to 0.
+NVS keeps `slot` (0 is /fw_a), `fails`, and `trial` (1 + the slot of an update that is on trial), not RTC memory, which
+a power cut empties; fw/firmware.py sets `fails` to 0. A folder on trial has three starts. Another one has twelve: the
+guard of programs (fw/chip_facts.py) acts before, and who pulls the plug a few times gets no old firmware by it.
 """
 
 import os
@@ -10,21 +12,37 @@ import time
 import esp32
 
 FOLDERS = ("/fw_a", "/fw_b")
-MAX_FAILS = 3
+WHOLE = "whole"  # the file that is written last
+TRIAL_STARTS = 3
+STARTS = 12
 CRASH_WAIT_S = 2
 
 
 def choose(nvs, there):
     """The folder to start, of those that are `there`; the start is counted as failed until it says otherwise."""
     slot, fails = _number(nvs, "slot"), _number(nvs, "fails") + 1
-    if fails > MAX_FAILS and FOLDERS[1 - slot] in there:
+    most = TRIAL_STARTS if _number(nvs, "trial") == slot + 1 else STARTS
+    if fails > most and FOLDERS[1 - slot] in there:
         slot, fails = 1 - slot, 1
-        nvs.set_i32("slot", slot)
+        nvs.set_i32("slot", slot)  # before `fails`: after a cut between them this one is not on trial
     elif FOLDERS[slot] not in there:
         slot = 1 - slot
     nvs.set_i32("fails", fails)
     nvs.commit()
     return FOLDERS[slot]
+
+
+def whole():
+    """The folders with all of their files. Where none says so, those that are there: better than no start."""
+    there = [name for name in FOLDERS if _files(name)]
+    return [name for name in there if WHOLE in _files(name)] or there
+
+
+def _files(folder):
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
 
 
 def _number(nvs, name):
@@ -35,8 +53,8 @@ def _number(nvs, name):
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, choose(esp32.NVS("microclaw"), ["/" + name for name in os.listdir("/")]))
-    del choose, _number  # what is not needed any more is memory
+    sys.path.insert(0, choose(esp32.NVS("microclaw"), whole()))
+    del choose, whole, _files, _number  # what is not needed any more is memory
     try:
         import start
 

@@ -18,12 +18,15 @@ def count_start(board):
 
     A start is not healthy when a reset of whatever cause ends it within 60 s. A power cut counts a quarter, and only
     within 20 s: a person who pulls the plug loses nothing, and brown-outs, which look the same, come to an end.
+    Starts of an update on trial are not the programs': main.py counts those, and goes back.
     NVS has `starts`, and in `ran_s` how long the last one ran; to be called once in each.
     """
     machine = board.machine
     cause = machine.reset_cause() if hasattr(machine, "reset_cause") else None
     count, ran_s = number(board, "starts"), number(board, "ran_s")
-    if ran_s >= HEALTHY_S or cause == getattr(machine, "SOFT_RESET", -1):  # a person at the cable
+    if (
+        ran_s >= HEALTHY_S or number(board, "trial") or cause == getattr(machine, "SOFT_RESET", -1)
+    ):  # a person at the cable
         starts = 0
     elif cause != getattr(machine, "PWRON_RESET", -1):
         starts = count + CRASHED
@@ -115,9 +118,13 @@ def open_access_point(board, key):
     return made
 
 
+def keeps_numbers(board):
+    return esp32 is not None and hasattr(esp32, "NVS")
+
+
 def number(board, name, value=None):
     """A number of NVS, 0 where there is none; `value` is kept first."""
-    if esp32 is None or not hasattr(esp32, "NVS"):
+    if not keeps_numbers(board):
         return 0
     nvs = esp32.NVS(NVS)
     if value is not None:

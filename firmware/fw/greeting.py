@@ -8,6 +8,7 @@ from micropython import const
 from websocket import Breach, Closed, Leave
 
 _ASK_AGAIN_MS = const(3_600_000)
+_UPDATE_BYTES = const(16_384)  # what an offer reads in: checks, and the manifest
 
 
 async def leave(link, exc):
@@ -67,6 +68,13 @@ async def greet(link):
         hello["audio"] = link.audio_format
     if link.outbox.rx_epoch:
         hello["rx_epoch"] = link.outbox.rx_epoch
+    import ota_keys
+
+    sys.modules.pop("ota_keys")
+    updates = ota_keys.hello(link._board, link._settings)
+    if updates is not None:
+        hello["ota"] = updates
+    del ota_keys
     await link._say("hello", hello)
 
 
@@ -88,5 +96,47 @@ async def welcome(link, body):
     link.phase, link.state, link.failures = "ready", "connected", 0
     link._progress_ms, link._telemetry_ms = time.ticks_ms(), None
     link._news.set()
+    if link.ota is not None or link._board.number("trial"):
+        link._calls.runner.make_room()
+        updates(link).welcome()
     if link.on_welcome is not None:
         link.on_welcome()
+
+
+def updates(link):
+    """The update that is under way, or what takes one."""
+    if link.ota is None:
+        import ota
+
+        sys.modules.pop("ota")
+        link.ota = ota.Updates(link)
+    return link.ota
+
+
+async def take_update(link, type, body, id):
+    """An offer or its end. What comes of it is in flash before the message is acked; `error` where nothing can."""
+    import ota_keys
+
+    sys.modules.pop("ota_keys")
+    code = text = None
+    if ota_keys.load(link._settings) is None:
+        code = "not_supported"
+        text = "this board has no key for updates: microclaw flash --update-key FILE gives it one"
+    elif link.ota is None and not link._calls.runner.has_room(_UPDATE_BYTES):
+        code = "no_room"
+    del ota_keys
+    try:
+        if code is None and type == "ota_offer":
+            updates(link).offer(bytes(body["manifest"]), bytes(body["signature"]))
+        elif code is None:
+            updates(link).cancel(body["version"])
+    except MemoryError:
+        code = "no_room"
+    except OSError:
+        raise  # the flash is full: the host sends it again
+    except Exception as exc:  # a defect of ours must not come again with each connection
+        sys.print_exception(exc)
+        code, text = "failed", "the board could not look at it: {}".format(exc)
+    if code is not None:
+        text = text or "the board has no memory for an update now: stop a program, then offer it again"
+        await link._say("error", {"code": code, "message": text, "fatal": False}, id)

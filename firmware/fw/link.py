@@ -41,6 +41,7 @@ class Link:
         self.state = "waiting"  # for people: waiting, pairing, connected, refused
         self.refused_events = self.dropped = self._logged = self.failures = 0
         self.on_welcome = self.on_task = self.measure = self.audio_format = None
+        self.ota = None  # an update while there is something to do (ota.py)
         self.audio = lambda kind, body: None
         self._logs, self._work = [], []
         self._asked_ms = None  # when the time was last asked for, because of a certificate
@@ -260,6 +261,14 @@ class Link:
                 raise Breach(4400, "unexpected_message", "audio in the wrong direction, or too early")
             self.audio("payload", memoryview(data)[1:])
             return
+        if kind == 4:
+            if len(data) > 1021:
+                raise Breach(4413, "too_large", "a piece of an update over 1008 bytes")
+            if self.phase != "ready" or len(data) < 14:
+                raise Breach(4400, "unexpected_message", "a piece of an update without data, or too early")
+            if self.ota is not None:
+                self.ota.piece(memoryview(data)[1:])
+            return
         if kind != 1:
             return
         try:
@@ -287,14 +296,13 @@ class Link:
                 call = [body["method"], body["params"], body["idempotent"]]
             if type == "task_status" and self.on_task is not None:
                 self.on_task(body)
+            if type in ("ota_offer", "ota_cancel"):
+                await self.take_update(type, body, id)
             if kept.take(seq, id, call):
                 if call:
                     await self._queue(id, call, True, expired=expired)
                 elif type == "notify" and not is_late(body):
                     self._show("notify: " + body["text"])
-                elif type in ("ota_offer", "ota_cancel"):
-                    text = "this board takes no updates over the link"
-                    await self._say("error", {"code": "not_supported", "message": text, "fatal": False}, id)
                 elif not is_known(type):
                     text = "no message " + type[:40]
                     await self._say("error", {"code": "unknown_type", "message": text, "fatal": False}, id)
@@ -323,6 +331,8 @@ class Link:
             self._retry_after_s = body.get("retry_after_s")
         elif type == "error":
             self._show("the host says {}: {}".format(body["code"], body["message"]))
+            if self.ota is not None and re is not None:
+                self.ota.refused(body["code"])
         elif type == "pair_code":
             self._code_until_ms = time.ticks_add(time.ticks_ms(), 1000 * body["expires_s"])
             self._show("pairing code {}: microclaw device pair {}".format(body["code"], body["code"]))

@@ -26,7 +26,10 @@ task_status task:s state:s
 ota_offer manifest:b signature:b
 ota_cancel version:s
 """
-_OURS = "hello pair_request start_asr_stream stop_asr_stream run_task cancel_task result event telemetry log ota_status"
+_OURS = (
+    "hello pair_request start_asr_stream stop_asr_stream run_task cancel_task result event telemetry log ota_status "
+    "blob_read"
+)
 _ALWAYS = ("notify", "ota_offer", "ota_cancel")
 _ENDED = ("done", "failed", "cancelled")
 

@@ -44,22 +44,18 @@ class Api:
         return self._env.spawn_lasting(_every(self._env, ms, task))
 
     def on(self, pin, edge, task=None, debounce=DEBOUNCE_MS):
-        """Call task() at a "rising", "falling" or any edge ("change"); those within `debounce` ms count as one."""
+        """Call task() when the level went up ("rising"), down ("falling") or either way ("change"), and stayed so.
+
+        It has to stay for `debounce` ms, or else it bounces; with 0 every edge counts.
+        """
         if edge not in EDGES:
             raise ValueError('an edge is "rising", "falling" or "change"')
         if task is None:
             return lambda function: self.on(pin, edge, function, debounce) and function
         made = self.pin(pin, "in", "up") if isinstance(pin, int) else pin
-        last = [None]
-
-        def handler(_):
-            now = ticks_ms()
-            if last[0] is not None and ticks_diff(now, last[0]) < debounce:
-                return None
-            last[0] = now
-            return task()
-
-        return self._env.irq(made, handler=handler, trigger=EDGES[edge])
+        if debounce < 1:
+            return self._env.irq(made, handler=lambda _: task(), trigger=EDGES[edge])
+        return self._env.irq(made, handler=_settling(self._env, made, EDGES[edge], task, debounce))
 
     def adc(self, number):
         from microclaw_devices import Adc
@@ -101,6 +97,31 @@ async def _every(env, ms, task):
             due = now
         await env.sleep_ms(max(0, ticks_diff(due, now)))
         await env.aw(task())
+
+
+def _settling(env, pin, trigger, task, ms):
+    """A handler of edges: calls the task once the pin has stayed at another level than before for so long."""
+    level, last, waiting = pin.value(), 0, False
+
+    async def settle():
+        nonlocal level, waiting
+        left = ms
+        while left > 0:
+            await env.sleep_ms(left)
+            left = ms - ticks_diff(ticks_ms(), last)
+        waiting = False
+        before, level = level, pin.value()
+        if level != before and trigger & (1 if level else 2):
+            env.call(lambda _: task(), None, True)
+
+    def edge(_):
+        nonlocal last, waiting
+        last = ticks_ms()
+        if not waiting:
+            env.spawn_lasting(settle())
+            waiting = True
+
+    return edge
 
 
 class Mqtt:

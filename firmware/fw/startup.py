@@ -2,13 +2,15 @@
 
 import asyncio
 import gc
+import json
 import sys
 
 from binding import bound
 
 from firmware import connect, console, healthy, listen, measured, offer
 
-VERSION = "0.1.0"
+VERSION = "0.1.0"  # where about.json beside this file says no other
+_UNDER_WAY = ("offered", "downloading", "verifying", "staged", "rebooting", "trial")  # of ota_plan.py
 
 
 async def begin(folder, first):
@@ -38,13 +40,15 @@ async def begin(folder, first):
     from calls import Calls
     from link import Link
 
-    calls = Calls(board, runner, VERSION, settings, wifi)
-    link = Link(board, settings, calls, VERSION)
+    version = _version()
+    calls = Calls(board, runner, version, settings, wifi)
+    link = Link(board, settings, calls, version)
     link.measure = bound(measured, runner, wifi)
     link.on_welcome = bound(healthy, board)
     runner.emit = link.emit
     agent = _agent(board, settings, wifi, link, runner)
     tasks = [joining, asyncio.create_task(listen(bound(console, board, calls, settings, wifi, link, agent)))]
+    _go_on_with_update(board, settings, link)
     told = {"reason": reason}
     if runner.standing:
         told["not_started"] = runner.standing
@@ -70,6 +74,27 @@ async def begin(folder, first):
     if settings.get("host"):
         tasks.append(asyncio.create_task(connect(link, wifi, board, settings)))
     return board, tasks
+
+
+def _version():
+    try:
+        with open(__file__.rpartition("/")[0] + "/about.json") as file:
+            return json.load(file)["version"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return VERSION
+
+
+def _go_on_with_update(board, settings, link):
+    """One that is not over, or that the host was not told the end of. A defect in it stops nothing else."""
+    import storage
+
+    try:
+        record = storage.read_sealed(settings.path("ota/state"))
+        if record and (record["state"] in _UNDER_WAY or not record["said"] or board.number("trial")):
+            link.updates().begin()
+    except Exception as exc:
+        sys.print_exception(exc)
+    sys.modules.pop("storage", None)
 
 
 def _agent(*parts):

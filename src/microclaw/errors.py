@@ -27,6 +27,7 @@
     ├── ModelError            the language model's service failed
     │   └── BudgetSpent           ... or was not asked, as the day's budget is used up
     ├── VoiceError            a speech engine failed, or is not there
+    ├── BrokerError           the MQTT broker cannot be reached, or refuses
     ├── UnknownName           no such device, app, pattern, change, ...
     ├── ConfigError           the operator must correct the configuration or the environment
     ├── StoreError            the host's database cannot be read or written
@@ -312,6 +313,10 @@ class BudgetSpent(ModelError):
 
 class VoiceError(MicroclawError):
     code = "voice_error"
+
+
+class BrokerError(MicroclawError):
+    code = "broker_error"
 
 
 class UnknownName(MicroclawError):

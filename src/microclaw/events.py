@@ -272,7 +272,7 @@ class DeviceLog(LiveEvent):
 
 @dataclass(frozen=True, slots=True)
 class Published(LiveEvent):
-    """What a program gave to `mqtt.publish`. The host has no broker: who reads the live events passes it on."""
+    """What a program gave to `mqtt.publish`. It goes to the host's broker with the device's other events."""
 
     kind = "mqtt.publish"
     app: str

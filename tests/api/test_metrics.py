@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -19,13 +20,23 @@ DOCS = Path(__file__).parents[2] / "docs/observability.md"
 NO_DEPTHS: Mapping[LaneName, int] = {"media": 0, "control": 0, "telemetry": 0}
 
 
+MQTT_OFF: Mapping[str, Any] = {"state": "off"}
+MQTT: Mapping[str, Any] = {
+    "state": "on",
+    "buffer": {"events": 3, "telemetry": 5, "bytes": 900, "lost_events": 0, "lost_telemetry": 2, "lost_unwritten": 1},
+    "acknowledged": 17,
+    "commands": {"done": 4, "refused": 1, "failed": 0, "unknown": 0, "dropped": 9},
+}
+
+
 def sources(
     link: LinkMeter | None = None,
     kept: Iterable[DeviceCheck] = (),
     depths: Mapping[LaneName, int] = NO_DEPTHS,
     voice: VoiceTraces | None = None,
+    mqtt: Mapping[str, Any] = MQTT_OFF,
 ) -> MetricSources:
-    return MetricSources(lambda: 7, lambda: kept, lambda: 2, link, lambda: depths, lambda: voice)
+    return MetricSources(lambda: 7, lambda: kept, lambda: 2, link, lambda: depths, lambda: voice, lambda: mqtt)
 
 
 def lines(what: MetricSources) -> list[str]:
@@ -41,9 +52,24 @@ def test_every_metric_of_the_docs_is_there_with_its_kind_and_no_other() -> None:
     documented = {name: kind for names, kind in rows for name in re.findall(r"`(\w+)", names) if kind in KINDS}
     found = {
         family.name + ("_total" if family.type == "counter" else ""): family.type
-        for family in text_string_to_metric_families(metrics_page(sources(LinkMeter(), voice=VoiceTraces())).decode())
+        for family in text_string_to_metric_families(
+            metrics_page(sources(LinkMeter(), voice=VoiceTraces(), mqtt=MQTT)).decode()
+        )
     }
     assert found == documented
+
+
+def test_the_broker_s_buffer_and_commands_are_shown() -> None:
+    assert set(lines(sources(mqtt=MQTT))) >= {
+        "microclaw_mqtt_connected 1.0",
+        'microclaw_mqtt_buffered{kind="telemetry"} 5.0',
+        "microclaw_mqtt_buffer_bytes 900.0",
+        'microclaw_mqtt_lost_total{kind="telemetry"} 2.0',
+        "microclaw_mqtt_acknowledged_total 17.0",
+        'microclaw_mqtt_commands_total{outcome="dropped"} 9.0',
+    }
+    assert not [line for line in lines(sources(mqtt={**MQTT, "commands": None})) if "commands" in line]
+    assert not [line for line in lines(sources()) if "mqtt" in line]
 
 
 KINDS = ("counter", "gauge", "histogram")

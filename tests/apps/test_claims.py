@@ -180,10 +180,9 @@ def runs_elsewhere(lab: Any, name: str, *pins: int) -> None:
 async def test_the_pins_of_a_program_from_elsewhere_are_claims(lab: Any) -> None:
     runs_elsewhere(lab, "theirs", 14)
     assert await refused(lab, 14) == "pin 14 is used by theirs on paper"
-    seen: dict[str, Any]
-    for seen in ({"pins": (14,)}, {"pins": (14,), "driven": (14,)}):  # named in the source, or only seen in the trial
+    for driven in ((), (14,)):  # named in the source, or seen in the trial
         with pytest.raises(PinClaimed, match="pin 14 is used by theirs on paper"):
-            await deploy(lab, "mine", **seen)
+            await deploy(lab, "mine", pins=(14,), driven=driven)
     await deploy(lab, "mine", pins=(4,), driven=(4,))
     assert not any("not known" in step.text for step in lab.steps)
     ends(lab, "theirs")

@@ -158,8 +158,9 @@ async def test_pins_of_what_waits_are_claimed_when_the_next_is_ordered(lab: Any,
         await order(lab, "other")
     await lab.deferrals.uninstall("paper", "blink", PLACE, "off", lab.steps.append)
     await order(lab, "other")
-    with pytest.raises(PinClaimed):
+    with pytest.raises(PinClaimed, match=r"^pin 2 of paper is kept for other, which waits until paper is back") as kept:
         await order(lab, "third")
+    assert "microclaw app cancel other -d paper" in str(kept.value.next_step)
     await back(lab, "other")
     assert list(lab.transport.apps) == ["other"]
     assert [is_well for _, is_well in notes.told] == [True, True]

@@ -180,6 +180,25 @@ async def test_a_program_is_not_put_on_a_pin_that_an_act_holds(lab: Any) -> None
     await lab.deployer.deploy(DeployRequest("paper", "blink", source="v1"), lab.steps.append)
 
 
+async def test_nobody_can_insist_where_the_firmware_refuses_it(lab: Any) -> None:
+    lab.plays("blink", 2)
+    await lab.deployer.deploy(DeployRequest("paper", "blink", source="v1"), lab.steps.append)
+    conflict = await lab.direct_io.conflict("paper", GpioSet(2, 1))
+    with pytest.raises(PinClaimed) as may_insist:
+        conflict.raise_refused("or insist: ...")
+    assert str(may_insist.value.next_step).endswith("; or insist: ...")
+    _holds_pins_by_a_program(lab)
+    conflict = await lab.direct_io.conflict("paper", GpioSet(2, 1))
+    with pytest.raises(PinClaimed, match="its firmware lets nobody else set it") as refused:
+        conflict.raise_refused("or insist: ...")
+    assert "insist" not in str(refused.value.next_step)
+    with pytest.raises(PinClaimed):
+        conflict.objection()
+    with pytest.raises(PinClaimed):
+        await lab.direct_io.set_pin("paper", 2, 1, insist=(conflict.text,))
+    assert "gpio.set" not in lab.transport.calls
+
+
 async def test_pwm_timers_are_either_a_programs_or_an_acts(lab: Any) -> None:
     device = lab.registry.get("paper")
     _holds_pins_by_a_program(lab, pin5="pwm")

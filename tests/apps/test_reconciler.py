@@ -4,7 +4,7 @@ from typing import Any
 
 from microclaw.apps.deploy import DeployRequest
 from microclaw.apps.put_backs import MAX_PUT_BACKS, PUT_BACK_WINDOW_S
-from microclaw.apps.reconciler import Reconciler
+from microclaw.apps.reconciler import Reconciler, check_device
 from microclaw.errors import DeviceUnreachable, InvalidModule
 from microclaw.events import Step
 
@@ -48,6 +48,21 @@ async def test_foreign_apps_are_never_fought(lab: Any) -> None:
     kept = await lab.reconciler.check(lab.device_id)
     assert kept.problem == "no room for blink: the board lists a, b, c"
     assert sorted(lab.transport.apps) == ["a", "b", "c"]
+
+
+async def test_a_check_of_the_device_repeats_why_a_program_is_not_put_back(lab: Any) -> None:
+    await deploy(lab)
+    lab.transport.apps.clear()
+    lab.foreign("a", "b", "c")
+    await lab.reconciler.check(lab.device_id)
+    device = lab.registry.get("paper")
+    found = await check_device(device, None, lab.reconciler.status())
+    assert [line.text for line in found.lines if line.part == "kept"] == ["no room for blink: the board lists a, b, c"]
+    assert not found.ok
+    lab.transport.away = DeviceUnreachable("nobody there", next_step="switch it on")
+    await lab.reconciler.check(lab.device_id)
+    lab.transport.away = None  # it answers again: its reach is told, and not that it did not answer before
+    assert (await check_device(device, None, lab.reconciler.status())).ok
 
 
 async def test_a_board_that_is_off_is_unreachable_since_then(lab: Any) -> None:

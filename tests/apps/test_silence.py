@@ -219,7 +219,7 @@ async def test_a_module_that_hangs_after_its_trial_is_named_and_left_off(bench: 
         await bench.deployer.remove("board-1", "late", bench.steps.append)
     with pytest.raises(DeviceSilent, match="the probable cause is late") as caught:
         await bench.device.call(AppList())
-    assert "and start it anew; late is put back once more" in str(caught.value.next_step)
+    assert "start it anew; late is put back once more" in str(caught.value.next_step)
     assert (await bench.device.call(GpioGet(2))).pin == 2  # its other transports go on
     kept = await after_a_reset(bench)
     assert (kept.put_back, await bench.names()) == ((), [])  # what was asked, its removal, is done now

@@ -16,6 +16,7 @@ from tests.test_durable import disk_full_after
 from microclaw.audit import AuditEvent, AuditKind, AuditLog, append_events, open_alarms, read_events
 from microclaw.audit.event import line_of
 from microclaw.audit.files import FILE_BYTES, FILES, FOLDER, Followed, append_lines
+from microclaw.boards import board_ids
 from microclaw.errors import StoreError
 
 DAY_S = 86_400
@@ -89,6 +90,17 @@ def test_what_looks_like_a_secret_is_masked(secret: str) -> None:
 )
 def test_a_name_or_path_of_words_is_no_secret(plain: str) -> None:
     assert plain.encode() in line_of(AuditEvent(AuditKind.DEVICE_ADDED, f"{plain}: added", about=plain), 0)
+
+
+@pytest.mark.parametrize("board", board_ids())
+def test_a_boards_profile_is_no_secret_and_hides_none(board: str) -> None:
+    secret = "sk-" + "q7Rt" * 8
+    text = f"{board}, at {secret} {board}{secret} {secret}{board}, a {board}."
+    shown = json.loads(line_of(AuditEvent(AuditKind.DEVICE_ADDED, text, known=(board,)), 0))["text"]
+    assert shown.startswith(f"{board}, at [masked] ")
+    assert shown.endswith(f", a {board}.")
+    assert "q7Rt" not in shown
+    assert shown.count(board) == 2
 
 
 def test_text_is_cleaned_bounded_and_on_one_line() -> None:

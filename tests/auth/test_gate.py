@@ -9,7 +9,7 @@ from tests.auth.conftest import asked
 
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.gate import TAINTED_NOTE, Gate, Permission
-from microclaw.auth.people import OWNER, Person
+from microclaw.auth.people import MQTT, OWNER, Person, WithAutomation
 from microclaw.errors import PermissionRefused
 
 ADA, BOB, GUEST = Person("p-ada", "Ada", "member"), Person("p-bob", "Bob", "member"), Person("p-g", "Gus", "guest")
@@ -146,3 +146,23 @@ async def test_a_yes_for_somebody_who_was_removed_meanwhile_counts_nothing() -> 
     approvals.decide(pending.approval_id, approved=True, by="owner")
     with pytest.raises(PermissionRefused, match="is not known to this host"):
         await asking
+
+
+async def test_an_automation_acts_and_is_refused_whatever_needs_a_yes() -> None:
+    gate = Gate(WithAutomation(Circle(), MQTT))
+    await admit(gate, MQTT.person_id, READ)
+    await admit(gate, MQTT.person_id, ACT)
+    await admit(gate, ADA.person_id, ACT)
+    with pytest.raises(PermissionRefused, match="MQTT is an automation and may not risky"):
+        await admit(gate, MQTT.person_id, RISKY)
+    with pytest.raises(PermissionRefused, match="nobody can be asked"):
+        await admit(gate, MQTT.person_id, ACT, tainted=True)
+    with pytest.raises(PermissionRefused, match="nobody can be asked"):
+        await admit(Gate(WithAutomation(Circle(), MQTT), always_ask=True), MQTT.person_id, ACT)
+    with pytest.raises(PermissionRefused, match="that is the owner's"):
+        gate.check_owner(MQTT.person_id, "undo what others did")
+
+
+def test_an_automation_is_known_to_no_other_gate() -> None:
+    with pytest.raises(PermissionRefused, match="not known to this host"):
+        Gate(Circle()).check(MQTT.person_id, READ, "look")

@@ -17,18 +17,23 @@ def test_board_on_the_named_subnet_is_shown_with_the_name_the_host_knows(host: d
     port = next(transport for transport in board["transports"] if transport.startswith("wasmachine://")).rpartition(
         ":"
     )[2]
-    ran = ask("--json", *ON_LOOPBACK, "--subnet", "127.0.0.1/32", "--port", port)
-    assert (ran.code, ran.err) == (0, "")
-    document = json.loads(ran.out)
-    assert document["schema"] == "microclaw.discover/1"
-    (found,) = [each for each in document["found"] if each["kind"] == "wasmachine"]
-    assert (found["address"], found["port"], found["known_as"]) == ("127.0.0.1", int(port), board["name"])
+    for ports in (("--port", port), ()):  # the host's boards are asked at their own ports, too
+        ran = ask("--json", *ON_LOOPBACK, "--subnet", "127.0.0.1/32", *ports)
+        assert (ran.code, ran.err) == (0, "")
+        document = json.loads(ran.out)
+        assert document["schema"] == "microclaw.discover/1"
+        mine = [each for each in document["found"] if each["port"] == int(port)]
+        assert [(each["kind"], each["address"], each["known_as"]) for each in mine] == [
+            ("wasmachine", "127.0.0.1", board["name"])
+        ]
+        assert document["asked"]["subnet"] == "127.0.0.1/32"
 
 
 def test_nobody_there_says_how_boards_are_found(run: Run) -> None:
     ran = run(*ON_LOOPBACK, "--subnet", "127.0.0.2/32", "--port", "1")
     assert ran.code == 0
     assert "asking 127.0.0.2/32" in ran.out
+    assert "no WASMachine board at 127.0.0.2/32, port 1; one that listens elsewhere: --port N" in ran.out
 
 
 @pytest.mark.parametrize(

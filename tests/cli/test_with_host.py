@@ -240,7 +240,10 @@ def test_the_one_device_that_has_a_program_is_not_asked_for(ask: Run, running: s
         shown = ask("app", "show", running)
         assert shown.code == 0, shown.err
         assert re.search(r"^device +virtual-1$", shown.out, re.M)
-        assert "which device?" in ask("app", "show", "nothing").err
+        for act in ("show", "stop", "start", "restart", "uninstall"):
+            assert "no device lists a program nothing" in ask("app", act, "nothing").err
+        gone = ask("app", "uninstall", running)
+        assert gone.code == 0, gone.err
     finally:
         assert ask("device", "remove", "foo").code == 0
 
@@ -250,7 +253,7 @@ def test_what_needs_a_yes_is_wrong_usage_without_a_terminal(ask: Run, words: tup
     ran = ask(*words)
     assert ran.code == 2
     assert "this needs a yes" in ran.err
-    assert "give --yes" in ran.err
+    assert "\nnext: give --yes with the same command, or run it at a terminal and answer there" in ran.err
 
 
 def test_undo_takes_the_last_change_back(ask: Run, running: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, TypeVar, cast
 
 import pytest
 
+from microclaw.audit.event import AuditEvent, Record, line_of, no_record
 from microclaw.boards import BoardProfile, load_board, parse_firmware
 from microclaw.bus import Bus
 from microclaw.devices.call_text import what_offers
@@ -108,7 +110,7 @@ def open_fake(endpoint: str, board: BoardProfile) -> FakeTransport:
     return FakeTransport(endpoint)
 
 
-def build_registry(bus: Bus, table: DeviceTable) -> Registry:
+def build_registry(bus: Bus, table: DeviceTable, record: Record = no_record) -> Registry:
     ids = itertools.count(1)
     return Registry(
         bus=bus,
@@ -117,7 +119,19 @@ def build_registry(bus: Bus, table: DeviceTable) -> Registry:
         load_board=load_board,
         mint_id=lambda: f"dev{next(ids)}",
         now_ms=lambda: 1_700_000_000_000,
+        record=record,
     )
+
+
+async def test_the_security_log_has_the_profile_of_a_device_that_is_added(tmp_path: Path) -> None:
+    told: list[AuditEvent] = []
+    async with (
+        Database.open(tmp_path / "microclaw.db") as database,
+        Bus() as bus,
+        build_registry(bus, DeviceTable(database), told.append) as registry,
+    ):
+        await registry.add("lamp", "esp32-s3-devkitc-1-v1.1", ())
+    assert json.loads(line_of(told[0], 0))["text"] == "esp32-s3-devkitc-1-v1.1"
 
 
 @asynccontextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.firmware.conftest import ROOT, micropython
 
 HEAD = f"""
@@ -24,17 +26,63 @@ main = __import__("main")
 """
 
 
-def test_a_folder_that_fails_three_times_gives_way_to_the_other() -> None:
+def test_an_update_on_trial_that_fails_three_times_gives_way_to_the_other() -> None:
     script = """
 nvs = NVS()
-print([main.choose(nvs, ["/fw_a", "/fw_b", "/apps"]) for _ in range(8)])
+nvs.set_i32("slot", 1)
+nvs.set_i32("trial", 2)
+both = ["/fw_a", "/fw_b"]
+print([main.choose(nvs, both) for _ in range(5)])
 nvs.set_i32("fails", 0)
-print(main.choose(nvs, ["/fw_a", "/fw_b"]), sorted(nvs.kept.items()))
+print(main.choose(nvs, both), sorted(nvs.kept.items()))
 """
     assert micropython(HEAD + script).splitlines() == [
-        str(["/fw_a"] * 3 + ["/fw_b"] * 3 + ["/fw_a"] * 2),
-        "/fw_a [('fails', 1), ('slot', 0)]",
+        str(["/fw_b"] * 3 + ["/fw_a"] * 2),
+        "/fw_a [('fails', 1), ('slot', 0), ('trial', 2)]",
     ]
+
+
+def test_another_folder_gives_way_after_twelve_starts() -> None:
+    """A person who pulls the plug a few times gets no old firmware by it."""
+    script = """
+nvs = NVS()
+print([main.choose(nvs, ["/fw_a", "/fw_b"]) for _ in range(26)])
+"""
+    expected = ["/fw_a"] * 12 + ["/fw_b"] * 12 + ["/fw_a"] * 2
+    assert micropython(HEAD + script) == f"{expected}\n"
+
+
+def test_a_cut_while_it_goes_back_does_not_bring_the_bad_folder_again() -> None:
+    script = """
+class Cut(Exception):
+    pass
+class Cutting(NVS):
+    def set_i32(self, name, value):
+        super().set_i32(name, value)
+        if name == "slot":
+            raise Cut()
+nvs = Cutting()
+nvs.new = {"slot": 1, "trial": 2, "fails": 3}
+try:
+    main.choose(nvs, ["/fw_a", "/fw_b"])
+except Cut:
+    pass
+print([main.choose(nvs, ["/fw_a", "/fw_b"]) for _ in range(5)])
+"""
+    assert micropython(HEAD + script) == f"{['/fw_a'] * 5}\n"
+
+
+def test_a_folder_without_its_last_file_is_started_only_where_none_is_whole(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "start.mpy").touch()
+    script = """
+main.FOLDERS = (WORDS[0] + "/a", WORDS[0] + "/b")
+print([name[-1] for name in main.whole()])
+open(main.FOLDERS[1] + "/whole", "w").close()
+print([name[-1] for name in main.whole()], main.choose(NVS(), main.whole())[-1])
+"""
+    assert micropython(HEAD + script, str(tmp_path)) == "['a', 'b']\n['b'] b\n"
 
 
 def test_the_only_folder_is_started_however_often_it_fails() -> None:
@@ -45,3 +93,30 @@ nvs.set_i32("slot", 1)
 print(main.choose(nvs, ["/fw_a"]))
 """
     assert micropython(HEAD + script) == "{'/fw_a'}\n/fw_a\n"
+
+
+def test_a_trial_without_a_welcome_is_ended_after_ten_minutes_and_is_not_healthy_before() -> None:
+    script = """
+import asyncio
+waits, resets, kept = [], [], {"fails": 2, "trial": 2}
+async def sleep(seconds):
+    waits.append(seconds)
+asyncio.sleep = sleep
+class Board:
+    def number(self, name, value=None):
+        if value is not None:
+            kept[name] = value
+        return kept[name]
+    def reset(self):
+        resets.append(sum(waits))
+class Startup:
+    async def begin(self, folder, first):
+        return Board(), []
+import firmware
+for trial in (2, 0):
+    kept["trial"] = trial
+    sys.modules["startup"] = Startup()
+    asyncio.run(firmware.run("/", []))
+    print(resets, kept["fails"])
+"""
+    assert micropython(script).splitlines() == ["[600] 2", "[600] 0"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+from typing import Any
 
 import pytest
 from tests.firmware.conftest import MICROPYTHON, ROOT
@@ -114,3 +115,20 @@ def test_no_name_that_is_replaced_is_one_of_a_chip() -> None:
     made = shortened(FIRMWARE, (ROOT / "firmware/main.py").read_text(encoding="utf-8"))
     before = set().union(*(names(text) for text in FIRMWARE.values()))
     assert before & asked <= set().union(*(names(text) for text in made.values()))
+
+
+def test_names_of_one_module_alone_are_shared_by_modules() -> None:
+    """Each is a name in flash, which costs nothing; what another module asks for by its name has one of its own."""
+    sources = {
+        "first": "def reckon_something(many_numbers):\n    return sum(many_numbers)\ndef for_others():\n    return 1\n",
+        "second": "import first\ndef wait_a_little(how_long_now):\n    return how_long_now + first.for_others()\n",
+    }
+    made = shortened(sources, "")
+    first, second = (ast.parse(made[name]) for name in ("first", "second"))
+    functions = [[node.name for node in tree.body if isinstance(node, ast.FunctionDef)] for tree in (first, second)]
+    assert functions[0][0] == functions[1][0]
+    assert functions[0][1] not in {functions[0][0], functions[1][0]}
+    assert f"first.{functions[0][1]}()" in made["second"]
+    space: dict[str, Any] = {}
+    exec(made["first"], space)
+    assert space[functions[0][0]]([1, 2]) == 3

@@ -66,6 +66,26 @@ async def test_only_files_that_differ_are_copied_and_old_ones_go(
     assert not board.has("fw_a/link.mpy")
 
 
+async def test_a_board_gets_the_keys_of_its_updates_and_keeps_them(
+    start_board: StartBoard, workshop: Make, files: Path, person: ScriptedPerson
+) -> None:
+    (files / "fw" / "startup.py").write_text("VERSION = '1.2.3'\n")
+    board = start_board(has_micropython=True)
+    await flash_board(workshop(board), Wishes())
+    assert any("no updates" in line for line in person.said)
+    assert json.loads(board.file("fw_a/about.json"))["version"] == "1.2.3"
+    assert board.file("fw_a/whole") == b""
+    assert not board.has("keys.json")
+    await flash_board(workshop(board), Wishes(update_keys={"3f1c2a9b8d7e6f50": "q83v"}, channel="beta"))
+    text, seal = board.file("keys.json").split(b"\n")
+    assert hashlib.sha256(text).hexdigest() == seal.decode()
+    assert json.loads(text) == {"keys": {"3f1c2a9b8d7e6f50": "q83v"}, "channel": "beta", "serial": 0}
+    await flash_board(workshop(board), Wishes())
+    assert board.file("keys.json") == text + b"\n" + seal
+    with pytest.raises(ConfigError, match="5"):
+        await flash_board(workshop(board), Wishes(update_keys={f"{n:016x}": "q83v" for n in range(5)}))
+
+
 async def test_a_cable_pulled_while_the_image_is_written_goes_on_without_asking(
     start_board: StartBoard, workshop: Make, tmp_path: Path, person: ScriptedPerson
 ) -> None:

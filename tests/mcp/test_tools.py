@@ -87,7 +87,7 @@ async def test_every_tool_tells_what_it_takes_gives_and_does(beside: Place) -> N
     hints = {name: tool.annotations for name, tool in tools.items() if tool.annotations is not None}
     assert {name for name, hint in hints.items() if hint.read_only_hint} == {
         "list-devices", "device-info", "device-status", "check-device", "query-wasm-apps", "read-edges", "read-logs",
-        "gpio-get", "adc-read", "i2c-scan", "i2c-read", "try-program", "free-pins", "schedule-list",
+        "gpio-get", "adc-read", "i2c-scan", "i2c-read", "try-program", "free-pins", "schedule-list", "catalog",
     }  # fmt: skip
     assert {name for name, hint in hints.items() if hint.destructive_hint} == {
         "deploy-wasm-app",

@@ -176,6 +176,8 @@ def _answer(tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
             fields["facts"] = {"firmware": "v1", "uptime_s": 5, "free_heap_kb": 200}
         case "check-device":
             fields |= {"reached": True, "ok": True, "lines": []}
+        case "catalog":
+            fields["entries"] = []
         case "time":
             fields |= {"now": "2026-11-23T07:00:00+01:00", "weekday": "Monday", "zone": "Europe/Berlin"}
         case "list-devices":

@@ -218,6 +218,33 @@ async def test_what_stays_refused_says_why(ask: Ask, home: DeviceContext, senten
     assert reply.next_step is not None
 
 
+@pytest.mark.parametrize(
+    ("sentence", "unknown"),
+    [
+        ("turn on pin 4 on lamp and attic", "attic"),
+        ("turn on pin 4 on attic and lamp", "attic"),
+        ("turn on pin 4 on lamp, fan and on the attic", "attic"),
+        ("on lamp and virtual-9 turn on pin 4", "virtual-9"),
+        ("set pin 4 high on the lamp and the attic", "attic"),
+        ("stop blink on lamp and attic", "attic"),
+        ("blink pin 4 on virtual-8 and virtual-9", "virtual-8 and no device virtual-9"),
+    ],
+)
+async def test_of_several_boards_the_one_that_there_is_not_is_named(
+    ask: Ask, home: DeviceContext, sentence: str, unknown: str
+) -> None:
+    reply = await ask(sentence, device_context=home)
+    assert (reply.calls, reply.failed_code) == ((), "unknown_name")
+    assert reply.text.startswith(f"There is no device {unknown}, so I did nothing.")
+
+
+@pytest.mark.parametrize(
+    "sentence", ["turn on pin 4 on lamp and wait", "blink pin 4 on d4 and d5", "turn on pin 4 on lamp and the kitchen"]
+)
+async def test_what_is_no_name_of_a_board_is_not_told_as_one(ask: Ask, home: DeviceContext, sentence: str) -> None:
+    assert (await ask(sentence, device_context=home)).failed_code != "unknown_name"
+
+
 async def test_without_a_board_nothing_is_done(ask: Ask) -> None:
     reply = await ask("turn on pin 4 everywhere", device_context=DeviceContext())
     assert (reply.calls, reply.text) == ((), "There is no board yet, so I did nothing.")

@@ -26,7 +26,7 @@ from microclaw.errors import ConfigError, MicroclawError, NotSupported
 from microclaw.link_server.limits import LinkLimits
 from microclaw.ota.keys import SigningKey
 from microclaw.ota.manifest import ALG, KeyChange, Release, write_manifest
-from microclaw.ota.offers import OfferChange, Offers, link_of, release_for
+from microclaw.ota.offers import OfferChange, Offers, link_of, newest_for, release_for
 from microclaw.store.firmware import FirmwareTable, NewRelease, OfferRow
 from microclaw.wire.link.messages import OtaCancel, OtaOffer, OtaStatus
 from microclaw.wire.link.values import OtaState
@@ -312,3 +312,19 @@ async def test_offers_of_a_removed_device_go_with_it(
     assert await updates.table.offers() == ()
     gone = OfferRow(1, "d-gone", 1, "1.4.0", "healthy", 1.0, None, 0, 0, "x")
     updates.offers.changed(gone)
+
+
+async def test_the_newest_version_for_a_device_is_what_it_could_take_or_runs(
+    plane: Plane, paired: ScriptedDevice, updates: Updates, key: SigningKey, release_of: Callable[..., Release]
+) -> None:
+    lamp = plane.registry.get("lamp")
+    rows = [updates.release]
+    assert newest_for(rows, lamp, now_ms()) is None  # it has not said what it takes
+    async with paired.connected(hello_of(paired, key)):
+        await paired.until_ready()
+        assert newest_for(rows, lamp, now_ms()) == "1.4.0"
+        assert newest_for(rows, lamp, now_ms() + 366 * 86_400_000) == "1.3.0"  # it expired
+        assert newest_for([], lamp, now_ms()) is None
+    async with paired.connected(hello_of(paired, key, board="esp32c3")):
+        await paired.until_ready()
+        assert newest_for(rows, lamp, now_ms()) is None

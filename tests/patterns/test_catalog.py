@@ -189,7 +189,54 @@ def test_nothing_outside_of_the_folder_is_read(put: Callable[..., Path], tmp_pat
     (tmp_path / "shelf" / "links" / "2.0.0").symlink_to(folder)
     shelf = read_shelf(tmp_path / "shelf")
     assert shelf.entries == ()
-    assert [("not a file" in mistake.message) for mistake in shelf.mistakes] == [True, True]
+    said = [mistake.message.removeprefix(f"{tmp_path}/shelf/") for mistake in shelf.mistakes]
+    assert sorted(said) == [
+        "knock: it is a link, and links are not followed",
+        "links/1.2.0/links.py: is a link, a pipe, a device or a folder, and not a file",
+        "links/2.0.0: it is a link, and links are not followed",
+        "pipes/1.2.0/pipes.py: is a link, a pipe, a device or a folder, and not a file",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("knock", "/knock: no version is in it; an entry is knock/1.0.0/knock.toml"),
+        ("knock/1.2", "/knock/1.2: a version is three numbers"),
+        ("knock/v1.2.0", "/knock/v1.2.0: a version is three numbers"),
+        ("knock/01.2.0", "/knock/01.2.0: a version is three numbers"),
+        ("my knock/1.2.0", "/my knock: an entry's name is letters"),
+        ("1.2.0", "/1.2.0: this is a version; the catalogue's folder is the one above its entry's"),
+        ("knock/knock.toml", "/knock/knock.toml: it belongs into the folder of its version: 1.0.0/knock.toml"),
+        ("knock/newest/knock.toml", "/knock/newest: a version is three numbers"),
+        ("knock.toml", "/knock.toml: it belongs into knock/1.0.0/knock.toml"),
+        ("", "/shelf: no entry is in it"),
+        (".git/1.2.0", "/shelf: no entry is in it"),
+    ],
+)
+def test_every_folder_that_is_no_entry_is_named_with_its_reason(path: str, said: str, tmp_path: Path) -> None:
+    place = tmp_path / "shelf" / path
+    if path.endswith(".toml"):
+        place.parent.mkdir(parents=True)
+        place.write_text(TOML)
+    else:
+        place.mkdir(parents=True)
+    shelf = read_shelf(tmp_path / "shelf")
+    assert shelf.entries == ()
+    (mistake,) = shelf.mistakes
+    assert said in mistake.message
+    if path.startswith("knock") and path != "knock.toml":
+        with pytest.raises(ConfigError) as found:
+            Catalog([tmp_path / "shelf"]).find("knock")
+        assert said in found.value.message
+
+
+def test_of_very_many_mistakes_the_first_ones_are_told(tmp_path: Path) -> None:
+    for number in range(60):
+        (tmp_path / "shelf" / f"empty{number:02}").mkdir(parents=True)
+    mistakes = read_shelf(tmp_path / "shelf").mistakes
+    assert len(mistakes) == 51
+    assert mistakes[-1].message.endswith("shelf: 10 more mistakes")
 
 
 def test_the_entry_of_the_documentation_is_one(put: Callable[..., Path], tmp_path: Path) -> None:

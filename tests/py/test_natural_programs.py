@@ -33,7 +33,7 @@ ALONE: Final[dict[str, tuple[list[list[Any]], list[str]]]] = {
     "a19_irq_flag_busy_wait": ([[500, "pin", 13, 1], [1500, "pin", 13, 0]], []),
     "a71_watch_typing": ([], ["4 4"]),
     "c01_every": ([[500, "pin", 13, 1], [1000, "pin", 13, 0], [1500, "pin", 13, 1]], ["three"]),
-    "c02_on_and_wait": ([[300, "pin", 13, 1], [500, "pin", 13, 0]], []),
+    "c02_on_and_wait": ([[330, "pin", 13, 1], [530, "pin", 13, 0]], []),
     "c03_loop_style": (
         [
             [0, "pwm", 12, 1000, 99],

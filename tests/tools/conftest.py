@@ -224,6 +224,7 @@ async def bench() -> AsyncIterator[Bench]:
             direct_io=cast("DirectIo", apps),
             undo=cast("Undo", apps),
             gate=Gate(),
+            kept=tuple,
         )
         made = Bench(tools, apps, registry, bus, stack)
         await made.add("virtual-1", PaperTransport("wasmachine://192.168.1.100:18080"))

@@ -9,6 +9,7 @@ import pytest
 
 from microclaw.boards import load_board
 from microclaw.errors import ConfigError
+from microclaw.transports.address import HostPort
 from microclaw.transports.subnet_probe import parse_subnet, probe_subnet
 from microclaw.virtual_boards.process import VirtualBoardProcess
 
@@ -49,9 +50,18 @@ async def test_application_manager_is_found_and_others_are_not(tmp_path: Path) -
             board_port = int(address.rpartition(":")[2])
             web_port = stranger.sockets[0].getsockname()[1]
             async with asyncio.timeout(WAIT_S):
-                found = await probe_subnet(
+                probe = await probe_subnet(
                     network, load_board("virtual"), lock_folder=tmp_path, ports=(web_port, board_port)
                 )
-    assert [(each.kind, each.address, each.port, dict(each.facts)) for each in found] == [
-        ("wasmachine", "127.0.0.1", board_port, {"programs": "none"})
-    ]
+                elsewhere = await probe_subnet(
+                    network,
+                    load_board("virtual"),
+                    lock_folder=tmp_path,
+                    ports=(web_port,),
+                    also=(HostPort("127.0.0.1", board_port),),
+                )
+    for each in (probe, elsewhere):
+        assert [(found.kind, found.address, found.port, dict(found.facts)) for found in each.found] == [
+            ("wasmachine", "127.0.0.1", board_port, {"programs": "none"})
+        ]
+        assert each.silent == (HostPort("127.0.0.1", web_port),)

@@ -39,7 +39,7 @@ def test_unknown_compiler_is_refused_with_those_there_are(monkeypatch: pytest.Mo
     monkeypatch.setenv("MICROCLAW_COMPILER", "tcc")
     with pytest.raises(ConfigError, match="no compiler 'tcc'") as caught:
         find_toolchain()
-    assert caught.value.next_step == "choose zig, wasi-sdk, clang"
+    assert caught.value.next_step == "choose zig, wasi-sdk, clang, docker, podman"
 
 
 async def test_a_wasi_sdk_is_used_from_its_folder(
@@ -56,7 +56,7 @@ async def test_a_wasi_sdk_is_used_from_its_folder(
     assert image.compiler.startswith("wasi-sdk ")
     assert [one.compiler for one in list_compilers() if one.version] == ["zig", "wasi-sdk", "clang"]
     monkeypatch.setenv("WASI_SDK_PATH", str(tmp_path / "none"))
-    assert [one.next_step for one in list_compilers() if one.version is None] == [
+    assert [one.next_step for one in list_compilers() if one.compiler == "wasi-sdk"] == [
         "unpack a release of it to /opt/wasi-sdk, or set WASI_SDK_PATH to where it is; or choose another compiler, "
         "or none: the zig wheel's is taken then"
     ]

@@ -100,7 +100,8 @@ async def test_setting_that_the_firmware_cannot_pass_on_is_no_field(compile_c: A
 
 
 @pytest.mark.parametrize(
-    ("group", "what"), [("mqtt", "MQTT (wasm_mqtt_destory and 3 more)"), ("http", "the HTTP client (wasm_http_client_")]
+    ("group", "what"),
+    [("mqtt", "MQTT (esp_mqtt_client_init and 1 more)"), ("http", "the HTTP client (esp_http_client_")],
 )
 async def test_firmware_without_a_client_refuses_by_name(
     compile_c: Any, board: BoardProfile, group: str, what: str

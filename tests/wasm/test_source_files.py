@@ -235,6 +235,67 @@ async def test_what_is_declared_otherwise_than_defined_is_refused(cache: BuildCa
         await compile_module(text, load_board("virtual"), cache=cache)
 
 
+@pytest.mark.parametrize(
+    ("declared", "defined", "said"),
+    [
+        ("extern int level;", "float level = 2.5f;", "level is int at line 4 of main.c, and float at line 2 of b.c"),
+        ("extern double level;", "float level;", "level is double at line 4 of main.c, and float at line 2 of b.c"),
+        ("extern int64_t level;", "int level = 1;", "level is long long at line 4 of main.c, and int at line 2 of b.c"),
+        (
+            "extern const unsigned char level;",
+            "int level = 1;",
+            "level is unsigned char at line 4 of main.c, and int at line 2 of b.c",
+        ),
+        ("extern bool level;", "int level = 1;", "level is bool at line 4 of main.c, and int at line 2 of b.c"),
+        (
+            "typedef float speed_t;\nextern speed_t level;",
+            "int level = 1;",
+            "level is float at line 5 of main.c, and int at line 2 of b.c",
+        ),
+    ],
+)
+@pytest.mark.parametrize("file", ["main.c", "main.cpp"])
+async def test_a_number_of_another_kind_in_two_files_is_refused_with_both_lines(
+    file: str, declared: str, defined: str, said: str, cache: BuildCache
+) -> None:
+    text = _two_files(file, declared, defined)
+    with pytest.raises(BuildError) as caught:
+        await compile_module(text, load_board("virtual"), cache=cache, language="c" if file == "main.c" else "c++")
+    (found,) = caught.value.diagnostics
+    assert found.message == said.replace("main.c", file).replace("b.c", "b.c" if file == "main.c" else "b.cpp")
+    assert found.line == 2
+
+
+@pytest.mark.parametrize(
+    ("declared", "defined"),
+    [
+        ("extern int level;", "int level = 3;"),
+        ("extern volatile int level;", "volatile int level = 3;"),
+        ("extern const int level;", "int level = 3;"),
+        ("extern uint8_t level;", "unsigned char level = 3;"),
+        ("extern long level;", "int32_t level = 3;"),
+        ("extern unsigned level;", "enum kind { A, B }; enum kind level = B;"),
+        ("#define T float\nextern T level;", "float level = 3;"),
+    ],
+)
+@pytest.mark.parametrize("file", ["main.c", "main.cpp"])
+async def test_the_same_bytes_by_another_name_are_taken(
+    file: str, declared: str, defined: str, cache: BuildCache
+) -> None:
+    text = _two_files(file, declared, defined)
+    await compile_module(text, load_board("virtual"), cache=cache, language="c" if file == "main.c" else "c++")
+
+
+def _two_files(file: str, declared: str, defined: str) -> str:
+    """Declared from line 4 on in the first, defined in line 2 of the second."""
+    heads = "#include <stdint.h>\n#include <stdbool.h>\n#include <stdio.h>\n"
+    begin = 'void on_init(void) { printf("%d\\n", (int)level); }\n'
+    if file != "main.c":
+        begin = f'extern "C" {begin}'
+    whole = f"{heads}{declared}\n{begin}"
+    return join_files(file, whole, {"b.c" if file == "main.c" else "b.cpp": f"#include <stdint.h>\n{defined}\n"})
+
+
 async def test_a_sources_macros_end_with_it(cache: BuildCache) -> None:
     main = "#include <microclaw.h>\n#define PIN 4\n#define delay(x) delay((x) * 2)\nvoid more(void);\n"
     main += "void on_init(void) { gpio_open(PIN, GPIO_OUT); more(); }\n"

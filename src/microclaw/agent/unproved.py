@@ -281,6 +281,7 @@ _OWN_TOOLS: Final = frozenset().union(
         "list-devices",
         "device-info",
         "free-pins",
+        "catalog",
         "try-program",
         "recall",
         "skill",

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter
 
 from microclaw.api.parts import HostParts
+from microclaw.apps.reconciler import check_device as examined
 from microclaw.auth.certificates import HostNames, lan_names
-from microclaw.devices.examine import examine
 from microclaw.errors import ConfigError
 from microclaw.transports.address import HostPort
 from microclaw.transports.open import tcp_address
@@ -24,8 +24,7 @@ def check_router(parts: HostParts) -> APIRouter:
     @router.post("/{name}/check", summary="Reach a device now by each of its transports; nothing is changed there")
     async def check_device(name: str) -> dict[str, Any]:
         device = parts.devices.get(name)
-        line = None if parts.link is None else await parts.link.credential_line(device)
-        return (await examine(device, also=() if line is None else (line,))).to_json()
+        return (await examined(device, parts.link, parts.metrics.kept())).to_json()
 
     return router
 

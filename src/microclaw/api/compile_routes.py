@@ -47,7 +47,9 @@ class CompileBody(RequestBody):
         Field(description="The compiler's optimisation."),
     ] = "O3"
     board: str = "virtual"
-    compiler: Literal["zig", "wasi-sdk", "clang"] | None = Field(None, description="Without it the first that is here.")
+    compiler: Literal["zig", "wasi-sdk", "clang", "docker", "podman"] | None = Field(
+        None, description="Without it the first that is here."
+    )
 
 
 class CompileQueue:

@@ -191,7 +191,7 @@ async def call_one(
     parts.gate.check(by.person_id, permission, action)
     conflict = await parts.direct_io.conflict(device.device_id, call)  # first: nobody is asked for what is refused
     if conflict is not None:
-        if not body.force:
+        if not body.force or conflict.is_final:
             conflict.raise_refused(_insist_step(device.name, call.method))
         permission, insisted = Permission.RISKY, (conflict.text,)
     if not is_admitted or conflict is not None:

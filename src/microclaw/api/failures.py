@@ -54,6 +54,7 @@ STATUS_BY_CODE = {
     "boards_failed": 502,
     "boards_unknown": 504,
     "voice_error": 503,
+    "broker_error": 502,
     "store_error": 500,
     "store_missing": 500,
     "store_owned": 500,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from fastapi import APIRouter, Response
 
@@ -28,6 +28,7 @@ class MetricSources:
     link: LinkMeter | None
     depths: Callable[[], Mapping[LaneName, int]]
     voice: Callable[[], VoiceTraces | None] = lambda: None
+    mqtt: Callable[[], Mapping[str, Any]] = lambda: {"state": "off"}
     telemetry: Callable[[], Iterable[tuple[str, str, float]]] = lambda: ()
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, islice
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -45,6 +45,9 @@ class _HostCollector(Collector):
         voice = sources.voice()
         if voice is not None:
             yield _voice_metric(voice)
+        mqtt = sources.mqtt()
+        if mqtt["state"] != "off":
+            yield from _mqtt_metrics(mqtt)
         info = GaugeMetricFamily("microclaw_info", "The host's version", labels=("version",))
         yield _filled(info, [(__version__, 1)])
         yield GaugeMetricFamily("microclaw_devices", "Devices the host knows", value=sources.devices())
@@ -85,6 +88,24 @@ def _link_metrics(meter: LinkMeter) -> Iterator[Metric]:
         "microclaw_link_refused_total", "Connections refused or broken off", labels=("reason",)
     )
     yield _filled(refused, [(reason, count) for reason, count in meter.refused_by_reason.items()])
+
+
+def _mqtt_metrics(mqtt: Mapping[str, Any]) -> Iterator[Metric]:
+    """`mqtt` is its part of the host's status."""
+    buffer, commands = mqtt["buffer"], mqtt["commands"]
+    connected = float(mqtt["state"] == "on")
+    yield GaugeMetricFamily("microclaw_mqtt_connected", "1 while the broker has this host", value=connected)
+    waiting = GaugeMetricFamily("microclaw_mqtt_buffered", "Messages that wait for the broker", labels=("kind",))
+    yield _filled(waiting, [("event", buffer["events"]), ("telemetry", buffer["telemetry"])])
+    yield GaugeMetricFamily("microclaw_mqtt_buffer_bytes", "What they take on the disk", value=buffer["bytes"])
+    lost = CounterMetricFamily("microclaw_mqtt_lost_total", "Messages that the full buffer lost", labels=("kind",))
+    kinds = ("event", "lost_events"), ("telemetry", "lost_telemetry"), ("unwritten", "lost_unwritten")
+    yield _filled(lost, [(kind, buffer[name]) for kind, name in kinds])
+    acknowledged = mqtt["acknowledged"]
+    yield CounterMetricFamily("microclaw_mqtt_acknowledged_total", "Messages that the broker has", value=acknowledged)
+    if commands is not None:
+        done = CounterMetricFamily("microclaw_mqtt_commands_total", "Commands by how they ended", labels=("outcome",))
+        yield _filled(done, list(commands.items()))
 
 
 def _voice_metric(voice: VoiceTraces) -> Metric:

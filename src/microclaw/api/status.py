@@ -46,7 +46,7 @@ _DAY_MS: Final = 86_400_000
 SHOWN: Final = 5  # of the schedules that are due next, and of the approvals
 PRIVATE: Final = (
     "pid", "home", "problems", "alarms", "channels", "mcp_servers", "tasks", "schedules", "approvals", "usage",
-    "model_outages", "backup",
+    "model_outages", "mqtt", "backup",
 )  # fmt: skip
 """Fields of the status for owners only: they are about this machine and other people's chats."""
 
@@ -210,6 +210,7 @@ class HostStatus:
     channels: ChannelStates
     xiaozhi: Callable[[], Mapping[str, Any]]
     wyoming: Callable[[], Mapping[str, Any]]
+    mqtt: Callable[[], Mapping[str, Any]]
     recording: Callable[[], Sequence[Mapping[str, Any]]]
     mcp_servers: Callable[[], Mapping[str, str]]
     schedules: ScheduleBook
@@ -241,6 +242,7 @@ class HostStatus:
             "link": self._link_object(),
             "xiaozhi": dict(self.xiaozhi()),
             "wyoming": dict(self.wyoming()),
+            "mqtt": dict(self.mqtt()),
             "recording": [dict(one) for one in self.recording()],
             "up_s": round(time.monotonic() - self.began_s, 1),
             "rss_mb": round(resident_mb(), 1),

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from microclaw.agent.background.subagents import SubagentLimits, Subagents
@@ -25,6 +26,7 @@ from microclaw.apps.catalogue import Catalogue
 from microclaw.apps.deploy import Deployer
 from microclaw.apps.direct_io import DirectIo
 from microclaw.apps.lifecycle import Lifecycle
+from microclaw.apps.reconciler import DeviceCheck
 from microclaw.apps.trial import try_image
 from microclaw.apps.undo import Undo
 from microclaw.auth.egress import Egress
@@ -48,6 +50,7 @@ from microclaw.store.outbox import OutboxTable
 from microclaw.store.schedules import ScheduleTable
 from microclaw.store.usage import UsageTable
 from microclaw.supervision import FIRST_RETRY_S, SupervisedTasks
+from microclaw.tools.catalog import catalog_tool
 from microclaw.tools.correcting import correcting_tools
 from microclaw.tools.devices import direct_io_tools, edge_tools, inventory_tools, notifying_tools, restart_tool
 from microclaw.tools.fetching import Fetcher
@@ -83,6 +86,7 @@ def build_toolbox(
     direct_io: DirectIo,
     undo: Undo,
     gate: Gate,
+    kept: Callable[[], Iterable[DeviceCheck]],
     notifier: LinkServer | None = None,
     knowledge: Knowledge | None = None,
     more: Iterable[Tool[Any]] = (),
@@ -97,7 +101,7 @@ def build_toolbox(
         switch_tool(lifecycle=lifecycle, devices=devices),
         *direct_io_tools(direct_io=direct_io, devices=devices),
         *edge_tools(devices=devices),
-        *inventory_tools(devices=devices, undo=undo, link=notifier),
+        *inventory_tools(devices=devices, undo=undo, link=notifier, kept=kept),
         *correcting_tools(devices=devices, direct_io=direct_io, undo=undo),
         restart_tool(devices=devices),
     ]
@@ -166,6 +170,7 @@ def build_agent(
         direct_io=apps.direct_io,
         undo=apps.undo,
         gate=apps.gate,
+        kept=apps.reconciler.status,
         notifier=link,
         knowledge=knowledge,
         more=(
@@ -283,6 +288,7 @@ def _outward_tools(
         *workspace_tools(Workspace(settings.workspace)),
         clock_tool(settings.agent.timezone),
         say_tool(outbox=outbox, people=base.admission.people),
+        catalog_tool(folders=[Path(folder).expanduser() for folder in settings.catalog.folders]),
         *trying_tools(compile_source=apps.compile, try_image=trying, devices=devices, source_log=apps.source_log),
     )
 

@@ -53,7 +53,7 @@ from microclaw.link_server.links import LinkRegistry, SystemClock, new_message_i
 from microclaw.link_server.meter import LinkMeter
 from microclaw.link_server.server import LinkServer
 from microclaw.link_server.tasks import DeviceTasks
-from microclaw.ota.offers import Offers
+from microclaw.ota.offers import Offers, newest_for
 from microclaw.ota.payloads import Payloads
 from microclaw.ota.publisher import Publisher
 from microclaw.ota.rollout_service import RolloutService
@@ -135,6 +135,10 @@ class Firmware:
     publisher: Publisher
     offers: Offers
     rollouts: RolloutService
+
+    async def newest_for(self, device: Device) -> str | None:
+        """The highest version that is published for a device; None where nothing is."""
+        return newest_for(await self.publisher.table.releases(), device, now_ms())
 
 
 def local_zone(settings: Settings) -> tzinfo | None:

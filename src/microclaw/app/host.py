@@ -39,6 +39,7 @@ from microclaw.app.devices import (
     open_link_server,
     warm_compiler,
 )
+from microclaw.app.mqtt import HostMqtt
 from microclaw.app.telemetry import DeviceRecords, build_records, keep_records
 from microclaw.app.voice import HostVoice, VoiceMaker
 from microclaw.apps.changes import ChangeLog
@@ -114,14 +115,16 @@ async def running_host(
         admission = await open_admission(settings, database, audit.record)
         live = LiveFeed(secrets.token_hex(4))
         bus = await stack.enter_async_context(Bus())
-        base = Base(settings, database, bus, admission, AppTable(database), Journal(database, now_ms), live.put, audit)
+        mqtt = HostMqtt()
+        publish, journal = mqtt.publishing(live.put), Journal(database, now_ms)
+        base = Base(settings, database, bus, admission, AppTable(database), journal, publish, audit)
         devices = await open_devices(base, stack)
         group = await stack.enter_async_context(asyncio.TaskGroup())
         tasks = SupervisedTasks(group, now_ms=now_ms)
         firmware = await open_firmware(base, devices)
         link = await open_link_server(base, devices, stack, group, tasks)
         completed = change_publisher(devices.registry, base.publish, now_ms)
-        change_log = ChangeLog(base.app_table, completed=completed)
+        change_log = ChangeLog(base.app_table, completed=mqtt.completing(completed))
         apps = build_apps(settings, devices.registry, change_log, admission.gate, base.publish)
         records = build_records(base, devices, apps)
         servers = await stack.enter_async_context(McpServers(settings.mcp_servers, proxy=settings.proxy))
@@ -147,6 +150,7 @@ async def running_host(
         opening = open_channels(settings, agent.inbox, admission, group, tasks)
         channels, gateway = await stack.enter_async_context(opening)
         await stack.enter_async_context(voice.serving(agent.inbox, group))
+        await stack.enter_async_context(mqtt.serving(base, devices, apps, firmware, agent.tools, tasks))
         jobs = Jobs(group, settings.limits)
         boards = VirtualBoards(devices.registry, apps.reconciler.check)
         backups = ScheduledBackups(settings.home, settings.backup, record=audit.record, now_ms=now_ms)
@@ -161,6 +165,7 @@ async def running_host(
             channels=channels,
             xiaozhi=voice.xiaozhi_object,
             wyoming=voice.wyoming_object,
+            mqtt=mqtt.status_object,
             recording=voice.recording_objects,
             mcp_servers=servers.states,
             schedules=agent.schedules.scheduling.book,
@@ -176,7 +181,7 @@ async def running_host(
             backup=backups.object,
         )
         parts = _host_parts(
-            base, devices, firmware, apps, agent, link, live, jobs, usage, status, tasks, voice, records, backups
+            base, devices, firmware, apps, agent, link, live, jobs, usage, status, tasks, voice, mqtt, records, backups
         )
         api = host_api(parts)
         listeners = [Listener("control", control_socket_app(parts, api), control)]
@@ -254,6 +259,7 @@ def _host_parts(
     status: HostStatus,
     tasks: SupervisedTasks,
     voice: HostVoice,
+    mqtt: HostMqtt,
     records: DeviceRecords,
     backups: ScheduledBackups,
 ) -> HostParts:
@@ -289,6 +295,7 @@ def _host_parts(
             link=devices.meter if link is not None else None,
             depths=devices.links.depths,
             voice=lambda: None if voice.service is None else voice.service.parts.traces,
+            mqtt=mqtt.status_object,
             telemetry=partial(records.metrics, devices.registry),
         ),
         live=live,

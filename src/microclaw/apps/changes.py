@@ -208,7 +208,7 @@ class DesiredApp:
     """An app that this host wants on a device, or keeps stopped for it, and since when.
 
     `suspect_ms`: since when the device is silent, probably because of it; None when it is not. `silences` counts how
-    often it was.
+    often it was. `waits`: what puts it there is deferred until the device is back.
     """
 
     device_id: str
@@ -217,6 +217,7 @@ class DesiredApp:
     since_ms: int
     suspect_ms: int | None = None
     silences: int = 0
+    waits: bool = False
 
 
 def version_of(name: str, wanted: Iterable[DesiredApp]) -> AppVersion | None:

@@ -10,7 +10,7 @@ timers are its own: no two programs share them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
 from microclaw.apps.app_terms import Claims
@@ -30,17 +30,28 @@ _ENDED: Final = frozenset({"returned", "exited", "trapped", "loaded"})  # of App
 
 @dataclass(frozen=True, slots=True)
 class PinConflict:
-    """A pin that a program on the device has: which program, how, and that in words."""
+    """A pin that a program on the device has: which program, how, and that in words.
+
+    `is_final`: the firmware refuses the act whoever insists, so nobody is asked.
+    """
 
     pin: int
     app: str
     role: PinRole
     text: str
     next_step: str
+    is_final: bool = False
+
+    def objection(self) -> str:
+        """What a person is asked about. Raises PinClaimed where nobody can insist."""
+        if self.is_final:
+            self.raise_refused()
+        return self.text
 
     def raise_refused(self, insist: str | None = None) -> None:
-        """Raise PinClaimed. `insist` says how a person can have it all the same."""
-        raise PinClaimed(self.text, next_step=f"{self.next_step}; {insist}" if insist else self.next_step)
+        """Raise PinClaimed. `insist` says how a person can have it all the same, where that is so."""
+        is_open = insist is not None and not self.is_final
+        raise PinClaimed(self.text, next_step=f"{self.next_step}; {insist}" if is_open else self.next_step)
 
 
 def driven_pins(trial: Trial) -> tuple[int, ...]:
@@ -72,15 +83,23 @@ def pin_roles(version: AppVersion) -> dict[int, PinRole]:
     return roles | dict.fromkeys(version.pins, "drives")
 
 
-async def live_conflict(device: Device, pin: int, wanted: Sequence[DesiredApp]) -> PinConflict | None:
+async def live_conflict(
+    device: Device, pin: int, wanted: Sequence[DesiredApp], *, opens: bool = False
+) -> PinConflict | None:
     """The program that an order on this pin would fight; None for one that has ended: its level stays, nobody drives.
 
-    The board itself is asked whether the program has ended, if it can tell; else its trial counts.
+    The board itself is asked whether the program has ended, if it can tell; else its trial counts. `opens`: the order
+    opens the pin beside the program to drive it, which stock firmware refuses (its PWM opens no pin).
     """
     for app in wanted:
         role = pin_roles(app.version).get(pin)
         if role is not None and not await has_ended(device, app):
-            return _conflict(device, app.name, pin, role)
+            found = _conflict(device, app.name, pin, role)
+            has_pwm = any(node.startswith("ledc") for node in app.version.claims.nodes)
+            if not opens or role != "drives" or has_pwm:
+                return found
+            text = f"{found.text}, and its firmware lets nobody else set it"
+            return replace(found, text=text, is_final=True)
     others = (await claiming(device, wanted))[len(wanted) :]
     role, other = next(((role, app.name) for app in others if (role := pin_roles(app.version).get(pin))), (None, ""))
     return None if role is None else _conflict(device, other, pin, role)
@@ -145,6 +164,8 @@ async def check_free(
             if own[pin] != "reads" or theirs[pin] != "reads":
                 await _refuse_pin(device, app, pin, theirs[pin])
         node = _shared_node(claims.nodes, app.version.claims.nodes)
+        if node is not None and app.waits:
+            raise _kept_for(device, app, node)
         if node is not None:
             raise PinClaimed(
                 f"{node} of {device.name} {'are' if node.endswith('s') else 'is'} used by {app.name}: on this firmware "
@@ -206,12 +227,22 @@ def unknown_pins_text(device: Device, foreign: Sequence[str]) -> str | None:
 
 
 async def _refuse_pin(device: Device, app: DesiredApp, pin: int, role: PinRole) -> None:
+    if app.waits:
+        raise _kept_for(device, app, f"pin {pin}")
     if await has_ended(device, app):
         raise PinClaimed(
             f"{app.name} has ended on {device.name} and still holds pin {pin}: the firmware frees it with its removal",
             next_step=f"remove it first: {_uninstall(app.name, device)}",
         )
     _conflict(device, app.name, pin, role).raise_refused()
+
+
+def _kept_for(device: Device, app: DesiredApp, what: str) -> PinClaimed:
+    """Of a program that is not there yet: what puts it there waits for the device."""
+    return PinClaimed(
+        f"{what} of {device.name} is kept for {app.name}, which waits until {device.name} is back (--when-back)",
+        next_step=f"choose another, or drop what waits first: microclaw app cancel {app.name} -d {device.name}",
+    )
 
 
 def _conflict(device: Device, app: str, pin: int, role: PinRole) -> PinConflict:

@@ -115,7 +115,7 @@ class DeferredLog:
         for act in await self.waiting(device_id):
             wanted.pop(act.name, None)
             if act.order.act in _PUTS and act.order.version is not None:
-                wanted[act.name] = DesiredApp(device_id, act.name, act.order.version, act.at_ms)
+                wanted[act.name] = DesiredApp(device_id, act.name, act.order.version, act.at_ms, waits=True)
         return [wanted[name] for name in sorted(wanted)]
 
     async def check_none_since(

@@ -90,7 +90,8 @@ class DirectIo:
                 return rival
         match call:
             case GpioSet(pin=pin) | PwmSet(pin=pin):
-                return await live_conflict(target, pin, await self._change_log.desired(target.device_id))
+                opens = holder is not None and isinstance(call, GpioSet)
+                return await live_conflict(target, pin, await self._change_log.desired(target.device_id), opens=opens)
             case GpioGet(pin=pin) | AdcRead(pin=pin) if not sees_pins(target):
                 found = await live_conflict(target, pin, await self._change_log.desired(target.device_id))
                 return found if found is not None and found.role == "drives" else None
@@ -126,7 +127,7 @@ class DirectIo:
     async def _rival(self, device: Device, call: Call[Any], insist: Collection[str]) -> PinConflict | None:
         """The conflict that somebody insisted on; raises PinClaimed for another."""
         conflict = await self.conflict(device.device_id, call)
-        if conflict is not None and conflict.text not in insist:
+        if conflict is not None and (conflict.is_final or conflict.text not in insist):
             conflict.raise_refused()
         return conflict
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from microclaw.apps.changes import MAX_SILENCES, ChangeLog, DesiredApp
 from microclaw.apps.deferred import DeferredLog
@@ -16,9 +17,13 @@ from microclaw.apps.run_times import host_begins
 from microclaw.backoff import Backoff
 from microclaw.devices.calls import AppList
 from microclaw.devices.device import Device
+from microclaw.devices.examine import CheckLine, Examination, examine
 from microclaw.devices.registry import Registry
 from microclaw.errors import DeviceError, DeviceTimeout, DeviceUnreachable, MicroclawError, UnknownName
 from microclaw.events import Report, Step
+
+if TYPE_CHECKING:
+    from microclaw.link_server.server import LinkServer
 
 MAX_INTERVAL_S = 30.0
 _AT_ONCE = 16
@@ -35,6 +40,19 @@ class DeviceCheck:
     unreachable_since_ms: int | None = None
     put_back: tuple[str, ...] = ()
     problem: str | None = None
+
+
+async def check_device(device: Device, link: LinkServer | None, checks: Iterable[DeviceCheck]) -> Examination:
+    """Reach the device now, with what the host knows of it: its credential, and why programs are not put back.
+
+    `checks` are the reconciler's last ones.
+    """
+    paired = None if link is None else await link.credential_line(device)
+    found = next((one for one in checks if one.device_id == device.device_id), None)
+    kept = None
+    if found is not None and found.problem is not None and found.unreachable_since_ms is None:  # its reach is asked now
+        kept = CheckLine("kept", False, found.problem, f"microclaw app list -d {device.name}")
+    return await examine(device, also=[line for line in (paired, kept) if line is not None])
 
 
 async def _nothing_deferred(_device: Device) -> None:

@@ -209,9 +209,9 @@ def _parse(line: bytes) -> RecordedEvent | None:
         kind, text = _KINDS[value["kind"]], str(value["text"])
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    names = {name: str(value[name]) for name in ("about", "address", "by") if name in value}
+    address, about, by = (str(value[name]) if name in value else None for name in ("address", "about", "by"))
     count = value.get("count", 1)
-    return RecordedEvent(at_ms, AuditEvent(kind, text, **names, count=count if isinstance(count, int) else 1))
+    return RecordedEvent(at_ms, AuditEvent(kind, text, address, about, by, count if isinstance(count, int) else 1))
 
 
 @contextmanager

@@ -144,7 +144,8 @@ class Approvals:
             outcome = ApprovalOutcome(pending, "approved", by)
         except TimeoutError as exc:
             raise PermissionRefused(
-                f"nobody approved in {self._timeout_s:g} s, so it was not done: {action}", next_step="ask for it again"
+                f"nobody approved in {self._timeout_s:g} s, so it was not done: {action}",
+                next_step="ask for it again, and answer in time: microclaw approval list",
             ) from exc
         except _Withdrawn as exc:
             raise PermissionRefused(f"nobody waits for it any more, so it was not done: {action}") from exc

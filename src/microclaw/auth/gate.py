@@ -49,8 +49,9 @@ class Gate:
                 next_step="who may come in: microclaw person list",
             )
         if permission not in MAY[person.role]:
+            article = "an" if person.role == "automation" else "a"
             raise PermissionRefused(
-                f"{person.name} is a {person.role} and may not {permission}, refused: {action}",
+                f"{person.name} is {article} {person.role} and may not {permission}, refused: {action}",
                 next_step="ask the owner of this host",
             )
 

@@ -150,7 +150,8 @@ class PairingService:
         if isinstance(answer, Refusal):
             self._record(answer.event(address))
         elif isinstance(answer, PendingPairing):
-            self._record(AuditEvent(AuditKind.PAIRING_ASKED, f"a {board} shows a code", address=address))
+            known = (board,) if board in board_ids() else ()
+            self._record(AuditEvent(AuditKind.PAIRING_ASKED, f"a {board} shows a code", address=address, known=known))
 
     async def _request(
         self, address: str, board: str, csr: bytes | None, *, token_wanted: bool, secret: str | None

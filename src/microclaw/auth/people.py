@@ -27,20 +27,21 @@ class Permission(StrEnum):
     RISKY = "risky"
 
 
-MAY: Final[Mapping[Role, frozenset[Permission]]] = {
+MAY: Final[Mapping[Role | Literal["automation"], frozenset[Permission]]] = {
     "owner": frozenset(Permission),
     "member": frozenset(Permission),  # the risky is decided by an owner (auth.approvals)
     "guest": frozenset({Permission.READ}),
+    "automation": frozenset({Permission.READ, Permission.ACT}),  # nobody is there who could be asked
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody this host knows. `person_id` is what messages and tokens carry."""
+    """Somebody this host knows. `person_id` is what messages and tokens carry; an automation is no person."""
 
     person_id: str
     name: str
-    role: Role
+    role: Role | Literal["automation"]
 
 
 OWNER: Final = Person("owner", "owner", "owner")  # who may open the control socket; there from the first start on
@@ -57,6 +58,19 @@ class OwnerAlone:
 
     def get(self, person_id: str) -> Person | None:
         return OWNER if person_id == OWNER.person_id else None
+
+
+MQTT: Final = Person("mqtt", "MQTT", "automation")
+
+
+class WithAutomation:
+    """People, and an automation that is nobody: it has a role, and no address, token or approval."""
+
+    def __init__(self, people: Roles, automation: Person) -> None:
+        self._people, self._automation = people, automation
+
+    def get(self, person_id: str) -> Person | None:
+        return self._automation if person_id == self._automation.person_id else self._people.get(person_id)
 
 
 CODE_DIGITS: Final = 6

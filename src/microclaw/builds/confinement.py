@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
+from microclaw.builds.container import ContainerCommand, container_command, is_container
 from microclaw.builds.seccomp import compiler_filter
 
 Confinement: TypeAlias = Literal["bubblewrap", "landlock", "none"]
@@ -47,9 +48,16 @@ class ConfinedProcess:
 
     process: subprocess.Popen[bytes]
     leader: subprocess.Popen[bytes]
+    container: ContainerCommand | None = None
 
     def kill(self) -> None:
         """Kill the compiler and every child; `end` must not have been called, or the number might be another's."""
+        if self.container is not None and self.process.poll() is None:
+            with suppress(OSError, subprocess.TimeoutExpired):  # what is left of it ends by its limit of time
+                environment, quiet = self.container.environment, subprocess.DEVNULL
+                subprocess.run(
+                    self.container.kill, env=environment, stdout=quiet, stderr=quiet, timeout=PROBE_S, check=False
+                )
         with suppress(ProcessLookupError):
             os.killpg(self.leader.pid, signal.SIGKILL)
 
@@ -74,8 +82,12 @@ def start_confined(
     """Start it in a process group of its own, with `directory` to write in; output and errors are one pipe.
 
     `limit` is called with the number of the process that the limits are for, before the compiler runs where
-    bubblewrap starts it, else at once after its start.
+    bubblewrap starts it, else at once after its start. One in an image has the engine's limits.
     """
+    if is_container(command):
+        there = container_command(command, directory)
+        client = _popen(there.words, directory, there.environment)
+        return ConfinedProcess(client, client, there)
     how = confinement()
     if how == "bubblewrap":
         process = _start_in_bubblewrap(command, directory, environment, limit)

@@ -18,7 +18,6 @@ from microclaw.cli.programs import (
     STOP_AFTER_HELP,
     CompilerOption,
     WhenBackOption,
-    chosen_device,
     device_with_program,
     end_deferred,
     end_install,
@@ -164,7 +163,7 @@ def uninstall(ctx: typer.Context, name: str, board: _Board = "virtual", when_bac
         uninstall_directly(options, options.device, name, board)
         return
     host = options.host()
-    device = chosen_device(options, host)
+    device = device_with_program(options, host, name)
     path = later_path(f"/v1/devices/{segment(device)}/apps/{segment(name)}", when_back=when_back)
     made = follow(options, host, path, method="DELETE")
     if end_deferred(options, made):

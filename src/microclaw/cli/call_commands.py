@@ -11,7 +11,16 @@ from typing import Annotated, Any
 import typer
 
 from microclaw.cli.options import GlobalOptions, global_options
-from microclaw.devices.call_text import CALLS, argument_names, arguments_from_words, call_from, result_value
+from microclaw.devices.call_text import (
+    CALLS,
+    METHOD_HELP,
+    NOT_DIRECT,
+    argument_names,
+    arguments_from_words,
+    call_from,
+    method_form,
+    result_value,
+)
 from microclaw.errors import MicroclawError, NoHost
 from microclaw.host_client.request import segment
 from microclaw.terminal.prompt import line_reader
@@ -137,8 +146,9 @@ def repl(
     while (line := read_line()) is not None:
         if not line:
             continue
-        if line == HELP:
-            options.line("  ".join(words.methods))
+        if line.split()[0] == HELP:
+            for told in words.help(line.split()[1:]):
+                options.line(told)
             continue
         try:
             method, *given = shlex.split(line)
@@ -158,6 +168,22 @@ class CallCompletions:
     def __init__(self, methods: Sequence[str], pins: Sequence[int]) -> None:
         self.methods = tuple(sorted(methods))
         self._pins = tuple(str(pin) for pin in sorted(pins))
+
+    def help(self, about: Sequence[str] = ()) -> list[str]:
+        """Each method of the device with its form, or those that begin with a word; and what else there is to type."""
+        wanted = tuple(about[:1]) or ("",)
+        methods = [method for method in self.methods if method.startswith(wanted)]
+        if not methods:
+            return [f"this device has no method {wanted[0][:40]}; {HELP} lists those it has"]
+        forms = {method: method_form(method) for method in methods}
+        width = max(map(len, forms.values()))
+        lines = [f"{form:<{width}}  {METHOD_HELP[method]}" for method, form in forms.items()]
+        if about:
+            return lines
+        pins = f"  Pins: {' '.join(self._pins)}." if self._pins else ""
+        lines.append(f"Arguments also go without their names, in this order: gpio.set 2 1.{pins}")
+        lines += [f"{method}: not here, but {command}" for method, command in NOT_DIRECT.items()]
+        return [*lines, f"{HELP} METHOD tells of one; Tab completes; exit, quit or Ctrl-D leaves"]
 
     def complete(self, before: str) -> tuple[str, Sequence[str]]:
         """The word at the cursor and its completions."""

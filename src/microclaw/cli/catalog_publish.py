@@ -18,15 +18,8 @@ from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.durable import replace_file, sync_folder
 from microclaw.errors import ConfigError, MicroclawError, StoreError, TrialFailed
 from microclaw.events import ProgramKind
-from microclaw.patterns.catalog import (
-    MAX_VERSIONS,
-    NAME,
-    Entry,
-    EntryMistake,
-    parse_version,
-    read_entry,
-    versions_in,
-)
+from microclaw.patterns.catalog import MAX_VERSIONS, Entry, read_entry, versions_in
+from microclaw.patterns.entry_form import NAME, EntryMistake, parse_version
 from microclaw.wasm import BuildCache
 
 BOARD = "virtual"

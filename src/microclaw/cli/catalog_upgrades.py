@@ -16,7 +16,8 @@ from microclaw.errors import ConfigError, UnknownName
 from microclaw.events import ProgramKind
 from microclaw.host_client.client import HostClient
 from microclaw.host_client.request import HostError, segment
-from microclaw.patterns.catalog import Catalog, Entry, parse_version
+from microclaw.patterns.catalog import Catalog, Entry
+from microclaw.patterns.entry_form import parse_version
 from microclaw.patterns.expected import Value
 from microclaw.wire.host_api import failure_object
 

@@ -103,12 +103,22 @@ def show(
         options.line(f"{'version':<12} {link['firmware'] or '-'}")
         if link["rtt_ms"] is not None:
             options.line(f"{'round trip':<12} {link['rtt_ms']:.1f} ms")
+        if device["kinds"] == ["py"]:
+            options.line(f"{'updates':<12} {_updates(link['updates'])}")
     if device.get("telemetry"):
         options.line(f"{'telemetry':<12} {last_text(device['telemetry'])}; over time: --plot")
     if device.get("today") is not None:
         _show_today(options, device["today"], name)
     elif told is not None:
         options.line(f"{'today':<12} its firmware is not one that this project tried")
+
+
+def _updates(facts: dict[str, Any] | None) -> str:
+    """What the board said that it takes."""
+    if facts is None:
+        return "by cable alone: it has no key for updates; microclaw flash --update-key FILE gives it one"
+    kinds, keys = ", ".join(facts["kinds"]), ", ".join(facts["keys"])
+    return f"over the link ({kinds}), channel {facts['channel']}, for {facts['board']}, signed by {keys}"
 
 
 def _show_today(options: GlobalOptions, today: dict[str, Any], name: str) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from ipaddress import IPv4Network
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Any
 
 import typer
@@ -13,9 +14,12 @@ from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.config.places import cache_folder
 from microclaw.errors import NoHost
 from microclaw.text import one_line
+from microclaw.transports.address import HostPort
 from microclaw.transports.discovery import DiscoveredService, browse
+from microclaw.transports.open import tcp_address
 from microclaw.transports.serial_survey import survey_ports
-from microclaw.transports.subnet_probe import PORTS, parse_subnet, probe_subnet
+from microclaw.transports.subnet_probe import PORTS, SubnetProbe, parse_subnet, probe_subnet
+from microclaw.transports.wasmachine import SCHEME
 
 MAX_FOR_S = 60.0
 SHOWN_FACT_CHARS = 24
@@ -49,34 +53,66 @@ def discover(
     network = None if subnet is None else parse_subnet(subnet)
     if port and network is None:
         raise typer.BadParameter("--port goes with --subnet")
+    known = _known_names(options)
+    ports = tuple(port or PORTS)
     if network is not None:
         options.say(f"asking {network}")
-    found = asyncio.run(_search(for_s, interface, network, port, ask=ask))
-    known = _known_names(options)
+    found, probe = asyncio.run(_search(for_s, interface, network, ports, _within(network, known), ask=ask))
     rows = [(each, known.get(_endpoint(each))) for each in found]
-    options.end_with_json("discover", {"found": [_object(each, name) for each, name in rows]})
+    asked = None if network is None or probe is None else _asked(network, ports, probe)
+    options.end_with_json("discover", {"found": [_object(each, name) for each, name in rows], "asked": asked})
     options.table(
         [(e.kind, e.name, _place(e), _facts(e), name or "") for e, name in rows],
         head=("KIND", "NAME", "ADDRESS", "SAYS", "KNOWN AS"),
         empty="nobody announced itself." if network else "nobody announced itself. Boards: --subnet 192.168.1.0/24",
     )
+    if network is not None and probe is not None:
+        _say_what_was_asked(options, network, ports, probe)
+
+
+def _say_what_was_asked(options: GlobalOptions, network: IPv4Network, ports: Sequence[int], probe: SubnetProbe) -> None:
+    if probe.silent:
+        shown = ", ".join(str(place) for place in probe.silent)
+        options.say(f"open, but no WASMachine board answered there (another service, or a client has it): {shown}")
+    if not probe.found:
+        at = f"{'port' if len(ports) == 1 else 'ports'} {', '.join(map(str, ports))}"
+        options.say(f"no WASMachine board at {network}, {at}; one that listens elsewhere: --port N")
 
 
 async def _search(
-    for_s: float, interfaces: list[str] | None, network: IPv4Network | None, ports: list[int] | None, *, ask: bool
-) -> list[DiscoveredService]:
+    for_s: float,
+    interfaces: list[str] | None,
+    network: IPv4Network | None,
+    ports: Sequence[int],
+    known: Sequence[HostPort],
+    *,
+    ask: bool,
+) -> tuple[list[DiscoveredService], SubnetProbe | None]:
     """Search both ways at once; an error of one ends the other."""
     from microclaw.boards import load_board
 
     locks = cache_folder(os.environ) / "locks"
     if network is None:
         announced, serial = await asyncio.gather(browse(for_s, interfaces=interfaces), survey_ports(locks, ask=ask))
-        return [*announced, *serial]
-    probing = probe_subnet(network, load_board("virtual"), lock_folder=locks, ports=ports or PORTS)
+        return [*announced, *serial], None
+    probing = probe_subnet(network, load_board("virtual"), lock_folder=locks, ports=ports, also=known)
     announced, probed, serial = await asyncio.gather(
         browse(for_s, interfaces=interfaces), probing, survey_ports(locks, ask=ask)
     )
-    return [*announced, *probed, *serial]
+    return [*announced, *probed.found, *serial], probed
+
+
+def _within(network: IPv4Network | None, endpoints: Iterable[str]) -> list[HostPort]:
+    """Where in the subnet the host has boards already, at any port."""
+    places = [tcp_address(endpoint) for endpoint in endpoints if endpoint.startswith(SCHEME)]
+    return [each for each in places if each is not None and network is not None and _is_in(each.host, network)]
+
+
+def _is_in(host: str, network: IPv4Network) -> bool:
+    try:
+        return IPv4Address(host) in network
+    except ValueError:  # a name, or IPv6
+        return False
 
 
 def _known_names(options: GlobalOptions) -> dict[str, str]:
@@ -103,6 +139,10 @@ def _facts(found: DiscoveredService) -> str:
         return one_line("; ".join(value for key, value in found.facts.items() if key != "usb"))
     shown = (f"{key}={value[:SHOWN_FACT_CHARS]}" for key, value in found.facts.items() if key not in ("role", "path"))
     return " ".join(shown)
+
+
+def _asked(network: IPv4Network, ports: Sequence[int], probe: SubnetProbe) -> dict[str, Any]:
+    return {"subnet": str(network), "ports": list(ports), "silent": [str(place) for place in probe.silent]}
 
 
 def _object(found: DiscoveredService, known_as: str | None) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from microclaw.addresses import is_local
 from microclaw.audit import alarm_text, open_alarms, read_events
 from microclaw.builds.confinement import NEXT_STEP, confinement
 from microclaw.cli.host_commands import backup_line, failing_lines
+from microclaw.cli.mqtt_lines import connection_finding, setting_warnings
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.clock import now_ms
 from microclaw.config.load import find_mistakes, private_home
@@ -121,6 +122,7 @@ def examine(options: GlobalOptions) -> list[Finding]:
     findings += told
     if settings.gateway is not None and settings.gateway.open:
         findings.append(_open_gateway("config.toml"))
+    findings += (Finding("mqtt", True, text, step, warns=True) for text, step in setting_warnings(settings.mqtt))
     findings += _attempt("host", lambda: _host(options, server_tokens))
     return findings
 
@@ -295,6 +297,8 @@ def _host(options: GlobalOptions, server_tokens: int) -> Iterator[Finding]:
         yield Finding("alarm", False, alarm["text"], alarm["next"])
     yield from voice_engines(options.host().get("/v1/voice"))
     yield from wyoming_services(status.get("wyoming", {}))
+    if (mqtt := status.get("mqtt", {"state": "off"}))["state"] != "off":
+        yield Finding("mqtt", *connection_finding(mqtt))
     for device in status["devices"]:
         yield _device(device)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.cli.options import GIVE_YES, GlobalOptions, NobodyToAsk, global_options
 from microclaw.config.edit import SettingChange, write_changes
 from microclaw.config.load import private_home
 from microclaw.config.places import cache_folder
@@ -80,6 +80,13 @@ def flash(
     ota_url: Annotated[
         str | None, typer.Option("--ota-url", metavar="URL", help="Of xiaozhi: the server that it asks at its start.")
     ] = None,
+    update_key: Annotated[
+        list[Path] | None,
+        typer.Option("--update-key", metavar="FILE", help="Public key of updates (.pem); none: those the host knows."),
+    ] = None,
+    channel: Annotated[
+        str | None, typer.Option("--channel", help="Whose updates it takes; without it: stable, or what it has.")
+    ] = None,
     before: Annotated[
         str, typer.Option("--before", help="How esptool resets it: default-reset, usb-reset, no-reset.")
     ] = "default-reset",
@@ -104,13 +111,18 @@ def flash(
         raise typer.BadParameter("--part and --ota-url are of images of others: give --firmware wasmachine or xiaozhi")
     if firmware != "microclaw" and claim is not None:
         raise typer.BadParameter("--claim is of boards with our files: leave it out")
+    if firmware != "microclaw" and (update_key or channel):
+        raise typer.BadParameter("--update-key and --channel are of microclaw's own firmware: leave them out")
     parts = _read_parts(part or [])
     from microclaw.firmware_folder import firmware_folder
     from microclaw.flash.esptool import Esptool, EsptoolOptions
     from microclaw.flash.steps import flash_board
     from microclaw.flash.stock_images import download
+    from microclaw.flash.update_keys import checked_channel
     from microclaw.flash.workshop import Wishes, Workshop
+    from microclaw.ota.keys import read_public_key
 
+    trusted = [read_public_key(path).trusted for path in update_key or []]
     password = read_password(wifi, wifi_password, "--wifi-password")
     person = TerminalPerson(options)
     chosen = find_port(person, port)
@@ -123,7 +135,9 @@ def flash(
     elif firmware == "microclaw" and _runs(client := options.host(), person):
         host = RunningHost(options, client, person)
     wishes = Wishes(
-        image, firmware, adopt, erase, wifi, password, name, board, address, keep_wifi, forget, parts, ota_url
+        *(image, firmware, adopt, erase, wifi, password, name, board, address, keep_wifi, forget, parts, ota_url),
+        update_keys={key.key_id: key.n for key in trusted},
+        channel=None if channel is None else checked_channel(channel),
     )
     shop = Workshop(
         chosen,
@@ -169,7 +183,7 @@ class TerminalPerson:
     def confirm(self, question: str, *, default: bool) -> bool:
         if self._options.yes:
             return True
-        self._needs_terminal(question, "give --yes")
+        self._needs_terminal(question, GIVE_YES)
         return typer.confirm(clean_text(question, one_line=True), default=default, err=True)
 
     def choose(self, question: str, choices: tuple[str, ...], default: str) -> str:
@@ -198,7 +212,7 @@ class TerminalPerson:
     def _needs_terminal(self, question: str, remedy: str) -> None:
         self.end_line()
         if not sys.stdin.isatty():
-            raise typer.BadParameter(f"nobody is at a terminal to be asked: {question} ({remedy})")
+            raise NobodyToAsk(f"nobody is at a terminal to be asked: {question}", remedy)
 
     def _write(self, text: str) -> None:
         sys.stderr.write(text)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import typer
 
 from microclaw.cli.device_commands import waiting_lines
+from microclaw.cli.mqtt_lines import mqtt_line
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.cli.record_commands import recording_line
 from microclaw.config.load import read_link
@@ -126,6 +127,7 @@ def screen_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         *((channel["name"], _channel_line(channel)) for channel in found.get("channels", ())),
         *(("xiaozhi", _xiaozhi_line(one)) for one in (found.get("xiaozhi"),) if one and one["ota"]),
         *(("wyoming", address) for address in (found.get("wyoming", {}).get("address"),) if address),
+        *(("mqtt", mqtt_line(one)) for one in (found.get("mqtt"),) if one and one["state"] != "off"),
         *(("records", recording_line(one)) for one in found.get("recording", ())),
         *(("mcp", f"{name}: {state}") for name, state in found.get("mcp_servers", {}).items()),
         *(("failing", line) for line in failing_lines(found)),

@@ -23,9 +23,18 @@ from microclaw.host_client.endpoint import RemoteEndpoint
 from microclaw.terminal.page import Terminal, look_for
 from microclaw.text import clean_text
 
+GIVE_YES: Final = "give --yes with the same command, or run it at a terminal and answer there"
 FAILED: Final = 1  # errors.py has the others: 3 no host, 4 device unreachable
 SOME_FAILED: Final = 5  # of many devices
 INTERRUPTED: Final = 130
+
+
+class NobodyToAsk(typer.BadParameter):
+    """Wrong usage: somebody has to answer, and nobody is at a terminal. `next_step` says how it is answered."""
+
+    def __init__(self, message: str, next_step: str) -> None:
+        super().__init__(message)
+        self.next_step = next_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +118,7 @@ class GlobalOptions:
         if self.yes:
             return
         if not sys.stdin.isatty():
-            raise typer.BadParameter(f"this needs a yes, and nobody is at a terminal: give --yes{hint}")
+            raise NobodyToAsk(f"this needs a yes, and nobody is at a terminal: {question}{hint}", GIVE_YES)
         if not typer.confirm(question, default=default):
             self.say("nothing was changed")
             raise typer.Exit(FAILED)

@@ -30,7 +30,9 @@ from microclaw.wire.host_api import Failure, Result, StreamEvent
 
 CompilerOption: TypeAlias = Annotated[
     str | None,
-    typer.Option("--compiler", metavar="NAME", help="zig, wasi-sdk or clang; the first that is here without it."),
+    typer.Option(
+        "--compiler", metavar="NAME", help="zig, wasi-sdk, clang, docker or podman; the first that is here without it."
+    ),
 ]
 WhenBackOption: TypeAlias = Annotated[
     bool,
@@ -203,7 +205,13 @@ def device_with_program(options: GlobalOptions, host: HostClient, name: str) -> 
     if len(found) > 1:
         step = f"give -d {' or -d '.join(found[:5])}"
         raise ConfigError(f"which device? {name} is on {len(found)}: {', '.join(found[:5])}", next_step=step)
-    return found[0] if found else chosen_device(options, host)
+    if found:
+        return found[0]
+    devices = host.get("/v1/devices")["devices"]
+    if len(devices) == 1:
+        return str(devices[0]["name"])
+    step = "microclaw app list; for a device that does not answer: -d NAME"
+    raise ConfigError(f"no device lists a program {name}", next_step=step)
 
 
 def follow(

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import typer
 
-from microclaw.cli.options import FAILED, INTERRUPTED, GlobalOptions
+from microclaw.cli.options import FAILED, INTERRUPTED, GlobalOptions, NobodyToAsk
 from microclaw.errors import MicroclawError
 from microclaw.text import clean_text
 from microclaw.validation import validation_message
@@ -49,7 +49,8 @@ def wrong_usage(error: Any) -> tuple[str, str]:
     """A parser error of typer as plain words, with the next step."""
     context = getattr(error, "ctx", None)
     command = "microclaw" if context is None else str(context.command_path)
-    return " ".join(_wrong_words(error, command).split()), f"{command} --help"
+    next_step = error.next_step if isinstance(error, NobodyToAsk) else f"{command} --help"
+    return " ".join(_wrong_words(error, command).split()), next_step
 
 
 def _tell(error: BaseException, options: GlobalOptions) -> int:

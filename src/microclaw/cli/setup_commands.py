@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from microclaw.cli.options import FAILED, GlobalOptions, global_options
+from microclaw.cli.options import FAILED, GIVE_YES, GlobalOptions, NobodyToAsk, global_options
 from microclaw.cli.secret_value import SECRET_METAVAR, secret_value
 from microclaw.cli.service_commands import install_service, report, service_manager, service_of
 from microclaw.cli.setup_plan import LAN, PROVIDERS, CurrentSettings, Plan, ask_all, take_given
@@ -67,7 +67,7 @@ def setup(
         plan = take_given({**_from_environment(os.environ, given), **given}, current, asked)
         plan.service = service
     elif given or service or not sys.stdin.isatty():
-        raise typer.BadParameter("give --yes with these options; without --yes, setup asks its questions in a terminal")
+        raise NobodyToAsk("setup asks its questions in a terminal, or takes all of its answers as options", GIVE_YES)
     else:
         plan = ask_all(asked, current)
     _finish(options, home, plan)

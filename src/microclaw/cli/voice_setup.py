@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from microclaw.cli.options import FAILED, GlobalOptions, global_options
+from microclaw.cli.options import FAILED, GlobalOptions, NobodyToAsk, global_options
 from microclaw.config.edit import SettingChange, write_changes
 from microclaw.config.load import private_home
 from microclaw.config.settings import Settings
@@ -72,7 +72,7 @@ def setup_voice(
     options = global_options(ctx)
     options.only_here("voice setup")
     if options.json and not options.yes:
-        raise typer.BadParameter("--json goes with --yes: nobody answers questions in a document")
+        raise NobodyToAsk("--json goes with --yes: nobody answers questions in a document", "the same with --yes")
     settings = options.settings()
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:

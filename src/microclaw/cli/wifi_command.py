@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from microclaw.cli.flash_command import read_password
-from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.cli.options import GlobalOptions, NobodyToAsk, global_options
 from microclaw.errors import DeviceTimeout, DeviceUnreachable
 from microclaw.host_client.request import segment
 
@@ -67,7 +67,8 @@ def _password(ssid: str, source: str | None) -> str:
     if source is not None:
         return read_password(ssid, source, "--password") or ""
     if not sys.stdin.isatty():
-        raise typer.BadParameter("nobody is at a terminal to be asked for the password: --password @FILE, or --open")
+        step = "give --password @FILE, or --open; or run it at a terminal and type it there"
+        raise NobodyToAsk("nobody is at a terminal to be asked for the password", step)
     return str(typer.prompt(f"Password of {ssid}", hide_input=True, err=True))
 
 

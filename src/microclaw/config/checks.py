@@ -43,6 +43,23 @@ def is_place(value: str) -> str | None:
     return None if good else "is not HOST:PORT, as in 192.168.1.20:10300"
 
 
+def is_broker(value: str) -> str | None:
+    """Credentials have no place in it: an address is shown in the status and in logs."""
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in ("mqtt", "mqtts") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return "is not mqtt://HOST:PORT or mqtts://HOST:PORT"
+    if not good or parts.path.strip("/") or parts.query or parts.fragment:
+        return "is not mqtt://HOST:PORT or mqtts://HOST:PORT"
+    return None if parts.username is None else "has a name or password in it: use mqtt.user and mqtt.password_file"
+
+
+def is_mqtt_topic(value: str) -> str | None:
+    good = all(value.split("/")) and not set("+#") & set(value) and not value.startswith("$") and len(value) <= 200
+    return None if good else "is not a topic to begin with, as in microclaw or home/boards (no +, # or empty part)"
+
+
 def is_folder(value: str) -> str | None:
     return None if Path(value).expanduser().is_absolute() else "is not a whole path, as in /srv/xiaozhi or ~/xiaozhi"
 

@@ -81,6 +81,7 @@ def load_settings(
         proxy=file.proxy.url,
         host=file.host,
         catalog=file.catalog,
+        mqtt=file.mqtt,
         backup=assembly.backup,
         problems=(*(m.message for m in sources.environment.mistakes if not m.fatal), *assembly.problems),
     )

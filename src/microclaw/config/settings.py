@@ -5,12 +5,10 @@ The reader, `microclaw config`, the names of variables and docs/configuration.md
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
-
-from msgspec import Meta
+from typing import Annotated, Literal, TypeAlias
 
 from microclaw.config.checks import (
     is_backup_key,
@@ -26,6 +24,8 @@ from microclaw.config.checks import (
     is_timezone,
     is_url,
 )
+from microclaw.config.declaration import about
+from microclaw.config.mqtt_settings import MqttSettings
 from microclaw.config.voice_choices import DETECTORS, RECOGNIZERS, SYNTHESIZERS, is_whisper_model
 
 DEFAULT_HTTP_PORT = 8080
@@ -35,21 +35,6 @@ DAY_TOKENS = 10_000_000_000
 
 ModelTask: TypeAlias = Literal["chat", "summary", "subagent", "heartbeat", "photo"]
 Provider: TypeAlias = Literal["anthropic", "openai"]
-
-
-def about(
-    text: str,
-    low: float | None = None,
-    high: float | None = None,
-    *,
-    secret: bool = False,
-    check: Callable[[Any], str | None] | None = None,
-    choices: Sequence[str] = (),
-) -> Meta:
-    """What a setting means and what it may be. `check` says what is wrong with a value; None: nothing.
-
-    Each text of a list with `choices` is one of them."""
-    return Meta(description=text, ge=low, le=high, extra={"secret": secret, "check": check, "choices": tuple(choices)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +270,7 @@ class ConfigFile:
     voice: VoiceSettings = VoiceSettings()
     mcp: McpSection = McpSection()
     catalog: CatalogSettings = CatalogSettings()
+    mqtt: MqttSettings = MqttSettings()
     backup: BackupSettings = BackupSettings()
     proxy: ProxySection = ProxySection()
     limits: Limits = Limits()
@@ -354,6 +340,7 @@ class Settings:
     proxy: str | None = None  # an http:// proxy for everything that goes out (HTTP CONNECT)
     host: HostSettings = HostSettings()
     catalog: CatalogSettings = CatalogSettings()
+    mqtt: MqttSettings = MqttSettings()
     backup: BackupSettings | None = None  # None: the host makes none by itself
     problems: tuple[str, ...] = ()
 

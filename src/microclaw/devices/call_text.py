@@ -25,7 +25,7 @@ from microclaw.devices.calls import (
 from microclaw.errors import ConfigError, UnknownName
 
 # Installing and removing have stages of their own: they go through apps. A Wi-Fi's password is no argument.
-_NOT_DIRECT = {
+NOT_DIRECT = {
     "apps.install": "microclaw app install",
     "apps.remove": "microclaw app uninstall",
     "wifi.list": "microclaw device wifi NAME",
@@ -36,7 +36,30 @@ _NOT_DIRECT = {
 CALLS: Mapping[str, type[Call[Any]]] = {
     value.method: value
     for value in vars(calls).values()
-    if isinstance(value, type) and issubclass(value, Call) and value is not Call and value.method not in _NOT_DIRECT
+    if isinstance(value, type) and issubclass(value, Call) and value is not Call and value.method not in NOT_DIRECT
+}
+
+
+# What each method is for, in `repl`'s help.
+METHOD_HELP: Mapping[str, str] = {
+    "adc.read": "measure the voltage at a pin",
+    "apps.list": "the programs on the device",
+    "apps.request": 'ask a program: apps.request name=blink url=/pins values={"period": 200}',
+    "apps.start": "start a program that is on the device",
+    "apps.states": "what each program does now, and its pins",
+    "apps.stop": "stop a program; it stays on the device",
+    "apps.undo": "go back to the version that the device kept of a program",
+    "device.info": "chip, board and firmware",
+    "device.restart": "restart it, and wait until it is back",
+    "device.status": "memory, uptime, Wi-Fi",
+    "edges.read": "changes of levels that the board counted",
+    "gpio.get": "read a pin's level",
+    "gpio.set": "set a pin high (1) or low (0); undo it: microclaw app undo",
+    "i2c.read": "read a sensor: bme280, ina219",
+    "i2c.scan": "who answers on the I2C bus",
+    "logs.read": "what programs printed; better: microclaw logs DEVICE",
+    "pwm.read": "changes of PWM that the board noted",
+    "pwm.set": f"PWM of a duty of 0 to {MAX_DUTY}, at {DEFAULT_PWM_HZ:,} Hz where no other is given",
 }
 
 
@@ -119,19 +142,24 @@ def result_value(result: object) -> Any:
 
 
 def _call_type(method: str) -> type[Call[Any]]:
-    if method in _NOT_DIRECT:
-        raise UnknownName(f"{method} is not called directly", next_step=_NOT_DIRECT[method])
+    if method in NOT_DIRECT:
+        raise UnknownName(f"{method} is not called directly", next_step=NOT_DIRECT[method])
     if method not in CALLS:
         raise UnknownName(f"no method {method!r}", next_step=f"methods: {', '.join(sorted(CALLS))}")
     return CALLS[method]
 
 
-def _form(method: str) -> str:
-    words = []
+def method_form(method: str) -> str:
+    """ "gpio.set pin=... level=...", with what may be left out in brackets."""
+    words = [method]
     for field in dataclasses.fields(CALLS[method]):
         word = f"{field.name}=..."
         words.append(word if field.default is dataclasses.MISSING else f"[{word}]")
-    return f"the form is: {method} {' '.join(words)}".rstrip()
+    return " ".join(words)
+
+
+def _form(method: str) -> str:
+    return f"the form is: {method_form(method)}"
 
 
 def _typed(method: str, name: str, text: str, hint: Any) -> Any:

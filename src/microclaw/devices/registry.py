@@ -166,7 +166,7 @@ class Registry:
             )
             await self._store.put(row)
             at = f", at {' '.join(endpoints)}" if endpoints else ""
-            self._note(AuditKind.DEVICE_ADDED, f"{board_id}{at}", name, by)
+            self._note(AuditKind.DEVICE_ADDED, f"{board_id}{at}", name, by, known=(board_id,))
             return await self._serve(row, board, opened)
 
     async def rename(self, reference: str, name: str, *, by: str = HOST) -> Device:
@@ -297,8 +297,8 @@ class Registry:
             for text in _differences(before, row):
                 self._note(AuditKind.DEVICE_CHANGED, text, row.name, by)
 
-    def _note(self, kind: AuditKind, text: str, name: str, by: str) -> None:
-        self._record(AuditEvent(kind, text, about=name, by=by))
+    def _note(self, kind: AuditKind, text: str, name: str, by: str, known: tuple[str, ...] = ()) -> None:
+        self._record(AuditEvent(kind, text, about=name, by=by, known=known))
 
     async def _serve(self, row: DeviceRow, board: BoardProfile, transports: Iterable[Transport]) -> Device:
         device_id = row.device_id

@@ -6,9 +6,11 @@ starts no other. A file is written beside its name, compared there by SHA-256, a
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import base64
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,13 @@ from microclaw.flash.short_names import shortened
 
 FOLDER: Final = "/fw_a"
 SETTINGS_PATH: Final = "/settings.json"
+ABOUT_PATH: Final = f"{FOLDER}/about.json"
+"""What the folder's files are: the firmware tells the host by it."""
+WHOLE_PATH: Final = f"{FOLDER}/whole"
+"""The file that is written last: firmware/main.py starts no folder without it while another one has it."""
+KEYS_PATH: Final = "/keys.json"
+"""The keys whose updates the board takes (firmware/fw/ota_keys.py)."""
+FIRMWARE_NAME: Final = "microclaw-micropython"
 CREDENTIALS: Final = ("credential.json", "address.json", "ca.der")
 """What the board keeps of the host that it was paired with."""
 AGENT_SETTINGS: Final = "agent_data/settings.json"
@@ -32,7 +41,10 @@ PSRAM_ONLY: Final = ("agent/", "audio.py")
 _SMALL_ONLY: Final = "texts.py"
 """What a board with PSRAM needs not."""
 OURS: Final = frozenset(
-    {"boot.py", "main.py", "fw_a", "fw_b", "apps", "outbox", "agent_data", "settings.json", *CREDENTIALS}
+    {
+        *("boot.py", "main.py", "fw_a", "fw_b", "apps", "outbox", "agent_data", "ota", "keys.json", "settings.json"),
+        *CREDENTIALS,
+    }
 )
 """Names at the root of a board's file system that are no foreign files. boot.py is MicroPython's own, and stays."""
 MARK: Final = "microclaw"
@@ -80,7 +92,7 @@ try:
     m=MARK in open('/main.py').read(2000)
 except OSError:
     m=False
-print(json.dumps({'version':list(i[1])[:3],'machine':getattr(i,'_machine',''),'mpy':getattr(i,'_mpy',0)&255,'heap':gc.mem_free()+gc.mem_alloc(),'room':v[0]*v[3],'ours':m}))
+print(json.dumps({'version':list(i[1])[:3],'machine':getattr(i,'_machine',''),'mpy':getattr(i,'_mpy',0)&255,'heap':gc.mem_free()+gc.mem_alloc(),'room':v[0]*v[3]*(v[3]<=v[2]),'ours':m}))
 """
 _BEGIN: Final = """\
 import os
@@ -111,13 +123,19 @@ _START_HERE: Final = """\
 try:
     import esp32
     n=esp32.NVS('microclaw')
+    n.set_i32('trial',0)
     n.set_i32('slot',0)
     n.set_i32('fails',0)
     n.set_i32('ran_s',60)
     n.commit()
 except ImportError:pass
+import os
+for p in ('/ota/state','/ota/payload'):
+    try:os.remove(p)
+    except OSError:pass
 """
-"""firmware/main.py chooses the folder by these: an update may have made it the other one."""
+"""firmware/main.py chooses the folder by these: an update may have made it the other one. One under way is over."""
+_UNUSED: Final = "/fw_b/"  # as the survey names the folder of updates
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +198,10 @@ async def our_files(folder: Path, *, with_psram: bool) -> tuple[BoardFile, ...]:
     files = [BoardFile(f"{FOLDER}/{name}.mpy", await _compile(text, name)) for name, text in sources.items()]
     if not with_psram:
         files.append(BoardFile(f"{FOLDER}/{FILE}", texts))
+    version = _version(folder / "fw" / "startup.py")
+    if version is not None:
+        about = {"name": FIRMWARE_NAME, "version": version, "security_version": 0}
+        files.append(BoardFile(ABOUT_PATH, json.dumps(about, separators=(",", ":")).encode()))
     return (*files, BoardFile("/main.py", main.encode()))
 
 
@@ -203,7 +225,11 @@ async def survey(repl: RawRepl) -> Survey:
 
 
 async def copy(repl: RawRepl, files: Sequence[BoardFile], found: Survey, told: Copied) -> None:
-    """Copy the files whose hash differs, take away what an older version left in our folder."""
+    """Copy the files whose hash differs, take away what an older version left in our folder.
+
+    While that lasts the folder is not whole: a board whose cable is pulled starts the other one, where there is one.
+    """
+    mark = BoardFile(WHOLE_PATH, b"")
     wanted = [file for file in files if found.files.get(file.path) != file.sha256]
     need = sum(len(file.data) for file in wanted) + _SPARE_BYTES
     if wanted and need > found.room_bytes:
@@ -211,15 +237,21 @@ async def copy(repl: RawRepl, files: Sequence[BoardFile], found: Survey, told: C
             f"the board's file system has room for {found.room_bytes} bytes, and our files need {need}",
             next_step="remove files from it, or start afresh: microclaw flash --erase",
         )
-    kept = {file.path for file in files}
-    for path in sorted(path for path in found.files if path.startswith(f"{FOLDER}/") and path not in kept):
+    kept = {file.path for file in files} | ({mark.path} if not wanted else set())
+    old = (path for path in found.files if path.startswith(f"{FOLDER}/") and path not in kept)
+    for path in sorted(old, key=lambda path: (path != mark.path, path)):
         await repl.run(f"import os\nos.remove({path!r})")
     for folder in sorted({file.path.rpartition("/")[0] for file in wanted} - {""}):
         await repl.run(f"import os\ntry:os.mkdir({folder!r})\nexcept OSError as e:\n if e.errno!=17:raise")
+    main = files[-1]
     for number, file in enumerate(wanted, 1):
+        if file is main:
+            await put(repl, mark)
         told(file.path, number, len(wanted))
         await put(repl, file)
-    if wanted:
+    if main not in wanted and (wanted or mark.path not in found.files):
+        await put(repl, mark)
+    if wanted or _UNUSED in found.files:
         await repl.run(_START_HERE)
 
 
@@ -234,6 +266,17 @@ async def put(repl: RawRepl, file: BoardFile) -> None:
         raise DeviceError(
             f"{file.path} came to the board damaged", next_step="run it again; with another cable if it stays so"
         )
+
+
+def _version(startup: Path) -> str | None:
+    """What this source calls itself; None where it has no such file."""
+    if not startup.exists():
+        return None
+    for node in ast.parse(startup.read_text(encoding="utf-8")).body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id="VERSION")], value=ast.Constant(value=str(version))):
+                return version
+    return None
 
 
 async def _compile(source: str, name: str) -> bytes:

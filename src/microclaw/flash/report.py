@@ -21,7 +21,7 @@ from microclaw.boards.pins import check_pin
 from microclaw.boards.reader import load_board
 from microclaw.errors import DeviceTimeout, MicroclawError, PinRefused
 from microclaw.flash.board_answers import MAX_BYTES, nonsense, read_rows, short_text, whole
-from microclaw.flash.board_files import FOLDER, Survey, our_files, survey
+from microclaw.flash.board_files import FOLDER, WHOLE_PATH, Survey, our_files, survey
 from microclaw.flash.board_port import BoardPort
 from microclaw.flash.board_settings import read_settings
 from microclaw.flash.diagnosis import diagnose
@@ -185,7 +185,8 @@ async def _look(repl: RawRepl, files: Path, found: CableReport, pin: int | None)
 async def _firmware_facts(seen: Survey, files: Path) -> dict[str, str]:
     ours = await our_files(files, with_psram=seen.has_psram)
     same = sum(seen.files.get(file.path) == file.sha256 for file in ours)
-    there = sorted((path, sha256) for path, sha256 in seen.files.items() if path.startswith(f"{FOLDER}/"))
+    inside = (path for path in seen.files if path.startswith(f"{FOLDER}/") and path != WHOLE_PATH)
+    there = [(path, seen.files[path]) for path in sorted(inside)]
     digest = hashlib.sha256(json.dumps(there).encode()).hexdigest()[:16]
     return {
         "chip": plain_words(seen.machine.rpartition(" with ")[2] or "unknown"),

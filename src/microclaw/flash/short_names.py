@@ -1,7 +1,8 @@
 """Names of our modules, replaced by names that MicroPython has in flash: each name of its own takes 16 bytes of RAM.
 
 MicroPython keeps every name that it once read in (a qstr) for ever, also one of a module that was dropped again. Every
-place of a name is renamed alike, in all modules. What stays: names in texts, of keywords, of what programs see, of
+place of a name is renamed alike, in all modules; what means something in one module alone takes a name that other
+modules take for such a thing too. What stays: names in texts, of keywords, of what programs see, of
 main.py, and MicroPython's own. Boards with PSRAM have the modules as they are written.
 """
 
@@ -20,6 +21,7 @@ from string import ascii_lowercase
 from types import CoroutineType, GeneratorType, ModuleType
 from typing import Final
 
+from microclaw.flash.merged import GROUPS
 from microclaw.py.stock import stock_image
 
 FOR_PROGRAMS: Final = frozenset(
@@ -52,14 +54,41 @@ def shortened(modules: Mapping[str, str], main: str) -> dict[str, str]:
         tree.body = [node for node in tree.body if not _imports_const(node)]
         others = [other for other in trees.values() if other is not tree]
         _hide_numbers(tree, {found for other in others for node in ast.walk(other) for found in _named(node)}, name)
-    names = _names_for(trees, ast.parse(main))
-    for tree in trees.values():
+    starts = ast.parse(main)
+    private = {name: _private(name, trees) for name in trees}
+    names, free = _names_for(trees, starts, private)
+    for name, tree in trees.items():
+        own = dict(zip(sorted(private[name]), free, strict=False))
         for node in ast.walk(tree):
-            _rename(node, names)
+            _rename(node, names | own)
     return {name: ast.unparse(tree) + "\n" for name, tree in trees.items()}
 
 
-def _names_for(trees: Mapping[str, ast.Module], main: ast.Module) -> dict[str, str]:
+def _private(module: str, trees: Mapping[str, ast.Module]) -> set[str]:
+    """Names of arguments, variables and functions that nobody but this module could ask for."""
+    if module in FOR_PROGRAMS or any(module in members for members in GROUPS.values()):
+        return set()
+    own: set[str] = set()
+    asked: set[str] = set()
+    for node in ast.walk(trees[module]):
+        match node:
+            case ast.Name() | ast.arg() | ast.FunctionDef() | ast.AsyncFunctionDef():
+                own.update(_named(node))
+            case ast.Attribute() | ast.alias() | ast.keyword():
+                asked.update(_named(node))
+            case ast.ClassDef(body=body):
+                asked.update(_named(node), *map(_named, body))
+    for other in (tree for name, tree in trees.items() if name != module):
+        for node in ast.walk(other):
+            if isinstance(node, ast.Attribute | ast.alias):
+                asked.update(_named(node))
+    return (own & set(_defined_in(trees[module]))) - asked
+
+
+def _names_for(
+    trees: Mapping[str, ast.Module], main: ast.Module, private: dict[str, set[str]]
+) -> tuple[dict[str, str], list[str]]:
+    """What names become in all modules, and what those of one module alone may become there: nobody else has these."""
     defined: set[str] = set()
     used: set[str] = set()
     kept = {*trees, *(name for node in ast.walk(main) for name in (*_named(node), *_kept(node)))}
@@ -72,11 +101,23 @@ def _names_for(trees: Mapping[str, ast.Module], main: ast.Module) -> dict[str, s
             kept.update(_defined_in(tree))  # `_x` too: the host refuses such names in programs, others it lets through
     in_flash = _IN_FLASH.split()
     theirs = _stock_names() | _method_names() | {*_OF_CHIPS.split(), *in_flash}
-    ours = sorted(name for name in defined - kept - theirs if not name.endswith("_"))
+    fixed = kept | theirs
+    for module, found in private.items():
+        private[module] = {name for name in found if name not in fixed and not name.endswith("_")}
+    shared = {
+        name
+        for module, tree in trees.items()
+        for node in ast.walk(tree)
+        for name in _named(node)
+        if name not in private[module]
+    }
+    ours = sorted(name for name in (defined & shared) - fixed if not name.endswith("_"))
     ours.sort(key=lambda name: (-len(name), name))
     letters = map("".join, product(ascii_lowercase, repeat=2))
-    free = (name for name in chain(in_flash, letters) if name not in used | kept and not iskeyword(name))
-    return {name: new for name, new in zip(ours, free, strict=False) if len(new) < len(name) or new in in_flash}
+    free = [name for name in chain(in_flash, letters) if name not in used | kept and not iskeyword(name)]
+    most = max(map(len, private.values()), default=0)
+    names = {name: new for name, new in zip(ours, free[most:], strict=False) if len(new) < len(name) or new in in_flash}
+    return names, free[:most]
 
 
 def _stock_names() -> set[str]:

@@ -28,6 +28,7 @@ from microclaw.flash.partitions import TABLE_AT
 from microclaw.flash.raw_repl import BoardRestarted, RawRepl
 from microclaw.flash.stock_images import find_image, is_known
 from microclaw.flash.telling import tell
+from microclaw.flash.update_keys import give_keys
 from microclaw.flash.workshop import Outcome, Person, Wishes, Workshop
 from microclaw.text import clean_text
 
@@ -90,6 +91,7 @@ async def _equip(shop: Workshop, wishes: Wishes, done: Outcome) -> None:
             wifi.check_heard(wishes.ssid, seen)
             await wifi.switch_off(repl)
         await _copy(shop, repl, found, done)
+        await give_keys(shop, repl, wishes, found)
         await tell(shop, repl, wishes, done, seen)
         if shop.host is not None and done.device is not None:
             done.connections = await pairing.connections(shop.host.calls, done.device)

@@ -35,7 +35,8 @@ class Host(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What the command line said. `firmware`: "microclaw", or whose image it is; `parts` and `ota_url` are of those."""
+    """What the command line said. `firmware`: "microclaw", or whose image it is; `parts` and `ota_url` are of those.
+    `update_keys`: id to modulus in base64; none: what the board has, or the host knows."""
 
     image: Path | None = None
     firmware: str = "microclaw"
@@ -50,6 +51,8 @@ class Wishes:
     forgets: bool = False
     parts: Mapping[str, Path] = field(default_factory=dict)
     ota_url: str | None = None
+    update_keys: Mapping[str, str] = field(default_factory=dict)
+    channel: str | None = None
 
 
 @dataclass(slots=True)

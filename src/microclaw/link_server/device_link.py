@@ -240,7 +240,7 @@ class DeviceLink:
                 self._answered(envelope.re, result)
             case Telemetry() as telemetry:
                 self.telemetry = telemetry
-                self._parts.reports.telemetry(self.endpoint, telemetry)
+                self._parts.reports.took(self.endpoint, self.name, telemetry, self._now_ms)
             case Log(level=level, source=source, n=n, text=text):
                 t_ms = self._parts.clock.now_ms() - self.boots.began_ms
                 self.log.add(LogLine(t_ms, source or None, text, self._now_ms), n)
@@ -269,9 +269,9 @@ class DeviceLink:
         _, inbox = await self._open()
         assert envelope.seq is not None
         async with self._numbering:
-            tasks, new_id = self._parts.tasks, self._parts.new_id
+            parts = (self._parts.new_id, self._parts.tasks.refusal, self._parts.reports, self.name)
             facts = None if self.presence is None else self.presence.ota
-            effect = Effect(self.link_id, envelope, expired, self._now_ms, new_id, tasks.refusal, facts)
+            effect = Effect(self.link_id, envelope, expired, self._now_ms, *parts, facts)
             new = await inbox.advance(epoch, envelope.seq, envelope.id, effect.apply)
             if new and effect.seq is not None:
                 self._hand_over(effect.seq, effect.payload)
@@ -387,7 +387,7 @@ class DeviceLink:
             self._parts.updates.tell(effect.offer)
         match envelope.body:
             case Event() as event:
-                self._parts.reports.event()
+                self._parts.reports.stored()
                 for live_event in live_events(event, self.name, self._now_ms):
                     self._parts.publish(live_event)
             case Result() as result if envelope.re is not None:

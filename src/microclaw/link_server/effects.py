@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeAlias
 
 from microclaw.events import Alarm, AppEnded, DeviceEvent, LiveEvent, Published
 from microclaw.store.firmware import MAX_VERSION_CHARS, OfferRow, keys_after, status_in
@@ -28,13 +28,31 @@ from microclaw.wire.link.messages import (
     Unknown,
 )
 
+KeepEvent: TypeAlias = Callable[[sqlite3.Connection, str, bytes, Event, int], None]
+
 
 @dataclass(slots=True)
 class DeviceReports:
-    """Who keeps what devices measure, and is told that an event of one is stored; app/ says it. Nobody before."""
+    """Who keeps what devices measure and is told that an event is stored, and who passes both on; app/ says it. Nobody
+    before.
+
+    `keep_event` runs in the transaction that stores an event, with the device's name, the event's id and Unix time in
+    ms.
+    """
 
     telemetry: Callable[[str, Telemetry], None] = lambda _endpoint, _telemetry: None
     event: Callable[[], None] = lambda: None
+    keep_event: KeepEvent | None = None
+    pass_telemetry: Callable[[str, Telemetry, int], None] = lambda _name, _telemetry, _at_ms: None
+    pass_event: Callable[[], None] = lambda: None
+
+    def took(self, endpoint: str, name: str, telemetry: Telemetry, at_ms: int) -> None:
+        self.telemetry(endpoint, telemetry)
+        self.pass_telemetry(name, telemetry, at_ms)
+
+    def stored(self) -> None:
+        self.event()
+        self.pass_event()
 
 
 MAX_EVENT_NAME_CHARS: Final = 200
@@ -49,7 +67,8 @@ MAX_PUBLISHED: Final = 1_024
 
 @dataclass(slots=True)
 class Effect:
-    """A durable message's rows. `refusal` says why a `run_task` is not taken; `facts` is what its device's hello said.
+    """A durable message's rows. `refusal` says why a `run_task` is not taken; `device` is the name, `facts` what its
+    hello said.
 
     Afterwards `task` is what was taken, `seq` and `payload` an answer, `offer` the update that a status was about (and
     `facts` has the keys that the device trusts now).
@@ -61,6 +80,8 @@ class Effect:
     now_ms: int
     new_id: Callable[[], bytes]
     refusal: Callable[[RunTask], str | None]
+    reports: DeviceReports
+    device: str
     facts: UpdateFacts | None = None
     seq: int | None = None
     payload: bytes = b""
@@ -75,6 +96,8 @@ class Effect:
             name = body.name if isinstance(body, Event) else ""
             kept = encode(Envelope(self.envelope.id, body, self.envelope.ts_ms))
             add_event(connection, self.link_id, body.type, name[:MAX_EVENT_NAME_CHARS], kept, self.now_ms)
+            if isinstance(body, Event) and self.reports.keep_event is not None:
+                self.reports.keep_event(connection, self.device, self.envelope.id, body, self.now_ms)
         if isinstance(body, RunTask):
             self._take(connection, body)
         if isinstance(body, OtaStatus):

@@ -32,6 +32,7 @@ from microclaw.link_server.links import PATH, LinkRegistry
 from microclaw.link_server.meter import LinkMeter
 from microclaw.link_server.transport import SCHEME, LinkTransport
 from microclaw.store.database import Database
+from microclaw.store.link_events import UpdateFacts
 from microclaw.supervision import SupervisedTasks
 from microclaw.wire import xiaozhi
 from microclaw.wire.link.messages import Notify
@@ -50,7 +51,7 @@ Noted: TypeAlias = Literal["delivered", "waiting"]
 @dataclass(frozen=True, slots=True)
 class LinkState:
     """What is known of a device's link. Since the host started: `connections`; of the device's last telemetry: `rssi`
-    in dBm, `refused_events` that its full outbox did not take."""
+    in dBm, `refused_events` that its full outbox did not take. `updates`: what it takes, None where it takes none."""
 
     online: bool
     last_seen_ms: int | None
@@ -60,6 +61,7 @@ class LinkState:
     connections: int = 0
     rssi: int | None = None
     refused_events: int | None = None
+    updates: UpdateFacts | None = None
 
 
 class LinkServer:
@@ -275,6 +277,7 @@ class LinkServer:
             connections=link.connections,
             rssi=None if link.telemetry is None else link.telemetry.rssi,
             refused_events=None if link.telemetry is None else link.telemetry.refused_events,
+            updates=known.ota if known is not None else None,
         )
 
     async def credential_line(self, device: Device) -> CheckLine | None:

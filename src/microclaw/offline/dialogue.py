@@ -45,6 +45,7 @@ from microclaw.offline.pins import (
     split_device,
     split_unit,
     unknown_device,
+    unknown_of_several,
 )
 from microclaw.offline.programs import PROGRAMS
 from microclaw.offline.references import later, referred, with_target
@@ -202,7 +203,8 @@ def _read(
     if isinstance(choice, Say):
         return _Reading(choice)
     if choice is not None and choice.alone is None and not choice.of_all:
-        return _Reading(for_each(choice, said, device_context, results))
+        each = for_each(choice, said, device_context, results)
+        return _Reading((isinstance(each, Say) and unknown_of_several(said, device_context)) or each)
     text, named = (choice.rest, choice.alone) if choice is not None else split_device(said, device_context)
     device = named or device_context.meant
     text = pads_to_pins(no_more_to_stop(text), device.board if device else None)
@@ -246,6 +248,9 @@ def _read(
         text = "Nothing waits for a yes" if said_yes(said) else "There is nothing to take back"
         return _Reading(Say(f"{text} in this chat.", NOTHING_WAITS))
     if named is None and (unknown := unknown_device(text, parse, device_context)) is not None:
+        return _Reading(unknown)
+    is_unread = parse is None or parse.loose or parse.kind in NOTHING_DONE
+    if is_unread and (unknown := unknown_of_several(said, device_context)) is not None:
         return _Reading(unknown)
     if parse is None:
         return _Reading(_not_understood(sentences, text))

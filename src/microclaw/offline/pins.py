@@ -70,6 +70,16 @@ _PIN_ON_NAME = re.compile(
     rf"(?i)^(?!.*\b(?:set|put|turn|switch|leave|keep) pin).*\bpin \d+ (?:on|of|at) (?:the )?{_NAME}{_END}"
 )
 _CALLED_DEVICE = re.compile(rf"(?i)\b(?:on|of|at|from) (?:the )?(?:device|board) (?:called |named )?{_NAME}{_END}")
+_LISTED = r"(?:the |my |our )?(?:device |board )?[a-z][\w-]*"
+_AND_LISTED = rf"(?:(?:\s*,\s*(?:and )?|\s+(?:and|or|&|plus)\s+)(?:(?:on|at|of|from|in) )?{_LISTED})+"
+_ON_NAMES = re.compile(
+    rf"(?i)\b(?:on|at|of|from|for) (?:both )?(?P<names>{_LISTED}{_AND_LISTED}){_END}"
+    rf"|^\W*(?:on|at|for) (?:both )?(?P<first>{_LISTED}{_AND_LISTED}),?\s"
+)
+_BETWEEN_NAMES = re.compile(r"(?i)\s*,\s*(?:and )?|\s+(?:and|or|&|plus)\s+")
+_ACTS = frozenset(
+    re.findall(r"\w+", "wait then blink toggle stop start read set turn switch dim fade undo restart show tell remove")
+)
 _OF_DEVICE = frozenset({"list_apps", "app_status", "remove_app", "remove_all", "read_sensor", "scan_i2c"})
 _NO_DEVICE = frozenset(
     re.findall(
@@ -135,6 +145,28 @@ def unknown_device(said: str, parse: Parse | None, device_context: DeviceContext
     known = ", ".join(device.name for device in device_context.devices)
     text = f"There is no device {named['name']}, so I did nothing. There is: {known}."
     return Say(text, "unknown_name", f"end the sentence with: on {device_context.devices[0].name}")
+
+
+def unknown_of_several(said: str, device_context: DeviceContext) -> Say | None:
+    """The answer to "turn on pin 4 on lamp and attic" where one of them is no device. None for all other sentences."""
+    called = {device.name.lower() for device in device_context.devices}
+    others = {word for device in device_context.devices for label in device.labels for word in _label_words(label)}
+    others |= {one.name.lower() for one in device_context.names} | _NO_DEVICE | _ACTS
+    for found in _ON_NAMES.finditer(said):
+        names = [one.split()[-1].lower() for one in _BETWEEN_NAMES.split(found["names"] or found["first"])]
+        unknown = [one for one in dict.fromkeys(names) if one not in called]
+        is_list = len(unknown) < len(names) or all("-" in one for one in names)
+        if unknown and is_list and others.isdisjoint(unknown):
+            known = ", ".join(device.name for device in device_context.devices)
+            text = f"There is no device {' and no device '.join(unknown)}, so I did nothing. There is: {known}."
+            return Say(text, "unknown_name", "say it again with devices that there are")
+    return None
+
+
+def _label_words(label: str) -> tuple[str, str]:
+    """ "room=living-room" as it is said: "living-room", and by its first word."""
+    value = label.lower().rpartition("=")[2]
+    return value, re.split(r"[-_]", value)[0]
 
 
 def all_pins(said: str) -> Say | None:

@@ -155,6 +155,22 @@ def _fits(release: ReleaseRow, facts: UpdateFacts) -> bool:
     return release.board == (facts.board.removesuffix(SMALL) if release.kind == "image" else facts.board)
 
 
+def newest_for(rows: Sequence[ReleaseRow], device: Device, now_ms: int) -> str | None:
+    """The highest version that the device could take, or the one it runs; None where no release is for its kind."""
+    try:
+        link = link_of(device)
+    except NotSupported:
+        return None
+    facts = None if link.presence is None else link.presence.ota
+    if facts is None:
+        return None
+    ours = [row for row in rows if row.kind != "keys" and (row.name, row.channel) == (facts.name, facts.channel)]
+    if not any(_fits(row, facts) for row in ours):
+        return None
+    takes = [row.version for row in ours if not row.allow_downgrade and obstacle(row, device, link, now_ms) is None]
+    return max([facts.version, *takes], key=lambda version: version_numbers(version) or (0, 0, 0))
+
+
 def obstacle(release: ReleaseRow, device: Device, link: DeviceLink, now_ms: int) -> MicroclawError | None:
     """Why the device would refuse it, by its last hello; None where the host knows no reason."""
     facts = None if link.presence is None else link.presence.ota

@@ -10,53 +10,44 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final, TypeAlias, get_args
+from typing import Final
 
 from microclaw.config.settings import Limits
 from microclaw.durable import open_regular
 from microclaw.errors import ConfigError, StoreError, UnknownName
 from microclaw.events import ProgramKind
+from microclaw.patterns.entry_form import (
+    NAME,
+    VERSION,
+    EntryMistake,
+    Version,
+    check_source,
+    decoded,
+    fields_of,
+    line_of,
+    parse_version,
+    parsed,
+    rows_of,
+    source_names,
+)
 from microclaw.patterns.expected import Value
 from microclaw.patterns.library import Parameter, Program, can_block, fill_pattern, pattern_of
 from microclaw.patterns.wiring import Part, draw, read_wiring
-from microclaw.text import clean_text
 
-Version: TypeAlias = tuple[int, int, int]
 SHIPPED: Final = "shipped"
 """The catalogue that comes with microclaw, in the place of a folder."""
-NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
-"""Of an entry: as of a program."""
-VERSION: Final = re.compile(r"(0|[1-9]\d{0,4})\.(0|[1-9]\d{0,4})\.(0|[1-9]\d{0,4})")
 MAX_DESCRIPTION_BYTES: Final = 64 << 10
 MAX_ENTRIES: Final = 1000
 MAX_VERSIONS: Final = 100
-MAX_PARAMETERS: Final = 32
-MAX_LINE_CHARS: Final = 500
-MAX_EXPECT_CHARS: Final = 8000
-KINDS: Final = get_args(ProgramKind)
+MAX_MISTAKES: Final = 50
+_LINK: Final = "it is a link, and links are not followed"
+_LIKE_VERSION: Final = re.compile(r"[vV]?\d")
 LANGUAGES: Final[Mapping[ProgramKind, str]] = {"wasm": "C", "py": "Python"}
-_LONGEST: Final = {"title": 80, "about": 1000, "missing": 300}
-_KEYS: Final = frozenset(
-    ("title", "about", "app", "version", "kinds", "missing", "source", "events", "expect", "parameters", "wiring")
-)
-_C_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}\.(?:c|cpp|ino)")
-_PARAMETER = re.compile(r"[A-Z][A-Z0-9_]{0,31}")
-_ROW_KEYS: Final = frozenset(("title", "type", "use", "min", "max", "unit", "choices", "default"))
-_DEEP = re.compile(r"""(?:(?<![\w-])[\w-]++[ \t]*+\.[ \t]*+|(?:"[^"\n]*"|'[^'\n]*')[ \t]*+\.[ \t]*+){16}""")
-_AT_LINE = re.compile(r"(.*) \(at (?:line (\d+), column \d+|end of document)\)", re.DOTALL)
-
-
-class EntryMistake(ConfigError):
-    """What is wrong with an entry, with its file and line."""
-
-    def __init__(self, file: str, text: str, line: int | None = None) -> None:
-        place = file if line is None else f"{file}:{line}"
-        super().__init__(clean_text(f"{place}: {text}", one_line=True), next_step="docs/catalog.md has the form")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +82,15 @@ class Entry:
         if kind not in self.kinds:
             raise ConfigError(f"{self.name} has no program in {LANGUAGES[kind]}: {self.missing}")
         form = can_block() if blocking is None else blocking
-        description = _decoded(self.files[f"{self.name}.toml"])
-        pattern = pattern_of(self.name, description, lambda file: _decoded(self.files[file]), blocking=form, kind=kind)
+        description = decoded(self.files[f"{self.name}.toml"])
+        pattern = pattern_of(self.name, description, lambda file: decoded(self.files[file]), blocking=form, kind=kind)
         return fill_pattern(pattern, params, kind=kind)
 
     def sources(self, kind: ProgramKind) -> tuple[bool, ...]:
         """The values of `blocking` that give different programs of a kind."""
         if kind == "py":
             return (True,)
-        return (True, False) if "events" in tomllib.loads(_decoded(self.files[f"{self.name}.toml"])) else (True,)
+        return (True, False) if "events" in tomllib.loads(decoded(self.files[f"{self.name}.toml"])) else (True,)
 
     def diagram(self, params: Mapping[str, Value]) -> str:
         """What is to be wired, with the pins of these values and of the defaults."""
@@ -139,7 +130,7 @@ class Catalog:
         """The one entry of that name. UnknownName says which there are; ConfigError: several catalogues have it."""
         found = [one for shelf in self.shelves for one in shelf.entries if one.name == name]
         if not found:
-            broken = [one for one in self.mistakes if f"/{name}/" in one.message]
+            broken = [one for one in self.mistakes if f"/{name}/" in one.message or f"/{name}:" in one.message]
             if broken:
                 raise broken[0]
             names = sorted({one.name for shelf in self.shelves for one in shelf.entries})
@@ -182,23 +173,38 @@ def shipped() -> Shelf:
 
 
 def read_shelf(folder: Path) -> Shelf:
-    """A folder, or the work tree of a git checkout, as it is now. Raises ConfigError where it cannot be read."""
+    """A folder, or the work tree of a git checkout, as it is now. Raises ConfigError where it cannot be read.
+
+    Every folder in it that is no entry is a mistake with its reason, hidden ones apart.
+    """
     folder = folder.expanduser().absolute()
     entries: list[Entry] = []
     mistakes: list[ConfigError] = []
-    for name in _folders_in(folder, NAME, MAX_ENTRIES):
+    for row in _rows_in(folder, MAX_ENTRIES):
         try:
-            versions = versions_in(folder / name)
-            if versions:
-                entries.append(read_entry(folder / name / versions[-1], name, str(folder), version=versions[-1]))
+            if (why := _no_entry(row)) is not None:
+                raise EntryMistake(row.path, why)
+            if row.is_dir(follow_symlinks=False):
+                versions, wrong = _versions_in(Path(row.path))
+                mistakes += wrong
+                if versions:
+                    place = Path(row.path, versions[-1])
+                    entries.append(read_entry(place, row.name, str(folder), version=versions[-1]))
+                elif not wrong:
+                    raise EntryMistake(row.path, f"no version is in it; an entry is {row.name}/1.0.0/{row.name}.toml")
         except ConfigError as exc:
             mistakes.append(exc)
+    if not entries and not mistakes:
+        mistakes.append(EntryMistake(str(folder), "no entry is in it; an entry is NAME/VERSION/NAME.toml"))
+    if len(mistakes) > MAX_MISTAKES:
+        more = EntryMistake(str(folder), f"{len(mistakes) - MAX_MISTAKES:,} more mistakes")
+        mistakes = [*mistakes[:MAX_MISTAKES], more]
     return Shelf(str(folder), tuple(entries), tuple(mistakes))
 
 
 def versions_in(folder: Path) -> list[str]:
     """The versions of an entry, the newest last."""
-    return sorted(_folders_in(folder, VERSION, MAX_VERSIONS), key=parse_version)
+    return _versions_in(folder)[0]
 
 
 def read_entry(folder: Path, name: str, shelf: str, *, version: str | None = None) -> Entry:
@@ -216,27 +222,48 @@ def read_entry(folder: Path, name: str, shelf: str, *, version: str | None = Non
     return entry
 
 
-def parse_version(text: str) -> Version:
-    """Read "1.0.2". Raises ValueError."""
-    found = VERSION.fullmatch(text)
-    if found is None:
-        raise ValueError(f"version has to be three numbers as in 1.0.2, not {text!r:.40}")
-    return int(found[1]), int(found[2]), int(found[3])
+def _versions_in(folder: Path) -> tuple[list[str], list[EntryMistake]]:
+    """The versions, the newest last, and what looks like one and is none."""
+    versions: list[str] = []
+    mistakes: list[EntryMistake] = []
+    for row in _rows_in(folder, MAX_VERSIONS):
+        is_folder, has_form = row.is_dir(follow_symlinks=False), VERSION.fullmatch(row.name) is not None
+        if has_form and is_folder:
+            versions.append(row.name)
+        elif row.is_symlink() and _LIKE_VERSION.match(row.name):
+            mistakes.append(EntryMistake(row.path, _LINK))
+        elif is_folder and (_LIKE_VERSION.match(row.name) or Path(row.path, f"{folder.name}.toml").is_file()):
+            mistakes.append(EntryMistake(row.path, "a version is three numbers without zeros before them, as in 1.0.2"))
+        elif row.name == f"{folder.name}.toml":
+            mistakes.append(EntryMistake(row.path, f"it belongs into the folder of its version: 1.0.0/{row.name}"))
+    return sorted(versions, key=parse_version), mistakes
 
 
-def _folders_in(folder: Path, names: re.Pattern[str], most: int) -> list[str]:
-    """The folders in a folder whose name is of this form, sorted. Others, hidden ones and links are left out."""
-    found: list[str] = []
+def _no_entry(row: os.DirEntry[str]) -> str | None:
+    """Why what is in a catalogue's folder cannot be an entry; None for one, and for files that are about none."""
+    if row.is_symlink() and (row.is_dir() or row.name.endswith(".toml")):
+        return _LINK
+    if not row.is_dir(follow_symlinks=False):
+        name = row.name.removesuffix(".toml")
+        return f"it belongs into {name}/1.0.0/{row.name}" if name != row.name else None
+    if VERSION.fullmatch(row.name):
+        return "this is a version; the catalogue's folder is the one above its entry's"
+    return None if NAME.fullmatch(row.name) else "an entry's name is letters, digits, - and _, at most 63"
+
+
+def _rows_in(folder: Path, most: int) -> list[os.DirEntry[str]]:
+    """The folders, links and descriptions in a folder, by name, none hidden. Raises ConfigError for too many."""
+    found: list[os.DirEntry[str]] = []
     try:
         with os.scandir(folder) as rows:
             for row in rows:
-                if names.fullmatch(row.name) and row.is_dir(follow_symlinks=False):
-                    found.append(row.name)
+                if not row.name.startswith(".") and (row.is_dir() or row.name.endswith(".toml") or row.is_symlink()):
+                    found.append(row)
                 if len(found) > most:
                     raise ConfigError(f"{folder} has more than {most} folders", next_step="take old ones away")
     except OSError as exc:
         raise ConfigError(f"cannot read {folder}: {exc.strerror}", next_step="give a catalogue's folder") from exc
-    return sorted(found)
+    return sorted(found, key=lambda row: row.name)
 
 
 def _read_file(path: Path) -> bytes:
@@ -256,137 +283,26 @@ def _read_file(path: Path) -> bytes:
 def _entry(name: str, read: Callable[[str], bytes], shown: str, shelf: str) -> Entry:
     """Read and check the description, then the sources that it names."""
     content = read(f"{name}.toml")
-    text, data = _parsed(content, shown)
+    text, data = parsed(content, shown)
     try:
-        fields = _fields(data)
-        rows = _rows(data)
+        fields = fields_of(data)
+        rows = rows_of(data)
         files = {f"{name}.toml": content}
-        for file in _source_names(name, data, fields["kinds"]):
+        for file in source_names(name, data, fields["kinds"]):
             files[file] = read(file)
-            _check_source(files[file])
+            check_source(files[file])
         wiring = read_wiring(data.get("wiring"), [key for key, row in rows.items() if row["type"] == "pin"])
         parameters: Mapping[str, Parameter] = {}
         for kind in fields["kinds"]:
             for blocking in (True, False):  # each source has to have all of them
-                pattern = pattern_of(name, text, lambda one: _decoded(files[one]), blocking=blocking, kind=kind)
+                pattern = pattern_of(name, text, lambda one: decoded(files[one]), blocking=blocking, kind=kind)
                 parameters = pattern.parameters
     except EntryMistake:
         raise
     except (ConfigError, ValueError) as exc:
         why = exc.message if isinstance(exc, ConfigError) else str(exc)
-        raise EntryMistake(shown, why, _line_of(text, why)) from exc
+        raise EntryMistake(shown, why, line_of(text, why)) from exc
     return Entry(name=name, **fields, parameters=parameters, wiring=wiring, files=files, folder=shelf)
-
-
-def _parsed(content: bytes, shown: str) -> tuple[str, dict[str, Any]]:
-    try:
-        text = content.decode("utf-8")
-        if (deep := _DEEP.search(text)) is not None:  # the parser takes the square of a key's depth
-            raise EntryMistake(shown, "a key of too many parts", text.count("\n", 0, deep.start()) + 1)
-        return text, tomllib.loads(text)
-    except UnicodeDecodeError as exc:
-        raise EntryMistake(shown, "this line is not UTF-8", content.count(b"\n", 0, exc.start) + 1) from exc
-    except (ValueError, RecursionError) as exc:
-        found = _AT_LINE.fullmatch(str(exc))
-        why = found[1] if found else str(exc)
-        line = int(found[2] or content.count(b"\n") + 1) if found else None
-        raise EntryMistake(shown, f"this is not TOML: {why[:200]}", line) from exc
-
-
-def _fields(data: Mapping[str, Any]) -> dict[str, Any]:
-    if unknown := sorted(set(data) - _KEYS):
-        raise ValueError(f"{unknown[0][:40]} is no field of an entry; fields: {', '.join(sorted(_KEYS))}")
-    kinds = tuple(data.get("kinds", KINDS)) if isinstance(data.get("kinds", []), list) else ()
-    if not kinds or len(set(map(str, kinds))) != len(kinds) or not set(map(str, kinds)) <= set(KINDS):
-        raise ValueError('kinds has to be a list of "wasm", "py" or both')
-    app = data.get("app")
-    if not isinstance(app, str) or not NAME.fullmatch(app):
-        raise ValueError("app has to be a name for the program: letters, digits, - and _, at most 63")
-    if not isinstance(data.get("version"), str):
-        raise ValueError('version is missing; write version = "1.0.0"')
-    if len(kinds) < len(KINDS) and "missing" not in data:
-        raise ValueError("missing has to say why there is no program of the other kind")
-    expect = data.get("expect")
-    if not isinstance(expect, str) or not expect.strip() or len(expect) > MAX_EXPECT_CHARS:
-        raise ValueError(f"expect has to say what proves the program, in at most {MAX_EXPECT_CHARS:,} characters")
-    return {
-        "version": parse_version(data["version"]),
-        "title": _words(data, "title"),
-        "about": _words(data, "about"),
-        "app_name": app,
-        "kinds": kinds,
-        "missing": _words(data, "missing") if "missing" in data else "",
-    }
-
-
-def _words(data: Mapping[str, Any], key: str) -> str:
-    text = data.get(key)
-    if not isinstance(text, str) or not 0 < len(text.strip()) <= _LONGEST[key]:
-        raise ValueError(f"{key} has to be a text of 1 to {_LONGEST[key]} characters")
-    return clean_text(" ".join(text.split()), one_line=True)
-
-
-def _source_names(name: str, data: Mapping[str, Any], kinds: Sequence[ProgramKind]) -> Iterator[str]:
-    if "wasm" in kinds:
-        for key in ("source", "events"):
-            file = data.get(key, f"{name}.c" if key == "source" else None)
-            if file is not None:
-                if not isinstance(file, str) or not _C_FILE.fullmatch(file):
-                    raise ValueError(f"{key} has to be the name of a .c, .cpp or .ino file beside this one")
-                yield file
-    if "py" in kinds:
-        yield f"{name}.py"
-
-
-def _check_source(content: bytes) -> None:
-    text = _decoded(content)
-    if len(text) > Limits().source_chars or max(map(len, text.splitlines()), default=0) > MAX_LINE_CHARS:
-        raise ValueError(f"a source has at most {Limits().source_chars:,} characters and {MAX_LINE_CHARS} in a line")
-
-
-def _decoded(content: bytes) -> str:
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as exc:
-        raise ValueError(f"a source is no UTF-8 text (byte {exc.start})") from exc
-
-
-def _rows(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The descriptions of the parameters."""
-    rows = data.get("parameters", {})
-    if not isinstance(rows, dict) or len(rows) > MAX_PARAMETERS:
-        raise ValueError(f"parameters has to be at most {MAX_PARAMETERS} tables, each [parameters.NAME]")
-    for key, row in rows.items():
-        _check_row(key, row)
-    return rows
-
-
-def _check_row(key: str, row: Any) -> None:
-    if not _PARAMETER.fullmatch(key):
-        raise ValueError(f"a parameter is named in capitals as in PIN_1, not {key!r:.40}")
-    if not isinstance(row, dict) or not set(row) <= _ROW_KEYS or "type" not in row or "default" not in row:
-        raise ValueError(f"parameters.{key} has to have type and default; fields: {', '.join(sorted(_ROW_KEYS))}")
-    for limit in ("min", "max"):
-        if limit in row and (isinstance(row[limit], bool) or not isinstance(row[limit], int)):
-            raise ValueError(f"parameters.{key}: {limit} has to be a whole number")
-    if row["type"] == "int" and not {"min", "max"} <= set(row):
-        raise ValueError(f"parameters.{key} has to have min and max")
-    if row["type"] == "pin" and row.get("use") not in ("output", "input", "pwm"):
-        raise ValueError(f"parameters.{key}: use has to be output, input or pwm")
-    for word in ("title", "unit"):
-        if word in row and not (isinstance(row[word], str) and re.fullmatch(r"[ -~]{1,60}", row[word])):
-            raise ValueError(f"parameters.{key}: {word} has to be 1 to 60 plain characters")
-
-
-def _line_of(text: str, message: str) -> int | None:
-    """The line that a message is about: that of the first table or field that it names."""
-    for word in re.findall(r"[A-Za-z_][\w.]*", message):
-        found = re.search(
-            rf"^(?:\[+\s*(?:parameters\.)?{re.escape(word)}\s*\]|{re.escape(word)}\s*=)", text, re.MULTILINE
-        )
-        if found:
-            return text.count("\n", 0, found.start()) + 1
-    return None
 
 
 def _text_of(entry: Entry) -> str:

@@ -27,7 +27,7 @@ def check_objects(graph: CallGraph, findings: Findings) -> None:
     for node in graph.scopes.of:
         if not isinstance(node, ast.Attribute) or not isinstance(node.ctx, ast.Load) or node.attr in asked:
             continue
-        made = _class_of(node.value, graph, 0)
+        made = class_of(node.value, graph)
         if made is None or node.attr.startswith("_") or node.attr in graph.assigned_attributes:
             continue
         own = stock_image().objects[made]
@@ -38,7 +38,7 @@ def check_objects(graph: CallGraph, findings: Findings) -> None:
         findings.error(node, f"{ast.unparse(node.value)} is made by {made}, which has no {node.attr}", hint)
 
 
-def _class_of(node: ast.expr, graph: CallGraph, depth: int) -> str | None:
+def class_of(node: ast.expr, graph: CallGraph, depth: int = 0) -> str | None:
     """The class of the one kind of object that an expression can be; None where that is not sure."""
     match node:
         case ast.Call(func=func):
@@ -60,7 +60,7 @@ def _class_of(node: ast.expr, graph: CallGraph, depth: int) -> str | None:
 def _only(values: list[ast.expr | None], graph: CallGraph, depth: int) -> str | None:
     """The class of all these values, of which None itself may be one."""
     plain = [v for v in values if not (isinstance(v, ast.Constant) and v.value is None)]
-    found = {_class_of(value, graph, depth + 1) if value is not None else None for value in plain}
+    found = {class_of(value, graph, depth + 1) if value is not None else None for value in plain}
     return found.pop() if len(found) == 1 else None
 
 

@@ -635,6 +635,31 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         ) STRICT, WITHOUT ROWID""",
     ),
     (
+        # What waits for the MQTT broker, oldest first; how much that is, and what the full buffer lost, by kind; which
+        # retained messages the broker holds of a device; and the id that this host's topics carry.
+        """CREATE TABLE mqtt_buffer (
+            number  INTEGER PRIMARY KEY AUTOINCREMENT,
+            kind    TEXT NOT NULL CHECK (kind IN ('event', 'telemetry')),
+            topic   TEXT NOT NULL,
+            payload BLOB NOT NULL
+        ) STRICT""",
+        "CREATE INDEX mqtt_buffer_of_kind ON mqtt_buffer (kind, number)",
+        """CREATE TABLE mqtt_sizes (
+            kind  TEXT PRIMARY KEY,
+            rows  INTEGER NOT NULL,
+            bytes INTEGER NOT NULL,
+            lost  INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID""",
+        "INSERT INTO mqtt_sizes (kind, rows, bytes, lost) VALUES ('event', 0, 0, 0), ('telemetry', 0, 0, 0)",
+        """CREATE TABLE mqtt_published (
+            device_id  TEXT PRIMARY KEY,
+            name       TEXT NOT NULL,
+            topics     TEXT NOT NULL,
+            components TEXT NOT NULL
+        ) STRICT, WITHOUT ROWID""",
+        "CREATE TABLE mqtt_host (id TEXT NOT NULL) STRICT",
+    ),
+    (
         # Where a change was made: "undo" in a conversation means that conversation's own.
         "ALTER TABLE changes ADD COLUMN conversation TEXT",
         # A program with which its board fell silent once is put back once more. One of before is left as it is.

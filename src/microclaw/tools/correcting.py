@@ -70,7 +70,7 @@ def correcting_tools(*, devices: Registry, direct_io: DirectIo, undo: Undo) -> t
             return ()
         device = find_device(devices, context, asked.device)
         found = [await direct_io.conflict(device.name, one.call) for one in asked.pins]
-        return tuple(conflict.text for conflict in found if conflict is not None)
+        return tuple(conflict.objection() for conflict in found if conflict is not None)
 
     async def describe(asked: CorrectParameters, context: ToolContext) -> tuple[str, ...]:
         names = {device.device_id: device.name for device in devices.list()}

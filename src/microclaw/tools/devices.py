@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 
@@ -10,6 +10,8 @@ from pydantic import Field
 
 from microclaw.apps.changes import Change, conversation_now
 from microclaw.apps.direct_io import DirectIo, PinChange
+from microclaw.apps.reconciler import DeviceCheck
+from microclaw.apps.reconciler import check_device as examined
 from microclaw.apps.undo import Undo, UndoChoice
 from microclaw.apps.undoable import change_text
 from microclaw.auth.gate import Effect, Permission
@@ -33,7 +35,6 @@ from microclaw.devices.calls import (
     PwmState,
 )
 from microclaw.devices.device import Device
-from microclaw.devices.examine import examine
 from microclaw.devices.registry import Registry
 from microclaw.errors import NotSupported, ToolFailed
 from microclaw.events import Edge, Evidence, EvidenceKind
@@ -133,7 +134,7 @@ def direct_io_tools(*, direct_io: DirectIo, devices: Registry) -> tuple[Tool[Any
         """The program that has the pin. Raises PinRefused for a pin that the board forbids."""
         device = find_device(devices, context, asked.device)
         conflict = await direct_io.conflict(device.name, _pin_call(asked))
-        return () if conflict is None else (conflict.text,)
+        return () if conflict is None else (conflict.objection(),)
 
     async def gpio_get(asked: _OnPin, context: ToolContext) -> ToolOutput:
         device = find_device(devices, context, asked.device)
@@ -279,8 +280,10 @@ class UndoParameters(OnDevice):
     anyone: bool = Field(False, description="Also what other people did; for an owner who asks for it.")
 
 
-def inventory_tools(*, devices: Registry, undo: Undo, link: LinkServer | None) -> tuple[Tool[Any], ...]:
-    """list-devices, device-info, device-status, check-device, undo."""
+def inventory_tools(
+    *, devices: Registry, undo: Undo, link: LinkServer | None, kept: Callable[[], Iterable[DeviceCheck]]
+) -> tuple[Tool[Any], ...]:
+    """list-devices, device-info, device-status, check-device, undo. `kept` gives the reconciler's last checks."""
 
     async def list_devices(_: _Nothing, __: ToolContext) -> ToolOutput:
         known = [_entry(device) for device in devices.list()]
@@ -296,8 +299,7 @@ def inventory_tools(*, devices: Registry, undo: Undo, link: LinkServer | None) -
 
     async def check_device(asked: OnDevice, context: ToolContext) -> ToolOutput:
         device = find_device(devices, context, asked.device)
-        paired = None if link is None else await link.credential_line(device)
-        found = await examine(device, also=() if paired is None else (paired,))
+        found = await examined(device, link, kept())
         lines = [asdict(line) for line in found.lines]
         evidence = Evidence("reported", f"{device.name} {'answered' if found.reached else 'did not answer'} just now")
         fields = {"success": True, "device": device.name, "reached": found.reached, "ok": found.ok, "lines": lines}

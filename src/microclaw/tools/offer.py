@@ -51,6 +51,8 @@ _ABOUT: Final[Mapping[str, str]] = {
     "device-status": r"uptime|memory|heap|wi-?fi|signal|rssi|online|reset|reboot|status|alive",
     "check-device": r"\bcheck|reach|answer|connect|offline|online|alive|wrong with|erreich|prüf|joign|检查|在线",
     "list-devices": r"devices|boards|all of them|which ones|geräte|appareils|dispositivos|设备",
+    "catalog": r"catalog|ready[- ]made|examples|templates?\b|(?:what|which) (?:programs|can you)|"
+    r"katalog|beispiele|modèles|plantillas|示例",
     "read-edges": r"edge|puls|how often|how many times|count|frequency|toggled|changed",
     "read-logs": r"\blogs?\b|print|output|say|said|message|why|crash|trap|wrong",
     "try-program": r"\btry|\btest|simulat|virtual|dry run|without (?:deploy|install)",
@@ -201,7 +203,7 @@ def _is_of_a_server(parameters: type[Parameters]) -> bool:
 def _more_spec(tool: Tool[Any], rest: Sequence[str]) -> ToolSpec:
     names = ", ".join(rest[:_MAX_NAMED])
     more = f" and {len(rest) - _MAX_NAMED} more, found by `about`" if len(rest) > _MAX_NAMED else ""
-    return ToolSpec(tool.name, f"Have other tools offered: {names}{more}.", brief(tool).schema)
+    return ToolSpec(tool.name, f"Offers more: {names}{more}.", brief(tool).schema)
 
 
 def _fit(tool: Tool[Any], said: str) -> float:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import AppList
 from microclaw.errors import ConfigError, DeviceError, ProtocolError
+from microclaw.transports.address import HostPort
 from microclaw.transports.discovery import MAX_FOUND, DiscoveredService
 from microclaw.transports.wasmachine import SCHEME, WasmachineTransport
 from microclaw.transports.wasmachine_connection import Timeouts
@@ -19,9 +21,19 @@ PORTS: Final = (8080, 18080)  # the firmware's, and the virtual board's
 MAX_ADDRESSES: Final = 1024
 SMALLEST_PREFIX: Final = 22
 CONNECT_S: Final = 0.7
-ANSWER_S: Final = 3.0
+ANSWER_S: Final = 5.0
+_FIRST_S: Final = 4.5  # the firmware sleeps a second after each client, this probe's first connection included
+MAX_SILENT: Final = 16
 _AT_ONCE: Final = 48
 _STARTS_A_SECOND: Final = 150  # under what home routers and their address tables take for an attack
+
+
+@dataclass(frozen=True, slots=True)
+class SubnetProbe:
+    """Who answered. `silent`: where something listens that did not answer as an application manager, the first ones."""
+
+    found: tuple[DiscoveredService, ...]
+    silent: tuple[HostPort, ...]
 
 
 def parse_subnet(text: str) -> ipaddress.IPv4Network:
@@ -42,24 +54,39 @@ def parse_subnet(text: str) -> ipaddress.IPv4Network:
 
 
 async def probe_subnet(
-    network: ipaddress.IPv4Network, board: BoardProfile, *, lock_folder: Path, ports: Sequence[int] = PORTS
-) -> list[DiscoveredService]:
-    """Every address that answers as a WASMachine application manager, with the programs it lists."""
+    network: ipaddress.IPv4Network,
+    board: BoardProfile,
+    *,
+    lock_folder: Path,
+    ports: Sequence[int] = PORTS,
+    also: Sequence[HostPort] = (),
+) -> SubnetProbe:
+    """Every address that answers as a WASMachine application manager, with the programs it lists.
+
+    `also` are addresses of known boards, asked beside the subnet's.
+    """
     found: list[DiscoveredService] = []
+    silent: list[HostPort] = []
+    wanted = dict.fromkeys(HostPort(str(address), port) for address in network.hosts() for port in ports)
     gate = asyncio.Semaphore(_AT_ONCE)
 
-    async def look(host: str, port: int) -> None:
+    async def look(place: HostPort) -> None:
         async with gate:
-            if await _is_open(host, port) and (board_there := await _ask(host, port, board, lock_folder)) is not None:
-                found.append(board_there)
+            if not await _is_open(place.host, place.port):
+                return
+            there = await _ask(place.host, place.port, board, lock_folder)
+            if there is not None:
+                found.append(there)
+            elif len(silent) < MAX_SILENT:
+                silent.append(place)
 
     async with asyncio.TaskGroup() as group:
-        for address in network.hosts():
-            for port in ports:
-                group.create_task(look(str(address), port), name=f"probe {address}:{port}")
-                await asyncio.sleep(1 / _STARTS_A_SECOND)
+        for place in wanted | dict.fromkeys(also):
+            group.create_task(look(place), name=f"probe {place}")
+            await asyncio.sleep(1 / _STARTS_A_SECOND)
     found.sort(key=lambda each: (ipaddress.IPv4Address(each.address), each.port))
-    return found[:MAX_FOUND]
+    silent.sort(key=lambda each: (ipaddress.IPv4Address(each.host), each.port))
+    return SubnetProbe(tuple(found[:MAX_FOUND]), tuple(silent))
 
 
 async def _is_open(host: str, port: int) -> bool:
@@ -73,7 +100,7 @@ async def _is_open(host: str, port: int) -> bool:
 
 async def _ask(host: str, port: int, board: BoardProfile, lock_folder: Path) -> DiscoveredService | None:
     """The one query; what does not answer it in time, or otherwise, is no application manager."""
-    timeouts = Timeouts(connect_s=CONNECT_S, answer_s=ANSWER_S, first_query_s=ANSWER_S / 2)
+    timeouts = Timeouts(connect_s=CONNECT_S, answer_s=ANSWER_S, first_query_s=_FIRST_S)
     transport = WasmachineTransport(f"{SCHEME}{host}:{port}", board, lock_folder=lock_folder, timeouts=timeouts)
     try:
         apps = await transport.call(AppList(), ANSWER_S)

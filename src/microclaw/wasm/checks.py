@@ -79,7 +79,8 @@ def check_imports(module: Module, board: BoardProfile, source: SourceText) -> It
             continue
         place = _first_place(source, wanted.name, *_CALLED_BY.get(wanted.name, ()))
         native = NATIVES.get(wanted.name) if wanted.module == NATIVE_MODULE else None
-        if native is not None and not _offers(board, native) and refused_name(wanted.name, board) is None:
+        is_known = native is not None and (native.group in _FEATURES or refused_name(wanted.name, board) is None)
+        if native is not None and is_known and not _offers(board, native):
             if native.group in _FEATURES:
                 place = _first_call(source, _FEATURES[native.group][1]) or place
             lacking.setdefault((place, native.group), []).append(wanted.name)
@@ -96,10 +97,11 @@ def check_imports(module: Module, board: BoardProfile, source: SourceText) -> It
     for (place, group), names in lacking.items():
         message = f"the firmware of {board.title} was built without {', '.join(sorted(names))} (group {group.value})"
         if group in _FEATURES:
-            title, shown = _FEATURES[group][0], sorted(names)
+            title, beginnings = _FEATURES[group]
+            shown = source.called(beginnings) or sorted(names)
             more = f" and {len(shown) - 1} more" if len(shown) > 1 else ""
             message = f"it needs {title} ({shown[0]}{more}), which the firmware of {board.title} does not have"
-        hint = f"leave it out, or use a board whose firmware was built with it{_correction(board)}"
+        hint = f"leave it out, or use a board whose firmware was built with it{_correction(board, group)}"
         yield at(source, place, message, hint)
 
 
@@ -172,15 +174,14 @@ def _first_place(source: SourceText, *names: str) -> tuple[int, int] | None:
 
 def _first_call(source: SourceText, beginnings: tuple[str, ...]) -> tuple[int, int] | None:
     """Where the function is called that is the first with one of these beginnings."""
-    names = (token.text for token, behind in pairwise(source.tokens) if token.kind == "name" and behind.text == "(")
-    name = next((name for name in names if name.startswith(beginnings)), None)
-    return source.find_name(name) if name is not None else None
+    names = source.called(beginnings)
+    return source.find_name(names[0]) if names else None
 
 
-def _correction(board: BoardProfile) -> str:
-    """What to do where a description is wrong; nothing for a firmware that nobody described."""
+def _correction(board: BoardProfile, group: NativeGroup | None = None) -> str:
+    """What to do where a description is wrong, or nobody described a firmware that lacks a group."""
     if not board.firmware.described:
-        return ""
+        return "" if group is None else f" (where yours was, say so: --firmware natives=+{group.value})"
     words = " ".join(board.firmware.described)
     return f"; it is described as {words}: if that is wrong, microclaw device explore NAME, or --firmware again"
 

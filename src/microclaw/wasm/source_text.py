@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final
 
 from microclaw.boards.profile import BoardProfile
@@ -56,6 +57,11 @@ class SourceText:
     def line(self, number: int) -> str | None:
         """The text of a line, counted from 1; None when there is no such line."""
         return self.lines[number - 1] if 1 <= number <= len(self.lines) else None
+
+    def called(self, beginnings: tuple[str, ...]) -> list[str]:
+        """The functions with one of these beginnings that are called, in the order of their first calls."""
+        names = (token.text for token, behind in pairwise(self.tokens) if token.kind == "name" and behind.text == "(")
+        return list(dict.fromkeys(name for name in names if name.startswith(beginnings)))
 
     def find_name(self, name: str) -> tuple[int, int] | None:
         """Where an identifier is called first (a name before it makes it a declaration), else where it stands first."""

@@ -54,6 +54,7 @@ class Symbols:
     has_constructors: bool = False  # of global objects, or functions that are marked to run before main
     static_functions: frozenset[str] = frozenset()
     defined: frozenset[str] = frozenset()  # what no other object may define, too
+    missing_variables: frozenset[str] = frozenset()  # those of other objects
 
     @property
     def largest_variable(self) -> Variable | None:
@@ -118,6 +119,7 @@ def read_symbols(object_file: bytes) -> Symbols:
         has_constructors,
         frozenset(table.static_functions),
         frozenset(table.defined),
+        frozenset(table.missing_variables),
     )
 
 
@@ -163,6 +165,7 @@ class _SymbolTable:
         self.own: dict[int, str] = {}
         self.static_functions: set[str] = set()
         self.defined: set[str] = set()
+        self.missing_variables: set[str] = set()
 
     def read(self, table: Reader, imports: list[str]) -> None:
         for _ in range(table.count()):
@@ -187,7 +190,9 @@ class _SymbolTable:
 
     def _read_variable(self, table: Reader, flags: int) -> None:
         name = table.name()
-        if not flags & _UNDEFINED:
+        if flags & _UNDEFINED:
+            self.missing_variables.add(name)
+        else:
             table.u32()
             table.u32()
             self.variables[name] = table.u32()

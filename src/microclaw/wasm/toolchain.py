@@ -1,4 +1,4 @@
-"""Finds the compiler (the `ziglang` wheel, a wasi-sdk, or the system's clang) and knows its commands; runs none.
+"""Finds the compiler (the `ziglang` wheel, a wasi-sdk, the system's clang, an image), knows its commands; runs none.
 
 `zig clang` and `zig wasm-ld` are called by themselves: together they take less time than `zig cc`, which refuses linker
 options that matter here (`--wrap`, `--export-if-defined`, `--import-undefined`): docs/decisions/0003-compiler.md.
@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -20,19 +21,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
+from microclaw.builds.container import IN_IMAGE, container_command
 from microclaw.errors import ConfigError
 
 HEADERS: Final = Path(__file__).parent / "headers"
 NAME_HEADER: Final = HEADERS / "name.h"
 LIBCXX_CLANG: Final = 20  # the oldest clang that reads the wheel's libc++
-COMPILERS: Final = ("zig", "wasi-sdk", "clang")
+COMPILERS: Final = ("zig", "wasi-sdk", "clang", "docker", "podman")
 """In the order in which they are looked for."""
 _WASI_SDK: Final = "/opt/wasi-sdk"  # where its own documentation puts it
 _GET: Final = {
     "zig": "pip install ziglang",
     "clang": "apt-get install clang lld",
+    "docker": "install Docker, and set MICROCLAW_DOCKER_IMAGE to the name of a wasi-sdk image",
+    "podman": "install Podman, and set MICROCLAW_DOCKER_IMAGE to the name of a wasi-sdk image",
     "wasi-sdk": f"unpack a release of it to {_WASI_SDK}, or set WASI_SDK_PATH to where it is",
 }
+_IMAGE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,199}")
+_DIGEST: Final = re.compile(r"(?:sha256:)?[0-9a-f]{64}")
 OPTIMIZATIONS: Final = ("O0", "O1", "O2", "O3", "Os", "Oz")
 
 STACK_BYTES: Final = 4096  # a program's, unless it asks for more
@@ -292,11 +298,12 @@ def list_compilers() -> tuple[CompilerFound, ...]:
 
 
 def _found(compiler: str) -> Toolchain:
-    return _find(compiler, os.environ.get("PATH"), os.environ.get("WASI_SDK_PATH"))
+    environ = os.environ
+    return _find(compiler, environ.get("PATH"), environ.get("WASI_SDK_PATH"), environ.get("MICROCLAW_DOCKER_IMAGE"))
 
 
 @functools.cache
-def _find(wanted: str, path_variable: str | None, wasi_sdk: str | None) -> Toolchain:
+def _find(wanted: str, path_variable: str | None, wasi_sdk: str | None, image: str | None) -> Toolchain:
     """Looked for once for each name and place."""
     del path_variable
     match wanted:
@@ -308,6 +315,8 @@ def _find(wanted: str, path_variable: str | None, wasi_sdk: str | None) -> Toolc
             return _clang("wasi-sdk", compiler, linker)
         case "zig":
             return _find_zig()
+        case "docker" | "podman":
+            return _in_image(wanted, shutil.which(wanted), image)
     raise ConfigError(f"there is no compiler {wanted!r}", next_step=f"choose {', '.join(COMPILERS)}")
 
 
@@ -332,6 +341,36 @@ def _find_libcxx() -> Path | None:
     """The folder of libc++'s headers in the wheel."""
     folders = (Path(place) / "lib" / "libcxx" / "include" for place in _wheel_places())
     return next((folder for folder in folders if (folder / "__config").is_file()), None)
+
+
+def _in_image(engine: str, path: str | None, image: str | None) -> Toolchain:
+    """The clang and wasm-ld of a wasi-sdk image that this engine has already; none is fetched."""
+    if path is None or not image:
+        missing = f"there is no {engine}" if path is None else "no image is named"
+        raise ConfigError(f"{engine}: {missing}", next_step=_GET[engine])
+    if not _IMAGE.fullmatch(image):
+        raise ConfigError(f"{image[:100]!r} is no name of an image", next_step=_GET[engine])
+    asked = [path, "image", "inspect", "--format", "{{.Id}}", image]
+    try:
+        found = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        raise ConfigError(f"{engine} does not answer: {exc}", next_step="start it, or choose another compiler") from exc
+    if found.returncode != 0:
+        why = " ".join(found.stderr.split())[:200]
+        raise ConfigError(f"{engine} has no image {image}: {why}", next_step=f"{engine} pull {image}")
+    identity = found.stdout.strip()
+    begin = (path, IN_IMAGE, identity if _DIGEST.fullmatch(identity) else image)
+    with tempfile.TemporaryDirectory() as folder:
+        asking = container_command((*begin, f"{_WASI_SDK}/bin/clang", "--version"), Path(folder))
+        done = subprocess.run(
+            asking.words, env=asking.environment, capture_output=True, text=True, timeout=60, check=False
+        )
+    version = re.search(r"version (\d\S*)", done.stdout)
+    if done.returncode != 0 or version is None:
+        why = " ".join((done.stderr or done.stdout).split())[:200]
+        raise ConfigError(f"{engine}: no clang answers in {image}: {why}", next_step=_GET[engine])
+    name = f"{engine} {version[1]} {identity.removeprefix('sha256:')[:12]}"
+    return Toolchain(name, (*begin, f"{_WASI_SDK}/bin/clang"), (*begin, f"{_WASI_SDK}/bin/wasm-ld"))
 
 
 def _clang(compiler: str, clang: str | None, linker: str | None) -> Toolchain:

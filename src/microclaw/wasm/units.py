@@ -24,6 +24,24 @@ from microclaw.wasm.toolchain import ERROR_LIMIT_MESSAGE, Toolchain
 
 _NOT_FIRST: Final = "-DMICROCLAW_OTHER_UNIT"  # headers/name.h
 _COMPILERS_OWN: Final = (*CONSTRUCTORS, "asan.")  # each object has them, and they run before any callback
+_RENAME: Final = "give one of them another name, or make it static in the file that alone uses it"
+_MAX_ASKED: Final = 64
+_PLAIN: Final = re.compile(r"[A-Za-z]\w*")  # a variable of a namespace has a decorated name
+_NUMBERS: Final = (
+    ("bool", "bool"), ("char", "8"), ("signed char", "8"), ("unsigned char", "8"), ("short", "16"),
+    ("unsigned short", "16"), ("int", "32"), ("unsigned int", "32"), ("long", "32"), ("unsigned long", "32"),
+    ("long long", "64"), ("unsigned long long", "64"), ("float", "float"), ("double", "double"),
+    ("long double", "long double"),
+)  # fmt: skip
+"""Types of wasm32, each with what it is in memory: the same bytes under another name do no harm."""
+_KINDS: Final = (*_NUMBERS, ("no number", "other"))
+_CASES: Final = ", ".join(f"{name.replace('bool', '_Bool')}: {code}" for code, (name, _) in enumerate(_NUMBERS, 1))
+_PROBE_OF_C: Final = f"char microclaw_kind_{{name}}[_Generic(({{name}}), {_CASES}, default: {len(_KINDS)})];"
+_OVERLOADS: Final = (
+    f"template <class T> char (&microclaw_kind(T))[{len(_KINDS) + 1}];",  # an enum is not told from a class
+    *(f"char (&microclaw_kind({name}))[{code}];" for code, (name, _) in enumerate(_NUMBERS, 1)),
+)
+_PROBE_OF_CPP: Final = "char microclaw_kind_{name}[sizeof(microclaw_kind({name}))];"
 _STATIC: Final = re.compile(r"[A-Za-z]\w*|_ZL\d.*")  # functions that a macro can rename
 
 
@@ -61,6 +79,7 @@ class UnitCompiler:
             return
         units = self._symbols()
         self._check_defined_once(units)
+        self._check_kinds(units)
         if any(shared := _shared(units)):
             renamed = self._run([_renames(names, number) for number, names in enumerate(shared)])
             if renamed.returncode != 0 or any(left := _shared(self._symbols())):
@@ -102,11 +121,59 @@ class UnitCompiler:
                     message = f"{plain} is defined in {self._file(owners[name])}, too"
                     raise self._refused(message, plain, number)
 
+    def _check_kinds(self, units: Sequence[Symbols]) -> None:
+        """Refuse a variable that is a number of another kind where it is declared than where it is defined.
+
+        Both sources are compiled once more, each with an array behind it whose size says what the variable is there.
+        """
+        if "-fsanitize=kernel-address" in self.command:  # it pads variables, and the build for the device has looked
+            return
+        owners = {name: number for number, unit in enumerate(units) for name in unit.visible & unit.variables.keys()}
+        asked: dict[int, set[str]] = {}
+        pairs = [(name, number, owners[name]) for number, unit in enumerate(units) for name in unit.missing_variables
+                 if name in owners and _PLAIN.fullmatch(name)][:_MAX_ASKED]  # fmt: skip
+        for name, *both in pairs:
+            for number in both:
+                asked.setdefault(number, set()).add(name)
+        kinds = {number: self._kinds(number, sorted(names)) for number, names in asked.items()}
+        for name, here, there in sorted(pairs):
+            declared, defined = kinds[here].get(name), kinds[there].get(name)
+            if declared is not None and defined is not None and declared[1] != defined[1]:
+                message = (
+                    f"{name} is {declared[0]} {self._where(name, here)}, and {defined[0]} {self._where(name, there)}"
+                )
+                hint = "declare it as it is defined, best in a header that both files include"
+                raise self._refused(message, name, max(here, there), hint)
+
+    def _kinds(self, number: int, names: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """What each variable is in a source, in words and by its representation; nothing where it cannot be told."""
+        is_c = self.text.file.endswith(".c")
+        folder = self.directory / f"kinds{number}"
+        folder.mkdir()
+        probes = [_PROBE_OF_C.format(name=name) if is_c else _PROBE_OF_CPP.format(name=name) for name in names]
+        text = self.text.unit_texts()[number] if self.text.units else self.text.text
+        whole = "\n".join((text, *([] if is_c else _OVERLOADS), *probes, ""))
+        (folder / self.text.file).write_text(whole, encoding="utf-8")
+        *begin, file = self.command
+        command = [*begin, *([_NOT_FIRST] if number else []), file]
+        (done,) = self.processes.run_together([(command, folder)], stop_at=ERROR_LIMIT_MESSAGE)
+        if done.returncode != 0:
+            return {}
+        sizes = read_symbols(read_output(folder / "program.o", stage="compile")).variables
+        codes = {name: sizes.get(f"microclaw_kind_{name}", 0) for name in names}
+        return {name: _KINDS[code - 1] for name, code in codes.items() if 0 < code <= len(_KINDS)}
+
+    def _where(self, name: str, number: int) -> str:
+        """Where a name first stands in a source; the line is of the whole text, and told in its own file."""
+        begin, end = (0, *self.text.units, len(self.text.lines))[number : number + 2]
+        found = next((one.line for one in self.text.tokens if begin < one.line <= end and one.text == name), None)
+        return f"in {self._file(number)}" if found is None else f"at line {found}"
+
     def _file(self, number: int) -> str:
         place = without_marks(self.text.source)[1].place((0, *self.text.units)[number] + 2)
         return place[0] if place is not None else self.text.file
 
-    def _refused(self, message: str, name: str, number: int) -> BuildError:
+    def _refused(self, message: str, name: str, number: int, hint: str = _RENAME) -> BuildError:
         """An error in the source with this number, of those behind the first one."""
         begin, end = (*self.text.units, len(self.text.lines))[number - 1 : number + 1]
         file, marks = self._file(number), without_marks(self.text.source)[1]
@@ -118,7 +185,6 @@ class UnitCompiler:
             ),
             None,
         )
-        hint = "give one of them another name, or make it static in the file that alone uses it"
         found = Diagnostic("error", message, self.text.file if line else file, line, hint=hint)
         return BuildError((found,), stage="check")
 

@@ -8,12 +8,16 @@ import pytest
 from tests.firmware.runner.conftest import MicroPython
 
 
-def outcome(micropython: MicroPython, body: str, during: str = "", ms: int = 100) -> Any:
-    """The program's lines, then what `during` (of the test's side) returned in `found`."""
+def outcome(micropython: MicroPython, body: str, during: str = "", ms: int = 100, modules: str = "gc") -> Any:
+    """The program's lines, then what `during` (of the test's side) returned in `found`.
+
+    The firmware's `modules` are there before: read from their sources they would count as the program's memory.
+    """
     lines = "\n    ".join(body.strip().split("\n"))
     micropython.compile("p", f"async def main(E):\n    {lines}\n")
     steps = "".join(f"\n            {line}" for line in during.strip().split("\n"))
     return micropython.run(f"""
+        import {modules}
         async def main():
             runner = new_runner()
             await install(runner, "p")
@@ -213,6 +217,38 @@ def test_an_open_drain_pin_is_an_output(micropython: MicroPython) -> None:
     _, found, crashes = outcome(micropython, body, 'found = runner.edges(0)["evidence"]')
     assert not crashes
     assert found == {"4": "written"}
+
+
+PRESS = "0101 0", "1010 1"  # pressed and let go, each with its bounces of 1 ms
+
+
+@pytest.mark.parametrize(
+    ("edge", "changes", "times"),
+    [
+        ("falling", PRESS, 1),
+        ("rising", PRESS, 1),
+        ("change", PRESS, 2),
+        ("falling", PRESS * 3, 3),
+        ("falling", ("01", "01"), 0),  # it never stays low
+        ("falling, debounce=0", ("01", "01"), 2),
+    ],
+)
+def test_a_change_counts_once_the_level_stays(
+    micropython: MicroPython, edge: str, changes: tuple[str, ...], times: int
+) -> None:
+    name, _, more = edge.partition(", ")
+    task = 'lambda: E.print("now")'
+    body = f'E.module("microclaw").on(0, "{name}", {task}{", " if more else ""}{more})\nawait E.sleep(100)'
+    during = f"""
+for levels in {changes}:
+    for level in levels.replace(" ", ""):
+        machine.drive(0, int(level))
+        await asyncio.sleep_ms(1)
+    await asyncio.sleep_ms(200)
+"""
+    lines, _, crashes = outcome(micropython, body, during, modules="inputs, microclaw")
+    assert not crashes
+    assert lines == ["now"] * times
 
 
 def test_handlers_may_wait(micropython: MicroPython) -> None:

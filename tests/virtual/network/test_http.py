@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import socket
+import threading
 
+import pytest
 from tests.virtual.network.conftest import LIMIT_S, MakeBench
 
 BEGIN = r"""
@@ -121,6 +125,37 @@ async def test_program_that_waits_for_a_server_can_be_killed(make_bench: MakeBen
         bench.wait_line("event 2 me")
         assert app.kill(LIMIT_S)
     assert "over" not in bench.lines()
+
+
+HEADERS = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"
+
+
+@pytest.mark.parametrize(("at_once", "drips"), [(b"", HEADERS), (HEADERS + b"X-Slow: ", b"x")])
+async def test_headers_that_drip_have_one_deadline(make_bench: MakeBench, at_once: bytes, drips: bytes) -> None:
+    """Each byte comes long before the time-out, and all of them long after it."""
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            peer, _ = listener.accept()
+            with peer, contextlib.suppress(OSError):
+                peer.recv(65536)
+                peer.sendall(at_once)
+                for number in itertools.count():
+                    peer.sendall(drips[number % len(drips) :][:1])
+                    if over.wait(0.05):
+                        return
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        bench = make_bench()
+        source = program(f"http://127.0.0.1:{listener.getsockname()[1]}/").replace("40000", "400")
+        await bench.run(source)
+        bench.wait_line("over")
+        over.set()
+        thread.join(LIMIT_S)
+    assert "7004 0 0" in bench.lines()
+    assert any("http: the exchange broke off: timed out" in line for line in bench.console())
 
 
 async def test_without_a_network_nothing_is_tried(make_bench: MakeBench) -> None:

@@ -102,6 +102,10 @@ FORMS: Final[dict[str, Form]] = {
             "maxApps": _WHOLE,
         },
     ),
+    "catalog": Form(
+        "Ready programs",
+        {"entries": _LIST, "count": _WHOLE, "name": _TEXT, "parameters": _LIST, "wiring": _TEXT, "source": _TEXT},
+    ),
     "query-wasm-apps": Form(
         "List programs", {**_DEVICE, "apps": _LIST, "count": _WHOLE, "missing": _LIST, "stopped": _LIST}
     ),

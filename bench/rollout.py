@@ -1,0 +1,76 @@
+"""Rollouts: CPU a device and step with 5,000 simulated devices on the real store, beside the same with 500."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from bench.report import Metric, median
+from microclaw.ota.rollout import RolloutDevice
+from microclaw.ota.rollout_plan import RolloutPlan, read_stages
+from microclaw.ota.rollouts import Ended, OpenRollout, Rollouts
+from microclaw.store.database import Database
+from microclaw.store.rollouts import RolloutTable
+
+DEVICES = 5_000
+FEW = 500
+RUNS = 3
+STEPS_A_DEVICE = 2  # its offer and its end, each kept before anything follows
+GOAL_MS = 2.0
+
+
+def measure() -> list[Metric]:
+    few, many = ([_cost_ms(count) for _ in range(RUNS)] for count in (FEW, DEVICES))
+    return [
+        Metric(f"CPU a device and step, {DEVICES:,} devices", median(many), "ms", GOAL_MS),
+        Metric(f"CPU a device and step, {FEW:,} devices", median(few), "ms"),
+        Metric(f"{DEVICES:,} / {FEW:,} devices", median(many) / median(few), "x"),
+    ]
+
+
+def _cost_ms(count: int) -> float:
+    with tempfile.TemporaryDirectory(prefix="mc-bench-") as folder:
+        return asyncio.run(_roll_out(Path(folder) / "store.db", count))
+
+
+async def _roll_out(store: Path, count: int) -> float:
+    """From the first offer to the last end; each device says at once that it is healthy."""
+    now_ms = 0
+    offered: list[str] = []
+
+    async def offer(_one: OpenRollout, device: RolloutDevice) -> Ended | None:
+        offered.append(device.device_id)
+        return None
+
+    async def cancel(_one: OpenRollout, _device_id: str) -> None:
+        raise RuntimeError("nothing is called off here")
+
+    async def crashes(_offered: Mapping[str, int]) -> int:
+        return 0
+
+    async with Database.open(store) as database:
+        rollouts = Rollouts(
+            RolloutTable(database),
+            offer,
+            cancel,
+            is_online=lambda _device_id: True,
+            now_ms=lambda: now_ms,
+            crashes=crashes,
+        )
+        plan = RolloutPlan(read_stages("1,10%,50%,100%", count), soak_s=0, under_way=500, per_minute=60_000)
+        boards = [(f"d{number}", "1.0.0") for number in range(count)]
+        one = await rollouts.begin("1.1.0", "stable", plan, boards, "owner")
+        began_s = time.process_time()
+        while one.rollout.is_open:
+            now_ms += 1_000
+            await rollouts.step()
+            for device_id in offered:
+                await rollouts.noted(device_id, "1.1.0", "healthy", "")
+            offered.clear()
+        took_s = time.process_time() - began_s
+    if one.rollout.count("healthy") != count:
+        raise RuntimeError("devices were lost")
+    return took_s * 1000 / count / STEPS_A_DEVICE

@@ -1,0 +1,157 @@
+"""A signed update of this board (docs/protocols/ota.md): what is under way. Read in when there is something to do, and
+given back afterwards.
+
+    /ota/state     sealed: the record of ota_plan.py; `n` and `salt` make the ids of what is said of it
+    /ota/payload   of a bundle: the bytes so far
+
+Checks are in ota_offer.py, the download in ota_download.py, folders and slots in slots_files.py and slots_image.py.
+NVS has `trial`: of the slot that is on trial, its mark (firmware/main.py). Its ten minutes are counted by firmware.py.
+"""
+
+import asyncio
+import calendar
+import os
+import sys
+from binascii import hexlify
+from hashlib import sha256
+
+import cbor
+import storage
+from binding import bound
+from micropython import const
+
+FOLDER = "ota"
+_MEMORY_BYTES = const(10_240)  # what a step reads in
+_MEMORY_TRIES = const(10)
+_MEMORY_WAIT_S = const(10)
+
+
+class Updates:
+    """`link.ota` while there is something to do. `taker`: of a window under way; `news`: a link, or what came."""
+
+    def __init__(self, link):
+        self.link, self.board, self.settings = link, link._board, link._settings
+        self.root = link._settings.path("")
+        self.payload = self.root + FOLDER + "/payload"
+        self.record = storage.read_sealed(self.root + FOLDER + "/state") or {}
+        self.taker = self.task = None
+        self.news = asyncio.Event()
+        self.move()
+
+    def __getattr__(self, name):
+        """What is done once is in ota_life.py: begin, cancel, drop, welcome, switch, give_up, fail."""
+        return bound(getattr(_module("ota_life"), name), self)
+
+    def move(self, how=None, *given):
+        """What the plan makes of it; its code is read in for each. `todo` is what is to be done then."""
+        plan = _module("ota_plan").Plan(self.record, self._save, self.say)
+        done = getattr(plan, how)(*given) if how else None
+        self.record, self.todo = plan.record, plan.todo
+        return done
+
+    def go_on(self):
+        if self.todo in ("", "switch"):
+            storage.remove_file(self.payload)
+        if self.todo not in ("", "trial"):
+            self.task = asyncio.create_task(self._run())
+        self.rest()
+
+    def rest(self):
+        """Nothing is left to do: what this took of memory is given back. A trial waits for its `welcome` without it."""
+        if self.task is None:
+            self.link.ota = None
+
+    # From the link
+
+    def offer(self, manifest, signature):
+        _module("ota_offer").take(self, manifest, signature)
+        self.rest()
+
+    def begin_anew(self):
+        """The plan has another update now."""
+        self.stop()
+        self.go_on()
+
+    def piece(self, data):
+        """A BLOB frame's payload; one that nobody waits for is ignored."""
+        if self.taker is not None:
+            self.taker.take(data)
+
+    def refused(self, code):
+        if self.taker is not None and code[:5] == "blob_":
+            self.taker.error = code
+            self.news.set()
+
+    # What it does
+
+    async def _run(self):
+        tries = _MEMORY_TRIES
+        while self.todo:
+            try:
+                if not self.link._calls.runner.has_room(_MEMORY_BYTES):
+                    raise MemoryError("stop a program, then offer it again")
+                await self._do()
+            except MemoryError as exc:  # programs come and go
+                tries -= 1
+                if not tries:
+                    self.give_up("no_room: no memory for the update: %s" % exc)
+                await asyncio.sleep(_MEMORY_WAIT_S)
+            except Exception as exc:  # of the flash mostly
+                sys.print_exception(exc)
+                self.give_up("flash_error: %r" % exc)
+        self.task = None
+        self.rest()
+
+    def _do(self):
+        """A coroutine of what is to be done."""
+        if self.todo == "switch":
+            return self.switch()
+        if self.todo == "download":
+            return _module("ota_download").download(self)
+        return _module("ota_unpack" if self.record["kind"] == "files" else "slots_image").check(self)
+
+    def stop(self):
+        if self.task is not None:
+            self.task.cancel()
+            self.task = None
+        self.taker = None
+
+    def slots(self, kind):
+        return _module("slots_" + kind)
+
+    # For the plan
+
+    def _save(self, record):
+        if not record["said"]:
+            record["n"] = record.get("n", 0) + 1
+        if "salt" not in record:
+            record["salt"] = hexlify(os.urandom(8)).decode()
+        try:
+            os.mkdir(self.root + FOLDER)
+        except OSError:
+            pass  # it is there; else the next line says so
+        storage.write_sealed(self.root + FOLDER + "/state", record)
+        self.record = record
+
+    def say(self, version, state, progress, error):
+        """To the outbox, past its limit: an update says little. What a cut may have kept unsaid goes under its old id,
+        so that the host has it once."""
+        record, link = self.record, self.link
+        body = {"version": version[:100], "state": state, "progress": progress}
+        if error:
+            body["error"] = error[:400]
+        id = os.urandom(16)
+        if not record["said"]:
+            id = sha256(("%s %d" % (record["salt"], record["n"])).encode()).digest()[:16]
+        message = {"v": 1, "type": "ota_status", "id": id, "ts": calendar.now_ms(), "body": body}
+        link.outbox._write([1, link.outbox.last + 1, cbor.dumps(message), None])
+        link._news.set()
+
+
+def _module(name):
+    """Read in with what it imports, and given back after its use."""
+    found = __import__(name)
+    for other in list(sys.modules):
+        if other[:4] == "ota_" or other[:6] == "slots_" or other in ("mpy_file", "strict_json"):
+            sys.modules.pop(other)
+    return found

@@ -1,0 +1,95 @@
+"""The turns of an update's life: what a start finds, its end, the choice of the new slot. Functions of Updates.
+
+Read in when needed (ota.py).
+"""
+
+import asyncio
+
+import storage
+from micropython import const
+
+_QUIET_S = const(30)  # for calls under way, before the restart
+
+
+def begin(up):
+    """What this start finds: a trial, one that went back, or something to go on with."""
+    record, board = up.record, up.board
+    if not record["said"]:
+        up.move("known", record.get("hash"))  # says it, before what comes next
+    if up.todo in ("switch", "trial") and record["state"] != "staged":
+        slots = up.slots(record["kind"])
+        running, marked = slots.running(up), board.number("trial") == slots.mark(record["slot"])
+        if running == record["slot"] and up.todo == "switch" and not marked:  # a cut before the mark
+            board.number("trial", slots.mark(running))
+            marked = True
+        is_back = running != record["slot"] and marked
+        if is_back:
+            slots.gave_up(up, record["slot"])
+        up.move("booted", running, is_back, not marked, "unhealthy: " + up.link.reset_reason)
+    else:
+        up.move("booted", None, False, False, "")
+    if up.todo != "trial" and board.number("trial"):
+        board.number("trial", 0)
+    up.go_on()
+
+
+def drop(up, error):
+    """The update under way cannot be trusted any more."""
+    up.stop()
+    up.fail(error)
+
+
+def cancel(up, version):
+    up.move("cancelled", version)
+    if not up.todo:
+        up.stop()
+        storage.remove_file(up.payload)
+    up.rest()
+
+
+def welcome(up):
+    """The host let this firmware in: a trial has ended well."""
+    up.news.set()
+    if up.todo == "trial":
+        record, board = up.record, up.board
+        up.slots(record["kind"]).keep()
+        if record["sv"] > board.number("sec"):
+            board.number("sec", record["sv"])
+        board.number("fails", 0)
+        board.number("trial", 0)
+        up.move("healthy", record["sv"])
+    up.rest()
+
+
+def give_up(up, error):
+    if up.todo in ("download", "verify"):
+        up.fail(error)
+    else:  # it cannot be chosen: this one stays
+        up.move("booted", up.slots(up.record["kind"]).running(up), True, False, error)
+
+
+def fail(up, error):
+    storage.remove_file(up.payload)  # first: to say so takes room
+    up.move("downloading", None)
+    up.move("failed", error)
+
+
+async def switch(up):
+    """Choose the new slot for the next start, and restart. `trial` last: a slot with it was chosen."""
+    link, record = up.link, up.record
+    up.move("rebooting")
+    for _ in range(_QUIET_S):
+        if not link._work:
+            break
+        await asyncio.sleep(1)
+    slots = up.slots(record["kind"])
+    up.board.number("fails", 0)
+    slots.choose(up, record["slot"])
+    up.board.number("trial", slots.mark(record["slot"]))
+    if link.phase == "ready":
+        try:
+            await link._say("bye", {"reason": "an update", "retry_after_s": 0})
+            await link.ws.close(1001, "an update")
+        except OSError:
+            pass  # the host sees the connection end
+    up.board.restart()

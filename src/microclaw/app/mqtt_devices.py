@@ -1,0 +1,236 @@
+"""A device as MQTT tells it, and what a command over MQTT does: the host's side of telemetry. It sends nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+from microclaw.agent.acts import outcome_of, reason_of
+from microclaw.apps.catalogue import AppListing, Catalogue
+from microclaw.apps.changes import ChangeLog, DesiredApp, made_by
+from microclaw.apps.direct_io import sees_pins
+from microclaw.auth.gate import Gate
+from microclaw.auth.people import MQTT
+from microclaw.boards.profile import BoardProfile
+from microclaw.devices.calls import AppList, Call, DeviceInfo, GpioGet
+from microclaw.devices.device import Device, IntermittentTransport
+from microclaw.devices.registry import Registry
+from microclaw.errors import MicroclawError, UnknownName
+from microclaw.link_server.device_link import DeviceLink
+from microclaw.link_server.links import LinkRegistry
+from microclaw.telemetry.mqtt_commands import CommandOutcome
+from microclaw.telemetry.mqtt_device import DeviceView, FirmwareVersions, NamedPin, ProgramState
+from microclaw.telemetry.mqtt_topics import Command, SetPin, SetProgram, TakeBack
+from microclaw.tools.tool import ToolContext
+from microclaw.tools.toolbox import Toolbox
+
+LED: Final = "led"
+ASK_S: Final = 3.0
+ASK_EVERY_S: Final = 60.0
+_PIN_LABEL: Final = re.compile(r"pin-(\d{1,3})=(.+)")
+_RUNS: Final = ("running", "waiting", "listed")  # also between two runs; "listed" is all that stock firmware tells
+_WANTED: Final = ("unreachable", "deferred", "stopped")  # conditions that the board did not tell
+_TOOLS: Final = frozenset({"gpio-set", "switch-program", "undo"})
+
+
+class HostDevices:
+    """The registry's devices as they are now; one that does not answer within ASK_S as far as it is known."""
+
+    def __init__(
+        self,
+        devices: Registry,
+        links: LinkRegistry,
+        change_log: ChangeLog,
+        catalogue: Catalogue,
+        latest: Callable[[Device], Awaitable[str | None]],
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._devices, self._links, self._change_log, self._catalogue = devices, links, change_log, catalogue
+        self._latest, self._monotonic_s = latest, monotonic_s
+        self._asked_s: dict[str, float] = {}
+        self._sensors: dict[str, frozenset[str]] = {}
+        self._seen: dict[str, object] = {}
+
+    def ids(self) -> Collection[str]:
+        return [device.device_id for device in self._devices.list()]
+
+    def id_of(self, name: str) -> str | None:
+        return next((device.device_id for device in self._devices.list() if device.name == name), None)
+
+    def is_known(self, name: str) -> bool:
+        return self.id_of(name) is not None
+
+    def changed(self) -> Collection[str]:
+        """The devices that came, went or are otherwise since the last call, from what the host knows already."""
+        now: dict[str, object] = {
+            device.device_id: (device.name, device.labels, device.endpoints, _is_online(device))
+            for device in self._devices.list()
+        }
+        before, self._seen = self._seen, now
+        for gone in before.keys() - now.keys():
+            self._asked_s.pop(gone, None)
+            self._sensors.pop(gone, None)
+        return [key for key in before.keys() | now.keys() if before.get(key) != now.get(key)]
+
+    async def view(self, device_id: str) -> DeviceView | None:
+        try:
+            device = self._devices.get(device_id)
+        except UnknownName:
+            return None
+        links = [self._links.link(one.removeprefix("link:")) for one in device.endpoints if one.startswith("link:")]
+        await self._ask(device)
+        is_online = _is_online(device)
+        wanted = await self._change_log.desired(device_id)
+        return DeviceView(
+            device_id=device_id,
+            name=device.name,
+            board=device.board.title,
+            chip=device.board.chip,
+            is_online=is_online,
+            firmware=_firmware(links, await self._latest(device)),
+            pins=await _pins(device, wanted) if device.board.pins else (),
+            programs=await self._programs(device, wanted, is_online=is_online),
+            sensors=self._keys(device_id, links),
+        )
+
+    async def _ask(self, device: Device) -> None:
+        """A device that does not connect by itself is there when it answers: nobody else may have asked it."""
+        now_s, asked_s = self._monotonic_s(), self._asked_s.get(device.device_id)
+        if any(isinstance(transport, IntermittentTransport) for transport in device.transports):
+            return
+        if asked_s is not None and now_s - asked_s < ASK_EVERY_S:
+            return
+        self._asked_s[device.device_id] = now_s
+        calls: tuple[Call[Any], ...] = (AppList(), DeviceInfo())
+        call = next((call for call in calls if device.supports(call.method)), None)
+        if call is not None:
+            with suppress(MicroclawError):  # it is told as offline; `device check` says why
+                await device.call(call, ASK_S, wait=False)
+
+    async def _programs(
+        self, device: Device, wanted: Sequence[DesiredApp], *, is_online: bool
+    ) -> tuple[ProgramState, ...]:
+        """The programs of this host on it; where it is away or does not answer, as the host wants them."""
+        stopped = await self._change_log.stopped(device.device_id)
+        if is_online and (wanted or stopped):
+            with suppress(MicroclawError, TimeoutError):  # as the host wants them, then
+                async with asyncio.timeout(2 * ASK_S):
+                    listed = await self._catalogue.list_apps(device.device_id)
+                return tuple(_program(listing) for listing in listed if not listing.foreign)
+        found = [ProgramState(app.name, True, "accepted") for app in wanted]
+        found += [ProgramState(app.name, False, "accepted") for app in stopped]
+        return tuple(sorted(found, key=lambda program: program.name))
+
+    def _keys(self, device_id: str, links: Sequence[DeviceLink]) -> frozenset[str]:
+        """The keys of telemetry that came since the host started."""
+        found = self._sensors.get(device_id, frozenset())
+        for link in links:
+            if (told := link.telemetry) is not None:
+                found |= {key for key in told.__struct_fields__ if getattr(told, key) is not None}
+        self._sensors[device_id] = found
+        return found
+
+
+class CommandActor:
+    """Carries commands out with the agent's own tools: the same gate, claims, change log and evidence.
+
+    `gate` has no approvals: what needs a person's yes is refused.
+    """
+
+    def __init__(self, devices: Registry, tools: Toolbox, gate: Gate) -> None:
+        self._devices = devices
+        self._tools = Toolbox((tool for tool in tools.tools if tool.name in _TOOLS), gate)
+
+    async def act(self, command: Command) -> CommandOutcome:
+        try:
+            device = self._devices.get(command.device)
+            name, arguments = _call(device, command)
+        except MicroclawError as exc:
+            return CommandOutcome("refused", exc.message, exc.next_step)
+        context = ToolContext(MQTT.person_id, lambda _step: None, device.name, channel="mqtt", chat_id="mqtt")
+        with made_by(f"mqtt-{secrets.token_hex(8)}", MQTT.person_id):
+            result = await self._tools.call(name, json.dumps({"device": device.name, **arguments}), context)
+        outcome = outcome_of(self._tools.effect_of(name), result)
+        return CommandOutcome(outcome, reason_of(result), result.next_step, result.evidence)
+
+
+def named_pins(board: BoardProfile, labels: Collection[str]) -> Mapping[str, tuple[int, int]]:
+    """GPIO and active level of each pin with a name: the board's LED, and labels such as `pin-5=lamp`."""
+    found: dict[str, tuple[int, int]] = {}
+    if board.led is not None and board.led.kind == "simple":
+        found[LED] = (board.led.pin, board.led.active_level)
+    for label in labels:
+        match = _PIN_LABEL.fullmatch(label)
+        pin = None if match is None else board.pins.get(int(match[1]))
+        if match is not None and pin is not None and pin.reserved is None and "output" in pin.uses:
+            found.setdefault(match[2], (pin.number, 1))
+    return found
+
+
+def _call(device: Device, command: Command) -> tuple[str, dict[str, Any]]:
+    """The tool's call that the command is. Raises UnknownName for a pin that has no such name."""
+    match command:
+        case SetPin(pin=name, switch=switch):
+            named = named_pins(device.board, device.labels)
+            if name in named:
+                gpio, active = named[name]
+            elif name.isascii() and name.isdecimal() and len(name) <= 3:
+                gpio, active = int(name), 1
+            else:
+                raise UnknownName(
+                    f"{device.name} has no pin named {name[:40]!r}",
+                    next_step=f"pins with a name: {', '.join(named) or 'none'}; or a GPIO's number",
+                )
+            return "gpio-set", {"pin": gpio, "level": active if switch == "on" else 1 - active}
+        case SetProgram(program=program, switch=switch):
+            return "switch-program", {"appName": program, "switch": "start" if switch == "on" else "stop"}
+        case TakeBack():
+            return "undo", {}
+
+
+def _is_online(device: Device) -> bool:
+    own = [transport for transport in device.transports if isinstance(transport, IntermittentTransport)]
+    return any(transport.online for transport in own) or (len(own) < len(device.transports) and bool(device.reachable))
+
+
+def _firmware(links: Sequence[DeviceLink], latest: str | None) -> FirmwareVersions | None:
+    """What the device said of itself, and the highest version that is published for it."""
+    for link in links:
+        if link.presence is not None and link.presence.firmware:
+            title, _, installed = link.presence.firmware.rpartition(" ")
+            return FirmwareVersions(title or "firmware", installed, latest)
+    return None
+
+
+async def _pins(device: Device, wanted: Sequence[DesiredApp]) -> tuple[NamedPin, ...]:
+    drivers = {pin: app.name for app in wanted for pin in app.version.pins}
+    found: list[NamedPin] = []
+    for name, (gpio, active) in named_pins(device.board, device.labels).items():
+        found.append(NamedPin(name, gpio, active, await _is_on(device, gpio, active), drivers.get(gpio)))
+    return tuple(found)
+
+
+async def _is_on(device: Device, gpio: int, active: int) -> bool | None:
+    """Read where reading changes nothing; None where nobody can tell."""
+    if not _is_online(device) or not device.supports(GpioGet.method) or not sees_pins(device):
+        return None
+    try:
+        return (await device.call(GpioGet(gpio), ASK_S, wait=False)).level == active
+    except MicroclawError:  # its own page says why it does not answer; here it is unknown
+        return None
+
+
+def _program(listing: AppListing) -> ProgramState:
+    """Of a C program whose main returned the timers go on; a Python program has ended then."""
+    kind = None if listing.version is None else listing.version.kind
+    condition = listing.condition
+    if condition in _WANTED:
+        return ProgramState(listing.name, condition == "unreachable", "accepted", condition)
+    goes_on = condition in _RUNS or (condition == "returned" and kind == "wasm")
+    return ProgramState(listing.name, goes_on, "reported", condition)

@@ -1,0 +1,80 @@
+"""MQTT on a person's screens: the line of `status`, what `doctor` says of the settings and of the connection."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from microclaw.addresses import is_local
+
+if TYPE_CHECKING:
+    from microclaw.config.mqtt_settings import MqttSettings
+
+
+def mqtt_line(mqtt: Mapping[str, Any]) -> str:
+    """The connection, what waits for it, and what is wrong."""
+    parts = [f"{mqtt['address'] or 'not yet'}   as {mqtt['id']}" if mqtt["state"] == "on" else _trouble(mqtt)]
+    warning = mqtt["text"] if mqtt["state"] == "on" else None
+    parts += [text for text in (warning, _buffer(mqtt["buffer"]), _lost(mqtt["buffer"]), *_others(mqtt)) if text]
+    return "   ".join(parts)
+
+
+def setting_warnings(settings: MqttSettings) -> Iterator[tuple[str, str]]:
+    """What is unwise in the settings, each with what to do."""
+    if settings.url is None:
+        return
+    if settings.url.startswith("mqtt://") and not is_local(settings.url):
+        text = f"{settings.url} is not on this network: all that is sent, the password too, can be read on the way"
+        yield text, "use mqtts:// (and mqtt.ca_file, where the authority is your own)"
+    if settings.commands and settings.user is None:
+        text = "mqtt.commands is on and the broker asks this host for no name: whoever reaches it may set pins"
+        yield text, "let the broker ask for names (mqtt.user), and say there who may write to .../set and .../undo"
+    if settings.password_file is not None:
+        yield from _password_file(Path(settings.password_file).expanduser())
+
+
+def connection_finding(mqtt: Mapping[str, Any]) -> tuple[bool, str, str | None, bool]:
+    """Whether it works, in words, what to do, and whether it is a warning."""
+    if mqtt["state"] != "on":
+        return False, _trouble(mqtt), mqtt["next"] or "the broker's log says more", False
+    others, lost = _others(mqtt), _lost(mqtt["buffer"])
+    if others:
+        return False, others[0], "give one of them another topic: microclaw config set mqtt.topic NAME", False
+    if mqtt["text"]:
+        return False, mqtt["text"], "the broker's own settings say what this host may write, read, and how much", False
+    if lost:
+        return True, f"the buffer was full once: {lost}", "see why the broker was away so long", True
+    return True, mqtt_line(mqtt), None, False
+
+
+def _password_file(file: Path) -> Iterator[tuple[str, str]]:
+    try:
+        mode = file.stat().st_mode
+    except OSError as exc:
+        yield f"mqtt.password_file {file} cannot be read: {exc.strerror}", "a file with the password on one line"
+    else:
+        if mode & (stat.S_IRGRP | stat.S_IROTH):
+            yield f"mqtt.password_file {file} can be read by other users", f"chmod 600 {file}"
+
+
+def _trouble(mqtt: Mapping[str, Any]) -> str:
+    return f"not connected: {mqtt['text']}" if mqtt["text"] else "connecting"
+
+
+def _buffer(buffer: Mapping[str, int]) -> str:
+    if not buffer["events"] + buffer["telemetry"]:
+        return ""
+    return f"waiting: {buffer['events']} events, {buffer['telemetry']} of telemetry ({buffer['bytes'] / 1024:.0f} KB)"
+
+
+def _lost(buffer: Mapping[str, int]) -> str:
+    events, telemetry = buffer["lost_events"] + buffer["lost_unwritten"], buffer["lost_telemetry"]
+    return f"lost: {events} events, {telemetry} of telemetry" if events + telemetry else ""
+
+
+def _others(mqtt: Mapping[str, Any]) -> list[str]:
+    if not mqtt["others"]:
+        return []
+    return [f"another host has the same base topic: {', '.join(mqtt['others'])}"]

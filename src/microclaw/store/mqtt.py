@@ -1,0 +1,173 @@
+"""What waits for the MQTT broker, and what the broker holds of this host. Plain rows; it sends nothing.
+
+The buffer is bounded in bytes. When it is full the oldest telemetry is lost first, events last, and counted.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias
+
+from microclaw.store.database import Database
+from microclaw.store.rows import Table
+
+Kind: TypeAlias = Literal["event", "telemetry"]
+KINDS: Final[tuple[Kind, ...]] = ("telemetry", "event")  # what is lost first comes first
+MAX_BUFFER_BYTES: Final = 32 * 1024 * 1024
+ROW_BYTES: Final = 64  # of a row beside its texts, in the table and its index
+_ROOM: Final = 20  # a full buffer gives up a part of so many, not a row for each new one
+_CHUNK: Final = 256
+_SIZE: Final = f"length(topic) + length(payload) + {ROW_BYTES}"
+
+
+@dataclass(frozen=True, slots=True)
+class BufferedMessage:
+    """`topic` is below the host's own one."""
+
+    number: int
+    kind: Kind
+    topic: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    kind: Kind
+    topic: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BufferSize:
+    """How much of a kind waits, and how much was lost because the buffer was full."""
+
+    messages: int = 0
+    size_bytes: int = 0
+    lost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedDevice:
+    """What the broker holds of a device: retained topics below the host's own, and its entities in Home Assistant:
+    each one's platform by its key."""
+
+    device_id: str
+    name: str
+    topics: tuple[str, ...]
+    components: Mapping[str, str] = field(default_factory=dict)
+
+
+class MqttBuffer(Table):
+    """Messages until the broker has acknowledged them. `sizes` is as the last write left them."""
+
+    def __init__(self, database: Database, *, limit_bytes: int = MAX_BUFFER_BYTES) -> None:
+        super().__init__(database)
+        self._limit_bytes = limit_bytes
+        self.sizes: Mapping[Kind, BufferSize] = dict.fromkeys(KINDS, BufferSize())
+
+    async def open(self) -> None:
+        """Read the sizes that the last run left."""
+        self.sizes = await self._database.read(_sizes)
+
+    async def add(self, messages: Sequence[NewMessage]) -> None:
+        """They are on the disk when it returns."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            for message in messages:
+                self.add_to(connection, message)
+
+        await self._database.write(work)
+
+    def add_to(self, connection: sqlite3.Connection, message: NewMessage) -> None:
+        """In the caller's transaction, so that what it keeps is here, too."""
+        connection.execute(
+            "INSERT INTO mqtt_buffer (kind, topic, payload) VALUES (?, ?, ?)",
+            (message.kind, message.topic, message.payload),
+        )
+        size = len(message.topic) + len(message.payload) + ROW_BYTES
+        connection.execute(
+            "UPDATE mqtt_sizes SET rows = rows + 1, bytes = bytes + ? WHERE kind = ?", (size, message.kind)
+        )
+        (total,) = connection.execute("SELECT sum(bytes) FROM mqtt_sizes").fetchone()
+        if total > self._limit_bytes:
+            _make_room(connection, total - self._limit_bytes + self._limit_bytes // _ROOM)
+        self.sizes = _sizes(connection)
+
+    async def after(self, number: int, limit: int) -> Sequence[BufferedMessage]:
+        """What waits after this number, oldest first."""
+        return await self._select(
+            BufferedMessage, "mqtt_buffer WHERE number > ? ORDER BY number LIMIT ?", (number, limit)
+        )
+
+    async def remove(self, numbers: Collection[int]) -> None:
+        """The broker has them."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            _delete(connection, numbers, lost=False)
+            self.sizes = _sizes(connection)
+
+        await self._database.write(work)
+
+
+class MqttPublishedTable(Table):
+    """What the broker holds, so that it can be taken back when a device goes while nobody is connected."""
+
+    async def host_id(self, new_id: str) -> str:
+        """The id of this host's topics: `new_id` where it has none."""
+
+        def work(connection: sqlite3.Connection) -> str:
+            row = connection.execute("SELECT id FROM mqtt_host").fetchone()
+            if row is None:
+                connection.execute("INSERT INTO mqtt_host (id) VALUES (?)", (new_id,))
+            return new_id if row is None else str(row[0])
+
+        return await self._database.write(work)
+
+    async def all(self) -> tuple[PublishedDevice, ...]:
+        query = "SELECT device_id, name, topics, components FROM mqtt_published"
+        rows = await self._database.read(lambda connection: connection.execute(query).fetchall())
+        return tuple(PublishedDevice(row[0], row[1], tuple(json.loads(row[2])), json.loads(row[3])) for row in rows)
+
+    async def put(self, device: PublishedDevice) -> None:
+        row = (device.device_id, device.name, json.dumps(device.topics), json.dumps(dict(device.components)))
+        await self._execute("INSERT OR REPLACE INTO mqtt_published VALUES (?, ?, ?, ?)", row)
+
+    async def forget(self, device_id: str) -> None:
+        await self._execute("DELETE FROM mqtt_published WHERE device_id = ?", (device_id,))
+
+
+def _sizes(connection: sqlite3.Connection) -> Mapping[Kind, BufferSize]:
+    rows = connection.execute("SELECT kind, rows, bytes, lost FROM mqtt_sizes").fetchall()
+    return {kind: BufferSize(*numbers) for kind, *numbers in rows}
+
+
+def _make_room(connection: sqlite3.Connection, wanted_bytes: int) -> None:
+    """Lose the oldest telemetry, and only where there is none the oldest events."""
+    for kind in KINDS:
+        while wanted_bytes > 0:
+            query = f"SELECT number, {_SIZE} FROM mqtt_buffer WHERE kind = ? ORDER BY number LIMIT ?"  # noqa: S608
+            rows = connection.execute(query, (kind, _CHUNK)).fetchall()
+            if not rows:
+                break
+            gone: list[int] = []
+            for number, size in rows:
+                if wanted_bytes <= 0:
+                    break
+                gone.append(number)
+                wanted_bytes -= size
+            _delete(connection, gone, lost=True)
+
+
+def _delete(connection: sqlite3.Connection, numbers: Iterable[int], *, lost: bool) -> None:
+    chosen = "FROM mqtt_buffer WHERE number IN (SELECT value FROM json_each(?))"
+    value = (json.dumps(list(numbers)),)
+    found = connection.execute(f"SELECT kind, count(*), sum({_SIZE}) {chosen} GROUP BY kind", value).fetchall()
+    connection.execute(f"DELETE {chosen}", value)
+    for kind, rows, size in found:
+        connection.execute(
+            "UPDATE mqtt_sizes SET rows = rows - ?1, bytes = bytes - ?2, lost = lost + ?3 WHERE kind = ?4",
+            (rows, size, rows if lost else 0, kind),
+        )

@@ -1,0 +1,85 @@
+"""Where the MQTT broker is and as whom to come: the settings with their files. It connects to nothing."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from microclaw.addresses import bracketed
+from microclaw.config.mqtt_settings import MqttSettings
+from microclaw.errors import ConfigError
+from microclaw.telemetry.mqtt_device import OFFLINE
+from microclaw.telemetry.mqtt_topics import Topics
+
+QOS: Final = 1
+CONNECT_S: Final = 10.0
+MAX_UNDER_WAY: Final = 1_000  # messages without the broker's answer
+PLAIN_PORT: Final = 1883
+TLS_PORT: Final = 8883
+MAX_PASSWORD_CHARS: Final = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerOptions:
+    """Where the broker is, and as whom to come. `will` is published, retained, when the connection is lost."""
+
+    host: str
+    port: int
+    client_id: str
+    will_topic: str
+    will: bytes
+    tls: ssl.SSLContext | None = None
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+    @property
+    def address(self) -> str:
+        return f"{'mqtt' if self.tls is None else 'mqtts'}://{bracketed(self.host)}:{self.port}"
+
+
+def read_options(settings: MqttSettings, topics: Topics) -> BrokerOptions:
+    """How the settings say to connect; the files are read anew each time. Raises ConfigError."""
+    parts = urlsplit(settings.url or "")
+    is_tls = parts.scheme == "mqtts"
+    return BrokerOptions(
+        host=parts.hostname or "",
+        port=parts.port or (TLS_PORT if is_tls else PLAIN_PORT),
+        client_id=f"microclaw-{topics.host}",
+        will_topic=topics.of_host("status"),
+        will=OFFLINE,
+        tls=_tls(settings.ca_file) if is_tls else None,
+        user=settings.user,
+        password=None if settings.password_file is None else _password(settings.password_file),
+    )
+
+
+def _tls(ca_file: str | None) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=None if ca_file is None else Path(ca_file).expanduser())
+    except OSError as exc:  # ssl.SSLError is one
+        raise ConfigError(
+            f"mqtt.ca_file {ca_file} cannot be used: {exc}", next_step="it is the authority's certificate in PEM"
+        ) from exc
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _password(file: str) -> str:
+    try:
+        with Path(file).expanduser().open(encoding="utf-8") as opened:
+            text = opened.read(MAX_PASSWORD_CHARS + 1)
+    except (OSError, UnicodeDecodeError) as exc:
+        why = exc.strerror if isinstance(exc, OSError) else "it is no text"
+        raise ConfigError(
+            f"mqtt.password_file {file} cannot be read: {why}", next_step="a file with the password on one line"
+        ) from exc
+    password = text.strip("\r\n")
+    if not password or len(text) > MAX_PASSWORD_CHARS or not password.isprintable():
+        raise ConfigError(
+            f"mqtt.password_file {file} does not hold a password of one line, at most {MAX_PASSWORD_CHARS} characters",
+            next_step="write the password alone into it",
+        )
+    return password

@@ -1,0 +1,157 @@
+"""Commands that come over MQTT: bounded, one at a time a device, each answered as an event. It acts on nothing.
+
+Who may write to the broker's command topics commands, so the broker's own list of who may is what matters; here every
+command still passes the gate, the claims and the policy as a role of its own (auth.people).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from microclaw.events import ActOutcome, Evidence
+from microclaw.telemetry.mqtt_topics import Command, SetPin, SetProgram, TakeBack, WrongCommand, read_command
+
+COMMANDS_A_SECOND: Final = 20
+BURST: Final = 60
+WAITING_A_DEVICE: Final = 8
+AT_ONCE: Final = 8  # devices
+SUMMARY_S: Final = 1.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CommandOutcome:
+    """How a command ended; `reason` says why where it is not done."""
+
+    outcome: ActOutcome
+    reason: str = ""
+    next_step: str | None = None
+    evidence: tuple[Evidence, ...] = ()
+
+
+class MqttCommands:
+    """`act` carries a command out; `answer(device, name, data)` tells how it ended; device None is the host."""
+
+    def __init__(
+        self,
+        *,
+        act: Callable[[Command], Awaitable[CommandOutcome]],
+        answer: Callable[[str | None, str, Mapping[str, Any]], None],
+        is_known: Callable[[str], bool],
+        monotonic_s: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._act, self._answer, self._is_known = act, answer, is_known
+        self._monotonic_s, self._sleep = monotonic_s, sleep
+        self._waiting: dict[str, deque[Command]] = {}
+        self._allowed, self._counted_s = float(BURST), monotonic_s()
+        self._dropped = 0
+        self._some_dropped = asyncio.Event()
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._group: asyncio.TaskGroup | None = None
+        self.counts: dict[ActOutcome, int] = {"done": 0, "refused": 0, "failed": 0, "unknown": 0}
+        self.dropped = 0  # in all
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncGenerator[None]:
+        """Inside, commands are carried out. Leaving it ends the one that runs and forgets those that wait."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            summing = group.create_task(self._sum_up(), name="mqtt commands")
+            try:
+                yield
+            finally:
+                self._group = None
+                self._waiting.clear()
+                summing.cancel()
+
+    def take(self, topic: str, payload: bytes, *, retained: bool) -> None:
+        """A message on a command topic (below the host's own); never waits."""
+        if not payload:
+            return  # how a retained message is taken away
+        if not self._is_within_rate():
+            self.drop(1)
+            return
+        command = read_command(topic, payload)
+        if retained:
+            command = WrongCommand(command.device, "it is retained: it would be done again at every connection")
+        if not self._is_known(command.device):
+            self._end(None, f"{command.device}: {topic}", CommandOutcome("refused", "there is no device of this name"))
+        elif isinstance(command, WrongCommand):
+            self._end(command.device, topic, CommandOutcome("refused", command.reason, "docs/mqtt.md has the commands"))
+        else:
+            self._queue(command)
+
+    def drop(self, count: int) -> None:
+        """So many came that were not even read; told once a second."""
+        self._dropped += count
+        self.dropped += count
+        self._some_dropped.set()
+
+    def _queue(self, command: Command) -> None:
+        group, waiting = self._group, self._waiting.get(command.device)
+        if group is None or (waiting is not None and len(waiting) >= WAITING_A_DEVICE):
+            self.drop(1)
+        elif waiting is not None:
+            waiting.append(command)
+        else:
+            self._waiting[command.device] = deque((command,))
+            group.create_task(self._work(command.device), name=f"mqtt commands for {command.device}")
+
+    async def _work(self, device: str) -> None:
+        while waiting := self._waiting.get(device):
+            command = waiting.popleft()
+            async with self._slots:
+                try:
+                    outcome = await self._act(command)
+                except Exception:  # the next command must not end with this one
+                    _log.exception("a command over MQTT failed inside the host")
+                    outcome = CommandOutcome("unknown", "a fault inside the host ended it", "the host's log says more")
+            self._end(device, _words(command), outcome)
+        self._waiting.pop(device, None)
+
+    def _end(self, device: str | None, command: str, outcome: CommandOutcome) -> None:
+        self.counts[outcome.outcome] += 1
+        data: dict[str, Any] = {"command": command[:200], "outcome": outcome.outcome}
+        if outcome.reason:
+            data["reason"] = outcome.reason
+        if outcome.next_step:
+            data["next"] = outcome.next_step
+        if outcome.evidence:
+            data["evidence"] = [{"kind": one.kind, "text": one.text} for one in outcome.evidence]
+        self._answer(device, "mqtt.command", data)
+
+    def _is_within_rate(self) -> bool:
+        now_s = self._monotonic_s()
+        self._allowed = min(float(BURST), self._allowed + (now_s - self._counted_s) * COMMANDS_A_SECOND)
+        self._counted_s = now_s
+        if self._allowed < 1:
+            return False
+        self._allowed -= 1
+        return True
+
+    async def _sum_up(self) -> None:
+        while True:
+            await self._some_dropped.wait()
+            self._some_dropped.clear()
+            count, self._dropped = self._dropped, 0
+            text = f"more than {COMMANDS_A_SECOND} commands a second, or {WAITING_A_DEVICE} that wait for a device"
+            self._answer(None, "mqtt.commands_dropped", {"count": count, "reason": text})
+            await self._sleep(SUMMARY_S)
+
+
+def _words(command: Command) -> str:
+    match command:
+        case SetPin(pin=pin, switch=switch):
+            return f"pin {pin} {switch}"
+        case SetProgram(program=program, switch=switch):
+            return f"program {program} {switch}"
+        case TakeBack():
+            return "undo"

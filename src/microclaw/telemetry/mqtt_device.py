@@ -1,0 +1,117 @@
+"""What is told of one device over MQTT: its state as messages (docs/mqtt.md). It asks no device and sends nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+from microclaw.telemetry.mqtt_topics import device_topic, topic_part
+from microclaw.text import clean_text
+
+ONLINE: Final = b"online"
+OFFLINE: Final = b"offline"
+MAX_SHOWN: Final = 64
+ProgramEvidence: TypeAlias = Literal["reported", "accepted"]
+
+
+@dataclass(frozen=True, slots=True)
+class NamedPin:
+    """A pin with a name. `is_on`: None where nobody can tell; `program` is what drives it now."""
+
+    name: str
+    gpio: int
+    active_level: int
+    is_on: bool | None = None
+    program: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramState:
+    """`runs` as `evidence` knows it: the device says so, or this host wants it. `condition` as `app list` has it."""
+
+    name: str
+    runs: bool
+    evidence: ProgramEvidence
+    condition: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FirmwareVersions:
+    """`latest` is the highest version that is published for it here; None where nothing is: no version is made up."""
+
+    title: str
+    installed: str
+    latest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceView:
+    """A device as it is told now. `sensors` are the keys of its telemetry, as far as it sent any."""
+
+    device_id: str
+    name: str
+    board: str
+    chip: str
+    is_online: bool
+    firmware: FirmwareVersions | None = None
+    pins: tuple[NamedPin, ...] = ()
+    programs: tuple[ProgramState, ...] = ()
+    sensors: frozenset[str] = frozenset()
+
+
+def device_messages(view: DeviceView) -> Mapping[str, bytes]:
+    """Every retained message of the device by its topic below the host's own, except its entities."""
+    found: dict[str, bytes] = {
+        device_topic(view.name, "availability"): ONLINE if view.is_online else OFFLINE,
+        device_topic(view.name, "state"): json_bytes(_state(view)),
+    }
+    for pin in view.pins:
+        found[device_topic(view.name, "pin", pin.name)] = json_bytes(_pin(pin))
+    for program in view.programs:
+        found[device_topic(view.name, "program", program.name)] = json_bytes(_program(program))
+    if view.firmware is not None:
+        found[device_topic(view.name, "firmware")] = json_bytes(_versions(view.firmware))
+    return found
+
+
+def json_bytes(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+def shown(text: str) -> str:
+    """A name for people, from wherever."""
+    return clean_text(text, one_line=True, limit=MAX_SHOWN)
+
+
+def _state(view: DeviceView) -> dict[str, Any]:
+    return {
+        "device": view.name,
+        "id": view.device_id,
+        "board": view.board,
+        "chip": view.chip,
+        "online": view.is_online,
+        "firmware": None if view.firmware is None else f"{view.firmware.title} {view.firmware.installed}",
+        "pins": {topic_part(pin.name): _pin(pin) for pin in view.pins},
+        "programs": {topic_part(program.name): _program(program) for program in view.programs},
+    }
+
+
+def _pin(pin: NamedPin) -> dict[str, Any]:
+    switch = None if pin.is_on is None else "ON" if pin.is_on else "OFF"
+    return {"state": switch, "gpio": pin.gpio, "program": pin.program}
+
+
+def _program(program: ProgramState) -> dict[str, Any]:
+    return {
+        "state": "ON" if program.runs else "OFF",
+        "name": shown(program.name),
+        "evidence": program.evidence,
+        "condition": program.condition,
+    }
+
+
+def _versions(firmware: FirmwareVersions) -> dict[str, Any]:
+    latest = {} if firmware.latest is None else {"latest_version": firmware.latest}
+    return {"title": firmware.title, "installed_version": firmware.installed, **latest}

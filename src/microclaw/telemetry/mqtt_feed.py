@@ -1,0 +1,133 @@
+"""What goes to the broker's buffer on disk: events and telemetry of devices, the host's own events. It sends nothing.
+
+An event that the store keeps is buffered in the same transaction. Everything else waits in memory for the next write,
+for milliseconds, bounded: what is too much is lost, oldest first, and counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import sqlite3
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any, Final
+
+from microclaw.events import Alarm, AppDeployed, AppEnded, DeviceConnected, DeviceLeft, LiveEvent
+from microclaw.store.mqtt import MqttBuffer, NewMessage
+from microclaw.telemetry.mqtt_device import json_bytes
+from microclaw.telemetry.mqtt_topics import device_topic
+from microclaw.wire.link.messages import Event, Telemetry
+
+MAX_IN_MEMORY: Final = 4_096
+MAX_GROUP: Final = 256
+_TOLD: Final = (DeviceConnected, DeviceLeft, AppDeployed, AppEnded, Alarm)  # a device's own events have their data
+_NOT_FACTS: Final = frozenset({"device", "at_ms", "number"})
+
+
+class MqttFeed:
+    """`news` is set when the buffer has more. `sensors` are the keys of each device's telemetry, by its name."""
+
+    def __init__(self, buffer: MqttBuffer) -> None:
+        self._buffer = buffer
+        self._waiting: deque[NewMessage] = deque()
+        self._arrived = asyncio.Event()
+        self._under_way = 0  # taken out of memory, and not yet on the disk
+        self.news = asyncio.Event()
+        self.lost = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many are in memory alone."""
+        return len(self._waiting) + self._under_way
+
+    def keep_event(
+        self, connection: sqlite3.Connection, device: str, message_id: bytes, event: Event, at_ms: int
+    ) -> None:
+        """In the transaction that keeps the event. Say `kept` when it is committed."""
+        body = {"name": event.name, "data": _plain(event.data), "at_ms": at_ms, "id": message_id.hex()}
+        self._buffer.add_to(connection, NewMessage("event", device_topic(device, "event"), json_bytes(body)))
+
+    def kept(self) -> None:
+        self.news.set()
+
+    def take_telemetry(self, device: str, telemetry: Telemetry, at_ms: int) -> None:
+        self._put(NewMessage("telemetry", device_topic(device, "telemetry"), _telemetry(telemetry, at_ms)))
+
+    def take_live(self, event: LiveEvent) -> None:
+        """An event of the host itself. Those that a device sent come with `keep_event`."""
+        if isinstance(event, _TOLD):
+            names = (field.name for field in fields(event) if field.name not in _NOT_FACTS)
+            self.add_event(event.device, event.kind, {name: getattr(event, name) for name in names}, event.at_ms)
+
+    def add_event(self, device: str | None, name: str, data: Mapping[str, Any], at_ms: int) -> None:
+        """An event of a device, or with None of the host."""
+        topic = "event" if device is None else device_topic(device, "event")
+        body = {"name": name, "data": _plain(data), "at_ms": at_ms}
+        self._put(NewMessage("event", topic, json_bytes(body)))
+
+    async def run(self) -> None:
+        """Write what waits, until it is cancelled; then what is left."""
+        try:
+            while True:
+                await self._arrived.wait()
+                await self._write()
+        except asyncio.CancelledError:
+            await self._write()
+            raise
+
+    async def _write(self) -> None:
+        self._arrived.clear()
+        while self._waiting:
+            group = [self._waiting.popleft() for _ in range(min(MAX_GROUP, len(self._waiting)))]
+            self._under_way = len(group)
+            adding = asyncio.ensure_future(self._buffer.add(group))
+            try:
+                await asyncio.shield(adding)
+            except asyncio.CancelledError:
+                await asyncio.wait((adding,))  # what the store was given, it writes: it must not come twice
+                if adding.exception() is not None:
+                    self._put_back(group)
+                raise
+            except Exception:  # a full disk: written with the next
+                self._put_back(group)
+                raise
+            finally:
+                self._under_way = 0
+            self.news.set()
+
+    def _put_back(self, group: Sequence[NewMessage]) -> None:
+        self._waiting.extendleft(reversed(group))
+        self._arrived.set()
+
+    def _put(self, message: NewMessage) -> None:
+        if len(self._waiting) >= MAX_IN_MEMORY:
+            self._waiting.popleft()
+            self.lost += 1
+        self._waiting.append(message)
+        self._arrived.set()
+
+
+def _telemetry(telemetry: Telemetry, at_ms: int) -> bytes:
+    values = {
+        field: value
+        for field in telemetry.__struct_fields__
+        if field != "apps" and (value := getattr(telemetry, field)) is not None
+    }
+    return json_bytes({**values, "at_ms": at_ms})
+
+
+def _plain(value: Any) -> Any:
+    """A device's value as JSON can have it: bytes in hex, no number that JSON lacks."""
+    match value:
+        case bytes():
+            return value.hex()
+        case float() if not math.isfinite(value):
+            return None
+        case Mapping():
+            return {str(key): _plain(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [_plain(inner) for inner in value]
+        case _:
+            return value

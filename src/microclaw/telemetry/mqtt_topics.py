@@ -1,0 +1,115 @@
+"""The topics of docs/mqtt.md, and what a command topic says. It sends nothing.
+
+A name becomes one part of a topic: what is not a letter, a digit or one of `_.-~` is percent-encoded (RFC 3986), so no
+`+`, `#`, `/` and no control character of a name ever reaches a topic, and two names never become one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+from urllib.parse import quote, unquote
+
+MAX_NAME_CHARS: Final = 126  # of a program, as the firmware takes them
+Switch: TypeAlias = Literal["on", "off"]
+_SWITCH: Final[dict[str, Switch]] = {"on": "on", "1": "on", "true": "on", "off": "off", "0": "off", "false": "off"}
+PRESS: Final = "press"
+MAX_PAYLOAD_BYTES: Final = 64
+
+
+def topic_part(name: str) -> str:
+    """The name as one part of a topic."""
+    return quote(name, safe="~")
+
+
+@dataclass(frozen=True, slots=True)
+class SetPin:
+    """`pin` is a GPIO's number, or the name of a pin."""
+
+    device: str
+    pin: str
+    switch: Switch
+
+
+@dataclass(frozen=True, slots=True)
+class SetProgram:
+    device: str
+    program: str
+    switch: Switch
+
+
+@dataclass(frozen=True, slots=True)
+class TakeBack:
+    device: str
+
+
+Command: TypeAlias = SetPin | SetProgram | TakeBack
+
+
+@dataclass(frozen=True, slots=True)
+class WrongCommand:
+    """A message on a command topic that says nothing that can be done; `reason` is what is wrong with it."""
+
+    device: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """`base` is `mqtt.topic`, `host` this host's id."""
+
+    base: str
+    host: str
+
+    @property
+    def root(self) -> str:
+        return f"{self.base}/{self.host}"
+
+    def of_host(self, name: str) -> str:
+        return f"{self.root}/{name}"
+
+    def of_device(self, device: str, *parts: str) -> str:
+        return f"{self.root}/{device_topic(device, *parts)}"
+
+    @property
+    def every_status(self) -> str:
+        """A filter for the status of every host with this base topic."""
+        return f"{self.base}/+/status"
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """The filters of every command."""
+        return (f"{self.root}/+/pin/+/set", f"{self.root}/+/program/+/set", f"{self.root}/+/undo")
+
+    def host_of_status(self, topic: str) -> str | None:
+        """Whose status a topic is; None where it is no status."""
+        before, _, name = topic.rpartition("/")
+        base, _, host = before.rpartition("/")
+        return host if name == "status" and base == self.base and host else None
+
+    def below_root(self, topic: str) -> str:
+        return topic.removeprefix(f"{self.root}/")
+
+
+def device_topic(device: str, *parts: str) -> str:
+    """A topic of a device, below the host's own."""
+    return "/".join(map(topic_part, (device, *parts)))
+
+
+def read_command(topic: str, payload: bytes) -> Command | WrongCommand:
+    """What a message asks for; `topic` is below the host's own one."""
+    parts = [unquote(part) for part in topic.split("/")]
+    device = parts[0][:MAX_NAME_CHARS]
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        return WrongCommand(device, f"its payload has {len(payload)} bytes, {MAX_PAYLOAD_BYTES} is the limit")
+    word = payload.decode(errors="replace").strip().lower()
+    match parts[1:]:
+        case ["undo"]:
+            return TakeBack(device) if word == PRESS else WrongCommand(device, f"undo takes PRESS, not {word!r}")
+        case ["pin" | "program" as kind, name, "set"] if 0 < len(name) <= MAX_NAME_CHARS:
+            switch = _SWITCH.get(word)
+            if switch is None:
+                return WrongCommand(device, f"{kind} takes ON or OFF, not {word!r}")
+            return SetPin(device, name, switch) if kind == "pin" else SetProgram(device, name, switch)
+        case _:
+            return WrongCommand(device, "this topic is no command")

@@ -1,0 +1,58 @@
+"""Pins with a name and programs, as MQTT and Home Assistant have them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from microclaw.app.mqtt_devices import _program, named_pins
+from microclaw.apps.catalogue import AppCondition, AppListing
+from microclaw.apps.changes import AppVersion
+from microclaw.boards import load_board
+from microclaw.events import ProgramKind
+
+
+def test_pins_with_a_name_are_the_led_and_those_that_a_label_names() -> None:
+    board = load_board("virtual")
+    labels = ("room=kitchen", "pin-5=lamp", "pin-6=fan.2", "indoor")
+    assert named_pins(board, labels) == {"led": (2, 1), "lamp": (5, 1), "fan.2": (6, 1)}
+
+
+def test_label_of_a_pin_that_is_reserved_or_not_there_names_nothing() -> None:
+    board = load_board("virtual")
+    assert board.pins[33].reserved
+    assert named_pins(board, ("pin-33=x", "pin-999=y", "pin-=z", "pin-4")) == {"led": (2, 1)}
+
+
+def test_label_takes_no_other_pin_s_name_and_an_addressable_led_is_no_switch() -> None:
+    board = load_board("virtual")
+    assert named_pins(board, ("pin-5=led",)) == {"led": (2, 1)}
+    assert board.led is not None
+    low = replace(board, led=replace(board.led, active_level=0))
+    assert named_pins(low, ()) == {"led": (2, 0)}
+    assert named_pins(replace(board, led=replace(board.led, kind="addressable")), ()) == {}
+
+
+def listing(condition: AppCondition, kind: ProgramKind = "wasm") -> AppListing:
+    version = AppVersion("00", 8_192, 1, 0, (), kind=kind)
+    return AppListing("d-1", "desk", "blink", condition, False, 8_192, (), version=version)
+
+
+@pytest.mark.parametrize(
+    ("told", "runs", "evidence"),
+    [
+        (listing("running"), True, "reported"),
+        (listing("waiting"), True, "reported"),  # between two runs
+        (listing("listed"), True, "reported"),
+        (listing("returned"), True, "reported"),  # its timers go on
+        (listing("returned", "py"), False, "reported"),
+        (listing("trapped"), False, "reported"),
+        (listing("missing"), False, "reported"),
+        (listing("stopped"), False, "accepted"),
+        (listing("unreachable"), True, "accepted"),
+    ],
+)
+def test_program_is_on_as_the_list_of_programs_says(told: AppListing, runs: bool, evidence: str) -> None:
+    found = _program(told)
+    assert (found.runs, found.evidence) == (runs, evidence)

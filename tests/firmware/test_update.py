@@ -1,0 +1,245 @@
+"""The firmware's own files are updated over the link: from /fw_a to /fw_b, and back where the new ones are no good."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.firmware.conftest import PATIENCE_S, SMALL, Firmware
+from tests.firmware.ota_offers import Signer, keys_manifest, manifest, packed, signer
+from tests.firmware.programs import image
+from tests.firmware.test_memory import BLINK
+from tests.firmware.test_update_cuts import bundle
+from tests.firmware.update_host import UpdateHost, hosting_updates
+
+from microclaw.wire.link.messages import BlobRead, OtaCancel, OtaOffer
+
+BOOT = "tests/firmware/simulated/boot_slots.py"
+NAME = "microclaw-micropython"
+LEAST_FREE = 50_000
+WELL = ["offered", *["downloading"] * 4, "verifying", "staged", "rebooting", "trial", "healthy"]
+
+
+@pytest.fixture
+def updatable(board: Firmware, as_flashed: Path) -> Firmware:
+    """As `microclaw flash` leaves it: /fw_a whole, one key."""
+    board.boot = BOOT
+    for path in as_flashed.iterdir():
+        put(board.folder / "fw_a" / path.name, path.read_bytes())
+    put(board.folder / "fw_a/about.json", about("1.0.0", 0))
+    put(board.folder / "fw_a/whole", b"")
+    told = json.dumps({"keys": {signer().key_id: signer().n}, "channel": "stable", "serial": 0}).encode()
+    put(board.folder / "keys.json", told + b"\n" + hashlib.sha256(told).hexdigest().encode())
+    return board
+
+
+def put(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def about(version: str, security_version: int) -> bytes:
+    return json.dumps({"name": NAME, "version": version, "security_version": security_version}).encode()
+
+
+def files(as_flashed: Path, version: str, **more: bytes) -> dict[str, bytes]:
+    found = {path.name: path.read_bytes() for path in sorted(as_flashed.iterdir())}
+    return found | {"about.json": about(version, 3)} | {name.replace("_", "."): data for name, data in more.items()}
+
+
+def key(number: int) -> Signer:
+    return signer(number) if number else signer()
+
+
+def offer(payload: bytes, number: int = 0, **changes: Any) -> OtaOffer:
+    values = {
+        "name": NAME,
+        "board": "esp32",
+        "sha256": hashlib.sha256(payload).hexdigest(),
+        "size": len(payload),
+        "created": "2025-01-01T00:00:00Z",
+        "expires": "2099-01-01T00:00:00Z",
+        "key_id": key(number).key_id,
+    }
+    return signed(packed(manifest(**values | changes)), number)
+
+
+def signed(data: bytes, number: int = 0) -> OtaOffer:
+    return OtaOffer(data, key(number).sign(data))
+
+
+async def test_an_update_is_downloaded_tried_and_kept(updatable: Firmware, as_flashed: Path, tmp_path: Path) -> None:
+    payload = bundle(files(as_flashed, "1.4.0"))
+    host = UpdateHost(payload)
+    async with hosting_updates(updatable, tmp_path, host), updatable.running(), asyncio.timeout(PATIENCE_S):
+        host.say(offer(payload))
+        await host.until(lambda: host.states("1.4.0")[-1:] == ["healthy"])
+        host.say(offer(payload))  # again: it changes nothing
+        await host.until(lambda: len(host.states("1.4.0")) == len(WELL) + 1)
+        host.cut()
+        await host.until(lambda: len(host.hellos) == 3)
+    assert host.states("1.4.0") == [*WELL, "healthy"]
+    assert [hello.firmware.version for hello in host.hellos] == ["1.0.0", "1.4.0", "1.4.0"]
+    ota = host.hellos[-1].ota
+    assert ota is not None
+    assert (ota.board, ota.channel, list(ota.kinds), list(ota.keys)) == (
+        "esp32",
+        "stable",
+        ["files"],
+        [signer().key_id],
+    )
+    assert [hello.ota.security_version for hello in host.hellos if hello.ota] == [0, 0, 3]
+    assert {window.length for window in host.windows[:-1]} == {16384}
+    assert sorted(path.name for path in (updatable.folder / "ota").iterdir()) == ["state"]
+
+
+async def test_a_board_without_psram_is_updated_and_installs_a_program_meanwhile(
+    updatable: Firmware, as_flashed: Path, tmp_path: Path
+) -> None:
+    """32 bits, 160 KB of heap: the memory that the update takes is measured while it downloads and unpacks."""
+    updatable.words = (str(SMALL), "-X", "heapsize=160K")
+    payload = bundle(files(as_flashed, "1.4.0"))
+    host = UpdateHost(payload)
+    waiting: list[BlobRead] = []
+
+    def serve(_host: UpdateHost, window: BlobRead) -> bool:
+        if window.offset == 65536:
+            waiting.append(window)
+        return window.offset != 65536
+
+    host.serve = serve
+    async with hosting_updates(updatable, tmp_path, host), updatable.running(), asyncio.timeout(PATIENCE_S):
+        await host.until(lambda: bool(host.hellos))
+        before = await free(host)
+        host.say(offer(payload, board="esp32-small"))
+        await host.until(lambda: bool(waiting))
+        found = image(tmp_path, "one", BLINK.format(pin=4))
+        digest = hashlib.sha256(found).digest()
+        await result(host, "apps.begin", {"name": "one", "kind": "py", "size": len(found), "sha256": digest})
+        await result(host, "apps.write", {"offset": 0, "data": found})
+        await result(host, "apps.commit", {})
+        downloading = await free(host)
+        host.answer(waiting[0])
+        least = downloading
+        while "staged" not in host.states("1.4.0"):
+            least = min(least, await free(host))
+        await host.until(lambda: host.states("1.4.0")[-1:] == ["healthy"])
+        listed = await result(host, "apps.list", {})
+    assert [(row["name"], row["state"]) for row in listed["apps"]] == [("one", "running")]
+    assert {window.length for window in host.windows[:-1]} == {4096}
+    assert host.states("1.4.0") == WELL
+    print(f"{before} bytes free before, {downloading} while it downloads (with a program), {least} at least")
+    assert least > LEAST_FREE
+
+
+async def free(host: UpdateHost) -> int:
+    return int((await result(host, "device.info", {}))["heap_free"])
+
+
+async def result(host: UpdateHost, method: str, params: dict[str, Any]) -> Any:
+    before = len(host.results)
+    host.call(method, params)
+    await host.until(lambda: len(host.results) > before)
+    assert host.results[-1].ok, host.results[-1]
+    return host.results[-1].value
+
+
+async def test_a_connection_that_breaks_and_a_board_that_is_killed_go_on_where_they_were(
+    updatable: Firmware, as_flashed: Path, tmp_path: Path
+) -> None:
+    payload = bundle(files(as_flashed, "1.4.0"))
+    host = UpdateHost(payload)
+    broken: list[int] = []
+
+    def serve(host: UpdateHost, window: BlobRead) -> bool:
+        if len(broken) < 3 and window.offset and window.offset not in broken:
+            broken.append(window.offset)
+            updatable.kill() if len(broken) == 2 else host.cut()
+            return False
+        return True
+
+    host.serve = serve
+    async with hosting_updates(updatable, tmp_path, host), asyncio.timeout(PATIENCE_S):
+        for _ in range(2):
+            async with updatable.running():
+                host.say(offer(payload)) if not host.hellos else None
+                await host.until(lambda: len(broken) == 2 or host.states("1.4.0")[-1:] == ["healthy"])
+                if len(broken) == 2:
+                    assert updatable.process is not None
+                    await updatable.process.wait()
+                    broken.append(-1)
+    assert host.states("1.4.0")[-1] == "healthy"
+    offsets = [window.offset for window in host.windows]
+    assert offsets == sorted(offsets), "nothing is loaded twice"
+
+
+async def test_what_the_board_may_not_take_is_refused_and_an_update_can_be_cancelled(
+    updatable: Firmware, as_flashed: Path, tmp_path: Path
+) -> None:
+    payload = bundle(files(as_flashed, "1.4.0"))
+    host = UpdateHost(payload)
+    host.serve = lambda _host, window: window.offset < 32768
+    async with hosting_updates(updatable, tmp_path, host), updatable.running(), asyncio.timeout(PATIENCE_S):
+        host.say(offer(payload, version="0.9.0"))
+        host.say(offer(payload, 1))
+        host.say(offer(payload, version="1.3.0"))
+        await host.until(lambda: len(host.windows) > 2)
+        host.say(offer(payload, version="1.3.1", board="esp32s3"))  # the other one goes on
+        host.say(offer(payload, version="1.4.0"))
+        await host.until(lambda: "downloading" in host.states("1.4.0"))
+        host.say(OtaCancel("1.4.0"))
+        await host.until(lambda: host.states("1.4.0")[-1:] == ["idle"])
+    told = {(status.version, status.state): status.error for status in host.statuses}
+    assert (told["0.9.0", "refused"] or "").startswith("old_version")
+    assert (told["1.4.0", "refused"] or "").startswith("unknown_key")
+    assert (told["1.3.1", "refused"] or "").startswith("wrong_board")
+    assert (told["1.3.0", "idle"] or "").startswith("superseded")
+    assert (told["1.4.0", "idle"] or "") == "cancelled"
+    assert sorted(path.name for path in (updatable.folder / "ota").iterdir()) == ["state"]
+
+
+async def test_a_firmware_that_cannot_start_gives_way_to_the_old_one(
+    updatable: Firmware, as_flashed: Path, tmp_path: Path
+) -> None:
+    broken = image(tmp_path, "firmware", "raise ValueError('no good')\n")
+    payload = bundle(files(as_flashed, "1.4.0", firmware_mpy=broken))
+    host = UpdateHost(payload)
+    async with hosting_updates(updatable, tmp_path, host), updatable.running(), asyncio.timeout(PATIENCE_S):
+        host.say(offer(payload))
+        await host.until(lambda: host.states("1.4.0")[-1:] == ["rolled_back"])
+        assert updatable.boots == 5
+    assert host.statuses[-1].error == "unhealthy: power_on"
+    assert [hello.firmware.version for hello in host.hellos] == ["1.0.0", "1.0.0"]
+    assert not (updatable.folder / "fw_b/whole").exists()
+
+
+async def test_keys_are_changed_by_a_key_that_is_trusted(updatable: Firmware, as_flashed: Path, tmp_path: Path) -> None:
+    payload = bundle(files(as_flashed, "1.4.0"))
+    host = UpdateHost(payload)
+    host.serve = lambda _host, window: window.offset < 32768
+    times = {"name": NAME, "created": "2025-01-01T00:00:00Z", "expires": "2099-01-01T00:00:00Z"}
+    first = signed(packed(keys_manifest(**times)))
+    async with hosting_updates(updatable, tmp_path, host), updatable.running(), asyncio.timeout(PATIENCE_S):
+        host.say(offer(payload))
+        await host.until(lambda: len(host.windows) > 2)
+        host.say(first)
+        await host.until(lambda: len(host.hellos) == 2)  # it comes back by itself
+        host.say(first)  # as after a cut before it was acked
+        host.say(signed(packed(keys_manifest(**times, serial=3, add=[], remove=[]))))  # the old key
+        host.say(signed(packed(keys_manifest(**times, serial=2, key_id=signer(1).key_id, remove=[])), 1))
+        await host.until(lambda: len(host.states("keys-2")) == 3)
+    told = [(status.version, status.state, (status.error or "").split(":")[0]) for status in host.statuses]
+    assert told[-5:] == [
+        ("keys-2", "healthy", ""),
+        ("1.4.0", "failed", "unknown_key"),
+        ("keys-2", "healthy", ""),
+        ("keys-3", "refused", "unknown_key"),
+        ("keys-2", "refused", "old_serial"),
+    ]
+    ota = host.hellos[-1].ota
+    assert ota is not None
+    assert list(ota.keys) == [signer(1).key_id]

@@ -1,0 +1,184 @@
+"""A power cut at every change of flash of an update: the board boots the old firmware or the new one, whole."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import os
+import subprocess
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.firmware.conftest import MICROPYTHON, ROOT
+from tests.firmware.ota_offers import manifest, packed, signer
+from tests.firmware.programs import image
+
+SCRIPT = "tests/firmware/simulated/update_cuts.py"
+EVERY = int(os.environ.get("MICROCLAW_CUTS_EVERY", "3"))
+"""Each change of flash is cut by one of three manners, in turn; 1: by all three."""
+OLD = {"start.mpy": b"old" * 700, "about.json": b'{"version":"1.0.0"}', "gone.mpy": b"x" * 5000}
+ABOUT = b'{"name":"microclaw-micropython","version":"1.4.0","security_version":3}'
+
+
+def bundle(files: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    data = out.getvalue()
+    while data.endswith(bytes(512)):
+        data = data[:-512]
+    return data + bytes(1024)
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> dict[str, Any]:
+    """An update that the board takes."""
+    new = {
+        "start.mpy": image(tmp_path, "start", "def main():\n    print('new', 'firmware')\n" * 20),
+        "texts.txt": bytes(range(256)) * 9,
+        "about.json": ABOUT,
+    }
+    payload = bundle(new)
+    return offer(new, payload)
+
+
+def offer(new: dict[str, bytes], payload: bytes, **changes: Any) -> dict[str, Any]:
+    values = manifest(
+        **{
+            "name": "microclaw-micropython",
+            "board": "esp32",
+            "sha256": hashlib.sha256(payload).hexdigest(),
+            "size": len(payload),
+            "created": "2025-01-01T00:00:00Z",
+            "expires": "2099-01-01T00:00:00Z",
+            **changes,
+        }
+    )
+    data = packed(values)
+    keys = json.dumps({"keys": {signer().key_id: signer().n}, "channel": "stable", "serial": 1})
+    return {
+        "old": {name: text(found) for name, found in OLD.items()},
+        "new": {name: text(found) for name, found in new.items()},
+        "payload": text(payload),
+        "manifest": text(data),
+        "signature": text(signer().sign(data)),
+        "keys": f"{keys}\n{hashlib.sha256(keys.encode()).hexdigest()}",
+        "new_version": "1.4.0",
+        "new_is": "healthy",
+        "cuts": [],
+    }
+
+
+def text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def runs(case: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
+    path = folder / "case.json"
+    path.write_text(json.dumps(case))
+    done = subprocess.run(
+        [MICROPYTHON, "-X", "heapsize=24M", SCRIPT, path], cwd=ROOT, capture_output=True, text=True, timeout=280
+    )
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    assert done.returncode == 0, f"{lines[-1:]} {done.stderr[-3000:]} {done.stdout[-3000:]}"
+    return [json.loads(line) for line in lines]
+
+
+def said(run: dict[str, Any]) -> list[str]:
+    """States in order. One of the first two may come twice: as progress, or to an offer that was not acked."""
+    states = [state for _, _, state, _, _ in run["heard"]]
+    again = ("offered", "downloading")
+    return [state for at, state in enumerate(states) if state not in again or not at or states[at - 1] != state]
+
+
+WELL = ["offered", "downloading", "verifying", "staged", "rebooting", "trial", "healthy"]
+
+
+@pytest.mark.parametrize(
+    ("files", "changes", "error"),
+    [
+        ({}, {"sha256": "ab" * 32}, "wrong_hash"),
+        ({"start.mpy": None}, {}, "bad_bundle: it has no start.mpy"),
+        ({"about.json": ABOUT.replace(b"1.4.0", b"1.5.0")}, {}, "bad_bundle: about.json"),
+        ({"about.json": b"[]"}, {}, "bad_bundle: about.json"),
+        ({"whole": b""}, {}, "bad_bundle"),
+        ({"../main.py": b"x"}, {}, "bad_bundle"),
+        ({"a/b/c.mpy": b"x"}, {}, "bad_bundle"),
+        ({"cut.mpy": b"M\x06\x00\x1f\x05\x00"}, {}, "bad_bundle"),
+        ({"end": None}, {}, "wrong_size"),
+    ],
+)
+def test_a_payload_that_is_not_what_was_signed_for_is_not_started(
+    case: dict[str, Any], tmp_path: Path, files: dict[str, bytes | None], changes: dict[str, str], error: str
+) -> None:
+    new = {name: base64.b64decode(found) for name, found in case["new"].items()}
+    has_end = "end" not in files
+    for name, data in files.items():
+        if data is None:
+            new.pop(name, None)
+        else:
+            new[name] = data
+    payload = bundle(new)
+    (run,) = runs(offer(new, payload if has_end else payload[:-1024], **changes), tmp_path)
+    assert said(run) == ["offered", "downloading", "verifying", "failed"]
+    assert run["heard"][-1][4].startswith(error)
+    assert run["ways"] == ["old"]
+    assert (run["left"], run["numbers"]["slot"]) == (["state"], 0)
+
+
+def test_an_update_that_does_not_fit_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    new = {"start.mpy": b"x" * 150_000, "about.json": ABOUT}
+    (run,) = runs(offer(new, bundle(new)), tmp_path)
+    assert said(run) == ["refused"]
+    assert run["heard"][-1][4].startswith("no_room")
+
+
+def test_an_update_runs_through(case: dict[str, Any], tmp_path: Path) -> None:
+    (run,) = runs(case, tmp_path)
+    assert said(run) == WELL
+    assert run["left"] == ["state"]
+    assert run["numbers"] == {"slot": 1, "fails": 0, "trial": 0, "sec": 3, "ran_s": 60}
+
+
+def test_a_power_cut_at_any_change_of_flash_leaves_a_whole_firmware(case: dict[str, Any], tmp_path: Path) -> None:
+    (run,) = runs(case, tmp_path)
+    case["cuts"] = [[at, how] for at in range(run["changes"]) for how in range(3) if EVERY == 1 or at % 3 == how]
+    found = runs(case, tmp_path)
+    assert len(found) > 100
+    for each in found[1:]:
+        assert said(each) == WELL
+        assert each["numbers"]["slot"] == 1
+
+
+@pytest.mark.parametrize("new_is", ["broken", "deaf"])
+def test_a_firmware_without_a_welcome_goes_back_after_three_starts_and_is_said_once(
+    case: dict[str, Any], tmp_path: Path, new_is: str
+) -> None:
+    """Broken: it does not run at all. Deaf: it runs, and reaches no host."""
+    (run,) = runs(case | {"new_is": new_is}, tmp_path)
+    assert said(run) == [*WELL[:-1], "rolled_back"]
+    assert run["heard"][-1][4] == "unhealthy: watchdog"
+    crash = "crashed" if new_is == "broken" else "reset"
+    assert run["ways"] == ["reset", crash, crash, crash, "old"]
+    assert run["numbers"] == {"slot": 0, "fails": 0, "trial": 0, "ran_s": 60}
+
+
+@pytest.mark.parametrize("new_is", ["broken", "deaf"])
+def test_a_power_cut_at_any_change_of_flash_does_not_keep_a_bad_firmware(
+    case: dict[str, Any], tmp_path: Path, new_is: str
+) -> None:
+    """Cuts from the choice of the new slot on."""
+    case["new_is"] = new_is
+    (run,) = runs(case, tmp_path)
+    case["cuts"] = [[at, at % 3] for at in range(run["changes"] * 2 // 3, run["changes"])]
+    for each in runs(case, tmp_path)[1:]:
+        assert said(each) == [*WELL[:-1], "rolled_back"]
+        assert each["numbers"]["slot"] == 0
+        assert each["numbers"]["trial"] == 0

@@ -1,0 +1,305 @@
+"""A real broker (mosquitto) on loopback: clear text, passwords, TLS; another client; devices of a test's own."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import json
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from shutil import which
+from typing import Any
+
+import pytest
+from paho.mqtt import client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from microclaw.backoff import Backoff
+from microclaw.config.mqtt_settings import MqttSettings
+from microclaw.errors import StoreError
+from microclaw.store.database import Database
+from microclaw.store.mqtt import MAX_BUFFER_BYTES, MqttBuffer, MqttPublishedTable
+from microclaw.telemetry.mqtt_broker import read_options
+from microclaw.telemetry.mqtt_commands import MqttCommands
+from microclaw.telemetry.mqtt_device import DeviceView
+from microclaw.telemetry.mqtt_discovery import Discovery
+from microclaw.telemetry.mqtt_feed import MqttFeed
+from microclaw.telemetry.mqtt_publisher import WATCH_S, MqttPublisher
+from microclaw.telemetry.mqtt_topics import Topics
+
+LIMIT_S = 60.0
+PASSWORD = "open-sesame-91"
+
+
+def wait_for(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+async def until(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    while not condition():
+        assert time.monotonic() < deadline, what
+        await asyncio.sleep(0.02)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Broker:
+    """mosquitto on three ports: `port` lets everybody in, `tls_port` by TLS; `password_port` the user microclaw,
+    who may do all below mine/ and little below half/.
+    """
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    password_port: int = field(default_factory=free_port)
+    tls_port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+    max_packet_bytes: int | None = None
+
+    @property
+    def url(self) -> str:
+        return f"mqtt://127.0.0.1:{self.port}"
+
+    @property
+    def ca_file(self) -> Path:
+        return self.folder / "ca.pem"
+
+    def prepare(self) -> None:
+        """A password, an authority and a certificate for "localhost"."""
+        passwords = self.folder / "passwords"
+        subprocess.run(["mosquitto_passwd", "-b", "-c", passwords, "microclaw", PASSWORD], check=True)
+        request = ["openssl", "req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+        request += ["-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+        request += ["-keyout", str(self.folder / "key.pem"), "-out", str(self.ca_file)]
+        subprocess.run(request, check=True, capture_output=True)
+
+        rules = ("user microclaw", "topic readwrite mine/#", "topic write half/+/status", "topic write half/+/info")
+        (self.folder / "acl").write_text("\n".join(rules) + "\n")
+
+    def start(self) -> None:
+        found = which("mosquitto") or which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+        assert found is not None, "mosquitto is missing: make setup-system"
+        rows = [
+            f"user {getpass.getuser()}",
+            "per_listener_settings true",
+            f"listener {self.port} 127.0.0.1",
+            "allow_anonymous true",
+        ]
+        if self.ca_file.exists():
+            rows += [f"listener {self.password_port} 127.0.0.1", f"password_file {self.folder / 'passwords'}"]
+            rows += [f"acl_file {self.folder / 'acl'}"]
+            rows += [f"listener {self.tls_port} 127.0.0.1", "allow_anonymous true"]
+            rows += [f"certfile {self.ca_file}", f"keyfile {self.folder / 'key.pem'}"]
+        if self.max_packet_bytes is not None:
+            rows.append(f"max_packet_size {self.max_packet_bytes}")
+        config = self.folder / "mosquitto.conf"
+        config.write_text("\n".join(rows) + "\n")
+        log = (self.folder / "mosquitto.log").open("wb")
+        self.process = subprocess.Popen([found, "-c", str(config)], stdout=log, stderr=log)
+        log.close()
+        wait_for(self.listens, "mosquitto did not start")
+
+    def listens(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, (self.folder / "mosquitto.log").read_text()
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def kill(self) -> None:
+        """As a power cut does."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(LIMIT_S)
+        self.process = None
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(LIMIT_S)
+            self.process = None
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    made = Broker(tmp_path_factory.mktemp("mosquitto"))
+    made.prepare()
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def own_broker(tmp_path: Path) -> Iterator[Broker]:
+    """Not started; a test may kill it."""
+    made = Broker(tmp_path)
+    yield made
+    made.stop()
+
+
+@dataclass(frozen=True)
+class Heard:
+    topic: str
+    payload: bytes
+    retained: bool
+
+    @property
+    def body(self) -> Any:
+        return json.loads(self.payload)
+
+
+class Listener:
+    """Another client, which hears everything below a filter and may say something."""
+
+    def __init__(self, port: int, *filters: str) -> None:
+        self.heard: list[Heard] = []
+        self._ready = threading.Event()
+        client = self.client = paho.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+        client.reconnect_delay_set(1, 1)
+        self._filters = filters
+        client.on_connect = self._subscribe
+        client.on_subscribe = lambda *_: self._ready.set()
+        client.on_message = lambda _client, _data, m: self.heard.append(Heard(m.topic, bytes(m.payload), m.retain))
+        client.connect("127.0.0.1", port)
+        client.loop_start()
+        assert self._ready.wait(LIMIT_S)
+
+    def _subscribe(self, *_: Any) -> None:
+        self.client.subscribe([(topic, _options()) for topic in self._filters])
+
+    def say(self, topic: str, payload: str, *, retain: bool = False) -> None:
+        self.client.publish(topic, payload, 1, retain).wait_for_publish(LIMIT_S)
+
+    def last(self, topic: str) -> Heard | None:
+        return next((one for one in reversed(self.heard) if one.topic == topic), None)
+
+    def on(self, topic: str) -> list[Heard]:
+        return [one for one in self.heard if one.topic == topic]
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+def _options() -> Any:
+    from paho.mqtt.subscribeoptions import SubscribeOptions
+
+    return SubscribeOptions(qos=1, retainAsPublished=False)
+
+
+@pytest.fixture
+def listen() -> Iterator[Callable[..., Listener]]:
+    made: list[Listener] = []
+
+    def start(port: int, *filters: str) -> Listener:
+        made.append(Listener(port, *(filters or ("#",))))
+        return made[-1]
+
+    yield start
+    for listener in made:
+        listener.close()
+
+
+class Boards:
+    """The devices that are told: a test says how they are."""
+
+    def __init__(self, *views: DeviceView) -> None:
+        self.views = {view.device_id: view for view in views}
+
+    def ids(self) -> Collection[str]:
+        return tuple(self.views)
+
+    async def view(self, device_id: str) -> DeviceView | None:
+        return self.views.get(device_id)
+
+
+@dataclass
+class Running:
+    """A publisher at work; `feed` and `boards` are what it tells of."""
+
+    publisher: MqttPublisher
+    feed: MqttFeed
+    buffer: MqttBuffer
+    boards: Boards
+    topics: Topics
+    database: Database
+    failures: list[StoreError] = field(default_factory=list)
+
+    async def run_again(self, work: Callable[[], Awaitable[None]]) -> None:
+        """As the host supervises it."""
+        while True:
+            try:
+                await work()
+            except StoreError as exc:
+                self.failures.append(exc)
+                await asyncio.sleep(0.05)
+
+    async def connected(self) -> None:
+        await until(lambda: self.publisher.state.phase == "on", f"not connected: {self.publisher.state}")
+
+
+@asynccontextmanager
+async def publishing(
+    folder: Path,
+    settings: MqttSettings,
+    boards: Boards | None = None,
+    *,
+    host: str = "h-test",
+    make_commands: Callable[[MqttFeed], MqttCommands] | None = None,
+    limit_bytes: int = MAX_BUFFER_BYTES,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    watch_s: float = WATCH_S,
+    is_supervised: bool = False,
+) -> AsyncGenerator[Running]:
+    """What the host has, without a host: store, buffer, publisher."""
+    boards, topics = boards or Boards(), Topics(settings.topic, host)
+    async with Database.open(folder / "store.db") as database:
+        buffer = MqttBuffer(database, limit_bytes=limit_bytes)
+        await buffer.open()
+        feed = MqttFeed(buffer)
+        commands = None if make_commands is None else make_commands(feed)
+        publisher = MqttPublisher(
+            options=lambda: read_options(settings, topics),
+            topics=topics,
+            discovery=Discovery(settings.discovery_prefix, topics, settings.commands)
+            if settings.home_assistant
+            else None,
+            commands=commands,
+            devices=boards,
+            feed=feed,
+            buffer=buffer,
+            published=MqttPublishedTable(database),
+            backoff=Backoff(min_s=0.05, max_s=0.2),
+            sleep=sleep,
+            watch_s=watch_s,
+        )
+        running = Running(publisher, feed, buffer, boards, topics, database)
+        feeding = running.run_again(feed.run) if is_supervised else feed.run()
+        working = [asyncio.create_task(feeding), asyncio.create_task(publisher.run())]
+        try:
+            if commands is None:
+                yield running
+            else:
+                async with commands.serving():
+                    yield running
+        finally:
+            for task in working:
+                task.cancel()
+            await asyncio.wait(working)
+            for task in working:
+                if not task.cancelled() and (error := task.exception()) is not None:
+                    raise error

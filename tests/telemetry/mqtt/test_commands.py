@@ -1,0 +1,190 @@
+"""Commands over MQTT: what they mean, what is refused, and that a flood of them is bounded and answered."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.telemetry.mqtt.conftest import Broker, Listener, publishing, until
+
+from microclaw.config.mqtt_settings import MqttSettings
+from microclaw.events import Evidence
+from microclaw.telemetry.mqtt_commands import BURST, WAITING_A_DEVICE, CommandOutcome, MqttCommands
+from microclaw.telemetry.mqtt_feed import MqttFeed
+from microclaw.telemetry.mqtt_topics import (
+    MAX_NAME_CHARS,
+    Command,
+    SetPin,
+    SetProgram,
+    TakeBack,
+    Topics,
+    WrongCommand,
+    read_command,
+    topic_part,
+)
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "command"),
+    [
+        ("desk/pin/2/set", b"ON", SetPin("desk", "2", "on")),
+        ("desk/pin/led/set", b"false", SetPin("desk", "led", "off")),
+        ("desk/program/blink/set", b" off\n", SetProgram("desk", "blink", "off")),
+        (f"desk/program/{topic_part('a+b/#%2F')}/set", b"1", SetProgram("desk", "a+b/#%2F", "on")),
+        ("desk/undo", b"PRESS", TakeBack("desk")),
+    ],
+)
+def test_commands_are_read(topic: str, payload: bytes, command: Command) -> None:
+    assert read_command(topic, payload) == command
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "reason"),
+    [
+        ("desk/pin/2/set", b"maybe", "pin takes ON or OFF, not 'maybe'"),
+        ("desk/pin/2/set", b"\xff\xfe", "pin takes ON or OFF"),
+        ("desk/pin/2/set", b"x" * 65, "65 bytes, 64 is the limit"),
+        ("desk/undo", b"ON", "undo takes PRESS"),
+        ("desk/pin//set", b"ON", "no command"),
+        (f"desk/program/{'x' * 127}/set", b"ON", "no command"),
+        ("desk", b"ON", "no command"),
+    ],
+)
+def test_what_is_no_command_says_why(topic: str, payload: bytes, reason: str) -> None:
+    found = read_command(topic, payload)
+    assert isinstance(found, WrongCommand)
+    assert reason in found.reason
+
+
+@pytest.mark.parametrize("name", ["desk", "a+b", "#", "a/b", "\x00\x1f\x7f", "ü", "%2F", "~", "..", "a b", "+/#"])
+def test_a_name_is_one_part_of_a_topic_and_comes_back(name: str) -> None:
+    part = topic_part(name)
+    assert not set("+#/ $") & set(part)
+    assert part.isascii()
+    assert part.isprintable()
+    assert read_command(f"{part}/program/{part}/set", b"ON") == SetProgram(name, name, "on")
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=MAX_NAME_CHARS))
+def test_any_name_is_one_safe_part_of_a_topic(name: str) -> None:
+    part = topic_part(name)
+    assert re.fullmatch(r"[A-Za-z0-9_.~%-]+", part)
+    assert read_command(f"desk/program/{part}/set", b"ON") == SetProgram("desk", name, "on")
+
+
+@given(st.text(max_size=300), st.binary(max_size=100))
+def test_any_topic_and_payload_is_a_command_or_says_why_not(topic: str, payload: bytes) -> None:
+    found = read_command(topic, payload)
+    assert len(found.device) <= MAX_NAME_CHARS
+    assert not isinstance(found, WrongCommand) or found.reason
+
+
+def test_status_of_another_host_is_read_only_below_the_same_base() -> None:
+    topics = Topics("home/claw", "h-1")
+    assert topics.host_of_status("home/claw/h-2/status") == "h-2"
+    assert topics.host_of_status("home/h-2/status") is None
+    assert topics.host_of_status("home/claw/h-2/info") is None
+
+
+class Acts:
+    """Stands for the host's tools: keeps what it was asked, until a test lets it go on."""
+
+    def __init__(self) -> None:
+        self.asked: list[Command] = []
+        self.go_on = asyncio.Event()
+        self.go_on.set()
+
+    def make(self, feed: MqttFeed) -> MqttCommands:
+        def answer(device: str | None, name: str, data: Mapping[str, Any]) -> None:
+            feed.add_event(device, name, data, 0)
+
+        known = ("desk", "shelf").__contains__
+        return MqttCommands(act=self.act, answer=answer, is_known=known, monotonic_s=lambda: 0.0)
+
+    async def act(self, command: Command) -> CommandOutcome:
+        self.asked.append(command)
+        await self.go_on.wait()
+        if isinstance(command, SetProgram) and command.program == "broken":
+            raise ValueError("a fault of ours")
+        return CommandOutcome("done", evidence=(Evidence("counted", "pin 2 is at 1"),))
+
+
+async def test_command_is_done_and_answered_as_an_event(
+    broker: Broker, listen: Callable[..., Listener], tmp_path: Path
+) -> None:
+    acts, settings = Acts(), MqttSettings(url=broker.url, topic="commands", commands=True)
+    event = "commands/h-test/desk/event"
+    heard = listen(broker.port, "commands/#")
+    heard.say("commands/h-test/desk/pin/2/set", "OFF", retain=True)
+    async with publishing(tmp_path, settings, make_commands=acts.make) as running:
+        await until(lambda: len(heard.on(event)) == 1, "a retained command is not answered")
+        assert "retained" in heard.on(event)[0].body["data"]["reason"]
+        assert not acts.asked
+        heard.say("commands/h-test/desk/pin/2/set", "ON")
+        await until(lambda: len(heard.on(event)) == 2, "no answer")
+        assert acts.asked == [SetPin("desk", "2", "on")]
+        body = heard.on(event)[1].body
+        assert body["name"] == "mqtt.command"
+        assert body["data"] == {
+            "command": "pin 2 on",
+            "outcome": "done",
+            "evidence": [{"kind": "counted", "text": "pin 2 is at 1"}],
+        }
+        heard.say("commands/h-test/desk/program/broken/set", "ON")
+        heard.say("commands/h-test/desk/program/blink/set", "maybe")
+        heard.say("commands/h-test/nobody/undo", "PRESS")
+        await until(lambda: len(heard.on(event)) == 4, "no answer to the wrong ones")
+        await until(lambda: heard.last("commands/h-test/event"), "an unknown device is not answered")
+        outcomes = {one.body["data"]["outcome"] for one in heard.on(event)[2:]}
+        assert outcomes == {"unknown", "refused"}
+        assert "no device" in heard.on("commands/h-test/event")[0].body["data"]["reason"]
+        assert running.publisher.state.phase == "on"
+    heard.say("commands/h-test/desk/pin/2/set", "", retain=True)
+
+
+async def test_flood_of_commands_is_bounded_and_told_once_a_second(
+    broker: Broker, listen: Callable[..., Listener], tmp_path: Path
+) -> None:
+    acts, settings = Acts(), MqttSettings(url=broker.url, topic="flood", commands=True)
+    heard = listen(broker.port, "flood/#")
+    made: list[MqttCommands] = []
+
+    def make(feed: MqttFeed) -> MqttCommands:
+        made.append(acts.make(feed))
+        return made[0]
+
+    async with publishing(tmp_path, settings, make_commands=make) as running:
+        await running.connected()
+        acts.go_on.clear()
+        for number in range(3_000):
+            heard.client.publish("flood/h-test/desk/pin/2/set", "ON" if number % 2 else "OFF", 0)
+        (commands,) = made
+        taken = (WAITING_A_DEVICE, WAITING_A_DEVICE + 1)  # and the one that is under way, where it was begun in between
+        await until(lambda: 3_000 - commands.dropped in taken, "it is not bounded")
+        assert max(taken) < BURST
+        acts.go_on.set()
+        told = "flood/h-test/event"
+        await until(lambda: sum(one.body["data"]["count"] for one in heard.on(told)) == commands.dropped, "not told")
+        assert "commands a second" in heard.on(told)[0].body["data"]["reason"]
+        assert len(heard.on(told)) < 30
+        await until(lambda: len(acts.asked) == 3_000 - commands.dropped, "those that waited are not done")
+
+
+async def test_without_the_setting_no_command_is_heard(
+    broker: Broker, listen: Callable[..., Listener], tmp_path: Path
+) -> None:
+    settings = MqttSettings(url=broker.url, topic="deaf")
+    heard = listen(broker.port, "deaf/#")
+    async with publishing(tmp_path, settings) as running:
+        await running.connected()
+        await until(lambda: running.publisher.state.received == 2, "it does not hear its own status and info")
+        heard.say("deaf/h-test/desk/pin/2/set", "ON")
+        heard.say("deaf/h-other/status", "online")  # it is delivered after the command would be
+        await until(lambda: running.publisher.state.others == {"h-other"}, "nothing is heard")
+        assert running.publisher.state.received == 3

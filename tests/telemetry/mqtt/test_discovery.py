@@ -1,0 +1,132 @@
+"""Every discovery message against Home Assistant's own rules (home_assistant.py), and what becomes of entities."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.telemetry.mqtt.conftest import Boards, Broker, Listener, publishing, until
+from tests.telemetry.mqtt.home_assistant import check_discovery
+
+from microclaw.config.mqtt_settings import MqttSettings
+from microclaw.telemetry.mqtt_device import DeviceView, FirmwareVersions, NamedPin, ProgramState, device_messages
+from microclaw.telemetry.mqtt_discovery import SENSORS, Discovery
+from microclaw.telemetry.mqtt_topics import Topics
+
+ODD = 'a+b/#"}} {% set x %}\n\x07ü'
+FULL = DeviceView(
+    "d-01",
+    "desk",
+    "a board",
+    "ESP32-S3",
+    True,
+    FirmwareVersions("microclaw", "0.1.0"),
+    (NamedPin("led", 2, 1), NamedPin("lamp", 5, 1, True)),
+    (
+        ProgramState("blink", True, "reported"),
+        ProgramState(ODD, False, "accepted"),
+        ProgramState("ü" * 126, True, "accepted"),
+    ),
+    frozenset({*SENSORS, "something_new"}),
+)
+PLAIN = DeviceView("d-02", "shelf", "a board", "ESP32-C3", False)
+
+
+def discovery(*, takes_commands: bool = True) -> Discovery:
+    return Discovery("homeassistant", Topics("home/microclaw", "h-1"), takes_commands)
+
+
+@pytest.mark.parametrize("takes_commands", [True, False])
+@pytest.mark.parametrize("view", [FULL, PLAIN])
+def test_home_assistant_takes_every_message(view: DeviceView, takes_commands: bool) -> None:
+    made = discovery(takes_commands=takes_commands)
+    message = made.message(view, made.components(view), {"switch_gone": "switch", "sensor_gone": "sensor"})
+    found = check_discovery(made.topic(view.device_id), message)
+    platforms = {component["platform"] for key, component in found.items() if not key.endswith("_gone")}
+    if view is FULL:
+        wanted = {"switch", "button"} if takes_commands else {"binary_sensor"}
+        assert platforms == wanted | {"sensor", "update"}
+        assert len(found) == 2 + 3 + len(SENSORS) + 1 + takes_commands + 2
+    else:
+        assert platforms == set()
+
+
+def test_entities_read_topics_that_are_published() -> None:
+    made = discovery()
+    told = {made.topics.of_host(""), *(f"{made.topics.root}/{topic}" for topic in device_messages(FULL))}
+    told.add(made.topics.of_device("desk", "telemetry"))
+    for component in made.components(FULL).values():
+        assert component.get("state_topic") in (None, *told)
+
+
+def test_names_from_outside_stay_one_part_of_a_topic_and_steer_no_template() -> None:
+    made = discovery()
+    part = "a%2Bb%2F%23%22%7D%7D%20%7B%25%20set%20x%20%25%7D%0A%07%C3%BC"
+    component = made.components(FULL)[f"switch_program_{part}"]
+    assert component["command_topic"] == f"home/microclaw/h-1/desk/program/{part}/set"
+    assert component["value_template"] == "{{ value_json.state }}"
+    assert component["name"] == 'Program a+b/#"}} {% set x %} ü'
+
+
+def test_no_update_is_told_that_nobody_knows() -> None:
+    topic = "desk/firmware"
+    assert json.loads(device_messages(FULL)[topic]) == {"title": "microclaw", "installed_version": "0.1.0"}
+    newer = dataclasses.replace(FULL, firmware=FirmwareVersions("microclaw", "0.1.0", "0.2.0"))
+    assert json.loads(device_messages(newer)[topic])["latest_version"] == "0.2.0"
+    assert "update_firmware" not in discovery().components(PLAIN)
+
+
+async def test_program_that_goes_takes_its_entity_with_it(
+    broker: Broker, listen: Callable[..., Listener], tmp_path: Path
+) -> None:
+    settings = MqttSettings(url=broker.url, topic="programs", home_assistant=True, commands=True)
+    config = "homeassistant/device/microclaw_h-test_d-01/config"
+    boards = Boards(FULL)
+    async with publishing(tmp_path, settings, boards) as running:
+        await running.connected()
+        heard = listen(broker.port, "homeassistant/#", "programs/#")
+        await until(lambda: heard.last(config), "not discovered")
+        blink = "switch_program_blink"
+        boards.views["d-01"] = dataclasses.replace(FULL, programs=())
+        running.publisher.changed()
+        await until(
+            lambda: check_discovery(config, heard.on(config)[-1].payload).get(blink) == {"platform": "switch"},
+            "its entity stays",
+        )
+        await until(lambda: heard.on("programs/h-test/desk/program/blink")[-1].payload == b"", "its topic stays")
+        running.publisher.changed()
+        await until(lambda: blink not in check_discovery(config, heard.on(config)[-1].payload), "it is told for ever")
+    for one in heard.on(config):
+        check_discovery(config, one.payload)
+
+
+async def test_sensors_stay_until_their_first_telemetry_after_a_start(
+    broker: Broker, listen: Callable[..., Listener], tmp_path: Path
+) -> None:
+    settings = MqttSettings(url=broker.url, topic="start", home_assistant=True, discovery_prefix="start-ha")
+    config = "start-ha/device/microclaw_h-test_d-01/config"
+    async with publishing(tmp_path, settings, Boards(FULL)) as running:
+        await running.connected()
+        heard = listen(broker.port, "start-ha/#", "start/#")
+        await until(lambda: heard.last(config), "not discovered")
+    heard.heard.clear()
+    async with publishing(tmp_path, settings, Boards(dataclasses.replace(FULL, sensors=frozenset()))):
+        await until(lambda: heard.last(config), "not told again")
+    assert "sensor_rssi" in check_discovery(config, heard.on(config)[-1].payload)
+    assert {"p": "sensor"} not in json.loads(heard.on(config)[-1].payload)["cmps"].values()
+
+
+async def test_discovery_that_is_switched_off_is_taken_back(
+    broker: Broker, listen: Callable[..., Listener], tmp_path: Path
+) -> None:
+    settings = MqttSettings(url=broker.url, topic="off", home_assistant=True, discovery_prefix="off-ha")
+    config = "off-ha/device/microclaw_h-test_d-01/config"
+    heard = listen(broker.port, "off-ha/#")
+    async with publishing(tmp_path, settings, Boards(FULL)) as running:
+        await running.connected()
+        await until(lambda: heard.last(config), "not discovered")
+    async with publishing(tmp_path, dataclasses.replace(settings, home_assistant=False), Boards(FULL)) as running:
+        await until(lambda: heard.on(config)[-1].payload == b"", "the entities stay")

@@ -1,0 +1,83 @@
+"""What listens at the address and is no good broker: each ends the connection with words, and the host tries again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from tests.telemetry.mqtt.conftest import publishing, until
+
+from microclaw.config.mqtt_settings import MqttSettings
+
+CONNACK = bytes.fromhex("20 03 00 00 00")  # MQTT 5.0, 3.2: accepted, no properties
+
+
+@asynccontextmanager
+async def answering(*words: bytes) -> AsyncIterator[str]:
+    """A listener that sends this to whoever connects and says something, then holds the connection."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.read(1_024)
+            for word in words:
+                writer.write(word)
+                await writer.drain()
+            while await reader.read(65_536):
+                pass
+        except ConnectionError:
+            return  # the host hung up, as it should
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ((CONNACK, b"\x30\xff\xff\xff\x7f", b"x" * 1_000_000), "is the limit"),
+        ((CONNACK, b"\x40\x02\x00"), ""),
+        ((CONNACK, b"\x40\x00", b"\x90\x00", b"\x30\x00"), ""),
+        ((CONNACK, b"\xf0\x00\xff\xff\xff\xff\xff"), ""),
+        ((bytes.fromhex("20 03 00 87 00"),), "Not authorized"),
+        ((bytes.fromhex("20 05 00 00 02 24 00"),), "QoS 1"),
+        ((bytes.fromhex("20 05 00 00 02 25 00"),), "retained messages"),
+    ],
+    ids=["huge", "half", "malformed", "unknown", "refused", "no-qos", "no-retain"],
+)
+async def test_what_is_no_broker_is_left_with_words(tmp_path: Path, words: tuple[bytes, ...], reason: str) -> None:
+    async with (
+        answering(*words) as url,
+        publishing(tmp_path, MqttSettings(url=url), watch_s=0.2) as running,
+    ):
+        running.feed.add_event("desk", "tick", {}, 1)
+        await until(lambda: running.publisher.state.phase == "disturbed", "nothing is noticed")
+        assert reason in str(running.publisher.state.reason)
+        assert running.buffer.sizes["event"].messages == 1
+
+
+async def test_broker_that_hangs_up_at_once_is_tried_again_with_pauses(tmp_path: Path) -> None:
+    came = 0
+
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal came
+        came += 1
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    pauses: list[float] = []
+
+    async def sleep(wait_s: float) -> None:
+        pauses.append(wait_s)
+        await asyncio.sleep(0)
+
+    url = f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, publishing(tmp_path, MqttSettings(url=url), sleep=sleep) as running:
+        await until(lambda: came >= 4, "it is not tried again")
+        assert running.publisher.state.phase == "disturbed"
+    assert pauses[:3] == [0.05, 0.1, 0.2]

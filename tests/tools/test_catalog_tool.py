@@ -1,0 +1,63 @@
+"""The tool catalog: a list, one entry with its source, and what a stranger's folder does to the turn."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from microclaw.auth.gate import Gate
+from microclaw.patterns.catalog import shipped
+from microclaw.tools.catalog import catalog_tool
+from microclaw.tools.tool import ToolContext, ToolResult
+from microclaw.tools.toolbox import Toolbox
+
+
+async def ask(folder: Path | None = None, **arguments: Any) -> tuple[ToolResult, dict[str, Any]]:
+    box = Toolbox((catalog_tool(folders=[] if folder is None else [folder]),), Gate())
+    result = await box.call("catalog", json.dumps(arguments), ToolContext("owner", lambda _: None))
+    return result, json.loads(result.content)
+
+
+async def test_every_entry_is_listed_and_words_choose() -> None:
+    _, every = await ask()
+    assert [row["name"] for row in every["entries"]] == sorted(one.name for one in shipped().entries)
+    _, some = await ask(words="door")
+    assert "door_sensor" in [row["name"] for row in some["entries"]]
+    assert some["count"] < every["count"]
+
+
+async def test_an_entry_comes_with_wiring_parameters_and_source() -> None:
+    result, found = await ask(name="blink", language="py")
+    assert result.ok
+    assert "machine" in found["source"]
+    assert found["language"] == "Python"
+    assert "pin" in [row["name"] for row in found["parameters"]]
+    assert found["wiring"]
+    assert found["expect"]
+    assert not result.foreign
+    assert "#include" in (await ask(name="blink", language="c"))[1]["source"]
+
+
+async def test_an_unknown_entry_or_language_says_what_there_is() -> None:
+    result, found = await ask(name="blimk")
+    assert not result.ok
+    assert "blink" in json.dumps(found)
+    result, found = await ask(name="rainbow", language="c")
+    assert not result.ok
+    assert "has no program in C" in json.dumps(found)
+
+
+async def test_what_a_folder_says_is_a_strangers_text(tmp_path: Path) -> None:
+    place = tmp_path / "blink2" / "1.0.0"
+    place.mkdir(parents=True)
+    entry = next(one for one in shipped().entries if one.name == "blink")
+    for name, content in entry.files.items():
+        text = content.decode().replace(f'"{entry.version_text}"', '"1.0.0"').replace('"blink.c"', '"blink2.c"')
+        (place / name.replace("blink.", "blink2.")).write_text(text)
+    (tmp_path / "broken").mkdir()
+    result, found = await ask(tmp_path, words="blink2")
+    assert [row["name"] for row in found["entries"]] == ["blink2"]
+    assert found["mistakes"] == 1
+    assert result.foreign
+    assert (await ask(tmp_path, name="blink2"))[0].foreign
