@@ -68,7 +68,13 @@ class InstallBody(RequestBody):
     timers: Annotated[int, Field(ge=1, le=255)] = 20
     watchdog_ms: Annotated[int, Field(ge=1000, le=86_400_000)] = 180_000
     optimization: Annotated[str, Field(pattern=r"^O[0-3sz]$")] = "O3"
-    replace: bool = False
+    replace: Annotated[
+        bool,
+        Field(
+            description="Also replace a program of this name that this host did not install. Its own is replaced "
+            "in any case."
+        ),
+    ] = False
     force: bool = False  # also when its trial fails
     expect: Annotated[str, Field(max_length=MAX_TEXT_CHARS)] | None = None
     origin: OriginBody | None = None
