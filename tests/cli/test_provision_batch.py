@@ -68,7 +68,12 @@ def test_the_table_has_what_flash_needs() -> None:
 
 def test_batches_have_names_of_their_own_and_lose_no_file(host: dict[str, Any], ask: Run, tmp_path: Path) -> None:
     out, sheet = tmp_path / "labels.csv", tmp_path / "labels.svg"
-    asked = ("device", "provision", "--batch", "3", "--prefix", "shop-", "--days", "30")
+    asked = ("device", "provision", "--batch", "3", "--prefix", "shop-", "--days", "30", "--address", "lab.local")
+    local = ask(*asked[:-2], "--out", str(out), "--sheet", str(sheet))
+    assert local.code == 1
+    assert "no board could use such labels" in local.err
+    assert "or give --address HOST" in local.err
+    assert list(tmp_path.glob("labels*")) == []
     first = json.loads(ask("--json", *asked, "--out", str(out), "--sheet", str(sheet)).out)
     assert first["names"] == ["shop-001", "shop-002", "shop-003"]
     assert [stat.S_IMODE(path.stat().st_mode) for path in (out, sheet)] == [0o600, 0o600]
@@ -99,6 +104,7 @@ def test_a_wrong_command_line_makes_nothing(ask: Run, words: list[str]) -> None:
 
 
 def test_a_prefix_that_gives_no_names_is_refused(host: dict[str, Any], ask: Run, tmp_path: Path) -> None:
-    refused = ask("device", "provision", "--batch", "2", "--prefix", "Shop ", "--out", str(tmp_path / "x.csv"))
+    named = ("--batch", "2", "--prefix", "Shop ", "--address", "lab.local")
+    refused = ask("device", "provision", *named, "--out", str(tmp_path / "x.csv"))
     assert refused.code != 0
     assert "a device's name is" in refused.err

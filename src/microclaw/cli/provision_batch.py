@@ -55,7 +55,7 @@ def provision_batch(
     options.end_with_json("provision_batch", document)
     options.line(f"{count_text(len(boards), 'board')}: {boards[0]['name']} to {boards[-1]['name']}")
     options.say(f"written, for your eyes only: {', '.join(files)}")
-    if made["only_local"]:
+    if made["only_local"]:  # --address was given
         options.say("this host lets in devices of this machine alone; others: microclaw up --link 0.0.0.0:8443")
     options.say(f"each secret is good for one board, until {boards[0]['expires']}. next: microclaw flash --claim {out}")
 

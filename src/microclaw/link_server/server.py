@@ -231,7 +231,16 @@ class LinkServer:
     async def provision_many(
         self, prefix: str, count: int, *, board: str | None, host: str | None, life_ms: int
     ) -> list[Provision]:
-        """For `count` devices to come, called PREFIX001 and so on. Raises ConfigError for a prefix of no good names."""
+        """For `count` devices to come, called PREFIX001 and so on.
+
+        Raises ConfigError for a prefix of no good names, and where no `host` is given and only this machine reaches the
+        link: no board could connect with such a label.
+        """
+        if host is None and self.is_local:
+            raise ConfigError(
+                f"this host lets in devices of this machine alone ({self.address}): no board could use such labels",
+                next_step=f"microclaw up --link 0.0.0.0:{self.port}, or give --address HOST",
+            )
         taken = frozenset(device.name for device in self._devices.list())
         names = await self.identity.provisioner.free_names(check_name(prefix), count, taken)
         check_name(names[-1])
