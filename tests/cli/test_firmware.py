@@ -143,6 +143,9 @@ async def test_a_fleet_from_its_first_key_on(real_host: RealHost, tmp_path: Path
     async with board.here():
         late = await run(home, "firmware", "update", "1.4.0", "-d", "lamp", code=1)
         assert "does not trust the key" in late.out
+        assert "next: with a key that it trusts" in late.out
+        same = await document(home, "firmware", "update", "1.5.0", "-d", "lamp")
+        assert same["results"] == [{"device": "lamp", "already": "1.5.0"}]
     shown = (await run(home, "firmware", "status")).out
     assert "microclaw-micropython 1.5.0" in shown
     log = (await run(home, "audit")).out
@@ -209,6 +212,12 @@ def test_openssl_signs_what_boards_verify(tmp_path: Path) -> None:
 def test_a_sign_command_that_does_not_sign_is_told(command: str, why: str) -> None:
     with pytest.raises(ConfigError, match=why):
         run_sign_command(command, b"manifest", limit_s=0.5)
+
+
+def test_a_board_that_there_is_not_is_told_with_those_that_there_are(tmp_path: Path) -> None:
+    ran = run_in(tmp_path, "firmware", "publish", "--version", "1.4.0", "--board", "esp32s9")
+    assert ran.code == 1
+    assert "--board is one of esp32, esp32s2" in ran.err
 
 
 def test_a_key_is_locked_and_never_overwritten(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from microclaw.errors import ConfigError, MicroclawError, NotSupported
 from microclaw.link_server.limits import LinkLimits
 from microclaw.ota.keys import SigningKey
 from microclaw.ota.manifest import ALG, KeyChange, Release, write_manifest
-from microclaw.ota.offers import OfferChange, Offers, link_of, newest_for, release_for
+from microclaw.ota.offers import AlreadyRuns, OfferChange, Offers, link_of, newest_for, release_for
 from microclaw.store.firmware import FirmwareTable, NewRelease, OfferRow
 from microclaw.wire.link.messages import OtaCancel, OtaOffer, OtaStatus
 from microclaw.wire.link.values import OtaState
@@ -228,6 +228,42 @@ async def test_what_the_host_knows_is_refused_before_it_is_sent(
             await updates.offers.offer("lamp", release, by="owner")
     assert caught.value.next_step
     assert await updates.offers.standing("lamp") == ()
+
+
+@pytest.mark.parametrize(
+    ("fields", "step"),
+    [
+        ({"name": "other"}, "publish --version 1.6.0 --board esp32s3 --key KEY.pem"),
+        ({"board": "esp32"}, "publish --version 1.6.0 --board esp32s3 --key KEY.pem"),
+        ({"key_id": "0" * 16}, "firmware keys add FILE.pub.pem --sign-with KEY.pem -d lamp"),
+    ],
+)
+async def test_what_does_not_fit_says_what_would(
+    plane: Plane,
+    paired: ScriptedDevice,
+    updates: Updates,
+    key: SigningKey,
+    release_of: Callable[..., Release],
+    fields: dict[str, Any],
+    step: str,
+) -> None:
+    release = await updates.table.publish(new_release(release_of(**{"version": "1.6.0", **fields}), key))
+    async with paired.connected(hello_of(paired, key)):
+        await paired.until_ready()
+        with pytest.raises(ConfigError) as caught:
+            await updates.offers.offer("lamp", release, by="owner")
+    assert step in str(caught.value.next_step)
+
+
+async def test_a_version_that_runs_already_is_told_apart_also_once_it_expired(
+    plane: Plane, paired: ScriptedDevice, updates: Updates, key: SigningKey, release_of: Callable[..., Release]
+) -> None:
+    fields = {"version": "1.3.0", "expires": "2001-01-01T00:00:00Z"}
+    release = await updates.table.publish(new_release(release_of(**fields), key))
+    async with paired.connected(hello_of(paired, key)):
+        await paired.until_ready()
+        with pytest.raises(AlreadyRuns, match=r"lamp runs 1\.3\.0 already"):
+            await updates.offers.offer("lamp", release, by="owner")
 
 
 async def test_a_downgrade_that_was_signed_as_one_is_offered(

@@ -144,8 +144,12 @@ async def test_it_is_taken_back_by_releases_that_may_go_back_alone(
 ) -> None:
     number = await begin(fleet, plane)
     await fleet.over(number)
-    with pytest.raises(ConfigError, match=r"1\.3\.0 is not published as one that boards may go back to"):
+    with pytest.raises(ConfigError, match=r"1\.3\.0 is not published as one that boards may go back to") as caught:
         await fleet.service.undo(number, "owner")
+    command = (
+        "microclaw firmware publish --version 1.3.0 --board esp32s3 --key KEY.pem --allow-downgrade, then this again"
+    )
+    assert caught.value.next_step == command
     former = replace_release(release_of(), version="1.3.0", allow_downgrade=True)
     await updates.table.publish(new_release(former, key))
     for name, board in fleet.boards.items():  # they come back with what they run now

@@ -19,7 +19,7 @@ from microclaw.devices.selection import Selection, names_text
 from microclaw.errors import ConfigError, MicroclawError, NotSupported, UnknownName
 from microclaw.ota.keys import public_key
 from microclaw.ota.manifest import read_manifest
-from microclaw.ota.offers import link_of, release_for
+from microclaw.ota.offers import AlreadyRuns, link_of, release_for
 from microclaw.ota.publisher import MAX_PIECE_BYTES, PayloadWanted
 from microclaw.store.firmware import ForeignRow, KeyRow, OfferRow, ReleaseRow
 from microclaw.wire.host_api import failure_object, failure_of
@@ -150,6 +150,8 @@ def _route_offers(router: APIRouter, parts: HostParts) -> None:
                 release = release_for(rows, device)
                 row = await offers.offer(device.device_id, release, by=gate.name_of(by.person_id), again=True)
                 results.append({"device": device.name, "offer": _offer_object(row)})
+            except AlreadyRuns as exc:
+                results.append({"device": device.name, "already": exc.version})
             except MicroclawError as exc:
                 results.append({"device": device.name, "error": failure_object(failure_of(exc))})
         return {"version": rows[0].version, "results": results}

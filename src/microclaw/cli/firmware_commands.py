@@ -39,13 +39,19 @@ def list_releases(ctx: typer.Context) -> None:
                 row["name"],
                 row["board"] or "every board",
                 row["channel"] or "",
-                "withdrawn" if row["withdrawn_ms"] is not None else f"until {row['expires'][:10]}",
+                _release_state(row),
             )
             for row in found
         ],
         head=("NO", "VERSION", "KIND", "NAME", "BOARD", "CHANNEL", "STATE"),
         empty="nothing is published: microclaw firmware publish --help",
     )
+
+
+def _release_state(row: dict[str, Any]) -> str:
+    if row["withdrawn_ms"] is not None:
+        return "withdrawn"
+    return f"until {row['expires'][:10]}{', boards may go back to it' if row['allow_downgrade'] else ''}"
 
 
 @firmware_group.command("show")

@@ -17,11 +17,14 @@ _POLL_S: Final = 0.5
 
 
 def offer(options: GlobalOptions, host: HostClient, release: str, choice: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One result a device: its `offer`, or the `error` why it was not offered."""
+    """One result a device: its `offer`, the version that it runs `already`, or the `error` why it was not offered."""
     made = host.post("/v1/firmware/offers", {"release": release, **choice})
     for one in made["results"]:
         if "error" in one:
-            options.say(f"{one['device']}: not offered: {one['error']['message']}")
+            step = one["error"]["next"]
+            options.say(f"{one['device']}: not offered: {one['error']['message']}{f'; next: {step}' if step else ''}")
+        elif "already" in one:
+            options.say(f"{one['device']}: runs {one['already']} already")
     return list(made["results"])
 
 
@@ -36,7 +39,7 @@ def follow_offers(
         waits = False
         for status in host.get("/v1/firmware/status")["devices"]:
             name = str(status["device"])
-            if name not in ends or "error" in ends[name]:
+            if "offer" not in ends.get(name, {}):
                 continue
             mine = ends[name]["offer"]
             both = (status["offer"], status["keys_offer"])
@@ -68,8 +71,8 @@ def offer_text(offer: Mapping[str, Any], *, is_away: bool = False) -> str:
 
 def _end(options: GlobalOptions, version: str, results: Sequence[Mapping[str, Any]]) -> None:
     """Failed is what was not offered, or ended in another state than healthy."""
-    failed = [one for one in results if "error" in one or (one["offer"]["over"] and one["offer"]["state"] != "healthy")]
-    done = [one for one in results if "offer" in one and one["offer"]["state"] == "healthy"]
+    done = [one for one in results if "already" in one or ("offer" in one and one["offer"]["state"] == "healthy")]
+    failed = [one for one in results if one not in done and ("error" in one or one["offer"]["over"])]
     document = {"version": version, "results": list(results)}
     if not options.wrote_json("firmware-update", document):
         going_on = len(results) - len(failed) - len(done)

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from microclaw.boards.today import OUR_FIRMWARE
 from microclaw.cli.firmware_signing import (
     CommandOption,
     KeyOption,
@@ -32,9 +33,11 @@ from microclaw.ota.image import read_application
 from microclaw.ota.keys import SIGNATURE_BYTES, BadSignature, SigningKey
 from microclaw.ota.manifest import (
     ALG,
+    CHIPS,
     MAX_MANIFEST_BYTES,
     MAX_PAYLOAD_BYTES,
     SCHEMA,
+    SMALL,
     Release,
     check_version,
     moment,
@@ -44,7 +47,6 @@ from microclaw.ota.manifest import (
 )
 from microclaw.ota.publisher import check_payload
 
-OWN_NAME: Final = "microclaw-micropython"
 PIECE_BYTES: Final = 512 << 10
 _DAY_S: Final = 86_400
 _PAYLOAD: Final = ".payload"
@@ -140,6 +142,7 @@ def publish(
         return
     if board is None:
         raise typer.BadParameter("say for which chip: --board esp32s3")
+    _check_board(board, image)
     signing = SignWith(key, password, sign_command, public_key)
     signer = None if manifest_only is not None else Signer(options, signing)
     public = signing_public_key(options, public_key) if signer is None else signer.public
@@ -199,6 +202,13 @@ def send_release(
     return dict(answer["release"])
 
 
+def _check_board(board: str, image: Path | None) -> None:
+    """Before anything is built or asked."""
+    known = CHIPS if image is not None else (*CHIPS, *(f"{chip}{SMALL}" for chip in CHIPS))
+    if board not in known:
+        raise ConfigError(f"no board {board[:40]!r} takes updates", next_step=f"--board is one of {', '.join(known)}")
+
+
 def _payload(
     board: str, image: Path | None, name: str | None, version: str | None, security_version: int
 ) -> tuple[bytes, Any, str, str]:
@@ -206,7 +216,7 @@ def _payload(
     if image is None:
         if version is None:
             raise typer.BadParameter("a release of our files needs its number: --version 1.4.0")
-        name = name or OWN_NAME
+        name = name or OUR_FIRMWARE
         files = own_files(board, name=name, version=version, security_version=security_version)
         return pack(asyncio.run(files)), "files", name, version
     data = _read(image, MAX_PAYLOAD_BYTES)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from microclaw.audit import AuditEvent, AuditKind, Record
+from microclaw.boards.today import OUR_FIRMWARE, VIRTUAL_FIRMWARE
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import ConfigError, MicroclawError, NotSupported
@@ -35,6 +36,16 @@ class OfferChange:
     state: OfferState
     progress: float
     error: str | None
+
+
+class AlreadyRuns(ConfigError):
+    """The device runs the release's version: there is nothing to do."""
+
+    def __init__(self, device: str, version: str) -> None:
+        super().__init__(
+            f"{device} runs {version} already", next_step="nothing is to be done: microclaw firmware status"
+        )
+        self.version = version
 
 
 Heard: TypeAlias = Callable[[OfferChange], None]
@@ -61,8 +72,8 @@ class Offers:
     async def offer(self, device_id: str, release: ReleaseRow, *, by: str, again: bool = False) -> OfferRow:
         """Offer it, now or when the device is back. A device that was offered it before is asked nothing.
 
-        `again`: once more where the last offer of it is over. Raises ConfigError or NotSupported where the host knows
-        that the device cannot take it (`obstacle`), Overloaded when its outbox is full.
+        `again`: once more where the last offer of it is over. Raises AlreadyRuns, ConfigError or NotSupported where the
+        host knows that the device does not take it (`obstacle`), Overloaded when its outbox is full.
         """
         device = self._devices.get(device_id)
         link = link_of(device)
@@ -178,17 +189,53 @@ def obstacle(release: ReleaseRow, device: Device, link: DeviceLink, now_ms: int)
         return NotSupported(f"{device.name} was never connected", next_step="switch it on, then offer it again")
     if facts is None:
         text = f"{device.name} takes no updates: its firmware did not say so when it connected"
-        return NotSupported(text, next_step="flash it once by cable with the key: microclaw flash")
+        return NotSupported(text, next_step=_way_to_updates(device, link.presence.firmware))
     if release.withdrawn_ms is not None:
         return ConfigError(f"{release.version} was withdrawn", next_step="microclaw firmware list")
+    if _runs(release, facts):
+        return AlreadyRuns(device.name, facts.version)
     if moment_ms(release.expires) <= now_ms:
         return ConfigError(
             f"{release.version} expired at {release.expires}", next_step="publish it under a new version"
         )
     mismatch = _mismatch(release, facts, {device.device_id, link.link_id})
     if mismatch is not None:
-        return ConfigError(f"{device.name} {mismatch}", next_step=f"microclaw firmware show {release.release_id}")
+        return ConfigError(f"{device.name} {mismatch}", next_step=_way_around(release, facts, device.name))
     return None
+
+
+def _way_to_updates(device: Device, firmware: str) -> str:
+    """For a board that takes none. The host has a key by now: it has a release."""
+    if firmware.rpartition(" ")[0] == VIRTUAL_FIRMWARE:
+        again = f"microclaw virtual --join --name {device.name}"
+        return f"it gets the host's keys when it starts: end it with Ctrl-C, then {again}"
+    return "flash it once by cable with the key: microclaw flash --update-key FILE.pub.pem"
+
+
+def _runs(release: ReleaseRow, facts: UpdateFacts) -> bool:
+    """Whether the device has this very version of this firmware."""
+    same = (release.name, release.channel, release.version) == (facts.name, facts.channel, facts.version)
+    return release.kind != "keys" and same and _fits(release, facts)
+
+
+def _way_around(release: ReleaseRow, facts: UpdateFacts, name: str) -> str:
+    """What to do where the release is not for this device."""
+    if release.key_id not in facts.keys:
+        return f"with a key that it trusts: microclaw firmware keys add FILE.pub.pem --sign-with KEY.pem -d {name}"
+    if release.kind != "keys" and (release.name != facts.name or not _fits(release, facts)):
+        return f"publish one for it: {publish_command(release.version, facts)}"
+    return f"microclaw firmware show {release.release_id}"
+
+
+def publish_command(version: str, facts: UpdateFacts, *, more: str = "") -> str:
+    """The command that publishes a version for boards such as this one; `more` are further options."""
+    files = "files" in facts.kinds
+    board = facts.board if files else facts.board.removesuffix(SMALL)
+    words = [f"microclaw firmware publish --version {version} --board {board}"]
+    words += [f"--name {facts.name}"] * (facts.name != OUR_FIRMWARE)
+    words += [f"--channel {facts.channel}"] * (facts.channel != "stable")
+    words += ["--image FILE"] * (not files)
+    return " ".join([*words, "--key KEY.pem", *([more] if more else [])])
 
 
 def _mismatch(release: ReleaseRow, facts: UpdateFacts, ids: set[str]) -> str | None:
@@ -209,9 +256,6 @@ def _mismatch(release: ReleaseRow, facts: UpdateFacts, ids: set[str]) -> str | N
     if release.security_version < facts.security_version:
         return f"has had the security version {facts.security_version}, and the release has {release.security_version}"
     running, offered = version_numbers(facts.version), version_numbers(release.version)
-    if running is not None and offered is not None and offered <= running:
-        if offered == running:
-            return f"runs {facts.version} already"
-        if not release.allow_downgrade:
-            return f"runs {facts.version}, which is newer than {release.version}"
+    if running is not None and offered is not None and offered < running and not release.allow_downgrade:
+        return f"runs {facts.version}, which is newer than {release.version}"
     return None
