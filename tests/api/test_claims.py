@@ -61,7 +61,9 @@ def test_an_order_on_a_computed_pin_of_a_program_is_refused(
         order(follower, method, **arguments)
     assert caught.value.failure.code == "pin_claimed"
     assert caught.value.message.startswith(said)
-    assert "microclaw app uninstall follow -d virtual-1" in str(caught.value.next_step)
+    assert "microclaw app stop follow -d virtual-1, or take it off: microclaw app uninstall follow" in str(
+        caught.value.next_step
+    )
     assert "microclaw exec --force" in str(caught.value.next_step)
 
 

@@ -153,7 +153,7 @@ async def test_an_automation_acts_and_is_refused_whatever_needs_a_yes() -> None:
     await admit(gate, MQTT.person_id, READ)
     await admit(gate, MQTT.person_id, ACT)
     await admit(gate, ADA.person_id, ACT)
-    with pytest.raises(PermissionRefused, match="MQTT is an automation and may not risky"):
+    with pytest.raises(PermissionRefused, match="MQTT is an automation and may not do what needs a person's yes"):
         await admit(gate, MQTT.person_id, RISKY)
     with pytest.raises(PermissionRefused, match="nobody can be asked"):
         await admit(gate, MQTT.person_id, ACT, tainted=True)

@@ -89,7 +89,16 @@ def test_every_profile_has_a_family_with_each_firmware() -> None:
         other = family_of(board_id, board.chip, ("wasm",), None)
         assert other is not None
         assert other.family_id == ("virtual-wasmachine" if board_id == "virtual" else "wasmachine")
-        assert len(today_object(family)["findings"]) == len(other.findings)
+        assert len(today_object(family, ())["findings"]) == len(other.findings)
+
+
+def test_what_a_board_has_no_method_for_is_not_said_to_work_on_it() -> None:
+    family = families()["virtual-wasmachine"]
+    for capabilities, state in (({"adc.read", "edges.read"}, "works"), ({"gpio.set"}, "cannot")):
+        told = {one["feature"]: one for one in today_object(family, capabilities)["findings"]}
+        assert told["ADC at once"]["state"] == told["from a sentence to edges that the board counted"]["state"] == state
+        assert told["pins, PWM and I2C at once"]["state"] == "works"
+    assert told["ADC at once"]["evidence"] == ["this one offers no adc.read"]
 
 
 def test_a_virtual_board_on_the_link_is_another_family_than_over_its_wasmachine_port() -> None:

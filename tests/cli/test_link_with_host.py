@@ -127,10 +127,17 @@ def test_a_provisioned_board_pairs_is_called_told_and_revoked(lamp: None, ask: R
     assert ask("logs", "lamp", "--since", "2999-01-01").out == ""
     labelled = ask("device", "label", "lamp", "kitchen", "upstairs")
     assert labelled.out == "lamp: kitchen, upstairs\n"
+    labelled = ask("device", "label", "lamp", "pin-4=lamp", "upstairs")
+    assert labelled.out == "lamp: pin-4=lamp, upstairs (taken away: kitchen; keep them by naming them too)\n"
+    assert json.loads(ask("--json", "device", "list").out)["devices"][0]["revoked"] is False
     assert json.loads(ask("--json", "device", "revoke", "lamp").out)["revoked"] == 1
-    _until(ask, "lamp", "seen")
+    _until(ask, "lamp", "revoked, until it is paired again")
     assert ask("exec", "lamp", "gpio.get", "4", "--no-wait").code == 4
-    assert "gets it when it comes back" in ask("notify", "lamp", "later").out
+    refused = ask("notify", "lamp", "later")
+    assert refused.code == 1
+    assert "lamp is revoked" in refused.err
+    assert "next: microclaw device pair CODE -d lamp" in refused.err
+    assert "revoked, until it is paired again" in ask("device", "show", "lamp").out
 
 
 def test_the_wifi_of_a_board_is_changed_and_what_became_of_it_is_told(lamp: None, ask: Run, tmp_path: Path) -> None:

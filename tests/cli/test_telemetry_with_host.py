@@ -79,6 +79,7 @@ def _look(host: RealHost) -> None:
         assert line in shown
     assert "1 report forgotten" in said(host, "crash", "clear", "1", "--yes")
     assert json.loads(said(host, "--json", "crash", "list"))["crashes"] == []
+    assert "0 reports forgotten" in said(host, "crash", "clear", "--all", "--yes")
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ def test_show_says_what_works_on_the_board_today(ask: Run) -> None:
     assert today["family"] == "the virtual ESP32-S3 over its WASMachine port"
     told = {finding["feature"]: finding for finding in today["findings"]}
     assert told["addressable LEDs"]["state"] == "cannot"
-    assert told["pins, ADC, PWM and I2C at once"]["evidence"][0] == "tests/apps/test_direct_io.py"
+    assert told["pins, PWM and I2C at once"]["evidence"][0] == "tests/apps/test_direct_io.py"
     text = ask("device", "show", "virtual-1").out
     assert "\n  works: " in text
     assert "\n  this board cannot: microclaw flash, from an empty flash; " in text

@@ -45,6 +45,12 @@ def test_no_host_is_exit_code_3_with_the_way_to_start_one(run: Run, words: list[
     assert ran.out == ""
 
 
+def test_the_way_to_start_a_host_names_the_home_that_was_given(run: Run, tmp_path: Path) -> None:
+    ran = run("status", "--home", str(tmp_path / "h 2"))
+    assert ran.code == 3
+    assert ran.err.endswith(f"next: microclaw --home '{tmp_path / 'h 2'}' up\n")
+
+
 def test_json_error_is_one_document(run: Run) -> None:
     ran = run("--json", "status")
     document = json.loads(ran.out)

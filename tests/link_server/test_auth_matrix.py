@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from microclaw.auth.certificates import device_certificate, from_ms, new_authority, new_serial
 from microclaw.auth.device_tokens import mint_token
-from microclaw.errors import Overloaded, UnknownName
+from microclaw.errors import NotSupported, Overloaded, UnknownName
 from microclaw.events import Alarm
 from microclaw.link_server.limits import LinkLimits
 from microclaw.wire.link.messages import PairCode, PairRequest, Token
@@ -282,3 +282,18 @@ def _id(door: Door, name: str) -> str:
 
 def _serial() -> int:
     return new_serial(secrets.token_bytes(16))
+
+
+async def test_a_revoked_device_is_known_as_one_until_it_is_paired_again(plane: Any, paired: Any) -> None:
+    lamp = plane.registry.get("lamp").device_id
+    assert await plane.plane.revoked() == frozenset()
+    assert await plane.plane.notify("lamp", "early", speak=False, expires_s=None) == "waiting"
+    await plane.plane.revoke("lamp")
+    assert await plane.plane.revoked() == {lamp}
+    with pytest.raises(NotSupported, match="lamp is revoked") as caught:
+        await plane.plane.notify("lamp", "late", speak=False, expires_s=None)
+    assert caught.value.next_step == "microclaw device pair CODE -d lamp"
+    paired.token = None  # the board forgets what opens nothing, and pairs anew
+    await paired.pair(lambda code: plane.plane.pair(code, device="lamp"))
+    assert await plane.plane.revoked() == frozenset()
+    assert await plane.plane.notify("lamp", "again", speak=False, expires_s=None) == "waiting"

@@ -81,8 +81,12 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
 
     @router.get("", summary="Every device, and those that wait to be paired")
     async def list_devices() -> dict[str, Any]:
+        revoked = frozenset[str]() if parts.link is None else await parts.link.revoked()
         return {
-            "devices": [device_object(device, parts.link) for device in devices.list()],
+            "devices": [
+                {**device_object(device, parts.link), "revoked": device.device_id in revoked}
+                for device in devices.list()
+            ],
             "pairings": pairing_objects(parts.link) if parts.link is not None else [],
         }
 
@@ -111,11 +115,12 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
         shown = device_object(device, parts.link)
         firmware = None if shown["link"] is None else shown["link"]["firmware"] or ""
         family = None if is_voice else family_of(board.board_id, board.chip, device.kinds, firmware)
-        today = None if family is None else today_object(family)
+        today = None if family is None else today_object(family, device.capabilities)
         told = await xiaozhi_object(parts, device)
         chip = (told or {}).get("chip") or shown["chip"]  # its own word, before that of the board which stands for it
         problem = next((kept.problem for kept in parts.metrics.kept() if kept.device_id == device.device_id), None)
         last = last_objects(parts.history, device.device_id)
+        shown["revoked"] = parts.link is not None and device.device_id in await parts.link.revoked()
         return {**shown, "chip": chip, "today": today, "xiaozhi": told, "problem": problem, "telemetry": last}
 
     @router.patch("/{name}", summary="Rename a device")

@@ -102,7 +102,7 @@ async def live_conflict(
             return replace(found, text=text, is_final=True)
     others = (await claiming(device, wanted))[len(wanted) :]
     role, other = next(((role, app.name) for app in others if (role := pin_roles(app.version).get(pin))), (None, ""))
-    return None if role is None else _conflict(device, other, pin, role)
+    return None if role is None else _conflict(device, other, pin, role, ours=False)
 
 
 async def claiming(device: Device, wanted: Sequence[DesiredApp]) -> tuple[DesiredApp, ...]:
@@ -170,7 +170,7 @@ async def check_free(
             raise PinClaimed(
                 f"{node} of {device.name} {'are' if node.endswith('s') else 'is'} used by {app.name}: on this firmware "
                 "one program at a time can have that",
-                next_step=f"put both into one program, or stop the other first: {_uninstall(app.name, device)}",
+                next_step=f"put both into one program, or stop the other first: {_stop(app.name, device)}",
             )
 
 
@@ -194,7 +194,7 @@ def timers_conflict(device: Device, pin: int, wanted: Iterable[DesiredApp]) -> P
     for app in wanted:
         if any(node.startswith("ledc") for node in app.version.claims.nodes):
             text = f"the PWM timers of {device.name} are used by {app.name}, and on this firmware programs disturb them"
-            return PinConflict(pin, app.name, "uses", text, f"stop it first: {_uninstall(app.name, device)}")
+            return PinConflict(pin, app.name, "uses", text, f"stop it first: {_stop(app.name, device)}")
     return None
 
 
@@ -245,11 +245,12 @@ def _kept_for(device: Device, app: DesiredApp, what: str) -> PinClaimed:
     )
 
 
-def _conflict(device: Device, app: str, pin: int, role: PinRole) -> PinConflict:
+def _conflict(device: Device, app: str, pin: int, role: PinRole, *, ours: bool = True) -> PinConflict:
+    """`ours`: this host has its image, so it can be stopped and started again."""
     text = f"pin {pin} is {_PASSIVE[role]} by {app} on {device.name}"
     if role == "reads":
         text += ": driving it works against what is connected there, which can be a short circuit"
-    step = f"choose another pin, or stop it first: {_uninstall(app, device)}"
+    step = f"choose another pin, or stop it first: {_stop(app, device) if ours else _uninstall(app, device)}"
     return PinConflict(pin, app, role, text, step)
 
 
@@ -267,3 +268,7 @@ def _shared_node(own: Sequence[str], theirs: Sequence[str]) -> str | None:
 
 def _uninstall(app: str, device: Device) -> str:
     return f"microclaw app uninstall {app} -d {device.name}"
+
+
+def _stop(app: str, device: Device) -> str:
+    return f"microclaw app stop {app} -d {device.name}, or take it off: {_uninstall(app, device)}"

@@ -149,6 +149,8 @@ class Deployer:
             fail(report, stage, exc)
         report(Step("deploy", f"{name} removed from {target.name}"))
         hint = None if undoable else "this host did not install it and has no copy: undo cannot bring it back"
+        if name in target.pin_programs:
+            hint = "it was microclaw's own: the next exec that sets a pin puts it there again"
         report(Step("verify", evidence.text, next_step=hint))
         return Removal(target.device_id, target.name, name, evidence, undoable, change_id)
 

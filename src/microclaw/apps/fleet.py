@@ -105,7 +105,8 @@ class Fleet:
 
         async def on_device(device: Device) -> tuple[FleetRow, ...]:
             listings = await self._listed(device)
-            there = {one.name: one for one in listings or () if not _goes(one)}
+            own = device.pin_programs  # microclaw's: they come and go with what exec sets
+            there = {one.name: one for one in listings or () if not _goes(one) and one.name not in own}
             meant = [one.request for one in programs if device.device_id in one.devices]
             rows = [await _row(device, request, there.get(request.name), builds) for request in meant]
             names = {request.name for request in meant}

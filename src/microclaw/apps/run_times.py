@@ -106,7 +106,8 @@ def run_times(every_ms: int | None, stop_after_ms: int | None) -> RunTimes | Non
     if every_ms is not None and stop_after_ms is not None and stop_after_ms > every_ms:
         raise ConfigError(
             f"a run cannot last {_duration(stop_after_ms)} when the next one begins after {_duration(every_ms)}",
-            next_step="--stop-after must be as long as --every at most; without --every it runs once",
+            next_step="--stop-after must be as long as --every at most; without an interval it runs once "
+            "(leave --every out; in app set: --every off)",
         )
     return RunTimes(every_ms, stop_after_ms)
 
@@ -174,6 +175,8 @@ def keeper_text(times: RunTimes, kind: ProgramKind) -> str:
 
 def first_only_text(times: RunTimes, kind: ProgramKind) -> str:
     """With what the evidence of an installation is of."""
+    if times.every_ms is None:
+        return keeper_text(times, kind)
     return f"{keeper_text(times, kind)}; seen so far: the first run, no later one"
 
 

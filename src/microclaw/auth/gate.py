@@ -14,6 +14,10 @@ from microclaw.errors import PermissionRefused
 __all__ = ["Effect", "Gate", "Permission"]
 
 TAINTED_NOTE: Final = "why it asks: text from outside (a page, a log, a name) was read in this chat"
+_NEEDS: Final = {Permission.READ: "look", Permission.ACT: "act", Permission.RISKY: "do what needs a person's yes"}
+_BY_A_PERSON: Final = (
+    "let a person give this order, or first stop the program that is in its way: microclaw app stop NAME"
+)
 
 
 class Effect(StrEnum):
@@ -49,10 +53,11 @@ class Gate:
                 next_step="who may come in: microclaw person list",
             )
         if permission not in MAY[person.role]:
-            article = "an" if person.role == "automation" else "a"
+            is_automation = person.role == "automation"
+            article, step = ("an", _BY_A_PERSON) if is_automation else ("a", "ask the owner of this host")
             raise PermissionRefused(
-                f"{person.name} is {article} {person.role} and may not {permission}, refused: {action}",
-                next_step="ask the owner of this host",
+                f"{person.name} is {article} {person.role} and may not {_NEEDS[permission]}, refused: {action}",
+                next_step=step,
             )
 
     def check_owner(self, person_id: str, action: str) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any, Final, Literal, TypeAlias, get_args
 
@@ -32,11 +32,21 @@ _ALL_CHIPS: Final = "chips"  # in the table: the chips that are not named themse
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`evidence`: files of tests, make targets, "by hand: PAGE"; or why, where nothing works."""
+    """`evidence`: files of tests, make targets, "by hand: PAGE"; or why, where nothing works.
+
+    `needs`: the capability without which a board of the family cannot do it, "" for none.
+    """
 
     feature: str
     state: State
     evidence: tuple[str, ...]
+    needs: str = ""
+
+    def on(self, capabilities: Collection[str]) -> Finding:
+        """As it is on a board of the family that has these capabilities."""
+        if not self.needs or self.needs in capabilities or self.state in ("not_yet", "cannot"):
+            return self
+        return replace(self, state="cannot", evidence=(f"this one offers no {self.needs}",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +94,18 @@ def family_of(board_id: str, chip: str, kinds: tuple[str, ...], link_firmware: s
     return families()[WASMACHINE] if "wasm" in kinds else None
 
 
-def today_object(family: Family) -> dict[str, Any]:
-    """As JSON values."""
+def today_object(family: Family, capabilities: Collection[str]) -> dict[str, Any]:
+    """As JSON values, for a board with these capabilities."""
     findings = [
         {"feature": f.feature, "state": f.state, "text": STATES[f.state], "evidence": list(f.evidence)}
-        for f in family.findings
+        for f in (finding.on(capabilities) for finding in family.findings)
     ]
     return {"family": family.title, "hardware": list(family.hardware), "findings": findings}
 
 
 def _finding(row: Mapping[str, Any], family_id: str) -> Finding:
     name = row["name"]
-    if unknown := set(row) - {"name", _ALL_CHIPS, *CHIPS, *VIRTUALS, WASMACHINE}:
+    if unknown := set(row) - {"name", "needs", _ALL_CHIPS, *CHIPS, *VIRTUALS, WASMACHINE}:
         raise ValueError(f"{name}: unknown family {sorted(unknown)[0]!r}")
     told = row.get(family_id) or (row.get(_ALL_CHIPS) if family_id in CHIPS else None)
     if not told:
@@ -103,4 +113,4 @@ def _finding(row: Mapping[str, Any], family_id: str) -> Finding:
     state, *evidence = told
     if state not in get_args(State) or not evidence:
         raise ValueError(f"{name}, {family_id}: {state!r} is no state, or it has no evidence")
-    return Finding(name, state, tuple(evidence))
+    return Finding(name, state, tuple(evidence), row.get("needs", ""))

@@ -120,7 +120,7 @@ def restore(
     if count := restored.contents.changing_tokens:
         text = f"{count_text(count, 'device')} with a token: the host changes it after a day, at the next connection"
         options.say(f"{text}; those that got a new one since the backup have to be paired again (docs/backup.md)")
-    options.say(f"start it: microclaw up; {ONE_HOST}")
+    options.say(f"start it: {options.with_home('microclaw up')}; {ONE_HOST}")
 
 
 def _list(options: GlobalOptions, file: Path, chunks: Iterator[bytes]) -> None:

@@ -71,12 +71,15 @@ def clear(
     ctx: typer.Context,
     numbers: Annotated[list[int] | None, typer.Argument(metavar="[ID]...", min=1, help="None: all of them.")] = None,
 ) -> None:
-    """Forget crashes: those of these numbers, with -d NAME those of this board, else all."""
+    """Forget crashes: those of these numbers, with -d NAME those of this board, else (or with --all) all."""
     options = global_options(ctx)
+    if options.every and (numbers or options.devices or options.labels):
+        raise typer.BadParameter("--all is every crash: give it alone")
+    device = None if options.every else options.device
     if not options.json:
         which = "all crashes" if not numbers else f"crash {', '.join(map(str, numbers))}"
-        options.agree(f"Forget {which}{f' of {options.device}' if options.device else ''}?")
-    done = options.host().post("/v1/crashes/clear", {"crashes": numbers or None, "device": options.device})
+        options.agree(f"Forget {which}{f' of {device}' if device else ''}?")
+    done = options.host().post("/v1/crashes/clear", {"crashes": numbers or None, "device": device})
     options.report("crashes_cleared", done, f"{count_text(done['cleared'], 'report')} forgotten")
 
 

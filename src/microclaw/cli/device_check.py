@@ -10,7 +10,7 @@ import typer
 
 from microclaw.cli.call_commands import endpoint_of, is_address
 from microclaw.cli.options import GlobalOptions, global_options
-from microclaw.devices.examine import NEVER_REACHED
+from microclaw.devices.examine import NEVER_REACHED, REVOKED
 from microclaw.host_client.request import segment
 
 
@@ -56,8 +56,10 @@ def report_added(options: GlobalOptions, device: dict[str, Any], text: str) -> N
 
 
 def connection_text(device: dict[str, Any]) -> str:
-    """ "connected", the time of the last connection, or that it was never reached."""
+    """ "connected", the time of the last connection, that it was never reached, or is revoked."""
     link = device["link"]
+    if device.get("revoked"):
+        return REVOKED
     if device["never_reached"]:
         return NEVER_REACHED
     if link is None:

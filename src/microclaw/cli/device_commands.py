@@ -18,7 +18,7 @@ from microclaw.cli.programs import follow
 from microclaw.cli.telemetry_command import last_text, show_telemetry
 from microclaw.cli.wifi_command import wifi
 from microclaw.cli.xiaozhi_steps import add_xiaozhi, show_xiaozhi, update
-from microclaw.devices.examine import NEVER_REACHED
+from microclaw.devices.examine import NEVER_REACHED, REVOKED
 from microclaw.host_client.request import segment
 from microclaw.text import one_line
 
@@ -73,6 +73,8 @@ def show(
     device = options.fetch("device", f"/v1/devices/{segment(name)}")
     for key in ("name", "device_id", "title", "chip"):
         options.line(f"{key:<12} {device[key]}")
+    if device["revoked"]:
+        options.line(f"{'state':<12} {REVOKED}: microclaw device pair CODE -d {name}")
     if device["never_reached"]:
         options.line(f"{'state':<12} {NEVER_REACHED}: microclaw device check {name}")
     if device.get("problem"):
@@ -313,10 +315,15 @@ def label_device(
     name: str,
     labels: Annotated[list[str] | None, typer.Argument(metavar="[LABEL]...", help="None: take all away.")] = None,
 ) -> None:
-    """Replace a device's labels."""
-    options = global_options(ctx)
-    device = options.host().put(f"/v1/devices/{segment(name)}/labels", {"labels": labels or []})
-    options.report("device", device, f"{device['name']}: {', '.join(device['labels']) or 'no labels'}")
+    """Replace a device's labels; what was taken away is told."""
+    options, host = global_options(ctx), global_options(ctx).host()
+    before = host.get(f"/v1/devices/{segment(name)}")["labels"]
+    device = host.put(f"/v1/devices/{segment(name)}/labels", {"labels": labels or []})
+    gone = [label for label in before if label not in device["labels"]]
+    keep = "; keep them by naming them too" if labels else ""
+    away = f" (taken away: {', '.join(gone)}{keep})" if gone else ""
+    told = f"{device['name']}: {', '.join(device['labels']) or 'no labels'}{away}"
+    options.report("device", {**device, "taken_away": gone}, told)
 
 
 @device_group.command("revoke")

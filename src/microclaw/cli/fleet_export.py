@@ -43,7 +43,7 @@ def export(
         told = f"{count_text(len(entries), 'program')}, {count_text(len(contents), 'file')} beside it"
         options.report("fleet_export", made, f"{out / FLEET}: {told}")
     elif not options.wrote_json("fleet_export", {"folder": None, "files": [], "programs": entries}):
-        options.line(f"{text}# The programs' files: microclaw export --out DIR")
+        options.line(f"{text}# This is the file alone; with the programs' files: microclaw export --out DIR")
 
 
 def _entries(options: GlobalOptions, host: HostClient) -> tuple[dict[str, bytes], list[dict[str, Any]]]:

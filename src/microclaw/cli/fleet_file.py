@@ -277,7 +277,13 @@ class FleetFile:
 
 def _program(file: Path) -> dict[str, Any]:
     """The program as the host takes it. Raises ConfigError and BuildError."""
-    content = read_program(file)
+    try:
+        content = read_program(file)
+    except ConfigError as exc:
+        if file.exists():
+            raise
+        step = "put it beside this file; of an export: microclaw export --out DIR writes the programs' files too"
+        raise ConfigError(exc.message, next_step=step) from exc
     if content.startswith(WASM_MAGIC):
         return {"wasm": base64.b64encode(content).decode()}
     return {"source": source_text(content, file), "language": program_language(file.name)}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -127,6 +129,14 @@ class GlobalOptions:
         """With --json: print the document and end the command."""
         if self.wrote_json(schema, value):
             raise typer.Exit
+
+    def with_home(self, text: str) -> str:
+        """`text` with the home of --home in each `microclaw up` of this machine: without it another home starts."""
+        if self.home is None:
+            return text
+        return re.sub(
+            r"\bmicroclaw up\b(?! on that machine)", f"microclaw --home {shlex.quote(str(self.home))} up", text
+        )
 
     def fetch(self, schema: str, path: str, query: Mapping[str, str | int] | None = None) -> dict[str, Any]:
         """What the host has at `path`. With --json it is printed and the command ends."""

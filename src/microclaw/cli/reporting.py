@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import typer
+from msgspec.structs import replace
 
 from microclaw.cli.options import FAILED, INTERRUPTED, GlobalOptions, NobodyToAsk
 from microclaw.errors import MicroclawError
@@ -77,6 +78,8 @@ def _tell(error: BaseException, options: GlobalOptions) -> int:
 
 
 def _show(options: GlobalOptions, failure: Failure) -> int:
+    if failure.next_step:
+        failure = replace(failure, next_step=options.with_home(failure.next_step))
     if options.json:
         options.document("error", {"error": failure_object(failure)})
     sys.stderr.write(f"error: {clean_text(failure.message, one_line=True)}\n")

@@ -16,6 +16,7 @@ from microclaw.text import clean_text, format_duration, program_name
 REACH_S: Final = 8.0
 FURTHER_S: Final = 4.0  # a device that has answered once
 NEVER_REACHED: Final = "never reached"
+REVOKED: Final = "revoked, until it is paired again"
 _ESPRESSIF: Final = re.compile(r"esp32(?:[schp]\d)?")
 _SHOWN_CHARS: Final = 80
 _SHOWN_PROGRAMS: Final = 16

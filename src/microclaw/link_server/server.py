@@ -206,6 +206,13 @@ class LinkServer:
             self._link_of(device)  # it says what is missing
         return sum([await self.identity.revocation.revoke(credential, by=by) for credential in known])
 
+    async def revoked(self) -> frozenset[str]:
+        """The registry's ids of devices that were revoked and not paired again."""
+        gone = await self.identity.table.revoked()
+        return frozenset(
+            device.device_id for device in self._devices.list() if gone.issuperset(_credentials(device) or ("",))
+        )
+
     async def provision(
         self,
         name: str,
@@ -253,9 +260,18 @@ class LinkServer:
         self._link_of(self._devices.get(reference))
 
     async def notify(self, reference: str, text: str, *, speak: bool, expires_s: int | None) -> Noted:
-        """Kept until the device has it or it expires; "delivered" when the device had it at once."""
+        """Kept until the device has it or it expires; "delivered" when the device had it at once.
+
+        Raises NotSupported for a device that was revoked, and as `check_note`.
+        """
         self.check_note(reference, text)
-        link = self._link_of(self._devices.get(reference))
+        device = self._devices.get(reference)
+        if device.device_id in await self.revoked():
+            raise NotSupported(
+                f"{device.name} is revoked: nothing reaches it until it is paired again",
+                next_step=f"microclaw device pair CODE -d {device.name}",
+            )
+        link = self._link_of(device)
         expires_ms = None if expires_s is None else int(self.links.parts.clock.unix_us() / 1000 + expires_s * 1000)
         acked = await link.send(Notify(text, speak, expires_ms))
         if link.online:

@@ -113,6 +113,10 @@ class IdentityTable(Table):
         """One more certificate, beside those in use until it is used itself; one that never was gives way."""
         await self._database.write(lambda connection: _add_certificate(connection, row))
 
+    async def revoked(self) -> frozenset[str]:
+        """Devices (ids) of which a credential was revoked, and none opens anything now."""
+        return frozenset(await self._database.read(_revoked))
+
     async def put_pending(
         self, device_id: str, token_hash: bytes, at_ms: int, *, current: bytes, seen: bytes | None
     ) -> bool:
@@ -294,6 +298,16 @@ def _supersede(connection: sqlite3.Connection, device_id: str, at_ms: int) -> No
     connection.execute(
         "UPDATE certificates SET revoked_ms = ? WHERE device_id = ? AND revoked_ms IS NULL", (at_ms, device_id)
     )
+
+
+def _revoked(connection: sqlite3.Connection) -> list[str]:
+    rows = connection.execute(
+        """SELECT device_id FROM tokens WHERE state = 'revoked'
+        UNION SELECT device_id FROM certificates WHERE revoked_ms IS NOT NULL
+        EXCEPT SELECT device_id FROM tokens WHERE state IN ('current', 'pending')
+        EXCEPT SELECT device_id FROM certificates WHERE revoked_ms IS NULL"""
+    )
+    return [str(device_id) for (device_id,) in rows]
 
 
 def _revoke(connection: sqlite3.Connection, device_id: str, at_ms: int) -> int:
