@@ -413,6 +413,7 @@ def test_times_that_cannot_be_are_mistakes_of_the_file(tmp_path: Path, times: st
     (tmp_path / "fleet.yaml").write_text(f"programs:\n  - {{file: fan.c, devices: all, {times}}}\n")
     [found] = FleetFile(tmp_path / "fleet.yaml").mistakes
     assert (found.line, words in found.message) == (2, True), found
+    assert "--" not in f"{found.message}{found.hint}"
 
 
 def test_the_example_of_the_docs_is_a_fleet(tmp_path: Path) -> None:
