@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from tests.offline.conftest import Ask, kept
 
 from microclaw.boards.reader import load_board
 from microclaw.models.protocol import (
@@ -18,7 +19,6 @@ from microclaw.models.protocol import (
     ToolReturn,
     UserText,
 )
-from tests.offline.conftest import Ask, kept
 
 BOARDS = DeviceContext(
     (

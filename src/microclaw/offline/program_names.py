@@ -16,8 +16,8 @@ from microclaw.offline.parse import Parse
 _ORDER: Final = re.compile(
     r"(?i)\W*(?:(?:please|can you|could you|would you) )*"
     r"(?P<verb>stop|end|kill|quit|remove|delete|uninstall|start|run|restart|rerun) "
-    r"(?:(?:the|my|our) )?(?:(?:app|program) )?(?:(?:called|named) )?(?P<name>[a-z0-9][\w-]*)(?P<is_app> (?:app|program))?"
-    r"(?: again)?(?: now)?(?:,? please)?\W*"
+    r"(?:(?:the|my|our) )?(?:(?:app|program) )?(?:(?:called|named) )?(?P<name>[a-z0-9][\w-]*)"
+    r"(?P<is_app> (?:app|program))?(?: again)?(?: now)?(?:,? please)?\W*"
 )
 _SWITCHES: Final = {"start": "start", "run": "start", "restart": "restart", "rerun": "restart"}
 _SAYS_APP: Final = re.compile(r"(?i)\b(?:app|program) ")
