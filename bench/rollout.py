@@ -45,7 +45,7 @@ async def _roll_out(store: Path, count: int) -> float:
         offered.append(device.device_id)
         return None
 
-    async def cancel(_one: OpenRollout, _device_id: str) -> None:
+    async def cancel(_one: OpenRollout, _device: RolloutDevice) -> Ended | None:
         raise RuntimeError("nothing is called off here")
 
     async def crashes(_offered: Mapping[str, int]) -> int:

@@ -82,6 +82,24 @@ def test_demo_goes_on_as_a_conversation(environ: dict[str, str]) -> None:
 
 
 @pytest.mark.usefixtures("left_behind")
+def test_demo_of_a_fleet_loses_no_board(environ: dict[str, str]) -> None:
+    words = [*WORDS, "--fleet", "--boards", "4"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=3 * TIMEOUT_S, env=environ, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    text = " ".join(done.stdout.split())
+    assert "to 4 boards, in stages of 1, 2, 4" in text
+    assert re.search(r"power cut \(kill -9\) in the middle of the download: board-\d at \d\d%", text)
+    assert re.search(r"host killed \(kill -9, pid \d+\) while [12] boards? updated", text)
+    assert "stage 3 4 of 4 boards have it" in text
+    assert re.search(r"rollout 2 is halted; 3 boards were never offered \d", text)
+    assert re.search(r"status 2 of \S+: halted, 1 board did not .*; next: microclaw rollout status 2 boards", text)
+    assert len(re.findall(r"4 of 4 online, each runs \d+\.\d+\.\d+ ok", text)) == 2
+    assert "rollout 3 takes 1 back" in text
+    assert re.search(r"demo passed: 4 boards, 1 power cut, 1 host killed, nobody lost, \d+ s$", text)
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+@pytest.mark.usefixtures("left_behind")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_demo_that_is_interrupted_stops_all_it_started(environ: dict[str, str], number: signal.Signals) -> None:
     pipe = subprocess.PIPE

@@ -230,6 +230,12 @@ class ImageTooLarge(DeployRejected):
     code = "image_too_large"
 
 
+class UndoElsewhere(DeployRejected):
+    """Nothing to take back in this conversation; the next step has the numbers of the newest changes elsewhere."""
+
+    code = "undo_elsewhere"
+
+
 class UndoIncomplete(MicroclawError):
     code = "undo_incomplete"
 

@@ -292,7 +292,21 @@ class Crashed(LiveEvent):
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class RolloutChanged(LiveEvent):
+    """A rollout's state or stage (from 1) is another one; `soaking`: its stage is through. `device` is empty."""
+
+    kind = "rollout"
+    rollout: int
+    version: str
+    state: str
+    stage: int
+    soaking: bool
+    text: str
+
+
 LiveKind: TypeAlias = type[LiveEvent]
 LIVE_EVENTS: tuple[LiveKind, ...] = (
     DeviceConnected, DeviceLeft, AppDeployed, AppEnded, Alarm, DeviceEvent, DeviceLog, Published, Crashed,
+    RolloutChanged,
 )  # fmt: skip

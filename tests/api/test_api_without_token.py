@@ -109,6 +109,13 @@ def test_compile_error_carries_diagnostics_with_their_place(api: tuple[str, int]
     assert ":1:31: error: expected ';'" in answer["error"]["diagnostics"][0]["text"]
 
 
+def test_python_text_is_a_wrong_request_and_not_a_device_that_refuses(api: tuple[str, int]) -> None:
+    body = json.dumps({"source": "import time\nwhile True:\n    time.sleep(1)\n"}).encode()
+    status, _, answer = ask(api, "POST", "/api/compile-wasm", body, {"Content-Type": "application/json"})
+    assert (status, answer["error"]["code"]) == (400, "config_error")
+    assert "not Python" in answer["error"]["message"]
+
+
 def test_a_program_of_several_files_with_the_compiler_of_ones_choice(api: tuple[str, int]) -> None:
     main = '#include "pins.h"\nvoid led_on(void);\nvoid on_init(void) { led_on(); }\n'
     files = {

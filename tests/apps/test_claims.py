@@ -11,7 +11,7 @@ from microclaw.apps.app_terms import Claims
 from microclaw.apps.changes import ChangeLog
 from microclaw.apps.claims import claims_of, driven_pins
 from microclaw.apps.deploy import DeployRequest
-from microclaw.devices.calls import AppState, PwmChange
+from microclaw.devices.calls import AppInstall, AppState, PwmChange
 from microclaw.errors import AppExists, DeviceUnreachable, PinClaimed, TooManyApps
 from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
@@ -169,3 +169,29 @@ async def test_nobody_is_asked_about_a_deployment_that_is_refused_anyway(lab: An
     with pytest.raises((PinClaimed, AppExists, TooManyApps)):
         await lab.deployer.deploy(request, lab.steps.append)
     assert asked == []
+
+
+def runs_elsewhere(lab: Any, name: str, *pins: int) -> None:
+    """Somebody else's WASMachine client has put it there; the board tells its pins."""
+    lab.transport.apps[name] = AppInstall(name, b"\0asm\1\0\0\0theirs", 8192, 1, 0)
+    lab.transport.states[name] = AppState(name, "running", None, 8192, 0, 0, pins)
+
+
+async def test_the_pins_of_a_program_from_elsewhere_are_claims(lab: Any) -> None:
+    runs_elsewhere(lab, "theirs", 14)
+    assert await refused(lab, 14) == "pin 14 is used by theirs on paper"
+    for driven in ((), (14,)):  # named in the source, or seen in the trial
+        with pytest.raises(PinClaimed, match="pin 14 is used by theirs on paper"):
+            await deploy(lab, "mine", pins=(14,), driven=driven)
+    await deploy(lab, "mine", pins=(4,), driven=(4,))
+    assert not any("not known" in step.text for step in lab.steps)
+    ends(lab, "theirs")
+    await lab.direct_io.set_pin("paper", 14, 1)
+
+
+async def test_a_board_that_tells_no_pins_is_said_to_have_unknown_ones(lab: Any) -> None:
+    runs_elsewhere(lab, "theirs", 14)
+    lab.transport.sees = False
+    await lab.direct_io.set_pin("paper", 14, 1)
+    await deploy(lab, "mine", pins=(4,), driven=(4,))
+    assert any("its pins are not known" in step.text for step in lab.steps)

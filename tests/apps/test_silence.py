@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.apps.conftest import make_trial
+from tests.apps.conftest import Clock, make_trial
 from tests.apps.test_end_to_end import Bench
 
 from microclaw.apps.changes import ChangeLog
 from microclaw.apps.deploy import DeployRequest
 from microclaw.apps.reconciler import DeviceCheck
+from microclaw.apps.silence import SOON_MS
 from microclaw.apps.verify import Baseline, verify
 from microclaw.auth.gate import Gate
 from microclaw.boards.profile import BoardProfile
@@ -56,17 +57,26 @@ async def test_the_last_program_is_named_with_the_way_out(lab: Any) -> None:
     lab.transport.away = SILENT
     error = await told(lab)
     assert error.message == f"{SILENT.message}; the probable cause is two, after which paper fell silent"
-    assert "reset it, or switch it off and on; two is not put back" in str(error.next_step)
+    assert "reset it, or switch it off and on; two is put back once more" in str(error.next_step)
+    assert str(error.next_step).startswith("close other clients of it")
     assert "microclaw app uninstall two -d paper" in str(error.next_step)
 
 
-async def test_it_is_not_put_back_and_the_others_are(lab: Any, database: Database) -> None:
-    await deploy(lab, "one", 4)
-    await deploy(lab, "two", 5)
+async def falls_silent(lab: Any) -> None:
+    """The board is silent, then somebody resets it."""
     lab.transport.away = SILENT
     assert "the probable cause is two" in ((await lab.reconciler.check(lab.device_id)).problem or "")
+    await lab.reconciler.check(lab.device_id)  # the same silence
     lab.transport.away = None
-    lab.transport.apps.clear()  # somebody reset it
+    lab.transport.apps.clear()
+
+
+async def test_it_is_put_back_once_and_left_off_after_a_second_silence(lab: Any, database: Database) -> None:
+    await deploy(lab, "one", 4)
+    await deploy(lab, "two", 5)
+    await falls_silent(lab)
+    assert (await lab.reconciler.check(lab.device_id)).put_back == ("one", "two")
+    await falls_silent(lab)
     lab.change_log = ChangeLog(AppTable(database))  # and the host was started again
     lab.rebuild()
     kept = await lab.reconciler.check(lab.device_id)
@@ -77,6 +87,15 @@ async def test_it_is_not_put_back_and_the_others_are(lab: Any, database: Databas
     await deploy(lab, "two", 5)  # a corrected one
     lab.transport.apps.clear()
     assert (await lab.reconciler.check(lab.device_id)).put_back == ("one", "two")
+
+
+async def test_a_silence_long_after_a_program_was_put_there_blames_nobody(lab: Any, journal_clock: Clock) -> None:
+    await deploy(lab, "two", 5)
+    journal_clock.later(SOON_MS + 1)
+    lab.transport.away = SILENT  # as when a foreign client keeps the board's one connection
+    error = await told(lab)
+    assert (error.message, error.next_step) == (SILENT.message, SILENT.next_step)
+    assert not any(app.suspect_ms for app in await lab.change_log.desired())
 
 
 async def test_it_can_be_dropped_after_the_reset(lab: Any) -> None:
@@ -200,24 +219,25 @@ async def test_a_module_that_hangs_after_its_trial_is_named_and_left_off(bench: 
         await bench.deployer.remove("board-1", "late", bench.steps.append)
     with pytest.raises(DeviceSilent, match="the probable cause is late") as caught:
         await bench.device.call(AppList())
-    assert "then microclaw up --virtual 1; late is not put back" in str(caught.value.next_step)
+    assert "start it anew; late is put back once more" in str(caught.value.next_step)
     assert (await bench.device.call(GpioGet(2))).pin == 2  # its other transports go on
     kept = await after_a_reset(bench)
     assert (kept.put_back, await bench.names()) == ((), [])  # what was asked, its removal, is done now
     assert await bench.change_log.desired() == []
 
 
-async def test_a_module_that_hangs_before_anybody_removes_it_is_left_off(bench: Bench, build_cache: Path) -> None:
+async def test_a_module_that_hangs_again_once_put_back_is_left_off(bench: Bench, build_cache: Path) -> None:
     image = await compile_module(LATE_HANG, bench.device.board, cache=BuildCache(build_cache))
     request = DeployRequest("board-1", "late", wasm=image.wasm, try_for_ms=2000)
     await bench.deployer.deploy(request, bench.steps.append)
-    await until_it_hangs(bench)
-    with pytest.raises(DeviceSilent, match="the probable cause is late"):  # an upgrade removes it first
-        await bench.deployer.deploy(
-            DeployRequest("board-1", "late", wasm=image.wasm, try_for_ms=1000), bench.steps.append
-        )
-    kept = await after_a_reset(bench)
-    assert kept.put_back == ()
+    for put_back in (("late",), ()):
+        await until_it_hangs(bench)
+        with pytest.raises(DeviceSilent, match="the probable cause is late"):  # an upgrade removes it first
+            await bench.deployer.deploy(
+                DeployRequest("board-1", "late", wasm=image.wasm, try_for_ms=1000), bench.steps.append
+            )
+        kept = await after_a_reset(bench)
+        assert kept.put_back == put_back
     assert "late is not put back on board-1: the board fell silent with it" in (kept.problem or "")
     assert await bench.names() == []
 
@@ -229,7 +249,7 @@ async def test_a_silent_board_is_not_said_to_get_its_program_back(lab: Any) -> N
     result = await Toolbox(tools, Gate()).call("query-wasm-apps", "{}", ToolContext("owner", lab.steps.append))
     assert (result.ok, result.error_code) == (False, "device_silent")
     assert "the probable cause is two" in result.content
-    assert "not put back" in str(result.next_step)
+    assert "close other clients" in str(result.next_step)
 
 
 async def test_a_board_that_falls_silent_while_it_is_watched_names_the_new_program(lab: Any) -> None:

@@ -16,6 +16,7 @@ from microclaw.errors import (
     DeviceUnreachable,
     MicroclawError,
     PermissionRefused,
+    UndoElsewhere,
     UndoIncomplete,
     UnknownName,
 )
@@ -294,7 +295,7 @@ async def test_a_board_that_is_away_is_asked_once_and_everything_stays(lab: Any)
         "paper does not answer"
     )
     assert caught.value.next_step == "check its power"
-    assert len(lab.transport.calls) == 1
+    assert lab.transport.calls == ["apps.states", "gpio.get"]  # of the first change alone
     lab.transport.away = None
     await undo(lab)
     assert lab.transport.levels == {4: 0, 5: 0}
@@ -433,3 +434,32 @@ async def test_everybody_takes_back_their_own_and_only_an_owner_what_others_did(
     with pytest.raises(UnknownName, match="nothing of yours to undo; the newest is somebody else's: set pin 6"):
         await chosen("ann")
     assert [change.person for change in await lab.change_log.changes()][1:] == ["ben", "owner", "ann"]
+
+
+async def test_undo_in_a_conversation_is_about_its_own_changes_and_names_those_of_others(lab: Any) -> None:
+    for turn, conversation, pin in (("m1", "api:a.mine", 4), ("m2", "mcp:s1", 5), ("m2", "mcp:s1", 6)):
+        with made_by(turn, "owner", conversation):
+            await lab.direct_io.set_pin("paper", pin, 1)
+
+    async def undo_in(conversation: str | None, **more: Any) -> Any:
+        return await lab.undo.undo(UndoChoice("owner", conversation=conversation, **more), lab.steps.append)
+
+    with pytest.raises(UndoElsewhere, match=r"made elsewhere: .*\(change 3\), .*\(change 2\)") as caught:
+        await undo_in("tg:1")
+    assert caught.value.next_step == "microclaw app undo 3; microclaw app undo 2"
+    assert (lab.transport.levels[4], lab.transport.levels[5], lab.transport.levels[6]) == (1, 1, 1)
+    done = await undo_in("api:a.mine")
+    assert [one.undone.change_id for one in done.taken] == [1]
+    with pytest.raises(UndoElsewhere):
+        await undo_in("api:a.mine")
+    await undo_in("api:a.mine", anyone=True)
+    assert (lab.transport.levels[4], lab.transport.levels[5], lab.transport.levels[6]) == (0, 0, 0)
+    with pytest.raises(UnknownName, match="nothing to undo"):
+        await undo_in("api:a.mine")
+
+
+async def test_undo_outside_of_a_conversation_takes_back_the_persons_newest(lab: Any) -> None:
+    with made_by("m1", "owner", "mcp:s1"):
+        await lab.direct_io.set_pin("paper", 4, 1)
+    await undo(lab)
+    assert lab.transport.levels[4] == 0

@@ -64,6 +64,14 @@ def test_an_open_gateway_and_a_failing_task_stand_on_the_screen() -> None:
     assert rows["failing"].endswith(": full")
 
 
+def test_an_open_rollout_stands_on_the_screen_with_its_next_step() -> None:
+    standing = {"rollout": 3, "version": "1.4.0", "state": "running", "text": "stage 2 of 3, 5 of 20 healthy"}
+    rows = dict(screen_rows({**STATUS, "rollouts": [standing]}))
+    said = "3 of 1.4.0: running, stage 2 of 3, 5 of 20 healthy; next: microclaw rollout status 3"
+    assert rows["rollout"] == said
+    assert "rollout" not in dict(screen_rows({**STATUS, "rollouts": []}))
+
+
 def test_the_screen_names_the_address_for_xiaozhi_and_how_many_are_connected() -> None:
     xiaozhi = {"state": "on", "text": None, "ota": "http://192.168.1.20:8003/xiaozhi/ota/", "connected": 2}
     rows = screen_rows({**STATUS, "xiaozhi": xiaozhi})

@@ -127,7 +127,7 @@ async def test_a_unit_of_another_quantity_is_asked_about(ask: Ask) -> None:
 
 @pytest.mark.parametrize("said", ["can pin 4 be turned on?", "can I turn on pin 4?", "could pin 4 be used as an input"])
 async def test_whether_a_pin_can_be_used_is_not_its_state(ask: Ask, said: str) -> None:
-    reply = await ask(said)
+    reply = await ask(said, *answered(await ask(said), apps=[]))
     assert (reply.calls, reply.text.startswith("Pin 4 is free; it can be")) == ((), True)
 
 
@@ -285,7 +285,7 @@ async def test_help_lists_every_kind_with_a_sentence_that_works(ask: Ask) -> Non
 
 
 async def test_free_and_reserved_pins_are_told_from_the_profile(ask: Ask) -> None:
-    assert "4, 5" in (await ask("which pins are free")).text
+    assert "4, 5" in (await ask("which pins are free", *answered(await ask("which pins are free"), apps=[]))).text
     assert "reserved" in (await ask("is pin 27 free")).text
     assert (await ask("which pin is the led on")).text.endswith("is on pin 2.")
 
@@ -310,10 +310,18 @@ async def test_a_pin_is_free_by_the_claims_of_the_programs(ask: Ask, device_cont
             await ask(sentence, device_context=context), apps=[{"name": n, "state": s} for n, s in told.items()]
         )
         assert f"Pin {pin} is {said}; " in (await ask(sentence, *looked, device_context=context)).text
-    free = (await ask("which pins are free", device_context=context)).text
+    others = [{"name": "theirs", "state": "running", "pins": [14], "foreign": True}]
+
+    async def told_of(sentence: str) -> str:
+        looked = answered(await ask(sentence, device_context=context), apps=others)
+        return (await ask(sentence, *looked, device_context=context)).text
+
+    free = await told_of("which pins are free")
     assert "Pin 2 is driven by blink. Pin 4 is read by button. Pin 7 is used by log." in free
     assert ": 1, 5, 6, 10, " in free
-    assert "Pin 6 is free" in (await ask("is pin 6 free", device_context=context)).text
+    assert "Pin 14 is used by theirs." in free
+    assert "Pin 6 is free" in await told_of("is pin 6 free")
+    assert "Pin 14 is used by theirs" in await told_of("is pin 14 free")
 
 
 async def test_a_pin_of_a_program_that_has_ended_is_not_called_driven(ask: Ask, device_context: DeviceContext) -> None:

@@ -23,7 +23,7 @@ from microclaw.ota.publisher import Publisher
 from microclaw.ota.rollout_service import RolloutOrder, RolloutService
 from microclaw.ota.rollouts import OpenRollout
 from microclaw.store.rollouts import RolloutTable
-from microclaw.wire.link.messages import Hello, OtaOffer, OtaStatus, Software
+from microclaw.wire.link.messages import Hello, OtaCancel, OtaOffer, OtaStatus, Software
 from microclaw.wire.link.values import OtaState
 
 __all__ = ["device", "limits", "paired", "plane", "scripted", "updates"]
@@ -38,6 +38,7 @@ class Fleet:
     boards: dict[str, ScriptedDevice]
     ends: dict[str, tuple[OtaState, str]]
     took: list[tuple[str, bytes]]
+    offered: asyncio.Event = field(default_factory=asyncio.Event)
     connections: dict[str, AsyncExitStack] = field(default_factory=dict)
 
     async def connect(self, name: str, hello: Hello) -> None:
@@ -61,13 +62,18 @@ class Fleet:
 
 
 async def _serve(fleet: Fleet, name: str) -> None:
+    board = fleet.boards[name]
     while True:
-        offer = await fleet.boards[name].next(OtaOffer)
-        fleet.took.append((name, offer.manifest))
-        state, error = fleet.ends.get(name, ("healthy", ""))
-        version = "1.4.0" if b'"1.4.0"' in offer.manifest else "1.3.0"
-        await fleet.boards[name].send(OtaStatus(version, "downloading", 0.5))
-        await fleet.boards[name].send(OtaStatus(version, state, 1, error or None))
+        match await board.next(object):
+            case OtaOffer(manifest=manifest):
+                fleet.took.append((name, manifest))
+                fleet.offered.set()
+                state, error = fleet.ends.get(name, ("healthy", ""))
+                version = "1.4.0" if b'"1.4.0"' in manifest else "1.3.0"
+                await board.send(OtaStatus(version, "downloading", 0.5))
+                await board.send(OtaStatus(version, state, 1, error or None))
+            case OtaCancel(version=version):
+                await board.send(OtaStatus(version, "idle", 0.5, "cancelled"))
 
 
 @pytest.fixture
@@ -158,6 +164,32 @@ async def test_a_second_one_begins_where_the_first_ended(fleet: Fleet, plane: Pl
     one = await fleet.over(await begin(fleet, plane))
     assert one.rollout.progress.reason == "3 healthy"
     assert len(fleet.took) == 4
+
+
+async def test_a_board_that_was_given_it_meanwhile_is_healthy(fleet: Fleet, plane: Plane, key: SigningKey) -> None:
+    for name in NAMES:
+        await fleet.leave(name)
+    number = await begin(fleet, plane)
+    for name, board in fleet.boards.items():
+        hello = hello_of(board, key)
+        await fleet.connect(name, msgspec.structs.replace(hello, firmware=Software(hello.firmware.name, "1.4.0")))
+    assert (await fleet.over(number)).rollout.progress.reason == "3 healthy"
+    assert fleet.took == []
+
+
+async def test_what_is_stopped_with_a_board_under_way_is_taken_back_from_all(
+    fleet: Fleet, plane: Plane, updates: Updates, key: SigningKey, release_of: Callable[..., Release]
+) -> None:
+    former = replace_release(release_of(), version="1.3.0", allow_downgrade=True)
+    await updates.table.publish(new_release(former, key))
+    fleet.ends.update(dict.fromkeys(NAMES, ("downloading", "")))
+    number = await begin(fleet, plane)
+    async with asyncio.timeout(PATIENCE_S):
+        await fleet.offered.wait()
+    (back,) = await fleet.service.undo(number, "owner")
+    one = await fleet.over(back.rollout_id)
+    assert (one.rollout.progress.reason, len(fleet.took)) == ("1 healthy", 1)  # it never left 1.3.0
+    assert (await fleet.over(number)).rollout.progress.state == "undone"
 
 
 async def test_boards_that_cannot_take_it_are_left_out_with_the_reason(

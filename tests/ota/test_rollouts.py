@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from microclaw.app.devices import rollout_notes
 from microclaw.errors import ConfigError, DeviceUnreachable, MicroclawError, StoreError, UnknownName
+from microclaw.events import LiveEvent, RolloutChanged
 from microclaw.ota.rollout import DeviceState, RolloutDevice
 from microclaw.ota.rollout_plan import RolloutPlan, read_stages, read_window
-from microclaw.ota.rollouts import Ended, OpenRollout, Rollouts, in_order
+from microclaw.ota.rollouts import Ended, OpenRollout, Rollouts, RolloutStanding, TellRollout, in_order
 from microclaw.store.database import Database
 from microclaw.store.rollouts import RolloutTable
 
@@ -51,8 +53,11 @@ class Fleet:
             self.offered.append((device_id, version, back))
         return self.known.get(device_id)
 
-    async def cancel(self, one: OpenRollout, device_id: str) -> None:
-        self.cancelled.append(device_id)
+    async def cancel(self, one: OpenRollout, device: RolloutDevice) -> Ended | None:
+        if self.die_before_send:
+            raise Killed
+        self.cancelled.append(device.device_id)
+        return self.known.get(device.device_id)
 
     async def tell(self, one: OpenRollout) -> None:
         self.told.append(one.rollout.progress.state)
@@ -60,10 +65,10 @@ class Fleet:
     async def count_crashes(self, offered: Mapping[str, int]) -> int:
         return sum(at_ms >= offered.get(device_id, math.inf) for device_id, at_ms in self.crashed.items())
 
-    def over(self, database: Database) -> Rollouts:
+    def over(self, database: Database, tell: TellRollout | None = None) -> Rollouts:
         return Rollouts(
             RolloutTable(database), self.offer, self.cancel, is_online=lambda one: one not in self.off,
-            now_ms=lambda: self.now_ms, minute=lambda: self.minute, crashes=self.count_crashes, tell=self.tell,
+            now_ms=lambda: self.now_ms, minute=lambda: self.minute, crashes=self.count_crashes, tell=tell or self.tell,
         )  # fmt: skip
 
 
@@ -111,6 +116,77 @@ async def test_a_bad_update_stops_at_the_canary_and_the_offers_are_called_off(da
     assert len(fleet.offered) == 3
     again = (await fleet.over(database).get(one.rollout_id)).rollout
     assert [again.devices[f"d{n}"].state for n in range(4)] == ["healthy", "rolled_back", "failed", "waiting"]
+
+
+async def test_a_host_that_is_killed_while_it_stops_one_calls_the_offers_off_and_sends_none(database: Database) -> None:
+    fleet = Fleet()
+    first = fleet.over(database)
+    one = await first.begin("1.1.0", "stable", plan(9, "3,100%"), boards(9), "owner")
+    await first.step()
+    await first.noted("d1", "1.1.0", "rolled_back", "unhealthy: panic")
+    fleet.die_before_send = True
+    with pytest.raises(Killed):
+        await first.step()
+    fleet.die_before_send = False
+    fleet.known["d0"] = Ended("failed", "the rollout stopped before the offer went out")
+    second = fleet.over(database)
+    await second.load()
+    assert (fleet.cancelled, sum(fleet.sent.values())) == (["d0", "d2"], 3)
+    assert (await second.get(one.rollout_id)).rollout.devices["d0"].state == "failed"
+    await second.noted("d2", "1.1.0", "failed", "cancelled")
+    again = (await fleet.over(database).get(one.rollout_id)).rollout
+    assert (again.progress.state, again.is_over) == ("halted", True)
+
+
+async def test_each_change_of_state_or_stage_is_a_live_event_and_the_status_tells_it(database: Database) -> None:
+    fleet, events = Fleet(), list[LiveEvent]()
+    rollouts = fleet.over(database, tell=rollout_notes(events.append))
+    one = await rollouts.begin("1.1.0", "stable", plan(3), boards(3), "owner")
+    await rollouts.step()
+    await rollouts.noted("d0", "1.1.0", "healthy", "")
+    await rollouts.step()
+    await rollouts.step()
+    assert await rollouts.standing() == [RolloutStanding(1, "1.1.0", "running", "stage 2 of 2, 1 of 3 healthy")]
+    await rollouts.noted("d1", "1.1.0", "rolled_back", "unhealthy: panic")
+    await rollouts.step()
+    await rollouts.noted("d2", "1.1.0", "failed", "cancelled")
+    told = [event for event in events if isinstance(event, RolloutChanged)]
+    assert [(event.state, event.stage, event.soaking) for event in told] == [
+        ("running", 1, False), ("running", 1, True), ("running", 2, False), ("halted", 2, False)
+    ]  # fmt: skip
+    assert (told[-1].rollout, told[-1].version) == (one.rollout_id, "1.1.0")
+    reason = "1 board did not become healthy, 0 of 3 in stage 2 may fail: unhealthy (1)"
+    assert told[-1].text == reason
+    assert await rollouts.standing() == [RolloutStanding(1, "1.1.0", "halted", reason)]
+    await rollouts.begin("1.2.0", "stable", plan(3), boards(3), "owner")
+    assert [standing.rollout_id for standing in await rollouts.standing()] == [2]
+
+
+async def test_what_a_person_stops_is_called_off(database: Database) -> None:
+    fleet = Fleet()
+    rollouts = fleet.over(database)
+    one = await rollouts.begin("1.1.0", "stable", plan(3, "2,100%"), boards(3), "owner")
+    await rollouts.step()
+    await rollouts.stop(one.rollout_id)
+    assert fleet.cancelled == ["d0", "d1"]
+
+
+async def test_a_board_under_way_is_taken_back_after_its_end(database: Database) -> None:
+    fleet = Fleet()
+    rollouts = fleet.over(database)
+    one = await rollouts.begin("1.1.0", "stable", plan(2, "2"), boards(2), "owner")
+    await rollouts.step()
+    await rollouts.noted("d0", "1.1.0", "healthy", "")
+    await rollouts.stop(one.rollout_id)
+    back = await rollouts.begin(
+        "1.0.0", "stable", plan(2, "2"), [("d0", "1.1.0"), ("d1", "1.1.0")], "owner", undoes=one.rollout_id
+    )
+    await rollouts.mark_undone(one.rollout_id, back.rollout_id)
+    await rollouts.step()
+    assert fleet.offered[2:] == [("d0", "1.0.0", True)]
+    await rollouts.noted("d1", "1.1.0", "healthy", "")  # it was too late to give up
+    await rollouts.step()
+    assert fleet.offered[3:] == [("d1", "1.0.0", True)]
 
 
 async def test_a_killed_host_goes_on_where_it_was_and_sends_what_it_had_kept(database: Database) -> None:

@@ -54,3 +54,7 @@ async def test_a_pin_by_name_is_refused_with_the_boards_led(
     found = await refused(build_py, source, board)
     assert found.message == "a pin is a number: 'LED' is none"
     assert hint in (found.hint or "")
+
+
+async def test_mqtt_is_imported_from_microclaw(build_py: Build) -> None:
+    assert "from microclaw import mqtt" in str((await refused(build_py, "import mqtt\n")).hint)

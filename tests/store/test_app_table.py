@@ -89,6 +89,7 @@ async def test_change_is_kept_as_it_was_planned(table: AppTable) -> None:
         None,
         None,
         None,
+        None,
         change_id,
         None,
     )

@@ -20,6 +20,7 @@ from microclaw.agent.context import TurnContext
 from microclaw.agent.turn import Turn, TurnLimits, TurnRequest, offered_tools
 from microclaw.agent.turn_journal import TurnJournal
 from microclaw.agent.window import messages_tokens, room_tokens
+from microclaw.apps.changes import conversation_of
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.errors import MessageTooLong
 from microclaw.events import Action, Answer, ApprovalSettled, Inbound, TurnEvent
@@ -147,6 +148,7 @@ class ClientTurns:
             dynamic_context=dynamic,
             channel=request.channel,
             chat_id=request.chat_id,
+            conversation=conversation_of(request.channel, request.chat_id.partition(".")[0]),  # all of one token
             at_s=now_s,
             tainted_s=tainted_s,
             earlier=earlier,

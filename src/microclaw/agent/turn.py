@@ -17,7 +17,7 @@ from microclaw.agent.stoppable_call import StoppableCalls
 from microclaw.agent.turn_journal import OUTCOME_UNKNOWN, JoinRow, ReplyRow, TurnJournal, outcome_unknown
 from microclaw.agent.turn_progress import TurnProgress
 from microclaw.agent.window import Window
-from microclaw.apps.changes import made_by
+from microclaw.apps.changes import conversation_of, made_by
 from microclaw.auth.gate import Effect
 from microclaw.config.settings import ModelTask
 from microclaw.errors import MicroclawError
@@ -70,8 +70,9 @@ class TurnRequest:
     """A message and its context when its turn begins. `rows` and `joined` come from a turn that a crash cut off.
 
     `at_s` is when the message came; `tainted_s` when untrusted text in it, or in `history`, was read. `own`: the
-    message is the person's own words. `part_of`: the turn or request that changes belong to, if not this turn.
-    `earlier` is what an act did that had waited for a yes in the history: words about it are no claims of this turn.
+    message is the person's own words. `part_of`: the turn or request that changes belong to, if not this turn;
+    `conversation`: the conversation, if not this chat. `earlier` is what an act did that had waited for a yes in the
+    history: words about it are no claims of this turn.
     """
 
     message: UserText
@@ -91,6 +92,7 @@ class TurnRequest:
     own: bool = True
     part_of: str | None = None
     earlier: tuple[Action, ...] = ()
+    conversation: str | None = None
 
 
 def offered_tools(
@@ -307,7 +309,8 @@ class Turn:
                 begin=begin,
                 said=lambda: _user_words(progress.messages[len(request.history) :]),
             )
-            with made_by(request.part_of or self._journal.turn_id, request.person_id):
+            conversation = request.conversation or conversation_of(request.channel, request.chat_id)
+            with made_by(request.part_of or self._journal.turn_id, request.person_id, conversation):
                 return await self._tools.call(call.name, call.arguments, context)
 
         result = await self._journal.call(key, call, effect, lambda begin: self._calls.run(effect, begin, run))

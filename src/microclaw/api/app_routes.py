@@ -33,7 +33,8 @@ from microclaw.apps.deploy import Approve, DeployRequest
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.apps.late_proof import Place
 from microclaw.apps.run_times import run_times
-from microclaw.apps.undo import UndoChoice, change_text
+from microclaw.apps.undo import UndoChoice
+from microclaw.apps.undoable import change_text
 from microclaw.audit import AuditKind
 from microclaw.auth.gate import Permission
 from microclaw.config.settings import Limits
@@ -67,7 +68,13 @@ class InstallBody(RequestBody):
     timers: Annotated[int, Field(ge=1, le=255)] = 20
     watchdog_ms: Annotated[int, Field(ge=1000, le=86_400_000)] = 180_000
     optimization: Annotated[str, Field(pattern=r"^O[0-3sz]$")] = "O3"
-    replace: bool = False
+    replace: Annotated[
+        bool,
+        Field(
+            description="Also replace a program of this name that this host did not install. Its own is replaced "
+            "in any case."
+        ),
+    ] = False
     force: bool = False  # also when its trial fails
     expect: Annotated[str, Field(max_length=MAX_TEXT_CHARS)] | None = None
     origin: OriginBody | None = None
@@ -132,7 +139,8 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
             def later(why: str) -> Awaitable[Deferral]:
                 return parts.deferrals.install(request, why, feed.put)
 
-            with made_by(place, by.person_id), questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place):
+            asking = questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place)
+            with made_by(place, by.person_id, by.conversation), asking:
                 return Result(await now_or_later(found, now, later, when_back=when_back))
 
         feed = parts.jobs.start(f"deploy {body.name}", deploy, token=by.token, number=by.job, cancellable=True)
@@ -172,7 +180,7 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
             def later(why: str) -> Awaitable[Deferral]:
                 return parts.deferrals.uninstall(found.device_id, name, late_place(by), why, feed.put)
 
-            with made_by(place, by.person_id):
+            with made_by(place, by.person_id, by.conversation):
                 return Result(await now_or_later(found, now, later, when_back=when_back))
 
         return stream_response(parts.jobs.start(f"remove {name}", remove, token=by.token, number=by.job), keepalive_s)
@@ -214,7 +222,7 @@ def _route_changes(router: APIRouter, parts: HostParts) -> None:
                 await admit(parts.gate, by, Permission.ACT, text, detail=detail, chat_id=place)
                 if not by.direct and await parts.undo.chosen(choice) != shown:
                     raise PermissionRefused("something was changed while somebody was asked", next_step="ask again")
-            with made_by(place, by.person_id):
+            with made_by(place, by.person_id, by.conversation):
                 made = await parts.undo.undo(choice, feed.put)
             return Result(undone_object(made))
 

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from microclaw.api.failures import failure_response, is_openai, openai_error
 from microclaw.api.jobs import Feed
 from microclaw.api.request_check import refuse
+from microclaw.apps.changes import conversation_of
 from microclaw.audit import AuditEvent, AuditKind
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Gate, Permission
@@ -44,6 +45,11 @@ class Caller:
     direct: bool
     source: str
     request: str = ""
+
+    @property
+    def conversation(self) -> str:
+        """What its requests outside of a chat belong to: all of a token's are one conversation."""
+        return conversation_of("terminal" if self.direct else CHANNEL, self.source)
 
     @property
     def token(self) -> str | None:

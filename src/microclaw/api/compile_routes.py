@@ -14,7 +14,7 @@ from pydantic import Field
 
 from microclaw.api.body import RequestBody
 from microclaw.api.caller import CALLER_KEY, Caller
-from microclaw.apps.building import Compile
+from microclaw.apps.building import Compile, is_python
 from microclaw.auth.people import OWNER
 from microclaw.boards import BoardProfile, board_ids, load_board
 from microclaw.builds.confinement import confinement
@@ -91,7 +91,7 @@ def compile_router(compile_source: Compile) -> APIRouter:
 
     @router.post("/api/compile-wasm", summary="Compile C or C++ source to a checked wasm module")
     async def compile_wasm(body: CompileBody, request: Request) -> dict[str, Any]:
-        if body.name.endswith(".py"):
+        if body.name.endswith(".py") or (language_of_file(body.name) is None and is_python(body.source)):
             raise ConfigError("this service compiles C, C++ and sketches, not Python", next_step="name it .c or .cpp")
         board = load_board(body.board)
         level = body.optimizationLevel.removeprefix("-")

@@ -163,7 +163,7 @@ def _route_calls(router: APIRouter, parts: HostParts) -> None:
     @router.post("/{name}/call", summary="Call one method at once")
     async def call_device(name: str, body: CallBody, by: RequestCaller) -> dict[str, Any]:
         call = call_from(body.method, body.arguments)
-        with made_by(place_of(by), by.person_id):
+        with made_by(place_of(by), by.person_id, by.conversation):
             return await call_one(parts, by, devices.get(name), call, body)
 
     @router.get("/{name}/logs", summary="What the device's programs printed, since a cursor")

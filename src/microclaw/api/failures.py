@@ -49,6 +49,7 @@ STATUS_BY_CODE = {
     "device_timeout": 504,
     "device_silent": 504,
     "outcome_unknown": 504,
+    "undo_elsewhere": 409,
     "undo_incomplete": 502,
     "boards_failed": 502,
     "boards_unknown": 504,

@@ -95,7 +95,7 @@ def fleet_router(parts: HostParts) -> APIRouter:
                     await admit(parts.gate, by, Permission.ACT, text, detail=detail, chat_id=place)
             if not by.direct and digest(await fleet.compare(programs, devices)) != digest(rows):
                 raise PermissionRefused("something was changed while somebody was asked", next_step="ask again")
-            with made_by(place, by.person_id):
+            with made_by(place, by.person_id, by.conversation):
                 when_back = body.when_back and (late_place(by) or True)
                 acts = await fleet.apply(rows, feed.put, prune=body.prune, when_back=when_back, begin=feed.begin)
             return Result(_results(devices, acts))

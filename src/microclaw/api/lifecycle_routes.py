@@ -121,7 +121,8 @@ def _route_upgrades(router: APIRouter, parts: HostParts) -> None:
             def later(why: str) -> Awaitable[Deferral]:
                 return parts.deferrals.upgrade(replace(request, place=late_place(by)), why, feed.put)
 
-            with made_by(place, by.person_id), questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place):
+            asking = questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place)
+            with made_by(place, by.person_id, by.conversation), asking:
                 return Result(await now_or_later(found, now, later, when_back=when_back))
 
         feed = parts.jobs.start(f"upgrade {name}", do, token=by.token, number=by.job, cancellable=True)
@@ -169,7 +170,7 @@ def _route_upgrades(router: APIRouter, parts: HostParts) -> None:
                 else:
                     feed.put(outcome_step(outcome, f"{value['text']}: {value['evidence']['text']}"))
 
-            with made_by(place, by.person_id):
+            with made_by(place, by.person_id, by.conversation):
                 return Result(results_object(chosen, await on_each(chosen.devices, one, ended)))
 
         feed = parts.jobs.start(f"upgrade {name}", do, token=by.token, number=by.job, cancellable=True)
@@ -191,7 +192,7 @@ def _route_switches(router: APIRouter, parts: HostParts) -> None:
         async def do(feed: Feed) -> StreamEvent:
             with questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place):
                 await admit(parts.gate, by, Permission.ACT, text, chat_id=place)
-            with made_by(place, by.person_id):
+            with made_by(place, by.person_id, by.conversation):
                 return Result(await _switch(parts, found, name, switch, by, feed.put, when_back=when_back))
 
         feed = parts.jobs.start(f"{switch} {name}", do, token=by.token, number=by.job)
@@ -223,7 +224,7 @@ def _route_switches(router: APIRouter, parts: HostParts) -> None:
                 else:
                     feed.put(outcome_step(outcome, "" if value is None else outcome_text(value)))
 
-            with made_by(place, by.person_id):
+            with made_by(place, by.person_id, by.conversation):
                 return Result(results_object(chosen, await on_each(chosen.devices, one, ended)))
 
         feed = parts.jobs.start(f"{switch} {name}", do, token=by.token, number=by.job)

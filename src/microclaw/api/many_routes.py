@@ -105,7 +105,7 @@ def many_router(parts: HostParts) -> APIRouter:
                 else:
                     feed.put(outcome_step(outcome, "" if value is None else outcome_text(value)))
 
-            with made_by(place, by.person_id):
+            with made_by(place, by.person_id, by.conversation):
                 return Result(results_object(chosen, await on_each(chosen.devices, one, ended)))
 
         feed = parts.jobs.start(f"deploy {body.name}", deploy, token=by.token, number=by.job, cancellable=True)
@@ -141,7 +141,7 @@ def many_router(parts: HostParts) -> APIRouter:
                 is_deferred = outcome.value is not None and "deferred" in outcome.value
                 feed.put(outcome_step(outcome, DEFERRED if is_deferred else f"{name} is off"))
 
-            with made_by(place, by.person_id):
+            with made_by(place, by.person_id, by.conversation):
                 return Result(results_object(chosen, await on_each(chosen.devices, one, ended)))
 
         return stream_response(parts.jobs.start(f"remove {name}", remove, token=by.token, number=by.job), keepalive_s)
@@ -157,7 +157,7 @@ def many_router(parts: HostParts) -> APIRouter:
         async def one(device: Device) -> dict[str, Any]:
             return await call_one(parts, by, device, call, body, is_admitted=True)
 
-        with made_by(place_of(by), by.person_id):
+        with made_by(place_of(by), by.person_id, by.conversation):
             return results_object(chosen, await on_each(chosen.devices, one))
 
     return router

@@ -30,6 +30,7 @@ from microclaw.models.protocol import Model
 from microclaw.models.router import outages_of
 from microclaw.models.usage import UsageLog
 from microclaw.offline.dialogue import warm_up
+from microclaw.ota.rollouts import Rollouts
 from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.entry import Schedule
 from microclaw.store.usage import UsageCount
@@ -46,7 +47,7 @@ _DAY_MS: Final = 86_400_000
 SHOWN: Final = 5  # of the schedules that are due next, and of the approvals
 PRIVATE: Final = (
     "pid", "home", "problems", "alarms", "channels", "mcp_servers", "tasks", "schedules", "approvals", "usage",
-    "model_outages", "mqtt", "backup",
+    "model_outages", "mqtt", "backup", "rollouts",
 )  # fmt: skip
 """Fields of the status for owners only: they are about this machine and other people's chats."""
 
@@ -224,6 +225,7 @@ class HostStatus:
     history: TelemetryHistory
     crashes: CrashLog
     backup: Callable[[], dict[str, Any] | None]
+    rollouts: Rollouts
     began_s: float = field(default_factory=time.monotonic)
 
     async def read(self) -> dict[str, Any]:
@@ -258,6 +260,10 @@ class HostStatus:
             "tasks": [asdict(state) for state in self.tasks()],
             "schedules": schedule_object(await self.schedules.all()),
             "backup": self.backup(),
+            "rollouts": [
+                {"rollout": one.rollout_id, "version": one.version, "state": one.state, "text": one.text}
+                for one in await self.rollouts.standing()
+            ],
             "approvals": approval_object(self.approvals.pending(), self.people),
             "deferred": deferred_acts_object(
                 await deferred.waiting(), await deferred.ended(limit=SHOWN), self.devices, self.change_log.now_ms()

@@ -71,7 +71,8 @@ def route_times(router: APIRouter, parts: HostParts) -> None:
             await admit(parts.gate, by, Permission.ACT, asked, detail=detail, chat_id=place)
 
         async def do(feed: Feed) -> StreamEvent:
-            with made_by(place, by.person_id), questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place):
+            asking = questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place)
+            with made_by(place, by.person_id, by.conversation), asking:
                 approving = None if by.direct else approve
                 made = await parts.upgrader.set_times(found.device_id, name, new, feed.put, approve=approving)
                 return Result(deployment_object(made))
@@ -101,7 +102,7 @@ def route_times(router: APIRouter, parts: HostParts) -> None:
             def ended(outcome: BoardOutcome[dict[str, Any]]) -> None:
                 feed.put(outcome_step(outcome, "" if outcome.value is None else outcome_text(outcome.value)))
 
-            with made_by(place, by.person_id):
+            with made_by(place, by.person_id, by.conversation):
                 return Result(results_object(chosen, await on_each(chosen.devices, one, ended)))
 
         feed = parts.jobs.start(f"times of {name}", do, token=by.token, number=by.job)

@@ -20,7 +20,7 @@ from microclaw.api.body import RequestBody
 from microclaw.api.caller import RequestCaller
 from microclaw.api.jobs import MEDIA_TYPE, Feed
 from microclaw.api.parts import HostParts
-from microclaw.apps.changes import made_by, turn_now
+from microclaw.apps.changes import conversation_of, made_by, turn_now
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.errors import UnknownName
 from microclaw.events import Action, ApprovalSettled
@@ -81,7 +81,8 @@ def tools_router(parts: HostParts) -> APIRouter:
                     foreign=body.foreign or session in sessions,
                     begin=begin,
                 )
-                with made_by(request, by.person_id), questions.told_to(feed):
+                conversation = conversation_of(CHANNEL, session) if body.session is not None else None
+                with made_by(request, by.person_id, conversation), questions.told_to(feed):
                     return await parts.toolbox.call(name, arguments, context)
 
             result = await journal.call(

@@ -175,7 +175,7 @@ def build_agent(
         knowledge=knowledge,
         more=(
             *_outward_tools(base, devices, apps, inbox.outbox, egress),
-            *pin_tools(devices=devices, apps=base.app_table),
+            *pin_tools(devices=devices, change_log=apps.change_log),
         ),
         coming=server_tools,
     )

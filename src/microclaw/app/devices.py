@@ -44,7 +44,7 @@ from microclaw.config.settings import Settings
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import UnknownName
-from microclaw.events import Alarm, AppDeployed, AppEnded, LiveEvent, Step
+from microclaw.events import Alarm, AppDeployed, AppEnded, LiveEvent, RolloutChanged, Step
 from microclaw.link_server.audio import DeviceAudio
 from microclaw.link_server.device_link import DeviceLink, LinkParts
 from microclaw.link_server.effects import DeviceReports
@@ -57,6 +57,7 @@ from microclaw.ota.offers import Offers, newest_for
 from microclaw.ota.payloads import Payloads
 from microclaw.ota.publisher import Publisher
 from microclaw.ota.rollout_service import RolloutService
+from microclaw.ota.rollouts import OpenRollout, TellRollout
 from microclaw.ota.serving import OfferedPayloads
 from microclaw.store.apps import AppTable
 from microclaw.store.crashes import CrashTable
@@ -347,5 +348,19 @@ async def open_firmware(base: Base, devices: Devices) -> Firmware:
         devices.registry,
         now_ms=now_ms,
         crashes=CrashTable(base.database).new_since,
+        tell=rollout_notes(base.publish),
     )
     return Firmware(publisher, offers, rollouts)
+
+
+def rollout_notes(publish: Callable[[LiveEvent], None]) -> TellRollout:
+    """A rollout that moves on, or stops, is a live event."""
+
+    async def tell(one: OpenRollout) -> None:
+        now = one.rollout.progress
+        soaking = now.soaking_since_ms is not None
+        publish(
+            RolloutChanged("", now_ms(), one.rollout_id, one.version, now.state, now.stage + 1, soaking, now.reason)
+        )
+
+    return tell

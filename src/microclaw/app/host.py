@@ -179,6 +179,7 @@ async def running_host(
             history=records.history,
             crashes=records.crashes,
             backup=backups.object,
+            rollouts=firmware.rollouts.rollouts,
         )
         parts = _host_parts(
             base, devices, firmware, apps, agent, link, live, jobs, usage, status, tasks, voice, mqtt, records, backups

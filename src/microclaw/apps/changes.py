@@ -31,8 +31,9 @@ from microclaw.errors import (
 from microclaw.events import ProgramKind
 from microclaw.store import apps as rows
 
-_Maker: TypeAlias = tuple[str | None, str | None, int | None]
-_MAKER: ContextVar[_Maker] = ContextVar("microclaw_maker", default=(None, None, None))
+_Maker: TypeAlias = tuple[str | None, str | None, str | None, int | None]
+_MAKER: ContextVar[_Maker] = ContextVar("microclaw_maker", default=(None, None, None, None))
+_TERMINAL = "terminal"
 
 
 def turn_now() -> str | None:
@@ -45,13 +46,25 @@ def person_now() -> str | None:
     return _MAKER.get()[1]
 
 
+def conversation_now() -> str | None:
+    """The conversation that it belongs to; None where it belongs to none."""
+    return _MAKER.get()[2]
+
+
+def conversation_of(channel: str, chat_id: str) -> str:
+    """A chat's conversation. The commands of this machine's terminal are one conversation."""
+    return _TERMINAL if channel == _TERMINAL else f"{channel}:{chat_id}"
+
+
 @contextmanager
-def made_by(turn: str | None, person_id: str | None = None, *, deferred: int | None = None) -> Iterator[None]:
+def made_by(
+    turn: str | None, person_id: str | None = None, conversation: str | None = None, *, deferred: int | None = None
+) -> Iterator[None]:
     """Changes planned inside this block, and in tasks started inside it, belong to this turn or request of a person.
 
-    `deferred` is the number of the deferred act that they do.
+    `conversation` is what it is a part of, `deferred` the number of the deferred act that they do.
     """
-    before = _MAKER.set((turn, person_id, deferred))
+    before = _MAKER.set((turn, person_id, conversation, deferred))
     try:
         yield
     finally:
@@ -142,7 +155,7 @@ class Change:
     With the kind app.restore the host puts back an app that a board lost, with app.explore it takes its explorer off
     again, app.restart starts one anew; undo leaves all three alone. `undoes` is the change
     that this one took back, `undone_by` the change that took this one back. `turn` is the turn or request that made
-    it; None when it belongs to none.
+    it; None when it belongs to none. `conversation` is the chat or session that it was made in, None outside of one.
     """
 
     change_id: int
@@ -157,6 +170,7 @@ class Change:
     undone_by: int | None = None
     turn: str | None = None
     person: str = OWNER.person_id
+    conversation: str | None = None
 
     @property
     def subject(self) -> str:
@@ -186,14 +200,15 @@ def decode_action(text: str) -> DeviceAction:
 
 
 MAX_UNFINISHED = 1_000
+MAX_SILENCES = 2  # then it is not put back any more
 
 
 @dataclass(frozen=True, slots=True)
 class DesiredApp:
     """An app that this host wants on a device, or keeps stopped for it, and since when.
 
-    `suspect_ms`: when the device fell silent, probably because of it; None when it did not. `waits`: what puts it there
-    is deferred until the device is back.
+    `suspect_ms`: since when the device is silent, probably because of it; None when it is not. `silences` counts how
+    often it was. `waits`: what puts it there is deferred until the device is back.
     """
 
     device_id: str
@@ -201,6 +216,7 @@ class DesiredApp:
     version: AppVersion
     since_ms: int
     suspect_ms: int | None = None
+    silences: int = 0
     waits: bool = False
 
 
@@ -243,6 +259,7 @@ class ChangeLog:
         undoes: int | None = None,
     ) -> int:
         """Write the change down before the action. Returns its number."""
+        turn, person, conversation, deferred = _MAKER.get()
         change = rows.NewChange(
             at_ms=self._now_ms(),
             device_id=device_id,
@@ -251,10 +268,11 @@ class ChangeLog:
             forward=encode_action(forward),
             inverse=None if inverse is None else encode_action(inverse),
             undoes=undoes,
-            turn=_MAKER.get()[0],
-            person=_MAKER.get()[1],
+            turn=turn,
+            person=person,
+            conversation=conversation,
         )
-        return await self.table.add_change(change, _MAKER.get()[2])
+        return await self.table.add_change(change, deferred)
 
     async def complete(self, change_id: int) -> None:
         """The device did it. One write closes the change, updates the desired apps and marks what it undoes."""
@@ -362,6 +380,7 @@ def _change(row: rows.ChangeRow) -> Change:
         undone_by=row.undone_by,
         turn=row.turn,
         person=row.person or OWNER.person_id,
+        conversation=row.conversation,
     )
 
 
@@ -377,4 +396,4 @@ def _desired(row: rows.DesiredApp) -> DesiredApp:
         read_origin(row.origin),
         read_times(row.times),
     )
-    return DesiredApp(row.device_id, row.name, version, row.since_ms, row.suspect_ms)
+    return DesiredApp(row.device_id, row.name, version, row.since_ms, row.suspect_ms, row.silences)

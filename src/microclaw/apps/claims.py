@@ -84,7 +84,7 @@ def pin_roles(version: AppVersion) -> dict[int, PinRole]:
 
 
 async def live_conflict(
-    device: Device, pin: int, wanted: Iterable[DesiredApp], *, opens: bool = False
+    device: Device, pin: int, wanted: Sequence[DesiredApp], *, opens: bool = False
 ) -> PinConflict | None:
     """The program that an order on this pin would fight; None for one that has ended: its level stays, nobody drives.
 
@@ -100,7 +100,31 @@ async def live_conflict(
                 return found
             text = f"{found.text}, and its firmware lets nobody else set it"
             return replace(found, text=text, is_final=True)
-    return None
+    others = (await claiming(device, wanted))[len(wanted) :]
+    role, other = next(((role, app.name) for app in others if (role := pin_roles(app.version).get(pin))), (None, ""))
+    return None if role is None else _conflict(device, other, pin, role)
+
+
+async def claiming(device: Device, wanted: Sequence[DesiredApp]) -> tuple[DesiredApp, ...]:
+    """`wanted`, and the programs there that this host did not install, with the pins that the board tells of them.
+
+    How they use a pin is not known. A board that does not tell, or does not answer, adds nothing.
+    """
+    if not device.supports(AppStates.method):
+        return tuple(wanted)
+    try:
+        states = await device.call(AppStates(), wait=False)
+    except DeviceError:
+        return tuple(wanted)
+    ours = {app.name for app in wanted} | device.pin_programs
+    others = (state for state in states if state.name not in ours and state.pins and state.state not in _ENDED)
+    return (
+        *wanted,
+        *(
+            DesiredApp(device.device_id, one.name, AppVersion("", one.heap_bytes, 0, 0, (), Claims(uses=one.pins)), 0)
+            for one in others
+        ),
+    )
 
 
 async def has_ended(device: Device, app: DesiredApp) -> bool:
@@ -188,7 +212,9 @@ async def check_named_pins(
 
 
 def unknown_pins_text(device: Device, foreign: Sequence[str]) -> str | None:
-    """A warning of the programs on the device that were not installed from here: nobody knows their pins."""
+    """A warning of the programs there that were not installed from here, on a board that does not tell their pins."""
+    if device.supports(AppStates.method):
+        return None
     foreign = sorted(set(foreign) - device.pin_programs)
     if not foreign:
         return None

@@ -9,7 +9,15 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct, ValidationError, convert, to_builtins
 
-from microclaw.apps.changes import AppVersion, Change, ChangeLog, DesiredApp, person_now, turn_now
+from microclaw.apps.changes import (
+    AppVersion,
+    Change,
+    ChangeLog,
+    DesiredApp,
+    conversation_of,
+    person_now,
+    turn_now,
+)
 from microclaw.apps.late_proof import Place
 from microclaw.auth.people import OWNER
 from microclaw.devices.registry import Registry
@@ -52,6 +60,10 @@ class DeferredAct:
     outcome: str | None
     ended_ms: int | None
     told: bool
+
+    @property
+    def conversation(self) -> str | None:
+        return None if self.place is None else conversation_of(self.place.channel, self.place.chat_id)
 
     def text(self, device_name: str) -> str:
         """ "install blink on desk"."""
@@ -107,16 +119,21 @@ class DeferredLog:
         return [wanted[name] for name in sorted(wanted)]
 
     async def check_none_since(
-        self, done: Sequence[Change], person_id: str | None, device_id: str | None, devices: Registry
+        self,
+        done: Sequence[Change],
+        person_id: str | None,
+        device_id: str | None,
+        devices: Registry,
+        conversation: str | None = None,
     ) -> None:
         """Raise DeployRejected when the newest that this person (None: anybody) ordered waits: "undo" means that one.
 
-        `done`: what could be taken back instead, newest first.
+        `done`: what could be taken back instead, newest first. `conversation`: only what was ordered there.
         """
         last = next((change for change in done if person_id in (None, change.person)), None)
         names = {device.device_id: device.name for device in devices.list()}
         for act in reversed(await self.waiting(device_id)):
-            is_own = person_id in (None, act.person_id)
+            is_own = person_id in (None, act.person_id) and conversation in (None, act.conversation)
             if is_own and (last is None or act.at_ms >= last.at_ms) and (name := names.get(act.device_id)):
                 step = f"drop it: microclaw app cancel {act.name} -d {name}"
                 if last is not None:

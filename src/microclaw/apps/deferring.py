@@ -189,7 +189,7 @@ class Deferrals:
         try:
             text = act.text(device.name)
             self._gate.check(act.person_id, Permission.ACT, text)
-            with made_by(act.turn, act.person_id, deferred=act.deferred_id):
+            with made_by(act.turn, act.person_id, act.conversation, deferred=act.deferred_id):
                 is_well, told = await self._act(act, device)
         except MicroclawError as exc:
             return await self._failed(act, device, exc)

@@ -23,7 +23,7 @@ from microclaw.apps.building import (
     stored_program,
 )
 from microclaw.apps.changes import AppVersion, ChangeLog, DesiredApp, version_of
-from microclaw.apps.claims import check_free, check_named_pins, claims_of, driven_pins
+from microclaw.apps.claims import check_free, check_named_pins, claiming, claims_of, driven_pins
 from microclaw.apps.deployment import Approve, Deployment, DeployRequest, PreparedChange, Removal, first_run, with_terms
 from microclaw.apps.expectation_result import seen_on_board
 from microclaw.apps.firmware_fit import check_same_firmware, fit_claim, fit_limits
@@ -216,7 +216,8 @@ class Deployer:
             check_keeper(request.times, image.kind)
             heap_bytes, timers = fit_limits(board, fit_claim(image, request.heap_bytes), request.timers)
             request = replace(request, heap_bytes=heap_bytes, timers=timers)
-            await check_named_pins(device, name, image.pins, image.nodes, wanted)
+            there_now = wanted if later is not None else await claiming(device, wanted)
+            await check_named_pins(device, name, image.pins, image.nodes, there_now)
             report(Step("check", check_text(image, request.heap_bytes)))
             if before is not None and before.times is not None and is_new and request.times is None:
                 report(Step("check", f"warning: it ran {before.times.text()}; from now on it runs on: give them again"))
@@ -225,7 +226,7 @@ class Deployer:
             stage = "check"  # a pin computed at run time shows only in the trial
             driven = driven_pins(trial)
             claims = claims_of(image, trial)
-            await check_free(device, name, driven, claims, wanted)
+            await check_free(device, name, driven, claims, there_now)
             terms = (image.sha256, request.heap_bytes, request.timers, request.watchdog_ms)
             version = AppVersion(*terms, driven, claims, image.kind, request.origin, request.times)
             if claims.forced and host_begins(image.kind, request.times):
@@ -325,7 +326,8 @@ class Deployer:
         device, name = prepared.device, prepared.request.name
         check_same_firmware(device, prepared.board)
         wanted = await self._change_log.desired(device.device_id)
-        await check_free(device, name, prepared.version.pins, prepared.version.claims, wanted)
+        claims = prepared.version.claims
+        await check_free(device, name, prepared.version.pins, claims, await claiming(device, wanted))
         if prepared.request.approve is not None and version_of(name, wanted) != prepared.before:
             raise DeployRejected(
                 f"{name} on {device.name} was changed by somebody else meanwhile", next_step="ask for it again"

@@ -23,7 +23,7 @@ from microclaw.apps.changes import (
     StopApp,
     version_of,
 )
-from microclaw.apps.claims import check_free
+from microclaw.apps.claims import check_free, claiming
 from microclaw.apps.installer import Installer, check_room, not_found, stored_call
 from microclaw.apps.listing import names_after_change, removal_text
 from microclaw.apps.run_times import first_only_text
@@ -206,7 +206,7 @@ class Lifecycle:
             )
         check_kind(version.kind, device.kinds)
         wanted = await self._change_log.desired(device.device_id)
-        await check_free(device, name, version.pins, version.claims, wanted)
+        await check_free(device, name, version.pins, version.claims, await claiming(device, wanted))
         if is_start:
             listed = await device.call(AppList())
             check_room(device, name, listed, wanted)

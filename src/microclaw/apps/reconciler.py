@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from microclaw.apps.changes import ChangeLog, DesiredApp
+from microclaw.apps.changes import MAX_SILENCES, ChangeLog, DesiredApp
 from microclaw.apps.deferred import DeferredLog
 from microclaw.apps.installer import Installer, recover_changes
 from microclaw.apps.put_backs import PutBacks
@@ -151,6 +151,8 @@ class Reconciler:
             if (why := await self._put_backs.refusal(device, app)) is not None:
                 problem = problem or why
                 continue
+            if app.suspect_ms is not None:  # once more; the next silence counts anew
+                await self._change_log.set_suspect(app, is_suspect=False)
             try:
                 await self._installer.put_back(device, app)
             except (DeviceUnreachable, DeviceTimeout):
@@ -201,8 +203,8 @@ class Reconciler:
 
 def left_off(app: DesiredApp) -> str | None:
     """Why an app is not put back when its board has lost it; None when it is."""
-    if app.suspect_ms is not None:
-        return "the board fell silent with it; deploy a corrected one, or drop it with microclaw app uninstall"
+    if app.suspect_ms is not None and app.silences >= MAX_SILENCES:
+        return "the board fell silent with it twice; deploy a corrected one, or drop it with microclaw app uninstall"
     if app.version.claims.forced:
         return "its trial failed and it was forced; force it again, or drop it with microclaw app uninstall"
     return None

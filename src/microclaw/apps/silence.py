@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from microclaw.apps.changes import Change, ChangeLog, DesiredApp, PutApp, RemoveApp, StartApp, StopApp
+from microclaw.apps.changes import MAX_SILENCES, Change, ChangeLog, DesiredApp, PutApp, RemoveApp, StartApp, StopApp
 from microclaw.devices.calls import AppInstall, AppUninstall, Call
 from microclaw.devices.device import Device
 from microclaw.errors import DeviceSilent, DeviceTimeout, InstallInterrupted, MicroclawError
 
+_OTHER_CLIENT: Final = "close other clients of it (host_tool, a second host), as it serves one at a time"
 _VIRTUAL = "virtual:"
 _LOOK_BACK: Final = 50
+SOON_MS: Final = 60_000
+"""A program is blamed for a silence that begins so soon after it was put there; later anything may be its cause."""
 
 
 class SilenceExplainer:
@@ -27,31 +30,35 @@ class SilenceExplainer:
     async def explain(self, device: Device, call: Call[Any], error: MicroclawError) -> MicroclawError:
         """The error with the program that is probably its cause, and the way out; as it is when there is none.
 
-        The program is marked, so that the reconciler does not put it back. An error of another transport names a
-        program only while it is marked.
+        The program is marked; one with which the board fell silent twice is not put back. An error of another
+        transport names a program only while it is marked. A board serves one client at a time: long after a program
+        was put there another client's connection is as probable, and nobody is blamed.
         """
         is_silent = isinstance(error, DeviceSilent) or (isinstance(error, InstallInterrupted) and error.silent)
         wanted = await self._change_log.desired(device.device_id)
         marked = next((app for app in wanted if app.suspect_ms is not None), None)
         if marked is not None and not isinstance(call, AppInstall):
-            return _explained(error, device, marked.name, "")
+            return _explained(error, device, marked.name, "", again=marked.silences < MAX_SILENCES)
         if not is_silent:
             return error
         if isinstance(call, AppInstall):
             return _explained(error, device, call.name, "this version of ")
         history = await self._change_log.changes(device.device_id, _LOOK_BACK)
-        suspect = call.name if isinstance(call, AppUninstall) else _last_put(history)
+        suspect = call.name if isinstance(call, AppUninstall) else _last_put(history, self._change_log.now_ms())
         if suspect is None:
             return error
         app = next((app for app in wanted if app.name == suspect), None)
         if app is None or _is_being_replaced(app, history, call):
             return _explained(error, device, suspect, "" if app is None else "this version of ")
         await self._change_log.set_suspect(app, is_suspect=True)
-        return _explained(error, device, suspect, "")
+        return _explained(error, device, suspect, "", again=app.silences + 1 < MAX_SILENCES)
 
 
-def _last_put(history: Sequence[Change]) -> str | None:
-    """The app that came last onto the device and is still there, or that was being removed; `history` newest first."""
+def _last_put(history: Sequence[Change], now_ms: int) -> str | None:
+    """The app that came last onto the device and is still there, or that was being removed; `history` newest first.
+
+    None when that is longer ago than SOON_MS.
+    """
     gone: set[str] = set()
     for change in history:
         match change.forward:
@@ -60,7 +67,7 @@ def _last_put(history: Sequence[Change]) -> str | None:
             case RemoveApp(name=name) | StopApp(name=name) | PutApp(name=name) | StartApp(name=name) if (
                 change.state != "failed" and name not in gone
             ):
-                return name
+                return name if now_ms - change.at_ms <= SOON_MS else None
             case _:
                 pass
     return None
@@ -82,21 +89,23 @@ def _is_being_replaced(app: DesiredApp, history: Sequence[Change], call: Call[An
 def way_to_reset(device: Device) -> str:
     """How a person gets a board back that answers nothing."""
     if any(endpoint.startswith(_VIRTUAL) for endpoint in device.endpoints):
-        return "restart it: end its host with Ctrl-C, then microclaw up --virtual 1"
+        return "restart it: end what began it (microclaw up --virtual, microclaw virtual) with Ctrl-C; start it anew"
     return "reset it, or switch it off and on"
 
 
-def _explained(error: MicroclawError, device: Device, name: str, which: str) -> MicroclawError:
+def _explained(error: MicroclawError, device: Device, name: str, which: str, *, again: bool = False) -> MicroclawError:
+    """`again`: the program is put back once more."""
     text = f"{error.message}; the probable cause is {name}, after which {device.name} fell silent"
     survives = device.board.firmware.apps_survive_reset
     reset = way_to_reset(device)
     kept = f" ({device.board.title} starts its programs again by itself: then flash it anew)" if survives else ""
+    back = "put back once more" if again else "not put back"
     step = (
-        f"{reset}{kept}; {which}{name} is not put back. Then deploy a corrected one, or drop it: "
+        f"{reset}{kept}; {which}{name} is {back}. Then deploy a corrected one, or drop it: "
         f"microclaw app uninstall {name} -d {device.name}"
     )
     if isinstance(error, InstallInterrupted):
         return InstallInterrupted(text, outcome=error.outcome, next_step=step, silent=error.silent)
     if isinstance(error, DeviceSilent):
-        return DeviceSilent(text, next_step=f"{step}. Or another program has its one connection: close that")
+        return DeviceSilent(text, next_step=f"{_OTHER_CLIENT}, else {step}")
     return DeviceTimeout(text, next_step=step)

@@ -22,6 +22,15 @@ from microclaw.apps.deferred import DeferredLog
 from microclaw.apps.deploy import Deployer
 from microclaw.apps.direct_io import DirectIo, booted_ms, sees_pins
 from microclaw.apps.lifecycle import Lifecycle
+from microclaw.apps.undoable import (
+    change_text,
+    check_known_before,
+    check_undoable,
+    newest,
+    older_step,
+    previous,
+    to_take_back,
+)
 from microclaw.auth.gate import Gate
 from microclaw.devices.call_text import duty_words
 from microclaw.devices.device import Device
@@ -32,130 +41,11 @@ from microclaw.errors import (
     DeviceUnreachable,
     MicroclawError,
     UndoIncomplete,
-    UnknownName,
 )
 from microclaw.events import Evidence, Report, Step
 from microclaw.text import format_duration
 
-_LEFT_ALONE: Final = ("app.restore", "app.explore", "app.restart")
 _LOOK_BACK: Final = 500
-_PROGRAM_KINDS: Final = ("app.deploy", "app.upgrade", "app.start")
-
-
-def in_force(change: Change) -> bool:
-    """Whether the change is done, not taken back, and was asked for: the reconciler's own changes were not."""
-    return change.state == "done" and change.undone_by is None and change.kind not in _LEFT_ALONE
-
-
-def to_take_back(history: Sequence[Change]) -> tuple[Change, ...]:
-    """The changes of `history` (newest first) that are in force and are not undos themselves. A redo is included."""
-    by_id = {change.change_id: change for change in history}
-    return tuple(change for change in history if in_force(change) and not _goes_back(change, by_id))
-
-
-def newest(history: Sequence[Change], person: str | None = None) -> Change:
-    """The newest change (of this person) that can be taken back.
-
-    Raises UnknownName when there is none, DeployRejected when a newer one failed: "undo" after it means that one, of
-    which nothing is left, and an older one would be a surprise.
-    """
-    found = to_take_back(history)
-    own = [change for change in found if person in (None, change.person)]
-    if own:
-        _check_none_failed_since(own[0], history, person)
-        return own[0]
-    if found:
-        raise UnknownName(
-            f"there is nothing of yours to undo; the newest is somebody else's: {change_text(found[0])}",
-            next_step=f"an owner may: microclaw app undo {found[0].change_id}",
-        )
-    raise UnknownName("there is nothing to undo", next_step="see what runs: microclaw app list")
-
-
-def _check_none_failed_since(change: Change, history: Sequence[Change], person: str | None) -> None:
-    failed = next((one for one in history if person in (None, one.person) and _is_failed_program(one)), None)
-    if (
-        failed is None
-        or failed.change_id < change.change_id
-        or (failed.turn is not None and failed.turn == change.turn)
-    ):
-        return
-    raise DeployRejected(
-        f"the newest, {change_text(failed)}, failed and nothing of it is left to undo; nothing was done",
-        next_step=f"microclaw app undo {change.change_id} takes back the one before it ({change.summary})",
-    )
-
-
-def _is_failed_program(change: Change) -> bool:
-    """Whether a person wanted a program on a device, and it is not there."""
-    return change.state == "failed" and change.undoes is None and change.kind in _PROGRAM_KINDS
-
-
-def change_text(change: Change) -> str:
-    """The change in words, with its number."""
-    return f"{change.summary} (change {change.change_id})"
-
-
-def check_undoable(change: Change, history: Sequence[Change]) -> None:
-    """Raise DeployRejected when it is not in force, or when a newer change of the same app or pin is."""
-    if change.undone_by is not None:
-        raise DeployRejected(
-            f"change {change.change_id} ({change.summary}) was undone already, by change {change.undone_by}",
-            next_step=f"redo it: microclaw app undo {change.undone_by}",
-        )
-    if not in_force(change):
-        raise DeployRejected(
-            f"change {change.change_id} ({change.summary}) is {change.state}: there is nothing to take back",
-            next_step="list the changes: microclaw app changes",
-        )
-    for newer in to_take_back(history):
-        if newer.change_id > change.change_id and _same(newer, change):
-            raise DeployRejected(
-                f"change {newer.change_id} ({newer.summary}) came after it",
-                next_step=f"undo that first: microclaw app undo {newer.change_id}",
-            )
-
-
-def check_known_before(change: Change, history: Sequence[Change]) -> None:
-    """Raise DeployRejected when it is not known what was there before the change."""
-    if change.inverse is None:
-        raise DeployRejected(
-            f"change {change.change_id} ({change.summary}) cannot be undone: what was before it is not known",
-            next_step=older_step(change, history),
-        )
-
-
-def older_step(change: Change, history: Sequence[Change]) -> str:
-    """The next step when a change stays: the next older one of another turn that can be taken back."""
-    for older in to_take_back(history):
-        apart = change.turn is None or older.turn != change.turn
-        if older.change_id < change.change_id and apart and not _same(older, change):
-            return f"microclaw app undo {older.change_id} takes back an older one ({older.summary})"
-    return "microclaw app undo NUMBER takes back an older one; list them: microclaw app changes"
-
-
-def previous(change: Change, history: Sequence[Change]) -> Change | None:
-    """The change of the same app or pin before it."""
-    return next(
-        (c for c in history if c.change_id < change.change_id and c.state == "done" and _same(c, change)),
-        None,
-    )
-
-
-def _same(one: Change, other: Change) -> bool:
-    return (one.device_id, one.subject) == (other.device_id, other.subject)
-
-
-def _goes_back(change: Change, by_id: dict[int, Change]) -> bool:
-    """True for an undo, False for a redo (the undo of an undo) and for everything else."""
-    back = False
-    while change.undoes is not None:
-        back = not back
-        earlier = by_id.get(change.undoes)
-        if earlier is None:
-            break
-        change = earlier
-    return back
 
 
 async def check_not_restarted(
@@ -187,7 +77,7 @@ class UndoChoice:
     """What the person `by` wants back: the change with this number, else all of their newest turn or request.
 
     With `device_id` it is the newest turn that changed that device, and only its changes there unless `whole`. With
-    `anyone` the newest turn of whomever.
+    `conversation` it is the newest of that conversation. With `anyone` the newest turn of whomever, wherever.
     """
 
     by: str
@@ -195,6 +85,7 @@ class UndoChoice:
     device_id: str | None = None
     whole: bool = False
     anyone: bool = False
+    conversation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,8 +142,9 @@ class Undo:
 
         Undoing an undo by its number is a redo; without a number, undos are skipped. If one of several changes cannot
         be taken back, the others still are, and UndoIncomplete says which were and which were not. For a single change
-        the reason itself is raised: UnknownName when there is nothing to undo; DeployRejected when a newer change of
-        the same app or pin is in force or the board restarted since; else the error of the deployer or the device.
+        the reason itself is raised: UnknownName or UndoElsewhere when there is nothing to undo; DeployRejected when a
+        newer change of the same app or pin is in force or the board restarted since; else the error of the deployer or
+        the device.
         """
         async with self._one_at_a_time:
             changes = await self._chosen(choice)
@@ -289,8 +181,10 @@ class Undo:
             return (change,)
         history = await self._change_log.changes(choice.device_id, _LOOK_BACK)
         person = None if choice.anyone else choice.by
-        await self._deferred.check_none_since(to_take_back(history), person, choice.device_id, self._devices)
-        last = newest(history, person)
+        conversation = None if choice.anyone else choice.conversation
+        here = [change for change in to_take_back(history) if conversation in (None, change.conversation)]
+        await self._deferred.check_none_since(here, person, choice.device_id, self._devices, conversation)
+        last = newest(history, person, conversation)
         if last.turn is None:
             return (last,)
         there = None if choice.whole else choice.device_id

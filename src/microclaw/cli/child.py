@@ -74,10 +74,20 @@ class Child:
             raise self._refusal(facts)
         return facts, took_s
 
+    def ask_to_end(self) -> None:
+        """Send SIGTERM, and wait for nothing: with many children, to all of them before the first `stop`."""
+        if self.running:
+            self._process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send SIGKILL, as a power cut; returns when it has ended."""
+        self._process.kill()
+        self.stop()
+
     def stop(self) -> None:
         """Send SIGTERM, then SIGKILL if it goes on; returns when it has ended."""
         if self.running:
-            self._process.send_signal(signal.SIGTERM)
+            self.ask_to_end()
             try:
                 self._process.wait(STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:

@@ -40,6 +40,7 @@ HALF_PERIOD_S = 0.5
 TOLERANCE = 0.10
 PATIENCE_S = 8.0
 CHAT_ID = "demo"
+MIN_FLEET = 4  # of fewer no three stages are made
 SUGGESTIONS = "Try:  set pin 4 on | what is the temperature | fade pin 5 | stop blink"
 LOOK_EVERY_S = 0.1
 WINDOW_MS = 4200.0  # what a full track shows: 8 edges at half a second
@@ -50,9 +51,11 @@ def demo(
     ctx: typer.Context,
     once: Annotated[bool, typer.Option("--once", help="No questions; the exit code says whether it worked.")] = False,
     voice: Annotated[bool, typer.Option("--voice", help="Say the sentence into the board's microphone.")] = False,
+    fleet: Annotated[bool, typer.Option("--fleet", help="Update many virtual boards in stages instead.")] = False,
+    boards: Annotated[int, typer.Option("--boards", min=MIN_FLEET, max=100, help="So many, with --fleet.")] = 20,
 ) -> None:
     """One sentence becomes a program on a virtual board that goes on without the host."""
-    raise typer.Exit(run_demo(global_options(ctx), once=once, voice=voice))
+    raise typer.Exit(run_demo(global_options(ctx), once=once, voice=voice, fleet=boards if fleet else 0))
 
 
 class DemoFailed(MicroclawError):
@@ -66,13 +69,13 @@ class DemoFailed(MicroclawError):
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What the demo works with: its own home, a page, and how a host is started."""
+    """What the demo works with: its own home, a page, and how a host is started. `running` stops what is started."""
 
     home: Path
     terminal: Terminal
     environ: dict[str, str]
 
-    def start_host(self, *options: str) -> Child:
+    def start_host(self, running: ExitStack, *options: str) -> Child:
         words = [
             "microclaw.cli",
             "--json",
@@ -84,23 +87,32 @@ class Stage:
             "--die-with-parent",
             *options,
         ]
-        return Child("host", words, log=self.home / "host.stderr", environ=self.environ)
+        with uninterrupted():
+            return running.enter_context(Child("host", words, log=self.home / "host.stderr", environ=self.environ))
 
-    def start_board(self, *options: str) -> Child:
+    def start_board(self, running: ExitStack, *options: str) -> Child:
         words = ["microclaw.virtual", "--name", DEVICE, "--board", BOARD, "--wasmachine", "0", "--serial", "0"]
         words += ["--control", str(self.home / "board.sock"), "--die-with-parent", *options]
         environ = board_environ(self.environ)
-        return Child("board", words, log=self.home / "board.stderr", environ=environ)
+        with uninterrupted():
+            return running.enter_context(Child("board", words, log=self.home / "board.stderr", environ=environ))
 
     def client(self) -> HostClient:
         return HostClient(load_settings(self.environ, home=self.home).control_socket)
 
 
-def run_demo(options: GlobalOptions, *, once: bool, voice: bool = False) -> int:
-    """Run it and return the exit code; everything it started is stopped on every way out."""
+def run_demo(options: GlobalOptions, *, once: bool, voice: bool = False, fleet: int = 0) -> int:
+    """Run it and return the exit code; everything it started is stopped on every way out.
+
+    `fleet`: of so many boards.
+    """
     terminal = options.terminal()
     with _private_home() as home, _terminable():
         stage = Stage(home, terminal, {**os.environ, "MICROCLAW_HOME": str(home)})
+        if fleet:
+            from microclaw.cli.demo_fleet import run_fleet_demo  # it uses what is here
+
+            return run_fleet_demo(stage, fleet)
         if voice:
             from microclaw.cli.demo_voice import run_voice_demo  # it uses what is here
 
@@ -111,8 +123,8 @@ def run_demo(options: GlobalOptions, *, once: bool, voice: bool = False) -> int:
 def _run(stage: Stage, *, once: bool) -> int:
     terminal = stage.terminal
     with ExitStack() as running:
-        host = running.enter_context(stage.start_host())
-        board_process = running.enter_context(stage.start_board())
+        host = stage.start_host(running)
+        board_process = stage.start_board(running)
         client = stage.client()
         _welcome(stage, host, board_process, client)
         board = running.enter_context(BoardControl(stage.home / "board.sock"))
@@ -120,7 +132,7 @@ def _run(stage: Stage, *, once: bool) -> int:
         cursor = _ask(terminal, conversation, board)
         watch_pin(board, terminal, PIN, cursor=cursor, edges=EDGES, patience_s=PATIENCE_S)
         alone = _without_host(terminal, host, board)
-        host = running.enter_context(stage.start_host())
+        host = stage.start_host(running)
         _back_again(terminal, host, client, board, alone)
         found = _judge(alone)
         if once:
@@ -227,6 +239,21 @@ def _private_home() -> Iterator[Path]:
         yield home
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ctrl-C and the like count when the block is over: what it starts can be stopped from then on."""
+    caught: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, lambda each, _: caught.append(each)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if caught:
+        raise KeyboardInterrupt
 
 
 @contextmanager

@@ -26,7 +26,7 @@ LOOK_EVERY_S: Final = 0.1
 def run_voice_demo(stage: Stage) -> int:
     terminal = stage.terminal
     with ExitStack() as running:
-        host = running.enter_context(stage.start_host("--link", "127.0.0.1:0"))
+        host = stage.start_host(running, "--link", "127.0.0.1:0")
         _, took_s = host.wait_ready()
         client = stage.client()
         voice = check_voice(client)
@@ -59,9 +59,8 @@ def _start_board(stage: Stage, running: ExitStack, client: HostClient) -> Child:
     secret.touch(mode=0o600)
     secret.write_text(made["secret"], encoding="ascii")
     url = f"wss://{made['host']}:{made['port']}/link"
-    board = running.enter_context(
-        stage.start_board("--link", url, "--link-ca-sha256", made["ca_sha256"], "--link-secret-file", str(secret))
-    )
+    link = ("--link", url, "--link-ca-sha256", made["ca_sha256"])
+    board = stage.start_board(running, *link, "--link-secret-file", str(secret))
     facts, _ = board.wait_ready()
     with BoardControl(stage.home / "board.sock") as look:
         _until_linked(look)

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -25,6 +26,7 @@ from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.cli.secret_value import SECRET_METAVAR, secret_value
 from microclaw.durable import replace_file
 from microclaw.errors import ConfigError, MicroclawError, NoHost
+from microclaw.host_client.client import HostClient
 from microclaw.ota.bundle import own_files, pack
 from microclaw.ota.image import read_application
 from microclaw.ota.keys import SIGNATURE_BYTES, BadSignature, SigningKey
@@ -134,7 +136,7 @@ def publish(
         payload = _read(manifest.with_name(manifest.name + _PAYLOAD), MAX_PAYLOAD_BYTES)
         signed = _read(manifest, MAX_MANIFEST_BYTES), _read(signature, SIGNATURE_BYTES)
         _check_signed(*signed, payload)
-        _end(options, send_release(options, *signed, payload))
+        _end(options, send_release(options.host(), *signed, payload, options.say))
         return
     if board is None:
         raise typer.BadParameter("say for which chip: --board esp32s3")
@@ -143,36 +145,46 @@ def publish(
     public = signing_public_key(options, public_key) if signer is None else signer.public
     level = security_version if security_version is not None else _last_security_version(options, board)
     payload, kind, name, version = _payload(board, image, name, version, level)
-    now_s = time.time()
-    data = write_manifest(
-        Release(
-            schema=SCHEMA,
-            kind=kind,
-            name=name,
-            board=board,
-            channel=channel,
-            device=only,
-            version=version,
-            security_version=level,
-            sha256=hashlib.sha256(payload).hexdigest(),
-            size=len(payload),
-            created=moment(now_s),
-            expires=moment(now_s + valid_days * _DAY_S),
-            key_id=public.key_id,
-            alg=ALG,
-            allow_downgrade=allow_downgrade,
-        )
+    data = new_manifest(
+        payload,
+        kind=kind,
+        name=name,
+        board=board,
+        channel=channel,
+        device=only,
+        version=version,
+        security_version=level,
+        key_id=public.key_id,
+        valid_days=valid_days,
+        allow_downgrade=allow_downgrade,
     )
     if manifest_only is not None:
         _write_unsigned(options, manifest_only, data, payload)
         return
     assert signer is not None
-    _end(options, send_release(options, data, signer.sign(data), payload))
+    _end(options, send_release(options.host(), data, signer.sign(data), payload, options.say))
 
 
-def send_release(options: GlobalOptions, manifest: bytes, signature: bytes, payload: bytes) -> dict[str, Any]:
+def new_manifest(payload: bytes, *, valid_days: int = 90, **facts: Any) -> bytes:
+    """What is to be signed, valid from now on; `facts` are the further fields of Release."""
+    now_s = time.time()
+    return write_manifest(
+        Release(
+            schema=SCHEMA,
+            sha256=hashlib.sha256(payload).hexdigest(),
+            size=len(payload),
+            created=moment(now_s),
+            expires=moment(now_s + valid_days * _DAY_S),
+            alg=ALG,
+            **facts,
+        )
+    )
+
+
+def send_release(
+    host: HostClient, manifest: bytes, signature: bytes, payload: bytes, say: Callable[[str], None]
+) -> dict[str, Any]:
     """The release as the host keeps it; the payload goes in pieces, and only where the host has it not."""
-    host = options.host()
     body = {"manifest": base64.b64encode(manifest).decode(), "signature": base64.b64encode(signature).decode()}
     answer = host.post("/v1/firmware/releases", body)
     if answer["state"] == "wanted":
@@ -182,7 +194,7 @@ def send_release(options: GlobalOptions, manifest: bytes, signature: bytes, payl
             piece = base64.b64encode(payload[offset : offset + PIECE_BYTES]).decode()
             path = f"/v1/firmware/payloads/{wanted['sha256']}"
             offset = int(host.put(path, {"offset": offset, "data": piece})["offset"])
-            options.say(f"sent {offset * 100 // len(payload)} %")
+            say(f"sent {offset * 100 // len(payload)} %")
         answer = host.post("/v1/firmware/releases", body)
     return dict(answer["release"])
 

@@ -134,6 +134,7 @@ def screen_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         *(("off", problem) for problem in found.get("problems", ()) if not problem.startswith(_OWN_LINES)),
         *(("alarm", f"{alarm['text']}   {alarm['next']}") for alarm in found.get("alarms", ())),
         *(("backup", backup_line(one)) for one in (found.get("backup"),) if one),
+        *(("rollout", _rollout_line(one)) for one in found.get("rollouts", ())),
         *(("schedule", line) for line in _schedule_lines(found.get("schedules"))),
         *(("approval", line) for line in _approval_lines(found.get("approvals"))),
         *(("deferred", line) for line in _deferred_lines(found.get("deferred"))),
@@ -235,6 +236,11 @@ def backup_line(state: dict[str, Any]) -> str:
 
 def _times(count: int) -> str:
     return f"{count} {'time' if count == 1 else 'times'}"
+
+
+def _rollout_line(one: dict[str, Any]) -> str:
+    step = f"next: microclaw rollout status {one['rollout']}"
+    return f"{one['rollout']} of {one['version']}: {one['state']}, {one['text']}; {step}"
 
 
 def _schedule_lines(schedules: dict[str, Any] | None) -> list[str]:

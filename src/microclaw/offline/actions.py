@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from microclaw.models.protocol import KnownApp
 from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, ask, capital
 from microclaw.offline.parse import PIN_SLOTS
 from microclaw.offline.pins import PinTarget, board_of, pin_target, pin_user, sensor_of, shown_value, with_state
@@ -194,23 +195,32 @@ def _pin_facts(at: Context) -> Decision:
             return exc.say
         low = "" if board.led is None or board.led.active_level else ", lit by low"
         return Say(f"The LED of {board.title} is on pin {pin}{low}.")
-    if pin is None:
+    known = None if pin is None else board.pins[pin_target(at).pin]
+    if known is not None and known.reserved:
+        return Say(f"Pin {pin} is reserved: it belongs to {known.reserved}.")
+    if not at.results:
+        return Act("query-wasm-apps", at.on_device(), f"pin_facts({'' if pin is None else f'pin={pin}'})")
+    apps = (*apps, *_foreign_apps(at, apps))
+    if known is None:
         taken = {pin: pin_user(apps, pin) for app in apps for pin in (*app.pins, *app.reads, *app.uses)}
         free = [p.number for p in board.pins.values() if not (p.reserved or p.caution) and p.number not in taken]
         busy = "".join(f" Pin {p} is {user}." for p, user in sorted(taken.items()))
         return Say(f"Free on {board.title}: {', '.join(map(str, sorted(free)))}.{busy}")
-    known = board.pins[pin_target(at).pin]
-    if known.reserved:
-        return Say(f"Pin {pin} is reserved: it belongs to {known.reserved}.")
     used = pin_user(apps, known.number)
-    if used is not None and not at.results:
-        return Act("query-wasm-apps", at.on_device(), f"pin_facts(pin={pin})")
     if used is not None:
         used = with_state(used, at.results[-1].fields.get("apps", []))
     used = used or "free"
     wired = " The board's LED is on it." if board.led and board.led.pin == pin else ""
     caution = f" Careful: {known.caution}." if known.caution else ""
     return Say(f"Pin {pin} is {used}; it can be {', '.join(sorted(known.uses))}.{wired}{caution}")
+
+
+def _foreign_apps(at: Context, ours: Sequence[KnownApp]) -> tuple[KnownApp, ...]:
+    """The running programs of others that the board lists, with the pins that it tells of them."""
+    known = {app.name for app in ours}
+    listed = at.results[-1].fields.get("apps", ())
+    others = (one for one in listed if one.get("foreign") and one.get("name") not in known and one.get("pins"))
+    return tuple(KnownApp(one["name"], uses=tuple(one["pins"])) for one in others if one.get("state") == "running")
 
 
 # What can be asked for by name: its words, and the fields that hold it, by protocol dialect.

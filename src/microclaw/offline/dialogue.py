@@ -52,7 +52,7 @@ from microclaw.offline.programs import PROGRAMS
 from microclaw.offline.references import later, referred, with_target
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, Sentences, english, no_more_to_stop
 from microclaw.offline.steps import parse_steps
-from microclaw.offline.taking_back import after_the_first, first_calls, take_back
+from microclaw.offline.taking_back import after_the_first, first_calls, take_back, undone_elsewhere
 from microclaw.offline.unlogged import UnloggedAct, said_of_unlogged, undo_values, unlogged_after
 
 ADD_A_MODEL: Final = (
@@ -116,7 +116,8 @@ def understand(request: ModelRequest) -> Understanding:
             completed, open_question.said, device_context, named or device_context.meant, named is not None, results
         )
     reading = _Reading(context, False) if context is not None else _read(said, device_context, results, act, unlogged)
-    found, decision = reading.found, reading.found if isinstance(reading.found, Say) else _decide(reading.found)
+    found = reading.found if isinstance(reading.found, Say) else undone_elsewhere(reading.found)
+    decision = found if isinstance(found, Say) else _decide(found)
     at = found if isinstance(found, Context) else None
     kept = DialogueState()
     if isinstance(decision, Say):

@@ -5,15 +5,19 @@ Decides only; no IO.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
+from microclaw.errors import UndoElsewhere
 from microclaw.offline.decision import CORRECT, Act, Context, Decision, Result, Say, capital
 from microclaw.offline.last_act import TAKE_BACK, LastAct
 from microclaw.offline.parse import Parse
 
 Decide: TypeAlias = Callable[[Context], Decision]
+_MAX_CORRECTED: Final = 16  # changes that one call takes back (tools/correcting.py)
+_UNDO_STEP: Final = re.compile(r"\bapp undo (\d+)")
 _PIN_TOOLS: Final = ("gpio-set", "pwm-set")
 
 
@@ -41,6 +45,16 @@ def take_back(at: Context) -> Decision:
     proofs = "; ".join(one.proof[1] for one in at.results if one.proof[1] and one.proof[0] != "accepted")
     told = "; ".join(str(one.fields.get("message", "undone")) for one in at.results)
     return Say(f"{capital(told)}.{f' {capital(proofs)}.' if proofs else ''}")
+
+
+def undone_elsewhere(at: Context) -> Context:
+    """Where undo found nothing of this conversation: the question for what was done elsewhere, with its changes."""
+    last = at.results[-1] if at.results and at.parse.kind == "undo" else None
+    if last is None or last.ok or last.fields.get("error") != UndoElsewhere.code:
+        return at
+    numbers = tuple(map(int, _UNDO_STEP.findall(str(last.fields.get("next", "")))))
+    parse = Parse(TAKE_BACK, {"told": capital(str(last.fields.get("message", "")))}, undoes=numbers)
+    return replace(at, parse=parse, results=()) if 0 < len(numbers) <= _MAX_CORRECTED else at
 
 
 def first_calls(parse: Parse) -> list[tuple[str, dict[str, Any]]]:

@@ -69,7 +69,7 @@ class RolloutService:
         self._offers = offers
         self._devices = devices
         self._now_ms = now_ms
-        self._ends: dict[str, OfferChange] = {}  # by device: the newest counts
+        self._ends: dict[tuple[str, int], OfferChange] = {}  # by device and release: the newest counts
         self._news = asyncio.Event()
         self.rollouts = Rollouts(
             table, self._send, self._cancel, is_online=self._is_online, now_ms=now_ms, crashes=crashes, tell=tell
@@ -121,7 +121,7 @@ class RolloutService:
             )
         former: dict[str, list[tuple[str, str]]] = {}
         for device in one.rollout.devices.values():
-            if device.state in ("healthy", "late") and self._is_known(device.device_id):
+            if device.state in ("healthy", "late", "offered") and self._is_known(device.device_id):
                 former.setdefault(device.from_version, []).append((device.device_id, one.version))
         if not former:
             raise ConfigError(
@@ -142,16 +142,30 @@ class RolloutService:
 
     async def _send(self, one: OpenRollout, device: RolloutDevice) -> Ended | None:
         """The offers see to it that a device gets the same one once; that of an earlier rollout does not count."""
+        if (given := await self._given(one, device)) is not None:
+            return _end_of(given)
         back = one.undoes is not None
         rows = await self._releases_back(one.version) if back else await self._publisher.find(one.version)
-        release = release_for(rows, self._devices.get(device.device_id), back=back)
+        known = self._devices.get(device.device_id)
+        release = release_for(rows, known, back=back)
         before = await self._offers.standing(device.device_id, release.release_id)
-        is_ours = bool(before) and before[0].offered_ms >= (device.offered_ms or 0)
-        row = await self._offers.offer(device.device_id, release, by=one.person_id, again=not is_ours)
-        return _end_of(row)
+        if _running(known) == one.version and all(row.is_over for row in before):
+            return Ended("healthy", "")  # somebody gave it to the board since, or it never left that version
+        return _end_of(await self._offers.offer(device.device_id, release, by=one.person_id, again=True))
 
-    async def _cancel(self, one: OpenRollout, device_id: str) -> None:
-        await self._offers.cancel(device_id, by=one.person_id)
+    async def _cancel(self, one: OpenRollout, device: RolloutDevice) -> Ended | None:
+        given = await self._given(one, device)
+        if given is None:
+            return Ended("failed", "the rollout stopped before the offer went out")
+        if not given.is_over:
+            await self._offers.cancel(device.device_id, by=one.person_id)
+        return _end_of(given)
+
+    async def _given(self, one: OpenRollout, device: RolloutDevice) -> OfferRow | None:
+        """This rollout's offer to the device, where it went out."""
+        rows = await self._offers.standing(device.device_id)
+        since_ms = device.offered_ms or 0
+        return next((row for row in rows if row.version == one.version and row.offered_ms >= since_ms), None)
 
     async def _releases_back(self, version: str) -> tuple[ReleaseRow, ...]:
         """Releases of a version that boards with a higher one take. Raises ConfigError where there is none."""
@@ -180,14 +194,14 @@ class RolloutService:
 
     def _heard(self, change: OfferChange) -> None:
         if change.state in _ENDS:
-            self._ends[change.device_id] = change
+            self._ends[change.device_id, change.release_id] = change
             self._news.set()
 
     async def _follow(self) -> None:
         while await self._news.wait():
             self._news.clear()
             while self._ends:
-                device_id, change = self._ends.popitem()
+                (device_id, _), change = self._ends.popitem()
                 release = await self._publisher.table.release(change.release_id)
                 await self.rollouts.noted(device_id, release.version, _ENDS[change.state], change.error or "")
 

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from datetime import datetime
+from functools import partial
 from typing import Final, TypeAlias
 
 import msgspec
@@ -27,8 +28,9 @@ _log = logging.getLogger(__name__)
 
 SendOffer: TypeAlias = Callable[["OpenRollout", RolloutDevice], Awaitable["Ended | None"]]
 """Send what a device was just kept as offered; how it ended, where that is known already. Raises MicroclawError."""
-CancelOffer: TypeAlias = Callable[["OpenRollout", str], Awaitable[None]]
-"""Ask a device to give the update up. Raises MicroclawError where it cannot be asked."""
+CancelOffer: TypeAlias = Callable[["OpenRollout", RolloutDevice], Awaitable["Ended | None"]]
+"""Ask a device to give the update up; how it ended, where that is known already. Raises MicroclawError where it cannot
+be asked."""
 CountCrashes: TypeAlias = Callable[[Mapping[str, int]], Awaitable[int]]
 """How many kinds of crash devices had for the first time since the moment (Unix ms) that stands beside each."""
 TellRollout: TypeAlias = Callable[["OpenRollout"], Awaitable[None]]
@@ -53,6 +55,16 @@ class OpenRollout:
     began_ms: int
     undoes: int | None
     rollout: Rollout
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutStanding:
+    """One that goes on, or that stopped and nothing came after; `text` says how it stands, or why it stopped."""
+
+    rollout_id: int
+    version: str
+    state: RolloutState
+    text: str
 
 
 class Rollouts:
@@ -83,13 +95,15 @@ class Rollouts:
         self._news = asyncio.Event()
 
     async def load(self) -> None:
-        """Take up what a former host left. Offers that may not have gone out are sent again."""
-        for row in await self._table.open():
-            one = await self._read(row)
-            self._open[one.rollout_id] = one
-            for device in one.rollout.devices.values():
-                if device.state == "offered":
-                    await self._send(one, device.device_id)
+        """Take up what a former host left: offers that may not have gone out are sent, or called off, again."""
+        async with self._lock:
+            self._open = {row.rollout_id: await self._read(row) for row in await self._table.open()}
+        for one in list(self._open.values()):
+            if one.rollout.is_open:
+                for device_id in one.rollout.under_way:
+                    await self._send(one, device_id)
+            else:
+                await self._call_off(one)
 
     async def run(self) -> None:
         """Move on with every news and once a second, until it is cancelled."""
@@ -117,6 +131,8 @@ class Rollouts:
             if sum(one.rollout.is_open for one in self._open.values()) >= MAX_OPEN:
                 raise ConfigError(f"{MAX_OPEN} rollouts are open", next_step="end one: microclaw rollout list")
             for one in self._open.values():
+                if one.rollout_id == undoes:  # who is under way there has the end of it first (`_is_free`)
+                    continue
                 busy = [device_id for device_id, _ in devices if one.rollout.holds(device_id)]
                 if busy:
                     raise ConfigError(
@@ -145,6 +161,19 @@ class Rollouts:
         """The newest first, those that are over too."""
         return [self._open.get(row.rollout_id) or await self._read(row) for row in await self._table.list(20)]
 
+    async def standing(self) -> list[RolloutStanding]:
+        """Those that are open; the newest, where it was halted."""
+        found = []
+        for one in self._open.values():
+            rollout = one.rollout
+            stage = f"stage {rollout.progress.stage + 1} of {len(rollout.plan.stages)}"
+            text = f"{stage}, {rollout.count('healthy')} of {len(rollout.devices)} healthy"
+            if rollout.is_open:
+                found.append(RolloutStanding(one.rollout_id, one.version, rollout.progress.state, text))
+        newest = await self._table.list(1)
+        halted = (row for row in newest if row.state == "halted")
+        return [*found, *(RolloutStanding(row.rollout_id, row.version, "halted", row.reason) for row in halted)]
+
     async def pause(self, rollout_id: int) -> OpenRollout:
         """No more offers; what is under way goes on."""
         return await self._change(rollout_id, "paused", "a person paused it", ("running",))
@@ -153,8 +182,10 @@ class Rollouts:
         return await self._change(rollout_id, "running", "", ("paused",))
 
     async def stop(self, rollout_id: int) -> OpenRollout:
-        """End it for good."""
-        return await self._change(rollout_id, "halted", "a person stopped it", ("running", "paused"))
+        """End it for good; boards that have the offer and not the update are told to give up."""
+        one = await self._change(rollout_id, "halted", "a person stopped it", ("running", "paused"))
+        await self._call_off(one)
+        return one
 
     async def mark_undone(self, rollout_id: int, by: int) -> None:
         """Its boards are taken back by another rollout."""
@@ -203,7 +234,7 @@ class Rollouts:
             changed = rollout.decide(now_ms)
             window = rollout.plan.window
             is_in_window = window is None or window.is_open(self._minute())
-            due = rollout.due(now_ms, self._is_online, in_window=is_in_window)
+            due = rollout.due(now_ms, partial(self._is_free, one), in_window=is_in_window)
             rows += [rollout.offer(device_id, now_ms) for device_id in due]
             if rows or changed is not None:
                 await self._keep(one, rows, progress=changed is not None)
@@ -236,13 +267,21 @@ class Rollouts:
         self._news.set()
         return one
 
+    def _is_free(self, one: OpenRollout, device_id: str) -> bool:
+        """Whether it can get an offer now: a rollout that takes another one back waits for what is under way there."""
+        others = (other.rollout for other in self._open.values() if other is not one)
+        return self._is_online(device_id) and not any(other.holds(device_id) for other in others)
+
     async def _call_off(self, one: OpenRollout) -> None:
         """Boards that have the offer and not the update need not take it."""
         for device_id in one.rollout.under_way:
             try:
-                await self._cancel(one, device_id)
+                ended = await self._cancel(one, one.rollout.devices[device_id])
             except MicroclawError as exc:
                 _log.warning("rollout %d: %s was not told to stop: %s", one.rollout_id, device_id, exc.message)
+                continue
+            if ended is not None:
+                await self.noted(device_id, one.version, ended.state, ended.error)
 
     async def _keep(self, one: OpenRollout, rows: Sequence[RolloutDevice], *, progress: bool = False) -> None:
         devices = [(row.state, row.error, row.offered_ms, row.ended_ms, row.device_id) for row in rows]

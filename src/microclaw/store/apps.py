@@ -30,7 +30,8 @@ class DesiredApp:
     """An app that a device should run, and the terms it is installed under. Its image is stored before it.
 
     `claims`, `origin` and `times` are JSON text of the caller's. `suspect_ms` is when the device fell silent, probably
-    because of this app. `stopped_ms` is when it was stopped: it is off the device and only kept.
+    because of this app; `silences` counts them. `stopped_ms` is when it was stopped: it is off the device and
+    only kept.
     """
 
     device_id: str
@@ -47,11 +48,15 @@ class DesiredApp:
     stopped_ms: int | None = None
     origin: str | None = None
     times: str | None = None
+    silences: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class NewChange:
-    """A change about to be made; `forward` and `inverse` are JSON text; `turn` makes it, for `person`."""
+    """A change about to be made; `forward` and `inverse` are JSON text.
+
+    `turn` makes it, for `person`, in `conversation`.
+    """
 
     at_ms: int
     device_id: str
@@ -63,6 +68,7 @@ class NewChange:
     undoes: int | None = None
     turn: str | None = None
     person: str | None = None
+    conversation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +146,9 @@ class AppTable(Table):
 
     async def set_suspect(self, device_id: str, name: str, suspect_ms: int | None) -> None:
         """Since when the device is silent because of this app, as far as is known; None takes it back."""
-        query = "UPDATE desired_apps SET suspect_ms = ? WHERE device_id = ? AND name = ?"
+        query = """UPDATE desired_apps
+            SET silences = silences + (?1 IS NOT NULL AND suspect_ms IS NULL), suspect_ms = ?1
+            WHERE device_id = ?2 AND name = ?3"""
         await self._execute(query, (suspect_ms, device_id, name))
 
     async def add_change(self, change: NewChange, deferred_id: int | None = None) -> int:

@@ -659,4 +659,11 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         ) STRICT, WITHOUT ROWID""",
         "CREATE TABLE mqtt_host (id TEXT NOT NULL) STRICT",
     ),
+    (
+        # Where a change was made: "undo" in a conversation means that conversation's own.
+        "ALTER TABLE changes ADD COLUMN conversation TEXT",
+        # A program with which its board fell silent once is put back once more. One of before is left as it is.
+        "ALTER TABLE desired_apps ADD COLUMN silences INTEGER NOT NULL DEFAULT 0",
+        "UPDATE desired_apps SET silences = 2 WHERE suspect_ms IS NOT NULL",
+    ),
 )

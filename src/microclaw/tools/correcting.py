@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from microclaw.apps.changes import Change, SetLevel, SetPwm
 from microclaw.apps.direct_io import DirectIo, PinChange
-from microclaw.apps.undo import Undo, UndoChoice, UndoReport, change_text
+from microclaw.apps.undo import Undo, UndoChoice, UndoReport
+from microclaw.apps.undoable import change_text
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.call_text import duty_words
 from microclaw.devices.calls import Call, GpioSet, PwmSet, PwmState

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 
 from pydantic import Field
 
-from microclaw.apps.changes import Change
+from microclaw.apps.changes import Change, conversation_now
 from microclaw.apps.direct_io import DirectIo, PinChange
 from microclaw.apps.reconciler import DeviceCheck
 from microclaw.apps.reconciler import check_device as examined
-from microclaw.apps.undo import Undo, UndoChoice, change_text
+from microclaw.apps.undo import Undo, UndoChoice
+from microclaw.apps.undoable import change_text
 from microclaw.auth.gate import Effect, Permission
 from microclaw.boards.firmware import firmware_object
 from microclaw.devices.call_text import call_words
@@ -311,7 +312,9 @@ def inventory_tools(
         reference = asked.device or chats
         device_id = devices.get(reference).device_id if reference else None
         # `whole`: only a device that was named limits the undo to itself
-        return UndoChoice(context.person_id, asked.change, device_id, asked.device is None, asked.anyone)
+        return UndoChoice(
+            context.person_id, asked.change, device_id, asked.device is None, asked.anyone, conversation_now()
+        )
 
     async def describe(asked: UndoParameters, context: ToolContext) -> tuple[str, ...]:
         changes = await undo.chosen(choice(asked, context))

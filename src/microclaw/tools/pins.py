@@ -1,17 +1,20 @@
-"""free-pins: what a board's pins are for and which are free now, from its profile and this host's programs."""
+"""free-pins: what a board's pins are for and which are free now, from its profile and the programs there."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, get_args
 
 from pydantic import Field
 
-from microclaw.apps.app_terms import read_claims
+from microclaw.apps.changes import ChangeLog, DesiredApp
+from microclaw.apps.claims import claiming, pin_roles, unknown_pins_text
 from microclaw.auth.gate import Effect, Permission
 from microclaw.boards.profile import BoardProfile, PinUse
+from microclaw.devices.calls import AppList, AppStates
+from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
-from microclaw.errors import ToolRetry
-from microclaw.store.apps import AppTable
+from microclaw.errors import DeviceError, ToolRetry
 from microclaw.tools.target import OnDevice, find_device
 from microclaw.tools.tool import Tool, ToolContext, ToolOutput
 
@@ -22,19 +25,16 @@ class PinsParameters(OnDevice):
     use: str | None = Field(None, max_length=20, description=f"Only for this: {', '.join(_USES)}.")
 
 
-def pin_tools(*, devices: Registry, apps: AppTable) -> tuple[Tool[Any], ...]:
+def pin_tools(*, devices: Registry, change_log: ChangeLog) -> tuple[Tool[Any], ...]:
     """free-pins."""
 
     async def free_pins(asked: PinsParameters, context: ToolContext) -> ToolOutput:
         device = find_device(devices, context, asked.device)
         if asked.use not in (None, *_USES):
             raise ToolRetry(f"a pin is not used for {asked.use!r}", next_step=f"uses: {', '.join(_USES)}")
-        taken: dict[int, str] = {}
-        for app in await apps.desired():
-            if app.device_id == device.device_id:
-                claims = read_claims(app.claims)
-                taken |= dict.fromkeys((*app.pins, *claims.reads, *claims.uses), app.name)
         board = device.board
+        wanted = await change_log.desired(device.device_id)
+        taken = {pin: app.name for app in await claiming(device, wanted) for pin in pin_roles(app.version)}
         free = {use: [pin for pin in board.free_pins(use) if pin not in taken] for use in _USES}
         fields: dict[str, Any] = {
             "success": True,
@@ -48,6 +48,8 @@ def pin_tools(*, devices: Registry, apps: AppTable) -> tuple[Tool[Any], ...]:
             "led": _led(board),
             "maxApps": board.firmware.max_apps,
         }
+        if (unknown := unknown_pins_text(device, await _foreign(device, wanted))) is not None:
+            fields["unknown"] = unknown
         if board.i2c is not None:
             sensors = {name: f"0x{address:02x}" for name, address in board.i2c.sensors.items()}
             fields["i2c"] = {"sda": board.i2c.sda, "scl": board.i2c.scl, "sensors": sensors}
@@ -58,6 +60,17 @@ def pin_tools(*, devices: Registry, apps: AppTable) -> tuple[Tool[Any], ...]:
         "I2C pins. Look here before you choose a pin."
     )
     return (Tool("free-pins", text, PinsParameters, Permission.READ, Effect.READ, free_pins),)
+
+
+async def _foreign(device: Device, wanted: Sequence[DesiredApp]) -> tuple[str, ...]:
+    """What runs there and was not installed from here; nothing where the board does not say."""
+    if not device.supports(AppList.method) or device.supports(AppStates.method):
+        return ()
+    try:
+        listed = await device.call(AppList(), wait=False)
+    except DeviceError:
+        return ()
+    return tuple({app.name for app in listed} - {app.name for app in wanted})
 
 
 def _notes(board: BoardProfile, kind: str) -> dict[str, list[int]]:

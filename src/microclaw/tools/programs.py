@@ -119,7 +119,7 @@ def program_tools(*, deployer: Deployer, catalogue: Catalogue, devices: Registry
         if any(app.is_away for app in listed):
             silence = next((app.error for app in listed if app.error is not None), None)
             if silence is not None:  # it takes connections and answers nothing
-                step = f"{way_to_reset(device)}; the program named is not put back"
+                step = f"close other clients of it, as it serves one at a time; else {way_to_reset(device)}"
                 raise DeviceSilent(silence, next_step=step)
             wanted = [app.name for app in listed if app.condition == "unreachable"]
             waiting = [f"{app.deferred.order.act} {app.name}" for app in listed if app.deferred is not None]

@@ -15,7 +15,7 @@ from microclaw.agent.acts import acts_of, own_words
 from microclaw.agent.conversation import Conversations
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.running_turn import ChatKey
-from microclaw.apps.changes import made_by
+from microclaw.apps.changes import conversation_of, made_by
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.auth.people import OWNER
 from microclaw.errors import ToolFailed
@@ -177,7 +177,7 @@ class ScheduledWork:
             schedule.chat_id,
             begin=started,
         )
-        with made_by(None, context.person_id):
+        with made_by(None, context.person_id, conversation_of(context.channel, context.chat_id)):
             result = await self._tools.call(act.tool, act.arguments, context, approved=schedule.approved)
         text = _result_text(result)
         return Outcome("done" if result.ok else "failed", text, told=result.ok and act.tool in _SPEAKS)
