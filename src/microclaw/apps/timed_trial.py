@@ -144,5 +144,5 @@ def never_ends(seen: SeenRuns | None, times: RunTimes) -> tuple[str, str] | None
         return None
     return (
         "it does not end by itself in the trial: with an interval it would be begun once and never again",
-        "add --stop-after TIME (each run is stopped after it), or no interval (leave --every out; app set: --every off)",
+        "add --stop-after TIME (each run is stopped after it), or no interval: leave --every out, or --every off",
     )
