@@ -81,9 +81,19 @@ def test_acts_at_pins_are_reported_held_claimed_and_undone(ask: Run, kitchen: st
     refused = ask("run", str(tmp_path / "lamp.c"), "-d", "kitchen")
     assert refused.code != 0
     assert "pin 4 of kitchen is held by microclaw-pins" in refused.out + refused.err
-    assert ask("app", "uninstall", "microclaw-pins", "-d", "kitchen").code == 0
+    (tmp_path / "fleet.yaml").write_text("programs: []\n")
+    same = ask("diff", "-f", str(tmp_path / "fleet.yaml"), "-d", "kitchen")
+    assert (same.code, same.out.splitlines()[-1]) == (0, "no programs")
+    assert "microclaw-pins" not in same.out
+    (tmp_path / "fleet.yaml").write_text("programs:\n  - {file: gone.c, devices: [kitchen]}\n")
+    assert "export --out DIR writes the programs' files too" in ask("diff", "-f", str(tmp_path / "fleet.yaml")).err
+    off = ask("app", "uninstall", "microclaw-pins", "-d", "kitchen")
+    assert off.code == 0
+    assert "it was microclaw's own" in " ".join((off.out + off.err).split())
     _run(ask, tmp_path, "lamp", LAMP.replace("PIN", "4"))
     refused = ask("exec", kitchen, "gpio.set", "pin=4", "level=1")
     assert "pin 4 is driven by lamp" in refused.err
     refused = ask("exec", kitchen, "adc.read", "pin=1")
     assert "ESP-WASMachine has no function for the ADC" in refused.err
+    cannot = next(line for line in ask("device", "show", kitchen).out.splitlines() if "this board cannot: " in line)
+    assert "ADC at once; from a sentence to edges" in cannot

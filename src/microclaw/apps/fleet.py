@@ -126,15 +126,15 @@ class Fleet:
 
         async def on_device(device: Device) -> tuple[FleetRow, ...]:
             listings = await self._listed(device)
-            own = device.pin_programs  # microclaw's: they come and go with what exec sets
-            there = {one.name: one for one in listings or () if not _goes(one) and one.name not in own}
+            there = {one.name: one for one in listings or () if not _goes(one)}
             meant = [one.request for one in programs if device.device_id in one.devices]
             rows = [await _row(device, request, there.get(request.name), builds) for request in meant]
             names = {request.name for request in meant}
             if listings is None:
                 rows = [replace(row, condition="unreachable") for row in rows]
             rows = _with_blocked(device, rows, there)
-            return (*rows, *(_extra(device, there[name]) for name in sorted(there.keys() - names)))
+            others = there.keys() - names - device.pin_programs  # microclaw's own come and go with what exec sets
+            return (*rows, *(_extra(device, there[name]) for name in sorted(others)))
 
         outcomes = await on_each(devices, on_device, parallel=_ASKED_AT_ONCE)
         for outcome in outcomes:
