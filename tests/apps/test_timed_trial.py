@@ -8,9 +8,10 @@ import pytest
 
 from microclaw.apps.board_time import SeenRuns
 from microclaw.apps.claims import claims_of
+from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.run_times import RunTimes
 from microclaw.apps.timed_trial import runs_text
-from microclaw.apps.trial import Trial, TrialOptions, try_image
+from microclaw.apps.trial import Trial, TrialInput, TrialOptions, try_image
 from microclaw.boards.reader import load_board
 from microclaw.py.compile import build
 from microclaw.wasm import BuildCache, compile_module
@@ -69,8 +70,29 @@ on(pin(14, "in", pull="up"), "falling", led.toggle)
 """
 
 
-async def attempt(source: str, cache: Path, times: RunTimes) -> Trial:
-    options = TrialOptions(times=times)
+NEG_PY = """
+from machine import Pin
+from time import sleep
+p = Pin(18, Pin.OUT)
+p.on()
+sleep(3)
+p.off()
+"""
+LATER_INPUT_PY = """
+from machine import Pin
+from time import sleep
+Pin(14, Pin.OUT)
+button = Pin(14, Pin.IN)
+led = Pin(18, Pin.OUT, value=1)
+sleep(2)
+led.init(Pin.IN)
+while True:
+    sleep(1)
+"""
+
+
+async def attempt(source: str, cache: Path, times: RunTimes, expected: str | None = None) -> Trial:
+    options = TrialOptions(times=times, expectations=parse_expectations(expected) if expected else None)
     if "microclaw.h" in source:
         image = await compile_module(source, BOARD, name="tried", cache=BuildCache(cache))
         return await try_image(image, BOARD, options)
@@ -109,6 +131,28 @@ async def test_one_that_never_ends_needs_a_time_to_be_stopped_after(build_cache:
     assert not trial.ok
     assert "does not end by itself" in (trial.error or "")
     assert "--stop-after" in (trial.next_step or "")
+
+
+@pytest.mark.parametrize("times", [RunTimes(10_000, 5_000), RunTimes(None, 5_000)], ids=["interval", "once"])
+async def test_what_a_run_drove_counts_after_the_stop_made_its_pins_inputs(build_cache: Path, times: RunTimes) -> None:
+    trial = await attempt(NEG_PY, build_cache, times, "pin 18: low at 1 s\npin 18: never high")
+    assert [result.trial for result in trial.expected] == ["not met", "not met"]
+    assert not trial.ok
+    assert [(round(e.t_ms / 1000), e.level) for e in trial.edges][:2] == [(0, 1), (3, 0)]
+    assert trial.driven == (18,)
+    assert not trial.waits_for_input
+    trial = await attempt(NEG_PY, build_cache, times, "pin 18: rises at 0 s\npin 18: high for 3 s")
+    assert trial.ok, trial.error
+
+
+async def test_a_pin_that_was_moved_before_it_became_an_input_counts_and_a_button_does_not(build_cache: Path) -> None:
+    image = await build(LATER_INPUT_PY, "tried", board=BOARD, cache=BuildCache(build_cache))
+    never = parse_expectations("pin 18: never high")
+    trial = await try_image(image, BOARD, TrialOptions(inputs=(TrialInput(14, 1, 3_000),), expectations=never))
+    assert [result.trial for result in trial.expected] == ["not met"]
+    assert {edge.pin for edge in trial.edges} == {18}
+    assert trial.read == (14,)
+    assert trial.driven == (18,)
 
 
 async def test_a_main_that_never_sleeps_has_ended_when_it_returned(build_cache: Path) -> None:

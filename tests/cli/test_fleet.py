@@ -171,6 +171,22 @@ def test_extras_stay_unless_they_are_pruned_and_undo_brings_them_back(ask: Run, 
     assert ("virtual-2", "counter") in installed(ask)
 
 
+def test_what_an_extra_keeps_out_is_refused_before_anything_is_done(ask: Run, work: Path) -> None:
+    file = str(work / "fleet.yaml")
+    assert ask("run", str(work / "blink.c"), "-d", "virtual-2", "--name", "old").code == 0
+    before = installed(ask)
+    told = ask("diff", "-f", file, "--json")
+    assert ("virtual-2", "blink", "refused") in rows_of(told)
+    assert "pin 10 of virtual-2 belongs to old" in told.out
+    done = ask("apply", "-f", file, "-y")
+    assert done.code != 0
+    assert "--prune takes old off" in " ".join(done.err.split())
+    assert installed(ask) == before
+    assert ("virtual-2", "blink", "install") in rows_of(ask("diff", "-f", file, "--prune", "--json"))
+    assert ask("apply", "-f", file, "--prune", "-y").code == 0
+    assert ("virtual-2", "blink") in installed(ask)
+
+
 def test_another_hosts_program_is_neither_pruned_nor_replaced(home: Path, ask: Run, work: Path) -> None:
     address = next(
         one.removeprefix("wasmachine://")
@@ -206,6 +222,10 @@ def test_a_program_that_does_not_build_keeps_the_whole_file_from_being_applied(a
 
 def test_a_board_that_fails_leaves_the_others_and_gives_exit_code_5(ask: Run, work: Path) -> None:
     assert ask("run", str(work / "blink.c"), "-d", "virtual-1", "--name", "other").code == 0  # it has pin 10
+    computed = BLINK.replace("gpio_open(10", "gpio_open(chosen").replace(
+        "static int led;", "static int led; volatile int chosen = 10;"
+    )
+    (work / "blink.c").write_text(computed)  # only its trial shows which pin it takes
     ran = ask("apply", "-f", str(work / "fleet.yaml"), "-y", "--json")
     assert ran.code == 5, ran.err
     first, second = json.loads(ran.out)["results"]
@@ -413,6 +433,7 @@ def test_times_that_cannot_be_are_mistakes_of_the_file(tmp_path: Path, times: st
     (tmp_path / "fleet.yaml").write_text(f"programs:\n  - {{file: fan.c, devices: all, {times}}}\n")
     [found] = FleetFile(tmp_path / "fleet.yaml").mistakes
     assert (found.line, words in found.message) == (2, True), found
+    assert "--" not in f"{found.message}{found.hint}"
 
 
 def test_the_example_of_the_docs_is_a_fleet(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.auth.people import OWNER, Person
 from microclaw.boards.reader import load_board
 from microclaw.devices.registry import Registry, unknown_device
-from microclaw.errors import PermissionRefused, UnknownName
+from microclaw.errors import PermissionRefused, ToolRetry, UnknownName
 from microclaw.events import Evidence, Inbound
 from microclaw.models.protocol import DeviceContext, KnownDevice
 from microclaw.schedules.book import ScheduleBook
@@ -119,7 +119,9 @@ async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         done.append(f"set {asked.pin} {asked.level}" + (f" on {on}" if on else ""))
         return ToolOutput({"success": True}, (Evidence("counted", f"pin {asked.pin} is at {asked.level}"),))
 
-    async def objections(asked: PinParameters, _: ToolContext) -> tuple[str, ...]:
+    async def objections(asked: PinParameters, context: ToolContext) -> tuple[str, ...]:
+        if asked.pin == 7 and (asked.device or context.device) != "lamp":
+            raise ToolRetry("which device?")
         return ("pin 2 is driven by blink",) if asked.pin == 2 else ()
 
     async def erase(_: NoParameters, __: ToolContext) -> ToolOutput:
@@ -186,6 +188,14 @@ async def test_what_is_said_to_a_device_without_pins_is_shown_with_the_board_tha
         result = await desk.tools.call("schedule-add", json.dumps(asked), context)
         assert result.ok
         assert json.loads(result.content)["device"] == shown
+
+
+async def test_words_for_one_of_several_devices_are_checked_there(desk: Desk) -> None:
+    context = ToolContext("owner", lambda _: None, None, "test", "c1")
+    asked = {"when": "in 5 seconds", "do": "turn on pin 7", "device": "lamp"}
+    result = await desk.tools.call("schedule-add", json.dumps(asked), context)
+    assert result.ok, result.content
+    assert "warning" not in json.loads(result.content)
 
 
 @pytest.mark.parametrize(

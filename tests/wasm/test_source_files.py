@@ -177,6 +177,27 @@ async def test_what_is_static_in_a_source_is_its_own(suffix: str, cache: BuildCa
     assert [line for line in trial.log if line.startswith("second")] == ["second 40", "second 42"]
 
 
+SKETCH = """static int n = 2;
+int other();
+void setup() { Serial.begin(115200); show(); }
+void loop() { delay(500); }
+void show() { Serial.println(n + other() + tabbed()); }
+"""
+TAB = "#define STEP 100\nint tabbed() { return n * STEP; }\n"
+BESIDE = "#include <Arduino.h>\nstatic int n = 40;\nint other() {\n  return n;\n}\n"
+
+
+async def test_a_cpp_file_beside_a_sketch_is_a_source_of_its_own_and_a_tab_is_not(cache: BuildCache) -> None:
+    text = join_files("lamp.ino", SKETCH, {"a.cpp": BESIDE, "tab.ino": TAB})
+    image = await compile_module(text, load_board("virtual"), cache=cache, language="sketch")
+    trial = await try_image(image, load_board("virtual"), TrialOptions(for_ms=100), cache=cache)
+    assert (trial.ok, trial.log) == (True, ("242",))
+    wrong = join_files("lamp.ino", SKETCH, {"a.cpp": BESIDE.replace("return n", "return m"), "tab.ino": TAB})
+    with pytest.raises(BuildError) as raised:
+        await compile_module(wrong, load_board("virtual"), cache=cache, language="sketch")
+    assert (raised.value.diagnostics[0].file, raised.value.diagnostics[0].line) == ("a.cpp", 4)
+
+
 WAITS = """#include <microclaw.h>
 static int led;
 static void run(int ms) { for (;;) { gpio_toggle(led); if (millis() > 100000) { return; } %s } }

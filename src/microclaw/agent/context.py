@@ -91,8 +91,11 @@ class TurnContext:
         known: dict[str, KnownDevice] = {}
         wanted = await self._apps.desired()
         for one in self._devices.list():
-            apps = tuple(_known_app(app) for app in wanted if app.device_id == one.device_id)
-            known[one.device_id] = KnownDevice(one.name, one.board, apps, one.kinds or ("wasm",), tuple(one.labels))
+            here = [app for app in wanted if app.device_id == one.device_id]
+            apps = tuple(_known_app(app) for app in here if app.stopped_ms is None)
+            stopped = tuple(app.name for app in here if app.stopped_ms is not None)
+            kinds, labels = one.kinds or ("wasm",), tuple(one.labels)
+            known[one.device_id] = KnownDevice(one.name, one.board, apps, kinds, labels, stopped)
         boards = [device_id for device_id, one in known.items() if one.board.pins] or list(known)
         if meant_id not in boards:  # of what is said to a device without pins, the boards are meant
             meant_id = boards[0] if len(boards) == 1 else None

@@ -144,12 +144,10 @@ def _check(rows: Sequence[FleetRow], body: ApplyBody) -> None:
             "the differences are not those that were shown: something was changed meanwhile; nothing was done",
             next_step="look again: microclaw diff -f FILE",
         )
-    refused = [row for row in rows if row.error is not None]
-    if refused and refused[0].error is not None:
-        raise DeployRejected(
-            f"{refused[0].name} cannot be installed on {refused[0].device.name}: {refused[0].error.message}",
-            next_step=refused[0].error.next_step,
-        )
+    for row in rows:
+        if (why := row.refusal(prune=body.prune)) is not None:
+            text = f"{row.name} cannot be installed on {row.device.name}: {why.message}"
+            raise DeployRejected(text, next_step=why.next_step)
     acts = sum(row.is_act(prune=body.prune) for row in rows)
     if acts > MAX_ACTS:
         raise ConfigError(
@@ -177,6 +175,7 @@ def _row_object(row: FleetRow) -> dict[str, Any]:
         "foreign": row.foreign,
         "condition": row.condition,
         "error": None if row.error is None else failure_object(failure_of(row.error)),
+        "blocked": None if row.blocked is None else failure_object(failure_of(row.blocked)),
     }
 
 

@@ -9,13 +9,14 @@ import asyncio
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
 from microclaw.apps.building import Compile, ProgramImage, check_app_name, check_kind, read_image
 from microclaw.apps.catalogue import AppCondition, AppListing, Catalogue
 from microclaw.apps.changes import AppVersion
+from microclaw.apps.claims import pin_roles
 from microclaw.apps.deferring import Deferral, Deferrals, away, offer_when_back
 from microclaw.apps.deploy import Deployer, Deployment, DeployRequest, Removal
 from microclaw.apps.firmware_fit import fit_claim, fit_limits
@@ -25,12 +26,23 @@ from microclaw.apps.run_times import check_keeper, keeper_text, times_differ_tex
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device
-from microclaw.errors import AppExists, ConfigError, DeviceError, DeviceTimeout, DeviceUnreachable, MicroclawError
+from microclaw.errors import (
+    AppExists,
+    ConfigError,
+    DeviceError,
+    DeviceTimeout,
+    DeviceUnreachable,
+    MicroclawError,
+    PinClaimed,
+    TooManyApps,
+)
 from microclaw.events import ProgramKind, Report, Step
 
 MAX_ACTS: Final = 1_000
 """Of one apply: one undo looks at no more changes of one request (store/apps.py)."""
 _ASKED_AT_ONCE: Final = 32
+_OFF: Final = frozenset({"stopped", "deferred"})
+"""Conditions of what is not on the device and holds no pin there now."""
 
 _Built: TypeAlias = ProgramImage | MicroclawError
 FleetAct: TypeAlias = Literal["install", "replace", "unchanged", "extra", "refused"]
@@ -51,6 +63,7 @@ class FleetRow:
     "extra" is there and not in the fleet; it is taken off only when the extras are pruned, and never when it is
     `foreign` (this host did not install it). "refused" has the `error` that keeps it from being installed. `differs`
     says what a replacement changes. An extra that `is_only_deferred` is not there yet.
+    `blocked`: why it cannot be installed while the extras stay; it is refused then. `pins` are those its source names.
     `condition` is the device's word on the program there now, or "unreachable".
     """
 
@@ -64,9 +77,17 @@ class FleetRow:
     error: MicroclawError | None = None
     request: DeployRequest | None = None
     is_only_deferred: bool = False
+    pins: tuple[int, ...] = ()
+    blocked: MicroclawError | None = None
+
+    def refusal(self, *, prune: bool) -> MicroclawError | None:
+        """Why it cannot be installed."""
+        return self.error or (None if prune else self.blocked)
 
     def is_act(self, *, prune: bool) -> bool:
         """Whether an apply changes something here."""
+        if self.refusal(prune=prune) is not None:
+            return False
         return self.act in ("install", "replace") or (prune and self.act == "extra" and not self.foreign)
 
 
@@ -111,6 +132,7 @@ class Fleet:
             names = {request.name for request in meant}
             if listings is None:
                 rows = [replace(row, condition="unreachable") for row in rows]
+            rows = _with_blocked(device, rows, there)
             return (*rows, *(_extra(device, there[name]) for name in sorted(there.keys() - names)))
 
         outcomes = await on_each(devices, on_device, parallel=_ASKED_AT_ONCE)
@@ -272,12 +294,49 @@ async def _row(device: Device, request: DeployRequest, there: AppListing | None,
     request = replace(request, device=device.device_id)
     wanted = None if there is None else there.version
     if there is None or wanted is None:
-        return FleetRow(device, request.name, "install", sha256=image.sha256, request=request)
+        return FleetRow(device, request.name, "install", sha256=image.sha256, request=request, pins=image.pins)
     differs = _differences(wanted, image, heap_bytes, timers, request)
     if not differs and condition == "missing" and there.error is not None:  # the host no longer puts it back by itself
         differs = (f"it is not there: {there.error}",)
     act: FleetAct = "replace" if differs else "unchanged"
-    return FleetRow(device, request.name, act, differs, image.sha256, condition=condition, request=request)
+    return FleetRow(
+        device, request.name, act, differs, image.sha256, condition=condition, request=request, pins=image.pins
+    )
+
+
+def _with_blocked(device: Device, rows: Sequence[FleetRow], there: Mapping[str, AppListing]) -> list[FleetRow]:
+    """The rows with what keeps them out while the extras stay: a pin of an extra, or no room beside them.
+
+    The pins are those that a source names, as before a trial. An extra that has ended gives its room away.
+    """
+    names = {row.name for row in rows}
+    extras = {name: one for name, one in there.items() if name not in names and one.condition not in _OFF}
+    holders = [(name, pin_roles(one.version)) for name, one in sorted(extras.items()) if one.version is not None]
+    limit = device.board.firmware.max_apps
+    staying = {name for name, one in extras.items() if one.condition != "returned" and not one.foreign}
+    places = (
+        {name for name, one in extras.items() if one.foreign}
+        | staying
+        | {name for name in names if name in there and there[name].condition != "returned"}
+    )
+    found: list[FleetRow] = []
+    for row in rows:
+        if row.act not in ("install", "replace"):
+            found.append(row)
+            continue
+        shared = ((pin, name) for name, roles in holders for pin in row.pins if roles.get(pin, "reads") != "reads")
+        taken = next(shared, None)
+        blocked: MicroclawError | None = None
+        if taken is not None:
+            text = f"pin {taken[0]} of {device.name} belongs to {taken[1]}, which is not in the fleet and stays"
+            blocked = PinClaimed(text, next_step=f"--prune takes {taken[1]} off; or choose another pin")
+        elif row.name not in places and len(places) >= limit and staying:
+            text = f"{device.name} has room for {limit} programs, and {', '.join(sorted(staying))} stays there"
+            blocked = TooManyApps(text, next_step="--prune takes off what is not in the fleet")
+        else:
+            places.add(row.name)
+        found.append(replace(row, blocked=blocked))
+    return found
 
 
 def _differences(

@@ -220,7 +220,7 @@ async def _record(
     """What the board recorded since `start_ms`, and its console since it was installed."""
     row = next((app for app in await control.app_rows() if app.name == name), None)
     row = passed.row if row is None or (passed.row and passed.row.error) else row
-    pins = _with_roles_of_runs(await control.pins(), name, passed.pins)
+    pins = _with_kept_roles(await control.pins(), name, passed.pins, is_timed=run.times is not None)
     await events.read(control)
     own = {pin.pin: PinRole(pin.pin, pin.role) for pin in pins if pin.app == name}
     for pin in row.pins if row else ():
@@ -268,9 +268,18 @@ async def _record(
     )
 
 
-def _with_roles_of_runs(pins: Sequence[PinRow], name: str, seen: Sequence[PinRow]) -> tuple[PinRow, ...]:
-    """The pins at the end, with the roles that they had while a run went on: between runs they are released."""
+def _with_kept_roles(
+    pins: Sequence[PinRow], name: str, seen: Sequence[PinRow], *, is_timed: bool
+) -> tuple[PinRow, ...]:
+    """The pins at the end, with the roles that they had before the program let go of them.
+
+    Between runs pins are released, so that what a run drove counts; else what the program moved as an output.
+    """
     roles = {pin.pin: pin.role for pin in seen if pin.app == name and pin.role != "idle"}
+    for pin in pins:
+        is_driven = name in (pin.mover, pin.driver if is_timed else None)
+        if is_driven and roles.get(pin.pin, pin.role) in ("idle", "input"):
+            roles[pin.pin] = "output"
     kept = [
         PinRow(pin.pin, pin.level, roles[pin.pin], pin.duty, pin.frequency_hz, name) if pin.pin in roles else pin
         for pin in pins

@@ -43,7 +43,7 @@ def apply(
     if dry_run:
         _end_diff(options, found, prune=prune)
         return
-    _check_refused(file, found["rows"])
+    _check_refused(file, _with_refusals(found["rows"], prune=prune))
     acts = [row for row in found["rows"] if _act(row, prune=prune) in _ACTS]
     if not acts:
         nothing = {"results": [], "failed": 0, "left_out": []}
@@ -95,14 +95,24 @@ def _ids_meant(options: GlobalOptions, host: HostClient, known: Sequence[dict[st
 
 def _act(row: dict[str, Any], *, prune: bool) -> str:
     """What is done about a row; "extra" when it is left alone."""
+    if row["blocked"] is not None and not prune:
+        return "refused"
     if row["act"] == "extra" and prune and not row["foreign"]:
         return "remove"
     return str(row["act"])
 
 
+def _with_refusals(rows: Sequence[dict[str, Any]], *, prune: bool) -> list[dict[str, Any]]:
+    """The rows with what is done about them; with what blocks them as their error, unless the extras go."""
+    return [
+        {**row, "act": _act(row, prune=prune), "error": row["error"] or (None if prune else row["blocked"])}
+        for row in rows
+    ]
+
+
 def _end_diff(options: GlobalOptions, found: dict[str, Any], *, prune: bool) -> None:
     """Show every row; exit code 1 when `apply` would change or refuse something."""
-    rows = [{**row, "act": _act(row, prune=prune)} for row in found["rows"]]
+    rows = _with_refusals(found["rows"], prune=prune)
     counts = Counter(row["act"] for row in rows)
     differences = sum(counts[act] for act in (*_ACTS, "refused"))
     if not options.wrote_json("fleet_diff", {"rows": rows, "counts": dict(counts), "differences": differences}):

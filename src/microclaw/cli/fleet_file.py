@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -191,7 +192,7 @@ class FleetFile:
         words = {key: self._time(fields[key], key) for key in there}
         if there and None not in words.values():
             times = partial(times_body, words.get("every"), words.get("stop_after"))
-            self._try(fields[there[0]], lambda: body.update(times()))
+            self._try(fields[there[0]], lambda: body.update(times()), told=_as_fields)
 
     def _time(self, node: yaml.Node, key: str) -> str | None:
         """As a text, or a number of seconds."""
@@ -260,13 +261,13 @@ class FleetFile:
             return int(text)
         return None
 
-    def _try(self, node: yaml.Node, act: Any) -> None:
-        """Do it; what it raises is a mistake at this place."""
+    def _try(self, node: yaml.Node, act: Any, told: Callable[[str], str] = str) -> None:
+        """Do it; what it raises is a mistake at this place, in the words that `told` makes of it."""
         try:
             act()
         except MicroclawError as exc:
             details = [one.render() for one in getattr(exc, "diagnostics", ())]
-            self._at(node, "; ".join(details) or exc.message, exc.next_step or "correct it")
+            self._at(node, told("; ".join(details) or exc.message), told(exc.next_step or "correct it"))
 
     def _at(self, node: yaml.Node, message: str, hint: str) -> None:
         self._wrong(node.start_mark.line + 1, message, hint, node.start_mark.column + 1)
@@ -281,3 +282,12 @@ def _program(file: Path) -> dict[str, Any]:
     if content.startswith(WASM_MAGIC):
         return {"wasm": base64.b64encode(content).decode()}
     return {"source": source_text(content, file), "language": program_language(file.name)}
+
+
+def _as_fields(text: str) -> str:
+    """What is said of the options `--every` and `--stop-after`, said of the fields of a fleet's file."""
+    return re.sub(
+        r"--(every|stop-after)\b(?P<value>(?= \d))?",
+        lambda found: found[1].replace("-", "_") + (":" if found["value"] is not None else ""),
+        text,
+    )

@@ -57,7 +57,7 @@ def _read(file: Path) -> bytes:
 def source_text(content: bytes, file: Path) -> str:
     """The program as text, with the files beside it that it includes in quotes (wasm/source_files.py)."""
     text = _as_text(content, file)
-    if program_language(file.name) != "python" and "include" in text:
+    if program_language(file.name) != "python" and ("include" in text or file.suffix in (".ino", ".pde")):
         beside = files_beside(file, text)
         if beside:
             from microclaw.wasm.source_files import join_files  # of programs in several files alone

@@ -33,6 +33,7 @@ class KnownDevice:
     apps: tuple[KnownApp, ...] = ()
     kinds: tuple[ProgramKind, ...] = ("wasm",)  # of programs, the one it is made for first
     labels: tuple[str, ...] = ()
+    stopped: tuple[str, ...] = ()  # programs that are kept and not there
 
 
 @dataclass(frozen=True, slots=True)

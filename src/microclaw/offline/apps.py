@@ -19,6 +19,7 @@ _MAX_BOARDS: Final = 8
 """So many are asked one after the other; of more than that it asks which one is meant."""
 _QUERY = "query-wasm-apps"
 _REMOVE = "uninstall-wasm-app"
+_SWITCH = "switch-program"
 
 
 def _list_apps(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
@@ -64,6 +65,28 @@ def _remove_app(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
     return _remove(at, named[0])
 
 
+def _switch_app(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
+    """Start or restart a program by its name. One that was removed is no program here: undo brings it back."""
+    last, device = at.results[-1], at.results[0].device
+    said, switch = at.parse.word("app") or "", at.parse.word("switch") or "restart"
+    if last.tool == _SWITCH:
+        return Say(f"{last.fields.get('appName')} {switch}ed on {last.device} ({_proof(last)}).")
+    stopped = [{"name": name} for name in at.results[0].fields.get("stopped") or () if isinstance(name, str)]
+    named = matching([*apps, *stopped, *_missing(at)], said)
+    if not named:
+        step = "undo brings back one that was just removed; what is running"
+        return Say(f"There is no program {said!r} on {device}. {_running(at, apps)}.", "app_not_found", step)
+    name = str(named[0]["name"])
+    if named[0] in stopped:
+        switch = "start"
+    elif switch == "start" and named[0].get("state") in ("running", "waiting", "listed", None):
+        return Say(f"{name} is on {device} and was not stopped.", next_step=f"restart {name} on {device}")
+    elif switch == "start":
+        switch = "restart"  # it ended by itself
+    arguments = at.on_device(appName=name, switch=switch)
+    return Act(_SWITCH, arguments, words=f"{switch} {name}")
+
+
 def _remove_on_pin(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
     pin = pin_target(at).pin
     gone = _gone(at)
@@ -94,6 +117,7 @@ _KINDS: Mapping[str, tuple[Callable[[Context, Sequence[Mapping[str, Any]]], Deci
     "list_apps": (_list_apps, "running()"),
     "app_status": (_app_status, "status(app={app})"),
     "remove_app": (_remove_app, "stop(app={app})"),
+    "switch_app": (_switch_app, "{switch}(app={app})"),
     "remove_on_pin": (_remove_on_pin, "stop(pin={pin})"),
     "remove_all": (_remove_all, "stop(app=all)"),
 }
@@ -175,7 +199,8 @@ def _decide(at: Context) -> Decision:
     if at.results:
         return decide(at, _apps(at.results[0]))
     pin = pin_target(at).pin if decide is _remove_on_pin else None
-    return Act(_QUERY, at.on_device(), intent.format(app=at.parse.word("app"), pin=pin))
+    shown = intent.format(app=at.parse.word("app"), pin=pin, switch=at.parse.word("switch"))
+    return Act(_QUERY, at.on_device(), shown)
 
 
 APPS: Mapping[str, Callable[[Context], Decision]] = dict.fromkeys(_KINDS, _decide)
@@ -236,7 +261,9 @@ def _removed(at: Context) -> Say | None:
     gone = _gone(at)
     if not gone:
         return None
-    return Say(f"{', '.join(gone)} stopped and taken off {at.results[-1].device} ({_proof(at.results[-1])}).")
+    done = f"{', '.join(gone)} stopped and taken off {at.results[-1].device} ({_proof(at.results[-1])})"
+    is_undoable = len(gone) == 1 and at.results[-1].fields.get("undoable") is True
+    return Say(f"{done}; undo brings it back." if is_undoable else f"{done}.")
 
 
 def _running(at: Context, apps: Sequence[Mapping[str, Any]]) -> str:

@@ -20,6 +20,7 @@ from microclaw.offline.last_act import PROGRAMS_ON_PINS
 from microclaw.offline.names import names_to_pins
 from microclaw.offline.parse import Parse
 from microclaw.offline.pins import all_pins, pads_to_pins
+from microclaw.offline.program_names import program_order
 from microclaw.offline.sentences import english, no_more_to_stop
 from microclaw.offline.steps import parse_steps
 
@@ -37,6 +38,7 @@ _REASONS: Final = {
     "remove_on_pin": ("I stop programs on several boards by their name", "as in: stop blink everywhere"),
     "read_sensor": ("I read the sensor of one board at a time", "as in: what is the temperature on {name}"),
     "scan_i2c": ("I scan the bus of one board at a time", "as in: scan the i2c bus on {name}"),
+    "switch_app": ("I start and restart a program on one board at a time", "as in: restart blink on {name}"),
     "restart_device": ("I restart one board at a time", "as in: restart {name}"),
 }
 _BOARD: Final = r"(?:boards?|devices?|rooms?)"
@@ -278,6 +280,8 @@ def _parsed(text: str, device: KnownDevice, device_context: DeviceContext) -> Pa
     text = pads_to_pins(no_more_to_stop(text), device.board)
     if (refused := all_pins(text)) is not None:
         return refused
+    if (order := program_order(text, device_context, None)) is not None:
+        return order[0]
     text, there = names_to_pins(text, device_context, device)
     if there is not None and there is not device:
         return Say(f"That name is of a pin of {there.name}, so I did nothing.", "ambiguous", "name the pin: pin 4")

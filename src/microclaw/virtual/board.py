@@ -91,7 +91,10 @@ class Board:
     def pins(self) -> list[PinRow]:
         """Every pin of the profile, in order."""
         with self._lock:
-            return [PinRow(p.number, p.level, p.role, p.duty, p.frequency_hz, p.app) for p in self._pins.values()]
+            return [
+                PinRow(p.number, p.level, p.role, p.duty, p.frequency_hz, p.app, p.driver, p.mover)
+                for p in self._pins.values()
+            ]
 
     def level(self, pin: int) -> int:
         with self._lock:
@@ -125,6 +128,8 @@ class Board:
             state.role = "output" if drives else "input" if reads else "idle"
             state.reads, state.pull, state.open_drain = reads, pull, open_drain
             state.app = app if state.role != "idle" else None
+            if drives and app is not None:
+                state.driver = app
             self._update(state)
 
     def claim_pin(self, pin: int, app: str) -> bool:
@@ -171,6 +176,7 @@ class Board:
             if (state.role, state.app, state.duty, state.frequency_hz, state.pulse_us) == ("pwm", app, *signal):
                 return
             state.role, state.app = "pwm", app
+            state.driver = app or state.driver
             state.duty, state.frequency_hz, state.pulse_us = signal
             state.level = state.electrical_level()
             self._pwm.append(PwmRecord(self.clock.now_ms(), pin, *signal))
@@ -387,6 +393,8 @@ class Board:
         state.level = level
         if state.role == "pwm":
             return
+        if state.role == "output" and state.app is not None:
+            state.mover = state.app
         record = EdgeRecord(self.clock.now_ms(), state.number, level)
         number = self._edges.append(record)
         for observer in self._observers:

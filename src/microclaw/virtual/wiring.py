@@ -43,6 +43,8 @@ class Pin:
         self.frequency_hz = 0
         self.pulse_us = 0.0
         self.app: str | None = None
+        self.driver: str | None = None
+        self.mover: str | None = None
 
     def electrical_level(self) -> int:
         """Who wins: a push-pull output, then the outside, then the pull resistor; floating reads 0."""

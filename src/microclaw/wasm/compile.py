@@ -195,15 +195,16 @@ def _check_standard_headers(text: SourceText, toolchain: Toolchain) -> None:
 
 
 def _check_options(name: str, optimization: str, stack_bytes: int) -> None:
-    problem = None
+    problem = hint = None
     if not _NAME.fullmatch(name):
         problem = f"{name!r} is no name for a program: letters, digits, _ . - only, at most 64"
+        hint = "give it another name, or rename the file"
     elif optimization not in OPTIMIZATIONS:
         problem = f"unknown optimization {optimization!r}: there are {', '.join(OPTIMIZATIONS)}"
     elif not MIN_STACK_BYTES <= stack_bytes <= MAX_STACK_BYTES or stack_bytes % 16:
         problem = f"a stack of {stack_bytes} bytes: {MIN_STACK_BYTES} to {MAX_STACK_BYTES}, a multiple of 16"
     if problem is not None:
-        raise BuildError((Diagnostic("error", problem),), stage="options")
+        raise BuildError((Diagnostic("error", problem, "name" if hint else "options", hint=hint),), stage="options")
 
 
 def _build(

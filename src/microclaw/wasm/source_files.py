@@ -3,7 +3,7 @@
 Each `#include "FILE"` of a file that came along is replaced by that file, and the other sources follow behind the main
 one. `#line NUMBER "FILE"` marks (C17, 6.10.4) say where each part is from, so a stored program still knows its files;
 number 0 begins another source of C or C++, which is compiled alone (units.py). The tabs of a sketch are one source, as
-Arduino joins them. The compiler never sees the marks.
+Arduino joins them; its .cpp files are others. The compiler never sees the marks.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ FILE_NAME: Final = (
     r"(?!.*(?:\.\.|//))[A-Za-z0-9_][A-Za-z0-9_./+-]{0,94}\.(?:h|hh|hpp|hxx|inc|inl|tpp|def|c|cc|cpp|cxx|ino|pde)"
 )
 _SOURCES: Final = (".c", ".cc", ".cpp", ".cxx", ".ino", ".pde")
+_TABS: Final = (".ino", ".pde")
 _BLANKET: Final = re.compile(r"//[^\n]*|/\*.*?(?:\*/|\Z)|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'", re.DOTALL)
 _INCLUDE: Final = re.compile(r"^([ \t]*)#[ \t]*include[ \t]*\"([^\"\n]+)\"[ \t]*(//[^\n]*|/\*[^\n]*\*/[ \t]*)?$", re.M)
 _ONCE: Final = re.compile(r"^[ \t]*#[ \t]*pragma[ \t]+once\b[^\n]*$", re.M)
@@ -63,10 +64,10 @@ def join_files(file: str, source: str, files: Mapping[str, str]) -> str:
     main = _MARKED.sub("_", file).lstrip("./")[:99]
     joined.add(main, source, ())
     before = source
-    for name in sorted(files):
+    for name in sorted(files, key=lambda name: (not name.endswith(_TABS), name)):
         if name.endswith(_SOURCES) and name != file and name not in joined.included:
             _check_language(file, name)
-            if language_of_file(file) in ("c", "c++"):
+            if not name.endswith(_TABS):
                 joined.begin_unit(name)
             else:
                 joined.end_source(before)

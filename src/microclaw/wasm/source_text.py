@@ -48,9 +48,10 @@ class SourceText:
     def unit_texts(self) -> tuple[str, ...]:
         """What is compiled: `text`, or for each of several sources its own lines, and empty ones for the others'."""
         lines = self.text.split("\n")
-        begins, ends = (0, *self.units), (*self.units, len(lines))
+        more = len(lines) - 1 - len(self.lines)  # what a sketch got for its prototypes, all before the second source
+        begins, ends = (0, *self.units), (*(unit + more for unit in self.units), len(lines))
         return tuple(
-            "\n" * begin + "\n".join(lines[begin:end]) + "\n" * (len(lines) - end > 0)
+            "\n" * begin + "\n".join(lines[begin + more * (begin > 0) : end]) + "\n" * (len(lines) - end > 0)
             for begin, end in zip(begins, ends, strict=True)
         )
 
@@ -153,11 +154,13 @@ def read_source(
     )
     if missing or unsure:
         text = _without_includes(lines, missing, unsure)
+    units = unit_starts(source)
     if language == "sketch":
-        text = prepare_sketch(text, tokens)
+        tabs = units[0] if units else len(lines)
+        own = [token for token in tokens if token.line <= tabs]
+        text = "\n".join((prepare_sketch("\n".join(text.split("\n")[:tabs]), own), *text.split("\n")[tabs:]))
     has_llmos_pins = any(token.text == '"/dev/gpio"' for token in tokens)
     standard = tuple(sorted(scanner.headers & STANDARD_HEADERS))
-    units = () if language == "sketch" else unit_starts(source)
     return SourceText(
         file, text, lines, tokens, missing, unsure, language, guessed, has_llmos_pins, standard, source, units
     )

@@ -53,7 +53,11 @@ class SpiRow(NamedTuple):
 
 
 class PinRow(Struct, frozen=True):
-    """`role` is idle, input, output or pwm; `duty` 0-255. `app` drives it; None: the outside or the JSON line does."""
+    """`role` is idle, input, output or pwm; `duty` 0-255. `app` drives it; None: the outside or the JSON line does.
+
+    `driver` is the program that had it as an output last, `mover` the one that changed its level as such; both stay
+    when the program lets go of it.
+    """
 
     pin: Whole
     level: Whole
@@ -61,6 +65,8 @@ class PinRow(Struct, frozen=True):
     duty: Whole
     frequency_hz: Whole
     app: str | None
+    driver: str | None = None
+    mover: str | None = None
 
 
 class AppRow(Struct, frozen=True):

@@ -1,0 +1,96 @@
+"""Orders about a program by its name, also where that is the word of a part or of another order."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from tests.offline.conftest import Ask, kept
+
+from microclaw.boards.reader import load_board
+from microclaw.models.protocol import (
+    AssistantReply,
+    DeviceContext,
+    KnownApp,
+    KnownDevice,
+    Message,
+    ModelReply,
+    ToolReturn,
+    UserText,
+)
+
+BOARDS = DeviceContext(
+    (
+        KnownDevice("virtual-1", load_board("virtual"), (KnownApp("lamp", (4,)), KnownApp("steps", (5,)))),
+        KnownDevice("desk", load_board("virtual"), stopped=("btn",)),
+    )
+)
+
+
+def answered(reply: ModelReply, **fields: object) -> tuple[Message, ...]:
+    (call,) = reply.calls
+    device = json.loads(call.arguments)["device"]
+    content = json.dumps({"success": True, "device": device, **fields})
+    return AssistantReply("", reply.calls), ToolReturn(call.call_id, call.name, content)
+
+
+def listed(reply: ModelReply, *, stopped: tuple[str, ...] = ()) -> tuple[Message, ...]:
+    assert reply.calls[0].name == "query-wasm-apps"
+    here = next(one for one in BOARDS.devices if one.name == json.loads(reply.calls[0].arguments)["device"])
+    apps = [{"name": app.name, "state": "running", "pins": list(app.pins)} for app in here.apps]
+    return answered(reply, apps=apps, stopped=list(stopped))
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ("restart steps on virtual-1", "steps"),
+        ("restart steps", "steps"),
+        ("restart lamp on virtual-1", "lamp"),
+        ("please restart the lamp program", "lamp"),
+    ],
+)
+async def test_restart_of_a_program_restarts_it(ask: Ask, said: str, name: str) -> None:
+    after = listed(await ask(said, device_context=BOARDS))
+    reply = await ask(said, *after, device_context=BOARDS)
+    asked = json.loads(reply.calls[0].arguments)
+    assert reply.calls[0].name == "switch-program"
+    assert asked == {"appName": name, "switch": "restart", "device": "virtual-1"}
+    done = await ask(said, *after, *answered(reply, appName=name), device_context=BOARDS)
+    assert done.text.startswith(f"{name} restarted on virtual-1")
+
+
+async def test_restart_of_what_is_no_program_is_never_an_undo(ask: Ask) -> None:
+    said = "restart foo on virtual-1"
+    after = listed(await ask(said, device_context=BOARDS))
+    reply = await ask(said, *after, device_context=BOARDS)
+    assert (reply.calls, reply.failed_code) == ((), "app_not_found")
+    everywhere = await ask("restart steps everywhere", device_context=BOARDS)
+    assert everywhere.calls == ()
+    assert "one board at a time" in everywhere.text
+
+
+async def test_stop_takes_a_program_that_is_called_like_a_part(ask: Ask) -> None:
+    said = "stop lamp on virtual-1"
+    after = listed(await ask(said, device_context=BOARDS))
+    reply = await ask(said, *after, device_context=BOARDS)
+    assert json.loads(reply.calls[0].arguments) == {"appName": "lamp", "device": "virtual-1"}
+    done = await ask(said, *after, *answered(reply, appName="lamp", undoable=True), device_context=BOARDS)
+    assert done.text.endswith("undo brings it back.")
+
+
+async def test_start_finds_a_stopped_program_and_its_board(ask: Ask) -> None:
+    after = listed(await ask("start btn", device_context=BOARDS), stopped=("btn",))
+    reply = await ask("start btn", *after, device_context=BOARDS)
+    assert json.loads(reply.calls[0].arguments) == {"appName": "btn", "switch": "start", "device": "desk"}
+
+
+async def test_a_word_that_is_no_program_keeps_its_meaning(ask: Ask) -> None:
+    none = DeviceContext(tuple(replace(one, apps=(), stopped=()) for one in BOARDS.devices))
+    question = await ask("start blinking", device_context=none)
+    before = (UserText("start blinking"), kept(question))
+    assert "Which device" in question.text
+    assert "Which pin" in (await ask("desk", device_context=none, before=before)).text
+    restart = await ask("restart desk", device_context=none)
+    assert restart.calls[0].name == "restart-device"
