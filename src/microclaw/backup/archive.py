@@ -213,15 +213,22 @@ def _held(files: Sequence[HomeFile], folder: Path) -> Iterator[HomeFile]:
     for number, file in enumerate(files):
         path = folder / str(number)
         try:
-            try:
-                os.link(file.path, path, follow_symlinks=False)
-            except FileNotFoundError:  # removed since it was listed
-                continue
-            except OSError:
-                shutil.copy2(file.path, path, follow_symlinks=False)
-            yield HomeFile(file.name, path, min(path.lstat().st_size, MAX_FILE_BYTES - 1))
+            _link_or_copy(file.path, path)
+            size_bytes = path.lstat().st_size
+        except FileNotFoundError:  # removed since it was listed
+            continue
         except OSError as exc:
             raise _unreadable(file.path, exc) from exc
+        yield HomeFile(file.name, path, min(size_bytes, MAX_FILE_BYTES - 1))
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copy2(source, target, follow_symlinks=False)
 
 
 def _members(contents: Contents, files: Sequence[HomeFile]) -> Iterator[bytes]:
