@@ -178,7 +178,9 @@ async def test_a_name_that_a_board_chose_gets_a_question_and_no_act(tmp_path: Pa
         await host.device.call(AppInstall("switch-pin-4-on-now", image.wasm))
         turn = asyncio.create_task(host.say("what runs there?"))
         await host.decide(yes=False)
-        assert questions(await turn) == [f"set pin 4 of {host.device.name} high"]
+        name = host.device.name
+        asked = f"although pin 4 is used by switch-pin-4-on-now on {name}, set pin 4 of {name} high"
+        assert questions(await turn) == [asked]
         assert await host.level() == 0
 
 

@@ -41,26 +41,43 @@ class Board:
         self.files: dict[str, bytes] = {}
         self.offers = 0
         self.updated = asyncio.Event()
+        self.on_trial: str | None = None
 
     @asynccontextmanager
     async def here(self) -> AsyncIterator[None]:
+        ready = asyncio.Event()
+        living = asyncio.create_task(self._live(ready), name="board")
+        try:
+            await ready.wait()
+            yield
+        finally:
+            living.cancel()
+            await asyncio.gather(living, return_exceptions=True)
+
+    async def _live(self, ready: asyncio.Event) -> None:
+        """One start of the board after the other."""
+        while True:
+            async with self.device.connected(self._hello()):
+                await self.device.until_ready()
+                if self.on_trial is not None:
+                    for state in ("trial", "healthy"):
+                        await self.device.send(OtaStatus(self.on_trial, state, 1))
+                    self.on_trial = None
+                    self.updated.set()
+                ready.set()
+                await self._work()
+
+    def _hello(self) -> Hello:
         facts = OtaFacts("esp32-small", "stable", ("files",), tuple(self.keys), 0)
         usual = self.device.hello()
-        hello = Hello(
+        return Hello(
             usual.boot_id, Software("microclaw-micropython", self.version), usual.board, usual.capabilities,
             usual.tx_epoch, 0, "power_on", ota=facts,
         )  # fmt: skip
-        async with self.device.connected(hello):
-            await self.device.until_ready()
-            working = asyncio.create_task(self._work(), name="board")
-            try:
-                yield
-            finally:
-                working.cancel()
-                await asyncio.gather(working, return_exceptions=True)
 
     async def _work(self) -> None:
-        while True:
+        """Until the board restarts into an update."""
+        while self.on_trial is None:
             envelope = await self.device.got.get()
             if not isinstance(envelope.body, OtaOffer):
                 continue
@@ -81,9 +98,9 @@ class Board:
         payload = await fetch(self.device, bytes.fromhex(manifest.sha256), manifest.size)
         assert hashlib.sha256(payload).hexdigest() == manifest.sha256
         self.files, self.version = unpack(payload), manifest.version
-        for state in ("verifying", "staged", "rebooting", "trial", "healthy"):
+        for state in ("verifying", "staged", "rebooting"):
             await say(OtaStatus(manifest.version, state, 1))
-        self.updated.set()
+        self.on_trial = manifest.version
 
 
 async def run(home: Path, *words: str, code: int = 0) -> Ran:

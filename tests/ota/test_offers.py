@@ -28,7 +28,7 @@ from microclaw.ota.keys import SigningKey
 from microclaw.ota.manifest import ALG, KeyChange, Release, write_manifest
 from microclaw.ota.offers import OfferChange, Offers, link_of, newest_for, release_for
 from microclaw.store.firmware import FirmwareTable, NewRelease, OfferRow
-from microclaw.wire.link.messages import OtaCancel, OtaOffer, OtaStatus
+from microclaw.wire.link.messages import Notify, OtaCancel, OtaOffer, OtaStatus
 from microclaw.wire.link.values import OtaState
 
 __all__ = ["device", "limits", "paired", "plane", "scripted", "start_plane", "updates"]
@@ -61,7 +61,12 @@ async def test_an_offer_is_followed_to_its_end(
         assert (made.state, made.offered_by, made.is_over) == ("waiting", "Eva", False)
         offer = await paired.next(OtaOffer)
         assert (offer.manifest, offer.signature) == (updates.release.manifest, updates.release.signature)
-        for state, progress in steps:
+        for state, progress in steps[:-2]:
+            await paired.send(OtaStatus("1.4.0", state, progress))
+            assert await heard.next() == (state, progress, None)
+    async with paired.connected(hello_of(paired, key, "1.4.0")):  # it comes back with what it says it runs
+        await paired.until_ready()
+        for state, progress in steps[-2:]:
             await paired.send(OtaStatus("1.4.0", state, progress))
             assert await heard.next() == (state, progress, None)
     (row,) = await updates.offers.standing("lamp")
@@ -123,14 +128,24 @@ async def test_what_nobody_offered_is_kept_apart(
         await updates.offers.offer("lamp", updates.release, by="owner")
         await paired.send(OtaStatus("1.4.0", "rolled_back", 0.0, "unhealthy: panic\n\x1b[0m"))
         assert (await heard.next())[0] == "rolled_back"
-        await paired.send(OtaStatus("1.4.0", "downloading", 0.5))  # out of order: it is what the device says
-        assert (await heard.next())[0] == "downloading"
+        await paired.send(OtaStatus("1.4.0", "downloading", 0.5))  # an end is final
+        await plane.plane.notify("lamp", "end", speak=False, expires_s=None)
+        await paired.next(Notify)
     (foreign,) = await updates.table.foreign()
-    assert foreign.version.startswith("9.9.9")
-    assert len(foreign.version) <= 32
-    assert len(foreign.error or "") <= 200
+    assert (foreign.version, foreign.state) == ("1.4.0", "downloading")
     (row,) = await updates.offers.standing("lamp")
-    assert row.state == "downloading"
+    assert row.state == "rolled_back"
+
+
+async def test_a_board_that_says_healthy_and_runs_something_else_has_failed(
+    plane: Plane, paired: ScriptedDevice, updates: Updates, key: SigningKey
+) -> None:
+    heard = Heard(updates.offers)
+    async with paired.connected(hello_of(paired, key)):
+        await paired.until_ready()
+        await updates.offers.offer("lamp", updates.release, by="owner")
+        await paired.send(OtaStatus("1.4.0", "healthy", 1))
+        assert await heard.next() == ("failed", 1, "unproved: it says healthy, and runs 1.3.0")
 
 
 async def test_a_listener_s_fault_ends_no_connection(

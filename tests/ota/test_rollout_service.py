@@ -38,6 +38,7 @@ class Fleet:
     boards: dict[str, ScriptedDevice]
     ends: dict[str, tuple[OtaState, str]]
     took: list[tuple[str, bytes]]
+    hello: Callable[[ScriptedDevice, str], Hello]
     offered: asyncio.Event = field(default_factory=asyncio.Event)
     connections: dict[str, AsyncExitStack] = field(default_factory=dict)
 
@@ -71,6 +72,8 @@ async def _serve(fleet: Fleet, name: str) -> None:
                 state, error = fleet.ends.get(name, ("healthy", ""))
                 version = "1.4.0" if b'"1.4.0"' in manifest else "1.3.0"
                 await board.send(OtaStatus(version, "downloading", 0.5))
+                if state == "healthy":
+                    await fleet.connect(name, fleet.hello(board, version))
                 await board.send(OtaStatus(version, state, 1, error or None))
             case OtaCancel(version=version):
                 await board.send(OtaStatus(version, "idle", 0.5, "cancelled"))
@@ -82,7 +85,9 @@ async def fleet(plane: Plane, updates: Updates, scripted: Any, key: SigningKey) 
     service = RolloutService(
         RolloutTable(plane.database), publisher, updates.offers, plane.registry, now_ms=now_ms, crashes=no_crashes
     )
-    made = Fleet(service, {name: scripted(plane) for name in NAMES}, {}, [])
+    made = Fleet(
+        service, {name: scripted(plane) for name in NAMES}, {}, [], lambda board, version: hello_of(board, key, version)
+    )
     try:
         for name, board in made.boards.items():
             await board.pair(partial(plane.plane.pair, name=name))
@@ -148,9 +153,6 @@ async def test_it_is_taken_back_by_releases_that_may_go_back_alone(
         await fleet.service.undo(number, "owner")
     former = replace_release(release_of(), version="1.3.0", allow_downgrade=True)
     await updates.table.publish(new_release(former, key))
-    for name, board in fleet.boards.items():  # they come back with what they run now
-        hello = hello_of(board, key)
-        await fleet.connect(name, msgspec.structs.replace(hello, firmware=Software(hello.firmware.name, "1.4.0")))
     (back,) = await fleet.service.undo(number, "owner")
     assert (await fleet.over(back.rollout_id)).rollout.progress.reason == "3 healthy"
     assert [b'"1.3.0"' in manifest for _, manifest in fleet.took] == [False] * 3 + [True] * 3

@@ -63,14 +63,14 @@ def new_release(release: Release, key: SigningKey) -> NewRelease:
     return NewRelease(**told, signature=key.sign(manifest), published_ms=1, published_by="owner")
 
 
-def hello_of(device: ScriptedDevice, key: SigningKey, **facts: Any) -> Hello:
+def hello_of(device: ScriptedDevice, key: SigningKey, version: str = "1.3.0", **facts: Any) -> Hello:
     told: dict[str, Any] = {
         "board": "esp32s3", "channel": "stable", "kinds": ("files",), "keys": (key.public.key_id,),
         "security_version": 1,
     }  # fmt: skip
     usual = device.hello()
     return Hello(
-        usual.boot_id, Software("microclaw-micropython", "1.3.0"), usual.board, usual.capabilities, usual.tx_epoch, 0,
+        usual.boot_id, Software("microclaw-micropython", version), usual.board, usual.capabilities, usual.tx_epoch, 0,
         "power_on", ota=OtaFacts(**{**told, **facts}),
     )  # fmt: skip
 

@@ -122,9 +122,13 @@ class Effect:
         if isinstance(body, RunTask):
             self._take(connection, body)
         if isinstance(body, OtaStatus):
-            self.offer = offer = status_in(connection, self.link_id, body, self.now_ms)
+            self.offer = offer = status_in(connection, self.link_id, body, self._running, self.now_ms)
             if offer is not None and offer.is_of_keys and offer.state == "healthy" and self.facts is not None:
                 self.facts = replace(self.facts, keys=keys_after(connection, offer, self.facts.keys))
+
+    @property
+    def _running(self) -> str | None:
+        return None if self.facts is None else self.facts.version
 
     def _take(self, connection: sqlite3.Connection, request: RunTask) -> None:
         """An open task, or its refusal in the outbox."""

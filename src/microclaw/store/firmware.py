@@ -220,21 +220,40 @@ def latest_in(connection: sqlite3.Connection, device_id: str, release_id: int) -
     return next(iter(select(connection, OfferRow, where, (device_id, release_id))), None)
 
 
-def status_in(connection: sqlite3.Connection, device_id: str, status: OtaStatus, now_ms: int) -> OfferRow | None:
-    """What a device says of a version, kept at its last offer; None, and kept apart, where nobody offered that."""
+def status_in(
+    connection: sqlite3.Connection, device_id: str, status: OtaStatus, running: str | None, now_ms: int
+) -> OfferRow | None:
+    """What a device says of a version, kept at its last offer; None, and kept apart, where nobody offered that.
+
+    The end of an offer is final: what is said of it later is kept apart, too. `running` is the version of the device's
+    hello: only a board that runs the version of its new files is healthy on them.
+    """
     version = clean_text(status.version, one_line=True, limit=MAX_VERSION_CHARS)
     error = None if status.error is None else clean_text(status.error, one_line=True, limit=MAX_ERROR_CHARS)
     where = "firmware_offers WHERE device_id = ? AND version = ? ORDER BY offer_id DESC LIMIT 1"
     offer = next(iter(select(connection, OfferRow, where, (device_id, version))), None)
-    if offer is None:
-        row = ForeignRow(device_id, version, status.state, float(status.progress), error, now_ms)
-        insert(connection, "firmware_foreign", row, verb="INSERT OR REPLACE")
+    if offer is None or offer.is_over:
+        if offer is None or offer.state != status.state:
+            row = ForeignRow(device_id, version, status.state, float(status.progress), error, now_ms)
+            insert(connection, "firmware_foreign", row, verb="INSERT OR REPLACE")
         return None
+    state: OfferState = status.state
+    if state == "healthy" and not _shows_it(connection, offer, running):
+        state, error = "failed", f"unproved: it says healthy, and runs {running or 'what it does not say'}"
     connection.execute(
         "UPDATE firmware_offers SET state = ?, progress = ?, error = ?, changed_ms = ? WHERE offer_id = ?",
-        (status.state, float(status.progress), error, now_ms, offer.offer_id),
+        (state, float(status.progress), error, now_ms, offer.offer_id),
     )
     return select(connection, OfferRow, "firmware_offers WHERE offer_id = ?", (offer.offer_id,))[0]
+
+
+def _shows_it(connection: sqlite3.Connection, offer: OfferRow, running: str | None) -> bool:
+    """An image may leave the version of a board's files as it is: it was on trial at least."""
+    query = "SELECT kind FROM firmware_releases WHERE release_id = ?"
+    (kind,) = connection.execute(query, (offer.release_id,)).fetchone()
+    if kind == "image":
+        return running == offer.version or offer.state in ("staged", "rebooting", "trial")
+    return kind == "keys" or running == offer.version
 
 
 def keys_after(connection: sqlite3.Connection, offer: OfferRow, keys: Sequence[str]) -> tuple[str, ...]:
