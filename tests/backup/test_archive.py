@@ -44,8 +44,8 @@ SOUND = Contents(
     schedules=0,
     people=0,
     conversations=0,
-    files=1,
-    bytes=10,
+    files=2,
+    bytes=1001,
 )
 
 
@@ -79,6 +79,21 @@ def test_what_is_of_a_running_host_or_can_be_fetched_again_stays_out(home: Path)
     files, left_out = list_files(home, home / "backups")
     assert {file.name for file in files} == {*FILES, "identity/authority.pem", "identity/server.pem"}
     assert left_out == ("huge", "line\\nend", "link")
+
+
+def test_files_that_a_running_host_changes_meanwhile_leave_the_counts_right(home: Path) -> None:
+    with home_archive(home, now_ms=NOW_MS) as (contents, chunks):
+        first = next(chunks)
+        (home / "memory/MEMORY.md").unlink()
+        (home / "config.toml.new").write_bytes(b"[agent]\nturn_s = 6000\n")
+        (home / "config.toml.new").replace(home / "config.toml")
+        with (home / "sessions/terminal_t.jsonl").open("ab") as session:
+            session.write(b"{}\n")
+        data = first + b"".join(chunks)
+    _, files = members([data])
+    found = {member.name: b"".join(member.data) for member in files}
+    assert {name: found[name] for name in FILES} == FILES
+    assert (len(found), sum(map(len, found.values()))) == (contents.files, contents.bytes)
 
 
 async def test_a_copy_of_a_store_that_is_being_written_is_whole(home: Path) -> None:
@@ -125,7 +140,8 @@ def test_a_home_or_a_folder_beside_it_that_cannot_be_used_is_told(home: Path, tm
     file = HomeFile("workspace/bin", home / "workspace" / "bin", 1)  # a link since it was listed
     with pytest.raises(StoreError):
         list(archive_of(SOUND, [file]))
-    assert list(archive_of(SOUND, [HomeFile("gone", home / "gone", 1)]))
+    with pytest.raises(StoreError):
+        list(archive_of(SOUND, [HomeFile("gone", home / "gone", 1)]))
     (tmp_path / "file").write_bytes(b"x")
     for place in (tmp_path / "file" / "x", tmp_path / "file"):
         with pytest.raises(StoreError) as error, work_folder(place, busy=""):
@@ -226,17 +242,22 @@ def test_a_hostile_member_is_refused_and_nothing_leaves_the_folder(name: str, tm
     assert {path.name for path in folder.rglob("*") if not path.is_dir()} <= {"microclaw.db"}
 
 
-def test_an_archive_that_holds_more_than_it_says_is_refused(tmp_path: Path) -> None:
-    head = entry("home/large", size=2 << 30).tobuf(tarfile.PAX_FORMAT)
-    begin = tar_of(store=False).rstrip(b"\0")
-    padded = begin + bytes(-len(begin) % tarfile.BLOCKSIZE)
-    _, files = members([padded, head])
-    with pytest.raises(BackupDamaged, match="more than it says"):
-        list(files)
+@pytest.mark.parametrize(
+    ("files", "size", "text"),
+    [(1, 1, "more than"), (2, 1000, "more than"), (2, 1002, "less than"), (3, 1001, "less than")],
+)
+def test_an_archive_that_holds_more_or_less_than_it_says_is_refused(files: int, size: int, text: str) -> None:
+    """Two files of 1001 bytes are in it."""
+    contents = replace(SOUND, files=files, bytes=size)
+    with pytest.raises(BackupDamaged, match=text):  # noqa: PT012 - the archive is read to its end
+        _, found = members([tar_of((entry("home/a", size=1000), b"a" * 1000), contents=contents)])
+        for member in found:
+            b"".join(member.data)
 
 
 def test_an_archive_that_ends_early_or_goes_on_is_refused() -> None:
     whole = tar_of((entry("home/a", size=1000), b"a" * 1000))
+    assert [member.name for member in members([whole])[1]] == ["a", "microclaw.db"]
     for data in (whole.rstrip(b"\0"), whole + b"x", whole[:1536], whole[:1700], tar_of(store=False)):
         with pytest.raises(BackupDamaged):  # noqa: PT012 - the archive is read to its end
             _, files = members([data])
@@ -258,7 +279,7 @@ def test_a_newer_backup_and_another_archive_are_told_as_such() -> None:
 @given(st.integers(0, 4000), st.integers(1, 255))
 def test_a_changed_byte_of_an_archive_never_gives_another_error_than_ours(place: int, change: int) -> None:
     """Whoever has a public key can make such a file."""
-    data = bytearray(tar_of((entry(f"home/{'n' * 120}", size=700), b"a" * 700)))
+    data = bytearray(tar_of((entry(f"home/{'n' * 120}", size=1000), b"a" * 1000)))
     data[place] ^= change
     try:
         _, files = members([bytes(data)])

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -22,8 +23,8 @@ from microclaw.auth.certificates import host_names
 from microclaw.auth.credentials import Identity, Refusal
 from microclaw.auth.device_identity import Authenticator
 from microclaw.auth.device_tokens import DeviceTokens, token_hash
-from microclaw.backup.age_file import decrypted
-from microclaw.backup.archive import home_archive
+from microclaw.backup.age_file import decrypted, encrypted
+from microclaw.backup.archive import WORK, HomeFile, archive_of, home_archive, list_files
 from microclaw.backup.restore import Restored, restore_home
 from microclaw.errors import BackupDamaged, BackupError, ConfigError, StoreError, StoreOwned
 from microclaw.store.database import Database, take_lock
@@ -52,6 +53,23 @@ def test_everything_is_back_with_its_modes_and_times(home: Path, tmp_path: Path)
     (event,) = read_events(new)
     assert event.event.kind.value == "backup.restored"
     assert [path.name for path in new.parent.iterdir()] == ["home"]
+
+
+@pytest.mark.parametrize(("more", "devices"), [(1, 0), (-1, 0), (0, 1)])
+def test_an_archive_that_is_not_what_it_says_puts_nothing_in_place(
+    home: Path, tmp_path: Path, more: int, devices: int
+) -> None:
+    before = tree(home)
+    with home_archive(home, now_ms=NOW_MS) as (contents, _):
+        store = home / WORK / "microclaw.db"
+        files = [HomeFile(store.name, store, store.stat().st_size), *list_files(home)[0]]
+        says = replace(contents, files=contents.files - more, devices=contents.devices + devices)
+        data = b"".join(encrypted(archive_of(says, files), KEYS.public, os.urandom))
+    for place, replacing in ((tmp_path / "new", False), (home, True)):
+        with pytest.raises(BackupDamaged, match=r"than it says|and it says"):
+            restore(data, place, replace=replacing)
+    assert tree(home) == before
+    assert sorted(path.name for path in (*tmp_path.iterdir(), *home.parent.iterdir())) == ["a", "home"]
 
 
 async def test_the_store_is_settled_so_that_nothing_is_done_or_numbered_twice(home: Path, tmp_path: Path) -> None:

@@ -62,6 +62,20 @@ def kept(publisher: Publisher) -> list[str]:
     return sorted(path.name for path in publisher.payloads.folder.iterdir())
 
 
+async def test_what_was_created_in_the_future_is_refused_as_boards_do(
+    publisher: Publisher, key: SigningKey, release_of: Callable[..., Release]
+) -> None:
+    payload, now_s = bundle(), now_ms() // 1000
+    about = {"expires": moment(now_s + 9 * 86_400)}
+    with pytest.raises(ManifestError, match="no_clock") as error:
+        await publish(publisher, key, release_of(payload, created=moment(now_s + 86_400 + 600), **about), payload)
+    assert error.value.reason == "no_clock"
+    assert "clock" in str(error.value.next_step)
+    assert kept(publisher) == []
+    row = await publish(publisher, key, release_of(payload, created=moment(now_s + 86_400 - 600), **about), payload)
+    assert row.version == "1.4.0"
+
+
 async def test_a_bundle_is_published_once(
     publisher: Publisher, key: SigningKey, release_of: Callable[..., Release], audited: list[AuditEvent]
 ) -> None:

@@ -198,6 +198,20 @@ async def test_what_is_stopped_with_a_board_under_way_is_taken_back_from_all(
     assert (await fleet.over(number)).rollout.progress.state == "undone"
 
 
+async def test_its_channel_is_that_of_the_release_that_its_boards_get(
+    fleet: Fleet, plane: Plane, updates: Updates, key: SigningKey, release_of: Callable[..., Release]
+) -> None:
+    await updates.table.publish(new_release(replace_release(release_of(), channel="gamma"), key))
+    await fleet.connect("fan", hello_of(fleet.boards["fan"], key, channel="gamma"))
+    with pytest.raises(ConfigError, match=r"different channels: 1 on gamma \(fan, ...\); 2 on stable") as error:
+        await fleet.service.begin(RolloutOrder("1.4.0"), plane.registry.list(), "owner")
+    assert "-l LABEL" in str(error.value.next_step)
+    begun = await fleet.service.begin(RolloutOrder("1.4.0"), [plane.registry.get("fan")], "owner")
+    assert begun.one.channel == "gamma"
+    begun = await fleet.service.begin(RolloutOrder("1.4.0"), [plane.registry.get("lamp")], "owner")
+    assert begun.one.channel == "stable"
+
+
 async def test_boards_that_cannot_take_it_are_left_out_with_the_reason(
     fleet: Fleet, plane: Plane, key: SigningKey
 ) -> None:

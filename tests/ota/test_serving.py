@@ -240,6 +240,9 @@ async def test_a_file_by_https_whole_and_in_parts(offered: Web) -> None:
     assert (await offered.get(name, Range="bytes=-7"))[:2] == (206, PAYLOAD[-7:])
     assert (await offered.get(name, Range=f"bytes={len(PAYLOAD)}-"))[0] == 416
     assert (await offered.get(name, Range="bytes=5-2"))[0] == 416
+    for nothing in ("bytes=-0", "bytes=-000"):
+        status, _, headers = await offered.get(name, Range=nothing)
+        assert (status, headers["Content-Range"]) == (416, f"bytes */{len(PAYLOAD)}")
     assert (await offered.get(name, Range="bytes=0-1,5-6"))[0] == 416
     assert (await offered.get(name, Range="lines=0-1"))[0] == 416
 

@@ -70,12 +70,15 @@ async def test_telemetry_over_the_link_is_kept_by_time_of_arrival(
         ("a b", 1.0, "name"),
         ("t\x1b[31m", 1.0, "name"),
         ("t" * 65, 1.0, "name"),
+        ("free_heap", "666", "own"),
+        ("uptime_s", "1", "own"),
+        ("RSSI", 1.0, "own"),
     ],
 )
 async def test_what_is_no_reading_is_refused_and_counted(
     plane: Plane, paired: Any, history: TelemetryHistory, key: str, value: float | str, reason: str
 ) -> None:
-    assert history.point(lamp(plane), key, value, NOON_MS) is None
+    assert history.reading(lamp(plane), key, value, NOON_MS) is None
     assert history.refused(lamp(plane)) == {reason: 1}
 
 
@@ -83,29 +86,37 @@ async def test_what_is_no_reading_is_refused_and_counted(
 async def test_a_text_that_is_a_number_is_a_reading(
     plane: Plane, paired: Any, history: TelemetryHistory, text: str, value: float
 ) -> None:
-    point = history.point(lamp(plane), "room/temperature", text, NOON_MS)
+    point = history.reading(lamp(plane), "room/temperature", text, NOON_MS)
     assert point is not None
     assert point.value == value
+
+
+async def test_numbers_that_no_board_can_have_are_counted_with_those_that_are_not_kept(
+    plane: Plane, paired: Any, history: TelemetryHistory
+) -> None:
+    history.impossible(plane.registry.get("lamp").endpoints[0], 3)
+    history.impossible("link:nobody", 3)
+    assert history.refused(lamp(plane)) == {"range": 3}
 
 
 async def test_a_device_has_so_many_values_a_second(
     plane: Plane, paired: Any, history: TelemetryHistory, clock: Clock
 ) -> None:
-    taken = [history.point(lamp(plane), "t", n, NOON_MS) is not None for n in range(150)]
+    taken = [history.reading(lamp(plane), "t", n, NOON_MS) is not None for n in range(150)]
     assert sum(taken) == 100
     clock.s += 2
-    taken = [history.point(lamp(plane), "t", n, NOON_MS) is not None for n in range(150)]
+    taken = [history.reading(lamp(plane), "t", n, NOON_MS) is not None for n in range(150)]
     assert sum(taken) == 20
     assert history.refused(lamp(plane)) == {"rate": 180}
 
 
 async def test_values_of_one_millisecond_are_all_kept(plane: Plane, paired: Any, history: TelemetryHistory) -> None:
-    stamps = [point.at_ms for n in range(5) if (point := history.point(lamp(plane), "t", n, NOON_MS)) is not None]
+    stamps = [point.at_ms for n in range(5) if (point := history.reading(lamp(plane), "t", n, NOON_MS)) is not None]
     assert stamps == [NOON_MS + n for n in range(5)]
 
 
 async def test_a_clock_that_is_not_set_keeps_nothing(plane: Plane, paired: Any, history: TelemetryHistory) -> None:
-    assert history.point(lamp(plane), "t", 1.0, 86_400_000) is None
+    assert history.reading(lamp(plane), "t", 1.0, 86_400_000) is None
     assert history.refused(lamp(plane)) == {"clock": 1}
 
 
@@ -169,7 +180,7 @@ async def test_last_values_are_told_of_some_series_and_while_they_are_fresh(
     plane: Plane, paired: Any, history: TelemetryHistory, clock: Clock
 ) -> None:
     for key in ("a", "b", "c"):
-        history.point(lamp(plane), key, 1.0, clock.at_ms)
+        history.reading(lamp(plane), key, 1.0, clock.at_ms)
     assert [last.key for last in history.recent(2)] == ["a", "b"]
     clock.at_ms += 16 * MINUTE_MS
     assert list(history.recent(2)) == []

@@ -33,6 +33,18 @@ def test_step_stands_in_two_columns_with_its_time_flush_right() -> None:
     assert len(line) == WIDTH - 1
 
 
+def test_a_long_name_leaves_a_space_before_its_text_and_the_line_on_the_page() -> None:
+    terminal, out = page()
+    terminal.row("telemetry", "lamp: 5 values not kept")
+    terminal.row("telemetry", "lamp: 5 values " * 9, right="ok")
+    first, *lines = out.getvalue().splitlines()
+    assert first == "telemetry lamp: 5 values not kept"
+    assert lines[0].startswith("telemetry lamp")
+    assert lines[1].startswith(" " * 9 + "values")
+    assert max(map(len, lines)) < WIDTH
+    assert len(lines[-1]) == WIDTH - 1
+
+
 @pytest.mark.parametrize("stage", ["try", "verify"])
 def test_proven_stages_end_with_ok(stage: str) -> None:
     terminal, out = page()

@@ -53,6 +53,7 @@ def build_records(base: Base, devices: Devices, apps: Apps) -> DeviceRecords:
         publish=base.publish,
     )
     devices.reports.telemetry = history.took
+    devices.reports.impossible = history.impossible
     devices.reports.event = reported.news
     return DeviceRecords(history, CrashLog(base.database), reported)
 

@@ -1,5 +1,5 @@
 """A host's home as a tar archive, streamed in constant memory. It encrypts nothing and writes nothing but a copy of
-the store, which is consistent also while the host writes (SQLite's online backup).
+the store, which is consistent also while the host writes (SQLite's online backup), and second names of the files.
 
 The archive is plain tar (POSIX pax), so that `age -d FILE | tar x` reads it: the list of contents, then `home/...`.
 """
@@ -32,7 +32,7 @@ MAX_DEPTH: Final = 32
 MAX_NAME_BYTES: Final = 255
 MAX_PATH_BYTES: Final = 1024
 MAX_FILE_BYTES: Final = 8 << 30  # what a tar header holds without extensions
-SMALL_BYTES: Final = 1 << 20  # read at once: its size is that of what was read
+READ_BYTES: Final = 1 << 20
 NAMED_LEFT_OUT: Final = 20
 STORE: Final = "microclaw.db"
 IDENTITY: Final = "identity"
@@ -72,7 +72,7 @@ def home_archive(home: Path, *, now_ms: int, without: Path | None = None) -> Ite
             with closing(connect(copy, read_only=True)) as connection:
                 counts = count_store(connection)
             files, left_out = list_files(home, without)
-            files = [HomeFile(STORE, copy, copy.stat().st_size), *files]
+            files = [HomeFile(STORE, copy, copy.stat().st_size), *_held(files, folder / HOME)]
             contents = Contents(
                 made_ms=now_ms,
                 host=counts.host,
@@ -205,35 +205,55 @@ def _copy_store(store: Path, copy: Path) -> None:
         raise StoreError(text, next_step="restore an earlier backup: microclaw restore FILE --replace")
 
 
+def _held(files: Sequence[HomeFile], folder: Path) -> Iterator[HomeFile]:
+    """A second name for each file (a copy, where the disk has no hard links), and its size: the list of contents comes
+    first in the archive, so that what a running host replaces, removes or makes longer from now on must not change it.
+    """
+    folder.mkdir(mode=0o700)
+    for number, file in enumerate(files):
+        path = folder / str(number)
+        try:
+            _link_or_copy(file.path, path)
+            size_bytes = path.lstat().st_size
+        except FileNotFoundError:  # removed since it was listed
+            continue
+        except OSError as exc:
+            raise _unreadable(file.path, exc) from exc
+        yield HomeFile(file.name, path, min(size_bytes, MAX_FILE_BYTES - 1))
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copy2(source, target, follow_symlinks=False)
+
+
 def _members(contents: Contents, files: Sequence[HomeFile]) -> Iterator[bytes]:
     text = msgspec.json.encode(asdict(contents))
     yield from _member(NAME, text, mtime=contents.made_ms // 1000, mode=0o600)
     for file in files:
         try:
             yield from _file_member(file)
-        except FileNotFoundError:  # removed since it was listed
-            continue
         except OSError as exc:
-            raise _unreadable(file.path, exc) from exc
+            raise _unreadable(Path(file.name), exc) from exc
 
 
 def _file_member(file: HomeFile) -> Iterator[bytes]:
     with os.fdopen(open_regular(file.path, os.O_RDONLY), "rb") as opened:
         found = os.fstat(opened.fileno())
         mode = 0o700 if found.st_mode & stat.S_IXUSR else 0o600
-        name, mtime = f"{HOME}/{file.name}", max(0, int(found.st_mtime))
-        if found.st_size <= SMALL_BYTES:
-            yield from _member(name, opened.read(found.st_size), mtime=mtime, mode=mode)
-            return
-        yield _header(name, found.st_size, mtime=mtime, mode=mode)
-        left = found.st_size
+        yield _header(f"{HOME}/{file.name}", file.size_bytes, mtime=max(0, int(found.st_mtime)), mode=mode)
+        left = file.size_bytes  # what was added since it was listed is not in it
         while left:
-            data = opened.read(min(left, SMALL_BYTES))
+            data = opened.read(min(left, READ_BYTES))
             if not data:
-                raise StoreError(f"{file.path} became shorter while it was read", next_step="do it again")
+                raise StoreError(f"{file.name} of the home became shorter while it was read", next_step="do it again")
             left -= len(data)
             yield data
-        yield bytes(-found.st_size % BLOCK)
+        yield bytes(-file.size_bytes % BLOCK)
 
 
 def _member(name: str, data: bytes, *, mtime: int, mode: int) -> Iterator[bytes]:

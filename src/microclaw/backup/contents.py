@@ -27,7 +27,7 @@ BLOCK: Final = tarfile.BLOCKSIZE
 class Contents:
     """`host` is the SHA-256 of the authority's certificate that devices trust, None where there never was one.
 
-    `bytes` is the sum of all files, as they were listed. `left_out`: files of the home that a backup cannot hold.
+    `files` and `bytes` are those that follow, all of them. `left_out`: files of the home that a backup cannot hold.
     `changing_tokens`: devices with a token, which the host changes after a day; later ones are not in the backup.
     """
 

@@ -10,6 +10,7 @@ import errno
 import os
 import secrets
 import shutil
+import sqlite3
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing, suppress
@@ -27,7 +28,7 @@ from microclaw.backup.contents import Contents, StoreCounts, count_store
 from microclaw.backup.unpack import members, unpack
 from microclaw.durable import make_folders, read_private, sync_folder
 from microclaw.errors import BackupDamaged, ConfigError, StoreError
-from microclaw.store.database import open_store, take_lock
+from microclaw.store.database import connect, open_store, take_lock
 from microclaw.store.inbox import end_unanswered
 from microclaw.store.links import renew_all
 
@@ -127,12 +128,15 @@ def _check_space(folder: Path, contents: Contents) -> None:
 def _make_ready(folder: Path, contents: Contents) -> int:
     """Check the store and the identity, and settle what a store from a backup does not know; messages that end."""
     try:
+        with closing(connect(folder / STORE, read_only=True)) as connection:
+            counts = count_store(connection)  # before its tables are those of this version
         store = open_store(folder / STORE)
+    except sqlite3.Error as exc:
+        raise BackupDamaged(f"its store cannot be used: {exc}") from exc
     except StoreError as exc:
         raise BackupDamaged(f"its store cannot be used: {exc.message}") from exc
     with closing(store) as connection:
-        counts = count_store(connection)
-        _check_identity(folder, counts, contents)
+        _check_store(folder, counts, contents)
         connection.execute("BEGIN IMMEDIATE")
         renew_all(connection, secrets.token_bytes)
         unanswered = end_unanswered(connection)
@@ -144,9 +148,13 @@ def _make_ready(folder: Path, contents: Contents) -> int:
     return unanswered
 
 
-def _check_identity(folder: Path, counts: StoreCounts, contents: Contents) -> None:
+def _check_store(folder: Path, counts: StoreCounts, contents: Contents) -> None:
     if counts.host != contents.host:
         raise BackupDamaged("its store is not the one that it says")
+    for name in ("devices", "programs", "schedules", "people", "changing_tokens"):
+        held, said = getattr(counts, name), getattr(contents, name)
+        if held != said:
+            raise BackupDamaged(f"its store has {held} {name.replace('_', ' ')}, and it says {said}")
     if counts.host is None:
         return
     pem = read_private(folder / IDENTITY / AUTHORITY_FILE) or b""

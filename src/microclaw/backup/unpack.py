@@ -24,9 +24,9 @@ from microclaw.backup.archive import (
 from microclaw.backup.contents import BLOCK, HOME, Contents, first_member
 from microclaw.durable import sync_folder
 from microclaw.errors import BackupDamaged
+from microclaw.text import count_text
 
 MAX_PAX_BYTES: Final = 4096
-GROWTH_BYTES: Final = 1 << 30  # that a live home may gain between its list and its files
 _PAX: Final = re.compile(rb"([1-9][0-9]{0,4}) path=")
 _END: Final = bytes(BLOCK)
 
@@ -93,12 +93,12 @@ def _files(contents: Contents, pieces: _Pieces) -> Iterator[Member]:
     pieces.take(_padded(first.size))
     names: set[str] = set()
     folders: set[str] = set()
-    left = contents.bytes + GROWTH_BYTES
+    left = contents.bytes
     while (info := _next(pieces)) is not None:
         member = _member(info, pieces)
         left -= member.size_bytes
-        if left < 0 or len(names) >= MAX_FILES:
-            raise BackupDamaged("it holds more than it says")
+        if left < 0 or len(names) >= min(contents.files, MAX_FILES + 1):
+            raise BackupDamaged(f"it holds more than it says: {_says(contents)}")
         parents = _parents(member.name)
         if member.name in names or member.name in folders or not names.isdisjoint(parents):
             raise BackupDamaged(f"it holds {member.name[:80]!r} twice")
@@ -109,9 +109,16 @@ def _files(contents: Contents, pieces: _Pieces) -> Iterator[Member]:
             pass
     if STORE not in names:
         raise BackupDamaged("it holds no store")
+    if left or len(names) != contents.files:
+        held = f"{count_text(len(names), 'file')} of {contents.bytes - left:,} bytes"
+        raise BackupDamaged(f"it holds less than it says: {held}, not {_says(contents)}")
     while rest := pieces.take(1 << 16):
         if rest.strip(b"\0"):
             raise BackupDamaged("something follows its end")
+
+
+def _says(contents: Contents) -> str:
+    return f"{count_text(contents.files, 'file')} of {contents.bytes:,} bytes"
 
 
 def _next(pieces: _Pieces) -> tarfile.TarInfo | None:

@@ -239,8 +239,8 @@ class DeviceLink:
             case Result() as result if envelope.re is not None:
                 self._answered(envelope.re, result)
             case Telemetry() as telemetry:
-                self.telemetry = telemetry
-                self._parts.reports.took(self.endpoint, self.name, telemetry, self._now_ms)
+                kept = self._parts.reports.took(self.endpoint, self.name, telemetry, self._now_ms)
+                self.telemetry = kept or self.telemetry
             case Log(level=level, source=source, n=n, text=text):
                 t_ms = self._parts.clock.now_ms() - self.boots.began_ms
                 self.log.add(LogLine(t_ms, source or None, text, self._now_ms), n)

@@ -14,6 +14,7 @@ from microclaw.link_server.updates import BlobFault, BlobRefused, DeviceUpdates
 MAX_DOWNLOAD_S: Final = 900.0
 """A device that takes longer asks for the rest with Range."""
 _PATH: Final = re.compile(r"/ota/([0-9a-f]{64})\.bin")
+_NO_BYTES: Final = re.compile(r"bytes=-0+")  # RFC 9110, section 14.1.2: not satisfiable
 _CHUNK_BYTES: Final = 262_144
 _STATUS: Final[dict[BlobFault, int]] = {"blob_unknown": 404, "blob_withdrawn": 410, "blob_range": 416, "blob_busy": 503}
 
@@ -39,6 +40,11 @@ class Downloads:
             path = await source.file(link_id, sha256)
         except BlobRefused as exc:
             return plain_answer(_STATUS[exc.fault], f"{exc.fault}: {exc.message}")
+        if _NO_BYTES.fullmatch(request.headers.get(hdrs.RANGE, "").strip()):  # aiohttp takes it for all of them
+            size = (await asyncio.to_thread(path.stat)).st_size
+            refusal = plain_answer(416, "a range without bytes")
+            refusal.headers[hdrs.CONTENT_RANGE] = f"bytes */{size}"
+            return refusal
         self._begin(request, link_id)
         response = web.FileResponse(path, chunk_size=_CHUNK_BYTES)
         response.content_type = "application/octet-stream"

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
+from msgspec import structs
+
 from microclaw.events import Alarm, AppEnded, DeviceEvent, LiveEvent, Published
 from microclaw.store.firmware import MAX_VERSION_CHARS, OfferRow, keys_after, status_in
 from microclaw.store.link_events import Presence, UpdateFacts
@@ -36,25 +38,44 @@ class DeviceReports:
     """Who keeps what devices measure and is told that an event is stored, and who passes both on; app/ says it. Nobody
     before.
 
-    `keep_event` runs in the transaction that stores an event, with the device's name, the event's id and Unix time in
-    ms.
+    `impossible` gets the number of values that no board can have. `keep_event` runs in the transaction that stores an
+    event, with the device's name, the event's id and Unix time in ms.
     """
 
     telemetry: Callable[[str, Telemetry], None] = lambda _endpoint, _telemetry: None
+    impossible: Callable[[str, int], None] = lambda _endpoint, _count: None
     event: Callable[[], None] = lambda: None
     keep_event: KeepEvent | None = None
     pass_telemetry: Callable[[str, Telemetry, int], None] = lambda _name, _telemetry, _at_ms: None
     pass_event: Callable[[], None] = lambda: None
 
-    def took(self, endpoint: str, name: str, telemetry: Telemetry, at_ms: int) -> None:
-        self.telemetry(endpoint, telemetry)
-        self.pass_telemetry(name, telemetry, at_ms)
+    def took(self, endpoint: str, name: str, told: Telemetry, at_ms: int) -> Telemetry | None:
+        """What of it a board can have, which is passed on; None where nothing is."""
+        telemetry, refused = possible(told)
+        if refused:
+            self.impossible(endpoint, refused)
+        if telemetry is not None:
+            self.telemetry(endpoint, telemetry)
+            self.pass_telemetry(name, telemetry, at_ms)
+        return telemetry
 
     def stored(self) -> None:
         self.event()
         self.pass_event()
 
 
+# The least and the most that a board can have (docs/protocols/link.md#telemetry): chips, radios and counters of today,
+# with room. Programs' readings have no such bounds.
+POSSIBLE: Final[dict[str, tuple[float, float]]] = {
+    "free_heap": (0, 1 << 32),
+    "uptime_s": (0, 1 << 32),
+    "rssi": (-150, 50),
+    "temperature": (-100, 250),
+    "battery": (0, 100),
+    "dropped": (0, 1 << 32),
+    "glitches": (0, 1 << 32),
+    "refused_events": (0, 1 << 32),
+}
 MAX_EVENT_NAME_CHARS: Final = 200
 # Live events wait for slow readers, many of them: each is cut.
 MAX_NAME_CHARS: Final = 64
@@ -122,6 +143,18 @@ class Effect:
         status = TaskStatus(request.task, "failed", text=refusal)
         self.payload = encode(Envelope(message_id, status, self.now_ms, re=self.envelope.id))
         self.seq = append_to(connection, self.link_id, message_id, self.payload, self.now_ms)
+
+
+def possible(told: Telemetry) -> tuple[Telemetry | None, int]:
+    """Without the values that no board can have, and how many these are; None where it has to have one of them."""
+    odd = [
+        name
+        for name, (least, most) in POSSIBLE.items()
+        if (value := getattr(told, name)) is not None and not least <= value <= most
+    ]
+    if "free_heap" in odd or "uptime_s" in odd:
+        return None, len(odd)
+    return (structs.replace(told, **dict.fromkeys(odd)) if odd else told), len(odd)
 
 
 def live_events(event: Event, device: str, at_ms: int) -> tuple[LiveEvent, ...]:

@@ -23,6 +23,7 @@ from microclaw.store.firmware import FirmwareTable, KeyRow, NewRelease, ReleaseR
 MAX_PIECE_BYTES: Final = 1 << 20
 MAX_EXPECTED: Final = 4
 MAX_KEYS: Final = 64
+CLOCKS_DIFFER_MS: Final = 86_400_000  # as boards have it (docs/protocols/ota.md, no_clock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,10 @@ class Publisher:
         read = await self.verify(manifest, signature)
         if moment_ms(read.expires) <= self._now_ms():
             raise ManifestError("expired", f"the manifest expired at {read.expires}", next_step="sign a new one")
+        if moment_ms(read.created) > self._now_ms() + CLOCKS_DIFFER_MS:
+            text = f"the manifest was created at {read.created}, in the future: every board would answer no_clock"
+            step = "set the clock of the machine that signed it, or of this host, and sign a new one"
+            raise ManifestError("no_clock", text, next_step=step)
         return read
 
     async def _missing(self, release: Release) -> PayloadWanted | None:

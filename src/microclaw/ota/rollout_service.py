@@ -88,7 +88,9 @@ class RolloutService:
             stop_listening()
 
     async def begin(self, order: RolloutOrder, chosen: Sequence[Device], person: str) -> Begun:
-        """Raises UnknownName for a version that is not published, ConfigError where no device can take it."""
+        """Raises UnknownName for a version that is not published, ConfigError where no device can take it or those that
+        can are on several channels.
+        """
         rows = await self._publisher.find(order.version)
         version = rows[0].version
         members: list[tuple[str, str]] = []
@@ -102,10 +104,10 @@ class RolloutService:
         if not members:
             reasons = "; ".join(f"{name}: {why}" for name, why in left_out[:3])
             raise ConfigError(f"no board takes {version}: {reasons}", next_step="microclaw firmware status")
+        channel = self._channel_of(rows, [device_id for device_id, _ in members])
         running = dict(members)
         ordered = in_order(f"{version} {self._now_ms()}", list(running))
         plan = RolloutPlan(read_stages(order.stages, len(ordered)), **(order.limits or {}))  # type: ignore[arg-type]
-        channel = next(row.channel for row in rows)
         one = await self.rollouts.begin(version, channel, plan, [(each, running[each]) for each in ordered], person)
         return Begun(one, tuple(left_out))
 
@@ -223,6 +225,22 @@ class RolloutService:
                     if device.state in ("waiting", "offered") and not self._is_known(device.device_id):
                         await self.rollouts.removed(device.device_id)
             await asyncio.sleep(LOOK_FOR_REMOVED_S)
+
+    def _channel_of(self, rows: Sequence[ReleaseRow], members: Sequence[str]) -> str:
+        """The one channel of the releases that they get. ConfigError where it is not one: a canary proves one release
+        of a version, and those of two channels may differ.
+        """
+        names: dict[str, list[str]] = {}
+        for device_id in members:
+            device = self._devices.get(device_id)
+            names.setdefault(release_for(rows, device).channel, []).append(device.name)
+        if len(names) > 1:
+            each = "; ".join(f"{len(found)} on {channel} ({found[0]}, ...)" for channel, found in sorted(names.items()))
+            raise ConfigError(
+                f"the boards are on different channels: {each}",
+                next_step="begin a rollout for each channel: choose its boards with -l LABEL or -d NAME",
+            )
+        return next(iter(names))
 
     def _why_not(self, rows: Sequence[ReleaseRow], device: Device, *, outdated: bool) -> str | None:
         try:

@@ -45,18 +45,21 @@ MAX_KEY_CHARS: Final = 64
 _KEY: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_./-]{{0,{MAX_KEY_CHARS - 1}}}")
 _NUMBER: Final = re.compile(r"[+-]?(\d{1,20}(\.\d{0,20})?|\.\d{1,20})([eE][+-]?\d{1,3})?")
 _FIELDS: Final = ("free_heap", "rssi", "temperature", "battery", "dropped", "glitches", "refused_events")
+_OWN: Final = frozenset(Telemetry.__struct_fields__)
 _UNITS: Final = {"free_heap": "B", "rssi": "dBm", "temperature": "°C", "battery": "V"}  # docs/protocols/link.md
 _SUFFIXES: Final = {
     "c": "°C", "v": "V", "mv": "mV", "ma": "mA", "mw": "mW", "percent": "%", "pct": "%", "hpa": "hPa", "lux": "lx",
     "ms": "ms", "s": "s", "hz": "Hz", "mm": "mm", "cm": "cm", "ppm": "ppm", "bytes": "B", "dbm": "dBm",
 }  # fmt: skip
 
-Reason: TypeAlias = Literal["rate", "series", "name", "number", "store", "clock"]
+Reason: TypeAlias = Literal["rate", "series", "name", "own", "number", "range", "store", "clock"]
 REASONS: Final[dict[Reason, str]] = {
     "rate": f"more than {POINTS_A_SECOND:g} values a second",
     "series": "more series than there is room for",
     "name": f"a name that is not 1 to {MAX_KEY_CHARS} of A-Z a-z 0-9 _ . / -",
+    "own": "a program's reading with a name of the board's own telemetry",
     "number": "no finite number",
+    "range": "a number that no board can have",
     "store": "the store did not take them in time",
     "clock": "this machine's clock is not set",
 }
@@ -107,25 +110,24 @@ class TelemetryHistory:
         for name in _FIELDS:
             value = getattr(message, name)
             if value is not None:
-                point = self.point(device.device_id, name, value, at_ms)
+                point = self._point(device.device_id, name, value, at_ms)
                 if point is not None:
                     self._wait(point)
 
-    def point(self, device_id: str, key: str, value: float | str, at_ms: int) -> Point | None:
-        """A point to be kept now; None, and counted, when it is refused. A text has to be a number."""
-        number = _number(value)
-        reason = self._fault(device_id, key, number, at_ms)
-        if reason is not None or number is None:
-            self._refuse(device_id, reason or "number")
+    def impossible(self, endpoint: str, count: int) -> None:
+        """So many values of a device's `telemetry` were none that a board can have."""
+        device = self._devices.owner_of(endpoint)
+        if device is not None:
+            self._refuse(device.device_id, "range", count)
+
+    def reading(self, device_id: str, key: str, value: float | str, at_ms: int) -> Point | None:
+        """A program's reading, to be kept now; None, and counted, when it is refused: it has to be a number, and its
+        name none of the board's own telemetry.
+        """
+        if key.lower() in _OWN:
+            self._refuse(device_id, "own")
             return None
-        last = self._last.setdefault(device_id, {})
-        before = last.get(key)
-        if before is not None and at_ms <= before.at_ms < at_ms + 1_000:
-            at_ms = before.at_ms + 1  # several in one millisecond are several
-        point = Point(device_id, key, at_ms, number)
-        if before is not None or len(last) < 2 * MAX_SERIES:
-            last[key] = point
-        return point
+        return self._point(device_id, key, value, at_ms)
 
     async def flush(self) -> None:
         """What came is in the store when this returns. StoreError leaves it waiting."""
@@ -196,6 +198,21 @@ class TelemetryHistory:
 
     # How it works
 
+    def _point(self, device_id: str, key: str, value: float | str, at_ms: int) -> Point | None:
+        number = _number(value)
+        reason = self._fault(device_id, key, number, at_ms)
+        if reason is not None or number is None:
+            self._refuse(device_id, reason or "number")
+            return None
+        last = self._last.setdefault(device_id, {})
+        before = last.get(key)
+        if before is not None and at_ms <= before.at_ms < at_ms + 1_000:
+            at_ms = before.at_ms + 1  # several in one millisecond are several
+        point = Point(device_id, key, at_ms, number)
+        if before is not None or len(last) < 2 * MAX_SERIES:
+            last[key] = point
+        return point
+
     def _wait(self, point: Point) -> None:
         if len(self._waiting) >= MAX_WAITING:
             self._refuse(point.device_id, "store")
@@ -215,8 +232,8 @@ class TelemetryHistory:
             rate = self._rates[device_id] = RateLimit(POINTS_A_SECOND, POINTS_AT_ONCE, now_s)
         return None if rate.allows(now_s) else "rate"
 
-    def _refuse(self, device_id: str, reason: Reason) -> None:
-        self._refused.setdefault(device_id, Counter())[reason] += 1
+    def _refuse(self, device_id: str, reason: Reason, count: int = 1) -> None:
+        self._refused.setdefault(device_id, Counter())[reason] += count
 
 
 def resolution(since_ms: int, until_ms: int, points: int, now_ms: int) -> tuple[Source, int]:

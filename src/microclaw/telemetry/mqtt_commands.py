@@ -23,6 +23,8 @@ BURST: Final = 60
 WAITING_A_DEVICE: Final = 8
 AT_ONCE: Final = 8  # devices
 SUMMARY_S: Final = 1.0
+COMMAND_EVENT: Final = "mqtt.command"
+DROPPED_EVENT: Final = "mqtt.commands_dropped"
 _log = logging.getLogger(__name__)
 
 
@@ -126,7 +128,7 @@ class MqttCommands:
             data["next"] = outcome.next_step
         if outcome.evidence:
             data["evidence"] = [{"kind": one.kind, "text": one.text} for one in outcome.evidence]
-        self._answer(device, "mqtt.command", data)
+        self._answer(device, COMMAND_EVENT, data)
 
     def _is_within_rate(self) -> bool:
         now_s = self._monotonic_s()
@@ -143,7 +145,7 @@ class MqttCommands:
             self._some_dropped.clear()
             count, self._dropped = self._dropped, 0
             text = f"more than {COMMANDS_A_SECOND} commands a second, or {WAITING_A_DEVICE} that wait for a device"
-            self._answer(None, "mqtt.commands_dropped", {"count": count, "reason": text})
+            self._answer(None, DROPPED_EVENT, {"count": count, "reason": text})
             await self._sleep(SUMMARY_S)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
@@ -77,7 +78,8 @@ def device_messages(view: DeviceView) -> Mapping[str, bytes]:
 
 
 def json_bytes(value: Mapping[str, Any]) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    """A document. Texts have no hidden characters, bytes are in hex, what JSON has no number for is null."""
+    return json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
 def shown(text: str) -> str:
@@ -115,3 +117,19 @@ def _program(program: ProgramState) -> dict[str, Any]:
 def _versions(firmware: FirmwareVersions) -> dict[str, Any]:
     latest = {} if firmware.latest is None else {"latest_version": firmware.latest}
     return {"title": firmware.title, "installed_version": firmware.installed, **latest}
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case str():
+            return clean_text(value)
+        case bytes():
+            return value.hex()
+        case float() if not math.isfinite(value):
+            return None
+        case Mapping():
+            return {clean_text(str(key)): _plain(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [_plain(inner) for inner in value]
+        case _:
+            return value

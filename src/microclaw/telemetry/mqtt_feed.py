@@ -7,7 +7,6 @@ for milliseconds, bounded: what is too much is lost, oldest first, and counted.
 from __future__ import annotations
 
 import asyncio
-import math
 import sqlite3
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -16,13 +15,16 @@ from typing import Any, Final
 
 from microclaw.events import Alarm, AppDeployed, AppEnded, DeviceConnected, DeviceLeft, LiveEvent
 from microclaw.store.mqtt import MqttBuffer, NewMessage
+from microclaw.telemetry.mqtt_commands import COMMAND_EVENT, DROPPED_EVENT
 from microclaw.telemetry.mqtt_device import json_bytes
 from microclaw.telemetry.mqtt_topics import device_topic
+from microclaw.text import clean_text
 from microclaw.wire.link.messages import Event, Telemetry
 
 MAX_IN_MEMORY: Final = 4_096
 MAX_GROUP: Final = 256
 _TOLD: Final = (DeviceConnected, DeviceLeft, AppDeployed, AppEnded, Alarm)  # a device's own events have their data
+HOST_EVENTS: Final = frozenset({*(told.kind for told in _TOLD), COMMAND_EVENT, DROPPED_EVENT})
 _NOT_FACTS: Final = frozenset({"device", "at_ms", "number"})
 
 
@@ -46,7 +48,7 @@ class MqttFeed:
         self, connection: sqlite3.Connection, device: str, message_id: bytes, event: Event, at_ms: int
     ) -> None:
         """In the transaction that keeps the event. Say `kept` when it is committed."""
-        body = {"name": event.name, "data": _plain(event.data), "at_ms": at_ms, "id": message_id.hex()}
+        body = {"name": _board_name(event.name), "data": event.data, "at_ms": at_ms, "id": message_id.hex()}
         self._buffer.add_to(connection, NewMessage("event", device_topic(device, "event"), json_bytes(body)))
 
     def kept(self) -> None:
@@ -64,7 +66,7 @@ class MqttFeed:
     def add_event(self, device: str | None, name: str, data: Mapping[str, Any], at_ms: int) -> None:
         """An event of a device, or with None of the host."""
         topic = "event" if device is None else device_topic(device, "event")
-        body = {"name": name, "data": _plain(data), "at_ms": at_ms}
+        body = {"name": name, "data": data, "at_ms": at_ms}
         self._put(NewMessage("event", topic, json_bytes(body)))
 
     async def run(self) -> None:
@@ -118,16 +120,8 @@ def _telemetry(telemetry: Telemetry, at_ms: int) -> bytes:
     return json_bytes({**values, "at_ms": at_ms})
 
 
-def _plain(value: Any) -> Any:
-    """A device's value as JSON can have it: bytes in hex, no number that JSON lacks."""
-    match value:
-        case bytes():
-            return value.hex()
-        case float() if not math.isfinite(value):
-            return None
-        case Mapping():
-            return {str(key): _plain(inner) for key, inner in value.items()}
-        case list() | tuple():
-            return [_plain(inner) for inner in value]
-        case _:
-            return value
+def _board_name(name: str) -> str:
+    """The name under which a board's event is published: never one of the host's own, nor one that looks like it."""
+    shown = clean_text(name, one_line=True)
+    is_plain = shown.isascii() and "".join(shown.split()).lower() not in HOST_EVENTS
+    return shown if is_plain else f"board.{shown}"

@@ -126,7 +126,7 @@ class ReportedEvents:
         if body.name == READING:
             topic, text = str(body.data.get("topic", "")), str(body.data.get("text", ""))
             if any(char.isdigit() for char in text):  # words are no reading that is refused
-                point = self._history.point(device.device_id, topic, text, row.received_ms)
+                point = self._history.reading(device.device_id, topic, text, row.received_ms)
                 if point is not None:
                     batch.points.append(point)
         elif (crash := crash_of(body.name, body.data)) is not None:

@@ -121,13 +121,14 @@ class Terminal:
     def row(self, stage: str, text: str, *, right: str = "", bad: bool = False) -> None:
         """A stage's name in the left column and its text beside it, wrapped; `right` is set flush right."""
         self._end_redraw()
-        right = clean_text(right, one_line=True, limit=TEXT_COLUMNS)
-        lines = wrap_text(text, TEXT_COLUMNS) or [""]
-        if right and len(lines[-1]) + len(right) + 2 > TEXT_COLUMNS:
+        columns = TEXT_COLUMNS - max(0, len(stage) + 1 - STAGE_COLUMNS)  # a long name takes of the text's
+        right = clean_text(right, one_line=True, limit=columns)
+        lines = wrap_text(text, columns) or [""]
+        if right and len(lines[-1]) + len(right) + 2 > columns:
             lines.append("")
         for index, line in enumerate(lines):
             end = right if index == len(lines) - 1 else ""
-            gap = " " * (TEXT_COLUMNS - len(line) - len(end)) if end else ""
+            gap = " " * ((TEXT_COLUMNS if index else columns) - len(line) - len(end)) if end else ""
             body = self._paint(line, _RED) if bad and index == 0 else line
             painted = self._paint(end, _GREEN) if end == "ok" else end
             self.line(_columns(stage if index == 0 else "", body + gap + painted))
@@ -227,4 +228,4 @@ def _answer_stage(answer: Answer) -> Stage | Literal["answer"]:
 
 
 def _columns(stage: str, text: str) -> str:
-    return f"{stage:<{STAGE_COLUMNS}}{text}"
+    return f"{stage:<{STAGE_COLUMNS - 1}} {text}" if stage else f"{'':<{STAGE_COLUMNS}}{text}"
