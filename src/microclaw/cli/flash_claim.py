@@ -42,8 +42,8 @@ class ClaimedHost:
         )
 
     def get(self, _path: str) -> dict[str, Any]:
-        """Nobody can be asked which devices the host has."""
-        return {"devices": []}
+        """Nobody can be asked which devices and keys of updates the host has."""
+        return {"devices": [], "keys": []}
 
     def post(self, _path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         row = self._row

@@ -246,7 +246,7 @@ for levels in {changes}:
         await asyncio.sleep_ms(1)
     await asyncio.sleep_ms(200)
 """
-    lines, _, crashes = outcome(micropython, body, during, modules="inputs, microclaw")
+    lines, _, crashes = outcome(micropython, body, during, modules="inputs, microclaw, chip_facts")
     assert not crashes
     assert lines == ["now"] * times
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import weakref
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,7 +42,9 @@ class FlashChip:
     def __init__(self, path: Path, layout: Mapping[str, int] = LAYOUT) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        self._file: int | None = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        self._file: int | None = file
+        self._closing = weakref.finalize(self, os.close, file)  # also when nobody says that the power is gone
         self._begin: dict[str, int] = {}
         self._sizes = dict(layout)
         at = 0
@@ -52,9 +55,8 @@ class FlashChip:
     def close(self) -> None:
         """The power is gone: nothing is read or written any more."""
         with self._lock:
-            if self._file is not None:
-                os.close(self._file)
-                self._file = None
+            self._closing()
+            self._file = None
 
     def size(self, partition: str) -> int:
         return self._sizes[partition]
