@@ -9,7 +9,6 @@ from typing import Final, NoReturn
 
 from microclaw.errors import ConfigError
 
-DAY_MIN: Final = 24 * 60
 MAX_DEVICES: Final = 10_000
 DEFAULT_STAGES: Final = "1,10%,50%,100%"
 _WINDOW: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")

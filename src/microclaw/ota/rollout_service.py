@@ -220,8 +220,8 @@ class RolloutService:
 
     async def _look_for_removed(self) -> None:
         while True:
-            for one in await self.rollouts.all():
-                for device in list(one.rollout.devices.values()) if not one.rollout.is_over else ():
+            for one in self.rollouts.going_on:
+                for device in list(one.rollout.devices.values()):
                     if device.state in ("waiting", "offered") and not self._is_known(device.device_id):
                         await self.rollouts.removed(device.device_id)
             await asyncio.sleep(LOOK_FOR_REMOVED_S)

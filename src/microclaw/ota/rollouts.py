@@ -174,6 +174,11 @@ class Rollouts:
         halted = (row for row in newest if row.state == "halted")
         return [*found, *(RolloutStanding(row.rollout_id, row.version, "halted", row.reason) for row in halted)]
 
+    @property
+    def going_on(self) -> tuple[OpenRollout, ...]:
+        """Those in which something may still happen."""
+        return tuple(self._open.values())
+
     async def pause(self, rollout_id: int) -> OpenRollout:
         """No more offers; what is under way goes on."""
         return await self._change(rollout_id, "paused", "a person paused it", ("running",))
