@@ -45,4 +45,4 @@ def test_up_says_it_in_one_sentence_and_ends_with_1(tmp_path: Path, capsys: pyte
     assert main(["--home", str(tmp_path), "up", "--port", "0"]) == 1
     said = " ".join(capsys.readouterr().err.split())
     assert "is missing, and paired devices trust the authority" in said
-    assert "microclaw up --new-store" in said
+    assert f"microclaw --home {tmp_path} up --new-store" in said

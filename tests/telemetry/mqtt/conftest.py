@@ -99,6 +99,7 @@ class Broker:
             "per_listener_settings true",
             f"listener {self.port} 127.0.0.1",
             "allow_anonymous true",
+            "max_queued_messages 100000",  # a listener that is slow for a while still hears all
         ]
         if self.ca_file.exists():
             rows += [f"listener {self.password_port} 127.0.0.1", f"password_file {self.folder / 'passwords'}"]
