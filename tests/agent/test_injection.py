@@ -20,11 +20,11 @@ from tests.models.model_server import Server, server
 from tests.tools.web_server import page, site
 
 from microclaw.app import running_host
-from microclaw.auth.egress import Address, Egress, why_not_public
 from microclaw.config.load import load_settings
 from microclaw.config.settings import AgentSettings
 from microclaw.devices.calls import AppInstall, AppList, GpioGet
 from microclaw.devices.device import Device
+from microclaw.egress.destinations import Address, Egress, why_not_public
 from microclaw.events import Answer, ApprovalAsked, ApprovalSettled
 from microclaw.host_client.client import HostClient
 from microclaw.virtual_boards.process import VirtualBoardProcess

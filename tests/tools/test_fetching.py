@@ -16,8 +16,8 @@ import pytest
 from tests.tools.web_server import certificate_for, connect_proxy, moved, page, site
 
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
-from microclaw.auth.egress import Address, Egress, why_not_public
 from microclaw.auth.gate import Gate
+from microclaw.egress.destinations import Address, Egress, why_not_public
 from microclaw.errors import MicroclawError, PermissionRefused, ToolFailed, ToolRetry
 from microclaw.tools.fetching import Fetcher, FetchLimits
 from microclaw.tools.search_engines import Hit

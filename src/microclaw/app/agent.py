@@ -29,11 +29,11 @@ from microclaw.apps.lifecycle import Lifecycle
 from microclaw.apps.reconciler import DeviceCheck
 from microclaw.apps.trial import try_image
 from microclaw.apps.undo import Undo
-from microclaw.auth.egress import Egress
 from microclaw.auth.gate import Gate
 from microclaw.clock import now_ms
 from microclaw.config.settings import Settings
 from microclaw.devices.registry import Registry
+from microclaw.egress.destinations import Egress
 from microclaw.knowledge.consolidate import Consolidator
 from microclaw.knowledge.knowledge_base import Knowledge, open_knowledge
 from microclaw.link_server.server import LinkServer

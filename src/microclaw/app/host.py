@@ -47,12 +47,12 @@ from microclaw.apps.late_proof import LateProofs
 from microclaw.audit import AuditLog
 from microclaw.auth.admission import open_admission
 from microclaw.auth.authority import AUTHORITY_FILE
-from microclaw.auth.egress import Egress
 from microclaw.backup.scheduled import CHECK_S, ScheduledBackups
 from microclaw.bus import Bus
 from microclaw.clock import now_ms
 from microclaw.config.settings import Settings
 from microclaw.devices.registry import Registry
+from microclaw.egress.destinations import Egress
 from microclaw.errors import ConfigError, StoreMissing
 from microclaw.link_server.server import LinkServer
 from microclaw.mcp.client.servers import McpServers

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin
 
 from microclaw import __version__
-from microclaw.auth.egress import Destination, Egress
+from microclaw.egress.destinations import Destination, Egress
 from microclaw.errors import ToolFailed
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from microclaw.auth.egress import Egress, own_networks, why_not_public
+from microclaw.egress.destinations import Egress, own_networks, why_not_public
 from microclaw.errors import PermissionRefused, ToolFailed, ToolRetry
 
 

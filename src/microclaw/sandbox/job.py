@@ -1,0 +1,62 @@
+"""What runs in the sandbox, within which limits, and how it ended. It starts nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+Ending: TypeAlias = Literal[
+    "ended",  # by itself: `exit_code` says how
+    "timed_out",
+    "out_of_memory",
+    "too_much_output",
+    "disk_full",
+    "killed",  # by a signal that is none of the above: `exit_code` is its number, negative
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxLimits:
+    """Of one job and all of its processes together. Times in seconds, sizes in bytes."""
+
+    wall_s: float = 60.0
+    cpu_s: float = 60.0
+    memory_bytes: int = 512 << 20
+    output_bytes: int = 1 << 20
+    disk_bytes: int = 64 << 20
+    processes: int = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxJob:
+    """One command and what it sees.
+
+    `files` are put into its folder before it starts, `keep` are the names taken out of it afterwards: both relative,
+    without `..`, and no links. `environment` is all of its environment besides what every job has (PATH, HOME, LANG).
+    `proxy_socket` is the unix socket of the egress proxy; without it there is no network at all.
+    """
+
+    command: Sequence[str]
+    files: Mapping[str, bytes | Path] = field(default_factory=dict)
+    keep: Sequence[str] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    limits: SandboxLimits = field(default_factory=SandboxLimits)
+    proxy_socket: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxEnd:
+    """`output` is the tail of what it printed, errors too. `kept` are the files that `keep` named and that are there;
+    `refused` says of the others why (no plain file, too large). Peaks are None where the kernel does not tell."""
+
+    ending: Ending
+    exit_code: int
+    output: bytes
+    output_bytes: int
+    kept: Mapping[str, Path]
+    refused: Mapping[str, str]
+    wall_s: float
+    cpu_s: float | None = None
+    memory_peak_bytes: int | None = None
