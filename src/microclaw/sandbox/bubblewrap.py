@@ -18,14 +18,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from microclaw.errors import NoSandbox
 from microclaw.sandbox.files import put_files
+from microclaw.sandbox.identity import acting_as_job, job_user
 from microclaw.sandbox.job import SandboxJob, SandboxLimits
 from microclaw.sandbox.seccomp import job_filter
 
@@ -34,6 +35,10 @@ READ_BESIDES: Final = (Path("/etc/ld.so.cache"), Path("/etc/alternatives"))
 CERTIFICATES: Final = (Path("/etc/ssl/certs"), Path("/etc/ssl/openssl.cnf"), Path("/etc/pki/tls/certs"))
 HOME: Final = "/job"
 USER: Final = 1000
+THREADS: Final = 32
+THREADS_OF_ONE: Final = 2
+"""A process may have more threads, such as node's eleven, if others have fewer."""
+PROXY: Final = "/run/proxy"
 START_S: Final = 10.0
 _LOOK_S: Final = 0.0005
 _ETC: Final = {
@@ -84,7 +89,8 @@ def start(job: SandboxJob) -> Started:
         waiting = _start_blocked(job, opened)
         try:
             put_files(job.files, waiting.started.folder, job.limits.disk_bytes)
-            set_limits(waiting.started.pid, job.limits)
+            with acting_as_job():
+                set_limits(waiting.started.pid, job.limits)
             os.write(waiting.goes_on, b"\0")
         except BaseException:
             waiting.started.close()
@@ -113,12 +119,22 @@ def _start_blocked(job: SandboxJob, opened: ExitStack) -> _Waiting:
         fds.append(descriptor)
         return descriptor
 
+    def passed(path: Path) -> str:
+        """A name of it for bubblewrap that needs no right to the folders above."""
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        opened.callback(os.close, descriptor)
+        fds.append(descriptor)
+        return f"/proc/self/fd/{descriptor}"
+
     (told, tells), (waits, goes_on) = pipe(), pipe()
     fds = [tells, waits]
     mark = f"/run/{secrets.token_hex(8)}"
-    words = [*_words(job), *(word for name, text in _ETC.items() for word in _etc_file(name, held(text.encode())))]
+    words = [*_words(job, passed), *(word for name, text in _ETC.items() for word in _etc_file(name, held(text.encode())))]
     words += ["--dir", mark, "--remount-ro", "/", "--info-fd", str(tells), "--block-fd", str(waits)]
-    filtered = job_filter(platform.machine(), network=job.proxy_socket is not None)
+    if (filtered := job_filter(platform.machine(), network=job.proxy_socket is not None)) is None:
+        raise NoSandbox(
+            f"there is no filter of system calls for {platform.machine()}", next_step="use sandbox.backend docker"
+        )
     words += ["--seccomp", str(held(filtered))]
     process = subprocess.Popen(
         [bubblewrap() or "bwrap", "--args", str(held("\0".join(words).encode() + b"\0")), "--", *job.command],
@@ -129,6 +145,7 @@ def _start_blocked(job: SandboxJob, opened: ExitStack) -> _Waiting:
         stderr=subprocess.STDOUT,
         start_new_session=True,
         pass_fds=fds,
+        **_who(),
     )
     try:
         return _Waiting(_reached(process, told, mark), goes_on)
@@ -199,7 +216,12 @@ def system_words() -> Iterator[str]:
         yield from ("--ro-bind-try", str(path), str(path))
 
 
-def _words(job: SandboxJob) -> list[str]:
+def _who() -> dict[str, Any]:
+    user = job_user()
+    return {} if user is None else {"user": user, "group": user, "extra_groups": []}
+
+
+def _words(job: SandboxJob, passed: Callable[[Path], str]) -> list[str]:
     size = str(job.limits.disk_bytes)
     words = [
         *("--unshare-all", "--unshare-user", "--uid", str(USER), "--gid", str(USER), "--hostname", "job"),
@@ -210,10 +232,10 @@ def _words(job: SandboxJob) -> list[str]:
         *("--size", size, "--tmpfs", HOME, "--chdir", HOME),
     ]
     for path in _python_besides():
-        words += ["--ro-bind", str(path), str(path)]
+        words += ["--ro-bind", passed(path), str(path)]
     if job.proxy_socket is not None:
         words += [word for path in CERTIFICATES for word in ("--ro-bind-try", str(path), str(path))]
-        words += ["--bind", str(job.proxy_socket), "/run/proxy"]
+        words += ["--bind", passed(job.proxy_socket), PROXY]
     words.append("--clearenv")
     for name, value in environment_of(job).items():
         words += ["--setenv", name, value]
@@ -238,6 +260,7 @@ def environment_of(job: SandboxJob) -> dict[str, str]:
 def set_limits(pid: int, limits: SandboxLimits) -> None:
     """Of each process by itself; what all of them take together is watched."""
     seconds = int(limits.cpu_s) + 1
+    threads = THREADS + THREADS_OF_ONE * limits.processes
     for kind, soft, hard in (
         (resource.RLIMIT_CPU, seconds, seconds + 1),
         # what is private and writable; the sum of what is really used is watched, and reached first
@@ -247,5 +270,13 @@ def set_limits(pid: int, limits: SandboxLimits) -> None:
         (resource.RLIMIT_MEMLOCK, 0, 0),
         (resource.RLIMIT_MSGQUEUE, 0, 0),
         (resource.RLIMIT_NOFILE, 256, 256),
+        *(((resource.RLIMIT_NPROC, threads, threads),) if _counts_per_namespace() else ()),
     ):
         resource.prlimit(pid, kind, (soft, hard))
+
+
+@functools.cache
+def _counts_per_namespace() -> bool:
+    """Since Linux 5.14 a user's processes outside of the sandbox do not count inside."""
+    version = re.match(r"(\d+)\.(\d+)", platform.release())
+    return version is not None and (int(version[1]), int(version[2])) >= (5, 14)
