@@ -18,7 +18,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,9 @@ USER: Final = 1000
 THREADS: Final = 32
 THREADS_OF_ONE: Final = 2
 """A process may have more threads, such as node's eleven, if others have fewer."""
-PROXY: Final = "/run/proxy"
+RELAY: Final = "/run/relay.py"
+RELAY_PORT: Final = 8118
+_RELAY: Final = Path(__file__).with_name("relay.py")
 START_S: Final = 10.0
 _LOOK_S: Final = 0.0005
 _ETC: Final = {
@@ -85,6 +87,9 @@ def bubblewrap() -> str | None:
 
 def start(job: SandboxJob) -> Started:
     """Start it, with its files in its folder. Output and errors are one pipe. Blocks for some milliseconds."""
+    user = job_user()
+    if user is not None and job.proxy_socket is not None:
+        os.chown(job.proxy_socket, user, -1)  # nobody else gets to it: its folder is the host's
     with ExitStack() as opened:
         waiting = _start_blocked(job, opened)
         try:
@@ -119,17 +124,18 @@ def _start_blocked(job: SandboxJob, opened: ExitStack) -> _Waiting:
         fds.append(descriptor)
         return descriptor
 
-    def passed(path: Path) -> str:
-        """A name of it for bubblewrap that needs no right to the folders above."""
-        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        opened.callback(os.close, descriptor)
-        fds.append(descriptor)
-        return f"/proc/self/fd/{descriptor}"
-
     (told, tells), (waits, goes_on) = pipe(), pipe()
     fds = [tells, waits]
     mark = f"/run/{secrets.token_hex(8)}"
-    words = [*_words(job, passed), *(word for name, text in _ETC.items() for word in _etc_file(name, held(text.encode())))]
+    words = [*_words(job), *(word for name, text in _ETC.items() for word in _file(f"/etc/{name}", held(text.encode())))]
+    command = list(job.command)
+    if job.proxy_socket is not None:
+        words += _file(RELAY, held(_RELAY.read_bytes()))
+        # by descriptor: its folder is the host's own, where nobody else can name it
+        socket = os.open(job.proxy_socket, os.O_PATH | os.O_CLOEXEC)
+        opened.callback(os.close, socket)
+        fds.append(socket)
+        command = ["python3", "-I", "-S", RELAY, str(RELAY_PORT), str(socket), *command]
     words += ["--dir", mark, "--remount-ro", "/", "--info-fd", str(tells), "--block-fd", str(waits)]
     if (filtered := job_filter(platform.machine(), network=job.proxy_socket is not None)) is None:
         raise NoSandbox(
@@ -137,7 +143,7 @@ def _start_blocked(job: SandboxJob, opened: ExitStack) -> _Waiting:
         )
     words += ["--seccomp", str(held(filtered))]
     process = subprocess.Popen(
-        [bubblewrap() or "bwrap", "--args", str(held("\0".join(words).encode() + b"\0")), "--", *job.command],
+        [bubblewrap() or "bwrap", "--args", str(held("\0".join(words).encode() + b"\0")), "--", *command],
         env={},
         cwd="/",
         stdin=subprocess.DEVNULL,
@@ -157,8 +163,8 @@ def _start_blocked(job: SandboxJob, opened: ExitStack) -> _Waiting:
         raise
 
 
-def _etc_file(name: str, descriptor: int) -> tuple[str, ...]:
-    return ("--ro-bind-data", str(descriptor), f"/etc/{name}")
+def _file(place: str, descriptor: int) -> tuple[str, ...]:
+    return ("--ro-bind-data", str(descriptor), place)
 
 
 def _reached(process: subprocess.Popen[bytes], told: int, mark: str) -> Started:
@@ -221,7 +227,7 @@ def _who() -> dict[str, Any]:
     return {} if user is None else {"user": user, "group": user, "extra_groups": []}
 
 
-def _words(job: SandboxJob, passed: Callable[[Path], str]) -> list[str]:
+def _words(job: SandboxJob) -> list[str]:
     size = str(job.limits.disk_bytes)
     words = [
         *("--unshare-all", "--unshare-user", "--uid", str(USER), "--gid", str(USER), "--hostname", "job"),
@@ -232,10 +238,9 @@ def _words(job: SandboxJob, passed: Callable[[Path], str]) -> list[str]:
         *("--size", size, "--tmpfs", HOME, "--chdir", HOME),
     ]
     for path in _python_besides():
-        words += ["--ro-bind", passed(path), str(path)]
+        words += ["--ro-bind", str(path), str(path)]
     if job.proxy_socket is not None:
         words += [word for path in CERTIFICATES for word in ("--ro-bind-try", str(path), str(path))]
-        words += ["--bind", passed(job.proxy_socket), PROXY]
     words.append("--clearenv")
     for name, value in environment_of(job).items():
         words += ["--setenv", name, value]
@@ -247,13 +252,20 @@ def _python_besides() -> Sequence[Path]:
     """Where the system has no Python, the one that this host was made from."""
     if shutil.which("python3", path="/usr/local/bin:/usr/bin:/bin"):
         return ()
-    return (Path(sys.base_prefix),)
+    found = Path(sys.base_prefix).resolve()
+    is_open = all(parent.stat().st_mode & 0o005 == 0o005 for parent in (found, *found.parents))
+    return (found,) if is_open or job_user() is None else ()
 
 
 def environment_of(job: SandboxJob) -> dict[str, str]:
     """All that a job's processes find in their environment."""
     folders = ["/usr/local/bin", "/usr/bin", "/bin", *(str(path / "bin") for path in _python_besides())]
     given = {"PATH": ":".join(folders), "HOME": HOME, "TMPDIR": "/tmp", "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}  # noqa: S108
+    if job.proxy_socket is not None:
+        proxy = f"http://127.0.0.1:{RELAY_PORT}"
+        names = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+        given |= {**dict.fromkeys(names, proxy), "NODE_USE_ENV_PROXY": "1"}
+        given |= dict.fromkeys(("no_proxy", "NO_PROXY"), "localhost,127.0.0.1")
     return {**given, **job.environment}
 
 

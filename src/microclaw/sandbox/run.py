@@ -200,6 +200,7 @@ class _Run:
         elif memory > limits.memory_bytes:
             self._stop("out_of_memory")
         elif used.processes > limits.processes:
+            self.tail += f"\n(stopped: more than {limits.processes} processes)\n".encode()
             self._stop("killed")
 
     def _stop(self, why: Ending) -> None:
