@@ -60,6 +60,7 @@ class Started:
     pid: int
     folder: int
     temporary: int
+    shared: int
     processes: int
     """Its /proc, which lists the job's processes only."""
 
@@ -75,7 +76,7 @@ class Started:
         self.process.wait()
         if self.process.stdout is not None:
             self.process.stdout.close()
-        for descriptor in (self.first, self.folder, self.temporary, self.processes):
+        for descriptor in (self.first, self.folder, self.temporary, self.shared, self.processes):
             os.close(descriptor)
 
 
@@ -181,7 +182,7 @@ def _reached(process: subprocess.Popen[bytes], told: int, mark: str) -> Started:
             time.sleep(_LOOK_S)
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
         places = []
-        for name in (HOME[1:], "tmp", "proc"):
+        for name in (HOME[1:], "tmp", "dev/shm", "proc"):
             places.append(os.open(root / name, flags))
             opened.callback(os.close, places[-1])
         opened.pop_all()
@@ -241,7 +242,6 @@ def _words(job: SandboxJob) -> list[str]:
         words += ["--ro-bind", str(path), str(path)]
     if job.proxy_socket is not None:
         words += [word for path in CERTIFICATES for word in ("--ro-bind-try", str(path), str(path))]
-    words.append("--clearenv")
     for name, value in environment_of(job).items():
         words += ["--setenv", name, value]
     return words

@@ -21,6 +21,7 @@ from microclaw.sandbox.watch import exact_memory, usage_of
 
 TAIL_BYTES: Final = 64 << 10
 LOOK_S: Final = 0.02
+MOST_FILES: Final = 20_000
 _BLOCK: Final = 64 << 10
 
 
@@ -156,8 +157,15 @@ class _Run:
         return ("killed", -number) if number else ("ended", code)
 
     def _disk_is_full(self) -> bool:
-        places = (self.started.folder, self.started.temporary)
-        return any(os.fstatvfs(place).f_bfree == 0 for place in places)
+        return any(os.fstatvfs(place).f_bfree == 0 for place in self._places())
+
+    def _files(self) -> int:
+        """Empty ones take no room in their folder, but the kernel's memory."""
+        found = [os.fstatvfs(place) for place in self._places()]
+        return sum(place.f_files - place.f_ffree for place in found)
+
+    def _places(self) -> tuple[int, ...]:
+        return (self.started.folder, self.started.temporary, self.started.shared)
 
     def _pipe(self) -> int:
         pipe = self.started.process.stdout
@@ -199,6 +207,8 @@ class _Run:
             self._stop("timed_out")
         elif memory > limits.memory_bytes:
             self._stop("out_of_memory")
+        elif self._files() > MOST_FILES:
+            self._stop("disk_full")
         elif used.processes > limits.processes:
             self.tail += f"\n(stopped: more than {limits.processes} processes)\n".encode()
             self._stop("killed")
