@@ -299,7 +299,9 @@ def users_of_the_host() -> object:
 
 @attempt
 def home_folders() -> object:
-    found = [path for path in ("/root", "/home", "/var", "/opt", "/mnt", "/srv", "/sys", "/run/dbus") if os.path.exists(path)]
+    found = [
+        path for path in ("/root", "/home", "/var", "/opt", "/mnt", "/srv", "/sys", "/run/dbus") if os.path.exists(path)
+    ]
     if found:
         return found
     raise OSError(errno.ENOENT, "none")
@@ -307,7 +309,23 @@ def home_folders() -> object:
 
 @attempt
 def devices() -> object:
-    known = "null zero full random urandom tty ptmx pts shm fd stdin stdout stderr core console".split()
+    known = [
+        "null",
+        "zero",
+        "full",
+        "random",
+        "urandom",
+        "tty",
+        "ptmx",
+        "pts",
+        "shm",
+        "fd",
+        "stdin",
+        "stdout",
+        "stderr",
+        "core",
+        "console",
+    ]
     extra = set(os.listdir("/dev")) - set(known)
     if extra:
         return sorted(extra)

@@ -86,7 +86,21 @@ def test_kept_files_have_a_limit_together(tmp_path: Path) -> None:
     assert "too large" in end.refused["two"]
 
 
-NAMES = ["../x", "a/../x", "/etc/passwd", "", ".", "a//b", "a/./b", "..", "a\0b", "a\nb", "x" * 300, "a/" * 20 + "b", "a/"]
+NAMES = [
+    "../x",
+    "a/../x",
+    "/etc/passwd",
+    "",
+    ".",
+    "a//b",
+    "a/./b",
+    "..",
+    "a\0b",
+    "a\nb",
+    "x" * 300,
+    "a/" * 20 + "b",
+    "a/",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)

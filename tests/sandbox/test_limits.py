@@ -46,7 +46,8 @@ def test_memory_of_one_process(tmp_path: Path) -> None:
 
 def test_memory_of_many_processes(tmp_path: Path) -> None:
     """Each of them stays below what one may have."""
-    code = "import os, time\nfor _ in range(8):\n  if os.fork() == 0:\n    held = b'x' * (24 << 20); time.sleep(60)\nos.wait()"
+    child = "  if os.fork() == 0:\n    held = b'x' * (24 << 20); time.sleep(60)\n"
+    code = f"import os, time\nfor _ in range(8):\n{child}os.wait()"
     assert run(code, tmp_path).ending == "out_of_memory"
 
 
@@ -77,9 +78,18 @@ def test_empty_files_without_end(tmp_path: Path) -> None:
 
 def test_fork_bomb(tmp_path: Path) -> None:
     mark = secrets.token_hex(8)
-    end = run(f": {mark}; f() {{ f | f & }}; f; sleep 60", tmp_path, program="sh")
-    assert end.ending in ("killed", "timed_out")
+    code = f"import os, time\nmark = '{mark}'\nwhile True:\n  try: os.fork()\n  except OSError: time.sleep(0.01)"
+    end = run(code, tmp_path)
+    assert (end.ending, end.exit_code) == ("killed", -9)
     assert b"more than 16 processes" in end.output
+    assert not alive(mark)
+
+
+def test_fork_bomb_of_a_shell(tmp_path: Path) -> None:
+    """What cannot fork ends by itself there; whatever happens, nothing of it is left."""
+    mark = secrets.token_hex(8)
+    end = run(f": {mark}; f() {{ f | f & }}; f; sleep 1", tmp_path, program="sh")
+    assert end.wall_s < 60
     assert not alive(mark)
 
 
@@ -108,7 +118,8 @@ def test_processor_time_of_all_processes(tmp_path: Path) -> None:
 
 def test_processor_time_of_children_that_ended(tmp_path: Path) -> None:
     """A chain of short-lived processes, each with a small part of the time."""
-    code = "import os, time\nwhile True:\n  if os.fork() == 0:\n    while time.process_time() < 0.05: pass\n    os._exit(0)\n  os.wait()"
+    child = "    while time.process_time() < 0.05: pass\n    os._exit(0)\n"
+    code = f"import os, time\nwhile True:\n  if os.fork() == 0:\n{child}  os.wait()"
     end = run(code, tmp_path, SandboxLimits(wall_s=60, cpu_s=1))
     assert end.ending == "timed_out"
     assert end.wall_s < 30
@@ -177,9 +188,7 @@ def test_cancelling_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
     mark = secrets.token_hex(8)
 
     async def cancelled() -> None:
-        task = asyncio.ensure_future(
-            run_sandboxed(SandboxJob(command=["sleep", "60", mark]), tmp_path, lambda _: None)
-        )
+        task = asyncio.ensure_future(run_sandboxed(SandboxJob(command=["sleep", "60", mark]), tmp_path, lambda _: None))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         task.cancel()
@@ -195,7 +204,9 @@ def test_cancelling_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
 def test_sixteen_at_once_keep_their_own_limits(tmp_path: Path) -> None:
     async def together() -> list[SandboxEnd]:
         jobs = [SandboxJob(command=["sh", "-c", f"sleep 0.2; echo {n}"], limits=SMALL) for n in range(16)]
-        return await asyncio.gather(*(run_sandboxed(job, tmp_path / str(n), lambda _: None) for n, job in enumerate(jobs)))
+        return await asyncio.gather(
+            *(run_sandboxed(job, tmp_path / str(n), lambda _: None) for n, job in enumerate(jobs))
+        )
 
     ends = asyncio.run(together())
     assert [end.output for end in ends] == [f"{n}\n".encode() for n in range(16)]

@@ -83,6 +83,7 @@ def load_settings(
         catalog=file.catalog,
         mqtt=file.mqtt,
         backup=assembly.backup,
+        sandbox=file.sandbox,
         problems=(*(m.message for m in sources.environment.mistakes if not m.fatal), *assembly.problems),
     )
 

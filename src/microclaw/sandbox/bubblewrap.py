@@ -1,4 +1,4 @@
-"""A job in bubblewrap: namespaces of its own, a read-only system, a folder in memory of bounded size. It waits for nothing.
+"""A job in bubblewrap: namespaces of its own, a read-only system, a folder in memory of bounded size.
 
 The folder of the job is a tmpfs that only exists inside; this host holds it by a descriptor (/proc/PID/root), puts the
 files in before the job begins, and takes files out when no process lives any more.
@@ -6,6 +6,7 @@ files in before the job begins, and takes files out when no process lives any mo
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import os
 import platform
@@ -16,11 +17,10 @@ import select
 import shutil
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,18 +29,18 @@ from microclaw.sandbox.files import put_files
 from microclaw.sandbox.identity import acting_as_job, job_user
 from microclaw.sandbox.job import SandboxJob, SandboxLimits
 from microclaw.sandbox.seccomp import job_filter
+from microclaw.sandbox.usage import DiskUse, Usage
+from microclaw.sandbox.watch import disk_use, exact_memory, usage_of
+from microclaw.sandbox.world import HOME, RELAY_SOURCE, environment_of, python_besides, with_relay
 
 SYSTEM: Final = tuple(Path(f"/{name}") for name in ("usr", "lib", "lib32", "lib64", "bin"))
 READ_BESIDES: Final = (Path("/etc/ld.so.cache"), Path("/etc/alternatives"))
 CERTIFICATES: Final = (Path("/etc/ssl/certs"), Path("/etc/ssl/openssl.cnf"), Path("/etc/pki/tls/certs"))
-HOME: Final = "/job"
 USER: Final = 1000
 THREADS: Final = 32
 THREADS_OF_ONE: Final = 2
 """A process may have more threads, such as node's eleven, if others have fewer."""
 RELAY: Final = "/run/relay.py"
-RELAY_PORT: Final = 8118
-_RELAY: Final = Path(__file__).with_name("relay.py")
 START_S: Final = 10.0
 _LOOK_S: Final = 0.0005
 _ETC: Final = {
@@ -51,18 +51,38 @@ _ETC: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
-    """A job that runs: bubblewrap, and descriptors of what it made. `first` is process 1 of the job's processes."""
+class Wrapped:
+    """A job that runs (see usage.Started): bubblewrap, and descriptors of what it made."""
 
     process: subprocess.Popen[bytes]
     first: int
-    """A pidfd: with it all processes of the job end."""
+    """A pidfd of process 1 of the job's processes: with it all of them end."""
     pid: int
     folder: int
     temporary: int
     shared: int
     processes: int
     """Its /proc, which lists the job's processes only."""
+    must_not_be_full: bool = False
+
+    def on_death(self, loop: asyncio.AbstractEventLoop, then: Callable[[], None]) -> None:
+        def dead() -> None:
+            loop.remove_reader(self.first)
+            then()
+
+        loop.add_reader(self.first, dead)
+
+    def usage(self, memory_limit: int) -> Usage:
+        used = usage_of(self.processes)
+        if used.memory_bytes is not None and used.memory_bytes > memory_limit:
+            return replace(used, memory_bytes=exact_memory(self.processes))
+        return used
+
+    def disk(self) -> DiskUse:
+        return disk_use((self.folder, self.temporary, self.shared))
+
+    def ran_out_of_memory(self) -> bool:
+        return False  # it is watched, and killed for that by this host
 
     def kill(self) -> None:
         """The kernel kills all of the job's processes with the first one, before that one counts as dead."""
@@ -86,7 +106,7 @@ def bubblewrap() -> str | None:
     return shutil.which("bwrap")
 
 
-def start(job: SandboxJob) -> Started:
+def start(job: SandboxJob) -> Wrapped:
     """Start it, with its files in its folder. Output and errors are one pipe. Blocks for some milliseconds."""
     user = job_user()
     if user is not None and job.proxy_socket is not None:
@@ -106,7 +126,7 @@ def start(job: SandboxJob) -> Started:
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    started: Started
+    started: Wrapped
     goes_on: int
 
 
@@ -128,15 +148,18 @@ def _start_blocked(job: SandboxJob, opened: ExitStack) -> _Waiting:
     (told, tells), (waits, goes_on) = pipe(), pipe()
     fds = [tells, waits]
     mark = f"/run/{secrets.token_hex(8)}"
-    words = [*_words(job), *(word for name, text in _ETC.items() for word in _file(f"/etc/{name}", held(text.encode())))]
+    words = [
+        *_words(job),
+        *(word for name, text in _ETC.items() for word in _file(f"/etc/{name}", held(text.encode()))),
+    ]
     command = list(job.command)
     if job.proxy_socket is not None:
-        words += _file(RELAY, held(_RELAY.read_bytes()))
+        words += _file(RELAY, held(RELAY_SOURCE.read_bytes()))
         # by descriptor: its folder is the host's own, where nobody else can name it
         socket = os.open(job.proxy_socket, os.O_PATH | os.O_CLOEXEC)
         opened.callback(os.close, socket)
         fds.append(socket)
-        command = ["python3", "-I", "-S", RELAY, str(RELAY_PORT), str(socket), *command]
+        command = with_relay(job, RELAY, str(socket))
     words += ["--dir", mark, "--remount-ro", "/", "--info-fd", str(tells), "--block-fd", str(waits)]
     if (filtered := job_filter(platform.machine(), network=job.proxy_socket is not None)) is None:
         raise NoSandbox(
@@ -168,7 +191,7 @@ def _file(place: str, descriptor: int) -> tuple[str, ...]:
     return ("--ro-bind-data", str(descriptor), place)
 
 
-def _reached(process: subprocess.Popen[bytes], told: int, mark: str) -> Started:
+def _reached(process: subprocess.Popen[bytes], told: int, mark: str) -> Wrapped:
     """Wait until it has made its view of the files (the mark is the last thing in it), and open what is in there."""
     deadline = time.monotonic() + START_S
     pid = _process_inside(process, told)
@@ -186,7 +209,8 @@ def _reached(process: subprocess.Popen[bytes], told: int, mark: str) -> Started:
             places.append(os.open(root / name, flags))
             opened.callback(os.close, places[-1])
         opened.pop_all()
-        return Started(process, first, pid, *places)
+        folder, temporary, shared, processes = places
+        return Wrapped(process, first, pid, folder, temporary, shared, processes)
 
 
 NEXT_STEP: Final = (
@@ -204,8 +228,12 @@ def _why(process: subprocess.Popen[bytes]) -> str:
 
 def _process_inside(process: subprocess.Popen[bytes], told: int) -> int:
     data = b""
-    while b"}" not in data and select.select([told], [], [], 0.05)[0] or process.poll() is None and b"}" not in data:
-        data += os.read(told, 1024)
+    deadline = time.monotonic() + START_S
+    while b"}" not in data and time.monotonic() < deadline:
+        if select.select([told], [], [], _LOOK_S)[0]:
+            data += os.read(told, 1024)
+        elif process.poll() is not None:
+            break
     found = re.search(rb'"child-pid": (\d+)', data)
     if found is None:
         raise NoSandbox(_why(process), next_step=NEXT_STEP)
@@ -238,35 +266,13 @@ def _words(job: SandboxJob) -> list[str]:
         *("--size", size, "--tmpfs", "/dev/shm", "--size", size, "--tmpfs", "/tmp"),  # noqa: S108 - its own, and empty
         *("--size", size, "--tmpfs", HOME, "--chdir", HOME),
     ]
-    for path in _python_besides():
+    for path in python_besides():
         words += ["--ro-bind", str(path), str(path)]
     if job.proxy_socket is not None:
         words += [word for path in CERTIFICATES for word in ("--ro-bind-try", str(path), str(path))]
-    for name, value in environment_of(job).items():
+    for name, value in environment_of(job, *python_besides()).items():
         words += ["--setenv", name, value]
     return words
-
-
-@functools.cache
-def _python_besides() -> Sequence[Path]:
-    """Where the system has no Python, the one that this host was made from."""
-    if shutil.which("python3", path="/usr/local/bin:/usr/bin:/bin"):
-        return ()
-    found = Path(sys.base_prefix).resolve()
-    is_open = all(parent.stat().st_mode & 0o005 == 0o005 for parent in (found, *found.parents))
-    return (found,) if is_open or job_user() is None else ()
-
-
-def environment_of(job: SandboxJob) -> dict[str, str]:
-    """All that a job's processes find in their environment."""
-    folders = ["/usr/local/bin", "/usr/bin", "/bin", *(str(path / "bin") for path in _python_besides())]
-    given = {"PATH": ":".join(folders), "HOME": HOME, "TMPDIR": "/tmp", "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}  # noqa: S108
-    if job.proxy_socket is not None:
-        proxy = f"http://127.0.0.1:{RELAY_PORT}"
-        names = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
-        given |= {**dict.fromkeys(names, proxy), "NODE_USE_ENV_PROXY": "1"}
-        given |= dict.fromkeys(("no_proxy", "NO_PROXY"), "localhost,127.0.0.1")
-    return {**given, **job.environment}
 
 
 def set_limits(pid: int, limits: SandboxLimits) -> None:

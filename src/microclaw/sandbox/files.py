@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -154,10 +154,8 @@ def _opened(folder: int, parts: Sequence[str], *, create: bool) -> Iterator[int]
     try:
         for part in parts:
             if create:
-                try:
+                with suppress(FileExistsError):
                     os.mkdir(part, 0o755, dir_fd=here)
-                except FileExistsError:
-                    pass
             deeper = os.open(part, _FOLDER, dir_fd=here)
             os.close(here)
             here = deeper

@@ -2,7 +2,7 @@
 
     python3 -I -S relay.py PORT SOCKET COMMAND...
 
-SOCKET is the number of a descriptor (O_PATH), for the socket has no name in here; the command does not get it.
+SOCKET is its path, or the number of a descriptor (O_PATH) where it has no name in here; the command does not get it.
 Plain CPython of any supported version, nothing of ours is there. What it may reach, the proxy decides.
 """
 
@@ -118,19 +118,20 @@ class Relay:
             self.waiting.register(self.door, selectors.EVENT_READ)
 
 
-def main(port: str, proxy: int, command: list[str]) -> None:
+def main(port: str, proxy: str, command: list[str]) -> None:
     """The relay's process belongs to process 1, so that the command has no child that it did not start."""
     door = socket.create_server(("127.0.0.1", int(port)), backlog=MAX_CONNECTIONS)
     child = os.fork()
     if child == 0:
         if os.fork() == 0:
-            Relay(door, f"/proc/self/fd/{proxy}").serve()
+            Relay(door, f"/proc/self/fd/{proxy}" if proxy.isdigit() else proxy).serve()
         os._exit(0)
     os.waitpid(child, 0)
     door.close()
-    os.close(proxy)
-    os.execvp(command[0], command)
+    if proxy.isdigit():
+        os.close(int(proxy))
+    os.execvp(command[0], command)  # noqa: S606 - it is the job
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), sys.argv[3:])
+    main(sys.argv[1], sys.argv[2], sys.argv[3:])

@@ -21,7 +21,7 @@ _EPERM, _ENOTTY, _ENOSYS, _EAFNOSUPPORT = 1, 25, 38, 97
 _AUDIT: Final = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _X32: Final = 0x40000000
 _NEWER: Final = 450
-"""Calls from this number on are of 2022 and later: C libraries fall back to an older one where a kernel has them not."""
+"""Calls from this number on are of 2022 and later: C libraries fall back to an older one on ENOSYS."""
 _CLONE_NEW: Final = 0x7E020080
 """CLONE_NEWNS, _NEWCGROUP, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET, _NEWTIME."""
 _WHOLE: Final = 0xFFFFFFFF
@@ -48,7 +48,7 @@ class _Rule:
 _TERMINAL: Final = (0x5401, 0x802C542A, 0x5413, 0x540F, 0x5410, 0x541B, 0x5421, 0x5450, 0x5451)
 """TCGETS, TCGETS2, TIOCGWINSZ, TIOCGPGRP, TIOCSPGRP, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX; not TIOCSTI, TIOCLINUX."""
 _PRCTL: Final = (1, 2, 3, 15, 16, 23, 29, 30, 36, 37, 38, 39, 41, 42, 0x53564D41)
-"""Names, the signal of a parent's death, slack of timers, reapers, no new privileges, huge pages: nothing that hides."""
+"""Names, a parent's death, slack of timers, reapers, no new privileges, huge pages: nothing that hides."""
 _STREAM, _DATAGRAM = 1, 2
 _RULES: Final[Mapping[str, _Rule]] = {
     "clone": _Rule(_EPERM, [_Check(0, _CLONE_NEW, [0])]),
@@ -82,9 +82,7 @@ def compiler_filter(machine: str, group: int | None = None) -> bytes | None:
     return _filter(machine, plain, rules)
 
 
-def _filter(
-    machine: str, plain: Mapping[str, tuple[int, int | None]], rules: Mapping[str, _Rule]
-) -> bytes | None:
+def _filter(machine: str, plain: Mapping[str, tuple[int, int | None]], rules: Mapping[str, _Rule]) -> bytes | None:
     if machine not in _AUDIT:
         return None
     column = list(_AUDIT).index(machine)
