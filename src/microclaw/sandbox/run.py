@@ -16,7 +16,8 @@ from typing import Final, Literal, cast
 
 from microclaw.config.settings import SandboxSettings
 from microclaw.errors import JobRefused, NoSandbox
-from microclaw.sandbox import bubblewrap
+from microclaw.sandbox import wrapped_job
+from microclaw.sandbox.bubblewrap import NEXT_STEP, START_S, bubblewrap
 from microclaw.sandbox.container import ENGINES, Engine, engine_works, start_container
 from microclaw.sandbox.files import MAX_FILES, checked_parts, take_files
 from microclaw.sandbox.job import Ending, SandboxEnd, SandboxJob
@@ -49,7 +50,7 @@ def sandbox_backend(settings: SandboxSettings = AUTO) -> Backend:
         if reason is None:
             return Backend(name, _NOTES[name])
         reasons.append(reason)
-    raise NoSandbox(f"there is no sandbox here to run code in: {'; '.join(reasons)}", next_step=bubblewrap.NEXT_STEP)
+    raise NoSandbox(f"there is no sandbox here to run code in: {'; '.join(reasons)}", next_step=NEXT_STEP)
 
 
 _NOTES: Final = {
@@ -69,16 +70,16 @@ def _in_order(choice: str) -> Sequence[Literal["bubblewrap"] | Engine]:
 @functools.cache
 def why_not() -> str | None:
     """Why bubblewrap makes no sandbox here; None where it does."""
-    if platform.system() != "Linux" or bubblewrap.bubblewrap() is None:
+    if platform.system() != "Linux" or bubblewrap() is None:
         return "bubblewrap is not installed"
     try:
-        started = bubblewrap.start(SandboxJob(command=["/usr/bin/true"]))
+        started = wrapped_job.start(SandboxJob(command=["/usr/bin/true"]))
     except NoSandbox as problem:
         return problem.message
     except OSError as problem:
         return f"bubblewrap cannot be used here: {problem}"
     try:
-        if started.process.wait(bubblewrap.START_S) != 0:
+        if started.process.wait(START_S) != 0:
             return "bubblewrap cannot start a program here"
     finally:
         started.close()
@@ -88,7 +89,7 @@ def why_not() -> str | None:
 def _start(job: SandboxJob, folder: Path, settings: SandboxSettings) -> Started:
     backend = sandbox_backend(settings)
     if backend.name == "bubblewrap":
-        return bubblewrap.start(job)
+        return wrapped_job.start(job)
     return start_container(cast(Engine, backend.name), settings.image, job, folder)
 
 
