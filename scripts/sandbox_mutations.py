@@ -60,6 +60,10 @@ def shared(kind: str) -> Mutation:
     return without(f"namespace {kind}", f"namespace_{kind}", BWRAP, ALL, f"({own}, ")
 
 
+NO_PID = '("--unshare-user", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup", '
+NO_UTS = '("--unshare-user", "--unshare-net", "--unshare-ipc", "--unshare-pid", "--unshare-cgroup", '
+UNWATCHED = (RUN, "            self._look()", "            pass")
+INHERITED = "*(n for n in range(3, 200) if Path(f'/proc/self/fd/{n}').exists() and os.get_inheritable(n))"
 NO_ROOT = ("identity.py", "return JOB_USER if os.geteuid() == 0 else None", "return None")
 MUTATIONS = (
     *(system_call(name) for name in CALLS),
@@ -68,7 +72,7 @@ MUTATIONS = (
         "unshare",
         (("system_calls.py", "_FILES: Final[Numbers] = {", '_FILES: Final[Numbers] = {\n    "unshare": (272, 97),'),),
     ),
-    *(shared(kind) for kind in EVERY if kind != "user"),
+    *(shared(kind) for kind in EVERY if kind not in ("user", "pid", "uts")),
     without("flags of clone", "clone_user_namespace", SECCOMP, "_CLONE_NEW, [0]", "0, [0]"),
     without("clone3", "clone3", SECCOMP, '    "clone3": _Rule(_ENOSYS),'),
     without("requests of terminals", "tioc", SECCOMP, '    "ioctl": _Rule(_ENOTTY, [_Check(1, _WHOLE, _TERMINAL)]),'),
@@ -119,21 +123,32 @@ MUTATIONS = (
         ALL,
         '("--unshare-all", "--share-net", "--unshare-user", ',
     ),
-    without(
+    Mutation(
         "the processes of its own",
-        "signal_to_the_host or proc_of_the_host",
+        "signal_to_the_host or proc_of_the_host or namespace_pid",
+        ((BWRAP, ALL, NO_PID), UNWATCHED),
+    ),
+    Mutation("namespace uts", "namespace_uts", ((BWRAP, ALL, NO_UTS), (JOB, ', "--hostname", "job"]', "]"))),
+    Mutation(
+        "a /tmp of its own",
+        "secret_by_path or secret_above or secret_through_own_root or unix_socket",
+        ((JOB, '"--size", size, "--tmpfs", "/tmp"]', '"--bind", "/tmp", "/tmp"]'), UNWATCHED),
+    ),
+    without(
+        "no open files of the host",
+        "fd_leak",
         BWRAP,
-        ALL,
-        '("--unshare-user", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup", ',
+        "pass_fds=[*opened.passed, tells, waits],",
+        f"pass_fds=[*opened.passed, tells, waits, {INHERITED}],",
+    ),
+    without(
+        "limit of threads",
+        "number_of_threads",
+        JOB,
+        "*(((resource.RLIMIT_NPROC, threads, threads),) if _counts_per_namespace() else ())",
+        "*()",
     ),
     without("the name of its own", "host_name", JOB, ', "--hostname", "job"]', "]"),
-    without(
-        "the view of its own",
-        "secret_by_path or secret_above or secret_through_own_root or passwords or unix_socket",
-        BWRAP,
-        'yield from ("--proc", "/proc", "--dev", "/dev")',
-        'yield from ("--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/run", "--tmpfs", "/mnt")',
-    ),
     without(
         "the users of its own",
         "users_of_the_host",
@@ -161,13 +176,6 @@ MUTATIONS = (
     ),
     without("an empty environment", "environment_leak", JOB, "environment={}", "environment=os.environ"),
     without(
-        "no open files of the host",
-        "fd_leak",
-        BWRAP,
-        "        pass_fds=[*opened.passed, tells, waits],",
-        "        close_fds=False,",
-    ),
-    without(
         "the proxy's socket is closed for the command",
         "fd_leak",
         "relay.py",
@@ -177,12 +185,6 @@ MUTATIONS = (
     without("no input", "standard_input", BWRAP, "stdin=subprocess.DEVNULL", "stdin=subprocess.PIPE"),
     without("limit of open files", "descriptor_flood", JOB, "        (resource.RLIMIT_NOFILE, 256, 256),"),
     without("limit of locked memory", "lock_memory", JOB, "        (resource.RLIMIT_MEMLOCK, 0, 0),"),
-    without(
-        "limit of threads",
-        "number_of_threads",
-        JOB,
-        "*(((resource.RLIMIT_NPROC, threads, threads),) if _counts_per_namespace() else ())",
-    ),
     without("size of its folder", "test_disk", JOB, '"--size", size, "--tmpfs", HOME', '"--tmpfs", HOME'),
     without("size of /tmp", "test_disk", JOB, '"--size", size, "--tmpfs", "/tmp"', '"--tmpfs", "/tmp"'),
     without("size of /dev/shm", "test_disk", JOB, '"--size", size, "--tmpfs", "/dev/shm"', '"--tmpfs", "/dev/shm"'),

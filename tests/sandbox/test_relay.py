@@ -12,9 +12,7 @@ from microclaw.sandbox.run import run_sandboxed
 LARGE = 3_000_000
 
 
-async def proxied(
-    code: str, tmp: Path, *, program: str = "python3", option: str = "-c"
-) -> tuple[SandboxEnd, list[bytes]]:
+async def proxied(code: str, tmp: Path) -> tuple[SandboxEnd, list[bytes]]:
     """Run code beside a proxy that answers each request with many bytes, and each CONNECT with what it is sent."""
     asked: list[bytes] = []
 
