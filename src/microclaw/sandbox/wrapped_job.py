@@ -84,7 +84,8 @@ class Wrapped:
     def usage(self, memory_limit: int) -> Usage:
         used = usage_of(self.processes)
         if used.memory_bytes is not None and used.memory_bytes > memory_limit:
-            return replace(used, memory_bytes=exact_memory(self.processes))
+            with suppress(PermissionError):  # of a program that nobody may read: its shared pages count in full
+                return replace(used, memory_bytes=exact_memory(self.processes))
         return used
 
     def disk(self) -> DiskUse:
