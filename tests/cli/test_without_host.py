@@ -208,7 +208,7 @@ def findings(ran: Any) -> dict[str, Any]:
 
 def test_doctor_tells_where_code_is_run(run: Run) -> None:
     assert "runs in bubblewrap" in findings(run("doctor", "--json"))["code"]["text"]
-    assert run("config", "set", "sandbox.backend", "off").exit_code == 0
+    assert run("config", "set", "sandbox.backend", "off").code == 0
     off = findings(run("doctor", "--json"))["code"]
     assert off["ok"] is True
     assert "switched off" in off["text"]

@@ -34,7 +34,7 @@ from microclaw.sandbox.bubblewrap import (
     why_it_ended,
 )
 from microclaw.sandbox.files import put_files
-from microclaw.sandbox.identity import acting_as_job, job_user
+from microclaw.sandbox.identity import acting_as_job, job_user, starts_as_job
 from microclaw.sandbox.job import SandboxJob, SandboxLimits
 from microclaw.sandbox.seccomp import job_filter
 from microclaw.sandbox.usage import DiskUse, Usage
@@ -123,9 +123,9 @@ def start(job: SandboxJob) -> Wrapped:
     mark = f"/run/{secrets.token_hex(8)}"
     with Descriptors() as opened:
         words, command = _words(job, opened)
-        who = {} if user is None else {"user": user, "group": user, "extra_groups": []}
+        before, who = starts_as_job()
         words += ["--dir", mark]
-        waiting = start_waiting(words, command, filtered, opened, environment={}, cwd="/", **who)
+        waiting = start_waiting(words, command, filtered, opened, environment={}, before=before, cwd="/", **who)
         started = _reached(waiting, mark)
         try:
             put_files(job.files, started.folder, job.limits.disk_bytes)
