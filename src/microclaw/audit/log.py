@@ -27,6 +27,9 @@ from microclaw.errors import StoreError
 WINDOW_S: Final = 3600.0
 _OUTSIDE: Final = (5, 20)  # of one source, of the kind
 _QUESTIONS: Final = (30, 60)
+_OFTEN: Final = frozenset(
+    {AuditKind.APPROVAL_ASKED, AuditKind.APPROVAL_EXPIRED, AuditKind.EGRESS_ALLOWED, AuditKind.EGRESS_REFUSED}
+)
 _ACTS: Final = (300, 300)
 MAX_SOURCES: Final = 1024  # that are told apart in one window of one kind
 NAMED_SOURCES: Final = 5  # in a line about what was not written
@@ -205,7 +208,7 @@ class AuditLog:
 def _limits(event: AuditEvent) -> tuple[int, int]:
     if event.is_act:
         return _ACTS
-    return _QUESTIONS if event.kind in (AuditKind.APPROVAL_ASKED, AuditKind.APPROVAL_EXPIRED) else _OUTSIDE
+    return _QUESTIONS if event.kind in _OFTEN else _OUTSIDE
 
 
 def _source(event: AuditEvent) -> str:

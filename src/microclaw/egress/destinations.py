@@ -141,6 +141,11 @@ class Egress:
     async def destination(self, url: str) -> Destination:
         """Look a URL's host up once. Raises ToolRetry for what is no URL, PermissionRefused for a private address."""
         scheme, host, port, target = _parts(url)
+        addresses = await self.public_addresses(host, port)
+        return Destination(scheme, host, port, addresses[0], target)
+
+    async def public_addresses(self, host: str, port: int) -> Sequence[str]:
+        """The addresses of a host, all of them public: connect to one of these. Raises as `destination` does."""
         addresses = await self._addresses(host, port)
         own = await asyncio.to_thread(self._own)
         for address in addresses:  # all of them: a name that also leads inside is no public name
@@ -148,9 +153,9 @@ class Egress:
             if why is not None:
                 raise PermissionRefused(
                     f"{host} is at {address}, {why}: this host asks public addresses alone",
-                    next_step="name a page of the public Internet",
+                    next_step="name a host of the public Internet",
                 )
-        return Destination(scheme, host, port, str(addresses[0]), target)
+        return tuple(map(str, addresses))
 
     async def _addresses(self, host: str, port: int) -> Sequence[Address]:
         literal = _literal(host)
@@ -166,6 +171,19 @@ class Egress:
         if not found:
             raise ToolFailed(f"there is no host named {host}", next_step="check the address")
         return tuple(ipaddress.ip_address(text.partition("%")[0]) for text in found)
+
+
+def host_mistake(name: str) -> str | None:
+    """Why this is no name that may stand in an allowlist; None when it is one."""
+    try:
+        host = name if name.isascii() else name.encode("idna").decode()
+        if _literal(host) is not None:
+            return "it is an address; names alone are allowed"
+    except (UnicodeError, ToolRetry):
+        return "it is neither a name nor may it be an address"
+    if len(host) > 253 or not _HOST.fullmatch(host):
+        return "a name has letters, digits, - and dots"
+    return None
 
 
 def _in_own(address: Address, own: Sequence[Network]) -> str | None:
