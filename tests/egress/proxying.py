@@ -82,12 +82,13 @@ async def server(answer: bytes | Answer = OK, *, tls: ssl.SSLContext | None = No
 
 @dataclass
 class Proxy:
-    """A task's proxy. `events` is the security log."""
+    """A task's proxy. `events` is the security log; `noted` says that it has a line."""
 
     path: Path
     names: Names
     events: list[AuditEvent]
     file: Path
+    noted: asyncio.Event
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_unix_connection(self.path)
@@ -121,6 +122,12 @@ async def proxy(home: Path, allowlist: str, *, names: Names | None = None, **par
     file = home / "egress.yaml"
     file.write_text(allowlist)
     events: list[AuditEvent] = []
+    noted = asyncio.Event()
+
+    def record(event: AuditEvent) -> None:
+        events.append(event)
+        noted.set()
+
     known = names or Names()
     secrets: dict[str, str] = parts.pop("secrets", {})
     task = parts.pop("task", "plot")
@@ -129,14 +136,14 @@ async def proxy(home: Path, allowlist: str, *, names: Names | None = None, **par
         AllowlistSource(home),
         Egress(resolve=known, why_not=loopback_is_public, own=tuple),
         SecretValues(secrets.get),
-        record=events.append,
+        record=record,
         times=times,
         meter=parts.pop("meter", Meter()),
         **parts,
     )
     async with made.serving(home / "sockets", task) as path:
         assert path is not None
-        yield Proxy(path, known, events, file)
+        yield Proxy(path, known, events, file, noted)
 
 
 def allow(*entries: str, limits: str = "") -> str:

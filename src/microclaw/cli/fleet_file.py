@@ -116,9 +116,7 @@ class FleetFile(YamlFile):
         except OSError as exc:
             raise ConfigError(f"cannot read {self.path}: {exc.strerror}", next_step="give it with -f") from exc
         if len(content) > MAX_BYTES:
-            raise ConfigError(
-                f"{self.path} has more than {MAX_BYTES:,} bytes", next_step="use labels for many devices"
-            )
+            raise ConfigError(f"{self.path} has more than {MAX_BYTES:,} bytes", next_step="use labels for many devices")
         root = self.root(content, "write programs:, and below it - file: blink.c")
         if root is None:
             return

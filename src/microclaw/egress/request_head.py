@@ -7,6 +7,7 @@ might read such a head in another way (request smuggling, RFC 9112 section 11.2)
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
@@ -99,13 +100,14 @@ def _check_lines(head: bytes) -> None:
             raise RequestRefused(400, "a header is folded over two lines")
         if not _LINE.fullmatch(line):
             raise RequestRefused(400, "a header is not NAME: VALUE")
+    names = Counter(line.partition(b":")[0].lower() for line in lines[1:])  # before h11 joins equal lengths
+    if any(names[name] > 1 for name in (b"host", b"content-length", b"transfer-encoding")):
+        raise RequestRefused(400, "a header that may be there once is there twice")
 
 
 def _check_headers(named: dict[bytes, list[bytes]], host: str, port: int | None, scheme: str) -> None:
     if b"content-length" in named and b"transfer-encoding" in named:
         raise RequestRefused(400, "the request has both Content-Length and Transfer-Encoding")
-    if any(len(named.get(name, [])) > 1 for name in (b"host", b"content-length", b"transfer-encoding")):
-        raise RequestRefused(400, "a header that may be there once is there twice")
     if b"host" not in named:
         return  # HTTP/1.0; h11 refuses a request of 1.1 without one
     found = _AUTHORITY.fullmatch(named[b"host"][0].decode("latin-1"))
