@@ -14,6 +14,9 @@ from urllib.parse import quote, quote_plus
 
 MIN_CHARS: Final = 8  # shorter ones would mask words
 MASK: Final = "[masked]"
+_TOKEN: Final = (
+    r"(?<![A-Za-z0-9_-])mc_[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])"  # people's tokens: only their hashes are known
+)
 
 
 class SecretMask:
@@ -21,7 +24,7 @@ class SecretMask:
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         self._forms: frozenset[bytes] = frozenset()
-        self._text: re.Pattern[str] | None = None
+        self._text = re.compile(_TOKEN)
         self._bytes: re.Pattern[bytes] | None = None
         self.add(*values)
 
@@ -33,11 +36,11 @@ class SecretMask:
         self._forms |= new
         ordered = sorted(self._forms, key=len, reverse=True)  # the whole before its part
         self._bytes = re.compile(b"|".join(map(re.escape, ordered)))
-        self._text = re.compile("|".join(re.escape(form.decode()) for form in ordered))
+        self._text = re.compile("|".join([_TOKEN, *(re.escape(form.decode()) for form in ordered)]))
 
     def masked(self, text: str) -> str:
-        """The text with a mark in each value's place."""
-        return text if self._text is None else self._text.sub(MASK, text)
+        """The text with a mark in the place of each value and of each token."""
+        return self._text.sub(MASK, text)
 
     def masked_bytes(self, data: bytes) -> bytes:
         """The same length, with stars: what counts the bytes stays right."""

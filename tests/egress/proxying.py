@@ -132,10 +132,13 @@ async def proxy(home: Path, allowlist: str, *, names: Names | None = None, **par
     secrets: dict[str, str] = parts.pop("secrets", {})
     task = parts.pop("task", "plot")
     times = parts.pop("times", ProxyTimes(head_s=WAIT_S, stall_s=WAIT_S))
+    values = SecretValues(home, {})
+    for name, value in secrets.items():
+        values.set(name, value)
     made = EgressProxy(
         AllowlistSource(home),
         Egress(resolve=known, why_not=loopback_is_public, own=tuple),
-        SecretValues(secrets.get),
+        values,
         record=record,
         times=times,
         meter=parts.pop("meter", Meter()),

@@ -37,7 +37,7 @@ class AllowlistSource:
 
     def current(self) -> Allowlist:
         """Raises ConfigError (with `diagnostics`, where lines are wrong) while the file cannot be used. Blocking."""
-        seen = _version(self.path)
+        seen = version_of(self.path)
         if seen != self._seen:
             try:
                 self._found = read_allowlist(self.path)
@@ -99,6 +99,17 @@ def _of_entry(entry: AllowEntry, method: str, host: str, port: int, *, is_tls: b
     return Verdict(allowed=True, why=f"line {entry.line} allows it", port=port, entry=entry)
 
 
+def version_of(path: Path) -> tuple[int, ...] | None:
+    """Changes whenever the file does; None where there is none."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return (-1,)
+    return found.st_ino, found.st_mtime_ns, found.st_size, stat.S_IMODE(found.st_mode)
+
+
 @dataclass(slots=True)
 class TaskUse:
     """What one task has used so far: of the whole allowlist, and by the line of an entry."""
@@ -154,14 +165,3 @@ class Meter:
 
 def _limits(allowlist: Allowlist, entry: AllowEntry) -> tuple[tuple[int, Allowance], ...]:
     return (0, allowlist.limits), (entry.line, entry.allowance)
-
-
-def _version(path: Path) -> tuple[int, ...] | None:
-    """Changes whenever the file does; None where there is none."""
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
-        return None
-    except OSError:
-        return (-1,)
-    return found.st_ino, found.st_mtime_ns, found.st_size, stat.S_IMODE(found.st_mode)
