@@ -8,35 +8,37 @@ from __future__ import annotations
 import base64
 import json
 import re
+import threading
 from collections.abc import Iterable
 from typing import Final
 from urllib.parse import quote, quote_plus
 
 MIN_CHARS: Final = 8  # shorter ones would mask words
 MASK: Final = "[masked]"
-_TOKEN: Final = (
-    r"(?<![A-Za-z0-9_-])mc_[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])"  # people's tokens: only their hashes are known
-)
+_PEOPLES: Final = r"(?<![A-Za-z0-9_-])mc_[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])"
+"""People's tokens: of these the host knows hashes alone."""
 
 
 class SecretMask:
     """Masks what it was told of; `add` may be called at any time, from any thread."""
 
     def __init__(self, values: Iterable[str] = ()) -> None:
+        self._lock = threading.Lock()
         self._forms: frozenset[bytes] = frozenset()
-        self._text = re.compile(_TOKEN)
+        self._text = re.compile(_PEOPLES)
         self._bytes: re.Pattern[bytes] | None = None
         self.add(*values)
 
     def add(self, *values: str) -> None:
         """Mask these from now on. What is shorter than MIN_CHARS is left alone."""
         new = {form for value in values for form in forms_of(value)}
-        if new <= self._forms:
-            return
-        self._forms |= new
-        ordered = sorted(self._forms, key=len, reverse=True)  # the whole before its part
-        self._bytes = re.compile(b"|".join(map(re.escape, ordered)))
-        self._text = re.compile("|".join([_TOKEN, *(re.escape(form.decode()) for form in ordered)]))
+        with self._lock:
+            if new <= self._forms:
+                return
+            self._forms |= new
+            ordered = sorted(self._forms, key=len, reverse=True)  # the whole before its part
+            self._bytes = re.compile(b"|".join(map(re.escape, ordered)))
+            self._text = re.compile("|".join([_PEOPLES, *(re.escape(form.decode()) for form in ordered)]))
 
     def masked(self, text: str) -> str:
         """The text with a mark in the place of each value and of each token."""

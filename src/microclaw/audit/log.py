@@ -94,8 +94,10 @@ class AuditLog:
         *,
         clock_s: Callable[[], float] = time.monotonic,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        mask: Callable[[str], str] = str,
     ) -> None:
         self._home = home
+        self._mask = mask
         self._now_ms = now_ms
         self._limits = EventLimits(clock_s)
         self._lock = threading.Lock()  # of the limits and the alarms: the thread ends windows in which nothing comes
@@ -110,9 +112,9 @@ class AuditLog:
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, home: Path) -> AsyncIterator[AuditLog]:
-        """For the time of the block; leaving writes what waits."""
-        log = cls(home)
+    async def opened(cls, home: Path, *, mask: Callable[[str], str] = str) -> AsyncIterator[AuditLog]:
+        """For the time of the block; leaving writes what waits. `mask` takes known secrets out of every text."""
+        log = cls(home, mask=mask)
         await asyncio.to_thread(log.start)
         try:
             yield log
@@ -131,6 +133,8 @@ class AuditLog:
     def record(self, event: AuditEvent) -> None:
         """Write the event soon, unless there are too many like it. It neither waits nor raises."""
         at_ms = self._now_ms()
+        about = None if event.about is None else self._mask(event.about)
+        event = replace(event, text=self._mask(event.text), about=about)
         with self._lock:
             if event.kind in ALARMS | SETTLED_BY:
                 kept = open_alarms([*self._alarms, RecordedEvent(at_ms, event)], at_ms)

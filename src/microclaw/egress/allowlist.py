@@ -186,7 +186,7 @@ class _AllowFile(YamlFile):
         name = host.removeprefix("*.")
         if (wrong := host_mistake(name)) is not None:
             self.at(
-                fields["host"], f"{text:.80!r} is no host: {wrong}", "write host: api.example.com, without https://"
+                fields["host"], f"{text[:80]!r} is no host: {wrong}", "write host: api.example.com, without https://"
             )
         elif host.startswith("*.") and "." not in name:
             self.at(fields["host"], f"{text:.80} is too much", "write two parts at least: *.example.com")
@@ -221,7 +221,7 @@ class _AllowFile(YamlFile):
             return None, None
         secret, header = self.text(fields["secret"], "secret"), self.text(fields["header"], "header")
         if secret is not None and not SECRET_NAME.fullmatch(secret):
-            text = f"{secret:.40!r} is no secret's name"
+            text = f"{secret[:40]!r} is no secret's name"
             self.at(fields["secret"], text, "small letters, digits, - and _; at most 32. Never the value itself")
         found = _HEADER.fullmatch(header or "")
         text = (found[2] or PLACE).strip() if found is not None else ""

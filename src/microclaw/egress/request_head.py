@@ -73,7 +73,7 @@ def read_head(head: bytes, connection: h11.Connection) -> ProxyRequest:
     for name, value in event.headers:
         named.setdefault(name, []).append(value)
     tunnel = method == "CONNECT"
-    scheme, host, port, path = _connect_target(target) if tunnel else _absolute_target(target)
+    scheme, host, port, path = connect_target(target) if tunnel else url_parts(target)
     _check_headers(named, host, port, scheme)
     dropped = HOP_BY_HOP | _connection_words(named)
     return ProxyRequest(
@@ -125,7 +125,8 @@ def _connection_words(named: dict[bytes, list[bytes]]) -> frozenset[bytes]:
     return frozenset(word.strip().lower() for value in named.get(b"connection", []) for word in value.split(b","))
 
 
-def _connect_target(target: str) -> tuple[str, str, int, str]:
+def connect_target(target: str) -> tuple[str, str, int, str]:
+    """Scheme, host, port and no path of what CONNECT names."""
     found = _AUTHORITY.fullmatch(target)
     if found is None or found["port"] is None:
         raise RequestRefused(400, "CONNECT takes HOST:PORT")
@@ -133,7 +134,8 @@ def _connect_target(target: str) -> tuple[str, str, int, str]:
     return "https", host, port or 443, ""
 
 
-def _absolute_target(target: str) -> tuple[str, str, int | None, str]:
+def url_parts(target: str) -> tuple[str, str, int | None, str]:
+    """Scheme, host, port if there is one, and path with query of a whole address. Raises RequestRefused."""
     found = _ABSOLUTE.fullmatch(target)
     if found is None:
         raise RequestRefused(400, "the proxy takes whole addresses: http://HOST/PATH")
