@@ -95,12 +95,23 @@ def why_not_public(address: Address) -> str | None:
     """Why this address is not for the public Internet; None when it is."""
     if isinstance(address, ipaddress.IPv4Address):
         return next((why for network, why in _NOT_PUBLIC_4.items() if address in network), None)
-    inner = _inner(address)
+    inner = inner_address(address)
     if inner is not None:
         return why_not_public(inner)
     if address not in _PUBLIC_6:
         return "not of the public Internet"
     return next((why for network, why in _NOT_PUBLIC_6.items() if address in network), None)
+
+
+def inner_address(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that an IPv6 address leads to: mapped, NAT64 (RFC 6052), 6to4."""
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    if address in _6TO4:
+        return address.sixtofour
+    return None
 
 
 async def system_resolve(host: str, port: int) -> Sequence[str]:
@@ -187,7 +198,7 @@ def host_mistake(name: str) -> str | None:
 
 
 def _in_own(address: Address, own: Sequence[Network]) -> str | None:
-    inner = _inner(address) if isinstance(address, ipaddress.IPv6Address) else None
+    inner = inner_address(address) if isinstance(address, ipaddress.IPv6Address) else None
     met = any(each in network for each in (address, inner) if each is not None for network in own)
     return "a network of this host" if met else None
 
@@ -222,15 +233,4 @@ def _literal(host: str) -> Address | None:
     except ValueError as exc:
         if ":" in bare or "%" in bare or _NUMBER.fullmatch(bare.rpartition(".")[2]):
             raise ToolRetry(f"{host[:80]!r} is no host's name", next_step="write an IPv4 address as 1.2.3.4") from exc
-    return None
-
-
-def _inner(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address that an IPv6 address leads to: mapped, NAT64 (RFC 6052), 6to4."""
-    if address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    if address in _NAT64:
-        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
-    if address in _6TO4:
-        return address.sixtofour
     return None
