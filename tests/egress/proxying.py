@@ -44,10 +44,11 @@ class Names:
 
 @dataclass
 class Server:
-    """An origin server; `seen` is what came, connection by connection."""
+    """An origin server; `seen` is what came, connection by connection. `news`: another one came."""
 
     port: int = 0
     seen: list[bytes] = field(default_factory=list)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter, bytes], Awaitable[None]]
@@ -62,6 +63,7 @@ async def server(answer: bytes | Answer = OK, *, tls: ssl.SSLContext | None = No
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             made.seen.append(head)
+            made.news.set()
             if isinstance(answer, bytes):
                 writer.write(answer)
                 await writer.drain()

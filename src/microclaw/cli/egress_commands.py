@@ -170,11 +170,9 @@ def _read(options: GlobalOptions, path: Path) -> Allowlist:
 
 def _verdict(allowlist: Allowlist, method: str, url: str, task: str) -> tuple[Verdict, str]:
     """As clients of a proxy ask: https by CONNECT; where the content has to be seen, http://HOST/PATH."""
+    plain_url = url.removeprefix("https://").rstrip("/")
     try:
-        if method == "CONNECT":
-            scheme, host, port, _ = connect_target(url.removeprefix("https://").rstrip("/"))
-        else:
-            scheme, host, port, _ = url_parts(url)
+        scheme, host, port, _ = connect_target(plain_url) if method == "CONNECT" else url_parts(url)
     except RequestRefused as exc:
         return Verdict(allowed=False, why=exc.why, port=0), "no way"
 
