@@ -160,6 +160,8 @@ SMUGGLED = [
     "GET {u} HTTP/1.1\r\nHost: {h}\r\nX-A: b\r\n folded: yes\r\n\r\n",
     "GET {u} HTTP/1.1\r\nHost: {h}\r\nX-A: b\nX-C: d\r\n\r\n",
     "GET {u} HTTP/1.1\r\nHost: {h}\r\nX-A: b\rX-C: d\r\n\r\n",
+    "GET {u} HTTP/1.1\nX-A: b\r\nHost: {h}\r\n\r\n",
+    "GET {u} HTTP/1.1\nHost: {h}\n\nGET {u}second HTTP/1.1\r\nHost: {h}\r\n\r\n",
     "GET {u} HTTP/1.1\r\nHost: {h}\r\nX-A: b\0c\r\n\r\n",
     "GET {u} HTTP/1.1\r\nHost: {h}\r\nHost: evil.example\r\n\r\n",
     "GET {u} HTTP/1.1\r\nHost: evil.example\r\n\r\n",

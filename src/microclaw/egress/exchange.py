@@ -16,7 +16,7 @@ from microclaw.egress.request_head import HOP_BY_HOP, MAX_HEAD_BYTES, ProxyReque
 from microclaw.masking import SecretMask
 
 PIECE_BYTES: Final = 64 << 10
-CLOSE_S: Final = 1.0
+LINGER_S: Final = 1.0
 MAX_LINGER_BYTES: Final = 4 << 20
 _RANGES: Final = frozenset({b"range", b"if-range", b"accept-encoding"})
 _PLAIN: Final = frozenset({b"", b"identity"})
@@ -29,14 +29,16 @@ class Streams:
         self.reader = reader
         self.writer = writer
 
-    async def close(self) -> None:
-        """A peer that does not read what is left is not waited for."""
+    async def close(self, wait_s: float) -> None:
+        """Let the peer read what is left, for so long at most; 0 is at once."""
         self.writer.close()
-        with suppress(OSError, TimeoutError):
-            async with asyncio.timeout(CLOSE_S):
-                await self.writer.wait_closed()
-                return
-        self.writer.transport.abort()
+        try:
+            if wait_s:
+                with suppress(OSError, TimeoutError):
+                    async with asyncio.timeout(wait_s):
+                        await self.writer.wait_closed()
+        finally:
+            self.writer.transport.abort()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ class Exchange:
         self._client.writer.write_eof()
         read_bytes = 0
         with suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_S):
+            async with asyncio.timeout(LINGER_S):
                 while read_bytes < MAX_LINGER_BYTES and (data := await self._client.reader.read(PIECE_BYTES)):
                     read_bytes += len(data)
 

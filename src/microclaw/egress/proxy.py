@@ -118,6 +118,7 @@ class _TaskProxy:
         self._name = name
         self._use = TaskUse()
         self._running: set[asyncio.Task[None]] = set()
+        self._ending = False
 
     def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._running) >= MAX_OPEN:
@@ -129,7 +130,8 @@ class _TaskProxy:
         running.add_done_callback(self._running.discard)
 
     async def close(self) -> None:
-        """End every connection."""
+        """End every connection, at once."""
+        self._ending = True
         for task in tuple(self._running):
             task.cancel()
         if self._running:
@@ -144,7 +146,7 @@ class _TaskProxy:
         except Exception:
             _log.exception("a request of a task failed")
         finally:
-            await client.close()
+            await client.close(0 if self._ending else self._proxy.times.stall_s)
 
     async def _one_request(self, client: Streams) -> None:
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
@@ -214,7 +216,10 @@ class _TaskProxy:
                 else:
                     await exchange.request(upstream, request, entry, secret)
             finally:
-                await upstream.streams.close()
+                wait_s = (
+                    proxy.times.stall_s if request.tunnel and not self._ending else 0
+                )  # without one it has answered
+                await upstream.streams.close(wait_s)
         finally:
             self._use.connections -= 1
 
