@@ -103,9 +103,9 @@ MUTATIONS = (
     Mutation("the socket's mode", PROXY, "path.chmod(0o600)", "path.chmod(0o666)"),
     Mutation(
         "the server's certificate",
-        PROXY,
-        "ssl=context, server_hostname=name",
-        "ssl=context and ssl._create_unverified_context(), server_hostname=name",
+        EXCHANGE,
+        "ssl=tls, server_hostname=server_name",
+        "ssl=tls and ssl._create_unverified_context(), server_hostname=server_name",
         "test_secrets.py",
     ),
     Mutation("the task's own header", EXCHANGE, "_RANGES | {name.lower().encode()}", "_RANGES", "test_secrets.py"),

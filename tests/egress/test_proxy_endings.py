@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from tests.egress.proxying import HOST, OK, WAIT_S, allow, proxy, server, status
+import pytest
+from tests.egress.proxying import HOST, OK, WAIT_S, allow, client_tls, proxy, server, server_tls, status
 
 from microclaw.audit import AuditKind
 from microclaw.egress.proxy import EgressProxy, ProxyTimes
@@ -136,3 +137,42 @@ async def test_a_request_has_an_end_in_all(tmp_path: Path) -> None:
         answer = await task.get(f"http://{HOST}:{web.port}/")
         assert answer.count(b"x") < 1_000_000_000
         assert task.events
+
+
+@pytest.mark.parametrize("secret", [False, True])
+async def test_where_the_settings_have_a_proxy_it_is_given_the_checked_address(tmp_path: Path, secret: bool) -> None:
+    asked: list[bytes] = []
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        port = int(asked[-1].split(b" ")[1].rpartition(b":")[2])
+        inner, outer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+
+        async def pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+            while data := await source.read(65536):
+                target.write(data)
+            target.close()
+
+        await asyncio.gather(pump(reader, outer), pump(inner, writer), return_exceptions=True)
+
+    way = await asyncio.start_server(relay, "127.0.0.1", 0)
+    address = f"http://me:p%40ss@127.0.0.1:{way.sockets[0].getsockname()[1]}"
+    async with server(tls=server_tls(tmp_path) if secret else None) as web:
+        entry = f"host: {HOST}, ports: [{web.port}]" + (", secret: key, header: X-Key" if secret else "")
+        values = {"key": "value-of-the-key"} if secret else {}
+        async with proxy(tmp_path, allow(entry), way=address, tls=client_tls, secrets=values) as task:
+            assert status(await task.get(f"http://{HOST}:{web.port}/")) == 200
+            assert asked[0].startswith(f"CONNECT 127.0.0.1:{web.port} HTTP/1.1\r\n".encode())
+            assert b"Basic bWU6cEBzcw==\r\n" in asked[0]
+            assert (b"X-Key: value-of-the-key" in web.seen[0]) is secret
+    way.close()
+
+
+async def test_a_proxy_of_the_settings_that_refuses_is_told(tmp_path: Path) -> None:
+    async with server(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n") as way:
+        entries = allow(f"host: {HOST}, ports: [80]")
+        async with proxy(tmp_path, entries, way=f"http://127.0.0.1:{way.port}") as task:
+            answer = await task.get(f"http://{HOST}/")
+            assert status(answer) == 502
+            assert b"407" in answer

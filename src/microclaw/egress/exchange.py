@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import errno
+import re
+import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import unquote, urlsplit
 
 import h11
 
@@ -46,6 +51,35 @@ class Upstream:
     streams: Streams
     port: int
     tls: bool
+
+
+async def connect(address: str, port: int, *, way: str | None, tls: ssl.SSLContext | None, name: str) -> Streams:
+    """A connection to a checked address, by CONNECT where `way` is an http:// proxy. OSError when there is none."""
+    if way is None:
+        server_name = None if tls is None else name
+        return Streams(*await asyncio.open_connection(address, port, ssl=tls, server_hostname=server_name))
+    parts = urlsplit(way)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 80)
+    try:
+        place = f"{bracketed(address)}:{port}"
+        lines = [f"CONNECT {place} HTTP/1.1", f"Host: {place}"]
+        if parts.username is not None:
+            known = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            lines.append(f"Proxy-Authorization: Basic {base64.b64encode(known.encode()).decode()}")
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        if not re.match(rb"HTTP/1\.[01] 200[ \r]", head):
+            status = head.partition(b"\r\n")[0][:60].decode("ascii", "replace")
+            raise ConnectionRefusedError(errno.ECONNREFUSED, f"the proxy of the settings says {status!r}")
+        if tls is not None:
+            await writer.start_tls(tls, server_hostname=name)
+    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError) as exc:
+        writer.transport.abort()
+        raise ConnectionAbortedError(errno.ECONNABORTED, "the proxy of the settings broke off") from exc
+    except BaseException:
+        writer.transport.abort()
+        raise
+    return Streams(reader, writer)
 
 
 class VolumeSpent(ConnectionError):

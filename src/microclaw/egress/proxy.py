@@ -25,7 +25,7 @@ from microclaw.config.places import MAX_SOCKET_PATH_BYTES
 from microclaw.durable import make_private_folder
 from microclaw.egress.allowlist import Allowlist
 from microclaw.egress.destinations import Egress
-from microclaw.egress.exchange import Exchange, Streams, Upstream
+from microclaw.egress.exchange import Exchange, Streams, Upstream, connect
 from microclaw.egress.policy import AllowlistSource, Meter, TaskUse, Verdict, judge
 from microclaw.egress.request_head import MAX_HEAD_BYTES, ProxyRequest, RequestRefused, read_head
 from microclaw.egress.secret_values import SecretValues
@@ -50,7 +50,10 @@ class ProxyTimes:
 
 
 class EgressProxy:
-    """The policy of the sandbox as a proxy. `tls` replaces the system's authorities, for tests with their own."""
+    """The policy of the sandbox as a proxy. `tls` replaces the system's authorities, for tests with their own.
+
+    `way` is the http:// proxy that everything goes out by, where the settings have one.
+    """
 
     def __init__(
         self,
@@ -62,7 +65,9 @@ class EgressProxy:
         times: ProxyTimes | None = None,
         tls: Callable[[], ssl.SSLContext] = ssl.create_default_context,
         meter: Meter | None = None,
+        way: str | None = None,
     ) -> None:
+        self.way = way
         self.allowlist = allowlist
         self.egress = egress
         self.secrets = secrets
@@ -225,7 +230,7 @@ class _TaskProxy:
 
     async def _connect(self, request: ProxyRequest, port: int, *, tls: bool) -> Upstream:
         """Connect to an address that was checked: the name is looked up once, here, and only now that it is allowed."""
-        proxy, name = self._proxy, request.host if tls else None
+        proxy, name = self._proxy, request.host
         try:
             addresses = await proxy.egress.public_addresses(request.host, port)
         except MicroclawError as exc:
@@ -235,8 +240,8 @@ class _TaskProxy:
         for address in addresses[:MAX_TRIES]:
             try:
                 async with asyncio.timeout(proxy.times.connect_s):
-                    streams = await asyncio.open_connection(address, port, ssl=context, server_hostname=name)
-                return Upstream(Streams(*streams), port, tls)
+                    streams = await connect(address, port, way=proxy.way, tls=context, name=name)
+                return Upstream(streams, port, tls)
             except ssl.SSLCertVerificationError as exc:
                 problem = f"its certificate is refused: {exc.verify_message}"
                 break
