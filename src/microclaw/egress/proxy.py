@@ -170,10 +170,14 @@ class _TaskProxy:
             self._note(kind, request, verdict, exchange, exc.why)
             await exchange.refuse(exc.status, exc.why)
         except BaseException as exc:
-            if exchange.count is not None:  # it was allowed, and bytes may have gone out
-                why = exchange.ended or str(exc) or "broken off"
-                self._note(AuditKind.EGRESS_ALLOWED, request, verdict, exchange, why)
-            raise
+            if exchange.count is None:
+                raise
+            is_http = not isinstance(exc, h11.ProtocolError)  # its own words may quote what came
+            why = exchange.ended or ("broken off" if is_http else "the server's answer is not HTTP/1.1")
+            self._note(AuditKind.EGRESS_ALLOWED, request, verdict, exchange, why)  # bytes may have gone out
+            if not isinstance(exc, h11.ProtocolError | OSError):
+                raise
+            await exchange.refuse(504 if isinstance(exc, TimeoutError) else SERVERS_FAULT, why)
 
     async def _head(self, client: Streams) -> bytes:
         try:
