@@ -40,6 +40,7 @@
     │   ├── BackupCut             ... its end is missing
     │   └── BackupDamaged         ... it was changed, or holds what no backup holds
     ├── Overloaded            a bounded queue is full
+    ├── TaskRefused           code that this host does not run: its form, its limits, or who asks
     ├── ScheduleRefused       a schedule in the past, of no time, too often, or too many of them
     ├── EmptyMessage          a message without words
     ├── MessageTooLong        a message over its limit; nothing of it was stored
@@ -379,6 +380,10 @@ class BackupDamaged(BackupError):
 
 class Overloaded(MicroclawError):
     code = "overloaded"
+
+
+class TaskRefused(MicroclawError):
+    code = "task_refused"
 
 
 class ScheduleRefused(MicroclawError):

@@ -36,6 +36,7 @@ STATUS_BY_CODE = {
     "message_too_long": 413,
     "budget_spent": 429,
     "schedule_refused": 400,
+    "task_refused": 422,
     "overloaded": 503,
     "device_error": 502,
     "call_rejected": 502,

@@ -67,6 +67,9 @@ class AuditKind(StrEnum):
     FIRMWARE_OFFERED = "firmware.offered"
     BACKUP_MADE = "backup.made"
     BACKUP_RESTORED = "backup.restored"
+    TASK_STARTED = "task.started"
+    TASK_ENDED = "task.ended"
+    TASK_REFUSED = "task.refused"
 
 
 # What a person of this host did. These lines are in files of their own, so that nothing from outside can push them out.
