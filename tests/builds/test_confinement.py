@@ -16,7 +16,7 @@ import pytest
 from microclaw.builds import confinement
 from microclaw.builds.confinement import readable
 from microclaw.builds.process import Processes, ProcessResult
-from microclaw.builds.seccomp import compiler_filter
+from microclaw.sandbox.seccomp import compiler_filter
 from microclaw.wasm.toolchain import find_toolchain
 
 WAYS = [

@@ -37,6 +37,8 @@ STATUS_BY_CODE = {
     "budget_spent": 429,
     "schedule_refused": 400,
     "task_refused": 422,
+    "no_sandbox": 503,
+    "job_refused": 422,
     "overloaded": 503,
     "device_error": 502,
     "call_rejected": 502,

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 from microclaw.builds.container import ContainerCommand, container_command, is_container
-from microclaw.builds.seccomp import compiler_filter
+from microclaw.sandbox.seccomp import compiler_filter
 
 Confinement: TypeAlias = Literal["bubblewrap", "landlock", "none"]
 Limit: TypeAlias = Callable[[int], None]

@@ -148,3 +148,7 @@ def _instruction(code: int, value: int, if_true: int = 0, if_false: int = 0) -> 
 
 _ALLOWED: Final = _instruction(_RETURN, _ALLOW)
 _DENY: Final = _instruction(_RETURN, _ERRNO | _EPERM)
+
+
+def job_filter(machine: str, *, network: bool) -> bytes:
+    return compiler_filter(machine) or b""
