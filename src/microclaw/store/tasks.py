@@ -46,25 +46,26 @@ _FILES: Final[dict[str, Any]] = {"read": _files, "write": _of_files}
 _PAIRS: Final[dict[str, Any]] = {"read": _pairs, "write": json.dumps}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class TaskRow:
     """One task. `number` 0 is not stored yet. `person_id` is who may see it, `asked_by` the name that people read,
     `device_id` the device whose task it is. `output` is the tail of what it printed; `kept_bytes` what its files take.
     """
 
-    number: int = field(default=0, metadata={"column": "task_number"})
     person_id: str
     asked_by: str
-    device_id: str | None = None
     channel: str
     chat_id: str
     language: str
     code_bytes: int
     code_sha256: str
+    limits: str  # JSON of sandbox.job.SandboxLimits
+    created_ms: int
+    number: int = field(default=0, metadata={"column": "task_number"})
+    device_id: str | None = None
     inputs: tuple[str, ...] = field(default=(), metadata=JSON_TUPLE)
     keep: tuple[str, ...] = field(default=(), metadata=JSON_TUPLE)
     allow: tuple[str, ...] = field(default=(), metadata=JSON_TUPLE)
-    limits: str  # JSON of sandbox.job.SandboxLimits
     state: TaskState = "queued"
     ending: TaskEnding = ""
     exit_code: int | None = None
@@ -74,7 +75,6 @@ class TaskRow:
     files: tuple[FileRow, ...] = field(default=(), metadata=_FILES)
     refused: tuple[tuple[str, str], ...] = field(default=(), metadata=_PAIRS)
     kept_bytes: int = 0
-    created_ms: int
     started_ms: int | None = None
     ended_ms: int | None = None
     cpu_s: float | None = None
