@@ -126,9 +126,8 @@ async def test_so_many_run_so_many_wait_and_the_rest_is_refused(serve: Serve) ->
         for _ in range(1000):
             try:
                 taken.append((await place.service.submit(order(SLOW))).number)
-            except Overloaded as exc:
+            except Overloaded:
                 refused += 1
-                assert exc.next_step
         counts = place.service.counts()
         assert (counts["running"], counts["waiting"]) == (2, 5)
         assert (len(taken), refused) == (7, 993)
@@ -138,7 +137,8 @@ async def test_so_many_run_so_many_wait_and_the_rest_is_refused(serve: Serve) ->
 
 
 @pytest.mark.parametrize(
-    "name", ["../x", "/etc/passwd", "a/../../x", "x\0y", "a\nb", ".hidden", "", "a//b", "a" * 300, "a/b/c/d/e", "main.py"]
+    "name",
+    ["../x", "/etc/passwd", "a/../../x", "x\0y", "a\nb", ".hidden", "", "a//b", "a" * 300, "a/b/c/d/e", "main.py"],
 )
 async def test_a_name_that_is_none_is_refused(place: Place, name: str) -> None:
     with pytest.raises(TaskRefused):

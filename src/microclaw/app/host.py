@@ -40,6 +40,7 @@ from microclaw.app.devices import (
     warm_compiler,
 )
 from microclaw.app.mqtt import HostMqtt
+from microclaw.app.tasks import build_tasks, code_of_devices, task_tools
 from microclaw.app.telemetry import DeviceRecords, build_records, keep_records
 from microclaw.app.voice import HostVoice, VoiceMaker
 from microclaw.apps.changes import ChangeLog
@@ -127,6 +128,8 @@ async def running_host(
         change_log = ChangeLog(base.app_table, completed=mqtt.completing(completed))
         apps = build_apps(settings, devices.registry, change_log, admission.gate, base.publish)
         records = build_records(base, devices, apps)
+        code = build_tasks(base)
+        await stack.enter_async_context(code.serving())
         servers = await stack.enter_async_context(McpServers(settings.mcp_servers, proxy=settings.proxy))
         reader = PictureReader(model if settings.model.configured else None)
         voice = HostVoice(base, devices, link, make_voice, reader)
@@ -139,14 +142,15 @@ async def running_host(
             tasks,
             server_tools=lambda: (*servers.tools(), *voice.tools()),
             egress=egress,
+            own_tools=task_tools(base, devices, code, records.history),
         )
         conversations = await stack.enter_async_context(agent.conversations)
         tell = late_notes(agent.inbox.outbox, devices.registry, base.publish)
         late = LateProofs(devices=devices.registry, change_log=apps.change_log, tell=tell)
         apps.deployer.look_later = (await stack.enter_async_context(late)).watch
         apps.deferrals.tell = deferred_notes(agent.inbox.outbox, base.publish)
-        runner = AgentTasks(conversations, admission.gate)
-        await stack.enter_async_context(devices.tasks.serving(runner, devices.links.link))
+        runner, coded = AgentTasks(conversations, admission.gate), code_of_devices(base, devices, code)
+        await stack.enter_async_context(devices.tasks.serving(runner, devices.links.link, code=coded))
         opening = open_channels(settings, agent.inbox, admission, group, tasks)
         channels, gateway = await stack.enter_async_context(opening)
         await stack.enter_async_context(voice.serving(agent.inbox, group))

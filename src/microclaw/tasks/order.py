@@ -1,4 +1,4 @@
-"""What somebody asks to run in the sandbox: language, code, files in and out, limits. It checks these and runs nothing."""
+"""What somebody asks to run in the sandbox: language, code, files, limits. It checks these and runs nothing."""
 
 from __future__ import annotations
 

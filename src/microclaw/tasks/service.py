@@ -36,9 +36,7 @@ _log = logging.getLogger(__name__)
 class RunSandboxed(Protocol):
     """sandbox.run.run_sandboxed: cancelling it kills the whole tree, and it returns when that is dead."""
 
-    def __call__(
-        self, job: SandboxJob, folder: Path, on_output: Callable[[bytes], None]
-    ) -> Awaitable[SandboxEnd]: ...
+    def __call__(self, job: SandboxJob, folder: Path, on_output: Callable[[bytes], None]) -> Awaitable[SandboxEnd]: ...
 
 
 Proxy: TypeAlias = Callable[[str, tuple[str, ...]], AbstractAsyncContextManager[Path | None]]
@@ -388,9 +386,7 @@ class TaskService:
         """Remove the results that no longer fit the settings."""
         kept = self.settings
         before = self._now_ms() - kept.keep_days * DAY_MS
-        for number in await self._table.too_old(
-            before_ms=before, count=kept.keep_count, size_bytes=kept.keep_mb << 20
-        ):
+        for number in await self._table.too_old(before_ms=before, count=kept.keep_count, size_bytes=kept.keep_mb << 20):
             await asyncio.to_thread(self._folders.remove, number)
             await self._table.delete(number)
 
