@@ -151,7 +151,7 @@ async def running_host(
         apps.deferrals.tell = deferred_notes(agent.inbox.outbox, base.publish)
         runner, coded = AgentTasks(conversations, admission.gate), code_of_devices(base, devices, code)
         await stack.enter_async_context(devices.tasks.serving(runner, devices.links.link, code=coded))
-        opening = open_channels(settings, agent.inbox, admission, group, tasks)
+        opening = open_channels(settings, agent.inbox, admission, group, tasks, code.read)
         channels, gateway = await stack.enter_async_context(opening)
         await stack.enter_async_context(voice.serving(agent.inbox, group))
         await stack.enter_async_context(mqtt.serving(base, devices, apps, firmware, agent.tools, tasks))

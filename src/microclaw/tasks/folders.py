@@ -23,6 +23,11 @@ _SUFFIXES: Final = {
 }  # fmt: skip
 
 
+def kept_file(root: Path, number: int, name: str) -> Path:
+    """Where a file of a task lies that has ended."""
+    return root / str(number) / _KEPT / name
+
+
 def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
@@ -101,7 +106,7 @@ class TaskFolders:
     def path(self, number: int, name: str) -> Path:
         """A file that it left. Raises UnknownName."""
         check_name(name)
-        path = self._root / str(number) / _KEPT / name
+        path = kept_file(self._root, number, name)
         try:
             _plain_size(path)
         except OSError as exc:

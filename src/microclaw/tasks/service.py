@@ -20,7 +20,7 @@ from typing import Any, Final, Protocol, TypeAlias
 from microclaw.audit import AuditEvent, AuditKind, Record
 from microclaw.config.settings import TaskSettings
 from microclaw.errors import MicroclawError, Overloaded, TaskRefused, UnknownName
-from microclaw.events import LiveEvent, TaskChanged
+from microclaw.events import LiveEvent, ResultFile, TaskChanged
 from microclaw.sandbox.job import SandboxEnd, SandboxJob, SandboxLimits
 from microclaw.store.tasks import TaskEnding, TaskRow, TaskTable
 from microclaw.tasks.folders import TaskFolders
@@ -371,6 +371,11 @@ class TaskService:
     async def file(self, number: int, name: str) -> Path:
         """A file that it left. Raises UnknownName, TaskRefused."""
         return await asyncio.to_thread(self._folders.path, number, name)
+
+    async def read(self, file: ResultFile) -> bytes:
+        """What goes into a chat. Raises UnknownName when it is no longer kept."""
+        path = await self.file(file.task, file.name)
+        return await asyncio.to_thread(path.read_bytes)
 
     async def _row(self, number: int) -> TaskRow:
         row = await self._table.get(number)
