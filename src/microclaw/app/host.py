@@ -65,6 +65,7 @@ from microclaw.store.database import Database
 from microclaw.store.erase import ConversationRows
 from microclaw.store.journal import Journal
 from microclaw.supervision import SupervisedTasks
+from microclaw.tasks.service import TaskService
 from microclaw.virtual_boards.host_boards import VirtualBoards
 
 _log = logging.getLogger(__name__)
@@ -184,9 +185,25 @@ async def running_host(
             crashes=records.crashes,
             backup=backups.object,
             rollouts=firmware.rollouts.rollouts,
+            code=code.counts,
         )
         parts = _host_parts(
-            base, devices, firmware, apps, agent, link, live, jobs, usage, status, tasks, voice, mqtt, records, backups
+            base,
+            devices,
+            firmware,
+            apps,
+            agent,
+            link,
+            live,
+            jobs,
+            usage,
+            status,
+            tasks,
+            voice,
+            mqtt,
+            records,
+            backups,
+            code,
         )
         api = host_api(parts)
         listeners = [Listener("control", control_socket_app(parts, api), control)]
@@ -267,6 +284,7 @@ def _host_parts(
     mqtt: HostMqtt,
     records: DeviceRecords,
     backups: ScheduledBackups,
+    code: TaskService,
 ) -> HostParts:
     """What the API's routes work with."""
     return HostParts(
@@ -302,6 +320,7 @@ def _host_parts(
             voice=lambda: None if voice.service is None else voice.service.parts.traces,
             mqtt=mqtt.status_object,
             telemetry=partial(records.metrics, devices.registry),
+            code=code.counts,
         ),
         live=live,
         link=link,
@@ -324,6 +343,7 @@ def _host_parts(
         history=records.history,
         crashes=records.crashes,
         read_home=backups.reading,
+        code=code,
     )
 
 

@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from microclaw.config.settings import TaskSettings
@@ -18,6 +19,7 @@ MAX_NAME_BYTES: Final = 200
 MAX_DEPTH: Final = 4
 MIN_WALL_S: Final = 0.1
 MIN_MEMORY_MB: Final = 16
+PLOT: Final = Path(__file__).with_name("plot.py")
 SYSTEM_PATH: Final = "/usr/local/bin:/usr/bin:/bin"  # what a task sees of this machine
 _PART: Final = re.compile(r"[^\W.][\w .()+@=,-]{0,99}")
 
@@ -31,6 +33,10 @@ class Language:
     program: str
     arguments: tuple[str, ...]
     needs: str
+
+    def besides(self) -> dict[str, bytes]:
+        """What lies beside the code without being asked for; a file of that name takes its place."""
+        return {PLOT.name: PLOT.read_bytes()} if self.name == "python" else {}
 
     def command(self) -> tuple[str, ...]:
         """Raises TaskRefused when its program is not on this machine."""

@@ -196,7 +196,7 @@ class TaskService:
             created_ms=self._now_ms(),
         )
         row = replace(row, number=await self._table.add(row))
-        given = {language.file: code, **order.files}
+        given = {**language.besides(), language.file: code, **order.files}
         try:
             files = await asyncio.to_thread(self._folders.put, row.number, given)
         except BaseException:

@@ -16,9 +16,10 @@ from microclaw.auth.gate import Effect, Permission
 from microclaw.auth.people import Roles
 from microclaw.clock import now_ms
 from microclaw.devices.registry import Registry
-from microclaw.errors import PermissionRefused, ToolFailed, ToolRetry, UnknownName
+from microclaw.errors import ToolFailed, ToolRetry, UnknownName
 from microclaw.events import Evidence, ResultFile, Step
 from microclaw.store.tasks import TaskRow
+from microclaw.tasks.access import check_may_run, check_sees
 from microclaw.tasks.order import MAX_CODE_BYTES, TaskLimits, TaskOrder, available
 from microclaw.tasks.service import TaskService
 from microclaw.telemetry.csv_text import csv_text
@@ -32,8 +33,6 @@ MAX_SHOWN_CHARS: Final = 3_000  # of its output, for the model
 MAX_SENT: Final = 8  # files of one task that go into the chat
 MAX_SENT_BYTES: Final = 10 << 20  # of one: what Telegram takes for a photo
 STEP_S: Final = 0.5  # between two steps of progress
-MAY_RUN: Final = frozenset({"owner", "member"})
-_ANOTHER: Final = "ask the owner of this host"
 
 
 class SeriesParameters(Parameters):
@@ -62,19 +61,12 @@ def code_tool(
 ) -> Tool[Any]:
     """run-code. Whoever may not run code is refused before anything is read."""
 
-    def check_person(context: ToolContext) -> str:
-        person = roles.get(context.person_id)
-        if person is None or person.role not in MAY_RUN:
-            who = "this person" if person is None else f"{person.name} ({person.role})"
-            raise PermissionRefused(f"{who} may not run code on this host", next_step=_ANOTHER)
-        return person.name
-
     async def permission(_: CodeParameters, context: ToolContext) -> Permission:
-        check_person(context)
+        check_may_run(roles, context.person_id)
         return Permission.ACT
 
     async def run(asked: CodeParameters, context: ToolContext) -> ToolOutput:
-        name = check_person(context)
+        name = check_may_run(roles, context.person_id).name
         order = TaskOrder(
             language=asked.language,
             code=asked.code,
@@ -115,7 +107,8 @@ def code_tool(
             number, _, name = reference.partition("/")
             if not (number.isascii() and number.isdigit() and name):
                 raise ToolRetry(f"{reference[:80]!r} names no file of a task", next_step="as 12/plot.csv")
-            left = await tasks.file(await _own(tasks, int(number[:18]), context.person_id, roles), name)
+            row = await check_sees(tasks, roles, context.person_id, int(number[:18]))
+            left = await tasks.file(row.number, name)
             add(name, await asyncio.to_thread(left.read_bytes))
         for series in asked.telemetry:
             add(series.file, await telemetry(series, context))
@@ -152,15 +145,6 @@ def code_tool(
         required_permission=permission,
         words=words,
     )
-
-
-async def _own(tasks: TaskService, number: int, person_id: str, roles: Roles) -> int:
-    """The number, where its task is this person's, or an owner asks."""
-    row = (await tasks.view(number)).row
-    person = roles.get(person_id)
-    if row.person_id != person_id and (person is None or person.role != "owner"):
-        raise UnknownName(f"there is no task {number}", next_step="name a task of this chat")
-    return number
 
 
 async def _followed(tasks: TaskService, row: TaskRow, context: ToolContext) -> TaskRow:

@@ -273,14 +273,16 @@ class Sender:
     async def _send_file(self, chat_id: int, file: tuple[str, bytes, str]) -> None:
         if file[2] in _PHOTOS:
             try:
-                await self._to_chat("sendPhoto", chat_id, file=("photo", file))
+                await self._to_chat(
+                    chat_id, lambda number: self._api.upload("sendPhoto", "photo", file, chat_id=number)
+                )
             except TelegramError as exc:
                 if exc.status != 400:
                     raise
                 _log.info("telegram: %s; the picture goes as a document", exc.message)  # too wide, too many pixels
             else:
                 return
-        await self._to_chat("sendDocument", chat_id, file=("document", file))
+        await self._to_chat(chat_id, lambda number: self._api.upload("sendDocument", "document", file, chat_id=number))
 
     async def insist(self, act: Callable[[], Awaitable[T]]) -> T:
         """Try until Telegram accepts it. Raises ChatGone, and TelegramError for a refusal that will not change."""
@@ -301,25 +303,24 @@ class Sender:
                     raise
 
     async def _with_markup(self, method: str, chat_id: int, markdown: str, **more: object) -> Any:
-        markup = telegram_html(markdown)
+        async def written(number: int, text: str, **mode: str) -> Any:
+            no_preview = {"is_disabled": True}
+            return await self._api.call(
+                method, chat_id=number, text=text, link_preview_options=no_preview, **mode, **more
+            )
+
         try:
-            return await self._to_chat(method, chat_id, text=markup, parse_mode="HTML", **more)
+            return await self._to_chat(
+                chat_id, lambda number: written(number, telegram_html(markdown), parse_mode="HTML")
+            )
         except TelegramError as exc:
             if exc.status != 400 or "can't parse entities" not in exc.description:
                 raise
             _log.warning("telegram: markup was refused, the text goes without it")
-            return await self._to_chat(method, chat_id, text=clean_text(markdown), **more)
+            return await self._to_chat(chat_id, lambda number: written(number, clean_text(markdown)))
 
-    async def _to_chat(
-        self, method: str, chat_id: int, *, file: tuple[str, tuple[str, bytes, str]] | None = None, **arguments: Any
-    ) -> Any:
-        """`file` is the name of its field, and name, content and media type."""
-
-        async def call(number: int) -> Any:
-            if file is not None:
-                return await self._api.upload(method, *file, chat_id=number)
-            return await self._api.call(method, chat_id=number, link_preview_options={"is_disabled": True}, **arguments)
-
+    async def _to_chat(self, chat_id: int, call: Callable[[int], Awaitable[Any]]) -> Any:
+        """`call` with the chat's current id, again where Telegram names a new one. Raises ChatGone."""
         try:
             return await call(self._current_id(chat_id))
         except TelegramError as exc:
