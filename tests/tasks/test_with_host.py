@@ -122,4 +122,4 @@ async def test_tasks_over_the_api_are_for_owners_and_members_and_each_sees_their
         wrong = {"code": "print(1)", "files": {"../x": ""}}
         with pytest.raises(HostError) as refused:
             await served.socket("POST", "/v1/tasks", wrong)
-        assert refused.value.code == "task_refused"
+        assert refused.value.failure.code == "task_refused"
