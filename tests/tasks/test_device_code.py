@@ -1,4 +1,4 @@
-"""Code that a device sends over the link: who may, what it gets back, how it is cancelled. The real link and sandbox."""
+"""Code that a device sends over the link: who may, what it gets back, how it ends. The real link and sandbox."""
 
 from __future__ import annotations
 
