@@ -254,7 +254,7 @@ class TelegramServer:
 
     def _send_file(self, arguments: dict[str, Any], field: str, limit: int) -> dict[str, Any]:
         chat_id = self._writable(arguments)
-        name, kind, content = arguments.get(field) or (None, None, b"")
+        name, kind, content = arguments.get(field) or ("", "", b"")
         if not content:
             raise BotApiError(400, "Bad Request: file must be non-empty")
         if len(content) > limit:

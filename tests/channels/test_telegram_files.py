@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.channels.conftest import telegram
+from tests.channels.conftest import ScriptedTurn, telegram
 from tests.channels.telegram_server import TelegramServer
 
 from microclaw.errors import UnknownName
@@ -21,7 +21,7 @@ async def read(file: ResultFile) -> bytes:
     return PNG if file.media_type == "image/png" else b"a,b"
 
 
-def answering(*names: str) -> object:
+def answering(*names: str) -> ScriptedTurn:
     async def turn(_: Inbound) -> AsyncIterator[TurnEvent]:
         kinds = {"png": "image/png", "csv": "text/csv", "svg": "image/svg+xml"}
         yield Answer("here", files=tuple(ResultFile(7, name, kinds[name[-3:]], 3) for name in names))
@@ -44,7 +44,7 @@ async def test_a_file_follows_the_text(tmp_path: Path, name: str, method: str, k
             server,
             tmp_path,
             answering(name),
-            read_file=read,  # type: ignore[arg-type]  # a turn
+            read_file=read,
         ),
     ):
         await server.say("plot it")
@@ -62,7 +62,7 @@ async def test_a_picture_that_is_refused_as_a_photo_goes_as_a_document(tmp_path:
             server,
             tmp_path,
             answering("plot.png"),
-            read_file=read,  # type: ignore[arg-type]  # a turn
+            read_file=read,
         ),
     ):
         server.fail("sendPhoto", 400, "Bad Request: PHOTO_INVALID_DIMENSIONS")
@@ -80,7 +80,7 @@ async def test_a_lost_connection_is_tried_again_and_a_file_that_is_gone_is_told(
             server,
             tmp_path,
             answering("gone.png", "plot.png"),
-            read_file=read,  # type: ignore[arg-type]  # a turn
+            read_file=read,
         ) as bot,
     ):
         server.drop("sendPhoto")

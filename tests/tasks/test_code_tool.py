@@ -114,7 +114,7 @@ async def test_wrong_arguments_are_told(tools: Tools, arguments: dict[str, Any],
 async def test_files_of_another_persons_task_are_not_there(tools: Tools, place: Place) -> None:
     taken = await place.service.submit(order("open('x', 'w').write('1')", keep=("x",)))
     await place.service.wait(taken.number)
-    given = {"code": "print(1)", "task_files": [f"{taken.number}/x"]}
+    given: dict[str, Any] = {"code": "print(1)", "task_files": [f"{taken.number}/x"]}
     assert (await tools.call(MEMBER.person_id, **given)).error_code == "unknown_name"
     assert (await tools.call(**given)).ok
 

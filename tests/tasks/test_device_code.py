@@ -49,7 +49,7 @@ async def board(tmp_path: Path, serve: Serve, labels: list[str]) -> AsyncIterato
 
 
 async def until_end(device: Any) -> tuple[TaskStatus, list[TaskStatus]]:
-    told = []
+    told: list[TaskStatus] = []
     while True:
         status: TaskStatus = await device.next(TaskStatus)
         if status.state not in ("queued", "running"):

@@ -302,8 +302,8 @@ class Sender:
                 else:
                     raise
 
-    async def _with_markup(self, method: str, chat_id: int, markdown: str, **more: object) -> Any:
-        async def written(number: int, text: str, **mode: str) -> Any:
+    async def _with_markup(self, method: str, chat_id: int, markdown: str, **more: Any) -> Any:
+        async def written(number: int, text: str, **mode: Any) -> Any:
             no_preview = {"is_disabled": True}
             return await self._api.call(
                 method, chat_id=number, text=text, link_preview_options=no_preview, **mode, **more
