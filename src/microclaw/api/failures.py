@@ -38,7 +38,7 @@ STATUS_BY_CODE = {
     "schedule_refused": 400,
     "task_refused": 422,
     "no_sandbox": 503,
-    "job_refused": 422,
+    "job_refused": 400,
     "overloaded": 503,
     "device_error": 502,
     "call_rejected": 502,

@@ -84,6 +84,7 @@ def load_settings(
         mqtt=file.mqtt,
         tasks=file.tasks,
         backup=assembly.backup,
+        sandbox=file.sandbox,
         problems=(*(m.message for m in sources.environment.mistakes if not m.fatal), *assembly.problems),
     )
 

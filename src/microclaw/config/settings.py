@@ -276,6 +276,17 @@ class TaskSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SandboxSettings:
+    """Where code that the agent or a device asks for runs (docs/sandbox.md). `auto`: the first of them that works."""
+
+    backend: Annotated[
+        Literal["auto", "bubblewrap", "docker", "podman", "container", "off"],
+        about("what shuts the code off; container is Apple's; off: no code is run"),
+    ] = "auto"
+    image: Annotated[str, about("the image that docker, podman and container start")] = "python:3.13-slim"
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigFile:
     """config.toml and secrets.toml together: the sections, in the order of docs/configuration.md."""
 
@@ -293,6 +304,7 @@ class ConfigFile:
     mqtt: MqttSettings = MqttSettings()
     tasks: TaskSettings = TaskSettings()
     backup: BackupSettings = BackupSettings()
+    sandbox: SandboxSettings = SandboxSettings()
     proxy: ProxySection = ProxySection()
     limits: Limits = Limits()
 
@@ -364,6 +376,7 @@ class Settings:
     mqtt: MqttSettings = MqttSettings()
     tasks: TaskSettings = TaskSettings()
     backup: BackupSettings | None = None  # None: the host makes none by itself
+    sandbox: SandboxSettings = SandboxSettings()
     problems: tuple[str, ...] = ()
 
     @property

@@ -9,16 +9,18 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from microclaw.errors import JobRefused
+from microclaw.sandbox.identity import acting_as_job
 
 MAX_FILES: Final = 256
 MAX_NAME_BYTES: Final = 512
 MAX_PARTS: Final = 16
 _BLOCK: Final = 1 << 20
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -39,27 +41,26 @@ def put_files(files: Mapping[str, bytes | Path], folder: int, limit: int) -> Non
     left = limit
     for name, content in files.items():
         *folders, last = checked_parts(name)
-        with _opened(folder, folders, create=True) as place:
-            left -= _put(last, content, place, left)
-
-
-def _put(name: str, content: bytes | Path, place: int, left: int) -> int:
-    written = 0
-    try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        target = os.open(name, flags, 0o644, dir_fd=place)
         try:
-            for block in _blocks(content):
-                written += len(block)
-                if written > left:
-                    raise JobRefused("the job's files are larger than its disk", next_step="give it fewer files")
-                _write_all(target, block)
-        finally:
-            os.close(target)
-    except OSError as problem:
-        raise JobRefused(
-            f"the job's file {name!r} cannot be written: {problem.strerror}", next_step="give it fewer files"
-        ) from problem
+            with acting_as_job(), _opened(folder, folders, create=True) as place:
+                target = os.open(last, _NEW, 0o644, dir_fd=place)
+            try:
+                left -= _put(content, target, left)
+            finally:
+                os.close(target)
+        except OSError as problem:
+            raise JobRefused(
+                f"the job's file {name!r} cannot be put in: {problem.strerror}", next_step="give it fewer files"
+            ) from problem
+
+
+def _put(content: bytes | Path, target: int, left: int) -> int:
+    written = 0
+    for block in _blocks(content):
+        written += len(block)
+        if written > left:
+            raise JobRefused("the job's files are larger than its disk", next_step="give it fewer files")
+        _write_all(target, block)
     return written
 
 
@@ -131,7 +132,7 @@ def _copy(found: int, target: Path, left: int) -> int:
     """With a mode of ours: not the job's, which may be setuid."""
     target.parent.mkdir(parents=True, exist_ok=True)
     copied = 0
-    out = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    out = os.open(target, _NEW, 0o600)
     try:
         while block := os.read(found, _BLOCK):
             copied += len(block)
@@ -153,10 +154,8 @@ def _opened(folder: int, parts: Sequence[str], *, create: bool) -> Iterator[int]
     try:
         for part in parts:
             if create:
-                try:
+                with suppress(FileExistsError):
                     os.mkdir(part, 0o755, dir_fd=here)
-                except FileExistsError:
-                    pass
             deeper = os.open(part, _FOLDER, dir_fd=here)
             os.close(here)
             here = deeper

@@ -5,22 +5,28 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
+import platform
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, cast
 
+from microclaw.config.settings import SandboxSettings
 from microclaw.errors import JobRefused, NoSandbox
-from microclaw.sandbox import bubblewrap
+from microclaw.sandbox import wrapped_job
+from microclaw.sandbox.bubblewrap import NEXT_STEP, START_S, bubblewrap
+from microclaw.sandbox.container import ENGINES, Engine, engine_works, start_container
 from microclaw.sandbox.files import MAX_FILES, checked_parts, take_files
 from microclaw.sandbox.job import Ending, SandboxEnd, SandboxJob
-from microclaw.sandbox.watch import exact_memory, usage_of
+from microclaw.sandbox.usage import Started
 
+AUTO: Final = SandboxSettings()
 TAIL_BYTES: Final = 64 << 10
 LOOK_S: Final = 0.02
+MOST_FILES: Final = 20_000
 _BLOCK: Final = 64 << 10
 
 
@@ -32,39 +38,71 @@ class Backend:
     note: str
 
 
-def sandbox_backend() -> Backend:
+def sandbox_backend(settings: SandboxSettings = AUTO) -> Backend:
     """What runs jobs here; found by trying it once. Blocks for some milliseconds. Raises NoSandbox."""
-    found = _probed()
-    if isinstance(found, Backend):
-        return found
-    raise NoSandbox(found, next_step=bubblewrap.NEXT_STEP)
+    if settings.backend == "off":
+        raise NoSandbox(
+            "running code is switched off (sandbox.backend)", next_step="microclaw config unset sandbox.backend"
+        )
+    reasons = []
+    for name in _in_order(settings.backend):
+        reason = why_not() if name == "bubblewrap" else engine_works(name, settings.image)
+        if reason is None:
+            return Backend(name, _NOTES[name])
+        reasons.append(reason)
+    raise NoSandbox(f"there is no sandbox here to run code in: {'; '.join(reasons)}", next_step=NEXT_STEP)
+
+
+_NOTES: Final = {
+    "bubblewrap": "own namespaces, a read-only system, an allowlist of system calls, no network",
+    "docker": "a read-only container of Docker without a network",
+    "podman": "a read-only container of Podman without a network",
+    "container": "a virtual machine of Apple's container without a network",
+}
+
+
+def _in_order(choice: str) -> Sequence[Literal["bubblewrap"] | Engine]:
+    """Only what somebody chose, or the first that works."""
+    every: tuple[Literal["bubblewrap"] | Engine, ...] = ("bubblewrap", *ENGINES)
+    return every if choice == "auto" else [name for name in every if name == choice]
 
 
 @functools.cache
-def _probed() -> Backend | str:
-    if bubblewrap.bubblewrap() is None:
-        return "there is no sandbox here to run code in: bubblewrap is not installed"
+def why_not() -> str | None:
+    """Why bubblewrap makes no sandbox here; None where it does."""
+    if platform.system() != "Linux" or bubblewrap() is None:
+        return "bubblewrap is not installed"
     try:
-        started = bubblewrap.start(SandboxJob(command=["/usr/bin/true"]))
+        started = wrapped_job.start(SandboxJob(command=["/usr/bin/true"]))
     except NoSandbox as problem:
         return problem.message
+    except OSError as problem:
+        return f"bubblewrap cannot be used here: {problem}"
     try:
-        if started.process.wait(bubblewrap.START_S) != 0:
+        if started.process.wait(START_S) != 0:
             return "bubblewrap cannot start a program here"
     finally:
         started.close()
-    return Backend("bubblewrap", "own namespaces, read-only system, no network")
+    return None
 
 
-async def run_sandboxed(job: SandboxJob, folder: Path, on_output: Callable[[bytes], None]) -> SandboxEnd:
+def _start(job: SandboxJob, folder: Path, settings: SandboxSettings) -> Started:
+    backend = sandbox_backend(settings)
+    if backend.name == "bubblewrap":
+        return wrapped_job.start(job)
+    return start_container(cast(Engine, backend.name), settings.image, job, folder)
+
+
+async def run_sandboxed(
+    job: SandboxJob, folder: Path, on_output: Callable[[bytes], None], settings: SandboxSettings = AUTO
+) -> SandboxEnd:
     """Run it to its end. `folder` is empty and private to this job; kept files end up in `folder/"kept"`.
 
     `on_output` is called with what it prints, in order, up to the limit. Cancelling kills every process of the job and
     returns when they are dead. Raises NoSandbox where nothing shuts it off, JobRefused for a job that cannot be run.
     """
     _check(job)
-    await asyncio.to_thread(sandbox_backend)
-    starting = asyncio.ensure_future(asyncio.to_thread(bubblewrap.start, job))
+    starting = asyncio.ensure_future(asyncio.to_thread(_start, job, folder, settings))
     try:
         started = await asyncio.shield(starting)
     except asyncio.CancelledError:
@@ -94,14 +132,14 @@ def _check(job: SandboxJob) -> None:
 @dataclass(slots=True)
 class _Run:
     job: SandboxJob
-    started: bubblewrap.Started
+    started: Started
     on_output: Callable[[bytes], None]
     began: float = field(default_factory=time.monotonic)
     why: Ending | None = None
     printed: int = 0
     tail: bytearray = field(default_factory=bytearray)
-    cpu_s: float = 0.0
-    memory_peak: int = 0
+    cpu_s: float | None = None
+    memory_peak: int | None = None
     is_full: bool = False
     _dead: asyncio.Event = field(default_factory=asyncio.Event)
     _closed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -109,7 +147,7 @@ class _Run:
     async def until_dead(self) -> None:
         """Pass its output on and hold it to its limits until no process of it lives, and all output is read."""
         loop = asyncio.get_running_loop()
-        loop.add_reader(self.started.first, self._on_death)
+        self.started.on_death(loop, self._dead.set)
         os.set_blocking(self._pipe(), False)
         loop.add_reader(self._pipe(), self._on_output)
         while not self._dead.is_set():
@@ -121,7 +159,6 @@ class _Run:
 
     def stop_listening(self) -> None:
         loop = asyncio.get_running_loop()
-        loop.remove_reader(self.started.first)
         if not self._closed.is_set():
             loop.remove_reader(self._pipe())
 
@@ -149,24 +186,18 @@ class _Run:
         number = code - 128 if 128 < code < 128 + 32 else -code if code < 0 else 0
         if self.why is not None:
             return self.why, -(number or signal.SIGKILL)
+        if number == signal.SIGKILL and self.started.ran_out_of_memory():
+            return "out_of_memory", -number
         if number == signal.SIGXCPU:
             return "timed_out", -number
-        if number == signal.SIGXFSZ or (code != 0 and (self.is_full or self._disk_is_full())):
+        if number == signal.SIGXFSZ or (code != 0 and (self.is_full or self.started.disk().is_full)):
             return "disk_full", -number if number else code
         return ("killed", -number) if number else ("ended", code)
-
-    def _disk_is_full(self) -> bool:
-        places = (self.started.folder, self.started.temporary)
-        return any(os.fstatvfs(place).f_bfree == 0 for place in places)
 
     def _pipe(self) -> int:
         pipe = self.started.process.stdout
         assert pipe is not None
         return pipe.fileno()
-
-    def _on_death(self) -> None:
-        asyncio.get_running_loop().remove_reader(self.started.first)
-        self._dead.set()
 
     def _on_output(self) -> None:
         try:
@@ -188,18 +219,19 @@ class _Run:
 
     def _look(self) -> None:
         limits = self.job.limits
-        used = usage_of(self.started.processes)
-        memory = used.memory_bytes
-        if memory > limits.memory_bytes:
-            memory = exact_memory(self.started.processes)
-        self.cpu_s = max(self.cpu_s, used.cpu_s)
-        self.memory_peak = max(self.memory_peak, memory)
-        self.is_full = self.is_full or self._disk_is_full()
-        if time.monotonic() - self.began > limits.wall_s or used.cpu_s > limits.cpu_s:
+        used, disk = self.started.usage(limits.memory_bytes), self.started.disk()
+        self.cpu_s = max(self.cpu_s or 0.0, used.cpu_s) if used.cpu_s is not None else None
+        if used.memory_bytes is not None:
+            self.memory_peak = max(self.memory_peak or 0, used.memory_bytes)
+        self.is_full = self.is_full or disk.is_full
+        if time.monotonic() - self.began > limits.wall_s or (used.cpu_s or 0.0) > limits.cpu_s:
             self._stop("timed_out")
-        elif memory > limits.memory_bytes:
+        elif (used.memory_bytes or 0) > limits.memory_bytes:
             self._stop("out_of_memory")
-        elif used.processes > limits.processes:
+        elif disk.files > MOST_FILES or (disk.is_full and self.started.must_not_be_full):
+            self._stop("disk_full")
+        elif (used.processes or 0) > limits.processes:
+            self.tail += f"\n(stopped: more than {limits.processes} processes)\n".encode()
             self._stop("killed")
 
     def _stop(self, why: Ending) -> None:

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Final
+
+from microclaw.sandbox.usage import DiskUse, Usage
 
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """`memory_bytes` counts shared pages once for each process until it is `exact`."""
-
-    processes: int
-    memory_bytes: int
-    cpu_s: float
-
-
 def usage_of(processes: int) -> Usage:
-    """Of every process that the open folder (a /proc) lists. One that ends meanwhile is not counted."""
+    """Of every process that the open folder (a /proc) lists. One that ends meanwhile is not counted.
+
+    A page that processes share counts for each of them: see exact_memory.
+    """
     number = memory = ticks = 0
     for name in os.listdir(processes):
         if not name.isdigit():
@@ -43,6 +39,12 @@ def exact_memory(processes: int) -> int:
                 if line.startswith(b"Pss:"):
                     total += int(line.split()[1]) << 10
     return total
+
+
+def disk_use(places: Sequence[int]) -> DiskUse:
+    """Of open folders, each a file system of its own. Empty files take no room there, but the kernel's memory."""
+    found = [os.fstatvfs(place) for place in places]
+    return DiskUse(any(place.f_bfree == 0 for place in found), sum(place.f_files - place.f_ffree for place in found))
 
 
 def _read(name: str, folder: int) -> bytes:
