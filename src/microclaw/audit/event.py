@@ -70,6 +70,8 @@ class AuditKind(StrEnum):
     TASK_STARTED = "task.started"
     TASK_ENDED = "task.ended"
     TASK_REFUSED = "task.refused"
+    EGRESS_ALLOWED = "egress.allowed"
+    EGRESS_REFUSED = "egress.refused"
 
 
 # What a person of this host did. These lines are in files of their own, so that nothing from outside can push them out.

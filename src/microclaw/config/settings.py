@@ -287,6 +287,15 @@ class SandboxSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SecretsSection:
+    """What tasks may use by name through the proxy (docs/egress.md): `microclaw secret set`."""
+
+    values: Annotated[
+        Mapping[str, str], about("secrets by their names; @keyring: the system's keyring", secret=True)
+    ] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigFile:
     """config.toml and secrets.toml together: the sections, in the order of docs/configuration.md."""
 
@@ -306,6 +315,7 @@ class ConfigFile:
     backup: BackupSettings = BackupSettings()
     sandbox: SandboxSettings = SandboxSettings()
     proxy: ProxySection = ProxySection()
+    secrets: SecretsSection = field(default_factory=SecretsSection)
     limits: Limits = Limits()
 
 
