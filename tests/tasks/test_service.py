@@ -156,7 +156,7 @@ async def test_a_name_that_is_none_is_refused(place: Place, name: str) -> None:
     [
         {"code": "x" * (300 << 10)}, {"code": "  \n"}, {"code": "print(1)\0"}, {"language": "perl"},
         {"limits": TaskLimits(wall_s=61)}, {"limits": TaskLimits(wall_s=0)}, {"limits": TaskLimits(memory_mb=4096)},
-        {"files": {f"f{n}": b"" for n in range(33)}}, {"files": {"x": bytes(65 << 20)}}, {"allow": ("example.org",)},
+        {"files": {f"f{n}": b"" for n in range(33)}}, {"files": {"x": bytes(65 << 20)}}, {"allow": "report"},
     ],
 )  # fmt: skip
 async def test_an_order_outside_the_limits_is_refused_with_words(place: Place, wrong: dict[str, object]) -> None:
@@ -166,15 +166,12 @@ async def test_an_order_outside_the_limits_is_refused_with_words(place: Place, w
     assert place.audit[-1].kind == "task.refused"
 
 
-async def test_no_code_runs_without_a_sandbox_or_where_it_is_off(serve: Serve) -> None:
+async def test_no_code_runs_without_a_sandbox(serve: Serve) -> None:
     def check() -> None:
         raise NoSandbox("nothing shuts it off here", next_step="install bubblewrap")
 
     async with serve(check=check) as place:
         with pytest.raises(NoSandbox):
-            await place.service.submit(order("print(1)"))
-    async with serve(enabled=False) as place:
-        with pytest.raises(TaskRefused):
             await place.service.submit(order("print(1)"))
 
 

@@ -17,8 +17,10 @@ from tests.models.event_streams import Events, openai_stream
 from tests.models.model_server import server
 
 from microclaw.app import running_host
+from microclaw.audit import read_events
 from microclaw.config.load import load_settings
 from microclaw.config.settings import TelegramSettings
+from microclaw.egress.destinations import Egress
 from microclaw.events import Answer
 from microclaw.host_client.client import HostClient
 from microclaw.host_client.request import HostError
@@ -33,6 +35,10 @@ series = plot.read("telemetry.csv")
 plot.lines("plot.png", series, title="The last hour", unit="C")
 print(len(series["temperature"]), "points")
 """
+
+
+async def to_loopback(_host: str, _port: int) -> list[str]:
+    return ["127.0.0.1"]
 
 
 def call(name: str, **arguments: Any) -> Events:
@@ -123,3 +129,38 @@ async def test_tasks_over_the_api_are_for_owners_and_members_and_each_sees_their
         with pytest.raises(HostError) as refused:
             await served.socket("POST", "/v1/tasks", wrong)
         assert refused.value.failure.code == "task_refused"
+
+
+async def test_code_reaches_what_the_allowlist_gives_it_and_nothing_else_and_the_log_says_so(tmp_path: Path) -> None:
+    """A server of this test stands for a public one: its address is let through by name alone."""
+    code = """
+import urllib.error, urllib.request
+for url in ("http://api.example.com:%d/x", "http://other.example.com/", "http://10.0.0.1/"):
+    try:
+        print(urllib.request.urlopen(url).read().decode())
+    except urllib.error.HTTPError as exc:
+        print(exc.code)
+"""
+    async with server((200, {"said": "hello"})) as outside:
+        port = int(outside.url.rpartition(":")[2])
+        settings = load_settings({}, home=tmp_path / "home", http_port=None)
+        settings.home.mkdir(mode=0o700, exist_ok=True)
+        entry = {"host": "api.example.com", "ports": [port], "tasks": ["report"]}
+        (settings.home / "egress.yaml").write_text(json.dumps({"allow": [entry]}))
+        egress = Egress(resolve=to_loopback, why_not=lambda _: None, own=tuple)
+        async with running_host(settings, egress=egress):
+            client = HostClient(settings.control_socket)
+            printed = {}
+            for name in ("report", "other"):
+                body = {"code": code.replace("%d", str(port)), "allow": name}
+                made = await asyncio.to_thread(client.post, "/v1/tasks", body)
+                path = f"/v1/tasks/{made['task']}"
+                async with asyncio.timeout(60):
+                    while (found := await asyncio.to_thread(client.get, path, {"wait_s": 20}))["ended_ms"] is None:
+                        pass
+                printed[name] = found["output"].split()
+    assert printed == {"report": ['{"said":', '"hello"}', "403", "403"], "other": ["403", "403", "403"]}
+    log = [one.event for one in read_events(settings.home)]
+    assert [event.about for event in log if event.kind == "egress.allowed"] == ["task 1"]
+    assert len([event for event in log if event.kind == "egress.refused"]) == 5
+    assert "network: report, approval: own command" in next(e.text for e in log if e.kind == "task.started")

@@ -142,7 +142,7 @@ async def running_host(
         change_log = ChangeLog(base.app_table, completed=mqtt.completing(completed))
         apps = build_apps(settings, devices.registry, change_log, admission.gate, base.publish)
         records = build_records(base, devices, apps)
-        code = build_tasks(base)
+        code = build_tasks(base, proxy)
         await stack.enter_async_context(code.serving())
         servers = await stack.enter_async_context(McpServers(settings.mcp_servers, proxy=settings.proxy))
         reader = PictureReader(model if settings.model.configured else None)

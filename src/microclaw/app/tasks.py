@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from microclaw.app.devices import Base, Devices
 from microclaw.clock import now_ms
+from microclaw.egress.proxy import EgressProxy
 from microclaw.sandbox.run import run_sandboxed, sandbox_backend
 from microclaw.store.tasks import TaskTable
 from microclaw.tasks.device_code import DeviceCode
@@ -17,17 +19,18 @@ from microclaw.tools.tool import Tool
 from microclaw.tools.workspace import Workspace
 
 
-def build_tasks(base: Base) -> TaskService:
+def build_tasks(base: Base, proxy: EgressProxy) -> TaskService:
     """It takes tasks inside its `serving`."""
     return TaskService(
         TaskTable(base.database),
         TaskFolders(base.settings.tasks_folder),
         base.settings.tasks,
-        run=run_sandboxed,
-        check_sandbox=sandbox_backend,
+        run=partial(run_sandboxed, settings=base.settings.sandbox),
+        check_sandbox=partial(sandbox_backend, base.settings.sandbox),
         record=base.audit.record,
         publish=base.publish,
         now_ms=now_ms,
+        proxy=proxy,
     )
 
 

@@ -39,7 +39,8 @@ def run(
         list[str] | None, typer.Option("--keep", metavar="NAME", help="A file that it writes and that is kept.")
     ] = None,
     allow: Annotated[
-        list[str] | None, typer.Option("--allow", metavar="HOST", help="A host that it may reach; none without it.")
+        str | None,
+        typer.Option("--allow", metavar="NAME", help="It may ask what egress.yaml allows to NAME. [default: nothing]"),
     ] = None,
     language: Annotated[
         str | None, typer.Option("--language", metavar="NAME", help="[default: by the file's name, else python]")
@@ -54,7 +55,7 @@ def run(
         "language": language or _LANGUAGES.get(file.suffix, "python"),
         "files": {path.name: base64.b64encode(_read(path)).decode() for path in given or ()},
         "keep": keep or [],
-        "allow": allow or [],
+        "allow": allow,
         "seconds": seconds,
     }
     host = options.host()

@@ -259,7 +259,6 @@ class BackupSettings:
 class TaskSettings:
     """Code that runs in the sandbox (docs/tasks.md). The limits are the most that one task may ask for."""
 
-    enabled: Annotated[bool, about("false: this host runs no code for anybody")] = True
     parallel: Annotated[int, about("tasks at the same time", 1, 64)] = 2
     queue: Annotated[int, about("tasks that may wait", 1, 1_000)] = 32
     wall_s: Annotated[float, about("seconds of one task", 1, 86_400)] = 60.0

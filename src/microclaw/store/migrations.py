@@ -680,7 +680,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             code_sha256  TEXT NOT NULL,
             inputs       TEXT NOT NULL,
             keep         TEXT NOT NULL,
-            allow        TEXT NOT NULL,
+            allow        TEXT,
             limits       TEXT NOT NULL,
             state        TEXT NOT NULL CHECK (state IN ('queued', 'running', 'done', 'failed', 'cancelled')),
             ending       TEXT NOT NULL,

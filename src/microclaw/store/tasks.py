@@ -49,7 +49,8 @@ _PAIRS: Final[dict[str, Any]] = {"read": _pairs, "write": json.dumps}
 @dataclass(frozen=True, slots=True)
 class TaskRow:
     """One task. `number` 0 is not stored yet. `person_id` is who may see it, `asked_by` the name that people read,
-    `device_id` the device whose task it is. `output` is the tail of what it printed; `kept_bytes` what its files take.
+    `device_id` the device whose task it is. `allow` is the name that it has in the allowlist, None without a network.
+    `output` is the tail of what it printed; `kept_bytes` what its files take.
     """
 
     person_id: str
@@ -65,7 +66,7 @@ class TaskRow:
     device_id: str | None = None
     inputs: tuple[str, ...] = field(default=(), metadata=JSON_TUPLE)
     keep: tuple[str, ...] = field(default=(), metadata=JSON_TUPLE)
-    allow: tuple[str, ...] = field(default=(), metadata=JSON_TUPLE)
+    allow: str | None = None
     state: TaskState = "queued"
     ending: TaskEnding = ""
     exit_code: int | None = None

@@ -14,7 +14,7 @@ from microclaw.store.tasks import FileRow
 from microclaw.tasks.order import check_name
 
 FREE_BYTES: Final = 64 << 20  # what a task leaves free on this machine's disk, beyond its own files
-_INPUT, _JOB, _KEPT = "in", "job", "files"
+_INPUT, _JOB, _KEPT, _PROXY = "in", "job", "files", "proxy"
 _FULL: Final = "make room on this machine's disk, then ask again"
 _MAGIC: Final = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"))
 _SUFFIXES: Final = {
@@ -42,6 +42,10 @@ class TaskFolders:
     def job(self, number: int) -> Path:
         """The folder that the sandbox works in."""
         return self._root / str(number) / _JOB
+
+    def proxy(self, number: int) -> Path:
+        """The folder of the proxy's socket."""
+        return self._root / str(number) / _PROXY
 
     def check_room(self, wanted_bytes: int) -> None:
         """Raises ToolFailed when the disk could not hold it."""
@@ -98,7 +102,7 @@ class TaskFolders:
 
     def clean(self, number: int) -> None:
         """Remove what only a running task needs."""
-        for part in (_INPUT, _JOB):
+        for part in (_INPUT, _JOB, _PROXY):
             _remove(self._root / str(number) / part)
         with contextlib.suppress(OSError):
             (self._root / str(number)).rmdir()  # where nothing was kept

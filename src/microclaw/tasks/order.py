@@ -21,6 +21,7 @@ MIN_WALL_S: Final = 0.1
 MIN_MEMORY_MB: Final = 16
 PLOT: Final = Path(__file__).with_name("plot.py")
 SYSTEM_PATH: Final = "/usr/local/bin:/usr/bin:/bin"  # what a task sees of this machine
+_NETWORK: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _PART: Final = re.compile(r"[^\W.][\w .()+@=,-]{0,99}")
 
 
@@ -40,13 +41,12 @@ class Language:
 
     def command(self) -> tuple[str, ...]:
         """Raises TaskRefused when its program is not on this machine."""
-        found = shutil.which(self.program, path=SYSTEM_PATH)
-        if found is None:
+        if self.name not in available():
             raise TaskRefused(
                 f"{self.name} code needs {self.program}, and this machine has none in {SYSTEM_PATH}",
                 next_step=f"install {self.needs}, or use another language: {', '.join(available())}",
             )
-        return (found, *self.arguments, self.file)
+        return (self.program, *self.arguments, self.file)  # found there by its PATH
 
 
 LANGUAGES: Final[Mapping[str, Language]] = {
@@ -57,8 +57,12 @@ LANGUAGES: Final[Mapping[str, Language]] = {
 
 
 def available() -> tuple[str, ...]:
-    """The languages whose program this machine has."""
-    return tuple(one.name for one in LANGUAGES.values() if shutil.which(one.program, path=SYSTEM_PATH))
+    """Those whose program the sandbox has. Python is always there: this host's own, where the system has none."""
+    return tuple(
+        one.name
+        for one in LANGUAGES.values()
+        if one.name == "python" or shutil.which(one.program, path=SYSTEM_PATH) is not None
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +75,9 @@ class TaskLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskOrder:
-    """`files` go into the task's folder, `keep` are the names that are taken out. `allow` are the hosts that it may
-    reach, none by default. `asked_by` is the name that people read; `approval` says how it was allowed, for the log.
+    """`files` go into the task's folder, `keep` are the names that are taken out. `allow` is the name under which the
+    allowlist (docs/egress.md) says what it may reach; None is no network. `asked_by` is the name that people read;
+    `approval` says how it was allowed, for the log.
     """
 
     language: str
@@ -80,7 +85,7 @@ class TaskOrder:
     files: Mapping[str, bytes] = field(default_factory=dict)
     keep: Sequence[str] = ()
     limits: TaskLimits = field(default_factory=TaskLimits)
-    allow: Sequence[str] = ()
+    allow: str | None = None
     person_id: str
     asked_by: str
     approval: str
@@ -92,10 +97,6 @@ class TaskOrder:
 
 def check_order(order: TaskOrder, settings: TaskSettings) -> tuple[Language, SandboxLimits]:
     """How it runs. Raises TaskRefused, which says what is wrong with it."""
-    if not settings.enabled:
-        raise TaskRefused(
-            "this host runs no code: tasks.enabled is false", next_step="microclaw config set tasks.enabled true"
-        )
     language = LANGUAGES.get(order.language)
     if language is None:
         raise TaskRefused(
@@ -111,6 +112,10 @@ def check_order(order: TaskOrder, settings: TaskSettings) -> tuple[Language, San
         )
     if "\0" in order.code:
         raise TaskRefused("the code has a NUL character", next_step="send text")
+    if order.allow is not None and not _NETWORK.fullmatch(order.allow):
+        raise TaskRefused(
+            f"{order.allow[:40]!r} is no name for the allowlist", next_step="see the names: microclaw egress show"
+        )
     for names, what in ((tuple(order.files), "files in"), (tuple(order.keep), "files out")):
         if len(names) > MAX_FILES:
             raise TaskRefused(f"{len(names)} {what}, at most {MAX_FILES} are taken", next_step="name fewer")

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol
 
 from microclaw.audit import AuditEvent, AuditKind, Record
 from microclaw.config.settings import TaskSettings
@@ -39,8 +39,11 @@ class RunSandboxed(Protocol):
     def __call__(self, job: SandboxJob, folder: Path, on_output: Callable[[bytes], None]) -> Awaitable[SandboxEnd]: ...
 
 
-Proxy: TypeAlias = Callable[[str, tuple[str, ...]], AbstractAsyncContextManager[Path | None]]
-"""Serves the network of one task, by its name and the hosts that it asked for: the proxy's socket, or None."""
+class Proxy(Protocol):
+    """egress.proxy.EgressProxy."""
+
+    def serving(self, folder: Path, task: str, *, name: str | None = None) -> AbstractAsyncContextManager[Path | None]:
+        """The socket of a task's proxy in a folder of its own, None where nothing is allowed."""
 
 
 @dataclass(slots=True)
@@ -146,7 +149,7 @@ class TaskService:
             command = language.command()
             if self._group is None:
                 raise Overloaded("this host is stopping", next_step="ask again when it is back")
-            if order.allow and self._proxy is None:
+            if order.allow is not None and self._proxy is None:
                 raise TaskRefused("tasks have no network on this host", next_step="leave out what it may reach")
             self._check_queue()
             await asyncio.to_thread(self._check_sandbox)
@@ -191,7 +194,7 @@ class TaskService:
             code_sha256=hashlib.sha256(code).hexdigest(),
             inputs=tuple(order.files),
             keep=tuple(dict.fromkeys(order.keep)),
-            allow=tuple(order.allow),
+            allow=order.allow,
             limits=json.dumps(asdict(limits)),
             created_ms=self._now_ms(),
         )
@@ -283,9 +286,10 @@ class TaskService:
             limits=live.limits,
         )
         folder = self._folders.job(number)
-        if self._proxy is None:
+        if self._proxy is None or live.row.allow is None:
             return await self._run_sandboxed(job, folder, live.printed)
-        async with self._proxy(f"task {number}", live.row.allow) as socket:
+        place = self._folders.proxy(number)
+        async with self._proxy.serving(place, f"task {number}", name=live.row.allow) as socket:
             return await self._run_sandboxed(replace(job, proxy_socket=socket), folder, live.printed)
 
     async def _end(self, live: _Live, ended: TaskRow) -> None:
@@ -404,7 +408,7 @@ class TaskService:
 
     def _note_start(self, live: _Live) -> None:
         row, limits = live.row, live.limits
-        network = f"network: {', '.join(row.allow)}" if row.allow else "no network"
+        network = "no network" if row.allow is None else f"network: {row.allow}"
         text = (
             f"task {row.number}: {row.language}, {row.code_bytes:,} bytes, sha256 {row.code_sha256[:16]}, "
             f"{limits.wall_s:g} s, {limits.memory_bytes >> 20} MB, {network}, approval: {live.order.approval}"

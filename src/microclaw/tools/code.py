@@ -54,6 +54,7 @@ class CodeParameters(Parameters):
     keep: tuple[str, ...] = Field((), max_length=16, description="Files that it writes; pictures reach the chat.")
     send: bool = Field(False, description="Send every kept file, not the pictures alone.")
     seconds: float | None = Field(None, gt=0)
+    allow: str | None = Field(None, max_length=32, description="Network: a name in the host's allowlist; asks.")
 
 
 def code_tool(
@@ -61,9 +62,9 @@ def code_tool(
 ) -> Tool[Any]:
     """run-code. Whoever may not run code is refused before anything is read."""
 
-    async def permission(_: CodeParameters, context: ToolContext) -> Permission:
+    async def permission(asked: CodeParameters, context: ToolContext) -> Permission:
         check_may_run(roles, context.person_id)
-        return Permission.ACT
+        return Permission.ACT if asked.allow is None else Permission.RISKY  # what it reads may leave this host
 
     async def run(asked: CodeParameters, context: ToolContext) -> ToolOutput:
         name = check_may_run(roles, context.person_id).name
@@ -75,7 +76,8 @@ def code_tool(
             limits=TaskLimits(wall_s=asked.seconds),
             person_id=context.person_id,
             asked_by=name,
-            approval="a yes" if context.foreign else "none needed",
+            allow=asked.allow,
+            approval="a yes" if context.foreign or asked.allow is not None else "none needed",
             channel=context.channel,
             chat_id=context.chat_id,
         )
@@ -131,7 +133,8 @@ def code_tool(
 
     def words(asked: CodeParameters, _context: ToolContext, _lines: Sequence[str]) -> str:
         lines = count_text(len(asked.code.splitlines()), "line")
-        return f"run {lines} of {asked.language} in the sandbox, without a network"
+        network = "without a network" if asked.allow is None else f"with the network of {asked.allow}"
+        return f"run {lines} of {asked.language} in the sandbox, {network}"
 
     return Tool(
         "run-code",
