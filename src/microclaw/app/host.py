@@ -71,7 +71,7 @@ from microclaw.store.database import Database
 from microclaw.store.erase import ConversationRows
 from microclaw.store.journal import Journal
 from microclaw.supervision import SupervisedTasks
-from microclaw.tasks.service import TaskService
+from microclaw.tasks.service import PRUNE_S, TaskService
 from microclaw.virtual_boards.host_boards import VirtualBoards
 
 _log = logging.getLogger(__name__)
@@ -237,6 +237,7 @@ async def running_host(
             tasks.start("runs at intervals", apps.timed_runs.run, after=recovered),
             tasks.start("build the C library", partial(warm_compiler, settings)),
             tasks.start("index what is remembered", agent.knowledge.search.refresh),
+            tasks.start("old results of code", code.prune, every_s=PRUNE_S),
             *(
                 []
                 if settings.backup is None

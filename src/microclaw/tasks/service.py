@@ -28,6 +28,7 @@ from microclaw.tasks.order import Language, TaskOrder, check_order
 
 TAIL_BYTES: Final = 64 * 1024  # of its output, kept and shown
 MAX_WAIT_S: Final = 25.0  # of one look at a running task
+PRUNE_S: Final = 3_600.0  # between two looks for results that are too old
 DAY_MS: Final = 86_400_000
 _CLEANED: Final = "the host stopped while it ran or waited; what it made is gone"
 _log = logging.getLogger(__name__)

@@ -40,9 +40,9 @@ class SeriesParameters(Parameters):
 
     device: str | None = None
     key: str | None = Field(None, max_length=64, description="One series; all of them without it.")
-    since: str = Field("1h", max_length=20, description="How long ago it begins: 30m, 1h, 7d.")
+    since: str = Field("1h", max_length=20, description="How long ago it begins: 30m, 1h (default), 7d.")
     until: str | None = Field(None, max_length=20, description="How long ago it ends.")
-    file: str = Field("telemetry.csv", max_length=200)
+    file: str = Field("telemetry.csv", max_length=200, description="Its name there; else telemetry.csv.")
 
 
 class CodeParameters(Parameters):
@@ -139,7 +139,8 @@ def code_tool(
     return Tool(
         "run-code",
         "Run code in a sandbox without network: calculate, analyse telemetry, draw a picture. "
-        f"Languages: {', '.join(available())}; Python has its standard library.",
+        f"Languages: {', '.join(available())}. Python has its standard library, and a module plot: "
+        'plot.lines("plot.png", plot.read("telemetry.csv"), title="Kitchen", unit="C") draws curves over time.',
         CodeParameters,
         Permission.ACT,
         Effect.READ,  # it changes nothing outside of its own folder, and a stopped turn may end it
