@@ -11,9 +11,9 @@ import hashlib
 import json
 import logging
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -24,13 +24,12 @@ from microclaw.events import LiveEvent, ResultFile, TaskChanged
 from microclaw.sandbox.job import SandboxEnd, SandboxJob, SandboxLimits
 from microclaw.store.tasks import TaskEnding, TaskRow, TaskTable
 from microclaw.tasks.folders import TaskFolders
+from microclaw.tasks.live import CLEANED, TAIL_BYTES, LiveTask, TaskView, stopped, view_of
 from microclaw.tasks.order import Language, TaskOrder, check_order
 
-TAIL_BYTES: Final = 64 * 1024  # of its output, kept and shown
 MAX_WAIT_S: Final = 25.0  # of one look at a running task
 PRUNE_S: Final = 3_600.0  # between two looks for results that are too old
 DAY_MS: Final = 86_400_000
-_CLEANED: Final = "the host stopped while it ran or waited; what it made is gone"
 _log = logging.getLogger(__name__)
 
 
@@ -45,44 +44,6 @@ class Proxy(Protocol):
 
     def serving(self, folder: Path, task: str, *, name: str | None = None) -> AbstractAsyncContextManager[Path | None]:
         """The socket of a task's proxy in a folder of its own, None where nothing is allowed."""
-
-
-@dataclass(slots=True)
-class _Live:
-    """A task that waits or runs. `seen` counts all that it printed, `tail` holds the end of it."""
-
-    row: TaskRow
-    order: TaskOrder
-    language: Language
-    command: tuple[str, ...]
-    limits: SandboxLimits
-    files: Mapping[str, Path]
-    tail: bytearray = field(default_factory=bytearray)
-    seen: int = 0
-    news: asyncio.Event = field(default_factory=asyncio.Event)
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-    job: asyncio.Task[SandboxEnd | Exception] | None = None
-    stop: TaskEnding = ""  # why it is to end early: cancelled, interrupted
-
-    def printed(self, data: bytes) -> None:
-        self.seen += len(data)
-        self.tail += data
-        del self.tail[:-TAIL_BYTES]
-        self.wake()
-
-    def wake(self) -> None:
-        self.news.set()
-        self.news = asyncio.Event()
-
-
-@dataclass(frozen=True, slots=True)
-class TaskView:
-    """A task and what it printed from a place on: `output` begins at `begins`, later than asked where it was lost."""
-
-    row: TaskRow
-    output: bytes
-    begins: int
-    ends: int
 
 
 class TaskService:
@@ -112,8 +73,8 @@ class TaskService:
         self._now_ms = now_ms
         self._proxy = proxy
         self._group: asyncio.TaskGroup | None = None
-        self._live: dict[int, _Live] = {}
-        self._waiting: deque[_Live] = deque()
+        self._live: dict[int, LiveTask] = {}
+        self._waiting: deque[LiveTask] = deque()
         self._taking = 0  # orders that are being written to the disk: they have their place in the queue
         self._running: dict[int, asyncio.Task[None]] = {}
         self._endings: Counter[str] = Counter()
@@ -123,7 +84,7 @@ class TaskService:
         """First close what the last run of the host left open. Leaving it ends every task as interrupted."""
         for row in await self._table.open_tasks():
             _log.warning("task %d was interrupted by the host's end", row.number)
-            ended = replace(row, state="failed", ending="interrupted", reason=_CLEANED, ended_ms=self._now_ms())
+            ended = replace(row, state="failed", ending="interrupted", reason=CLEANED, ended_ms=self._now_ms())
             await self._table.put(ended)
             await asyncio.to_thread(self._folders.clean, row.number)
             self._note_end(ended)
@@ -181,7 +142,7 @@ class TaskService:
 
     async def _take(
         self, order: TaskOrder, language: Language, command: tuple[str, ...], limits: SandboxLimits
-    ) -> _Live:
+    ) -> LiveTask:
         await asyncio.to_thread(self._folders.check_room, limits.disk_bytes)
         code = order.code.encode(errors="replace")
         row = TaskRow(
@@ -206,7 +167,7 @@ class TaskService:
         except BaseException:
             await self._table.delete(row.number)
             raise
-        live = _Live(row, replace(order, code="", files={}), language, command, limits, files)
+        live = LiveTask(row, replace(order, code="", files={}), language, command, limits, files)
         self._live[row.number] = live
         return live
 
@@ -229,7 +190,7 @@ class TaskService:
         self._running.pop(number, None)
         self._start_more()
 
-    async def _run(self, live: _Live) -> None:
+    async def _run(self, live: LiveTask) -> None:
         """One task from its start to its end. Its own failures do not leave it."""
         try:
             await self._set(live, replace(live.row, state="running", started_ms=self._now_ms()))
@@ -242,15 +203,15 @@ class TaskService:
             ended = replace(live.row, state="failed", ending="not_run", reason="a fault inside the host; see its log")
         await self._end(live, ended)
 
-    async def _outcome(self, live: _Live) -> TaskRow:
+    async def _outcome(self, live: LiveTask) -> TaskRow:
         """The row as its run left it, its files kept."""
         group = self._group
         if live.stop or group is None:
-            return _stopped(live.row, live.stop or "interrupted")
+            return stopped(live.row, live.stop or "interrupted")
         live.job = job = group.create_task(self._sandboxed(live), name=f"task {live.row.number} in the sandbox")
         await asyncio.wait((job,))
         if job.cancelled():
-            return _stopped(live.row, live.stop or "interrupted")
+            return stopped(live.row, live.stop or "interrupted")
         end = job.result()
         if isinstance(end, Exception):
             raise end
@@ -270,14 +231,14 @@ class TaskService:
             memory_peak_bytes=end.memory_peak_bytes,
         )
 
-    async def _sandboxed(self, live: _Live) -> SandboxEnd | Exception:
+    async def _sandboxed(self, live: LiveTask) -> SandboxEnd | Exception:
         """How it ended. A failure is given back: raised, it would end every task of the group."""
         try:
             return await self._in_sandbox(live)
         except Exception as exc:
             return exc
 
-    async def _in_sandbox(self, live: _Live) -> SandboxEnd:
+    async def _in_sandbox(self, live: LiveTask) -> SandboxEnd:
         number = live.row.number
         job = SandboxJob(
             command=live.command,
@@ -293,7 +254,7 @@ class TaskService:
         async with self._proxy.serving(place, f"task {number}", name=live.row.allow) as socket:
             return await self._run_sandboxed(replace(job, proxy_socket=socket), folder, live.printed)
 
-    async def _end(self, live: _Live, ended: TaskRow) -> None:
+    async def _end(self, live: LiveTask, ended: TaskRow) -> None:
         if not ended.output and live.tail:
             ended = replace(ended, output=bytes(live.tail), output_bytes=live.seen)
         ended = replace(ended, ended_ms=self._now_ms())
@@ -311,7 +272,7 @@ class TaskService:
             live.ended.set()
             live.wake()
 
-    async def _set(self, live: _Live, row: TaskRow) -> None:
+    async def _set(self, live: LiveTask, row: TaskRow) -> None:
         live.row = row
         await self._table.put(row)
         self._tell(row)
@@ -330,15 +291,15 @@ class TaskService:
         await live.ended.wait()
         return live.row
 
-    def _stop(self, live: _Live, why: TaskEnding) -> None:
+    def _stop(self, live: LiveTask, why: TaskEnding) -> None:
         live.stop = live.stop or why
         if live.job is not None:
             live.job.cancel()
 
-    async def _drop(self, live: _Live) -> None:
+    async def _drop(self, live: LiveTask) -> None:
         """It never began."""
         self._waiting.remove(live)
-        await self._end(live, _stopped(live.row, live.stop))
+        await self._end(live, stopped(live.row, live.stop))
 
     # Looking
 
@@ -363,11 +324,7 @@ class TaskService:
             except TimeoutError:
                 pass
         row = live.row if live is not None else await self._row(number)
-        output, ends = (row.output, row.output_bytes) if not row.is_open else (b"", 0)
-        if live is not None and row.is_open:
-            output, ends = bytes(live.tail), live.seen
-        begins = max(after, ends - len(output))
-        return TaskView(row, output[len(output) - max(0, ends - begins) :] if begins < ends else b"", begins, ends)
+        return view_of(row, live, after)
 
     async def list(self, limit: int, person_id: str | None = None) -> tuple[TaskRow, ...]:
         """The newest first, of everybody or of one person."""
@@ -407,7 +364,7 @@ class TaskService:
         at_ms = row.ended_ms or row.started_ms or row.created_ms
         self._publish(TaskChanged(device, at_ms, row.number, row.state, row.ending, row.language, row.asked_by))
 
-    def _note_start(self, live: _Live) -> None:
+    def _note_start(self, live: LiveTask) -> None:
         row, limits = live.row, live.limits
         network = "no network" if row.allow is None else f"network: {row.allow}"
         text = (
@@ -425,9 +382,3 @@ class TaskService:
         known = (row.code_sha256[:16],)
         about = f"task {row.number}"
         self._record(AuditEvent(kind, text, about=about, by=row.asked_by, known=known))
-
-
-def _stopped(row: TaskRow, why: TaskEnding) -> TaskRow:
-    if why == "cancelled":
-        return replace(row, state="cancelled", ending="cancelled")
-    return replace(row, state="failed", ending="interrupted", reason=_CLEANED)
