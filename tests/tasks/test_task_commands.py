@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import sys
 from collections.abc import AsyncIterator
@@ -12,7 +13,11 @@ from typing import Any
 import pytest
 
 from microclaw.app import running_host
+from microclaw.cli.chat_commands import Conversation
 from microclaw.config.load import load_settings
+from microclaw.events import Answer, ResultFile
+from microclaw.host_client.client import HostClient
+from microclaw.terminal.page import Terminal, look_for
 
 
 @pytest.fixture
@@ -66,3 +71,18 @@ async def test_code_from_the_input_that_fails_is_exit_code_1(home: Path) -> None
     code, _, err = await microclaw(home, "task", "show", "nothing")
     assert code == 1
     assert "microclaw task list" in err
+
+
+@pytest.mark.parametrize(
+    ("saved", "told"),
+    [
+        (Path("/home/eva/tasks"), "/home/eva/tasks/12/files/out/plot.png"),
+        (None, "microclaw task get 12 out/plot.png -o plot.png"),
+    ],
+)
+def test_the_chat_says_where_a_file_of_an_answer_is(saved: Path | None, told: str) -> None:
+    out = io.StringIO()
+    conversation = Conversation(HostClient(Path("unused")), None, "terminal", saved=saved)
+    answer = Answer("here", files=(ResultFile(12, "out/plot.png", "image/png", 3),))
+    conversation.tell_files(Terminal(out, look_for(out, {})), answer)
+    assert told in "".join(out.getvalue().split("\n"))
