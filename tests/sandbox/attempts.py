@@ -54,7 +54,7 @@ CALLS: dict[str, tuple[int, int, tuple[int, ...]]] = {
     "unshare_user": (272, 97, (0x10000000,)),
     "unshare_mounts": (272, 97, (0x00020000 | 0x10000000,)),
     "setns": (308, 268, (BAD, 0)),
-    "ptrace": (101, 117, (0, 0, 0, 0)),
+    "ptrace": (101, 117, (0x4200, 0x3FFFFF, 0, 0)),
     "process_vm_readv": (310, 270, (os.getpid(), 0, 0, 0, 0, 0)),
     "process_vm_writev": (311, 271, (os.getpid(), 0, 0, 0, 0, 0)),
     "pidfd_open": (434, 434, (os.getpid(), 0)),
@@ -68,7 +68,7 @@ CALLS: dict[str, tuple[int, int, tuple[int, ...]]] = {
     "bpf": (321, 280, (0, BAD, 64)),
     "io_uring_setup": (425, 425, (1, BAD)),
     "perf_event_open": (298, 241, (BAD, 0, 0, BAD, 0)),
-    "userfaultfd": (323, 282, (0x7FFF0000,)),
+    "userfaultfd": (323, 282, (0x7FFF0001,)),
     "memfd_create": (319, 279, (BAD, 0)),
     "shmget": (29, 194, (0, 4096, 0o1666)),
     "mq_open": (240, 180, (BAD, 0, 0, 0)),
@@ -80,7 +80,7 @@ CALLS: dict[str, tuple[int, int, tuple[int, ...]]] = {
     "sched_setaffinity": (203, 122, (0, 8, BAD)),
     "vmsplice": (278, 75, (BAD, BAD, 1, 0)),
     "syslog": (103, 116, (10, 0, 0)),
-    "fanotify_init": (300, 262, (0x7FFFFFFF, 0)),
+    "fanotify_init": (300, 262, (0x200, 0x7FFFFFFF)),
     "move_pages": (279, 239, (0, 0, 0, 0, 0, 0)),
     "landlock_or_newer": (444, 444, (0, 0, 1)),
     "seccomp": (317, 277, (2, 0, BAD)),
@@ -248,7 +248,7 @@ def fd_leak() -> object:
 
 @attempt
 def standard_input_waits() -> object:
-    if os.read(0, 1) or os.readlink("/proc/self/fd/0") != "/dev/null":
+    if os.readlink("/proc/self/fd/0") != "/dev/null" or os.read(0, 1):
         return "there is an input"
     raise OSError(errno.EPERM, "an empty one")
 
@@ -457,7 +457,7 @@ def family(number: int, kind: int) -> object:
     return "made"
 
 
-FAMILIES = {"raw": (2, 3), "raw_ipv6": (10, 3), "packet": (17, 3), "netlink": (16, 3), "alg": (38, 5), "vsock": (40, 1)}
+FAMILIES = {"raw": (2, 3), "raw_ipv6": (10, 3), "packet": (17, 2), "netlink": (16, 2), "alg": (38, 5), "vsock": (40, 1)}
 for name, (number, type_) in FAMILIES.items():
     ATTEMPTS[f"socket_{name}"] = lambda number=number, type_=type_: family(number, type_)  # type: ignore[misc]
 

@@ -63,7 +63,7 @@ def test_memory_shared_by_processes_counts_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", ["/job", "/tmp", "/dev/shm"])
 def test_disk(place: str, tmp_path: Path) -> None:
-    code = f"n = 0\nwhile True:\n  open('{place}/%d' % n, 'wb').write(bytes(1 << 20)); n += 1"
+    code = f"for n in range(16): open('{place}/%d' % n, 'wb').write(bytes(1 << 20))"
     assert run(code, tmp_path).ending == "disk_full"
 
 
@@ -153,7 +153,9 @@ if os.fork() == 0:
 assert sys.stdin.read() == ""
 time.sleep(60)
 """
-    assert run(code, tmp_path, SandboxLimits(wall_s=0.5)).ending == "timed_out"
+    end = run(code, tmp_path, SandboxLimits(wall_s=0.5))
+    assert end.ending == "timed_out"
+    assert end.wall_s < 30
     assert not alive(mark)
 
 
@@ -178,9 +180,12 @@ def test_cancelling_kills_all_of_it_within_a_second(tmp_path: Path) -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        return time.monotonic() - asked
+        asked = time.monotonic() - asked
+        next_one = await run_sandboxed(SandboxJob(command=["true"]), tmp_path, lambda _: None)
+        assert next_one.exit_code == 0  # its descriptors have the numbers that the last one's had
+        return asked
 
-    assert asyncio.run(cancelled()) < 60  # bench sandbox has the second: it would fail here on a busy machine
+    assert asyncio.run(cancelled()) < 30  # bench sandbox has the second: it would fail here on a busy machine
     assert not alive(mark)
 
 

@@ -55,13 +55,14 @@ class Container:
     _kill: subprocess.Popen[bytes] | None = None
     _measured: tuple[float, DiskUse] = field(default=(float("-inf"), DiskUse(False, 0)))
 
-    def on_death(self, loop: asyncio.AbstractEventLoop, then: Callable[[], None]) -> None:
+    def on_death(self, loop: asyncio.AbstractEventLoop, then: Callable[[], None]) -> Callable[[], None]:
         def wait() -> None:
             self.process.wait()
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(then)
 
         threading.Thread(target=wait, name=f"sandbox: wait for {self.name}", daemon=True).start()
+        return lambda: None  # nothing listens: a call that comes too late sets an event
 
     def usage(self, memory_limit: int) -> Usage:  # noqa: ARG002 - the engine holds it to that
         return Usage()

@@ -143,11 +143,12 @@ class _Run:
     is_full: bool = False
     _dead: asyncio.Event = field(default_factory=asyncio.Event)
     _closed: asyncio.Event = field(default_factory=asyncio.Event)
+    _forget: Callable[[], None] = lambda: None
 
     async def until_dead(self) -> None:
         """Pass its output on and hold it to its limits until no process of it lives, and all output is read."""
         loop = asyncio.get_running_loop()
-        self.started.on_death(loop, self._dead.set)
+        self._forget = self.started.on_death(loop, self._dead.set)
         os.set_blocking(self._pipe(), False)
         loop.add_reader(self._pipe(), self._on_output)
         while not self._dead.is_set():
@@ -159,6 +160,7 @@ class _Run:
 
     def stop_listening(self) -> None:
         loop = asyncio.get_running_loop()
+        self._forget()  # a number of a descriptor is soon another job's
         if not self._closed.is_set():
             loop.remove_reader(self._pipe())
 

@@ -37,8 +37,8 @@ class Started(Protocol):
     def must_not_be_full(self) -> bool:
         """Whether nothing but killing it keeps its files within their limit."""
 
-    def on_death(self, loop: asyncio.AbstractEventLoop, then: Callable[[], None]) -> None:
-        """Have `then` called on the loop, once, when no process of it lives."""
+    def on_death(self, loop: asyncio.AbstractEventLoop, then: Callable[[], None]) -> Callable[[], None]:
+        """Have `then` called on the loop, once, when no process of it lives; what it returns takes that back."""
 
     def usage(self, memory_limit: int) -> Usage:
         """Exact from `memory_limit` on."""

@@ -69,12 +69,17 @@ class Wrapped:
     """Its /proc, which lists the job's processes only."""
     must_not_be_full: bool = False
 
-    def on_death(self, loop: asyncio.AbstractEventLoop, then: Callable[[], None]) -> None:
+    def on_death(self, loop: asyncio.AbstractEventLoop, then: Callable[[], None]) -> Callable[[], None]:
         def dead() -> None:
             loop.remove_reader(self.first)
             then()
 
         loop.add_reader(self.first, dead)
+
+        def forget() -> None:
+            loop.remove_reader(self.first)
+
+        return forget
 
     def usage(self, memory_limit: int) -> Usage:
         used = usage_of(self.processes)
