@@ -91,6 +91,7 @@ class Proxy:
     events: list[AuditEvent]
     file: Path
     noted: asyncio.Event
+    made: EgressProxy
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_unix_connection(self.path)
@@ -148,7 +149,7 @@ async def proxy(home: Path, allowlist: str, *, names: Names | None = None, **par
     )
     async with made.serving(home / "sockets", task) as path:
         assert path is not None
-        yield Proxy(path, known, events, file, noted)
+        yield Proxy(path, known, events, file, noted, made)
 
 
 def allow(*entries: str, limits: str = "") -> str:

@@ -68,6 +68,7 @@ def _home(folder: Path, echo: int, broker: int) -> Path:
     home.mkdir(mode=0o700)
     files = {
         "mqtt.txt": SECRETS["mqtt"],
+        "egress.yaml": "allow: [{hots: api.example.com}]",
         "config.toml": f"""
 [model]
 provider = "openai"
@@ -141,6 +142,8 @@ async def test_after_a_run_no_secret_that_was_used_stands_in_any_file(tmp_path: 
         await asyncio.to_thread(_talk, home, used, asyncio.get_running_loop())
         await watching
         assert SECRETS["mqtt"].encode() in came[0]
+    status = json.loads(await asyncio.to_thread((tmp_path / "status.json").read_text))
+    assert [text for text in status["problems"] if "tasks have no network" in text and "did you mean host?" in text]
     found = await asyncio.to_thread(_holding, tmp_path)
     assert found == {(name, file) for name, file in found if file in OWN_FILES}
     assert {file for _, file in found} == OWN_FILES

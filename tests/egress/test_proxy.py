@@ -160,6 +160,8 @@ SMUGGLED = [
     "GET {u} HTTP/1.1\r\nHost: {h}\r\nX-A: b\r\n folded: yes\r\n\r\n",
     "GET {u} HTTP/1.1\r\nHost: {h}\r\nX-A: b\nX-C: d\r\n\r\n",
     "GET {u} HTTP/1.1\r\nHost: {h}\r\nX-A: b\rX-C: d\r\n\r\n",
+    "GET {u} HTTP/1.1\nX-A: b\r\nHost: {h}\r\n\r\n",
+    "GET {u} HTTP/1.1\nHost: {h}\n\nGET {u}second HTTP/1.1\r\nHost: {h}\r\n\r\n",
     "GET {u} HTTP/1.1\r\nHost: {h}\r\nX-A: b\0c\r\n\r\n",
     "GET {u} HTTP/1.1\r\nHost: {h}\r\nHost: evil.example\r\n\r\n",
     "GET {u} HTTP/1.1\r\nHost: evil.example\r\n\r\n",
@@ -232,7 +234,30 @@ async def test_an_oversized_head_is_refused(tmp_path: Path, request_bytes: bytes
 async def test_an_oversized_head_of_a_server_is_a_bad_answer(tmp_path: Path) -> None:
     answer = b"HTTP/1.1 200 OK\r\nX: " + b"a" * 100_000 + b"\r\n\r\n"
     async with server(answer) as web, proxy(tmp_path, allow(f"host: {HOST}, ports: [{web.port}]")) as task:
-        assert b"aaaa" not in await task.get(f"http://{HOST}:{web.port}/")
+        found = await task.get(f"http://{HOST}:{web.port}/")
+        assert status(found) == 502
+        assert b"aaaa" not in found
+        assert "not HTTP/1.1" in task.events[0].text
+
+
+@pytest.mark.parametrize("answer", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"])
+async def test_a_server_that_answers_nothing_or_nonsense_is_a_bad_gateway(tmp_path: Path, answer: bytes) -> None:
+    async with server(answer) as web, proxy(tmp_path, allow(f"host: {HOST}, ports: [{web.port}]")) as task:
+        assert status(await task.get(f"http://{HOST}:{web.port}/")) == 502
+        assert task.events[0].kind is AuditKind.EGRESS_ALLOWED
+        assert "nonsense" not in task.events[0].text
+
+
+async def test_a_server_that_never_answers_is_a_timeout(tmp_path: Path) -> None:
+    never = asyncio.Event()
+
+    async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
+        await never.wait()
+
+    async with server(stall) as web:
+        times = ProxyTimes(head_s=WAIT_S, stall_s=0.2)
+        async with proxy(tmp_path, allow(f"host: {HOST}, ports: [{web.port}]"), times=times) as task:
+            assert status(await task.get(f"http://{HOST}:{web.port}/")) == 504
 
 
 async def test_a_body_goes_up_whole_and_is_counted(tmp_path: Path) -> None:

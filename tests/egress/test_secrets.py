@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import stat
 from pathlib import Path
@@ -168,6 +169,14 @@ def test_what_is_no_secret_is_not_kept(tmp_path: Path, value: str) -> None:
     with pytest.raises(ConfigError):
         SecretValues(tmp_path, {}).set("key", value)
     assert not (tmp_path / "secrets.toml").exists()
+
+
+@pytest.mark.parametrize("value", ["short", "two\\nlines-of-a-header: x"])
+async def test_a_value_that_was_written_by_hand_and_is_none_counts_as_missing(tmp_path: Path, value: str) -> None:
+    file = tmp_path / "secrets.toml"
+    await asyncio.to_thread(file.write_text, f'[secrets.values]\nkey = "{value}"\n')
+    await asyncio.to_thread(file.chmod, 0o600)
+    assert await SecretValues(tmp_path, {}).value("key") is None
 
 
 @pytest.mark.parametrize("name", ["", "Upper", "../x", "a b", "x" * 33, "a.b"])

@@ -126,7 +126,9 @@ async def running_host(
         egress = egress or Egress()
         secret_values = SecretValues(settings.home, os.environ, keyring=system_keyring(), mask=mask)
         await asyncio.to_thread(secret_values.tell_mask)
-        proxy = EgressProxy(AllowlistSource(settings.home), egress, secret_values, record=audit.record)
+        proxy = EgressProxy(
+            AllowlistSource(settings.home), egress, secret_values, record=audit.record, way=settings.proxy
+        )
         admission = await open_admission(settings, database, audit.record)
         live = LiveFeed(secrets.token_hex(4))
         bus = await stack.enter_async_context(Bus())

@@ -96,6 +96,11 @@ def read_allowlist(path: Path) -> Allowlist:
         raise ConfigError(f"cannot read {path}: {why}", next_step="check its owner and permissions") from exc
     if len(content) > MAX_BYTES:
         raise ConfigError(f"{path} has more than {MAX_BYTES:,} bytes", next_step="use *.example.com for many names")
+    return parse_allowlist(content, path)
+
+
+def parse_allowlist(content: bytes, path: Path) -> Allowlist:
+    """The allowlist that `content` is; `path` is what mistakes name. Raises FileMistakes."""
     file = _AllowFile(path, content)
     file.check()
     return Allowlist(entries=tuple(file.entries), limits=file.limits, connections=file.connections)

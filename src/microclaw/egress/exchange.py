@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import errno
+import re
+import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import unquote, urlsplit
 
 import h11
 
@@ -16,7 +21,7 @@ from microclaw.egress.request_head import HOP_BY_HOP, MAX_HEAD_BYTES, ProxyReque
 from microclaw.masking import SecretMask
 
 PIECE_BYTES: Final = 64 << 10
-CLOSE_S: Final = 1.0
+LINGER_S: Final = 1.0
 MAX_LINGER_BYTES: Final = 4 << 20
 _RANGES: Final = frozenset({b"range", b"if-range", b"accept-encoding"})
 _PLAIN: Final = frozenset({b"", b"identity"})
@@ -29,14 +34,16 @@ class Streams:
         self.reader = reader
         self.writer = writer
 
-    async def close(self) -> None:
-        """A peer that does not read what is left is not waited for."""
+    async def close(self, wait_s: float) -> None:
+        """Let the peer read what is left, for so long at most; 0 is at once."""
         self.writer.close()
-        with suppress(OSError, TimeoutError):
-            async with asyncio.timeout(CLOSE_S):
-                await self.writer.wait_closed()
-                return
-        self.writer.transport.abort()
+        try:
+            if wait_s:
+                with suppress(OSError, TimeoutError):
+                    async with asyncio.timeout(wait_s):
+                        await self.writer.wait_closed()
+        finally:
+            self.writer.transport.abort()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,35 @@ class Upstream:
     streams: Streams
     port: int
     tls: bool
+
+
+async def connect(address: str, port: int, *, way: str | None, tls: ssl.SSLContext | None, name: str) -> Streams:
+    """A connection to a checked address, by CONNECT where `way` is an http:// proxy. OSError when there is none."""
+    if way is None:
+        server_name = None if tls is None else name
+        return Streams(*await asyncio.open_connection(address, port, ssl=tls, server_hostname=server_name))
+    parts = urlsplit(way)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 80)
+    try:
+        place = f"{bracketed(address)}:{port}"
+        lines = [f"CONNECT {place} HTTP/1.1", f"Host: {place}"]
+        if parts.username is not None:
+            known = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            lines.append(f"Proxy-Authorization: Basic {base64.b64encode(known.encode()).decode()}")
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        if not re.match(rb"HTTP/1\.[01] 200[ \r]", head):
+            status = head.partition(b"\r\n")[0][:60].decode("ascii", "replace")
+            raise ConnectionRefusedError(errno.ECONNREFUSED, f"the proxy of the settings says {status!r}")
+        if tls is not None:
+            await writer.start_tls(tls, server_hostname=name)
+    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError) as exc:
+        writer.transport.abort()
+        raise ConnectionAbortedError(errno.ECONNABORTED, "the proxy of the settings broke off") from exc
+    except BaseException:
+        writer.transport.abort()
+        raise
+    return Streams(reader, writer)
 
 
 class VolumeSpent(ConnectionError):
@@ -88,7 +124,7 @@ class Exchange:
         self._client.writer.write_eof()
         read_bytes = 0
         with suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_S):
+            async with asyncio.timeout(LINGER_S):
                 while read_bytes < MAX_LINGER_BYTES and (data := await self._client.reader.read(PIECE_BYTES)):
                     read_bytes += len(data)
 

@@ -25,7 +25,7 @@ from microclaw.config.places import MAX_SOCKET_PATH_BYTES
 from microclaw.durable import make_private_folder
 from microclaw.egress.allowlist import Allowlist
 from microclaw.egress.destinations import Egress
-from microclaw.egress.exchange import Exchange, Streams, Upstream
+from microclaw.egress.exchange import Exchange, Streams, Upstream, connect
 from microclaw.egress.policy import AllowlistSource, Meter, TaskUse, Verdict, judge
 from microclaw.egress.request_head import MAX_HEAD_BYTES, ProxyRequest, RequestRefused, read_head
 from microclaw.egress.secret_values import SecretValues
@@ -50,7 +50,10 @@ class ProxyTimes:
 
 
 class EgressProxy:
-    """The policy of the sandbox as a proxy. `tls` replaces the system's authorities, for tests with their own."""
+    """The policy of the sandbox as a proxy. `tls` replaces the system's authorities, for tests with their own.
+
+    `way` is the http:// proxy that everything goes out by, where the settings have one.
+    """
 
     def __init__(
         self,
@@ -62,7 +65,9 @@ class EgressProxy:
         times: ProxyTimes | None = None,
         tls: Callable[[], ssl.SSLContext] = ssl.create_default_context,
         meter: Meter | None = None,
+        way: str | None = None,
     ) -> None:
+        self.way = way
         self.allowlist = allowlist
         self.egress = egress
         self.secrets = secrets
@@ -118,6 +123,7 @@ class _TaskProxy:
         self._name = name
         self._use = TaskUse()
         self._running: set[asyncio.Task[None]] = set()
+        self._ending = False
 
     def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._running) >= MAX_OPEN:
@@ -129,7 +135,8 @@ class _TaskProxy:
         running.add_done_callback(self._running.discard)
 
     async def close(self) -> None:
-        """End every connection."""
+        """End every connection, at once."""
+        self._ending = True
         for task in tuple(self._running):
             task.cancel()
         if self._running:
@@ -144,7 +151,7 @@ class _TaskProxy:
         except Exception:
             _log.exception("a request of a task failed")
         finally:
-            await client.close()
+            await client.close(0 if self._ending else self._proxy.times.stall_s)
 
     async def _one_request(self, client: Streams) -> None:
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
@@ -163,10 +170,14 @@ class _TaskProxy:
             self._note(kind, request, verdict, exchange, exc.why)
             await exchange.refuse(exc.status, exc.why)
         except BaseException as exc:
-            if exchange.count is not None:  # it was allowed, and bytes may have gone out
-                why = exchange.ended or str(exc) or "broken off"
-                self._note(AuditKind.EGRESS_ALLOWED, request, verdict, exchange, why)
-            raise
+            if exchange.count is None:
+                raise
+            is_http = not isinstance(exc, h11.ProtocolError)  # its own words may quote what came
+            why = exchange.ended or ("broken off" if is_http else "the server's answer is not HTTP/1.1")
+            self._note(AuditKind.EGRESS_ALLOWED, request, verdict, exchange, why)  # bytes may have gone out
+            if not isinstance(exc, h11.ProtocolError | OSError):
+                raise
+            await exchange.refuse(504 if isinstance(exc, TimeoutError) else SERVERS_FAULT, why)
 
     async def _head(self, client: Streams) -> bytes:
         try:
@@ -214,13 +225,16 @@ class _TaskProxy:
                 else:
                     await exchange.request(upstream, request, entry, secret)
             finally:
-                await upstream.streams.close()
+                wait_s = (
+                    proxy.times.stall_s if request.tunnel and not self._ending else 0
+                )  # without one it has answered
+                await upstream.streams.close(wait_s)
         finally:
             self._use.connections -= 1
 
     async def _connect(self, request: ProxyRequest, port: int, *, tls: bool) -> Upstream:
         """Connect to an address that was checked: the name is looked up once, here, and only now that it is allowed."""
-        proxy, name = self._proxy, request.host if tls else None
+        proxy, name = self._proxy, request.host
         try:
             addresses = await proxy.egress.public_addresses(request.host, port)
         except MicroclawError as exc:
@@ -230,8 +244,8 @@ class _TaskProxy:
         for address in addresses[:MAX_TRIES]:
             try:
                 async with asyncio.timeout(proxy.times.connect_s):
-                    streams = await asyncio.open_connection(address, port, ssl=context, server_hostname=name)
-                return Upstream(Streams(*streams), port, tls)
+                    streams = await connect(address, port, way=proxy.way, tls=context, name=name)
+                return Upstream(streams, port, tls)
             except ssl.SSLCertVerificationError as exc:
                 problem = f"its certificate is refused: {exc.verify_message}"
                 break

@@ -77,7 +77,7 @@ class SecretValues:
         if not SECRET_NAME.fullmatch(name):
             step = "small letters, digits, - and _; at most 32"
             raise ConfigError(f"{name[:40]!r} is no secret's name", next_step=step)
-        if len(value) < MIN_CHARS or not value.isprintable() or not value.isascii() or value == IN_KEYRING:
+        if not _is_usable(value) or value == IN_KEYRING:
             text = f"a secret is one line of {MIN_CHARS} ASCII characters at least: shorter ones cannot be masked"
             raise ConfigError(text, next_step="check what was given")
         self._mask.add(value)
@@ -111,7 +111,7 @@ class SecretValues:
                 value = None
         if value is not None:
             self._mask.add(value)
-        return value
+        return value if value is not None and _is_usable(value) else None
 
     def _texts(self) -> Mapping[str, str]:
         seen = version_of(self._home / SECRETS)
@@ -137,3 +137,8 @@ class SecretValues:
     def _account(self, name: str) -> str:
         """Two homes of one account do not share their secrets."""
         return f"{self._home}:{name}"
+
+
+def _is_usable(value: str) -> bool:
+    """Whether it can be a header's value, and can be masked."""
+    return len(value) >= MIN_CHARS and value.isascii() and value.isprintable()
