@@ -20,8 +20,9 @@ from microclaw.auth.people import Roles
 from microclaw.errors import TaskRefused
 from microclaw.store.tasks import TaskRow
 from microclaw.tasks.access import check_may_run, check_sees, seen_by
+from microclaw.tasks.live import TaskView
 from microclaw.tasks.order import LANGUAGES, MAX_CODE_BYTES, MAX_FILES, TaskLimits, TaskOrder
-from microclaw.tasks.service import MAX_WAIT_S, TaskService, TaskView
+from microclaw.tasks.service import MAX_WAIT_S, TaskService
 
 MAX_NUMBER = 2**63 - 1
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox; default-src 'none'"}
