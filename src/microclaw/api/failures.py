@@ -36,6 +36,7 @@ STATUS_BY_CODE = {
     "message_too_long": 413,
     "budget_spent": 429,
     "schedule_refused": 400,
+    "task_refused": 422,
     "no_sandbox": 503,
     "job_refused": 400,
     "overloaded": 503,
