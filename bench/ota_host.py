@@ -97,6 +97,7 @@ async def _publish(database: Database, table: FirmwareTable, payloads: Payloads,
             signature=bytes(384),
             published_ms=0,
             published_by="bench",
+            revisions=(),
         )
     )
     await database.write(lambda connection: offer_in(connection, DEVICE, release, "bench", 0, again=False))

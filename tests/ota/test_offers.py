@@ -331,6 +331,7 @@ async def test_a_change_of_keys_needs_no_board_and_leaves_an_update_alone(
             key.sign(manifest),
             1,
             "owner",
+            (),
         )
     )
     heard = Heard(updates.offers)

@@ -59,7 +59,12 @@ def new_release(release: Release, key: SigningKey) -> NewRelease:
     told: dict[str, Any] = {name: getattr(release, name) for name in release.__struct_fields__}
     for name in ("schema", "alg", "size"):
         del told[name]
-    told |= {"device": release.device or "", "size_bytes": release.size, "manifest": manifest}
+    told |= {
+        "device": release.device or "",
+        "revisions": release.revisions or (),
+        "size_bytes": release.size,
+        "manifest": manifest,
+    }
     return NewRelease(**told, signature=key.sign(manifest), published_ms=1, published_by="owner")
 
 

@@ -37,7 +37,7 @@ def list_releases(ctx: typer.Context) -> None:
                 row["version"],
                 row["kind"],
                 row["name"],
-                row["board"] or "every board",
+                " ".join([row["board"] or "every board", *row["revisions"]]),
                 row["channel"] or "",
                 _release_state(row),
             )
@@ -141,7 +141,8 @@ def _status_cells(one: dict[str, Any]) -> tuple[str, str, str, str]:
     if one["not_ours"] is not None and one["offer"] is None:
         said = f"{one['not_ours']['version']} {one['not_ours']['state']}, which is not ours"
     firmware = one["firmware"]
-    return f"{firmware['name']} {firmware['version']}", str(one["board"]), str(one["channel"]), said
+    board = " ".join([one["board"], *([one["revision"]] if one["revision"] else [])])
+    return f"{firmware['name']} {firmware['version']}", board, str(one["channel"]), said
 
 
 def _read(path: Path, limit: int) -> bytes:

@@ -104,6 +104,10 @@ def publish(
         str | None, typer.Option("--board", metavar="CHIP", help="esp32s3, esp32c3, ...; CHIP-small without PSRAM.")
     ] = None,
     image: Annotated[Path | None, typer.Option("--image", metavar="FILE", help="An application of your own.")] = None,
+    revision: Annotated[
+        list[str] | None,
+        typer.Option("--revision", metavar="R", help="Only boards of this revision take it; may be given again."),
+    ] = None,
     channel: Annotated[str, typer.Option("--channel")] = "stable",
     name: Annotated[str | None, typer.Option("--name", help="Of the firmware, as devices say it.")] = None,
     only: Annotated[str | None, typer.Option("--only", metavar="DEVICE_ID", help="For one device alone.")] = None,
@@ -153,6 +157,7 @@ def publish(
         kind=kind,
         name=name,
         board=board,
+        revisions=tuple(sorted(set(revision))) if revision else None,
         channel=channel,
         device=only,
         version=version,

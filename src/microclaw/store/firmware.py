@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import ConfigError, UnknownName
-from microclaw.store.rows import BOOL, Table, insert, select
+from microclaw.store.rows import BOOL, JSON_TUPLE, Table, insert, select
 from microclaw.text import clean_text
 from microclaw.wire.link.messages import OtaStatus
 from microclaw.wire.link.values import OtaState
@@ -42,7 +42,10 @@ class KeyRow:
 
 @dataclass(frozen=True, slots=True)
 class NewRelease:
-    """Of kind `keys`, `board`, `channel` and `sha256` are "" and `size_bytes` 0; `device` is "" for every device."""
+    """Of kind `keys`, `board`, `channel` and `sha256` are "" and `size_bytes` 0; `device` is "" for every device.
+
+    `revisions` are sorted; none: for boards of each.
+    """
 
     kind: Literal["files", "image", "keys"]
     name: str
@@ -61,6 +64,7 @@ class NewRelease:
     signature: bytes = field(repr=False)
     published_ms: int
     published_by: str
+    revisions: tuple[str, ...] = field(metadata=JSON_TUPLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +269,11 @@ def keys_after(connection: sqlite3.Connection, offer: OfferRow, keys: Sequence[s
     return tuple(sorted({*keys, *(key["key_id"] for key in change["add"])} - removed))
 
 
+def _share(some: Sequence[str], others: Sequence[str]) -> bool:
+    """Whether a board of one revision could be meant by both."""
+    return not some or not others or not set(some).isdisjoint(others)
+
+
 def _publish(connection: sqlite3.Connection, release: NewRelease) -> ReleaseRow:
     same = select(connection, ReleaseRow, "firmware_releases WHERE manifest = ?", (release.manifest,))
     if same:
@@ -275,7 +284,7 @@ def _publish(connection: sqlite3.Connection, release: NewRelease) -> ReleaseRow:
     key = (release.name, release.board, release.channel, release.device, release.version, release.allow_downgrade)
     where = """firmware_releases WHERE name = ? AND board = ? AND channel = ? AND device = ? AND version = ?
         AND allow_downgrade = ? AND withdrawn_ms IS NULL"""
-    if there := select(connection, ReleaseRow, where, key):
+    if there := [row for row in select(connection, ReleaseRow, where, key) if _share(row.revisions, release.revisions)]:
         raise ConfigError(
             f"{release.name} {release.version} for {release.board or 'every board'} is published already, as release "
             f"{there[0].release_id}",

@@ -666,4 +666,12 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "ALTER TABLE desired_apps ADD COLUMN silences INTEGER NOT NULL DEFAULT 0",
         "UPDATE desired_apps SET silences = 2 WHERE suspect_ms IS NOT NULL",
     ),
+    (
+        # The revisions of boards that a release is for, as JSON; of one version there may be one release for each.
+        "ALTER TABLE firmware_releases ADD COLUMN revisions TEXT NOT NULL DEFAULT '[]'",
+        "DROP INDEX firmware_release_once",
+        """CREATE UNIQUE INDEX firmware_release_once
+            ON firmware_releases (name, board, channel, device, version, allow_downgrade, revisions)
+            WHERE withdrawn_ms IS NULL""",
+    ),
 )
