@@ -208,6 +208,22 @@ async def test_what_the_board_may_not_take_is_refused_and_an_update_can_be_cance
     assert sorted(path.name for path in (updatable.folder / "ota").iterdir()) == ["state"]
 
 
+async def test_an_offer_that_is_called_off_while_the_board_is_away_never_begins(
+    updatable: Firmware, as_flashed: Path, tmp_path: Path
+) -> None:
+    """Both wait for it: `firmware withdraw`."""
+    payload = bundle(files(as_flashed, "1.4.0"))
+    host = UpdateHost(payload)
+    host.serve = lambda _host, _window: False
+    host.say(offer(payload))
+    host.say(OtaCancel("1.4.0"))
+    async with hosting_updates(updatable, tmp_path, host), updatable.running(), asyncio.timeout(PATIENCE_S):
+        await host.until(lambda: host.states("1.4.0")[-1:] == ["idle"])
+    assert "failed" not in host.states("1.4.0")
+    assert host.statuses[-1].error == "cancelled"
+    assert not (updatable.folder / "ota/payload").exists()
+
+
 @asynccontextmanager
 async def of_revision(board: Firmware, revision: str) -> AsyncIterator[None]:
     """It runs, told of its revision as `microclaw flash` tells it."""

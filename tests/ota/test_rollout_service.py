@@ -269,3 +269,15 @@ async def test_a_version_is_published_once_for_a_revision(
     for again in (("b2", "b4"), None):
         with pytest.raises(ConfigError, match="published already"):
             await updates.table.publish(new_release(release_of(b"3", version="1.6.0", revisions=again), key))
+
+
+async def test_a_rollout_of_a_withdrawn_version_stops(fleet: Fleet, plane: Plane, updates: Updates) -> None:
+    for name in NAMES:
+        await fleet.leave(name)
+    number = await begin(fleet, plane)
+    await fleet.service.withdrawn("1.4.0")  # there is another release of it
+    assert (await fleet.service.rollouts.get(number)).rollout.progress.state == "running"
+    await updates.table.withdraw(updates.release.release_id, 5)
+    await fleet.service.withdrawn("1.4.0")
+    progress = (await fleet.service.rollouts.get(number)).rollout.progress
+    assert (progress.state, progress.reason) == ("halted", "1.4.0 was withdrawn")

@@ -92,11 +92,12 @@ def verify(
 
 @firmware_group.command("withdraw")
 def withdraw(ctx: typer.Context, release: ReleaseArgument) -> None:
-    """Nobody gets it any more; a device that is fetching it gives up, one that runs it goes on."""
+    """Nobody gets it any more; a device that has the offer and not the update gives it up, one that runs it goes on."""
     options = global_options(ctx)
     options.agree(f"withdraw {release}?")
     found = options.host().post(f"/v1/firmware/releases/{segment(release)}/withdraw")
-    options.report("firmware-withdrawn", found, f"{release} is withdrawn")
+    off = f", and called off on {names_text(found['called_off'])}" if found["called_off"] else ""
+    options.report("firmware-withdrawn", found, f"{release} is withdrawn{off}")
 
 
 @firmware_group.command("update")

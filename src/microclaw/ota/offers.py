@@ -112,6 +112,27 @@ class Offers:
         self._note(f"{open_ones[0].version} cancelled", device, by)
         return open_ones[0]
 
+    async def call_off(self, release: ReleaseRow, *, by: str) -> list[Device]:
+        """Take a withdrawn release's offers back, also from devices that are away: the cancel follows the offer.
+
+        Returns who was told. A device that is not among them, or has begun, finds no payload and gives up by itself.
+        A change of keys cannot be called off.
+        """
+        told: list[Device] = []
+        for row in await self._table.offers(None, release.release_id):
+            device = self.owner_of(row)
+            if device is None or row.is_of_keys or row.state not in GIVEN_UP:
+                continue
+            try:
+                link = link_of(device)
+                link.unexpect(await link.send(OtaCancel(row.version)))
+            except MicroclawError as exc:
+                _log.warning("%s cannot be told that %s was withdrawn: %s", device.name, row.version, exc.message)
+                continue
+            self._note(f"{row.version} called off: it was withdrawn", device, by)
+            told.append(device)
+        return told
+
     async def standing(self, device_id: str | None = None, release_id: int | None = None) -> tuple[OfferRow, ...]:
         """Every offer, the newest first, as it is on the disk."""
         link_id = None if device_id is None else link_of(self._devices.get(device_id)).link_id

@@ -143,6 +143,14 @@ class RolloutService:
         await self.rollouts.mark_undone(rollout_id, begun[0].rollout_id)
         return begun
 
+    async def withdrawn(self, version: str) -> None:
+        """End the open rollouts of a version that has no release any more."""
+        if any(row.version == version and row.withdrawn_ms is None for row in await self._publisher.table.releases()):
+            return
+        for one in self.rollouts.going_on:
+            if one.version == version and one.rollout.is_open:
+                await self.rollouts.stop(one.rollout_id, f"{version} was withdrawn")
+
     # What Rollouts calls
 
     async def _send(self, one: OpenRollout, device: RolloutDevice) -> Ended | None:

@@ -24,6 +24,7 @@ ENDED: Final[tuple[OfferState, ...]] = ("healthy", "rolled_back", "refused", "fa
 GIVEN_UP: Final[tuple[OfferState, ...]] = ("waiting", "offered", "downloading", "verifying")
 """What a device gives up when it is told to, or has a newer offer."""
 SUPERSEDED: Final = "superseded"
+WITHDRAWN: Final = "withdrawn"
 MAX_VERSION_CHARS: Final = 32
 MAX_ERROR_CHARS: Final = 200
 KEPT_OFFERS: Final = 100  # a device; the oldest that ended give way
@@ -244,11 +245,25 @@ def status_in(
     state: OfferState = status.state
     if state == "healthy" and not _shows_it(connection, offer, running):
         state, error = "failed", f"unproved: it says healthy, and runs {running or 'what it does not say'}"
+    elif _gave_up(state, error) and _is_withdrawn(connection, offer):
+        state, error = "idle", WITHDRAWN
     connection.execute(
         "UPDATE firmware_offers SET state = ?, progress = ?, error = ?, changed_ms = ? WHERE offer_id = ?",
         (state, float(status.progress), error, now_ms, offer.offer_id),
     )
     return select(connection, OfferRow, "firmware_offers WHERE offer_id = ?", (offer.offer_id,))[0]
+
+
+def _gave_up(state: OfferState, error: str | None) -> bool:
+    """Whether the device ended it for what the host said: a cancel, or no payload any more."""
+    return (state, error) == ("idle", "cancelled") or (
+        state == "failed" and (error or "").startswith("download_failed")
+    )
+
+
+def _is_withdrawn(connection: sqlite3.Connection, offer: OfferRow) -> bool:
+    query = "SELECT withdrawn_ms IS NOT NULL FROM firmware_releases WHERE release_id = ?"
+    return bool(connection.execute(query, (offer.release_id,)).fetchone()[0])
 
 
 def _shows_it(connection: sqlite3.Connection, offer: OfferRow, running: str | None) -> bool:
