@@ -50,6 +50,8 @@ from microclaw.ota.publisher import check_payload
 PIECE_BYTES: Final = 512 << 10
 _DAY_S: Final = 86_400
 _PAYLOAD: Final = ".payload"
+_OWN_NAMES: Final = {"micropython": OUR_FIRMWARE}
+"""What MicroPython's own builds call themselves: on boards with our files the firmware has our name."""
 _LOST = (
     "keep it where only you can reach it, and a copy somewhere else: who has it can update every board that trusts it; "
     "if it is lost, no board that trusts it alone can ever be updated over the air again, only by cable"
@@ -151,7 +153,10 @@ def publish(
     signer = None if manifest_only is not None else Signer(options, signing)
     public = signing_public_key(options, public_key) if signer is None else signer.public
     level = security_version if security_version is not None else _last_security_version(options, board)
+    is_named = name is not None
     payload, kind, name, version = _payload(board, image, name, version, level)
+    if image is not None and not is_named:
+        _check_name(options, board, name)
     data = new_manifest(
         payload,
         kind=kind,
@@ -230,7 +235,22 @@ def _payload(
     if version_numbers(version) is None:
         text = f"the image calls itself {version[:40]!r}, and releases are compared by numbers"
         raise ConfigError(text, next_step="give --version X.Y.Z")
-    return data, "image", name or found.project, check_version(version)
+    return data, "image", name or _OWN_NAMES.get(found.project, found.project), check_version(version)
+
+
+def _check_name(options: GlobalOptions, board: str, name: str) -> None:
+    """Boards take an image of their own firmware's name alone; ConfigError where none of this chip has that one."""
+    try:
+        rows = options.host().get("/v1/firmware/status")["devices"]
+    except NoHost:
+        return
+    names = {row["firmware"]["name"] for row in rows if (row["board"] or "").removesuffix(SMALL) == board}
+    if names and name not in names:
+        known = ", ".join(sorted(names))
+        raise ConfigError(
+            f"the image calls itself {name}, and each {board} here runs {known}: it would be refused",
+            next_step=f"give --name {min(names)} if it is a build of that, or --name {name} for boards that are to come",
+        )
 
 
 def _last_security_version(options: GlobalOptions, board: str) -> int:
