@@ -249,7 +249,7 @@ def _check_name(options: GlobalOptions, board: str, name: str) -> None:
         known = ", ".join(sorted(names))
         raise ConfigError(
             f"the image calls itself {name}, and each {board} here runs {known}: it would be refused",
-            next_step=f"give --name {min(names)} if it is a build of that, or --name {name} for boards that are to come",
+            next_step=f"--name {min(names)} if it is a build of that, --name {name} for boards that are to come",
         )
 
 

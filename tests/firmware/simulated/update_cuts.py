@@ -207,7 +207,8 @@ async def live(link, host, meets_host):
 
     if KEY_SETS:
         told = storage.read_sealed(ROOT + "keys.json")
-        assert told and sorted(told["keys"]) in KEY_SETS, "the keys are neither the old nor the new: %r" % told
+        assert told, "there are no keys"
+        assert sorted(told["keys"]) in KEY_SETS, "the keys are neither the old nor the new: %r" % told
     record = storage.read_sealed(ROOT + "ota/state")
     under_way = ("offered", "downloading", "verifying", "staged", "rebooting", "trial")
     if record and (record["state"] in under_way or not record["said"] or link._board.number("trial")):
