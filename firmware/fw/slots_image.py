@@ -74,8 +74,9 @@ def sink(up):
 
 async def check(up):
     """The image is of this chip and of its size, and its SHA-256 is right as it is read back."""
+    from ota_bad import BadPayload
+    from ota_image import IMAGE_HEAD_BYTES, image_facts
     from ota_keys import board_name
-    from ota_payload import IMAGE_HEAD_BYTES, BadPayload, image_facts
 
     record = up.record
     part, digest, left, at = _slot(record["slot"]), hashlib.sha256(), record["size"], 0

@@ -265,7 +265,7 @@ def test_a_check_fits_into_a_small_heap(tmp_path: Path) -> None:
     """40 KB on the 32-bit unix port, with the modules as boards have them, and those of plan and payload."""
     if not SMALL.exists():
         pytest.skip("scripts/micropython.sh makes MicroPython's unix port")
-    for name in ("strict_json", "ota_check", "ota_plan", "ota_payload"):
+    for name in ("strict_json", "ota_check", "ota_plan", "ota_bad", "ota_payload"):
         source, compiled = ROOT / f"firmware/fw/{name}.py", tmp_path / f"{name}.mpy"
         subprocess.run([find_mpy_cross()[0], "-O3", source, "-o", compiled], check=True)
     path = written(tmp_path, [Case("", manifest())])

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
 from microclaw.virtual.updates.chip import FlashRefused
-from microclaw.virtual.updates.firmware_modules import ota_check, ota_payload, ota_plan
+from microclaw.virtual.updates.firmware_modules import ota_bad, ota_check, ota_plan
 from microclaw.virtual.updates.slots import Slots, Start
 from microclaw.wire.link.actions import TakeBlob
 from microclaw.wire.link.messages import AnyMessage, BlobRead, OtaFacts, OtaStatus
@@ -218,7 +218,7 @@ class Updater:
         """What is wrong with a payload, or with the flash, ends the update, not the link."""
         try:
             act()
-        except ota_payload.BadPayload as refused:
+        except ota_bad.BadPayload as refused:
             self._plan.failed(f"{refused.code}: {refused.words}")
             self._slots.folders.drop_payload()
         except (OSError, FlashRefused) as exc:
