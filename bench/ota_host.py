@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import signal
+import sqlite3
 import ssl
 import tempfile
 import threading
@@ -32,7 +33,7 @@ from microclaw.link_server.meter import LinkMeter
 from microclaw.ota.payloads import Payloads
 from microclaw.ota.serving import OfferedPayloads
 from microclaw.store.database import Database
-from microclaw.store.firmware import FirmwareTable, NewRelease, offer_in
+from microclaw.store.firmware import FirmwareTable, NewRelease, ReleaseRow, offer_in
 
 SIZES: Final = (2 << 20, 16 << 20)
 """Of an ordinary image, and the largest payload that there is."""
@@ -116,8 +117,12 @@ async def _publish(
         )
     )
     for device in devices:
-        await database.write(lambda connection, to=device: offer_in(connection, to, release, "bench", 0, again=False))
+        await database.write(partial(_offer, device=device, release=release))
     return sha256
+
+
+def _offer(connection: sqlite3.Connection, *, device: str, release: ReleaseRow) -> None:
+    offer_in(connection, device, release, "bench", 0, again=False)
 
 
 class _Quiet(SimpleHTTPRequestHandler):

@@ -35,7 +35,11 @@ async def check(up):
         wholes = _read("ota_whole")
         wholes.check_about(folder, record)
         await wholes.check_programs(folder)
-    except BadPayload as exc:
+    except Exception as exc:
+        if not hasattr(
+            exc, "words"
+        ):  # a BadPayload; its class is another one in each module that is read in for itself
+            raise
         _read("slots_files").empty(folder)
         _read("storage").remove_file(up.payload)
         up.move("failed", exc.code + (": " + exc.words if exc.words else ""))
