@@ -667,6 +667,38 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "UPDATE desired_apps SET silences = 2 WHERE suspect_ms IS NOT NULL",
     ),
     (
+        # Code that ran, runs or waits in the sandbox. The code itself and the files it left are in the home.
+        """CREATE TABLE code_tasks (
+            task_number  INTEGER PRIMARY KEY AUTOINCREMENT,
+            person_id    TEXT NOT NULL,
+            asked_by     TEXT NOT NULL,
+            device_id    TEXT,
+            channel      TEXT NOT NULL,
+            chat_id      TEXT NOT NULL,
+            language     TEXT NOT NULL,
+            code_bytes   INTEGER NOT NULL,
+            code_sha256  TEXT NOT NULL,
+            inputs       TEXT NOT NULL,
+            keep         TEXT NOT NULL,
+            allow        TEXT,
+            limits       TEXT NOT NULL,
+            state        TEXT NOT NULL CHECK (state IN ('queued', 'running', 'done', 'failed', 'cancelled')),
+            ending       TEXT NOT NULL,
+            exit_code    INTEGER,
+            reason       TEXT NOT NULL,
+            output       BLOB NOT NULL,
+            output_bytes INTEGER NOT NULL,
+            files        TEXT NOT NULL,
+            refused      TEXT NOT NULL,
+            kept_bytes   INTEGER NOT NULL,
+            created_ms   INTEGER NOT NULL,
+            started_ms   INTEGER,
+            ended_ms     INTEGER,
+            cpu_s        REAL,
+            memory_peak_bytes INTEGER
+        ) STRICT""",
+    ),
+    (
         # The revisions of boards that a release is for, as JSON; of one version there may be one release for each.
         "ALTER TABLE firmware_releases ADD COLUMN revisions TEXT NOT NULL DEFAULT '[]'",
         "DROP INDEX firmware_release_once",
