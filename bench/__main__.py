@@ -35,11 +35,12 @@ NAMES = (
     "rollout",
     "egress",
 )
-PARTS = (  # of link and voice, to be run alone
+PARTS = (  # of link, ota and voice, to be run alone
     "link_cost",
     "link_streams",
     "link_hostile",
     "link_lossy",
+    "ota_audio",
     "voice_turn",
     "voice_streams",
     "voice_lossy",
@@ -50,7 +51,7 @@ PARTS = (  # of link and voice, to be run alone
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    names = f"{', '.join(NAMES)} (default: all), or a part of link or voice: {', '.join(PARTS)}"
+    names = f"{', '.join(NAMES)} (default: all), or a part of link, ota or voice: {', '.join(PARTS)}"
     parser.add_argument("names", nargs="*", metavar="NAME", help=names)
     parser.add_argument("--json", action="store_true", help="one JSON document a benchmark")
     parser.add_argument("--quick", action="store_true", help="voice: a look, in a minute or two")

@@ -82,7 +82,7 @@ async def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mc-bench-")))
         database = await stack.enter_async_context(Database.open(folder / "microclaw.db"))
         pacer = Pacer() if options.paced else None
-        answering = _Answering(pacer)
+        answering = Answering(pacer)
         links = await LinkRegistry.open(link_parts(database, answering.on_event))
         answering.links = links
         listener = stack.enter_context(tcp_listener(options.address, 0))
@@ -153,7 +153,7 @@ async def _bare_aiohttp(tls: ssl.SSLContext, pacer: Pacer | None) -> AsyncIterat
     await server.shutdown(1)
 
 
-class _Answering:
+class Answering:
     """What becomes of a device's audio: it goes back, or the host speaks as long as the device does."""
 
     links: LinkRegistry

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import hashlib
 import json
 import os
 import secrets
 import signal
+import sqlite3
 import ssl
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -20,7 +22,8 @@ from typing import Any, Final
 
 import uvloop
 
-from bench.link_host import LIMITS, link_parts, nobody_pairs, now_ms
+from bench.link_host import LIMITS, Answering, link_parts, nobody_pairs, now_ms
+from bench.paced_stream import Pacer
 from microclaw.api.server import tcp_listener
 from microclaw.auth.certificates import host_names
 from microclaw.auth.device_identity import HostIdentity
@@ -30,7 +33,7 @@ from microclaw.link_server.meter import LinkMeter
 from microclaw.ota.payloads import Payloads
 from microclaw.ota.serving import OfferedPayloads
 from microclaw.store.database import Database
-from microclaw.store.firmware import FirmwareTable, NewRelease, offer_in
+from microclaw.store.firmware import FirmwareTable, NewRelease, ReleaseRow, offer_in
 
 SIZES: Final = (2 << 20, 16 << 20)
 """Of an ordinary image, and the largest payload that there is."""
@@ -38,16 +41,22 @@ DEVICE: Final = "bench"
 
 
 async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fetching", type=int, default=0, help="so many devices may fetch, and the host speaks")
+    fetching: int = parser.parse_args().fetching
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mc-bench-")))
         database = await stack.enter_async_context(Database.open(folder / "microclaw.db"))
-        links = await LinkRegistry.open(link_parts(database, lambda _event: None))
+        answering = Answering(pacer := Pacer())
+        links = await LinkRegistry.open(link_parts(database, answering.on_event if fetching else lambda _event: None))
+        answering.links = links
         payloads, table = Payloads(folder / "firmware"), FirmwareTable(database)
         payloads.open(frozenset())
         links.parts.updates.source = OfferedPayloads(table, payloads)
-        digests = [await _publish(database, table, payloads, size) for size in SIZES]
+        names = [f"fetching-{number}" for number in range(fetching)]
+        digests = [await _publish(database, table, payloads, size, (DEVICE, *names)) for size in SIZES]
         listener = stack.enter_context(tcp_listener("127.0.0.1", 0))
         identity = await HostIdentity.open(
             folder / "identity",
@@ -60,6 +69,7 @@ async def main() -> None:
         )
         issued = await identity.tokens.issue(DEVICE)
         assert issued is not None
+        tokens = await asyncio.gather(*(identity.tokens.issue(name) for name in names))
         server = Listener(links, identity, limits=LIMITS, meter=LinkMeter(), knows=lambda _: True)
         await stack.enter_async_context(server.serving(listener, identity.authority.server_context()))
         plain = stack.enter_context(_plain_server(folder / "firmware", identity.authority.server_context()))
@@ -70,13 +80,19 @@ async def main() -> None:
             "ca": identity.authority.ca_pem.decode(),
             "token": issued.token,
             "digests": digests,
+            "sizes": SIZES,
+            "fetching": [each.token for each in tokens if each is not None],
         }
         print(json.dumps(ready), flush=True)
+        pacing = asyncio.create_task(pacer.run(), name="pacer")
         await stop.wait()
+        pacing.cancel()
 
 
-async def _publish(database: Database, table: FirmwareTable, payloads: Payloads, size: int) -> str:
-    """A payload that the device was offered; its SHA-256."""
+async def _publish(
+    database: Database, table: FirmwareTable, payloads: Payloads, size: int, devices: Sequence[str]
+) -> str:
+    """A payload that the devices were offered; its SHA-256."""
     data = secrets.token_bytes(size)
     sha256 = hashlib.sha256(data).hexdigest()
     payloads.write(sha256, len(data), 0, data)
@@ -97,10 +113,16 @@ async def _publish(database: Database, table: FirmwareTable, payloads: Payloads,
             signature=bytes(384),
             published_ms=0,
             published_by="bench",
+            revisions=(),
         )
     )
-    await database.write(lambda connection: offer_in(connection, DEVICE, release, "bench", 0, again=False))
+    for device in devices:
+        await database.write(partial(_offer, device=device, release=release))
     return sha256
+
+
+def _offer(connection: sqlite3.Connection, *, device: str, release: ReleaseRow) -> None:
+    offer_in(connection, device, release, "bench", 0, again=False)
 
 
 class _Quiet(SimpleHTTPRequestHandler):

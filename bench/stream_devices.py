@@ -173,8 +173,22 @@ class Devices:
         began_s = time.monotonic()
         heard = Heard(began_s + warm_s, began_s + warm_s + lasts_s, late_s)
         expected = round(lasts_s / gap_s)
-        cpu_s, delayed_s, number, is_broken = time.process_time(), waited_s(os.getpid()), 0, False
-        while (now_s := time.monotonic()) < heard.end_s + TAIL_S and not is_broken:
+        cpu_s, delayed_s = time.process_time(), waited_s(os.getpid())
+        most_late = 2 * expected * LATE_SHARE + 1
+        number = self.talk(devices, heard, began_s, most_late)
+        is_broken = heard.late > most_late
+        lasted_s = time.monotonic() - began_s
+        cpu_s, delayed_s = time.process_time() - cpu_s, waited_s(os.getpid()) - delayed_s
+        if not heard.came:
+            raise ConnectionError(f"{number} frames were said and the host answered none: the number is not the reason")
+        worst_s = math.inf if is_broken else max(_p99(heard.host_heard, expected), _p99(heard.devices_heard, expected))
+        said_p99_s = percentile(heard.devices_said or [0.0], 99)
+        return Conversation(len(devices), worst_s, said_p99_s, cpu_s / lasted_s, delayed_s / lasted_s, lasted_s)
+
+    def talk(self, devices: Sequence[Device], heard: Heard, began_s: float, most_late: float = math.inf) -> int:
+        """Say frames from `began_s` on and listen until those that count are over; how many were said."""
+        gap_s, number = FRAME_S / len(devices), 0
+        while (now_s := time.monotonic()) < heard.end_s + TAIL_S and heard.late <= most_late:
             due_s = began_s + number * gap_s
             for _ in range(_BURST):
                 if due_s > now_s:
@@ -185,14 +199,7 @@ class Devices:
                 number += 1
                 due_s = began_s + number * gap_s
             self._listen(max(0.0, due_s - time.monotonic()), heard)
-            is_broken = heard.late > 2 * expected * LATE_SHARE + 1
-        lasted_s = time.monotonic() - began_s
-        cpu_s, delayed_s = time.process_time() - cpu_s, waited_s(os.getpid()) - delayed_s
-        if not heard.came:
-            raise ConnectionError(f"{number} frames were said and the host answered none: the number is not the reason")
-        worst_s = math.inf if is_broken else max(_p99(heard.host_heard, expected), _p99(heard.devices_heard, expected))
-        said_p99_s = percentile(heard.devices_said or [0.0], 99)
-        return Conversation(len(devices), worst_s, said_p99_s, cpu_s / lasted_s, delayed_s / lasted_s, lasted_s)
+        return number
 
     def end(self, devices: Sequence[Device]) -> None:
         """Say that it is over, and listen until the host is silent."""

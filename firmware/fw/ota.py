@@ -16,7 +16,6 @@ from binascii import hexlify
 from hashlib import sha256
 
 import cbor
-import storage
 from binding import bound
 from micropython import const
 
@@ -33,7 +32,7 @@ class Updates:
         self.link, self.board, self.settings = link, link._board, link._settings
         self.root = link._settings.path("")
         self.payload = self.root + FOLDER + "/payload"
-        self.record = storage.read_sealed(self.root + FOLDER + "/state") or {}
+        self.record = _module("storage").read_sealed(self.root + FOLDER + "/state") or {}
         self.taker = self.task = None
         self.news = asyncio.Event()
         self.move()
@@ -51,7 +50,7 @@ class Updates:
 
     def go_on(self):
         if self.todo in ("", "switch"):
-            storage.remove_file(self.payload)
+            _module("storage").remove_file(self.payload)
         if self.todo not in ("", "trial"):
             self.task = asyncio.create_task(self._run())
         self.rest()
@@ -130,7 +129,7 @@ class Updates:
             os.mkdir(self.root + FOLDER)
         except OSError:
             pass  # it is there; else the next line says so
-        storage.write_sealed(self.root + FOLDER + "/state", record)
+        _module("storage").write_sealed(self.root + FOLDER + "/state", record)
         self.record = record
 
     def say(self, version, state, progress, error):
@@ -152,6 +151,6 @@ def _module(name):
     """Read in with what it imports, and given back after its use."""
     found = __import__(name)
     for other in list(sys.modules):
-        if other[:4] == "ota_" or other[:6] == "slots_" or other in ("mpy_file", "strict_json"):
+        if other[:4] == "ota_" or other[:6] == "slots_" or other in ("mpy_file", "storage", "strict_json"):
             sys.modules.pop(other)
     return found

@@ -14,7 +14,8 @@ MAX_PAYLOAD_BYTES = 1 << 24
 MODULUS_BYTES = 384
 _DAY_S = 86400
 _HASH_BYTES = 32
-_OPTIONAL = ("device", "allow_downgrade")
+_MAX_REVISIONS = 16
+_OPTIONAL = ("device", "revisions", "allow_downgrade")
 # RFC 5280: a SubjectPublicKeyInfo of an RSA key of 3,072 bits in DER; its modulus, then its exponent, 65,537
 SPKI_HEAD = (
     b"\x30\x82\x01\xa2\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01"
@@ -44,7 +45,8 @@ class Facts:
     """What the device is. `now_s`: UTC in seconds since 1970, or None; `keys`: id to modulus in base64.
 
     `slot_bytes` is the size of the second application slot and `room_bytes` the largest payload of files that fits,
-    both 0 where there is none. `security_version` is the highest that was healthy here.
+    both 0 where there is none. `security_version` is the highest that was healthy here; `revision` of the board, ""
+    where nobody told it.
     """
 
     def __init__(self, name, board, channel, device, version, security_version):
@@ -59,6 +61,7 @@ class Facts:
         self.now_s = None
         self.slot_bytes = 0
         self.room_bytes = 0
+        self.revision = ""
 
 
 def check(manifest, signature, facts):
@@ -192,6 +195,9 @@ def _check_fit(values, facts, keys):
     board = facts.board if values["kind"] == "files" else facts.board.split("-small")[0]
     if not keys and values["board"] != board:
         raise Refused("wrong_board", "%s, this one is %s" % (values["board"], board))
+    if not keys and "revisions" in values and facts.revision not in values["revisions"]:
+        words = "for %s, this one is %s" % (", ".join(values["revisions"]), facts.revision or "of none that it knows")
+        raise Refused("wrong_revision", words[:200])
     if "device" in values and values["device"] != facts.device:
         raise Refused("wrong_device", values["device"])
     if not keys and values["channel"] != facts.channel:
@@ -228,6 +234,10 @@ def _name(value):
 
 def _label(value):
     return _of(value, _LOWER + _DIGITS + "-", 1, 32)
+
+
+def _revision(value):
+    return _of(value, _LOWER + _UPPER + _DIGITS + "._-", 1, 32)
 
 
 def _number_text(text):
@@ -295,6 +305,7 @@ _KEYS_FORM = (
 _UPDATE_FORM = (
     ("name", _name),
     ("board", _label),
+    ("revisions", lambda v: bool(v) and _list_of(v, _revision, _MAX_REVISIONS)),
     ("channel", _label),
     ("device", _name),
     ("version", _is_version),

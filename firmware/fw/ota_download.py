@@ -39,23 +39,24 @@ class Window:
 async def download(up):
     """Until the payload is whole and the plan says so, or it failed. A connection that ends is waited for."""
     record = up.record
-    slots = up.slots(record["kind"])
+    kind = record["kind"]
     if record["state"] == "offered":
-        slots.forget(up)
-        up.move("downloading", slots.unused(up))
-    sink = slots.sink(up)
-    digest, failed = unhexlify(record["sha256"]), 0
+        up.slots(kind).forget(up)
+        up.move("downloading", up.slots(kind).unused(up))
+    sink = up.slots(kind).sink(up)
+    digest, size, failed = unhexlify(record["sha256"]), record["size"], 0
+    del record  # each note of how far it is makes another one
     up.taker = window = Window(up, digest, sink)
     try:
-        while sink.at < record["size"]:
+        while sink.at < size:
             began = sink.at
-            await _one(up, window, sink, digest, record["size"])
+            await _one(up, window, sink, digest, size)
             error, window.error = window.error, None
             if isinstance(error, OSError):
                 raise error
             failed = failed + 1 if sink.at == began else 0
             if error in ("blob_unknown", "blob_withdrawn", "blob_range") or failed >= _MAX_FAILED:
-                slots.forget(up)
+                up.slots(kind).forget(up)
                 up.move("failed", "download_failed: " + (error or "no answer"))
                 return
             if error:

@@ -27,13 +27,16 @@ def hello(board, settings):
     kinds = kinds_of(board) if told and name else []
     if not kinds:
         return None
-    return {
+    found = {
         "board": name,
         "channel": told["channel"],
         "kinds": kinds,
         "keys": sorted(told["keys"]),
         "security_version": board.number(SECURITY),
     }
+    if settings.get("revision"):
+        found["revision"] = settings.get("revision")
+    return found
 
 
 def kinds_of(board):

@@ -60,4 +60,5 @@ def _facts(up, told):
     facts.now_s = calendar.now_ms() // 1000 if calendar.is_set() else None
     facts.slot_bytes = up.slots("image").room(up)
     facts.room_bytes = up.slots("files").room(up)
+    facts.revision = up.settings.get("revision", "")
     return facts

@@ -1,18 +1,17 @@
 """A bundle that is whole becomes the files of the unused folder, each compared after it was written. Read in for that.
 
-It holds no more than two blocks of a file, and lets others run after each.
+It holds no more than two blocks of a file, and lets others run after each. What only one of its steps needs is read in
+for that step: first the reader of tars, then what looks at programs.
 """
 
 import asyncio
-import hashlib
-import json
 import os
-from binascii import hexlify
+import sys
 
-import mpy_file
-import slots_files
-import storage
-from ota_payload import BLOCK, BadPayload, TarReader, padded
+from micropython import const
+from ota_bad import BadPayload
+
+_BLOCK = const(512)
 
 _NEEDED = ("start.mpy", "about.json")
 
@@ -20,48 +19,53 @@ _NEEDED = ("start.mpy", "about.json")
 async def check(up):
     """The plan is at `staged` afterwards, or at `failed`."""
     record = up.record
-    folder = up.root + slots_files.SLOTS[record["slot"]]
+    slots = _read("slots_files")
+    folder, whole = up.root + slots.SLOTS[record["slot"]], slots.WHOLE
+    del slots
     try:
         with open(up.payload, "rb") as file:
             if file.seek(0, 2) != record["size"]:
                 raise BadPayload("wrong_size", "%d bytes in flash" % file.tell())
             file.seek(0)
-            if await _sha256(file) != record["sha256"]:
+            if await _read("ota_whole").sha256(file) != record["sha256"]:
                 raise BadPayload("wrong_hash", "")
-            await _unpack(file, folder, record["size"])
-        _check_about(folder, record)
-    except (BadPayload, mpy_file.Cut) as exc:
-        code = exc.code if isinstance(exc, BadPayload) else "bad_bundle"
-        words = exc.words if isinstance(exc, BadPayload) else str(exc)
-        slots_files.empty(folder)
-        storage.remove_file(up.payload)
-        up.move("failed", code + (": " + words if words else ""))
+            file.seek(0)
+            _read("slots_files").empty(folder)
+            await _unpack(file, folder, whole, record["size"])
+        wholes = _read("ota_whole")
+        wholes.check_about(folder, record)
+        await wholes.check_programs(folder)
+    except Exception as exc:
+        if not hasattr(
+            exc, "words"
+        ):  # a BadPayload; its class is another one in each module that is read in for itself
+            raise
+        _read("slots_files").empty(folder)
+        _read("storage").remove_file(up.payload)
+        up.move("failed", exc.code + (": " + exc.words if exc.words else ""))
         return
-    storage.write_file(folder + slots_files.WHOLE, b"", "wb")
+    _read("storage").write_file(folder + whole, b"", "wb")
     up.move("staged")
-    storage.remove_file(up.payload)
+    _read("storage").remove_file(up.payload)
 
 
-async def _sha256(file):
-    digest, piece = hashlib.sha256(), memoryview(bytearray(BLOCK))
-    while True:
-        size = file.readinto(piece)
-        if not size:
-            return hexlify(digest.digest()).decode()
-        digest.update(piece[:size])
-        await asyncio.sleep_ms(0)
+def _read(name):
+    """A module for one use: nothing keeps it."""
+    found = __import__(name)
+    for other in (name, "storage"):
+        sys.modules.pop(other, None)
+    return found
 
 
-async def _unpack(file, folder, size):
-    file.seek(0)
-    slots_files.empty(folder)
+async def _unpack(file, folder, whole, size):
     _make(folder)
-    tar = TarReader(size)
+    tars = _read("ota_payload")
+    tar, padded = tars.TarReader(size), tars.padded
     while not tar.over:
-        member = tar.member(file.read(BLOCK))
+        member = tar.member(file.read(_BLOCK))
         if member:
             name, length = member
-            if "/" + name == slots_files.WHOLE:
+            if "/" + name == whole:
                 raise BadPayload("bad_bundle", "it has a file that only this board writes")
             path, at = folder + "/" + name, file.tell()
             if "/" in name:
@@ -69,19 +73,17 @@ async def _unpack(file, folder, size):
             await _copy(file, path, length)
             file.seek(at)
             await _compare(file, path, length)
-            if name.endswith(".mpy"):
-                mpy_file.check(path)
             file.seek(at + padded(length))
     for name in _NEEDED:
-        if name not in tar.names:
+        if "\n" + name + "\n" not in tar.names:
             raise BadPayload("bad_bundle", "it has no " + name)
 
 
 async def _copy(file, path, length):
-    piece = memoryview(bytearray(BLOCK))
+    piece = memoryview(bytearray(_BLOCK))
     with open(path, "wb") as new:
         while length:
-            size = file.readinto(piece[: min(BLOCK, length)])
+            size = file.readinto(piece[: min(_BLOCK, length)])
             new.write(piece[:size])
             length -= size
             await asyncio.sleep_ms(0)
@@ -91,25 +93,13 @@ async def _compare(file, path, length):
     """OSError where the flash has something else."""
     with open(path, "rb") as new:
         while length:
-            size = min(BLOCK, length)
+            size = min(_BLOCK, length)
             if new.read(size) != file.read(size):
                 raise OSError("%s is not as it was written" % path)
             length -= size
             await asyncio.sleep_ms(0)
         if new.read(1):
             raise OSError("%s is longer than it was written" % path)
-
-
-def _check_about(folder, record):
-    """What the files say of themselves: the next start tells the host so."""
-    try:
-        with open(folder + "/about.json") as file:
-            about = json.load(file)
-        if about["version"] == record["version"] and about["security_version"] == record["sv"]:
-            return
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise BadPayload("bad_bundle", "about.json is not of version " + record["version"])
 
 
 def _make(folder):

@@ -33,8 +33,8 @@ def keep_authority(settings, der):
 
 
 def forget(settings):
-    """Everything but the board's own description, and the key of its access point, which may stand on a label."""
-    settings.told = {name: settings.told[name] for name in ("board", "ap_key") if name in settings.told}
+    """Everything but what the board is (description, revision) and the key of its access point: labels may have it."""
+    settings.told = {name: settings.told[name] for name in ("board", "revision", "ap_key") if name in settings.told}
     keep(settings, SETTINGS, json.dumps(settings.told))
     for name in (CREDENTIAL, ADDRESS, AUTHORITY, AGENT):
         try:

@@ -13,7 +13,6 @@ from micropython import const
 SLOTS = ("fw_a", "fw_b")
 WHOLE = "/whole"
 _SPARE_BYTES = const(32_768)
-_NOTES = const(4)
 
 
 def running(_):
@@ -58,7 +57,11 @@ def forget(up):
 
 
 def sink(up):
-    return Payload(up.payload, up.record["size"])
+    """Without this file behind it: what a download keeps is kept small."""
+    import ota_sink
+
+    sys.modules.pop("ota_sink")
+    return ota_sink.Payload(up.payload, up.record["size"])
 
 
 def empty(folder):
@@ -81,29 +84,3 @@ def _files(folder):
         else:
             found.append((path, facts[6]))
     return found
-
-
-class Payload:
-    """The file that the bundle comes into. `at`: where the next piece goes; a power cut leaves what was flushed."""
-
-    def __init__(self, path, size):
-        self._file = open(path, "ab")
-        self._quarter = max(1, size // _NOTES)
-        self.at = os.stat(path)[6]
-        if self.at > size:
-            raise OSError("the payload is longer than it should be")
-        self.noted()
-
-    def noted(self):
-        """The plan knows how much there is; it is told again from `note_at` on."""
-        self.note_at = (self.at // self._quarter + 1) * self._quarter
-
-    def write(self, data):
-        self._file.write(data)
-        self.at += len(data)
-
-    def flush(self):
-        self._file.flush()
-
-    def close(self):
-        self._file.close()

@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 from binascii import hexlify
 
+import storage
 from board import esp32
 from micropython import const
 
@@ -15,6 +16,7 @@ _BLOCK = const(4096)
 _NOTE_BYTES = const(65_536)  # what a power cut takes back at most
 _MARK = const(3)  # `trial` of NVS; 1 and 2 are of folders
 _PIECE = const(512)
+_TAKEN = "ota/images"  # sealed: of each slot the version of its image, and that of our files when it was chosen
 
 
 def running(_):
@@ -38,8 +40,17 @@ def room(up):
     return 0 if label is None or label == running(up) else _slot(label).info()[3]
 
 
-def choose(_, label):
+def choose(up, label):
+    told = storage.read_sealed(up.root + _TAKEN) or {}
+    told[label] = [up.record["version"], up.link.files_version]
+    storage.write_sealed(up.root + _TAKEN, told)
     _slot(label).set_boot()
+
+
+def version(root, files):
+    """That of the image that runs, where it came by an update and our files, of the version `files`, did not since."""
+    told = (storage.read_sealed(root + _TAKEN) or {}).get(running(None))
+    return told[0] if told and told[1] == files else files
 
 
 def keep():
@@ -63,8 +74,9 @@ def sink(up):
 
 async def check(up):
     """The image is of this chip and of its size, and its SHA-256 is right as it is read back."""
+    from ota_bad import BadPayload
+    from ota_image import IMAGE_HEAD_BYTES, image_facts
     from ota_keys import board_name
-    from ota_payload import IMAGE_HEAD_BYTES, BadPayload, image_facts
 
     record = up.record
     part, digest, left, at = _slot(record["slot"]), hashlib.sha256(), record["size"], 0

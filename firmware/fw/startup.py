@@ -40,9 +40,10 @@ async def begin(folder, first):
     from calls import Calls
     from link import Link
 
-    version = _version()
+    files, version = _versions(settings)
     calls = Calls(board, runner, version, settings, wifi)
     link = Link(board, settings, calls, version)
+    link.files_version = files
     link.measure = bound(measured, runner, wifi)
     link.on_welcome = bound(healthy, board)
     runner.emit = link.emit
@@ -76,12 +77,26 @@ async def begin(folder, first):
     return board, tasks
 
 
-def _version():
+def _versions(settings):
+    """Of our files, and of the firmware: that of the whole image, if one was taken after the files were."""
+    files = VERSION
     try:
         with open(__file__.rpartition("/")[0] + "/about.json") as file:
-            return json.load(file)["version"]
+            files = json.load(file)["version"]
     except (OSError, ValueError, KeyError, TypeError):
-        return VERSION
+        pass
+    version = files
+    try:
+        with open(settings.path("ota/images")):
+            import slots_image
+
+        version = slots_image.version(settings.path(""), files)
+        for name in ("slots_image", "storage"):
+            sys.modules.pop(name)
+    except Exception as exc:  # mostly there is no such file
+        if not isinstance(exc, OSError):
+            sys.print_exception(exc)
+    return files, version
 
 
 def _go_on_with_update(board, settings, link):

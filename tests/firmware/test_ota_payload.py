@@ -10,17 +10,17 @@ from typing import Literal
 import pytest
 from tests.firmware.conftest import micropython
 
-from microclaw.virtual.updates.firmware_modules import ota_payload
+from microclaw.virtual.updates.firmware_modules import ota_bad, ota_image, ota_payload
 from microclaw.virtual.updates.image import Firmware, make_image
 
 SCRIPT = """
-import ota_payload
+import ota_bad, ota_image, ota_payload
 from binascii import unhexlify
 for line in open(WORDS[0]):
     data = unhexlify(line.strip())
     try:
         if data[:1] == b"\\xe9":
-            print("image", *ota_payload.image_facts(data, "esp32s3"))
+            print("image", *ota_image.image_facts(data, "esp32s3"))
             continue
         tar, at = ota_payload.TarReader(len(data)), 0
         while not tar.over:
@@ -28,8 +28,8 @@ for line in open(WORDS[0]):
             at += 512
             if member:
                 at += ota_payload.padded(member[1])
-        print(*tar.names)
-    except ota_payload.BadPayload as refused:
+        print(*tar.names.split())
+    except ota_bad.BadPayload as refused:
         print(refused.code)
 """
 
@@ -124,14 +124,14 @@ PAYLOADS: list[tuple[str, bytes, str]] = [
 def read(data: bytes) -> str:
     try:
         if data[:1] == b"\xe9":
-            return " ".join(map(str, ("image", *ota_payload.image_facts(data, "esp32s3"))))
+            return " ".join(map(str, ("image", *ota_image.image_facts(data, "esp32s3"))))
         reader, file = ota_payload.TarReader(len(data)), io.BytesIO(data)
         while not reader.over:
             found = reader.member(file.read(512))
             if found is not None:
                 file.seek(ota_payload.padded(found[1]), io.SEEK_CUR)
-        return " ".join(reader.names)
-    except ota_payload.BadPayload as refused:
+        return " ".join(reader.names.split())
+    except ota_bad.BadPayload as refused:
         return str(refused.code)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from tests.firmware.conftest import MICROPYTHON, ROOT
-from tests.firmware.ota_offers import manifest, packed, signer
+from tests.firmware.ota_offers import keys_manifest, manifest, packed, signer
 from tests.firmware.programs import image
 
 SCRIPT = "tests/firmware/simulated/update_cuts.py"
@@ -182,3 +182,24 @@ def test_a_power_cut_at_any_change_of_flash_does_not_keep_a_bad_firmware(
         assert said(each) == [*WELL[:-1], "rolled_back"]
         assert each["numbers"]["slot"] == 0
         assert each["numbers"]["trial"] == 0
+
+
+def test_a_power_cut_at_any_change_of_flash_of_a_key_change_leaves_the_old_keys_or_the_new(
+    case: dict[str, Any], tmp_path: Path
+) -> None:
+    """Never none, and never a mix: each start looks at them. The host's offer comes again until it is acked."""
+    times = {"created": "2025-01-01T00:00:00Z", "expires": "2099-01-01T00:00:00Z"}
+    change = packed(keys_manifest(name="microclaw-micropython", **times))
+    case |= {"manifest": text(change), "signature": text(signer().sign(change))}
+    case["key_sets"] = [[signer().key_id], [signer(1).key_id]]
+    (run,) = runs(case, tmp_path)
+    assert [(version, state) for _, version, state, _, _ in run["heard"]] == [("keys-2", "healthy")]
+    assert run["changes"] > 3
+    case["cuts"] = [[at, how] for at in range(run["changes"]) for how in range(3)]
+    found = runs(case, tmp_path)
+    assert len(found) == 3 * run["changes"] + 1
+    for each in found:
+        assert each["keys"] == [signer(1).key_id]
+        assert {(version, state) for _, version, state, _, _ in each["heard"]} == {("keys-2", "healthy")}
+        assert each["numbers"]["slot"] == 0
+    assert sum("cut" in each["ways"] for each in found[1:]) >= 2 * run["changes"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.firmware.conftest import PATIENCE_S, Firmware
-from tests.firmware.test_update import WELL, offer
+from tests.firmware.test_update import WELL, about, offer, put
 from tests.firmware.test_update import updatable as updatable
 from tests.firmware.update_host import UpdateHost, hosting_updates
 
@@ -64,6 +64,7 @@ async def test_an_image_comes_into_the_other_slot_through_a_power_cut(slots: Fir
     assert (slots.folder / "ota_1").read_bytes()[:SIZE] == payload
     assert slots.read("otadata.json")["boot"] == "ota_1"
     assert slots.read("otadata.json")["ota_1"] == "valid"
+    assert [hello.firmware.version for hello in host.hellos] == ["1.0.0", "1.0.0", "1.4.0"]
     offsets = [window.offset for window in host.windows]
     again = next(after for before, after in pairwise(offsets) if after < before)
     assert again == 65536, "what was noted last"
@@ -87,6 +88,28 @@ async def test_an_image_without_a_welcome_goes_back_with_the_next_reset(slots: F
             await host.until(lambda: host.states("1.4.0")[-1:] == ["rolled_back"])
     assert host.statuses[-1].error == "unhealthy: power_on"
     assert slots.read("otadata.json")["boot"] == "ota_0"
+    assert host.hellos[-1].firmware.version == "1.0.0"
+
+
+async def test_the_version_is_that_of_what_was_taken_last(slots: Firmware, tmp_path: Path) -> None:
+    """An image of 1.4.0, refused is one of 1.3.0; then our files of 1.5.0."""
+    payload = image()
+    host = UpdateHost(payload)
+    async with hosting_updates(slots, tmp_path, host), asyncio.timeout(PATIENCE_S):
+        async with slots.running():
+            host.say(offer(payload, kind="image"))
+            await host.until(lambda: host.states("1.4.0")[-1:] == ["healthy"])
+            host.say(offer(payload, kind="image", version="1.3.0"))
+            await host.until(lambda: host.states("1.3.0") == ["refused"])
+            before = len(host.hellos)
+            host.cut()
+            await host.until(lambda: len(host.hellos) > before)
+        assert host.statuses[-1].error == "old_version: 1.3.0, here runs 1.4.0"
+        put(slots.folder / "fw_a/about.json", about("1.5.0", 0))
+        before = len(host.hellos)
+        async with slots.running():
+            await host.until(lambda: len(host.hellos) > before)
+    assert [hello.firmware.version for hello in host.hellos] == ["1.0.0", "1.4.0", "1.4.0", "1.5.0"]
 
 
 @pytest.mark.parametrize(

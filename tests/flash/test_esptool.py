@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ async def test_chip_flash_and_psram_are_read(start_board: StartBoard, kind: Chip
     board = start_board(kind)
     facts = await Esptool(BoardPort.parse(str(board.port))).facts()
     assert (facts.chip, facts.mac, facts.flash_bytes, facts.psram_bytes) == (chip, MAC, 4 * MB, psram * MB)
+    assert re.fullmatch(r"v\d\.\d", facts.revision or ""), facts.description
 
 
 async def test_a_loader_without_a_stub_says_so_and_ends(start_board: StartBoard) -> None:

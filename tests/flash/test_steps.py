@@ -86,6 +86,17 @@ async def test_a_board_gets_the_keys_of_its_updates_and_keeps_them(
         await flash_board(workshop(board), Wishes(update_keys={f"{n:016x}": "q83v" for n in range(5)}))
 
 
+async def test_a_board_is_told_its_revision_and_keeps_it(start_board: StartBoard, workshop: Make, image: Path) -> None:
+    """The chip's own, as esptool reads it with the image, until a person says which one it is."""
+    board = start_board()
+    done = await flash_board(workshop(board), Wishes(image=image))
+    assert json.loads(board.file("settings.json"))["revision"] == done.revision
+    assert (done.revision or "").startswith("v")
+    for wishes in (Wishes(revision="b2"), Wishes(), Wishes(forgets=True, keeps_wifi=True)):
+        assert (await flash_board(workshop(board), wishes)).revision == "b2"
+        assert json.loads(board.file("settings.json"))["revision"] == "b2"
+
+
 async def test_a_cable_pulled_while_the_image_is_written_goes_on_without_asking(
     start_board: StartBoard, workshop: Make, tmp_path: Path, person: ScriptedPerson
 ) -> None:

@@ -331,6 +331,7 @@ async def test_a_change_of_keys_needs_no_board_and_leaves_an_update_alone(
             key.sign(manifest),
             1,
             "owner",
+            (),
         )
     )
     heard = Heard(updates.offers)
@@ -379,3 +380,47 @@ async def test_the_newest_version_for_a_device_is_what_it_could_take_or_runs(
     async with paired.connected(hello_of(paired, key, board="esp32c3")):
         await paired.until_ready()
         assert newest_for(rows, lamp, now_ms()) is None
+
+
+async def test_a_withdrawn_release_is_called_off_also_where_the_device_is_away(
+    plane: Plane, paired: ScriptedDevice, updates: Updates, key: SigningKey
+) -> None:
+    heard = Heard(updates.offers)
+    async with paired.connected(hello_of(paired, key)):
+        await paired.until_ready()
+    await updates.offers.offer("lamp", updates.release, by="owner")
+    await updates.table.withdraw(updates.release.release_id, 5)
+    release = await updates.table.release(updates.release.release_id)
+    assert [device.name for device in await updates.offers.call_off(release, by="Eva")] == ["lamp"]
+    async with paired.connected(hello_of(paired, key)):
+        await paired.until_ready()
+        assert (await paired.next(OtaOffer)).manifest == release.manifest
+        assert (await paired.next(OtaCancel)).version == "1.4.0"
+        await paired.send(OtaStatus("1.4.0", "offered", 0))
+        assert await heard.next() == ("offered", 0, None)
+        await paired.send(OtaStatus("1.4.0", "idle", 0, "cancelled"))
+        assert await heard.next() == ("idle", 0, "withdrawn")
+    assert await updates.offers.call_off(release, by="Eva") == []
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "kept"),
+    [
+        ("failed", "download_failed: blob_withdrawn", ("idle", "withdrawn")),
+        ("failed", "wrong_hash", ("failed", "wrong_hash")),
+        ("rolled_back", "unhealthy: watchdog", ("rolled_back", "unhealthy: watchdog")),
+    ],
+)
+async def test_who_finds_no_payload_of_a_withdrawn_release_has_not_failed(
+    paired: ScriptedDevice, updates: Updates, key: SigningKey, state: OtaState, error: str, kept: tuple[str, str]
+) -> None:
+    heard = Heard(updates.offers)
+    async with paired.connected(hello_of(paired, key)):
+        await paired.until_ready()
+        await updates.offers.offer("lamp", updates.release, by="owner")
+        await paired.next(OtaOffer)
+        await paired.send(OtaStatus("1.4.0", "downloading", 0.25))
+        await heard.next()
+        await updates.table.withdraw(updates.release.release_id, 5)
+        await paired.send(OtaStatus("1.4.0", state, 0.25, error))
+        assert await heard.next() == (kept[0], 0.25, kept[1])

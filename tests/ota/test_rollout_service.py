@@ -226,3 +226,58 @@ async def test_boards_that_cannot_take_it_are_left_out_with_the_reason(
 def replace_release(release: Release, **changes: Any) -> Release:
     told = {name: getattr(release, name) for name in release.__struct_fields__}
     return Release(**{**told, **changes})
+
+
+async def test_only_boards_of_the_revision_are_chosen(
+    fleet: Fleet, plane: Plane, updates: Updates, key: SigningKey
+) -> None:
+    await fleet.connect("fan", hello_of(fleet.boards["fan"], key, revision="b1"))
+    await fleet.connect("door", hello_of(fleet.boards["door"], key, revision="b2"))
+    order = RolloutOrder("1.4.0", "100%", limits={"soak_s": 0}, revisions=("b2", "b3"))
+    begun = await fleet.service.begin(order, plane.registry.list(), "owner")
+    assert dict(begun.left_out) == {"lamp": "does not know its revision", "fan": "is of the revision b1"}
+    one = await fleet.over(begun.one.rollout_id)
+    assert [plane.registry.get(each).name for each in one.rollout.devices] == ["door"]
+    assert one.rollout.progress.state == "done"
+
+
+async def test_each_board_gets_the_release_of_its_revision(
+    fleet: Fleet, plane: Plane, updates: Updates, key: SigningKey, release_of: Callable[..., Release]
+) -> None:
+    """One version, a release for each revision; a board that tells none, and one of a third, are left out."""
+    for revision in ("b1", "b2"):
+        release = release_of(f"of {revision}".encode(), version="1.5.0", revisions=(revision,))
+        await updates.table.publish(new_release(release, key))
+    await fleet.connect("fan", hello_of(fleet.boards["fan"], key, revision="b1"))
+    await fleet.connect("door", hello_of(fleet.boards["door"], key, revision="b3"))
+    order = RolloutOrder("1.5.0", "100%", limits={"soak_s": 0})
+    begun = await fleet.service.begin(order, plane.registry.list(), "owner")
+    assert dict(begun.left_out) == {
+        "lamp": "lamp does not know its revision, and the release is for b2",
+        "door": "door is of the revision b3, and the release is for b2",
+    }
+    async with asyncio.timeout(PATIENCE_S):
+        await fleet.offered.wait()
+    assert [(name, b'"revisions":["b1"]' in manifest) for name, manifest in fleet.took] == [("fan", True)]
+
+
+async def test_a_version_is_published_once_for_a_revision(
+    updates: Updates, key: SigningKey, release_of: Callable[..., Release]
+) -> None:
+    await updates.table.publish(new_release(release_of(b"1", version="1.6.0", revisions=("b1", "b2")), key))
+    await updates.table.publish(new_release(release_of(b"2", version="1.6.0", revisions=("b3",)), key))
+    for again in (("b2", "b4"), None):
+        with pytest.raises(ConfigError, match="published already"):
+            await updates.table.publish(new_release(release_of(b"3", version="1.6.0", revisions=again), key))
+
+
+async def test_a_rollout_of_a_withdrawn_version_stops(fleet: Fleet, plane: Plane, updates: Updates) -> None:
+    for name in NAMES:
+        await fleet.leave(name)
+    number = await begin(fleet, plane)
+    await fleet.service.withdrawn("1.4.0")  # there is another release of it
+    assert (await fleet.service.rollouts.get(number)).rollout.progress.state == "running"
+    await updates.table.withdraw(updates.release.release_id, 5)
+    await fleet.service.withdrawn("1.4.0")
+    progress = (await fleet.service.rollouts.get(number)).rollout.progress
+    assert (progress.state, progress.reason) == ("halted", "1.4.0 was withdrawn")

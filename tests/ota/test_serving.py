@@ -6,8 +6,9 @@ import asyncio
 import hashlib
 import ssl
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.link_server.conftest import Plane, ScriptedDevice, device, limits, pa
 from tests.link_server.scripted import PATIENCE_S
 
 from microclaw.clock import now_ms
+from microclaw.link_server.updates import WINDOWS_AT_ONCE
 from microclaw.ota.keys import SigningKey
 from microclaw.ota.manifest import Release, write_manifest
 from microclaw.ota.offers import Offers
@@ -59,7 +61,12 @@ def new_release(release: Release, key: SigningKey) -> NewRelease:
     told: dict[str, Any] = {name: getattr(release, name) for name in release.__struct_fields__}
     for name in ("schema", "alg", "size"):
         del told[name]
-    told |= {"device": release.device or "", "size_bytes": release.size, "manifest": manifest}
+    told |= {
+        "device": release.device or "",
+        "revisions": release.revisions or (),
+        "size_bytes": release.size,
+        "manifest": manifest,
+    }
     return NewRelease(**told, signature=key.sign(manifest), published_ms=1, published_by="owner")
 
 
@@ -159,6 +166,38 @@ async def test_one_window_is_under_way_at_a_time_and_holds_nothing_up(
         async with asyncio.timeout(PATIENCE_S):
             assert (await paired.blobs.get()).data == PAYLOAD[:1_008]
         assert await fetch(paired, DIGEST.digest(), len(PAYLOAD)) == PAYLOAD
+
+
+class CountingSource(OfferedPayloads):
+    """How many windows are read at the same time, at most."""
+
+    now = most = 0
+
+    async def window(self, link_id: str, sha256: bytes, offset: int, length: int) -> bytes:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            return await super().window(link_id, sha256, offset, length)
+        finally:
+            self.now -= 1
+
+
+async def test_few_windows_are_worked_on_at_once_and_every_device_gets_its_payload(
+    plane: Plane, scripted: Any, updates: Updates, key: SigningKey
+) -> None:
+    devices = {f"board-{number}": scripted(plane) for number in range(5)}
+    source = CountingSource(updates.table, updates.payloads)
+    plane.links.parts.updates.source = source
+    async with AsyncExitStack() as stack:
+        for name, each in devices.items():
+            await each.pair(partial(plane.plane.pair, name=name))
+            await stack.enter_async_context(each.connected(hello_of(each, key)))
+            await each.until_ready()
+            await updates.offers.offer(name, updates.release, by="owner")
+            await each.next(OtaOffer)
+        found = await asyncio.gather(*(fetch(each, DIGEST.digest(), len(PAYLOAD)) for each in devices.values()))
+    assert found == [PAYLOAD] * len(devices)
+    assert source.most == WINDOWS_AT_ONCE
 
 
 async def test_a_window_of_a_connection_that_went_away_is_sent_to_nobody(

@@ -125,13 +125,20 @@ def _route_releases(router: APIRouter, parts: HostParts) -> None:
         gate.check_owner(by.person_id, "publish firmware")
         return {"offset": await publisher.receive(sha256, body.offset, _decoded(body.data))}
 
-    @router.post("/releases/{release}/withdraw", summary="Nobody gets it any more")
+    @router.post(
+        "/releases/{release}/withdraw",
+        summary="Nobody gets it any more; `called_off`: devices that are told to give it up",
+    )
     async def withdraw(release: str, by: RequestCaller) -> dict[str, Any]:
         gate.check_owner(by.person_id, "withdraw firmware")
         rows = await publisher.find(release)
         await admit(gate, by, Permission.RISKY, f"withdraw {rows[0].name} {rows[0].version}")
         name = gate.name_of(by.person_id)
-        return {"releases": [_release_object(await publisher.withdraw(row.release_id, by=name)) for row in rows]}
+        found = [await publisher.withdraw(row.release_id, by=name) for row in rows]
+        for version in {row.version for row in found}:
+            await parts.rollouts.withdrawn(version)
+        told = [device.name for row in found for device in await parts.offers.call_off(row, by=name)]
+        return {"releases": [_release_object(row) for row in found], "called_off": sorted(set(told))}
 
 
 def _route_offers(router: APIRouter, parts: HostParts) -> None:
@@ -223,6 +230,7 @@ def _release_object(row: ReleaseRow) -> dict[str, Any]:
         "kind": row.kind,
         "name": row.name,
         "board": row.board or None,
+        "revisions": list(row.revisions),
         "channel": row.channel or None,
         "device": row.device or None,
         "version": row.version,
@@ -272,6 +280,7 @@ def _status_object(
         "takes_updates": facts is not None,
         "firmware": None if facts is None else {"name": facts.name, "version": facts.version},
         "board": None if facts is None else facts.board,
+        "revision": None if facts is None else facts.revision or None,
         "channel": None if facts is None else facts.channel,
         "kinds": [] if facts is None else list(facts.kinds),
         "keys": [] if facts is None else list(facts.keys),

@@ -28,6 +28,7 @@ class RolloutBody(Choice):
 
     version: Annotated[str, Field(min_length=1, max_length=40)]
     outdated: bool = False
+    revisions: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=32)], ...], Field(max_length=16)] = ()
     stages: Annotated[str, Field(min_length=1, max_length=100)] = DEFAULT_STAGES
     healthy_share: float | None = None
     max_crashes: int | None = None
@@ -67,7 +68,7 @@ def rollout_router(parts: HostParts) -> APIRouter:
         names = device_names(chosen)
         action = f"roll {body.version} out to {names_text(names)}"
         await admit(gate, by, Permission.RISKY, action, detail=names[:MAX_FAILURES_SHOWN])
-        order = RolloutOrder(body.version, body.stages, body.outdated, body.limits())
+        order = RolloutOrder(body.version, body.stages, body.outdated, body.limits(), body.revisions)
         begun = await service.begin(order, chosen, by.person_id)
         left_out = [{"device": name, "reason": why} for name, why in begun.left_out]
         return {**rollout_object(parts, begun.one), "left_out": left_out}

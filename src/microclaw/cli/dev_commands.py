@@ -105,6 +105,9 @@ def virtual(
     update_channel: Annotated[
         str | None, typer.Option("--update-channel", metavar="NAME", help="Of its updates. [default: stable]")
     ] = None,
+    revision: Annotated[
+        str | None, typer.Option("--revision", metavar="NAME", help="Of the board: updates may be for some alone.")
+    ] = None,
 ) -> None:
     """Run a virtual ESP32-S3 in the foreground and print its addresses; Ctrl-C ends it."""
     options = global_options(ctx)
@@ -139,6 +142,7 @@ def virtual(
         "--link-secret-file": link_secret_file,
         "--update-keys": update_keys,
         "--update-channel": update_channel,
+        "--revision": revision,
     }
     for option, value in given.items():
         if value is not None:

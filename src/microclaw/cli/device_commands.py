@@ -120,7 +120,8 @@ def _updates(facts: dict[str, Any] | None) -> str:
     if facts is None:
         return "by cable alone: it has no key for updates; microclaw flash --update-key FILE gives it one"
     kinds, keys = ", ".join(facts["kinds"]), ", ".join(facts["keys"])
-    return f"over the link ({kinds}), channel {facts['channel']}, for {facts['board']}, signed by {keys}"
+    board = f"{facts['board']} of revision {facts['revision']}" if facts.get("revision") else facts["board"]
+    return f"over the link ({kinds}), channel {facts['channel']}, for {board}, signed by {keys}"
 
 
 def _show_today(options: GlobalOptions, today: dict[str, Any], name: str) -> None:

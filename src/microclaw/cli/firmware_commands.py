@@ -37,7 +37,7 @@ def list_releases(ctx: typer.Context) -> None:
                 row["version"],
                 row["kind"],
                 row["name"],
-                row["board"] or "every board",
+                " ".join([row["board"] or "every board", *row["revisions"]]),
                 row["channel"] or "",
                 _release_state(row),
             )
@@ -92,11 +92,12 @@ def verify(
 
 @firmware_group.command("withdraw")
 def withdraw(ctx: typer.Context, release: ReleaseArgument) -> None:
-    """Nobody gets it any more; a device that is fetching it gives up, one that runs it goes on."""
+    """Nobody gets it any more; a device that has the offer and not the update gives it up, one that runs it goes on."""
     options = global_options(ctx)
     options.agree(f"withdraw {release}?")
     found = options.host().post(f"/v1/firmware/releases/{segment(release)}/withdraw")
-    options.report("firmware-withdrawn", found, f"{release} is withdrawn")
+    off = f", and called off on {names_text(found['called_off'])}" if found["called_off"] else ""
+    options.report("firmware-withdrawn", found, f"{release} is withdrawn{off}")
 
 
 @firmware_group.command("update")
@@ -141,7 +142,8 @@ def _status_cells(one: dict[str, Any]) -> tuple[str, str, str, str]:
     if one["not_ours"] is not None and one["offer"] is None:
         said = f"{one['not_ours']['version']} {one['not_ours']['state']}, which is not ours"
     firmware = one["firmware"]
-    return f"{firmware['name']} {firmware['version']}", str(one["board"]), str(one["channel"]), said
+    board = " ".join([one["board"], *([one["revision"]] if one["revision"] else [])])
+    return f"{firmware['name']} {firmware['version']}", board, str(one["channel"]), said
 
 
 def _read(path: Path, limit: int) -> bytes:

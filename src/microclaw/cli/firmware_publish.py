@@ -50,6 +50,8 @@ from microclaw.ota.publisher import check_payload
 PIECE_BYTES: Final = 512 << 10
 _DAY_S: Final = 86_400
 _PAYLOAD: Final = ".payload"
+_OWN_NAMES: Final = {"micropython": OUR_FIRMWARE}
+"""What MicroPython's own builds call themselves: on boards with our files the firmware has our name."""
 _LOST = (
     "keep it where only you can reach it, and a copy somewhere else: who has it can update every board that trusts it; "
     "if it is lost, no board that trusts it alone can ever be updated over the air again, only by cable"
@@ -104,6 +106,10 @@ def publish(
         str | None, typer.Option("--board", metavar="CHIP", help="esp32s3, esp32c3, ...; CHIP-small without PSRAM.")
     ] = None,
     image: Annotated[Path | None, typer.Option("--image", metavar="FILE", help="An application of your own.")] = None,
+    revision: Annotated[
+        list[str] | None,
+        typer.Option("--revision", metavar="R", help="Only boards of this revision take it; may be given again."),
+    ] = None,
     channel: Annotated[str, typer.Option("--channel")] = "stable",
     name: Annotated[str | None, typer.Option("--name", help="Of the firmware, as devices say it.")] = None,
     only: Annotated[str | None, typer.Option("--only", metavar="DEVICE_ID", help="For one device alone.")] = None,
@@ -147,12 +153,16 @@ def publish(
     signer = None if manifest_only is not None else Signer(options, signing)
     public = signing_public_key(options, public_key) if signer is None else signer.public
     level = security_version if security_version is not None else _last_security_version(options, board)
+    is_named = name is not None
     payload, kind, name, version = _payload(board, image, name, version, level)
+    if image is not None and not is_named:
+        _check_name(options, board, name)
     data = new_manifest(
         payload,
         kind=kind,
         name=name,
         board=board,
+        revisions=tuple(sorted(set(revision))) if revision else None,
         channel=channel,
         device=only,
         version=version,
@@ -225,7 +235,22 @@ def _payload(
     if version_numbers(version) is None:
         text = f"the image calls itself {version[:40]!r}, and releases are compared by numbers"
         raise ConfigError(text, next_step="give --version X.Y.Z")
-    return data, "image", name or found.project, check_version(version)
+    return data, "image", name or _OWN_NAMES.get(found.project, found.project), check_version(version)
+
+
+def _check_name(options: GlobalOptions, board: str, name: str) -> None:
+    """Boards take an image of their own firmware's name alone; ConfigError where none of this chip has that one."""
+    try:
+        rows = options.host().get("/v1/firmware/status")["devices"]
+    except NoHost:
+        return
+    names = {row["firmware"]["name"] for row in rows if (row["board"] or "").removesuffix(SMALL) == board}
+    if names and name not in names:
+        known = ", ".join(sorted(names))
+        raise ConfigError(
+            f"the image calls itself {name}, and each {board} here runs {known}: it would be refused",
+            next_step=f"--name {min(names)} if it is a build of that, --name {name} for boards that are to come",
+        )
 
 
 def _last_security_version(options: GlobalOptions, board: str) -> int:

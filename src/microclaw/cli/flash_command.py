@@ -87,6 +87,10 @@ def flash(
     channel: Annotated[
         str | None, typer.Option("--channel", help="Whose updates it takes; without it: stable, or what it has.")
     ] = None,
+    revision: Annotated[
+        str | None,
+        typer.Option("--revision", help="Of the board: updates may be for some alone. Without it: the chip's."),
+    ] = None,
     before: Annotated[
         str, typer.Option("--before", help="How esptool resets it: default-reset, usb-reset, no-reset.")
     ] = "default-reset",
@@ -111,14 +115,16 @@ def flash(
         raise typer.BadParameter("--part and --ota-url are of images of others: give --firmware wasmachine or xiaozhi")
     if firmware != "microclaw" and claim is not None:
         raise typer.BadParameter("--claim is of boards with our files: leave it out")
-    if firmware != "microclaw" and (update_key or channel):
-        raise typer.BadParameter("--update-key and --channel are of microclaw's own firmware: leave them out")
+    if firmware != "microclaw" and (update_key or channel or revision):
+        raise typer.BadParameter(
+            "--update-key, --channel and --revision are of microclaw's own firmware: leave them out"
+        )
     parts = _read_parts(part or [])
     from microclaw.firmware_folder import firmware_folder
     from microclaw.flash.esptool import Esptool, EsptoolOptions
     from microclaw.flash.steps import flash_board
     from microclaw.flash.stock_images import download
-    from microclaw.flash.update_keys import checked_channel
+    from microclaw.flash.update_keys import checked_channel, checked_revision
     from microclaw.flash.workshop import Wishes, Workshop
     from microclaw.ota.keys import read_public_key
 
@@ -138,6 +144,7 @@ def flash(
         *(image, firmware, adopt, erase, wifi, password, name, board, address, keep_wifi, forget, parts, ota_url),
         update_keys={key.key_id: key.n for key in trusted},
         channel=None if channel is None else checked_channel(channel),
+        revision=None if revision is None else checked_revision(revision),
     )
     shop = Workshop(
         chosen,

@@ -34,6 +34,9 @@ def start(
         DEFAULT_STAGES
     ),
     outdated: Annotated[bool, typer.Option("--outdated", help="Leave out who runs it, or a newer one.")] = False,
+    revision: Annotated[
+        list[str] | None, _option("--revision", "R", "Only boards of this revision; may be given again.")
+    ] = None,
     healthy: Annotated[
         int, typer.Option("--healthy", metavar="PERCENT", min=50, max=100, help="Of a stage: else it stops.")
     ] = 95,
@@ -55,6 +58,7 @@ def start(
         "version": version,
         "stages": stages,
         "outdated": outdated,
+        "revisions": revision or [],
         "healthy_share": healthy / 100,
         "max_crashes": crashes,
         "soak_s": _seconds(soak),

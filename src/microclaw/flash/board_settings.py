@@ -192,4 +192,4 @@ _FORMS: Final[Mapping[str, Callable[[object], Any]]] = {
     "ntp": lambda value: "" if value == "" else _host_name(value),
     "audio": _audio,
 }
-_OF_HOST: Final = ("name", "board", "host", "port", "ca_sha256", "secret")
+_OF_HOST: Final = ("name", "board", "revision", "host", "port", "ca_sha256", "secret")

@@ -49,6 +49,12 @@ class ChipFacts:
     flash_bytes: int
     psram_bytes: int
 
+    @property
+    def revision(self) -> str | None:
+        """Of the chip, such as `v0.2`; None where esptool named none."""
+        found = re.search(r"\brevision (v\d{1,2}\.\d{1,2})\b", self.description)
+        return None if found is None else found[1]
+
 
 @dataclass(frozen=True, slots=True)
 class EsptoolOptions:

@@ -144,6 +144,7 @@ async def _write_micropython(shop: Workshop, wishes: Wishes, done: Outcome, *, e
     person.say(f"found {facts.description}, {facts.flash_bytes >> 20} MB flash{psram}, MAC {facts.mac}")
     image = find_image(wishes.image, chip, facts.psram_bytes, shop.cache, shop.fetch)
     check_image(image, chip, facts.flash_bytes)
+    done.revision = facts.revision
     checked = "its checksum is the official one" if is_known(image) else "the digests inside it are right"
     person.say(f"image {image.path.name}: {checked}")
     erases = erases or not await _is_begun(shop.esptool, image)

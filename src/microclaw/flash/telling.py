@@ -42,6 +42,9 @@ async def tell(
             await wifi.check_host(repl, host.host, host.port)
     elif host is not None and known:
         await _warn_unheard(shop.person, repl, tuple(known))
+    done.revision = wishes.revision or told.values.get("revision") or done.revision
+    if done.revision:
+        values["revision"] = done.revision
     values.setdefault("ap_key", new_access_point_key())
     done.access_point_key = str(values["ap_key"])
     shop.person.say(

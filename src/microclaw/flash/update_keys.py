@@ -20,6 +20,7 @@ from microclaw.flash.workshop import Wishes, Workshop
 CHANNEL: Final = "stable"
 MAX_KEYS: Final = 4
 _CHANNEL: Final = re.compile(r"[a-z0-9-]{1,32}")
+_REVISION: Final = re.compile(r"[A-Za-z0-9._-]{1,32}")
 
 
 async def give_keys(shop: Workshop, repl: RawRepl, wishes: Wishes, found: Survey) -> None:
@@ -50,6 +51,14 @@ def checked_channel(channel: str) -> str:
     if _CHANNEL.fullmatch(channel) is None:
         raise ConfigError(f"{channel!r} is no channel", next_step="give 1 to 32 of a-z, 0-9 and -")
     return channel
+
+
+def checked_revision(revision: str) -> str:
+    if _REVISION.fullmatch(revision) is None:
+        raise ConfigError(
+            f"{revision[:40]!r} is no revision", next_step="give 1 to 32 of A-Z, a-z, 0-9, '.', '_' and -"
+        )
+    return revision
 
 
 def sealed_keys(keys: Mapping[str, str], channel: str) -> bytes:

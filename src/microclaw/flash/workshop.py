@@ -53,6 +53,7 @@ class Wishes:
     ota_url: str | None = None
     update_keys: Mapping[str, str] = field(default_factory=dict)
     channel: str | None = None
+    revision: str | None = None
 
 
 @dataclass(slots=True)
@@ -61,6 +62,7 @@ class Outcome:
 
     port: str
     chip: str | None = None
+    revision: str | None = None  # of the board: what was said, or the chip's own
     mac: str | None = None
     image: str | None = None
     micropython: str | None = None

@@ -44,7 +44,7 @@ _log = logging.getLogger(__name__)
 class HostMessages:
     """One boot's. `show` gets a line for the device's screen, `take_call` each call before it is acked.
 
-    `took_update` and `took_speech` say whether what they got was for them.
+    `took_update` and `took_speech` say whether what they got was for them. `name`: what a person calls the device.
     """
 
     def __init__(
@@ -55,9 +55,11 @@ class HostMessages:
         take_call: Callable[[Deliver, Call], None],
         took_speech: Callable[[AnyMessage], bool],
         took_update: Callable[[Deliver], bool] = lambda _: False,
+        name: str | None = None,
     ) -> None:
         self._flash = flash
         self._client = client
+        self._name = name
         self._show_line = show
         self._take_call = take_call
         self._took_speech = took_speech
@@ -111,7 +113,8 @@ class HostMessages:
 
     def _show_code(self, code: str, expires_s: int) -> None:
         self._client.state.code = code
-        print(f"pairing code {code}, good for {expires_s} s: microclaw device pair {code}", file=sys.stderr, flush=True)
+        words = f"device pair {code}" + (f" --name {self._name}" if self._name else "")
+        print(f"pairing code {code}, good for {expires_s} s: microclaw {words}", file=sys.stderr, flush=True)
         self._show(f"pairing code {code}")
 
     def _paired(self, done: PairDone) -> None:

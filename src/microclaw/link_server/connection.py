@@ -154,10 +154,15 @@ class Connection:
     def send_audio(self, payload: bytes) -> None:
         """One audio frame of the host's stream, written now; it moves no timer."""
         if self.session.send_audio(payload) and not self._is_taking:
-            now_ms = self._clock.now_ms()
+            now_ms = self._meter.audio_ms = self._clock.now_ms()
             self._run_actions(now_ms)
             self._write(now_ms)
             self._socket.flush()
+
+    @property
+    def somebody_speaks(self) -> bool:
+        """Whether audio came or went within the last second, over any of the host's connections."""
+        return self._clock.now_ms() - self._meter.audio_ms < _SPEAKS_MS
 
     def start(self, work: Coroutine[None, None, None], name: str) -> bool:
         """Run work that belongs to this connection, and ends with it; False, and not begun, where it has ended."""
@@ -228,6 +233,7 @@ class Connection:
                 case actions.Send():
                     self._queue(action, now_ms)
                 case actions.Hear():
+                    self._meter.audio_ms = now_ms
                     if self.on_audio is not None:
                         self.on_audio(action)
                 case actions.Close():
@@ -384,4 +390,5 @@ class Connection:
 
 
 _SOONEST_TICK_S: Final = 0.005  # so that no setting of a session makes its ticks a busy loop
+_SPEAKS_MS: Final = 1000
 _BINARY: Final = int(Opcode.BINARY)

@@ -204,4 +204,5 @@ def _update_facts(hello: Hello) -> UpdateFacts | None:
         tuple(_words(kind, MAX_NAME_CHARS) for kind in told.kinds[:MAX_UPDATE_WORDS]),
         tuple(_words(key, MAX_NAME_CHARS) for key in told.keys[:MAX_UPDATE_WORDS]),
         told.security_version,
+        _words(told.revision or "", MAX_NAME_CHARS),
     )

@@ -27,6 +27,7 @@ class LinkMeter:
         self.dropped_by_lane: dict[LaneName, int] = dict.fromkeys(LANES, 0)
         self.replayed_messages = 0
         self.glitches = 0
+        self.audio_ms = float("-inf")  # when the last audio frame of any device came or went, on the link's clock
         self.refused_by_reason: dict[RefusalReason, int] = dict.fromkeys(REASONS, 0)
 
     def connected(self, change: int) -> None:

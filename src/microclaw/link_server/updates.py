@@ -1,15 +1,19 @@
 """Updates on their way to devices: windows of payloads by BLOB frames. It decides nothing: who publishes sets it.
 
-One window a connection is under way at a time; it is read in a thread, and its frames have the lowest lane.
+One window a connection is under way at a time; it is read in a thread, and its frames have the lowest lane. However
+many devices ask, few windows are worked on at once, in the order in which they were asked for: the event loop is never
+held for long, so that audio of other devices keeps its times, and every download gets the same share. While somebody
+speaks there is a pause after each: a host that is busy all the time gets its processor late.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 from weakref import WeakSet
 
 from microclaw.errors import MicroclawError
@@ -21,6 +25,8 @@ from microclaw.wire.link.messages import BlobRead, ErrorMessage
 from microclaw.wire.link.states import Phase
 
 BlobFault: TypeAlias = Literal["blob_unknown", "blob_withdrawn", "blob_range", "blob_busy"]
+WINDOWS_AT_ONCE: Final = 2  # one is read while the other is sent
+AUDIO_PAUSE_S: Final = 0.002  # with it about 10 MB/s go out while somebody speaks
 _log = logging.getLogger(__name__)
 
 
@@ -51,6 +57,7 @@ class DeviceUpdates:
     source: PayloadSource | None = None
     changed: Callable[[OfferRow], None] | None = None
     _reading: WeakSet[Connection] = field(default_factory=WeakSet)
+    _turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(WINDOWS_AT_ONCE))
 
     def tell(self, offer: OfferRow) -> None:
         if self.changed is not None:
@@ -74,9 +81,15 @@ class DeviceUpdates:
     ) -> None:
         session = connection.session
         try:
-            data = await source.window(link_id, wanted.sha256, wanted.offset, wanted.length)
-            for at in range(0, len(data), MAX_BLOB_BYTES):
-                session.send_blob(wanted.sha256, wanted.offset + at, data[at : at + MAX_BLOB_BYTES])
+            async with self._turn:
+                data = await source.window(link_id, wanted.sha256, wanted.offset, wanted.length)
+                for at in range(0, len(data), MAX_BLOB_BYTES):
+                    session.send_blob(wanted.sha256, wanted.offset + at, data[at : at + MAX_BLOB_BYTES])
+                self._reading.discard(connection)  # the device may ask for the next one as soon as it has this one
+                connection.pump()
+                await asyncio.sleep(
+                    AUDIO_PAUSE_S if connection.somebody_speaks else 0
+                )  # what came from other devices meanwhile goes first
         except BlobRefused as exc:
             _object(connection, message_id, exc.fault, exc.message)
         except (OSError, MicroclawError) as exc:

@@ -31,6 +31,8 @@ Channel = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,32}\Z")]
 DeviceId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}\Z")]
 VersionText = Annotated[str, Meta(pattern=r"^(0|[1-9][0-9]{0,4})(\.(0|[1-9][0-9]{0,4})){2}\Z")]
 Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Revision = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,32}\Z")]
+Revisions = Annotated[tuple[Revision, ...], Meta(min_length=1, max_length=16)]
 KeyId = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}\Z")]
 Size = Annotated[int, Meta(ge=1, le=MAX_PAYLOAD_BYTES)]
 Small = Annotated[int, Meta(ge=0, le=65_535)]
@@ -50,12 +52,14 @@ class ManifestError(ConfigError):
 
 
 class Release(Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A manifest of kind `files` or `image`; `device` is the only one that may take it."""
+    """A manifest of kind `files` or `image`; `device` is the only one that may take it, `revisions` are those of the
+    boards that may."""
 
     schema: int
     kind: Literal["files", "image"]
     name: Name
     board: str
+    revisions: Revisions | None = None
     channel: Channel
     device: DeviceId | None = None
     version: VersionText

@@ -112,6 +112,27 @@ class Offers:
         self._note(f"{open_ones[0].version} cancelled", device, by)
         return open_ones[0]
 
+    async def call_off(self, release: ReleaseRow, *, by: str) -> list[Device]:
+        """Take a withdrawn release's offers back, also from devices that are away: the cancel follows the offer.
+
+        Returns who was told. A device that is not among them, or has begun, finds no payload and gives up by itself.
+        A change of keys cannot be called off.
+        """
+        told: list[Device] = []
+        for row in await self._table.offers(None, release.release_id):
+            device = self.owner_of(row)
+            if device is None or row.is_of_keys or row.state not in GIVEN_UP:
+                continue
+            try:
+                link = link_of(device)
+                link.unexpect(await link.send(OtaCancel(row.version)))
+            except MicroclawError as exc:
+                _log.warning("%s cannot be told that %s was withdrawn: %s", device.name, row.version, exc.message)
+                continue
+            self._note(f"{row.version} called off: it was withdrawn", device, by)
+            told.append(device)
+        return told
+
     async def standing(self, device_id: str | None = None, release_id: int | None = None) -> tuple[OfferRow, ...]:
         """Every offer, the newest first, as it is on the disk."""
         link_id = None if device_id is None else link_of(self._devices.get(device_id)).link_id
@@ -156,9 +177,30 @@ def release_for(rows: Sequence[ReleaseRow], device: Device, *, back: bool = Fals
     facts = None if link.presence is None else link.presence.ota
     rows = sorted(rows, key=lambda row: row.allow_downgrade is not back)
     for row in rows:
-        if facts is not None and (row.name, row.channel) == (facts.name, facts.channel) and _fits(row, facts):
+        if facts is not None and _is_for(row, facts):
             return row
-    return next((row for row in rows if facts is not None and row.name == facts.name), rows[0])
+    near = [row for row in rows if facts is not None and row.name == facts.name]
+    return next((row for row in near if facts is not None and _fits(row, facts)), next(iter(near), rows[0]))
+
+
+def revision_of(device: Device) -> str:
+    """That of the board, as it said last; "" where it said none, and of a device that has no link."""
+    try:
+        presence = link_of(device).presence
+    except NotSupported:
+        return ""
+    facts = None if presence is None else presence.ota
+    return "" if facts is None else facts.revision
+
+
+def _is_for(release: ReleaseRow, facts: UpdateFacts) -> bool:
+    same = (release.name, release.channel) == (facts.name, facts.channel)
+    return same and _fits(release, facts) and _fits_revision(release, facts)
+
+
+def _fits_revision(release: ReleaseRow, facts: UpdateFacts) -> bool:
+    """A board that tells no revision gets what is for all: firmware of before would not look at it."""
+    return not release.revisions or facts.revision in release.revisions
 
 
 def _fits(release: ReleaseRow, facts: UpdateFacts) -> bool:
@@ -175,8 +217,8 @@ def newest_for(rows: Sequence[ReleaseRow], device: Device, now_ms: int) -> str |
     facts = None if link.presence is None else link.presence.ota
     if facts is None:
         return None
-    ours = [row for row in rows if row.kind != "keys" and (row.name, row.channel) == (facts.name, facts.channel)]
-    if not any(_fits(row, facts) for row in ours):
+    ours = [row for row in rows if row.kind != "keys" and _is_for(row, facts)]
+    if not ours:
         return None
     takes = [row.version for row in ours if not row.allow_downgrade and obstacle(row, device, link, now_ms) is None]
     return max([facts.version, *takes], key=lambda version: version_numbers(version) or (0, 0, 0))
@@ -215,24 +257,31 @@ def _way_to_updates(device: Device, firmware: str) -> str:
 def _runs(release: ReleaseRow, facts: UpdateFacts) -> bool:
     """Whether the device has this very version of this firmware."""
     same = (release.name, release.channel, release.version) == (facts.name, facts.channel, facts.version)
-    return release.kind != "keys" and same and _fits(release, facts)
+    return release.kind != "keys" and same and _fits(release, facts) and _fits_revision(release, facts)
 
 
 def _way_around(release: ReleaseRow, facts: UpdateFacts, name: str) -> str:
     """What to do where the release is not for this device."""
     if release.key_id not in facts.keys:
         return f"with a key that it trusts: microclaw firmware keys add FILE.pub.pem --sign-with KEY.pem -d {name}"
-    if release.kind != "keys" and (release.name != facts.name or not _fits(release, facts)):
-        return f"publish one for it: {publish_command(release.version, facts)}"
+    if not facts.revision and not _fits_revision(release, facts):
+        return "tell it by cable: microclaw flash --revision R; or publish a release without --revision"
+    if release.kind != "keys" and (
+        release.name != facts.name or not _fits(release, facts) or not _fits_revision(release, facts)
+    ):
+        return f"publish one for it: {publish_command(release.version, facts, revision=bool(release.revisions))}"
     return f"microclaw firmware show {release.release_id}"
 
 
-def publish_command(version: str, facts: UpdateFacts, *, more: str = "") -> str:
-    """The command that publishes a version for boards such as this one; `more` are further options."""
+def publish_command(version: str, facts: UpdateFacts, *, more: str = "", revision: bool = False) -> str:
+    """The command that publishes a version for boards such as this one; `more` are further options, `revision`: for
+    boards of this one's alone.
+    """
     files = "files" in facts.kinds
     board = facts.board if files else facts.board.removesuffix(SMALL)
     words = [f"microclaw firmware publish --version {version} --board {board}"]
     words += [f"--name {facts.name}"] * (facts.name != OUR_FIRMWARE)
+    words += [f"--revision {facts.revision}"] * (revision and bool(facts.revision))
     words += [f"--channel {facts.channel}"] * (facts.channel != "stable")
     words += ["--image FILE"] * (not files)
     return " ".join([*words, "--key KEY.pem", *([more] if more else [])])
@@ -251,6 +300,9 @@ def _mismatch(release: ReleaseRow, facts: UpdateFacts, ids: set[str]) -> str | N
         return f"takes {', '.join(facts.kinds) or 'nothing'}, and the release is of the kind {release.kind}"
     if not _fits(release, facts):
         return f"is an {facts.board}, and the release is for {release.board}"
+    if not _fits_revision(release, facts):
+        which = f"is of the revision {facts.revision}" if facts.revision else "does not know its revision"
+        return f"{which}, and the release is for {', '.join(release.revisions)}"
     if release.channel != facts.channel:
         return f"is on the channel {facts.channel}, and the release on {release.channel}"
     if release.security_version < facts.security_version:

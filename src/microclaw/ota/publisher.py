@@ -201,6 +201,7 @@ def _row(read: Manifest, manifest: bytes, signature: bytes, now_ms: int, by: str
         board=of.board if of else "",
         channel=of.channel if of else "",
         device=read.device or "",
+        revisions=tuple(sorted(set(of.revisions or ()))) if of else (),
         version=read.version,
         security_version=of.security_version if of else 0,
         allow_downgrade=of is not None and of.allow_downgrade,

@@ -14,7 +14,7 @@ from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import ConfigError, NotSupported, UnknownName
 from microclaw.ota.manifest import version_numbers
-from microclaw.ota.offers import OfferChange, Offers, link_of, obstacle, publish_command, release_for
+from microclaw.ota.offers import OfferChange, Offers, link_of, obstacle, publish_command, release_for, revision_of
 from microclaw.ota.publisher import Publisher
 from microclaw.ota.rollout import DeviceState, RolloutDevice
 from microclaw.ota.rollout_plan import DEFAULT_STAGES, RolloutPlan, read_stages
@@ -35,12 +35,15 @@ _ENDS: Final[dict[OfferState, DeviceState]] = {
 
 @dataclass(frozen=True, slots=True)
 class RolloutOrder:
-    """`outdated`: leave out who runs the version, or a newer one. `limits`: fields of RolloutPlan, without `stages`."""
+    """`outdated`: leave out who runs the version, or a newer one. `revisions`: only boards of these; () for all.
+    `limits`: fields of RolloutPlan, without `stages`.
+    """
 
     version: str
     stages: str = DEFAULT_STAGES
     outdated: bool = False
     limits: dict[str, object] | None = None
+    revisions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ class RolloutService:
         members: list[tuple[str, str]] = []
         left_out: list[tuple[str, str]] = []
         for device in chosen:
-            why = self._why_not(rows, device, outdated=order.outdated)
+            why = self._why_not(rows, device, order)
             if why is None:
                 members.append((device.device_id, _running(device)))
             else:
@@ -139,6 +142,14 @@ class RolloutService:
             begun.append(await self.rollouts.begin(version, one.channel, plan, members, person, undoes=rollout_id))
         await self.rollouts.mark_undone(rollout_id, begun[0].rollout_id)
         return begun
+
+    async def withdrawn(self, version: str) -> None:
+        """End the open rollouts of a version that has no release any more."""
+        if any(row.version == version and row.withdrawn_ms is None for row in await self._publisher.table.releases()):
+            return
+        for one in self.rollouts.going_on:
+            if one.version == version and one.rollout.is_open:
+                await self.rollouts.stop(one.rollout_id, f"{version} was withdrawn")
 
     # What Rollouts calls
 
@@ -242,14 +253,17 @@ class RolloutService:
             )
         return next(iter(names))
 
-    def _why_not(self, rows: Sequence[ReleaseRow], device: Device, *, outdated: bool) -> str | None:
+    def _why_not(self, rows: Sequence[ReleaseRow], device: Device, order: RolloutOrder) -> str | None:
+        revision = revision_of(device)
+        if order.revisions and revision not in order.revisions:
+            return f"is of the revision {revision}" if revision else "does not know its revision"
         try:
             release = release_for(rows, device)
             error = obstacle(release, device, link_of(device), self._now_ms())
         except NotSupported as exc:
             return exc.message
         running, wanted = version_numbers(_running(device)), version_numbers(release.version)
-        if outdated and running is not None and wanted is not None and running >= wanted:
+        if order.outdated and running is not None and wanted is not None and running >= wanted:
             return f"runs {_running(device)}"
         return None if error is None else error.message
 

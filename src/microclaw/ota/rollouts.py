@@ -186,9 +186,9 @@ class Rollouts:
     async def resume(self, rollout_id: int) -> OpenRollout:
         return await self._change(rollout_id, "running", "", ("paused",))
 
-    async def stop(self, rollout_id: int) -> OpenRollout:
+    async def stop(self, rollout_id: int, reason: str = "a person stopped it") -> OpenRollout:
         """End it for good; boards that have the offer and not the update are told to give up."""
-        one = await self._change(rollout_id, "halted", "a person stopped it", ("running", "paused"))
+        one = await self._change(rollout_id, "halted", reason, ("running", "paused"))
         await self._call_off(one)
         return one
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import ConfigError, UnknownName
-from microclaw.store.rows import BOOL, Table, insert, select
+from microclaw.store.rows import BOOL, JSON_TUPLE, Table, insert, select
 from microclaw.text import clean_text
 from microclaw.wire.link.messages import OtaStatus
 from microclaw.wire.link.values import OtaState
@@ -24,6 +24,7 @@ ENDED: Final[tuple[OfferState, ...]] = ("healthy", "rolled_back", "refused", "fa
 GIVEN_UP: Final[tuple[OfferState, ...]] = ("waiting", "offered", "downloading", "verifying")
 """What a device gives up when it is told to, or has a newer offer."""
 SUPERSEDED: Final = "superseded"
+WITHDRAWN: Final = "withdrawn"
 MAX_VERSION_CHARS: Final = 32
 MAX_ERROR_CHARS: Final = 200
 KEPT_OFFERS: Final = 100  # a device; the oldest that ended give way
@@ -42,7 +43,10 @@ class KeyRow:
 
 @dataclass(frozen=True, slots=True)
 class NewRelease:
-    """Of kind `keys`, `board`, `channel` and `sha256` are "" and `size_bytes` 0; `device` is "" for every device."""
+    """Of kind `keys`, `board`, `channel` and `sha256` are "" and `size_bytes` 0; `device` is "" for every device.
+
+    `revisions` are sorted; none: for boards of each.
+    """
 
     kind: Literal["files", "image", "keys"]
     name: str
@@ -61,6 +65,7 @@ class NewRelease:
     signature: bytes = field(repr=False)
     published_ms: int
     published_by: str
+    revisions: tuple[str, ...] = field(metadata=JSON_TUPLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,11 +245,25 @@ def status_in(
     state: OfferState = status.state
     if state == "healthy" and not _shows_it(connection, offer, running):
         state, error = "failed", f"unproved: it says healthy, and runs {running or 'what it does not say'}"
+    elif _gave_up(state, error) and _is_withdrawn(connection, offer):
+        state, error = "idle", WITHDRAWN
     connection.execute(
         "UPDATE firmware_offers SET state = ?, progress = ?, error = ?, changed_ms = ? WHERE offer_id = ?",
         (state, float(status.progress), error, now_ms, offer.offer_id),
     )
     return select(connection, OfferRow, "firmware_offers WHERE offer_id = ?", (offer.offer_id,))[0]
+
+
+def _gave_up(state: OfferState, error: str | None) -> bool:
+    """Whether the device ended it for what the host said: a cancel, or no payload any more."""
+    return (state, error) == ("idle", "cancelled") or (
+        state == "failed" and (error or "").startswith("download_failed")
+    )
+
+
+def _is_withdrawn(connection: sqlite3.Connection, offer: OfferRow) -> bool:
+    query = "SELECT withdrawn_ms IS NOT NULL FROM firmware_releases WHERE release_id = ?"
+    return bool(connection.execute(query, (offer.release_id,)).fetchone()[0])
 
 
 def _shows_it(connection: sqlite3.Connection, offer: OfferRow, running: str | None) -> bool:
@@ -265,6 +284,11 @@ def keys_after(connection: sqlite3.Connection, offer: OfferRow, keys: Sequence[s
     return tuple(sorted({*keys, *(key["key_id"] for key in change["add"])} - removed))
 
 
+def _share(some: Sequence[str], others: Sequence[str]) -> bool:
+    """Whether a board of one revision could be meant by both."""
+    return not some or not others or not set(some).isdisjoint(others)
+
+
 def _publish(connection: sqlite3.Connection, release: NewRelease) -> ReleaseRow:
     same = select(connection, ReleaseRow, "firmware_releases WHERE manifest = ?", (release.manifest,))
     if same:
@@ -275,7 +299,7 @@ def _publish(connection: sqlite3.Connection, release: NewRelease) -> ReleaseRow:
     key = (release.name, release.board, release.channel, release.device, release.version, release.allow_downgrade)
     where = """firmware_releases WHERE name = ? AND board = ? AND channel = ? AND device = ? AND version = ?
         AND allow_downgrade = ? AND withdrawn_ms IS NULL"""
-    if there := select(connection, ReleaseRow, where, key):
+    if there := [row for row in select(connection, ReleaseRow, where, key) if _share(row.revisions, release.revisions)]:
         raise ConfigError(
             f"{release.name} {release.version} for {release.board or 'every board'} is published already, as release "
             f"{there[0].release_id}",

@@ -27,6 +27,7 @@ class UpdateFacts:
     kinds: tuple[str, ...]
     keys: tuple[str, ...]
     security_version: int
+    revision: str = ""
 
 
 def _read_facts(text: str | None) -> UpdateFacts | None:

@@ -698,4 +698,12 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             memory_peak_bytes INTEGER
         ) STRICT""",
     ),
+    (
+        # The revisions of boards that a release is for, as JSON; of one version there may be one release for each.
+        "ALTER TABLE firmware_releases ADD COLUMN revisions TEXT NOT NULL DEFAULT '[]'",
+        "DROP INDEX firmware_release_once",
+        """CREATE UNIQUE INDEX firmware_release_once
+            ON firmware_releases (name, board, channel, device, version, allow_downgrade, revisions)
+            WHERE withdrawn_ms IS NULL""",
+    ),
 )

@@ -37,6 +37,10 @@ class AdcReading(NamedTuple):
     volts: float
 
 
+UNNAMED: Final = "virtual-1"
+"""The name of a board that nobody gave one."""
+
+
 class Board:
     """One virtual board. `seed` makes the firmware's races repeatable; `loses_restarts` is the stock timer race."""
 
@@ -45,7 +49,7 @@ class Board:
         profile: BoardProfile,
         clock: Clock,
         *,
-        name: str = "virtual-1",
+        name: str = UNNAMED,
         seed: int = 0,
         loses_restarts: bool = True,
         storage_dir: Path | None = None,

@@ -117,6 +117,7 @@ OLD, NEW = [{name: a2b_base64(CASE[key][name]) for name in CASE[key]} for key in
 PAYLOAD = a2b_base64(CASE["payload"])
 OFFER = {"manifest": a2b_base64(CASE["manifest"]), "signature": a2b_base64(CASE["signature"])}
 KEYS = CASE["keys"].encode()
+KEY_SETS = CASE.get("key_sets")  # of a change of keys: those that the board may have, old and new
 
 
 class Calls:
@@ -204,6 +205,10 @@ async def live(link, host, meets_host):
     """What a start does after main.py; the host lets it in, or not."""
     import storage
 
+    if KEY_SETS:
+        told = storage.read_sealed(ROOT + "keys.json")
+        assert told, "there are no keys"
+        assert sorted(told["keys"]) in KEY_SETS, "the keys are neither the old nor the new: %r" % told
     record = storage.read_sealed(ROOT + "ota/state")
     under_way = ("offered", "downloading", "verifying", "staged", "rebooting", "trial")
     if record and (record["state"] in under_way or not record["said"] or link._board.number("trial")):
@@ -269,9 +274,12 @@ def run(cut, how):
     assert ways[-1] == again, (ways, again)
     heard = sorted(host.heard.values())
     os.mount(os.VfsLfs2(flash), "/flash")
-    left = sorted(os.listdir("/flash/ota"))
+    left = sorted(os.listdir("/flash/ota")) if "ota" in os.listdir("/flash") else []
+    import storage
+
+    keys = sorted(storage.read_sealed(ROOT + "keys.json")["keys"])
     os.umount("/flash")
-    return {"ways": ways, "heard": heard, "changes": changes, "left": left, "numbers": flash.numbers}
+    return {"ways": ways, "heard": heard, "changes": changes, "left": left, "numbers": flash.numbers, "keys": keys}
 
 
 begin()

@@ -192,8 +192,12 @@ class Listener:
         return [one for one in self.heard if one.topic == topic]
 
     def close(self) -> None:
-        self.client.disconnect()
-        self.client.loop_stop()
+        client = self.client
+        client.disconnect()
+        client.loop_stop()
+        # Only its end closes the sockets that wake its thread: nothing in a circle with it may leave that to chance.
+        client.on_connect = client.on_subscribe = client.on_message = None
+        del self.client
 
 
 def _options() -> Any:

@@ -45,10 +45,10 @@ def status_when(board: BoardUnderTest, *states: str) -> replies.LinkStatus:
 
 
 def test_the_board_shows_the_code_until_somebody_confirms_it(
-    start_board: StartBoard, host: ScriptedHost, tmp_path: Path
+    start_board: StartBoard, host: ScriptedHost, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     host.confirm = False
-    board = start(start_board, tmp_path, *host.options)
+    board = start(start_board, tmp_path, "--name", "paper", *host.options)
     host.wait_for(PairRequest)
     bench = board.control()
     deadline_s = time.monotonic() + TIMEOUT_S
@@ -57,6 +57,7 @@ def test_the_board_shows_the_code_until_somebody_confirms_it(
     assert (status.state, status.code, status.device_id) == ("pairing", CODE, None)
     while f"link: pairing code {CODE}" not in [line.text for line in bench.ask(control.Log()).lines]:
         assert time.monotonic() < deadline_s
+    assert f"microclaw device pair {CODE} --name paper\n" in capfd.readouterr().err
     host.confirm = True
     host.drop_pairing()
     host.wait(lambda: host.is_connected)

@@ -273,6 +273,7 @@ def test_keys_change_and_a_removed_one_is_unknown_from_then_on(board: Board) -> 
         ({"device": "d-2"}, "wrong_device"),
         ({"name": "other"}, "wrong_name"),
         ({"board": "esp32"}, "wrong_board"),
+        ({"revisions": ["b1"]}, "wrong_revision: for b1, this one is of none that it knows"),
         ({"size": 1 << 24}, "no_slot"),
         ({"version": "1.0.0"}, "old_version"),
         ({"expires": "2026-11-22T23:00:00Z"}, "expired"),

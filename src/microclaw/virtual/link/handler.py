@@ -13,7 +13,7 @@ from microclaw.errors import Overloaded, ProtocolError
 from microclaw.link_client.client import LinkClient
 from microclaw.link_client.flash import Flash
 from microclaw.link_client.host_messages import HostMessages, refusal
-from microclaw.virtual.board import Board
+from microclaw.virtual.board import UNNAMED, Board
 from microclaw.virtual.link.calls import CallWorker, Work
 from microclaw.wire.link.actions import Deliver
 from microclaw.wire.link.calls import ReplyCache
@@ -40,7 +40,8 @@ class MessageHandler:
         self._answered = answered
         self._replies = ReplyCache()
         show = lambda line: board.print_line(f"link: {line}")  # noqa: E731
-        self.handle = HostMessages(flash, client, show, self._call, took_speech, took_update).handle
+        name = None if board.name == UNNAMED else board.name
+        self.handle = HostMessages(flash, client, show, self._call, took_speech, took_update, name).handle
 
     def resume_calls(self) -> None:
         """Carry out the durable calls that the last boot had not answered."""

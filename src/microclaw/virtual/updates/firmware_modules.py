@@ -28,5 +28,7 @@ def _load(name: str) -> ModuleType:
 
 strict_json = _load("strict_json")  # before ota_check, which imports it
 ota_check = _load("ota_check")
+ota_bad = _load("ota_bad")  # before those that import it
+ota_image = _load("ota_image")
 ota_payload = _load("ota_payload")
 ota_plan = _load("ota_plan")

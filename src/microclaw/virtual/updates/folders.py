@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from microclaw.link_client.flash import PowerGone
-from microclaw.virtual.updates.firmware_modules import ota_payload, strict_json
+from microclaw.virtual.updates.firmware_modules import ota_bad, ota_payload, strict_json
 from microclaw.virtual.updates.image import Firmware
 
 ROOM_BYTES: Final = 1 << 20
@@ -120,7 +120,7 @@ def read_bundle(bundle: bytes) -> dict[str, bytes]:
             files[name] = bundle[at : at + size]
             at += ota_payload.padded(size)
     if WHOLE in files:
-        raise ota_payload.BadPayload("bad_bundle", f"{WHOLE} is the board's own file")
+        raise ota_bad.BadPayload("bad_bundle", f"{WHOLE} is the board's own file")
     return files
 
 
@@ -129,9 +129,9 @@ def _about(files: dict[str, bytes]) -> Firmware:
         about: Any = strict_json.loads(files[ABOUT])
         name, version, security_version = about["name"], about["version"], about["security_version"]
     except (KeyError, TypeError, ValueError) as exc:
-        raise ota_payload.BadPayload("bad_bundle", f"{ABOUT} is missing or cannot be read") from exc
+        raise ota_bad.BadPayload("bad_bundle", f"{ABOUT} is missing or cannot be read") from exc
     if not isinstance(name, str) or not isinstance(version, str) or type(security_version) is not int:
-        raise ota_payload.BadPayload("bad_bundle", f"{ABOUT} has other values than it should")
+        raise ota_bad.BadPayload("bad_bundle", f"{ABOUT} has other values than it should")
     return Firmware(name, version, security_version, about.get("fault", ""))
 
 

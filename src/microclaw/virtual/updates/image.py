@@ -11,7 +11,7 @@ import json
 import struct
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from microclaw.virtual.updates.firmware_modules import ota_payload
+from microclaw.virtual.updates.firmware_modules import ota_bad, ota_image
 
 Fault: TypeAlias = Literal["", "crash", "self_test"]
 CHIP_IDS: Final = {"esp32": 0, "esp32s2": 2, "esp32c3": 5, "esp32s3": 9, "esp32c6": 13}
@@ -58,7 +58,7 @@ def make_image(firmware: Firmware, chip: str, *, padding: bytes = b"") -> bytes:
 
 def read_image(data: bytes, board: str) -> tuple[Firmware, int]:
     """Who it is, and how long, whatever follows; BadPayload `bad_image` where this board's bootloader refuses it."""
-    name, version, security_version = ota_payload.image_facts(data[: ota_payload.IMAGE_HEAD_BYTES], board)
+    name, version, security_version = ota_image.image_facts(data[: ota_image.IMAGE_HEAD_BYTES], board)
     end, checksum = _HEADER.size, _CHECKSUM_SEED
     for _ in range(data[1]):
         if end + _SEGMENT.size > len(data):
@@ -101,5 +101,5 @@ def _xor(data: bytes) -> int:
 
 
 def _bad(words: str) -> Exception:
-    refused: Exception = ota_payload.BadPayload("bad_image", words)
+    refused: Exception = ota_bad.BadPayload("bad_image", words)
     return refused

@@ -12,7 +12,7 @@ from struct import Struct
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from microclaw.virtual.updates.chip import LAYOUT, SECTOR_BYTES, FlashChip, Records
-from microclaw.virtual.updates.firmware_modules import ota_payload
+from microclaw.virtual.updates.firmware_modules import ota_bad
 from microclaw.virtual.updates.folders import ROOM_BYTES, Folders
 from microclaw.virtual.updates.image import Firmware, read_image
 
@@ -123,7 +123,7 @@ class Slots:
             if slot in SLOTS["files"]:
                 return self.folders.firmware(slot)
             return read_image(self.chip.read(slot, 0, self.chip.size(slot)), self.board)[0]
-        except ota_payload.BadPayload:
+        except ota_bad.BadPayload:
             return None
 
     def table(self) -> list[tuple[str, Firmware | None, bool]]:
@@ -156,7 +156,7 @@ class Slots:
             return self.folders.unpack(slot, payload)
         firmware, size = read_image(payload, self.board)
         if size != len(payload):
-            raise ota_payload.BadPayload("wrong_size", f"the image has {size} bytes")
+            raise ota_bad.BadPayload("wrong_size", f"the image has {size} bytes")
         return firmware
 
     # The record

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
 from microclaw.virtual.updates.chip import FlashRefused
-from microclaw.virtual.updates.firmware_modules import ota_check, ota_payload, ota_plan
+from microclaw.virtual.updates.firmware_modules import ota_bad, ota_check, ota_plan
 from microclaw.virtual.updates.slots import Slots, Start
 from microclaw.wire.link.actions import TakeBlob
 from microclaw.wire.link.messages import AnyMessage, BlobRead, OtaFacts, OtaStatus
@@ -77,7 +77,9 @@ class Updater:
             return None
         security = max(self._plan.record["security"], self._own_security)
         keys = tuple(sorted(self._trust["keys"]))
-        return OtaFacts(self._slots.board, self._trust["channel"], ("files", "image"), keys, security)
+        return OtaFacts(
+            self._slots.board, self._trust["channel"], ("files", "image"), keys, security, self._revision or None
+        )
 
     # What happens
 
@@ -216,7 +218,7 @@ class Updater:
         """What is wrong with a payload, or with the flash, ends the update, not the link."""
         try:
             act()
-        except ota_payload.BadPayload as refused:
+        except ota_bad.BadPayload as refused:
             self._plan.failed(f"{refused.code}: {refused.words}")
             self._slots.folders.drop_payload()
         except (OSError, FlashRefused) as exc:
@@ -245,6 +247,10 @@ class Updater:
         return self._slots.keys.value or {}
 
     @property
+    def _revision(self) -> str:
+        return str(self._trust.get("revision", ""))
+
+    @property
     def _own_security(self) -> int:
         return 0 if self._plan.state == "trial" else self._start.firmware.security_version
 
@@ -262,4 +268,5 @@ class Updater:
         facts.keys, facts.serial = self._trust["keys"], self._trust.get("serial", 0)
         facts.now_s = self._clocks.utc_s()
         facts.slot_bytes, facts.room_bytes = self._slots.room("image"), self._slots.room("files")
+        facts.revision = self._revision
         return facts

@@ -70,13 +70,15 @@ class AppState(Body, frozen=True):
 
 
 class OtaFacts(Body, frozen=True):
-    """What updates a device takes (docs/protocols/ota.md); `keys` are the ids of those that it trusts."""
+    """What updates a device takes (docs/protocols/ota.md); `keys` are the ids of those that it trusts. `revision` is
+    that of the board, None where nobody told it."""
 
     board: str
     channel: str
     kinds: Texts
     keys: Texts
     security_version: Uint
+    revision: str | None = None
 
 
 class Hello(FromDevice, frozen=True):
