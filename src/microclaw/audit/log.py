@@ -184,9 +184,9 @@ class AuditLog:
     def _write(self) -> bool:
         if not self._left:
             return True
-        lines: dict[str, bytes] = {}
+        lines: dict[str, list[bytes]] = {}
         for stem, line in self._left:
-            lines[stem] = lines.get(stem, b"") + line
+            lines.setdefault(stem, []).append(line)
         try:
             append_lines(self._home / FOLDER, lines)
         except (OSError, StoreError) as exc:
