@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from microclaw.addresses import is_local
-from microclaw.audit import alarm_text, open_alarms, read_events
+from microclaw.audit import alarm_text, open_alarms, read_events, verify_chains
 from microclaw.builds.confinement import NEXT_STEP, confinement
 from microclaw.cli.host_commands import backup_line, failing_lines
 from microclaw.cli.mqtt_lines import connection_finding, setting_warnings
@@ -123,6 +123,8 @@ def examine(options: GlobalOptions) -> list[Finding]:
     if settings.gateway is not None and settings.gateway.open:
         findings.append(_open_gateway("config.toml"))
     findings += (Finding("mqtt", True, text, step, warns=True) for text, step in setting_warnings(settings.mqtt))
+    if options.address() is None:
+        findings += _attempt("audit", lambda: _audit_chain(settings.home))
     findings += _attempt("host", lambda: _host(options, server_tokens))
     return findings
 
@@ -344,6 +346,19 @@ def _alarms(home: Path) -> Iterator[Finding]:
     """From the security log itself, when no host runs."""
     for alarm in open_alarms(read_events(home), now_ms()):
         yield Finding("alarm", False, *alarm_text(alarm, alarm.event.text.partition(":")[0]))
+
+
+def _audit_chain(home: Path) -> Iterator[Finding]:
+    """Whether the security log's lines are those that were written."""
+    from microclaw.cli.audit_command import BROKEN_STEP, chain_text
+
+    reports = verify_chains(home)
+    for report in reports:
+        if not report.whole:
+            step = f"see where: microclaw audit verify; {BROKEN_STEP}"
+            yield Finding("audit", False, f"the security log {' '.join(chain_text(report).split())}", step)
+    if all(report.whole for report in reports):
+        yield Finding("audit", True, f"the security log is whole ({sum(r.lines for r in reports):,} lines in its chain)")
 
 
 def _backups(settings: Settings) -> Iterator[Finding]:
