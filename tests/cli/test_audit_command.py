@@ -48,6 +48,7 @@ def test_without_a_host_the_log_is_read_chosen_from_and_a_document(run: Run, hom
         "about": None,
         "address": "192.0.2.9",
         "by": None,
+        "approval": None,
         "count": 1,
     }
 

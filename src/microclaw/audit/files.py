@@ -253,6 +253,9 @@ def _parse(line: bytes) -> RecordedEvent | None:
         kind, text = _KINDS[value["kind"]], str(value["text"])
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    address, about, by = (str(value[name]) if name in value else None for name in ("address", "about", "by"))
+    address, about, by, approval = (
+        str(value[name]) if name in value else None for name in ("address", "about", "by", "approval")
+    )
     count = value.get("count", 1)
-    return RecordedEvent(at_ms, AuditEvent(kind, text, address, about, by, count if isinstance(count, int) else 1))
+    count = count if isinstance(count, int) else 1
+    return RecordedEvent(at_ms, AuditEvent(kind, text, address, about, by, count, approval=approval))

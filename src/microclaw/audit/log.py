@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from microclaw.addresses import address_range
-from microclaw.audit.event import ALARMS, SETTLED_BY, AuditEvent, AuditKind, line_of
+from microclaw.audit.event import ALARMS, BUSY, SETTLED_BY, AuditEvent, AuditKind, line_of
 from microclaw.audit.files import FOLDER, RecordedEvent, append_lines, open_alarms, read_events, stem_of
 from microclaw.errors import StoreError
 
@@ -28,6 +28,7 @@ WINDOW_S: Final = 3600.0
 _OUTSIDE: Final = (5, 20)  # of one source, of the kind
 _QUESTIONS: Final = (30, 60)
 _ACTS: Final = (300, 300)
+_BUSY: Final = (20, 60)
 MAX_SOURCES: Final = 1024  # that are told apart in one window of one kind
 NAMED_SOURCES: Final = 5  # in a line about what was not written
 MAX_WAITING: Final = 1024  # lines: fewer bytes than a file holds
@@ -204,7 +205,7 @@ class AuditLog:
 
 def _limits(event: AuditEvent) -> tuple[int, int]:
     if event.is_act:
-        return _ACTS
+        return _BUSY if event.kind in BUSY else _ACTS
     return _QUESTIONS if event.kind in (AuditKind.APPROVAL_ASKED, AuditKind.APPROVAL_EXPIRED) else _OUTSIDE
 
 

@@ -30,8 +30,8 @@ from microclaw.text import count_text
 
 FOLLOW_S: Final = 0.5
 BROKEN_STEP: Final = (
-    "was it a person of this host, or an older version of microclaw in this home? Else keep a copy of the folder audit, "
-    "compare it with a backup, and look who could write there"
+    "was it a person of this host, or an older version of microclaw in this home? Else keep a copy of the folder "
+    "audit, compare it with a backup, and look who could write there"
 )
 _HEAD: Final = re.compile(r"(?:(?P<stem>acts|attempts):(?P<n>[0-9]{1,15}):)?(?P<hash>[0-9a-f]{64})")
 _AGO: Final = re.compile(r"([1-9][0-9]{0,5})([smhd])")
@@ -80,7 +80,8 @@ def verify(
         reports = verify_chains(home, frozenset(one.hash for one in noted))
     unknown = [text for one in noted if (text := _unknown_head(one, reports)) is not None]
     whole = not unknown and all(report.whole for report in reports)
-    if not options.wrote_json("audit_verify", {"whole": whole, "sets": [_report(r) for r in reports], "heads": unknown}):
+    document = {"whole": whole, "sets": [_report(report) for report in reports], "heads": unknown}
+    if not options.wrote_json("audit_verify", document):
         for report in reports:
             options.line(chain_text(report))
             for one in report.breaks:
@@ -198,6 +199,7 @@ def _show(options: GlobalOptions, events: list[RecordedEvent]) -> None:
         facts += [f"about {event.about}"] if event.about else []
         facts += [f"from {event.address}"] if event.address else []
         facts += [f"by {event.by}"] if event.by else []
+        facts += [f"approval {event.approval}"] if event.approval else []
         options.line(f"{at:%Y-%m-%d %H:%M:%S}  {event.kind.value:<21}  {', '.join(facts)}")
 
 
@@ -210,6 +212,7 @@ def _object(one: RecordedEvent) -> dict[str, Any]:
         "about": event.about,
         "address": event.address,
         "by": event.by,
+        "approval": event.approval,
         "count": event.count,
     }
 

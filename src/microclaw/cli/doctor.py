@@ -358,7 +358,8 @@ def _audit_chain(home: Path) -> Iterator[Finding]:
             step = f"see where: microclaw audit verify; {BROKEN_STEP}"
             yield Finding("audit", False, f"the security log {' '.join(chain_text(report).split())}", step)
     if all(report.whole for report in reports):
-        yield Finding("audit", True, f"the security log is whole ({sum(r.lines for r in reports):,} lines in its chain)")
+        lines = sum(report.lines for report in reports)
+        yield Finding("audit", True, f"the security log is whole ({lines:,} lines in its chain)")
 
 
 def _backups(settings: Settings) -> Iterator[Finding]:
