@@ -172,7 +172,7 @@ def test_doctor_has_a_line_for_the_chain(run: Run, home: Path) -> None:
         (one,) = [finding for finding in found if finding["part"] == "audit"]
         return dict(one)
 
-    assert (line()["ok"], line()["text"]) == (True, "the security log is whole (2 lines in its chain)")
+    assert (line()["ok"], line()["text"]) == (True, "the security log is whole: microclaw audit verify")
     path = home / "audit" / "acts.jsonl"
     path.write_bytes(path.read_bytes()[:-20])
     assert (line()["ok"], "BROKEN" in line()["text"], "microclaw audit verify" in line()["next"]) == (False, True, True)
