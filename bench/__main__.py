@@ -20,6 +20,7 @@ NAMES = (
     "turns",
     "host",
     "store",
+    "audit",
     "memory",
     "gateway",
     "mcp",
