@@ -5,6 +5,8 @@ Whoever can write there may have: reading, verifying and going on must name it, 
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -16,8 +18,9 @@ from microclaw.audit.verify import _Walk
 
 LINE: Final = line_of(AuditEvent(AuditKind.TOKEN_REVOKED, "it opens nothing", about="ci"), 0)
 SOUND, END = seal([LINE, LINE], START)
-FOLDER: Final = tempfile.TemporaryDirectory(prefix="mc-fuzz-")  # removed with the process
-HEAD_FILE: Final = Path(FOLDER.name, "acts.head")
+FOLDER: Final = Path(tempfile.mkdtemp(prefix="mc-fuzz-"))
+atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
+HEAD_FILE: Final = FOLDER / "acts.head"
 
 
 def fuzz_one(data: bytes) -> None:
