@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections import deque
 from pathlib import Path
 
 from bench.report import Metric, median, timed
@@ -73,7 +74,7 @@ def _asked(home: Path) -> float:
     log.start()
     event = AuditEvent(AuditKind.TOKEN_MADE, "acts as ada, for 1 day", about="ci", by="owner")
     try:
-        return timed(lambda: [log.record(event) for _ in range(300)]) / 300
+        return timed(lambda: deque(map(log.record, [event] * 300), maxlen=0)) / 300
     finally:
         log.close()
 

@@ -35,7 +35,7 @@ AT_ONCE: Final = 8
 ANSWER_S: Final = 60
 READ_BYTES: Final = 1 << 16
 OURS: Final = {"internal_error", "failed", "store_error", "store_missing", "store_owned"}
-HOSTILE: Final = (
+HOSTILE: Final[tuple[Any, ...]] = (
     *("", " ", "\0", "../../etc/passwd", "a" * 5000, "\u202egnp", "'; DROP TABLE people;--", "<script>", "%2e%2e%2f"),
     *("-1", "1e309", "virtual-1", "owner", "null", "\r\nX: y", "d-0", "{}", "http://169.254.169.254/", "app", "blink"),
     *(0, -1, 1, 2**31, 2**63, 2**64, -(2**63) - 1, 1e308, 0.5, True, False, None, [], {}, [[]] * 50, ["x"] * 300),

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -17,7 +18,10 @@ from pathlib import Path
 import pytest
 from tests.backup.conftest import FILES, KEYS, NOW_MS, backup_of, make_home, tree
 
-from microclaw.audit import read_events
+from microclaw.audit import AuditEvent, AuditKind, read_events, verify_chains
+from microclaw.audit.event import line_of
+from microclaw.audit.files import FOLDER as AUDIT
+from microclaw.audit.files import append_lines
 from microclaw.auth.authority import Authority
 from microclaw.auth.certificates import host_names
 from microclaw.auth.credentials import Identity, Refusal
@@ -241,3 +245,30 @@ async def test_a_whole_home_that_an_earlier_restore_left_aside_is_kept(home: Pat
     kept = sorted(path.name for path in home.parent.iterdir())
     assert kept == ["home", "home.before-20261122-103000", "home.before-20261122-103000-2"]
     assert tree(home.with_name(kept[1])).keys() == tree(home).keys()
+
+
+def test_the_security_logs_chain_is_whole_in_a_backup_made_while_lines_are_added_and_rotated(
+    home: Path, tmp_path: Path
+) -> None:
+    long = line_of(AuditEvent(AuditKind.TOKEN_REVOKED, "a b c " * 30, about="ci"), 0)
+    added, ended = threading.Event(), threading.Event()
+
+    def write() -> None:
+        while not ended.is_set():
+            append_lines(home / AUDIT, {"acts": [long] * 700})
+            added.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        assert added.wait(60)
+        backups = [backup_of(home) for _ in range(4)]
+    finally:
+        ended.set()
+        writer.join()
+    for number, data in enumerate(backups):
+        restored = tmp_path / f"new{number}"
+        restore(data, restored)
+        reports = verify_chains(restored)
+        assert all(report.whole for report in reports), reports
+        assert [event.event.kind.value for event in read_events(restored, kinds={"backup"})] == ["backup.restored"]
