@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -279,3 +283,32 @@ def test_any_bytes_can_be_gone_on_after(content: bytes) -> None:
     for data in (content, LINE + content, seal([LINE], Link(3, "a" * 64))[0] + content):
         assert resume(data, None).n >= 0
         assert resume(data, Head(Link(3, "a" * 64), 0)).n >= 3
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from microclaw.audit.event import AuditEvent, AuditKind, line_of
+from microclaw.audit.files import append_lines
+line = line_of(AuditEvent(AuditKind.TOKEN_REVOKED, "a b c " * 30, about="ci"), 0)
+while True:
+    append_lines(Path(sys.argv[1]), {"acts": [line] * 150})
+"""
+
+
+def test_a_writer_that_is_killed_at_any_moment_leaves_a_chain_that_goes_on(home: Path) -> None:
+    """kill -9 between and within lines, heads and rotations; the next writer goes on."""
+    chance, folder = random.Random(61), home / FOLDER
+    lines = 0
+    for _ in range(6):
+        with subprocess.Popen([sys.executable, "-c", WRITER, str(folder)]) as writer:
+            wanted = lines + chance.randrange(1, 6_000)
+            deadline = time.monotonic() + 60
+            while (at := kept_heads(home).get("acts", Link(0, ""))).n < wanted and time.monotonic() < deadline:
+                assert writer.poll() is None
+            writer.kill()
+        report = report_of(home)
+        assert report.whole, report
+        assert report.last.n >= at.n >= wanted
+        lines = report.last.n
+    assert (folder / "acts.1.jsonl").exists(), "nothing was rotated"
