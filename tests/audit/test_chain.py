@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.test_durable import disk_full_after
 
-from microclaw.audit import AuditEvent, AuditKind, ChainReport, append_events, kept_heads, read_events, verify_chains
-from microclaw.audit.chain import Head, Link, fields_of, hash_of, place_of, read_head, resume, seal, write_head
+from microclaw.audit import (
+    AuditEvent,
+    AuditKind,
+    ChainReport,
+    append_events,
+    files,
+    kept_heads,
+    read_events,
+    verify_chains,
+)
+from microclaw.audit.chain import Head, Link, hash_of, read_head, resume, seal
 from microclaw.audit.event import line_of
-from microclaw.audit.files import FILE_BYTES, FILES, FOLDER, append_lines
+from microclaw.audit.files import FILES, FOLDER
 
 EVENT = AuditEvent(AuditKind.TOKEN_REVOKED, "it opens nothing", about="ci", by="owner")
 OUTSIDE = AuditEvent(AuditKind.TOKEN_WRONG, "opens nothing", address="192.0.2.9")
@@ -193,22 +205,24 @@ def test_an_old_log_is_taken_over_and_its_chain_begins_with_the_next_line(home: 
     assert broken(home) == ["inserted 5"]
 
 
-def many(home: Path, times: int) -> None:
-    """Fill `times` files."""
-    long = line_of(AuditEvent(AuditKind.TOKEN_REVOKED, "a b c " * 33, about="d e f " * 13, by="g h i " * 13), 0)
-    for _ in range(times):
-        append_lines(home / FOLDER, {"acts": [long] * (FILE_BYTES // (len(long) + 90))})
+def many(home: Path, files: int) -> None:
+    """Fill so many files of 2,000 bytes."""
+    for _ in range(2 * files):
+        append_events(home, [EVENT] * 4)
 
 
-def test_the_chain_goes_over_files_and_what_rotated_away_is_told_by_the_anchor(home: Path, full: Path) -> None:
-    many(home, 3)
+@pytest.fixture
+def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "FILE_BYTES", 2_000)  # eight lines
+
+
+def test_the_chain_goes_over_files_and_what_rotated_away_is_told_by_the_anchor(home: Path, small_files: None) -> None:
+    many(home, 4)
     folder = home / FOLDER
     first = json.loads((folder / "acts.jsonl").read_bytes().split(b"\n")[0])
     assert first["prev"] == hash_of((folder / "acts.1.jsonl").read_bytes().splitlines()[-1])
     assert (report_of(home).whole, report_of(home).anchor.n) == (True, 0)
-    shutil.rmtree(folder)
-    shutil.copytree(full / FOLDER, folder)
-    many(home, 1)
+    many(home, FILES + 2)
     report = report_of(home)
     assert report.whole
     assert report.anchor.n + report.lines == report.last.n
@@ -217,42 +231,59 @@ def test_the_chain_goes_over_files_and_what_rotated_away_is_told_by_the_anchor(h
     assert broken(home) == ["removed 1"]
 
 
-def test_a_file_that_is_removed_from_the_middle_is_told(home: Path) -> None:
-    many(home, 3)
+def test_a_file_that_is_removed_from_the_middle_is_told(home: Path, small_files: None) -> None:
+    many(home, 4)
     (home / FOLDER / "acts.1.jsonl").unlink()
     assert broken(home) == ["removed 1"]
 
 
-@pytest.fixture(scope="module")
-def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home whose set of acts has all of its files."""
-    home = tmp_path_factory.mktemp("full")
-    home.chmod(0o700)
-    many(home, FILES)
-    return home
+class PowerCut(BaseException):
+    """The process ends here."""
 
 
-@pytest.mark.parametrize("stop", ["anchor kept", "oldest gone", "renamed"])
-def test_a_power_cut_at_each_step_of_a_rotation_breaks_nothing(full: Path, tmp_path: Path, stop: str) -> None:
-    home = Path(shutil.copytree(full, tmp_path / "home"))
-    folder = home / FOLDER
-    head = read_head(folder / "acts.head")
-    assert head is not None
-    oldest = folder / f"acts.{FILES - 1}.jsonl"
-    end = oldest.read_bytes().splitlines()[-1]
-    place = place_of(fields_of(end) or {})
-    assert place is not None
-    write_head(folder / "acts.head", Head(head.last, head.file_bytes, Link(place.n, hash_of(end))))
-    if stop != "anchor kept":
-        oldest.unlink()
-    if stop == "renamed":
-        for number in range(FILES - 2, -1, -1):
-            path = folder / (f"acts.{number}.jsonl" if number else "acts.jsonl")
-            path.rename(folder / f"acts.{number + 1}.jsonl")
-    assert report_of(home).whole
-    append_events(home, [EVENT])
-    assert report_of(home).whole
-    assert report_of(home).last.n == head.last.n + 1
+@contextmanager
+def cut_at(call: int) -> Iterator[None]:
+    """Let the call-th change of the disk (a sync, a renaming, a removal) not be done, nor anything after it."""
+    left = [call]
+
+    def counted(real: Callable[..., Any]) -> Callable[..., Any]:
+        def do(*words: Any, **named: Any) -> Any:
+            left[0] -= 1
+            if left[0] < 0:
+                raise PowerCut
+            return real(*words, **named)
+
+        return do
+
+    with pytest.MonkeyPatch.context() as patch:
+        for owner, name in ((os, "fsync"), (Path, "rename"), (Path, "unlink")):
+            patch.setattr(owner, name, counted(getattr(owner, name)))
+        yield
+
+
+def test_a_power_cut_at_each_step_of_a_rotation_breaks_nothing(home: Path, tmp_path: Path, small_files: None) -> None:
+    many(home, FILES + 1)
+    while (home / FOLDER / "acts.jsonl").stat().st_size < 1_750:
+        append_events(home, [EVENT])
+    before = report_of(home).last.n
+    cuts = 0
+    while cuts < 200:
+        broken_off = Path(shutil.copytree(home, tmp_path / f"cut-{cuts}"))
+        try:
+            with cut_at(cuts):
+                append_events(broken_off, [EVENT])
+        except PowerCut:
+            pass
+        else:
+            break
+        assert report_of(broken_off).whole, cuts
+        append_events(broken_off, [EVENT])
+        report = report_of(broken_off)
+        assert report.whole, cuts
+        assert before < report.last.n <= before + 2
+        assert report.anchor.n + report.lines >= report.last.n
+        cuts += 1
+    assert FILES < cuts < 200
 
 
 def test_a_noted_head_tells_of_a_log_that_was_written_anew(home: Path, acts: Path) -> None:
