@@ -75,6 +75,8 @@ class AuditKind(StrEnum):
     CHANGE_UNDONE = "change.undone"
     CALL_ACTED = "call.acted"
     TOOL_ACTED = "tool.acted"
+    EGRESS_ALLOWED = "egress.allowed"
+    EGRESS_REFUSED = "egress.refused"
 
 
 # What a person of this host did. These lines are in files of their own, so that nothing from outside can push them out.
