@@ -29,7 +29,7 @@ from microclaw.cli.security_network import (
     listening_findings,
     plane_findings,
 )
-from microclaw.cli.security_settings import setting_findings, token_findings
+from microclaw.cli.security_settings import egress_findings, setting_findings, token_findings
 from microclaw.config.mqtt_settings import MqttSettings
 from microclaw.config.settings import (
     BackupSettings,
@@ -383,7 +383,7 @@ def test_the_command_says_all_of_it_with_an_exit_code(run: Run, tmp_path: Path) 
     document = json.loads(good.out)
     assert (good.code, document["schema"], document["ok"]) == (0, "microclaw.doctor_security/1", True)
     parts = {finding["part"] for finding in document["findings"]}
-    assert parts == {"file", "listen", "socket", "certs", "backup", "token", "sandbox", "audit", "alarm"}
+    assert parts == {"file", "listen", "socket", "certs", "backup", "egress", "token", "sandbox", "audit", "alarm"}
     advisory = {
         "id": "MADE-UP-1",
         "summary": "made up for a test",
@@ -405,3 +405,27 @@ def test_the_command_says_all_of_it_with_an_exit_code(run: Run, tmp_path: Path) 
     closed = run("doctor", "--security")
     assert closed.code == 1
     assert "is open to other users" in " ".join(closed.out.split())
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ('host: "*.weather.example"', "line 2: *.weather.example allows code in the sandbox every name below it"),
+        ("host: api.example.com\n    ports: [80]", "allows port 80"),
+        ("host: api.example.com", None),
+    ],
+)
+def test_a_wide_entry_of_the_allowlist_is_named(home: Path, entry: str, told: str | None) -> None:
+    (home / "egress.yaml").write_text(f"allow:\n  - {entry}\n")
+    found = bad(egress_findings(home))
+    assert len(found) == (0 if told is None else 1)
+    assert told is None or told in found[0]
+
+
+def test_an_allowlist_with_a_mistake_is_a_problem(run: Run, tmp_path: Path) -> None:
+    run("config", "path")
+    (tmp_path / "home").mkdir(mode=0o700, exist_ok=True)
+    (tmp_path / "home" / "egress.yaml").write_text("allow:\n  - host: 10.0.0.1\n")
+    found = json.loads(run("doctor", "--security", "--json").out)["findings"]
+    (egress,) = [finding for finding in found if finding["part"] == "egress"]
+    assert egress["ok"] is False

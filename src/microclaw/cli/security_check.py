@@ -15,7 +15,7 @@ from microclaw.cli.findings import Finding, problem, warning
 from microclaw.cli.options import GlobalOptions
 from microclaw.cli.security_files import file_findings
 from microclaw.cli.security_network import certificate_findings, listening_findings, plane_findings
-from microclaw.cli.security_settings import setting_findings, token_findings
+from microclaw.cli.security_settings import egress_findings, setting_findings, token_findings
 from microclaw.clock import now_ms
 from microclaw.errors import MicroclawError, NoHost
 
@@ -35,6 +35,7 @@ def security_findings(options: GlobalOptions, advisories: Sequence[Path]) -> lis
         ("socket", lambda: listening_findings(pid, settings), "nothing else listens beyond this machine"),
         ("certs", lambda: certificate_findings(settings, now_ms()), "certificates are whole, fresh and strong"),
         ("setting", lambda: setting_findings(settings), "no setting is weaker than it has to be"),
+        ("egress", lambda: egress_findings(home), "the allowlist of tasks has no wide entry"),
         ("token", lambda: token_findings(settings.database, now_ms()), "no token is open for ever or forgotten"),
         ("sandbox", lambda: sandbox_findings(confinement()), "compilers run in bubblewrap"),
         ("audit", lambda: chain_findings(home), "the security log is whole"),

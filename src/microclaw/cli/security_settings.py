@@ -13,6 +13,7 @@ from microclaw.addresses import is_local, is_loopback
 from microclaw.cli.findings import Finding, problem, warning
 from microclaw.cli.mqtt_lines import setting_warnings
 from microclaw.config.settings import McpServerSettings, Settings
+from microclaw.egress.allowlist import FILE_NAME, read_allowlist
 from microclaw.errors import StoreError
 from microclaw.store.database import connect
 
@@ -39,6 +40,18 @@ def setting_findings(settings: Settings) -> Iterator[Finding]:
         yield warning("backup", text, "microclaw backup --new-key, then docs/backup.md")
     for text in settings.problems:
         yield warning("setting", text, "microclaw config check")
+
+
+def egress_findings(home: Path) -> Iterator[Finding]:
+    """Entries of the allowlist that allow more than one host, or clear text. FileMistakes, ConfigError."""
+    for entry in read_allowlist(home / FILE_NAME).entries:
+        where = f"{FILE_NAME} line {entry.line}: {entry.host}"
+        if entry.host.startswith("*."):
+            text = f"{where} allows code in the sandbox every name below it, also one that somebody else can take"
+            yield warning("egress", text, "write the hosts out one by one")
+        if 80 in entry.ports and not entry.tls:
+            text = f"{where} allows port 80: what goes there can be read and changed on the way"
+            yield warning("egress", text, "tls: true, and no port 80")
 
 
 def token_findings(database: Path, now_ms: int) -> Iterator[Finding]:
