@@ -189,6 +189,7 @@ FOR_EVERY_ROLE: Final = (
     "/v1/skills",
     "/v1/status",
     "/v1/subagents",
+    "/v1/tasks",
     "/v1/tools",
     "/v1/tries",
     "/v1/undo",

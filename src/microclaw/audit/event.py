@@ -75,6 +75,9 @@ class AuditKind(StrEnum):
     CHANGE_UNDONE = "change.undone"
     CALL_ACTED = "call.acted"
     TOOL_ACTED = "tool.acted"
+    TASK_STARTED = "task.started"
+    TASK_ENDED = "task.ended"
+    TASK_REFUSED = "task.refused"
     EGRESS_ALLOWED = "egress.allowed"
     EGRESS_REFUSED = "egress.refused"
 
