@@ -182,7 +182,7 @@ MUTATIONS = (
         "        os.close(int(proxy))",
         "        pass",
     ),
-    without("no input", "standard_input", BWRAP, "stdin=subprocess.DEVNULL", "stdin=subprocess.PIPE"),
+    without("no input", "standard_input", BWRAP, "stdin=subprocess.DEVNULL", "stdin=os.open('/dev/zero', os.O_RDONLY)"),
     without("limit of open files", "descriptor_flood", JOB, "        (resource.RLIMIT_NOFILE, 256, 256),"),
     without("limit of locked memory", "lock_memory", JOB, "        (resource.RLIMIT_MEMLOCK, 0, 0),"),
     without("size of its folder", "test_disk", JOB, '"--size", size, "--tmpfs", HOME', '"--tmpfs", HOME'),

@@ -206,6 +206,14 @@ def findings(ran: Any) -> dict[str, Any]:
     return {finding["part"]: finding for finding in json.loads(ran.out)["findings"]}
 
 
+def test_doctor_tells_where_code_is_run(run: Run) -> None:
+    assert "runs in bubblewrap" in findings(run("doctor", "--json"))["code"]["text"]
+    assert run("config", "set", "sandbox.backend", "off").code == 0
+    off = findings(run("doctor", "--json"))["code"]
+    assert off["ok"] is True
+    assert "switched off" in off["text"]
+
+
 def test_doctor_tells_whether_sleeping_programs_can_be_built(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

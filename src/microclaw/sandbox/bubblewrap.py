@@ -107,9 +107,13 @@ def start_waiting(
     opened: Descriptors,
     *,
     environment: Mapping[str, str],
+    before: Sequence[str] = (),
     **more: Any,
 ) -> Waiting:
-    """Start it up to the moment before the command begins; `more` is for Popen. Raises NoSandbox."""
+    """Start it up to the moment before the command begins. Raises NoSandbox.
+
+    `before` are the words of a program that becomes bubblewrap, `more` is for Popen.
+    """
     (told, tells), (waits, goes_on) = opened.pipe(), opened.pipe()
     # /proc, too: the kernel lets processes of root write its settings there, whatever rights they gave up
     words = [*words, "--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/"]
@@ -118,7 +122,7 @@ def start_waiting(
         words += ["--seccomp", str(opened.hold(filtered))]
     arguments = opened.hold("\0".join(words).encode() + b"\0")
     process = subprocess.Popen(
-        [bubblewrap() or "bwrap", "--args", str(arguments), "--", *command],
+        [*before, bubblewrap() or "bwrap", "--args", str(arguments), "--", *command],
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

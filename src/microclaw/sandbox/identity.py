@@ -10,7 +10,9 @@ import ctypes
 import functools
 import os
 import platform
-from collections.abc import Iterator
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -22,6 +24,28 @@ _SET_REAL: Final = {"x86_64": (117, 119), "aarch64": (147, 149)}  # setresuid, s
 def job_user() -> int | None:
     """None where jobs run as the host's own user."""
     return JOB_USER if os.geteuid() == 0 else None
+
+
+def starts_as_job() -> tuple[Sequence[str], dict[str, Any]]:
+    """How a process is started as that user: the words before its own, and more for Popen.
+
+    With setpriv Popen needs no fork, which would copy the tables of all of the host's memory.
+    """
+    user = job_user()
+    if user is None:
+        return (), {}
+    words = _setpriv(user)
+    return (words, {}) if words else ((), {"user": user, "group": user, "extra_groups": []})
+
+
+@functools.cache
+def _setpriv(user: int) -> Sequence[str]:
+    """Tried once: not every setpriv can change the user."""
+    words = (shutil.which("setpriv") or "", "--reuid", str(user), "--regid", str(user), "--clear-groups", "--")
+    if not words[0]:
+        return ()
+    tried = subprocess.run([*words, "/bin/true"], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    return words if tried.returncode == 0 else ()
 
 
 @contextmanager

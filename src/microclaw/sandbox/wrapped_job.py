@@ -34,7 +34,7 @@ from microclaw.sandbox.bubblewrap import (
     why_it_ended,
 )
 from microclaw.sandbox.files import put_files
-from microclaw.sandbox.identity import acting_as_job, job_user
+from microclaw.sandbox.identity import acting_as_job, job_user, starts_as_job
 from microclaw.sandbox.job import SandboxJob, SandboxLimits
 from microclaw.sandbox.seccomp import job_filter
 from microclaw.sandbox.usage import DiskUse, Usage
@@ -84,7 +84,8 @@ class Wrapped:
     def usage(self, memory_limit: int) -> Usage:
         used = usage_of(self.processes)
         if used.memory_bytes is not None and used.memory_bytes > memory_limit:
-            return replace(used, memory_bytes=exact_memory(self.processes))
+            with suppress(PermissionError):  # of a program that nobody may read: its shared pages count in full
+                return replace(used, memory_bytes=exact_memory(self.processes))
         return used
 
     def disk(self) -> DiskUse:
@@ -122,9 +123,9 @@ def start(job: SandboxJob) -> Wrapped:
     mark = f"/run/{secrets.token_hex(8)}"
     with Descriptors() as opened:
         words, command = _words(job, opened)
-        who = {} if user is None else {"user": user, "group": user, "extra_groups": []}
+        before, who = starts_as_job()
         words += ["--dir", mark]
-        waiting = start_waiting(words, command, filtered, opened, environment={}, cwd="/", **who)
+        waiting = start_waiting(words, command, filtered, opened, environment={}, before=before, cwd="/", **who)
         started = _reached(waiting, mark)
         try:
             put_files(job.files, started.folder, job.limits.disk_bytes)
