@@ -8,7 +8,7 @@ BIN := .venv/bin
 DEV := .venv-dev/bin
 ARGS ?=
 
-.PHONY: voice voice-whisper demo test check unit coverage fuzz kills wheel-check compiled-check wheel bench chip docs setup setup-dev setup-system system-packages lock clean help
+.PHONY: voice voice-whisper demo test check unit coverage fuzz kills wheel-check compiled-check wheel bench chip docs sbom advisories setup setup-dev setup-system system-packages lock clean help
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -50,8 +50,9 @@ unit: system-packages setup-dev ## all tests
 coverage: system-packages setup-dev ## all tests, and what of the host's own process they reach (a third slower)
 	$(DEV)/python -m pytest -q -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=80 $(ARGS)
 
-fuzz: setup-dev  ## properties and decoders with new random examples
-	MICROCLAW_FUZZ=1 $(DEV)/python -m pytest -q -n 2 tests/fuzz tests/wire tests/wasm/libc $(ARGS)
+FUZZ_S ?= 60
+fuzz: setup-dev  ## properties and decoders with new random examples, each fuzz target for FUZZ_S seconds
+	MICROCLAW_FUZZ=1 MICROCLAW_FUZZ_S=$(FUZZ_S) $(DEV)/python -m pytest -q -n 2 tests/fuzz tests/wire tests/wasm/libc $(ARGS)
 
 kills: system-packages setup-dev ## kill -9 of host, virtual board and firmware at 200 random moments each, under load; ARGS are pytest's
 	MICROCLAW_KILLS=200 $(DEV)/python -m pytest -q tests/link_server/test_kill.py tests/virtual/link/test_kills.py tests/firmware/test_kill.py $(ARGS)
@@ -95,6 +96,12 @@ lock:            ## make the lock files anew (needs uv); they carry hashes and n
 	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["whisper"], sep="\n")' \
 	  | uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 	  --python-version 3.11 -c requirements.lock -c requirements-voice.lock - -o requirements-whisper.lock
+
+sbom: setup-dev  ## the bill of materials of what runs (CycloneDX 1.6) in dist/, made from the lock files
+	$(DEV)/python scripts/sbom.py -o dist/microclaw.cdx.json
+
+advisories: setup-dev ## check the lock files against advisories in files (OSV's JSON or zips): make advisories FILES="PyPI.zip"
+	$(DEV)/python scripts/advisories.py $(FILES)
 
 clean:           ## remove what make made
 	rm -rf .venv .venv-dev .venv-wheel .micropython dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -21,6 +21,7 @@ NAMES = (
     "turns",
     "host",
     "store",
+    "audit",
     "memory",
     "gateway",
     "mcp",

@@ -135,3 +135,48 @@ async def test_every_change_of_a_devices_record_names_who_made_it(tmp_path: Path
         ("device.changed", "lamp", lines[-2][3]),  # its transports and the other's
         ("device.removed", "lamp", "virtual"),
     ]
+
+
+async def test_acts_on_a_board_say_who_asked_which_approval_and_what_they_touched(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    at = "/v1/devices/virtual-1"
+    async with people_host(home) as host:
+        made = await host.stream("ada", f"{at}/apps", {"name": "blink", "source": BLINK})
+        sha256 = (await host.socket("GET", f"{at}/apps/blink"))["sha256"]
+        order = {"method": "gpio.set", "arguments": {"pin": 4, "level": 1}}
+        assert (await host.ask("bob", "POST", f"{at}/call", order))[0] == 200
+        assert (await host.ask("gus", "POST", f"{at}/call", order))[0] == 403
+        forced = {"method": "gpio.set", "arguments": {"pin": 2, "level": 1}, "force": True}
+        forcing = asyncio.create_task(host.ask("ada", "POST", f"{at}/call", forced))
+        asked = (await host.waiting())[0]
+        await host.socket("POST", f"/v1/approvals/{asked['approval_id']}", {"approved": True})
+        assert (await forcing)[0] == 200
+        await host.stream("bob", "/v1/undo", {})
+        await host.stream("ada", f"{at}/apps/blink", {}, "DELETE")
+    assert made
+    events = [*recorded(home, "program"), *recorded(home, "call"), *recorded(home, "change")]
+    lines = [(event.kind.value, event.about, event.by, event.approval, event.text) for event in events]
+    numbered = {line[4].partition(":")[0]: line for line in lines}
+    assert numbered["change 1"][:4] == ("program.installed", "virtual-1", "ada", None)
+    assert numbered["change 1"][4] == f"change 1: install blink {sha256[:12]}"
+    assert numbered["change 2"] == ("call.acted", "virtual-1", "bob", None, "change 2: pin 4 to 1")
+    assert numbered["change 3"][:4] == ("call.acted", "virtual-1", "ada", asked["approval_id"])
+    (undone,) = [line for line in lines if line[0] == "change.undone"]
+    assert undone[2] == "bob"
+    assert undone[4].endswith("takes back change 2")
+    assert [line[2:4] for line in lines if line[0] == "program.removed"] == [("ada", None)]
+    everything = b"".join(path.read_bytes() for path in (home / "audit").iterdir())
+    assert b"gpio_toggle" not in everything
+    assert not [event for event in events if event.by == "gus"]
+
+
+async def test_a_tools_act_says_who_called_it_and_where(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    async with people_host(home) as host:
+        order = {"arguments": {"pin": 4, "level": 1, "device": "virtual-1"}}
+        await host.stream("ada", "/v1/tools/gpio-set", order)
+        await host.stream("gus", "/v1/tools/gpio-get", {"arguments": {"pin": 4, "device": "virtual-1"}})
+    (line,) = recorded(home, "tool")
+    assert (line.kind.value, line.by, line.text) == ("tool.acted", "ada", "gpio-set in mcp: done")
+    (call,) = recorded(home, "call")
+    assert (call.by, call.about, call.text) == ("ada", "virtual-1", "change 1: pin 4 to 1")

@@ -8,6 +8,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -17,7 +19,10 @@ from pathlib import Path
 import pytest
 from tests.backup.conftest import FILES, KEYS, NOW_MS, backup_of, make_home, tree
 
-from microclaw.audit import read_events
+from microclaw.audit import AuditEvent, AuditKind, read_events, verify_chains
+from microclaw.audit.event import line_of
+from microclaw.audit.files import FOLDER as AUDIT
+from microclaw.audit.files import append_lines, locked
 from microclaw.auth.authority import Authority
 from microclaw.auth.certificates import host_names
 from microclaw.auth.credentials import Identity, Refusal
@@ -241,3 +246,33 @@ async def test_a_whole_home_that_an_earlier_restore_left_aside_is_kept(home: Pat
     kept = sorted(path.name for path in home.parent.iterdir())
     assert kept == ["home", "home.before-20261122-103000", "home.before-20261122-103000-2"]
     assert tree(home.with_name(kept[1])).keys() == tree(home).keys()
+
+
+def test_a_backup_has_the_security_log_and_its_head_as_of_one_moment(home: Path, tmp_path: Path) -> None:
+    """While lines are added it waits: it comes in between, where lines are written and their head is not yet."""
+    long = line_of(AuditEvent(AuditKind.TOKEN_REVOKED, "a b c " * 30, about="ci"), 0)
+    append_lines(home / AUDIT, {"acts": [long] * 3})
+    made: list[bytes] = []
+    maker = threading.Thread(target=lambda: made.append(backup_of(home)))
+    inode = (home / AUDIT).stat().st_ino
+    with locked(home / AUDIT):
+        maker.start()
+        deadline = time.monotonic() + 60
+        while not (waits := _is_waited_for(inode)) and maker.is_alive() and time.monotonic() < deadline:
+            threading.Event().wait(0.01)
+        lines = (home / AUDIT / "acts.jsonl").read_bytes()
+        (home / AUDIT / "acts.jsonl").write_bytes(lines[:100])  # what nobody may see
+        done_meanwhile = bool(made)
+        (home / AUDIT / "acts.jsonl").write_bytes(lines)
+    maker.join()
+    assert (waits, done_meanwhile) == (True, False)
+    restore(made[0], tmp_path / "new")
+    reports = verify_chains(tmp_path / "new")
+    assert all(report.whole for report in reports), reports
+    assert [one.event.kind.value for one in read_events(tmp_path / "new", kinds={"backup"})] == ["backup.restored"]
+
+
+def _is_waited_for(inode: int) -> bool:
+    """Whether somebody waits for the lock of this file, as the kernel tells it."""
+    rows = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    return any("->" in row and any(word.endswith(f":{inode}") for word in row) for row in rows)

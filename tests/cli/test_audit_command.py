@@ -18,6 +18,8 @@ from microclaw.cli.host_commands import screen_rows
 
 OLD_TOKEN = AuditEvent(AuditKind.CREDENTIAL_SUPERSEDED, "lamp: token_superseded", address="192.0.2.9", about="d-1")
 
+EVENT = AuditEvent(AuditKind.TOKEN_REVOKED, "it opens nothing", about="ci", by="owner")
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
@@ -46,6 +48,7 @@ def test_without_a_host_the_log_is_read_chosen_from_and_a_document(run: Run, hom
         "about": None,
         "address": "192.0.2.9",
         "by": None,
+        "approval": None,
         "count": 1,
     }
 
@@ -119,3 +122,57 @@ def test_the_status_screen_has_a_line_for_each_alarm() -> None:
         "alarms": [{"text": "lamp: a token that it no longer uses", "next": "microclaw device revoke lamp"}],
     }
     assert ("alarm", "lamp: a token that it no longer uses   microclaw device revoke lamp") in screen_rows(found)
+
+
+def test_verify_says_whole_and_names_the_place_where_it_is_not(run: Run, home: Path) -> None:
+    assert run("audit", "verify").out == "attempts  whole: 0 lines\nacts      whole: 0 lines\n"
+    append_events(home, [OLD_TOKEN, EVENT, EVENT, EVENT])
+    assert "acts      whole: 3 lines\n" in run("audit", "verify").out
+    assert "audit show" in run("audit", "--since", "1h", "verify").err
+    assert len(run("audit", "show", "--kind", "token").out.splitlines()) == 3
+    path = home / "audit" / "acts.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"ci", b"cd", 2))
+    broken = run("audit", "verify")
+    assert broken.code == 1
+    assert "attempts  whole: 1 line\n" in broken.out
+    assert "acts      BROKEN: 3 lines\n" in broken.out
+    assert "changed: acts.jsonl line 2: line 1 is not the one that line 2 names" in broken.out
+    assert "next: was it a person of this host" in broken.out
+    document = json.loads(run("audit", "verify", "--json").out)
+    assert document["schema"] == "microclaw.audit_verify/1"
+    assert document["whole"] is False
+    (acts,) = [one for one in document["sets"] if one["set"] == "acts"]
+    assert [(one["what"], one["line"]) for one in acts["breaks"]] == [("changed", 2), ("changed", 3)]
+
+
+def test_a_head_that_was_noted_is_looked_for(run: Run, home: Path) -> None:
+    assert run("audit", "head").out == "nothing yet\n"
+    append_events(home, [EVENT, EVENT])
+    (noted,) = run("audit", "head").out.split()
+    assert noted.startswith("acts:2:")
+    assert json.loads(run("audit", "head", "--json").out)["heads"]["acts"]["hash"] == noted.split(":")[2]
+    append_events(home, [EVENT])
+    assert run("audit", "verify", "--head", noted).code == 0
+    assert run("audit", "verify", "--head", noted.split(":")[2]).code == 0
+    for path in (home / "audit").iterdir():
+        path.unlink()
+    append_events(home, [EVENT, EVENT, EVENT])
+    assert run("audit", "verify").code == 0
+    refused = run("audit", "verify", "--head", noted)
+    assert refused.code == 1
+    assert f"NOT FOUND {noted}: no line of the log has this hash" in refused.out
+    assert "64 hex digits" in run("audit", "verify", "--head", "abc").err
+
+
+def test_doctor_has_a_line_for_the_chain(run: Run, home: Path) -> None:
+    append_events(home, [EVENT, EVENT])
+
+    def line() -> dict[str, Any]:
+        found = json.loads(run("doctor", "--json").out)["findings"]
+        (one,) = [finding for finding in found if finding["part"] == "audit"]
+        return dict(one)
+
+    assert (line()["ok"], line()["text"]) == (True, "the security log is whole: microclaw audit verify")
+    path = home / "audit" / "acts.jsonl"
+    path.write_bytes(path.read_bytes()[:-20])
+    assert (line()["ok"], "BROKEN" in line()["text"], "microclaw audit verify" in line()["next"]) == (False, True, True)

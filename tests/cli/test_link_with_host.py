@@ -195,6 +195,8 @@ def test_a_program_goes_over_the_link_and_comes_back_after_a_restart(lamp: None,
     _until(ask, "lamp", "connected")
     assert _conditions(ask) == {"ticker": "running"}
     assert ask("app", "uninstall", "ticker", "-d", "lamp").code == 0
+    lines = [line for line in ask("audit", "--kind", "call").out.splitlines() if "device.restart" in line]
+    assert lines[0].endswith("device.restart, about lamp, by owner")
     assert _conditions(ask) == {}
 
 

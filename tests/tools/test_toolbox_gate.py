@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.auth.conftest import asked
 
+from microclaw.audit import AuditEvent
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.gate import TAINTED_NOTE, Effect, Gate, Permission
 from microclaw.errors import PinRefused, ToolFailed
@@ -29,7 +30,9 @@ class Bench:
         self.order: list[str] = []
         self.approvals = Approvals(timeout_s=5)
         kind = {"permission": Permission.ACT, "effect": Effect.ONCE, "run": self.act, **kind}
-        self.tools = Toolbox([Tool("note", "Take a note.", Note, **kind)], Gate(approvals=self.approvals))
+        self.lines: list[AuditEvent] = []
+        gate = Gate(approvals=self.approvals, record=self.lines.append)
+        self.tools = Toolbox([Tool("note", "Take a note.", Note, **kind)], gate)
 
     async def act(self, parameters: Note, context: ToolContext) -> ToolOutput:
         self.order.append("act")
@@ -253,3 +256,48 @@ async def test_nobody_is_asked_for_what_is_refused_anyway() -> None:
     bench = Bench(objections=objections)
     assert (await bench.call(foreign=True)).error_code == "pin_refused"
     assert bench.approvals.pending() == ()
+
+
+async def test_the_security_log_names_the_approval_of_this_call_and_of_no_other() -> None:
+    bench = Bench(permission=Permission.RISKY)
+    call = asyncio.create_task(bench.call())
+    (pending,) = await asked(bench.approvals)
+    bench.approvals.decide(pending.approval_id, approved=True, by="owner")
+    await call
+    (line,) = bench.lines
+    assert (line.kind.value, line.text, line.by) == ("tool.acted", "note in tg: done", "owner")
+    assert line.approval == pending.approval_id
+    free = Bench()
+
+    async def two() -> None:  # in one task, as a turn does
+        deciding = asyncio.create_task(decide())
+        await free.call(foreign=True)
+        await deciding
+        await free.call()
+
+    async def decide() -> None:
+        (waiting,) = await asked(free.approvals)
+        free.approvals.decide(waiting.approval_id, approved=True, by="owner")
+
+    await two()
+    assert [one.approval is None for one in free.lines] == [False, True]
+
+
+async def test_a_call_that_was_not_let_through_or_only_reads_has_no_line() -> None:
+    bench = Bench()
+    assert not (await bench.decided(yes=False, foreign=True)).ok
+    assert bench.lines == []
+    reading = Bench(permission=Permission.READ, effect=Effect.READ)
+    assert (await reading.call()).ok
+    assert reading.lines == []
+
+
+async def test_an_act_that_failed_says_with_which_error() -> None:
+    async def fail(parameters: Note, context: ToolContext) -> ToolOutput:
+        raise ToolFailed("the words of a device")
+
+    bench = Bench(run=fail)
+    assert not (await bench.call()).ok
+    (line,) = bench.lines
+    assert line.text.startswith("note in tg: ended with ")
+    assert "words" not in line.text

@@ -206,6 +206,8 @@ async def call_one(
         parts.gate.note(AuditKind.FORCED, f"{call.method}: {conflict.text}", by.person_id, about=device.name)
     if not body.wait:
         device.check_present(call)
+    if permission is not Permission.READ and not isinstance(call, GpioSet | PwmSet):  # those are changes, with a line
+        parts.gate.note(AuditKind.CALL_ACTED, call.method, by.person_id, about=device.name)
     return await _call(parts, device.device_id, call, body.timeout_s, insisted)
 
 

@@ -17,7 +17,8 @@ from microclaw.agent.outbox import Outbox
 from microclaw.api.server import tcp_listener
 from microclaw.apps.building import Compile, cached_compiler
 from microclaw.apps.catalogue import Catalogue
-from microclaw.apps.changes import Change, ChangeLog, PutApp, RemoveApp, StartApp, StopApp
+from microclaw.apps.change_audit import change_event
+from microclaw.apps.changes import Change, ChangeLog, ChangeState, PutApp, RemoveApp, StartApp, StopApp
 from microclaw.apps.deferred import DeferredAct
 from microclaw.apps.deferring import Deferrals, TellDeferred
 from microclaw.apps.deploy import Deployer
@@ -33,10 +34,12 @@ from microclaw.apps.timed_runs import TimedRuns
 from microclaw.apps.trial import try_image
 from microclaw.apps.undo import Undo
 from microclaw.apps.upgrade import Upgrader
-from microclaw.audit import AuditLog
+from microclaw.audit import AuditLog, Record
 from microclaw.auth.admission import Admission
+from microclaw.auth.approvals import approval_now
 from microclaw.auth.certificates import lan_names
 from microclaw.auth.gate import Gate
+from microclaw.auth.people import People
 from microclaw.boards import load_board
 from microclaw.bus import Bus
 from microclaw.clock import find_zone, machine_zone, now_ms
@@ -216,6 +219,19 @@ def change_publisher(
                 publish(AppEnded(_name(devices, change.device_id), now_ms(), name, "stopped"))
 
     return completed
+
+
+def change_recorder(
+    devices: Registry, people: People, record: Record
+) -> Callable[[Change, ChangeState, str | None], None]:
+    """A function for ChangeLog's `settled`: each change that ended is a line of the security log."""
+
+    def settled(change: Change, state: ChangeState, person_id: str | None) -> None:
+        person = None if person_id is None else people.get(person_id)
+        by = person_id if person is None else person.name
+        record(change_event(change, state, _name(devices, change.device_id), by, approval_now()))
+
+    return settled
 
 
 def _name(devices: Registry, device_id: str) -> str:

@@ -33,6 +33,7 @@ from microclaw.app.devices import (
     Firmware,
     build_apps,
     change_publisher,
+    change_recorder,
     deferred_notes,
     late_notes,
     open_devices,
@@ -141,7 +142,8 @@ async def running_host(
         firmware = await open_firmware(base, devices)
         link = await open_link_server(base, devices, stack, group, tasks)
         completed = change_publisher(devices.registry, base.publish, now_ms)
-        change_log = ChangeLog(base.app_table, completed=mqtt.completing(completed))
+        settled = change_recorder(devices.registry, admission.people, audit.record)
+        change_log = ChangeLog(base.app_table, completed=mqtt.completing(completed), settled=settled)
         apps = build_apps(settings, devices.registry, change_log, admission.gate, base.publish)
         records = build_records(base, devices, apps)
         code = build_tasks(base, proxy)

@@ -226,7 +226,10 @@ def version_of(name: str, wanted: Iterable[DesiredApp]) -> AppVersion | None:
 
 
 class ChangeLog:
-    """The changes in the store. `completed` is called with every change that was done."""
+    """The changes in the store. `completed` is called with every change that was done.
+
+    `settled` is called with every change that ended, how, and the id of who asked for it (None: the host itself).
+    """
 
     def __init__(
         self,
@@ -234,8 +237,10 @@ class ChangeLog:
         *,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         completed: Callable[[Change], None] = lambda _: None,
+        settled: Callable[[Change, ChangeState, str | None], None] = lambda _change, _state, _person: None,
     ) -> None:
         self.table = table
+        self._settled = settled
         self._completed = completed
         self.news = asyncio.Event()  # set with each change that was done
         self._now_ms = now_ms
@@ -276,7 +281,8 @@ class ChangeLog:
 
     async def complete(self, change_id: int) -> None:
         """The device did it. One write closes the change, updates the desired apps and marks what it undoes."""
-        change = await self.change(change_id)
+        row = await self.table.change(change_id)
+        change = _change(row)
         match change.forward:
             case PutApp(name=name, version=version) if change.kind != "app.restore":
                 await self.table.settle_change(change_id, "done", put=[self._desired_row(change, name, version)])
@@ -290,15 +296,21 @@ class ChangeLog:
             case _:
                 await self.table.settle_change(change_id, "done")
         self.news.set()
+        self._settled(change, "done", row.person)
         self._completed(change)
 
     async def fail(self, change_id: int) -> None:
         """The device did not do it, or it was taken back at once. The desired apps stay as they were."""
-        await self.table.settle_change(change_id, "failed")
+        await self._end(change_id, "failed")
 
     async def leave_open(self, change_id: int) -> None:
         """It is unknown whether the device did it. `unfinished` lists it until it is closed."""
-        await self.table.settle_change(change_id, "unknown")
+        await self._end(change_id, "unknown")
+
+    async def _end(self, change_id: int, state: Literal["failed", "unknown"]) -> None:
+        await self.table.settle_change(change_id, state)
+        row = await self.table.change(change_id)
+        self._settled(_change(row), state, row.person)
 
     @asynccontextmanager
     async def closing(self, change_id: int) -> AsyncIterator[None]:

@@ -67,6 +67,14 @@ class AuditKind(StrEnum):
     FIRMWARE_OFFERED = "firmware.offered"
     BACKUP_MADE = "backup.made"
     BACKUP_RESTORED = "backup.restored"
+    PROGRAM_INSTALLED = "program.installed"
+    PROGRAM_REMOVED = "program.removed"
+    PROGRAM_STARTED = "program.started"
+    PROGRAM_STOPPED = "program.stopped"
+    PROGRAM_RESTORED = "program.restored"
+    CHANGE_UNDONE = "change.undone"
+    CALL_ACTED = "call.acted"
+    TOOL_ACTED = "tool.acted"
     TASK_STARTED = "task.started"
     TASK_ENDED = "task.ended"
     TASK_REFUSED = "task.refused"
@@ -100,8 +108,18 @@ ACTS: Final = frozenset(
         AuditKind.FIRMWARE_OFFERED,
         AuditKind.BACKUP_MADE,
         AuditKind.BACKUP_RESTORED,
+        AuditKind.PROGRAM_INSTALLED,
+        AuditKind.PROGRAM_REMOVED,
+        AuditKind.PROGRAM_STARTED,
+        AuditKind.PROGRAM_STOPPED,
+        AuditKind.PROGRAM_RESTORED,
+        AuditKind.CHANGE_UNDONE,
+        AuditKind.CALL_ACTED,
+        AuditKind.TOOL_ACTED,
     }
 )
+# Acts that a program may repeat for hours: they have fewer lines, so that they push out no other act.
+BUSY: Final = frozenset({AuditKind.PROGRAM_RESTORED, AuditKind.CALL_ACTED, AuditKind.TOOL_ACTED})
 # A person should look: somebody may have a copy of what a device proves itself with.
 ALARMS: Final = frozenset({AuditKind.CREDENTIAL_SUPERSEDED})
 # These end an alarm of the same device.
@@ -120,6 +138,7 @@ class AuditEvent:
     """`text` says what happened; `address` is where it came from, `by` the name of who did it.
 
     `about` is the device, person, token or setting. `count` is more than 1 for a line that stands for several events.
+    `approval` is the number of the question that somebody said yes to before.
     `known`: words of the text that are in files of ours, such as a board's profile; they are no secrets, however mixed.
     """
 
@@ -130,6 +149,7 @@ class AuditEvent:
     by: str | None = None
     count: int = 1
     known: tuple[str, ...] = ()
+    approval: str | None = None
 
     @property
     def is_act(self) -> bool:
@@ -153,7 +173,8 @@ def line_of(event: AuditEvent, at_ms: int) -> bytes:
         "kind": event.kind.value,
         "text": _safe(event.text, MAX_TEXT_CHARS, event.known),
     }
-    for name, value in (("about", event.about), ("address", event.address), ("by", event.by)):
+    facts = (("about", event.about), ("address", event.address), ("by", event.by), ("approval", event.approval))
+    for name, value in facts:
         if value is not None:
             fields[name] = _safe(value, MAX_NAME_CHARS)
     if event.count != 1:

@@ -1,7 +1,7 @@
 """The security log's files: lines are added whole and synced, files are rotated by size, read and followed.
 
 Two sets of files in one folder (mode 0700, files 0600): `acts` is what people of this host did, `attempts` what came
-from outside. Several processes may write: each holds the folder's lock meanwhile.
+from outside. Several processes may write: each holds the folder's lock meanwhile. Each set is a chain (chain.py).
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import json
 import os
 import stat
 import time
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from microclaw.audit.chain import START, Head, Link, last_link, read_head, resume, seal, write_head
 from microclaw.audit.event import ALARMS, SETTLED_BY, AuditEvent, AuditKind, line_of
 from microclaw.durable import make_private_folder, open_regular, sync_folder
 from microclaw.errors import StoreError
@@ -26,8 +27,9 @@ from microclaw.errors import StoreError
 FOLDER: Final = "audit"  # in the host's home
 ACTS_STEM: Final = "acts"
 ATTEMPTS_STEM: Final = "attempts"
+STEMS: Final = (ATTEMPTS_STEM, ACTS_STEM)
 FILE_BYTES: Final = 1 << 20
-FILES: Final = 16  # of each set: 32 MiB in all
+FILES: Final = 32  # of each set: 64 MiB in all
 ALARM_MS: Final = 7 * 86_400_000
 MAX_ALARMS: Final = 8
 _KINDS: Final = {kind.value: kind for kind in AuditKind}
@@ -44,9 +46,9 @@ class RecordedEvent:
 def append_events(home: Path, events: Iterable[AuditEvent]) -> None:
     """Add their lines, on the disk when this returns; OSError or StoreError. For a process that is not the host."""
     at_ms = time.time_ns() // 1_000_000
-    lines: dict[str, bytes] = {}
+    lines: dict[str, list[bytes]] = {}
     for event in events:
-        lines[stem_of(event)] = lines.get(stem_of(event), b"") + line_of(event, at_ms)
+        lines.setdefault(stem_of(event), []).append(line_of(event, at_ms))
     append_lines(home / FOLDER, lines)
 
 
@@ -55,12 +57,15 @@ def stem_of(event: AuditEvent) -> str:
     return ACTS_STEM if event.is_act else ATTEMPTS_STEM
 
 
-def append_lines(folder: Path, lines: dict[str, bytes]) -> None:
-    """Add whole lines to each set named; OSError leaves a set's file as it was, StoreError is for an open folder."""
+def append_lines(folder: Path, lines: Mapping[str, Sequence[bytes]]) -> None:
+    """Add lines of `line_of` to the chain of each set named.
+
+    OSError leaves a set's file as it was, StoreError is for an open folder.
+    """
     make_private_folder(folder)
-    with _alone(folder):
-        for stem, data in lines.items():
-            _append(folder, stem, data)
+    with locked(folder):
+        for stem, added in lines.items():
+            _append(folder, stem, added)
 
 
 def read_events(home: Path, *, since_ms: int = 0, kinds: Collection[str] = ()) -> Iterator[RecordedEvent]:
@@ -69,8 +74,8 @@ def read_events(home: Path, *, since_ms: int = 0, kinds: Collection[str] = ()) -
     Lines that are none (torn by a power cut, written by a later version) are left out. OSError or StoreError.
     """
     folder = home / FOLDER
-    _check_folder(folder)
-    for found in heapq.merge(*(_read_set(folder, stem) for stem in _STEMS), key=lambda one: one.at_ms):
+    check_folder(folder)
+    for found in heapq.merge(*(_read_set(folder, stem) for stem in STEMS), key=lambda one: one.at_ms):
         if found.at_ms >= since_ms and is_wanted(found.event.kind, kinds):
             yield found
 
@@ -112,10 +117,10 @@ class Followed:
 
     def new(self) -> tuple[RecordedEvent, ...]:
         """What was added since the last call, at first all; oldest first. Blocking. OSError or StoreError."""
-        _check_folder(self._folder)
+        check_folder(self._folder)
         found: list[RecordedEvent] = []
-        for stem in _STEMS:
-            for path in _paths(self._folder, stem):
+        for stem in STEMS:
+            for path in set_paths(self._folder, stem):
                 found += self._rest(path)
         return tuple(sorted(found, key=lambda one: one.at_ms))
 
@@ -133,24 +138,71 @@ class Followed:
         return [one for line in data[:end].splitlines() if (one := _parse(line)) is not None]
 
 
-_STEMS: Final = (ATTEMPTS_STEM, ACTS_STEM)
+def check_folder(folder: Path) -> bool:
+    """Whether there is one; StoreError for something else in its place. None at all is a log without a line."""
+    try:
+        kind = folder.lstat().st_mode
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISDIR(kind):
+        raise StoreError(f"the security log {folder} is no folder", next_step="move away what is there")
+    return True
 
 
-def _append(folder: Path, stem: str, data: bytes) -> None:
-    path = _path(folder, stem, 0)
-    size = path.lstat().st_size if path.exists() else 0
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, which ends with the process: nothing is added or rotated meanwhile. Blocking."""
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def set_paths(folder: Path, stem: str) -> list[Path]:
+    """A set's files, the oldest first."""
+    return [_path(folder, stem, number) for number in range(FILES - 1, -1, -1)]
+
+
+def head_path(folder: Path, stem: str) -> Path:
+    """Where a set's head is kept. In a folder's listing it comes before the newest file (backup)."""
+    return folder / f"{stem}.head"
+
+
+def _append(folder: Path, stem: str, lines: Sequence[bytes]) -> None:
+    path, kept = _path(folder, stem, 0), head_path(folder, stem)
+    head = read_head(kept)
+    last, size, torn = _end(path, head)
+    data, end = seal(lines, last)
+    anchor = START if head is None else head.anchor
     if size and size + len(data) > FILE_BYTES:
-        _rotate(folder, stem)
+        anchor = _rotate(folder, stem, Head(last, size, anchor))
+        size, torn = 0, False
+    data = (b"\n" if torn else b"") + data
     fd = open_regular(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
     try:
-        size = os.fstat(fd).st_size
-        torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
-        _write_all(fd, (b"\n" if torn else b"") + data, size)
+        _write_all(fd, data, size)
         os.fsync(fd)
     finally:
         os.close(fd)
     if not size:
         sync_folder(folder)
+    with suppress(OSError):  # the lines are written: the next ones find their end without it
+        write_head(kept, Head(end, size + len(data), anchor))
+
+
+def _end(path: Path, head: Head | None) -> tuple[Link, int, bool]:
+    """After which line the newest file goes on, its size, and whether it ends within a line."""
+    try:
+        with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if head is not None and size == head.file_bytes:
+                return head.last, size, False
+            content = file.read()
+    except FileNotFoundError:
+        content = b""
+    return resume(content, head), len(content), content[-1:] not in (b"", b"\n")
 
 
 def _write_all(fd: int, data: bytes, size: int) -> None:
@@ -163,16 +215,23 @@ def _write_all(fd: int, data: bytes, size: int) -> None:
         raise
 
 
-def _rotate(folder: Path, stem: str) -> None:
-    _path(folder, stem, FILES - 1).unlink(missing_ok=True)
+def _rotate(folder: Path, stem: str, head: Head) -> Link:
+    """Make room for a new file; the anchor from now on: the last line of what is gone, kept before it goes."""
+    kept, oldest, anchor = head_path(folder, stem), _path(folder, stem, FILES - 1), head.anchor
+    with suppress(FileNotFoundError), os.fdopen(open_regular(oldest, os.O_RDONLY), "rb") as file:
+        anchor = last_link(file.read()) or anchor
+    write_head(kept, Head(head.last, head.file_bytes, anchor))
+    oldest.unlink(missing_ok=True)
     for number in range(FILES - 2, -1, -1):
         path = _path(folder, stem, number)
         if path.exists():
             path.rename(_path(folder, stem, number + 1))
+    write_head(kept, Head(head.last, 0, anchor))
+    return anchor
 
 
 def _read_set(folder: Path, stem: str) -> Iterator[RecordedEvent]:
-    for path in _paths(folder, stem):
+    for path in set_paths(folder, stem):
         try:
             with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
                 data = file.read()
@@ -181,21 +240,6 @@ def _read_set(folder: Path, stem: str) -> Iterator[RecordedEvent]:
         for line in data.splitlines():
             if (found := _parse(line)) is not None:
                 yield found
-
-
-def _check_folder(folder: Path) -> None:
-    """StoreError for something else in the folder's place; none at all is a log without a line."""
-    try:
-        kind = folder.lstat().st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISDIR(kind):
-        raise StoreError(f"the security log {folder} is no folder", next_step="move away what is there")
-
-
-def _paths(folder: Path, stem: str) -> list[Path]:
-    """A set's files, the oldest first."""
-    return [_path(folder, stem, number) for number in range(FILES - 1, -1, -1)]
 
 
 def _path(folder: Path, stem: str, number: int) -> Path:
@@ -209,17 +253,9 @@ def _parse(line: bytes) -> RecordedEvent | None:
         kind, text = _KINDS[value["kind"]], str(value["text"])
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    address, about, by = (str(value[name]) if name in value else None for name in ("address", "about", "by"))
+    address, about, by, approval = (
+        str(value[name]) if name in value else None for name in ("address", "about", "by", "approval")
+    )
     count = value.get("count", 1)
-    return RecordedEvent(at_ms, AuditEvent(kind, text, address, about, by, count if isinstance(count, int) else 1))
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, which ends with the process."""
-    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)
+    count = count if isinstance(count, int) else 1
+    return RecordedEvent(at_ms, AuditEvent(kind, text, address, about, by, count, approval=approval))

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from microclaw.addresses import address_range
-from microclaw.audit.event import ALARMS, SETTLED_BY, AuditEvent, AuditKind, line_of
+from microclaw.audit.event import ALARMS, BUSY, SETTLED_BY, AuditEvent, AuditKind, line_of
 from microclaw.audit.files import FOLDER, RecordedEvent, append_lines, open_alarms, read_events, stem_of
 from microclaw.errors import StoreError
 
@@ -31,6 +31,7 @@ _OFTEN: Final = frozenset(
     {AuditKind.APPROVAL_ASKED, AuditKind.APPROVAL_EXPIRED, AuditKind.EGRESS_ALLOWED, AuditKind.EGRESS_REFUSED}
 )
 _ACTS: Final = (300, 300)
+_BUSY: Final = (20, 60)
 MAX_SOURCES: Final = 1024  # that are told apart in one window of one kind
 NAMED_SOURCES: Final = 5  # in a line about what was not written
 MAX_WAITING: Final = 1024  # lines: fewer bytes than a file holds
@@ -191,9 +192,9 @@ class AuditLog:
     def _write(self) -> bool:
         if not self._left:
             return True
-        lines: dict[str, bytes] = {}
+        lines: dict[str, list[bytes]] = {}
         for stem, line in self._left:
-            lines[stem] = lines.get(stem, b"") + line
+            lines.setdefault(stem, []).append(line)
         try:
             append_lines(self._home / FOLDER, lines)
         except (OSError, StoreError) as exc:
@@ -211,7 +212,7 @@ class AuditLog:
 
 def _limits(event: AuditEvent) -> tuple[int, int]:
     if event.is_act:
-        return _ACTS
+        return _BUSY if event.kind in BUSY else _ACTS
     return _QUESTIONS if event.kind in _OFTEN else _OUTSIDE
 
 

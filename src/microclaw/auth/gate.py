@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
-from microclaw.auth.approvals import Approvals
+from microclaw.auth.approvals import Approvals, approval_now
 from microclaw.auth.people import MAY, OwnerAlone, Permission, Roles
 from microclaw.errors import PermissionRefused
 
@@ -71,8 +71,9 @@ class Gate:
             )
 
     def note(self, kind: AuditKind, text: str, person_id: str, *, about: str | None = None) -> None:
-        """A line of the security log about what this person does."""
-        self._record(AuditEvent(kind, text, about=about, by=self.name_of(person_id)))
+        """A line of the security log about what this person does, with the approval that it was given here."""
+        by = self.name_of(person_id)
+        self._record(AuditEvent(kind, text, about=about, by=by, approval=approval_now()))
 
     def name_of(self, person_id: str) -> str:
         """The person's name, as the security log has it; the id of somebody who is gone."""

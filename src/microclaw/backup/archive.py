@@ -14,13 +14,15 @@ import sqlite3
 import stat
 import tarfile
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from microclaw.audit.files import FOLDER as AUDIT
+from microclaw.audit.files import locked
 from microclaw.backup.age_file import CHUNK_BYTES
 from microclaw.backup.contents import BLOCK, HOME, NAME, Contents, count_store
 from microclaw.durable import open_regular
@@ -71,8 +73,10 @@ def home_archive(home: Path, *, now_ms: int, without: Path | None = None) -> Ite
             _copy_store(store, copy)
             with closing(connect(copy, read_only=True)) as connection:
                 counts = count_store(connection)
-            files, left_out = list_files(home, without)
-            files = [HomeFile(STORE, copy, copy.stat().st_size), *_held(files, folder / HOME)]
+            audit = home / AUDIT
+            with locked(audit) if audit.is_dir() else nullcontext():  # its lines and their kept head as of one moment
+                files, left_out = list_files(home, without)
+                files = [HomeFile(STORE, copy, copy.stat().st_size), *_held(files, folder / HOME)]
             contents = Contents(
                 made_ms=now_ms,
                 host=counts.host,

@@ -1,42 +1,175 @@
-"""`microclaw audit`: reads the security log's files, with or without a host. It changes nothing."""
+"""`microclaw audit`: reads and verifies the security log's files, with or without a host. It changes nothing."""
 
 from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from microclaw.audit import AuditKind, Followed, RecordedEvent, is_wanted, read_events
+from microclaw.audit import (
+    AuditKind,
+    ChainReport,
+    Followed,
+    RecordedEvent,
+    is_wanted,
+    kept_heads,
+    read_events,
+    verify_chains,
+)
 from microclaw.audit.files import FOLDER
-from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.cli.options import FAILED, GlobalOptions, command_group, global_options
 from microclaw.errors import StoreError
+from microclaw.text import count_text
 
 FOLLOW_S: Final = 0.5
+BROKEN_STEP: Final = (
+    "was it a person of this host, or an older version of microclaw in this home? Else keep a copy of the folder "
+    "audit, compare it with a backup, and look who could write there"
+)
+_HEAD: Final = re.compile(r"(?:(?P<stem>acts|attempts):(?P<n>[0-9]{1,15}):)?(?P<hash>[0-9a-f]{64})")
 _AGO: Final = re.compile(r"([1-9][0-9]{0,5})([smhd])")
 _UNIT_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
-def audit(
-    ctx: typer.Context,
-    since: Annotated[
-        str | None, typer.Option("--since", metavar="WHEN", help="As 30m, 12h, 7d, or a day: 2026-11-20.")
-    ] = None,
-    kind: Annotated[
-        list[str] | None, typer.Option("--kind", metavar="KIND", help="As token.wrong, or all of token; repeatable.")
-    ] = None,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as events come, until Ctrl-C.")] = False,
-) -> None:
-    """The security log: who tried to come in, who was let in, what was decided."""
+audit_group = command_group(runs_alone=True)
+Since = Annotated[str | None, typer.Option("--since", metavar="WHEN", help="As 30m, 12h, 7d, or a day: 2026-11-20.")]
+Kinds = Annotated[
+    list[str] | None, typer.Option("--kind", metavar="KIND", help="As token.wrong, or all of token; repeatable.")
+]
+Follow = Annotated[bool, typer.Option("-f", "--follow", help="Go on as events come, until Ctrl-C.")]
+
+
+@audit_group.callback()
+def audit(ctx: typer.Context, since: Since = None, kind: Kinds = None, follow: Follow = False) -> None:
+    """The security log: who tried to come in, who was let in, what was decided. Without a command: show."""
+    if ctx.invoked_subcommand is None:
+        show(ctx, since, kind, follow)
+    elif since is not None or kind or follow:
+        raise typer.BadParameter("--since, --kind and -f are of show: microclaw audit show --since 7d")
+
+
+@audit_group.command("show")
+def show(ctx: typer.Context, since: Since = None, kind: Kinds = None, follow: Follow = False) -> None:
+    """The events, oldest first."""
     options = global_options(ctx)
     kinds = _kinds(kind or ())
-    home = options.settings().home
     from_ms = 0 if since is None else since_ms(since)
-    try:
+    with _readable(options) as home:
         _read(options, home, from_ms, kinds, follow=follow)
+
+
+@audit_group.command("verify")
+def verify(
+    ctx: typer.Context,
+    head: Annotated[
+        list[str] | None,
+        typer.Option("--head", metavar="HEAD", help="A head that was noted elsewhere (audit head); repeatable."),
+    ] = None,
+) -> None:
+    """Whether a line was changed, removed or inserted, or the end cut off. Exit code 1 when it is not whole."""
+    options = global_options(ctx)
+    noted = [_noted(text) for text in head or ()]
+    with _readable(options) as home:
+        reports = verify_chains(home, frozenset(one.hash for one in noted))
+    unknown = [text for one in noted if (text := _unknown_head(one, reports)) is not None]
+    whole = not unknown and all(report.whole for report in reports)
+    document = {"whole": whole, "sets": [_report(report) for report in reports], "heads": unknown}
+    if not options.wrote_json("audit_verify", document):
+        for report in reports:
+            options.line(chain_text(report))
+            for one in report.breaks:
+                options.line(f"  {one.what}: {one.file} line {one.line}: {one.text}")
+            if (more := report.break_count - len(report.breaks)) > 0:
+                options.line(f"  and {more:,} more places")
+        for text in unknown:
+            options.line(f"NOT FOUND {text}")
+        if not whole:
+            options.line(f"next: {BROKEN_STEP}")
+    if not whole:
+        raise typer.Exit(FAILED)
+
+
+@audit_group.command("head")
+def show_head(ctx: typer.Context) -> None:
+    """The last line of each chain, to be noted elsewhere: `audit verify --head` compares with it later."""
+    options = global_options(ctx)
+    with _readable(options) as home:
+        heads = kept_heads(home)
+    found = {stem: {"n": link.n, "hash": link.hash} for stem, link in heads.items()}
+    if options.wrote_json("audit_head", {"heads": found}):
+        return
+    for stem, link in heads.items():
+        options.line(f"{stem}:{link.n}:{link.hash}")
+    if not heads:
+        options.say("nothing yet")
+
+
+@dataclass(frozen=True, slots=True)
+class _Noted:
+    """A head as somebody noted it: `stem` and `n` where only the hash was kept are None."""
+
+    text: str
+    hash: str
+    stem: str | None = None
+    n: int | None = None
+
+
+def _noted(text: str) -> _Noted:
+    found = _HEAD.fullmatch(text.strip().lower())
+    if found is None:
+        raise typer.BadParameter(f"--head {text[:80]!r}: give a line of `microclaw audit head`, or its 64 hex digits")
+    return _Noted(text.strip(), found["hash"], found["stem"], int(found["n"]) if found["n"] else None)
+
+
+def _unknown_head(noted: _Noted, reports: Iterable[ChainReport]) -> str | None:
+    """Why a noted head is not in the log; None when it is."""
+    named = [report for report in reports if noted.stem in (None, report.stem)]
+    if any(noted.hash in report.found or report.anchor.hash == noted.hash for report in named):
+        return None
+    if noted.n is not None and any(noted.n < report.anchor.n for report in named):
+        return f"{noted.text}: that line was rotated away; note the head more often"
+    return f"{noted.text}: no line of the log has this hash: what was there when it was noted was changed or cut off"
+
+
+def chain_text(report: ChainReport) -> str:
+    """One line: what the chain covers, and whether it is whole."""
+    facts = [count_text(report.lines, "line")]
+    if report.anchor.n:
+        facts.append(f"from {report.anchor.n + 1:,} on, the ones before were rotated away")
+    if report.older:
+        facts.append(f"{report.older:,} more of before the chain, which it does not cover")
+    if report.torn:
+        facts.append(f"{count_text(report.torn, 'piece')} of a line, as a power cut leaves it, and no forgery")
+    return f"{report.stem:<9} {'whole' if report.whole else 'BROKEN'}: {'; '.join(facts)}"
+
+
+def _report(report: ChainReport) -> dict[str, Any]:
+    return {
+        "set": report.stem,
+        "whole": report.whole,
+        "lines": report.lines,
+        "head": {"n": report.last.n, "hash": report.last.hash},
+        "rotated_away": report.anchor.n,
+        "before_the_chain": report.older,
+        "torn": report.torn,
+        "breaks": [{"what": one.what, "file": one.file, "line": one.line, "text": one.text} for one in report.breaks],
+        "break_count": report.break_count,
+    }
+
+
+@contextmanager
+def _readable(options: GlobalOptions) -> Iterator[Path]:
+    """The home; what cannot be read there is told with the next step."""
+    home = options.settings().home
+    try:
+        yield home
     except OSError as exc:
         text = f"the security log {home / FOLDER} cannot be read: {exc.strerror or exc}"
         raise StoreError(text, next_step="check what is there, its owner and permissions") from exc
@@ -66,6 +199,7 @@ def _show(options: GlobalOptions, events: list[RecordedEvent]) -> None:
         facts += [f"about {event.about}"] if event.about else []
         facts += [f"from {event.address}"] if event.address else []
         facts += [f"by {event.by}"] if event.by else []
+        facts += [f"approval {event.approval}"] if event.approval else []
         options.line(f"{at:%Y-%m-%d %H:%M:%S}  {event.kind.value:<21}  {', '.join(facts)}")
 
 
@@ -78,6 +212,7 @@ def _object(one: RecordedEvent) -> dict[str, Any]:
         "about": event.about,
         "address": event.address,
         "by": event.by,
+        "approval": event.approval,
         "count": event.count,
     }
 

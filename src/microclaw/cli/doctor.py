@@ -10,7 +10,6 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +19,7 @@ import typer
 from microclaw.addresses import is_local
 from microclaw.audit import alarm_text, open_alarms, read_events
 from microclaw.builds.confinement import NEXT_STEP, confinement
+from microclaw.cli.findings import Finding, report_findings
 from microclaw.cli.host_commands import backup_line, failing_lines
 from microclaw.cli.mqtt_lines import connection_finding, setting_warnings
 from microclaw.cli.options import GlobalOptions, global_options
@@ -54,6 +54,13 @@ def doctor(
     restart: Annotated[
         bool, typer.Option("--restart", help="With --report -d NAME: restart the board to time its way back.")
     ] = False,
+    security: Annotated[
+        bool, typer.Option("--security", help="Check how safe this installation is; exit code 1 at a problem.")
+    ] = False,
+    advisories: Annotated[
+        list[Path] | None,
+        typer.Option("--advisories", metavar="FILE", help="With --security: OSV files, or a zip of them; repeatable."),
+    ] = None,
 ) -> None:
     """Check what microclaw needs here; each problem with its next step."""
     options = global_options(ctx)
@@ -62,20 +69,14 @@ def doctor(
         return
     if try_pin is not None or restart:
         raise typer.BadParameter("--try-pin and --restart are of --report: add it")
-    findings = examine(options) if port is None else _examine_board(port)
-    healthy = all(finding.ok for finding in findings)
-    if options.json:
-        rows = [{"part": f.part, "ok": f.ok, "warns": f.warns, "text": f.text, "next": f.next_step} for f in findings]
-        options.document("doctor", {"ok": healthy, "findings": rows})
+    if security:
+        from microclaw.cli.security_check import security_findings
+
+        report_findings(options, "doctor_security", security_findings(options, advisories or []))
+    elif advisories:
+        raise typer.BadParameter("--advisories is of --security: add it")
     else:
-        terminal = options.terminal()
-        for finding in findings:
-            verdict = "problem" if not finding.ok else "warning" if finding.warns else "ok"
-            terminal.row(finding.part, finding.text, right=verdict, bad=not finding.ok)
-            if finding.next_step:
-                terminal.row("", f"next: {finding.next_step}")
-    if not healthy:
-        raise typer.Exit(1)
+        report_findings(options, "doctor", examine(options) if port is None else _examine_board(port))
 
 
 def _report(options: GlobalOptions, port: str | None, try_pin: int | None, *, restart: bool) -> None:
@@ -93,17 +94,6 @@ def _report(options: GlobalOptions, port: str | None, try_pin: int | None, *, re
         if found.part != "device"  # another board is not this machine; the one that is asked for has checks of its own
     )
     print_report(options, port, try_pin=try_pin, restart=restart, here=here)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """`warns`: it works as somebody wanted it, and is worth a second thought."""
-
-    part: str
-    ok: bool
-    text: str
-    next_step: str | None = None
-    warns: bool = False
 
 
 def examine(options: GlobalOptions) -> list[Finding]:
@@ -128,6 +118,8 @@ def examine(options: GlobalOptions) -> list[Finding]:
     if settings.gateway is not None and settings.gateway.open:
         findings.append(_open_gateway("config.toml"))
     findings += (Finding("mqtt", True, text, step, warns=True) for text, step in setting_warnings(settings.mqtt))
+    if options.address() is None:
+        findings += _attempt("audit", lambda: _audit_chain(settings.home))
     findings += _attempt("host", lambda: _host(options, server_tokens))
     return findings
 
@@ -369,6 +361,13 @@ def _alarms(home: Path) -> Iterator[Finding]:
     """From the security log itself, when no host runs."""
     for alarm in open_alarms(read_events(home), now_ms()):
         yield Finding("alarm", False, *alarm_text(alarm, alarm.event.text.partition(":")[0]))
+
+
+def _audit_chain(home: Path) -> Iterator[Finding]:
+    from microclaw.cli.security_check import chain_findings
+
+    broken = list(chain_findings(home))
+    yield from broken or [Finding("audit", True, "the security log is whole: microclaw audit verify")]
 
 
 def _backups(settings: Settings) -> Iterator[Finding]:

@@ -67,7 +67,7 @@ COMMANDS: Final = {
     "mcp": ("mcp_commands:mcp_group", "Drive the boards from an assistant that speaks MCP."),
     "backup": ("backup_commands:backup", "Put all that this host is into one encrypted file."),
     "restore": ("backup_commands:restore", "Make a home of a backup, on this machine or a new one."),
-    "audit": ("audit_command:audit", "The security log: who tried to come in, who was let in, what was decided."),
+    "audit": ("audit_command:audit_group", "The security log: who tried to come in, who was let in, what was decided."),
     "egress": ("egress_commands:egress_group", "What tasks in the sandbox may ask of the Internet."),
     "secret": ("egress_commands:secret_group", "Secrets that tasks use and never see."),
     "voice": ("voice_commands:voice_group", "Speech with devices: test the engines, see where the time went."),

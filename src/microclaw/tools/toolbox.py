@@ -14,14 +14,15 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from microclaw.auth.approvals import HIDDEN_MARK, MAX_ACTION_CHARS
+from microclaw.audit import AuditKind
+from microclaw.auth.approvals import HIDDEN_MARK, MAX_ACTION_CHARS, begin_without_approval
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.devices.device_text import listening
 from microclaw.errors import MicroclawError, PermissionRefused, ToolRetry
 from microclaw.models.protocol import ToolSpec
 from microclaw.text import clean_text
 from microclaw.tools.offer import brief, chosen
-from microclaw.tools.tool import Approve, Parameters, Tool, ToolContext, ToolResult, result_of, result_of_error
+from microclaw.tools.tool import Approve, Begin, Parameters, Tool, ToolContext, ToolResult, result_of, result_of_error
 from microclaw.validation import read_object, validation_message
 
 _log = logging.getLogger(__name__)
@@ -112,6 +113,9 @@ class Toolbox:
         approved for earlier: for a schedule, when it was made.
         """
         foreign = False
+        begin_without_approval()
+        begun = _Begun(context.begin)
+        context = replace(context, begin=begun)
         with listening() as device_texts:
             try:
                 tool = self._find(name)
@@ -125,7 +129,17 @@ class Toolbox:
                 _log.exception("the tool %s failed inside the host", name[:80])
                 fault = _InternalFault(f"a fault inside the host ended {name[:80]}", next_step=_LOOK)
                 result = result_of_error(fault, device_texts)
+        if begun.is_true:
+            self._note_act(name, result, context)
         return replace(result, foreign=True) if foreign else result
+
+    def _note_act(self, name: str, result: ToolResult, context: ToolContext) -> None:
+        """A line of the security log for a call that acts and was let through; what it changed has lines of its own."""
+        tool = self._find(name)
+        if tool.permission is not Permission.READ:
+            how = "done" if result.ok else f"ended with {result.error_code or 'an error'}"
+            text = f"{tool.name} in {context.channel}: {how}"
+            self._gate.note(AuditKind.TOOL_ACTED, text, context.person_id, about=context.device)
 
     async def _approved_context(
         self, tool: Tool[Any], parameters: Parameters, context: ToolContext, approved: Permission | None
@@ -213,6 +227,18 @@ class Toolbox:
 
     def _named(self, name: str) -> Tool[Any] | None:
         return self._tools.get(name) or next((tool for tool in self._coming() if tool.name == name), None)
+
+
+class _Begun:
+    """A context's `begin` that remembers whether it was awaited: the call was let through."""
+
+    def __init__(self, begin: Begin) -> None:
+        self._begin = begin
+        self.is_true = False
+
+    async def __call__(self) -> None:
+        self.is_true = True
+        await self._begin()
 
 
 class _InternalFault(MicroclawError):

@@ -1,0 +1,72 @@
+"""The security log's line for a change of a device: who asked, which approval, what it touched. Writes nothing itself.
+
+It holds names, a pin, the beginning of an image's SHA-256: no source and no sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from microclaw.apps.changes import (
+    Change,
+    ChangeKind,
+    ChangeState,
+    PutApp,
+    RemoveApp,
+    SetLevel,
+    SetPwm,
+    StartApp,
+    StopApp,
+)
+from microclaw.audit import AuditEvent, AuditKind
+
+HASH_CHARS: Final = 12  # of a SHA-256: as `app list` shows it
+_KINDS: Final[Mapping[ChangeKind, AuditKind]] = {
+    "app.deploy": AuditKind.PROGRAM_INSTALLED,
+    "app.upgrade": AuditKind.PROGRAM_INSTALLED,
+    "app.remove": AuditKind.PROGRAM_REMOVED,
+    "app.stop": AuditKind.PROGRAM_STOPPED,
+    "app.start": AuditKind.PROGRAM_STARTED,
+    "app.restart": AuditKind.PROGRAM_STARTED,
+    "app.restore": AuditKind.PROGRAM_RESTORED,
+    "app.explore": AuditKind.CALL_ACTED,
+    "gpio.set": AuditKind.CALL_ACTED,
+    "pwm.set": AuditKind.CALL_ACTED,
+}
+_HOST: Final = "the host"
+
+
+def change_event(change: Change, state: ChangeState, device: str, by: str | None, approval: str | None) -> AuditEvent:
+    """`device` and `by` are names; `by` None is the host itself."""
+    kind = _KINDS[change.kind] if change.undoes is None else AuditKind.CHANGE_UNDONE
+    told = f"change {change.change_id}: {_what(change)}"
+    if change.undoes is not None:
+        told += f", takes back change {change.undoes}"
+    if state != "done":
+        told += ", failed" if state == "failed" else ", and whether it was done is unknown"
+    return AuditEvent(kind, told, about=device, by=by or _HOST, approval=approval)
+
+
+def _what(change: Change) -> str:
+    match change.forward:
+        case PutApp(name=name, version=version) | StartApp(name=name, version=version):
+            return f"{_VERBS.get(change.kind, change.kind)} {name} {version.sha256[:HASH_CHARS]}"
+        case StopApp(name=name, version=version):
+            return f"stop {name} {version.sha256[:HASH_CHARS]}"
+        case RemoveApp(name=name):
+            return f"remove {name}"
+        case SetLevel(pin=pin, level=level):
+            return f"pin {pin} to {level}"
+        case SetPwm(pin=pin, duty=duty, frequency_hz=frequency_hz):
+            return f"pin {pin} to PWM {duty}/255 at {frequency_hz} Hz"
+
+
+_VERBS: Final[Mapping[ChangeKind, str]] = {
+    "app.deploy": "install",
+    "app.upgrade": "upgrade",
+    "app.start": "start",
+    "app.restart": "restart",
+    "app.restore": "put back",
+    "app.explore": "explore with",
+}

@@ -1,0 +1,176 @@
+"""Whether the security log is whole: follows the chain of each set of files and names what does not fit.
+
+It changes nothing. What it cannot tell: docs/audit.md.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from microclaw.audit.chain import START, ChainedLine, Head, Link, fields_of, hash_of, place_of, read_head
+from microclaw.audit.files import FOLDER, STEMS, check_folder, head_path, locked, set_paths
+from microclaw.durable import open_regular
+
+MAX_BREAKS: Final = 20  # that are named of one set
+_MISSING_HEAD: Final = "the kept head is missing or unreadable: whether the end was cut off cannot be told"
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """`what`: changed, removed, inserted, cut or head. `file` and `line` (from 1 on) are where it shows."""
+
+    what: str
+    file: str
+    line: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChainReport:
+    """Of one set of files. `older` lines are from before the chain; `torn` pieces were never whole lines.
+
+    `found`: which of the noted hashes are the hash of a line that is there.
+    """
+
+    stem: str
+    lines: int
+    last: Link
+    anchor: Link
+    older: int
+    torn: int
+    breaks: tuple[Break, ...]
+    break_count: int
+    found: frozenset[str]
+
+    @property
+    def whole(self) -> bool:
+        return not self.break_count
+
+
+def verify_chains(home: Path, noted: Collection[str] = ()) -> tuple[ChainReport, ...]:
+    """Follow each set's chain; `noted` are hashes to look for. Writers wait meanwhile. OSError or StoreError."""
+    folder = home / FOLDER
+    if not check_folder(folder):
+        return tuple(_Walk(stem, START, frozenset()).report(START) for stem in STEMS)
+    with locked(folder):
+        return tuple(_verify(folder, stem, frozenset(noted)) for stem in STEMS)
+
+
+def kept_heads(home: Path) -> dict[str, Link]:
+    """The last line of each set as its kept head has it; none for a set without one. OSError or StoreError."""
+    folder = home / FOLDER
+    if not check_folder(folder):
+        return {}
+    with locked(folder):
+        heads = {stem: read_head(head_path(folder, stem)) for stem in STEMS}
+    return {stem: head.last for stem, head in heads.items() if head is not None}
+
+
+@dataclass(slots=True)
+class _Walk:
+    stem: str
+    anchor: Link
+    noted: frozenset[str]
+    last: Link | None = None
+    lines: int = 0
+    older: int = 0
+    torn: int = 0
+    breaks: list[Break] = field(default_factory=list)
+    break_count: int = 0
+    found: set[str] = field(default_factory=set)
+    hashes: dict[int, str] = field(default_factory=dict)  # of the lines that the kept head names
+    where: tuple[str, int] = ("", 0)
+
+    def broken(self, what: str, text: str) -> None:
+        self.break_count += 1
+        if len(self.breaks) < MAX_BREAKS:
+            self.breaks.append(Break(what, *self.where, text))
+
+    def take(self, line: bytes, named: Collection[int]) -> None:
+        """The next line; `named` are the numbers that the kept head names."""
+        fields = fields_of(line)
+        if fields is None or "kind" not in fields:
+            self.torn += 1
+            return
+        place = place_of(fields)
+        if place is None and self.last is None and not self.anchor.n:
+            self.older += 1
+            return
+        if place is None:
+            self.broken("inserted", "a line without a place in the chain, where each has one")
+            return
+        if not self._fits(place):
+            return
+        self.lines += 1
+        self.last = Link(place.n, hash_of(line))
+        if place.n in named:
+            self.hashes[place.n] = self.last.hash
+        if self.last.hash in self.noted:
+            self.found.add(self.last.hash)
+
+    def _fits(self, place: ChainedLine) -> bool:
+        """Name what does not fit; False for a line that has no place here, and is passed over."""
+        before = self.last
+        if before is None:
+            if place.n <= self.anchor.n:  # a power cut between keeping the anchor and removing the oldest file
+                return True
+            before = self.anchor
+        if place.n <= before.n:
+            self.broken("inserted", f"it says that it is line {place.n}, and comes after line {before.n}")
+            return False
+        if place.n > before.n + 1:
+            self.broken("removed", f"lines {before.n + 1} to {place.n - 1} are missing before it")
+        elif place.prev != before.hash:
+            what = f"line {before.n} is not the one that" if before.n else "it is the first, and"
+            self.broken("changed", f"{what} line {place.n} names")
+        return True
+
+    def report(self, last: Link) -> ChainReport:
+        breaks, found = tuple(self.breaks), frozenset(self.found)
+        return ChainReport(
+            self.stem, self.lines, last, self.anchor, self.older, self.torn, breaks, self.break_count, found
+        )
+
+
+def _verify(folder: Path, stem: str, noted: frozenset[str]) -> ChainReport:
+    head = read_head(head_path(folder, stem))
+    walk = _Walk(stem, START if head is None else head.anchor, noted)
+    named = () if head is None else (head.last.n, head.anchor.n)
+    for file, number, line in _lines(folder, stem):
+        walk.where = (file, number)
+        walk.take(line, named)
+    last = walk.last or START
+    if head is None:
+        if walk.last is not None or head_path(folder, stem).exists():
+            walk.broken("head", _MISSING_HEAD)
+        return walk.report(last)
+    _compare(walk, head, last)
+    return walk.report(last)
+
+
+def _compare(walk: _Walk, head: Head, last: Link) -> None:
+    """What the kept head tells beyond the lines themselves."""
+    if head.last.n > last.n:
+        first = max(last.n, head.anchor.n) + 1
+        walk.broken("cut", f"lines {first} to {head.last.n} are missing at the end: the kept head has them")
+        return
+    for link in (head.last, head.anchor):
+        if walk.hashes.get(link.n, link.hash) != link.hash:
+            walk.broken("changed", f"line {link.n} is not the one that the kept head names")
+
+
+def _lines(folder: Path, stem: str) -> Iterator[tuple[str, int, bytes]]:
+    """Each line with its file and number, the oldest first."""
+    for path in set_paths(folder, stem):
+        try:
+            with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
+                data = file.read()
+        except FileNotFoundError:
+            continue
+        for number, line in enumerate(data.split(b"\n"), 1):
+            if line:
+                yield path.name, number, line

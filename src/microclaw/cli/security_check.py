@@ -1,0 +1,95 @@
+"""`microclaw doctor --security`: how safe this installation is, each finding with what to do. It changes nothing.
+
+Exit code 0: no problem (warnings are settings that somebody may have wanted); 1: at least one problem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from microclaw.audit import alarm_text, open_alarms, read_events, verify_chains
+from microclaw.builds.confinement import NEXT_STEP, Confinement, confinement
+from microclaw.cli.audit_command import BROKEN_STEP, chain_text
+from microclaw.cli.findings import Finding, problem, warning
+from microclaw.cli.options import GlobalOptions
+from microclaw.cli.security_files import file_findings
+from microclaw.cli.security_network import certificate_findings, listening_findings, plane_findings
+from microclaw.cli.security_settings import egress_findings, setting_findings, token_findings
+from microclaw.clock import now_ms
+from microclaw.errors import MicroclawError, NoHost
+
+
+def security_findings(options: GlobalOptions, advisories: Sequence[Path]) -> list[Finding]:
+    """All of them, the good ones too; where the settings cannot be used, that alone."""
+    options.only_here("microclaw doctor --security")
+    try:
+        settings = options.settings()
+    except MicroclawError as exc:  # a home or a file with secrets that is open to others, among them
+        return [Finding("settings", False, exc.message, exc.next_step)]
+    home = settings.home
+    pid = _host_pid(options)
+    checks: list[tuple[str, Callable[[], Iterator[Finding]], str]] = [
+        ("file", lambda: file_findings(settings), "files and folders are closed to other users"),
+        ("listen", lambda: plane_findings(settings), "no door is set to be open without a lock"),
+        ("socket", lambda: listening_findings(pid, settings), "nothing else listens beyond this machine"),
+        ("certs", lambda: certificate_findings(settings, now_ms()), "certificates are whole, fresh and strong"),
+        ("setting", lambda: setting_findings(settings), "no setting is weaker than it has to be"),
+        ("egress", lambda: egress_findings(home), "the allowlist of tasks has no wide entry"),
+        ("token", lambda: token_findings(settings.database, now_ms()), "no token is open for ever or forgotten"),
+        ("sandbox", lambda: sandbox_findings(confinement()), "compilers run in bubblewrap"),
+        ("audit", lambda: chain_findings(home), "the security log is whole"),
+        ("alarm", lambda: alarm_findings(home), "no alarm is open"),
+    ]
+    if advisories:
+        about = "no advisory of those given is about an installed package"
+        checks.append(("advisory", lambda: _advisory_findings(advisories), about))
+    findings: list[Finding] = []
+    for part, check, good in checks:
+        try:
+            found = list(check())
+        except MicroclawError as exc:
+            found = [Finding(part, False, exc.message, exc.next_step)]
+        findings += found or [Finding(part, True, good)]
+    return findings
+
+
+def sandbox_findings(how: Confinement) -> Iterator[Finding]:
+    """How compilers are shut off from this machine."""
+    if how == "none":
+        text = "nothing shuts compilers off from this machine's files: neither bubblewrap nor Landlock"
+        yield problem("sandbox", text, NEXT_STEP)
+    elif how == "landlock":
+        text = "compilers run in Landlock, which hides less of this machine than bubblewrap would"
+        yield warning("sandbox", text, NEXT_STEP)
+
+
+def chain_findings(home: Path) -> Iterator[Finding]:
+    """Whether the security log's lines are those that were written."""
+    for report in verify_chains(home):
+        if not report.whole:
+            step = f"see where: microclaw audit verify; {BROKEN_STEP}"
+            yield problem("audit", f"the security log {' '.join(chain_text(report).split())}", step)
+
+
+def alarm_findings(home: Path) -> Iterator[Finding]:
+    for alarm in open_alarms(read_events(home), now_ms()):
+        text, step = alarm_text(alarm, alarm.event.text.partition(":")[0])
+        yield problem("alarm", text, step)
+
+
+def _host_pid(options: GlobalOptions) -> int | None:
+    """The running host's process; None when none runs."""
+    try:
+        return int(options.host().get("/v1/status")["pid"])
+    except NoHost:
+        return None
+
+
+def _advisory_findings(files: Sequence[Path]) -> Iterator[Finding]:
+    from microclaw.cli.advisories import affected, installed_packages, read_advisories
+
+    for one in affected(installed_packages(), read_advisories(files)):
+        fixed = f"a version from {' or '.join(one.fixed)} on" if one.fixed else "see the advisory: it names no fix"
+        aliases = f" ({', '.join(one.aliases)})" if one.aliases else ""
+        yield problem("advisory", f"{one.name} {one.version}: {one.advisory_id}{aliases} {one.summary}".rstrip(), fixed)

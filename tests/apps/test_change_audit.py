@@ -1,0 +1,93 @@
+"""The security log's lines of changes: each kind of a change, how it ended, and that they are bounded."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import pytest
+
+from microclaw.apps.change_audit import _KINDS, change_event
+from microclaw.apps.changes import Change, ChangeKind, ChangeState, SetLevel, made_by
+from microclaw.apps.deploy import DeployRequest
+from microclaw.apps.undo import UndoChoice
+from microclaw.audit import AuditEvent, AuditKind
+from microclaw.audit.log import EventLimits
+from microclaw.errors import DeviceTimeout, DeviceUnreachable
+
+
+@pytest.fixture
+def told(lab: Any) -> list[tuple[str, str, str | None]]:
+    """What the change log reported: kind, text and by whom."""
+    lines: list[tuple[str, str, str | None]] = []
+
+    def settled(change: Change, state: ChangeState, person: str | None) -> None:
+        event = change_event(change, state, "paper", person, None)
+        lines.append((event.kind.value, event.text.partition(": ")[2], event.by))
+
+    lab.change_log._settled = settled
+    return lines
+
+
+async def deploy(lab: Any) -> None:
+    lab.plays("blink", 2)
+    await lab.deployer.deploy(DeployRequest("paper", "blink", source="v1", heap_bytes=4096), lab.steps.append)
+
+
+def test_every_kind_of_change_has_a_kind_of_line() -> None:
+    assert set(_KINDS) == set(get_args(ChangeKind))
+    assert all(AuditEvent(kind, "").is_act for kind in _KINDS.values())
+
+
+async def test_each_change_is_a_line_with_the_hash_of_what_it_touched(
+    lab: Any, told: list[tuple[str, str, str | None]]
+) -> None:
+    with made_by("t", "ada"):
+        await deploy(lab)
+        (app,) = await lab.change_log.desired()
+        await lab.lifecycle.stop("paper", "blink", lab.steps.append)
+        await lab.lifecycle.start("paper", "blink", lab.steps.append)
+        await lab.deployer.remove("paper", "blink", lab.steps.append)
+    with made_by("u", "owner"):
+        await lab.undo.undo(UndoChoice("owner", 4, anyone=True), lab.steps.append)
+    short = app.version.sha256[:12]
+    assert told[:4] == [
+        ("program.installed", f"install blink {short}", "ada"),
+        ("program.stopped", f"stop blink {short}", "ada"),
+        ("program.started", f"start blink {short}", "ada"),
+        ("program.removed", "remove blink", "ada"),
+    ]
+    kind, text, by = told[4]
+    assert (kind, by) == ("change.undone", "owner")
+    assert text.endswith(f"blink {short}, takes back change 4")
+
+
+async def test_what_the_host_does_by_itself_is_the_hosts(lab: Any, told: list[tuple[str, str, str | None]]) -> None:
+    with made_by("t", "ada"):
+        await deploy(lab)
+    lab.transport.apps.clear()
+    await lab.reconciler.check(lab.device_id)
+    assert [(kind, by) for kind, _, by in told] == [("program.installed", "ada"), ("program.restored", "the host")]
+
+
+@pytest.mark.parametrize(
+    ("error", "end"),
+    [
+        (DeviceTimeout("no answer"), ", and whether it was done is unknown"),
+        (DeviceUnreachable("gone"), ", and whether it was done is unknown"),
+    ],
+)
+async def test_an_act_without_an_answer_has_a_line_too(
+    lab: Any, told: list[tuple[str, str, str | None]], error: Exception, end: str
+) -> None:
+    lab.transport.fail["gpio.set"] = error
+    with made_by("t", "ada"), pytest.raises(type(error)):
+        await lab.direct_io.set_pin("paper", 4, 1)
+    assert told == [("call.acted", f"pin 4 to 1{end}", "ada")]
+
+
+def test_a_program_that_switches_a_pin_for_hours_pushes_out_no_other_act() -> None:
+    limits = EventLimits(lambda: 0.0)
+    change = Change(1, 0, "d-1", "gpio.set", "", SetLevel(4, 1), None, "done")
+    lines = [line for _ in range(5_000) for line in limits.lines(change_event(change, "done", "lamp", "mqtt", None))]
+    assert len(lines) <= 61
+    assert limits.lines(AuditEvent(AuditKind.TOKEN_REVOKED, "it opens nothing", about="ci"))
