@@ -20,6 +20,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from microclaw.addresses import bracketed, is_loopback
 from microclaw.agent.inbox import Inbox
+from microclaw.api.access import Access
 from microclaw.api.caller import BearerAuth, Caller, CallerMiddleware, caller_of
 from microclaw.api.failures import failure_response
 from microclaw.api.gateway_chats import CHANNEL, CLOSE_S, Client, GatewayChats
@@ -216,7 +217,7 @@ def _admitting(app: ASGIApp, settings: GatewaySettings, tokens: PersonTokens, lo
         inside=app,
         outside=CallerMiddleware(app, _LOCAL) if here and settings.open else None,
         tokens=tokens,
-        for_every_role=PATHS,
+        access=lambda _method, path: Access.ASK if path in PATHS else None,
         local=(local_token, _LOCAL) if here and local_token else None,
         next_step=_HOW_TO_COME_IN,
     )

@@ -287,6 +287,8 @@ def _host_parts(
         approvals=base.admission.approvals,
         people=base.admission.people,
         tokens=base.admission.tokens,
+        sign_ins=base.admission.sign_ins,
+        watching=base.admission.watching,
         toolbox=agent.tools,
         jobs=jobs,
         metrics=MetricSources(
