@@ -196,7 +196,9 @@ def _key(method: str, path: str) -> tuple[str, str]:
 def _pattern(path: str) -> re.Pattern[str]:
     """A path as Starlette matches it: a parameter is one word, with `:path` all the rest."""
     parts = re.split(r"\{(\w+(?::path)?)\}", path)
-    words = (re.escape(part) if n % 2 == 0 else (".*" if part.endswith(":path") else "[^/]+") for n, part in enumerate(parts))
+    words = (
+        re.escape(part) if n % 2 == 0 else (".*" if part.endswith(":path") else "[^/]+") for n, part in enumerate(parts)
+    )
     return re.compile("".join(words), re.DOTALL)
 
 

@@ -6,7 +6,7 @@ import asyncio
 import ipaddress
 import re
 import socket
-from collections.abc import Container
+from collections.abc import Callable, Container, Iterable
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -34,16 +34,20 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{0,5}))?")
 class AllowedHosts(Container[str]):
     """The Host names that a server on the network accepts: this machine's, the bound one, and every IP address.
 
-    An IP address is safe: no web page can rebind it to another machine.
+    `names` are those of its certificate now, also `*.example.org`. An IP address is safe: no web page can rebind it to
+    another machine.
     """
 
-    def __init__(self, bound_to: str) -> None:
-        self._names = frozenset({"localhost", bound_to.lower(), socket.gethostname().lower()})
+    def __init__(self, bound_to: str, names: Callable[[], Iterable[str]] = tuple) -> None:
+        self._own = frozenset({"localhost", bound_to.lower(), socket.gethostname().lower()})
+        self._names = names
 
     def __contains__(self, name: object) -> bool:
         if not isinstance(name, str) or not name:
             return False
-        return name in self._names or name.removesuffix(".local") in self._names or _is_address(name)
+        if name in self._own or name.removesuffix(".local") in self._own or _is_address(name):
+            return True
+        return not {name, f"*.{name.partition('.')[2]}"}.isdisjoint(self._names())
 
 
 class RequestCheck:

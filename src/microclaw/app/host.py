@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from microclaw.addresses import is_loopback
 from microclaw.agent.attempts import latest_attempts
 from microclaw.agent.background.unattended import AgentTasks
 from microclaw.agent.conversation import Conversations
@@ -21,7 +19,7 @@ from microclaw.api.event_routes import LiveFeed
 from microclaw.api.jobs import Jobs
 from microclaw.api.metrics import MetricSources
 from microclaw.api.parts import HostParts
-from microclaw.api.server import Listener, serving, tcp_listener, unix_listener
+from microclaw.api.server import Listener, serving, unix_listener
 from microclaw.api.status import ChannelStates, HostStatus
 from microclaw.app.agent import Agent, background_running, build_agent, build_model
 from microclaw.app.channels import open_channels
@@ -40,12 +38,13 @@ from microclaw.app.devices import (
     warm_compiler,
 )
 from microclaw.app.mqtt import HostMqtt
+from microclaw.app.people_plane import PeoplePlane, open_people_plane, people_socket
 from microclaw.app.telemetry import DeviceRecords, build_records, keep_records
 from microclaw.app.voice import HostVoice, VoiceMaker
 from microclaw.apps.changes import ChangeLog
 from microclaw.apps.late_proof import LateProofs
 from microclaw.audit import AuditLog
-from microclaw.auth.admission import open_admission
+from microclaw.auth.admission import Admission, open_admission
 from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.backup.scheduled import CHECK_S, ScheduledBackups
 from microclaw.bus import Bus
@@ -71,7 +70,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A running host. `http` is the address of its API, `link` where devices connect; None without one.
+    """A running host. `plane` is where people and programs call it, `link` where devices connect; None without one.
 
     `boards` starts its virtual boards; there are none before.
     """
@@ -79,12 +78,18 @@ class Host:
     settings: Settings
     devices: Registry
     model: Model
-    http: str | None
+    plane: PeoplePlane | None
     link: str | None
     channels: ChannelStates
     boards: VirtualBoards
     audit: AuditLog
     status: HostStatus
+    admission: Admission
+
+    @property
+    def http(self) -> str | None:
+        """The address of the API."""
+        return None if self.plane is None else self.plane.urls[0]
 
 
 @asynccontextmanager
@@ -110,7 +115,7 @@ async def running_host(
         database = await stack.enter_async_context(Database.open(settings.database))
         model, usage = build_model(settings, database)
         control = stack.enter_context(unix_listener(settings.control_socket))
-        api_socket, http = _api_socket(settings, stack)
+        api_socket = people_socket(settings, stack)
         audit = await stack.enter_async_context(AuditLog.opened(settings.home))
         admission = await open_admission(settings, database, audit.record)
         live = LiveFeed(secrets.token_hex(4))
@@ -123,6 +128,10 @@ async def running_host(
         tasks = SupervisedTasks(group, now_ms=now_ms)
         firmware = await open_firmware(base, devices)
         link = await open_link_server(base, devices, stack, group, tasks)
+        plane = None
+        if api_socket is not None:
+            plane = await open_people_plane(settings, api_socket, database, tasks, stack)
+        http = None if plane is None else plane.urls[0]
         completed = change_publisher(devices.registry, base.publish, now_ms)
         change_log = ChangeLog(base.app_table, completed=mqtt.completing(completed))
         apps = build_apps(settings, devices.registry, change_log, admission.gate, base.publish)
@@ -161,6 +170,8 @@ async def running_host(
             reconciler=apps.reconciler,
             model=model,
             http=http,
+            urls=() if plane is None else plane.urls,
+            ca_sha256=None if plane is None else plane.fingerprint,
             link=link,
             channels=channels,
             xiaozhi=voice.xiaozhi_object,
@@ -186,8 +197,8 @@ async def running_host(
         )
         api = host_api(parts)
         listeners = [Listener("control", control_socket_app(parts, api), control)]
-        if api_socket is not None:
-            listeners.append(Listener("api", api_app(parts, api), api_socket))
+        if plane is not None:
+            listeners.append(Listener("api", api_app(parts, api, plane.allowed_hosts), plane.socket, tls=plane.tls))
         await stack.enter_async_context(serving(listeners, group))
         if gateway is not None:
             stack.callback(gateway.close)  # together with the other listeners, not after them
@@ -218,7 +229,7 @@ async def running_host(
         if link is not None:
             link.start()
         address = link.address if link is not None else None
-        yield Host(settings, devices.registry, model, http, address, channels, boards, audit, status)
+        yield Host(settings, devices.registry, model, plane, address, channels, boards, audit, status, admission)
 
 
 def _check_store(settings: Settings, *, new_store: bool) -> None:
@@ -232,19 +243,6 @@ def _check_store(settings: Settings, *, new_store: bool) -> None:
             next_step="microclaw restore FILE --replace; or begin with an empty one, and pair every device again: "
             "microclaw up --new-store",
         )
-
-
-def _api_socket(settings: Settings, stack: AsyncExitStack) -> tuple[socket.socket | None, str | None]:
-    """The API's socket on loopback and its address, where one is wanted."""
-    if settings.http_port is None:
-        return None, None
-    if not is_loopback(settings.http_host):
-        raise ConfigError(
-            f"the API speaks HTTP without TLS: it is for loopback alone, not for {settings.http_host}",
-            next_step="leave http_host at 127.0.0.1 and put a TLS proxy or an SSH tunnel in front",
-        )
-    listener = stack.enter_context(tcp_listener(settings.http_host, settings.http_port))
-    return listener, f"http://{settings.http_host}:{listener.getsockname()[1]}"
 
 
 def _host_parts(

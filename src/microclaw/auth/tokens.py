@@ -111,7 +111,9 @@ class PersonTokens:
         secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
         now_ms = self._now_ms()
         expires_ms = None if days is None else now_ms + days * DAY_MS
-        row = PersonTokenRow(f"t-{secrets.token_hex(4)}", name, person_id, _digest(secret), now_ms, expires_ms, None, scope)
+        row = PersonTokenRow(
+            f"t-{secrets.token_hex(4)}", name, person_id, _digest(secret), now_ms, expires_ms, None, scope
+        )
         await self._table.add(row)
         until = "for good" if days is None else f"for {days} day{'' if days == 1 else 's'}"
         text = f"acts as {person.name}, scope {scope}, {until}"

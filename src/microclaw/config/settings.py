@@ -12,13 +12,13 @@ from typing import Annotated, Literal, TypeAlias
 
 from microclaw.config.checks import (
     is_backup_key,
+    is_bind,
     is_chat,
     is_cron,
     is_duration,
     is_folder,
     is_link,
     is_listen,
-    is_loopback,
     is_place,
     is_proxy,
     is_timezone,
@@ -34,6 +34,7 @@ DAY_S = 86_400
 DAY_TOKENS = 10_000_000_000
 
 ModelTask: TypeAlias = Literal["chat", "summary", "subagent", "heartbeat", "photo"]
+HttpTls: TypeAlias = Literal["off", "own", "files"]
 Provider: TypeAlias = Literal["anthropic", "openai"]
 
 
@@ -41,8 +42,20 @@ Provider: TypeAlias = Literal["anthropic", "openai"]
 class HostSettings:
     """Where `up` listens when its own options do not say otherwise."""
 
-    http_host: Annotated[str, about("where the API listens; loopback alone", check=is_loopback)] = "127.0.0.1"
+    http_host: Annotated[
+        str, about("the address where the API and its pages listen; off loopback with http_tls", check=is_bind)
+    ] = "127.0.0.1"
     http_port: Annotated[int, about("the API's port; 0 takes any free one", 0, 65_535)] = DEFAULT_HTTP_PORT
+    http_tls: Annotated[
+        HttpTls, about("HTTPS there: by a certificate of the host's own authority, or by http_cert and http_key")
+    ] = "off"
+    http_cert: (
+        Annotated[str, about("the certificate and its chain (PEM), for http_tls files", check=is_folder)] | None
+    ) = None
+    http_key: Annotated[str, about("its private key (PEM), not readable by everybody", check=is_folder)] | None = None
+    http_names: Annotated[
+        tuple[str, ...], about("more names and addresses for the own certificate, as people call the host")
+    ] = ()
     link: Annotated[str, about('where devices connect: HOST:PORT or "off"', check=is_link)] | None = None
 
 
