@@ -293,7 +293,7 @@ class BearerAuth:
         if access is Access.SOCKET:
             text = f"no token and no session may do this: {scope.get('method', 'GET')} {path}"
             step = "do it on the host's own command line"
-        elif (access or Access.OWN) <= most:
+        elif (Access.OWN if access is None else access) <= most:
             return None
         else:
             needs = "the owner's" if access is None else _LEAST[access]

@@ -92,13 +92,13 @@ SIGN_IN_PAGE: Final = _document(
 
 
 def page_router() -> APIRouter:
-    router = APIRouter(include_in_schema=False)
+    router = APIRouter(tags=["pages"], default_response_class=HTMLResponse)
 
-    @router.get("/")
+    @router.get("/", summary="What this address is")
     async def front() -> HTMLResponse:
         return _page(FRONT_PAGE, _FRONT_SCRIPT)
 
-    @router.get("/signin")
+    @router.get("/signin", summary="Sign in by a link or a password")
     async def sign_in() -> HTMLResponse:
         return _page(SIGN_IN_PAGE, _SCRIPT)
 

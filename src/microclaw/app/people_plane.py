@@ -74,10 +74,9 @@ async def _tls(settings: Settings, database: Database) -> PeopleTls:
     if wanted.http_tls == "files":
         if wanted.http_cert is None or wanted.http_key is None:
             missing = "http_cert" if wanted.http_cert is None else "http_key"
-            raise ConfigError(f"host.http_tls is files, and there is no host.{missing}",
-                              next_step=f"microclaw config set host.{missing} FILE")  # fmt: skip
-        paths = Path(wanted.http_cert).expanduser(), Path(wanted.http_key).expanduser()
-        return await asyncio.to_thread(GivenCertificate, *paths, now_ms)
+            step = f"microclaw config set host.{missing} FILE"
+            raise ConfigError(f"host.http_tls is files, and there is no host.{missing}", next_step=step)
+        return await asyncio.to_thread(GivenCertificate, Path(wanted.http_cert), Path(wanted.http_key), now_ms)
     look = partial(lan_names, *wanted.http_names)
     authority = await Authority.open(
         settings.identity,

@@ -74,7 +74,7 @@ class GivenCertificate:
     at the start; later the certificate of before stays, and the log says why."""
 
     def __init__(self, certificate: Path, key: Path, now_ms: Callable[[], int]) -> None:
-        self._files = certificate, key
+        self._files = certificate.expanduser(), key.expanduser()
         self._now_ms = now_ms
         self._seen = self._stamp()
         self.context = _context()
@@ -154,7 +154,7 @@ def _public(key: object) -> bytes:
 def _read(path: Path, *, private: bool = False) -> bytes:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with open(fd, "rb") as file:
+        with os.fdopen(fd, "rb") as file:
             if private and os.fstat(fd).st_mode & 0o007:
                 raise ConfigError(f"everybody may read or change the key {path}", next_step=f"chmod o-rwx {path}")
             content = file.read(MAX_PEM_BYTES + 1)

@@ -92,7 +92,7 @@ class PersonTokens:
         self._watches: set[TokenWatch] = set()
 
     async def create(self, name: str, person_id: str, *, days: int | None = None, scope: Scope = "all") -> str:
-        """The secret, shown this once. ConfigError for a name that is none or taken, and for more than the person may."""
+        """The secret, shown this once. ConfigError for a name that is none or taken, or a scope above the person's."""
         if not _NAME.fullmatch(name):
             raise ConfigError(f"{name[:40]!r} is no name for a token", next_step="letters, digits, spaces, . _ and -")
         person = self._roles.get(person_id)

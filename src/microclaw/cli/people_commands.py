@@ -154,9 +154,8 @@ def create_token(
     made = options.host().post("/v1/tokens", {"name": name, "person": person, "days": days, "scope": scope})
     options.end_with_json("token", made)
     options.line(made["secret"])
-    options.say(
-        f"{made['name']} acts as {made['person']} ({made['role']}, scope {made['scope']}), {_until(made['expires_ms'])}; keep it secret"
-    )
+    role = f"{made['role']}, scope {made['scope']}"
+    options.say(f"{made['name']} acts as {made['person']} ({role}), {_until(made['expires_ms'])}; keep it secret")
 
 
 @token_group.command("list")
