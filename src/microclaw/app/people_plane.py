@@ -72,10 +72,8 @@ async def open_people_plane(
 async def _tls(settings: Settings, database: Database) -> PeopleTls:
     wanted = settings.host
     if wanted.http_tls == "files":
-        if wanted.http_cert is None or wanted.http_key is None:
-            missing = "http_cert" if wanted.http_cert is None else "http_key"
-            step = f"microclaw config set host.{missing} FILE"
-            raise ConfigError(f"host.http_tls is files, and there is no host.{missing}", next_step=step)
+        assert wanted.http_cert is not None  # config.load says so
+        assert wanted.http_key is not None
         return await asyncio.to_thread(GivenCertificate, Path(wanted.http_cert), Path(wanted.http_key), now_ms)
     look = partial(lan_names, *wanted.http_names)
     authority = await Authority.open(

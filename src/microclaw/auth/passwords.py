@@ -121,7 +121,7 @@ class Passwords:
         if self._nobodys is None:
             self._nobodys = _hash(secrets.token_urlsafe(HASH_BYTES))
         try:
-            Argon2id.verify_phc_encoded(_normal(password)[:MAX_CHARS].encode(), hashed or self._nobodys)
+            Argon2id.verify_phc_encoded(_bytes(_normal(password)), hashed or self._nobodys)
         except InvalidKey:
             return False
         return hashed is not None
@@ -146,7 +146,11 @@ def _normal(password: str) -> str:
     return unicodedata.normalize("NFKC", password)
 
 
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogatepass")  # JSON can carry half a pair
+
+
 def _hash(text: str) -> str:
     salt = secrets.token_bytes(SALT_BYTES)
     made = Argon2id(salt=salt, length=HASH_BYTES, iterations=PASSES, lanes=LANES, memory_cost=MEMORY_KIB)
-    return made.derive_phc_encoded(text.encode())
+    return made.derive_phc_encoded(_bytes(text))

@@ -183,6 +183,10 @@ class Assembly:
         if host.http_tls == "off" and not is_loopback(host.http_host):
             text = f"host.http_host: {host.http_host} is not this machine, and without HTTPS it is for loopback alone"
             self._wrong(("host", "http_host"), text, "microclaw config set host.http_tls own")
+        for name in ("http_cert", "http_key"):
+            if host.http_tls == "files" and getattr(host, name) is None:
+                step = f"microclaw config set host.{name} FILE"
+                self._wrong(("host", "http_tls"), f"host.http_tls is files, and there is no host.{name}", step)
 
     def _wake_words(self, voice: VoiceSettings) -> None:
         """Words that no model is known for. Voice itself says that the package or the folder is not there."""
