@@ -20,7 +20,7 @@ import pytest_asyncio
 
 from microclaw.api.access import OF_ROLE, ROUTES, Access, access_of
 from microclaw.app import Host, running_host
-from microclaw.auth.people import MQTT
+from microclaw.auth.people import MQTT, Role
 from microclaw.auth.sign_ins import csrf_token
 from microclaw.config.load import load_settings
 from microclaw.config.settings import VoiceSettings
@@ -148,14 +148,15 @@ async def matrix(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Matr
     async with running_host(replace(settings, voice=VoiceSettings())) as host:
         await host.devices.add(DEVICE, "virtual", ("virtual:/nowhere",))
         admission = host.admission
-        for name, role in (("rod", "read-only"), ("gus", "guest"), ("ada", "member")):
+        roles: tuple[tuple[str, Role], ...] = (("rod", "read-only"), ("gus", "guest"), ("ada", "member"))
+        for name, role in roles:
             await admission.people.add(name, role)
         tokens = {
             person.name: await admission.tokens.create(person.name, person.person_id)
             for person in admission.people.list()
         }
         scoped = {
-            scope: await admission.tokens.create(f"{scope} of the owner", "owner", scope=scope)  # type: ignore[arg-type]
+            scope: await admission.tokens.create(f"{scope} of the owner", "owner", scope=scope)
             for scope in ("read", "chat", "act")
         }
         opened = await admission.sign_ins.with_code(admission.sign_ins.new_code(), address="127.0.0.1", agent="test")

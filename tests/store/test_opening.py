@@ -155,12 +155,12 @@ async def test_people_tokens_and_addresses_of_before_roles_and_scopes_are_kept(
     with monkeypatch.context() as patch:
         patch.setattr("microclaw.store.database.MIGRATIONS", MIGRATIONS[:before])
         async with Database.open(store_path) as database:
-            for row in (
+            rows = (
                 "people VALUES ('p-1', 'Ada', 'guest', 7)",
                 "person_addresses VALUES ('telegram', '42', 'p-1', 8)",
                 f"person_tokens VALUES ('t-1', 'phone', 'p-1', x'{'ab' * 32}', 9, NULL, 10)",
-            ):
-                await database.write(lambda c, row=row: c.execute(f"INSERT INTO {row}").rowcount)
+            )
+            await database.write(lambda c: len([c.execute(f"INSERT INTO {row}") for row in rows]))
     async with Database.open(store_path) as database:
         assert await PeopleTable(database).list() == (PersonRow("p-1", "Ada", "guest", 7, (("telegram", "42"),)),)
         (token,) = await PersonTokenTable(database).list()

@@ -228,8 +228,33 @@ class _Server(uvicorn.Server):
         self.ready = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
+        if self.config.ssl is None:
+            await super().startup(sockets=sockets)
+        else:
+            await self._startup_tls(self.config.ssl, sockets or [])
         self.ready.set()
+
+    async def _startup_tls(self, context: ssl.SSLContext, sockets: list[socket.socket]) -> None:
+        """As uvicorn's own, which leaves a handshake a minute."""
+        config, loop = self.config, asyncio.get_running_loop()
+        assert isinstance(config, TimeoutConfig)
+        await self.lifespan.startup()
+
+        def protocol() -> asyncio.Protocol:
+            return HeadTimeout(config=config, server_state=self.server_state, app_state=self.lifespan.state)
+
+        self.servers = [
+            await loop.create_server(
+                protocol,
+                sock=listening,
+                ssl=context,
+                backlog=config.backlog,
+                ssl_handshake_timeout=config.head_timeout_s,
+                ssl_shutdown_timeout=GRACE_S,
+            )
+            for listening in sockets
+        ]
+        self.started = True
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
