@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 from tests.cli.conftest import run_in
 
+from microclaw.api.access import OPEN_HERE
 from microclaw.app import Host, running_host
 from microclaw.auth.certificates import lan_names
 from microclaw.config.load import load_settings
@@ -88,6 +89,18 @@ async def test_it_answers_to_its_own_names_and_addresses_alone(host: Host) -> No
         assert (await ask(host, context, "GET", "/healthz", Host=f"{name}:{port}", Origin=plain))[0] == 403
     for name in ("evil.example", "claw.example.evil.example", "xclaw.example", ""):
         assert (await ask(host, context, "GET", "/healthz", Host=f"{name}:{port}"))[0] == 403
+
+
+async def test_a_stranger_on_the_network_gets_the_pages_and_the_sign_in_alone(host: Host) -> None:
+    context = await asyncio.to_thread(trusting, host)
+    for path in ("/", "/signin", "/healthz"):
+        assert (await ask(host, context, "GET", path))[0] == 200
+    body = {"name": "x.c", "source": "void on_init(void) {}"}
+    for method, path in (("POST", "/api/compile-wasm"), *(("GET", path) for path in sorted(OPEN_HERE))):
+        assert (await ask(host, context, method, path, body if method == "POST" else None))[0] == 401
+    secret = await host.admission.tokens.create("screen", "owner", scope="read")
+    for path in sorted(OPEN_HERE):
+        assert (await ask(host, context, "GET", path, Authorization=f"Bearer {secret}"))[0] == 200
 
 
 async def test_old_tls_and_plain_http_get_nothing(host: Host) -> None:

@@ -182,6 +182,16 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
 }
 
 
+# Open to this machine alone: on a network they tell strangers what devices there are, or work for them.
+OPEN_HERE: Final = frozenset({"/metrics", "/api/docs", "/api/openapi.json", "/api/compile-wasm"})
+
+
+def access_from_network(method: str, path: str) -> Access | None:
+    """As `access_of`, where strangers can reach the port: what is open to this machine needs a token or session."""
+    found = access_of(method, path)
+    return Access.LOOK if found is Access.OPEN and path in OPEN_HERE else found
+
+
 def access_of(method: str, path: str) -> Access | None:
     """What this request asks for; None when there is no such route. Where several routes fit: the strictest."""
     rows = _ROWS.get(_key("GET" if method == "HEAD" else method, path), ())

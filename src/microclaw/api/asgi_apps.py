@@ -12,6 +12,7 @@ from fastapi.responses import HTMLResponse
 from starlette.types import ASGIApp
 
 from microclaw import __version__
+from microclaw.api.access import access_from_network, access_of
 from microclaw.api.app_routes import app_router
 from microclaw.api.backup_routes import backup_router
 from microclaw.api.caller import LOCAL_OWNER, BearerAuth, CallerMiddleware, RequestCaller
@@ -131,20 +132,24 @@ def control_socket_app(parts: HostParts, api: ASGIApp) -> ASGIApp:
     return RequestCheck(app, body_bytes=limits.control_body_bytes, body_s=limits.body_s)
 
 
-def api_app(parts: HostParts, api: ASGIApp, allowed_hosts: Container[str] = LOOPBACK_NAMES) -> ASGIApp:
+def api_app(
+    parts: HostParts, api: ASGIApp, allowed_hosts: Container[str] = LOOPBACK_NAMES, *, on_network: bool = False
+) -> ASGIApp:
     """With a token or a session: the whole API, as far as the person's role allows. Without one: nothing that touches
-    a device. `allowed_hosts`: the names by which it may be called."""
+    a device, and `on_network` only the pages and the sign-in. `allowed_hosts`: the names by which it may be called."""
     limits = parts.settings.limits
     outside = _base("microclaw", parts.failing)
-    outside.include_router(compile_router(parts.compile))
-    outside.include_router(metrics_router(parts.metrics))
     outside.include_router(coming_in_router(parts.sign_ins))
+    if not on_network:
+        outside.include_router(compile_router(parts.compile))
+        outside.include_router(metrics_router(parts.metrics))
     inside = RequestCheck(api, body_bytes=limits.control_body_bytes, body_s=limits.body_s)
     app = BearerAuth(
         inside=TellsWaiting(inside, parts.approvals, parts.requests),
         outside=RequestCheck(outside, body_bytes=limits.body_bytes, body_s=limits.body_s),
         tokens=parts.tokens,
         sign_ins=parts.sign_ins,
+        access=access_from_network if on_network else access_of,
     )
     return RequestCheck(app, body_bytes=None, body_s=limits.body_s, allowed_hosts=allowed_hosts)
 

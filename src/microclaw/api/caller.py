@@ -175,7 +175,7 @@ _LEAST: Final = {
 _REQUEST: Final = REQUEST_HEADER.lower().encode()
 _NUMBER: Final = re.compile(rb"[0-9a-f]{16,32}")
 
-FOR_TOKENS: Final = "/v1/"  # what is below it says so with 401, also where there is nothing
+FOR_TOKENS: Final = "/v1/"  # below it also what is not there is 401
 CSRF_HEADER: Final = "Microclaw-CSRF"
 _CSRF: Final = CSRF_HEADER.lower().encode()
 _SAFE: Final = frozenset({"GET", "HEAD"})
@@ -231,7 +231,7 @@ class BearerAuth:
             offered = scope.get("subprotocols", ())
             shown = [f"Bearer {name.removeprefix(_OFFERED)}" for name in offered if name.startswith(_OFFERED)]
         access = self._access(scope.get("method", "GET"), scope["path"])
-        is_open = access is Access.OPEN or not scope["path"].startswith(FOR_TOKENS)
+        is_open = access is Access.OPEN or (access is None and not scope["path"].startswith(FOR_TOKENS))
         cookies = [] if shown or self._sign_ins is None else _cookies(scope)
         answer: Caller | Response | None = None
         if cookies and self._sign_ins is not None:
@@ -291,13 +291,13 @@ class BearerAuth:
         """The answer for somebody who is known, and may not do this."""
         path, most = scope["path"][:80], OF_ROLE.get(person.role, Access.OPEN)
         if access is Access.SOCKET:
-            text = f"no token and no session may do this: {scope.get('method', 'GET')} {path}"
+            text = f"no token may do this, and no session: {scope.get('method', 'GET')} {path}"
             step = "do it on the host's own command line"
         elif (Access.OWN if access is None else access) <= most:
             return None
         else:
             needs = "the owner's" if access is None else _LEAST[access]
-            text, step = f"{person.name} is a {person.role} here: {path} is {needs}", "ask the owner of this host"
+            text, step = f"{person.name} is a {person.role}: {path} is {needs}", "ask the owner of this host"
         self._note(kind, text, scope, about=about, by=person.name)
         return failure_response(Failure("permission_refused", text, step), 403)
 

@@ -213,11 +213,13 @@ _OPTIONS: Final = {
 def _admitting(app: ASGIApp, settings: GatewaySettings, tokens: PersonTokens, local_token: str | None) -> ASGIApp:
     """The same checks as the API. On a network neither `settings.open` nor the local token counts."""
     here = is_loopback(settings.host)
+    is_open = here and settings.open
+    least = Access.OPEN if is_open else Access.ASK
     bearer = BearerAuth(
         inside=app,
-        outside=CallerMiddleware(app, _LOCAL) if here and settings.open else None,
+        outside=CallerMiddleware(app, _LOCAL) if is_open else None,
         tokens=tokens,
-        access=lambda _method, path: Access.ASK if path in PATHS else None,
+        access=lambda _method, path: least if path in PATHS else None,
         local=(local_token, _LOCAL) if here and local_token else None,
         next_step=_HOW_TO_COME_IN,
     )

@@ -23,7 +23,10 @@ ANSWER_HEADERS = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"x-frame-options", b"DENY"),
 )
-POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")  # where an answer has none
+WHERE_NONE = (  # for answers that have none of their own
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
+)
 MAX_PORT = 65_535
 DRAIN_BYTES = 16 << 20
 DRAIN_S = 2.0
@@ -153,7 +156,7 @@ def _with_headers(send: Send) -> Send:
         if message["type"] == "http.response.start":
             headers = [(bytes(key).lower(), value) for key, value in message.get("headers", ())]
             has = {key for key, _ in headers}
-            headers += [(key, value) for key, value in (*ANSWER_HEADERS, POLICY) if key not in has]
+            headers += [(key, value) for key, value in (*ANSWER_HEADERS, *WHERE_NONE) if key not in has]
             message = {**message, "headers": headers}
         await send(message)
 

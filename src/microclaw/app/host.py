@@ -171,6 +171,7 @@ async def running_host(
             model=model,
             http=http,
             urls=() if plane is None else plane.urls,
+            local_url=None if plane is None else plane.local_url,
             ca_sha256=None if plane is None else plane.fingerprint,
             link=link,
             channels=channels,
@@ -198,7 +199,8 @@ async def running_host(
         api = host_api(parts)
         listeners = [Listener("control", control_socket_app(parts, api), control)]
         if plane is not None:
-            listeners.append(Listener("api", api_app(parts, api, plane.allowed_hosts), plane.socket, tls=plane.tls))
+            door = api_app(parts, api, plane.allowed_hosts, on_network=plane.on_network)
+            listeners.append(Listener("api", door, plane.socket, tls=plane.tls))
         await stack.enter_async_context(serving(listeners, group))
         if gateway is not None:
             stack.callback(gateway.close)  # together with the other listeners, not after them

@@ -32,11 +32,16 @@ _UNSPECIFIED = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not b
 
 @dataclass(frozen=True, slots=True)
 class PeoplePlane:
-    """`urls` are addresses to call it by, the best one first; `fingerprint` is the own authority's, else None."""
+    """`urls` are addresses to call it by, the best one first, `local_url` one for programs of this machine.
+
+    `fingerprint` is the own authority's, else None. `on_network`: others than this machine can reach it.
+    """
 
     socket: socket.socket
     urls: tuple[str, ...]
+    local_url: str
     allowed_hosts: Container[str]
+    on_network: bool = False
     tls: ssl.SSLContext | None = None
     fingerprint: str | None = None
 
@@ -60,13 +65,17 @@ async def open_people_plane(
     """After the devices' server, which makes the authority where there is none. ConfigError for a bad certificate."""
     host, port = settings.http_host, listening.getsockname()[1]
     if settings.host.http_tls == "off":
-        return PeoplePlane(listening, (f"http://{bracketed(host)}:{port}",), LOOPBACK_NAMES)
+        url = f"http://{bracketed(host)}:{port}"
+        return PeoplePlane(listening, (url,), url, LOOPBACK_NAMES)
     tls = await _tls(settings, database)
     renewing = supervised.start("renew the pages' certificate", tls.refresh, every_s=RENEWAL_CHECK_S)
     stack.callback(renewing.cancel)
     urls = tuple(f"https://{bracketed(name)}:{port}" for name in _call_names(host, tls.names))
     allowed = AllowedHosts(host, lambda: tls.names.names)
-    return PeoplePlane(listening, urls, allowed, tls.context, tls.fingerprint)
+    # The own certificate has 127.0.0.1; NAME.local is not known to every machine itself.
+    is_everywhere = tls.fingerprint is not None and host in _UNSPECIFIED
+    local_url = f"https://127.0.0.1:{port}" if is_everywhere else urls[0]
+    return PeoplePlane(listening, urls, local_url, allowed, not is_loopback(host), tls.context, tls.fingerprint)
 
 
 async def _tls(settings: Settings, database: Database) -> PeopleTls:

@@ -116,7 +116,8 @@ class PersonTokens:
         )
         await self._table.add(row)
         until = "for good" if days is None else f"for {days} day{'' if days == 1 else 's'}"
-        text = f"acts as {person.name}, scope {scope}, {until}"
+        less = "" if scope == "all" else f", scope {scope}"
+        text = f"acts as {person.name}{less}, {until}"
         self.record(AuditEvent(AuditKind.TOKEN_MADE, text, about=name))
         return secret
 

@@ -49,9 +49,7 @@ class HostSettings:
     http_tls: Annotated[
         HttpTls, about("HTTPS there: by a certificate of the host's own authority, or by http_cert and http_key")
     ] = "off"
-    http_cert: (
-        Annotated[str, about("the certificate and its chain (PEM), for http_tls files", check=is_folder)] | None
-    ) = None
+    http_cert: Annotated[str, about("certificate and chain (PEM), for http_tls files", check=is_folder)] | None = None
     http_key: Annotated[str, about("its private key (PEM), not readable by everybody", check=is_folder)] | None = None
     http_names: Annotated[
         tuple[str, ...], about("more names and addresses for the own certificate, as people call the host")

@@ -236,7 +236,7 @@ async def host_address(shared_host: SharedHost, control_socket: Path) -> str:
     """The API's address; ConfigError when this host has none."""
     await shared_host.ready()
     async with AsyncHostClient.on_socket(control_socket) as host:
-        address = (await host.get("/v1/status"))["http"]
+        address = (await host.get("/v1/status"))["https"]["local"]
     if address is None:
         raise ConfigError(
             "this host has no port for its API, and tokens are checked there", next_step="microclaw up --port 8080"
