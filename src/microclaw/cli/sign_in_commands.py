@@ -24,7 +24,7 @@ def open_page(
     person: Annotated[str, typer.Option("--person", help="Who signs in with it.")] = "owner",
     browser: Annotated[bool, typer.Option("--browser", help="Open it in this machine's browser.")] = False,
 ) -> None:
-    """Print a link that signs a browser in: once, within ten minutes."""
+    """Print a link that signs a browser in, once."""
     options = global_options(ctx)
     host = options.host()
     found = host.get("/v1/status")
