@@ -28,8 +28,8 @@ def test_the_first_start_at_a_terminal_prints_a_link_and_later_ones_do_not(tmp_p
     home = tmp_path / "home"
     with Screen(home, "up", "--port", "0", "--link", "off", "--die-with-parent") as screen:
         screen.wait_for("Ctrl-C stops it")
-        shown = re.sub(r"\s+", "", screen.shown)
-        (link,) = re.findall(r"http://127\.0\.0\.1:\d+/signin#[A-Za-z0-9_-]{43}", shown)
+        (link,) = re.findall(r"^http://127\.0\.0\.1:\d+/signin#[A-Za-z0-9_-]{43}\r$", screen.shown, re.MULTILINE)
+        link = link.strip()
         assert sign_in(link) == 200
         assert sign_in(link) == 401
         opened = run_in(home, "-q", "open")

@@ -84,7 +84,8 @@ def up(
         if facts["ca_sha256"]:
             terminal.row("https", f"own authority, SHA-256 {facts['ca_sha256']}; for browsers: microclaw ca export")
         if sign_in:
-            terminal.row("sign in", f"{sign_in}   once, within 10 minutes; another one: microclaw open")
+            terminal.row("sign in", "in a browser: once, within 10 minutes; for another link: microclaw open")
+            terminal.line(sign_in)  # whole, so that it can be copied
         terminal.row("", "Ctrl-C stops it; talk to it from another terminal: microclaw chat")
 
     try:
