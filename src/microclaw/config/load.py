@@ -10,13 +10,12 @@ from typing import Final
 from microclaw.addresses import is_loopback
 from microclaw.config.checks import is_link, is_url
 from microclaw.config.document import Path, dotted
+from microclaw.config.host_settings import DEFAULT_HTTP_PORT, HostSettings
 from microclaw.config.places import cache_folder, control_socket, home_folder, make_private, text_of
 from microclaw.config.schema import did_you_mean
 from microclaw.config.settings import (
-    DEFAULT_HTTP_PORT,
     DEFAULT_LINK_PORT,
     BackupSettings,
-    HostSettings,
     LinkSettings,
     McpServerSettings,
     ModelChoice,

@@ -12,12 +12,10 @@ from typing import Annotated, Literal, TypeAlias
 
 from microclaw.config.checks import (
     is_backup_key,
-    is_bind,
     is_chat,
     is_cron,
     is_duration,
     is_folder,
-    is_link,
     is_listen,
     is_place,
     is_proxy,
@@ -25,36 +23,16 @@ from microclaw.config.checks import (
     is_url,
 )
 from microclaw.config.declaration import about
+from microclaw.config.host_settings import DEFAULT_HTTP_PORT, HostSettings
 from microclaw.config.mqtt_settings import MqttSettings
 from microclaw.config.voice_choices import DETECTORS, RECOGNIZERS, SYNTHESIZERS, is_whisper_model
 
-DEFAULT_HTTP_PORT = 8080
 DEFAULT_LINK_PORT = 8443
 DAY_S = 86_400
 DAY_TOKENS = 10_000_000_000
 
 ModelTask: TypeAlias = Literal["chat", "summary", "subagent", "heartbeat", "photo"]
-HttpTls: TypeAlias = Literal["off", "own", "files"]
 Provider: TypeAlias = Literal["anthropic", "openai"]
-
-
-@dataclass(frozen=True, slots=True)
-class HostSettings:
-    """Where `up` listens when its own options do not say otherwise."""
-
-    http_host: Annotated[
-        str, about("the address where the API and its pages listen; off loopback with http_tls", check=is_bind)
-    ] = "127.0.0.1"
-    http_port: Annotated[int, about("the API's port; 0 takes any free one", 0, 65_535)] = DEFAULT_HTTP_PORT
-    http_tls: Annotated[
-        HttpTls, about("HTTPS there: by a certificate of the host's own authority, or by http_cert and http_key")
-    ] = "off"
-    http_cert: Annotated[str, about("certificate and chain (PEM), for http_tls files", check=is_folder)] | None = None
-    http_key: Annotated[str, about("its private key (PEM), not readable by everybody", check=is_folder)] | None = None
-    http_names: Annotated[
-        tuple[str, ...], about("more names and addresses for the own certificate, as people call the host")
-    ] = ()
-    link: Annotated[str, about('where devices connect: HOST:PORT or "off"', check=is_link)] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +245,15 @@ class BackupSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SecretsSection:
+    """What tasks may use by name through the proxy (docs/egress.md): `microclaw secret set`."""
+
+    values: Annotated[
+        Mapping[str, str], about("secrets by their names; @keyring: the system's keyring", secret=True)
+    ] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigFile:
     """config.toml and secrets.toml together: the sections, in the order of docs/configuration.md."""
 
@@ -284,6 +271,7 @@ class ConfigFile:
     mqtt: MqttSettings = MqttSettings()
     backup: BackupSettings = BackupSettings()
     proxy: ProxySection = ProxySection()
+    secrets: SecretsSection = field(default_factory=SecretsSection)
     limits: Limits = Limits()
 
 
