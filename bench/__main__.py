@@ -13,6 +13,7 @@ NAMES = (
     "wasm",
     "virtual",
     "python",
+    "sandbox",
     "firmware",
     "deploy",
     "many_boards",

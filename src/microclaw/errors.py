@@ -40,6 +40,9 @@
     │   ├── BackupCut             ... its end is missing
     │   └── BackupDamaged         ... it was changed, or holds what no backup holds
     ├── Overloaded            a bounded queue is full
+    ├── TaskRefused           code that this host does not run: its form, its limits, or who asks
+    ├── NoSandbox             nothing here shuts a program off from this machine, so none is run
+    ├── JobRefused            a job for the sandbox with a wrong name, or more files than its disk holds
     ├── ScheduleRefused       a schedule in the past, of no time, too often, or too many of them
     ├── EmptyMessage          a message without words
     ├── MessageTooLong        a message over its limit; nothing of it was stored
@@ -379,6 +382,18 @@ class BackupDamaged(BackupError):
 
 class Overloaded(MicroclawError):
     code = "overloaded"
+
+
+class TaskRefused(MicroclawError):
+    code = "task_refused"
+
+
+class NoSandbox(MicroclawError):
+    code = "no_sandbox"
+
+
+class JobRefused(MicroclawError):
+    code = "job_refused"
 
 
 class ScheduleRefused(MicroclawError):

@@ -172,12 +172,23 @@ NOTHING_WAITS: Final = "nothing_waits"  # the error code of a bare yes or no whe
 
 
 @dataclass(frozen=True, slots=True)
+class ResultFile:
+    """A file that a task left, for the chat that asked: `task` and `name` find it (tasks.service)."""
+
+    task: int
+    name: str
+    media_type: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """The end of a turn. `error_code` is set when the turn could not do what was asked (errors.py codes).
 
     `outbound_id` is its place in the outbox: who has delivered it says so (agent.outbox). `tainted_s` is when the
     untrusted text was read that it may repeat (agent.taint). `question` is what the offline dialogue waits for and did
-    last. `unproved` are sentences of the model that claim an act which no call of the turn did.
+    last. `unproved` are sentences of the model that claim an act which no call of the turn did. `files` are
+    what tasks of the turn left for the person.
     """
 
     text: str
@@ -190,6 +201,7 @@ class Answer:
     tainted_s: int | None = None
     question: str | None = None
     unproved: tuple[str, ...] = ()
+    files: tuple[ResultFile, ...] = ()
 
     @property
     def waits_for_yes(self) -> bool:
@@ -305,8 +317,20 @@ class RolloutChanged(LiveEvent):
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class TaskChanged(LiveEvent):
+    """Code in the sandbox has another state. `device` is the device whose task it is, else empty."""
+
+    kind = "task"
+    task: int
+    state: str
+    ending: str
+    language: str
+    by: str
+
+
 LiveKind: TypeAlias = type[LiveEvent]
 LIVE_EVENTS: tuple[LiveKind, ...] = (
     DeviceConnected, DeviceLeft, AppDeployed, AppEnded, Alarm, DeviceEvent, DeviceLog, Published, Crashed,
-    RolloutChanged,
+    RolloutChanged, TaskChanged,
 )  # fmt: skip

@@ -68,6 +68,7 @@ BODIES: dict[str, Any] = {
     "PUT /v1/firmware/payloads/{sha256}": {"offset": 0, "data": ""},
     "POST /v1/firmware/offers": {"release": "1", "devices": [DEVICE]},
     "POST /v1/voice/test": {"text": "hello"},
+    "POST /v1/tasks": {"code": "print(1)", "language": "cobol"},
     "POST /v1/devices": {"name": "inner", "board": "virtual", "transports": ["virtual:/nowhere"]},
     "POST /v1/devices/{name}/transports": {"transports": ["virtual:/nowhere"]},
     "POST /v1/crashes/clear": {},

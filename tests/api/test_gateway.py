@@ -24,10 +24,11 @@ from microclaw.api.gateway_chats import conversation_id, visible
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OWNER, Person
 from microclaw.auth.tokens import PersonTokens, Token
+from microclaw.channels.delivery import ReadFile, no_files
 from microclaw.cli.hosting import log_to
 from microclaw.config.settings import GatewaySettings
 from microclaw.errors import Overloaded, PermissionRefused
-from microclaw.events import Answer, Delta, Inbound, Step, ToolRun, TurnEvent
+from microclaw.events import Answer, Delta, Inbound, ResultFile, Step, ToolRun, TurnEvent
 from microclaw.store.people import PersonTokenRow, PersonTokenTable
 
 
@@ -101,6 +102,7 @@ async def gateway(
     head_s: float = 10.0,
     tokens: MemoryTokens | None = None,
     is_open: bool = False,
+    read_file: ReadFile = no_files,
 ) -> AsyncIterator[Listener]:
     """`bound_to` is what the settings say; the tests' socket is on loopback in any case."""
     people = MemoryPeople({("x", "1"): OWNER, ("x", "2"): MEMBER})
@@ -113,6 +115,7 @@ async def gateway(
             tokens=tokens or MemoryTokens(),
             approvals=approvals,
             local_token=LOCAL_TOKEN,
+            read_file=read_file,
             now_s=lambda: now_s,
             send_s=send_s,
             head_s=head_s,
@@ -769,3 +772,23 @@ async def test_what_waits_goes_out_though_the_store_failed_for_a_moment(tmp_path
             assert (await hear(client))["content"] == "you said: hello"
             await inbox.outbox.push("ws", "@kitchen", "the plants are dry")
             assert (await hear(client))["content"] == "the plants are dry"
+
+
+async def test_a_client_that_asks_for_files_gets_them_before_the_response(tmp_path: Path) -> None:
+    async def turn(_: Inbound) -> AsyncIterator[TurnEvent]:
+        small, large = ResultFile(7, "plot.png", "image/png", 3), ResultFile(7, "big.png", "image/png", 9 << 20)
+        yield Answer("here", files=(small, large))
+
+    async def read(file: ResultFile) -> bytes:
+        assert file.name == "plot.png"
+        return b"PNG"
+
+    async with gateway(tmp_path, turn, read_file=read) as door, door.connect() as client:
+        await tell(client, type="message", content="plot it", chat_id="c1")
+        named = "here\nfile: plot.png, 3 bytes, of task 7\nfile: big.png, 9,437,184 bytes, of task 7"
+        assert await hear(client) == {"type": "response", "content": named, "chat_id": "c1"}
+        await tell(client, type="subscribe", events=["file"])
+        await tell(client, type="message", content="plot it")
+        file = {"type": "file", "task": 7, "name": "plot.png", "media_type": "image/png", "data": "UE5H"}
+        assert await hear(client) == {**file, "chat_id": "c1"}
+        assert (await hear(client))["type"] == "response"

@@ -20,6 +20,7 @@ from microclaw.app import running_host
 from microclaw.app.channels import GatewayListener
 from microclaw.audit import no_record
 from microclaw.auth.admission import open_admission
+from microclaw.channels.delivery import no_files
 from microclaw.config.load import load_settings
 from microclaw.config.settings import GatewaySettings
 from microclaw.store.database import Database
@@ -35,7 +36,7 @@ async def doors(home: Path) -> AsyncIterator[Make]:
         admission = await open_admission(load_settings({}, home=home), database, no_record)
 
         def door(listener: socket.socket) -> GatewayListener:
-            return GatewayListener(GatewaySettings(port=0), inbox, admission, listener, TOKEN)
+            return GatewayListener(GatewaySettings(port=0), inbox, admission, listener, TOKEN, no_files)
 
         yield door
 

@@ -16,14 +16,15 @@ import pytest
 from microclaw.builds import confinement
 from microclaw.builds.confinement import readable
 from microclaw.builds.process import Processes, ProcessResult
-from microclaw.builds.seccomp import compiler_filter
+from microclaw.sandbox.landlock import landlock_version
+from microclaw.sandbox.seccomp import compiler_filter
 from microclaw.wasm.toolchain import find_toolchain
 
 WAYS = [
     way
     for way, works in (
         ("bubblewrap", confinement._bubblewrap_works()),
-        ("landlock", confinement._landlock_version() > 0),
+        ("landlock", landlock_version() > 0),
     )
     if works
 ]

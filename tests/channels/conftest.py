@@ -17,6 +17,7 @@ from microclaw.agent.outbox import Outbox
 from microclaw.agent.running_turn import RunningTurn
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OWNER, People, Person
+from microclaw.channels.delivery import ReadFile, no_files
 from microclaw.channels.telegram.api import BotApi, Timing
 from microclaw.channels.telegram.channel import TelegramChannel
 from microclaw.config.settings import AgentSettings, TelegramSettings
@@ -231,6 +232,7 @@ async def telegram(
     proxy: str | None = None,
     takes_voice: bool = False,
     approval_s: float = 10.0,
+    read_file: ReadFile = no_files,
 ) -> AsyncIterator[Telegram]:
     """User 100 is the owner, 200 a member, 300 a guest; everybody else a stranger."""
     people = MemoryPeople({("tg", "100"): OWNER, ("tg", "200"): MEMBER, ("tg", "300"): GUEST})
@@ -245,6 +247,7 @@ async def telegram(
                 timing=timing,
                 proxy=proxy,
                 takes_voice=takes_voice,
+                read_file=read_file,
             )
         )
         try:

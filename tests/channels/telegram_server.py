@@ -35,6 +35,7 @@ class Sent:
     buttons: list[dict[str, str]]
     texts: list[str] = field(default_factory=list)
     deleted: bool = False
+    file: tuple[str, str, bytes] | None = None  # its name, media type and content
 
 
 class BotApiError(Exception):
@@ -67,13 +68,15 @@ class TelegramServer:
             "sendChatAction": self._send_chat_action,
             "getFile": self._get_file,
             "answerCallbackQuery": self._answer_callback_query,
+            "sendPhoto": self._send_photo,
+            "sendDocument": self._send_document,
         }
 
     @classmethod
     @asynccontextmanager
     async def running(cls, tls: ssl.SSLContext | None = None) -> AsyncIterator[TelegramServer]:
         server = cls()
-        app = web.Application(client_max_size=1 << 20)
+        app = web.Application(client_max_size=60 << 20)
         app.router.add_post("/bot{token}/{method}", server._call)
         app.router.add_get("/file/bot{token}/{path:.+}", server._file)
         runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
@@ -173,7 +176,7 @@ class TelegramServer:
         method = request.match_info["method"]
         if request.match_info["token"] != TOKEN:
             return _error(401, "Unauthorized", {})
-        arguments = await request.json() if request.can_read_body else {}
+        arguments = await _arguments(request)
         self.calls.append((method, arguments))
         fault = self._faults[method].popleft() if self._faults[method] else None
         failed = fault() if fault is not None else None
@@ -240,6 +243,25 @@ class TelegramServer:
         text = _checked_text(arguments)
         buttons = _buttons(arguments)
         sent = Sent(self._message_id(), chat_id, text, "parse_mode" in arguments, buttons, [text])
+        self.sent[chat_id].append(sent)
+        return self._message_object(sent)
+
+    def _send_photo(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        return self._send_file(arguments, "photo", 10 << 20)
+
+    def _send_document(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        return self._send_file(arguments, "document", 50 << 20)
+
+    def _send_file(self, arguments: dict[str, Any], field: str, limit: int) -> dict[str, Any]:
+        chat_id = self._writable(arguments)
+        name, kind, content = arguments.get(field) or ("", "", b"")
+        if not content:
+            raise BotApiError(400, "Bad Request: file must be non-empty")
+        if len(content) > limit:
+            raise BotApiError(413, "Request Entity Too Large")
+        if field == "photo" and not content.startswith((b"\x89PNG", b"\xff\xd8", b"RIFF")):
+            raise BotApiError(400, "Bad Request: IMAGE_PROCESS_FAILED")
+        sent = Sent(self._message_id(), chat_id, "", False, [], [], file=(name, kind, content))
         self.sent[chat_id].append(sent)
         return self._message_object(sent)
 
@@ -313,6 +335,22 @@ class TelegramServer:
             "date": 1_760_000_000,
             "text": sent.text,
         }
+
+
+async def _arguments(request: web.Request) -> dict[str, Any]:
+    """Of JSON, or of multipart/form-data: a file is its name, media type and content."""
+    if not request.can_read_body:
+        return {}
+    if request.content_type != "multipart/form-data":
+        found: dict[str, Any] = await request.json()
+        return found
+    fields: dict[str, Any] = {}
+    for name, value in (await request.post()).items():
+        if isinstance(value, web.FileField):
+            fields[name] = (value.filename, value.content_type, value.file.read())
+        else:
+            fields[name] = int(str(value)) if name == "chat_id" else value
+    return fields
 
 
 class _Broken(web.Response):

@@ -137,6 +137,7 @@ async def running_plane(
     port: int = 0,
     *,
     runner: TaskRunner | None = None,
+    code: TaskRunner | None = None,
     now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     renewal_check_s: float = RENEWAL_CHECK_S,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -170,7 +171,7 @@ async def running_plane(
         links = await LinkRegistry.open(parts)
         await stack.enter_async_context(registry)
         if runner is not None and parts.tasks is not None:
-            await stack.enter_async_context(parts.tasks.serving(runner, links.link))
+            await stack.enter_async_context(parts.tasks.serving(runner, links.link, code=code))
         meter = WatchedMeter()
         group = await stack.enter_async_context(asyncio.TaskGroup())
         supervised = SupervisedTasks(group, now_ms=now_ms, sleep=sleep)

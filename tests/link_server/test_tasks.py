@@ -127,7 +127,7 @@ async def test_a_cancelled_task_ends_as_cancelled(plane: Any, paired: Any, runne
             "sandbox",
             "print(1)",
             60,
-            'no_sandbox: this host runs no code for devices; next: ask again with kind "agent"',
+            "no_tasks: this host runs no tasks for devices; next: start it with microclaw up",
         ),
     ],
 )

@@ -370,6 +370,7 @@ class Turn:
             next_step,
             tainted_s=progress.tainted_s,
             unproved=progress.claims,
+            files=tuple(progress.files),
         )
 
 

@@ -9,7 +9,7 @@ from microclaw.agent.attempts import DEPLOY_TOOL
 from microclaw.agent.repeats import Repeats
 from microclaw.agent.unproved import unproved_claims
 from microclaw.auth.gate import Effect
-from microclaw.events import Action, Evidence, Usage
+from microclaw.events import Action, Evidence, ResultFile, Usage
 from microclaw.models.protocol import AssistantReply, Message, ModelReply, ToolCall, ToolReturn
 from microclaw.tools.tool import ToolResult
 
@@ -36,6 +36,7 @@ class TurnProgress:
     repeats: Repeats = field(default_factory=Repeats)
     said: list[str] = field(default_factory=list)
     earlier: tuple[Action, ...] = ()
+    files: list[ResultFile] = field(default_factory=list)
 
     @property
     def claims(self) -> tuple[str, ...]:
@@ -60,6 +61,7 @@ class TurnProgress:
             self.tainted_s = self.at_s
         if result.ok:
             self.evidence.extend(result.evidence)
+            self.files.extend(result.files)
         if effect is not Effect.READ:
             self.failure = None if result.ok else result
         if call.name == DEPLOY_TOOL and result.error_code in _FIXABLE:

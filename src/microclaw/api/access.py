@@ -90,6 +90,9 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "GET /v1/schedules",
         "GET /v1/schedules/{number}",
         "GET /v1/subagents",
+        "GET /v1/tasks",
+        "GET /v1/tasks/{number}",
+        "GET /v1/tasks/{number}/files/{name:path}",
     ),
     Access.ACT: (
         "PATCH /v1/devices/{name}",
@@ -119,6 +122,8 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "POST /v1/schedules/{number}/run",
         "POST /v1/schedules/{number}/resume",
         "DELETE /v1/subagents/{subagent_id}",
+        "POST /v1/tasks",
+        "DELETE /v1/tasks/{number}",
     ),
     Access.OWN: (
         "POST /v1/devices",

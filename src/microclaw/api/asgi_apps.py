@@ -38,6 +38,7 @@ from microclaw.api.schedule_routes import schedule_router, subagent_router
 from microclaw.api.sign_in_page import page_router
 from microclaw.api.sign_in_routes import coming_in_router, session_router
 from microclaw.api.status import for_everybody
+from microclaw.api.task_routes import task_router
 from microclaw.api.telemetry_routes import crash_router, telemetry_router
 from microclaw.api.tool_routes import tools_router
 from microclaw.api.voice_routes import voice_router
@@ -110,6 +111,7 @@ def host_api(parts: HostParts) -> FastAPI:
     )
     app.include_router(schedule_router(parts.schedules))
     app.include_router(subagent_router(parts.schedules.subagents, parts.gate))
+    app.include_router(task_router(parts.code, parts.gate, parts.people))
     app.include_router(backup_router(parts.gate, parts.read_home))
     app.include_router(compile_router(parts.compile))
     app.include_router(voice_router(parts))

@@ -30,6 +30,7 @@ from microclaw.api.server import HEAD_TIMEOUT_S, Listener, TimeoutConfig, Unread
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OWNER
 from microclaw.auth.tokens import PersonTokens, TokenWatch
+from microclaw.channels.delivery import ReadFile, no_files
 from microclaw.config.settings import GatewaySettings
 from microclaw.wire.host_api import Failure
 
@@ -66,6 +67,7 @@ class Gateway:
         tokens: PersonTokens,
         approvals: Approvals,
         local_token: str | None = None,
+        read_file: ReadFile = no_files,
         now_s: Callable[[], float] = time.time,
         send_s: float = SEND_S,
         head_s: float = HEAD_TIMEOUT_S,
@@ -74,7 +76,7 @@ class Gateway:
         self._head_s = head_s
         self._limit = settings.clients
         self._tokens = tokens
-        self._chats = GatewayChats(inbox, approvals)
+        self._chats = GatewayChats(inbox, approvals, read_file)
         routes = [WebSocketRoute(path, self._handle) for path in PATHS]
         router = Router(routes, redirect_slashes=False, default=_elsewhere)
         self._app = _admitting(router, settings, tokens, local_token)

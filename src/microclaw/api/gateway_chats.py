@@ -16,7 +16,7 @@ from microclaw.api import gateway_messages as messages
 from microclaw.api.caller import Caller
 from microclaw.api.gateway_messages import Approve, BadMessage, ClientMessage, Message, Ping, Subscribe, Unknown
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
-from microclaw.channels.delivery import ChannelTasks, Deliveries
+from microclaw.channels.delivery import ChannelTasks, Deliveries, ReadFile, no_files
 from microclaw.errors import MicroclawError, PermissionRefused, UnknownName
 from microclaw.events import Answer, Delta, Inbound, ToolRun, TurnEvent
 
@@ -26,6 +26,7 @@ CHANNEL: Final = "ws"
 MAX_WAITING: Final = 512  # messages
 MAX_WAITING_CHARS: Final = 1 << 20
 CLOSE_S: Final = 2.0
+MAX_FILE_BYTES: Final = 512 << 10  # of a file that a client gets; a larger one is named alone
 MAX_PARKED: Final = 1000  # answers for clients that are away; what is beyond stays in the outbox for the next run
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -132,9 +133,10 @@ class _Line:
 class GatewayChats:
     """Inside `async with`, the outbox's answers for this channel go to the clients with their chat id."""
 
-    def __init__(self, inbox: Inbox, approvals: Approvals) -> None:
+    def __init__(self, inbox: Inbox, approvals: Approvals, read_file: ReadFile = no_files) -> None:
         self._inbox = inbox
         self._approvals = approvals
+        self._read_file = read_file
         self._clients: defaultdict[str, list[Client]] = defaultdict(list)
         self._parked: deque[tuple[str, int, str]] = deque(maxlen=MAX_PARKED)
         self._deliveries = Deliveries(inbox.outbox, "gateway")
@@ -221,10 +223,24 @@ class GatewayChats:
         if not self._deliveries.claim(answer.outbound_id):
             return
         text = _text(answer)
+        await self._send_files(client, answer)
         if await client.deliver(messages.response(text, visible(journaled))):
             await self._deliveries.done(answer.outbound_id)
         elif answer.outbound_id is not None:
             await self._hand_over(journaled, answer.outbound_id, text)
+
+    async def _send_files(self, client: Client, answer: Answer) -> None:
+        """Before the response, which ends a turn. Who is away fetches them with `microclaw task get`."""
+        if "file" not in client.events:
+            return
+        for file in answer.files:
+            if file.size_bytes <= MAX_FILE_BYTES:
+                try:
+                    content = await self._read_file(file)
+                except MicroclawError as exc:
+                    _log.info("gateway: a file is not sent: %s", exc.message)
+                    continue
+                await client.deliver(messages.file(file, content, client.chat_id))
 
     async def _deliver(self) -> None:
         async for outbound in self._inbox.outbox.outgoing(CHANNEL):
@@ -275,4 +291,6 @@ def _question(pending: PendingApproval) -> str:
 
 
 def _text(answer: Answer) -> str:
-    return answer.text if answer.next_step is None else f"{answer.text}\nnext: {answer.next_step}"
+    files = "".join(f"\nfile: {one.name}, {one.size_bytes:,} bytes, of task {one.task}" for one in answer.files)
+    text = f"{answer.text}{files}"
+    return text if answer.next_step is None else f"{text}\nnext: {answer.next_step}"

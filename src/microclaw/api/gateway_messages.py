@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 from typing import Any, Final, TypeAlias
@@ -9,10 +10,11 @@ from typing import Any, Final, TypeAlias
 from msgspec import Struct, ValidationError, convert
 
 from microclaw.errors import MicroclawError
+from microclaw.events import ResultFile
 
 MAX_CHAT_ID_BYTES: Final = 31  # the device keeps it in 32 bytes with the final NUL
 MAX_MARK_CHARS: Final = 64
-EVENTS: Final = frozenset({"delta", "tool", "approval"})
+EVENTS: Final = frozenset({"delta", "tool", "approval", "file"})
 
 
 class BadMessage(MicroclawError):
@@ -115,6 +117,13 @@ def delta(content: str) -> str:
 
 def tool(name: str, state: str) -> str:
     return _line({"type": "tool", "name": name, "state": state})
+
+
+def file(shown: ResultFile, content: bytes, chat_id: str) -> str:
+    """A file that goes with an answer; `data` is its content in base64."""
+    data = base64.b64encode(content).decode()
+    value = {"task": shown.task, "name": shown.name, "media_type": shown.media_type, "data": data}
+    return _line({"type": "file", **value, "chat_id": chat_id})
 
 
 def approval(approval_id: str, text: str, detail: tuple[str, ...], expires_s: float) -> str:

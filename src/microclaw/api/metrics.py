@@ -30,6 +30,7 @@ class MetricSources:
     voice: Callable[[], VoiceTraces | None] = lambda: None
     mqtt: Callable[[], Mapping[str, Any]] = lambda: {"state": "off"}
     telemetry: Callable[[], Iterable[tuple[str, str, float]]] = lambda: ()
+    code: Callable[[], Mapping[str, Any]] = lambda: {"running": 0, "waiting": 0, "endings": {}}
 
 
 def metrics_router(sources: MetricSources) -> APIRouter:

@@ -62,6 +62,7 @@ class _HostCollector(Collector):
         for device, key, value in islice(sources.telemetry(), MAX_TELEMETRY):
             telemetry.add_metric((device, key), value)
         yield telemetry
+        yield from _code_metrics(sources.code())
         yield GaugeMetricFamily("microclaw_event_listeners", "Open streams of live events", value=sources.listeners())
         yield GaugeMetricFamily("process_resident_memory_bytes", "Memory in RAM", value=resident_mb() * (1 << 20))
         seconds = time.process_time()
@@ -106,6 +107,14 @@ def _mqtt_metrics(mqtt: Mapping[str, Any]) -> Iterator[Metric]:
     if commands is not None:
         done = CounterMetricFamily("microclaw_mqtt_commands_total", "Commands by how they ended", labels=("outcome",))
         yield _filled(done, list(commands.items()))
+
+
+def _code_metrics(code: Mapping[str, Any]) -> Iterator[Metric]:
+    """`code` is its part of the host's status."""
+    tasks = GaugeMetricFamily("microclaw_code_tasks", "Code in the sandbox now", labels=("state",))
+    yield _filled(tasks, [("running", code["running"]), ("queued", code["waiting"])])
+    ended = CounterMetricFamily("microclaw_code_tasks_ended_total", "Tasks by how they ended", labels=("ending",))
+    yield _filled(ended, list(code["endings"].items()))
 
 
 def _voice_metric(voice: VoiceTraces) -> Metric:

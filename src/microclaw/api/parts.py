@@ -38,6 +38,7 @@ from microclaw.models.usage import UsageLog
 from microclaw.ota.offers import Offers
 from microclaw.ota.publisher import Publisher
 from microclaw.ota.rollout_service import RolloutService
+from microclaw.tasks.service import TaskService
 from microclaw.telemetry.history import TelemetryHistory
 from microclaw.telemetry.reported import CrashLog
 from microclaw.tools.toolbox import Toolbox
@@ -90,4 +91,5 @@ class HostParts:
     history: TelemetryHistory
     crashes: CrashLog
     read_home: ReadHome
+    code: TaskService
     requests: WaitingRequests = field(default_factory=WaitingRequests)

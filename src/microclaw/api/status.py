@@ -48,7 +48,7 @@ _DAY_MS: Final = 86_400_000
 SHOWN: Final = 5  # of the schedules that are due next, and of the approvals
 PRIVATE: Final = (
     "pid", "home", "problems", "alarms", "channels", "mcp_servers", "tasks", "schedules", "approvals", "usage",
-    "model_outages", "mqtt", "backup", "rollouts",
+    "model_outages", "mqtt", "backup", "rollouts", "code",
 )  # fmt: skip
 """Fields of the status for owners only: they are about this machine and other people's chats."""
 
@@ -230,6 +230,7 @@ class HostStatus:
     crashes: CrashLog
     backup: Callable[[], dict[str, Any] | None]
     rollouts: Rollouts
+    code: Callable[[], Mapping[str, Any]]
     egress: EgressProxy
     began_s: float = field(default_factory=time.monotonic)
 
@@ -263,6 +264,7 @@ class HostStatus:
             "alarms": [alarm_object(alarm, self.devices) for alarm in self.audit.alarms()],
             "channels": channel_objects(self.channels, self.settings),
             "mcp_servers": dict(self.mcp_servers()),
+            "code": dict(self.code()),
             "tasks": [asdict(state) for state in self.tasks()],
             "schedules": schedule_object(await self.schedules.all()),
             "backup": self.backup(),

@@ -150,8 +150,9 @@ def build_agent(
     *,
     server_tools: Callable[[], Iterable[Tool[Any]]],
     egress: Egress | None,
+    own_tools: Iterable[Tool[Any]] = (),
 ) -> Agent:
-    """`server_tools` gives the tools of MCP servers and of devices, which come and go."""
+    """`own_tools` are more of this host's; `server_tools` gives those of MCP servers and devices, which come and go."""
     settings, admission = base.settings, base.admission
     language_model = model if settings.model.configured else None  # the offline one writes no summaries
     inbox = _inbox(base)
@@ -176,6 +177,7 @@ def build_agent(
         more=(
             *_outward_tools(base, devices, apps, inbox.outbox, egress),
             *pin_tools(devices=devices, change_log=apps.change_log),
+            *own_tools,
         ),
         coming=server_tools,
     )

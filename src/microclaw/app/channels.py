@@ -17,6 +17,7 @@ from microclaw.api.server import tcp_listener
 from microclaw.api.status import ChannelStates
 from microclaw.auth.admission import Admission
 from microclaw.auth.local_token import open_local_token
+from microclaw.channels.delivery import ReadFile
 from microclaw.config.settings import GatewaySettings, Settings, TelegramSettings
 from microclaw.errors import ConfigError, StoreError
 from microclaw.supervision import SupervisedTasks
@@ -32,7 +33,12 @@ _log = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def open_channels(
-    settings: Settings, inbox: Inbox, admission: Admission, group: asyncio.TaskGroup, tasks: SupervisedTasks
+    settings: Settings,
+    inbox: Inbox,
+    admission: Admission,
+    group: asyncio.TaskGroup,
+    tasks: SupervisedTasks,
+    read_file: ReadFile,
 ) -> AsyncGenerator[tuple[ChannelStates, GatewayListener | None]]:
     """Inside, they take messages in; enter it after the agent, so that they stop before it. One that fails is off."""
     async with AsyncExitStack() as stack:
@@ -50,7 +56,7 @@ async def open_channels(
                 problems.append(f"the chat gateway is off: {exc.message} (next: {exc.next_step})")
                 _log.warning("%s", problems[0])
             else:
-                gateway = GatewayListener(settings.gateway, inbox, admission, listener, local_token)
+                gateway = GatewayListener(settings.gateway, inbox, admission, listener, local_token, read_file)
                 if gateway.is_open:
                     _log.warning("the chat gateway is open: every program of this machine is the owner there")
                 await stack.enter_async_context(gateway.serving(group))
@@ -58,7 +64,7 @@ async def open_channels(
             from microclaw.channels.telegram.poller import TelegramState  # only who has a bot needs it
 
             state = TelegramState()
-            poll = partial(_telegram, settings.telegram, inbox, admission, settings.proxy, state)
+            poll = partial(_telegram, settings.telegram, inbox, admission, settings.proxy, state, read_file)
             polling = tasks.start("telegram", poll, first_retry_s=FIRST_PAUSE_S)
             stack.callback(polling.cancel)
         if gateway is None:
@@ -85,6 +91,7 @@ class GatewayListener:
         admission: Admission,
         listener: socket.socket,
         local_token: str | None,
+        read_file: ReadFile,
     ) -> None:
         host, port = listener.getsockname()[:2]
         self.address = f"ws://{bracketed(host)}:{port}"
@@ -92,6 +99,7 @@ class GatewayListener:
         self._settings = settings
         self.local_token = local_token
         self._inbox = inbox
+        self._read_file = read_file
         self._admission = admission
         self._listener = listener
         self._gateway: Gateway | None = None
@@ -132,13 +140,19 @@ class GatewayListener:
             tokens=self._admission.tokens,
             approvals=self._admission.approvals,
             local_token=self.local_token,
+            read_file=self._read_file,
         )
         async with gateway.serving(self._listener):
             await self._leaving.wait()
 
 
 async def _telegram(
-    settings: TelegramSettings, inbox: Inbox, admission: Admission, proxy: str | None, state: TelegramState
+    settings: TelegramSettings,
+    inbox: Inbox,
+    admission: Admission,
+    proxy: str | None,
+    state: TelegramState,
+    read_file: ReadFile,
 ) -> None:
     """Until it is cancelled or the token is refused."""
     from microclaw.channels.telegram.api import BotApi  # brings an HTTP client
@@ -147,7 +161,9 @@ async def _telegram(
     people, approvals = admission.people, admission.approvals
     try:
         async with BotApi.opened(settings, proxy=proxy) as api:
-            await TelegramChannel(api, inbox=inbox, people=people, approvals=approvals, state=state).run()
+            await TelegramChannel(
+                api, inbox=inbox, people=people, approvals=approvals, state=state, read_file=read_file
+            ).run()
     except Exception:
         state.phase, state.reason = "disturbed", "it failed: the host's log says how"
         raise

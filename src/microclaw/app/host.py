@@ -40,6 +40,7 @@ from microclaw.app.devices import (
 )
 from microclaw.app.mqtt import HostMqtt
 from microclaw.app.people_plane import PeoplePlane, open_people_plane, people_socket
+from microclaw.app.tasks import build_tasks, code_of_devices, task_tools
 from microclaw.app.telemetry import DeviceRecords, build_records, keep_records
 from microclaw.app.voice import HostVoice, VoiceMaker
 from microclaw.apps.changes import ChangeLog
@@ -69,6 +70,7 @@ from microclaw.store.database import Database
 from microclaw.store.erase import ConversationRows
 from microclaw.store.journal import Journal
 from microclaw.supervision import SupervisedTasks
+from microclaw.tasks.service import PRUNE_S, TaskService
 from microclaw.virtual_boards.host_boards import VirtualBoards
 
 _log = logging.getLogger(__name__)
@@ -151,6 +153,8 @@ async def running_host(
         change_log = ChangeLog(base.app_table, completed=mqtt.completing(completed))
         apps = build_apps(settings, devices.registry, change_log, admission.gate, base.publish)
         records = build_records(base, devices, apps)
+        code = build_tasks(base, proxy)
+        await stack.enter_async_context(code.serving())
         servers = await stack.enter_async_context(McpServers(settings.mcp_servers, proxy=settings.proxy))
         reader = PictureReader(model if settings.model.configured else None)
         voice = HostVoice(base, devices, link, make_voice, reader)
@@ -163,15 +167,16 @@ async def running_host(
             tasks,
             server_tools=lambda: (*servers.tools(), *voice.tools()),
             egress=egress,
+            own_tools=task_tools(base, devices, code, records.history),
         )
         conversations = await stack.enter_async_context(agent.conversations)
         tell = late_notes(agent.inbox.outbox, devices.registry, base.publish)
         late = LateProofs(devices=devices.registry, change_log=apps.change_log, tell=tell)
         apps.deployer.look_later = (await stack.enter_async_context(late)).watch
         apps.deferrals.tell = deferred_notes(agent.inbox.outbox, base.publish)
-        runner = AgentTasks(conversations, admission.gate)
-        await stack.enter_async_context(devices.tasks.serving(runner, devices.links.link))
-        opening = open_channels(settings, agent.inbox, admission, group, tasks)
+        runner, coded = AgentTasks(conversations, admission.gate), code_of_devices(base, devices, code)
+        await stack.enter_async_context(devices.tasks.serving(runner, devices.links.link, code=coded))
+        opening = open_channels(settings, agent.inbox, admission, group, tasks, code.read)
         channels, gateway = await stack.enter_async_context(opening)
         await stack.enter_async_context(voice.serving(agent.inbox, group))
         await stack.enter_async_context(mqtt.serving(base, devices, apps, firmware, agent.tools, tasks))
@@ -207,10 +212,26 @@ async def running_host(
             crashes=records.crashes,
             backup=backups.object,
             rollouts=firmware.rollouts.rollouts,
+            code=code.counts,
             egress=proxy,
         )
         parts = _host_parts(
-            base, devices, firmware, apps, agent, link, live, jobs, usage, status, tasks, voice, mqtt, records, backups
+            base,
+            devices,
+            firmware,
+            apps,
+            agent,
+            link,
+            live,
+            jobs,
+            usage,
+            status,
+            tasks,
+            voice,
+            mqtt,
+            records,
+            backups,
+            code,
         )
         api = host_api(parts)
         listeners = [Listener("control", control_socket_app(parts, api), control)]
@@ -231,6 +252,7 @@ async def running_host(
             tasks.start("runs at intervals", apps.timed_runs.run, after=recovered),
             tasks.start("build the C library", partial(warm_compiler, settings)),
             tasks.start("index what is remembered", agent.knowledge.search.refresh),
+            tasks.start("old results of code", code.prune, every_s=PRUNE_S),
             *(
                 []
                 if settings.backup is None
@@ -279,6 +301,7 @@ def _host_parts(
     mqtt: HostMqtt,
     records: DeviceRecords,
     backups: ScheduledBackups,
+    code: TaskService,
 ) -> HostParts:
     """What the API's routes work with."""
     return HostParts(
@@ -316,6 +339,7 @@ def _host_parts(
             voice=lambda: None if voice.service is None else voice.service.parts.traces,
             mqtt=mqtt.status_object,
             telemetry=partial(records.metrics, devices.registry),
+            code=code.counts,
         ),
         live=live,
         link=link,
@@ -338,6 +362,7 @@ def _host_parts(
         history=records.history,
         crashes=records.crashes,
         read_home=backups.reading,
+        code=code,
     )
 
 

@@ -74,6 +74,9 @@ class AuditKind(StrEnum):
     FIRMWARE_OFFERED = "firmware.offered"
     BACKUP_MADE = "backup.made"
     BACKUP_RESTORED = "backup.restored"
+    TASK_STARTED = "task.started"
+    TASK_ENDED = "task.ended"
+    TASK_REFUSED = "task.refused"
     EGRESS_ALLOWED = "egress.allowed"
     EGRESS_REFUSED = "egress.refused"
 

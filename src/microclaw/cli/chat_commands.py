@@ -21,6 +21,7 @@ from microclaw.host_client.client import HostClient
 from microclaw.host_client.request import HostError, segment
 from microclaw.terminal.page import Terminal
 from microclaw.terminal.prompt import line_reader
+from microclaw.text import clean_text
 from microclaw.wire.host_api import Failure, answer_from, answer_object
 
 
@@ -56,6 +57,7 @@ def _one_message(options: GlobalOptions, text: str, session: str) -> None:
         options.document("chat", value)
     elif options.quiet:
         options.terminal().answer(answer)
+        conversation.tell_files(options.terminal(), answer)
     if answer.error_code:
         raise typer.Exit(INTERRUPTED if answer.error_code == "cancelled" else exit_code_of(answer.error_code))
 
@@ -63,7 +65,8 @@ def _one_message(options: GlobalOptions, text: str, session: str) -> None:
 def _conversation(options: GlobalOptions, terminal: Terminal | None, session: str) -> Conversation:
     host = options.host()
     prompt = ApprovalPrompt(host, options.terminal(), options.yes, lambda: cancel(host, session))
-    return Conversation(host, terminal, session, options.device, prompt)
+    saved = options.settings().tasks_folder if options.remote_endpoint() is None else None
+    return Conversation(host, terminal, session, options.device, prompt, saved)
 
 
 def _arguments(text: str) -> Any:
@@ -87,13 +90,17 @@ def _converse(options: GlobalOptions, session: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """A chat with the agent. `terminal` shows what comes, if there is one; `prompt` asks for what needs a yes."""
+    """A chat with the agent. `terminal` shows what comes, if there is one; `prompt` asks for what needs a yes.
+
+    `saved` is where the host keeps files of tasks, None for a host on another machine.
+    """
 
     host: HostClient
     terminal: Terminal | None
     chat_id: str
     device: str | None = None
     prompt: ApprovalPrompt | None = None
+    saved: Path | None = None
 
     def say(self, text: str) -> Answer:
         """Send one message and show what comes; Ctrl-C cancels the turn, a second one stops listening.
@@ -117,6 +124,8 @@ class Conversation:
                     if self.terminal is not None:
                         self.terminal.event(event)
                     if isinstance(event, Answer):
+                        if self.terminal is not None:
+                            self.tell_files(self.terminal, event)
                         return event
                 case Failure():
                     raise HostError(event)
@@ -134,11 +143,25 @@ class Conversation:
         for message in self.host.get(f"{chat}/undelivered")["messages"]:
             answer = answer_from(message["answer"])
             terminal.row("earlier" if message["kind"] == "answer" else "note", answer.text)
+            self.tell_files(terminal, answer)
             if answer.next_step:
                 terminal.row("next", answer.next_step)
             shown.append(answer.outbound_id)
         if shown:
             self.host.post(f"{chat}/delivered", {"outbound_ids": shown})
+
+    def tell_files(self, terminal: Terminal, answer: Answer) -> None:
+        """Where the files of an answer are, or how to get them."""
+        if answer.files:
+            from microclaw.tasks.folders import kept_file  # brings the store; few answers have files
+
+        for file in answer.files:
+            name = clean_text(file.name, one_line=True)
+            if self.saved is not None:
+                place = str(kept_file(self.saved, file.task, name))
+            else:
+                place = f"microclaw task get {file.task} {name} -o {name.rpartition('/')[2]}"
+            terminal.row("file", place)
 
     def converse(self, terminal: Terminal, history: Path | None) -> None:
         """Read, send and show until the person leaves. An error is shown and the conversation goes on.

@@ -29,8 +29,9 @@ from microclaw.config.load import find_mistakes, private_home
 from microclaw.config.settings import ModelChoice, ModelSettings, Settings
 from microclaw.config.show import masked
 from microclaw.egress.allowlist import FILE_NAME, read_allowlist
-from microclaw.errors import ConfigError, MicroclawError, NoHost
+from microclaw.errors import ConfigError, MicroclawError, NoHost, NoSandbox
 from microclaw.models.server_window import window_of
+from microclaw.sandbox.run import sandbox_backend
 from microclaw.text import count_text
 from microclaw.wasm import INSTALL_BINARYEN, find_binaryen, find_toolchain, glue_built
 
@@ -120,6 +121,7 @@ def examine(options: GlobalOptions) -> list[Finding]:
         settings = options.settings()
     except MicroclawError:
         return findings  # the configuration's findings say why
+    findings.append(_code(settings))
     findings += _attempt("library", lambda: _c_library(settings))
     findings += _models(settings.model)
     told, server_tokens = _windows(settings)
@@ -189,6 +191,15 @@ def _confinement() -> Finding:
         text = "compilers run in Landlock, which hides less of this machine than bubblewrap would"
         return Finding("sandbox", True, text, NEXT_STEP)
     return Finding("sandbox", True, "compilers run in bubblewrap")
+
+
+def _code(settings: Settings) -> Finding:
+    """Where code that the agent or a device asks for runs; without a sandbox none runs, which is no fault."""
+    try:
+        found = sandbox_backend(settings.sandbox)
+    except NoSandbox as exc:
+        return Finding("code", True, f"no code is run for the agent: {exc.message}", exc.next_step, warns=True)
+    return Finding("code", True, f"the agent's code runs in {found.name}: {found.note}")
 
 
 def _binaryen() -> Finding:

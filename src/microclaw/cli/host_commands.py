@@ -140,6 +140,7 @@ def screen_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         *(("off", problem) for problem in found.get("problems", ()) if not problem.startswith(_OWN_LINES)),
         *(("alarm", f"{alarm['text']}   {alarm['next']}") for alarm in found.get("alarms", ())),
         *(("backup", backup_line(one)) for one in (found.get("backup"),) if one),
+        *(("code", line) for line in _code_lines(found.get("code"))),
         *(("rollout", _rollout_line(one)) for one in found.get("rollouts", ())),
         *(("schedule", line) for line in _schedule_lines(found.get("schedules"))),
         *(("approval", line) for line in _approval_lines(found.get("approvals"))),
@@ -247,6 +248,14 @@ def _times(count: int) -> str:
 def _rollout_line(one: dict[str, Any]) -> str:
     step = f"next: microclaw rollout status {one['rollout']}"
     return f"{one['rollout']} of {one['version']}: {one['state']}, {one['text']}; {step}"
+
+
+def _code_lines(code: dict[str, Any] | None) -> list[str]:
+    """Code in the sandbox, where some runs or waits, or ran since the host started."""
+    if code is None or not (code["running"] or code["waiting"] or code["endings"]):
+        return []
+    ended = sum(code["endings"].values())
+    return [f"{code['running']} running, {code['waiting']} waiting, {ended} ended: microclaw task list"]
 
 
 def _schedule_lines(schedules: dict[str, Any] | None) -> list[str]:

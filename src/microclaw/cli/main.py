@@ -60,6 +60,7 @@ COMMANDS: Final = {
     "memory": ("knowledge_commands:memory_group", "What the agent remembers of you."),
     "session": ("knowledge_commands:session_group", "Conversations that are kept."),
     "skill": ("knowledge_commands:skill_group", "Skills: how the agent does something well."),
+    "task": ("task_commands:task_group", "Code in the sandbox: run, list, show, cancel, get its files."),
     "schedule": ("schedule_commands:schedule_group", "What is done later, at times of day."),
     "subagent": ("schedule_commands:subagent_group", "Work in the background."),
     "person": ("people_commands:person_group", "Who may write to this host."),

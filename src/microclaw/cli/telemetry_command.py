@@ -7,7 +7,6 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -17,6 +16,7 @@ from microclaw.cli.audit_command import since_ms
 from microclaw.cli.options import GlobalOptions
 from microclaw.errors import ConfigError
 from microclaw.host_client.request import segment
+from microclaw.telemetry.csv_text import HEAD, csv_row
 from microclaw.terminal.plot import PlotPoint, draw_plot, number_text
 from microclaw.text import format_duration
 
@@ -24,7 +24,6 @@ ALL_POINTS: Final = 10_000  # as many as the host gives
 DEFAULT_SINCE: Final = "2h"
 WIDEST: Final = 160
 ROWS, ROWS_OF_MANY = 12, 6
-_HEAD: Final = ("time", "device", "key", "unit", "min", "max", "mean", "count")
 
 
 def show_telemetry(options: GlobalOptions, name: str, key: str | None, since: str | None, file: Path | None) -> None:
@@ -49,9 +48,8 @@ def csv_rows(found: dict[str, Any]) -> Iterator[tuple[object, ...]]:
     """A line for each stretch of time, its beginning as UTC."""
     for series in found["series"]:
         for point in series["points"]:
-            at = datetime.fromtimestamp(point["at_ms"] / 1000, UTC).isoformat(timespec="milliseconds")
             values = (point["min"], point["max"], point["mean"], point["count"])
-            yield at.replace("+00:00", "Z"), found["device"], series["key"], series["unit"], *values
+            yield csv_row(point["at_ms"], found["device"], series["key"], series["unit"], values)
 
 
 def last_text(last: list[dict[str, Any]]) -> str:
@@ -116,7 +114,7 @@ def _write(file: Path, rows: Iterator[tuple[object, ...]]) -> int:
 
 def _write_rows(out: TextIO, rows: Iterator[tuple[object, ...]]) -> int:
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(_HEAD)
+    writer.writerow(HEAD)
     count = 0
     for row in rows:
         writer.writerow(row)

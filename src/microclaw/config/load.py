@@ -83,7 +83,9 @@ def load_settings(
         host=file.host,
         catalog=file.catalog,
         mqtt=file.mqtt,
+        tasks=file.tasks,
         backup=assembly.backup,
+        sandbox=file.sandbox,
         problems=(*(m.message for m in sources.environment.mistakes if not m.fatal), *assembly.problems),
     )
 

@@ -245,6 +245,36 @@ class BackupSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskSettings:
+    """Code that runs in the sandbox (docs/tasks.md). The limits are the most that one task may ask for."""
+
+    parallel: Annotated[int, about("tasks at the same time", 1, 64)] = 2
+    queue: Annotated[int, about("tasks that may wait", 1, 1_000)] = 32
+    wall_s: Annotated[float, about("seconds of one task", 1, 86_400)] = 60.0
+    memory_mb: Annotated[int, about("memory of one task", 16, 65_536)] = 512
+    disk_mb: Annotated[int, about("files of one task, what it is given and what it writes", 1, 16_384)] = 64
+    output_kb: Annotated[int, about("what one task may print", 1, 65_536)] = 1_024
+    processes: Annotated[int, about("processes and threads of one task", 1, 1_024)] = 64
+    keep_days: Annotated[int, about("how long results are kept", 1, 365)] = 7
+    keep_count: Annotated[int, about("of how many tasks", 1, 10_000)] = 200
+    keep_mb: Annotated[int, about("how much their files may take together", 1, 65_536)] = 512
+    from_devices: Annotated[
+        tuple[str, ...], about('labels of the devices that may send code; "all" for every device, nothing for none')
+    ] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSettings:
+    """Where code that the agent or a device asks for runs (docs/sandbox.md). `auto`: the first of them that works."""
+
+    backend: Annotated[
+        Literal["auto", "bubblewrap", "docker", "podman", "container", "off"],
+        about("what shuts the code off; container is Apple's; off: no code is run"),
+    ] = "auto"
+    image: Annotated[str, about("the image that docker, podman and container start")] = "python:3.13-slim"
+
+
+@dataclass(frozen=True, slots=True)
 class SecretsSection:
     """What tasks may use by name through the proxy (docs/egress.md): `microclaw secret set`."""
 
@@ -269,7 +299,9 @@ class ConfigFile:
     mcp: McpSection = McpSection()
     catalog: CatalogSettings = CatalogSettings()
     mqtt: MqttSettings = MqttSettings()
+    tasks: TaskSettings = TaskSettings()
     backup: BackupSettings = BackupSettings()
+    sandbox: SandboxSettings = SandboxSettings()
     proxy: ProxySection = ProxySection()
     secrets: SecretsSection = field(default_factory=SecretsSection)
     limits: Limits = Limits()
@@ -340,7 +372,9 @@ class Settings:
     host: HostSettings = HostSettings()
     catalog: CatalogSettings = CatalogSettings()
     mqtt: MqttSettings = MqttSettings()
+    tasks: TaskSettings = TaskSettings()
     backup: BackupSettings | None = None  # None: the host makes none by itself
+    sandbox: SandboxSettings = SandboxSettings()
     problems: tuple[str, ...] = ()
 
     @property
@@ -373,6 +407,11 @@ class Settings:
     def workspace(self) -> Path:
         """Files that the agent's tools may read and write."""
         return self.home / "workspace"
+
+    @property
+    def tasks_folder(self) -> Path:
+        """A folder for each task: while it runs, and for the files that it left."""
+        return self.home / "tasks"
 
     @property
     def sessions(self) -> Path:

@@ -80,10 +80,10 @@ class HostClient:
                 if not isinstance(event, Keepalive):
                     yield event
 
-    def download(self, path: str) -> Generator[bytes, None, None]:
-        """The bytes that POST of `path` answers with, as they come; NoHost when they end too early."""
+    def download(self, path: str, *, method: str = "POST") -> Generator[bytes, None, None]:
+        """The bytes that a request of `path` answers with, as they come; NoHost when they end too early."""
         with closing(self._endpoint.connect(self._timeout_s)) as connection:
-            response = self._response(connection, HostRequest("POST", path, {}))
+            response = self._response(connection, HostRequest(method, path, {} if method == "POST" else None))
             while True:
                 with self._failing():
                     data = response.read(DOWNLOAD_BYTES)

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from microclaw.errors import DeviceUnreachable, MicroclawError
 from microclaw.store.link_tasks import LinkTaskTable, OpenTask
 from microclaw.wire.link.messages import RunTask, TaskStatus
-from microclaw.wire.link.values import TaskState
+from microclaw.wire.link.values import TaskKind, TaskState
 
 _log = logging.getLogger(__name__)
 
@@ -25,10 +25,12 @@ MAX_NAME_CHARS: Final = 64
 MAX_TEXT_BYTES: Final = 8_000  # a message has 16 KiB
 MAX_STEP_BYTES: Final = 200
 NO_RUNNER: Final = "no_tasks: this host runs no tasks for devices; next: start it with microclaw up"
-NO_SANDBOX: Final = 'no_sandbox: this host runs no code for devices; next: ask again with kind "agent"'
 BAD_NAME: Final = f"bad_task: a task's name has 1 to {MAX_NAME_CHARS} characters; next: ask again with another name"
 INTERRUPTED: Final = "interrupted: the host stopped while the task ran, and some of it may be done; next: ask again"
-_CANCELLED: Final = "cancelled: a step that had begun is finished, nothing more is started"
+_CANCELLED: Final[dict[TaskKind, str]] = {
+    "agent": "cancelled: a step that had begun is finished, nothing more is started",
+    "sandbox": "cancelled: all processes of the code were ended",
+}
 _DECIDE: Final = "say yes or no at the host (microclaw approval list), or allow more time; then ask again"
 _DEFECT: Final = "internal: something went wrong inside the host; next: see the host's log"
 
@@ -41,12 +43,19 @@ class TaskEnd:
     text: str
 
 
-class TaskRunner(Protocol):
-    """Runs one task (agent.background.unattended). Cancelling it finishes the step that began and starts no other."""
+class Tell(Protocol):
+    """Takes the words of a step, and how much is done: 0 to 1."""
 
-    async def run(
-        self, device: str, text: str, tell: Callable[[str], None], waits: Callable[[str | None], None]
-    ) -> TaskEnd:
+    def __call__(self, step: str, progress: float | None = None) -> None: ...
+
+
+class TaskRunner(Protocol):
+    """Runs one task: a turn of the agent (agent.background.unattended), or code (tasks.device_code).
+
+    Cancelling a turn finishes the step that began and starts no other; cancelling code ends its processes.
+    """
+
+    async def run(self, device: str, text: str, tell: Tell, waits: Callable[[str | None], None]) -> TaskEnd:
         """For the device of that name; `tell` is given each step's words, `waits` what it waits for ("a yes of Eva"),
         then None when it goes on. Raises MicroclawError.
         """
@@ -79,22 +88,25 @@ class DeviceTasks:
 
     def __init__(self, table: LinkTaskTable) -> None:
         self._table = table
-        self._runner: TaskRunner | None = None
+        self._runners: dict[TaskKind, TaskRunner] = {}
         self._group: asyncio.TaskGroup | None = None
         self._running: dict[tuple[str, str], _Running] = {}
 
     @asynccontextmanager
-    async def serving(self, runner: TaskRunner, device: Callable[[str], TaskDevice]) -> AsyncIterator[None]:
-        """First end the tasks that the last run of the host left open as failed."""
+    async def serving(
+        self, runner: TaskRunner, device: Callable[[str], TaskDevice], *, code: TaskRunner | None = None
+    ) -> AsyncIterator[None]:
+        """First end the tasks that the last run of the host left open as failed. `code` runs those of kind sandbox."""
         for left in await self._table.open_tasks():
             _log.warning("task of %s was interrupted by the host's end", device(left.device_id).name)
             await _end(device(left.device_id), left, "failed", INTERRUPTED)
         async with asyncio.TaskGroup() as group:
-            self._group, self._runner = group, runner
+            self._group = group
+            self._runners = {"agent": runner} if code is None else {"agent": runner, "sandbox": code}
             try:
                 yield
             finally:
-                self._runner = self._group = None
+                self._group, self._runners = None, {}
                 for running in self._running.values():
                     if running.task is not None:
                         running.task.cancel()
@@ -103,17 +115,16 @@ class DeviceTasks:
         """Why this host does not take it at all."""
         if not 0 < len(request.task) <= MAX_NAME_CHARS:
             return BAD_NAME
-        if request.kind == "sandbox":
-            return NO_SANDBOX
-        return NO_RUNNER if self._runner is None else None
+        return None if request.kind in self._runners else NO_RUNNER
 
     def start(self, device: TaskDevice, request: RunTask, open_task: OpenTask) -> None:
         """It is in the store; run it. Once the host leaves `serving`, the next start reports its end."""
-        if self._group is None or self._runner is None:
+        runner = self._runners.get(request.kind)
+        if self._group is None or runner is None:
             return
         key = (device.link_id, request.task)
         running = self._running[key] = _Running()
-        work = self._run(self._runner, device, request, open_task, running)
+        work = self._run(runner, device, request, open_task, running)
         running.task = self._group.create_task(work, name=f"task of {device.link_id}")
         running.task.add_done_callback(lambda _: self._forget_one(key, running))
 
@@ -140,8 +151,8 @@ class DeviceTasks:
     async def _run(
         self, runner: TaskRunner, device: TaskDevice, request: RunTask, open_task: OpenTask, running: _Running
     ) -> None:
-        def tell(step: str) -> None:
-            _say(device, TaskStatus(request.task, "running", text=_cut(step, MAX_STEP_BYTES)))
+        def tell(step: str, progress: float | None = None) -> None:
+            _say(device, TaskStatus(request.task, "running", progress, _cut(step, MAX_STEP_BYTES)))
 
         waiting: str | None = None
 
@@ -167,7 +178,9 @@ class DeviceTasks:
             if not running.is_cancelled or me is None:
                 raise  # the host stops, or the device was removed
             me.uncancel()
-            state, text = "cancelled", _CANCELLED if waiting is None else f"{_CANCELLED}; it waited for {waiting}"
+            state, text = "cancelled", _CANCELLED[request.kind]
+            if waiting is not None:
+                text = f"{text}; it waited for {waiting}"
         except MicroclawError as exc:
             text = failure_text(exc.code, exc.message, exc.next_step)
         except Exception:

@@ -667,6 +667,38 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "UPDATE desired_apps SET silences = 2 WHERE suspect_ms IS NOT NULL",
     ),
     (
+        # Code that ran, runs or waits in the sandbox. The code itself and the files it left are in the home.
+        """CREATE TABLE code_tasks (
+            task_number  INTEGER PRIMARY KEY AUTOINCREMENT,
+            person_id    TEXT NOT NULL,
+            asked_by     TEXT NOT NULL,
+            device_id    TEXT,
+            channel      TEXT NOT NULL,
+            chat_id      TEXT NOT NULL,
+            language     TEXT NOT NULL,
+            code_bytes   INTEGER NOT NULL,
+            code_sha256  TEXT NOT NULL,
+            inputs       TEXT NOT NULL,
+            keep         TEXT NOT NULL,
+            allow        TEXT,
+            limits       TEXT NOT NULL,
+            state        TEXT NOT NULL CHECK (state IN ('queued', 'running', 'done', 'failed', 'cancelled')),
+            ending       TEXT NOT NULL,
+            exit_code    INTEGER,
+            reason       TEXT NOT NULL,
+            output       BLOB NOT NULL,
+            output_bytes INTEGER NOT NULL,
+            files        TEXT NOT NULL,
+            refused      TEXT NOT NULL,
+            kept_bytes   INTEGER NOT NULL,
+            created_ms   INTEGER NOT NULL,
+            started_ms   INTEGER,
+            ended_ms     INTEGER,
+            cpu_s        REAL,
+            memory_peak_bytes INTEGER
+        ) STRICT""",
+    ),
+    (
         # People's sign-in: the role read-only (SQLite changes no CHECK, so the three tables are made anew), tokens with
         # a scope, passwords and sessions of browsers. Of secrets only hashes.
         """CREATE TABLE people_now (

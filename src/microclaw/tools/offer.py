@@ -68,6 +68,8 @@ _ABOUT: Final[Mapping[str, str]] = {
     "say": r"\btell (?!me\b)|\bsay\b|message|send|notify|inform",
     "notify": r"notify|show|speak|say|announce|display|alert|warn|aloud",
     "voice-photo": r"photo|picture|camera|\bsee\b|look at|in front of|what is this|foto|bild|kamera|siehst|照片|看",
+    "run-code": r"plot|chart|graph|diagram|\bdraw|calculat|comput|analy[sz]|statistic|averag|python|javascript|script"
+    r"|\bcode\b|csv|correlat|histogram|zeichne|berechne|dessine|calcule|dibuja|gráfic|画|图",
     "time": r"what time|time is|what day|date|uhr|wie spät|heure",
     "subagent-start": r"background|subagent|helper|meanwhile|compare|research|in parallel",
     "subagent-list": r"subagent|helper",

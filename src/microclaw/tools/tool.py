@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from microclaw.auth.gate import Effect, Permission
 from microclaw.errors import BuildError, MicroclawError
-from microclaw.events import Evidence, Report
+from microclaw.events import Evidence, Report, ResultFile
 from microclaw.text import escape_hidden, fence_text
 
 MAX_RESULT_BYTES = 8 * 1024  # what of a result goes back to the model
@@ -109,12 +109,14 @@ class ToolContext:
 class ToolOutput:
     """A tool's result: JSON fields for the model, evidence for the person.
 
-    `foreign`: these fields hold untrusted text, although the tool's results seldom do.
+    `foreign`: these fields hold untrusted text, although the tool's results seldom do. `files` go to the chat with
+    the answer.
     """
 
     fields: Mapping[str, Any]
     evidence: tuple[Evidence, ...] = ()
     foreign: bool = False
+    files: tuple[ResultFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,7 @@ class ToolResult:
     error_code: str | None = None
     next_step: str | None = None
     foreign: bool = False
+    files: tuple[ResultFile, ...] = ()
 
 
 def result_of(output: ToolOutput, device_texts: Sequence[str] = ()) -> ToolResult:
@@ -175,7 +178,7 @@ def result_of(output: ToolOutput, device_texts: Sequence[str] = ()) -> ToolResul
     if device_texts:
         fields = _fenced(fields, tuple(_beginning(text) for text in device_texts))
     foreign = output.foreign or bool(device_texts)
-    return ToolResult(bounded_json(fields), ok=True, evidence=output.evidence, foreign=foreign)
+    return ToolResult(bounded_json(fields), ok=True, evidence=output.evidence, foreign=foreign, files=output.files)
 
 
 def result_of_error(error: MicroclawError, device_texts: Sequence[str] = ()) -> ToolResult:

@@ -51,6 +51,9 @@ class Workspace:
         ]
 
     def read(self, path: str) -> str:
+        return self.read_bytes(path).decode(errors="replace")
+
+    def read_bytes(self, path: str) -> bytes:
         *folders, name = _file_parts(path)
         with self._folder_of(folders) as folder:
             handle = _opened(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, folder, path)
@@ -60,7 +63,7 @@ class Workspace:
                 data = file.read(MAX_FILE_BYTES + 1)
         if len(data) > MAX_FILE_BYTES:
             raise ToolFailed(f"{path} has more than {MAX_FILE_BYTES:,} bytes")
-        return data.decode(errors="replace")
+        return data
 
     def check_write(self, path: str, text: str) -> None:
         """Raises what `write` refuses of this path and length."""

@@ -131,6 +131,15 @@ class _UsageObject(Struct, kw_only=True):
     cost_usd: float | None
 
 
+class _FileObject(Struct):
+    """A file that a task left."""
+
+    task: int
+    name: str
+    media_type: str
+    size_bytes: int
+
+
 class _AnswerLine(Struct, tag="answer", rename={"error_code": "error", "next_step": "next"}):
     text: str
     actions: tuple[_ActionObject, ...]
@@ -140,6 +149,7 @@ class _AnswerLine(Struct, tag="answer", rename={"error_code": "error", "next_ste
     next_step: str | None
     outbound_id: int | None = None
     unproved: tuple[str, ...] = ()
+    files: tuple[_FileObject, ...] = ()
 
 
 class _ErrorLine(Struct, tag="error"):
@@ -180,6 +190,8 @@ def answer_object(answer: Answer) -> JsonObject:
     value = _builtins(msgspec.convert(answer, _AnswerLine, from_attributes=True))
     del value["type"]
     value["actions"] = [_shown(action) for action in value["actions"]]
+    if not answer.files:
+        del value["files"]
     return value
 
 

@@ -123,14 +123,18 @@ class BotApi:
 
         body = {name: value for name, value in arguments.items() if value is not None}
         timeout = httpx2.Timeout(ANSWER_S, connect=CONNECT_S, read=ANSWER_S + wait_s)
+        url = f"{self._calls}/{method}"
+        status, answer = await self._fetch("POST", url, MAX_ANSWER_BYTES, {"json": body}, timeout, method)
+        return _result(method, status, answer)
+
+    async def upload(self, method: str, field: str, file: tuple[str, bytes, str], **arguments: str | int) -> Any:
+        """A call with a file (name, content, media type), as multipart/form-data. Raises as `call` does."""
+        import httpx2
+
+        timeout = httpx2.Timeout(FETCH_S, connect=CONNECT_S)
+        body = {"data": {name: str(value) for name, value in arguments.items()}, "files": {field: file}}
         status, answer = await self._fetch("POST", f"{self._calls}/{method}", MAX_ANSWER_BYTES, body, timeout, method)
-        try:
-            document = json.loads(answer)
-            if document["ok"] is True:
-                return document["result"]
-            raise _refusal(method, document)
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
-            raise TelegramUnreachable(f"{method}: an answer with status {status} that is not the Bot API's") from None
+        return _result(method, status, answer)
 
     async def download(self, file_path: str, limit_bytes: int) -> bytes:
         """A file that getFile named; FileTooLarge as soon as it has more bytes than `limit_bytes`."""
@@ -138,19 +142,19 @@ class BotApi:
 
         timeout = httpx2.Timeout(ANSWER_S, connect=CONNECT_S)
         url = f"{self._files}/{file_path.lstrip('/')}"
-        status, body = await self._fetch("GET", url, limit_bytes, None, timeout, "download")
+        status, body = await self._fetch("GET", url, limit_bytes, {}, timeout, "download")
         if status != 200:
             raise TelegramError("download", status, "the file is not there")
         return body
 
     async def _fetch(
-        self, verb: str, url: str, limit_bytes: int, body: object, patience: httpx2.Timeout, what: str
+        self, verb: str, url: str, limit_bytes: int, body: dict[str, Any], patience: httpx2.Timeout, what: str
     ) -> tuple[int, bytes]:
         import httpx2
 
         try:
             async with self._client.stream(
-                verb, url, json=body, timeout=patience, headers={"Accept-Encoding": "identity"}
+                verb, url, **body, timeout=patience, headers={"Accept-Encoding": "identity"}
             ) as response:
                 answer = bytearray()
                 async for chunk in response.aiter_raw():
@@ -161,6 +165,17 @@ class BotApi:
         except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
             # `from None`: the library's error holds the request and with it the token
             raise TelegramUnreachable(f"{what}: {type(exc).__name__}") from None
+
+
+def _result(method: str, status: int, answer: bytes) -> Any:
+    """The `result` of a call's answer. Raises TelegramError, TelegramUnreachable."""
+    try:
+        document = json.loads(answer)
+        if document["ok"] is True:
+            return document["result"]
+        raise _refusal(method, document)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        raise TelegramUnreachable(f"{method}: an answer with status {status} that is not the Bot API's") from None
 
 
 def largest(photos: Sequence[RemoteFile]) -> RemoteFile | None:

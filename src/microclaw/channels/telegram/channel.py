@@ -12,7 +12,7 @@ from microclaw.agent.inbox import AcceptedMessage, Inbox
 from microclaw.agent.outbox import Outbound
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import People, Person
-from microclaw.channels.delivery import MAX_CLAIMED, ChannelTasks, Deliveries
+from microclaw.channels.delivery import MAX_CLAIMED, ChannelTasks, Deliveries, ReadFile, no_files
 from microclaw.channels.telegram.answer import SAY, answer_markdown
 from microclaw.channels.telegram.api import (
     BotApi,
@@ -60,10 +60,12 @@ class TelegramChannel:
         steps: bool = True,
         timing: Timing | None = None,
         state: TelegramState | None = None,
+        read_file: ReadFile = no_files,
     ) -> None:
         self.state = state or TelegramState()
         self._api = api
         self._inbox = inbox
+        self._read_file = read_file
         self._people = people
         self._takes_voice = takes_voice
         self._steps = steps
@@ -234,7 +236,14 @@ class TelegramChannel:
             _log.debug("telegram: %s", exc.message)
 
     async def _follow(self, chat_id: int, accepted: AcceptedMessage, person_id: str) -> None:
-        reply = LiveReply(self._sender, chat_id, self._timing, steps=self._steps, claim=self._deliveries.claim)
+        reply = LiveReply(
+            self._sender,
+            chat_id,
+            self._timing,
+            steps=self._steps,
+            claim=self._deliveries.claim,
+            read=self._read_file,
+        )
         try:
             await reply.follow(accepted.events)
             if reply.answer is not None and reply.answer.waits_for_yes and reply.answer.outbound_id is not None:
@@ -279,6 +288,7 @@ class TelegramChannel:
             else:
                 async with self._order.setdefault(outbound.chat_id, asyncio.Lock()):
                     await self._sender.send_all(chat_id, answer_markdown(outbound.answer))
+                    await self._sender.send_files(chat_id, outbound.answer.files, self._read_file)
         except (ChatGone, TelegramError) as exc:
             _log.warning("telegram: a message cannot be delivered: %s", exc.message)
             if isinstance(exc, TelegramError) and exc.is_of_the_bot:

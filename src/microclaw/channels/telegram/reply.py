@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Final
 
+from microclaw.channels.delivery import ReadFile
 from microclaw.channels.telegram.answer import answer_buttons, answer_markdown, step_line
 from microclaw.channels.telegram.api import TelegramError, TelegramUnreachable, Timing
 from microclaw.channels.telegram.sender import LIMIT, Buttons, ChatGone, Sender, split
@@ -27,10 +28,18 @@ class LiveReply:
     """
 
     def __init__(
-        self, sender: Sender, chat_id: int, timing: Timing, *, steps: bool, claim: Callable[[int | None], bool]
+        self,
+        sender: Sender,
+        chat_id: int,
+        timing: Timing,
+        *,
+        steps: bool,
+        claim: Callable[[int | None], bool],
+        read: ReadFile,
     ) -> None:
         self.answer: Answer | None = None
         self._claim = claim
+        self._read = read
         self._sender = sender
         self._chat_id = chat_id
         self._timing = timing
@@ -59,6 +68,7 @@ class LiveReply:
         if self._claim(self.answer.outbound_id):
             text, buttons = answer_markdown(self.answer), answer_buttons(self.answer)
             await self._sender.insist(lambda: self._show(text, buttons))
+            await self._sender.send_files(self._chat_id, self.answer.files, self._read)
         else:
             self.answer = None
             await self._sender.insist(self._withdraw)

@@ -10,8 +10,10 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 
+from microclaw.channels.delivery import ReadFile
 from microclaw.channels.telegram.api import BotApi, TelegramError, TelegramUnreachable, Timing
 from microclaw.errors import MicroclawError
+from microclaw.events import ResultFile
 from microclaw.text import clean_text
 
 _FENCE: Final = re.compile(r" {0,3}(```+) *([\w+#.-]{0,32}) *[^`]*")
@@ -208,6 +210,7 @@ _log = logging.getLogger(__name__)
 Buttons: TypeAlias = Sequence[tuple[str, str]]  # label, callback data (at most 64 bytes)
 T = TypeVar("T")
 MAX_MIGRATIONS: Final = 1024
+_PHOTOS: Final = frozenset({"image/png", "image/jpeg", "image/webp"})
 
 
 class ChatGone(MicroclawError):
@@ -254,6 +257,33 @@ class Sender:
         for piece in split(markdown):
             await self.insist(lambda piece=piece: self.send(chat_id, piece))  # type: ignore[misc]
 
+    async def send_files(self, chat_id: int, files: Sequence[ResultFile], read: ReadFile) -> None:
+        """Files of an answer: pictures as photos, others as documents; returns when Telegram has taken all of them."""
+        for file in files:
+            name = clean_text(file.name.rpartition("/")[2], one_line=True, limit=100)
+            try:
+                content = await read(file)
+            except MicroclawError as exc:
+                _log.info("telegram: a file is not sent: %s", exc.message)
+                await self.send_all(chat_id, f"The file {name} is no longer there.")
+                continue
+            sent = (name, content, file.media_type)
+            await self.insist(lambda sent=sent: self._send_file(chat_id, sent))  # type: ignore[misc]
+
+    async def _send_file(self, chat_id: int, file: tuple[str, bytes, str]) -> None:
+        if file[2] in _PHOTOS:
+            try:
+                await self._to_chat(
+                    chat_id, lambda number: self._api.upload("sendPhoto", "photo", file, chat_id=number)
+                )
+            except TelegramError as exc:
+                if exc.status != 400:
+                    raise
+                _log.info("telegram: %s; the picture goes as a document", exc.message)  # too wide, too many pixels
+            else:
+                return
+        await self._to_chat(chat_id, lambda number: self._api.upload("sendDocument", "document", file, chat_id=number))
+
     async def insist(self, act: Callable[[], Awaitable[T]]) -> T:
         """Try until Telegram accepts it. Raises ChatGone, and TelegramError for a refusal that will not change."""
         backoff = self._timing.backoff()
@@ -272,28 +302,31 @@ class Sender:
                 else:
                     raise
 
-    async def _with_markup(self, method: str, chat_id: int, markdown: str, **more: object) -> Any:
-        markup = telegram_html(markdown)
+    async def _with_markup(self, method: str, chat_id: int, markdown: str, **more: Any) -> Any:
+        async def written(number: int, text: str, **mode: Any) -> Any:
+            no_preview = {"is_disabled": True}
+            return await self._api.call(
+                method, chat_id=number, text=text, link_preview_options=no_preview, **mode, **more
+            )
+
         try:
-            return await self._to_chat(method, chat_id, text=markup, parse_mode="HTML", **more)
+            return await self._to_chat(
+                chat_id, lambda number: written(number, telegram_html(markdown), parse_mode="HTML")
+            )
         except TelegramError as exc:
             if exc.status != 400 or "can't parse entities" not in exc.description:
                 raise
             _log.warning("telegram: markup was refused, the text goes without it")
-            return await self._to_chat(method, chat_id, text=clean_text(markdown), **more)
+            return await self._to_chat(chat_id, lambda number: written(number, clean_text(markdown)))
 
-    async def _to_chat(self, method: str, chat_id: int, **arguments: Any) -> Any:
-        no_preview = {"is_disabled": True}
+    async def _to_chat(self, chat_id: int, call: Callable[[int], Awaitable[Any]]) -> Any:
+        """`call` with the chat's current id, again where Telegram names a new one. Raises ChatGone."""
         try:
-            return await self._api.call(
-                method, chat_id=self._current_id(chat_id), link_preview_options=no_preview, **arguments
-            )
+            return await call(self._current_id(chat_id))
         except TelegramError as exc:
             if exc.migrated_to is not None and len(self._migrated) < MAX_MIGRATIONS:
                 self._migrated[chat_id] = exc.migrated_to
-                return await self._api.call(
-                    method, chat_id=exc.migrated_to, link_preview_options=no_preview, **arguments
-                )
+                return await call(exc.migrated_to)
             if exc.status == 403 or (exc.status == 400 and _is_gone(exc.description)):
                 raise ChatGone(exc.message) from exc
             raise

@@ -1,0 +1,158 @@
+"""/v1/tasks: code in the sandbox. Owners see every task, others their own."""
+
+from __future__ import annotations
+
+import base64
+import codecs
+import json
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Query
+from fastapi.responses import FileResponse
+from pydantic import Field
+
+from microclaw.api.body import RequestBody
+from microclaw.api.caller import CHANNEL, Caller, RequestCaller, admit
+from microclaw.auth.gate import Gate, Permission
+from microclaw.auth.people import Roles
+from microclaw.errors import TaskRefused
+from microclaw.store.tasks import TaskRow
+from microclaw.tasks.access import check_may_run, check_sees, seen_by
+from microclaw.tasks.live import TaskView
+from microclaw.tasks.order import LANGUAGES, MAX_CODE_BYTES, MAX_FILES, TaskLimits, TaskOrder
+from microclaw.tasks.service import MAX_WAIT_S, TaskService
+
+MAX_NUMBER = 2**63 - 1
+_HEADERS = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox; default-src 'none'"}
+_Name = Annotated[str, Field(max_length=200)]
+
+
+class TaskBody(RequestBody):
+    """`files` are by name, in base64; `keep` are the names to take out, `allow` is its name in the allowlist."""
+
+    code: Annotated[str, Field(min_length=1, max_length=MAX_CODE_BYTES)]
+    language: Annotated[str, Field(max_length=20)] = "python"
+    files: Annotated[dict[_Name, str], Field(default_factory=dict, max_length=MAX_FILES)]
+    keep: Annotated[tuple[_Name, ...], Field(max_length=MAX_FILES)] = ()
+    seconds: Annotated[float, Field(gt=0)] | None = None
+    memory_mb: Annotated[int, Field(gt=0)] | None = None
+    allow: Annotated[str, Field(max_length=32)] | None = None
+
+
+def task_router(tasks: TaskService, gate: Gate, roles: Roles) -> APIRouter:
+    router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
+
+    @router.get("", summary="Tasks, the newest first")
+    async def list_tasks(by: RequestCaller, limit: Annotated[int, Query(ge=1, le=1_000)] = 50) -> dict[str, Any]:
+        gate.check(by.person_id, Permission.READ, "list tasks")
+        found = await tasks.list(limit, seen_by(roles, by.person_id))
+        return {"tasks": [task_object(row) for row in found]}
+
+    @router.post("", status_code=201, summary="Run code in the sandbox")
+    async def run(body: TaskBody, by: RequestCaller) -> dict[str, Any]:
+        person = check_may_run(roles, by.person_id)
+        order = _order(body, by, person.name)
+        what = f"run {len(body.code):,} characters of {body.language[:20]} in the sandbox"
+        if order.allow is None:
+            await admit(gate, by, Permission.ACT, what)
+        else:  # what it reads may leave this host
+            await admit(gate, by, Permission.RISKY, f"{what} with the network of {order.allow}")
+        return task_object(await tasks.submit(order))
+
+    @router.get("/{number}", summary="A task, and what it printed")
+    async def show(
+        number: int,
+        by: RequestCaller,
+        after: Annotated[int, Query(ge=0, le=MAX_NUMBER, description="Only what it printed from this byte on")] = 0,
+        wait_s: Annotated[float, Query(ge=0, le=MAX_WAIT_S, description="Wait for more at most so long")] = 0.0,
+    ) -> dict[str, Any]:
+        gate.check(by.person_id, Permission.READ, "look at tasks")
+        await check_sees(tasks, roles, by.person_id, _storable(number))
+        return view_object(await tasks.view(number, after=after, wait_s=wait_s))
+
+    @router.delete("/{number}", summary="End it; every process of it is dead when this answers")
+    async def cancel(number: int, by: RequestCaller) -> dict[str, Any]:
+        gate.check(by.person_id, Permission.ACT, f"cancel task {number}"[:80])
+        await check_sees(tasks, roles, by.person_id, _storable(number))
+        return task_object(await tasks.cancel(number))
+
+    @router.get("/{number}/files/{name:path}", summary="A file that it left", response_class=FileResponse)
+    async def file(number: int, name: str, by: RequestCaller) -> FileResponse:
+        gate.check(by.person_id, Permission.READ, "look at tasks")
+        row = await check_sees(tasks, roles, by.person_id, _storable(number))
+        path: Path = await tasks.file(number, name)
+        kind = next((one.media_type for one in row.files if one.name == name), "application/octet-stream")
+        shown = quote(path.name)
+        headers = {**_HEADERS, "Content-Disposition": f"attachment; filename*=UTF-8''{shown}"}
+        return FileResponse(path, media_type=kind, headers=headers)
+
+    return router
+
+
+def task_object(row: TaskRow) -> dict[str, Any]:
+    """A task without what it printed."""
+    return {
+        "task": row.number,
+        "state": row.state,
+        "ending": row.ending or None,
+        "exit_code": row.exit_code,
+        "reason": row.reason or None,
+        "language": row.language,
+        "by": row.asked_by,
+        "code_bytes": row.code_bytes,
+        "code_sha256": row.code_sha256,
+        "files_in": list(row.inputs),
+        "files": [{"name": one.name, "size_bytes": one.size_bytes, "media_type": one.media_type} for one in row.files],
+        "not_kept": dict(row.refused),
+        "allow": row.allow,
+        "limits": json.loads(row.limits),
+        "output_bytes": row.output_bytes,
+        "created_ms": row.created_ms,
+        "started_ms": row.started_ms,
+        "ended_ms": row.ended_ms,
+        "cpu_s": row.cpu_s,
+        "memory_peak_bytes": row.memory_peak_bytes,
+    }
+
+
+def view_object(view: TaskView) -> dict[str, Any]:
+    """A task with a piece of its output; `output_ends` is where the next piece begins, never within a letter."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    text = decoder.decode(view.output, final=not view.row.is_open)
+    return {
+        **task_object(view.row),
+        "output": text,
+        "output_begins": view.begins,
+        "output_ends": view.ends - len(decoder.getstate()[0]),
+    }
+
+
+def _order(body: TaskBody, by: Caller, name: str) -> TaskOrder:
+    files = {}
+    for file, content in body.files.items():
+        try:
+            files[file] = base64.b64decode(content, validate=True)
+        except ValueError as exc:
+            raise TaskRefused(f"the file {file[:100]!r} is no base64", next_step="encode its bytes") from exc
+    if body.language not in LANGUAGES:
+        raise TaskRefused(f"there is no language {body.language!r}", next_step=f"use one of {', '.join(LANGUAGES)}")
+    return TaskOrder(
+        language=body.language,
+        code=body.code,
+        files=files,
+        keep=body.keep,
+        limits=TaskLimits(wall_s=body.seconds, memory_mb=body.memory_mb),
+        allow=body.allow,
+        person_id=by.person_id,
+        asked_by=name,
+        approval="own command" if by.direct else "none needed",
+        channel="terminal" if by.direct else CHANNEL,
+        chat_id="terminal" if by.direct else by.source,
+    )
+
+
+def _storable(number: int) -> int:
+    """A number that the store can look for; any other is of no task."""
+    return number if 0 <= number <= MAX_NUMBER else 0

@@ -1,0 +1,156 @@
+"""Starts a program in bubblewrap: the words that everything in it has, and the wait before the program begins.
+
+For jobs (wrapped_job.py), compilers (builds/confinement.py) and speech engines (voice/engines). It knows none of them.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import select
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from microclaw.errors import NoSandbox
+
+SYSTEM: Final = tuple(Path(f"/{name}") for name in ("usr", "lib", "lib32", "lib64", "bin"))
+READ_BESIDES: Final = (Path("/etc/ld.so.cache"), Path("/etc/alternatives"))
+START_S: Final = 10.0
+LOOK_S: Final = 0.0005
+NEXT_STEP: Final = (
+    "install bubblewrap (apt-get install bubblewrap) on a kernel that allows user namespaces, or Docker or Podman; "
+    "then: microclaw doctor"
+)
+
+
+@functools.cache
+def bubblewrap() -> str | None:
+    """Looked for once: what this machine has does not change with somebody's PATH."""
+    return shutil.which("bwrap")
+
+
+@dataclass(slots=True)
+class Descriptors:
+    """What is open for one start: closed here when it is over. `passed` are those that bubblewrap gets."""
+
+    passed: list[int] = field(default_factory=list)
+    _opened: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, raised: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self._opened.close()
+
+    def pipe(self) -> tuple[int, int]:
+        ends = os.pipe()
+        for end in ends:
+            self._opened.callback(os.close, end)
+        return ends
+
+    def hold(self, data: bytes) -> int:
+        """A file without a name, passed on, to be read from its start."""
+        descriptor = os.memfd_create("sandbox")
+        self._opened.callback(os.close, descriptor)
+        os.write(descriptor, data)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        self.passed.append(descriptor)
+        return descriptor
+
+    def reference(self, path: Path) -> int:
+        """What is at the path, passed on without a right to anything but its use."""
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        self._opened.callback(os.close, descriptor)
+        self.passed.append(descriptor)
+        return descriptor
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """bubblewrap, and the number of the process inside that waits: all that runs in there descends from it."""
+
+    process: subprocess.Popen[bytes]
+    pid: int
+    goes_on: int
+
+    def go_on(self) -> None:
+        os.write(self.goes_on, b"\0")
+
+
+def common_words() -> Iterator[str]:
+    """No other namespaces, no rights, the system's programs read-only, /proc and /dev of its own."""
+    yield from ("--unshare-all", "--unshare-user", "--die-with-parent", "--new-session", "--cap-drop", "ALL")
+    for path in SYSTEM:
+        if path.is_symlink():
+            yield from ("--symlink", str(path.readlink()), str(path))
+        elif path.is_dir():
+            yield from ("--ro-bind", str(path), str(path))
+    for path in READ_BESIDES:
+        yield from ("--ro-bind-try", str(path), str(path))
+    yield from ("--proc", "/proc", "--dev", "/dev")
+
+
+def start_waiting(
+    words: Sequence[str],
+    command: Sequence[str],
+    filtered: bytes | None,
+    opened: Descriptors,
+    *,
+    environment: Mapping[str, str],
+    **more: Any,
+) -> Waiting:
+    """Start it up to the moment before the command begins; `more` is for Popen. Raises NoSandbox."""
+    (told, tells), (waits, goes_on) = opened.pipe(), opened.pipe()
+    # /proc, too: the kernel lets processes of root write its settings there, whatever rights they gave up
+    words = [*words, "--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/"]
+    words += ["--info-fd", str(tells), "--block-fd", str(waits)]
+    if filtered is not None:
+        words += ["--seccomp", str(opened.hold(filtered))]
+    arguments = opened.hold("\0".join(words).encode() + b"\0")
+    process = subprocess.Popen(
+        [bubblewrap() or "bwrap", "--args", str(arguments), "--", *command],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        pass_fds=[*opened.passed, tells, waits],
+        **more,
+    )
+    return Waiting(process, _process_inside(process, told), goes_on)
+
+
+def why_it_ended(process: subprocess.Popen[bytes]) -> NoSandbox:
+    """The error for a bubblewrap that could not make its sandbox; ends it, if it lives."""
+    process.kill()
+    process.wait()
+    said = ""
+    if process.stdout is not None:
+        said = process.stdout.read(1024).decode(errors="replace").strip()
+        process.stdout.close()
+    return NoSandbox(
+        f"bubblewrap cannot make a sandbox here: {said or 'it did not begin in time'}", next_step=NEXT_STEP
+    )
+
+
+def _process_inside(process: subprocess.Popen[bytes], told: int) -> int:
+    data, deadline = b"", time.monotonic() + START_S
+    while b"}" not in data and time.monotonic() < deadline:
+        if select.select([told], [], [], LOOK_S)[0]:
+            data += os.read(told, 1024)
+        elif process.poll() is not None:
+            break
+    found = re.search(rb'"child-pid": (\d+)', data)
+    if found is None:
+        raise why_it_ended(process)
+    return int(found[1])

@@ -1,0 +1,220 @@
+"""A job in an image of Docker, Podman or Apple's `container`: for machines without bubblewrap.
+
+The engine holds it to memory and processes, without a network; its folder is one of this host, and is measured.
+The image must be there already: none is fetched. What each engine's words do beyond its manual is not tried here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import secrets
+import shutil
+import stat
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+from microclaw.errors import NoSandbox
+from microclaw.sandbox.files import put_files
+from microclaw.sandbox.identity import job_user
+from microclaw.sandbox.job import SandboxJob, SandboxLimits
+from microclaw.sandbox.usage import DiskUse, Usage
+from microclaw.sandbox.world import HOME, RELAY_SOURCE, environment_of, with_relay
+
+Engine: TypeAlias = Literal["docker", "podman", "container"]
+ENGINES: Final[tuple[Engine, ...]] = ("docker", "podman", "container")
+PROBE_S: Final = 15.0
+KILL_S: Final = 20.0
+MEASURE_S: Final = 0.2
+_PROXY: Final = "/run/microclaw-proxy"
+_RELAY: Final = "/run/microclaw-relay.py"
+_OF_ENGINE: Final = (
+    *("PATH", "HOME", "XDG_RUNTIME_DIR", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_CERT_PATH"),
+    *("DOCKER_TLS_VERIFY", "CONTAINER_HOST"),
+)
+
+
+@dataclass(slots=True)
+class Container:
+    """One that runs; see usage.Started."""
+
+    process: subprocess.Popen[bytes]
+    folder: int
+    engine: str
+    name: str
+    place: Path
+    disk_limit: int
+    must_not_be_full: bool = True
+    _kill: subprocess.Popen[bytes] | None = None
+    _measured: tuple[float, DiskUse] = field(default=(float("-inf"), DiskUse(False, 0)))
+
+    def on_death(self, loop: asyncio.AbstractEventLoop, then: Callable[[], None]) -> Callable[[], None]:
+        def wait() -> None:
+            self.process.wait()
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(then)
+
+        threading.Thread(target=wait, name=f"sandbox: wait for {self.name}", daemon=True).start()
+        return lambda: None  # nothing listens: a call that comes too late sets an event
+
+    def usage(self, memory_limit: int) -> Usage:  # noqa: ARG002 - the engine holds it to that
+        return Usage()
+
+    def disk(self) -> DiskUse:
+        """Measured from time to time: it means to look at every file."""
+        if time.monotonic() - self._measured[0] > MEASURE_S:
+            size, files = _size_of(self.place)
+            self._measured = (time.monotonic(), DiskUse(size > self.disk_limit, files))
+        return self._measured[1]
+
+    def ran_out_of_memory(self) -> bool:
+        said = _ask(self.engine, "inspect", "--format", "{{.State.OOMKilled}}", self.name)
+        return said is not None and said.strip() == "true"
+
+    def kill(self) -> None:
+        """Killing the engine's client would not kill the container."""
+        if self._kill is None and self.process.poll() is None:
+            self._kill = subprocess.Popen(
+                [self.engine, "kill", self.name],
+                env=engine_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+
+    def close(self) -> None:
+        self.kill()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(KILL_S)
+        _ask(self.engine, "rm", "--force", self.name)
+        if self._kill is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self._kill.wait(KILL_S)
+        self.process.kill()
+        self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        os.close(self.folder)
+        shutil.rmtree(self.place, ignore_errors=True)
+
+
+@functools.cache
+def engine_works(engine: Engine, image: str) -> str | None:
+    """Why not; None where it runs and has the image."""
+    found = shutil.which(engine)
+    if found is None:
+        return f"{engine} is not installed"
+    if _ask(found, "image", "inspect", image) is None:
+        return f"{engine} does not run, or has no image {image}: {engine} pull {image}"
+    return None
+
+
+def start_container(engine: Engine, image: str, job: SandboxJob, folder: Path) -> Container:
+    """Start it with a folder inside of `folder`, with the job's files in it. Blocks."""
+    place = folder / "job"
+    place.mkdir(parents=True, mode=0o700)
+    user = job_user()
+    if user is not None:
+        os.chown(place, user, user)
+    opened = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        put_files(job.files, opened, job.limits.disk_bytes)
+        name = f"microclaw-job-{secrets.token_hex(8)}"
+        binary = shutil.which(engine) or engine
+        process = subprocess.Popen(
+            engine_words(engine, binary, image, name, job, place),
+            env=engine_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except BaseException:
+        os.close(opened)
+        raise
+    return Container(process, opened, binary, name, place, job.limits.disk_bytes)
+
+
+def engine_words(engine: Engine, binary: str, image: str, name: str, job: SandboxJob, place: Path) -> list[str]:
+    """What starts the container and stays until it ends. Raises NoSandbox for a path that no engine takes."""
+    user = job_user()
+    ids = f"{os.getuid()}:{os.getgid()}" if user is None else f"{user}:{user}"
+    words = [binary, "run", "--name", name, "--network", "none", "--read-only", "--cap-drop", "ALL", "--user", ids]
+    words += ["--workdir", HOME, "--mount", _mount(place, HOME)]
+    words += _limits(engine, job.limits)
+    if engine != "container":
+        words += ["--pull", "never", "--security-opt", "no-new-privileges", "--ipc", "private", "--hostname", "job"]
+    if engine == "podman" and user is None:
+        words += ["--userns=keep-id"]
+    command = list(job.command)
+    if job.proxy_socket is not None:
+        words += ["--mount", _mount(job.proxy_socket, _PROXY), "--mount", _mount(RELAY_SOURCE, _RELAY, read_only=True)]
+        command = with_relay(job, _RELAY, _PROXY)
+    for variable, value in environment_of(job).items():
+        words += ["--env", f"{variable}={value}"]
+    return [*words, "--entrypoint", command[0], image, *command[1:]]
+
+
+def _limits(engine: Engine, limits: SandboxLimits) -> list[str]:
+    seconds = int(limits.cpu_s) + 1
+    if engine == "container":  # a virtual machine of its own, with that much memory
+        return ["--memory", f"{max(64, limits.memory_bytes >> 20)}M", "--cpus", "1", "--tmpfs", "/tmp"]  # noqa: S108
+    words = ["--memory", str(limits.memory_bytes), "--memory-swap", str(limits.memory_bytes), "--cpus", "1"]
+    words += ["--pids-limit", str(limits.processes), "--tmpfs", f"/tmp:rw,nosuid,nodev,size={limits.disk_bytes}"]  # noqa: S108
+    words += ["--shm-size", str(limits.disk_bytes)]
+    for kind, most in (("cpu", seconds), ("fsize", limits.disk_bytes), ("nofile", 256), ("core", 0)):
+        words += ["--ulimit", f"{kind}={most}:{most}"]
+    return words
+
+
+def _mount(source: Path, target: str, *, read_only: bool = False) -> str:
+    if any(char in str(source) for char in ',"\n'):
+        raise NoSandbox(
+            f"a container cannot be given {source}: its name has a comma or a quotation mark",
+            next_step="choose another folder for the home (--home)",
+        )
+    return f"type=bind,source={source},target={target}{',readonly' if read_only else ''}"
+
+
+def engine_environment() -> dict[str, str]:
+    """What an engine's client needs of the host's environment."""
+    return {key: os.environ[key] for key in _OF_ENGINE if key in os.environ}
+
+
+def _ask(*command: str) -> str | None:
+    """What it prints; None where it fails, or does not answer in time."""
+    try:
+        done = subprocess.run(
+            command,
+            env=engine_environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=PROBE_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.decode(errors="replace") if done.returncode == 0 else None
+
+
+def _size_of(place: Path) -> tuple[int, int]:
+    """Bytes on the disk and the number of names; what vanishes meanwhile is not counted."""
+    size = files = 0
+    waiting: list[str | Path] = [place]
+    while waiting:
+        with suppress(OSError), os.scandir(waiting.pop()) as found:
+            for entry in found:
+                files += 1
+                with suppress(OSError):
+                    what = entry.stat(follow_symlinks=False)
+                    size += what.st_blocks * 512
+                    if stat.S_ISDIR(what.st_mode):
+                        waiting.append(entry.path)
+    return size, files

@@ -1,0 +1,241 @@
+"""Runs one job in the sandbox from its start to its end. It knows no tasks, no people and no policy."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import platform
+import signal
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal, cast
+
+from microclaw.config.settings import SandboxSettings
+from microclaw.errors import JobRefused, NoSandbox
+from microclaw.sandbox import wrapped_job
+from microclaw.sandbox.bubblewrap import NEXT_STEP, START_S, bubblewrap
+from microclaw.sandbox.container import ENGINES, Engine, engine_works, start_container
+from microclaw.sandbox.files import MAX_FILES, checked_parts, take_files
+from microclaw.sandbox.job import Ending, SandboxEnd, SandboxJob
+from microclaw.sandbox.usage import Started
+
+AUTO: Final = SandboxSettings()
+TAIL_BYTES: Final = 64 << 10
+LOOK_S: Final = 0.02
+MOST_FILES: Final = 20_000
+_BLOCK: Final = 64 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """What shuts jobs off on this machine; `note` is one line about it for people."""
+
+    name: str
+    note: str
+
+
+def sandbox_backend(settings: SandboxSettings = AUTO) -> Backend:
+    """What runs jobs here; found by trying it once. Blocks for some milliseconds. Raises NoSandbox."""
+    if settings.backend == "off":
+        raise NoSandbox(
+            "running code is switched off (sandbox.backend)", next_step="microclaw config unset sandbox.backend"
+        )
+    reasons = []
+    for name in _in_order(settings.backend):
+        reason = why_not() if name == "bubblewrap" else engine_works(name, settings.image)
+        if reason is None:
+            return Backend(name, _NOTES[name])
+        reasons.append(reason)
+    raise NoSandbox(f"there is no sandbox here to run code in: {'; '.join(reasons)}", next_step=NEXT_STEP)
+
+
+_NOTES: Final = {
+    "bubblewrap": "own namespaces, a read-only system, an allowlist of system calls, no network",
+    "docker": "a read-only container of Docker without a network",
+    "podman": "a read-only container of Podman without a network",
+    "container": "a virtual machine of Apple's container without a network",
+}
+
+
+def _in_order(choice: str) -> Sequence[Literal["bubblewrap"] | Engine]:
+    """Only what somebody chose, or the first that works."""
+    every: tuple[Literal["bubblewrap"] | Engine, ...] = ("bubblewrap", *ENGINES)
+    return every if choice == "auto" else [name for name in every if name == choice]
+
+
+@functools.cache
+def why_not() -> str | None:
+    """Why bubblewrap makes no sandbox here; None where it does."""
+    if platform.system() != "Linux" or bubblewrap() is None:
+        return "bubblewrap is not installed"
+    try:
+        started = wrapped_job.start(SandboxJob(command=["/usr/bin/true"]))
+    except NoSandbox as problem:
+        return problem.message
+    except OSError as problem:
+        return f"bubblewrap cannot be used here: {problem}"
+    try:
+        if started.process.wait(START_S) != 0:
+            return "bubblewrap cannot start a program here"
+    finally:
+        started.close()
+    return None
+
+
+def _start(job: SandboxJob, folder: Path, settings: SandboxSettings) -> Started:
+    backend = sandbox_backend(settings)
+    if backend.name == "bubblewrap":
+        return wrapped_job.start(job)
+    return start_container(cast(Engine, backend.name), settings.image, job, folder)
+
+
+async def run_sandboxed(
+    job: SandboxJob, folder: Path, on_output: Callable[[bytes], None], settings: SandboxSettings = AUTO
+) -> SandboxEnd:
+    """Run it to its end. `folder` is empty and private to this job; kept files end up in `folder/"kept"`.
+
+    `on_output` is called with what it prints, in order, up to the limit. Cancelling kills every process of the job and
+    returns when they are dead. Raises NoSandbox where nothing shuts it off, JobRefused for a job that cannot be run.
+    """
+    _check(job)
+    starting = asyncio.ensure_future(asyncio.to_thread(_start, job, folder, settings))
+    try:
+        started = await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        with suppress(Exception):
+            await asyncio.to_thread((await starting).close)
+        raise
+    run = _Run(job, started, on_output)
+    try:
+        await run.until_dead()
+        return await asyncio.to_thread(run.end, folder)
+    finally:
+        run.stop_listening()
+        started.kill()
+        await asyncio.shield(asyncio.to_thread(started.close))
+
+
+def _check(job: SandboxJob) -> None:
+    if not job.command or len(job.files) > MAX_FILES or len(job.keep) > MAX_FILES:
+        raise JobRefused(f"a job has a command and at most {MAX_FILES} files", next_step="correct the job")
+    for name in (*job.files, *job.keep):
+        checked_parts(name)
+    words = (*job.command, *job.environment, *job.environment.values())
+    if any("\0" in word for word in words) or any(not name or "=" in name for name in job.environment):
+        raise JobRefused("a word of the job has a zero byte, or a variable has no name", next_step="correct the job")
+
+
+@dataclass(slots=True)
+class _Run:
+    job: SandboxJob
+    started: Started
+    on_output: Callable[[bytes], None]
+    began: float = field(default_factory=time.monotonic)
+    why: Ending | None = None
+    printed: int = 0
+    tail: bytearray = field(default_factory=bytearray)
+    cpu_s: float | None = None
+    memory_peak: int | None = None
+    is_full: bool = False
+    _dead: asyncio.Event = field(default_factory=asyncio.Event)
+    _closed: asyncio.Event = field(default_factory=asyncio.Event)
+    _forget: Callable[[], None] = lambda: None
+
+    async def until_dead(self) -> None:
+        """Pass its output on and hold it to its limits until no process of it lives, and all output is read."""
+        loop = asyncio.get_running_loop()
+        self._forget = self.started.on_death(loop, self._dead.set)
+        os.set_blocking(self._pipe(), False)
+        loop.add_reader(self._pipe(), self._on_output)
+        while not self._dead.is_set():
+            self._look()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._dead.wait()
+        await self._closed.wait()
+
+    def stop_listening(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._forget()  # a number of a descriptor is soon another job's
+        if not self._closed.is_set():
+            loop.remove_reader(self._pipe())
+
+    def end(self, folder: Path) -> SandboxEnd:
+        """Take the files out and say how it ended; when it is dead."""
+        code = self.started.process.wait()
+        wall_s = time.monotonic() - self.began
+        limits = self.job.limits
+        kept, refused = take_files(self.job.keep, self.started.folder, folder / "kept", limits.disk_bytes)
+        ending, code = self._ending(code)
+        return SandboxEnd(
+            ending=ending,
+            exit_code=code,
+            output=bytes(self.tail),
+            output_bytes=self.printed,
+            kept=kept,
+            refused=refused,
+            wall_s=wall_s,
+            cpu_s=self.cpu_s,
+            memory_peak_bytes=self.memory_peak,
+        )
+
+    def _ending(self, code: int) -> tuple[Ending, int]:
+        """bubblewrap ends with 128 + N when a signal N killed the command, as a shell does."""
+        number = code - 128 if 128 < code < 128 + 32 else -code if code < 0 else 0
+        if self.why is not None:
+            return self.why, -(number or signal.SIGKILL)
+        if number == signal.SIGKILL and self.started.ran_out_of_memory():
+            return "out_of_memory", -number
+        if number == signal.SIGXCPU:
+            return "timed_out", -number
+        if number == signal.SIGXFSZ or (code != 0 and (self.is_full or self.started.disk().is_full)):
+            return "disk_full", -number if number else code
+        return ("killed", -number) if number else ("ended", code)
+
+    def _pipe(self) -> int:
+        pipe = self.started.process.stdout
+        assert pipe is not None
+        return pipe.fileno()
+
+    def _on_output(self) -> None:
+        try:
+            data = os.read(self._pipe(), _BLOCK)
+        except BlockingIOError:
+            return
+        if not data:
+            asyncio.get_running_loop().remove_reader(self._pipe())
+            self._closed.set()
+            return
+        left = self.job.limits.output_bytes - self.printed
+        self.printed += len(data)
+        if left < len(data):
+            self._stop("too_much_output")
+        if left > 0:
+            self.tail += data[:left]
+            del self.tail[:-TAIL_BYTES]
+            self.on_output(data[:left])
+
+    def _look(self) -> None:
+        limits = self.job.limits
+        used, disk = self.started.usage(limits.memory_bytes), self.started.disk()
+        self.cpu_s = max(self.cpu_s or 0.0, used.cpu_s) if used.cpu_s is not None else None
+        if used.memory_bytes is not None:
+            self.memory_peak = max(self.memory_peak or 0, used.memory_bytes)
+        self.is_full = self.is_full or disk.is_full
+        if time.monotonic() - self.began > limits.wall_s or (used.cpu_s or 0.0) > limits.cpu_s:
+            self._stop("timed_out")
+        elif (used.memory_bytes or 0) > limits.memory_bytes:
+            self._stop("out_of_memory")
+        elif disk.files > MOST_FILES or (disk.is_full and self.started.must_not_be_full):
+            self._stop("disk_full")
+        elif (used.processes or 0) > limits.processes:
+            self.tail += f"\n(stopped: more than {limits.processes} processes)\n".encode()
+            self._stop("killed")
+
+    def _stop(self, why: Ending) -> None:
+        self.why = self.why or why
+        self.started.kill()

@@ -1,0 +1,126 @@
+"""Filters of system calls as the kernel's classic BPF (seccomp(2)): what system_calls.py does not name is refused.
+
+A refused call fails with EPERM, as if the program had no right to it, or with ENOSYS where C libraries know an older
+call to fall back to. Calls of another architecture end the process.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from microclaw.sandbox.system_calls import AS_THEY_ARE, ATTRIBUTES, CHECKED, NETWORK
+
+# linux/bpf_common.h, linux/seccomp.h, linux/audit.h
+_LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _AND, _RETURN = 0x20, 0x15, 0x35, 0x54, 0x06
+_ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
+_NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT = 0, 4, 16  # in struct seccomp_data, little-endian
+_EPERM, _ENOTTY, _ENOSYS, _EAFNOSUPPORT = 1, 25, 38, 97
+_AUDIT: Final = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+_X32: Final = 0x40000000
+_NEWER: Final = 450
+"""Calls from this number on are of 2022 and later: C libraries fall back to an older one on ENOSYS."""
+_CLONE_NEW: Final = 0x7E020080
+"""CLONE_NEWNS, _NEWCGROUP, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET, _NEWTIME."""
+_WHOLE: Final = 0xFFFFFFFF
+_FORMAT: Final = 0xF000  # S_IFMT
+
+
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """The lower half of an argument, as far as `mask` goes, is one of `values`."""
+
+    argument: int
+    mask: int
+    values: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """All of the checks hold, or the call fails with `error`. Without a check it always fails."""
+
+    error: int
+    checks: Sequence[_Check] = ()
+
+
+_TERMINAL: Final = (0x5401, 0x802C542A, 0x5413, 0x540F, 0x5410, 0x541B, 0x5421, 0x5450, 0x5451)
+"""TCGETS, TCGETS2, TIOCGWINSZ, TIOCGPGRP, TIOCSPGRP, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX; not TIOCSTI, TIOCLINUX."""
+_PRCTL: Final = (1, 2, 3, 15, 16, 23, 29, 30, 36, 37, 38, 39, 41, 42, 0x53564D41)
+"""Names, a parent's death, slack of timers, reapers, no new privileges, huge pages: nothing that hides."""
+_STREAM, _DATAGRAM = 1, 2
+_RULES: Final[Mapping[str, _Rule]] = {
+    "clone": _Rule(_EPERM, [_Check(0, _CLONE_NEW, [0])]),
+    "clone3": _Rule(_ENOSYS),  # its flags are in memory, where no filter sees them
+    "prlimit64": _Rule(_EPERM, [_Check(0, _WHOLE, [0])]),  # its own limits
+    "ioctl": _Rule(_ENOTTY, [_Check(1, _WHOLE, _TERMINAL)]),
+    "prctl": _Rule(_EPERM, [_Check(0, _WHOLE, _PRCTL)]),
+    "personality": _Rule(_EPERM, [_Check(0, _WHOLE, [0, _WHOLE])]),
+    "mknod": _Rule(_EPERM, [_Check(1, _FORMAT, [0, 0x1000, 0x8000])]),  # plain files and pipes
+    "mknodat": _Rule(_EPERM, [_Check(2, _FORMAT, [0, 0x1000, 0x8000])]),
+    "socketpair": _Rule(_EAFNOSUPPORT, [_Check(0, _WHOLE, [1])]),
+}
+_NO_SOCKET: Final = _Rule(_EPERM)
+_OWN_NETWORK: Final = _Rule(_EAFNOSUPPORT, [_Check(0, _WHOLE, [1, 2, 10]), _Check(1, 0xF, [_STREAM, _DATAGRAM])])
+"""Unix and IP sockets, none of them raw: what they reach is the sandbox's own network."""
+
+
+def job_filter(machine: str, *, network: bool) -> bytes | None:
+    """The filter (struct sock_filter) of a job for `platform.machine()`; None for one that is not known here."""
+    plain = {**AS_THEY_ARE, **(NETWORK if network else {})}
+    return _filter(machine, plain, {**_RULES, "socket": _OWN_NETWORK if network else _NO_SOCKET})
+
+
+def compiler_filter(machine: str, group: int | None = None) -> bytes | None:
+    """The filter of a compiler. With `group` a process can join that process group, and leave it for no other."""
+    plain = {name: numbers for name, numbers in AS_THEY_ARE.items() if name not in ATTRIBUTES}
+    rules = {**_RULES, "socket": _NO_SOCKET}
+    if group is not None:  # setpgid(0, group), with which Popen begins; numbers have 32 bits
+        rules |= {"setpgid": _Rule(_EPERM, [_Check(0, _WHOLE, [0]), _Check(1, _WHOLE, [group])])}
+        rules |= {"setsid": _Rule(_EPERM)}
+    return _filter(machine, plain, rules)
+
+
+def _filter(machine: str, plain: Mapping[str, tuple[int, int | None]], rules: Mapping[str, _Rule]) -> bytes | None:
+    if machine not in _AUDIT:
+        return None
+    column = list(_AUDIT).index(machine)
+    numbers = {name: found[column] for name, found in {**plain, **CHECKED}.items()}
+    program = [
+        _instruction(_LOAD, _ARCHITECTURE_AT),
+        _instruction(_JUMP_EQUAL, _AUDIT[machine], 1, 0),
+        _instruction(_RETURN, _KILL),
+        _instruction(_LOAD, _NUMBER_AT),
+        *((_instruction(_JUMP_AT_LEAST, _X32, 0, 1), _instruction(_RETURN, _KILL)) if machine == "x86_64" else ()),
+    ]
+    for name, number in numbers.items():
+        if number is not None:
+            part = list(_of_rule(rules[name])) if name in rules else [_ALLOWED]
+            program += [_instruction(_JUMP_EQUAL, number, 0, len(part)), *part]
+    program += [_instruction(_JUMP_AT_LEAST, _NEWER, 0, 1), _error(_ENOSYS), _error(_EPERM)]
+    return b"".join(program)
+
+
+def _of_rule(rule: _Rule) -> Iterator[bytes]:
+    if not rule.checks:
+        yield _error(rule.error)
+        return
+    for check in rule.checks:
+        yield _instruction(_LOAD, _ARGUMENTS_AT + 8 * check.argument)
+        yield _instruction(_AND, check.mask)
+        for place, value in enumerate(check.values):
+            yield _instruction(_JUMP_EQUAL, value, len(check.values) - place, 0)
+        yield _error(rule.error)
+    yield _ALLOWED
+
+
+def _instruction(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
+    return struct.pack("=HBBI", code, if_true, if_false, value)
+
+
+def _error(number: int) -> bytes:
+    return _instruction(_RETURN, _ERRNO | number)
+
+
+_ALLOWED: Final = _instruction(_RETURN, _ALLOW)

@@ -1,0 +1,206 @@
+"""A job in bubblewrap: what it sees, and its folder, which is memory of bounded size.
+
+The folder of the job is a tmpfs that only exists inside; this host holds it by a descriptor (/proc/PID/root), puts the
+files in before the job begins, and takes files out when no process lives any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import platform
+import re
+import resource
+import secrets
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from microclaw.errors import NoSandbox
+from microclaw.sandbox.bubblewrap import (
+    LOOK_S,
+    START_S,
+    Descriptors,
+    Waiting,
+    common_words,
+    start_waiting,
+    why_it_ended,
+)
+from microclaw.sandbox.files import put_files
+from microclaw.sandbox.identity import acting_as_job, job_user
+from microclaw.sandbox.job import SandboxJob, SandboxLimits
+from microclaw.sandbox.seccomp import job_filter
+from microclaw.sandbox.usage import DiskUse, Usage
+from microclaw.sandbox.watch import disk_use, exact_memory, usage_of
+from microclaw.sandbox.world import HOME, RELAY_SOURCE, environment_of, python_besides, with_relay
+
+CERTIFICATES: Final = (Path("/etc/ssl/certs"), Path("/etc/ssl/openssl.cnf"), Path("/etc/pki/tls/certs"))
+USER: Final = 1000
+THREADS: Final = 32
+THREADS_OF_ONE: Final = 2
+"""A process may have more threads, such as node's eleven, if others have fewer."""
+RELAY: Final = "/run/relay.py"
+_ETC: Final = {
+    "passwd": f"job:x:{USER}:{USER}::{HOME}:/bin/sh\n",
+    "group": f"job:x:{USER}:\n",
+    "hosts": "127.0.0.1 localhost\n::1 localhost\n",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapped:
+    """A job that runs (see usage.Started): bubblewrap, and descriptors of what it made."""
+
+    process: subprocess.Popen[bytes]
+    first: int
+    """A pidfd of process 1 of the job's processes: with it all of them end."""
+    pid: int
+    folder: int
+    temporary: int
+    shared: int
+    processes: int
+    """Its /proc, which lists the job's processes only."""
+    must_not_be_full: bool = False
+
+    def on_death(self, loop: asyncio.AbstractEventLoop, then: Callable[[], None]) -> Callable[[], None]:
+        def dead() -> None:
+            loop.remove_reader(self.first)
+            then()
+
+        loop.add_reader(self.first, dead)
+
+        def forget() -> None:
+            loop.remove_reader(self.first)
+
+        return forget
+
+    def usage(self, memory_limit: int) -> Usage:
+        used = usage_of(self.processes)
+        if used.memory_bytes is not None and used.memory_bytes > memory_limit:
+            return replace(used, memory_bytes=exact_memory(self.processes))
+        return used
+
+    def disk(self) -> DiskUse:
+        return disk_use((self.folder, self.temporary, self.shared))
+
+    def ran_out_of_memory(self) -> bool:
+        return False  # it is watched, and killed for that by this host
+
+    def kill(self) -> None:
+        """The kernel kills all of the job's processes with the first one, before that one counts as dead."""
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.first, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Kill it if it lives, wait until it is dead, and free what it had."""
+        self.kill()
+        select.select([self.first], [], [])
+        self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        for descriptor in (self.first, self.folder, self.temporary, self.shared, self.processes):
+            os.close(descriptor)
+
+
+def start(job: SandboxJob) -> Wrapped:
+    """Start it, with its files in its folder. Output and errors are one pipe. Blocks for some milliseconds."""
+    user = job_user()
+    if user is not None and job.proxy_socket is not None:
+        os.chown(job.proxy_socket, user, -1)  # nobody else gets to it: its folder is the host's
+    filtered = job_filter(platform.machine(), network=job.proxy_socket is not None)
+    if filtered is None:
+        raise NoSandbox(
+            f"there is no filter of system calls for {platform.machine()}", next_step="use sandbox.backend docker"
+        )
+    mark = f"/run/{secrets.token_hex(8)}"
+    with Descriptors() as opened:
+        words, command = _words(job, opened)
+        who = {} if user is None else {"user": user, "group": user, "extra_groups": []}
+        words += ["--dir", mark]
+        waiting = start_waiting(words, command, filtered, opened, environment={}, cwd="/", **who)
+        started = _reached(waiting, mark)
+        try:
+            put_files(job.files, started.folder, job.limits.disk_bytes)
+            with acting_as_job():
+                set_limits(waiting.pid, job.limits)
+            waiting.go_on()
+        except BaseException:
+            started.close()
+            raise
+        return started
+
+
+def _reached(waiting: Waiting, mark: str) -> Wrapped:
+    """Wait until it has made its view of the files (the mark is the last thing in it), and open what is in there."""
+    deadline = time.monotonic() + START_S
+    process, root = waiting.process, Path(f"/proc/{waiting.pid}/root")
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    with ExitStack() as opened:
+        try:
+            first = os.pidfd_open(waiting.pid)
+            opened.callback(os.close, first)
+            while not (root / mark[1:]).is_dir():
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise why_it_ended(process)
+                time.sleep(LOOK_S)
+            places = []
+            for name in (HOME[1:], "tmp", "dev/shm", "proc"):
+                places.append(os.open(root / name, flags))
+                opened.callback(os.close, places[-1])
+        except OSError as problem:
+            raise why_it_ended(process) from problem
+        opened.pop_all()
+        folder, temporary, shared, processes = places
+        return Wrapped(process, first, waiting.pid, folder, temporary, shared, processes)
+
+
+def _words(job: SandboxJob, opened: Descriptors) -> tuple[list[str], list[str]]:
+    """bubblewrap's words but its last ones, and the command."""
+    size, command = str(job.limits.disk_bytes), list(job.command)
+    words = [*common_words(), "--uid", str(USER), "--gid", str(USER), "--hostname", "job"]
+    words += ["--size", size, "--tmpfs", "/dev/shm", "--size", size, "--tmpfs", "/tmp"]  # noqa: S108 - its own, and empty
+    words += ["--size", size, "--tmpfs", HOME, "--chdir", HOME]
+    for path in python_besides():
+        words += ["--ro-bind", str(path), str(path)]
+    for name, text in _ETC.items():
+        words += ["--ro-bind-data", str(opened.hold(text.encode())), f"/etc/{name}"]
+    if job.proxy_socket is not None:
+        words += [word for path in CERTIFICATES for word in ("--ro-bind-try", str(path), str(path))]
+        words += ["--ro-bind-data", str(opened.hold(RELAY_SOURCE.read_bytes())), RELAY]
+        # by descriptor: its folder is the host's own, where nobody else can name it
+        command = with_relay(job, RELAY, str(opened.reference(job.proxy_socket)))
+    for name, value in environment_of(job, *python_besides()).items():
+        words += ["--setenv", name, value]
+    return words, command
+
+
+def set_limits(pid: int, limits: SandboxLimits) -> None:
+    """Of each process by itself; what all of them take together is watched."""
+    seconds = int(limits.cpu_s) + 1
+    threads = THREADS + THREADS_OF_ONE * limits.processes
+    for kind, soft, hard in (
+        (resource.RLIMIT_CPU, seconds, seconds + 1),
+        # what is private and writable; the sum of what is really used is watched, and reached first
+        (resource.RLIMIT_DATA, 2 * limits.memory_bytes + (64 << 20), 2 * limits.memory_bytes + (64 << 20)),
+        (resource.RLIMIT_FSIZE, limits.disk_bytes, limits.disk_bytes),
+        (resource.RLIMIT_CORE, 0, 0),
+        (resource.RLIMIT_MEMLOCK, 0, 0),
+        (resource.RLIMIT_MSGQUEUE, 0, 0),
+        (resource.RLIMIT_NOFILE, 256, 256),
+        *(((resource.RLIMIT_NPROC, threads, threads),) if _counts_per_namespace() else ()),
+    ):
+        resource.prlimit(pid, kind, (soft, hard))
+
+
+@functools.cache
+def _counts_per_namespace() -> bool:
+    """Since Linux 5.14 a user's processes outside of the sandbox do not count inside."""
+    version = re.match(r"(\d+)\.(\d+)", platform.release())
+    return version is not None and (int(version[1]), int(version[2])) >= (5, 14)

@@ -1,0 +1,132 @@
+"""Rows of code that ran, runs or waits in the sandbox: who asked, what for, how it ended. The code is not in them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, TypeAlias
+
+from microclaw.store.rows import JSON_TUPLE, Table
+
+TaskState: TypeAlias = Literal["queued", "running", "done", "failed", "cancelled"]
+TaskEnding: TypeAlias = Literal[
+    "",  # not ended yet
+    "ended",  # by itself; done with exit code 0, else failed
+    "timed_out", "out_of_memory", "too_much_output", "disk_full", "killed",  # as sandbox.job has them
+    "cancelled",
+    "interrupted",  # the host stopped
+    "not_run",  # the sandbox, or the host's disk, did not take it; `reason` says why
+]  # fmt: skip
+OPEN: Final = ("queued", "running")
+
+
+@dataclass(frozen=True, slots=True)
+class FileRow:
+    """A file that a task left: `name` is relative, with / between folders."""
+
+    name: str
+    size_bytes: int
+    media_type: str
+
+
+def _files(text: str) -> tuple[FileRow, ...]:
+    return tuple(FileRow(*one) for one in json.loads(text))
+
+
+def _of_files(files: Sequence[FileRow]) -> str:
+    return json.dumps([(one.name, one.size_bytes, one.media_type) for one in files])
+
+
+def _pairs(text: str) -> tuple[tuple[str, str], ...]:
+    return tuple((str(name), str(why)) for name, why in json.loads(text))
+
+
+_FILES: Final[dict[str, Any]] = {"read": _files, "write": _of_files}
+_PAIRS: Final[dict[str, Any]] = {"read": _pairs, "write": json.dumps}
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """One task. `number` 0 is not stored yet. `person_id` is who may see it, `asked_by` the name that people read,
+    `device_id` the device whose task it is. `allow` is the name that it has in the allowlist, None without a network.
+    `output` is the tail of what it printed; `kept_bytes` what its files take.
+    """
+
+    person_id: str
+    asked_by: str
+    channel: str
+    chat_id: str
+    language: str
+    code_bytes: int
+    code_sha256: str
+    limits: str  # JSON of sandbox.job.SandboxLimits
+    created_ms: int
+    number: int = field(default=0, metadata={"column": "task_number"})
+    device_id: str | None = None
+    inputs: tuple[str, ...] = field(default=(), metadata=JSON_TUPLE)
+    keep: tuple[str, ...] = field(default=(), metadata=JSON_TUPLE)
+    allow: str | None = None
+    state: TaskState = "queued"
+    ending: TaskEnding = ""
+    exit_code: int | None = None
+    reason: str = ""
+    output: bytes = b""
+    output_bytes: int = 0
+    files: tuple[FileRow, ...] = field(default=(), metadata=_FILES)
+    refused: tuple[tuple[str, str], ...] = field(default=(), metadata=_PAIRS)
+    kept_bytes: int = 0
+    started_ms: int | None = None
+    ended_ms: int | None = None
+    cpu_s: float | None = None
+    memory_peak_bytes: int | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in OPEN
+
+
+class TaskTable(Table):
+    """Tasks of one database, by number."""
+
+    async def add(self, row: TaskRow) -> int:
+        return await self._insert("code_tasks", row, task_number=None)
+
+    async def put(self, row: TaskRow) -> None:
+        await self._insert("code_tasks", row, verb="REPLACE")
+
+    async def get(self, number: int) -> TaskRow | None:
+        found = await self._select(TaskRow, "code_tasks WHERE task_number = ?", (number,))
+        return found[0] if found else None
+
+    async def newest(self, limit: int, person_id: str | None = None) -> tuple[TaskRow, ...]:
+        """The newest first, of everybody or of one person."""
+        return await self._select(
+            TaskRow,
+            "code_tasks WHERE ?1 IS NULL OR person_id = ?1 ORDER BY task_number DESC LIMIT ?2",
+            (person_id, limit),
+        )
+
+    async def open_tasks(self) -> tuple[TaskRow, ...]:
+        return await self._select(TaskRow, "code_tasks WHERE state IN ('queued', 'running') ORDER BY task_number")
+
+    async def numbers(self) -> frozenset[int]:
+        rows = await self._database.read(lambda connection: connection.execute("SELECT task_number FROM code_tasks"))
+        return frozenset(int(number) for (number,) in rows)
+
+    async def too_old(self, *, before_ms: int, count: int, size_bytes: int) -> tuple[int, ...]:
+        """Ended tasks that no longer fit: those before a time, and the oldest beyond a count and a size."""
+        query = """
+            SELECT task_number FROM (
+                SELECT task_number, ended_ms,
+                    ROW_NUMBER() OVER newest AS place,
+                    SUM(kept_bytes) OVER newest AS used
+                FROM code_tasks WHERE ended_ms IS NOT NULL
+                WINDOW newest AS (ORDER BY task_number DESC)
+            ) WHERE ended_ms < ? OR place > ? OR used > ?"""
+        values = (before_ms, count, size_bytes)
+        rows = await self._database.read(lambda connection: connection.execute(query, values).fetchall())
+        return tuple(int(number) for (number,) in rows)
+
+    async def delete(self, number: int) -> None:
+        await self._execute("DELETE FROM code_tasks WHERE task_number = ?", (number,))

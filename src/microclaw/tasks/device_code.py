@@ -1,0 +1,115 @@
+"""Code that a device sends as `run_task` of kind `sandbox` (docs/protocols/link.md, Tasks); a setting lets it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Collection
+from typing import Final
+
+import msgspec
+
+from microclaw.devices.device import Device
+from microclaw.devices.registry import Registry
+from microclaw.errors import TaskRefused
+from microclaw.link_server.tasks import MAX_TEXT_BYTES, TaskEnd, Tell, failure_text
+from microclaw.store.tasks import TaskRow
+from microclaw.tasks.order import TaskOrder
+from microclaw.tasks.service import TaskService
+from microclaw.text import clean_text
+
+ALL: Final = "all"
+STEP_S: Final = 0.5  # between two words of progress
+_ROOM: Final = MAX_TEXT_BYTES - 200  # of its output; the rest is for words about it
+_PROGRESS: Final = re.compile(r"progress:? +(0(?:\.\d{1,6})?|1(?:\.0{1,6})?)\s*")
+_FORM: Final = 'send Python source, or {"code": TEXT, "language": NAME, "files": {NAME: TEXT}, "keep": [NAME]}'
+
+
+class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The input of such a task, where it is a JSON object."""
+
+    code: str
+    language: str = "python"
+    files: dict[str, str] = {}
+    keep: list[str] = []
+
+
+class DeviceCode:
+    """A link_server.tasks.TaskRunner."""
+
+    def __init__(self, tasks: TaskService, devices: Registry, labels: Collection[str]) -> None:
+        """`labels` are those of the devices that may send code; `all` stands for every device."""
+        self._tasks = tasks
+        self._devices = devices
+        self._labels = frozenset(labels)
+
+    async def run(self, device: str, text: str, tell: Tell, waits: Callable[[str | None], None]) -> TaskEnd:  # noqa: ARG002 - nobody is asked
+        """The end of what it printed. Cancelling it kills the code's processes."""
+        sender = self._devices.get(device)
+        order = _order(sender, text)
+        if not self._may(sender):
+            refusal = TaskRefused(
+                "this host runs no code of this device",
+                next_step="its owner names one of its labels in tasks.from_devices: "
+                f"microclaw config set tasks.from_devices {min(sender.labels, default='LABEL')}",
+            )
+            self._tasks.note_refused(order, refusal.message)
+            raise refusal
+        row = await self._tasks.submit(order)
+        try:
+            return _end(await self._followed(row, tell))
+        except asyncio.CancelledError:
+            await asyncio.shield(self._tasks.cancel(row.number))
+            raise
+
+    def _may(self, device: Device) -> bool:
+        return ALL in self._labels or not self._labels.isdisjoint(device.labels)
+
+    async def _followed(self, row: TaskRow, tell: Tell) -> TaskRow:
+        """Its row once it has ended; the last line that it printed is told meanwhile, and its progress."""
+        loop, told_s, seen = asyncio.get_running_loop(), 0.0, 0
+        progress: float | None = None
+        while row.is_open:
+            view = await self._tasks.view(row.number, after=seen, wait_s=5.0)
+            row, seen = view.row, view.ends
+            lines = view.output.decode(errors="replace").splitlines()
+            shares = [float(found[1]) for line in lines if (found := _PROGRESS.fullmatch(line)) is not None]
+            progress = shares[-1] if shares else progress
+            if lines and row.is_open and (loop.time() - told_s >= STEP_S or shares):
+                told_s = loop.time()
+                tell(clean_text(lines[-1], one_line=True, limit=200), progress)
+        return row
+
+
+def _order(device: Device, text: str) -> TaskOrder:
+    document = Document(text)
+    if text.lstrip().startswith("{"):
+        try:
+            document = msgspec.json.decode(text, type=Document)
+        except (msgspec.MsgspecError, RecursionError) as exc:
+            raise TaskRefused(f"the input is no document of a task: {exc}", next_step=_FORM) from exc
+    return TaskOrder(
+        language=document.language,
+        code=document.code,
+        files={name: content.encode(errors="replace") for name, content in document.files.items()},
+        keep=document.keep,
+        person_id=f"device:{device.device_id}",
+        asked_by=device.name,
+        approval="tasks.from_devices",
+        device_id=device.device_id,
+        device=device.name,
+        channel="device",
+        chat_id=device.name,
+    )
+
+
+def _end(row: TaskRow) -> TaskEnd:
+    printed = clean_text(row.output[-_ROOM:].decode(errors="replace"))
+    if row.state == "done":
+        return TaskEnd(is_done=True, text=printed)
+    if row.ending == "ended":
+        code, why = "code_failed", f"it ended with exit code {row.exit_code}"
+    else:
+        code, why = row.ending, row.reason or f"task {row.number} ended early"
+    said = f"; it printed: {clean_text(printed[-1_000:], one_line=True)}" if printed.strip() else ""
+    return TaskEnd(is_done=False, text=failure_text(code, f"{why}{said}", "correct the code, or ask for less"))

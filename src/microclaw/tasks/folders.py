@@ -1,0 +1,156 @@
+"""A folder for each task below the home: what goes in, and the files that it left. It blocks: call it in a thread."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import stat
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Final
+
+from microclaw.errors import ToolFailed, UnknownName
+from microclaw.store.tasks import FileRow
+from microclaw.tasks.order import check_name
+
+FREE_BYTES: Final = 64 << 20  # what a task leaves free on this machine's disk, beyond its own files
+_INPUT, _JOB, _KEPT, _PROXY = "in", "job", "files", "proxy"
+_FULL: Final = "make room on this machine's disk, then ask again"
+_MAGIC: Final = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"))
+_SUFFIXES: Final = {
+    ".svg": "image/svg+xml", ".csv": "text/csv", ".json": "application/json", ".txt": "text/plain",
+    ".md": "text/markdown", ".html": "text/html", ".pdf": "application/pdf", ".wav": "audio/wav",
+}  # fmt: skip
+
+
+def kept_file(root: Path, number: int, name: str) -> Path:
+    """Where a file of a task lies that has ended."""
+    return root / str(number) / _KEPT / name
+
+
+def free_bytes(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
+
+
+class TaskFolders:
+    """Each task's folder has `in` before it starts, `job` while it runs and `files` afterwards."""
+
+    def __init__(self, root: Path, *, free: Callable[[Path], int] = free_bytes) -> None:
+        self._root = root
+        self._free = free
+
+    def job(self, number: int) -> Path:
+        """The folder that the sandbox works in."""
+        return self._root / str(number) / _JOB
+
+    def proxy(self, number: int) -> Path:
+        """The folder of the proxy's socket."""
+        return self._root / str(number) / _PROXY
+
+    def check_room(self, wanted_bytes: int) -> None:
+        """Raises ToolFailed when the disk could not hold it."""
+        try:
+            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            free = self._free(self._root)
+        except OSError as exc:
+            raise ToolFailed(f"{self._root} cannot be used: {exc.strerror or exc}", next_step=_FULL) from exc
+        if free < wanted_bytes + FREE_BYTES:
+            raise ToolFailed(
+                f"this machine's disk has {free >> 20} MB free, a task needs {(wanted_bytes + FREE_BYTES) >> 20} MB",
+                next_step=_FULL,
+            )
+
+    def put(self, number: int, files: Mapping[str, bytes]) -> dict[str, Path]:
+        """Write what goes in. Raises ToolFailed, and then nothing of it stays."""
+        folder = self._root / str(number) / _INPUT
+        made: dict[str, Path] = {}
+        try:
+            folder.mkdir(mode=0o700, parents=True)
+            for position, (name, content) in enumerate(files.items()):
+                path = folder / str(position)  # not by its name: no name of a task makes a folder here
+                path.write_bytes(content)
+                made[name] = path
+            self.job(number).mkdir(mode=0o700)
+        except OSError as exc:
+            self.remove(number)
+            raise ToolFailed(f"a task's files cannot be written: {exc.strerror or exc}", next_step=_FULL) from exc
+        return made
+
+    def keep(self, number: int, kept: Mapping[str, Path]) -> tuple[tuple[FileRow, ...], dict[str, str]]:
+        """Take its files over and remove the rest of its folder; also why some were not taken. Raises ToolFailed."""
+        target = self._root / str(number) / _KEPT
+        rows: list[FileRow] = []
+        refused: dict[str, str] = {}
+        try:
+            for name, path in sorted(kept.items()):
+                check_name(name)
+                try:
+                    size = _plain_size(path)
+                except FileNotFoundError:
+                    refused[name] = "it is no plain file"
+                    continue
+                place = target / name
+                place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                path.replace(place)
+                place.chmod(0o600)
+                rows.append(FileRow(name, size, _media_type(place)))
+        except OSError as exc:
+            raise ToolFailed(f"a task's files cannot be kept: {exc.strerror or exc}", next_step=_FULL) from exc
+        finally:
+            self.clean(number)
+        return tuple(rows), refused
+
+    def clean(self, number: int) -> None:
+        """Remove what only a running task needs."""
+        for part in (_INPUT, _JOB, _PROXY):
+            _remove(self._root / str(number) / part)
+        with contextlib.suppress(OSError):
+            (self._root / str(number)).rmdir()  # where nothing was kept
+
+    def path(self, number: int, name: str) -> Path:
+        """A file that it left. Raises UnknownName."""
+        check_name(name)
+        path = kept_file(self._root, number, name)
+        try:
+            _plain_size(path)
+        except OSError as exc:
+            raise UnknownName(
+                f"task {number} left no file {name[:100]!r}", next_step=f"see them: microclaw task show {number}"
+            ) from exc
+        return path
+
+    def remove(self, number: int) -> None:
+        _remove(self._root / str(number))
+
+    def remove_others(self, numbers: Collection[int]) -> None:
+        """Remove every folder but those of these tasks."""
+        if self._root.is_dir():
+            for path in self._root.iterdir():
+                if path.name not in map(str, numbers):
+                    _remove(path)
+
+
+def _plain_size(path: Path) -> int:
+    """Its size. OSError unless it is a plain file with one name: a link is none."""
+    found = path.lstat()
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+        raise FileNotFoundError(path)
+    return found.st_size
+
+
+def _remove(path: Path) -> None:
+    """The modes in it are ours: code never sees these folders (sandbox.run copies its files)."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _media_type(path: Path) -> str:
+    """By its first bytes, and for text by its name."""
+    with path.open("rb") as file:
+        head = file.read(16)
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "image/webp"
+    found = next((kind for start, kind in _MAGIC if head.startswith(start)), None)
+    return found or _SUFFIXES.get(path.suffix.lower(), "application/octet-stream")

@@ -1,0 +1,169 @@
+"""What somebody asks to run in the sandbox: language, code, files, limits. It checks these and runs nothing."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from microclaw.config.settings import TaskSettings
+from microclaw.errors import TaskRefused
+from microclaw.sandbox.job import SandboxLimits
+
+MAX_CODE_BYTES: Final = 256 * 1024
+MAX_FILES: Final = 32  # in, and out
+MAX_NAME_BYTES: Final = 200
+MAX_DEPTH: Final = 4
+MIN_WALL_S: Final = 0.1
+MIN_MEMORY_MB: Final = 16
+PLOT: Final = Path(__file__).with_name("plot.py")
+SYSTEM_PATH: Final = "/usr/local/bin:/usr/bin:/bin"  # what a task sees of this machine
+_NETWORK: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+_PART: Final = re.compile(r"[^\W.][\w .()+@=,-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """`file` is the code's own name in the task's folder, `program` what runs it, `needs` where it comes from."""
+
+    name: str
+    file: str
+    program: str
+    arguments: tuple[str, ...]
+    needs: str
+
+    def besides(self) -> dict[str, bytes]:
+        """What lies beside the code without being asked for; a file of that name takes its place."""
+        return {PLOT.name: PLOT.read_bytes()} if self.name == "python" else {}
+
+    def command(self) -> tuple[str, ...]:
+        """Raises TaskRefused when its program is not on this machine."""
+        if self.name not in available():
+            raise TaskRefused(
+                f"{self.name} code needs {self.program}, and this machine has none in {SYSTEM_PATH}",
+                next_step=f"install {self.needs}, or use another language: {', '.join(available())}",
+            )
+        return (self.program, *self.arguments, self.file)  # found there by its PATH
+
+
+LANGUAGES: Final[Mapping[str, Language]] = {
+    "python": Language("python", "main.py", "python3", ("-u", "-B"), "python3"),
+    "shell": Language("shell", "main.sh", "sh", (), "a POSIX shell"),
+    "javascript": Language("javascript", "main.js", "node", (), "Node.js"),
+}
+
+
+def available() -> tuple[str, ...]:
+    """Those whose program the sandbox has. Python is always there: this host's own, where the system has none."""
+    return tuple(
+        one.name
+        for one in LANGUAGES.values()
+        if one.name == "python" or shutil.which(one.program, path=SYSTEM_PATH) is not None
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskLimits:
+    """What a task asks for; None is as much as the settings give."""
+
+    wall_s: float | None = None
+    memory_mb: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskOrder:
+    """`files` go into the task's folder, `keep` are the names that are taken out. `allow` is the name under which the
+    allowlist (docs/egress.md) says what it may reach; None is no network. `asked_by` is the name that people read;
+    `approval` says how it was allowed, for the log.
+    """
+
+    language: str
+    code: str
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    keep: Sequence[str] = ()
+    limits: TaskLimits = field(default_factory=TaskLimits)
+    allow: str | None = None
+    person_id: str
+    asked_by: str
+    approval: str
+    device_id: str | None = None
+    device: str = ""
+    channel: str = "terminal"
+    chat_id: str = "terminal"
+
+
+def check_order(order: TaskOrder, settings: TaskSettings) -> tuple[Language, SandboxLimits]:
+    """How it runs. Raises TaskRefused, which says what is wrong with it."""
+    language = LANGUAGES.get(order.language)
+    if language is None:
+        raise TaskRefused(
+            f"there is no language {order.language[:40]!r}", next_step=f"use one of {', '.join(LANGUAGES)}"
+        )
+    size = len(order.code.encode(errors="replace"))
+    if not order.code.strip():
+        raise TaskRefused("the code is empty", next_step="send some")
+    if size > MAX_CODE_BYTES:
+        raise TaskRefused(
+            f"the code has {size:,} bytes, at most {MAX_CODE_BYTES:,} are taken",
+            next_step="give the data as a file beside the code",
+        )
+    if "\0" in order.code:
+        raise TaskRefused("the code has a NUL character", next_step="send text")
+    if order.allow is not None and not _NETWORK.fullmatch(order.allow):
+        raise TaskRefused(
+            f"{order.allow[:40]!r} is no name for the allowlist", next_step="see the names: microclaw egress show"
+        )
+    for names, what in ((tuple(order.files), "files in"), (tuple(order.keep), "files out")):
+        if len(names) > MAX_FILES:
+            raise TaskRefused(f"{len(names)} {what}, at most {MAX_FILES} are taken", next_step="name fewer")
+        for name in names:
+            check_name(name)
+    if language.file in order.files:
+        raise TaskRefused(f"{language.file} is the code's own name", next_step="give the file another name")
+    given = size + sum(map(len, order.files.values()))
+    if given > settings.disk_mb << 20:
+        raise TaskRefused(
+            f"code and files have {given:,} bytes, a task has {settings.disk_mb} MB",
+            next_step="give it less, or raise tasks.disk_mb",
+        )
+    return language, _limits(order.limits, settings)
+
+
+def check_name(name: str) -> None:
+    """Raise TaskRefused unless it is a plain relative name, as `plot.png` or `out/plot.png`."""
+    parts = name.split("/")
+    if (
+        len(parts) > MAX_DEPTH
+        or len(name.encode(errors="replace")) > MAX_NAME_BYTES
+        or not all(_PART.fullmatch(part) for part in parts)
+    ):
+        raise TaskRefused(
+            f"{name[:100]!r} is no name of a task's file",
+            next_step="letters, digits, spaces and ._-()+@= , parts with / between, none beginning with a dot",
+        )
+
+
+def _limits(asked: TaskLimits, settings: TaskSettings) -> SandboxLimits:
+    wall_s = settings.wall_s if asked.wall_s is None else asked.wall_s
+    memory_mb = settings.memory_mb if asked.memory_mb is None else asked.memory_mb
+    if not MIN_WALL_S <= wall_s <= settings.wall_s:
+        raise TaskRefused(
+            f"a task has {MIN_WALL_S:g} to {settings.wall_s:g} s, not {wall_s:g}",
+            next_step="ask for less, or raise tasks.wall_s",
+        )
+    if not MIN_MEMORY_MB <= memory_mb <= settings.memory_mb:
+        raise TaskRefused(
+            f"a task has {MIN_MEMORY_MB} to {settings.memory_mb} MB of memory, not {memory_mb}",
+            next_step="ask for less, or raise tasks.memory_mb",
+        )
+    return SandboxLimits(
+        wall_s=wall_s,
+        cpu_s=wall_s,
+        memory_bytes=memory_mb << 20,
+        output_bytes=settings.output_kb << 10,
+        disk_bytes=settings.disk_mb << 20,
+        processes=settings.processes,
+    )

@@ -1,0 +1,117 @@
+"""Curves as a PNG with the standard library alone. Each Python task finds this file beside its code, as `plot.py`.
+
+It runs inside the sandbox, so it imports nothing of microclaw; `read` takes the CSV that telemetry is given as.
+"""
+
+import csv
+import math
+import struct
+import time
+import zlib
+from datetime import datetime
+
+WIDTH, HEIGHT = 960, 480
+_LEFT, _RIGHT, _TOP, _BOTTOM = 90, 20, 40, 50
+_WHITE, _BLACK, _GREY = (255, 255, 255), (40, 40, 40), (225, 225, 225)
+_COLOURS = ((31, 111, 180), (214, 90, 40), (50, 140, 70), (130, 80, 160), (120, 120, 120))
+# Six rows of three dots for each letter.
+_FORMS = (
+    "755557 262227 717747 717317 557711 747717 747757 711111 757757 757717 255755 656556 344443 655556 747647 747644 "
+    "345553 555755 722227 111756 556655 444447 577555 657555 255552 757744 255363 656655 743117 722222 555557 555522 "
+    "555775 552255 552222 712447 000002 007000 020200 112244 511245 244442 211112"
+)
+_LETTERS = dict(zip("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ.-:/%()", _FORMS.split(), strict=True))
+
+
+def read(path: str = "telemetry.csv") -> "dict[str, list[tuple[float, float]]]":
+    """The series of a telemetry file: a name, and (Unix time in seconds, mean) in order."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    with open(path, newline="", encoding="utf-8") as file:  # noqa: PTH123 - a person reads this file, too
+        for row in csv.DictReader(file):
+            at = datetime.fromisoformat(row["time"].replace("Z", "+00:00")).timestamp()
+            found.setdefault(row["key"], []).append((at, float(row["mean"])))
+    return found
+
+
+def lines(path: str, series: "dict[str, list[tuple[float, float]]]", title: str = "", unit: str = "") -> None:
+    """Draw each series over time into a PNG at `path`."""
+    points = [point for one in series.values() for point in one]
+    if not points:
+        raise ValueError("there is nothing to plot: every series is empty")
+    canvas = _Canvas()
+    first, last = min(at for at, _ in points), max(at for at, _ in points)
+    low, high = _rounded(min(value for _, value in points), max(value for _, value in points))
+    last = max(last, first + 1)
+
+    def place(at: float, value: float) -> "tuple[int, int]":
+        x = _LEFT + (at - first) / (last - first) * (WIDTH - _LEFT - _RIGHT)
+        y = HEIGHT - _BOTTOM - (value - low) / (high - low) * (HEIGHT - _TOP - _BOTTOM)
+        return round(x), round(y)
+
+    for part in range(5):
+        value, at = low + (high - low) * part / 4, first + (last - first) * part / 4
+        (x, _), (_, y) = place(at, low), place(first, value)
+        canvas.line((_LEFT, y), (WIDTH - _RIGHT, y), _GREY)
+        canvas.line((x, _TOP), (x, HEIGHT - _BOTTOM), _GREY)
+        canvas.text(f"{value:.4g}".rjust(7), 4, y - 5, _BLACK)
+        shape = "%H:%M:%S" if last - first < 600 else "%H:%M" if last - first < 172_800 else "%m-%d"
+        canvas.text(time.strftime(shape, time.localtime(at)), x - 24, HEIGHT - _BOTTOM + 12, _BLACK)
+    for number, (name, curve) in enumerate(series.items()):
+        colour = _COLOURS[number % len(_COLOURS)]
+        canvas.text(name, _LEFT + 160 * number, HEIGHT - 16, colour)
+        places = [place(at, value) for at, value in curve if math.isfinite(value)]
+        for one, other in zip(places, places[1:] or places, strict=False):
+            canvas.line(one, other, colour, thick=True)
+    canvas.text(f"{title} ({unit})" if unit else title, _LEFT, 14, _BLACK, size=3)
+    canvas.save(path)
+
+
+def _rounded(low: float, high: float) -> "tuple[float, float]":
+    """Bounds that curves do not touch."""
+    room = (high - low) * 0.05 or max(abs(high) * 0.05, 1.0)
+    return low - room, high + room
+
+
+class _Canvas:
+    def __init__(self) -> None:
+        self._rows = [bytearray(bytes(_WHITE) * WIDTH) for _ in range(HEIGHT)]
+
+    def dot(self, x: int, y: int, colour: "tuple[int, int, int]") -> None:
+        if 0 <= x < WIDTH and 0 <= y < HEIGHT:
+            self._rows[y][3 * x : 3 * x + 3] = bytes(colour)
+
+    def line(
+        self,
+        begin: "tuple[int, int]",
+        end: "tuple[int, int]",
+        colour: "tuple[int, int, int]",
+        *,
+        thick: bool = False,
+    ) -> None:
+        steps = max(abs(end[0] - begin[0]), abs(end[1] - begin[1]), 1)
+        for step in range(steps + 1):
+            x = round(begin[0] + (end[0] - begin[0]) * step / steps)
+            y = round(begin[1] + (end[1] - begin[1]) * step / steps)
+            for more in ((0, 0), (0, 1), (1, 0)) if thick else ((0, 0),):
+                self.dot(x + more[0], y + more[1], colour)
+
+    def text(self, text: str, x: int, y: int, colour: "tuple[int, int, int]", size: int = 2) -> None:
+        """A letter that has no form here is left out as a space."""
+        for letter in text.upper()[:60]:
+            for row, bits in enumerate(_LETTERS.get(letter, "000000")):
+                for column in range(3):
+                    if int(bits) & (4 >> column):
+                        for dot in range(size * size):
+                            self.dot(x + column * size + dot % size, y + row * size + dot // size, colour)
+            x += 4 * size
+
+    def save(self, path: str) -> None:
+        """As PNG (RFC 2083): 8 bits of red, green and blue, no filter."""
+
+        def chunk(name: bytes, data: bytes) -> bytes:
+            return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+        head = struct.pack(">IIBBBBB", WIDTH, HEIGHT, 8, 2, 0, 0, 0)
+        pixels = zlib.compress(b"".join(b"\0" + bytes(row) for row in self._rows), 6)
+        with open(path, "wb") as file:  # noqa: PTH123 - a person reads this file, too
+            file.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", pixels) + chunk(b"IEND", b""))

@@ -1,0 +1,384 @@
+"""Code as tasks: a bounded queue, so many at once, results kept for a time. The sandbox itself is sandbox.run's.
+
+A task has one row from the moment that it was taken. One that the end of the host cuts off is `interrupted` at the
+next start, and its folder is cleaned; its processes end with the host (the sandbox sees to it).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from microclaw.audit import AuditEvent, AuditKind, Record
+from microclaw.config.settings import TaskSettings
+from microclaw.errors import MicroclawError, Overloaded, TaskRefused, UnknownName
+from microclaw.events import LiveEvent, ResultFile, TaskChanged
+from microclaw.sandbox.job import SandboxEnd, SandboxJob, SandboxLimits
+from microclaw.store.tasks import TaskEnding, TaskRow, TaskTable
+from microclaw.tasks.folders import TaskFolders
+from microclaw.tasks.live import CLEANED, TAIL_BYTES, LiveTask, TaskView, stopped, view_of
+from microclaw.tasks.order import Language, TaskOrder, check_order
+
+MAX_WAIT_S: Final = 25.0  # of one look at a running task
+PRUNE_S: Final = 3_600.0  # between two looks for results that are too old
+DAY_MS: Final = 86_400_000
+_log = logging.getLogger(__name__)
+
+
+class RunSandboxed(Protocol):
+    """sandbox.run.run_sandboxed: cancelling it kills the whole tree, and it returns when that is dead."""
+
+    def __call__(self, job: SandboxJob, folder: Path, on_output: Callable[[bytes], None]) -> Awaitable[SandboxEnd]: ...
+
+
+class Proxy(Protocol):
+    """egress.proxy.EgressProxy."""
+
+    def serving(self, folder: Path, task: str, *, name: str | None = None) -> AbstractAsyncContextManager[Path | None]:
+        """The socket of a task's proxy in a folder of its own, None where nothing is allowed."""
+
+
+class TaskService:
+    """Takes tasks only inside `serving`."""
+
+    def __init__(
+        self,
+        table: TaskTable,
+        folders: TaskFolders,
+        settings: TaskSettings,
+        *,
+        run: RunSandboxed,
+        check_sandbox: Callable[[], object],
+        record: Record,
+        publish: Callable[[LiveEvent], None],
+        now_ms: Callable[[], int],
+        proxy: Proxy | None = None,
+    ) -> None:
+        """`check_sandbox` raises when this machine has no sandbox; it blocks."""
+        self.settings = settings
+        self._table = table
+        self._folders = folders
+        self._run_sandboxed = run
+        self._check_sandbox = check_sandbox
+        self._record = record
+        self._publish = publish
+        self._now_ms = now_ms
+        self._proxy = proxy
+        self._group: asyncio.TaskGroup | None = None
+        self._live: dict[int, LiveTask] = {}
+        self._waiting: deque[LiveTask] = deque()
+        self._taking = 0  # orders that are being written to the disk: they have their place in the queue
+        self._running: dict[int, asyncio.Task[None]] = {}
+        self._endings: Counter[str] = Counter()
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """First close what the last run of the host left open. Leaving it ends every task as interrupted."""
+        for row in await self._table.open_tasks():
+            _log.warning("task %d was interrupted by the host's end", row.number)
+            ended = replace(row, state="failed", ending="interrupted", reason=CLEANED, ended_ms=self._now_ms())
+            await self._table.put(ended)
+            await asyncio.to_thread(self._folders.clean, row.number)
+            self._note_end(ended)
+        await asyncio.to_thread(self._folders.remove_others, await self._table.numbers())
+        await self.prune()
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            try:
+                yield
+            finally:
+                self._group = None
+                for live in tuple(self._live.values()):
+                    self._stop(live, "interrupted")
+                for live in tuple(self._waiting):
+                    await self._drop(live)
+                if self._running:
+                    await asyncio.wait(tuple(self._running.values()))
+
+    async def submit(self, order: TaskOrder) -> TaskRow:
+        """Take it; it is in the store when this returns. Raises TaskRefused, Overloaded, ToolFailed, and what the
+        check of the sandbox raises."""
+        try:
+            language, limits = check_order(order, self.settings)
+            command = language.command()
+            if self._group is None:
+                raise Overloaded("this host is stopping", next_step="ask again when it is back")
+            if order.allow is not None and self._proxy is None:
+                raise TaskRefused("tasks have no network on this host", next_step="leave out what it may reach")
+            self._check_queue()
+            await asyncio.to_thread(self._check_sandbox)
+            self._check_queue()
+        except MicroclawError as exc:
+            self.note_refused(order, exc.message)
+            raise
+        self._taking += 1
+        try:
+            live = await self._take(order, language, command, limits)
+        except MicroclawError as exc:
+            self.note_refused(order, exc.message)
+            raise
+        finally:
+            self._taking -= 1
+        self._waiting.append(live)
+        self._tell(live.row)
+        self._start_more()
+        return live.row
+
+    def _check_queue(self) -> None:
+        waiting = len(self._waiting) + self._taking
+        if waiting >= self.settings.queue:
+            raise Overloaded(
+                f"{waiting} tasks wait already, {self.settings.queue} is the limit",
+                next_step="wait for some to end, or cancel one: microclaw task list",
+            )
+
+    async def _take(
+        self, order: TaskOrder, language: Language, command: tuple[str, ...], limits: SandboxLimits
+    ) -> LiveTask:
+        await asyncio.to_thread(self._folders.check_room, limits.disk_bytes)
+        code = order.code.encode(errors="replace")
+        row = TaskRow(
+            person_id=order.person_id,
+            asked_by=order.asked_by,
+            device_id=order.device_id,
+            channel=order.channel,
+            chat_id=order.chat_id,
+            language=language.name,
+            code_bytes=len(code),
+            code_sha256=hashlib.sha256(code).hexdigest(),
+            inputs=tuple(order.files),
+            keep=tuple(dict.fromkeys(order.keep)),
+            allow=order.allow,
+            limits=json.dumps(asdict(limits)),
+            created_ms=self._now_ms(),
+        )
+        row = replace(row, number=await self._table.add(row))
+        given = {**language.besides(), language.file: code, **order.files}
+        try:
+            files = await asyncio.to_thread(self._folders.put, row.number, given)
+        except BaseException:
+            await self._table.delete(row.number)
+            raise
+        live = LiveTask(row, replace(order, code="", files={}), language, command, limits, files)
+        self._live[row.number] = live
+        return live
+
+    def note_refused(self, order: TaskOrder, why: str) -> None:
+        """A line of the security log."""
+        text = f"{order.language[:20]} code of {len(order.code):,} characters was not run: {why}"
+        self._record(AuditEvent(AuditKind.TASK_REFUSED, text, by=order.asked_by, about=order.device or None))
+
+    # Running
+
+    def _start_more(self) -> None:
+        while self._group is not None and self._waiting and len(self._running) < self.settings.parallel:
+            live = self._waiting.popleft()
+            number = live.row.number
+            task = self._group.create_task(self._run(live), name=f"task {number}")
+            self._running[number] = task
+            task.add_done_callback(lambda _, number=number: self._went(number))  # type: ignore[misc]
+
+    def _went(self, number: int) -> None:
+        self._running.pop(number, None)
+        self._start_more()
+
+    async def _run(self, live: LiveTask) -> None:
+        """One task from its start to its end. Its own failures do not leave it."""
+        try:
+            await self._set(live, replace(live.row, state="running", started_ms=self._now_ms()))
+            self._note_start(live)
+            ended = await self._outcome(live)
+        except MicroclawError as exc:
+            ended = replace(live.row, state="failed", ending="not_run", reason=exc.message)
+        except Exception:
+            _log.exception("task %d failed inside the host", live.row.number)
+            ended = replace(live.row, state="failed", ending="not_run", reason="a fault inside the host; see its log")
+        await self._end(live, ended)
+
+    async def _outcome(self, live: LiveTask) -> TaskRow:
+        """The row as its run left it, its files kept."""
+        group = self._group
+        if live.stop or group is None:
+            return stopped(live.row, live.stop or "interrupted")
+        live.job = job = group.create_task(self._sandboxed(live), name=f"task {live.row.number} in the sandbox")
+        await asyncio.wait((job,))
+        if job.cancelled():
+            return stopped(live.row, live.stop or "interrupted")
+        end = job.result()
+        if isinstance(end, Exception):
+            raise end
+        files, refused = await asyncio.to_thread(self._folders.keep, live.row.number, end.kept)
+        is_done = end.ending == "ended" and end.exit_code == 0
+        return replace(
+            live.row,
+            state="done" if is_done else "failed",
+            ending=end.ending,
+            exit_code=end.exit_code,
+            output=end.output[-TAIL_BYTES:],
+            output_bytes=end.output_bytes,
+            files=files,
+            refused=tuple({**end.refused, **refused}.items()),
+            kept_bytes=sum(one.size_bytes for one in files),
+            cpu_s=end.cpu_s,
+            memory_peak_bytes=end.memory_peak_bytes,
+        )
+
+    async def _sandboxed(self, live: LiveTask) -> SandboxEnd | Exception:
+        """How it ended. A failure is given back: raised, it would end every task of the group."""
+        try:
+            return await self._in_sandbox(live)
+        except Exception as exc:
+            return exc
+
+    async def _in_sandbox(self, live: LiveTask) -> SandboxEnd:
+        number = live.row.number
+        job = SandboxJob(
+            command=live.command,
+            files=dict(live.files),
+            keep=live.row.keep,
+            environment={"MICROCLAW_TASK": str(number)},
+            limits=live.limits,
+        )
+        folder = self._folders.job(number)
+        if self._proxy is None or live.row.allow is None:
+            return await self._run_sandboxed(job, folder, live.printed)
+        place = self._folders.proxy(number)
+        async with self._proxy.serving(place, f"task {number}", name=live.row.allow) as socket:
+            return await self._run_sandboxed(replace(job, proxy_socket=socket), folder, live.printed)
+
+    async def _end(self, live: LiveTask, ended: TaskRow) -> None:
+        if not ended.output and live.tail:
+            ended = replace(ended, output=bytes(live.tail), output_bytes=live.seen)
+        ended = replace(ended, ended_ms=self._now_ms())
+        try:
+            await asyncio.to_thread(self._folders.clean, ended.number)
+            await self._set(live, ended)
+            self._note_end(ended)
+            await self.prune()
+        except (MicroclawError, OSError) as exc:  # it stays open in the store: the next start closes it
+            _log.warning("the end of task %d is not kept: %s", ended.number, exc)
+            live.row = ended
+        finally:
+            self._endings[ended.ending] += 1
+            self._live.pop(ended.number, None)
+            live.ended.set()
+            live.wake()
+
+    async def _set(self, live: LiveTask, row: TaskRow) -> None:
+        live.row = row
+        await self._table.put(row)
+        self._tell(row)
+        live.wake()
+
+    # Ending one early
+
+    async def cancel(self, number: int) -> TaskRow:
+        """End it: its tree is dead and its row kept when this returns. What has ended stays as it is."""
+        live = self._live.get(number)
+        if live is None:
+            return await self._row(number)
+        self._stop(live, "cancelled")
+        if live in self._waiting:
+            await self._drop(live)
+        await live.ended.wait()
+        return live.row
+
+    def _stop(self, live: LiveTask, why: TaskEnding) -> None:
+        live.stop = live.stop or why
+        if live.job is not None:
+            live.job.cancel()
+
+    async def _drop(self, live: LiveTask) -> None:
+        """It never began."""
+        self._waiting.remove(live)
+        await self._end(live, stopped(live.row, live.stop))
+
+    # Looking
+
+    async def wait(self, number: int) -> TaskRow:
+        """Its row once it has ended."""
+        live = self._live.get(number)
+        if live is None:
+            return await self._row(number)
+        await live.ended.wait()
+        return live.row
+
+    async def view(self, number: int, *, after: int = 0, wait_s: float = 0.0) -> TaskView:
+        """What it printed from `after` on, once there is more or it has ended, at most after `wait_s`."""
+        live = self._live.get(number)
+        if live is not None and live.seen <= after and wait_s > 0:
+            state, news = live.row.state, live.news
+            try:
+                async with asyncio.timeout(min(wait_s, MAX_WAIT_S)):
+                    while live.seen <= after and live.row.state == state and not live.ended.is_set():
+                        await news.wait()
+                        news = live.news
+            except TimeoutError:
+                pass
+        row = live.row if live is not None else await self._row(number)
+        return view_of(row, live, after)
+
+    async def list(self, limit: int, person_id: str | None = None) -> tuple[TaskRow, ...]:
+        """The newest first, of everybody or of one person."""
+        return await self._table.newest(limit, person_id)
+
+    async def file(self, number: int, name: str) -> Path:
+        """A file that it left. Raises UnknownName, TaskRefused."""
+        return await asyncio.to_thread(self._folders.path, number, name)
+
+    async def read(self, file: ResultFile) -> bytes:
+        """What goes into a chat. Raises UnknownName when it is no longer kept."""
+        path = await self.file(file.task, file.name)
+        return await asyncio.to_thread(path.read_bytes)
+
+    async def _row(self, number: int) -> TaskRow:
+        row = await self._table.get(number)
+        if row is None:
+            raise UnknownName(f"there is no task {number}", next_step="see them: microclaw task list")
+        return row
+
+    def counts(self) -> dict[str, Any]:
+        """For the status and the metrics: how many run and wait, and how the others ended since the host started."""
+        return {"running": len(self._running), "waiting": len(self._waiting), "endings": dict(self._endings)}
+
+    async def prune(self) -> None:
+        """Remove the results that no longer fit the settings."""
+        kept = self.settings
+        before = self._now_ms() - kept.keep_days * DAY_MS
+        for number in await self._table.too_old(before_ms=before, count=kept.keep_count, size_bytes=kept.keep_mb << 20):
+            await asyncio.to_thread(self._folders.remove, number)
+            await self._table.delete(number)
+
+    # Telling
+
+    def _tell(self, row: TaskRow) -> None:
+        device = row.asked_by if row.device_id else ""
+        at_ms = row.ended_ms or row.started_ms or row.created_ms
+        self._publish(TaskChanged(device, at_ms, row.number, row.state, row.ending, row.language, row.asked_by))
+
+    def _note_start(self, live: LiveTask) -> None:
+        row, limits = live.row, live.limits
+        network = "no network" if row.allow is None else f"network: {row.allow}"
+        text = (
+            f"task {row.number}: {row.language}, {row.code_bytes:,} bytes, sha256 {row.code_sha256[:16]}, "
+            f"{limits.wall_s:g} s, {limits.memory_bytes >> 20} MB, {network}, approval: {live.order.approval}"
+        )
+        self._audit(AuditKind.TASK_STARTED, text, row)
+
+    def _note_end(self, row: TaskRow) -> None:
+        code = "" if row.exit_code is None else f", exit code {row.exit_code}"
+        text = f"task {row.number}: {row.ending}{code}, {len(row.files)} files, {row.output_bytes:,} bytes printed"
+        self._audit(AuditKind.TASK_ENDED, text, row)
+
+    def _audit(self, kind: AuditKind, text: str, row: TaskRow) -> None:
+        known = (row.code_sha256[:16],)
+        about = f"task {row.number}"
+        self._record(AuditEvent(kind, text, about=about, by=row.asked_by, known=known))

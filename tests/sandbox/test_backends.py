@@ -1,0 +1,195 @@
+"""Which backend is chosen, the refusal where there is none, and the words that an engine of containers is started with.
+
+The engine is a stand-in that writes its words down and starts the command in the folder that it was given: there is no
+engine here to try them on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from microclaw.config.settings import SandboxSettings
+from microclaw.errors import NoSandbox
+from microclaw.sandbox import bubblewrap, container, run
+from microclaw.sandbox.job import SandboxJob, SandboxLimits
+
+ENGINE = """#!{python}
+import json, os, signal, subprocess, sys
+words, home = sys.argv[1:], {home!r}
+with open(home + "/calls", "a") as log:
+    log.write(json.dumps(words) + "\\n")
+if words[0] == "kill":
+    os.killpg(int(open(home + "/group").read()), signal.SIGKILL)
+elif words[0] == "inspect":
+    print("false")
+elif words[0] == "run":
+    at = words.index("an-image")
+    mount = dict(part.partition("=")[::2] for part in words[words.index("--mount") + 1].split(","))
+    command = [words[words.index("--entrypoint") + 1], *words[at + 1:]]
+    begun = subprocess.Popen(command, cwd=mount["source"], stdin=0, start_new_session=True)
+    open(home + "/group", "w").write(str(begun.pid))
+    code = begun.wait()
+    sys.exit(code if code >= 0 else 128 - code)
+elif words[0] == "image" and words[-1] != "an-image":
+    sys.exit(1)
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder that is all of PATH: nothing in it shuts a program off."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for parent in (tmp_path, *list(tmp_path.parents)[:2]):  # root's jobs are started as somebody else
+        parent.chmod(parent.stat().st_mode | 0o011)
+    monkeypatch.setenv("PATH", str(programs))
+    known = (bubblewrap.bubblewrap, run.why_not, container.engine_works)
+    for one in known:
+        one.cache_clear()
+    yield programs
+    for one in known:
+        one.cache_clear()
+
+
+def add_program(path: Path, name: str, text: str) -> None:
+    (path / name).write_text(text)
+    (path / name).chmod(0o755)
+
+
+def add_engine(path: Path, name: str) -> None:
+    add_program(path, name, ENGINE.format(python=sys.executable, home=str(path)))
+
+
+def calls(path: Path) -> list[list[str]]:
+    return [json.loads(line) for line in (path / "calls").read_text().splitlines()]
+
+
+def test_without_a_sandbox_nothing_is_run(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(NoSandbox) as refused:
+        run.sandbox_backend()
+    assert "bubblewrap" in (refused.value.next_step or "")
+    assert "Docker" in (refused.value.next_step or "")
+    job = SandboxJob(command=["/bin/sh", "-c", f"touch {tmp_path}/ran"])
+    with pytest.raises(NoSandbox):
+        asyncio.run(run.run_sandboxed(job, tmp_path / "own", lambda _: None))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_kernel_without_namespaces_is_named(path: Path, tmp_path: Path) -> None:
+    add_program(path, "bwrap", "#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2\nexit 1\n")
+    with pytest.raises(NoSandbox, match="No permissions to create new namespace") as refused:
+        run.sandbox_backend()
+    assert "Docker" in (refused.value.next_step or "")
+
+
+def test_a_bubblewrap_that_says_nothing_is_refused(path: Path) -> None:
+    add_program(path, "bwrap", "#!/bin/sh\nexit 0\n")
+    with pytest.raises(NoSandbox):
+        run.sandbox_backend()
+
+
+def test_off_means_off() -> None:
+    with pytest.raises(NoSandbox, match="switched off"):
+        run.sandbox_backend(SandboxSettings(backend="off"))
+
+
+def test_the_first_that_works_is_taken() -> None:
+    assert run.sandbox_backend().name == "bubblewrap"
+
+
+def test_a_chosen_one_that_is_missing_is_not_replaced(path: Path) -> None:
+    add_engine(path, "podman")
+    with pytest.raises(NoSandbox, match="docker is not installed"):
+        run.sandbox_backend(SandboxSettings(backend="docker", image="an-image"))
+    assert run.sandbox_backend(SandboxSettings(image="an-image")).name == "podman"
+
+
+def test_an_engine_without_the_image_is_refused(path: Path) -> None:
+    add_engine(path, "docker")
+    with pytest.raises(NoSandbox, match="docker pull another-image"):
+        run.sandbox_backend(SandboxSettings(backend="docker", image="another-image"))
+
+
+@pytest.mark.parametrize("engine", ["docker", "podman"])
+def test_words_of_an_engine(engine: str, path: Path, tmp_path: Path) -> None:
+    add_engine(path, engine)
+    settings = SandboxSettings(backend=engine, image="an-image")  # type: ignore[arg-type]
+    limits = SandboxLimits(memory_bytes=64 << 20, processes=16, disk_bytes=4 << 20, cpu_s=9)
+    job = SandboxJob(
+        command=["/bin/sh", "-c", "/bin/cat in; echo made > out"],
+        files={"in": b"given\n"},
+        keep=["out"],
+        environment={"NAME": "value"},
+        limits=limits,
+    )
+    end = asyncio.run(run.run_sandboxed(job, tmp_path / "own", lambda _: None, settings))
+    assert (end.ending, end.exit_code, end.output) == ("ended", 0, b"given\n")
+    assert end.kept["out"].read_text() == "made\n"
+    assert not (tmp_path / "own" / "job").exists()
+    started = next(words for words in calls(path) if words[0] == "run")
+    text = " ".join(started)
+    for words in (
+        "--network none", "--read-only", "--cap-drop ALL", "--security-opt no-new-privileges", "--pull never",
+        "--memory 67108864 --memory-swap 67108864", "--pids-limit 16", "--ulimit cpu=10:10", "--ulimit core=0:0",
+        "--ulimit fsize=4194304:4194304", "--tmpfs /tmp:rw,nosuid,nodev,size=4194304", "--env NAME=value",
+        "--workdir /job", "target=/job",
+    ):  # fmt: skip
+        assert words in text
+    assert "--privileged" not in text
+    assert started[started.index("--user") + 1].split(":")[0] != "0"
+    assert calls(path)[-1][:2] == ["rm", "--force"]
+
+
+def test_words_of_apples_container(path: Path, tmp_path: Path) -> None:
+    add_engine(path, "container")
+    settings = SandboxSettings(backend="container", image="an-image")
+    job = SandboxJob(command=["/bin/sh", "-c", "echo done"])
+    assert asyncio.run(run.run_sandboxed(job, tmp_path / "own", lambda _: None, settings)).output == b"done\n"
+    text = " ".join(next(words for words in calls(path) if words[0] == "run"))
+    for words in ("--network none", "--read-only", "--cap-drop ALL", "--memory 512M", "--cpus 1", "--workdir /job"):
+        assert words in text
+
+
+def test_a_container_is_killed_by_its_engine(path: Path, tmp_path: Path) -> None:
+    add_engine(path, "docker")
+    settings = SandboxSettings(backend="docker", image="an-image")
+    job = SandboxJob(command=["/bin/sh", "-c", "echo begun; exec /bin/sleep 60"], limits=SandboxLimits(wall_s=0.2))
+    end = asyncio.run(run.run_sandboxed(job, tmp_path / "own", lambda _: None, settings))
+    assert end.ending == "timed_out"
+    assert "kill" in [words[0] for words in calls(path)]
+
+
+def test_a_container_that_fills_its_folder_is_killed(path: Path, tmp_path: Path) -> None:
+    add_engine(path, "docker")
+    settings = SandboxSettings(backend="docker", image="an-image")
+    code = "n=0; while :; do /bin/dd if=/dev/zero of=x$n bs=1000000 count=1 2>/dev/null; n=$((n+1)); done"
+    job = SandboxJob(command=["/bin/sh", "-c", code], limits=SandboxLimits(disk_bytes=3 << 20, wall_s=60))
+    assert asyncio.run(run.run_sandboxed(job, tmp_path / "own", lambda _: None, settings)).ending == "disk_full"
+
+
+def test_the_proxy_of_a_container_is_its_only_way_out(path: Path, tmp_path: Path) -> None:
+    job = SandboxJob(command=["python3", "main.py"], proxy_socket=tmp_path / "proxy.sock")
+    words = container.engine_words("docker", "docker", "an-image", "name", job, tmp_path / "job")
+    assert words[words.index("--network") + 1] == "none"
+    assert f"type=bind,source={tmp_path}/proxy.sock,target=/run/microclaw-proxy" in words
+    assert words[words.index("an-image") + 1 :][-2:] == ["python3", "main.py"]
+    assert "HTTPS_PROXY=http://127.0.0.1:8118" in words
+
+
+def test_a_path_that_no_engine_takes_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NoSandbox, match="comma"):
+        container.engine_words("docker", "docker", "i", "n", SandboxJob(command=["true"]), tmp_path / "a,b")
+
+
+def test_an_engine_gets_little_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MICROCLAW_TEST_SECRET", "x")
+    assert set(container.engine_environment()) <= {"PATH", "HOME", "XDG_RUNTIME_DIR"} | {
+        name for name in os.environ if name.startswith(("DOCKER_", "CONTAINER_"))
+    }

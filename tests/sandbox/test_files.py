@@ -1,0 +1,132 @@
+"""Files into a job and out of it: by explicit names, no link followed, nothing but plain files."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+from pathlib import Path
+
+import pytest
+
+from microclaw.errors import JobRefused
+from microclaw.sandbox.files import checked_parts
+from microclaw.sandbox.job import SandboxEnd, SandboxJob, SandboxLimits
+from microclaw.sandbox.run import run_sandboxed
+
+LEAVES = """
+import os, socket
+SECRET = open("where").read()
+open("plain.txt", "w").write("what it made")
+os.makedirs("deep/er")
+open("deep/er/file", "wb").write(bytes(1000))
+os.symlink(SECRET, "link")
+os.symlink("plain.txt", "inner-link")
+os.symlink(os.path.dirname(SECRET), "folder-link")
+os.symlink("deep", "inner-folder-link")
+os.symlink("..", "up")
+os.symlink("/proc/self/environ", "environ")
+os.link("plain.txt", "second-name")
+os.mkfifo("pipe")
+os.mkdir("folder")
+open("large", "wb").truncate(3 << 20)
+open("setuid", "w").write("#!/bin/sh")
+os.chmod("setuid", 0o6777)
+open("unreadable", "w").write("x")
+os.chmod("unreadable", 0)
+"""
+REFUSED = (
+    "link", "inner-link", "folder-link/secret", "inner-folder-link/er/file", "up/plain.txt", "environ", "second-name",
+    "plain.txt", "pipe", "folder", "large", "deep/er/file/more",
+)  # fmt: skip
+KEPT = ("deep/er/file", "setuid")
+
+
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> tuple[SandboxEnd, Path]:
+    tmp = tmp_path_factory.mktemp("files")
+    (tmp / "secret").write_text("the secret")
+    job = SandboxJob(
+        command=["python3", "-c", LEAVES],
+        files={"where": str(tmp / "secret").encode()},
+        keep=[*REFUSED, *KEPT, "unreadable", "absent", "absent/deeper"],
+        limits=SandboxLimits(disk_bytes=4 << 20),
+    )
+    # `large` fits the disk, and not what is left of the limit of kept files
+    end = asyncio.run(run_sandboxed(job, tmp / "own", lambda _: None))
+    assert end.exit_code == 0, end.output
+    return end, tmp / "own" / "kept"
+
+
+@pytest.mark.parametrize("name", [name for name in REFUSED if name != "large"])
+def test_what_is_no_plain_file_of_its_own_is_refused(name: str, left: tuple[SandboxEnd, Path]) -> None:
+    end, place = left
+    assert end.refused[name]
+    assert name not in end.kept
+    assert not (place / name).exists()
+
+
+def test_plain_files_are_kept(left: tuple[SandboxEnd, Path]) -> None:
+    end, place = left
+    assert end.kept["deep/er/file"].read_bytes() == bytes(1000)
+    assert end.kept["deep/er/file"].is_relative_to(place)
+    assert "absent" not in {*end.kept, *end.refused}
+
+
+def test_a_kept_file_has_a_mode_of_ours(left: tuple[SandboxEnd, Path]) -> None:
+    end, _ = left
+    assert stat.S_IMODE(end.kept["setuid"].stat().st_mode) == 0o600
+
+
+def test_kept_files_have_a_limit_together(tmp_path: Path) -> None:
+    code = "open('one', 'wb').truncate(600_000); open('two', 'wb').truncate(600_000)"
+    limits = SandboxLimits(disk_bytes=1_000_000)
+    job = SandboxJob(command=["python3", "-c", code], keep=["one", "two"], limits=limits)
+    end = asyncio.run(run_sandboxed(job, tmp_path, lambda _: None))
+    assert set(end.kept) == {"one"}
+    assert "too large" in end.refused["two"]
+
+
+NAMES = [
+    "../x",
+    "a/../x",
+    "/etc/passwd",
+    "",
+    ".",
+    "a//b",
+    "a/./b",
+    "..",
+    "a\0b",
+    "a\nb",
+    "x" * 300,
+    "a/" * 20 + "b",
+    "a/",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_that_leads_elsewhere_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(JobRefused):
+        checked_parts(name)
+    for job in (SandboxJob(command=["true"], files={name: b""}), SandboxJob(command=["true"], keep=[name])):
+        with pytest.raises(JobRefused):
+            asyncio.run(run_sandboxed(job, tmp_path, lambda _: None))
+
+
+def test_files_larger_than_the_disk_are_refused(tmp_path: Path) -> None:
+    job = SandboxJob(command=["true"], files={"x": bytes(2 << 20)}, limits=SandboxLimits(disk_bytes=1 << 20))
+    with pytest.raises(JobRefused):
+        asyncio.run(run_sandboxed(job, tmp_path, lambda _: None))
+
+
+def test_a_job_reads_writes_and_removes_its_files(tmp_path: Path) -> None:
+    source = tmp_path / "source.csv"
+    source.write_text("1,2\n")
+    job = SandboxJob(
+        command=["sh", "-c", "cat data/in.csv b; echo more >> data/in.csv; mv b c; rm c; ls -A"],
+        files={"data/in.csv": source, "b": b"bytes\n"},
+        keep=["data/in.csv"],
+    )
+    end = asyncio.run(run_sandboxed(job, tmp_path / "own", lambda _: None))
+    assert end.output == b"1,2\nbytes\ndata\n"
+    assert end.kept["data/in.csv"].read_text() == "1,2\nmore\n"
+    assert source.read_text() == "1,2\n"

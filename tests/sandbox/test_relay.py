@@ -1,0 +1,116 @@
+"""A job with the egress proxy: it reaches the proxy's unix socket at 127.0.0.1, both ways, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from microclaw.sandbox.job import SandboxEnd, SandboxJob
+from microclaw.sandbox.run import run_sandboxed
+
+LARGE = 3_000_000
+
+
+async def proxied(code: str, tmp: Path) -> tuple[SandboxEnd, list[bytes]]:
+    """Run code beside a proxy that answers each request with many bytes, and each CONNECT with what it is sent."""
+    asked: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        asked.append(head.partition(b"\r\n")[0])
+        if head.startswith(b"CONNECT"):
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        else:
+            writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % LARGE + b"x" * LARGE)
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    place = tmp / "private"
+    place.mkdir(mode=0o700)
+    async with await asyncio.start_unix_server(answer, place / "proxy.sock"):
+        job = SandboxJob(command=["python3", "-c", code], proxy_socket=place / "proxy.sock")
+        end = await run_sandboxed(job, tmp / "own", lambda _: None)
+    return end, asked
+
+
+def test_requests_go_to_the_proxy(tmp_path: Path) -> None:
+    code = "import urllib.request as u\nprint(len(u.urlopen('http://data.example/a').read()))"
+    end, asked = asyncio.run(proxied(code, tmp_path))
+    assert end.output == f"{LARGE}\n".encode()
+    assert asked == [b"GET http://data.example/a HTTP/1.1"]
+
+
+def test_a_tunnel_carries_both_ways_and_ends(tmp_path: Path) -> None:
+    code = f"""
+import socket, threading
+link = socket.create_connection(("127.0.0.1", 8118))
+link.sendall(b"CONNECT data.example:443 HTTP/1.1\\r\\n\\r\\n")
+print(link.recv(100))
+def send():
+    link.sendall(bytes({LARGE}))
+    link.shutdown(socket.SHUT_WR)
+threading.Thread(target=send).start()
+count = 0
+while data := link.recv(65536):
+    count += len(data)
+print(count)
+"""
+    end, asked = asyncio.run(proxied(code, tmp_path))
+    assert end.output == b"b'HTTP/1.1 200 OK\\r\\n\\r\\n'\n%d\n" % LARGE
+    assert asked == [b"CONNECT data.example:443 HTTP/1.1"]
+
+
+def test_many_connections_wait_for_their_turn(tmp_path: Path) -> None:
+    code = """
+import socket
+from concurrent.futures import ThreadPoolExecutor
+def ask(n):
+    with socket.create_connection(("127.0.0.1", 8118)) as link:
+        link.sendall(b"CONNECT n:%d HTTP/1.1\\r\\n\\r\\n" % n)
+        link.recv(100)
+        link.sendall(b"hello")
+        return link.recv(100)
+print(set(ThreadPoolExecutor(20).map(ask, range(100))))
+"""
+    end, asked = asyncio.run(proxied(code, tmp_path))
+    assert end.output == b"{b'hello'}\n"
+    assert len(asked) == 100
+
+
+def test_the_command_has_no_child_that_it_did_not_start(tmp_path: Path) -> None:
+    end, _ = asyncio.run(proxied("import os\ntry: os.wait()\nexcept ChildProcessError: print('none')", tmp_path))
+    assert end.output == b"none\n"
+
+
+def test_without_a_proxy_there_is_no_relay(tmp_path: Path) -> None:
+    code = "import os\nprint(sorted(n for n in os.environ if 'proxy' in n.lower()))"
+    end = asyncio.run(run_sandboxed(SandboxJob(command=["python3", "-c", code]), tmp_path, lambda _: None))
+    assert end.output == b"[]\n"
+
+
+def test_a_proxy_that_is_gone_is_an_error_of_the_job(tmp_path: Path) -> None:
+    """Its socket is there and nobody listens."""
+
+    async def alone() -> SandboxEnd:
+        server = await asyncio.start_unix_server(lambda _r, _w: None, tmp_path / "proxy.sock")
+        server.close()
+        await server.wait_closed()
+        if not (tmp_path / "proxy.sock").exists():  # newer Pythons take it away
+            import socket
+
+            with socket.socket(socket.AF_UNIX) as left:
+                left.bind(os.fspath(tmp_path / "proxy.sock"))
+        code = (
+            "import urllib.request as u\ntry: u.urlopen('http://data.example/')\nexcept OSError as e: print('failed')"
+        )
+        job = SandboxJob(command=["python3", "-c", code], proxy_socket=tmp_path / "proxy.sock")
+        return await run_sandboxed(job, tmp_path / "own", lambda _: None)
+
+    end = asyncio.run(alone())
+    assert b"failed" in end.output
+    assert b"cannot be reached" in end.output

@@ -1,0 +1,74 @@
+"""A service of tasks on a store of its own, with the real sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+
+from microclaw.audit import AuditEvent
+from microclaw.clock import now_ms
+from microclaw.config.settings import TaskSettings
+from microclaw.events import LiveEvent
+from microclaw.sandbox.run import run_sandboxed, sandbox_backend
+from microclaw.store.database import Database
+from microclaw.store.tasks import TaskTable
+from microclaw.tasks.folders import TaskFolders, free_bytes
+from microclaw.tasks.order import TaskOrder
+from microclaw.tasks.service import TaskService
+
+
+@dataclass
+class Place:
+    """Where tasks run, and what they said of themselves."""
+
+    service: TaskService
+    table: TaskTable
+    folder: Path
+    database: Database
+    audit: list[AuditEvent] = field(default_factory=list)
+    events: list[LiveEvent] = field(default_factory=list)
+
+
+Serve: TypeAlias = Callable[..., AbstractAsyncContextManager[Place]]
+
+
+def order(code: str, language: str = "python", **more: Any) -> TaskOrder:
+    given = {"person_id": "owner", "asked_by": "Eva", "approval": "not needed", **more}
+    return TaskOrder(language=language, code=code, **given)
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Serve:
+    @asynccontextmanager
+    async def serving(
+        *, free: Callable[[Path], int] = free_bytes, check: Callable[[], object] = sandbox_backend, **settings: Any
+    ) -> AsyncIterator[Place]:
+        async with Database.open(tmp_path / "microclaw.db") as database:
+            table, folder = TaskTable(database), tmp_path / "tasks"
+            audit: list[AuditEvent] = []
+            events: list[LiveEvent] = []
+            service = TaskService(
+                table,
+                TaskFolders(folder, free=free),
+                TaskSettings(**settings),
+                run=run_sandboxed,
+                check_sandbox=check,
+                record=audit.append,
+                publish=events.append,
+                now_ms=now_ms,
+            )
+            async with service.serving():
+                yield Place(service, table, folder, database, audit, events)
+
+    return serving
+
+
+@pytest.fixture
+async def place(serve: Serve) -> AsyncIterator[Place]:
+    async with serve() as running:
+        yield running

@@ -1,0 +1,131 @@
+"""Code that a device sends over the link: who may, what it gets back, how it ends. The real link and sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.link_server.conftest import ScriptedDevice, running_plane
+from tests.tasks.conftest import Serve
+
+from microclaw.link_server.limits import LinkLimits
+from microclaw.link_server.tasks import TaskEnd, Tell
+from microclaw.tasks.device_code import DeviceCode
+from microclaw.wire.link.messages import CancelTask, RunTask, TaskStatus
+
+
+class LateRunner:
+    """Code runs once the plane is there, whose registry it asks."""
+
+    def __init__(self) -> None:
+        self.code: DeviceCode | None = None
+
+    async def run(self, device: str, text: str, tell: Tell, waits: Any) -> TaskEnd:
+        assert self.code is not None
+        return await self.code.run(device, text, tell, waits)
+
+
+@pytest.fixture
+def labels() -> list[str]:
+    return ["all"]
+
+
+@asynccontextmanager
+async def board(tmp_path: Path, serve: Serve, labels: list[str]) -> AsyncIterator[Any]:
+    runner = LateRunner()
+    folder = tmp_path / "plane"
+    async with serve() as place, running_plane(folder, LinkLimits(), runner=runner, code=runner) as plane:
+        runner.code = DeviceCode(place.service, plane.registry, labels)
+        device = ScriptedDevice(plane.plane.address, plane.ca, folder=tmp_path)
+        await device.pair(lambda code: plane.plane.pair(code, name="lamp"))
+        async with device.connected():
+            await device.until_ready()
+            yield device, place, plane.registry
+
+
+async def until_end(device: Any) -> tuple[TaskStatus, list[TaskStatus]]:
+    told: list[TaskStatus] = []
+    while True:
+        status: TaskStatus = await device.next(TaskStatus)
+        if status.state not in ("queued", "running"):
+            return status, told
+        told.append(status)
+
+
+async def test_a_device_gets_what_its_code_printed(tmp_path: Path, serve: Serve, labels: list[str]) -> None:
+    document = {"code": "print(open('a.txt').read() * 2, end='')", "files": {"a.txt": "ab"}}
+    async with board(tmp_path, serve, labels) as (device, place, _):
+        await device.send(RunTask("t1", "sandbox", "print(6 * 7)", 60))
+        end, _ = await until_end(device)
+        assert (end.state, end.text) == ("done", "42\n")
+        await device.send(RunTask("t2", "sandbox", json.dumps(document), 60))
+        end, _ = await until_end(device)
+        assert (end.state, end.text) == ("done", "abab")
+        (first, *_) = await place.service.list(1)
+        assert (first.asked_by, first.person_id.partition(":")[0]) == ("lamp", "device")
+
+
+async def test_a_device_sees_progress_and_ends_its_code(tmp_path: Path, serve: Serve, labels: list[str]) -> None:
+    code = "import time\nprint('progress 0.25', flush=True)\ntime.sleep(600)"
+    async with board(tmp_path, serve, labels) as (device, place, _):
+        await device.send(RunTask("t1", "sandbox", code, 60))
+        while (await device.next(TaskStatus)).progress != 0.25:
+            pass
+        await device.send(CancelTask("t1"))
+        end, _ = await until_end(device)
+        assert (end.state, end.text) == ("cancelled", "cancelled: all processes of the code were ended")
+        assert (await place.service.list(1))[0].state == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("raise SystemExit('no')", "code_failed: it ended with exit code 1; it printed: no"),
+        ("", "task_refused: the code is empty"),
+        ("{", "task_refused: the input is no document of a task"),
+        ('{"code": "1", "command": "rm"}', "task_refused: the input is no document of a task"),
+        ('{"code": "1", "files": {"../x": ""}}', "task_refused: '../x' is no name"),
+        ('{"code": "1", "language": "perl"}', "task_refused: there is no language"),
+        ("[" * 3000, "code_failed: "),
+    ],
+)
+async def test_code_that_fails_has_one_end_with_words(
+    tmp_path: Path, serve: Serve, labels: list[str], text: str, said: str
+) -> None:
+    async with board(tmp_path, serve, labels) as (device, _, _):
+        await device.send(RunTask("t1", "sandbox", text, 60))
+        end, _ = await until_end(device)
+        assert end.state == "failed"
+        assert end.text is not None
+        assert end.text.startswith(said)
+        assert "; next: " in end.text
+
+
+@pytest.mark.parametrize("labels", [[], ["greenhouse"]])
+async def test_a_device_without_the_label_is_refused_with_words(
+    tmp_path: Path, serve: Serve, labels: list[str]
+) -> None:
+    async with board(tmp_path, serve, labels) as (device, place, _):
+        await device.send(RunTask("t1", "sandbox", "print(1)", 60))
+        end, _ = await until_end(device)
+        assert end.state == "failed"
+        assert str(end.text).startswith("task_refused: this host runs no code of this device; next: ")
+        assert "tasks.from_devices" in str(end.text)
+        assert await place.service.list(1) == ()
+        assert place.audit[-1].kind == "task.refused"
+        assert place.audit[-1].by == "lamp"
+
+
+async def test_a_label_lets_a_device_in(tmp_path: Path, serve: Serve) -> None:
+    async with asyncio.timeout(60), board(tmp_path, serve, ["greenhouse"]) as (device, place, devices):
+        await device.send(RunTask("t0", "sandbox", "print(1)", 60))
+        assert (await until_end(device))[0].state == "failed"
+        await devices.label("lamp", ["greenhouse"])
+        await device.send(RunTask("t1", "sandbox", "print(1)", 60))
+        assert (await until_end(device))[0].state == "done"
+        assert len(await place.service.list(9)) == 1

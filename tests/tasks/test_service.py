@@ -1,0 +1,239 @@
+"""Code as tasks in the real sandbox: how they end, what is kept, what is refused, and what a host's end leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.tasks.conftest import Place, Serve, order
+
+from microclaw.errors import MicroclawError, NoSandbox, Overloaded, TaskRefused, ToolFailed, UnknownName
+from microclaw.events import TaskChanged
+from microclaw.store.tasks import TaskRow
+from microclaw.tasks.order import TaskLimits
+
+SLOW = "import time\nprint('begun', end='', flush=True)\ntime.sleep(600)"
+
+
+async def ran(place: Place, code: str, language: str = "python", **more: object) -> TaskRow:
+    taken = await place.service.submit(order(code, language, **more))
+    async with asyncio.timeout(60):
+        return await place.service.wait(taken.number)
+
+
+async def until_printed(place: Place, number: int) -> None:
+    async with asyncio.timeout(60):
+        while not (await place.service.view(number, wait_s=20)).output:
+            pass
+
+
+async def test_code_runs_and_its_output_files_and_events_are_kept(place: Place) -> None:
+    code = "data = open('in.csv').read()\nopen('out/x.txt', 'w').write(data.upper()) if 0 else None\nprint(data)\n"
+    code += "import os\nos.mkdir('out')\nopen('out/x.txt', 'w').write(data.upper())"
+    row = await ran(place, code, files={"in.csv": b"a,b\n"}, keep=("out/x.txt", "missing.txt"))
+    assert (row.state, row.ending, row.exit_code) == ("done", "ended", 0)
+    assert row.output == b"a,b\n\n"
+    assert [(one.name, one.size_bytes, one.media_type) for one in row.files] == [("out/x.txt", 4, "text/plain")]
+    assert (await place.service.file(row.number, "out/x.txt")).read_bytes() == b"A,B\n"
+    assert await place.table.get(row.number) == row
+    states = [event.state for event in place.events if isinstance(event, TaskChanged)]
+    assert states == ["queued", "running", "done"]
+    assert sorted(path.name for path in (place.folder / str(row.number)).iterdir()) == ["files"]
+
+
+@pytest.mark.parametrize(
+    ("language", "code", "printed"),
+    [
+        ("shell", "echo $((6 * 7))", b"42\n"),
+        ("javascript", "console.log(6 * 7)", b"42\n"),
+        ("python", "import sys; print(6 * 7, file=sys.stderr)", b"42\n"),
+    ],
+)
+async def test_each_language_runs(place: Place, language: str, code: str, printed: bytes) -> None:
+    row = await ran(place, code, language)
+    assert (row.state, row.output) == ("done", printed)
+
+
+@pytest.mark.parametrize(
+    ("code", "ending", "limits", "settings"),
+    [
+        ("raise SystemExit(3)", "ended", {}, {}),
+        ("while True: pass", "timed_out", {"wall_s": 0.5}, {}),
+        ("while True: print('x' * 4096)", "too_much_output", {}, {"output_kb": 8}),
+        ("open('big', 'wb').write(bytes(8 << 20))", "disk_full", {}, {"disk_mb": 2}),
+        ("import time\nb = b'x' * (100 << 20)\ntime.sleep(600)", "out_of_memory", {"memory_mb": 32}, {}),
+    ],
+)
+async def test_a_task_that_goes_wrong_fails_and_says_how(
+    serve: Serve, code: str, ending: str, limits: dict[str, float], settings: dict[str, int]
+) -> None:
+    async with serve(**settings) as place:
+        row = await ran(place, code, limits=TaskLimits(**limits))  # type: ignore[arg-type]  # seconds and megabytes
+        assert (row.state, row.ending) == ("failed", ending)
+        assert len(row.output) <= 8 << 10
+
+
+async def test_a_task_has_no_network_no_input_and_nothing_of_this_host(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    code = f"""
+import os, socket, sys
+print("input:", repr(sys.stdin.read()))
+print("home:", os.path.exists({str(tmp_path)!r}))
+print("variables:", sorted(os.environ))
+try:
+    socket.create_connection(("127.0.0.1", 9), timeout=5)
+except OSError as exc:
+    print("network:", type(exc).__name__)
+"""
+    row = await ran(place, code)
+    told = row.output.decode()
+    assert "input: ''" in told
+    assert "home: False" in told
+    assert "network: " in told
+    assert "MICROCLAW_HOME" not in told
+
+
+async def test_binary_output_is_kept_as_it_came(place: Place) -> None:
+    row = await ran(place, "import sys; sys.stdout.buffer.write(bytes(range(256)) * 4)")
+    assert row.output == bytes(range(256)) * 4
+
+
+async def test_output_is_seen_while_it_runs_and_cancelling_kills_it(place: Place) -> None:
+    taken = await place.service.submit(order(SLOW, keep=("x",)))
+    await until_printed(place, taken.number)
+    ended = await asyncio.wait_for(place.service.cancel(taken.number), 60)
+    assert (ended.state, ended.ending, ended.output) == ("cancelled", "cancelled", b"begun")
+    assert not (place.folder / str(taken.number)).exists()
+    again = await place.service.cancel(taken.number)
+    assert again == ended
+
+
+async def test_a_task_is_cancelled_at_any_moment_of_its_start(place: Place) -> None:
+    for turns in range(0, 40, 4):
+        taken = await place.service.submit(order("print(1)"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        row = await asyncio.wait_for(place.service.cancel(taken.number), 60)
+        assert row.state in ("cancelled", "done")
+    assert place.service.counts()["running"] == 0
+
+
+async def test_so_many_run_so_many_wait_and_the_rest_is_refused(serve: Serve) -> None:
+    async with serve(parallel=2, queue=5) as place:
+        taken, refused = [], 0
+        for _ in range(1000):
+            try:
+                taken.append((await place.service.submit(order(SLOW))).number)
+            except Overloaded:
+                refused += 1
+        counts = place.service.counts()
+        assert (counts["running"], counts["waiting"]) == (2, 5)
+        assert (len(taken), refused) == (7, 993)
+        for number in reversed(taken):
+            assert (await place.service.cancel(number)).state == "cancelled"
+        assert {event.kind.value for event in place.audit} == {"task.refused", "task.started", "task.ended"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../x", "/etc/passwd", "a/../../x", "x\0y", "a\nb", ".hidden", "", "a//b", "a" * 300, "a/b/c/d/e", "main.py"],
+)
+async def test_a_name_that_is_none_is_refused(place: Place, name: str) -> None:
+    with pytest.raises(TaskRefused):
+        await place.service.submit(order("print(1)", files={name: b"x"}))
+    if name != "main.py":
+        with pytest.raises(TaskRefused):
+            await place.service.submit(order("print(1)", keep=(name,)))
+        with pytest.raises((TaskRefused, UnknownName)):
+            await place.service.file(1, name)
+    assert await place.service.list(10) == ()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"code": "x" * (300 << 10)}, {"code": "  \n"}, {"code": "print(1)\0"}, {"language": "perl"},
+        {"limits": TaskLimits(wall_s=61)}, {"limits": TaskLimits(wall_s=0)}, {"limits": TaskLimits(memory_mb=4096)},
+        {"files": {f"f{n}": b"" for n in range(33)}}, {"files": {"x": bytes(65 << 20)}}, {"allow": "report"},
+    ],
+)  # fmt: skip
+async def test_an_order_outside_the_limits_is_refused_with_words(place: Place, wrong: dict[str, object]) -> None:
+    with pytest.raises(TaskRefused) as refused:
+        await place.service.submit(replace(order("print(1)"), **wrong))  # type: ignore[arg-type]  # wrong on purpose
+    assert refused.value.next_step
+    assert place.audit[-1].kind == "task.refused"
+
+
+async def test_no_code_runs_without_a_sandbox(serve: Serve) -> None:
+    def check() -> None:
+        raise NoSandbox("nothing shuts it off here", next_step="install bubblewrap")
+
+    async with serve(check=check) as place:
+        with pytest.raises(NoSandbox):
+            await place.service.submit(order("print(1)"))
+
+
+async def test_a_full_disk_refuses_a_task(serve: Serve) -> None:
+    async with serve(free=lambda _: 1 << 20) as place:
+        with pytest.raises(ToolFailed) as refused:
+            await place.service.submit(order("print(1)"))
+        assert "disk" in refused.value.message
+        assert await place.service.list(10) == ()
+
+
+async def test_the_end_of_the_host_interrupts_what_runs_and_waits(serve: Serve) -> None:
+    async with serve(parallel=1) as place:
+        numbers = [(await place.service.submit(order(SLOW))).number for _ in range(2)]
+        await until_printed(place, numbers[0])
+    async with serve() as place:
+        for number in numbers:
+            row = await place.service.wait(number)
+            assert (row.state, row.ending) == ("failed", "interrupted")
+        assert list(place.folder.iterdir()) == []
+
+
+async def test_a_host_that_was_killed_leaves_its_tasks_interrupted_and_their_folders_cleaned(serve: Serve) -> None:
+    async with serve() as place:
+        done = await ran(place, "open('x', 'w').write('1')", keep=("x",))
+        row = replace(done, number=0, state="running", ending="", ended_ms=None, files=())
+        left = await place.table.add(row)
+        (place.folder / str(left) / "job").mkdir(parents=True)
+        (place.folder / "99").mkdir()
+    async with serve() as place:
+        assert (await place.service.wait(left)).ending == "interrupted"
+        assert [path.name for path in place.folder.iterdir()] == [str(done.number)]
+        assert (await place.service.file(done.number, "x")).read_bytes() == b"1"
+
+
+async def test_old_results_go_by_count_and_by_size(serve: Serve) -> None:
+    async with serve(keep_count=2, keep_mb=1) as place:
+        numbers = [(await ran(place, "print(1)")).number for _ in range(3)]
+        assert [row.number for row in await place.service.list(10)] == [numbers[2], numbers[1]]
+        big = [(await ran(place, "open('x', 'wb').write(bytes(700_000))", keep=("x",))).number for _ in range(2)]
+        assert [row.number for row in await place.service.list(10)] == [big[1]]
+        assert [path.name for path in place.folder.iterdir()] == [str(big[1])]
+
+
+async def test_the_security_log_says_who_and_what_and_not_the_code(place: Place) -> None:
+    row = await ran(place, "print('a very secret word')")
+    started, ended = (event for event in place.audit if event.kind in ("task.started", "task.ended"))
+    assert (started.by, ended.by) == ("Eva", "Eva")
+    assert row.code_sha256[:16] in started.text
+    assert "no network" in started.text
+    assert "exit code 0" in ended.text
+    assert not any("secret" in event.text for event in place.audit)
+
+
+async def test_many_tasks_at_once_stay_apart(serve: Serve) -> None:
+    async with serve(parallel=16, queue=32) as place:
+        rows = await asyncio.gather(*(ran(place, f"open('x', 'w').write('{n}')", keep=("x",)) for n in range(16)))
+        for n, row in enumerate(rows):
+            assert (await place.service.file(row.number, "x")).read_text() == str(n)
+
+
+async def test_a_task_nobody_knows_is_none(place: Place) -> None:
+    for act in (place.service.wait, place.service.cancel, place.service.view):
+        with pytest.raises(MicroclawError):
+            await act(7)

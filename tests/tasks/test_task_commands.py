@@ -1,0 +1,88 @@
+"""`microclaw task`, with a host in this process and the command line as people call it."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from microclaw.app import running_host
+from microclaw.cli.chat_commands import Conversation
+from microclaw.config.load import load_settings
+from microclaw.events import Answer, ResultFile
+from microclaw.host_client.client import HostClient
+from microclaw.terminal.page import Terminal, look_for
+
+
+@pytest.fixture
+async def home(tmp_path: Path) -> AsyncIterator[Path]:
+    settings = load_settings({}, home=tmp_path / "home", http_port=None)
+    async with running_host(settings):
+        yield settings.home
+
+
+async def microclaw(home: Path, *words: str, stdin: bytes = b"") -> tuple[int, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "microclaw", "--home", str(home), *words,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, cwd=home.parent,
+    )  # fmt: skip
+    async with asyncio.timeout(60):
+        out, err = await process.communicate(stdin)
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+async def test_a_task_is_run_shown_and_its_file_fetched(home: Path) -> None:
+    folder = home.parent
+    (folder / "in.txt").write_text("hello")
+    (folder / "up.py").write_text(
+        "t = open('in.txt').read()\nprint(t, '\\x1b[2J')\nopen('out.txt', 'w').write(t.upper())"
+    )
+    code, out, err = await microclaw(home, "task", "run", "up.py", "--with", "in.txt", "--keep", "out.txt")
+    assert (code, out.splitlines()[0]) == (0, "hello "), err
+    assert "\x1b" not in out
+    assert "task 1: done, exit code 0" in out + err
+    code, out, _ = await microclaw(home, "task", "get", "1", "out.txt")
+    assert (code, (folder / "out.txt").read_text()) == (0, "HELLO")
+    code, _, err = await microclaw(home, "task", "get", "1", "out.txt")
+    assert code == 1
+    assert "is there already" in err
+    code, out, _ = await microclaw(home, "--json", "task", "show", "1")
+    shown: dict[str, Any] = json.loads(out)
+    assert (shown["schema"], shown["state"], shown["by"]) == ("microclaw.task/1", "done", "owner")
+    code, out, _ = await microclaw(home, "task", "list")
+    assert "done" in out
+
+
+async def test_code_from_the_input_that_fails_is_exit_code_1(home: Path) -> None:
+    code, out, err = await microclaw(home, "task", "run", "-", "--language", "shell", stdin=b"echo no; exit 3")
+    assert (code, out.splitlines()[0]) == (1, "no"), err
+    assert "task 1: failed, exit code 3" in out + err
+    code, out, _ = await microclaw(home, "--json", "task", "run", "-", stdin=b"print(6 * 7)")
+    assert (code, json.loads(out)["output"]) == (0, "42\n")
+    code, _, err = await microclaw(home, "task", "run", "missing.py")
+    assert code == 1
+    assert "next: " in err
+    code, _, err = await microclaw(home, "task", "show", "nothing")
+    assert code == 1
+    assert "microclaw task list" in err
+
+
+@pytest.mark.parametrize(
+    ("saved", "told"),
+    [
+        (Path("/home/eva/tasks"), "/home/eva/tasks/12/files/out/plot.png"),
+        (None, "microclaw task get 12 out/plot.png -o plot.png"),
+    ],
+)
+def test_the_chat_says_where_a_file_of_an_answer_is(saved: Path | None, told: str) -> None:
+    out = io.StringIO()
+    conversation = Conversation(HostClient(Path("unused")), None, "terminal", saved=saved)
+    answer = Answer("here", files=(ResultFile(12, "out/plot.png", "image/png", 3),))
+    conversation.tell_files(Terminal(out, look_for(out, {})), answer)
+    assert told in "".join(out.getvalue().split("\n"))
