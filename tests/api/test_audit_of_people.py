@@ -46,8 +46,8 @@ async def test_tokens_made_used_wrongly_and_revoked(tmp_path: Path) -> None:
     misused = [(event.by, event.text) for event in events if event.kind.value == "token.misused"]
     assert misused == [
         ("ada", "ada is a member: /v1/tokens is the owner's"),
-        ("owner", "no token may make tokens"),
-        ("owner", "no token may end tokens"),
+        ("owner", "no token may do this, and no session: POST /v1/tokens"),
+        ("owner", "no token may do this, and no session: DELETE /v1/tokens/ci"),
     ]
     everything = b"".join(path.read_bytes() for path in (home / "audit").iterdir())
     for secret in (GUESS, made["secret"], *host.secrets.values()):

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Message, Receive, Scope, Send
 
+from microclaw.api.access import Access
 from microclaw.api.caller import WRONG_TOKENS, BearerAuth, Caller, caller_of
 from microclaw.auth.people import People
 from microclaw.auth.tokens import PersonTokens
@@ -25,6 +26,7 @@ class Bench:
     def __init__(self, tokens: PersonTokens, secrets: dict[str, str]) -> None:
         self.now_s = 1000.0
         self.secrets = secrets
+        self.tokens = tokens
         self.numbers: tuple[bytes, ...] = ()
         self.callers: list[Caller] = []
         self.bearer = BearerAuth(
@@ -90,9 +92,20 @@ async def test_what_is_not_for_every_role_is_the_owners(bench: Bench, path: str)
     assert (await bench.ask(f"Bearer {bench.secrets['owner']}", path=path))[0] == 200
 
 
-@pytest.mark.parametrize("path", ["/v1/memory", "/v1/usage", "/v1/skills/x", "/v1/chat/completions", "/v1/devices/a"])
+@pytest.mark.parametrize("path", ["/v1/memory", "/v1/usage", "/v1/skills/x", "/v1/models/x/y", "/v1/devices/a"])
 async def test_what_looks_at_its_caller_is_for_every_role(bench: Bench, path: str) -> None:
     assert (await bench.ask(f"Bearer {bench.secrets['p-g']}", path=path))[0] == 200
+
+
+async def test_a_read_only_token_opens_no_chat(bench: Bench) -> None:
+    """The chat gateway asks for a guest at least, whatever its path."""
+    gateway = BearerAuth(
+        inside=bench.app("inside"), outside=None, tokens=bench.tokens, access=lambda _method, _path: Access.ASK
+    )
+    secret = await bench.tokens.create("screen", "owner", scope="read")
+    for shown, status in ((secret, 403), (bench.secrets["p-g"], 200)):
+        bench.bearer = gateway
+        assert (await bench.ask(f"Bearer {shown}", path="/ws"))[0] == status
 
 
 async def test_two_headers_or_another_scheme_open_nothing(bench: Bench) -> None:

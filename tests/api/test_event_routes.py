@@ -98,7 +98,7 @@ async def test_other_kinds_and_devices_are_left_out() -> None:
     feed = LiveFeed("a1")
     for event in (_alarm(1), AppEnded("kitchen", 2, "blink", "trapped"), AppEnded("hall", 3, "blink", "trapped")):
         feed.put(event)
-    stream = event_stream(feed, 0, 0.001, "kitchen", frozenset({"app.ended"}), MemoryTokens(), None)
+    stream = event_stream(feed, 0, 0.001, "kitchen", frozenset({"app.ended"}), MemoryTokens().watching, None)
     blocks = [await asyncio.wait_for(anext(stream), WAIT_S) for _ in range(3)]
     assert [block.partition("\n")[0] for block in blocks] == ["retry: 2000", "id: a1-2", ": nothing new"]
 
@@ -106,7 +106,7 @@ async def test_other_kinds_and_devices_are_left_out() -> None:
 @pytest.mark.parametrize("removed", [False, True])
 async def test_a_stream_ends_with_its_token(removed: bool) -> None:
     tokens, feed = MemoryTokens(), LiveFeed("a1")
-    stream = event_stream(feed, 0, 60, None, frozenset({"alarm"}), tokens, "t-2")
+    stream = event_stream(feed, 0, 60, None, frozenset({"alarm"}), tokens.watching, "t-2")
     feed.put(_alarm(1))
     blocks = [await asyncio.wait_for(anext(stream), WAIT_S) for _ in range(2)]
     assert blocks[1].startswith("id: a1-1")
@@ -122,7 +122,9 @@ async def test_a_stream_ends_with_its_token(removed: bool) -> None:
 
 async def test_a_stream_without_a_token_or_of_another_goes_on() -> None:
     tokens, feed = MemoryTokens(), LiveFeed("a1")
-    streams = [event_stream(feed, 0, 60, None, frozenset({"alarm"}), tokens, token_id) for token_id in (None, "t-1")]
+    streams = [
+        event_stream(feed, 0, 60, None, frozenset({"alarm"}), tokens.watching, token_id) for token_id in (None, "t-1")
+    ]
     for stream in streams:
         await asyncio.wait_for(anext(stream), WAIT_S)
     await tokens.remove("t-2")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
+from tests.cli.https_front import write_certificate
 
 from microclaw.api.server import MAX_CONNECTIONS, Listener, serving, tcp_listener
 
@@ -20,7 +23,10 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 @asynccontextmanager
 async def door(
-    go: asyncio.Event | None = None, text: str = "here", head_timeout_s: float = HEAD_TIMEOUT_S
+    go: asyncio.Event | None = None,
+    text: str = "here",
+    head_timeout_s: float = HEAD_TIMEOUT_S,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[tuple[str, int]]:
     """A door whose app answers when `go` is set."""
 
@@ -30,7 +36,7 @@ async def door(
         await PlainTextResponse(text)(scope, receive, send)
 
     with tcp_listener("127.0.0.1", 0) as listener:
-        doors = [Listener("people", answering, listener)]
+        doors = [Listener("people", answering, listener, tls=tls)]
         async with (
             asyncio.timeout(LIMIT_S),
             asyncio.TaskGroup() as group,
@@ -123,3 +129,22 @@ async def test_an_upgrade_writes_no_line_in_the_log(protocol: str, caplog: pytes
         assert b"here" in await reader.readuntil(b"here")
         writer.close()
     assert [record.message for record in caplog.records if record.levelname != "DEBUG"] == []
+
+
+async def test_a_tls_handshake_that_does_not_end_closes_the_connection_and_answers_come_whole(tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate, key = write_certificate(tmp_path, "localhost")
+    context.load_cert_chain(certificate, key)
+    text = "x" * (1 << 20)
+    async with door(text=text, tls=context) as address:
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(b"\x16\x03\x01")  # the beginning of a handshake, and no more
+        assert await reader.read() == b""
+        writer.close()
+        client = ssl.create_default_context(cafile=str(certificate))
+        reader, writer = await asyncio.open_connection(*address, ssl=client, server_hostname="localhost")
+        writer.write(REQUEST)
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert b"200" in head
+        assert await reader.readexactly(len(text)) == text.encode()
+        writer.close()

@@ -8,7 +8,7 @@ import pytest
 from tests.auth.conftest import Clock
 
 from microclaw.auth.people import OWNER, People
-from microclaw.auth.tokens import DAY_MS, NOTED_USE_MS, PersonTokens
+from microclaw.auth.tokens import DAY_MS, NOTED_USE_MS, PersonTokens, Scope
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.store.database import Database
 from microclaw.store.people import PeopleTable, PersonTokenTable
@@ -110,3 +110,40 @@ async def test_a_watch_ends_with_its_token(tokens: PersonTokens, people: People,
 async def test_a_watch_of_a_token_that_is_gone_has_ended_and_without_a_token_never_does(tokens: PersonTokens) -> None:
     async with tokens.watching("t-gone") as watch, tokens.watching("") as without:
         assert (watch.check(), without.check()) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("scope", "role"), [("read", "read-only"), ("chat", "guest"), ("act", "member"), ("all", "owner")]
+)
+async def test_a_scope_is_the_most_that_a_token_is(tokens: PersonTokens, scope: Scope, role: str) -> None:
+    found = await tokens.who(await tokens.create("scoped", "owner", scope=scope))
+    assert found is not None
+    assert (found.person.name, found.person.role, found.scope) == ("owner", role, scope)
+    assert (found.person.person_id == "owner") == (scope == "all")  # less than the owner has no memory of the owner's
+
+
+async def test_a_scope_gives_nobody_more_than_the_role(tokens: PersonTokens, people: People) -> None:
+    gus = await people.add("gus", "guest")
+    with pytest.raises(ConfigError, match="guest"):
+        await tokens.create("too much", gus.person_id, scope="act")
+    secret = await tokens.create("chats", gus.person_id, scope="chat")
+    await people.change_role("gus", "read-only")
+    found = await tokens.who(secret)
+    assert found is not None
+    assert found.person.role == "read-only"
+    await people.change_role("gus", "owner")
+    found = await tokens.who(secret)
+    assert found is not None
+    assert found.person.role == "guest"
+
+
+async def test_who_acts_for_somebody_with_less_is_known_as_long_as_they_are(people: People) -> None:
+    ada = await people.add("ada", "member")
+    for most, role in (("owner", "member"), ("member", "member"), ("guest", "guest"), ("read-only", "read-only")):
+        found = people.get(f"{ada.person_id}~{most}")
+        assert found is not None
+        assert found.role == role
+    assert people.get(f"{ada.person_id}~king") is None
+    assert people.get("nobody~guest") is None
+    await people.remove("ada")
+    assert people.get(f"{ada.person_id}~guest") is None

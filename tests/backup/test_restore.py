@@ -79,8 +79,15 @@ def test_an_archive_that_is_not_what_it_says_puts_nothing_in_place(
 
 async def test_the_store_is_settled_so_that_nothing_is_done_or_numbered_twice(home: Path, tmp_path: Path) -> None:
     new = tmp_path / "new"
+    with closing(sqlite3.connect(home / "microclaw.db")) as connection:
+        connection.execute("INSERT OR IGNORE INTO people VALUES ('owner', 'owner', 'owner', 1)")
+        connection.execute(f"INSERT INTO sign_ins VALUES ('s-1', 'owner', x'{'ab' * 32}', 'link', '', '', 1, 1)")
+        connection.execute("INSERT INTO person_passwords VALUES ('owner', '$argon2id$', 1)")
+        connection.commit()
     restore(backup_of(home), new)
     with closing(sqlite3.connect(new / "microclaw.db")) as connection:
+        assert connection.execute("SELECT * FROM sign_ins").fetchall() == []  # one that was ended must not live again
+        assert len(connection.execute("SELECT * FROM person_passwords").fetchall()) == 1
         ((epoch,),) = connection.execute("SELECT tx_epoch FROM links").fetchall()
         assert epoch != b"e" * 8
         assert connection.execute("SELECT state FROM inbox").fetchall() == [("kept",)]

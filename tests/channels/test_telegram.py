@@ -140,6 +140,9 @@ async def test_a_paired_person_is_let_in(server: TelegramServer, tmp_path: Path)
         assert (await server.message(555, 2)).text == "you said: hello again"
         await server.say("/whoami", user=555, name="Zoe")
         assert (await server.message(555, 3)).text == "You are Zoe (guest), Telegram user 555."
+        await people.change_role("Zoe", "read-only")
+        await server.say("and now?", user=555, name="Zoe")
+        assert (await server.message(555, 4)).text.startswith("You may look at the boards")
         running.cancel()
         with suppress(asyncio.CancelledError):
             await running

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -35,14 +35,16 @@ def clean_environ(home: Path) -> dict[str, str]:
     return {**kept, "MICROCLAW_HOME": str(home)}
 
 
-def run_in(home: Path, *words: str, stdin: str = "", timeout_s: float = TIMEOUT_S) -> Ran:
+def run_in(
+    home: Path, *words: str, stdin: str = "", timeout_s: float = TIMEOUT_S, environ: Mapping[str, str] | None = None
+) -> Ran:
     done = subprocess.run(
         [sys.executable, "-m", "microclaw.cli", *words],
         input=stdin,
         capture_output=True,
         text=True,
         timeout=timeout_s,
-        env=clean_environ(home),
+        env={**clean_environ(home), **(environ or {})},
         check=False,
     )
     return Ran(done.returncode, done.stdout, done.stderr)

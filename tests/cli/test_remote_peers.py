@@ -58,7 +58,7 @@ def test_tls_is_verified_and_an_authority_of_ones_own_is_named(
         error, step = lines(refused)
         assert refused.code == 1
         assert error.startswith(f"error: {place} cannot prove that it is that host: self-signed certificate")
-        assert "SSL_CERT_FILE=" in step
+        assert "MICROCLAW_CA=" in step
         trusted = tell(tmp_path / "h", place, "device", "list", secret=owner, SSL_CERT_FILE=str(certificate))
         assert (trusted.code, "virtual-1" in trusted.out) == (0, True), trusted.err
         said = tell(tmp_path / "h", place, "chat", "set pin 6 on", secret=owner, SSL_CERT_FILE=str(certificate))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from microclaw.config import settings
+from microclaw.config.host_settings import HostSettings
 from microclaw.config.load import find_mistakes, load_settings
 from microclaw.config.schema import Setting, Table, all_settings, root
 from microclaw.config.settings import (
@@ -18,7 +19,6 @@ from microclaw.config.settings import (
     BudgetSettings,
     ConfigFile,
     GatewaySettings,
-    HostSettings,
     Limits,
     McpServerSettings,
     ModelChoice,

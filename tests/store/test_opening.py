@@ -16,6 +16,7 @@ from microclaw.errors import StoreError
 from microclaw.store.apps import AppTable
 from microclaw.store.database import Database, take_lock
 from microclaw.store.migrations import MIGRATIONS
+from microclaw.store.people import PeopleTable, PersonRow, PersonTokenRow, PersonTokenTable
 
 TAKE = (
     "import os, sys; from pathlib import Path; from microclaw.store.database import take_lock; "
@@ -145,6 +146,27 @@ async def test_changes_of_a_store_from_before_turns_stand_alone(
     async with Database.open(store_path) as database:
         [change] = await AppTable(database).changes()
         assert (change.summary, change.turn) == ("s", None)
+
+
+async def test_people_tokens_and_addresses_of_before_roles_and_scopes_are_kept(
+    store_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = next(n for n, steps in enumerate(MIGRATIONS) if any("read-only" in step for step in steps))
+    with monkeypatch.context() as patch:
+        patch.setattr("microclaw.store.database.MIGRATIONS", MIGRATIONS[:before])
+        async with Database.open(store_path) as database:
+            rows = (
+                "people VALUES ('p-1', 'Ada', 'guest', 7)",
+                "person_addresses VALUES ('telegram', '42', 'p-1', 8)",
+                f"person_tokens VALUES ('t-1', 'phone', 'p-1', x'{'ab' * 32}', 9, NULL, 10)",
+            )
+            await database.write(lambda c: len([c.execute(f"INSERT INTO {row}") for row in rows]))
+    async with Database.open(store_path) as database:
+        assert await PeopleTable(database).list() == (PersonRow("p-1", "Ada", "guest", 7, (("telegram", "42"),)),)
+        (token,) = await PersonTokenTable(database).list()
+        assert token == PersonTokenRow("t-1", "phone", "p-1", b"\xab" * 32, 9, None, 10, "all")
+        await PeopleTable(database).delete("p-1")
+        assert await PersonTokenTable(database).list() == ()
 
 
 async def test_failed_migration_changes_nothing(store_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

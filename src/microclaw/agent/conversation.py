@@ -21,7 +21,7 @@ from microclaw.agent.turn import JoinedMessage, Turn, TurnLimits, TurnRequest, o
 from microclaw.agent.turn_journal import TurnJournal, close_interrupted
 from microclaw.agent.waiting_questions import WaitingQuestions
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
-from microclaw.auth.people import OwnerAlone, Roles
+from microclaw.auth.people import OwnerAlone, Roles, person_behind
 from microclaw.errors import MicroclawError, PermissionRefused, UnknownName
 from microclaw.events import Answer, ApprovalSettled, Inbound, TurnEvent
 from microclaw.knowledge.skills import Skills
@@ -211,7 +211,7 @@ class Conversations:
         at_s = message.received_ms // 1000
         kept = conversation(history, inbound, at_s, self._roles)
         budget_tokens = self._context.history_tokens(system, dynamic)
-        asked_by = AskedBy(inbound.person_id, *running.chat_key)
+        asked_by = AskedBy(person_behind(inbound.person_id), *running.chat_key)
         compacted = await self._compactor.compact(kept.safe, budget_tokens, chat=running.chat_key, asked_by=asked_by)
         shown, shown_s = kept.shown(compacted)
         own_s = tainted_from(inbound, at_s)

@@ -19,6 +19,7 @@ from microclaw.agent.turn_progress import TurnProgress
 from microclaw.agent.window import Window
 from microclaw.apps.changes import conversation_of, made_by
 from microclaw.auth.gate import Effect
+from microclaw.auth.people import person_behind
 from microclaw.config.settings import ModelTask
 from microclaw.errors import MicroclawError
 from microclaw.events import Action, Answer, Delta, ToolRun, TurnEvent
@@ -229,7 +230,7 @@ class Turn:
             device_context=request.device_context,
             dynamic_context=request.dynamic_context,
             task=request.task,
-            asked_by=AskedBy(request.person_id, request.channel, request.chat_id),
+            asked_by=AskedBy(person_behind(request.person_id), request.channel, request.chat_id),
         )
         self._streamed.clear()
         try:

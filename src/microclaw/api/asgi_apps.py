@@ -1,9 +1,9 @@
-"""The ASGI apps: the API on the control socket (mode 0600), and the API with tokens on loopback. It opens no port."""
+"""The ASGI apps: the API on the control socket (mode 0600), and the API with tokens and sessions. It opens no port."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from html import escape
 from typing import Any
 
@@ -12,6 +12,7 @@ from fastapi.responses import HTMLResponse
 from starlette.types import ASGIApp
 
 from microclaw import __version__
+from microclaw.api.access import access_from_network, access_of
 from microclaw.api.app_routes import app_router
 from microclaw.api.backup_routes import backup_router
 from microclaw.api.caller import LOCAL_OWNER, BearerAuth, CallerMiddleware, RequestCaller
@@ -34,6 +35,8 @@ from microclaw.api.people_routes import approval_router, people_router, token_ro
 from microclaw.api.request_check import LOOPBACK_NAMES, RequestCheck
 from microclaw.api.rollout_routes import rollout_router
 from microclaw.api.schedule_routes import schedule_router, subagent_router
+from microclaw.api.sign_in_page import page_router
+from microclaw.api.sign_in_routes import coming_in_router, session_router
 from microclaw.api.status import for_everybody
 from microclaw.api.task_routes import task_router
 from microclaw.api.telemetry_routes import crash_router, telemetry_router
@@ -43,7 +46,10 @@ from microclaw.api.waiting import TellsWaiting, waiting_router
 from microclaw.api.wifi_routes import wifi_router
 from microclaw.api.xiaozhi_routes import xiaozhi_router
 
-HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+}
 _STYLE = (
     "body{font:16px/1.5 system-ui;max-width:52rem;margin:2rem auto;padding:0 1rem}"
     "pre{background:#f4f4f4;padding:.8rem;overflow:auto}"
@@ -96,6 +102,8 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(waiting_router(parts.requests))
     app.include_router(people_router(parts))
     app.include_router(token_router(parts))
+    app.include_router(coming_in_router(parts.sign_ins))
+    app.include_router(session_router(parts.sign_ins, parts.people, parts.gate))
     app.include_router(usage_router(parts))
     names = frozenset(tool.name for tool in parts.toolbox.tools)
     app.include_router(
@@ -108,7 +116,7 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(compile_router(parts.compile))
     app.include_router(voice_router(parts))
     app.include_router(metrics_router(parts.metrics))
-    app.include_router(events_router(parts.live, parts.tokens, parts.settings.limits.keepalive_s))
+    app.include_router(events_router(parts.live, parts.watching, parts.settings.limits.keepalive_s))
 
     @app.get("/v1/status", tags=["host"], summary="Model, devices, programs")
     async def status(by: RequestCaller) -> dict[str, Any]:
@@ -126,24 +134,32 @@ def control_socket_app(parts: HostParts, api: ASGIApp) -> ASGIApp:
     return RequestCheck(app, body_bytes=limits.control_body_bytes, body_s=limits.body_s)
 
 
-def api_app(parts: HostParts, api: ASGIApp) -> ASGIApp:
-    """With a token: the whole API, as far as the person's role allows. Without one: nothing that touches a device."""
+def api_app(
+    parts: HostParts, api: ASGIApp, allowed_hosts: Container[str] = LOOPBACK_NAMES, *, on_network: bool = False
+) -> ASGIApp:
+    """With a token or a session: the whole API, as far as the person's role allows. Without one: nothing that touches
+    a device, and `on_network` only the pages and the sign-in. `allowed_hosts`: the names by which it may be called."""
     limits = parts.settings.limits
     outside = _base("microclaw", parts.failing)
-    outside.include_router(compile_router(parts.compile))
-    outside.include_router(metrics_router(parts.metrics))
+    outside.include_router(coming_in_router(parts.sign_ins))
+    if not on_network:
+        outside.include_router(compile_router(parts.compile))
+        outside.include_router(metrics_router(parts.metrics))
     inside = RequestCheck(api, body_bytes=limits.control_body_bytes, body_s=limits.body_s)
     app = BearerAuth(
         inside=TellsWaiting(inside, parts.approvals, parts.requests),
         outside=RequestCheck(outside, body_bytes=limits.body_bytes, body_s=limits.body_s),
         tokens=parts.tokens,
+        sign_ins=parts.sign_ins,
+        access=access_from_network if on_network else access_of,
     )
-    return RequestCheck(app, body_bytes=None, body_s=limits.body_s, allowed_hosts=LOOPBACK_NAMES)
+    return RequestCheck(app, body_bytes=None, body_s=limits.body_s, allowed_hosts=allowed_hosts)
 
 
 def _base(title: str, failing: Callable[[], tuple[str, ...]]) -> FastAPI:
     app = FastAPI(title=title, version=__version__, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     add_failure_handlers(app)
+    app.include_router(page_router())
 
     @app.get("/api/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:

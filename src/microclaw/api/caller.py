@@ -1,4 +1,4 @@
-"""Who sends a request: checks its token and gives the API the caller. It makes no tokens."""
+"""Who sends a request: checks its token or session and gives the API the caller. It makes neither."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from microclaw.api.access import OF_ROLE, Access, access_of
 from microclaw.api.failures import failure_response, is_openai, openai_error
 from microclaw.api.jobs import Feed
 from microclaw.api.request_check import refuse
@@ -24,6 +25,7 @@ from microclaw.audit import AuditEvent, AuditKind
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Gate, Permission
 from microclaw.auth.people import OWNER, Person
+from microclaw.auth.sign_ins import SignIns, csrf_token
 from microclaw.auth.tokens import PersonTokens
 from microclaw.auth.wrong_tokens import WrongTokens
 from microclaw.errors import PermissionRefused
@@ -36,7 +38,8 @@ CALLER_KEY: Final = "microclaw.caller"
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """`direct`: a person at the command line of this machine, who is not asked again. `source` is the token's id.
+    """`direct`: a person at the command line of this machine, who is not asked again. `source` is the token's id, or
+    the session's.
 
     `request` is the request's own number, which its approvals carry.
     """
@@ -45,6 +48,7 @@ class Caller:
     direct: bool
     source: str
     request: str = ""
+    csrf: str = ""  # of a browser's session: what it sends with each change
 
     @property
     def conversation(self) -> str:
@@ -53,7 +57,7 @@ class Caller:
 
     @property
     def token(self) -> str | None:
-        """The token's id; None on the control socket."""
+        """The token's or session's id; None on the control socket."""
         return None if self.direct else self.source
 
     def scoped(self, chat_id: str) -> str:
@@ -162,47 +166,39 @@ def questions_in(feed: Feed, approvals: Approvals, *, channel: str, chat_id: str
 
 WRONG_TOKENS: Final = 10  # of one address within a minute; then it has to wait
 _OFFERED: Final = "bearer."
+_LEAST: Final = {
+    Access.LOOK: "for read-only people and up",
+    Access.ASK: "for guests and up",
+    Access.ACT: "for members and up",
+    Access.OWN: "the owner's",
+}
 _REQUEST: Final = REQUEST_HEADER.lower().encode()
 _NUMBER: Final = re.compile(rb"[0-9a-f]{16,32}")
 
-FOR_TOKENS: Final = "/v1/"  # what is below it says so with 401, also where there is nothing
+FOR_TOKENS: Final = "/v1/"  # below it also what is not there is 401
+CSRF_HEADER: Final = "Microclaw-CSRF"
+_CSRF: Final = CSRF_HEADER.lower().encode()
+_SAFE: Final = frozenset({"GET", "HEAD"})
 
-# What takes its caller's role into account; everything else is the owner's.
-FOR_EVERY_ROLE: Final = (
-    "/healthz",
-    "/metrics",
-    "/api",
-    "/v1/approvals",
-    "/v1/apps",
-    "/v1/call",
-    "/v1/changes",
-    "/v1/chat",
-    "/v1/devices",
-    "/v1/events",
-    "/v1/fleet",
-    "/v1/jobs",
-    "/v1/memory",
-    "/v1/models",
-    "/v1/pairings",
-    "/v1/requests",
-    "/v1/schedules",
-    "/v1/skills",
-    "/v1/status",
-    "/v1/subagents",
-    "/v1/tasks",
-    "/v1/tools",
-    "/v1/tries",
-    "/v1/undo",
-    "/v1/usage",
-)
+
+def cookie_name(scope: Scope) -> str:
+    """The cookie of a session here. Cookies know no port, so the name has it; `__Host-` (RFC 6265bis) needs HTTPS."""
+    port = (scope.get("server") or ("", 0))[1]
+    return f"__Host-microclaw-{port}" if scope.get("scheme") == "https" else f"microclaw-{port}"
+
+
+def session_cookie(scope: Scope, secret: str, max_age_s: int) -> str:
+    """A Set-Cookie header; with max_age_s 0 the browser forgets it."""
+    secure = "; Secure" if scope.get("scheme") == "https" else ""
+    return f"{cookie_name(scope)}={secret}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Strict{secure}"
 
 
 class BearerAuth:
-    """`Authorization: Bearer mc_...` leads to `inside`, no such header to `outside`, a wrong one to 401.
+    """`Authorization: Bearer mc_...`, or the cookie of a session, leads to `inside`; neither of them to `outside`.
 
-    `outside` None: a token is needed. Paths outside `for_every_role` are for the owner only. A browser, which
+    A wrong one is 401. `outside` None: one is needed. `access` knows what each route asks for. A browser, which
     can set no header of a WebSocket, offers `bearer.mc_...` as a subprotocol. `local` is one more token, of no
-    person's list, and whom it lets in.
+    person's list, and whom it lets in. Without `sign_ins` cookies are not looked at.
 
     A right token is always accepted: behind a proxy, and on loopback, everybody has one address, and the guesses of
     one client must not shut the others out. A secret of 256 bits needs no lock against guesses.
@@ -214,7 +210,8 @@ class BearerAuth:
         inside: ASGIApp,
         outside: ASGIApp | None,
         tokens: PersonTokens,
-        for_every_role: Sequence[str] = FOR_EVERY_ROLE,
+        sign_ins: SignIns | None = None,
+        access: Callable[[str, str], Access | None] = access_of,
         local: tuple[str, Caller] | None = None,
         next_step: str = "microclaw token create NAME",
         now_s: Callable[[], float] = time.monotonic,
@@ -222,7 +219,8 @@ class BearerAuth:
         self._inside = inside
         self._outside = outside
         self._tokens = tokens
-        self._for_every_role = for_every_role
+        self._sign_ins = sign_ins
+        self._access = access
         self._local = local
         self._next_step = next_step
         self._wrong = WrongTokens(WRONG_TOKENS, now_s)
@@ -232,16 +230,22 @@ class BearerAuth:
         if not shown:
             offered = scope.get("subprotocols", ())
             shown = [f"Bearer {name.removeprefix(_OFFERED)}" for name in offered if name.startswith(_OFFERED)]
-        if not shown and self._outside is not None and not scope["path"].startswith(FOR_TOKENS):
+        access = self._access(scope.get("method", "GET"), scope["path"])
+        is_open = access is Access.OPEN or (access is None and not scope["path"].startswith(FOR_TOKENS))
+        cookies = [] if shown or self._sign_ins is None else _cookies(scope)
+        answer: Caller | Response | None = None
+        if cookies and self._sign_ins is not None:
+            answer = await self._with_cookie(self._sign_ins, scope, cookies, access)
+        if answer is None and not shown and self._outside is not None and is_open:
             await self._outside(scope, receive, send)
             return
-        answer = await self._come_in(scope, shown or [""])
+        answer = answer or await self._come_in(scope, shown or [""], access)
         if isinstance(answer, Caller):
             await CallerMiddleware(self._inside, answer)(scope, receive, send)
         else:
             await refuse(answer, scope, receive, send)  # the body is not read
 
-    async def _come_in(self, scope: Scope, shown: list[str]) -> Caller | Response:
+    async def _come_in(self, scope: Scope, shown: list[str], access: Access | None) -> Caller | Response:
         scheme, _, secret = shown[0].partition(" ")
         secret = secret.strip() if len(shown) == 1 and scheme.lower() == "bearer" else ""
         if self._local is not None and hmac.compare_digest(secret.encode(), self._local[0].encode()):
@@ -250,25 +254,61 @@ class BearerAuth:
         if token is None:
             lapsed = await self._tokens.lapsed(secret.strip()) if any(shown) else None
             return self._opens_nothing(scope, shown, lapsed)
-        if not self._is_for(token.person, scope["path"]):
-            text = f"{token.person.name} is a {token.person.role}: {scope['path'][:80]} is the owner's"
-            self._note(AuditKind.TOKEN_MISUSED, text, scope, about=token.name, by=token.person.name)
-            return failure_response(Failure("permission_refused", text, "ask the owner of this host"), 403)
+        refused = self._refused(token.person, scope, access, AuditKind.TOKEN_MISUSED, about=token.name)
+        if refused is not None:
+            return refused
         return Caller(token.person.person_id, direct=False, source=token.token_id, request=request_number(scope))
 
-    def _is_for(self, person: Person, path: str) -> bool:
-        if person.role == "owner":
-            return True
-        return any(path == start or path.startswith(f"{start}/") for start in self._for_every_role)
+    async def _with_cookie(
+        self, sign_ins: SignIns, scope: Scope, cookies: list[str], access: Access | None
+    ) -> Caller | Response | None:
+        """None for a session that opens nothing where nobody asks for one: so a browser can sign in again."""
+        found = await sign_ins.who(cookies[0]) if len(cookies) == 1 else None
+        if found is None:
+            if access is Access.OPEN:
+                return None
+            self._note(AuditKind.SIGNIN_REFUSED, "a session that is over, or never was one", scope)
+            text = "this session is over: it was ended, or nobody used it for a week"
+            answer = _refusal(scope, 401, Failure("unauthorized", text, "sign in again: microclaw open"))
+            answer.headers["Set-Cookie"] = session_cookie(scope, "", 0)
+            return answer
+        refused = self._refused(found.person, scope, access, AuditKind.SIGNIN_REFUSED, about=found.sign_in_id)
+        if refused is not None:
+            return refused
+        csrf = csrf_token(cookies[0])
+        changes = scope.get("method", "GET") not in _SAFE and access is not Access.OPEN
+        sent = [value for key, value in scope["headers"] if key == _CSRF]
+        if changes and not (len(sent) == 1 and hmac.compare_digest(sent[0], csrf.encode())):
+            self._note(AuditKind.SIGNIN_REFUSED, "a change without the page's own word", scope, about=found.sign_in_id)
+            text = f"a session changes nothing without the header {CSRF_HEADER}"
+            return failure_response(Failure("forbidden", text, "GET /v1/me has its value: csrf"), 403)
+        number = request_number(scope)
+        return Caller(found.person.person_id, direct=False, source=found.sign_in_id, request=number, csrf=csrf)
+
+    def _refused(
+        self, person: Person, scope: Scope, access: Access | None, kind: AuditKind, *, about: str
+    ) -> Response | None:
+        """The answer for somebody who is known, and may not do this."""
+        path, most = scope["path"][:80], OF_ROLE.get(person.role, Access.OPEN)
+        if access is Access.SOCKET:
+            text = f"no token may do this, and no session: {scope.get('method', 'GET')} {path}"
+            step = "do it on the host's own command line"
+        elif (Access.OWN if access is None else access) <= most:
+            return None
+        else:
+            needs = "the owner's" if access is None else _LEAST[access]
+            text, step = f"{person.name} is a {person.role}: {path} is {needs}", "ask the owner of this host"
+        self._note(kind, text, scope, about=about, by=person.name)
+        return failure_response(Failure("permission_refused", text, step), 403)
 
     def _note(
         self, kind: AuditKind, text: str, scope: Scope, *, about: str | None = None, by: str | None = None
     ) -> None:
-        self._tokens.record(AuditEvent(kind, text, address=_address(scope), about=about, by=by))
+        self._tokens.record(AuditEvent(kind, text, address=client_address(scope), about=about, by=by))
 
     def _opens_nothing(self, scope: Scope, shown: list[str], lapsed: str | None) -> Response:
         """`lapsed` is the name of the token that was shown, when it is known."""
-        address = _address(scope)
+        address = client_address(scope)
         wait_s = self._wrong.wait_s(address)
         if wait_s > 0:
             text = f"{WRONG_TOKENS} wrong tokens within a minute from {address}"
@@ -286,7 +326,15 @@ class BearerAuth:
         return refused
 
 
-def _address(scope: Scope) -> str:
+def _cookies(scope: Scope) -> list[str]:
+    """The values of our cookie; more than one is no answer to which of them is ours."""
+    name = cookie_name(scope)
+    pairs = (pair for key, value in scope["headers"] if key == b"cookie" for pair in value.decode("latin-1").split(";"))
+    split = (pair.strip().partition("=") for pair in pairs)
+    return [value for key, _, value in split if key == name]
+
+
+def client_address(scope: Scope) -> str:
     return str((scope.get("client") or ("?", 0))[0])
 
 

@@ -8,19 +8,21 @@ import logging
 import re
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, fields
 from itertools import islice
-from typing import Annotated, assert_never
+from typing import Annotated, TypeAlias, assert_never
 
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 
 from microclaw.api.caller import RequestCaller
-from microclaw.auth.tokens import RECHECK_S, PersonTokens
+from microclaw.auth.tokens import RECHECK_S, TokenWatch
 from microclaw.errors import ConfigError, Overloaded
 from microclaw.events import LIVE_EVENTS, Alarm, DeviceLog, LiveEvent, Published
 
+Watching: TypeAlias = Callable[[str | None], AbstractAsyncContextManager[TokenWatch]]
+"""The watch of a connection, by the id of its token or session (auth.admission)."""
 RING_EVENTS = 1_024
 MAX_LISTENERS = 16  # a quarter of the connections that the listener takes
 _NOT_LOGGED = frozenset({"at_ms", "text"})
@@ -140,7 +142,7 @@ KINDS = frozenset(kind.kind for kind in LIVE_EVENTS)
 _ID = re.compile(r"([0-9a-f]{1,32})-([0-9]{1,18})")
 
 
-def events_router(feed: LiveFeed, tokens: PersonTokens, keepalive_s: float) -> APIRouter:
+def events_router(feed: LiveFeed, watching: Watching, keepalive_s: float) -> APIRouter:
     router = APIRouter(tags=["host"])
 
     @router.get("/v1/events", summary="Live events, as Server-Sent Events", response_class=StreamingResponse)
@@ -158,7 +160,7 @@ def events_router(feed: LiveFeed, tokens: PersonTokens, keepalive_s: float) -> A
             )
         feed.check_room()
         after, kinds = _after(feed, last_event_id), frozenset(kind or KINDS)
-        stream = event_stream(feed, after, keepalive_s, device, kinds, tokens, by.token)
+        stream = event_stream(feed, after, keepalive_s, device, kinds, watching, by.token)
         return StreamingResponse(stream, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 
     return router
@@ -170,14 +172,14 @@ async def event_stream(
     keepalive_s: float,
     device: str | None,
     kinds: frozenset[str],
-    tokens: PersonTokens,
+    watching: Watching,
     token_id: str | None,
 ) -> AsyncGenerator[str, None]:
     """The body of the answer: events of these kinds, of this device or of any.
 
-    It ends when the token is removed or expires, or its person is removed; `token_id` None is no token.
+    It ends when the token or session ends, or its person is removed; `token_id` None is neither.
     """
-    async with tokens.watching(token_id) as watch:
+    async with watching(token_id) as watch:
         if not watch.check():
             return
         yield f"retry: {RETRY_MS}\n\n"  # at once, so that the reader knows that it is heard

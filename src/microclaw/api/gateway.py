@@ -20,6 +20,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from microclaw.addresses import bracketed, is_loopback
 from microclaw.agent.inbox import Inbox
+from microclaw.api.access import Access
 from microclaw.api.caller import BearerAuth, Caller, CallerMiddleware, caller_of
 from microclaw.api.failures import failure_response
 from microclaw.api.gateway_chats import CHANNEL, CLOSE_S, Client, GatewayChats
@@ -214,11 +215,13 @@ _OPTIONS: Final = {
 def _admitting(app: ASGIApp, settings: GatewaySettings, tokens: PersonTokens, local_token: str | None) -> ASGIApp:
     """The same checks as the API. On a network neither `settings.open` nor the local token counts."""
     here = is_loopback(settings.host)
+    is_open = here and settings.open
+    least = Access.OPEN if is_open else Access.ASK
     bearer = BearerAuth(
         inside=app,
-        outside=CallerMiddleware(app, _LOCAL) if here and settings.open else None,
+        outside=CallerMiddleware(app, _LOCAL) if is_open else None,
         tokens=tokens,
-        for_every_role=PATHS,
+        access=lambda _method, path: least if path in PATHS else None,
         local=(local_token, _LOCAL) if here and local_token else None,
         next_step=_HOW_TO_COME_IN,
     )

@@ -10,7 +10,7 @@ from microclaw.agent.attempts import Attempt
 from microclaw.agent.client_turn import ClientTurns
 from microclaw.agent.conversation import Conversations
 from microclaw.api.backup_routes import ReadHome
-from microclaw.api.event_routes import LiveFeed
+from microclaw.api.event_routes import LiveFeed, Watching
 from microclaw.api.jobs import Jobs
 from microclaw.api.metrics import MetricSources
 from microclaw.api.schedule_routes import ScheduleParts
@@ -28,6 +28,7 @@ from microclaw.apps.upgrade import Upgrader
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.gate import Gate
 from microclaw.auth.people import People
+from microclaw.auth.sign_ins import SignIns
 from microclaw.auth.tokens import PersonTokens
 from microclaw.config.settings import Settings
 from microclaw.devices.registry import Registry
@@ -70,6 +71,8 @@ class HostParts:
     approvals: Approvals
     people: People
     tokens: PersonTokens
+    sign_ins: SignIns
+    watching: Watching
     toolbox: Toolbox
     jobs: Jobs
     metrics: MetricSources

@@ -12,8 +12,9 @@ from microclaw.api.body import RequestBody
 from microclaw.api.caller import CHANNEL, Caller, RequestCaller, check_local_owner
 from microclaw.api.parts import HostParts
 from microclaw.auth.approvals import PendingApproval
-from microclaw.auth.people import OWNER, Person, Role
-from microclaw.auth.tokens import Token
+from microclaw.auth.passwords import MAX_CHARS
+from microclaw.auth.people import OWNER, Person, Role, person_behind
+from microclaw.auth.tokens import Scope, Token
 from microclaw.config.settings import BudgetSettings
 from microclaw.models.usage import UsageReport
 from microclaw.store.usage import KEPT_DAYS, UsageCount, UsageGroup
@@ -70,10 +71,24 @@ class PairPersonBody(RequestBody):
     role: Role | None = None
 
 
+class PersonBody(RequestBody):
+    name: Annotated[str, Field(min_length=1, max_length=80)]
+    role: Role
+
+
+class RoleBody(RequestBody):
+    role: Role
+
+
+class NewPasswordBody(RequestBody):
+    password: Annotated[str, Field(min_length=1, max_length=4 * MAX_CHARS)]
+
+
 class TokenBody(RequestBody):
     name: Annotated[str, Field(min_length=1, max_length=80)]
     person: Annotated[str, Field(max_length=80)] = OWNER.person_id
     days: Annotated[int, Field(ge=1, le=3650)] | None = None
+    scope: Scope = "all"
 
 
 def people_router(parts: HostParts) -> APIRouter:
@@ -97,10 +112,30 @@ def people_router(parts: HostParts) -> APIRouter:
         await parts.conversations.inbox.outbox.push(channel, address, _welcome(person), person=person.person_id)
         return _person(parts, person)
 
-    @router.delete("/{name}", summary="Forget somebody, with their addresses and tokens")
+    @router.post("", status_code=201, summary="Somebody without a channel: they come in by a link or a password")
+    async def add(body: PersonBody, by: RequestCaller) -> dict[str, Any]:
+        check_local_owner(gate, by, "let people in")
+        return _person(parts, await people.add(body.name, body.role))
+
+    @router.patch("/{name}", summary="Another role, from the next request on")
+    async def change_role(name: str, body: RoleBody, by: RequestCaller) -> dict[str, Any]:
+        check_local_owner(gate, by, "change roles")
+        return _person(parts, await people.change_role(name, body.role))
+
+    @router.delete("/{name}", summary="Forget somebody, with their addresses, tokens, password and sessions")
     async def remove(name: str, by: RequestCaller) -> dict[str, Any]:
         check_local_owner(gate, by, "remove people")
         return {"removed": (await people.remove(name)).name}
+
+    @router.put("/{name}/password", summary="A new password; every session of the person ends")
+    async def set_password(name: str, body: NewPasswordBody, by: RequestCaller) -> dict[str, Any]:
+        check_local_owner(gate, by, "set passwords")
+        return {"person": (await parts.sign_ins.set_password(name, body.password)).name}
+
+    @router.delete("/{name}/password", summary="No password any more; every session of the person ends")
+    async def remove_password(name: str, by: RequestCaller) -> dict[str, Any]:
+        check_local_owner(gate, by, "remove passwords")
+        return {"removed": (await parts.sign_ins.remove_password(name)).name}
 
     return router
 
@@ -118,7 +153,7 @@ def token_router(parts: HostParts) -> APIRouter:
     async def create(body: TokenBody, by: RequestCaller) -> dict[str, Any]:
         check_local_owner(gate, by, "make tokens")
         person = parts.people.named(body.person)
-        secret = await tokens.create(body.name, person.person_id, days=body.days)
+        secret = await tokens.create(body.name, person.person_id, days=body.days, scope=body.scope)
         made = next(token for token in await tokens.list() if token.name == body.name)
         return {**_token(made), "secret": secret}
 
@@ -132,6 +167,8 @@ def token_router(parts: HostParts) -> APIRouter:
 
 def _welcome(person: Person) -> str:
     """The first words to somebody who was let in: a private chat's id is its person's (Telegram Bot API, Chat)."""
+    if person.role == "read-only":
+        return f"Welcome, {person.name}: you may look at the boards, in a browser or with a token, and not chat here."
     may = "look at the boards" if person.role == "guest" else "work with the boards"
     return f"Welcome, {person.name}: you may {may} now. Say what you want, for example: what can you do?"
 
@@ -149,6 +186,7 @@ def _token(token: Token) -> dict[str, Any]:
         "name": token.name,
         "person": token.person.name,
         "role": token.person.role,
+        "scope": token.scope,
         "made_ms": token.made_ms,
         "expires_ms": token.expires_ms,
         "used_ms": token.used_ms,
@@ -169,7 +207,7 @@ def usage_router(parts: HostParts) -> APIRouter:
         days: Annotated[int, Query(ge=1, le=KEPT_DAYS)] = 30,
     ) -> dict[str, Any]:
         everybody = _is_owner(parts, by)
-        report = await parts.usage.report(group, days, person=None if everybody else by.person_id)
+        report = await parts.usage.report(group, days, person=None if everybody else person_behind(by.person_id))
         return {
             "by": group,
             "days": days,

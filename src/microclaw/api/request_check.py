@@ -6,7 +6,7 @@ import asyncio
 import ipaddress
 import re
 import socket
-from collections.abc import Container
+from collections.abc import Callable, Container, Iterable
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,7 +15,18 @@ from microclaw.api.failures import failure_response
 from microclaw.wire.host_api import Failure
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-HTTP_PORT = 80
+PORTS = {"http": 80, "https": 443}
+# On every answer: it is what it says it is, no page of others frames it, and it tells no other site where it was.
+ANSWER_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"x-frame-options", b"DENY"),
+)
+WHERE_NONE = (  # for answers that have none of their own
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
+)
 MAX_PORT = 65_535
 DRAIN_BYTES = 16 << 20
 DRAIN_S = 2.0
@@ -26,16 +37,20 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{0,5}))?")
 class AllowedHosts(Container[str]):
     """The Host names that a server on the network accepts: this machine's, the bound one, and every IP address.
 
-    An IP address is safe: no web page can rebind it to another machine.
+    `names` are those of its certificate now, also `*.example.org`. An IP address is safe: no web page can rebind it to
+    another machine.
     """
 
-    def __init__(self, bound_to: str) -> None:
-        self._names = frozenset({"localhost", bound_to.lower(), socket.gethostname().lower()})
+    def __init__(self, bound_to: str, names: Callable[[], Iterable[str]] = tuple) -> None:
+        self._own = frozenset({"localhost", bound_to.lower(), socket.gethostname().lower()})
+        self._names = names
 
     def __contains__(self, name: object) -> bool:
         if not isinstance(name, str) or not name:
             return False
-        return name in self._names or name.removesuffix(".local") in self._names or _is_address(name)
+        if name in self._own or name.removesuffix(".local") in self._own or _is_address(name):
+            return True
+        return not {name, f"*.{name.partition('.')[2]}"}.isdisjoint(self._names())
 
 
 class RequestCheck:
@@ -62,6 +77,7 @@ class RequestCheck:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             return
+        send = _with_headers(send)
         refusal = self._refusal(scope)
         if refusal is None and self._body_bytes is not None:
             try:
@@ -87,11 +103,12 @@ class RequestCheck:
         if self._allowed is None:
             return None
         hosts = _header_values(scope, b"host")
-        if len(hosts) != 1 or (here := _name_and_port(hosts[0])) is None or here[0] not in self._allowed:
+        scheme = "https" if scope.get("scheme") in ("https", "wss") else "http"
+        if len(hosts) != 1 or (here := _name_and_port(hosts[0], scheme)) is None or here[0] not in self._allowed:
             shown = ", ".join(hosts)[:80] or "none"
             return 403, Failure("forbidden", f"foreign Host: {shown}", "call it by 127.0.0.1 or localhost")
         for origin in _header_values(scope, b"origin"):
-            if not _is_same(origin, here):
+            if not _is_same(origin, scheme, here):
                 return 403, Failure("forbidden", f"foreign Origin: {origin[:80]}", "web pages may not call this API")
         return None
 
@@ -134,19 +151,31 @@ async def refuse(response: Response, scope: Scope, receive: Receive, send: Send)
     await send({"type": "http.response.body", "body": b""})
 
 
-def _name_and_port(host: str) -> tuple[str, int] | None:
+def _with_headers(send: Send) -> Send:
+    async def with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = [(bytes(key).lower(), value) for key, value in message.get("headers", ())]
+            has = {key for key, _ in headers}
+            headers += [(key, value) for key, value in (*ANSWER_HEADERS, *WHERE_NONE) if key not in has]
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return with_headers
+
+
+def _name_and_port(host: str, scheme: str) -> tuple[str, int] | None:
     """What a Host header says; None when it is not a name or an address with a port or without one."""
     match = _HOST.fullmatch(host.lower())
     if match is None:
         return None
-    port = int(match[2] or HTTP_PORT)
+    port = int(match[2] or PORTS[scheme])
     return (match[1].strip("[]"), port) if port <= MAX_PORT else None
 
 
-def _is_same(origin: str, here: tuple[str, int]) -> bool:
+def _is_same(origin: str, here_scheme: str, here: tuple[str, int]) -> bool:
     """Whether a page of this origin was served here: the same name and port, not just this machine."""
     scheme, _, host = origin.partition("://")
-    return scheme.lower() == "http" and _name_and_port(host) == here
+    return scheme.lower() == here_scheme and _name_and_port(host, here_scheme) == here
 
 
 def _asks_for_websocket(scope: Scope) -> bool:

@@ -6,7 +6,8 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+import ssl
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,7 +42,8 @@ class UnreadTimeout(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
-        transport.set_write_buffer_limits(high=0)  # paused for as long as anything waits to be read
+        # Paused for as long as anything waits to be read. Not 0: asyncio's TLS transport would never go on from there.
+        transport.set_write_buffer_limits(high=1)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_unread_timer()
@@ -123,6 +125,7 @@ class Listener:
     clients: int = 0
     websocket: type[asyncio.Protocol] | None = None
     websocket_options: Mapping[str, Any] = field(default_factory=dict)
+    tls: ssl.SSLContext | None = None
 
 
 @asynccontextmanager
@@ -206,10 +209,15 @@ def _server(listener: Listener, head_timeout_s: float, unread_timeout_s: float) 
         limit_concurrency=MAX_CONNECTIONS + listener.clients,
         timeout_keep_alive=5,
         timeout_graceful_shutdown=GRACE_S,
+        ssl_context_factory=None if listener.tls is None else _always(listener.tls),
     )
     config.head_timeout_s = head_timeout_s
     config.unread_timeout_s = unread_timeout_s
     return _Server(config)
+
+
+def _always(context: ssl.SSLContext) -> Callable[[uvicorn.Config, Callable[[], ssl.SSLContext]], ssl.SSLContext]:
+    return lambda _config, _default: context
 
 
 class _Server(uvicorn.Server):
@@ -220,8 +228,33 @@ class _Server(uvicorn.Server):
         self.ready = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
+        if self.config.ssl is None:
+            await super().startup(sockets=sockets)
+        else:
+            await self._startup_tls(self.config.ssl, sockets or [])
         self.ready.set()
+
+    async def _startup_tls(self, context: ssl.SSLContext, sockets: list[socket.socket]) -> None:
+        """As uvicorn's own, which leaves a handshake a minute."""
+        config, loop = self.config, asyncio.get_running_loop()
+        assert isinstance(config, TimeoutConfig)
+        await self.lifespan.startup()
+
+        def protocol() -> asyncio.Protocol:
+            return HeadTimeout(config=config, server_state=self.server_state, app_state=self.lifespan.state)
+
+        self.servers = [
+            await loop.create_server(
+                protocol,
+                sock=listening,
+                ssl=context,
+                backlog=config.backlog,
+                ssl_handshake_timeout=config.head_timeout_s,
+                ssl_shutdown_timeout=GRACE_S,
+            )
+            for listening in sockets
+        ]
+        self.started = True
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

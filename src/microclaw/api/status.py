@@ -208,6 +208,9 @@ class HostStatus:
     reconciler: Reconciler
     model: Model
     http: str | None
+    urls: tuple[str, ...]
+    local_url: str | None
+    ca_sha256: str | None
     link: LinkServer | None
     channels: ChannelStates
     xiaozhi: Callable[[], Mapping[str, Any]]
@@ -244,6 +247,7 @@ class HostStatus:
             "pid": os.getpid(),
             "home": str(self.settings.home),
             "http": self.http,
+            "https": {"urls": list(self.urls), "local": self.local_url, "ca_sha256": self.ca_sha256},
             "link": self._link_object(),
             "xiaozhi": dict(self.xiaozhi()),
             "wyoming": dict(self.wyoming()),

@@ -6,13 +6,11 @@ import asyncio
 import logging
 import os
 import secrets
-import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from microclaw.addresses import is_loopback
 from microclaw.agent.attempts import latest_attempts
 from microclaw.agent.background.unattended import AgentTasks
 from microclaw.agent.conversation import Conversations
@@ -22,7 +20,7 @@ from microclaw.api.event_routes import LiveFeed
 from microclaw.api.jobs import Jobs
 from microclaw.api.metrics import MetricSources
 from microclaw.api.parts import HostParts
-from microclaw.api.server import Listener, serving, tcp_listener, unix_listener
+from microclaw.api.server import Listener, serving, unix_listener
 from microclaw.api.status import ChannelStates, HostStatus
 from microclaw.app.agent import Agent, background_running, build_agent, build_model
 from microclaw.app.channels import open_channels
@@ -42,13 +40,14 @@ from microclaw.app.devices import (
     warm_compiler,
 )
 from microclaw.app.mqtt import HostMqtt
+from microclaw.app.people_plane import PeoplePlane, open_people_plane, people_socket
 from microclaw.app.tasks import build_tasks, code_of_devices, task_tools
 from microclaw.app.telemetry import DeviceRecords, build_records, keep_records
 from microclaw.app.voice import HostVoice, VoiceMaker
 from microclaw.apps.changes import ChangeLog
 from microclaw.apps.late_proof import LateProofs
 from microclaw.audit import AuditLog
-from microclaw.auth.admission import open_admission
+from microclaw.auth.admission import Admission, open_admission
 from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.backup.scheduled import CHECK_S, ScheduledBackups
 from microclaw.bus import Bus
@@ -80,7 +79,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A running host. `http` is the address of its API, `link` where devices connect; None without one.
+    """A running host. `plane` is where people and programs call it, `link` where devices connect; None without one.
 
     `boards` starts its virtual boards; there are none before.
     """
@@ -88,12 +87,18 @@ class Host:
     settings: Settings
     devices: Registry
     model: Model
-    http: str | None
+    plane: PeoplePlane | None
     link: str | None
     channels: ChannelStates
     boards: VirtualBoards
     audit: AuditLog
     status: HostStatus
+    admission: Admission
+
+    @property
+    def http(self) -> str | None:
+        """The address of the API."""
+        return None if self.plane is None else self.plane.urls[0]
 
 
 @asynccontextmanager
@@ -121,7 +126,7 @@ async def running_host(
         database = await stack.enter_async_context(Database.open(settings.database))
         model, usage = build_model(settings, database)
         control = stack.enter_context(unix_listener(settings.control_socket))
-        api_socket, http = _api_socket(settings, stack)
+        api_socket = people_socket(settings, stack)
         mask = mask or SecretMask(await asyncio.to_thread(secret_texts, settings))
         audit = await stack.enter_async_context(AuditLog.opened(settings.home, mask=mask.masked))
         egress = egress or Egress()
@@ -141,6 +146,10 @@ async def running_host(
         tasks = SupervisedTasks(group, now_ms=now_ms)
         firmware = await open_firmware(base, devices)
         link = await open_link_server(base, devices, stack, group, tasks)
+        plane = None
+        if api_socket is not None:
+            plane = await open_people_plane(settings, api_socket, database, tasks, stack)
+        http = None if plane is None else plane.urls[0]
         completed = change_publisher(devices.registry, base.publish, now_ms)
         settled = change_recorder(devices.registry, admission.people, audit.record)
         change_log = ChangeLog(base.app_table, completed=mqtt.completing(completed), settled=settled)
@@ -183,6 +192,9 @@ async def running_host(
             reconciler=apps.reconciler,
             model=model,
             http=http,
+            urls=() if plane is None else plane.urls,
+            local_url=None if plane is None else plane.local_url,
+            ca_sha256=None if plane is None else plane.fingerprint,
             link=link,
             channels=channels,
             xiaozhi=voice.xiaozhi_object,
@@ -225,8 +237,9 @@ async def running_host(
         )
         api = host_api(parts)
         listeners = [Listener("control", control_socket_app(parts, api), control)]
-        if api_socket is not None:
-            listeners.append(Listener("api", api_app(parts, api), api_socket))
+        if plane is not None:
+            door = api_app(parts, api, plane.allowed_hosts, on_network=plane.on_network)
+            listeners.append(Listener("api", door, plane.socket, tls=plane.tls))
         await stack.enter_async_context(serving(listeners, group))
         if gateway is not None:
             stack.callback(gateway.close)  # together with the other listeners, not after them
@@ -258,7 +271,7 @@ async def running_host(
         if link is not None:
             link.start()
         address = link.address if link is not None else None
-        yield Host(settings, devices.registry, model, http, address, channels, boards, audit, status)
+        yield Host(settings, devices.registry, model, plane, address, channels, boards, audit, status, admission)
 
 
 def _check_store(settings: Settings, *, new_store: bool) -> None:
@@ -272,19 +285,6 @@ def _check_store(settings: Settings, *, new_store: bool) -> None:
             next_step="microclaw restore FILE --replace; or begin with an empty one, and pair every device again: "
             "microclaw up --new-store",
         )
-
-
-def _api_socket(settings: Settings, stack: AsyncExitStack) -> tuple[socket.socket | None, str | None]:
-    """The API's socket on loopback and its address, where one is wanted."""
-    if settings.http_port is None:
-        return None, None
-    if not is_loopback(settings.http_host):
-        raise ConfigError(
-            f"the API speaks HTTP without TLS: it is for loopback alone, not for {settings.http_host}",
-            next_step="leave http_host at 127.0.0.1 and put a TLS proxy or an SSH tunnel in front",
-        )
-    listener = stack.enter_context(tcp_listener(settings.http_host, settings.http_port))
-    return listener, f"http://{settings.http_host}:{listener.getsockname()[1]}"
 
 
 def _host_parts(
@@ -328,6 +328,8 @@ def _host_parts(
         approvals=base.admission.approvals,
         people=base.admission.people,
         tokens=base.admission.tokens,
+        sign_ins=base.admission.sign_ins,
+        watching=base.admission.watching,
         toolbox=agent.tools,
         jobs=jobs,
         metrics=MetricSources(

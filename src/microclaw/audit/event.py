@@ -44,6 +44,13 @@ class AuditKind(StrEnum):
     TOKEN_LOCKED = "token.locked"  # noqa: S105 - a label
     TOKEN_MISUSED = "token.misused"  # noqa: S105 - a label
     TOKEN_REVOKED = "token.revoked"  # noqa: S105 - a label
+    SIGNIN_LINK = "signin.link"
+    SIGNIN_OPENED = "signin.opened"
+    SIGNIN_ENDED = "signin.ended"
+    SIGNIN_PASSWORD = "signin.password"  # noqa: S105 - a label
+    SIGNIN_WRONG = "signin.wrong"
+    SIGNIN_LOCKED = "signin.locked"
+    SIGNIN_REFUSED = "signin.refused"
     APPROVAL_ASKED = "approval.asked"
     APPROVAL_EXPIRED = "approval.expired"
     APPROVAL_REFUSED = "approval.refused"
@@ -90,6 +97,10 @@ ACTS: Final = frozenset(
         AuditKind.CREDENTIAL_REVOKED,
         AuditKind.TOKEN_MADE,
         AuditKind.TOKEN_REVOKED,
+        AuditKind.SIGNIN_LINK,
+        AuditKind.SIGNIN_OPENED,
+        AuditKind.SIGNIN_ENDED,
+        AuditKind.SIGNIN_PASSWORD,
         AuditKind.APPROVAL_DECIDED,
         AuditKind.ROLE_CHANGED,
         AuditKind.DEVICE_ADDED,

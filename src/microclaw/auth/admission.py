@@ -1,17 +1,21 @@
-"""Joins who may come in and what is asked for first: people, tokens, approvals, the gate. Opens no store."""
+"""Joins who may come in and what is asked for first: people, tokens, sessions, approvals, the gate. Opens no store."""
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from microclaw.audit import AuditEvent, AuditKind, Record
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Gate
+from microclaw.auth.passwords import Passwords
 from microclaw.auth.people import People
-from microclaw.auth.tokens import PersonTokens
+from microclaw.auth.sign_ins import ID_PREFIX, SignIns
+from microclaw.auth.tokens import PersonTokens, TokenWatch
 from microclaw.config.settings import Settings
 from microclaw.store.database import Database
 from microclaw.store.people import PeopleTable, PersonTokenTable
+from microclaw.store.sign_ins import PasswordTable, SignInTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,13 @@ class Admission:
     tokens: PersonTokens
     approvals: Approvals
     gate: Gate
+    sign_ins: SignIns
+
+    def watching(self, credential_id: str | None) -> AbstractAsyncContextManager[TokenWatch]:
+        """The watch of a connection by its token's or session's id; None is neither."""
+        if credential_id is not None and credential_id.startswith(ID_PREFIX):
+            return self.sign_ins.watching(credential_id)
+        return self.tokens.watching(credential_id)
 
 
 async def open_admission(settings: Settings, database: Database, record: Record) -> Admission:
@@ -32,7 +43,10 @@ async def open_admission(settings: Settings, database: Database, record: Record)
     approvals = Approvals(timeout_s=settings.agent.approval_s, roles=people, on_refused=refused)
     approvals.listen(lambda news: record(_event(news, people)))
     gate = Gate(people, approvals, always_ask=settings.agent.approvals == "always", record=record)
-    return Admission(people, PersonTokens(PersonTokenTable(database), people, record=record), approvals, gate)
+    tokens = PersonTokens(PersonTokenTable(database), people, record=record)
+    passwords = Passwords(PasswordTable(database), people, record=record)
+    sign_ins = SignIns(SignInTable(database), people, passwords, record=record)
+    return Admission(people, tokens, approvals, gate, sign_ins)
 
 
 def _event(news: PendingApproval | ApprovalOutcome, people: People) -> AuditEvent:

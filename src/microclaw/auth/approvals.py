@@ -197,7 +197,7 @@ class Approvals:
     def may_decide(self, pending: PendingApproval, by: str) -> bool:
         """Whether a yes of `by` would count."""
         person = self._roles.get(by)
-        if person is None or person.role == "guest":
+        if person is None or person.role in ("guest", "read-only"):
             return False
         return person.role == "owner" or (by == pending.person_id and not pending.risky)
 

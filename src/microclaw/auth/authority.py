@@ -45,9 +45,16 @@ class Authority:
     """Made by `Authority.open`. Signs devices' keys and keeps the server's certificate fresh."""
 
     def __init__(
-        self, folder: Path, pair: KeyPair, *, now_ms: Callable[[], int], random_bytes: Callable[[int], bytes]
+        self,
+        folder: Path,
+        pair: KeyPair,
+        *,
+        now_ms: Callable[[], int],
+        random_bytes: Callable[[int], bytes],
+        server_file: str = SERVER_FILE,
     ) -> None:
         self._folder = folder
+        self._server_path = folder / server_file
         self._pair = pair
         self._now_ms = now_ms
         self._random_bytes = random_bytes
@@ -62,8 +69,12 @@ class Authority:
         *,
         now_ms: Callable[[], int],
         random_bytes: Callable[[int], bytes],
+        server_file: str = SERVER_FILE,
     ) -> Authority:
-        """Read the authority in `folder`, or make it when no device ever trusted one; StoreError for anything else."""
+        """Read the authority in `folder`, or make it when no device ever trusted one; StoreError for anything else.
+
+        `server_file`: each server of the host has a certificate of its own there.
+        """
         await asyncio.to_thread(make_private_folder, folder)
         if await asyncio.to_thread((folder / BEGIN_ANEW_FILE).exists):
             await pin.begin_anew(now_ms())
@@ -72,7 +83,7 @@ class Authority:
         serial = new_serial(random_bytes(SERIAL_BYTES))
         pair = await asyncio.to_thread(_read_or_make, folder, known, now_ms(), serial)
         await pin.pin_authority(_fingerprint(pair.certificate), now_ms())
-        authority = cls(folder, pair, now_ms=now_ms, random_bytes=random_bytes)
+        authority = cls(folder, pair, now_ms=now_ms, random_bytes=random_bytes, server_file=server_file)
         await authority.renew_if_due(names)
         return authority
 
@@ -105,12 +116,12 @@ class Authority:
         To be asked every half minute, as the clock may be set; after True every live context wants `rotate`.
         """
         if self._server is None:
-            self._server = await asyncio.to_thread(_read_server, self._folder / SERVER_FILE, self._pair.certificate)
+            self._server = await asyncio.to_thread(_read_server, self._server_path, self._pair.certificate)
         now = from_ms(self._now_ms())
         if self._server is not None and _is_fresh(self._server.certificate, names, self._now_ms()):
             return False
         server = server_certificate(self._pair, names.names, names.addresses, now, self._serial())
-        await asyncio.to_thread(write_private, self._folder / SERVER_FILE, server.to_pem())
+        await asyncio.to_thread(write_private, self._server_path, server.to_pem())
         self._server = server
         return True
 
@@ -133,10 +144,10 @@ class Authority:
         """Give a live context the newest server certificate: connections stay, new ones get it."""
         self._ready_server()
         try:
-            context.load_cert_chain(self._folder / SERVER_FILE)
+            context.load_cert_chain(self._server_path)
         except OSError as exc:  # ssl.SSLError too
             raise StoreError(
-                f"the server certificate {self._folder / SERVER_FILE} cannot be used: {exc}",
+                f"the server certificate {self._server_path} cannot be used: {exc}",
                 next_step="delete that file and start the host again: a new one is made, devices do not notice",
             ) from exc
 

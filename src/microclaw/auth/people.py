@@ -16,7 +16,7 @@ from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.errors import ConfigError, Overloaded, PermissionRefused, UnknownName
 from microclaw.store.people import PeopleTable, PersonRow
 
-Role: TypeAlias = Literal["owner", "member", "guest"]
+Role: TypeAlias = Literal["owner", "member", "guest", "read-only"]
 
 
 class Permission(StrEnum):
@@ -31,6 +31,7 @@ MAY: Final[Mapping[Role | Literal["automation"], frozenset[Permission]]] = {
     "owner": frozenset(Permission),
     "member": frozenset(Permission),  # the risky is decided by an owner (auth.approvals)
     "guest": frozenset({Permission.READ}),
+    "read-only": frozenset({Permission.READ}),  # by the routes of api.access alone: it neither chats nor calls a tool
     "automation": frozenset({Permission.READ, Permission.ACT}),  # nobody is there who could be asked
 }
 
@@ -42,6 +43,23 @@ class Person:
     person_id: str
     name: str
     role: Role | Literal["automation"]
+
+
+RANK: Final[Mapping[str, int]] = {"read-only": 0, "guest": 1, "member": 2, "owner": 3}
+_LIMIT_MARK: Final = "~"  # in no id: those are "owner" and p-XXXXXXXX
+
+
+def limited_id(person_id: str, most: Role) -> str:
+    """The id of somebody who acts for this person with no more than the role `most`: `owner~guest`.
+
+    It has conversations and a memory of its own, so that what may do less also knows less.
+    """
+    return f"{person_id}{_LIMIT_MARK}{most}"
+
+
+def person_behind(person_id: str) -> str:
+    """Whose budget and name it is: the person's own id, also of a limited one."""
+    return person_id.partition(_LIMIT_MARK)[0]
 
 
 OWNER: Final = Person("owner", "owner", "owner")  # who may open the control socket; there from the first start on
@@ -140,8 +158,15 @@ class People:
         return people
 
     def get(self, person_id: str) -> Person | None:
-        row = self._rows.get(person_id)
-        return None if row is None else _person(row)
+        """Also of a `limited_id`: the person with the lower one of both roles."""
+        base, _, most = person_id.partition(_LIMIT_MARK)
+        row = self._rows.get(base)
+        if row is None or (most and most not in RANK):
+            return None
+        person = _person(row)
+        if not most or RANK[most] >= RANK[person.role]:
+            return replace(person, person_id=person_id)
+        return Person(person_id, person.name, cast(Role, most))
 
     def named(self, reference: str) -> Person:
         """The person of this name or id; UnknownName."""
@@ -217,6 +242,32 @@ class People:
         self._note_pairing(asked, _person(row), known)
         return _person(row)
 
+    async def add(self, name: str, role: Role) -> Person:
+        """Somebody without an address in a channel: they come in by a link or a password."""
+        self._check_room()
+        checked = _checked(name)
+        if self._find(checked) is not None:
+            raise ConfigError(f"there is a {checked} already", next_step="another name, or: microclaw person list")
+        row = PersonRow(f"p-{secrets.token_hex(4)}", checked, role, self._now_ms())
+        await self._keep(row)
+        self._record(AuditEvent(AuditKind.ROLE_CHANGED, f"{role}, new here", about=checked, by=OWNER.name))
+        return _person(row)
+
+    async def change_role(self, reference: str, role: Role) -> Person:
+        """It counts from the next request on; the owner stays the owner."""
+        row = self._row(reference)
+        if row.person_id == OWNER.person_id and role != OWNER.role:
+            raise ConfigError("the owner stays the owner", next_step="microclaw person list")
+        if row.role != role:
+            await self._keep(replace(row, role=role))
+            text = f"{role}, before {row.role}"
+            self._record(AuditEvent(AuditKind.ROLE_CHANGED, text, about=row.name, by=OWNER.name))
+        return _person(self._rows[row.person_id])
+
+    def _check_room(self) -> None:
+        if len(self._rows) >= MAX_PEOPLE:
+            raise Overloaded(f"this host knows {MAX_PEOPLE} people already", next_step="microclaw person rm NAME")
+
     def _note_pairing(self, asked: _Code, person: Person, known: Person | None) -> None:
         place = f"{person.name}, at {asked.channel}"
         self._record(AuditEvent(AuditKind.PAIRING_DONE, place, about=asked.external_id, by=OWNER.name))
@@ -269,8 +320,7 @@ class People:
                     f"{known.name} is a {known.role} already", next_step="leave --role out, or give another --name"
                 )
             return known
-        if len(self._rows) >= MAX_PEOPLE:
-            raise Overloaded(f"this host knows {MAX_PEOPLE} people already", next_step="microclaw person rm NAME")
+        self._check_room()
         chosen = self._free_name(asked.display_name) if name is None else _checked(name)
         return PersonRow(f"p-{secrets.token_hex(4)}", chosen, role or "member", self._now_ms())
 

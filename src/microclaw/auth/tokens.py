@@ -8,13 +8,13 @@ import hmac
 import re
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, TypeAlias, cast
 
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
-from microclaw.auth.people import Person, Roles
+from microclaw.auth.people import RANK, Person, Role, Roles, limited_id
 from microclaw.errors import ConfigError, Overloaded, UnknownName
 from microclaw.store.people import PersonTokenRow, PersonTokenTable
 
@@ -25,31 +25,35 @@ MAX_TOKENS: Final = 256
 MAX_SECRET_CHARS: Final = 128
 DAY_MS: Final = 86_400_000
 RECHECK_S: Final = 1.0  # an open connection's token is looked at again
+Scope: TypeAlias = Literal["read", "chat", "act", "all"]
+SCOPES: Final[Mapping[Scope, Role]] = {"read": "read-only", "chat": "guest", "act": "member", "all": "owner"}
+"""The most that a token of this scope is, whoever its person is."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,39}")
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token without its secret."""
+    """A token without its secret. `person` has the role that it comes in with: the person's, or less by its scope."""
 
     token_id: str
     name: str
     person: Person
+    scope: Scope
     made_ms: int
     expires_ms: int | None
     used_ms: int | None
 
 
 class TokenWatch:
-    """Whether an open connection may stay: its token is there and not over, and its person has the role they had.
+    """Whether an open connection may stay: its token or session is there and not over, and its person has the role
+    they had.
 
-    Made by `PersonTokens.watching`. The watch of a connection that needed no token never ends.
+    Made by `PersonTokens.watching` and `SignIns.watching`. The watch of a connection that needed neither never ends.
     """
 
-    def __init__(self, token_id: str | None, lets_in: Callable[[Token], bool]) -> None:
+    def __init__(self, token_id: str | None) -> None:
         self.token_id = token_id
-        self.token: Token | None = None
-        self._lets_in = lets_in
+        self.is_good: Callable[[], bool] = lambda: True
         self._ended = asyncio.Event()
 
     def end(self) -> None:
@@ -57,7 +61,7 @@ class TokenWatch:
 
     def check(self) -> bool:
         """Look at it again, in memory."""
-        if self.token is not None and not self._lets_in(self.token):
+        if not self.is_good():
             self.end()
         return not self._ended.is_set()
 
@@ -87,12 +91,16 @@ class PersonTokens:
         self._now_s = now_s
         self._watches: set[TokenWatch] = set()
 
-    async def create(self, name: str, person_id: str, *, days: int | None = None) -> str:
-        """The secret, shown this once. ConfigError for a name that is none or taken."""
+    async def create(self, name: str, person_id: str, *, days: int | None = None, scope: Scope = "all") -> str:
+        """The secret, shown this once. ConfigError for a name that is none or taken, or a scope above the person's."""
         if not _NAME.fullmatch(name):
             raise ConfigError(f"{name[:40]!r} is no name for a token", next_step="letters, digits, spaces, . _ and -")
-        if self._roles.get(person_id) is None:
+        person = self._roles.get(person_id)
+        if person is None:
             raise UnknownName(f"there is no person {person_id[:40]!r}", next_step="microclaw person list")
+        if scope != "all" and RANK[SCOPES[scope]] > RANK[person.role]:
+            text = f"{person.name} is a {person.role}, and the scope {scope} is a {SCOPES[scope]}'s"
+            raise ConfigError(text, next_step="a smaller --scope, or none: the token is then all that its person is")
         known = await self._table.list()
         if any(row.name == name for row in known):
             raise ConfigError(
@@ -103,11 +111,13 @@ class PersonTokens:
         secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
         now_ms = self._now_ms()
         expires_ms = None if days is None else now_ms + days * DAY_MS
-        row = PersonTokenRow(f"t-{secrets.token_hex(4)}", name, person_id, _digest(secret), now_ms, expires_ms)
+        row = PersonTokenRow(
+            f"t-{secrets.token_hex(4)}", name, person_id, _digest(secret), now_ms, expires_ms, None, scope
+        )
         await self._table.add(row)
-        person = self._roles.get(person_id)
         until = "for good" if days is None else f"for {days} day{'' if days == 1 else 's'}"
-        text = f"acts as {person.name if person else person_id}, {until}"
+        less = "" if scope == "all" else f", scope {scope}"
+        text = f"acts as {person.name}{less}, {until}"
         self.record(AuditEvent(AuditKind.TOKEN_MADE, text, about=name))
         return secret
 
@@ -130,14 +140,13 @@ class PersonTokens:
     @asynccontextmanager
     async def watching(self, token_id: str | None) -> AsyncGenerator[TokenWatch]:
         """The watch of one connection, over already when the token went meanwhile; None or "" is no token."""
-        watch = TokenWatch(token_id or None, self._lets_in)
+        watch = TokenWatch(token_id or None)
         self._watches.add(watch)
         try:
             if watch.token_id is not None:
                 row = await self._table.by_id(watch.token_id)
-                watch.token = None if row is None else self._token(row)
-                if watch.token is None:
-                    watch.end()
+                token = None if row is None else self._token(row)
+                watch.is_good = lambda: token is not None and self._lets_in(token)
             yield watch
         finally:
             self._watches.discard(watch)
@@ -172,10 +181,13 @@ class PersonTokens:
         return token.expires_ms is None or token.expires_ms > self._now_ms()
 
     def _token(self, row: PersonTokenRow) -> Token | None:
-        person = self._roles.get(row.person_id)
+        scope = cast(Scope, row.scope)
+        person, most = self._roles.get(row.person_id), SCOPES[scope]
+        if person is not None and RANK[most] < RANK[person.role]:
+            person = self._roles.get(limited_id(row.person_id, most))
         if person is None:
             return None
-        return Token(row.token_id, row.name, person, row.made_ms, row.expires_ms, row.used_ms)
+        return Token(row.token_id, row.name, person, scope, row.made_ms, row.expires_ms, row.used_ms)
 
     def _now_ms(self) -> int:
         return int(self._now_s() * 1000)

@@ -29,6 +29,12 @@ class WrongTokens:
         if len(self._times) > MAX_ADDRESSES:
             self._times.popitem(last=False)
 
+    def take_back(self, address: str) -> None:
+        """What was added last was right after all."""
+        times = self._times.get(address)
+        if times:
+            times.pop()
+
     def wait_s(self, address: str) -> float:
         """How long this address has to wait; 0 while it is below the limit."""
         times = self._times.get(address)

@@ -31,6 +31,7 @@ from microclaw.errors import BackupDamaged, ConfigError, StoreError
 from microclaw.store.database import connect, open_store, take_lock
 from microclaw.store.inbox import end_unanswered
 from microclaw.store.links import renew_all
+from microclaw.store.sign_ins import end_sessions
 
 _UNPACKING: Final = "unpacking"
 _READY: Final = "ready"
@@ -139,6 +140,7 @@ def _make_ready(folder: Path, contents: Contents) -> int:
         _check_store(folder, counts, contents)
         connection.execute("BEGIN IMMEDIATE")
         renew_all(connection, secrets.token_bytes)
+        end_sessions(connection)
         unanswered = end_unanswered(connection)
         connection.execute("COMMIT")
     made = datetime.fromtimestamp(contents.made_ms / 1000).astimezone()

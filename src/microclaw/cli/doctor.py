@@ -24,8 +24,9 @@ from microclaw.cli.host_commands import backup_line, failing_lines
 from microclaw.cli.mqtt_lines import connection_finding, setting_warnings
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.clock import now_ms
+from microclaw.config.host_settings import DEFAULT_HTTP_PORT
 from microclaw.config.load import find_mistakes, private_home
-from microclaw.config.settings import DEFAULT_HTTP_PORT, ModelChoice, ModelSettings, Settings
+from microclaw.config.settings import ModelChoice, ModelSettings, Settings
 from microclaw.config.show import masked
 from microclaw.egress.allowlist import FILE_NAME, read_allowlist
 from microclaw.errors import ConfigError, MicroclawError, NoHost, NoSandbox

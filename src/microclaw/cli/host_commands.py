@@ -57,11 +57,12 @@ def up(
     if open_gateway and gateway is not None:
         gateway = replace(gateway, open=True)
     settings = replace(settings, http_port=http_port, link=link_settings, gateway=gateway)
-    from microclaw.cli.hosting import run_host
+    from microclaw.cli.hosting import SIGN_IN, run_host
 
     def ready(facts: dict[str, Any]) -> None:
         gc.freeze()
         gc.enable()
+        sign_in = facts.pop(SIGN_IN)
         if options.wrote_json("up", {"ready": True, **facts}):
             return
         terminal = options.terminal()
@@ -80,6 +81,11 @@ def up(
             terminal.row("board", f"{board['name']} ({board['title']}, own process {board['pid']})")
         for problem in facts["problems"]:
             terminal.row("off", problem)
+        if facts["ca_sha256"]:
+            terminal.row("https", f"own authority, SHA-256 {facts['ca_sha256']}; for browsers: microclaw ca export")
+        if sign_in:
+            terminal.row("sign in", "in a browser: once, within 10 minutes; for another link: microclaw open")
+            terminal.line(sign_in)  # whole, so that it can be copied
         terminal.row("", "Ctrl-C stops it; talk to it from another terminal: microclaw chat")
 
     try:

@@ -36,6 +36,7 @@ from microclaw.virtual_boards.process import BoardReady
 Ready: TypeAlias = Callable[[dict[str, Any]], None]
 
 LOG_BYTES = 2 << 20
+SIGN_IN = "sign_in"  # of the facts: a secret, which is taken out before they are shown as a document
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 # What `extra={"device": name, ...}` may add to a line of the log: only these, so that no payload gets in by them.
 FACTS = ("device", "transport", "app", "what", "address", "code", "reason", "why", "method", "lane", "count", "took_ms")
@@ -99,8 +100,15 @@ async def _run(settings: Settings, virtual_boards: int, ready: Ready, mask: Secr
         host = await stack.enter_async_context(running)
         boards = await stack.enter_async_context(host.boards.running(virtual_boards))
         boards_ready.set()
-        ready(_facts(host, boards))
+        ready({**_facts(host, boards), SIGN_IN: await _first_link(host)})
         await stop.wait()
+
+
+async def _first_link(host: Host) -> str | None:
+    """A link that signs the owner in, where nobody ever did. It is for the terminal alone: no log, no document."""
+    if host.plane is None or not sys.stdout.isatty() or not await host.admission.sign_ins.never_used():
+        return None
+    return f"{host.plane.urls[0]}/signin#{host.admission.sign_ins.new_code()}"
 
 
 def _facts(host: Host, boards: Sequence[BoardReady]) -> dict[str, Any]:
@@ -111,6 +119,7 @@ def _facts(host: Host, boards: Sequence[BoardReady]) -> dict[str, Any]:
         "home": str(host.settings.home),
         "control": str(host.settings.control_socket),
         "http": host.http,
+        "ca_sha256": None if host.plane is None else host.plane.fingerprint,
         "link": host.link,
         "gateway": host.channels.gateway,
         "gateway_open": host.channels.gateway_open,

@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "setup": ("setup_commands:setup", "Set up models, Telegram and search: each key is tested."),
     "up": ("host_commands:up", "Run the host in the foreground; Ctrl-C stops it."),
     "status": ("host_commands:status", "What the host is doing: its model, devices and programs."),
+    "open": ("sign_in_commands:open_page", "Print a link that signs a browser in, once."),
     "chat": ("chat_commands:chat", "Talk to the agent."),
     "notify": (
         "device_commands:notify",
@@ -63,6 +64,8 @@ COMMANDS: Final = {
     "schedule": ("schedule_commands:schedule_group", "What is done later, at times of day."),
     "subagent": ("schedule_commands:subagent_group", "Work in the background."),
     "person": ("people_commands:person_group", "Who may write to this host."),
+    "signin": ("sign_in_commands:sign_in_group", "Browsers that are signed in: list, end."),
+    "ca": ("sign_in_commands:ca_group", "The host's own authority: its fingerprint, its certificate."),
     "token": ("people_commands:token_group", "Tokens for the API."),
     "mcp": ("mcp_commands:mcp_group", "Drive the boards from an assistant that speaks MCP."),
     "backup": ("backup_commands:backup", "Put all that this host is into one encrypted file."),
@@ -73,11 +76,33 @@ COMMANDS: Final = {
     "voice": ("voice_commands:voice_group", "Speech with devices: test the engines, see where the time went."),
     "config": ("config_commands:config_group", "The host's settings."),
 }
-ALIASES: Final = {"approvals": "approval", "devices": "device", "apps": "app", "people": "person", "tokens": "token"}
+ALIASES: Final = {
+    "approvals": "approval",
+    "devices": "device",
+    "apps": "app",
+    "people": "person",
+    "tokens": "token",
+    "signins": "signin",
+}
 
 # About the machine they run on, not about another host: refused when --host names one.
 _ONLY_HERE: Final = frozenset(
-    {"audit", "backup", "bench", "config", "demo", "egress", "mcp", "restore", "secret", "service", "setup", "up"}
+    {
+        "audit",
+        "backup",
+        "bench",
+        "ca",
+        "config",
+        "demo",
+        "egress",
+        "mcp",
+        "open",
+        "restore",
+        "secret",
+        "service",
+        "setup",
+        "up",
+    }
 )
 _FLAGS: Final = frozenset({"--json", "-q", "--quiet", "-v", "--verbose", "--yes", "-y", "--no-color"})
 _VALUES: Final = frozenset({"-d", "--device", "-l", "--label", "--home", "--host"})

@@ -65,6 +65,7 @@ def serve(
 
     from microclaw.api.server import HeadTimeout, TimeoutConfig, tcp_listener
     from microclaw.audit import AuditLog
+    from microclaw.host_client.address import trusted_authorities
     from microclaw.mcp.server.http import PATH, check_address, host_address, serve_http
 
     check_address(host, certificate, key)
@@ -89,6 +90,7 @@ def serve(
                         certificate=certificate,
                         key=key,
                         record=audit.record,
+                        authorities=trusted_authorities(settings.home, os.environ),
                         make_config=patient,
                     )
 

@@ -19,7 +19,7 @@ from microclaw.config.load import load_settings, private_home
 from microclaw.config.places import control_socket
 from microclaw.config.settings import LinkSettings, Settings
 from microclaw.errors import ConfigError
-from microclaw.host_client.address import HostAddress, named_host, token_for
+from microclaw.host_client.address import HostAddress, named_host, token_for, trusted_authorities
 from microclaw.host_client.client import HostClient
 from microclaw.host_client.endpoint import RemoteEndpoint
 from microclaw.terminal.page import Terminal, look_for
@@ -86,7 +86,10 @@ class GlobalOptions:
     def remote_endpoint(self) -> RemoteEndpoint | None:
         """A host at an address; None for this machine's own."""
         address = self.address()
-        return None if address is None else RemoteEndpoint(address, token_for(address, self.home, os.environ))
+        if address is None:
+            return None
+        authorities = trusted_authorities(self.home, os.environ) if address.scheme == "https" else ""
+        return RemoteEndpoint(address, token_for(address, self.home, os.environ), authorities)
 
     def only_here(self, what: str) -> None:
         """Raise ConfigError when another host is named; `what` is about this machine only."""

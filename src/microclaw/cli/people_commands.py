@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import typer
 
 from microclaw.cli.options import command_group, global_options
 from microclaw.host_client.request import segment
 
+MAX_PASSWORD_LINE: Final = 1024
+Role: TypeAlias = Literal["owner", "member", "guest", "read-only"]
 approval_group = command_group()
 person_group = command_group()
 token_group = command_group()
@@ -75,20 +78,59 @@ def pair_person(
     code: Annotated[str, typer.Argument(help="The 6 digits that the person was shown.")],
     name: Annotated[str | None, typer.Option("--name", help="What to call them, or somebody known already.")] = None,
     role: Annotated[
-        Literal["owner", "member", "guest"] | None,
+        Role | None,
         typer.Option("--role", help="owner without --name: you, at another address. [default: member]"),
     ] = None,
 ) -> None:
-    """Let in who shows CODE: guests look, members act, owners decide."""
+    """Let in who shows CODE: read-only people look, guests ask, members act, owners decide."""
     options = global_options(ctx)
     body = {"code": code, "name": name, "role": role}
     person = options.host().post("/v1/people/pair", body)
     options.report("person", person, f"{person['name']} may write now, as {person['role']}")
 
 
+@person_group.command("add")
+def add_person(
+    ctx: typer.Context, name: str, role: Annotated[Role, typer.Option("--role", help="What they may do.")] = "member"
+) -> None:
+    """Somebody without a channel: they sign in by a link or a password."""
+    options = global_options(ctx)
+    person = options.host().post("/v1/people", {"name": name, "role": role})
+    step = f"microclaw open --person {person['name']!r}"
+    options.report("person", person, f"{person['name']} is a {person['role']}; a link for their browser: {step}")
+
+
+@person_group.command("role")
+def change_role(ctx: typer.Context, name: str, role: Role) -> None:
+    """Another role; it counts at once, for open sessions and tokens too."""
+    options = global_options(ctx)
+    person = options.host().patch(f"/v1/people/{segment(name)}", {"role": role})
+    options.report("person", person, f"{person['name']} is {_a(person['role'])} from now on")
+
+
+@person_group.command("password")
+def password(
+    ctx: typer.Context,
+    name: str,
+    remove: Annotated[bool, typer.Option("--remove", help="No password any more.")] = False,
+) -> None:
+    """Set a password, typed twice or on stdin; every session of the person ends."""
+    options = global_options(ctx)
+    path = f"/v1/people/{segment(name)}/password"
+    if remove:
+        options.report("password", options.host().delete(path), f"{name} has no password any more")
+        return
+    if sys.stdin.isatty():
+        text = typer.prompt(f"A password for {name}, at least 12 characters", hide_input=True, confirmation_prompt=True)
+    else:
+        text = sys.stdin.readline(MAX_PASSWORD_LINE).rstrip("\r\n")
+    done = options.host().put(path, {"password": text})
+    options.report("password", done, f"{done['person']} signs in with it from now on; older sessions are ended")
+
+
 @person_group.command("rm")
 def remove(ctx: typer.Context, name: str) -> None:
-    """Forget somebody, with their addresses and tokens."""
+    """Forget somebody, with their addresses, tokens, password and sessions."""
     options = global_options(ctx)
     if not options.json:
         options.agree(f"{name} and every token of theirs will be shut out. Go on?")
@@ -102,15 +144,18 @@ def create_token(
     name: str,
     person: Annotated[str, typer.Option("--person", help="In whose name it acts.")] = "owner",
     days: Annotated[int | None, typer.Option("--days", min=1, max=3650, help="It ends after so many days.")] = None,
+    scope: Annotated[
+        Literal["read", "chat", "act", "all"],
+        typer.Option("--scope", help="read: look; chat: ask, too; act: as a member; all: as its person."),
+    ] = "all",
 ) -> None:
     """Make a token and print it: it is shown this once."""
     options = global_options(ctx)
-    made = options.host().post("/v1/tokens", {"name": name, "person": person, "days": days})
+    made = options.host().post("/v1/tokens", {"name": name, "person": person, "days": days, "scope": scope})
     options.end_with_json("token", made)
     options.line(made["secret"])
-    options.say(
-        f"{made['name']} acts as {made['person']} ({made['role']}), {_until(made['expires_ms'])}; keep it secret"
-    )
+    role = f"{made['role']}, scope {made['scope']}"
+    options.say(f"{made['name']} acts as {made['person']} ({role}), {_until(made['expires_ms'])}; keep it secret")
 
 
 @token_group.command("list")
@@ -119,11 +164,11 @@ def list_tokens(ctx: typer.Context) -> None:
     options = global_options(ctx)
     found = options.fetch("tokens", "/v1/tokens")
     rows = [
-        (t["name"], t["person"], t["role"], _day(t["used_ms"]) or "never used", _until(t["expires_ms"]))
+        (t["name"], t["person"], t["role"], t["scope"], _day(t["used_ms"]) or "never used", _until(t["expires_ms"]))
         for t in found["tokens"]
     ]
     none = "no token yet: microclaw token create NAME"
-    options.table(rows, head=("NAME", "PERSON", "ROLE", "USED", "UNTIL"), empty=none)
+    options.table(rows, head=("NAME", "PERSON", "ROLE", "SCOPE", "USED", "UNTIL"), empty=none)
 
 
 @token_group.command("rm")
@@ -132,6 +177,10 @@ def remove_token(ctx: typer.Context, name: str) -> None:
     options = global_options(ctx)
     done = options.host().delete(f"/v1/tokens/{segment(name)}")
     options.report("removed", done, f"{done['removed']} opens nothing any more")
+
+
+def _a(role: str) -> str:
+    return f"an {role}" if role == "owner" else f"a {role} person" if role == "read-only" else f"a {role}"
 
 
 def _until(expires_ms: int | None) -> str:

@@ -64,14 +64,14 @@ def is_folder(value: str) -> str | None:
     return None if Path(value).expanduser().is_absolute() else "is not a whole path, as in /srv/xiaozhi or ~/xiaozhi"
 
 
-def is_loopback(value: str) -> str | None:
-    from microclaw import addresses
+def is_bind(value: str) -> str | None:
+    import ipaddress
 
-    return (
-        None
-        if addresses.is_loopback(value)
-        else "is not this machine: the API speaks HTTP without TLS, for loopback alone"
-    )
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return None if value == "localhost" else "is no address of this machine, as in 127.0.0.1 or 0.0.0.0"
+    return None
 
 
 def is_timezone(value: str) -> str | None:

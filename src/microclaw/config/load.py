@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Final
 
+from microclaw.addresses import is_loopback
 from microclaw.config.checks import is_link, is_url
 from microclaw.config.document import Path, dotted
+from microclaw.config.host_settings import DEFAULT_HTTP_PORT, HostSettings
 from microclaw.config.places import cache_folder, control_socket, home_folder, make_private, text_of
 from microclaw.config.schema import did_you_mean
 from microclaw.config.settings import (
-    DEFAULT_HTTP_PORT,
     DEFAULT_LINK_PORT,
     BackupSettings,
     LinkSettings,
@@ -142,6 +143,7 @@ class Assembly:
         self.search = self._search(sources.file.search)
         self.backup = self._backup(sources.file.backup)
         self._wake_words(sources.file.voice)
+        self._bind(sources.file.host)
         servers = sources.file.mcp.servers.items()
         self.mcp_servers = tuple(replace(server, name=name) for name, server in servers if self._complete(name, server))
 
@@ -177,6 +179,15 @@ class Assembly:
         elif not locks:
             self.problems.append(f"backup is off: {self._missing('backup', 'recipient')}")
         return backup if locks else None
+
+    def _bind(self, host: HostSettings) -> None:
+        if host.http_tls == "off" and not is_loopback(host.http_host):
+            text = f"host.http_host: {host.http_host} is not this machine, and without HTTPS it is for loopback alone"
+            self._wrong(("host", "http_host"), text, "microclaw config set host.http_tls own")
+        for name in ("http_cert", "http_key"):
+            if host.http_tls == "files" and getattr(host, name) is None:
+                step = f"microclaw config set host.{name} FILE"
+                self._wrong(("host", "http_tls"), f"host.http_tls is files, and there is no host.{name}", step)
 
     def _wake_words(self, voice: VoiceSettings) -> None:
         """Words that no model is known for. Voice itself says that the package or the folder is not there."""

@@ -16,34 +16,23 @@ from microclaw.config.checks import (
     is_cron,
     is_duration,
     is_folder,
-    is_link,
     is_listen,
-    is_loopback,
     is_place,
     is_proxy,
     is_timezone,
     is_url,
 )
 from microclaw.config.declaration import about
+from microclaw.config.host_settings import DEFAULT_HTTP_PORT, HostSettings
 from microclaw.config.mqtt_settings import MqttSettings
 from microclaw.config.voice_choices import DETECTORS, RECOGNIZERS, SYNTHESIZERS, is_whisper_model
 
-DEFAULT_HTTP_PORT = 8080
 DEFAULT_LINK_PORT = 8443
 DAY_S = 86_400
 DAY_TOKENS = 10_000_000_000
 
 ModelTask: TypeAlias = Literal["chat", "summary", "subagent", "heartbeat", "photo"]
 Provider: TypeAlias = Literal["anthropic", "openai"]
-
-
-@dataclass(frozen=True, slots=True)
-class HostSettings:
-    """Where `up` listens when its own options do not say otherwise."""
-
-    http_host: Annotated[str, about("where the API listens; loopback alone", check=is_loopback)] = "127.0.0.1"
-    http_port: Annotated[int, about("the API's port; 0 takes any free one", 0, 65_535)] = DEFAULT_HTTP_PORT
-    link: Annotated[str, about('where devices connect: HOST:PORT or "off"', check=is_link)] | None = None
 
 
 @dataclass(frozen=True, slots=True)

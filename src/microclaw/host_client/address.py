@@ -19,6 +19,10 @@ OPTION: Final = "--host"
 VARIABLE: Final = "MICROCLAW_HOST"
 TOKEN_VARIABLE: Final = "MICROCLAW_TOKEN"  # noqa: S105  a variable's name
 TOKEN_FILE: Final = "hosts.toml"  # noqa: S105  a file's name
+CA_VARIABLE: Final = "MICROCLAW_CA"
+CA_FILE: Final = "host-ca.pem"
+OWN_AUTHORITY: Final = "identity/authority.pem"  # auth.authority's, of a host in this home
+_CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
 HERE: Final = "local"  # `--host local`: this machine's host, whatever the variable says
 MAX_FILE_BYTES: Final = 64 << 10
 MAX_TOKEN_CHARS: Final = 512
@@ -70,6 +74,28 @@ def token_for(address: HostAddress, home: Path | None, environ: Mapping[str, str
     if len(secret) > MAX_TOKEN_CHARS or not (secret.isascii() and secret.isprintable()) or " " in secret:
         raise ConfigError(f"what is in {found_in} is no token", next_step=how_to_get_one(path))
     return HostToken(secret, found_in)
+
+
+def trusted_authorities(home: Path | None, environ: Mapping[str, str]) -> str:
+    """Certificates (PEM) that a host may prove itself with besides the system's: of `microclaw ca export`.
+
+    The file that MICROCLAW_CA names, else host-ca.pem in the home; and the authority of this home's own host. Only
+    certificates are taken out of a file: the authority's own file has its key, too.
+    """
+    folder = (home or home_folder(environ)).expanduser().absolute()
+    named = text_of(environ, CA_VARIABLE)
+    found = _certificates(Path(named).expanduser() if named else folder / CA_FILE)
+    if named and not found:
+        raise ConfigError(f"{CA_VARIABLE}: {named} has no certificate", next_step="microclaw ca export on the host")
+    return "\n".join((*found, *_certificates(folder / OWN_AUTHORITY)))
+
+
+def _certificates(path: Path) -> list[str]:
+    try:
+        with path.open("rb") as file:
+            return _CERTIFICATE.findall(file.read(MAX_FILE_BYTES).decode("ascii", "replace"))
+    except OSError:
+        return []  # not there, or not ours to read: the system's authorities are left
 
 
 def how_to_get_one(path: Path | str = TOKEN_FILE) -> str:

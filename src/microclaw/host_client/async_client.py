@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 import httpx2
 
 from microclaw.errors import ProtocolError
-from microclaw.host_client.endpoint import HostEndpoint, SocketEndpoint
+from microclaw.host_client.endpoint import HostEndpoint, SocketEndpoint, verifying_context
 from microclaw.host_client.request import MAX_REPLY_BYTES, REQUEST_TIMEOUT_S, HostError, HostRequest, decision, too_long
 from microclaw.wire.host_api import MAX_LINE_BYTES, Failure, StreamEvent, decode_event
 
@@ -39,10 +39,11 @@ class AsyncHostClient:
         return cls(SocketEndpoint(path), _client(transport, "http://localhost"), attach)
 
     @classmethod
-    def with_token(cls, url: str, token: str) -> Self:
-        """`url` is the API's address on this machine."""
+    def with_token(cls, url: str, token: str, authorities: str = "") -> Self:
+        """`url` is the API's address on this machine; `authorities` (PEM) are trusted there, too."""
         endpoint = HostEndpoint({"Authorization": f"Bearer {token}"})
-        return cls(endpoint, _client(httpx2.AsyncHTTPTransport(), url))
+        transport = httpx2.AsyncHTTPTransport(verify=verifying_context(authorities) if authorities else True)
+        return cls(endpoint, _client(transport, url))
 
     async def __aenter__(self) -> Self:
         return self

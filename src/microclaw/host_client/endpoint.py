@@ -26,6 +26,14 @@ _AWAY: Final = frozenset({502, 503, 504})
 _SAME_VERSION: Final = f"install the same version on both; this machine's own host: --host local, or without {VARIABLE}"
 
 
+def verifying_context(authorities: str = "") -> ssl.SSLContext:
+    """Names and chains are checked, and there is no way round it. `authorities` (PEM) are trusted, too."""
+    context = ssl.create_default_context()
+    if authorities:
+        context.load_verify_locations(cadata=authorities)
+    return context
+
+
 class HostEndpoint:
     """A host of this machine, in plain words. `prefix` stands before each path, `headers` go with each request."""
 
@@ -92,9 +100,11 @@ class SocketEndpoint(HostEndpoint):
 class RemoteEndpoint(HostEndpoint):
     """Connections to one host; the token goes to it alone, and no redirection is followed."""
 
-    def __init__(self, address: HostAddress, token: HostToken) -> None:
+    def __init__(self, address: HostAddress, token: HostToken, authorities: str = "") -> None:
+        """`authorities`: certificates (PEM) that are trusted besides the system's."""
         super().__init__({"Authorization": f"Bearer {token.secret}"})
         self.address = address
+        self._authorities = authorities
         self.prefix = address.prefix
         self._token = token
 
@@ -161,7 +171,7 @@ class RemoteEndpoint(HostEndpoint):
     def _connection(self, timeout_s: float) -> HTTPConnection:
         if self.address.scheme == "http":
             return HTTPConnection(self.address.name, self.address.port, timeout=timeout_s)
-        context = ssl.create_default_context()  # names and chains are checked; there is no way round it
+        context = verifying_context(self._authorities)
         return HTTPSConnection(self.address.name, self.address.port, timeout=timeout_s, context=context)
 
     def _version(self) -> str | None:
@@ -202,8 +212,8 @@ class RemoteEndpoint(HostEndpoint):
         if isinstance(error, ssl.SSLCertVerificationError):
             return ConfigError(
                 f"{self.address} cannot prove that it is that host: {error.verify_message}",
-                next_step="give it a certificate of that name; one of your own authority is trusted with "
-                "SSL_CERT_FILE=AUTHORITY.pem",
+                next_step="microclaw ca export FILE on that machine, then MICROCLAW_CA=FILE here; or give it a "
+                "certificate of that name",
             )
         reason = (error.reason or str(error)).replace("_", " ").lower()
         return NoHost(f"{self.address} does not speak TLS there ({reason})", next_step="is the port right?")

@@ -706,4 +706,60 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             ON firmware_releases (name, board, channel, device, version, allow_downgrade, revisions)
             WHERE withdrawn_ms IS NULL""",
     ),
+    (
+        # People's sign-in: the role read-only (SQLite changes no CHECK, so the three tables are made anew), tokens with
+        # a scope, passwords and sessions of browsers. Of secrets only hashes.
+        """CREATE TABLE people_now (
+            person_id  TEXT PRIMARY KEY,
+            name       TEXT NOT NULL UNIQUE COLLATE NOCASE,
+            role       TEXT NOT NULL CHECK (role IN ('owner', 'member', 'guest', 'read-only')),
+            created_ms INTEGER NOT NULL
+        ) STRICT""",
+        "INSERT INTO people_now SELECT person_id, name, role, created_ms FROM people ORDER BY rowid",
+        """CREATE TABLE addresses_now (
+            channel     TEXT NOT NULL,
+            external_id TEXT NOT NULL,
+            person_id   TEXT NOT NULL REFERENCES people_now ON DELETE CASCADE,
+            added_ms    INTEGER NOT NULL,
+            PRIMARY KEY (channel, external_id)
+        ) STRICT""",
+        """INSERT INTO addresses_now
+            SELECT channel, external_id, person_id, added_ms FROM person_addresses ORDER BY rowid""",
+        """CREATE TABLE tokens_now (
+            token_id   TEXT PRIMARY KEY,
+            name       TEXT NOT NULL UNIQUE,
+            person_id  TEXT NOT NULL REFERENCES people_now ON DELETE CASCADE,
+            hash       BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),
+            made_ms    INTEGER NOT NULL,
+            expires_ms INTEGER,
+            used_ms    INTEGER,
+            scope      TEXT NOT NULL DEFAULT 'all' CHECK (scope IN ('read', 'chat', 'act', 'all'))
+        ) STRICT""",
+        """INSERT INTO tokens_now (token_id, name, person_id, hash, made_ms, expires_ms, used_ms)
+            SELECT token_id, name, person_id, hash, made_ms, expires_ms, used_ms FROM person_tokens ORDER BY rowid""",
+        "DROP TABLE person_addresses",
+        "DROP TABLE person_tokens",
+        "DROP TABLE people",
+        "ALTER TABLE people_now RENAME TO people",
+        "ALTER TABLE addresses_now RENAME TO person_addresses",
+        "ALTER TABLE tokens_now RENAME TO person_tokens",
+        "CREATE INDEX addresses_of_person ON person_addresses (person_id)",
+        "CREATE INDEX tokens_of_person ON person_tokens (person_id)",
+        """CREATE TABLE person_passwords (
+            person_id TEXT PRIMARY KEY REFERENCES people ON DELETE CASCADE,
+            hash      TEXT NOT NULL,
+            set_ms    INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE sign_ins (
+            sign_in_id TEXT PRIMARY KEY,
+            person_id  TEXT NOT NULL REFERENCES people ON DELETE CASCADE,
+            hash       BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),
+            how        TEXT NOT NULL,
+            address    TEXT NOT NULL,
+            agent      TEXT NOT NULL,
+            made_ms    INTEGER NOT NULL,
+            used_ms    INTEGER NOT NULL
+        ) STRICT""",
+        "CREATE INDEX sign_ins_of_person ON sign_ins (person_id)",
+    ),
 )

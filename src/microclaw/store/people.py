@@ -64,7 +64,7 @@ def _put(connection: sqlite3.Connection, row: PersonRow, now_ms: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class PersonTokenRow:
-    """`hash` is the SHA-256 of the whole token text; `expires_ms` None never ends."""
+    """`hash` is the SHA-256 of the whole token text; `expires_ms` None never ends; `scope` as auth.tokens has it."""
 
     token_id: str
     name: str
@@ -73,6 +73,7 @@ class PersonTokenRow:
     made_ms: int
     expires_ms: int | None = None
     used_ms: int | None = None
+    scope: str = "all"
 
 
 class PersonTokenTable(Table):

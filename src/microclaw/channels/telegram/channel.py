@@ -42,6 +42,7 @@ HELP: Final = (
     "undo that.\n\n/cancel  stop what is running\n/whoami  who you are here\n/help  this"
 )
 _NO_VOICE: Final = "I cannot listen to voice notes yet. Please write it."
+_LOOKS_ONLY: Final = "You may look at the boards, in a browser (microclaw open on the host), and not chat here."
 _BUSY: Final = "Too much is going on here at the moment. Please send it again in a minute."
 
 
@@ -132,6 +133,8 @@ class TelegramChannel:
                 self._say(message.chat_id, greeting)
         elif (text := self._without_a_turn(message, person)) is not None:
             self._say(message.chat_id, text)
+        elif person.role == "read-only":
+            self._say(message.chat_id, _LOOKS_ONLY)
         elif len(self._tasks) >= MAX_TURNS:
             self._say(message.chat_id, _BUSY)
         else:

@@ -43,13 +43,19 @@ WRONG_TOKENS: Final = 5  # of one address within a minute; the host counts what 
 
 @asynccontextmanager
 async def http_app(
-    host_url: str, names: tuple[str, ...], port: int, *, tls: bool = False, record: Record = no_record
+    host_url: str,
+    names: tuple[str, ...],
+    port: int,
+    *,
+    tls: bool = False,
+    record: Record = no_record,
+    authorities: str = "",
 ) -> AsyncIterator[ASGIApp]:
     """The ASGI app for these names of this machine. `host_url`: the address of the host's API."""
     addresses = [f"{name}:{port}" for name in names]
     origins = [f"{'https' if tls else 'http'}://{address}" for address in addresses]
     security = TransportSecuritySettings(allowed_hosts=addresses, allowed_origins=origins)
-    service = TokenService(host_url)
+    service = TokenService(host_url, authorities)
     async with service, mcp_server(service) as server:
         app = server.streamable_http_app(
             streamable_http_path=PATH,
@@ -64,8 +70,9 @@ async def http_app(
 class TokenService:
     """Clients of the host by token; the longest unused is closed when there are too many."""
 
-    def __init__(self, host_url: str) -> None:
+    def __init__(self, host_url: str, authorities: str = "") -> None:
         self._host_url = host_url
+        self._authorities = authorities
         self._clients: OrderedDict[str, AsyncHostClient] = OrderedDict()
         self._ended: EndSession | None = None
 
@@ -112,7 +119,7 @@ class TokenService:
     async def _client(self, token: str) -> AsyncHostClient:
         key = _owner(token)
         if key not in self._clients:
-            self._clients[key] = AsyncHostClient.with_token(self._host_url, token)
+            self._clients[key] = AsyncHostClient.with_token(self._host_url, token, self._authorities)
         self._clients.move_to_end(key)
         if len(self._clients) > MAX_CLIENTS:
             await self._clients.popitem(last=False)[1].__aexit__(None, None, None)
@@ -229,7 +236,7 @@ async def host_address(shared_host: SharedHost, control_socket: Path) -> str:
     """The API's address; ConfigError when this host has none."""
     await shared_host.ready()
     async with AsyncHostClient.on_socket(control_socket) as host:
-        address = (await host.get("/v1/status"))["http"]
+        address = (await host.get("/v1/status"))["https"]["local"]
     if address is None:
         raise ConfigError(
             "this host has no port for its API, and tokens are checked there", next_step="microclaw up --port 8080"
@@ -245,11 +252,14 @@ async def serve_http(
     certificate: Path | None = None,
     key: Path | None = None,
     record: Record = no_record,
+    authorities: str = "",
     make_config: Callable[..., uvicorn.Config] = uvicorn.Config,
 ) -> None:
     """Serve on a listening socket until SIGINT or SIGTERM. `make_config`: uvicorn settings with the host's limits."""
     port = int(listener.getsockname()[1])
-    async with http_app(host_url, names, port, tls=certificate is not None, record=record) as app:
+    async with http_app(
+        host_url, names, port, tls=certificate is not None, record=record, authorities=authorities
+    ) as app:
         config = make_config(
             app,
             limit_concurrency=MAX_CONNECTIONS,

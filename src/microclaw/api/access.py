@@ -1,0 +1,229 @@
+"""Who may call which route: one table, read by the door (api.caller) and by the matrix test. It refuses nobody itself.
+
+A route that is missing here is nobody's but the owner's, and a test fails. What a handler or the gate checks besides
+(a risky act, an own conversation) stays as it is: this table is the least that a caller must be.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import Final
+
+
+class Access(IntEnum):
+    """The least that a route asks for; each has all that is before it."""
+
+    OPEN = 0  # no token and no session
+    LOOK = 1  # read-only: status, devices, logs, telemetry
+    ASK = 2  # guest: chats, and calls tools that read
+    ACT = 3  # member
+    OWN = 4  # owner
+    SOCKET = 5  # the command line of the host's own account: no token and no session
+
+
+OF_ROLE: Final[Mapping[str, Access]] = {
+    "read-only": Access.LOOK,
+    "guest": Access.ASK,
+    "member": Access.ACT,
+    "owner": Access.OWN,
+}
+
+ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
+    Access.OPEN: (
+        "GET /",
+        "GET /signin",
+        "GET /healthz",
+        "GET /metrics",
+        "GET /api/docs",
+        "GET /api/openapi.json",
+        "GET /api/compile-wasm",
+        "POST /api/compile-wasm",
+        "POST /v1/signin/code",
+        "POST /v1/signin/password",
+    ),
+    Access.LOOK: (
+        "GET /v1/me",
+        "POST /v1/signout",
+        "GET /v1/signins",  # the own ones; an owner sees everybody's
+        "DELETE /v1/signins/{sign_in_id}",
+        "GET /v1/status",
+        "GET /v1/events",
+        "GET /v1/usage",
+        "GET /v1/apps",
+        "GET /v1/devices",
+        "GET /v1/devices/{name}",
+        "GET /v1/devices/{name}/logs",
+        "GET /v1/devices/{name}/edges",
+        "GET /v1/devices/{name}/telemetry",
+    ),
+    Access.ASK: (
+        "POST /v1/chat",
+        "POST /v1/chat/{chat_id}/cancel",
+        "GET /v1/chat/{chat_id}/undelivered",
+        "POST /v1/chat/{chat_id}/delivered",
+        "POST /v1/chat/completions",
+        "GET /v1/models",
+        "GET /v1/models/{name:path}",
+        "GET /v1/tools",
+        "POST /v1/tools/{name}",  # the gate knows each tool's permission
+        "POST /v1/call",
+        "POST /v1/devices/{name}/call",
+        "POST /v1/devices/{name}/check",
+        "GET /v1/devices/{device}/apps/{name}",
+        "GET /v1/pairings",
+        "GET /v1/changes",
+        "GET /v1/tries",
+        "POST /v1/fleet/diff",
+        "GET /v1/fleet",
+        "GET /v1/fleet/{device}/{name}",
+        "POST /v1/jobs/{number}/cancel",  # of the own token or session
+        "GET /v1/requests/{number}",
+        "GET /v1/approvals",
+        "GET /v1/memory",
+        "GET /v1/memory/search",
+        "GET /v1/skills",
+        "GET /v1/skills/{name}",
+        "GET /v1/skills/{name}/check",
+        "GET /v1/schedules",
+        "GET /v1/schedules/{number}",
+        "GET /v1/subagents",
+        "GET /v1/tasks",
+        "GET /v1/tasks/{number}",
+        "GET /v1/tasks/{number}/files/{name:path}",
+    ),
+    Access.ACT: (
+        "PATCH /v1/devices/{name}",
+        "DELETE /v1/devices/{name}",
+        "PUT /v1/devices/{name}/labels",
+        "PUT /v1/devices/{name}/firmware",
+        "POST /v1/devices/{name}/merge",
+        "POST /v1/devices/{name}/notify",
+        "POST /v1/apps",
+        "POST /v1/apps/{name}/remove",
+        "POST /v1/apps/{name}/upgrade",
+        "POST /v1/apps/{name}/times",
+        "POST /v1/apps/{name}/{switch}",
+        "POST /v1/devices/{device}/apps",
+        "DELETE /v1/devices/{device}/apps/{name}",
+        "POST /v1/devices/{device}/apps/{name}/cancel",
+        "POST /v1/devices/{device}/apps/{name}/upgrade",
+        "POST /v1/devices/{device}/apps/{name}/times",
+        "POST /v1/devices/{device}/apps/{name}/{switch}",
+        "POST /v1/devices/{device}/explore",
+        "POST /v1/undo",
+        "POST /v1/fleet/apply",
+        "POST /v1/approvals/{approval_id}",  # the risky ones: an owner's
+        "PUT /v1/memory",
+        "POST /v1/schedules",
+        "DELETE /v1/schedules/{number}",
+        "POST /v1/schedules/{number}/run",
+        "POST /v1/schedules/{number}/resume",
+        "DELETE /v1/subagents/{subagent_id}",
+        "POST /v1/tasks",
+        "DELETE /v1/tasks/{number}",
+    ),
+    Access.OWN: (
+        "POST /v1/devices",
+        "POST /v1/devices/{name}/transports",
+        "POST /v1/devices/{name}/revoke",
+        "GET /v1/devices/{name}/wifi",
+        "POST /v1/devices/{name}/wifi",
+        "POST /v1/devices/{name}/wifi/forget",
+        "POST /v1/devices/{name}/update",
+        "DELETE /v1/devices/{name}/update",
+        "GET /v1/crashes",
+        "GET /v1/crashes/{crash_id}",
+        "POST /v1/crashes/clear",
+        "GET /v1/firmware/keys",
+        "POST /v1/firmware/keys",
+        "DELETE /v1/firmware/keys/{key_id}",
+        "GET /v1/firmware/releases",
+        "POST /v1/firmware/releases",
+        "GET /v1/firmware/releases/{release}",
+        "POST /v1/firmware/releases/{release}/verify",
+        "POST /v1/firmware/releases/{release}/withdraw",
+        "PUT /v1/firmware/payloads/{sha256}",
+        "GET /v1/firmware/status",
+        "POST /v1/firmware/offers",
+        "POST /v1/firmware/offers/{device}/cancel",
+        "GET /v1/rollouts",
+        "POST /v1/rollouts",
+        "GET /v1/rollouts/{number}",
+        "POST /v1/rollouts/{number}/undo",
+        "POST /v1/rollouts/{number}/{act}",
+        "GET /v1/people",
+        "GET /v1/tokens",
+        "GET /v1/sessions",
+        "GET /v1/sessions/{name}",
+        "DELETE /v1/sessions/{name}",
+        "POST /v1/schedules/import",
+        "GET /v1/voice",
+        "POST /v1/voice/test",
+        "GET /v1/voice/recordings",
+        "POST /v1/voice/recordings",
+        "DELETE /v1/voice/recordings",
+        "DELETE /v1/voice/recordings/on/{name}",
+        "DELETE /v1/voice/recordings/{recording}",
+    ),
+    Access.SOCKET: (
+        "POST /v1/people",
+        "PATCH /v1/people/{name}",
+        "DELETE /v1/people/{name}",
+        "POST /v1/people/pair",
+        "PUT /v1/people/{name}/password",
+        "DELETE /v1/people/{name}/password",
+        "POST /v1/signin/links",
+        "POST /v1/tokens",
+        "DELETE /v1/tokens/{name}",
+        "POST /v1/devices/pair",
+        "POST /v1/devices/provision",
+        "POST /v1/devices/provision-batch",
+        "POST /v1/sessions/import",
+        "POST /v1/backup",
+    ),
+}
+
+
+# Open to this machine alone: on a network they tell strangers what devices there are, or work for them.
+OPEN_HERE: Final = frozenset({"/metrics", "/api/docs", "/api/openapi.json", "/api/compile-wasm"})
+
+
+def access_from_network(method: str, path: str) -> Access | None:
+    """As `access_of`, where strangers can reach the port: what is open to this machine needs a token or session."""
+    found = access_of(method, path)
+    return Access.LOOK if found is Access.OPEN and path in OPEN_HERE else found
+
+
+def access_of(method: str, path: str) -> Access | None:
+    """What this request asks for; None when there is no such route. Where several routes fit: the strictest."""
+    rows = _ROWS.get(_key("GET" if method == "HEAD" else method, path), ())
+    return max((access for pattern, access in rows if pattern.fullmatch(path)), default=None)
+
+
+def _key(method: str, path: str) -> tuple[str, str]:
+    """Routes are looked through by the method and the second word: /v1/devices/... is "devices"."""
+    return method, "/".join(path.split("/", 3)[1:3])
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    """A path as Starlette matches it: a parameter is one word, with `:path` all the rest."""
+    parts = re.split(r"\{(\w+(?::path)?)\}", path)
+    words = (
+        re.escape(part) if n % 2 == 0 else (".*" if part.endswith(":path") else "[^/]+") for n, part in enumerate(parts)
+    )
+    return re.compile("".join(words), re.DOTALL)
+
+
+def _by_key() -> dict[tuple[str, str], list[tuple[re.Pattern[str], Access]]]:
+    found: dict[tuple[str, str], list[tuple[re.Pattern[str], Access]]] = defaultdict(list)
+    for access, routes in ROUTES.items():
+        for route in routes:
+            method, path = route.split(" ")
+            found[_key(method, path)].append((_pattern(path), access))
+    return dict(found)
+
+
+_ROWS: Final = _by_key()

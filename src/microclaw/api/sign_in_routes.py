@@ -1,0 +1,144 @@
+"""/v1/signin, /v1/signout, /v1/me, /v1/signins: how a browser comes in, who a caller is, which sessions there are."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+from pydantic import Field
+
+from microclaw.api.access import OF_ROLE
+from microclaw.api.body import RequestBody
+from microclaw.api.caller import Caller, RequestCaller, check_local_owner, client_address, session_cookie
+from microclaw.api.failures import failure_response
+from microclaw.auth.gate import Gate
+from microclaw.auth.passwords import MAX_CHARS, TooManyTries
+from microclaw.auth.people import OWNER, People
+from microclaw.auth.sign_ins import CODE_S, LONGEST_MS, OpenedSession, SignIn, SignIns, csrf_token
+from microclaw.errors import PermissionRefused, UnknownName
+from microclaw.wire.host_api import Failure
+
+
+class CodeBody(RequestBody):
+    code: Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class PasswordBody(RequestBody):
+    name: Annotated[str, Field(min_length=1, max_length=80)]
+    password: Annotated[str, Field(min_length=1, max_length=4 * MAX_CHARS)]
+
+
+class LinkBody(RequestBody):
+    person: Annotated[str, Field(max_length=80)] = OWNER.person_id
+
+
+def coming_in_router(sign_ins: SignIns) -> APIRouter:
+    """What needs no token and no session."""
+    router = APIRouter(prefix="/v1/signin", tags=["people"])
+
+    @router.post("/code", summary="Sign in by the code of a link: once, within ten minutes of its making")
+    async def by_code(body: CodeBody, request: Request) -> JSONResponse:
+        try:
+            opened = await sign_ins.with_code(body.code, **_browser(request))
+        except TooManyTries as exc:
+            return _locked(exc)
+        text = "this link is wrong, was used already, or its ten minutes are over"
+        return _welcome(request, opened) if opened else _wrong(text, "microclaw open, on the host's machine")
+
+    @router.post("/password", summary="Sign in by a person's name and password")
+    async def by_password(body: PasswordBody, request: Request) -> JSONResponse:
+        try:
+            opened = await sign_ins.with_password(body.name, body.password, **_browser(request))
+        except TooManyTries as exc:
+            return _locked(exc)
+        text = "the name or the password is wrong"
+        step = "try again, or sign in by a link: microclaw open, on the host's machine"
+        return _welcome(request, opened) if opened else _wrong(text, step)
+
+    return router
+
+
+def session_router(sign_ins: SignIns, people: People, gate: Gate) -> APIRouter:
+    """What a session is asked about, and how it ends."""
+    router = APIRouter(prefix="/v1", tags=["people"])
+
+    @router.get("/me", summary="Who this token or session is; `csrf` goes with each change of a session")
+    async def me(by: RequestCaller) -> dict[str, Any]:
+        person = people.get(by.person_id)
+        if person is None:
+            raise PermissionRefused("this person is not known here any more")
+        way = "socket" if by.direct else "session" if by.csrf else "token"
+        may = OF_ROLE[person.role].name.lower()
+        return {"person_id": person.person_id, "name": person.name, "role": person.role, "may": may, "by": way,
+                "id": by.source, "csrf": by.csrf or None}  # fmt: skip
+
+    @router.post("/signout", summary="End this session")
+    async def sign_out(by: RequestCaller, request: Request) -> JSONResponse:
+        if not by.csrf:
+            raise PermissionRefused("this is no session", next_step="end a token with microclaw token rm NAME")
+        await sign_ins.end(by.source)
+        return JSONResponse({"ended": by.source}, headers={"Set-Cookie": session_cookie(request.scope, "", 0)})
+
+    @router.get("/signins", summary="Browsers that are signed in: the own ones, for an owner everybody's")
+    async def list_sign_ins(by: RequestCaller) -> dict[str, Any]:
+        return {"signins": [_object(one, by) for one in await sign_ins.list() if _may_see(one, by)]}
+
+    @router.delete("/signins/{sign_in_id}", summary="End a session at once")
+    async def end(sign_in_id: str, by: RequestCaller) -> dict[str, Any]:
+        if not any(one.sign_in_id == sign_in_id and _may_see(one, by) for one in await sign_ins.list()):
+            raise UnknownName(f"there is no session {sign_in_id[:40]!r}", next_step="microclaw signin list")
+        await sign_ins.end(sign_in_id, f"by {gate.name_of(by.person_id)}")
+        return {"ended": sign_in_id}
+
+    @router.post("/signin/links", status_code=201, summary="A code that signs a browser in once")
+    async def link(body: LinkBody, by: RequestCaller) -> dict[str, Any]:
+        check_local_owner(gate, by, "make links to sign in")
+        person = people.named(body.person)
+        code = sign_ins.new_code(person.person_id)
+        return {"person": person.name, "role": person.role, "path": f"/signin#{code}", "expires_s": CODE_S}
+
+    def _may_see(one: SignIn, by: Caller) -> bool:
+        person = people.get(by.person_id)
+        return person is not None and (person.role == "owner" or one.person.person_id == by.person_id)
+
+    return router
+
+
+def _browser(request: Request) -> dict[str, str]:
+    return {"address": client_address(request.scope), "agent": request.headers.get("user-agent", "")}
+
+
+def _welcome(request: Request, opened: OpenedSession) -> JSONResponse:
+    one = opened.sign_in
+    value = {"name": one.person.name, "role": one.person.role, "id": one.sign_in_id, "ends_ms": one.ends_ms}
+    cookie = session_cookie(request.scope, opened.secret, LONGEST_MS // 1000)
+    return JSONResponse({**value, "csrf": csrf_token(opened.secret)}, headers={"Set-Cookie": cookie})
+
+
+def _wrong(text: str, next_step: str) -> JSONResponse:
+    return failure_response(Failure("unauthorized", text, next_step), 401)
+
+
+def _locked(error: TooManyTries) -> JSONResponse:
+    wait_s = math.ceil(error.wait_s)
+    failure = Failure("unauthorized", "too many wrong tries within a minute", f"wait {wait_s} s, or: microclaw open")
+    answer = failure_response(failure, 429)
+    answer.headers["Retry-After"] = str(wait_s)
+    return answer
+
+
+def _object(one: SignIn, by: Caller) -> dict[str, Any]:
+    return {
+        "id": one.sign_in_id,
+        "person": one.person.name,
+        "role": one.person.role,
+        "how": one.how,
+        "address": one.address,
+        "browser": one.agent,
+        "made_ms": one.made_ms,
+        "used_ms": one.used_ms,
+        "ends_ms": one.ends_ms,
+        "this": one.sign_in_id == by.source,
+    }

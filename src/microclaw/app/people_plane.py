@@ -1,0 +1,105 @@
+"""Opens the address that people and programs call: its socket, its certificate and the names it answers to."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+import ssl
+from collections.abc import Container
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from microclaw.addresses import bracketed, is_loopback
+from microclaw.api.request_check import LOOPBACK_NAMES, AllowedHosts
+from microclaw.api.server import tcp_listener
+from microclaw.auth.authority import Authority
+from microclaw.auth.certificates import CONSTANT_NAME, HostNames, lan_names
+from microclaw.auth.people_tls import OWN_FILE, RENEWAL_CHECK_S, GivenCertificate, OwnCertificate, PeopleTls
+from microclaw.clock import now_ms
+from microclaw.config.settings import Settings
+from microclaw.errors import ConfigError
+from microclaw.store.database import Database
+from microclaw.store.identity import IdentityTable
+from microclaw.supervision import SupervisedTasks
+
+MAX_URLS = 4
+_UNSPECIFIED = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound to
+
+
+@dataclass(frozen=True, slots=True)
+class PeoplePlane:
+    """`urls` are addresses to call it by, the best one first, `local_url` one for programs of this machine.
+
+    `fingerprint` is the own authority's, else None. `on_network`: others than this machine can reach it.
+    """
+
+    socket: socket.socket
+    urls: tuple[str, ...]
+    local_url: str
+    allowed_hosts: Container[str]
+    on_network: bool = False
+    tls: ssl.SSLContext | None = None
+    fingerprint: str | None = None
+
+
+def people_socket(settings: Settings, stack: AsyncExitStack) -> socket.socket | None:
+    """The listening socket, where one is wanted. ConfigError where it would carry tokens in the clear, or is taken."""
+    if settings.http_port is None:
+        return None
+    if not is_loopback(settings.http_host) and settings.host.http_tls == "off":
+        raise ConfigError(
+            f"the API speaks HTTP without TLS: it is for loopback alone, not for {settings.http_host}",
+            next_step="microclaw config set host.http_tls own; or leave host.http_host at 127.0.0.1, and put a TLS "
+            "proxy or an SSH tunnel in front",
+        )
+    return stack.enter_context(tcp_listener(settings.http_host, settings.http_port))
+
+
+async def open_people_plane(
+    settings: Settings, listening: socket.socket, database: Database, supervised: SupervisedTasks, stack: AsyncExitStack
+) -> PeoplePlane:
+    """After the devices' server, which makes the authority where there is none. ConfigError for a bad certificate."""
+    host, port = settings.http_host, listening.getsockname()[1]
+    if settings.host.http_tls == "off":
+        url = f"http://{bracketed(host)}:{port}"
+        return PeoplePlane(listening, (url,), url, LOOPBACK_NAMES)
+    tls = await _tls(settings, database)
+    renewing = supervised.start("renew the pages' certificate", tls.refresh, every_s=RENEWAL_CHECK_S)
+    stack.callback(renewing.cancel)
+    urls = tuple(f"https://{bracketed(name)}:{port}" for name in _call_names(host, tls.names))
+    allowed = AllowedHosts(host, lambda: tls.names.names)
+    # The own certificate has 127.0.0.1; NAME.local is not known to every machine itself.
+    is_everywhere = tls.fingerprint is not None and host in _UNSPECIFIED
+    local_url = f"https://127.0.0.1:{port}" if is_everywhere else urls[0]
+    return PeoplePlane(listening, urls, local_url, allowed, not is_loopback(host), tls.context, tls.fingerprint)
+
+
+async def _tls(settings: Settings, database: Database) -> PeopleTls:
+    wanted = settings.host
+    if wanted.http_tls == "files":
+        assert wanted.http_cert is not None  # config.load says so
+        assert wanted.http_key is not None
+        return await asyncio.to_thread(GivenCertificate, Path(wanted.http_cert), Path(wanted.http_key), now_ms)
+    look = partial(lan_names, *wanted.http_names)
+    authority = await Authority.open(
+        settings.identity,
+        IdentityTable(database),
+        await asyncio.to_thread(look),
+        now_ms=now_ms,
+        random_bytes=secrets.token_bytes,
+        server_file=OWN_FILE,
+    )
+    return OwnCertificate(authority, look)
+
+
+def _call_names(host: str, names: HostNames) -> list[str]:
+    """How people call what listens there: a bound address itself, else the machine's names and IPv4 addresses."""
+    if host not in _UNSPECIFIED:
+        return [host]
+    named = [name for name in names.names if name not in ("localhost", CONSTANT_NAME) and not name.startswith("*")]
+    near = [str(one) for one in names.addresses if isinstance(one, IPv4Address) and not one.is_loopback]
+    return [*named[:1], *near, *named[1:]][:MAX_URLS] or ["127.0.0.1"]

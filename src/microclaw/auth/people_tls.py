@@ -1,0 +1,174 @@
+"""The certificate of the address that people and programs call: the host's own, or one that was given. It listens
+nowhere.
+
+Its context never asks a browser for a certificate, unlike the devices' one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Protocol
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+from microclaw.auth.authority import CIPHERS, Authority
+from microclaw.auth.certificates import HostNames, from_ms, host_names
+from microclaw.errors import ConfigError
+
+RENEWAL_CHECK_S: Final = 30.0  # often: the clock may be set, the machine's addresses change, files are replaced
+OWN_FILE: Final = "people.pem"
+MAX_PEM_BYTES: Final = 256 << 10
+WARN_DAYS: Final = 14
+_log = logging.getLogger(__name__)
+
+
+class PeopleTls(Protocol):
+    """`context` is what the listener serves with; `names` are those that its certificate has now."""
+
+    context: ssl.SSLContext
+
+    @property
+    def names(self) -> HostNames: ...
+
+    @property
+    def fingerprint(self) -> str | None:
+        """The own authority's; None for a given certificate."""
+
+    async def refresh(self) -> None:
+        """Look again: a new certificate goes into the live context. Connections that are open stay."""
+
+
+class OwnCertificate:
+    """Issued by the host's own authority for the machine's names and addresses; made anew before it ends."""
+
+    def __init__(self, authority: Authority, look: Callable[[], HostNames]) -> None:
+        self._authority = authority
+        self._look = look
+        self._is_served = True
+        self.context = _context()
+        authority.rotate(self.context)
+
+    @property
+    def names(self) -> HostNames:
+        return _names_in(self._authority.server)
+
+    @property
+    def fingerprint(self) -> str | None:
+        return self._authority.fingerprint
+
+    async def refresh(self) -> None:
+        if await self._authority.renew_if_due(self._look()):
+            self._is_served = False
+        if not self._is_served:
+            self._authority.rotate(self.context)
+            self._is_served = True
+
+
+class GivenCertificate:
+    """Two PEM files of somebody else's authority, read again when they change. ConfigError where they cannot be used
+    at the start; later the certificate of before stays, and the log says why."""
+
+    def __init__(self, certificate: Path, key: Path, now_ms: Callable[[], int]) -> None:
+        self._files = certificate.expanduser(), key.expanduser()
+        self._now_ms = now_ms
+        self._seen = self._stamp()
+        self.context = _context()
+        self._names = self._load()
+
+    @property
+    def names(self) -> HostNames:
+        return self._names
+
+    @property
+    def fingerprint(self) -> str | None:
+        return None
+
+    async def refresh(self) -> None:
+        stamp = self._stamp()
+        if stamp == self._seen:
+            return
+        self._seen = stamp
+        try:
+            self._names = self._load()
+        except ConfigError as exc:
+            _log.warning("the new certificate is not used: %s (next: %s)", exc.message, exc.next_step)
+        else:
+            _log.info("the certificate of %s is served anew", self._files[0])
+
+    def _load(self) -> HostNames:
+        """Everything is checked before the live context gets it."""
+        certificate, key = self._files
+        pem, secret = _read(certificate), _read(key, private=True)
+        try:
+            leaf = x509.load_pem_x509_certificates(pem)[0]
+            private = load_pem_private_key(secret, password=None)
+            is_match = _public(private.public_key()) == _public(leaf.public_key())
+            names = _names_in(leaf)
+        except (ValueError, TypeError, x509.ExtensionNotFound) as exc:
+            text = f"{certificate} and {key} cannot be read as a certificate with its key: {exc}"
+            raise ConfigError(text, next_step="PEM, the key without a password, names as subjectAltName") from exc
+        if not is_match:
+            raise ConfigError(f"the key in {key} is not the one of {certificate}", next_step="give the pair")
+        now = from_ms(self._now_ms())
+        if not leaf.not_valid_before_utc <= now < leaf.not_valid_after_utc:
+            span = f"{leaf.not_valid_before_utc:%Y-%m-%d} to {leaf.not_valid_after_utc:%Y-%m-%d}"
+            raise ConfigError(f"{certificate} is valid from {span}, and today is {now:%Y-%m-%d}", next_step="renew it")
+        if (leaf.not_valid_after_utc - now).days < WARN_DAYS:
+            _log.warning("%s ends on %s: renew it", certificate, f"{leaf.not_valid_after_utc:%Y-%m-%d}")
+        try:
+            self.context.load_cert_chain(certificate, key)
+        except OSError as exc:  # ssl.SSLError too
+            raise ConfigError(f"{certificate} cannot be served: {exc}", next_step="P-256 or RSA of 2048 bits") from exc
+        return names
+
+    def _stamp(self) -> tuple[tuple[int, int, int] | None, ...]:
+        return tuple(_stamp(path) for path in self._files)
+
+
+def _context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(CIPHERS)
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _names_in(certificate: x509.Certificate) -> HostNames:
+    found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    addresses = tuple(str(address) for address in found.get_values_for_type(x509.IPAddress))
+    names = tuple(name.lower() for name in found.get_values_for_type(x509.DNSName))
+    return HostNames(names, host_names("localhost", addresses).addresses)
+
+
+def _public(key: object) -> bytes:
+    encoded: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)  # type: ignore[attr-defined]  # each kind of key has it
+    return encoded
+
+
+def _read(path: Path, *, private: bool = False) -> bytes:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(fd, "rb") as file:
+            if private and os.fstat(fd).st_mode & 0o007:
+                raise ConfigError(f"everybody may read or change the key {path}", next_step=f"chmod o-rwx {path}")
+            content = file.read(MAX_PEM_BYTES + 1)
+    except OSError as exc:
+        step = "microclaw config set host.http_cert and host.http_key, with whole paths"
+        raise ConfigError(f"cannot read {path}: {exc.strerror or exc}", next_step=step) from exc
+    if len(content) > MAX_PEM_BYTES:
+        raise ConfigError(f"{path} has more than {MAX_PEM_BYTES >> 10} KiB: that is no certificate or key")
+    return content
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None  # it is being replaced: the next look finds it
+    return found.st_ino, found.st_size, found.st_mtime_ns

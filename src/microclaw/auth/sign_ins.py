@@ -1,0 +1,255 @@
+"""Browsers that are signed in: single-use links, sessions and how each ends. It sets no cookie and checks no password.
+
+A code lives in memory, hashed, for ten minutes; a session's secret is a cookie, and its hash is in the store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from microclaw.addresses import single_address
+from microclaw.audit import AuditEvent, AuditKind, Record, no_record
+from microclaw.auth.passwords import Passwords, TooManyTries
+from microclaw.auth.people import OWNER, People, Person
+from microclaw.auth.tokens import MAX_SECRET_CHARS, NOTED_USE_MS, SECRET_BYTES, TokenWatch
+from microclaw.auth.wrong_tokens import WrongTokens
+from microclaw.errors import UnknownName
+from microclaw.store.sign_ins import SignInRow, SignInTable
+from microclaw.text import clean_text
+
+ID_PREFIX: Final = "s-"
+CODE_S: Final = 600.0
+MAX_CODES: Final = 16  # the oldest gives way
+IDLE_MS: Final = 7 * 86_400_000  # without a request
+LONGEST_MS: Final = 30 * 86_400_000
+CLOCK_BACK_MS: Final = 300_000  # a clock that is further behind a session's begin is wrong: it opens nothing then
+MAX_OF_PERSON: Final = 32  # sessions; the one that was used longest ago gives way
+MAX_AGENT_CHARS: Final = 120
+WRONG_CODES: Final = 10  # of one address within a minute
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """A session without its secret."""
+
+    sign_in_id: str
+    person: Person
+    how: str
+    address: str
+    agent: str
+    made_ms: int
+    used_ms: int
+
+    @property
+    def ends_ms(self) -> int:
+        """When it is over, should nobody use it again."""
+        return min(self.used_ms + IDLE_MS, self.made_ms + LONGEST_MS)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedSession:
+    """A new session, with the secret for its browser's cookie."""
+
+    secret: str
+    sign_in: SignIn
+
+
+class SignIns:
+    """Made by `open_admission`. A session of a removed person, or one that is over, opens nothing."""
+
+    def __init__(
+        self,
+        table: SignInTable,
+        people: People,
+        passwords: Passwords,
+        *,
+        now_s: Callable[[], float] = time.time,
+        monotonic_s: Callable[[], float] = time.monotonic,
+        record: Record = no_record,
+    ) -> None:
+        self._table = table
+        self._people = people
+        self._passwords = passwords
+        self._now_s = now_s
+        self._monotonic_s = monotonic_s
+        self._record = record
+        self._codes: dict[bytes, tuple[str, float]] = {}  # its hash: whose, until when
+        self._wrong = WrongTokens(WRONG_CODES, monotonic_s)
+        self._watches: set[TokenWatch] = set()
+
+    async def never_used(self) -> bool:
+        """Whether nobody has signed in here yet, and no password is set."""
+        return not await self._table.list() and not await self._passwords.any_set()
+
+    def new_code(self, reference: str = OWNER.person_id) -> str:
+        """A code for one sign-in of this person within CODE_S."""
+        person = self._people.named(reference)
+        code = secrets.token_urlsafe(SECRET_BYTES)
+        self._alive()
+        while len(self._codes) >= MAX_CODES:
+            del self._codes[next(iter(self._codes))]
+        self._codes[_digest(code)] = (person.person_id, self._monotonic_s() + CODE_S)
+        self._record(AuditEvent(AuditKind.SIGNIN_LINK, f"for {CODE_S / 60:.0f} minutes", about=person.name))
+        return code
+
+    async def with_code(self, code: str, *, address: str, agent: str) -> OpenedSession | None:
+        """Use a code up; None when it is wrong, over or used. TooManyTries after many such, never for a right one."""
+        self._alive()
+        person_id, _ = self._codes.pop(_digest(code), ("", 0.0))
+        person = self._people.get(person_id) if person_id else None
+        if person is None:
+            self._refuse_code(address)
+            return None
+        return await self._open(person, "link", address, agent)
+
+    async def with_password(self, name: str, password: str, *, address: str, agent: str) -> OpenedSession | None:
+        """None when name or password are wrong; TooManyTries, Overloaded."""
+        try:
+            person = await self._passwords.check(name, password, address)
+        except TooManyTries:
+            self._note(AuditKind.SIGNIN_LOCKED, "too many wrong passwords within a minute", address)
+            raise
+        if person is None:
+            self._note(AuditKind.SIGNIN_WRONG, "a wrong password, or nobody of that name", address)
+            return None
+        return await self._open(person, "password", address, agent)
+
+    async def set_password(self, reference: str, password: str) -> Person:
+        """Every session of the person ends with the old one."""
+        person = await self._passwords.set(reference, password)
+        await self.end_all(person.person_id, "a new password")
+        return person
+
+    async def remove_password(self, reference: str) -> Person:
+        person = await self._passwords.remove(reference)
+        await self.end_all(person.person_id, "no password any more")
+        return person
+
+    async def who(self, secret: str) -> SignIn | None:
+        """The session of this cookie; None when it opens nothing."""
+        if not 0 < len(secret) <= MAX_SECRET_CHARS or not secret.isascii():
+            return None
+        digest = _digest(secret)
+        row = await self._table.by_hash(digest)
+        if row is None or not hmac.compare_digest(row.hash, digest):
+            return None
+        found = self._sign_in(row)
+        if found is None or not self._lets_in(found):
+            return None
+        now_ms = self._now_ms()
+        if now_ms - row.used_ms >= NOTED_USE_MS:
+            await self._table.note_use(row.sign_in_id, now_ms)
+        return found
+
+    @asynccontextmanager
+    async def watching(self, sign_in_id: str) -> AsyncGenerator[TokenWatch]:
+        """The watch of one connection, over already when the session ended meanwhile."""
+        watch = TokenWatch(sign_in_id)
+        self._watches.add(watch)
+        try:
+            row = await self._table.by_id(sign_in_id)
+            found = None if row is None else self._sign_in(row)
+            watch.is_good = lambda: found is not None and self._lets_in(found) and self._is_as_before(found.person)
+            yield watch
+        finally:
+            self._watches.discard(watch)
+
+    async def list(self) -> tuple[SignIn, ...]:
+        """Those that open something."""
+        found = (self._sign_in(row) for row in await self._table.list())
+        return tuple(one for one in found if one is not None and self._lets_in(one))
+
+    async def end(self, sign_in_id: str, why: str = "signed out") -> SignIn:
+        """UnknownName when there is no such session."""
+        for one in await self.list():
+            if one.sign_in_id == sign_in_id:
+                await self._end((one,), why)
+                return one
+        raise UnknownName(f"there is no session {sign_in_id[:40]!r}", next_step="microclaw signin list")
+
+    async def end_all(self, person_id: str, why: str) -> int:
+        """Every session of this person; returns how many."""
+        theirs = [one for one in await self.list() if one.person.person_id == person_id]
+        await self._end(theirs, why)
+        return len(theirs)
+
+    async def _open(self, person: Person, how: str, address: str, agent: str) -> OpenedSession:
+        await self._make_room(person)
+        secret, now_ms = secrets.token_urlsafe(SECRET_BYTES), self._now_ms()
+        shown = clean_text(agent, one_line=True, limit=MAX_AGENT_CHARS)
+        sign_in_id = f"{ID_PREFIX}{secrets.token_hex(4)}"
+        row = SignInRow(sign_in_id, person.person_id, _digest(secret), how, address, shown, now_ms, now_ms)
+        await self._table.add(row)
+        self._note(AuditKind.SIGNIN_OPENED, f"by {how}", address, about=sign_in_id, by=person.name)
+        return OpenedSession(secret, SignIn(sign_in_id, person, how, address, shown, now_ms, now_ms))
+
+    async def _make_room(self, person: Person) -> None:
+        """Forget what is over for good, and the least used of too many."""
+        now_ms, theirs = self._now_ms(), []
+        for row in await self._table.list():
+            if now_ms - row.made_ms >= LONGEST_MS:
+                await self._table.delete(row.sign_in_id)
+            elif row.person_id == person.person_id and (one := self._sign_in(row)) is not None:
+                theirs.append(one)
+        oldest_first = sorted(theirs, key=lambda one: one.used_ms)
+        await self._end(oldest_first[: max(0, len(theirs) - MAX_OF_PERSON + 1)], "gave way to a newer one")
+
+    async def _end(self, sessions: Sequence[SignIn], why: str) -> None:
+        for one in sessions:
+            await self._table.delete(one.sign_in_id)
+            for watch in self._watches:
+                if watch.token_id == one.sign_in_id:
+                    watch.end()
+            self._record(AuditEvent(AuditKind.SIGNIN_ENDED, why, about=one.sign_in_id, by=one.person.name))
+
+    def _refuse_code(self, address: str) -> None:
+        wait_s = self._wrong.wait_s(single_address(address))
+        if wait_s > 0:
+            self._note(AuditKind.SIGNIN_LOCKED, "too many wrong links within a minute", address)
+            raise TooManyTries(wait_s)
+        self._wrong.add(single_address(address))
+        self._note(AuditKind.SIGNIN_WRONG, "a link that is wrong, over or used", address)
+
+    def _alive(self) -> None:
+        now_s = self._monotonic_s()
+        self._codes = {digest: known for digest, known in self._codes.items() if known[1] > now_s}
+
+    def _lets_in(self, one: SignIn) -> bool:
+        now_ms = self._now_ms()
+        return (
+            self._people.get(one.person.person_id) is not None and one.made_ms - CLOCK_BACK_MS <= now_ms < one.ends_ms
+        )
+
+    def _is_as_before(self, person: Person) -> bool:
+        now = self._people.get(person.person_id)
+        return now is not None and now.role == person.role
+
+    def _sign_in(self, row: SignInRow) -> SignIn | None:
+        person = self._people.get(row.person_id)
+        if person is None:
+            return None
+        return SignIn(row.sign_in_id, person, row.how, row.address, row.agent, row.made_ms, row.used_ms)
+
+    def _note(
+        self, kind: AuditKind, text: str, address: str, *, about: str | None = None, by: str | None = None
+    ) -> None:
+        self._record(AuditEvent(kind, text, address=address, about=about, by=by))
+
+    def _now_ms(self) -> int:
+        return int(self._now_s() * 1000)
+
+
+def csrf_token(secret: str) -> str:
+    """What a page of this session sends in a header with each change: known to who may read our answers alone."""
+    return hmac.new(secret.encode(), b"microclaw csrf", hashlib.sha256).hexdigest()
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode(errors="replace")).digest()

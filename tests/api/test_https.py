@@ -1,0 +1,183 @@
+"""HTTPS for people: the host's own certificate, the names that it answers to, and cookies that never leave it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator
+from http.client import HTTPSConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from tests.cli.conftest import run_in
+
+from microclaw.api.access import OPEN_HERE
+from microclaw.app import Host, running_host
+from microclaw.auth.certificates import lan_names
+from microclaw.config.load import load_settings
+from microclaw.errors import ConfigError
+
+RIGHT = "correct horse battery"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Host]:
+    home = tmp_path_factory.mktemp("https") / "home"
+    home.mkdir(mode=0o700)
+    text = '[host]\nhttp_host = "0.0.0.0"\nhttp_tls = "own"\nhttp_names = ["claw.example"]\n'
+    (home / "config.toml").write_text(text)
+    async with running_host(load_settings({}, home=home, http_port=0)) as running:
+        yield running
+
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+def port_of(host: Host) -> int:
+    assert host.plane is not None
+    return int(host.plane.socket.getsockname()[1])
+
+
+def trusting(host: Host) -> ssl.SSLContext:
+    made = run_in(host.settings.home, "ca", "export")
+    assert made.code == 0, made.err
+    assert "PRIVATE" not in made.out
+    return ssl.create_default_context(cadata=made.out)
+
+
+async def ask(
+    host: Host, context: ssl.SSLContext, method: str, path: str, body: Any = None, **headers: str
+) -> tuple[int, Any, Any]:
+    def work() -> tuple[int, Any, Any]:
+        connection = HTTPSConnection("127.0.0.1", port_of(host), timeout=60, context=context)
+        try:
+            text = None if body is None else json.dumps(body)
+            named = {key.replace("_", "-"): value for key, value in headers.items()}
+            connection.request(method, path, text, {"Content-Type": "application/json", **named})
+            answer = connection.getresponse()
+            return answer.status, answer.headers, answer.read()
+        finally:
+            connection.close()
+
+    return await asyncio.to_thread(work)
+
+
+async def test_a_session_over_https_has_a_cookie_of_this_host_alone(host: Host) -> None:
+    context = await asyncio.to_thread(trusting, host)
+    code = host.admission.sign_ins.new_code()
+    status, headers, _ = await ask(host, context, "POST", "/v1/signin/code", {"code": code})
+    assert status == 200
+    name, *rest = headers["Set-Cookie"].split("; ")
+    assert name.startswith(f"__Host-microclaw-{port_of(host)}=")
+    assert set(rest) == {"Path=/", "Max-Age=2592000", "HttpOnly", "SameSite=Strict", "Secure"}
+    assert headers["Strict-Transport-Security"] is None  # it would bind every port of this name
+    assert (await ask(host, context, "GET", "/v1/me", Cookie=name))[0] == 200
+    bare = name.removeprefix("__Host-")
+    assert (await ask(host, context, "GET", "/v1/me", Cookie=bare))[0] == 401
+
+
+async def test_it_answers_to_its_own_names_and_addresses_alone(host: Host) -> None:
+    context, port = await asyncio.to_thread(trusting, host), port_of(host)
+    for name in (*lan_names().names[:2], "claw.example", "127.0.0.1", "192.0.2.99", "[2001:db8::1]"):
+        assert (await ask(host, context, "GET", "/healthz", Host=f"{name}:{port}"))[0] == 200
+        origin = f"https://{name}:{port}"
+        assert (await ask(host, context, "GET", "/healthz", Host=f"{name}:{port}", Origin=origin))[0] == 200
+        plain = f"http://{name}:{port}"
+        assert (await ask(host, context, "GET", "/healthz", Host=f"{name}:{port}", Origin=plain))[0] == 403
+    for name in ("evil.example", "claw.example.evil.example", "xclaw.example", ""):
+        assert (await ask(host, context, "GET", "/healthz", Host=f"{name}:{port}"))[0] == 403
+
+
+async def test_a_stranger_on_the_network_gets_the_pages_and_the_sign_in_alone(host: Host) -> None:
+    context = await asyncio.to_thread(trusting, host)
+    for path in ("/", "/signin", "/healthz"):
+        assert (await ask(host, context, "GET", path))[0] == 200
+    body = {"name": "x.c", "source": "void on_init(void) {}"}
+    for method, path in (("POST", "/api/compile-wasm"), *(("GET", path) for path in sorted(OPEN_HERE))):
+        assert (await ask(host, context, method, path, body if method == "POST" else None))[0] == 401
+    secret = await host.admission.tokens.create("screen", "owner", scope="read")
+    for path in sorted(OPEN_HERE):
+        assert (await ask(host, context, "GET", path, Authorization=f"Bearer {secret}"))[0] == 200
+
+
+async def test_old_tls_and_plain_http_get_nothing(host: Host) -> None:
+    context = await asyncio.to_thread(trusting, host)
+    assert host.plane is not None
+    assert host.plane.tls is not None
+    assert host.plane.tls.minimum_version is ssl.TLSVersion.TLSv1_2
+    reader, writer = await asyncio.open_connection("127.0.0.1", port_of(host))
+    async with asyncio.timeout(60):
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b"HTTP" not in await reader.read()
+        writer.close()
+    assert (await ask(host, context, "GET", "/healthz"))[0] == 200
+
+
+async def test_the_command_line_trusts_the_exported_authority_and_no_other(host: Host, tmp_path: Path) -> None:
+    """From another home: refused without the authority's certificate, then by each way to give it."""
+    secret = await host.admission.tokens.create("laptop", "owner")
+    place, exported = f"https://127.0.0.1:{port_of(host)}", tmp_path / "ca.pem"
+    other = tmp_path / "elsewhere"
+    other.mkdir(mode=0o700)
+
+    def tell(*words: str, **variables: str) -> Any:
+        return run_in(other, "--host", place, *words, environ={"MICROCLAW_TOKEN": secret, **variables})
+
+    refused = await asyncio.to_thread(tell, "device", "list")
+    assert (refused.code, "microclaw ca export" in refused.err) == (1, True)
+    assert (await asyncio.to_thread(run_in, host.settings.home, "ca", "export", str(exported))).code == 0
+    trusted = await asyncio.to_thread(lambda: tell("device", "list", MICROCLAW_CA=str(exported)))
+    assert trusted.code == 0, trusted.err
+    (other / "host-ca.pem").write_bytes(exported.read_bytes())
+    assert (await asyncio.to_thread(tell, "device", "list")).code == 0
+    (other / "host-ca.pem").write_text("nothing")
+    assert (await asyncio.to_thread(tell, "device", "list")).code == 1
+
+
+async def test_people_sessions_and_the_authority_from_the_command_line(host: Host) -> None:
+    home = host.settings.home
+
+    async def tell(*words: str, typed: str = "") -> Any:
+        done = await asyncio.to_thread(run_in, home, "--json", *words, stdin=typed)
+        assert done.code == 0, done.err
+        return json.loads(done.out)
+
+    context = await asyncio.to_thread(trusting, host)
+    assert (await tell("person", "add", "eva", "--role", "guest"))["role"] == "guest"
+    made = await tell("open", "--person", "eva")
+    assert made["url"].startswith("https://")
+    assert made["ca_sha256"] == (await tell("ca", "show"))["sha256"]
+    code = made["url"].partition("#")[2]
+    status, headers, _ = await ask(host, context, "POST", "/v1/signin/code", {"code": code})
+    assert status == 200
+    cookie = headers["Set-Cookie"].partition(";")[0]
+    assert [one["person"] for one in (await tell("signin", "list"))["signins"] if one["person"] == "eva"] == ["eva"]
+    await tell("person", "role", "eva", "read-only")
+    assert (await ask(host, context, "GET", "/v1/tools", Cookie=cookie))[0] == 403
+    await tell("person", "password", "eva", typed=f"{RIGHT}\n")
+    assert (await ask(host, context, "GET", "/v1/me", Cookie=cookie))[0] == 401
+    body = {"name": "eva", "password": RIGHT}
+    status, headers, _ = await ask(host, context, "POST", "/v1/signin/password", body)
+    assert status == 200
+    cookie = headers["Set-Cookie"].partition(";")[0]
+    await tell("signin", "end", "all")
+    assert (await ask(host, context, "GET", "/v1/me", Cookie=cookie))[0] == 401
+    token = await tell("token", "create", "wall", "--person", "eva", "--scope", "read")
+    assert (token["role"], token["scope"]) == ("read-only", "read")
+    await tell("person", "rm", "eva")
+    assert "eva" not in [one["person"] for one in (await tell("token", "list"))["tokens"]]
+
+
+async def test_without_tls_it_listens_on_loopback_alone(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    (home / "config.toml").write_text('[host]\nhttp_host = "0.0.0.0"\n')
+    with pytest.raises(ConfigError, match="http_host") as refused:
+        load_settings({}, home=home, http_port=0)
+    assert refused.value.next_step == "microclaw config set host.http_tls own"
+    (home / "config.toml").write_text('[host]\nhttp_host = "0.0.0.0"\nhttp_tls = "files"\n')
+    with pytest.raises(ConfigError, match="there is no host"):
+        load_settings({}, home=home, http_port=0)

@@ -1,0 +1,136 @@
+"""Passwords: hashed as OWASP says, bounded in work, and the same answer for a wrong one and for nobody."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from tests.auth.conftest import Clock
+
+from microclaw.auth.passwords import (
+    MAX_CHARS,
+    MAX_WAITING,
+    WRONG_OF_ADDRESS,
+    WRONG_OF_ALL,
+    WRONG_OF_NAME,
+    Passwords,
+    TooManyTries,
+)
+from microclaw.auth.people import OWNER, People
+from microclaw.auth.wrong_tokens import WRONG_TOKENS_S
+from microclaw.errors import ConfigError, Overloaded, UnknownName
+from microclaw.store.database import Database
+from microclaw.store.people import PeopleTable
+from microclaw.store.sign_ins import PasswordTable
+
+RIGHT = "correct horse battery"
+
+
+@pytest.fixture
+async def people(database: Database) -> People:
+    return await People.opened(PeopleTable(database))
+
+
+@pytest.fixture
+def passwords(database: Database, people: People, clock: Clock) -> Passwords:
+    return Passwords(PasswordTable(database), people, monotonic_s=clock)
+
+
+async def test_a_right_password_is_its_persons_and_only_a_hash_is_kept(
+    passwords: Passwords, database: Database
+) -> None:
+    assert await passwords.set("owner", RIGHT) == OWNER
+    assert await passwords.check("Owner", RIGHT, "192.0.2.1") == OWNER
+    (row,) = await PasswordTable(database).list()
+    assert row.hash.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert RIGHT not in row.hash
+
+
+@pytest.mark.parametrize("wrong", ["", RIGHT + " ", RIGHT.upper(), "x" * 512, "\0", "\ud800"])
+async def test_a_wrong_one_opens_nothing(passwords: Passwords, wrong: str) -> None:
+    await passwords.set("owner", RIGHT)
+    assert await passwords.check("owner", wrong, "192.0.2.1") is None
+
+
+async def test_a_password_counts_to_its_last_letter(passwords: Passwords) -> None:
+    await passwords.set("owner", "x" * MAX_CHARS)
+    assert await passwords.check("owner", "x" * MAX_CHARS + "y", "192.0.2.1") is None
+    assert await passwords.check("owner", "x" * MAX_CHARS, "192.0.2.1") == OWNER
+
+
+async def test_two_ways_to_type_a_letter_are_one_password(passwords: Passwords) -> None:
+    await passwords.set("owner", "schöne grüße, welt")
+    assert await passwords.check("owner", "scho\u0308ne gru\u0308ße, welt", "192.0.2.1") == OWNER
+
+
+async def test_nobody_and_somebody_without_a_password_are_like_a_wrong_one(passwords: Passwords) -> None:
+    assert await passwords.check("nobody", RIGHT, "192.0.2.1") is None
+    assert await passwords.check("owner", RIGHT, "192.0.2.1") is None
+
+
+@pytest.mark.parametrize("bad", ["short", "x" * 129, "owner-owner"])
+async def test_a_bad_password_is_not_set(passwords: Passwords, bad: str) -> None:
+    with pytest.raises(ConfigError):
+        await passwords.set("owner", bad)
+    assert not await passwords.any_set()
+
+
+async def test_a_removed_password_opens_nothing(passwords: Passwords) -> None:
+    await passwords.set("owner", RIGHT)
+    await passwords.remove("owner")
+    assert await passwords.check("owner", RIGHT, "192.0.2.1") is None
+    with pytest.raises(UnknownName):
+        await passwords.remove("owner")
+
+
+async def test_an_address_waits_after_wrong_ones_and_others_do_not(passwords: Passwords, clock: Clock) -> None:
+    await passwords.set("owner", RIGHT)
+    for number in range(WRONG_OF_ADDRESS):
+        assert await passwords.check(f"somebody {number}", "wrong password", "192.0.2.1") is None
+    with pytest.raises(TooManyTries) as locked:
+        await passwords.check("owner", RIGHT, "192.0.2.1")
+    assert 0 < locked.value.wait_s <= WRONG_TOKENS_S
+    assert await passwords.check("owner", RIGHT, "192.0.2.2") == OWNER
+    clock.now_s += WRONG_TOKENS_S
+    assert await passwords.check("owner", RIGHT, "192.0.2.1") == OWNER
+
+
+async def test_right_ones_never_lock(passwords: Passwords) -> None:
+    await passwords.set("owner", RIGHT)
+    for _ in range(WRONG_OF_ADDRESS + 2):
+        assert await passwords.check("owner", RIGHT, "192.0.2.1") == OWNER
+
+
+async def test_a_name_waits_whatever_addresses_the_guesses_come_from(passwords: Passwords) -> None:
+    for number in range(WRONG_OF_NAME):
+        assert await passwords.check("owner", "wrong password", f"192.0.2.{number}") is None
+    with pytest.raises(TooManyTries):
+        await passwords.check("OWNER", "wrong password", "198.51.100.1")
+
+
+async def test_one_range_of_version_6_is_one_address(passwords: Passwords) -> None:
+    for number in range(WRONG_OF_ADDRESS):
+        await passwords.check(f"somebody {number}", "wrong password", f"2001:db8::{number:x}")
+    with pytest.raises(TooManyTries):
+        await passwords.check("owner", "wrong password", "2001:db8::ffff")
+
+
+async def test_ten_thousand_wrong_ones_cost_sixty_hashes(passwords: Passwords) -> None:
+    """From everywhere at once, for every name: what is hashed is what gives an answer."""
+    hashed = refused = full = 0
+
+    async def guess(number: int) -> None:
+        nonlocal hashed, refused, full
+        try:
+            address = f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
+            assert await passwords.check(f"name {number}", "wrong password", address) is None
+            hashed += 1
+        except TooManyTries:
+            refused += 1
+        except Overloaded:
+            full += 1
+
+    for start in range(0, 10_000, 500):
+        await asyncio.gather(*(guess(number) for number in range(start, start + 500)))
+    assert (hashed + full, refused) == (WRONG_OF_ALL, 10_000 - WRONG_OF_ALL)
+    assert full == WRONG_OF_ALL - MAX_WAITING  # they came in one moment, and only so many may wait

@@ -1,0 +1,206 @@
+"""Links that sign in once, and sessions: how they begin, what ends them, and clocks that jump."""
+
+from __future__ import annotations
+
+import pytest
+from tests.auth.conftest import Clock
+
+from microclaw.audit import AuditEvent
+from microclaw.auth.passwords import Passwords, TooManyTries
+from microclaw.auth.people import OWNER, People
+from microclaw.auth.sign_ins import (
+    CLOCK_BACK_MS,
+    CODE_S,
+    IDLE_MS,
+    LONGEST_MS,
+    MAX_CODES,
+    MAX_OF_PERSON,
+    WRONG_CODES,
+    OpenedSession,
+    SignIns,
+    csrf_token,
+)
+from microclaw.errors import UnknownName
+from microclaw.store.database import Database
+from microclaw.store.people import PeopleTable
+from microclaw.store.sign_ins import PasswordTable, SignInTable
+
+FROM = {"address": "192.0.2.1", "agent": "a browser"}
+RIGHT = "correct horse battery"
+
+
+class Bench:
+    def __init__(self, people: People, database: Database, clock: Clock) -> None:
+        self.people, self.database, self.clock = people, database, clock
+        self.ticks = Clock(100.0)
+        self.events: list[AuditEvent] = []
+        passwords = Passwords(PasswordTable(database), people, monotonic_s=self.ticks, record=self.events.append)
+        self.sign_ins = SignIns(
+            SignInTable(database), people, passwords, now_s=clock, monotonic_s=self.ticks, record=self.events.append
+        )
+
+    async def opened(self, who: str = "owner") -> OpenedSession:
+        found = await self.sign_ins.with_code(self.sign_ins.new_code(who), **FROM)
+        assert found is not None
+        return found
+
+    async def is_good(self, opened: OpenedSession) -> bool:
+        return await self.sign_ins.who(opened.secret) is not None
+
+    def jump(self, ms: float) -> None:
+        self.clock.now_s += ms / 1000
+
+
+@pytest.fixture
+async def bench(database: Database, clock: Clock) -> Bench:
+    people = await People.opened(PeopleTable(database), now_s=clock)
+    await people.add("ada", "member")
+    return Bench(people, database, clock)
+
+
+async def test_a_link_signs_its_person_in_once(bench: Bench) -> None:
+    assert await bench.sign_ins.never_used()
+    code = bench.sign_ins.new_code("ada")
+    opened = await bench.sign_ins.with_code(code, **FROM)
+    assert opened is not None
+    assert (opened.sign_in.person.name, opened.sign_in.how) == ("ada", "link")
+    assert await bench.is_good(opened)
+    assert await bench.sign_ins.with_code(code, **FROM) is None
+    assert not await bench.sign_ins.never_used()
+
+
+async def test_secrets_are_kept_as_hashes_and_said_nowhere(bench: Bench) -> None:
+    code = bench.sign_ins.new_code()
+    opened = await bench.sign_ins.with_code(code, **FROM)
+    assert opened is not None
+    assert len(opened.secret) == 43  # 256 bits
+    (row,) = await SignInTable(bench.database).list()
+    said = repr(bench.events) + repr(row)
+    for secret in (code, opened.secret, csrf_token(opened.secret)):
+        assert secret not in said
+        assert secret.encode() not in row.hash
+    assert [event.kind.value for event in bench.events] == ["signin.link", "signin.opened"]
+
+
+async def test_a_link_lives_ten_minutes_on_a_clock_that_nobody_sets(bench: Bench) -> None:
+    code = bench.sign_ins.new_code()
+    bench.jump(LONGEST_MS)  # somebody sets the clock: nothing to it
+    bench.ticks.now_s += CODE_S - 1
+    assert await bench.sign_ins.with_code(code, **FROM) is not None
+    code = bench.sign_ins.new_code()
+    bench.ticks.now_s += CODE_S
+    assert await bench.sign_ins.with_code(code, **FROM) is None
+
+
+async def test_links_are_bounded_and_wrong_ones_wait_but_a_right_one_does_not(bench: Bench) -> None:
+    codes = [bench.sign_ins.new_code() for _ in range(MAX_CODES + 1)]
+    for _ in range(WRONG_CODES):
+        assert await bench.sign_ins.with_code("wrong", **FROM) is None
+    with pytest.raises(TooManyTries):
+        await bench.sign_ins.with_code(codes[0], **FROM)  # it gave way to the newest
+    assert await bench.sign_ins.with_code(codes[1], **FROM) is not None
+
+
+@pytest.mark.parametrize("secret", ["", "x", "é" * 43, "a" * 10_000, "../", "\0"])
+async def test_any_other_cookie_opens_nothing(bench: Bench, secret: str) -> None:
+    await bench.opened()
+    assert await bench.sign_ins.who(secret) is None
+
+
+async def test_a_session_ends_unused_and_at_last_in_any_case(bench: Bench) -> None:
+    idle, used = await bench.opened(), await bench.opened()
+    for _ in range(LONGEST_MS // (IDLE_MS - 60_000)):
+        bench.jump(IDLE_MS - 60_000)
+        assert await bench.is_good(used)
+    bench.jump(IDLE_MS - 60_000)
+    assert not await bench.is_good(used)  # 30 days
+    assert not await bench.is_good(idle)
+    assert await bench.sign_ins.list() == ()
+
+
+async def test_a_clock_that_goes_back_opens_nothing_and_loses_nothing(bench: Bench) -> None:
+    opened = await bench.opened()
+    bench.jump(-CLOCK_BACK_MS)
+    assert await bench.is_good(opened)
+    bench.jump(-1)
+    assert not await bench.is_good(opened)
+    bench.jump(CLOCK_BACK_MS)
+    assert await bench.is_good(opened)
+
+
+async def test_a_new_password_and_a_removed_one_end_every_session_of_that_person(bench: Bench) -> None:
+    own, other = await bench.opened("ada"), await bench.opened()
+    await bench.sign_ins.set_password("ada", RIGHT)
+    assert (await bench.is_good(own), await bench.is_good(other)) == (False, True)
+    by_password = await bench.sign_ins.with_password("ada", RIGHT, **FROM)
+    assert by_password is not None
+    await bench.sign_ins.remove_password("ada")
+    assert not await bench.is_good(by_password)
+    assert await bench.sign_ins.with_password("ada", RIGHT, **FROM) is None
+
+
+async def test_a_removed_person_is_out_at_once_also_on_an_open_connection(bench: Bench) -> None:
+    opened, code = await bench.opened("ada"), bench.sign_ins.new_code("ada")
+    async with bench.sign_ins.watching(opened.sign_in.sign_in_id) as watch:
+        assert watch.check()
+        await bench.people.remove("ada")
+        assert not watch.check()
+    assert not await bench.is_good(opened)
+    assert await bench.sign_ins.with_code(code, **FROM) is None
+    assert await SignInTable(bench.database).list() == ()
+
+
+async def test_another_role_counts_at_once_and_ends_open_connections(bench: Bench) -> None:
+    opened = await bench.opened("ada")
+    async with bench.sign_ins.watching(opened.sign_in.sign_in_id) as watch:
+        await bench.people.change_role("ada", "read-only")
+        assert not watch.check()
+    found = await bench.sign_ins.who(opened.secret)
+    assert found is not None
+    assert found.person.role == "read-only"
+
+
+async def test_an_ended_session_is_over_for_its_open_connections_too(bench: Bench) -> None:
+    opened = await bench.opened()
+    async with bench.sign_ins.watching(opened.sign_in.sign_in_id) as watch:
+        await bench.sign_ins.end(opened.sign_in.sign_in_id)
+        await watch.until_ended()
+    assert not await bench.is_good(opened)
+    with pytest.raises(UnknownName):
+        await bench.sign_ins.end(opened.sign_in.sign_in_id)
+    async with bench.sign_ins.watching(opened.sign_in.sign_in_id) as late:
+        assert not late.check()
+
+
+async def test_the_least_used_of_too_many_sessions_gives_way(bench: Bench) -> None:
+    first = await bench.opened()
+    others = []
+    for _ in range(MAX_OF_PERSON):
+        bench.jump(1000)
+        others.append(await bench.opened())
+    assert not await bench.is_good(first)
+    assert await bench.is_good(others[0])
+    assert len(await bench.sign_ins.list()) == MAX_OF_PERSON
+
+
+async def test_what_a_browser_says_of_itself_is_cleaned_and_cut(bench: Bench) -> None:
+    code = bench.sign_ins.new_code()
+    opened = await bench.sign_ins.with_code(code, address="192.0.2.1", agent="\x1b[2Jevil\r\nline " + "x" * 1000)
+    assert opened is not None
+    assert "\x1b" not in opened.sign_in.agent
+    assert "\n" not in opened.sign_in.agent
+    assert len(opened.sign_in.agent) <= 130
+
+
+async def test_wrong_passwords_are_events_without_a_name_or_a_password(bench: Bench) -> None:
+    assert await bench.sign_ins.with_password("Robert'); DROP", "my secret password", **FROM) is None
+    (event,) = bench.events
+    assert (event.kind.value, event.address) == ("signin.wrong", "192.0.2.1")
+    assert "DROP" not in repr(event)
+    assert "secret" not in repr(event)
+
+
+async def test_each_session_has_a_word_of_its_own(bench: Bench) -> None:
+    first, second = await bench.opened(), await bench.opened()
+    assert csrf_token(first.secret) != csrf_token(second.secret)
+    assert first.sign_in.person == OWNER
