@@ -46,6 +46,7 @@ from microclaw.apps.changes import ChangeLog
 from microclaw.apps.late_proof import LateProofs
 from microclaw.audit import AuditLog
 from microclaw.auth.admission import open_admission
+from microclaw.auth.approved_acts import end_event
 from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.backup.scheduled import CHECK_S, ScheduledBackups
 from microclaw.bus import Bus
@@ -113,6 +114,7 @@ async def running_host(
         api_socket, http = _api_socket(settings, stack)
         audit = await stack.enter_async_context(AuditLog.opened(settings.home))
         admission = await open_admission(settings, database, audit.record)
+        admission.approvals.ends.listen(lambda pending, end: audit.record(end_event(pending, end, admission.people)))
         live = LiveFeed(secrets.token_hex(4))
         bus = await stack.enter_async_context(Bus())
         mqtt = HostMqtt()

@@ -15,6 +15,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from microclaw.auth.approvals import HIDDEN_MARK, MAX_ACTION_CHARS
+from microclaw.auth.approved_acts import FAULT, approved_act, failed_end
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.devices.device_text import listening
 from microclaw.errors import MicroclawError, PermissionRefused, ToolRetry
@@ -112,7 +113,7 @@ class Toolbox:
         approved for earlier: for a schedule, when it was made.
         """
         foreign = False
-        with listening() as device_texts:
+        with approved_act() as act, listening() as device_texts:
             try:
                 tool = self._find(name)
                 parameters = read_arguments(tool, arguments)
@@ -120,9 +121,11 @@ class Toolbox:
                 foreign = tool.foreign
                 result = result_of(await tool.run(parameters, context), device_texts)
             except MicroclawError as exc:
+                act.end = failed_end(exc)
                 result = result_of_error(exc, device_texts)
             except Exception:  # a fault of ours: what the turn did before must still be told
                 _log.exception("the tool %s failed inside the host", name[:80])
+                act.end = FAULT
                 fault = _InternalFault(f"a fault inside the host ended {name[:80]}", next_step=_LOOK)
                 result = result_of_error(fault, device_texts)
         return replace(result, foreign=True) if foreign else result
