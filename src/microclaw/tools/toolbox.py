@@ -91,7 +91,7 @@ class Toolbox:
     async def prepare(self, name: str, arguments: str, context: ToolContext) -> PlannedCall:
         """What a call that is made later needs. Raises ToolRetry for wrong arguments, PermissionRefused."""
         tool = self._find(name)
-        parameters = read_arguments(tool, arguments)
+        parameters = await _completed(tool, read_arguments(tool, arguments), context)
         action = action_text(tool.title or tool.name, parameters)
         permission = await self._required_permission(tool, parameters, context, action)
         self._gate.check(context.person_id, permission, action)
@@ -116,7 +116,7 @@ class Toolbox:
         with approved_act() as act, listening() as device_texts:
             try:
                 tool = self._find(name)
-                parameters = read_arguments(tool, arguments)
+                parameters = await _completed(tool, read_arguments(tool, arguments), context)
                 context = await self._approved_context(tool, parameters, context, approved)
                 foreign = tool.foreign
                 result = result_of(await tool.run(parameters, context), device_texts)
@@ -287,6 +287,14 @@ def _text(value: Any) -> str:
 async def _description(tool: Tool[Any], parameters: Parameters, context: ToolContext) -> tuple[str, ...]:
     """What the arguments refer to now: the device when none is named, the change that an undo takes back."""
     return () if tool.describe is None else tuple(await tool.describe(parameters, context))
+
+
+async def _completed(tool: Tool[Any], parameters: Parameters, context: ToolContext) -> Parameters:
+    if tool.complete is None:
+        return parameters
+    completed = await tool.complete(parameters, context)
+    assert isinstance(completed, Parameters)
+    return completed
 
 
 async def _asks(tool: Tool[Any], parameters: Parameters, context: ToolContext) -> bool:
