@@ -90,7 +90,7 @@ def _stream_types(routes: Iterable[BaseRoute]) -> Iterator[tuple[tuple[str, str]
             yield from _stream_types(included.routes)
         elif isinstance(route, APIRoute) and route.endpoint.__annotations__.get("return") in _STREAMS:
             kind = "text/event-stream" if route.path_format in _SSE else _BYTES.get(route.path_format, NDJSON)
-            for method in route.methods:
+            for method in route.methods or ():
                 yield (route.path_format, method.lower()), kind
 
 
