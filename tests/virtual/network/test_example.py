@@ -18,7 +18,7 @@ async def test_the_example_switches_its_lamp_and_tells_of_its_button(make_bench:
     with listening(broker, "home/#") as (other, heard):
 
         def told(topic: str) -> list[bytes]:
-            return [message.payload for message in heard if message.topic == topic]
+            return [bytes(message.payload) for message in heard if message.topic == topic]
 
         app = await bench.run(source)
         bench.wait_line("connected")
