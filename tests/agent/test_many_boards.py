@@ -117,7 +117,7 @@ async def test_programs_are_built_put_and_stopped_on_many(home: Home) -> None:
     assert await home.programs() == ["blink on desk", "blink on lamp"]
     assert any(step.text.startswith("desk: ") for step in home.steps)
     await home.say("stop blink everywhere", True)
-    assert home.asked[1].text == "remove blink from desk and lamp"
+    assert home.asked[1].text == "stop blink on desk and lamp"
     assert await home.programs() == []
     await home.say("undo")
     assert await home.programs() == ["blink on desk", "blink on lamp"]
