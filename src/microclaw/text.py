@@ -98,10 +98,13 @@ def program_name(name: str) -> str:
 
 def _without_heaps(text: str, mark: str) -> str:
     """`text` with at most `_MAX_MARKS` combining marks in a row, of whatever script."""
+    combining = {char for char in set(text) if unicodedata.category(char) in ("Mn", "Me")}
+    if not combining:
+        return text
     kept: list[str] = []
     marks = 0
     for char in text:
-        marks = marks + 1 if unicodedata.category(char) in ("Mn", "Me") else 0
+        marks = marks + 1 if char in combining else 0
         if marks <= _MAX_MARKS:
             kept.append(char)
         elif marks == _MAX_MARKS + 1:

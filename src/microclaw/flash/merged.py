@@ -27,6 +27,7 @@ _Groups = Mapping[str, tuple[str, ...]]
 def distinct(modules: Mapping[str, str], groups: _Groups = GROUPS) -> dict[str, str]:
     """The sources, where no module of a group has a name that another of it defines and it does not import."""
     trees = {name: ast.parse(text) for name, text in modules.items()}
+    imports = {name: _imports_of(tree) for name, tree in trees.items()}
     for members in _there(modules, groups).values():
         for member in members:
             others = {_bare(name) for other in members if other != member for name in _own(trees[other], members)}
@@ -38,7 +39,7 @@ def distinct(modules: Mapping[str, str], groups: _Groups = GROUPS) -> dict[str, 
             _rename_own(trees[member], new, member)
             for module, tree in trees.items():
                 if module != member:
-                    _rename_imported(tree, member, new, module)
+                    _rename_imported(tree, imports[module], member, new, module)
     return {name: ast.unparse(tree) + "\n" for name, tree in trees.items()}
 
 
@@ -182,10 +183,16 @@ def _rename_own(tree: ast.Module, new: Mapping[str, str], module: str) -> None:
     _rename_names(tree, new)
 
 
-def _rename_imported(tree: ast.Module, member: str, new: Mapping[str, str], module: str) -> None:
+def _imports_of(tree: ast.Module) -> list[ast.Import | ast.ImportFrom]:
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
+def _rename_imported(
+    tree: ast.Module, imports: list[ast.Import | ast.ImportFrom], member: str, new: Mapping[str, str], module: str
+) -> None:
     called: set[str] = set()
     names: dict[str, str] = {}
-    for node in ast.walk(tree):
+    for node in imports:
         match node:
             case ast.Import(names=aliases):
                 called |= {alias.asname or alias.name for alias in aliases if alias.name == member}
@@ -195,11 +202,13 @@ def _rename_imported(tree: ast.Module, member: str, new: Mapping[str, str], modu
                         if alias.asname is None:
                             names[alias.name] = new[alias.name]
                         alias.name = new[alias.name]
+    if not called and not names:
+        return
     _check_meaning(tree, {**names, **dict.fromkeys(called, "")}, module)
-    for node in ast.walk(tree):
-        match node:
+    for place in ast.walk(tree):
+        match place:
             case ast.Attribute(value=ast.Name(id=name)) if name in called:
-                node.attr = new.get(node.attr, node.attr)
+                place.attr = new.get(place.attr, place.attr)
     _rename_names(tree, names)
 
 

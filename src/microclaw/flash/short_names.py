@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import re
 from asyncio import BaseEventLoop, Event, Lock, StreamReader, StreamWriter, Task
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from io import BufferedRWPair, BytesIO, StringIO, TextIOWrapper
 from itertools import chain, product
@@ -50,12 +51,11 @@ _WORD: Final = re.compile(r"[A-Za-z_]\w*(?:[.:][A-Za-z_]\w*)*")
 def shortened(modules: Mapping[str, str], main: str) -> dict[str, str]:
     """The modules' sources by their names, and what starts them: the sources with other names."""
     trees = {name: ast.parse(text) for name, text in modules.items()}
-    for name, tree in trees.items():
+    for tree in trees.values():
         tree.body = [node for node in tree.body if not _imports_const(node)]
-        others = [other for other in trees.values() if other is not tree]
-        _hide_numbers(tree, {found for other in others for node in ast.walk(other) for found in _named(node)}, name)
+    _hide_all_numbers(trees)
     starts = ast.parse(main)
-    private = {name: _private(name, trees) for name in trees}
+    private = _private_names(trees)
     names, free = _names_for(trees, starts, private)
     for name, tree in trees.items():
         own = dict(zip(sorted(private[name]), free, strict=False))
@@ -64,13 +64,28 @@ def shortened(modules: Mapping[str, str], main: str) -> dict[str, str]:
     return {name: ast.unparse(tree) + "\n" for name, tree in trees.items()}
 
 
-def _private(module: str, trees: Mapping[str, ast.Module]) -> set[str]:
-    """Names of arguments, variables and functions that nobody but this module could ask for."""
+def _private_names(trees: Mapping[str, ast.Module]) -> dict[str, set[str]]:
+    """Of each module the names of arguments, variables and functions that nobody but this module could ask for."""
+    asked = {
+        module: {
+            name for node in ast.walk(tree) if isinstance(node, ast.Attribute | ast.alias) for name in _named(node)
+        }
+        for module, tree in trees.items()
+    }
+    times = Counter(name for found in asked.values() for name in found)
+    return {
+        module: _private(module, tree, {name for name in times if times[name] > (name in asked[module])})
+        for module, tree in trees.items()
+    }
+
+
+def _private(module: str, tree: ast.Module, elsewhere: set[str]) -> set[str]:
+    """`elsewhere` are the names that other modules ask somebody for."""
     if module in FOR_PROGRAMS or any(module in members for members in GROUPS.values()):
         return set()
     own: set[str] = set()
-    asked: set[str] = set()
-    for node in ast.walk(trees[module]):
+    asked = set(elsewhere)
+    for node in ast.walk(tree):
         match node:
             case ast.Name() | ast.arg() | ast.FunctionDef() | ast.AsyncFunctionDef():
                 own.update(_named(node))
@@ -78,11 +93,7 @@ def _private(module: str, trees: Mapping[str, ast.Module]) -> set[str]:
                 asked.update(_named(node))
             case ast.ClassDef(body=body):
                 asked.update(_named(node), *map(_named, body))
-    for other in (tree for name, tree in trees.items() if name != module):
-        for node in ast.walk(other):
-            if isinstance(node, ast.Attribute | ast.alias):
-                asked.update(_named(node))
-    return (own & set(_defined_in(trees[module]))) - asked
+    return (own & set(_defined_in(tree))) - asked
 
 
 def _names_for(
@@ -249,6 +260,19 @@ def _imports_const(node: ast.stmt) -> bool:
         case ast.ImportFrom(module="micropython", names=[ast.alias(name="const")]):
             return True
     return False
+
+
+def _hide_all_numbers(trees: Mapping[str, ast.Module]) -> None:
+    names = {module: _all_named(tree) for module, tree in trees.items()}
+    times = Counter(name for found in names.values() for name in found)
+    for module, tree in trees.items():
+        _hide_numbers(tree, {name for name in times if times[name] > (name in names[module])}, module)
+        times.subtract(names[module])
+        times.update(_all_named(tree))
+
+
+def _all_named(tree: ast.Module) -> set[str]:
+    return {name for node in ast.walk(tree) for name in _named(node)}
 
 
 def _hide_numbers(tree: ast.Module, elsewhere: set[str], module: str) -> None:
