@@ -35,7 +35,7 @@ def _index(entries: tuple[Entry, ...]) -> str:
         "",
         _MADE,
         "",
-        "The entries of the shipped catalogue ([docs/catalog.md](../docs/catalog.md)), and below them what needs a broker.",
+        "The entries of the shipped catalogue ([docs/catalog.md](../docs/catalog.md)); below them what needs a broker.",
         "",
     ]
     return "\n".join([*head, "| example | what it does | in |", "| --- | --- | --- |", *rows]) + "\n"

@@ -60,8 +60,9 @@ class Home:
             return next((row.level for row in witness.ask(control.Pins()).pins if row.pin == pin), None)
 
     async def programs(self) -> list[str]:
+        """Those on the boards, not what is stopped and kept."""
         listed = (await asyncio.to_thread(HostClient(self.socket).get, "/v1/apps"))["apps"]
-        return sorted(f"{one['name']} on {one['device']}" for one in listed)
+        return sorted(f"{one['name']} on {one['device']}" for one in listed if one["condition"] != "stopped")
 
 
 @contextmanager
