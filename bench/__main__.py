@@ -32,6 +32,7 @@ NAMES = (
     "audio",
     "ota",
     "rollout",
+    "egress",
 )
 PARTS = (  # of link and voice, to be run alone
     "link_cost",

@@ -167,6 +167,7 @@ def test_secrets_are_keys_that_hold_credentials() -> None:
         "voice.openai_key",
         "mcp.servers.NAME.env",
         "mcp.servers.NAME.headers",
+        "secrets.values",
     ]
 
 

@@ -24,6 +24,7 @@ from microclaw.auth.people import Roles
 from microclaw.config.settings import BudgetSettings, Settings
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
+from microclaw.egress.proxy import EgressProxy
 from microclaw.link_server.server import LinkServer
 from microclaw.models.fallback import Outage
 from microclaw.models.protocol import Model
@@ -226,6 +227,7 @@ class HostStatus:
     crashes: CrashLog
     backup: Callable[[], dict[str, Any] | None]
     rollouts: Rollouts
+    egress: EgressProxy
     began_s: float = field(default_factory=time.monotonic)
 
     async def read(self) -> dict[str, Any]:
@@ -289,7 +291,8 @@ class HostStatus:
         """What is set and off, and why, a line each."""
         audit, parts = self.audit.problem, (("xiaozhi", self.xiaozhi()), ("wyoming", self.wyoming()))
         off = [f"{name} is off: {part['text']}" for name, part in parts if part["text"] is not None]
-        return [*self.settings.problems, *self.channels.problems, *off, *([] if audit is None else [audit])]
+        more = [text for text in (audit, self.egress.problem) if text is not None]
+        return [*self.settings.problems, *self.channels.problems, *off, *more]
 
     def _link_object(self) -> dict[str, Any] | None:
         if self.link is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
 import socket
 from collections.abc import AsyncIterator
@@ -52,10 +53,15 @@ from microclaw.backup.scheduled import CHECK_S, ScheduledBackups
 from microclaw.bus import Bus
 from microclaw.clock import now_ms
 from microclaw.config.settings import Settings
+from microclaw.config.show import secret_texts
 from microclaw.devices.registry import Registry
 from microclaw.egress.destinations import Egress
+from microclaw.egress.policy import AllowlistSource
+from microclaw.egress.proxy import EgressProxy
+from microclaw.egress.secret_values import SecretValues, system_keyring
 from microclaw.errors import ConfigError, StoreMissing
 from microclaw.link_server.server import LinkServer
+from microclaw.masking import SecretMask
 from microclaw.mcp.client.servers import McpServers
 from microclaw.models.protocol import Model
 from microclaw.models.sight import PictureReader
@@ -96,12 +102,14 @@ async def running_host(
     egress: Egress | None = None,
     new_store: bool = False,
     make_voice: VoiceMaker | None = None,
+    mask: SecretMask | None = None,
 ) -> AsyncIterator[Host]:
     """Inside, the host answers on its control socket. Leaving it ends every part in order and loses nothing.
 
     Turns that the last run left unfinished go on once `boards_ready` is set, where one is given.
     `egress` replaces the rule that only public addresses are fetched, for tests with servers of their own.
-    `make_voice` makes what voice works with; without it nobody is heard.
+    `make_voice` makes what voice works with; without it nobody is heard. `mask` is that of the log, which the host
+    tells the secrets that it reads later.
 
     Raises StoreError when another host owns this home, StoreMissing unless `new_store` is what a person wants there,
     ConfigError when a port is taken.
@@ -112,7 +120,14 @@ async def running_host(
         model, usage = build_model(settings, database)
         control = stack.enter_context(unix_listener(settings.control_socket))
         api_socket, http = _api_socket(settings, stack)
-        audit = await stack.enter_async_context(AuditLog.opened(settings.home))
+        mask = mask or SecretMask(await asyncio.to_thread(secret_texts, settings))
+        audit = await stack.enter_async_context(AuditLog.opened(settings.home, mask=mask.masked))
+        egress = egress or Egress()
+        secret_values = SecretValues(settings.home, os.environ, keyring=system_keyring(), mask=mask)
+        await asyncio.to_thread(secret_values.tell_mask)
+        proxy = EgressProxy(
+            AllowlistSource(settings.home), egress, secret_values, record=audit.record, way=settings.proxy
+        )
         admission = await open_admission(settings, database, audit.record)
         admission.approvals.ends.listen(lambda pending, end: audit.record(end_event(pending, end, admission.people)))
         live = LiveFeed(secrets.token_hex(4))
@@ -182,6 +197,7 @@ async def running_host(
             crashes=records.crashes,
             backup=backups.object,
             rollouts=firmware.rollouts.rollouts,
+            egress=proxy,
         )
         parts = _host_parts(
             base, devices, firmware, apps, agent, link, live, jobs, usage, status, tasks, voice, mqtt, records, backups

@@ -67,6 +67,8 @@ class AuditKind(StrEnum):
     FIRMWARE_OFFERED = "firmware.offered"
     BACKUP_MADE = "backup.made"
     BACKUP_RESTORED = "backup.restored"
+    EGRESS_ALLOWED = "egress.allowed"
+    EGRESS_REFUSED = "egress.refused"
 
 
 # What a person of this host did. These lines are in files of their own, so that nothing from outside can push them out.

@@ -27,6 +27,9 @@ from microclaw.errors import StoreError
 WINDOW_S: Final = 3600.0
 _OUTSIDE: Final = (5, 20)  # of one source, of the kind
 _QUESTIONS: Final = (30, 60)
+_OFTEN: Final = frozenset(
+    {AuditKind.APPROVAL_ASKED, AuditKind.APPROVAL_EXPIRED, AuditKind.EGRESS_ALLOWED, AuditKind.EGRESS_REFUSED}
+)
 _ACTS: Final = (300, 300)
 MAX_SOURCES: Final = 1024  # that are told apart in one window of one kind
 NAMED_SOURCES: Final = 5  # in a line about what was not written
@@ -91,8 +94,10 @@ class AuditLog:
         *,
         clock_s: Callable[[], float] = time.monotonic,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        mask: Callable[[str], str] = str,
     ) -> None:
         self._home = home
+        self._mask = mask
         self._now_ms = now_ms
         self._limits = EventLimits(clock_s)
         self._lock = threading.Lock()  # of the limits and the alarms: the thread ends windows in which nothing comes
@@ -107,9 +112,9 @@ class AuditLog:
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, home: Path) -> AsyncIterator[AuditLog]:
-        """For the time of the block; leaving writes what waits."""
-        log = cls(home)
+    async def opened(cls, home: Path, *, mask: Callable[[str], str] = str) -> AsyncIterator[AuditLog]:
+        """For the time of the block; leaving writes what waits. `mask` takes known secrets out of every text."""
+        log = cls(home, mask=mask)
         await asyncio.to_thread(log.start)
         try:
             yield log
@@ -128,6 +133,8 @@ class AuditLog:
     def record(self, event: AuditEvent) -> None:
         """Write the event soon, unless there are too many like it. It neither waits nor raises."""
         at_ms = self._now_ms()
+        about = None if event.about is None else self._mask(event.about)
+        event = replace(event, text=self._mask(event.text), about=about)
         with self._lock:
             if event.kind in ALARMS | SETTLED_BY:
                 kept = open_alarms([*self._alarms, RecordedEvent(at_ms, event)], at_ms)
@@ -205,7 +212,7 @@ class AuditLog:
 def _limits(event: AuditEvent) -> tuple[int, int]:
     if event.is_act:
         return _ACTS
-    return _QUESTIONS if event.kind in (AuditKind.APPROVAL_ASKED, AuditKind.APPROVAL_EXPIRED) else _OUTSIDE
+    return _QUESTIONS if event.kind in _OFTEN else _OUTSIDE
 
 
 def _source(event: AuditEvent) -> str:

@@ -27,8 +27,10 @@ from microclaw.clock import now_ms
 from microclaw.config.load import find_mistakes, private_home
 from microclaw.config.settings import DEFAULT_HTTP_PORT, ModelChoice, ModelSettings, Settings
 from microclaw.config.show import masked
-from microclaw.errors import MicroclawError, NoHost
+from microclaw.egress.allowlist import FILE_NAME, read_allowlist
+from microclaw.errors import ConfigError, MicroclawError, NoHost
 from microclaw.models.server_window import window_of
+from microclaw.text import count_text
 from microclaw.wasm import INSTALL_BINARYEN, find_binaryen, find_toolchain, glue_built
 
 VIRTUAL_PORT = 18080
@@ -112,6 +114,7 @@ def examine(options: GlobalOptions) -> list[Finding]:
         return [*findings, Finding("home", False, exc.message, exc.next_step)]
     findings.append(_home(home))
     findings += _config(home)
+    findings += _egress(home)
     try:
         settings = options.settings()
     except MicroclawError:
@@ -220,6 +223,17 @@ def _config(home: Path) -> Iterator[Finding]:
         yield Finding(
             "config", True, "config.toml: nothing wrong" if exists else "no config.toml: all settings are defaults"
         )
+
+
+def _egress(home: Path) -> Iterator[Finding]:
+    """Of the allowlist, where there is one: with a mistake in it tasks have no network."""
+    try:
+        allowed = len(read_allowlist(home / FILE_NAME).entries)
+    except ConfigError as exc:
+        yield Finding("egress", False, f"tasks have no network: {exc.message}", "microclaw egress check")
+        return
+    if allowed:
+        yield Finding("egress", True, f"tasks may ask {count_text(allowed, 'host')}: microclaw egress show")
 
 
 def _models(model: ModelSettings) -> Iterator[Finding]:

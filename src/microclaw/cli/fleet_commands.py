@@ -64,7 +64,7 @@ def diff(ctx: typer.Context, file: FileOption = Path("fleet.yaml"), prune: Prune
 
 
 def read_fleet(options: GlobalOptions, host: HostClient, file: Path) -> dict[str, Any]:
-    """The file as the host takes it, for the devices that are meant. Raises FleetMistakes with all that is wrong."""
+    """The file as the host takes it, for the devices that are meant. Raises FileMistakes with all that is wrong."""
     fleet = FleetFile(file)
     try:
         known = host.get("/v1/devices")["devices"]

@@ -16,9 +16,10 @@ from microclaw.apps.building import check_app_name, program_language
 from microclaw.apps.run_times import times_body
 from microclaw.cli.program_files import WASM_MAGIC, read_expectations, read_program, source_text
 from microclaw.config.schema import did_you_mean
+from microclaw.config.yaml_file import YamlFile, is_number, is_word
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.selection import names_text
-from microclaw.errors import ConfigError, Diagnostic, MicroclawError
+from microclaw.errors import ConfigError, MicroclawError
 
 MAX_BYTES: Final = 1 << 20
 KEYS: Final = (
@@ -39,18 +40,6 @@ NUMBERS: Final = {"heap_bytes": (256, 16 << 20), "timers": (1, 255), "watchdog_m
 TIMES: Final = ("every", "stop_after")
 LEVELS: Final = ("O0", "O1", "O2", "O3", "Os", "Oz")
 EVERY: Final = "all"
-_TEXT: Final = "tag:yaml.org,2002:str"
-_NUMBER: Final = "tag:yaml.org,2002:int"
-
-
-class FleetMistakes(ConfigError):
-    """What is wrong in a fleet file; `diagnostics` has all of it, with lines."""
-
-    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
-        first = diagnostics[0]
-        text = f"{first.file}: {len(diagnostics)} mistakes" if len(diagnostics) > 1 else first.render().splitlines()[0]
-        super().__init__(text, next_step=f"correct {first.file}; docs/fleet.md has its form")
-        self.diagnostics = tuple(diagnostics)
 
 
 @dataclass(slots=True)
@@ -66,19 +55,15 @@ class FleetEntry:
     ids: list[str] = field(default_factory=list)  # `choose_devices` finds them
 
 
-class FleetFile:
+class FleetFile(YamlFile):
     """`entries` are those that could be read, `mistakes` is what is wrong so far."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.entries: list[FleetEntry] = []
-        self.mistakes: list[Diagnostic] = []
-        self._read()
+    page = "docs/fleet.md"
 
-    def check(self) -> None:
-        """Raise FleetMistakes where something is wrong."""
-        if self.mistakes:
-            raise FleetMistakes(sorted(self.mistakes, key=lambda one: (one.line or 0, one.column or 0)))
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.entries: list[FleetEntry] = []
+        self._read()
 
     def choose_devices(self, known: Sequence[Mapping[str, Any]]) -> None:
         """Give each entry the ids of its devices, of those that the host knows."""
@@ -92,7 +77,7 @@ class FleetFile:
                     twice.setdefault(first, []).append(one["name"])
             for first, names in twice.items():
                 text = f"{entry.name} is on {names_text(names)} already, by the entry in line {first}"
-                self._wrong(entry.line, text, "give one of the two another name, or other devices")
+                self.wrong(entry.line, text, "give one of the two another name, or other devices")
             entry.ids = [str(one["device_id"]) for one in chosen]
 
     def _chosen(self, entry: FleetEntry, known: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -106,7 +91,7 @@ class FleetFile:
             step = f"labels: {names_text(labels)}" if labels else "microclaw device label NAME LABEL"
             if found:
                 what = f"none of these takes programs: {names_text([one['name'] for one in found])}"
-            self._wrong(entry.choice_line, what, step)
+            self.wrong(entry.choice_line, what, step)
         return taking
 
     def _named(self, wanted: list[tuple[str, int]], known: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -115,70 +100,58 @@ class FleetFile:
             one = next((one for one in known if word in (one["name"], one["device_id"])), None)
             if one is None:
                 near = did_you_mean(word, [str(one["name"]) for one in known])
-                self._wrong(line, f"no device is named {word!r}{near}", "microclaw device list")
+                self.wrong(line, f"no device is named {word!r}{near}", "microclaw device list")
             elif one in found:
-                self._wrong(line, f"{one['name']} is there twice", "leave one of them out")
+                self.wrong(line, f"{one['name']} is there twice", "leave one of them out")
             elif AppInstall.method not in one["capabilities"]:
-                self._wrong(line, f"{one['name']} takes no programs", f"microclaw device show {one['name']}")
+                self.wrong(line, f"{one['name']} takes no programs", f"microclaw device show {one['name']}")
             else:
                 found.append(one)
         return found
 
     def _read(self) -> None:
         try:
-            with self._path.open("rb") as opened:
+            with self.path.open("rb") as opened:
                 content = opened.read(MAX_BYTES + 1)
         except OSError as exc:
-            raise ConfigError(f"cannot read {self._path}: {exc.strerror}", next_step="give it with -f") from exc
+            raise ConfigError(f"cannot read {self.path}: {exc.strerror}", next_step="give it with -f") from exc
         if len(content) > MAX_BYTES:
-            raise ConfigError(
-                f"{self._path} has more than {MAX_BYTES:,} bytes", next_step="use labels for many devices"
-            )
-        try:
-            root = yaml.compose(content.decode("utf-8-sig"), Loader=yaml.SafeLoader)
-        except UnicodeDecodeError as exc:
-            return self._wrong(content.count(b"\n", 0, exc.start) + 1, "this line is not UTF-8", "save it as UTF-8")
-        except yaml.MarkedYAMLError as exc:
-            mark = exc.problem_mark
-            text = f"this is not YAML: {exc.problem or exc.context or 'unreadable'}"
-            return self._wrong(mark.line + 1 if mark else 1, text, "docs/fleet.md shows the form")
-        except (yaml.YAMLError, RecursionError, ValueError) as exc:
-            return self._wrong(1, f"this is not YAML: {exc!s:.200}", "docs/fleet.md shows the form")
+            raise ConfigError(f"{self.path} has more than {MAX_BYTES:,} bytes", next_step="use labels for many devices")
+        root = self.root(content, "write programs:, and below it - file: blink.c")
         if root is None:
-            return self._wrong(1, "the file is empty", "write programs:, and below it - file: blink.c")
-        fields = self._fields(root, ("programs",), "a fleet")
+            return
+        fields = self.fields(root, ("programs",), "a fleet")
         programs = fields.get("programs")
         if fields and not isinstance(programs, yaml.SequenceNode) and programs is not None:
-            self._at(programs, "programs has to be a list", "write - file: blink.c, one for each program")
+            self.at(programs, "programs has to be a list", "write - file: blink.c, one for each program")
         elif programs is None:
-            self._at(root, "programs is missing", "write programs:, and below it - file: blink.c")
+            self.at(root, "programs is missing", "write programs:, and below it - file: blink.c")
         else:
             for node in programs.value:
                 self._entry(node)
-        return None
 
     def _entry(self, node: yaml.Node) -> None:
-        fields = self._fields(node, KEYS, "a program")
+        fields = self.fields(node, KEYS, "a program")
         if not fields:
             return
         body: dict[str, Any] = {}
-        file = self._text(fields["file"], "file") if "file" in fields else None
+        file = self.text(fields["file"], "file") if "file" in fields else None
         if "file" not in fields:
-            self._at(node, "file is missing", "write file: blink.c, a path beside this file")
-        name = self._text(fields["name"], "name") if "name" in fields else Path(file or "").stem
+            self.at(node, "file is missing", "write file: blink.c, a path beside this file")
+        name = self.text(fields["name"], "name") if "name" in fields else Path(file or "").stem
         if name:
             self._try(fields.get("name", fields.get("file", node)), lambda: check_app_name(name))
         if file:
-            self._try(fields["file"], lambda: body.update(_program(self._path.parent / file)))
+            self._try(fields["file"], lambda: body.update(_program(self.path.parent / file)))
         for key, (least, most) in NUMBERS.items():
             if key in fields:
-                body[key] = self._number(fields[key], key, least, most)
+                body[key] = self.number(fields[key], key, least, most)
         if "optimization" in fields:
-            body["optimization"] = self._text(fields["optimization"], "optimization")
+            body["optimization"] = self.text(fields["optimization"], "optimization")
             if body["optimization"] is not None and body["optimization"] not in LEVELS:
-                self._at(fields["optimization"], "optimization has to be one of these", ", ".join(LEVELS))
-        if "expect" in fields and (expect := self._text(fields["expect"], "expect")):
-            at = self._path.parent / expect
+                self.at(fields["optimization"], "optimization has to be one of these", ", ".join(LEVELS))
+        if "expect" in fields and (expect := self.text(fields["expect"], "expect")):
+            at = self.path.parent / expect
             self._try(fields["expect"], lambda: body.update(expect=read_expectations(at).text))
         self._times(fields, body)
         entry = FleetEntry(node.start_mark.line + 1, name or "", {"name": name, **body})
@@ -196,70 +169,30 @@ class FleetFile:
 
     def _time(self, node: yaml.Node, key: str) -> str | None:
         """As a text, or a number of seconds."""
-        is_number = isinstance(node, yaml.ScalarNode) and node.tag == _NUMBER
-        return str(node.value) if is_number else self._text(node, key)
+        return str(node.value) if is_number(node) else self.text(node, key)
 
     def _choice(self, node: yaml.Node, fields: Mapping[str, yaml.Node], entry: FleetEntry) -> None:
         """Exactly one of devices and labels."""
         if ("devices" in fields) == ("labels" in fields):
             both = "devices" in fields
             text = "devices and labels together have two meanings" if both else "it says no devices"
-            self._at(fields.get("labels", node), text, "give devices: [NAME], labels: [LABEL] or devices: all")
+            self.at(fields.get("labels", node), text, "give devices: [NAME], labels: [LABEL] or devices: all")
             return
         key = "devices" if "devices" in fields else "labels"
         chosen = fields[key]
         if isinstance(chosen, yaml.ScalarNode):
-            if key == "devices" and chosen.tag == _TEXT and chosen.value == EVERY and chosen.style is None:
+            if key == "devices" and is_word(chosen, EVERY):
                 entry.choice_line = chosen.start_mark.line + 1
                 return
-            self._at(chosen, f"{key} has to be a list", f"write {key}: [{chosen.value:.40}]")
+            self.at(chosen, f"{key} has to be a list", f"write {key}: [{chosen.value:.40}]")
         elif not isinstance(chosen, yaml.SequenceNode) or not chosen.value:
-            self._at(chosen, f"{key} has to be a list of names", f"write {key}: [NAME]")
+            self.at(chosen, f"{key} has to be a list of names", f"write {key}: [NAME]")
         else:
-            words = [(self._text(one, f"a name in {key}"), one.start_mark.line + 1) for one in chosen.value]
+            words = [(self.text(one, f"a name in {key}"), one.start_mark.line + 1) for one in chosen.value]
             if None not in (word for word, _ in words):
                 entry.choice_line = chosen.start_mark.line + 1
             entry.devices = [(word, line) for word, line in words if word] if key == "devices" else None
             entry.labels = [word for word, _ in words if word] if key == "labels" else []
-
-    def _fields(self, node: yaml.Node, known: Sequence[str], what: str) -> dict[str, yaml.Node]:
-        if not isinstance(node, yaml.MappingNode):
-            self._at(node, f"{what} has to be fields", f"write {known[0]}: ...")
-            return {}
-        found: dict[str, yaml.Node] = {}
-        for key_node, value_node in node.value:
-            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
-            if key is None:
-                self._at(key_node, "a field's name has to be a word", "write name: value")
-            elif key not in known:
-                near = did_you_mean(key, known)
-                self._at(key_node, f"{what} has no field {key:.60}{near}", f"fields: {', '.join(known)}")
-            elif key in found:
-                first = found[key].start_mark.line + 1
-                self._at(key_node, f"{key} is there twice; the first is in line {first}", "leave one of them out")
-            else:
-                found[key] = value_node
-        if not node.value:
-            self._at(node, f"{what} has to be fields", f"write {known[0]}: ...")
-        return found
-
-    def _text(self, node: yaml.Node, key: str) -> str | None:
-        if isinstance(node, yaml.ScalarNode) and node.tag == _TEXT and node.value.strip():
-            return str(node.value)
-        is_other = isinstance(node, yaml.ScalarNode) and node.value.strip()
-        step = f'write it between quotes: "{node.value:.40}"' if is_other else f"write {key}: ..."
-        self._at(node, f"{key} has to be a text", step)
-        return None
-
-    def _number(self, node: yaml.Node, key: str, least: int, most: int) -> int | None:
-        text = node.value if isinstance(node, yaml.ScalarNode) and node.tag == _NUMBER else ""
-        if not (text.isascii() and text.isdigit() and len(text) <= 10) or (text[0] == "0" and text != "0"):
-            self._at(node, f"{key} has to be a whole number", f"{least} to {most}, as {key}: {least}")
-        elif not least <= int(text) <= most:
-            self._at(node, f"{key} {text} is not between {least} and {most}", f"write {key}: {least}, or more")
-        else:
-            return int(text)
-        return None
 
     def _try(self, node: yaml.Node, act: Any, told: Callable[[str], str] = str) -> None:
         """Do it; what it raises is a mistake at this place, in the words that `told` makes of it."""
@@ -267,13 +200,7 @@ class FleetFile:
             act()
         except MicroclawError as exc:
             details = [one.render() for one in getattr(exc, "diagnostics", ())]
-            self._at(node, told("; ".join(details) or exc.message), told(exc.next_step or "correct it"))
-
-    def _at(self, node: yaml.Node, message: str, hint: str) -> None:
-        self._wrong(node.start_mark.line + 1, message, hint, node.start_mark.column + 1)
-
-    def _wrong(self, line: int, message: str, hint: str, column: int | None = None) -> None:
-        self.mistakes.append(Diagnostic("error", message, str(self._path), line, column, hint=hint))
+            self.at(node, told("; ".join(details) or exc.message), told(exc.next_step or "correct it"))
 
 
 def _program(file: Path) -> dict[str, Any]:

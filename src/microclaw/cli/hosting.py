@@ -26,7 +26,9 @@ from microclaw.api.status import OFFLINE
 from microclaw.app import Host, running_host
 from microclaw.boards import load_board
 from microclaw.config.settings import Settings
+from microclaw.config.show import secret_texts
 from microclaw.errors import ConfigError
+from microclaw.masking import SecretMask
 from microclaw.text import clean_text, escape_hidden
 from microclaw.virtual_boards.host_boards import BOARD
 from microclaw.virtual_boards.process import BoardReady
@@ -60,10 +62,11 @@ def run_host(
     """Run until SIGINT or SIGTERM. `ready` is called once, when the host answers; `new_store` as `running_host`."""
     if die_with_parent:
         _die_with_parent()
-    log_to(settings.log, verbose=verbose)
+    mask = SecretMask(secret_texts(settings))
+    log_to(settings.log, verbose=verbose, mask=mask)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_run(settings, virtual_boards, ready, new_store=new_store))
+            runner.run(_run(settings, virtual_boards, ready, mask, new_store=new_store))
     except BaseExceptionGroup as group:
         raise _sole_error(group) from group
 
@@ -85,14 +88,15 @@ def _sole_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return error
 
 
-async def _run(settings: Settings, virtual_boards: int, ready: Ready, *, new_store: bool) -> None:
+async def _run(settings: Settings, virtual_boards: int, ready: Ready, mask: SecretMask, *, new_store: bool) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
         boards_ready = asyncio.Event()
-        host = await stack.enter_async_context(running_host(settings, boards_ready=boards_ready, new_store=new_store))
+        running = running_host(settings, boards_ready=boards_ready, new_store=new_store, mask=mask)
+        host = await stack.enter_async_context(running)
         boards = await stack.enter_async_context(host.boards.running(virtual_boards))
         boards_ready.set()
         ready(_facts(host, boards))
@@ -119,8 +123,8 @@ def _facts(host: Host, boards: Sequence[BoardReady]) -> dict[str, Any]:
     }
 
 
-def log_to(path: Path, *, verbose: bool) -> None:
-    """The host's log is a file in its home, 0600; with -v stderr shows it too."""
+def log_to(path: Path, *, verbose: bool, mask: SecretMask | None = None) -> None:
+    """The host's log is a file in its home, 0600; with -v stderr shows it too. `mask` takes known secrets out."""
     try:
         fd = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_NONBLOCK, 0o600)  # a pipe would wait
         kind = os.fstat(fd).st_mode
@@ -135,7 +139,7 @@ def log_to(path: Path, *, verbose: bool) -> None:
         handlers.append(logging.StreamHandler(sys.stderr))
     limit = RefusalLimit()
     for handler in handlers:
-        handler.setFormatter(LogLines())
+        handler.setFormatter(LogLines(mask))
         handler.addFilter(limit.filter)
     for server in _SERVERS:
         logging.getLogger(server).setLevel(
@@ -215,8 +219,9 @@ class LogLines(logging.Formatter):
     A traceback follows on lines of its own; whatever a device or a person wrote stays on one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, mask: SecretMask | None = None) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+        self._mask = mask or SecretMask()
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002
         """UTC, to the millisecond."""
@@ -229,8 +234,8 @@ class LogLines(logging.Formatter):
         return " ".join((line, *facts))
 
     def format(self, record: logging.LogRecord) -> str:
-        """Without the query of any address: it may be a token, and as long as its sender likes."""
-        return _QUERY.sub(r"\1?[query]", super().format(record))
+        """Without secrets, and without the query of any address: it may be a token, and as long as its sender likes."""
+        return _QUERY.sub(r"\1?[query]", self._mask.masked(super().format(record)))
 
     def formatException(self, ei: _ExceptionInfo) -> str:
         return clean_text(super().formatException(ei), mark="?")

@@ -67,6 +67,8 @@ COMMANDS: Final = {
     "backup": ("backup_commands:backup", "Put all that this host is into one encrypted file."),
     "restore": ("backup_commands:restore", "Make a home of a backup, on this machine or a new one."),
     "audit": ("audit_command:audit", "The security log: who tried to come in, who was let in, what was decided."),
+    "egress": ("egress_commands:egress_group", "What tasks in the sandbox may ask of the Internet."),
+    "secret": ("egress_commands:secret_group", "Secrets that tasks use and never see."),
     "voice": ("voice_commands:voice_group", "Speech with devices: test the engines, see where the time went."),
     "config": ("config_commands:config_group", "The host's settings."),
 }
@@ -74,7 +76,7 @@ ALIASES: Final = {"approvals": "approval", "devices": "device", "apps": "app", "
 
 # About the machine they run on, not about another host: refused when --host names one.
 _ONLY_HERE: Final = frozenset(
-    {"audit", "backup", "bench", "config", "demo", "mcp", "restore", "service", "setup", "up"}
+    {"audit", "backup", "bench", "config", "demo", "egress", "mcp", "restore", "secret", "service", "setup", "up"}
 )
 _FLAGS: Final = frozenset({"--json", "-q", "--quiet", "-v", "--verbose", "--yes", "-y", "--no-color"})
 _VALUES: Final = frozenset({"-d", "--device", "-l", "--label", "--home", "--host"})

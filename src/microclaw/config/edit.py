@@ -69,6 +69,23 @@ def write_changes(home: FilePath, environ: Mapping[str, str], changes: Iterable[
         return WriteResult(changed, tuple(new))
 
 
+def write_secret(home: FilePath, environ: Mapping[str, str], name: str, value: str | None) -> None:
+    """Set or remove (None) one of the secrets that tasks use, in secrets.toml. Raises ConfigError."""
+    with _alone(home):
+        document = _parsed(_text(home / SECRETS), home / SECRETS)
+        table = _table_of(document, ("secrets", "values", name), make=value is not None)
+        if value is not None:
+            table[name] = value.replace("${", "$${")
+        elif table is not None:
+            table.pop(name, None)
+        text = document.as_string()
+        fatal = [m for m in find_mistakes(environ, home, {SECRETS: text}) if m.fatal and m.key.startswith("secrets.")]
+        if fatal:
+            raise ConfigError(f"nothing was written: {fatal[0].message}", next_step=fatal[0].next_step)
+        _note(home, [SettingChange(f"secrets.values.{name}", value)])
+        write_file(home / SECRETS, text)
+
+
 def _note(home: FilePath, changes: Iterable[SettingChange]) -> None:
     """The security log's lines, without values; ConfigError when they cannot be written: then nothing is changed."""
     done = {True: "set back to its default", False: "set"}

@@ -256,6 +256,15 @@ class BackupSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SecretsSection:
+    """What tasks may use by name through the proxy (docs/egress.md): `microclaw secret set`."""
+
+    values: Annotated[
+        Mapping[str, str], about("secrets by their names; @keyring: the system's keyring", secret=True)
+    ] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigFile:
     """config.toml and secrets.toml together: the sections, in the order of docs/configuration.md."""
 
@@ -273,6 +282,7 @@ class ConfigFile:
     mqtt: MqttSettings = MqttSettings()
     backup: BackupSettings = BackupSettings()
     proxy: ProxySection = ProxySection()
+    secrets: SecretsSection = field(default_factory=SecretsSection)
     limits: Limits = Limits()
 
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path as FilePath
 from typing import Final
+from urllib.parse import unquote
 
 from microclaw.config.document import Path, dotted
 from microclaw.config.load import Assembly
 from microclaw.config.schema import NAME, ROW, Setting, Table, root
+from microclaw.config.settings import Settings
 from microclaw.config.sources import Sources, read_sources
 from microclaw.config.values import without_password
 
 DEFAULT: Final = "default"
+MAX_PASSWORD_CHARS: Final = 4096
+_PASSWORD: Final = re.compile(r"//[^/\s@:]*:([^/\s@]+)@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,42 @@ def read_views(home: FilePath, environ: Mapping[str, str]) -> list[SettingView]:
 def masked(secret: str) -> str:
     """Enough of a key to tell it from another, not enough to use it."""
     return f"{secret[:7]}...({len(secret)} characters)" if len(secret) > 20 else "...(short)"
+
+
+def secret_texts(settings: Settings) -> set[str]:
+    """Every secret value of the settings, for the mask of the logs. Blocking.
+
+    These are fields without a repr, passwords in addresses, and what is in the files of passwords and tokens.
+    """
+    found: set[str] = set()
+    _collect(settings, found, secret=False)
+    for path in (settings.gateway_token, *map(FilePath, _password_files(settings))):
+        with suppress(OSError, UnicodeDecodeError):  # who uses the file tells what is wrong with it
+            found.add(path.expanduser().read_text()[:MAX_PASSWORD_CHARS].strip())
+    return found
+
+
+def _collect(value: object, found: set[str], *, secret: bool) -> None:
+    match value:
+        case str() if secret:
+            found.update((value, value.rpartition(" ")[2]))  # of "Bearer VALUE" the value, too
+        case str():
+            for password in _PASSWORD.findall(value):
+                found.update((password, unquote(password)))
+        case Mapping():
+            for inner in value.values():
+                _collect(inner, found, secret=secret)
+        case tuple() | list():
+            for inner in value:
+                _collect(inner, found, secret=secret)
+        case _ if is_dataclass(value):
+            for one in fields(value):
+                _collect(getattr(value, one.name), found, secret=secret or not one.repr)
+
+
+def _password_files(settings: Settings) -> list[str]:
+    named = [settings.mqtt.password_file, None if settings.backup is None else settings.backup.password_file]
+    return [name for name in named if name is not None]
 
 
 def value_text(value: object) -> str:

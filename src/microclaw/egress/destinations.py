@@ -95,12 +95,23 @@ def why_not_public(address: Address) -> str | None:
     """Why this address is not for the public Internet; None when it is."""
     if isinstance(address, ipaddress.IPv4Address):
         return next((why for network, why in _NOT_PUBLIC_4.items() if address in network), None)
-    inner = _inner(address)
+    inner = inner_address(address)
     if inner is not None:
         return why_not_public(inner)
     if address not in _PUBLIC_6:
         return "not of the public Internet"
     return next((why for network, why in _NOT_PUBLIC_6.items() if address in network), None)
+
+
+def inner_address(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that an IPv6 address leads to: mapped, NAT64 (RFC 6052), 6to4."""
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    if address in _6TO4:
+        return address.sixtofour
+    return None
 
 
 async def system_resolve(host: str, port: int) -> Sequence[str]:
@@ -141,6 +152,11 @@ class Egress:
     async def destination(self, url: str) -> Destination:
         """Look a URL's host up once. Raises ToolRetry for what is no URL, PermissionRefused for a private address."""
         scheme, host, port, target = _parts(url)
+        addresses = await self.public_addresses(host, port)
+        return Destination(scheme, host, port, addresses[0], target)
+
+    async def public_addresses(self, host: str, port: int) -> Sequence[str]:
+        """The addresses of a host, all of them public: connect to one of these. Raises as `destination` does."""
         addresses = await self._addresses(host, port)
         own = await asyncio.to_thread(self._own)
         for address in addresses:  # all of them: a name that also leads inside is no public name
@@ -148,9 +164,9 @@ class Egress:
             if why is not None:
                 raise PermissionRefused(
                     f"{host} is at {address}, {why}: this host asks public addresses alone",
-                    next_step="name a page of the public Internet",
+                    next_step="name a host of the public Internet",
                 )
-        return Destination(scheme, host, port, str(addresses[0]), target)
+        return tuple(map(str, addresses))
 
     async def _addresses(self, host: str, port: int) -> Sequence[Address]:
         literal = _literal(host)
@@ -168,8 +184,21 @@ class Egress:
         return tuple(ipaddress.ip_address(text.partition("%")[0]) for text in found)
 
 
+def host_mistake(name: str) -> str | None:
+    """Why this is no name that may stand in an allowlist; None when it is one."""
+    try:
+        host = name if name.isascii() else name.encode("idna").decode()
+        if _literal(host) is not None:
+            return "it is an address; names alone are allowed"
+    except (UnicodeError, ToolRetry):
+        return "it is neither a name nor may it be an address"
+    if len(host) > 253 or not _HOST.fullmatch(host):
+        return "a name has letters, digits, - and dots"
+    return None
+
+
 def _in_own(address: Address, own: Sequence[Network]) -> str | None:
-    inner = _inner(address) if isinstance(address, ipaddress.IPv6Address) else None
+    inner = inner_address(address) if isinstance(address, ipaddress.IPv6Address) else None
     met = any(each in network for each in (address, inner) if each is not None for network in own)
     return "a network of this host" if met else None
 
@@ -204,15 +233,4 @@ def _literal(host: str) -> Address | None:
     except ValueError as exc:
         if ":" in bare or "%" in bare or _NUMBER.fullmatch(bare.rpartition(".")[2]):
             raise ToolRetry(f"{host[:80]!r} is no host's name", next_step="write an IPv4 address as 1.2.3.4") from exc
-    return None
-
-
-def _inner(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address that an IPv6 address leads to: mapped, NAT64 (RFC 6052), 6to4."""
-    if address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    if address in _NAT64:
-        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
-    if address in _6TO4:
-        return address.sixtofour
     return None

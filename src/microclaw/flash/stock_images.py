@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from microclaw.durable import replace_file
+from microclaw.egress.outgoing import download_hooks
 from microclaw.errors import ConfigError
 from microclaw.flash.chips import STOCK_SHA256, STOCK_SITE, Chip
 from microclaw.flash.image import FlashImage, read_image
@@ -59,7 +60,9 @@ def download(address: str) -> bytes:
 
     try:
         with (
-            httpx.Client(timeout=_FETCH_S, follow_redirects=True, max_redirects=3) as client,
+            httpx.Client(
+                timeout=_FETCH_S, follow_redirects=True, max_redirects=3, event_hooks=download_hooks(address)
+            ) as client,
             client.stream("GET", address) as answer,
         ):
             answer.raise_for_status()

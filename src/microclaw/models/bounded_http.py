@@ -8,6 +8,7 @@ from functools import partial
 import httpx2
 
 from microclaw.addresses import is_local
+from microclaw.egress.outgoing import configured_hooks
 
 MAX_ANSWER_BYTES = 4 << 20
 
@@ -27,12 +28,17 @@ def bounded_client(
 
     `proxy` is an http:// proxy (CONNECT for https); a `base_url` on this machine or network is asked directly, and
     without `proxy` the environment's proxies count. `stream_bytes` is the limit of a stream of events, where it is
-    another one: such a body is never whole in memory. A hook and no transport of our own: with one, they would not.
+    another one: such a body is never whole in memory. Hooks and no transport of our own: with one, they would not.
+    It asks one host, that of `base_url` (docs/egress.md: purpose "configured").
     """
+    hooks = configured_hooks(base_url)
     return httpx2.AsyncClient(
         headers={"Accept-Encoding": "identity"},
         follow_redirects=False,  # a key belongs to the address it was given for
-        event_hooks={"response": [partial(_bound, limit_bytes, stream_bytes or limit_bytes)]},
+        event_hooks={
+            **hooks,
+            "response": [*hooks["response"], partial(_bound, limit_bytes, stream_bytes or limit_bytes)],
+        },
         proxy=proxy if proxy and not is_local(base_url) else None,
     )
 

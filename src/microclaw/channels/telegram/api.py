@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from microclaw.backoff import Backoff
 from microclaw.channels.telegram.updates import RemoteFile
 from microclaw.config.settings import TelegramSettings
+from microclaw.egress.outgoing import configured_hooks
 from microclaw.errors import MicroclawError
 from microclaw.events import Attachment
 
@@ -106,7 +107,8 @@ class BotApi:
         limits = httpx2.Limits(max_connections=32, max_keepalive_connections=8)
         timeout = httpx2.Timeout(ANSWER_S, connect=CONNECT_S)
         try:
-            async with httpx2.AsyncClient(proxy=proxy, limits=limits, timeout=timeout) as client:
+            hooks = configured_hooks(settings.base_url)
+            async with httpx2.AsyncClient(proxy=proxy, limits=limits, timeout=timeout, event_hooks=hooks) as client:
                 yield cls(client, settings)
         finally:
             for logger in loggers:

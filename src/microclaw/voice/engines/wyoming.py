@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
+from microclaw.egress.outgoing import check_configured
 from microclaw.errors import ProtocolError, VoiceError
 from microclaw.text import clean_text
 from microclaw.voice.engines.engine import RATE_HZ, Recognition, Speech, Transcript
@@ -147,6 +148,7 @@ class _Connection:
         place = f"{host}:{port}"
         try:
             async with asyncio.timeout(CONNECT_S):
+                await check_configured(host, port)
                 return cls(place, *await asyncio.open_connection(host, port))
         except TimeoutError as exc:
             raise VoiceError(f"nobody answers at {place} within {CONNECT_S:g} s") from exc

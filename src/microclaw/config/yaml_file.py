@@ -1,0 +1,126 @@
+"""Reads YAML files that people write: each mistake has its line, and all are told at once. It knows no meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, Final
+
+import yaml
+
+from microclaw.config.schema import did_you_mean
+from microclaw.errors import ConfigError, Diagnostic
+
+_TEXT: Final = "tag:yaml.org,2002:str"
+_NUMBER: Final = "tag:yaml.org,2002:int"
+_SWITCH: Final = "tag:yaml.org,2002:bool"
+
+
+class FileMistakes(ConfigError):
+    """What is wrong in such a file; `diagnostics` has all of it, with lines."""
+
+    def __init__(self, diagnostics: Sequence[Diagnostic], page: str) -> None:
+        first = diagnostics[0]
+        text = f"{first.file}: {len(diagnostics)} mistakes" if len(diagnostics) > 1 else first.render().splitlines()[0]
+        super().__init__(text, next_step=f"correct {first.file}; {page} has its form")
+        self.diagnostics = tuple(diagnostics)
+
+
+class YamlFile:
+    """Reads nodes and collects `mistakes`; a subclass knows the fields. `page` of the docs shows the file's form."""
+
+    page: ClassVar[str]
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.mistakes: list[Diagnostic] = []
+
+    def check(self) -> None:
+        """Raise FileMistakes where something is wrong."""
+        if self.mistakes:
+            raise FileMistakes(sorted(self.mistakes, key=lambda one: (one.line or 0, one.column or 0)), self.page)
+
+    def root(self, content: bytes, empty: str) -> yaml.Node | None:
+        """The file's node; None when that is a mistake. `empty` is the next step for a file without anything."""
+        try:
+            root = yaml.compose(content.decode("utf-8-sig"), Loader=yaml.SafeLoader)
+        except UnicodeDecodeError as exc:
+            self.wrong(content.count(b"\n", 0, exc.start) + 1, "this line is not UTF-8", "save it as UTF-8")
+        except yaml.MarkedYAMLError as exc:
+            mark = exc.problem_mark
+            text = f"this is not YAML: {exc.problem or exc.context or 'unreadable'}"
+            self.wrong(mark.line + 1 if mark else 1, text, f"{self.page} shows the form")
+        except (yaml.YAMLError, RecursionError, ValueError) as exc:
+            self.wrong(1, f"this is not YAML: {exc!s:.200}", f"{self.page} shows the form")
+        else:
+            if root is None:
+                self.wrong(1, "the file is empty", empty)
+            return root
+        return None
+
+    def fields(self, node: yaml.Node, known: Sequence[str], what: str) -> dict[str, yaml.Node]:
+        """The values of a mapping by their names, all of them `known`."""
+        if not isinstance(node, yaml.MappingNode):
+            self.at(node, f"{what} has to be fields", f"write {known[0]}: ...")
+            return {}
+        found: dict[str, yaml.Node] = {}
+        for key_node, value_node in node.value:
+            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
+            if key is None:
+                self.at(key_node, "a field's name has to be a word", "write name: value")
+            elif key not in known:
+                near = did_you_mean(key, known)
+                self.at(key_node, f"{what} has no field {key:.60}{near}", f"fields: {', '.join(known)}")
+            elif key in found:
+                first = found[key].start_mark.line + 1
+                self.at(key_node, f"{key} is there twice; the first is in line {first}", "leave one of them out")
+            else:
+                found[key] = value_node
+        if not node.value:
+            self.at(node, f"{what} has to be fields", f"write {known[0]}: ...")
+        return found
+
+    def text(self, node: yaml.Node, key: str) -> str | None:
+        """A text that is not empty."""
+        if isinstance(node, yaml.ScalarNode) and node.tag == _TEXT and node.value.strip():
+            return str(node.value)
+        is_other = isinstance(node, yaml.ScalarNode) and node.value.strip()
+        step = f'write it between quotes: "{node.value:.40}"' if is_other else f"write {key}: ..."
+        self.at(node, f"{key} has to be a text", step)
+        return None
+
+    def number(self, node: yaml.Node, key: str, least: int, most: int) -> int | None:
+        """A whole number within the bounds."""
+        text = node.value if is_number(node) else ""
+        if not (text.isascii() and text.isdigit() and len(text) <= 15) or (text[0] == "0" and text != "0"):
+            self.at(node, f"{key} has to be a whole number", f"{least} to {most}, as {key}: {least}")
+        elif not least <= int(text) <= most:
+            self.at(node, f"{key} {text} is not between {least} and {most}", f"write {key}: {least}, or more")
+        else:
+            return int(text)
+        return None
+
+    def switch(self, node: yaml.Node, key: str) -> bool | None:
+        """`true` or `false`, and none of YAML's other words for them."""
+        if isinstance(node, yaml.ScalarNode) and node.tag == _SWITCH and node.value in ("true", "false"):
+            return str(node.value) == "true"
+        self.at(node, f"{key} has to be true or false", f"write {key}: true")
+        return None
+
+    def at(self, node: yaml.Node, message: str, hint: str) -> None:
+        """A mistake at this place."""
+        self.wrong(node.start_mark.line + 1, message, hint, node.start_mark.column + 1)
+
+    def wrong(self, line: int, message: str, hint: str, column: int | None = None) -> None:
+        """A mistake in this line."""
+        self.mistakes.append(Diagnostic("error", message, str(self.path), line, column, hint=hint))
+
+
+def is_number(node: yaml.Node) -> bool:
+    """Whether it is written as a whole number."""
+    return isinstance(node, yaml.ScalarNode) and node.tag == _NUMBER
+
+
+def is_word(node: yaml.Node, word: str) -> bool:
+    """Whether it is this word without quotes."""
+    return isinstance(node, yaml.ScalarNode) and node.tag == _TEXT and node.value == word and node.style is None

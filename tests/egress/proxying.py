@@ -1,0 +1,201 @@
+"""A proxy on its socket and servers on loopback, all of them real; names and public addresses are the tests' own."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from microclaw.audit import AuditEvent
+from microclaw.egress.destinations import Address, Egress, why_not_public
+from microclaw.egress.policy import AllowlistSource, Meter
+from microclaw.egress.proxy import EgressProxy, ProxyTimes
+from microclaw.egress.secret_values import SecretValues
+
+WAIT_S = 60.0
+HOST = "api.example.com"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+class Names:
+    """A resolver on paper: the next answer of each name, its last one for ever."""
+
+    def __init__(self, **answers: Sequence[str]) -> None:
+        self.answers = {name.replace("_", "."): list(found) for name, found in answers.items()}
+        self.asked: list[str] = []
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        self.asked.append(host)
+        found = self.answers.get(host, ["127.0.0.1"])
+        return (found.pop(0) if len(found) > 1 else found[0],)
+
+
+@dataclass
+class Server:
+    """An origin server; `seen` is what came, connection by connection. `news`: another one came."""
+
+    port: int = 0
+    seen: list[bytes] = field(default_factory=list)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter, bytes], Awaitable[None]]
+
+
+@asynccontextmanager
+async def server(answer: bytes | Answer = OK, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
+    """Answers each connection's first request; what it says after its head is read as far as it is there."""
+    made = Server()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            made.seen.append(head)
+            made.news.set()
+            if isinstance(answer, bytes):
+                writer.write(answer)
+                await writer.drain()
+            else:
+                await answer(reader, writer, head)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    listening = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
+    made.port = listening.sockets[0].getsockname()[1]
+    try:
+        yield made
+    finally:
+        listening.close()
+
+
+@dataclass
+class Proxy:
+    """A task's proxy. `events` is the security log; `noted` says that it has a line."""
+
+    path: Path
+    names: Names
+    events: list[AuditEvent]
+    file: Path
+    noted: asyncio.Event
+    made: EgressProxy
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_unix_connection(self.path)
+
+    async def send(self, request: bytes) -> bytes:
+        """All that comes back until the proxy closes."""
+        async with asyncio.timeout(WAIT_S):
+            reader, writer = await self.connect()
+            writer.write(request)
+            try:
+                return await reader.read()
+            finally:
+                writer.close()
+
+    async def get(self, url: str, *headers: str, method: str = "GET", body: bytes = b"") -> bytes:
+        host = url.partition("://")[2].partition("/")[0]
+        lines = [f"{method} {url} HTTP/1.1", f"Host: {host}", *headers]
+        if body:
+            lines.append(f"Content-Length: {len(body)}")
+        return await self.send("\r\n".join([*lines, "", ""]).encode() + body)
+
+
+def loopback_is_public(address: Address) -> str | None:
+    """The rule, but for 127.0.0.1, where the servers of the tests are."""
+    return None if address == ip_address("127.0.0.1") else why_not_public(address)
+
+
+@asynccontextmanager
+async def proxy(home: Path, allowlist: str, *, names: Names | None = None, **parts: Any) -> AsyncIterator[Proxy]:
+    """`parts`: times, meter, tls, secrets, task."""
+    file = home / "egress.yaml"
+    file.write_text(allowlist)
+    events: list[AuditEvent] = []
+    noted = asyncio.Event()
+
+    def record(event: AuditEvent) -> None:
+        events.append(event)
+        noted.set()
+
+    known = names or Names()
+    secrets: dict[str, str] = parts.pop("secrets", {})
+    task = parts.pop("task", "plot")
+    times = parts.pop("times", ProxyTimes(head_s=WAIT_S, stall_s=WAIT_S))
+    values = SecretValues(home, {})
+    for name, value in secrets.items():
+        values.set(name, value)
+    made = EgressProxy(
+        AllowlistSource(home),
+        Egress(resolve=known, why_not=loopback_is_public, own=tuple),
+        values,
+        record=record,
+        times=times,
+        meter=parts.pop("meter", Meter()),
+        **parts,
+    )
+    async with made.serving(home / "sockets", task) as path:
+        assert path is not None
+        yield Proxy(path, known, events, file, noted, made)
+
+
+def allow(*entries: str, limits: str = "") -> str:
+    """An egress.yaml of entries in flow style."""
+    return (
+        "allow:\n" + "".join(f"  - {{{entry}}}\n" for entry in entries) + (f"limits: {{{limits}}}\n" if limits else "")
+    )
+
+
+def status(answer: bytes) -> int:
+    """Of an answer; 0 where the proxy closed without one."""
+    return int(answer.split(b" ", 2)[1]) if answer else 0
+
+
+@cache
+def certificate(host: str = HOST) -> tuple[bytes, bytes]:
+    """A certificate that signs itself, and its key (PEM)."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=2))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return made.public_bytes(pem), secret
+
+
+def server_tls(folder: Path, host: str = HOST) -> ssl.SSLContext:
+    """What a server of that name shows."""
+    chain, key = certificate(host)
+    (folder / "server.pem").write_bytes(chain + key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.pem")
+    return context
+
+
+def client_tls(host: str = HOST) -> ssl.SSLContext:
+    """Trusts that one certificate alone."""
+    return ssl.create_default_context(cadata=certificate(host)[0].decode())

@@ -1,0 +1,191 @@
+"""Known secrets stand in no log: neither plain nor encoded, neither in the host's log nor in the security log."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from tests.egress.proxying import HOST, allow, client_tls, proxy, server, server_tls
+
+from microclaw.audit import AuditEvent, AuditKind, AuditLog
+from microclaw.cli.hosting import log_to
+from microclaw.config.load import load_settings
+from microclaw.config.schema import all_settings
+from microclaw.config.settings import Settings
+from microclaw.config.show import secret_texts
+from microclaw.egress.secret_values import SecretValues
+from microclaw.masking import MASK, SecretMask
+
+DECLARED = {
+    "model.api_key": "sk-ant-first-1234567890",
+    "model.fallback[N].api_key": "sk-oai/second+1234567890",
+    "model.tasks.NAME.api_key": "sk-task-1234567890",
+    "telegram.token": "123456789:AAtelegram-token_of_the_bot",
+    "search.api_key": "BSA-third-1234567890",
+    "voice.openai_key": "sk-voice-1234567890",
+    "mcp.servers.NAME.env": "ghp_env_of_a_server_123",
+    "mcp.servers.NAME.headers": "Bearer header-of-a-server-456",
+    "secrets.values": "broker secret/with+signs=1",
+}
+"""Every setting that is declared a secret."""
+FILES = {
+    "proxy.url": "proxy-password",
+    "mqtt.password_file": "mqtt broker password",
+    "backup.password_file": "backup password of the home",
+    "gateway.token": "mc_" + "g" * 43,
+}
+SECRETS = {**DECLARED, **FILES}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """A home in which every secret is set."""
+    tmp_path.chmod(0o700)
+    (tmp_path / "mqtt.txt").write_text(SECRETS["mqtt.password_file"] + "\n")
+    (tmp_path / "backup.txt").write_text(SECRETS["backup.password_file"] + "\n")
+    (tmp_path / "gateway.token").write_text(SECRETS["gateway.token"] + "\n")
+    (tmp_path / "config.toml").write_text(
+        f"""
+[telegram]
+enabled = true
+[model]
+provider = "anthropic"
+[[model.fallback]]
+provider = "openai"
+[model.tasks.summary]
+provider = "openai"
+[search]
+engine = "brave"
+[proxy]
+url = "http://user:{SECRETS["proxy.url"]}@127.0.0.1:9"
+[mqtt]
+url = "mqtt://127.0.0.1:9"
+password_file = "{tmp_path / "mqtt.txt"}"
+[backup]
+folder = "{tmp_path}"
+password_file = "{tmp_path / "backup.txt"}"
+[mcp.servers.git]
+command = ["true"]
+[mcp.servers.web]
+url = "http://127.0.0.1:9/"
+"""
+    )
+    (tmp_path / "secrets.toml").write_text(
+        f"""
+[model]
+api_key = "{SECRETS["model.api_key"]}"
+[[model.fallback]]
+api_key = "{SECRETS["model.fallback[N].api_key"]}"
+[model.tasks.summary]
+api_key = "{SECRETS["model.tasks.NAME.api_key"]}"
+[telegram]
+token = "{SECRETS["telegram.token"]}"
+[search]
+api_key = "{SECRETS["search.api_key"]}"
+[voice]
+openai_key = "{SECRETS["voice.openai_key"]}"
+[mcp.servers.git.env]
+GIT_TOKEN = "{SECRETS["mcp.servers.NAME.env"]}"
+[mcp.servers.web.headers]
+Authorization = "{SECRETS["mcp.servers.NAME.headers"]}"
+[secrets.values]
+weather = "{SECRETS["secrets.values"]}"
+"""
+    )
+    (tmp_path / "secrets.toml").chmod(0o600)
+    (tmp_path / "config.toml").chmod(0o600)
+    return load_settings({}, home=tmp_path)
+
+
+@pytest.fixture
+def log(settings: Settings) -> Iterator[Path]:
+    """The host's log as the host sets it up."""
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    mask = SecretMask(secret_texts(settings))
+    SecretValues(settings.home, {}, mask=mask).tell_mask()
+    log_to(settings.log, verbose=False, mask=mask)
+    yield settings.log
+    for handler in root.handlers:
+        handler.close()
+    root.handlers[:] = before
+    root.setLevel(level)
+
+
+def forms(value: str) -> list[str]:
+    """As somebody may have written it."""
+    return [
+        value,
+        quote(value, safe=""),
+        json.dumps({"key": value}),
+        repr(value.encode()),
+        base64.b64encode(value.encode()).decode(),
+        base64.b64encode(f"user:{value}".encode()).decode(),
+        f"https://user:{quote(value, safe='')}@host/",
+    ]
+
+
+def test_a_log_line_holds_no_known_secret_in_any_form(settings: Settings, log: Path) -> None:
+    logger = logging.getLogger("microclaw.test")
+    for name, value in SECRETS.items():
+        for form in forms(value):
+            logger.warning("%s was %s", name, form, extra={"reason": f"because of {form}"})
+            try:
+                raise ValueError(form)
+            except ValueError:
+                logger.exception("failed with %r", form)
+    text = log.read_text()
+    assert text.count(MASK) > 12 * 7
+    assert "header-of-a-server-456" not in text
+    for value in SECRETS.values():
+        for form in (value, quote(value, safe="")):
+            assert form not in text
+        assert base64.b64encode(value.encode()).decode().rstrip("=")[:-1] not in text
+        assert base64.b64encode(f"user:{value}".encode()).decode()[8:-4] not in text
+
+
+def test_a_token_of_a_person_is_masked_though_only_its_hash_is_known(log: Path) -> None:
+    logging.getLogger("microclaw.test").warning("came with %s", "Bearer mc_" + "aB3_-" * 8 + "xyz")
+    assert "mc_aB3" not in log.read_text()
+
+
+def test_every_setting_that_is_declared_a_secret_is_known_to_the_mask(settings: Settings) -> None:
+    """Whoever declares a new one adds it to DECLARED, and finds here whether the mask knows it."""
+    assert {name for name, setting in all_settings() if setting.secret} == set(DECLARED)
+    found = secret_texts(settings)
+    for name, value in SECRETS.items():
+        assert value in found or name == "secrets.values", name  # SecretValues tells the mask of these
+
+
+async def test_the_security_log_holds_no_known_secret(settings: Settings) -> None:
+    mask = SecretMask(secret_texts(settings))
+    async with AuditLog.opened(settings.home, mask=mask.masked) as audit:
+        for value in SECRETS.values():
+            audit.record(AuditEvent(AuditKind.CONFIG_CHANGED, f"it is {value} now", about=value))
+    text = "".join(path.read_text() for path in (settings.home / "audit").iterdir())
+    assert MASK in text
+    for name, value in SECRETS.items():
+        assert value not in text or name == "secrets.values"
+
+
+async def test_a_secret_that_was_used_by_a_task_is_in_no_file_but_its_own(tmp_path: Path) -> None:
+    value = "the-value/of+the secret"
+    echo = f"HTTP/1.1 500 {value}\r\nX-Echo: {value}\r\nContent-Length: 0\r\n\r\n".encode()
+
+    def holding() -> list[str]:
+        return [path.name for path in tmp_path.rglob("*") if path.is_file() and value in path.read_text()]
+
+    async with server(echo, tls=server_tls(tmp_path)) as web:
+        entry = f"host: {HOST}, ports: [{web.port}], secret: key, header: X-Key"
+        async with proxy(tmp_path, allow(entry), secrets={"key": value}, tls=client_tls) as task:
+            answer = await task.get(f"http://{HOST}:{web.port}/{value.replace(' ', '%20')}")
+            assert f"X-Key: {value}".encode() in web.seen[0]
+            assert value.encode() not in answer
+            assert value not in "".join(event.text for event in task.events)
+    assert await asyncio.to_thread(holding) == ["secrets.toml"]

@@ -1,0 +1,24 @@
+"""Fuzz target: any bytes as an egress.yaml; a mistake has its line, and what is right names hosts alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from microclaw.config.yaml_file import FileMistakes
+from microclaw.egress.allowlist import Allowlist, parse_allowlist
+from microclaw.egress.destinations import host_mistake
+
+
+def fuzz_one(data: bytes) -> None:
+    try:
+        allowlist = parse_allowlist(data, Path("egress.yaml"))
+    except FileMistakes as exc:
+        wrong = exc
+    else:
+        _check(allowlist)
+        return
+    assert all(one.line and one.hint for one in wrong.diagnostics)
+
+
+def _check(allowlist: Allowlist) -> None:
+    assert all(host_mistake(entry.host.removeprefix("*.")) is None for entry in allowlist.entries)

@@ -1,0 +1,22 @@
+"""Fuzz target: any bytes as the head of a request to the proxy; what is accepted can be written again without doubt."""
+
+from __future__ import annotations
+
+import h11
+
+from microclaw.egress.destinations import host_mistake
+from microclaw.egress.request_head import RequestRefused, read_head
+
+
+def fuzz_one(data: bytes) -> None:
+    head = data.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+    try:
+        request = read_head(head, h11.Connection(h11.SERVER))
+    except RequestRefused:
+        return
+    assert host_mistake(request.host) is None
+    assert request.port is None or 1 <= request.port <= 65535
+    assert request.length is None or not request.chunked
+    written = [request.method, request.target, request.host, *(v.decode("latin-1") for h in request.headers for v in h)]
+    assert not any(set(text) & {"\r", "\n", "\0"} for text in written)
+    assert request.tunnel or request.target.startswith("/")
