@@ -11,6 +11,8 @@ from microclaw.cli.catalog_programs import languages
 from microclaw.patterns.catalog import Entry, shipped
 
 FOLDER: Final = Path(__file__).parents[1] / "examples"
+BY_HAND: Final = {"mqtt_c": ("a lamp and a button at an MQTT broker", "C")}
+"""Examples that need more than a board, so that they are no entries of the catalogue: title and language."""
 _MADE: Final = "<!-- made from src/microclaw/patterns by `make docs`: change it there -->"
 
 
@@ -27,12 +29,13 @@ def files() -> dict[str, str]:
 
 def _index(entries: tuple[Entry, ...]) -> str:
     rows = [f"| [{one.name}]({one.name}/README.md) | {one.title} | {languages(one)} |" for one in entries]
+    rows += [f"| [{name}]({name}/README.md) | {title} | {language} |" for name, (title, language) in BY_HAND.items()]
     head = [
         "# Examples",
         "",
         _MADE,
         "",
-        "The entries of the shipped catalogue ([docs/catalog.md](../docs/catalog.md)).",
+        "The entries of the shipped catalogue ([docs/catalog.md](../docs/catalog.md)); below them what needs a broker.",
         "",
     ]
     return "\n".join([*head, "| example | what it does | in |", "| --- | --- | --- |", *rows]) + "\n"
@@ -53,7 +56,9 @@ def _page(entry: Entry) -> str:
 
 
 if __name__ == "__main__":
-    shutil.rmtree(FOLDER, ignore_errors=True)
+    for made in FOLDER.iterdir():
+        if made.is_dir() and made.name not in BY_HAND:
+            shutil.rmtree(made)
     for path, text in files().items():
         (FOLDER / path).parent.mkdir(parents=True, exist_ok=True)
         (FOLDER / path).write_text(text, encoding="utf-8")

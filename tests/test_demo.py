@@ -78,7 +78,7 @@ def test_demo_goes_on_as_a_conversation(environ: dict[str, str]) -> None:
     assert "Temperature: 22.5" in talk
     assert "blink (running, pin 2)" in talk
     assert "no longer lists blink" in talk
-    assert "Undone: remove blink" in talk
+    assert "Undone: stop blink" in talk
 
 
 @pytest.mark.usefixtures("left_behind")

@@ -60,8 +60,9 @@ class Home:
             return next((row.level for row in witness.ask(control.Pins()).pins if row.pin == pin), None)
 
     async def programs(self) -> list[str]:
+        """Those on the boards, not what is stopped and kept."""
         listed = (await asyncio.to_thread(HostClient(self.socket).get, "/v1/apps"))["apps"]
-        return sorted(f"{one['name']} on {one['device']}" for one in listed)
+        return sorted(f"{one['name']} on {one['device']}" for one in listed if one["condition"] != "stopped")
 
 
 @contextmanager
@@ -117,7 +118,7 @@ async def test_programs_are_built_put_and_stopped_on_many(home: Home) -> None:
     assert await home.programs() == ["blink on desk", "blink on lamp"]
     assert any(step.text.startswith("desk: ") for step in home.steps)
     await home.say("stop blink everywhere", True)
-    assert home.asked[1].text == "remove blink from desk and lamp"
+    assert home.asked[1].text == "stop blink on desk and lamp"
     assert await home.programs() == []
     await home.say("undo")
     assert await home.programs() == ["blink on desk", "blink on lamp"]

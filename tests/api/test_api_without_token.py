@@ -247,3 +247,25 @@ def test_a_websocket_is_refused_and_another_upgrade_ignored(api: tuple[str, int]
     websocket = {"Connection": "keep-alive, Upgrade", "Upgrade": "WebSocket"}
     assert ask(api, "GET", "/healthz", headers=websocket)[0] == 400
     assert ask(api, "GET", "/healthz", headers={"Connection": "Upgrade", "Upgrade": "h2c"})[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "told"),
+    [
+        (b"\x1f\x8b\x08", {"Content-Encoding": "gzip"}, 415, "the body is compressed (gzip)"),
+        (b'{"source": "\xff"}', {}, 400, "the body is no UTF-8 text: byte 13 is 0xff"),
+        (b"{nope", {}, 422, "the body is no JSON at character 2: Expecting property name"),
+    ],
+)
+def test_a_body_that_cannot_be_read_says_why_and_where(
+    api: tuple[str, int], body: bytes, headers: dict[str, str], status: int, told: str
+) -> None:
+    found, _, answer = ask(api, "POST", "/api/compile-wasm", body, {"Content-Type": "application/json", **headers})
+    assert found == status
+    assert told in answer["error"]["message"]
+
+
+def test_a_method_that_is_not_there_names_those_that_are(api: tuple[str, int]) -> None:
+    status, headers, _ = ask(api, "PUT", "/api/compile-wasm", b"{}")
+    assert status == 405
+    assert set(headers["allow"].split(", ")) & {"GET", "POST"}

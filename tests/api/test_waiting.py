@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from tests.api.people_host import PeopleHost, people_host
 
+from microclaw.audit import read_events
+
 
 @pytest.fixture
 async def host(tmp_path: Path) -> AsyncIterator[PeopleHost]:
@@ -38,6 +40,7 @@ async def test_it_is_told_at_once_and_the_end_is_kept(host: PeopleHost, yes: boo
     assert host.device.name == name
     decided = await host.ask("owner", "POST", f"/v1/approvals/{told['approval']['id']}", {"approved": yes})
     assert decided[0] == 200
+    assert decided[1].get("end") == ({"state": "done"} if yes else None)
     found = await ended(host, "ada", place)
     assert found["status"] == status
     assert found["result"] == {"removed": name} if yes else found["result"]["error"]["code"] == "permission_refused"
@@ -49,3 +52,40 @@ async def test_what_needs_no_yes_is_answered_as_before(host: PeopleHost) -> None
     assert (status, done["result"]) == (200, {"pin": 5, "level": 1})
     assert (await host.ask("gus", "POST", f"/v1/devices/{host.device.name}/call", call, waits=False))[0] == 403
     assert (await host.ask("ada", "GET", "/v1/requests/0123456789abcdef"))[0] == 404
+
+
+async def test_who_says_yes_is_told_that_the_act_was_refused_then(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    async with people_host(home) as host:
+        name = host.device.name
+        ids = []
+        for _ in range(2):
+            _, told = await host.ask("ada", "DELETE", f"/v1/devices/{name}", waits=False)
+            ids.append(told["approval"]["id"])
+        place = f"/v1/approvals/{ids[1]}"
+        assert (await host.ask("ada", "GET", place))[1]["outcome"] is None
+        first = await host.ask("owner", "POST", f"/v1/approvals/{ids[0]}", {"approved": True})
+        assert first[1]["end"] == {"state": "done"}
+        status, told = await host.ask("owner", "POST", f"{place}?wait_s=60", {"approved": True})
+        assert (status, told["outcome"]) == (200, "approved")
+        assert (told["end"]["state"], told["end"]["code"]) == ("failed", "unknown_name")
+        assert "no device named" in told["end"]["why"]
+        for somebody in ("owner", "ada"):
+            assert (await host.ask(somebody, "GET", place))[1] == told
+        assert (await host.ask("bob", "GET", place))[0] == 404
+    lines = [read.event for read in read_events(home, kinds={"approval"}) if read.event.about == ids[1]]
+    assert lines[-1].text.startswith("approved, then failed (unknown_name): forget")
+    assert name not in lines[-1].text
+
+
+async def test_a_tool_that_fails_after_a_yes_is_told_with_the_decision(host: PeopleHost) -> None:
+    name = host.device.name
+    call = {"arguments": {"pin": 5, "level": 1, "device": name}, "foreign": True}
+    asking = asyncio.create_task(host.stream("ada", "/v1/tools/gpio-set", call))
+    (waiting,) = await host.waiting()
+    await asyncio.to_thread(host.client.delete, f"/v1/devices/{name}")
+    place = f"/v1/approvals/{waiting['approval_id']}?wait_s=60"
+    _, told = await host.ask("owner", "POST", place, {"approved": True})
+    assert told["end"]["state"] == "failed"
+    assert name in told["end"]["why"]
+    await asking

@@ -11,6 +11,7 @@ from tests.channels.conftest import telegram
 from tests.channels.telegram_server import USERNAME, TelegramServer
 
 from microclaw.auth.approvals import Approvals
+from microclaw.auth.approved_acts import approved_act
 from microclaw.errors import PermissionRefused, UnknownName
 from microclaw.events import Answer, Inbound, TurnEvent
 
@@ -43,6 +44,24 @@ async def test_a_button_decides_and_the_message_becomes_its_outcome(
         await server.until(lambda: not question.buttons)
         assert question.text == f"install blink\n{outcome.split()[0].capitalize()} by owner."
         await server.until(lambda: query in server.answered_presses)
+
+
+@pytest.mark.parametrize(("error", "told"), [(None, "Done."), ("no room on kitchen", "It failed: no room on kitchen")])
+async def test_the_message_becomes_the_end_of_the_approved_act(
+    server: TelegramServer, tmp_path: Path, error: str | None, told: str
+) -> None:
+    async with telegram(server, tmp_path) as bot, asyncio.TaskGroup() as tasks:
+
+        async def act() -> None:
+            with approved_act() as done:
+                await _ask(bot.approvals, "p-1", chat="200", risky=True)
+                if error is not None:
+                    done.failed(error)
+
+        tasks.create_task(act())
+        owners = await server.message(100)
+        await server.press(owners, "Approve", user=100)
+        await server.until(lambda: owners.text == f"install blink\nApproved by owner. {told}")
 
 
 async def test_the_second_of_two_who_decide_is_told_so(server: TelegramServer, tmp_path: Path) -> None:

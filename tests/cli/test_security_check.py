@@ -30,11 +30,11 @@ from microclaw.cli.security_network import (
     plane_findings,
 )
 from microclaw.cli.security_settings import egress_findings, setting_findings, token_findings
+from microclaw.config.host_settings import HostSettings
 from microclaw.config.mqtt_settings import MqttSettings
 from microclaw.config.settings import (
     BackupSettings,
     GatewaySettings,
-    HostSettings,
     McpServerSettings,
     ModelChoice,
     ModelSettings,

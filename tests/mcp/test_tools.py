@@ -93,6 +93,7 @@ async def test_every_tool_tells_what_it_takes_gives_and_does(beside: Place) -> N
         "deploy-wasm-app",
         "uninstall-wasm-app",
         "switch-program",
+        "set-program-times",
         "undo",
         "correct",
         "act-on-boards",

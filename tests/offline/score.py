@@ -36,6 +36,7 @@ from microclaw.offline.sentences import english
 VECTORS = Path(__file__).parents[1] / "vectors"
 CHANGING = frozenset(
     {"gpio-set", "pwm-set", "deploy-wasm-app", "uninstall-wasm-app", "undo", "schedule-add", "schedule-remove"}
+    | {"switch-program", "set-program-times"}
     | {"correct", "act-on-boards", "restart-device"}
 )
 LED_PIN = 2
@@ -170,7 +171,7 @@ def _answer(tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
             fields["values"] = dict.fromkeys(names, 20.0)
         case "query-wasm-apps":
             fields["apps"] = [{"name": name, "state": "running", "pins": pins} for name, pins in APPS.items()]
-        case "uninstall-wasm-app" | "deploy-wasm-app":
+        case "uninstall-wasm-app" | "deploy-wasm-app" | "switch-program" | "set-program-times":
             fields |= {"appName": arguments["appName"], "verified": True}
         case "device-info" | "device-status":
             fields["facts"] = {"firmware": "v1", "uptime_s": 5, "free_heap_kb": 200}
@@ -282,7 +283,9 @@ def _of_call(tool: str, arguments: Mapping[str, Any], so_far: Mapping[str, str])
             return {"pin": str(arguments["pin"]), "percent": str(round(arguments["duty"] / 2.55))}
         case "gpio-get" | "adc-read":
             return {"pin": str(arguments["pin"])}
-        case "uninstall-wasm-app":
+        case "switch-program" if arguments["switch"] != "stop":
+            return {}
+        case "uninstall-wasm-app" | "switch-program":
             return {"removed": ",".join(filter(None, (so_far.get("removed", ""), arguments["appName"])))}
         case "deploy-wasm-app":
             return _of_program(arguments)

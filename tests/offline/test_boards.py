@@ -113,9 +113,9 @@ async def test_an_exception_that_is_not_understood_keeps_all_boards_as_they_are(
         ("is pin 4 high in the kitchen", "gpio-get", "lamp fan"),
         ("blink pin 2 on all the boards", "deploy-wasm-app", "lamp fan desk"),
         ("turn on pin 4 everywhere for 3 seconds", "deploy-wasm-app", "lamp fan desk"),
-        ("stop blink everywhere", "uninstall-wasm-app", "lamp desk"),
+        ("stop blink everywhere", "switch-program", "lamp desk"),
         ("remove blink from all boards", "uninstall-wasm-app", "lamp desk"),
-        ("stop everything everywhere", "uninstall-wasm-app", "lamp desk"),
+        ("stop everything everywhere", "switch-program", "lamp desk"),
     ],
 )
 async def test_what_many_boards_do(ask: Ask, home: DeviceContext, sentence: str, tool: str, boards: str) -> None:

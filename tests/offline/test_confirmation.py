@@ -76,7 +76,7 @@ async def test_a_loose_order_to_stop_looks_first_and_names_the_program(ask: Ask)
     again = answered(await ask("yes", before=before), apps=[{"name": "blink", "state": "running", "pins": [2]}])
     last = await ask("yes", *again, before=before)
     assert [(call.name, json.loads(call.arguments)) for call in last.calls] == [
-        ("uninstall-wasm-app", {"appName": "blink"})
+        ("switch-program", {"appName": "blink", "switch": "stop"})
     ]
 
 

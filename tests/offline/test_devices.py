@@ -113,11 +113,12 @@ async def test_where_no_board_answers_that_is_the_failure(ask: Ask, three: Devic
 async def test_stop_takes_the_one_board_that_has_the_program(ask: Ask, three: DeviceContext) -> None:
     reply, after = await asked_of_all(ask, three, "stop blink", ("fade",), ("blink",), ("fade",))
     (call,) = reply.calls
-    assert (call.name, json.loads(call.arguments)) == ("uninstall-wasm-app", {"appName": "blink", "device": "desk"})
+    expected = {"appName": "blink", "switch": "stop", "device": "desk"}
+    assert (call.name, json.loads(call.arguments)) == ("switch-program", expected)
     gone = json.dumps({"success": True, "device": "desk", "appName": "blink"})
     after += (AssistantReply("", reply.calls), ToolReturn(call.call_id, call.name, gone))
     done = await ask("stop blink", *after, device_context=three)
-    assert done.text.startswith("blink stopped and taken off desk")
+    assert done.text.startswith("blink stopped on desk")
 
 
 async def test_stop_asks_where_several_boards_have_it_or_one_that_is_away_may(ask: Ask, three: DeviceContext) -> None:

@@ -143,16 +143,34 @@ async def test_a_sensor_that_lacks_the_value_is_no_reading(ask: Ask) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "removed"),
+    ("said", "stopped"),
     [("stop blink", "blink"), ("stop the blinker", "blink"), ("stop blinking", "blink"), ("kill the fade app", "fade")],
 )
-async def test_only_a_program_that_is_there_is_removed(ask: Ask, said: str, removed: str) -> None:
+async def test_only_a_program_that_is_there_is_stopped_and_it_is_kept(ask: Ask, said: str, stopped: str) -> None:
     listed = answered(await ask(said), apps=APPS)
     second = await ask(said, *listed)
-    assert (second.calls[0].name, json.loads(second.calls[0].arguments)) == ("uninstall-wasm-app", {"appName": removed})
-    gone = answered(second, appName=removed, evidence=proof("reported", "no longer listed"))
+    assert second.calls[0].name == "switch-program"
+    assert json.loads(second.calls[0].arguments) == {"appName": stopped, "switch": "stop"}
+    gone = answered(second, appName=stopped, evidence=proof("reported", "no longer listed"))
     third = await ask(said, *listed, *gone)
-    assert third.text == f"{removed} stopped and taken off virtual-1 (no longer listed)."
+    back = f'undo or "start {stopped}" brings it back'
+    assert third.text == f"{stopped} stopped on virtual-1 (no longer listed); {back}."
+
+
+@pytest.mark.parametrize("said", ["remove blink", "delete the blink app", "uninstall blink", "get rid of blink"])
+async def test_who_says_remove_has_the_program_taken_off(ask: Ask, said: str) -> None:
+    listed = answered(await ask(said), apps=APPS)
+    second = await ask(said, *listed)
+    assert (second.calls[0].name, json.loads(second.calls[0].arguments)) == ("uninstall-wasm-app", {"appName": "blink"})
+    gone = answered(second, appName="blink", evidence=proof("reported", "no longer listed"))
+    third = await ask(said, *listed, *gone)
+    assert third.text == "blink stopped and taken off virtual-1 (no longer listed)."
+
+
+async def test_what_this_host_did_not_install_cannot_be_kept(ask: Ask) -> None:
+    listed = answered(await ask("stop blink"), apps=[{"name": "blink", "state": "listed", "foreign": True}])
+    second = await ask("stop blink", *listed)
+    assert (second.calls[0].name, json.loads(second.calls[0].arguments)) == ("uninstall-wasm-app", {"appName": "blink"})
 
 
 async def test_a_program_that_is_not_there_is_not_removed(ask: Ask) -> None:
@@ -166,7 +184,7 @@ async def test_a_program_that_is_not_there_is_not_removed(ask: Ask) -> None:
 async def test_a_program_that_the_board_lost_is_not_put_back_when_it_is_stopped(ask: Ask) -> None:
     listed = answered(await ask("stop blink"), apps=[], missing=["blink"])
     second = await ask("stop blink", *listed)
-    assert json.loads(second.calls[0].arguments) == {"appName": "blink"}
+    assert json.loads(second.calls[0].arguments) == {"appName": "blink", "switch": "stop"}
     gone = answered(second, appName="blink", evidence=proof("reported", "no longer listed"))
     assert "blink stopped" in (await ask("stop blink", *listed, *gone)).text
 
@@ -176,7 +194,7 @@ async def test_removing_everything_includes_what_the_board_lost(ask: Ask) -> Non
     listed = answered(await ask(said), apps=APPS[:1], missing=["fade"])
     question = await ask(said, *listed)
     assert not question.calls
-    assert f"removes {APPS[0]['name']}, fade from" in question.text
+    assert f"stops {APPS[0]['name']}, fade on" in question.text
 
 
 @pytest.mark.parametrize(
@@ -203,7 +221,7 @@ async def test_everything_on_a_pin_is_removed_and_nothing_else(ask: Ask) -> None
     said = "stop everything on pin 2"
     listed = answered(await ask(said), apps=APPS)
     second = await ask(said, *listed)
-    assert json.loads(second.calls[0].arguments) == {"appName": "blink"}
+    assert json.loads(second.calls[0].arguments) == {"appName": "blink", "switch": "stop"}
     gone = answered(second, appName="blink")
     assert not (await ask(said, *listed, *gone)).calls
 
@@ -221,6 +239,7 @@ async def test_removing_everything_asks_first(ask: Ask) -> None:
     gone = answered(second, appName="blink")
     third = await ask("yes", *listed, *gone, before=before)
     assert [json.loads(r.calls[0].arguments)["appName"] for r in (second, third)] == ["blink", "fade"]
+    assert {r.calls[0].name for r in (second, third)} == {"uninstall-wasm-app"}
     last = await ask("yes", *listed, *gone, *answered(third, appName="fade"), before=before)
     assert last.text.startswith("blink, fade stopped")
 

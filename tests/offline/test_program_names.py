@@ -75,9 +75,9 @@ async def test_stop_takes_a_program_that_is_called_like_a_part(ask: Ask) -> None
     said = "stop lamp on virtual-1"
     after = listed(await ask(said, device_context=BOARDS))
     reply = await ask(said, *after, device_context=BOARDS)
-    assert json.loads(reply.calls[0].arguments) == {"appName": "lamp", "device": "virtual-1"}
-    done = await ask(said, *after, *answered(reply, appName="lamp", undoable=True), device_context=BOARDS)
-    assert done.text.endswith("undo brings it back.")
+    assert json.loads(reply.calls[0].arguments) == {"appName": "lamp", "switch": "stop", "device": "virtual-1"}
+    done = await ask(said, *after, *answered(reply, appName="lamp"), device_context=BOARDS)
+    assert done.text.endswith('undo or "start lamp" brings it back.')
 
 
 async def test_start_finds_a_stopped_program_and_its_board(ask: Ask) -> None:
@@ -94,3 +94,27 @@ async def test_a_word_that_is_no_program_keeps_its_meaning(ask: Ask) -> None:
     assert "Which pin" in (await ask("desk", device_context=none, before=before)).text
     restart = await ask("restart desk", device_context=none)
     assert restart.calls[0].name == "restart-device"
+
+
+@pytest.mark.parametrize(
+    ("said", "times"),
+    [
+        ("run lamp every 10 minutes for 5 seconds", {"every": "600000ms", "stopAfter": "5000ms"}),
+        ("please run the lamp program for 5 seconds every 10 minutes", {"every": "600000ms", "stopAfter": "5000ms"}),
+        ("every hour run lamp", {"every": "3600000ms"}),
+        ("stop lamp after 30 seconds", {"stopAfter": "30000ms"}),
+        ("run lamp every half hour and stop it after a minute", {"every": "1800000ms", "stopAfter": "60000ms"}),
+        ("run lamp all the time", {"every": "off", "stopAfter": "off"}),
+    ],
+)
+async def test_a_sentence_sets_when_a_program_runs(ask: Ask, said: str, times: dict[str, str]) -> None:
+    reply = await ask(said, device_context=BOARDS)
+    assert reply.calls[0].name == "set-program-times"
+    assert json.loads(reply.calls[0].arguments) == {"appName": "lamp", "device": "virtual-1", **times}
+    done = await ask(said, *answered(reply, runs="every 10 min"), device_context=BOARDS)
+    assert "lamp on virtual-1 runs every 10 min from now on" in done.text
+
+
+async def test_times_of_what_no_board_has_set_nothing(ask: Ask) -> None:
+    reply = await ask("run sprinkler every 10 minutes for 5 seconds", device_context=BOARDS)
+    assert all(call.name != "set-program-times" for call in reply.calls)

@@ -92,7 +92,7 @@ async def test_where_it_is_not_clear_nothing_is_changed(said: str) -> None:
 @pytest.mark.parametrize("said", ["turn it off", "same on pin 6", "no, pin 6", "faster", "stop it", "and 6", "again"])
 async def test_after_a_quarter_of_an_hour_nothing_refers_to_the_last_act(said: str) -> None:
     calls, _ = await converse("turn on pin 5", said, expired=True)
-    assert [tool for tool, _ in calls if tool != "uninstall-wasm-app"] == []
+    assert [tool for tool, _ in calls if tool != "switch-program"] == []
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from microclaw.apps.direct_io import DirectIo, PinChange
 from microclaw.apps.lifecycle import Lifecycle, Switched
 from microclaw.apps.trial import Trial
 from microclaw.apps.undo import Undo, UndoChoice, UndoneChange, UndoReport
+from microclaw.apps.upgrade import Upgrader
 from microclaw.auth.gate import Gate
 from microclaw.boards.reader import load_board
 from microclaw.bus import Bus
@@ -118,6 +119,7 @@ class PaperApps:
     listed: tuple[AppListing, ...] = ()
     conflicts: dict[int, PinConflict] = field(default_factory=dict)
     failing: dict[str, MicroclawError] = field(default_factory=dict)  # by device
+    held: set[tuple[str, str]] = field(default_factory=set)  # device id and program
 
     async def deploy(self, request: DeployRequest, report: Report) -> Deployment:
         self.asked.append(request)
@@ -130,6 +132,9 @@ class PaperApps:
             raise AppNotFound("no app 'nobody'", next_step="apps: none")
         self.asked.append(("remove", device, name))
         return Removal("d-1", device, name, Evidence("reported", "no longer listed"), undoable=True, change_id=8)
+
+    async def holds(self, device_id: str, name: str) -> bool:
+        return (device_id, name) in self.held
 
     async def stop(self, device: str, name: str, report: Report) -> Switched:
         return self._switched("stop", device, name, Evidence("reported", "no longer listed"))
@@ -220,6 +225,8 @@ async def bench() -> AsyncIterator[Bench]:
             devices=cast("Registry", registry),
             deployer=cast("Deployer", apps),
             lifecycle=cast("Lifecycle", apps),
+            upgrader=cast("Upgrader", apps),
+            holds=apps.holds,
             catalogue=cast("Catalogue", apps),
             direct_io=cast("DirectIo", apps),
             undo=cast("Undo", apps),

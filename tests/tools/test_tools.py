@@ -301,7 +301,7 @@ def test_every_tool_describes_itself_as_a_json_schema(bench: Bench) -> None:
 
 def test_only_undo_a_correction_and_a_restart_would_do_their_effect_twice(bench: Bench) -> None:
     once = [spec.name for spec in bench.tools.specs if bench.tools.effect_of(spec.name) is Effect.ONCE]
-    assert sorted(once) == ["act-on-boards", "correct", "restart-device", "switch-program", "undo"]
+    assert sorted(once) == ["act-on-boards", "correct", "restart-device", "set-program-times", "switch-program", "undo"]
 
 
 @pytest.mark.parametrize(
@@ -358,3 +358,26 @@ async def test_removing_what_this_host_did_not_install_needs_a_yes(bench: Bench)
 def test_a_result_holds_nothing_hidden_and_loses_nothing() -> None:
     shown = bounded_json({"name": "lamp\u200b\U000e0041\u202e", "text": "漢字 👩\u200d💻"})
     assert shown == '{"name":"lamp\\u200b\\udb40\\udc41\\u202e","text":"漢字 👩\u200d💻"}'
+
+
+async def test_a_program_that_one_of_several_boards_has_needs_no_device(bench: Bench) -> None:
+    desk = await bench.add("desk", PaperTransport("wasmachine://192.168.1.101:18080"))
+    bench.apps.held.add((desk.device_id, "blink"))
+    assert (await bench.call("switch-program", {"appName": "blink", "switch": "stop"}))[0].ok
+    assert bench.apps.asked[-1] == ("stop", desk.device_id, "blink")
+    result, fields = await bench.call("switch-program", {"appName": "fade", "switch": "stop"})
+    assert not result.ok
+    assert "which device?" in str(fields)
+    other = bench.registry.get("virtual-1")
+    bench.apps.held.add((other.device_id, "blink"))
+    assert not (await bench.call("switch-program", {"appName": "blink", "switch": "stop"}))[0].ok
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [({}, "nothing to set"), ({"every": "soon"}, "every"), ({"stopAfter": "a bit"}, "stopAfter")],
+)
+async def test_times_that_are_none_are_refused(bench: Bench, arguments: dict[str, str], fault: str) -> None:
+    result, fields = await bench.call("set-program-times", {"appName": "blink", **arguments})
+    assert (result.ok, result.error_code) in ((False, "tool_retry"), (False, "config_error"))
+    assert fault in str(fields)

@@ -30,6 +30,7 @@ from microclaw.api.lifecycle_routes import lifecycle_router
 from microclaw.api.many_routes import many_router
 from microclaw.api.metrics import metrics_router
 from microclaw.api.openai import openai_router
+from microclaw.api.openapi_document import NDJSON, openapi_of
 from microclaw.api.parts import HostParts
 from microclaw.api.people_routes import approval_router, people_router, token_router, usage_router
 from microclaw.api.request_check import LOOPBACK_NAMES, RequestCheck
@@ -72,9 +73,11 @@ def docs_page(openapi: dict[str, Any]) -> str:
 
 def _route(name: str, operation: dict[str, Any], schemas: dict[str, Any]) -> str:
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    streams = operation["responses"].get("200", {}).get("content", {})
+    about = operation.get("summary", "") + (" (answers in JSON lines: StreamLine)" if NDJSON in streams else "")
     schema = schemas.get(str(body.get("$ref", "")).rpartition("/")[2], body)
     fields = escape(json.dumps(schema.get("properties", schema), indent=2))
-    heading = f"<h2><code>{escape(name)}</code></h2><p>{escape(operation.get('summary', ''))}</p>"
+    heading = f"<h2><code>{escape(name)}</code></h2><p>{escape(about)}</p>"
     return heading + (f"<pre>{fields}</pre>" if schema else "")
 
 
@@ -160,6 +163,13 @@ def _base(title: str, failing: Callable[[], tuple[str, ...]]) -> FastAPI:
     app = FastAPI(title=title, version=__version__, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     add_failure_handlers(app)
     app.include_router(page_router())
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = openapi_of(app)
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]  # FastAPI's own way to give another document
 
     @app.get("/api/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:

@@ -75,7 +75,15 @@ _CODE_BY_STATUS = {403: "forbidden", 404: "not_found", 405: "method_not_allowed"
 
 def failure_response(failure: Failure, status: int | None = None) -> JSONResponse:
     found = STATUS_BY_CODE.get(failure.code, 500) if status is None else status
-    return JSONResponse({"error": failure_object(failure)}, status_code=found)
+    return JSONResponse({"error": failure_object(failure)}, status_code=found, headers=retry_headers(found))
+
+
+RETRY_AFTER_S: Final = {429: 60, 503: 5}
+"""When a client may try again: a budget, or too many wrong tokens; no room."""
+
+
+def retry_headers(status: int) -> dict[str, str]:
+    return {"Retry-After": str(RETRY_AFTER_S[status])} if status in RETRY_AFTER_S else {}
 
 
 def add_failure_handlers(app: FastAPI) -> None:
@@ -106,7 +114,9 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     message = str(error.detail)
     if error.status_code in (404, 405):
         message = f"{message}: {request.method} {request.url.path[:100]}"
-    return failure_response(Failure(code, message, "see /api/docs"), error.status_code)
+    response = failure_response(Failure(code, message, "see /api/docs"), error.status_code)
+    response.headers.update(error.headers or {})  # Allow, of a method that the path does not have
+    return response
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
@@ -120,6 +130,9 @@ def unexpected(error: BaseException) -> Failure:
 
 
 def _fault(error: Any) -> str:
+    if error.get("type") == "json_invalid":
+        why = error.get("ctx", {}).get("error", "wrong")
+        return f"the body is no JSON at character {error['loc'][-1] + 1}: {why}"[:300]
     place = ".".join(str(part) for part in error.get("loc", ()) if part not in ("body", "query", "path"))
     return validation_message(place or "the request", error)[:300]
 
@@ -139,7 +152,8 @@ _TYPES: Final = {
 
 
 def openai_error(status: int, message: str, *, code: str | None = None, param: str | None = None) -> JSONResponse:
-    return JSONResponse(error_object(status, message, code=code, param=param), status_code=status)
+    body = error_object(status, message, code=code, param=param)
+    return JSONResponse(body, status_code=status, headers=retry_headers(status))
 
 
 def error_object(status: int, message: str, *, code: str | None = None, param: str | None = None) -> dict[str, object]:

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from microclaw.api.body import RequestBody
 from microclaw.api.caller import RequestCaller, admit
-from microclaw.api.many_routes import Choice, device_names
+from microclaw.api.many_acts import Choice, device_names
 from microclaw.api.parts import HostParts
 from microclaw.auth.gate import Permission
 from microclaw.devices.device import Device

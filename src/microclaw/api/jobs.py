@@ -6,15 +6,16 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from fastapi.responses import StreamingResponse
 
 from microclaw.api.failures import unexpected
+from microclaw.auth.approved_acts import approved_act
 from microclaw.config.settings import Limits
 from microclaw.errors import MicroclawError, Overloaded
 from microclaw.events import TurnEvent
-from microclaw.wire.host_api import Failure, Keepalive, StreamEvent, encode_event, failure_of
+from microclaw.wire.host_api import Failure, Keepalive, Result, StreamEvent, encode_event, failure_of
 
 MEDIA_TYPE = "application/x-ndjson"
 
@@ -178,7 +179,13 @@ class Jobs:
 
 async def _run(name: str, work: Work, feed: Feed) -> None:
     try:
-        feed.finish(await work(feed))
+        with approved_act() as act:
+            end = await work(feed)
+            if isinstance(end, Failure):
+                act.failed(end.message, end.code, end.next_step)
+            elif isinstance(end, Result) and (some := _some_failed(end.value)) is not None:
+                act.failed(some)
+        feed.finish(end)
     except MicroclawError as exc:
         feed.finish(failure_of(exc))
     except Exception as exc:
@@ -188,3 +195,13 @@ async def _run(name: str, work: Work, feed: Feed) -> None:
         feed.finish(
             Failure("interrupted", "the host stopped before this was done", "microclaw app changes", exit_code=130)
         )
+
+
+def _some_failed(value: Any) -> str | None:
+    """Of an act on many devices: which failed and why, if some did."""
+    rows = value.get("results") if isinstance(value, dict) else None
+    failed = [row for row in rows or () if isinstance(row, dict) and row.get("error")]
+    if not rows or not failed:
+        return None
+    why = "; ".join(f"{row['device']}: {row['error']['message']}" for row in failed)
+    return f"{len(failed)} of {len(rows)} devices failed: {why}"

@@ -19,15 +19,16 @@ from microclaw.api.body import RequestBody
 from microclaw.api.caller import CHANNEL, Caller, RequestCaller, admit, place_of, questions_in
 from microclaw.api.deferred_routes import WhenBack, late_place, now_or_later
 from microclaw.api.jobs import Feed, stream_response
-from microclaw.api.many_routes import (
+from microclaw.api.many_acts import (
     DEFERRED,
     Choice,
-    device_names,
+    EachBoard,
+    Outcome,
+    act_on_many,
     devices_text,
     having,
     outcome_step,
     outcome_text,
-    results_object,
 )
 from microclaw.api.parts import HostParts
 from microclaw.api.times_routes import route_times
@@ -38,7 +39,7 @@ from microclaw.apps.deferring import Deferral
 from microclaw.apps.deploy import Approve, DeployRequest
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS
 from microclaw.apps.lifecycle import Lifecycle, Switched
-from microclaw.apps.many import BoardOutcome, SharedStages, on_each
+from microclaw.apps.many import SharedStages
 from microclaw.auth.gate import Permission
 from microclaw.config.settings import Limits
 from microclaw.devices.calls import AppInstall
@@ -135,14 +136,9 @@ def _route_upgrades(router: APIRouter, parts: HostParts) -> None:
         chosen = body.selected(parts, AppInstall.method)
         if not body.devices:
             chosen = await having(parts, chosen, name, stopped=False)
-        text, place = f"upgrade {name} on {devices_text(chosen.devices)}", place_of(by)
-        parts.gate.check(by.person_id, Permission.ACT, text)
+        text = f"upgrade {name} on {devices_text(chosen.devices)}"
 
-        async def do(feed: Feed) -> StreamEvent:
-            with questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place):
-                detail = device_names(chosen.devices)
-                await admit(parts.gate, by, Permission.ACT, text, detail=detail, chat_id=place)
-
+        def begin(feed: Feed) -> EachBoard:
             stages = SharedStages(feed.put)
 
             async def one(device: Device) -> dict[str, Any]:
@@ -163,18 +159,16 @@ def _route_upgrades(router: APIRouter, parts: HostParts) -> None:
 
                 return await now_or_later(device, now, later, when_back=when_back)
 
-            def ended(outcome: BoardOutcome[dict[str, Any]]) -> None:
+            def ended(outcome: Outcome) -> None:
                 value = outcome.value
                 if value is None or "deferred" in value:
                     feed.put(outcome_step(outcome, DEFERRED))
                 else:
                     feed.put(outcome_step(outcome, f"{value['text']}: {value['evidence']['text']}"))
 
-            with made_by(place, by.person_id, by.conversation):
-                return Result(results_object(chosen, await on_each(chosen.devices, one, ended)))
+            return one, ended
 
-        feed = parts.jobs.start(f"upgrade {name}", do, token=by.token, number=by.job, cancellable=True)
-        return stream_response(feed, keepalive_s)
+        return act_on_many(parts, by, chosen, f"upgrade {name}", text, begin, cancellable=True)
 
 
 def _route_switches(router: APIRouter, parts: HostParts) -> None:
@@ -206,29 +200,22 @@ def _route_switches(router: APIRouter, parts: HostParts) -> None:
         chosen = body.selected(parts, AppInstall.method)
         if not body.devices:
             chosen = await having(parts, chosen, name, stopped=switch == "start")
-        text, place = f"{switch} {name} on {devices_text(chosen.devices)}", place_of(by)
-        parts.gate.check(by.person_id, Permission.ACT, text)
+        text = f"{switch} {name} on {devices_text(chosen.devices)}"
 
-        async def do(feed: Feed) -> StreamEvent:
-            with questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place):
-                detail = device_names(chosen.devices)
-                await admit(parts.gate, by, Permission.ACT, text, detail=detail, chat_id=place)
-
+        def begin(feed: Feed) -> EachBoard:
             async def one(device: Device) -> dict[str, Any]:
                 return await _switch(parts, device, name, switch, by, lambda _step: None, when_back=when_back)
 
-            def ended(outcome: BoardOutcome[dict[str, Any]]) -> None:
+            def ended(outcome: Outcome) -> None:
                 value = outcome.value
                 if value is not None and not value.get("verified", True):
                     feed.put(Step("verify", f"{outcome.device_name}: {value['evidence']['text']}", "failed"))
                 else:
                     feed.put(outcome_step(outcome, "" if value is None else outcome_text(value)))
 
-            with made_by(place, by.person_id, by.conversation):
-                return Result(results_object(chosen, await on_each(chosen.devices, one, ended)))
+            return one, ended
 
-        feed = parts.jobs.start(f"{switch} {name}", do, token=by.token, number=by.job)
-        return stream_response(feed, keepalive_s)
+        return act_on_many(parts, by, chosen, f"{switch} {name}", text, begin)
 
 
 async def _switch(

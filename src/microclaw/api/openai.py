@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from microclaw.agent.client_turn import ClientRequest
 from microclaw.agent.waiting_questions import asks_something
 from microclaw.api.caller import Caller, RequestCaller
-from microclaw.api.failures import STATUS_BY_CODE, openai_error
+from microclaw.api.failures import STATUS_BY_CODE, openai_error, retry_headers
 from microclaw.api.jobs import Feed
 from microclaw.api.openai_answer import REFUSED, Head, refusal_object, stream, whole
 from microclaw.api.openai_request import MODEL, BadRequest, CompletionBody
@@ -64,7 +64,7 @@ def openai_router(parts: HostParts) -> APIRouter:
             return openai_error(400, _with_next_step(exc), code="unsupported_or_invalid", param=exc.param)
         except MicroclawError as exc:
             status = REFUSED.get(exc.code) or STATUS_BY_CODE.get(exc.code, 500)
-            return JSONResponse(refusal_object(status, _with_next_step(exc), exc.code), status)
+            return JSONResponse(refusal_object(status, _with_next_step(exc), exc.code), status, retry_headers(status))
         head = Head(body.with_usage)
         if body.stream:
             lines = stream(turn, head)

@@ -16,8 +16,11 @@ from microclaw.auth.passwords import MAX_CHARS
 from microclaw.auth.people import OWNER, Person, Role, person_behind
 from microclaw.auth.tokens import Scope, Token
 from microclaw.config.settings import BudgetSettings
+from microclaw.errors import UnknownName
 from microclaw.models.usage import UsageReport
 from microclaw.store.usage import KEPT_DAYS, UsageCount, UsageGroup
+
+WaitSeconds = Annotated[float, Query(ge=0, le=60, description="How long to wait for the act's end, in seconds")]
 
 
 class DecisionBody(RequestBody):
@@ -35,13 +38,40 @@ def approval_router(parts: HostParts) -> APIRouter:
         seen = [pending for pending in parts.approvals.pending() if everybody or pending.person_id == by.person_id]
         return {"approvals": [_object(parts, pending, by) for pending in seen]}
 
-    @router.post("/{approval_id}", summary="Decide: the first decision counts")
-    async def decide(approval_id: str, body: DecisionBody, by: RequestCaller) -> dict[str, Any]:
+    @router.post("/{approval_id}", summary="Decide: the first decision counts; a yes also tells how the act ended")
+    async def decide(
+        approval_id: str, body: DecisionBody, by: RequestCaller, wait_s: WaitSeconds = 5.0
+    ) -> dict[str, Any]:
         settled = parts.approvals.decide(approval_id, approved=body.approved, by=by.person_id)
-        outcome = "approved" if body.approved else "declined"
-        return {"approval_id": settled.approval_id, "outcome": outcome, "action": settled.action}
+        told = {"approval_id": settled.approval_id, "action": settled.action}
+        if not body.approved:
+            return {**told, "outcome": "declined"}
+        return {**told, "outcome": "approved", "end": await _end(parts, approval_id, wait_s)}
+
+    @router.get("/{approval_id}", summary="Whether it still waits, or how the act ended that was said yes to")
+    async def one_approval(approval_id: str, by: RequestCaller, wait_s: WaitSeconds = 0.0) -> dict[str, Any]:
+        approvals = parts.approvals
+        waiting = next((one for one in approvals.pending() if one.approval_id == approval_id), None)
+        pending = waiting or approvals.ends.find(approval_id)
+        if pending is None or not (_is_owner(parts, by) or pending.person_id == by.person_id):
+            raise UnknownName(
+                f"there is no approval {approval_id[:40]!r}: it was declined, or its time is over",
+                next_step="microclaw approval list",
+            )
+        told = {"approval_id": approval_id, "action": pending.action}
+        if waiting is not None:
+            return {**told, "outcome": None}
+        return {**told, "outcome": "approved", "end": await _end(parts, approval_id, wait_s)}
 
     return router
+
+
+async def _end(parts: HostParts, approval_id: str, wait_s: float) -> dict[str, Any]:
+    end = await parts.approvals.ends.wait(approval_id, wait_s)
+    if end is None:
+        return {"state": "under_way", "next": f"GET /v1/approvals/{approval_id} tells the end"}
+    told = {"state": end.state, "why": end.why, "code": end.code, "next": end.next_step}
+    return {key: value for key, value in told.items() if value}
 
 
 def _is_owner(parts: HostParts, by: Caller) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Container, Iterable
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from microclaw.api.failures import failure_response
+from microclaw.api.failures import failure_response, is_openai, openai_error
 from microclaw.wire.host_api import Failure
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -88,7 +88,10 @@ class RequestCheck:
             receive = _replaying(body, receive) if refusal is None else receive
         if refusal is not None:
             status, failure = refusal
-            await refuse(failure_response(failure, status), scope, receive, send)
+            if is_openai(scope["path"]):
+                await refuse(openai_error(status, failure.message), scope, receive, send)
+            else:
+                await refuse(failure_response(failure, status), scope, receive, send)
             return
         await self._app(scope, receive, send)
 
@@ -100,6 +103,10 @@ class RequestCheck:
         if scope["type"] == "http" and _asks_for_websocket(scope):
             text = "there is no WebSocket here"
             return 400, Failure("bad_request", text, "the chat gateway has one: docs/protocols/chat-gateway.md")
+        codings = [coding for coding in _header_values(scope, b"content-encoding") if coding.lower() != "identity"]
+        if codings:
+            text = f"the body is compressed ({codings[0][:20]}), and bodies are taken as they are"
+            return 415, Failure("bad_request", text, "send it without Content-Encoding")
         if self._allowed is None:
             return None
         hosts = _header_values(scope, b"host")
@@ -127,7 +134,7 @@ class RequestCheck:
             if len(body) > limit:
                 return b"", too_large
             if not message.get("more_body", False):
-                return bytes(body), None
+                return bytes(body), _not_text(scope, body)
 
 
 async def refuse(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
@@ -149,6 +156,19 @@ async def refuse(response: Response, scope: Scope, receive: Receive, send: Send)
     except TimeoutError:
         pass  # it has had its time
     await send({"type": "http.response.body", "body": b""})
+
+
+def _not_text(scope: Scope, body: bytearray) -> tuple[int, Failure] | None:
+    """The refusal of a JSON body that is not UTF-8 (RFC 8259, 8.1)."""
+    kinds = _header_values(scope, b"content-type")
+    if kinds and "json" not in kinds[0].lower():
+        return None
+    try:
+        body.decode()
+    except UnicodeDecodeError as exc:
+        text = f"the body is no UTF-8 text: byte {exc.start + 1} is 0x{body[exc.start]:02x}"
+        return 400, Failure("bad_request", text, "send JSON in UTF-8")
+    return None
 
 
 def _with_headers(send: Send) -> Send:

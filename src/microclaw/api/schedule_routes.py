@@ -45,7 +45,7 @@ class ScheduleBody(RequestBody):
     device: Annotated[str, Field(max_length=80)] | None = None
 
 
-class ImportBody(RequestBody):
+class ScheduleImportBody(RequestBody):
     file: Annotated[str, Field(min_length=1, max_length=4096)]
 
 
@@ -69,7 +69,7 @@ def schedule_router(parts: ScheduleParts) -> APIRouter:
         return {**scheduling.facts(made), "warning": scheduling.warning(made, plan)}
 
     @router.post("/import", summary="The jobs of a MimiClaw device's cron.json")
-    async def import_jobs(body: ImportBody, by: RequestCaller) -> dict[str, Any]:
+    async def import_jobs(body: ScheduleImportBody, by: RequestCaller) -> dict[str, Any]:
         gate.check_owner(by.person_id, "import a device's schedules")
         if not by.direct or not (path := Path(body.file)).is_absolute():
             raise ConfigError("a file of this machine is named by its absolute path, on the command line alone")

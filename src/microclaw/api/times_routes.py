@@ -12,19 +12,20 @@ from pydantic import Field
 from microclaw.api.body import RequestBody
 from microclaw.api.caller import CHANNEL, RequestCaller, admit, place_of, questions_in
 from microclaw.api.jobs import Feed, stream_response
-from microclaw.api.many_routes import (
+from microclaw.api.many_acts import (
     Choice,
-    device_names,
+    EachBoard,
+    Outcome,
+    act_on_many,
     devices_text,
     having,
     outcome_step,
     outcome_text,
-    results_object,
 )
 from microclaw.api.parts import HostParts
 from microclaw.api.views import deployment_object
 from microclaw.apps.changes import made_by
-from microclaw.apps.many import BoardOutcome, SharedStages, on_each
+from microclaw.apps.many import SharedStages
 from microclaw.apps.upgrade import NewTimes
 from microclaw.auth.gate import Permission
 from microclaw.devices.calls import AppInstall
@@ -85,12 +86,8 @@ def route_times(router: APIRouter, parts: HostParts) -> None:
         new, chosen = body.new_times(), body.selected(parts, AppInstall.method)
         if not body.devices:
             chosen = await having(parts, chosen, name, stopped=False)
-        text, place = f"set when {name} runs on {devices_text(chosen.devices)}", place_of(by)
-        parts.gate.check(by.person_id, Permission.ACT, text)
 
-        async def do(feed: Feed) -> StreamEvent:
-            with questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place):
-                await admit(parts.gate, by, Permission.ACT, text, detail=device_names(chosen.devices), chat_id=place)
+        def begin(feed: Feed) -> EachBoard:
             stages = SharedStages(feed.put)
 
             async def one(device: Device) -> dict[str, Any]:
@@ -99,11 +96,10 @@ def route_times(router: APIRouter, parts: HostParts) -> None:
 
                 return deployment_object(await parts.upgrader.set_times(device.device_id, name, new, report))
 
-            def ended(outcome: BoardOutcome[dict[str, Any]]) -> None:
+            def ended(outcome: Outcome) -> None:
                 feed.put(outcome_step(outcome, "" if outcome.value is None else outcome_text(outcome.value)))
 
-            with made_by(place, by.person_id, by.conversation):
-                return Result(results_object(chosen, await on_each(chosen.devices, one, ended)))
+            return one, ended
 
-        feed = parts.jobs.start(f"times of {name}", do, token=by.token, number=by.job)
-        return stream_response(feed, keepalive_s)
+        text = f"set when {name} runs on {devices_text(chosen.devices)}"
+        return act_on_many(parts, by, chosen, f"times of {name}", text, begin)

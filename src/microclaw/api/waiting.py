@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from microclaw.api.caller import CALLER_KEY, CHANNEL, Caller, RequestCaller, request_number
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
+from microclaw.auth.approved_acts import ApprovedAct, approved_act
 from microclaw.errors import UnknownName
 
 MAX_KEPT: Final = 256
@@ -82,9 +83,18 @@ class TellsWaiting:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         caller = scope.get(CALLER_KEY)
-        if not isinstance(caller, Caller) or caller.direct or _is_followed(scope):
+        if not isinstance(caller, Caller) or caller.direct or scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        with approved_act() as act:
+            if _is_followed(scope):
+                await self._app(scope, receive, _Answered(send, act).send)
+            else:
+                await self._answer_or_tell(caller, act, scope, receive, send)
+
+    async def _answer_or_tell(
+        self, caller: Caller, act: ApprovedAct, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         caller = replace(caller, request=secrets.token_hex(8))
         asked: asyncio.Future[PendingApproval] = asyncio.get_running_loop().create_future()
 
@@ -94,7 +104,7 @@ class TellsWaiting:
                 asked.set_result(news)
 
         answer = _Answer(send)
-        work = self._app({**scope, CALLER_KEY: caller}, receive, answer.send)
+        work = self._app({**scope, CALLER_KEY: caller}, receive, _Answered(answer.send, act).send)
         stop = self._approvals.listen(hear)
         inside = asyncio.ensure_future(work)
         try:
@@ -129,6 +139,31 @@ class TellsWaiting:
         await JSONResponse(told, 202, {"Location": place})(scope, receive, send)
 
 
+class _Answered:
+    """Passes the answer on; one that is an error is the end of the act that was asked about."""
+
+    def __init__(self, send: Send, act: ApprovedAct) -> None:
+        self._send = send
+        self._act = act
+        self._failed = _Kept("")
+
+    async def send(self, message: Message) -> None:
+        self._failed.take(message)
+        status = self._failed.status or 0
+        if status >= 400 and message["type"] == "http.response.body" and not message.get("more_body", False):
+            self._act.failed(*_reason(_read(self._failed.body), status))
+        elif status < 400:
+            self._failed.body.clear()
+        await self._send(message)
+
+
+def _reason(body: Any, status: int) -> tuple[str, str | None, str | None]:
+    error = body.get("error") if isinstance(body, dict) else None
+    if not isinstance(error, dict):
+        return f"it was answered with {status}", None, None
+    return str(error.get("message", "")), error.get("code"), error.get("next")
+
+
 class _Answer:
     """Where the answer of what is behind goes: to the client, or from `kept` on to what is kept for it."""
 
@@ -149,7 +184,7 @@ def _is_followed(scope: Scope) -> bool:
     """Whether it changes nothing, or its client waits for it or follows it by its number."""
     prefers = b",".join(value for key, value in scope.get("headers", ()) if key == b"prefer").lower()
     waits = any(part.strip().partition(b"=")[0].strip() == b"wait" for part in prefers.split(b","))
-    return scope["type"] != "http" or scope["method"] in _READS or waits or bool(request_number(scope))
+    return scope["method"] in _READS or waits or bool(request_number(scope))
 
 
 def waiting_router(requests: WaitingRequests) -> APIRouter:

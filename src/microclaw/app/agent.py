@@ -29,6 +29,7 @@ from microclaw.apps.lifecycle import Lifecycle
 from microclaw.apps.reconciler import DeviceCheck
 from microclaw.apps.trial import try_image
 from microclaw.apps.undo import Undo
+from microclaw.apps.upgrade import Upgrader
 from microclaw.auth.gate import Gate
 from microclaw.clock import now_ms
 from microclaw.config.settings import Settings
@@ -62,7 +63,8 @@ from microclaw.tools.programs import program_tools, trying_tools
 from microclaw.tools.scheduling import Scheduling, scheduling_tools
 from microclaw.tools.search_engines import search_engine
 from microclaw.tools.subagents import subagent_tools
-from microclaw.tools.switching import switch_tool
+from microclaw.tools.switching import switch_tool, times_tool
+from microclaw.tools.target import on_its_holder
 from microclaw.tools.telling import clock_tool, say_tool
 from microclaw.tools.tool import Tool
 from microclaw.tools.toolbox import Toolbox
@@ -82,6 +84,8 @@ def build_toolbox(
     devices: Registry,
     deployer: Deployer,
     lifecycle: Lifecycle,
+    upgrader: Upgrader,
+    holds: Callable[[str, str], Awaitable[bool]],
     catalogue: Catalogue,
     direct_io: DirectIo,
     undo: Undo,
@@ -96,9 +100,11 @@ def build_toolbox(
 
     `coming` gives the tools of MCP servers, which come and go.
     """
+    complete = on_its_holder(devices, holds)
     tools: list[Tool[Any]] = [
-        *program_tools(deployer=deployer, catalogue=catalogue, devices=devices),
-        switch_tool(lifecycle=lifecycle, devices=devices),
+        *program_tools(deployer=deployer, catalogue=catalogue, devices=devices, complete=complete),
+        switch_tool(lifecycle=lifecycle, devices=devices, complete=complete),
+        times_tool(upgrader=upgrader, devices=devices, complete=complete),
         *direct_io_tools(direct_io=direct_io, devices=devices),
         *edge_tools(devices=devices),
         *inventory_tools(devices=devices, undo=undo, link=notifier, kept=kept),
@@ -167,6 +173,8 @@ def build_agent(
         devices=devices,
         deployer=apps.deployer,
         lifecycle=apps.lifecycle,
+        upgrader=apps.upgrader,
+        holds=apps.change_log.holds,
         catalogue=apps.catalogue,
         direct_io=apps.direct_io,
         undo=apps.undo,
@@ -291,7 +299,13 @@ def _outward_tools(
         clock_tool(settings.agent.timezone),
         say_tool(outbox=outbox, people=base.admission.people),
         catalog_tool(folders=[Path(folder).expanduser() for folder in settings.catalog.folders]),
-        *trying_tools(compile_source=apps.compile, try_image=trying, devices=devices, source_log=apps.source_log),
+        *trying_tools(
+            compile_source=apps.compile,
+            try_image=trying,
+            devices=devices,
+            source_log=apps.source_log,
+            complete=on_its_holder(devices, apps.change_log.holds),
+        ),
     )
 
 

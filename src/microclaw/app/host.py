@@ -48,6 +48,7 @@ from microclaw.apps.changes import ChangeLog
 from microclaw.apps.late_proof import LateProofs
 from microclaw.audit import AuditLog
 from microclaw.auth.admission import Admission, open_admission
+from microclaw.auth.approved_acts import end_event
 from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.backup.scheduled import CHECK_S, ScheduledBackups
 from microclaw.bus import Bus
@@ -136,6 +137,7 @@ async def running_host(
             AllowlistSource(settings.home), egress, secret_values, record=audit.record, way=settings.proxy
         )
         admission = await open_admission(settings, database, audit.record)
+        admission.approvals.ends.listen(lambda pending, end: audit.record(end_event(pending, end, admission.people)))
         live = LiveFeed(secrets.token_hex(4))
         bus = await stack.enter_async_context(Bus())
         mqtt = HostMqtt()

@@ -357,6 +357,10 @@ class ChangeLog:
         """The apps that are off one device, or any, and kept for a start; sorted by device and name."""
         return [_desired(row) for row in await self.table.desired(device_id) if row.stopped_ms is not None]
 
+    async def holds(self, device_id: str, name: str) -> bool:
+        """Whether this program is wanted on the device, or stopped there and kept."""
+        return any(row.name == name for row in await self.table.desired(device_id))
+
     async def set_suspect(self, app: DesiredApp, *, is_suspect: bool) -> None:
         """Whether its device fell silent, probably because of this app. A new deployment takes it back, too."""
         await self.table.set_suspect(app.device_id, app.name, self._now_ms() if is_suspect else None)

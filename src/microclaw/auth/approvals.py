@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from microclaw.auth.approved_acts import GONE, ActEnds
 from microclaw.auth.people import OwnerAlone, Roles
 from microclaw.errors import Overloaded, PermissionRefused, UnknownName
 from microclaw.events import Action, ApprovalAsked
@@ -92,6 +93,7 @@ class Approvals:
         self._new_id = new_id
         self._waiting: dict[str, _Waiting] = {}
         self._listeners: list[Listener] = []
+        self.ends = ActEnds()
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Tell `listener` of each question and each end, at once; call the result to stop."""
@@ -169,6 +171,10 @@ class Approvals:
         finally:
             self._waiting.pop(pending.approval_id, None)
             self._notify(outcome)
+            if outcome.outcome == "approved":
+                self.ends.begin(pending)
+            else:
+                self.ends.settle(pending, GONE)  # a yes that came just too late, if there was one
 
     def decide(self, approval_id: str, *, approved: bool, by: str) -> PendingApproval:
         """Approve or decline it; PermissionRefused when `by` may not.
@@ -183,6 +189,7 @@ class Approvals:
             )
         self._check_decider(waiting.pending, approved=approved, by=by)
         if approved:
+            self.ends.expect(waiting.pending)
             waiting.decision.set_result(self._name(by))
         else:
             waiting.decision.set_exception(_Declined(self._name(by)))

@@ -16,6 +16,7 @@ Role: TypeAlias = Literal["owner", "member", "guest", "read-only"]
 approval_group = command_group()
 person_group = command_group()
 token_group = command_group()
+END_S = 30  # how long `approve` waits for the act's end
 
 
 @approval_group.command("list")
@@ -51,8 +52,25 @@ def decline(ctx: typer.Context, approval_id: str) -> None:
 
 def _decide(ctx: typer.Context, approval_id: str, *, approved: bool) -> None:
     options = global_options(ctx)
-    done = options.host().post(f"/v1/approvals/{segment(approval_id)}", {"approved": approved})
-    options.report("approval", done, f"{done['outcome']}: {done['action']}")
+    done = options.host().post(f"/v1/approvals/{segment(approval_id)}?wait_s={END_S}", {"approved": approved})
+    options.report("approval", done, f"{done['outcome']}: {done['action']}{_end_text(done.get('end'))}")
+    if (done.get("end") or {}).get("state") in ("failed", "unknown"):
+        raise typer.Exit(1)
+
+
+def _end_text(end: dict[str, Any] | None) -> str:
+    if end is None:
+        return ""
+    why, step = end.get("why", ""), f"\nnext: {end['next']}" if end.get("next") else ""
+    match end["state"]:
+        case "done":
+            return "\ndone"
+        case "under_way":
+            return "\nit goes on; where it was asked its end is told"
+        case "failed":
+            return f"\nit failed: {why}{step}"
+        case _:
+            return f"\nwhat came of it is not known: {why}{step}"
 
 
 @person_group.command("list")

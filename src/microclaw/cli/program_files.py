@@ -6,7 +6,7 @@ import difflib
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from microclaw.apps.building import program_language
+from microclaw.apps.building import is_python, program_language
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.apps.expectations import Expectations
 from microclaw.config.settings import Limits
@@ -57,6 +57,11 @@ def _read(file: Path) -> bytes:
 def source_text(content: bytes, file: Path) -> str:
     """The program as text, with the files beside it that it includes in quotes (wasm/source_files.py)."""
     text = _as_text(content, file)
+    if file.suffix and program_language(file.name) is None and is_python(text):
+        raise ConfigError(
+            f"{file}: its name does not say which language it is, and it does not look like C",
+            next_step=f"name it {file.stem}.py, or {file.stem}.c, .cpp or .ino",
+        )
     if program_language(file.name) != "python" and ("include" in text or file.suffix in (".ino", ".pde")):
         beside = files_beside(file, text)
         if beside:

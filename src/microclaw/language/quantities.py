@@ -68,6 +68,10 @@ _HALVES = (
 _TIMES = re.compile(
     r"\b(once|twice|thrice|\d+(?:\.\d+)? ?(?:times?|x)) (?:a|an|per|each|every|in a) (second|sec|s|minute|min|hour)\b"
 )
+_SLIPS = (
+    (re.compile(r"\b(?:secnd|secod|scond|sceond|seocnd|secound)(?=s?\b)"), "second"),
+    (re.compile(r"\b(?:mintue|minuet|miunte|minut)(?=s?\b)"), "minute"),
+)
 _HERTZ = re.compile(rf"({_NUMBER}) ?(k?)(?:hz|hertz|herz)\b")
 _BEATS = re.compile(rf"({_NUMBER}) ?(?:bpm|beats? ?(?:/ ?|per |an? |each |every )(?:1 )?(?:minute|min))\b")
 _PER_SECOND = re.compile(rf"({_NUMBER}) ?(?:/ ?|per |a )(?:s|sec|second)\b")
@@ -131,6 +135,8 @@ _MARKS = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "µ": "u
 def normalize_quantities(text: str) -> str:
     """The sentence in lower case, one space between words, every quantity in its one form."""
     said = text.translate(_MARKS).lower()
+    for slip, word in _SLIPS:
+        said = slip.sub(word, said)
     said = re.sub(r"-+>", " to ", said)
     said = _ABOVE.sub(" above ", _BELOW.sub(" below ", said))
     said = re.sub(r"\s+", " ", said).strip()

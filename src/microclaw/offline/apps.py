@@ -15,6 +15,7 @@ _NO_NAME = re.compile(
     r"\b(?:my|the|that|this|our|little|thing|thingy|stuff|program|programme|app|one|light|led|effect)\b"
 )
 _ENDED = re.compile(r"(?i)^\W*(?:did|has|have|is)\b.*\b(?:stop|end|finish|crash|die|trap)")
+_TAKES_OFF = re.compile(r"(?i)\b(?:remov|delet|uninstall|get(?:ting)? rid|clear|eras|wip|free|releas|take .* off)")
 _MAX_BOARDS: Final = 8
 """So many are asked one after the other; of more than that it asks which one is meant."""
 _QUERY = "query-wasm-apps"
@@ -108,6 +109,9 @@ def _remove_all(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
     if not at.parse.confirmed:
         names = ", ".join(str(app["name"]) for app in left)
         where = f"{names} from {at.results[0].device}"
+        if _keeps(at):
+            where = f"{names} on {at.results[0].device}"
+            return Say(f"That stops {where}. Say yes to do it.", "confirm", f"yes, stop {where}", "confirmed")
         return Say(f"That removes {where}. Say yes to do it.", "confirm", f"yes, remove {where}", "confirmed")
     return _remove(at, left[0])
 
@@ -249,20 +253,38 @@ def _stem(name: str) -> str:
     return re.sub(r"(?:ing|er|ed|e|r|y)$", "", _plain(name))
 
 
+def taking_off(at: Context, app: Mapping[str, Any]) -> Act:
+    """Take it off; "stop" keeps it for a start, as `app stop` does. What is not this host's cannot be kept."""
+    name = str(app["name"])
+    if not _keeps(at) or app.get("foreign"):
+        return Act(_REMOVE, {"appName": name}, words=f"remove {name}")
+    return Act(_SWITCH, {"appName": name, "switch": "stop"}, words=f"stop {name}")
+
+
 def _remove(at: Context, app: Mapping[str, Any]) -> Act:
-    return Act(_REMOVE, at.on_device(appName=str(app["name"])), words=f"stop {app['name']}")
+    act = taking_off(at, app)
+    return replace(act, arguments=at.on_device(**act.arguments))
+
+
+def _keeps(at: Context) -> bool:
+    return _TAKES_OFF.search(at.said) is None
 
 
 def _gone(at: Context) -> list[str]:
-    return [str(f.fields.get("appName")) for f in at.results if f.tool == _REMOVE and f.ok]
+    return [str(f.fields.get("appName")) for f in at.results if f.tool in (_REMOVE, _SWITCH) and f.ok]
 
 
 def _removed(at: Context) -> Say | None:
     gone = _gone(at)
     if not gone:
         return None
-    done = f"{', '.join(gone)} stopped and taken off {at.results[-1].device} ({_proof(at.results[-1])})"
-    is_undoable = len(gone) == 1 and at.results[-1].fields.get("undoable") is True
+    last = at.results[-1]
+    if last.tool == _SWITCH:
+        done = f"{', '.join(gone)} stopped on {last.device} ({_proof(last)})"
+        back = f"start {gone[0]}" if len(gone) == 1 else "start and a name"
+        return Say(f'{done}; undo or "{back}" brings it back.')
+    done = f"{', '.join(gone)} stopped and taken off {last.device} ({_proof(last)})"
+    is_undoable = len(gone) == 1 and last.fields.get("undoable") is True
     return Say(f"{done}; undo brings it back." if is_undoable else f"{done}.")
 
 

@@ -14,19 +14,20 @@ from typing import Any, Final
 from microclaw.language.foreign import foreign_language
 from microclaw.models.protocol import DeviceContext, KnownDevice
 from microclaw.offline import schedules
-from microclaw.offline.apps import known_apps, matching
+from microclaw.offline.apps import known_apps, matching, taking_off
 from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, capital, failure
 from microclaw.offline.last_act import PROGRAMS_ON_PINS
 from microclaw.offline.names import names_to_pins
 from microclaw.offline.parse import Parse
 from microclaw.offline.pins import all_pins, pads_to_pins
 from microclaw.offline.program_names import program_order
+from microclaw.offline.program_times import times_order
 from microclaw.offline.sentences import english, no_more_to_stop
 from microclaw.offline.steps import parse_steps
 
 ON_BOARDS: Final = "act-on-boards"
 _PIN_TOOLS: Final = frozenset({"gpio-set", "pwm-set"})
-_TOOLS: Final = _PIN_TOOLS | {"gpio-get", "adc-read", "deploy-wasm-app", "uninstall-wasm-app"}
+_TOOLS: Final = _PIN_TOOLS | {"gpio-get", "adc-read", "deploy-wasm-app", "uninstall-wasm-app", "switch-program"}
 _READS: Final = frozenset({"read_pin", "read_adc"})
 _REMOVES: Final = frozenset({"remove_app", "remove_all"})
 _ON_MANY: Final = PROGRAMS_ON_PINS | _READS | _REMOVES | {"set_pin", "dim_pin", "read_sensor_every"}
@@ -258,7 +259,7 @@ def _removals(at: Context, device: KnownDevice, *, named: bool) -> list[Act] | S
         names = " or ".join(str(app["name"]) for app in meant)
         return Say(f"Which one on {device.name}: {names}?", "ambiguous", f"stop {meant[0]['name']}")
     shown = f"stop(app={said or 'all'})"
-    return [Act("uninstall-wasm-app", {"appName": app["name"]}, shown, words=f"stop {app['name']}") for app in meant]
+    return [replace(taking_off(at, app), intent=shown) for app in meant]
 
 
 def _cannot(at: Context, cannot: dict[str, Say], *, alone: bool) -> Say:
@@ -280,7 +281,7 @@ def _parsed(text: str, device: KnownDevice, device_context: DeviceContext) -> Pa
     text = pads_to_pins(no_more_to_stop(text), device.board)
     if (refused := all_pins(text)) is not None:
         return refused
-    if (order := program_order(text, device_context, None)) is not None:
+    if (order := times_order(text, device_context, None) or program_order(text, device_context, None)) is not None:
         return order[0]
     text, there = names_to_pins(text, device_context, device)
     if there is not None and there is not device:

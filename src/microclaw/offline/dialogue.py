@@ -48,6 +48,7 @@ from microclaw.offline.pins import (
     unknown_of_several,
 )
 from microclaw.offline.program_names import program_order
+from microclaw.offline.program_times import set_times, times_order
 from microclaw.offline.programs import PROGRAMS
 from microclaw.offline.references import later, referred, with_target
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, Sentences, english, no_more_to_stop
@@ -219,7 +220,8 @@ def _read(
         if question.kind == "past":
             return _Reading(past_of(question, act), refers=True)
         return _Reading(Context(question, said, device_context, device, named is not None, results))
-    ordered = program_order(text, device_context, named)
+    timed = times_order(text, device_context, named)
+    ordered = timed or program_order(text, device_context, named)
     if ordered is not None:
         order, there = ordered
         if isinstance(order, Say):
@@ -345,6 +347,7 @@ def _help(_at: Context) -> Decision:
 _DECIDERS: Final[Mapping[str, Callable[[Context], Decision]]] = {
     **ACTIONS,
     **APPS,
+    "set_times": set_times,
     **PROGRAMS,
     **LIGHTS,
     **MEMORY,

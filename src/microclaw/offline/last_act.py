@@ -43,7 +43,8 @@ MAX_TAKEN_BACK: Final = 16
 TAKE_BACK: Final = "take_back"
 """The kind of "Shall I undo it?"."""
 CHANGING_TOOLS: Final = frozenset(
-    ["gpio-set", "pwm-set", "deploy-wasm-app", "uninstall-wasm-app", "undo", "schedule-add", "schedule-remove"]
+    {"gpio-set", "pwm-set", "deploy-wasm-app", "uninstall-wasm-app", "switch-program", "set-program-times", "undo"}
+    | {"schedule-add", "schedule-remove"}
 )
 _OTHER_KINDS: Final = frozenset(
     [
@@ -193,7 +194,7 @@ def act_after(at: Context | None, decision: Say, before: LastAct | None) -> Last
     parse = replace(at.parse, loose=at.parse.loose and not done, confirmed=False, undoes=(), stops=None, replaces=None)
     device = at.results[-1].fields.get("device") if at.results else (at.device.name if at.device else None)
     changes = tuple(c for r in at.results if r.tool != "undo" and isinstance(c := r.fields.get("change"), int))
-    removed = _last(at.results, "uninstall-wasm-app")
+    removed = _last(at.results, "uninstall-wasm-app") or _last(at.results, "switch-program")
     if kind == "remove_app":
         name = str(removed.fields.get("appName")) if removed is not None else None
         if name is not None and before is not None and before.app == name:

@@ -106,7 +106,7 @@ def decide_schedule(at: Context, sentences: Sentences, inner: Callable[[Context]
         if isinstance(decision, Say) and decision.code is not None:
             return decision
         if meant.kind == "remove_app" and meant.word("app") in _UNNAMED:  # "it" is resolved now, not when it is due
-            if isinstance(decision, Act) and decision.tool != "uninstall-wasm-app":
+            if isinstance(decision, Act) and decision.tool not in ("uninstall-wasm-app", "switch-program"):
                 return decision
             doing = decision.words if isinstance(decision, Act) else doing
         elif meant.loose and isinstance(decision, Act) and decision.words:

@@ -41,6 +41,8 @@ _ABOUT: Final[Mapping[str, str]] = {
     "schedule-remove": r"(?:cancel|remove|delete|stop|forget).{0,40}(?:schedul|remind|every|daily|at \d)",
     "switch-program": r"\b(?:re)?start(?:s|ed|ing)?\b(?! (?:at|on|in|with) )|\bstop|\bpause|\bresum|\bhalt"
     r"|anhalten|stopp|neu ?start|arrête|redémarr|detén|reinicia|停止|重启",
+    "set-program-times": r"\b(?:run|runs|repeat|begin)\b.{0,40}\b(?:every|each|for \d|for an?)\b|interval"
+    r"|\bstop\b.{0,30}\bafter\b|läuft alle|lauf alle|toutes les|cada \d",
     "act-on-boards": r"everywhere|(?:all|each|every|both|several)(?: of)?(?: the| my)? (?:board|device|room|lamp)s?\b"
     r"|\bin the (?!morning|evening|afternoon|background|next|last)\w|\bon \S+(?:, \S+)* and \S+"
     r"|überall|alle[nr]? geräte|partout|en todas partes|所有",

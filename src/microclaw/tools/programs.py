@@ -29,7 +29,7 @@ from microclaw.devices.registry import Registry
 from microclaw.errors import AppNotFound, DeviceSilent, DeviceUnreachable
 from microclaw.events import Evidence
 from microclaw.text import fence_text
-from microclaw.tools.target import OnDevice, describe_device, find_device, on_device
+from microclaw.tools.target import Complete, OnDevice, describe_device, find_device, on_device
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.transports import virtual_board
 
@@ -79,7 +79,9 @@ class UninstallParameters(_OnAddress):
     app_name: str = Field(alias="appName", min_length=1, max_length=126)
 
 
-def program_tools(*, deployer: Deployer, catalogue: Catalogue, devices: Registry) -> tuple[Tool[Any], ...]:
+def program_tools(
+    *, deployer: Deployer, catalogue: Catalogue, devices: Registry, complete: Complete | None = None
+) -> tuple[Tool[Any], ...]:
     """deploy-wasm-app, query-wasm-apps, uninstall-wasm-app."""
 
     async def deploy(asked: DeployParameters, context: ToolContext) -> ToolOutput:
@@ -184,15 +186,16 @@ def program_tools(*, deployer: Deployer, catalogue: Catalogue, devices: Registry
         ),
         Tool(
             "query-wasm-apps",
-            "List the programs on a device, with what is known of their state and pins.",
+            "List a device's programs, with their state and pins.",
             QueryParameters,
             Permission.READ,
             Effect.READ,
             query,
+            complete=complete,
         ),
         Tool(
             "uninstall-wasm-app",
-            "Stop a program and take it off a device.",
+            "Take a program off a device.",
             UninstallParameters,
             *act,
             uninstall,
@@ -200,6 +203,7 @@ def program_tools(*, deployer: Deployer, catalogue: Catalogue, devices: Registry
             describe=describe_device(devices),
             check=check_uninstall,
             words=on_device(devices, "remove {app_name} from {device}"),
+            complete=complete,
         ),
     )
 
@@ -273,7 +277,12 @@ class LogParameters(OnDevice):
 
 
 def trying_tools(
-    *, compile_source: Compile, try_image: Try, devices: Registry, source_log: SourceLog
+    *,
+    compile_source: Compile,
+    try_image: Try,
+    devices: Registry,
+    source_log: SourceLog,
+    complete: Complete | None = None,
 ) -> tuple[Tool[Any], ...]:
     """try-program, read-logs."""
 
@@ -319,7 +328,7 @@ def trying_tools(
     )
     return (
         Tool("try-program", text, TryParameters, read, idle, try_program),
-        Tool("read-logs", "What a device's programs printed.", LogParameters, read, idle, read_logs),
+        Tool("read-logs", "What a device's programs printed.", LogParameters, read, idle, read_logs, complete=complete),
     )
 
 

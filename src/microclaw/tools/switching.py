@@ -1,4 +1,4 @@
-"""The tool that stops, starts and restarts a program that is installed. The acts are in apps/lifecycle.py."""
+"""The tools that stop, start and restart an installed program and set when it runs. The acts are in apps/."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import Any, Literal
 from pydantic import Field
 
 from microclaw.apps.lifecycle import Lifecycle
+from microclaw.apps.run_times import parse_time_ms
+from microclaw.apps.upgrade import NewTimes, Upgrader
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.registry import Registry
-from microclaw.tools.target import OnDevice, describe_device, find_device
+from microclaw.errors import ToolRetry
+from microclaw.tools.target import Complete, OnDevice, describe_device, find_device
 from microclaw.tools.tool import Tool, ToolContext, ToolOutput
 
 
@@ -19,7 +22,7 @@ class SwitchParameters(OnDevice):
     switch: Literal["stop", "start", "restart"]
 
 
-def switch_tool(*, lifecycle: Lifecycle, devices: Registry) -> Tool[SwitchParameters]:
+def switch_tool(*, lifecycle: Lifecycle, devices: Registry, complete: Complete) -> Tool[SwitchParameters]:
     """switch-program."""
 
     async def switch(asked: SwitchParameters, context: ToolContext) -> ToolOutput:
@@ -54,4 +57,59 @@ def switch_tool(*, lifecycle: Lifecycle, devices: Registry) -> Tool[SwitchParame
         switch,
         describe=describe_device(devices),
         words=words,
+        complete=complete,
+    )
+
+
+class TimesParameters(OnDevice):
+    """A time that is left out stays as it is."""
+
+    app_name: str = Field(alias="appName", min_length=1, max_length=126)
+    every: str | None = Field(None, max_length=20, description="How often it begins: 30s, 10m, 1h; off.")
+    stop_after: str | None = Field(
+        None, alias="stopAfter", max_length=20, description="How long each run may last: 5s; off."
+    )
+
+    def new_times(self) -> NewTimes:
+        new = NewTimes()
+        if self.every is not None:
+            new["every_ms"] = _read(self.every, "every")
+        if self.stop_after is not None:
+            new["stop_after_ms"] = _read(self.stop_after, "stopAfter")
+        if not new:
+            raise ToolRetry("nothing to set", next_step="give every or stopAfter, as 10m, or off to drop it")
+        return new
+
+
+def _read(text: str, field: str) -> int | None:
+    return None if text.strip().lower() == "off" else parse_time_ms(text, field)
+
+
+def times_tool(*, upgrader: Upgrader, devices: Registry, complete: Complete) -> Tool[TimesParameters]:
+    """set-program-times."""
+
+    async def set_times(asked: TimesParameters, context: ToolContext) -> ToolOutput:
+        device, new = find_device(devices, context, asked.device), asked.new_times()
+        made = await upgrader.set_times(device.device_id, asked.app_name, new, context.report, approve=context.approve)
+        runs = made.trial.times.text() if made.trial.times else "once, and on"
+        fields: dict[str, Any] = {
+            "success": True,
+            "device": made.device_name,
+            "appName": made.name,
+            "runs": runs,
+            "verified": made.verified,
+            "change": made.change_id,
+            "message": f"{made.name} on {made.device_name} runs {runs}",
+        }
+        return ToolOutput(fields, (made.evidence,))
+
+    return Tool(
+        "set-program-times",
+        "Set when an installed program runs: begun anew every so often, each run stopped after a time.",
+        TimesParameters,
+        Permission.ACT,
+        Effect.ONCE,
+        set_times,
+        has_preview=True,
+        complete=complete,
     )

@@ -13,6 +13,7 @@ from microclaw.errors import ToolRetry, UnknownName
 from microclaw.tools.tool import Parameters, ToolContext
 
 Describe: TypeAlias = Callable[[Any, ToolContext], Awaitable[tuple[str, ...]]]
+Complete: TypeAlias = Callable[[Any, ToolContext], Awaitable[Any]]
 Words: TypeAlias = Callable[[Any, ToolContext, Sequence[str]], str]
 
 DEVICE_HELP: Final = "The device's name; may be left out when there is only one."
@@ -57,7 +58,23 @@ def find_device(
             next_step="start a virtual one: microclaw up --virtual 1, or add yours: microclaw device add",
         )
     names = ", ".join(d.name for d in known)
-    raise ToolRetry(f"which device? There are {len(known)}: {names}", next_step=f"name it, as in: on {known[0].name}")
+    step = f'name it in the argument device, as in: "device": "{known[0].name}"'
+    raise ToolRetry(f"which device? There are {len(known)}: {names}", next_step=step)
+
+
+def on_its_holder(devices: Registry, holds: Callable[[str, str], Awaitable[bool]]) -> Complete:
+    """For `Tool.complete`: names the device of a program, where none is named and only one of several has it."""
+
+    async def complete(asked: Any, context: ToolContext) -> Any:
+        program = getattr(asked, "app_name", None) or getattr(asked, "app", None)
+        named = asked.device or getattr(asked, "device_ip", None) or context.device
+        boards = [device for device in devices.list() if device.board.pins]
+        if named or program is None or len(boards) < 2:
+            return asked
+        holders = [device.name for device in boards if await holds(device.device_id, program)]
+        return asked.model_copy(update={"device": holders[0]}) if len(holders) == 1 else asked
+
+    return complete
 
 
 def describe_device(devices: Registry, *, is_spoken_to: bool = False) -> Describe:

@@ -133,7 +133,8 @@ class Tool(Generic[P]):
     a person must insist on: then the call always asks. `words` is what the call does as a person would say it, which
     is asked and read aloud; it has the lines of `describe`, none for a call that is planned. Without it the name and
     the arguments are asked, and `title` stands for the name. `asks`: whether a person must say yes to these arguments
-    where the permission alone would need none; such a call is not planned for later.
+    where the permission alone would need none; such a call is not planned for later. `complete` fills in arguments
+    that were left out and are plain, before anything else: the device that alone has a program.
     """
 
     name: str
@@ -152,6 +153,7 @@ class Tool(Generic[P]):
     title: str | None = None
     asks: Callable[[P, ToolContext], Awaitable[bool]] | None = None
     words: Callable[[P, ToolContext, Sequence[str]], str] | None = None
+    complete: Callable[[P, ToolContext], Awaitable[P]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

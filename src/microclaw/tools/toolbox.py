@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from microclaw.audit import AuditKind
 from microclaw.auth.approvals import HIDDEN_MARK, MAX_ACTION_CHARS, begin_without_approval
+from microclaw.auth.approved_acts import FAULT, approved_act, failed_end
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.devices.device_text import listening
 from microclaw.errors import MicroclawError, PermissionRefused, ToolRetry
@@ -91,7 +92,7 @@ class Toolbox:
     async def prepare(self, name: str, arguments: str, context: ToolContext) -> PlannedCall:
         """What a call that is made later needs. Raises ToolRetry for wrong arguments, PermissionRefused."""
         tool = self._find(name)
-        parameters = read_arguments(tool, arguments)
+        parameters = await _completed(tool, read_arguments(tool, arguments), context)
         action = action_text(tool.title or tool.name, parameters)
         permission = await self._required_permission(tool, parameters, context, action)
         self._gate.check(context.person_id, permission, action)
@@ -116,17 +117,19 @@ class Toolbox:
         begin_without_approval()
         begun = _Begun(context.begin)
         context = replace(context, begin=begun)
-        with listening() as device_texts:
+        with approved_act() as act, listening() as device_texts:
             try:
                 tool = self._find(name)
-                parameters = read_arguments(tool, arguments)
+                parameters = await _completed(tool, read_arguments(tool, arguments), context)
                 context = await self._approved_context(tool, parameters, context, approved)
                 foreign = tool.foreign
                 result = result_of(await tool.run(parameters, context), device_texts)
             except MicroclawError as exc:
+                act.end = failed_end(exc)
                 result = result_of_error(exc, device_texts)
             except Exception:  # a fault of ours: what the turn did before must still be told
                 _log.exception("the tool %s failed inside the host", name[:80])
+                act.end = FAULT
                 fault = _InternalFault(f"a fault inside the host ended {name[:80]}", next_step=_LOOK)
                 result = result_of_error(fault, device_texts)
         if begun.is_true:
@@ -310,6 +313,14 @@ def _text(value: Any) -> str:
 async def _description(tool: Tool[Any], parameters: Parameters, context: ToolContext) -> tuple[str, ...]:
     """What the arguments refer to now: the device when none is named, the change that an undo takes back."""
     return () if tool.describe is None else tuple(await tool.describe(parameters, context))
+
+
+async def _completed(tool: Tool[Any], parameters: Parameters, context: ToolContext) -> Parameters:
+    if tool.complete is None:
+        return parameters
+    completed = await tool.complete(parameters, context)
+    assert isinstance(completed, Parameters)
+    return completed
 
 
 async def _asks(tool: Tool[Any], parameters: Parameters, context: ToolContext) -> bool:

@@ -7,6 +7,7 @@ tell each other.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final, Literal, TypeAlias
 
@@ -165,9 +166,18 @@ _LINES: Final[dict[type, Any]] = {  # what an event is on the line
     Answer: _AnswerLine,
 }
 _EVENTS: Final = {line: event for event, line in _LINES.items()}
-_DECODER: Final = msgspec.json.Decoder(
+_Line: TypeAlias = (
     _StepLine | _DeltaLine | _ToolLine | _ApprovalLine | _SettledLine | _AnswerLine | Result | _ErrorLine | Keepalive
 )
+_DECODER: Final = msgspec.json.Decoder(_Line)
+
+
+def stream_schemas() -> tuple[JsonObject, dict[str, JsonObject]]:
+    """The JSON schema of a stream's line, and those that it refers to, for an OpenAPI document."""
+    (line,), parts = msgspec.json.schema_components((_Line,), ref_template="#/components/schemas/{name}")
+    text = json.dumps({"line": line, "parts": parts})
+    found = json.loads(re.sub(r'(?<=[/"])_(?=[A-Z])', "", text))
+    return found["line"], found["parts"]
 
 
 def encode_event(event: StreamEvent) -> bytes:

@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Final
 
 from microclaw.auth.approvals import PendingApproval
+from microclaw.auth.approved_acts import ActEnd
 from microclaw.events import Answer, Edge, Evidence, Step
 from microclaw.pin_track import draw_track, rhythms
 from microclaw.text import clean_text, format_duration
@@ -52,9 +53,18 @@ def question_markdown(pending: PendingApproval) -> str:
     return f"**Approve?** {_action(pending)}{shown}\nNo answer in {wait} is a no."
 
 
-def outcome_markdown(pending: PendingApproval, outcome: str, by: str | None) -> str:
+def outcome_markdown(pending: PendingApproval, outcome: str, by: str | None, end: ActEnd | None = None) -> str:
     who = f" by {clean_text(by, one_line=True, limit=64)}" if by else ""
-    return f"{_action(pending)}\n**{outcome.capitalize()}**{who}."
+    return f"{_action(pending)}\n**{outcome.capitalize()}**{who}.{_end_markdown(end)}"
+
+
+def _end_markdown(end: ActEnd | None) -> str:
+    if end is None:
+        return ""
+    if end.state == "done":
+        return " Done."
+    what = "It failed" if end.state == "failed" else "What came of it is not known"
+    return f" {what}: `{end.why.replace('`', chr(39))}`"
 
 
 def _action(pending: PendingApproval) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
+from microclaw.auth.approved_acts import UNTOLD
 from microclaw.auth.people import People, Person
 from microclaw.channels.delivery import ChannelTasks
 from microclaw.channels.telegram.answer import outcome_markdown, question_markdown
@@ -80,6 +81,7 @@ class UnknownSenders:
 _log = logging.getLogger(__name__)
 
 MAX_ASKED: Final = 128  # questions on the screen; what comes beyond is decided elsewhere, or is a no
+MAX_ACT_S: Final = 600.0  # how long an approved act's end is waited for, to be shown with its question
 MAX_OWNERS: Final = 8  # who are shown one question
 _YES, _NO = "yes:", "no:"
 
@@ -183,6 +185,10 @@ class ApprovalService:
             settled = await asyncio.shield(asked.settled)
             text = outcome_markdown(settled.pending, settled.outcome, settled.by)
             await self._sender.insist(lambda: self._sender.edit(chat_id, message_id, text))
+            end = await self._approvals.ends.wait(approval_id, MAX_ACT_S) if settled.outcome == "approved" else None
+            if end not in (None, UNTOLD):
+                text = outcome_markdown(settled.pending, settled.outcome, settled.by, end)
+                await self._sender.insist(lambda: self._sender.edit(chat_id, message_id, text))
         except (ChatGone, TelegramError) as exc:
             _log.info("telegram: a question could not be shown to its end: %s", exc.message)
 

@@ -148,6 +148,9 @@ FORMS: Final[dict[str, Form]] = {
     "switch-program": Form(
         "Stop, start or restart a program", {**_PROGRAM, "switch": _TEXT, "verified": _TRUTH}, destroys=True
     ),
+    "set-program-times": Form(
+        "Set when a program runs", {**_PROGRAM, "runs": _TEXT, "verified": _TRUTH}, destroys=True
+    ),
     "uninstall-wasm-app": Form("Remove a program", {**_PROGRAM, "undoable": _TRUTH}, destroys=True),
     "act-on-boards": Form(
         "Act on several boards",

@@ -1,0 +1,168 @@
+"""What FastAPI's OpenAPI document lacks: the bearer token, the one form of errors, the lines of streams. No route.
+
+docs/api.md says the same in words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, TypeAlias
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import StreamingResponse
+from fastapi.routing import APIRoute, APIRouter
+from starlette.routing import BaseRoute
+
+from microclaw.api.failures import STATUS_BY_CODE, is_openai
+from microclaw.wire.host_api import stream_schemas
+
+Document: TypeAlias = dict[str, Any]
+
+NDJSON: Final = "application/x-ndjson"
+LINE: Final = "StreamLine"
+_SSE: Final = frozenset({"/v1/events"})
+_BYTES: Final = {"/v1/backup": "application/x-tar"}
+_STREAMS: Final = (StreamingResponse, StreamingResponse.__name__)  # as the type, or as its name
+_OPEN: Final = ("/healthz", "/metrics", "/api/")
+_METHODS: Final = frozenset({"get", "post", "put", "patch", "delete"})
+_STATUSES: Final = sorted({*STATUS_BY_CODE.values(), 401, 408, 415, 429})
+_MAY_RETRY: Final = frozenset({429, 503})
+_REASONS: Final = {
+    400: "Wrong, and why",
+    401: "No valid token",
+    403: "Not allowed",
+    404: "There is no such thing",
+    408: "The body did not come in time",
+    409: "It is in the way of what is there",
+    413: "Too large",
+    415: "A compressed body",
+    422: "The request, the program or a pin is wrong",
+    429: "Too much: Retry-After says when again",
+    500: "A fault of the host",
+    502: "A device, a model or a broker failed",
+    503: "No room now: Retry-After says when again",
+    504: "A device did not answer in time",
+}
+
+
+def openapi_of(app: FastAPI) -> Document:
+    """The document of all routes of `app`."""
+    document = get_openapi(title=app.title, version=app.version, routes=app.routes, description=_ABOUT)
+    streams = dict(_stream_types(app.routes))
+    components: Document = document.setdefault("components", {})
+    schemas: Document = components.setdefault("schemas", {})
+    for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own: this API has another form
+        schemas.pop(name, None)
+    line, lines = stream_schemas()
+    schemas |= lines | {LINE: line, "Error": _ERROR, "OpenAIError": _OPENAI_ERROR, "Waiting": _WAITING}
+    components["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer", "description": "microclaw token create NAME"}
+    }
+    components["responses"] = {
+        **{f"Failed{status}": _failed(status, "Error") for status in _STATUSES},
+        **{f"OpenAIFailed{status}": _failed(status, "OpenAIError") for status in _STATUSES},
+    }
+    document["security"] = [{"bearer": []}]
+    for path, method, operation in _operations(document):
+        _complete(path, method, operation, streams.get((path, method)))
+    return document
+
+
+_ABOUT: Final = (
+    "Errors have one form, `Error`, with every status. Acts that take a while answer with JSON lines "
+    f"(`{NDJSON}`): each line is a `{LINE}`, the last one `result`, `answer` or `error`."
+)
+
+
+def _operations(document: Document) -> Iterator[tuple[str, str, Document]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            if method in _METHODS:
+                yield path, method, operation
+
+
+def _stream_types(routes: Iterable[BaseRoute]) -> Iterator[tuple[tuple[str, str], str]]:
+    """The media type of each route that streams, by path and method; routers are included without a prefix."""
+    for route in routes:
+        included = getattr(route, "original_router", None)  # FastAPI keeps an included router as one route
+        if isinstance(included, APIRouter):
+            yield from _stream_types(included.routes)
+        elif isinstance(route, APIRoute) and route.endpoint.__annotations__.get("return") in _STREAMS:
+            kind = "text/event-stream" if route.path_format in _SSE else _BYTES.get(route.path_format, NDJSON)
+            for method in route.methods or ():
+                yield (route.path_format, method.lower()), kind
+
+
+def _complete(path: str, method: str, operation: Document, stream: str | None) -> None:
+    answers: Document = operation["responses"]
+    answers.pop("422", None)
+    if stream is not None:
+        schema = {"$ref": f"#/components/schemas/{LINE}"} if stream == NDJSON else {"type": "string"}
+        described = "JSON lines; the last one is its end" if stream == NDJSON else "A stream"
+        answers["200"] = {"description": described, "content": {stream: {"schema": schema}}}
+    is_open = path.startswith(_OPEN)
+    if is_open:
+        operation["security"] = [{}, {"bearer": []}]
+    if method != "get" and not is_open and not is_openai(path):
+        answers["202"] = {
+            "description": "It waits for a yes, and nothing is done yet",
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Waiting"}}},
+        }
+    kind = "OpenAIFailed" if is_openai(path) else "Failed"
+    for status in _STATUSES:
+        answers[str(status)] = {"$ref": f"#/components/responses/{kind}{status}"}
+
+
+def _failed(status: int, schema: str) -> Document:
+    found: Document = {
+        "description": _REASONS.get(status, "Failed"),
+        "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}},
+    }
+    if status in _MAY_RETRY:
+        about = "In so many seconds it may be tried again"
+        found["headers"] = {"Retry-After": {"description": about, "schema": {"type": "integer"}}}
+    return found
+
+
+_TEXT: Final = {"type": "string"}
+_MAYBE_TEXT: Final = {"type": ["string", "null"]}
+_ERROR: Final[Document] = {
+    "type": "object",
+    "description": "What went wrong, with every status of 400 and above.",
+    "required": ["error"],
+    "properties": {"error": {"$ref": "#/components/schemas/Failure"}},
+}
+_OPENAI_ERROR: Final[Document] = {
+    "type": "object",
+    "description": "An error in OpenAI's form.",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type"],
+            "properties": {"message": _TEXT, "type": _TEXT, "param": _MAYBE_TEXT, "code": _MAYBE_TEXT},
+        }
+    },
+}
+_WAITING: Final[Document] = {
+    "type": "object",
+    "description": "Told to a program that did not send `Prefer: wait`.",
+    "required": ["state", "request", "approval", "next"],
+    "properties": {
+        "state": {"const": "waiting"},
+        "request": {"type": "string", "description": "GET /v1/requests/{number} has its end."},
+        "approval": {
+            "type": "object",
+            "required": ["id", "action", "detail", "expires_s", "may_decide"],
+            "properties": {
+                "id": _TEXT,
+                "action": _TEXT,
+                "detail": {"type": "array", "items": _TEXT},
+                "expires_s": {"type": "number"},
+                "may_decide": {"type": "boolean"},
+            },
+        },
+        "next": _TEXT,
+    },
+}

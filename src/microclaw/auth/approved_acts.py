@@ -1,0 +1,159 @@
+"""How an act ended that somebody said yes to, for those who said it. It acts on nothing and asks nobody.
+
+What may do something that is asked about first runs inside `approved_act`: a tool's call, a job or a request of the
+API. The innermost one tells the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from microclaw.audit import AuditEvent, AuditKind
+from microclaw.auth.people import Roles
+from microclaw.errors import MicroclawError
+from microclaw.text import clean_text
+
+if TYPE_CHECKING:
+    from microclaw.auth.approvals import PendingApproval
+
+EndState: TypeAlias = Literal["done", "failed", "unknown"]
+MAX_KEPT: Final = 256
+MAX_WHY_CHARS: Final = 400
+
+
+@dataclass(frozen=True, slots=True)
+class ActEnd:
+    """`failed`: it was refused or went wrong, `why` says how; `unknown`: nobody can tell what came of it."""
+
+    state: EndState
+    why: str = ""
+    code: str | None = None
+    next_step: str | None = None
+
+
+DONE: Final = ActEnd("done")
+GONE: Final = ActEnd("failed", "nobody waited for it any more, so it was not done", "permission_refused")
+CUT: Final = ActEnd("unknown", "it was ended before it was over", next_step="look what came of it: microclaw app list")
+FAULT: Final = ActEnd("unknown", "a fault inside the host ended it", next_step="the host's log says what went wrong")
+UNTOLD: Final = ActEnd("unknown", "what asked for it does not tell how it ended")
+
+
+def failed_end(error: MicroclawError) -> ActEnd:
+    return ActEnd("failed", _short(error.message), error.code, error.next_step)
+
+
+class ApprovedAct:
+    """One act and the approvals that it was given; `end` is what is told when it is over."""
+
+    def __init__(self) -> None:
+        self.end: ActEnd = DONE
+        self._tell: list[Callable[[ActEnd], None]] | None = []
+
+    def failed(self, why: str, code: str | None = None, next_step: str | None = None) -> None:
+        self.end = ActEnd("failed", _short(why), code, next_step)
+
+    def approved(self, tell: Callable[[ActEnd], None]) -> bool:
+        """`tell` is called once with the end; False when the act is over already."""
+        if self._tell is None:
+            return False
+        self._tell.append(tell)
+        return True
+
+    def close(self) -> None:
+        telling, self._tell = self._tell, None
+        for tell in telling or ():
+            tell(self.end)
+
+
+_current: ContextVar[ApprovedAct | None] = ContextVar("approved_act", default=None)
+
+
+@contextmanager
+def approved_act() -> Iterator[ApprovedAct]:
+    """Inside, each yes belongs to this act. An error that leaves it is its end, else `end` as it was set."""
+    act = ApprovedAct()
+    before = _current.set(act)
+    try:
+        yield act
+    except MicroclawError as exc:
+        act.end = failed_end(exc)
+        raise
+    except asyncio.CancelledError:
+        act.end = CUT
+        raise
+    except Exception:
+        act.end = FAULT
+        raise
+    finally:
+        _current.reset(before)
+        act.close()
+
+
+EndListener: TypeAlias = Callable[["PendingApproval", ActEnd], None]
+
+
+class ActEnds:
+    """The ends of acts by their approval's id; the oldest of many give way."""
+
+    def __init__(self) -> None:
+        self._ends: dict[str, tuple[PendingApproval, asyncio.Future[ActEnd]]] = {}
+        self._listeners: list[EndListener] = []
+
+    def listen(self, listener: EndListener) -> None:
+        self._listeners.append(listener)
+
+    def expect(self, pending: PendingApproval) -> None:
+        """A yes was given: its act begins."""
+        while len(self._ends) >= MAX_KEPT:
+            del self._ends[next(iter(self._ends))]
+        self._ends[pending.approval_id] = (pending, asyncio.get_running_loop().create_future())
+
+    def begin(self, pending: PendingApproval) -> None:
+        """Who asked goes on: from here on the act around it tells the end."""
+
+        def tell(end: ActEnd) -> None:
+            self.settle(pending, end)
+
+        act = _current.get()
+        if act is None or not act.approved(tell):
+            self.settle(pending, UNTOLD)
+
+    def settle(self, pending: PendingApproval, end: ActEnd) -> None:
+        kept = self._ends.get(pending.approval_id)
+        if kept is None or kept[1].done():
+            return
+        kept[1].set_result(end)
+        for listener in tuple(self._listeners):
+            listener(pending, end)
+
+    def find(self, approval_id: str) -> PendingApproval | None:
+        """The approved one with this id, while it is kept."""
+        kept = self._ends.get(approval_id)
+        return None if kept is None else kept[0]
+
+    async def wait(self, approval_id: str, timeout_s: float) -> ActEnd | None:
+        """The end, or None when the act is still under way then, or no such approval is kept."""
+        kept = self._ends.get(approval_id)
+        if kept is None:
+            return None
+        done, _ = await asyncio.wait((kept[1],), timeout=timeout_s)
+        return kept[1].result() if done else None
+
+
+def end_event(pending: PendingApproval, end: ActEnd, people: Roles) -> AuditEvent:
+    """The security log's line: of the act only its tool, or its first word, and of a failure only its code."""
+    person = people.get(pending.person_id)
+    who = pending.person_id if person is None else person.name
+    what = pending.tool or (pending.action.split() or ["?"])[0]
+    state = f"{end.state} ({end.code})" if end.code else end.state
+    text = f"approved, then {state}: {what}, asked by {who} in {pending.channel}"
+    return AuditEvent(AuditKind.APPROVAL_DECIDED, text, about=pending.approval_id)
+
+
+def _short(text: str) -> str:
+    return clean_text(text, one_line=True, limit=MAX_WHY_CHARS)
