@@ -82,6 +82,7 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "POST /v1/jobs/{number}/cancel",  # of the own token or session
         "GET /v1/requests/{number}",
         "GET /v1/approvals",
+        "GET /v1/approvals/{approval_id}",  # of the own questions, and of those that one may decide
         "GET /v1/memory",
         "GET /v1/memory/search",
         "GET /v1/skills",
