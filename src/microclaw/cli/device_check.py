@@ -52,7 +52,7 @@ def report_added(options: GlobalOptions, device: dict[str, Any], text: str) -> N
         return
     if not found["reached"]:
         options.say(f"{device['name']} is kept, and was {NEVER_REACHED}")
-    show_check(options, [line for line in found["lines"] if line["part"] == "reach" or not line["ok"]])
+    show_check(options, [line for line in found["lines"] if line["part"] in ("reach", "console") or not line["ok"]])
 
 
 def connection_text(device: dict[str, Any]) -> str:

@@ -175,6 +175,14 @@ def add(
     ] = None,
     wasmachine: Annotated[str | None, typer.Option("--wasmachine", metavar="HOST:PORT")] = None,
     serial: Annotated[str | None, typer.Option("--serial", metavar="PATH|COM3|usb-VID:PID:SERIAL")] = None,
+    console: Annotated[
+        str | None,
+        typer.Option(
+            "--console",
+            metavar="auto|PATH|COM3|usb-VID:PID:SERIAL",
+            help="Where its serial console is, to read: microclaw logs NAME --console.",
+        ),
+    ] = None,
     virtual: Annotated[
         str | None, typer.Option("--virtual", metavar="SOCKET", help="A virtual board's control.")
     ] = None,
@@ -191,13 +199,20 @@ def add(
     if name is None:
         raise typer.BadParameter("what is it called? microclaw device add NAME")
     words = firmware_words(firmware)
+    if console == "auto":
+        console = _only_board(options)
     transports = [
         prefix + address
-        for prefix, address in (("wasmachine://", wasmachine), ("serial:", serial), ("virtual:", virtual))
+        for prefix, address in (
+            ("wasmachine://", wasmachine),
+            ("serial:", serial),
+            ("console:", console),
+            ("virtual:", virtual),
+        )
         if address
     ]
     if not transports and firmware is None:
-        raise typer.BadParameter("give an address: --wasmachine, --serial or --virtual")
+        raise typer.BadParameter("give an address: --wasmachine, --serial, --console or --virtual")
     host = options.host()
     known = any(device["name"] == name for device in host.get("/v1/devices")["devices"])
     if known and board is None:
@@ -220,6 +235,17 @@ def add(
     device = host.post("/v1/devices", body)
     described = f"; its firmware is {described_text(words)}" if words else ""
     report_added(options, device, f"{device['name']} added ({device['title']}){described}")
+
+
+def _only_board(options: GlobalOptions) -> str:
+    """The port of the one board on a cable here; ConfigError when there is none, or several."""
+    from microclaw.transports.serial_survey import only_board_port
+
+    if options.address() is not None:
+        raise typer.BadParameter(
+            "auto looks at this machine's ports; --host has others: --console PATH names one there"
+        )
+    return only_board_port()
 
 
 @device_group.command("explore")
