@@ -11,7 +11,7 @@ import typer
 
 from microclaw.boards.firmware import described_text
 from microclaw.boards.today import OUR_FIRMWARE, STATES, VIRTUALS, families
-from microclaw.cli.device_check import check, connection_text, report_added
+from microclaw.cli.device_check import check, connection_text, only_board, report_added
 from microclaw.cli.firmware_option import FirmwareOption, firmware_words
 from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.cli.programs import follow
@@ -200,7 +200,7 @@ def add(
         raise typer.BadParameter("what is it called? microclaw device add NAME")
     words = firmware_words(firmware)
     if console == "auto":
-        console = _only_board(options)
+        console = only_board(options)
     transports = [
         prefix + address
         for prefix, address in (
@@ -235,17 +235,6 @@ def add(
     device = host.post("/v1/devices", body)
     described = f"; its firmware is {described_text(words)}" if words else ""
     report_added(options, device, f"{device['name']} added ({device['title']}){described}")
-
-
-def _only_board(options: GlobalOptions) -> str:
-    """The port of the one board on a cable here; ConfigError when there is none, or several."""
-    from microclaw.transports.serial_survey import only_board_port
-
-    if options.address() is not None:
-        raise typer.BadParameter(
-            "auto looks at this machine's ports; --host has others: --console PATH names one there"
-        )
-    return only_board_port()
 
 
 @device_group.command("explore")

@@ -48,15 +48,12 @@ def logs(
         page = host.get(f"/v1/devices/{segment(device)}/logs", {"cursor": cursor, **asked})
         is_console = page.get("console", False)
         if is_console and app:
-            raise ConfigError(
-                f"the lines of {device}'s console do not say which program printed them",
-                next_step=f"leave the program out: microclaw logs {device}{' --console' if console else ''}",
-            )
+            raise _nameless(device)
         if page["dropped"] and (is_new or (tail is None and from_ms is None)):
             options.say(f"({page['dropped']:,} {'' if cursor else 'older '}lines were lost)")
         kept.extend(line for line in page["lines"] if not app or line["app"] == app)
         is_end, cursor = page["cursor"] == cursor, page["cursor"]
-        if is_console and is_end and not follow and not page["problem"] and page["open_ms"] < LISTEN_MS:
+        if is_console and is_end and not follow and _has_just_opened(page):
             time.sleep(FOLLOW_S)
             continue
         if is_new or tail is None or is_end:
@@ -66,7 +63,7 @@ def logs(
             kept.clear()
         if is_console and page["problem"] != problem:
             problem = page["problem"]
-            options.say(f"{problem}; waiting for it" if problem and follow else problem or "the console is back")
+            options.say((f"{problem}; waiting for it" if follow else problem) if problem else "the console is back")
         if is_end and not follow:
             if is_console and not cursor and not problem:
                 options.say(f"{device}'s console was silent for {LISTEN_MS / 1000:g} s; go on listening with -f")
@@ -75,6 +72,17 @@ def logs(
             kept, is_new = deque(), True
         if is_end:
             time.sleep(FOLLOW_S)
+
+
+def _nameless(device: str) -> ConfigError:
+    return ConfigError(
+        f"the lines of {device}'s console do not say which program printed them",
+        next_step=f"leave the program out: microclaw logs {device} --console",
+    )
+
+
+def _has_just_opened(page: dict[str, Any]) -> bool:
+    return not page["problem"] and bool(page["open_ms"] < LISTEN_MS)
 
 
 def _came_ms(line: dict[str, Any], device: str) -> int:
