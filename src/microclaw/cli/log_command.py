@@ -11,7 +11,7 @@ import typer
 
 from microclaw.cli.audit_command import since_ms
 from microclaw.cli.options import GlobalOptions, global_options
-from microclaw.errors import ConfigError
+from microclaw.errors import ConfigError, DeviceUnreachable
 from microclaw.host_client.request import segment
 from microclaw.text import one_line
 
@@ -61,12 +61,12 @@ def logs(
                 if is_new or from_ms is None or _came_ms(line, device) >= from_ms:
                     _log_line(options, line, is_console=is_console)
             kept.clear()
-        if is_console and page["problem"] != problem:
+        if is_console and follow and page["problem"] != problem:
             problem = page["problem"]
-            options.say((f"{problem}; waiting for it" if follow else problem) if problem else "the console is back")
+            options.say(f"{problem}; waiting for it" if problem else "the console is back")
         if is_end and not follow:
-            if is_console and not cursor and not problem:
-                options.say(f"{device}'s console was silent for {LISTEN_MS / 1000:g} s; go on listening with -f")
+            if is_console:
+                _end_of_console(options, device, page)
             return
         if is_end and not is_new:
             kept, is_new = deque(), True
@@ -79,6 +79,14 @@ def _nameless(device: str) -> ConfigError:
         f"the lines of {device}'s console do not say which program printed them",
         next_step=f"leave the program out: microclaw logs {device} --console",
     )
+
+
+def _end_of_console(options: GlobalOptions, device: str, page: dict[str, Any]) -> None:
+    """Say that it was silent; DeviceUnreachable when its port was open and is not any more."""
+    if page["problem"]:
+        raise DeviceUnreachable(page["problem"], next_step="is the cable in and the board powered? -f waits for it")
+    if not page["cursor"]:
+        options.say(f"{device}'s console was silent for {LISTEN_MS / 1000:g} s; go on listening with -f")
 
 
 def _has_just_opened(page: dict[str, Any]) -> bool:
