@@ -52,6 +52,7 @@ class SerialTimeouts:
     reply_s: float = 5.0
     quiet_s: float = 0.2  # silence that ends boot lines and late answers
     ask_again_s: float = 1.2
+    prints_s: float = 1.0  # so long without an answer, on a line that does not fall quiet
     drain_s: float = 3.0  # a device that never falls silent is asked all the same
 
 
@@ -187,18 +188,20 @@ class SerialTransport:
         return self._opener.where
 
     async def _drain(self) -> None:
-        """Throw away what comes until the line is quiet."""
+        """Throw away what comes until the line is quiet, or brings only what programs print."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.timeouts.drain_s
+        only_prints = loop.time() + self.timeouts.prints_s
         assert self._port is not None
-        while loop.time() < deadline:
+        while loop.time() < min(deadline, only_prints):
             try:
                 async with asyncio.timeout(self.timeouts.quiet_s):
                     self._lines.receive(await self._port.read())
             except TimeoutError:
                 break
             while (line := self._next_line()) is not None:
-                self._boot.hear(line)
+                if self._boot.hear(line) or reply_in(line) is not None:
+                    only_prints = loop.time() + self.timeouts.prints_s
         self._lines = jsonline.LineDecoder()
 
     async def _until_info(self) -> None:
