@@ -42,7 +42,9 @@ class WaitingTasks:
             raise Overloaded(f"{taken.total()} tasks wait already, {self._places} is the limit", next_step=_STEP)
         own = (self._places + 1) // 2
         if taken[asker] >= own:
-            text = f"{taken[asker]} tasks of the same asker wait already; one has at most {own} of {self._places} places"
+            text = (
+                f"{taken[asker]} tasks of the same asker wait already; one has at most {own} of {self._places} places"
+            )
             raise Overloaded(text, next_step=_STEP)
         of_devices = sum(count for one, count in taken.items() if one.startswith(DEVICE))
         share = (3 * self._places + 3) // 4
