@@ -172,6 +172,14 @@ async def test_a_name_that_is_none_is_refused(place: Place, name: str) -> None:
     assert await place.service.list(10) == ()
 
 
+@pytest.mark.parametrize("name", ["json.py", "json/__init__.py", "math.cpython-311-x86_64-linux-gnu.so", "csv.pyc"])
+async def test_no_file_takes_the_place_of_a_module_of_pythons_own(place: Place, name: str) -> None:
+    with pytest.raises(TaskRefused, match="would take the place"):
+        await place.service.submit(order("import json, math, csv", files={name: b"print('mine')"}))
+    row = await ran(place, "import json\nprint(json.dumps(1))", files={"json/a.py": b"", "json.csv": b"1"})
+    assert row.output == b"1\n"
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -26,7 +26,7 @@ from microclaw.sandbox.job import SandboxEnd, SandboxJob, SandboxLimits
 from microclaw.store.tasks import TaskEnding, TaskRow, TaskTable
 from microclaw.tasks.folders import TaskFolders
 from microclaw.tasks.live import CLEANED, TAIL_BYTES, LiveTask, TaskView, stopped, view_of
-from microclaw.tasks.order import Language, TaskOrder, check_order
+from microclaw.tasks.order import Language, TaskOrder, check_network_name, check_order, order_lines
 from microclaw.tasks.waiting import WaitingTasks
 
 MAX_WAIT_S: Final = 25.0  # of one look at a running task
@@ -43,6 +43,9 @@ class RunSandboxed(Protocol):
 
 class Proxy(Protocol):
     """egress.proxy.EgressProxy."""
+
+    def reach(self, name: str) -> tuple[str, ...]:
+        """What a task of this name may ask. Raises TaskRefused, ConfigError. Blocking."""
 
     def serving(self, folder: Path, task: str, *, name: str | None = None) -> AbstractAsyncContextManager[Path | None]:
         """The socket of a task's proxy in a folder of its own, None where nothing is allowed."""
@@ -112,8 +115,7 @@ class TaskService:
             command = language.command()
             if self._group is None:
                 raise Overloaded("this host is stopping", next_step="ask again when it is back")
-            if order.allow is not None and self._proxy is None:
-                raise TaskRefused("tasks have no network on this host", next_step="leave out what it may reach")
+            await self.reach(order.allow)
             self._waiting.check_room(order.person_id)
             await asyncio.to_thread(self._check_sandbox)
             self._waiting.check_room(order.person_id)
@@ -130,6 +132,24 @@ class TaskService:
         self._tell(live.row)
         self._start_more()
         return live.row
+
+    async def question(self, order: TaskOrder) -> tuple[str, ...]:
+        """What somebody reads who is asked for it. Raises TaskRefused where it would not be taken."""
+        try:
+            check_order(order, self.settings)
+            return await asyncio.to_thread(order_lines, order, await self.reach(order.allow))
+        except MicroclawError as exc:
+            self.note_refused(order, exc.message)
+            raise
+
+    async def reach(self, allow: str | None) -> tuple[str, ...]:
+        """What a task with this name in the allowlist may ask. Raises TaskRefused, ConfigError."""
+        if allow is None:
+            return ()
+        if self._proxy is None:
+            raise TaskRefused("tasks have no network on this host", next_step="leave out what it may reach")
+        check_network_name(allow)
+        return await asyncio.to_thread(self._proxy.reach, allow)
 
     async def _take(
         self, order: TaskOrder, language: Language, command: tuple[str, ...], limits: SandboxLimits
