@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 from tests.tasks.conftest import Place, Serve, order
 
+from microclaw.auth.people import People
 from microclaw.errors import MicroclawError, NoSandbox, Overloaded, TaskRefused, ToolFailed, UnknownName
 from microclaw.events import TaskChanged
+from microclaw.store.database import Database
+from microclaw.store.people import PeopleTable
 from microclaw.store.tasks import TaskRow
+from microclaw.tasks.access import may_still_run
 from microclaw.tasks.order import TaskLimits
 
 SLOW = "import time\nprint('begun', end='', flush=True)\ntime.sleep(600)"
@@ -268,3 +273,23 @@ async def test_a_task_nobody_knows_is_none(place: Place) -> None:
     for act in (place.service.wait, place.service.cancel, place.service.view):
         with pytest.raises(MicroclawError):
             await act(7)
+
+
+async def test_who_may_no_longer_run_code_loses_what_runs_and_waits(serve: Serve, tmp_path: Path) -> None:
+    async with Database.open(tmp_path / "people.db") as database:
+        people = await People.opened(PeopleTable(database))
+        ada, bob = await people.add("ada", "member"), await people.add("bob", "member")
+        async with serve(parallel=1, may_run=partial(may_still_run, people)) as place:
+            people.listen(place.service.cancel_forbidden)
+            orders = [replace(order(SLOW), person_id=one.person_id) for one in (ada, bob, ada)]
+            running, of_bob, waiting = [(await place.service.submit(one)).number for one in orders]
+            await until_printed(place, running)
+            await people.change_role("ada", "guest")
+            states = {row.number: row.state for row in await place.service.list(10)}
+            assert (states[running], states[waiting]) == ("cancelled", "cancelled")
+            await until_printed(place, of_bob)
+            await people.remove("bob")
+            assert (await place.service.view(of_bob)).row.state == "cancelled"
+            late = await place.service.submit(orders[0])  # it was let through just before
+            assert (await place.service.wait(late.number)).state == "cancelled"
+            assert may_still_run(people, "device:d-1")

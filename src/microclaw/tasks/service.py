@@ -25,7 +25,7 @@ from microclaw.events import LiveEvent, ResultFile, TaskChanged
 from microclaw.sandbox.job import SandboxEnd, SandboxJob, SandboxLimits
 from microclaw.store.tasks import TaskEnding, TaskRow, TaskTable
 from microclaw.tasks.folders import TaskFolders
-from microclaw.tasks.live import CLEANED, TAIL_BYTES, LiveTask, TaskView, stopped, view_of
+from microclaw.tasks.live import CLEANED, TAIL_BYTES, LiveTask, TaskView, ended_text, started_text, stopped, view_of
 from microclaw.tasks.order import Language, TaskOrder, check_network_name, check_order, order_lines
 from microclaw.tasks.waiting import WaitingTasks
 
@@ -66,8 +66,9 @@ class TaskService:
         publish: Callable[[LiveEvent], None],
         now_ms: Callable[[], int],
         proxy: Proxy | None = None,
+        may_run: Callable[[str], bool] = lambda _person_id: True,
     ) -> None:
-        """`check_sandbox` raises when this machine has no sandbox; it blocks."""
+        """`check_sandbox` raises when this machine has no sandbox; it blocks. `may_run` is asked at each start."""
         self.settings = settings
         self._table = table
         self._folders = folders
@@ -77,6 +78,7 @@ class TaskService:
         self._publish = publish
         self._now_ms = now_ms
         self._proxy = proxy
+        self._may_run = may_run
         self._group: asyncio.TaskGroup | None = None
         self._live: dict[int, LiveTask] = {}
         self._waiting = WaitingTasks(settings.queue)
@@ -217,6 +219,8 @@ class TaskService:
     async def _outcome(self, live: LiveTask) -> TaskRow:
         """The row as its run left it, its files kept."""
         group = self._group
+        if not self._may_run(live.row.person_id):
+            self._stop(live, "cancelled")
         if live.stop or group is None:
             return stopped(live.row, live.stop or "interrupted")
         live.job = job = group.create_task(self._sandboxed(live), name=f"task {live.row.number} in the sandbox")
@@ -302,6 +306,16 @@ class TaskService:
         await live.ended.wait()
         return live.row
 
+    async def cancel_forbidden(self) -> None:
+        """Cancel what somebody has running or waiting who may no longer run code."""
+        stopping = [live for live in self._live.values() if not self._may_run(live.row.person_id)]
+        for live in stopping:
+            self._stop(live, "cancelled")
+        for live in stopping:
+            if live in self._waiting:
+                await self._drop(live)
+            await live.ended.wait()
+
     def _stop(self, live: LiveTask, why: TaskEnding) -> None:
         live.stop = live.stop or why
         if live.job is not None:
@@ -376,18 +390,10 @@ class TaskService:
         self._publish(TaskChanged(device, at_ms, row.number, row.state, row.ending, row.language, row.asked_by))
 
     def _note_start(self, live: LiveTask) -> None:
-        row, limits = live.row, live.limits
-        network = "no network" if row.allow is None else f"network: {row.allow}"
-        text = (
-            f"task {row.number}: {row.language}, {row.code_bytes:,} bytes, sha256 {row.code_sha256[:16]}, "
-            f"{limits.wall_s:g} s, {limits.memory_bytes >> 20} MB, {network}, approval: {live.order.approval}"
-        )
-        self._audit(AuditKind.TASK_STARTED, text, row, live.approval)
+        self._audit(AuditKind.TASK_STARTED, started_text(live), live.row, live.approval)
 
     def _note_end(self, row: TaskRow) -> None:
-        code = "" if row.exit_code is None else f", exit code {row.exit_code}"
-        text = f"task {row.number}: {row.ending}{code}, {len(row.files)} files, {row.output_bytes:,} bytes printed"
-        self._audit(AuditKind.TASK_ENDED, text, row)
+        self._audit(AuditKind.TASK_ENDED, ended_text(row), row)
 
     def _audit(self, kind: AuditKind, text: str, row: TaskRow, approval: str | None = None) -> None:
         known = (row.code_sha256[:16],)
