@@ -250,6 +250,19 @@ async def test_old_results_go_by_count_and_by_size(serve: Serve) -> None:
         assert [path.name for path in place.folder.iterdir()] == [str(big[1])]
 
 
+async def test_one_persons_results_take_no_place_of_anothers(serve: Serve) -> None:
+    async with serve(keep_count=4, keep_mb=1) as place:
+        small = await ran(place, "open('x', 'w').write('1')", keep=("x",), person_id="p-ada")
+        big = "open('x', 'wb').write(bytes(700_000))"
+        numbers = [
+            (await ran(place, big, keep=("x",), person_id=f"p-bob{most}")).number for most in ("", "~member", "")
+        ]
+        assert [row.number for row in await place.service.list(10)] == [numbers[2], small.number]
+        numbers = [(await ran(place, "print(1)", person_id="p-bob")).number for _ in range(6)]
+        assert [row.number for row in await place.service.list(10)] == [*numbers[:2:-1], small.number]
+        assert (await place.service.file(small.number, "x")).read_bytes() == b"1"
+
+
 async def test_the_security_log_says_who_and_what_and_not_the_code(place: Place) -> None:
     row = await ran(place, "print('a very secret word')")
     started, ended = (event for event in place.audit if event.kind in ("task.started", "task.ended"))

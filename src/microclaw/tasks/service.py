@@ -24,7 +24,7 @@ from microclaw.errors import MicroclawError, Overloaded, TaskRefused, UnknownNam
 from microclaw.events import LiveEvent, ResultFile, TaskChanged
 from microclaw.sandbox.job import SandboxEnd, SandboxJob, SandboxLimits
 from microclaw.store.tasks import TaskEnding, TaskRow, TaskTable
-from microclaw.tasks.folders import TaskFolders
+from microclaw.tasks.folders import TaskFolders, too_many
 from microclaw.tasks.live import CLEANED, TAIL_BYTES, LiveTask, TaskView, ended_text, started_text, stopped, view_of
 from microclaw.tasks.order import Language, TaskOrder, check_network_name, check_order, order_lines
 from microclaw.tasks.waiting import WaitingTasks
@@ -121,10 +121,6 @@ class TaskService:
             self._waiting.check_room(order.person_id)
             await asyncio.to_thread(self._check_sandbox)
             self._waiting.check_room(order.person_id)
-        except MicroclawError as exc:
-            self.note_refused(order, exc.message)
-            raise
-        try:
             with self._waiting.taking(order.person_id):
                 live = await self._take(order, language, command, limits)
         except MicroclawError as exc:
@@ -378,7 +374,8 @@ class TaskService:
         """Remove the results that no longer fit the settings."""
         kept = self.settings
         before = self._now_ms() - kept.keep_days * DAY_MS
-        for number in await self._table.too_old(before_ms=before, count=kept.keep_count, size_bytes=kept.keep_mb << 20):
+        results = await self._table.results()
+        for number in too_many(results, before_ms=before, count=kept.keep_count, size_bytes=kept.keep_mb << 20):
             await asyncio.to_thread(self._folders.remove, number)
             await self._table.delete(number)
 
