@@ -105,7 +105,7 @@ async def test_workspace_files_and_files_of_earlier_tasks_go_in(tools: Tools) ->
     code = "text = open('data/in.csv').read()\nopen('out.txt', 'w').write(text + '!')"
     first = json.loads((await tools.call(code=code, files=["data/in.csv"], keep=["out.txt", "none"])).content)
     assert first["files"] == [{"name": "out.txt", "bytes": 4}]
-    assert first["not_kept"] == {"none": "it did not write it"}
+    assert first["not_kept"] == {"none": "it was not written"}
     assert "sent_to_chat" not in first
     again = await tools.call(code="print(open('out.txt').read())", task_files=[f"{first['task']}/out.txt"])
     assert "\n1,2!\n" in json.loads(again.content)["output"]

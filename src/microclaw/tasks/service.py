@@ -227,6 +227,7 @@ class TaskService:
         if isinstance(end, Exception):
             raise end
         files, refused = await asyncio.to_thread(self._folders.keep, live.row.number, end.kept)
+        missing = {name: "it was not written" for name in live.row.keep if name not in end.kept}
         is_done = end.ending == "ended" and end.exit_code == 0
         return replace(
             live.row,
@@ -236,7 +237,7 @@ class TaskService:
             output=end.output[-TAIL_BYTES:],
             output_bytes=end.output_bytes,
             files=files,
-            refused=tuple({**end.refused, **refused}.items()),
+            refused=tuple({**missing, **end.refused, **refused}.items()),
             kept_bytes=sum(one.size_bytes for one in files),
             cpu_s=end.cpu_s,
             memory_peak_bytes=end.memory_peak_bytes,

@@ -186,7 +186,7 @@ def _output(row: TaskRow, asked: CodeParameters) -> ToolOutput:
     missing = [name for name in row.keep if name not in {one.name for one in row.files}]
     if missing:
         refused = dict(row.refused)
-        fields["not_kept"] = {name: refused.get(name, "it did not write it") for name in missing}
+        fields["not_kept"] = {name: refused.get(name, "it was not written") for name in missing}
     if row.reason:
         fields["message"] = row.reason
     if row.ending in ("interrupted", "not_run"):
