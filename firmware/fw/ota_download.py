@@ -41,8 +41,9 @@ async def download(up, is_small):
     record = up.record
     kind = record["kind"]
     if record["state"] == "offered":
-        up.slots(kind).forget(up)
-        return "downloading", up.slots(kind).unused(up)
+        slots = up.slots(kind)
+        slots.forget(up)
+        return "downloading", slots.unused(up)
     sink = up.slots(kind).sink(up)
     most = _WINDOW if is_small else 4 * _WINDOW
     digest, size, failed = unhexlify(record["sha256"]), record["size"], 0
