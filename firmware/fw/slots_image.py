@@ -73,7 +73,7 @@ def sink(up):
 
 
 async def check(up):
-    """The image is of this chip and of its size, and its SHA-256 is right as it is read back. Returns what the plan is told."""
+    """The image is of this chip and of its size, and its SHA-256 is right as it is read back: what the plan is told."""
     from ota_bad import BadPayload
     from ota_image import IMAGE_HEAD_BYTES, image_facts
     from ota_keys import board_name
