@@ -21,6 +21,7 @@ from microclaw.app import running_host
 from microclaw.auth.approvals import Approvals
 from microclaw.config.load import load_settings
 from microclaw.config.settings import LinkSettings, Settings, VoiceSettings
+from microclaw.store.database import open_store
 from microclaw.voice.endpointing import EndpointLimits
 from microclaw.voice.engines.engine import Transcript
 from microclaw.voice.parts import VoiceParts
@@ -138,6 +139,27 @@ async def test_without_speech_engines_it_is_off_and_says_so(tmp_path: Path, monk
         refused = await run(tmp_path, "device", "add", "--xiaozhi")
         assert refused.code != 0
         assert "no_such_package not installed" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("person", "told"),
+    [
+        ("p-1", "voice.person is 'p-1', and ada is read-only, who may look and not speak"),
+        ("p-2", "voice.person is 'p-2', whom this host does not know"),
+    ],
+)
+async def test_voice_of_somebody_who_may_not_speak_is_off_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, person: str, told: str
+) -> None:
+    monkeypatch.setattr("microclaw.voice.engine_choice.PACKAGES", ())  # so that this alone is in its way
+    settings = settings_of(tmp_path)
+    settings = replace(settings, voice=replace(settings.voice, person=person))
+    store = open_store(settings.database)
+    store.execute("INSERT INTO people VALUES ('p-1', 'ada', 'read-only', 1)")
+    store.close()
+    async with asyncio.timeout(60), running_host(settings) as host:
+        (problem,) = [problem for problem in host.status.problems() if told in problem]
+        assert "next: microclaw config set voice.person owner" in problem
 
 
 async def test_a_host_without_the_setting_opens_no_port_and_names_the_setting(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 from tests.auth.conftest import asked
@@ -15,6 +16,7 @@ from microclaw.auth.approvals import (
     Approvals,
     PendingApproval,
 )
+from microclaw.auth.approved_acts import approval_now, approved_act
 from microclaw.errors import Overloaded, PermissionRefused, UnknownName
 
 
@@ -32,6 +34,63 @@ async def test_of_two_decisions_the_first_counts() -> None:
     await task
     with pytest.raises(UnknownName, match="decided already"):
         approvals.decide(pending.approval_id, approved=False, by="owner")
+
+
+async def test_an_acts_approval_is_its_own_last_one_or_of_the_act_around_it() -> None:
+    ids = iter("abc")
+    approvals = Approvals(timeout_s=60, new_id=lambda: next(ids))
+
+    async def asking(*, approved: bool) -> str | None:
+        decided = asyncio.create_task(decide(approved=approved))
+        with suppress(PermissionRefused):
+            await approvals.ask("owner", "do it", (), channel="t", chat_id="1")
+        await decided
+        return approval_now()
+
+    async def decide(*, approved: bool) -> None:
+        (pending,) = await asked(approvals)
+        approvals.decide(pending.approval_id, approved=approved, by="owner")
+
+    async def later() -> str | None:
+        await release.wait()
+        return approval_now()
+
+    release = asyncio.Event()
+    assert approval_now() is None
+    with approved_act():
+        assert await asking(approved=True) == "a"
+        background = asyncio.create_task(later())
+        with approved_act():
+            assert approval_now() == "a"
+            assert await asking(approved=True) == "b"
+        assert approval_now() == "a"
+    assert approval_now() is None
+    with approved_act():
+        assert approval_now() is None
+        assert await asking(approved=False) is None
+    release.set()
+    assert await background == "a"
+
+
+async def test_an_act_that_begins_when_the_one_around_it_is_over_has_no_approval() -> None:
+    approvals = Approvals(timeout_s=60)
+    release = asyncio.Event()
+
+    async def next_act() -> str | None:
+        await release.wait()
+        with approved_act():
+            return approval_now()
+
+    with approved_act():
+        deciding = asyncio.create_task(asked(approvals))
+        asking = ask(approvals)
+        (pending,) = await deciding
+        approvals.decide(pending.approval_id, approved=True, by="owner")
+        await asking
+        assert approval_now() == pending.approval_id
+        background = asyncio.create_task(next_act())
+    release.set()
+    assert await background is None
 
 
 async def test_no_decision_in_time_is_a_no() -> None:

@@ -14,16 +14,9 @@ from hypothesis import strategies as st
 from tests.backup.conftest import KEYS
 
 from microclaw.backup.age_file import CHUNK_BYTES, MAX_HEADER_BYTES, decrypted, encrypted
+from microclaw.backup.errors import BackupCut, BackupDamaged, BackupError, BackupLocked, BackupNewer, NotABackup
 from microclaw.backup.keys import Key, Lock, Password, PrivateKeys, PublicKey, Stanza, new_private_key
-from microclaw.errors import (
-    BackupCut,
-    BackupDamaged,
-    BackupError,
-    BackupLocked,
-    BackupNewer,
-    ConfigError,
-    NotABackup,
-)
+from microclaw.errors import ConfigError
 
 TEXT = b"a lamp in the kitchen\n"
 SPEC = PrivateKeys.parse("AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX")  # c2sp.org/age

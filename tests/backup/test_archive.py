@@ -21,17 +21,10 @@ from tests.backup.conftest import FILES, KEYS, NOW_MS
 from microclaw.backup.age_file import CHUNK_BYTES, encrypted
 from microclaw.backup.archive import WORK, HomeFile, archive_of, home_archive, list_files, work_folder
 from microclaw.backup.contents import NAME, Contents, contents_of
+from microclaw.backup.errors import BackupDamaged, BackupError, BackupNewer, NotABackup
 from microclaw.backup.unpack import MAX_PAX_BYTES, members, unpack
 from microclaw.durable import write_chunks
-from microclaw.errors import (
-    BackupDamaged,
-    BackupError,
-    BackupNewer,
-    ConfigError,
-    NotABackup,
-    Overloaded,
-    StoreError,
-)
+from microclaw.errors import ConfigError, Overloaded, StoreError
 from microclaw.store.database import Database
 from microclaw.store.migrations import MIGRATIONS
 

@@ -30,8 +30,9 @@ from microclaw.auth.device_identity import Authenticator
 from microclaw.auth.device_tokens import DeviceTokens, token_hash
 from microclaw.backup.age_file import decrypted, encrypted
 from microclaw.backup.archive import WORK, HomeFile, archive_of, home_archive, list_files
+from microclaw.backup.errors import BackupDamaged, BackupError
 from microclaw.backup.restore import Restored, restore_home
-from microclaw.errors import BackupDamaged, BackupError, ConfigError, StoreError, StoreOwned
+from microclaw.errors import ConfigError, StoreError, StoreOwned
 from microclaw.store.database import Database, take_lock
 from microclaw.store.identity import IdentityTable
 

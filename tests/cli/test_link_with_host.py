@@ -258,7 +258,7 @@ def test_a_device_has_the_agent_do_something_and_hears_how_it_ended(lamp: None, 
     assert "task t1: queued" in lines
     assert "task t1: running" in lines
     assert "lamp" in lines.partition("task t1: done: ")[2].splitlines()[0], "the answer names the device"
-    assert "task t2: failed: no_sandbox: " in lines
+    assert "task t2: failed: task_refused: this host runs no code of this device" in lines
 
 
 def test_a_follower_sees_a_line_that_comes_while_it_follows(lamp: None, ask: Run, host: dict[str, Any]) -> None:

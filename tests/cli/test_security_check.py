@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -18,9 +19,9 @@ from cryptography.x509.oid import NameOID
 from tests.cli.conftest import Run
 
 from microclaw.audit import AuditEvent, AuditKind, append_events
-from microclaw.auth.certificates import lan_names, new_authority, server_certificate
+from microclaw.auth.certificates import KeyPair, lan_names, new_authority, server_certificate
 from microclaw.cli.findings import Finding
-from microclaw.cli.security_check import alarm_findings, chain_findings, sandbox_findings
+from microclaw.cli.security_check import alarm_findings, chain_findings, code_findings, sandbox_findings
 from microclaw.cli.security_files import file_findings
 from microclaw.cli.security_network import (
     _strength,
@@ -38,11 +39,14 @@ from microclaw.config.settings import (
     McpServerSettings,
     ModelChoice,
     ModelSettings,
+    SandboxSettings,
     SearchSettings,
     Settings,
+    TaskSettings,
     TelegramSettings,
     VoiceSettings,
 )
+from microclaw.errors import ConfigError
 from microclaw.store.database import open_store
 
 NOW_MS = 1_800_000_000_000
@@ -261,6 +265,11 @@ def model(url: str) -> ModelSettings:
             {"mcp_servers": (McpServerSettings("a", url="http://127.0.0.1:9/mcp"),)},
             "is trusted",
         ),
+        (
+            {"tasks": TaskSettings(from_devices=("all",))},
+            {"tasks": TaskSettings(from_devices=("greenhouse",))},
+            "every device that is let in runs code",
+        ),
         ({"backup": None}, {}, "no backups are made"),
         ({"problems": ("backup is off: backup.recipient is missing",)}, {}, "backup is off"),
     ],
@@ -272,25 +281,26 @@ def test_a_weak_setting_is_named(home: Path, wrong: dict[str, object], right: di
 
 
 @pytest.mark.parametrize(
-    ("role", "expires_ms", "used_ms", "told"),
+    ("role", "scope", "expires_ms", "used_ms", "told"),
     [
-        ("member", NOW_MS + DAY_MS, NOW_MS, []),
-        ("member", None, NOW_MS, ["the token ci of ada (member) never ends"]),
-        ("member", NOW_MS + DAY_MS, NOW_MS - 91 * DAY_MS, ["the token ci was not used for 90 days"]),
-        ("owner", NOW_MS + DAY_MS, NOW_MS, ["the token ci speaks for ada, an owner"]),
-        ("owner", NOW_MS - 1, None, []),  # it opens nothing any more
+        ("member", "all", NOW_MS + DAY_MS, NOW_MS, []),
+        ("member", "all", None, NOW_MS, ["the token ci of ada (member) never ends"]),
+        ("member", "all", NOW_MS + DAY_MS, NOW_MS - 91 * DAY_MS, ["the token ci was not used for 90 days"]),
+        ("owner", "all", NOW_MS + DAY_MS, NOW_MS, ["the token ci speaks for ada, an owner"]),
+        ("owner", "act", NOW_MS + DAY_MS, NOW_MS, []),  # it decides nothing risky
+        ("owner", "all", NOW_MS - 1, None, []),  # it opens nothing any more
     ],
 )
 def test_a_token_that_is_too_much_is_named(
-    home: Path, role: str, expires_ms: int | None, used_ms: int | None, told: list[str]
+    home: Path, role: str, scope: str, expires_ms: int | None, used_ms: int | None, told: list[str]
 ) -> None:
     store = open_store(home / "microclaw.db")
     store.execute("INSERT INTO people VALUES ('p-1', 'ada', ?, 1)", (role,))
     made_ms = NOW_MS - 100 * DAY_MS
     store.execute(
-        "INSERT INTO person_tokens (token_id, name, person_id, hash, made_ms, expires_ms, used_ms)"
-        " VALUES ('t-1', 'ci', 'p-1', ?, ?, ?, ?)",
-        (bytes(32), made_ms, expires_ms, used_ms),
+        "INSERT INTO person_tokens (token_id, name, person_id, hash, made_ms, expires_ms, used_ms, scope)"
+        " VALUES ('t-1', 'ci', 'p-1', ?, ?, ?, ?, ?)",
+        (bytes(32), made_ms, expires_ms, used_ms, scope),
     )
     store.close()
     found = bad(token_findings(home / "microclaw.db", NOW_MS))
@@ -346,6 +356,75 @@ def test_a_weak_key_is_named(bits: int, named: bool) -> None:
     assert bool(bad(_strength("server", certificate))) is named
 
 
+OWN = HostSettings(http_host="0.0.0.0", http_tls="own", http_names=("claw.lan",))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({}, None),
+        ({"made": NOW - timedelta(days=200)}, "the page server's certificate ended"),
+        ({"made": NOW - timedelta(days=70)}, "was not renewed yet"),
+        ({"foreign": True}, "is not signed by this host's authority"),
+        ({"names": ()}, "the page server's certificate lacks claw.lan: who calls it so is refused"),
+    ],
+)
+def test_the_pages_own_certificate_is_looked_at(home: Path, change: dict[str, Any], told: str | None) -> None:
+    authority = KeyPair.from_pem((home / "identity/authority.pem").read_bytes())
+    found = lan_names(*change.get("names", OWN.http_names))
+    signer = new_authority(NOW, 7) if change.get("foreign") else authority
+    pair = server_certificate(signer, found.names, found.addresses, change.get("made", NOW), 4)
+    (home / "identity/people.pem").write_bytes(pair.to_pem())
+    texts = bad(certificate_findings(settings_of(home, host=OWN), NOW_MS))
+    assert [str(told) in text for text in texts] == ([] if told is None else [True])
+    assert bad(certificate_findings(settings_of(home), NOW_MS)) == []
+
+
+@pytest.mark.parametrize(
+    ("days", "names", "modes", "told"),
+    [
+        (0, ("claw.lan",), (0o644, 0o640), None),
+        (0, ("claw.lan",), (0o644, 0o604), "everybody may read or change the key"),
+        (0, ("claw.lan",), (0o644, 0o660), "can be changed by other users"),
+        (0, ("claw.lan",), (0o664, 0o600), "can be changed by other users"),
+        (80, ("claw.lan",), (0o644, 0o600), "ends on"),
+        (100, ("claw.lan",), (0o644, 0o600), "is valid from"),
+        (0, ("localhost",), (0o644, 0o600), "no name or address by which other machines could call"),
+    ],
+)
+def test_a_given_certificate_is_looked_at(
+    home: Path, tmp_path: Path, days: int, names: tuple[str, ...], modes: tuple[int, int], told: str | None
+) -> None:
+    pair = server_certificate(new_authority(NOW, 8), names, (), NOW - timedelta(days=days), 9)
+    key, certificate = pair.to_pem().split(b"-----BEGIN CERTIFICATE")
+    files = (tmp_path / "cert.pem", tmp_path / "key.pem")
+    for path, content, mode in zip(files, (b"-----BEGIN CERTIFICATE" + certificate, key), modes, strict=True):
+        path.write_bytes(content)
+        path.chmod(mode)
+    host = HostSettings(http_host="0.0.0.0", http_tls="files", http_cert=str(files[0]), http_key=str(files[1]))
+    try:
+        texts = bad(certificate_findings(settings_of(home, host=host), NOW_MS))
+    except ConfigError as exc:  # the command makes a problem of it
+        texts = [exc.message] if exc.next_step else []
+    assert [str(told) in text for text in texts] == ([] if told is None else [True])
+
+
+def test_where_code_runs_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (off,) = code_findings(SandboxSettings(backend="off"))
+    assert (off.ok, "no code of the agent or of devices is run: " in off.text) == (True, True)
+    (here,) = code_findings(SandboxSettings())
+    assert (here.warns, here.text.partition(":")[0]) == (False, "code of the agent and of devices runs in bubblewrap")
+    engine = tmp_path / "podman"  # one that has every image
+    engine.write_text("#!/bin/sh\nexit 0\n")
+    engine.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    (text,) = bad(code_findings(SandboxSettings(backend="podman", image="python:9-slim")))
+    assert "in podman in the image python:9-slim, a name that can come to mean another" in text
+    assert bad(code_findings(SandboxSettings(backend="podman", image="python@sha256:" + "0" * 64))) == []
+    (none,) = code_findings(SandboxSettings(backend="container"))
+    assert (none.warns, "container is not installed" in none.text) == (False, True)
+
+
 def test_a_port_beyond_this_machine_that_no_setting_names_is_told(home: Path) -> None:
     with socket.socket() as near, socket.socket() as far, socket.socket(socket.AF_INET6) as six:
         for listener, address in ((near, "127.0.0.1"), (far, "0.0.0.0"), (six, "::")):
@@ -360,6 +439,14 @@ def test_a_port_beyond_this_machine_that_no_setting_names_is_told(home: Path) ->
         named = HostSettings(link=f"0.0.0.0:{far.getsockname()[1]}")
         voice = VoiceSettings(xiaozhi=f"[::]:{six.getsockname()[1]}")
         assert bad(listening_findings(os.getpid(), settings_of(home, host=named, voice=voice))) == []
+        open_pages = replace(OWN, http_port=far.getsockname()[1])
+        assert bad(listening_findings(os.getpid(), settings_of(home, host=open_pages, voice=voice))) == []
+        assert (
+            bad(listening_findings(os.getpid(), settings_of(home, host=OWN, voice=voice), far.getsockname()[1])) == []
+        )
+        closed = replace(open_pages, http_host="127.0.0.1")
+        (text,) = bad(listening_findings(os.getpid(), settings_of(home, host=closed, voice=voice)))
+        assert f":{far.getsockname()[1]}, which no setting names" in text
     (nothing,) = listening_findings(None, settings_of(home))
     assert (nothing.ok, "not looked at" in nothing.text) == (True, True)
 

@@ -31,7 +31,7 @@ def home(host: dict[str, Any]) -> Path:
 def control(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """The board's ready document; the host knows its WASMachine port alone."""
     work = tmp_path_factory.mktemp("kitchen")
-    words = ["microclaw.cli", "--json", "virtual", "--name", "shed", "--wasmachine", "0", "--serial", "none"]
+    words = ["microclaw.cli", "--json", "virtual", "--name", "shed", "--wasmachine", "0", "--serial", "pty"]
     with Child("kitchen", words, log=work / "stderr", environ=clean_environ(home)) as board:
         yield board.wait_ready()[0]
 
@@ -97,3 +97,39 @@ def test_acts_at_pins_are_reported_held_claimed_and_undone(ask: Run, kitchen: st
     assert "ESP-WASMachine has no function for the ADC" in refused.err
     cannot = next(line for line in ask("device", "show", kitchen).out.splitlines() if "this board cannot: " in line)
     assert "ADC at once; from a sentence to edges" in cannot
+
+
+def test_its_console_is_read_when_asked_and_mixed_with_no_other_line(
+    ask: Run, kitchen: str, control: dict[str, Any], tmp_path: Path
+) -> None:
+    refused = ask("logs", kitchen, "--console")
+    assert refused.code != 0
+    assert "microclaw device add kitchen --console auto" in refused.err
+    added = ask("device", "add", kitchen, "--console", control["pty"])
+    assert added.code == 0, added.err
+    ask("logs", kitchen, "--console")  # opens it, and leaves it open for a while
+    _run(ask, tmp_path, "talker", TALKER)
+    heard = ask("logs", kitchen, "--console", "--json")
+    lines = [json.loads(line) for line in heard.out.splitlines()]
+    assert "Install WASM app success!" in [line["text"] for line in lines]
+    assert any(line["text"].startswith("tick ") for line in lines)
+    assert {(line["source"], line["evidence"], "app" in line) for line in lines} == {("console", "reported", False)}
+    assert [line["n"] for line in lines] == list(range(lines[0]["n"], lines[0]["n"] + len(lines)))
+    assert len(ask("logs", kitchen, "--console", "--tail", "2").out.splitlines()) == 2
+    events = [json.loads(line) for line in ask("logs", kitchen, "--json").out.splitlines()]
+    texts = [line["text"] for line in events if line["text"].startswith("tick ")]
+    assert len(texts) == len(set(texts))
+    assert not any("source" in line for line in events)
+    refused = ask("logs", f"{kitchen}/talker", "--console")
+    assert "do not say which program printed them" in refused.err
+    checked = ask("device", "check", kitchen)
+    assert "console" in checked.out
+    assert checked.code == 0, checked.out + checked.err
+
+
+def test_board_with_a_console_alone_shows_it_without_being_told(ask: Run, control: dict[str, Any]) -> None:
+    added = ask("device", "add", "cellar", "--board", "virtual", "--console", f"{control['pty']}-not-there")
+    shown = ask("logs", "cellar")
+    assert "cannot open console:" in shown.err, added.out + added.err + shown.out
+    assert "is the board plugged in?" in shown.err
+    assert ask("device", "remove", "cellar", "-y").code == 0

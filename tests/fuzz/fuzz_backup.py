@@ -12,9 +12,9 @@ from typing import Final
 
 from microclaw.backup.age_file import decrypted
 from microclaw.backup.contents import BLOCK, NAME, contents_of
+from microclaw.backup.errors import BackupError
 from microclaw.backup.keys import new_private_key
 from microclaw.backup.unpack import members
-from microclaw.errors import BackupError
 
 KEYS: Final = new_private_key(lambda size: bytes(range(size)))
 FIRST: Final = b"age-encryption.org/v1\n-> X25519 "

@@ -81,7 +81,11 @@ async def test_after_words_from_outside_it_asks_with_the_whole_code(tools: Tools
     assert await place.service.list(1) == ()
     tools.approvals.decide(question.approval_id, approved=True, by="owner")
     assert (await calling).ok
-    assert "approval: a yes" in next(event.text for event in place.audit if event.kind == "task.started")
+    started = next(event for event in place.audit if event.kind == "task.started")
+    assert "approval: a yes" in started.text
+    assert started.approval == question.approval_id
+    assert (await tools.call(code="print(3)")).ok
+    assert [one.approval for one in place.audit if one.kind == "task.started"] == [question.approval_id, None]
 
 
 async def test_workspace_files_and_files_of_earlier_tasks_go_in(tools: Tools) -> None:

@@ -123,9 +123,9 @@ async def test_a_task_is_cancelled_at_any_moment_of_its_start(place: Place) -> N
 async def test_so_many_run_so_many_wait_and_the_rest_is_refused(serve: Serve) -> None:
     async with serve(parallel=2, queue=5) as place:
         taken, refused = [], 0
-        for _ in range(1000):
+        for number in range(1000):
             try:
-                taken.append((await place.service.submit(order(SLOW))).number)
+                taken.append((await place.service.submit(order(SLOW, person_id=f"p-{number % 3}"))).number)
             except Overloaded:
                 refused += 1
         counts = place.service.counts()
@@ -134,6 +134,27 @@ async def test_so_many_run_so_many_wait_and_the_rest_is_refused(serve: Serve) ->
         for number in reversed(taken):
             assert (await place.service.cancel(number)).state == "cancelled"
         assert {event.kind.value for event in place.audit} == {"task.refused", "task.started", "task.ended"}
+
+
+async def test_one_asker_fills_neither_the_queue_nor_its_order(serve: Serve) -> None:
+    async with serve(parallel=1, queue=8) as place:
+        first = await place.service.submit(order(SLOW, person_id="device:loud"))
+        flood = [await place.service.submit(order("pass", person_id="device:loud")) for _ in range(4)]
+        with pytest.raises(Overloaded, match="at most 4 of 8 places"):
+            await place.service.submit(order("pass", person_id="device:loud"))
+        others = [await place.service.submit(order("pass", person_id=f"device:{name}")) for name in "ab"]
+        with pytest.raises(Overloaded, match="of devices wait already; they have at most 6 of 8"):
+            await place.service.submit(order("pass", person_id="device:c"))
+        others += [await place.service.submit(order("pass", person_id=name)) for name in ("p-ada", "p-ada~guest")]
+        with pytest.raises(Overloaded, match="8 is the limit"):
+            await place.service.submit(order("pass", person_id="p-bob"))
+        await place.service.cancel(first.number)
+        async with asyncio.timeout(60):
+            await asyncio.gather(*(place.service.wait(row.number) for row in (*flood, *others)))
+        began = [event.about for event in place.audit if event.kind == "task.started"]
+        loud = [row.number for row in flood]
+        a, b, ada, guest = (row.number for row in others)
+        assert began[1:] == [f"task {number}" for number in (a, b, ada, loud[0], guest, *loud[1:])]
 
 
 @pytest.mark.parametrize(
@@ -220,6 +241,8 @@ async def test_the_security_log_says_who_and_what_and_not_the_code(place: Place)
     row = await ran(place, "print('a very secret word')")
     started, ended = (event for event in place.audit if event.kind in ("task.started", "task.ended"))
     assert (started.by, ended.by) == ("Eva", "Eva")
+    assert started.is_act
+    assert ended.is_act
     assert row.code_sha256[:16] in started.text
     assert "no network" in started.text
     assert "exit code 0" in ended.text
@@ -227,7 +250,7 @@ async def test_the_security_log_says_who_and_what_and_not_the_code(place: Place)
 
 
 async def test_many_tasks_at_once_stay_apart(serve: Serve) -> None:
-    async with serve(parallel=16, queue=32) as place:
+    async with serve(parallel=16, queue=64) as place:
         rows = await asyncio.gather(*(ran(place, f"open('x', 'w').write('{n}')", keep=("x",)) for n in range(16)))
         for n, row in enumerate(rows):
             assert (await place.service.file(row.number, "x")).read_text() == str(n)

@@ -24,7 +24,7 @@ from microclaw.auth.provisioning import Provision
 from microclaw.boards.firmware import described_text, parse_firmware
 from microclaw.boards.today import family_of, today_object
 from microclaw.devices.call_text import call_from, call_words, result_value
-from microclaw.devices.calls import Call, DeviceRestart, EdgesRead, GpioSet, PwmSet
+from microclaw.devices.calls import Call, ConsoleRead, DeviceRestart, EdgesRead, GpioSet, LogsRead, PwmSet
 from microclaw.devices.device import Device
 from microclaw.errors import ConfigError
 from microclaw.events import Evidence
@@ -172,8 +172,13 @@ def _route_calls(router: APIRouter, parts: HostParts) -> None:
             return await call_one(parts, by, devices.get(name), call, body)
 
     @router.get("/{name}/logs", summary="What the device's programs printed, since a cursor")
-    async def read_logs(name: str, cursor: Cursor = 0) -> dict[str, Any]:
-        return dict(result_value(await parts.source_log.read(devices.get(name), cursor)))
+    async def read_logs(name: str, cursor: Cursor = 0, console: bool = False) -> dict[str, Any]:
+        """With `console`, or where nothing else tells: what its serial console printed. Never both, mixed."""
+        device = devices.get(name)
+        if console or (device.supports(ConsoleRead.method) and not device.supports(LogsRead.method)):
+            page = await device.call(ConsoleRead(cursor=cursor))
+            return {"console": True, "evidence": "reported", **result_value(page)}
+        return dict(result_value(await parts.source_log.read(device, cursor)))
 
     @router.get("/{name}/edges", summary="Level changes the board counted, since a cursor")
     async def read_edges(name: str, cursor: Cursor = 0) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from microclaw.apps.undo import Undo
 from microclaw.apps.upgrade import Upgrader
 from microclaw.audit import AuditLog, Record
 from microclaw.auth.admission import Admission
-from microclaw.auth.approvals import approval_now
+from microclaw.auth.approved_acts import approval_now
 from microclaw.auth.certificates import lan_names
 from microclaw.auth.gate import Gate
 from microclaw.auth.people import People

@@ -146,11 +146,7 @@ class HostVoice:
         from microclaw.voice.trace import VoiceTraces
 
         settings, proxy = self._base.settings.voice, self._base.settings.proxy
-        if self._base.admission.people.get(settings.person) is None:
-            raise ConfigError(
-                f"voice.person is {settings.person!r}, whom this host does not know",
-                next_step="microclaw config set voice.person owner",
-            )
+        self._check_speaker(settings.person)
 
         def names() -> SpokenNames:
             return SpokenNames(devices=tuple(device.name for device in self._devices.registry.list()))
@@ -169,6 +165,17 @@ class HostVoice:
             ),
             wake_words=chosen_wake_words(settings),
         )
+
+    def _check_speaker(self, person_id: str) -> None:
+        """Raises ConfigError unless the host knows whom voice speaks for, and that one may chat."""
+        person = self._base.admission.people.get(person_id)
+        if person is not None and person.role != "read-only":
+            return
+        why = "whom this host does not know"
+        if person is not None:
+            why = f"and {person.name} is read-only, who may look and not speak"
+        step = "microclaw config set voice.person owner, or a member's or guest's id: microclaw person list"
+        raise ConfigError(f"voice.person is {person_id!r}, {why}", next_step=step)
 
     async def _open_wyoming(self, parts: VoiceParts, stack: AsyncExitStack, group: asyncio.TaskGroup) -> None:
         settings = self._base.settings.voice

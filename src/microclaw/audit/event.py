@@ -127,10 +127,22 @@ ACTS: Final = frozenset(
         AuditKind.CHANGE_UNDONE,
         AuditKind.CALL_ACTED,
         AuditKind.TOOL_ACTED,
+        AuditKind.TASK_STARTED,
+        AuditKind.TASK_ENDED,
     }
 )
 # Acts that a program may repeat for hours: they have fewer lines, so that they push out no other act.
-BUSY: Final = frozenset({AuditKind.PROGRAM_RESTORED, AuditKind.CALL_ACTED, AuditKind.TOOL_ACTED})
+BUSY: Final = frozenset(
+    {
+        AuditKind.PROGRAM_RESTORED,
+        AuditKind.CALL_ACTED,
+        AuditKind.TOOL_ACTED,
+        AuditKind.TASK_STARTED,
+        AuditKind.TASK_ENDED,
+    }
+)
+# What these are about is new each time, so whom they count for is who asked.
+BY_ASKER: Final = frozenset({AuditKind.TASK_STARTED, AuditKind.TASK_ENDED})
 # A person should look: somebody may have a copy of what a device proves itself with.
 ALARMS: Final = frozenset({AuditKind.CREDENTIAL_SUPERSEDED})
 # These end an alarm of the same device.

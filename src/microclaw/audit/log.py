@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from microclaw.addresses import address_range
-from microclaw.audit.event import ALARMS, BUSY, SETTLED_BY, AuditEvent, AuditKind, line_of
+from microclaw.audit.event import ALARMS, BUSY, BY_ASKER, SETTLED_BY, AuditEvent, AuditKind, line_of
 from microclaw.audit.files import FOLDER, RecordedEvent, append_lines, open_alarms, read_events, stem_of
 from microclaw.errors import StoreError
 
@@ -220,6 +220,8 @@ def _source(event: AuditEvent) -> str:
     """Whom an event counts for: its address range, else the device or the person."""
     if event.address is not None and event.kind not in ALARMS:
         return address_range(event.address)
+    if event.kind in BY_ASKER:
+        return event.by or ""
     return event.about or event.by or ""
 
 

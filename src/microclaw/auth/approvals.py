@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Iterable
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -24,17 +23,6 @@ MAX_DETAIL_LINES = 1_000
 MAX_DETAIL_CHARS = 64_000
 MAX_ACTION_CHARS = 200
 HIDDEN_MARK = "?"
-_GIVEN: ContextVar[str | None] = ContextVar("microclaw_approval", default=None)
-
-
-def approval_now() -> str | None:
-    """The number of the question that what is under way here had its yes to; None where nobody was asked."""
-    return _GIVEN.get()
-
-
-def begin_without_approval() -> None:
-    """A new act begins in this task: the yes to the one before is not its."""
-    _GIVEN.set(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +128,7 @@ class Approvals:
 
         What is too long to be shown whole is not asked for: a yes to its beginning would be one to its end, too.
         """
-        begin_without_approval()
+        self.ends.ask()
         self._check_room(person_id)
         loop = asyncio.get_running_loop()
         action = clean_text(action, one_line=True, limit=MAX_ACTION_CHARS, mark=HIDDEN_MARK)
@@ -157,7 +145,6 @@ class Approvals:
             async with asyncio.timeout(self._timeout_s):
                 by = await decision
             outcome = ApprovalOutcome(pending, "approved", by)
-            _GIVEN.set(pending.approval_id)
         except TimeoutError as exc:
             raise PermissionRefused(
                 f"nobody approved in {self._timeout_s:g} s, so it was not done: {action}",

@@ -1,7 +1,7 @@
 """How an act ended that somebody said yes to, for those who said it. It acts on nothing and asks nobody.
 
 What may do something that is asked about first runs inside `approved_act`: a tool's call, a job or a request of the
-API. The innermost one tells the end.
+API. The innermost one tells the end, and its approval is the one that the security log names.
 """
 
 from __future__ import annotations
@@ -50,19 +50,27 @@ def failed_end(error: MicroclawError) -> ActEnd:
 class ApprovedAct:
     """One act and the approvals that it was given; `end` is what is told when it is over."""
 
-    def __init__(self) -> None:
+    def __init__(self, outer: ApprovedAct | None = None) -> None:
+        """`outer` is the act around it: until this one asks itself, it is done with that one's approval."""
         self.end: ActEnd = DONE
+        self.approval: str | None = None if outer is None or outer.is_over else outer.approval
+        """The number of its last question, once somebody said yes to that."""
         self._tell: list[Callable[[ActEnd], None]] | None = []
 
     def failed(self, why: str, code: str | None = None, next_step: str | None = None) -> None:
         self.end = ActEnd("failed", _short(why), code, next_step)
 
-    def approved(self, tell: Callable[[ActEnd], None]) -> bool:
+    def approved(self, approval_id: str, tell: Callable[[ActEnd], None]) -> bool:
         """`tell` is called once with the end; False when the act is over already."""
         if self._tell is None:
             return False
+        self.approval = approval_id
         self._tell.append(tell)
         return True
+
+    @property
+    def is_over(self) -> bool:
+        return self._tell is None
 
     def close(self) -> None:
         telling, self._tell = self._tell, None
@@ -73,10 +81,16 @@ class ApprovedAct:
 _current: ContextVar[ApprovedAct | None] = ContextVar("approved_act", default=None)
 
 
+def approval_now() -> str | None:
+    """The number of the question that the act under way here had its yes to; None where nobody was asked."""
+    act = _current.get()
+    return None if act is None else act.approval
+
+
 @contextmanager
 def approved_act() -> Iterator[ApprovedAct]:
     """Inside, each yes belongs to this act. An error that leaves it is its end, else `end` as it was set."""
-    act = ApprovedAct()
+    act = ApprovedAct(_current.get())
     before = _current.set(act)
     try:
         yield act
@@ -113,6 +127,12 @@ class ActEnds:
             del self._ends[next(iter(self._ends))]
         self._ends[pending.approval_id] = (pending, asyncio.get_running_loop().create_future())
 
+    def ask(self) -> None:
+        """The act around it asks: a yes of before is not this question's."""
+        act = _current.get()
+        if act is not None:
+            act.approval = None
+
     def begin(self, pending: PendingApproval) -> None:
         """Who asked goes on: from here on the act around it tells the end."""
 
@@ -120,7 +140,7 @@ class ActEnds:
             self.settle(pending, end)
 
         act = _current.get()
-        if act is None or not act.approved(tell):
+        if act is None or not act.approved(pending.approval_id, tell):
             self.settle(pending, UNTOLD)
 
     def settle(self, pending: PendingApproval, end: ActEnd) -> None:

@@ -7,7 +7,8 @@ from enum import StrEnum
 from typing import Final
 
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
-from microclaw.auth.approvals import Approvals, approval_now
+from microclaw.auth.approvals import Approvals
+from microclaw.auth.approved_acts import approval_now
 from microclaw.auth.people import MAY, OwnerAlone, Permission, Roles
 from microclaw.errors import PermissionRefused
 

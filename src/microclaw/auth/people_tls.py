@@ -55,7 +55,7 @@ class OwnCertificate:
 
     @property
     def names(self) -> HostNames:
-        return _names_in(self._authority.server)
+        return names_in(self._authority.server)
 
     @property
     def fingerprint(self) -> str | None:
@@ -103,31 +103,50 @@ class GivenCertificate:
     def _load(self) -> HostNames:
         """Everything is checked before the live context gets it."""
         certificate, key = self._files
-        pem, secret = _read(certificate), _read(key, private=True)
-        try:
-            leaf = x509.load_pem_x509_certificates(pem)[0]
-            private = load_pem_private_key(secret, password=None)
-            is_match = _public(private.public_key()) == _public(leaf.public_key())
-            names = _names_in(leaf)
-        except (ValueError, TypeError, x509.ExtensionNotFound) as exc:
-            text = f"{certificate} and {key} cannot be read as a certificate with its key: {exc}"
-            raise ConfigError(text, next_step="PEM, the key without a password, names as subjectAltName") from exc
-        if not is_match:
-            raise ConfigError(f"the key in {key} is not the one of {certificate}", next_step="give the pair")
-        now = from_ms(self._now_ms())
-        if not leaf.not_valid_before_utc <= now < leaf.not_valid_after_utc:
-            span = f"{leaf.not_valid_before_utc:%Y-%m-%d} to {leaf.not_valid_after_utc:%Y-%m-%d}"
-            raise ConfigError(f"{certificate} is valid from {span}, and today is {now:%Y-%m-%d}", next_step="renew it")
-        if (leaf.not_valid_after_utc - now).days < WARN_DAYS:
+        leaf = read_given(certificate, key, self._now_ms())
+        if ends_soon(leaf, self._now_ms()):
             _log.warning("%s ends on %s: renew it", certificate, f"{leaf.not_valid_after_utc:%Y-%m-%d}")
         try:
             self.context.load_cert_chain(certificate, key)
         except OSError as exc:  # ssl.SSLError too
             raise ConfigError(f"{certificate} cannot be served: {exc}", next_step="P-256 or RSA of 2048 bits") from exc
-        return names
+        return names_in(leaf)
 
     def _stamp(self) -> tuple[tuple[int, int, int] | None, ...]:
         return tuple(_stamp(path) for path in self._files)
+
+
+def read_given(certificate: Path, key: Path, now_ms: int) -> x509.Certificate:
+    """The certificate of two PEM files. ConfigError unless they are a pair and of today, and the key is closed."""
+    pem, secret = _read(certificate), _read(key, private=True)
+    try:
+        leaf = x509.load_pem_x509_certificates(pem)[0]
+        private = load_pem_private_key(secret, password=None)
+        is_match = _public(private.public_key()) == _public(leaf.public_key())
+        names_in(leaf)
+    except (ValueError, TypeError, x509.ExtensionNotFound) as exc:
+        text = f"{certificate} and {key} cannot be read as a certificate with its key: {exc}"
+        raise ConfigError(text, next_step="PEM, the key without a password, names as subjectAltName") from exc
+    if not is_match:
+        raise ConfigError(f"the key in {key} is not the one of {certificate}", next_step="give the pair")
+    now = from_ms(now_ms)
+    if not leaf.not_valid_before_utc <= now < leaf.not_valid_after_utc:
+        span = f"{leaf.not_valid_before_utc:%Y-%m-%d} to {leaf.not_valid_after_utc:%Y-%m-%d}"
+        raise ConfigError(f"{certificate} is valid from {span}, and today is {now:%Y-%m-%d}", next_step="renew it")
+    return leaf
+
+
+def ends_soon(certificate: x509.Certificate, now_ms: int) -> bool:
+    """Whether a given certificate ends within WARN_DAYS: its person has to renew it."""
+    return (certificate.not_valid_after_utc - from_ms(now_ms)).days < WARN_DAYS
+
+
+def names_in(certificate: x509.Certificate) -> HostNames:
+    """The names and addresses that it is for. x509.ExtensionNotFound where it has none."""
+    found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    addresses = tuple(str(address) for address in found.get_values_for_type(x509.IPAddress))
+    names = tuple(name.lower() for name in found.get_values_for_type(x509.DNSName))
+    return HostNames(names, host_names("localhost", addresses).addresses)
 
 
 def _context() -> ssl.SSLContext:
@@ -137,13 +156,6 @@ def _context() -> ssl.SSLContext:
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
     context.set_alpn_protocols(["http/1.1"])
     return context
-
-
-def _names_in(certificate: x509.Certificate) -> HostNames:
-    found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    addresses = tuple(str(address) for address in found.get_values_for_type(x509.IPAddress))
-    names = tuple(name.lower() for name in found.get_values_for_type(x509.DNSName))
-    return HostNames(names, host_names("localhost", addresses).addresses)
 
 
 def _public(key: object) -> bytes:

@@ -13,6 +13,7 @@ from typing import BinaryIO, Final, TypeAlias
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
+from microclaw.backup.errors import BackupCut, BackupDamaged, BackupNewer, NotABackup
 from microclaw.backup.keys import (
     FILE_KEY_BYTES,
     Key,
@@ -23,7 +24,6 @@ from microclaw.backup.keys import (
     hkdf,
     to_base64,
 )
-from microclaw.errors import BackupCut, BackupDamaged, BackupNewer, NotABackup
 
 CHUNK_BYTES: Final = 64 * 1024
 TAG_BYTES: Final = 16

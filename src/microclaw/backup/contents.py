@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from microclaw import __version__
-from microclaw.errors import BackupDamaged, BackupNewer, NotABackup
+from microclaw.backup.errors import BackupDamaged, BackupNewer, NotABackup
 from microclaw.store.migrations import MIGRATIONS
 from microclaw.text import count_text
 

@@ -19,8 +19,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
+from microclaw.backup.errors import BackupDamaged, BackupLocked
 from microclaw.bech32 import decode_bech32, encode_bech32
-from microclaw.errors import BackupDamaged, BackupLocked, ConfigError, StoreError
+from microclaw.errors import ConfigError, StoreError
 
 RandomBytes: TypeAlias = Callable[[int], bytes]
 

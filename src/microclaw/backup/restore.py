@@ -25,9 +25,10 @@ from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.authority_pem import pem_fingerprint
 from microclaw.backup.archive import IDENTITY, STORE, work_folder
 from microclaw.backup.contents import Contents, StoreCounts, count_store
+from microclaw.backup.errors import BackupDamaged
 from microclaw.backup.unpack import members, unpack
 from microclaw.durable import make_folders, read_private, sync_folder
-from microclaw.errors import BackupDamaged, ConfigError, StoreError
+from microclaw.errors import ConfigError, StoreError
 from microclaw.store.database import connect, open_store, take_lock
 from microclaw.store.inbox import end_unanswered
 from microclaw.store.links import renew_all

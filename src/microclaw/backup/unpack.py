@@ -22,8 +22,8 @@ from microclaw.backup.archive import (
     is_odd,
 )
 from microclaw.backup.contents import BLOCK, HOME, Contents, first_member
+from microclaw.backup.errors import BackupDamaged
 from microclaw.durable import sync_folder
-from microclaw.errors import BackupDamaged
 from microclaw.text import count_text
 
 MAX_PAX_BYTES: Final = 4096

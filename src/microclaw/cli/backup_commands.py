@@ -18,6 +18,7 @@ from microclaw.audit.files import append_events
 from microclaw.backup.age_file import decrypted, encrypted
 from microclaw.backup.archive import STORE, home_archive
 from microclaw.backup.contents import Contents, first_member
+from microclaw.backup.errors import NotABackup
 from microclaw.backup.keys import Key, Lock, Password, PrivateKeys, PublicKey, new_private_key
 from microclaw.backup.restore import check_home, restore_home
 from microclaw.backup.scheduled import folder_of, password_of
@@ -26,7 +27,7 @@ from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.clock import now_ms
 from microclaw.config.places import home_folder
 from microclaw.durable import write_chunks
-from microclaw.errors import ConfigError, NotABackup, StoreError, StoreOwned
+from microclaw.errors import ConfigError, StoreError, StoreOwned
 from microclaw.store.database import take_lock
 from microclaw.text import count_text, one_line
 

@@ -52,7 +52,16 @@ def report_added(options: GlobalOptions, device: dict[str, Any], text: str) -> N
         return
     if not found["reached"]:
         options.say(f"{device['name']} is kept, and was {NEVER_REACHED}")
-    show_check(options, [line for line in found["lines"] if line["part"] == "reach" or not line["ok"]])
+    show_check(options, [line for line in found["lines"] if line["part"] in ("reach", "console") or not line["ok"]])
+
+
+def only_board(options: GlobalOptions) -> str:
+    """The port of the one board on a cable here; ConfigError when there is none, or several."""
+    from microclaw.transports.serial_survey import only_board_port
+
+    if options.address() is not None:
+        raise typer.BadParameter("auto looks at this machine's ports; name the one of that host: --console PATH")
+    return only_board_port()
 
 
 def connection_text(device: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ import typer
 
 from microclaw.boards.firmware import described_text
 from microclaw.boards.today import OUR_FIRMWARE, STATES, VIRTUALS, families
-from microclaw.cli.device_check import check, connection_text, report_added
+from microclaw.cli.device_check import check, connection_text, only_board, report_added
 from microclaw.cli.firmware_option import FirmwareOption, firmware_words
 from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.cli.programs import follow
@@ -175,6 +175,14 @@ def add(
     ] = None,
     wasmachine: Annotated[str | None, typer.Option("--wasmachine", metavar="HOST:PORT")] = None,
     serial: Annotated[str | None, typer.Option("--serial", metavar="PATH|COM3|usb-VID:PID:SERIAL")] = None,
+    console: Annotated[
+        str | None,
+        typer.Option(
+            "--console",
+            metavar="auto|PATH|COM3|usb-VID:PID:SERIAL",
+            help="Where its serial console is, to read: microclaw logs NAME --console.",
+        ),
+    ] = None,
     virtual: Annotated[
         str | None, typer.Option("--virtual", metavar="SOCKET", help="A virtual board's control.")
     ] = None,
@@ -191,13 +199,20 @@ def add(
     if name is None:
         raise typer.BadParameter("what is it called? microclaw device add NAME")
     words = firmware_words(firmware)
+    if console == "auto":
+        console = only_board(options)
     transports = [
         prefix + address
-        for prefix, address in (("wasmachine://", wasmachine), ("serial:", serial), ("virtual:", virtual))
+        for prefix, address in (
+            ("wasmachine://", wasmachine),
+            ("serial:", serial),
+            ("console:", console),
+            ("virtual:", virtual),
+        )
         if address
     ]
     if not transports and firmware is None:
-        raise typer.BadParameter("give an address: --wasmachine, --serial or --virtual")
+        raise typer.BadParameter("give an address: --wasmachine, --serial, --console or --virtual")
     host = options.host()
     known = any(device["name"] == name for device in host.get("/v1/devices")["devices"])
     if known and board is None:

@@ -1,21 +1,24 @@
-"""`microclaw logs`: what a device's programs print, the newest or since a time. The host keeps the lines."""
+"""`microclaw logs`: what a device's programs print, or its serial console. The host keeps the lines."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
+from datetime import datetime
 from typing import Annotated, Any, Final
 
 import typer
 
 from microclaw.cli.audit_command import since_ms
 from microclaw.cli.options import GlobalOptions, global_options
-from microclaw.errors import ConfigError
+from microclaw.errors import ConfigError, DeviceUnreachable
 from microclaw.host_client.request import segment
 from microclaw.text import one_line
 
 FOLLOW_S: Final = 0.2
 MAX_TAIL: Final = 100_000
+LISTEN_MS: Final = 1_500
+"""Without --follow a console that has just been opened is listened to for so long."""
 
 
 def logs(
@@ -29,6 +32,9 @@ def logs(
         str | None,
         typer.Option("--since", metavar="WHEN", help="Only lines that came since then: 30s, 10m, 12h, 7d, or a day."),
     ] = None,
+    console: Annotated[
+        bool, typer.Option("--console", help="Its serial console instead, with the firmware's own lines.")
+    ] = False,
 ) -> None:
     """Show what a device's programs print."""
     options = global_options(ctx)
@@ -37,23 +43,54 @@ def logs(
     device, _, app = target.partition("/")
     kept: deque[dict[str, Any]] = deque(maxlen=tail)
     cursor, is_new = 0, False  # of what is there already the choice is made first
+    asked, problem = {"console": True} if console else {}, None
     while True:
-        page = host.get(f"/v1/devices/{segment(device)}/logs", {"cursor": cursor})
+        page = host.get(f"/v1/devices/{segment(device)}/logs", {"cursor": cursor, **asked})
+        is_console = page.get("console", False)
+        if is_console and app:
+            raise _nameless(device)
         if page["dropped"] and (is_new or (tail is None and from_ms is None)):
             options.say(f"({page['dropped']:,} {'' if cursor else 'older '}lines were lost)")
         kept.extend(line for line in page["lines"] if not app or line["app"] == app)
         is_end, cursor = page["cursor"] == cursor, page["cursor"]
+        if is_console and is_end and not follow and _has_just_opened(page):
+            time.sleep(FOLLOW_S)
+            continue
         if is_new or tail is None or is_end:
             for line in kept:
                 if is_new or from_ms is None or _came_ms(line, device) >= from_ms:
-                    _log_line(options, line)
+                    _log_line(options, line, is_console=is_console)
             kept.clear()
+        if is_console and follow and page["problem"] != problem:
+            problem = page["problem"]
+            options.say(f"{problem}; waiting for it" if problem else "the console is back")
         if is_end and not follow:
+            if is_console:
+                _end_of_console(options, device, page)
             return
         if is_end and not is_new:
             kept, is_new = deque(), True
         if is_end:
             time.sleep(FOLLOW_S)
+
+
+def _nameless(device: str) -> ConfigError:
+    return ConfigError(
+        f"the lines of {device}'s console do not say which program printed them",
+        next_step=f"leave the program out: microclaw logs {device} --console",
+    )
+
+
+def _end_of_console(options: GlobalOptions, device: str, page: dict[str, Any]) -> None:
+    """Say that it was silent; DeviceUnreachable when its port was open and is not any more."""
+    if page["problem"]:
+        raise DeviceUnreachable(page["problem"], next_step="is the cable in and the board powered? -f waits for it")
+    if not page["cursor"]:
+        options.say(f"{device}'s console was silent for {LISTEN_MS / 1000:g} s; go on listening with -f")
+
+
+def _has_just_opened(page: dict[str, Any]) -> bool:
+    return not page["problem"] and bool(page["open_ms"] < LISTEN_MS)
 
 
 def _came_ms(line: dict[str, Any], device: str) -> int:
@@ -67,8 +104,12 @@ def _came_ms(line: dict[str, Any], device: str) -> int:
     return at_ms
 
 
-def _log_line(options: GlobalOptions, line: dict[str, Any]) -> None:
-    if options.wrote_json("log", line):
+def _log_line(options: GlobalOptions, line: dict[str, Any], *, is_console: bool) -> None:
+    if options.wrote_json("log", {"source": "console", "evidence": "reported", **line} if is_console else line):
+        return
+    if is_console:
+        at = datetime.fromtimestamp(line["at_ms"] / 1000).astimezone()
+        options.line(one_line(f"{at:%H:%M:%S}.{line['at_ms'] % 1000:03d}  {'console':<10} {line['text']}"))
         return
     app = line["app"] or "board"
     options.line(one_line(f"{line['t_ms'] / 1000:10.3f}  {app:<12} {line['text'].rstrip()}"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from microclaw.audit import alarm_text, open_alarms, read_events, verify_chains
 from microclaw.builds.confinement import NEXT_STEP, Confinement, confinement
@@ -17,7 +18,9 @@ from microclaw.cli.security_files import file_findings
 from microclaw.cli.security_network import certificate_findings, listening_findings, plane_findings
 from microclaw.cli.security_settings import egress_findings, setting_findings, token_findings
 from microclaw.clock import now_ms
-from microclaw.errors import MicroclawError, NoHost
+from microclaw.config.settings import SandboxSettings
+from microclaw.errors import MicroclawError, NoHost, NoSandbox
+from microclaw.sandbox.run import sandbox_backend
 
 
 def security_findings(options: GlobalOptions, advisories: Sequence[Path]) -> list[Finding]:
@@ -28,16 +31,17 @@ def security_findings(options: GlobalOptions, advisories: Sequence[Path]) -> lis
     except MicroclawError as exc:  # a home or a file with secrets that is open to others, among them
         return [Finding("settings", False, exc.message, exc.next_step)]
     home = settings.home
-    pid = _host_pid(options)
+    pid, https_port = _running_host(options)
     checks: list[tuple[str, Callable[[], Iterator[Finding]], str]] = [
         ("file", lambda: file_findings(settings), "files and folders are closed to other users"),
         ("listen", lambda: plane_findings(settings), "no door is set to be open without a lock"),
-        ("socket", lambda: listening_findings(pid, settings), "nothing else listens beyond this machine"),
+        ("socket", lambda: listening_findings(pid, settings, https_port), "nothing else listens beyond this machine"),
         ("certs", lambda: certificate_findings(settings, now_ms()), "certificates are whole, fresh and strong"),
         ("setting", lambda: setting_findings(settings), "no setting is weaker than it has to be"),
         ("egress", lambda: egress_findings(home), "the allowlist of tasks has no wide entry"),
         ("token", lambda: token_findings(settings.database, now_ms()), "no token is open for ever or forgotten"),
         ("sandbox", lambda: sandbox_findings(confinement()), "compilers and speech engines run in bubblewrap"),
+        ("sandbox", lambda: code_findings(settings.sandbox), ""),
         ("audit", lambda: chain_findings(home), "the security log is whole"),
         ("alarm", lambda: alarm_findings(home), "no alarm is open"),
     ]
@@ -64,6 +68,21 @@ def sandbox_findings(how: Confinement) -> Iterator[Finding]:
         yield warning("sandbox", text, NEXT_STEP)
 
 
+def code_findings(settings: SandboxSettings) -> Iterator[Finding]:
+    """What runs the code that the agent or a device asks for. That none is run is safe."""
+    try:
+        found = sandbox_backend(settings)
+    except NoSandbox as exc:
+        yield Finding("sandbox", True, f"no code of the agent or of devices is run: {exc.message}", exc.next_step)
+        return
+    if found.name != "bubblewrap" and "@sha256:" not in settings.image:
+        text = f"code runs in {found.name} in the image {settings.image}, a name that can come to mean another image"
+        step = f"microclaw config set sandbox.image NAME@sha256:..., as {found.name} image inspect says it"
+        yield warning("sandbox", text, step)
+        return
+    yield Finding("sandbox", True, f"code of the agent and of devices runs in {found.name}: {found.note}")
+
+
 def chain_findings(home: Path) -> Iterator[Finding]:
     """Whether the security log's lines are those that were written."""
     for report in verify_chains(home):
@@ -78,12 +97,14 @@ def alarm_findings(home: Path) -> Iterator[Finding]:
         yield problem("alarm", text, step)
 
 
-def _host_pid(options: GlobalOptions) -> int | None:
-    """The running host's process; None when none runs."""
+def _running_host(options: GlobalOptions) -> tuple[int | None, int | None]:
+    """The running host's process, and the port where it has HTTPS; None when none runs, or it has none."""
     try:
-        return int(options.host().get("/v1/status")["pid"])
+        status = options.host().get("/v1/status")
     except NoHost:
-        return None
+        return None, None
+    url = urlsplit((status.get("https") or {}).get("local") or "")
+    return int(status["pid"]), url.port if url.scheme == "https" else None
 
 
 def _advisory_findings(files: Sequence[Path]) -> Iterator[Finding]:

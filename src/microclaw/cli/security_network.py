@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import os
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,8 +18,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from microclaw.addresses import bracketed, is_loopback
 from microclaw.auth.authority import AUTHORITY_FILE, SERVER_FILE
-from microclaw.auth.certificates import KeyPair, check_authority, is_late, lan_names, to_ms
+from microclaw.auth.certificates import HostNames, KeyPair, check_authority, is_late, lan_names, to_ms
+from microclaw.auth.people_tls import OWN_FILE, ends_soon, names_in, read_given
 from microclaw.cli.findings import Finding, problem, warning
+from microclaw.config.host_settings import HostSettings
 from microclaw.config.settings import DEFAULT_LINK_PORT, Settings
 
 _LISTENING: Final = "0A"  # TCP_LISTEN in /proc/net/tcp
@@ -26,6 +30,7 @@ DAY_MS: Final = 86_400_000
 AUTHORITY_WARNS_MS: Final = 365 * DAY_MS
 MIN_RSA_BITS: Final = 2048
 MIN_EC_BITS: Final = 256
+_RESTART: Final = "start the host again: it makes a new one (microclaw up)"
 
 
 def plane_findings(settings: Settings) -> Iterator[Finding]:
@@ -56,14 +61,16 @@ class Listener:
     port: int
 
 
-def listening_findings(pid: int | None, settings: Settings) -> Iterator[Finding]:
-    """Ports of the running host beyond loopback that no setting names."""
+def listening_findings(pid: int | None, settings: Settings, https_port: int | None = None) -> Iterator[Finding]:
+    """Ports of the running host beyond loopback that no setting names. `https_port`: where it says it has HTTPS."""
     listeners = None if pid is None else listeners_of(pid)
     if listeners is None:
         why = "no host runs here" if pid is None else "this system does not tell"
         yield Finding("socket", True, f"{why}: on which ports it listens was not looked at")
         return
     known = _known_ports(settings)
+    if _pages_are_open(settings):
+        known |= {settings.host.http_port} if https_port is None else {https_port}
     for found in listeners:
         if not is_loopback(found.address) and found.port not in known:
             text = f"the host listens at {bracketed(found.address)}:{found.port}, which no setting names"
@@ -114,7 +121,7 @@ def _known_ports(settings: Settings) -> set[int]:
 
 
 def certificate_findings(settings: Settings, now_ms: int) -> Iterator[Finding]:
-    """The host's own authority and server certificate. Nothing before the first start."""
+    """The host's own authority, the devices' server certificate, the pages' one. Nothing before the first start."""
     authority = _pair(settings.identity / AUTHORITY_FILE)
     server = _pair(settings.identity / SERVER_FILE)
     for name, found in (("authority", authority), ("server", server)):
@@ -124,7 +131,52 @@ def certificate_findings(settings: Settings, now_ms: int) -> Iterator[Finding]:
     if isinstance(authority, KeyPair):
         yield from _authority(authority, now_ms)
     if isinstance(server, KeyPair):
-        yield from _server(server, authority, settings, now_ms)
+        yield from _server("server", server, authority, now_ms)
+        missing = _missing(server.certificate, HostNames((), lan_names().addresses))
+        if missing and _link_is_open(settings):
+            text = f"the server's certificate lacks {missing}: devices that use it are refused"
+            yield warning("certs", text, _RESTART)
+    if settings.host.http_tls == "own":
+        yield from _own_pages(authority, settings, now_ms)
+    elif settings.host.http_tls == "files":
+        yield from _given_pages(settings.host, now_ms)
+
+
+def _own_pages(authority: KeyPair | str | None, settings: Settings, now_ms: int) -> Iterator[Finding]:
+    """The certificate that browsers and programs see, which the host makes and renews itself."""
+    pages = _pair(settings.identity / OWN_FILE)
+    if isinstance(pages, str):
+        yield problem("certs", f"the page server's certificate cannot be used: {pages}", _RESTART)
+    elif pages is not None:
+        yield from _server("page server", pages, authority, now_ms)
+        missing = _missing(pages.certificate, lan_names(*settings.host.http_names))
+        if missing and _pages_are_open(settings):
+            yield warning(
+                "certs", f"the page server's certificate lacks {missing}: who calls it so is refused", _RESTART
+            )
+
+
+def _given_pages(host: HostSettings, now_ms: int) -> Iterator[Finding]:
+    """Somebody else's certificate, in two files. ConfigError where the host would not start with them."""
+    assert host.http_cert is not None  # config.load says so
+    assert host.http_key is not None
+    certificate, key = Path(host.http_cert).expanduser(), Path(host.http_key).expanduser()
+    found = read_given(certificate, key, now_ms)
+    yield from _strength("page server", found)
+    if ends_soon(found, now_ms):
+        end = _day(to_ms(found.not_valid_after_utc))
+        yield warning("certs", f"{certificate} ends on {end}", "renew it: the host reads changed files by itself")
+    for path in (key, certificate):
+        about = path.stat()
+        if about.st_mode & 0o022 or about.st_uid not in (0, os.getuid()):
+            text = f"{path} can be changed by other users (mode {stat.S_IMODE(about.st_mode):03o})"
+            yield problem("certs", text, f"chmod go-w {path}; chown {os.getuid()} {path}")
+    names = names_in(found)
+    here = [name for name in names.names if name != "localhost"]
+    near = [address for address in names.addresses if not address.is_loopback]
+    if not is_loopback(host.http_host) and not here and not near:
+        text = f"{certificate} has no name or address by which other machines could call {host.http_host}"
+        yield warning("certs", text, "get one for this machine's name")
 
 
 def _pair(path: Path) -> KeyPair | str | None:
@@ -149,27 +201,22 @@ def _authority(pair: KeyPair, now_ms: int) -> Iterator[Finding]:
         yield problem("certs", text, "pair the devices with a new authority before that day (docs/backup.md)")
 
 
-def _server(pair: KeyPair, authority: KeyPair | str | None, settings: Settings, now_ms: int) -> Iterator[Finding]:
+def _server(name: str, pair: KeyPair, authority: KeyPair | str | None, now_ms: int) -> Iterator[Finding]:
     certificate = pair.certificate
-    yield from _strength("server", certificate)
+    yield from _strength(name, certificate)
     begin_ms, end_ms = to_ms(certificate.not_valid_before_utc), to_ms(certificate.not_valid_after_utc)
-    restart = "start the host again: it makes a new one (microclaw up)"
     if end_ms <= now_ms:
-        yield problem("certs", f"the server's certificate ended on {_day(end_ms)}", restart)
+        yield problem("certs", f"the {name}'s certificate ended on {_day(end_ms)}", _RESTART)
     elif begin_ms > now_ms:
-        text = f"the server's certificate begins on {_day(begin_ms)}: this machine's clock is behind"
+        text = f"the {name}'s certificate begins on {_day(begin_ms)}: this machine's clock is behind"
         yield problem("certs", text, "set the clock")
     elif is_late(begin_ms, end_ms, now_ms):
-        yield warning("certs", f"the server's certificate ends on {_day(end_ms)} and was not renewed yet", restart)
+        yield warning("certs", f"the {name}'s certificate ends on {_day(end_ms)} and was not renewed yet", _RESTART)
     if isinstance(authority, KeyPair):
         try:
             certificate.verify_directly_issued_by(authority.certificate)
         except (ValueError, TypeError, InvalidSignature):
-            yield problem("certs", "the server's certificate is not signed by this host's authority", restart)
-    missing = _missing_names(certificate) if _link_is_open(settings) else []
-    if missing:
-        text = f"the server's certificate lacks {', '.join(missing[:3])}: devices that use it are refused"
-        yield warning("certs", text, restart)
+            yield problem("certs", f"the {name}'s certificate is not signed by this host's authority", _RESTART)
 
 
 def _link_is_open(settings: Settings) -> bool:
@@ -178,14 +225,21 @@ def _link_is_open(settings: Settings) -> bool:
     return link not in (None, "off") and not is_loopback(str(link).rpartition(":")[0].strip("[]"))
 
 
-def _missing_names(certificate: x509.Certificate) -> list[str]:
-    """This machine's addresses of now that are not in the certificate."""
+def _pages_are_open(settings: Settings) -> bool:
+    """Whether the settings open the pages and the API to the network, by HTTPS."""
+    return settings.host.http_tls != "off" and not is_loopback(settings.host.http_host)
+
+
+def _missing(certificate: x509.Certificate, wanted: HostNames) -> str:
+    """The first of the names and addresses that are not in the certificate; "" where all are."""
     try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        held = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
-        return ["every name"]
-    held = set(names.get_values_for_type(x509.IPAddress))
-    return [str(address) for address in lan_names().addresses if address not in held]
+        return "every name"
+    names, addresses = held.get_values_for_type(x509.DNSName), held.get_values_for_type(x509.IPAddress)
+    lacking = [name for name in wanted.names if name not in names]
+    lacking += [str(address) for address in wanted.addresses if address not in addresses]
+    return ", ".join(lacking[:3])
 
 
 def _strength(name: str, certificate: x509.Certificate) -> Iterator[Finding]:

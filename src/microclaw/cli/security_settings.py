@@ -16,6 +16,7 @@ from microclaw.config.settings import McpServerSettings, Settings
 from microclaw.egress.allowlist import FILE_NAME, read_allowlist
 from microclaw.errors import StoreError
 from microclaw.store.database import connect
+from microclaw.tasks.device_code import ALL
 
 DAY_MS: Final = 86_400_000
 FORGOTTEN_DAYS: Final = 90
@@ -38,6 +39,9 @@ def setting_findings(settings: Settings) -> Iterator[Finding]:
     if settings.backup is None:
         text = "no backups are made: what is lost or encrypted by somebody else is gone"
         yield warning("backup", text, "microclaw backup --new-key, then docs/backup.md")
+    if ALL in settings.tasks.from_devices:
+        text = "tasks.from_devices has all: every device that is let in runs code in this machine's sandbox"
+        yield warning("setting", text, "microclaw config set tasks.from_devices LABEL, of the devices that need it")
     for text in settings.problems:
         yield warning("setting", text, "microclaw config check")
 
@@ -55,28 +59,31 @@ def egress_findings(home: Path) -> Iterator[Finding]:
 
 
 def token_findings(database: Path, now_ms: int) -> Iterator[Finding]:
-    """Tokens that never end, that nobody uses, and owners' ones. Nothing without a store. StoreError."""
+    """Tokens that never end, that nobody uses, and owners' ones of scope all. Nothing without a store. StoreError."""
     if not database.exists():
         return
     try:
         with closing(connect(database, read_only=True)) as connection:
+            connection.row_factory = sqlite3.Row
             rows = connection.execute(
-                """SELECT t.name, t.made_ms, t.expires_ms, t.used_ms, p.role, p.name
+                """SELECT t.*, p.role, p.name AS person
                 FROM person_tokens t JOIN people p USING (person_id) ORDER BY t.name"""
             ).fetchall()
     except sqlite3.Error as exc:
         raise StoreError(f"the tokens of {database} cannot be read: {exc}", next_step="microclaw doctor") from exc
-    for name, made_ms, expires_ms, used_ms, role, person in rows:
+    for row in rows:
+        name, person, role, expires_ms = row["name"], row["person"], row["role"], row["expires_ms"]
         if expires_ms is not None and expires_ms <= now_ms:
             continue
         end = f"microclaw token rm {name!r}"
         if expires_ms is None:
             again = f"{end}, then: microclaw token create {name!r} --person {person!r} --days 90"
             yield warning("token", f"the token {name} of {person} ({role}) never ends", again)
-        if role == "owner":
+        if role == "owner" and ("scope" not in row.keys() or row["scope"] == "all"):  # noqa: SIM118 - a Row
             text = f"the token {name} speaks for {person}, an owner: its program can say yes to its own questions"
-            yield warning("token", text, f"{end}, and make one for a member")
-        if now_ms - max(made_ms, used_ms or 0) > FORGOTTEN_DAYS * DAY_MS:
+            again = f"{end}, then: microclaw token create {name!r} --person {person!r} --scope act, or less"
+            yield warning("token", text, again)
+        if now_ms - max(row["made_ms"], row["used_ms"] or 0) > FORGOTTEN_DAYS * DAY_MS:
             yield warning("token", f"the token {name} was not used for {FORGOTTEN_DAYS} days", end)
 
 

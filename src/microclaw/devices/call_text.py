@@ -49,6 +49,7 @@ METHOD_HELP: Mapping[str, str] = {
     "apps.states": "what each program does now, and its pins",
     "apps.stop": "stop a program; it stays on the device",
     "apps.undo": "go back to the version that the device kept of a program",
+    "console.read": "the board's serial console; better: microclaw logs DEVICE --console",
     "device.info": "chip, board and firmware",
     "device.restart": "restart it, and wait until it is back",
     "device.status": "memory, uptime, Wi-Fi",
@@ -195,6 +196,8 @@ def what_offers(method: str, name: str) -> str:
     family = method.partition(".")[0]
     if method in ("apps.states", "pwm.read") or family == "edges":
         return "only a virtual board reports this: microclaw up --virtual 1"
+    if family == "console":
+        return f"it needs a cable to its console: microclaw device add {name} --console auto"
     if family in ("apps", "logs"):
         return f"it needs ESP-WASMachine: microclaw device add {name} --wasmachine HOST:8080"
     if method == DeviceRestart.method:

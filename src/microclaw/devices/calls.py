@@ -133,6 +133,26 @@ class LogPage:
 
 
 @dataclass(frozen=True, slots=True)
+class ConsoleLine:
+    """A line of a board's serial console, of whatever program or of the firmware. `n` is this host's count."""
+
+    n: int
+    at_ms: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConsolePage:
+    """`open_ms`: for how long the port has been open. `problem`: why it is not, after it was."""
+
+    lines: tuple[ConsoleLine, ...]
+    cursor: int
+    dropped: int
+    open_ms: int
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class AppRuns:
     """Of a program that a board runs at an interval or for a time: how long ago, or in how long, in ms.
 
@@ -375,6 +395,14 @@ class PwmRead(Call[PwmLog]):
 @dataclass(frozen=True, slots=True)
 class LogsRead(Call[LogPage]):
     method = "logs.read"
+    cursor: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleRead(Call[ConsolePage]):
+    """Opens the port if it is not open. What came before that is not known."""
+
+    method = "console.read"
     cursor: int = 0
 
 

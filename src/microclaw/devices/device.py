@@ -17,6 +17,7 @@ from microclaw.devices.calls import (
     AdcRead,
     AppInstall,
     Call,
+    ConsoleRead,
     DeviceFacts,
     DeviceInfo,
     DeviceRestart,
@@ -198,6 +199,11 @@ class Device:
         return f"device.{self.device_id}"
 
     @property
+    def console_subject(self) -> str:
+        """The console's own: it is read while the board does not answer, as before its Wi-Fi is on."""
+        return f"{self.subject}.console"
+
+    @property
     def endpoints(self) -> tuple[str, ...]:
         return tuple(transport.endpoint for transport in self.transports)
 
@@ -288,7 +294,8 @@ class Device:
 
     async def _request(self, request: DeviceRequest, limit_s: float) -> Any:
         try:  # the half second lets the transport's own, better informed time-out come before the bus's
-            answer = await self._bus.request(self.subject, request, limit_s + 0.5)
+            subject = self.console_subject if isinstance(request.call, ConsoleRead) else self.subject
+            answer = await self._bus.request(subject, request, limit_s + 0.5)
         except MicroclawError as exc:
             note_error(exc)
             raise
@@ -309,6 +316,8 @@ class Device:
             raise self._not_supported(call.method)
         if not request.wait:
             self._check_present(transports, call)
+        if isinstance(call, ConsoleRead):  # an open port says nothing of whether the board is reached
+            return await transports[0].call(call, request.deadline - asyncio.get_running_loop().time())
         if isinstance(call, DeviceInfo | DeviceStatus):
             return await self._facts(call, transports, request.deadline)
         return await self._first_answer(call, transports, request.deadline)

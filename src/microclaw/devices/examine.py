@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from microclaw.devices.calls import AppEntry, AppList, Call, DeviceFacts, DeviceInfo, DeviceStatus
+from microclaw.devices.calls import AppEntry, AppList, Call, ConsoleRead, DeviceFacts, DeviceInfo, DeviceStatus
 from microclaw.devices.device import Device, IntermittentTransport, Transport
 from microclaw.errors import MicroclawError
 from microclaw.text import clean_text, format_duration, program_name
@@ -26,6 +26,7 @@ _FREE: Final = {"free_heap": 1, "heap_free": 1, "idf_free": 1, "free_heap_kb": 1
 _PROTOCOLS: Final = {
     "link:": "microclaw's link, version 1",
     "serial:": "JSON lines",
+    "console:": "its serial console, read only",
     "virtual:": "a virtual board's control",
     "xiaozhi:": "xiaozhi's WebSocket",
 }
@@ -85,7 +86,11 @@ async def examine(device: Device, *, also: Sequence[CheckLine] = (), knows_board
     values: dict[str, str | int | float | bool] = {}
     programs: tuple[str, ...] | None = None
     silent: list[CheckLine] = []
+    consoles: list[CheckLine] = []
     for transport in device.transports:
+        if ConsoleRead.method in transport.capabilities:
+            consoles.append(await _console_line(device, transport))
+            continue
         way, answers, troubles = await _ask(device, transport)
         ways.append(way)
         silent += troubles
@@ -97,7 +102,7 @@ async def examine(device: Device, *, also: Sequence[CheckLine] = (), knows_board
     reached = any(way.reached for way in ways)
     device.examined(reached=reached)
     firmware, free_bytes, uptime_ms = _firmware(values), _free_bytes(values), _uptime_ms(values)
-    lines = [*_way_lines(ways), *silent]
+    lines = [*(_way_lines(ways) if ways or not consoles else ()), *silent, *consoles]
     if reached:
         lines += _facts_lines(device, values, firmware, free_bytes, uptime_ms, programs, knows_board=knows_board)
     return Examination(device.name, tuple(ways), programs, firmware, free_bytes, uptime_ms, (*lines, *also))
@@ -131,6 +136,17 @@ async def _ask(
         took_ms = took_ms or (time.perf_counter() - began) * 1000
         answers.append(answer)
     return TransportReach(endpoint, True, took_ms and round(took_ms, 1)), answers, troubles
+
+
+async def _console_line(device: Device, transport: Transport) -> CheckLine:
+    """Whether the port opens. That reaches a cable, and not yet the board."""
+    try:
+        page = await device.ask(transport, ConsoleRead(), FURTHER_S)
+    except MicroclawError as exc:
+        return CheckLine("console", False, exc.message, exc.next_step)
+    if page.problem is not None:
+        return CheckLine("console", False, page.problem, "is the cable in and the board powered?")
+    return CheckLine("console", True, f"{transport.endpoint}: opens; read it: microclaw logs {device.name} --console")
 
 
 def _way_lines(ways: Sequence[TransportReach]) -> list[CheckLine]:

@@ -315,6 +315,7 @@ class Registry:
         )
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._bus.serve(device.subject, device.handle, depth=QUEUE_DEPTH))
+            await stack.enter_async_context(self._bus.serve(device.console_subject, device.handle, depth=QUEUE_DEPTH))
             self._serving[device_id] = stack.pop_all()
         self._devices[device_id] = device
         self._rows[device_id] = row

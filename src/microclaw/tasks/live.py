@@ -26,6 +26,7 @@ class LiveTask:
     command: tuple[str, ...]
     limits: SandboxLimits
     files: Mapping[str, Path]
+    approval: str | None = None  # the number of the question that somebody said yes to
     tail: bytearray = field(default_factory=bytearray)
     seen: int = 0
     news: asyncio.Event = field(default_factory=asyncio.Event)

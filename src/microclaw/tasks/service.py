@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import asdict, replace
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from microclaw.audit import AuditEvent, AuditKind, Record
+from microclaw.auth.approved_acts import approval_now
 from microclaw.config.settings import TaskSettings
 from microclaw.errors import MicroclawError, Overloaded, TaskRefused, UnknownName
 from microclaw.events import LiveEvent, ResultFile, TaskChanged
@@ -26,6 +27,7 @@ from microclaw.store.tasks import TaskEnding, TaskRow, TaskTable
 from microclaw.tasks.folders import TaskFolders
 from microclaw.tasks.live import CLEANED, TAIL_BYTES, LiveTask, TaskView, stopped, view_of
 from microclaw.tasks.order import Language, TaskOrder, check_order
+from microclaw.tasks.waiting import WaitingTasks
 
 MAX_WAIT_S: Final = 25.0  # of one look at a running task
 PRUNE_S: Final = 3_600.0  # between two looks for results that are too old
@@ -74,8 +76,7 @@ class TaskService:
         self._proxy = proxy
         self._group: asyncio.TaskGroup | None = None
         self._live: dict[int, LiveTask] = {}
-        self._waiting: deque[LiveTask] = deque()
-        self._taking = 0  # orders that are being written to the disk: they have their place in the queue
+        self._waiting = WaitingTasks(settings.queue)
         self._running: dict[int, asyncio.Task[None]] = {}
         self._endings: Counter[str] = Counter()
 
@@ -98,7 +99,7 @@ class TaskService:
                 self._group = None
                 for live in tuple(self._live.values()):
                     self._stop(live, "interrupted")
-                for live in tuple(self._waiting):
+                for live in self._waiting:
                     await self._drop(live)
                 if self._running:
                     await asyncio.wait(tuple(self._running.values()))
@@ -113,32 +114,22 @@ class TaskService:
                 raise Overloaded("this host is stopping", next_step="ask again when it is back")
             if order.allow is not None and self._proxy is None:
                 raise TaskRefused("tasks have no network on this host", next_step="leave out what it may reach")
-            self._check_queue()
+            self._waiting.check_room(order.person_id)
             await asyncio.to_thread(self._check_sandbox)
-            self._check_queue()
+            self._waiting.check_room(order.person_id)
         except MicroclawError as exc:
             self.note_refused(order, exc.message)
             raise
-        self._taking += 1
         try:
-            live = await self._take(order, language, command, limits)
+            with self._waiting.taking(order.person_id):
+                live = await self._take(order, language, command, limits)
         except MicroclawError as exc:
             self.note_refused(order, exc.message)
             raise
-        finally:
-            self._taking -= 1
-        self._waiting.append(live)
+        self._waiting.add(live)
         self._tell(live.row)
         self._start_more()
         return live.row
-
-    def _check_queue(self) -> None:
-        waiting = len(self._waiting) + self._taking
-        if waiting >= self.settings.queue:
-            raise Overloaded(
-                f"{waiting} tasks wait already, {self.settings.queue} is the limit",
-                next_step="wait for some to end, or cancel one: microclaw task list",
-            )
 
     async def _take(
         self, order: TaskOrder, language: Language, command: tuple[str, ...], limits: SandboxLimits
@@ -167,7 +158,7 @@ class TaskService:
         except BaseException:
             await self._table.delete(row.number)
             raise
-        live = LiveTask(row, replace(order, code="", files={}), language, command, limits, files)
+        live = LiveTask(row, replace(order, code="", files={}), language, command, limits, files, approval_now())
         self._live[row.number] = live
         return live
 
@@ -180,7 +171,7 @@ class TaskService:
 
     def _start_more(self) -> None:
         while self._group is not None and self._waiting and len(self._running) < self.settings.parallel:
-            live = self._waiting.popleft()
+            live = self._waiting.next(self._live[number] for number in self._running if number in self._live)
             number = live.row.number
             task = self._group.create_task(self._run(live), name=f"task {number}")
             self._running[number] = task
@@ -371,14 +362,14 @@ class TaskService:
             f"task {row.number}: {row.language}, {row.code_bytes:,} bytes, sha256 {row.code_sha256[:16]}, "
             f"{limits.wall_s:g} s, {limits.memory_bytes >> 20} MB, {network}, approval: {live.order.approval}"
         )
-        self._audit(AuditKind.TASK_STARTED, text, row)
+        self._audit(AuditKind.TASK_STARTED, text, row, live.approval)
 
     def _note_end(self, row: TaskRow) -> None:
         code = "" if row.exit_code is None else f", exit code {row.exit_code}"
         text = f"task {row.number}: {row.ending}{code}, {len(row.files)} files, {row.output_bytes:,} bytes printed"
         self._audit(AuditKind.TASK_ENDED, text, row)
 
-    def _audit(self, kind: AuditKind, text: str, row: TaskRow) -> None:
+    def _audit(self, kind: AuditKind, text: str, row: TaskRow, approval: str | None = None) -> None:
         known = (row.code_sha256[:16],)
         about = f"task {row.number}"
-        self._record(AuditEvent(kind, text, about=about, by=row.asked_by, known=known))
+        self._record(AuditEvent(kind, text, about=about, by=row.asked_by, known=known, approval=approval))

@@ -15,7 +15,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from microclaw.audit import AuditKind
-from microclaw.auth.approvals import HIDDEN_MARK, MAX_ACTION_CHARS, begin_without_approval
+from microclaw.auth.approvals import HIDDEN_MARK, MAX_ACTION_CHARS
 from microclaw.auth.approved_acts import FAULT, approved_act, failed_end
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.devices.device_text import listening
@@ -114,7 +114,6 @@ class Toolbox:
         approved for earlier: for a schedule, when it was made.
         """
         foreign = False
-        begin_without_approval()
         begun = _Begun(context.begin)
         context = replace(context, begin=begun)
         with approved_act() as act, listening() as device_texts:
@@ -132,8 +131,8 @@ class Toolbox:
                 act.end = FAULT
                 fault = _InternalFault(f"a fault inside the host ended {name[:80]}", next_step=_LOOK)
                 result = result_of_error(fault, device_texts)
-        if begun.is_true:
-            self._note_act(name, result, context)
+            if begun.is_true:
+                self._note_act(name, result, context)
         return replace(result, foreign=True) if foreign else result
 
     def _note_act(self, name: str, result: ToolResult, context: ToolContext) -> None:

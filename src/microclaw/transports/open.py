@@ -12,7 +12,7 @@ from microclaw.boards.profile import BoardProfile
 from microclaw.config.places import cache_folder
 from microclaw.devices.device import Transport
 from microclaw.errors import ConfigError
-from microclaw.transports import serial, serial_address, virtual_board, wasmachine, xiaozhi
+from microclaw.transports import console, serial, serial_address, virtual_board, wasmachine, xiaozhi
 from microclaw.transports.address import HostPort, parse_host_port
 from microclaw.wire.xiaozhi import SCHEME as XIAOZHI_SCHEME
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 LINK_SCHEME = "link:"
 _FORMS = (
-    "wasmachine://HOST:PORT, serial:/dev/ttyACM0, serial:usb-VID:PID, serial:tcp://HOST:PORT or "
-    "virtual:/PATH/control.sock"
+    "wasmachine://HOST:PORT, serial:/dev/ttyACM0, serial:usb-VID:PID, serial:tcp://HOST:PORT, "
+    "console:/dev/ttyUSB0 or virtual:/PATH/control.sock"
 )
 
 
@@ -50,6 +50,8 @@ def open_transport(
         return wasmachine.WasmachineTransport(endpoint, board, lock_folder=locks, zone=zone)
     if endpoint.startswith(serial_address.SCHEME):
         return serial.SerialTransport(endpoint, lock_folder=locks)
+    if endpoint.startswith(console.SCHEME):
+        return console.ConsoleTransport(endpoint, lock_folder=locks)
     if endpoint.startswith(XIAOZHI_SCHEME):
         return xiaozhi.XiaozhiTransport(endpoint)
     if endpoint.startswith(virtual_board.SCHEME):
@@ -62,8 +64,8 @@ def open_transport(
 
 def tcp_address(endpoint: str) -> HostPort | None:
     """Where a transport connects to by TCP; None for one that does not. ConfigError as `open_transport` has it."""
-    if endpoint.startswith(serial_address.SCHEME):
-        port = serial_address.parse_port_address(endpoint)
+    if endpoint.startswith((serial_address.SCHEME, console.SCHEME)):
+        port = serial_address.parse_port_address(endpoint.removeprefix(console.SCHEME))
         return port if isinstance(port, HostPort) else None
     if endpoint.startswith((LINK_SCHEME, XIAOZHI_SCHEME, virtual_board.SCHEME)):
         return None

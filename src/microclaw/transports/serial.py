@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar, assert_never, cast
+from typing import Any, Final, TypeVar, cast
 
 from microclaw.devices.calls import (
     AdcRead,
@@ -34,20 +33,10 @@ from microclaw.devices.calls import (
 from microclaw.devices.device import not_offered
 from microclaw.errors import DeviceLied, DeviceTimeout, DeviceUnreachable, NotSupported, ProtocolError
 from microclaw.events import EvidenceKind, ProgramKind
-from microclaw.transports.address import AddressLock, HostPort
-from microclaw.transports.serial_address import (
-    SCHEME,
-    TCP_SCHEME,
-    ComName,
-    ListPorts,
-    TtyPath,
-    UsbId,
-    find_usb_port,
-    list_ports,
-    parse_port_address,
-    shown_ports,
-)
-from microclaw.transports.serial_ports import ComPort, SerialPort, TcpPort
+from microclaw.transports.address import HostPort
+from microclaw.transports.serial_address import ListPorts, list_ports, parse_port_address
+from microclaw.transports.serial_opening import PortOpener
+from microclaw.transports.serial_ports import SerialPort
 from microclaw.transports.serial_replies import BoardRestarted, BootWatch, is_answer, reply_in
 from microclaw.wire import jsonline
 
@@ -63,6 +52,7 @@ class SerialTimeouts:
     reply_s: float = 5.0
     quiet_s: float = 0.2  # silence that ends boot lines and late answers
     ask_again_s: float = 1.2
+    prints_s: float = 1.0  # so long without an answer, on a line that does not fall quiet
     drain_s: float = 3.0  # a device that never falls silent is asked all the same
 
 
@@ -84,13 +74,11 @@ class SerialTransport:
         list_ports: ListPorts = list_ports,
     ) -> None:
         self._address = parse_port_address(address)
-        prefix = TCP_SCHEME if isinstance(self._address, HostPort) else ""
-        self.endpoint = f"{SCHEME}{prefix}{self._address}"
-        self._list_ports = list_ports
-        self._found_at: str | None = None  # the path behind a USB id
+        step = "is the board on, and is this its JSON line port?"
+        self._opener = PortOpener(self._address, lock_folder, list_ports=list_ports, tcp_step=step)
+        self.endpoint = self._opener.endpoint
         self._boot = BootWatch()
         self.timeouts = timeouts or SerialTimeouts()
-        self._lock = AddressLock(lock_folder, self.endpoint)
         self._queue = asyncio.Lock()
         self._port: SerialPort | None = None
         self._lines = jsonline.LineDecoder()
@@ -106,7 +94,7 @@ class SerialTransport:
     async def close(self) -> None:
         port, self._port = self._port, None
         self._in_step = False
-        self._lock.release()
+        self._opener.release()
         if port is not None:
             await port.close()
 
@@ -192,63 +180,28 @@ class SerialTransport:
             raise
 
     async def _open(self) -> None:
-        await self._lock.acquire(self.timeouts.open_s)
-        try:
-            async with asyncio.timeout(self.timeouts.open_s):
-                self._port = await self._open_port()
-        except (OSError, TimeoutError) as exc:
-            self._lock.release()
-            why = (isinstance(exc, OSError) and exc.strerror) or str(exc) or "no answer"
-            raise DeviceUnreachable(
-                f"cannot open {self._where}: {why}", next_step=await self._how_to_open(exc)
-            ) from exc
-        except BaseException:
-            self._lock.release()
-            raise
+        self._port = await self._opener.open(self.timeouts.open_s)
         self._lines = jsonline.LineDecoder()
-
-    async def _open_port(self) -> SerialPort:
-        match self._address:
-            case HostPort():
-                return await TcpPort.open(self._address)
-            case TtyPath(path=path):
-                return await open_named_port(path)
-            case ComName(name=name):
-                return await open_named_port(name)
-            case UsbId():
-                self._found_at = None
-                self._found_at = found = find_usb_port(self._address, await asyncio.to_thread(self._list_ports))
-                return await open_named_port(found)
-            case _:
-                assert_never(self._address)
-
-    async def _how_to_open(self, exc: Exception) -> str:
-        if isinstance(self._address, HostPort):
-            return "is the board on, and is this its JSON line port?"
-        if isinstance(exc, PermissionError):
-            return "let your user use serial ports: sudo usermod -aG dialout $USER, then log in again"
-        if isinstance(exc, OSError) and exc.errno == errno.EBUSY:
-            return "close the serial monitor or flashing tool that has it open"
-        return f"is the board plugged in? {shown_ports(await asyncio.to_thread(self._list_ports))}"
 
     @property
     def _where(self) -> str:
-        """The address as typed, and the path that a USB id stands for."""
-        return f"{self.endpoint} ({self._found_at})" if self._found_at is not None else self.endpoint
+        return self._opener.where
 
     async def _drain(self) -> None:
-        """Throw away what comes until the line is quiet."""
+        """Throw away what comes until the line is quiet, or brings only what programs print."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.timeouts.drain_s
+        only_prints = loop.time() + self.timeouts.prints_s
         assert self._port is not None
-        while loop.time() < deadline:
+        while loop.time() < min(deadline, only_prints):
             try:
                 async with asyncio.timeout(self.timeouts.quiet_s):
                     self._lines.receive(await self._port.read())
             except TimeoutError:
                 break
             while (line := self._next_line()) is not None:
-                self._boot.hear(line)
+                if self._boot.hear(line) or reply_in(line) is not None:
+                    only_prints = loop.time() + self.timeouts.prints_s
         self._lines = jsonline.LineDecoder()
 
     async def _until_info(self) -> None:
@@ -325,15 +278,6 @@ class SerialTransport:
         return DeviceTimeout(
             what, next_step="is its exploration firmware running? press its reset button and try again"
         )
-
-
-async def open_named_port(name: str) -> SerialPort:
-    """/dev/ttyACM0 or COM3. OSError when it cannot be opened or another program holds it."""
-    if not name.startswith("/"):
-        return await ComPort.open(name)
-    from microclaw.transports.serial_tty import TtyPort  # termios exists on POSIX only
-
-    return TtyPort.open(name)
 
 
 def _addresses(reply: Mapping[str, object]) -> I2cAddresses:

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from microclaw.errors import MicroclawError
+from microclaw.errors import ConfigError, MicroclawError
 from microclaw.transports.address import AddressLock
 from microclaw.transports.discovery import DiscoveredService
-from microclaw.transports.serial import open_named_port
-from microclaw.transports.serial_address import SCHEME, ListPorts, PortInfo, list_ports
+from microclaw.transports.serial_address import SCHEME, ListPorts, PortInfo, list_ports, shown_ports
+from microclaw.transports.serial_opening import open_named_port
 from microclaw.transports.serial_ports import SerialPort
 from microclaw.transports.serial_replies import reply_in
 from microclaw.wire import jsonline
@@ -48,9 +48,25 @@ async def survey_ports(lock_folder: Path, *, ask: bool, ports: ListPorts = list_
         facts = {} if port.usb is None else {"usb": str(port.usb), "looks like": _suggestion(port)}
         if ask:
             facts["answers"] = await _ask(port, lock_folder)
-        name = SCHEME + (str(port.usb) if port.usb is not None and port.usb.serial is not None else port.device)
-        found.append(DiscoveredService("serial", name, port.device, 0, facts))
+        found.append(DiscoveredService("serial", SCHEME + _name(port), port.device, 0, facts))
     return found
+
+
+def only_board_port(ports: ListPorts = list_ports) -> str:
+    """The USB id, or else the path, of the one port that looks like an ESP32's; ConfigError if it is not one."""
+    known = tuple(ports())
+    found = [port for port in known if "ESP" in _suggestion(port).upper()]
+    if len(found) == 1:
+        return _name(found[0])
+    if found:
+        raise ConfigError(f"{len(found)} boards are on cables here", next_step=f"name one: {shown_ports(found)}")
+    raise ConfigError(
+        "no port here looks like a board's", next_step=f"plug it in, or name its port: {shown_ports(known)}"
+    )
+
+
+def _name(port: PortInfo) -> str:
+    return str(port.usb) if port.usb is not None and port.usb.serial is not None else port.device
 
 
 def _suggestion(port: PortInfo) -> str:

@@ -125,7 +125,7 @@ class BoardProcess:
             ports.serial_tcp, ports.serial_port = SerialTcp(serial, console), port_of(serial)
             ports.serial_tcp.start()
         if options.serial == "pty":
-            ports.serial_pty = SerialPty(self.control_path.parent / f"{options.name}.tty", console)
+            ports.serial_pty = SerialPty(self.control_path.parent / f"{options.name}.tty", console, board)
             ports.serial_pty.start()
         if options.link is not None:
             self.machine.open_link(self._link_port(flash or self._temporary_dir()))

@@ -10,9 +10,12 @@ import threading
 import tty
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from microclaw.errors import ConfigError
 from microclaw.link_client.hanging_up import hang_up, reset_connection
+from microclaw.virtual.board import Board
+from microclaw.virtual.history import EdgeRecord, LogRecord
 from microclaw.virtual.ports.serial import INCOMPLETE_LINE_S, SerialConsole, SerialLines
 from microclaw.virtual.ports.sockets import READ_BYTES, SEND_TIMEOUT_S, accept_clients
 
@@ -70,12 +73,24 @@ class SerialTcp:
         hang_up(client)
 
 
-class SerialPty:
-    """A raw pseudo-terminal whose name is the symlink `path`. Its boot lines wait in it for whoever opens it."""
+# What the ROM prints first (ESP-IDF, boot log and fatal errors); a host tells a restart by it.
+_START_LINE: Final = "rst:{},boot:0x8 (SPI_FAST_FLASH_BOOT)\r\n"
+_POWER_ON: Final = "0x1 (POWERON)"
+_AFTER_PANIC: Final = "0xc (RTC_SW_CPU_RST)"
 
-    def __init__(self, path: Path, console: SerialConsole) -> None:
+
+class SerialPty:
+    """A raw pseudo-terminal whose name is the symlink `path`. Its boot lines wait in it for whoever opens it.
+
+    It is the firmware's console, too: what programs and the firmware print comes there, line by line, without a
+    program's name.
+    """
+
+    def __init__(self, path: Path, console: SerialConsole, board: Board) -> None:
         self.path = path
         self._console = console
+        self._board = board
+        self._sending = threading.Lock()
         self._master, self._slave = os.openpty()  # the slave end stays open: else a closing client ends the master
         tty.setraw(self._slave)
         os.set_blocking(self._master, False)
@@ -91,7 +106,10 @@ class SerialPty:
         self._closed = threading.Event()
 
     def start(self) -> None:
-        self._send(self._console.boot_lines())
+        self._greet()
+        for record in self._board.log().records:
+            self.on_log(0, record)
+        self._board.observe(self)
         threading.Thread(target=self._serve, name="serial-pty", daemon=True).start()
 
     def close(self) -> None:
@@ -104,7 +122,17 @@ class SerialPty:
 
     def power_on(self) -> None:
         self._powered = True
-        self._send(self._console.boot_lines())
+        self._greet()
+
+    def on_edge(self, _number: int, _record: EdgeRecord) -> None:
+        """A console shows no pins."""
+
+    def on_log(self, _number: int, record: LogRecord) -> None:
+        self._send(f"{record.text}\r\n".encode())
+
+    def _greet(self) -> None:
+        reason = _AFTER_PANIC if self._board.is_after_panic else _POWER_ON
+        self._send(_START_LINE.format(reason).encode() + self._console.boot_lines())
 
     def _serve(self) -> None:
         with contextlib.suppress(OSError):
@@ -116,7 +144,7 @@ class SerialPty:
 
     def _send(self, data: bytes) -> None:
         """A serial line does not wait for its reader: what does not fit into the terminal's buffer is lost."""
-        with contextlib.suppress(BlockingIOError):
+        with self._sending, contextlib.suppress(BlockingIOError):
             while data and self._powered:
                 data = data[os.write(self._master, data) :]
 

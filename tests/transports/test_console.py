@@ -1,0 +1,234 @@
+"""A serial console is read over real ptys: what programs print, a pulled cable, a port that is taken, rubbish."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import pty
+import tty
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from tests.transports.conftest import StartPeer
+
+from microclaw.boards import load_board
+from microclaw.bus import Bus
+from microclaw.devices.calls import AppInstall, AppList, ConsolePage, ConsoleRead, GpioGet, LogsRead
+from microclaw.devices.device import Device
+from microclaw.errors import ConfigError, DeviceUnreachable, NotSupported
+from microclaw.transports.console import MAX_LINES, MAX_PAGE, ConsoleTransport
+from microclaw.transports.open import open_transport
+from microclaw.transports.serial_address import PortInfo, UsbId
+from microclaw.transports.serial_survey import only_board_port
+from microclaw.transports.virtual_board import VirtualBoardTransport
+from microclaw.transports.wasmachine import WasmachineTransport
+from microclaw.virtual_boards.process import VirtualBoardProcess
+from microclaw.wasm import compile_module
+
+LIMIT_S = 60.0
+POLL_S = 0.05
+TALKER = """#include <stdio.h>
+#include <unistd.h>
+int main(void) { for (int n = 0;; n++) { printf("tick %d\\n", n); usleep(100000); } }"""
+
+
+class Cable:
+    """A pty behind a name that stays, as a USB port's: `pull` takes it away, `plug` brings another one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "ttyUSB0"
+        self.plug()
+
+    def plug(self) -> None:
+        self._master, self._slave = pty.openpty()
+        tty.setraw(self._slave)
+        os.set_blocking(self._master, False)
+        self.path.symlink_to(os.ttyname(self._slave))
+
+    def pull(self) -> None:
+        self.path.unlink(missing_ok=True)
+        for fd in (self._slave, self._master):
+            with contextlib.suppress(OSError):
+                os.close(fd)
+
+    def say(self, data: bytes) -> int:
+        try:
+            return os.write(self._master, data)
+        except BlockingIOError:
+            return 0
+
+    def try_to_hold(self) -> bool:
+        fd = os.open(self.path, os.O_RDWR | os.O_NOCTTY)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(fd)
+        return True
+
+
+@pytest.fixture
+async def cable(tmp_path: Path) -> AsyncIterator[Cable]:
+    cable = Cable(tmp_path)
+    yield cable
+    cable.pull()
+
+
+@pytest.fixture
+async def console(cable: Cable, tmp_path: Path) -> AsyncIterator[ConsoleTransport]:
+    console = ConsoleTransport(f"console:{cable.path}", lock_folder=tmp_path / "locks")
+    yield console
+    await console.close()
+
+
+async def _read_until(console: ConsoleTransport, is_enough: Callable[[list[str], ConsolePage], bool]) -> list[str]:
+    """The texts from the first number on."""
+    texts: list[str] = []
+    cursor = 0
+    async with asyncio.timeout(LIMIT_S):
+        while True:
+            page = await console.call(ConsoleRead(cursor), LIMIT_S)
+            cursor, texts = page.cursor, [*texts, *(line.text for line in page.lines)]
+            if is_enough(texts, page):
+                return texts
+            await asyncio.sleep(POLL_S)
+
+
+async def test_boot_lines_and_what_a_program_prints_come_numbered_over_a_pty(tmp_path: Path) -> None:
+    async with VirtualBoardProcess(serial="pty") as board:
+        console = ConsoleTransport(f"console:{board.ready.pty}", lock_folder=tmp_path)
+        stock = WasmachineTransport(board.ready.transports[0], load_board("virtual"), lock_folder=tmp_path)
+        await console.call(ConsoleRead(), LIMIT_S)
+        image = await compile_module(TALKER, load_board("virtual"), name="talker")
+        await stock.call(AppInstall("talker", image.wasm, 8192), LIMIT_S)
+        texts = await _read_until(console, lambda texts, _: "tick 3" in texts)
+        assert "Install WASM app success!" in texts
+        assert [text for text in texts if text.startswith("tick ")][:4] == [f"tick {n}" for n in range(4)]
+        page = await console.call(ConsoleRead(2), LIMIT_S)
+        assert [line.n for line in page.lines] == list(range(2, page.cursor))
+        by_events = (await stock.call(LogsRead(0), LIMIT_S)).lines
+        assert {line.app for line in by_events} == {"talker"}
+        await stock.close()
+        await console.close()
+
+
+async def test_board_that_starts_again_shows_its_reset_reason_and_its_firmware(tmp_path: Path) -> None:
+    async with VirtualBoardProcess(serial="pty") as board:
+        console = ConsoleTransport(f"console:{board.ready.pty}", lock_folder=tmp_path)
+        await console.call(ConsoleRead(), LIMIT_S)
+        control = open_transport(board.ready.transports[-1], load_board("virtual"), lock_folder=tmp_path)
+        assert isinstance(control, VirtualBoardTransport)
+        await control.power("reset")
+        texts = await _read_until(console, lambda texts, _: "App Manager started." in texts)
+        assert any(text.startswith("rst:0x1 (POWERON)") for text in texts)
+        await control.close()
+        await console.close()
+
+
+async def test_pulled_cable_is_told_and_lines_go_on_when_it_is_back(cable: Cable, console: ConsoleTransport) -> None:
+    await console.call(ConsoleRead(), LIMIT_S)
+    cable.say(b"before\r\nhalf a li")
+    await _read_until(console, lambda texts, _: "before" in texts)
+    cable.pull()
+    await _read_until(console, lambda _, page: page.problem is not None)
+    cable.plug()
+    await _read_until(console, lambda _, page: page.problem is None and page.open_ms > 0)
+    cable.say(b"after\r\n")
+    texts = await _read_until(console, lambda texts, _: "after" in texts)
+    assert texts == ["before", "half a li", "(the port went away here)", "after"]
+
+
+async def test_port_that_is_not_there_is_an_error_at_once(tmp_path: Path) -> None:
+    console = ConsoleTransport(f"console:{tmp_path}/none", lock_folder=tmp_path)
+    with pytest.raises(DeviceUnreachable, match=f"cannot open console:{tmp_path}/none") as caught:
+        await console.call(ConsoleRead(), LIMIT_S)
+    assert "is the board plugged in?" in (caught.value.next_step or "")
+
+
+async def test_port_that_another_program_has_open_says_so(cable: Cable, console: ConsoleTransport) -> None:
+    fd = os.open(cable.path, os.O_RDWR | os.O_NOCTTY)
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with pytest.raises(DeviceUnreachable, match="another program has it open") as caught:
+        await console.call(ConsoleRead(), LIMIT_S)
+    assert "serial monitor" in (caught.value.next_step or "")
+    os.close(fd)
+    assert (await console.call(ConsoleRead(), LIMIT_S)).problem is None
+
+
+async def test_port_is_given_back_when_nobody_reads_any_more(cable: Cable, tmp_path: Path) -> None:
+    console = ConsoleTransport(f"console:{cable.path}", lock_folder=tmp_path / "locks", keep_s=0.1)
+    await console.call(ConsoleRead(), LIMIT_S)
+    assert not cable.try_to_hold()
+    async with asyncio.timeout(LIMIT_S):
+        while not cable.try_to_hold():  # noqa: ASYNC110  a lock of the system tells nobody when it is free
+            await asyncio.sleep(POLL_S)
+    await console.call(ConsoleRead(), LIMIT_S)
+    assert not cable.try_to_hold()
+    await console.close()
+    assert cable.try_to_hold()
+
+
+async def test_a_flood_is_bounded_and_what_is_missing_is_counted(cable: Cable, console: ConsoleTransport) -> None:
+    await console.call(ConsoleRead(), LIMIT_S)
+    data = b"".join(b"line %d\n" % n for n in range(3 * MAX_LINES)) + b"\xff" * 5000 + b"\nend\n"
+    async with asyncio.timeout(LIMIT_S):
+        while data:
+            data = data[cable.say(data) :]
+            await asyncio.sleep(0)
+    texts = await _read_until(console, lambda texts, _: "end" in texts)
+    page = await console.call(ConsoleRead(0), LIMIT_S)
+    assert len(page.lines) <= MAX_PAGE
+    assert page.dropped + MAX_LINES >= page.lines[0].n
+    assert page.dropped > 0
+    assert sum(text.startswith("(bytes that are no text") for text in texts) == 1
+
+
+async def test_console_is_read_while_the_board_does_not_answer(
+    cable: Cable, console: ConsoleTransport, tmp_path: Path, start_peer: StartPeer
+) -> None:
+    async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    address = f"127.0.0.1:{await start_peer(silent)}"
+    stock = WasmachineTransport(address, load_board("virtual"), lock_folder=tmp_path)
+    async with Bus() as bus:
+        device = Device(
+            device_id="d1", name="d", board=load_board("virtual"), labels=(), transports=(stock, console), bus=bus
+        )
+        async with bus.serve(device.subject, device.handle), bus.serve(device.console_subject, device.handle):
+            listing = asyncio.create_task(device.call(AppList()))
+            page = await device.call(ConsoleRead())
+            assert page.problem is None
+            assert not listing.done()
+            assert device.reachable is None
+            assert device.evidence_of("console.read") == "reported"
+            listing.cancel()
+            await asyncio.wait([listing])
+    await stock.close()
+
+
+async def test_it_offers_its_lines_alone(console: ConsoleTransport) -> None:
+    with pytest.raises(NotSupported, match=r"does not offer gpio\.get"):
+        await console.call(GpioGet(4), LIMIT_S)
+
+
+@pytest.mark.parametrize("address", ["console:ttyUSB0", "console:", "console:tcp://nowhere"])
+def test_address_that_is_no_port_is_refused(address: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        open_transport(address, load_board("virtual"), lock_folder=tmp_path)
+    assert caught.value.next_step
+
+
+def test_auto_is_the_one_port_that_looks_like_a_boards() -> None:
+    modem, bridge = PortInfo("/dev/ttyS0"), PortInfo("/dev/ttyUSB0", UsbId(0x10C4, 0xEA60))
+    chip = PortInfo("/dev/ttyACM0", UsbId(0x303A, 0x1001, "F4:12"))
+    assert only_board_port(lambda: (modem, bridge)) == "/dev/ttyUSB0"
+    assert only_board_port(lambda: (modem, chip)) == "usb-303a:1001:F4:12"
+    with pytest.raises(ConfigError, match="2 boards"):
+        only_board_port(lambda: (chip, bridge))
+    with pytest.raises(ConfigError, match="no port here looks like a board's"):
+        only_board_port(lambda: (modem,))
