@@ -118,13 +118,13 @@ for place in {places!r}:
 async def test_nothing_of_the_machine_is_written(way: str, tmp_path: Path) -> None:
     (tmp_path / "read").write_text("as it was")
     code = f"""
-for place in {[str(tmp_path / "read"), str(tmp_path / "new"), "/usr/lib/new", f"/var/tmp/new-{os.getpid()}"]!r}:
+for place in {[str(tmp_path / "read"), str(tmp_path / "new"), f"/var/tmp/new-{os.getpid()}"]!r}:
     try:
         open(place, 'w').write('x')
     except OSError as problem:
         print('refused')
 """
-    assert (await by_python(code, readable=(tmp_path,))).split() == ["refused"] * 4
+    assert (await by_python(code, readable=(tmp_path,))).split() == ["refused"] * 3
     assert (tmp_path / "read").read_text() == "as it was"
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from microclaw.builds.confinement import confinement
 from microclaw.errors import ProtocolError, VoiceError
 from microclaw.voice.engines import engine_protocol as protocol
 from microclaw.voice.engines.command_grammar import SpokenNames
@@ -69,9 +70,12 @@ class EngineProcess:
         return self.fault is not None
 
     async def start(self, program: tuple[str, ...]) -> None:
-        self._folder = TemporaryDirectory(prefix="microclaw-")
+        if await asyncio.to_thread(confinement) == "landlock":
+            self._folder = TemporaryDirectory(prefix="microclaw-")
         readable = [*await asyncio.to_thread(python_files), *self.preparation.needs.readable]
-        needs = replace(self.preparation.needs, readable=readable, folder=Path(self._folder.name))
+        needs = replace(
+            self.preparation.needs, readable=readable, folder=None if self._folder is None else Path(self._folder.name)
+        )
         path = os.pathsep.join(python_path())
         self._started = await start_engine(program, needs, {"PATH": "", "PYTHONPATH": path, "LC_ALL": "C.UTF-8"})
         self._process = self._started.process
