@@ -252,7 +252,7 @@ class TaskService:
         try:
             await asyncio.to_thread(self._folders.clean, ended.number)
             await self._set(live, ended)
-            self._note_end(ended)
+            self._note_end(ended, live.approval)
             await self.prune()
         except (MicroclawError, OSError) as exc:  # it stays open in the store: the next start closes it
             _log.warning("the end of task %d is not kept: %s", ended.number, exc)
@@ -364,12 +364,12 @@ class TaskService:
         )
         self._audit(AuditKind.TASK_STARTED, text, row, live.approval)
 
-    def _note_end(self, row: TaskRow) -> None:
+    def _note_end(self, row: TaskRow, approval: str | None = None) -> None:
         code = "" if row.exit_code is None else f", exit code {row.exit_code}"
         text = f"task {row.number}: {row.ending}{code}, {len(row.files)} files, {row.output_bytes:,} bytes printed"
-        self._audit(AuditKind.TASK_ENDED, text, row)
+        self._audit(AuditKind.TASK_ENDED, text, row, approval)
 
-    def _audit(self, kind: AuditKind, text: str, row: TaskRow, approval: str | None = None) -> None:
-        known = (row.code_sha256[:16],)
-        about = f"task {row.number}"
-        self._record(AuditEvent(kind, text, about=about, by=row.asked_by, known=known, approval=approval))
+    def _audit(self, kind: AuditKind, text: str, row: TaskRow, approval: str | None) -> None:
+        known, about, network = (row.code_sha256[:16],), f"task {row.number}", row.allow is not None
+        event = AuditEvent(kind, text, about=about, by=row.asked_by, known=known, approval=approval, network=network)
+        self._record(event)
