@@ -12,7 +12,7 @@ import pytest
 
 from microclaw.audit import read_events
 from microclaw.config import edit
-from microclaw.config.edit import SettingChange, read_key, write_changes
+from microclaw.config.edit import SettingChange, read_key, write_changes, write_secret
 from microclaw.config.load import load_settings
 from microclaw.config.show import read_views
 from microclaw.errors import ConfigError
@@ -223,3 +223,29 @@ def test_password_in_an_address_is_not_shown(home: Path) -> None:
     with pytest.raises(ConfigError) as refused:
         put(home, "model.base_url", "htp://me:hunter2@10.0.0.1")
     assert "hunter2" not in refused.value.message
+
+
+def test_of_a_secret_of_tasks_nothing_is_shown(home: Path) -> None:
+    write_secret(home, {}, "weather", "SuperSecretValue0123456789")
+    (shown,) = [item for item in read_views(home, {}) if item.key == "secrets.values"]
+    assert shown.value == {"weather": "(set)"}
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("claw.lan", None),
+        ("192.168.1.20", None),
+        ("fd00::1", None),
+        ("*.lan", "is a pattern"),
+        ("https://claw.lan", "is no name or address"),
+        ("claw.lan:8080", "is no name or address"),
+    ],
+)
+def test_a_name_of_the_host_is_one_that_a_certificate_can_have(home: Path, name: str, wrong: str | None) -> None:
+    if wrong is None:
+        put(home, "host.http_names", name)
+        assert load_settings({}, home=home).host.http_names == (name,)
+    else:
+        with pytest.raises(ConfigError, match=wrong):
+            put(home, "host.http_names", name)
