@@ -1,8 +1,9 @@
 """Takes events on the event loop and writes them in a thread, limited by kind and by address. It reads none.
 
 One kind, or one address, cannot fill the files: in each hour a kind has so many lines, and one source of it so many.
-What a person did is counted for that person alone: nobody's acts leave out a line of somebody else. The first event beyond is announced, the rest are counted, and the hour's end says how many. So with every kind at its limit the
-files of what comes from outside reach back a week.
+What a person did is counted for that person alone: nobody's acts leave out a line of somebody else. The first event
+beyond is announced, the rest are counted, and the hour's end says how many. So with every kind at its limit the files
+of what comes from outside reach back a week.
 """
 
 from __future__ import annotations
