@@ -219,9 +219,8 @@ def test_a_thousand_failing_logins_cost_a_few_syncs_and_none_on_the_loop(
         with running(home) as log:
             for number in range(1000):
                 log.record(wrong_token(number))
-        assert (
-            0 < syncs() <= 10
-        )  # two say that a chain began; a file's and, when it is new, its folder's, for each time that the thread woke
+        # Of each time that the thread woke a file's and, when it is new, its folder's; two say that a chain began.
+        assert 0 < syncs() <= 10
 
 
 def test_a_full_disk_is_said_and_what_waits_is_written_later(home: Path) -> None:
