@@ -49,7 +49,7 @@ async def test_tokens_made_used_wrongly_and_revoked(tmp_path: Path) -> None:
     assert misused == [
         ("ada", "ada is a member: /v1/tokens is the owner's"),
         ("ada", "ada is a member: /v1/no-such/12/place/of/words is the owner's"),
-        ("ada", "ada is a member: [masked] is the owner's"),
+        ("ada", "ada is a member: /v1/no-such/[masked] is the owner's"),
         ("owner", "no token may do this, and no session: POST /v1/tokens"),
         ("owner", "no token may do this, and no session: DELETE /v1/tokens/ci"),
     ]

@@ -50,7 +50,7 @@ def test_files_are_private(home: Path) -> None:
     put(home, "telegram.token", "1:abc")
     put(home, "agent.queue", "6")
     assert {stat.S_IMODE((home / name).stat().st_mode) for name in ("config.toml", "secrets.toml")} == {0o600}
-    assert sorted(path.name for path in home.iterdir()) == ["audit", "config.toml", "secrets.toml"]
+    assert sorted(path.name for path in home.iterdir()) == ["audit", "audit.begun", "config.toml", "secrets.toml"]
 
 
 def test_a_change_is_in_the_security_log_without_its_value(home: Path) -> None:
@@ -126,7 +126,7 @@ def test_several_changes_are_one(home: Path) -> None:
         write_changes(home, {}, changes)
     assert list(home.iterdir()) == []
     write_changes(home, {}, changes[:2])
-    assert sorted(path.name for path in home.iterdir()) == ["audit", "config.toml", "secrets.toml"]
+    assert sorted(path.name for path in home.iterdir()) == ["audit", "audit.begun", "config.toml", "secrets.toml"]
 
 
 def test_link_to_a_file_elsewhere_stays_a_link(home: Path, tmp_path: Path) -> None:
