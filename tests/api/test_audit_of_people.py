@@ -33,6 +33,8 @@ async def test_tokens_made_used_wrongly_and_revoked(tmp_path: Path) -> None:
             status, _ = await host.ask(GUESS, "GET", "/v1/status")
             assert status in (401, 429)
         assert (await host.ask("ada", "GET", "/v1/tokens"))[0] == 403
+        assert (await host.ask("ada", "GET", "/v1/no-such/12/place/of/words"))[0] == 403
+        assert (await host.ask("ada", "GET", f"/v1/no-such/{GUESS}"))[0] == 403
         assert (await host.ask("owner", "POST", "/v1/tokens", {"name": "heir"}))[0] == 403
         assert (await host.ask("owner", "DELETE", "/v1/tokens/ci"))[0] == 403
     events = recorded(home, "token")
@@ -46,6 +48,8 @@ async def test_tokens_made_used_wrongly_and_revoked(tmp_path: Path) -> None:
     misused = [(event.by, event.text) for event in events if event.kind.value == "token.misused"]
     assert misused == [
         ("ada", "ada is a member: /v1/tokens is the owner's"),
+        ("ada", "ada is a member: /v1/no-such/12/place/of/words is the owner's"),
+        ("ada", "ada is a member: /v1/no-such/[masked] is the owner's"),
         ("owner", "no token may do this, and no session: POST /v1/tokens"),
         ("owner", "no token may do this, and no session: DELETE /v1/tokens/ci"),
     ]

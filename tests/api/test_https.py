@@ -209,6 +209,22 @@ async def test_people_sessions_and_the_authority_from_the_command_line(host: Hos
     assert "eva" not in [one["person"] for one in (await tell("token", "list"))["tokens"]]
 
 
+async def test_each_address_that_it_says_is_among_the_names_of_its_certificate(tmp_path: Path) -> None:
+    """127.0.0.2 can be bound and is no address of an interface."""
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    (home / "config.toml").write_text('[host]\nhttp_host = "127.0.0.2"\nhttp_tls = "own"\n')
+    async with running_host(load_settings({}, home=home, http_port=0)) as running:
+        context = await asyncio.to_thread(trusting, running)
+        assert running.plane is not None
+        assert running.plane.local_url == f"https://127.0.0.2:{port_of(running)}"
+        for url in running.plane.urls:
+            place = urlsplit(url)
+            async with asyncio.timeout(60):
+                _, writer = await asyncio.open_connection(place.hostname, place.port, ssl=context)
+                writer.close()
+
+
 async def test_without_tls_it_listens_on_loopback_alone(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir(mode=0o700)

@@ -35,6 +35,13 @@ def test_a_schedule_that_cannot_be_is_not_found(host: HostClient, number: int) -
     assert refusal(lambda: host.get(f"/v1/schedules/{number}")) == "unknown_name"
 
 
+@pytest.mark.parametrize("number", [*LARGE, -1])
+def test_a_task_that_cannot_be_is_not_found_and_told_as_it_was_asked_for(host: HostClient, number: int) -> None:
+    with pytest.raises(HostError, match=f"no task {number}$") as refused:
+        host.get(f"/v1/tasks/{number}")
+    assert refused.value.failure.code == "unknown_name"
+
+
 def test_the_command_line_says_it_too(
     host_facts: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -205,6 +205,59 @@ def test_an_old_log_is_taken_over_and_its_chain_begins_with_the_next_line(home: 
     assert broken(home) == ["inserted 5"]
 
 
+@pytest.mark.parametrize("older", [0, 3])
+@pytest.mark.parametrize("hand", ["added", "changed", "removed"])
+def test_a_hand_in_the_lines_before_the_chain_is_told(home: Path, older: int, hand: str) -> None:
+    (home / FOLDER).mkdir(mode=0o700)
+    path = home / FOLDER / "acts.jsonl"
+    path.write_bytes(LINE * older)
+    append_events(home, [EVENT])
+    append_events(home, [EVENT])
+    assert report_of(home).whole
+    if hand == "added":
+        edited(path, lambda lines: [LINE, *lines])
+    elif older:
+        edited(path, lambda lines: [lines[0].replace(b"opens", b"OPENS")][: hand == "changed"] + lines[1:])
+    else:
+        return
+    assert [one.what for one in report_of(home).breaks] == ["changed"]
+    append_events(home, [EVENT])
+    assert not report_of(home).whole
+
+
+def test_a_log_without_what_was_kept_of_older_lines_is_taken_over(home: Path, acts: Path) -> None:
+    kept = home / FOLDER / "acts.head"
+    head = json.loads(kept.read_bytes())
+    del head["older"]
+    kept.write_text(json.dumps(head))
+    edited(acts, lambda lines: [LINE, *lines])
+    kept.write_text(json.dumps({**head, "file_bytes": acts.stat().st_size}))
+    assert (report_of(home).whole, report_of(home).older) == (True, 1)
+    append_events(home, [EVENT])
+    assert (report_of(home).whole, report_of(home).older) == (True, 1)
+    edited(acts, lambda lines: [LINE, *lines])
+    assert not report_of(home).whole
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+@pytest.mark.parametrize("lost", ["folder", "files", "places"])
+def test_a_chain_that_is_gone_is_told(home: Path, acts: Path, lost: str, goes_on: bool) -> None:
+    if lost == "folder":
+        shutil.rmtree(home / FOLDER)
+    elif lost == "files":
+        for path in (home / FOLDER).iterdir():
+            path.unlink()
+    else:
+        acts.write_bytes(LINE * 5)
+        (home / FOLDER / "acts.head").unlink()
+    if goes_on:
+        append_events(home, [EVENT])
+    assert [one.what for one in report_of(home).breaks] == ["cut"]
+    if goes_on:
+        (home / "audit.begun").unlink()
+        assert report_of(home).whole
+
+
 def many(home: Path, files: int) -> None:
     """Fill so many files of 2,000 bytes."""
     for _ in range(2 * files):
@@ -292,6 +345,7 @@ def test_a_noted_head_tells_of_a_log_that_was_written_anew(home: Path, acts: Pat
     assert report_of(home, noted=(noted,)).found == {noted}
     for path in (home / FOLDER).iterdir():
         path.unlink()
+    (home / "audit.begun").unlink()
     append_events(home, [EVENT] * 8)
     report = report_of(home, noted=(noted,))
     assert report.whole, "a new chain is whole by itself"

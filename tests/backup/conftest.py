@@ -66,7 +66,7 @@ def tree(home: Path) -> dict[str, tuple[int, bytes]]:
     found = {}
     for path in sorted(home.rglob("*")):
         name = str(path.relative_to(home))
-        if path.is_file() and not name.startswith(("microclaw.db", "audit/")):
+        if path.is_file() and not name.startswith(("microclaw.db", "audit/", "audit.begun")):
             found[name] = (path.stat().st_mode & 0o777, path.read_bytes())
     return found
 

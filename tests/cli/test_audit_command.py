@@ -125,7 +125,10 @@ def test_the_status_screen_has_a_line_for_each_alarm() -> None:
 
 
 def test_verify_says_whole_and_names_the_place_where_it_is_not(run: Run, home: Path) -> None:
-    assert run("audit", "verify").out == "attempts  whole: 0 lines\nacts      whole: 0 lines\n"
+    assert (
+        run("audit", "verify").out
+        == "attempts  empty: no line was written yet\nacts      empty: no line was written yet\n"
+    )
     append_events(home, [OLD_TOKEN, EVENT, EVENT, EVENT])
     assert "acts      whole: 3 lines\n" in run("audit", "verify").out
     assert "audit show" in run("audit", "--since", "1h", "verify").err
@@ -157,6 +160,8 @@ def test_a_head_that_was_noted_is_looked_for(run: Run, home: Path) -> None:
     for path in (home / "audit").iterdir():
         path.unlink()
     append_events(home, [EVENT, EVENT, EVENT])
+    assert run("audit", "verify").code == 1
+    (home / "audit.begun").unlink()
     assert run("audit", "verify").code == 0
     refused = run("audit", "verify", "--head", noted)
     assert refused.code == 1

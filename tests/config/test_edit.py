@@ -12,7 +12,7 @@ import pytest
 
 from microclaw.audit import read_events
 from microclaw.config import edit
-from microclaw.config.edit import SettingChange, read_key, write_changes
+from microclaw.config.edit import SettingChange, read_key, write_changes, write_secret
 from microclaw.config.load import load_settings
 from microclaw.config.show import read_views
 from microclaw.errors import ConfigError
@@ -50,7 +50,7 @@ def test_files_are_private(home: Path) -> None:
     put(home, "telegram.token", "1:abc")
     put(home, "agent.queue", "6")
     assert {stat.S_IMODE((home / name).stat().st_mode) for name in ("config.toml", "secrets.toml")} == {0o600}
-    assert sorted(path.name for path in home.iterdir()) == ["audit", "config.toml", "secrets.toml"]
+    assert sorted(path.name for path in home.iterdir()) == ["audit", "audit.begun", "config.toml", "secrets.toml"]
 
 
 def test_a_change_is_in_the_security_log_without_its_value(home: Path) -> None:
@@ -126,7 +126,7 @@ def test_several_changes_are_one(home: Path) -> None:
         write_changes(home, {}, changes)
     assert list(home.iterdir()) == []
     write_changes(home, {}, changes[:2])
-    assert sorted(path.name for path in home.iterdir()) == ["audit", "config.toml", "secrets.toml"]
+    assert sorted(path.name for path in home.iterdir()) == ["audit", "audit.begun", "config.toml", "secrets.toml"]
 
 
 def test_link_to_a_file_elsewhere_stays_a_link(home: Path, tmp_path: Path) -> None:
@@ -223,3 +223,29 @@ def test_password_in_an_address_is_not_shown(home: Path) -> None:
     with pytest.raises(ConfigError) as refused:
         put(home, "model.base_url", "htp://me:hunter2@10.0.0.1")
     assert "hunter2" not in refused.value.message
+
+
+def test_of_a_secret_of_tasks_nothing_is_shown(home: Path) -> None:
+    write_secret(home, {}, "weather", "SuperSecretValue0123456789")
+    (shown,) = [item for item in read_views(home, {}) if item.key == "secrets.values"]
+    assert shown.value == {"weather": "(set)"}
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("claw.lan", None),
+        ("192.168.1.20", None),
+        ("fd00::1", None),
+        ("*.lan", "is a pattern"),
+        ("https://claw.lan", "is no name or address"),
+        ("claw.lan:8080", "is no name or address"),
+    ],
+)
+def test_a_name_of_the_host_is_one_that_a_certificate_can_have(home: Path, name: str, wrong: str | None) -> None:
+    if wrong is None:
+        put(home, "host.http_names", name)
+        assert load_settings({}, home=home).host.http_names == (name,)
+    else:
+        with pytest.raises(ConfigError, match=wrong):
+            put(home, "host.http_names", name)

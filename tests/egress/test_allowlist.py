@@ -132,6 +132,16 @@ def test_check_tells_all_mistakes_and_fails(
     assert run("egress", "check")[0] == 0
 
 
+@pytest.mark.parametrize("host", ["localhost", "box.localhost"])
+def test_check_names_a_host_that_is_this_machine_itself(
+    write: Callable[[str | bytes], Path], run: Callable[..., tuple[int, str]], host: str
+) -> None:
+    write(f"allow:\n  - host: {host}\n")
+    code, text = run("egress", "check")
+    assert (code, f":2: {host} is this machine itself" in text) == (1, True)
+    assert json.loads(run("egress", "check", "--json")[1])["always_refused"] == [host]
+
+
 @pytest.mark.parametrize(
     ("words", "allowed", "said"),
     [

@@ -175,6 +175,9 @@ _LEAST: Final = {
 _REQUEST: Final = REQUEST_HEADER.lower().encode()
 _NUMBER: Final = re.compile(rb"[0-9a-f]{16,32}")
 
+# Each part is a word or a number, so none of them is a token: the security log shows the path as it is.
+_PLAIN_PATH: Final = re.compile(r"(/(v1|[a-z_-]{1,24}|[0-9]{1,9}))+")
+
 FOR_TOKENS: Final = "/v1/"  # below it also what is not there is 401
 CSRF_HEADER: Final = "Microclaw-CSRF"
 _CSRF: Final = CSRF_HEADER.lower().encode()
@@ -298,13 +301,21 @@ class BearerAuth:
         else:
             needs = "the owner's" if access is None else _LEAST[access]
             text, step = f"{person.name} is a {person.role}: {path} is {needs}", "ask the owner of this host"
-        self._note(kind, text, scope, about=about, by=person.name)
+        known = (path,) if _PLAIN_PATH.fullmatch(path) else ()
+        self._note(kind, text, scope, about=about, by=person.name, known=known)
         return failure_response(Failure("permission_refused", text, step), 403)
 
     def _note(
-        self, kind: AuditKind, text: str, scope: Scope, *, about: str | None = None, by: str | None = None
+        self,
+        kind: AuditKind,
+        text: str,
+        scope: Scope,
+        *,
+        about: str | None = None,
+        by: str | None = None,
+        known: tuple[str, ...] = (),
     ) -> None:
-        self._tokens.record(AuditEvent(kind, text, address=client_address(scope), about=about, by=by))
+        self._tokens.record(AuditEvent(kind, text, address=client_address(scope), about=about, by=by, known=known))
 
     def _opens_nothing(self, scope: Scope, shown: list[str], lapsed: str | None) -> Response:
         """`lapsed` is the name of the token that was shown, when it is known."""

@@ -17,7 +17,7 @@ from microclaw.api.body import RequestBody
 from microclaw.api.caller import CHANNEL, Caller, RequestCaller, admit
 from microclaw.auth.gate import Gate, Permission
 from microclaw.auth.people import Roles
-from microclaw.errors import PermissionRefused, TaskRefused
+from microclaw.errors import PermissionRefused, TaskRefused, UnknownName
 from microclaw.store.tasks import TaskRow
 from microclaw.tasks.access import check_may_run, check_sees, seen_by
 from microclaw.tasks.live import TaskView
@@ -162,5 +162,7 @@ def _order(body: TaskBody, by: Caller, name: str) -> TaskOrder:
 
 
 def _storable(number: int) -> int:
-    """A number that the store can look for; any other is of no task."""
-    return number if 0 <= number <= MAX_NUMBER else 0
+    """A number that the store can look for; UnknownName for any other."""
+    if 0 <= number <= MAX_NUMBER:
+        return number
+    raise UnknownName(f"there is no task {str(number)[:40]}", next_step="see yours: microclaw task list")

@@ -10,7 +10,7 @@ from collections.abc import Container
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 
 from microclaw.addresses import bracketed, is_loopback
@@ -84,7 +84,7 @@ async def _tls(settings: Settings, database: Database) -> PeopleTls:
         assert wanted.http_cert is not None  # config.load says so
         assert wanted.http_key is not None
         return await asyncio.to_thread(GivenCertificate, Path(wanted.http_cert), Path(wanted.http_key), now_ms)
-    look = partial(lan_names, *wanted.http_names)
+    look = partial(lan_names, settings.http_host, *wanted.http_names)  # 127.0.0.2 is no address of an interface
     authority = await Authority.open(
         settings.identity,
         IdentityTable(database),
@@ -97,9 +97,13 @@ async def _tls(settings: Settings, database: Database) -> PeopleTls:
 
 
 def _call_names(host: str, names: HostNames) -> list[str]:
-    """How people call what listens there: a bound address itself, else the machine's names and IPv4 addresses."""
-    if host not in _UNSPECIFIED:
-        return [host]
+    """How people call what listens there: a bound address itself, else the machine's names and IPv4 addresses.
+
+    A given certificate that lacks the bound address is called by its own names.
+    """
     named = [name for name in names.names if name not in ("localhost", CONSTANT_NAME) and not name.startswith("*")]
+    if host not in _UNSPECIFIED:
+        is_named = host == "localhost" or ip_address(host) in names.addresses
+        return [host] if is_named or not named else named[:MAX_URLS]
     near = [str(one) for one in names.addresses if isinstance(one, IPv4Address) and not one.is_loopback]
     return [*named[:1], *near, *named[1:]][:MAX_URLS] or ["127.0.0.1"]

@@ -141,8 +141,8 @@ BUSY: Final = frozenset(
         AuditKind.TASK_ENDED,
     }
 )
-# What these are about is new each time, so whom they count for is who asked.
-BY_ASKER: Final = frozenset({AuditKind.TASK_STARTED, AuditKind.TASK_ENDED})
+# The host does these by itself: they count for the device, not for a person.
+OF_DEVICE: Final = frozenset({AuditKind.PROGRAM_RESTORED})
 # A person should look: somebody may have a copy of what a device proves itself with.
 ALARMS: Final = frozenset({AuditKind.CREDENTIAL_SUPERSEDED})
 # These end an alarm of the same device.
@@ -162,6 +162,7 @@ class AuditEvent:
 
     `about` is the device, person, token or setting. `count` is more than 1 for a line that stands for several events.
     `approval` is the number of the question that somebody said yes to before.
+    `network`: it is a task's that may reach the Internet.
     `known`: words of the text that are in files of ours, such as a board's profile; they are no secrets, however mixed.
     """
 
@@ -173,6 +174,12 @@ class AuditEvent:
     count: int = 1
     known: tuple[str, ...] = ()
     approval: str | None = None
+    network: bool = False
+
+    @property
+    def is_weighty(self) -> bool:
+        """Whether a person said yes to it or it has a network: lines of the same person without that leave it in."""
+        return self.network or self.approval is not None
 
     @property
     def is_act(self) -> bool:

@@ -16,12 +16,25 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from microclaw.audit.chain import START, Head, Link, last_link, read_head, resume, seal, write_head
+from microclaw.audit.chain import (
+    START,
+    Head,
+    Link,
+    OlderLines,
+    fields_of,
+    last_link,
+    place_of,
+    read_head,
+    resume,
+    seal,
+    write_head,
+)
 from microclaw.audit.event import ALARMS, SETTLED_BY, AuditEvent, AuditKind, line_of
-from microclaw.durable import make_private_folder, open_regular, sync_folder
+from microclaw.durable import make_private_folder, open_regular, replace_file, sync_folder
 from microclaw.errors import StoreError
 
 FOLDER: Final = "audit"  # in the host's home
@@ -32,6 +45,7 @@ FILE_BYTES: Final = 1 << 20
 FILES: Final = 32  # of each set: 64 MiB in all
 ALARM_MS: Final = 7 * 86_400_000
 MAX_ALARMS: Final = 8
+MAX_BEGUN_BYTES: Final = 4096
 _KINDS: Final = {kind.value: kind for kind in AuditKind}
 
 
@@ -170,15 +184,66 @@ def head_path(folder: Path, stem: str) -> Path:
     return folder / f"{stem}.head"
 
 
+def begun_path(folder: Path) -> Path:
+    """Which sets have a chain: beside the folder, so that a folder that is gone is told."""
+    return folder.with_name(f"{folder.name}.begun")
+
+
+def begun_sets(folder: Path) -> dict[str, bool]:
+    """The sets whose chain began here, and whether one began again where another was. OSError or StoreError."""
+    try:
+        with os.fdopen(open_regular(begun_path(folder), os.O_RDONLY), "rb") as file:
+            found = json.loads(file.read(MAX_BEGUN_BYTES))
+    except (FileNotFoundError, ValueError, RecursionError):
+        return {}
+    return {stem: found[stem] is True for stem in STEMS if stem in found} if isinstance(found, dict) else {}
+
+
+def _keep_begun(folder: Path, begun: Mapping[str, bool]) -> None:
+    replace_file(begun_path(folder), json.dumps(begun).encode() + b"\n", only_writer=True)
+
+
+def lines_of_set(folder: Path, stem: str) -> Iterator[tuple[str, int, bytes]]:
+    """Each line with its file and number, the oldest first. OSError or StoreError."""
+    for path in set_paths(folder, stem):
+        try:
+            with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
+                data = file.read()
+        except FileNotFoundError:
+            continue
+        for number, line in enumerate(data.split(b"\n"), 1):
+            if line:
+                yield path.name, number, line
+
+
+def _older_lines(folder: Path, stem: str) -> OlderLines:
+    """What is there before the first line with a place."""
+    count, digest = 0, sha256()
+    for _, _, line in lines_of_set(folder, stem):
+        fields = fields_of(line)
+        if fields is None or "kind" not in fields:
+            continue
+        if place_of(fields) is not None:
+            break
+        count += 1
+        digest.update(line + b"\n")
+    return OlderLines(count, digest.hexdigest())
+
+
 def _append(folder: Path, stem: str, lines: Sequence[bytes]) -> None:
     path, kept = _path(folder, stem, 0), head_path(folder, stem)
     head = read_head(kept)
     last, size, torn = _end(path, head)
     data, end = seal(lines, last)
     anchor = START if head is None else head.anchor
+    older = None if head is None else head.older
     if size and size + len(data) > FILE_BYTES:
         anchor = _rotate(folder, stem, Head(last, size, anchor))
-        size, torn = 0, False
+        size, torn, older = 0, False, None
+    older = older or _older_lines(folder, stem)
+    begun = begun_sets(folder)
+    if stem in begun and head is None and not last.n:
+        _keep_begun(folder, {**begun, stem: True})
     data = (b"\n" if torn else b"") + data
     fd = open_regular(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
     try:
@@ -189,7 +254,9 @@ def _append(folder: Path, stem: str, lines: Sequence[bytes]) -> None:
     if not size:
         sync_folder(folder)
     with suppress(OSError):  # the lines are written: the next ones find their end without it
-        write_head(kept, Head(end, size + len(data), anchor))
+        write_head(kept, Head(end, size + len(data), anchor, older))
+        if stem not in begun:
+            _keep_begun(folder, {**begun, stem: False})
 
 
 def _end(path: Path, head: Head | None) -> tuple[Link, int, bool]:

@@ -1,8 +1,9 @@
 """Takes events on the event loop and writes them in a thread, limited by kind and by address. It reads none.
 
 One kind, or one address, cannot fill the files: in each hour a kind has so many lines, and one source of it so many.
-The first event beyond is announced, the rest are counted, and the hour's end says how many. So with every kind at its
-limit the files of what comes from outside reach back a week.
+What a person did is counted for that person alone: nobody's acts leave out a line of somebody else. The first event
+beyond is announced, the rest are counted, and the hour's end says how many. So with every kind at its limit the files
+of what comes from outside reach back a week.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from microclaw.addresses import address_range
-from microclaw.audit.event import ALARMS, BUSY, BY_ASKER, SETTLED_BY, AuditEvent, AuditKind, line_of
+from microclaw.audit.event import ALARMS, BUSY, OF_DEVICE, SETTLED_BY, AuditEvent, AuditKind, line_of
 from microclaw.audit.files import FOLDER, RecordedEvent, append_lines, open_alarms, read_events, stem_of
 from microclaw.errors import StoreError
 
@@ -30,9 +31,11 @@ _QUESTIONS: Final = (30, 60)
 _OFTEN: Final = frozenset(
     {AuditKind.APPROVAL_ASKED, AuditKind.APPROVAL_EXPIRED, AuditKind.EGRESS_ALLOWED, AuditKind.EGRESS_REFUSED}
 )
-_ACTS: Final = (300, 300)
-_BUSY: Final = (20, 60)
-MAX_SOURCES: Final = 1024  # that are told apart in one window of one kind
+_ACTS: Final = 300  # of one person; of all together where nobody is named
+_BUSY: Final = 60  # of one person
+_BUSY_DEVICES: Final = (20, 60)
+_WEIGHTY: Final = "\nweighty"  # after a person's name, which has one line
+MAX_SOURCES: Final = 1024  # that are told apart in one window of one kind; the rest count as one
 NAMED_SOURCES: Final = 5  # in a line about what was not written
 MAX_WAITING: Final = 1024  # lines: fewer bytes than a file holds
 PAUSE_S: Final = 0.5  # between two writes: what comes meanwhile shares one sync
@@ -66,8 +69,10 @@ class EventLimits:
         window = self._windows.setdefault(event.kind, _Window(self._clock_s()))
         source = _source(event)
         of_source, of_kind = _limits(event)
-        if window.lines < of_kind and window.written[source] < of_source:
-            window.lines += 1
+        if source not in window.written and len(window.written) >= MAX_SOURCES:
+            source = "others"
+        if (of_kind is None or window.lines < of_kind) and window.written[source] < of_source:
+            window.lines += of_kind is not None  # a person's lines use up no room of the kind
             window.written[source] += 1
             return [*lines, event]
         window.left_out += 1
@@ -210,24 +215,29 @@ class AuditLog:
         return True
 
 
-def _limits(event: AuditEvent) -> tuple[int, int]:
-    if event.is_act:
-        return _BUSY if event.kind in BUSY else _ACTS
-    return _QUESTIONS if event.kind in _OFTEN else _OUTSIDE
+def _limits(event: AuditEvent) -> tuple[int, int | None]:
+    """The lines of its source, and of its kind; None where only the source counts."""
+    if not event.is_act:
+        return _QUESTIONS if event.kind in _OFTEN else _OUTSIDE
+    if event.kind in OF_DEVICE:
+        return _BUSY_DEVICES
+    if event.by is None:
+        return _ACTS, _ACTS
+    return (_BUSY if event.kind in BUSY and not event.is_weighty else _ACTS), None
 
 
 def _source(event: AuditEvent) -> str:
-    """Whom an event counts for: its address range, else the device or the person."""
+    """Whom an event counts for: an act for the person, else its address range, the device or the person."""
+    if event.is_act and event.by is not None and event.kind not in OF_DEVICE:
+        return f"{event.by}{_WEIGHTY}" if event.kind in BUSY and event.is_weighty else event.by
     if event.address is not None and event.kind not in ALARMS:
         return address_range(event.address)
-    if event.kind in BY_ASKER:
-        return event.by or ""
     return event.about or event.by or ""
 
 
 def _summary(kind: AuditKind, window: _Window) -> AuditEvent:
     count = window.left_out - 1  # the first one has a line
     named = window.unwritten.most_common(NAMED_SOURCES)
-    most = ", ".join(f"{source or 'one source'} {number:,}" for source, number in named)
+    most = ", ".join(f"{source.removesuffix(_WEIGHTY) or 'one source'} {number:,}" for source, number in named)
     more = f" and {len(window.unwritten) - NAMED_SOURCES} more" if len(window.unwritten) > NAMED_SOURCES else ""
     return AuditEvent(kind, f"{count:,} more within the hour, not written one by one: {most}{more}", count=count)

@@ -5,15 +5,14 @@ It changes nothing. What it cannot tell: docs/audit.md.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from microclaw.audit.chain import START, ChainedLine, Head, Link, fields_of, hash_of, place_of, read_head
-from microclaw.audit.files import FOLDER, STEMS, check_folder, head_path, locked, set_paths
-from microclaw.durable import open_regular
+from microclaw.audit.chain import START, ChainedLine, Head, Link, OlderLines, fields_of, hash_of, place_of, read_head
+from microclaw.audit.files import FOLDER, STEMS, begun_path, begun_sets, check_folder, head_path, lines_of_set, locked
 
 MAX_BREAKS: Final = 20  # that are named of one set
 _MISSING_HEAD: Final = "the kept head is missing or unreadable: whether the end was cut off cannot be told"
@@ -55,7 +54,7 @@ def verify_chains(home: Path, noted: Collection[str] = ()) -> tuple[ChainReport,
     """Follow each set's chain; `noted` are hashes to look for. Writers wait meanwhile. OSError or StoreError."""
     folder = home / FOLDER
     if not check_folder(folder):
-        return tuple(_Walk(stem, START, frozenset()).report(START) for stem in STEMS)
+        return tuple(_missing(folder, stem) for stem in STEMS)
     with locked(folder):
         return tuple(_verify(folder, stem, frozenset(noted)) for stem in STEMS)
 
@@ -84,6 +83,8 @@ class _Walk:
     found: set[str] = field(default_factory=set)
     hashes: dict[int, str] = field(default_factory=dict)  # of the lines that the kept head names
     where: tuple[str, int] = ("", 0)
+    older_hash: Any = field(default_factory=sha256)
+    older_where: tuple[str, int] = ("", 0)
 
     def broken(self, what: str, text: str) -> None:
         self.break_count += 1
@@ -99,6 +100,8 @@ class _Walk:
         place = place_of(fields)
         if place is None and self.last is None and not self.anchor.n:
             self.older += 1
+            self.older_hash.update(line + b"\n")
+            self.older_where = self.where
             return
         if place is None:
             self.broken("inserted", "a line without a place in the chain, where each has one")
@@ -140,10 +143,11 @@ def _verify(folder: Path, stem: str, noted: frozenset[str]) -> ChainReport:
     head = read_head(head_path(folder, stem))
     walk = _Walk(stem, START if head is None else head.anchor, noted)
     named = () if head is None else (head.last.n, head.anchor.n)
-    for file, number, line in _lines(folder, stem):
+    for file, number, line in lines_of_set(folder, stem):
         walk.where = (file, number)
         walk.take(line, named)
     last = walk.last or START
+    _compare_begun(walk, folder)
     if head is None:
         if walk.last is not None or head_path(folder, stem).exists():
             walk.broken("head", _MISSING_HEAD)
@@ -152,25 +156,34 @@ def _verify(folder: Path, stem: str, noted: frozenset[str]) -> ChainReport:
     return walk.report(last)
 
 
+def _missing(folder: Path, stem: str) -> ChainReport:
+    walk = _Walk(stem, START, frozenset())
+    _compare_begun(walk, folder)
+    return walk.report(START)
+
+
+def _compare_begun(walk: _Walk, folder: Path) -> None:
+    """Whether a chain that began here is still there, and is the first one."""
+    begun, path = begun_sets(folder), begun_path(folder)
+    if walk.stem in begun and walk.last is None:
+        walk.where = (f"{walk.stem}.jsonl", 0)
+        walk.broken("cut", f"a chain began here, and no line of it is there ({path.name} beside the folder says so)")
+    elif begun.get(walk.stem):
+        text = f"the chain that was here was lost, and this one began anew; if you removed it yourself: rm {path}"
+        walk.broken("cut", text)
+
+
 def _compare(walk: _Walk, head: Head, last: Link) -> None:
     """What the kept head tells beyond the lines themselves."""
     if head.last.n > last.n:
         first = max(last.n, head.anchor.n) + 1
         walk.broken("cut", f"lines {first} to {head.last.n} are missing at the end: the kept head has them")
         return
+    older = OlderLines(walk.older, walk.older_hash.hexdigest())
+    if head.older is not None and older != head.older:
+        walk.where = walk.older_where
+        was = f"there were {head.older.lines:,} with another hash, and now there are {older.lines:,}"
+        walk.broken("changed", f"the lines of before the chain are not the ones that it began after: {was}")
     for link in (head.last, head.anchor):
         if walk.hashes.get(link.n, link.hash) != link.hash:
             walk.broken("changed", f"line {link.n} is not the one that the kept head names")
-
-
-def _lines(folder: Path, stem: str) -> Iterator[tuple[str, int, bytes]]:
-    """Each line with its file and number, the oldest first."""
-    for path in set_paths(folder, stem):
-        try:
-            with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
-                data = file.read()
-        except FileNotFoundError:
-            continue
-        for number, line in enumerate(data.split(b"\n"), 1):
-            if line:
-                yield path.name, number, line

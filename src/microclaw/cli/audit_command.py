@@ -147,6 +147,8 @@ def chain_text(report: ChainReport) -> str:
         facts.append(f"{report.older:,} more of before the chain, which it does not cover")
     if report.torn:
         facts.append(f"{count_text(report.torn, 'piece')} of a line, as a power cut leaves it, and no forgery")
+    if report.whole and not (report.lines or report.anchor.n or report.older or report.torn):
+        return f"{report.stem:<9} empty: no line was written yet"
     return f"{report.stem:<9} {'whole' if report.whole else 'BROKEN'}: {'; '.join(facts)}"
 
 

@@ -14,7 +14,7 @@ from microclaw.cli.options import FAILED, GlobalOptions, command_group, global_o
 from microclaw.cli.secret_value import secret_value
 from microclaw.config.load import private_home
 from microclaw.config.yaml_file import FileMistakes
-from microclaw.egress.allowlist import FILE_NAME, AllowEntry, Allowlist, read_allowlist
+from microclaw.egress.allowlist import FILE_NAME, AllowEntry, Allowlist, is_own_name, read_allowlist
 from microclaw.egress.policy import Verdict, judge
 from microclaw.egress.request_head import RequestRefused, connect_target, url_parts
 from microclaw.egress.secret_values import SecretValues, system_keyring
@@ -67,17 +67,25 @@ def check(
     allowlist = _read(options, path)
     known = SecretValues(home, os.environ).places()
     missing = sorted({entry.secret for entry in allowlist.entries if entry.secret and entry.secret not in known})
-    found = {"ok": not missing, "file": str(path), "mistakes": [], "secrets_missing": missing}
+    refused = [entry for entry in allowlist.entries if is_own_name(entry.host)]
+    ok = not missing and not refused
+    hosts = [entry.host for entry in refused]
+    found = {"ok": ok, "file": str(path), "mistakes": [], "secrets_missing": missing, "always_refused": hosts}
     if not options.wrote_json("egress_check", found):
         for name in missing:
             options.line(f"{path}: there is no secret {name}\n  next: microclaw secret set {name} @FILE")
-        if not missing:
+        for entry in refused:
+            options.line(
+                f"{path}:{entry.line}: {entry.host} is this machine itself, which is always refused\n"
+                "  next: take the entry out; only the public Internet can be asked"
+            )
+        if ok:
             options.say(
                 f"{path}: nothing wrong, {count_text(len(allowlist.entries), 'host')}"
                 if path.exists()
                 else f"there is no {path}: {NOTHING}"
             )
-    if missing:
+    if not ok:
         raise typer.Exit(FAILED)
 
 

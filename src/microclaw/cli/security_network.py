@@ -149,7 +149,7 @@ def _own_pages(authority: KeyPair | str | None, settings: Settings, now_ms: int)
         yield problem("certs", f"the page server's certificate cannot be used: {pages}", _RESTART)
     elif pages is not None:
         yield from _server("page server", pages, authority, now_ms)
-        missing = _missing(pages.certificate, lan_names(*settings.host.http_names))
+        missing = _missing(pages.certificate, lan_names(settings.host.http_host, *settings.host.http_names))
         if missing and _pages_are_open(settings):
             yield warning(
                 "certs", f"the page server's certificate lacks {missing}: who calls it so is refused", _RESTART

@@ -8,6 +8,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 _DURATION: Final = re.compile(r"([1-9][0-9]{0,4})([mhd])")
+_NAME: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*")
 _UNIT_S: Final = {"m": 60, "h": 3600, "d": 86_400}
 
 
@@ -71,6 +72,21 @@ def is_bind(value: str) -> str | None:
         ipaddress.ip_address(value)
     except ValueError:
         return None if value == "localhost" else "is no address of this machine, as in 127.0.0.1 or 0.0.0.0"
+    return None
+
+
+def is_called(value: str) -> str | None:
+    """A name or address for the host's own certificate, which has no wildcards."""
+    import ipaddress
+
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        if "*" in value:
+            return "is a pattern: write out each name that people call the host by, as in claw.lan"
+        name = value.rstrip(".").lower()
+        good = len(name) <= 253 and _NAME.fullmatch(name) is not None
+        return None if good else "is no name or address, as in claw.lan or 192.168.1.20 (no https://, no port)"
     return None
 
 

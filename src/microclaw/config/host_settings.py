@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
-from microclaw.config.checks import is_bind, is_folder, is_link
+from microclaw.config.checks import is_bind, is_called, is_folder, is_link
 from microclaw.config.declaration import about
 
 DEFAULT_HTTP_PORT = 8080
@@ -26,6 +26,7 @@ class HostSettings:
     http_cert: Annotated[str, about("certificate and chain (PEM), for http_tls files", check=is_folder)] | None = None
     http_key: Annotated[str, about("its private key (PEM), not readable by everybody", check=is_folder)] | None = None
     http_names: Annotated[
-        tuple[str, ...], about("more names and addresses for the own certificate, as people call the host")
+        tuple[str, ...],
+        about("more names and addresses for the own certificate, as people call the host", check=is_called),
     ] = ()
     link: Annotated[str, about('where devices connect: HOST:PORT or "off"', check=is_link)] | None = None

@@ -19,6 +19,8 @@ from microclaw.config.sources import Sources, read_sources
 from microclaw.config.values import without_password
 
 DEFAULT: Final = "default"
+TASK_SECRETS: Final = ("secrets", "values")  # `secret set` promises that none of them is shown again
+SET: Final = "(set)"
 MAX_PASSWORD_CHARS: Final = 4096
 _PASSWORD: Final = re.compile(r"//[^/\s@:]*:([^/\s@]+)@")
 
@@ -120,6 +122,8 @@ def _setting(setting: Setting, path: Path, sources: Sources, variables: Mapping[
         origin = place[0] if place[1] is None else f"{place[0]}:{place[1]}"
     elif setting.default is not None:
         return SettingView(key, setting.default, DEFAULT, setting.about)
+    if path[:2] == TASK_SECRETS and isinstance(value, dict):
+        return SettingView(key, dict.fromkeys(value, SET), origin, setting.about)
     return SettingView(key, _hidden(value, secret=setting.secret), origin, setting.about)
 
 

@@ -101,6 +101,11 @@ class Allowlist:
         return tuple(sorted(open_to_all.union(*(entry.tasks or () for entry in self.entries))))
 
 
+def is_own_name(host: str) -> bool:
+    """Whether a host of the list always is the machine itself (RFC 6761), which the proxy refuses."""
+    return host in ("localhost", "localhost.localdomain") or host.endswith(".localhost")
+
+
 def read_allowlist(path: Path) -> Allowlist:
     """The allowlist of a file; an empty one where there is no file. Raises FileMistakes, ConfigError."""
     try:

@@ -282,7 +282,7 @@ class TaskService:
         try:
             await asyncio.to_thread(self._folders.clean, ended.number)
             await self._set(live, ended)
-            self._note_end(ended)
+            self._note_end(ended, live.approval)
             await self.prune()
         except (MicroclawError, OSError) as exc:  # it stays open in the store: the next start closes it
             _log.warning("the end of task %d is not kept: %s", ended.number, exc)
@@ -418,10 +418,10 @@ class TaskService:
     def _note_start(self, live: LiveTask) -> None:
         self._audit(AuditKind.TASK_STARTED, started_text(live), live.row, live.approval)
 
-    def _note_end(self, row: TaskRow) -> None:
-        self._audit(AuditKind.TASK_ENDED, ended_text(row), row)
+    def _note_end(self, row: TaskRow, approval: str | None = None) -> None:
+        self._audit(AuditKind.TASK_ENDED, ended_text(row), row, approval)
 
-    def _audit(self, kind: AuditKind, text: str, row: TaskRow, approval: str | None = None) -> None:
-        known = (row.code_sha256[:16],)
-        about = f"task {row.number}"
-        self._record(AuditEvent(kind, text, about=about, by=row.asked_by, known=known, approval=approval))
+    def _audit(self, kind: AuditKind, text: str, row: TaskRow, approval: str | None) -> None:
+        known, about, network = (row.code_sha256[:16],), f"task {row.number}", row.allow is not None
+        event = AuditEvent(kind, text, about=about, by=row.asked_by, known=known, approval=approval, network=network)
+        self._record(event)
