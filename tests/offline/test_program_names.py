@@ -86,6 +86,26 @@ async def test_start_finds_a_stopped_program_and_its_board(ask: Ask) -> None:
     assert json.loads(reply.calls[0].arguments) == {"appName": "btn", "switch": "start", "device": "desk"}
 
 
+@pytest.mark.parametrize("said", ["remove btn", "remove btn from desk", "uninstall the btn program"])
+async def test_remove_takes_a_stopped_program_off(ask: Ask, said: str) -> None:
+    after: tuple[Message, ...] = ()
+    reply = await ask(said, device_context=BOARDS)
+    while reply.calls and reply.calls[0].name == "query-wasm-apps":
+        is_desk = json.loads(reply.calls[0].arguments)["device"] == "desk"
+        after = (*after, *listed(reply, stopped=("btn",) if is_desk else ()))
+        reply = await ask(said, *after, device_context=BOARDS)
+    assert reply.calls[0].name == "uninstall-wasm-app"
+    assert json.loads(reply.calls[0].arguments) == {"appName": "btn", "device": "desk"}
+    done = await ask(said, *after, *answered(reply, appName="btn", undoable=True), device_context=BOARDS)
+    assert done.text.startswith("btn removed from desk")
+
+
+async def test_stop_of_a_stopped_program_says_so_and_acts_not(ask: Ask) -> None:
+    after = listed(await ask("stop btn on desk", device_context=BOARDS), stopped=("btn",))
+    reply = await ask("stop btn on desk", *after, device_context=BOARDS)
+    assert (reply.calls, reply.text.splitlines()[0]) == ((), "btn is stopped already on desk.")
+
+
 async def test_a_word_that_is_no_program_keeps_its_meaning(ask: Ask) -> None:
     none = DeviceContext(tuple(replace(one, apps=(), stopped=()) for one in BOARDS.devices))
     question = await ask("start blinking", device_context=none)
