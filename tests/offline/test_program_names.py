@@ -133,6 +133,9 @@ async def test_a_sentence_sets_when_a_program_runs(ask: Ask, said: str, times: d
     assert json.loads(reply.calls[0].arguments) == {"appName": "lamp", "device": "virtual-1", **times}
     done = await ask(said, *answered(reply, runs="every 10 min"), device_context=BOARDS)
     assert "lamp on virtual-1 runs every 10 min from now on" in done.text
+    has_them = answered(reply, unchanged=True, message="lamp has them: nothing to do")
+    same = await ask(said, *has_them, device_context=BOARDS)
+    assert (same.text, same.failed_code) == ("lamp has them: nothing to do.", None)
 
 
 async def test_times_of_what_no_board_has_set_nothing(ask: Ask) -> None:

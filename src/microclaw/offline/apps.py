@@ -58,8 +58,8 @@ def _remove_app(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
     kept = _stopped(at) if said else []
     named = _meant(at, [*apps, *_missing(at), *(() if _keeps(at) else kept)])
     if not named and (stopped := matching(kept, said)):
-        name = stopped[0]["name"]
-        return Say(f"{name} is stopped already on {at.results[0].device}.", next_step=f"start {name}; or: remove {name}")
+        name, device = stopped[0]["name"], at.results[0].device
+        return Say(f"{name} is stopped already on {device}.", next_step=f"start {name}; or: remove {name}")
     if not named and not said:
         return Say(f"{_running(at, apps)}: there is nothing to stop.", "app_not_found", "what is running")
     if not named:

@@ -66,6 +66,8 @@ def set_times(at: Context) -> Decision:
     app = at.parse.word("app") or ""
     if at.results:
         last = at.results[-1]
+        if last.fields.get("unchanged"):
+            return Say(f"{last.fields.get('message')}.")
         return Say(f"{app} on {last.device} runs {last.fields.get('runs')} from now on ({_proof(last.proof)}).")
     every, stop = at.parse.number("every_ms"), at.parse.number("stop_ms")
     times: dict[str, str] = {}
