@@ -44,8 +44,8 @@ _ABOUT_TIMES: Final = re.compile(
 _NO_NAMES: Final = frozenset(
     re.findall(
         r"\w+",
-        "it that this them these those one all everything something board boards device devices pin pins led light lamp "
-        "program app programs apps me us a an",
+        "it that this them these those one all everything something board boards device devices pin pins led light "
+        "lamp program app programs apps me us a an",
     )
 )
 
