@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 import stat
@@ -11,7 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from microclaw.durable import MAX_PRIVATE_BYTES, make_private_folder, read_private, replace_file, write_private
+from microclaw.durable import (
+    MAX_PRIVATE_BYTES,
+    make_private_folder,
+    read_private,
+    replace_file,
+    write_chunks,
+    write_private,
+)
 from microclaw.errors import StoreError
 from microclaw.knowledge.text_files import write_text
 
@@ -101,3 +109,17 @@ def test_folders_made_above_a_file_are_private_too(tmp_path: Path) -> None:
     write_text(tmp_path / "memory" / "people" / "one" / "MEMORY.md", "x")
     made = [tmp_path / "memory", tmp_path / "memory" / "people", tmp_path / "memory" / "people" / "one"]
     assert [stat.S_IMODE(folder.stat().st_mode) for folder in made] == [0o700] * 3
+
+
+def test_what_is_no_plain_file_stays(tmp_path: Path) -> None:
+    """Somebody writes `-o /dev/null`, and is root."""
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    for place in (pipe, link):
+        with pytest.raises(OSError, match="no plain file"):
+            replace_file(place, b"x")
+        with pytest.raises(OSError, match="no plain file"):
+            write_chunks(place, [b"x"], replace=True)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert link.is_symlink()

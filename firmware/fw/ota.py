@@ -50,10 +50,13 @@ class Updates:
 
     def go_on(self):
         if self.todo in ("", "switch"):
-            _module("storage").remove_file(self.payload)
+            self.drop_payload()
         if self.todo not in ("", "trial"):
             self.task = asyncio.create_task(self._run())
         self.rest()
+
+    def drop_payload(self):
+        _module("storage").remove_file(self.payload)
 
     def rest(self):
         """Nothing is left to do: what this took of memory is given back. A trial waits for its `welcome` without it."""
@@ -63,7 +66,11 @@ class Updates:
     # From the link
 
     def offer(self, manifest, signature):
-        _module("ota_offer").take(self, manifest, signature)
+        digest = hexlify(sha256(manifest).digest()).decode()
+        if not self.move("known", digest):
+            told = _module("ota_offer").checked(self, digest, manifest, signature)
+            if told and self.move(*told):
+                self.begin_anew()
         self.rest()
 
     def begin_anew(self):
@@ -89,7 +96,11 @@ class Updates:
             try:
                 if not self.link._calls.runner.has_room(_MEMORY_BYTES):
                     raise MemoryError("stop a program, then offer it again")
-                await self._do()
+                told = await self._step()
+                if told:
+                    self.move(*told)
+                    if self.todo in ("", "switch"):
+                        self.drop_payload()
             except MemoryError as exc:  # programs come and go
                 tries -= 1
                 if not tries:
@@ -101,12 +112,15 @@ class Updates:
         self.task = None
         self.rest()
 
-    def _do(self):
-        """A coroutine of what is to be done."""
+    def _step(self):
+        """A coroutine of what is to be done next. It returns what the plan is told: its code and that of the plan are
+        never in memory together."""
         if self.todo == "switch":
+            self.move("rebooting")
             return self.switch()
         if self.todo == "download":
-            return _module("ota_download").download(self)
+            is_small = _module("ota_keys").is_small()
+            return _module("ota_download").download(self, is_small)
         return _module("ota_unpack" if self.record["kind"] == "files" else "slots_image").check(self)
 
     def stop(self):

@@ -22,10 +22,11 @@ SPKI_HEAD = (
     b"\x05\x00\x03\x82\x01\x8f\x00\x30\x82\x01\x8a\x02\x82\x01\x81\x00"
 )
 SPKI_TAIL = b"\x02\x03\x01\x00\x01"
-_DIGITS = "0123456789"
-_HEX = "0123456789abcdef"
-_LOWER = "abcdefghijklmnopqrstuvwxyz"
-_UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+# Bytes: MicroPython keeps each letter that it takes out of a text, as a name, for ever
+_DIGITS = b"0123456789"
+_HEX = b"0123456789abcdef"
+_LOWER = b"abcdefghijklmnopqrstuvwxyz"
+_UPPER = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 class Refused(Exception):
@@ -143,7 +144,8 @@ def changed_keys(values, keys):
 
 def seconds(text):
     """Seconds since 1970 of `YYYY-MM-DDThh:mm:ssZ`; ValueError for what is no such time."""
-    if len(text) != 20 or text[4] + text[7] + text[10] + text[13] + text[16] + text[19] != "--T::Z":
+    data = text.encode()
+    if len(text) != 20 or bytes([data[at] for at in (4, 7, 10, 13, 16, 19)]) != b"--T::Z":
         raise ValueError(text)
     parts = (text[:4], text[5:7], text[8:10], text[11:13], text[14:16], text[17:19])
     if not all(_of(part, _DIGITS) for part in parts):
@@ -225,23 +227,23 @@ def _check_space(values, facts):
 
 
 def _of(text, letters, least=1, most=64):
-    return type(text) is str and least <= len(text) <= most and all(letter in letters for letter in text)
+    return type(text) is str and least <= len(text) <= most and all(letter in letters for letter in text.encode())
 
 
 def _name(value):
-    return _of(value, _LOWER + _UPPER + _DIGITS + "._-")
+    return _of(value, _LOWER + _UPPER + _DIGITS + b"._-")
 
 
 def _label(value):
-    return _of(value, _LOWER + _DIGITS + "-", 1, 32)
+    return _of(value, _LOWER + _DIGITS + b"-", 1, 32)
 
 
 def _revision(value):
-    return _of(value, _LOWER + _UPPER + _DIGITS + "._-", 1, 32)
+    return _of(value, _LOWER + _UPPER + _DIGITS + b"._-", 1, 32)
 
 
 def _number_text(text):
-    return _of(text, _DIGITS, 1, 5) and (text == "0" or text[0] != "0") and int(text) <= 65535
+    return _of(text, _DIGITS, 1, 5) and (text == "0" or not text.startswith("0")) and int(text) <= 65535
 
 
 def _is_version(value):

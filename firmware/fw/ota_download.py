@@ -1,12 +1,9 @@
 """The payload of an update, window by window over the link (docs/protocols/ota.md). Read in while it downloads."""
 
 import asyncio
-import time
 from binascii import unhexlify
 
-from messages import encode
 from micropython import const
-from ota_keys import is_small
 
 _WINDOW = const(4096)  # without PSRAM; and what a slot's block has
 _QUIET_MS = const(20_000)
@@ -36,51 +33,51 @@ class Window:
             self._news.set()
 
 
-async def download(up):
-    """Until the payload is whole and the plan says so, or it failed. A connection that ends is waited for."""
+async def download(up, is_small):
+    """Until the plan has to know: a note of how far it is, the payload is whole, or it failed. Returns what it is told.
+
+    A connection that ends is waited for.
+    """
     record = up.record
     kind = record["kind"]
     if record["state"] == "offered":
-        up.slots(kind).forget(up)
-        up.move("downloading", up.slots(kind).unused(up))
+        slots = up.slots(kind)
+        slots.forget(up)
+        return "downloading", slots.unused(up)
     sink = up.slots(kind).sink(up)
+    most = _WINDOW if is_small else 4 * _WINDOW
     digest, size, failed = unhexlify(record["sha256"]), record["size"], 0
-    del record  # each note of how far it is makes another one
     up.taker = window = Window(up, digest, sink)
     try:
         while sink.at < size:
             began = sink.at
-            await _one(up, window, sink, digest, size)
+            await _one(up, window, sink, digest, min(most, size - sink.at))
             error, window.error = window.error, None
             if isinstance(error, OSError):
                 raise error
             failed = failed + 1 if sink.at == began else 0
             if error in ("blob_unknown", "blob_withdrawn", "blob_range") or failed >= _MAX_FAILED:
                 up.slots(kind).forget(up)
-                up.move("failed", "download_failed: " + (error or "no answer"))
-                return
+                return "failed", "download_failed: " + (error or "no answer")
             if error:
                 await asyncio.sleep_ms(_BUSY_MS)
             sink.flush()
             if sink.at >= sink.note_at:
-                up.move("wrote", sink.at)
-                sink.noted()
-        sink.close()
-        up.move("downloaded")
+                return "wrote", sink.at
+        return ("downloaded",)
     finally:
         if up.taker is window:
             up.taker = None
         sink.close()
 
 
-async def _one(up, window, sink, digest, size):
+async def _one(up, window, sink, digest, length):
     """Ask for the next window, and wait until it is here, refused, or nothing came for 20 s."""
     link, news = up.link, up.news
     news.clear()
     while link.phase != "ready":
         await news.wait()
         news.clear()
-    length = min(_WINDOW if is_small() else 4 * _WINDOW, size - sink.at)
     window.end = sink.at + length
     try:
         await link._say("blob_read", {"sha256": digest, "offset": sink.at, "length": length})

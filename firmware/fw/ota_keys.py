@@ -21,6 +21,10 @@ def load(settings):
     return found if found and found.get("keys") else None
 
 
+def keep(settings, told):
+    storage.write_sealed(settings.path(FILE), told)
+
+
 def hello(board, settings):
     """`hello.ota`, or None for a board that takes no updates."""
     told, name = load(settings), board_name(board)

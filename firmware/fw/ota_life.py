@@ -5,7 +5,6 @@ Read in when needed (ota.py).
 
 import asyncio
 
-import storage
 from micropython import const
 
 _QUIET_S = const(30)  # for calls under way, before the restart
@@ -43,7 +42,7 @@ def cancel(up, version):
     up.move("cancelled", version)
     if not up.todo:
         up.stop()
-        storage.remove_file(up.payload)
+        up.drop_payload()
     up.rest()
 
 
@@ -69,15 +68,17 @@ def give_up(up, error):
 
 
 def fail(up, error):
-    storage.remove_file(up.payload)  # first: to say so takes room
+    up.drop_payload()  # first: to say so takes room
     up.move("downloading", None)
     up.move("failed", error)
 
 
 async def switch(up):
-    """Choose the new slot for the next start, and restart. `trial` last: a slot with it was chosen."""
+    """Choose the new slot for the next start, and restart. `trial` last: a slot with it was chosen.
+
+    The state is `rebooting` already.
+    """
     link, record = up.link, up.record
-    up.move("rebooting")
     for _ in range(_QUIET_S):
         if not link._work:
             break

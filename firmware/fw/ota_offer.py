@@ -1,46 +1,47 @@
-"""An offer of an update is checked, and its manifest of keys kept (docs/protocols/ota.md). Read in for one offer."""
+"""An offer of an update is checked, and its manifest of keys kept (docs/protocols/ota.md). Read in for one offer.
+
+What the board is comes first, and its code is given back before that of the checks is read in.
+"""
 
 import asyncio
 import calendar
-from binascii import hexlify
-from hashlib import sha256
+import sys
 
-import storage
 from micropython import const
-from ota_check import Facts, Refused, changed_keys, check, version_of
-from ota_keys import FILE, SECURITY, board_name, load
 from websocket import Leave
 
 NAME = "microclaw-micropython"
 _ACK_MS = const(500)
 
 
-def take(up, manifest, signature):
-    """Whatever comes of it is in flash afterwards."""
-    digest = hexlify(sha256(manifest).digest()).decode()
-    if up.move("known", digest):
-        return
-    told = load(up.settings)
+def checked(up, digest, manifest, signature):
+    """What the plan is told of an offer; None of keys, which are in flash afterwards."""
+    told = _keys().load(up.settings)
     if told.get("hash") == digest:  # it was taken, maybe by a key that it removed
         up.say("keys-%d" % told["serial"], "healthy", 1.0, None)
-        return
+        return None
+    rooms = up.slots("image").room(up), up.slots("files").room(up)
+    board = _keys().board_name(up.board)
+    checks = __import__("ota_check")
+    sys.modules.pop("ota_check")
+    sys.modules.pop("strict_json")
     try:
-        values = check(manifest, signature, _facts(up, told))
-    except Refused as refused:
-        up.move("refused", refused.version, refused.error())
-        return
+        values = checks.check(manifest, signature, _facts(checks, up, told, board, rooms))
+    except checks.Refused as refused:
+        return "refused", refused.version, refused.error()
     if values["kind"] != "keys":
-        if up.move("offered", digest, values):
-            up.begin_anew()
-        return
-    keys = changed_keys(values, told["keys"])
+        return "offered", digest, values
+    keys = checks.changed_keys(values, told["keys"])
+    version = checks.version_of(values)
+    del checks
     told.update({"keys": keys, "serial": values["serial"], "hash": digest})
-    storage.write_sealed(up.settings.path(FILE), told)
-    up.say(version_of(values), "healthy", 1.0, None)
+    _keys().keep(up.settings, told)
+    up.say(version, "healthy", 1.0, None)
     record = up.record
     if up.todo in ("download", "verify") and record["key"] not in keys:
         up.drop("unknown_key: it was removed")
     asyncio.create_task(_greet_anew(up.link))
+    return None
 
 
 async def _greet_anew(link):
@@ -49,16 +50,20 @@ async def _greet_anew(link):
     link._end(Leave(1000, "other keys", 0))
 
 
-def _facts(up, told):
-    board = up.board
+def _keys():
+    found = __import__("ota_keys")
+    sys.modules.pop("ota_keys")
+    sys.modules.pop("storage", None)
+    return found
+
+
+def _facts(checks, up, told, board, rooms):
     token = (up.settings.token or "").split("_")  # mc1_ID_...
-    security = max(board.number(SECURITY), up.record.get("security", 0))
-    facts = Facts(
-        NAME, board_name(board), told["channel"], token[1] if len(token) > 2 else "", up.link.version, security
-    )
+    security = max(up.board.number("sec"), up.record.get("security", 0))
+    device = token[1] if len(token) > 2 else ""
+    facts = checks.Facts(NAME, board, told["channel"], device, up.link.version, security)
     facts.keys, facts.serial = told["keys"], told.get("serial", 0)
     facts.now_s = calendar.now_ms() // 1000 if calendar.is_set() else None
-    facts.slot_bytes = up.slots("image").room(up)
-    facts.room_bytes = up.slots("files").room(up)
+    facts.slot_bytes, facts.room_bytes = rooms
     facts.revision = up.settings.get("revision", "")
     return facts

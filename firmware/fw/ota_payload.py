@@ -8,7 +8,7 @@ from ota_bad import BadPayload
 BLOCK = 512
 MAX_MEMBERS = 256
 MAX_NAME_CHARS = 81
-_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-"
+_LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-"
 
 
 class TarReader:
@@ -77,13 +77,12 @@ def _name(field):
     end = field.find(b"\x00")
     if not 1 <= end <= MAX_NAME_CHARS or any(field[end:]):
         raise BadPayload("bad_bundle", "a name of no or too many letters")
-    name = "".join([chr(letter) for letter in field[:end]])
-    parts = name.split("/")
-    if len(parts) > 2 or not all(part and part[0] not in ".-" for part in parts):
+    parts = field[:end].split(b"/")  # bytes: MicroPython keeps each letter that it takes out of a text for ever
+    if len(parts) > 2 or not all(part and part[0] not in b".-" for part in parts):
         raise BadPayload("bad_bundle", "a name that is not plain")
     if not all(letter in _LETTERS for part in parts for letter in part):
         raise BadPayload("bad_bundle", "a name that is not plain")
-    return name
+    return str(field[:end], "ascii")
 
 
 def _octal(field):

@@ -12,15 +12,11 @@ class Payload:
 
     def __init__(self, path, size):
         self._file = open(path, "ab")
-        self._quarter = max(1, size // _NOTES)
+        quarter = max(1, size // _NOTES)
         self.at = os.stat(path)[6]
         if self.at > size:
             raise OSError("the payload is longer than it should be")
-        self.noted()
-
-    def noted(self):
-        """The plan knows how much there is; it is told again from `note_at` on."""
-        self.note_at = (self.at // self._quarter + 1) * self._quarter
+        self.note_at = (self.at // quarter + 1) * quarter  # from here on the plan is told
 
     def write(self, data):
         self._file.write(data)

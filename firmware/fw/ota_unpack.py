@@ -17,7 +17,7 @@ _NEEDED = ("start.mpy", "about.json")
 
 
 async def check(up):
-    """The plan is at `staged` afterwards, or at `failed`."""
+    """Returns what the plan is told: `staged`, or `failed`."""
     record = up.record
     slots = _read("slots_files")
     folder, whole = up.root + slots.SLOTS[record["slot"]], slots.WHOLE
@@ -42,11 +42,9 @@ async def check(up):
             raise
         _read("slots_files").empty(folder)
         _read("storage").remove_file(up.payload)
-        up.move("failed", exc.code + (": " + exc.words if exc.words else ""))
-        return
+        return "failed", exc.code + (": " + exc.words if exc.words else "")
     _read("storage").write_file(folder + whole, b"", "wb")
-    up.move("staged")
-    _read("storage").remove_file(up.payload)
+    return ("staged",)
 
 
 def _read(name):

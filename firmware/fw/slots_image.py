@@ -73,7 +73,7 @@ def sink(up):
 
 
 async def check(up):
-    """The image is of this chip and of its size, and its SHA-256 is right as it is read back."""
+    """The image is of this chip and of its size, and its SHA-256 is right as it is read back: what the plan is told."""
     from ota_bad import BadPayload
     from ota_image import IMAGE_HEAD_BYTES, image_facts
     from ota_keys import board_name
@@ -93,9 +93,8 @@ async def check(up):
         if hexlify(digest.digest()).decode() != record["sha256"]:
             raise BadPayload("wrong_hash", "")
     except BadPayload as exc:
-        up.move("failed", exc.code + (": " + exc.words if exc.words else ""))
-        return
-    up.move("staged")
+        return "failed", exc.code + (": " + exc.words if exc.words else "")
+    return ("staged",)
 
 
 def _of(which):
@@ -113,9 +112,6 @@ class Slot:
         self._part = part
         self.at = at // _BLOCK * _BLOCK
         self._block = bytearray(_BLOCK)
-        self.noted()
-
-    def noted(self):
         self.note_at = (self.at // _NOTE_BYTES + 1) * _NOTE_BYTES
 
     def write(self, data):

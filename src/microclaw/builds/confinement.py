@@ -104,12 +104,12 @@ def readable(command: Sequence[str], directory: Path) -> Iterator[Path]:
             continue
         files = (path, path.resolve()) if number == 0 else (path,)
         for file in files:
-            place = file.parent if number == 0 and not _holds_others_files(file.parent) else file
+            place = file.parent if number == 0 and not holds_others_files(file.parent) else file
             if not any(place.is_relative_to(one) for one in (*SYSTEM, directory)):
                 yield place
 
 
-def _holds_others_files(folder: Path) -> bool:
+def holds_others_files(folder: Path) -> bool:
     """Whether it is a folder for everybody, the home folder, or above one of them."""
     home, temporary = Path("~").expanduser(), Path(tempfile.gettempdir())
     shared = (home, home.resolve(), temporary, temporary.resolve(), *_SHARED)

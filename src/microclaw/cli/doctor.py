@@ -176,15 +176,15 @@ def _compiler() -> Iterator[Finding]:
 
 
 def _confinement() -> Finding:
-    """How compilers are shut off from this machine: they read what comes from anywhere."""
+    """How compilers and speech engines are shut off from this machine: they read what comes from anywhere."""
     how = confinement()
     if how == "none":
-        text = "nothing shuts compilers off from this machine's files: neither bubblewrap nor Landlock"
+        text = "nothing shuts compilers and speech engines off from this machine: neither bubblewrap nor Landlock"
         return Finding("sandbox", False, text, NEXT_STEP)
     if how == "landlock":
-        text = "compilers run in Landlock, which hides less of this machine than bubblewrap would"
+        text = "compilers and speech engines run in Landlock, which hides less of this machine than bubblewrap would"
         return Finding("sandbox", True, text, NEXT_STEP)
-    return Finding("sandbox", True, "compilers run in bubblewrap")
+    return Finding("sandbox", True, "compilers and speech engines run in bubblewrap")
 
 
 def _code(settings: Settings) -> Finding:

@@ -40,7 +40,7 @@ def security_findings(options: GlobalOptions, advisories: Sequence[Path]) -> lis
         ("setting", lambda: setting_findings(settings), "no setting is weaker than it has to be"),
         ("egress", lambda: egress_findings(home), "the allowlist of tasks has no wide entry"),
         ("token", lambda: token_findings(settings.database, now_ms()), "no token is open for ever or forgotten"),
-        ("sandbox", lambda: sandbox_findings(confinement()), "compilers run in bubblewrap"),
+        ("sandbox", lambda: sandbox_findings(confinement()), "compilers and speech engines run in bubblewrap"),
         ("sandbox", lambda: code_findings(settings.sandbox), ""),
         ("audit", lambda: chain_findings(home), "the security log is whole"),
         ("alarm", lambda: alarm_findings(home), "no alarm is open"),
@@ -59,12 +59,12 @@ def security_findings(options: GlobalOptions, advisories: Sequence[Path]) -> lis
 
 
 def sandbox_findings(how: Confinement) -> Iterator[Finding]:
-    """How compilers are shut off from this machine."""
+    """How compilers and speech engines are shut off from this machine."""
     if how == "none":
-        text = "nothing shuts compilers off from this machine's files: neither bubblewrap nor Landlock"
+        text = "nothing shuts compilers and speech engines off from this machine: neither bubblewrap nor Landlock"
         yield problem("sandbox", text, NEXT_STEP)
     elif how == "landlock":
-        text = "compilers run in Landlock, which hides less of this machine than bubblewrap would"
+        text = "compilers and speech engines run in Landlock, which hides less of this machine than bubblewrap would"
         yield warning("sandbox", text, NEXT_STEP)
 
 

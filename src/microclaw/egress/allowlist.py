@@ -52,8 +52,8 @@ _PUBLIC_SUFFIXES: Final = frozenset(
         "co.uk org.uk me.uk ac.uk gov.uk com.au net.au org.au co.nz co.za com.br com.cn com.hk com.tw com.sg com.my "
         "com.mx com.ar com.tr co.in co.id co.il co.jp ne.jp or.jp co.kr co.th github.io gitlab.io pages.dev "
         "r2.dev workers.dev vercel.app netlify.app web.app firebaseapp.com herokuapp.com onrender.com fly.dev "
-        "appspot.com run.app azurewebsites.net cloudfront.net amazonaws.com s3.amazonaws.com blogspot.com wordpress.com duckdns.org "
-        "ngrok.io ngrok.app ngrok-free.app trycloudflare.com",
+        "appspot.com run.app azurewebsites.net cloudfront.net amazonaws.com s3.amazonaws.com blogspot.com "
+        "wordpress.com duckdns.org ngrok.io ngrok.app ngrok-free.app trycloudflare.com",
     )
 )
 """Below them anybody has a name: the commonest of the Public Suffix List (publicsuffix.org), not all."""

@@ -13,7 +13,6 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -42,7 +41,7 @@ class Descriptors:
     """What is open for one start: closed here when it is over. `passed` are those that bubblewrap gets."""
 
     passed: list[int] = field(default_factory=list)
-    _opened: ExitStack = field(default_factory=ExitStack)
+    _opened: set[int] = field(default_factory=set)
 
     def __enter__(self) -> Self:
         return self
@@ -50,18 +49,27 @@ class Descriptors:
     def __exit__(
         self, kind: type[BaseException] | None, raised: BaseException | None, at: TracebackType | None
     ) -> None:
-        self._opened.close()
+        self._close(self._opened.copy())
+
+    def were_passed(self) -> None:
+        """bubblewrap runs and has its own: close ours, so that the end of a pipe is seen."""
+        self._close(set(self.passed))
+        self.passed.clear()
+
+    def _close(self, descriptors: set[int]) -> None:
+        self._opened -= descriptors
+        for descriptor in descriptors:
+            os.close(descriptor)
 
     def pipe(self) -> tuple[int, int]:
         ends = os.pipe()
-        for end in ends:
-            self._opened.callback(os.close, end)
+        self._opened.update(ends)
         return ends
 
     def hold(self, data: bytes) -> int:
         """A file without a name, passed on, to be read from its start."""
         descriptor = os.memfd_create("sandbox")
-        self._opened.callback(os.close, descriptor)
+        self._opened.add(descriptor)
         os.write(descriptor, data)
         os.lseek(descriptor, 0, os.SEEK_SET)
         self.passed.append(descriptor)
@@ -70,7 +78,7 @@ class Descriptors:
     def reference(self, path: Path) -> int:
         """What is at the path, passed on without a right to anything but its use."""
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        self._opened.callback(os.close, descriptor)
+        self._opened.add(descriptor)
         self.passed.append(descriptor)
         return descriptor
 
@@ -100,6 +108,30 @@ def common_words() -> Iterator[str]:
     yield from ("--proc", "/proc", "--dev", "/dev")
 
 
+@dataclass(frozen=True, slots=True)
+class WaitingCommand:
+    """How bubblewrap is started; `told` says the number of the process inside, which waits for a byte in `goes_on`."""
+
+    words: list[str]
+    told: int
+    goes_on: int
+
+
+def waiting_command(
+    words: Sequence[str], command: Sequence[str], filtered: bytes | None, opened: Descriptors
+) -> WaitingCommand:
+    """bubblewrap up to the moment before the command begins; it has to inherit `opened.passed`."""
+    (told, tells), (waits, goes_on) = opened.pipe(), opened.pipe()
+    # /proc, too: the kernel lets processes of root write its settings there, whatever rights they gave up
+    words = [*words, "--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/"]
+    words += ["--info-fd", str(tells), "--block-fd", str(waits)]
+    if filtered is not None:
+        words += ["--seccomp", str(opened.hold(filtered))]
+    arguments = opened.hold("\0".join(words).encode() + b"\0")
+    opened.passed += [tells, waits]
+    return WaitingCommand([bubblewrap() or "bwrap", "--args", str(arguments), "--", *command], told, goes_on)
+
+
 def start_waiting(
     words: Sequence[str],
     command: Sequence[str],
@@ -114,24 +146,18 @@ def start_waiting(
 
     `before` are the words of a program that becomes bubblewrap, `more` is for Popen.
     """
-    (told, tells), (waits, goes_on) = opened.pipe(), opened.pipe()
-    # /proc, too: the kernel lets processes of root write its settings there, whatever rights they gave up
-    words = [*words, "--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/"]
-    words += ["--info-fd", str(tells), "--block-fd", str(waits)]
-    if filtered is not None:
-        words += ["--seccomp", str(opened.hold(filtered))]
-    arguments = opened.hold("\0".join(words).encode() + b"\0")
+    waiting = waiting_command(words, command, filtered, opened)
     process = subprocess.Popen(
-        [*before, bubblewrap() or "bwrap", "--args", str(arguments), "--", *command],
+        [*before, *waiting.words],
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        pass_fds=[*opened.passed, tells, waits],
+        pass_fds=opened.passed,
         **more,
     )
-    return Waiting(process, _process_inside(process, told), goes_on)
+    return Waiting(process, _process_inside(process, waiting.told), waiting.goes_on)
 
 
 def why_it_ended(process: subprocess.Popen[bytes]) -> NoSandbox:
@@ -154,7 +180,13 @@ def _process_inside(process: subprocess.Popen[bytes], told: int) -> int:
             data += os.read(told, 1024)
         elif process.poll() is not None:
             break
-    found = re.search(rb'"child-pid": (\d+)', data)
+    found = number_inside(data)
     if found is None:
         raise why_it_ended(process)
-    return int(found[1])
+    return found
+
+
+def number_inside(told: bytes) -> int | None:
+    """The number of the process inside; None until all is told: bubblewrap ends when it cannot tell the rest."""
+    found = re.search(rb'"child-pid": (\d+)', told) if b"}" in told else None
+    return None if found is None else int(found[1])

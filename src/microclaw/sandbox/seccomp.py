@@ -62,6 +62,7 @@ _RULES: Final[Mapping[str, _Rule]] = {
     "socketpair": _Rule(_EAFNOSUPPORT, [_Check(0, _WHOLE, [1])]),
 }
 _NO_SOCKET: Final = _Rule(_EPERM)
+_STAYS: Final = _Rule(_EPERM)
 _OWN_NETWORK: Final = _Rule(_EAFNOSUPPORT, [_Check(0, _WHOLE, [1, 2, 10]), _Check(1, 0xF, [_STREAM, _DATAGRAM])])
 """Unix and IP sockets, none of them raw: what they reach is the sandbox's own network."""
 
@@ -78,8 +79,14 @@ def compiler_filter(machine: str, group: int | None = None) -> bytes | None:
     rules = {**_RULES, "socket": _NO_SOCKET}
     if group is not None:  # setpgid(0, group), with which Popen begins; numbers have 32 bits
         rules |= {"setpgid": _Rule(_EPERM, [_Check(0, _WHOLE, [0]), _Check(1, _WHOLE, [group])])}
-        rules |= {"setsid": _Rule(_EPERM)}
+        rules |= {"setsid": _STAYS}
     return _filter(machine, plain, rules)
+
+
+def engine_filter(machine: str) -> bytes | None:
+    """The filter of a speech engine: a compiler's, and nothing it starts leaves its process group."""
+    plain = {name: numbers for name, numbers in AS_THEY_ARE.items() if name not in ATTRIBUTES}
+    return _filter(machine, plain, {**_RULES, "socket": _NO_SOCKET, "setpgid": _STAYS, "setsid": _STAYS})
 
 
 def _filter(machine: str, plain: Mapping[str, tuple[int, int | None]], rules: Mapping[str, _Rule]) -> bytes | None:

@@ -1,9 +1,10 @@
-"""What the tests of engines share: all that is spoken, and how loud it is."""
+"""What the tests of engines share: all that is spoken, how loud it is, and the processes that do it."""
 
 from __future__ import annotations
 
 import array
 from contextlib import aclosing
+from pathlib import Path
 
 from microclaw.voice.engines.engine import Speech, Synthesizer
 
@@ -21,3 +22,29 @@ def loudness(pieces: list[Speech]) -> float:
     """The mean of the samples' sizes."""
     samples = array.array("h", b"".join(piece.pcm for piece in pieces))
     return sum(map(abs, samples)) / max(1, len(samples))
+
+
+def innermost(pid: int) -> int:
+    """A worker, which is alone in its sandbox."""
+    return [pid, *descendants(pid)][-1]
+
+
+def descendants(pid: int) -> dict[int, list[str]]:
+    """The processes below this one, with their commands; a later one is deeper."""
+    parents: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        if fields[0] != "Z":
+            parents[int(stat.parent.name)] = int(fields[1])
+    found: dict[int, list[str]] = {}
+    level = {pid}
+    while level := {child for child, parent in parents.items() if parent in level}:
+        for child in level:
+            try:
+                found[child] = Path(f"/proc/{child}/cmdline").read_text().split("\0")
+            except OSError:
+                continue
+    return found

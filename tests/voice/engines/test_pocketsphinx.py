@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.voice.engines.conftest import NAMES, Make, Say, is_alive
+from tests.voice.engines.hearing import innermost
 
 from microclaw.errors import VoiceError
 from microclaw.voice.engines.command_grammar import SpokenNames
@@ -123,7 +124,7 @@ async def test_a_process_can_open_no_file_and_is_told_nothing_of_the_environment
     monkeypatch.setenv("SECRET_OF_THE_HOST", "1")
     recognizer = make(cross_check=False)
     await recognizer.warm_up()
-    process = Path(f"/proc/{recognizer.pids[0]}")
+    process = Path(f"/proc/{innermost(recognizer.pids[0])}")
     limits = {line[:26].strip(): line[26:].split()[:2] for line in (process / "limits").read_text().splitlines()}
     assert limits["Max open files"] == ["0", "0"]
     assert limits["Max file size"] == ["0", "0"]
@@ -134,7 +135,7 @@ async def test_a_killed_process_gives_voice_error_and_is_replaced(make: Make, sa
     recognizer = make(cross_check=False)
     recognition = await recognizer.begin(lambda _text: None)
     killed = recognizer.pids[0]
-    os.kill(killed, signal.SIGKILL)
+    os.kill(innermost(killed), signal.SIGKILL)
     await gone(killed)
     with pytest.raises(VoiceError, match="ended"):
         await recognition.finish()
@@ -174,7 +175,7 @@ async def test_an_utterance_waits_for_the_process_of_another_one(make: Make) -> 
     first.abandon()
     second = await others[1]
     [pid] = recognizer.pids
-    os.kill(pid, signal.SIGKILL)
+    os.kill(innermost(pid), signal.SIGKILL)
     with pytest.raises(VoiceError):
         await second.finish()
     second.abandon()

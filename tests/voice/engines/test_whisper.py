@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from tests.voice.engines.conftest import NAMES, PATIENT_S, Say, is_alive
+from tests.voice.engines.hearing import innermost
 
 from microclaw.errors import ConfigError, VoiceError
 from microclaw.voice.engines.command_grammar import SpokenNames
@@ -158,7 +159,7 @@ async def test_a_process_can_open_no_file_and_is_told_nothing_of_the_environment
     monkeypatch.setenv("SECRET_OF_THE_HOST", "1")
     recognizer = make()
     await recognizer.warm_up()
-    process = Path(f"/proc/{recognizer.pids[0]}")
+    process = Path(f"/proc/{innermost(recognizer.pids[0])}")
     limits = {line[:26].strip(): line[26:].split()[:2] for line in (process / "limits").read_text().splitlines()}
     assert limits["Max open files"] == ["0", "0"]
     assert limits["Max file size"] == ["0", "0"]
@@ -169,7 +170,7 @@ async def test_a_killed_process_gives_voice_error_and_is_replaced(make: Make, sa
     recognizer = make()
     recognition = await recognizer.begin(lambda _text: None)
     killed = recognizer.pids[0]
-    os.kill(killed, signal.SIGKILL)
+    os.kill(innermost(killed), signal.SIGKILL)
     with pytest.raises(VoiceError, match="ended"):
         await recognition.finish()
     recognition.abandon()

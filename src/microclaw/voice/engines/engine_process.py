@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from microclaw.builds.confinement import confinement
 from microclaw.errors import ProtocolError, VoiceError
 from microclaw.voice.engines import engine_protocol as protocol
 from microclaw.voice.engines.command_grammar import SpokenNames
 from microclaw.voice.engines.engine import RATE_HZ, Transcript
+from microclaw.voice.engines.engine_files import python_files, python_path
+from microclaw.voice.engines.engine_sandbox import NO_MORE, EngineNeeds, StartedEngine, start_engine
 
 MAX_BEHIND_BYTES: Final = 5 * RATE_HZ * 2
 """Audio that a process has not read yet."""
@@ -26,13 +30,14 @@ class Preparation:
     """What a process knows of these names, and what its answers mean.
 
     `setup` is what the process is told; `partial` makes a text to show of what it has understood so far. `decide`
-    raises ProtocolError for what is no answer of such a process.
+    raises ProtocolError for what is no answer of such a process. `needs` are what it reads beside Python's modules.
     """
 
     names: SpokenNames
     setup: Mapping[str, object]
     partial: Callable[[str], str]
     decide: Callable[[dict[str, Any]], Transcript]
+    needs: EngineNeeds = NO_MORE
 
 
 class EngineProcess:
@@ -43,6 +48,8 @@ class EngineProcess:
         self.fault: VoiceError | None = None
         self._engine = engine
         self._answer_s = answer_s
+        self._folder: TemporaryDirectory[str] | None = None
+        self._started: StartedEngine | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
         self._on_partial: Callable[[str], None] = lambda _text: None
@@ -63,15 +70,15 @@ class EngineProcess:
         return self.fault is not None
 
     async def start(self, program: tuple[str, ...]) -> None:
-        path = os.pathsep.join(entry for entry in sys.path if entry)
-        self._process = await asyncio.create_subprocess_exec(
-            *program,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            env={"PATH": "", "PYTHONPATH": path, "LC_ALL": "C.UTF-8"},
-            start_new_session=True,
+        if await asyncio.to_thread(confinement) == "landlock":
+            self._folder = TemporaryDirectory(prefix="microclaw-")
+        readable = [*await asyncio.to_thread(python_files), *self.preparation.needs.readable]
+        needs = replace(
+            self.preparation.needs, readable=readable, folder=None if self._folder is None else Path(self._folder.name)
         )
+        path = os.pathsep.join(python_path())
+        self._started = await start_engine(program, needs, {"PATH": "", "PYTHONPATH": path, "LC_ALL": "C.UTF-8"})
+        self._process = self._started.process
         self._reading = asyncio.create_task(self._read(), name=f"voice: read {self._engine}")
         answer = self._expect(protocol.READY)
         self._write(protocol.json_frame(protocol.SETUP, dict(self.preparation.setup)))
@@ -117,13 +124,15 @@ class EngineProcess:
 
     async def end(self) -> None:
         self._break("it was ended")
-        if self._process is not None:
-            await self._process.wait()
+        if self._started is not None and self._process is not None:
+            await self._started.wait()
             assert self._process.stdin is not None
             self._process.stdin.close()
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.gather(self._reading, return_exceptions=True)
+        if self._folder is not None:
+            self._folder.cleanup()
 
     def _expect(self, kind: bytes) -> asyncio.Future[dict[str, Any]]:
         if self.fault is not None:
@@ -144,11 +153,8 @@ class EngineProcess:
         """Kill it; every call fails from now on."""
         if self.fault is None:
             self.fault = VoiceError(message)
-        if self._process is not None and self._process.returncode is None:
-            try:
-                self._process.kill()
-            except ProcessLookupError:
-                _log.debug("%s: the process had ended", self._engine)
+        if self._started is not None:
+            self._started.kill()
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(self.fault)
             self._answer.exception()  # seen: nobody may wait for it

@@ -28,8 +28,10 @@ class Piper:
 
     def __init__(self, command: Sequence[str], voice: str) -> None:
         self._command = tuple(command)
-        self._voice = voice
-        self._program = SpeechProgram(self.name, at_once=2)
+        self._voice = str(Path(voice).absolute())
+        voice_files = [Path(self._voice), Path(f"{self._voice}.json")]
+        named = [path for word in self._command[1:] if (path := Path(word)).is_absolute()]
+        self._program = SpeechProgram(self.name, at_once=2, readable=[*voice_files, *named])
         self._rate_hz = 0
 
     async def speak(self, text: str) -> AsyncGenerator[Speech]:

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import os
 import shutil
-import signal
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,23 +16,20 @@ from typing import Final
 
 from microclaw.errors import VoiceError
 from microclaw.text import clean_text
-
-try:
-    import resource
-except ImportError:  # pragma: no cover - Windows has no rlimits; time and output are limited there too
-    resource = None  # type: ignore[assignment]
+from microclaw.voice.engines.engine_files import named_folders
+from microclaw.voice.engines.engine_sandbox import PROCESSOR_S, EngineNeeds, StartedEngine, start_engine
 
 MAX_SENTENCE_S: Final = 30
 """What a sentence may take to play."""
 AT_ONCE: Final = 4
 PLACE_S: Final = 5.0
 RUN_S: Final = 20.0
-LEFT_OPEN_S: Final = 1.0
 MAX_WORDS_BYTES: Final = 300
 MAX_TEXT_CHARS: Final = 2_000
 _READ_BYTES: Final = 16_384
 _ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "ESPEAK_DATA_PATH")
 """What a program gets of the host's environment: no key of a service is in it."""
+_READ_FOLDERS: Final = ("LD_LIBRARY_PATH", "ESPEAK_DATA_PATH")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +43,13 @@ class _Run:
 
 
 class SpeechProgram:
-    """Runs at most `at_once` processes; one more waits for PLACE_S."""
+    """Runs at most `at_once` processes in the sandbox, which read `readable`; one more waits for PLACE_S."""
 
-    def __init__(self, name: str, *, at_once: int = AT_ONCE, run_s: float = RUN_S) -> None:
+    def __init__(
+        self, name: str, *, at_once: int = AT_ONCE, run_s: float = RUN_S, readable: Sequence[Path] = ()
+    ) -> None:
         self.name = name
+        self._readable = tuple(readable)
         self._places = asyncio.Semaphore(at_once)
         self._run_s = run_s
         self._running: set[asyncio.Task[None]] = set()
@@ -114,13 +113,12 @@ class SpeechProgram:
             raise VoiceError(f"{self.name} speaks as many sentences at once as it may") from exc
 
     async def _talk(self, run: _Run) -> None:
-        process = await self._start(run)
+        engine = await self._start(run)
+        process = engine.process
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
         try:
-            if run.file_bytes is not None:
-                _limit_files(process.pid, run.file_bytes)
             words = asyncio.create_task(_last_words(process.stderr), name=f"voice: stderr of {self.name}")
             try:
                 with contextlib.suppress(ConnectionError):  # it ended before it read: its exit code tells why
@@ -142,26 +140,16 @@ class SpeechProgram:
                 words.cancel()
                 await asyncio.gather(words, return_exceptions=True)
         finally:
-            await _kill(process)
+            await engine.end()
 
-    async def _start(self, run: _Run) -> asyncio.subprocess.Process:
-        starting = asyncio.ensure_future(
-            asyncio.create_subprocess_exec(
-                *run.command,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
-                start_new_session=True,
-                pass_fds=run.pass_fds,
-            )
-        )
+    async def _start(self, run: _Run) -> StartedEngine:
+        environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+        readable = [*self._readable, *named_folders(environment, _READ_FOLDERS)]
+        needs = EngineNeeds(readable, file_bytes=run.file_bytes, processor_s=PROCESSOR_S)
         try:
-            return await asyncio.shield(starting)  # a start that is cut off half-way would leave its pipes open
-        except asyncio.CancelledError:
-            with contextlib.suppress(OSError, ValueError):
-                await _kill(await starting)
-            raise
+            return await start_engine(
+                run.command, needs, environment, pass_fds=run.pass_fds, stderr=asyncio.subprocess.PIPE
+            )
         except (OSError, ValueError) as exc:
             why = exc.strerror if isinstance(exc, OSError) else exc
             raise VoiceError(f"{self.name} cannot be started: {why}", next_step="microclaw doctor") from exc
@@ -179,23 +167,6 @@ async def _last_words(pipe: asyncio.StreamReader) -> bytes:
         kept += data
         del kept[:-MAX_WORDS_BYTES]
     return bytes(kept)
-
-
-async def _kill(process: asyncio.subprocess.Process) -> None:
-    """With its children. Its pipes are read to their end, which closes them."""
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    with contextlib.suppress(TimeoutError):  # somebody who left its group holds a pipe open
-        async with asyncio.timeout(LEFT_OPEN_S):
-            await process.communicate()
-    await process.wait()
-
-
-def _limit_files(pid: int, limit_bytes: int) -> None:
-    if resource is not None and hasattr(resource, "prlimit"):
-        with contextlib.suppress(ProcessLookupError):
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
 
 
 def existing_file(path: str) -> str | None:

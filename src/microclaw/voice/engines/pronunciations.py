@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
+from microclaw.builds.process import Processes
 from microclaw.errors import VoiceError
 
 FLITE_S: Final = 5.0
@@ -109,10 +110,10 @@ def _by_flite(word: str) -> str | None:
     program = shutil.which("flite")
     if program is None or not re.fullmatch(r"[a-z']{1,24}", word):
         return None
-    try:
-        done = subprocess.run([program, "-ps", "-t", word, "none"], capture_output=True, timeout=FLITE_S, check=False)
-    except (OSError, subprocess.TimeoutExpired):
+    with TemporaryDirectory(prefix="microclaw-") as folder:
+        done = Processes().run([program, "-ps", "-t", word, "none"], Path(folder), time_limit_s=FLITE_S)
+    if done.returncode != 0:
         return None
-    said = [phone for phone in done.stdout.decode(errors="replace").split() if phone != "pau"]
+    said = [phone for phone in done.output.split() if phone != "pau"]
     phones = " ".join(_FLITE_NAMES.get(phone, phone.upper()) for phone in said).split()
     return " ".join(phones) if phones and len(phones) <= MAX_PHONES and _PHONES.issuperset(phones) else None

@@ -15,8 +15,9 @@ from microclaw.voice.engines.command_grammar import NamesAsWritten, SpokenNames
 from microclaw.voice.engines.engine import Transcript
 from microclaw.voice.engines.engine_pool import ANSWER_S, IDLE_S, EnginePool, PoolLimits
 from microclaw.voice.engines.engine_process import Preparation
+from microclaw.voice.engines.engine_sandbox import EngineNeeds
 from microclaw.voice.engines.whisper_decision import WhisperEvidence, decide, plain, prompt
-from microclaw.voice.engines.whisper_worker import MAX_WORDS
+from microclaw.voice.engines.whisper_worker import MAX_WORDS, MEMORY_BYTES
 
 MAX_PROCESSES: Final = 3
 """Each has the whole model in memory: 250 MB with tiny.en."""
@@ -74,8 +75,11 @@ class WhisperRecognizer:
 
     def _prepare(self, names: SpokenNames) -> Preparation:
         written = NamesAsWritten(names)
-        setup = {"model": str(self._found().absolute()), "threads": self._threads, "prompt": prompt(names)}
-        return Preparation(names, setup, lambda text: plain(text, written), partial(_decided, written))
+        model = self._found().absolute()
+        setup = {"model": str(model), "threads": self._threads, "prompt": prompt(names)}
+        linked = [file.resolve() for file in model.iterdir() if file.is_symlink()]  # as a hub's cache has them
+        needs = EngineNeeds([model, *linked], memory_bytes=MEMORY_BYTES)
+        return Preparation(names, setup, lambda text: plain(text, written), partial(_decided, written), needs)
 
 
 def _decided(names: NamesAsWritten, body: dict[str, Any]) -> Transcript:

@@ -1,0 +1,263 @@
+"""Starts a process of a speech engine in the sandbox: no network, the system and its own files to read, limits.
+
+In bubblewrap, else by Landlock; with neither it runs as before, and `microclaw doctor` says so. Engines read text of
+strangers and audio of whoever speaks. Which files an engine needs: engine_files.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import json
+import logging
+import os
+import platform
+import shutil
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from microclaw.builds.confinement import confinement
+from microclaw.errors import VoiceError
+from microclaw.sandbox import landlock_start
+from microclaw.sandbox.bubblewrap import (
+    START_S,
+    Descriptors,
+    WaitingCommand,
+    common_words,
+    number_inside,
+    waiting_command,
+)
+from microclaw.sandbox.landlock import all_files, landlock_version, rules_for
+from microclaw.sandbox.seccomp import engine_filter
+from microclaw.voice.engines.engine_files import installation
+
+try:
+    import resource
+except ImportError:  # pragma: no cover - Windows has no rlimits; engines limit time and output there too
+    resource = None  # type: ignore[assignment]
+
+MEMORY_BYTES: Final = 1 << 30
+FILE_BYTES: Final = 16 << 20
+OPEN_FILES: Final = 256
+PROCESSOR_S: Final = 120
+"""Of one that speaks one sentence: 20 s, on several cores."""
+LEFT_OPEN_S: Final = 1.0
+_log = logging.getLogger(__name__)
+_PROCESSORS: Final = (Path("/sys/devices/system/cpu"),)
+"""How many there are and what they can do: read by libraries of neural networks."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineNeeds:
+    """What an engine's process may read beside the system and its own program, and its limits.
+
+    `folder` is where it may write by Landlock; in bubblewrap it has a /tmp of its own in memory.
+    """
+
+    readable: Sequence[Path] = ()
+    memory_bytes: int = MEMORY_BYTES
+    file_bytes: int | None = None
+    """Without a sandbox only what is given: audio libraries of an engine may take much shared memory there."""
+    processor_s: int | None = None
+    folder: Path | None = None
+
+
+NO_MORE: Final = EngineNeeds()
+
+
+@dataclass(slots=True)
+class StartedEngine:
+    """Its process, or bubblewrap around it; `inside` is then a pidfd of the process with which all inside ends."""
+
+    process: asyncio.subprocess.Process
+    inside: int | None = None
+
+    def kill(self) -> None:
+        """With what it started."""
+        if self.inside is not None:  # bubblewrap's own end reaches it only after it has begun
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.inside, signal.SIGKILL)
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+
+    async def wait(self) -> None:
+        """Until it was killed, or ended by itself, and nothing inside lives. Not to be used afterwards."""
+        await self.process.wait()
+        inside, self.inside = self.inside, None
+        if inside is None:
+            return
+        try:
+            async with asyncio.timeout(LEFT_OPEN_S):
+                await _readable(inside)
+        except TimeoutError:
+            _log.warning("a process of a speech engine lives on after its kill")
+        finally:
+            os.close(inside)
+
+    async def end(self) -> None:
+        """Kill it and wait. Its pipes are read to their end, which closes them."""
+        self.kill()
+        with contextlib.suppress(TimeoutError):  # somebody who left its group holds a pipe open
+            async with asyncio.timeout(LEFT_OPEN_S):
+                await self.process.communicate()
+        await self.wait()
+
+
+async def start_engine(
+    command: Sequence[str],
+    needs: EngineNeeds,
+    environment: Mapping[str, str],
+    *,
+    pass_fds: Sequence[int] = (),
+    stderr: int = asyncio.subprocess.DEVNULL,
+) -> StartedEngine:
+    """Start it in a session of its own, with pipes for input and output. A start that is cancelled leaves no process.
+
+    Raises OSError or ValueError where the command cannot be started, VoiceError where its sandbox cannot.
+    """
+    starting = asyncio.ensure_future(_started(command, needs, environment, pass_fds, stderr))
+    try:
+        return await asyncio.shield(starting)  # a start that is cut off half-way would leave its pipes open
+    except asyncio.CancelledError:
+        with contextlib.suppress(OSError, ValueError, VoiceError):
+            await (await starting).end()
+        raise
+
+
+async def _started(
+    command: Sequence[str],
+    needs: EngineNeeds,
+    environment: Mapping[str, str],
+    pass_fds: Sequence[int],
+    stderr: int,
+) -> StartedEngine:
+    how = await asyncio.to_thread(confinement)
+    command = [_program(command[0], environment), *command[1:]]
+    readable = list(dict.fromkeys([*installation(Path(command[0])), *needs.readable, *_PROCESSORS]))
+    more: dict[str, Any] = {"stderr": stderr, "start_new_session": True}
+    with Descriptors() as opened:
+        waiting: WaitingCommand | None = None
+        if how == "bubblewrap":
+            environment = {**environment, "HOME": "/tmp", "TMPDIR": "/tmp"}  # noqa: S108 - its own, and empty
+            words = _words(readable, needs)
+            waiting = waiting_command(words, command, engine_filter(platform.machine()), opened)
+            command = waiting.words
+        elif how == "landlock":
+            environment = {**environment, **({} if needs.folder is None else {"TMPDIR": str(needs.folder)})}
+            command = _by_landlock(command, readable, needs, opened)
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env=dict(environment),
+            pass_fds=[*opened.passed, *pass_fds],
+            **more,
+        )
+        engine = StartedEngine(process)
+        try:
+            opened.were_passed()
+            pid = process.pid if waiting is None else await _number_inside(process, waiting.told)
+            if waiting is not None:
+                engine.inside = os.pidfd_open(pid)
+            _limit(pid, needs, is_shut_off=how != "none")
+            if waiting is not None:
+                os.write(waiting.goes_on, b"\0")
+        except BaseException:
+            await engine.end()
+            raise
+    return engine
+
+
+def _program(name: str, environment: Mapping[str, str]) -> str:
+    found = shutil.which(name, path=environment.get("PATH"))
+    if found is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+    return os.path.abspath(found)  # noqa: PTH100 - pathlib's follows no `..`
+
+
+def _words(readable: Sequence[Path], needs: EngineNeeds) -> list[str]:
+    words = [*common_words(), "--size", str(needs.file_bytes or FILE_BYTES), "--tmpfs", "/tmp"]  # noqa: S108 - its own, and empty
+    for path in readable:
+        words += ["--ro-bind-try", str(path), str(path)]
+    return [*words, "--chdir", "/"]
+
+
+def _by_landlock(
+    command: Sequence[str], readable: Sequence[Path], needs: EngineNeeds, opened: Descriptors
+) -> Sequence[str]:
+    """The words of a Python that restricts itself and becomes the engine."""
+    filtered = engine_filter(platform.machine())
+    plan = {
+        "rules": [(str(path), allowed) for path, allowed in rules_for(readable, needs.folder)],
+        "handled": all_files(),
+        "version": landlock_version(),
+        "filter": None if filtered is None else filtered.hex(),
+    }
+    held = opened.hold(json.dumps(plan).encode())
+    return [sys.executable, "-I", "-S", landlock_start.__file__, str(held), *command]
+
+
+async def _number_inside(process: asyncio.subprocess.Process, told: int) -> int:
+    """bubblewrap closes the pipe when it ends without a sandbox."""
+    data = b""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(START_S):
+            while (found := number_inside(data)) is None:
+                await _readable(told)
+                more = os.read(told, 1024)
+                if not more:
+                    break
+                data += more
+            else:
+                return found
+    said = b"" if process.stderr is None else await _last_words(process)
+    why = said.decode(errors="replace").strip() or "it did not begin"
+    raise VoiceError(f"bubblewrap cannot make a sandbox here: {why}", next_step="microclaw doctor")
+
+
+async def _readable(descriptor: int) -> None:
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[None] = loop.create_future()
+
+    def is_ready() -> None:
+        if not ready.done():
+            ready.set_result(None)
+
+    loop.add_reader(descriptor, is_ready)
+    try:
+        await ready
+    finally:
+        loop.remove_reader(descriptor)
+
+
+async def _last_words(process: asyncio.subprocess.Process) -> bytes:
+    assert process.stderr is not None
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LEFT_OPEN_S):
+            return await process.stderr.read(1024)
+    return b""
+
+
+def _limit(pid: int, needs: EngineNeeds, *, is_shut_off: bool) -> None:
+    """Set from outside: before the engine begins in bubblewrap, at once after the start elsewhere."""
+    if resource is None or not hasattr(resource, "prlimit"):
+        return
+    limits: list[tuple[int, int | None]] = [(resource.RLIMIT_FSIZE, needs.file_bytes)]
+    if is_shut_off:
+        limits = [
+            (resource.RLIMIT_FSIZE, needs.file_bytes or FILE_BYTES),
+            (resource.RLIMIT_DATA, needs.memory_bytes),
+            (resource.RLIMIT_NOFILE, OPEN_FILES),
+            (resource.RLIMIT_CORE, 0),
+            (resource.RLIMIT_CPU, needs.processor_s),
+        ]
+    with contextlib.suppress(ProcessLookupError):
+        for kind, limit in limits:
+            if limit is not None:
+                resource.prlimit(pid, kind, (limit, limit))

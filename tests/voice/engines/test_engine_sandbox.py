@@ -1,0 +1,238 @@
+"""Processes of engines in the sandbox, in each way that this machine has: what they cannot do, and that they work."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+import uvloop
+from tests.voice.engines.conftest import PATIENT_S, Make, Say
+from tests.voice.engines.hearing import descendants, loudness, seconds, spoken
+
+from microclaw.builds import confinement
+from microclaw.errors import VoiceError
+from microclaw.sandbox.landlock import landlock_version
+from microclaw.voice.engines.engine import FRAME_BYTES
+from microclaw.voice.engines.engine_files import installation
+from microclaw.voice.engines.engine_sandbox import EngineNeeds, start_engine
+from microclaw.voice.engines.espeak import Espeak
+from microclaw.voice.engines.flite import Flite
+from microclaw.voice.engines.program import SpeechProgram
+from microclaw.voice.engines.pronunciations import Pronunciations
+
+WAYS = [
+    way
+    for way, works in (("bubblewrap", confinement._bubblewrap_works()), ("landlock", landlock_version() > 0))
+    if works
+]
+SENTENCE = "The lamp on pin two is on now, and it blinks every half second."
+SAYS_READY = "import sys; sys.stdout.buffer.write(b'R\\x02\\0\\0\\0{}'); sys.stdout.buffer.flush(); sys.stdin.read()"
+
+
+def test_this_machine_has_a_way() -> None:
+    assert WAYS
+
+
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    confinement.confinement.cache_clear()
+    monkeypatch.setattr(confinement, "_bubblewrap_works", lambda: request.param == "bubblewrap")
+    if request.param == "none":
+        monkeypatch.setattr(confinement, "landlock_version", lambda: 0)
+    assert confinement.confinement() == request.param
+    yield request.param
+    confinement.confinement.cache_clear()
+
+
+async def printed(*command: str, program: SpeechProgram | None = None, text: str = "hello") -> bytes:
+    async with aclosing((program or SpeechProgram("engine")).run(command, text, 1 << 20)) as output:
+        return b"".join([data async for data in output])
+
+
+async def by_python(code: str, *, readable: tuple[Path, ...] = ()) -> str:
+    program = SpeechProgram("engine", readable=readable)
+    return (await printed(sys.executable, "-c", code, program=program)).decode().strip()
+
+
+@pytest.mark.parametrize("way", [*WAYS, "none"], indirect=True)
+@pytest.mark.parametrize("engine", [Flite, Espeak])
+async def test_an_engine_speaks_in_the_sandbox_and_where_there_is_none(way: str, engine: type[Flite | Espeak]) -> None:
+    assert await engine().health() is None
+    pieces = await spoken(engine(), SENTENCE)
+    assert 2.5 < seconds(pieces) < 6
+    assert loudness(pieces) > 300
+
+
+async def test_pocketsphinx_hears_in_the_sandbox(way: str, make: Make, say: Say) -> None:
+    recognizer = make(cross_check=False)
+    recognition = await recognizer.begin(lambda _text: None)
+    pcm = say("blink pin two every half second")
+    for at in range(0, len(pcm), FRAME_BYTES):
+        recognition.feed(pcm[at : at + FRAME_BYTES])
+    assert (await recognition.finish()).text == "blink pin two every half second"
+
+
+def test_flite_says_in_the_sandbox_how_a_word_sounds(way: str) -> None:
+    sounds = Pronunciations()
+    sounds.look_up(["zigbee"], ask_flite=True)
+    assert sounds.to_add(["zigbee"]) == {"zigbee": "Z IH G B IY"}
+
+
+async def test_engines_that_are_told_to_read_a_file_of_the_home_do_not(way: str, tmp_path: Path) -> None:
+    """Real programs: what they read here is what their sandbox lets them read."""
+    secret = tmp_path / "secret.txt"
+    secret.write_text("the secret")
+    espeak = ("espeak-ng", "-f", str(secret), "--stdout", "-b", "1")
+    flite = ("flite", "-ps", "-f", str(secret), "-o", "none")  # it prints the sounds
+    assert len(await printed(*espeak, program=SpeechProgram("espeak-ng", readable=(secret,)))) > 10_000
+    assert b"s iy k" in await printed(*flite, program=SpeechProgram("flite", readable=(secret,)))
+    with pytest.raises(VoiceError, match="code"):
+        await printed(*espeak)
+    assert await printed(*flite) == b""
+
+
+async def test_no_file_of_the_machine_is_read(way: str, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_text("the secret")
+    places = [str(secret), "/etc/passwd", f"/proc/{os.getpid()}/environ"]
+    code = f"""
+for place in {places!r}:
+    try:
+        print(open(place, 'rb').read(10))
+    except OSError as problem:
+        print('refused')
+"""
+    assert (await by_python(code)).split() == ["refused"] * len(places)
+    assert (await by_python(code, readable=(secret,))).splitlines()[0] == "b'the secret'"
+
+
+async def test_nothing_of_the_machine_is_written(way: str, tmp_path: Path) -> None:
+    (tmp_path / "read").write_text("as it was")
+    code = f"""
+for place in {[str(tmp_path / "read"), str(tmp_path / "new"), f"/var/tmp/new-{os.getpid()}"]!r}:
+    try:
+        open(place, 'w').write('x')
+    except OSError as problem:
+        print('refused')
+"""
+    assert (await by_python(code, readable=(tmp_path,))).split() == ["refused"] * 3
+    assert (tmp_path / "read").read_text() == "as it was"
+
+
+async def test_no_socket_is_made(way: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)), socket.socket(socket.AF_UNIX) as local:
+        local.bind(str(tmp_path / "socket"))
+        code = """
+import socket
+for family in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX, socket.AF_NETLINK):
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_RAW):
+        try:
+            socket.socket(family, kind)
+            print('made')
+        except OSError as problem:
+            print('refused')
+"""
+        assert (await by_python(code)).split() == ["refused"] * 12
+
+
+async def test_a_worker_reads_no_file_of_the_home_and_makes_no_socket(way: str, make: Make, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_text("the secret")
+    refused = f"""
+import os, socket, sys
+def is_refused(act, *words):
+    try:
+        act(*words)
+    except OSError:
+        return True
+if not (is_refused(open, {str(secret)!r}) and is_refused(socket.socket) and is_refused(os.listdir, {str(tmp_path)!r})):
+    raise SystemExit(1)
+open(os.environ['TMPDIR'] + '/own', 'w').write('x')
+{SAYS_READY}
+"""
+    await make(program=(sys.executable, "-c", refused)).warm_up()  # an end would be a VoiceError
+
+
+async def test_limits_are_set(way: str) -> None:
+    code = """
+import resource
+for name in ("DATA", "FSIZE", "NOFILE", "CORE", "CPU"):
+    print(resource.getrlimit(getattr(resource, "RLIMIT_" + name))[1])
+"""
+    assert (await by_python(code)).split() == [str(1 << 30), str(16 << 20), "256", "0", "120"]
+
+
+async def test_no_child_lives_on_when_an_engine_is_killed_or_crashes(way: str) -> None:
+    code = "import os, subprocess, sys; subprocess.Popen(['sleep', '300']); print('on', flush=True); {}"
+    crash = ["os.abort()"] if way == "bubblewrap" else []  # by Landlock what it leaves behind lives on
+    for ending in ("import time; time.sleep(300)", *crash):
+        before = set(descendants(os.getpid()))
+        engine = await start_engine(
+            (sys.executable, "-c", code.format(f"sys.stdin.readline(); {ending}")), EngineNeeds(), {"PATH": os.defpath}
+        )
+        assert engine.process.stdin is not None
+        assert engine.process.stdout is not None
+        assert await engine.process.stdout.readline() == b"on\n"
+        ends = [os.pidfd_open(pid) for pid in descendants(os.getpid()) if pid not in before]
+        assert len(ends) >= 2
+        if ending in crash:
+            engine.process.stdin.write(b"\n")
+            await engine.process.wait()
+        await engine.end()
+        for end in ends:
+            assert select.select([end], [], [], PATIENT_S)[0]
+            os.close(end)
+
+
+def test_a_start_that_is_cancelled_at_any_moment_leaves_no_process(way: str) -> None:
+    """By the host's loop. A kill while bubblewrap still makes its namespaces must reach what is inside as well."""
+
+    own = f"300.{os.getpid()}"
+
+    async def cancelled(after: int) -> None:
+        needs = EngineNeeds()
+        starting = asyncio.create_task(start_engine(("sleep", own), needs, {"PATH": "/usr/bin:/bin"}))
+        for _ in range(after):
+            await asyncio.sleep(0)
+        starting.cancel()
+        try:
+            engine = await starting
+        except asyncio.CancelledError:
+            return
+        await engine.end()
+
+    async def at_many_moments() -> None:
+        for after in range(0, 60, 3):
+            await cancelled(after)
+
+    before = set(descendants(1))
+    uvloop.run(at_many_moments())
+    deadline = time.monotonic() + PATIENT_S
+    while left := [
+        words for pid, words in descendants(1).items() if pid not in before and words[-3:-1] == ["sleep", own]
+    ]:
+        assert time.monotonic() < deadline, left
+
+
+def test_a_virtual_environment_and_its_python_are_seen_and_no_home(tmp_path: Path) -> None:
+    base, own, linked = tmp_path / "base", tmp_path / "own", tmp_path / "local" / "bin"
+    for folder in (base / "bin", base / "lib", own / "bin", own / "lib", linked):
+        folder.mkdir(parents=True)
+    (base / "bin" / "python3").touch()
+    (own / "pyvenv.cfg").touch()
+    (own / "bin" / "piper").touch()
+    (own / "bin" / "python3").symlink_to(base / "bin" / "python3")
+    (linked / "piper").symlink_to(own / "bin" / "piper")
+    seen = set(installation(linked / "piper"))
+    assert seen == {linked, own / "bin", own / "lib", own / "pyvenv.cfg", base / "bin", base / "lib"}
+    assert list(installation(Path("/usr/bin/flite"))) == []
+    assert shutil.which("flite") is not None
