@@ -79,7 +79,7 @@ MUTATIONS = (
     without(
         "limits of others", "prlimit_of_another", SECCOMP, '    "prlimit64": _Rule(_EPERM, [_Check(0, _WHOLE, [0])]),'
     ),
-    without("prctl", "prctl_that_hides", SECCOMP, '    "prctl": _Rule(_EPERM, [_Check(0, _WHOLE, _PRCTL)]),'),
+    without("prctl", "prctl_of_another_kind", SECCOMP, '    "prctl": _Rule(_EPERM, [_Check(0, _WHOLE, _PRCTL)]),'),
     without(
         "personality", "personality", SECCOMP, '    "personality": _Rule(_EPERM, [_Check(0, _WHOLE, [0, _WHOLE])]),'
     ),
@@ -183,6 +183,34 @@ MUTATIONS = (
         "        pass",
     ),
     without("no input", "standard_input", BWRAP, "stdin=subprocess.DEVNULL", "stdin=os.open('/dev/zero', os.O_RDONLY)"),
+    without(
+        "maps shared without a file",
+        "shared_memory_without_a_file",
+        SECCOMP,
+        '    "mmap": _Rule(_EPERM, [_Check(3, 0x2F, _SHARED_WITHOUT_FILE)], denies=True),',
+    ),
+    without(
+        "sizes of socket buffers",
+        "larger_socket_buffers",
+        SECCOMP,
+        "_BUFFER_SIZES: Final = (7, 8, ",
+        "_BUFFER_SIZES: Final = (",
+    ),
+    without("sizes of pipes", "larger_pipe", SECCOMP, "[_Check(1, _WHOLE, [1031])]", "[_Check(1, _WHOLE, [9999])]"),
+    without(
+        "no /dev/zero",
+        "shared_memory_of_a_device",
+        JOB,
+        'str(opened.hold(b"")), UNREADABLE',
+        'str(opened.hold(b"")), "/dev/none"',
+    ),
+    without(
+        "a relay that is closed", "proxy_socket_by_the_relay", "relay.py", "    close_to_others()\n    door", "    door"
+    ),
+    without(
+        "settings of programs", "settings_of_the_host", JOB, "if path.is_dir() and not path.is_symlink():", "if False:"
+    ),
+    without("watch of page tables", "page_tables", "watch.py", '(b"VmPTE:", ', "("),
     without("limit of open files", "descriptor_flood", JOB, "        (resource.RLIMIT_NOFILE, 256, 256),"),
     without("limit of locked memory", "lock_memory", JOB, "        (resource.RLIMIT_MEMLOCK, 0, 0),"),
     without("size of its folder", "test_disk", JOB, '"--size", size, "--tmpfs", HOME', '"--tmpfs", HOME'),

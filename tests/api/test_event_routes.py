@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 from tests.api.test_gateway import MemoryTokens
+from tests.channels.conftest import GUEST, MEMBER, MemoryPeople
 
-from microclaw.api.event_routes import LiveFeed, LostEvents, NumberedEvent, event_stream, event_text
+from microclaw.api.event_routes import KINDS, LiveFeed, LostEvents, NumberedEvent, event_stream, event_text, may_see
+from microclaw.auth.people import OWNER
 from microclaw.errors import Overloaded
-from microclaw.events import Alarm, AppEnded, DeviceConnected, DeviceEvent, DeviceLog, LiveEvent
+from microclaw.events import Alarm, AppEnded, DeviceConnected, DeviceEvent, DeviceLog, LiveEvent, TaskChanged
 
 WAIT_S = 60.0
 
@@ -101,6 +104,22 @@ async def test_other_kinds_and_devices_are_left_out() -> None:
     stream = event_stream(feed, 0, 0.001, "kitchen", frozenset({"app.ended"}), MemoryTokens().watching, None)
     blocks = [await asyncio.wait_for(anext(stream), WAIT_S) for _ in range(3)]
     assert [block.partition("\n")[0] for block in blocks] == ["retry: 2000", "id: a1-2", ": nothing new"]
+
+
+@pytest.mark.parametrize(
+    ("who", "told"), [("owner", ["1", "2", "3"]), (MEMBER.person_id, ["2"]), (GUEST.person_id, []), ("gone", [])]
+)
+async def test_tasks_are_told_to_owners_and_to_whose_they_are(who: str, told: list[str]) -> None:
+    people = MemoryPeople({("x", "1"): OWNER, ("x", "2"): MEMBER, ("x", "3"): GUEST})
+    feed = LiveFeed("a1")
+    for device, by in (("", OWNER.name), ("", MEMBER.name), (MEMBER.name, MEMBER.name)):
+        feed.put(TaskChanged(device, 1, 7, "queued", "", "python", by))
+    feed.put(_alarm(4))
+    sees = partial(may_see, people, who)
+    stream = event_stream(feed, 0, WAIT_S, None, KINDS, MemoryTokens().watching, None, sees)
+    blocks = [await asyncio.wait_for(anext(stream), WAIT_S) for _ in range(len(told) + 2)]
+    assert [block.partition("\n")[0] for block in blocks[1:]] == [f"id: a1-{number}" for number in (*told, "4")]
+    await stream.aclose()
 
 
 @pytest.mark.parametrize("removed", [False, True])

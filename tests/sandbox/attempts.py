@@ -87,7 +87,7 @@ CALLS: dict[str, tuple[int, int, tuple[int, ...]]] = {
     "mknod_of_a_device": (259, 33, (-100, BAD, stat.S_IFBLK | 0o666, 0x801)),
     "prlimit_of_another": (302, 261, (1, 0, BAD, BAD)),
     "personality": (135, 92, (0x0040000,)),
-    "prctl_that_hides": (157, 167, (4, 0, 0, 0, 0)),
+    "prctl_of_another_kind": (157, 167, (53, 99, 0, 0, 0)),
 }
 for name, (here, there, words) in CALLS.items():
     number = here if X86 else there
@@ -134,7 +134,12 @@ def calls_of_32_bits() -> object:
         raise OSError(errno.ENOSYS, "only there on x86")
     child = os.fork()
     if child == 0:
-        code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+        code = mmap.mmap(
+            -1,
+            4096,
+            flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS,
+            prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC,
+        )
         code.write(b"\xb8\x14\x00\x00\x00\xcd\x80\xc3")
         run = ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(code)))
         run()
@@ -473,6 +478,79 @@ def socket_without_the_proxy() -> object:
 @attempt
 def lock_memory() -> object:
     return reaches_kernel(149 if X86 else 228, ctypes.addressof(ctypes.create_string_buffer(8192)), 8192)
+
+
+@attempt
+def shared_memory_without_a_file() -> object:
+    for flags in (mmap.MAP_SHARED, 3):  # 3: MAP_SHARED_VALIDATE
+        try:
+            call(9 if X86 else 222, 0, 4096, mmap.PROT_READ, flags | mmap.MAP_ANONYMOUS, BAD, 0)
+        except OSError as problem:
+            if problem.errno == errno.EPERM:
+                continue
+            return f"the kernel's own answer: {problem.strerror}"
+        return "a map"
+    raise OSError(errno.EPERM, "none")
+
+
+@attempt
+def shared_memory_of_a_device() -> object:
+    for name in ("/dev/zero", "/dev/full"):
+        with suppress(OSError):
+            descriptor = os.open(name, os.O_RDWR)
+            mmap.mmap(descriptor, 4096)
+            return name
+    raise OSError(errno.EPERM, "none")
+
+
+@attempt
+def larger_socket_buffers() -> object:
+    one, other = socket.socketpair()
+    with one, other:
+        for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+            with suppress(PermissionError):
+                one.setsockopt(socket.SOL_SOCKET, option, 1 << 30)
+                return one.getsockopt(socket.SOL_SOCKET, option)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # the rest is as ever
+    raise OSError(errno.EPERM, "none")
+
+
+@attempt
+def larger_pipe() -> object:
+    ends = os.pipe()
+    try:
+        return fcntl.fcntl(ends[1], 1031, 1 << 20)
+    finally:
+        for end in ends:
+            os.close(end)
+
+
+@attempt
+def proxy_socket_by_the_relay() -> object:
+    """The relay holds what leads to a file of the host: with its name in /proc its mode could be changed."""
+    seen = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit() or int(name) == os.getpid():
+            continue
+        with suppress(OSError):
+            for number in os.listdir(f"/proc/{name}/fd"):
+                place = f"/proc/{name}/fd/{number}"
+                if "proxy.sock" in os.readlink(place):
+                    os.chmod(place, 0o777)
+                    seen.append(place)
+    if seen:
+        return seen
+    raise OSError(errno.EPERM, "none")
+
+
+@attempt
+def settings_of_the_host() -> object:
+    for place in ("/usr/local/etc", "/usr/etc"):
+        with suppress(FileNotFoundError):
+            if os.listdir(place):
+                return place
+            return not_read_only(f"{place}/made-by-a-job")
+    raise OSError(errno.ENOENT, "none")
 
 
 @attempt

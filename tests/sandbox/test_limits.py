@@ -61,6 +61,18 @@ def test_memory_shared_by_processes_counts_once(tmp_path: Path) -> None:
     assert (end.ending, end.output) == ("ended", b"well\n")
 
 
+@pytest.mark.parametrize("step", [2 << 20, 1 << 30], ids=["dense", "scattered"])
+def test_memory_of_page_tables(step: int, tmp_path: Path) -> None:
+    """Maps that are only read: each page is the kernel's one page of zeros, and every step costs a table or two."""
+    code = (
+        "import mmap, time\nflags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000\n"  # MAP_NORESERVE
+        f"size, step = {step} * (64 << 10), {step}\n"
+        "m = mmap.mmap(-1, size, flags=flags, prot=mmap.PROT_READ)\n"
+        "for at in range(0, size, step): m[at]\ntime.sleep(60)"
+    )
+    assert run(code, tmp_path).ending == "out_of_memory"
+
+
 @pytest.mark.parametrize("place", ["/job", "/tmp", "/dev/shm"])
 def test_disk(place: str, tmp_path: Path) -> None:
     code = f"for n in range(16): open('{place}/%d' % n, 'wb').write(bytes(1 << 20))"

@@ -46,7 +46,11 @@ def order(code: str, language: str = "python", **more: Any) -> TaskOrder:
 def serve(tmp_path: Path) -> Serve:
     @asynccontextmanager
     async def serving(
-        *, free: Callable[[Path], int] = free_bytes, check: Callable[[], object] = sandbox_backend, **settings: Any
+        *,
+        free: Callable[[Path], int] = free_bytes,
+        check: Callable[[], object] = sandbox_backend,
+        may_run: Callable[[str], bool] = lambda _person_id: True,
+        **settings: Any,
     ) -> AsyncIterator[Place]:
         async with Database.open(tmp_path / "microclaw.db") as database:
             table, folder = TaskTable(database), tmp_path / "tasks"
@@ -61,6 +65,7 @@ def serve(tmp_path: Path) -> Serve:
                 record=audit.append,
                 publish=events.append,
                 now_ms=now_ms,
+                may_run=may_run,
             )
             async with service.serving():
                 yield Place(service, table, folder, database, audit, events)

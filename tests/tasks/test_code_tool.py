@@ -88,12 +88,24 @@ async def test_after_words_from_outside_it_asks_with_the_whole_code(tools: Tools
     assert [one.approval for one in place.audit if one.kind == "task.started"] == [question.approval_id, None]
 
 
+async def test_the_question_shows_what_it_imports_from_the_workspace(tools: Tools) -> None:
+    await asyncio.to_thread(tools.workspace.write, "helper.py", "x = 1\n" * 200)
+    calling = asyncio.ensure_future(tools.call(code="import helper", files=["helper.py"], foreign=True))
+    (question,) = await asked(tools.approvals)
+    assert question.detail.count("    x = 1") == 200
+    await asyncio.to_thread(tools.workspace.write, "helper.py", "x = 2\n")
+    tools.approvals.decide(question.approval_id, approved=True, by="owner")
+    assert (await calling).error_code == "permission_refused"  # what was said yes to is another file now
+    refused = await tools.call(code="import json", files=["helper.py"], allow="../report")
+    assert refused.error_code == "task_refused"
+
+
 async def test_workspace_files_and_files_of_earlier_tasks_go_in(tools: Tools) -> None:
     await asyncio.to_thread(tools.workspace.write, "data/in.csv", "1,2")
     code = "text = open('data/in.csv').read()\nopen('out.txt', 'w').write(text + '!')"
     first = json.loads((await tools.call(code=code, files=["data/in.csv"], keep=["out.txt", "none"])).content)
     assert first["files"] == [{"name": "out.txt", "bytes": 4}]
-    assert first["not_kept"] == {"none": "it did not write it"}
+    assert first["not_kept"] == {"none": "it was not written"}
     assert "sent_to_chat" not in first
     again = await tools.call(code="print(open('out.txt').read())", task_files=[f"{first['task']}/out.txt"])
     assert "\n1,2!\n" in json.loads(again.content)["output"]

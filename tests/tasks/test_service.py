@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 from tests.tasks.conftest import Place, Serve, order
 
+from microclaw.auth.people import People
 from microclaw.errors import MicroclawError, NoSandbox, Overloaded, TaskRefused, ToolFailed, UnknownName
 from microclaw.events import TaskChanged
+from microclaw.store.database import Database
+from microclaw.store.people import PeopleTable
 from microclaw.store.tasks import TaskRow
+from microclaw.tasks.access import may_still_run
 from microclaw.tasks.order import TaskLimits
 
 SLOW = "import time\nprint('begun', end='', flush=True)\ntime.sleep(600)"
@@ -172,6 +177,14 @@ async def test_a_name_that_is_none_is_refused(place: Place, name: str) -> None:
     assert await place.service.list(10) == ()
 
 
+@pytest.mark.parametrize("name", ["json.py", "json/__init__.py", "math.cpython-311-x86_64-linux-gnu.so", "csv.pyc"])
+async def test_no_file_takes_the_place_of_a_module_of_pythons_own(place: Place, name: str) -> None:
+    with pytest.raises(TaskRefused, match="would take the place"):
+        await place.service.submit(order("import json, math, csv", files={name: b"print('mine')"}))
+    row = await ran(place, "import json\nprint(json.dumps(1))", files={"json/a.py": b"", "json.csv": b"1"})
+    assert row.output == b"1\n"
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -237,6 +250,19 @@ async def test_old_results_go_by_count_and_by_size(serve: Serve) -> None:
         assert [path.name for path in place.folder.iterdir()] == [str(big[1])]
 
 
+async def test_one_persons_results_take_no_place_of_anothers(serve: Serve) -> None:
+    async with serve(keep_count=4, keep_mb=1) as place:
+        small = await ran(place, "open('x', 'w').write('1')", keep=("x",), person_id="p-ada")
+        big = "open('x', 'wb').write(bytes(700_000))"
+        numbers = [
+            (await ran(place, big, keep=("x",), person_id=f"p-bob{most}")).number for most in ("", "~member", "")
+        ]
+        assert [row.number for row in await place.service.list(10)] == [numbers[2], small.number]
+        numbers = [(await ran(place, "print(1)", person_id="p-bob")).number for _ in range(6)]
+        assert [row.number for row in await place.service.list(10)] == [*numbers[:2:-1], small.number]
+        assert (await place.service.file(small.number, "x")).read_bytes() == b"1"
+
+
 async def test_the_security_log_says_who_and_what_and_not_the_code(place: Place) -> None:
     row = await ran(place, "print('a very secret word')")
     started, ended = (event for event in place.audit if event.kind in ("task.started", "task.ended"))
@@ -260,3 +286,23 @@ async def test_a_task_nobody_knows_is_none(place: Place) -> None:
     for act in (place.service.wait, place.service.cancel, place.service.view):
         with pytest.raises(MicroclawError):
             await act(7)
+
+
+async def test_who_may_no_longer_run_code_loses_what_runs_and_waits(serve: Serve, tmp_path: Path) -> None:
+    async with Database.open(tmp_path / "people.db") as database:
+        people = await People.opened(PeopleTable(database))
+        ada, bob = await people.add("ada", "member"), await people.add("bob", "member")
+        async with serve(parallel=1, may_run=partial(may_still_run, people)) as place:
+            people.listen(place.service.cancel_forbidden)
+            orders = [replace(order(SLOW), person_id=one.person_id) for one in (ada, bob, ada)]
+            running, of_bob, waiting = [(await place.service.submit(one)).number for one in orders]
+            await until_printed(place, running)
+            await people.change_role("ada", "guest")
+            states = {row.number: row.state for row in await place.service.list(10)}
+            assert (states[running], states[waiting]) == ("cancelled", "cancelled")
+            await until_printed(place, of_bob)
+            await people.remove("bob")
+            assert (await place.service.view(of_bob)).row.state == "cancelled"
+            late = await place.service.submit(orders[0])  # it was let through just before
+            assert (await place.service.wait(late.number)).state == "cancelled"
+            assert may_still_run(people, "device:d-1")

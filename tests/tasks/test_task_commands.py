@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -57,6 +58,17 @@ async def test_a_task_is_run_shown_and_its_file_fetched(home: Path) -> None:
     assert (shown["schema"], shown["state"], shown["by"]) == ("microclaw.task/1", "done", "owner")
     code, out, _ = await microclaw(home, "task", "list")
     assert "done" in out
+
+
+async def test_a_file_that_was_not_written_is_told_and_a_pipe_is_not_read(home: Path) -> None:
+    code, out, err = await microclaw(home, "--json", "task", "run", "-", "--keep", "nope", stdin=b"print(1)")
+    assert (code, json.loads(out)["not_kept"]) == (0, {"nope": "it was not written"})
+    assert "nope is not kept: it was not written" in err
+    os.mkfifo(home.parent / "pipe")
+    code, _, err = await microclaw(home, "task", "run", "-", "--with", "pipe", stdin=b"print(1)")
+    assert code == 1
+    assert "pipe is no plain file" in err
+    assert "next: " in err
 
 
 async def test_code_from_the_input_that_fails_is_exit_code_1(home: Path) -> None:

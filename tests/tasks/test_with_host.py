@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import json
 import time
 from dataclasses import replace
@@ -131,6 +132,38 @@ async def test_tasks_over_the_api_are_for_owners_and_members_and_each_sees_their
         assert refused.value.failure.code == "task_refused"
 
 
+async def test_who_is_asked_for_a_task_with_network_reads_the_code_the_files_and_the_hosts(tmp_path: Path) -> None:
+    async with people_host(tmp_path / "home") as served:
+        allow = [
+            {"host": "api.example.com", "tasks": ["report"], "methods": ["GET"]},
+            {"host": "other.example.com", "tasks": ["weather"]},
+            {"host": "pypi.example.com"},
+        ]
+        (served.settings.home / "egress.yaml").write_text(json.dumps({"allow": allow}))
+        files = {"a.txt": b"one\ntwo", "b.bin": b"\xff" * 9, "helper.py": b"x = 1\n" * 150, "long.csv": b"1\n" * 150}
+        encoded = {name: base64.b64encode(content).decode() for name, content in files.items()}
+        body = {"code": "import helper\nprint(2)", "files": encoded, "allow": "report"}
+        asking = asyncio.ensure_future(served.ask("ada", "POST", "/v1/tasks", body))
+        (question,) = await served.waiting()
+        hashes = {name: hashlib.sha256(content).hexdigest()[:16] for name, content in files.items()}
+        assert question["detail"] == [
+            "code: 2 lines", "    import helper", "    print(2)",
+            f"file a.txt: 7 bytes, sha256 {hashes['a.txt']}", "    one", "    two",
+            f"file b.bin: 9 bytes, sha256 {hashes['b.bin']}",
+            f"file helper.py: 900 bytes, sha256 {hashes['helper.py']}", *["    x = 1"] * 150,
+            f"file long.csv: 300 bytes, sha256 {hashes['long.csv']}",
+            "it may reach: 2 hosts", "    api.example.com, port 443, GET", "    pypi.example.com, port 443, any method",
+        ]  # fmt: skip
+        await served.socket("POST", f"/v1/approvals/{question['approval_id']}", {"approved": True})
+        assert (await asking)[0] == 201
+        status, refused = await served.ask("ada", "POST", "/v1/tasks", {**body, "code": "x = 1\n" * 1_001})
+        assert (status, "nobody is asked for more" in refused["error"]["message"]) == (403, True)
+        assert await served.waiting(0) == []
+        status, refused = await served.ask("ada", "POST", "/v1/tasks", {**body, "allow": "nope"})
+        assert refused["error"]["code"] == "task_refused"
+        assert "all, report, weather" in refused["error"]["next"]
+
+
 async def test_code_reaches_what_the_allowlist_gives_it_and_nothing_else_and_the_log_says_so(tmp_path: Path) -> None:
     """A server of this test stands for a public one: its address is let through by name alone."""
     code = """
@@ -150,17 +183,18 @@ for url in ("http://api.example.com:%d/x", "http://other.example.com/", "http://
         egress = Egress(resolve=to_loopback, why_not=lambda _: None, own=tuple)
         async with running_host(settings, egress=egress):
             client = HostClient(settings.control_socket)
-            printed = {}
-            for name in ("report", "other"):
-                body = {"code": code.replace("%d", str(port)), "allow": name}
-                made = await asyncio.to_thread(client.post, "/v1/tasks", body)
-                path = f"/v1/tasks/{made['task']}"
-                async with asyncio.timeout(60):
-                    while (found := await asyncio.to_thread(client.get, path, {"wait_s": 20}))["ended_ms"] is None:
-                        pass
-                printed[name] = found["output"].split()
-    assert printed == {"report": ['{"said":', '"hello"}', "403", "403"], "other": ["403", "403", "403"]}
+            body = {"code": code.replace("%d", str(port)), "allow": "report"}
+            made = await asyncio.to_thread(client.post, "/v1/tasks", body)
+            path = f"/v1/tasks/{made['task']}"
+            async with asyncio.timeout(60):
+                while (found := await asyncio.to_thread(client.get, path, {"wait_s": 20}))["ended_ms"] is None:
+                    pass
+            for name in ("other", "all", "Report", "the report of today; it is harmless"[:32]):
+                with pytest.raises(HostError) as refused:
+                    await asyncio.to_thread(client.post, "/v1/tasks", {**body, "allow": name})
+                assert refused.value.failure.code == "task_refused"
+    assert found["output"].split() == ['{"said":', '"hello"}', "403", "403"]
     log = [one.event for one in read_events(settings.home)]
     assert [event.about for event in log if event.kind == "egress.allowed"] == ["task 1"]
-    assert len([event for event in log if event.kind == "egress.refused"]) == 5
+    assert len([event for event in log if event.kind == "egress.refused"]) == 2
     assert "network: report, approval: own command" in next(e.text for e in log if e.kind == "task.started")

@@ -119,7 +119,7 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(compile_router(parts.compile))
     app.include_router(voice_router(parts))
     app.include_router(metrics_router(parts.metrics))
-    app.include_router(events_router(parts.live, parts.watching, parts.settings.limits.keepalive_s))
+    app.include_router(events_router(parts.live, parts.watching, parts.people, parts.settings.limits.keepalive_s))
 
     @app.get("/v1/status", tags=["host"], summary="Model, devices, programs")
     async def status(by: RequestCaller) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, fields
+from functools import partial
 from itertools import islice
 from typing import Annotated, TypeAlias, assert_never
 
@@ -17,9 +18,10 @@ from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 
 from microclaw.api.caller import RequestCaller
+from microclaw.auth.people import Roles
 from microclaw.auth.tokens import RECHECK_S, TokenWatch
 from microclaw.errors import ConfigError, Overloaded
-from microclaw.events import LIVE_EVENTS, Alarm, DeviceLog, LiveEvent, Published
+from microclaw.events import LIVE_EVENTS, Alarm, DeviceLog, LiveEvent, Published, TaskChanged
 
 Watching: TypeAlias = Callable[[str | None], AbstractAsyncContextManager[TokenWatch]]
 """The watch of a connection, by the id of its token or session (auth.admission)."""
@@ -142,7 +144,7 @@ KINDS = frozenset(kind.kind for kind in LIVE_EVENTS)
 _ID = re.compile(r"([0-9a-f]{1,32})-([0-9]{1,18})")
 
 
-def events_router(feed: LiveFeed, watching: Watching, keepalive_s: float) -> APIRouter:
+def events_router(feed: LiveFeed, watching: Watching, roles: Roles, keepalive_s: float) -> APIRouter:
     router = APIRouter(tags=["host"])
 
     @router.get("/v1/events", summary="Live events, as Server-Sent Events", response_class=StreamingResponse)
@@ -160,10 +162,19 @@ def events_router(feed: LiveFeed, watching: Watching, keepalive_s: float) -> API
             )
         feed.check_room()
         after, kinds = _after(feed, last_event_id), frozenset(kind or KINDS)
-        stream = event_stream(feed, after, keepalive_s, device, kinds, watching, by.token)
+        sees = partial(may_see, roles, by.person_id)
+        stream = event_stream(feed, after, keepalive_s, device, kinds, watching, by.token, sees)
         return StreamingResponse(stream, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 
     return router
+
+
+def may_see(roles: Roles, person_id: str, event: LiveEvent) -> bool:
+    """Tasks are told as /v1/tasks lists them: owners see all of them, others their own, which no device sent."""
+    if not isinstance(event, TaskChanged):
+        return True
+    person = roles.get(person_id)
+    return person is not None and (person.role == "owner" or (not event.device and event.by == person.name))
 
 
 async def event_stream(
@@ -174,6 +185,7 @@ async def event_stream(
     kinds: frozenset[str],
     watching: Watching,
     token_id: str | None,
+    sees: Callable[[LiveEvent], bool] = lambda _event: True,
 ) -> AsyncGenerator[str, None]:
     """The body of the answer: events of these kinds, of this device or of any.
 
@@ -191,7 +203,7 @@ async def event_stream(
                     case LostEvents(count=count):
                         yield f'event: lost\ndata: {{"count":{count}}}\n\n'
                     case NumberedEvent(event=event):
-                        if event.kind in kinds and device in (None, event.device):
+                        if event.kind in kinds and device in (None, event.device) and sees(event):
                             yield event_text(feed.run, each)
                     case _:
                         assert_never(each)

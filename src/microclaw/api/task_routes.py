@@ -17,7 +17,7 @@ from microclaw.api.body import RequestBody
 from microclaw.api.caller import CHANNEL, Caller, RequestCaller, admit
 from microclaw.auth.gate import Gate, Permission
 from microclaw.auth.people import Roles
-from microclaw.errors import TaskRefused
+from microclaw.errors import PermissionRefused, TaskRefused
 from microclaw.store.tasks import TaskRow
 from microclaw.tasks.access import check_may_run, check_sees, seen_by
 from microclaw.tasks.live import TaskView
@@ -55,10 +55,14 @@ def task_router(tasks: TaskService, gate: Gate, roles: Roles) -> APIRouter:
         person = check_may_run(roles, by.person_id)
         order = _order(body, by, person.name)
         what = f"run {len(body.code):,} characters of {body.language[:20]} in the sandbox"
+        detail = () if by.direct else await tasks.question(order)
         if order.allow is None:
-            await admit(gate, by, Permission.ACT, what)
+            await admit(gate, by, Permission.ACT, what, detail=detail)
         else:  # what it reads may leave this host
-            await admit(gate, by, Permission.RISKY, f"{what} with the network of {order.allow}")
+            await admit(gate, by, Permission.RISKY, f"{what} with the network of {order.allow}", detail=detail)
+        if detail and await tasks.question(order) != detail:
+            text = "what the allowlist gives it changed while somebody was asked, so it was not run"
+            raise PermissionRefused(text, next_step="ask for it again")
         return task_object(await tasks.submit(order))
 
     @router.get("/{number}", summary="A task, and what it printed")

@@ -10,6 +10,7 @@ from microclaw.clock import now_ms
 from microclaw.egress.proxy import EgressProxy
 from microclaw.sandbox.run import run_sandboxed, sandbox_backend
 from microclaw.store.tasks import TaskTable
+from microclaw.tasks.access import may_still_run
 from microclaw.tasks.device_code import DeviceCode
 from microclaw.tasks.folders import TaskFolders
 from microclaw.tasks.service import TaskService
@@ -21,7 +22,8 @@ from microclaw.tools.workspace import Workspace
 
 def build_tasks(base: Base, proxy: EgressProxy) -> TaskService:
     """It takes tasks inside its `serving`."""
-    return TaskService(
+    people = base.admission.people
+    service = TaskService(
         TaskTable(base.database),
         TaskFolders(base.settings.tasks_folder),
         base.settings.tasks,
@@ -31,7 +33,10 @@ def build_tasks(base: Base, proxy: EgressProxy) -> TaskService:
         publish=base.publish,
         now_ms=now_ms,
         proxy=proxy,
+        may_run=partial(may_still_run, people),
     )
+    people.listen(service.cancel_forbidden)
+    return service
 
 
 def code_of_devices(base: Base, devices: Devices, tasks: TaskService) -> DeviceCode:

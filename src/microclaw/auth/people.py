@@ -7,7 +7,7 @@ import re
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Literal, Protocol, TypeAlias, cast
@@ -140,6 +140,7 @@ class People:
         self._at: dict[tuple[str, str], str] = {}
         self._codes: list[_Code] = []
         self._wrong: deque[float] = deque(maxlen=WRONG_CODES)
+        self._listeners: list[Callable[[], Awaitable[object]]] = []
 
     @classmethod
     async def opened(
@@ -157,6 +158,14 @@ class People:
         if people.get(OWNER.person_id) is None:
             await people._keep(PersonRow(OWNER.person_id, OWNER.name, OWNER.role, people._now_ms()))
         return people
+
+    def listen(self, listener: Callable[[], Awaitable[object]]) -> None:
+        """It is awaited whenever somebody has another role or is removed, before that is answered."""
+        self._listeners.append(listener)
+
+    async def _tell(self) -> None:
+        for listener in self._listeners:
+            await listener()
 
     def get(self, person_id: str) -> Person | None:
         """Also of a `limited_id`: the person with the lower one of both roles."""
@@ -265,6 +274,7 @@ class People:
             await self._keep(replace(row, role=role))
             text = f"{role}, before {row.role}"
             self._record(AuditEvent(AuditKind.ROLE_CHANGED, text, about=row.name, by=OWNER.name))
+            await self._tell()
         return _person(self._rows[row.person_id])
 
     def _check_room(self) -> None:
@@ -287,6 +297,7 @@ class People:
         self._at = {address: person_id for address, person_id in self._at.items() if person_id != row.person_id}
         text = f"{row.role}, removed with every token"
         self._record(AuditEvent(AuditKind.ROLE_CHANGED, text, about=row.name, by=OWNER.name))
+        await self._tell()
         return _person(row)
 
     def _alive(self) -> Sequence[_Code]:

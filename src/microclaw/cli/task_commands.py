@@ -53,7 +53,7 @@ def run(
     body: dict[str, Any] = {
         "code": code.decode(errors="replace"),
         "language": language or _LANGUAGES.get(file.suffix, "python"),
-        "files": {path.name: base64.b64encode(_read(path)).decode() for path in given or ()},
+        "files": {path.name: base64.b64encode(_read_plain(path)).decode() for path in given or ()},
         "keep": keep or [],
         "allow": allow,
         "seconds": seconds,
@@ -66,8 +66,8 @@ def run(
         options.say(_end_text(ended))
         for one in ended["files"]:
             options.say(f"{one['name']}, {one['size_bytes']:,} bytes: microclaw task get {ended['task']} {one['name']}")
-        for name, why in ended["not_kept"].items():
-            options.say(f"{name} is not kept: {why}")
+    for name, why in ended["not_kept"].items():
+        sys.stderr.write(f"{clean_text(name, one_line=True)} is not kept: {clean_text(why, one_line=True)}\n")
     if ended["state"] != "done":
         raise typer.Exit(1)
 
@@ -188,6 +188,13 @@ def _end_text(task: dict[str, Any]) -> str:
         took = f", {format_duration(task['ended_ms'] - task['started_ms'])}"
     why = f": {task['reason']}" if task["reason"] else ""
     return f"task {task['task']}: {task['state']}, {how.replace('_', ' ')}{took}{why}"
+
+
+def _read_plain(path: Path) -> bytes:
+    """A pipe or a device is refused before it is opened: it could wait for ever."""
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"{path} is no plain file", next_step="name a plain file")
+    return _read(path)
 
 
 def _read(path: Path) -> bytes:

@@ -85,7 +85,18 @@ class AllowEntry:
     def fits(self, host: str, task: str) -> bool:
         """Whether it is about this host, for this task."""
         named = host.endswith(self.host[1:]) if self.host.startswith("*.") else host == self.host
-        return named and (self.tasks is None or task in self.tasks)
+        return named and self.counts_for(task)
+
+    def counts_for(self, task: str) -> bool:
+        return self.tasks is None or task in self.tasks
+
+    @property
+    def words(self) -> str:
+        """What it allows, for somebody who is asked: "api.example.com, port 443, GET, with the secret weather"."""
+        ports = ", ".join(map(str, sorted(self.ports)))
+        methods = "any method" if self.methods is None else " ".join(sorted(self.methods))
+        secret = "" if self.secret is None else f", with the secret {self.secret}"
+        return f"{self.host}, port {ports}, {methods}{secret}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +108,12 @@ class Allowlist:
         default_factory=lambda: Allowance(requests_per_minute=120, bytes_per_task=64 << 20, bytes_per_day=1 << 30)
     )
     connections: int = 16
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those that a task may have: of `tasks:`, and `all` where an entry is for every task."""
+        open_to_all = {EVERY} if any(entry.tasks is None for entry in self.entries) else set[str]()
+        return tuple(sorted(open_to_all.union(*(entry.tasks or () for entry in self.entries))))
 
 
 def read_allowlist(path: Path) -> Allowlist:

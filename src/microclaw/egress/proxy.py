@@ -29,7 +29,7 @@ from microclaw.egress.exchange import Exchange, Streams, Upstream, connect
 from microclaw.egress.policy import AllowlistSource, Meter, TaskUse, Verdict, judge
 from microclaw.egress.request_head import MAX_HEAD_BYTES, ProxyRequest, RequestRefused, read_head
 from microclaw.egress.secret_values import SecretValues
-from microclaw.errors import ConfigError, MicroclawError, PermissionRefused
+from microclaw.errors import ConfigError, MicroclawError, PermissionRefused, TaskRefused
 
 SOCKET_NAME: Final = "proxy.sock"
 MAX_OPEN: Final = 256  # connections of one task, those without a request too
@@ -81,6 +81,20 @@ class EgressProxy:
     def problem(self) -> str | None:
         """Why tasks have no network although an allowlist is there. Blocking."""
         return self.allowlist.problem
+
+    def reach(self, name: str) -> tuple[str, ...]:
+        """What a task of this name may ask, a line for each entry. Blocking.
+
+        Raises TaskRefused for a name that the allowlist does not have, ConfigError while it has mistakes.
+        """
+        allowlist = self.allowlist.current()
+        if name not in allowlist.names:
+            known = ", ".join(allowlist.names)
+            raise TaskRefused(
+                f"the allowlist has nothing for {name[:40]!r}",
+                next_step=f"use one of {known}" if known else "write the hosts into egress.yaml: docs/egress.md",
+            )
+        return tuple(entry.words for entry in allowlist.entries if entry.counts_for(name))
 
     @asynccontextmanager
     async def serving(self, folder: Path, task: str, *, name: str | None = None) -> AsyncIterator[Path | None]:

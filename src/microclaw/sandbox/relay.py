@@ -8,6 +8,7 @@ Plain CPython of any supported version, nothing of ours is there. What it may re
 
 from __future__ import annotations
 
+import ctypes
 import os
 import selectors
 import socket
@@ -15,6 +16,7 @@ import sys
 
 MAX_CONNECTIONS = 32
 BLOCK = 64 << 10
+PR_SET_DUMPABLE = 4
 
 
 class End:
@@ -118,8 +120,19 @@ class Relay:
             self.waiting.register(self.door, selectors.EVENT_READ)
 
 
+def close_to_others() -> None:
+    """Shut /proc/PID/fd and the memory of this process: by its handle the job could change the proxy's socket outside.
+
+    It goes on in children, and ends with an exec.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "the relay cannot be closed to the job")
+
+
 def main(port: str, proxy: str, command: list[str]) -> None:
     """The relay's process belongs to process 1, so that the command has no child that it did not start."""
+    close_to_others()
     door = socket.create_server(("127.0.0.1", int(port)), backlog=MAX_CONNECTIONS)
     child = os.fork()
     if child == 0:

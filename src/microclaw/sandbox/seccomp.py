@@ -39,10 +39,14 @@ class _Check:
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """All of the checks hold, or the call fails with `error`. Without a check it always fails."""
+    """All of the checks hold, or the call fails with `error`. Without a check it always fails.
+
+    `denies` turns it round: the call fails where all of the checks hold.
+    """
 
     error: int
     checks: Sequence[_Check] = ()
+    denies: bool = False
 
 
 _TERMINAL: Final = (0x5401, 0x802C542A, 0x5413, 0x540F, 0x5410, 0x541B, 0x5421, 0x5450, 0x5451)
@@ -61,6 +65,18 @@ _RULES: Final[Mapping[str, _Rule]] = {
     "mknodat": _Rule(_EPERM, [_Check(2, _FORMAT, [0, 0x1000, 0x8000])]),
     "socketpair": _Rule(_EAFNOSUPPORT, [_Check(0, _WHOLE, [1])]),
 }
+_SHARED_WITHOUT_FILE: Final = (0x21, 0x23)
+"""MAP_ANONYMOUS with MAP_SHARED or MAP_SHARED_VALIDATE, of MAP_TYPE and MAP_ANONYMOUS (linux/mman.h)."""
+_BUFFER_SIZES: Final = (7, 8, 32, 33, 73)
+"""SO_SNDBUF, SO_RCVBUF, both with FORCE, SO_RESERVE_MEM (asm-generic/socket.h)."""
+_UNCOUNTED: Final[Mapping[str, _Rule]] = {
+    "mmap": _Rule(_EPERM, [_Check(3, 0x2F, _SHARED_WITHOUT_FILE)], denies=True),
+    "setsockopt": _Rule(_EPERM, [_Check(1, _WHOLE, [1]), _Check(2, _WHOLE, _BUFFER_SIZES)], denies=True),
+    "fcntl": _Rule(_EPERM, [_Check(1, _WHOLE, [1031])], denies=True),  # F_SETPIPE_SZ
+}
+"""Memory that a job would hold and that its processes' sizes do not show."""
+_HIDES_MEMORY: Final = 4
+"""PR_SET_DUMPABLE, with which the relay takes its descriptors out of the job's reach."""
 _NO_SOCKET: Final = _Rule(_EPERM)
 _STAYS: Final = _Rule(_EPERM)
 _OWN_NETWORK: Final = _Rule(_EAFNOSUPPORT, [_Check(0, _WHOLE, [1, 2, 10]), _Check(1, 0xF, [_STREAM, _DATAGRAM])])
@@ -70,7 +86,10 @@ _OWN_NETWORK: Final = _Rule(_EAFNOSUPPORT, [_Check(0, _WHOLE, [1, 2, 10]), _Chec
 def job_filter(machine: str, *, network: bool) -> bytes | None:
     """The filter (struct sock_filter) of a job for `platform.machine()`; None for one that is not known here."""
     plain = {**AS_THEY_ARE, **(NETWORK if network else {})}
-    return _filter(machine, plain, {**_RULES, "socket": _OWN_NETWORK if network else _NO_SOCKET})
+    rules = {**_RULES, **_UNCOUNTED, "socket": _OWN_NETWORK if network else _NO_SOCKET}
+    if network:
+        rules["prctl"] = _Rule(_EPERM, [_Check(0, _WHOLE, [*_PRCTL, _HIDES_MEMORY])])
+    return _filter(machine, plain, rules)
 
 
 def compiler_filter(machine: str, group: int | None = None) -> bytes | None:
@@ -113,13 +132,14 @@ def _of_rule(rule: _Rule) -> Iterator[bytes]:
     if not rule.checks:
         yield _error(rule.error)
         return
+    otherwise, at_last = (_ALLOWED, _error(rule.error)) if rule.denies else (_error(rule.error), _ALLOWED)
     for check in rule.checks:
         yield _instruction(_LOAD, _ARGUMENTS_AT + 8 * check.argument)
         yield _instruction(_AND, check.mask)
         for place, value in enumerate(check.values):
             yield _instruction(_JUMP_EQUAL, value, len(check.values) - place, 0)
-        yield _error(rule.error)
-    yield _ALLOWED
+        yield otherwise
+    yield at_last
 
 
 def _instruction(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:

@@ -77,7 +77,7 @@ _CHECKED: Final[Numbers] = {
 }  # fmt: skip
 
 AS_THEY_ARE: Final = {**_FILES, **_MEMORY, **_PROCESSES, **_SIGNALS, **_WAITING, **_PAIRS}
-"""Allowed whatever their arguments are."""
+"""Allowed whatever their arguments are, but for a job those that seccomp.py names."""
 NETWORK: Final = _NET
 """Allowed besides to a job with the egress proxy."""
 CHECKED: Final = _CHECKED

@@ -10,6 +10,8 @@ from microclaw.sandbox.usage import DiskUse, Usage
 
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
+_NOT_RESIDENT: Final = (b"VmPTE:", b"VmSwap:", b"HugetlbPages:")
+"""Of /proc/PID/status: what a process holds and its resident size leaves out. Page tables can be of any size."""
 
 
 def usage_of(processes: int) -> Usage:
@@ -26,18 +28,23 @@ def usage_of(processes: int) -> Usage:
             continue
         number += 1
         ticks += sum(int(field) for field in fields[11:15])  # utime, stime, and those of children that ended
-        memory += int(fields[21]) * _PAGE
+        memory += int(fields[21]) * _PAGE + _kib_of(f"{name}/status", _NOT_RESIDENT, processes)
     return Usage(number - 1, memory, ticks / _TICKS)  # process 1 is bubblewrap's own
 
 
 def exact_memory(processes: int) -> int:
-    """What they use, with each shared page counted once: slower, the kernel walks every page."""
+    """What they use, with each shared page counted once: slower, the kernel walks every page.
+
+    Of a program that nobody may read, such as the relay, shared pages count in full.
+    """
     total = 0
     for name in os.listdir(processes):
         if name.isdigit():
-            for line in _read(f"{name}/smaps_rollup", processes).splitlines():
-                if line.startswith(b"Pss:"):
-                    total += int(line.split()[1]) << 10
+            total += _kib_of(f"{name}/status", _NOT_RESIDENT, processes)
+            try:
+                total += _kib_of(f"{name}/smaps_rollup", (b"Pss:",), processes)
+            except PermissionError:
+                total += _kib_of(f"{name}/status", (b"VmRSS:",), processes)
     return total
 
 
@@ -45,6 +52,12 @@ def disk_use(places: Sequence[int]) -> DiskUse:
     """Of open folders, each a file system of its own. Empty files take no room there, but the kernel's memory."""
     found = [os.fstatvfs(place) for place in places]
     return DiskUse(any(place.f_bfree == 0 for place in found), sum(place.f_files - place.f_ffree for place in found))
+
+
+def _kib_of(name: str, fields: Sequence[bytes], folder: int) -> int:
+    """The sum of these lines of a file of /proc, in bytes."""
+    lines = (line.split() for line in _read(name, folder).splitlines())
+    return sum(int(words[1]) << 10 for words in lines if words and words[0] in fields)
 
 
 def _read(name: str, folder: int) -> bytes:

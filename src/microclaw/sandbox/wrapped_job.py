@@ -47,6 +47,10 @@ THREADS: Final = 32
 THREADS_OF_ONE: Final = 2
 """A process may have more threads, such as node's eleven, if others have fewer."""
 RELAY: Final = "/run/relay.py"
+UNREADABLE: Final = "/dev/zero"
+"""A shared map of it is memory that no process's size shows."""
+SETTINGS: Final = (Path("/usr/local/etc"), Path("/usr/etc"))
+"""Of this machine, among the system's programs: empty in a job."""
 _ETC: Final = {
     "passwd": f"job:x:{USER}:{USER}::{HOME}:/bin/sh\n",
     "group": f"job:x:{USER}:\n",
@@ -84,8 +88,7 @@ class Wrapped:
     def usage(self, memory_limit: int) -> Usage:
         used = usage_of(self.processes)
         if used.memory_bytes is not None and used.memory_bytes > memory_limit:
-            with suppress(PermissionError):  # of a program that nobody may read: its shared pages count in full
-                return replace(used, memory_bytes=exact_memory(self.processes))
+            return replace(used, memory_bytes=exact_memory(self.processes))
         return used
 
     def disk(self) -> DiskUse:
@@ -168,6 +171,10 @@ def _words(job: SandboxJob, opened: Descriptors) -> tuple[list[str], list[str]]:
     words = [*common_words(), "--uid", str(USER), "--gid", str(USER), "--hostname", "job"]
     words += ["--size", size, "--tmpfs", "/dev/shm", "--size", size, "--tmpfs", "/tmp"]  # noqa: S108 - its own, and empty
     words += ["--size", size, "--tmpfs", HOME, "--chdir", HOME]
+    words += ["--perms", "0000", "--ro-bind-data", str(opened.hold(b"")), UNREADABLE]
+    for path in SETTINGS:
+        if path.is_dir() and not path.is_symlink():
+            words += ["--tmpfs", str(path), "--remount-ro", str(path)]
     for path in python_besides():
         words += ["--ro-bind", str(path), str(path)]
     for name, text in _ETC.items():

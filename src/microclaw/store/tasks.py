@@ -86,6 +86,16 @@ class TaskRow:
         return self.state in OPEN
 
 
+@dataclass(frozen=True, slots=True)
+class TaskResult:
+    """What an ended task takes of the room for results."""
+
+    number: int
+    person_id: str
+    kept_bytes: int
+    ended_ms: int
+
+
 class TaskTable(Table):
     """Tasks of one database, by number."""
 
@@ -114,19 +124,13 @@ class TaskTable(Table):
         rows = await self._database.read(lambda connection: connection.execute("SELECT task_number FROM code_tasks"))
         return frozenset(int(number) for (number,) in rows)
 
-    async def too_old(self, *, before_ms: int, count: int, size_bytes: int) -> tuple[int, ...]:
-        """Ended tasks that no longer fit: those before a time, and the oldest beyond a count and a size."""
+    async def results(self) -> tuple[TaskResult, ...]:
+        """Of every task that has ended, the oldest first."""
         query = """
-            SELECT task_number FROM (
-                SELECT task_number, ended_ms,
-                    ROW_NUMBER() OVER newest AS place,
-                    SUM(kept_bytes) OVER newest AS used
-                FROM code_tasks WHERE ended_ms IS NOT NULL
-                WINDOW newest AS (ORDER BY task_number DESC)
-            ) WHERE ended_ms < ? OR place > ? OR used > ?"""
-        values = (before_ms, count, size_bytes)
-        rows = await self._database.read(lambda connection: connection.execute(query, values).fetchall())
-        return tuple(int(number) for (number,) in rows)
+            SELECT task_number, person_id, kept_bytes, ended_ms
+            FROM code_tasks WHERE ended_ms IS NOT NULL ORDER BY task_number"""
+        rows = await self._database.read(lambda connection: connection.execute(query).fetchall())
+        return tuple(TaskResult(*row) for row in rows)
 
     async def delete(self, number: int) -> None:
         await self._execute("DELETE FROM code_tasks WHERE task_number = ?", (number,))

@@ -8,6 +8,7 @@ from microclaw.auth.people import Person, Roles
 from microclaw.errors import PermissionRefused, UnknownName
 from microclaw.store.tasks import TaskRow
 from microclaw.tasks.service import TaskService
+from microclaw.tasks.waiting import DEVICE
 
 MAY_RUN: Final = frozenset({"owner", "member"})
 """Guests look, and behind an automation stands nobody who could be asked what the code is for."""
@@ -20,6 +21,14 @@ def check_may_run(roles: Roles, person_id: str) -> Person:
         who = "this person" if person is None else f"{person.name} ({person.role})"
         raise PermissionRefused(f"{who} may not run code on this host", next_step="ask the owner of this host")
     return person
+
+
+def may_still_run(roles: Roles, person_id: str) -> bool:
+    """Whether a task of this asker goes on: its person may have been removed or have another role since."""
+    if person_id.startswith(DEVICE):
+        return True
+    person = roles.get(person_id)
+    return person is not None and person.role in MAY_RUN
 
 
 def seen_by(roles: Roles, person_id: str) -> str | None:

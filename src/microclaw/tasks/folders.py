@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import shutil
 import stat
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from microclaw.auth.people import person_behind
 from microclaw.errors import ToolFailed, UnknownName
-from microclaw.store.tasks import FileRow
+from microclaw.store.tasks import FileRow, TaskResult
 from microclaw.tasks.order import check_name
 
 FREE_BYTES: Final = 64 << 20  # what a task leaves free on this machine's disk, beyond its own files
@@ -30,6 +31,33 @@ def kept_file(root: Path, number: int, name: str) -> Path:
 
 def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
+
+
+def too_many(results: Iterable[TaskResult], *, before_ms: int, count: int, size_bytes: int) -> tuple[int, ...]:
+    """Tasks whose results go, of those given from the oldest to the newest: what ended too early, then the oldest of
+    whoever has the most (by number, then by size) until all fit. So nobody takes the room of who has less.
+    """
+    gone: list[int] = []
+    kept: dict[str, list[TaskResult]] = {}
+    for one in results:
+        if one.ended_ms < before_ms:
+            gone.append(one.number)
+        else:
+            kept.setdefault(person_behind(one.person_id), []).append(one)
+    gone += _over(kept, count, lambda _: 1)
+    gone += _over(kept, size_bytes, lambda one: one.kept_bytes)
+    return tuple(gone)
+
+
+def _over(kept: dict[str, list[TaskResult]], limit: int, weight: Callable[[TaskResult], int]) -> Iterator[int]:
+    """Take out results until the weight of all is within the limit."""
+    taken = {who: sum(map(weight, of_one)) for who, of_one in kept.items()}
+    while sum(taken.values()) > limit:
+        most = max(taken, key=lambda who: taken[who])
+        oldest = next(one for one in kept[most] if weight(one) > 0)
+        kept[most].remove(oldest)
+        taken[most] -= weight(oldest)
+        yield oldest.number
 
 
 class TaskFolders:

@@ -69,3 +69,18 @@ def stopped(row: TaskRow, why: TaskEnding) -> TaskRow:
     if why == "cancelled":
         return replace(row, state="cancelled", ending="cancelled")
     return replace(row, state="failed", ending="interrupted", reason=CLEANED)
+
+
+def started_text(live: LiveTask) -> str:
+    """What the security log has of its start."""
+    row, limits = live.row, live.limits
+    network = "no network" if row.allow is None else f"network: {row.allow}"
+    return (
+        f"task {row.number}: {row.language}, {row.code_bytes:,} bytes, sha256 {row.code_sha256[:16]}, "
+        f"{limits.wall_s:g} s, {limits.memory_bytes >> 20} MB, {network}, approval: {live.order.approval}"
+    )
+
+
+def ended_text(row: TaskRow) -> str:
+    code = "" if row.exit_code is None else f", exit code {row.exit_code}"
+    return f"task {row.number}: {row.ending}{code}, {len(row.files)} files, {row.output_bytes:,} bytes printed"

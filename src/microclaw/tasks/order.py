@@ -1,10 +1,12 @@
-"""What somebody asks to run in the sandbox: language, code, files, limits. It checks these and runs nothing."""
+"""What somebody asks to run in the sandbox: language, code, files, limits. It checks and shows them."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -12,16 +14,20 @@ from typing import Final
 from microclaw.config.settings import TaskSettings
 from microclaw.errors import TaskRefused
 from microclaw.sandbox.job import SandboxLimits
+from microclaw.text import count_text
 
 MAX_CODE_BYTES: Final = 256 * 1024
 MAX_FILES: Final = 32  # in, and out
 MAX_NAME_BYTES: Final = 200
 MAX_DEPTH: Final = 4
+MAX_SHOWN_BYTES: Final = 4_000  # of a file that is shown whole to who is asked, and is no source
+MAX_SHOWN_LINES: Final = 100
 MIN_WALL_S: Final = 0.1
 MIN_MEMORY_MB: Final = 16
 PLOT: Final = Path(__file__).with_name("plot.py")
 SYSTEM_PATH: Final = "/usr/local/bin:/usr/bin:/bin"  # what a task sees of this machine
-_NETWORK: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+_NETWORK: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+_SOURCES: Final = (".py", ".sh", ".js", ".mjs", ".cjs")
 _PART: Final = re.compile(r"[^\W.][\w .()+@=,-]{0,99}")
 
 
@@ -112,15 +118,15 @@ def check_order(order: TaskOrder, settings: TaskSettings) -> tuple[Language, San
         )
     if "\0" in order.code:
         raise TaskRefused("the code has a NUL character", next_step="send text")
-    if order.allow is not None and not _NETWORK.fullmatch(order.allow):
-        raise TaskRefused(
-            f"{order.allow[:40]!r} is no name for the allowlist", next_step="see the names: microclaw egress show"
-        )
+    if order.allow is not None:
+        check_network_name(order.allow)
     for names, what in ((tuple(order.files), "files in"), (tuple(order.keep), "files out")):
         if len(names) > MAX_FILES:
             raise TaskRefused(f"{len(names)} {what}, at most {MAX_FILES} are taken", next_step="name fewer")
         for name in names:
             check_name(name)
+    if language.name == "python":
+        _check_imports(order.files)
     if language.file in order.files:
         raise TaskRefused(f"{language.file} is the code's own name", next_step="give the file another name")
     given = size + sum(map(len, order.files.values()))
@@ -130,6 +136,28 @@ def check_order(order: TaskOrder, settings: TaskSettings) -> tuple[Language, San
             next_step="give it less, or raise tasks.disk_mb",
         )
     return language, _limits(order.limits, settings)
+
+
+def _check_imports(names: Iterable[str]) -> None:
+    """Raise TaskRefused for what Python would import in place of a module of its own: this folder comes first."""
+    for name in names:
+        first, _, rest = name.partition("/")
+        module = first.partition(".")[0]
+        taken = rest.startswith("__init__.") if rest else first.endswith((".py", ".pyc", ".so"))
+        if taken and module in sys.stdlib_module_names:
+            raise TaskRefused(
+                f"the file {name!r} would take the place of Python's own module {module}",
+                next_step="give the file another name",
+            )
+
+
+def check_network_name(name: str) -> None:
+    """Raise TaskRefused unless the allowlist could have it."""
+    if not _NETWORK.fullmatch(name):
+        raise TaskRefused(
+            f"{name[:40]!r} is no name for the allowlist: small letters, digits and -, at most 32",
+            next_step="see the names: microclaw egress show",
+        )
 
 
 def check_name(name: str) -> None:
@@ -144,6 +172,39 @@ def check_name(name: str) -> None:
             f"{name[:100]!r} is no name of a task's file",
             next_step="letters, digits, spaces and ._-()+@= , parts with / between, none beginning with a dot",
         )
+
+
+def order_lines(order: TaskOrder, reach: Sequence[str]) -> tuple[str, ...]:
+    """What somebody reads who is asked for it: the whole code, its files, and what it may reach."""
+    code = order.code.splitlines()
+    return (f"code: {count_text(len(code), 'line')}", *_indented(code), *file_lines(order.files), *reach_lines(reach))
+
+
+def file_lines(files: Mapping[str, bytes]) -> tuple[str, ...]:
+    """Each file's name, size and hash; whole where it is source or a short text. It blocks for large ones."""
+    lines: list[str] = []
+    for name, content in files.items():
+        lines.append(f"file {name}: {len(content):,} bytes, sha256 {hashlib.sha256(content).hexdigest()[:16]}")
+        lines += _indented(_shown(name, content))
+    return tuple(lines)
+
+
+def reach_lines(reach: Sequence[str]) -> tuple[str, ...]:
+    return (f"it may reach: {count_text(len(reach), 'host')}", *_indented(reach)) if reach else ()
+
+
+def _shown(name: str, content: bytes) -> Sequence[str]:
+    if name.endswith(_SOURCES):
+        return content.decode(errors="replace").splitlines()
+    try:
+        lines = content.decode().splitlines() if len(content) <= MAX_SHOWN_BYTES else []
+    except UnicodeDecodeError:
+        return ()
+    return lines if len(lines) <= MAX_SHOWN_LINES else ()
+
+
+def _indented(lines: Sequence[str]) -> list[str]:
+    return [f"    {line}" for line in lines]
 
 
 def _limits(asked: TaskLimits, settings: TaskSettings) -> SandboxLimits:

@@ -24,9 +24,9 @@ from microclaw.errors import MicroclawError, Overloaded, TaskRefused, UnknownNam
 from microclaw.events import LiveEvent, ResultFile, TaskChanged
 from microclaw.sandbox.job import SandboxEnd, SandboxJob, SandboxLimits
 from microclaw.store.tasks import TaskEnding, TaskRow, TaskTable
-from microclaw.tasks.folders import TaskFolders
-from microclaw.tasks.live import CLEANED, TAIL_BYTES, LiveTask, TaskView, stopped, view_of
-from microclaw.tasks.order import Language, TaskOrder, check_order
+from microclaw.tasks.folders import TaskFolders, too_many
+from microclaw.tasks.live import CLEANED, TAIL_BYTES, LiveTask, TaskView, ended_text, started_text, stopped, view_of
+from microclaw.tasks.order import Language, TaskOrder, check_network_name, check_order, order_lines
 from microclaw.tasks.waiting import WaitingTasks
 
 MAX_WAIT_S: Final = 25.0  # of one look at a running task
@@ -43,6 +43,9 @@ class RunSandboxed(Protocol):
 
 class Proxy(Protocol):
     """egress.proxy.EgressProxy."""
+
+    def reach(self, name: str) -> tuple[str, ...]:
+        """What a task of this name may ask. Raises TaskRefused, ConfigError. Blocking."""
 
     def serving(self, folder: Path, task: str, *, name: str | None = None) -> AbstractAsyncContextManager[Path | None]:
         """The socket of a task's proxy in a folder of its own, None where nothing is allowed."""
@@ -63,8 +66,9 @@ class TaskService:
         publish: Callable[[LiveEvent], None],
         now_ms: Callable[[], int],
         proxy: Proxy | None = None,
+        may_run: Callable[[str], bool] = lambda _person_id: True,
     ) -> None:
-        """`check_sandbox` raises when this machine has no sandbox; it blocks."""
+        """`check_sandbox` raises when this machine has no sandbox; it blocks. `may_run` is asked at each start."""
         self.settings = settings
         self._table = table
         self._folders = folders
@@ -74,6 +78,7 @@ class TaskService:
         self._publish = publish
         self._now_ms = now_ms
         self._proxy = proxy
+        self._may_run = may_run
         self._group: asyncio.TaskGroup | None = None
         self._live: dict[int, LiveTask] = {}
         self._waiting = WaitingTasks(settings.queue)
@@ -112,15 +117,10 @@ class TaskService:
             command = language.command()
             if self._group is None:
                 raise Overloaded("this host is stopping", next_step="ask again when it is back")
-            if order.allow is not None and self._proxy is None:
-                raise TaskRefused("tasks have no network on this host", next_step="leave out what it may reach")
+            await self.reach(order.allow)
             self._waiting.check_room(order.person_id)
             await asyncio.to_thread(self._check_sandbox)
             self._waiting.check_room(order.person_id)
-        except MicroclawError as exc:
-            self.note_refused(order, exc.message)
-            raise
-        try:
             with self._waiting.taking(order.person_id):
                 live = await self._take(order, language, command, limits)
         except MicroclawError as exc:
@@ -130,6 +130,24 @@ class TaskService:
         self._tell(live.row)
         self._start_more()
         return live.row
+
+    async def question(self, order: TaskOrder) -> tuple[str, ...]:
+        """What somebody reads who is asked for it. Raises TaskRefused where it would not be taken."""
+        try:
+            check_order(order, self.settings)
+            return await asyncio.to_thread(order_lines, order, await self.reach(order.allow))
+        except MicroclawError as exc:
+            self.note_refused(order, exc.message)
+            raise
+
+    async def reach(self, allow: str | None) -> tuple[str, ...]:
+        """What a task with this name in the allowlist may ask. Raises TaskRefused, ConfigError."""
+        if allow is None:
+            return ()
+        if self._proxy is None:
+            raise TaskRefused("tasks have no network on this host", next_step="leave out what it may reach")
+        check_network_name(allow)
+        return await asyncio.to_thread(self._proxy.reach, allow)
 
     async def _take(
         self, order: TaskOrder, language: Language, command: tuple[str, ...], limits: SandboxLimits
@@ -197,6 +215,8 @@ class TaskService:
     async def _outcome(self, live: LiveTask) -> TaskRow:
         """The row as its run left it, its files kept."""
         group = self._group
+        if not self._may_run(live.row.person_id):
+            self._stop(live, "cancelled")
         if live.stop or group is None:
             return stopped(live.row, live.stop or "interrupted")
         live.job = job = group.create_task(self._sandboxed(live), name=f"task {live.row.number} in the sandbox")
@@ -207,6 +227,7 @@ class TaskService:
         if isinstance(end, Exception):
             raise end
         files, refused = await asyncio.to_thread(self._folders.keep, live.row.number, end.kept)
+        missing = {name: "it was not written" for name in live.row.keep if name not in end.kept}
         is_done = end.ending == "ended" and end.exit_code == 0
         return replace(
             live.row,
@@ -216,7 +237,7 @@ class TaskService:
             output=end.output[-TAIL_BYTES:],
             output_bytes=end.output_bytes,
             files=files,
-            refused=tuple({**end.refused, **refused}.items()),
+            refused=tuple({**missing, **end.refused, **refused}.items()),
             kept_bytes=sum(one.size_bytes for one in files),
             cpu_s=end.cpu_s,
             memory_peak_bytes=end.memory_peak_bytes,
@@ -282,6 +303,16 @@ class TaskService:
         await live.ended.wait()
         return live.row
 
+    async def cancel_forbidden(self) -> None:
+        """Cancel what somebody has running or waiting who may no longer run code."""
+        stopping = [live for live in self._live.values() if not self._may_run(live.row.person_id)]
+        for live in stopping:
+            self._stop(live, "cancelled")
+        for live in stopping:
+            if live in self._waiting:
+                await self._drop(live)
+            await live.ended.wait()
+
     def _stop(self, live: LiveTask, why: TaskEnding) -> None:
         live.stop = live.stop or why
         if live.job is not None:
@@ -344,7 +375,8 @@ class TaskService:
         """Remove the results that no longer fit the settings."""
         kept = self.settings
         before = self._now_ms() - kept.keep_days * DAY_MS
-        for number in await self._table.too_old(before_ms=before, count=kept.keep_count, size_bytes=kept.keep_mb << 20):
+        results = await self._table.results()
+        for number in too_many(results, before_ms=before, count=kept.keep_count, size_bytes=kept.keep_mb << 20):
             await asyncio.to_thread(self._folders.remove, number)
             await self._table.delete(number)
 
@@ -356,18 +388,10 @@ class TaskService:
         self._publish(TaskChanged(device, at_ms, row.number, row.state, row.ending, row.language, row.asked_by))
 
     def _note_start(self, live: LiveTask) -> None:
-        row, limits = live.row, live.limits
-        network = "no network" if row.allow is None else f"network: {row.allow}"
-        text = (
-            f"task {row.number}: {row.language}, {row.code_bytes:,} bytes, sha256 {row.code_sha256[:16]}, "
-            f"{limits.wall_s:g} s, {limits.memory_bytes >> 20} MB, {network}, approval: {live.order.approval}"
-        )
-        self._audit(AuditKind.TASK_STARTED, text, row, live.approval)
+        self._audit(AuditKind.TASK_STARTED, started_text(live), live.row, live.approval)
 
     def _note_end(self, row: TaskRow) -> None:
-        code = "" if row.exit_code is None else f", exit code {row.exit_code}"
-        text = f"task {row.number}: {row.ending}{code}, {len(row.files)} files, {row.output_bytes:,} bytes printed"
-        self._audit(AuditKind.TASK_ENDED, text, row)
+        self._audit(AuditKind.TASK_ENDED, ended_text(row), row)
 
     def _audit(self, kind: AuditKind, text: str, row: TaskRow, approval: str | None = None) -> None:
         known = (row.code_sha256[:16],)

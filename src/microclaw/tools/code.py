@@ -20,7 +20,7 @@ from microclaw.errors import ToolFailed, ToolRetry, UnknownName
 from microclaw.events import Evidence, ResultFile, Step
 from microclaw.store.tasks import TaskRow
 from microclaw.tasks.access import check_may_run, check_sees
-from microclaw.tasks.order import MAX_CODE_BYTES, TaskLimits, TaskOrder, available
+from microclaw.tasks.order import MAX_CODE_BYTES, TaskLimits, TaskOrder, available, file_lines, reach_lines
 from microclaw.tasks.service import TaskService
 from microclaw.telemetry.csv_text import csv_text
 from microclaw.telemetry.history import MAX_POINTS, TelemetryHistory
@@ -95,6 +95,12 @@ def code_tool(
             await asyncio.shield(tasks.cancel(number))
             raise
 
+    async def describe(asked: CodeParameters, context: ToolContext) -> tuple[str, ...]:
+        """The files and the hosts; the code is an argument. Telemetry is named there, too, and goes on meanwhile."""
+        given = await inputs(asked.model_copy(update={"telemetry": ()}), context)
+        files = await asyncio.to_thread(file_lines, given)
+        return (*files, *reach_lines(await tasks.reach(asked.allow)))
+
     async def inputs(asked: CodeParameters, context: ToolContext) -> dict[str, bytes]:
         given: dict[str, bytes] = {}
 
@@ -148,6 +154,7 @@ def code_tool(
         foreign=True,
         required_permission=permission,
         words=words,
+        describe=describe,
     )
 
 
@@ -179,7 +186,7 @@ def _output(row: TaskRow, asked: CodeParameters) -> ToolOutput:
     missing = [name for name in row.keep if name not in {one.name for one in row.files}]
     if missing:
         refused = dict(row.refused)
-        fields["not_kept"] = {name: refused.get(name, "it did not write it") for name in missing}
+        fields["not_kept"] = {name: refused.get(name, "it was not written") for name in missing}
     if row.reason:
         fields["message"] = row.reason
     if row.ending in ("interrupted", "not_run"):
