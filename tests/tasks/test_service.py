@@ -52,6 +52,7 @@ async def test_code_runs_and_its_output_files_and_events_are_kept(place: Place) 
     ("language", "code", "printed"),
     [
         ("shell", "echo $((6 * 7))", b"42\n"),
+        ("shell", "echo 1 > a; cp -a a b && ls -la a b > c && wc -l < c", b"2\n"),  # extended attributes
         ("javascript", "console.log(6 * 7)", b"42\n"),
         ("python", "import sys; print(6 * 7, file=sys.stderr)", b"42\n"),
     ],
@@ -280,6 +281,44 @@ async def test_many_tasks_at_once_stay_apart(serve: Serve) -> None:
         rows = await asyncio.gather(*(ran(place, f"open('x', 'w').write('{n}')", keep=("x",)) for n in range(16)))
         for n, row in enumerate(rows):
             assert (await place.service.file(row.number, "x")).read_text() == str(n)
+
+
+async def test_every_byte_of_fast_output_is_seen_in_order_and_kept(place: Place) -> None:
+    taken = await place.service.submit(order("for n in range(6000): print(f'{n:04}', 'x' * 60)"))
+    whole = "".join(f"{n:04} {'x' * 60}\n" for n in range(6000)).encode()
+    for _ in range(2):  # while it runs, and from what is kept
+        seen, is_open, more = b"", True, True
+        async with asyncio.timeout(60):
+            while is_open or more:
+                view = await place.service.view(taken.number, after=len(seen), wait_s=20)
+                assert view.begins == len(seen)
+                seen, is_open, more = seen + view.output, view.row.is_open, view.more
+        assert seen == whole
+        row = await place.service.wait(taken.number)
+    assert (row.output_bytes, row.kept_bytes) == (len(whole), len(whole))
+    assert row.output == whole[-len(row.output) :]
+    (place.folder / str(row.number) / "output").unlink()
+    view = await place.service.view(row.number)
+    assert (view.begins, view.output) == (len(whole) - len(row.output), row.output)
+
+
+@pytest.mark.parametrize(
+    ("code", "ending", "said"),
+    [
+        ("while True: print('x' * 4096)", "too_much_output", "more than 8 KB (tasks.output_kb)"),
+        ("open('big', 'wb').write(bytes(8 << 20))", "disk_full", "more than 2 MB (tasks.disk_mb)"),
+        ("import time\nb = b'x' * (100 << 20)\ntime.sleep(600)", "out_of_memory", "more than 32 MB (tasks.memory_mb"),
+    ],
+)
+async def test_a_limit_that_ended_a_task_is_named_with_its_setting(
+    serve: Serve, code: str, ending: str, said: str
+) -> None:
+    async with serve(output_kb=8, disk_mb=2, memory_mb=32) as place:
+        row = await ran(place, code)
+        assert row.ending == ending
+        assert said in row.reason
+        view = await place.service.view(row.number)
+        assert (view.begins, len(view.output)) == (0, len(row.output))
 
 
 async def test_a_task_nobody_knows_is_none(place: Place) -> None:

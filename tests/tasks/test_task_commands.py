@@ -15,6 +15,7 @@ import pytest
 
 from microclaw.app import running_host
 from microclaw.cli.chat_commands import Conversation
+from microclaw.cli.task_commands import end_text
 from microclaw.config.load import load_settings
 from microclaw.events import Answer, ResultFile
 from microclaw.host_client.client import HostClient
@@ -47,7 +48,8 @@ async def test_a_task_is_run_shown_and_its_file_fetched(home: Path) -> None:
     code, out, err = await microclaw(home, "task", "run", "up.py", "--with", "in.txt", "--keep", "out.txt")
     assert (code, out.splitlines()[0]) == (0, "hello "), err
     assert "\x1b" not in out
-    assert "task 1: done, exit code 0" in out + err
+    assert out == "hello \n"
+    assert "task 1: done, exit code 0" in err
     code, out, _ = await microclaw(home, "task", "get", "1", "out.txt")
     assert (code, (folder / "out.txt").read_text()) == (0, "HELLO")
     code, _, err = await microclaw(home, "task", "get", "1", "out.txt")
@@ -74,7 +76,7 @@ async def test_a_file_that_was_not_written_is_told_and_a_pipe_is_not_read(home: 
 async def test_code_from_the_input_that_fails_is_exit_code_1(home: Path) -> None:
     code, out, err = await microclaw(home, "task", "run", "-", "--language", "shell", stdin=b"echo no; exit 3")
     assert (code, out.splitlines()[0]) == (1, "no"), err
-    assert "task 1: failed, exit code 3" in out + err
+    assert "task 1: failed, exit code 3" in err
     code, out, _ = await microclaw(home, "--json", "task", "run", "-", stdin=b"print(6 * 7)")
     assert (code, json.loads(out)["output"]) == (0, "42\n")
     code, _, err = await microclaw(home, "task", "run", "missing.py")
@@ -83,6 +85,50 @@ async def test_code_from_the_input_that_fails_is_exit_code_1(home: Path) -> None
     code, _, err = await microclaw(home, "task", "show", "nothing")
     assert code == 1
     assert "microclaw task list" in err
+
+
+async def test_all_of_fast_output_arrives_and_what_is_not_kept_is_said(home: Path) -> None:
+    whole = "".join(f"{n:04} {'x' * 60}\n" for n in range(3000))
+    code, out, err = await microclaw(
+        home, "task", "run", "-", stdin=b"for n in range(3000): print(f'{n:04}', 'x' * 60)"
+    )
+    assert (code, out == whole) == (0, True), err
+    code, out, _ = await microclaw(home, "task", "show", "1", "--output")
+    assert (code, out == whole) == (0, True)
+    code, out, _ = await microclaw(home, "--json", "task", "show", "1")
+    assert json.loads(out)["output"] == whole
+    (home / "tasks" / "1" / "output").unlink()
+    code, out, err = await microclaw(home, "task", "show", "1", "--output")
+    assert (code, len(out)) == (0, 64 << 10)
+    assert f"{len(whole) - len(out):,} bytes that it printed here are not kept" in err
+
+
+async def test_code_that_is_not_utf_8_and_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "latin.py").write_bytes("# -*- coding: latin-1 -*-\nprint('é')".encode("latin-1"))
+    code, _, err = await microclaw(tmp_path / "home", "task", "run", str(tmp_path / "latin.py"))
+    assert code == 1
+    assert "latin.py is not UTF-8: byte 34 is 0xe9" in err
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "same.txt").write_text(name)
+    words = [word for name in ("a", "b") for word in ("--with", str(tmp_path / name / "same.txt"))]
+    code, _, err = await microclaw(tmp_path / "home", "task", "run", "-", *words, stdin=b"print(1)")
+    assert code == 1
+    assert "would both be same.txt" in err
+
+
+@pytest.mark.parametrize(
+    ("ending", "said"),
+    [
+        ("cancelled", "task 7: cancelled, 1"),
+        ("too_much_output", "task 7: failed, too much output, 1"),
+        ("", "task 7: running, 1"),
+    ],
+)
+def test_how_a_task_ended_is_said_once(ending: str, said: str) -> None:
+    state = {"cancelled": "cancelled", "": "running"}.get(ending, "failed")
+    task = {"task": 7, "state": state, "ending": ending or None, "reason": None, "started_ms": 0, "ended_ms": 1_000}
+    assert end_text(task).startswith(said)
 
 
 @pytest.mark.parametrize(

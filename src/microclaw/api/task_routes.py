@@ -122,14 +122,18 @@ def task_object(row: TaskRow) -> dict[str, Any]:
 
 
 def view_object(view: TaskView) -> dict[str, Any]:
-    """A task with a piece of its output; `output_ends` is where the next piece begins, never within a letter."""
+    """A task with a page of its output; `output_ends` is where the next page begins, never within a letter.
+
+    `output_more`: the next page is there already.
+    """
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    text = decoder.decode(view.output, final=not view.row.is_open)
+    text = decoder.decode(view.output, final=not (view.row.is_open or view.more))
     return {
         **task_object(view.row),
         "output": text,
         "output_begins": view.begins,
         "output_ends": view.ends - len(decoder.getstate()[0]),
+        "output_more": view.more,
     }
 
 

@@ -38,7 +38,7 @@ def setting_findings(settings: Settings) -> Iterator[Finding]:
         yield from _mcp_server(server)
     if settings.backup is None:
         text = "no backups are made: what is lost or encrypted by somebody else is gone"
-        yield warning("backup", text, "microclaw backup --new-key, then docs/backup.md")
+        yield warning("backup", text, "microclaw backup --new-key KEYFILE, then docs/backup.md")
     if ALL in settings.tasks.from_devices:
         text = "tasks.from_devices has all: every device that is let in runs code in this machine's sandbox"
         yield warning("setting", text, "microclaw config set tasks.from_devices LABEL, of the devices that need it")

@@ -6,7 +6,7 @@ import base64
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -49,11 +49,11 @@ def run(
 ) -> None:
     """Run code in the sandbox and show what it prints; Ctrl-C ends it."""
     options = global_options(ctx)
-    code = sys.stdin.buffer.read() if str(file) == "-" else _read(file)
+    code = _code(file)
     body: dict[str, Any] = {
-        "code": code.decode(errors="replace"),
+        "code": code,
         "language": language or _LANGUAGES.get(file.suffix, "python"),
-        "files": {path.name: base64.b64encode(_read_plain(path)).decode() for path in given or ()},
+        "files": _files(given or ()),
         "keep": keep or [],
         "allow": allow,
         "seconds": seconds,
@@ -61,11 +61,12 @@ def run(
     host = options.host()
     taken = host.post("/v1/tasks", body)
     with _cancelling(host, taken["task"]):
-        ended = _followed(options, host, taken["task"])
+        ended = _pages(options, host, taken["task"], wait_s=WAIT_S, is_shown=not options.json)
     if not options.wrote_json("task", ended):
-        options.say(_end_text(ended))
+        _note(options, end_text(ended))
         for one in ended["files"]:
-            options.say(f"{one['name']}, {one['size_bytes']:,} bytes: microclaw task get {ended['task']} {one['name']}")
+            text = f"{one['name']}, {one['size_bytes']:,} bytes: microclaw task get {ended['task']} {one['name']}"
+            _note(options, text)
     for name, why in ended["not_kept"].items():
         sys.stderr.write(f"{clean_text(name, one_line=True)} is not kept: {clean_text(why, one_line=True)}\n")
     if ended["state"] != "done":
@@ -94,11 +95,15 @@ def show(
 ) -> None:
     """One task: who asked, how it ended, its files."""
     options = global_options(ctx)
-    found = options.fetch("task", f"/v1/tasks/{_number(number)}")
-    if output:
-        _print(found["output"])
+    host = options.host()
+    if output and not options.json:
+        _pages(options, host, _number(number), wait_s=0)
         return
-    options.line(_end_text(found))
+    if options.json:
+        options.document("task", _pages(options, host, _number(number), wait_s=0, is_shown=False))
+        return
+    found = host.get(f"/v1/tasks/{_number(number)}")
+    options.line(end_text(found))
     options.line(f"{found['language']}, {found['code_bytes']:,} bytes, sha256 {found['code_sha256']}, by {found['by']}")
     limits = found["limits"]
     options.line(f"limits: {limits['wall_s']:g} s, {limits['memory_bytes'] >> 20} MB")
@@ -112,7 +117,7 @@ def cancel(ctx: typer.Context, number: Number) -> None:
     """End a task; all of its processes are dead afterwards."""
     options = global_options(ctx)
     ended = options.host().delete(f"/v1/tasks/{_number(number)}")
-    options.report("task", ended, _end_text(ended))
+    options.report("task", ended, end_text(ended))
 
 
 @task_group.command("get")
@@ -144,18 +149,76 @@ def get(
     options.report("task_file", document, f"{size:,} bytes in {place}")
 
 
-def _followed(options: GlobalOptions, host: HostClient, number: int) -> dict[str, Any]:
-    """The task once it has ended; what it prints is shown as it comes."""
-    printed, after = [], 0
+def end_text(task: dict[str, Any]) -> str:
+    """How it ended, in one line."""
+    how = "" if task["ending"] in (None, task["state"]) else f", {task['ending']}"
+    if task["ending"] == "ended":
+        how = f", exit code {task['exit_code']}"
+    took = ""
+    if task["started_ms"] is not None and task["ended_ms"] is not None:
+        took = f", {format_duration(task['ended_ms'] - task['started_ms'])}"
+    why = f": {task['reason']}" if task["reason"] else ""
+    return f"task {task['task']}: {task['state']}{how.replace('_', ' ')}{took}{why}"
+
+
+def _pages(
+    options: GlobalOptions, host: HostClient, number: int, *, wait_s: int, is_shown: bool = True
+) -> dict[str, Any]:
+    """The task with all that it printed, shown as it comes, or else in `output`. With `wait_s` once it has ended."""
+    printed: list[str] = []
+    after, begins = 0, None
     while True:
-        found = host.get(f"/v1/tasks/{number}", {"after": after, "wait_s": WAIT_S})
-        if options.json:
-            printed.append(found["output"])
-        else:
+        found = host.get(f"/v1/tasks/{number}", {"after": after, "wait_s": wait_s})
+        if is_shown:
+            _tell_missing(options, found["output_begins"] - after)
             _print(found["output"])
+        else:
+            printed.append(found["output"])
+        begins = found["output_begins"] if begins is None else begins
         after = found["output_ends"]
-        if found["state"] not in ("queued", "running"):
-            return {**found, "output": "".join(printed)} if options.json else found
+        is_open = found["state"] in ("queued", "running")
+        if not found["output_more"] and not (wait_s and is_open):
+            break
+    if is_shown and not is_open:
+        _tell_missing(options, found["output_bytes"] - after)
+    return {**found, "output": "".join(printed), "output_begins": begins}
+
+
+def _tell_missing(options: GlobalOptions, count: int) -> None:
+    if count > 0:
+        _note(options, f"{count:,} bytes that it printed here are not kept, and not shown")
+
+
+def _note(options: GlobalOptions, text: str) -> None:
+    """About a task, on stderr: stdout has what the task printed."""
+    if not options.quiet and not options.json:
+        sys.stdout.flush()
+        sys.stderr.write(clean_text(text) + "\n")
+
+
+def _code(file: Path) -> str:
+    code = sys.stdin.buffer.read() if str(file) == "-" else _read(file)
+    try:
+        return code.decode()
+    except UnicodeDecodeError as exc:
+        name = "the input" if str(file) == "-" else str(file)
+        raise ConfigError(
+            f"{name} is not UTF-8: byte {exc.start + 1:,} is 0x{code[exc.start]:02x}",
+            next_step="save the code as UTF-8 (iconv -f LATIN1 -t UTF-8), without a coding line",
+        ) from exc
+
+
+def _files(given: Sequence[Path]) -> dict[str, str]:
+    """By their names, in base64."""
+    found: dict[str, Path] = {}
+    for path in given:
+        if path.name in found:
+            raise ConfigError(
+                f"{found[path.name]} and {path} would both be {path.name} in the task's folder",
+                next_step="give one of them another name",
+            )
+        found[path.name] = path
+    return {name: base64.b64encode(_read_plain(path)).decode() for name, path in found.items()}
 
 
 @contextmanager
@@ -177,17 +240,6 @@ def _print(text: str) -> None:
     """It steers no terminal."""
     sys.stdout.write(clean_text(text))
     sys.stdout.flush()
-
-
-def _end_text(task: dict[str, Any]) -> str:
-    how = task["ending"] or task["state"]
-    if task["ending"] == "ended":
-        how = f"exit code {task['exit_code']}"
-    took = ""
-    if task["started_ms"] is not None and task["ended_ms"] is not None:
-        took = f", {format_duration(task['ended_ms'] - task['started_ms'])}"
-    why = f": {task['reason']}" if task["reason"] else ""
-    return f"task {task['task']}: {task['state']}, {how.replace('_', ' ')}{took}{why}"
 
 
 def _read_plain(path: Path) -> bytes:

@@ -49,7 +49,8 @@ class SandboxJob:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxEnd:
     """`output` is the tail of what it printed, errors too. `kept` are the files that `keep` named and that are there;
-    `refused` says of the others why (no plain file, too large). Peaks are None where the kernel does not tell."""
+    `refused` says of the others why (no plain file, too large). `reason` is why it was killed, where
+    `ending` does not tell. Peaks are None where the kernel does not tell."""
 
     ending: Ending
     exit_code: int
@@ -58,5 +59,6 @@ class SandboxEnd:
     kept: Mapping[str, Path]
     refused: Mapping[str, str]
     wall_s: float
+    reason: str = ""
     cpu_s: float | None = None
     memory_peak_bytes: int | None = None

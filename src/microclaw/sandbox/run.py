@@ -136,6 +136,7 @@ class _Run:
     on_output: Callable[[bytes], None]
     began: float = field(default_factory=time.monotonic)
     why: Ending | None = None
+    reason: str = ""
     printed: int = 0
     tail: bytearray = field(default_factory=bytearray)
     cpu_s: float | None = None
@@ -179,6 +180,7 @@ class _Run:
             kept=kept,
             refused=refused,
             wall_s=wall_s,
+            reason=self.reason if self.why == "killed" else "",
             cpu_s=self.cpu_s,
             memory_peak_bytes=self.memory_peak,
         )
@@ -233,7 +235,7 @@ class _Run:
         elif disk.files > MOST_FILES or (disk.is_full and self.started.must_not_be_full):
             self._stop("disk_full")
         elif (used.processes or 0) > limits.processes:
-            self.tail += f"\n(stopped: more than {limits.processes} processes)\n".encode()
+            self.reason = f"more than {limits.processes} processes and threads (tasks.processes)"
             self._stop("killed")
 
     def _stop(self, why: Ending) -> None:

@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from microclaw.sandbox.system_calls import AS_THEY_ARE, ATTRIBUTES, CHECKED, NETWORK
+from microclaw.sandbox.system_calls import AS_THEY_ARE, ATTRIBUTES, CHECKED, EXTENDED, NETWORK
 
 # linux/bpf_common.h, linux/seccomp.h, linux/audit.h
 _LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _AND, _RETURN = 0x20, 0x15, 0x35, 0x54, 0x06
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT = 0, 4, 16  # in struct seccomp_data, little-endian
-_EPERM, _ENOTTY, _ENOSYS, _EAFNOSUPPORT = 1, 25, 38, 97
+_EPERM, _ENOTTY, _ENOSYS, _ENOTSUP, _EAFNOSUPPORT = 1, 25, 38, 95, 97
 _AUDIT: Final = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _X32: Final = 0x40000000
 _NEWER: Final = 450
@@ -64,6 +64,7 @@ _RULES: Final[Mapping[str, _Rule]] = {
     "mknod": _Rule(_EPERM, [_Check(1, _FORMAT, [0, 0x1000, 0x8000])]),  # plain files and pipes
     "mknodat": _Rule(_EPERM, [_Check(2, _FORMAT, [0, 0x1000, 0x8000])]),
     "socketpair": _Rule(_EAFNOSUPPORT, [_Check(0, _WHOLE, [1])]),
+    **dict.fromkeys(EXTENDED, _Rule(_ENOTSUP)),  # as of a file system without them: ls and cp go on
 }
 _SHARED_WITHOUT_FILE: Final = (0x21, 0x23)
 """MAP_ANONYMOUS with MAP_SHARED or MAP_SHARED_VALIDATE, of MAP_TYPE and MAP_ANONYMOUS (linux/mman.h)."""
@@ -112,7 +113,7 @@ def _filter(machine: str, plain: Mapping[str, tuple[int, int | None]], rules: Ma
     if machine not in _AUDIT:
         return None
     column = list(_AUDIT).index(machine)
-    numbers = {name: found[column] for name, found in {**plain, **CHECKED}.items()}
+    numbers = {name: found[column] for name, found in {**plain, **CHECKED, **EXTENDED}.items()}
     program = [
         _instruction(_LOAD, _ARCHITECTURE_AT),
         _instruction(_JUMP_EQUAL, _AUDIT[machine], 1, 0),

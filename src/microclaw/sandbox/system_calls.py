@@ -76,11 +76,19 @@ _CHECKED: Final[Numbers] = {
     "personality": (135, 92), "mknod": (133, None), "mknodat": (259, 33), "socket": (41, 198),
 }  # fmt: skip
 
+_EXTENDED: Final[Numbers] = {
+    "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7), "getxattr": (191, 8), "lgetxattr": (192, 9),
+    "fgetxattr": (193, 10), "listxattr": (194, 11), "llistxattr": (195, 12), "flistxattr": (196, 13),
+    "removexattr": (197, 14), "lremovexattr": (198, 15), "fremovexattr": (199, 16),
+}  # fmt: skip
+
 AS_THEY_ARE: Final = {**_FILES, **_MEMORY, **_PROCESSES, **_SIGNALS, **_WAITING, **_PAIRS}
 """Allowed whatever their arguments are, but for a job those that seccomp.py names."""
 NETWORK: Final = _NET
 """Allowed besides to a job with the egress proxy."""
 CHECKED: Final = _CHECKED
 """Allowed with some arguments: seccomp.py says which."""
+EXTENDED: Final = _EXTENDED
+"""Extended attributes: refused as a file system without them does."""
 ATTRIBUTES: Final = ("chmod", "fchmod", "fchmodat", "fchmodat2", "utime", "utimes", "utimensat", "futimesat")
 """Not for a program that Landlock alone shuts off: it does not guard modes and times of the files outside."""

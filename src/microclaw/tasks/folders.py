@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -10,12 +11,13 @@ from pathlib import Path
 from typing import Final
 
 from microclaw.auth.people import person_behind
+from microclaw.durable import replace_file
 from microclaw.errors import ToolFailed, UnknownName
 from microclaw.store.tasks import FileRow, TaskResult
 from microclaw.tasks.order import check_name
 
 FREE_BYTES: Final = 64 << 20  # what a task leaves free on this machine's disk, beyond its own files
-_INPUT, _JOB, _KEPT, _PROXY = "in", "job", "files", "proxy"
+_INPUT, _JOB, _KEPT, _PROXY, _OUTPUT = "in", "job", "files", "proxy", "output"
 _FULL: Final = "make room on this machine's disk, then ask again"
 _MAGIC: Final = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"))
 _SUFFIXES: Final = {
@@ -61,7 +63,7 @@ def _over(kept: dict[str, list[TaskResult]], limit: int, weight: Callable[[TaskR
 
 
 class TaskFolders:
-    """Each task's folder has `in` before it starts, `job` while it runs and `files` afterwards."""
+    """Each task's folder has `in` before it starts, `job` while it runs, `files` and long `output` afterwards."""
 
     def __init__(self, root: Path, *, free: Callable[[Path], int] = free_bytes) -> None:
         self._root = root
@@ -127,6 +129,20 @@ class TaskFolders:
         finally:
             self.clean(number)
         return tuple(rows), refused
+
+    def keep_output(self, number: int, output: bytes) -> None:
+        """All that it printed, where its row has only the end of it. Raises OSError."""
+        (self._root / str(number)).mkdir(mode=0o700, parents=True, exist_ok=True)
+        replace_file(self._root / str(number) / _OUTPUT, output)
+
+    def output(self, number: int, after: int, size: int) -> tuple[bytes, int] | None:
+        """At most so many bytes of what it printed, and how many there are; None where no file has them."""
+        try:
+            with (self._root / str(number) / _OUTPUT).open("rb") as file:
+                file.seek(after)
+                return file.read(size), os.fstat(file.fileno()).st_size
+        except OSError:
+            return None
 
     def clean(self, number: int) -> None:
         """Remove what only a running task needs."""

@@ -12,13 +12,14 @@ from microclaw.sandbox.job import SandboxEnd, SandboxLimits
 from microclaw.store.tasks import TaskEnding, TaskRow
 from microclaw.tasks.order import Language, TaskOrder
 
-TAIL_BYTES: Final = 64 * 1024  # of its output, kept and shown
+TAIL_BYTES: Final = 64 * 1024  # of its output, kept in its row; from this length on all of it is a file, too
+PAGE_BYTES: Final = 64 * 1024  # of its output, in one look
 CLEANED: Final = "the host stopped while it ran or waited; what it made is gone"
 
 
 @dataclass(slots=True)
 class LiveTask:
-    """A task that waits or runs. `seen` counts all that it printed, `tail` holds the end of it."""
+    """A task that waits or runs. `output` is all that it printed, at most `limits.output_bytes`."""
 
     row: TaskRow
     order: TaskOrder
@@ -27,18 +28,19 @@ class LiveTask:
     limits: SandboxLimits
     files: Mapping[str, Path]
     approval: str | None = None  # the number of the question that somebody said yes to
-    tail: bytearray = field(default_factory=bytearray)
-    seen: int = 0
+    output: bytearray = field(default_factory=bytearray)
     news: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     job: asyncio.Task[SandboxEnd | Exception] | None = None
     stop: TaskEnding = ""  # why it is to end early: cancelled, interrupted
 
     def printed(self, data: bytes) -> None:
-        self.seen += len(data)
-        self.tail += data
-        del self.tail[:-TAIL_BYTES]
+        self.output += data
         self.wake()
+
+    @property
+    def seen(self) -> int:
+        return len(self.output)
 
     def wake(self) -> None:
         self.news.set()
@@ -47,21 +49,35 @@ class LiveTask:
 
 @dataclass(frozen=True, slots=True)
 class TaskView:
-    """A task and what it printed from a place on: `output` begins at `begins`, later than asked where it was lost."""
+    """A task and a page of what it printed: `output` begins at `begins`, later than asked where that is not kept.
+
+    `more` says that the next page, from `ends` on, is there already.
+    """
 
     row: TaskRow
     output: bytes
     begins: int
     ends: int
+    more: bool = False
 
 
-def view_of(row: TaskRow, live: LiveTask | None, after: int) -> TaskView:
-    """What it printed from `after` on, as far as it is still there."""
-    output, ends = (b"", 0) if row.is_open else (row.output, row.output_bytes)
-    if live is not None and row.is_open:
-        output, ends = bytes(live.tail), live.seen
-    begins = max(after, ends - len(output))
-    return TaskView(row, output[len(output) - max(0, ends - begins) :] if begins < ends else b"", begins, ends)
+def page(row: TaskRow, kept: bytes | bytearray, after: int, *, first: int = 0, size: int | None = None) -> TaskView:
+    """What it printed from `after` on, of `kept`, which begins at byte `first`. `size` is how much there is in all."""
+    begins = max(after, first)
+    output = bytes(kept[begins - first : begins - first + PAGE_BYTES])
+    ends = begins + len(output)
+    return TaskView(row, output, begins, ends, ends < (first + len(kept) if size is None else size))
+
+
+def limit_reason(ending: TaskEnding, limits: SandboxLimits) -> str:
+    """Which limit ended it, and the setting of that; nothing where it was none."""
+    asked = "or less where less was asked for"
+    return {
+        "timed_out": f"more than {limits.wall_s:g} s (tasks.wall_s, {asked})",
+        "out_of_memory": f"more than {limits.memory_bytes >> 20} MB (tasks.memory_mb, {asked})",
+        "too_much_output": f"it printed more than {limits.output_bytes >> 10} KB (tasks.output_kb)",
+        "disk_full": f"its files have more than {limits.disk_bytes >> 20} MB (tasks.disk_mb), or are too many",
+    }.get(ending, "")
 
 
 def stopped(row: TaskRow, why: TaskEnding) -> TaskRow:

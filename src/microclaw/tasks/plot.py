@@ -1,6 +1,7 @@
 """Curves as a PNG with the standard library alone. Each Python task finds this file beside its code, as `plot.py`.
 
-It runs inside the sandbox, so it imports nothing of microclaw; `read` takes the CSV that telemetry is given as.
+It runs inside the sandbox, so it imports nothing of microclaw; `read` takes the CSV that telemetry is given as, and
+any other with a column of times and columns of numbers.
 """
 
 import csv
@@ -11,6 +12,7 @@ import zlib
 from datetime import datetime
 
 WIDTH, HEIGHT = 960, 480
+TIMES = ("time", "timestamp", "date", "datetime", "at", "ts", "time_ms", "at_ms")
 _LEFT, _RIGHT, _TOP, _BOTTOM = 90, 20, 40, 50
 _WHITE, _BLACK, _GREY = (255, 255, 255), (40, 40, 40), (225, 225, 225)
 _COLOURS = ((31, 111, 180), (214, 90, 40), (50, 140, 70), (130, 80, 160), (120, 120, 120))
@@ -24,13 +26,57 @@ _LETTERS = dict(zip("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ.-:/%()", _FORMS.split(
 
 
 def read(path: str = "telemetry.csv") -> "dict[str, list[tuple[float, float]]]":
-    """The series of a telemetry file: a name, and (Unix time in seconds, mean) in order."""
+    """The series of a CSV file: a name, and (Unix time in seconds, number) in the file's order.
+
+    Either telemetry (time,key,...,mean: a series for each key), or a column of times (its name is one of `TIMES`, or
+    it is the first one) and columns of numbers: a series for each. Columns that begin with words are no series, and
+    empty cells are left out. ValueError says what is wrong.
+    """
     found: dict[str, list[tuple[float, float]]] = {}
-    with open(path, newline="", encoding="utf-8") as file:  # noqa: PTH123 - a person reads this file, too
-        for row in csv.DictReader(file):
-            at = datetime.fromisoformat(row["time"].replace("Z", "+00:00")).timestamp()
-            found.setdefault(row["key"], []).append((at, float(row["mean"])))
+    words: set[str] = set()
+    with open(path, newline="", encoding="utf-8-sig") as file:  # noqa: PTH123 - a person reads this file, too
+        rows = csv.DictReader(file)
+        names = [name for name in rows.fieldnames or () if name]
+        if len(names) < 2 or any(_number(name) is not None for name in names):
+            raise ValueError(
+                f"{path}: its first line has to be names with commas between, as time,temperature: {names}"
+            )
+        time_name = next((name for name in names if name.strip().lower() in TIMES), names[0])
+        is_telemetry = "key" in names and "mean" in names
+        values = ["mean"] if is_telemetry else [name for name in names if name != time_name]
+        for row in rows:
+            where = f"{path} line {rows.line_num}"
+            at = _moment(row[time_name] or "", f"{where}, {time_name}")
+            for name in values:
+                series, text = row["key"] if is_telemetry else name.strip(), (row[name] or "").strip()
+                number = _number(text)
+                if number is not None and math.isfinite(number) and name not in words:
+                    found.setdefault(series, []).append((at, number))
+                elif number is None and text and series in found:
+                    raise ValueError(f"{where}, {name}: {text[:40]!r} is no number, as 21.5")
+                elif number is None and text:
+                    words.add(name)
+    if not found:
+        raise ValueError(f"{path} has no numbers in its columns {', '.join(values)}; a number is as 21.5")
     return found
+
+
+def _moment(text: str, where: str) -> float:
+    """Unix time of ISO 8601 or of a number: seconds, or milliseconds where seconds would be after the year 5138."""
+    number = _number(text)
+    if number is not None and math.isfinite(number):
+        return number / 1000 if abs(number) >= 1e11 else number
+    try:
+        return datetime.fromisoformat(text.strip().replace("Z", "+00:00")).timestamp()
+    except ValueError:
+        raise ValueError(f"{where}: {text[:40]!r} is no time, as 2026-01-31T12:00:00Z or Unix seconds") from None
+
+
+def _number(text: str) -> "float | None":
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def lines(path: str, series: "dict[str, list[tuple[float, float]]]", title: str = "", unit: str = "") -> None:

@@ -25,7 +25,18 @@ from microclaw.events import LiveEvent, ResultFile, TaskChanged
 from microclaw.sandbox.job import SandboxEnd, SandboxJob, SandboxLimits
 from microclaw.store.tasks import TaskEnding, TaskRow, TaskTable
 from microclaw.tasks.folders import TaskFolders, too_many
-from microclaw.tasks.live import CLEANED, TAIL_BYTES, LiveTask, TaskView, ended_text, started_text, stopped, view_of
+from microclaw.tasks.live import (
+    CLEANED,
+    PAGE_BYTES,
+    TAIL_BYTES,
+    LiveTask,
+    TaskView,
+    ended_text,
+    limit_reason,
+    page,
+    started_text,
+    stopped,
+)
 from microclaw.tasks.order import Language, TaskOrder, check_network_name, check_order, order_lines
 from microclaw.tasks.waiting import WaitingTasks
 
@@ -234,7 +245,7 @@ class TaskService:
             state="done" if is_done else "failed",
             ending=end.ending,
             exit_code=end.exit_code,
-            output=end.output[-TAIL_BYTES:],
+            reason=end.reason or limit_reason(end.ending, live.limits),
             output_bytes=end.output_bytes,
             files=files,
             refused=tuple({**missing, **end.refused, **refused}.items()),
@@ -267,9 +278,7 @@ class TaskService:
             return await self._run_sandboxed(replace(job, proxy_socket=socket), folder, live.printed)
 
     async def _end(self, live: LiveTask, ended: TaskRow) -> None:
-        if not ended.output and live.tail:
-            ended = replace(ended, output=bytes(live.tail), output_bytes=live.seen)
-        ended = replace(ended, ended_ms=self._now_ms())
+        ended = replace(await self._with_output(live, ended), ended_ms=self._now_ms())
         try:
             await asyncio.to_thread(self._folders.clean, ended.number)
             await self._set(live, ended)
@@ -283,6 +292,18 @@ class TaskService:
             self._live.pop(ended.number, None)
             live.ended.set()
             live.wake()
+
+    async def _with_output(self, live: LiveTask, ended: TaskRow) -> TaskRow:
+        """The end of what it printed goes into the row, and all of it into a file where that is more."""
+        output, kept = bytes(live.output), ended.kept_bytes
+        if len(output) >= TAIL_BYTES:
+            try:
+                await asyncio.to_thread(self._folders.keep_output, ended.number, output)
+                kept += len(output)
+            except OSError as exc:
+                _log.warning("only the end of what task %d printed is kept: %s", ended.number, exc)
+        printed = max(ended.output_bytes, len(output))
+        return replace(ended, output=output[-TAIL_BYTES:], output_bytes=printed, kept_bytes=kept)
 
     async def _set(self, live: LiveTask, row: TaskRow) -> None:
         live.row = row
@@ -334,7 +355,7 @@ class TaskService:
         return live.row
 
     async def view(self, number: int, *, after: int = 0, wait_s: float = 0.0) -> TaskView:
-        """What it printed from `after` on, once there is more or it has ended, at most after `wait_s`."""
+        """A page of what it printed from `after` on, once there is more or it has ended, at most after `wait_s`."""
         live = self._live.get(number)
         if live is not None and live.seen <= after and wait_s > 0:
             state, news = live.row.state, live.news
@@ -345,8 +366,15 @@ class TaskService:
                         news = live.news
             except TimeoutError:
                 pass
-        row = live.row if live is not None else await self._row(number)
-        return view_of(row, live, after)
+        if live is not None:
+            return page(live.row, live.output, after)
+        row = await self._row(number)
+        if len(row.output) < TAIL_BYTES:
+            return page(row, row.output, after)
+        found = await asyncio.to_thread(self._folders.output, number, after, PAGE_BYTES)
+        if found is None:  # only the end is kept
+            return page(row, row.output, after, first=row.output_bytes - len(row.output))
+        return page(row, found[0], after, first=after, size=found[1])
 
     async def list(self, limit: int, person_id: str | None = None) -> tuple[TaskRow, ...]:
         """The newest first, of everybody or of one person."""
