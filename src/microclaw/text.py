@@ -170,6 +170,13 @@ def read_duration_ms(text: str) -> float | None:
     return None if found is None else float(found[1]) * _UNITS_MS[found[2]]
 
 
+def role_words(role: str) -> str:
+    """ "ada is a member", "rob is read-only": what comes after "is"."""
+    if role == "read-only":
+        return role
+    return f"{'an' if role[0] in 'ao' else 'a'} {role}"
+
+
 def count_text(n: int, noun: str) -> str:
     """ "1 edge", "1,200 edges"."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"

@@ -105,7 +105,8 @@ async def test_a_read_only_token_opens_no_chat(bench: Bench) -> None:
     secret = await bench.tokens.create("screen", "owner", scope="read")
     for shown, status in ((secret, 403), (bench.secrets["p-g"], 200)):
         bench.bearer = gateway
-        assert (await bench.ask(f"Bearer {shown}", path="/ws"))[0] == status
+        answer, body = await bench.ask(f"Bearer {shown}", path="/ws")
+        assert (answer, b"this token's scope is read: /ws is for guests and up" in body) == (status, status == 403)
 
 
 async def test_two_headers_or_another_scheme_open_nothing(bench: Bench) -> None:

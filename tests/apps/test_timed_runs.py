@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from tests.apps.conftest import Clock, make_trial
 
+from microclaw.api.many_acts import outcome_text
+from microclaw.api.views import times_set_object
 from microclaw.apps.claims import live_conflict
 from microclaw.apps.deploy import DeployRequest
 from microclaw.apps.run_times import RunTimes
@@ -198,11 +200,13 @@ async def test_upgrade_keeps_the_times_set_changes_them_and_undo_takes_them_back
         assert await times() == expected
 
 
-async def test_times_that_are_there_already_or_cannot_be_are_refused(lab: Any) -> None:
+async def test_times_that_are_there_already_are_nothing_to_do_and_others_that_cannot_be_are_refused(lab: Any) -> None:
     await deploy(lab)
     lab.transport.calls.clear()
-    with pytest.raises(DeployRejected, match="has these times already: every 10 min, stopped after 30 s"):
-        await lab.upgrader.set_times("paper", "fan", {"every_ms": 600_000}, lab.steps.append)
+    same = await lab.upgrader.set_times("paper", "fan", {"every_ms": 600_000}, lab.steps.append)
+    text = "fan on paper has these times already (every 10 min, stopped after 30 s): nothing to do"
+    assert (same.text, times_set_object(same)["unchanged"]) == (text, True)
+    assert outcome_text(times_set_object(same)) == text
     with pytest.raises(ConfigError, match="cannot last 11 min when the next one begins after 10 min"):
         await lab.upgrader.set_times("paper", "fan", {"stop_after_ms": 660_000}, lab.steps.append)
     assert not lab.transport.changed

@@ -11,6 +11,7 @@ from microclaw.auth.people import CODE_S, CODES_A_CHANNEL, KEPT_S, OWNER, WRONG_
 from microclaw.errors import ConfigError, Overloaded, PermissionRefused, UnknownName
 from microclaw.store.database import Database
 from microclaw.store.people import PeopleTable
+from microclaw.text import role_words
 
 
 @pytest.fixture
@@ -138,3 +139,10 @@ async def test_a_name_that_is_none_is_refused_and_the_code_lives(people: People,
     with pytest.raises(ConfigError):
         await people.pair(code, name=name)
     assert await people.pair(code, name="Ada")
+
+
+async def test_a_name_that_is_taken_and_roles_are_told_in_english(people: People) -> None:
+    await people.add("ada", "member")
+    with pytest.raises(ConfigError, match="there is somebody named ada already"):
+        await people.add("ada", "guest")
+    assert [role_words(role) for role in ("read-only", "member", "owner")] == ["read-only", "a member", "an owner"]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from microclaw.cli.doctor import egress_findings
 from microclaw.cli.main import main
 from microclaw.config.yaml_file import FileMistakes
 from microclaw.egress.allowlist import MAX_BYTES, read_allowlist
@@ -132,16 +133,6 @@ def test_check_tells_all_mistakes_and_fails(
     assert run("egress", "check")[0] == 0
 
 
-@pytest.mark.parametrize("host", ["localhost", "box.localhost"])
-def test_check_names_a_host_that_is_this_machine_itself(
-    write: Callable[[str | bytes], Path], run: Callable[..., tuple[int, str]], host: str
-) -> None:
-    write(f"allow:\n  - host: {host}\n")
-    code, text = run("egress", "check")
-    assert (code, f":2: {host} is this machine itself" in text) == (1, True)
-    assert json.loads(run("egress", "check", "--json")[1])["always_refused"] == [host]
-
-
 @pytest.mark.parametrize(
     ("words", "allowed", "said"),
     [
@@ -163,11 +154,60 @@ def test_a_request_is_tried_without_connecting(
     said: str,
 ) -> None:  # fmt: skip
     write(RIGHT)
+    run("secret", "set", "weather", "-", stdin="a-long-value\n")
     code, text = run("egress", "test", *words, "--json")
     found = json.loads(text)
     assert found["allowed"] is allowed
     assert said in found["why"]
     assert code == (0 if allowed else 1)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "nas", "printer.local", "*.corp.internal", "router.lan", "x.home.arpa", "a.localhost", "LOCALHOST.",
+     "*.co.uk", "*.github.io", "*.s3.amazonaws.com"],
+)  # fmt: skip
+def test_private_names_and_suffixes_of_everybody_are_mistakes(write: Callable[[str | bytes], Path], host: str) -> None:
+    with pytest.raises(FileMistakes) as failed:
+        read_allowlist(write(f"allow:\n  - host: api.example.com\n  - host: '{host}'\n"))
+    (mistake,) = failed.value.diagnostics
+    assert mistake.line == 3
+    assert ("private network" in mistake.message) is not host.startswith("*.") or "internal" in host
+
+
+def test_names_below_a_suffix_of_everybody_and_like_private_ones_are_allowed(
+    write: Callable[[str | bytes], Path],
+) -> None:
+    hosts = ("ada.github.io", "*.bbc.co.uk", "home.example.com", "local.example", "*.lan.example.org")
+    text = "allow:\n" + "".join(f"  - host: '{host}'\n" for host in hosts)
+    assert tuple(entry.host for entry in read_allowlist(write(text)).entries) == hosts
+
+
+def test_an_entry_that_never_decides_is_told_and_one_that_differs_is_not(write: Callable[[str | bytes], Path]) -> None:
+    first = "allow:\n  - {host: a.example.com, methods: [GET], ports: [443, 8443]}\n"
+    with pytest.raises(FileMistakes) as failed:
+        read_allowlist(write(f"{first}  - {{host: a.example.com, methods: [GET], requests_per_minute: 3}}\n"))
+    (mistake,) = failed.value.diagnostics
+    assert (mistake.line, "line 2 has it" in mistake.message) == (3, True)
+    for other in ("methods: [POST]", "methods: [GET], tasks: [x]", "methods: [GET], ports: [444]"):
+        assert len(read_allowlist(write(f"{first}  - {{host: a.example.com, {other}}}\n")).entries) == 2
+
+
+def test_a_missing_secret_is_told_by_test_and_doctor(
+    write: Callable[[str | bytes], Path], run: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    write(RIGHT)
+    words = ("egress", "test", "GET", "https://a.weather.example/", "--task", "report")
+    code, text = run(*words)
+    assert (code, text.splitlines()[0]) == (1, "allowed, but secret weather is missing: line 3 allows it")
+    code, document = run(*words, "--json")
+    assert (code, json.loads(document)["secret_missing"]) == (1, "weather")
+    found = [(one.ok, one.text) for one in egress_findings(tmp_path)]
+    assert [ok for ok, _ in found] == [True, False]
+    assert "no secret weather" in found[1][1]
+    run("secret", "set", "weather", "-", stdin="a-long-value\n")
+    assert run(*words)[0] == 0
+    assert [one.ok for one in egress_findings(tmp_path)] == [True]
 
 
 def test_a_secret_is_set_listed_and_removed_and_never_shown(

@@ -86,6 +86,26 @@ async def test_start_finds_a_stopped_program_and_its_board(ask: Ask) -> None:
     assert json.loads(reply.calls[0].arguments) == {"appName": "btn", "switch": "start", "device": "desk"}
 
 
+@pytest.mark.parametrize("said", ["remove btn", "remove btn from desk", "uninstall the btn program"])
+async def test_remove_takes_a_stopped_program_off(ask: Ask, said: str) -> None:
+    after: tuple[Message, ...] = ()
+    reply = await ask(said, device_context=BOARDS)
+    while reply.calls and reply.calls[0].name == "query-wasm-apps":
+        is_desk = json.loads(reply.calls[0].arguments)["device"] == "desk"
+        after = (*after, *listed(reply, stopped=("btn",) if is_desk else ()))
+        reply = await ask(said, *after, device_context=BOARDS)
+    assert reply.calls[0].name == "uninstall-wasm-app"
+    assert json.loads(reply.calls[0].arguments) == {"appName": "btn", "device": "desk"}
+    done = await ask(said, *after, *answered(reply, appName="btn", undoable=True), device_context=BOARDS)
+    assert done.text.startswith("btn removed from desk")
+
+
+async def test_stop_of_a_stopped_program_says_so_and_acts_not(ask: Ask) -> None:
+    after = listed(await ask("stop btn on desk", device_context=BOARDS), stopped=("btn",))
+    reply = await ask("stop btn on desk", *after, device_context=BOARDS)
+    assert (reply.calls, reply.text.splitlines()[0]) == ((), "btn is stopped already on desk.")
+
+
 async def test_a_word_that_is_no_program_keeps_its_meaning(ask: Ask) -> None:
     none = DeviceContext(tuple(replace(one, apps=(), stopped=()) for one in BOARDS.devices))
     question = await ask("start blinking", device_context=none)
@@ -104,6 +124,8 @@ async def test_a_word_that_is_no_program_keeps_its_meaning(ask: Ask) -> None:
         ("every hour run lamp", {"every": "3600000ms"}),
         ("stop lamp after 30 seconds", {"stopAfter": "30000ms"}),
         ("run lamp every half hour and stop it after a minute", {"every": "1800000ms", "stopAfter": "60000ms"}),
+        ("run lamp twice an hour", {"every": "1800000ms"}),
+        ("run lamp once every 10 minutes", {"every": "600000ms"}),
         ("run lamp all the time", {"every": "off", "stopAfter": "off"}),
     ],
 )
@@ -113,8 +135,38 @@ async def test_a_sentence_sets_when_a_program_runs(ask: Ask, said: str, times: d
     assert json.loads(reply.calls[0].arguments) == {"appName": "lamp", "device": "virtual-1", **times}
     done = await ask(said, *answered(reply, runs="every 10 min"), device_context=BOARDS)
     assert "lamp on virtual-1 runs every 10 min from now on" in done.text
+    has_them = answered(reply, unchanged=True, message="lamp has them: nothing to do")
+    same = await ask(said, *has_them, device_context=BOARDS)
+    assert (same.text, same.failed_code) == ("lamp has them: nothing to do.", None)
 
 
 async def test_times_of_what_no_board_has_set_nothing(ask: Ask) -> None:
     reply = await ask("run sprinkler every 10 minutes for 5 seconds", device_context=BOARDS)
     assert all(call.name != "set-program-times" for call in reply.calls)
+
+
+@pytest.mark.parametrize("said", ["run lamp for 3 minutes", "run steps 3 times a day", "run btn twice a week"])
+async def test_unclear_times_of_a_program_are_told_how_to_be_said(ask: Ask, said: str) -> None:
+    reply = await ask(said, device_context=BOARDS)
+    name = said.split()[1]
+    assert (reply.calls, reply.question) == ((), None)
+    assert f"{name} is a program on " in reply.text
+    assert f"run {name} every 10 minutes for 5 seconds" in str(reply.next_step)
+
+
+@pytest.mark.parametrize("said", ["run nosuch every 5 minutes", "run nosuch for 3 minutes"])
+async def test_times_of_an_unknown_name_say_that_there_is_no_such_program(ask: Ask, said: str) -> None:
+    reply = await ask(said, device_context=BOARDS)
+    assert (reply.calls, reply.question) == ((), None)
+    assert "There is no program 'nosuch'" in reply.text
+    assert "lamp, steps, btn" in reply.text
+
+
+@pytest.mark.parametrize(
+    "said", ["plot the last hour of temperatures", "please draw a graph of the humidity", "chart the temperature"]
+)
+async def test_a_plot_needs_a_model_and_reads_no_sensor(ask: Ask, said: str) -> None:
+    reply = await ask(said)
+    assert (reply.calls, reply.failed_code) == ((), "not_possible")
+    assert "microclaw setup" in str(reply.next_step)
+    assert "microclaw task run" in str(reply.next_step)

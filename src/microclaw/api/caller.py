@@ -24,12 +24,13 @@ from microclaw.apps.changes import conversation_of
 from microclaw.audit import AuditEvent, AuditKind
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Gate, Permission
-from microclaw.auth.people import OWNER, Person
+from microclaw.auth.people import OWNER, Person, person_behind
 from microclaw.auth.sign_ins import SignIns, csrf_token
 from microclaw.auth.tokens import PersonTokens
 from microclaw.auth.wrong_tokens import WrongTokens
 from microclaw.errors import PermissionRefused
 from microclaw.events import ApprovalSettled
+from microclaw.text import role_words
 from microclaw.wire.host_api import REQUEST_HEADER, Failure
 
 CHANNEL: Final = "api"  # the channel of approvals that programs wait for
@@ -257,7 +258,9 @@ class BearerAuth:
         if token is None:
             lapsed = await self._tokens.lapsed(secret.strip()) if any(shown) else None
             return self._opens_nothing(scope, shown, lapsed)
-        refused = self._refused(token.person, scope, access, AuditKind.TOKEN_MISUSED, about=token.name)
+        is_less = person_behind(token.person.person_id) != token.person.person_id
+        limit = token.scope if is_less else None
+        refused = self._refused(token.person, scope, access, AuditKind.TOKEN_MISUSED, about=token.name, limit=limit)
         if refused is not None:
             return refused
         return Caller(token.person.person_id, direct=False, source=token.token_id, request=request_number(scope))
@@ -289,9 +292,16 @@ class BearerAuth:
         return Caller(found.person.person_id, direct=False, source=found.sign_in_id, request=number, csrf=csrf)
 
     def _refused(
-        self, person: Person, scope: Scope, access: Access | None, kind: AuditKind, *, about: str
+        self,
+        person: Person,
+        scope: Scope,
+        access: Access | None,
+        kind: AuditKind,
+        *,
+        about: str,
+        limit: str | None = None,
     ) -> Response | None:
-        """The answer for somebody who is known, and may not do this."""
+        """The answer for somebody who is known, and may not do this. `limit`: the token's scope, where that is less."""
         path, most = scope["path"][:80], OF_ROLE.get(person.role, Access.OPEN)
         if access is Access.SOCKET:
             text = f"no token may do this, and no session: {scope.get('method', 'GET')} {path}"
@@ -300,7 +310,8 @@ class BearerAuth:
             return None
         else:
             needs = "the owner's" if access is None else _LEAST[access]
-            text, step = f"{person.name} is a {person.role}: {path} is {needs}", "ask the owner of this host"
+            who = f"{person.name} is {role_words(person.role)}" if limit is None else f"this token's scope is {limit}"
+            text, step = f"{who}: {path} is {needs}", "ask the owner of this host"
         known = (path,) if _PLAIN_PATH.fullmatch(path) else ()
         self._note(kind, text, scope, about=about, by=person.name, known=known)
         return failure_response(Failure("permission_refused", text, step), 403)

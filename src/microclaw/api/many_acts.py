@@ -110,9 +110,11 @@ def outcome_step(outcome: BoardOutcome[T], done: str) -> Step:
 
 
 def outcome_text(value: dict[str, Any]) -> str:
-    """The evidence, or that it waits for the device."""
+    """The evidence, or that it waits for the device, or that there was nothing to do."""
     if "deferred" in value:
         return DEFERRED
+    if "unchanged" in value:
+        return str(value["text"])
     times = value.get("times")
     return f"{value['evidence']['text']}{'; ' + times['text'] if times else ''}"
 

@@ -23,7 +23,7 @@ from microclaw.api.many_acts import (
     outcome_text,
 )
 from microclaw.api.parts import HostParts
-from microclaw.api.views import deployment_object
+from microclaw.api.views import times_set_object
 from microclaw.apps.changes import made_by
 from microclaw.apps.many import SharedStages
 from microclaw.apps.upgrade import NewTimes
@@ -76,7 +76,7 @@ def route_times(router: APIRouter, parts: HostParts) -> None:
             with made_by(place, by.person_id, by.conversation), asking:
                 approving = None if by.direct else approve
                 made = await parts.upgrader.set_times(found.device_id, name, new, feed.put, approve=approving)
-                return Result(deployment_object(made))
+                return Result(times_set_object(made))
 
         feed = parts.jobs.start(f"times of {name}", do, token=by.token, number=by.job)
         return stream_response(feed, keepalive_s)
@@ -94,7 +94,7 @@ def route_times(router: APIRouter, parts: HostParts) -> None:
                 def report(step: Step) -> None:
                     stages.show(device.name, step)
 
-                return deployment_object(await parts.upgrader.set_times(device.device_id, name, new, report))
+                return times_set_object(await parts.upgrader.set_times(device.device_id, name, new, report))
 
             def ended(outcome: Outcome) -> None:
                 feed.put(outcome_step(outcome, "" if outcome.value is None else outcome_text(outcome.value)))

@@ -16,7 +16,7 @@ from microclaw.apps.explorer import Exploration
 from microclaw.apps.lifecycle import Switched
 from microclaw.apps.run_times import RunReport, RunTimes, keeper_text, kept_by
 from microclaw.apps.undo import UndoReport
-from microclaw.apps.upgrade import Upgraded
+from microclaw.apps.upgrade import UnchangedTimes, Upgraded
 from microclaw.boards.firmware import firmware_object
 from microclaw.boards.voice import VOICE_BOARD
 from microclaw.devices.calls import AppInstall
@@ -186,6 +186,14 @@ def deployment_object(made: Deployment) -> dict[str, Any]:
         "proof": proof_of(made.expected),
         "expected": [result.to_json() for result in made.expected],
     }
+
+
+def times_set_object(made: Deployment | UnchangedTimes) -> dict[str, Any]:
+    """The deployment; where the times were the same, `unchanged` and the `text` that says so."""
+    if not isinstance(made, UnchangedTimes):
+        return deployment_object(made)
+    times = None if made.times is None else times_object(made.times, made.kind)
+    return {"device": made.device_name, "name": made.name, "unchanged": True, "times": times, "text": made.text}
 
 
 def upgraded_object(made: Upgraded) -> dict[str, Any]:

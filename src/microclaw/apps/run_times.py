@@ -94,20 +94,19 @@ def run_times(every_ms: int | None, stop_after_ms: int | None) -> RunTimes | Non
     """None where neither is given. Raises ConfigError for times that cannot be."""
     if every_ms is None and stop_after_ms is None:
         return None
-    for option, value in (("--every", every_ms), ("--stop-after", stop_after_ms)):
+    for what, value, example in (("the interval", every_ms, "10m"), ("the length of a run", stop_after_ms, "30s")):
         if value is None:
             continue
         if value < LEAST_MS:
             raise ConfigError(
-                f"{option}: {_duration(value)} is too short: the least is 1 s", next_step=f"as {option} 30s or 10m"
+                f"{what}: {_duration(value)} is too short: the least is 1 s", next_step=f"a longer time, as {example}"
             )
         if value > MOST_MS:
-            raise ConfigError(f"{option}: longer than 49 days", next_step=f"give a shorter time, as {option} 1d")
+            raise ConfigError(f"{what}: longer than 49 days", next_step="give a shorter time, as 1d")
     if every_ms is not None and stop_after_ms is not None and stop_after_ms > every_ms:
         raise ConfigError(
             f"a run cannot last {_duration(stop_after_ms)} when the next one begins after {_duration(every_ms)}",
-            next_step="--stop-after must be as long as --every at most; without an interval it runs once "
-            "(leave --every out; in app set: --every off)",
+            next_step="a shorter run or a longer interval; without an interval (off) it runs once",
         )
     return RunTimes(every_ms, stop_after_ms)
 
@@ -118,7 +117,7 @@ def check_keeper(times: RunTimes | None, kind: ProgramKind) -> None:
         raise DeployRejected(
             f"every {_duration(times.every_ms or 0)}: this firmware has no intervals, so the host puts the program "
             f"there for each run, at most every {_duration(LEAST_BY_HOST_MS)}",
-            next_step="give --every 10s or more, or wait in the program itself",
+            next_step="an interval of 10s or more, or wait in the program itself",
         )
 
 

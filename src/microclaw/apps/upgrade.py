@@ -17,7 +17,7 @@ from microclaw.devices.calls import AppList
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import DeployRejected, MicroclawError
-from microclaw.events import Report, Step
+from microclaw.events import ProgramKind, Report, Step
 
 
 class NewTimes(TypedDict, total=False):
@@ -43,6 +43,22 @@ class Upgraded:
         new = f"{made.image.sha256[:8]} ({made.image.size_bytes:,} B)"
         same = ", the same bytes" if made.image.sha256 == former.sha256 else ""
         return f"{made.name} on {made.device_name}: {former.sha256[:8]} ({self.former_bytes:,} B) -> {new}{same}"
+
+
+@dataclass(frozen=True, slots=True)
+class UnchangedTimes:
+    """The program has these times already: nothing was done."""
+
+    device_name: str
+    name: str
+    kind: ProgramKind
+    times: RunTimes | None
+
+    @property
+    def text(self) -> str:
+        """ "blink on desk has these times already (every 10 min): nothing to do"."""
+        runs = self.times.text() if self.times else "none, it runs on"
+        return f"{self.name} on {self.device_name} has these times already ({runs}): nothing to do"
 
 
 def upgrade_request(request: DeployRequest, device: Device, former: AppVersion) -> DeployRequest:
@@ -79,11 +95,11 @@ class Upgrader:
 
     async def set_times(
         self, device: str, name: str, new: NewTimes, report: Report, *, approve: Approve | None = None
-    ) -> Deployment:
+    ) -> Deployment | UnchangedTimes:
         """Other times for a program: its image is tried with them, installed again, and begins anew.
 
         Raises as Deployer.deploy, and as `upgrade` for a program that is not there; ConfigError for times that cannot
-        be, DeployRejected where they are the same.
+        be.
         """
         target = self._devices.get(device)
         before = version_of(name, await self._change_log.desired(target.device_id))
@@ -92,10 +108,7 @@ class Upgrader:
         known = before.times or RunTimes()
         times = run_times(new.get("every_ms", known.every_ms), new.get("stop_after_ms", known.stop_after_ms))
         if times == before.times:
-            raise DeployRejected(
-                f"{name} on {target.name} has these times already: {times.text() if times else 'none, it runs on'}",
-                next_step=f"microclaw app show {name}",
-            )
+            return UnchangedTimes(target.name, name, before.kind, times)
         report(Step("check", f"{name} on {target.name}: {times_differ_text(before.times, times)}"))
         like = DeployRequest(target.device_id, name, only_verified=True, approve=approve)
         version = structs.replace(before, times=times)

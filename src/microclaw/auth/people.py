@@ -15,6 +15,7 @@ from typing import Final, Literal, Protocol, TypeAlias, cast
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.errors import ConfigError, Overloaded, PermissionRefused, UnknownName
 from microclaw.store.people import PeopleTable, PersonRow
+from microclaw.text import role_words
 
 Role: TypeAlias = Literal["owner", "member", "guest", "read-only"]
 
@@ -256,7 +257,9 @@ class People:
         self._check_room()
         checked = _checked(name)
         if self._find(checked) is not None:
-            raise ConfigError(f"there is a {checked} already", next_step="another name, or: microclaw person list")
+            raise ConfigError(
+                f"there is somebody named {checked} already", next_step="another name, or: microclaw person list"
+            )
         row = PersonRow(f"p-{secrets.token_hex(4)}", checked, role, self._now_ms())
         await self._keep(row)
         self._record(AuditEvent(AuditKind.ROLE_CHANGED, f"{role}, new here", about=checked, by=OWNER.name))
@@ -328,7 +331,8 @@ class People:
         if name is not None and (known := self._find(name)) is not None:
             if role not in (None, known.role):
                 raise ConfigError(
-                    f"{known.name} is a {known.role} already", next_step="leave --role out, or give another --name"
+                    f"{known.name} is {role_words(known.role)} already",
+                    next_step="leave --role out, or give another --name",
                 )
             return known
         self._check_room()

@@ -17,6 +17,7 @@ from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.people import RANK, Person, Role, Roles, limited_id
 from microclaw.errors import ConfigError, Overloaded, UnknownName
 from microclaw.store.people import PersonTokenRow, PersonTokenTable
+from microclaw.text import role_words
 
 PREFIX: Final = "mc_"
 SECRET_BYTES: Final = 32
@@ -99,7 +100,7 @@ class PersonTokens:
         if person is None:
             raise UnknownName(f"there is no person {person_id[:40]!r}", next_step="microclaw person list")
         if scope != "all" and RANK[SCOPES[scope]] > RANK[person.role]:
-            text = f"{person.name} is a {person.role}, and the scope {scope} is a {SCOPES[scope]}'s"
+            text = f"{person.name} is {role_words(person.role)}, and the scope {scope} is {role_words(SCOPES[scope])}'s"
             raise ConfigError(text, next_step="a smaller --scope, or none: the token is then all that its person is")
         known = await self._table.list()
         if any(row.name == name for row in known):

@@ -266,7 +266,11 @@ def set_times(
     _refuse_address(options, "set the times of")
     host = options.host()
     device = device_with_program(options, host, name)
-    end_install(options, follow(options, host, f"/v1/devices/{segment(device)}/apps/{segment(name)}/times", body))
+    made = follow(options, host, f"/v1/devices/{segment(device)}/apps/{segment(name)}/times", body)
+    if made.get("unchanged"):
+        options.report("deployment", made, made["text"])
+        return
+    end_install(options, made)
 
 
 def _refuse_address(options: GlobalOptions, act: str) -> None:

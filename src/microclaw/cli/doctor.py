@@ -29,7 +29,9 @@ from microclaw.config.load import find_mistakes, private_home
 from microclaw.config.settings import ModelChoice, ModelSettings, Settings
 from microclaw.config.show import masked
 from microclaw.egress.allowlist import FILE_NAME, read_allowlist
+from microclaw.egress.secret_values import missing_secrets
 from microclaw.errors import ConfigError, MicroclawError, NoHost, NoSandbox
+from microclaw.host_client.request import HostError
 from microclaw.models.server_window import window_of
 from microclaw.sandbox.run import sandbox_backend
 from microclaw.text import count_text
@@ -106,7 +108,7 @@ def examine(options: GlobalOptions) -> list[Finding]:
         return [*findings, Finding("home", False, exc.message, exc.next_step)]
     findings.append(_home(home))
     findings += _config(home)
-    findings += _egress(home)
+    findings += egress_findings(home)
     try:
         settings = options.settings()
     except MicroclawError:
@@ -229,15 +231,20 @@ def _config(home: Path) -> Iterator[Finding]:
         )
 
 
-def _egress(home: Path) -> Iterator[Finding]:
+def egress_findings(home: Path) -> Iterator[Finding]:
     """Of the allowlist, where there is one: with a mistake in it tasks have no network."""
     try:
-        allowed = len(read_allowlist(home / FILE_NAME).entries)
+        allowlist = read_allowlist(home / FILE_NAME)
+        missing = missing_secrets(home, os.environ, allowlist)
     except ConfigError as exc:
         yield Finding("egress", False, f"tasks have no network: {exc.message}", "microclaw egress check")
         return
-    if allowed:
-        yield Finding("egress", True, f"tasks may ask {count_text(allowed, 'host')}: microclaw egress show")
+    if allowlist.entries:
+        allowed = count_text(len(allowlist.entries), "host")
+        yield Finding("egress", True, f"tasks may ask {allowed}: microclaw egress show")
+    for name in missing:
+        text = f"there is no secret {name}, so what needs it is refused"
+        yield Finding("egress", False, text, f"microclaw secret set {name} @FILE")
 
 
 def _models(model: ModelSettings) -> Iterator[Finding]:
@@ -313,7 +320,11 @@ def _host(options: GlobalOptions, server_tokens: int) -> Iterator[Finding]:
         yield Finding("backup", True, backup_line(status["backup"]))
     for alarm in status.get("alarms", ()):
         yield Finding("alarm", False, alarm["text"], alarm["next"])
-    yield from voice_engines(options.host().get("/v1/voice"))
+    try:
+        yield from voice_engines(options.host().get("/v1/voice"))
+    except HostError as exc:
+        if exc.status != 403:  # a member's token: voice is the owner's
+            raise
     yield from wyoming_services(status.get("wyoming", {}))
     if (mqtt := status.get("mqtt", {"state": "off"}))["state"] != "off":
         yield Finding("mqtt", *connection_finding(mqtt))

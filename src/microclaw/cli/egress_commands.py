@@ -14,10 +14,10 @@ from microclaw.cli.options import FAILED, GlobalOptions, command_group, global_o
 from microclaw.cli.secret_value import secret_value
 from microclaw.config.load import private_home
 from microclaw.config.yaml_file import FileMistakes
-from microclaw.egress.allowlist import FILE_NAME, AllowEntry, Allowlist, is_own_name, read_allowlist
+from microclaw.egress.allowlist import FILE_NAME, AllowEntry, Allowlist, read_allowlist
 from microclaw.egress.policy import Verdict, judge
 from microclaw.egress.request_head import RequestRefused, connect_target, url_parts
-from microclaw.egress.secret_values import SecretValues, system_keyring
+from microclaw.egress.secret_values import SecretValues, missing_secrets, system_keyring
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.text import count_text
 
@@ -65,27 +65,18 @@ def check(
     if file is not None and not file.exists():
         raise ConfigError(f"there is no {file}", next_step="microclaw egress check FILE")
     allowlist = _read(options, path)
-    known = SecretValues(home, os.environ).places()
-    missing = sorted({entry.secret for entry in allowlist.entries if entry.secret and entry.secret not in known})
-    refused = [entry for entry in allowlist.entries if is_own_name(entry.host)]
-    ok = not missing and not refused
-    hosts = [entry.host for entry in refused]
-    found = {"ok": ok, "file": str(path), "mistakes": [], "secrets_missing": missing, "always_refused": hosts}
+    missing = missing_secrets(home, os.environ, allowlist)
+    found = {"ok": not missing, "file": str(path), "mistakes": [], "secrets_missing": missing}
     if not options.wrote_json("egress_check", found):
         for name in missing:
             options.line(f"{path}: there is no secret {name}\n  next: microclaw secret set {name} @FILE")
-        for entry in refused:
-            options.line(
-                f"{path}:{entry.line}: {entry.host} is this machine itself, which is always refused\n"
-                "  next: take the entry out; only the public Internet can be asked"
-            )
-        if ok:
+        if not missing:
             options.say(
                 f"{path}: nothing wrong, {count_text(len(allowlist.entries), 'host')}"
                 if path.exists()
                 else f"there is no {path}: {NOTHING}"
             )
-    if not ok:
+    if missing:
         raise typer.Exit(FAILED)
 
 
@@ -96,17 +87,27 @@ def try_request(
     url: Annotated[str, typer.Argument(metavar="URL", help="http://HOST/..., https://HOST/..., or HOST:PORT.")],
     task: Annotated[str, typer.Option("--task", metavar="NAME", help="For the task of this name.")] = "task",
 ) -> None:
-    """The verdict on a request and why, without connecting and without looking a name up; exit 1 when refused."""
+    """The verdict on a request and why, without connecting and without looking a name up.
+
+    Exit 1 when refused, or when the secret that goes with it is missing.
+    """
     options = global_options(ctx)
-    allowlist = _read(options, _home(options) / FILE_NAME)
+    home = _home(options)
+    allowlist = _read(options, home / FILE_NAME)
     verdict, way = _verdict(allowlist, method.upper(), url, task)
     line = None if verdict.entry is None else verdict.entry.line
+    secret = verdict.entry.secret if verdict.allowed and verdict.entry is not None else None
+    missing = secret if secret is not None and secret not in SecretValues(home, os.environ).places() else None
     value = {"allowed": verdict.allowed, "why": verdict.why, "port": verdict.port, "line": line, "way": way}
+    value["secret_missing"] = missing
     if not options.wrote_json("egress_test", value):
-        options.line(f"{'allowed' if verdict.allowed else 'refused'}: {verdict.why}")
-        if verdict.allowed:
+        but = "" if missing is None else f", but secret {missing} is missing"
+        options.line(f"{f'allowed{but}' if verdict.allowed else 'refused'}: {verdict.why}")
+        if missing is not None:
+            options.line(f"  next: microclaw secret set {missing} @FILE")
+        elif verdict.allowed:
             options.say(f"by {way}; its addresses are looked up when it is asked, and have to be public")
-    if not verdict.allowed:
+    if not verdict.allowed or missing is not None:
         raise typer.Exit(FAILED)
 
 

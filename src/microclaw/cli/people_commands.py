@@ -10,6 +10,7 @@ import typer
 
 from microclaw.cli.options import command_group, global_options
 from microclaw.host_client.request import segment
+from microclaw.text import role_words
 
 MAX_PASSWORD_LINE: Final = 1024
 Role: TypeAlias = Literal["owner", "member", "guest", "read-only"]
@@ -115,7 +116,8 @@ def add_person(
     options = global_options(ctx)
     person = options.host().post("/v1/people", {"name": name, "role": role})
     step = f"microclaw open --person {person['name']!r}"
-    options.report("person", person, f"{person['name']} is a {person['role']}; a link for their browser: {step}")
+    text = f"{person['name']} is {role_words(person['role'])}; a link for their browser: {step}"
+    options.report("person", person, text)
 
 
 @person_group.command("role")

@@ -42,6 +42,21 @@ _HEADER: Final = re.compile(r"([A-Za-z0-9!#$%&'*+.^_`|~-]{1,64})(?::[ ]?([\x20-\
 _PROXYS_OWN: Final = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "expect", "range"}
 )
+_PRIVATE_SUFFIXES: Final = frozenset(
+    {"localhost", "localdomain", "local", "internal", "lan", "home", "home.arpa", "corp", "intranet", "private"}
+)
+"""RFC 6761, 6762, 8375, ICANN's .internal, and what routers and companies use: no public name ends so."""
+_PUBLIC_SUFFIXES: Final = frozenset(
+    re.findall(
+        r"[\w.-]+",
+        "co.uk org.uk me.uk ac.uk gov.uk com.au net.au org.au co.nz co.za com.br com.cn com.hk com.tw com.sg com.my "
+        "com.mx com.ar com.tr co.in co.id co.il co.jp ne.jp or.jp co.kr co.th github.io gitlab.io pages.dev "
+        "r2.dev workers.dev vercel.app netlify.app web.app firebaseapp.com herokuapp.com onrender.com fly.dev "
+        "appspot.com run.app azurewebsites.net cloudfront.net amazonaws.com s3.amazonaws.com blogspot.com "
+        "wordpress.com duckdns.org ngrok.io ngrok.app ngrok-free.app trycloudflare.com",
+    )
+)
+"""Below them anybody has a name: the commonest of the Public Suffix List (publicsuffix.org), not all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,11 +114,6 @@ class Allowlist:
         """Those that a task may have: of `tasks:`, and `all` where an entry is for every task."""
         open_to_all = {EVERY} if any(entry.tasks is None for entry in self.entries) else set[str]()
         return tuple(sorted(open_to_all.union(*(entry.tasks or () for entry in self.entries))))
-
-
-def is_own_name(host: str) -> bool:
-    """Whether a host of the list always is the machine itself (RFC 6761), which the proxy refuses."""
-    return host in ("localhost", "localhost.localdomain") or host.endswith(".localhost")
 
 
 def read_allowlist(path: Path) -> Allowlist:
@@ -187,20 +197,23 @@ class _AllowFile(YamlFile):
         if "tasks" in fields and not is_word(fields["tasks"], EVERY):
             tasks = self._words(fields["tasks"], "tasks", ())
         allowance = self._allowance(fields)
-        if len(self.mistakes) == before:
-            self.entries.append(
-                AllowEntry(
-                    line=node.start_mark.line + 1,
-                    host=host,
-                    ports=ports,
-                    methods=methods,
-                    tls=bool(tls) or secret is not None,
-                    secret=secret,
-                    header=header,
-                    tasks=tasks,
-                    allowance=allowance,
-                )
-            )
+        if len(self.mistakes) > before:
+            return
+        entry = AllowEntry(
+            line=node.start_mark.line + 1,
+            host=host,
+            ports=ports,
+            methods=methods,
+            tls=bool(tls) or secret is not None,
+            secret=secret,
+            header=header,
+            tasks=tasks,
+            allowance=allowance,
+        )
+        if (first := next((one for one in self.entries if _covers(one, entry)), None)) is not None:
+            text = f"{host} is here twice: line {first.line} has it with the same tasks, methods and ports, and decides"
+            self.at(node, text, "remove one of them")
+        self.entries.append(entry)
 
     def _host(self, node: yaml.Node, fields: dict[str, yaml.Node]) -> str:
         if "host" not in fields:
@@ -217,6 +230,12 @@ class _AllowFile(YamlFile):
             )
         elif host.startswith("*.") and "." not in name:
             self.at(fields["host"], f"{text:.80} is too much", "write two parts at least: *.example.com")
+        elif _is_private(name):
+            wrong = f"{text:.80} is a name of a private network, and tasks reach public addresses alone"
+            self.at(fields["host"], wrong, "remove it; the agent's own tools and devices need no entry here")
+        elif host.startswith("*.") and name in _PUBLIC_SUFFIXES:
+            wrong = f"{text:.80} is too much: anybody can have a name below {name}"
+            self.at(fields["host"], wrong, f"write out whose name it is: *.example.{name}")
         return host if host.isascii() else host.encode("idna").decode()
 
     def _ports(self, node: yaml.Node) -> frozenset[int]:
@@ -258,3 +277,14 @@ class _AllowFile(YamlFile):
         elif found is not None and (found[1].lower() in _PROXYS_OWN or found[1].lower().startswith("proxy-")):
             self.at(fields["header"], f"the header {found[1]} is the proxy's own", "write header: X-Api-Key")
         return secret, (found[1], text) if found is not None else None
+
+
+def _is_private(name: str) -> bool:
+    labels = name.split(".")
+    return len(labels) == 1 or not _PRIVATE_SUFFIXES.isdisjoint({labels[-1], ".".join(labels[-2:])})
+
+
+def _covers(first: AllowEntry, later: AllowEntry) -> bool:
+    """Whether `later` never decides, as every request that it allows is one of `first`."""
+    same = (first.host, first.tasks, first.methods, first.tls) == (later.host, later.tasks, later.methods, later.tls)
+    return same and later.ports <= first.ports

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from microclaw.config.edit import write_secret
 from microclaw.config.sources import SECRETS, read_sources
-from microclaw.egress.allowlist import SECRET_NAME
+from microclaw.egress.allowlist import SECRET_NAME, Allowlist
 from microclaw.egress.policy import version_of
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.masking import MIN_CHARS, SecretMask
@@ -137,6 +137,12 @@ class SecretValues:
     def _account(self, name: str) -> str:
         """Two homes of one account do not share their secrets."""
         return f"{self._home}:{name}"
+
+
+def missing_secrets(home: Path, environ: Mapping[str, str], allowlist: Allowlist) -> list[str]:
+    """The secrets that entries name and this home has not. Blocking."""
+    known = SecretValues(home, environ).places()
+    return sorted({entry.secret for entry in allowlist.entries if entry.secret and entry.secret not in known})
 
 
 def _is_usable(value: str) -> bool:

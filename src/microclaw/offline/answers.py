@@ -43,6 +43,24 @@ _LATER: Final = Say(
     "microclaw flash; microclaw app start NAME",
 )
 _LAST: Final = re.compile(r"\s*(?:just now|last|before that|right now|just|)\s*")
+_PLOT: Final = re.compile(
+    r"(?i)\W*(?:(?:please|can you|could you|would you) )*"
+    r"(?:(?:plot|graph|chart)\b(?! ?\d)|(?:make|draw|show|give|create|send)(?: me)? (?:a |an |the )?"
+    r"(?:\w+ )?(?:plot|graph|chart|diagram)\b).*",
+    re.S,
+)
+
+
+def no_plot(said: str) -> Say | None:
+    """Why "plot the last hour" needs a model; None for any other sentence. No reading is an answer to it."""
+    if _PLOT.fullmatch(said) is None:
+        return None
+    return Say(
+        "A plot needs a model, which writes the code that draws it; there is none here, so I did nothing.",
+        "not_possible",
+        "microclaw setup; without a model: microclaw device show NAME temperature --csv data.csv, then "
+        "microclaw task run plot.py --with data.csv --keep plot.png",
+    )
 
 
 def parse_question(said: str) -> Parse | None:

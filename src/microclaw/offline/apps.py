@@ -55,7 +55,11 @@ def _remove_app(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
     if done := _removed(at):
         return done
     said = _name_said(at)
-    named = _meant(at, [*apps, *_missing(at)])
+    kept = _stopped(at) if said else []
+    named = _meant(at, [*apps, *_missing(at), *(() if _keeps(at) else kept)])
+    if not named and (stopped := matching(kept, said)):
+        name, device = stopped[0]["name"], at.results[0].device
+        return Say(f"{name} is stopped already on {device}.", next_step=f"start {name}; or: remove {name}")
     if not named and not said:
         return Say(f"{_running(at, apps)}: there is nothing to stop.", "app_not_found", "what is running")
     if not named:
@@ -72,7 +76,7 @@ def _switch_app(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
     said, switch = at.parse.word("app") or "", at.parse.word("switch") or "restart"
     if last.tool == _SWITCH:
         return Say(f"{last.fields.get('appName')} {switch}ed on {last.device} ({_proof(last)}).")
-    stopped = [{"name": name} for name in at.results[0].fields.get("stopped") or () if isinstance(name, str)]
+    stopped = _stopped(at)
     named = matching([*apps, *stopped, *_missing(at)], said)
     if not named:
         step = "undo brings back one that was just removed; what is running"
@@ -138,7 +142,8 @@ def _boards(at: Context) -> list[KnownDevice]:
     boards = [device for device in at.device_context.devices if device.board.pins]
     if len(boards) <= _MAX_BOARDS or at.parse.kind == "list_apps":
         return boards
-    return [board for board in boards if matching(known_apps(board), _name_said(at))]
+    there = {board.name: [*known_apps(board), *({"name": name} for name in board.stopped)] for board in boards}
+    return [board for board in boards if matching(there[board.name], _name_said(at))]
 
 
 def known_apps(board: KnownDevice) -> list[Mapping[str, Any]]:
@@ -160,6 +165,8 @@ def _of_all(at: Context, intent: str) -> Decision:
     every = "\n".join(_board_line(one) for one in each)
     said = _name_said(at)
     having = [one for one in each if said and matching(_listed(one), said)]
+    if at.parse.kind == "remove_app" and not (having and _keeps(at)):
+        having = [one for one in each if said and matching([*_listed(one), *_stopped(one)], said)]
     if at.parse.kind == "list_apps":
         return Say(every)
     if not having:
@@ -217,6 +224,11 @@ def _apps(found: Result) -> list[Mapping[str, Any]]:
 def _missing(at: Context) -> list[Mapping[str, Any]]:
     """Apps that the device lost and the host will put back; stopping one ends that."""
     return [{"name": name} for name in at.results[0].fields.get("missing") or () if isinstance(name, str)]
+
+
+def _stopped(at: Context) -> list[Mapping[str, Any]]:
+    """Programs that are kept for a start: on no board, and there to be removed."""
+    return [{"name": name} for name in at.results[0].fields.get("stopped") or () if isinstance(name, str)]
 
 
 def _name_said(at: Context) -> str:
@@ -283,7 +295,10 @@ def _removed(at: Context) -> Say | None:
         done = f"{', '.join(gone)} stopped on {last.device} ({_proof(last)})"
         back = f"start {gone[0]}" if len(gone) == 1 else "start and a name"
         return Say(f'{done}; undo or "{back}" brings it back.')
-    done = f"{', '.join(gone)} stopped and taken off {last.device} ({_proof(last)})"
+    listed = [one for one in at.results if one.tool == _QUERY and one.device == last.device]
+    was_stopped = all(name in (one.fields.get("stopped") or ()) for one in listed[:1] for name in gone)
+    how = "removed from" if was_stopped else "stopped and taken off"
+    done = f"{', '.join(gone)} {how} {last.device} ({_proof(last)})"
     is_undoable = len(gone) == 1 and last.fields.get("undoable") is True
     return Say(f"{done}; undo brings it back." if is_undoable else f"{done}.")
 
@@ -293,6 +308,8 @@ def _running(at: Context, apps: Sequence[Mapping[str, Any]]) -> str:
     device = at.results[0].device
     missing = ", ".join(str(app["name"]) for app in _missing(at))
     lost = f"; missing there, to be put back: {missing}" if missing else ""
+    stopped = ", ".join(str(app["name"]) for app in _stopped(at))
+    lost += f"; stopped: {stopped}" if stopped else ""
     if not apps:
         return f"No program is on {device}{lost}"
     shown = ", ".join(_shown(app) for app in apps)

@@ -26,7 +26,7 @@ from microclaw.models.protocol import (
 from microclaw.offline import schedules
 from microclaw.offline.actions import ACTIONS
 from microclaw.offline.amounts import pace_of_nothing
-from microclaw.offline.answers import QUESTIONS, parse_question, past_of
+from microclaw.offline.answers import QUESTIONS, no_plot, parse_question, past_of
 from microclaw.offline.apps import APPS, is_of_all
 from microclaw.offline.boards import chosen_boards, decide_for_each, for_each, unknown_place
 from microclaw.offline.confidence import LIKE, NOTHING_DONE
@@ -48,7 +48,7 @@ from microclaw.offline.pins import (
     unknown_of_several,
 )
 from microclaw.offline.program_names import program_order
-from microclaw.offline.program_times import set_times, times_order
+from microclaw.offline.program_times import about_times, set_times, times_order
 from microclaw.offline.programs import PROGRAMS
 from microclaw.offline.references import later, referred, with_target
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, Sentences, english, no_more_to_stop
@@ -120,6 +120,9 @@ def understand(request: ModelRequest) -> Understanding:
     found = reading.found if isinstance(reading.found, Say) else undone_elsewhere(reading.found)
     decision = found if isinstance(found, Say) else _decide(found)
     at = found if isinstance(found, Context) else None
+    is_unclear = isinstance(decision, Say) and decision.code in ("ambiguous", "not_understood")
+    if is_unclear and completed is None and (about := about_times(said, device_context)) is not None:
+        decision, at = about, None
     kept = DialogueState()
     if isinstance(decision, Say):
         # A question about the last act leaves it the last act.
@@ -229,7 +232,7 @@ def _read(
         return _Reading(Context(order, said, device_context, there or device, there is not None, results))
     named_text, named = names_to_pins(text, device_context, named)
     recalls, text, device = named_text != text, named_text, named or device
-    if (refused := all_pins(text) or unknown_place(text)) is not None:
+    if (refused := all_pins(text) or unknown_place(text) or no_plot(text)) is not None:
         return _Reading(refused)
     if act is not None and act.device is not None and all(d.name != act.device for d in device_context.devices):
         act = None  # its device is gone: "it" is nothing on another one

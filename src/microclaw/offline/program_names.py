@@ -20,6 +20,7 @@ _ORDER: Final = re.compile(
     r"(?P<is_app> (?:app|program))?(?: again)?(?: now)?(?:,? please)?\W*"
 )
 _SWITCHES: Final = {"start": "start", "run": "start", "restart": "restart", "rerun": "restart"}
+_STOPS: Final = ("stop", "end", "kill", "quit")
 _SAYS_APP: Final = re.compile(r"(?i)\b(?:app|program) ")
 _NO_NAMES: Final = frozenset(
     re.findall(
@@ -43,7 +44,7 @@ def program_order(
     verb, name = found["verb"].lower(), found["name"]
     switch = _SWITCHES.get(verb)
     boards = (device,) if device is not None else device_context.devices
-    having = [(board, app) for board in boards for app in _named(board, name, switched=switch is not None)]
+    having = [(board, app) for board in boards for app in _named(board, name, kept=verb not in _STOPS)]
     is_unknown_restart = switch == "restart" and name.lower() not in _NO_NAMES
     if not having and not is_unknown_restart and not (switch == "start" and found["is_app"]):
         return None
@@ -57,7 +58,7 @@ def program_order(
     return Parse("switch_app", {"app": app, "switch": switch}), having[0][0] if len(having) == 1 else device
 
 
-def _named(board: KnownDevice, name: str, *, switched: bool) -> list[str]:
-    """The board's programs of that name; those that are stopped and kept only where one is to be started."""
-    there = [app.name for app in board.apps] + [*(board.stopped if switched else ())]
+def _named(board: KnownDevice, name: str, *, kept: bool) -> list[str]:
+    """The board's programs of that name; `kept`: also those that are stopped, to be started or removed."""
+    there = [app.name for app in board.apps] + [*(board.stopped if kept else ())]
     return [one for one in there if one.lower() == name.lower()]

@@ -12,6 +12,7 @@ from microclaw.language.quantities import normalize_quantities
 from microclaw.models.protocol import DeviceContext, KnownDevice
 from microclaw.offline.decision import Act, Context, Decision, Say
 from microclaw.offline.parse import Parse, Values
+from microclaw.offline.pins import split_device
 from microclaw.text import format_duration
 
 TOOL: Final = "set-program-times"
@@ -21,7 +22,8 @@ _NAME: Final = (
 _ALWAYS: Final = r"(?P<always>all the time|without (?:a )?(?:pauses?|breaks?|intervals?)|for ?ever|continuously)"
 _POLITE: Final = r"\W*(?:(?:please|can you|could you|would you) )*"
 _END: Final = r"(?: (?:each|every) (?:time|run))?(?:,? please)?\W*"
-_EVERY: Final = r"(?:once )?(?:every|each) (?P<every>\d+) ms"
+_EVERY: Final = r"(?:(?:once )?(?:every|each) (?P<every>\d+)|period (?P<period>\d{5,})) ms"
+"""A period is "twice an hour" or "once every 10 minutes"; a short one ("2 Hz") is how fast something blinks."""
 _FOR: Final = r"(?:,? (?:and|but|then))*,? ?(?:for|stop(?:ping)? (?:it )?after|lasting) (?P<stop>\d+) ms"
 _ORDERS: Final = tuple(
     re.compile(f"(?i){_POLITE}{order}{_END}")
@@ -33,6 +35,17 @@ _ORDERS: Final = tuple(
         rf"stop {_NAME} (?P<stop>\d+) ms after (?:it starts|its start|each start|every start)",
         rf"stop {_NAME} after (?P<stop>\d+) ms",
         rf"(?:run|let) {_NAME} (?:run )?{_ALWAYS}",
+    )
+)
+_ABOUT_TIMES: Final = re.compile(
+    rf"(?i){_POLITE}(?:run|start|repeat|let|have|make) {_NAME}(?: run)?,? "
+    r"(?:(?:for|every|each|once|twice|period|per|hourly|daily|an? (?:minute|hour|day))\b|\d+ times\b).*"
+)
+_NO_NAMES: Final = frozenset(
+    re.findall(
+        r"\w+",
+        "it that this them these those one all everything something board boards device devices pin pins led light "
+        "lamp program app programs apps me us a an",
     )
 )
 
@@ -58,7 +71,33 @@ def times_order(
     for slot, group in (("every_ms", "every"), ("stop_ms", "stop")):
         if parts.get(group):
             values[slot] = int(parts[group])
+    if parts.get("period"):
+        values["every_ms"] = int(parts["period"])
     return Parse("set_times", values), having[0][0] if len(having) == 1 else device
+
+
+def about_times(said: str, device_context: DeviceContext) -> Say | None:
+    """What to say where a sentence that is not understood is about when a program runs; None for any other sentence."""
+    text, device = split_device(said, device_context)
+    found = _ABOUT_TIMES.fullmatch(normalize_quantities(text))
+    if found is None:
+        return None
+    name = found["name"]
+    boards = (device,) if device is not None else device_context.devices
+    there = [(one.name, app) for one in boards for app in (*(app.name for app in one.apps), *one.stopped)]
+    having = [(board, app) for board, app in there if app.lower() == name.lower()]
+    if having:
+        board, app = having[0]
+        text = f"{app} is a program on {board}; I did not understand when it should run, so I did nothing."
+        step = f"run {app} every 10 minutes; run {app} every 10 minutes for 5 seconds; stop {app} after 3 minutes"
+        return Say(text, "ambiguous", step)
+    if name.lower() in {*_NO_NAMES, *(one.name.lower() for one in device_context.devices)}:
+        return None
+    known = ", ".join(dict.fromkeys(app for _, app in there))[:200]
+    text = (
+        f"There is no program {name!r}, so I did nothing. {f'Programs: {known}' if known else 'No program is known'}."
+    )
+    return Say(text, "ambiguous", f"run {there[0][1]} every 10 minutes" if there else "blink pin 4 every second")
 
 
 def set_times(at: Context) -> Decision:
@@ -66,6 +105,8 @@ def set_times(at: Context) -> Decision:
     app = at.parse.word("app") or ""
     if at.results:
         last = at.results[-1]
+        if last.fields.get("unchanged"):
+            return Say(f"{last.fields.get('message')}.")
         return Say(f"{app} on {last.device} runs {last.fields.get('runs')} from now on ({_proof(last.proof)}).")
     every, stop = at.parse.number("every_ms"), at.parse.number("stop_ms")
     times: dict[str, str] = {}

@@ -28,6 +28,7 @@ from microclaw.schedules.entry import (
 )
 from microclaw.schedules.parse import parse_when, timing_of
 from microclaw.store.schedules import Missed, NewSchedule, RunRow, ScheduleTable
+from microclaw.text import role_words
 
 MAX_SCHEDULES: Final = 200
 MAX_PROMPT_CHARS: Final = 4000
@@ -215,7 +216,7 @@ class ScheduleBook:
         person = self._roles.get(schedule.person_id)
         if person is None:
             return "whoever made it is nobody this host knows"
-        return None if Permission.ACT in MAY[person.role] else f"{person.name} is a {person.role} now"
+        return None if Permission.ACT in MAY[person.role] else f"{person.name} is {role_words(person.role)} now"
 
     def _is_of(self, schedule: Schedule, person_id: str) -> bool:
         person = self._roles.get(person_id)

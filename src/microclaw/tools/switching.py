@@ -9,7 +9,7 @@ from pydantic import Field
 
 from microclaw.apps.lifecycle import Lifecycle
 from microclaw.apps.run_times import parse_time_ms
-from microclaw.apps.upgrade import NewTimes, Upgrader
+from microclaw.apps.upgrade import NewTimes, UnchangedTimes, Upgrader
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.registry import Registry
 from microclaw.errors import ToolRetry
@@ -91,6 +91,9 @@ def times_tool(*, upgrader: Upgrader, devices: Registry, complete: Complete) -> 
     async def set_times(asked: TimesParameters, context: ToolContext) -> ToolOutput:
         device, new = find_device(devices, context, asked.device), asked.new_times()
         made = await upgrader.set_times(device.device_id, asked.app_name, new, context.report, approve=context.approve)
+        if isinstance(made, UnchangedTimes):
+            known = {"device": made.device_name, "appName": made.name, "message": made.text}
+            return ToolOutput({"success": True, "unchanged": True, **known}, ())
         runs = made.trial.times.text() if made.trial.times else "once, and on"
         fields: dict[str, Any] = {
             "success": True,
