@@ -22,13 +22,13 @@ MAX_PRIVATE_BYTES: Final = 256 * 1024
 def replace_file(
     path: Path, content: bytes, *, mode: int | None = 0o600, only_writer: bool = False, sync: bool = True
 ) -> None:
-    """Put `content` at `path`, on the disk when this returns; OSError leaves what was there, and what is no plain file.
+    """Put `content` at `path`, on the disk when this returns; OSError leaves what was there, and a device.
 
     `mode` None keeps the mode of the file that is there. With `only_writer` the new file is built under one name,
     so that the next write removes what a crash left there; else several may write at once. Without `sync` the change
     is whole, too, for those who read it, but not for a power cut.
     """
-    _check_plain(path)
+    _check_no_device(path)
     if mode is None:
         mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o600
     if only_writer:
@@ -58,7 +58,7 @@ def write_chunks(path: Path, chunks: Iterable[bytes], *, replace: bool) -> int:
     """
     if not replace and path.exists():
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
-    _check_plain(path)
+    _check_no_device(path)
     building = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
     fd = os.open(building, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     size_bytes = 0
@@ -78,10 +78,14 @@ def write_chunks(path: Path, chunks: Iterable[bytes], *, replace: bool) -> int:
     return size_bytes
 
 
-def _check_plain(path: Path) -> None:
+def _check_no_device(path: Path) -> None:
     """Renaming over /dev/null, as root, would take it away from the whole machine."""
-    if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "there is something that is no plain file", str(path))
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        raise OSError(errno.EINVAL, "it is a device", str(path))
 
 
 def sync_folder(folder: Path) -> None:
