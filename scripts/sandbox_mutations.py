@@ -46,7 +46,7 @@ ATTEMPTS = (ROOT / "tests" / "sandbox" / "attempts.py").read_text()
 CALLS = (
     "setns", "ptrace", "process_vm_readv", "process_vm_writev", "pidfd_open", "pidfd_getfd", "mount",
     "chroot", "keyctl", "add_key", "request_key", "bpf", "io_uring_setup", "perf_event_open", "userfaultfd",
-    "memfd_create", "shmget", "mq_open", "inotify_init1", "setxattr", "name_to_handle_at", "kcmp", "setpriority",
+    "memfd_create", "shmget", "mq_open", "inotify_init1", "name_to_handle_at", "kcmp", "setpriority",
     "sched_setaffinity", "vmsplice", "fanotify_init", "move_pages", "seccomp",
 )  # fmt: skip
 BWRAP, JOB, SECCOMP, FILES, RUN = "bubblewrap.py", "wrapped_job.py", "seccomp.py", "files.py", "run.py"
@@ -65,8 +65,13 @@ NO_UTS = '("--unshare-user", "--unshare-net", "--unshare-ipc", "--unshare-pid", 
 UNWATCHED = (RUN, "            self._look()", "            pass")
 INHERITED = "*(n for n in range(3, 200) if Path(f'/proc/self/fd/{n}').exists() and os.get_inheritable(n))"
 NO_ROOT = ("identity.py", "return JOB_USER if os.geteuid() == 0 else None", "return None")
+SETXATTR = (
+    ("system_calls.py", '    "setxattr": (188, 5), "lsetxattr"', '    "lsetxattr"'),
+    ("system_calls.py", "_FILES: Final[Numbers] = {", '_FILES: Final[Numbers] = {\n    "setxattr": (188, 5),'),
+)
 MUTATIONS = (
     *(system_call(name) for name in CALLS),
+    Mutation("call setxattr", "setxattr", SETXATTR),
     Mutation(
         "call unshare",
         "unshare",

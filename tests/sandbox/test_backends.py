@@ -47,7 +47,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder that is all of PATH: nothing in it shuts a program off."""
     programs = tmp_path / "programs"
     programs.mkdir()
-    for parent in (tmp_path, *list(tmp_path.parents)[:2]):  # root's jobs are started as somebody else
+    for parent in (tmp_path, *list(tmp_path.parents)[:3]):  # root's jobs are started as somebody else
         parent.chmod(parent.stat().st_mode | 0o011)
     monkeypatch.setenv("PATH", str(programs))
     known = (bubblewrap.bubblewrap, run.why_not, container.engine_works)

@@ -132,12 +132,11 @@ class Toolbox:
                 fault = _InternalFault(f"a fault inside the host ended {name[:80]}", next_step=_LOOK)
                 result = result_of_error(fault, device_texts)
             if begun.is_true:
-                self._note_act(name, result, context)
+                self._note_act(tool, result, context)
         return replace(result, foreign=True) if foreign else result
 
-    def _note_act(self, name: str, result: ToolResult, context: ToolContext) -> None:
+    def _note_act(self, tool: Tool[Any], result: ToolResult, context: ToolContext) -> None:
         """A line of the security log for a call that acts and was let through; what it changed has lines of its own."""
-        tool = self._find(name)
         if tool.permission is not Permission.READ:
             how = "done" if result.ok else f"ended with {result.error_code or 'an error'}"
             text = f"{tool.name} in {context.channel}: {how}"
