@@ -50,7 +50,13 @@ MUTATIONS = (
     Mutation(
         "public addresses", PLACES, "if why is not None:\n                raise", "if False:\n                raise"
     ),
-    Mutation("own networks", PLACES, " or _in_own(address, own)", "", "test_destinations.py"),
+    Mutation(
+        "own networks",
+        PLACES,
+        ' or ("a network of this host" if is_in(address, own) else None)',
+        "",
+        "test_destinations.py",
+    ),
     Mutation("mapped addresses", PLACES, "if address.ipv4_mapped is not None:", "if False:", "test_destinations.py"),
     Mutation("NAT64", PLACES, "if address in _NAT64:", "if False:", "test_destinations.py"),
     Mutation("6to4", PLACES, "if address in _6TO4:", "if False:", "test_destinations.py"),

@@ -60,9 +60,9 @@ def task_router(tasks: TaskService, gate: Gate, roles: Roles) -> APIRouter:
             await admit(gate, by, Permission.ACT, what, detail=detail)
         else:  # what it reads may leave this host
             await admit(gate, by, Permission.RISKY, f"{what} with the network of {order.allow}", detail=detail)
-        if detail and await tasks.question(order) != detail:
-            text = "what the allowlist gives it changed while somebody was asked, so it was not run"
-            raise PermissionRefused(text, next_step="ask for it again")
+            if detail and await tasks.question(order) != detail:
+                text = "what the allowlist gives it changed while somebody was asked, so it was not run"
+                raise PermissionRefused(text, next_step="ask for it again")
         return task_object(await tasks.submit(order))
 
     @router.get("/{number}", summary="A task, and what it printed")

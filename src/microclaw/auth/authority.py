@@ -131,10 +131,7 @@ class Authority:
         A resumed session brings the certificate of its first handshake along, so that who connects is checked by us
         (`Authenticator`) at every connection all the same.
         """
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.set_ciphers(CIPHERS)
-        context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
+        context = bare_server_context()
         context.load_verify_locations(cadata=self.ca_pem.decode("ascii"))
         context.verify_mode = ssl.CERT_OPTIONAL
         self.rotate(context)
@@ -158,6 +155,15 @@ class Authority:
 
     def _serial(self) -> int:
         return new_serial(self._random_bytes(SERIAL_BYTES))
+
+
+def bare_server_context() -> ssl.SSLContext:
+    """TLS 1.2 or newer and good ciphers, still without a certificate: for devices, and for people (people_tls.py)."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(CIPHERS)
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
+    return context
 
 
 def _fingerprint(certificate: x509.Certificate) -> str:

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-from microclaw.auth.authority import CIPHERS, Authority
+from microclaw.auth.authority import Authority, bare_server_context
 from microclaw.auth.certificates import HostNames, from_ms, host_names
 from microclaw.errors import ConfigError
 
@@ -150,10 +150,7 @@ def names_in(certificate: x509.Certificate) -> HostNames:
 
 
 def _context() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(CIPHERS)
-    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
+    context = bare_server_context()
     context.set_alpn_protocols(["http/1.1"])
     return context
 

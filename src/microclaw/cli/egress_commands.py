@@ -14,7 +14,7 @@ from microclaw.cli.options import FAILED, GlobalOptions, command_group, global_o
 from microclaw.cli.secret_value import secret_value
 from microclaw.config.load import private_home
 from microclaw.config.yaml_file import FileMistakes
-from microclaw.egress.allowlist import FILE_NAME, AllowEntry, Allowlist, read_allowlist
+from microclaw.egress.allowlist import FILE_NAME, Allowance, AllowEntry, Allowlist, read_allowlist
 from microclaw.egress.policy import Verdict, judge
 from microclaw.egress.request_head import RequestRefused, connect_target, url_parts
 from microclaw.egress.secret_values import SecretValues, missing_secrets, system_keyring
@@ -33,7 +33,7 @@ def show(ctx: typer.Context) -> None:
     path = _home(options) / FILE_NAME
     allowlist = _read(options, path)
     rows = [_entry_object(entry) for entry in allowlist.entries]
-    limits = {**_allowance(allowlist), "connections": allowlist.connections}
+    limits = {**_allowance(allowlist.limits), "connections": allowlist.connections}
     if options.wrote_json("egress", {"file": str(path), "exists": path.exists(), "allow": rows, "limits": limits}):
         return
     options.table(
@@ -207,14 +207,11 @@ def _entry_object(entry: AllowEntry) -> dict[str, Any]:
         "secret": entry.secret,
         "header": None if entry.header is None else entry.header[0],
         "tasks": None if entry.tasks is None else sorted(entry.tasks),
-        "requests_per_minute": entry.allowance.requests_per_minute,
-        "bytes_per_task": entry.allowance.bytes_per_task,
-        "bytes_per_day": entry.allowance.bytes_per_day,
+        **_allowance(entry.allowance),
     }
 
 
-def _allowance(allowlist: Allowlist) -> dict[str, int | None]:
-    limits = allowlist.limits
+def _allowance(limits: Allowance) -> dict[str, int | None]:
     return {
         "requests_per_minute": limits.requests_per_minute,
         "bytes_per_task": limits.bytes_per_task,

@@ -128,7 +128,7 @@ def own_networks() -> tuple[Network, ...]:
     for adapter in ifaddr.get_adapters():
         for known in adapter.ips:
             text = known.ip[0] if isinstance(known.ip, tuple) else known.ip
-            address = ipaddress.ip_address(text.partition("%")[0])
+            address = without_zone(text)
             least = 8 if address.version == 4 else 32  # a tunnel that takes everything is no neighbourhood
             length = known.network_prefix if known.network_prefix >= least else address.max_prefixlen
             found.append(ipaddress.ip_network(f"{address}/{length}", strict=False))
@@ -160,7 +160,7 @@ class Egress:
         addresses = await self._addresses(host, port)
         own = await asyncio.to_thread(self._own)
         for address in addresses:  # all of them: a name that also leads inside is no public name
-            why = self._why_not(address) or _in_own(address, own)
+            why = self._why_not(address) or ("a network of this host" if is_in(address, own) else None)
             if why is not None:
                 raise PermissionRefused(
                     f"{host} is at {address}, {why}: this host asks public addresses alone",
@@ -181,7 +181,7 @@ class Egress:
             raise ToolFailed(f"there is no host named {host}", next_step="check the address") from exc
         if not found:
             raise ToolFailed(f"there is no host named {host}", next_step="check the address")
-        return tuple(ipaddress.ip_address(text.partition("%")[0]) for text in found)
+        return tuple(map(without_zone, found))
 
 
 def host_mistake(name: str) -> str | None:
@@ -197,10 +197,15 @@ def host_mistake(name: str) -> str | None:
     return None
 
 
-def _in_own(address: Address, own: Sequence[Network]) -> str | None:
+def is_in(address: Address, networks: Sequence[Network]) -> bool:
+    """Whether it, or the IPv4 address that it leads to, is in one of the networks."""
     inner = inner_address(address) if isinstance(address, ipaddress.IPv6Address) else None
-    met = any(each in network for each in (address, inner) if each is not None for network in own)
-    return "a network of this host" if met else None
+    return any(each in network for each in (address, inner) if each is not None for network in networks)
+
+
+def without_zone(text: str) -> Address:
+    """The address that a resolver or a socket names. ValueError."""
+    return ipaddress.ip_address(text.partition("%")[0])
 
 
 def _parts(url: str) -> tuple[str, str, int, str]:

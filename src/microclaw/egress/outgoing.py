@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from microclaw.egress.destinations import Address, Network, Resolve, inner_address, system_resolve, why_not_public
+from microclaw.egress.destinations import Address, Network, Resolve, is_in, system_resolve, why_not_public, without_zone
 
 if TYPE_CHECKING:
     import httpx2
@@ -36,9 +36,7 @@ _METADATA: Final[tuple[Network, ...]] = tuple(
 
 def why_not_configured(address: Address) -> str | None:
     """Why no setting may lead to this address; None when one may."""
-    inner = inner_address(address) if isinstance(address, ipaddress.IPv6Address) else None
-    met = any(one in network for one in (address, inner) if one is not None for network in _METADATA)
-    return "link-local, or where clouds keep their metadata" if met else None
+    return "link-local, or where clouds keep their metadata" if is_in(address, _METADATA) else None
 
 
 def configured_hooks(base_url: str | None, resolve: Resolve = system_resolve) -> dict[str, list[Any]]:
@@ -85,7 +83,7 @@ class _Configured:
         peer = None if stream is None else stream.get_extra_info("server_addr")
         if not isinstance(peer, tuple):
             return
-        address = ipaddress.ip_address(str(peer[0]).partition("%")[0])
+        address = without_zone(str(peer[0]))
         if (why := why_not_configured(address)) is not None:
             _refuse(f"{response.request.url.host} answered from {address}, {why}", response.request)
 
@@ -112,7 +110,7 @@ async def _found(host: str, port: int, resolve: Resolve) -> Sequence[Address]:
         pass
     try:
         async with asyncio.timeout(5.0):
-            return [ipaddress.ip_address(text.partition("%")[0]) for text in await resolve(host, port)]
+            return [without_zone(text) for text in await resolve(host, port)]
     except (OSError, TimeoutError):
         return []
 
@@ -122,7 +120,7 @@ def _found_now(host: str) -> Sequence[Address]:
         found = socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM)
     except OSError:
         return []
-    return [ipaddress.ip_address(str(one[4][0]).partition("%")[0]) for one in found]
+    return [without_zone(str(one[4][0])) for one in found]
 
 
 def _refuse(why: str, request: httpx2.Request) -> None:

@@ -16,6 +16,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
+from microclaw.sandbox.landlock_start import libc
+
 JOB_USER: Final = 60666
 """Of the numbers that neither Debian nor systemd gives away."""
 _SET_REAL: Final = {"x86_64": (117, 119), "aarch64": (147, 149)}  # setresuid, setresgid
@@ -59,24 +61,19 @@ def acting_as_job() -> Iterator[None]:
         yield
         return
     set_user, set_group = _SET_REAL[platform.machine()]
-    libc = _libc()
+    calls = libc()
     owner, group = os.getuid(), os.getgid()
     try:
-        _done(libc.syscall(set_group, user, -1, -1))
-        _done(libc.syscall(set_user, user, -1, -1))
-        libc.setfsgid(user)
-        libc.setfsuid(user)
+        _done(calls.syscall(set_group, user, -1, -1))
+        _done(calls.syscall(set_user, user, -1, -1))
+        calls.setfsgid(user)
+        calls.setfsuid(user)
         yield
     finally:
-        libc.setfsuid(os.geteuid())
-        libc.setfsgid(os.getegid())
-        _done(libc.syscall(set_user, owner, -1, -1))
-        _done(libc.syscall(set_group, group, -1, -1))
-
-
-@functools.cache
-def _libc() -> Any:
-    return ctypes.CDLL(None, use_errno=True)
+        calls.setfsuid(os.geteuid())
+        calls.setfsgid(os.getegid())
+        _done(calls.syscall(set_user, owner, -1, -1))
+        _done(calls.syscall(set_group, group, -1, -1))
 
 
 def _done(result: int) -> None:

@@ -39,7 +39,7 @@ def seen_by(roles: Roles, person_id: str) -> str | None:
 
 async def check_sees(tasks: TaskService, roles: Roles, person_id: str, number: int) -> TaskRow:
     """Its row. Raises UnknownName, also for a task of somebody else."""
-    row = (await tasks.view(number)).row
+    row = await tasks.row(number)
     if seen_by(roles, person_id) not in (None, row.person_id):
         raise UnknownName(f"there is no task {number}", next_step="see yours: microclaw task list")
     return row

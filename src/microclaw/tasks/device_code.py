@@ -67,12 +67,9 @@ class DeviceCode:
 
     async def _followed(self, row: TaskRow, tell: Tell) -> TaskRow:
         """Its row once it has ended; the last line that it printed is told meanwhile, and its progress."""
-        loop, told_s, seen = asyncio.get_running_loop(), 0.0, 0
+        loop, told_s = asyncio.get_running_loop(), 0.0
         progress: float | None = None
-        while row.is_open:
-            view = await self._tasks.view(row.number, after=seen, wait_s=5.0)
-            row, seen = view.row, view.ends
-            lines = view.output.decode(errors="replace").splitlines()
+        async for row, lines in self._tasks.follow(row):  # noqa: B020 - the newest row is the end
             shares = [float(found[1]) for line in lines if (found := _PROGRESS.fullmatch(line)) is not None]
             progress = shares[-1] if shares else progress
             if lines and row.is_open and (loop.time() - told_s >= STEP_S or shares):

@@ -169,8 +169,9 @@ class TaskFolders:
     def remove_others(self, numbers: Collection[int]) -> None:
         """Remove every folder but those of these tasks."""
         if self._root.is_dir():
+            names = set(map(str, numbers))
             for path in self._root.iterdir():
-                if path.name not in map(str, numbers):
+                if path.name not in names:
                     _remove(path)
 
 

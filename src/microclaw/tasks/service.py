@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -41,6 +41,7 @@ from microclaw.tasks.order import Language, TaskOrder, check_network_name, check
 from microclaw.tasks.waiting import WaitingTasks
 
 MAX_WAIT_S: Final = 25.0  # of one look at a running task
+FOLLOW_S: Final = 5.0  # likewise, of who follows it
 PRUNE_S: Final = 3_600.0  # between two looks for results that are too old
 DAY_MS: Final = 86_400_000
 _log = logging.getLogger(__name__)
@@ -317,16 +318,15 @@ class TaskService:
         """End it: its tree is dead and its row kept when this returns. What has ended stays as it is."""
         live = self._live.get(number)
         if live is None:
-            return await self._row(number)
-        self._stop(live, "cancelled")
-        if live in self._waiting:
-            await self._drop(live)
-        await live.ended.wait()
+            return await self.row(number)
+        await self._cancel([live])
         return live.row
 
     async def cancel_forbidden(self) -> None:
         """Cancel what somebody has running or waiting who may no longer run code."""
-        stopping = [live for live in self._live.values() if not self._may_run(live.row.person_id)]
+        await self._cancel([live for live in self._live.values() if not self._may_run(live.row.person_id)])
+
+    async def _cancel(self, stopping: Sequence[LiveTask]) -> None:
         for live in stopping:
             self._stop(live, "cancelled")
         for live in stopping:
@@ -350,9 +350,17 @@ class TaskService:
         """Its row once it has ended."""
         live = self._live.get(number)
         if live is None:
-            return await self._row(number)
+            return await self.row(number)
         await live.ended.wait()
         return live.row
+
+    async def follow(self, row: TaskRow) -> AsyncIterator[tuple[TaskRow, Sequence[str]]]:
+        """Its row and the lines that it printed since, again and again, until it has ended."""
+        seen = 0
+        while row.is_open:
+            view = await self.view(row.number, after=seen, wait_s=FOLLOW_S)
+            row, seen = view.row, view.ends
+            yield row, view.output.decode(errors="replace").splitlines()
 
     async def view(self, number: int, *, after: int = 0, wait_s: float = 0.0) -> TaskView:
         """A page of what it printed from `after` on, once there is more or it has ended, at most after `wait_s`."""
@@ -368,7 +376,7 @@ class TaskService:
                 pass
         if live is not None:
             return page(live.row, live.output, after)
-        row = await self._row(number)
+        row = await self.row(number)
         if len(row.output) < TAIL_BYTES:
             return page(row, row.output, after)
         found = await asyncio.to_thread(self._folders.output, number, after, PAGE_BYTES)
@@ -389,8 +397,10 @@ class TaskService:
         path = await self.file(file.task, file.name)
         return await asyncio.to_thread(path.read_bytes)
 
-    async def _row(self, number: int) -> TaskRow:
-        row = await self._table.get(number)
+    async def row(self, number: int) -> TaskRow:
+        """As it is now. Raises UnknownName."""
+        live = self._live.get(number)
+        row = await self._table.get(number) if live is None else live.row
         if row is None:
             raise UnknownName(f"there is no task {number}", next_step="see them: microclaw task list")
         return row

@@ -160,11 +160,8 @@ def code_tool(
 
 async def _followed(tasks: TaskService, row: TaskRow, context: ToolContext) -> TaskRow:
     """Its row once it has ended; what it prints last is told meanwhile."""
-    loop, told_s, seen = asyncio.get_running_loop(), 0.0, 0
-    while row.is_open:
-        view = await tasks.view(row.number, after=seen, wait_s=5.0)
-        row, seen = view.row, view.ends
-        lines = view.output.decode(errors="replace").splitlines()
+    loop, told_s = asyncio.get_running_loop(), 0.0
+    async for row, lines in tasks.follow(row):  # noqa: B020 - the newest row is the end
         if lines and loop.time() - told_s >= STEP_S and row.is_open:
             told_s = loop.time()
             last = clean_text(lines[-1], one_line=True, limit=120)
