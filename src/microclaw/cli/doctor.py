@@ -17,13 +17,11 @@ from typing import Annotated, Any
 import typer
 
 from microclaw.addresses import is_local
-from microclaw.audit import alarm_text, open_alarms, read_events
 from microclaw.builds.confinement import NEXT_STEP, confinement
 from microclaw.cli.findings import Finding, report_findings
 from microclaw.cli.host_commands import backup_line, failing_lines
 from microclaw.cli.mqtt_lines import connection_finding, setting_warnings
 from microclaw.cli.options import GlobalOptions, global_options
-from microclaw.clock import now_ms
 from microclaw.config.host_settings import DEFAULT_HTTP_PORT
 from microclaw.config.load import find_mistakes, private_home
 from microclaw.config.settings import ModelChoice, ModelSettings, Settings
@@ -371,8 +369,9 @@ def _open_gateway(where: str) -> Finding:
 
 def _alarms(home: Path) -> Iterator[Finding]:
     """From the security log itself, when no host runs."""
-    for alarm in open_alarms(read_events(home), now_ms()):
-        yield Finding("alarm", False, *alarm_text(alarm, alarm.event.text.partition(":")[0]))
+    from microclaw.cli.security_check import alarm_findings
+
+    return alarm_findings(home)
 
 
 def _audit_chain(home: Path) -> Iterator[Finding]:

@@ -231,10 +231,15 @@ def follow(
 
 @contextmanager
 def _cancelling(terminal: Terminal, host: HostClient, number: str) -> Iterator[None]:
-    """While inside, the first SIGINT cancels the work or says that it has begun, and the next ones interrupt."""
+    """While inside, the first SIGINT cancels the work or says that it has begun, and the next ones interrupt.
 
-    def on_interrupt(_number: int, _frame: FrameType | None) -> None:
+    A handler that the caller set hears of the first one too.
+    """
+
+    def on_interrupt(signal_number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, before)
+        if callable(before) and before is not signal.default_int_handler:
+            before(signal_number, frame)
         try:
             state = host.cancel(number)
         except MicroclawError as exc:  # a host that cannot cancel, or none

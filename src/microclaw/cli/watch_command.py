@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Final, TypeAlias
 
 import typer
@@ -32,15 +34,28 @@ def watch(
         seen = None
         while True:
             seen = _next_save((file, *([expect] if expect else [])), seen)
-            _run_once(ctx, file, name, expect)
+            if _run_once(ctx, file, name, expect):
+                raise typer.Exit(INTERRUPTED)
             if not options.quiet and not options.json:
                 options.terminal().row("watch", f"{file}: save it to run it again, Ctrl-C to end")
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _run_once(ctx: typer.Context, file: Path, name: str | None, expect: Path | None) -> None:
-    """One run; what is wrong with the program is told, and the next save tries again."""
+def _run_once(ctx: typer.Context, file: Path, name: str | None, expect: Path | None) -> bool:
+    """One run; what is wrong with the program is told, and the next save tries again. True: Ctrl-C came meanwhile.
+
+    The first Ctrl-C lets the run end as it can (it is cancelled, or has begun); the next one breaks off.
+    """
+    interrupts = 0
+
+    def on_interrupt(_number: int, _frame: FrameType | None) -> None:
+        nonlocal interrupts
+        interrupts += 1
+        if interrupts > 1:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, on_interrupt)
     try:
         with suppress(typer.Exit):  # it has told why
             run(ctx, file, name=name, expect=expect)
@@ -49,6 +64,9 @@ def _run_once(ctx: typer.Context, file: Path, name: str | None, expect: Path | N
     except MicroclawError as exc:
         lines = [f"error: {exc.message}", *([f"next: {exc.next_step}"] if exc.next_step else [])]
         typer.echo(clean_text("\n".join(lines)), err=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return interrupts > 0
 
 
 _State: TypeAlias = tuple[tuple[int, int] | None, ...]

@@ -13,10 +13,12 @@ from microclaw.models.protocol import DeviceContext, KnownDevice
 from microclaw.offline.decision import Say
 from microclaw.offline.parse import Parse
 
+POLITE: Final = r"\W*(?:(?:please|can you|could you|would you) )*"
+NAME: Final = r"(?:(?:the|my|our) )?(?:(?:app|program) )?(?:(?:called|named) )?(?P<name>[a-z0-9][\w-]*)"
 _ORDER: Final = re.compile(
-    r"(?i)\W*(?:(?:please|can you|could you|would you) )*"
+    rf"(?i){POLITE}"
     r"(?P<verb>stop|end|kill|quit|remove|delete|uninstall|start|run|restart|rerun) "
-    r"(?:(?:the|my|our) )?(?:(?:app|program) )?(?:(?:called|named) )?(?P<name>[a-z0-9][\w-]*)"
+    rf"{NAME}"
     r"(?P<is_app> (?:app|program))?(?: again)?(?: now)?(?:,? please)?\W*"
 )
 _SWITCHES: Final = {"start": "start", "run": "start", "restart": "restart", "rerun": "restart"}
@@ -44,7 +46,7 @@ def program_order(
     verb, name = found["verb"].lower(), found["name"]
     switch = _SWITCHES.get(verb)
     boards = (device,) if device is not None else device_context.devices
-    having = [(board, app) for board in boards for app in _named(board, name, kept=verb not in _STOPS)]
+    having = [(board, app) for board in boards for app in named_on(board, name, kept=verb not in _STOPS)]
     is_unknown_restart = switch == "restart" and name.lower() not in _NO_NAMES
     if not having and not is_unknown_restart and not (switch == "start" and found["is_app"]):
         return None
@@ -58,7 +60,7 @@ def program_order(
     return Parse("switch_app", {"app": app, "switch": switch}), having[0][0] if len(having) == 1 else device
 
 
-def _named(board: KnownDevice, name: str, *, kept: bool) -> list[str]:
+def named_on(board: KnownDevice, name: str, *, kept: bool) -> list[str]:
     """The board's programs of that name; `kept`: also those that are stopped, to be started or removed."""
     there = [app.name for app in board.apps] + [*(board.stopped if kept else ())]
     return [one for one in there if one.lower() == name.lower()]

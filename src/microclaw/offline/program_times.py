@@ -13,20 +13,18 @@ from microclaw.models.protocol import DeviceContext, KnownDevice
 from microclaw.offline.decision import Act, Context, Decision, Say
 from microclaw.offline.parse import Parse, Values
 from microclaw.offline.pins import split_device
+from microclaw.offline.program_names import NAME, POLITE, named_on
 from microclaw.text import format_duration
 
 TOOL: Final = "set-program-times"
-_NAME: Final = (
-    r"(?:(?:the|my|our) )?(?:(?:app|program) )?(?:(?:called|named) )?(?P<name>[a-z0-9][\w-]*)(?: (?:app|program))?"
-)
+_NAME: Final = rf"{NAME}(?: (?:app|program))?"
 _ALWAYS: Final = r"(?P<always>all the time|without (?:a )?(?:pauses?|breaks?|intervals?)|for ?ever|continuously)"
-_POLITE: Final = r"\W*(?:(?:please|can you|could you|would you) )*"
 _END: Final = r"(?: (?:each|every) (?:time|run))?(?:,? please)?\W*"
 _EVERY: Final = r"(?:(?:once )?(?:every|each) (?P<every>\d+)|period (?P<period>\d{5,})) ms"
 """A period is "twice an hour" or "once every 10 minutes"; a short one ("2 Hz") is how fast something blinks."""
 _FOR: Final = r"(?:,? (?:and|but|then))*,? ?(?:for|stop(?:ping)? (?:it )?after|lasting) (?P<stop>\d+) ms"
 _ORDERS: Final = tuple(
-    re.compile(f"(?i){_POLITE}{order}{_END}")
+    re.compile(f"(?i){POLITE}{order}{_END}")
     for order in (
         rf"(?:run|start|repeat) {_NAME} {_EVERY}(?:{_FOR})?",
         rf"(?:run|start|repeat) {_NAME} for (?P<stop>\d+) ms,? {_EVERY}",
@@ -38,7 +36,7 @@ _ORDERS: Final = tuple(
     )
 )
 _ABOUT_TIMES: Final = re.compile(
-    rf"(?i){_POLITE}(?:run|start|repeat|let|have|make) {_NAME}(?: run)?,? "
+    rf"(?i){POLITE}(?:run|start|repeat|let|have|make) {_NAME}(?: run)?,? "
     r"(?:(?:for|every|each|once|twice|period|per|hourly|daily|an? (?:minute|hour|day))\b|\d+ times\b).*"
 )
 _NO_NAMES: Final = frozenset(
@@ -60,9 +58,7 @@ def times_order(
         return None
     parts = found.groupdict()
     boards = (device,) if device is not None else device_context.devices
-    having = [
-        (board, app.name) for board in boards for app in board.apps if app.name.lower() == str(parts["name"]).lower()
-    ]
+    having = [(board, app) for board in boards for app in named_on(board, str(parts["name"]), kept=False)]
     if not having:
         return None
     values: Values = {"app": having[0][1]}
