@@ -329,8 +329,23 @@ class TaskChanged(LiveEvent):
     by: str
 
 
+@dataclass(frozen=True, slots=True)
+class ApprovalChanged(LiveEvent):
+    """A question is asked (`state` is asked) or ended: approved, declined, expired; `by` is who decided.
+
+    `person` is who asked for the act, `text` the act. `device` is empty.
+    """
+
+    kind = "approval"
+    approval: str
+    state: str
+    person: str
+    by: str
+    text: str
+
+
 LiveKind: TypeAlias = type[LiveEvent]
 LIVE_EVENTS: tuple[LiveKind, ...] = (
     DeviceConnected, DeviceLeft, AppDeployed, AppEnded, Alarm, DeviceEvent, DeviceLog, Published, Crashed,
-    RolloutChanged, TaskChanged,
+    RolloutChanged, TaskChanged, ApprovalChanged,
 )  # fmt: skip

@@ -35,6 +35,11 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
     Access.OPEN: (
         "GET /",
         "GET /signin",
+        "GET /boards",
+        "GET /boards/{rest:path}",
+        "GET /chat",
+        "GET /approvals",
+        "GET /page/{name:path}",
         "GET /healthz",
         "GET /metrics",
         "GET /api/docs",
