@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from microclaw.apps.building import stored_program
 from microclaw.apps.changes import AppVersion, ChangeLog, DesiredApp
@@ -105,6 +105,10 @@ class Catalogue:
             return listing
         image = await self._change_log.image(listing.sha256)
         return replace(listing, size_bytes=len(image.code), source=image.source)
+
+    async def proof(self, listing: AppListing) -> dict[str, Any] | None:
+        """What its version showed in the trial and on the board; None for what this host did not install."""
+        return None if listing.sha256 is None else await self._change_log.proof(listing.device_id, listing.sha256)
 
     async def wanted(self) -> Sequence[DesiredApp]:
         """What this host wants on its devices, by device and name. Asks no device."""

@@ -310,7 +310,7 @@ class Deployer:
             report(Step("verify", first_only_text(prepared.request.times, image.kind)))
         elif found.agrees:
             self._look_later(prepared, installation, found, report)
-        return Deployment(
+        made = Deployment(
             device.device_id,
             device.name,
             name,
@@ -322,6 +322,8 @@ class Deployer:
             installation.change_id,
             expected,
         )
+        await self._change_log.keep_proof(device.device_id, image.sha256, proof_document(made), over=bool(expected))
+        return made
 
     async def _check_unchanged(self, prepared: PreparedChange) -> None:
         """Another deployment may have taken a pin, or the name, while this one was tried and approved."""

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import Any, Final, TypeAlias
 
 from microclaw.apps.app_terms import Origin
 from microclaw.apps.building import ProgramImage, ProgramLanguage
 from microclaw.apps.changes import AppVersion
-from microclaw.apps.expectation_result import ExpectationResult
+from microclaw.apps.expectation_result import ExpectationResult, proof_of
 from microclaw.apps.expectations import Expectations
 from microclaw.apps.late_proof import Place
 from microclaw.apps.run_times import RunTimes
 from microclaw.apps.trial import Trial, TrialInput
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.device import Device
-from microclaw.events import Evidence
+from microclaw.events import Edge, Evidence
 
 Approve: TypeAlias = Callable[[str, Sequence[str]], Awaitable[None]]
 
@@ -109,6 +109,28 @@ class Deployment:
     replaced: bool
     change_id: int
     expected: tuple[ExpectationResult, ...] = ()
+
+
+MAX_PROOF_EDGES: Final = 2_000  # of the trial, and of the board
+
+
+def proof_document(made: Deployment) -> dict[str, Any]:
+    """What is kept of a deployment: what was expected, what the trial showed and what the board did, from its start."""
+    return {
+        "proof": proof_of(made.expected),
+        "expected": [result.to_json() for result in made.expected],
+        "trial": {"edges": _edge_rows(made.trial.edges), "board_ms": round(made.trial.board_ms, 3)},
+        "evidence": {
+            "kind": made.evidence.kind,
+            "text": made.evidence.text,
+            "edges": _edge_rows(made.evidence.edges),
+        },
+        "verified": made.verified,
+    }
+
+
+def _edge_rows(edges: Sequence[Edge]) -> list[list[float]]:
+    return [[round(edge.t_ms, 3), edge.pin, edge.level] for edge in edges[:MAX_PROOF_EDGES]]
 
 
 @dataclass(frozen=True, slots=True)
