@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 from microclaw.apps.building import stored_program
 from microclaw.apps.changes import AppVersion, ChangeLog, DesiredApp
 from microclaw.apps.deferred import DeferredAct, DeferredLog
+from microclaw.apps.deployment import kept_proof
 from microclaw.apps.installer import not_found
 from microclaw.apps.reconciler import left_off
 from microclaw.apps.run_times import RunReport, board_runs, host_begins
@@ -108,7 +109,9 @@ class Catalogue:
 
     async def proof(self, listing: AppListing) -> dict[str, Any] | None:
         """What its version showed in the trial and on the board; None for what this host did not install."""
-        return None if listing.sha256 is None else await self._change_log.proof(listing.device_id, listing.sha256)
+        if listing.sha256 is None:
+            return None
+        return await kept_proof(self._change_log, listing.device_id, listing.sha256)
 
     async def wanted(self) -> Sequence[DesiredApp]:
         """What this host wants on its devices, by device and name. Asks no device."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias, cast
+from typing import Literal, TypeAlias, cast
 
 from msgspec import Struct, ValidationError, convert, to_builtins
 
@@ -252,16 +252,6 @@ class ChangeLog:
     async def image(self, sha256: str) -> rows.ImageRow:
         """A stored image. Raises UnknownName when there is none with that hash."""
         return await self.table.image(sha256)
-
-    async def keep_proof(self, device_id: str, sha256: str, document: Mapping[str, Any], *, over: bool) -> None:
-        """Keep what a stored image showed on a device; without `over` an earlier proof of it there stays."""
-        text = json.dumps(document, separators=(",", ":"))
-        await self.table.put_proof(rows.ProofRow(device_id, sha256, self._now_ms(), text), over=over)
-
-    async def proof(self, device_id: str, sha256: str) -> dict[str, Any] | None:
-        """What `keep_proof` kept, with `at_ms`; None where nothing was."""
-        row = await self.table.proof(device_id, sha256)
-        return None if row is None else {"at_ms": row.at_ms, **json.loads(row.document)}
 
     async def plan(
         self,
