@@ -72,7 +72,7 @@ function Connection() {
   const { live, liveWhy } = useStore();
   const text = {
     away: `The host is away: ${liveWhy || "it does not answer"}. This page tries again by itself; what you see is from before.`,
-    polling: `Live events are blocked (${liveWhy}). This page asks every 2 seconds instead.`,
+    polling: `Live events are blocked${liveWhy ? ` (${liveWhy})` : ""}. This page asks every 2 seconds instead.`,
     connecting: "",
     stream: "",
   }[live];

@@ -60,7 +60,7 @@ function Programs({ device, apps }) {
     return html`<p class="quiet">No program is on ${device.name}. Ask for one: <${Link} to="/chat">chat<//>.</p>`;
   }
   return html`<ul class="rows">${apps.map((app) => html`<li key=${app.name}>
-    <${Link} to=${boardPath(device.name, "programs", app.name)}>${app.name}<//> <${Badge} state=${app.condition} />
+    <${Link} to=${boardPath(device.name, "programs", app.name)}>${app.name}<//> <${Badge} state=${app.condition} />${" "}
     <span class="quiet">${memoryText(app)}${app.foreign ? ", not installed by this host" : ""}</span>
     ${app.error && html`<p class="warning">${app.error}</p>`}</li>`)}</ul>`;
 }

@@ -92,7 +92,7 @@ export class LiveStream {
     } catch (error) {
       if (open.signal.aborted) {
         if (open.signal.reason !== "quiet") return "again";
-        return this.blocked("live events do not come through");
+        return this.blocked("");
       }
       if (error instanceof ApiError && error.status === 401) {
         await get("/v1/me"); // goes on when somebody has signed in again
@@ -129,7 +129,7 @@ export class LiveStream {
       return "away";
     }
     // The host answers, and the stream does not: something between blocks it.
-    return heard ? "away" : this.blocked("live events do not come through");
+    return heard ? "away" : this.blocked("");
   }
 
   /** @param {string} why @returns {"blocked"} */

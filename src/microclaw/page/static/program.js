@@ -18,7 +18,7 @@ export function Program({ device, name }) {
   const [history, historyError] = useFetched(mayRead ? `/v1/changes?device=${part(device)}&limit=200` : "/v1/me", [store.changed]);
   const [act, begin] = useAct();
   const [doing, setDoing] = useState("");
-  const app = listed ?? (shown?.name === name ? shown : null);
+  const app = listed ?? null;
   const changes = (history?.changes ?? []).filter((/** @type {any} */ one) => one.summary.split(" ").includes(name));
 
   /** @param {string} what @param {string} method @param {string} to @param {unknown} [body] */
@@ -45,8 +45,8 @@ export function Program({ device, name }) {
     </p>`}
     <${ActView} act=${act} />
     ${app && html`<${Problem} error=${error} />`}
-    ${shown?.proof && html`<${Proof} proof=${shown.proof} />`}
-    ${shown?.source && html`<h3>Source</h3><pre class="source">${shown.source}</pre>`}
+    ${app && shown?.proof && html`<${Proof} proof=${shown.proof} />`}
+    ${app && shown?.source && html`<h3>Source</h3><pre class="source">${shown.source}</pre>`}
     ${mayRead && html`<h3>What was changed</h3><${Problem} error=${historyError} />
       <ul class="rows">${changes.map((/** @type {any} */ one) => html`<li key=${one.change_id}>
         <${Time} at=${one.at_ms} /> <${Badge} state=${one.undone_by === null ? one.state : "undone"} /> ${one.summary}${" "}

@@ -3,7 +3,7 @@
 import { ApiError, HostAway, get, onSessionOver, whoAmI } from "./api.js";
 import { LiveStream } from "./events.js";
 import { pins } from "./pins.js";
-import { useEffect, useState } from "./vendor/htm-preact.module.js";
+import { useLayoutEffect, useState } from "./vendor/htm-preact.module.js";
 
 /** @typedef {import("./api.js").Me} Me */
 /**
@@ -61,7 +61,7 @@ export function update(news = {}) {
 /** The state, and a new drawing of the component with each change. @returns {State} */
 export function useStore() {
   const [, again] = useState(0);
-  useEffect(() => {
+  useLayoutEffect(() => { // before the next news can come
     const reader = () => again((count) => count + 1);
     readers.add(reader);
     return () => {
