@@ -149,6 +149,13 @@ def say(page: Page, sentence: str) -> Locator:
     return turn
 
 
+def program_of(turn: Locator) -> str:
+    """The name of the program that the turn put on a board; it depends on what is there already."""
+    answer = turn.locator(".answer")
+    expect(answer).to_contain_text("by itself")
+    return answer.inner_text().split()[0]
+
+
 def open_board(page: Page, name: str, tab: str = "pins") -> None:
     go(page, "Boards")
     page.get_by_role("link", name=name, exact=True).click()

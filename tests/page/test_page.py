@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from playwright.sync_api import Page, Route, expect
-from tests.page.conftest import OpenPage, PageHost, go, open_board, say
+from tests.page.conftest import OpenPage, PageHost, go, open_board, program_of, say
 
 from microclaw.wire.host_api import Result
 
@@ -37,7 +37,7 @@ def test_a_link_signs_in_once_and_a_used_one_says_what_to_do(host: PageHost, ope
 
 def test_a_sentence_blinks_its_edges_move_on_the_page_and_undo_ends_it(page: Page) -> None:
     turn = say(page, "blink pin 4 on virtual-1 five times a second")
-    expect(turn.locator(".answer")).to_contain_text("runs on virtual-1")
+    name = program_of(turn)
     expect(turn.locator(".step .stage")).to_contain_text(["intent", "compile", "try", "deploy", "verify"])
     expect(turn.locator(".evidence .badge").first).to_have_text("counted")
     open_board(page, "virtual-1")
@@ -47,30 +47,30 @@ def test_a_sentence_blinks_its_edges_move_on_the_page_and_undo_ends_it(page: Pag
     expect(pin).not_to_have_attribute("data-edges", str(before))
     expect(page.locator("canvas.timeline")).to_be_visible()
     page.get_by_role("link", name="programs", exact=True).click()
-    page.get_by_role("link", name="blink", exact=True).click()
-    program = page.get_by_label("program blink")
+    page.get_by_role("link", name=name, exact=True).click()
+    program = page.get_by_label(f"program {name}")
     expect(program.locator("pre.source")).to_contain_text("#define PIN 4")
     expect(program).to_contain_text("seen on the board")
     expect(program.locator("svg.trial polyline")).to_have_count(2)
     go(page, "Chat")  # as it was left
     turn.get_by_role("button", name="Undo").click()
-    expect(turn.locator(".act").last).to_contain_text("undone: deploy blink")
+    expect(turn.locator(".act").last).to_contain_text(f"undone: deploy {name}")
     open_board(page, "virtual-1", "programs")
-    expect(page.get_by_role("link", name="blink", exact=True)).to_have_count(0)
+    expect(page.get_by_role("link", name=name, exact=True)).to_have_count(0)
 
 
 def test_a_program_is_stopped_started_and_removed(page: Page) -> None:
-    expect(say(page, "blink pin 5 on virtual-2 twice a second").locator(".answer")).to_contain_text("runs on virtual-2")
+    name = program_of(say(page, "blink pin 5 on virtual-2 twice a second"))
     open_board(page, "virtual-2", "programs")
-    page.get_by_role("link", name="blink", exact=True).click()
-    program = page.get_by_label("program blink")
+    page.get_by_role("link", name=name, exact=True).click()
+    program = page.get_by_label(f"program {name}")
     for button, state in (("Stop", "stopped"), ("Start", "running")):
         program.get_by_role("button", name=button, exact=True).click()
         expect(program.locator("h2 .badge")).to_have_text(state)
         expect(program.locator(".act .step").first).to_be_visible()
     program.get_by_role("button", name="Remove", exact=True).click()
-    expect(program).to_contain_text("There is no program blink on virtual-2 now.")
-    program.get_by_role("button", name=re.compile("^Undo: remove blink")).click()
+    expect(program).to_contain_text(f"There is no program {name} on virtual-2 now.")
+    program.get_by_role("button", name=re.compile(f"^Undo: remove {name}")).click()
     expect(program.locator("h2 .badge")).to_have_text("running")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
-from tests.page.conftest import OpenPage, PageHost, go, open_board, say
+from tests.page.conftest import OpenPage, PageHost, go, open_board, program_of, say
 
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
@@ -28,7 +28,7 @@ def views(page: Page) -> Iterator[str]:
     expect(page.get_by_role("link", name="virtual-1")).to_be_visible()
     yield "boards"
     turn = say(page, "blink the led on virtual-1 twice a second")
-    expect(turn.locator(".answer")).to_be_visible()
+    name = program_of(turn)
     expect(say(page, "blink pin 26 on virtual-1").locator(".answer")).to_be_visible()
     yield "chat"
     open_board(page, "virtual-1")
@@ -38,7 +38,7 @@ def views(page: Page) -> Iterator[str]:
     for tab in ("log", "facts", "programs"):
         page.get_by_role("link", name=tab, exact=True).click()
         if tab == "programs":
-            page.get_by_role("link", name="blink", exact=True).click()
+            page.get_by_role("link", name=name, exact=True).click()
             expect(page.locator("svg.trial")).to_be_visible()
         yield tab
     go(page, "Approvals")

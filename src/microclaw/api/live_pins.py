@@ -124,51 +124,53 @@ class LivePins:
                     self._tasks.pop(device_id).cancel()
 
     async def _follow(self, device_id: str) -> None:
-        cursor, before_ms, news_s = -1, 0.0, 0.0
+        cursor, before_ms, told_s = -1, 0.0, 0.0
+        recent: deque[Edge] = deque(maxlen=_AT_FIRST)
         while True:
             began_s = asyncio.get_running_loop().time()
             pause_s = _AWAY_S
             try:
                 device = self._devices.get(device_id)
-                pause_s = max(_pause_s(device), len(self._tasks) / READINGS_A_SECOND)
                 if cursor < 0:
                     end = await device.call(EdgesRead(cursor=_NEWEST), _CALL_S, wait=False)
                     cursor = max(0, end.cursor - _AT_FIRST)
                 log = await device.call(EdgesRead(cursor=cursor), _CALL_S, wait=False)
+                pause_s = max(_pause_s(device), len(self._tasks) / READINGS_A_SECOND)
             except MicroclawError as exc:
-                cursor, pause_s = -1, _AWAY_S
+                cursor = -1
                 text = clean_text(exc.message, one_line=True, limit=200)
-                self._tell(device_id, EdgeNews(self._name(device_id), self._now_ms(), problem=text), ends=True)
+                self._forget(device_id)
+                for reader in self._readers[device_id]:
+                    reader.put(EdgeNews(self._name(device_id), self._now_ms(), problem=text))
             else:
-                is_other_boot = log.now_ms < before_ms
-                cursor, before_ms = log.cursor, log.now_ms
                 edges = log.edges[-MAX_EDGES:]
-                dropped = log.dropped + len(log.edges) - len(edges)
-                if is_other_boot:
+                if log.now_ms < before_ms:  # another boot
                     self._forget(device_id)
-                if edges or dropped or is_other_boot or began_s - news_s >= 1.0 or self._has_new(device_id):
-                    news_s = began_s
-                    news = EdgeNews(device.name, self._now_ms(), edges, log.now_ms, dropped)
-                    self._tell(device_id, news)
+                    recent.clear()
+                recent += edges
+                news = EdgeNews(
+                    device.name, self._now_ms(), edges, log.now_ms, log.dropped + len(log.edges) - len(edges)
+                )
+                is_due = bool(edges) or news.dropped > 0 or began_s - told_s >= 1.0
+                told_s = began_s if is_due else told_s
+                self._tell(device_id, news, tuple(recent), is_due=is_due)
+                cursor, before_ms = log.cursor, log.now_ms
             took_s = asyncio.get_running_loop().time() - began_s
             await asyncio.sleep(max(pause_s - took_s, pause_s / 4))
 
-    def _tell(self, device_id: str, news: EdgeNews, *, ends: bool = False) -> None:
-        """Give it to each reader; for one that hears of this board the first time it `begins`."""
-        for reader in self._readers.get(device_id, ()):
-            is_first = not ends and device_id not in reader.begun
-            if ends:
-                reader.begun.discard(device_id)
-            else:
+    def _tell(self, device_id: str, news: EdgeNews, recent: tuple[Edge, ...], *, is_due: bool) -> None:
+        """Give it to each reader; one that has had none of this board yet gets what is recent, at once."""
+        for reader in self._readers[device_id]:
+            if device_id not in reader.begun:
                 reader.begun.add(device_id)
-            reader.put(replace(news, dropped=0, begins=True) if is_first else news)
+                reader.put(replace(news, edges=recent, dropped=0, begins=True))
+            elif is_due:
+                reader.put(news)
 
     def _forget(self, device_id: str) -> None:
-        for reader in self._readers.get(device_id, ()):
+        """The next news of this board begin anew."""
+        for reader in self._readers[device_id]:
             reader.begun.discard(device_id)
-
-    def _has_new(self, device_id: str) -> bool:
-        return any(device_id not in reader.begun for reader in self._readers.get(device_id, ()))
 
     def _name(self, device_id: str) -> str:
         try:

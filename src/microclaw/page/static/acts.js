@@ -124,7 +124,7 @@ export function Question({ question }) {
   return html`<section class="question" aria-label=${`waits for a yes: ${question.text ?? question.action}`}>
     <h3>${question.text ?? question.action}</h3>
     ${question.person && html`<p class="quiet">asked by ${question.person}, over ${question.channel}</p>`}
-    <pre class="detail">${question.detail.join("\n")}</pre>
+    <pre class="detail" tabindex="0">${question.detail.join("\n")}</pre>
     ${end
       ? html`<p class="settled"><${Badge} state=${end.outcome} /> ${end.by ? `by ${end.by}` : "nobody decided in time"}</p>`
       : question.may_decide === false

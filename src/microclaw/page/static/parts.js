@@ -88,9 +88,14 @@ export function Dialog({ title, children }) {
   </dialog>`;
 }
 
+let isFirstView = true;
+
 /** The view's heading, which is read out when the view changes. @param {{children?: any}} given */
 export function Heading({ children }) {
   const place = useRef(/** @type {HTMLElement | null} */ (null));
-  useEffect(() => place.current?.focus({ preventScroll: true }), []);
+  useEffect(() => {
+    if (!isFirstView) place.current?.focus({ preventScroll: true });
+    isFirstView = false;
+  }, []);
   return html`<h1 ref=${place} tabindex="-1">${children}</h1>`;
 }

@@ -60,7 +60,7 @@ export function indexAt(times, t) {
 }
 
 /**
- * What the trial's rhythm expects between two times, begun at the first rise that the board counted there.
+ * What the trial's rhythm expects between two times, in step with the first rise that the board counted there.
  * @param {Rhythm} expected @param {Track} counted @param {number} from @param {number} until @returns {Track}
  */
 export function expectedFrom(expected, counted, from, until) {
@@ -71,7 +71,8 @@ export function expectedFrom(expected, counted, from, until) {
   const rise = counted.t[first];
   const period = expected.highMs + expected.lowMs;
   if (rise === undefined || period < (until - from) / 2_000) return track; // finer than a line can be drawn
-  const begin = rise - Math.ceil((rise - from) / period) * period;
+  const isItsStart = first <= 1; // nothing is known of before
+  const begin = isItsStart ? rise : rise - Math.ceil((rise - from) / period) * period;
   for (let t = begin; t < until; t += period) {
     track.t.push(t, t + expected.highMs);
     track.level.push(1, 0);
