@@ -48,3 +48,14 @@ def test_a_no_on_one_page_is_the_end_of_it_on_the_other(asking_host: PageHost, o
     second.locator(".question").get_by_role("button", name="No").click()
     expect(turn.locator(".settled")).to_have_text("declined by owner")
     expect(turn.locator(".answer")).to_contain_text("declined by owner")
+
+
+def test_a_turn_that_waits_is_cancelled(asking_host: PageHost, open_page: OpenPage) -> None:
+    page = open_page(asking_host.link())
+    turn = say(page, "blink pin 6 twice a second")
+    expect(turn.locator(".question")).to_be_visible()
+    page.get_by_role("button", name="Cancel").click()
+    expect(turn.locator(".settled")).to_be_visible()
+    expect(turn.locator(".answer")).to_be_visible()
+    expect(turn.locator(".question").get_by_role("button")).to_have_count(0)
+    expect(page.get_by_role("button", name="Cancel")).to_have_count(0)

@@ -28,7 +28,7 @@ function View({ path }) {
   if (first === undefined || (first === "boards" && rest.length === 0)) return html`<${Boards} />`;
   if (first === "boards") return html`<${Board} key=${rest[0]} name=${rest[0]} tab=${rest[1] ?? "pins"} program=${rest[2]} />`;
   if (first === "approvals") return html`<${Approvals} />`;
-  if (first === "chat") return null; // kept below, also while another view is shown
+  if (first === "chat") return html`<${Heading}>Chat<//>`; // the rest is kept below, also while another view is shown
   return html`<${Heading}>There is no such view<//><p><${Link} to="/boards">Boards<//></p>`;
 }
 

@@ -2,7 +2,7 @@
 
 import { Act, ActView, run, useAct } from "./acts.js";
 import { part, send } from "./api.js";
-import { Evidence, Heading, Problem } from "./parts.js";
+import { Evidence, Problem } from "./parts.js";
 import { may, useStore } from "./state.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
@@ -41,8 +41,7 @@ export function Chat() {
   const last = turns.at(-1);
   useEffect(() => end.current?.scrollIntoView({ block: "end" }), [turns.length, last?.act.steps.length, last?.act.isOver]);
 
-  return html`<${Heading}>Chat<//>
-    ${turns.length === 0 && html`<p class="quiet">Say what a board should do. For example:
+  return html`${turns.length === 0 && html`<p class="quiet">Say what a board should do. For example:
       ${EXAMPLES.map((one) => html` <button key=${one} onClick=${() => setText(one)}>${one}</button>`)}</p>`}
     <ol class="turns">${turns.map((turn) => html`<${TurnView} key=${turn.n} turn=${turn} />`)}</ol>
     <form class="say" onSubmit=${(/** @type {SubmitEvent} */ event) => {

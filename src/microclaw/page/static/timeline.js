@@ -13,7 +13,7 @@ import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js
 const ROW = 46;
 const GUTTER = 92;
 const AXIS = 22;
-const LATE_MS = 120; // the newest edges are on their way: the right end is so far behind the board's time
+const LATE_MS = 60; // the newest edges are on their way: the right end is so far behind the board's time
 const WINDOWS = [2, 10, 60];
 const TEXT_MS = 500;
 /** @type {Track} */
