@@ -24,7 +24,7 @@ from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.config.places import MAX_SOCKET_PATH_BYTES
 from microclaw.durable import make_private_folder
 from microclaw.egress.allowlist import Allowlist
-from microclaw.egress.destinations import Egress
+from microclaw.egress.destinations import Egress, Purpose
 from microclaw.egress.exchange import Exchange, Streams, Upstream, connect
 from microclaw.egress.policy import AllowlistSource, Meter, TaskUse, Verdict, judge
 from microclaw.egress.request_head import MAX_HEAD_BYTES, ProxyRequest, RequestRefused, read_head
@@ -250,7 +250,7 @@ class _TaskProxy:
         """Connect to an address that was checked: the name is looked up once, here, and only now that it is allowed."""
         proxy, name = self._proxy, request.host
         try:
-            addresses = await proxy.egress.public_addresses(request.host, port)
+            addresses = await proxy.egress.addresses(Purpose.TASK, request.host, port)
         except MicroclawError as exc:
             raise RequestRefused(403 if isinstance(exc, PermissionRefused) else SERVERS_FAULT, exc.message) from exc
         context = await proxy.tls() if tls else None
