@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from microclaw.audit import alarm_text, open_alarms, read_events, verify_chains
-from microclaw.builds.confinement import NEXT_STEP, Confinement, confinement
+from microclaw.builds.confinement import NEXT_STEP, SHUT_OFF, Confinement, confinement
 from microclaw.cli.audit_command import BROKEN_STEP, chain_text
 from microclaw.cli.findings import Finding, problem, warning
 from microclaw.cli.options import GlobalOptions
@@ -40,7 +40,7 @@ def security_findings(options: GlobalOptions, advisories: Sequence[Path]) -> lis
         ("setting", lambda: setting_findings(settings), "no setting is weaker than it has to be"),
         ("egress", lambda: egress_findings(home), "the allowlist of tasks has no wide entry"),
         ("token", lambda: token_findings(settings.database, now_ms()), "no token is open for ever or forgotten"),
-        ("sandbox", lambda: sandbox_findings(confinement()), "compilers and speech engines run in bubblewrap"),
+        ("sandbox", lambda: sandbox_findings(confinement()), SHUT_OFF),
         ("sandbox", lambda: code_findings(settings.sandbox), ""),
         ("audit", lambda: chain_findings(home), "the security log is whole"),
         ("alarm", lambda: alarm_findings(home), "no alarm is open"),

@@ -33,10 +33,11 @@ _ABSOLUTE: Final = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?#]*)(?P<t
 class RequestRefused(Exception):
     """The request is not carried out; `status` and the words go to the task, `why` to the security log too."""
 
-    def __init__(self, status: int, why: str) -> None:
+    def __init__(self, status: int, why: str, next_step: str = "") -> None:
         super().__init__(why)
         self.status = status
         self.why = why
+        self.words = f"{why}. Next: {next_step}" if next_step else why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
