@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-SRC = Path(__file__).parents[2] / "src" / "microclaw"
+import microclaw
+
+SRC = Path(microclaw.__file__).parent
 CLIENTS = frozenset(
     {
         "AsyncClient", "Client", "AsyncHTTPTransport", "HTTPTransport", "ClientSession", "HTTPConnection",

@@ -76,8 +76,12 @@ def judge(
     about = [entry for entry in allowlist.entries if entry.fits(host, task)]
     wanted = port or (443 if tunnel or scheme == "https" else 80)
     if not about:
-        elsewhere = any(entry.fits(host, next(iter(entry.tasks or ()), task)) for entry in allowlist.entries)
-        why = f"{host} is not allowed for this task" if elsewhere else f"{host} is not on the allowlist"
+        others = (entry for entry in allowlist.entries if entry.tasks and entry.fits(host, next(iter(entry.tasks))))
+        if (other := next(others, None)) is not None and other.tasks:
+            names = ", ".join(sorted(other.tasks))
+            step = _WHO.format(f"line {other.line}: tasks: [{names}, {task}]")
+            return Verdict(allowed=False, why=f"{host} is not allowed for this task", port=wanted, next_step=step)
+        why = f"{host} is not on the allowlist"
         return Verdict(allowed=False, why=why, port=wanted, next_step=line_to_add(host, wanted))
     refusals: list[Verdict] = []
     for entry in about:
