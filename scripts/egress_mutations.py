@@ -191,7 +191,6 @@ MUTATIONS = (
         "and not bytes(value.strip",
         "test_bypasses.py",
     ),
-    Mutation("the 101 of a server", EXCHANGE, "if event.status_code < 200:", "if False:", "test_bypasses.py"),
     Mutation(
         "the only door",
         "flash/stock_images.py",

@@ -213,8 +213,6 @@ class Exchange:
 
     async def _answer(self, event: h11.Response, mask: SecretMask | None) -> None:
         """The answer's head without what belongs to the other connection."""
-        if event.status_code < 200:
-            raise RequestRefused(502, f"the server answered {event.status_code}")
         kept: list[tuple[bytes, bytes]] = []
         for name, value in event.headers.raw_items():
             lowered = name.lower()
