@@ -423,7 +423,11 @@ class TaskService:
     def _tell(self, row: TaskRow) -> None:
         device = row.asked_by if row.device_id else ""
         at_ms = row.ended_ms or row.started_ms or row.created_ms
-        self._publish(TaskChanged(device, at_ms, row.number, row.state, row.ending, row.language, row.asked_by))
+        self._publish(
+            TaskChanged(
+                device, at_ms, row.number, row.state, row.ending, row.language, by=row.asked_by, person_id=row.person_id
+            )
+        )
 
     def _note_start(self, live: LiveTask) -> None:
         self._audit(AuditKind.TASK_STARTED, started_text(live), live.row, live.approval)
