@@ -266,6 +266,7 @@ async def running_host(
             stack.callback(task.cancel)
         keep_records(records, tasks, stack)
         stack.push_async_callback(jobs.drain)  # on the way out: jobs that have started may end
+        stack.callback(admission.approvals.close)  # chats have let go of theirs: a request's would hold up the end
         stack.push_async_callback(conversations.drain)  # first of all: the chats' streams end before the listeners
         await stack.enter_async_context(background_running(agent, tasks, boards_ready))
         if gateway is not None:

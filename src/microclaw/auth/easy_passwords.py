@@ -64,7 +64,7 @@ def _easy_parts(text: str, name: str) -> Iterator[tuple[str, int, int, int]]:
                     yield reason, *found.span(), 1
     for step in (1, 2):  # 2: a1b2c3d4
         for first in range(step):
-            for begin, end in _runs(text[first::step]):
+            for begin, end in _runs(text[first::step], MIN_DIGIT_RUN if step == 1 else MIN_RUN):
                 yield "a run of keys, letters or digits", first + begin * step, first + (end - 1) * step + 1, step
     for found in _REPEAT.finditer(text):
         unit = next(group for group in found.groups() if group is not None)
@@ -78,7 +78,7 @@ def _word(word: str) -> str:
     return "".join(f"{re.escape(char)}+" for char in word)
 
 
-def _runs(text: str) -> Iterator[tuple[int, int]]:
+def _runs(text: str, min_digits: int) -> Iterator[tuple[int, int]]:
     """Where characters follow each other as in one of the rows, forwards or backwards, each once or several times."""
     for row in (*_ROWS, *(row[::-1] for row in _ROWS)):
         steps = set(zip(row, row[1:], strict=False))
@@ -88,6 +88,6 @@ def _runs(text: str) -> Iterator[tuple[int, int]]:
             if pair is not None and (pair in steps or pair[0] == pair[1]):
                 count += pair[0] != pair[1]
                 continue
-            if count >= (MIN_DIGIT_RUN if text[begin:at].isdigit() else MIN_RUN):
+            if count >= (min_digits if text[begin:at].isdigit() else MIN_RUN):
                 yield begin, at
             begin, count = at, 1
