@@ -12,13 +12,14 @@ from urllib.parse import urlsplit
 from microclaw.audit import alarm_text, open_alarms, read_events, verify_chains
 from microclaw.builds.confinement import NEXT_STEP, Confinement, confinement
 from microclaw.cli.audit_command import BROKEN_STEP, chain_text
+from microclaw.cli.backup_findings import key_findings, late_findings
 from microclaw.cli.findings import Finding, problem, warning
 from microclaw.cli.options import GlobalOptions
 from microclaw.cli.security_files import file_findings
 from microclaw.cli.security_network import certificate_findings, listening_findings, plane_findings
 from microclaw.cli.security_settings import egress_findings, setting_findings, token_findings
 from microclaw.clock import now_ms
-from microclaw.config.settings import SandboxSettings
+from microclaw.config.settings import SandboxSettings, Settings
 from microclaw.errors import MicroclawError, NoHost, NoSandbox
 from microclaw.sandbox.run import sandbox_backend
 
@@ -38,6 +39,7 @@ def security_findings(options: GlobalOptions, advisories: Sequence[Path]) -> lis
         ("socket", lambda: listening_findings(pid, settings, https_port), "nothing else listens beyond this machine"),
         ("certs", lambda: certificate_findings(settings, now_ms()), "certificates are whole, fresh and strong"),
         ("setting", lambda: setting_findings(settings), "no setting is weaker than it has to be"),
+        ("backup", lambda: _backup_findings(settings), "no key of the backups is in the home that they protect"),
         ("egress", lambda: egress_findings(home), "the allowlist of tasks has no wide entry"),
         ("token", lambda: token_findings(settings.database, now_ms()), "no token is open for ever or forgotten"),
         ("sandbox", lambda: sandbox_findings(confinement()), "compilers and speech engines run in bubblewrap"),
@@ -56,6 +58,12 @@ def security_findings(options: GlobalOptions, advisories: Sequence[Path]) -> lis
             found = [Finding(part, False, exc.message, exc.next_step)]
         findings += found or [Finding(part, True, good)]
     return findings
+
+
+def _backup_findings(settings: Settings) -> Iterator[Finding]:
+    yield from key_findings(settings)
+    if settings.backup is not None:  # that none are made at all is a finding of the settings
+        yield from late_findings(settings, now_ms())
 
 
 def sandbox_findings(how: Confinement) -> Iterator[Finding]:
