@@ -5,6 +5,7 @@ Exit code 0: no problem (warnings are settings that somebody may have wanted); 1
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,9 +18,17 @@ from microclaw.cli.findings import Finding, problem, warning
 from microclaw.cli.options import GlobalOptions
 from microclaw.cli.security_files import file_findings
 from microclaw.cli.security_network import certificate_findings, listening_findings, plane_findings
-from microclaw.cli.security_settings import egress_findings, setting_findings, token_findings
+from microclaw.cli.security_settings import (
+    OTHER_KEYS,
+    egress_findings,
+    secret_findings,
+    setting_findings,
+    token_findings,
+)
 from microclaw.clock import now_ms
 from microclaw.config.settings import SandboxSettings, Settings
+from microclaw.egress.secret_values import SecretValues
+from microclaw.egress.system_keyring import system_keyring
 from microclaw.errors import MicroclawError, NoHost, NoSandbox
 from microclaw.sandbox.run import sandbox_backend
 
@@ -41,6 +50,11 @@ def security_findings(options: GlobalOptions, advisories: Sequence[Path]) -> lis
         ("setting", lambda: setting_findings(settings), "no setting is weaker than it has to be"),
         ("backup", lambda: _backup_findings(settings), "no key of the backups is in the home that they protect"),
         ("egress", lambda: egress_findings(home), "the allowlist of tasks has no wide entry"),
+        (
+            "secret",
+            lambda: secret_findings(SecretValues(home, os.environ, keyring=system_keyring())),
+            f"no secret of tasks is kept; {OTHER_KEYS}",
+        ),
         ("token", lambda: token_findings(settings.database, now_ms()), "no token is open for ever or forgotten"),
         ("sandbox", lambda: sandbox_findings(confinement()), "compilers and speech engines run in bubblewrap"),
         ("sandbox", lambda: code_findings(settings.sandbox), ""),
