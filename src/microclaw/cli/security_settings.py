@@ -69,7 +69,9 @@ def secret_findings(values: SecretValues) -> Iterator[Finding]:
         text = f"the secret {name} is in the system's keyring, which does not give it ({why}): what needs it is refused"
         yield problem("secret", text, f"{UNLOCK}, or: microclaw secret set {name} @FILE --in file")
     lying = {"keyring": "in the system's keyring", "secrets.toml": "in secrets.toml, which only this account reads"}
-    shown = [f"{count_text(places.count(place), 'secret')} {where}" for place, where in lying.items() if place in places]
+    shown = [
+        f"{count_text(places.count(place), 'secret')} {where}" for place, where in lying.items() if place in places
+    ]
     if shown:
         yield Finding("secret", True, f"of tasks: {', '.join(shown)}; {OTHER_KEYS}")
 

@@ -105,8 +105,10 @@ class SecretValues:
             raise UnknownName(f"there is no secret {name[:40]}", next_step="microclaw secret list")
         value = self._value(name)
         if value is None:
-            why = self._failed.get(name, "it is no usable value")
-            raise ConfigError(f"{name} cannot be read, so it stays where it is: {why}", next_step=UNLOCK)
+            if before == "keyring":
+                why = self._failed.get(name, "it is no usable value")
+                raise ConfigError(f"the keyring does not give {name} ({why}), so it stays there", next_step=UNLOCK)
+            raise ConfigError(f"{name} is no usable value", next_step=f"microclaw secret set {name} @FILE")
         return self.set(name, value, place)
 
     def remove(self, name: str) -> None:
