@@ -22,6 +22,7 @@ from microclaw.cli.findings import Finding, problem, report_findings
 from microclaw.cli.host_commands import backup_line, failing_lines
 from microclaw.cli.mqtt_lines import connection_finding, setting_warnings
 from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.clock import now_ms
 from microclaw.config.host_settings import DEFAULT_HTTP_PORT
 from microclaw.config.load import find_mistakes, private_home
 from microclaw.config.settings import ModelChoice, ModelSettings, Settings
@@ -121,6 +122,7 @@ def examine(options: GlobalOptions) -> list[Finding]:
     findings += (Finding("mqtt", True, text, step, warns=True) for text, step in setting_warnings(settings.mqtt))
     if options.address() is None:
         findings += _attempt("audit", lambda: _audit_chain(settings.home))
+        findings += _attempt("backup", lambda: _backup_warnings(settings))
     findings += _attempt("host", lambda: _host(options, server_tokens))
     return findings
 
@@ -372,6 +374,13 @@ def _audit_chain(home: Path) -> Iterator[Finding]:
 
     broken = list(chain_findings(home))
     yield from broken or [Finding("audit", True, "the security log is whole: microclaw audit verify")]
+
+
+def _backup_warnings(settings: Settings) -> Iterator[Finding]:
+    from microclaw.cli.backup_findings import key_findings, late_findings  # and its certificates
+
+    yield from key_findings(settings)
+    yield from late_findings(settings, now_ms())
 
 
 def _backups(settings: Settings) -> Iterator[Finding]:
