@@ -319,7 +319,9 @@ class RolloutChanged(LiveEvent):
 
 @dataclass(frozen=True, slots=True)
 class TaskChanged(LiveEvent):
-    """Code in the sandbox has another state. `device` is the device whose task it is, else empty."""
+    """Code in the sandbox has another state. `device` is the device whose task it is, else empty; `by` is the name
+    that people read, and `person_id`, which readers are not told, who sees it.
+    """
 
     kind = "task"
     task: int
@@ -327,13 +329,15 @@ class TaskChanged(LiveEvent):
     ending: str
     language: str
     by: str
+    person_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class ApprovalChanged(LiveEvent):
     """A question is asked (`state` is asked) or ended: approved, declined, expired; `by` is who decided.
 
-    `person` is who asked for the act, `text` the act. `device` is empty.
+    `person` is the name of who asked for the act, `text` the act. `device` is empty; `person_id`, which readers are not
+    told, is who sees it.
     """
 
     kind = "approval"
@@ -342,6 +346,7 @@ class ApprovalChanged(LiveEvent):
     person: str
     by: str
     text: str
+    person_id: str
 
 
 LiveKind: TypeAlias = type[LiveEvent]
