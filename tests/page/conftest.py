@@ -1,4 +1,4 @@
-"""A host as a process and a browser, each once for all tests; every test has a browser profile of its own."""
+"""A host as a process, once for all tests, and a browser for each file; every test has a profile of its own."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class PageHost:
         return self._home.parent / f"{self._home.name}.stderr"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is there, this thread has a running event loop, which no other test wants
 def chromium() -> Iterator[Browser]:
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     assert path is not None, "there is no chromium: sudo make setup-system"

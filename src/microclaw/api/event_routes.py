@@ -200,7 +200,7 @@ def events_router(feed: LiveFeed, watching: Watching, roles: Roles, keepalive_s:
 
 
 def may_see(roles: Roles, person_id: str, event: LiveEvent) -> bool:
-    """Tasks and questions are told as /v1/tasks and /v1/approvals list them: owners see all of them, others their own."""
+    """Tasks and questions are told as /v1/tasks and /v1/approvals list them: owners see all, others their own."""
     if not isinstance(event, TaskChanged | ApprovalChanged):
         return True
     person = roles.get(person_id)
