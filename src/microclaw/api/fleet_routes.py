@@ -33,7 +33,9 @@ from microclaw.wire.host_api import Result, StreamEvent, failure_object, failure
 MAX_DEVICES: Final = 1_000
 MAX_PROGRAMS: Final = 1_000
 LEVELS: Final = ("O3", "Os", "O2", "O1", "Oz", "O0")
-_NOTHING_RISKY: Final = {"allOf": [{"properties": {name: {"const": False} for name in ("force", "replace")}}]}
+_NOTHING_RISKY: Final[dict[str, Any]] = {
+    "allOf": [{"properties": {name: {"const": False} for name in ("force", "replace")}}]
+}
 _Devices = Annotated[list[str], Field(max_length=MAX_DEVICES)]
 
 
