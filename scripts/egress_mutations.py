@@ -35,7 +35,7 @@ PLACES, OUT, ALLOW = (f"egress/{name}.py" for name in ("destinations", "outgoing
 MUTATIONS = (
     Mutation("the verdict", PROXY, "if not verdict.allowed:", "if False:"),
     Mutation("the wildcard's dot", ALLOW, "host.endswith(self.host[1:])", "host.endswith(self.host[2:])"),
-    Mutation("tasks of an entry", ALLOW, "return named and (self.tasks is None or task in self.tasks)", "return named"),
+    Mutation("tasks of an entry", ALLOW, "return self.tasks is None or task in self.tasks", "return True"),
     Mutation("ports", POLICY, "if port not in entry.ports:", "if False:"),
     Mutation(
         "methods", POLICY, "if not tunnel and entry.methods is not None", "if False and entry.methods is not None"
@@ -163,8 +163,8 @@ MUTATIONS = (
     Mutation(
         "metadata addresses",
         OUT,
-        'return "link-local, or where clouds keep their metadata" if met else None',
-        "return None",
+        "if is_in(address, _METADATA) else None",
+        "if False else None",
         "test_outgoing.py",
     ),
     Mutation("one host of the settings", OUT, "if host != self._host:", "if False:", "test_outgoing.py"),
