@@ -21,7 +21,7 @@ from microclaw.errors import PermissionRefused, TaskRefused, UnknownName
 from microclaw.store.tasks import TaskRow
 from microclaw.tasks.access import check_may_run, check_sees, seen_by
 from microclaw.tasks.live import TaskView
-from microclaw.tasks.order import MAX_CODE_BYTES, MAX_FILES, TaskLimits, TaskOrder, language_named
+from microclaw.tasks.order import LANGUAGES, MAX_CODE_BYTES, MAX_FILES, TaskLimits, TaskOrder, language_named
 from microclaw.tasks.service import MAX_WAIT_S, TaskService
 
 MAX_NUMBER = 2**63 - 1
