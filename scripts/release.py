@@ -1,8 +1,8 @@
 """Makes the files of a release, and uploads nothing (docs/releasing.md).
 
 `release.py prepare VERSION --date YYYY-MM-DD` writes the version into the files that name it and gives the changelog's
-section `Unreleased` its heading. `release.py build -o DIR` makes the files: sdist, wheel, bill of materials, MCP bundle,
-Home Assistant add-on, the changelog's section, and SHA256SUMS. The same commit gives the same bytes: every time is
+section `Unreleased` its heading. `release.py build -o DIR` makes the files: sdist, wheel, constraints, bill of materials,
+MCP bundle, Home Assistant add-on, the changelog's section, and SHA256SUMS. The same commit gives the same bytes: every time is
 SOURCE_DATE_EPOCH, else the commit's.
 """
 
@@ -108,12 +108,12 @@ def mcp_bundle(out: Path, wheel: Path, epoch: int, root: Path = ROOT) -> Path:
     folder = root / "packaging" / "mcpb"
     version = version_of(root)
     manifest = {**json.loads((folder / "manifest.json").read_text(encoding="utf-8")), "version": version}
-    constraints = "".join(f"  {json.dumps(row)},\n" for row in _locked(root / "requirements.lock"))
+    locked = "".join(f"  {json.dumps(row)},\n" for row in _locked(root / "requirements.lock"))
     project = (folder / "pyproject.toml").read_text(encoding="utf-8")
     project = project.replace("@VERSION@", version).replace("@WHEEL@", wheel.name)
     files = {
         "manifest.json": (json.dumps(manifest, indent=2) + "\n").encode(),
-        "pyproject.toml": project.replace("  # @CONSTRAINTS@\n", constraints).encode(),
+        "pyproject.toml": project.replace("  # @CONSTRAINTS@\n", locked).encode(),
         "src/server.py": (folder / "server.py").read_bytes(),
         "LICENSE": (root / "LICENSE").read_bytes(),
         wheel.name: wheel.read_bytes(),
@@ -147,6 +147,13 @@ def home_assistant_addon(out: Path, wheel: Path, epoch: int, root: Path = ROOT) 
     return path
 
 
+def constraints(out: Path, root: Path = ROOT) -> Path:
+    """The versions of requirements.lock for `-c`: pip would take hashes there for a wish to check the wheel's too."""
+    path = out / "constraints.txt"
+    path.write_text("".join(f"{row}\n" for row in _locked(root / "requirements.lock")), encoding="ascii")
+    return path
+
+
 def build(out: Path, root: Path = ROOT, *, changed: bool = False) -> list[Path]:
     """Every file of the release in `out`, which must be empty or absent; SHA256SUMS is the last one."""
     version = version_of(root)
@@ -164,6 +171,7 @@ def build(out: Path, root: Path = ROOT, *, changed: bool = False) -> list[Path]:
     document = runpy.run_path(str(root / "scripts" / "sbom.py"))["bom"](root)
     bom.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     made = [sdist, wheel, bom, mcp_bundle(out, wheel, epoch, root), home_assistant_addon(out, wheel, epoch, root)]
+    made.append(constraints(out, root))
     if notes:
         made.append(out / "NOTES.md")
         made[-1].write_text(notes + "\n", encoding="utf-8")

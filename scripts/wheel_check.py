@@ -76,6 +76,7 @@ def build(folder: Path) -> Path:
     sdist, wheel = release.build_packages(folder / "dist", epoch)
     if release.build_wheel(folder / "tree", epoch).read_bytes() != wheel.read_bytes():
         raise SystemExit("the sdist builds another wheel than the tree: see [tool.hatch.build.targets.sdist]")
+    release.constraints(wheel.parent)
     run([str(TOOLS / "bin/twine"), "check", "--strict", str(sdist), str(wheel)], os.environ, folder)
     return wheel
 
@@ -93,14 +94,18 @@ def with_pip(wheel: Path, folder: Path, environ: Mapping[str, str]) -> None:
 def with_pipx(wheel: Path, folder: Path, environ: Mapping[str, str]) -> None:
     own = {**environ, "PIPX_HOME": str(folder / "pipx"), "PIPX_BIN_DIR": str(folder / "pipx-bin")}
     own["PATH"] = f"{TOOLS / 'bin'}{os.pathsep}{environ['PATH']}"
-    own["UV_CONSTRAINT"] = str(LOCK)
-    run([str(TOOLS / "bin/pipx"), "install", "-q", "--backend", "uv", "--python", sys.executable, str(wheel)], own, folder)
+    words = ["install", "-q", "--backend", "uv", "--python", sys.executable, "--pip-args", f"-c {locked(wheel)}"]
+    run([str(TOOLS / "bin/pipx"), *words, str(wheel)], own, folder)
     try_command([str(folder / "pipx-bin/microclaw")], folder, environ)
 
 
 def with_uvx(wheel: Path, folder: Path, environ: Mapping[str, str]) -> None:
-    words = ["-q", "--constraints", str(LOCK), "--python", sys.executable, "--from", str(wheel), "microclaw"]
+    words = ["-q", "--constraints", str(locked(wheel)), "--python", sys.executable, "--from", str(wheel), "microclaw"]
     try_command([str(TOOLS / "bin/uvx"), *words], folder, environ)
+
+
+def locked(wheel: Path) -> Path:
+    return wheel.with_name("constraints.txt")
 
 
 def try_command(command: Sequence[str], folder: Path, environ: Mapping[str, str]) -> None:

@@ -63,6 +63,8 @@ def test_the_sums_name_every_file_once(made: Path) -> None:
     files = {path.name: path for path in (made / "one").iterdir() if path.name != "SHA256SUMS"}
     assert sorted(name for _, name in rows) == sorted(files)
     assert all(hashlib.sha256(files[name].read_bytes()).hexdigest() == digest for digest, name in rows)
+    locked = (ROOT / "requirements.lock").read_text()
+    assert all(f"{row} \\\n" in locked for row in (made / "one/constraints.txt").read_text().splitlines())
     endings = (".tar.gz", "-py3-none-any.whl", ".cdx.json", ".mcpb")
     assert all(any(name.endswith(ending) for name in files) for ending in endings)
 
