@@ -1,9 +1,9 @@
 """Makes the files of a release, and uploads nothing (docs/releasing.md).
 
 `release.py prepare VERSION --date YYYY-MM-DD` writes the version into the files that name it and gives the changelog's
-section `Unreleased` its heading. `release.py build -o DIR` makes the files: sdist, wheel, constraints, bill of materials,
-MCP bundle, Home Assistant add-on, the changelog's section, and SHA256SUMS. The same commit gives the same bytes: every time is
-SOURCE_DATE_EPOCH, else the commit's.
+section `Unreleased` its heading. `release.py build -o DIR` makes the files: sdist, wheel, constraints, bill of
+materials, MCP bundle, Home Assistant add-on, the changelog's section, and SHA256SUMS. The same commit gives the same
+bytes: every time is SOURCE_DATE_EPOCH, else the commit's.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import sys
 import tarfile
 import tempfile
 import time
-import tomllib
 import zipfile
 from collections.abc import Mapping
 from datetime import date
@@ -109,7 +108,7 @@ def mcp_bundle(out: Path, wheel: Path, epoch: int, root: Path = ROOT) -> Path:
     version = version_of(root)
     manifest = {**json.loads((folder / "manifest.json").read_text(encoding="utf-8")), "version": version}
     locked = "".join(f"  {json.dumps(row)},\n" for row in _locked(root / "requirements.lock"))
-    project = (folder / "pyproject.toml").read_text(encoding="utf-8")
+    project = (folder / "pyproject.toml.in").read_text(encoding="utf-8")
     project = project.replace("@VERSION@", version).replace("@WHEEL@", wheel.name)
     files = {
         "manifest.json": (json.dumps(manifest, indent=2) + "\n").encode(),
@@ -160,10 +159,14 @@ def build(out: Path, root: Path = ROOT, *, changed: bool = False) -> list[Path]:
     if out.exists() and any(out.iterdir()):
         raise ReleaseError(f"{out} is not empty. Next: give another folder, or empty it")
     if not changed and (touched := _git(root, "status", "--porcelain")):
-        raise ReleaseError(f"not committed: {touched.splitlines()[0].strip()}. Next: commit it, or --changed for a trial")
+        raise ReleaseError(
+            f"not committed: {touched.splitlines()[0].strip()}. Next: commit it, or --changed for a trial"
+        )
     notes = section((root / "CHANGELOG.md").read_text(encoding="utf-8"), version)
     if not notes and not changed:
-        raise ReleaseError(f"CHANGELOG.md has no section {version}. Next: scripts/release.py prepare {version} --date DATE")
+        raise ReleaseError(
+            f"CHANGELOG.md has no section {version}. Next: scripts/release.py prepare {version} --date DATE"
+        )
     epoch = source_epoch(root)
     out.mkdir(parents=True, exist_ok=True)
     sdist, wheel = build_packages(out, epoch, root)
@@ -187,7 +190,9 @@ def _hatchling(kind: str, tree: Path, out: Path, epoch: int) -> Path:
     environ["SOURCE_DATE_EPOCH"] = str(epoch)
     done = subprocess.run(command, cwd=tree, env=environ, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise ReleaseError(f"hatchling failed:\n{done.stdout}{done.stderr}\nNext: run it as make does, after make setup-dev")
+        raise ReleaseError(
+            f"hatchling failed:\n{done.stdout}{done.stderr}\nNext: run it as make does, after make setup-dev"
+        )
     (made,) = out.glob("*.tar.gz" if kind == "sdist" else "*-py3-none-any.whl")
     return made
 

@@ -1,7 +1,7 @@
 """Builds the packages and tries them as people install them: pip, pipx and uvx, each into an empty environment.
 
-Run: make wheel-check. The sdist's wheel must equal the tree's; twine checks the metadata and that the readme renders. What
-is installed comes from the package registry in the versions of requirements.lock, and runs away from the checkout:
+Run: make wheel-check. The sdist's wheel must equal the tree's; twine checks the metadata and that the readme renders.
+What is installed comes from the package registry in the versions of requirements.lock, and runs away from the checkout:
 `--version`, `--help`, a program tried on the virtual board, and with pip the whole demo.
 """
 

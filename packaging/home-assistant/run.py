@@ -43,7 +43,9 @@ def variables(options: Mapping[str, Any], data: Path) -> dict[str, str]:
     for text in options.get("settings") or ():
         match = _SETTING.fullmatch(text)
         if match is None:
-            raise SystemExit(f"settings: {text.partition('=')[0][:40]!r} is not section.key=value, as in mqtt.user=claw")
+            raise SystemExit(
+                f"settings: {text.partition('=')[0][:40]!r} is not section.key=value, as in mqtt.user=claw"
+            )
         found[f"MICROCLAW_{match[1].upper()}__{match[2].upper()}"] = match[3]
     return found
 

@@ -122,7 +122,9 @@ async def test_a_page_from_elsewhere_is_refused(host: Host, origin: str) -> None
     assert "foreign Origin" in answer.json["error"]["message"]
 
 
-@pytest.mark.parametrize("path", ["", "/", "/api/hassio_ingress/", f"{BELOW}/../x", f"{BELOW}; Path=/", "//evil.example"])
+@pytest.mark.parametrize(
+    "path", ["", "/", "/api/hassio_ingress/", f"{BELOW}/../x", f"{BELOW}; Path=/", "//evil.example"]
+)
 async def test_what_is_no_path_of_ingress_is_refused(host: Host, path: str) -> None:
     answer = await ask(host, "GET", "/", headers={**SENT, "X-Ingress-Path": path})
     assert answer.status == 400

@@ -1,4 +1,4 @@
-"""The Containerfile, step by step: no container engine builds it here, so each step's premises are tried without one."""
+"""The Containerfile, step by step: no engine builds it here, so each step's premises are tried without one."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ from microclaw.config.load import find_mistakes, load_settings
 ROOT: Final = Path(__file__).parents[2]
 FOLDER: Final = ROOT / "packaging/container"
 # Dockerfile reference, "Overview": the instructions that there are.
-KNOWN: Final = frozenset(
-    "ADD ARG CMD COPY ENTRYPOINT ENV EXPOSE FROM HEALTHCHECK LABEL ONBUILD RUN SHELL STOPSIGNAL USER VOLUME WORKDIR".split()
-)
+KNOWN = {"ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "RUN", "SHELL"}
+KNOWN |= {"STOPSIGNAL", "USER", "VOLUME", "WORKDIR"}
 
 
 @dataclass(frozen=True)

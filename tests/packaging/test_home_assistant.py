@@ -1,4 +1,4 @@
-"""The Home Assistant add-on: its files by the Supervisor's rules, written down as data, and its start with a real host."""
+"""The Home Assistant add-on: its files by the Supervisor's rules as data, and its start with a real host."""
 
 from __future__ import annotations
 
@@ -68,7 +68,16 @@ def test_config_keeps_the_supervisors_rules() -> None:
 
 
 def test_it_asks_for_no_right_of_the_machine_or_of_home_assistant() -> None:
-    asked = {"privileged", "full_access", "docker_api", "hassio_api", "homeassistant_api", "auth_api", "host_pid", "map"}
+    asked = {
+        "privileged",
+        "full_access",
+        "docker_api",
+        "hassio_api",
+        "homeassistant_api",
+        "auth_api",
+        "host_pid",
+        "map",
+    }
     assert asked.isdisjoint(CONFIG)
 
 

@@ -1,4 +1,4 @@
-"""The MCP bundle's manifest, by the rules of MCPB's manifest 0.4 (MANIFEST.md of the MCPB project), written down as data."""
+"""The MCP bundle's manifest, by the rules of manifest 0.4 (MANIFEST.md of the MCPB project), written down as data."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import tomllib
 from pathlib import Path
 from typing import Any, Final
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 import pytest
-
 
 ROOT: Final = Path(__file__).parents[2]
 FOLDER: Final = ROOT / "packaging/mcpb"

@@ -10,7 +10,6 @@ import subprocess
 import tarfile
 import tomllib
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,14 +22,14 @@ EPOCH: Final = "1790000000"
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SOURCE_DATE_EPOCH", EPOCH)
         patch.setenv("HATCH_BUILD_HOOK_ENABLE_MYPYC", "1")  # of a shell that made platform wheels before
         out = tmp_path_factory.mktemp("release")
         for name in ("one", "two"):
             RELEASE["build"](out / name, changed=True)
-    yield out
+    return out
 
 
 @pytest.fixture
@@ -39,7 +38,9 @@ def copy(tmp_path: Path) -> Path:
     for name in ("pyproject.toml", "src/microclaw/__init__.py", "packaging/home-assistant/config.yaml"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
-    (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## Unreleased\n\n### Added\n- A thing.\n\n## 0.0.1 - 2026-01-02\n- Old.\n")
+    (tmp_path / "CHANGELOG.md").write_text(
+        "# Changelog\n\n## Unreleased\n\n### Added\n- A thing.\n\n## 0.0.1 - 2026-01-02\n- Old.\n"
+    )
     return tmp_path
 
 

@@ -58,7 +58,14 @@ def test_it_is_hardened() -> None:
 
 def test_nothing_in_it_takes_from_bubblewrap_what_it_needs() -> None:
     """User and mount namespaces, mounts, and a /proc of its own, which the kernel refuses where one is covered."""
-    forbidden = {"RestrictNamespaces", "SystemCallFilter", "PrivateUsers", "ProtectProc", "ProcSubset", "PrivateDevices"}
+    forbidden = {
+        "RestrictNamespaces",
+        "SystemCallFilter",
+        "PrivateUsers",
+        "ProtectProc",
+        "ProcSubset",
+        "PrivateDevices",
+    }
     forbidden |= {"ProtectKernelTunables", "ProtectKernelLogs", "ProtectControlGroups", "MemoryDenyWriteExecute"}
     assert forbidden.isdisjoint(SETTINGS)
     reasons = " ".join(line for line in UNIT.read_text().splitlines() if line.startswith("#"))

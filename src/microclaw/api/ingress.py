@@ -58,7 +58,9 @@ class Ingress:
             return
         path = _one(scope, b"x-ingress-path")
         if scope["path"] != HEALTH and (path is None or not _PATH.fullmatch(path)):
-            failure = Failure("bad_request", "there is no X-Ingress-Path of Home Assistant", "open it in Home Assistant")
+            failure = Failure(
+                "bad_request", "there is no X-Ingress-Path of Home Assistant", "open it in Home Assistant"
+            )
             await refuse(failure_response(failure, 400), scope, receive, with_answer_headers(send))
             return
         await self._app(_as_sent(scope, path or ""), receive, _framed(send))

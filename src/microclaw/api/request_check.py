@@ -160,6 +160,7 @@ async def refuse(response: Response, scope: Scope, receive: Receive, send: Send)
 
 def with_answer_headers(send: Send) -> Send:
     """The same, with what every answer has."""
+
     async def with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = [(bytes(key).lower(), value) for key, value in message.get("headers", ())]

@@ -81,8 +81,8 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A running host. `plane` is where people and programs call it, `link` where devices connect, `ingress` the port for
-    Home Assistant's; None without one.
+    """A running host. `plane` is where people and programs call it, `link` where devices connect, `ingress` the port
+    for Home Assistant's; None without one.
 
     `boards` starts its virtual boards; there are none before.
     """

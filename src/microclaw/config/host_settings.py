@@ -32,7 +32,7 @@ class HostSettings:
     ingress: Annotated[
         str,
         about(
-            "HOST:PORT where Home Assistant's ingress calls, without TLS; only its Supervisor (172.30.32.2) is answered",
+            "HOST:PORT for Home Assistant's ingress, without TLS; only its Supervisor (172.30.32.2) is answered",
             check=is_link,
         ),
     ] = "off"

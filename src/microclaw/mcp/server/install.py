@@ -81,7 +81,7 @@ def own_command(
 
 
 def installed_from() -> str | None:
-    """The URL of the wheel or folder that this microclaw was installed from (PEP 610); None for a registry's package."""
+    """The URL of the wheel or folder that this microclaw was installed from (PEP 610); None for a registry's."""
     try:
         text = distribution("microclaw").read_text("direct_url.json")
     except PackageNotFoundError:
