@@ -249,6 +249,12 @@ def _models(model: ModelSettings) -> Iterator[Finding]:
         yield Finding("model", True, f"OPENAI_BASE_URL is {model.openai_base_url}")
     if not model.configured:
         yield Finding("model", True, "none: no API key set. Offline intents answer.")
+        return
+    for name in ("pydantic-ai-slim", "anthropic", "openai"):
+        found = _wheel(name)
+        if not found.ok:
+            text = f"{name} is not installed: no model can be asked"
+            yield Finding("model", False, text, "install microclaw again with all that it needs (docs/install.md)")
 
 
 def _local_servers(model: ModelSettings) -> Iterator[ModelChoice]:
