@@ -142,6 +142,7 @@ def test_words_of_an_engine(engine: str, path: Path, tmp_path: Path) -> None:
         "--workdir /job", "target=/job",
     ):  # fmt: skip
         assert words in text
+    assert ("--tmpfs /run:rw,nosuid,nodev,size=4194304 --tmpfs /var/tmp:rw" in text) == (engine == "podman")
     assert "--privileged" not in text
     assert started[started.index("--user") + 1].split(":")[0] != "0"
     assert calls(path)[-1][:2] == ["rm", "--force"]

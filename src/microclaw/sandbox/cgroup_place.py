@@ -106,7 +106,7 @@ def is_ours(root: Path, process: int, pid: int) -> bool:
 
 def _own_paths(root: Path) -> dict[str, str]:
     """The own cgroup for each controller of v1, and for v2 by the empty name."""
-    own = {}
+    own: dict[str, str] = {}
     for line in _text(root / "proc/self/cgroup").splitlines():
         _, names, path = line.split(":", 2)
         own |= dict.fromkeys(names.split(","), path)
