@@ -125,6 +125,8 @@ def start_container(engine: Engine, image: str, job: SandboxJob, folder: Path) -
     user = job_user()
     if user is not None:
         os.chown(place, user, user)
+        if job.proxy_socket is not None:
+            os.chown(job.proxy_socket, user, -1)
     opened = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         put_files(job.files, opened, job.limits.disk_bytes)
