@@ -77,7 +77,7 @@ def code_tool(
             person_id=context.person_id,
             asked_by=name,
             allow=asked.allow,
-            approval="a yes" if context.foreign or asked.allow is not None else "none needed",
+            approval="none needed",
             channel=context.channel,
             chat_id=context.chat_id,
         )
