@@ -19,7 +19,7 @@ from microclaw.mcp.server.first_answer import INSTRUCTIONS, NAME, TITLE
 from microclaw.mcp.server.forms import offered, tools_from
 from microclaw.mcp.server.hints import without_commands
 from microclaw.mcp.server.prompts import get_prompt, list_prompts
-from microclaw.mcp.server.resources import TEMPLATES, TrialStore, list_resources, read_resource, trial_link
+from microclaw.mcp.server.resources import TEMPLATES, TrialStore, file_links, list_resources, read_resource, trial_link
 from microclaw.mcp.server.service import Caller, Service
 from microclaw.wire.host_api import MAX_SHOWN_ARGUMENTS
 
@@ -115,6 +115,7 @@ class _Handlers:
         trial_id = self.trials.keep(caller.owner, tool, result)
         if trial_id is not None:
             blocks.append(trial_link(trial_id))
+        blocks += file_links(content)
         is_error = content.get("success") is False  # a trial that was run, and what it showed is wrong
         return types.CallToolResult(content=blocks, structured_content=structured, is_error=is_error)
 
