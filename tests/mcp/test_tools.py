@@ -116,6 +116,10 @@ async def test_the_agents_own_tools_are_offered_only_when_asked_for(beside: Plac
             await client.call_tool("remember", {"text": "x"})
     async with beside.client("--all-tools") as client:
         assert "remember" in [tool.name for tool in (await client.list_tools()).tools]
+        with pytest.raises(MCPError, match="there is no tool 'nothing'; tools/list has them"):
+            await client.call_tool("nothing", {})
+        elsewhere = await client.call_tool("gpio-set", {"pin": 5, "level": 1, "device": "nowhere"})
+        assert elsewhere.is_error
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -109,9 +109,8 @@ class Exchange:
             return
         text = f"microclaw: {why}\n".encode()
         is_failure = status in (502, 504)
-        reason = f"{'Failed' if is_failure else 'Refused'}: {''.join(char for char in why if ' ' <= char <= '~')}"[
-            :MAX_REASON_CHARS
-        ]
+        words = "".join(char for char in why if " " <= char <= "~")
+        reason = f"{'Failed' if is_failure else 'Refused'}: {words}"[:MAX_REASON_CHARS]
         headers = [
             ("Content-Type", "text/plain; charset=utf-8"),
             ("Content-Length", str(len(text))),
