@@ -18,7 +18,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from microclaw.api.access import OF_ROLE, Access, access_of
-from microclaw.api.failures import failure_response, is_openai, openai_error
+from microclaw.api.failures import failure_answer
+from microclaw.api.ingress import PATH_KEY
 from microclaw.api.jobs import Feed
 from microclaw.api.request_check import refuse
 from microclaw.apps.changes import conversation_of
@@ -192,7 +193,12 @@ _SAFE: Final = frozenset({"GET", "HEAD"})
 
 
 def cookie_name(scope: Scope) -> str:
-    """The cookie of a session here. Cookies know no port, so the name has it; `__Host-` (RFC 6265bis) needs HTTPS."""
+    """The cookie of a session here. Cookies know no port, so the name has it; `__Host-` (RFC 6265bis) needs HTTPS.
+
+    `__Host-` is for the whole origin, which behind Home Assistant's ingress is not ours alone.
+    """
+    if scope.get(PATH_KEY):
+        return "microclaw-ingress"
     port = (scope.get("server") or ("", 0))[1]
     return f"__Host-microclaw-{port}" if scope.get("scheme") == "https" else f"microclaw-{port}"
 
@@ -200,7 +206,8 @@ def cookie_name(scope: Scope) -> str:
 def session_cookie(scope: Scope, secret: str, max_age_s: int) -> str:
     """A Set-Cookie header; with max_age_s 0 the browser forgets it."""
     secure = "; Secure" if scope.get("scheme") == "https" else ""
-    return f"{cookie_name(scope)}={secret}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Strict{secure}"
+    path = f"{scope.get(PATH_KEY, '')}/"
+    return f"{cookie_name(scope)}={secret}; Path={path}; Max-Age={max_age_s}; HttpOnly; SameSite=Strict{secure}"
 
 
 class BearerAuth:
@@ -298,7 +305,7 @@ class BearerAuth:
             text = f"a session changes nothing without the header {CSRF_HEADER}"
             if sent:
                 text = f"the header {CSRF_HEADER} has not the value of this session, so nothing was changed"
-            return failure_response(Failure("forbidden", text, "GET /v1/me has its value: csrf"), 403)
+            return _refusal(scope, 403, Failure("forbidden", text, "GET /v1/me has its value: csrf"))
         number = request_number(scope)
         return Caller(found.person.person_id, direct=False, source=found.sign_in_id, request=number, csrf=csrf)
 
@@ -326,7 +333,7 @@ class BearerAuth:
             text, step = f"{who}: {what} is {needs}", "ask the owner of this host"
         known = (path,) if _PLAIN_PATH.fullmatch(path) else ()
         self._note(kind, text, scope, about=about, by=person.name, known=known)
-        return failure_response(Failure("permission_refused", text, step), 403)
+        return _refusal(scope, 403, Failure("permission_refused", text, step))
 
     def _note(
         self,
@@ -379,6 +386,4 @@ def request_number(scope: Scope) -> str:
 
 
 def _refusal(scope: Scope, status: int, failure: Failure) -> Response:
-    if is_openai(scope["path"]):
-        return openai_error(status, f"{failure.message} (next: {failure.next_step})", code="invalid_api_key")
-    return failure_response(failure, status)
+    return failure_answer(scope["path"], failure, status, code="invalid_api_key" if status == 401 else None)

@@ -97,7 +97,7 @@ class _Walk:
     def take(self, line: bytes, named: Collection[int]) -> None:
         """The next line; `named` are the numbers that the kept head names."""
         fields = fields_of(line)
-        if fields is None or "kind" not in fields:
+        if fields is None:
             self.torn += 1
             if len(self.torn_at) < MAX_BREAKS:
                 self.torn_at.append(self.where)
