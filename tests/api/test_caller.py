@@ -100,13 +100,17 @@ async def test_what_looks_at_its_caller_is_for_every_role(bench: Bench, path: st
 async def test_a_read_only_token_opens_no_chat(bench: Bench) -> None:
     """The chat gateway asks for a guest at least, whatever its path."""
     gateway = BearerAuth(
-        inside=bench.app("inside"), outside=None, tokens=bench.tokens, access=lambda _method, _path: Access.ASK
+        inside=bench.app("inside"),
+        outside=None,
+        tokens=bench.tokens,
+        access=lambda _method, _path: Access.ASK,
+        named="the chat",
     )
     secret = await bench.tokens.create("screen", "owner", scope="read")
     for shown, status in ((secret, 403), (bench.secrets["p-g"], 200)):
         bench.bearer = gateway
         answer, body = await bench.ask(f"Bearer {shown}", path="/ws")
-        assert (answer, b"this token's scope is read: /ws is for guests and up" in body) == (status, status == 403)
+        assert (answer, b"this token's scope is read: the chat is for guests and up" in body) == (status, status == 403)
 
 
 async def test_two_headers_or_another_scheme_open_nothing(bench: Bench) -> None:

@@ -96,6 +96,7 @@ async def test_a_change_needs_the_pages_own_word(browser: Browser) -> None:
     for headers in (cookie, {**cookie, "Microclaw-CSRF": ""}, {**cookie, "Microclaw-CSRF": "0" * 64}):
         answer = await browser.ask("PUT", "/v1/memory", body, headers)
         assert (answer.status, answer.json["error"]["code"]) == (403, "forbidden")
+        assert ("without the header" in answer.json["error"]["message"]) is ("Microclaw-CSRF" not in headers)
     assert (await browser.ask("PUT", "/v1/memory", body, own)).status not in (401, 403)
     _, others = await browser.sign_in()
     mixed = {**cookie, "Microclaw-CSRF": others["Microclaw-CSRF"]}

@@ -113,6 +113,26 @@ async def test_what_is_refused_anyway_is_not_asked_for(
                 return
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("DELETE", "/v1/firmware/keys/zz-none", None),
+        ("POST", "/v1/firmware/releases/9.9.9/withdraw", {}),
+        ("POST", "/v1/firmware/offers", {"release": "9.9.9", "devices": ["virtual-1"]}),
+        ("POST", "/v1/rollouts", {"version": "9.9.9", "devices": ["virtual-1"]}),
+        ("POST", "/v1/rollouts/99/undo", {}),
+        ("DELETE", "/v1/devices/nowhere", None),
+        ("DELETE", "/v1/schedules/99", None),
+    ],
+)
+async def test_what_is_not_there_is_404_before_anybody_is_asked(
+    host: PeopleHost, method: str, path: str, body: dict[str, object] | None
+) -> None:
+    status, answer = await host.ask("owner", method, path, body)
+    assert (status, answer["error"]["code"]) == (404, "unknown_name"), answer
+    assert await host.waiting(0) == []
+
+
 async def test_a_device_that_cannot_be_merged_is_said_before_anybody_is_asked(host: PeopleHost) -> None:
     async with asyncio.timeout(20):
         status, body = await host.ask("owner", "POST", "/v1/devices/virtual-1/merge", {"other": "virtual-1"})

@@ -32,6 +32,7 @@ from microclaw.audit import (
 from microclaw.audit.chain import Head, Link, hash_of, read_head, resume, seal
 from microclaw.audit.event import line_of
 from microclaw.audit.files import FILES, FOLDER
+from microclaw.cli.audit_command import chain_text
 
 EVENT = AuditEvent(AuditKind.TOKEN_REVOKED, "it opens nothing", about="ci", by="owner")
 OUTSIDE = AuditEvent(AuditKind.TOKEN_WRONG, "opens nothing", address="192.0.2.9")
@@ -146,8 +147,17 @@ def test_what_a_power_cut_left_is_no_forgery_and_is_said(home: Path, acts: Path)
     assert (report.whole, report.torn) == (True, 1)
     append_events(home, [EVENT])
     report = report_of(home)
-    assert (report.whole, report.torn, report.lines) == (True, 1, 6)
+    assert (report.whole, report.torn, report.torn_at, report.lines) == (True, 1, (("acts.jsonl", 6),), 6)
     assert len(list(read_events(home, kinds={"token.revoked"}))) == 6
+
+
+def test_lines_that_hold_no_event_are_named_an_empty_one_too(home: Path, acts: Path) -> None:
+    edited(acts, lambda lines: [*lines[:2], b"this is not json\n", b"\n", *lines[2:], b"\n"])
+    report = report_of(home)
+    assert (report.whole, report.lines, report.torn) == (True, 5, 3)
+    assert report.torn_at == (("acts.jsonl", 3), ("acts.jsonl", 4), ("acts.jsonl", 8))
+    words = "3 lines outside of the chain that hold no event (acts.jsonl line 3, acts.jsonl line 4, acts.jsonl line 8)"
+    assert words in chain_text(report)
 
 
 def test_lines_whose_head_a_power_cut_took_are_gone_on_with(home: Path, acts: Path) -> None:

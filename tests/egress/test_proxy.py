@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -246,6 +248,24 @@ async def test_a_server_that_answers_nothing_or_nonsense_is_a_bad_gateway(tmp_pa
         assert status(await task.get(f"http://{HOST}:{web.port}/")) == 502
         assert task.events[0].kind is AuditKind.EGRESS_ALLOWED
         assert "nonsense" not in task.events[0].text
+
+
+class NoNames(Names):
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+
+async def test_an_allowed_host_that_is_not_there_is_a_failure_and_no_refusal(tmp_path: Path) -> None:
+    async with proxy(tmp_path, allow(f"host: {HOST}"), names=NoNames()) as task:
+        answer = await task.get(f"http://{HOST}:443/")
+        assert status(answer) == 502
+        assert b"Failed: there is no host named" in answer.partition(b"\r\n")[0]
+        assert b"\r\nX-Microclaw-Egress: failed\r\n" in answer
+        [event] = task.events
+        assert event.kind is AuditKind.EGRESS_ALLOWED
+        assert event.text.endswith(f": it failed: there is no host named {HOST}")
+        refused = await task.get("http://other.example.com:443/")
+        assert b"\r\nX-Microclaw-Egress: refused\r\n" in refused
 
 
 async def test_a_server_that_never_answers_is_a_timeout(tmp_path: Path) -> None:

@@ -111,6 +111,17 @@ async def test_a_removed_token_opens_nothing_more(url: str, people: PeopleHost) 
     assert (await post(url, Authorization=f"Bearer {secret}")).status_code == 401
 
 
+async def test_a_token_that_may_only_look_is_told_what_it_may_not(url: str, people: PeopleHost) -> None:
+    made = {"name": "screen", "scope": "read"}
+    client = HostClient(people.settings.control_socket)
+    secret = (await asyncio.to_thread(client.post, "/v1/tokens", made))["secret"]
+    answer = await post(url, Authorization=f"Bearer {secret}")
+    assert (answer.status_code, answer.json()["error"]["message"]) == (
+        403,
+        "this token's scope is read: MCP is for guests and up",
+    )
+
+
 @pytest.mark.parametrize("origin", ["https://example.com", "http://127.0.0.1:1", "null"])
 async def test_a_page_from_elsewhere_is_refused(url: str, tokens: Mapping[str, str], origin: str) -> None:
     answer = await post(url, Authorization=f"Bearer {tokens['owner']}", Origin=origin)

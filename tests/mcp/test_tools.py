@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import re
 from typing import Any
@@ -11,10 +12,12 @@ import jsonschema  # type: ignore[import-untyped]  # comes with mcp, without stu
 import pytest
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
+    BlobResourceContents,
     CallToolResult,
     ElicitRequestFormParams,
     ElicitResult,
     InputResponses,
+    ResourceLink,
     TextContent,
     TextResourceContents,
 )
@@ -113,6 +116,10 @@ async def test_the_agents_own_tools_are_offered_only_when_asked_for(beside: Plac
             await client.call_tool("remember", {"text": "x"})
     async with beside.client("--all-tools") as client:
         assert "remember" in [tool.name for tool in (await client.list_tools()).tools]
+        with pytest.raises(MCPError, match="there is no tool 'nothing'; tools/list has them"):
+            await client.call_tool("nothing", {})
+        elsewhere = await client.call_tool("gpio-set", {"pin": 5, "level": 1, "device": "nowhere"})
+        assert elsewhere.is_error
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -141,6 +148,25 @@ async def test_a_program_is_tried_deployed_seen_at_the_pin_and_taken_back(beside
 
         await client.call_tool("undo", {})
         assert fields(await client.call_tool("query-wasm-apps", {}))["apps"] == []
+
+
+async def test_files_that_code_leaves_are_linked_and_read_and_none_is_said_to_be_sent(beside: Place) -> None:
+    code = "import os; os.mkdir('out'); open('out/a b.txt', 'w').write('one'); open('p.png', 'wb').write(b'\\xff\\x00')"
+    async with beside.client("--all-tools") as client:
+        asked = {"code": code, "keep": ["out/a b.txt", "p.png"], "send": True}
+        done = await client.call_tool("run-code", asked)
+        assert "sent_to_chat" not in fields(done)
+        assert fields(done)["files_at"] == f"/v1/tasks/{fields(done)['task']}/files/"
+        read_back = {}
+        for link in done.content:
+            if isinstance(link, ResourceLink):
+                (content,) = (await client.read_resource(link.uri, cache_mode="bypass")).contents
+                assert isinstance(content, BlobResourceContents)
+                read_back[link.name, link.mime_type] = base64.b64decode(content.blob)
+        assert read_back == {("out/a b.txt", "text/plain"): b"one", ("p.png", "image/png"): b"\xff\x00"}
+        for uri, why in (("tasks/999/files/p.png", "no task 999"), ("tasks/1/files/..", "no resource")):
+            with pytest.raises(MCPError, match=f"there is {why}"):
+                await client.read_resource(f"microclaw://{uri}", cache_mode="bypass")
 
 
 async def test_resources_list_devices_timelines_and_what_programs_may_call(beside: Place) -> None:

@@ -82,7 +82,7 @@ async def test_after_words_from_outside_it_asks_with_the_whole_code(tools: Tools
     tools.approvals.decide(question.approval_id, approved=True, by="owner")
     assert (await calling).ok
     started = next(event for event in place.audit if event.kind == "task.started")
-    assert "approval: a yes" in started.text
+    assert started.text.endswith(f"no network, approval: {question.approval_id}, by owner")
     assert started.approval == question.approval_id
     assert (await tools.call(code="print(3)")).ok
     assert [one.approval for one in place.audit if one.kind == "task.started"] == [question.approval_id, None]

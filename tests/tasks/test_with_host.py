@@ -156,12 +156,18 @@ async def test_who_is_asked_for_a_task_with_network_reads_the_code_the_files_and
         ]  # fmt: skip
         await served.socket("POST", f"/v1/approvals/{question['approval_id']}", {"approved": True})
         assert (await asking)[0] == 201
+        async with asyncio.timeout(60):
+            while (await asyncio.to_thread(served.client.get, "/v1/tasks/1", {"wait_s": 20}))["ended_ms"] is None:
+                pass
         status, refused = await served.ask("ada", "POST", "/v1/tasks", {**body, "code": "x = 1\n" * 1_001})
         assert (status, "nobody is asked for more" in refused["error"]["message"]) == (403, True)
         assert await served.waiting(0) == []
         status, refused = await served.ask("ada", "POST", "/v1/tasks", {**body, "allow": "nope"})
         assert refused["error"]["code"] == "task_refused"
         assert "all, report, weather" in refused["error"]["next"]
+    (started,) = [one.event for one in read_events(served.settings.home) if one.event.kind == "task.started"]
+    assert started.text.endswith(f"network: report, approval: {question['approval_id']}, by owner")
+    assert (started.by, started.approval) == ("ada", question["approval_id"])
 
 
 async def test_code_reaches_what_the_allowlist_gives_it_and_nothing_else_and_the_log_says_so(tmp_path: Path) -> None:

@@ -215,7 +215,8 @@ class BearerAuth:
 
     A wrong one is 401. `outside` None: one is needed. `access` knows what each route asks for. A browser, which
     can set no header of a WebSocket, offers `bearer.mc_...` as a subprotocol. `local` is one more token, of no
-    person's list, and whom it lets in. Without `sign_ins` cookies are not looked at.
+    person's list, and whom it lets in. Without `sign_ins` cookies are not looked at. `named` is what people are told
+    that they may not have; without it, the path.
 
     A right token is always accepted: behind a proxy, and on loopback, everybody has one address, and the guesses of
     one client must not shut the others out. A secret of 256 bits needs no lock against guesses.
@@ -231,8 +232,10 @@ class BearerAuth:
         access: Callable[[str, str], Access | None] = access_of,
         local: tuple[str, Caller] | None = None,
         next_step: str = "microclaw token create NAME",
+        named: str | None = None,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._named = named
         self._inside = inside
         self._outside = outside
         self._tokens = tokens
@@ -300,6 +303,8 @@ class BearerAuth:
         if changes and not (len(sent) == 1 and hmac.compare_digest(sent[0], csrf.encode())):
             self._note(AuditKind.SIGNIN_REFUSED, "a change without the page's own word", scope, about=found.sign_in_id)
             text = f"a session changes nothing without the header {CSRF_HEADER}"
+            if sent:
+                text = f"the header {CSRF_HEADER} has not the value of this session, so nothing was changed"
             return _refusal(scope, 403, Failure("forbidden", text, "GET /v1/me has its value: csrf"))
         number = request_number(scope)
         return Caller(found.person.person_id, direct=False, source=found.sign_in_id, request=number, csrf=csrf)
@@ -324,7 +329,8 @@ class BearerAuth:
         else:
             needs = "the owner's" if access is None else _LEAST[access]
             who = f"{person.name} is {role_words(person.role)}" if limit is None else f"this token's scope is {limit}"
-            text, step = f"{who}: {path} is {needs}", "ask the owner of this host"
+            what = path if access is None or self._named is None else self._named
+            text, step = f"{who}: {what} is {needs}", "ask the owner of this host"
         known = (path,) if _PLAIN_PATH.fullmatch(path) else ()
         self._note(kind, text, scope, about=about, by=person.name, known=known)
         return _refusal(scope, 403, Failure("permission_refused", text, step))

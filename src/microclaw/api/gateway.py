@@ -219,6 +219,7 @@ def _admitting(app: ASGIApp, settings: GatewaySettings, tokens: PersonTokens, lo
     is_open = here and settings.open
     least = Access.OPEN if is_open else Access.ASK
     bearer = BearerAuth(
+        named="the chat",
         inside=app,
         outside=CallerMiddleware(app, _LOCAL) if is_open else None,
         tokens=tokens,

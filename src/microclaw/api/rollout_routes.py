@@ -63,6 +63,7 @@ def rollout_router(parts: HostParts) -> APIRouter:
     async def start(body: RolloutBody, by: RequestCaller) -> dict[str, Any]:
         gate.check_owner(by.person_id, "roll updates out")
         RolloutPlan((1,), **body.limits())  # type: ignore[arg-type]  # a wrong limit is told before anybody is asked
+        await parts.publisher.find(body.version)  # likewise
         chosen = chosen_devices(parts, body)
         names = device_names(chosen)
         action = f"roll {body.version} out to {names_text(names)}"

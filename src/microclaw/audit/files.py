@@ -204,16 +204,15 @@ def _keep_begun(folder: Path, begun: Mapping[str, bool]) -> None:
 
 
 def lines_of_set(folder: Path, stem: str) -> Iterator[tuple[str, int, bytes]]:
-    """Each line with its file and number, the oldest first. OSError or StoreError."""
+    """Each line with its file and number, the oldest first; an empty one, too. OSError or StoreError."""
     for path in set_paths(folder, stem):
         try:
             with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
                 data = file.read()
         except FileNotFoundError:
             continue
-        for number, line in enumerate(data.split(b"\n"), 1):
-            if line:
-                yield path.name, number, line
+        for number, line in enumerate(data.removesuffix(b"\n").split(b"\n") if data else (), 1):
+            yield path.name, number, line
 
 
 def _older_lines(folder: Path, stem: str) -> OlderLines:

@@ -30,7 +30,8 @@ class Break:
 
 @dataclass(frozen=True, slots=True)
 class ChainReport:
-    """Of one set of files. `older` lines are from before the chain; `torn` pieces were never whole lines.
+    """Of one set of files. `older` lines are from before the chain; `torn` ones hold no event: a piece that a power cut
+    left, or what somebody wrote there. `torn_at`: files and numbers of the first MAX_BREAKS of them.
 
     `found`: which of the noted hashes are the hash of a line that is there.
     """
@@ -41,6 +42,7 @@ class ChainReport:
     anchor: Link
     older: int
     torn: int
+    torn_at: tuple[tuple[str, int], ...]
     breaks: tuple[Break, ...]
     break_count: int
     found: frozenset[str]
@@ -78,6 +80,7 @@ class _Walk:
     lines: int = 0
     older: int = 0
     torn: int = 0
+    torn_at: list[tuple[str, int]] = field(default_factory=list)
     breaks: list[Break] = field(default_factory=list)
     break_count: int = 0
     found: set[str] = field(default_factory=set)
@@ -96,6 +99,8 @@ class _Walk:
         fields = fields_of(line)
         if fields is None:
             self.torn += 1
+            if len(self.torn_at) < MAX_BREAKS:
+                self.torn_at.append(self.where)
             return
         place = place_of(fields)
         if place is None and self.last is None and not self.anchor.n:
@@ -133,9 +138,9 @@ class _Walk:
         return True
 
     def report(self, last: Link) -> ChainReport:
-        breaks, found = tuple(self.breaks), frozenset(self.found)
+        breaks, found, torn_at = tuple(self.breaks), frozenset(self.found), tuple(self.torn_at)
         return ChainReport(
-            self.stem, self.lines, last, self.anchor, self.older, self.torn, breaks, self.break_count, found
+            self.stem, self.lines, last, self.anchor, self.older, self.torn, torn_at, breaks, self.break_count, found
         )
 
 

@@ -163,8 +163,8 @@ class Approvals:
         finally:
             self._waiting.pop(pending.approval_id, None)
             self._notify(outcome)
-            if outcome.outcome == "approved":
-                self.ends.begin(pending)
+            if outcome.by is not None and outcome.outcome == "approved":
+                self.ends.begin(pending, outcome.by)
             else:
                 self.ends.settle(pending, GONE)  # a yes that came just too late, if there was one
 

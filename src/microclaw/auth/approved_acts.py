@@ -27,6 +27,14 @@ MAX_WHY_CHARS: Final = 400
 
 
 @dataclass(frozen=True, slots=True)
+class Yes:
+    """The question's number, and the name of who said yes to it."""
+
+    approval_id: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class ActEnd:
     """`failed`: it was refused or went wrong, `why` says how; `unknown`: nobody can tell what came of it."""
 
@@ -53,18 +61,18 @@ class ApprovedAct:
     def __init__(self, outer: ApprovedAct | None = None) -> None:
         """`outer` is the act around it: until this one asks itself, it is done with that one's approval."""
         self.end: ActEnd = DONE
-        self.approval: str | None = None if outer is None or outer.is_over else outer.approval
-        """The number of its last question, once somebody said yes to that."""
+        self.yes: Yes | None = None if outer is None or outer.is_over else outer.yes
+        """To its last question, once somebody said it."""
         self._tell: list[Callable[[ActEnd], None]] | None = []
 
     def failed(self, why: str, code: str | None = None, next_step: str | None = None) -> None:
         self.end = ActEnd("failed", _short(why), code, next_step)
 
-    def approved(self, approval_id: str, tell: Callable[[ActEnd], None]) -> bool:
+    def approved(self, yes: Yes, tell: Callable[[ActEnd], None]) -> bool:
         """`tell` is called once with the end; False when the act is over already."""
         if self._tell is None:
             return False
-        self.approval = approval_id
+        self.yes = yes
         self._tell.append(tell)
         return True
 
@@ -83,8 +91,14 @@ _current: ContextVar[ApprovedAct | None] = ContextVar("approved_act", default=No
 
 def approval_now() -> str | None:
     """The number of the question that the act under way here had its yes to; None where nobody was asked."""
+    yes = yes_now()
+    return None if yes is None else yes.approval_id
+
+
+def yes_now() -> Yes | None:
+    """The yes that the act under way here had; None where nobody was asked."""
     act = _current.get()
-    return None if act is None else act.approval
+    return None if act is None else act.yes
 
 
 @contextmanager
@@ -131,16 +145,16 @@ class ActEnds:
         """The act around it asks: a yes of before is not this question's."""
         act = _current.get()
         if act is not None:
-            act.approval = None
+            act.yes = None
 
-    def begin(self, pending: PendingApproval) -> None:
-        """Who asked goes on: from here on the act around it tells the end."""
+    def begin(self, pending: PendingApproval, by: str) -> None:
+        """Who asked goes on, with the yes of `by`: from here on the act around it tells the end."""
 
         def tell(end: ActEnd) -> None:
             self.settle(pending, end)
 
         act = _current.get()
-        if act is None or not act.approved(pending.approval_id, tell):
+        if act is None or not act.approved(Yes(pending.approval_id, by), tell):
             self.settle(pending, UNTOLD)
 
     def settle(self, pending: PendingApproval, end: ActEnd) -> None:

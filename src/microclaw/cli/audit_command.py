@@ -146,7 +146,12 @@ def chain_text(report: ChainReport) -> str:
     if report.older:
         facts.append(f"{report.older:,} more of before the chain, which it does not cover")
     if report.torn:
-        facts.append(f"{count_text(report.torn, 'piece')} of a line, as a power cut leaves it, and no forgery")
+        places = ", ".join(f"{file} line {line}" for file, line in report.torn_at)
+        more = report.torn - len(report.torn_at)
+        facts.append(
+            f"{count_text(report.torn, 'line')} outside of the chain that {'holds' if report.torn == 1 else 'hold'} no "
+            f"event ({places}{f' and {more:,} more' if more else ''}): a power cut leaves such, and an editor may"
+        )
     if report.whole and not (report.lines or report.anchor.n or report.older or report.torn):
         return f"{report.stem:<9} empty: no line was written yet"
     return f"{report.stem:<9} {'whole' if report.whole else 'BROKEN'}: {'; '.join(facts)}"
@@ -161,6 +166,7 @@ def _report(report: ChainReport) -> dict[str, Any]:
         "rotated_away": report.anchor.n,
         "before_the_chain": report.older,
         "torn": report.torn,
+        "torn_at": [{"file": file, "line": line} for file, line in report.torn_at],
         "breaks": [{"what": one.what, "file": one.file, "line": one.line, "text": one.text} for one in report.breaks],
         "break_count": report.break_count,
     }

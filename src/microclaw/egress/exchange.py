@@ -101,19 +101,21 @@ class Exchange:
         """Why it ended early; empty when it did not."""
 
     async def refuse(self, status: int, why: str) -> None:
-        """Answer with the reason, unless the answer has begun.
+        """Answer with the reason, unless the answer has begun. The host's own faults (502, 504) are no refusal.
 
         It is in the status line too: of an answer to CONNECT most clients show that alone.
         """
         if self._connection.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             return
         text = f"microclaw: {why}\n".encode()
-        reason = f"Refused: {''.join(char for char in why if ' ' <= char <= '~')}"[:MAX_REASON_CHARS]
+        is_failure = status in (502, 504)
+        words = "".join(char for char in why if " " <= char <= "~")
+        reason = f"{'Failed' if is_failure else 'Refused'}: {words}"[:MAX_REASON_CHARS]
         headers = [
             ("Content-Type", "text/plain; charset=utf-8"),
             ("Content-Length", str(len(text))),
             ("Connection", "close"),
-            ("X-Microclaw-Egress", "refused"),
+            ("X-Microclaw-Egress", "failed" if is_failure else "refused"),
         ]
         if self._connection.our_state is h11.IDLE:  # what came is no request that h11 would answer
             head = f"HTTP/1.1 {status} {reason}\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers)

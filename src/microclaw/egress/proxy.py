@@ -186,7 +186,8 @@ class _TaskProxy:
             self._note(AuditKind.EGRESS_ALLOWED, request, verdict, exchange, exchange.ended)
         except RequestRefused as exc:
             kind = AuditKind.EGRESS_ALLOWED if exc.status == SERVERS_FAULT else AuditKind.EGRESS_REFUSED
-            self._note(kind, request, verdict, exchange, exc.why)
+            why = f"it failed: {exc.why}" if kind is AuditKind.EGRESS_ALLOWED else exc.why
+            self._note(kind, request, verdict, exchange, why)
             await exchange.refuse(exc.status, exc.words)
         except BaseException as exc:
             if exchange.count is None:

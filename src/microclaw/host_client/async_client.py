@@ -54,6 +54,11 @@ class AsyncHostClient:
     async def get(self, path: str, query: Mapping[str, str | int] | None = None) -> dict[str, Any]:
         return await self._call(HostRequest("GET", path, query=query))
 
+    async def read(self, path: str) -> bytes:
+        """The bytes of a file that the host answers with, MAX_REPLY_BYTES at most."""
+        async with self._response(HostRequest("GET", path)) as response:
+            return await _body(response)
+
     async def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         return await self._call(HostRequest("POST", path, body))
 

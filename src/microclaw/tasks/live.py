@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from microclaw.auth.approved_acts import Yes
 from microclaw.sandbox.job import SandboxEnd, SandboxLimits
 from microclaw.store.tasks import TaskEnding, TaskRow
 from microclaw.tasks.order import Language, TaskOrder
@@ -29,7 +30,7 @@ class LiveTask:
     command: tuple[str, ...]
     limits: SandboxLimits
     files: Mapping[str, Path]
-    approval: str | None = None  # the number of the question that somebody said yes to
+    yes: Yes | None = None  # that somebody said to the question for it
     output: bytearray = field(default_factory=bytearray)
     news: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)

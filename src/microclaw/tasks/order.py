@@ -96,7 +96,7 @@ class TaskLimits:
 class TaskOrder:
     """`files` go into the task's folder, `keep` are the names that are taken out. `allow` is the name under which the
     allowlist (docs/egress.md) says what it may reach; None is no network. `asked_by` is the name that people read;
-    `approval` says how it was allowed, for the log.
+    `approval` says for the log how it was allowed where nobody was asked.
     """
 
     language: str

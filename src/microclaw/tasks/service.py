@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from microclaw.audit import Record
-from microclaw.auth.approved_acts import approval_now
+from microclaw.auth.approved_acts import yes_now
 from microclaw.config.settings import TaskSettings
 from microclaw.errors import MicroclawError, Overloaded, TaskRefused, UnknownName
 from microclaw.events import LiveEvent, ResultFile
@@ -173,7 +173,7 @@ class TaskService:
         except BaseException:
             await self._table.delete(row.number)
             raise
-        live = LiveTask(row, replace(order, code="", files={}), language, command, limits, files, approval_now())
+        live = LiveTask(row, replace(order, code="", files={}), language, command, limits, files, yes_now())
         self._live[row.number] = live
         return live
 
@@ -263,7 +263,7 @@ class TaskService:
         try:
             await asyncio.to_thread(self._folders.clean, ended.number)
             await self._set(live, ended)
-            self.telling.ended(ended, live.approval)
+            self.telling.ended(ended, live.yes)
             await self.prune()
         except (MicroclawError, OSError) as exc:  # it stays open in the store: the next start closes it
             _log.warning("the end of task %d is not kept: %s", ended.number, exc)

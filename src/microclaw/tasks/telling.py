@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from microclaw.audit import AuditEvent, AuditKind, Record
+from microclaw.auth.approved_acts import Yes
 from microclaw.events import LiveEvent, TaskChanged
 from microclaw.store.tasks import TaskRow
 from microclaw.tasks.live import LiveTask
@@ -32,12 +33,13 @@ class TaskTelling:
         self._record(AuditEvent(AuditKind.TASK_REFUSED, text, by=order.asked_by, about=order.device or None))
 
     def started(self, live: LiveTask) -> None:
-        self._note(AuditKind.TASK_STARTED, _started_text(live), live.row, live.approval)
+        self._note(AuditKind.TASK_STARTED, _started_text(live), live.row, live.yes)
 
-    def ended(self, row: TaskRow, approval: str | None = None) -> None:
-        self._note(AuditKind.TASK_ENDED, _ended_text(row), row, approval)
+    def ended(self, row: TaskRow, yes: Yes | None = None) -> None:
+        self._note(AuditKind.TASK_ENDED, _ended_text(row), row, yes)
 
-    def _note(self, kind: AuditKind, text: str, row: TaskRow, approval: str | None) -> None:
+    def _note(self, kind: AuditKind, text: str, row: TaskRow, yes: Yes | None) -> None:
+        approval = None if yes is None else yes.approval_id
         known, about, network = (row.code_sha256[:16],), f"task {row.number}", row.allow is not None
         event = AuditEvent(kind, text, about=about, by=row.asked_by, known=known, approval=approval, network=network)
         self._record(event)
@@ -46,9 +48,10 @@ class TaskTelling:
 def _started_text(live: LiveTask) -> str:
     row, limits = live.row, live.limits
     network = "no network" if row.allow is None else f"network: {row.allow}"
+    approval = live.order.approval if live.yes is None else f"{live.yes.approval_id}, by {live.yes.by}"
     return (
         f"task {row.number}: {row.language}, {row.code_bytes:,} bytes, sha256 {row.code_sha256[:16]}, "
-        f"{limits.wall_s:g} s, {limits.memory_bytes >> 20} MB, {network}, approval: {live.order.approval}"
+        f"{limits.wall_s:g} s, {limits.memory_bytes >> 20} MB, {network}, approval: {approval}"
     )
 
 

