@@ -41,6 +41,9 @@ WRONG = [
     ("blink", "gpio_open(PIN,", "gpio_open(PIN + 2,"),
     ("blink_times", "i < TIMES", "i <= TIMES"),
     ("button_led", "gpio_set(led,", "gpio_set(led, 1 ^"),
+    ("fast_blink", "FREQUENCY_HZ);", "FREQUENCY_HZ * 2);"),
+    ("fast_blink", "pwm_set(output, 128)", "pwm_set(output, 64)"),
+    ("pwm_pulse", "pwm_open(PIN, FREQUENCY_HZ)", "pwm_open(PIN, 900)"),
     ("fade", "% PERIOD_MS", "% (2 * PERIOD_MS)"),
     ("pulse", "gpio_set(output, !ON);", ""),
     ("pulse", "gpio_set(output, ON);\n    delay(FOR_MS);", "delay(FOR_MS);\n    gpio_set(output, ON);"),
@@ -89,7 +92,11 @@ async def test_a_wrong_program_does_not_meet_a_patterns_expectations(
 
 
 AT_THE_ENDS: list[tuple[str, dict[str, Value]]] = [
-    ("blink", {"HALF_PERIOD_MS": 1}),
+    ("blink", {"HALF_PERIOD_MS": 10}),
+    ("blink_times", {"HALF_PERIOD_MS": 10, "TIMES": 50}),
+    ("fast_blink", {"FREQUENCY_HZ": 10}),
+    ("fast_blink", {"FREQUENCY_HZ": 9000}),
+    ("pwm_pulse", {"FREQUENCY_HZ": 9000, "DUTY": 128}),
     ("blink", {"HALF_PERIOD_MS": 600_000}),
     ("blink_times", {"TIMES": 1_000_000}),
     ("fade", {"PERIOD_MS": 200}),

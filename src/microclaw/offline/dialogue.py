@@ -36,6 +36,7 @@ from microclaw.offline.lights import LIGHTS, led_decider
 from microclaw.offline.memory import EXAMPLES as MEMORY_EXAMPLES
 from microclaw.offline.memory import MEMORY, parse_memory
 from microclaw.offline.names import asked_name, names_to_pins, told_name
+from microclaw.offline.paces import with_exact_times
 from microclaw.offline.parse import Parse, Question, Values
 from microclaw.offline.pins import (
     all_pins,
@@ -117,7 +118,9 @@ def understand(request: ModelRequest) -> Understanding:
             completed, open_question.said, device_context, named or device_context.meant, named is not None, results
         )
     reading = _Reading(context, False) if context is not None else _read(said, device_context, results, act, unlogged)
-    found = reading.found if isinstance(reading.found, Say) else undone_elsewhere(reading.found)
+    found = reading.found
+    if not isinstance(found, Say):
+        found = undone_elsewhere(found if context is not None else _exactly(found, said))
     decision = found if isinstance(found, Say) else _decide(found)
     at = found if isinstance(found, Context) else None
     is_unclear = isinstance(decision, Say) and decision.code in ("ambiguous", "not_understood")
@@ -294,6 +297,10 @@ def _referred(text: str, act: LastAct, device: KnownDevice | None, *, elsewhere:
     if parse.word("thing") != "it" and (parse.kind != "toggle_pin" or parse.word("thing") is not None):
         return None
     return with_target(parse, act)
+
+
+def _exactly(at: Context, said: str) -> Context:
+    return with_exact_times(at, said, english().mended(said))
 
 
 def _is_for_the_board(memory: Parse, said: str, sentences: Sentences) -> bool:
