@@ -105,7 +105,7 @@ def test_an_input_that_changes_at_the_same_moment_is_no_overlap() -> None:
 
 
 def square_wave(half_ms: float, count: int = 400) -> Observation:
-    return Observation(half_ms * count, tuple(Edge(2, n % 2, n * half_ms) for n in range(1, count)), before={2: 0})
+    return Observation(half_ms * count, tuple(Edge(n * half_ms, 2, n % 2) for n in range(1, count)), before={2: 0})
 
 
 @pytest.mark.parametrize(
