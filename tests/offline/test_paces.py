@@ -1,4 +1,4 @@
-"""A rate that is said is kept, made by PWM, or refused with the nearest ones; its trial is held against what was said."""
+"""A rate that is said is kept, made by PWM, or refused with the nearest ones; the trial is held against it."""
 
 from __future__ import annotations
 

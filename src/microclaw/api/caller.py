@@ -191,6 +191,12 @@ _CSRF: Final = CSRF_HEADER.lower().encode()
 _SAFE: Final = frozenset({"GET", "HEAD"})
 
 
+def _thing(path: str) -> str:
+    """What a person is told in the place of a route: "/v1/tasks/3" -> "this (tasks) is"."""
+    words = [part for part in path.split("/") if part not in ("", "v1")]
+    return f"this ({words[0].replace('_', ' ').replace('-', ' ')}) is" if words else "this is"
+
+
 def cookie_name(scope: Scope) -> str:
     """The cookie of a session here. Cookies know no port, so the name has it; `__Host-` (RFC 6265bis) needs HTTPS."""
     port = (scope.get("server") or ("", 0))[1]
@@ -311,16 +317,17 @@ class BearerAuth:
         path, most = scope["path"][:80], OF_ROLE.get(person.role, Access.OPEN)
         if access is Access.SOCKET:
             text = f"no token may do this, and no session: {scope.get('method', 'GET')} {path}"
-            step = "do it on the host's own command line"
+            step, shown = "do it on the host's own command line", text
         elif (Access.OWN if access is None else access) <= most:
             return None
         else:
             needs = "the owner's" if access is None else _LEAST[access]
             who = f"{person.name} is {role_words(person.role)}" if limit is None else f"this token's scope is {limit}"
             text, step = f"{who}: {path} is {needs}", "ask the owner of this host"
+            shown = text if limit is not None or not _PLAIN_PATH.fullmatch(path) else f"{who}: {_thing(path)} {needs}"
         known = (path,) if _PLAIN_PATH.fullmatch(path) else ()
         self._note(kind, text, scope, about=about, by=person.name, known=known)
-        return failure_response(Failure("permission_refused", text, step), 403)
+        return failure_response(Failure("permission_refused", shown, step), 403)
 
     def _note(
         self,
