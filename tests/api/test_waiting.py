@@ -144,4 +144,6 @@ async def test_a_stop_while_questions_wait_answers_them_and_leaves_no_traceback(
     assert "the host is stopping, so it was not done" in answer["error"]["message"]
     assert "microclaw up" in answer["error"]["next"]
     assert "the host is stopping" in str((await stream)[-1])
-    assert [record.getMessage() for record in caplog.records if record.exc_info or record.levelno >= logging.ERROR] == []
+    assert [
+        record.getMessage() for record in caplog.records if record.exc_info or record.levelno >= logging.ERROR
+    ] == []

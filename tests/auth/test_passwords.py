@@ -118,8 +118,9 @@ def test_what_is_guessed_first_is_easy(easy: str, why: str) -> None:
 @pytest.mark.parametrize(
     "good",
     [
-        RIGHT, "xK7$nQ2pVz!m", "sunshine orbit lamp gravel", "the first overstuffed sofa", "schöne grüße, welt", "bananas und Kreide",
-        "7351-okapi-9902", "犬が橋の下で静かに眠っている", "microclaw gravel orbit sofa", "a-AB3-zz8-kLm", "h7Gk2mPq9sWd",
+        RIGHT, "xK7$nQ2pVz!m", "sunshine orbit lamp gravel", "the first overstuffed sofa", "schöne grüße, welt",
+        "bananas und Kreide", "7351-okapi-9902", "犬が橋の下で静かに眠っている", "microclaw gravel orbit sofa",
+        "a-AB3-zz8-kLm", "h7Gk2mPq9sWd",
     ],
 )  # fmt: skip
 def test_other_passwords_are_not_easy(good: str) -> None:

@@ -12,7 +12,8 @@ import pytest
 from tests.cli.conftest import Run
 
 from microclaw.audit import AuditEvent, AuditKind
-from microclaw.audit.files import FOLDER, append_lines, line_of, stem_of
+from microclaw.audit.event import line_of
+from microclaw.audit.files import FOLDER, append_lines, stem_of
 from microclaw.auth.certificates import new_authority
 from microclaw.backup.keys import PrivateKeys, new_private_key
 from microclaw.cli.backup_findings import LATE_DAYS, key_findings, late_findings

@@ -471,7 +471,19 @@ def test_the_command_says_all_of_it_with_an_exit_code(run: Run, tmp_path: Path) 
     document = json.loads(good.out)
     assert (good.code, document["schema"], document["ok"]) == (0, "microclaw.doctor_security/1", True)
     parts = {finding["part"] for finding in document["findings"]}
-    assert parts == {"file", "listen", "socket", "certs", "backup", "egress", "secret", "token", "sandbox", "audit", "alarm"}
+    assert parts == {
+        "file",
+        "listen",
+        "socket",
+        "certs",
+        "backup",
+        "egress",
+        "secret",
+        "token",
+        "sandbox",
+        "audit",
+        "alarm",
+    }
     advisory = {
         "id": "MADE-UP-1",
         "summary": "made up for a test",

@@ -198,8 +198,16 @@ async def test_a_program_is_run_at_a_time_of_day(ask: Ask, said: str, when: dict
         ("start btn at 8", "Is that 08:00 or 20:00?", "start btn at 08:00"),
         ("run btn every weekday", "At what time?", "run btn every weekday at 8:00"),
         ("run btn at sunset", "when sunset is", "run btn at 20:00"),
-        ("run btn every 2nd tuesday at 7", "btn is a program on desk; I did not understand when", "every weekday at 7:00"),
-        ("every other day at 7:00 run btn", "btn is a program on desk; I did not understand when", "every weekday at 7:00"),
+        (
+            "run btn every 2nd tuesday at 7",
+            "btn is a program on desk; I did not understand when",
+            "every weekday at 7:00",
+        ),
+        (
+            "every other day at 7:00 run btn",
+            "btn is a program on desk; I did not understand when",
+            "every weekday at 7:00",
+        ),
         ("run btn at 8 pm except on sundays", "I did not understand when", "every weekday at 7:00 run btn"),
         ("run btn at 8 pm and 9 pm", "I did not understand when", "every weekday at 7:00 run btn"),
         ("run btn between 8 and 9 pm", "I did not understand when", "every weekday at 7:00 run btn"),

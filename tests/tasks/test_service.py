@@ -191,7 +191,8 @@ async def test_no_file_takes_the_place_of_a_module_of_pythons_own(place: Place, 
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"code": "x" * (300 << 10)}, {"code": "  \n"}, {"code": "print(1)\0"}, {"language": "perl"}, {"language": "bash"},
+        {"code": "x" * (300 << 10)}, {"code": "  \n"}, {"code": "print(1)\0"}, {"language": "perl"},
+        {"language": "bash"},
         {"limits": TaskLimits(wall_s=61)}, {"limits": TaskLimits(wall_s=0)}, {"limits": TaskLimits(memory_mb=4096)},
         {"files": {f"f{n}": b"" for n in range(33)}}, {"files": {"x": bytes(65 << 20)}}, {"allow": "report"},
     ],

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from microclaw.api.access import OF_ROLE, Access, access_of
-from microclaw.api.failures import failure_response, is_openai, openai_error
+from microclaw.api.failures import failure_answer
 from microclaw.api.jobs import Feed
 from microclaw.api.request_check import refuse
 from microclaw.apps.changes import conversation_of
@@ -299,7 +299,7 @@ class BearerAuth:
         if changes and not (len(sent) == 1 and hmac.compare_digest(sent[0], csrf.encode())):
             self._note(AuditKind.SIGNIN_REFUSED, "a change without the page's own word", scope, about=found.sign_in_id)
             text = f"a session changes nothing without the header {CSRF_HEADER}"
-            return failure_response(Failure("forbidden", text, "GET /v1/me has its value: csrf"), 403)
+            return _refusal(scope, 403, Failure("forbidden", text, "GET /v1/me has its value: csrf"))
         number = request_number(scope)
         return Caller(found.person.person_id, direct=False, source=found.sign_in_id, request=number, csrf=csrf)
 
@@ -327,7 +327,7 @@ class BearerAuth:
             shown = text if limit is not None or not _PLAIN_PATH.fullmatch(path) else f"{who}: {_thing(path)} {needs}"
         known = (path,) if _PLAIN_PATH.fullmatch(path) else ()
         self._note(kind, text, scope, about=about, by=person.name, known=known)
-        return failure_response(Failure("permission_refused", shown, step), 403)
+        return _refusal(scope, 403, Failure("permission_refused", shown, step))
 
     def _note(
         self,
@@ -380,6 +380,4 @@ def request_number(scope: Scope) -> str:
 
 
 def _refusal(scope: Scope, status: int, failure: Failure) -> Response:
-    if is_openai(scope["path"]):
-        return openai_error(status, f"{failure.message} (next: {failure.next_step})", code="invalid_api_key")
-    return failure_response(failure, status)
+    return failure_answer(scope["path"], failure, status, code="invalid_api_key" if status == 401 else None)

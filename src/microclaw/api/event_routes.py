@@ -19,7 +19,7 @@ from fastapi.responses import StreamingResponse
 
 from microclaw.api.caller import RequestCaller
 from microclaw.auth.people import Roles
-from microclaw.auth.tokens import RECHECK_S, TokenWatch
+from microclaw.auth.watches import RECHECK_S, TokenWatch
 from microclaw.errors import ConfigError, Overloaded
 from microclaw.events import LIVE_EVENTS, Alarm, DeviceLog, LiveEvent, Published, TaskChanged
 from microclaw.tasks.access import seen_by

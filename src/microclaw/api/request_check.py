@@ -11,7 +11,7 @@ from collections.abc import Callable, Container, Iterable
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from microclaw.api.failures import failure_response, is_openai, openai_error
+from microclaw.api.failures import failure_answer
 from microclaw.wire.host_api import Failure
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -88,10 +88,7 @@ class RequestCheck:
             receive = _replaying(body, receive) if refusal is None else receive
         if refusal is not None:
             status, failure = refusal
-            if is_openai(scope["path"]):
-                await refuse(openai_error(status, failure.message), scope, receive, send)
-            else:
-                await refuse(failure_response(failure, status), scope, receive, send)
+            await refuse(failure_answer(scope["path"], failure, status), scope, receive, send)
             return
         await self._app(scope, receive, send)
 

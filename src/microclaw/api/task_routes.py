@@ -21,7 +21,7 @@ from microclaw.errors import PermissionRefused, TaskRefused, UnknownName
 from microclaw.store.tasks import TaskRow
 from microclaw.tasks.access import check_may_run, check_sees, seen_by
 from microclaw.tasks.live import TaskView
-from microclaw.tasks.order import MAX_CODE_BYTES, MAX_FILES, TaskLimits, TaskOrder, language_named
+from microclaw.tasks.order import LANGUAGES, MAX_CODE_BYTES, MAX_FILES, TaskLimits, TaskOrder, language_named
 from microclaw.tasks.service import MAX_WAIT_S, TaskService
 
 MAX_NUMBER = 2**63 - 1
@@ -33,7 +33,7 @@ class TaskBody(RequestBody):
     """`files` are by name, in base64; `keep` are the names to take out, `allow` is its name in the allowlist."""
 
     code: Annotated[str, Field(min_length=1, max_length=MAX_CODE_BYTES)]
-    language: Annotated[str, Field(max_length=20)] = "python"
+    language: Annotated[str, Field(max_length=20, json_schema_extra={"enum": list(LANGUAGES)})] = "python"
     files: Annotated[dict[_Name, str], Field(default_factory=dict, max_length=MAX_FILES)]
     keep: Annotated[tuple[_Name, ...], Field(max_length=MAX_FILES)] = ()
     seconds: Annotated[float, Field(gt=0)] | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final
 
 MIN_DIFFERENT: Final = 5
@@ -22,13 +23,14 @@ _ROWS: Final = (
     "qwertyuiop", "qwertzuiop", "azertyuiop", "asdfghjkl", "qsdfghjklm", "zxcvbnm", "yxcvbnm", "wxcvbn",
     "1qaz2wsx3edc4rfv5tgb6yhn7ujm", "qazwsxedcrfvtgbyhnujm",
 )  # fmt: skip
-_COMMON: Final = (
+_COMMON: Final = re.findall(
+    r"\w+",
     "password passwort passwd passphrase pass secret welcome willkommen admin administrator root login user guest test "
     "letmein iloveyou love hello hallo monkey dragon master sunshine princess football baseball fussball soccer shadow "
     "superman batman starwars pokemon ninja hunter killer freedom whatever trustno changeme default temporary computer "
     "internet server summer winter spring autumn sommer herbst flower cookie cheese banana ginger pepper charlie "
-    "michael jordan daniel thomas jessica ashley google facebook raspberry arduino esp32 homeassistant"
-).split()
+    "michael jordan daniel thomas jessica ashley google facebook raspberry arduino esp32 homeassistant",
+)
 _LETTERS: Final = str.maketrans("013457@$!+|", "oieastasiti")  # as in p@ssw0rd
 _YEAR: Final = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)")
 _REPEAT: Final = re.compile(r"(.)\1\1+|(..)\2\2+|(.{3,11}?)\3+", re.S)
@@ -81,7 +83,7 @@ def _word(word: str) -> str:
 def _runs(text: str, min_digits: int) -> Iterator[tuple[int, int]]:
     """Where characters follow each other as in one of the rows, forwards or backwards, each once or several times."""
     for row in (*_ROWS, *(row[::-1] for row in _ROWS)):
-        steps = set(zip(row, row[1:], strict=False))
+        steps = set(pairwise(row))
         begin, count = 0, 1
         for at in range(1, len(text) + 1):
             pair = (text[at - 1], text[at]) if at < len(text) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -17,7 +18,7 @@ from microclaw.config.yaml_file import FileMistakes
 from microclaw.egress.allowlist import FILE_NAME, Allowance, AllowEntry, Allowlist, read_allowlist
 from microclaw.egress.policy import Verdict, judge
 from microclaw.egress.request_head import RequestRefused, connect_target, url_parts
-from microclaw.egress.secret_values import Kept, Place, SecretValues, missing_secrets
+from microclaw.egress.secret_values import Kept, Place, SecretValues, missing_secrets, missing_text
 from microclaw.egress.system_keyring import system_keyring
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.text import count_text
@@ -28,14 +29,18 @@ NOTHING: Final = "nothing is allowed: tasks have no network"
 
 
 @egress_group.command("show")
+@egress_group.command("status", hidden=True)
 def show(ctx: typer.Context) -> None:
-    """What tasks in the sandbox may ask."""
+    """What tasks in the sandbox may ask, and which secrets are missing for that."""
     options = global_options(ctx)
-    path = _home(options) / FILE_NAME
+    home = _home(options)
+    path = home / FILE_NAME
     allowlist = _read(options, path)
+    missing = missing_secrets(home, os.environ, allowlist)
     rows = [_entry_object(entry) for entry in allowlist.entries]
     limits = {**_allowance(allowlist.limits), "connections": allowlist.connections}
-    if options.wrote_json("egress", {"file": str(path), "exists": path.exists(), "allow": rows, "limits": limits}):
+    value = {"file": str(path), "exists": path.exists(), "allow": rows, "limits": limits}
+    if options.wrote_json("egress", {**value, "secrets_missing": list(missing)}):
         return
     options.table(
         [
@@ -45,13 +50,14 @@ def show(ctx: typer.Context) -> None:
                 "any" if entry.methods is None else " ".join(sorted(entry.methods)),
                 "all" if entry.tasks is None else " ".join(sorted(entry.tasks)),
                 "the proxy's" if entry.tls else "the task's own",
-                entry.secret or "",
+                f"{entry.secret or ''}{' (missing)' if entry.secret in missing else ''}",
             )
             for entry in allowlist.entries
         ],
         head=("HOST", "PORTS", "METHODS", "TASKS", "TLS", "SECRET"),
         empty=f"{NOTHING} ({path})",
     )
+    _say_missing(options, missing)
 
 
 @egress_group.command("check")
@@ -67,10 +73,9 @@ def check(
         raise ConfigError(f"there is no {file}", next_step="microclaw egress check FILE")
     allowlist = _read(options, path)
     missing = missing_secrets(home, os.environ, allowlist)
-    found = {"ok": not missing, "file": str(path), "mistakes": [], "secrets_missing": missing}
+    found = {"ok": not missing, "file": str(path), "mistakes": [], "secrets_missing": list(missing)}
     if not options.wrote_json("egress_check", found):
-        for name in missing:
-            options.line(f"{path}: there is no secret {name}\n  next: microclaw secret set {name} @FILE")
+        _say_missing(options, missing)
         if not missing:
             options.say(
                 f"{path}: nothing wrong, {count_text(len(allowlist.entries), 'host')}"
@@ -100,12 +105,14 @@ def try_request(
     secret = verdict.entry.secret if verdict.allowed and verdict.entry is not None else None
     missing = secret if secret is not None and secret not in SecretValues(home, os.environ).places() else None
     value = {"allowed": verdict.allowed, "why": verdict.why, "port": verdict.port, "line": line, "way": way}
-    value["secret_missing"] = missing
+    value |= {"secret_missing": missing, "next": verdict.next_step or None}
     if not options.wrote_json("egress_test", value):
         but = "" if missing is None else f", but secret {missing} is missing"
         options.line(f"{f'allowed{but}' if verdict.allowed else 'refused'}: {verdict.why}")
         if missing is not None:
             options.line(f"  next: microclaw secret set {missing} @FILE")
+        elif verdict.next_step:
+            options.line(f"  next: {verdict.next_step}")
         elif verdict.allowed:
             options.say(f"by {way}; its addresses are looked up when it is asked, and have to be public")
     if not verdict.allowed or missing is not None:
@@ -196,6 +203,12 @@ def _kept_text(name: str, kept: Kept) -> str:
 
 def _home(options: GlobalOptions) -> Path:
     return private_home(os.environ, options.home)
+
+
+def _say_missing(options: GlobalOptions, missing: Mapping[str, str]) -> None:
+    for name, where in missing.items():
+        text, step = missing_text(name, where)
+        options.line(f"{text}\n  next: {step}")
 
 
 def _read(options: GlobalOptions, path: Path) -> Allowlist:

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from microclaw.audit import alarm_text, open_alarms, read_events, verify_chains
-from microclaw.builds.confinement import NEXT_STEP, Confinement, confinement
+from microclaw.builds.confinement import NEXT_STEP, SHUT_OFF, Confinement, confinement
 from microclaw.cli.audit_command import BROKEN_STEP, chain_text
 from microclaw.cli.backup_findings import key_findings, late_findings
 from microclaw.cli.findings import Finding, problem, warning
@@ -56,7 +56,7 @@ def security_findings(options: GlobalOptions, advisories: Sequence[Path]) -> lis
             f"no secret of tasks is kept; {OTHER_KEYS}",
         ),
         ("token", lambda: token_findings(settings.database, now_ms()), "no token is open for ever or forgotten"),
-        ("sandbox", lambda: sandbox_findings(confinement()), "compilers and speech engines run in bubblewrap"),
+        ("sandbox", lambda: sandbox_findings(confinement()), SHUT_OFF),
         ("sandbox", lambda: code_findings(settings.sandbox), ""),
         ("audit", lambda: chain_findings(home), "the security log is whole"),
         ("alarm", lambda: alarm_findings(home), "no alarm is open"),

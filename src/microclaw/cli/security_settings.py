@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,7 +15,7 @@ from microclaw.cli.findings import Finding, problem, warning
 from microclaw.cli.mqtt_lines import setting_warnings
 from microclaw.config.settings import McpServerSettings, Settings
 from microclaw.egress.allowlist import FILE_NAME, read_allowlist
-from microclaw.egress.secret_values import UNLOCK, SecretValues
+from microclaw.egress.secret_values import UNLOCK, SecretValues, missing_secrets, missing_text
 from microclaw.errors import StoreError
 from microclaw.store.database import connect
 from microclaw.tasks.device_code import ALL
@@ -50,8 +51,14 @@ def setting_findings(settings: Settings) -> Iterator[Finding]:
 
 
 def egress_findings(home: Path) -> Iterator[Finding]:
-    """Entries of the allowlist that allow more than one host, or clear text. FileMistakes, ConfigError."""
-    for entry in read_allowlist(home / FILE_NAME).entries:
+    """Entries of the allowlist that allow more than one host, clear text, or need a secret that is not there.
+
+    Raises FileMistakes, ConfigError.
+    """
+    allowlist = read_allowlist(home / FILE_NAME)
+    for name, line in missing_secrets(home, os.environ, allowlist).items():
+        yield problem("egress", *missing_text(name, line))
+    for entry in allowlist.entries:
         where = f"{FILE_NAME} line {entry.line}: {entry.host}"
         if entry.host.startswith("*."):
             text = f"{where} allows code in the sandbox every name below it, also one that somebody else can take"
@@ -69,7 +76,9 @@ def secret_findings(values: SecretValues) -> Iterator[Finding]:
         text = f"the secret {name} is in the system's keyring, which does not give it ({why}): what needs it is refused"
         yield problem("secret", text, f"{UNLOCK}, or: microclaw secret set {name} @FILE --in file")
     lying = {"keyring": "in the system's keyring", "secrets.toml": "in secrets.toml, which only this account reads"}
-    shown = [f"{count_text(places.count(place), 'secret')} {where}" for place, where in lying.items() if place in places]
+    shown = [
+        f"{count_text(places.count(place), 'secret')} {where}" for place, where in lying.items() if place in places
+    ]
     if shown:
         yield Finding("secret", True, f"of tasks: {', '.join(shown)}; {OTHER_KEYS}")
 

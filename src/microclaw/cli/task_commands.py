@@ -44,7 +44,10 @@ def run(
         typer.Option("--allow", metavar="NAME", help="It may ask what egress.yaml allows to NAME. [default: nothing]"),
     ] = None,
     language: Annotated[
-        str | None, typer.Option("--language", metavar="NAME", help="python, shell or javascript. [default: by the file's name, else python]")
+        str | None,
+        typer.Option(
+            "--language", metavar="NAME", help="python, shell or javascript. [default: by the file's name, else python]"
+        ),
     ] = None,
     seconds: Annotated[float | None, typer.Option("--seconds", metavar="S", help="How long it may take.")] = None,
 ) -> None:

@@ -105,8 +105,10 @@ class SecretValues:
             raise UnknownName(f"there is no secret {name[:40]}", next_step="microclaw secret list")
         value = self._value(name)
         if value is None:
-            why = self._failed.get(name, "it is no usable value")
-            raise ConfigError(f"{name} cannot be read, so it stays where it is: {why}", next_step=UNLOCK)
+            if before == "keyring":
+                why = self._failed.get(name, "it is no usable value")
+                raise ConfigError(f"the keyring does not give {name} ({why}), so it stays there", next_step=UNLOCK)
+            raise ConfigError(f"{name} is no usable value", next_step=f"microclaw secret set {name} @FILE")
         return self.set(name, value, place)
 
     def remove(self, name: str) -> None:
@@ -178,10 +180,20 @@ class SecretValues:
         return f"{self._home}:{name}"
 
 
-def missing_secrets(home: Path, environ: Mapping[str, str], allowlist: Allowlist) -> list[str]:
-    """The secrets that entries name and this home has not. Blocking."""
+def missing_secrets(home: Path, environ: Mapping[str, str], allowlist: Allowlist) -> dict[str, str]:
+    """The secrets that entries name and this home has not, each with where it is named. Blocking."""
     known = SecretValues(home, environ).places()
-    return sorted({entry.secret for entry in allowlist.entries if entry.secret and entry.secret not in known})
+    found: dict[str, list[str]] = {}
+    for entry in allowlist.entries:
+        if entry.secret is not None and entry.secret not in known:
+            found.setdefault(entry.secret, []).append(f"line {entry.line}: {entry.host}")
+    return {name: ", ".join(found[name]) for name in sorted(found)}
+
+
+def missing_text(name: str, where: str) -> tuple[str, str]:
+    """What that means, and the next step."""
+    text = f"there is no secret {name}, which egress.yaml names ({where}): what needs it is refused"
+    return text, f"microclaw secret set {name} @FILE"
 
 
 def _why(exc: Exception) -> str:

@@ -73,10 +73,9 @@ def timed_program_order(
     if timed is None:
         return None
     what = re.sub(rf"(?i)^{POLITE}", "", timed[0])
-    found = program_order(what, device_context, device)
-    if found is None or isinstance(found[0], Say):
+    order, there = program_order(what, device_context, device) or (None, None)
+    if order is None or isinstance(order, Say):
         return None
-    order, there = found
     boards = (device,) if device is not None else device_context.devices
     if not any(named_on(board, order.word("app") or "", kept=True) for board in boards):
         return None

@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 from microclaw.language.quantities import normalize_quantities
-from microclaw.language.times import DAYS
+from microclaw.language.times import DAYS, SUN
 from microclaw.models.protocol import DeviceContext, KnownDevice
 from microclaw.offline.decision import Act, Context, Decision, Say
 from microclaw.offline.paces import check_whole, exact_ms
@@ -38,7 +38,8 @@ _ORDERS: Final = tuple(
     )
 )
 _CLOCK: Final = (
-    r"(?:at |by |between |from |until |till )?(?:clock(?:12)? \d{4}|noon|midday|midnight|sunrise|sunset|dawn|dusk|night)"
+    r"(?:at |by |between |from |until |till )?"
+    rf"(?:clock(?:12)? \d{{4}}|noon|midday|midnight|night|{'|'.join(sorted(SUN))})"
     r"|(?:at|between|from) \d{1,2}(?::\d\d)?(?! ?(?:ms|milli|percent|times))|tomorrow|tonight|today|next"
     rf"|(?:on )?(?:weekdays|weekends|the \d|(?:{'|'.join(DAYS)})s?)"
 )
