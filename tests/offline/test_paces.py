@@ -122,3 +122,11 @@ def test_times_are_told_as_they_were_said() -> None:
     assert exact_times_ms("blink at 300 Hz for 1.5 s") >= {Fraction(10, 3), Fraction(1500)}
     assert exact_times_ms("7 times a minute") >= {Fraction(60_000, 7)}
     assert exact_times_ms("turn on pin 4") == frozenset()
+
+
+@pytest.mark.parametrize("said", ["dim pin 5 to 0.1%", "dim pin 5 to 99.9%", "turn on pin 5 at 0.1% for 3 seconds"])
+async def test_a_brightness_below_a_step_of_pwm_is_not_taken_for_off(ask: Ask, said: str) -> None:
+    reply = await ask(said)
+    assert (reply.calls, reply.failed_code) == ((), "ambiguous")
+    assert "PWM has 255 steps" in reply.text
+    assert (await ask("dim pin 5 to 0.4%")).calls

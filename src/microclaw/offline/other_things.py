@@ -64,6 +64,14 @@ _CAN: Final = r"\s*(?:(?:please|can you|could you|would you|hey|ok) )*"
 _CLOCK: Final = r"\d{1,2}(?:[:.]\d\d)? ?(?:am|pm|a\.m\.?|p\.m\.?|o'clock)?"
 _SWITCH: Final = r"(?:blink|flash|fade|toggle|turn on|switch on)"
 
+_LANGUAGES: Final = {
+    "python": "python",
+    "javascript": "javascript",
+    "js": "javascript",
+    "shell": "shell",
+    "bash": "shell",
+}
+
 Step: TypeAlias = Callable[[re.Match[str]], str]
 # Sentences that nothing else understood: why they are not done like that, and what does it.
 _INSTEAD: Final[tuple[tuple[re.Pattern[str], str, Step], ...]] = (
@@ -119,13 +127,6 @@ _INSTEAD: Final[tuple[tuple[re.Pattern[str], str, Step], ...]] = (
         lambda said: f"{said['what']}; then: at {said['at'].strip()} stop it",
     ),
 )
-_LANGUAGES: Final = {
-    "python": "python",
-    "javascript": "javascript",
-    "js": "javascript",
-    "shell": "shell",
-    "bash": "shell",
-}
 
 
 def of_a_thing(text: str) -> Say | None:

@@ -125,6 +125,17 @@ def check_whole(at: Context, time_ms: Fraction | None) -> None:
         raise _not_kept(at, time_ms, (Fraction(floor(time_ms)), Fraction(ceil(time_ms))))
 
 
+def duty_of(milli: int) -> Fraction:
+    """The duty, of 255, of a brightness in thousandths of a percent; asks where the nearest one is fully off or on."""
+    duty = Fraction(milli * 255, 100_000)
+    if 0 < milli < 100_000 and round(duty) in (0, 255):
+        end, near = ("0%", "0.4%") if milli < 50_000 else ("100%", "99.6%")
+        raise ask(
+            f"PWM has 255 steps, and {milli / 1000:g}% is none of them. How bright?", f"{near}, or {end}", "milli"
+        )
+    return duty
+
+
 def _is_kept(wanted: Fraction) -> bool:
     """Whether the nearest whole number is near enough, as a time and as a rate."""
     return abs(round(wanted) - wanted) <= KEPT * min(wanted, Fraction(round(wanted)))

@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from microclaw.offline.decision import CannotDo, Context, Decision, Say, ask
 from microclaw.offline.deployment import Deployment, deploy, for_ever, seconds, spoken, waiting
-from microclaw.offline.paces import SquareWave, exact_ms, pace_ms, square_wave
+from microclaw.offline.paces import SquareWave, duty_of, exact_ms, pace_ms, square_wave
 from microclaw.offline.parse import PIN_SLOTS
 from microclaw.offline.pins import PinTarget, Quantity, board_of, pin_target, sensor_of
 from microclaw.patterns.expected import Value
@@ -123,7 +123,7 @@ def _pwm_pulse(at: Context) -> Deployment:
         raise ask(f"{milli / 1000:g}% is not between 0 and 100. How bright?", "turn on pin 5 at 30% for 3 s", "milli")
     return Deployment(
         "pwm_pulse",
-        {**_pin_values(target), "DUTY": round(milli * 255 / 100_000), "FOR_MS": for_ms},
+        {**_pin_values(target), "DUTY": duty_of(milli), "FOR_MS": for_ms},
         f"dim(pin={target.pin}, to={milli / 1000:g}%, for={seconds(for_ms)})",
         f"{seconds(for_ms)} exactly is timed on the board -> a short program on the board",
         f"turn on {target.words} at {milli / 1000:g}% for {spoken(for_ms)}",
