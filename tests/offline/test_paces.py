@@ -98,7 +98,6 @@ async def test_flashes_are_counted_only_at_rates_that_are_kept(ask: Ask) -> None
     "said",
     [
         "turn on pin 5 for 1.5 ms",
-        "turn on pin 5 at 30% for 1.4 ms",
         "wait 1.5 ms, then turn on pin 4",
         "turn on pin 2, wait 1.4 ms, then turn on pin 4",
         "turn on pin 4 for 1.5 ms when the temperature is above 28",

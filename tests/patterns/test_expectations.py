@@ -102,7 +102,7 @@ AT_THE_ENDS: list[tuple[str, dict[str, Value]]] = [
     ("fade", {"PERIOD_MS": 200}),
     ("pulse", {"FOR_MS": 1}),
     ("pwm_pulse", {"DUTY": 0}),
-    ("pwm_pulse", {"FOR_MS": 1, "ON": 0}),
+    ("pwm_pulse", {"FOR_MS": 10, "ON": 0}),
     ("read_sensor", {"EVERY_MS": 100}),
     ("read_sensor", {"QUANTITY": "power", "ADDRESS": 64}),
     ("steps", {"LEVEL_1": 0}),
