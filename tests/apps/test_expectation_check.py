@@ -102,3 +102,21 @@ def test_a_pulse_shorter_than_a_time_stamp_is_no_steady_level() -> None:
 def test_an_input_that_changes_at_the_same_moment_is_no_overlap() -> None:
     edges = ((5.0, 7, 1), (505.0, 8, 1), (505.0, 7, 0), (1_005.0, 8, 0))
     assert found(INTERLOCK, pins(*edges, outside=8)).state == "met"
+
+
+def square_wave(half_ms: float, count: int = 400) -> Observation:
+    return Observation(half_ms * count, tuple(Edge(n * half_ms, 2, n % 2) for n in range(1, count)), before={2: 0})
+
+
+@pytest.mark.parametrize(
+    ("line", "half_ms", "state"),
+    [
+        ("pin 2: period 3.333 ms", 1.0, "not met"),  # 500 Hz in the place of 300
+        ("pin 2: period 3.333 ms", 1.667, "met"),
+        ("pin 2: high for 1.5 ms, low for 1.5 ms", 2.0, "not met"),
+        ("pin 2: high for 1 ms, low for 1 ms", 1.02, "met"),
+        ("pin 2: period 20 ms +- 2 %", 10.5, "not met"),
+    ],
+)
+def test_a_rhythm_of_some_milliseconds_is_held_against_its_mean(line: str, half_ms: float, state: str) -> None:
+    assert found(line, square_wave(half_ms)).state == state

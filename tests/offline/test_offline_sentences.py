@@ -199,7 +199,7 @@ SAID_NO = [
     ("set pin 99 high", "ambiguous"),
     ("blink pin 25", "ambiguous"),
     ("blink pin 2 every 0 ms", "ambiguous"),
-    ("blink pin 2 at 5000 Hz", "ambiguous"),
+    ("blink pin 2 at 50 kHz", "ambiguous"),
     ("dim pin 5 to 300%", "ambiguous"),
     ("turn on pin 4 when the temperature is above 3 volts", "ambiguous"),
     ("when the button on pin 2 is pressed turn on pin 2", "ambiguous"),

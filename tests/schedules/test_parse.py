@@ -31,6 +31,11 @@ NOW = datetime(2026, 11, 20, 11, 13, tzinfo=BERLIN)  # a Friday
         ("30 7 * * 1-5", "30 7 * * 1-5"),
         ("cron 0 9 1 * *", "0 9 1 * *"),
         ("*/15 * * * *", "*/15 * * * *"),
+        ("@daily", "0 0 * * *"),
+        ("weekends at 10am", "0 10 * * 0,6"),
+        ("weekdays at 7", "0 7 * * 1-5"),
+        ("every day at 7 am and 7 pm", "0 7,19 * * *"),
+        ("every weekday at 7:00 and at 18:00", "0 7,18 * * 1-5"),
     ],
 )
 def test_what_repeats_by_the_calendar_is_cron_in_its_zone(said: str, fields: str) -> None:
@@ -152,6 +157,20 @@ def test_the_machines_zone_is_what_it_names(tmp_path: Path) -> None:
     assert machine_zone({}, localtime=link, timezone=written) == "Europe/Vienna"
     assert machine_zone({"TZ": "nowhere"}, localtime=nothing, timezone=written) == "Asia/Tokyo"
     assert machine_zone({}, localtime=nothing, timezone=nothing) == "UTC"
+
+
+@pytest.mark.parametrize(
+    ("said", "step"),
+    [
+        ("every day at 7:00 and 19:30", 'make two schedules: "every day at 07:00" and "every day at 19:30"'),
+        ("tomorrow at 7:00 and 9:00", 'make two schedules: "tomorrow at 07:00" and "tomorrow at 09:00"'),
+        ("every other day at 8:00", 'name the days: "every monday at 7:00"'),
+    ],
+)
+def test_what_one_schedule_cannot_be_is_refused_with_what_to_say(said: str, step: str) -> None:
+    with pytest.raises(ScheduleRefused) as caught:
+        parse_when(said, NOW)
+    assert caught.value.next_step == step
 
 
 @pytest.mark.parametrize("text", ["in 99999999999 days", "in 99999999999999999999 weeks", f"every {'9' * 40} hours"])

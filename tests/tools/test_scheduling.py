@@ -265,6 +265,8 @@ async def test_a_prompt_of_who_may_act_no_more_is_not_told_to_the_agent(desk: De
         ({"when": "at 7", "do": "turn on pin 4"}, "schedule_refused"),
         ({"when": "in 20 minutes", "do": "turn on the pump"}, "schedule_refused"),
         ({"when": "in 20 minutes", "do": "water the moon"}, "schedule_refused"),
+        ({"when": "in 20 minutes", "do": "rm -rf /"}, "schedule_refused"),  # it would be answered, and nothing done
+        ({"when": "in 20 minutes", "do": "hello"}, "schedule_refused"),
         ({"when": "in 20 minutes", "do": "turn on pin 4", "timezone": "Mars/Olympus"}, "schedule_refused"),
         ({"when": "in 20 minutes"}, "tool_retry"),
         ({"when": "in 20 minutes", "do": "turn on pin 4", "tool": "gpio-set"}, "tool_retry"),

@@ -192,6 +192,12 @@ _CSRF: Final = CSRF_HEADER.lower().encode()
 _SAFE: Final = frozenset({"GET", "HEAD"})
 
 
+def _thing(path: str) -> str:
+    """What a person is told in the place of a route: "/v1/tasks/3" -> "this (tasks) is"."""
+    words = [part for part in path.split("/") if part not in ("", "v1")]
+    return f"this ({words[0].replace('_', ' ').replace('-', ' ')}) is" if words else "this is"
+
+
 def cookie_name(scope: Scope) -> str:
     """The cookie of a session here. Cookies know no port, so the name has it; `__Host-` (RFC 6265bis) needs HTTPS.
 
@@ -323,7 +329,7 @@ class BearerAuth:
         path, most = scope["path"][:80], OF_ROLE.get(person.role, Access.OPEN)
         if access is Access.SOCKET:
             text = f"no token may do this, and no session: {scope.get('method', 'GET')} {path}"
-            step = "do it on the host's own command line"
+            step, shown = "do it on the host's own command line", text
         elif (Access.OWN if access is None else access) <= most:
             return None
         else:
@@ -331,9 +337,11 @@ class BearerAuth:
             who = f"{person.name} is {role_words(person.role)}" if limit is None else f"this token's scope is {limit}"
             what = path if access is None or self._named is None else self._named
             text, step = f"{who}: {what} is {needs}", "ask the owner of this host"
+            is_shown_whole = limit is not None or what != path or not _PLAIN_PATH.fullmatch(path)
+            shown = text if is_shown_whole else f"{who}: {_thing(path)} {needs}"
         known = (path,) if _PLAIN_PATH.fullmatch(path) else ()
         self._note(kind, text, scope, about=about, by=person.name, known=known)
-        return _refusal(scope, 403, Failure("permission_refused", text, step))
+        return _refusal(scope, 403, Failure("permission_refused", shown, step))
 
     def _note(
         self,

@@ -105,7 +105,14 @@ def _regular(
     if until - times[-1] > want_ms + slack:
         return Finding("not met", f"{what}: the last at {time_text(times[-1])}, then none until {time_text(until)}")
     mean = (times[-1] - times[0]) / (len(times) - 1)
+    if abs(mean - want_ms) > _mean_slack(share, want_ms, len(times) - 1):
+        return Finding("not met", f"{name} {time_text(mean)} on average, {len(times) - 1} times")
     return Finding("met", f"{name} {time_text(mean)}, {len(times) - 1} times")
+
+
+def _mean_slack(share: float, want_ms: float, count: int) -> float:
+    """How far the mean of `count` times may be off: a tick is much of a short time, but not of many of them."""
+    return max(share * want_ms, JITTER_MS / count)
 
 
 def _duty(asked: Duty, seen: Observation) -> Finding:
@@ -142,6 +149,9 @@ def _phase_length(asked: PhaseLength, seen: Observation) -> Finding:
     for start, end in spans:
         if abs(end - start - asked.length_ms) > max(asked.tolerance * asked.length_ms, JITTER_MS):
             return Finding("not met", f"{name} for {time_text(end - start)} at {time_text(start)}")
+    mean = sum(end - start for start, end in spans) / len(spans)
+    if abs(mean - asked.length_ms) > _mean_slack(asked.tolerance, asked.length_ms, len(spans)):
+        return Finding("not met", f"{name} for {time_text(mean)} on average, {len(spans)} times")
     return Finding("met", f"{name} for {time_text(spans[0][1] - spans[0][0])}, {len(spans)} times")
 
 

@@ -134,6 +134,18 @@ _MARKS = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "µ": "u
 
 def normalize_quantities(text: str) -> str:
     """The sentence in lower case, one space between words, every quantity in its one form."""
+    return _normalized(text, [])
+
+
+def exact_times_ms(text: str) -> frozenset[Fraction]:
+    """The times of a sentence and the periods of its rates in milliseconds, as they were said: not rounded."""
+    exact: list[Fraction] = []
+    _normalized(text, exact)
+    return frozenset(exact)
+
+
+def _normalized(text: str, exact: list[Fraction]) -> str:
+    """The normal form; the times that it rounds are added to `exact`."""
     said = text.translate(_MARKS).lower()
     for slip, word in _SLIPS:
         said = slip.sub(word, said)
@@ -152,22 +164,29 @@ def normalize_quantities(text: str) -> str:
     said = re.sub(r"(?<=\w)[,;:](?= )", "", said)
     said = _ROUND.sub(lambda m: "100" if m[1] == "hundred" else "1000", said)
     said = _PIN.sub(lambda m: f"pin {int(m[1] or m[2])}", said)
-    return _limits(_times(_CLOCK.sub(_clock, _HOURS.sub(r"clock \1\2", said))))
+    return _limits(_times(_CLOCK.sub(_clock, _HOURS.sub(r"clock \1\2", said)), exact))
 
 
-def _times(said: str) -> str:
+def _times(said: str, exact: list[Fraction]) -> str:
+    def period(hertz: Fraction) -> str:
+        return f"period {whole(1000 / hertz)} ms" if hertz > 0 else "period 0 ms"
+
+    def whole(time_ms: Fraction) -> int:
+        exact.append(time_ms)
+        return round(time_ms)
+
     said = _HYPHENED.sub(" ", said)
     for pattern, written in _ADVERBS:
         said = pattern.sub(written, said)
-    said = _TIMES.sub(_rate, said)
-    said = _BEATS.sub(lambda m: _period_of(Fraction(m[1]) / 60), said)
+    said = _TIMES.sub(lambda m: period(_hertz(m)), said)
+    said = _BEATS.sub(lambda m: period(Fraction(m[1]) / 60), said)
     said = _OTHER.sub(lambda m: f"every 2 {m[1]}", said)
     for pattern, written in _HALVES:
         said = pattern.sub(written, said)
     said = _ONE_UNIT.sub(_one_unit, said)
-    said = _HERTZ.sub(lambda m: _period_of(Fraction(m[1]) * (1000 if m[2] else 1)), said)
-    said = _PER_SECOND.sub(lambda m: _period_of(Fraction(m[1])), said)
-    said = _TIME.sub(lambda m: f"{round(Fraction(m[1]) * _TIME_MS[m[2]])} ms", said)
+    said = _HERTZ.sub(lambda m: period(Fraction(m[1]) * (1000 if m[2] else 1)), said)
+    said = _PER_SECOND.sub(lambda m: period(Fraction(m[1])), said)
+    said = _TIME.sub(lambda m: f"{whole(Fraction(m[1]) * _TIME_MS[m[2]])} ms", said)
     said = _TIME_SUM.sub(lambda m: f"{int(m[1]) + int(m[2])} ms", said)
     # "Every 5 seconds" may be the time between two changes of a light; one flash every 5 seconds is not.
     return _ONE_EVERY.sub("period " if _FLASHES.search(said) else "every ", said)
@@ -204,15 +223,11 @@ def _one_unit(match: re.Match[str]) -> str:
     return f"{kept}1 {match[1]}"
 
 
-def _rate(match: re.Match[str]) -> str:
+def _hertz(match: re.Match[str]) -> Fraction:
     count = {"once": Fraction(1), "twice": Fraction(2), "thrice": Fraction(3)}.get(match[1])
     if count is None:
         count = Fraction(re.sub(r" ?(?:times?|x)$", "", match[1]))
-    return _period_of(count * 1000 / _TIME_MS[match[2]])
-
-
-def _period_of(hertz: Fraction) -> str:
-    return f"period {round(1000 / hertz)} ms" if hertz > 0 else "period 0 ms"
+    return count * 1000 / _TIME_MS[match[2]]
 
 
 def _digits(match: re.Match[str]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from microclaw.models.protocol import KnownApp
 from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, ask, capital
+from microclaw.offline.paces import duty_of
 from microclaw.offline.parse import PIN_SLOTS
 from microclaw.offline.pins import PinTarget, board_of, pin_target, pin_user, sensor_of, shown_value, with_state
 from microclaw.offline.unlogged import undo_unlogged
@@ -75,8 +76,7 @@ def _dim_pin(at: Context) -> Decision:
     percent = milli / 1000
     if not 0 <= percent <= 100:
         raise ask(f"{percent:g}% is not between 0 and 100. How bright?", "dim pin 5 to 30%", "milli")
-    lit = percent if target.active_level else 100 - percent
-    duty = round(lit * 255 / 100)
+    duty = round(duty_of(milli if target.active_level else 100_000 - milli))
     if at.results:
         return Say(
             f"Pin {target.pin} of {at.results[-1].device} is at {percent:g}% (duty {duty}/255){_proof(at.results[-1])}."

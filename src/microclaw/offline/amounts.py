@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from fractions import Fraction
 from typing import Final
 
 from microclaw.language.quantities import normalize_quantities
 from microclaw.offline.decision import Say
 from microclaw.offline.last_act import LastAct
-from microclaw.offline.lights import light_period_ms
+from microclaw.offline.paces import half_period_ms, pace_ms, time_values, without_pace
 from microclaw.offline.parse import Parse
-from microclaw.offline.programs import half_period_ms, pace_ms
 
 _IT: Final = r"(?:it|that|this|them|both|all of them|those)"
 _PACE: Final = re.compile(
@@ -61,14 +61,13 @@ def _paced(act: LastAct, said: re.Match[str]) -> Parse | Say:
         case "fade":
             now_ms = pace_ms(act.parse, "fade")
         case "rainbow" | "servo_sweep":
-            now_ms = light_period_ms(act.parse)
+            now_ms = pace_ms(act.parse, act.kind)
         case "read_sensor_every":
             now_ms = pace_ms(act.parse, "read")
         case _:
             hint = f"blink {_pin_of(act)} every second"
             return Say(f"{act.named} has no speed, so nothing was done.", "ambiguous", hint)
-    kept = {name: v for name, v in act.parse.values.items() if name not in ("ms", "period_ms", "speed")}
-    return replace(act.parse, values=kept | {"ms": max(1, round(now_ms / factor))})
+    return replace(act.parse, values=time_values("ms", now_ms / Fraction(factor), without_pace(act.parse.values)))
 
 
 def _pin_of(act: LastAct) -> str:

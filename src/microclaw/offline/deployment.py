@@ -5,50 +5,46 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 
 from microclaw.errors import ConfigError
 from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, ask, capital
+from microclaw.offline.paces import PACE, RATE, SPAN, check_whole
 from microclaw.offline.pins import PinTarget, board_of
 from microclaw.patterns.expected import Value
 from microclaw.patterns.library import OutOfRange, fill, pattern_kinds
 
 _TRIED_BEFORE = "soak 0 s\nuptime 1 min\n"
 """A pattern itself was tried for minutes and across the wrap of millis() (tests/patterns): a sentence need not wait."""
-_PACE = re.compile(
-    r"(?i)\b(?:(?:once )?(?:every|each)\b(?: [\w./-]+){0,5}? ?(?:milliseconds?|msecs?|ms|seconds?|secs?|s|minutes?|"
-    r"mins?|hours?|h)\b|(?:once|twice|thrice|[\w.]+ times) (?:a|per|every|each) \w+|[\d.]+ ?k?hz\b)"
-)
-_SPAN = re.compile(
-    r"(?i)\bfor (?:[\w./-]+ ){1,5}?(?:milliseconds?|msecs?|ms|seconds?|secs?|s|minutes?|mins?|hours?|h)\b"
-)
-_RATE = re.compile(r"(?i)hz$|\b(?:once|twice|thrice|times)\b")
-_NO_RATE = re.compile(r"(?i)(?:0*\.?0+ ?k?hz|(?:0+|zero|no) times)\b")
+_NO_RATE = re.compile(r"(?i)(?:0*\.?0+ ?k?(?:hz|hertz|herz)|(?:0+|zero|no) times)\b")
 _CONDITION = re.compile(r"(?i)\b(?:when|whenever|while|if|as long as|as soon as|every time|each time|once)\b")
 
 
-def seconds(ms: int) -> str:
+def seconds(ms: int | Fraction) -> str:
     """500 -> "0.5 s", 7_200_000 -> "2 h"."""
     if ms >= 3_600_000 and ms % 3_600_000 == 0:
         return f"{ms // 3_600_000} h"
     if ms >= 120_000 and ms % 60_000 == 0:
         return f"{ms // 60_000} min"
-    return f"{ms / 1000:g} s"
+    return f"{float(ms) / 1000:g} s"
 
 
-def spoken(ms: int) -> str:
-    """As people say it: 500 -> "500 ms", 2000 -> "2 s"."""
-    return seconds(ms) if ms >= 1000 else f"{ms} ms"
+def spoken(ms: int | Fraction) -> str:
+    """As people say it: 500 -> "500 ms", 2000 -> "2 s". What a program does: in whole milliseconds."""
+    return seconds(round(ms)) if ms >= 1000 else f"{round(ms)} ms"
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """A pattern with its values. `intent`, `plan` and `words` are those of Act.
 
+    A value that is a fraction is what was asked for: the program gets the nearest whole number, the trial is held
+    against the fraction.
     `target` is the pin that a second program of this pattern is named by; `once`: the program ends by itself.
     """
 
     pattern: str
-    values: Mapping[str, Value]
+    values: Mapping[str, Value | Fraction]
     intent: str
     plan: str
     words: str
@@ -64,12 +60,17 @@ def deploy(at: Context, wanted: Deployment) -> Decision:
     board_of(at)
     kinds = at.device.kinds if at.device else ("wasm",)
     kind = next((one for one in kinds if one in pattern_kinds(wanted.pattern)), kinds[0])
+    asked = {name: value for name, value in wanted.values.items() if isinstance(value, Fraction)}
+    values = {name: round(v) if isinstance(v, Fraction) else v for name, v in wanted.values.items()}
     try:
-        program = fill(wanted.pattern, wanted.values, kind=kind)
+        program = fill(wanted.pattern, values, kind=kind, asked=asked)
     except OutOfRange as exc:
         raise _refused(at, exc) from exc
     except ConfigError as exc:
         raise ask(exc.message, exc.next_step) from exc
+    for parameter, time_ms in asked.items():
+        if parameter.endswith("_MS"):
+            check_whole(at, time_ms)
     name = at.parse.replaces or wanted.app_name or _free_name(at, program.app_name, wanted.target)
     arguments = at.on_device(appName=name, sourceCode=program.source)
     if program.expect:
@@ -80,7 +81,7 @@ def deploy(at: Context, wanted: Deployment) -> Decision:
 
 def for_ever(at: Context, otherwise: str) -> str:
     """Why the sentence becomes a program, with its own words for how often."""
-    said = _PACE.search(at.said)
+    said = PACE.search(at.said)
     return f'"{said[0] if said else otherwise}" goes on for ever -> a program on the board'
 
 
@@ -92,17 +93,17 @@ def waiting(at: Context) -> str:
 
 def _refused(at: Context, error: OutOfRange) -> CannotDo:
     """A question about a value that is not allowed; a time is named in the words of the sentence."""
-    said = _PACE.search(at.said) or _SPAN.search(at.said)
+    said = PACE.search(at.said) or SPAN.search(at.said)
     low, high = error.parameter.min, error.parameter.max
     if error.parameter.unit != "ms" or said is None or low is None or high is None:
         return ask(error.message, error.next_step)
     below = error.value < low
     limit = spoken(low if below else high)
     sign = "-" if at.said[: said.start()].endswith(("-", "−")) else ""
-    if sign or _NO_RATE.match(said[0]):
+    if sign or _NO_RATE.match(said[0]) or (error.value == 0 and error.parameter.name == "HALF_PERIOD_MS"):
         text = f'"{sign}{said[0]}" is no rate: with it nothing would ever change.'
         return ask(text, f"between {spoken(low)} and {spoken(high)}")
-    if _RATE.search(said[0]):
+    if RATE.search(said[0]):
         way, most = ("fast", "fastest") if below else ("slow", "slowest")
         why = f"too {way}: the {most} is a change every {limit}"
     else:

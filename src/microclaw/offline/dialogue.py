@@ -34,8 +34,10 @@ from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result,
 from microclaw.offline.last_act import TAKE_BACK, DialogueState, LastAct, act_after, state_after
 from microclaw.offline.lights import LIGHTS, led_decider
 from microclaw.offline.memory import EXAMPLES as MEMORY_EXAMPLES
-from microclaw.offline.memory import MEMORY, parse_memory
+from microclaw.offline.memory import MEMORY, is_for_the_board, parse_memory
 from microclaw.offline.names import asked_name, names_to_pins, told_name
+from microclaw.offline.other_things import instead, of_a_thing
+from microclaw.offline.paces import with_exact_times
 from microclaw.offline.parse import Parse, Question, Values
 from microclaw.offline.pins import (
     all_pins,
@@ -117,12 +119,14 @@ def understand(request: ModelRequest) -> Understanding:
             completed, open_question.said, device_context, named or device_context.meant, named is not None, results
         )
     reading = _Reading(context, False) if context is not None else _read(said, device_context, results, act, unlogged)
-    found = reading.found if isinstance(reading.found, Say) else undone_elsewhere(reading.found)
+    found = reading.found
+    if not isinstance(found, Say):
+        found = undone_elsewhere(context or with_exact_times(found, said, english().mended(said)))
     decision = found if isinstance(found, Say) else _decide(found)
     at = found if isinstance(found, Context) else None
     is_unclear = isinstance(decision, Say) and decision.code in ("ambiguous", "not_understood")
     is_unclear = is_unclear and (at is None or at.parse.word("order") is None)  # it asks for the time that is missing
-    if is_unclear and completed is None and (about := about_times(said, device_context)) is not None:
+    if is_unclear and completed is None and (about := about_times(said, device_context) or instead(said)) is not None:
         decision, at = about, None
     kept = DialogueState()
     if isinstance(decision, Say):
@@ -203,7 +207,7 @@ def _read(
     if about is not None:
         return _Reading(Context(about, said, device_context, device_context.meant, False, results), refers=True)
     memory = parse_memory(said) or (Parse("remember", {"text": said.strip().rstrip(".!")}) if told_name(said) else None)
-    if memory is not None and not _is_for_the_board(memory, said, sentences):
+    if memory is not None and not is_for_the_board(memory, said, sentences):
         return _Reading(Context(memory, said, device_context, device_context.meant, False, results))
     choice = chosen_boards(said, device_context)
     if isinstance(choice, Say):
@@ -224,6 +228,8 @@ def _read(
         if question.kind == "past":
             return _Reading(past_of(question, act), refers=True)
         return _Reading(Context(question, said, device_context, device, named is not None, results))
+    if (command := of_a_thing(text)) is not None and schedules.parse_schedule(text, sentences) is None:
+        return _Reading(command)
     timed = times_order(text, device_context, named)
     timed = timed or timed_program_order(text, device_context, named)
     ordered = timed or program_order(text, device_context, named)
@@ -294,14 +300,6 @@ def _referred(text: str, act: LastAct, device: KnownDevice | None, *, elsewhere:
     if parse.word("thing") != "it" and (parse.kind != "toggle_pin" or parse.word("thing") is not None):
         return None
     return with_target(parse, act)
-
-
-def _is_for_the_board(memory: Parse, said: str, sentences: Sentences) -> bool:
-    """Whether a sentence like "note the humidity every minute" is an order and not a fact to remember."""
-    if memory.kind == "forget":
-        return schedules.parse_schedule(said, sentences) is not None
-    guessed = sentences.guess(said) if memory.kind == "remember" else None
-    return guessed is not None and (guessed.kind == "read_sensor_every" or guessed.word("label") == "log")
 
 
 def _decide(at: Context) -> Decision:

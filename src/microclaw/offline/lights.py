@@ -8,9 +8,8 @@ from typing import Final
 
 from microclaw.offline.decision import Context, Decision, ask
 from microclaw.offline.deployment import Deployment, deploy, for_ever, seconds, spoken
-from microclaw.offline.parse import Parse
+from microclaw.offline.paces import pace_ms, square_wave
 from microclaw.offline.pins import PinTarget, addressable_led, board_of, no_addressable_led, pin_target
-from microclaw.offline.programs import half_period_ms
 
 _COLORS: Final[Mapping[str, tuple[int, int, int]]] = {
     "off": (0, 0, 0),
@@ -24,19 +23,7 @@ _COLORS: Final[Mapping[str, tuple[int, int, int]]] = {
     "white": (255, 255, 255),
 }
 """firmware/fw/microclaw_devices.py has the same."""
-_PERIODS_MS: Final[Mapping[str, int]] = {"rainbow": 5_000, "servo_sweep": 4_000}
-_FASTER: Final[Mapping[str, tuple[int, int]]] = {"slow": (2, 1), "fast": (1, 2)}
 _BY_COLOR: Final = "a color is sent to the LED by a program -> a short program on the board"
-
-
-def light_period_ms(parse: Parse) -> int:
-    """The period that a sentence about a rainbow or a sweep gives, or the usual one."""
-    for slot in ("ms", "period_ms"):
-        time_ms = parse.number(slot)
-        if time_ms is not None:
-            return time_ms
-    times, parts = _FASTER.get(parse.word("speed") or "", (1, 1))
-    return _PERIODS_MS[parse.kind] * times // parts
 
 
 def led_decider(at: Context) -> Callable[[Context], Decision] | None:
@@ -59,19 +46,20 @@ def _led_color(at: Context) -> Deployment:
 
 
 def _led_blink(at: Context) -> Deployment:
-    target, color, half_ms = _chain(at), at.parse.word("color") or "white", half_period_ms(at.parse)
+    target, color = _chain(at), at.parse.word("color") or "white"
+    half_ms = square_wave(at, pwm=False).half_ms
     return Deployment(
         "led_blink",
         {**_values(target, color), "HALF_PERIOD_MS": half_ms},
-        f"blink(pin={target.pin}, {color}, half_period={seconds(half_ms)})",
-        for_ever(at, f"blink every {seconds(half_ms)}"),
+        f"blink(pin={target.pin}, {color}, half_period={seconds(round(half_ms))})",
+        for_ever(at, f"blink every {seconds(round(half_ms))}"),
         f"blink {_spoken(target)} {color} every {spoken(half_ms)}",
         target,
     )
 
 
 def _rainbow(at: Context) -> Deployment:
-    target, period_ms = _chain(at), light_period_ms(at.parse)
+    target, period_ms = _chain(at), pace_ms(at.parse, "rainbow")
     return Deployment(
         "rainbow",
         {"PIN": target.pin, "PERIOD_MS": period_ms},
@@ -99,7 +87,7 @@ def _servo(at: Context) -> Deployment:
 
 
 def _servo_sweep(at: Context) -> Deployment:
-    target, period_ms = pin_target(at), light_period_ms(at.parse)
+    target, period_ms = pin_target(at), pace_ms(at.parse, "servo_sweep")
     return Deployment(
         "servo_sweep",
         {"PIN": target.pin, "PERIOD_MS": period_ms},

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from microclaw.offline.decision import Act, Context, Decision, Say
 from microclaw.offline.parse import Parse
+from microclaw.offline.schedules import parse_schedule
+from microclaw.offline.sentences import Sentences
 
 EXAMPLES: Final = ("remember that the relay is on pin 4", "what do you remember", "forget the relay")
 _SHOWN: Final = 30
@@ -64,6 +66,14 @@ def parse_memory(said: str) -> Parse | None:
     if words.lower() in _ALL:
         return Parse("forget", {"all": True})
     return Parse("forget", {} if words.lower() in _NOTHING else {"text": _ARTICLE.sub("", words, count=1)})
+
+
+def is_for_the_board(memory: Parse, said: str, sentences: Sentences) -> bool:
+    """Whether a sentence like "note the humidity every minute" is an order and not a fact to remember."""
+    if memory.kind == "forget":
+        return parse_schedule(said, sentences) is not None
+    guessed = sentences.guess(said) if memory.kind == "remember" else None
+    return guessed is not None and (guessed.kind == "read_sensor_every" or guessed.word("label") == "log")
 
 
 def _remember(at: Context) -> Decision:

@@ -12,6 +12,7 @@ from microclaw.language.quantities import normalize_quantities
 from microclaw.language.times import DAYS, SUN
 from microclaw.models.protocol import DeviceContext, KnownDevice
 from microclaw.offline.decision import Act, Context, Decision, Say
+from microclaw.offline.paces import check_whole, exact_ms
 from microclaw.offline.parse import Parse, Values
 from microclaw.offline.pins import split_device
 from microclaw.offline.program_names import NAME, POLITE, named_on
@@ -115,6 +116,8 @@ def set_times(at: Context) -> Decision:
             return Say(f"{last.fields.get('message')}.")
         return Say(f"{app} on {last.device} runs {last.fields.get('runs')} from now on ({_proof(last.proof)}).")
     every, stop = at.parse.number("every_ms"), at.parse.number("stop_ms")
+    for slot in ("every_ms", "stop_ms"):
+        check_whole(at, exact_ms(at.parse, slot))
     times: dict[str, str] = {}
     words = [app]
     if at.parse.values.get("always") is True:

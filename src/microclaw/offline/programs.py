@@ -8,23 +8,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 
 from microclaw.offline.decision import CannotDo, Context, Decision, Say, ask
 from microclaw.offline.deployment import Deployment, deploy, for_ever, seconds, spoken, waiting
-from microclaw.offline.parse import PIN_SLOTS, Parse
+from microclaw.offline.paces import SquareWave, duty_of, exact_ms, pace_ms, square_wave
+from microclaw.offline.parse import PIN_SLOTS
 from microclaw.offline.pins import PinTarget, Quantity, board_of, pin_target, sensor_of
 from microclaw.patterns.expected import Value
 
 _PULSE_MS = 200
-# Per kind: milliseconds when no pace is said, for "slowly", for "fast".
-_PACES: Mapping[str, tuple[int, int, int]] = {
-    "blink": (500, 1000, 100),
-    "fade": (2000, 5000, 500),
-    "read": (10_000, 60_000, 1000),
-}
 _TRAFFIC_EXAMPLE = "run a traffic light on pins 4, 5 and 6"
 _TOGGLE = re.compile(r"(?i)\b(?:toggle|toggles|flip|flips|invert|inverts)\b")
 _SWING_MILLI = 500
+_BY_PWM = "too fast for a loop -> the chip's PWM, set by a program on the board"
 # What is driven: the quantity it moves, and whether it raises it.
 _DRIVEN = {
     "heater": ("temperature", True),
@@ -35,33 +32,59 @@ _DRIVEN = {
 
 
 def _blink(at: Context) -> Deployment:
-    target, half_ms = pin_target(at), half_period_ms(at.parse)
+    target, wave = pin_target(at), square_wave(at)
+    if wave.by_pwm:
+        return Deployment(
+            "fast_blink",
+            {"PIN": target.pin, "FREQUENCY_HZ": wave.hz},
+            f"blink(pin={target.pin}, rate={round(wave.hz):,} Hz)",
+            _BY_PWM,
+            f"blink {target.words} at {round(wave.hz)} Hz",
+            target,
+        )
+    half_ms = wave.half_ms
     return Deployment(
         "blink",
         {**_pin_values(target), "HALF_PERIOD_MS": half_ms},
-        f"blink(pin={target.pin}, half_period={seconds(half_ms)})",
-        for_ever(at, f"blink every {seconds(half_ms)}"),
+        f"blink(pin={target.pin}, half_period={seconds(round(half_ms))})",
+        for_ever(at, f"blink every {seconds(round(half_ms))}"),
         f"blink {target.words} every {spoken(half_ms)}",
         target,
     )
 
 
 def _blink_times(at: Context) -> Deployment:
-    target, half_ms = pin_target(at), half_period_ms(at.parse)
-    times, for_ms = at.parse.number("times"), at.parse.number("for_ms")
+    target, times, for_ms = pin_target(at), at.parse.number("times"), exact_ms(at.parse, "for_ms")
+    wave = square_wave(at, pwm=times is None and for_ms is not None)  # the periods of PWM cannot be counted
+    half_ms = wave.half_ms
     if for_ms is not None and for_ms < 2 * half_ms:
         raise ask(
             f"One flash takes {seconds(2 * half_ms)}, longer than {seconds(for_ms)}. How often, and for how long?",
             f"blink pin {target.pin} every 200 ms for {seconds(for_ms)}",
         )
+    if wave.by_pwm and for_ms is not None:
+        return _fast_for(target, wave, for_ms)
     if times is None:
         times = max(1, round((for_ms or 0) / (2 * half_ms))) if half_ms else 1
     return Deployment(
         "blink_times",
         {**_pin_values(target), "HALF_PERIOD_MS": half_ms, "TIMES": times},
-        f"blink(pin={target.pin}, half_period={seconds(half_ms)}, times={times})",
+        f"blink(pin={target.pin}, half_period={seconds(round(half_ms))}, times={times})",
         f"{times} times at even distances is timed on the board -> a short program on the board",
         f"blink {target.words} {times} times every {spoken(half_ms)}",
+        target,
+        once=True,
+    )
+
+
+def _fast_for(target: PinTarget, wave: SquareWave, for_ms: Fraction) -> Deployment:
+    hz = round(wave.hz)
+    return Deployment(
+        "pwm_pulse",
+        {**_pin_values(target), "DUTY": 128, "FREQUENCY_HZ": wave.hz, "FOR_MS": for_ms},
+        f"blink(pin={target.pin}, rate={hz:,} Hz, for={seconds(for_ms)})",
+        _BY_PWM,
+        f"blink {target.words} at {hz} Hz for {spoken(for_ms)}",
         target,
         once=True,
     )
@@ -80,8 +103,8 @@ def _fade(at: Context) -> Deployment:
 
 
 def _pulse(at: Context) -> Deployment:
-    target, for_ms = pin_target(at), at.parse.number("ms")
-    for_ms = _PULSE_MS if for_ms is None else for_ms
+    target, for_ms = pin_target(at), exact_ms(at.parse, "ms")
+    for_ms = Fraction(_PULSE_MS) if for_ms is None else for_ms
     return Deployment(
         "pulse",
         {**_pin_values(target), "FOR_MS": for_ms},
@@ -94,12 +117,13 @@ def _pulse(at: Context) -> Deployment:
 
 
 def _pwm_pulse(at: Context) -> Deployment:
-    target, for_ms, milli = pin_target(at), at.parse.number("ms") or 0, at.parse.number("milli") or 0
+    target, for_ms = pin_target(at), exact_ms(at.parse, "ms") or Fraction(0)
+    milli = at.parse.number("milli") or 0
     if not 0 <= milli <= 100_000:
         raise ask(f"{milli / 1000:g}% is not between 0 and 100. How bright?", "turn on pin 5 at 30% for 3 s", "milli")
     return Deployment(
         "pwm_pulse",
-        {**_pin_values(target), "DUTY": round(milli * 255 / 100_000), "FOR_MS": for_ms},
+        {**_pin_values(target), "DUTY": duty_of(milli), "FOR_MS": for_ms},
         f"dim(pin={target.pin}, to={milli / 1000:g}%, for={seconds(for_ms)})",
         f"{seconds(for_ms)} exactly is timed on the board -> a short program on the board",
         f"turn on {target.words} at {milli / 1000:g}% for {spoken(for_ms)}",
@@ -112,9 +136,9 @@ def _steps(at: Context) -> Deployment:
     """One or two levels, each after a wait."""
     first, two = pin_target(at), at.parse.number("level_2") is not None
     second = pin_target(at, "pin_2") if at.parse.number("pin_2") is not None else first
-    wait_ms, ms = at.parse.number("wait_ms") or 0, at.parse.number("ms") or 0
+    wait_ms, ms = exact_ms(at.parse, "wait_ms") or Fraction(0), exact_ms(at.parse, "ms") or Fraction(0)
     level, level_2 = at.parse.number("level") or 0, at.parse.number("level_2") or 0
-    values: dict[str, Value] = {"WAIT_1_MS": wait_ms, "PIN_1": first.pin, "LEVEL_1": _level_of(first, level)}
+    values: dict[str, Value | Fraction] = {"WAIT_1_MS": wait_ms, "PIN_1": first.pin, "LEVEL_1": _level_of(first, level)}
     values |= {"TWO": int(two), "PIN_2": second.pin, "LEVEL_2": _level_of(second, level_2)}
     if two:
         values["WAIT_2_MS"] = ms
@@ -201,8 +225,8 @@ def _threshold(at: Context) -> Deployment:
             f"Off when {limit.shown}. And at any other value: shall pin {target.pin} be on then?",
             f"say it the other way round: turn on pin {target.pin} when the {name} is {limit.otherwise}",
         )
-    for_ms = at.parse.number("ms") or 0
-    values: dict[str, Value] = {
+    for_ms = exact_ms(at.parse, "ms") or Fraction(0)
+    values: dict[str, Value | Fraction] = {
         "PIN": target.pin,
         "QUANTITY": name,
         "ADDRESS": address,
@@ -298,24 +322,6 @@ PROGRAMS: Mapping[str, Callable[[Context], Decision]] = dict.fromkeys(_DEPLOYMEN
 
 def _pin_values(target: PinTarget) -> dict[str, int]:
     return {"PIN": target.pin, "ON": target.active_level}
-
-
-def half_period_ms(parse: Parse) -> int:
-    """ "every half second" toggles each half second; "twice a second" and "2 Hz" are whole periods."""
-    period_ms = parse.number("period_ms")
-    if parse.number("ms") is None and period_ms is not None:
-        return period_ms // 2
-    return pace_ms(parse, "blink")
-
-
-def pace_ms(parse: Parse, kind: str) -> int:
-    """The time in the sentence, also 0 (which is refused later); else what "slowly", "fast" or nothing means."""
-    for slot in ("ms", "period_ms"):
-        time_ms = parse.number(slot)
-        if time_ms is not None:
-            return time_ms
-    plain, slow, fast = _PACES[kind]
-    return {"slow": slow, "fast": fast}.get(parse.word("speed") or "", plain)
 
 
 @dataclass(frozen=True, slots=True)

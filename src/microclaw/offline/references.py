@@ -15,6 +15,7 @@ from microclaw.models.protocol import KnownDevice
 from microclaw.offline.amounts import with_amount
 from microclaw.offline.decision import Say
 from microclaw.offline.last_act import ON_SEVERAL, PROGRAMS_ON_PINS, LastAct
+from microclaw.offline.paces import without_pace
 from microclaw.offline.parse import PIN_SLOTS, Parse, Values
 from microclaw.offline.pins import split_unit
 from microclaw.offline.taking_back import offered
@@ -241,7 +242,7 @@ def _with_value(act: LastAct, said: re.Match[str]) -> Referred:
         case "blink" | "blink_times" | "fade" | "read_sensor_every" | "led_blink" | "rainbow" | "servo_sweep" if (
             said["every"] or said["period"] or said["ms"]
         ):
-            kept = {name: value for name, value in values.items() if name not in ("ms", "period_ms", "speed")}
+            kept = without_pace(values)
             pace: Values = (
                 {"period_ms": int(said["period"])} if said["period"] else {"ms": int(said["every"] or said["ms"])}
             )

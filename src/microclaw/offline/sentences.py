@@ -116,6 +116,10 @@ class Sentences:
         said = tag_numbers(self._mending().mend(text[:MAX_SENTENCE_CHARS].lower()))
         return guess(said, self._lexicon.meanings(said.shape), learned_heads())
 
+    def mended(self, text: str) -> str:
+        """The sentence with slips of the keyboard mended, as `parse` reads it where it does not fit as it stands."""
+        return self._spelling.mend(text.lower())
+
     def features(self, text: str) -> tuple[TaggedText, frozenset[str]]:
         """The sentence with its numbers, and its features: what the classifiers are taught by."""
         said = tag_numbers(text)

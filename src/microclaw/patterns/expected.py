@@ -1,7 +1,8 @@
 """A pattern's expectations with its values put in, in the language of docs/proof.md. It tries nothing.
 
 In the text of a pattern, `{NAME}` is a value, `{A+2*B}` is computed, `{milli:A+B}` is that in thousandths, as a decimal
-number. A line that begins with `{?NAME}` is there where NAME is not 0, with `{!NAME}` where it is 0. A line with a time
+number. A value may be a fraction: what was asked for, where the program got a whole number. A line that begins
+with `{?NAME}` is there where NAME is not 0, with `{!NAME}` where it is 0. A line with a time
 above MAX_EXPECTED_MS is left out: a person waits for the trial. Where no check is left, the text is empty. Besides the
 parameters there are:
 
@@ -22,6 +23,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from math import prod
 from typing import Final, TypeAlias
 
@@ -59,18 +61,18 @@ _MEASURED: Final[Mapping[str, _Measured]] = {
 }
 
 
-def expected_text(pattern: str, text: str, values: Mapping[str, Value], start_ms: int = 0) -> str:
+def expected_text(pattern: str, text: str, values: Mapping[str, Value | Fraction], start_ms: int = 0) -> str:
     """The lines with the values put in. ConfigError for a name that is no value."""
     words = {**values, "START_MS": start_ms, **_light_words(values), **_sensor_words(values)}
 
-    def number(factor: str) -> int:
-        return int(factor) if factor.isdigit() else int(words[factor])
+    def number(factor: str) -> Fraction:
+        return Fraction(factor if factor.isdigit() else words[factor])
 
     def put(hole: re.Match[str]) -> str:
-        if hole[2] in words and not hole[1]:
-            return str(words[hole[2]])
-        total = sum(prod(map(number, term.split("*"))) for term in hole[2].split("+"))
-        return f"{total / 1000:.3f}".rstrip("0").rstrip(".") if hole[1] else str(total)
+        if not hole[1] and isinstance(word := words.get(hole[2]), str):
+            return word
+        total = Fraction(sum(prod(map(number, term.split("*"))) for term in hole[2].split("+")))
+        return _decimal(total / 1000 if hole[1] else total)
 
     lines = []
     try:
@@ -85,12 +87,17 @@ def expected_text(pattern: str, text: str, values: Mapping[str, Value], start_ms
     return "".join(lines) if any(not _STIMULUS.match(line) for line in lines) else ""
 
 
-def _light_words(values: Mapping[str, Value]) -> dict[str, Value]:
+def _decimal(number: Fraction) -> str:
+    text = f"{float(number):.3f}"
+    return text.rstrip("0").rstrip(".")
+
+
+def _light_words(values: Mapping[str, Value | Fraction]) -> dict[str, Value | Fraction]:
     """The words that depend on levels and duties."""
     two = values.get("TWO", 0) == 1
     moves = values.get("LEVEL_1", 0) == 1 or (two and values.get("LEVEL_2", 0) == 1)
     is_lit_by_high = values.get("ON", 1) == 1
-    duty = int(values.get("DUTY", 0))
+    duty = Fraction(values.get("DUTY", 0))
     return {
         "LIGHTS": "rises" if is_lit_by_high else "falls",
         "DARKENS": "falls" if is_lit_by_high else "rises",
@@ -100,16 +107,16 @@ def _light_words(values: Mapping[str, Value]) -> dict[str, Value]:
         "SECOND": int(moves and two),
         "QUICK": int(int(values.get("PERIOD_MS", 0)) <= MAX_FADE_MS),
         "OFF_SHARE": 0 if is_lit_by_high else 100,
-        "DUTY_SHARE": round((duty if is_lit_by_high else 255 - duty) / 2.55),
+        "DUTY_SHARE": (duty if is_lit_by_high else 255 - duty) * 100 / 255,
         **{k.replace("LEVEL", "STATE"): "high" if v else "low" for k, v in values.items() if k.startswith("LEVEL")},
     }
 
 
-def _sensor_words(values: Mapping[str, Value]) -> dict[str, Value]:
+def _sensor_words(values: Mapping[str, Value | Fraction]) -> dict[str, Value | Fraction]:
     measured = _MEASURED.get(str(values.get("QUANTITY")))
     if measured is None:
         return {"MEASURED": 0, "REACHED": 0, "HELD": 0}
-    words: dict[str, Value] = {"MEASURED": 1, "SENSOR": measured.sensor, "SAMPLE": measured.sample}
+    words: dict[str, Value | Fraction] = {"MEASURED": 1, "SENSOR": measured.sensor, "SAMPLE": measured.sample}
     limit = int(values.get("LIMIT_MILLI", values.get("SETPOINT_MILLI", 0)))
     swing = int(values.get("HYSTERESIS_MILLI", 0))
     both_ways = "SETPOINT_MILLI" in values  # a thermostat switches at both ends of its swing

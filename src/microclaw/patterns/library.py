@@ -13,6 +13,7 @@ import shutil
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cache
 from importlib import resources
 from typing import Any, Final
@@ -171,13 +172,27 @@ def parse_pattern(name: str, description: str, source: str, lines: re.Pattern[st
 
 
 def fill(
-    name: str, params: Mapping[str, Value], *, blocking: bool | None = None, kind: ProgramKind = "wasm"
+    name: str,
+    params: Mapping[str, Value],
+    *,
+    blocking: bool | None = None,
+    kind: ProgramKind = "wasm",
+    asked: Mapping[str, Fraction] | None = None,
 ) -> Program:
-    """The pattern's program with these values, defaults for the rest; ConfigError says what is wrong with a value."""
-    return fill_pattern(load_pattern(name, blocking=blocking, kind=kind), params, kind=kind)
+    """The pattern's program with these values, defaults for the rest; ConfigError says what is wrong with a value.
+
+    `asked`: what a value was before it was rounded; the expectations are held against that.
+    """
+    return fill_pattern(load_pattern(name, blocking=blocking, kind=kind), params, kind=kind, asked=asked)
 
 
-def fill_pattern(pattern: Pattern, params: Mapping[str, Value], *, kind: ProgramKind) -> Program:
+def fill_pattern(
+    pattern: Pattern,
+    params: Mapping[str, Value],
+    *,
+    kind: ProgramKind,
+    asked: Mapping[str, Fraction] | None = None,
+) -> Program:
     """As `fill`, of a pattern that was read; `kind` is that of its source."""
     if unknown := sorted(set(params) - set(pattern.parameters)):
         known = ", ".join(pattern.parameters)
@@ -187,6 +202,7 @@ def fill_pattern(pattern: Pattern, params: Mapping[str, Value], *, kind: Program
     rows = pattern.parameters.items()
     chosen = {f"{key}_{one.upper()}": int(values[key] == one) for key, row in rows for one in row.choices}
     pins = tuple(v for key, v in values.items() if pattern.parameters[key].pin_use and isinstance(v, int))
+    wanted: dict[str, int | Fraction | str] = {**chosen, **values, **(asked or {})}
     origin = f"patterns/{pattern.file}, filled in"
     origin = f"{origin} ({pattern.note})" if pattern.note else origin
     return Program(
@@ -196,7 +212,7 @@ def fill_pattern(pattern: Pattern, params: Mapping[str, Value], *, kind: Program
         source,
         values,
         pins,
-        expected_text(pattern.name, pattern.expect, {**chosen, **values}, _PY_START_MS if kind == "py" else 0),
+        expected_text(pattern.name, pattern.expect, wanted, _PY_START_MS if kind == "py" else 0),
         origin,
         pattern.file,
     )

@@ -4,6 +4,7 @@
 
 #define PIN 5
 #define DUTY 128
+#define FREQUENCY_HZ 1000
 #define FOR_MS 1000
 #define ON 1
 
@@ -14,7 +15,7 @@ static void off(void) {
 }
 
 void on_init(void) {
-    light = pwm_open(PIN, 1000);
+    light = pwm_open(PIN, FREQUENCY_HZ);
     pwm_set(light, ON ? DUTY : 255 - DUTY);
     after(FOR_MS, off);
 }

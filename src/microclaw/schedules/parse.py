@@ -26,6 +26,18 @@ _CRON: Final = re.compile(r"(?:cron:? )?((?:[\d*][\d*/,#L-]* ){3}[\dA-Z*][\dA-Z*
 _EVERY: Final = re.compile(r"(?:every|each) (\d+) ms")
 _EVERY_DAYS: Final = re.compile(r"(?:every|each) (\d+) (day|week)s?\b")
 _IN_DAYS: Final = re.compile(r"\bin (?:(\d+)|an?) (day|week)s?\b(?: (?:from now|time))?")
+_NICKNAMES: Final = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+_ON_DAYS: Final = re.compile(rf"(?=(?:weekdays|weekends|(?:{'|'.join(DAYS)})s)\b)")
+_TWO_CLOCKS: Final = re.compile(r"(.+) clock (\d\d)(\d\d) and (?:at )?clock (\d\d)(\d\d)")
+_OTHER_DAY: Final = re.compile(r"(?:every|each) other (?:day|week)\b")
 _CLOCK: Final = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
 _WEEKDAYS: Final = {"daily": "*", "weekdays": "1-5", "weekends": "0,6"}
 
@@ -35,7 +47,8 @@ def parse_when(text: str, now: datetime) -> Timing:
     zone = _zone(now)
     if not text.strip() or len(text) > MAX_CHARS:
         raise ScheduleRefused(f"{text[:60]!r} names no time", next_step=FORMS)
-    cron = _CRON.fullmatch(" ".join(text.split()))
+    plain = " ".join(text.split())
+    cron = _CRON.fullmatch(_NICKNAMES.get(plain.lower(), plain))
     if cron is not None:
         return check_cron(cron[1], zone.key)
     said = normalize_quantities(text)
@@ -43,10 +56,13 @@ def parse_when(text: str, now: datetime) -> Timing:
     repeated = _EVERY.fullmatch(said)
     if repeated is not None:
         return _every(int(repeated[1]), now)
-    if _EVERY_DAYS.search(said):
+    if _EVERY_DAYS.search(said) or _OTHER_DAY.search(said):
         raise ScheduleRefused(
             f"{text!r}: days and weeks are counted by the calendar", next_step='name the days: "every monday at 7:00"'
         )
+    if (two := _TWO_CLOCKS.fullmatch(said)) is not None:
+        return _twice_a_day(two, text, now)
+    said = f"on {said}" if _ON_DAYS.match(said) else said
     found = split_when(_counted_days(said, now), bare_hour=True)
     if found is None or found[0]:
         raise ScheduleRefused(f"{text!r} is no time that I understand", next_step=FORMS)
@@ -65,6 +81,17 @@ def timing_of(when: When, now: datetime, text: str) -> Timing:
     if when.repeat is not None:
         return Cron(f"{minute} {hour} * * {_weekdays(when.repeat)}", zone.key)
     return _once(to_ms(_moment(when, hour, minute, now, zone)), now, text)
+
+
+def _twice_a_day(said: re.Match[str], text: str, now: datetime) -> Timing:
+    """ "Every day at 7:00 and 19:00" as one cron; times with other minutes are two schedules."""
+    days, (hour, minute, other_hour, other_minute) = said[1].removesuffix(" at"), said.groups()[1:]
+    first, other = f"{days} at {hour}:{minute}", f"{days} at {other_hour}:{other_minute}"
+    timing = parse_when(first, now)
+    if not isinstance(timing, Cron) or minute != other_minute:
+        raise ScheduleRefused(f"{text!r} is two times", next_step=f'make two schedules: "{first}" and "{other}"')
+    fields = timing.expression.split(" ")
+    return check_cron(" ".join([fields[0], f"{int(hour)},{int(other_hour)}", *fields[2:]]), timing.zone)
 
 
 def _zone(now: datetime) -> ZoneInfo:

@@ -198,7 +198,10 @@ class Scheduling:
         if not words:
             raise ScheduleRefused("a schedule does something", next_step="say what, as in: turn on pin 4")
         decided = one_call(words, scene)
-        if isinstance(decided, Say) and self._offline and decided.code is not None:
+        if isinstance(decided, Say) and self._offline:
+            if decided.code is None:  # it would be answered, and nothing done
+                text = f"no model is set, and without one {words[:60]!r} does nothing"
+                raise ScheduleRefused(text, next_step="say what to do, as in: turn on pin 4")
             raise ScheduleRefused(decided.text, next_step=decided.next_step or "say it in other words")
         if isinstance(decided, Act):
             act = ToolAct(decided.tool, json.dumps(decided.arguments, ensure_ascii=False))

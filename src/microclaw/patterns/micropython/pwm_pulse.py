@@ -5,9 +5,10 @@ from time import sleep_ms
 
 PIN = 5
 DUTY = 128
+FREQUENCY_HZ = 1000
 FOR_MS = 1000
 ON = 1
 
-light = PWM(Pin(PIN), freq=1000, duty_u16=(DUTY if ON else 255 - DUTY) * 257)
+light = PWM(Pin(PIN), freq=FREQUENCY_HZ, duty_u16=(DUTY if ON else 255 - DUTY) * 257)
 sleep_ms(FOR_MS)
 light.duty_u16(0 if ON else 65535)

@@ -1,0 +1,179 @@
+"""How fast and how long, by a sentence: its exact times, and what a program can keep of them. It acts on nothing.
+
+The normal form of a sentence rounds to whole milliseconds. That is far off for a fast rate (300 Hz is no 3 ms), so the
+exact time is kept beside the rounded one, and a program gets only what it keeps within KEPT of what was said.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import ceil, floor
+from typing import Final
+
+from microclaw.language.quantities import exact_times_ms
+from microclaw.offline.decision import CannotDo, Context, ask
+from microclaw.offline.parse import Parse, Values
+
+KEPT: Final = Fraction(1, 100)
+"""A program's time may differ by so much of the time that was asked for."""
+FASTEST_LOOP_MS: Final = 10
+"""A loop that changes a pin more often than this loses time with each change; PWM does not."""
+LEAST_PWM_HZ: Final = 10
+MOST_PWM_HZ: Final = 9_000
+"""Of both kinds of programs: boards/ and docs/wasmachine.md have the limits of each."""
+PACE: Final = re.compile(
+    r"(?i)\b(?:(?:once )?(?:every|each)\b(?: [\w./-]+){0,5}? ?(?:milliseconds?|msecs?|ms|seconds?|secs?|s|minutes?|"
+    r"mins?|hours?|h)\b|(?:once|twice|thrice|[\w.]+ times) (?:a|per|every|each) \w+|[\d.]+ ?k?(?:hz|hertz|herz)\b)"
+)
+SPAN: Final = re.compile(
+    r"(?i)\bfor (?:[\w./-]+ ){1,5}?(?:milliseconds?|msecs?|ms|seconds?|secs?|s|minutes?|mins?|hours?|h)\b"
+)
+RATE: Final = re.compile(r"(?i)(?:hz|hertz|herz)$|\b(?:once|twice|thrice|times)\b")
+_NS: Final = 1_000_000
+_TIME_SLOTS: Final = ("ms", "period_ms", "for_ms", "wait_ms", "every_ms", "stop_ms")
+# Per kind: milliseconds when no pace is said, for "slowly", for "fast".
+_PACES: Final[Mapping[str, tuple[int, int, int]]] = {
+    "blink": (500, 1000, 100),
+    "fade": (2000, 5000, 500),
+    "read": (10_000, 60_000, 1000),
+    "rainbow": (5_000, 10_000, 2_500),
+    "servo_sweep": (4_000, 8_000, 2_000),
+}
+
+
+def with_exact_times(at: Context, *said: str) -> Context:
+    """The context with the exact time beside each one that the sentence's normal form rounded, on each board.
+
+    `said`: the sentence, also as it is without slips of the keyboard.
+    """
+    times = frozenset[Fraction]().union(*map(exact_times_ms, said))
+    each = tuple(replace(one, parse=_with_times(one.parse, times)) for one in at.each)
+    return replace(at, parse=_with_times(at.parse, times), each=each)
+
+
+def time_values(slot: str, time_ms: Fraction, others: Values) -> Values:
+    """`others` with this time in a slot of a parse: in whole milliseconds, and beside it in nanoseconds if need be."""
+    kept = {name: value for name, value in others.items() if name not in (slot, f"{slot}_ns")}
+    kept[slot] = round(time_ms)
+    return kept if time_ms.denominator == 1 else {**kept, f"{slot}_ns": round(time_ms * _NS)}
+
+
+def without_pace(values: Values) -> Values:
+    """The values of a parse without what says how fast."""
+    return {name: value for name, value in values.items() if not re.fullmatch(r"(?:period_)?ms(?:_ns)?|speed", name)}
+
+
+def exact_ms(parse: Parse, slot: str) -> Fraction | None:
+    """The time in a slot, as it was said; None where there is none."""
+    whole, exact_ns = parse.number(slot), parse.number(f"{slot}_ns")
+    if whole is None or exact_ns is None:
+        return None if whole is None else Fraction(whole)
+    return Fraction(exact_ns, _NS)
+
+
+def pace_ms(parse: Parse, kind: str) -> Fraction:
+    """The time in the sentence, also 0 (which is refused later); else what "slowly", "fast" or nothing means."""
+    for slot in ("ms", "period_ms"):
+        time_ms = exact_ms(parse, slot)
+        if time_ms is not None:
+            return time_ms
+    plain, slow, fast = _PACES[kind]
+    return Fraction({"slow": slow, "fast": fast}.get(parse.word("speed") or "", plain))
+
+
+def half_period_ms(parse: Parse) -> Fraction:
+    """ "every half second" toggles each half second; "twice a second" and "2 Hz" are whole periods."""
+    period_ms = exact_ms(parse, "period_ms")
+    return period_ms / 2 if "ms" not in parse.values and period_ms is not None else pace_ms(parse, "blink")
+
+
+@dataclass(frozen=True, slots=True)
+class SquareWave:
+    """On and off in turn, each for `half_ms` as it was asked for. `by_pwm`: too fast for a loop."""
+
+    half_ms: Fraction
+    by_pwm: bool = False
+
+    @property
+    def hz(self) -> Fraction:
+        return 500 / self.half_ms
+
+
+def square_wave(at: Context, *, pwm: bool = True) -> SquareWave:
+    """How a program keeps the sentence's pace; asks with the nearest possible ones where none does.
+
+    `pwm`: whether the pin can be given to PWM. A pace of 0 is left to the pattern, which refuses it.
+    """
+    half = half_period_ms(at.parse)
+    if half <= 0 or (round(half) >= FASTEST_LOOP_MS and _is_kept(half)):
+        return SquareWave(half)
+    wave = SquareWave(half, by_pwm=True)
+    if pwm and LEAST_PWM_HZ <= round(wave.hz) <= MOST_PWM_HZ and _is_kept(wave.hz):
+        return wave
+    halves = [Fraction(ms) for ms in (floor(half), ceil(half)) if ms >= FASTEST_LOOP_MS]
+    rates = [hz for hz in (floor(wave.hz), ceil(wave.hz)) if pwm and LEAST_PWM_HZ <= hz <= MOST_PWM_HZ]
+    fastest = Fraction(500, MOST_PWM_HZ) if pwm else Fraction(FASTEST_LOOP_MS)
+    raise _not_kept(at, half, halves + [Fraction(500, hz) for hz in rates] or [fastest])
+
+
+def check_whole(at: Context, time_ms: Fraction | None) -> None:
+    """Ask where a time that is counted in whole milliseconds would be far from what was said."""
+    if time_ms is not None and not _is_kept(time_ms):
+        raise _not_kept(at, time_ms, (Fraction(floor(time_ms)), Fraction(ceil(time_ms))))
+
+
+def duty_of(milli: int) -> Fraction:
+    """The duty, of 255, of a brightness in thousandths of a percent; asks where the nearest one is fully off or on."""
+    duty = Fraction(milli * 255, 100_000)
+    if 0 < milli < 100_000 and round(duty) in (0, 255):
+        end, near = ("0%", "0.4%") if milli < 50_000 else ("100%", "99.6%")
+        raise ask(
+            f"PWM has 255 steps, and {milli / 1000:g}% is none of them. How bright?", f"{near}, or {end}", "milli"
+        )
+    return duty
+
+
+def _is_kept(wanted: Fraction) -> bool:
+    """Whether the nearest whole number is near enough, as a time and as a rate."""
+    return abs(round(wanted) - wanted) <= KEPT * min(wanted, Fraction(round(wanted)))
+
+
+def _not_kept(at: Context, wanted_ms: Fraction, possible_ms: Iterable[Fraction]) -> CannotDo:
+    """A question with the nearest times that a program keeps, in the unit of the sentence.
+
+    For a rate the times are half of a period.
+    """
+    said = PACE.search(at.said) or SPAN.search(at.said)
+    is_rate = said is not None and RATE.search(said[0]) is not None
+    lead = "" if said is None or is_rate else said[0].split(" ", 1)[0].lower() + " "
+    lead = lead if lead in ("every ", "each ", "for ") else ""
+    possible = sorted(ms for ms in possible_ms if ms > 0)
+    nearest = [*[ms for ms in possible if ms < wanted_ms][-1:], *[ms for ms in possible if ms > wanted_ms][:1]]
+    shown = [_shown(500 / ms, "Hz") if is_rate else lead + _shown(ms, "ms") for ms in nearest]
+    asked = f'"{said[0]}"' if said is not None else _shown(wanted_ms, "ms")
+    many, verb = ("s", "are") if len(shown) > 1 else ("", "is")
+    return ask(
+        f"A program here cannot keep {asked} to within {float(KEPT):.0%}, so I did nothing. "
+        f"The nearest {'rate' if is_rate else 'time'}{many} {verb} {' and '.join(shown)}. Which one?",
+        f"say it with: {' (or: '.join(shown)}{')' * (len(shown) - 1)}",
+    )
+
+
+def _shown(number: Fraction, unit: str) -> str:
+    return f"{float(f'{float(number):.4g}'):.10g} {unit}"
+
+
+def _with_times(parse: Parse, times: frozenset[Fraction]) -> Parse:
+    """The parse with those of these times that are its own.
+
+    A time that the sentence does not speak of (it is that of the last act) keeps what it has.
+    """
+    values = dict(parse.values)
+    for slot in _TIME_SLOTS:
+        meant = [time_ms for time_ms in times if round(time_ms) == values.get(slot)]
+        if meant:
+            values = time_values(slot, max(meant, key=lambda time_ms: abs(time_ms - round(time_ms))), values)
+    return replace(parse, values=values)

@@ -1,0 +1,67 @@
+"""A number behind "task", "token" or "schedule" is no pin; orders that are commands are answered with the command."""
+
+from __future__ import annotations
+
+import pytest
+from tests.offline.conftest import Ask
+
+
+@pytest.mark.parametrize(
+    ("said", "command"),
+    [
+        ("cancel task 12 on virtual-1", "microclaw task cancel 12"),
+        ("stop task #12", "microclaw task cancel 12"),
+        ("cancel rollout 15", "microclaw rollout stop 15"),
+        ("pause rollout 3", "microclaw rollout pause 3"),
+        ("cancel approval 15", "microclaw approval decline 15"),
+        ("please approve approval 15", "microclaw approval approve 15"),
+        ("turn off the schedule 1 on virtual-1", "microclaw schedule rm 1"),
+        ("remove person 4", "microclaw person rm NAME"),
+        ("turn off token 3", "microclaw token rm NAME"),
+        ("turn off alarm 7", "of a pin: turn off pin 7"),
+        ("undo change 6", "microclaw app undo 6"),
+        ("read secret 2 on virtual-1", "microclaw secret list"),
+        ("what tasks ran today", "microclaw task list"),
+    ],
+)
+async def test_a_number_of_a_thing_is_no_pin(ask: Ask, said: str, command: str) -> None:
+    reply = await ask(said)
+    assert (reply.calls, reply.failed_code, reply.next_step) == ((), "ambiguous", command)
+    assert "so I did nothing" in reply.text
+
+
+@pytest.mark.parametrize(
+    ("said", "tool"),
+    [
+        ("turn off the alarm on pin 7", "gpio-set"),
+        ("turn off pin 4", "gpio-set"),
+        ("cancel schedule 1", "schedule-list"),
+        ("delete schedule 2", "schedule-list"),
+        ("list the tasks on the board", "query-wasm-apps"),
+        ("stop everything on pin 12", "query-wasm-apps"),
+    ],
+)
+async def test_pins_programs_and_schedules_are_still_understood(ask: Ask, said: str, tool: str) -> None:
+    reply = await ask(said)
+    assert [call.name for call in reply.calls] == [tool]
+
+
+@pytest.mark.parametrize(
+    ("said", "step"),
+    [
+        ("run this python: print(1+1)", "microclaw task run FILE --language python"),
+        ("make ada a member", "microclaw person role ada member"),
+        ("who may do what here", "microclaw person list"),
+        ("tell me when the temperature is over 25", "as in: turn on pin 4 when the temperature is over 25"),
+        ("undo the last two changes", "undo; or choose one of: microclaw app changes"),
+        ("turn pin 14 on at 7am and off at 9am", "at 7am turn on pin 14; then: at 9am turn off pin 14"),
+        ("blink pin 4 until 23:00", "blink pin 4; then: at 23:00 stop it"),
+        (
+            "every hour turn on pin 12 for 5 minutes",
+            "turn on pin 12 for 5 minutes; then, with the name that is answered: run pulse every hour",
+        ),
+    ],
+)
+async def test_an_order_that_is_done_otherwise_is_answered_with_how(ask: Ask, said: str, step: str) -> None:
+    reply = await ask(said)
+    assert (reply.calls, reply.next_step) == ((), step)

@@ -1,0 +1,131 @@
+"""A rate that is said is kept, made by PWM, or refused with the nearest ones; the trial is held against it."""
+
+from __future__ import annotations
+
+import json
+import re
+from fractions import Fraction
+
+import pytest
+from tests.offline.conftest import Ask, kept
+
+from microclaw.language.quantities import exact_times_ms
+from microclaw.models.protocol import Message, UserText
+
+
+def defined(source: str) -> dict[str, int]:
+    return {name: int(value) for name, value in re.findall(r"#define (\w+) (\d+)\b", source)}
+
+
+async def program(ask: Ask, said: str, *before: Message) -> tuple[dict[str, int], str]:
+    """What the deployed program is filled with, and its expectations; where it asks first, after a yes."""
+    reply = await ask(said, before=before)
+    if not reply.calls:
+        assert reply.failed_code == "confirm_reading", reply.text
+        reply = await ask("yes", before=(*before, UserText(said), kept(reply)))
+    (call,) = reply.calls
+    assert call.name == "deploy-wasm-app"
+    arguments = json.loads(call.arguments)
+    return defined(arguments["sourceCode"]), arguments["expect"]
+
+
+@pytest.mark.parametrize(
+    ("said", "hz"),
+    [
+        ("blink pin 14 at 300 Hz", "300"),
+        ("blink pin 14 at 440 hertz", "440"),
+        ("blink pin 14 400 times a second", "400"),
+        ("blink pin 14 every 1.5 ms", "333.333"),
+        ("blink pin 14 every 1.5 miliseconds", "333.333"),
+        ("blink pin 14 every 5 ms", "100"),
+        ("blink pin 14 at 47 Hz", "47"),
+        ("blink pin 14 at 9 kHz", "9000"),
+        ("make pin 14 flicker at 300Hz please", "300"),
+    ],
+)
+async def test_a_rate_too_fast_for_a_loop_is_made_by_pwm(ask: Ask, said: str, hz: str) -> None:
+    values, expect = await program(ask, said)
+    asked = float(hz)
+    assert abs(values["FREQUENCY_HZ"] - asked) <= asked / 100
+    found = re.search(r"pwm 14: ([\d.]+) Hz \+- 1 %", expect)
+    assert found is not None
+    assert float(found[1]) == pytest.approx(asked, rel=1e-4)
+
+
+async def test_every_rate_is_kept_within_one_percent_or_refused(ask: Ask) -> None:
+    for tenths in range(1, 1200, 7):
+        hz = tenths / 10
+        reply = await ask(f"blink pin 14 at {hz} Hz")
+        if not reply.calls:
+            assert "nearest rates are" in reply.text
+            continue
+        values = defined(json.loads(reply.calls[0].arguments)["sourceCode"])
+        real = values.get("FREQUENCY_HZ") or 500 / values["HALF_PERIOD_MS"]
+        assert abs(real - hz) <= hz / 100
+
+
+async def test_the_nearest_rates_of_a_refusal_are_possible(ask: Ask) -> None:
+    refused = await ask("blink pin 14 at 23.4 Hz")
+    assert (refused.calls, refused.failed_code) == ((), "ambiguous")
+    assert "23.81 Hz and 23 Hz" in refused.text
+    for hz in ("23.81", "23"):
+        assert (await ask(f"blink pin 14 at {hz} Hz")).calls
+    assert "nearest rate is 9000 Hz" in (await ask("blink pin 14 at 40 kHz")).text
+    assert (await ask("blink pin 14 at 9000 Hz")).calls
+
+
+async def test_a_slow_rate_is_expected_as_it_was_said_and_not_as_it_was_rounded(ask: Ask) -> None:
+    values, expect = await program(ask, "blink pin 14 at 7 Hz")
+    assert values["HALF_PERIOD_MS"] == 71
+    assert "high for 71.429 ms, low for 71.429 ms" in expect
+
+
+async def test_a_beep_keeps_its_tone_and_the_question_names_it(ask: Ask) -> None:
+    said = "beep on pin 15 at 440 Hz for 2 seconds"
+    assert "at 440 Hz for 2 s" in (await ask(said)).text
+    values, expect = await program(ask, said)
+    assert (values["FREQUENCY_HZ"], values["FOR_MS"], values["DUTY"]) == (440, 2000, 128)
+    assert "pwm 15: 440 Hz +- 1 %" in expect
+
+
+async def test_flashes_are_counted_only_at_rates_that_are_kept(ask: Ask) -> None:
+    assert "nearest rate is 50 Hz" in (await ask("blink pin 4 100 times at 300 Hz")).text
+    values, _ = await program(ask, "blink pin 4 100 times at 50 Hz")
+    assert (values["HALF_PERIOD_MS"], values["TIMES"]) == (10, 100)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "turn on pin 5 for 1.5 ms",
+        "wait 1.5 ms, then turn on pin 4",
+        "turn on pin 2, wait 1.4 ms, then turn on pin 4",
+        "turn on pin 4 for 1.5 ms when the temperature is above 28",
+    ],
+)
+async def test_a_time_between_milliseconds_is_not_rounded(ask: Ask, said: str) -> None:
+    reply = await ask(said)
+    assert (reply.calls, reply.failed_code) == ((), "ambiguous")
+    assert "1 ms and" in reply.text
+    assert "2 ms" in reply.text
+
+
+async def test_the_exact_rate_goes_along_where_the_pin_is_named_later(ask: Ask) -> None:
+    asked = await ask("blink at 300 Hz")
+    assert "Which pin?" in asked.text
+    values, _ = await program(ask, "pin 14", UserText("blink at 300 Hz"), kept(asked))
+    assert values["FREQUENCY_HZ"] == 300
+
+
+def test_times_are_told_as_they_were_said() -> None:
+    assert exact_times_ms("blink at 300 Hz for 1.5 s") >= {Fraction(10, 3), Fraction(1500)}
+    assert exact_times_ms("7 times a minute") >= {Fraction(60_000, 7)}
+    assert exact_times_ms("turn on pin 4") == frozenset()
+
+
+@pytest.mark.parametrize("said", ["dim pin 5 to 0.1%", "dim pin 5 to 99.9%", "turn on pin 5 at 0.1% for 3 seconds"])
+async def test_a_brightness_below_a_step_of_pwm_is_not_taken_for_off(ask: Ask, said: str) -> None:
+    reply = await ask(said)
+    assert (reply.calls, reply.failed_code) == ((), "ambiguous")
+    assert "PWM has 255 steps" in reply.text
+    assert (await ask("dim pin 5 to 0.4%")).calls
