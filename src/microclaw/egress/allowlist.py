@@ -1,6 +1,7 @@
 """What tasks in the sandbox may ask: egress.yaml, read, checked and matched. It connects to nothing.
 
-The first entry that fits a request decides. There is no entry for "everything": a host is written out, or is
+The most specific entries for a host and a task decide, and of these the first that allows the request: a host that is
+written out before `*.`, a longer `*.` before a shorter one, then an entry that names the task before one for all. There is no entry for "everything": a host is written out, or is
 `*.example.com` for every name below example.com, at any depth, and not example.com itself.
 """
 
@@ -85,6 +86,11 @@ class AllowEntry:
         """Whether it is about this host, for this task."""
         named = host.endswith(self.host[1:]) if self.host.startswith("*.") else host == self.host
         return named and self.counts_for(task)
+
+    @property
+    def specificity(self) -> tuple[bool, int, bool]:
+        """The larger one decides, where two are about the same host and task."""
+        return not self.host.startswith("*."), len(self.host), self.tasks is not None
 
     def counts_for(self, task: str) -> bool:
         return self.tasks is None or task in self.tasks
@@ -208,9 +214,8 @@ class _AllowFile(YamlFile):
             tasks=tasks,
             allowance=allowance,
         )
-        if (first := next((one for one in self.entries if _covers(one, entry)), None)) is not None:
-            text = f"{host} is here twice: line {first.line} has it with the same tasks, methods and ports, and decides"
-            self.at(node, text, "remove one of them")
+        if (mistake := next(filter(None, (_shadowed(one, entry) for one in self.entries)), None)) is not None:
+            self.at(node, mistake, "remove one of them, or give them other methods, ports or tasks")
         self.entries.append(entry)
 
     def _host(self, node: yaml.Node, fields: dict[str, yaml.Node]) -> str:
@@ -283,7 +288,16 @@ def is_private_name(name: str) -> bool:
     return len(labels) == 1 or not _PRIVATE_SUFFIXES.isdisjoint({labels[-1], ".".join(labels[-2:])})
 
 
-def _covers(first: AllowEntry, later: AllowEntry) -> bool:
-    """Whether `later` never decides, as every request that it allows is one of `first`."""
-    same = (first.host, first.tasks, first.methods, first.tls) == (later.host, later.tasks, later.methods, later.tls)
-    return same and later.ports <= first.ports
+def _shadowed(first: AllowEntry, later: AllowEntry) -> str | None:
+    """Why `later` never decides, or never with its secret, as `first` does in its place; None where both count."""
+    if first.host != later.host or (first.tasks is None) != (later.tasks is None):
+        return None  # the more specific one decides
+    covers_tasks = first.tasks is None or (later.tasks or frozenset()) <= first.tasks
+    covers_methods = first.methods is None or (later.methods is not None and later.methods <= first.methods)
+    if not (covers_tasks and covers_methods):
+        return None
+    if first.tls == later.tls and later.ports <= first.ports:
+        return f"{later.host} is here twice: line {first.line} has it with the same tasks, methods and ports, and decides"
+    if later.secret is not None and first.secret is None and later.ports & first.ports:
+        return f"{later.host} is in line {first.line} without the secret {later.secret}, and so it would go out without it"
+    return None
