@@ -194,6 +194,17 @@ def test_an_entry_that_never_decides_is_told_and_one_that_differs_is_not(write: 
         assert len(read_allowlist(write(f"{first}  - {{host: a.example.com, {other}}}\n")).entries) == 2
 
 
+def test_names_of_tasks_are_those_that_allow_takes(write: Callable[[str | bytes], Path]) -> None:
+    with pytest.raises(FileMistakes) as failed:
+        read_allowlist(write('allow:\n  - host: a.example.com\n    tasks: [all, "bad name!", Report, good-1]\n'))
+    assert [(one.line, one.hint) for one in failed.value.diagnostics] == [
+        (3, "leave tasks out, or write tasks: all without brackets"),
+        (3, "small letters, digits and -, at most 32"),
+        (3, "small letters, digits and -, at most 32"),
+    ]
+    assert read_allowlist(write("allow: [{host: a.example.com, tasks: all}]")).names == ("all",)
+
+
 def test_an_entry_whose_secret_would_be_left_out_is_told(write: Callable[[str | bytes], Path]) -> None:
     later = "  - {host: a.example.com, methods: [GET], secret: key, header: X-Key}\n"
     with pytest.raises(FileMistakes) as failed:

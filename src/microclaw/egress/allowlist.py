@@ -36,6 +36,8 @@ LIMITS: Final = {
 """With the least and the most."""
 CONNECTIONS: Final = (1, 256)
 SECRET_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+TASK_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+TASK_NAME_RULE: Final = "small letters, digits and -, at most 32"
 PLACE: Final = "{secret}"
 EVERY: Final = "all"
 _HEADER: Final = re.compile(r"([A-Za-z0-9!#$%&'*+.^_`|~-]{1,64})(?::[ ]?([\x20-\x7e]{1,200}))?")
@@ -199,7 +201,7 @@ class _AllowFile(YamlFile):
             self.at(fields["ports"], "80 is the port without TLS", "leave ports out, or name the port that has TLS")
         tasks = None
         if "tasks" in fields and not is_word(fields["tasks"], EVERY):
-            tasks = self._words(fields["tasks"], "tasks", ())
+            tasks = self._tasks(fields["tasks"])
         allowance = self._allowance(fields)
         if len(self.mistakes) > before:
             return
@@ -258,6 +260,16 @@ class _AllowFile(YamlFile):
             if word is not None and known and word not in known:
                 self.at(one, f"{key} has no {word:.40}", f"one of {', '.join(known)}")
         return frozenset(word for _, word in found if word is not None)
+
+    def _tasks(self, node: yaml.Node) -> frozenset[str]:
+        """Names that `--allow` takes."""
+        found = self._words(node, "tasks", ())
+        if EVERY in found:
+            self.at(node, f"tasks has {EVERY} in a list", f"leave tasks out, or write tasks: {EVERY} without brackets")
+        for name in sorted(found - {EVERY}):
+            if not TASK_NAME.fullmatch(name):
+                self.at(node, f"tasks has {name[:40]!r}, which is no name for --allow", TASK_NAME_RULE)
+        return found
 
     def _secret(self, fields: dict[str, yaml.Node]) -> tuple[str | None, tuple[str, str] | None]:
         """The secret's name, the header's and its text."""

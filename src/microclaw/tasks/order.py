@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from microclaw.config.settings import TaskSettings
+from microclaw.egress.allowlist import TASK_NAME, TASK_NAME_RULE
 from microclaw.errors import TaskRefused
 from microclaw.sandbox.job import SandboxLimits
 from microclaw.text import count_text
@@ -26,7 +27,6 @@ MIN_WALL_S: Final = 0.1
 MIN_MEMORY_MB: Final = 16
 PLOT: Final = Path(__file__).with_name("plot.py")
 SYSTEM_PATH: Final = "/usr/local/bin:/usr/bin:/bin"  # what a task sees of this machine
-_NETWORK: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _SOURCES: Final = (".py", ".sh", ".js", ".mjs", ".cjs")
 _PART: Final = re.compile(r"[^\W.][\w .()+@=,-]{0,99}")
 
@@ -153,9 +153,9 @@ def _check_imports(names: Iterable[str]) -> None:
 
 def check_network_name(name: str) -> None:
     """Raise TaskRefused unless the allowlist could have it."""
-    if not _NETWORK.fullmatch(name):
+    if not TASK_NAME.fullmatch(name):
         raise TaskRefused(
-            f"{name[:40]!r} is no name for the allowlist: small letters, digits and -, at most 32",
+            f"{name[:40]!r} is no name for the allowlist: {TASK_NAME_RULE}",
             next_step="see the names: microclaw egress show",
         )
 
