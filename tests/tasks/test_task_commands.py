@@ -15,8 +15,9 @@ import pytest
 
 from microclaw.app import running_host
 from microclaw.cli.chat_commands import Conversation
-from microclaw.cli.task_commands import end_text
+from microclaw.cli.task_commands import code_language, end_text
 from microclaw.config.load import load_settings
+from microclaw.errors import ConfigError
 from microclaw.events import Answer, ResultFile
 from microclaw.host_client.client import HostClient
 from microclaw.terminal.page import Terminal, look_for
@@ -115,6 +116,37 @@ async def test_code_that_is_not_utf_8_and_two_files_of_one_name_are_refused(tmp_
     code, _, err = await microclaw(tmp_path / "home", "task", "run", "-", *words, stdin=b"print(1)")
     assert code == 1
     assert "would both be same.txt" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "language"),
+    [
+        ("a.PY", "#!/bin/sh\n", "python"),
+        ("a.mjs", "", "javascript"),
+        ("a.cjs", "", "javascript"),
+        ("noext", "#!/usr/bin/env -S python3.12 -u\n", "python"),
+        ("-", "#! /bin/sh\n", "shell"),
+        ("-", "#!/usr/bin/node", "javascript"),
+        ("-", "print(1)", "python"),
+    ],
+)
+def test_the_language_goes_by_the_suffix_then_by_the_first_line(name: str, code: str, language: str) -> None:
+    assert code_language(Path(name), code) == language
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "why"),
+    [
+        ("a.ts", "let a: number = 1", "a.ts does not say which language"),
+        ("noext", "print(1)", "noext does not say which language"),
+        ("a.bash", "#!/bin/bash\n", "a.bash asks for 'bash'"),
+        ("-", "#!/usr/bin/env ruby\n", "the input asks for 'ruby'"),
+    ],
+)
+def test_code_of_an_unknown_language_is_refused(name: str, code: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=why) as refused:
+        code_language(Path(name), code)
+    assert "--language" in str(refused.value.next_step)
 
 
 @pytest.mark.parametrize(

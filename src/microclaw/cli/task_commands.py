@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import signal
 import sys
 import time
@@ -23,7 +24,11 @@ from microclaw.text import clean_text, format_duration
 
 WAIT_S: Final = 20
 MAX_FILE_BYTES: Final = 4 << 20  # of one file that goes in: as base64 the request has to fit the host's limit
-_LANGUAGES: Final = {".py": "python", ".sh": "shell", ".js": "javascript", ".mjs": "javascript"}
+_BY_SUFFIX: Final = {
+    ".py": "python", ".sh": "shell", ".js": "javascript", ".mjs": "javascript", ".cjs": "javascript"
+}  # fmt: skip
+_BY_PROGRAM: Final = {"python": "python", "sh": "shell", "dash": "shell", "node": "javascript", "nodejs": "javascript"}
+_FIRST_LINE: Final = re.compile(r"#![ \t]*(?:\S*/env(?:[ \t]+-\S+)*[ \t]+)?(\S+)")
 task_group = command_group()
 Number = Annotated[str, typer.Argument(metavar="ID", help="As `task list` shows it.")]
 
@@ -43,7 +48,7 @@ def run(
         typer.Option("--allow", metavar="NAME", help="It may ask what egress.yaml allows to NAME. [default: nothing]"),
     ] = None,
     language: Annotated[
-        str | None, typer.Option("--language", metavar="NAME", help="[default: by the file's name, else python]")
+        str | None, typer.Option("--language", metavar="NAME", help="[default: by its suffix or its first line]")
     ] = None,
     seconds: Annotated[float | None, typer.Option("--seconds", metavar="S", help="How long it may take.")] = None,
 ) -> None:
@@ -52,7 +57,7 @@ def run(
     code = _code(file)
     body: dict[str, Any] = {
         "code": code,
-        "language": language or _LANGUAGES.get(file.suffix, "python"),
+        "language": language or code_language(file, code),
         "files": _files(given or ()),
         "keep": keep or [],
         "allow": allow,
@@ -147,6 +152,22 @@ def get(
         raise ConfigError(text, next_step="choose another one with -o") from exc
     document = {"task": _number(number), "name": name, "file": str(place), "size_bytes": size}
     options.report("task_file", document, f"{size:,} bytes in {place}")
+
+
+def code_language(file: Path, code: str) -> str:
+    """By the suffix, else by the line `#!`; the input without that line is Python. Raises ConfigError."""
+    if (known := _BY_SUFFIX.get(file.suffix.lower())) is not None:
+        return known
+    name = "the input" if str(file) == "-" else str(file)
+    step = "--language python, shell (it is run by sh) or javascript"
+    if (found := _FIRST_LINE.match(code)) is not None:
+        program = Path(found[1]).name
+        if (known := _BY_PROGRAM.get(program.rstrip("0123456789."))) is not None:
+            return known
+        raise ConfigError(f"{name} asks for {program[:40]!r}, which tasks do not have", next_step=step)
+    if str(file) == "-":
+        return "python"
+    raise ConfigError(f"{name} does not say which language it is in", next_step=step)
 
 
 def end_text(task: dict[str, Any]) -> str:

@@ -1,8 +1,9 @@
 """What tasks in the sandbox may ask: egress.yaml, read, checked and matched. It connects to nothing.
 
 The most specific entries for a host and a task decide, and of these the first that allows the request: a host that is
-written out before `*.`, a longer `*.` before a shorter one, then an entry that names the task before one for all. There is no entry for "everything": a host is written out, or is
-`*.example.com` for every name below example.com, at any depth, and not example.com itself.
+written out before `*.`, a longer `*.` before a shorter one, then an entry that names the task before one for all. There
+is no entry for "everything": a host is written out, or is `*.example.com` for every name below example.com, at any
+depth, and not example.com itself.
 """
 
 from __future__ import annotations
@@ -309,7 +310,8 @@ def _shadowed(first: AllowEntry, later: AllowEntry) -> str | None:
     if not (covers_tasks and covers_methods):
         return None
     if first.tls == later.tls and later.ports <= first.ports:
-        return f"{later.host} is here twice: line {first.line} has it with the same tasks, methods and ports, and decides"
+        same = f"line {first.line} has it with the same tasks, methods and ports"
+        return f"{later.host} is here twice: {same}, and decides"
     if later.secret is not None and first.secret is None and later.ports & first.ports:
-        return f"{later.host} is in line {first.line} without the secret {later.secret}, and so it would go out without it"
+        return f"{later.host} is in line {first.line} without the secret {later.secret}: requests go out without it"
     return None
