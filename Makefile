@@ -8,7 +8,7 @@ BIN := .venv/bin
 DEV := .venv-dev/bin
 ARGS ?=
 
-.PHONY: voice voice-whisper demo test check unit coverage fuzz kills wheel-check compiled-check wheel bench chip docs sbom advisories setup setup-dev setup-system system-packages lock clean help
+.PHONY: release voice voice-whisper demo test check unit coverage fuzz fuzz-minute kills wheel-check compiled-check wheel bench chip docs sbom advisories setup setup-dev setup-system system-packages lock clean help
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -51,19 +51,26 @@ coverage: system-packages setup-dev ## all tests, and what of the host's own pro
 	$(DEV)/python -m pytest -q -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=80 $(ARGS)
 
 FUZZ_S ?= 60
+ifeq ($(origin FUZZ_SEED),undefined)
+FUZZ_SEED := $(shell od -An -N8 -tx8 /dev/urandom | tr -d ' ')
+endif
 fuzz: setup-dev  ## properties and decoders with new random examples, each fuzz target for FUZZ_S seconds
-	MICROCLAW_FUZZ=1 MICROCLAW_FUZZ_S=$(FUZZ_S) $(DEV)/python -m pytest -q -n 2 tests/fuzz tests/wire tests/wasm/libc $(ARGS)
+	@echo "fuzz targets with the seed $(FUZZ_SEED); once more: make fuzz FUZZ_SEED=$(FUZZ_SEED)"
+	@MICROCLAW_FUZZ=1 MICROCLAW_FUZZ_S=$(FUZZ_S) MICROCLAW_FUZZ_SEED=$(FUZZ_SEED) \
+	  $(DEV)/python -m pytest -q -n 2 tests/fuzz tests/wire tests/wasm/libc $(ARGS)
+
+fuzz-minute: setup-dev ## all fuzz targets together a minute, from the saved corpus, with a new seed; CI does it
+	@echo "fuzz targets with the seed $(FUZZ_SEED); once more: make fuzz-minute FUZZ_SEED=$(FUZZ_SEED)"
+	@MICROCLAW_FUZZ_ALL_S=60 MICROCLAW_FUZZ_SEED=$(FUZZ_SEED) $(DEV)/python -m pytest -q -n 2 tests/fuzz $(ARGS)
 
 kills: system-packages setup-dev ## kill -9 of host, virtual board and firmware at 200 random moments each, under load; ARGS are pytest's
 	MICROCLAW_KILLS=200 $(DEV)/python -m pytest -q tests/link_server/test_kill.py tests/virtual/link/test_kills.py tests/firmware/test_kill.py $(ARGS)
 
-wheel-check: setup-dev ## build the wheel, install it alone into an empty environment, run it there
-	rm -rf dist .venv-wheel
-	$(DEV)/python -m hatchling build -t wheel -d dist
-	$(PYTHON) scripts/setup_env.py --venv .venv-wheel --lock requirements.lock --wheel dist/microclaw-*.whl
-	.venv-wheel/bin/python -m pip check
-	cd / && "$(CURDIR)/.venv-wheel/bin/microclaw" --version
-	cd / && "$(CURDIR)/.venv-wheel/bin/microclaw" demo --once
+wheel-check: setup-dev ## build sdist and wheel, install them by pip, pipx and uvx into empty environments, run them there
+	$(DEV)/python scripts/wheel_check.py
+
+release: setup-dev ## the files of a release in a new folder: make release OUT=DIR (docs/releasing.md); uploads nothing
+	$(DEV)/python scripts/release.py build -o "$(OUT)" $(ARGS)
 
 compiled-check: setup-dev ## build the platform wheel, with the link's hot path as C, and run the link's tests against it
 	@scripts/compiled_check.sh $(DEV)/python
@@ -84,11 +91,13 @@ docs: setup-dev  ## write the tables of docs/configuration.md and docs/boards.md
 	$(DEV)/python scripts/examples.py
 
 lock:            ## make the lock files anew (needs uv); they carry hashes and no addresses
-	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra models \
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 	  --python-version 3.11 pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 	  --python-version 3.11 --group build -o requirements-build.lock
-	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra models --extra voice --extra whisper \
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
+	  --python-version 3.11 --group packages -o requirements-packages.lock
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra voice --extra whisper \
 	  --python-version 3.11 pyproject.toml --group dev -o requirements-dev.lock
 	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["voice"], sep="\n")' \
 	  | uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
@@ -104,4 +113,4 @@ advisories: setup-dev ## check the lock files against advisories in files (OSV's
 	$(DEV)/python scripts/advisories.py $(FILES)
 
 clean:           ## remove what make made
-	rm -rf .venv .venv-dev .venv-wheel .micropython dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-dev .venv-wheel .venv-packages .micropython dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Final
 
 from fastapi import Depends
@@ -17,7 +18,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from microclaw.api.access import OF_ROLE, Access, access_of
-from microclaw.api.failures import failure_response, is_openai, openai_error
+from microclaw.api.failures import failure_answer
+from microclaw.api.ingress import PATH_KEY
 from microclaw.api.jobs import Feed
 from microclaw.api.request_check import refuse
 from microclaw.apps.changes import conversation_of
@@ -147,7 +149,10 @@ def place_of(by: Caller) -> str:
 
 @contextmanager
 def questions_in(feed: Feed, approvals: Approvals, *, channel: str, chat_id: str) -> Iterator[None]:
-    """Inside, the feed also gets the approvals that wait in this chat, and how they end."""
+    """Inside, the feed also gets the approvals that wait in this chat, and how they end.
+
+    They are withdrawn when the feed's reader goes: nobody would learn what became of the act.
+    """
 
     def tell(news: PendingApproval | ApprovalOutcome) -> None:
         pending = news if isinstance(news, PendingApproval) else news.pending
@@ -155,7 +160,9 @@ def questions_in(feed: Feed, approvals: Approvals, *, channel: str, chat_id: str
             return
         if isinstance(news, PendingApproval):
             feed.put(approvals.question(news))
+            feed.when_left(news.approval_id, partial(approvals.withdraw, news.approval_id))
         else:
+            feed.when_left(pending.approval_id, None)
             feed.put(ApprovalSettled(pending.approval_id, news.outcome, news.by))
 
     stop = approvals.listen(tell)
@@ -186,7 +193,12 @@ _SAFE: Final = frozenset({"GET", "HEAD"})
 
 
 def cookie_name(scope: Scope) -> str:
-    """The cookie of a session here. Cookies know no port, so the name has it; `__Host-` (RFC 6265bis) needs HTTPS."""
+    """The cookie of a session here. Cookies know no port, so the name has it; `__Host-` (RFC 6265bis) needs HTTPS.
+
+    `__Host-` is for the whole origin, which behind Home Assistant's ingress is not ours alone.
+    """
+    if scope.get(PATH_KEY):
+        return "microclaw-ingress"
     port = (scope.get("server") or ("", 0))[1]
     return f"__Host-microclaw-{port}" if scope.get("scheme") == "https" else f"microclaw-{port}"
 
@@ -194,7 +206,8 @@ def cookie_name(scope: Scope) -> str:
 def session_cookie(scope: Scope, secret: str, max_age_s: int) -> str:
     """A Set-Cookie header; with max_age_s 0 the browser forgets it."""
     secure = "; Secure" if scope.get("scheme") == "https" else ""
-    return f"{cookie_name(scope)}={secret}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Strict{secure}"
+    path = f"{scope.get(PATH_KEY, '')}/"
+    return f"{cookie_name(scope)}={secret}; Path={path}; Max-Age={max_age_s}; HttpOnly; SameSite=Strict{secure}"
 
 
 class BearerAuth:
@@ -287,7 +300,7 @@ class BearerAuth:
         if changes and not (len(sent) == 1 and hmac.compare_digest(sent[0], csrf.encode())):
             self._note(AuditKind.SIGNIN_REFUSED, "a change without the page's own word", scope, about=found.sign_in_id)
             text = f"a session changes nothing without the header {CSRF_HEADER}"
-            return failure_response(Failure("forbidden", text, "GET /v1/me has its value: csrf"), 403)
+            return _refusal(scope, 403, Failure("forbidden", text, "GET /v1/me has its value: csrf"))
         number = request_number(scope)
         return Caller(found.person.person_id, direct=False, source=found.sign_in_id, request=number, csrf=csrf)
 
@@ -314,7 +327,7 @@ class BearerAuth:
             text, step = f"{who}: {path} is {needs}", "ask the owner of this host"
         known = (path,) if _PLAIN_PATH.fullmatch(path) else ()
         self._note(kind, text, scope, about=about, by=person.name, known=known)
-        return failure_response(Failure("permission_refused", text, step), 403)
+        return _refusal(scope, 403, Failure("permission_refused", text, step))
 
     def _note(
         self,
@@ -367,6 +380,4 @@ def request_number(scope: Scope) -> str:
 
 
 def _refusal(scope: Scope, status: int, failure: Failure) -> Response:
-    if is_openai(scope["path"]):
-        return openai_error(status, f"{failure.message} (next: {failure.next_step})", code="invalid_api_key")
-    return failure_response(failure, status)
+    return failure_answer(scope["path"], failure, status, code="invalid_api_key" if status == 401 else None)

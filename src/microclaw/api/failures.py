@@ -94,18 +94,17 @@ def add_failure_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
 
 
-async def _known(_request: Request, error: Exception) -> JSONResponse:
+async def _known(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, MicroclawError)
-    return failure_response(failure_of(error))
+    return failure_answer(request.url.path, failure_of(error))
 
 
-async def _invalid(_request: Request, error: Exception) -> JSONResponse:
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     faults = tuple(_fault(e) for e in error.errors()[:10])
     next_step = "correct that value; the form of every request is at /api/docs"
-    return failure_response(
-        Failure("bad_request", faults[0], next_step, tuple({"text": fault} for fault in faults), 2), 422
-    )
+    failure = Failure("bad_request", faults[0], next_step, tuple({"text": fault} for fault in faults), 2)
+    return failure_answer(request.url.path, failure, 422)
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
@@ -114,14 +113,14 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     message = str(error.detail)
     if error.status_code in (404, 405):
         message = f"{message}: {request.method} {request.url.path[:100]}"
-    response = failure_response(Failure(code, message, "see /api/docs"), error.status_code)
+    response = failure_answer(request.url.path, Failure(code, message, "see /api/docs"), error.status_code)
     response.headers.update(error.headers or {})  # Allow, of a method that the path does not have
     return response
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return failure_response(unexpected(error), 500)
+    return failure_answer(request.url.path, unexpected(error), 500)
 
 
 def unexpected(error: BaseException) -> Failure:
@@ -149,6 +148,15 @@ _TYPES: Final = {
     404: "not_found_error",
     429: "rate_limit_error",
 }
+
+
+def failure_answer(path: str, failure: Failure, status: int | None = None, *, code: str | None = None) -> JSONResponse:
+    """The answer in the form of the path's clients; `code` is OpenAI's word, where that is another one."""
+    if not is_openai(path):
+        return failure_response(failure, status)
+    text = f"{failure.message} (next: {failure.next_step})" if failure.next_step else failure.message
+    found = STATUS_BY_CODE.get(failure.code, 500) if status is None else status
+    return openai_error(found, text, code=code or failure.code)
 
 
 def openai_error(status: int, message: str, *, code: str | None = None, param: str | None = None) -> JSONResponse:

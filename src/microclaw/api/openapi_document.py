@@ -5,7 +5,7 @@ docs/api.md says the same in words.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 from fastapi import FastAPI
@@ -14,6 +14,7 @@ from fastapi.responses import StreamingResponse
 from fastapi.routing import APIRoute, APIRouter
 from starlette.routing import BaseRoute
 
+from microclaw.api.access import Access, access_of
 from microclaw.api.failures import STATUS_BY_CODE, is_openai
 from microclaw.wire.host_api import stream_schemas
 
@@ -21,10 +22,10 @@ Document: TypeAlias = dict[str, Any]
 
 NDJSON: Final = "application/x-ndjson"
 LINE: Final = "StreamLine"
-_SSE: Final = frozenset({"/v1/events"})
+_SSE: Final = "text/event-stream"
+_EVENTS: Final = frozenset({"/v1/events"})
 _BYTES: Final = {"/v1/backup": "application/x-tar"}
 _STREAMS: Final = (StreamingResponse, StreamingResponse.__name__)  # as the type, or as its name
-_OPEN: Final = ("/healthz", "/metrics", "/api/")
 _METHODS: Final = frozenset({"get", "post", "put", "patch", "delete"})
 _STATUSES: Final = sorted({*STATUS_BY_CODE.values(), 401, 408, 415, 429})
 _MAY_RETRY: Final = frozenset({429, 503})
@@ -64,7 +65,10 @@ def openapi_of(app: FastAPI) -> Document:
         **{f"OpenAIFailed{status}": _failed(status, "OpenAIError") for status in _STATUSES},
     }
     document["security"] = [{"bearer": []}]
+    _close(schemas)
     for path, method, operation in _operations(document):
+        body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+        schemas |= body.pop("$defs", {})  # of a body that its route reads itself
         _complete(path, method, operation, streams.get((path, method)))
     return document
 
@@ -73,6 +77,19 @@ _ABOUT: Final = (
     "Errors have one form, `Error`, with every status. Acts that take a while answer with JSON lines "
     f"(`{NDJSON}`): each line is a `{LINE}`, the last one `result`, `answer` or `error`."
 )
+
+
+def _close(value: object) -> None:
+    """Names that fit no pattern are refused: pydantic says the patterns alone."""
+    match value:
+        case dict():
+            if "patternProperties" in value:
+                value.setdefault("additionalProperties", False)
+            for part in value.values():
+                _close(part)
+        case list():
+            for part in value:
+                _close(part)
 
 
 def _operations(document: Document) -> Iterator[tuple[str, str, Document]]:
@@ -89,7 +106,7 @@ def _stream_types(routes: Iterable[BaseRoute]) -> Iterator[tuple[tuple[str, str]
         if isinstance(included, APIRouter):
             yield from _stream_types(included.routes)
         elif isinstance(route, APIRoute) and route.endpoint.__annotations__.get("return") in _STREAMS:
-            kind = "text/event-stream" if route.path_format in _SSE else _BYTES.get(route.path_format, NDJSON)
+            kind = _SSE if route.path_format in _EVENTS else _BYTES.get(route.path_format, NDJSON)
             for method in route.methods or ():
                 yield (route.path_format, method.lower()), kind
 
@@ -98,10 +115,9 @@ def _complete(path: str, method: str, operation: Document, stream: str | None) -
     answers: Document = operation["responses"]
     answers.pop("422", None)
     if stream is not None:
-        schema = {"$ref": f"#/components/schemas/{LINE}"} if stream == NDJSON else {"type": "string"}
         described = "JSON lines; the last one is its end" if stream == NDJSON else "A stream"
-        answers["200"] = {"description": described, "content": {stream: {"schema": schema}}}
-    is_open = path.startswith(_OPEN)
+        answers["200"] = {"description": described, "content": {stream: {"schema": _STREAMED.get(stream, _FILE)}}}
+    is_open = access_of(method.upper(), path) is Access.OPEN
     if is_open:
         operation["security"] = [{}, {"bearer": []}]
     if method != "get" and not is_open and not is_openai(path):
@@ -127,6 +143,15 @@ def _failed(status: int, schema: str) -> Document:
 
 _TEXT: Final = {"type": "string"}
 _MAYBE_TEXT: Final = {"type": ["string", "null"]}
+_FILE: Final[Document] = {"type": "string", "format": "binary"}
+_STREAMED: Final[Mapping[str, Document]] = {
+    NDJSON: {"$ref": f"#/components/schemas/{LINE}"},
+    _SSE: {  # of one event, as readers of OpenAPI 3.1 take it
+        "type": "object",
+        "required": ["data"],
+        "properties": {"id": _TEXT, "event": _TEXT, "data": {"type": "string", "description": "JSON, one object"}},
+    },
+}
 _ERROR: Final[Document] = {
     "type": "object",
     "description": "What went wrong, with every status of 400 and above.",

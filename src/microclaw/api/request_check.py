@@ -11,7 +11,7 @@ from collections.abc import Callable, Container, Iterable
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from microclaw.api.failures import failure_response, is_openai, openai_error
+from microclaw.api.failures import failure_answer
 from microclaw.wire.host_api import Failure
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -77,7 +77,7 @@ class RequestCheck:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             return
-        send = _with_headers(send)
+        send = with_answer_headers(send)
         refusal = self._refusal(scope)
         if refusal is None and self._body_bytes is not None:
             try:
@@ -88,10 +88,7 @@ class RequestCheck:
             receive = _replaying(body, receive) if refusal is None else receive
         if refusal is not None:
             status, failure = refusal
-            if is_openai(scope["path"]):
-                await refuse(openai_error(status, failure.message), scope, receive, send)
-            else:
-                await refuse(failure_response(failure, status), scope, receive, send)
+            await refuse(failure_answer(scope["path"], failure, status), scope, receive, send)
             return
         await self._app(scope, receive, send)
 
@@ -158,6 +155,20 @@ async def refuse(response: Response, scope: Scope, receive: Receive, send: Send)
     await send({"type": "http.response.body", "body": b""})
 
 
+def with_answer_headers(send: Send) -> Send:
+    """The same, with what every answer has."""
+
+    async def with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = [(bytes(key).lower(), value) for key, value in message.get("headers", ())]
+            has = {key for key, _ in headers}
+            headers += [(key, value) for key, value in (*ANSWER_HEADERS, *WHERE_NONE) if key not in has]
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return with_headers
+
+
 def _not_text(scope: Scope, body: bytearray) -> tuple[int, Failure] | None:
     """The refusal of a JSON body that is not UTF-8 (RFC 8259, 8.1)."""
     kinds = _header_values(scope, b"content-type")
@@ -169,18 +180,6 @@ def _not_text(scope: Scope, body: bytearray) -> tuple[int, Failure] | None:
         text = f"the body is no UTF-8 text: byte {exc.start + 1} is 0x{body[exc.start]:02x}"
         return 400, Failure("bad_request", text, "send JSON in UTF-8")
     return None
-
-
-def _with_headers(send: Send) -> Send:
-    async def with_headers(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = [(bytes(key).lower(), value) for key, value in message.get("headers", ())]
-            has = {key for key, _ in headers}
-            headers += [(key, value) for key, value in (*ANSWER_HEADERS, *WHERE_NONE) if key not in has]
-            message = {**message, "headers": headers}
-        await send(message)
-
-    return with_headers
 
 
 def _name_and_port(host: str, scheme: str) -> tuple[str, int] | None:

@@ -1,6 +1,7 @@
 """The two pages that a browser gets before there is a page for boards: what this is, and the sign-in by a link.
 
-Constant text: nothing that a device, a person or a request said is in it.
+Constant text: nothing that a device, a person or a request said is in it. All addresses are relative: behind Home
+Assistant's ingress the pages are below a path.
 """
 
 from __future__ import annotations
@@ -24,28 +25,28 @@ const come = async (path, body) => {
   const answer = await fetch(path, {method: "POST", headers: {"Content-Type": "application/json"},
     body: JSON.stringify(body)});
   const found = await answer.json();
-  if (answer.ok) { location.replace("/"); return; }
+  if (answer.ok) { location.replace("./"); return; }
   say(found.error.message + (found.error.next_step ? " (next: " + found.error.next_step + ")" : ""));
 };
 const code = location.hash.slice(1);
-if (code) { history.replaceState(null, "", "/signin"); come("/v1/signin/code", {code}).catch((e) => say(String(e))); }
+if (code) { history.replaceState(null, "", "signin"); come("v1/signin/code", {code}).catch((e) => say(String(e))); }
 document.getElementById("form").addEventListener("submit", (event) => {
   event.preventDefault();
   const value = (id) => document.getElementById(id).value;
-  come("/v1/signin/password", {name: value("name"), password: value("password")}).catch((e) => say(String(e)));
+  come("v1/signin/password", {name: value("name"), password: value("password")}).catch((e) => say(String(e)));
 });
 """
 # Who is here, and the way out. Text alone is put in: a name is never read as HTML.
 _FRONT_SCRIPT: Final = """
 const who = document.getElementById("who");
-fetch("/v1/me").then(async (answer) => {
+fetch("v1/me").then(async (answer) => {
   if (!answer.ok) return;
   const me = await answer.json();
   who.textContent = "You are signed in as " + me.name + " (" + me.role + "). ";
   const out = document.createElement("button");
   out.textContent = "Sign out";
   out.addEventListener("click", async () => {
-    await fetch("/v1/signout", {method: "POST", headers: {"Microclaw-CSRF": me.csrf}});
+    await fetch("v1/signout", {method: "POST", headers: {"Microclaw-CSRF": me.csrf}});
     location.reload();
   });
   who.append(out);
@@ -74,10 +75,10 @@ def _document(title: str, body: str, script: str) -> str:
 
 FRONT_PAGE: Final = _document(
     "microclaw",
-    '<h1>microclaw</h1><p id="who">You are not signed in: <a href="/signin">sign in</a>.</p>'
+    '<h1>microclaw</h1><p id="who">You are not signed in: <a href="signin">sign in</a>.</p>'
     "<p>This is the address of a microclaw host: it puts checked programs on small boards. There is no page for boards "
     "here yet. Talk to the host with <code>microclaw chat</code>, in Telegram, over MCP, or by its API.</p>"
-    '<p><a href="/api/docs">The API</a> · <a href="/healthz">Is it alive?</a></p>',
+    '<p><a href="api/docs">The API</a> · <a href="healthz">Is it alive?</a></p>',
     _FRONT_SCRIPT,
 )
 SIGN_IN_PAGE: Final = _document(

@@ -17,6 +17,7 @@ from microclaw.agent.conversation import Conversations
 from microclaw.agent.erase import ConversationEraser
 from microclaw.api.asgi_apps import api_app, control_socket_app, host_api
 from microclaw.api.event_routes import LiveFeed
+from microclaw.api.ingress import SUPERVISOR, AnyHost, Ingress
 from microclaw.api.jobs import Jobs
 from microclaw.api.metrics import MetricSources
 from microclaw.api.parts import HostParts
@@ -40,7 +41,7 @@ from microclaw.app.devices import (
     warm_compiler,
 )
 from microclaw.app.mqtt import HostMqtt
-from microclaw.app.people_plane import PeoplePlane, open_people_plane, people_socket
+from microclaw.app.people_plane import PeoplePlane, ingress_socket, open_people_plane, people_socket
 from microclaw.app.tasks import build_tasks, code_of_devices, task_tools
 from microclaw.app.telemetry import DeviceRecords, build_records, keep_records
 from microclaw.app.voice import HostVoice, VoiceMaker
@@ -59,7 +60,8 @@ from microclaw.devices.registry import Registry
 from microclaw.egress.destinations import Egress
 from microclaw.egress.policy import AllowlistSource
 from microclaw.egress.proxy import EgressProxy
-from microclaw.egress.secret_values import SecretValues, system_keyring
+from microclaw.egress.secret_values import SecretValues
+from microclaw.egress.system_keyring import system_keyring
 from microclaw.errors import ConfigError, StoreMissing
 from microclaw.link_server.server import LinkServer
 from microclaw.masking import SecretMask
@@ -80,7 +82,8 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A running host. `plane` is where people and programs call it, `link` where devices connect; None without one.
+    """A running host. `plane` is where people and programs call it, `link` where devices connect, `ingress` the port
+    for Home Assistant's; None without one.
 
     `boards` starts its virtual boards; there are none before.
     """
@@ -95,6 +98,7 @@ class Host:
     audit: AuditLog
     status: HostStatus
     admission: Admission
+    ingress: int | None = None
 
     @property
     def http(self) -> str | None:
@@ -111,13 +115,14 @@ async def running_host(
     new_store: bool = False,
     make_voice: VoiceMaker | None = None,
     mask: SecretMask | None = None,
+    ingress_from: str = SUPERVISOR,
 ) -> AsyncIterator[Host]:
     """Inside, the host answers on its control socket. Leaving it ends every part in order and loses nothing.
 
     Turns that the last run left unfinished go on once `boards_ready` is set, where one is given.
     `egress` replaces the rule that only public addresses are fetched, for tests with servers of their own.
     `make_voice` makes what voice works with; without it nobody is heard. `mask` is that of the log, which the host
-    tells the secrets that it reads later.
+    tells the secrets that it reads later. `ingress_from` replaces the Supervisor's address, for tests.
 
     Raises StoreError when another host owns this home, StoreMissing unless `new_store` is what a person wants there,
     ConfigError when a port is taken.
@@ -128,10 +133,12 @@ async def running_host(
         model, usage = build_model(settings, database)
         control = stack.enter_context(unix_listener(settings.control_socket))
         api_socket = people_socket(settings, stack)
+        ingress = ingress_socket(settings, stack)
         mask = mask or SecretMask(await asyncio.to_thread(secret_texts, settings))
         audit = await stack.enter_async_context(AuditLog.opened(settings.home, mask=mask.masked))
         egress = egress or Egress()
-        secret_values = SecretValues(settings.home, os.environ, keyring=system_keyring(), mask=mask)
+        keyring = await asyncio.to_thread(system_keyring)
+        secret_values = SecretValues(settings.home, os.environ, keyring=keyring, mask=mask)
         await asyncio.to_thread(secret_values.tell_mask)
         proxy = EgressProxy(
             AllowlistSource(settings.home), egress, secret_values, record=audit.record, way=settings.proxy
@@ -242,6 +249,9 @@ async def running_host(
         if plane is not None:
             door = api_app(parts, api, plane.allowed_hosts, on_network=plane.on_network)
             listeners.append(Listener("api", door, plane.socket, tls=plane.tls))
+        if ingress is not None:
+            behind = Ingress(api_app(parts, api, AnyHost(), on_network=True), proxy=ingress_from)
+            listeners.append(Listener("ingress", behind, ingress))
         await stack.enter_async_context(serving(listeners, group))
         if gateway is not None:
             stack.callback(gateway.close)  # together with the other listeners, not after them
@@ -266,6 +276,7 @@ async def running_host(
             stack.callback(task.cancel)
         keep_records(records, tasks, stack)
         stack.push_async_callback(jobs.drain)  # on the way out: jobs that have started may end
+        stack.callback(admission.approvals.close)  # chats have let go of theirs: a request's would hold up the end
         stack.push_async_callback(conversations.drain)  # first of all: the chats' streams end before the listeners
         await stack.enter_async_context(background_running(agent, tasks, boards_ready))
         if gateway is not None:
@@ -273,7 +284,8 @@ async def running_host(
         if link is not None:
             link.start()
         address = link.address if link is not None else None
-        yield Host(settings, devices.registry, model, plane, address, channels, boards, audit, status, admission)
+        port = None if ingress is None else int(ingress.getsockname()[1])
+        yield Host(settings, devices.registry, model, plane, address, channels, boards, audit, status, admission, port)
 
 
 def _check_store(settings: Settings, *, new_store: bool) -> None:

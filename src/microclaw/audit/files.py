@@ -221,7 +221,7 @@ def _older_lines(folder: Path, stem: str) -> OlderLines:
     count, digest = 0, sha256()
     for _, _, line in lines_of_set(folder, stem):
         fields = fields_of(line)
-        if fields is None or "kind" not in fields:
+        if fields is None:
             continue
         if place_of(fields) is not None:
             break

@@ -22,6 +22,7 @@ from microclaw.cli.findings import Finding, problem, report_findings
 from microclaw.cli.host_commands import backup_line, failing_lines
 from microclaw.cli.mqtt_lines import connection_finding, setting_warnings
 from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.clock import now_ms
 from microclaw.config.host_settings import DEFAULT_HTTP_PORT
 from microclaw.config.load import find_mistakes, private_home
 from microclaw.config.settings import ModelChoice, ModelSettings, Settings
@@ -31,7 +32,7 @@ from microclaw.egress.secret_values import missing_secrets, missing_text
 from microclaw.errors import ConfigError, MicroclawError, NoHost, NoSandbox
 from microclaw.host_client.request import HostError
 from microclaw.models.server_window import window_of
-from microclaw.sandbox.run import sandbox_backend
+from microclaw.sandbox.run import backend_note, sandbox_backend
 from microclaw.text import count_text
 from microclaw.wasm import INSTALL_BINARYEN, find_binaryen, find_toolchain, glue_built
 
@@ -121,6 +122,7 @@ def examine(options: GlobalOptions) -> list[Finding]:
     findings += (Finding("mqtt", True, text, step, warns=True) for text, step in setting_warnings(settings.mqtt))
     if options.address() is None:
         findings += _attempt("audit", lambda: _audit_chain(settings.home))
+        findings += _attempt("backup", lambda: _backup_warnings(settings))
     findings += _attempt("host", lambda: _host(options, server_tokens))
     return findings
 
@@ -185,7 +187,7 @@ def _code(settings: Settings) -> Finding:
         found = sandbox_backend(settings.sandbox)
     except NoSandbox as exc:
         return Finding("code", True, f"no code is run for the agent: {exc.message}", exc.next_step, warns=True)
-    return Finding("code", True, f"the agent's code runs in {found.name}: {found.note}")
+    return Finding("code", True, f"the agent's code runs in {found.name}: {backend_note(found)}")
 
 
 def _binaryen() -> Finding:
@@ -247,6 +249,12 @@ def _models(model: ModelSettings) -> Iterator[Finding]:
         yield Finding("model", True, f"OPENAI_BASE_URL is {model.openai_base_url}")
     if not model.configured:
         yield Finding("model", True, "none: no API key set. Offline intents answer.")
+        return
+    for name in ("pydantic-ai-slim", "anthropic", "openai"):
+        found = _wheel(name)
+        if not found.ok:
+            text = f"{name} is not installed: no model can be asked"
+            yield Finding("model", False, text, "install microclaw again with all that it needs (docs/install.md)")
 
 
 def _local_servers(model: ModelSettings) -> Iterator[ModelChoice]:
@@ -372,6 +380,13 @@ def _audit_chain(home: Path) -> Iterator[Finding]:
 
     broken = list(chain_findings(home))
     yield from broken or [Finding("audit", True, "the security log is whole: microclaw audit verify")]
+
+
+def _backup_warnings(settings: Settings) -> Iterator[Finding]:
+    from microclaw.cli.backup_findings import key_findings, late_findings  # and its certificates
+
+    yield from key_findings(settings)
+    yield from late_findings(settings, now_ms())
 
 
 def _backups(settings: Settings) -> Iterator[Finding]:

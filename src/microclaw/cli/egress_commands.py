@@ -18,7 +18,8 @@ from microclaw.config.yaml_file import FileMistakes
 from microclaw.egress.allowlist import FILE_NAME, Allowance, AllowEntry, Allowlist, read_allowlist
 from microclaw.egress.policy import Verdict, judge
 from microclaw.egress.request_head import RequestRefused, connect_target, url_parts
-from microclaw.egress.secret_values import SecretValues, missing_secrets, missing_text, system_keyring
+from microclaw.egress.secret_values import Kept, Place, SecretValues, missing_secrets, missing_text
+from microclaw.egress.system_keyring import system_keyring
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.text import count_text
 
@@ -123,6 +124,9 @@ def set_secret(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Small letters, digits, - and _.")],
     value: Annotated[str, typer.Argument(metavar="[@FILE|-]", help="Where the value is; - is stdin.")] = "-",
+    place: Annotated[
+        str | None, typer.Option("--in", metavar="keyring|file", help="[default: the keyring where there is one]")
+    ] = None,
 ) -> None:
     """Keep a secret that tasks use through the proxy and never see. It is never shown again."""
     options = global_options(ctx)
@@ -133,9 +137,21 @@ def set_secret(
         secret = str(typer.prompt(name, hide_input=True)).strip()
     else:
         secret = secret_value(name, value)
-    place = SecretValues(_home(options), os.environ, keyring=system_keyring()).set(name, secret)
-    text = f"{name} is kept in {'the keyring of the system' if place == 'keyring' else place}"
-    options.report("secret_set", {"name": name, "place": place}, text)
+    wanted = None if place is None else _place(place)
+    kept = SecretValues(_home(options), os.environ, keyring=system_keyring()).set(name, secret, wanted)
+    options.report("secret_set", _kept_object(name, kept), _kept_text(name, kept))
+
+
+@secret_group.command("move")
+def move_secret(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    place: Annotated[str, typer.Argument(metavar="keyring|file", help="Where it is kept from now on.")],
+) -> None:
+    """Keep a secret in the system's keyring instead of secrets.toml, or the other way round."""
+    options = global_options(ctx)
+    kept = SecretValues(_home(options), os.environ, keyring=system_keyring()).move(name, _place(place))
+    options.report("secret_moved", _kept_object(name, kept), _kept_text(name, kept))
 
 
 @secret_group.command("list")
@@ -165,6 +181,24 @@ def remove_secret(ctx: typer.Context, name: Annotated[str, typer.Argument(metava
     options.agree(f"Remove the secret {name}? Nobody can show it again.")
     values.remove(name)
     options.report("secret_removed", {"name": name}, f"{name} is removed")
+
+
+def _place(word: str) -> Place:
+    if word == "keyring":
+        return "keyring"
+    if word in ("file", "secrets.toml"):
+        return "secrets.toml"
+    raise typer.BadParameter(f"{word[:40]!r} is no place: keyring or file")
+
+
+def _kept_object(name: str, kept: Kept) -> dict[str, Any]:
+    return {"name": name, "place": kept.place, "copy_left": kept.copy_left}
+
+
+def _kept_text(name: str, kept: Kept) -> str:
+    text = f"{name} is kept in {'the keyring of the system' if kept.place == 'keyring' else kept.place}"
+    left = "; its older value is still in the keyring, which could not be asked: unlock it and remove it there"
+    return f"{text}{left}" if kept.copy_left else text
 
 
 def _home(options: GlobalOptions) -> Path:

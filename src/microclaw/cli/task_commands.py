@@ -17,7 +17,7 @@ import typer
 
 from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.durable import write_chunks
-from microclaw.errors import ConfigError, UnknownName
+from microclaw.errors import ConfigError, TaskRefused, UnknownName
 from microclaw.host_client.client import HostClient
 from microclaw.host_client.request import segment
 from microclaw.text import clean_text, format_duration
@@ -29,6 +29,7 @@ _BY_SUFFIX: Final = {
 }  # fmt: skip
 _BY_PROGRAM: Final = {"python": "python", "sh": "shell", "dash": "shell", "node": "javascript", "nodejs": "javascript"}
 _FIRST_LINE: Final = re.compile(r"#![ \t]*(?:\S*/env(?:[ \t]+-\S+)*[ \t]+)?(\S+)")
+_OPEN: Final = ("queued", "running")
 task_group = command_group()
 Number = Annotated[str, typer.Argument(metavar="ID", help="As `task list` shows it.")]
 
@@ -48,7 +49,10 @@ def run(
         typer.Option("--allow", metavar="NAME", help="It may ask what egress.yaml allows to NAME. [default: nothing]"),
     ] = None,
     language: Annotated[
-        str | None, typer.Option("--language", metavar="NAME", help="[default: by its suffix or its first line]")
+        str | None,
+        typer.Option(
+            "--language", metavar="NAME", help="python, shell or javascript. [default: by its suffix or first line]"
+        ),
     ] = None,
     seconds: Annotated[float | None, typer.Option("--seconds", metavar="S", help="How long it may take.")] = None,
 ) -> None:
@@ -119,9 +123,15 @@ def show(
 
 @task_group.command("cancel")
 def cancel(ctx: typer.Context, number: Number) -> None:
-    """End a task; all of its processes are dead afterwards."""
+    """End a task; all of its processes are dead afterwards. Exit 1 when it has ended already."""
     options = global_options(ctx)
-    ended = options.host().delete(f"/v1/tasks/{_number(number)}")
+    host = options.host()
+    path = f"/v1/tasks/{_number(number)}"
+    found = host.get(path)
+    ended = host.delete(path) if found["state"] in _OPEN else found
+    if ended is found or ended["state"] != "cancelled":  # in between it came to its own end
+        text = f"nothing to cancel, it has ended already: {end_text(ended)}"
+        raise TaskRefused(text, next_step=f"microclaw task show {ended['task']} --output")
     options.report("task", ended, end_text(ended))
 
 
@@ -197,7 +207,7 @@ def _pages(
             printed.append(found["output"])
         begins = found["output_begins"] if begins is None else begins
         after = found["output_ends"]
-        is_open = found["state"] in ("queued", "running")
+        is_open = found["state"] in _OPEN
         if not found["output_more"] and not (wait_s and is_open):
             break
     if is_shown and not is_open:

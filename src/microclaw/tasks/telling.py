@@ -21,7 +21,11 @@ class TaskTelling:
     def changed(self, row: TaskRow) -> None:
         device = row.asked_by if row.device_id else ""
         at_ms = row.ended_ms or row.started_ms or row.created_ms
-        self._publish(TaskChanged(device, at_ms, row.number, row.state, row.ending, row.language, row.asked_by))
+        self._publish(
+            TaskChanged(
+                device, at_ms, row.number, row.state, row.ending, row.language, by=row.asked_by, person_id=row.person_id
+            )
+        )
 
     def refused(self, order: TaskOrder, why: str) -> None:
         text = f"{order.language[:20]} code of {len(order.code):,} characters was not run: {why}"
