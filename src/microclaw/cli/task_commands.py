@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import shlex
 import signal
 import sys
 import time
@@ -74,8 +75,8 @@ def run(
     if not options.wrote_json("task", ended):
         _note(options, end_text(ended))
         for one in ended["files"]:
-            text = f"{one['name']}, {one['size_bytes']:,} bytes: microclaw task get {ended['task']} {one['name']}"
-            _note(options, text)
+            command = shlex.join(("microclaw", "task", "get", str(ended["task"]), one["name"]))
+            _note(options, f"{one['name']}, {one['size_bytes']:,} bytes: {command}")
     for name, why in ended["not_kept"].items():
         sys.stderr.write(f"{clean_text(name, one_line=True)} is not kept: {clean_text(why, one_line=True)}\n")
     if ended["state"] != "done":
@@ -197,12 +198,13 @@ def _pages(
 ) -> dict[str, Any]:
     """The task with all that it printed, shown as it comes, or else in `output`. With `wait_s` once it has ended."""
     printed: list[str] = []
-    after, begins = 0, None
+    after, begins, is_mid_line = 0, None, False
     while True:
         found = host.get(f"/v1/tasks/{number}", {"after": after, "wait_s": wait_s})
         if is_shown:
             _tell_missing(options, found["output_begins"] - after)
             _print(found["output"])
+            is_mid_line = not found["output"].endswith("\n") if found["output"] else is_mid_line
         else:
             printed.append(found["output"])
         begins = found["output_begins"] if begins is None else begins
@@ -210,6 +212,8 @@ def _pages(
         is_open = found["state"] in _OPEN
         if not found["output_more"] and not (wait_s and is_open):
             break
+    if is_mid_line and sys.stdout.isatty():
+        _print("\n")
     if is_shown and not is_open:
         _tell_missing(options, found["output_bytes"] - after)
     return {**found, "output": "".join(printed), "output_begins": begins}
@@ -268,8 +272,8 @@ def _cancelling(host: HostClient, number: int) -> Iterator[None]:
 
 
 def _print(text: str) -> None:
-    """It steers no terminal."""
-    sys.stdout.write(clean_text(text))
+    """As it is; on a terminal cleaned, so that it does not steer it."""
+    sys.stdout.write(clean_text(text) if sys.stdout.isatty() else text)
     sys.stdout.flush()
 
 
