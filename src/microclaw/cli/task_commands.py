@@ -8,6 +8,7 @@ import shlex
 import signal
 import sys
 import time
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -247,12 +248,13 @@ def _files(given: Sequence[Path]) -> dict[str, str]:
     """By their names, in base64."""
     found: dict[str, Path] = {}
     for path in given:
-        if path.name in found:
+        name = unicodedata.normalize("NFC", path.name)
+        if name in found:
             raise ConfigError(
-                f"{found[path.name]} and {path} would both be {path.name} in the task's folder",
+                f"{found[name]} and {path} would both be {name} in the task's folder",
                 next_step="give one of them another name",
             )
-        found[path.name] = path
+        found[name] = path
     return {name: base64.b64encode(_read_plain(path)).decode() for name, path in found.items()}
 
 
