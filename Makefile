@@ -8,7 +8,7 @@ BIN := .venv/bin
 DEV := .venv-dev/bin
 ARGS ?=
 
-.PHONY: release voice voice-whisper demo test check unit coverage fuzz fuzz-minute kills wheel-check compiled-check wheel bench chip docs sbom advisories setup setup-dev setup-system system-packages lock clean help
+.PHONY: release voice voice-whisper demo test check unit coverage fuzz fuzz-minute kills wheel-check compiled-check page-check wheel bench chip docs sbom advisories setup setup-dev setup-system system-packages lock clean help
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -16,7 +16,7 @@ help:            ## this list
 demo: setup $(if $(findstring --voice,$(ARGS)),voice)      ## a sentence becomes a program on a virtual board; ARGS=--once for no questions
 	@$(BIN)/microclaw demo $(ARGS)
 
-test: check unit wheel-check compiled-check  ## everything: lint, types, import order, all tests, the wheel in an empty environment
+test: check page-check unit wheel-check compiled-check  ## everything: lint, types, import order, all tests, the wheel in an empty environment
 
 setup:
 	@$(PYTHON) scripts/setup_env.py --venv .venv --lock requirements.lock
@@ -32,7 +32,7 @@ setup-dev:
 
 setup-system:    ## system packages (needs root): what a bare Debian or Ubuntu lacks for demo and test
 	apt-get update -q
-	apt-get install -y -q --no-install-recommends python3-venv python3-dev binaryen bubblewrap clang lld flite espeak-ng mosquitto
+	apt-get install -y -q --no-install-recommends python3-venv python3-dev binaryen bubblewrap clang lld flite espeak-ng mosquitto chromium
 
 system-packages:
 	@scripts/system_packages.sh
@@ -43,6 +43,9 @@ check: setup-dev ## lint, types and import order
 	$(DEV)/ruff format --check .
 	$(DEV)/mypy
 	$(DEV)/lint-imports
+
+page-check:      ## types of the page's scripts (needs node; TypeScript is fetched by npm, its bytes checked)
+	@scripts/page_check.sh
 
 unit: system-packages setup-dev ## all tests
 	@scripts/run_tests.sh $(DEV)/python $(ARGS)
@@ -113,4 +116,4 @@ advisories: setup-dev ## check the lock files against advisories in files (OSV's
 	$(DEV)/python scripts/advisories.py $(FILES)
 
 clean:           ## remove what make made
-	rm -rf .venv .venv-dev .venv-wheel .venv-packages .micropython dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-dev .venv-wheel .venv-packages .micropython .page-check dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

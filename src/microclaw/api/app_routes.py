@@ -110,10 +110,11 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
     async def list_apps(device: str | None = None) -> dict[str, Any]:
         return {"apps": [app_object(listing) for listing in await parts.catalogue.list_apps(device)]}
 
-    @router.get("/v1/devices/{device}/apps/{name}", summary="One program, with its source when it is known")
+    @router.get("/v1/devices/{device}/apps/{name}", summary="One program, with its source and proof where known")
     async def show_app(device: str, name: str) -> dict[str, Any]:
+        """`proof`: what was expected, and the edges of the trial and of the board, in ms since the installation."""
         listing = await parts.catalogue.show(device, name)
-        return {**app_object(listing), "source": listing.source}
+        return {**app_object(listing), "source": listing.source, "proof": await parts.catalogue.proof(listing)}
 
     @router.post("/v1/devices/{device}/apps", summary="Build, check, try, install, verify; steps as JSON lines")
     async def install_app(

@@ -19,6 +19,7 @@ from microclaw.api.asgi_apps import api_app, control_socket_app, host_api
 from microclaw.api.event_routes import LiveFeed
 from microclaw.api.ingress import SUPERVISOR, AnyHost, Ingress
 from microclaw.api.jobs import Jobs
+from microclaw.api.live_pins import LivePins
 from microclaw.api.metrics import MetricSources
 from microclaw.api.parts import HostParts
 from microclaw.api.server import Listener, serving, unix_listener
@@ -49,6 +50,7 @@ from microclaw.apps.changes import ChangeLog
 from microclaw.apps.late_proof import LateProofs
 from microclaw.audit import AuditLog
 from microclaw.auth.admission import Admission, open_admission
+from microclaw.auth.approvals import approval_event
 from microclaw.auth.approved_acts import end_event
 from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.backup.scheduled import CHECK_S, ScheduledBackups
@@ -147,6 +149,7 @@ async def running_host(
         admission.approvals.ends.listen(lambda pending, end: audit.record(end_event(pending, end, admission.people)))
         live = LiveFeed(secrets.token_hex(4))
         bus = await stack.enter_async_context(Bus())
+        admission.approvals.listen(lambda news: live.put(approval_event(news, admission.people, now_ms())))
         mqtt = HostMqtt()
         publish, journal = mqtt.publishing(live.put), Journal(database, now_ms)
         base = Base(settings, database, bus, admission, AppTable(database), journal, publish, audit)
@@ -234,6 +237,7 @@ async def running_host(
             agent,
             link,
             live,
+            LivePins(group, devices.registry),
             jobs,
             usage,
             status,
@@ -309,6 +313,7 @@ def _host_parts(
     agent: Agent,
     link: LinkServer | None,
     live: LiveFeed,
+    pins: LivePins,
     jobs: Jobs,
     usage: UsageLog,
     status: HostStatus,
@@ -358,6 +363,7 @@ def _host_parts(
             code=code.counts,
         ),
         live=live,
+        pins=pins,
         link=link,
         voice=lambda: voice.service,
         voice_problem=lambda: voice.problem,
