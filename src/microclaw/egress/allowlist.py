@@ -231,9 +231,8 @@ class _AllowFile(YamlFile):
         host = text.lower().rstrip(".")
         name = host.removeprefix("*.")
         if (wrong := host_mistake(name)) is not None:
-            self.at(
-                fields["host"], f"{text[:80]!r} is no host: {wrong}", "write host: api.example.com, without https://"
-            )
+            step = "write host: api.example.com, without https://; a port goes into ports: [8443]"
+            self.at(fields["host"], f"{text[:80]!r} is no host: {wrong}", step)
         elif host.startswith("*.") and "." not in name:
             self.at(fields["host"], f"{text:.80} is too much", "write two parts at least: *.example.com")
         elif is_private_name(name):

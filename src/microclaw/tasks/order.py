@@ -190,8 +190,8 @@ def check_name(name: str) -> None:
     ):
         raise TaskRefused(
             f"{name[:100]!r} is no name of a task's file",
-            next_step="letters, digits, spaces and ._-()+@= , parts of at most 100 with / between, none beginning with a "
-            f"dot, at most {MAX_NAME_BYTES} bytes in all",
+            next_step="letters, digits, spaces and ._-()+@= , parts of at most 100 with / between, none beginning with "
+            f"a dot, at most {MAX_NAME_BYTES} bytes in all",
         )
 
 
