@@ -67,6 +67,8 @@ _HEAP: Final = re.compile(f"([{_ACCENTS}]{{4}})[{_ACCENTS}]+")
 _CODE_START: Final = re.compile(r" *(?:\d+ +)?")
 _PROGRAM_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,126}")  # 126: as the firmware and the HTTP API take them
 _MAX_ODD_NAME: Final = 40
+MAX_PERSON_NAME: Final = 40
+_PERSON_NAME: Final = re.compile(r"[^\W\d_][\w .'-]*")
 _QUOTES: Final = str.maketrans('<>"', "   ")
 _FENCE_KEY: Final = os.urandom(16)
 _FENCE: Final = re.compile(r"<untrusted-([0-9a-f]{8}) source=[^\n]*>\n(.*?)\n</untrusted-\1>", re.DOTALL)
@@ -101,6 +103,12 @@ def without_marks(text: str) -> str:
     if clean_text(text) != text:
         return text
     return "".join(char for char in text if unicodedata.category(char) not in ("Mn", "Mc"))
+
+
+def person_name(name: str) -> str | None:
+    """A person's name as it is kept; None for what is no name."""
+    tidy = unicodedata.normalize("NFC", " ".join(name.split()))
+    return tidy if len(tidy) <= MAX_PERSON_NAME and _PERSON_NAME.fullmatch(without_marks(tidy)) else None
 
 
 def look_alike(text: str) -> str:

@@ -16,7 +16,7 @@ from typing import Final, Literal, Protocol, TypeAlias, cast
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.errors import ConfigError, Overloaded, PermissionRefused, UnknownName
 from microclaw.store.people import PeopleTable, PersonRow
-from microclaw.text import look_alike, role_words, without_marks
+from microclaw.text import MAX_PERSON_NAME, look_alike, person_name, role_words
 
 Role: TypeAlias = Literal["owner", "member", "guest", "read-only"]
 
@@ -100,8 +100,6 @@ KEPT_S: Final = 120.0  # an account keeps its place at least so long; then the o
 WRONG_CODES: Final = 5  # in WRONG_CODES_S, then none is looked at
 WRONG_CODES_S: Final = 60.0
 MAX_PEOPLE: Final = 256
-MAX_NAME_CHARS: Final = 40
-_NAME = re.compile(r"[^\W\d_][\w .'-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,23 +340,22 @@ class People:
         return PersonRow(f"p-{secrets.token_hex(4)}", chosen, role or "member", self._now_ms())
 
     def _free_name(self, wanted: str) -> str:
-        base = _tidy(wanted) or "somebody"
+        base = person_name(wanted) or "somebody"
         names = (base, *(f"{base[:36]} {number}" for number in range(2, MAX_PEOPLE + 2)))
         return next(name for name in names if self._alike(name) is None)
 
     def _checked(self, name: str) -> str:
         """A new person's name. Raises ConfigError for none, and for one that looks like another person's."""
-        tidy = _tidy(name)
+        tidy = person_name(name)
         if tidy is None:
             raise ConfigError(
-                f"{name[:MAX_NAME_CHARS]!r} is no name for a person",
-                next_step=f"letters, digits, spaces and .'-_ , at most {MAX_NAME_CHARS}, a letter first",
+                f"{name[:40]!r} is no name for a person",
+                next_step=f"letters, digits, spaces and .'-_ , at most {MAX_PERSON_NAME}, a letter first",
             )
         alike = self._alike(tidy)
         if alike is not None and self._find(tidy) is None:
-            raise ConfigError(
-                f"{tidy} looks like {alike.name}, who is here already", next_step="another name, which differs more"
-            )
+            text = f"{tidy} looks like {alike.name}, who is here already"
+            raise ConfigError(text, next_step="another name, which differs more")
         return tidy
 
     def _alike(self, name: str) -> PersonRow | None:
@@ -397,12 +394,6 @@ class People:
 
 def _person(row: PersonRow) -> Person:
     return Person(row.person_id, row.name, cast(Role, row.role))
-
-
-def _tidy(name: str) -> str | None:
-    """The name as it is kept; None for what is no name."""
-    tidy = unicodedata.normalize("NFC", " ".join(name.split()))
-    return tidy if len(tidy) <= MAX_NAME_CHARS and _NAME.fullmatch(without_marks(tidy)) else None
 
 
 def _random_code() -> str:
