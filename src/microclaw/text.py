@@ -26,6 +26,11 @@ from typing import Final
 
 BAR: Final = " | "
 MAX_SOURCE_CHARS: Final = 200
+# Letters of other scripts (Cyrillic, Greek, Armenian, phonetic) that look like Latin ones: Unicode's confusables.txt.
+LOOK_ALIKES: Final = str.maketrans(
+    "аеорсухіјѕһԁԛԝӏАВЕКМНОРСТУХІЈЅαοντυικεχγηρΑΒΕΖΗΙΚΜΝΟΡΤΥΧօոսհցıɡɑɩɪᴀʙᴄᴅᴇꜰɢʜᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ’‘ʼ",
+    "aeopcyxijshdqwlABEKMHOPCTYXIJSaovtuikexynpABEZHIKMNOPTYXonuhgigaiiabcdefghjklmnoprstuvwyz'''",
+)
 _LINE_END: Final = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _LINE_BREAK: Final = re.compile("[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")  # as str.splitlines has them
 _SPACE: Final = re.compile("[\xa0\u1680\u2000-\u200a\u202f\u205f\u2800\u3000]")
@@ -62,6 +67,8 @@ _HEAP: Final = re.compile(f"([{_ACCENTS}]{{4}})[{_ACCENTS}]+")
 _CODE_START: Final = re.compile(r" *(?:\d+ +)?")
 _PROGRAM_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,126}")  # 126: as the firmware and the HTTP API take them
 _MAX_ODD_NAME: Final = 40
+MAX_PERSON_NAME: Final = 40
+_PERSON_NAME: Final = re.compile(r"[^\W\d_][\w .'-]*")
 _QUOTES: Final = str.maketrans('<>"', "   ")
 _FENCE_KEY: Final = os.urandom(16)
 _FENCE: Final = re.compile(r"<untrusted-([0-9a-f]{8}) source=[^\n]*>\n(.*?)\n</untrusted-\1>", re.DOTALL)
@@ -86,6 +93,27 @@ def clean_text(text: str, *, one_line: bool = False, limit: int | None = None, m
     if one_line:
         text = re.sub(r"[\n\t]+", " ", text).strip()
     return text[:limit]
+
+
+def without_marks(text: str) -> str:
+    """`text` without the combining marks that writing needs: what is left is letters, for a rule about names.
+
+    Hidden characters stay, so that the rule refuses them.
+    """
+    if clean_text(text) != text:
+        return text
+    return "".join(char for char in text if unicodedata.category(char) not in ("Mn", "Mc"))
+
+
+def person_name(name: str) -> str | None:
+    """A person's name as it is kept; None for what is no name."""
+    tidy = unicodedata.normalize("NFC", " ".join(name.split()))
+    return tidy if len(tidy) <= MAX_PERSON_NAME and _PERSON_NAME.fullmatch(without_marks(tidy)) else None
+
+
+def look_alike(text: str) -> str:
+    """The same for texts that people cannot tell apart: of another script, in other capitals."""
+    return unicodedata.normalize("NFKC", text).translate(LOOK_ALIKES).casefold()
 
 
 def program_name(name: str) -> str:

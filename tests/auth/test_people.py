@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import unicodedata
 
 import pytest
 from tests.auth.conftest import Clock
@@ -133,12 +134,30 @@ async def test_who_is_removed_is_a_stranger_again(people: People, database: Data
         await people.remove("ada")
 
 
-@pytest.mark.parametrize("name", ["", "x" * 41, "a\nb\x1b[2J", "<b>"])
+@pytest.mark.parametrize(
+    "name", ["", "x" * 41, "a\nb\x1b[2J", "<b>", "7", "_ada", "a\u200bb", "e" + "\u0301" * 9, "a\ufe0f"]
+)
 async def test_a_name_that_is_none_is_refused_and_the_code_lives(people: People, name: str) -> None:
     code = await people.ask_pairing("telegram", "1", "Ada")
     with pytest.raises(ConfigError):
         await people.pair(code, name=name)
     assert await people.pair(code, name="Ada")
+
+
+@pytest.mark.parametrize("name", ["हिन्दी", "สมศรี", "Zoe\u0308", "O'Neil 2", "Ann_Lee"])
+async def test_a_name_of_any_script_is_kept_composed_and_found(people: People, name: str) -> None:
+    kept = await people.add(name, "member")
+    assert kept.name == unicodedata.normalize("NFC", name)
+    assert people.named(name) == kept
+
+
+async def test_a_name_that_looks_like_another_one_is_refused(people: People) -> None:
+    await people.add("ada", "member")
+    for name in ("\u0430da", "\uff21da"):  # Cyrillic, full width
+        with pytest.raises(ConfigError, match="looks like ada"):
+            await people.add(name, "member")
+    code = await people.ask_pairing("telegram", "1", "\u0430da")
+    assert (await people.pair(code)).name == "\u0430da 2"
 
 
 async def test_a_name_that_is_taken_and_roles_are_told_in_english(people: People) -> None:

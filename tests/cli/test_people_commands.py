@@ -33,8 +33,9 @@ def ask(host: dict[str, Any], secret: str, method: str, path: str, body: object 
 
 def test_a_token_is_printed_once_opens_the_api_and_ends(host: dict[str, Any], cli: Any) -> None:
     made: Ran = cli("token", "create", "laptop", "--days", "30")
-    secret = made.out.splitlines()[0]
+    secret = made.out.removesuffix("\n")  # alone, as $(...) takes it
     assert made.code == 0, made.err
+    assert "keep it secret" in made.err
     assert secret.startswith("mc_")
     assert ask(host, secret, "GET", "/v1/status")[0] == 200
     listed = cli("token", "list")

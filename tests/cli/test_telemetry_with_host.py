@@ -8,6 +8,7 @@ import io
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from tests.cli.conftest import run_in
@@ -34,7 +35,7 @@ def until(read: Callable[[], bool]) -> None:
         assert time.monotonic() < end_s, "it did not come"
 
 
-async def test_what_boards_measure_and_how_they_fail_is_kept_and_shown(real_host: RealHost) -> None:
+async def test_what_boards_measure_and_how_they_fail_is_kept_and_shown(real_host: RealHost, tmp_path: Path) -> None:
     get = real_host.client.get
     device = await real_host.device("lamp")
     async with device.connected():
@@ -51,10 +52,10 @@ async def test_what_boards_measure_and_how_they_fail_is_kept_and_shown(real_host
         await asyncio.to_thread(until, lambda: bool(get("/v1/crashes")["crashes"]))
     await asyncio.to_thread(real_host.kill)
     await asyncio.to_thread(real_host.start)
-    await asyncio.to_thread(_look, real_host)
+    await asyncio.to_thread(_look, real_host, tmp_path)
 
 
-def _look(host: RealHost) -> None:
+def _look(host: RealHost, tmp_path: Path) -> None:
     """After the kill everything is there, once."""
     assert "lamp temperature in °C" in said(host, "device", "show", "lamp", "temperature", "--plot")
     rows = list(csv.DictReader(io.StringIO(said(host, "device", "show", "lamp", "--csv", "-", "--since", "1h"))))
@@ -63,6 +64,7 @@ def _look(host: RealHost) -> None:
         ("temperature", "°C", "41.5", "1"),
         ("room/temperature", "", "21.5", "1"),
     }
+    _look_at_files(host, tmp_path)
     document = json.loads(said(host, "--json", "device", "show", "lamp", "free_heap", "--plot"))
     assert (document["schema"], len(document["series"])) == ("microclaw.telemetry/1", 1)
     with pytest.raises(HostError, match="there is no series 'nope'") as unknown:
@@ -80,6 +82,24 @@ def _look(host: RealHost) -> None:
     assert "1 report forgotten" in said(host, "crash", "clear", "1", "--yes")
     assert json.loads(said(host, "--json", "crash", "list"))["crashes"] == []
     assert "0 reports forgotten" in said(host, "crash", "clear", "--all", "--yes")
+
+
+def _look_at_files(host: RealHost, tmp_path: Path) -> None:
+    """A file that is there is kept, and a command that fails leaves none."""
+    kept, new = tmp_path / "kept.csv", tmp_path / "new.csv"
+    kept.write_text("precious")
+    for key, file, why in (
+        ("nope", new, "there is no series 'nope'"),
+        ("nope", kept, "kept.csv is there already"),
+        ("free_heap", kept, "kept.csv is there already"),
+    ):
+        ran = run_in(host.home, "device", "show", "lamp", key, "--csv", str(file))
+        assert ran.code == 1
+        assert why in ran.err
+    assert [path.name for path in tmp_path.glob("*.csv")] == ["kept.csv"]
+    assert kept.read_text() == "precious"
+    said(host, "device", "show", "lamp", "free_heap", "--csv", str(new))
+    assert [row["mean"] for row in csv.DictReader(io.StringIO(new.read_text()))] == ["180224.0"]
 
 
 @pytest.mark.parametrize(

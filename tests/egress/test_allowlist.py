@@ -194,6 +194,49 @@ def test_an_entry_that_never_decides_is_told_and_one_that_differs_is_not(write: 
         assert len(read_allowlist(write(f"{first}  - {{host: a.example.com, {other}}}\n")).entries) == 2
 
 
+def test_names_of_tasks_are_those_that_allow_takes(write: Callable[[str | bytes], Path]) -> None:
+    with pytest.raises(FileMistakes) as failed:
+        read_allowlist(write('allow:\n  - host: a.example.com\n    tasks: [all, "bad name!", Report, good-1]\n'))
+    assert [(one.line, one.hint) for one in failed.value.diagnostics] == [
+        (3, "leave tasks out, or write tasks: all without brackets"),
+        (3, "small letters, digits and -, at most 32"),
+        (3, "small letters, digits and -, at most 32"),
+    ]
+    assert read_allowlist(write("allow: [{host: a.example.com, tasks: all}]")).names == ("all",)
+
+
+def test_an_entry_whose_secret_would_be_left_out_is_told(write: Callable[[str | bytes], Path]) -> None:
+    later = "  - {host: a.example.com, methods: [GET], secret: key, header: X-Key}\n"
+    with pytest.raises(FileMistakes) as failed:
+        read_allowlist(write(f"allow:\n  - host: a.example.com\n{later}"))
+    (mistake,) = failed.value.diagnostics
+    assert (mistake.line, "line 2 without the secret key" in mistake.message) == (3, True)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0)])
+def test_the_most_specific_entry_decides_wherever_it_stands(
+    write: Callable[[str | bytes], Path], run: Callable[..., tuple[int, str]], order: tuple[int, ...]
+) -> None:
+    entries = (
+        '  - host: "*.example.com"\n',
+        '  - {host: "*.eu.example.com", ports: [8443]}\n',
+        "  - {host: api.example.com, ports: [80, 443], methods: [GET]}\n",
+        "  - {host: api.example.com, ports: [80], methods: [POST], tasks: [report]}\n",
+    )
+    write("allow:\n" + "".join(entries[number] for number in order))
+    for words, code in (
+        (("POST", "https://api.example.com/x"), 1),
+        (("POST", "http://api.example.com/x"), 1),
+        (("GET", "http://api.example.com/x"), 0),
+        (("POST", "http://api.example.com/x", "--task", "report"), 0),
+        (("GET", "http://api.example.com/x", "--task", "report"), 1),
+        (("GET", "https://a.eu.example.com/"), 1),
+        (("GET", "https://a.eu.example.com:8443/"), 0),
+        (("POST", "https://www.example.com/x"), 0),
+    ):
+        assert (words, run("egress", "test", *words)[0]) == (words, code)
+
+
 def test_a_missing_secret_is_told_by_test_and_doctor(
     write: Callable[[str | bytes], Path], run: Callable[..., tuple[int, str]], tmp_path: Path
 ) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import struct
+import time
+import zlib
 from pathlib import Path
 
 import pytest
@@ -28,7 +31,9 @@ def read(tmp_path: Path, text: str) -> dict[str, list[tuple[float, float]]]:
             "time,key,count,mean\n2026-01-31T12:00:00Z,a,3,1\n2026-01-31T12:00:00Z,b,3,2\n",
             {"a": [(AT, 1)], "b": [(AT, 2)]},
         ),
-        ("\ufeffwhen,x\r\n2026-01-31T12:00:00+00:00,nan\r\n0,1\r\n", {"x": [(0, 1)]}),
+        (f"\ufeffwhen,x\r\n2026-01-31T12:00:00+00:00,nan\r\n{AT:.0f},1\r\n", {"x": [(AT, 1)]}),
+        ("date,time,temp\n2026-01-31,12:00Z,21.5\n", {"temp": [(AT, 21.5)]}),
+        ("time,x\n0,1\n1,2\n", {"x": [(0, 1), (1, 2)]}),
     ],
 )
 def test_a_column_of_times_and_columns_of_numbers_are_read(
@@ -45,12 +50,59 @@ def test_a_column_of_times_and_columns_of_numbers_are_read(
         ("0,1.5\n1,1.6\n", "first line has to be names"),
         ("time,a\nyesterday,1\n", "line 2, time: 'yesterday' is no time"),
         ("time,a\n1,2\n2,n/a\n", "line 3, a: 'n/a' is no number"),
+        ("time,a,a\n1,2,3\n", "two columns with the name a"),
+        ("temp,humidity\n21,40\n", "temp does not look like times"),
+        ("date,timestamp,a\n2026-01-31,1,2\n", "more than one column of times: date, timestamp"),
         ("time,a\n1,hot\n", "no numbers in its columns a"),
     ],
 )
 def test_what_cannot_be_read_is_said_in_words(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         read(tmp_path, text)
+
+
+def picture(tmp_path: Path, series: dict[str, list[tuple[float, float]]], **words: str) -> list[bytes]:
+    """Its rows: red, green and blue of each dot."""
+    path = tmp_path / "plot.png"
+    plot.lines(str(path), series, **words)
+    content = path.read_bytes()
+    begin = content.index(b"IDAT")
+    (size,) = struct.unpack(">I", content[begin - 4 : begin])
+    pixels, width = zlib.decompress(content[begin + 4 : begin + 4 + size]), 3 * plot.WIDTH + 1
+    return [pixels[at + 1 : at + width] for at in range(0, len(pixels), width)]
+
+
+def test_points_are_drawn_in_the_order_of_their_times(tmp_path: Path) -> None:
+    points = [(AT, 1.0), (AT + 20, 3.0), (AT + 10, 2.0)]
+    assert picture(tmp_path, {"a": points}) == picture(tmp_path, {"a": sorted(points)})
+
+
+def test_letters_can_be_told_apart_and_accents_are_left_out(tmp_path: Path) -> None:
+    def with_title(title: str) -> list[bytes]:
+        return picture(tmp_path, {"a": [(AT, 1.0)]}, title=title)
+
+    assert with_title("Küche łø") == with_title("KUCHE LO")
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ°_,+-()"
+    assert len({b"".join(with_title(letter)) for letter in letters}) == len(letters)
+
+
+def test_every_series_has_its_own_colour_and_a_name_below(tmp_path: Path) -> None:
+    rows = picture(tmp_path, {f"sensor number {n}": [(AT, n), (AT + 9, n)] for n in range(20)})
+    below = {bytes(row[at : at + 3]) for row in rows[-60:] for at in range(0, len(row), 3)}
+    colours = {bytes(plot._colour(n)) for n in range(20)}
+    assert (len(colours), colours <= below) == (20, True)
+    with pytest.raises(ValueError, match="too many for one picture"):
+        plot.lines(str(tmp_path / "plot.png"), {f"sensor number {n}": [(AT, n)] for n in range(200)})
+
+
+def test_the_last_time_is_whole(tmp_path: Path) -> None:
+    def dark(rows: list[bytes], begin: int) -> int:
+        return sum(row[at : at + 3] == bytes(plot._BLACK) for row in rows for at in range(3 * begin, len(row), 3))
+
+    rows = picture(tmp_path, {"a": [(AT, 1.0), (AT + 60, 2.0)]})
+    label = plot._Canvas()
+    label.text(time.strftime("%H:%M:%S", time.localtime(AT + 60)), 0, 0, plot._BLACK)
+    assert dark(rows[-50:], plot.WIDTH - 70) == dark([bytes(row) for row in label._rows], 0)
 
 
 async def test_the_line_of_the_readme_works_with_the_files_of_the_page(place: Place) -> None:

@@ -180,6 +180,19 @@ async def test_a_name_that_is_none_is_refused(place: Place, name: str) -> None:
     assert await place.service.list(10) == ()
 
 
+@pytest.mark.parametrize("names", [("a", "a/b.txt"), ("a/b.txt", "a"), ("main.py/x",)])
+async def test_a_file_in_a_file_is_refused_at_once(place: Place, names: tuple[str, ...]) -> None:
+    with pytest.raises(TaskRefused, match="is a file, and"):
+        await place.service.submit(order("print(1)", files=dict.fromkeys(names, b"")))
+
+
+async def test_names_of_any_script_are_taken(place: Place) -> None:
+    names = ("हिन्दी.csv", "u\u0308.csv")
+    code = f"print([open(name).read() for name in {names!r}])"
+    taken = await place.service.submit(order(code, files=dict.fromkeys(names, b"x")))
+    assert (await place.service.wait(taken.number)).output == b"['x', 'x']\n"
+
+
 @pytest.mark.parametrize("name", ["json.py", "json/__init__.py", "math.cpython-311-x86_64-linux-gnu.so", "csv.pyc"])
 async def test_no_file_takes_the_place_of_a_module_of_pythons_own(place: Place, name: str) -> None:
     with pytest.raises(TaskRefused, match="would take the place"):

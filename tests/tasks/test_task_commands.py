@@ -7,6 +7,7 @@ import io
 import json
 import os
 import sys
+import tty
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ import pytest
 
 from microclaw.app import running_host
 from microclaw.cli.chat_commands import Conversation
-from microclaw.cli.task_commands import end_text
+from microclaw.cli.task_commands import code_language, end_text
 from microclaw.config.load import load_settings
+from microclaw.errors import ConfigError
 from microclaw.events import Answer, ResultFile
 from microclaw.host_client.client import HostClient
 from microclaw.terminal.page import Terminal, look_for
@@ -46,9 +48,7 @@ async def test_a_task_is_run_shown_and_its_file_fetched(home: Path) -> None:
         "t = open('in.txt').read()\nprint(t, '\\x1b[2J')\nopen('out.txt', 'w').write(t.upper())"
     )
     code, out, err = await microclaw(home, "task", "run", "up.py", "--with", "in.txt", "--keep", "out.txt")
-    assert (code, out.splitlines()[0]) == (0, "hello "), err
-    assert "\x1b" not in out
-    assert out == "hello \n"
+    assert (code, out) == (0, "hello \x1b[2J\n"), err
     assert "task 1: done, exit code 0" in err
     code, out, _ = await microclaw(home, "task", "get", "1", "out.txt")
     assert (code, (folder / "out.txt").read_text()) == (0, "HELLO")
@@ -60,6 +60,27 @@ async def test_a_task_is_run_shown_and_its_file_fetched(home: Path) -> None:
     assert (shown["schema"], shown["state"], shown["by"]) == ("microclaw.task/1", "done", "owner")
     code, out, _ = await microclaw(home, "task", "list")
     assert "done" in out
+
+
+async def test_what_goes_into_a_pipe_is_unchanged_and_on_a_terminal_cleaned(home: Path) -> None:
+    printed = "a,b\r\n1\u00a0000,\u202ex\u200b\rend"
+    words = ("task", "run", "-", "--keep", "out put.txt")
+    source = f"import sys; open('out put.txt', 'w').write('x'); sys.stdout.buffer.write({printed.encode()!r})"
+    code, out, err = await microclaw(home, *words, stdin=source.encode())
+    assert (code, out) == (0, printed), err
+    assert "microclaw task get 1 'out put.txt'" in err
+    ours, theirs = os.openpty()
+    try:
+        tty.setraw(theirs)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "microclaw", "--home", str(home), "task", "show", "1", "--output", stdout=theirs
+        )
+        async with asyncio.timeout(60):
+            assert await process.wait() == 0
+        assert os.read(ours, 1_000).decode() == "a,b\n1 000,x\nend\n"
+    finally:
+        os.close(ours)
+        os.close(theirs)
 
 
 async def test_a_file_that_was_not_written_is_told_and_a_pipe_is_not_read(home: Path) -> None:
@@ -128,6 +149,37 @@ async def test_code_that_is_not_utf_8_and_two_files_of_one_name_are_refused(tmp_
     code, _, err = await microclaw(tmp_path / "home", "task", "run", "-", *words, stdin=b"print(1)")
     assert code == 1
     assert "would both be same.txt" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "language"),
+    [
+        ("a.PY", "#!/bin/sh\n", "python"),
+        ("a.mjs", "", "javascript"),
+        ("a.cjs", "", "javascript"),
+        ("noext", "#!/usr/bin/env -S python3.12 -u\n", "python"),
+        ("-", "#! /bin/sh\n", "shell"),
+        ("-", "#!/usr/bin/node", "javascript"),
+        ("-", "print(1)", "python"),
+    ],
+)
+def test_the_language_goes_by_the_suffix_then_by_the_first_line(name: str, code: str, language: str) -> None:
+    assert code_language(Path(name), code) == language
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "why"),
+    [
+        ("a.ts", "let a: number = 1", "a.ts does not say which language"),
+        ("noext", "print(1)", "noext does not say which language"),
+        ("a.bash", "#!/bin/bash\n", "a.bash asks for 'bash'"),
+        ("-", "#!/usr/bin/env ruby\n", "the input asks for 'ruby'"),
+    ],
+)
+def test_code_of_an_unknown_language_is_refused(name: str, code: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=why) as refused:
+        code_language(Path(name), code)
+    assert "--language" in str(refused.value.next_step)
 
 
 @pytest.mark.parametrize(

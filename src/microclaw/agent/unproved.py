@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from microclaw.events import Action, Evidence
-from microclaw.text import clean_text
+from microclaw.text import LOOK_ALIKES, clean_text
 from microclaw.validation import read_object
 
 _MAX_CLAIM_CHARS: Final = 160
@@ -70,15 +70,8 @@ def speaks_of_boards(text: str) -> bool:
 
 def plain_text(text: str) -> str:
     """A text as it looks: without what nobody sees, and with plain letters for those that only look like them."""
-    shown = unicodedata.normalize("NFKC", clean_text(text)).translate(_LOOK_ALIKES)
+    shown = unicodedata.normalize("NFKC", clean_text(text)).translate(LOOK_ALIKES)
     return "".join(char for char in shown if unicodedata.category(char) not in ("Mn", "Me"))
-
-
-# Letters of other scripts (Cyrillic, Greek, Armenian, phonetic) that look like Latin ones: Unicode's confusables.txt.
-_LOOK_ALIKES: Final = str.maketrans(
-    "аеорсухіјѕһԁԛԝӏАВЕКМНОРСТУХІЈЅαοντυικεχγηρΑΒΕΖΗΙΚΜΝΟΡΤΥΧօոսհցıɡɑɩɪᴀʙᴄᴅᴇꜰɢʜᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ’‘ʼ",
-    "aeopcyxijshdqwlABEKMHOPCTYXIJSaovtuikexynpABEZHIKMNOPTYXonuhgigaiiabcdefghjklmnoprstuvwyz'''",
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import math
 import re
 import secrets
 import time
+import unicodedata
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from typing import Final, Literal, Protocol, TypeAlias, cast
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.errors import ConfigError, Overloaded, PermissionRefused, UnknownName
 from microclaw.store.people import PeopleTable, PersonRow
-from microclaw.text import role_words
+from microclaw.text import MAX_PERSON_NAME, look_alike, person_name, role_words
 
 Role: TypeAlias = Literal["owner", "member", "guest", "read-only"]
 
@@ -99,7 +100,6 @@ KEPT_S: Final = 120.0  # an account keeps its place at least so long; then the o
 WRONG_CODES: Final = 5  # in WRONG_CODES_S, then none is looked at
 WRONG_CODES_S: Final = 60.0
 MAX_PEOPLE: Final = 256
-_NAME = re.compile(r"[^\W_][\w .'-]{0,39}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +255,7 @@ class People:
     async def add(self, name: str, role: Role) -> Person:
         """Somebody without an address in a channel: they come in by a link or a password."""
         self._check_room()
-        checked = _checked(name)
+        checked = self._checked(name)
         if self._find(checked) is not None:
             raise ConfigError(
                 f"there is somebody named {checked} already", next_step="another name, or: microclaw person list"
@@ -336,16 +336,35 @@ class People:
                 )
             return known
         self._check_room()
-        chosen = self._free_name(asked.display_name) if name is None else _checked(name)
+        chosen = self._free_name(asked.display_name) if name is None else self._checked(name)
         return PersonRow(f"p-{secrets.token_hex(4)}", chosen, role or "member", self._now_ms())
 
     def _free_name(self, wanted: str) -> str:
-        base = wanted if _NAME.fullmatch(wanted) else "somebody"
+        base = person_name(wanted) or "somebody"
         names = (base, *(f"{base[:36]} {number}" for number in range(2, MAX_PEOPLE + 2)))
-        return next(name for name in names if self._find(name) is None)
+        return next(name for name in names if self._alike(name) is None)
+
+    def _checked(self, name: str) -> str:
+        """A new person's name. Raises ConfigError for none, and for one that looks like another person's."""
+        tidy = person_name(name)
+        if tidy is None:
+            raise ConfigError(
+                f"{name[:40]!r} is no name for a person",
+                next_step=f"letters, digits, spaces and .'-_ , at most {MAX_PERSON_NAME}, a letter first",
+            )
+        alike = self._alike(tidy)
+        if alike is not None and self._find(tidy) is None:
+            text = f"{tidy} looks like {alike.name}, who is here already"
+            raise ConfigError(text, next_step="another name, which differs more")
+        return tidy
+
+    def _alike(self, name: str) -> PersonRow | None:
+        """Somebody whose name people could take for this one."""
+        wanted = look_alike(name)
+        return self._find(name) or next((row for row in self._rows.values() if look_alike(row.name) == wanted), None)
 
     def _find(self, reference: str) -> PersonRow | None:
-        wanted = reference.casefold()
+        wanted = unicodedata.normalize("NFC", reference).casefold()
         named = (row for row in self._rows.values() if wanted in (row.name.casefold(), row.person_id))
         return next(named, None)
 
@@ -375,16 +394,6 @@ class People:
 
 def _person(row: PersonRow) -> Person:
     return Person(row.person_id, row.name, cast(Role, row.role))
-
-
-def _checked(name: str) -> str:
-    tidy = " ".join(name.split())
-    if not _NAME.fullmatch(tidy):
-        raise ConfigError(
-            f"{name[:40]!r} is no name for a person",
-            next_step="letters, digits, spaces and .'- , at most 40, a letter first",
-        )
-    return tidy
 
 
 def _random_code() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -160,7 +161,8 @@ class Conversation:
             if self.saved is not None:
                 place = str(kept_file(self.saved, file.task, name))
             else:
-                place = f"microclaw task get {file.task} {name} -o {name.rpartition('/')[2]}"
+                words = ("microclaw", "task", "get", str(file.task), name, "-o", name.rpartition("/")[2])
+                place = shlex.join(words)
             terminal.row("file", place)
 
     def converse(self, terminal: Terminal, history: Path | None) -> None:

@@ -57,7 +57,8 @@ def show(
     key: Annotated[str | None, typer.Argument(metavar="[KEY]", help="One series, to --plot or --csv.")] = None,
     plot: Annotated[bool, typer.Option("--plot", help="Draw what it measured.")] = False,
     file: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", help="Write what it measured; - is the output.")
+        Path | None,
+        typer.Option("--csv", metavar="FILE", help="Write what it measured to a new file; - is the output."),
     ] = None,
     since: Annotated[
         str | None, typer.Option("--since", metavar="WHEN", help="From then on: 30m, 2h (the default), 7d, or a day.")

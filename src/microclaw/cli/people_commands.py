@@ -10,7 +10,7 @@ import typer
 
 from microclaw.cli.options import command_group, global_options
 from microclaw.host_client.request import segment
-from microclaw.text import role_words
+from microclaw.text import clean_text, role_words
 
 MAX_PASSWORD_LINE: Final = 1024
 Role: TypeAlias = Literal["owner", "member", "guest", "read-only"]
@@ -175,7 +175,9 @@ def create_token(
     options.end_with_json("token", made)
     options.line(made["secret"])
     role = f"{made['role']}, scope {made['scope']}"
-    options.say(f"{made['name']} acts as {made['person']} ({role}), {_until(made['expires_ms'])}; keep it secret")
+    text = f"{made['name']} acts as {made['person']} ({role}), {_until(made['expires_ms'])}; keep it secret"
+    if not options.quiet:
+        sys.stderr.write(clean_text(text) + "\n")  # so that TOKEN=$(microclaw token create NAME) is the token alone
 
 
 @token_group.command("list")

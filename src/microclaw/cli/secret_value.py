@@ -34,5 +34,6 @@ def secret_value(name: str, given: str) -> str:
     secret = content.decode(errors="replace").strip()
     if not secret or "\n" in secret or len(content) >= MAX_SECRET_BYTES:
         place = "stdin" if given == "-" else given[1:]
-        raise ConfigError(f"{name}: {place} is not one line with a secret", next_step=f"{name} @FILE, or {name} -")
+        text = f"{name}: {place} is not one line with a secret, of less than {MAX_SECRET_BYTES:,} bytes"
+        raise ConfigError(text, next_step="give the secret alone, as one line of a file (@FILE) or of stdin (-)")
     return secret

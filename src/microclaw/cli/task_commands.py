@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import re
+import shlex
 import signal
 import sys
 import time
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +26,11 @@ from microclaw.text import clean_text, format_duration
 
 WAIT_S: Final = 20
 MAX_FILE_BYTES: Final = 4 << 20  # of one file that goes in: as base64 the request has to fit the host's limit
-_LANGUAGES: Final = {".py": "python", ".sh": "shell", ".js": "javascript", ".mjs": "javascript"}
+_BY_SUFFIX: Final = {
+    ".py": "python", ".sh": "shell", ".js": "javascript", ".mjs": "javascript", ".cjs": "javascript"
+}  # fmt: skip
+_BY_PROGRAM: Final = {"python": "python", "sh": "shell", "dash": "shell", "node": "javascript", "nodejs": "javascript"}
+_FIRST_LINE: Final = re.compile(r"#![ \t]*(?:\S*/env(?:[ \t]+-\S+)*[ \t]+)?(\S+)")
 _OPEN: Final = ("queued", "running")
 task_group = command_group()
 Number = Annotated[str, typer.Argument(metavar="ID", help="As `task list` shows it.")]
@@ -46,7 +53,7 @@ def run(
     language: Annotated[
         str | None,
         typer.Option(
-            "--language", metavar="NAME", help="python, shell or javascript. [default: by the file's name, else python]"
+            "--language", metavar="NAME", help="python, shell or javascript. [default: by its suffix or first line]"
         ),
     ] = None,
     seconds: Annotated[float | None, typer.Option("--seconds", metavar="S", help="How long it may take.")] = None,
@@ -56,7 +63,7 @@ def run(
     code = _code(file)
     body: dict[str, Any] = {
         "code": code,
-        "language": language or _LANGUAGES.get(file.suffix, "python"),
+        "language": language or code_language(file, code),
         "files": _files(given or ()),
         "keep": keep or [],
         "allow": allow,
@@ -69,8 +76,8 @@ def run(
     if not options.wrote_json("task", ended):
         _note(options, end_text(ended))
         for one in ended["files"]:
-            text = f"{one['name']}, {one['size_bytes']:,} bytes: microclaw task get {ended['task']} {one['name']}"
-            _note(options, text)
+            command = shlex.join(("microclaw", "task", "get", str(ended["task"]), one["name"]))
+            _note(options, f"{one['name']}, {one['size_bytes']:,} bytes: {command}")
     for name, why in ended["not_kept"].items():
         sys.stderr.write(f"{clean_text(name, one_line=True)} is not kept: {clean_text(why, one_line=True)}\n")
     if ended["state"] != "done":
@@ -159,6 +166,22 @@ def get(
     options.report("task_file", document, f"{size:,} bytes in {place}")
 
 
+def code_language(file: Path, code: str) -> str:
+    """By the suffix, else by the line `#!`; the input without that line is Python. Raises ConfigError."""
+    if (known := _BY_SUFFIX.get(file.suffix.lower())) is not None:
+        return known
+    name = "the input" if str(file) == "-" else str(file)
+    step = "--language python, shell (it is run by sh) or javascript"
+    if (found := _FIRST_LINE.match(code)) is not None:
+        program = Path(found[1]).name
+        if (known := _BY_PROGRAM.get(program.rstrip("0123456789."))) is not None:
+            return known
+        raise ConfigError(f"{name} asks for {program[:40]!r}, which tasks do not have", next_step=step)
+    if str(file) == "-":
+        return "python"
+    raise ConfigError(f"{name} does not say which language it is in", next_step=step)
+
+
 def end_text(task: dict[str, Any]) -> str:
     """How it ended, in one line."""
     how = "" if task["ending"] in (None, task["state"]) else f", {task['ending']}"
@@ -176,12 +199,13 @@ def _pages(
 ) -> dict[str, Any]:
     """The task with all that it printed, shown as it comes, or else in `output`. With `wait_s` once it has ended."""
     printed: list[str] = []
-    after, begins = 0, None
+    after, begins, is_mid_line = 0, None, False
     while True:
         found = host.get(f"/v1/tasks/{number}", {"after": after, "wait_s": wait_s})
         if is_shown:
             _tell_missing(options, found["output_begins"] - after)
             _print(found["output"])
+            is_mid_line = not found["output"].endswith("\n") if found["output"] else is_mid_line
         else:
             printed.append(found["output"])
         begins = found["output_begins"] if begins is None else begins
@@ -189,6 +213,8 @@ def _pages(
         is_open = found["state"] in _OPEN
         if not found["output_more"] and not (wait_s and is_open):
             break
+    if is_mid_line and sys.stdout.isatty():
+        _print("\n")
     if is_shown and not is_open:
         _tell_missing(options, found["output_bytes"] - after)
     return {**found, "output": "".join(printed), "output_begins": begins}
@@ -222,12 +248,13 @@ def _files(given: Sequence[Path]) -> dict[str, str]:
     """By their names, in base64."""
     found: dict[str, Path] = {}
     for path in given:
-        if path.name in found:
+        name = unicodedata.normalize("NFC", path.name)
+        if name in found:
             raise ConfigError(
-                f"{found[path.name]} and {path} would both be {path.name} in the task's folder",
+                f"{found[name]} and {path} would both be {name} in the task's folder",
                 next_step="give one of them another name",
             )
-        found[path.name] = path
+        found[name] = path
     return {name: base64.b64encode(_read_plain(path)).decode() for name, path in found.items()}
 
 
@@ -247,8 +274,8 @@ def _cancelling(host: HostClient, number: int) -> Iterator[None]:
 
 
 def _print(text: str) -> None:
-    """It steers no terminal."""
-    sys.stdout.write(clean_text(text))
+    """As it is; on a terminal cleaned, so that it does not steer it."""
+    sys.stdout.write(clean_text(text) if sys.stdout.isatty() else text)
     sys.stdout.flush()
 
 

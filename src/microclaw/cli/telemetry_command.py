@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -14,6 +15,7 @@ import typer
 
 from microclaw.cli.audit_command import since_ms
 from microclaw.cli.options import GlobalOptions
+from microclaw.durable import write_chunks
 from microclaw.errors import ConfigError
 from microclaw.host_client.request import segment
 from microclaw.telemetry.csv_text import HEAD, csv_row
@@ -101,15 +103,32 @@ def _writes(text: str) -> bool:
 
 
 def _write(file: Path, rows: Iterator[tuple[object, ...]]) -> int:
-    """How many rows that were."""
+    """How many rows that were. A file is there only once all of them came, and none is replaced."""
     if str(file) == "-":
         return _write_rows(sys.stdout, rows)
+    count = 0
+
+    def chunks() -> Iterator[bytes]:
+        nonlocal count
+        yield _line(HEAD)
+        for row in rows:
+            count += 1
+            yield _line(row)
+
     try:
-        with file.open("w", newline="", encoding="utf-8") as out:
-            return _write_rows(out, rows)
+        write_chunks(file, chunks(), replace=False)
+    except FileExistsError as exc:
+        raise ConfigError(f"{file} is there already", next_step="choose another file, or - for the output") from exc
     except OSError as exc:
         text = f"{file} cannot be written: {exc.strerror or exc}"
         raise ConfigError(text, next_step="choose another file, or - for the output") from exc
+    return count
+
+
+def _line(row: Iterable[object]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(row)
+    return text.getvalue().encode()
 
 
 def _write_rows(out: TextIO, rows: Iterator[tuple[object, ...]]) -> int:

@@ -49,7 +49,8 @@ class YamlFile:
         except yaml.MarkedYAMLError as exc:
             mark = exc.problem_mark
             text = f"this is not YAML: {exc.problem or exc.context or 'unreadable'}"
-            self.wrong(mark.line + 1 if mark else 1, text, f"{self.page} shows the form")
+            step = f"{self.page} shows the form; a text with * or & at its beginning goes into quotes"
+            self.wrong(mark.line + 1 if mark else 1, text, step)
         except (yaml.YAMLError, RecursionError, ValueError) as exc:
             self.wrong(1, f"this is not YAML: {exc!s:.200}", f"{self.page} shows the form")
         else:

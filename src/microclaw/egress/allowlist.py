@@ -1,7 +1,9 @@
 """What tasks in the sandbox may ask: egress.yaml, read, checked and matched. It connects to nothing.
 
-The first entry that fits a request decides. There is no entry for "everything": a host is written out, or is
-`*.example.com` for every name below example.com, at any depth, and not example.com itself.
+The most specific entries for a host and a task decide, and of these the first that allows the request: a host that is
+written out before `*.`, a longer `*.` before a shorter one, then an entry that names the task before one for all. There
+is no entry for "everything": a host is written out, or is `*.example.com` for every name below example.com, at any
+depth, and not example.com itself.
 """
 
 from __future__ import annotations
@@ -35,6 +37,8 @@ LIMITS: Final = {
 """With the least and the most."""
 CONNECTIONS: Final = (1, 256)
 SECRET_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+TASK_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+TASK_NAME_RULE: Final = "small letters, digits and -, at most 32"
 PLACE: Final = "{secret}"
 EVERY: Final = "all"
 _HEADER: Final = re.compile(r"([A-Za-z0-9!#$%&'*+.^_`|~-]{1,64})(?::[ ]?([\x20-\x7e]{1,200}))?")
@@ -85,6 +89,11 @@ class AllowEntry:
         """Whether it is about this host, for this task."""
         named = host.endswith(self.host[1:]) if self.host.startswith("*.") else host == self.host
         return named and self.counts_for(task)
+
+    @property
+    def specificity(self) -> tuple[bool, int, bool]:
+        """The larger one decides, where two are about the same host and task."""
+        return not self.host.startswith("*."), len(self.host), self.tasks is not None
 
     def counts_for(self, task: str) -> bool:
         return self.tasks is None or task in self.tasks
@@ -193,7 +202,7 @@ class _AllowFile(YamlFile):
             self.at(fields["ports"], "80 is the port without TLS", "leave ports out, or name the port that has TLS")
         tasks = None
         if "tasks" in fields and not is_word(fields["tasks"], EVERY):
-            tasks = self._words(fields["tasks"], "tasks", ())
+            tasks = self._tasks(fields["tasks"])
         allowance = self._allowance(fields)
         if len(self.mistakes) > before:
             return
@@ -208,9 +217,8 @@ class _AllowFile(YamlFile):
             tasks=tasks,
             allowance=allowance,
         )
-        if (first := next((one for one in self.entries if _covers(one, entry)), None)) is not None:
-            text = f"{host} is here twice: line {first.line} has it with the same tasks, methods and ports, and decides"
-            self.at(node, text, "remove one of them")
+        if (mistake := next(filter(None, (_shadowed(one, entry) for one in self.entries)), None)) is not None:
+            self.at(node, mistake, "remove one of them, or give them other methods, ports or tasks")
         self.entries.append(entry)
 
     def _host(self, node: yaml.Node, fields: dict[str, yaml.Node]) -> str:
@@ -223,9 +231,8 @@ class _AllowFile(YamlFile):
         host = text.lower().rstrip(".")
         name = host.removeprefix("*.")
         if (wrong := host_mistake(name)) is not None:
-            self.at(
-                fields["host"], f"{text[:80]!r} is no host: {wrong}", "write host: api.example.com, without https://"
-            )
+            step = "write host: api.example.com, without https://; a port goes into ports: [8443]"
+            self.at(fields["host"], f"{text[:80]!r} is no host: {wrong}", step)
         elif host.startswith("*.") and "." not in name:
             self.at(fields["host"], f"{text:.80} is too much", "write two parts at least: *.example.com")
         elif is_private_name(name):
@@ -253,6 +260,16 @@ class _AllowFile(YamlFile):
             if word is not None and known and word not in known:
                 self.at(one, f"{key} has no {word:.40}", f"one of {', '.join(known)}")
         return frozenset(word for _, word in found if word is not None)
+
+    def _tasks(self, node: yaml.Node) -> frozenset[str]:
+        """Names that `--allow` takes."""
+        found = self._words(node, "tasks", ())
+        if EVERY in found:
+            self.at(node, f"tasks has {EVERY} in a list", f"leave tasks out, or write tasks: {EVERY} without brackets")
+        for name in sorted(found - {EVERY}):
+            if not TASK_NAME.fullmatch(name):
+                self.at(node, f"tasks has {name[:40]!r}, which is no name for --allow", TASK_NAME_RULE)
+        return found
 
     def _secret(self, fields: dict[str, yaml.Node]) -> tuple[str | None, tuple[str, str] | None]:
         """The secret's name, the header's and its text."""
@@ -283,7 +300,17 @@ def is_private_name(name: str) -> bool:
     return len(labels) == 1 or not _PRIVATE_SUFFIXES.isdisjoint({labels[-1], ".".join(labels[-2:])})
 
 
-def _covers(first: AllowEntry, later: AllowEntry) -> bool:
-    """Whether `later` never decides, as every request that it allows is one of `first`."""
-    same = (first.host, first.tasks, first.methods, first.tls) == (later.host, later.tasks, later.methods, later.tls)
-    return same and later.ports <= first.ports
+def _shadowed(first: AllowEntry, later: AllowEntry) -> str | None:
+    """Why `later` never decides, or never with its secret, as `first` does in its place; None where both count."""
+    if first.host != later.host or (first.tasks is None) != (later.tasks is None):
+        return None  # the more specific one decides
+    covers_tasks = first.tasks is None or (later.tasks or frozenset()) <= first.tasks
+    covers_methods = first.methods is None or (later.methods is not None and later.methods <= first.methods)
+    if not (covers_tasks and covers_methods):
+        return None
+    if first.tls == later.tls and later.ports <= first.ports:
+        same = f"line {first.line} has it with the same tasks, methods and ports"
+        return f"{later.host} is here twice: {same}, and decides"
+    if later.secret is not None and first.secret is None and later.ports & first.ports:
+        return f"{later.host} is in line {first.line} without the secret {later.secret}: requests go out without it"
+    return None

@@ -84,7 +84,8 @@ def judge(
         why = f"{host} is not on the allowlist"
         return Verdict(allowed=False, why=why, port=wanted, next_step=line_to_add(host, wanted))
     refusals: list[Verdict] = []
-    for entry in about:
+    narrowest = max(entry.specificity for entry in about)
+    for entry in (one for one in about if one.specificity == narrowest):
         verdict = _of_entry(entry, method, host, wanted, is_tls=scheme == "https", tunnel=tunnel)
         if verdict.allowed:
             return verdict

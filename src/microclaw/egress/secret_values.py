@@ -85,7 +85,7 @@ class SecretValues:
             raise ConfigError(f"{name[:40]!r} is no secret's name", next_step=step)
         if not _is_usable(value) or value == IN_KEYRING:
             text = f"a secret is one line of {MIN_CHARS} ASCII characters at least: shorter ones cannot be masked"
-            raise ConfigError(text, next_step="check what was given")
+            raise ConfigError(text, next_step=f"microclaw secret set {name} @FILE, with the whole secret in the file")
         self._mask.add(value)
         before = self.places().get(name)
         if place is None and self._keyring is None and before == "keyring":

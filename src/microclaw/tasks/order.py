@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from microclaw.config.settings import TaskSettings
+from microclaw.egress.allowlist import TASK_NAME, TASK_NAME_RULE
 from microclaw.errors import TaskRefused
 from microclaw.sandbox.job import SandboxLimits
-from microclaw.text import count_text
+from microclaw.text import count_text, without_marks
 
 MAX_CODE_BYTES: Final = 256 * 1024
 MAX_FILES: Final = 32  # in, and out
@@ -26,7 +27,6 @@ MIN_WALL_S: Final = 0.1
 MIN_MEMORY_MB: Final = 16
 PLOT: Final = Path(__file__).with_name("plot.py")
 SYSTEM_PATH: Final = "/usr/local/bin:/usr/bin:/bin"  # what a task sees of this machine
-_NETWORK: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _SOURCES: Final = (".py", ".sh", ".js", ".mjs", ".cjs")
 _PART: Final = re.compile(r"[^\W.][\w .()+@=,-]{0,99}")
 
@@ -136,6 +136,7 @@ def check_order(order: TaskOrder, settings: TaskSettings) -> tuple[Language, San
             check_name(name)
     if language.name == "python":
         _check_imports(order.files)
+    _check_folders((*order.files, language.file))
     if language.file in order.files:
         raise TaskRefused(f"{language.file} is the code's own name", next_step="give the file another name")
     given = size + sum(map(len, order.files.values()))
@@ -145,6 +146,16 @@ def check_order(order: TaskOrder, settings: TaskSettings) -> tuple[Language, San
             next_step="give it less, or raise tasks.disk_mb",
         )
     return language, _limits(order.limits, settings)
+
+
+def _check_folders(names: Sequence[str]) -> None:
+    """Raise TaskRefused where one file would be in another one."""
+    for name in names:
+        inside = next((other for other in names if other.startswith(f"{name}/")), None)
+        if inside is not None:
+            raise TaskRefused(
+                f"{name!r} is a file, and {inside!r} would be in it", next_step="give one of them another name"
+            )
 
 
 def _check_imports(names: Iterable[str]) -> None:
@@ -162,9 +173,9 @@ def _check_imports(names: Iterable[str]) -> None:
 
 def check_network_name(name: str) -> None:
     """Raise TaskRefused unless the allowlist could have it."""
-    if not _NETWORK.fullmatch(name):
+    if not TASK_NAME.fullmatch(name):
         raise TaskRefused(
-            f"{name[:40]!r} is no name for the allowlist: small letters, digits and -, at most 32",
+            f"{name[:40]!r} is no name for the allowlist: {TASK_NAME_RULE}",
             next_step="see the names: microclaw egress show",
         )
 
@@ -175,11 +186,12 @@ def check_name(name: str) -> None:
     if (
         len(parts) > MAX_DEPTH
         or len(name.encode(errors="replace")) > MAX_NAME_BYTES
-        or not all(_PART.fullmatch(part) for part in parts)
+        or not all(_PART.fullmatch(without_marks(part)) for part in parts)
     ):
         raise TaskRefused(
             f"{name[:100]!r} is no name of a task's file",
-            next_step="letters, digits, spaces and ._-()+@= , parts with / between, none beginning with a dot",
+            next_step="letters, digits, spaces and ._-()+@= , parts of at most 100 with / between, none beginning with "
+            f"a dot, at most {MAX_NAME_BYTES} bytes in all",
         )
 
 

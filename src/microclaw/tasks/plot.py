@@ -4,33 +4,39 @@ It runs inside the sandbox, so it imports nothing of microclaw; `read` takes the
 any other with a column of times and columns of numbers.
 """
 
+import colorsys
 import csv
 import math
 import struct
 import time
+import unicodedata
 import zlib
 from datetime import datetime
 
 WIDTH, HEIGHT = 960, 480
 TIMES = ("time", "timestamp", "date", "datetime", "at", "ts", "time_ms", "at_ms")
 _LEFT, _RIGHT, _TOP, _BOTTOM = 90, 20, 40, 50
+_MAX_LABEL, _LEGEND_ROWS, _ROW = 40, 12, 16  # characters of a name; rows of names, and the height of one
+_FIRST_UNIX = 1e8  # a column that is not named as one of times has none before 1973
 _WHITE, _BLACK, _GREY = (255, 255, 255), (40, 40, 40), (225, 225, 225)
 _COLOURS = ((31, 111, 180), (214, 90, 40), (50, 140, 70), (130, 80, 160), (120, 120, 120))
+_NO_ACCENTS = str.maketrans({"µ": "u", "μ": "u", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "æ": "ae", "Æ": "AE"})
 # Six rows of three dots for each letter.
 _FORMS = (
     "755557 262227 717747 717317 557711 747717 747757 711111 757757 757717 255755 656556 344443 655556 747647 747644 "
-    "345553 555755 722227 111756 556655 444447 577555 657555 255552 757744 255363 656655 743117 722222 555557 555522 "
-    "555775 552255 552222 712447 000002 007000 020200 112244 511245 244442 211112"
+    "345553 555755 722227 111756 556655 444447 577555 655555 255552 757744 255363 656655 743117 722222 555557 555522 "
+    "555775 552255 552222 712447 000002 007000 020200 112244 511245 244442 211112 "
+    "252000 000007 000024 002720"
 )
-_LETTERS = dict(zip("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ.-:/%()", _FORMS.split(), strict=True))
+_LETTERS = dict(zip("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ.-:/%()°_,+", _FORMS.split(), strict=True))
 
 
 def read(path: str = "telemetry.csv") -> "dict[str, list[tuple[float, float]]]":
     """The series of a CSV file: a name, and (Unix time in seconds, number) in the file's order.
 
     Either telemetry (time,key,...,mean: a series for each key), or a column of times (its name is one of `TIMES`, or
-    it is the first one) and columns of numbers: a series for each. Columns that begin with words are no series, and
-    empty cells are left out. ValueError says what is wrong.
+    it is the first one) and columns of numbers: a series for each. `date` and `time` are one time together. Columns
+    that begin with words are no series, and empty cells are left out. ValueError says what is wrong.
     """
     found: dict[str, list[tuple[float, float]]] = {}
     words: set[str] = set()
@@ -41,12 +47,14 @@ def read(path: str = "telemetry.csv") -> "dict[str, list[tuple[float, float]]]":
             raise ValueError(
                 f"{path}: its first line has to be names with commas between, as time,temperature: {names}"
             )
-        time_name = next((name for name in names if name.strip().lower() in TIMES), names[0])
+        time_names, is_named = _time_columns(path, names)
         is_telemetry = "key" in names and "mean" in names
-        values = ["mean"] if is_telemetry else [name for name in names if name != time_name]
+        values = ["mean"] if is_telemetry else [name for name in names if name not in time_names]
         for row in rows:
             where = f"{path} line {rows.line_num}"
-            at = _moment(row[time_name] or "", f"{where}, {time_name}")
+            at = _moment("T".join((row[name] or "").strip() for name in time_names), f"{where}, {time_names[-1]}")
+            if not is_named and abs(at) < _FIRST_UNIX:
+                raise ValueError(f"{where}: {names[0]} does not look like times; name the column of times `time`")
             for name in values:
                 series, text = row["key"] if is_telemetry else name.strip(), (row[name] or "").strip()
                 number = _number(text)
@@ -59,6 +67,20 @@ def read(path: str = "telemetry.csv") -> "dict[str, list[tuple[float, float]]]":
     if not found:
         raise ValueError(f"{path} has no numbers in its columns {', '.join(values)}; a number is as 21.5")
     return found
+
+
+def _time_columns(path: str, names: "list[str]") -> "tuple[tuple[str, ...], bool]":
+    """The columns that are the time together, and whether they are named so."""
+    known = [name.strip().lower() for name in names]
+    twice = sorted({name for name in known if known.count(name) > 1})
+    if twice:
+        raise ValueError(f"{path} has two columns with the name {', '.join(twice)}: give one of them another name")
+    found = {name.strip().lower(): name for name in names if name.strip().lower() in TIMES}
+    if set(found) == {"date", "time"}:
+        return (found["date"], found["time"]), True
+    if len(found) > 1:
+        raise ValueError(f"{path} has more than one column of times: {', '.join(found.values())}; leave one of them")
+    return (next(iter(found.values()), names[0]),), bool(found)
 
 
 def _moment(text: str, where: str) -> float:
@@ -81,35 +103,69 @@ def _number(text: str) -> "float | None":
 
 def lines(path: str, series: "dict[str, list[tuple[float, float]]]", title: str = "", unit: str = "") -> None:
     """Draw each series over time into a PNG at `path`."""
-    points = [point for one in series.values() for point in one]
+    curves = [sorted((at, value) for at, value in one if math.isfinite(value)) for one in series.values()]
+    points = [point for one in curves for point in one]
     if not points:
         raise ValueError("there is nothing to plot: every series is empty")
     canvas = _Canvas()
+    names, bottom = _legend(list(series))
     first, last = min(at for at, _ in points), max(at for at, _ in points)
     low, high = _rounded(min(value for _, value in points), max(value for _, value in points))
     last = max(last, first + 1)
 
     def place(at: float, value: float) -> "tuple[int, int]":
         x = _LEFT + (at - first) / (last - first) * (WIDTH - _LEFT - _RIGHT)
-        y = HEIGHT - _BOTTOM - (value - low) / (high - low) * (HEIGHT - _TOP - _BOTTOM)
+        y = HEIGHT - bottom - (value - low) / (high - low) * (HEIGHT - _TOP - bottom)
         return round(x), round(y)
 
     for part in range(5):
         value, at = low + (high - low) * part / 4, first + (last - first) * part / 4
         (x, _), (_, y) = place(at, low), place(first, value)
         canvas.line((_LEFT, y), (WIDTH - _RIGHT, y), _GREY)
-        canvas.line((x, _TOP), (x, HEIGHT - _BOTTOM), _GREY)
+        canvas.line((x, _TOP), (x, HEIGHT - bottom), _GREY)
         canvas.text(f"{value:.4g}".rjust(7), 4, y - 5, _BLACK)
         shape = "%H:%M:%S" if last - first < 600 else "%H:%M" if last - first < 172_800 else "%m-%d"
-        canvas.text(time.strftime(shape, time.localtime(at)), x - 24, HEIGHT - _BOTTOM + 12, _BLACK)
-    for number, (name, curve) in enumerate(series.items()):
-        colour = _COLOURS[number % len(_COLOURS)]
-        canvas.text(name, _LEFT + 160 * number, HEIGHT - 16, colour)
-        places = [place(at, value) for at, value in curve if math.isfinite(value)]
+        label = time.strftime(shape, time.localtime(at))
+        canvas.text(label, min(x - 4 * len(label), WIDTH - 8 * len(label)), HEIGHT - bottom + 12, _BLACK)
+    for number, curve in enumerate(curves):
+        places = [place(at, value) for at, value in curve]
         for one, other in zip(places, places[1:] or places, strict=False):
-            canvas.line(one, other, colour, thick=True)
+            canvas.line(one, other, _colour(number), thick=True)
+    for number, (name, x, y) in enumerate(names):
+        canvas.text(name, x, y, _colour(number))
     canvas.text(f"{title} ({unit})" if unit else title, _LEFT, 14, _BLACK, size=3)
     canvas.save(path)
+
+
+def _legend(names: "list[str]") -> "tuple[list[tuple[str, int, int]], int]":
+    """Each name with its place, in as many rows as they need, and the room below the curves."""
+    shown: list[tuple[str, int, int]] = []
+    x, row = _LEFT, 0
+    for name in names:
+        label = _plain(name)[:_MAX_LABEL]
+        width = 8 * len(label)
+        if x > _LEFT and x + width > WIDTH - _RIGHT:
+            x, row = _LEFT, row + 1
+        if row >= _LEGEND_ROWS:
+            raise ValueError(f"{len(names)} series are too many for one picture: plot fewer, or give shorter names")
+        shown.append((label, x, row))
+        x += max(width + 16, 80)
+    bottom = _BOTTOM + _ROW * row
+    return [(label, x, HEIGHT - bottom + 34 + _ROW * at) for label, x, at in shown], bottom
+
+
+def _colour(number: int) -> "tuple[int, int, int]":
+    """Another one for each curve."""
+    if number < len(_COLOURS):
+        return _COLOURS[number]
+    red, green, blue = colorsys.hsv_to_rgb(number * 0.618034 % 1, 0.9, 0.45 + 0.15 * (number % 3))
+    return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def _plain(text: str) -> str:
+    """In capitals, and letters with accents as their base letters."""
+    parts = unicodedata.normalize("NFKD", text.translate(_NO_ACCENTS))
+    return "".join(char for char in parts if not unicodedata.combining(char)).upper()
 
 
 def _rounded(low: float, high: float) -> "tuple[float, float]":
@@ -143,7 +199,7 @@ class _Canvas:
 
     def text(self, text: str, x: int, y: int, colour: "tuple[int, int, int]", size: int = 2) -> None:
         """A letter that has no form here is left out as a space."""
-        for letter in text.upper()[:60]:
+        for letter in _plain(text)[:60]:
             for row, bits in enumerate(_LETTERS.get(letter, "000000")):
                 for column in range(3):
                     if int(bits) & (4 >> column):
