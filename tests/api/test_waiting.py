@@ -38,7 +38,7 @@ async def test_it_is_told_at_once_and_the_end_is_kept(host: PeopleHost, yes: boo
     for somebody in ("bob", "owner"):
         assert (await host.ask(somebody, "GET", place))[0] == 404
     assert host.device.name == name
-    decided = await host.ask("owner", "POST", f"/v1/approvals/{told['approval']['id']}", {"approved": yes})
+    decided = await host.ask("owner", "POST", f"/v1/approvals/{told['approval']['approval_id']}", {"approved": yes})
     assert decided[0] == 200
     assert decided[1].get("end") == ({"state": "done"} if yes else None)
     found = await ended(host, "ada", place)
@@ -61,7 +61,7 @@ async def test_who_says_yes_is_told_that_the_act_was_refused_then(tmp_path: Path
         ids = []
         for _ in range(2):
             _, told = await host.ask("ada", "DELETE", f"/v1/devices/{name}", waits=False)
-            ids.append(told["approval"]["id"])
+            ids.append(told["approval"]["approval_id"])
         place = f"/v1/approvals/{ids[1]}"
         assert (await host.ask("ada", "GET", place))[1]["outcome"] is None
         first = await host.ask("owner", "POST", f"/v1/approvals/{ids[0]}", {"approved": True})

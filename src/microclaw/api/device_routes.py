@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 from typing import Annotated, Any
+from urllib.parse import quote
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from microclaw.api.body import RequestBody
@@ -91,7 +92,7 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
         }
 
     @router.post("", status_code=201, summary="Add a device by its transports")
-    async def add_device(body: DeviceBody, by: RequestCaller) -> dict[str, Any]:
+    async def add_device(body: DeviceBody, by: RequestCaller, response: Response) -> dict[str, Any]:
         gate.check_owner(by.person_id, "add devices")  # a transport is an address or a file that this host then opens
         await refuse_own(parts, body.transports)
         detail = (*body.transports, *body.firmware)
@@ -106,6 +107,7 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
             reached=False,
             by=gate.name_of(by.person_id),
         )
+        response.headers["Location"] = f"/v1/devices/{quote(added.name)}"
         return device_object(added, parts.link)
 
     @router.get("/{name}", summary="One device, and what works on such boards today")
@@ -300,9 +302,10 @@ def link_router(parts: HostParts) -> APIRouter:
         return parts.link
 
     @router.post("/devices/pair", status_code=201, summary="The device that shows this code is ours")
-    async def pair(body: PairBody, by: RequestCaller) -> dict[str, Any]:
+    async def pair(body: PairBody, by: RequestCaller, response: Response) -> dict[str, Any]:
         check_local_owner(parts.gate, by, "pair devices")
         device = await link().pair(body.code, name=body.name, device=body.device, board=body.board)
+        response.headers["Location"] = f"/v1/devices/{quote(device.name)}"
         return device_object(device, parts.link)
 
     @router.post("/devices/provision", summary="What a new device needs to find this host and be paired")

@@ -77,6 +77,7 @@ def _route_keys(router: APIRouter, parts: HostParts) -> None:
     @router.delete("/keys/{key_id}", summary="Take no more releases of this key; devices keep what they trust")
     async def distrust(key_id: str, by: RequestCaller) -> dict[str, Any]:
         gate.check_owner(by.person_id, "choose the keys of updates")
+        await publisher.key(key_id)  # first: nobody is asked for what is refused
         await admit(gate, by, Permission.RISKY, f"take no more updates signed by the key {key_id[:32]}")
         return _key_object(await publisher.distrust(key_id, by=gate.name_of(by.person_id)))
 

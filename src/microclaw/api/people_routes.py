@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from microclaw.api.body import RequestBody
 from microclaw.api.caller import CHANNEL, Caller, RequestCaller, check_local_owner
@@ -24,8 +24,6 @@ WaitSeconds = Annotated[float, Query(ge=0, le=60, description="How long to wait 
 
 
 class DecisionBody(RequestBody):
-    model_config = ConfigDict(strict=True)
-
     approved: bool
 
 

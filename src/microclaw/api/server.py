@@ -23,6 +23,7 @@ from microclaw.errors import ConfigError
 
 HEAD_TIMEOUT_S = 10.0
 UNREAD_TIMEOUT_S = 30.0
+HALF_CLOSED_S = 2.0
 
 
 class TimeoutConfig(uvicorn.Config):
@@ -72,6 +73,7 @@ class HeadTimeout(UnreadTimeout, H11Protocol):
     """
 
     _head_timer: asyncio.TimerHandle | None = None
+    _half_closed_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -90,7 +92,21 @@ class HeadTimeout(UnreadTimeout, H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_timer()
+        if self._half_closed_timer is not None:
+            self._half_closed_timer.cancel()
         super().connection_lost(exc)
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # as asyncio has it: whether to keep the other direction
+        """A client that has sent its whole request and ends its side gets an answer that comes soon.
+
+        Not for ever: who has left looks just the same, and what waits for them has to end. asyncio's TLS has no half.
+        """
+        is_whole = self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete
+        if self.scheme == "https" or not is_whole:
+            return False
+        self.cycle.keep_alive = False
+        self._half_closed_timer = self.loop.call_later(HALF_CLOSED_S, self.transport.close)
+        return True
 
     def _unsupported_upgrade_warning(self) -> None:
         """No line in the log: any client can ask for an upgrade, and uvicorn advises to install something."""

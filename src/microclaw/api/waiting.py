@@ -59,7 +59,7 @@ class WaitingRequests:
         if kept is None:
             raise UnknownName("no request of this token has that number", next_step="GET /v1/approvals has what waits")
         if not kept.is_over:
-            return {"state": "waiting", "approval": kept.approval_id}
+            return {"state": "waiting", "approval_id": kept.approval_id}
         return {"state": "ended", "status": kept.status or 500, "result": _read(kept.body)}
 
 
@@ -128,7 +128,7 @@ class TellsWaiting:
             "state": "waiting",
             "request": caller.request,
             "approval": {
-                "id": asked.approval_id,
+                "approval_id": asked.approval_id,
                 "action": asked.action,
                 "detail": list(asked.detail),
                 "expires_s": asked.expires_s,

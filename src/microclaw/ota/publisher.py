@@ -60,12 +60,20 @@ class Publisher:
                 raise ConfigError(f"{MAX_KEYS} keys is the limit", next_step="microclaw firmware keys list")
             await self.table.put_key(KeyRow(key.key_id, name, key.der, self._now_ms()))
         self._note(AuditKind.FIRMWARE_KEY, f"updates signed by {key.key_id} are passed on from now on", name, by)
-        return await self._key(key.key_id)
+        return await self.key(key.key_id)
+
+    async def key(self, key_id: str) -> KeyRow:
+        """A key that this host knows. Raises UnknownName."""
+        row = await self.table.key(key_id)
+        if row is None:
+            step = "enter its public key: microclaw firmware keys trust FILE.pub.pem"
+            raise UnknownName(f"the key {key_id} is none that this host knows", next_step=step)
+        return row
 
     async def distrust(self, key_id: str, *, by: str) -> KeyRow:
         """This host takes no more releases of the key; what devices trust is theirs."""
         async with self._changing:
-            row = await self._key(key_id)
+            row = await self.key(key_id)
             await self.table.drop_key(key_id)
         self._note(AuditKind.FIRMWARE_KEY, f"updates signed by {key_id} are taken no more", row.name, by)
         return row
@@ -78,7 +86,7 @@ class Publisher:
         if len(signature) != SIGNATURE_BYTES:
             text = f"the signature has {len(signature)} bytes, expected {SIGNATURE_BYTES}"
             raise BadSignature(text, next_step="give the raw signature of the manifest, not base64 or PEM")
-        row = await self._key(read.key_id)
+        row = await self.key(read.key_id)
         if isinstance(read, KeyChange):
             check_change(read)
         await asyncio.to_thread(PublicKey(row.public_der, row.key_id).verify, manifest, signature)
@@ -173,13 +181,6 @@ class Publisher:
         while len(self._expected) > MAX_EXPECTED:
             given_up, _ = self._expected.popitem(last=False)
             self.payloads.drop(given_up)
-
-    async def _key(self, key_id: str) -> KeyRow:
-        row = await self.table.key(key_id)
-        if row is None:
-            step = "enter its public key: microclaw firmware keys trust FILE.pub.pem"
-            raise UnknownName(f"the key {key_id} is none that this host knows", next_step=step)
-        return row
 
     def _note(self, kind: AuditKind, text: str, about: str | None, by: str) -> None:
         self._record(AuditEvent(kind, text, about=about, by=by))
