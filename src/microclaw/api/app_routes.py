@@ -12,6 +12,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 from pydantic import Field, model_validator
 
+from microclaw.api.answers import Apps, AppWithSource, Changes, answers
 from microclaw.api.body import RequestBody
 from microclaw.api.caller import CHANNEL, Caller, RequestCaller, admit, place_of, questions_in
 from microclaw.api.deferred_routes import WhenBack, late_place, now_or_later, permission_of
@@ -105,11 +106,15 @@ def app_router(parts: HostParts) -> APIRouter:
 def _route_apps(router: APIRouter, parts: HostParts) -> None:
     keepalive_s = parts.settings.limits.keepalive_s
 
-    @router.get("/v1/apps", summary="What runs where")
+    @router.get("/v1/apps", summary="What runs where", responses=answers(Apps))
     async def list_apps(device: str | None = None) -> dict[str, Any]:
         return {"apps": [app_object(listing) for listing in await parts.catalogue.list_apps(device)]}
 
-    @router.get("/v1/devices/{device}/apps/{name}", summary="One program, with its source when it is known")
+    @router.get(
+        "/v1/devices/{device}/apps/{name}",
+        summary="One program, with its source when it is known",
+        responses=answers(AppWithSource),
+    )
     async def show_app(device: str, name: str) -> dict[str, Any]:
         listing = await parts.catalogue.show(device, name)
         return {**app_object(listing), "source": listing.source}
@@ -195,7 +200,7 @@ def _route_jobs(router: APIRouter, parts: HostParts) -> None:
 def _route_changes(router: APIRouter, parts: HostParts) -> None:
     keepalive_s = parts.settings.limits.keepalive_s
 
-    @router.get("/v1/changes", summary="What was changed, newest first")
+    @router.get("/v1/changes", summary="What was changed, newest first", responses=answers(Changes))
     async def list_changes(
         device: str | None = None, limit: Annotated[int, Query(ge=1, le=1000)] = 50
     ) -> dict[str, Any]:

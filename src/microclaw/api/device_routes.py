@@ -10,6 +10,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
+from microclaw.api.answers import DeviceFacts, Devices, OneDevice, answers
 from microclaw.api.body import RequestBody
 from microclaw.api.caller import Caller, RequestCaller, admit, check_local_owner, place_of
 from microclaw.api.check_routes import refuse_own
@@ -80,7 +81,7 @@ def device_router(parts: HostParts) -> APIRouter:
 def _route_entries(router: APIRouter, parts: HostParts) -> None:
     devices, gate = parts.devices, parts.gate
 
-    @router.get("", summary="Every device, and those that wait to be paired")
+    @router.get("", summary="Every device, and those that wait to be paired", responses=answers(Devices))
     async def list_devices() -> dict[str, Any]:
         revoked = frozenset[str]() if parts.link is None else await parts.link.revoked()
         return {
@@ -91,7 +92,7 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
             "pairings": pairing_objects(parts.link) if parts.link is not None else [],
         }
 
-    @router.post("", status_code=201, summary="Add a device by its transports")
+    @router.post("", status_code=201, summary="Add a device by its transports", responses=answers(DeviceFacts, 201))
     async def add_device(body: DeviceBody, by: RequestCaller, response: Response) -> dict[str, Any]:
         gate.check_owner(by.person_id, "add devices")  # a transport is an address or a file that this host then opens
         await refuse_own(parts, body.transports)
@@ -110,7 +111,7 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
         response.headers["Location"] = f"/v1/devices/{quote(added.name)}"
         return device_object(added, parts.link)
 
-    @router.get("/{name}", summary="One device, and what works on such boards today")
+    @router.get("/{name}", summary="One device, and what works on such boards today", responses=answers(OneDevice))
     async def show_device(name: str) -> dict[str, Any]:
         device = devices.get(name)
         board, is_voice = device.board, is_voice_only(device)
@@ -125,7 +126,7 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
         shown["revoked"] = parts.link is not None and device.device_id in await parts.link.revoked()
         return {**shown, "chip": chip, "today": today, "xiaozhi": told, "problem": problem, "telemetry": last}
 
-    @router.patch("/{name}", summary="Rename a device")
+    @router.patch("/{name}", summary="Rename a device", responses=answers(DeviceFacts))
     async def rename_device(name: str, body: RenameBody, by: RequestCaller) -> dict[str, Any]:
         await admit(gate, by, Permission.ACT, f"rename {name} to {body.name}")
         return device_object(await devices.rename(name, body.name, by=gate.name_of(by.person_id)), parts.link)
@@ -346,7 +347,7 @@ def link_router(parts: HostParts) -> APIRouter:
         ended = await link().revoke(name, by=parts.gate.name_of(by.person_id))
         return {"device": parts.devices.get(name).name, "revoked": ended}
 
-    @router.put("/devices/{name}/labels", summary="Replace a device's labels")
+    @router.put("/devices/{name}/labels", summary="Replace a device's labels", responses=answers(DeviceFacts))
     async def label(name: str, body: LabelsBody, by: RequestCaller) -> dict[str, Any]:
         await admit(parts.gate, by, Permission.ACT, f"label {name}", detail=body.labels)
         labelled = await parts.devices.label(name, body.labels, by=parts.gate.name_of(by.person_id))

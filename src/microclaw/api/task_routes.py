@@ -19,6 +19,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
+from microclaw.api.answers import TaskFacts, Tasks, TaskWithOutput, answers
 from microclaw.api.body import RequestBody
 from microclaw.api.caller import CHANNEL, Caller, RequestCaller, admit
 from microclaw.auth.gate import Gate, Permission
@@ -50,13 +51,13 @@ class TaskBody(RequestBody):
 def task_router(tasks: TaskService, gate: Gate, roles: Roles) -> APIRouter:
     router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
 
-    @router.get("", summary="Tasks, the newest first")
+    @router.get("", summary="Tasks, the newest first", responses=answers(Tasks))
     async def list_tasks(by: RequestCaller, limit: Annotated[int, Query(ge=1, le=1_000)] = 50) -> dict[str, Any]:
         gate.check(by.person_id, Permission.READ, "list tasks")
         found = await tasks.list(limit, seen_by(roles, by.person_id))
         return {"tasks": [task_object(row) for row in found]}
 
-    @router.post("", status_code=201, summary="Run code in the sandbox")
+    @router.post("", status_code=201, summary="Run code in the sandbox", responses=answers(TaskFacts, 201))
     async def run(body: TaskBody, by: RequestCaller, response: Response) -> dict[str, Any]:
         person = check_may_run(roles, by.person_id)
         order = _order(body, by, person.name)
@@ -73,7 +74,7 @@ def task_router(tasks: TaskService, gate: Gate, roles: Roles) -> APIRouter:
         response.headers["Location"] = f"/v1/tasks/{row.number}"
         return task_object(row)
 
-    @router.get("/{number}", summary="A task, and what it printed")
+    @router.get("/{number}", summary="A task, and what it printed", responses=answers(TaskWithOutput))
     async def show(
         number: int,
         by: RequestCaller,
@@ -84,7 +85,9 @@ def task_router(tasks: TaskService, gate: Gate, roles: Roles) -> APIRouter:
         await check_sees(tasks, roles, by.person_id, _storable(number))
         return view_object(await tasks.view(number, after=after, wait_s=wait_s))
 
-    @router.delete("/{number}", summary="End it; every process of it is dead when this answers")
+    @router.delete(
+        "/{number}", summary="End it; every process of it is dead when this answers", responses=answers(TaskFacts)
+    )
     async def cancel(number: int, by: RequestCaller) -> dict[str, Any]:
         gate.check(by.person_id, Permission.ACT, f"cancel task {number}"[:80])
         await check_sees(tasks, roles, by.person_id, _storable(number))

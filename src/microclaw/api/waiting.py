@@ -16,6 +16,7 @@ from fastapi import APIRouter
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from microclaw.api.answers import WaitedRequest, answers
 from microclaw.api.caller import CALLER_KEY, CHANNEL, Caller, RequestCaller, request_number
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.approved_acts import ApprovedAct, approved_act
@@ -190,7 +191,11 @@ def _is_followed(scope: Scope) -> bool:
 def waiting_router(requests: WaitingRequests) -> APIRouter:
     router = APIRouter(prefix="/v1/requests", tags=["approvals"])
 
-    @router.get("/{number}", summary="What became of a request that was told to wait for a yes (202)")
+    @router.get(
+        "/{number}",
+        summary="What became of a request that was told to wait for a yes (202)",
+        responses=answers(WaitedRequest),
+    )
     async def end_of(number: str, by: RequestCaller) -> dict[str, Any]:
         return {"request": number, **requests.end_of(by.job_key(number))}
 
