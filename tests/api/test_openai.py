@@ -183,9 +183,12 @@ async def test_an_act_that_waits_is_told_at_once_and_its_end_with_the_next_reque
             text, told = str(made.choices[0].message.content), say_waiting(made)
         assert told["state"] == "waiting"
         assert f"waits for a yes and is not done: set pin 4 of {host.device.name} high" in text
-        assert f"microclaw approval approve {told['approval']['approval_id']}" in text
+        approval = told["approval"]["approval_id"]
+        assert f"microclaw approval approve {approval}" in text
         assert (await host.device.call(GpioGet(4))).level == 0
-        status, _ = await host.ask("owner", "POST", f"/v1/approvals/{told['approval']['approval_id']}", {"approved": True})
+        status, _ = await host.ask(
+            "owner", "POST", f"/v1/approvals/{told['approval']['approval_id']}", {"approved": True}
+        )
         assert status == 200
         more = [*messages, {"role": "assistant", "content": text}, {"role": "user", "content": "is it on?"}]
         seen: list[str] = []

@@ -89,3 +89,15 @@ async def test_a_tool_that_fails_after_a_yes_is_told_with_the_decision(host: Peo
     assert told["end"]["state"] == "failed"
     assert name in told["end"]["why"]
     await asking
+
+
+async def test_nobody_is_asked_for_what_is_not_there(host: PeopleHost) -> None:
+    rollout = {"version": "9.9.9", "devices": [host.device.name]}
+    for method, path, body in (
+        ("DELETE", "/v1/firmware/keys/zz-none", None),
+        ("POST", "/v1/rollouts", rollout),
+        ("DELETE", "/v1/devices/zz-none", None),
+    ):
+        status, told = await host.ask("owner", method, path, body, waits=False)
+        assert (status, told["error"]["code"]) == (404, "unknown_name"), path
+    assert (await host.socket("GET", "/v1/approvals"))["approvals"] == []

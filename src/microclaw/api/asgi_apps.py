@@ -15,7 +15,7 @@ from microclaw import __version__
 from microclaw.api.access import access_from_network, access_of
 from microclaw.api.app_routes import app_router
 from microclaw.api.backup_routes import backup_router
-from microclaw.api.body import known_query
+from microclaw.api.body import check_form
 from microclaw.api.caller import LOCAL_OWNER, BearerAuth, CallerMiddleware, RequestCaller
 from microclaw.api.chat_routes import chat_router
 from microclaw.api.check_routes import check_router
@@ -193,7 +193,7 @@ def _base(title: str, failing: Callable[[], tuple[str, ...]]) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/api/openapi.json",
-        dependencies=[Depends(known_query)],
+        dependencies=[Depends(check_form)],
     )
     add_failure_handlers(app)
     app.include_router(page_router())

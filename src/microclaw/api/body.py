@@ -8,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.params import Query
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
 
 from microclaw.api.failures import is_openai
 
@@ -18,7 +19,19 @@ class RequestBody(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
-async def known_query(request: Request) -> None:
+async def check_form(request: Request) -> None:
+    """Refuse a body that does not say that it is JSON, and what `_check_query` does. Of every route."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    is_json = kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+    if not is_json and await request.body():
+        text = (
+            f"the body is {kind[:60]}, and JSON is read here" if kind else "the request does not say what its body is"
+        )
+        raise HTTPException(415, text)
+    _check_query(request)
+
+
+def _check_query(request: Request) -> None:
     """Refuse a query parameter that the route does not know. OpenAI's clients send some of other services."""
     route, path = request.scope.get("route"), request.scope["path"]
     if not isinstance(route, APIRoute) or not path.startswith("/v1/") or is_openai(path):

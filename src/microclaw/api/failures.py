@@ -78,8 +78,10 @@ _CODE_BY_STATUS: Final = {
     405: "method_not_allowed",
     408: "timeout",
     413: "too_large",
+    415: UNSUPPORTED,
     416: "range_not_satisfiable",
 }
+_NEXT_BY_STATUS: Final = {415: "send Content-Type: application/json", 416: "ask for a part that is there"}
 
 
 def failure_response(failure: Failure, status: int | None = None, *, path: str = "") -> JSONResponse:
@@ -126,7 +128,7 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     message, path = str(error.detail), request.scope["path"]
     if error.status_code in (404, 405):
         message = f"{message}: {request.method} {path[:100]}"
-    step = "ask for a part that is there" if error.status_code == 416 else "see /api/docs"
+    step = _NEXT_BY_STATUS.get(error.status_code, "see /api/docs")
     response = failure_response(Failure(code, message, step), error.status_code, path=path)
     response.headers.update(error.headers or {})
     if error.status_code == 405 and (methods := methods_at(path)):  # the framework knows those of one route alone

@@ -58,9 +58,9 @@ def openai_router(parts: HostParts) -> APIRouter:
             body.check()
             turn = await _begun(parts, by, body)
         except ValidationError as exc:
-            fault = dict(exc.errors(include_url=False)[0])
+            fault = exc.errors(include_url=False)[0]
             place = _place(fault["loc"])
-            return openai_error(400, validation_message(place or "the body", fault)[:300], param=place or None)
+            return openai_error(400, validation_message(place or "the body", dict(fault))[:300], param=place or None)
         except BadRequest as exc:
             return openai_error(400, _with_next_step(exc), code="unsupported_or_invalid", param=exc.param)
         except MicroclawError as exc:

@@ -119,7 +119,9 @@ def _complete(path: str, method: str, operation: Document, stream: str | None) -
     for answer in answers.values():
         for content in answer.get("content", {}).values():
             if "$ref" in (schema := content.get("schema", {})):
-                content["schema"] = {"$ref": schema["$ref"]}  # FastAPI leaves the form of the bare return type beside it
+                content["schema"] = {
+                    "$ref": schema["$ref"]
+                }  # FastAPI leaves the form of the bare return type beside it
     if stream is not None:
         schema = {"$ref": f"#/components/schemas/{LINE}"} if stream == NDJSON else {"type": "string"}
         described = "JSON lines; the last one is its end" if stream == NDJSON else "A stream"

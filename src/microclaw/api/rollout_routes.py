@@ -28,7 +28,9 @@ class RolloutBody(Choice):
 
     version: Annotated[str, Field(min_length=1, max_length=40)]
     outdated: bool = False
-    revisions: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=32)], ...], Field(max_length=16, strict=False)] = ()
+    revisions: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=32)], ...], Field(max_length=16, strict=False)
+    ] = ()
     stages: Annotated[str, Field(min_length=1, max_length=100)] = DEFAULT_STAGES
     healthy_share: float | None = None
     max_crashes: int | None = None
