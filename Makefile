@@ -8,7 +8,7 @@ BIN := .venv/bin
 DEV := .venv-dev/bin
 ARGS ?=
 
-.PHONY: voice voice-whisper demo test check unit coverage fuzz kills wheel-check compiled-check wheel bench chip docs sbom advisories setup setup-dev setup-system system-packages lock clean help
+.PHONY: voice voice-whisper demo test check unit coverage fuzz fuzz-minute kills wheel-check compiled-check wheel bench chip docs sbom advisories setup setup-dev setup-system system-packages lock clean help
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -51,8 +51,17 @@ coverage: system-packages setup-dev ## all tests, and what of the host's own pro
 	$(DEV)/python -m pytest -q -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=80 $(ARGS)
 
 FUZZ_S ?= 60
+ifeq ($(origin FUZZ_SEED),undefined)
+FUZZ_SEED := $(shell od -An -N8 -tx8 /dev/urandom | tr -d ' ')
+endif
 fuzz: setup-dev  ## properties and decoders with new random examples, each fuzz target for FUZZ_S seconds
-	MICROCLAW_FUZZ=1 MICROCLAW_FUZZ_S=$(FUZZ_S) $(DEV)/python -m pytest -q -n 2 tests/fuzz tests/wire tests/wasm/libc $(ARGS)
+	@echo "fuzz targets with the seed $(FUZZ_SEED); once more: make fuzz FUZZ_SEED=$(FUZZ_SEED)"
+	@MICROCLAW_FUZZ=1 MICROCLAW_FUZZ_S=$(FUZZ_S) MICROCLAW_FUZZ_SEED=$(FUZZ_SEED) \
+	  $(DEV)/python -m pytest -q -n 2 tests/fuzz tests/wire tests/wasm/libc $(ARGS)
+
+fuzz-minute: setup-dev ## all fuzz targets together a minute, from the saved corpus, with a new seed; CI does it
+	@echo "fuzz targets with the seed $(FUZZ_SEED); once more: make fuzz-minute FUZZ_SEED=$(FUZZ_SEED)"
+	@MICROCLAW_FUZZ_ALL_S=60 MICROCLAW_FUZZ_SEED=$(FUZZ_SEED) $(DEV)/python -m pytest -q -n 2 tests/fuzz $(ARGS)
 
 kills: system-packages setup-dev ## kill -9 of host, virtual board and firmware at 200 random moments each, under load; ARGS are pytest's
 	MICROCLAW_KILLS=200 $(DEV)/python -m pytest -q tests/link_server/test_kill.py tests/virtual/link/test_kills.py tests/firmware/test_kill.py $(ARGS)

@@ -31,11 +31,11 @@ class Mutation:
 
 
 HEAD, PROXY, POLICY, EXCHANGE = (f"egress/{name}.py" for name in ("request_head", "proxy", "policy", "exchange"))
-PLACES, OUT, ALLOW = (f"egress/{name}.py" for name in ("destinations", "outgoing", "allowlist"))
+PLACES, OUT, ALLOW, DOOR = (f"egress/{name}.py" for name in ("destinations", "outgoing", "allowlist", "http_door"))
 MUTATIONS = (
     Mutation("the verdict", PROXY, "if not verdict.allowed:", "if False:"),
     Mutation("the wildcard's dot", ALLOW, "host.endswith(self.host[1:])", "host.endswith(self.host[2:])"),
-    Mutation("tasks of an entry", ALLOW, "return named and (self.tasks is None or task in self.tasks)", "return named"),
+    Mutation("tasks of an entry", ALLOW, "return named and self.counts_for(task)", "return named"),
     Mutation("ports", POLICY, "if port not in entry.ports:", "if False:"),
     Mutation(
         "methods", POLICY, "if not tunnel and entry.methods is not None", "if False and entry.methods is not None"
@@ -98,7 +98,10 @@ MUTATIONS = (
     Mutation("a broken file", POLICY, "self._found = exc", "pass", "test_allowlist.py"),
     Mutation("the file's change", POLICY, "if seen != self._seen:", "if self._seen == ():"),
     Mutation(
-        "the log's line", PROXY, "self._proxy.record(AuditEvent(kind, text, about=self._task, known=known))", "pass"
+        "the log's line",
+        PROXY,
+        "self._proxy.record(AuditEvent(kind, text, about=self._task, by=self._by, known=known))",
+        "pass",
     ),
     Mutation(
         "no path in the log",
@@ -161,22 +164,40 @@ MUTATIONS = (
     Mutation("people's tokens", "masking.py", "mc_[A-Za-z0-9_-]{43}", "mx_[A-Za-z0-9_-]{43}", "test_masked_logs.py"),
     Mutation("base64", "masking.py", "for before in range(3):", "for before in range(0):", "test_masked_logs.py"),
     Mutation(
-        "metadata addresses",
-        OUT,
-        'return "link-local, or where clouds keep their metadata" if met else None',
-        "return None",
-        "test_outgoing.py",
+        "metadata addresses", PLACES, "if is_in(address, _METADATA) else None", "if False else None", "test_outgoing.py"
     ),
-    Mutation("one host of the settings", OUT, "if host != self._host:", "if False:", "test_outgoing.py"),
-    Mutation("the peer's address", OUT, "if not isinstance(peer, tuple):", "if True:", "test_outgoing.py"),
     Mutation(
-        "downloads to the inside",
-        OUT,
-        "if (why := why_not_public(address)) is not None:",
-        "if False:",
+        "good addresses of a name", PLACES, "if why_not_configured(address) is None]", "if True]", "test_outgoing.py"
+    ),
+    Mutation("one place of the settings", OUT, "if place != self._first:", "if False:", "test_outgoing.py"),
+    Mutation("downloads without TLS", OUT, 'if scheme != "https":', "if False:", "test_outgoing.py"),
+    Mutation(
+        "downloads to the inside", OUT, "return self._purpose\n", "return Purpose.CONFIGURED\n", "test_outgoing.py"
+    ),
+    Mutation("the judged address", DOOR, "dial_tcp(address, port", "dial_tcp(host, port", "test_outgoing.py"),
+    Mutation("the pool's way out", DOOR, "    pool._network_backend = backend", "    pass", "test_outgoing.py"),
+    Mutation(
+        "targets behind a proxy",
+        DOOR,
+        "if proxy is not None:\n            try:\n                await",
+        "if False:\n            try:\n                await",
         "test_outgoing.py",
     ),
-    Mutation("downloads without TLS", OUT, 'if request.url.scheme != "https":', "if False:", "test_outgoing.py"),
+    Mutation("an address that hangs", OUT, "late.cancel()", "pass", "test_outgoing.py"),
+    Mutation(
+        "a length that is none",
+        HEAD,
+        "and not _LENGTH.fullmatch(value.strip",
+        "and not bytes(value.strip",
+        "test_bypasses.py",
+    ),
+    Mutation(
+        "the only door",
+        "flash/stock_images.py",
+        "download_client(address, timeout=_FETCH_S, max_redirects=3) as",
+        "__import__('httpx2').Client() as",
+        "test_one_door.py",
+    ),
 )
 
 

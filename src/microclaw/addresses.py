@@ -22,6 +22,11 @@ def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
+def host_of(place: str) -> str:
+    """The host of HOST:PORT, an IPv6 address without its brackets."""
+    return place.rpartition(":")[0].strip("[]")
+
+
 def is_local(url: str | None) -> bool:
     """Whether an address is on this machine or network (a model server at home), where a proxy outside has no way."""
     host = (urlsplit(url).hostname or "") if url else ""

@@ -122,6 +122,16 @@ def open_regular(path: Path, flags: int) -> int:
     return fd
 
 
+def read_limited(path: Path, limit_bytes: int, *, given: bool = False) -> bytes | None:
+    """A file's content; None where it has more bytes than that. Raises OSError, StoreError (`open_regular`).
+
+    `given`: a person named it, so that it may be a link or a pipe.
+    """
+    with path.open("rb") if given else os.fdopen(open_regular(path, os.O_RDONLY), "rb") as opened:
+        content = opened.read(limit_bytes + 1)
+    return content if len(content) <= limit_bytes else None
+
+
 def make_private_folder(folder: Path) -> None:
     """Make the folder, for its owner alone; StoreError when it cannot be, or others may enter it."""
     try:

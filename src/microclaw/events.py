@@ -319,7 +319,9 @@ class RolloutChanged(LiveEvent):
 
 @dataclass(frozen=True, slots=True)
 class TaskChanged(LiveEvent):
-    """Code in the sandbox has another state. `device` is the device whose task it is, else empty."""
+    """Code in the sandbox has another state. `device` is the device whose task it is, else empty; `by` is the name
+    that people read, and `person_id`, which readers are not told, who sees it.
+    """
 
     kind = "task"
     task: int
@@ -327,6 +329,7 @@ class TaskChanged(LiveEvent):
     ending: str
     language: str
     by: str
+    person_id: str
 
 
 LiveKind: TypeAlias = type[LiveEvent]

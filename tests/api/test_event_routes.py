@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -112,14 +113,30 @@ async def test_other_kinds_and_devices_are_left_out() -> None:
 async def test_tasks_are_told_to_owners_and_to_whose_they_are(who: str, told: list[str]) -> None:
     people = MemoryPeople({("x", "1"): OWNER, ("x", "2"): MEMBER, ("x", "3"): GUEST})
     feed = LiveFeed("a1")
-    for device, by in (("", OWNER.name), ("", MEMBER.name), (MEMBER.name, MEMBER.name)):
-        feed.put(TaskChanged(device, 1, 7, "queued", "", "python", by))
+    for device, person_id in (("", "owner"), ("", MEMBER.person_id), ("kitchen", "device:d-1")):
+        feed.put(TaskChanged(device, 1, 7, "queued", "", "python", "somebody", person_id))
     feed.put(_alarm(4))
     sees = partial(may_see, people, who)
     stream = event_stream(feed, 0, WAIT_S, None, KINDS, MemoryTokens().watching, None, sees)
     blocks = [await asyncio.wait_for(anext(stream), WAIT_S) for _ in range(len(told) + 2)]
     assert [block.partition("\n")[0] for block in blocks[1:]] == [f"id: a1-{number}" for number in (*told, "4")]
     await stream.aclose()
+
+
+async def test_a_name_that_somebody_else_had_before_shows_none_of_their_tasks() -> None:
+    """Ann was renamed, and who is new is called Ann now: the task stays that of the person who asked."""
+    ann, new = replace(MEMBER, name="Anna"), replace(MEMBER, person_id="p-new", name="Ann")
+    people = MemoryPeople({("x", "1"): ann, ("x", "2"): new})
+    feed = LiveFeed("a1")
+    feed.put(TaskChanged("", 1, 7, "queued", "", "python", "Ann", ann.person_id))
+    feed.put(_alarm(2))
+    for who, told in ((ann.person_id, "id: a1-1"), (new.person_id, "id: a1-2")):
+        sees = partial(may_see, people, who)
+        stream = event_stream(feed, 0, WAIT_S, None, KINDS, MemoryTokens().watching, None, sees)
+        blocks = [await asyncio.wait_for(anext(stream), WAIT_S) for _ in range(2)]
+        assert blocks[1].partition("\n")[0] == told
+        assert ann.person_id not in blocks[1]
+        await stream.aclose()
 
 
 @pytest.mark.parametrize("removed", [False, True])

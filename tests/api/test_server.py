@@ -27,10 +27,13 @@ async def door(
     text: str = "here",
     head_timeout_s: float = HEAD_TIMEOUT_S,
     tls: ssl.SSLContext | None = None,
+    asked: asyncio.Event | None = None,
 ) -> AsyncIterator[tuple[str, int]]:
-    """A door whose app answers when `go` is set."""
+    """A door whose app answers when `go` is set; it sets `asked` at each request."""
 
     async def answering(scope: Scope, receive: Receive, send: Send) -> None:
+        if asked is not None:
+            asked.set()
         if go is not None:
             await go.wait()
         await PlainTextResponse(text)(scope, receive, send)
@@ -148,3 +151,19 @@ async def test_a_tls_handshake_that_does_not_end_closes_the_connection_and_answe
         assert b"200" in head
         assert await reader.readexactly(len(text)) == text.encode()
         writer.close()
+
+
+async def test_a_request_that_waits_at_the_end_is_answered_without_a_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    asked = asyncio.Event()
+    async with door(asyncio.Event(), head_timeout_s=LIMIT_S, asked=asked) as address:
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(REQUEST)
+        await asked.wait()
+    async with asyncio.timeout(LIMIT_S):
+        answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"the host is stopping" in answer
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from tests.api.people_host import PeopleHost, people_host
 
 from microclaw.audit import read_events
+from microclaw.config.settings import AgentSettings
 
 
 @pytest.fixture
@@ -101,3 +105,57 @@ async def test_nobody_is_asked_for_what_is_not_there(host: PeopleHost) -> None:
         status, told = await host.ask("owner", method, path, body, waits=False)
         assert (status, told["error"]["code"]) == (404, "unknown_name"), path
     assert (await host.socket("GET", "/v1/approvals"))["approvals"] == []
+
+
+async def begun(host: PeopleHost, method: str, path: str, body: dict[str, Any] | None = None) -> asyncio.StreamWriter:
+    """The connection of a request of ada's that waits for its answer."""
+    address = urlsplit(host.http)
+    _, writer = await asyncio.open_connection(address.hostname, address.port)
+    content = b"" if body is None else json.dumps(body).encode()
+    head = f"{method} {path} HTTP/1.1\r\nHost: {address.netloc}\r\nAuthorization: Bearer {host.secrets['ada']}\r\n"
+    head += f"Prefer: wait=60\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+    writer.write(head.encode() + content)
+    await writer.drain()
+    return writer
+
+
+async def test_a_question_goes_with_the_connection_that_waits_for_it_and_others_stay(tmp_path: Path) -> None:
+    async with people_host(tmp_path / "home", agent=AgentSettings(approvals="always")) as host:
+        device = f"/v1/devices/{host.device.name}"
+        _, told = await host.ask("ada", "DELETE", device, waits=False)  # its client was answered and may go
+        call = {"method": "gpio.set", "arguments": {"pin": 5, "level": 1}}
+        tool = {"arguments": {"pin": 5, "level": 1, "device": host.device.name}}
+        stop = f"{device}/apps/blink/stop"  # a job, which goes on without its reader: its question does not
+        for path, body in ((f"{device}/call", call), (stop, None), ("/v1/tools/gpio-set", tool)):
+            connection = await begun(host, "POST", path, body)
+            assert len(await host.waiting(2)) == 2
+            connection.transport.abort()
+            async with asyncio.timeout(60):
+                while len(left := await host.waiting()) > 1:
+                    pass
+            assert [one["approval_id"] for one in left] == [told["approval"]["approval_id"]]
+        level = await host.socket("POST", f"{device}/call", {"method": "gpio.get", "arguments": {"pin": 5}})
+        assert level["result"] == {"pin": 5, "level": 0}
+    lines = [read.event.text for read in read_events(tmp_path / "home", kinds={"approval.decided"})]
+    assert not [line for line in lines if line.startswith("approved")]
+
+
+async def test_a_stop_while_questions_wait_answers_them_and_leaves_no_traceback(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with people_host(tmp_path / "home", agent=AgentSettings(approvals="always")) as host:
+        device = f"/v1/devices/{host.device.name}"
+        call = {"method": "gpio.set", "arguments": {"pin": 5, "level": 1}}
+        waiting = asyncio.create_task(host.ask("ada", "POST", f"{device}/call", call))
+        told = asyncio.create_task(host.ask("ada", "DELETE", device, waits=False))
+        stream = asyncio.create_task(host.stream("ada", "/v1/tools/gpio-set", {"arguments": call["arguments"]}))
+        await host.waiting(3)
+        await told
+    status, answer = await waiting
+    assert status == 403
+    assert "the host is stopping, so it was not done" in answer["error"]["message"]
+    assert "microclaw up" in answer["error"]["next"]
+    assert "the host is stopping" in str((await stream)[-1])
+    assert [
+        record.getMessage() for record in caplog.records if record.exc_info or record.levelno >= logging.ERROR
+    ] == []

@@ -30,7 +30,7 @@ from microclaw.cli.security_network import (
     listening_findings,
     plane_findings,
 )
-from microclaw.cli.security_settings import egress_findings, setting_findings, token_findings
+from microclaw.cli.security_settings import egress_findings, secret_findings, setting_findings, token_findings
 from microclaw.config.host_settings import HostSettings
 from microclaw.config.mqtt_settings import MqttSettings
 from microclaw.config.settings import (
@@ -46,6 +46,7 @@ from microclaw.config.settings import (
     TelegramSettings,
     VoiceSettings,
 )
+from microclaw.egress.secret_values import SecretValues
 from microclaw.errors import ConfigError
 from microclaw.store.database import open_store
 
@@ -470,7 +471,19 @@ def test_the_command_says_all_of_it_with_an_exit_code(run: Run, tmp_path: Path) 
     document = json.loads(good.out)
     assert (good.code, document["schema"], document["ok"]) == (0, "microclaw.doctor_security/1", True)
     parts = {finding["part"] for finding in document["findings"]}
-    assert parts == {"file", "listen", "socket", "certs", "backup", "egress", "token", "sandbox", "audit", "alarm"}
+    assert parts == {
+        "file",
+        "listen",
+        "socket",
+        "certs",
+        "backup",
+        "egress",
+        "secret",
+        "token",
+        "sandbox",
+        "audit",
+        "alarm",
+    }
     advisory = {
         "id": "MADE-UP-1",
         "summary": "made up for a test",
@@ -516,3 +529,13 @@ def test_an_allowlist_with_a_mistake_is_a_problem(run: Run, tmp_path: Path) -> N
     found = json.loads(run("doctor", "--security", "--json").out)["findings"]
     (egress,) = [finding for finding in found if finding["part"] == "egress"]
     assert egress["ok"] is False
+
+
+def test_where_secrets_lie_is_said_and_one_that_the_keyring_does_not_give_is_a_problem(home: Path) -> None:
+    (home / "secrets.toml").write_text('[secrets.values]\nkey = "@keyring"\nother = "long-enough-value"\n')
+    (home / "secrets.toml").chmod(0o600)
+    values = SecretValues(home, {})
+    (text,) = bad(secret_findings(values))
+    assert "the secret key is in the system's keyring, which does not give it (there is no keyring here)" in text
+    (told,) = [one.text for one in secret_findings(values) if one.ok]
+    assert "1 secret in the system's keyring, 1 secret in secrets.toml" in told

@@ -12,6 +12,7 @@ import pytest
 
 from microclaw.cli.doctor import egress_findings
 from microclaw.cli.main import main
+from microclaw.cli.security_settings import egress_findings as security_findings
 from microclaw.config.yaml_file import FileMistakes
 from microclaw.egress.allowlist import MAX_BYTES, read_allowlist
 from microclaw.egress.policy import AllowlistSource
@@ -205,9 +206,37 @@ def test_a_missing_secret_is_told_by_test_and_doctor(
     found = [(one.ok, one.text) for one in egress_findings(tmp_path)]
     assert [ok for ok, _ in found] == [True, False]
     assert "no secret weather" in found[1][1]
+    assert "(line 3: *.weather.example)" in found[1][1]
+    for word in ("show", "status"):
+        code, text = run("egress", word)
+        assert (code, "weather (missing)" in text) == (0, True)
+        assert "next: microclaw secret set weather @FILE" in text
+    assert json.loads(run("egress", "show", "--json")[1])["secrets_missing"] == ["weather"]
+    (of_security, *_) = security_findings(tmp_path)
+    assert (of_security.ok, of_security.next_step) == (False, "microclaw secret set weather @FILE")
+    assert "line 3: *.weather.example" in of_security.text
     run("secret", "set", "weather", "-", stdin="a-long-value\n")
     assert run(*words)[0] == 0
     assert [one.ok for one in egress_findings(tmp_path)] == [True]
+
+
+@pytest.mark.parametrize(
+    ("words", "step"),
+    [
+        (("GET", "https://new.example/"), "below allow: - {host: new.example}"),
+        (("GET", "http://api.example.com/x"), "line 2: ports: [443, 80]"),
+        (("GET", "https://a.weather.example/"), "line 3: tasks: [report, task]"),
+        (("POST", "https://a.weather.example/", "--task", "report"), "POST]"),
+    ],
+)
+def test_a_refusal_says_what_to_write_and_who_may(
+    write: Callable[[str | bytes], Path], run: Callable[..., tuple[int, str]], words: tuple[str, ...], step: str
+) -> None:
+    write(RIGHT)
+    found = json.loads(run("egress", "test", *words, "--json")[1])
+    assert found["next"].startswith("the owner of this host can allow it in egress.yaml, ")
+    assert step in found["next"]
+    assert json.loads(run("egress", "test", "GET", "https://printer.lan/", "--json")[1])["next"] is None
 
 
 def test_a_secret_is_set_listed_and_removed_and_never_shown(

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
-from tests.egress.proxying import WAIT_S, Names, server
+from tests.egress.proxying import HOST, WAIT_S, Names, client_tls, server, server_tls
 
 from microclaw.config.settings import McpServerSettings, SearchSettings
-from microclaw.egress.outgoing import check_configured, configured_hooks, download_hooks, why_not_configured
-from microclaw.errors import ToolFailed
+from microclaw.egress.destinations import Egress, Purpose, why_not_configured
+from microclaw.egress.http_door import environment_proxy, http_client
+from microclaw.egress.outgoing import MAX_TRIES, Errand, connect, connect_now, first_to_answer, in_turns
+from microclaw.errors import PermissionRefused, ToolFailed
 from microclaw.flash.stock_images import download
 from microclaw.mcp.client.transports import ConnectionEnd, remote_server
 from microclaw.models.bounded_http import bounded_client
@@ -37,29 +39,152 @@ def test_a_setting_may_lead_to_a_server_at_home(address: str) -> None:
 
 @pytest.mark.parametrize("address", METADATA)
 async def test_a_name_of_the_settings_that_leads_there_is_refused(address: str) -> None:
-    names = Names(model_example_com=[address])
-    url = "http://model.example.com/v1"
-    async with httpx2.AsyncClient(event_hooks=configured_hooks(url, names), trust_env=False) as client:
+    egress = Egress(resolve=Names(model_example_com=[address]), resolve_now=lambda *_: [address])
+    async with bounded_client(base_url="http://model.example.com/v1", egress=egress) as client:
         with pytest.raises(httpx2.ConnectError, match="metadata"):
-            await client.get(url)
+            await client.get("http://model.example.com/v1")
     with pytest.raises(OSError, match="metadata"):
-        await check_configured("model.example.com", 80, names)
+        await connect(Purpose.CONFIGURED, "model.example.com", 80, egress)
+    with pytest.raises(OSError, match="metadata"):
+        connect_now(Purpose.CONFIGURED, "model.example.com", 1883, 1.0, egress)
 
 
-async def test_the_address_that_answered_counts_too() -> None:
-    """A name that was harmless when it was looked up, and is not when it is connected to."""
+async def test_a_name_that_changes_between_look_and_connection_leads_nowhere_else() -> None:
+    """DNS rebinding with a life of 0: the address that was judged is connected to, and a new connection is judged."""
+    async with server() as good:
+        names = Names(model_example_com=["127.0.0.1", "169.254.169.254"])
+        url = f"http://model.example.com:{good.port}/v1"
+        async with bounded_client(base_url=url, egress=Egress(resolve=names)) as client:
+            assert (await client.get(url)).status_code == 200
+            assert names.asked == ["model.example.com"]  # once for the connection
+            with pytest.raises(httpx2.ConnectError, match="metadata"):
+                await client.get(url)  # the server closed the first one
+        assert len(good.seen) == 1
+        assert f"\r\nHost: model.example.com:{good.port}\r\n".encode() in good.seen[0]
 
-    class Stream:
-        def get_extra_info(self, name: str) -> Any:
-            return ("169.254.169.254", 80) if name == "server_addr" else None
 
-    def answer(request: httpx2.Request) -> httpx2.Response:
-        return httpx2.Response(200, text="keys", extensions={"network_stream": Stream()})
+async def test_the_server_proves_the_name_and_not_the_address(tmp_path: Path) -> None:
+    context, egress = client_tls(), Egress(resolve=Names())
+    async with server(tls=server_tls(tmp_path)) as good:
+        for host, right in (("other.example.com", False), (HOST, True)):
+            url = f"https://{host}:{good.port}/"
+            async with http_client(Errand(Purpose.CONFIGURED, url), egress=egress, verify=context) as client:
+                if right:
+                    assert (await client.get(url)).text == "ok"
+                else:
+                    with pytest.raises(httpx2.ConnectError, match=r"(?i)hostname mismatch"):
+                        await client.get(url)
 
-    hooks = configured_hooks("http://model.example.com/", Names())
-    async with httpx2.AsyncClient(event_hooks=hooks, transport=httpx2.MockTransport(answer)) as client:
-        with pytest.raises(httpx2.ConnectError, match="answered from"):
-            await client.get("http://model.example.com/")
+
+async def test_of_a_names_addresses_only_the_good_ones_are_connected_to() -> None:
+    async def names(host: str, port: int) -> list[str]:
+        return ["fe80::1", "127.0.0.1"]  # as a name of the home's network often has
+
+    async with server() as good:
+        url = f"http://nas.local:{good.port}/"
+        async with bounded_client(base_url=url, egress=Egress(resolve=names)) as client:
+            assert (await client.get(url)).text == "ok"
+
+
+async def test_an_address_that_refuses_gives_way_to_the_next() -> None:
+    async def names(host: str, port: int) -> list[str]:
+        return ["::1", "127.0.0.1"]
+
+    async with server() as good:  # on 127.0.0.1 alone
+        url = f"http://nas.local:{good.port}/"
+        async with bounded_client(base_url=url, egress=Egress(resolve=names)) as client:
+            assert (await client.get(url)).text == "ok"
+        egress = Egress(resolve_now=lambda *_: ["::1", "127.0.0.1"])
+        connected = await asyncio.to_thread(connect_now, Purpose.CONFIGURED, "nas.local", good.port, WAIT_S, egress)
+        assert connected.getpeername() == ("127.0.0.1", good.port)
+        connected.close()
+
+
+def test_families_take_turns() -> None:
+    found = in_turns(["2001::1", "2001::2", "2001::3", "1.1.1.1"])
+    assert found == ["2001::1", "1.1.1.1", "2001::2", "2001::3"]
+    assert len(in_turns([f"1.1.1.{number}" for number in range(50)])) == MAX_TRIES
+
+
+async def test_a_connection_that_comes_too_late_is_closed() -> None:
+    """Two are there at once: one is given, the other one closed; one that hangs is cancelled."""
+    closed: list[str] = []
+    hung = asyncio.Event()
+
+    async def there(name: str) -> str:
+        return name
+
+    async def hangs() -> str:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            hung.set()
+        return ""
+
+    async def close(late: str) -> None:
+        closed.append(late)
+
+    assert await first_to_answer([hangs, partial(there, "second")], close) == "second"
+    assert hung.is_set()
+    assert closed == []
+    with pytest.raises(OSError, match="first"):
+        await first_to_answer([partial(fails, "first"), partial(fails, "second")], close)
+
+
+async def fails(word: str) -> str:
+    raise OSError(word)
+
+
+async def test_the_environments_proxy_is_judged_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://169.254.169.254:3128")
+    async with bounded_client(base_url="https://1.1.1.1/v1") as client:
+        with pytest.raises(httpx2.ConnectError, match="metadata"):
+            await client.get("https://1.1.1.1/v1")
+
+
+async def test_by_a_proxy_the_target_is_judged_as_far_as_it_is_known() -> None:
+    async with server() as proxy:
+        way = f"http://127.0.0.1:{proxy.port}"
+        egress = Egress(resolve=Names(model_example_com=["169.254.169.254"]))
+        for url in ("http://model.example.com/v1", "http://169.254.169.254/v1"):
+            async with bounded_client(base_url=url, proxy=way, egress=egress) as client:
+                with pytest.raises(httpx2.ConnectError, match="metadata"):
+                    await client.get(url)
+        assert proxy.seen == []
+
+        async def unknown(host: str, port: int) -> list[str]:
+            raise OSError("no such name here")
+
+        async with bounded_client(
+            base_url="http://model.example.com/v1", proxy=way, egress=Egress(resolve=unknown)
+        ) as client:
+            assert (await client.get("http://model.example.com/v1")).text == "ok"
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "host", "port", "used"),
+    [
+        ("", "a.example", None, True),
+        ("a.example", "a.example", None, False),
+        ("example", "a.example", 8080, False),
+        ("::1", "::1", 8080, False),
+        ("*", "1.1.1.1", 80, False),
+    ],
+)
+def test_no_proxy_counts(no_proxy: str, host: str, port: int, used: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "proxy.example:3128")
+    monkeypatch.setenv("no_proxy", no_proxy)
+    assert environment_proxy("http", host, port) == ("http://proxy.example:3128" if used else None)
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["http://other.example/", "http://model.example:81/", "https://model.example/", "http://model.example.evil/"],
+)
+async def test_a_client_of_the_settings_asks_exactly_that_place(place: str) -> None:
+    async with bounded_client(base_url="http://model.example/v1", egress=Egress(resolve=Names())) as client:
+        with pytest.raises(httpx2.ConnectError, match="which the settings name"):
+            await client.get(place)
 
 
 async def test_a_server_of_the_settings_redirects_nowhere() -> None:
@@ -113,8 +238,10 @@ async def test_a_download_is_not_led_inside(location: str, why: str, tmp_path: P
             await asyncio.to_thread(download, f"http://127.0.0.1:{web.port}/image.bin")
 
 
-def test_a_download_may_move_on_its_own_host() -> None:
-    hook = download_hooks("http://127.0.0.1:8000/a")["request"][0]
-    hook(httpx2.Request("GET", "http://127.0.0.1:8000/b"))
-    with pytest.raises(httpx2.ConnectError):
-        hook(httpx2.Request("GET", "http://127.0.0.2:8000/b"))
+def test_a_download_may_move_in_its_own_place_alone() -> None:
+    errand = Errand(Purpose.DOWNLOAD, "https://hub.example/a")
+    assert errand.purpose_of("https", "hub.example", 443) is Purpose.CONFIGURED
+    assert errand.purpose_of("https", "files.example", None) is Purpose.DOWNLOAD
+    for host in ("hub.example", "files.example"):
+        with pytest.raises(PermissionRefused, match="without TLS"):
+            errand.purpose_of("http", host, None)

@@ -1,12 +1,16 @@
 """Runs every fuzz target on seeded random bytes and on mutations of real messages. The same inputs on each run.
 
-With MICROCLAW_FUZZ_S=60 (make fuzz) each target gets new inputs for so many seconds instead. corpus/TARGET/ has inputs
-of its own: what a target once failed at belongs there. A coverage-guided fuzzer can use the same files: each
-`fuzz_one(data)` lists every allowed error in its except clauses.
+With MICROCLAW_FUZZ_S=60 (make fuzz) each target gets new inputs for so many seconds instead, with MICROCLAW_FUZZ_ALL_S
+(make fuzz-minute, as CI does) all of them together so many seconds of the clock. MICROCLAW_FUZZ_SEED says which new
+ones. corpus/TARGET/ has inputs of its own: what a target once failed at belongs there, and good ones to begin with. A
+coverage-guided fuzzer can use the same files: each `fuzz_one(data)` lists every allowed error in its except clauses.
+
+A failure shows its input, and the command that repeats it with that input alone (MICROCLAW_FUZZ_INPUT).
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import random
@@ -24,7 +28,11 @@ from tests.egress.test_proxy import SMUGGLED
 ROOT = Path(__file__).parents[2]
 TARGETS = sorted(Path(__file__).parent.glob("fuzz_*.py"))
 RUNS = 1500
-FUZZ_S = float(os.environ.get("MICROCLAW_FUZZ_S", "0"))
+ALL_S = float(os.environ.get("MICROCLAW_FUZZ_ALL_S", "0"))
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+FUZZ_S = float(os.environ.get("MICROCLAW_FUZZ_S", "0")) or ALL_S * WORKERS / len(TARGETS)
+SEED = os.environ.get("MICROCLAW_FUZZ_SEED") or secrets.token_hex(8)
+ONE_INPUT = os.environ.get("MICROCLAW_FUZZ_INPUT")  # in base64
 SPECIAL = (
     b"\x12\x34",
     b"\0",
@@ -85,8 +93,11 @@ def mutate(chance: random.Random, data: bytes) -> bytes:
 
 
 def inputs(target: str) -> Iterator[bytes]:
+    if ONE_INPUT is not None:
+        yield base64.b64decode(ONE_INPUT, validate=True)
+        return
     until_s = time.monotonic() + FUZZ_S
-    chance = random.Random(secrets.token_hex(16) if FUZZ_S else target)
+    chance = random.Random(f"{target} {SEED}" if FUZZ_S else target)
     own = saved(target)
     real = [*corpus(), *own, *own, *own]  # its own ones more often
     yield from (b"", *real)
@@ -104,13 +115,21 @@ def test_target_raises_only_what_it_lists(target: Path) -> None:
         try:
             fuzz_one(data)
         except BaseException as exc:
-            exc.add_note(f"input: {data.hex()}")
+            exc.add_note(repeated_by(target.stem, data))
             raise
+
+
+def repeated_by(target: str, data: bytes) -> str:
+    text = base64.b64encode(data).decode()
+    seed = f"of the seed {SEED}" if FUZZ_S else "of the inputs that are always the same"
+    test = f"tests/fuzz/test_targets.py::{test_target_raises_only_what_it_lists.__name__}[{target}]"
+    command = f"MICROCLAW_FUZZ_INPUT={text!r} python -m pytest '{test}'"
+    return f"an input {seed}; once more with it alone:\n{command}"
 
 
 def test_every_decoder_has_a_target() -> None:
     assert {path.stem for path in TARGETS} >= {
         "fuzz_attributes", "fuzz_audit", "fuzz_backup",
         "fuzz_control", "fuzz_data_seq", "fuzz_frame", "fuzz_jsonline", "fuzz_request",
-        "fuzz_response",
+        "fuzz_response", "fuzz_update", "fuzz_websocket", "fuzz_xiaozhi",
     }  # fmt: skip

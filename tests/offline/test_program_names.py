@@ -170,3 +170,64 @@ async def test_a_plot_needs_a_model_and_reads_no_sensor(ask: Ask, said: str) -> 
     assert (reply.calls, reply.failed_code) == ((), "not_possible")
     assert "microclaw setup" in str(reply.next_step)
     assert "microclaw task run" in str(reply.next_step)
+
+
+@pytest.mark.parametrize(
+    ("said", "when", "do"),
+    [
+        ("run btn at 8 pm", {"clock": "20:00"}, "run btn"),
+        ("every weekday at 7 run btn", {"clock": "07:00", "repeat": "weekdays"}, "run btn"),
+        ("please start btn tomorrow at 7:30", {"clock": "07:30", "date": "tomorrow"}, "start btn"),
+        ("start Btn on mondays and fridays at noon", {"clock": "12:00", "repeat": "monday and friday"}, "start Btn"),
+        ("run btn on desk in 10 minutes", {"delay_ms": 600_000}, "run btn"),
+        ("restart the btn program every day at 6", {"clock": "06:00", "repeat": "daily"}, "restart the btn program"),
+    ],
+)
+async def test_a_program_is_run_at_a_time_of_day(ask: Ask, said: str, when: dict[str, object], do: str) -> None:
+    reply = await ask(said, device_context=BOARDS)
+    assert reply.calls[0].name == "schedule-add"
+    assert json.loads(reply.calls[0].arguments) == {"when": when, "do": do, "device": "desk"}
+    due = await ask(do, device_context=BOARDS)  # what the schedule says then
+    assert due.calls[0].name == "query-wasm-apps"
+
+
+@pytest.mark.parametrize(
+    ("said", "told", "example"),
+    [
+        ("run btn at 8", "Is that 08:00 or 20:00?", "run btn at 08:00"),
+        ("start btn at 8", "Is that 08:00 or 20:00?", "start btn at 08:00"),
+        ("run btn every weekday", "At what time?", "run btn every weekday at 8:00"),
+        ("run btn at sunset", "when sunset is", "run btn at 20:00"),
+        (
+            "run btn every 2nd tuesday at 7",
+            "btn is a program on desk; I did not understand when",
+            "every weekday at 7:00",
+        ),
+        (
+            "every other day at 7:00 run btn",
+            "btn is a program on desk; I did not understand when",
+            "every weekday at 7:00",
+        ),
+        ("run btn at 8 pm except on sundays", "I did not understand when", "every weekday at 7:00 run btn"),
+        ("run btn at 8 pm and 9 pm", "I did not understand when", "every weekday at 7:00 run btn"),
+        ("run btn between 8 and 9 pm", "I did not understand when", "every weekday at 7:00 run btn"),
+        ("run btn at 8 pm for 10 minutes", "I did not understand when", "every weekday at 7:00 run btn"),
+        ("run btn at 25:00", "I did not understand when", "every weekday at 7:00 run btn"),
+        ("run pump at 8 pm", "There is no program 'pump'", "run"),
+        ("every weekday at 7 start pump", "There is no program 'pump'", "run"),
+    ],
+)
+async def test_a_time_of_a_program_that_is_not_understood_is_told_with_an_example(
+    ask: Ask, said: str, told: str, example: str
+) -> None:
+    reply = await ask(said, device_context=BOARDS)
+    assert reply.calls == ()
+    assert told in reply.text
+    assert example in str(reply.next_step)
+
+
+async def test_a_start_of_what_runs_now_says_that_it_may_change_nothing(ask: Ask) -> None:
+    reply = await ask("start lamp at 8 pm", device_context=BOARDS)
+    after = answered(reply, schedule=3, what="start lamp", next="Monday, 2026-11-23 20:00 CET")
+    done = await ask("start lamp at 8 pm", *after, device_context=BOARDS)
+    assert "next Monday, 2026-11-23 20:00 CET. lamp is on virtual-1 now" in done.text

@@ -54,6 +54,8 @@ async def test_code_runs_and_its_output_files_and_events_are_kept(place: Place) 
         ("shell", "echo $((6 * 7))", b"42\n"),
         ("shell", "echo 1 > a; cp -a a b && ls -la a b > c && wc -l < c", b"2\n"),  # extended attributes
         ("javascript", "console.log(6 * 7)", b"42\n"),
+        ("JS", "console.log(6 * 7)", b"42\n"),
+        ("py", "print(6 * 7)", b"42\n"),
         ("python", "import sys; print(6 * 7, file=sys.stderr)", b"42\n"),
     ],
 )
@@ -190,6 +192,7 @@ async def test_no_file_takes_the_place_of_a_module_of_pythons_own(place: Place, 
     "wrong",
     [
         {"code": "x" * (300 << 10)}, {"code": "  \n"}, {"code": "print(1)\0"}, {"language": "perl"},
+        {"language": "bash"},
         {"limits": TaskLimits(wall_s=61)}, {"limits": TaskLimits(wall_s=0)}, {"limits": TaskLimits(memory_mb=4096)},
         {"files": {f"f{n}": b"" for n in range(33)}}, {"files": {"x": bytes(65 << 20)}}, {"allow": "report"},
     ],

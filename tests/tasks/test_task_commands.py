@@ -87,6 +87,19 @@ async def test_code_from_the_input_that_fails_is_exit_code_1(home: Path) -> None
     assert "microclaw task list" in err
 
 
+async def test_languages_as_people_type_them_and_the_cancelling_of_what_has_ended(home: Path) -> None:
+    code, out, err = await microclaw(home, "--json", "task", "run", "-", "--language", "sh", stdin=b"echo 42")
+    assert (code, json.loads(out)["language"], json.loads(out)["output"]) == (0, "shell", "42\n"), err
+    code, _, err = await microclaw(home, "--json", "task", "cancel", "1")
+    assert code == 1
+    assert "it has ended already: task 1: done, exit code 0" in err
+    assert "next: microclaw task show 1 --output" in err
+    code, _, err = await microclaw(home, "task", "run", "-", "--language", "bash", stdin=b"echo 42")
+    assert code == 1
+    assert "shell code is run by sh" in err
+    assert "use shell" in err
+
+
 async def test_all_of_fast_output_arrives_and_what_is_not_kept_is_said(home: Path) -> None:
     whole = "".join(f"{n:04} {'x' * 60}\n" for n in range(3000))
     code, out, err = await microclaw(

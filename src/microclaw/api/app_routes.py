@@ -10,10 +10,10 @@ from typing import Annotated, Any, Self, TypeAlias
 
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from microclaw.api.answers import Apps, AppWithSource, Changes, answers
-from microclaw.api.body import RequestBody
+from microclaw.api.body import ONE_PROGRAM, RequestBody, Whole
 from microclaw.api.caller import CHANNEL, Caller, RequestCaller, admit, place_of, questions_in
 from microclaw.api.deferred_routes import WhenBack, late_place, now_or_later, permission_of
 from microclaw.api.jobs import Feed, stream_response
@@ -43,7 +43,6 @@ from microclaw.errors import ConfigError, PermissionRefused, UnknownName
 from microclaw.wire.host_api import Result, StreamEvent
 
 _Word: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,63}$")]
-_Whole: TypeAlias = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
 
 class OriginBody(RequestBody):
@@ -52,7 +51,7 @@ class OriginBody(RequestBody):
     entry: _Word
     version: Annotated[str, Field(pattern=r"^\d{1,5}\.\d{1,5}\.\d{1,5}$")]
     catalog: Annotated[str, Field(min_length=1, max_length=1024)]
-    params: Annotated[dict[_Word, _Whole | _Word], Field(max_length=64)] = Field({})
+    params: Annotated[dict[_Word, Whole | _Word], Field(max_length=64)] = Field({})
 
     def origin(self) -> Origin:
         return Origin(self.entry, self.version, self.catalog, tuple(sorted(self.params.items())))
@@ -60,6 +59,8 @@ class OriginBody(RequestBody):
 
 class InstallBody(RequestBody):
     """C or C++ `source` or `wasm` in base64, exactly one of the two. Without `language` the source says it."""
+
+    model_config = ConfigDict(json_schema_extra=ONE_PROGRAM)
 
     name: Annotated[str, Field(min_length=1, max_length=126)]
     source: Annotated[str, Field(min_length=1, max_length=Limits().source_chars)] | None = None
@@ -79,8 +80,8 @@ class InstallBody(RequestBody):
     force: bool = False  # also when its trial fails
     expect: Annotated[str, Field(max_length=MAX_TEXT_CHARS)] | None = None
     origin: OriginBody | None = None
-    every_ms: _Whole | None = None  # begun anew so often; null: it runs on
-    stop_after_ms: _Whole | None = None  # each run
+    every_ms: Whole | None = None  # begun anew so often; null: it runs on
+    stop_after_ms: Whole | None = None  # each run
 
     @model_validator(mode="after")
     def _one_program(self) -> Self:
@@ -90,7 +91,7 @@ class InstallBody(RequestBody):
 
 
 class UndoBody(RequestBody):
-    change_id: Annotated[int, Field(ge=1, lt=2**63)] | None = None  # as SQLite's integers
+    change_id: Annotated[Whole, Field(ge=1)] | None = None
     device: str | None = None
     anyone: bool = False
 
@@ -156,9 +157,12 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
     )
     async def explore(device: str, by: RequestCaller) -> StreamingResponse:
         found = parts.devices.get(device)
-        await admit(parts.gate, by, Permission.ACT, f"explore {found.name} with a program of the host's")
+        text, place = f"explore {found.name} with a program of the host's", place_of(by)
+        parts.gate.check(by.person_id, Permission.ACT, text)
 
         async def exploring(feed: Feed) -> StreamEvent:
+            with questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place):
+                await admit(parts.gate, by, Permission.ACT, text, chat_id=place)
             return Result(exploration_object(await parts.explorer.explore(found.device_id, feed.put)))
 
         return stream_response(

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Any, Final, TypeAlias
+
 from fastapi import Request
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.exceptions import RequestValidationError
 from fastapi.params import Query
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from microclaw.api.failures import is_openai
+
+Whole: TypeAlias = Annotated[int, Field(gt=-(2**53), lt=2**53)]
+"""A whole number that every reader of JSON keeps as it is (RFC 8259, 6)."""
 
 
 class RequestBody(BaseModel):
@@ -44,3 +49,9 @@ def _check_query(request: Request) -> None:
     ]
     if faults:
         raise RequestValidationError(faults)
+
+
+ONE_PROGRAM: Final[dict[str, Any]] = {
+    "oneOf": [{"required": [name], "properties": {name: {"type": "string"}}} for name in ("source", "wasm")]
+}
+"""What the document says of a body that has `source` or `wasm`, exactly one of the two (null is neither)."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Final
 
 from fastapi import Depends
@@ -147,7 +148,10 @@ def place_of(by: Caller) -> str:
 
 @contextmanager
 def questions_in(feed: Feed, approvals: Approvals, *, channel: str, chat_id: str) -> Iterator[None]:
-    """Inside, the feed also gets the approvals that wait in this chat, and how they end."""
+    """Inside, the feed also gets the approvals that wait in this chat, and how they end.
+
+    They are withdrawn when the feed's reader goes: nobody would learn what became of the act.
+    """
 
     def tell(news: PendingApproval | ApprovalOutcome) -> None:
         pending = news if isinstance(news, PendingApproval) else news.pending
@@ -155,7 +159,9 @@ def questions_in(feed: Feed, approvals: Approvals, *, channel: str, chat_id: str
             return
         if isinstance(news, PendingApproval):
             feed.put(approvals.question(news))
+            feed.when_left(news.approval_id, partial(approvals.withdraw, news.approval_id))
         else:
+            feed.when_left(pending.approval_id, None)
             feed.put(ApprovalSettled(pending.approval_id, news.outcome, news.by))
 
     stop = approvals.listen(tell)

@@ -19,15 +19,17 @@ from fastapi.responses import StreamingResponse
 
 from microclaw.api.caller import RequestCaller
 from microclaw.auth.people import Roles
-from microclaw.auth.tokens import RECHECK_S, TokenWatch
+from microclaw.auth.watches import RECHECK_S, TokenWatch
 from microclaw.errors import ConfigError, Overloaded
 from microclaw.events import LIVE_EVENTS, Alarm, DeviceLog, LiveEvent, Published, TaskChanged
+from microclaw.tasks.access import seen_by
 
 Watching: TypeAlias = Callable[[str | None], AbstractAsyncContextManager[TokenWatch]]
 """The watch of a connection, by the id of its token or session (auth.admission)."""
 RING_EVENTS = 1_024
 MAX_LISTENERS = 16  # a quarter of the connections that the listener takes
-_NOT_LOGGED = frozenset({"at_ms", "text"})
+_NOT_LOGGED = frozenset({"at_ms", "text", "person_id"})
+_NOT_TOLD = frozenset({"person_id"})
 _FACTS = {"name": "what"}  # as a log line has it: a record's own name is its logger's
 _log = logging.getLogger("microclaw.live")
 
@@ -170,11 +172,10 @@ def events_router(feed: LiveFeed, watching: Watching, roles: Roles, keepalive_s:
 
 
 def may_see(roles: Roles, person_id: str, event: LiveEvent) -> bool:
-    """Tasks are told as /v1/tasks lists them: owners see all of them, others their own, which no device sent."""
+    """Tasks are told as /v1/tasks lists them: owners see all of them, others their own."""
     if not isinstance(event, TaskChanged):
         return True
-    person = roles.get(person_id)
-    return person is not None and (person.role == "owner" or (not event.device and event.by == person.name))
+    return roles.get(person_id) is not None and seen_by(roles, person_id) in (None, event.person_id)
 
 
 async def event_stream(
@@ -212,7 +213,7 @@ async def event_stream(
 def event_text(run: str, numbered: NumberedEvent) -> str:
     """One event of the stream: its id, its kind, its facts as one line of JSON."""
     event = numbered.event
-    value = {field.name: getattr(event, field.name) for field in fields(event)}
+    value = {field.name: getattr(event, field.name) for field in fields(event) if field.name not in _NOT_TOLD}
     data = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
     return f"id: {run}-{numbered.number}\nevent: {event.kind}\ndata: {data}\n\n"
 

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Final, Self
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from microclaw.api.app_routes import InstallBody, deploy_request
-from microclaw.api.body import RequestBody
+from microclaw.api.body import ONE_PROGRAM, RequestBody
 from microclaw.api.caller import CHANNEL, RequestCaller, admit, place_of, questions_in
 from microclaw.api.deferred_routes import late_place
 from microclaw.api.jobs import Feed, stream_response
@@ -33,11 +33,16 @@ from microclaw.wire.host_api import Result, StreamEvent, failure_object, failure
 MAX_DEVICES: Final = 1_000
 MAX_PROGRAMS: Final = 1_000
 LEVELS: Final = ("O3", "Os", "O2", "O1", "Oz", "O0")
+_NOTHING_RISKY: Final[dict[str, Any]] = {
+    "allOf": [{"properties": {name: {"const": False} for name in ("force", "replace")}}]
+}
 _Devices = Annotated[list[str], Field(max_length=MAX_DEVICES)]
 
 
 class FleetProgramBody(InstallBody):
     """A program and the ids or names of the devices that shall run it."""
+
+    model_config = ConfigDict(json_schema_extra={**ONE_PROGRAM, **_NOTHING_RISKY})
 
     devices: _Devices
 

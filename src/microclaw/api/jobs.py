@@ -21,14 +21,16 @@ MEDIA_TYPE = "application/x-ndjson"
 
 
 def stream_response(feed: Feed, keepalive_s: float) -> StreamingResponse:
-    """A job's events as JSON lines. A client that disconnects cancels a job that can be cancelled, and no other."""
+    """A job's events as JSON lines. A client that disconnects cancels a job that can be cancelled, and no other; the
+    questions that wait are withdrawn.
+    """
 
     async def lines() -> AsyncIterator[bytes]:
         try:
             async for event in feed.read(keepalive_s):
                 yield encode_event(event)
         finally:
-            feed.cancel()
+            feed.leave()
 
     return StreamingResponse(lines(), media_type=MEDIA_TYPE)
 
@@ -66,6 +68,23 @@ class Feed:
         self._end: StreamEvent | None = None
         self._news = asyncio.Event()
         self._stop: Callable[[], object] | None = None
+        self._on_leave: dict[str, Callable[[], object]] = {}
+        self.is_left = False
+
+    def when_left(self, name: str, act: Callable[[], object] | None) -> None:
+        """What is done once when the reader goes; None: nothing any more."""
+        self._on_leave.pop(name, None)
+        if act is not None and self.is_left:
+            act()
+        elif act is not None:
+            self._on_leave[name] = act
+
+    def leave(self) -> None:
+        """The reader has gone."""
+        self.is_left = True
+        self.cancel()
+        while self._on_leave:
+            self._on_leave.popitem()[1]()
 
     def cancel_with(self, stop: Callable[[], object]) -> None:
         """Make the job cancellable until it begins."""

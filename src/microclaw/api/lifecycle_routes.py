@@ -12,10 +12,10 @@ from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from microclaw.api.app_routes import InstallBody, OriginBody, deploy_request
-from microclaw.api.body import RequestBody
+from microclaw.api.body import ONE_PROGRAM, RequestBody
 from microclaw.api.caller import CHANNEL, Caller, RequestCaller, admit, place_of, questions_in
 from microclaw.api.deferred_routes import WhenBack, late_place, now_or_later
 from microclaw.api.jobs import Feed, stream_response
@@ -51,6 +51,8 @@ from microclaw.wire.host_api import Result, StreamEvent
 
 class UpgradeBody(RequestBody):
     """`source` or `wasm` in base64, as of an installation; heap, timers, watchdog and times stay."""
+
+    model_config = ConfigDict(json_schema_extra=ONE_PROGRAM)
 
     source: Annotated[str, Field(min_length=1, max_length=Limits().source_chars)] | None = None
     language: ProgramLanguage | None = None

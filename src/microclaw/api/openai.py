@@ -33,6 +33,7 @@ from microclaw.models.protocol import AssistantReply
 from microclaw.validation import validation_message
 
 CHANNEL: Final = "openai"
+_BODY: Final = CompletionBody.model_json_schema(ref_template="#/components/schemas/{model}")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 
 
@@ -51,7 +52,12 @@ def openai_router(parts: HostParts) -> APIRouter:
             return openai_error(404, text, code="model_not_found", param="model")
         return JSONResponse(model)
 
-    @router.post("/v1/chat/completions", summary="OpenAI's chat completions; docs/openai.md says what is done")
+    @router.post(
+        "/v1/chat/completions",
+        summary="OpenAI's chat completions; docs/openai.md says what is done",
+        responses={200: {"content": {"text/event-stream": {}}}},
+        openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _BODY}}}},
+    )
     async def completions(request: Request, by: RequestCaller) -> Response:
         try:
             body = CompletionBody.model_validate_json(await request.body())

@@ -5,7 +5,7 @@ docs/api.md says the same in words.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 from fastapi import FastAPI
@@ -23,11 +23,12 @@ Document: TypeAlias = dict[str, Any]
 
 NDJSON: Final = "application/x-ndjson"
 LINE: Final = "StreamLine"
-_SSE: Final = frozenset({"/v1/events"})
+_SSE: Final = "text/event-stream"
+_EVENTS: Final = frozenset({"/v1/events"})
 _BYTES: Final = {"/v1/backup": "application/x-tar"}
 _STREAMS: Final = (StreamingResponse, StreamingResponse.__name__)  # as the type, or as its name
-_FILE: Final = "/v1/tasks/{number}/files/{name}"
-_PLAIN: Final = {"/metrics": ("text/plain",), _FILE: ("application/octet-stream", "*/*")}
+_TASK_FILE: Final = "/v1/tasks/{number}/files/{name}"
+_PLAIN: Final = {"/metrics": ("text/plain",), _TASK_FILE: ("application/octet-stream", "*/*")}
 _METHODS: Final = frozenset({"get", "post", "put", "patch", "delete"})
 _STATUSES: Final = sorted({*STATUS_BY_CODE.values(), 401, 408, 415, 429})
 _MAY_RETRY: Final = frozenset({429, 503})
@@ -66,7 +67,10 @@ def openapi_of(app: FastAPI) -> Document:
         **{f"OpenAIFailed{status}": _failed(status, "OpenAIError") for status in _STATUSES},
     }
     document["security"] = _READS
+    _close(schemas)
     for path, method, operation in _operations(document):
+        body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+        schemas |= body.pop("$defs", {})  # of a body that its route reads itself
         _complete(path, method, operation, streams.get((path, method)))
     return document
 
@@ -94,6 +98,19 @@ _ABOUT: Final = (
 )
 
 
+def _close(value: object) -> None:
+    """Names that fit no pattern are refused: pydantic says the patterns alone."""
+    match value:
+        case dict():
+            if "patternProperties" in value:
+                value.setdefault("additionalProperties", False)
+            for part in value.values():
+                _close(part)
+        case list():
+            for part in value:
+                _close(part)
+
+
 def _operations(document: Document) -> Iterator[tuple[str, str, Document]]:
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
@@ -108,7 +125,7 @@ def _stream_types(routes: Iterable[BaseRoute]) -> Iterator[tuple[tuple[str, str]
         if isinstance(included, APIRouter):
             yield from _stream_types(included.routes)
         elif isinstance(route, APIRoute) and route.endpoint.__annotations__.get("return") in _STREAMS:
-            kind = "text/event-stream" if route.path_format in _SSE else _BYTES.get(route.path_format, NDJSON)
+            kind = _SSE if route.path_format in _EVENTS else _BYTES.get(route.path_format, NDJSON)
             for method in route.methods or ():
                 yield (route.path_format, method.lower()), kind
 
@@ -119,13 +136,10 @@ def _complete(path: str, method: str, operation: Document, stream: str | None) -
     for answer in answers.values():
         for content in answer.get("content", {}).values():
             if "$ref" in (schema := content.get("schema", {})):
-                content["schema"] = {
-                    "$ref": schema["$ref"]
-                }  # FastAPI leaves the form of the bare return type beside it
+                content["schema"] = {"$ref": schema["$ref"]}  # FastAPI leaves the bare return type's form beside it
     if stream is not None:
-        schema = {"$ref": f"#/components/schemas/{LINE}"} if stream == NDJSON else {"type": "string"}
         described = "JSON lines; the last one is its end" if stream == NDJSON else "A stream"
-        answers["200"] = {"description": described, "content": {stream: {"schema": schema}}}
+        answers["200"] = {"description": described, "content": {stream: {"schema": _STREAMED.get(stream, _FILE)}}}
     if path in _PLAIN:
         _answer_bytes(path, answers)
     found = access_of(method.upper(), path)
@@ -144,10 +158,10 @@ def _complete(path: str, method: str, operation: Document, stream: str | None) -
 
 def _answer_bytes(path: str, answers: Document) -> None:
     """An answer that is no JSON: the content types of it, and the parts and conditions of a file (RFC 9110)."""
-    schema = {"type": "string", "format": "binary"} if path == _FILE else {"type": "string"}
+    schema = _FILE if path == _TASK_FILE else _TEXT
     content = {kind: {"schema": schema} for kind in _PLAIN[path]}
     answers["200"] = {"description": "As it is", "content": content}
-    if path == _FILE:
+    if path == _TASK_FILE:
         answers["206"] = {"description": "The part that Range asks for", "content": content}
         answers["304"] = {"description": "The client has it already (If-None-Match, If-Modified-Since)"}
         answers["416"] = {"$ref": "#/components/responses/Failed416"}
@@ -170,6 +184,15 @@ _WAITS: Final[Document] = {
 }
 _TEXT: Final = {"type": "string"}
 _MAYBE_TEXT: Final = {"type": ["string", "null"]}
+_FILE: Final[Document] = {"type": "string", "format": "binary"}
+_STREAMED: Final[Mapping[str, Document]] = {
+    NDJSON: {"$ref": f"#/components/schemas/{LINE}"},
+    _SSE: {  # of one event, as readers of OpenAPI 3.1 take it
+        "type": "object",
+        "required": ["data"],
+        "properties": {"id": _TEXT, "event": _TEXT, "data": {"type": "string", "description": "JSON, one object"}},
+    },
+}
 _ERROR: Final[Document] = {
     "type": "object",
     "description": "What went wrong, with every status of 400 and above.",

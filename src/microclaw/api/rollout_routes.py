@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Response
 from pydantic import Field
@@ -13,7 +13,6 @@ from microclaw.api.many_acts import Choice, device_names
 from microclaw.api.parts import HostParts
 from microclaw.auth.gate import Permission
 from microclaw.devices.selection import names_text
-from microclaw.errors import ConfigError
 from microclaw.ota.rollout import DEVICE_STATES
 from microclaw.ota.rollout_plan import DEFAULT_STAGES, RolloutPlan, read_window
 from microclaw.ota.rollout_service import RolloutOrder
@@ -86,11 +85,9 @@ def rollout_router(parts: HostParts) -> APIRouter:
         return {"rollouts": [rollout_object(parts, each) for each in begun]}
 
     @router.post("/{number}/{act}", summary="`pause`: no more offers; `resume`; `stop`: for good")
-    async def change(number: Number, act: str, by: RequestCaller) -> dict[str, Any]:
+    async def change(number: Number, act: Literal["pause", "resume", "stop"], by: RequestCaller) -> dict[str, Any]:
         gate.check_owner(by.person_id, "steer rollouts")
         acts = {"pause": service.rollouts.pause, "resume": service.rollouts.resume, "stop": service.rollouts.stop}
-        if act not in acts:
-            raise ConfigError(f"a rollout knows no {act[:20]!r}", next_step="pause, resume, stop or undo")
         await admit(gate, by, Permission.ACT, f"{act} rollout {number}")
         return rollout_object(parts, await acts[act](number))
 

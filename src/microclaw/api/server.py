@@ -15,11 +15,13 @@ from typing import Any
 
 import h11
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from microclaw.addresses import bracketed
-from microclaw.errors import ConfigError
+from microclaw.api.failures import failure_response
+from microclaw.errors import ConfigError, Overloaded
+from microclaw.wire.host_api import failure_of
 
 HEAD_TIMEOUT_S = 10.0
 UNREAD_TIMEOUT_S = 30.0
@@ -211,9 +213,34 @@ def tcp_listener(host: str, port: int, *, next_step: str = "microclaw up --port 
         listener.close()
 
 
+class _AnswersAtTheEnd:
+    """ASGI: a request that still waits when the host's end cuts it off (GRACE_S) is answered, with no traceback."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self.is_stopping: Callable[[], bool] = lambda: False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        has_begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sending)
+        except asyncio.CancelledError:
+            if scope["type"] != "http" or has_begun or not self.is_stopping():
+                raise
+            stopping = Overloaded("the host is stopping", next_step="ask again when it is back: microclaw up")
+            await failure_response(failure_of(stopping), path=scope["path"])(scope, receive, send)
+
+
 def _server(listener: Listener, head_timeout_s: float, unread_timeout_s: float) -> _Server:
+    app = _AnswersAtTheEnd(listener.app)
     config = TimeoutConfig(
-        listener.app,
+        app,
         lifespan="off",
         ws=listener.websocket or "none",
         **listener.websocket_options,
@@ -229,7 +256,9 @@ def _server(listener: Listener, head_timeout_s: float, unread_timeout_s: float) 
     )
     config.head_timeout_s = head_timeout_s
     config.unread_timeout_s = unread_timeout_s
-    return _Server(config)
+    server = _Server(config)
+    app.is_stopping = lambda: server.should_exit
+    return server
 
 
 def _always(context: ssl.SSLContext) -> Callable[[uvicorn.Config, Callable[[], ssl.SSLContext]], ssl.SSLContext]:

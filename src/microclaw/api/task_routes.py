@@ -28,7 +28,7 @@ from microclaw.errors import PermissionRefused, TaskRefused, UnknownName
 from microclaw.store.tasks import TaskRow
 from microclaw.tasks.access import check_may_run, check_sees, seen_by
 from microclaw.tasks.live import TaskView
-from microclaw.tasks.order import LANGUAGES, MAX_CODE_BYTES, MAX_FILES, TaskLimits, TaskOrder
+from microclaw.tasks.order import LANGUAGES, MAX_CODE_BYTES, MAX_FILES, TaskLimits, TaskOrder, language_named
 from microclaw.tasks.service import MAX_WAIT_S, TaskService
 
 MAX_NUMBER = 2**63 - 1
@@ -40,7 +40,7 @@ class TaskBody(RequestBody):
     """`files` are by name, in base64; `keep` are the names to take out, `allow` is its name in the allowlist."""
 
     code: Annotated[str, Field(min_length=1, max_length=MAX_CODE_BYTES)]
-    language: Annotated[str, Field(max_length=20)] = "python"
+    language: Annotated[str, Field(max_length=20, json_schema_extra={"enum": list(LANGUAGES)})] = "python"
     files: Annotated[dict[_Name, str], Field(default_factory=dict, max_length=MAX_FILES)]
     keep: Annotated[tuple[_Name, ...], Field(max_length=MAX_FILES, strict=False)] = ()
     seconds: Annotated[float, Field(gt=0)] | None = None
@@ -61,7 +61,7 @@ def task_router(tasks: TaskService, gate: Gate, roles: Roles) -> APIRouter:
     async def run(body: TaskBody, by: RequestCaller, response: Response) -> dict[str, Any]:
         person = check_may_run(roles, by.person_id)
         order = _order(body, by, person.name)
-        what = f"run {len(body.code):,} characters of {body.language[:20]} in the sandbox"
+        what = f"run {len(body.code):,} characters of {order.language} in the sandbox"
         detail = () if by.direct else await tasks.question(order)
         if order.allow is None:
             await admit(gate, by, Permission.ACT, what, detail=detail)
@@ -198,10 +198,8 @@ def _order(body: TaskBody, by: Caller, name: str) -> TaskOrder:
             files[file] = base64.b64decode(content, validate=True)
         except ValueError as exc:
             raise TaskRefused(f"the file {file[:100]!r} is no base64", next_step="encode its bytes") from exc
-    if body.language not in LANGUAGES:
-        raise TaskRefused(f"there is no language {body.language!r}", next_step=f"use one of {', '.join(LANGUAGES)}")
     return TaskOrder(
-        language=body.language,
+        language=language_named(body.language).name,
         code=body.code,
         files=files,
         keep=body.keep,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, TypeAlias
+from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
-from pydantic import Field
 
-from microclaw.api.body import RequestBody
+from microclaw.api.body import RequestBody, Whole
 from microclaw.api.caller import CHANNEL, RequestCaller, admit, place_of, questions_in
 from microclaw.api.jobs import Feed, stream_response
 from microclaw.api.many_acts import (
@@ -34,14 +33,12 @@ from microclaw.errors import ConfigError
 from microclaw.events import Step
 from microclaw.wire.host_api import Result, StreamEvent
 
-_Ms: TypeAlias = Annotated[int, Field(ge=-(2**63), lt=2**63)]
-
 
 class TimesBody(RequestBody):
     """A time that is not given stays as it is; null drops it."""
 
-    every_ms: _Ms | None = None
-    stop_after_ms: _Ms | None = None
+    every_ms: Whole | None = None
+    stop_after_ms: Whole | None = None
 
     def new_times(self) -> NewTimes:
         given = self.model_fields_set & {"every_ms", "stop_after_ms"}

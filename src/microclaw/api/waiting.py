@@ -2,6 +2,7 @@
 
 The request itself goes on. Streams tell of questions in their lines, and the command line follows its request by the
 number that it sent with it: both are left as they are, and so is who says that it waits (RFC 7240, `Prefer: wait`).
+When the connection of one who waits ends, its question is withdrawn: nobody would get the answer.
 """
 
 from __future__ import annotations
@@ -89,9 +90,38 @@ class TellsWaiting:
             return
         with approved_act() as act:
             if _is_followed(scope):
-                await self._app(scope, receive, _Answered(send, act).send)
+                await self._while_connected(caller, act, scope, receive, send)
             else:
                 await self._answer_or_tell(caller, act, scope, receive, send)
+
+    async def _while_connected(
+        self, caller: Caller, act: ApprovedAct, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """What is behind it, whose questions wait for as long as the client does."""
+        caller = replace(caller, request=request_number(scope) or secrets.token_hex(8))
+        watches: dict[str, asyncio.Future[None]] = {}
+
+        async def withdraw_when_gone(approval_id: str) -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            self._approvals.withdraw(approval_id)
+
+        def hear(news: PendingApproval | ApprovalOutcome) -> None:
+            pending = news if isinstance(news, PendingApproval) else news.pending
+            if (pending.channel, pending.chat_id) != (CHANNEL, caller.asks_in()):
+                return
+            if isinstance(news, PendingApproval):  # its body was read: it knows what it asks for
+                watches[pending.approval_id] = asyncio.ensure_future(withdraw_when_gone(pending.approval_id))
+            elif (watch := watches.pop(pending.approval_id, None)) is not None:
+                watch.cancel()
+
+        stop = self._approvals.listen(hear)
+        try:
+            await self._app({**scope, CALLER_KEY: caller}, receive, _Answered(send, act).send)
+        finally:
+            stop()
+            for watch in watches.values():
+                watch.cancel()
 
     async def _answer_or_tell(
         self, caller: Caller, act: ApprovedAct, scope: Scope, receive: Receive, send: Send

@@ -59,7 +59,8 @@ from microclaw.devices.registry import Registry
 from microclaw.egress.destinations import Egress
 from microclaw.egress.policy import AllowlistSource
 from microclaw.egress.proxy import EgressProxy
-from microclaw.egress.secret_values import SecretValues, system_keyring
+from microclaw.egress.secret_values import SecretValues
+from microclaw.egress.system_keyring import system_keyring
 from microclaw.errors import ConfigError, StoreMissing
 from microclaw.link_server.server import LinkServer
 from microclaw.masking import SecretMask
@@ -131,7 +132,8 @@ async def running_host(
         mask = mask or SecretMask(await asyncio.to_thread(secret_texts, settings))
         audit = await stack.enter_async_context(AuditLog.opened(settings.home, mask=mask.masked))
         egress = egress or Egress()
-        secret_values = SecretValues(settings.home, os.environ, keyring=system_keyring(), mask=mask)
+        keyring = await asyncio.to_thread(system_keyring)
+        secret_values = SecretValues(settings.home, os.environ, keyring=keyring, mask=mask)
         await asyncio.to_thread(secret_values.tell_mask)
         proxy = EgressProxy(
             AllowlistSource(settings.home), egress, secret_values, record=audit.record, way=settings.proxy
@@ -266,6 +268,7 @@ async def running_host(
             stack.callback(task.cancel)
         keep_records(records, tasks, stack)
         stack.push_async_callback(jobs.drain)  # on the way out: jobs that have started may end
+        stack.callback(admission.approvals.close)  # chats have let go of theirs: a request's would hold up the end
         stack.push_async_callback(conversations.drain)  # first of all: the chats' streams end before the listeners
         await stack.enter_async_context(background_running(agent, tasks, boards_ready))
         if gateway is not None:

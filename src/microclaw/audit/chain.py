@@ -84,12 +84,12 @@ def hash_of(line: bytes) -> str:
 
 
 def fields_of(line: bytes) -> dict[str, Any] | None:
-    """The line's JSON object; None for what is none, such as the beginning of a line that a power cut left."""
+    """The JSON object of an act; None for what is none, such as the beginning of a line that a power cut left."""
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return found if isinstance(found, dict) and "kind" in found else None
 
 
 def place_of(fields: dict[str, Any]) -> ChainedLine | None:

@@ -42,7 +42,7 @@ ACTS_STEM: Final = "acts"
 ATTEMPTS_STEM: Final = "attempts"
 STEMS: Final = (ATTEMPTS_STEM, ACTS_STEM)
 FILE_BYTES: Final = 1 << 20
-FILES: Final = 32  # of each set: 64 MiB in all
+FILES: Final = 48  # of each set: 96 MiB in all
 ALARM_MS: Final = 7 * 86_400_000
 MAX_ALARMS: Final = 8
 MAX_BEGUN_BYTES: Final = 4096
@@ -221,7 +221,7 @@ def _older_lines(folder: Path, stem: str) -> OlderLines:
     count, digest = 0, sha256()
     for _, _, line in lines_of_set(folder, stem):
         fields = fields_of(line)
-        if fields is None or "kind" not in fields:
+        if fields is None:
             continue
         if place_of(fields) is not None:
             break

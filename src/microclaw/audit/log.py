@@ -1,7 +1,7 @@
 """Takes events on the event loop and writes them in a thread, limited by kind and by address. It reads none.
 
 One kind, or one address, cannot fill the files: in each hour a kind has so many lines, and one source of it so many.
-What a person did is counted for that person alone: nobody's acts leave out a line of somebody else. The first event
+What a person did or tried is counted for that person alone: nobody leaves out a line of somebody else. The first event
 beyond is announced, the rest are counted, and the hour's end says how many. So with every kind at its limit the files
 of what comes from outside reach back a week.
 """
@@ -27,10 +27,9 @@ from microclaw.errors import StoreError
 
 WINDOW_S: Final = 3600.0
 _OUTSIDE: Final = (5, 20)  # of one source, of the kind
-_QUESTIONS: Final = (30, 60)
-_OFTEN: Final = frozenset(
-    {AuditKind.APPROVAL_ASKED, AuditKind.APPROVAL_EXPIRED, AuditKind.EGRESS_ALLOWED, AuditKind.EGRESS_REFUSED}
-)
+_OF_TASK: Final = 30  # of one task or question, of the kind
+_TRIES: Final = (60, 100)  # from outside, of one person: of the kind, of all kinds together
+_TRIES_OF_ALL: Final = 660  # of all people: six of them with all that they have, and room for a seventh
 _ACTS: Final = 300  # of one person; of all together where nobody is named
 _BUSY: Final = 60  # of one person
 _BUSY_DEVICES: Final = (20, 60)
@@ -62,18 +61,23 @@ class EventLimits:
     def __init__(self, clock_s: Callable[[], float]) -> None:
         self._clock_s = clock_s
         self._windows: dict[AuditKind, _Window] = {}
+        self._tries = _Window(clock_s())  # of people, over all kinds
 
     def lines(self, event: AuditEvent) -> list[AuditEvent]:
         """The event; or that no more of its kind are written; or nothing. What windows that ended left comes first."""
         lines = self.ended()
         window = self._windows.setdefault(event.kind, _Window(self._clock_s()))
         source = _source(event)
-        of_source, of_kind = _limits(event)
-        if source not in window.written and len(window.written) >= MAX_SOURCES:
-            source = "others"
-        if (of_kind is None or window.lines < of_kind) and window.written[source] < of_source:
-            window.lines += of_kind is not None  # a person's lines use up no room of the kind
-            window.written[source] += 1
+        if event.by is not None and not event.is_act:
+            has_room = self._has_room(event, event.by, window)
+        else:
+            of_source, of_kind = _limits(event)
+            if source not in window.written and len(window.written) >= MAX_SOURCES:
+                source = "others"
+            has_room = (of_kind is None or window.lines < of_kind) and window.written[source] < of_source
+            window.lines += has_room and of_kind is not None  # a person's lines use up no room of the kind
+            window.written[source] += has_room
+        if has_room:
             return [*lines, event]
         window.left_out += 1
         if window.left_out > 1:
@@ -82,6 +86,20 @@ class EventLimits:
         else:
             lines.append(replace(event, text=f"{event.text} (from here on some of this kind are only counted)"))
         return lines
+
+    def _has_room(self, event: AuditEvent, person: str, window: _Window) -> bool:
+        """Whether there is a line for what a person tried; if so, it is counted."""
+        now_s, of_one, (of_kind, of_person) = self._clock_s(), f"\n{event.about}", _TRIES
+        if now_s - self._tries.began_s >= WINDOW_S:
+            self._tries = _Window(now_s)
+        is_over = window.written[person] >= of_kind or self._tries.written[person] >= of_person
+        is_over |= event.about is not None and window.written[of_one] >= _OF_TASK
+        if is_over or self._tries.lines >= _TRIES_OF_ALL:
+            return False
+        window.written.update((person, of_one))
+        self._tries.written[person] += 1
+        self._tries.lines += 1
+        return True
 
     def ended(self, *, all_of_them: bool = False) -> list[AuditEvent]:
         """How many were not written in each window that is over."""
@@ -218,7 +236,7 @@ class AuditLog:
 def _limits(event: AuditEvent) -> tuple[int, int | None]:
     """The lines of its source, and of its kind; None where only the source counts."""
     if not event.is_act:
-        return _QUESTIONS if event.kind in _OFTEN else _OUTSIDE
+        return _OUTSIDE
     if event.kind in OF_DEVICE:
         return _BUSY_DEVICES
     if event.by is None:
@@ -227,8 +245,8 @@ def _limits(event: AuditEvent) -> tuple[int, int | None]:
 
 
 def _source(event: AuditEvent) -> str:
-    """Whom an event counts for: an act for the person, else its address range, the device or the person."""
-    if event.is_act and event.by is not None and event.kind not in OF_DEVICE:
+    """Whom an event counts for: the person, else its address range or the device."""
+    if event.by is not None and event.kind not in OF_DEVICE:
         return f"{event.by}{_WEIGHTY}" if event.kind in BUSY and event.is_weighty else event.by
     if event.address is not None and event.kind not in ALARMS:
         return address_range(event.address)

@@ -11,7 +11,8 @@ from microclaw.auth.gate import Gate
 from microclaw.auth.passwords import Passwords
 from microclaw.auth.people import People
 from microclaw.auth.sign_ins import ID_PREFIX, SignIns
-from microclaw.auth.tokens import PersonTokens, TokenWatch
+from microclaw.auth.tokens import PersonTokens
+from microclaw.auth.watches import TokenWatch
 from microclaw.config.settings import Settings
 from microclaw.store.database import Database
 from microclaw.store.people import PeopleTable, PersonTokenTable
@@ -56,7 +57,7 @@ def _event(news: PendingApproval | ApprovalOutcome, people: People) -> AuditEven
     if isinstance(news, PendingApproval):
         return AuditEvent(AuditKind.APPROVAL_ASKED, text, about=pending.approval_id, by=asked_by)
     if news.by is None:
-        return AuditEvent(AuditKind.APPROVAL_EXPIRED, text, about=pending.approval_id)
+        return AuditEvent(AuditKind.APPROVAL_EXPIRED, text, about=pending.approval_id, by=asked_by)
     return AuditEvent(AuditKind.APPROVAL_DECIDED, f"{news.outcome}: {text}", about=pending.approval_id, by=news.by)
 
 

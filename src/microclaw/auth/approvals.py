@@ -81,6 +81,7 @@ class Approvals:
         self._new_id = new_id
         self._waiting: dict[str, _Waiting] = {}
         self._listeners: list[Listener] = []
+        self._closed = False
         self.ends = ActEnds()
 
     def listen(self, listener: Listener) -> Callable[[], None]:
@@ -129,6 +130,8 @@ class Approvals:
         What is too long to be shown whole is not asked for: a yes to its beginning would be one to its end, too.
         """
         self.ends.ask()
+        if self._closed:
+            raise _Stopping.refusal(action)
         self._check_room(person_id)
         loop = asyncio.get_running_loop()
         action = clean_text(action, one_line=True, limit=MAX_ACTION_CHARS, mark=HIDDEN_MARK)
@@ -150,6 +153,8 @@ class Approvals:
                 f"nobody approved in {self._timeout_s:g} s, so it was not done: {action}",
                 next_step="ask for it again, and answer in time: microclaw approval list",
             ) from exc
+        except _Stopping as exc:
+            raise _Stopping.refusal(action) from exc
         except _Withdrawn as exc:
             raise PermissionRefused(f"nobody waits for it any more, so it was not done: {action}") from exc
         except _Declined as exc:
@@ -187,6 +192,13 @@ class Approvals:
         waiting = self._waiting.get(approval_id)
         if waiting is not None and not waiting.decision.done():
             waiting.decision.set_exception(_Withdrawn())
+
+    def close(self) -> None:
+        """The host stops: what waits is not done, and nothing more is asked."""
+        self._closed = True
+        for waiting in tuple(self._waiting.values()):
+            if not waiting.decision.done():
+                waiting.decision.set_exception(_Stopping())
 
     def may_decide(self, pending: PendingApproval, by: str) -> bool:
         """Whether a yes of `by` would count."""
@@ -238,6 +250,15 @@ def _shown(text: str) -> str:
 
 class _Withdrawn(Exception):
     """Its asker has gone."""
+
+
+class _Stopping(Exception):
+    """The host stops."""
+
+    @staticmethod
+    def refusal(action: str) -> PermissionRefused:
+        text = f"the host is stopping, so it was not done: {action[:MAX_ACTION_CHARS]}"
+        return PermissionRefused(text, next_step="ask for it again when it is back: microclaw up")
 
 
 class _Declined(Exception):

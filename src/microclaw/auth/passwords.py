@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from microclaw.addresses import single_address
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
+from microclaw.auth.easy_passwords import why_easy
 from microclaw.auth.people import OWNER, People, Person
 from microclaw.auth.wrong_tokens import WrongTokens
 from microclaw.errors import ConfigError, Overloaded, UnknownName
@@ -67,7 +68,7 @@ class Passwords:
         self._nobodys: str | None = None
 
     async def set(self, reference: str, password: str) -> Person:
-        """The person's password from now on. ConfigError for one that is too short or too long."""
+        """The person's password from now on. ConfigError for one that is too short, too long or easy to guess."""
         person = self._people.named(reference)
         text = _normal(password)
         if not MIN_CHARS <= len(text) <= MAX_CHARS:
@@ -75,8 +76,12 @@ class Passwords:
                 f"a password has {MIN_CHARS} to {MAX_CHARS} characters, this one {len(text)}",
                 next_step="take a longer one, for example four words",
             )
-        if person.name.casefold() in text.casefold() and len(text) < MIN_CHARS + len(person.name):
-            raise ConfigError("a password is not the person's name with a few letters", next_step="take another one")
+        why = why_easy(text, person.name, min_chars=MIN_CHARS)
+        if why is not None:
+            raise ConfigError(
+                f"this password is easy to guess: {why}",
+                next_step="take four words that have nothing to do with each other, or let a password manager make one",
+            )
         hashed = await self._in_turn(lambda: _hash(text))
         await self._table.put(PasswordRow(person.person_id, hashed, int(self._now_s() * 1000)))
         self._note(AuditKind.SIGNIN_PASSWORD, "set anew", person)

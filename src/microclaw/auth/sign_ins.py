@@ -18,7 +18,8 @@ from microclaw.addresses import single_address
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.passwords import Passwords, TooManyTries
 from microclaw.auth.people import OWNER, People, Person
-from microclaw.auth.tokens import MAX_SECRET_CHARS, NOTED_USE_MS, SECRET_BYTES, TokenWatch
+from microclaw.auth.tokens import MAX_SECRET_CHARS, NOTED_USE_MS, SECRET_BYTES
+from microclaw.auth.watches import TokenWatch, Watches
 from microclaw.auth.wrong_tokens import WrongTokens
 from microclaw.errors import UnknownName
 from microclaw.store.sign_ins import SignInRow, SignInTable
@@ -82,7 +83,7 @@ class SignIns:
         self._record = record
         self._codes: dict[bytes, tuple[str, float]] = {}  # its hash: whose, until when
         self._wrong = WrongTokens(WRONG_CODES, monotonic_s)
-        self._watches: set[TokenWatch] = set()
+        self._watches = Watches()
 
     async def never_used(self) -> bool:
         """Whether nobody has signed in here yet, and no password is set."""
@@ -151,15 +152,11 @@ class SignIns:
     @asynccontextmanager
     async def watching(self, sign_in_id: str) -> AsyncGenerator[TokenWatch]:
         """The watch of one connection, over already when the session ended meanwhile."""
-        watch = TokenWatch(sign_in_id)
-        self._watches.add(watch)
-        try:
+        with self._watches.one(sign_in_id) as watch:
             row = await self._table.by_id(sign_in_id)
             found = None if row is None else self._sign_in(row)
             watch.is_good = lambda: found is not None and self._lets_in(found) and self._is_as_before(found.person)
             yield watch
-        finally:
-            self._watches.discard(watch)
 
     async def list(self) -> tuple[SignIn, ...]:
         """Those that open something."""
@@ -204,9 +201,7 @@ class SignIns:
     async def _end(self, sessions: Sequence[SignIn], why: str) -> None:
         for one in sessions:
             await self._table.delete(one.sign_in_id)
-            for watch in self._watches:
-                if watch.token_id == one.sign_in_id:
-                    watch.end()
+            self._watches.end(one.sign_in_id)
             self._record(AuditEvent(AuditKind.SIGNIN_ENDED, why, about=one.sign_in_id, by=one.person.name))
 
     def _refuse_code(self, address: str) -> None:

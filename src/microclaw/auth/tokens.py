@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import re
 import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, cast
 
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.people import RANK, Person, Role, Roles, limited_id
+from microclaw.auth.watches import TokenWatch, Watches
 from microclaw.errors import ConfigError, Overloaded, UnknownName
 from microclaw.store.people import PersonTokenRow, PersonTokenTable
 from microclaw.text import role_words
@@ -25,7 +25,6 @@ NOTED_USE_MS: Final = 60_000  # a use is written down at most once a minute
 MAX_TOKENS: Final = 256
 MAX_SECRET_CHARS: Final = 128
 DAY_MS: Final = 86_400_000
-RECHECK_S: Final = 1.0  # an open connection's token is looked at again
 Scope: TypeAlias = Literal["read", "chat", "act", "all"]
 SCOPES: Final[Mapping[Scope, Role]] = {"read": "read-only", "chat": "guest", "act": "member", "all": "owner"}
 """The most that a token of this scope is, whoever its person is."""
@@ -45,36 +44,6 @@ class Token:
     used_ms: int | None
 
 
-class TokenWatch:
-    """Whether an open connection may stay: its token or session is there and not over, and its person has the role
-    they had.
-
-    Made by `PersonTokens.watching` and `SignIns.watching`. The watch of a connection that needed neither never ends.
-    """
-
-    def __init__(self, token_id: str | None) -> None:
-        self.token_id = token_id
-        self.is_good: Callable[[], bool] = lambda: True
-        self._ended = asyncio.Event()
-
-    def end(self) -> None:
-        self._ended.set()
-
-    def check(self) -> bool:
-        """Look at it again, in memory."""
-        if not self.is_good():
-            self.end()
-        return not self._ended.is_set()
-
-    async def until_ended(self) -> None:
-        """Return at once when the token is removed; when it expires or its person changes, within RECHECK_S."""
-        pause_s = None if self.token_id is None else RECHECK_S
-        while self.check():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause_s):
-                    await self._ended.wait()
-
-
 class PersonTokens:
     """`PersonTokens(table, roles)`; a token that expired, or of a removed person, is not valid."""
 
@@ -90,7 +59,7 @@ class PersonTokens:
         self._table = table
         self._roles = roles
         self._now_s = now_s
-        self._watches: set[TokenWatch] = set()
+        self._watches = Watches()
 
     async def create(self, name: str, person_id: str, *, days: int | None = None, scope: Scope = "all") -> str:
         """The secret, shown this once. ConfigError for a name that is none or taken, or a scope above the person's."""
@@ -141,16 +110,12 @@ class PersonTokens:
     @asynccontextmanager
     async def watching(self, token_id: str | None) -> AsyncGenerator[TokenWatch]:
         """The watch of one connection, over already when the token went meanwhile; None or "" is no token."""
-        watch = TokenWatch(token_id or None)
-        self._watches.add(watch)
-        try:
+        with self._watches.one(token_id or None) as watch:
             if watch.token_id is not None:
                 row = await self._table.by_id(watch.token_id)
                 token = None if row is None else self._token(row)
                 watch.is_good = lambda: token is not None and self._lets_in(token)
             yield watch
-        finally:
-            self._watches.discard(watch)
 
     async def list(self) -> tuple[Token, ...]:
         return tuple(token for row in await self._table.list() if (token := self._token(row)) is not None)
@@ -161,9 +126,7 @@ class PersonTokens:
             if reference in (token.name, token.token_id):
                 await self._table.delete(token.token_id)
                 self.record(AuditEvent(AuditKind.TOKEN_REVOKED, f"of {token.person.name}", about=token.name))
-                for watch in self._watches:
-                    if watch.token_id == token.token_id:
-                        watch.end()
+                self._watches.end(token.token_id)
                 return token
         raise UnknownName(f"there is no token {reference[:40]!r}", next_step="microclaw token list")
 

@@ -33,6 +33,7 @@ WORK_FACTOR: Final = 17  # 128 MiB and half a second: OWASP's least for scrypt w
 MAX_WORK_FACTOR: Final = 20  # 1 GiB; age itself writes 18
 MIN_PASSWORD_CHARS: Final = 8
 MAX_KEYS: Final = 16  # of one file of keys
+MAX_KEY_FILE_BYTES: Final = 4096
 PUBLIC_PREFIX: Final = "age"
 PRIVATE_PREFIX: Final = "age-secret-key-"
 _SCRYPT: Final = "scrypt"

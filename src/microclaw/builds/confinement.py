@@ -29,6 +29,7 @@ from microclaw.sandbox.seccomp import compiler_filter
 Confinement: TypeAlias = Literal["bubblewrap", "landlock", "none"]
 Limit: TypeAlias = Callable[[int], None]
 """Sets the limits of a process that has not begun yet."""
+SHUT_OFF: Final = "compilers and speech engines run in bubblewrap"
 NEXT_STEP: Final = "apt-get install bubblewrap"
 PROBE_S: Final = 10.0
 _SHARED: Final = tuple(Path(path) for path in ("/tmp", "/var/tmp", "/dev/shm"))  # noqa: S108 - never read whole

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import re
-import select
 import subprocess
 import threading
 import time
@@ -17,6 +16,7 @@ from typing import IO, Final, Literal, TypeAlias, TypeVar
 
 from microclaw.builds.confinement import ConfinedProcess, start_confined
 from microclaw.errors import BuildError, Diagnostic
+from microclaw.readiness import is_readable
 
 try:
     import resource
@@ -167,7 +167,7 @@ def _ends(process: subprocess.Popen[bytes], deadline: float) -> bool:
         return process.returncode is not None
     descriptor = os.pidfd_open(process.pid)
     try:
-        return bool(select.select([descriptor], [], [], remaining)[0])
+        return is_readable(descriptor, remaining)
     finally:
         os.close(descriptor)
 
@@ -175,7 +175,7 @@ def _ends(process: subprocess.Popen[bytes], deadline: float) -> bool:
 def _drain(pipe: IO[bytes], deadline: float, stop_at: bytes | None) -> tuple[bytes, _End]:
     output = bytearray()
     while (remaining := deadline - time.perf_counter()) > 0:
-        if not select.select([pipe], [], [], remaining)[0]:
+        if not is_readable(pipe, remaining):
             break
         data = os.read(pipe.fileno(), 65536)
         if not data:

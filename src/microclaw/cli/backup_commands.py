@@ -19,7 +19,7 @@ from microclaw.backup.age_file import decrypted, encrypted
 from microclaw.backup.archive import STORE, home_archive
 from microclaw.backup.contents import Contents, first_member
 from microclaw.backup.errors import NotABackup
-from microclaw.backup.keys import Key, Lock, Password, PrivateKeys, PublicKey, new_private_key
+from microclaw.backup.keys import MAX_KEY_FILE_BYTES, Key, Lock, Password, PrivateKeys, PublicKey, new_private_key
 from microclaw.backup.restore import check_home, restore_home
 from microclaw.backup.scheduled import folder_of, password_of
 from microclaw.backup.unpack import members
@@ -31,7 +31,6 @@ from microclaw.errors import ConfigError, StoreError, StoreOwned
 from microclaw.store.database import take_lock
 from microclaw.text import count_text, one_line
 
-MAX_KEY_BYTES: Final = 4096
 ONE_HOST: Final = "the old host has to stay off: two with one identity take each other's devices"
 
 PasswordFile = Annotated[
@@ -164,6 +163,10 @@ def _archive(options: GlobalOptions, home: Path, without: Path | None) -> Iterat
 def _make_key(options: GlobalOptions, file: Path) -> None:
     path = file.expanduser().absolute()
     _check_target(path, force=False)
+    home = (options.home or home_folder(os.environ)).expanduser().resolve()
+    if path.resolve().is_relative_to(home):
+        text = f"{path} is in the home that the backups protect: lost with it, nobody could open them"
+        raise ConfigError(text, next_step="name a file on another disk, or outside of the home to move it from there")
     keys = new_private_key(os.urandom)
     try:
         write_chunks(path, [keys.to_text().encode()], replace=False)
@@ -204,10 +207,10 @@ def _opened(file: Path) -> Iterator[BinaryIO]:
 def _keys(file: Path) -> PrivateKeys:
     try:
         with file.expanduser().open("rb") as opened:
-            content = opened.read(MAX_KEY_BYTES + 1)
+            content = opened.read(MAX_KEY_FILE_BYTES + 1)
     except OSError as exc:
         raise ConfigError(f"{file} cannot be read: {exc.strerror or exc}", next_step="--identity KEYFILE") from exc
-    if len(content) > MAX_KEY_BYTES:
+    if len(content) > MAX_KEY_FILE_BYTES:
         raise ConfigError(f"{file} is no file of keys: it is too long", next_step="--identity KEYFILE")
     return PrivateKeys.parse(content.decode(errors="replace"))
 
@@ -236,10 +239,10 @@ def _check_terminal() -> None:
 
 def _line_of(file: str) -> bytes:
     if file == "-":
-        return sys.stdin.buffer.readline(MAX_KEY_BYTES)
+        return sys.stdin.buffer.readline(MAX_KEY_FILE_BYTES)
     try:
         with Path(file).expanduser().open("rb") as opened:
-            return opened.read(MAX_KEY_BYTES)
+            return opened.read(MAX_KEY_FILE_BYTES)
     except OSError as exc:
         raise ConfigError(f"{file} cannot be read: {exc.strerror or exc}", next_step="--password-file FILE") from exc
 

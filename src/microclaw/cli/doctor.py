@@ -17,17 +17,18 @@ from typing import Annotated, Any
 import typer
 
 from microclaw.addresses import is_local
-from microclaw.builds.confinement import NEXT_STEP, confinement
-from microclaw.cli.findings import Finding, report_findings
+from microclaw.builds.confinement import SHUT_OFF, confinement
+from microclaw.cli.findings import Finding, problem, report_findings
 from microclaw.cli.host_commands import backup_line, failing_lines
 from microclaw.cli.mqtt_lines import connection_finding, setting_warnings
 from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.clock import now_ms
 from microclaw.config.host_settings import DEFAULT_HTTP_PORT
 from microclaw.config.load import find_mistakes, private_home
 from microclaw.config.settings import ModelChoice, ModelSettings, Settings
 from microclaw.config.show import masked
 from microclaw.egress.allowlist import FILE_NAME, read_allowlist
-from microclaw.egress.secret_values import missing_secrets
+from microclaw.egress.secret_values import missing_secrets, missing_text
 from microclaw.errors import ConfigError, MicroclawError, NoHost, NoSandbox
 from microclaw.host_client.request import HostError
 from microclaw.models.server_window import window_of
@@ -99,7 +100,7 @@ def _report(options: GlobalOptions, port: str | None, try_pin: int | None, *, re
 
 def examine(options: GlobalOptions) -> list[Finding]:
     """Every finding, the good ones too, in the order in which things are needed."""
-    findings = [_python(), _wheel("wasmtime"), *_attempt("compiler", _compiler), _confinement(), _binaryen()]
+    findings = [_python(), _wheel("wasmtime"), *_attempt("compiler", _compiler), *_confinement(), _binaryen()]
     try:
         home = private_home(os.environ, options.home)
     except MicroclawError as exc:
@@ -121,6 +122,7 @@ def examine(options: GlobalOptions) -> list[Finding]:
     findings += (Finding("mqtt", True, text, step, warns=True) for text, step in setting_warnings(settings.mqtt))
     if options.address() is None:
         findings += _attempt("audit", lambda: _audit_chain(settings.home))
+        findings += _attempt("backup", lambda: _backup_warnings(settings))
     findings += _attempt("host", lambda: _host(options, server_tokens))
     return findings
 
@@ -173,16 +175,10 @@ def _compiler() -> Iterator[Finding]:
     yield Finding("compiler", True, found.name)
 
 
-def _confinement() -> Finding:
-    """How compilers and speech engines are shut off from this machine: they read what comes from anywhere."""
-    how = confinement()
-    if how == "none":
-        text = "nothing shuts compilers and speech engines off from this machine: neither bubblewrap nor Landlock"
-        return Finding("sandbox", False, text, NEXT_STEP)
-    if how == "landlock":
-        text = "compilers and speech engines run in Landlock, which hides less of this machine than bubblewrap would"
-        return Finding("sandbox", True, text, NEXT_STEP)
-    return Finding("sandbox", True, "compilers and speech engines run in bubblewrap")
+def _confinement() -> Iterator[Finding]:
+    from microclaw.cli.security_check import sandbox_findings
+
+    yield from list(sandbox_findings(confinement())) or [Finding("sandbox", True, SHUT_OFF)]
 
 
 def _code(settings: Settings) -> Finding:
@@ -240,9 +236,8 @@ def egress_findings(home: Path) -> Iterator[Finding]:
     if allowlist.entries:
         allowed = count_text(len(allowlist.entries), "host")
         yield Finding("egress", True, f"tasks may ask {allowed}: microclaw egress show")
-    for name in missing:
-        text = f"there is no secret {name}, so what needs it is refused"
-        yield Finding("egress", False, text, f"microclaw secret set {name} @FILE")
+    for name, where in missing.items():
+        yield problem("egress", *missing_text(name, where))
 
 
 def _models(model: ModelSettings) -> Iterator[Finding]:
@@ -379,6 +374,13 @@ def _audit_chain(home: Path) -> Iterator[Finding]:
 
     broken = list(chain_findings(home))
     yield from broken or [Finding("audit", True, "the security log is whole: microclaw audit verify")]
+
+
+def _backup_warnings(settings: Settings) -> Iterator[Finding]:
+    from microclaw.cli.backup_findings import key_findings, late_findings  # and its certificates
+
+    yield from key_findings(settings)
+    yield from late_findings(settings, now_ms())
 
 
 def _backups(settings: Settings) -> Iterator[Finding]:

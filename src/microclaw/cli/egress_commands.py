@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -17,7 +18,8 @@ from microclaw.config.yaml_file import FileMistakes
 from microclaw.egress.allowlist import FILE_NAME, Allowance, AllowEntry, Allowlist, read_allowlist
 from microclaw.egress.policy import Verdict, judge
 from microclaw.egress.request_head import RequestRefused, connect_target, url_parts
-from microclaw.egress.secret_values import SecretValues, missing_secrets, system_keyring
+from microclaw.egress.secret_values import Kept, Place, SecretValues, missing_secrets, missing_text
+from microclaw.egress.system_keyring import system_keyring
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.text import count_text
 
@@ -27,14 +29,18 @@ NOTHING: Final = "nothing is allowed: tasks have no network"
 
 
 @egress_group.command("show")
+@egress_group.command("status", hidden=True)
 def show(ctx: typer.Context) -> None:
-    """What tasks in the sandbox may ask."""
+    """What tasks in the sandbox may ask, and which secrets are missing for that."""
     options = global_options(ctx)
-    path = _home(options) / FILE_NAME
+    home = _home(options)
+    path = home / FILE_NAME
     allowlist = _read(options, path)
+    missing = missing_secrets(home, os.environ, allowlist)
     rows = [_entry_object(entry) for entry in allowlist.entries]
     limits = {**_allowance(allowlist.limits), "connections": allowlist.connections}
-    if options.wrote_json("egress", {"file": str(path), "exists": path.exists(), "allow": rows, "limits": limits}):
+    value = {"file": str(path), "exists": path.exists(), "allow": rows, "limits": limits}
+    if options.wrote_json("egress", {**value, "secrets_missing": list(missing)}):
         return
     options.table(
         [
@@ -44,13 +50,14 @@ def show(ctx: typer.Context) -> None:
                 "any" if entry.methods is None else " ".join(sorted(entry.methods)),
                 "all" if entry.tasks is None else " ".join(sorted(entry.tasks)),
                 "the proxy's" if entry.tls else "the task's own",
-                entry.secret or "",
+                f"{entry.secret or ''}{' (missing)' if entry.secret in missing else ''}",
             )
             for entry in allowlist.entries
         ],
         head=("HOST", "PORTS", "METHODS", "TASKS", "TLS", "SECRET"),
         empty=f"{NOTHING} ({path})",
     )
+    _say_missing(options, missing)
 
 
 @egress_group.command("check")
@@ -66,10 +73,9 @@ def check(
         raise ConfigError(f"there is no {file}", next_step="microclaw egress check FILE")
     allowlist = _read(options, path)
     missing = missing_secrets(home, os.environ, allowlist)
-    found = {"ok": not missing, "file": str(path), "mistakes": [], "secrets_missing": missing}
+    found = {"ok": not missing, "file": str(path), "mistakes": [], "secrets_missing": list(missing)}
     if not options.wrote_json("egress_check", found):
-        for name in missing:
-            options.line(f"{path}: there is no secret {name}\n  next: microclaw secret set {name} @FILE")
+        _say_missing(options, missing)
         if not missing:
             options.say(
                 f"{path}: nothing wrong, {count_text(len(allowlist.entries), 'host')}"
@@ -99,12 +105,14 @@ def try_request(
     secret = verdict.entry.secret if verdict.allowed and verdict.entry is not None else None
     missing = secret if secret is not None and secret not in SecretValues(home, os.environ).places() else None
     value = {"allowed": verdict.allowed, "why": verdict.why, "port": verdict.port, "line": line, "way": way}
-    value["secret_missing"] = missing
+    value |= {"secret_missing": missing, "next": verdict.next_step or None}
     if not options.wrote_json("egress_test", value):
         but = "" if missing is None else f", but secret {missing} is missing"
         options.line(f"{f'allowed{but}' if verdict.allowed else 'refused'}: {verdict.why}")
         if missing is not None:
             options.line(f"  next: microclaw secret set {missing} @FILE")
+        elif verdict.next_step:
+            options.line(f"  next: {verdict.next_step}")
         elif verdict.allowed:
             options.say(f"by {way}; its addresses are looked up when it is asked, and have to be public")
     if not verdict.allowed or missing is not None:
@@ -116,6 +124,9 @@ def set_secret(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Small letters, digits, - and _.")],
     value: Annotated[str, typer.Argument(metavar="[@FILE|-]", help="Where the value is; - is stdin.")] = "-",
+    place: Annotated[
+        str | None, typer.Option("--in", metavar="keyring|file", help="[default: the keyring where there is one]")
+    ] = None,
 ) -> None:
     """Keep a secret that tasks use through the proxy and never see. It is never shown again."""
     options = global_options(ctx)
@@ -126,9 +137,21 @@ def set_secret(
         secret = str(typer.prompt(name, hide_input=True)).strip()
     else:
         secret = secret_value(name, value)
-    place = SecretValues(_home(options), os.environ, keyring=system_keyring()).set(name, secret)
-    text = f"{name} is kept in {'the keyring of the system' if place == 'keyring' else place}"
-    options.report("secret_set", {"name": name, "place": place}, text)
+    wanted = None if place is None else _place(place)
+    kept = SecretValues(_home(options), os.environ, keyring=system_keyring()).set(name, secret, wanted)
+    options.report("secret_set", _kept_object(name, kept), _kept_text(name, kept))
+
+
+@secret_group.command("move")
+def move_secret(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    place: Annotated[str, typer.Argument(metavar="keyring|file", help="Where it is kept from now on.")],
+) -> None:
+    """Keep a secret in the system's keyring instead of secrets.toml, or the other way round."""
+    options = global_options(ctx)
+    kept = SecretValues(_home(options), os.environ, keyring=system_keyring()).move(name, _place(place))
+    options.report("secret_moved", _kept_object(name, kept), _kept_text(name, kept))
 
 
 @secret_group.command("list")
@@ -160,8 +183,32 @@ def remove_secret(ctx: typer.Context, name: Annotated[str, typer.Argument(metava
     options.report("secret_removed", {"name": name}, f"{name} is removed")
 
 
+def _place(word: str) -> Place:
+    if word == "keyring":
+        return "keyring"
+    if word in ("file", "secrets.toml"):
+        return "secrets.toml"
+    raise typer.BadParameter(f"{word[:40]!r} is no place: keyring or file")
+
+
+def _kept_object(name: str, kept: Kept) -> dict[str, Any]:
+    return {"name": name, "place": kept.place, "copy_left": kept.copy_left}
+
+
+def _kept_text(name: str, kept: Kept) -> str:
+    text = f"{name} is kept in {'the keyring of the system' if kept.place == 'keyring' else kept.place}"
+    left = "; its older value is still in the keyring, which could not be asked: unlock it and remove it there"
+    return f"{text}{left}" if kept.copy_left else text
+
+
 def _home(options: GlobalOptions) -> Path:
     return private_home(os.environ, options.home)
+
+
+def _say_missing(options: GlobalOptions, missing: Mapping[str, str]) -> None:
+    for name, where in missing.items():
+        text, step = missing_text(name, where)
+        options.line(f"{text}\n  next: {step}")
 
 
 def _read(options: GlobalOptions, path: Path) -> Allowlist:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import shlex
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from microclaw.ota.keys import (
     read_public_key,
     read_signing_key,
 )
+from microclaw.readiness import is_readable
 
 SIGN_S: Final = 120.0
 """A person may have to touch a token, or type its PIN."""
@@ -138,7 +138,7 @@ def _read(descriptor: int, until_s: float, limit_s: float) -> bytes:
     """To the end, or one byte more than a signature has."""
     found = b""
     while len(found) <= SIGNATURE_BYTES:
-        ready, _, _ = select.select([descriptor], [], [], max(0.0, until_s - time.monotonic()))
+        ready = is_readable(descriptor, until_s - time.monotonic())
         if not ready:
             raise ConfigError(f"the command that signs gave no signature within {limit_s:g} s", next_step=_BY_HAND)
         piece = os.read(descriptor, SIGNATURE_BYTES + 1)

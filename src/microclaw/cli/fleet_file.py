@@ -19,6 +19,7 @@ from microclaw.config.schema import did_you_mean
 from microclaw.config.yaml_file import YamlFile, is_number, is_word
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.selection import names_text
+from microclaw.durable import read_limited
 from microclaw.errors import ConfigError, MicroclawError
 
 MAX_BYTES: Final = 1 << 20
@@ -111,11 +112,10 @@ class FleetFile(YamlFile):
 
     def _read(self) -> None:
         try:
-            with self.path.open("rb") as opened:
-                content = opened.read(MAX_BYTES + 1)
+            content = read_limited(self.path, MAX_BYTES, given=True)
         except OSError as exc:
             raise ConfigError(f"cannot read {self.path}: {exc.strerror}", next_step="give it with -f") from exc
-        if len(content) > MAX_BYTES:
+        if content is None:
             raise ConfigError(f"{self.path} has more than {MAX_BYTES:,} bytes", next_step="use labels for many devices")
         root = self.root(content, "write programs:, and below it - file: blink.c")
         if root is None:

@@ -5,20 +5,30 @@ Exit code 0: no problem (warnings are settings that somebody may have wanted); 1
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from microclaw.audit import alarm_text, open_alarms, read_events, verify_chains
-from microclaw.builds.confinement import NEXT_STEP, Confinement, confinement
+from microclaw.builds.confinement import NEXT_STEP, SHUT_OFF, Confinement, confinement
 from microclaw.cli.audit_command import BROKEN_STEP, chain_text
+from microclaw.cli.backup_findings import key_findings, late_findings
 from microclaw.cli.findings import Finding, problem, warning
 from microclaw.cli.options import GlobalOptions
 from microclaw.cli.security_files import file_findings
 from microclaw.cli.security_network import certificate_findings, listening_findings, plane_findings
-from microclaw.cli.security_settings import egress_findings, setting_findings, token_findings
+from microclaw.cli.security_settings import (
+    OTHER_KEYS,
+    egress_findings,
+    secret_findings,
+    setting_findings,
+    token_findings,
+)
 from microclaw.clock import now_ms
-from microclaw.config.settings import SandboxSettings
+from microclaw.config.settings import SandboxSettings, Settings
+from microclaw.egress.secret_values import SecretValues
+from microclaw.egress.system_keyring import system_keyring
 from microclaw.errors import MicroclawError, NoHost, NoSandbox
 from microclaw.sandbox.run import sandbox_backend
 
@@ -38,9 +48,15 @@ def security_findings(options: GlobalOptions, advisories: Sequence[Path]) -> lis
         ("socket", lambda: listening_findings(pid, settings, https_port), "nothing else listens beyond this machine"),
         ("certs", lambda: certificate_findings(settings, now_ms()), "certificates are whole, fresh and strong"),
         ("setting", lambda: setting_findings(settings), "no setting is weaker than it has to be"),
+        ("backup", lambda: _backup_findings(settings), "no key of the backups is in the home that they protect"),
         ("egress", lambda: egress_findings(home), "the allowlist of tasks has no wide entry"),
+        (
+            "secret",
+            lambda: secret_findings(SecretValues(home, os.environ, keyring=system_keyring())),
+            f"no secret of tasks is kept; {OTHER_KEYS}",
+        ),
         ("token", lambda: token_findings(settings.database, now_ms()), "no token is open for ever or forgotten"),
-        ("sandbox", lambda: sandbox_findings(confinement()), "compilers and speech engines run in bubblewrap"),
+        ("sandbox", lambda: sandbox_findings(confinement()), SHUT_OFF),
         ("sandbox", lambda: code_findings(settings.sandbox), ""),
         ("audit", lambda: chain_findings(home), "the security log is whole"),
         ("alarm", lambda: alarm_findings(home), "no alarm is open"),
@@ -56,6 +72,12 @@ def security_findings(options: GlobalOptions, advisories: Sequence[Path]) -> lis
             found = [Finding(part, False, exc.message, exc.next_step)]
         findings += found or [Finding(part, True, good)]
     return findings
+
+
+def _backup_findings(settings: Settings) -> Iterator[Finding]:
+    yield from key_findings(settings)
+    if settings.backup is not None:  # that none are made at all is a finding of the settings
+        yield from late_findings(settings, now_ms())
 
 
 def sandbox_findings(how: Confinement) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from microclaw.addresses import bracketed, is_loopback
+from microclaw.addresses import bracketed, host_of, is_loopback
 from microclaw.auth.authority import AUTHORITY_FILE, SERVER_FILE
 from microclaw.auth.certificates import HostNames, KeyPair, check_authority, is_late, lan_names, to_ms
 from microclaw.auth.people_tls import OWN_FILE, ends_soon, names_in, read_given
@@ -48,7 +48,7 @@ def plane_findings(settings: Settings) -> Iterator[Finding]:
     if voice.enabled and voice.wyoming_port is not None and not is_loopback(voice.wyoming_host):
         text = f"Wyoming listens at {voice.wyoming_host} without authentication: who reaches it is {voice.person}"
         yield problem("listen", text, "microclaw config unset voice.wyoming_host, or make voice.person a guest")
-    if voice.enabled and voice.xiaozhi is not None and not is_loopback(voice.xiaozhi.rpartition(":")[0].strip("[]")):
+    if voice.enabled and voice.xiaozhi is not None and not is_loopback(host_of(voice.xiaozhi)):
         text = f"voice.xiaozhi listens at {voice.xiaozhi} in clear text: speech and tokens can be read in that network"
         yield warning("listen", text, "a network of their own for those devices")
 
@@ -222,7 +222,7 @@ def _server(name: str, pair: KeyPair, authority: KeyPair | str | None, now_ms: i
 def _link_is_open(settings: Settings) -> bool:
     """Whether devices of the network can connect, as far as the settings say it."""
     link = settings.host.link
-    return link not in (None, "off") and not is_loopback(str(link).rpartition(":")[0].strip("[]"))
+    return link not in (None, "off") and not is_loopback(host_of(str(link)))
 
 
 def _pages_are_open(settings: Settings) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,12 +15,15 @@ from microclaw.cli.findings import Finding, problem, warning
 from microclaw.cli.mqtt_lines import setting_warnings
 from microclaw.config.settings import McpServerSettings, Settings
 from microclaw.egress.allowlist import FILE_NAME, read_allowlist
+from microclaw.egress.secret_values import UNLOCK, SecretValues, missing_secrets, missing_text
 from microclaw.errors import StoreError
 from microclaw.store.database import connect
 from microclaw.tasks.device_code import ALL
+from microclaw.text import count_text
 
 DAY_MS: Final = 86_400_000
 FORGOTTEN_DAYS: Final = 90
+OTHER_KEYS: Final = "keys of models and channels are in secrets.toml or in the environment, never in the keyring"
 
 
 def setting_findings(settings: Settings) -> Iterator[Finding]:
@@ -47,8 +51,14 @@ def setting_findings(settings: Settings) -> Iterator[Finding]:
 
 
 def egress_findings(home: Path) -> Iterator[Finding]:
-    """Entries of the allowlist that allow more than one host, or clear text. FileMistakes, ConfigError."""
-    for entry in read_allowlist(home / FILE_NAME).entries:
+    """Entries of the allowlist that allow more than one host, clear text, or need a secret that is not there.
+
+    Raises FileMistakes, ConfigError.
+    """
+    allowlist = read_allowlist(home / FILE_NAME)
+    for name, line in missing_secrets(home, os.environ, allowlist).items():
+        yield problem("egress", *missing_text(name, line))
+    for entry in allowlist.entries:
         where = f"{FILE_NAME} line {entry.line}: {entry.host}"
         if entry.host.startswith("*."):
             text = f"{where} allows code in the sandbox every name below it, also one that somebody else can take"
@@ -56,6 +66,21 @@ def egress_findings(home: Path) -> Iterator[Finding]:
         if 80 in entry.ports and not entry.tls:
             text = f"{where} allows port 80: what goes there can be read and changed on the way"
             yield warning("egress", text, "tls: true, and no port 80")
+
+
+def secret_findings(values: SecretValues) -> Iterator[Finding]:
+    """Where the secrets of tasks lie, and which of them the keyring does not give."""
+    places = tuple(values.places().values())
+    unreadable = values.unreadable()
+    for name, why in unreadable.items():
+        text = f"the secret {name} is in the system's keyring, which does not give it ({why}): what needs it is refused"
+        yield problem("secret", text, f"{UNLOCK}, or: microclaw secret set {name} @FILE --in file")
+    lying = {"keyring": "in the system's keyring", "secrets.toml": "in secrets.toml, which only this account reads"}
+    shown = [
+        f"{count_text(places.count(place), 'secret')} {where}" for place, where in lying.items() if place in places
+    ]
+    if shown:
+        yield Finding("secret", True, f"of tasks: {', '.join(shown)}; {OTHER_KEYS}")
 
 
 def token_findings(database: Path, now_ms: int) -> Iterator[Finding]:

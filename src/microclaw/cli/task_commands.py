@@ -16,7 +16,7 @@ import typer
 
 from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.durable import write_chunks
-from microclaw.errors import ConfigError, UnknownName
+from microclaw.errors import ConfigError, TaskRefused, UnknownName
 from microclaw.host_client.client import HostClient
 from microclaw.host_client.request import segment
 from microclaw.text import clean_text, format_duration
@@ -24,6 +24,7 @@ from microclaw.text import clean_text, format_duration
 WAIT_S: Final = 20
 MAX_FILE_BYTES: Final = 4 << 20  # of one file that goes in: as base64 the request has to fit the host's limit
 _LANGUAGES: Final = {".py": "python", ".sh": "shell", ".js": "javascript", ".mjs": "javascript"}
+_OPEN: Final = ("queued", "running")
 task_group = command_group()
 Number = Annotated[str, typer.Argument(metavar="ID", help="As `task list` shows it.")]
 
@@ -43,7 +44,10 @@ def run(
         typer.Option("--allow", metavar="NAME", help="It may ask what egress.yaml allows to NAME. [default: nothing]"),
     ] = None,
     language: Annotated[
-        str | None, typer.Option("--language", metavar="NAME", help="[default: by the file's name, else python]")
+        str | None,
+        typer.Option(
+            "--language", metavar="NAME", help="python, shell or javascript. [default: by the file's name, else python]"
+        ),
     ] = None,
     seconds: Annotated[float | None, typer.Option("--seconds", metavar="S", help="How long it may take.")] = None,
 ) -> None:
@@ -114,9 +118,15 @@ def show(
 
 @task_group.command("cancel")
 def cancel(ctx: typer.Context, number: Number) -> None:
-    """End a task; all of its processes are dead afterwards."""
+    """End a task; all of its processes are dead afterwards. Exit 1 when it has ended already."""
     options = global_options(ctx)
-    ended = options.host().delete(f"/v1/tasks/{_number(number)}")
+    host = options.host()
+    path = f"/v1/tasks/{_number(number)}"
+    found = host.get(path)
+    ended = host.delete(path) if found["state"] in _OPEN else found
+    if ended is found or ended["state"] != "cancelled":  # in between it came to its own end
+        text = f"nothing to cancel, it has ended already: {end_text(ended)}"
+        raise TaskRefused(text, next_step=f"microclaw task show {ended['task']} --output")
     options.report("task", ended, end_text(ended))
 
 
@@ -176,7 +186,7 @@ def _pages(
             printed.append(found["output"])
         begins = found["output_begins"] if begins is None else begins
         after = found["output_ends"]
-        is_open = found["state"] in ("queued", "running")
+        is_open = found["state"] in _OPEN
         if not found["output_more"] and not (wait_s and is_open):
             break
     if is_shown and not is_open:

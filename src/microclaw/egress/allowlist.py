@@ -6,7 +6,6 @@ The first entry that fits a request decides. There is no entry for "everything":
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from typing import Final
 import yaml
 
 from microclaw.config.yaml_file import YamlFile, is_word
-from microclaw.durable import open_regular
+from microclaw.durable import read_limited
 from microclaw.egress.destinations import host_mistake
 from microclaw.errors import ConfigError, StoreError
 
@@ -119,14 +118,13 @@ class Allowlist:
 def read_allowlist(path: Path) -> Allowlist:
     """The allowlist of a file; an empty one where there is no file. Raises FileMistakes, ConfigError."""
     try:
-        with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as opened:
-            content = opened.read(MAX_BYTES + 1)
+        content = read_limited(path, MAX_BYTES)
     except FileNotFoundError:
         return Allowlist()
     except (OSError, StoreError) as exc:
         why = exc.strerror if isinstance(exc, OSError) else exc.message
         raise ConfigError(f"cannot read {path}: {why}", next_step="check its owner and permissions") from exc
-    if len(content) > MAX_BYTES:
+    if content is None:
         raise ConfigError(f"{path} has more than {MAX_BYTES:,} bytes", next_step="use *.example.com for many names")
     return parse_allowlist(content, path)
 
@@ -230,7 +228,7 @@ class _AllowFile(YamlFile):
             )
         elif host.startswith("*.") and "." not in name:
             self.at(fields["host"], f"{text:.80} is too much", "write two parts at least: *.example.com")
-        elif _is_private(name):
+        elif is_private_name(name):
             wrong = f"{text:.80} is a name of a private network, and tasks reach public addresses alone"
             self.at(fields["host"], wrong, "remove it; the agent's own tools and devices need no entry here")
         elif host.startswith("*.") and name in _PUBLIC_SUFFIXES:
@@ -279,7 +277,8 @@ class _AllowFile(YamlFile):
         return secret, (found[1], text) if found is not None else None
 
 
-def _is_private(name: str) -> bool:
+def is_private_name(name: str) -> bool:
+    """Whether no public host is named so."""
     labels = name.split(".")
     return len(labels) == 1 or not _PRIVATE_SUFFIXES.isdisjoint({labels[-1], ".".join(labels[-2:])})
 

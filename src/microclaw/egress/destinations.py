@@ -1,4 +1,4 @@
-"""Which addresses of the Internet this host may ask for somebody else's sake. It connects to nothing.
+"""Which addresses this host may connect to, by purpose. It connects to nothing.
 
 A name is looked up once and the caller connects to that very address: a second look-up may say something else (DNS
 rebinding). What counts as public is the allocated space of the IANA special-purpose registries (RFC 6890), by list,
@@ -13,6 +13,7 @@ import re
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final, TypeAlias
 from urllib.parse import quote, urlsplit
 
@@ -61,8 +62,30 @@ _NOT_PUBLIC_6: Final = {
         ("3fff::/20", "for documentation"),
     )
 }
+_METADATA: Final[tuple[Network, ...]] = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "169.254.0.0/16",
+            "fe80::/10",
+            "fd00:ec2::254/128",
+            "168.63.129.16/32",
+            "100.100.100.200/32",
+            "192.0.0.192/32",
+        ),
+    )
+)
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _6TO4: Final = ipaddress.IPv6Network("2002::/16")
+
+
+class Purpose(StrEnum):
+    """Why this host connects out, which decides where it may (docs/egress.md)."""
+
+    TASK = "task"  # code in the sandbox, after the allowlist
+    WEB = "web"  # somebody else named the address
+    DOWNLOAD = "download"  # a file, away from the place that the code or a person named
+    CONFIGURED = "configured"  # the owner named the host
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +126,11 @@ def why_not_public(address: Address) -> str | None:
     return next((why for network, why in _NOT_PUBLIC_6.items() if address in network), None)
 
 
+def why_not_configured(address: Address) -> str | None:
+    """Why no setting may lead to this address; None when one may."""
+    return "link-local, or where clouds keep their metadata" if is_in(address, _METADATA) else None
+
+
 def inner_address(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
     """The IPv4 address that an IPv6 address leads to: mapped, NAT64 (RFC 6052), 6to4."""
     if address.ipv4_mapped is not None:
@@ -117,6 +145,12 @@ def inner_address(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | Non
 async def system_resolve(host: str, port: int) -> Sequence[str]:
     """Every address of a name, as the system knows them, in its order of preference."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def system_resolve_now(host: str, port: int) -> Sequence[str]:
+    """The same, blocking."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
@@ -136,29 +170,72 @@ def own_networks() -> tuple[Network, ...]:
 
 
 class Egress:
-    """`why_not`, `resolve` and `own` are seams for tests, which have servers on loopback alone."""
+    """Asked with a purpose and a host before anything connects out: which addresses may be connected to.
+
+    `resolve`, `resolve_now`, `why_not` (of purposes that have public addresses alone) and `own` are seams for tests,
+    which have servers on loopback alone.
+    """
 
     def __init__(
         self,
         *,
         resolve: Resolve = system_resolve,
+        resolve_now: Callable[[str, int], Sequence[str]] = system_resolve_now,
         why_not: Refusal = why_not_public,
         own: Callable[[], Sequence[Network]] = own_networks,
     ) -> None:
         self._resolve = resolve
+        self._resolve_now = resolve_now
         self._why_not = why_not
         self._own = own
 
     async def destination(self, url: str) -> Destination:
         """Look a URL's host up once. Raises ToolRetry for what is no URL, PermissionRefused for a private address."""
         scheme, host, port, target = _parts(url)
-        addresses = await self.public_addresses(host, port)
+        addresses = await self.addresses(Purpose.WEB, host, port)
         return Destination(scheme, host, port, addresses[0], target)
 
-    async def public_addresses(self, host: str, port: int) -> Sequence[str]:
-        """The addresses of a host, all of them public: connect to one of these. Raises as `destination` does."""
-        addresses = await self._addresses(host, port)
-        own = await asyncio.to_thread(self._own)
+    async def addresses(self, purpose: Purpose, host: str, port: int) -> Sequence[str]:
+        """The addresses of a host that may be connected to for this purpose: connect to one of these.
+
+        Raises PermissionRefused, ToolFailed where the name is not found, ToolRetry for what is no host's name.
+        """
+        literal = _literal(host)
+        if literal is not None:
+            found: Sequence[Address] = (literal,)
+        else:
+            try:
+                async with asyncio.timeout(RESOLVE_S):
+                    found = tuple(map(without_zone, await self._resolve(host, port)))
+            except TimeoutError as exc:
+                raise ToolFailed(f"the name {host} was not found within {RESOLVE_S:.0f} s") from exc
+            except (OSError, UnicodeError) as exc:
+                raise _unknown(host) from exc
+        own = () if purpose is Purpose.CONFIGURED else await asyncio.to_thread(self._own)
+        return self._judged(purpose, host, found, own)
+
+    def addresses_now(self, purpose: Purpose, host: str, port: int) -> Sequence[str]:
+        """As `addresses`, blocking, for as long as the system looks a name up."""
+        literal = _literal(host)
+        try:
+            found = (literal,) if literal is not None else tuple(map(without_zone, self._resolve_now(host, port)))
+        except (OSError, UnicodeError) as exc:
+            raise _unknown(host) from exc
+        return self._judged(purpose, host, found, () if purpose is Purpose.CONFIGURED else self._own())
+
+    def _judged(
+        self, purpose: Purpose, host: str, addresses: Sequence[Address], own: Sequence[Network]
+    ) -> Sequence[str]:
+        if not addresses:
+            raise _unknown(host)
+        if purpose is Purpose.CONFIGURED:
+            good = [address for address in addresses if why_not_configured(address) is None]
+            if not good:  # a name of this network often has a link-local address too: that one is left out
+                raise PermissionRefused(
+                    f"{host} is at {addresses[0]}, {why_not_configured(addresses[0])}: no setting may lead there",
+                    next_step="correct the address in the settings",
+                )
+            return tuple(map(str, good))
         for address in addresses:  # all of them: a name that also leads inside is no public name
             why = self._why_not(address) or ("a network of this host" if is_in(address, own) else None)
             if why is not None:
@@ -168,20 +245,9 @@ class Egress:
                 )
         return tuple(map(str, addresses))
 
-    async def _addresses(self, host: str, port: int) -> Sequence[Address]:
-        literal = _literal(host)
-        if literal is not None:
-            return (literal,)
-        try:
-            async with asyncio.timeout(RESOLVE_S):
-                found = await self._resolve(host, port)
-        except TimeoutError as exc:
-            raise ToolFailed(f"the name {host} was not found within {RESOLVE_S:.0f} s") from exc
-        except OSError as exc:
-            raise ToolFailed(f"there is no host named {host}", next_step="check the address") from exc
-        if not found:
-            raise ToolFailed(f"there is no host named {host}", next_step="check the address")
-        return tuple(map(without_zone, found))
+
+def _unknown(host: str) -> ToolFailed:
+    return ToolFailed(f"there is no host named {host}", next_step="check the address")
 
 
 def host_mistake(name: str) -> str | None:

@@ -23,6 +23,7 @@ from microclaw.masking import SecretMask
 PIECE_BYTES: Final = 64 << 10
 LINGER_S: Final = 1.0
 MAX_LINGER_BYTES: Final = 4 << 20
+MAX_REASON_CHARS: Final = 400
 _RANGES: Final = frozenset({b"range", b"if-range", b"accept-encoding"})
 _PLAIN: Final = frozenset({b"", b"identity"})
 
@@ -100,10 +101,14 @@ class Exchange:
         """Why it ended early; empty when it did not."""
 
     async def refuse(self, status: int, why: str) -> None:
-        """Answer with the reason, unless the answer has begun."""
+        """Answer with the reason, unless the answer has begun.
+
+        It is in the status line too: of an answer to CONNECT most clients show that alone.
+        """
         if self._connection.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             return
         text = f"microclaw: {why}\n".encode()
+        reason = f"Refused: {''.join(char for char in why if ' ' <= char <= '~')}"[:MAX_REASON_CHARS]
         headers = [
             ("Content-Type", "text/plain; charset=utf-8"),
             ("Content-Length", str(len(text))),
@@ -111,10 +116,10 @@ class Exchange:
             ("X-Microclaw-Egress", "refused"),
         ]
         if self._connection.our_state is h11.IDLE:  # what came is no request that h11 would answer
-            head = f"HTTP/1.1 {status} Refused\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers)
+            head = f"HTTP/1.1 {status} {reason}\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers)
             await self._send(self._client, head.encode() + b"\r\n" + text)
         else:
-            response = h11.Response(status_code=status, headers=headers, reason=b"Refused")
+            response = h11.Response(status_code=status, headers=headers, reason=reason.encode())
             for event in (response, h11.Data(data=text), h11.EndOfMessage()):
                 await self._send(self._client, self._connection.send(event) or b"")
         await self._linger()
@@ -208,8 +213,6 @@ class Exchange:
 
     async def _answer(self, event: h11.Response, mask: SecretMask | None) -> None:
         """The answer's head without what belongs to the other connection."""
-        if event.status_code < 200:
-            raise RequestRefused(502, f"the server answered {event.status_code}")
         kept: list[tuple[bytes, bytes]] = []
         for name, value in event.headers.raw_items():
             lowered = name.lower()

@@ -1,129 +1,139 @@
-"""What the host itself may ask, as hooks of its HTTP clients: hosts of the settings, and files from known places.
+"""What the host itself connects to: which places one client may ask, and connections to judged addresses.
 
-A host of the settings may be private (a model server at home); it may not be where clouds keep their metadata, and its
-answers lead to no other host. A file's redirects lead to public addresses alone, and over TLS. What is fetched for
-somebody else has the stricter rule of destinations.py.
+Everything here goes by `Egress`: a name is looked up once, each address is judged, and one of these is connected to.
+HTTP has its own door, http_door.py, which imports the HTTP library.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-from microclaw.egress.destinations import Address, Network, Resolve, is_in, system_resolve, why_not_public, without_zone
+from microclaw.addresses import bracketed
+from microclaw.egress.destinations import Egress, Purpose
+from microclaw.errors import MicroclawError, PermissionRefused
 
-if TYPE_CHECKING:
-    import httpx2
-
-_METADATA: Final[tuple[Network, ...]] = tuple(
-    map(
-        ipaddress.ip_network,
-        (
-            "169.254.0.0/16",
-            "fe80::/10",
-            "fd00:ec2::254/128",
-            "168.63.129.16/32",
-            "100.100.100.200/32",
-            "192.0.0.192/32",
-        ),
-    )
-)
+STAGGER_S: Final = 0.25  # RFC 8305: before the next address is tried beside the first
+MAX_TRIES: Final = 6  # addresses of one name
+_PORTS: Final = {"http": 80, "https": 443}
+T = TypeVar("T")
 
 
-def why_not_configured(address: Address) -> str | None:
-    """Why no setting may lead to this address; None when one may."""
-    return "link-local, or where clouds keep their metadata" if is_in(address, _METADATA) else None
+class Errand:
+    """What one client is for. `first_url` is the place that the settings, the code or a person named.
 
-
-def configured_hooks(base_url: str | None, resolve: Resolve = system_resolve) -> dict[str, list[Any]]:
-    """`event_hooks` of an httpx2.AsyncClient for one host of the settings; without `base_url` the first one asked.
-
-    The address that answered is looked at too: a name that changed its address in between is of no use.
+    Without it (an SDK that knows its own address), the first place that is asked counts as named.
     """
-    rule = _Configured(base_url, resolve)
-    return {"request": [rule.before], "response": [rule.after]}
+
+    def __init__(self, purpose: Purpose, first_url: str | None = None) -> None:
+        self._purpose = purpose
+        self._first = None
+        if first_url is not None:
+            parts = urlsplit(first_url)
+            self._first = _place(parts.scheme, parts.hostname or "", parts.port)
+
+    def purpose_of(self, scheme: str, host: str, port: int | None) -> Purpose:
+        """Which rule the place has. Raises PermissionRefused for one that this client has no business with."""
+        place = _place(scheme, host, port)
+        if self._purpose is Purpose.CONFIGURED:
+            self._first = self._first or place
+            if place != self._first:
+                raise PermissionRefused(
+                    f"{_words(place)} is not {_words(self._first)}, which the settings name",
+                    next_step="correct the address in the settings",
+                )
+        elif self._purpose is Purpose.DOWNLOAD:
+            if place == self._first:
+                return Purpose.CONFIGURED
+            if scheme != "https":  # who stands inside has no certificate for the name
+                raise PermissionRefused(f"it leads to {host} without TLS", next_step="try another source")
+        return self._purpose
 
 
-def download_hooks(first_url: str) -> dict[str, list[Any]]:
-    """`event_hooks` of an httpx2.Client that follows redirects from this address, which the code or a person gave.
+def _place(scheme: str, host: str, port: int | None) -> tuple[str, str, int]:
+    return scheme.lower(), host.lower().rstrip("."), port or _PORTS.get(scheme.lower(), 0)
 
-    TLS is the guard against names that change their address: who stands inside has no certificate for the name.
+
+def _words(place: tuple[str, str, int]) -> str:
+    scheme, host, port = place
+    return f"{scheme}://{bracketed(host)}:{port}"
+
+
+async def connect(
+    purpose: Purpose, host: str, port: int, egress: Egress | None = None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection without TLS. Raises OSError, for what may not be connected to as well."""
+
+    def dial(address: str) -> Callable[[], Coroutine[Any, Any, tuple[asyncio.StreamReader, asyncio.StreamWriter]]]:
+        return lambda: asyncio.open_connection(address, port)
+
+    async def close(late: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
+        late[1].close()
+
+    try:
+        addresses = await (egress or Egress()).addresses(purpose, host, port)
+    except MicroclawError as exc:
+        raise OSError(exc.message) from exc
+    return await first_to_answer([dial(address) for address in in_turns(addresses)], close)
+
+
+def connect_now(
+    purpose: Purpose, host: str, port: int, timeout_s: float, egress: Egress | None = None
+) -> socket.socket:
+    """The same, blocking, with so long for each address."""
+    try:
+        addresses = (egress or Egress()).addresses_now(purpose, host, port)
+    except MicroclawError as exc:
+        raise OSError(exc.message) from exc
+    failure: OSError | None = None
+    for address in in_turns(addresses):
+        try:
+            return socket.create_connection((address, port), timeout_s)
+        except OSError as exc:
+            failure = failure or exc
+    raise failure or OSError(f"{host} has no address")
+
+
+def in_turns(addresses: Sequence[str]) -> list[str]:
+    """The families take turns, so that one that does not work here costs one try; not more than MAX_TRIES."""
+    first = [one for one in addresses if (":" in one) == (":" in addresses[0])]
+    other = [one for one in addresses if one not in first]
+    both = [one for pair in zip(first, other, strict=False) for one in pair]
+    return (both + first[len(other) :] + other[len(first) :])[:MAX_TRIES]
+
+
+async def first_to_answer(
+    dials: Sequence[Callable[[], Coroutine[Any, Any, T]]], close: Callable[[T], Awaitable[None]]
+) -> T:
+    """The first connection that is there. The next one is tried when one failed, and beside it after STAGGER_S.
+
+    When none is there, the first one's failure is raised. `close` ends those that come too late.
     """
-    return {"request": [_Download(first_url).before]}
-
-
-async def check_configured(host: str, port: int, resolve: Resolve = system_resolve) -> None:
-    """For connections of other protocols. Raises OSError for an address that no setting may lead to."""
-    for address in await _found(host, port, resolve):
-        if (why := why_not_configured(address)) is not None:
-            raise OSError(f"{host} is at {address}, {why}: no setting may lead there")
-
-
-class _Configured:
-    def __init__(self, base_url: str | None, resolve: Resolve) -> None:
-        self._host = None if base_url is None else urlsplit(base_url).hostname
-        self._resolve = resolve
-
-    async def before(self, request: httpx2.Request) -> None:
-        host = request.url.host.lower()
-        self._host = (self._host or host).lower()
-        if host != self._host:
-            _refuse(f"{host} is not {self._host}, which the settings name", request)
-        for address in await _found(host, request.url.port or 443, self._resolve):
-            if (why := why_not_configured(address)) is not None:
-                _refuse(f"{host} is at {address}, {why}: no setting may lead there", request)
-
-    async def after(self, response: httpx2.Response) -> None:
-        """By way of a proxy the address is the proxy's, which the settings name."""
-        stream = response.extensions.get("network_stream")
-        peer = None if stream is None else stream.get_extra_info("server_addr")
-        if not isinstance(peer, tuple):
-            return
-        address = without_zone(str(peer[0]))
-        if (why := why_not_configured(address)) is not None:
-            _refuse(f"{response.request.url.host} answered from {address}, {why}", response.request)
-
-
-class _Download:
-    def __init__(self, first_url: str) -> None:
-        self._host = urlsplit(first_url).hostname
-
-    def before(self, request: httpx2.Request) -> None:
-        if request.url.host == self._host:
-            return
-        if request.url.scheme != "https":
-            _refuse(f"it leads to {request.url.host} without TLS", request)
-        for address in _found_now(request.url.host):
-            if (why := why_not_public(address)) is not None:
-                _refuse(f"it leads to {request.url.host} at {address}, {why}", request)
-
-
-async def _found(host: str, port: int, resolve: Resolve) -> Sequence[Address]:
-    """The addresses of a name; none where it is not known here: a proxy may know it, or the connection tells."""
+    waiting, running = deque(dials), list[asyncio.Task[T]]()
+    failure: BaseException | None = None
+    won: asyncio.Task[T] | None = None
     try:
-        return [ipaddress.ip_address(host)]
-    except ValueError:
-        pass
-    try:
-        async with asyncio.timeout(5.0):
-            return [without_zone(text) for text in await resolve(host, port)]
-    except (OSError, TimeoutError):
-        return []
-
-
-def _found_now(host: str) -> Sequence[Address]:
-    try:
-        found = socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM)
-    except OSError:
-        return []
-    return [without_zone(str(one[4][0])) for one in found]
-
-
-def _refuse(why: str, request: httpx2.Request) -> None:
-    import httpx2
-
-    raise httpx2.ConnectError(why, request=request)  # what the callers of these clients tell already
+        while won is None and (waiting or running):
+            if waiting:
+                running.append(asyncio.create_task(waiting.popleft()(), name="dial"))
+            pause_s = STAGGER_S if waiting else None
+            await asyncio.wait(running, timeout=pause_s, return_when=asyncio.FIRST_COMPLETED)
+            failures = [one.exception() for one in running if one.done()]
+            failure = failure or next((one for one in failures if one is not None), None)
+            won = next((one for one in running if one.done() and one.exception() is None), None)
+            running = [one for one in running if not one.done() or (one.exception() is None and one is not won)]
+    finally:
+        for late in running:
+            late.cancel()
+        if running:
+            await asyncio.wait(running)
+        for late in running:
+            if not late.cancelled() and late.exception() is None:
+                await close(late.result())
+    if won is None:
+        raise failure or OSError("there is no address")
+    return won.result()

@@ -10,11 +10,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from microclaw.egress.allowlist import FILE_NAME, Allowance, AllowEntry, Allowlist, read_allowlist
+from microclaw.egress.allowlist import (
+    FILE_NAME,
+    METHODS,
+    Allowance,
+    AllowEntry,
+    Allowlist,
+    is_private_name,
+    read_allowlist,
+)
 from microclaw.errors import ConfigError
 
 DAY_S: Final = 86_400
 MINUTE_S: Final = 60.0
+_WHO: Final = f"the owner of this host can allow it in {FILE_NAME}, {{}}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +34,8 @@ class Verdict:
     why: str
     port: int
     entry: AllowEntry | None = None
+    next_step: str = ""
+    """What a person would change so that it is allowed; empty where nobody can, or `why` says it."""
 
 
 class AllowlistSource:
@@ -65,9 +76,13 @@ def judge(
     about = [entry for entry in allowlist.entries if entry.fits(host, task)]
     wanted = port or (443 if tunnel or scheme == "https" else 80)
     if not about:
-        elsewhere = any(entry.fits(host, next(iter(entry.tasks or ()), task)) for entry in allowlist.entries)
-        why = f"{host} is not allowed for this task" if elsewhere else f"{host} is not on the allowlist"
-        return Verdict(allowed=False, why=why, port=wanted)
+        others = (entry for entry in allowlist.entries if entry.tasks and entry.fits(host, next(iter(entry.tasks))))
+        if (other := next(others, None)) is not None and other.tasks:
+            names = ", ".join(sorted(other.tasks))
+            step = _WHO.format(f"line {other.line}: tasks: [{names}, {task}]")
+            return Verdict(allowed=False, why=f"{host} is not allowed for this task", port=wanted, next_step=step)
+        why = f"{host} is not on the allowlist"
+        return Verdict(allowed=False, why=why, port=wanted, next_step=line_to_add(host, wanted))
     refusals: list[Verdict] = []
     for entry in about:
         verdict = _of_entry(entry, method, host, wanted, is_tls=scheme == "https", tunnel=tunnel)
@@ -91,12 +106,22 @@ def _of_entry(entry: AllowEntry, method: str, host: str, port: int, *, is_tls: b
     if port not in entry.ports:
         ports = ", ".join(map(str, sorted(entry.ports)))
         why = f"port {port} is not allowed for {host} (line {entry.line} has {ports})"
-        return Verdict(allowed=False, why=why, port=port, entry=entry)
+        step = _WHO.format(f"line {entry.line}: ports: [{ports}, {port}]")
+        return Verdict(allowed=False, why=why, port=port, entry=entry, next_step=step)
     if not tunnel and entry.methods is not None and method not in entry.methods:
         methods = ", ".join(sorted(entry.methods))
         why = f"{method} is not allowed for {host} (line {entry.line} has {methods})"
-        return Verdict(allowed=False, why=why, port=port, entry=entry)
+        step = _WHO.format(f"line {entry.line}: methods: [{methods}, {method}]") if method in METHODS else ""
+        return Verdict(allowed=False, why=why, port=port, entry=entry, next_step=step)
     return Verdict(allowed=True, why=f"line {entry.line} allows it", port=port, entry=entry)
+
+
+def line_to_add(host: str, port: int) -> str:
+    """What the owner writes so that a host may be asked; nothing for one that no allowlist can have."""
+    if is_private_name(host):
+        return ""
+    ports = "" if port == 443 else f", ports: [{port}]"
+    return _WHO.format(f"below allow: - {{host: {host}{ports}}}")
 
 
 def version_of(path: Path) -> tuple[int, ...] | None:

@@ -23,8 +23,8 @@ import h11
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.config.places import MAX_SOCKET_PATH_BYTES
 from microclaw.durable import make_private_folder
-from microclaw.egress.allowlist import Allowlist
-from microclaw.egress.destinations import Egress
+from microclaw.egress.allowlist import FILE_NAME, Allowlist
+from microclaw.egress.destinations import Egress, Purpose
 from microclaw.egress.exchange import Exchange, Streams, Upstream, connect
 from microclaw.egress.policy import AllowlistSource, Meter, TaskUse, Verdict, judge
 from microclaw.egress.request_head import MAX_HEAD_BYTES, ProxyRequest, RequestRefused, read_head
@@ -89,30 +89,34 @@ class EgressProxy:
         """
         allowlist = self.allowlist.current()
         if name not in allowlist.names:
-            known = ", ".join(allowlist.names)
+            known = f"use one of {', '.join(allowlist.names)}; or " if allowlist.names else ""
+            line = f"- {{host: api.example.com, tasks: [{name[:40]}]}}"
             raise TaskRefused(
                 f"the allowlist has nothing for {name[:40]!r}",
-                next_step=f"use one of {known}" if known else "write the hosts into egress.yaml: docs/egress.md",
+                next_step=f"{known}the owner of this host adds to {FILE_NAME}, below allow: {line}",
             )
         return tuple(entry.words for entry in allowlist.entries if entry.counts_for(name))
 
     @asynccontextmanager
-    async def serving(self, folder: Path, task: str, *, name: str | None = None) -> AsyncIterator[Path | None]:
+    async def serving(
+        self, folder: Path, task: str, *, name: str | None = None, by: str | None = None
+    ) -> AsyncIterator[Path | None]:
         """The unix socket (0600) of one task's proxy in `folder`, which is made private; it ends with the block.
 
         None when the allowlist has mistakes: the task then has no network. `task` is what the security log names,
-        `name` what entries with `tasks:` name; without it they are the same.
+        `name` what entries with `tasks:` name; without it they are the same. `by` is who asked for the task.
         """
         try:
             await asyncio.to_thread(self.allowlist.current)
         except ConfigError as exc:
             _log.warning("a task has no network: %s", exc.message)
-            self.record(AuditEvent(AuditKind.EGRESS_REFUSED, "no network: the allowlist has mistakes", about=task))
+            text = "no network: the allowlist has mistakes"
+            self.record(AuditEvent(AuditKind.EGRESS_REFUSED, text, about=task, by=by))
             yield None
             return
         await asyncio.to_thread(make_private_folder, folder)
         path = folder / SOCKET_NAME
-        proxy = _TaskProxy(self, task, name or task)
+        proxy = _TaskProxy(self, task, name or task, by)
         listener = await asyncio.to_thread(_listener, path)
         server = await asyncio.start_unix_server(proxy.connected, sock=listener, limit=MAX_HEAD_BYTES)
         try:
@@ -131,10 +135,11 @@ class EgressProxy:
 
 
 class _TaskProxy:
-    def __init__(self, proxy: EgressProxy, task: str, name: str) -> None:
+    def __init__(self, proxy: EgressProxy, task: str, name: str, by: str | None) -> None:
         self._proxy = proxy
         self._task = task
         self._name = name
+        self._by = by
         self._use = TaskUse()
         self._running: set[asyncio.Task[None]] = set()
         self._ending = False
@@ -176,13 +181,13 @@ class _TaskProxy:
             request = read_head(await self._head(client), connection)
             allowlist, verdict = await self._judged(request)
             if not verdict.allowed:
-                raise RequestRefused(403, verdict.why)
+                raise RequestRefused(403, verdict.why, verdict.next_step)
             await self._pass(exchange, request, allowlist, verdict)
             self._note(AuditKind.EGRESS_ALLOWED, request, verdict, exchange, exchange.ended)
         except RequestRefused as exc:
             kind = AuditKind.EGRESS_ALLOWED if exc.status == SERVERS_FAULT else AuditKind.EGRESS_REFUSED
             self._note(kind, request, verdict, exchange, exc.why)
-            await exchange.refuse(exc.status, exc.why)
+            await exchange.refuse(exc.status, exc.words)
         except BaseException as exc:
             if exchange.count is None:
                 raise
@@ -231,7 +236,7 @@ class _TaskProxy:
         try:
             secret = None
             if entry.secret is not None and (secret := await proxy.secrets.value(entry.secret)) is None:
-                raise RequestRefused(403, f"there is no secret {entry.secret}: microclaw secret set {entry.secret} -")
+                raise RequestRefused(403, proxy.secrets.refusal(entry.secret))
             upstream = await self._connect(request, verdict.port, tls=entry.tls and not request.tunnel)
             try:
                 if request.tunnel:
@@ -250,7 +255,7 @@ class _TaskProxy:
         """Connect to an address that was checked: the name is looked up once, here, and only now that it is allowed."""
         proxy, name = self._proxy, request.host
         try:
-            addresses = await proxy.egress.public_addresses(request.host, port)
+            addresses = await proxy.egress.addresses(Purpose.TASK, request.host, port)
         except MicroclawError as exc:
             raise RequestRefused(403 if isinstance(exc, PermissionRefused) else SERVERS_FAULT, exc.message) from exc
         context = await proxy.tls() if tls else None
@@ -281,7 +286,7 @@ class _TaskProxy:
             known = (request.host,) if kind is AuditKind.EGRESS_ALLOWED else ()  # a refused one may be somebody's data
         counted = f", {exchange.up_bytes:,} bytes up, {exchange.down_bytes:,} down" if exchange.count else ""
         text = f"{what}{counted}{f': {why}' if why else ''}"
-        self._proxy.record(AuditEvent(kind, text, about=self._task, known=known))
+        self._proxy.record(AuditEvent(kind, text, about=self._task, by=self._by, known=known))
 
 
 def _listener(path: Path) -> socket.socket:

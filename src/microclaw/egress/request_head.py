@@ -26,6 +26,7 @@ HOP_BY_HOP: Final = frozenset(
 )  # fmt: skip
 """Headers of one connection, or that the proxy writes itself; they are never passed on as they came."""
 _LINE: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*")
+_LENGTH: Final = re.compile(rb"[0-9]{1,18}")
 _AUTHORITY: Final = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^:@\[\]/?#]+)(?::(?P<port>[0-9]{1,5}))?")
 _ABSOLUTE: Final = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?#]*)(?P<target>[/?][^#]*)?", re.IGNORECASE)
 
@@ -33,10 +34,11 @@ _ABSOLUTE: Final = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?#]*)(?P<t
 class RequestRefused(Exception):
     """The request is not carried out; `status` and the words go to the task, `why` to the security log too."""
 
-    def __init__(self, status: int, why: str) -> None:
+    def __init__(self, status: int, why: str, next_step: str = "") -> None:
         super().__init__(why)
         self.status = status
         self.why = why
+        self.words = f"{why}. Next: {next_step}" if next_step else why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +100,9 @@ def _check_lines(head: bytes) -> None:
     for line in lines[1:]:
         if not _LINE.fullmatch(line):  # bare CR, LF and NUL, and lines that are folded, too
             raise RequestRefused(400, "a header is not NAME: VALUE in one line")
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length" and not _LENGTH.fullmatch(value.strip(b" \t")):  # h11 takes "5, 5"
+            raise RequestRefused(400, "Content-Length is no number")
     names = Counter(line.partition(b":")[0].lower() for line in lines[1:])  # before h11 joins equal lengths
     if any(names[name] > 1 for name in (b"host", b"content-length", b"transfer-encoding")):
         raise RequestRefused(400, "a header that may be there once is there twice")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from microclaw.durable import replace_file
-from microclaw.egress.outgoing import download_hooks
 from microclaw.errors import ConfigError
 from microclaw.flash.chips import STOCK_SHA256, STOCK_SITE, Chip
 from microclaw.flash.image import FlashImage, read_image
@@ -56,13 +55,13 @@ def find_image(named: Path | None, chip: Chip, psram_bytes: int, cache: Path, fe
 
 def download(address: str) -> bytes:
     """By HTTPS, at most 8 MB; OSError when it fails."""
-    import httpx2 as httpx  # takes 0.1 s to import, and most never download
+    from httpx2 import HTTPError  # takes 0.1 s to import, and most never download
+
+    from microclaw.egress.http_door import download_client
 
     try:
         with (
-            httpx.Client(
-                timeout=_FETCH_S, follow_redirects=True, max_redirects=3, event_hooks=download_hooks(address)
-            ) as client,
+            download_client(address, timeout=_FETCH_S, max_redirects=3) as client,
             client.stream("GET", address) as answer,
         ):
             answer.raise_for_status()
@@ -72,7 +71,7 @@ def download(address: str) -> bytes:
                 if len(data) > MAX_BYTES:
                     raise OSError(f"more than {MAX_BYTES} bytes came")
             return bytes(data)
-    except httpx.HTTPError as exc:
+    except HTTPError as exc:
         raise OSError(str(exc)) from exc
 
 

@@ -8,7 +8,9 @@ from functools import partial
 import httpx2
 
 from microclaw.addresses import is_local
-from microclaw.egress.outgoing import configured_hooks
+from microclaw.egress.destinations import Egress, Purpose
+from microclaw.egress.http_door import http_client
+from microclaw.egress.outgoing import Errand
 
 MAX_ANSWER_BYTES = 4 << 20
 
@@ -23,23 +25,21 @@ def bounded_client(
     stream_bytes: int | None = None,
     proxy: str | None = None,
     base_url: str | None = None,
+    egress: Egress | None = None,
 ) -> httpx2.AsyncClient:
     """A client for one SDK, which closes it. Bodies come uncompressed: a small one could hide a huge one.
 
     `proxy` is an http:// proxy (CONNECT for https); a `base_url` on this machine or network is asked directly, and
     without `proxy` the environment's proxies count. `stream_bytes` is the limit of a stream of events, where it is
-    another one: such a body is never whole in memory. Hooks and no transport of our own: with one, they would not.
-    It asks one host, that of `base_url` (docs/egress.md: purpose "configured").
+    another one: such a body is never whole in memory.
+    It asks one place, that of `base_url`, and follows no redirect: a key belongs to the address it was given for.
     """
-    hooks = configured_hooks(base_url)
-    return httpx2.AsyncClient(
-        headers={"Accept-Encoding": "identity"},
-        follow_redirects=False,  # a key belongs to the address it was given for
-        event_hooks={
-            **hooks,
-            "response": [*hooks["response"], partial(_bound, limit_bytes, stream_bytes or limit_bytes)],
-        },
+    return http_client(
+        Errand(Purpose.CONFIGURED, base_url),
+        egress=egress,
         proxy=proxy if proxy and not is_local(base_url) else None,
+        headers={"Accept-Encoding": "identity"},
+        event_hooks={"response": [partial(_bound, limit_bytes, stream_bytes or limit_bytes)]},
     )
 
 

@@ -47,7 +47,7 @@ from microclaw.offline.pins import (
     unknown_device,
     unknown_of_several,
 )
-from microclaw.offline.program_names import program_order
+from microclaw.offline.program_names import program_order, timed_program_order
 from microclaw.offline.program_times import about_times, set_times, times_order
 from microclaw.offline.programs import PROGRAMS
 from microclaw.offline.references import later, referred, with_target
@@ -121,6 +121,7 @@ def understand(request: ModelRequest) -> Understanding:
     decision = found if isinstance(found, Say) else _decide(found)
     at = found if isinstance(found, Context) else None
     is_unclear = isinstance(decision, Say) and decision.code in ("ambiguous", "not_understood")
+    is_unclear = is_unclear and (at is None or at.parse.word("order") is None)  # it asks for the time that is missing
     if is_unclear and completed is None and (about := about_times(said, device_context)) is not None:
         decision, at = about, None
     kept = DialogueState()
@@ -224,6 +225,7 @@ def _read(
             return _Reading(past_of(question, act), refers=True)
         return _Reading(Context(question, said, device_context, device, named is not None, results))
     timed = times_order(text, device_context, named)
+    timed = timed or timed_program_order(text, device_context, named)
     ordered = timed or program_order(text, device_context, named)
     if ordered is not None:
         order, there = ordered

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from microclaw.language.quantities import normalize_quantities
+from microclaw.language.times import split_when
 from microclaw.models.protocol import DeviceContext, KnownDevice
 from microclaw.offline.decision import Say
 from microclaw.offline.parse import Parse
@@ -58,6 +60,26 @@ def program_order(
     if switch is None:
         return Parse("remove_app", {"app": app}), device
     return Parse("switch_app", {"app": app, "switch": switch}), having[0][0] if len(having) == 1 else device
+
+
+def timed_program_order(
+    said: str, device_context: DeviceContext, device: KnownDevice | None
+) -> tuple[Parse, KnownDevice | None] | None:
+    """The schedule of "run blink at 8 pm", for a program that a board has; None for any other sentence.
+
+    Nothing but the order and one time may be said: "every second tuesday" or "but not on sundays" is not guessed at.
+    """
+    timed = split_when(normalize_quantities(said), bare_hour=True)
+    if timed is None:
+        return None
+    what = re.sub(rf"(?i)^{POLITE}", "", timed[0])
+    order, there = program_order(what, device_context, device) or (None, None)
+    if order is None or isinstance(order, Say):
+        return None
+    boards = (device,) if device is not None else device_context.devices
+    if not any(named_on(board, order.word("app") or "", kept=True) for board in boards):
+        return None
+    return Parse("schedule", {**order.values, "what": what, "order": order.kind}, when=timed[1]), there
 
 
 def named_on(board: KnownDevice, name: str, *, kept: bool) -> list[str]:

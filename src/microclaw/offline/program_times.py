@@ -9,6 +9,7 @@ import re
 from typing import Final
 
 from microclaw.language.quantities import normalize_quantities
+from microclaw.language.times import DAYS, SUN
 from microclaw.models.protocol import DeviceContext, KnownDevice
 from microclaw.offline.decision import Act, Context, Decision, Say
 from microclaw.offline.parse import Parse, Values
@@ -35,9 +36,17 @@ _ORDERS: Final = tuple(
         rf"(?:run|let) {_NAME} (?:run )?{_ALWAYS}",
     )
 )
-_ABOUT_TIMES: Final = re.compile(
-    rf"(?i){POLITE}(?:run|start|repeat|let|have|make) {_NAME}(?: run)?,? "
-    r"(?:(?:for|every|each|once|twice|period|per|hourly|daily|an? (?:minute|hour|day))\b|\d+ times\b).*"
+_CLOCK: Final = (
+    r"(?:at |by |between |from |until |till )?"
+    rf"(?:clock(?:12)? \d{{4}}|noon|midday|midnight|night|{'|'.join(sorted(SUN))})"
+    r"|(?:at|between|from) \d{1,2}(?::\d\d)?(?! ?(?:ms|milli|percent|times))|tomorrow|tonight|today|next"
+    rf"|(?:on )?(?:weekdays|weekends|the \d|(?:{'|'.join(DAYS)})s?)"
+)
+_WHEN: Final = rf"(?:for|every|each|once|twice|period|per|hourly|daily|an? (?:minute|hour|day)|{_CLOCK})\b|\d+ times\b"
+_RUN: Final = rf"(?:run|start|repeat|let|have|make) {_NAME}(?: run)?"
+_ABOUT_TIMES: Final = (
+    re.compile(rf"(?i){POLITE}{_RUN},? (?:{_WHEN}).*"),
+    re.compile(rf"(?i){POLITE}(?:{_WHEN})[^.;]*? {_RUN}\W*"),
 )
 _NO_NAMES: Final = frozenset(
     re.findall(
@@ -75,7 +84,8 @@ def times_order(
 def about_times(said: str, device_context: DeviceContext) -> Say | None:
     """What to say where a sentence that is not understood is about when a program runs; None for any other sentence."""
     text, device = split_device(said, device_context)
-    found = _ABOUT_TIMES.fullmatch(normalize_quantities(text))
+    said = normalize_quantities(text)
+    found = next((match for about in _ABOUT_TIMES if (match := about.fullmatch(said)) is not None), None)
     if found is None:
         return None
     name = found["name"]
@@ -85,7 +95,7 @@ def about_times(said: str, device_context: DeviceContext) -> Say | None:
     if having:
         board, app = having[0]
         text = f"{app} is a program on {board}; I did not understand when it should run, so I did nothing."
-        step = f"run {app} every 10 minutes; run {app} every 10 minutes for 5 seconds; stop {app} after 3 minutes"
+        step = f"run {app} every 10 minutes for 5 seconds; stop {app} after 3 minutes; every weekday at 7:00 run {app}"
         return Say(text, "ambiguous", step)
     if name.lower() in {*_NO_NAMES, *(one.name.lower() for one in device_context.devices)}:
         return None

@@ -78,7 +78,7 @@ def decide_schedule(at: Context, sentences: Sentences, inner: Callable[[Context]
     if at.results and at.results[-1].tool == "schedule-add":
         made = at.results[-1].fields
         warning = f" Careful: {made['warning']}." if made.get("warning") else ""
-        asks = "" if warning else _asks_then(at, sentences)
+        asks = "" if warning else _asks_then(at, sentences) or _runs_now(at)
         return Say(f"Schedule {made.get('schedule')}: {made.get('what')}; next {made.get('next')}.{warning}{asks}")
     when = at.parse.when or When()
     what = at.parse.word("what") or ""
@@ -90,7 +90,7 @@ def decide_schedule(at: Context, sentences: Sentences, inner: Callable[[Context]
     if _REMINDER.match(what):
         doing = _reminder(doing)
     else:
-        meant = sentences.parse(what)
+        meant = _program_order(at.parse) or sentences.parse(what)
         if meant is None or meant.kind in NOTHING_DONE:
             return Say(
                 "I do not understand what is to be done then.", "not_understood", "as in: turn on pin 4 at 22:00"
@@ -135,6 +135,21 @@ def _asks_then(at: Context, sentences: Sentences) -> str:
         pins = [at.device.board.led.pin]
     used = [f"pin {pin} is {user}" for pin in pins if (user := pin_user(at.device.apps, pin)) is not None]
     return f" Careful: {asks_when_due(used)}." if used else ""
+
+
+def _program_order(parse: Parse) -> Parse | None:
+    """The order about a program that the schedule is for, where it is one."""
+    kind = parse.word("order")
+    values = {name: value for name, value in parse.values.items() if name in ("app", "switch")}
+    return None if kind is None else Parse(kind, values)
+
+
+def _runs_now(at: Context) -> str:
+    """That a start changes nothing while the program runs; else empty."""
+    app = at.parse.word("app")
+    if at.parse.word("switch") != "start" or at.device is None or all(one.name != app for one in at.device.apps):
+        return ""
+    return f" {app} is on {at.device.name} now: if it still runs then, nothing changes."
 
 
 def _cancelled(words: str, said: str) -> Parse:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import os
 import re
-import select
 import shutil
 import subprocess
 import time
@@ -19,6 +18,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from microclaw.errors import NoSandbox
+from microclaw.readiness import is_readable
 
 SYSTEM: Final = tuple(Path(f"/{name}") for name in ("usr", "lib", "lib32", "lib64", "bin"))
 READ_BESIDES: Final = (Path("/etc/ld.so.cache"), Path("/etc/alternatives"))
@@ -176,7 +176,7 @@ def why_it_ended(process: subprocess.Popen[bytes]) -> NoSandbox:
 def _process_inside(process: subprocess.Popen[bytes], told: int) -> int:
     data, deadline = b"", time.monotonic() + START_S
     while b"}" not in data and time.monotonic() < deadline:
-        if select.select([told], [], [], LOOK_S)[0]:
+        if is_readable(told, LOOK_S):
             data += os.read(told, 1024)
         elif process.poll() is not None:
             break

@@ -13,7 +13,6 @@ import platform
 import re
 import resource
 import secrets
-import select
 import signal
 import subprocess
 import time
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from microclaw.errors import NoSandbox
+from microclaw.readiness import is_readable
 from microclaw.sandbox.bubblewrap import (
     LOOK_S,
     START_S,
@@ -105,7 +105,7 @@ class Wrapped:
     def close(self) -> None:
         """Kill it if it lives, wait until it is dead, and free what it had."""
         self.kill()
-        select.select([self.first], [], [])
+        is_readable(self.first, None)
         self.process.wait()
         if self.process.stdout is not None:
             self.process.stdout.close()

@@ -53,7 +53,7 @@ class DeviceCode:
                 next_step="its owner names one of its labels in tasks.from_devices: "
                 f"microclaw config set tasks.from_devices {min(sender.labels, default='LABEL')}",
             )
-            self._tasks.note_refused(order, refusal.message)
+            self._tasks.telling.refused(order, refusal.message)
             raise refusal
         row = await self._tasks.submit(order)
         try:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -80,23 +82,27 @@ def limit_reason(ending: TaskEnding, limits: SandboxLimits) -> str:
     }.get(ending, "")
 
 
+def row_of(order: TaskOrder, code: bytes, language: Language, limits: SandboxLimits, now_ms: int) -> TaskRow:
+    """The row of an order that is taken, without its number."""
+    return TaskRow(
+        person_id=order.person_id,
+        asked_by=order.asked_by,
+        device_id=order.device_id,
+        channel=order.channel,
+        chat_id=order.chat_id,
+        language=language.name,
+        code_bytes=len(code),
+        code_sha256=hashlib.sha256(code).hexdigest(),
+        inputs=tuple(order.files),
+        keep=tuple(dict.fromkeys(order.keep)),
+        allow=order.allow,
+        limits=json.dumps(asdict(limits)),
+        created_ms=now_ms,
+    )
+
+
 def stopped(row: TaskRow, why: TaskEnding) -> TaskRow:
     """The row of one that was ended early, or never began."""
     if why == "cancelled":
         return replace(row, state="cancelled", ending="cancelled")
     return replace(row, state="failed", ending="interrupted", reason=CLEANED)
-
-
-def started_text(live: LiveTask) -> str:
-    """What the security log has of its start."""
-    row, limits = live.row, live.limits
-    network = "no network" if row.allow is None else f"network: {row.allow}"
-    return (
-        f"task {row.number}: {row.language}, {row.code_bytes:,} bytes, sha256 {row.code_sha256[:16]}, "
-        f"{limits.wall_s:g} s, {limits.memory_bytes >> 20} MB, {network}, approval: {live.order.approval}"
-    )
-
-
-def ended_text(row: TaskRow) -> str:
-    code = "" if row.exit_code is None else f", exit code {row.exit_code}"
-    return f"task {row.number}: {row.ending}{code}, {len(row.files)} files, {row.output_bytes:,} bytes printed"

@@ -60,6 +60,19 @@ LANGUAGES: Final[Mapping[str, Language]] = {
     "shell": Language("shell", "main.sh", "sh", (), "a POSIX shell"),
     "javascript": Language("javascript", "main.js", "node", (), "Node.js"),
 }
+_OTHER_NAMES: Final = {"py": "python", "python3": "python", "sh": "shell", "js": "javascript", "node": "javascript"}
+
+
+def language_named(name: str) -> Language:
+    """By its name here, or as people type it. Raises TaskRefused, which says what is right."""
+    typed = name.strip().lower()
+    language = LANGUAGES.get(_OTHER_NAMES.get(typed, typed))
+    if language is not None:
+        return language
+    if typed == "bash":  # taken as shell, arrays and [[ would fail in the middle of the code
+        raise TaskRefused("bash is not run here: shell code is run by sh", next_step="write it for sh, and use shell")
+    names = f"use one of {', '.join(LANGUAGES)} (or py, sh, js)"
+    raise TaskRefused(f"there is no language {name[:40]!r}", next_step=names)
 
 
 def available() -> tuple[str, ...]:
@@ -103,11 +116,7 @@ class TaskOrder:
 
 def check_order(order: TaskOrder, settings: TaskSettings) -> tuple[Language, SandboxLimits]:
     """How it runs. Raises TaskRefused, which says what is wrong with it."""
-    language = LANGUAGES.get(order.language)
-    if language is None:
-        raise TaskRefused(
-            f"there is no language {order.language[:40]!r}", next_step=f"use one of {', '.join(LANGUAGES)}"
-        )
+    language = language_named(order.language)
     size = len(order.code.encode(errors="replace"))
     if not order.code.strip():
         raise TaskRefused("the code is empty", next_step="send some")

@@ -7,21 +7,19 @@ next start, and its folder is cleaned; its processes end with the host (the sand
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from microclaw.audit import AuditEvent, AuditKind, Record
+from microclaw.audit import Record
 from microclaw.auth.approved_acts import approval_now
 from microclaw.config.settings import TaskSettings
 from microclaw.errors import MicroclawError, Overloaded, TaskRefused, UnknownName
-from microclaw.events import LiveEvent, ResultFile, TaskChanged
+from microclaw.events import LiveEvent, ResultFile
 from microclaw.sandbox.job import SandboxEnd, SandboxJob, SandboxLimits
 from microclaw.store.tasks import TaskEnding, TaskRow, TaskTable
 from microclaw.tasks.folders import TaskFolders, too_many
@@ -31,13 +29,13 @@ from microclaw.tasks.live import (
     TAIL_BYTES,
     LiveTask,
     TaskView,
-    ended_text,
     limit_reason,
     page,
-    started_text,
+    row_of,
     stopped,
 )
 from microclaw.tasks.order import Language, TaskOrder, check_network_name, check_order, order_lines
+from microclaw.tasks.telling import TaskTelling
 from microclaw.tasks.waiting import WaitingTasks
 
 MAX_WAIT_S: Final = 25.0  # of one look at a running task
@@ -59,7 +57,9 @@ class Proxy(Protocol):
     def reach(self, name: str) -> tuple[str, ...]:
         """What a task of this name may ask. Raises TaskRefused, ConfigError. Blocking."""
 
-    def serving(self, folder: Path, task: str, *, name: str | None = None) -> AbstractAsyncContextManager[Path | None]:
+    def serving(
+        self, folder: Path, task: str, *, name: str | None = None, by: str | None = None
+    ) -> AbstractAsyncContextManager[Path | None]:
         """The socket of a task's proxy in a folder of its own, None where nothing is allowed."""
 
 
@@ -86,8 +86,7 @@ class TaskService:
         self._folders = folders
         self._run_sandboxed = run
         self._check_sandbox = check_sandbox
-        self._record = record
-        self._publish = publish
+        self.telling = TaskTelling(record, publish)
         self._now_ms = now_ms
         self._proxy = proxy
         self._may_run = may_run
@@ -105,7 +104,7 @@ class TaskService:
             ended = replace(row, state="failed", ending="interrupted", reason=CLEANED, ended_ms=self._now_ms())
             await self._table.put(ended)
             await asyncio.to_thread(self._folders.clean, row.number)
-            self._note_end(ended)
+            self.telling.ended(ended)
         await asyncio.to_thread(self._folders.remove_others, await self._table.numbers())
         await self.prune()
         async with asyncio.TaskGroup() as group:
@@ -136,10 +135,10 @@ class TaskService:
             with self._waiting.taking(order.person_id):
                 live = await self._take(order, language, command, limits)
         except MicroclawError as exc:
-            self.note_refused(order, exc.message)
+            self.telling.refused(order, exc.message)
             raise
         self._waiting.add(live)
-        self._tell(live.row)
+        self.telling.changed(live.row)
         self._start_more()
         return live.row
 
@@ -149,7 +148,7 @@ class TaskService:
             check_order(order, self.settings)
             return await asyncio.to_thread(order_lines, order, await self.reach(order.allow))
         except MicroclawError as exc:
-            self.note_refused(order, exc.message)
+            self.telling.refused(order, exc.message)
             raise
 
     async def reach(self, allow: str | None) -> tuple[str, ...]:
@@ -166,21 +165,7 @@ class TaskService:
     ) -> LiveTask:
         await asyncio.to_thread(self._folders.check_room, limits.disk_bytes)
         code = order.code.encode(errors="replace")
-        row = TaskRow(
-            person_id=order.person_id,
-            asked_by=order.asked_by,
-            device_id=order.device_id,
-            channel=order.channel,
-            chat_id=order.chat_id,
-            language=language.name,
-            code_bytes=len(code),
-            code_sha256=hashlib.sha256(code).hexdigest(),
-            inputs=tuple(order.files),
-            keep=tuple(dict.fromkeys(order.keep)),
-            allow=order.allow,
-            limits=json.dumps(asdict(limits)),
-            created_ms=self._now_ms(),
-        )
+        row = row_of(order, code, language, limits, self._now_ms())
         row = replace(row, number=await self._table.add(row))
         given = {**language.besides(), language.file: code, **order.files}
         try:
@@ -191,11 +176,6 @@ class TaskService:
         live = LiveTask(row, replace(order, code="", files={}), language, command, limits, files, approval_now())
         self._live[row.number] = live
         return live
-
-    def note_refused(self, order: TaskOrder, why: str) -> None:
-        """A line of the security log."""
-        text = f"{order.language[:20]} code of {len(order.code):,} characters was not run: {why}"
-        self._record(AuditEvent(AuditKind.TASK_REFUSED, text, by=order.asked_by, about=order.device or None))
 
     # Running
 
@@ -215,7 +195,7 @@ class TaskService:
         """One task from its start to its end. Its own failures do not leave it."""
         try:
             await self._set(live, replace(live.row, state="running", started_ms=self._now_ms()))
-            self._note_start(live)
+            self.telling.started(live)
             ended = await self._outcome(live)
         except MicroclawError as exc:
             ended = replace(live.row, state="failed", ending="not_run", reason=exc.message)
@@ -275,7 +255,7 @@ class TaskService:
         if self._proxy is None or live.row.allow is None:
             return await self._run_sandboxed(job, folder, live.printed)
         place = self._folders.proxy(number)
-        async with self._proxy.serving(place, f"task {number}", name=live.row.allow) as socket:
+        async with self._proxy.serving(place, f"task {number}", name=live.row.allow, by=live.row.asked_by) as socket:
             return await self._run_sandboxed(replace(job, proxy_socket=socket), folder, live.printed)
 
     async def _end(self, live: LiveTask, ended: TaskRow) -> None:
@@ -283,7 +263,7 @@ class TaskService:
         try:
             await asyncio.to_thread(self._folders.clean, ended.number)
             await self._set(live, ended)
-            self._note_end(ended, live.approval)
+            self.telling.ended(ended, live.approval)
             await self.prune()
         except (MicroclawError, OSError) as exc:  # it stays open in the store: the next start closes it
             _log.warning("the end of task %d is not kept: %s", ended.number, exc)
@@ -309,7 +289,7 @@ class TaskService:
     async def _set(self, live: LiveTask, row: TaskRow) -> None:
         live.row = row
         await self._table.put(row)
-        self._tell(row)
+        self.telling.changed(row)
         live.wake()
 
     # Ending one early
@@ -417,21 +397,3 @@ class TaskService:
         for number in too_many(results, before_ms=before, count=kept.keep_count, size_bytes=kept.keep_mb << 20):
             await asyncio.to_thread(self._folders.remove, number)
             await self._table.delete(number)
-
-    # Telling
-
-    def _tell(self, row: TaskRow) -> None:
-        device = row.asked_by if row.device_id else ""
-        at_ms = row.ended_ms or row.started_ms or row.created_ms
-        self._publish(TaskChanged(device, at_ms, row.number, row.state, row.ending, row.language, row.asked_by))
-
-    def _note_start(self, live: LiveTask) -> None:
-        self._audit(AuditKind.TASK_STARTED, started_text(live), live.row, live.approval)
-
-    def _note_end(self, row: TaskRow, approval: str | None = None) -> None:
-        self._audit(AuditKind.TASK_ENDED, ended_text(row), row, approval)
-
-    def _audit(self, kind: AuditKind, text: str, row: TaskRow, approval: str | None) -> None:
-        known, about, network = (row.code_sha256[:16],), f"task {row.number}", row.allow is not None
-        event = AuditEvent(kind, text, about=about, by=row.asked_by, known=known, approval=approval, network=network)
-        self._record(event)

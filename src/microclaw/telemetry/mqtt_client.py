@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import Final
 
@@ -10,6 +11,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from microclaw.egress.destinations import Purpose
+from microclaw.egress.outgoing import connect_now
 from microclaw.telemetry.mqtt_broker import CONNECT_S, MAX_UNDER_WAY, QOS, BrokerOptions
 
 KEEPALIVE_S: Final = 30
@@ -27,6 +30,10 @@ class GuardedClient(paho.Client):
         except Exception as exc:
             self.broken(exc)
             return MQTTErrorCode.MQTT_ERR_UNKNOWN
+
+    def _create_socket_connection(self) -> socket.socket:
+        """To an address that was judged, as every connection of the settings."""
+        return connect_now(Purpose.CONFIGURED, self._host, self._port, CONNECT_S)
 
     def _packet_read(self) -> MQTTErrorCode:
         """The broker was told the largest message (MQTT 5.0, 3.1.2.11.4); one that does not care is left."""

@@ -180,10 +180,8 @@ def _output(row: TaskRow, asked: CodeParameters) -> ToolOutput:
         "output": fence_text(shown, f"the output of task {row.number}"),
         "files": [{"name": one.name, "bytes": one.size_bytes} for one in row.files],
     }
-    missing = [name for name in row.keep if name not in {one.name for one in row.files}]
-    if missing:
-        refused = dict(row.refused)
-        fields["not_kept"] = {name: refused.get(name, "it was not written") for name in missing}
+    if row.refused:
+        fields["not_kept"] = dict(row.refused)
     if row.reason:
         fields["message"] = row.reason
     if row.ending in ("interrupted", "not_run"):

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin
 
 from microclaw import __version__
-from microclaw.egress.destinations import Destination, Egress
+from microclaw.egress.destinations import Destination, Egress, Purpose
+from microclaw.egress.outgoing import Errand
 from microclaw.errors import ToolFailed
 
 if TYPE_CHECKING:
@@ -86,13 +87,14 @@ class Fetcher:
 
     async def _get(self, destination: Destination) -> Page | str:
         """The page, or the address that it redirects to."""
-        import httpx2
+        from microclaw.egress.http_door import http_client
 
-        client = httpx2.AsyncClient(
+        client = http_client(
+            Errand(Purpose.WEB),
+            egress=self._egress,
             proxy=self._proxy,
-            trust_env=False,  # the environment's proxy and .netrc are not for addresses of others
+            environment=False,  # the environment's proxy and .netrc are not for addresses of others
             verify=self._tls if self._tls is not None else True,
-            follow_redirects=False,
             timeout=self._limits.total_s,
         )
         headers = {

@@ -40,7 +40,7 @@ class InstallMark:
             return structs.replace(
                 decode(self._path.read_bytes(), type=InterruptedInstall), is_old=True, delivered=False
             )
-        except (OSError, DecodeError):
+        except (OSError, DecodeError, UnicodeDecodeError):
             self.clear()
             return None
 

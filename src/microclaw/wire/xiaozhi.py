@@ -243,7 +243,7 @@ def read_report(data: bytes) -> Report:
     """The body of its request for a configuration; what cannot be read is as if it were not there."""
     try:
         return msgspec.json.decode(data or b"{}", type=Report, strict=False)
-    except (msgspec.ValidationError, msgspec.DecodeError, RecursionError):
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Report()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import select
 import shutil
 import socket
 import sys
@@ -20,6 +19,7 @@ from tests.voice.engines.hearing import descendants, loudness, seconds, spoken
 
 from microclaw.builds import confinement
 from microclaw.errors import VoiceError
+from microclaw.readiness import is_readable
 from microclaw.sandbox.landlock import landlock_version
 from microclaw.voice.engines.engine import FRAME_BYTES
 from microclaw.voice.engines.engine_files import installation
@@ -189,7 +189,7 @@ async def test_no_child_lives_on_when_an_engine_is_killed_or_crashes(way: str) -
             await engine.process.wait()
         await engine.end()
         for end in ends:
-            assert select.select([end], [], [], PATIENT_S)[0]
+            assert is_readable(end, PATIENT_S)
             os.close(end)
 
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from microclaw.backoff import Backoff
 from microclaw.channels.telegram.updates import RemoteFile
 from microclaw.config.settings import TelegramSettings
-from microclaw.egress.outgoing import configured_hooks
+from microclaw.egress.destinations import Purpose
+from microclaw.egress.outgoing import Errand
 from microclaw.errors import MicroclawError
 from microclaw.events import Attachment
 
@@ -100,6 +101,8 @@ class BotApi:
         """`proxy` is an http:// proxy, asked with CONNECT."""
         import httpx2
 
+        from microclaw.egress.http_door import http_client
+
         silence = _TokenFilter(settings.token)
         loggers = [logging.getLogger(name) for name in _CHATTY]
         for logger in loggers:
@@ -107,8 +110,8 @@ class BotApi:
         limits = httpx2.Limits(max_connections=32, max_keepalive_connections=8)
         timeout = httpx2.Timeout(ANSWER_S, connect=CONNECT_S)
         try:
-            hooks = configured_hooks(settings.base_url)
-            async with httpx2.AsyncClient(proxy=proxy, limits=limits, timeout=timeout, event_hooks=hooks) as client:
+            errand = Errand(Purpose.CONFIGURED, settings.base_url)
+            async with http_client(errand, proxy=proxy, limits=limits, timeout=timeout) as client:
                 yield cls(client, settings)
         finally:
             for logger in loggers:

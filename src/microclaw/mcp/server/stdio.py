@@ -10,7 +10,6 @@ import asyncio
 import json
 import logging
 import os
-import select
 import signal
 import sys
 import threading
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING, Final
 from microclaw.errors import ProtocolError
 from microclaw.mcp.server.first_answer import FirstAnswer, first_answer
 from microclaw.mcp.server.shared_host import SharedHost
+from microclaw.readiness import is_readable
 
 if TYPE_CHECKING:
     from anyio.abc import ObjectReceiveStream, ObjectSendStream
@@ -166,7 +166,7 @@ class StdioLines:
 
     def first_line(self, wait_s: float) -> bytes | None:
         """The first line, where it begins within `wait_s`."""
-        return self._next_line() if select.select([self._input], [], [], wait_s)[0] else None
+        return self._next_line() if is_readable(self._input, wait_s) else None
 
     async def lines(self, first: bytes | None) -> AsyncIterator[bytes]:
         """`first`, then what comes until the client closes its end. ProtocolError for a line over the limit."""

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from microclaw.config.voice_choices import WHISPER_MODELS, is_whisper_model
-from microclaw.egress.outgoing import download_hooks
 from microclaw.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ def fetch_model(name: str, home: Path, progress: Progress, *, proxy: str | None 
 
     Each file is checked against the hub's checksum. Raises ConfigError; then nothing of it is left.
     """
-    from httpx2 import Client  # only who fetches needs it
+    from microclaw.egress.http_door import download_client  # only who fetches needs it
 
     if name not in WHISPER_MODELS:
         raise ConfigError(
@@ -89,11 +88,7 @@ def fetch_model(name: str, home: Path, progress: Progress, *, proxy: str | None 
     partial = target.with_name(f"{name}.part")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        hooks = download_hooks(hub)
-        with (
-            _asking(hub, name),
-            Client(timeout=WAIT_S, follow_redirects=True, proxy=proxy, event_hooks=hooks) as client,
-        ):
+        with _asking(hub, name), download_client(hub, timeout=WAIT_S, proxy=proxy) as client:
             partial.mkdir(parents=True, mode=0o700)
             for file in _files(client, f"{hub}/api/models/Systran/faster-whisper-{name}?blobs=true"):
                 address = f"{hub}/Systran/faster-whisper-{name}/resolve/main/{file.name}"

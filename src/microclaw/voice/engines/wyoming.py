@@ -11,7 +11,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
-from microclaw.egress.outgoing import check_configured
+from microclaw.egress.destinations import Purpose
+from microclaw.egress.outgoing import connect
 from microclaw.errors import ProtocolError, VoiceError
 from microclaw.text import clean_text
 from microclaw.voice.engines.engine import RATE_HZ, Recognition, Speech, Transcript
@@ -148,8 +149,7 @@ class _Connection:
         place = f"{host}:{port}"
         try:
             async with asyncio.timeout(CONNECT_S):
-                await check_configured(host, port)
-                return cls(place, *await asyncio.open_connection(host, port))
+                return cls(place, *await connect(Purpose.CONFIGURED, host, port))
         except TimeoutError as exc:
             raise VoiceError(f"nobody answers at {place} within {CONNECT_S:g} s") from exc
         except OSError as exc:

@@ -1,0 +1,38 @@
+"""Fuzz target: any bytes as an update's manifest, as its bundle of files and as an image for a chip.
+
+A manifest that is read is written the same; a bundle that is unpacked has only names that a board can have.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from microclaw.ota.bundle import BundleError, pack, unpack
+from microclaw.ota.image import ImageError, read_application
+from microclaw.ota.manifest import ManifestError, read_manifest, write_manifest
+
+CHECKSUM = slice(148, 156)  # of a tar header
+BLOCK = 512
+
+
+def fuzz_one(data: bytes) -> None:
+    with suppress(ManifestError):
+        manifest = read_manifest(data)
+        assert read_manifest(write_manifest(manifest)) == manifest
+    for bundle in (data, _summed(data)):
+        with suppress(BundleError):
+            files = unpack(bundle)
+            assert not any(name.startswith("/") or ".." in name.split("/") for name in files)
+            assert unpack(pack(files)) == files
+    with suppress(ImageError):
+        assert read_application(data, chip="esp32s3").size_bytes == len(data)
+
+
+def _summed(data: bytes) -> bytes:
+    """The bytes with a first header whose checksum is right."""
+    head = bytearray(data[:BLOCK])
+    if len(head) < BLOCK:
+        return data
+    head[CHECKSUM] = b" " * 8
+    head[CHECKSUM] = b"%06o\0 " % sum(head)
+    return bytes(head) + data[BLOCK:]
