@@ -175,6 +175,7 @@ def test_what_a_request_does_not_know_is_refused(api: Address, tokens: dict[str,
         ("POST", "/v1/tasks", {"code": "1", "seconds": "5"}, "seconds is a number, not '5'"),
         ("POST", "/v1/tasks", {"code": "1", "memory_mb": 1.5}, "memory_mb is a whole number, not 1.5"),
         ("POST", "/v1/tasks", {"code": "1", "keep": [7]}, "keep.0 is a text, not 7"),
+        ("POST", "/v1/tasks", {"code": "1", "memory_mb": 64.0, "seconds": "x"}, "seconds is a number, not 'x'"),
         ("POST", "/v1/devices/virtual-1/notify", {"text": "x", "speak": 1}, "speak is true or false, not 1"),
         ("POST", OPENAI, {"messages": []}, "messages is empty"),
     ):

@@ -9,7 +9,7 @@ from fastapi.dependencies.utils import get_flat_params
 from fastapi.exceptions import RequestValidationError
 from fastapi.params import Query
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.exceptions import HTTPException
 
 from microclaw.api.failures import is_openai
@@ -22,6 +22,22 @@ class RequestBody(BaseModel):
     """A field that the route does not know is refused; so are a text or true in place of a number, and NaN."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_kind_of_number(cls, value: Any) -> Any:
+        return _with_whole(value, 2)
+
+
+def _with_whole(value: Any, depth: int) -> Any:
+    """5.0 is 5 in JSON (RFC 8259, 6): in a body's fields, and in the lists and objects that they are."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    if isinstance(value, list) and depth > 0:
+        return [_with_whole(one, depth - 1) for one in value]
+    if isinstance(value, dict) and depth > 0:
+        return {key: _with_whole(one, depth - 1) for key, one in value.items()}
+    return value
 
 
 async def check_form(request: Request) -> None:

@@ -110,6 +110,12 @@ class HeadTimeout(UnreadTimeout, H11Protocol):
         self._half_closed_timer = self.loop.call_later(HALF_CLOSED_S, self.transport.close)
         return True
 
+    def shutdown(self) -> None:
+        if self._half_closed_timer is not None:
+            self.transport.close()  # most such clients have left, and a stream to one of them would hold up the stop
+        else:
+            super().shutdown()
+
     def _unsupported_upgrade_warning(self) -> None:
         """No line in the log: any client can ask for an upgrade, and uvicorn advises to install something."""
 
