@@ -381,7 +381,7 @@ async def test_a_body_that_is_no_json_is_a_400(tmp_path: Path) -> None:
         def send(content: bytes) -> int:
             place = host.http.removeprefix("http://").split(":")
             connection = HTTPConnection(place[0], int(place[1]), timeout=20)
-            headers = {"Authorization": f"Bearer {host.secrets['owner']}"}
+            headers = {"Authorization": f"Bearer {host.secrets['owner']}", "Content-Type": "application/json"}
             connection.request("POST", "/v1/chat/completions", content, headers)
             status = connection.getresponse().status
             connection.close()
