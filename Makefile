@@ -8,7 +8,7 @@ BIN := .venv/bin
 DEV := .venv-dev/bin
 ARGS ?=
 
-.PHONY: voice voice-whisper demo test check unit coverage fuzz fuzz-minute kills wheel-check compiled-check wheel bench chip docs sbom advisories setup setup-dev setup-system system-packages lock clean help
+.PHONY: release voice voice-whisper demo test check unit coverage fuzz fuzz-minute kills wheel-check compiled-check page-check wheel bench chip docs sbom advisories setup setup-dev setup-system system-packages lock clean help
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -16,7 +16,7 @@ help:            ## this list
 demo: setup $(if $(findstring --voice,$(ARGS)),voice)      ## a sentence becomes a program on a virtual board; ARGS=--once for no questions
 	@$(BIN)/microclaw demo $(ARGS)
 
-test: check unit wheel-check compiled-check  ## everything: lint, types, import order, all tests, the wheel in an empty environment
+test: check page-check unit wheel-check compiled-check  ## everything: lint, types, import order, all tests, the wheel in an empty environment
 
 setup:
 	@$(PYTHON) scripts/setup_env.py --venv .venv --lock requirements.lock
@@ -32,7 +32,7 @@ setup-dev:
 
 setup-system:    ## system packages (needs root): what a bare Debian or Ubuntu lacks for demo and test
 	apt-get update -q
-	apt-get install -y -q --no-install-recommends python3-venv python3-dev binaryen bubblewrap clang lld flite espeak-ng mosquitto
+	apt-get install -y -q --no-install-recommends python3-venv python3-dev binaryen bubblewrap clang lld flite espeak-ng mosquitto chromium
 
 system-packages:
 	@scripts/system_packages.sh
@@ -43,6 +43,9 @@ check: setup-dev ## lint, types and import order
 	$(DEV)/ruff format --check .
 	$(DEV)/mypy
 	$(DEV)/lint-imports
+
+page-check:      ## types of the page's scripts (needs node; TypeScript is fetched by npm, its bytes checked)
+	@scripts/page_check.sh
 
 unit: system-packages setup-dev ## all tests
 	@scripts/run_tests.sh $(DEV)/python $(ARGS)
@@ -66,13 +69,11 @@ fuzz-minute: setup-dev ## all fuzz targets together a minute, from the saved cor
 kills: system-packages setup-dev ## kill -9 of host, virtual board and firmware at 200 random moments each, under load; ARGS are pytest's
 	MICROCLAW_KILLS=200 $(DEV)/python -m pytest -q tests/link_server/test_kill.py tests/virtual/link/test_kills.py tests/firmware/test_kill.py $(ARGS)
 
-wheel-check: setup-dev ## build the wheel, install it alone into an empty environment, run it there
-	rm -rf dist .venv-wheel
-	$(DEV)/python -m hatchling build -t wheel -d dist
-	$(PYTHON) scripts/setup_env.py --venv .venv-wheel --lock requirements.lock --wheel dist/microclaw-*.whl
-	.venv-wheel/bin/python -m pip check
-	cd / && "$(CURDIR)/.venv-wheel/bin/microclaw" --version
-	cd / && "$(CURDIR)/.venv-wheel/bin/microclaw" demo --once
+wheel-check: setup-dev ## build sdist and wheel, install them by pip, pipx and uvx into empty environments, run them there
+	$(DEV)/python scripts/wheel_check.py
+
+release: setup-dev ## the files of a release in a new folder: make release OUT=DIR (docs/releasing.md); uploads nothing
+	$(DEV)/python scripts/release.py build -o "$(OUT)" $(ARGS)
 
 compiled-check: setup-dev ## build the platform wheel, with the link's hot path as C, and run the link's tests against it
 	@scripts/compiled_check.sh $(DEV)/python
@@ -93,11 +94,13 @@ docs: setup-dev  ## write the tables of docs/configuration.md and docs/boards.md
 	$(DEV)/python scripts/examples.py
 
 lock:            ## make the lock files anew (needs uv); they carry hashes and no addresses
-	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra models \
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 	  --python-version 3.11 pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 	  --python-version 3.11 --group build -o requirements-build.lock
-	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra models --extra voice --extra whisper \
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
+	  --python-version 3.11 --group packages -o requirements-packages.lock
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra voice --extra whisper \
 	  --python-version 3.11 pyproject.toml --group dev -o requirements-dev.lock
 	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["voice"], sep="\n")' \
 	  | uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
@@ -113,4 +116,4 @@ advisories: setup-dev ## check the lock files against advisories in files (OSV's
 	$(DEV)/python scripts/advisories.py $(FILES)
 
 clean:           ## remove what make made
-	rm -rf .venv .venv-dev .venv-wheel .micropython dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-dev .venv-wheel .venv-packages .micropython .page-check dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -16,6 +16,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from microclaw.sandbox.cgroup_place import find_place
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "microclaw"
 LIMIT_S = 120
@@ -50,6 +52,8 @@ CALLS = (
     "sched_setaffinity", "vmsplice", "fanotify_init", "move_pages", "seccomp",
 )  # fmt: skip
 BWRAP, JOB, SECCOMP, FILES, RUN = "bubblewrap.py", "wrapped_job.py", "seccomp.py", "files.py", "run.py"
+CGROUP = "cgroup.py"
+UNBOUNDED = (CGROUP, "memory = limits.memory_bytes + PLACES * limits.disk_bytes + KERNEL_BYTES", "memory = 1 << 40")
 ALL = '("--unshare-all", "--unshare-user", '
 EVERY = ("user", "pid", "net", "ipc", "uts", "cgroup")
 
@@ -69,6 +73,11 @@ SETXATTR = (
     ("system_calls.py", '    "setxattr": (188, 5), "lsetxattr"', '    "lsetxattr"'),
     ("system_calls.py", "_FILES: Final[Numbers] = {", '_FILES: Final[Numbers] = {\n    "setxattr": (188, 5),'),
 )
+CGROUPS = (
+    without("a cgroup of its own", "in_its_cgroup", CGROUP, '_write(folder / "cgroup.procs", str(pid))', "pass"),
+    without("a cgroup that is removed", "in_its_cgroup", CGROUP, "        folder.rmdir()", "        return True"),
+)
+"""Noticed where this machine lets a host make some."""
 MUTATIONS = (
     *(system_call(name) for name in CALLS),
     Mutation("call setxattr", "setxattr", SETXATTR),
@@ -146,12 +155,13 @@ MUTATIONS = (
         "pass_fds=opened.passed,",
         f"pass_fds=[*opened.passed, {INHERITED}],",
     ),
-    without(
+    Mutation(
         "limit of threads",
         "number_of_threads",
-        JOB,
-        "*(((resource.RLIMIT_NPROC, threads, threads),) if _counts_per_namespace() else ())",
-        "*()",
+        (
+            (JOB, "*(((resource.RLIMIT_NPROC, threads, threads),) if _counts_per_namespace() else ())", "*()"),
+            (CGROUP, 'pids = [("pids.max", str(threads), True)]', "pids: list[tuple[str, str, bool]] = []"),
+        ),
     ),
     without("the name of its own", "host_name", JOB, ', "--hostname", "job"]', "]"),
     without(
@@ -215,14 +225,19 @@ MUTATIONS = (
     without(
         "settings of programs", "settings_of_the_host", JOB, "if path.is_dir() and not path.is_symlink():", "if False:"
     ),
-    without("watch of page tables", "page_tables", "watch.py", '(b"VmPTE:", ', "("),
+    Mutation("watch of page tables", "page_tables", (("watch.py", '(b"VmPTE:", ', "("), UNBOUNDED)),
     without("limit of open files", "descriptor_flood", JOB, "        (resource.RLIMIT_NOFILE, 256, 256),"),
     without("limit of locked memory", "lock_memory", JOB, "        (resource.RLIMIT_MEMLOCK, 0, 0),"),
     without("size of its folder", "test_disk", JOB, '"--size", size, "--tmpfs", HOME', '"--tmpfs", HOME'),
     without("size of /tmp", "test_disk", JOB, '"--size", size, "--tmpfs", "/tmp"', '"--tmpfs", "/tmp"'),
     without("size of /dev/shm", "test_disk", JOB, '"--size", size, "--tmpfs", "/dev/shm"', '"--tmpfs", "/dev/shm"'),
     without("number of files", "empty_files", RUN, "disk.files > MOST_FILES or ", ""),
-    without("watch of memory", "test_memory_of", RUN, "(used.memory_bytes or 0) > limits.memory_bytes", "False"),
+    Mutation(
+        "watch of memory",
+        "test_memory_of_",
+        ((RUN, "(used.memory_bytes or 0) > limits.memory_bytes", "False"), UNBOUNDED),
+    ),
+    *CGROUPS,
     without(
         "shared memory counts once",
         "counts_once",
@@ -281,6 +296,8 @@ def main() -> int:
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("-k", default="", help="a word in the name")
     chosen = [mutation for mutation in MUTATIONS if asked.parse_args().k in mutation.name]
+    if "pids" not in find_place(user=os.geteuid(), pid=os.getpid()).folders:
+        chosen = [mutation for mutation in chosen if mutation not in CGROUPS]
     unnoticed = []
     with tempfile.TemporaryDirectory() as made:
         copy = Path(made, "src", "microclaw")

@@ -1,8 +1,9 @@
 """Writes the software bill of materials (CycloneDX 1.6, JSON) from the lock files. Run: make sbom
 
 Needs no network. What runs (requirements.lock) is required, `voice` and `whisper` are optional; tools that only build
-or check are not in it. The repository holds no file of others. Licences are those that the installed packages declare,
-where the very version of the lock is installed. The same locks and packages give the same document, byte for byte.
+or check are not in it. The files of others that the page holds are those that VENDORED lists. Licences are those that
+the installed packages declare, where the very version of the lock is installed. The same locks and packages give the
+same document, byte for byte.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ LOCKS: Final = {
     "requirements-voice.lock": "optional",
     "requirements-whisper.lock": "optional",
 }
+VENDORED: Final = "src/microclaw/page/static/vendor/vendored.toml"
 NAMESPACE: Final = uuid.UUID("5f0f9f0e-2f0a-5b0c-9a43-6d6963726f63")
 _ROW: Final = re.compile(
     r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[^\s;\\]+)(?:\s*;\s*(?P<marker>[^\\\n]+?))?\s*\\?\n"
@@ -43,6 +45,8 @@ def bom(root: Path = ROOT) -> dict[str, Any]:
             components.setdefault(
                 component["bom-ref"], component
             )  # in two locks: as the first one, which is needed more
+    for component in _vendored((root / VENDORED).read_text()):
+        components[component["bom-ref"]] = component
     direct = {_normalized(re.split(r"[^A-Za-z0-9._-]", line)[0]) for line in project["dependencies"]}
     found = sorted(components.values(), key=lambda one: one["bom-ref"])
     reference = f"pkg:pypi/{project['name']}@{project['version']}"
@@ -97,6 +101,25 @@ def _components(text: str, lock: str, scope: str) -> Iterator[dict[str, Any]]:
         if licences := _licences(name, version):
             component["licenses"] = licences
         yield component
+
+
+def _vendored(text: str) -> Iterator[dict[str, Any]]:
+    """The npm packages whose published files the page holds."""
+    for one in tomllib.loads(text)["file"]:
+        purl = f"pkg:npm/{one['package']}@{one['version']}"
+        yield {
+            "type": "library",
+            "bom-ref": purl,
+            "name": one["package"],
+            "version": one["version"],
+            "scope": "required",
+            "purl": purl,
+            "properties": [
+                {"name": "microclaw:vendored", "value": one["path"]},
+                {"name": "microclaw:file:sha256", "value": one["sha256"]},
+            ],
+            "licenses": [{"expression": " AND ".join(sorted(set(one["licences"].values())))}],
+        }
 
 
 def _licences(name: str, version: str) -> list[dict[str, Any]]:

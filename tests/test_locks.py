@@ -15,7 +15,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-LOCKS = ("requirements.lock", "requirements-build.lock", "requirements-dev.lock")
+LOCKS = ("requirements.lock", "requirements-build.lock", "requirements-dev.lock", "requirements-packages.lock")
 BUILD_TOOLS = {"hatchling", "editables", "setuptools", "wheel", "pip", "mypy", "hatch-mypyc", "ruff", "pytest"}
 NOT_IMPORTED = {
     "ziglang",  # a compiler, started as a process
@@ -74,8 +74,7 @@ def test_what_runs_needs_no_build_tool() -> None:
 
 
 def test_the_lock_holds_what_runs_and_nothing_else() -> None:
-    project = PROJECT["project"]
-    wanted = closure([*project["dependencies"], *project["optional-dependencies"]["models"]])
+    wanted = closure(PROJECT["project"]["dependencies"])
     here = {name for name, row in locked("requirements.lock").items() if applies(row)}
     assert here == wanted
 
@@ -95,7 +94,5 @@ def test_each_dependency_is_imported() -> None:
                 modules.add(node.module.partition(".")[0])
     owners = packages_distributions()
     imported = {canonicalize_name(name) for module in modules for name in owners.get(module, ())}
-    project = PROJECT["project"]
-    lines = [*project["dependencies"], *project["optional-dependencies"]["models"]]
-    direct = {canonicalize_name(Requirement(line).name) for line in lines}
+    direct = {canonicalize_name(Requirement(line).name) for line in PROJECT["project"]["dependencies"]}
     assert direct - imported <= NOT_IMPORTED

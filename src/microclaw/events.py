@@ -332,8 +332,25 @@ class TaskChanged(LiveEvent):
     person_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class ApprovalChanged(LiveEvent):
+    """A question is asked (`state` is asked) or ended: approved, declined, expired; `by` is who decided.
+
+    `person` is the name of who asked for the act, `text` the act. `device` is empty; `person_id`, which readers are not
+    told, is who sees it.
+    """
+
+    kind = "approval"
+    approval: str
+    state: str
+    person: str
+    by: str
+    text: str
+    person_id: str
+
+
 LiveKind: TypeAlias = type[LiveEvent]
 LIVE_EVENTS: tuple[LiveKind, ...] = (
     DeviceConnected, DeviceLeft, AppDeployed, AppEnded, Alarm, DeviceEvent, DeviceLog, Published, Crashed,
-    RolloutChanged, TaskChanged,
+    RolloutChanged, TaskChanged, ApprovalChanged,
 )  # fmt: skip

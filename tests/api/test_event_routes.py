@@ -7,15 +7,26 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
+from typing import TypeAlias
 
 import pytest
 from tests.api.test_gateway import MemoryTokens
 from tests.channels.conftest import GUEST, MEMBER, MemoryPeople
 
 from microclaw.api.event_routes import KINDS, LiveFeed, LostEvents, NumberedEvent, event_stream, event_text, may_see
+from microclaw.api.live_pins import EdgeNews
 from microclaw.auth.people import OWNER
 from microclaw.errors import Overloaded
-from microclaw.events import Alarm, AppEnded, DeviceConnected, DeviceEvent, DeviceLog, LiveEvent, TaskChanged
+from microclaw.events import (
+    Alarm,
+    AppEnded,
+    ApprovalChanged,
+    DeviceConnected,
+    DeviceEvent,
+    DeviceLog,
+    LiveEvent,
+    TaskChanged,
+)
 
 WAIT_S = 60.0
 
@@ -24,7 +35,12 @@ def _alarm(number: int) -> Alarm:
     return Alarm("kitchen", number, "copied_token", f"alarm {number}")
 
 
-async def _next(stream: AsyncIterator[NumberedEvent | LostEvents | None]) -> NumberedEvent | LostEvents | None:
+Told: TypeAlias = NumberedEvent | LostEvents | EdgeNews | None
+
+
+async def _next(
+    stream: AsyncIterator[Told],
+) -> Told:
     return await asyncio.wait_for(anext(stream), WAIT_S)
 
 
@@ -123,6 +139,18 @@ async def test_tasks_are_told_to_owners_and_to_whose_they_are(who: str, told: li
     await stream.aclose()
 
 
+@pytest.mark.parametrize(
+    ("who", "told"), [("owner", ["1", "2"]), (MEMBER.person_id, ["2"]), (GUEST.person_id, []), ("gone", [])]
+)
+def test_questions_are_told_to_owners_and_to_whose_they_are(who: str, told: list[str]) -> None:
+    people = MemoryPeople({("x", "1"): OWNER, ("x", "2"): MEMBER, ("x", "3"): GUEST})
+    events = [
+        ApprovalChanged("", 1, "1", "asked", OWNER.name, "", "forget the device kitchen", OWNER.person_id),
+        ApprovalChanged("", 2, "2", "declined", "an old name", OWNER.name, "forget the device hall", MEMBER.person_id),
+    ]
+    assert [event.approval for event in events if may_see(people, who, event)] == told
+
+
 async def test_a_name_that_somebody_else_had_before_shows_none_of_their_tasks() -> None:
     """Ann was renamed, and who is new is called Ann now: the task stays that of the person who asked."""
     ann, new = replace(MEMBER, name="Anna"), replace(MEMBER, person_id="p-new", name="Ann")
@@ -198,5 +226,7 @@ def test_event_is_one_line_of_json_whatever_the_device_wrote() -> None:
     }
 
 
-async def _collect(stream: AsyncIterator[NumberedEvent | LostEvents | None]) -> list[NumberedEvent | LostEvents | None]:
+async def _collect(
+    stream: AsyncIterator[Told],
+) -> list[Told]:
     return [each async for each in stream]

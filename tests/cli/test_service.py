@@ -52,6 +52,7 @@ def test_unit_quotes_what_systemd_would_expand() -> None:
     assert 'ReadWritePaths="-/home/ö/h" "-/c d"' in text
     assert "NoNewPrivileges=yes" in text
     assert "Restart=on-failure" in text
+    assert "Delegate=memory pids" in text
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not on this machine")

@@ -48,7 +48,10 @@ def test_the_command_is_what_runs_now_as_an_absolute_path(tmp_path: Path) -> Non
     assert own_command("-c", executable="/py") == ["/py", "-m", "microclaw"]
     cache = "/home/ada/.cache/uv/archive-v0/x"
     assert own_command(str(script), prefix=cache, uvx="/bin/uvx") == ["/bin/uvx", "microclaw"]
-    assert own_command(str(script), prefix=cache, uvx=None) == [str(script)]
+    wheel = "file:///w/microclaw-1.whl"
+    again = own_command(str(script), prefix=cache, uvx="/bin/uvx", source=wheel)
+    assert again == ["/bin/uvx", "--from", f"microclaw @ {wheel}", "microclaw"]
+    assert own_command(str(script), prefix=cache, uvx=None, source=wheel) == [str(script)]
 
 
 def test_a_home_of_its_own_is_part_of_the_entry() -> None:

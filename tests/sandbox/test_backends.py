@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 from microclaw.config.settings import SandboxSettings
 from microclaw.errors import NoSandbox
 from microclaw.sandbox import bubblewrap, container, run
+from microclaw.sandbox.identity import job_user
 from microclaw.sandbox.job import SandboxJob, SandboxLimits
 
 ENGINE = """#!{python}
@@ -142,6 +144,7 @@ def test_words_of_an_engine(engine: str, path: Path, tmp_path: Path) -> None:
         "--workdir /job", "target=/job",
     ):  # fmt: skip
         assert words in text
+    assert ("--tmpfs /run:rw,nosuid,nodev,size=4194304 --tmpfs /var/tmp:rw" in text) == (engine == "podman")
     assert "--privileged" not in text
     assert started[started.index("--user") + 1].split(":")[0] != "0"
     assert calls(path)[-1][:2] == ["rm", "--force"]
@@ -181,6 +184,18 @@ def test_the_proxy_of_a_container_is_its_only_way_out(path: Path, tmp_path: Path
     assert f"type=bind,source={tmp_path}/proxy.sock,target=/run/microclaw-proxy" in words
     assert words[words.index("an-image") + 1 :][-2:] == ["python3", "main.py"]
     assert "HTTPS_PROXY=http://127.0.0.1:8118" in words
+
+
+def test_a_container_may_use_the_proxy_s_socket(path: Path, tmp_path: Path) -> None:
+    """On a host of root's, too, whose jobs are somebody else."""
+    add_engine(path, "podman")
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(str(tmp_path / "proxy.sock"))
+        job = SandboxJob(command=["true"], proxy_socket=tmp_path / "proxy.sock")
+        started = container.start_container("podman", "an-image", job, tmp_path / "own")
+        started.close()
+    owner = job_user()
+    assert (tmp_path / "proxy.sock").stat().st_uid == (os.geteuid() if owner is None else owner)
 
 
 def test_a_path_that_no_engine_takes_is_refused(tmp_path: Path) -> None:

@@ -35,6 +35,11 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
     Access.OPEN: (
         "GET /",
         "GET /signin",
+        "GET /boards",
+        "GET /boards/{rest:path}",
+        "GET /chat",
+        "GET /approvals",
+        "GET /page/{name:path}",
         "GET /healthz",
         "GET /metrics",
         "GET /api/docs",
@@ -212,8 +217,9 @@ def methods_at(path: str) -> list[str]:
 
 
 def _key(method: str, path: str) -> tuple[str, str]:
-    """Routes are looked through by the method and the second word: /v1/devices/... is "devices"."""
-    return method, "/".join(path.split("/", 3)[1:3])
+    """Routes are looked through by the method and the first words: "v1/devices" or "boards"."""
+    words = path.split("/", 3)[1:3]
+    return method, "/".join(words if words[:1] in (["v1"], ["api"]) else words[:1])
 
 
 def _pattern(path: str) -> re.Pattern[str]:

@@ -244,7 +244,10 @@ class Apps(BaseModel):
 
 
 class AppWithSource(AppFacts):
+    """`proof`: what was expected of it, and the edges of the trial and of the board."""
+
     source: str | None
+    proof: dict[str, Any] | None
 
 
 class ChangeFacts(BaseModel):

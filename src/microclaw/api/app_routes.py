@@ -113,12 +113,13 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
 
     @router.get(
         "/v1/devices/{device}/apps/{name}",
-        summary="One program, with its source when it is known",
+        summary="One program, with its source and proof where known",
         responses=answers(AppWithSource),
     )
     async def show_app(device: str, name: str) -> dict[str, Any]:
+        """`proof`: what was expected, and the edges of the trial and of the board, in ms since the installation."""
         listing = await parts.catalogue.show(device, name)
-        return {**app_object(listing), "source": listing.source}
+        return {**app_object(listing), "source": listing.source, "proof": await parts.catalogue.proof(listing)}
 
     @router.post("/v1/devices/{device}/apps", summary="Build, check, try, install, verify; steps as JSON lines")
     async def install_app(

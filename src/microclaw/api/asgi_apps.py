@@ -37,7 +37,6 @@ from microclaw.api.people_routes import approval_router, people_router, token_ro
 from microclaw.api.request_check import LOOPBACK_NAMES, RequestCheck
 from microclaw.api.rollout_routes import rollout_router
 from microclaw.api.schedule_routes import schedule_router, subagent_router
-from microclaw.api.sign_in_page import page_router
 from microclaw.api.sign_in_routes import coming_in_router, session_router
 from microclaw.api.status import for_everybody
 from microclaw.api.task_routes import task_router
@@ -47,6 +46,7 @@ from microclaw.api.voice_routes import voice_router
 from microclaw.api.waiting import TellsWaiting, waiting_router
 from microclaw.api.wifi_routes import wifi_router
 from microclaw.api.xiaozhi_routes import xiaozhi_router
+from microclaw.page.files import page_router
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
@@ -120,7 +120,9 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(compile_router(parts.compile))
     app.include_router(voice_router(parts))
     app.include_router(metrics_router(parts.metrics))
-    app.include_router(events_router(parts.live, parts.watching, parts.people, parts.settings.limits.keepalive_s))
+    app.include_router(
+        events_router(parts.live, parts.watching, parts.people, parts.settings.limits.keepalive_s, parts.pins)
+    )
 
     @app.get("/v1/status", tags=["host"], summary="Model, devices, programs")
     async def status(by: RequestCaller) -> dict[str, Any]:

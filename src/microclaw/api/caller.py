@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from microclaw.api.access import OF_ROLE, Access, access_of
 from microclaw.api.failures import failure_response
+from microclaw.api.ingress import PATH_KEY
 from microclaw.api.jobs import Feed
 from microclaw.api.request_check import refuse
 from microclaw.apps.changes import conversation_of
@@ -192,7 +193,12 @@ _SAFE: Final = frozenset({"GET", "HEAD"})
 
 
 def cookie_name(scope: Scope) -> str:
-    """The cookie of a session here. Cookies know no port, so the name has it; `__Host-` (RFC 6265bis) needs HTTPS."""
+    """The cookie of a session here. Cookies know no port, so the name has it; `__Host-` (RFC 6265bis) needs HTTPS.
+
+    `__Host-` is for the whole origin, which behind Home Assistant's ingress is not ours alone.
+    """
+    if scope.get(PATH_KEY):
+        return "microclaw-ingress"
     port = (scope.get("server") or ("", 0))[1]
     return f"__Host-microclaw-{port}" if scope.get("scheme") == "https" else f"microclaw-{port}"
 
@@ -200,7 +206,8 @@ def cookie_name(scope: Scope) -> str:
 def session_cookie(scope: Scope, secret: str, max_age_s: int) -> str:
     """A Set-Cookie header; with max_age_s 0 the browser forgets it."""
     secure = "; Secure" if scope.get("scheme") == "https" else ""
-    return f"{cookie_name(scope)}={secret}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Strict{secure}"
+    path = f"{scope.get(PATH_KEY, '')}/"
+    return f"{cookie_name(scope)}={secret}; Path={path}; Max-Age={max_age_s}; HttpOnly; SameSite=Strict{secure}"
 
 
 class BearerAuth:

@@ -7,8 +7,8 @@ import json
 import logging
 import re
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, aclosing
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import dataclass, fields
 from functools import partial
 from itertools import islice
@@ -18,10 +18,11 @@ from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 
 from microclaw.api.caller import RequestCaller
+from microclaw.api.live_pins import MAX_BOARDS, EdgeNews, EdgeReader, LivePins
 from microclaw.auth.people import Roles
 from microclaw.auth.watches import RECHECK_S, TokenWatch
 from microclaw.errors import ConfigError, Overloaded
-from microclaw.events import LIVE_EVENTS, Alarm, DeviceLog, LiveEvent, Published, TaskChanged
+from microclaw.events import LIVE_EVENTS, Alarm, ApprovalChanged, DeviceLog, LiveEvent, Published, TaskChanged
 from microclaw.tasks.access import seen_by
 
 Watching: TypeAlias = Callable[[str | None], AbstractAsyncContextManager[TokenWatch]]
@@ -83,14 +84,33 @@ class LiveFeed:
         return self._count
 
     async def read(
-        self, after: int, keepalive_s: float, may_read: Callable[[], bool] = lambda: True
-    ) -> AsyncGenerator[NumberedEvent | LostEvents | None, None]:
+        self,
+        after: int,
+        keepalive_s: float,
+        may_read: Callable[[], bool] = lambda: True,
+        pins: LivePins | None = None,
+        boards: Sequence[str] = (),
+    ) -> AsyncGenerator[NumberedEvent | LostEvents | EdgeNews | None, None]:
         """Events after this number; LostEvents where the ring was too short, None after `keepalive_s` without any.
 
-        `may_read` is asked before each event and every RECHECK_S; when it says no, there are no more.
+        `may_read` is asked before each event and every RECHECK_S; when it says no, there are no more. The edges of
+        `boards` (ids) come between them.
         """
-        self.listeners += 1
         news = asyncio.Event()
+        with nullcontext() if pins is None or not boards else pins.watching(boards, news.set) as edges:
+            async with aclosing(self._read(after, keepalive_s, may_read, news, edges)) as events:
+                async for event in events:
+                    yield event
+
+    async def _read(
+        self,
+        after: int,
+        keepalive_s: float,
+        may_read: Callable[[], bool],
+        news: asyncio.Event,
+        edges: EdgeReader | None,
+    ) -> AsyncGenerator[NumberedEvent | LostEvents | EdgeNews | None, None]:
+        self.listeners += 1
         quiet_s = 0.0
         self._news.add(news)
         try:
@@ -105,6 +125,10 @@ class LiveFeed:
                         return
                     after += 1
                     yield NumberedEvent(after, event)
+                for counted in () if edges is None else edges.take():
+                    if not may_read():
+                        return
+                    yield counted
                 if after < self._count:
                     continue
                 if self._ended or not may_read():
@@ -146,7 +170,7 @@ KINDS = frozenset(kind.kind for kind in LIVE_EVENTS)
 _ID = re.compile(r"([0-9a-f]{1,32})-([0-9]{1,18})")
 
 
-def events_router(feed: LiveFeed, watching: Watching, roles: Roles, keepalive_s: float) -> APIRouter:
+def events_router(feed: LiveFeed, watching: Watching, roles: Roles, keepalive_s: float, pins: LivePins) -> APIRouter:
     router = APIRouter(tags=["host"])
 
     @router.get("/v1/events", summary="Live events, as Server-Sent Events", response_class=StreamingResponse)
@@ -154,6 +178,9 @@ def events_router(feed: LiveFeed, watching: Watching, roles: Roles, keepalive_s:
         by: RequestCaller,
         device: Annotated[str | None, Query(max_length=64, description="Only this device's")] = None,
         kind: Annotated[list[str] | None, Query(max_length=16, description="Only these kinds")] = None,
+        edges: Annotated[
+            list[str] | None, Query(max_length=MAX_BOARDS, description="Also the edges that these devices count")
+        ] = None,
         last_event_id: Annotated[str | None, Header(max_length=64)] = None,
     ) -> StreamingResponse:
         """Begins with the next event, or after `Last-Event-ID` if that is still there."""
@@ -165,17 +192,21 @@ def events_router(feed: LiveFeed, watching: Watching, roles: Roles, keepalive_s:
         feed.check_room()
         after, kinds = _after(feed, last_event_id), frozenset(kind or KINDS)
         sees = partial(may_see, roles, by.person_id)
-        stream = event_stream(feed, after, keepalive_s, device, kinds, watching, by.token, sees)
+        boards = pins.check(list(dict.fromkeys(edges or ())))
+        stream = event_stream(feed, after, keepalive_s, device, kinds, watching, by.token, sees, pins, boards)
         return StreamingResponse(stream, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 
     return router
 
 
 def may_see(roles: Roles, person_id: str, event: LiveEvent) -> bool:
-    """Tasks are told as /v1/tasks lists them: owners see all of them, others their own."""
-    if not isinstance(event, TaskChanged):
+    """Tasks and questions are told as /v1/tasks and /v1/approvals list them: owners see all, others their own."""
+    if not isinstance(event, TaskChanged | ApprovalChanged):
         return True
-    return roles.get(person_id) is not None and seen_by(roles, person_id) in (None, event.person_id)
+    person = roles.get(person_id)
+    if person is None or (isinstance(event, ApprovalChanged) and person.role == "read-only"):
+        return False
+    return seen_by(roles, person_id) in (None, event.person_id)
 
 
 async def event_stream(
@@ -187,8 +218,10 @@ async def event_stream(
     watching: Watching,
     token_id: str | None,
     sees: Callable[[LiveEvent], bool] = lambda _event: True,
+    pins: LivePins | None = None,
+    boards: Sequence[str] = (),
 ) -> AsyncGenerator[str, None]:
-    """The body of the answer: events of these kinds, of this device or of any.
+    """The body of the answer: events of these kinds, of this device or of any, and the edges of `boards` (ids).
 
     It ends when the token or session ends, or its person is removed; `token_id` None is neither.
     """
@@ -196,13 +229,15 @@ async def event_stream(
         if not watch.check():
             return
         yield f"retry: {RETRY_MS}\n\n"  # at once, so that the reader knows that it is heard
-        async with aclosing(feed.read(after, keepalive_s, watch.check)) as events:
+        async with aclosing(feed.read(after, keepalive_s, watch.check, pins, boards)) as events:
             async for each in events:
                 match each:
                     case None:
                         yield ": nothing new\n\n"
                     case LostEvents(count=count):
                         yield f'event: lost\ndata: {{"count":{count}}}\n\n'
+                    case EdgeNews():
+                        yield _edges_text(each)
                     case NumberedEvent(event=event):
                         if event.kind in kinds and device in (None, event.device) and sees(event):
                             yield event_text(feed.run, each)
@@ -216,6 +251,11 @@ def event_text(run: str, numbered: NumberedEvent) -> str:
     value = {field.name: getattr(event, field.name) for field in fields(event) if field.name not in _NOT_TOLD}
     data = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
     return f"id: {run}-{numbered.number}\nevent: {event.kind}\ndata: {data}\n\n"
+
+
+def _edges_text(news: EdgeNews) -> str:
+    """Without an id: what a reader missed of it, it reads with GET /v1/devices/{name}/edges."""
+    return f"event: edges\ndata: {json.dumps(news.to_json(), separators=(',', ':'))}\n\n"
 
 
 def _after(feed: LiveFeed, last_event_id: str | None) -> int:

@@ -12,6 +12,7 @@ from microclaw.agent.conversation import Conversations
 from microclaw.api.backup_routes import ReadHome
 from microclaw.api.event_routes import LiveFeed, Watching
 from microclaw.api.jobs import Jobs
+from microclaw.api.live_pins import LivePins
 from microclaw.api.metrics import MetricSources
 from microclaw.api.schedule_routes import ScheduleParts
 from microclaw.api.waiting import WaitingRequests
@@ -77,6 +78,7 @@ class HostParts:
     jobs: Jobs
     metrics: MetricSources
     live: LiveFeed
+    pins: LivePins
     link: LinkServer | None
     voice: Callable[[], VoiceService | None]
     voice_problem: Callable[[], str | None]

@@ -79,7 +79,7 @@ class RequestCheck:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             return
-        send, scope = _with_headers(send), _in_origin_form(scope)
+        send, scope = with_answer_headers(send), _in_origin_form(scope)
         refusal = self._refusal(scope)
         if refusal is None and self._body_bytes is not None:
             try:
@@ -157,6 +157,20 @@ async def refuse(response: Response, scope: Scope, receive: Receive, send: Send)
     await send({"type": "http.response.body", "body": b""})
 
 
+def with_answer_headers(send: Send) -> Send:
+    """The same, with what every answer has."""
+
+    async def with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = [(bytes(key).lower(), value) for key, value in message.get("headers", ())]
+            has = {key for key, _ in headers}
+            headers += [(key, value) for key, value in (*ANSWER_HEADERS, *WHERE_NONE) if key not in has]
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return with_headers
+
+
 def _in_origin_form(scope: Scope) -> Scope:
     """A request for a whole URL, as one for its path here; the URL's host takes the place of Host (RFC 9112, 3.2.2)."""
     found = _ABSOLUTE.match(scope.get("raw_path", b""))
@@ -179,18 +193,6 @@ def _not_text(scope: Scope, body: bytearray) -> tuple[int, Failure] | None:
         text = f"the body is no UTF-8 text: byte {exc.start + 1} is 0x{body[exc.start]:02x}"
         return 400, Failure("bad_request", text, "send JSON in UTF-8")
     return None
-
-
-def _with_headers(send: Send) -> Send:
-    async def with_headers(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = [(bytes(key).lower(), value) for key, value in message.get("headers", ())]
-            has = {key for key, _ in headers}
-            headers += [(key, value) for key, value in (*ANSWER_HEADERS, *WHERE_NONE) if key not in has]
-            message = {**message, "headers": headers}
-        await send(message)
-
-    return with_headers
 
 
 def _name_and_port(host: str, scheme: str) -> tuple[str, int] | None:

@@ -18,6 +18,7 @@ from microclaw.apps.run_times import RunReport, RunTimes, keeper_text, kept_by
 from microclaw.apps.undo import UndoReport
 from microclaw.apps.upgrade import UnchangedTimes, Upgraded
 from microclaw.boards.firmware import firmware_object
+from microclaw.boards.profile import BoardProfile
 from microclaw.boards.voice import VOICE_BOARD
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device
@@ -54,6 +55,23 @@ def is_voice_only(device: Device) -> bool:
     if device.board.board_id == VOICE_BOARD.board_id:
         return True
     return bool(device.transports) and all(isinstance(one, XiaozhiTransport) for one in device.transports)
+
+
+def pin_objects(board: BoardProfile) -> list[dict[str, Any]]:
+    """Each pin of the board with what it can do; `name` says what is wired to it, null where nothing is."""
+    named = {} if board.led is None else {board.led.pin: "LED"}
+    if board.i2c is not None:
+        named |= {board.i2c.sda: "SDA", board.i2c.scl: "SCL"}
+    return [
+        {
+            "pin": pin.number,
+            "name": named.get(pin.number),
+            "uses": sorted(pin.uses),
+            "reserved": pin.reserved,
+            "caution": pin.caution,
+        }
+        for pin in sorted(board.pins.values(), key=lambda pin: pin.number)
+    ]
 
 
 def exploration_object(found: Exploration) -> dict[str, Any]:

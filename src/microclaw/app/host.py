@@ -17,7 +17,9 @@ from microclaw.agent.conversation import Conversations
 from microclaw.agent.erase import ConversationEraser
 from microclaw.api.asgi_apps import api_app, control_socket_app, host_api
 from microclaw.api.event_routes import LiveFeed
+from microclaw.api.ingress import SUPERVISOR, AnyHost, Ingress
 from microclaw.api.jobs import Jobs
+from microclaw.api.live_pins import LivePins
 from microclaw.api.metrics import MetricSources
 from microclaw.api.parts import HostParts
 from microclaw.api.server import Listener, serving, unix_listener
@@ -40,7 +42,7 @@ from microclaw.app.devices import (
     warm_compiler,
 )
 from microclaw.app.mqtt import HostMqtt
-from microclaw.app.people_plane import PeoplePlane, open_people_plane, people_socket
+from microclaw.app.people_plane import PeoplePlane, ingress_socket, open_people_plane, people_socket
 from microclaw.app.tasks import build_tasks, code_of_devices, task_tools
 from microclaw.app.telemetry import DeviceRecords, build_records, keep_records
 from microclaw.app.voice import HostVoice, VoiceMaker
@@ -48,6 +50,7 @@ from microclaw.apps.changes import ChangeLog
 from microclaw.apps.late_proof import LateProofs
 from microclaw.audit import AuditLog
 from microclaw.auth.admission import Admission, open_admission
+from microclaw.auth.approvals import approval_event
 from microclaw.auth.approved_acts import end_event
 from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.backup.scheduled import CHECK_S, ScheduledBackups
@@ -81,7 +84,8 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A running host. `plane` is where people and programs call it, `link` where devices connect; None without one.
+    """A running host. `plane` is where people and programs call it, `link` where devices connect, `ingress` the port
+    for Home Assistant's; None without one.
 
     `boards` starts its virtual boards; there are none before.
     """
@@ -96,6 +100,7 @@ class Host:
     audit: AuditLog
     status: HostStatus
     admission: Admission
+    ingress: int | None = None
 
     @property
     def http(self) -> str | None:
@@ -112,13 +117,14 @@ async def running_host(
     new_store: bool = False,
     make_voice: VoiceMaker | None = None,
     mask: SecretMask | None = None,
+    ingress_from: str = SUPERVISOR,
 ) -> AsyncIterator[Host]:
     """Inside, the host answers on its control socket. Leaving it ends every part in order and loses nothing.
 
     Turns that the last run left unfinished go on once `boards_ready` is set, where one is given.
     `egress` replaces the rule that only public addresses are fetched, for tests with servers of their own.
     `make_voice` makes what voice works with; without it nobody is heard. `mask` is that of the log, which the host
-    tells the secrets that it reads later.
+    tells the secrets that it reads later. `ingress_from` replaces the Supervisor's address, for tests.
 
     Raises StoreError when another host owns this home, StoreMissing unless `new_store` is what a person wants there,
     ConfigError when a port is taken.
@@ -129,6 +135,7 @@ async def running_host(
         model, usage = build_model(settings, database)
         control = stack.enter_context(unix_listener(settings.control_socket))
         api_socket = people_socket(settings, stack)
+        ingress = ingress_socket(settings, stack)
         mask = mask or SecretMask(await asyncio.to_thread(secret_texts, settings))
         audit = await stack.enter_async_context(AuditLog.opened(settings.home, mask=mask.masked))
         egress = egress or Egress()
@@ -142,6 +149,7 @@ async def running_host(
         admission.approvals.ends.listen(lambda pending, end: audit.record(end_event(pending, end, admission.people)))
         live = LiveFeed(secrets.token_hex(4))
         bus = await stack.enter_async_context(Bus())
+        admission.approvals.listen(lambda news: live.put(approval_event(news, admission.people, now_ms())))
         mqtt = HostMqtt()
         publish, journal = mqtt.publishing(live.put), Journal(database, now_ms)
         base = Base(settings, database, bus, admission, AppTable(database), journal, publish, audit)
@@ -229,6 +237,7 @@ async def running_host(
             agent,
             link,
             live,
+            LivePins(group, devices.registry),
             jobs,
             usage,
             status,
@@ -244,6 +253,9 @@ async def running_host(
         if plane is not None:
             door = api_app(parts, api, plane.allowed_hosts, on_network=plane.on_network)
             listeners.append(Listener("api", door, plane.socket, tls=plane.tls))
+        if ingress is not None:
+            behind = Ingress(api_app(parts, api, AnyHost(), on_network=True), proxy=ingress_from)
+            listeners.append(Listener("ingress", behind, ingress))
         await stack.enter_async_context(serving(listeners, group))
         if gateway is not None:
             stack.callback(gateway.close)  # together with the other listeners, not after them
@@ -276,7 +288,8 @@ async def running_host(
         if link is not None:
             link.start()
         address = link.address if link is not None else None
-        yield Host(settings, devices.registry, model, plane, address, channels, boards, audit, status, admission)
+        port = None if ingress is None else int(ingress.getsockname()[1])
+        yield Host(settings, devices.registry, model, plane, address, channels, boards, audit, status, admission, port)
 
 
 def _check_store(settings: Settings, *, new_store: bool) -> None:
@@ -300,6 +313,7 @@ def _host_parts(
     agent: Agent,
     link: LinkServer | None,
     live: LiveFeed,
+    pins: LivePins,
     jobs: Jobs,
     usage: UsageLog,
     status: HostStatus,
@@ -349,6 +363,7 @@ def _host_parts(
             code=code.counts,
         ),
         live=live,
+        pins=pins,
         link=link,
         voice=lambda: voice.service,
         voice_problem=lambda: voice.problem,

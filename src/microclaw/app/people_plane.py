@@ -59,6 +59,16 @@ def people_socket(settings: Settings, stack: AsyncExitStack) -> socket.socket | 
     return stack.enter_context(tcp_listener(settings.http_host, settings.http_port))
 
 
+def ingress_socket(settings: Settings, stack: AsyncExitStack) -> socket.socket | None:
+    """Where Home Assistant's ingress calls, if it may. ConfigError where the port is taken."""
+    if settings.host.ingress == "off":
+        return None
+    host, _, port = settings.host.ingress.rpartition(":")
+    address = host.removeprefix("[").removesuffix("]")
+    step = "microclaw config set host.ingress HOST:PORT with another port, or off"
+    return stack.enter_context(tcp_listener(address, int(port), next_step=step))
+
+
 async def open_people_plane(
     settings: Settings, listening: socket.socket, database: Database, supervised: SupervisedTasks, stack: AsyncExitStack
 ) -> PeoplePlane:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from microclaw.apps.building import stored_program
 from microclaw.apps.changes import AppVersion, ChangeLog, DesiredApp
 from microclaw.apps.deferred import DeferredAct, DeferredLog
+from microclaw.apps.deployment import kept_proof
 from microclaw.apps.installer import not_found
 from microclaw.apps.reconciler import left_off
 from microclaw.apps.run_times import RunReport, board_runs, host_begins
@@ -105,6 +106,12 @@ class Catalogue:
             return listing
         image = await self._change_log.image(listing.sha256)
         return replace(listing, size_bytes=len(image.code), source=image.source)
+
+    async def proof(self, listing: AppListing) -> dict[str, Any] | None:
+        """What its version showed in the trial and on the board; None for what this host did not install."""
+        if listing.sha256 is None:
+            return None
+        return await kept_proof(self._change_log, listing.device_id, listing.sha256)
 
     async def wanted(self) -> Sequence[DesiredApp]:
         """What this host wants on its devices, by device and name. Asks no device."""

@@ -24,7 +24,16 @@ from microclaw.apps.building import (
 )
 from microclaw.apps.changes import AppVersion, ChangeLog, DesiredApp, version_of
 from microclaw.apps.claims import check_free, check_named_pins, claiming, claims_of, driven_pins
-from microclaw.apps.deployment import Approve, Deployment, DeployRequest, PreparedChange, Removal, first_run, with_terms
+from microclaw.apps.deployment import (
+    Approve,
+    Deployment,
+    DeployRequest,
+    PreparedChange,
+    Removal,
+    first_run,
+    keep_proof,
+    with_terms,
+)
 from microclaw.apps.expectation_result import seen_on_board
 from microclaw.apps.firmware_fit import check_same_firmware, fit_claim, fit_limits
 from microclaw.apps.installer import Installation, Installer, Occupants, check_room, recover_changes
@@ -310,7 +319,7 @@ class Deployer:
             report(Step("verify", first_only_text(prepared.request.times, image.kind)))
         elif found.agrees:
             self._look_later(prepared, installation, found, report)
-        return Deployment(
+        made = Deployment(
             device.device_id,
             device.name,
             name,
@@ -322,6 +331,8 @@ class Deployer:
             installation.change_id,
             expected,
         )
+        await keep_proof(self._change_log, made)
+        return made
 
     async def _check_unchanged(self, prepared: PreparedChange) -> None:
         """Another deployment may have taken a pin, or the name, while this one was tried and approved."""

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import Any, Final, TypeAlias
 
 from microclaw.apps.app_terms import Origin
 from microclaw.apps.building import ProgramImage, ProgramLanguage
-from microclaw.apps.changes import AppVersion
-from microclaw.apps.expectation_result import ExpectationResult
+from microclaw.apps.changes import AppVersion, ChangeLog
+from microclaw.apps.expectation_result import ExpectationResult, proof_of
 from microclaw.apps.expectations import Expectations
 from microclaw.apps.late_proof import Place
 from microclaw.apps.run_times import RunTimes
 from microclaw.apps.trial import Trial, TrialInput
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.device import Device
-from microclaw.events import Evidence
+from microclaw.events import Edge, Evidence
+from microclaw.store.apps import ProofRow
 
 Approve: TypeAlias = Callable[[str, Sequence[str]], Awaitable[None]]
 
@@ -109,6 +111,36 @@ class Deployment:
     replaced: bool
     change_id: int
     expected: tuple[ExpectationResult, ...] = ()
+
+
+MAX_PROOF_EDGES: Final = 2_000  # of the trial, and of the board
+
+
+async def keep_proof(log: ChangeLog, made: Deployment) -> None:
+    """Keep what the trial and the board showed. A proof by expectations stays where there are none this time."""
+    document = {
+        "proof": proof_of(made.expected),
+        "expected": [result.to_json() for result in made.expected],
+        "trial": {"edges": _edge_rows(made.trial.edges), "board_ms": round(made.trial.board_ms, 3)},
+        "evidence": {
+            "kind": made.evidence.kind,
+            "text": made.evidence.text,
+            "edges": _edge_rows(made.evidence.edges),
+        },
+        "verified": made.verified,
+    }
+    row = ProofRow(made.device_id, made.image.sha256, log.now_ms(), json.dumps(document, separators=(",", ":")))
+    await log.table.put_proof(row, over=bool(made.expected))
+
+
+async def kept_proof(log: ChangeLog, device_id: str, sha256: str) -> dict[str, Any] | None:
+    """What `keep_proof` kept of this image on this device, with `at_ms`; None where nothing was."""
+    row = await log.table.proof(device_id, sha256)
+    return None if row is None else {"at_ms": row.at_ms, **json.loads(row.document)}
+
+
+def _edge_rows(edges: Sequence[Edge]) -> list[list[float]]:
+    return [[round(edge.t_ms, 3), edge.pin, edge.level] for edge in edges[:MAX_PROOF_EDGES]]
 
 
 @dataclass(frozen=True, slots=True)

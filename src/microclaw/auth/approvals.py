@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 from microclaw.auth.approved_acts import GONE, ActEnds
 from microclaw.auth.people import OwnerAlone, Roles
 from microclaw.errors import Overloaded, PermissionRefused, UnknownName
-from microclaw.events import Action, ApprovalAsked
+from microclaw.events import Action, ApprovalAsked, ApprovalChanged
 from microclaw.text import clean_text
 
 Outcome: TypeAlias = Literal["approved", "declined", "expired"]
@@ -231,6 +231,15 @@ class Approvals:
     def _notify(self, news: PendingApproval | ApprovalOutcome) -> None:
         for listener in tuple(self._listeners):
             listener(news)
+
+
+def approval_event(news: PendingApproval | ApprovalOutcome, people: Roles, at_ms: int) -> ApprovalChanged:
+    """The live event of a question, or of its end."""
+    pending = news if isinstance(news, PendingApproval) else news.pending
+    state, by = ("asked", "") if isinstance(news, PendingApproval) else (news.outcome, news.by or "")
+    person = people.get(pending.person_id)
+    who = pending.person_id if person is None else person.name
+    return ApprovalChanged("", at_ms, pending.approval_id, state, who, by, pending.action, pending.person_id)
 
 
 def _check_length(action: str, lines: tuple[str, ...]) -> None:

@@ -32,7 +32,7 @@ from microclaw.egress.secret_values import missing_secrets, missing_text
 from microclaw.errors import ConfigError, MicroclawError, NoHost, NoSandbox
 from microclaw.host_client.request import HostError
 from microclaw.models.server_window import window_of
-from microclaw.sandbox.run import sandbox_backend
+from microclaw.sandbox.run import backend_note, sandbox_backend
 from microclaw.text import count_text
 from microclaw.wasm import INSTALL_BINARYEN, find_binaryen, find_toolchain, glue_built
 
@@ -187,7 +187,7 @@ def _code(settings: Settings) -> Finding:
         found = sandbox_backend(settings.sandbox)
     except NoSandbox as exc:
         return Finding("code", True, f"no code is run for the agent: {exc.message}", exc.next_step, warns=True)
-    return Finding("code", True, f"the agent's code runs in {found.name}: {found.note}")
+    return Finding("code", True, f"the agent's code runs in {found.name}: {backend_note(found)}")
 
 
 def _binaryen() -> Finding:
@@ -249,6 +249,12 @@ def _models(model: ModelSettings) -> Iterator[Finding]:
         yield Finding("model", True, f"OPENAI_BASE_URL is {model.openai_base_url}")
     if not model.configured:
         yield Finding("model", True, "none: no API key set. Offline intents answer.")
+        return
+    for name in ("pydantic-ai-slim", "anthropic", "openai"):
+        found = _wheel(name)
+        if not found.ok:
+            text = f"{name} is not installed: no model can be asked"
+            yield Finding("model", False, text, "install microclaw again with all that it needs (docs/install.md)")
 
 
 def _local_servers(model: ModelSettings) -> Iterator[ModelChoice]:

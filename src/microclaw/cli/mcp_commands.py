@@ -19,6 +19,7 @@ from microclaw.mcp.server.install import (
     ClientName,
     Edit,
     entry,
+    installed_from,
     installing,
     own_command,
     settings_file,
@@ -106,7 +107,7 @@ def install(
     options = global_options(ctx)
     name, path = _client(client)
     home = options.home or (Path(os.environ["MICROCLAW_HOME"]) if os.environ.get("MICROCLAW_HOME") else None)
-    command = own_command(sys.argv[0], uvx=shutil.which("uvx"))
+    command = own_command(sys.argv[0], uvx=shutil.which("uvx"), source=installed_from())
     value = entry(name, command, None if home is None else home.expanduser().absolute())
     _apply(options, name, installing(path, value), done=f"installed in {name}: restart it")
 

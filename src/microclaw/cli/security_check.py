@@ -30,7 +30,7 @@ from microclaw.config.settings import SandboxSettings, Settings
 from microclaw.egress.secret_values import SecretValues
 from microclaw.egress.system_keyring import system_keyring
 from microclaw.errors import MicroclawError, NoHost, NoSandbox
-from microclaw.sandbox.run import sandbox_backend
+from microclaw.sandbox.run import backend_note, sandbox_backend
 
 
 def security_findings(options: GlobalOptions, advisories: Sequence[Path]) -> list[Finding]:
@@ -102,7 +102,7 @@ def code_findings(settings: SandboxSettings) -> Iterator[Finding]:
         step = f"microclaw config set sandbox.image NAME@sha256:..., as {found.name} image inspect says it"
         yield warning("sandbox", text, step)
         return
-    yield Finding("sandbox", True, f"code of the agent and of devices runs in {found.name}: {found.note}")
+    yield Finding("sandbox", True, f"code of the agent and of devices runs in {found.name}: {backend_note(found)}")
 
 
 def chain_findings(home: Path) -> Iterator[Finding]:

@@ -111,10 +111,10 @@ def _address(text: str) -> str:
 
 
 def _known_ports(settings: Settings) -> set[int]:
-    """Of doors with a finding or a lock of their own: the link, the gateway, Wyoming, xiaozhi."""
+    """Of doors with a finding or a lock of their own: the link, ingress, the gateway, Wyoming, xiaozhi."""
     voice, gateway = settings.voice, settings.gateway
     ports = {DEFAULT_LINK_PORT}
-    named = (settings.host.link, voice.xiaozhi)
+    named = (settings.host.link, settings.host.ingress, voice.xiaozhi)
     ports |= {int(place.rpartition(":")[2]) for place in named if place is not None and place != "off"}
     ports |= {port for port in (None if gateway is None else gateway.port, voice.wyoming_port) if port}
     return ports

@@ -29,4 +29,11 @@ class HostSettings:
         tuple[str, ...],
         about("more names and addresses for the own certificate, as people call the host", check=is_called),
     ] = ()
+    ingress: Annotated[
+        str,
+        about(
+            "HOST:PORT for Home Assistant's ingress, without TLS; only its Supervisor (172.30.32.2) is answered",
+            check=is_link,
+        ),
+    ] = "off"
     link: Annotated[str, about('where devices connect: HOST:PORT or "off"', check=is_link)] | None = None

@@ -79,7 +79,7 @@ class _DirectModel:
         except ImportError as exc:
             raise ModelError(
                 f"the libraries for {self.name} are not installed: {exc}",
-                next_step="pip install 'microclaw[models]', then start the host again",
+                next_step="install microclaw again with all that it needs (docs/install.md), then start the host again",
             ) from exc
 
     async def aclose(self) -> None:

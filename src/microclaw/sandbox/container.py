@@ -35,6 +35,8 @@ KILL_S: Final = 20.0
 MEASURE_S: Final = 0.2
 _PROXY: Final = "/run/microclaw-proxy"
 _RELAY: Final = "/run/microclaw-relay.py"
+_TMPFS_OF_PODMAN: Final = ("/tmp", "/run", "/var/tmp")  # noqa: S108
+"""Beside a read-only root it makes these, of any size, if nobody says how large."""
 _OF_ENGINE: Final = (
     *("PATH", "HOME", "XDG_RUNTIME_DIR", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_CERT_PATH"),
     *("DOCKER_TLS_VERIFY", "CONTAINER_HOST"),
@@ -123,6 +125,8 @@ def start_container(engine: Engine, image: str, job: SandboxJob, folder: Path) -
     user = job_user()
     if user is not None:
         os.chown(place, user, user)
+        if job.proxy_socket is not None:
+            os.chown(job.proxy_socket, user, -1)
     opened = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         put_files(job.files, opened, job.limits.disk_bytes)
@@ -167,8 +171,9 @@ def _limits(engine: Engine, limits: SandboxLimits) -> list[str]:
     if engine == "container":  # a virtual machine of its own, with that much memory
         return ["--memory", f"{max(64, limits.memory_bytes >> 20)}M", "--cpus", "1", "--tmpfs", "/tmp"]  # noqa: S108
     words = ["--memory", str(limits.memory_bytes), "--memory-swap", str(limits.memory_bytes), "--cpus", "1"]
-    words += ["--pids-limit", str(limits.processes), "--tmpfs", f"/tmp:rw,nosuid,nodev,size={limits.disk_bytes}"]  # noqa: S108
-    words += ["--shm-size", str(limits.disk_bytes)]
+    words += ["--pids-limit", str(limits.processes), "--shm-size", str(limits.disk_bytes)]
+    places = _TMPFS_OF_PODMAN if engine == "podman" else ("/tmp",)  # noqa: S108
+    words += [word for place in places for word in ("--tmpfs", f"{place}:rw,nosuid,nodev,size={limits.disk_bytes}")]
     for kind, most in (("cpu", seconds), ("fsize", limits.disk_bytes), ("nofile", 256), ("core", 0)):
         words += ["--ulimit", f"{kind}={most}:{most}"]
     return words

@@ -18,6 +18,7 @@ from microclaw.config.settings import SandboxSettings
 from microclaw.errors import JobRefused, NoSandbox
 from microclaw.sandbox import wrapped_job
 from microclaw.sandbox.bubblewrap import NEXT_STEP, START_S, bubblewrap
+from microclaw.sandbox.cgroup import cgroup_note
 from microclaw.sandbox.container import ENGINES, Engine, engine_works, start_container
 from microclaw.sandbox.files import MAX_FILES, checked_parts, take_files
 from microclaw.sandbox.job import Ending, SandboxEnd, SandboxJob
@@ -51,6 +52,11 @@ def sandbox_backend(settings: SandboxSettings = AUTO) -> Backend:
             return Backend(name, _NOTES[name])
         reasons.append(reason)
     raise NoSandbox(f"there is no sandbox here to run code in: {'; '.join(reasons)}", next_step=NEXT_STEP)
+
+
+def backend_note(found: Backend) -> str:
+    """For people: what shuts jobs off, and what holds them to their limits. Looks at the machine."""
+    return f"{found.note}; {cgroup_note()}" if found.name == "bubblewrap" else found.note
 
 
 _NOTES: Final = {
@@ -190,8 +196,8 @@ class _Run:
         number = code - 128 if 128 < code < 128 + 32 else -code if code < 0 else 0
         if self.why is not None:
             return self.why, -(number or signal.SIGKILL)
-        if number == signal.SIGKILL and self.started.ran_out_of_memory():
-            return "out_of_memory", -number
+        if code != 0 and self.started.ran_out_of_memory():
+            return "out_of_memory", -number if number else code
         if number == signal.SIGXCPU:
             return "timed_out", -number
         if number == signal.SIGXFSZ or (code != 0 and (self.is_full or self.started.disk().is_full)):
@@ -230,7 +236,7 @@ class _Run:
         self.is_full = self.is_full or disk.is_full
         if time.monotonic() - self.began > limits.wall_s or (used.cpu_s or 0.0) > limits.cpu_s:
             self._stop("timed_out")
-        elif (used.memory_bytes or 0) > limits.memory_bytes:
+        elif used.out_of_memory or (used.memory_bytes or 0) > limits.memory_bytes:
             self._stop("out_of_memory")
         elif disk.files > MOST_FILES or (disk.is_full and self.started.must_not_be_full):
             self._stop("disk_full")

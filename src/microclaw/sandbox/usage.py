@@ -16,6 +16,8 @@ class Usage:
     processes: int | None = None
     memory_bytes: int | None = None
     cpu_s: float | None = None
+    out_of_memory: bool = False
+    """Whether the kernel killed one of them for that."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,6 +34,7 @@ from microclaw.sandbox.bubblewrap import (
     start_waiting,
     why_it_ended,
 )
+from microclaw.sandbox.cgroup import JobCgroup, new_cgroup, no_cgroup
 from microclaw.sandbox.files import put_files
 from microclaw.sandbox.identity import acting_as_job, job_user, starts_as_job
 from microclaw.sandbox.job import SandboxJob, SandboxLimits
@@ -71,6 +73,7 @@ class Wrapped:
     shared: int
     processes: int
     """Its /proc, which lists the job's processes only."""
+    group: JobCgroup | None = None
     must_not_be_full: bool = False
 
     def on_death(self, loop: asyncio.AbstractEventLoop, then: Callable[[], None]) -> Callable[[], None]:
@@ -86,7 +89,7 @@ class Wrapped:
         return forget
 
     def usage(self, memory_limit: int) -> Usage:
-        used = usage_of(self.processes)
+        used = replace(usage_of(self.processes), out_of_memory=self.ran_out_of_memory())
         if used.memory_bytes is not None and used.memory_bytes > memory_limit:
             return replace(used, memory_bytes=exact_memory(self.processes))
         return used
@@ -95,12 +98,15 @@ class Wrapped:
         return disk_use((self.folder, self.temporary, self.shared))
 
     def ran_out_of_memory(self) -> bool:
-        return False  # it is watched, and killed for that by this host
+        """By the kernel, for its cgroup's sake; for the rest it is watched, and this host kills it."""
+        return self.group is not None and self.group.ran_out_of_memory()
 
     def kill(self) -> None:
         """The kernel kills all of the job's processes with the first one, before that one counts as dead."""
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.first, signal.SIGKILL)
+        if self.group is not None:
+            self.group.kill()
 
     def close(self) -> None:
         """Kill it if it lives, wait until it is dead, and free what it had."""
@@ -111,6 +117,8 @@ class Wrapped:
             self.process.stdout.close()
         for descriptor in (self.first, self.folder, self.temporary, self.shared, self.processes):
             os.close(descriptor)
+        if self.group is not None:
+            self.group.remove()
 
 
 def start(job: SandboxJob) -> Wrapped:
@@ -123,17 +131,31 @@ def start(job: SandboxJob) -> Wrapped:
         raise NoSandbox(
             f"there is no filter of system calls for {platform.machine()}", next_step="use sandbox.backend docker"
         )
+    group = new_cgroup(job.limits, threads_of(job.limits) + 1)  # and the first process, bubblewrap's own
+    try:
+        return _start_in(group, job, filtered)
+    except BaseException:
+        if group is not None:
+            group.remove()
+        raise
+
+
+def _start_in(group: JobCgroup | None, job: SandboxJob, filtered: bytes) -> Wrapped:
     mark = f"/run/{secrets.token_hex(8)}"
-    with Descriptors() as opened:
+    with Descriptors() as opened, ThreadPoolExecutor(1, "sandbox: enter") as beside:
         words, command = _words(job, opened)
         before, who = starts_as_job()
         words += ["--dir", mark]
         waiting = start_waiting(words, command, filtered, opened, environment={}, before=before, cwd="/", **who)
-        started = _reached(waiting, mark)
+        # the kernel waits for all processors then: meanwhile bubblewrap makes its view of the files
+        entering = None if group is None else beside.submit(group.enter, waiting.pid)
+        started = _reached(waiting, mark, group)
         try:
             put_files(job.files, started.folder, job.limits.disk_bytes)
             with acting_as_job():
                 set_limits(waiting.pid, job.limits)
+            if entering is not None:
+                _entered(entering)
             waiting.go_on()
         except BaseException:
             started.close()
@@ -141,7 +163,14 @@ def start(job: SandboxJob) -> Wrapped:
         return started
 
 
-def _reached(waiting: Waiting, mark: str) -> Wrapped:
+def _entered(entering: Future[None]) -> None:
+    try:
+        entering.result()
+    except OSError as problem:
+        raise no_cgroup(problem) from problem
+
+
+def _reached(waiting: Waiting, mark: str, group: JobCgroup | None) -> Wrapped:
     """Wait until it has made its view of the files (the mark is the last thing in it), and open what is in there."""
     deadline = time.monotonic() + START_S
     process, root = waiting.process, Path(f"/proc/{waiting.pid}/root")
@@ -162,7 +191,7 @@ def _reached(waiting: Waiting, mark: str) -> Wrapped:
             raise why_it_ended(process) from problem
         opened.pop_all()
         folder, temporary, shared, processes = places
-        return Wrapped(process, first, waiting.pid, folder, temporary, shared, processes)
+        return Wrapped(process, first, waiting.pid, folder, temporary, shared, processes, group)
 
 
 def _words(job: SandboxJob, opened: Descriptors) -> tuple[list[str], list[str]]:
@@ -189,10 +218,14 @@ def _words(job: SandboxJob, opened: Descriptors) -> tuple[list[str], list[str]]:
     return words, command
 
 
+def threads_of(limits: SandboxLimits) -> int:
+    return THREADS + THREADS_OF_ONE * limits.processes
+
+
 def set_limits(pid: int, limits: SandboxLimits) -> None:
     """Of each process by itself; what all of them take together is watched."""
     seconds = int(limits.cpu_s) + 1
-    threads = THREADS + THREADS_OF_ONE * limits.processes
+    threads = threads_of(limits)
     for kind, soft, hard in (
         (resource.RLIMIT_CPU, seconds, seconds + 1),
         # what is private and writable; the sum of what is really used is watched, and reached first

@@ -26,6 +26,16 @@ class ImageRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ProofRow:
+    """What an image showed when it was installed on a device; `document` is JSON text of the caller's."""
+
+    device_id: str
+    sha256: str
+    at_ms: int
+    document: str
+
+
+@dataclass(frozen=True, slots=True)
 class DesiredApp:
     """An app that a device should run, and the terms it is installed under. Its image is stored before it.
 
@@ -131,6 +141,14 @@ class AppTable(Table):
         if not rows:
             raise UnknownName(f"no image {sha256[:12]} is stored", next_step="deploy the program again from its source")
         return rows[0]
+
+    async def put_proof(self, row: ProofRow, *, over: bool) -> None:
+        """Keep what a stored image showed; without `over`, only where nothing is kept of it on that device."""
+        await self._insert("proofs", row, verb="INSERT OR REPLACE" if over else "INSERT OR IGNORE")
+
+    async def proof(self, device_id: str, sha256: str) -> ProofRow | None:
+        rows = await self._select(ProofRow, "proofs WHERE device_id = ? AND sha256 = ?", (device_id, sha256))
+        return rows[0] if rows else None
 
     async def desired(self, device_id: str | None = None) -> tuple[DesiredApp, ...]:
         """What a device, or every device, should run, with what is stopped there, by device and name."""

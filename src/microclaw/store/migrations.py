@@ -762,4 +762,14 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         ) STRICT""",
         "CREATE INDEX sign_ins_of_person ON sign_ins (person_id)",
     ),
+    (
+        # What the trial and the board showed when an image was installed there, as JSON of the caller's.
+        """CREATE TABLE proofs (
+            device_id TEXT NOT NULL,
+            sha256    TEXT NOT NULL REFERENCES images,
+            at_ms     INTEGER NOT NULL,
+            document  TEXT NOT NULL,
+            PRIMARY KEY (device_id, sha256)
+        ) STRICT""",
+    ),
 )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PACKAGES: Final = ("av", "pocketsphinx", "webrtcvad")
 MAX_TEST_CHARS: Final = 200
 """Of the sentence with which engines are tried."""
-HOW_TO_INSTALL: Final = "make voice, or pip install 'microclaw[voice]'"
+HOW_TO_INSTALL: Final = "make voice, or install the extra voice (docs/install.md)"
 E = TypeVar("E")
 
 

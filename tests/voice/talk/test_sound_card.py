@@ -74,7 +74,7 @@ def test_without_the_package_the_extra_is_named(library: Any) -> None:
     library(None)
     with pytest.raises(ConfigError, match="sounddevice is not installed") as caught:
         sound_devices()
-    assert "microclaw[talk]" in str(caught.value.next_step)
+    assert "pip install sounddevice" in str(caught.value.next_step)
     assert "--wav" in str(caught.value.next_step)
 
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
@@ -59,18 +60,33 @@ def settings_file(client: ClientName, home: Path, environ: Mapping[str, str], pl
 
 
 def own_command(
-    script: str, *, prefix: str = sys.prefix, executable: str = sys.executable, uvx: str | None = None
+    script: str,
+    *,
+    prefix: str = sys.prefix,
+    executable: str = sys.executable,
+    uvx: str | None = None,
+    source: str | None = None,
 ) -> list[str]:
     """What starts this microclaw again, as absolute paths: assistants with windows have no shell's PATH.
 
-    Run by `uvx`, its folder is a cache that may be emptied, so uvx is named; else the script that runs now.
+    Run by `uvx`, its folder is a cache that may be emptied, so uvx is named, with the wheel or folder that it was
+    installed from (`source`), as a registry may have another package of this name; else the script that runs now.
     """
     if uvx is not None and any(part.startswith(("archive-v", "environments-v")) for part in Path(prefix).parts):
-        return [uvx, "microclaw"]
+        return [uvx, "microclaw"] if source is None else [uvx, "--from", f"microclaw @ {source}", "microclaw"]
     path = Path(script)
     if path.stem == "microclaw" and path.is_file() and os.access(path, os.X_OK):
         return [str(path.absolute())]
     return [executable, "-m", "microclaw"]
+
+
+def installed_from() -> str | None:
+    """The URL of the wheel or folder that this microclaw was installed from (PEP 610); None for a registry's."""
+    try:
+        text = distribution("microclaw").read_text("direct_url.json")
+    except PackageNotFoundError:
+        return None
+    return None if text is None else str(json.loads(text)["url"])
 
 
 def entry(client: ClientName, command: Sequence[str], home_option: Path | None) -> dict[str, Any]:

@@ -24,7 +24,7 @@ MAX_PROCESSES: Final = 3
 MOST_THREADS: Final = 4
 MODULE: Final = "microclaw.voice.engines.whisper_worker"
 PACKAGE: Final = "faster_whisper"
-HOW_TO_INSTALL: Final = "make voice-whisper, or pip install 'microclaw[voice,whisper]'"
+HOW_TO_INSTALL: Final = "make voice-whisper, or install the extras voice and whisper (docs/install.md)"
 
 
 class WhisperRecognizer:

@@ -152,7 +152,7 @@ def _library() -> ModuleType:
         return import_module("sounddevice")
     except ImportError as exc:
         raise ConfigError(
-            "the package sounddevice is not installed", next_step=f"pip install 'microclaw[talk]'; {INSTEAD}"
+            "the package sounddevice is not installed", next_step=f"pip install sounddevice; {INSTEAD}"
         ) from exc
     except OSError as exc:  # as it says that PortAudio is not there
         raise ConfigError(

@@ -1,0 +1,7 @@
+"""The entry point of the MCP bundle: `microclaw mcp`, run by the client's uv."""
+
+import sys
+
+from microclaw.cli.main import main
+
+sys.exit(main(["mcp", *sys.argv[1:]]))

@@ -1,0 +1,96 @@
+"""Home Assistant's ingress: its Supervisor calls for browsers that are signed in there. It signs nobody in here.
+
+The Supervisor passes on the browser's own headers and adds X-Ingress-Path (where the page is for the browser),
+X-Forwarded-Host and X-Forwarded-Proto. They count from its one address alone (Home Assistant's developer documents,
+"Presenting your app", name 172.30.32.2); anybody else who reaches this door is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from microclaw.api.failures import failure_response
+from microclaw.api.request_check import refuse, with_answer_headers
+from microclaw.wire.host_api import Failure
+
+SUPERVISOR: Final = "172.30.32.2"
+PATH_KEY: Final = "microclaw.ingress_path"
+HEALTH: Final = "/healthz"  # the Supervisor's watchdog asks it without a browser
+_PATH: Final = re.compile(r"/api/hassio_ingress/[A-Za-z0-9_-]{1,128}")
+_FORWARDED: Final = (b"x-ingress-path", b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-for")
+# Home Assistant shows the page in a frame of its own page, which has the same origin.
+_FRAMED: Final = {
+    b"x-frame-options": (b"DENY", b"SAMEORIGIN"),
+    b"content-security-policy": (b"frame-ancestors 'none'", b"frame-ancestors 'self'"),
+}
+
+
+class AnyHost(Container[str]):
+    """Every Host name: which ones lead to Home Assistant is its own affair; the Origin must still be the same."""
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and bool(name)
+
+
+class Ingress:
+    """Gives `app`, which takes AnyHost, the request as the browser sent it; `proxy` is the one address that may call.
+
+    Every add-on of one Home Assistant has its origin in the browser, so the session's cookie is sent to this path
+    alone (api.caller).
+    """
+
+    def __init__(self, app: ASGIApp, *, proxy: str = SUPERVISOR) -> None:
+        self._app = app
+        self._proxy = proxy
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        peer = str((scope.get("client") or ("?", 0))[0])
+        if peer != self._proxy:
+            text = f"only Home Assistant's Supervisor ({self._proxy}) calls here, not {peer}"
+            failure = Failure("forbidden", text, "call the host by its own address: microclaw status")
+            await refuse(failure_response(failure, 403), scope, receive, with_answer_headers(send))
+            return
+        path = _one(scope, b"x-ingress-path")
+        if scope["path"] != HEALTH and (path is None or not _PATH.fullmatch(path)):
+            failure = Failure(
+                "bad_request", "there is no X-Ingress-Path of Home Assistant", "open it in Home Assistant"
+            )
+            await refuse(failure_response(failure, 400), scope, receive, with_answer_headers(send))
+            return
+        await self._app(_as_sent(scope, path or ""), receive, _framed(send))
+
+
+def _as_sent(scope: Scope, path: str) -> Scope:
+    """The request with the browser's own scheme and Host, and without what only the proxy says."""
+    headers = [(key, value) for key, value in scope["headers"] if key not in _FORWARDED]
+    host = _one(scope, b"x-forwarded-host")
+    if host is not None:
+        headers = [(key, value) for key, value in headers if key != b"host"]
+        headers.append((b"host", host.encode("latin-1")))
+    scheme = "https" if _one(scope, b"x-forwarded-proto") == "https" else "http"
+    return {**scope, "headers": headers, "scheme": scheme, PATH_KEY: path}
+
+
+def _one(scope: Scope, name: bytes) -> str | None:
+    """The header's value; None where there is none, or more than one."""
+    values = [value.decode("latin-1") for key, value in scope["headers"] if key == name]
+    return values[0] if len(values) == 1 else None
+
+
+def _framed(send: Send) -> Send:
+    async def framed(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = []
+            for key, value in message.get("headers", ()):
+                old, new = _FRAMED.get(bytes(key).lower(), (b"", b""))
+                headers.append((key, bytes(value).replace(old, new) if old else value))
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return framed

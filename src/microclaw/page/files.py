@@ -1,0 +1,94 @@
+"""The page's files, read once: the document at its paths, and its scripts, styles and pictures. They hold no data.
+
+What a browser shows of the host, its scripts fetch from the API (docs/page.md).
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, Response
+from starlette.exceptions import HTTPException
+
+STATIC: Final = Path(__file__).parent / "static"
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data: blob:; "
+    "font-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+VIEWS: Final = ("/", "/signin", "/boards", "/boards/{rest:path}", "/chat", "/approvals")
+"""The paths that the document is at; api.access has a row for each."""
+FILES: Final = "/page/{name:path}"
+_DOCUMENT: Final = "index.html"
+_MEDIA_TYPES: Final = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PageFile:
+    """A file as it is sent; `packed` is the same in gzip."""
+
+    content: bytes
+    packed: bytes
+    media_type: str
+    etag: str
+
+    def response(self, request: Request) -> Response:
+        headers = {
+            "ETag": self.etag,
+            "Cache-Control": "no-cache",  # kept, and asked about each time: a newer host has newer files
+            "Content-Security-Policy": POLICY,
+            "Vary": "Accept-Encoding",
+        }
+        known = request.headers.get("if-none-match", "")
+        if self.etag in (one.strip().removeprefix("W/") for one in known.split(",")):
+            return Response(status_code=304, headers=headers)
+        content = self.content
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            content, headers["Content-Encoding"] = self.packed, "gzip"
+        return Response(content, media_type=self.media_type, headers=headers)
+
+
+@cache
+def page_files() -> Mapping[str, PageFile]:
+    """Every file that may be sent, by its path below `static`. What is added there later is not known."""
+    found = sorted(path for path in STATIC.rglob("*") if path.suffix in _MEDIA_TYPES and path.is_file())
+    return {path.relative_to(STATIC).as_posix(): _read(path) for path in found}
+
+
+def _read(path: Path) -> PageFile:
+    content = path.read_bytes()
+    etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    return PageFile(content, gzip.compress(content, mtime=0), _MEDIA_TYPES[path.suffix], etag)
+
+
+def page_router() -> APIRouter:
+    router = APIRouter(tags=["pages"])
+    files = page_files()
+
+    async def document(request: Request) -> Response:
+        return files[_DOCUMENT].response(request)
+
+    for path in VIEWS:
+        name = f"page_{path.split('/')[1] or 'front'}{'_one' if '{' in path else ''}"
+        router.add_api_route(path, document, name=name, response_class=HTMLResponse, summary="The page for browsers")
+
+    @router.get(FILES, summary="A script, style or picture of the page", response_class=Response)
+    async def file(name: str, request: Request) -> Response:
+        found = files.get(name)
+        if found is None:
+            raise HTTPException(404, "the page has no such file")
+        return found.response(request)
+
+    return router

@@ -1,0 +1,161 @@
+// An act of the host as it goes on: its steps, questions and end, from a stream of JSON lines. Used by chat and programs.
+
+import { ApiError, HostAway, lines, part, send } from "./api.js";
+import { Badge, Evidence, Problem } from "./parts.js";
+import { settle, state, useStore } from "./state.js";
+import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
+
+/** @typedef {import("./api.js").Line} Line */
+
+/** What a stream told so far. */
+export class Act {
+  constructor() {
+    /** @type {any[]} */
+    this.steps = [];
+    /** @type {any[]} */
+    this.questions = [];
+    /** @type {string[]} */
+    this.tools = [];
+    this.text = "";
+    /** @type {any} */
+    this.result = null;
+    /** @type {any} */
+    this.answer = null;
+    /** @type {any} */
+    this.error = null;
+    this.isOver = false;
+  }
+
+  /** @param {Line} line */
+  take(line) {
+    if (line.type === "step") this.step(line);
+    else if (line.type === "delta") this.text += line.text;
+    else if (line.type === "tool") this.tools = [...this.tools.filter((one) => one !== line.name), line.name];
+    else if (line.type === "approval") this.questions.push(line);
+    else if (line.type === "approval_settled") settle(line.approval_id, { outcome: line.outcome, by: line.by, text: "" });
+    else if (line.type === "result") this.result = line.result;
+    else if (line.type === "answer") this.answer = line;
+    else if (line.type === "error") this.error = line.error;
+  }
+
+  /** A stage that went on is one line with its end. @param {Line} step */
+  step(step) {
+    const before = this.steps.at(-1);
+    if (before?.state === "running" && before.stage === step.stage) this.steps.pop();
+    this.steps.push(step);
+  }
+}
+
+/**
+ * Does it, and calls `changed` with each line; never raises for what the host says.
+ * @param {Act} act @param {() => void} changed @param {string} method @param {string} path @param {unknown} [body]
+ */
+export async function run(act, changed, method, path, body) {
+  try {
+    for await (const line of lines(method, path, body)) {
+      act.take(line);
+      changed();
+    }
+  } catch (error) {
+    if (!(error instanceof ApiError || error instanceof HostAway)) throw error;
+    const cut = { message: "the host went away before this was done", next: "it comes back: look then at what was changed" };
+    act.error = error instanceof HostAway && act.steps.length > 0 ? cut : error;
+  }
+  act.isOver = true;
+  changed();
+}
+
+/** An act that this component begins. @returns {[Act | null, (method: string, path: string, body?: unknown) => Promise<void>]} */
+export function useAct() {
+  const [, again] = useState(0);
+  const act = useRef(/** @type {Act | null} */ (null));
+  const isHere = useRef(true);
+  useEffect(() => () => {
+    isHere.current = false;
+  }, []);
+  /** @param {string} method @param {string} path @param {unknown} [body] */
+  const begin = async (method, path, body) => {
+    const begun = new Act();
+    act.current = begun;
+    await run(begun, () => isHere.current && again((count) => count + 1), method, path, body);
+  };
+  return [act.current, begin];
+}
+
+/** @type {Record<string, string>} */
+const MARKS = { running: "…", done: "✓", failed: "✗" };
+
+/** @param {{step: any}} given */
+function StepLine({ step }) {
+  const isOpen = step.state === "failed";
+  const mark = MARKS[step.state] ?? "";
+  const head = html`<span class="mark" aria-label=${step.state}>${mark}</span>
+    <span class="stage">${step.stage}</span> <span class="said">${step.text}</span>`;
+  const detail = step.detail ?? [];
+  return html`<li class=${`step ${step.state}`}>
+    ${detail.length > 0
+      ? html`<details open=${isOpen}><summary>${head}</summary><pre>${detail.join("\n")}</pre></details>`
+      : head}
+    ${step.next && html`<p class="next">next: ${step.next}</p>`}
+  </li>`;
+}
+
+/** A question that waits for a yes: what would happen, exactly, and how it ended. @param {{question: any}} given */
+export function Question({ question }) {
+  const store = useStore();
+  const [error, setError] = useState(/** @type {any} */ (null));
+  const [isBusy, setBusy] = useState(false);
+  const id = question.approval_id;
+  const end = store.settled.get(id);
+
+  /** @param {boolean} approved */
+  const decide = async (approved) => {
+    setBusy(true);
+    setError(null);
+    try {
+      const told = await send("POST", `/v1/approvals/${part(id)}?wait_s=0`, { approved });
+      settle(id, { outcome: told.outcome, by: store.me?.name ?? null, text: "" });
+    } catch (problem) {
+      setError(problem);
+    }
+    setBusy(false);
+  };
+
+  return html`<section class="question" aria-label=${`waits for a yes: ${question.text ?? question.action}`}>
+    <h3>${question.text ?? question.action}</h3>
+    ${question.person && html`<p class="quiet">asked by ${question.person}, over ${question.channel}</p>`}
+    <pre class="detail" tabindex="0">${question.detail.join("\n")}</pre>
+    ${end
+      ? html`<p class="settled"><${Badge} state=${end.outcome} /> ${end.by ? `by ${end.by}` : "nobody decided in time"}</p>`
+      : question.may_decide === false
+        ? html`<p class="quiet">Somebody else has to decide this: it is risky, or it is not yours.</p>`
+        : html`<p class="buttons">
+            <button class="main" disabled=${isBusy} onClick=${() => decide(true)}>Yes, do it</button>
+            <button disabled=${isBusy} onClick=${() => decide(false)}>No</button>
+          </p>`}
+    ${!end && html`<${Problem} error=${error} />`}
+  </section>`;
+}
+
+/** @param {{act: Act | null}} given */
+export function ActView({ act }) {
+  if (act === null) return null;
+  return html`<div class="act" aria-live="polite" aria-busy=${!act.isOver}>
+    ${act.steps.length > 0 && html`<ol class="steps">${act.steps.map((step) => html`<${StepLine} step=${step} />`)}</ol>`}
+    ${act.questions.map((question) => html`<${Question} key=${question.approval_id} question=${question} />`)}
+    ${act.result && html`<${Result} result=${act.result} />`}
+    <${Problem} error=${act.error} />
+  </div>`;
+}
+
+/** @param {{result: any}} given */
+function Result({ result }) {
+  return html`${result.text && html`<p>${result.text}</p>`}<${Evidence} evidence=${result.evidence} />`;
+}
+
+/** Whether this page's person may decide a question from the list. @param {any} approval */
+export function mayDecide(approval) {
+  const me = state.me;
+  if (me?.role === "owner") return true;
+  return me?.role === "member" && approval.person === me.name && !approval.risky;
+}

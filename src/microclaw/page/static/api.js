@@ -1,0 +1,167 @@
+// The host's HTTP API: the session's word, errors with their next step, streams of JSON lines. It knows no view.
+
+/** @typedef {{code: string, message: string, next: string | null, diagnostics?: {text: string}[]}} Failure */
+/** @typedef {{name: string, role: string, csrf: string | null, person_id?: string, may?: string}} Me */
+/** @typedef {Record<string, any> & {type: string}} Line */
+
+/** What the host refused, in its own words. */
+export class ApiError extends Error {
+  /** @param {number} status @param {Failure} failure @param {number} retryAfterS */
+  constructor(status, failure, retryAfterS = 0) {
+    super(failure.message);
+    this.status = status;
+    this.code = failure.code;
+    this.next = failure.next;
+    this.diagnostics = failure.diagnostics ?? [];
+    this.retryAfterS = retryAfterS;
+  }
+}
+
+/** The host did not answer at all. */
+export class HostAway extends Error {
+  constructor() {
+    super("the host does not answer");
+    this.next = "is it running? On its machine: microclaw up";
+  }
+}
+
+const session = {
+  csrf: "",
+  /** Resolves when somebody is signed in again. @type {() => Promise<void>} */
+  renew: async () => {},
+};
+
+/** @param {() => Promise<void>} renew */
+export function onSessionOver(renew) {
+  session.renew = renew;
+}
+
+/** @param {string} path @param {AbortSignal} [signal] @returns {Promise<any>} */
+export async function get(path, signal) {
+  return (await ask("GET", path, undefined, signal)).json();
+}
+
+/** @param {string} method @param {string} path @param {unknown} [body] @returns {Promise<any>} */
+export async function send(method, path, body) {
+  return (await ask(method, path, body)).json();
+}
+
+/**
+ * The lines of a stream as they come. One that ends without a last line was cut: the caller learns it by HostAway.
+ * @param {string} method @param {string} path @param {unknown} [body] @param {AbortSignal} [signal]
+ * @returns {AsyncGenerator<Line>}
+ */
+export async function* lines(method, path, body, signal) {
+  const answer = await ask(method, path, body, signal);
+  if (answer.body === null) throw new HostAway();
+  const reader = answer.body.getReader();
+  const decoder = new TextDecoder();
+  let rest = "";
+  let last = "";
+  try {
+    for (;;) {
+      const { done, value } = await reader.read().catch(lost);
+      rest += decoder.decode(value, { stream: !done });
+      const whole = rest.split("\n");
+      rest = whole.pop() ?? "";
+      for (const text of whole) {
+        if (text === "") continue;
+        const line = /** @type {Line} */ (JSON.parse(text));
+        last = line.type;
+        if (line.type !== "keepalive") yield line;
+      }
+      if (done) break;
+    }
+  } finally {
+    reader.cancel().catch(() => {}); // it is over: there is nobody to tell
+  }
+  if (!["result", "answer", "error"].includes(last)) throw new HostAway();
+}
+
+/** An answer that is read piece by piece; a session that is over is an ApiError here. @param {string} path @param {Record<string, string>} headers @param {AbortSignal} signal */
+export async function opened(path, headers, signal) {
+  return checked(await reach(path, { headers, signal }));
+}
+
+/** Who is here; null when nobody is signed in. @returns {Promise<Me | null>} */
+export async function whoAmI() {
+  const answer = await reach("/v1/me", { headers: { Accept: "application/json" } });
+  if (answer.status === 401) return null;
+  const me = /** @type {Me} */ (await checked(answer).then((good) => good.json()));
+  session.csrf = me.csrf ?? "";
+  return me;
+}
+
+/** @param {"code" | "password"} way @param {Record<string, string>} body @returns {Promise<Me>} */
+export async function signIn(way, body) {
+  const headers = { "Content-Type": "application/json" };
+  const answer = await reach(`/v1/signin/${way}`, { method: "POST", headers, body: JSON.stringify(body) });
+  const me = /** @type {Me} */ (await checked(answer).then((good) => good.json()));
+  session.csrf = me.csrf ?? "";
+  return me;
+}
+
+/**
+ * @param {string} method @param {string} path @param {unknown} body @param {AbortSignal} [signal]
+ * @returns {Promise<Response>}
+ */
+async function ask(method, path, body, signal) {
+  for (let tries = 0; ; tries++) {
+    /** @type {Record<string, string>} */
+    const headers = {};
+    if (method !== "GET") headers["Microclaw-CSRF"] = session.csrf;
+    if (body !== undefined) headers["Content-Type"] = "application/json";
+    const answer = await reach(path, { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) });
+    if (answer.status === 401 && tries < 3) {
+      await session.renew();
+      continue;
+    }
+    if (answer.status === 403 && tries === 0 && (await isOtherSession())) continue;
+    return checked(answer);
+  }
+}
+
+/** Whether another page of this browser has signed in anew meanwhile, so that our word is that of an older session. */
+async function isOtherSession() {
+  const before = session.csrf;
+  return (await whoAmI()) !== null && session.csrf !== before;
+}
+
+/** @param {string} path @param {RequestInit} init */
+async function reach(path, init) {
+  try {
+    return await fetch(path, { ...init, credentials: "same-origin", redirect: "error", cache: "no-store" });
+  } catch (error) {
+    return lost(error);
+  }
+}
+
+/** @param {unknown} error @returns {never} */
+function lost(error) {
+  if (error instanceof DOMException && error.name === "AbortError") throw error;
+  throw new HostAway();
+}
+
+/** @param {Response} answer */
+async function checked(answer) {
+  if (answer.ok) return answer;
+  const retryAfterS = Number(answer.headers.get("Retry-After") ?? 0);
+  const text = await answer.text().catch(lost);
+  throw new ApiError(answer.status, failureIn(text, answer.status), retryAfterS);
+}
+
+/** @param {string} text @param {number} status @returns {Failure} */
+function failureIn(text, status) {
+  try {
+    const found = JSON.parse(text).error;
+    if (typeof found?.message === "string") return found;
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error; // not JSON: something between us and the host answered
+  }
+  return { code: "unreadable", message: `answered with ${status} and no words`, next: "is this the host's own address?" };
+}
+
+/** One part of a path. @param {string} word */
+export function part(word) {
+  return encodeURIComponent(word);
+}

@@ -1,0 +1,130 @@
+// The page's beginning: who is here, the views by path, the header, the line that says when the host is away.
+
+import { send } from "./api.js";
+import { Approvals } from "./approvals.js";
+import { Board } from "./board.js";
+import { Boards } from "./boards.js";
+import { Chat } from "./chat.js";
+import { Heading, Link, Problem, onRoute } from "./parts.js";
+import { SignInAgain, SignInPage, signInByLink } from "./signin.js";
+import { may, start, useStore } from "./state.js";
+import { html, render, useEffect, useErrorBoundary, useState } from "./vendor/htm-preact.module.js";
+
+const VIEWS = [
+  { path: "/boards", title: "Boards", access: "look" },
+  { path: "/chat", title: "Chat", access: "ask" },
+  { path: "/approvals", title: "Approvals", access: "ask" },
+];
+
+/** @param {{path: string}} given */
+function View({ path }) {
+  const words = path.split("/").filter(Boolean).map(decodeURIComponent);
+  const [first, ...rest] = words;
+  const [error, reset] = useErrorBoundary((problem) => console.error(problem));
+  if (error) {
+    return html`<${Problem} error=${{ message: `this view failed: ${error.message}`, next: "load the page again" }} />
+      <button onClick=${reset}>Try again</button>`;
+  }
+  if (first === undefined || (first === "boards" && rest.length === 0)) return html`<${Boards} />`;
+  if (first === "boards") return html`<${Board} key=${rest[0]} name=${rest[0]} tab=${rest[1] ?? "pins"} program=${rest[2]} />`;
+  if (first === "approvals") return html`<${Approvals} />`;
+  if (first === "chat") return html`<${Heading}>Chat<//>`; // the rest is kept below, also while another view is shown
+  return html`<${Heading}>There is no such view<//><p><${Link} to="/boards">Boards<//></p>`;
+}
+
+function Theme() {
+  const root = document.documentElement;
+  const [theme, setTheme] = useState(root.dataset.theme ?? "system");
+  /** @param {Event} event */
+  const choose = (event) => {
+    const chosen = /** @type {HTMLSelectElement} */ (event.currentTarget).value;
+    if (chosen === "system") delete root.dataset.theme;
+    else root.dataset.theme = chosen;
+    setTheme(chosen);
+    try {
+      localStorage.setItem("microclaw.theme", chosen);
+    } catch (error) {
+      if (!(error instanceof DOMException)) throw error; // storage is off: it counts until the page is closed
+    }
+  };
+  return html`<select aria-label="Colours" value=${theme} onChange=${choose}>
+    <option value="system">system</option><option value="light">light</option><option value="dark">dark</option>
+  </select>`;
+}
+
+function Person() {
+  const store = useStore();
+  const [error, setError] = useState(/** @type {any} */ (null));
+  const out = async () => {
+    try {
+      await send("POST", "/v1/signout");
+      location.assign("/");
+    } catch (problem) {
+      setError(problem);
+    }
+  };
+  return html`<span class="person">${store.me?.name} ${store.me?.role !== store.me?.name && html`<span class="quiet">${store.me?.role}</span>`}</span>
+    <button onClick=${out}>Sign out</button><${Problem} error=${error} />`;
+}
+
+/** What a person should know of the connection; silent while all is well. */
+function Connection() {
+  const { live, liveWhy } = useStore();
+  const text = {
+    away: `The host is away: ${liveWhy || "it does not answer"}. This page tries again by itself; what you see is from before.`,
+    polling: `Live events are blocked${liveWhy ? ` (${liveWhy})` : ""}. This page asks every 2 seconds instead.`,
+    connecting: "",
+    stream: "",
+  }[live];
+  return html`<div class=${`connection ${live}`} role="status" data-live=${live}>${text}</div>`;
+}
+
+/** @param {{path: string}} given */
+function Shell({ path }) {
+  const store = useStore();
+  const waiting = store.approvals.length;
+  const here = path === "/" ? "/boards" : path;
+  useEffect(() => {
+    const view = VIEWS.find((one) => here.startsWith(one.path));
+    document.title = `${waiting > 0 ? `(${waiting}) ` : ""}${view?.title ?? "microclaw"} - microclaw`;
+  }, [here, waiting]);
+  return html`<a class="skip" href="#main">To the content</a>
+    <header>
+      <span class="brand">microclaw</span>
+      <nav aria-label="Views">
+        ${VIEWS.filter((one) => may(/** @type {any} */ (one.access))).map((one) => html`<${Link} key=${one.path} to=${one.path}
+          current=${here.startsWith(one.path)}>${one.title}${one.path === "/approvals" && waiting > 0 ? ` (${waiting})` : ""}<//>`)}
+      </nav>
+      <span class="tools"><${Theme} /><${Person} /></span>
+    </header>
+    <${Connection} />
+    <main id="main">
+      <${View} key=${here.split("/")[1]} path=${path} />
+      ${may("ask") && html`<div hidden=${!here.startsWith("/chat")}><${Chat} /></div>`}
+    </main>
+    <footer class="quiet">${store.status && `microclaw ${store.status.version} · ${store.status.model} · `}<a href="/api/docs">API</a></footer>
+    ${store.isOver && html`<${SignInAgain} />`}`;
+}
+
+/** @param {{error: any}} given what went wrong with the link that this page was opened with */
+function Page({ error }) {
+  const store = useStore();
+  const [path, setPath] = useState(location.pathname);
+  useEffect(() => onRoute(() => setPath(location.pathname)), []);
+  if (store.phase === "in") return html`<${Shell} path=${path} />`;
+  if (store.phase === "out") return html`<${SignInPage} error=${error} />`;
+  return html`<main class="plain"><h1>microclaw</h1><${Connection} /><p class="quiet">One moment.</p></main>`;
+}
+
+async function main() {
+  const error = await signInByLink();
+  const place = /** @type {HTMLElement} */ (document.getElementById("page"));
+  place.textContent = "";
+  render(html`<${Page} error=${error} />`, place);
+  await start();
+  if (location.pathname === "/") history.replaceState(null, "", "/boards");
+}
+
+window.addEventListener("unhandledrejection", (event) => console.error(event.reason));
+void main();
+

@@ -1,0 +1,116 @@
+// One board: its live pins, its programs, its log, and facts about it.
+
+import { boardPath, firmwareText, memoryText } from "./boards.js";
+import { ApiError, HostAway, get, part, send } from "./api.js";
+import { Logs } from "./logs.js";
+import { Badge, Heading, Link, Online, Problem } from "./parts.js";
+import { Program } from "./program.js";
+import { isOnline, may, useStore } from "./state.js";
+import { LivePins } from "./timeline.js";
+import { html, useEffect, useState } from "./vendor/htm-preact.module.js";
+
+const TABS = ["pins", "programs", "log", "facts"];
+
+/** @param {{name: string, tab: string, program?: string}} given */
+export function Board({ name, tab, program }) {
+  const store = useStore();
+  const device = store.devices.find((one) => one.name === name);
+  if (device === undefined) {
+    if (store.status === null) return html`<p class="quiet">One moment.</p>`;
+    return html`<${Heading}>There is no board ${name}<//><p><${Link} to="/boards">All boards<//></p>`;
+  }
+  const apps = store.apps.filter((app) => app.device === name);
+  return html`<p class="crumbs"><${Link} to="/boards">Boards<//></p>
+    <${Heading}>${name} <${Online} online=${isOnline(name)} /><//>
+    <p class="quiet">${device.title} · ${device.chip} · ${firmwareText(device)}</p>
+    <nav class="tabs" aria-label=${`Parts of ${name}`}>${TABS.map((one) => html`<${Link} key=${one} to=${boardPath(name, one)}
+      current=${one === tab}>${one}<//>`)}</nav>
+    ${tab === "pins" && html`<${Pins} device=${device} apps=${apps} />`}
+    ${tab === "programs" && (program ? html`<${Program} key=${program} device=${name} name=${program} />`
+      : html`<${Programs} device=${device} apps=${apps} />`)}
+    ${tab === "log" && html`<${Logs} device=${device} />`}
+    ${tab === "facts" && html`<${Facts} device=${device} />`}`;
+}
+
+/** @param {{device: any, apps: any[]}} given */
+function Pins({ device, apps }) {
+  const [shown, error] = useFetched(`/v1/devices/${part(device.name)}`);
+  if (!device.capabilities.includes("edges.read")) {
+    return html`<p>This board does not report its pins: its firmware takes orders and counts no edges. What a program did
+      is seen on another board, or on the virtual one.</p>`;
+  }
+  const names = new Map((shown?.pins ?? []).map((/** @type {any} */ pin) => [pin.pin, pin.name]));
+  const used = new Map(apps.flatMap((app) => app.pins.map((/** @type {number} */ pin) => [pin, app.name])));
+  return html`<${Problem} error=${error} />
+    <${LivePins} device=${device.name} names=${names} used=${used} />
+    ${shown?.pins && html`<details><summary>All pins of this board</summary><${PinTable} pins=${shown.pins} used=${used} /></details>`}`;
+}
+
+/** @param {{pins: any[], used: Map<number, string>}} given */
+function PinTable({ pins, used }) {
+  return html`<table><thead><tr><th>pin</th><th>name</th><th>can</th><th>program</th><th>note</th></tr></thead>
+    <tbody>${pins.map((pin) => html`<tr key=${pin.pin} class=${pin.reserved ? "reserved" : ""}>
+      <td>${pin.pin}</td><td>${pin.name}</td><td>${pin.uses.join(", ")}</td><td>${used.get(pin.pin) ?? ""}</td>
+      <td>${pin.reserved ?? pin.caution ?? ""}</td></tr>`)}</tbody></table>`;
+}
+
+/** @param {{device: any, apps: any[]}} given */
+function Programs({ device, apps }) {
+  if (apps.length === 0) {
+    return html`<p class="quiet">No program is on ${device.name}. Ask for one: <${Link} to="/chat">chat<//>.</p>`;
+  }
+  return html`<ul class="rows">${apps.map((app) => html`<li key=${app.name}>
+    <${Link} to=${boardPath(device.name, "programs", app.name)}>${app.name}<//> <${Badge} state=${app.condition} />${" "}
+    <span class="quiet">${memoryText(app)}${app.foreign ? ", not installed by this host" : ""}</span>
+    ${app.error && html`<p class="warning">${app.error}</p>`}</li>`)}</ul>`;
+}
+
+/** @param {{device: any}} given */
+function Facts({ device }) {
+  const [shown, error] = useFetched(`/v1/devices/${part(device.name)}`);
+  const [status, setStatus] = useState(/** @type {any} */ (null));
+  const [problem, setProblem] = useState(/** @type {any} */ (null));
+  const ask = async () => {
+    setProblem(null);
+    try {
+      const body = { method: "device.status", wait: false };
+      setStatus((await send("POST", `/v1/devices/${part(device.name)}/call`, body)).result);
+    } catch (failure) {
+      setProblem(failure);
+    }
+  };
+  const rows = [
+    ["board", device.title], ["chip", device.chip], ["firmware", firmwareText(device)],
+    ["ways in", device.transports.join(", ")], ["labels", device.labels.join(", ")], ["at a power cut", device.power_cut],
+    ...Object.entries(status?.values ?? status ?? {}).map(([key, value]) => [key, String(value)]),
+  ];
+  return html`<${Problem} error=${error} />
+    <dl class="facts">${rows.filter(([, value]) => value).map(([key, value]) => html`<div key=${key}><dt>${key}</dt><dd>${value}</dd></div>`)}</dl>
+    ${may("ask") && html`<p><button onClick=${ask}>Ask the board for its memory and state</button></p>`}
+    <${Problem} error=${problem} />
+    ${shown?.today && html`<h2>What works on such boards today</h2>
+      <ul class="rows">${shown.today.findings.map((/** @type {any} */ one) => html`<li key=${one.feature}>
+        <${Badge} state=${one.state} text=${one.text} /> ${one.feature}</li>`)}</ul>`}`;
+}
+
+/** One document of the API, fetched when the view opens. @param {string} path @param {unknown[]} [again] fetch anew when these change @returns {[any, any]} */
+export function useFetched(path, again = []) {
+  const [value, setValue] = useState(/** @type {any} */ (null));
+  const [error, setError] = useState(/** @type {any} */ (null));
+  useEffect(() => {
+    const stop = new AbortController();
+    get(path, stop.signal).then(
+      (found) => {
+        setValue(found);
+        setError(null);
+      },
+      (problem) => {
+        if (stop.signal.aborted) return;
+        if (!(problem instanceof ApiError || problem instanceof HostAway)) throw problem;
+        setError(problem);
+      },
+    );
+    return () => stop.abort();
+  }, [path, ...again]);
+  return [value, error];
+}

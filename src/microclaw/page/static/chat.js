@@ -1,0 +1,91 @@
+// The chat: a sentence, the steps that follow, questions, the answer with its evidence; cancel and undo.
+
+import { Act, ActView, run, useAct } from "./acts.js";
+import { part, send } from "./api.js";
+import { Evidence, Problem } from "./parts.js";
+import { may, useStore } from "./state.js";
+import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
+
+const CHAT = "page";
+const MAX_TURNS = 100;
+const EXAMPLES = ["blink the led twice a second", "what runs on the boards?", "blink pin 26"];
+
+/** @typedef {{n: number, text: string, act: Act}} Turn */
+
+export function Chat() {
+  const store = useStore();
+  const [turns, setTurns] = useState(/** @type {Turn[]} */ ([]));
+  const [, again] = useState(0);
+  const [text, setText] = useState("");
+  const [device, setDevice] = useState("");
+  const [error, setError] = useState(/** @type {any} */ (null));
+  const end = useRef(/** @type {HTMLElement | null} */ (null));
+  const isBusy = turns.some((turn) => !turn.act.isOver);
+
+  /** @param {string} said */
+  const say = (said) => {
+    if (!said.trim()) return;
+    const turn = { n: (turns.at(-1)?.n ?? 0) + 1, text: said, act: new Act() };
+    setTurns((before) => [...before, turn].slice(-MAX_TURNS));
+    setText("");
+    const body = { text: said, chat_id: CHAT, ...(device ? { device } : {}) };
+    void run(turn.act, () => again((count) => count + 1), "POST", "/v1/chat", body);
+  };
+  const cancel = async () => {
+    try {
+      await send("POST", `/v1/chat/${part(CHAT)}/cancel`);
+    } catch (problem) {
+      setError(problem);
+    }
+  };
+  const last = turns.at(-1);
+  useEffect(() => end.current?.scrollIntoView({ block: "end" }), [turns.length, last?.act.steps.length, last?.act.isOver]);
+
+  return html`${turns.length === 0 && html`<p class="quiet">Say what a board should do. For example:
+      ${EXAMPLES.map((one) => html` <button key=${one} onClick=${() => setText(one)}>${one}</button>`)}</p>`}
+    <ol class="turns">${turns.map((turn) => html`<${TurnView} key=${turn.n} turn=${turn} />`)}</ol>
+    <form class="say" onSubmit=${(/** @type {SubmitEvent} */ event) => {
+      event.preventDefault();
+      say(text);
+    }}>
+      <label class="wide"><span class="hidden">Message</span>
+        <textarea rows="2" maxlength="20000" value=${text} placeholder="blink the led twice a second"
+          onInput=${(/** @type {any} */ event) => setText(event.currentTarget.value)}
+          onKeyDown=${(/** @type {KeyboardEvent} */ event) => {
+            if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+            event.preventDefault();
+            say(text);
+          }} /></label>
+      <p class="buttons">
+        ${store.devices.length > 1 && html`<label>Board <select value=${device}
+          onChange=${(/** @type {any} */ event) => setDevice(event.currentTarget.value)}>
+          <option value="">as the sentence says</option>
+          ${store.devices.map((one) => html`<option key=${one.device_id} value=${one.name}>${one.name}</option>`)}</select></label>`}
+        <button class="main">Send</button>
+        ${isBusy && html`<button type="button" onClick=${cancel}>Cancel</button>`}
+      </p>
+    </form>
+    <${Problem} error=${error} /><div ref=${end}></div>`;
+}
+
+/** @param {{turn: Turn}} given */
+function TurnView({ turn }) {
+  const { act } = turn;
+  const [undoing, undo] = useAct();
+  const answer = act.answer;
+  const changed = answer?.actions.some((/** @type {any} */ one) => one.outcome === "done" && one.effect !== "read");
+  return html`<li class="turn">
+    <p class="mine">${turn.text}</p>
+    <${ActView} act=${act} />
+    ${!act.isOver && act.steps.length === 0 && html`<p class="quiet">One moment.</p>`}
+    ${!answer && act.text && html`<p class="answer">${act.text}</p>`}
+    ${answer && html`<div class=${answer.error ? "answer refused" : "answer"}>
+      <p>${answer.text}</p>
+      ${answer.next && html`<p class="next">next: ${answer.next}</p>`}
+      ${answer.unproved.map((/** @type {string} */ one) => html`<p class="warning">No act of this turn did that: ${one}</p>`)}
+      ${answer.evidence.map((/** @type {any} */ one) => html`<${Evidence} evidence=${one} />`)}
+      ${changed && may("act") && undoing === null && html`<p><button onClick=${() => undo("POST", "/v1/undo", {})}>Undo</button></p>`}
+      <${ActView} act=${undoing} />
+    </div>`}
+  </li>`;
+}

@@ -1,0 +1,166 @@
+// The one event stream (GET /v1/events): it is opened again when it ends, and where it is blocked the caller polls.
+
+import { ApiError, HostAway, get, opened } from "./api.js";
+
+/** @typedef {"connecting" | "stream" | "polling" | "away"} LiveState */
+/**
+ * @typedef {object} Handlers
+ * @property {(kind: string, data: any) => void} event
+ * @property {(state: LiveState, why: string) => void} state
+ * @property {() => Promise<void>} poll asks for everything once
+ */
+
+const FIRST_BYTES_MS = 5_000;
+const QUIET_MS = 60_000; // the host says "nothing new" more often
+const POLL_MS = 2_000;
+const STREAM_AGAIN_MS = 20_000;
+const LONGEST_PAUSE_MS = 8_000;
+
+export class LiveStream {
+  /** @param {Handlers} handlers */
+  constructor(handlers) {
+    this.handlers = handlers;
+    /** @type {string[]} */
+    this.boards = [];
+    this.lastId = "";
+    this.failures = 0;
+    this.stopped = false;
+    /** @type {AbortController | null} */
+    this.open = null;
+    /** @type {(() => void) | null} */
+    this.wake = null;
+  }
+
+  /** Whose edges the stream carries besides. @param {string[]} names */
+  follow(names) {
+    const wanted = [...names].sort();
+    if (wanted.join("\n") === this.boards.join("\n")) return;
+    this.boards = wanted;
+    this.open?.abort("other boards");
+    this.wake?.();
+  }
+
+  stop() {
+    this.stopped = true;
+    this.open?.abort("stopped");
+    this.wake?.();
+  }
+
+  async run() {
+    while (!this.stopped) {
+      const why = await this.readOnce();
+      this.open = null;
+      if (this.stopped) return;
+      if (why === "again") continue;
+      if (why === "blocked") await this.pollFor(STREAM_AGAIN_MS);
+      else await this.pause(Math.min(LONGEST_PAUSE_MS, 250 * 2 ** this.failures) * (0.75 + Math.random() / 2));
+    }
+  }
+
+  /** @returns {Promise<"again" | "away" | "blocked">} */
+  async readOnce() {
+    const open = new AbortController();
+    this.open = open;
+    const query = this.boards.map((name) => `edges=${encodeURIComponent(name)}`).join("&");
+    const path = query ? `/v1/events?${query}` : "/v1/events";
+    let alarm = setTimeout(() => open.abort("quiet"), FIRST_BYTES_MS);
+    let heard = false;
+    try {
+      /** @type {Record<string, string>} */
+      const headers = { Accept: "text/event-stream" };
+      if (this.lastId) headers["Last-Event-ID"] = this.lastId;
+      const answer = await opened(path, headers, open.signal);
+      if (answer.body === null) return "blocked";
+      const reader = answer.body.getReader();
+      const decoder = new TextDecoder();
+      let rest = "";
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done) break;
+        clearTimeout(alarm);
+        alarm = setTimeout(() => open.abort("quiet"), QUIET_MS);
+        if (!heard) {
+          heard = true;
+          this.failures = 0;
+          this.handlers.state("stream", "");
+        }
+        const blocks = (rest + decoder.decode(value, { stream: true })).split("\n\n");
+        rest = blocks.pop() ?? "";
+        for (const block of blocks) this.take(block);
+      }
+      return this.lostIt(heard);
+    } catch (error) {
+      if (open.signal.aborted) {
+        if (open.signal.reason !== "quiet") return "again";
+        return this.blocked("");
+      }
+      if (error instanceof ApiError && error.status === 401) {
+        await get("/v1/me"); // goes on when somebody has signed in again
+        return "again";
+      }
+      if (error instanceof ApiError) return this.blocked(error.message);
+      if (error instanceof HostAway || error instanceof TypeError) return this.lostIt(heard);
+      throw error;
+    } finally {
+      clearTimeout(alarm);
+    }
+  }
+
+  /** One event of the stream. @param {string} block */
+  take(block) {
+    let kind = "message";
+    let data = "";
+    for (const line of block.split("\n")) {
+      if (line.startsWith("id: ")) this.lastId = line.slice(4);
+      else if (line.startsWith("event: ")) kind = line.slice(7);
+      else if (line.startsWith("data: ")) data += line.slice(6);
+    }
+    if (data) this.handlers.event(kind, JSON.parse(data));
+  }
+
+  /** @param {boolean} heard @returns {Promise<"away" | "blocked">} */
+  async lostIt(heard) {
+    this.failures += 1;
+    try {
+      await this.handlers.poll();
+    } catch (error) {
+      if (!(error instanceof HostAway)) throw error;
+      this.handlers.state("away", error.message);
+      return "away";
+    }
+    // The host answers, and the stream does not: something between blocks it.
+    return heard ? "away" : this.blocked("");
+  }
+
+  /** @param {string} why @returns {"blocked"} */
+  blocked(why) {
+    this.handlers.state("polling", why);
+    return "blocked";
+  }
+
+  /** @param {number} ms */
+  async pollFor(ms) {
+    const until = performance.now() + ms;
+    while (!this.stopped && performance.now() < until) {
+      try {
+        await this.handlers.poll();
+      } catch (error) {
+        if (!(error instanceof HostAway || error instanceof ApiError)) throw error;
+        this.handlers.state(error instanceof HostAway ? "away" : "polling", error.message);
+        if (error instanceof HostAway) return;
+      }
+      await this.pause(POLL_MS);
+    }
+  }
+
+  /** @param {number} ms */
+  pause(ms) {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => resolve(undefined), ms);
+      this.wake = () => {
+        clearTimeout(timer);
+        resolve(undefined);
+      };
+    });
+  }
+}

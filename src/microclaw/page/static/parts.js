@@ -1,0 +1,101 @@
+// Small pieces that every view uses: errors with their next step, states, evidence, dialogs, links within the page.
+
+import { html, useEffect, useRef } from "./vendor/htm-preact.module.js";
+
+/** @type {Set<() => void>} */
+const routeReaders = new Set();
+
+/** Goes to another view. @param {string} path */
+export function go(path) {
+  if (path !== location.pathname) history.pushState(null, "", path);
+  for (const reader of [...routeReaders]) reader();
+  window.scrollTo(0, 0);
+}
+
+/** @param {() => void} reader */
+export function onRoute(reader) {
+  routeReaders.add(reader);
+  window.addEventListener("popstate", reader);
+  return () => {
+    routeReaders.delete(reader);
+    window.removeEventListener("popstate", reader);
+  };
+}
+
+/** @param {{to: string, children?: any, class?: string, current?: boolean}} given */
+export function Link({ to, children, class: kind = "", current = false }) {
+  /** @param {MouseEvent} event */
+  const click = (event) => {
+    if (event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    go(to);
+  };
+  return html`<a href=${to} class=${kind} aria-current=${current ? "page" : null} onClick=${click}>${children}</a>`;
+}
+
+/** What went wrong, and what to do next. @param {{error: any}} given */
+export function Problem({ error }) {
+  if (!error) return null;
+  const lines = (error.diagnostics ?? []).map((/** @type {any} */ one) => one.text);
+  return html`<div class="problem" role="alert">
+    <p>${error.message}</p>
+    ${lines.length > 0 && html`<pre>${lines.join("\n")}</pre>`}
+    ${error.next && html`<p class="next">next: ${error.next}</p>`}
+  </div>`;
+}
+
+/** @param {{state: string, text?: string}} given */
+export function Badge({ state, text = state }) {
+  return html`<span class=${`badge ${state.replaceAll(" ", "-")}`}>${text}</span>`;
+}
+
+/** @param {{online: boolean | null}} given */
+export function Online({ online }) {
+  if (online === null) return html`<${Badge} state="unknown" text="not asked yet" />`;
+  return online ? html`<${Badge} state="online" />` : html`<${Badge} state="away" />`;
+}
+
+/** How the host knows what it says. @param {{evidence: any}} given */
+export function Evidence({ evidence }) {
+  if (!evidence) return null;
+  return html`<p class="evidence"><${Badge} state=${evidence.kind} /> ${evidence.text}</p>`;
+}
+
+/** @param {{at: number}} given Unix ms */
+export function Time({ at }) {
+  const date = new Date(at);
+  return html`<time datetime=${date.toISOString()} title=${date.toLocaleString()}>${date.toLocaleTimeString()}</time>`;
+}
+
+/** A size in bytes, in words. @param {number | null | undefined} bytes */
+export function size(bytes) {
+  if (bytes === null || bytes === undefined) return "";
+  if (bytes < 1024) return `${bytes} B`;
+  return bytes < 1 << 20 ? `${(bytes / 1024).toFixed(1)} KB` : `${(bytes / (1 << 20)).toFixed(1)} MB`;
+}
+
+/** A dialog over the page; the page below keeps what was typed. @param {{title: string, children?: any}} given */
+export function Dialog({ title, children }) {
+  const place = useRef(/** @type {HTMLDialogElement | null} */ (null));
+  useEffect(() => {
+    const dialog = place.current;
+    dialog?.showModal();
+    return () => dialog?.close();
+  }, []);
+  return html`<dialog ref=${place} aria-label=${title} onCancel=${(/** @type {Event} */ e) => e.preventDefault()}>
+    <h2>${title}</h2>
+    ${children}
+  </dialog>`;
+}
+
+let isFirstView = true;
+
+/** The view's heading, which is read out when the view changes. @param {{children?: any}} given */
+export function Heading({ children }) {
+  const place = useRef(/** @type {HTMLElement | null} */ (null));
+  useEffect(() => {
+    if (!isFirstView) place.current?.focus({ preventScroll: true });
+    isFirstView = false;
+  }, []);
+  return html`<h1 ref=${place} tabindex="-1">${children}</h1>`;
+}

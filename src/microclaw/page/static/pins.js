@@ -1,0 +1,122 @@
+// The edges that boards counted, by board and pin, as the event stream brings them. It draws nothing.
+
+import { ApiError, get, part } from "./api.js";
+
+/** @typedef {[number, number, number]} Edge board time in ms, pin, level */
+
+const MAX_EDGES = 20_000; // a board; older ones go
+const FROM_THE_END = 2 ** 52;
+const AT_FIRST = 400;
+
+export class BoardPins {
+  constructor() {
+    /** @type {Map<number, {t: number[], level: number[]}>} */
+    this.tracks = new Map();
+    this.nowMs = 0;
+    this.heardAt = 0; // performance.now() when `nowMs` was so
+    this.dropped = 0;
+    this.count = 0;
+    this.cursor = -1; // of polling
+    this.problem = "";
+  }
+
+  /** The board's time now, as far as this page can tell. */
+  now() {
+    return this.heardAt === 0 ? 0 : this.nowMs + (performance.now() - this.heardAt);
+  }
+
+  clear() {
+    this.tracks.clear();
+    this.count = 0;
+    this.dropped = 0;
+  }
+}
+
+class Pins {
+  constructor() {
+    /** @type {Map<string, BoardPins>} */
+    this.boards = new Map();
+    /** @type {Map<string, number>} */
+    this.watchers = new Map();
+    /** @type {(names: string[]) => void} */
+    this.onWatched = () => {};
+  }
+
+  /** @param {string} name */
+  of(name) {
+    let board = this.boards.get(name);
+    if (board === undefined) {
+      board = new BoardPins();
+      this.boards.set(name, board);
+    }
+    return board;
+  }
+
+  /** From now on the edges of this board come; call the answer to end it. @param {string} name */
+  watch(name) {
+    this.watchers.set(name, (this.watchers.get(name) ?? 0) + 1);
+    this.onWatched([...this.watchers.keys()]);
+    return () => {
+      const left = (this.watchers.get(name) ?? 1) - 1;
+      if (left > 0) this.watchers.set(name, left);
+      else this.watchers.delete(name);
+      this.onWatched([...this.watchers.keys()]);
+    };
+  }
+
+  /** @param {{device: string, edges: Edge[], now_ms: number, dropped: number, begins: boolean, problem?: string}} news */
+  take(news) {
+    const board = this.of(news.device);
+    board.problem = news.problem ?? "";
+    if (board.problem) return;
+    if (news.begins || news.now_ms < board.nowMs) board.clear();
+    board.nowMs = news.now_ms;
+    board.heardAt = performance.now();
+    board.dropped += news.dropped;
+    for (const [t, pin, level] of news.edges) {
+      let track = board.tracks.get(pin);
+      if (track === undefined) {
+        track = { t: [], level: [] };
+        board.tracks.set(pin, track);
+      }
+      track.t.push(t);
+      track.level.push(level);
+      board.count += 1;
+    }
+    if (board.count > MAX_EDGES) this.forgetOld(board);
+  }
+
+  /** @param {BoardPins} board */
+  forgetOld(board) {
+    board.count = 0;
+    for (const track of board.tracks.values()) {
+      const from = Math.floor(track.t.length / 2);
+      track.t.splice(0, from);
+      track.level.splice(0, from);
+      board.count += track.t.length;
+    }
+  }
+
+  /** What the stream would bring, asked for. */
+  async poll() {
+    await Promise.all([...this.watchers.keys()].map((name) => this.pollOne(name)));
+  }
+
+  /** @param {string} name */
+  async pollOne(name) {
+    const board = this.of(name);
+    const path = `/v1/devices/${part(name)}/edges?cursor=`;
+    try {
+      const begins = board.cursor < 0;
+      if (begins) board.cursor = Math.max(0, (await get(path + FROM_THE_END)).cursor - AT_FIRST);
+      const page = await get(path + board.cursor);
+      board.cursor = page.cursor;
+      this.take({ ...page, device: name, begins });
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      board.problem = error.message;
+    }
+  }
+}
+
+export const pins = new Pins();

@@ -1,0 +1,65 @@
+// One program on one board: what it is, what it was expected to do, what ran and how it is known; stop, start, remove, undo.
+
+import { ActView, useAct } from "./acts.js";
+import { part } from "./api.js";
+import { useFetched } from "./board.js";
+import { Badge, Evidence, Problem, Time, size } from "./parts.js";
+import { may, useStore } from "./state.js";
+import { TrialView } from "./timeline.js";
+import { html, useState } from "./vendor/htm-preact.module.js";
+
+/** @param {{device: string, name: string}} given */
+export function Program({ device, name }) {
+  const store = useStore();
+  const mayRead = may("ask");
+  const path = `/v1/devices/${part(device)}/apps/${part(name)}`;
+  const listed = store.apps.find((app) => app.device === device && app.name === name);
+  const [shown, error] = useFetched(mayRead ? path : `/v1/devices/${part(device)}`, [store.changed]);
+  const [history, historyError] = useFetched(mayRead ? `/v1/changes?device=${part(device)}&limit=200` : "/v1/me", [store.changed]);
+  const [act, begin] = useAct();
+  const [doing, setDoing] = useState("");
+  const app = listed ?? null;
+  const changes = (history?.changes ?? []).filter((/** @type {any} */ one) => one.summary.split(" ").includes(name));
+
+  /** @param {string} what @param {string} method @param {string} to @param {unknown} [body] */
+  const order = (what, method, to, body) => {
+    setDoing(what);
+    void begin(method, to, body).then(() => setDoing(""));
+  };
+  const isOff = app?.condition === "stopped";
+  const last = changes.find((/** @type {any} */ one) => one.state === "done" && one.undone_by === null && one.undoes === null);
+
+  return html`<section aria-label=${`program ${name}`}>
+    <h2>${name} ${app && html`<${Badge} state=${app.condition} />`}</h2>
+    ${app ? html`<p class="quiet">${[app.kind, size(app.size_bytes ?? shown?.size_bytes), app.heap_bytes && `heap ${size(app.heap_bytes)}`,
+        app.pins.length > 0 && `pins ${app.pins.join(", ")}`].filter(Boolean).join(" · ")}
+        ${app.installed_ms && html` · since <${Time} at=${app.installed_ms} />`}</p>`
+      : html`<p>There is no program ${name} on ${device} now.</p>`}
+    ${app?.error && html`<p class="warning">${app.error}</p>`}
+    ${may("act") && html`<p class="buttons">
+      ${app && (isOff ? html`<button disabled=${doing} onClick=${() => order("start", "POST", `${path}/start`)}>Start</button>`
+        : html`<button disabled=${doing} onClick=${() => order("stop", "POST", `${path}/stop`)}>Stop</button>`)}
+      ${app && html`<button disabled=${doing} onClick=${() => order("remove", "DELETE", path)}>Remove</button>`}
+      ${last && html`<button disabled=${doing} onClick=${() => order("undo", "POST", "/v1/undo", { change_id: last.change_id })}>
+        Undo: ${last.summary}</button>`}
+    </p>`}
+    <${ActView} act=${act} />
+    ${app && html`<${Problem} error=${error} />`}
+    ${app && shown?.proof && html`<${Proof} proof=${shown.proof} />`}
+    ${app && shown?.source && html`<h3>Source</h3><pre class="source" tabindex="0">${shown.source}</pre>`}
+    ${mayRead && html`<h3>What was changed</h3><${Problem} error=${historyError} />
+      <ul class="rows">${changes.map((/** @type {any} */ one) => html`<li key=${one.change_id}>
+        <${Time} at=${one.at_ms} /> <${Badge} state=${one.undone_by === null ? one.state : "undone"} /> ${one.summary}${" "}
+        <span class="quiet">${one.person}</span></li>`)}</ul>`}
+  </section>`;
+}
+
+/** What the program was expected to do, and what the trial and the board showed. @param {{proof: any}} given */
+function Proof({ proof }) {
+  return html`<h3>Expected and seen</h3>
+    ${proof.expected.length === 0 && html`<p class="quiet">No expectation was given: this is what it did.</p>`}
+    <ul class="rows">${proof.expected.map((/** @type {any} */ one) => html`<li key=${one.line}>
+      <${Badge} state=${one.answer.split(";")[0]} text=${one.answer} /> ${one.text} <span class="quiet">${one.found}</span></li>`)}</ul>
+    <${Evidence} evidence=${proof.evidence} />
+    <${TrialView} trial=${proof.trial.edges} board=${proof.evidence.edges} />`;
+}

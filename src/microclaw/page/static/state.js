@@ -1,0 +1,225 @@
+// What the page knows of the host: fetched once, kept new by the event stream. Views read it, and none of them fetches it.
+
+import { ApiError, HostAway, get, onSessionOver, whoAmI } from "./api.js";
+import { LiveStream } from "./events.js";
+import { pins } from "./pins.js";
+import { useLayoutEffect, useState } from "./vendor/htm-preact.module.js";
+
+/** @typedef {import("./api.js").Me} Me */
+/**
+ * @typedef {object} State
+ * @property {"starting" | "out" | "in"} phase
+ * @property {Me | null} me
+ * @property {boolean} isOver the session ended while the page was in use
+ * @property {import("./events.js").LiveState} live
+ * @property {string} liveWhy
+ * @property {any} status
+ * @property {any[]} devices
+ * @property {any[]} apps
+ * @property {any[]} approvals
+ * @property {Map<string, any>} settled how questions ended, newest last
+ * @property {{n: number, device: string, source: string, level: string, text: string, at_ms: number}[]} logs
+ * @property {number} changed counts what happened to programs
+ */
+
+/** @type {State} */
+export const state = {
+  phase: "starting",
+  me: null,
+  isOver: false,
+  live: "connecting",
+  liveWhy: "",
+  status: null,
+  devices: [],
+  apps: [],
+  approvals: [],
+  settled: new Map(),
+  logs: [],
+  changed: 0,
+};
+
+const MAX_LOGS = 2_000;
+const MAX_SETTLED = 64;
+/** @type {Set<() => void>} */
+const readers = new Set();
+let isDue = false;
+
+/** Changes the state and draws again, once a frame at most. @param {Partial<State>} [news] */
+export function update(news = {}) {
+  Object.assign(state, news);
+  if (isDue) return;
+  isDue = true;
+  const draw = () => {
+    if (!isDue) return;
+    isDue = false;
+    for (const reader of [...readers]) reader();
+  };
+  requestAnimationFrame(draw);
+  setTimeout(draw, 250); // a page in the background has no frames
+}
+
+/** The state, and a new drawing of the component with each change. @returns {State} */
+export function useStore() {
+  const [, again] = useState(0);
+  useLayoutEffect(() => { // before the next news can come
+    const reader = () => again((count) => count + 1);
+    readers.add(reader);
+    return () => {
+      readers.delete(reader);
+    };
+  }, []);
+  return state;
+}
+
+/** @param {string} name */
+export function deviceNamed(name) {
+  return state.devices.find((device) => device.name === name);
+}
+
+/** Whether the board answers: true, false, or null when nobody has asked yet. @param {string} name @returns {boolean | null} */
+export function isOnline(name) {
+  const device = deviceNamed(name);
+  if (device?.link?.online) return true;
+  const row = state.status?.devices?.find((/** @type {any} */ one) => one.name === name);
+  return row?.reachable ?? (device?.link ? false : null);
+}
+
+/** Whether this person's role has at least this access (docs/people.md). @param {"look" | "ask" | "act" | "own"} access */
+export function may(access) {
+  const all = ["look", "ask", "act", "own"];
+  const role = { "read-only": 0, guest: 1, member: 2, owner: 3 }[state.me?.role ?? ""] ?? -1;
+  return role >= all.indexOf(access);
+}
+
+/** @type {(() => void)[]} */
+let waitingForSession = [];
+
+onSessionOver(() => {
+  update(state.me === null ? { phase: "out" } : { isOver: true });
+  return new Promise((resolve) => waitingForSession.push(resolve));
+});
+
+/** Somebody signed in: what waited for it goes on. @param {Me} me */
+export function signedIn(me) {
+  const waiting = waitingForSession;
+  waitingForSession = [];
+  const isFirst = state.phase !== "in";
+  update({ me, phase: "in", isOver: false });
+  for (const resolve of waiting) resolve();
+  if (isFirst) begin();
+}
+
+/** @param {string} path @param {string} key */
+async function fetched(path, key) {
+  return (await get(path))[key];
+}
+
+export async function refreshBoards() {
+  const [status, devices, apps] = await Promise.all([
+    get("/v1/status"), fetched("/v1/devices", "devices"), fetched("/v1/apps", "apps"),
+  ]);
+  update({ status, devices, apps });
+}
+
+export async function refreshApprovals() {
+  if (may("ask")) update({ approvals: await fetched("/v1/approvals", "approvals") });
+}
+
+/** Everything, once; also what the stream would have told, while it is blocked. */
+export async function refresh() {
+  await Promise.all([refreshBoards(), refreshApprovals(), ...(state.live === "stream" ? [] : [pins.poll()])]);
+}
+
+/** Runs `work` soon, and not more than once at a time. @param {() => Promise<void>} work @param {number} [pauseMs] */
+function soon(work, pauseMs = 150) {
+  let timer = 0;
+  return () => {
+    if (timer) return;
+    timer = setTimeout(() => {
+      timer = 0;
+      work().catch(tell);
+    }, pauseMs);
+  };
+}
+
+/** An error of a fetch in the background: the line at the top says it. @param {unknown} error */
+function tell(error) {
+  if (error instanceof HostAway) update({ live: "away", liveWhy: error.message });
+  else if (error instanceof ApiError) update({ liveWhy: error.message });
+  else throw error;
+}
+
+const boardsSoon = soon(async () => {
+  await refreshBoards();
+  update({ changed: state.changed + 1 });
+});
+const approvalsSoon = soon(refreshApprovals, 50);
+const REFRESH_MS = 10_000; // whether boards without a link answer is told by no event
+
+export const stream = new LiveStream({ event: heard, state: liveIs, poll: refresh });
+
+/** @param {import("./events.js").LiveState} live @param {string} liveWhy */
+function liveIs(live, liveWhy) {
+  const before = state.live;
+  update({ live, liveWhy });
+  if (live === "stream" && before !== "stream") {
+    boardsSoon();
+    approvalsSoon();
+  }
+}
+
+/** @param {string} kind @param {any} data */
+function heard(kind, data) {
+  if (kind === "edges") pins.take(data);
+  else if (kind === "log") keepLog(data);
+  else if (kind === "approval") approvalIs(data);
+  else if (kind === "lost") {
+    boardsSoon();
+    approvalsSoon();
+  } else if (kind.startsWith("device.") || kind.startsWith("app.") || kind === "alarm") boardsSoon();
+}
+
+/** @param {any} data */
+function approvalIs(data) {
+  if (data.state !== "asked") settle(data.approval, { outcome: data.state, by: data.by, text: data.text });
+  approvalsSoon();
+}
+
+/** @param {string} id @param {{outcome: string, by: string | null, text: string}} outcome */
+export function settle(id, outcome) {
+  state.settled.set(id, { ...state.settled.get(id), ...outcome });
+  while (state.settled.size > MAX_SETTLED) state.settled.delete([...state.settled.keys()][0] ?? "");
+  update();
+}
+
+/** @param {any} line */
+function keepLog(line) {
+  state.logs.push(line);
+  if (state.logs.length > 2 * MAX_LOGS) state.logs = state.logs.slice(-MAX_LOGS);
+  update();
+}
+
+function begin() {
+  refresh().catch(tell);
+  setInterval(() => {
+    if (state.phase === "in" && !state.isOver && state.live === "stream" && !document.hidden) boardsSoon();
+  }, REFRESH_MS);
+  pins.onWatched = (names) => stream.follow(names);
+  void stream.run();
+}
+
+/** Who is here; called once. */
+export async function start() {
+  for (;;) {
+    try {
+      const me = await whoAmI();
+      if (me === null) update({ phase: "out" });
+      else signedIn(me);
+      return;
+    } catch (error) {
+      if (!(error instanceof HostAway || error instanceof ApiError)) throw error;
+      update({ live: "away", liveWhy: error.message });
+      await new Promise((resolve) => setTimeout(resolve, 2_000));
+    }
+  }
+}

@@ -1,0 +1,196 @@
+// Live pins as a timeline: what the board counted, and what the trial expects, on one axis.
+
+import { get, part } from "./api.js";
+import { Problem } from "./parts.js";
+import { pins } from "./pins.js";
+import { may, useStore } from "./state.js";
+import { expectedFrom, indexAt, points, rhythm, rhythmText, tracksOf } from "./tracks.js";
+import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
+
+/** @typedef {import("./tracks.js").Track} Track */
+/** @typedef {import("./tracks.js").Rhythm} Rhythm */
+
+const ROW = 46;
+const GUTTER = 92;
+const AXIS = 22;
+const LATE_MS = 60; // the newest edges are on their way: the right end is so far behind the board's time
+const WINDOWS = [2, 10, 60];
+const TEXT_MS = 500;
+/** @type {Track} */
+const NONE = { t: [], level: [] };
+
+/** @param {{device: string, names: Map<number, string>, used: Map<number, string>}} given */
+export function LivePins({ device, names, used }) {
+  const store = useStore();
+  const [seconds, setSeconds] = useState(10);
+  const [frozenAt, setFrozenAt] = useState(/** @type {number | null} */ (null));
+  const [, again] = useState(0);
+  const canvas = useRef(/** @type {HTMLCanvasElement | null} */ (null));
+  const trials = useTrials(device, used, store.changed);
+  const board = pins.of(device);
+  const rows = [...new Set([...used.keys(), ...board.tracks.keys()])].sort((a, b) => a - b);
+  const view = useRef({ seconds, frozenAt, rows, trials, names });
+  view.current = { seconds, frozenAt, rows, trials, names };
+
+  useEffect(() => pins.watch(device), [device]);
+  useEffect(() => drawing(() => canvas.current, device, view), [device]);
+  useEffect(() => {
+    const timer = setInterval(() => again((count) => count + 1), TEXT_MS);
+    return () => clearInterval(timer);
+  }, []);
+
+  const until = frozenAt ?? board.now();
+  return html`<p class="buttons">
+      <label>Show <select value=${seconds} onChange=${(/** @type {any} */ e) => setSeconds(Number(e.currentTarget.value))}>
+        ${WINDOWS.map((one) => html`<option key=${one} value=${one}>${one} s</option>`)}</select></label>
+      <button onClick=${() => setFrozenAt(frozenAt === null ? board.now() : null)}>${frozenAt === null ? "Hold" : "Go on"}</button>
+      <span class="legend"><i class="counted"></i> counted by the board <i class="expected"></i> expected by the trial</span>
+      ${board.dropped > 0 && html`<span class="warning">${board.dropped} edges were too many to be kept</span>`}
+    </p>
+    <${Problem} error=${board.problem ? { message: board.problem } : null} />
+    ${rows.length === 0
+      ? html`<p class="quiet">No pin has moved yet. What a program does here is drawn as the board counts it.</p>`
+      : html`<canvas class="timeline" ref=${canvas} role="img" aria-label=${`the pins of ${device} over the last ${seconds} seconds`}></canvas>
+        <ul class="rows" aria-label="pins in words">${rows.map((pin) => html`<${PinText} key=${pin} pin=${pin} name=${names.get(pin)}
+          program=${used.get(pin)} track=${board.tracks.get(pin) ?? NONE} expected=${trials.get(pin)} from=${until - seconds * 1000} until=${until} />`)}</ul>`}`;
+}
+
+/** @param {{pin: number, name?: string, program?: string, track: Track, expected?: Rhythm | null, from: number, until: number}} given */
+function PinText({ pin, name, program, track, expected, from, until }) {
+  const count = indexAt(track.t, until) - indexAt(track.t, from);
+  return html`<li data-pin=${pin} data-edges=${track.t.length}>
+    <b>pin ${pin}</b>${name ? ` (${name})` : ""}${program ? `, ${program}` : ""}: ${count} ${count === 1 ? "edge" : "edges"} counted in${" "}
+    ${((until - from) / 1000).toFixed(0)} s${count > 2 ? `, ${rhythmText(rhythm(track, from))}` : ""}
+    ${expected && html`<span class="quiet">; expected: ${rhythmText(expected)}</span>`}</li>`;
+}
+
+/** The rhythm that the trial showed, by pin, of the programs that run here. @param {string} device @param {Map<number, string>} used @param {number} changed @returns {Map<number, Rhythm>} */
+function useTrials(device, used, changed) {
+  const [found, setFound] = useState(/** @type {Map<number, Rhythm>} */ (new Map()));
+  const programs = [...new Set(used.values())].sort().join(" ");
+  useEffect(() => {
+    if (!may("ask") || !programs) return undefined;
+    const stop = new AbortController();
+    const all = programs.split(" ").map((name) => get(`/v1/devices/${part(device)}/apps/${part(name)}`, stop.signal));
+    void Promise.allSettled(all).then((shown) => {
+      if (stop.signal.aborted) return;
+      const edges = shown.flatMap((one) => (one.status === "fulfilled" && one.value.proof ? one.value.proof.trial.edges : []));
+      const steady = [...tracksOf(edges)].flatMap(([pin, track]) => {
+        const seen = rhythm(track);
+        return seen === null ? [] : [/** @type {[number, Rhythm]} */ ([pin, seen])];
+      });
+      setFound(new Map(steady));
+    });
+    return () => stop.abort();
+  }, [device, programs, changed]);
+  return found;
+}
+
+/**
+ * Draws while it is seen: each frame, or four times a second for people who want little motion.
+ * @param {() => HTMLCanvasElement | null} place @param {string} device @param {{current: any}} view
+ */
+function drawing(place, device, view) {
+  const calm = matchMedia("(prefers-reduced-motion: reduce)");
+  let frame = 0;
+  let lastMs = 0;
+  /** @param {number} nowMs */
+  const draw = (nowMs) => {
+    frame = requestAnimationFrame(draw);
+    if (calm.matches && nowMs - lastMs < 250) return;
+    lastMs = nowMs;
+    const canvas = place();
+    if (canvas !== null) drawBoard(canvas, device, view.current);
+  };
+  frame = requestAnimationFrame(draw);
+  return () => cancelAnimationFrame(frame);
+}
+
+/** @param {HTMLCanvasElement} canvas @param {string} device @param {any} view */
+function drawBoard(canvas, device, view) {
+  const board = pins.of(device);
+  const until = view.frozenAt ?? board.now() - LATE_MS;
+  const from = until - view.seconds * 1000;
+  const scale = window.devicePixelRatio || 1;
+  const width = canvas.clientWidth;
+  const height = view.rows.length * ROW + AXIS;
+  const size = [Math.round(width * scale), Math.round(height * scale)];
+  if (canvas.width !== size[0] || canvas.height !== size[1]) {
+    [canvas.width, canvas.height] = /** @type {[number, number]} */ (size);
+    canvas.style.height = `${height}px`;
+  }
+  const draw = canvas.getContext("2d");
+  if (draw === null) return;
+  const style = getComputedStyle(canvas);
+  const colour = (/** @type {string} */ name) => style.getPropertyValue(name);
+  draw.setTransform(scale, 0, 0, scale, 0, 0);
+  draw.clearRect(0, 0, width, height);
+  draw.font = "12px system-ui, sans-serif";
+  drawAxis(draw, colour("--quiet"), width, height, view.seconds);
+  view.rows.forEach((/** @type {number} */ pin, /** @type {number} */ row) => {
+    const top = row * ROW;
+    const track = board.tracks.get(pin) ?? NONE;
+    draw.fillStyle = colour("--text");
+    draw.fillText(`pin ${pin}`, 4, top + 20);
+    draw.fillStyle = colour("--quiet");
+    draw.fillText((view.names.get(pin) ?? "").slice(0, 13), 4, top + 36);
+    const expected = view.trials.get(pin);
+    if (expected) {
+      draw.setLineDash([4, 3]);
+      line(draw, expectedFrom(expected, track, from, until), from, until, colour("--expected"), width, top + 4, 14);
+      draw.setLineDash([]);
+    }
+    line(draw, track, from, until, colour("--counted"), width, top + 22, 18);
+  });
+}
+
+/** @param {CanvasRenderingContext2D} draw @param {string} colour @param {number} width @param {number} height @param {number} seconds */
+function drawAxis(draw, colour, width, height, seconds) {
+  draw.strokeStyle = draw.fillStyle = colour;
+  draw.lineWidth = 1;
+  draw.globalAlpha = 0.35;
+  draw.beginPath();
+  for (let i = 0; i <= 10; i++) {
+    const x = Math.round(GUTTER + ((width - GUTTER - 2) * i) / 10) + 0.5;
+    draw.moveTo(x, 0);
+    draw.lineTo(x, height - AXIS + 4);
+  }
+  draw.stroke();
+  draw.globalAlpha = 1;
+  draw.fillText(`-${seconds} s`, GUTTER, height - 6);
+  draw.fillText("now", width - 28, height - 6);
+}
+
+/** @param {CanvasRenderingContext2D} draw @param {Track} track @param {number} from @param {number} until @param {string} colour @param {number} width @param {number} top @param {number} high */
+function line(draw, track, from, until, colour, width, top, high) {
+  if (track.t.length === 0) return;
+  draw.strokeStyle = colour;
+  draw.lineWidth = 1.5;
+  draw.beginPath();
+  points(track, from, until).forEach(([x, level], i) => {
+    const at = /** @type {[number, number]} */ ([GUTTER + x * (width - GUTTER - 2), top + (1 - level) * high]);
+    if (i === 0) draw.moveTo(...at);
+    else draw.lineTo(...at);
+  });
+  draw.stroke();
+}
+
+/** The trial and what the board counted after the installation, from the installation on. @param {{trial: any[], board: any[]}} given */
+export function TrialView({ trial, board }) {
+  const [expected, counted] = [tracksOf(trial), tracksOf(board)];
+  const rows = [...new Set([...expected.keys(), ...counted.keys()])].sort((a, b) => a - b);
+  if (rows.length === 0) return null;
+  const lastMs = Math.max(...(board.length > 0 ? board : trial).map((/** @type {any} */ edge) => edge[0]));
+  const until = Math.max(100, Math.min(60_000, lastMs * 1.25));
+  const height = rows.length * ROW + AXIS;
+  /** @param {Track | undefined} track @param {number} top @param {number} high */
+  const path = (track, top, high) => points(track ?? NONE, 0, until)
+    .map(([x, level]) => `${(GUTTER + x * 700).toFixed(1)},${(top + (1 - level) * high).toFixed(1)}`).join(" ");
+  return html`<svg class="trial" viewBox=${`0 0 ${GUTTER + 704} ${height}`} role="img"
+      aria-label="edges since the installation: the trial above, the board below">
+    ${rows.map((pin, row) => html`<g key=${pin}><text x="4" y=${row * ROW + 24}>pin ${pin}</text>
+      ${expected.has(pin) && html`<polyline class="expected" points=${path(expected.get(pin), row * ROW + 4, 14)} />`}
+      ${counted.has(pin) && html`<polyline class="counted" points=${path(counted.get(pin), row * ROW + 22, 18)} />`}</g>`)}
+    <text x=${GUTTER} y=${height - 6}>0 s</text><text x=${GUTTER + 640} y=${height - 6}>${(until / 1000).toFixed(2)} s</text>
+  </svg>`;
+}

@@ -1,0 +1,150 @@
+"""Home Assistant's ingress over real HTTP, with the headers that its core and its Supervisor set."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPMessage
+from typing import Any, Final
+
+import pytest
+import pytest_asyncio
+
+from microclaw.app import Host, running_host
+from microclaw.config.load import load_settings
+
+BELOW: Final = "/api/hassio_ingress/kX3_-abc"
+HA: Final = "homeassistant.local:8123"
+# What core and Supervisor pass on: the browser's Host and Origin, and what they add.
+SENT: Final = {
+    "Host": HA,
+    "Origin": f"http://{HA}",
+    "X-Ingress-Path": BELOW,
+    "X-Forwarded-Host": HA,
+    "X-Forwarded-Proto": "http",
+    "X-Forwarded-For": "192.168.1.20, 172.30.32.1",
+    "X-Remote-User-Name": "ada",
+}
+RIGHT: Final = "correct horse battery"
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: HTTPMessage
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Host]:
+    """A host whose ingress is for 127.0.0.1, as the Supervisor's address is not on this machine."""
+    home = tmp_path_factory.mktemp("ingress") / "home"
+    home.mkdir(mode=0o700)
+    (home / "config.toml").write_text('[host]\ningress = "127.0.0.1:0"\n')
+    async with running_host(load_settings({}, home=home, http_port=0), ingress_from="127.0.0.1") as running:
+        await running.admission.sign_ins.set_password("owner", RIGHT)
+        yield running
+
+
+async def ask(host: Host, method: str, path: str, body: Any = None, headers: Mapping[str, str] = SENT) -> Answer:
+    def call() -> Answer:
+        connection = HTTPConnection("127.0.0.1", host.ingress, timeout=60)
+        text = None if body is None else json.dumps(body)
+        try:
+            connection.request(method, path, text, {"Content-Type": "application/json", **headers})
+            answer = connection.getresponse()
+            return Answer(answer.status, answer.headers, answer.read())
+        finally:
+            connection.close()
+
+    return await asyncio.to_thread(call)
+
+
+async def sign_in(host: Host, headers: Mapping[str, str] = SENT) -> Answer:
+    answer = await ask(host, "POST", "/v1/signin/password", {"name": "owner", "password": RIGHT}, headers)
+    assert answer.status == 200, answer.body
+    return answer
+
+
+async def test_the_page_may_be_framed_by_home_assistant_alone_and_has_no_address_from_the_root(host: Host) -> None:
+    for path in ("/", "/signin"):
+        answer = await ask(host, "GET", path)
+        assert answer.status == 200
+        assert answer.headers["X-Frame-Options"] == "SAMEORIGIN"
+        assert "frame-ancestors 'self'" in answer.headers["Content-Security-Policy"]
+        text = answer.body.decode()
+        assert 'href="/' not in text
+        assert 'fetch("/' not in text
+        assert '("/v1' not in text
+
+
+async def test_a_session_is_for_this_path_of_home_assistant_alone(host: Host) -> None:
+    cookie = (await sign_in(host)).headers["Set-Cookie"]
+    assert cookie.startswith("microclaw-ingress=")
+    assert f"; Path={BELOW}/;" in cookie
+    assert "SameSite=Strict" in cookie
+    assert "Secure" not in cookie
+    secure = await sign_in(host, {**SENT, "Origin": f"https://{HA}", "X-Forwarded-Proto": "https"})
+    assert secure.headers["Set-Cookie"].startswith("microclaw-ingress=")
+    assert secure.headers["Set-Cookie"].endswith("; Secure")
+
+
+async def test_a_session_does_what_its_person_may_with_its_own_word(host: Host) -> None:
+    answer = await sign_in(host)
+    session = {**SENT, "Cookie": answer.headers["Set-Cookie"].partition(";")[0]}
+    me = await ask(host, "GET", "/v1/me", headers=session)
+    assert (me.status, me.json["name"], me.json["by"]) == (200, "owner", "session")
+    assert (await ask(host, "POST", "/v1/signout", headers=session)).status == 403
+    word = {**session, "Microclaw-CSRF": answer.json["csrf"]}
+    out = await ask(host, "POST", "/v1/signout", headers=word)
+    assert out.status == 200
+    assert f"Path={BELOW}/; Max-Age=0" in out.headers["Set-Cookie"]
+    assert (await ask(host, "GET", "/v1/me", headers=session)).status == 401
+
+
+async def test_home_assistants_user_is_nobody_here(host: Host) -> None:
+    assert (await ask(host, "GET", "/v1/status", headers={**SENT, "X-Remote-User-Id": "1"})).status == 401
+    compile_wasm = {"sourceCode": "void on_init(void) {}"}  # which needs no token on loopback
+    assert (await ask(host, "POST", "/api/compile-wasm", compile_wasm)).status == 401
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", f"https://{HA}", "http://homeassistant.local", "null"])
+async def test_a_page_from_elsewhere_is_refused(host: Host, origin: str) -> None:
+    answer = await ask(host, "GET", "/v1/me", headers={**SENT, "Origin": origin})
+    assert answer.status == 403
+    assert "foreign Origin" in answer.json["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "path", ["", "/", "/api/hassio_ingress/", f"{BELOW}/../x", f"{BELOW}; Path=/", "//evil.example"]
+)
+async def test_what_is_no_path_of_ingress_is_refused(host: Host, path: str) -> None:
+    answer = await ask(host, "GET", "/", headers={**SENT, "X-Ingress-Path": path})
+    assert answer.status == 400
+    assert answer.headers["X-Frame-Options"] == "DENY"
+
+
+async def test_the_watchdog_needs_no_browser(host: Host) -> None:
+    answer = await ask(host, "GET", "/healthz", headers={})
+    assert (answer.status, answer.json["ok"]) == (200, True)
+
+
+async def test_nobody_but_the_supervisor_is_answered_and_off_is_the_default(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    home = tmp_path_factory.mktemp("door") / "home"
+    settings = load_settings({"MICROCLAW_HOST__INGRESS": "127.0.0.1:0"}, home=home, http_port=None)
+    async with running_host(settings) as running:
+        for path in ("/", "/healthz"):
+            answer = await ask(running, "GET", path)
+            assert answer.status == 403
+            assert "172.30.32.2" in answer.json["error"]["message"]
+    async with running_host(load_settings({}, home=home, http_port=None)) as running:
+        assert running.ingress is None

@@ -1,0 +1,162 @@
+"""A host as a process, once for all tests, and a browser for each file; every test has a profile of its own."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+from tests.cli.conftest import clean_environ
+
+from microclaw.cli.child import Child
+from microclaw.host_client.client import HostClient
+
+WAIT_MS = 60_000
+expect.set_options(timeout=WAIT_MS)
+ARGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+OpenPage: TypeAlias = Callable[..., Page]
+
+
+class PageHost:
+    """`microclaw up` with virtual boards, at one address over all its starts."""
+
+    def __init__(self, home: Path, *, config: str = "", boards: int = 1) -> None:
+        self._home = home
+        self._boards = boards
+        self._port = 0
+        self._child: Child | None = None
+        self.url = ""
+        home.mkdir(mode=0o700)
+        (home / "config.toml").write_text(config)
+
+    @property
+    def client(self) -> HostClient:
+        """The owner's, on the control socket."""
+        return HostClient(self._home / "control.sock")
+
+    def start(self) -> None:
+        words = ["--json", "up", "--port", str(self._port), "--link", "off", "--virtual", str(self._boards)]
+        child = Child(
+            "host", ["microclaw.cli", *words, "--die-with-parent"], log=self._log, environ=clean_environ(self._home)
+        )
+        self._child = child
+        self.url = str(child.wait_ready()[0]["http"])
+        self._port = int(self.url.rpartition(":")[2])
+
+    def kill(self) -> None:
+        assert self._child is not None
+        self._child.kill()
+
+    def stop(self) -> None:
+        if self._child is not None:
+            self._child.stop()
+
+    def link(self, person: str = "owner") -> str:
+        """A link that signs a browser in once."""
+        return self.url + str(self.client.post("/v1/signin/links", {"person": person})["path"])
+
+    def end_sessions(self) -> None:
+        for one in self.client.get("/v1/signins")["signins"]:
+            self.client.delete(f"/v1/signins/{one['id']}")
+
+    @property
+    def _log(self) -> Path:
+        return self._home.parent / f"{self._home.name}.stderr"
+
+
+@pytest.fixture(scope="module")  # while it is there, this thread has a running event loop, which no other test wants
+def chromium() -> Iterator[Browser]:
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    assert path is not None, "there is no chromium: sudo make setup-system"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=ARGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageHost]:
+    found = PageHost(tmp_path_factory.mktemp("page") / "home", boards=2)
+    try:
+        found.start()
+        yield found
+    finally:
+        found.stop()
+
+
+@pytest.fixture
+def open_page(chromium: Browser) -> Iterator[OpenPage]:
+    """Pages of empty profiles. What a script of the page fails at fails the test."""
+    failures: list[str] = []
+    with ExitStack() as stack:
+
+        def opened(address: str, context: BrowserContext | None = None, **options: Any) -> Page:
+            if context is None:
+                context = chromium.new_context(**options)
+                stack.callback(context.close)
+            page = context.new_page()
+            page.set_default_timeout(WAIT_MS)
+            page.on("pageerror", lambda error: failures.append(str(error)))
+            page.on("console", lambda line: _note_refusal(line.text, failures))
+            page.goto(address)
+            return page
+
+        yield opened
+    assert failures == []
+
+
+def _note_refusal(line: str, failures: list[str]) -> None:
+    if "Content Security Policy" in line:
+        failures.append(line)
+
+
+@pytest.fixture
+def page(host: PageHost, open_page: OpenPage) -> Page:
+    """The owner's page, signed in by a link."""
+    found = open_page(host.link())
+    expect(found.get_by_role("heading", name="Boards")).to_be_visible()
+    return found
+
+
+def go(page: Page, view: str) -> None:
+    page.get_by_role("navigation", name="Views").get_by_role("link", name=re.compile(f"^{view}")).click()
+    expect(page.get_by_role("heading", name=view)).to_be_visible()
+
+
+def say(page: Page, sentence: str) -> Locator:
+    """Send a sentence in the chat; its turn."""
+    go(page, "Chat")
+    turns = page.locator(".turn")
+    count = turns.count()
+    page.get_by_label("Message").fill(sentence)
+    page.get_by_role("button", name="Send").click()
+    turn = turns.nth(count)
+    expect(turn.locator(".mine")).to_have_text(sentence)
+    return turn
+
+
+def program_of(turn: Locator) -> str:
+    """The name of the program that the turn put on a board; it depends on what is there already."""
+    answer = turn.locator(".answer")
+    expect(answer).to_contain_text("by itself")
+    return answer.inner_text().split()[0]
+
+
+def open_board(page: Page, name: str, tab: str = "pins") -> None:
+    go(page, "Boards")
+    page.get_by_role("link", name=name, exact=True).click()
+    page.get_by_role("link", name=tab, exact=True).click()

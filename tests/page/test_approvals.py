@@ -1,0 +1,61 @@
+"""Questions on the page: what would happen, yes and no, and a second page that was too late."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import expect
+from tests.page.conftest import OpenPage, PageHost, go, say
+
+
+@pytest.fixture(scope="module")
+def asking_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageHost]:
+    """A host that asks before each act."""
+    found = PageHost(tmp_path_factory.mktemp("asking") / "home", config='[agent]\napprovals = "always"\n')
+    try:
+        found.start()
+        yield found
+    finally:
+        found.stop()
+
+
+def test_two_pages_see_a_question_and_the_second_is_told_how_it_ended(
+    asking_host: PageHost, open_page: OpenPage
+) -> None:
+    page, second = open_page(asking_host.link()), open_page(asking_host.link())
+    go(second, "Approvals")
+    expect(second.locator("main")).to_contain_text("Nothing waits for a decision.")
+    turn = say(page, "blink pin 4 twice a second")
+    question = turn.locator(".question")
+    expect(question.locator("h3")).to_contain_text("blink")
+    expect(question.locator(".detail")).to_contain_text("#define PIN 4")
+    seen = second.locator(".question")
+    expect(seen.locator(".detail")).to_contain_text("#define PIN 4")
+    expect(second.get_by_role("link", name="Approvals (1)")).to_be_visible()
+    question.get_by_role("button", name="Yes, do it").click()
+    expect(turn.locator(".answer")).to_contain_text("runs on virtual-1")
+    for each in (question, seen):
+        expect(each.locator(".settled")).to_have_text("approved by owner")
+        expect(each.get_by_role("button")).to_have_count(0)
+    expect(second.get_by_role("link", name="Approvals", exact=True)).to_be_visible()
+
+
+def test_a_no_on_one_page_is_the_end_of_it_on_the_other(asking_host: PageHost, open_page: OpenPage) -> None:
+    page, second = open_page(asking_host.link()), open_page(asking_host.link())
+    go(second, "Approvals")
+    turn = say(page, "blink pin 5 twice a second")
+    second.locator(".question").get_by_role("button", name="No").click()
+    expect(turn.locator(".settled")).to_have_text("declined by owner")
+    expect(turn.locator(".answer")).to_contain_text("declined by owner")
+
+
+def test_a_turn_that_waits_is_cancelled(asking_host: PageHost, open_page: OpenPage) -> None:
+    page = open_page(asking_host.link())
+    turn = say(page, "blink pin 6 twice a second")
+    expect(turn.locator(".question")).to_be_visible()
+    page.get_by_role("button", name="Cancel").click()
+    expect(turn.locator(".settled")).to_be_visible()
+    expect(turn.locator(".answer")).to_be_visible()
+    expect(turn.locator(".question").get_by_role("button")).to_have_count(0)
+    expect(page.get_by_role("button", name="Cancel")).to_have_count(0)

@@ -1,0 +1,94 @@
+"""The page's files as they are served, and what they may and may not hold. No browser."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from microclaw.api.access import Access, access_of
+from microclaw.api.failures import add_failure_handlers
+from microclaw.page.files import POLICY, STATIC, VIEWS, page_files, page_router
+
+OWN = sorted(STATIC.glob("*.js"))
+VENDORED = (STATIC / "vendor", Path(__file__).parent / "vendor")
+MAX_LINES = 4_000
+FIRST_LOAD_BYTES = 250_000
+
+
+@pytest.fixture(scope="module")
+def client() -> TestClient:
+    app = FastAPI()
+    app.include_router(page_router())
+    add_failure_handlers(app)
+    return TestClient(app)
+
+
+def test_the_document_is_at_each_view_and_nowhere_else(client: TestClient) -> None:
+    for path in (*VIEWS, "/boards/kitchen/programs/blink"):
+        answer = client.get(path.replace("{rest:path}", "kitchen"))
+        assert answer.status_code == 200
+        assert answer.headers["content-security-policy"] == POLICY
+        assert answer.text.startswith("<!doctype html>")
+        assert access_of("GET", path.replace("{rest:path}", "kitchen")) is Access.OPEN
+    for path in ("/kitchen", "/chat/more", "/page/", "/page/no.js"):
+        assert client.get(path).status_code == 404
+
+
+@pytest.mark.parametrize("name", ["../files.py", "..%2Ffiles.py", "vendor", "vendor/vendored.toml", "/etc/hostname"])
+def test_only_known_files_are_sent(client: TestClient, name: str) -> None:
+    answer = client.get(f"/page/{name}")
+    assert answer.status_code == 404
+    assert answer.json()["error"]["next"]
+
+
+def test_a_kept_file_is_asked_about_and_not_sent_again(client: TestClient) -> None:
+    first = client.get("/page/app.js", headers={"Accept-Encoding": "gzip"})
+    assert first.headers["content-encoding"] == "gzip"
+    assert first.text == (STATIC / "app.js").read_text()
+    again = client.get("/page/app.js", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert client.get("/page/app.js", headers={"If-None-Match": '"other"'}).status_code == 200
+
+
+def test_the_policy_allows_no_inline_script_or_style_and_no_other_host() -> None:
+    assert "unsafe" not in POLICY
+    assert not re.search(r"https?:|\*", POLICY)
+    document = (STATIC / "index.html").read_text()
+    assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\bstyle=|\son\w+=", document)
+
+
+@pytest.mark.parametrize("path", OWN, ids=lambda path: path.name)
+def test_own_scripts_write_no_html_and_ask_no_other_host(path: Path) -> None:
+    text = path.read_text()
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|style=\"", text)
+    assert "https://" not in text
+    assert "http://" not in text
+    imported = re.findall(r"^(?:import|export) .* from \"([^\"]+)\"", text, re.MULTILINE)
+    assert all(one.startswith("./") and (STATIC / one).is_file() for one in imported)
+
+
+def test_own_scripts_stay_small() -> None:
+    lines = {path.name: len(path.read_text().splitlines()) for path in OWN}
+    assert sum(lines.values()) <= MAX_LINES
+    assert max(lines.values()) <= 300, lines
+
+
+def test_the_whole_page_is_small_on_the_wire() -> None:
+    assert sum(len(file.packed) for file in page_files().values()) <= FIRST_LOAD_BYTES
+
+
+@pytest.mark.parametrize("folder", VENDORED, ids=["page", "tests"])
+def test_what_is_of_others_is_as_they_published_it(folder: Path) -> None:
+    listed = tomllib.loads((folder / "vendored.toml").read_text())["file"]
+    known = {"vendored.toml"}
+    for one in listed:
+        assert hashlib.sha256((folder / one["name"]).read_bytes()).hexdigest() == one["sha256"], one["name"]
+        assert one["licences"]
+        known |= {one["name"], *one["licences"]}
+    assert {path.name for path in folder.iterdir() if not path.name.endswith(".d.ts")} == known

@@ -1,0 +1,155 @@
+"""The page in a real browser, against a real host with virtual boards."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from playwright.sync_api import Page, Route, expect
+from tests.page.conftest import OpenPage, PageHost, go, open_board, program_of, say
+
+from microclaw.wire.host_api import Result
+
+MARKUP = "<img src=x onerror=alert(1)><b>bold</b>"
+BEEP = """
+#include "microclaw.h"
+static void beep(void) { printf("<script>alert(2)</script> beep\\n"); }
+void on_init(void) { every(100, beep); }
+"""
+
+
+def test_a_link_signs_in_once_and_a_used_one_says_what_to_do(host: PageHost, open_page: OpenPage) -> None:
+    link = host.link()
+    page = open_page(link)
+    expect(page.get_by_role("link", name="virtual-1")).to_be_visible()
+    assert "#" not in page.url, "the code is not left in the address"
+    other = open_page(link)
+    expect(other.get_by_role("alert")).to_contain_text("was used already")
+    expect(other.get_by_role("alert")).to_contain_text("microclaw open")
+    other.get_by_label("Link").fill(host.link())
+    other.get_by_role("button", name="Sign in").click()
+    expect(other.get_by_role("link", name="virtual-1")).to_be_visible()
+    other.get_by_role("button", name="Sign out").click()
+    expect(other.get_by_role("heading", name="Sign in")).to_be_visible()
+    other.reload()
+    expect(other.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_a_sentence_blinks_its_edges_move_on_the_page_and_undo_ends_it(page: Page) -> None:
+    turn = say(page, "blink pin 4 on virtual-1 five times a second")
+    name = program_of(turn)
+    expect(turn.locator(".step .stage")).to_contain_text(["intent", "compile", "try", "deploy", "verify"])
+    expect(turn.locator(".evidence .badge").first).to_have_text("counted")
+    open_board(page, "virtual-1")
+    pin = page.locator("li[data-pin='4']")
+    expect(pin).to_contain_text("expected: high 0.100 s, low 0.100 s")
+    before = pin.get_attribute("data-edges")
+    expect(pin).not_to_have_attribute("data-edges", str(before))
+    expect(page.locator("canvas.timeline")).to_be_visible()
+    page.get_by_role("link", name="programs", exact=True).click()
+    page.get_by_role("link", name=name, exact=True).click()
+    program = page.get_by_label(f"program {name}")
+    expect(program.locator("pre.source")).to_contain_text("#define PIN 4")
+    expect(program).to_contain_text("seen on the board")
+    expect(program.locator("svg.trial polyline")).to_have_count(2)
+    go(page, "Chat")  # as it was left
+    turn.get_by_role("button", name="Undo").click()
+    expect(turn.locator(".act").last).to_contain_text(f"undone: deploy {name}")
+    open_board(page, "virtual-1", "programs")
+    expect(page.get_by_role("link", name=name, exact=True)).to_have_count(0)
+
+
+def test_a_program_is_stopped_started_and_removed(page: Page) -> None:
+    name = program_of(say(page, "blink pin 5 on virtual-2 twice a second"))
+    open_board(page, "virtual-2", "programs")
+    page.get_by_role("link", name=name, exact=True).click()
+    program = page.get_by_label(f"program {name}")
+    for button, state in (("Stop", "stopped"), ("Start", "running")):
+        program.get_by_role("button", name=button, exact=True).click()
+        expect(program.locator("h2 .badge")).to_have_text(state)
+        expect(program.locator(".act .step").first).to_be_visible()
+    program.get_by_role("button", name="Remove", exact=True).click()
+    expect(program).to_contain_text(f"There is no program {name} on virtual-2 now.")
+    program.get_by_role("button", name=re.compile(f"^Undo: remove {name}")).click()
+    expect(program.locator("h2 .badge")).to_have_text("running")
+
+
+def test_a_refused_sentence_says_why_in_the_hosts_words(page: Page) -> None:
+    turn = say(page, "blink pin 26 on virtual-1")
+    expect(turn.locator(".answer")).to_contain_text("GPIO 26 belongs to your flash and PSRAM")
+    expect(turn.locator(".answer .next")).to_contain_text("pins near it that can be switched: 21")
+    expect(turn.locator(".step.failed pre")).to_contain_text("gpio_open(PIN, GPIO_OUT)")
+    expect(turn.get_by_role("button", name="Undo")).to_have_count(0)
+
+
+def test_a_killed_host_is_said_to_be_away_and_comes_back(host: PageHost, page: Page) -> None:
+    connection = page.locator(".connection")
+    expect(connection).to_have_attribute("data-live", "stream")
+    host.kill()
+    expect(connection).to_contain_text("The host is away")
+    go(page, "Chat")
+    page.get_by_label("Message").fill("what can you do?")
+    page.get_by_role("button", name="Send").click()
+    expect(page.locator(".turn").last.get_by_role("alert")).to_contain_text("the host does not answer")
+    host.start()
+    expect(connection).to_have_attribute("data-live", "stream")
+    expect(connection).to_have_text("")
+    expect(say(page, "what can you do?").locator(".answer")).to_be_visible()
+
+
+def test_names_and_texts_with_markup_are_text(host: PageHost, page: Page) -> None:
+    def renamed(route: Route) -> None:
+        body: dict[str, Any] = route.fetch().json()
+        body["devices"][0] |= {"name": MARKUP, "title": MARKUP, "labels": [MARKUP]}
+        route.fulfill(json=body)
+
+    asked: list[str] = []
+    page.on("dialog", lambda dialog: asked.append(dialog.message))
+    page.route("**/v1/devices", renamed)  # no host takes such a name; the page trusts none of them
+    page.reload()
+    expect(page.get_by_role("link", name=MARKUP)).to_be_visible()
+    expect(page.locator("main img, main b")).to_have_count(0)
+    page.unroute("**/v1/devices")
+    turn = say(page, MARKUP)
+    expect(turn.locator(".answer")).to_be_visible()
+    expect(turn.locator("img, b")).to_have_count(0)
+    body = {"name": "beeper", "source": BEEP}
+    ended = list(host.client.stream("/v1/devices/virtual-1/apps", body))[-1]
+    assert isinstance(ended, Result), ended
+    open_board(page, "virtual-1", "log")
+    page.get_by_label("Search").fill("BEEP")
+    expect(page.locator("pre.log")).to_contain_text("<script>alert(2)</script> beep")
+    page.get_by_label("Search").fill("no such line")
+    expect(page.locator("pre.log div")).to_have_count(0)
+    assert asked == []
+
+
+def test_a_session_that_ends_in_mid_action_keeps_what_was_typed_and_goes_on(host: PageHost, page: Page) -> None:
+    go(page, "Chat")
+    message = page.get_by_label("Message")
+    message.fill("what can you do?")
+    host.end_sessions()
+    page.get_by_role("button", name="Send").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Sign in again")
+    dialog.get_by_label("Link").fill(host.link())
+    dialog.get_by_role("button", name="Sign in").click()
+    expect(dialog).to_have_count(0)
+    expect(page.locator(".turn .answer")).to_be_visible()
+    expect(page.locator(".connection")).to_have_attribute("data-live", "stream")
+
+
+def test_blocked_live_events_are_said_and_polled_for(host: PageHost, page: Page, open_page: OpenPage) -> None:
+    page.context.route(re.compile(r"/v1/events"), lambda route: route.abort())
+    blocked = open_page(f"{host.url}/boards/virtual-1/pins", page.context)
+    expect(blocked.locator(".connection")).to_contain_text("Live events are blocked")
+    call = {"method": "gpio.set", "arguments": {"pin": 7, "level": 1}}
+    host.client.post("/v1/devices/virtual-1/call", call)
+    expect(blocked.locator("li[data-pin='7']")).to_have_attribute("data-edges", "1")
+    page.context.unroute(re.compile(r"/v1/events"))
+    expect(blocked.locator(".connection")).to_have_attribute("data-live", "stream")
+
+
+def test_without_javascript_the_page_says_so(host: PageHost, open_page: OpenPage) -> None:
+    page = open_page(host.url, java_script_enabled=False)
+    expect(page.locator("body")).to_contain_text("This page needs JavaScript", use_inner_text=True)

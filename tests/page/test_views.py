@@ -1,0 +1,92 @@
+"""Every view, light and dark and narrow: no serious finding of axe, nothing cut off; pictures for the docs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+from tests.page.conftest import OpenPage, PageHost, go, open_board, program_of, say
+
+AXE = Path(__file__).parent / "vendor" / "axe.min.js"
+PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}
+
+
+@pytest.fixture(scope="module")
+def seen(host: PageHost) -> PageHost:
+    """The host with a program on its first board."""
+    host.client.post("/v1/devices/virtual-1/call", {"method": "gpio.set", "arguments": {"pin": 10, "level": 1}})
+    return host
+
+
+def views(page: Page) -> Iterator[str]:
+    """Goes through all views, and says when each of them is there."""
+    expect(page.get_by_role("link", name="virtual-1")).to_be_visible()
+    yield "boards"
+    turn = say(page, "blink the led on virtual-1 twice a second")
+    name = program_of(turn)
+    expect(say(page, "blink pin 26 on virtual-1").locator(".answer")).to_be_visible()
+    yield "chat"
+    open_board(page, "virtual-1")
+    expect(page.locator("li[data-pin='2']")).to_contain_text("expected")
+    page.get_by_text("All pins of this board").click()
+    yield "pins"
+    for tab in ("log", "facts", "programs"):
+        page.get_by_role("link", name=tab, exact=True).click()
+        if tab == "programs":
+            page.get_by_role("link", name=name, exact=True).click()
+            expect(page.locator("svg.trial")).to_be_visible()
+        yield tab
+    go(page, "Approvals")
+    yield "approvals"
+
+
+def serious(page: Page) -> list[str]:
+    found: dict[str, Any] = page.evaluate("rules => axe.run(document, rules)", RULES)
+    return [
+        f"{one['id']}: {node['html'][:200]} {node['failureSummary']}"
+        for one in found["violations"]
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"]
+    ]
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1000), ("dark", 320)])
+def test_each_view_is_readable_for_everybody(seen: PageHost, open_page: OpenPage, scheme: str, width: int) -> None:
+    page = open_page(seen.link(), color_scheme=scheme, viewport={"width": width, "height": 900})
+    axe = AXE.read_text()
+    for view in views(page):
+        page.evaluate(axe)  # as a debugger does: the page's policy lets in no script
+        assert serious(page) == [], view
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{view} is wider than the window"
+        if os.environ.get("MICROCLAW_PICTURES") and view in ("boards", "chat", "pins", "programs"):
+            PICTURES.mkdir(exist_ok=True)
+            page.screenshot(path=PICTURES / f"page-{view}-{scheme}.png")
+
+
+def test_the_keyboard_alone_sends_a_sentence(seen: PageHost, open_page: OpenPage) -> None:
+    page = open_page(seen.link())
+    expect(page.get_by_role("link", name="virtual-1")).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="To the content")).to_be_focused()
+    go(page, "Chat")
+    expect(page.get_by_role("heading", name="Chat")).to_be_focused()
+    page.get_by_label("Message").focus()
+    page.keyboard.type("what can you do?")
+    page.keyboard.press("Enter")
+    expect(page.locator(".turn .answer")).to_be_visible()
+
+
+def test_the_colours_chosen_here_stay(seen: PageHost, open_page: OpenPage) -> None:
+    page = open_page(seen.link(), color_scheme="light")
+    context: BrowserContext = page.context
+    page.get_by_label("Colours").select_option("dark")
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    other = open_page(seen.url, context)
+    expect(other.locator("html")).to_have_attribute("data-theme", "dark")
+    other.get_by_label("Colours").select_option("system")
+    expect(other.locator("html")).not_to_have_attribute("data-theme", "dark")
