@@ -127,11 +127,22 @@ class LastValue(BaseModel):
     at_ms: int
 
 
+class PinFacts(BaseModel):
+    """`reserved` and `caution` say why a pin is not to be used, or with care."""
+
+    pin: int
+    name: str | None = Field(description="What is wired to it")
+    uses: list[str]
+    reserved: str | None
+    caution: str | None
+
+
 class OneDevice(ListedDevice):
     """`today`: what works on such boards; `xiaozhi`: of a device with that firmware."""
 
     today: dict[str, Any] | None
     xiaozhi: dict[str, Any] | None
+    pins: list[PinFacts]
     problem: str | None
     telemetry: list[LastValue]
 
