@@ -83,6 +83,9 @@ async def test_the_page_may_be_framed_by_home_assistant_alone_and_has_no_address
         assert 'href="/' not in text
         assert 'fetch("/' not in text
         assert '("/v1' not in text
+    for path, up in (("/boards/a%2Fb", "../"), ("/boards/a/b", "../../")):
+        assert f'src="{up}page/app.js"' in (await ask(host, "GET", path)).body.decode()
+    assert (await ask(host, "GET", "/boards" + "/a" * 9)).status == 404
 
 
 async def test_a_session_is_for_this_path_of_home_assistant_alone(host: Host) -> None:

@@ -26,6 +26,7 @@ VIEWS: Final = ("/", "/signin", "/boards", "/boards/{rest:path}", "/chat", "/app
 """The paths that the document is at; api.access has a row for each."""
 FILES: Final = "/page/{name:path}"
 _DOCUMENT: Final = "index.html"
+_DEEPEST: Final = 6  # folders of a view's path
 _MEDIA_TYPES: Final = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -68,17 +69,30 @@ def page_files() -> Mapping[str, PageFile]:
 
 
 def _read(path: Path) -> PageFile:
-    content = path.read_bytes()
+    return _packed(path.read_bytes(), _MEDIA_TYPES[path.suffix])
+
+
+def _document(found: PageFile, depth: int) -> PageFile:
+    """With the files' addresses from `depth` folders below the host's root: the root may be a path of a proxy."""
+    return _packed(found.content.replace(b'="page/', b'="' + b"../" * depth + b"page/"), found.media_type)
+
+
+def _packed(content: bytes, media_type: str) -> PageFile:
     etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-    return PageFile(content, gzip.compress(content, mtime=0), _MEDIA_TYPES[path.suffix], etag)
+    return PageFile(content, gzip.compress(content, mtime=0), media_type, etag)
 
 
 def page_router() -> APIRouter:
     router = APIRouter(tags=["pages"])
     files = page_files()
+    documents = tuple(_document(files[_DOCUMENT], depth) for depth in range(_DEEPEST + 1))
 
     async def document(request: Request) -> Response:
-        return files[_DOCUMENT].response(request)
+        raw_path: bytes = request.scope["raw_path"]  # a %2F in a board's name is no folder
+        depth = raw_path.partition(b"?")[0].count(b"/") - 1
+        if depth > _DEEPEST:
+            raise HTTPException(404, "the page has no such view")
+        return documents[depth].response(request)
 
     for path in VIEWS:
         name = f"page_{path.split('/')[1] or 'front'}{'_one' if '{' in path else ''}"

@@ -4,6 +4,14 @@
 /** @typedef {{name: string, role: string, csrf: string | null, person_id?: string, may?: string}} Me */
 /** @typedef {Record<string, any> & {type: string}} Line */
 
+/** Where the host is below this origin: nothing, or a path of Home Assistant's. This file is at BASE/page/api.js. */
+export const BASE = new URL("..", import.meta.url).pathname.slice(0, -1);
+
+/** The path of the view that is shown, from the host's own root. */
+export function shownPath() {
+  return location.pathname.slice(BASE.length);
+}
+
 /** What the host refused, in its own words. */
 export class ApiError extends Error {
   /** @param {number} status @param {Failure} failure @param {number} retryAfterS */
@@ -130,7 +138,7 @@ async function isOtherSession() {
 /** @param {string} path @param {RequestInit} init */
 async function reach(path, init) {
   try {
-    return await fetch(path, { ...init, credentials: "same-origin", redirect: "error", cache: "no-store" });
+    return await fetch(BASE + path, { ...init, credentials: "same-origin", redirect: "error", cache: "no-store" });
   } catch (error) {
     return lost(error);
   }

@@ -1,6 +1,6 @@
 // The page's beginning: who is here, the views by path, the header, the line that says when the host is away.
 
-import { send } from "./api.js";
+import { BASE, send, shownPath } from "./api.js";
 import { Approvals } from "./approvals.js";
 import { Board } from "./board.js";
 import { Boards } from "./boards.js";
@@ -58,7 +58,7 @@ function Person() {
   const out = async () => {
     try {
       await send("POST", "/v1/signout");
-      location.assign("/");
+      location.assign(`${BASE}/`);
     } catch (problem) {
       setError(problem);
     }
@@ -102,15 +102,15 @@ function Shell({ path }) {
       <${View} key=${here.split("/")[1]} path=${path} />
       ${may("ask") && html`<div hidden=${!here.startsWith("/chat")}><${Chat} /></div>`}
     </main>
-    <footer class="quiet">${store.status && `microclaw ${store.status.version} · ${store.status.model} · `}<a href="/api/docs">API</a></footer>
+    <footer class="quiet">${store.status && `microclaw ${store.status.version} · ${store.status.model} · `}<a href=${`${BASE}/api/docs`}>API</a></footer>
     ${store.isOver && html`<${SignInAgain} />`}`;
 }
 
 /** @param {{error: any}} given what went wrong with the link that this page was opened with */
 function Page({ error }) {
   const store = useStore();
-  const [path, setPath] = useState(location.pathname);
-  useEffect(() => onRoute(() => setPath(location.pathname)), []);
+  const [path, setPath] = useState(shownPath());
+  useEffect(() => onRoute(() => setPath(shownPath())), []);
   if (store.phase === "in") return html`<${Shell} path=${path} />`;
   if (store.phase === "out") return html`<${SignInPage} error=${error} />`;
   return html`<main class="plain"><h1>microclaw</h1><${Connection} /><p class="quiet">One moment.</p></main>`;
@@ -122,7 +122,7 @@ async function main() {
   place.textContent = "";
   render(html`<${Page} error=${error} />`, place);
   await start();
-  if (location.pathname === "/") history.replaceState(null, "", "/boards");
+  if (shownPath() === "/") history.replaceState(null, "", `${BASE}/boards`);
 }
 
 window.addEventListener("unhandledrejection", (event) => console.error(event.reason));

@@ -1,5 +1,6 @@
 // Small pieces that every view uses: errors with their next step, states, evidence, dialogs, links within the page.
 
+import { BASE, shownPath } from "./api.js";
 import { html, useEffect, useRef } from "./vendor/htm-preact.module.js";
 
 /** @type {Set<() => void>} */
@@ -7,7 +8,7 @@ const routeReaders = new Set();
 
 /** Goes to another view. @param {string} path */
 export function go(path) {
-  if (path !== location.pathname) history.pushState(null, "", path);
+  if (path !== shownPath()) history.pushState(null, "", BASE + path);
   for (const reader of [...routeReaders]) reader();
   window.scrollTo(0, 0);
 }
@@ -30,7 +31,7 @@ export function Link({ to, children, class: kind = "", current = false }) {
     event.preventDefault();
     go(to);
   };
-  return html`<a href=${to} class=${kind} aria-current=${current ? "page" : null} onClick=${click}>${children}</a>`;
+  return html`<a href=${BASE + to} class=${kind} aria-current=${current ? "page" : null} onClick=${click}>${children}</a>`;
 }
 
 /** What went wrong, and what to do next. @param {{error: any}} given */

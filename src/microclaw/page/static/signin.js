@@ -1,14 +1,14 @@
 // The sign-in: by the code of a one-time link, or by name and password. In place when a session ended in mid-action.
 
-import { signIn } from "./api.js";
+import { BASE, shownPath, signIn } from "./api.js";
 import { Dialog, Problem } from "./parts.js";
 import { signedIn, state } from "./state.js";
 import { html, useState } from "./vendor/htm-preact.module.js";
 
 /** The code of a link stands behind the #, which a browser sends to nobody. It goes from the address at once. */
 function takeCode() {
-  const code = location.pathname === "/signin" ? location.hash.slice(1) : "";
-  if (location.pathname === "/signin") history.replaceState(null, "", "/boards");
+  const code = shownPath() === "/signin" ? location.hash.slice(1) : "";
+  if (shownPath() === "/signin") history.replaceState(null, "", `${BASE}/boards`);
   return code;
 }
 
