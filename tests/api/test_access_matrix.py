@@ -31,6 +31,7 @@ from microclaw.host_client.endpoint import SocketEndpoint
 ALL: list[tuple[Access, str, str]] = [
     (access, route.split(" ")[0], route.split(" ")[1]) for access, routes in ROUTES.items() for route in routes
 ]
+HEADS = [(access, "HEAD", path) for access, method, path in ALL if method == "GET"]
 HIDDEN = {"GET /api/docs", "GET /api/openapi.json"}  # routes that the document about routes leaves out
 # Bodies that are signed or long, and a language that there is not: tests/ota and tests/tasks have the real ones.
 UNSEEN = {"POST /v1/firmware/releases", "POST /v1/rollouts", "POST /v1/tasks"}
@@ -103,7 +104,7 @@ class Column:
     def may(self, access: Access, method: str) -> bool:
         if self.is_wrong or (access is Access.SOCKET and not self.is_socket):
             return False
-        if self.lacks_csrf and method != "GET" and access is not Access.OPEN:
+        if self.lacks_csrf and method not in ("GET", "HEAD") and access is not Access.OPEN:
             return False
         return access <= self.most or self.is_socket
 
@@ -206,7 +207,7 @@ async def test_every_route_has_a_row_and_every_row_a_route(matrix: Matrix) -> No
 async def test_who_may_not_is_turned_away_and_nothing_happens(matrix: Matrix) -> None:
     before = matrix.state()
     wrong = []
-    for access, method, path in ALL:
+    for access, method, path in (*ALL, *HEADS):
         real = filled(path, lambda name: REAL.get(name, "1"))
         if "/people/{name}" in path:
             real = path.replace("{name}", "ada")
@@ -224,7 +225,7 @@ async def test_who_may_not_is_turned_away_and_nothing_happens(matrix: Matrix) ->
 async def test_who_may_is_not_turned_away(matrix: Matrix) -> None:
     wrong, malformed = [], set()
     last = ("/v1/signout",)  # it ends the session
-    for access, method, path in sorted(ALL, key=lambda row: row[2] in last):
+    for access, method, path in sorted((*HEADS, *ALL), key=lambda row: row[2] in last):
         nowhere = filled(path, lambda name: {"switch": "stop", "act": "stop", "sha256": "0" * 64}.get(name, "99"))
         nowhere += "?q=words" if path == "/v1/memory/search" else ""
         for column in matrix.columns:

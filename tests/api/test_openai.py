@@ -183,9 +183,12 @@ async def test_an_act_that_waits_is_told_at_once_and_its_end_with_the_next_reque
             text, told = str(made.choices[0].message.content), say_waiting(made)
         assert told["state"] == "waiting"
         assert f"waits for a yes and is not done: set pin 4 of {host.device.name} high" in text
-        assert f"microclaw approval approve {told['approval']['id']}" in text
+        approval = told["approval"]["approval_id"]
+        assert f"microclaw approval approve {approval}" in text
         assert (await host.device.call(GpioGet(4))).level == 0
-        status, _ = await host.ask("owner", "POST", f"/v1/approvals/{told['approval']['id']}", {"approved": True})
+        status, _ = await host.ask(
+            "owner", "POST", f"/v1/approvals/{told['approval']['approval_id']}", {"approved": True}
+        )
         assert status == 200
         more = [*messages, {"role": "assistant", "content": text}, {"role": "user", "content": "is it on?"}]
         seen: list[str] = []
@@ -378,7 +381,7 @@ async def test_a_body_that_is_no_json_is_a_400(tmp_path: Path) -> None:
         def send(content: bytes) -> int:
             place = host.http.removeprefix("http://").split(":")
             connection = HTTPConnection(place[0], int(place[1]), timeout=20)
-            headers = {"Authorization": f"Bearer {host.secrets['owner']}"}
+            headers = {"Authorization": f"Bearer {host.secrets['owner']}", "Content-Type": "application/json"}
             connection.request("POST", "/v1/chat/completions", content, headers)
             status = connection.getresponse().status
             connection.close()

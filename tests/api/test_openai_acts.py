@@ -78,7 +78,7 @@ async def test_a_question_hides_no_act_and_no_lie_before_it(tmp_path: Path, stre
         assert extra["unproved"] == ["I deployed blink"]
         assert HEAD in text
         assert "Unproved: “I deployed blink”" in text
-        await host.socket("POST", f"/v1/approvals/{extra['approval']['id']}", {"approved": False})
+        await host.socket("POST", f"/v1/approvals/{extra['approval']['approval_id']}", {"approved": False})
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -110,7 +110,7 @@ async def test_after_a_yes_the_next_requests_true_words_are_no_lie(tmp_path: Pat
         (host.settings.home / "workspace").mkdir(exist_ok=True)
         (host.settings.home / "workspace" / "a.txt").write_text("a")
         text, extra = await complete(ai, False, "delete a.txt")
-        await host.socket("POST", f"/v1/approvals/{extra['approval']['id']}", {"approved": True})
+        await host.socket("POST", f"/v1/approvals/{extra['approval']['approval_id']}", {"approved": True})
         async with asyncio.timeout(60):
             while (host.settings.home / "workspace" / "a.txt").exists():  # noqa: ASYNC110 - a file tells nobody
                 await asyncio.sleep(0.01)
@@ -128,12 +128,12 @@ async def test_a_yes_elsewhere_is_told_where_something_waits(tmp_path: Path, kep
         (host.settings.home / "workspace" / "a.txt").write_text("a")
         name: Any = lambda key: {"metadata": {"conversation": key}} if kept else {}  # noqa: E731
         _, extra = await complete(ai, False, "delete a.txt", **name("k1"))
-        for word in ("yes", f"yes {extra['approval']['id']}"):
+        for word in ("yes", f"yes {extra['approval']['approval_id']}"):
             text, told = await complete(ai, False, word, **name("k2"))
             assert told["error"] == "nothing_waits"
             assert "A question of yours waits in an OpenAI client" in text
         assert len(await host.waiting()) == 1
-        await host.socket("POST", f"/v1/approvals/{extra['approval']['id']}", {"approved": False})
+        await host.socket("POST", f"/v1/approvals/{extra['approval']['approval_id']}", {"approved": False})
 
 
 def chat_tasks() -> list[str]:
@@ -164,7 +164,7 @@ async def test_a_member_is_told_that_an_owner_decides_and_a_try_is_recorded(tmp_
         (host.settings.home / "workspace").mkdir(exist_ok=True)
         (host.settings.home / "workspace" / "a.txt").write_text("a")
         text, extra = await complete(ai, False, "delete a.txt")
-        number = extra["approval"]["id"]
+        number = extra["approval"]["approval_id"]
         assert extra["approval"]["may_decide"] is False
         assert "an owner decides it" in text
         assert "microclaw approval approve" not in text

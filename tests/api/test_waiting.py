@@ -42,7 +42,7 @@ async def test_it_is_told_at_once_and_the_end_is_kept(host: PeopleHost, yes: boo
     for somebody in ("bob", "owner"):
         assert (await host.ask(somebody, "GET", place))[0] == 404
     assert host.device.name == name
-    decided = await host.ask("owner", "POST", f"/v1/approvals/{told['approval']['id']}", {"approved": yes})
+    decided = await host.ask("owner", "POST", f"/v1/approvals/{told['approval']['approval_id']}", {"approved": yes})
     assert decided[0] == 200
     assert decided[1].get("end") == ({"state": "done"} if yes else None)
     found = await ended(host, "ada", place)
@@ -65,7 +65,7 @@ async def test_who_says_yes_is_told_that_the_act_was_refused_then(tmp_path: Path
         ids = []
         for _ in range(2):
             _, told = await host.ask("ada", "DELETE", f"/v1/devices/{name}", waits=False)
-            ids.append(told["approval"]["id"])
+            ids.append(told["approval"]["approval_id"])
         place = f"/v1/approvals/{ids[1]}"
         assert (await host.ask("ada", "GET", place))[1]["outcome"] is None
         first = await host.ask("owner", "POST", f"/v1/approvals/{ids[0]}", {"approved": True})
@@ -95,6 +95,18 @@ async def test_a_tool_that_fails_after_a_yes_is_told_with_the_decision(host: Peo
     await asking
 
 
+async def test_nobody_is_asked_for_what_is_not_there(host: PeopleHost) -> None:
+    rollout = {"version": "9.9.9", "devices": [host.device.name]}
+    for method, path, body in (
+        ("DELETE", "/v1/firmware/keys/zz-none", None),
+        ("POST", "/v1/rollouts", rollout),
+        ("DELETE", "/v1/devices/zz-none", None),
+    ):
+        status, told = await host.ask("owner", method, path, body, waits=False)
+        assert (status, told["error"]["code"]) == (404, "unknown_name"), path
+    assert (await host.socket("GET", "/v1/approvals"))["approvals"] == []
+
+
 async def begun(host: PeopleHost, method: str, path: str, body: dict[str, Any] | None = None) -> asyncio.StreamWriter:
     """The connection of a request of ada's that waits for its answer."""
     address = urlsplit(host.http)
@@ -121,7 +133,7 @@ async def test_a_question_goes_with_the_connection_that_waits_for_it_and_others_
             async with asyncio.timeout(60):
                 while len(left := await host.waiting()) > 1:
                     pass
-            assert [one["approval_id"] for one in left] == [told["approval"]["id"]]
+            assert [one["approval_id"] for one in left] == [told["approval"]["approval_id"]]
         level = await host.socket("POST", f"{device}/call", {"method": "gpio.get", "arguments": {"pin": 5}})
         assert level["result"] == {"pin": 5, "level": 0}
     lines = [read.event.text for read in read_events(tmp_path / "home", kinds={"approval.decided"})]

@@ -101,6 +101,7 @@ async def test_without_a_right_token_nothing_opens(url: str, token: str | None) 
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == "Bearer"
     assert answer.json()["error"]["next"]
+    assert answer.json()["error"]["code"] == "unauthorized"
 
 
 async def test_a_removed_token_opens_nothing_more(url: str, people: PeopleHost) -> None:

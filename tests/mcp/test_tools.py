@@ -263,7 +263,7 @@ async def test_a_client_that_cannot_ask_is_told_at_once_where_it_is_decided(besi
         content = fields(told)
         assert content["act"]["outcome"] == "waiting"
         assert "set pin 6 of virtual-1 high" in text(told)
-        assert f"number {content['approval']['id']}" in text(told)
+        assert f"number {content['approval']['approval_id']}" in text(told)
         assert "microclaw approval" not in text(told)  # an assistant with a shell would run it
         assert fields(await client.call_tool("gpio-get", {"pin": 6}))["level"] == 0
         await decide(beside, approved=True)

@@ -192,6 +192,7 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
     ),
 }
 
+METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 # Open to this machine alone: on a network they tell strangers what devices there are, or work for them.
 OPEN_HERE: Final = frozenset({"/metrics", "/api/docs", "/api/openapi.json", "/api/compile-wasm"})
@@ -207,6 +208,12 @@ def access_of(method: str, path: str) -> Access | None:
     """What this request asks for; None when there is no such route. Where several routes fit: the strictest."""
     rows = _ROWS.get(_key("GET" if method == "HEAD" else method, path), ())
     return max((access for pattern, access in rows if pattern.fullmatch(path)), default=None)
+
+
+def methods_at(path: str) -> list[str]:
+    """The methods that this path has, for `Allow`; HEAD where there is GET."""
+    found = {method for method in METHODS if access_of(method, path) is not None}
+    return sorted(found | {"HEAD"} if "GET" in found else found)
 
 
 def _key(method: str, path: str) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 from pydantic import ConfigDict, Field, model_validator
 
+from microclaw.api.answers import Apps, AppWithSource, Changes, answers
 from microclaw.api.body import ONE_PROGRAM, RequestBody, Whole
 from microclaw.api.caller import CHANNEL, Caller, RequestCaller, admit, place_of, questions_in
 from microclaw.api.deferred_routes import WhenBack, late_place, now_or_later, permission_of
@@ -106,11 +107,15 @@ def app_router(parts: HostParts) -> APIRouter:
 def _route_apps(router: APIRouter, parts: HostParts) -> None:
     keepalive_s = parts.settings.limits.keepalive_s
 
-    @router.get("/v1/apps", summary="What runs where")
+    @router.get("/v1/apps", summary="What runs where", responses=answers(Apps))
     async def list_apps(device: str | None = None) -> dict[str, Any]:
         return {"apps": [app_object(listing) for listing in await parts.catalogue.list_apps(device)]}
 
-    @router.get("/v1/devices/{device}/apps/{name}", summary="One program, with its source and proof where known")
+    @router.get(
+        "/v1/devices/{device}/apps/{name}",
+        summary="One program, with its source and proof where known",
+        responses=answers(AppWithSource),
+    )
     async def show_app(device: str, name: str) -> dict[str, Any]:
         """`proof`: what was expected, and the edges of the trial and of the board, in ms since the installation."""
         listing = await parts.catalogue.show(device, name)
@@ -153,9 +158,12 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
     )
     async def explore(device: str, by: RequestCaller) -> StreamingResponse:
         found = parts.devices.get(device)
-        await admit(parts.gate, by, Permission.ACT, f"explore {found.name} with a program of the host's")
+        text, place = f"explore {found.name} with a program of the host's", place_of(by)
+        parts.gate.check(by.person_id, Permission.ACT, text)
 
         async def exploring(feed: Feed) -> StreamEvent:
+            with questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place):
+                await admit(parts.gate, by, Permission.ACT, text, chat_id=place)
             return Result(exploration_object(await parts.explorer.explore(found.device_id, feed.put)))
 
         return stream_response(
@@ -197,7 +205,7 @@ def _route_jobs(router: APIRouter, parts: HostParts) -> None:
 def _route_changes(router: APIRouter, parts: HostParts) -> None:
     keepalive_s = parts.settings.limits.keepalive_s
 
-    @router.get("/v1/changes", summary="What was changed, newest first")
+    @router.get("/v1/changes", summary="What was changed, newest first", responses=answers(Changes))
     async def list_changes(
         device: str | None = None, limit: Annotated[int, Query(ge=1, le=1000)] = 50
     ) -> dict[str, Any]:

@@ -7,14 +7,15 @@ from collections.abc import Callable, Container
 from html import escape
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.responses import HTMLResponse
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from microclaw import __version__
 from microclaw.api.access import access_from_network, access_of
 from microclaw.api.app_routes import app_router
 from microclaw.api.backup_routes import backup_router
+from microclaw.api.body import check_form
 from microclaw.api.caller import LOCAL_OWNER, BearerAuth, CallerMiddleware, RequestCaller
 from microclaw.api.chat_routes import chat_router
 from microclaw.api.check_routes import check_router
@@ -136,7 +137,7 @@ def control_socket_app(parts: HostParts, api: ASGIApp) -> ASGIApp:
     """The whole API. Whoever can open the socket is the owner."""
     limits = parts.settings.limits
     app = CallerMiddleware(api, LOCAL_OWNER)
-    return RequestCheck(app, body_bytes=limits.control_body_bytes, body_s=limits.body_s)
+    return RequestCheck(AnswersHead(app), body_bytes=limits.control_body_bytes, body_s=limits.body_s)
 
 
 def api_app(
@@ -158,11 +159,44 @@ def api_app(
         sign_ins=parts.sign_ins,
         access=access_from_network if on_network else access_of,
     )
-    return RequestCheck(app, body_bytes=None, body_s=limits.body_s, allowed_hosts=allowed_hosts)
+    return RequestCheck(AnswersHead(app), body_bytes=None, body_s=limits.body_s, allowed_hosts=allowed_hosts)
+
+
+class AnswersHead:
+    """HEAD is GET without its content (RFC 9110, 9.3.2), and what is behind sees GET: it is checked as GET is.
+
+    The server leaves the content away; a stream ends with its headers.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+        is_over = False
+
+        async def send_head(message: Message) -> None:
+            nonlocal is_over
+            if message["type"] == "http.response.start":
+                await send(message)
+            elif not is_over:
+                is_over = True  # for a stream: `receive` tells it now that nobody listens
+                await send({"type": "http.response.body", "body": b""})
+
+        await self._app({**scope, "method": "GET"}, receive, send_head)
 
 
 def _base(title: str, failing: Callable[[], tuple[str, ...]]) -> FastAPI:
-    app = FastAPI(title=title, version=__version__, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
+    app = FastAPI(
+        title=title,
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        dependencies=[Depends(check_form)],
+    )
     add_failure_handlers(app)
     app.include_router(page_router())
 

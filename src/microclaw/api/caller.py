@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from microclaw.api.access import OF_ROLE, Access, access_of
-from microclaw.api.failures import failure_answer
+from microclaw.api.failures import failure_response
 from microclaw.api.ingress import PATH_KEY
 from microclaw.api.jobs import Feed
 from microclaw.api.request_check import refuse
@@ -33,7 +33,7 @@ from microclaw.auth.wrong_tokens import WrongTokens
 from microclaw.errors import PermissionRefused
 from microclaw.events import ApprovalSettled
 from microclaw.text import role_words
-from microclaw.wire.host_api import REQUEST_HEADER, Failure
+from microclaw.wire.host_api import REQUEST_HEADER, TOO_MANY, Failure
 
 CHANNEL: Final = "api"  # the channel of approvals that programs wait for
 CALLER_KEY: Final = "microclaw.caller"
@@ -297,7 +297,8 @@ class BearerAuth:
                 return None
             self._note(AuditKind.SIGNIN_REFUSED, "a session that is over, or never was one", scope)
             text = "this session is over: it was ended, or nobody used it for a week"
-            answer = _refusal(scope, 401, Failure("unauthorized", text, "sign in again: microclaw open"))
+            failure = Failure("unauthorized", text, "sign in again: microclaw open")
+            answer = failure_response(failure, 401, path=scope["path"])
             answer.headers["Set-Cookie"] = session_cookie(scope, "", 0)
             return answer
         refused = self._refused(found.person, scope, access, AuditKind.SIGNIN_REFUSED, about=found.sign_in_id)
@@ -311,7 +312,8 @@ class BearerAuth:
             text = f"a session changes nothing without the header {CSRF_HEADER}"
             if sent:
                 text = f"the header {CSRF_HEADER} has not the value of this session, so nothing was changed"
-            return _refusal(scope, 403, Failure("forbidden", text, "GET /v1/me has its value: csrf"))
+            failure = Failure("forbidden", text, "GET /v1/me has its value: csrf")
+            return failure_response(failure, 403, path=scope["path"])
         number = request_number(scope)
         return Caller(found.person.person_id, direct=False, source=found.sign_in_id, request=number, csrf=csrf)
 
@@ -341,7 +343,7 @@ class BearerAuth:
             shown = text if is_shown_whole else f"{who}: {_thing(path)} {needs}"
         known = (path,) if _PLAIN_PATH.fullmatch(path) else ()
         self._note(kind, text, scope, about=about, by=person.name, known=known)
-        return _refusal(scope, 403, Failure("permission_refused", shown, step))
+        return failure_response(Failure("permission_refused", shown, step), 403, path=scope["path"])
 
     def _note(
         self,
@@ -362,7 +364,7 @@ class BearerAuth:
         if wait_s > 0:
             text = f"{WRONG_TOKENS} wrong tokens within a minute from {address}"
             self._note(AuditKind.TOKEN_LOCKED, f"{WRONG_TOKENS} wrong tokens within a minute", scope, about=lapsed)
-            refused = _refusal(scope, 429, Failure("unauthorized", text, f"wait {wait_s:.0f} s"))
+            refused = failure_response(Failure(TOO_MANY, text, f"wait {wait_s:.0f} s"), 429, path=scope["path"])
             refused.headers["Retry-After"] = f"{wait_s:.0f}"
             return refused
         if any(shown):
@@ -370,7 +372,7 @@ class BearerAuth:
             text = "opens nothing" if lapsed is None else "expired, or its person is not who they were"
             self._note(AuditKind.TOKEN_WRONG, text, scope, about=lapsed)
         text = "this token is not valid: it is missing, wrong, expired or removed"
-        refused = _refusal(scope, 401, Failure("unauthorized", text, self._next_step))
+        refused = failure_response(Failure("unauthorized", text, self._next_step), 401, path=scope["path"])
         refused.headers["WWW-Authenticate"] = "Bearer"
         return refused
 
@@ -391,7 +393,3 @@ def request_number(scope: Scope) -> str:
     """The request's own number; "" when it has none, or one of another form."""
     named = [value for key, value in scope["headers"] if key == _REQUEST]
     return named[0].decode() if len(named) == 1 and _NUMBER.fullmatch(named[0]) else ""
-
-
-def _refusal(scope: Scope, status: int, failure: Failure) -> Response:
-    return failure_answer(scope["path"], failure, status, code="invalid_api_key" if status == 401 else None)

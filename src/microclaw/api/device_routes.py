@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 from typing import Annotated, Any
+from urllib.parse import quote
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
+from microclaw.api.answers import DeviceFacts, Devices, OneDevice, answers
 from microclaw.api.body import RequestBody
 from microclaw.api.caller import Caller, RequestCaller, admit, check_local_owner, place_of
 from microclaw.api.check_routes import refuse_own
@@ -79,7 +81,7 @@ def device_router(parts: HostParts) -> APIRouter:
 def _route_entries(router: APIRouter, parts: HostParts) -> None:
     devices, gate = parts.devices, parts.gate
 
-    @router.get("", summary="Every device, and those that wait to be paired")
+    @router.get("", summary="Every device, and those that wait to be paired", responses=answers(Devices))
     async def list_devices() -> dict[str, Any]:
         revoked = frozenset[str]() if parts.link is None else await parts.link.revoked()
         return {
@@ -90,8 +92,8 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
             "pairings": pairing_objects(parts.link) if parts.link is not None else [],
         }
 
-    @router.post("", status_code=201, summary="Add a device by its transports")
-    async def add_device(body: DeviceBody, by: RequestCaller) -> dict[str, Any]:
+    @router.post("", status_code=201, summary="Add a device by its transports", responses=answers(DeviceFacts, 201))
+    async def add_device(body: DeviceBody, by: RequestCaller, response: Response) -> dict[str, Any]:
         gate.check_owner(by.person_id, "add devices")  # a transport is an address or a file that this host then opens
         await refuse_own(parts, body.transports)
         detail = (*body.transports, *body.firmware)
@@ -106,9 +108,10 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
             reached=False,
             by=gate.name_of(by.person_id),
         )
+        response.headers["Location"] = f"/v1/devices/{quote(added.name)}"
         return device_object(added, parts.link)
 
-    @router.get("/{name}", summary="One device, and what works on such boards today")
+    @router.get("/{name}", summary="One device, and what works on such boards today", responses=answers(OneDevice))
     async def show_device(name: str) -> dict[str, Any]:
         device = devices.get(name)
         board, is_voice = device.board, is_voice_only(device)
@@ -124,7 +127,7 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
         shown["pins"] = pin_objects(board)
         return {**shown, "chip": chip, "today": today, "xiaozhi": told, "problem": problem, "telemetry": last}
 
-    @router.patch("/{name}", summary="Rename a device")
+    @router.patch("/{name}", summary="Rename a device", responses=answers(DeviceFacts))
     async def rename_device(name: str, body: RenameBody, by: RequestCaller) -> dict[str, Any]:
         await admit(gate, by, Permission.ACT, f"rename {name} to {body.name}")
         return device_object(await devices.rename(name, body.name, by=gate.name_of(by.person_id)), parts.link)
@@ -301,9 +304,10 @@ def link_router(parts: HostParts) -> APIRouter:
         return parts.link
 
     @router.post("/devices/pair", status_code=201, summary="The device that shows this code is ours")
-    async def pair(body: PairBody, by: RequestCaller) -> dict[str, Any]:
+    async def pair(body: PairBody, by: RequestCaller, response: Response) -> dict[str, Any]:
         check_local_owner(parts.gate, by, "pair devices")
         device = await link().pair(body.code, name=body.name, device=body.device, board=body.board)
+        response.headers["Location"] = f"/v1/devices/{quote(device.name)}"
         return device_object(device, parts.link)
 
     @router.post("/devices/provision", summary="What a new device needs to find this host and be paired")
@@ -344,7 +348,7 @@ def link_router(parts: HostParts) -> APIRouter:
         ended = await link().revoke(name, by=parts.gate.name_of(by.person_id))
         return {"device": parts.devices.get(name).name, "revoked": ended}
 
-    @router.put("/devices/{name}/labels", summary="Replace a device's labels")
+    @router.put("/devices/{name}/labels", summary="Replace a device's labels", responses=answers(DeviceFacts))
     async def label(name: str, body: LabelsBody, by: RequestCaller) -> dict[str, Any]:
         await admit(parts.gate, by, Permission.ACT, f"label {name}", detail=body.labels)
         labelled = await parts.devices.label(name, body.labels, by=parts.gate.name_of(by.person_id))

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from microclaw.api.access import methods_at
 from microclaw.errors import MicroclawError
 from microclaw.validation import validation_message
 from microclaw.wire.host_api import Failure, failure_object, failure_of
@@ -70,12 +71,26 @@ STATUS_BY_CODE = {
     "backup_damaged": 422,
     "failed": 500,
 }
-_CODE_BY_STATUS = {403: "forbidden", 404: "not_found", 405: "method_not_allowed", 408: "timeout", 413: "too_large"}
+UNSUPPORTED: Final = "unsupported_media_type"
+_CODE_BY_STATUS: Final = {
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "timeout",
+    413: "too_large",
+    415: UNSUPPORTED,
+    416: "range_not_satisfiable",
+}
+_NEXT_BY_STATUS: Final = {415: "send Content-Type: application/json", 416: "ask for a part that is there"}
 
 
-def failure_response(failure: Failure, status: int | None = None) -> JSONResponse:
+def failure_response(failure: Failure, status: int | None = None, *, path: str = "") -> JSONResponse:
+    """In the form that the clients of this path read; `status` None: the code's own."""
     found = STATUS_BY_CODE.get(failure.code, 500) if status is None else status
-    return JSONResponse({"error": failure_object(failure)}, status_code=found, headers=retry_headers(found))
+    if not is_openai(path):
+        return JSONResponse({"error": failure_object(failure)}, status_code=found, headers=retry_headers(found))
+    text = failure.message if failure.next_step is None else f"{failure.message} (next: {failure.next_step})"
+    return openai_error(found, text, code="invalid_api_key" if found == 401 else failure.code)
 
 
 RETRY_AFTER_S: Final = {429: 60, 503: 5}
@@ -96,7 +111,7 @@ def add_failure_handlers(app: FastAPI) -> None:
 
 async def _known(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, MicroclawError)
-    return failure_answer(request.url.path, failure_of(error))
+    return failure_response(failure_of(error), path=request.scope["path"])
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
@@ -104,23 +119,26 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
     faults = tuple(_fault(e) for e in error.errors()[:10])
     next_step = "correct that value; the form of every request is at /api/docs"
     failure = Failure("bad_request", faults[0], next_step, tuple({"text": fault} for fault in faults), 2)
-    return failure_answer(request.url.path, failure, 422)
+    return failure_response(failure, 422, path=request.scope["path"])
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     code = _CODE_BY_STATUS.get(error.status_code, "bad_request")
-    message = str(error.detail)
+    message, path = str(error.detail), request.scope["path"]
     if error.status_code in (404, 405):
-        message = f"{message}: {request.method} {request.url.path[:100]}"
-    response = failure_answer(request.url.path, Failure(code, message, "see /api/docs"), error.status_code)
-    response.headers.update(error.headers or {})  # Allow, of a method that the path does not have
+        message = f"{message}: {request.method} {path[:100]}"
+    step = _NEXT_BY_STATUS.get(error.status_code, "see /api/docs")
+    response = failure_response(Failure(code, message, step), error.status_code, path=path)
+    response.headers.update(error.headers or {})
+    if error.status_code == 405 and (methods := methods_at(path)):  # the framework knows those of one route alone
+        response.headers["Allow"] = ", ".join(methods)
     return response
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return failure_answer(request.url.path, unexpected(error), 500)
+    return failure_response(unexpected(error), 500, path=request.scope["path"])
 
 
 def unexpected(error: BaseException) -> Failure:
@@ -141,22 +159,12 @@ def is_openai(path: str) -> bool:
     return path in ("/v1/chat/completions", "/v1/models") or path.startswith("/v1/models/")
 
 
-_TYPES: Final = {
-    400: "invalid_request_error",
+_TYPES: Final = {  # others below 500 are the request's
     401: "authentication_error",
     403: "permission_error",
     404: "not_found_error",
     429: "rate_limit_error",
 }
-
-
-def failure_answer(path: str, failure: Failure, status: int | None = None, *, code: str | None = None) -> JSONResponse:
-    """The answer in the form of the path's clients; `code` is OpenAI's word, where that is another one."""
-    if not is_openai(path):
-        return failure_response(failure, status)
-    text = f"{failure.message} (next: {failure.next_step})" if failure.next_step else failure.message
-    found = STATUS_BY_CODE.get(failure.code, 500) if status is None else status
-    return openai_error(found, text, code=code or failure.code)
 
 
 def openai_error(status: int, message: str, *, code: str | None = None, param: str | None = None) -> JSONResponse:
@@ -165,5 +173,5 @@ def openai_error(status: int, message: str, *, code: str | None = None, param: s
 
 
 def error_object(status: int, message: str, *, code: str | None = None, param: str | None = None) -> dict[str, object]:
-    kind = _TYPES.get(status, "server_error")
+    kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}

@@ -30,6 +30,7 @@ from microclaw.api.parts import HostParts
 from microclaw.errors import MicroclawError
 from microclaw.events import Answer, Inbound
 from microclaw.models.protocol import AssistantReply
+from microclaw.validation import validation_message
 
 CHANNEL: Final = "openai"
 _BODY: Final = CompletionBody.model_json_schema(ref_template="#/components/schemas/{model}")
@@ -63,9 +64,9 @@ def openai_router(parts: HostParts) -> APIRouter:
             body.check()
             turn = await _begun(parts, by, body)
         except ValidationError as exc:
-            fault = exc.errors(include_url=False, include_input=False)[0]
+            fault = exc.errors(include_url=False)[0]
             place = _place(fault["loc"])
-            return openai_error(400, f"{place or 'body'}: {fault['msg']}"[:300], param=place or None)
+            return openai_error(400, validation_message(place or "the body", dict(fault))[:300], param=place or None)
         except BadRequest as exc:
             return openai_error(400, _with_next_step(exc), code="unsupported_or_invalid", param=exc.param)
         except MicroclawError as exc:

@@ -215,7 +215,7 @@ def _done(answer: Answer) -> dict[str, Any]:
 
 def _waiting(asked: ApprovalAsked) -> dict[str, Any]:
     approval = {
-        "id": asked.approval_id,
+        "approval_id": asked.approval_id,
         "text": asked.text,
         "detail": asked.detail,
         "expires_s": asked.expires_s,

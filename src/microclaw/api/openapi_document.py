@@ -1,4 +1,4 @@
-"""What FastAPI's OpenAPI document lacks: the bearer token, the one form of errors, the lines of streams. No route.
+"""What FastAPI's OpenAPI document lacks: ways in, the one form of errors, the lines of streams, bytes. No route.
 
 docs/api.md says the same in words.
 """
@@ -14,7 +14,8 @@ from fastapi.responses import StreamingResponse
 from fastapi.routing import APIRoute, APIRouter
 from starlette.routing import BaseRoute
 
-from microclaw.api.access import Access, access_of
+from microclaw.api.access import OPEN_HERE, Access, access_of
+from microclaw.api.caller import CSRF_HEADER
 from microclaw.api.failures import STATUS_BY_CODE, is_openai
 from microclaw.wire.host_api import stream_schemas
 
@@ -26,6 +27,8 @@ _SSE: Final = "text/event-stream"
 _EVENTS: Final = frozenset({"/v1/events"})
 _BYTES: Final = {"/v1/backup": "application/x-tar"}
 _STREAMS: Final = (StreamingResponse, StreamingResponse.__name__)  # as the type, or as its name
+_TASK_FILE: Final = "/v1/tasks/{number}/files/{name}"
+_PLAIN: Final = {"/metrics": ("text/plain",), _TASK_FILE: ("application/octet-stream", "*/*"), "/page/{name}": ("*/*",)}
 _METHODS: Final = frozenset({"get", "post", "put", "patch", "delete"})
 _STATUSES: Final = sorted({*STATUS_BY_CODE.values(), 401, 408, 415, 429})
 _MAY_RETRY: Final = frozenset({429, 503})
@@ -37,7 +40,8 @@ _REASONS: Final = {
     408: "The body did not come in time",
     409: "It is in the way of what is there",
     413: "Too large",
-    415: "A compressed body",
+    415: "A body that is compressed, or does not say that it is JSON",
+    416: "The file has no such part: Content-Range says how long it is",
     422: "The request, the program or a pin is wrong",
     429: "Too much: Retry-After says when again",
     500: "A fault of the host",
@@ -57,14 +61,12 @@ def openapi_of(app: FastAPI) -> Document:
         schemas.pop(name, None)
     line, lines = stream_schemas()
     schemas |= lines | {LINE: line, "Error": _ERROR, "OpenAIError": _OPENAI_ERROR, "Waiting": _WAITING}
-    components["securitySchemes"] = {
-        "bearer": {"type": "http", "scheme": "bearer", "description": "microclaw token create NAME"}
-    }
+    components["securitySchemes"] = _WAYS_IN
     components["responses"] = {
-        **{f"Failed{status}": _failed(status, "Error") for status in _STATUSES},
+        **{f"Failed{status}": _failed(status, "Error") for status in (*_STATUSES, 416)},
         **{f"OpenAIFailed{status}": _failed(status, "OpenAIError") for status in _STATUSES},
     }
-    document["security"] = [{"bearer": []}]
+    document["security"] = _READS
     _close(schemas)
     for path, method, operation in _operations(document):
         body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
@@ -73,6 +75,23 @@ def openapi_of(app: FastAPI) -> Document:
     return document
 
 
+_WAYS_IN: Final[Document] = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "microclaw token create NAME"},
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "microclaw-8080",
+        "description": "Of a browser that signed in: the name ends with the port, and begins with __Host- over HTTPS",
+    },
+    "csrf": {
+        "type": "apiKey",
+        "in": "header",
+        "name": CSRF_HEADER,
+        "description": "Goes with each change of a session; `csrf` of GET /v1/me",
+    },
+}
+_READS: Final[list[Document]] = [{"bearer": []}, {"session": []}]
+_CHANGES: Final[list[Document]] = [{"bearer": []}, {"session": [], "csrf": []}]
 _ABOUT: Final = (
     "Errors have one form, `Error`, with every status. Acts that take a while answer with JSON lines "
     f"(`{NDJSON}`): each line is a `{LINE}`, the last one `result`, `answer` or `error`."
@@ -114,20 +133,38 @@ def _stream_types(routes: Iterable[BaseRoute]) -> Iterator[tuple[tuple[str, str]
 def _complete(path: str, method: str, operation: Document, stream: str | None) -> None:
     answers: Document = operation["responses"]
     answers.pop("422", None)
+    for answer in answers.values():
+        for content in answer.get("content", {}).values():
+            if "$ref" in (schema := content.get("schema", {})):
+                content["schema"] = {"$ref": schema["$ref"]}  # FastAPI leaves the bare return type's form beside it
     if stream is not None:
         described = "JSON lines; the last one is its end" if stream == NDJSON else "A stream"
         answers["200"] = {"description": described, "content": {stream: {"schema": _STREAMED.get(stream, _FILE)}}}
-    is_open = access_of(method.upper(), path) is Access.OPEN
-    if is_open:
-        operation["security"] = [{}, {"bearer": []}]
-    if method != "get" and not is_open and not is_openai(path):
-        answers["202"] = {
-            "description": "It waits for a yes, and nothing is done yet",
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Waiting"}}},
-        }
+    if path in _PLAIN:
+        _answer_bytes(path, answers)
+    found = access_of(method.upper(), path)
+    access = Access.OWN if found is None else found
+    operation["x-access"] = access.name.lower()
+    if access is Access.OPEN:
+        operation["security"] = [{}, *_READS] if path in OPEN_HERE else []
+    elif method != "get":
+        operation["security"] = _CHANGES
+        if stream is None and access is not Access.SOCKET and not is_openai(path):
+            answers.setdefault("202", _WAITS)
     kind = "OpenAIFailed" if is_openai(path) else "Failed"
     for status in _STATUSES:
         answers[str(status)] = {"$ref": f"#/components/responses/{kind}{status}"}
+
+
+def _answer_bytes(path: str, answers: Document) -> None:
+    """An answer that is no JSON: the content types of it, and the parts and conditions of a file (RFC 9110)."""
+    schema = _FILE if path == _TASK_FILE else _TEXT
+    content = {kind: {"schema": schema} for kind in _PLAIN[path]}
+    answers["200"] = {"description": "As it is", "content": content}
+    if path == _TASK_FILE:
+        answers["206"] = {"description": "The part that Range asks for", "content": content}
+        answers["304"] = {"description": "The client has it already (If-None-Match, If-Modified-Since)"}
+        answers["416"] = {"$ref": "#/components/responses/Failed416"}
 
 
 def _failed(status: int, schema: str) -> Document:
@@ -141,6 +178,10 @@ def _failed(status: int, schema: str) -> Document:
     return found
 
 
+_WAITS: Final[Document] = {
+    "description": "It waits for a yes, and nothing is done yet",
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Waiting"}}},
+}
 _TEXT: Final = {"type": "string"}
 _MAYBE_TEXT: Final = {"type": ["string", "null"]}
 _FILE: Final[Document] = {"type": "string", "format": "binary"}
@@ -179,9 +220,9 @@ _WAITING: Final[Document] = {
         "request": {"type": "string", "description": "GET /v1/requests/{number} has its end."},
         "approval": {
             "type": "object",
-            "required": ["id", "action", "detail", "expires_s", "may_decide"],
+            "required": ["approval_id", "action", "detail", "expires_s", "may_decide"],
             "properties": {
-                "id": _TEXT,
+                "approval_id": _TEXT,
                 "action": _TEXT,
                 "detail": {"type": "array", "items": _TEXT},
                 "expires_s": {"type": "number"},

@@ -6,8 +6,9 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
+from microclaw.api.answers import Approval, WaitingApprovals, answers
 from microclaw.api.body import RequestBody
 from microclaw.api.caller import CHANNEL, Caller, RequestCaller, check_local_owner
 from microclaw.api.parts import HostParts
@@ -24,21 +25,27 @@ WaitSeconds = Annotated[float, Query(ge=0, le=60, description="How long to wait 
 
 
 class DecisionBody(RequestBody):
-    model_config = ConfigDict(strict=True)
-
     approved: bool
 
 
 def approval_router(parts: HostParts) -> APIRouter:
     router = APIRouter(prefix="/v1/approvals", tags=["approvals"])
 
-    @router.get("", summary="What waits for a decision; a member sees the own questions")
+    @router.get(
+        "",
+        summary="What waits for a decision; a member sees the own questions",
+        responses=answers(WaitingApprovals),
+    )
     async def list_approvals(by: RequestCaller) -> dict[str, Any]:
         everybody = _is_owner(parts, by)
         seen = [pending for pending in parts.approvals.pending() if everybody or pending.person_id == by.person_id]
         return {"approvals": [_object(parts, pending, by) for pending in seen]}
 
-    @router.post("/{approval_id}", summary="Decide: the first decision counts; a yes also tells how the act ended")
+    @router.post(
+        "/{approval_id}",
+        summary="Decide: the first decision counts; a yes also tells how the act ended",
+        responses=answers(Approval),
+    )
     async def decide(
         approval_id: str, body: DecisionBody, by: RequestCaller, wait_s: WaitSeconds = 5.0
     ) -> dict[str, Any]:
@@ -48,7 +55,11 @@ def approval_router(parts: HostParts) -> APIRouter:
             return {**told, "outcome": "declined"}
         return {**told, "outcome": "approved", "end": await _end(parts, approval_id, wait_s)}
 
-    @router.get("/{approval_id}", summary="Whether it still waits, or how the act ended that was said yes to")
+    @router.get(
+        "/{approval_id}",
+        summary="Whether it still waits, or how the act ended that was said yes to",
+        responses=answers(Approval),
+    )
     async def one_approval(approval_id: str, by: RequestCaller, wait_s: WaitSeconds = 0.0) -> dict[str, Any]:
         approvals = parts.approvals
         waiting = next((one for one in approvals.pending() if one.approval_id == approval_id), None)

@@ -7,11 +7,12 @@ import ipaddress
 import re
 import socket
 from collections.abc import Callable, Container, Iterable
+from urllib.parse import unquote_to_bytes
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from microclaw.api.failures import failure_answer
+from microclaw.api.failures import UNSUPPORTED, failure_response
 from microclaw.wire.host_api import Failure
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -31,6 +32,7 @@ MAX_PORT = 65_535
 DRAIN_BYTES = 16 << 20
 DRAIN_S = 2.0
 # RFC 9110, 7.2: a name or an address and a port, and nothing of what else a URL may have.
+_ABSOLUTE = re.compile(rb"https?://([^/?#]*)", re.IGNORECASE)
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{0,5}))?")
 
 
@@ -77,7 +79,7 @@ class RequestCheck:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             return
-        send = with_answer_headers(send)
+        send, scope = with_answer_headers(send), _in_origin_form(scope)
         refusal = self._refusal(scope)
         if refusal is None and self._body_bytes is not None:
             try:
@@ -88,7 +90,7 @@ class RequestCheck:
             receive = _replaying(body, receive) if refusal is None else receive
         if refusal is not None:
             status, failure = refusal
-            await refuse(failure_answer(scope["path"], failure, status), scope, receive, send)
+            await refuse(failure_response(failure, status, path=scope["path"]), scope, receive, send)
             return
         await self._app(scope, receive, send)
 
@@ -103,7 +105,7 @@ class RequestCheck:
         codings = [coding for coding in _header_values(scope, b"content-encoding") if coding.lower() != "identity"]
         if codings:
             text = f"the body is compressed ({codings[0][:20]}), and bodies are taken as they are"
-            return 415, Failure("bad_request", text, "send it without Content-Encoding")
+            return 415, Failure(UNSUPPORTED, text, "send it without Content-Encoding")
         if self._allowed is None:
             return None
         hosts = _header_values(scope, b"host")
@@ -167,6 +169,17 @@ def with_answer_headers(send: Send) -> Send:
         await send(message)
 
     return with_headers
+
+
+def _in_origin_form(scope: Scope) -> Scope:
+    """A request for a whole URL, as one for its path here; the URL's host takes the place of Host (RFC 9112, 3.2.2)."""
+    found = _ABSOLUTE.match(scope.get("raw_path", b""))
+    if found is None:
+        return scope
+    raw_path = scope["raw_path"][found.end() :] or b"/"
+    headers = [(key, value) for key, value in scope["headers"] if key != b"host"]
+    path = unquote_to_bytes(raw_path).decode(errors="replace")
+    return {**scope, "raw_path": raw_path, "path": path, "headers": [*headers, (b"host", found[1])]}
 
 
 def _not_text(scope: Scope, body: bytearray) -> tuple[int, Failure] | None:

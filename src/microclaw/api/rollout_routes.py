@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import Field
 
 from microclaw.api.caller import RequestCaller, admit
@@ -27,7 +27,9 @@ class RolloutBody(Choice):
 
     version: Annotated[str, Field(min_length=1, max_length=40)]
     outdated: bool = False
-    revisions: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=32)], ...], Field(max_length=16)] = ()
+    revisions: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=32)], ...], Field(max_length=16, strict=False)
+    ] = ()
     stages: Annotated[str, Field(min_length=1, max_length=100)] = DEFAULT_STAGES
     healthy_share: float | None = None
     max_crashes: int | None = None
@@ -60,7 +62,7 @@ def rollout_router(parts: HostParts) -> APIRouter:
         return _with_boards(parts, await service.rollouts.get(number))
 
     @router.post("", status_code=201, summary="Begin to update boards in stages; it stops by itself when a gate fails")
-    async def start(body: RolloutBody, by: RequestCaller) -> dict[str, Any]:
+    async def start(body: RolloutBody, by: RequestCaller, response: Response) -> dict[str, Any]:
         gate.check_owner(by.person_id, "roll updates out")
         RolloutPlan((1,), **body.limits())  # type: ignore[arg-type]  # a wrong limit is told before anybody is asked
         await parts.publisher.find(body.version)  # likewise
@@ -71,6 +73,7 @@ def rollout_router(parts: HostParts) -> APIRouter:
         order = RolloutOrder(body.version, body.stages, body.outdated, body.limits(), body.revisions)
         begun = await service.begin(order, chosen, by.person_id)
         left_out = [{"device": name, "reason": why} for name, why in begun.left_out]
+        response.headers["Location"] = f"/v1/rollouts/{begun.one.rollout_id}"
         return {**rollout_object(parts, begun.one), "left_out": left_out}
 
     @router.post("/{number}/undo", summary="Take its boards back to what they ran")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import Field
 
 from microclaw.api.body import RequestBody
@@ -59,13 +59,14 @@ def schedule_router(parts: ScheduleParts) -> APIRouter:
         return {"zone": book.zone, "schedules": [scheduling.facts(one) for one in await book.visible(by.person_id)]}
 
     @router.post("", status_code=201, summary="Make a schedule")
-    async def add(body: ScheduleBody, by: RequestCaller) -> dict[str, Any]:
+    async def add(body: ScheduleBody, by: RequestCaller, response: Response) -> dict[str, Any]:
         asked = AddParameters(**body.model_dump())
         context = _context(by, body.device)
         gate.check(by.person_id, Permission.ACT, f"schedule {asked.when_text}")
         plan = await scheduling.plan(asked, context)
         await admit(gate, by, plan.permission, plan.action, detail=plan.detail, chat_id=context.chat_id)
         made = await scheduling.keep(plan, asked, context)
+        response.headers["Location"] = f"/v1/schedules/{made.schedule_id}"
         return {**scheduling.facts(made), "warning": scheduling.warning(made, plan)}
 
     @router.post("/import", summary="The jobs of a MimiClaw device's cron.json")

@@ -25,6 +25,7 @@ from microclaw.wire.host_api import failure_of
 
 HEAD_TIMEOUT_S = 10.0
 UNREAD_TIMEOUT_S = 30.0
+HALF_CLOSED_S = 2.0
 
 
 class TimeoutConfig(uvicorn.Config):
@@ -74,6 +75,7 @@ class HeadTimeout(UnreadTimeout, H11Protocol):
     """
 
     _head_timer: asyncio.TimerHandle | None = None
+    _half_closed_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -92,7 +94,27 @@ class HeadTimeout(UnreadTimeout, H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_timer()
+        if self._half_closed_timer is not None:
+            self._half_closed_timer.cancel()
         super().connection_lost(exc)
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # as asyncio has it: whether to keep the other direction
+        """A client that has sent its whole request and ends its side gets an answer that comes soon.
+
+        Not for ever: who has left looks just the same, and what waits for them has to end. asyncio's TLS has no half.
+        """
+        is_whole = self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete
+        if self.scheme == "https" or not is_whole:
+            return False
+        self.cycle.keep_alive = False
+        self._half_closed_timer = self.loop.call_later(HALF_CLOSED_S, self.transport.close)
+        return True
+
+    def shutdown(self) -> None:
+        if self._half_closed_timer is not None:
+            self.transport.close()  # most such clients have left, and a stream to one of them would hold up the stop
+        else:
+            super().shutdown()
 
     def _unsupported_upgrade_warning(self) -> None:
         """No line in the log: any client can ask for an upgrade, and uvicorn advises to install something."""
@@ -218,7 +240,7 @@ class _AnswersAtTheEnd:
             if scope["type"] != "http" or has_begun or not self.is_stopping():
                 raise
             stopping = Overloaded("the host is stopping", next_step="ask again when it is back: microclaw up")
-            await failure_response(failure_of(stopping))(scope, receive, send)
+            await failure_response(failure_of(stopping), path=scope["path"])(scope, receive, send)
 
 
 def _server(listener: Listener, head_timeout_s: float, unread_timeout_s: float) -> _Server:

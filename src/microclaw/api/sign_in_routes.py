@@ -18,7 +18,7 @@ from microclaw.auth.passwords import MAX_CHARS, TooManyTries
 from microclaw.auth.people import OWNER, People
 from microclaw.auth.sign_ins import CODE_S, LONGEST_MS, OpenedSession, SignIn, SignIns, csrf_token
 from microclaw.errors import PermissionRefused, UnknownName
-from microclaw.wire.host_api import Failure
+from microclaw.wire.host_api import TOO_MANY, Failure
 
 
 class CodeBody(RequestBody):
@@ -123,7 +123,7 @@ def _wrong(text: str, next_step: str) -> JSONResponse:
 
 def _locked(error: TooManyTries) -> JSONResponse:
     wait_s = math.ceil(error.wait_s)
-    failure = Failure("unauthorized", "too many wrong tries within a minute", f"wait {wait_s} s, or: microclaw open")
+    failure = Failure(TOO_MANY, "too many wrong tries within a minute", f"wait {wait_s} s, or: microclaw open")
     answer = failure_response(failure, 429)
     answer.headers["Retry-After"] = str(wait_s)
     return answer

@@ -116,7 +116,7 @@ def approval_object(pending: Sequence[PendingApproval], people: Roles) -> dict[s
     return {
         "pending": len(pending),
         "first": [
-            {"id": p.approval_id, "action": p.action, "asked_by": names.get(p.person_id, p.person_id)}
+            {"approval_id": p.approval_id, "action": p.action, "asked_by": names.get(p.person_id, p.person_id)}
             for p in pending[:SHOWN]
         ],
     }

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import codecs
 import json
+import os
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, Response
 from pydantic import Field
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import Message, Receive, Scope, Send
 
+from microclaw.api.answers import TaskFacts, Tasks, TaskWithOutput, answers
 from microclaw.api.body import RequestBody
 from microclaw.api.caller import CHANNEL, Caller, RequestCaller, admit
 from microclaw.auth.gate import Gate, Permission
@@ -35,7 +42,7 @@ class TaskBody(RequestBody):
     code: Annotated[str, Field(min_length=1, max_length=MAX_CODE_BYTES)]
     language: Annotated[str, Field(max_length=20, json_schema_extra={"enum": list(LANGUAGES)})] = "python"
     files: Annotated[dict[_Name, str], Field(default_factory=dict, max_length=MAX_FILES)]
-    keep: Annotated[tuple[_Name, ...], Field(max_length=MAX_FILES)] = ()
+    keep: Annotated[tuple[_Name, ...], Field(max_length=MAX_FILES, strict=False)] = ()
     seconds: Annotated[float, Field(gt=0)] | None = None
     memory_mb: Annotated[int, Field(gt=0)] | None = None
     allow: Annotated[str, Field(max_length=32)] | None = None
@@ -44,14 +51,14 @@ class TaskBody(RequestBody):
 def task_router(tasks: TaskService, gate: Gate, roles: Roles) -> APIRouter:
     router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
 
-    @router.get("", summary="Tasks, the newest first")
+    @router.get("", summary="Tasks, the newest first", responses=answers(Tasks))
     async def list_tasks(by: RequestCaller, limit: Annotated[int, Query(ge=1, le=1_000)] = 50) -> dict[str, Any]:
         gate.check(by.person_id, Permission.READ, "list tasks")
         found = await tasks.list(limit, seen_by(roles, by.person_id))
         return {"tasks": [task_object(row) for row in found]}
 
-    @router.post("", status_code=201, summary="Run code in the sandbox")
-    async def run(body: TaskBody, by: RequestCaller) -> dict[str, Any]:
+    @router.post("", status_code=201, summary="Run code in the sandbox", responses=answers(TaskFacts, 201))
+    async def run(body: TaskBody, by: RequestCaller, response: Response) -> dict[str, Any]:
         person = check_may_run(roles, by.person_id)
         order = _order(body, by, person.name)
         what = f"run {len(body.code):,} characters of {order.language} in the sandbox"
@@ -63,9 +70,11 @@ def task_router(tasks: TaskService, gate: Gate, roles: Roles) -> APIRouter:
             if detail and await tasks.question(order) != detail:
                 text = "what the allowlist gives it changed while somebody was asked, so it was not run"
                 raise PermissionRefused(text, next_step="ask for it again")
-        return task_object(await tasks.submit(order))
+        row = await tasks.submit(order)
+        response.headers["Location"] = f"/v1/tasks/{row.number}"
+        return task_object(row)
 
-    @router.get("/{number}", summary="A task, and what it printed")
+    @router.get("/{number}", summary="A task, and what it printed", responses=answers(TaskWithOutput))
     async def show(
         number: int,
         by: RequestCaller,
@@ -76,23 +85,68 @@ def task_router(tasks: TaskService, gate: Gate, roles: Roles) -> APIRouter:
         await check_sees(tasks, roles, by.person_id, _storable(number))
         return view_object(await tasks.view(number, after=after, wait_s=wait_s))
 
-    @router.delete("/{number}", summary="End it; every process of it is dead when this answers")
+    @router.delete(
+        "/{number}", summary="End it; every process of it is dead when this answers", responses=answers(TaskFacts)
+    )
     async def cancel(number: int, by: RequestCaller) -> dict[str, Any]:
         gate.check(by.person_id, Permission.ACT, f"cancel task {number}"[:80])
         await check_sees(tasks, roles, by.person_id, _storable(number))
         return task_object(await tasks.cancel(number))
 
     @router.get("/{number}/files/{name:path}", summary="A file that it left", response_class=FileResponse)
-    async def file(number: int, name: str, by: RequestCaller) -> FileResponse:
+    async def file(number: int, name: str, by: RequestCaller) -> TaskFile:
         gate.check(by.person_id, Permission.READ, "look at tasks")
         row = await check_sees(tasks, roles, by.person_id, _storable(number))
         path: Path = await tasks.file(number, name)
         kind = next((one.media_type for one in row.files if one.name == name), "application/octet-stream")
         shown = quote(path.name)
         headers = {**_HEADERS, "Content-Disposition": f"attachment; filename*=UTF-8''{shown}"}
-        return FileResponse(path, media_type=kind, headers=headers)
+        return TaskFile(path, media_type=kind, headers=headers)
 
     return router
+
+
+class TaskFile(FileResponse):
+    """A file with the conditions of RFC 9110, 13; ranges that cannot be are refused in the form of all errors."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            self.stat_result = await asyncio.to_thread(os.stat, self.path)
+        except FileNotFoundError as exc:
+            text = "this file is kept no longer"
+            raise UnknownName(text, next_step="see what is there: microclaw task list") from exc
+        self.set_stat_headers(self.stat_result)
+        asked = MutableHeaders(scope=scope)
+        if _has_it(asked, self.headers):
+            known = {key: self.headers[key] for key in ("etag", "last-modified")}
+            await Response(status_code=304, headers=known)(scope, receive, send)
+            return
+        if asked.get("range", "bytes=").partition("=")[0].strip().lower() != "bytes":
+            del asked["range"]  # of a unit that nobody knows here: RFC 9110, 14.2
+            scope = {**scope, "headers": asked.raw}
+
+        async def send_file(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] in (400, 416):
+                told = Headers(raw=message["headers"]).get("content-range")
+                text = f"the range {asked['range'][:80]!r} is not one of this file"
+                length = {} if told is None else {"Content-Range": told}
+                raise HTTPException(message["status"], text, headers=length)
+            await send(message)
+
+        await super().__call__(scope, receive, send_file)
+
+
+def _has_it(asked: Headers, file: Headers) -> bool:
+    """Whether the client has this version of the file already."""
+    tags = asked.get("if-none-match")
+    if tags is not None:
+        known = {tag.strip().removeprefix("W/") for tag in tags.split(",")}
+        return "*" in known or file["etag"] in known
+    try:
+        since = parsedate_to_datetime(asked["if-modified-since"])
+        return parsedate_to_datetime(file["last-modified"]) <= since
+    except (KeyError, ValueError, TypeError):
+        return False  # it has none, or not a date with its zone
 
 
 def task_object(row: TaskRow) -> dict[str, Any]:

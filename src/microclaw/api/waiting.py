@@ -17,6 +17,7 @@ from fastapi import APIRouter
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from microclaw.api.answers import WaitedRequest, answers
 from microclaw.api.caller import CALLER_KEY, CHANNEL, Caller, RequestCaller, request_number
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.approved_acts import ApprovedAct, approved_act
@@ -60,7 +61,7 @@ class WaitingRequests:
         if kept is None:
             raise UnknownName("no request of this token has that number", next_step="GET /v1/approvals has what waits")
         if not kept.is_over:
-            return {"state": "waiting", "approval": kept.approval_id}
+            return {"state": "waiting", "approval_id": kept.approval_id}
         return {"state": "ended", "status": kept.status or 500, "result": _read(kept.body)}
 
 
@@ -158,7 +159,7 @@ class TellsWaiting:
             "state": "waiting",
             "request": caller.request,
             "approval": {
-                "id": asked.approval_id,
+                "approval_id": asked.approval_id,
                 "action": asked.action,
                 "detail": list(asked.detail),
                 "expires_s": asked.expires_s,
@@ -220,7 +221,11 @@ def _is_followed(scope: Scope) -> bool:
 def waiting_router(requests: WaitingRequests) -> APIRouter:
     router = APIRouter(prefix="/v1/requests", tags=["approvals"])
 
-    @router.get("/{number}", summary="What became of a request that was told to wait for a yes (202)")
+    @router.get(
+        "/{number}",
+        summary="What became of a request that was told to wait for a yes (202)",
+        responses=answers(WaitedRequest),
+    )
     async def end_of(number: str, by: RequestCaller) -> dict[str, Any]:
         return {"request": number, **requests.end_of(by.job_key(number))}
 

@@ -36,6 +36,9 @@ JsonObject: TypeAlias = dict[str, Any]
 REQUEST_HEADER: Final = "Microclaw-Request"
 """A request's own number (16 to 32 hexadecimal digits), by which its caller finds the question that it waits for."""
 
+TOO_MANY: Final = "too_many_tries"
+"""The code of wrong tokens, codes and passwords beyond what is taken within a minute (429)."""
+
 MAX_LINE_BYTES: Final = 4 << 20
 MAX_SHOWN_ARGUMENTS: Final = 8 << 10  # of a tool call in an answer: a turn has at most 80 of them
 

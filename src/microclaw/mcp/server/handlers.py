@@ -156,7 +156,12 @@ def _told(waiting: Waiting, params: types.CallToolRequestParams) -> types.CallTo
         f"Not done yet, it waits for a yes: {asked.text}. Tell the person: {where_to_decide(asked)}. After a yes it is "
         "done by itself: do not call it again, look whether it happened."
     )
-    approval = {"id": asked.approval_id, "text": asked.text, "detail": asked.detail, "expires_s": asked.expires_s}
+    approval = {
+        "approval_id": asked.approval_id,
+        "text": asked.text,
+        "detail": asked.detail,
+        "expires_s": asked.expires_s,
+    }
     args = json.dumps(params.arguments or {})
     act = {
         "tool": params.name,

@@ -29,6 +29,7 @@ from microclaw.host_client.request import HostError
 from microclaw.mcp.server.handlers import mcp_server
 from microclaw.mcp.server.service import Caller, EndSession
 from microclaw.mcp.server.shared_host import SharedHost
+from microclaw.wire.host_api import TOO_MANY, Failure, failure_object, failure_of
 
 PATH: Final = "/mcp"
 CHECK_PATH: Final = "/v1/approvals"  # for guests and up, as MCP is
@@ -186,18 +187,21 @@ class TokenCheck:
     async def _refusal(self, scope: Scope) -> JSONResponse | None:
         address = _address(scope)
         if self._wrong.wait_s(address) > 0:
-            return _refused(429, "too many wrong tokens", "wait a minute")
+            return _refused(429, Failure(TOO_MANY, "too many wrong tokens", "wait a minute"))
         token = token_of(Headers(scope=scope))
         if token is None:
-            return _refused(401, "no token", "send Authorization: Bearer, with one of: microclaw token create NAME")
+            step = "send Authorization: Bearer, with one of: microclaw token create NAME"
+            return _refused(401, Failure("unauthorized", "no token", step))
         try:
             await self._service.check(token)
         except HostError as exc:
             if exc.status == 401:
                 self._wrong.add(address)
-            return _refused(exc.status, exc.message.replace(CHECK_PATH, "MCP"), exc.next_step)
+            told = exc.failure
+            text = told.message.replace(CHECK_PATH, "MCP")
+            return _refused(exc.status, Failure(told.code, text, told.next_step))
         except MicroclawError as exc:
-            return _refused(503, exc.message, exc.next_step)
+            return _refused(503, failure_of(exc))
         return None
 
 
@@ -275,6 +279,6 @@ async def serve_http(
         await uvicorn.Server(config).serve(sockets=[listener])
 
 
-def _refused(status: int, message: str, next_step: str | None) -> JSONResponse:
+def _refused(status: int, failure: Failure) -> JSONResponse:
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
-    return JSONResponse({"error": {"message": message, "next": next_step}}, status, headers)
+    return JSONResponse({"error": failure_object(failure)}, status, headers)

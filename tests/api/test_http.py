@@ -1,0 +1,235 @@
+"""What any HTTP client may expect (RFC 9110, 9112): HEAD, Allow, whole URLs, kinds of bodies, half a connection."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Mapping
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+from microclaw.api.access import METHODS, ROUTES, access_of
+from microclaw.api.failures import add_failure_handlers
+from microclaw.api.server import Listener, serving, tcp_listener
+from microclaw.api.task_routes import TaskFile
+from microclaw.host_client.client import HostClient
+
+Address = tuple[str, int]
+OPENAI = "/v1/chat/completions"
+
+
+@pytest.fixture(scope="module")
+def tokens(host_facts: dict[str, Any]) -> dict[str, str]:
+    """Of the owner, by scope."""
+    client = HostClient(Path(host_facts["control"]))
+    return {scope: client.post("/v1/tokens", {"name": scope, "scope": scope})["secret"] for scope in ("all", "read")}
+
+
+def ask(
+    api: Address, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
+) -> tuple[int, dict[str, str], bytes]:
+    connection = HTTPConnection(*api, timeout=60)
+    try:
+        connection.request(method, path, body, headers or {})
+        answer = connection.getresponse()
+        return answer.status, {key.lower(): value for key, value in answer.getheaders()}, answer.read()
+    finally:
+        connection.close()
+
+
+def raw(api: Address, *pieces: bytes, half_close: bool = False) -> bytes:
+    with socket.create_connection(api, timeout=60) as connection:
+        connection.sendall(b"".join(pieces))
+        if half_close:
+            connection.shutdown(socket.SHUT_WR)
+        answer = b""
+        while piece := connection.recv(65_536):
+            answer += piece
+        return answer
+
+
+def bearer(secret: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {secret}"}
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/metrics", "/api/docs", "/v1/tasks", "/v1/status", "/v1/events"])
+def test_head_is_get_without_its_content(api: Address, tokens: dict[str, str], path: str) -> None:
+    status, headers, content = ask(api, "HEAD", path, bearer(tokens["all"]))
+    assert (status, content) == (200, b"")
+    if path in ("/v1/events", "/metrics", "/v1/status"):  # without an end, or other from one moment to the next
+        assert headers["content-type"]
+        return
+    _, whole, there = ask(api, "GET", path, bearer(tokens["all"]))
+    assert len(there) == int(headers["content-length"])
+    assert headers["content-type"] == whole["content-type"]
+
+
+def test_head_is_let_in_and_refused_as_get(api: Address, tokens: dict[str, str], host: HostClient) -> None:
+    for secret in ("", "mc_wrong", tokens["read"], tokens["all"]):
+        shown = bearer(secret) if secret else {}
+        more = (
+            () if secret == "mc_wrong" else ("/v1/tokens", "/v1/devices", "/v1/devices/none", "/v1/models", "/healthz")
+        )
+        for path in ("/v1/tasks", *more):
+            found = [ask(api, method, path, shown)[0] for method in ("HEAD", "GET")]
+            assert found[0] == found[1], (secret, path, found)
+    assert ask(api, "HEAD", "/v1/undo", bearer(tokens["all"]))[0] == 405
+
+
+def test_405_names_every_method_of_the_path(api: Address, tokens: dict[str, str]) -> None:
+    known = [route.split(" ") for routes in ROUTES.values() for route in routes]
+    for path in ("/v1/tasks", "/v1/tasks/1", "/v1/schedules", "/v1/memory", "/v1/devices/virtual-1", OPENAI, "/"):
+        there = {method for method in METHODS if access_of(method, path) is not None}
+        assert there <= {method for method, _ in known}
+        for method in {*METHODS, "OPTIONS"} - there:
+            status, headers, content = ask(api, method, path, bearer(tokens["all"]))
+            assert status == 405
+            assert set(headers["allow"].split(", ")) == there | ({"HEAD"} if "GET" in there else set())
+            assert "error" in json.loads(content)
+
+
+def test_a_whole_url_is_taken_and_its_host_is_checked(api: Address, tokens: dict[str, str]) -> None:
+    port, token = api[1], f"Authorization: Bearer {tokens['all']}\r\nConnection: close\r\n\r\n".encode()
+    for target, host, status in (
+        (f"http://127.0.0.1:{port}/v1/me", "localhost", b"200"),
+        (f"HTTP://localhost:{port}/v1/me", "evil.example", b"200"),  # RFC 9112, 3.2.2: the Host header is ignored
+        (f"http://127.0.0.1:{port}", "localhost", b"200"),
+        ("http://evil.example/v1/me", "localhost", b"403"),
+        (f"http://evil.example@127.0.0.1:{port}/v1/me", "localhost", b"403"),
+        (f"http://127.0.0.1:{port}//v1/me", "localhost", b"404"),
+        ("ftp://localhost/v1/me", "localhost", b"404"),
+    ):
+        answer = raw(api, f"GET {target} HTTP/1.1\r\nHost: {host}\r\n".encode(), token)
+        assert answer.startswith(b"HTTP/1.1 " + status), (target, answer)
+
+
+@pytest.mark.parametrize("path", ["/v1/tasks", "/v1/signin/password", OPENAI, "/api/compile-wasm"])
+@pytest.mark.parametrize("kind", ["", "text/plain", "application/x-www-form-urlencoded", "text/json"])
+def test_a_body_that_does_not_say_that_it_is_json_is_415(
+    api: Address, tokens: dict[str, str], path: str, kind: str
+) -> None:
+    token = bearer(tokens["all"])
+    status, _, content = ask(api, "POST", path, {**token, **({"Content-Type": kind} if kind else {})}, b'{"code":"1"}')
+    assert status == 415
+    assert "send Content-Type: application/json" in content.decode()
+    taken = {"Content-Type": "application/problem+json; charset=utf-8"}
+    assert ask(api, "POST", path, {**token, **taken}, b"{}")[0] != 415
+    assert ask(api, "PATCH", path, token, b"{}")[0] == 405  # first of all: another body would not help
+
+
+def test_openai_paths_fail_in_openai_form(api: Address, tokens: dict[str, str]) -> None:
+    json_body = {"Content-Type": "application/json"}
+    asked: list[tuple[str, str, str, bytes | None, dict[str, str], int, str, str]] = [
+        ("", "GET", "/v1/models", None, {}, 401, "authentication_error", "invalid_api_key"),
+        ("read", "GET", "/v1/models", None, {}, 403, "permission_error", "permission_refused"),
+        ("all", "PUT", "/v1/models", None, {}, 405, "invalid_request_error", "method_not_allowed"),
+        ("all", "GET", OPENAI, None, {}, 405, "invalid_request_error", "method_not_allowed"),
+        ("all", "POST", OPENAI, b"{}", {}, 415, "invalid_request_error", "unsupported_media_type"),
+        ("all", "POST", OPENAI, b"x" * (9 << 20), json_body, 413, "invalid_request_error", "too_large"),
+    ]
+    for who, method, path, body, headers, status, kind, code in asked:
+        shown = bearer(tokens[who]) if who else {}
+        found, _, content = ask(api, method, path, {**shown, **headers}, body)
+        error = json.loads(content)["error"]
+        assert (found, error.get("type"), error["code"]) == (status, kind, code)
+        assert "(next: " in error["message"]
+
+
+def test_who_ends_their_side_after_the_request_is_answered(api: Address, tokens: dict[str, str]) -> None:
+    head = f"Host: localhost\r\nAuthorization: Bearer {tokens['all']}\r\n".encode()
+    for _ in range(10):
+        answer = raw(api, b"GET /v1/me HTTP/1.1\r\n", head, b"\r\n", half_close=True)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+    body = b'{"when":"every day at 08:00","do":"say hello"}'
+    begun = b"POST /v1/schedules HTTP/1.1\r\n" + head + b"Content-Type: application/json\r\n"
+    assert raw(api, begun, b"Content-Length: 4000\r\n\r\n", body, half_close=True) == b""  # and nothing is done
+    schedules = json.loads(ask(api, "GET", "/v1/schedules", bearer(tokens["all"]))[2])["schedules"]
+    assert schedules == []
+    answer = raw(api, begun, f"Content-Length: {len(body)}\r\n\r\n".encode(), body, half_close=True)
+    assert answer.startswith(b"HTTP/1.1 201 ")
+
+
+def test_too_many_tries_have_a_code_of_their_own(api: Address) -> None:
+    for path, headers, body in (
+        ("/v1/me", bearer("mc_wrong"), None),
+        ("/v1/signin/password", {"Content-Type": "application/json"}, b'{"name":"owner","password":"wrong words"}'),
+    ):
+        method = "GET" if body is None else "POST"
+        told = [ask(api, method, path, headers, body) for _ in range(12)]
+        assert {status for status, _, _ in told} == {401, 429}
+        assert json.loads(told[-1][2])["error"]["code"] == "too_many_tries"
+        assert int(told[-1][1]["retry-after"]) > 0
+
+
+def test_what_a_request_does_not_know_is_refused(api: Address, tokens: dict[str, str]) -> None:
+    headers = {**bearer(tokens["all"]), "Content-Type": "application/json"}
+    for method, path, body, told in (
+        ("GET", "/v1/tasks?limt=1", None, "limt is no field of this request"),
+        ("GET", "/v1/me?x", None, "x is no field of this request"),
+        ("POST", "/v1/tasks", {"code": "1", "seconds": True}, "seconds is a number"),
+        ("POST", "/v1/tasks", {"code": "1", "seconds": "5"}, "seconds is a number, not '5'"),
+        ("POST", "/v1/tasks", {"code": "1", "memory_mb": 1.5}, "memory_mb is a whole number, not 1.5"),
+        ("POST", "/v1/tasks", {"code": "1", "keep": [7]}, "keep.0 is a text, not 7"),
+        ("POST", "/v1/tasks", {"code": "1", "memory_mb": 64.0, "seconds": "x"}, "seconds is a number, not 'x'"),
+        ("POST", "/v1/devices/virtual-1/notify", {"text": "x", "speak": 1}, "speak is true or false, not 1"),
+        ("POST", OPENAI, {"messages": []}, "messages is empty"),
+    ):
+        content = None if body is None else json.dumps(body).encode()
+        status, _, answer = ask(api, method, path, headers, content)
+        assert status in (400, 422)
+        assert told in json.loads(answer)["error"]["message"]
+    assert ask(api, "GET", "/v1/tasks?limit=1", headers)[0] == 200
+    assert ask(api, "GET", "/v1/models?api-version=2024-10-21", headers)[0] == 200
+
+
+def test_what_is_made_says_where_it_is(api: Address, tokens: dict[str, str]) -> None:
+    headers = {**bearer(tokens["all"]), "Content-Type": "application/json"}
+    for path, body in (
+        ("/v1/schedules", {"when": "every day at 09:00", "do": "say hello"}),
+        ("/v1/devices", {"name": "attic", "board": "virtual", "transports": ["virtual:/nowhere"]}),
+    ):
+        status, made, content = ask(api, "POST", path, headers, json.dumps(body).encode())
+        assert status == 201, content
+        assert ask(api, "GET", made["location"], headers)[0] == 200
+
+
+async def test_a_file_has_versions_and_parts(tmp_path: Path) -> None:
+    app, path = FastAPI(), tmp_path / "out.txt"
+    path.write_bytes(b"0123456789")
+    add_failure_handlers(app)
+
+    @app.get("/file")
+    async def file() -> TaskFile:
+        return TaskFile(path, media_type="text/plain")
+
+    def check(api: Address) -> None:
+        def get(**headers: str) -> tuple[int, dict[str, str], bytes]:
+            return ask(api, "GET", "/file", {name.replace("_", "-"): value for name, value in headers.items()})
+
+        _, whole, _ = get()
+        etag, date = whole["etag"], whole["last-modified"]
+        for known in (etag, f'"other", W/{etag}', "*"):
+            status, headers, content = get(If_None_Match=known, Range="bytes=0-3")
+            assert (status, content, headers["etag"]) == (304, b"", etag)
+        assert get(If_Modified_Since=date)[0] == 304
+        assert get(If_Modified_Since=date, If_None_Match='"other"')[0] == 200
+        for other in ("Mon, 01 Jan 2001 00:00:00 GMT", "yesterday", "Mon, 01 Jan 2001 00:00:00"):
+            assert get(If_Modified_Since=other)[0] == 200
+        assert get(Range="bytes=2-4")[::2] == (206, b"234")
+        assert get(Range="lines=1-2")[::2] == (200, b"0123456789")  # RFC 9110, 14.2: another unit is ignored
+        for wrong, refused in (("bytes=5000-", 416), ("bytes=abc", 400), ("bytes=9-2", 400)):
+            status, headers, content = get(Range=wrong)
+            assert status == refused
+            assert json.loads(content)["error"]["next"] is not None
+            assert headers.get("content-range") == ("bytes */10" if refused == 416 else None)
+        path.unlink()
+        assert get()[0] == 404
+
+    with tcp_listener("127.0.0.1", 0) as listener:
+        async with asyncio.TaskGroup() as group, serving([Listener("files", app, listener)], group):
+            await asyncio.to_thread(check, listener.getsockname())
