@@ -145,7 +145,7 @@ def test_who_ends_their_side_after_the_request_is_answered(api: Address, tokens:
     for _ in range(10):
         answer = raw(api, b"GET /v1/me HTTP/1.1\r\n", head, b"\r\n", half_close=True)
         assert answer.startswith(b"HTTP/1.1 200 ")
-    body = b'{"when":"every day at 08:00","do":"say hello"}'
+    body = b'{"when":"every day at 08:00","do":"turn on pin 4"}'
     begun = b"POST /v1/schedules HTTP/1.1\r\n" + head + b"Content-Type: application/json\r\n"
     assert raw(api, begun, b"Content-Length: 4000\r\n\r\n", body, half_close=True) == b""  # and nothing is done
     schedules = json.loads(ask(api, "GET", "/v1/schedules", bearer(tokens["all"]))[2])["schedules"]
@@ -190,7 +190,7 @@ def test_what_a_request_does_not_know_is_refused(api: Address, tokens: dict[str,
 def test_what_is_made_says_where_it_is(api: Address, tokens: dict[str, str]) -> None:
     headers = {**bearer(tokens["all"]), "Content-Type": "application/json"}
     for path, body in (
-        ("/v1/schedules", {"when": "every day at 09:00", "do": "say hello"}),
+        ("/v1/schedules", {"when": "every day at 09:00", "do": "turn on pin 4"}),
         ("/v1/devices", {"name": "attic", "board": "virtual", "transports": ["virtual:/nowhere"]}),
     ):
         status, made, content = ask(api, "POST", path, headers, json.dumps(body).encode())

@@ -143,10 +143,10 @@ def _cases(operation: Operation) -> Iterator[Case]:
 
 
 def _may_be_wrong(parameter: Any) -> bool:
-    """Any text fits a word of the path that has no limits."""
+    """Any text fits a word of the path that has no limits but to be there."""
     return (
         parameter.definition["in"] != "path"
-        or not parameter.definition["schema"].keys() <= {"type", "title"}
+        or not parameter.definition["schema"].keys() <= {"type", "title", "minLength"}
         or (parameter.definition["schema"]["type"] != "string")
     )
 
