@@ -1,4 +1,4 @@
-"""README's "Using it", pasted into a shell beside a host and a board with stock ESP-WASMachine."""
+"""Lines of docs/commands.md, pasted beside a host and a board with stock ESP-WASMachine; those of other pages parse."""
 
 from __future__ import annotations
 
@@ -20,10 +20,17 @@ from microclaw.cli.child import Child
 from microclaw.cli.main import app, hoist_globals
 
 TIMEOUT_S: Final = 300
-README: Final = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-BLOCKS: Final = re.findall(r"^```\n(.*?)^```$", README.split("## Using it")[1], re.DOTALL | re.MULTILINE)
-PASTED: Final = next(block for block in BLOCKS if "cat > blink.c" in block)
-LINES: Final = [line for block in BLOCKS for line in block.splitlines() if line.startswith("microclaw ")]
+ROOT: Final = Path(__file__).parents[2]
+PAGES: Final = ("README.md", "docs/commands.md", "docs/tutorial.md", "docs/lan.md", "docs/models.md")
+COMMAND: Final = re.compile(r"^(?:\.venv/bin/)?(microclaw .*)$", re.MULTILINE)
+
+
+def blocks(page: str) -> list[str]:
+    return re.findall(r"^```\n(.*?)^```$", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+PASTED: Final = next(block for block in blocks("docs/commands.md") if "cat > blink.c" in block)
+LINES: Final = [line for page in PAGES for block in blocks(page) for line in COMMAND.findall(block)]
 
 
 @pytest.fixture

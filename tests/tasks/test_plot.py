@@ -1,4 +1,4 @@
-"""plot.py, which lies beside Python code in the sandbox: which CSV files it reads, and the line of the README."""
+"""plot.py, which lies beside Python code in the sandbox: which CSV files it reads, and the line of docs/commands.md."""
 
 from __future__ import annotations
 
