@@ -45,7 +45,7 @@ def execute(
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="For a device that is away, up to 15 s.")] = True,
     force: Annotated[bool, typer.Option("--force", help="Also on a pin that a program has.")] = False,
 ) -> None:
-    """Call one method of a device, or of several, at once."""
+    """Call one method of a device, or of several."""
     options = global_options(ctx)
     if options.chooses_many:
         _execute_on_many(options, words[0], words[1:], wait=wait, force=force)
@@ -137,7 +137,7 @@ def repl(
     target: Annotated[str, typer.Argument(metavar="DEVICE", help="A device's name, or HOST:PORT without a host.")],
     board: Annotated[str, typer.Option("--board", help="With an address: the board's profile.")] = "virtual",
 ) -> None:
-    """Call a device's methods line by line; Tab completes, Ctrl-D leaves."""
+    """Call a device's methods line by line. Tab completes, Ctrl-D leaves."""
     options = global_options(ctx)
     words = CallCompletions(*_known(options, target))
     home = options.settings().home

@@ -421,7 +421,7 @@ def notify(
         int | None, typer.Option("--expires", metavar="SECONDS", min=1, help="Worth nothing after that.")
     ] = None,
 ) -> None:
-    """Tell a device something: at once when it is connected, else when it comes back."""
+    """Tell a device something, now or when it is back."""
     options = global_options(ctx)
     body = {"text": " ".join(text), "speak": speak, "expires_s": expires}
     noted = options.host().post(f"/v1/devices/{segment(device)}/notify", body)
