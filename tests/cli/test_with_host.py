@@ -63,6 +63,12 @@ def test_devices_are_listed_for_people_and_programs(ask: Run) -> None:
     assert not re.search(r"^NAME +BOARD", ask("device", "list", "-q").out)
 
 
+def test_the_shell_completes_the_devices_of_this_host(ask: Run) -> None:
+    asked = {"_MICROCLAW_COMPLETE": "complete_bash", "COMP_WORDS": "microclaw logs virt", "COMP_CWORD": "2"}
+    tries = (ask(environ=asked).out for _ in range(20))  # a busy machine may need longer than completion waits
+    assert next(out for out in tries if out) == "virtual-1\n"
+
+
 def test_device_name_that_is_taken_or_wrong_is_refused(ask: Run) -> None:
     where = ["--board", "virtual", "--wasmachine", "127.0.0.1:9"]
     assert ask("device", "add", "virtual-1", *where).code == 1

@@ -139,13 +139,20 @@ class LazyGroup(TyperGroup):
         hidden = {name: TyperCommand(name, hidden=True) for name in ALIASES}
         super().__init__(commands={**listed, **hidden, **commands}, **settings)
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """For the shell's completion the words come as they were typed: the global options are moved here."""
+        if extra.get("resilient_parsing"):
+            front, rest = _split_globals(args)
+            args = front if rest and rest[-1] in _VALUES else front + rest  # its value is what is typed now
+        return super().make_context(info_name, args, parent, **extra)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002  the parser gives it
         column = max(map(len, COMMANDS))  # the same in every section
         for title, names in GROUPS.items():
             with formatter.section(title):
                 formatter.write_dl([(f"{name:<{column}}", COMMANDS[name][1]) for name in names.split()])
 
-    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002  the parser gives it
         with formatter.section("Examples"):
             formatter.write_dl(_EXAMPLES, col_max=40)
         formatter.write_paragraph()
@@ -192,16 +199,31 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _device_names(ctx: typer.Context, incomplete: str) -> list[str]:
+    from microclaw.cli.known_names import device_names  # only when a shell asks
+
+    return device_names(ctx, incomplete)
+
+
+def _labels(ctx: typer.Context, incomplete: str) -> list[str]:
+    from microclaw.cli.known_names import device_labels  # only when a shell asks
+
+    return device_labels(ctx, incomplete)
+
+
 @app.callback()
 def _global_options(
     ctx: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     devices: Annotated[
         list[str] | None,
-        typer.Option("-d", "--device", metavar="NAME", help="The device to act on; again for more."),
+        typer.Option(
+            "-d", "--device", metavar="NAME", help="The device to act on; again for more.", autocompletion=_device_names
+        ),
     ] = None,
     labels: Annotated[
-        list[str] | None, typer.Option("-l", "--label", metavar="LABEL", help="The devices with this label.")
+        list[str] | None,
+        typer.Option("-l", "--label", metavar="LABEL", help="The devices with this label.", autocompletion=_labels),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All devices.")] = False,
     home: Annotated[Path | None, typer.Option("--home", metavar="DIR", help="The host's data folder.")] = None,
@@ -254,6 +276,12 @@ def _run(words: list[str]) -> int:
 
 def hoist_globals(arguments: Sequence[str]) -> list[str]:
     """Global options may stand anywhere on the line: move them in front of the command. `--` ends the options."""
+    front, rest = _split_globals(arguments)
+    return front + rest
+
+
+def _split_globals(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The global options with their values, and the other words."""
     front: list[str] = []
     rest: list[str] = []
     words = iter(arguments)
@@ -266,7 +294,7 @@ def hoist_globals(arguments: Sequence[str]) -> list[str]:
             front += [word, value]
         else:
             rest.append(word)
-    return front + rest
+    return front, rest
 
 
 def _mend_closed_streams() -> None:
