@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -252,7 +253,7 @@ def _global_options(
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command line and return its exit code; the entry point passes it to sys.exit."""
-    _mend_closed_streams()
+    _mend_streams()
     words = hoist_globals(sys.argv[1:] if arguments is None else arguments)
     try:
         return _run(words)
@@ -297,9 +298,16 @@ def _split_globals(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     return front, rest
 
 
-def _mend_closed_streams() -> None:
-    """Python has no stream where the caller closed it (`>&-`): use the null device."""
+def _mend_streams() -> None:
+    """Python has no stream where the caller closed it (`>&-`): use the null device. Letters that the locale lacks
+    (Latin-1, C) get a plain form; they would end the command.
+    """
     if sys.stdout is None:
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  open as long as the process
     if sys.stderr is None:
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115  open as long as the process
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and stream.encoding.lower() not in ("utf-8", "utf8"):
+            from microclaw.text import use_plain_letters  # not needed where everything can be written
+
+            use_plain_letters(stream)
