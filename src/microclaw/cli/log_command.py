@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from microclaw.cli.audit_command import since_ms
+from microclaw.cli.audit_command import MAX_TAIL, since_ms
 from microclaw.cli.known_names import device_then_program
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.errors import ConfigError, DeviceUnreachable
@@ -17,7 +17,6 @@ from microclaw.host_client.request import segment
 from microclaw.text import one_line
 
 FOLLOW_S: Final = 0.2
-MAX_TAIL: Final = 100_000
 LISTEN_MS: Final = 1_500
 """Without --follow a console that has just been opened is listened to for so long."""
 
