@@ -14,6 +14,7 @@ and Wales are spelt with tags: they become a black flag.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import itertools
 import json
@@ -22,6 +23,7 @@ import re
 import textwrap
 import unicodedata
 from collections.abc import Iterator, Sequence
+from io import TextIOWrapper
 from typing import Final
 
 BAR: Final = " | "
@@ -69,6 +71,21 @@ _PROGRAM_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,126}")  # 126: as the firmw
 _MAX_ODD_NAME: Final = 40
 MAX_PERSON_NAME: Final = 40
 _PERSON_NAME: Final = re.compile(r"[^\W\d_][\w .'-]*")
+_PLAIN_FORMS: Final = {
+    **dict.fromkeys("\u2018\u2019", "'"),
+    **dict.fromkeys("\u201c\u201d", '"'),
+    **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2500", "-"),
+    **dict.fromkeys("\u2502\u2524\u251c", "|"),
+    **dict.fromkeys("\u250c\u2510\u2514\u2518", "+"),
+    "\u2022": "*",
+    "\u2190": "<-",
+    "\u2192": "->",
+    "\u2713": "ok",
+    "\xb0": "deg ",
+    "\xb5": "u",
+    "\xd7": "x",
+}
+"""Characters that have no form of their own in Unicode's compatibility decomposition."""
 _QUOTES: Final = str.maketrans('<>"', "   ")
 _FENCE_KEY: Final = os.urandom(16)
 _FENCE: Final = re.compile(r"<untrusted-([0-9a-f]{8}) source=[^\n]*>\n(.*?)\n</untrusted-\1>", re.DOTALL)
@@ -93,6 +110,23 @@ def clean_text(text: str, *, one_line: bool = False, limit: int | None = None, m
     if one_line:
         text = re.sub(r"[\n\t]+", " ", text).strip()
     return text[:limit]
+
+
+def use_plain_letters(stream: TextIOWrapper) -> None:
+    """What the stream's encoding lacks is written as ASCII: "…" as "...", "é" as "e", else "?"."""
+    codecs.register_error("microclaw.plain", _plain_letters)
+    stream.reconfigure(errors="microclaw.plain")
+
+
+def _plain_letters(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(_plain_form(char) for char in error.object[error.start : error.end]), error.end
+
+
+def _plain_form(char: str) -> str:
+    split = unicodedata.normalize("NFKD", _PLAIN_FORMS.get(char, char))
+    return split.encode("ascii", "ignore").decode() or "?"
 
 
 def without_marks(text: str) -> str:

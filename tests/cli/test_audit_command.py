@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.cli.conftest import TIMEOUT_S, Run, clean_environ
 from microclaw.audit import AuditEvent, AuditKind, append_events
 from microclaw.audit.log import AuditLog
 from microclaw.cli.host_commands import screen_rows
+from microclaw.cli.main import main
 
 OLD_TOKEN = AuditEvent(AuditKind.CREDENTIAL_SUPERSEDED, "lamp: token_superseded", address="192.0.2.9", about="d-1")
 
@@ -51,6 +53,19 @@ def test_without_a_host_the_log_is_read_chosen_from_and_a_document(run: Run, hom
         "approval": None,
         "count": 1,
     }
+
+
+def test_tail_is_the_newest_of_what_was_chosen(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    append_events(home, [AuditEvent(AuditKind.TOKEN_WRONG, f"try {number}", address="192.0.2.9") for number in "1234"])
+    append_events(home, [EVENT])
+    shown = []
+    for words in (["--tail", "2"], ["show", "--tail", "2", "--kind", "token.wrong"], ["--tail", "0"], ["--tail", "9"]):
+        assert main(["--home", str(home), "audit", *words]) == 0
+        shown.append(re.findall(r"try [1-4]|opens nothing", capsys.readouterr().out))
+    first, *rest = shown
+    assert first == ["try 4", "opens nothing"]
+    assert rest == [["try 3", "try 4"], [], ["try 1", "try 2", "try 3", "try 4", "opens nothing"]]
+    assert main(["--home", str(home), "audit", "--tail", "-1"]) == 2
 
 
 def test_a_kind_or_time_that_is_none_is_named(run: Run, home: Path) -> None:

@@ -63,6 +63,27 @@ def test_devices_are_listed_for_people_and_programs(ask: Run) -> None:
     assert not re.search(r"^NAME +BOARD", ask("device", "list", "-q").out)
 
 
+def test_the_shell_completes_the_devices_of_this_host(ask: Run) -> None:
+    asked = {"_MICROCLAW_COMPLETE": "complete_bash", "COMP_WORDS": "microclaw logs virt", "COMP_CWORD": "2"}
+    tries = (ask(environ=asked).out for _ in range(20))  # a busy machine may need longer than completion waits
+    assert next(out for out in tries if out) == "virtual-1\n"
+
+
+def test_a_narrow_terminal_and_an_old_locale_break_no_screen(ask: Run, program: Callable[[str, int], Path]) -> None:
+    narrow = {"COLUMNS": "60", "PYTHONIOENCODING": "iso-8859-1"}
+    ran = ask("run", str(program("narrow", 12)), "-d", "virtual-1", environ=narrow)
+    assert (ran.code, ran.err) == (0, "")
+    assert {"compile", "check", "proof"} <= {line.partition(" ")[0] for line in ran.out.splitlines()}
+    screens = [ran.out]
+    for encoding, words in (("iso-8859-1", ("status",)), ("ascii", ("device", "list")), ("ascii", ("app", "list"))):
+        shown = ask(*words, environ={**narrow, "PYTHONIOENCODING": encoding})
+        assert (shown.code, shown.err) == (0, "")
+        assert "virtual-1" in shown.out
+        screens.append(shown.out)
+    assert max(len(line) for screen in screens for line in screen.splitlines()) <= 60
+    assert ask("app", "uninstall", "narrow", "-d", "virtual-1").code == 0
+
+
 def test_device_name_that_is_taken_or_wrong_is_refused(ask: Run) -> None:
     where = ["--board", "virtual", "--wasmachine", "127.0.0.1:9"]
     assert ask("device", "add", "virtual-1", *where).code == 1

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from microclaw.cli.main import main
+from microclaw.cli.main import load_command, main
+from microclaw.cli.tried_words import _MEANT
 
 NUMBERS = "there is no schedule {!r}: each has a number"
 
@@ -100,6 +102,50 @@ def test_what_is_empty_or_nowhere_is_one_sentence_with_what_to_do(
     error, after = capsys.readouterr().err.splitlines()
     assert error == f"error: {said}"
     assert after.endswith(following)
+
+
+@pytest.mark.parametrize(
+    ("line", "following"),
+    [
+        ("version", "microclaw --version"),
+        ("esp32s3", "microclaw flash finds the chip and the port itself"),
+        ("flash esp32s3", "microclaw flash finds the chip and the port itself"),
+        ("device flash", "microclaw flash --help"),
+        ("install", "microclaw run FILE -d DEVICE"),
+        ("list", "microclaw device list shows the boards, microclaw app list the programs"),
+        ("ls", "microclaw device list"),
+        ("ps", "microclaw device list"),
+        ("start", "microclaw up starts the host"),
+        ("stop", "microclaw app stop NAME"),
+        ("login", "microclaw open for a browser"),
+        ("update", "microclaw app upgrade NAME FILE"),
+        ("Upgrade", "microclaw app upgrade NAME FILE"),
+        ("monitor", "microclaw logs DEVICE -f"),
+        ("compile", "microclaw app build FILE"),
+        ("build", "microclaw app build FILE"),
+        ("device ls", "microclaw device list --help"),
+        ("device delete", "microclaw device remove --help"),
+        ("token delete", "microclaw token rm --help"),
+        ("app compile", "microclaw app build --help"),
+        ("app run", "microclaw run --help"),
+    ],
+)
+def test_a_word_from_elsewhere_leads_to_the_command_that_does_it(
+    line: str, following: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(line.split()) == 2
+    error, after = capsys.readouterr().err.splitlines()
+    assert repr(line.split()[-1]) in error
+    assert after.startswith(f"next: {following}")
+
+
+def test_each_command_that_a_wrong_word_leads_to_is_there() -> None:
+    for told in set(_MEANT.values()):
+        named = re.findall(r"microclaw ([a-z]+)(?: ([a-z]+)\b)?", told)
+        assert named or "microclaw --" in told
+        for group, word in named:
+            commands = getattr(load_command(group), "commands", None)
+            assert commands is None or word in commands, told
 
 
 def test_the_document_of_a_wrong_line_has_the_same_words(capsys: pytest.CaptureFixture[str]) -> None:

@@ -129,6 +129,8 @@ async def test_all_of_fast_output_arrives_and_what_is_not_kept_is_said(home: Pat
     assert (code, out == whole) == (0, True), err
     code, out, _ = await microclaw(home, "task", "show", "1", "--output")
     assert (code, out == whole) == (0, True)
+    code, out, err = await microclaw(home, "task", "show", "1", "--tail", "2")
+    assert (code, out, err) == (0, "".join(whole.splitlines(keepends=True)[-2:]), "")
     code, out, _ = await microclaw(home, "--json", "task", "show", "1")
     assert json.loads(out)["output"] == whole
     (home / "tasks" / "1" / "output").unlink()

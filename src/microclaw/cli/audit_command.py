@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from microclaw.errors import StoreError
 from microclaw.text import count_text
 
 FOLLOW_S: Final = 0.5
+MAX_TAIL: Final = 100_000
 BROKEN_STEP: Final = (
     "was it a person of this host, or an older version of microclaw in this home? Else keep a copy of the folder "
     "audit, compare it with a backup, and look who could write there"
@@ -45,24 +47,32 @@ Kinds = Annotated[
 ]
 Follow = Annotated[bool, typer.Option("-f", "--follow", help="Go on as events come, until Ctrl-C.")]
 
+Tail = Annotated[
+    int | None, typer.Option("--tail", metavar="N", min=0, max=MAX_TAIL, help="Only the newest N of the events.")
+]
+
 
 @audit_group.callback()
-def audit(ctx: typer.Context, since: Since = None, kind: Kinds = None, follow: Follow = False) -> None:
+def audit(
+    ctx: typer.Context, since: Since = None, kind: Kinds = None, tail: Tail = None, follow: Follow = False
+) -> None:
     """The security log: who tried to come in, who was let in, what was decided. Without a command: show."""
     if ctx.invoked_subcommand is None:
-        show(ctx, since, kind, follow)
-    elif since is not None or kind or follow:
-        raise typer.BadParameter("--since, --kind and -f are of show: microclaw audit show --since 7d")
+        show(ctx, since, kind, tail, follow)
+    elif since is not None or kind or follow or tail is not None:
+        raise typer.BadParameter("--since, --kind, --tail and -f are of show: microclaw audit show --since 7d")
 
 
 @audit_group.command("show")
-def show(ctx: typer.Context, since: Since = None, kind: Kinds = None, follow: Follow = False) -> None:
+def show(
+    ctx: typer.Context, since: Since = None, kind: Kinds = None, tail: Tail = None, follow: Follow = False
+) -> None:
     """The events, oldest first."""
     options = global_options(ctx)
     kinds = _kinds(kind or ())
     from_ms = 0 if since is None else since_ms(since)
     with _readable(options) as home:
-        _read(options, home, from_ms, kinds, follow=follow)
+        _read(options, home, from_ms, kinds, tail=tail, follow=follow)
 
 
 @audit_group.command("verify")
@@ -183,17 +193,21 @@ def _readable(options: GlobalOptions) -> Iterator[Path]:
         raise StoreError(text, next_step="check what is there, its owner and permissions") from exc
 
 
-def _read(options: GlobalOptions, home: Path, since_ms: int, kinds: frozenset[str], *, follow: bool) -> None:
+def _read(
+    options: GlobalOptions, home: Path, since_ms: int, kinds: frozenset[str], *, tail: int | None, follow: bool
+) -> None:
     if follow:
         followed = Followed(home)
         while True:
             news = followed.new()
-            _show(options, [one for one in news if one.at_ms >= since_ms and is_wanted(one.event.kind, kinds)])
+            wanted = (one for one in news if one.at_ms >= since_ms and is_wanted(one.event.kind, kinds))
+            _show(options, list(deque(wanted, maxlen=tail)))
+            tail = None  # of what was there already; what comes is shown whole
             time.sleep(FOLLOW_S)
-    found = list(read_events(home, since_ms=since_ms, kinds=kinds))
+    found = list(deque(read_events(home, since_ms=since_ms, kinds=kinds), maxlen=tail))
     if not options.wrote_json("audit", {"events": [_object(one) for one in found]}):
         _show(options, found)
-        if not found:
+        if not found and tail != 0:
             options.say("nothing of that kind or time" if kinds or since_ms else "nothing yet")
 
 

@@ -51,7 +51,7 @@ def backup(
         typer.Option("--new-key", metavar="KEYFILE", help="Make a key for --recipient and backup.recipient, and end."),
     ] = None,
 ) -> None:
-    """Put all that this host is into one encrypted file."""
+    """Put all of this host into one encrypted file."""
     options = global_options(ctx)
     if (file is None) == (new_key is None):
         raise typer.BadParameter("name the FILE to write, or --new-key KEYFILE alone")

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from microclaw.cli.known_names import device_names, first_word_device
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.devices.call_text import (
     CALLS,
@@ -37,6 +38,7 @@ def execute(
         list[str],
         typer.Argument(
             metavar="DEVICE METHOD [ARG]...",
+            autocompletion=first_word_device,
             help="A device's name, or HOST:PORT without a host (with -d, -l or --all: none), gpio.set, gpio.get, "
             "adc.read, apps.list, ..., and pin=2 level=1, or 2 1",
         ),
@@ -45,7 +47,7 @@ def execute(
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="For a device that is away, up to 15 s.")] = True,
     force: Annotated[bool, typer.Option("--force", help="Also on a pin that a program has.")] = False,
 ) -> None:
-    """Call one method of a device, or of several, at once."""
+    """Call one method of a device, or of several."""
     options = global_options(ctx)
     if options.chooses_many:
         _execute_on_many(options, words[0], words[1:], wait=wait, force=force)
@@ -134,10 +136,15 @@ def _entry(value: Any) -> str:
 
 def repl(
     ctx: typer.Context,
-    target: Annotated[str, typer.Argument(metavar="DEVICE", help="A device's name, or HOST:PORT without a host.")],
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="DEVICE", autocompletion=device_names, help="A device's name, or HOST:PORT without a host."
+        ),
+    ],
     board: Annotated[str, typer.Option("--board", help="With an address: the board's profile.")] = "virtual",
 ) -> None:
-    """Call a device's methods line by line; Tab completes, Ctrl-D leaves."""
+    """Call a device's methods line by line. Tab completes, Ctrl-D leaves."""
     options = global_options(ctx)
     words = CallCompletions(*_known(options, target))
     home = options.settings().home

@@ -54,7 +54,7 @@ def demo(
     fleet: Annotated[bool, typer.Option("--fleet", help="Update many virtual boards in stages instead.")] = False,
     boards: Annotated[int, typer.Option("--boards", min=MIN_FLEET, max=100, help="So many, with --fleet.")] = 20,
 ) -> None:
-    """One sentence becomes a program on a virtual board that goes on without the host."""
+    """See it work on a virtual board. One sentence becomes a program that goes on without the host."""
     raise typer.Exit(run_demo(global_options(ctx), once=once, voice=voice, fleet=boards if fleet else 0))
 
 

@@ -55,7 +55,7 @@ def bench(
 def completion(
     shell: Annotated[str, typer.Argument(help=f"{', '.join(SHELLS)}.")] = "bash",
 ) -> None:
-    """Print the completion script of a shell: eval "$(microclaw completion bash)"."""
+    """Print a shell's completion script. It completes commands, devices and programs."""
     if shell not in SHELLS:
         raise typer.BadParameter(f"{shell!r} is not one of {', '.join(SHELLS)}", param_hint="SHELL")
     script = shells.get_completion_script(  # type: ignore[attr-defined]  # typer re-exports it without saying so
@@ -109,7 +109,7 @@ def virtual(
         str | None, typer.Option("--revision", metavar="NAME", help="Of the board: updates may be for some alone.")
     ] = None,
 ) -> None:
-    """Run a virtual ESP32-S3 in the foreground and print its addresses; Ctrl-C ends it."""
+    """Run a virtual ESP32-S3; Ctrl-C ends it. It prints its addresses."""
     options = global_options(ctx)
     secret = None
     if join:

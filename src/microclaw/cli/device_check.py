@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from microclaw.cli.call_commands import endpoint_of, is_address
+from microclaw.cli.known_names import device_names
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.devices.examine import NEVER_REACHED, REVOKED
 from microclaw.host_client.request import segment
@@ -17,7 +18,12 @@ from microclaw.host_client.request import segment
 def check(
     ctx: typer.Context,
     target: Annotated[
-        str, typer.Argument(metavar="NAME|ADDRESS", help="A device of the host, or HOST:PORT, serial:... without one.")
+        str,
+        typer.Argument(
+            metavar="NAME|ADDRESS",
+            autocompletion=device_names,
+            help="A device of the host, or HOST:PORT, serial:... without one.",
+        ),
     ],
     board: Annotated[
         str | None, typer.Option("--board", help="With an address: the board's profile, to compare the chip with.")

@@ -13,6 +13,7 @@ from microclaw.boards.firmware import described_text
 from microclaw.boards.today import OUR_FIRMWARE, STATES, VIRTUALS, families
 from microclaw.cli.device_check import check, connection_text, only_board, report_added
 from microclaw.cli.firmware_option import FirmwareOption, firmware_words
+from microclaw.cli.known_names import DeviceName, device_names
 from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.cli.programs import follow
 from microclaw.cli.telemetry_command import last_text, show_telemetry
@@ -53,7 +54,7 @@ def list_devices(ctx: typer.Context) -> None:
 @device_group.command("show")
 def show(
     ctx: typer.Context,
-    name: str,
+    name: DeviceName,
     key: Annotated[str | None, typer.Argument(metavar="[KEY]", help="One series, to --plot or --csv.")] = None,
     plot: Annotated[bool, typer.Option("--plot", help="Draw what it measured.")] = False,
     file: Annotated[
@@ -241,7 +242,7 @@ def add(
 @device_group.command("explore")
 def explore(
     ctx: typer.Context,
-    name: str,
+    name: DeviceName,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the answer as the device's description.")] = False,
 ) -> None:
     """Find out which functions and device files a board's firmware has, by a program that is there for a moment."""
@@ -266,7 +267,7 @@ def explore(
 
 
 @device_group.command("rename")
-def rename(ctx: typer.Context, name: str, new_name: str) -> None:
+def rename(ctx: typer.Context, name: DeviceName, new_name: str) -> None:
     """Give a device another name."""
     options = global_options(ctx)
     device = options.host().patch(f"/v1/devices/{segment(name)}", {"name": new_name})
@@ -274,7 +275,7 @@ def rename(ctx: typer.Context, name: str, new_name: str) -> None:
 
 
 @device_group.command("merge")
-def merge(ctx: typer.Context, name: str, other: str) -> None:
+def merge(ctx: typer.Context, name: DeviceName, other: DeviceName) -> None:
     """Two entries are one board: OTHER's addresses go to NAME, and OTHER's entry ends."""
     options = global_options(ctx)
     device = options.host().post(f"/v1/devices/{segment(name)}/merge", {"other": other})
@@ -282,7 +283,7 @@ def merge(ctx: typer.Context, name: str, other: str) -> None:
 
 
 @device_group.command("remove")
-def remove(ctx: typer.Context, name: str) -> None:
+def remove(ctx: typer.Context, name: DeviceName) -> None:
     """Forget a device; what runs on it goes on."""
     options = global_options(ctx)
     options.report("device", options.host().delete(f"/v1/devices/{segment(name)}"), f"{name} is forgotten")
@@ -329,7 +330,7 @@ def _list_waiting(options: GlobalOptions) -> None:
 @device_group.command("label")
 def label_device(
     ctx: typer.Context,
-    name: str,
+    name: DeviceName,
     labels: Annotated[list[str] | None, typer.Argument(metavar="[LABEL]...", help="None: take all away.")] = None,
 ) -> None:
     """Replace a device's labels; what was taken away is told."""
@@ -344,7 +345,7 @@ def label_device(
 
 
 @device_group.command("revoke")
-def revoke(ctx: typer.Context, name: str) -> None:
+def revoke(ctx: typer.Context, name: DeviceName) -> None:
     """End what a device's credentials open, at once; it can be paired again."""
     options = global_options(ctx)
     if not options.json:
@@ -358,7 +359,10 @@ def revoke(ctx: typer.Context, name: str) -> None:
 def provision(
     ctx: typer.Context,
     name: Annotated[
-        str | None, typer.Argument(help="What the device is to be called, or a known device; none with --batch.")
+        str | None,
+        typer.Argument(
+            autocompletion=device_names, help="What the device is to be called, or a known device; none with --batch."
+        ),
     ] = None,
     board: Annotated[
         str | None, typer.Option("--board", help="The board's profile; a board of another profile is refused.")
@@ -414,14 +418,14 @@ def provision(
 
 def notify(
     ctx: typer.Context,
-    device: str,
+    device: DeviceName,
     text: Annotated[list[str], typer.Argument(metavar="TEXT...")],
     speak: Annotated[bool, typer.Option("--speak", help="Say it aloud, where the device can.")] = False,
     expires: Annotated[
         int | None, typer.Option("--expires", metavar="SECONDS", min=1, help="Worth nothing after that.")
     ] = None,
 ) -> None:
-    """Tell a device something: at once when it is connected, else when it comes back."""
+    """Tell a device something, now or when it is back."""
     options = global_options(ctx)
     body = {"text": " ".join(text), "speak": speak, "expires_s": expires}
     noted = options.host().post(f"/v1/devices/{segment(device)}/notify", body)

@@ -44,7 +44,7 @@ def discover(
         list[int] | None, typer.Option("--port", min=1, max=65535, help="With --subnet: instead of 8080 and 18080.")
     ] = None,
 ) -> None:
-    """Find who is on the network, and on this machine's serial ports.
+    """Find boards on the network and on serial ports.
 
     Microclaw hosts and devices, ESPHome, xiaozhi and MCP servers announce themselves; WASMachine boards are asked, on
     a subnet that you name. Serial ports are listed with what their USB ids suggest, and opened only with --ask.

@@ -64,7 +64,7 @@ def doctor(
         typer.Option("--advisories", metavar="FILE", help="With --security: OSV files, or a zip of them; repeatable."),
     ] = None,
 ) -> None:
-    """Check what microclaw needs here; each problem with its next step."""
+    """Check what microclaw needs here. Each problem comes with its next step."""
     options = global_options(ctx)
     if report:
         _report(options, port, try_pin, restart=restart)

@@ -99,7 +99,7 @@ def flash(
     ] = "hard-reset",
     baud: Annotated[int, typer.Option("--baud", min=9600, max=3_000_000, help="How fast the image is sent.")] = 460_800,
 ) -> None:
-    """Put MicroPython and microclaw's files on a board, pair it, give it Wi-Fi. Run again, it does what is missing."""
+    """Put our firmware on a board, pair it, give it Wi-Fi. Run again, it does what is missing."""
     options = global_options(ctx)
     if firmware not in FIRMWARES:
         raise typer.BadParameter(f"{firmware!r} is none of {', '.join(FIRMWARES)}", param_hint="--firmware")

@@ -35,7 +35,7 @@ def apply(
     when_back: WhenBackOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what differs and change nothing: diff.")] = False,
 ) -> None:
-    """Make the devices run what a file says; a second time it does nothing."""
+    """Make the devices run what a file says. A second time it does nothing."""
     options = global_options(ctx)
     host = options.host()
     asked = read_fleet(options, host, file)
@@ -57,7 +57,7 @@ def apply(
 
 
 def diff(ctx: typer.Context, file: FileOption = Path("fleet.yaml"), prune: PruneOption = False) -> None:
-    """What `apply` would change; exit code 0 when nothing, 1 when something."""
+    """What `apply` would change. Exit code 0 when nothing, 1 when something."""
     options = global_options(ctx)
     host = options.host()
     _end_diff(options, follow(options, host, "/v1/fleet/diff", read_fleet(options, host, file)), prune=prune)

@@ -102,7 +102,7 @@ def up(
 
 
 def status(ctx: typer.Context) -> None:
-    """What the host is doing: its model, devices and programs."""
+    """What the host is doing: model, devices, programs."""
     options = global_options(ctx)
     address = options.address()
     found = options.fetch("status", "/v1/status")

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -13,40 +14,41 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from microclaw import __version__
+from microclaw.cli.examples import add_examples
 
 # Each command's help, and what it is: a function, or a typer.Typer with commands of its own.
 COMMANDS: Final = {
-    "setup": ("setup_commands:setup", "Set up models, Telegram and search: each key is tested."),
+    "setup": ("setup_commands:setup", "Set up models, Telegram and search."),
     "up": ("host_commands:up", "Run the host in the foreground; Ctrl-C stops it."),
-    "status": ("host_commands:status", "What the host is doing: its model, devices and programs."),
+    "status": ("host_commands:status", "What the host is doing: model, devices, programs."),
     "open": ("sign_in_commands:open_page", "Print a link that signs a browser in, once."),
     "chat": ("chat_commands:chat", "Talk to the agent."),
     "notify": (
         "device_commands:notify",
-        "Tell a device something: at once when it is connected, else when it comes back.",
+        "Tell a device something, now or when it is back.",
     ),
-    "exec": ("call_commands:execute", "Call one method of a device, or of several, at once."),
+    "exec": ("call_commands:execute", "Call one method of a device, or of several."),
     "logs": ("log_command:logs", "Show what a device's programs print."),
-    "flash": ("flash_command:flash", "Put MicroPython and microclaw's files on a board, pair it, give it Wi-Fi."),
-    "discover": ("discover_command:discover", "Find who is on the network, and on this machine's serial ports."),
-    "repl": ("call_commands:repl", "Call a device's methods line by line; Tab completes, Ctrl-D leaves."),
+    "flash": ("flash_command:flash", "Put our firmware on a board, pair it, give it Wi-Fi."),
+    "discover": ("discover_command:discover", "Find boards on the network and on serial ports."),
+    "repl": ("call_commands:repl", "Call a device's methods line by line."),
     "run": ("programs:run", "Build, check, try, install and verify a program."),
-    "apply": ("fleet_commands:apply", "Make the devices run what a file says; a second time it does nothing."),
-    "diff": ("fleet_commands:diff", "What `apply` would change; exit code 0 when nothing, 1 when something."),
+    "apply": ("fleet_commands:apply", "Make the devices run what a file says."),
+    "diff": ("fleet_commands:diff", "What `apply` would change."),
     "export": ("fleet_export:export", "What is wanted on the devices now, as a file for `apply`."),
     "watch": ("watch_command:watch", "Run a program at each save of its file."),
-    "try": ("trials:try_program", "Try a program on a throw-away virtual board; needs no host."),
+    "try": ("trials:try_program", "Try a program on a virtual board, without a host."),
     "usage": ("host_commands:usage", "What models cost: requests, tokens and money."),
     "virtual": (
         "dev_commands:virtual",
-        "Run a virtual ESP32-S3 in the foreground and print its addresses; Ctrl-C ends it.",
+        "Run a virtual ESP32-S3; Ctrl-C ends it.",
     ),
-    "demo": ("demo:demo", "One sentence becomes a program on a virtual board that goes on without the host."),
-    "doctor": ("doctor:doctor", "Check what microclaw needs here; each problem with its next step."),
+    "demo": ("demo:demo", "See it work on a virtual board."),
+    "doctor": ("doctor:doctor", "Check what microclaw needs here."),
     "bench": ("dev_commands:bench_app", "Measure, in a source checkout."),
     "completion": (
         "dev_commands:completion",
-        'Print the completion script of a shell: eval "$(microclaw completion bash)".',
+        "Print a shell's completion script.",
     ),
     "crash": ("crash_commands:crash_group", "Crashes of boards and their programs, by kind."),
     "service": ("service_commands:service_group", "The host, started at login."),
@@ -54,26 +56,26 @@ COMMANDS: Final = {
     "device": ("device_commands:device_group", "The devices this host knows."),
     "rollout": ("rollout_commands:rollout_group", "Update many boards in stages; it stops by itself."),
     "app": ("app_commands:app_group", "Programs: build, install, list, undo."),
-    "catalog": ("catalog_commands:catalog_group", "Ready programs: find, show, install, publish, upgrade."),
+    "catalog": ("catalog_commands:catalog_group", "Ready programs: find, show, install, publish."),
     "firmware": ("firmware_commands:firmware_group", "Signed updates of boards: keys, releases, offers."),
-    "link": ("link_commands:link_group", "The device link: check a host, or a device, against its rules."),
+    "link": ("link_commands:link_group", "Check a host or a device against the link's rules."),
     "memory": ("knowledge_commands:memory_group", "What the agent remembers of you."),
     "session": ("knowledge_commands:session_group", "Conversations that are kept."),
     "skill": ("knowledge_commands:skill_group", "Skills: how the agent does something well."),
-    "task": ("task_commands:task_group", "Code in the sandbox: run, list, show, cancel, get its files."),
+    "task": ("task_commands:task_group", "Code in the sandbox: run, list, show, cancel."),
     "schedule": ("schedule_commands:schedule_group", "What is done later, at times of day."),
     "subagent": ("schedule_commands:subagent_group", "Work in the background."),
     "person": ("people_commands:person_group", "Who may write to this host."),
     "signin": ("sign_in_commands:sign_in_group", "Browsers that are signed in: list, end."),
-    "ca": ("sign_in_commands:ca_group", "The host's own authority: its fingerprint, its certificate."),
+    "ca": ("sign_in_commands:ca_group", "The host's own certificate authority."),
     "token": ("people_commands:token_group", "Tokens for the API."),
-    "mcp": ("mcp_commands:mcp_group", "Drive the boards from an assistant that speaks MCP."),
-    "backup": ("backup_commands:backup", "Put all that this host is into one encrypted file."),
+    "mcp": ("mcp_commands:mcp_group", "Drive the boards from an assistant over MCP."),
+    "backup": ("backup_commands:backup", "Put all of this host into one encrypted file."),
     "restore": ("backup_commands:restore", "Make a home of a backup, on this machine or a new one."),
-    "audit": ("audit_command:audit_group", "The security log: who tried to come in, who was let in, what was decided."),
+    "audit": ("audit_command:audit_group", "The security log: who came in, what was decided."),
     "egress": ("egress_commands:egress_group", "What tasks in the sandbox may ask of the Internet."),
     "secret": ("egress_commands:secret_group", "Secrets that tasks use and never see."),
-    "voice": ("voice_commands:voice_group", "Speech with devices: test the engines, see where the time went."),
+    "voice": ("voice_commands:voice_group", "Speech with devices: set up, test, record."),
     "config": ("config_commands:config_group", "The host's settings."),
 }
 ALIASES: Final = {
@@ -84,6 +86,26 @@ ALIASES: Final = {
     "tokens": "token",
     "signins": "signin",
 }
+
+# The sections of `microclaw --help`.
+GROUPS: Final = {
+    "Start": "demo setup up status open doctor service",
+    "Boards": "flash discover device exec repl logs notify virtual crash",
+    "Programs": "run try watch app catalog",
+    "Talk": "chat approval session memory skill voice mcp usage",
+    "Tasks and sandbox": "task schedule subagent egress secret",
+    "Fleet": "apply diff export firmware rollout",
+    "Host": "config backup restore",
+    "Security": "person token signin ca audit",
+    "Developers": "link bench completion",
+}
+_EXAMPLES: Final = (
+    ("microclaw demo", "one sentence becomes a program"),
+    ("microclaw up --virtual 1", "a host with a virtual board"),
+    ('microclaw chat "blink the LED"', "in another terminal"),
+    ("microclaw run blink.c -d kitchen", "your own program"),
+    ("microclaw app undo", "take the last change back"),
+)
 
 # About the machine they run on, not about another host: refused when --host names one.
 _ONLY_HERE: Final = frozenset(
@@ -118,6 +140,25 @@ class LazyGroup(TyperGroup):
         hidden = {name: TyperCommand(name, hidden=True) for name in ALIASES}
         super().__init__(commands={**listed, **hidden, **commands}, **settings)
 
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """For the shell's completion the words come as they were typed: the global options are moved here."""
+        if extra.get("resilient_parsing"):
+            front, rest = _split_globals(args)
+            args = front if rest and rest[-1] in _VALUES else front + rest  # its value is what is typed now
+        return super().make_context(info_name, args, parent, **extra)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002  the parser gives it
+        column = max(map(len, COMMANDS))  # the same in every section
+        for title, names in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{name:<{column}}", COMMANDS[name][1]) for name in names.split()])
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002  the parser gives it
+        with formatter.section("Examples"):
+            formatter.write_dl(_EXAMPLES, col_max=40)
+        formatter.write_paragraph()
+        formatter.write_text("More of a command, with examples: microclaw COMMAND --help")
+
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name, command, rest = super().resolve_command(ctx, args)
         listed = ALIASES.get(name or "", name or "")
@@ -137,6 +178,7 @@ def load_command(name: str) -> Any:
         command = typer.main.get_command(alone)
     if isinstance(command, TyperGroup):
         command.name, command.help = name, about
+    add_examples(name, command)
     return command
 
 
@@ -158,16 +200,31 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _device_names(ctx: typer.Context, incomplete: str) -> list[str]:
+    from microclaw.cli.known_names import device_names  # only when a shell asks
+
+    return device_names(ctx, incomplete)
+
+
+def _labels(ctx: typer.Context, incomplete: str) -> list[str]:
+    from microclaw.cli.known_names import device_labels  # only when a shell asks
+
+    return device_labels(ctx, incomplete)
+
+
 @app.callback()
 def _global_options(
     ctx: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     devices: Annotated[
         list[str] | None,
-        typer.Option("-d", "--device", metavar="NAME", help="The device to act on; again for more."),
+        typer.Option(
+            "-d", "--device", metavar="NAME", help="The device to act on; again for more.", autocompletion=_device_names
+        ),
     ] = None,
     labels: Annotated[
-        list[str] | None, typer.Option("-l", "--label", metavar="LABEL", help="The devices with this label.")
+        list[str] | None,
+        typer.Option("-l", "--label", metavar="LABEL", help="The devices with this label.", autocompletion=_labels),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All devices.")] = False,
     home: Annotated[Path | None, typer.Option("--home", metavar="DIR", help="The host's data folder.")] = None,
@@ -196,7 +253,7 @@ def _global_options(
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command line and return its exit code; the entry point passes it to sys.exit."""
-    _mend_closed_streams()
+    _mend_streams()
     words = hoist_globals(sys.argv[1:] if arguments is None else arguments)
     try:
         return _run(words)
@@ -220,6 +277,12 @@ def _run(words: list[str]) -> int:
 
 def hoist_globals(arguments: Sequence[str]) -> list[str]:
     """Global options may stand anywhere on the line: move them in front of the command. `--` ends the options."""
+    front, rest = _split_globals(arguments)
+    return front + rest
+
+
+def _split_globals(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The global options with their values, and the other words."""
     front: list[str] = []
     rest: list[str] = []
     words = iter(arguments)
@@ -232,12 +295,19 @@ def hoist_globals(arguments: Sequence[str]) -> list[str]:
             front += [word, value]
         else:
             rest.append(word)
-    return front + rest
+    return front, rest
 
 
-def _mend_closed_streams() -> None:
-    """Python has no stream where the caller closed it (`>&-`): use the null device."""
+def _mend_streams() -> None:
+    """Python has no stream where the caller closed it (`>&-`): use the null device. Letters that the locale lacks
+    (Latin-1, C) get a plain form; they would end the command.
+    """
     if sys.stdout is None:
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  open as long as the process
     if sys.stderr is None:
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115  open as long as the process
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and stream.encoding.lower() not in ("utf-8", "utf8"):
+            from microclaw.text import use_plain_letters  # not needed where everything can be written
+
+            use_plain_letters(stream)

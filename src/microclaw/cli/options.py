@@ -22,7 +22,8 @@ from microclaw.errors import ConfigError
 from microclaw.host_client.address import HostAddress, named_host, token_for, trusted_authorities
 from microclaw.host_client.client import HostClient
 from microclaw.host_client.endpoint import RemoteEndpoint
-from microclaw.terminal.page import Terminal, look_for
+from microclaw.terminal.page import Terminal, columns_of, look_for
+from microclaw.terminal.table import table_lines
 from microclaw.text import clean_text
 
 GIVE_YES: Final = "give --yes with the same command, or run it at a terminal and answer there"
@@ -108,7 +109,8 @@ class GlobalOptions:
         """The one JSON document of a `--json` command."""
         from microclaw.text import escape_hidden
 
-        text = json.dumps({"schema": f"microclaw.{schema}/1", **value}, ensure_ascii=False)
+        only_ascii = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+        text = json.dumps({"schema": f"microclaw.{schema}/1", **value}, ensure_ascii=only_ascii)
         sys.stdout.write(escape_hidden(text) + "\n")
         sys.stdout.flush()
 
@@ -163,15 +165,14 @@ class GlobalOptions:
         sys.stdout.flush()
 
     def table(self, rows: Sequence[Sequence[object]], *, head: Sequence[str], empty: str = "") -> None:
-        """Columns as wide as their widest cell; the head is left out with -q. `empty` is said instead of no rows."""
+        """The rows, wrapped on a narrow terminal; the head is left out with -q. `empty` is said instead of no rows."""
         if empty and not rows:
             self.say(empty)
             return
         shown = [list(head)] if not self.quiet else []
         shown += [[clean_text(str(cell), one_line=True) for cell in row] for row in rows]
-        widths = [max(len(row[i]) for row in shown) for i in range(len(head))] if shown else []
-        for row in shown:
-            self.line("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+        for line in table_lines(shown, columns_of(sys.stdout)):
+            self.line(line)
 
 
 def global_options(ctx: typer.Context) -> GlobalOptions:

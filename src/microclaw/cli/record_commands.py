@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from microclaw.apps.trial import parse_duration_ms
+from microclaw.cli.known_names import device_names
 from microclaw.cli.options import command_group, global_options
 from microclaw.host_client.request import segment
 from microclaw.text import one_line
@@ -24,7 +25,7 @@ def record() -> None:
 @record_group.command("on")
 def begin(
     ctx: typer.Context,
-    device: Annotated[str, typer.Argument(metavar="DEVICE")],
+    device: Annotated[str, typer.Argument(metavar="DEVICE", autocompletion=device_names)],
     for_time: Annotated[str, typer.Option("--for", metavar="TIME", help="10s to 1d, as 30s, 10m, 2h or 1d.")] = "10m",
 ) -> None:
     """Record DEVICE for a while. It begins when the device has said so, and ends by itself."""
@@ -34,7 +35,9 @@ def begin(
 
 
 @record_group.command("off")
-def end(ctx: typer.Context, device: Annotated[str, typer.Argument(metavar="DEVICE")]) -> None:
+def end(
+    ctx: typer.Context, device: Annotated[str, typer.Argument(metavar="DEVICE", autocompletion=device_names)]
+) -> None:
     """Record no more of DEVICE; what was kept stays until `record rm`, or its days are over."""
     options = global_options(ctx)
     ended = options.host().delete(f"/v1/voice/recordings/on/{segment(device)}")

@@ -17,6 +17,7 @@ import typer
 from msgspec.structs import replace
 
 from microclaw.cli.options import FAILED, INTERRUPTED, GlobalOptions, NobodyToAsk
+from microclaw.cli.tried_words import meant_by, meant_by_extra, meant_by_option
 from microclaw.errors import MicroclawError
 from microclaw.text import clean_text
 from microclaw.validation import validation_message
@@ -50,8 +51,23 @@ def wrong_usage(error: Any) -> tuple[str, str]:
     """A parser error of typer as plain words, with the next step."""
     context = getattr(error, "ctx", None)
     command = "microclaw" if context is None else str(context.command_path)
-    next_step = error.next_step if isinstance(error, NobodyToAsk) else f"{command} --help"
+    next_step = error.next_step if isinstance(error, NobodyToAsk) else _meant(error, command) or f"{command} --help"
     return " ".join(_wrong_words(error, command).split()), next_step
+
+
+def _meant(error: Any, command: str) -> str | None:
+    """The next step for a word that people know from elsewhere."""
+    if hasattr(error, "option_name"):
+        return meant_by_option(str(error.option_name), command)
+    message = str(error.format_message())
+    if (found := _unknown_command(message)) is not None:
+        return meant_by(found, command, getattr(getattr(error.ctx, "command", None), "commands", {}))
+    return meant_by_extra(command) if _EXTRA.fullmatch(message) else None
+
+
+def _unknown_command(message: str) -> str | None:
+    found = _NO_COMMAND.fullmatch(message.partition(" Did you mean")[0])
+    return None if found is None else found[1]
 
 
 def _tell(error: BaseException, options: GlobalOptions) -> int:
@@ -169,9 +185,10 @@ def _wrong_words(error: Any, command: str) -> str:
         return _bad_value(error)
     if hasattr(error, "possibilities") and hasattr(error, "option_name"):
         return f"{command} has no option {error.option_name}{_near(error.option_name, error.possibilities or ())}"
-    if (found := _NO_COMMAND.fullmatch(message.partition(" Did you mean")[0])) is not None:
+    if (word := _unknown_command(message)) is not None:
         known = getattr(getattr(error.ctx, "command", None), "commands", {})
-        return f"{command} has no command {found[1]!r}{_near(found[1], known)}"
+        near = "" if meant_by(word, command, known) else _near(word, known)  # what is meant is the next step
+        return f"{command} has no command {word!r}{near}"
     if (found := _EXTRA.fullmatch(message)) is not None:
         return f"{command} has no place for {found[1]!r}"
     if (found := _NO_VALUE.fullmatch(message)) is not None:

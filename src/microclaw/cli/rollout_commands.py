@@ -9,13 +9,13 @@ import typer
 
 from microclaw.apps.trial import parse_duration_ms
 from microclaw.cli.many_devices import ask_once, choice_body
-from microclaw.cli.options import FAILED, GlobalOptions, global_options
+from microclaw.cli.options import FAILED, GlobalOptions, command_group, global_options
 from microclaw.devices.selection import names_text
 from microclaw.host_client.client import HostClient
 from microclaw.ota.rollout_plan import DEFAULT_STAGES
 from microclaw.text import count_text, format_duration
 
-rollout_group = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+rollout_group = command_group()
 POLL_S: Final = 1.0
 _OPEN: Final = ("running", "paused")
 _BAD: Final = ("rolled_back", "refused", "failed", "late")

@@ -39,7 +39,7 @@ def setup(
     lan: Annotated[bool | None, typer.Option("--lan/--no-lan", help="Let boards on the network connect.")] = None,
     service: Annotated[bool, typer.Option("--service", help="Start the host at each login.")] = False,
 ) -> None:
-    """Set up models, Telegram and search: each key is tested. With --yes it asks nothing and takes options and
+    """Set up models, Telegram and search. Each key is tested. With --yes it asks nothing and takes options and
     environment (ANTHROPIC_API_KEY, OPENAI_API_KEY, OPENAI_BASE_URL, TELEGRAM_BOT_TOKEN, BRAVE_API_KEY). A key comes
     from a file (--model-key @FILE) or stdin (-): every account of a machine sees its command lines."""
     options = global_options(ctx)

@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 import unicodedata
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -103,10 +104,18 @@ def show(
     ctx: typer.Context,
     number: Number,
     output: Annotated[bool, typer.Option("--output", help="What it printed.")] = False,
+    tail: Annotated[
+        int | None, typer.Option("--tail", metavar="N", min=0, help="Only the last N lines of what it printed.")
+    ] = None,
 ) -> None:
     """One task: who asked, how it ended, its files."""
     options = global_options(ctx)
     host = options.host()
+    if tail is not None and not options.json:
+        found = _pages(options, host, _number(number), wait_s=0, is_shown=False)
+        _print("".join(deque(re.findall(r"[^\n]*\n|[^\n]+", found["output"]), maxlen=tail)))
+        _tell_missing(options, 0 if found["state"] in _OPEN else found["output_bytes"] - found["output_ends"])
+        return
     if output and not options.json:
         _pages(options, host, _number(number), wait_s=0)
         return

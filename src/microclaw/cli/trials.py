@@ -54,7 +54,7 @@ def try_program(
     compiler: CompilerOption = None,
     firmware: FirmwareOption = None,
 ) -> None:
-    """Try a program on a throw-away virtual board; needs no host."""
+    """Try a program on a virtual board, without a host."""
     options = global_options(ctx)
     profile = described_board(board, firmware)
     heap, timers = fit_limits(profile, heap, DEFAULT_TIMERS)

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from microclaw.cli.known_names import DeviceName
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.errors import ConfigError
 from microclaw.host_client.request import segment
@@ -58,7 +59,7 @@ def _update_line(update: dict[str, Any]) -> str:
 
 def update(
     ctx: typer.Context,
-    name: str,
+    name: DeviceName,
     cancel: Annotated[bool, typer.Option("--cancel", help="Take the yes back; what it fetched already stays.")] = False,
 ) -> None:
     """Let a device with xiaozhi's firmware take a newer one from your folder at its next start."""

@@ -1,4 +1,4 @@
-"""The terminal channel's page: steps, answers and pin tracks in two columns, 80 wide. It knows no host, no device."""
+"""The terminal channel's page: steps, answers, pin tracks in two columns, 80 wide or less. It knows no host."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from microclaw.text import clean_text, format_duration, wrap_code, wrap_text
 
 WIDTH = 80
 STAGE_COLUMNS = 9
-TEXT_COLUMNS = WIDTH - STAGE_COLUMNS - 1  # the last column stays free: some terminals wrap when it is written
+MIN_CELLS = 12  # of a pin's track
+MIN_WIDTH = 40  # a narrower terminal breaks the lines itself
 SIDE_NOTE = "   "  # events.Step: what follows is a side note, set flush right
 PROVEN_STAGES = frozenset({"try", "verify"})  # done ones end with "ok", unless the board only accepted
 
@@ -25,16 +26,30 @@ _CLEAR_LINE = "\r\x1b[2K"
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How to print: `colour` paints, `live` may redraw the line it is on."""
+    """How to print: `colour` paints, `live` may redraw the line it is on, `columns` is how wide a line may be."""
 
     colour: bool
     live: bool
+    columns: int = WIDTH
 
 
 def look_for(out: TextIO, environ: Mapping[str, str] = os.environ, *, no_color: bool = False) -> Look:
     """Colour and redraws only on a real terminal; NO_COLOR (no-color.org) and TERM=dumb turn colour off."""
     tty = out.isatty() and environ.get("TERM") != "dumb"
-    return Look(colour=tty and not no_color and not environ.get("NO_COLOR"), live=tty)
+    columns = min(columns_of(out, environ) or WIDTH, WIDTH)
+    return Look(colour=tty and not no_color and not environ.get("NO_COLOR"), live=tty, columns=columns)
+
+
+def columns_of(out: TextIO, environ: Mapping[str, str] = os.environ) -> int | None:
+    """How wide the terminal is; None where `out` is none. COLUMNS says it for both."""
+    told = environ.get("COLUMNS", "")
+    if told.isascii() and told.isdigit() and int(told[:6]) > 0:
+        return max(int(told[:6]), MIN_WIDTH)
+    try:
+        columns = os.get_terminal_size(out.fileno()).columns if out.isatty() else 0
+    except (OSError, ValueError):  # a stream without a file behind it
+        columns = 0
+    return max(columns, MIN_WIDTH) if columns else None
 
 
 class Terminal:
@@ -43,6 +58,9 @@ class Terminal:
     def __init__(self, out: TextIO, look: Look) -> None:
         self._out = out
         self._look = look
+        self._text_columns = (
+            look.columns - STAGE_COLUMNS - 1
+        )  # the last stays free: some terminals wrap when it is written
         self._redrawing = False
         self._streamed = ""  # of an answer whose line is not ended yet
         self._column = 0
@@ -85,7 +103,7 @@ class Terminal:
         self.row(step.stage, what, right=note.strip() or self._right(step), bad=failed)
         repeated = step.detail[:1] == (step.text,)  # a diagnostic's first line is the step's text already
         for line in step.detail[repeated:]:
-            for piece in wrap_code(line, TEXT_COLUMNS):
+            for piece in wrap_code(line, self._text_columns):
                 self.line(" " * STAGE_COLUMNS + piece)
         if step.next_step:
             self.row("next", step.next_step)
@@ -95,7 +113,7 @@ class Terminal:
         self._end_redraw()
         if streamed and answer.text.startswith(streamed):
             rest = answer.text[len(streamed) :].strip()
-            for line in wrap_text(rest, TEXT_COLUMNS) if rest else ():
+            for line in wrap_text(rest, self._text_columns) if rest else ():
                 self.line(" " * STAGE_COLUMNS + line)
             if answer.next_step:
                 self.row("next", answer.next_step)
@@ -110,7 +128,7 @@ class Terminal:
         """Show an action that waits for a yes or a no, with every detail."""
         self.row("approve", asked.text)
         for line in asked.detail:
-            for piece in wrap_code(line, TEXT_COLUMNS):
+            for piece in wrap_code(line, self._text_columns):
                 self.line(" " * STAGE_COLUMNS + piece)
 
     def prompt(self, text: str) -> None:
@@ -121,14 +139,14 @@ class Terminal:
     def row(self, stage: str, text: str, *, right: str = "", bad: bool = False) -> None:
         """A stage's name in the left column and its text beside it, wrapped; `right` is set flush right."""
         self._end_redraw()
-        columns = TEXT_COLUMNS - max(0, len(stage) + 1 - STAGE_COLUMNS)  # a long name takes of the text's
+        columns = self._text_columns - max(0, len(stage) + 1 - STAGE_COLUMNS)  # a long name takes of the text's
         right = clean_text(right, one_line=True, limit=columns)
         lines = wrap_text(text, columns) or [""]
         if right and len(lines[-1]) + len(right) + 2 > columns:
             lines.append("")
         for index, line in enumerate(lines):
             end = right if index == len(lines) - 1 else ""
-            gap = " " * ((TEXT_COLUMNS if index else columns) - len(line) - len(end)) if end else ""
+            gap = " " * ((self._text_columns if index else columns) - len(line) - len(end)) if end else ""
             body = self._paint(line, _RED) if bad and index == 0 else line
             painted = self._paint(end, _GREEN) if end == "ok" else end
             self.line(_columns(stage if index == 0 else "", body + gap + painted))
@@ -137,7 +155,7 @@ class Terminal:
         """A line that the next one takes the place of, on a live terminal; another prints nothing."""
         self._end_redraw()
         if self._look.live:
-            self._write(_columns(stage, clean_text(text, one_line=True, limit=TEXT_COLUMNS)))
+            self._write(_columns(stage, clean_text(text, one_line=True, limit=self._text_columns)))
             self._redrawing = True
 
     def line(self, text: str = "") -> None:
@@ -145,7 +163,7 @@ class Terminal:
         self._write(text.rstrip() + "\n")
 
     def warning(self, text: str) -> None:
-        for line in wrap_text(text, TEXT_COLUMNS):
+        for line in wrap_text(text, self._text_columns):
             self.line(" " * STAGE_COLUMNS + self._paint(line, _YELLOW))
 
     def error(self, error: MicroclawError) -> None:
@@ -171,9 +189,10 @@ class Terminal:
         """
         if not final and not self._look.live:
             return
-        cells = CELLS if window_ms is None else min(CELLS, round(CELLS * (end_ms - start_ms) / window_ms))
+        full = max(CELLS - (WIDTH - self._look.columns), MIN_CELLS)
+        cells = full if window_ms is None else min(full, round(full * (end_ms - start_ms) / window_ms))
         drawn = draw_track(edges, start_ms=start_ms, end_ms=end_ms, level=level, cells=cells)
-        text = f"{self._paint(drawn, _CYAN)}{' ' * (CELLS - len(drawn))}   {clean_text(note, one_line=True)}"
+        text = f"{self._paint(drawn, _CYAN)}{' ' * (full - len(drawn))}   {clean_text(note, one_line=True)}"
         if self._redrawing:
             self._write(_CLEAR_LINE)
         self._write(_columns(f"pin {pin}", text).rstrip() + ("\n" if final else ""))
@@ -196,7 +215,7 @@ class Terminal:
             self._column = 0
         self._streamed += text
         for piece in re.findall(r"\n|[^\S\n]+|\S+", clean_text(text)):
-            if piece == "\n" or self._column + len(piece) > TEXT_COLUMNS:
+            if piece == "\n" or self._column + len(piece) > self._text_columns:
                 self._write("\n" + " " * STAGE_COLUMNS)
                 self._column = 0
             if not (piece.isspace() and self._column == 0):

@@ -1,0 +1,80 @@
+"""Words that people try and that are no command here, each with the command that does it. It runs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+
+from microclaw.cli.main import COMMANDS
+
+_FLASH: Final = "microclaw flash finds the chip and the port itself; of several boards one is chosen with -p PORT"
+_LISTS: Final = "microclaw device list shows the boards, microclaw app list the programs"
+_BUILD: Final = "microclaw app build FILE; to run it at once: microclaw run FILE -d DEVICE"
+_NEWER: Final = "microclaw app upgrade NAME FILE for a program, microclaw firmware update VERSION for boards"
+_REMOVE: Final = "microclaw app uninstall NAME for a program, microclaw device remove NAME for a board"
+_SIGN_IN: Final = "microclaw open for a browser; for another machine's host: --host URL, its token in MICROCLAW_TOKEN"
+_ASIDE: Final = "microclaw virtual --join for a virtual board, microclaw try FILE for one trial"
+_MEANT: Final = {
+    **dict.fromkeys(("esp32", "esp32s2", "esp32s3", "esp32c3", "esp32c6", "esp32-s3", "esp32-c3", "esp32-c6"), _FLASH),
+    **dict.fromkeys(("list", "ls", "ps", "boards", "programs"), _LISTS),
+    **dict.fromkeys(("build", "compile", "make"), _BUILD),
+    **dict.fromkeys(("update", "upgrade"), _NEWER),
+    **dict.fromkeys(("remove", "rm", "delete", "uninstall"), _REMOVE),
+    **dict.fromkeys(("login", "auth"), _SIGN_IN),
+    **dict.fromkeys(("simulate", "emulate", "simulator"), _ASIDE),
+    **dict.fromkeys(("monitor", "log", "tail", "console", "serial"), "microclaw logs DEVICE -f"),
+    **dict.fromkeys(("upload", "deploy"), "microclaw run FILE -d DEVICE"),
+    **dict.fromkeys(("serve", "server", "daemon", "host"), "microclaw up; at each login: microclaw service install"),
+    **dict.fromkeys(("init", "configure", "onboard", "key"), "microclaw setup"),
+    **dict.fromkeys(("web", "ui", "dashboard", "page"), "microclaw open"),
+    **dict.fromkeys(("user", "users"), "microclaw person list"),
+    "version": "microclaw --version",
+    "help": "microclaw --help",
+    "install": "microclaw run FILE -d DEVICE for your program, microclaw catalog install NAME for a ready one",
+    "start": "microclaw up starts the host, microclaw app start NAME a program",
+    "stop": "microclaw app stop NAME stops a program; the host ends with Ctrl-C where it runs",
+    "restart": "microclaw app restart NAME for a program; the host: Ctrl-C where it runs, then microclaw up",
+    "undo": "microclaw app undo",
+    "scan": "microclaw discover",
+    "wifi": "microclaw device wifi DEVICE SSID",
+    "ping": "microclaw device check DEVICE",
+    "pair": "microclaw device pair CODE for a board, microclaw person pair CODE for a person",
+    "ask": 'microclaw chat "MESSAGE"',
+    "shell": "microclaw repl DEVICE",
+    "test": "microclaw try FILE",
+}
+# In a group the first of a row that it has is meant by the others.
+_ALIKE: Final = (
+    ("list", "ls", "ps", "all"),
+    ("show", "info", "get", "cat", "describe", "view"),
+    ("add", "create", "new"),
+    ("rm", "remove", "uninstall", "revoke", "withdraw", "clear", "distrust", "delete", "del"),
+    ("upgrade", "update"),
+    ("build", "compile"),
+    ("install", "deploy", "upload"),
+    ("cancel", "stop", "kill", "abort"),
+    ("approve", "yes", "accept"),
+    ("decline", "no", "reject", "deny"),
+)
+
+
+def meant_by(word: str, command: str, known: Collection[str]) -> str | None:
+    """What to do instead of `command word`; None for a word that says nothing. `known`: the commands there are."""
+    said = word.casefold()
+    if command == "microclaw":
+        return _MEANT.get(said)
+    for row in _ALIKE:
+        if said in row and (found := next((one for one in row if one in known), None)) is not None:
+            return f"{command} {found} --help"
+    if said in COMMANDS:
+        return f"microclaw {said} --help"
+    return None
+
+
+def meant_by_extra(command: str) -> str | None:
+    """For a word that a command has no place for: `flash esp32s3`."""
+    return _FLASH if command == "microclaw flash" else None
+
+
+def meant_by_option(option: str, command: str) -> str | None:
+    return "microclaw --version" if command == "microclaw" and option in ("-V", "-version") else None
