@@ -3,7 +3,7 @@
 import { ApiError, HostAway, get, send } from "./api.js";
 import { Link, Problem } from "./parts.js";
 import { useStore } from "./state.js";
-import { html, useEffect, useState } from "./vendor/htm-preact.module.js";
+import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
 const RELOAD_MS = 10_000;
 
@@ -87,12 +87,18 @@ export function OrderState({ orders }) {
 /** A button for what cannot be taken back: it asks again. @param {{what: string, label: string, disabled?: boolean, onYes: () => void}} given */
 export function SureButton({ what, label, disabled = false, onYes }) {
   const [isAsked, setAsked] = useState(false);
-  if (!isAsked) return html`<button disabled=${disabled} aria-label=${`${what} ${label}`} onClick=${() => setAsked(true)}>${what}</button>`;
-  return html`<span class="buttons" role="group" aria-label=${`${what} ${label}?`}>${what}?
+  const wasAsked = useRef(false);
+  const place = useRef(/** @type {HTMLElement | null} */ (null));
+  useEffect(() => { // the button that had the focus is gone
+    if (isAsked || wasAsked.current) place.current?.focus();
+    wasAsked.current = isAsked;
+  }, [isAsked]);
+  if (!isAsked) return html`<button key="what" ref=${place} disabled=${disabled} aria-label=${`${what} ${label}`} onClick=${() => setAsked(true)}>${what}</button>`;
+  return html`<span key="sure" class="buttons" role="group" aria-label=${`${what} ${label}?`}>${what}?
     <button class="main" disabled=${disabled} onClick=${() => {
       setAsked(false);
       onYes();
-    }}>Yes</button><button onClick=${() => setAsked(false)}>No</button></span>`;
+    }}>Yes</button><button ref=${place} onClick=${() => setAsked(false)}>No</button></span>`;
 }
 
 /** A date and a time, or a word where there is none. @param {{at: number | null | undefined, none?: string}} given Unix ms */

@@ -52,7 +52,7 @@ function Row({ schedule, changed }) {
     ${runs.length > 1 && html`<details><summary>Earlier runs</summary><ul class="rows">${runs.slice(1).map((/** @type {any} */ one) =>
       html`<li><${Run} run=${one} /></li>`)}</ul></details>`}
     ${may("act") && html`<p class="buttons">
-      ${now.state !== "over" && html`<button aria-label=${`Run ${label} now`} disabled=${orders.busy} onClick=${() => order("run")}>Run now</button>`}
+      ${now.state !== "over" && html`<button aria-label=${`Run now: ${label}`} disabled=${orders.busy} onClick=${() => order("run")}>Run now</button>`}
       ${now.state === "paused" && html`<button aria-label=${`Resume ${label}`} disabled=${orders.busy} onClick=${() => order("resume")}>Resume</button>`}
       <${SureButton} what="Remove" label=${label} disabled=${orders.busy} onYes=${() => orders.order("remove", "DELETE", path)} />
     </p>`}
