@@ -11,7 +11,7 @@ const NAMES = { pause: "Pause", resume: "Resume", stop: "Stop for good", undo: "
 export function Rollouts() {
   const [found, error, reload] = useReloaded("/v1/rollouts", 5_000);
   return html`<${Heading}>Rollouts<//><${Problem} error=${error} />
-    ${found && found.rollouts.length === 0 && html`<p class="quiet">No update was rolled out yet. On the host's machine:
+    ${found && found.rollouts.length === 0 && html`<p class="quiet">No update was rolled out yet. On the host's machine:${" "}
       <code>microclaw rollout start</code></p>`}
     <ul class="rows">${(found?.rollouts ?? []).map((/** @type {any} */ one) => html`<${Rollout} key=${one.rollout} rollout=${one} changed=${reload} />`)}</ul>`;
 }
@@ -27,7 +27,7 @@ function Rollout({ rollout, changed }) {
   const states = Object.entries(rollout.counts).filter(([, count]) => count > 0);
   return html`<li class="card" aria-label=${label}>
     <h2>${rollout.version} <${Badge} state=${rollout.state} /></h2>
-    <p class="quiet">${label}${rollout.undoes ? `, takes back rollout ${rollout.undoes}` : ""} · channel ${rollout.channel} · by ${rollout.began_by},
+    <p class="quiet">${label}${rollout.undoes ? `, takes back rollout ${rollout.undoes}` : ""} · channel ${rollout.channel} · by ${rollout.began_by},${" "}
       <${Moment} at=${rollout.began_ms} />${rollout.window ? ` · between ${rollout.window}` : ""}</p>
     ${rollout.reason && html`<p class="warning">${rollout.reason}</p>`}
     <p>Stage ${Math.min(rollout.stage, rollout.stages.length)} of ${rollout.stages.length}

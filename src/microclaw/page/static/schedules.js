@@ -44,7 +44,7 @@ function Row({ schedule, changed }) {
     <h2>${schedule.when} <${Badge} state=${now.state} /></h2>
     <p>${schedule.what} ${schedule.device && html`<span class="quiet">on ${schedule.device}</span>`}
       <span class="quiet"> · ${label}${schedule.asks_model ? " · asks the model" : ""}</span></p>
-    <p class="quiet">next: <${Moment} at=${now.next_ms} none="not due" />${schedule.zone ? ` (${schedule.zone})` : ""}
+    <p class="quiet">next: <${Moment} at=${now.next_ms} none="not due" />${schedule.zone ? ` (${schedule.zone})` : ""}${" "}
       · when the host was off at the time: ${schedule.missed === "run" ? "run it once later" : "skip it"}</p>
     ${schedule.problem && html`<p class="warning">${schedule.problem}</p>`}
     ${now.why && html`<p class="quiet">${now.why}</p>`}
