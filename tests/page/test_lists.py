@@ -133,7 +133,10 @@ class Rollout:
             document = self.state
         elif path:
             board = {"device": "shed", "from_version": "1.3.0", "offered_ms": 1, "ended_ms": 1_790_000_000_000}
-            document = {**self.state, "boards": [{**board, "state": "rolled_back", "error": "no link after the update"}]}
+            document = {
+                **self.state,
+                "boards": [{**board, "state": "rolled_back", "error": "no link after the update"}],
+            }
         route.fulfill(body=json.dumps(document), content_type="application/json")
 
 
