@@ -1,13 +1,14 @@
 // What views share that show a document of the API: fetching it, anew while it is shown, orders, a button that asks again, tables.
 
-import { ApiError, HostAway, get, send } from "./api.js";
-import { Link, Problem } from "./parts.js";
-import { useStore } from "./state.js";
+import { Question } from "./acts.js";
+import { ApiError, HostAway, get, part, send } from "./api.js";
+import { Problem } from "./parts.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
 const RELOAD_MS = 10_000;
+const ASK_AGAIN_MS = 500;
 
-/** @typedef {{error: any, busy: string, order: (what: string, method: string, path: string, body?: unknown) => Promise<any>}} Orders */
+/** @typedef {{error: any, busy: string, question: any, order: (what: string, method: string, path: string, body?: unknown) => Promise<any>}} Orders */
 
 /** One document of the API, fetched when the view opens. @param {string} path @param {unknown[]} [again] fetch anew when these change @returns {[any, any]} */
 export function useFetched(path, again = []) {
@@ -51,18 +52,30 @@ export function useReloaded(path, everyMs = RELOAD_MS) {
 }
 
 /**
- * Orders of a view, one at a time: `busy` names the one under way; `order` gives the answer, or null when it was refused.
+ * Orders of a view, one at a time: `busy` names the one under way, `question` is what it waits for; `order` gives the
+ * answer once the act is done, or null when it was refused.
  * @param {() => void} done called after each that was not refused @returns {Orders}
  */
 export function useOrders(done) {
   const [busy, setBusy] = useState("");
   const [error, setError] = useState(/** @type {any} */ (null));
+  const [question, setQuestion] = useState(/** @type {any} */ (null));
+  const isHere = useRef(true);
+  useEffect(() => () => {
+    isHere.current = false;
+  }, []);
   /** @type {Orders["order"]} */
   const order = async (what, method, path, body) => {
     setBusy(what);
     setError(null);
+    setQuestion(null);
     try {
-      const answer = await send(method, path, body);
+      let answer = await send(method, path, body);
+      if (answer.request && answer.approval) { // 202: nothing is done before somebody says yes
+        setQuestion(answer.approval);
+        answer = await endOf(answer.request, () => isHere.current);
+        if (answer === null) return null;
+      }
       done();
       return answer;
     } catch (problem) {
@@ -73,14 +86,28 @@ export function useOrders(done) {
       setBusy("");
     }
   };
-  return { error, busy, order };
+  return { error, busy, question, order };
 }
 
-/** What an order waits for, and what became wrong with it. @param {{orders: Orders}} given */
+/**
+ * What a request that waited for a yes was answered with at its end; null when nobody is here any more.
+ * @param {string} number @param {() => boolean} isHere @returns {Promise<any>}
+ */
+async function endOf(number, isHere) {
+  while (isHere()) {
+    const told = await get(`/v1/requests/${part(number)}`);
+    if (told.state === "ended") {
+      if (told.status < 400) return told.result;
+      throw new ApiError(told.status, told.result?.error ?? { code: "failed", message: `it was answered with ${told.status}`, next: "look at what was changed" });
+    }
+    await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
+  }
+  return null;
+}
+
+/** The question that an order waits for, and what went wrong with it. @param {{orders: Orders}} given */
 export function OrderState({ orders }) {
-  const store = useStore();
-  const isAsked = orders.busy !== "" && store.approvals.length > 0;
-  return html`${isAsked && html`<p class="warning" role="status">A question may wait for a yes: <${Link} to="/approvals">approvals<//>.</p>`}
+  return html`${orders.question && html`<${Question} key=${orders.question.approval_id} question=${orders.question} />`}
     <${Problem} error=${orders.error} />`;
 }
 
