@@ -96,7 +96,7 @@ def test_spending_of_today_is_told_with_its_limits() -> None:
 def test_approvals_are_counted_and_the_first_are_named() -> None:
     found = approval_object(asked(SHOWN + 1), OwnerAlone())
     assert (found["pending"], len(found["first"])) == (SHOWN + 1, SHOWN)
-    assert found["first"][0] == {"id": "a0", "action": "act 0", "asked_by": "owner"}
+    assert found["first"][0] == {"approval_id": "a0", "action": "act 0", "asked_by": "owner"}
 
 
 def test_who_asked_for_an_approval_is_named() -> None:

@@ -27,7 +27,7 @@ async def test_each_gets_what_their_role_may(tmp_path: Path) -> None:
         assert "pid" not in shown.out
         assert (await tell(host, "ada", home, "exec", "virtual-1", "gpio.set", "4", "1")).code == 0
         for who, words, said in (
-            ("ada", ("token", "list"), "ada is a member: /v1/tokens is the owner's"),
+            ("ada", ("token", "list"), "ada is a member: this (tokens) is the owner's"),
             ("ada", ("device", "add", "shelf", "--board", "virtual", "--wasmachine", "127.0.0.1:9"), "the owner's"),
             ("gus", ("exec", "virtual-1", "gpio.set", "4", "0"), "gus is a guest and may not act"),
         ):
