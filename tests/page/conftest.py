@@ -134,7 +134,7 @@ def page(host: PageHost, open_page: OpenPage) -> Page:
 
 def go(page: Page, view: str) -> None:
     page.get_by_role("navigation", name="Views").get_by_role("link", name=re.compile(f"^{view}")).click()
-    expect(page.get_by_role("heading", name=view)).to_be_visible()
+    expect(page.get_by_role("heading", name=view, level=1)).to_be_visible()
 
 
 def say(page: Page, sentence: str) -> Locator:

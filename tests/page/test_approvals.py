@@ -59,3 +59,23 @@ def test_a_turn_that_waits_is_cancelled(asking_host: PageHost, open_page: OpenPa
     expect(turn.locator(".answer")).to_be_visible()
     expect(turn.locator(".question").get_by_role("button")).to_have_count(0)
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
+
+
+def test_a_schedule_that_asks_first_is_kept_only_after_the_yes(asking_host: PageHost, open_page: OpenPage) -> None:
+    page = open_page(asking_host.link())
+    go(page, "Schedules")
+    form = page.get_by_role("form", name="A new schedule")
+    form.get_by_label("When").fill("every day at 08:00")
+    form.get_by_label("Do what").fill("turn on pin 4")
+    for decision in ("No", "Yes, do it"):
+        form.get_by_role("button", name="Add").click()
+        question = form.locator(".question")
+        expect(question).to_contain_text("turn on pin 4")
+        assert asking_host.client.get("/v1/schedules")["schedules"] == []
+        question.get_by_role("button", name=decision, exact=True).click()
+        if decision == "No":
+            expect(form.locator(".problem")).to_contain_text("declined")
+            expect(form.get_by_label("Do what")).to_have_value("turn on pin 4")
+    expect(form.get_by_role("status").first).to_contain_text("is kept")
+    assert [one["what"] for one in asking_host.client.get("/v1/schedules")["schedules"]] == ["turn on pin 4"]
+    expect(page.locator("li.card")).to_have_count(1)

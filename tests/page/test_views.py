@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 from tests.page.conftest import OpenPage, PageHost, go, open_board, program_of, say
+from tests.page.test_lists import Rollout, measured
 
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
@@ -18,8 +19,12 @@ RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"
 
 @pytest.fixture(scope="module")
 def seen(host: PageHost) -> PageHost:
-    """The host with a program on its first board."""
+    """The host with a pin set, and something in each list."""
     host.client.post("/v1/devices/virtual-1/call", {"method": "gpio.set", "arguments": {"pin": 10, "level": 1}})
+    host.client.post("/v1/schedules", {"when": "every day at 07:00", "do": "turn on pin 14", "device": "virtual-1"})
+    host.client.post("/v1/tokens", {"name": "axe", "scope": "read"})
+    memory = host.client.get("/v1/memory")
+    host.client.put("/v1/memory", {"text": memory["text"] + "\n- the lamp is on pin 2\n", "was": memory["digest"]})
     return host
 
 
@@ -41,8 +46,26 @@ def views(page: Page) -> Iterator[str]:
             page.get_by_role("link", name=name, exact=True).click()
             expect(page.locator("svg.trial")).to_be_visible()
         yield tab
-    go(page, "Approvals")
-    yield "approvals"
+    page.route("**/v1/devices/virtual-1/telemetry?*", measured)
+    page.get_by_role("link", name="telemetry", exact=True).click()
+    expect(page.locator("svg.plot").first).to_be_visible()
+    yield "telemetry"
+    page.route("**/v1/rollouts**", Rollout().answer)
+    shown = {
+        "Approvals": "main",
+        "Schedules": "main li.card .last",
+        "Memory": "pre.detail",
+        "Rollouts": "main li.card",
+        "People": "main table >> nth=1",
+        "Usage": "main dl",
+    }
+    for view, place in shown.items():
+        go(page, view)
+        expect(page.locator(place).first).to_be_visible()
+        if view == "Rollouts":
+            page.get_by_text("Its boards").click()
+            expect(page.get_by_role("region", name="Boards of rollout 4")).to_be_visible()
+        yield view.lower()
 
 
 def serious(page: Page) -> list[str]:

@@ -22,7 +22,19 @@ POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data: blob:; "
     "font-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-VIEWS: Final = ("/", "/signin", "/boards", "/boards/{rest:path}", "/chat", "/approvals")
+VIEWS: Final = (
+    "/",
+    "/signin",
+    "/boards",
+    "/boards/{rest:path}",
+    "/chat",
+    "/approvals",
+    "/schedules",
+    "/memory",
+    "/rollouts",
+    "/people",
+    "/usage",
+)
 """The paths that the document is at; api.access has a row for each."""
 FILES: Final = "/page/{name:path}"
 _DOCUMENT: Final = "index.html"

@@ -130,8 +130,8 @@ export function Question({ question }) {
       : question.may_decide === false
         ? html`<p class="quiet">Somebody else has to decide this: it is risky, or it is not yours.</p>`
         : html`<p class="buttons">
-            <button class="main" disabled=${isBusy} onClick=${() => decide(true)}>Yes, do it</button>
-            <button disabled=${isBusy} onClick=${() => decide(false)}>No</button>
+            <button type="button" class="main" disabled=${isBusy} onClick=${() => decide(true)}>Yes, do it</button>
+            <button type="button" disabled=${isBusy} onClick=${() => decide(false)}>No</button>
           </p>`}
     ${!end && html`<${Problem} error=${error} />`}
   </section>`;

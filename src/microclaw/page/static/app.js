@@ -5,15 +5,26 @@ import { Approvals } from "./approvals.js";
 import { Board } from "./board.js";
 import { Boards } from "./boards.js";
 import { Chat } from "./chat.js";
+import { Memory } from "./memory.js";
 import { Heading, Link, Problem, onRoute } from "./parts.js";
+import { People } from "./people.js";
+import { Rollouts } from "./rollouts.js";
+import { Schedules } from "./schedules.js";
 import { SignInAgain, SignInPage, signInByLink } from "./signin.js";
 import { may, start, useStore } from "./state.js";
+import { Usage } from "./usage.js";
 import { html, render, useEffect, useErrorBoundary, useState } from "./vendor/htm-preact.module.js";
 
+/** @type {{path: string, title: string, access: "look" | "ask" | "act" | "own", view?: () => any}[]} */
 const VIEWS = [
   { path: "/boards", title: "Boards", access: "look" },
   { path: "/chat", title: "Chat", access: "ask" },
-  { path: "/approvals", title: "Approvals", access: "ask" },
+  { path: "/approvals", title: "Approvals", access: "ask", view: Approvals },
+  { path: "/schedules", title: "Schedules", access: "ask", view: Schedules },
+  { path: "/memory", title: "Memory", access: "ask", view: Memory },
+  { path: "/rollouts", title: "Rollouts", access: "own", view: Rollouts },
+  { path: "/people", title: "People", access: "own", view: People },
+  { path: "/usage", title: "Usage", access: "look", view: Usage },
 ];
 
 /** @param {{path: string}} given */
@@ -27,8 +38,9 @@ function View({ path }) {
   }
   if (first === undefined || (first === "boards" && rest.length === 0)) return html`<${Boards} />`;
   if (first === "boards") return html`<${Board} key=${rest[0]} name=${rest[0]} tab=${rest[1] ?? "pins"} program=${rest[2]} />`;
-  if (first === "approvals") return html`<${Approvals} />`;
   if (first === "chat") return html`<${Heading}>Chat<//>`; // the rest is kept below, also while another view is shown
+  const found = VIEWS.find((one) => one.path === `/${first}`);
+  if (found?.view) return may(found.access) ? html`<${found.view} />` : html`<${Heading}>${found.title}<//><p>Your role may not look at this. An owner of this host may.</p>`;
   return html`<${Heading}>There is no such view<//><p><${Link} to="/boards">Boards<//></p>`;
 }
 
@@ -92,7 +104,7 @@ function Shell({ path }) {
     <header>
       <span class="brand">microclaw</span>
       <nav aria-label="Views">
-        ${VIEWS.filter((one) => may(/** @type {any} */ (one.access))).map((one) => html`<${Link} key=${one.path} to=${one.path}
+        ${VIEWS.filter((one) => may(one.access)).map((one) => html`<${Link} key=${one.path} to=${one.path}
           current=${here.startsWith(one.path)}>${one.title}${one.path === "/approvals" && waiting > 0 ? ` (${waiting})` : ""}<//>`)}
       </nav>
       <span class="tools"><${Theme} /><${Person} /></span>

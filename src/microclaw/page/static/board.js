@@ -1,15 +1,17 @@
 // One board: its live pins, its programs, its log, and facts about it.
 
 import { boardPath, firmwareText, memoryText } from "./boards.js";
-import { ApiError, HostAway, get, part, send } from "./api.js";
+import { part, send } from "./api.js";
+import { useFetched } from "./lists.js";
 import { Logs } from "./logs.js";
 import { Badge, Heading, Link, Online, Problem } from "./parts.js";
 import { Program } from "./program.js";
 import { isOnline, may, useStore } from "./state.js";
+import { Telemetry } from "./telemetry.js";
 import { LivePins } from "./timeline.js";
-import { html, useEffect, useState } from "./vendor/htm-preact.module.js";
+import { html, useState } from "./vendor/htm-preact.module.js";
 
-const TABS = ["pins", "programs", "log", "facts"];
+const TABS = ["pins", "programs", "log", "telemetry", "facts"];
 
 /** @param {{name: string, tab: string, program?: string}} given */
 export function Board({ name, tab, program }) {
@@ -29,6 +31,7 @@ export function Board({ name, tab, program }) {
     ${tab === "programs" && (program ? html`<${Program} key=${program} device=${name} name=${program} />`
       : html`<${Programs} device=${device} apps=${apps} />`)}
     ${tab === "log" && html`<${Logs} device=${device} />`}
+    ${tab === "telemetry" && html`<${Telemetry} device=${device} />`}
     ${tab === "facts" && html`<${Facts} device=${device} />`}`;
 }
 
@@ -91,26 +94,4 @@ function Facts({ device }) {
     ${shown?.today && html`<h2>What works on such boards today</h2>
       <ul class="rows">${shown.today.findings.map((/** @type {any} */ one) => html`<li key=${one.feature}>
         <${Badge} state=${one.state} text=${one.text} /> ${one.feature}</li>`)}</ul>`}`;
-}
-
-/** One document of the API, fetched when the view opens. @param {string} path @param {unknown[]} [again] fetch anew when these change @returns {[any, any]} */
-export function useFetched(path, again = []) {
-  const [value, setValue] = useState(/** @type {any} */ (null));
-  const [error, setError] = useState(/** @type {any} */ (null));
-  useEffect(() => {
-    const stop = new AbortController();
-    get(path, stop.signal).then(
-      (found) => {
-        setValue(found);
-        setError(null);
-      },
-      (problem) => {
-        if (stop.signal.aborted) return;
-        if (!(problem instanceof ApiError || problem instanceof HostAway)) throw problem;
-        setError(problem);
-      },
-    );
-    return () => stop.abort();
-  }, [path, ...again]);
-  return [value, error];
 }

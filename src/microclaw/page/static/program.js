@@ -2,7 +2,7 @@
 
 import { ActView, useAct } from "./acts.js";
 import { part } from "./api.js";
-import { useFetched } from "./board.js";
+import { useFetched } from "./lists.js";
 import { Badge, Evidence, Problem, Time, size } from "./parts.js";
 import { may, useStore } from "./state.js";
 import { TrialView } from "./timeline.js";

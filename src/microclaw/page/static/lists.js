@@ -1,0 +1,148 @@
+// What views share that show a document of the API: fetching it, anew while it is shown, orders, a button that asks again, tables.
+
+import { Question } from "./acts.js";
+import { ApiError, HostAway, get, part, send } from "./api.js";
+import { Problem } from "./parts.js";
+import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
+
+const RELOAD_MS = 10_000;
+const ASK_AGAIN_MS = 500;
+
+/** @typedef {{error: any, busy: string, question: any, order: (what: string, method: string, path: string, body?: unknown) => Promise<any>}} Orders */
+
+/** One document of the API, fetched when the view opens. @param {string} path @param {unknown[]} [again] fetch anew when these change @returns {[any, any]} */
+export function useFetched(path, again = []) {
+  const [value, setValue] = useState(/** @type {any} */ (null));
+  const [error, setError] = useState(/** @type {any} */ (null));
+  useEffect(() => {
+    const stop = new AbortController();
+    get(path, stop.signal).then(
+      (found) => {
+        setValue(found);
+        setError(null);
+      },
+      (problem) => {
+        if (stop.signal.aborted) return;
+        if (!(problem instanceof ApiError || problem instanceof HostAway)) throw problem;
+        setError(problem);
+      },
+    );
+    return () => stop.abort();
+  }, [path, ...again]);
+  return [value, error];
+}
+
+/**
+ * One document of the API: fetched when the view opens, again some time after each answer, and when `reload` is called.
+ * @param {string} path @param {number} [everyMs] @returns {[any, any, () => void]}
+ */
+export function useReloaded(path, everyMs = RELOAD_MS) {
+  const [round, setRound] = useState(0);
+  const reload = () => setRound((count) => count + 1);
+  const [value, error] = useFetched(path, [round]);
+  useEffect(() => {
+    let timer = 0;
+    const wait = () => {
+      timer = setTimeout(() => (document.hidden ? wait() : reload()), everyMs);
+    };
+    wait();
+    return () => clearTimeout(timer);
+  }, [value, error, everyMs]);
+  return [value, error, reload];
+}
+
+/**
+ * Orders of a view, one at a time: `busy` names the one under way, `question` is what it waits for; `order` gives the
+ * answer once the act is done, or null when it was refused.
+ * @param {() => void} done called after each that was not refused @returns {Orders}
+ */
+export function useOrders(done) {
+  const [busy, setBusy] = useState("");
+  const [error, setError] = useState(/** @type {any} */ (null));
+  const [question, setQuestion] = useState(/** @type {any} */ (null));
+  const isHere = useRef(true);
+  useEffect(() => () => {
+    isHere.current = false;
+  }, []);
+  /** @type {Orders["order"]} */
+  const order = async (what, method, path, body) => {
+    setBusy(what);
+    setError(null);
+    setQuestion(null);
+    try {
+      let answer = await send(method, path, body);
+      if (answer.request && answer.approval) { // 202: nothing is done before somebody says yes
+        setQuestion(answer.approval);
+        answer = await endOf(answer.request, () => isHere.current);
+        if (answer === null) return null;
+      }
+      done();
+      return answer;
+    } catch (problem) {
+      if (!(problem instanceof ApiError || problem instanceof HostAway)) throw problem;
+      setError(problem);
+      return null;
+    } finally {
+      setBusy("");
+    }
+  };
+  return { error, busy, question, order };
+}
+
+/**
+ * What a request that waited for a yes was answered with at its end; null when nobody is here any more.
+ * @param {string} number @param {() => boolean} isHere @returns {Promise<any>}
+ */
+async function endOf(number, isHere) {
+  while (isHere()) {
+    const told = await get(`/v1/requests/${part(number)}`);
+    if (told.state === "ended") {
+      if (told.status < 400) return told.result;
+      throw new ApiError(told.status, told.result?.error ?? { code: "failed", message: `it was answered with ${told.status}`, next: "look at what was changed" });
+    }
+    await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
+  }
+  return null;
+}
+
+/** The question that an order waits for, and what went wrong with it. @param {{orders: Orders}} given */
+export function OrderState({ orders }) {
+  return html`${orders.question && html`<${Question} key=${orders.question.approval_id} question=${orders.question} />`}
+    <${Problem} error=${orders.error} />`;
+}
+
+/** A button for what cannot be taken back: it asks again. @param {{what: string, label: string, disabled?: boolean, onYes: () => void}} given */
+export function SureButton({ what, label, disabled = false, onYes }) {
+  const [isAsked, setAsked] = useState(false);
+  const wasAsked = useRef(false);
+  const place = useRef(/** @type {HTMLElement | null} */ (null));
+  useEffect(() => { // the button that had the focus is gone
+    if (isAsked || wasAsked.current) place.current?.focus();
+    wasAsked.current = isAsked;
+  }, [isAsked]);
+  if (!isAsked) return html`<button key="what" ref=${place} disabled=${disabled} aria-label=${`${what} ${label}`} onClick=${() => setAsked(true)}>${what}</button>`;
+  return html`<span key="sure" class="buttons" role="group" aria-label=${`${what} ${label}?`}>${what}?
+    <button class="main" disabled=${disabled} onClick=${() => {
+      setAsked(false);
+      onYes();
+    }}>Yes</button><button ref=${place} onClick=${() => setAsked(false)}>No</button></span>`;
+}
+
+/** A date and a time, or a word where there is none. @param {{at: number | null | undefined, none?: string}} given Unix ms */
+export function Moment({ at, none = "never" }) {
+  if (at === null || at === undefined) return html`<span class="quiet">${none}</span>`;
+  const date = new Date(at);
+  const isToday = date.toDateString() === new Date().toDateString();
+  return html`<time datetime=${date.toISOString()} title=${date.toLocaleString()}>${isToday ? date.toLocaleTimeString() : date.toLocaleString()}</time>`;
+}
+
+/**
+ * A table that scrolls by itself where the window is narrow.
+ * @param {{label: string, heads: string[], rows: {key: string | number, cells: any[]}[]}} given
+ */
+export function Table({ label, heads, rows }) {
+  return html`<div class="scrolled" role="region" aria-label=${label} tabindex="0"><table>
+    <thead><tr>${heads.map((head) => html`<th key=${head}>${head}</th>`)}</tr></thead>
+    <tbody>${rows.map((row) => html`<tr key=${row.key}>${row.cells.map((cell) => html`<td>${cell}</td>`)}</tr>`)}</tbody>
+  </table></div>`;
+}

@@ -1,0 +1,53 @@
+// Rollouts of firmware: how far each is, its boards by state; pause, resume, stop and take back.
+
+import { Moment, OrderState, SureButton, Table, useFetched, useOrders, useReloaded } from "./lists.js";
+import { Badge, Heading, Problem } from "./parts.js";
+import { html, useState } from "./vendor/htm-preact.module.js";
+
+/** What each state lets a person do, as the API has it. @type {Record<string, ("pause" | "resume" | "stop" | "undo")[]>} */
+const ACTS = { running: ["pause", "stop", "undo"], paused: ["resume", "stop", "undo"], halted: ["undo"], done: ["undo"], undone: [] };
+const NAMES = { pause: "Pause", resume: "Resume", stop: "Stop for good", undo: "Take back" };
+
+export function Rollouts() {
+  const [found, error, reload] = useReloaded("/v1/rollouts", 5_000);
+  return html`<${Heading}>Rollouts<//><${Problem} error=${error} />
+    ${found && found.rollouts.length === 0 && html`<p class="quiet">No update was rolled out yet. On the host's machine:${" "}
+      <code>microclaw rollout start</code></p>`}
+    <ul class="rows">${(found?.rollouts ?? []).map((/** @type {any} */ one) => html`<${Rollout} key=${one.rollout} rollout=${one} changed=${reload} />`)}</ul>`;
+}
+
+/** @param {{rollout: any, changed: () => void}} given */
+function Rollout({ rollout, changed }) {
+  const orders = useOrders(changed);
+  const [isOpen, setOpen] = useState(false);
+  const label = `rollout ${rollout.rollout}`;
+  const acts = (ACTS[rollout.state] ?? []).filter((act) => act !== "undo" || rollout.undoes === null);
+  /** @param {string} act */
+  const order = (act) => orders.order(act, "POST", `/v1/rollouts/${rollout.rollout}/${act}`);
+  const states = Object.entries(rollout.counts).filter(([, count]) => count > 0);
+  return html`<li class="card" aria-label=${label}>
+    <h2>${rollout.version} <${Badge} state=${rollout.state} /></h2>
+    <p class="quiet">${label}${rollout.undoes ? `, takes back rollout ${rollout.undoes}` : ""} · channel ${rollout.channel} · by ${rollout.began_by},${" "}
+      <${Moment} at=${rollout.began_ms} />${rollout.window ? ` · between ${rollout.window}` : ""}</p>
+    ${rollout.reason && html`<p class="warning">${rollout.reason}</p>`}
+    <p>Stage ${Math.min(rollout.stage, rollout.stages.length)} of ${rollout.stages.length}
+      ${rollout.soaking_since_ms && html`, watched since <${Moment} at=${rollout.soaking_since_ms} />`}${rollout.crashes > 0 ? `, ${rollout.crashes} crashes` : ""}</p>
+    <p>${rollout.count} boards: ${states.map(([state, count]) => html`<${Badge} state=${state} text=${`${count} ${state.replaceAll("_", " ")}`} /> `)}</p>
+    ${rollout.failures.map((/** @type {any} */ one) => html`<p class="warning">${one.device}: ${one.state.replaceAll("_", " ")}${one.error ? `, ${one.error}` : ""}</p>`)}
+    <p class="buttons">${acts.map((act) => (act === "pause" || act === "resume"
+      ? html`<button key=${act} aria-label=${`${NAMES[act]} ${label}`} disabled=${orders.busy} onClick=${() => order(act)}>${NAMES[act]}</button>`
+      : html`<${SureButton} key=${act} what=${NAMES[act]} label=${label} disabled=${orders.busy} onYes=${() => order(act)} />`))}</p>
+    <${OrderState} orders=${orders} />
+    <details onToggle=${(/** @type {any} */ e) => setOpen(e.currentTarget.open)}><summary>Its boards</summary>
+      ${isOpen && html`<${RolloutBoards} rollout=${rollout} />`}</details>
+  </li>`;
+}
+
+/** @param {{rollout: any}} given */
+function RolloutBoards({ rollout }) {
+  const [full, error] = useFetched(`/v1/rollouts/${rollout.rollout}`, [rollout.state, JSON.stringify(rollout.counts)]);
+  return html`<${Problem} error=${error} />${full && html`<${Table} label=${`Boards of rollout ${rollout.rollout}`} heads=${["board", "from", "state", "since"]}
+    rows=${full.boards.map((/** @type {any} */ one) => ({ key: one.device, cells: [one.device, one.from_version,
+      html`<${Badge} state=${one.state} text=${one.state.replaceAll("_", " ")} /> ${one.error ?? ""}`,
+      html`<${Moment} at=${one.ended_ms ?? one.offered_ms} none="" />`] }))} />`}`;
+}
