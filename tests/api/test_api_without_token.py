@@ -212,6 +212,7 @@ def test_openapi_describes_the_open_routes_only(api: tuple[str, int]) -> None:
     assert status == 200
     assert set(document["paths"]) == {
         "/", "/signin", "/boards", "/boards/{rest}", "/chat", "/approvals", "/page/{name}",
+        "/schedules", "/memory", "/rollouts", "/people", "/usage",
         "/healthz", "/metrics", "/api/compile-wasm", "/v1/signin/code", "/v1/signin/password"
     }  # fmt: skip
     status, headers, page = ask(api, "GET", "/api/docs")
