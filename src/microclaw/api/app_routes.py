@@ -6,9 +6,9 @@ import base64
 import binascii
 from collections.abc import Awaitable, Sequence
 from dataclasses import asdict
-from typing import Annotated, Any, Self, TypeAlias
+from typing import Annotated, Any, Final, Self, TypeAlias
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from fastapi.responses import StreamingResponse
 from pydantic import ConfigDict, Field, model_validator
 
@@ -44,6 +44,10 @@ from microclaw.wire.host_api import Result, StreamEvent
 
 _Word: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,63}$")]
 
+_NAME_CHARS: Final = 126  # the firmware takes no longer ones
+AppName: TypeAlias = Annotated[str, Path(min_length=1, max_length=_NAME_CHARS)]
+"""A program's name in the path of a route that installs it."""
+
 
 class OriginBody(RequestBody):
     """The entry of a catalogue that a program is, with the values that were put in; `catalog` is its folder."""
@@ -62,7 +66,7 @@ class InstallBody(RequestBody):
 
     model_config = ConfigDict(json_schema_extra=ONE_PROGRAM)
 
-    name: Annotated[str, Field(min_length=1, max_length=126)]
+    name: Annotated[str, Field(min_length=1, max_length=_NAME_CHARS)]
     source: Annotated[str, Field(min_length=1, max_length=Limits().source_chars)] | None = None
     language: ProgramLanguage | None = None
     wasm: str | None = None

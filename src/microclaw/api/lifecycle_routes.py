@@ -14,7 +14,7 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 from pydantic import ConfigDict, Field, model_validator
 
-from microclaw.api.app_routes import InstallBody, OriginBody, deploy_request
+from microclaw.api.app_routes import AppName, InstallBody, OriginBody, deploy_request
 from microclaw.api.body import ONE_PROGRAM, RequestBody
 from microclaw.api.caller import CHANNEL, Caller, RequestCaller, admit, place_of, questions_in
 from microclaw.api.deferred_routes import WhenBack, late_place, now_or_later
@@ -106,7 +106,7 @@ def _route_upgrades(router: APIRouter, parts: HostParts) -> None:
 
     @router.post("/v1/devices/{device}/apps/{name}/upgrade", summary="A new version of a program; steps as JSON lines")
     async def upgrade_app(
-        device: str, name: str, body: UpgradeBody, by: RequestCaller, when_back: WhenBack = False
+        device: str, name: AppName, body: UpgradeBody, by: RequestCaller, when_back: WhenBack = False
     ) -> StreamingResponse:
         found = parts.devices.get(device)
         text, place = f"upgrade {name} on {found.name}", place_of(by)
@@ -133,7 +133,7 @@ def _route_upgrades(router: APIRouter, parts: HostParts) -> None:
 
     @router.post("/v1/apps/{name}/upgrade", summary="A new version of a program on those of many devices that have it")
     async def upgrade_on_many(
-        name: str, body: ManyUpgradeBody, by: RequestCaller, when_back: WhenBack = False
+        name: AppName, body: ManyUpgradeBody, by: RequestCaller, when_back: WhenBack = False
     ) -> StreamingResponse:
         chosen = body.selected(parts, AppInstall.method)
         if not body.devices:
