@@ -109,7 +109,7 @@ def test_names_and_texts_with_markup_are_text(host: PageHost, page: Page) -> Non
     page.reload()
     expect(page.get_by_role("link", name=MARKUP)).to_be_visible()
     expect(page.locator("main img, main b")).to_have_count(0)
-    page.unroute("**/v1/devices")
+    page.unroute_all(behavior="ignoreErrors")  # one may be under way
     turn = say(page, MARKUP)
     expect(turn.locator(".answer")).to_be_visible()
     expect(turn.locator("img, b")).to_have_count(0)
@@ -129,7 +129,7 @@ def test_a_session_that_ends_in_mid_action_keeps_what_was_typed_and_goes_on(host
     message = page.get_by_label("Message")
     message.fill("what can you do?")
     host.end_sessions()
-    page.get_by_role("button", name="Send").click()
+    page.get_by_role("button", name="Send").dispatch_event("click")  # the dialog may already be there
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("Sign in again")
     dialog.get_by_label("Link").fill(host.link())
