@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
+from http.client import HTTPMessage
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,19 @@ import pytest
 
 from microclaw.cli.child import Child
 from microclaw.host_client.client import HostClient
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Of a request over a plain connection."""
+
+    status: int
+    headers: HTTPMessage
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPMessage
+from http.client import HTTPConnection
 from typing import Any, Final
 
 import pytest
 import pytest_asyncio
+from tests.api.conftest import Answer
 
 from microclaw.app import Host, running_host
 from microclaw.config.load import load_settings
@@ -29,17 +29,6 @@ SENT: Final = {
 }
 RIGHT: Final = "correct horse battery"
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    headers: HTTPMessage
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

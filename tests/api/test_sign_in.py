@@ -6,12 +6,13 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPMessage
+from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
+from tests.api.conftest import Answer
 
 from microclaw.app import Host, running_host
 from microclaw.auth.passwords import WRONG_OF_ADDRESS
@@ -19,17 +20,6 @@ from microclaw.config.load import load_settings
 
 RIGHT = "correct horse battery"
 EVIL = "<script>alert(1)</script>"
-
-
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    headers: HTTPMessage
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
 
 
 @dataclass(frozen=True)

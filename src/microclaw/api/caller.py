@@ -339,8 +339,8 @@ class BearerAuth:
             who = f"{person.name} is {role_words(person.role)}" if limit is None else f"this token's scope is {limit}"
             what = path if access is None or self._named is None else self._named
             text, step = f"{who}: {what} is {needs}", "ask the owner of this host"
-            is_shown_whole = limit is not None or what != path or not _PLAIN_PATH.fullmatch(path)
-            shown = text if is_shown_whole else f"{who}: {_thing(path)} {needs}"
+            is_route = limit is None and what == path and _PLAIN_PATH.fullmatch(path) is not None
+            shown = f"{who}: {_thing(path)} {needs}" if is_route else text
         known = (path,) if _PLAIN_PATH.fullmatch(path) else ()
         self._note(kind, text, scope, about=about, by=person.name, known=known)
         return failure_response(Failure("permission_refused", shown, step), 403, path=scope["path"])

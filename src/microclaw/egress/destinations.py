@@ -27,7 +27,7 @@ Refusal: TypeAlias = Callable[[Address], str | None]
 
 RESOLVE_S: Final = 5.0
 MAX_URL_CHARS: Final = 2048
-_PORTS: Final = {"http": 80, "https": 443}
+DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _HOST: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?")
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _SAFE: Final = "/%:@!$&'()*+,;=~-._"
@@ -111,7 +111,7 @@ class Destination:
     @property
     def host_header(self) -> str:
         name = bracketed(self.host)
-        return name if self.port == _PORTS[self.scheme] else f"{name}:{self.port}"
+        return name if self.port == DEFAULT_PORTS[self.scheme] else f"{name}:{self.port}"
 
 
 def why_not_public(address: Address) -> str | None:
@@ -284,14 +284,14 @@ def _parts(url: str) -> tuple[str, str, int, str]:
         host = (parts.hostname or "").encode("idna" if not (parts.hostname or "").isascii() else "ascii").decode()
     except (ValueError, UnicodeError) as exc:
         raise ToolRetry(f"{url[:80]!r} is no address of a page: {exc}") from exc
-    if parts.scheme not in _PORTS:
+    if parts.scheme not in DEFAULT_PORTS:
         raise ToolRetry(f"{parts.scheme or 'no scheme'!r}: only http and https are fetched")
     if parts.username is not None or parts.password is not None:
         raise ToolRetry("an address with a user name is not fetched", next_step="leave out what stands before @")
     if port == 0 or (":" not in host and not _HOST.fullmatch(host.lower())) or len(host) > 253:
         raise ToolRetry(f"{host[:80]!r} is no host's name")
     path, query = quote(parts.path or "/", safe=_SAFE), quote(parts.query, safe=_SAFE + "?[]")
-    return parts.scheme, host.lower(), port or _PORTS[parts.scheme], f"{path}?{query}" if query else path
+    return parts.scheme, host.lower(), port or DEFAULT_PORTS[parts.scheme], f"{path}?{query}" if query else path
 
 
 def _literal(host: str) -> Address | None:

@@ -92,6 +92,11 @@ def environment_proxy(scheme: str, host: str, port: int | None) -> str | None:
     return proxy if "://" in proxy else f"http://{proxy}"
 
 
+def _rule(purpose: Purpose, proxy: str | None) -> Purpose:
+    """That of the connection itself: a proxy is one of the settings."""
+    return purpose if proxy is None else Purpose.CONFIGURED
+
+
 class _Transport(httpx2.AsyncBaseTransport):
     def __init__(self, way: _Way, verify: ssl.SSLContext | bool, limits: httpx2.Limits) -> None:
         self._way = way
@@ -111,8 +116,7 @@ class _Transport(httpx2.AsyncBaseTransport):
         inner = self._inner.get((proxy, purpose))
         if inner is None:
             inner = httpx2.AsyncHTTPTransport(verify=self._verify, limits=self._limits, proxy=proxy)
-            rule = purpose if proxy is None else Purpose.CONFIGURED  # the proxy is one of the settings
-            _connect_by(inner, _Backend(self._way.egress, rule))
+            _connect_by(inner, _Backend(self._way.egress, _rule(purpose, proxy)))
             self._inner[proxy, purpose] = inner
         return await inner.handle_async_request(request)
 
@@ -138,7 +142,7 @@ class _BlockingTransport(httpx2.BaseTransport):
         inner = self._inner.get((proxy, purpose))
         if inner is None:
             inner = httpx2.HTTPTransport(proxy=proxy)
-            _connect_by(inner, _BlockingBackend(self._way.egress, purpose if proxy is None else Purpose.CONFIGURED))
+            _connect_by(inner, _BlockingBackend(self._way.egress, _rule(purpose, proxy)))
             self._inner[proxy, purpose] = inner
         return inner.handle_request(request)
 

@@ -14,12 +14,11 @@ from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from microclaw.addresses import bracketed
-from microclaw.egress.destinations import Egress, Purpose
+from microclaw.egress.destinations import DEFAULT_PORTS, Egress, Purpose
 from microclaw.errors import MicroclawError, PermissionRefused
 
 STAGGER_S: Final = 0.25  # RFC 8305: before the next address is tried beside the first
 MAX_TRIES: Final = 6  # addresses of one name
-_PORTS: Final = {"http": 80, "https": 443}
 T = TypeVar("T")
 
 
@@ -55,7 +54,7 @@ class Errand:
 
 
 def _place(scheme: str, host: str, port: int | None) -> tuple[str, str, int]:
-    return scheme.lower(), host.lower().rstrip("."), port or _PORTS.get(scheme.lower(), 0)
+    return scheme.lower(), host.lower().rstrip("."), port or DEFAULT_PORTS.get(scheme.lower(), 0)
 
 
 def _words(place: tuple[str, str, int]) -> str:

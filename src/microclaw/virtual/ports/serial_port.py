@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import socket
 import threading
 import tty
@@ -14,6 +13,7 @@ from typing import Final
 
 from microclaw.errors import ConfigError
 from microclaw.link_client.hanging_up import hang_up, reset_connection
+from microclaw.readiness import is_readable
 from microclaw.virtual.board import Board
 from microclaw.virtual.history import EdgeRecord, LogRecord
 from microclaw.virtual.ports.serial import INCOMPLETE_LINE_S, SerialConsole, SerialLines
@@ -154,10 +154,8 @@ def converse(fd: int, read: Callable[[], bytes], send: Callable[[bytes], object]
 
     What a command does after its answer (a restart) is done when the answer was sent.
     """
-    poll = select.poll()
-    poll.register(fd, select.POLLIN)
     while True:
-        if not poll.poll(INCOMPLETE_LINE_S * 1000 if lines.waiting else None):
+        if not is_readable(fd, INCOMPLETE_LINE_S if lines.waiting else None):
             send(lines.silence())
             _do(lines.take_after())
             continue
