@@ -30,7 +30,7 @@ _WAYS: Final[Mapping[str, str]] = {
 # A thing with numbers or names of its own: the command for each way, "" for any other.
 _COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
     "task": {"end": "task cancel {n}", "begin": "task run FILE", "": "task show {n}"},
-    "schedule": {"end": "schedule rm {n}", "begin": "schedule resume {n}", "": "schedule show {n}"},
+    "schedule": {"end": "schedule rm {n}", "begin": "schedule resume {n}", "pause": "schedule pause {n}", "": "schedule show {n}"},
     "person": {"end": "person rm NAME", "": "person list"},
     "user": {"end": "person rm NAME", "": "person list"},
     "member": {"end": "person rm NAME", "": "person list"},
