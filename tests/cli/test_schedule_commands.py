@@ -32,7 +32,9 @@ def test_a_schedule_is_made_listed_run_and_removed(at: Any) -> None:
     shown = at("--json", "schedule", "show", number(made))
     assert json.loads(shown.out)["schema"] == "microclaw.schedule/1"
     paused = at("schedule", "pause", number(made))
-    assert paused.out == f"schedule {number(made)} is paused: by owner; again: microclaw schedule resume {number(made)}\n"
+    assert (
+        paused.out == f"schedule {number(made)} is paused: by owner; again: microclaw schedule resume {number(made)}\n"
+    )
     assert re.search(r"turn on pin 4 .* - +paused: by owner", at("schedule", "list").out)
     assert "is due next " in at("schedule", "resume", number(made)).out
     removed = at("schedule", "rm", number(made))

@@ -27,9 +27,7 @@ class FullDisk(ScheduleTable):
     ) -> bool:
         if self.is_full:
             raise OSError(errno.ENOSPC, "No space left on device")
-        noted = super().claim(
-            schedule_id, due_ms, next_ms=next_ms, woke=woke, now_ms=now_ms, paused_too=paused_too
-        )
+        noted = super().claim(schedule_id, due_ms, next_ms=next_ms, woke=woke, now_ms=now_ms, paused_too=paused_too)
         return await noted
 
 

@@ -29,7 +29,9 @@ LATE_EDGES = 4
 LATEST_MS = 21_600_000.0
 """What is due later after the installation is not looked at again."""
 _AWAY = "check its power and network; when it is back, the host puts back what it lost: microclaw app list"
-_SET_FIRST = "let the program set the level that it begins with, as led.value(0) or gpio_set(led, 0); then deploy it again"
+_SET_FIRST = (
+    "let the program set the level that it begins with, as led.value(0) or gpio_set(led, 0); then deploy it again"
+)
 _UNLISTED = "restart the board, then deploy it again; what it lists: microclaw app list"
 _LATE_MS = 400.0
 _POLL_MS = 20.0
