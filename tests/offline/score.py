@@ -45,9 +45,10 @@ APPS: Mapping[str, tuple[int, ...]] = {"blink": (4,), "fade": (5,), "traffic-lig
 _MAX_STEPS = 12
 _TOOLS = {  # kind of reading -> tool of the vectors
     "set_pin": "gpio_write", "toggle_pin": "gpio_toggle", "dim_pin": "pwm_write", "pulse": "pulse", "blink": "blink",
-    "blink_times": "blink", "fade": "fade", "tone": "tone", "button": "button", "threshold": "rule", "threshold_pulse": "rule",
-    "thermostat": "thermostat", "traffic_light": "traffic_light", "read_sensor_every": "sensor_log",
-    "publish": "sensor_publish", "read_pin": "gpio_read", "read_adc": "adc_read", "read_sensor": "sensor_read",
+    "blink_times": "blink", "fade": "fade", "tone": "tone", "button": "button", "threshold": "rule",
+    "threshold_pulse": "rule", "thermostat": "thermostat", "traffic_light": "traffic_light",
+    "read_sensor_every": "sensor_log", "publish": "sensor_publish", "read_pin": "gpio_read",
+    "read_adc": "adc_read", "read_sensor": "sensor_read",
     "scan_i2c": "i2c_scan", "list_devices": "device_list", "list_apps": "app_list", "app_status": "app_status",
     "device_info": "system_info", "device_status": "system_info", "pin_facts": "pin_info", "remove_app": "app_remove",
     "remove_all": "app_remove", "remove_on_pin": "app_remove",

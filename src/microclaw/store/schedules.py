@@ -161,7 +161,8 @@ def _claim(connection: sqlite3.Connection, values: tuple[int, int, int, int, int
     )
     made = connection.execute(
         """INSERT OR IGNORE INTO schedule_runs (schedule_id, due_ms, state, woke, claimed_ms)
-        SELECT ?1, ?2, 'claimed', ?3, ?4 WHERE EXISTS (SELECT 1 FROM schedules WHERE schedule_id = ?1 AND (state != 'paused' OR ?5))""",
+        SELECT ?1, ?2, 'claimed', ?3, ?4
+        WHERE EXISTS (SELECT 1 FROM schedules WHERE schedule_id = ?1 AND (state != 'paused' OR ?5))""",
         values,
     ).rowcount
     query = "UPDATE schedules SET next_ms = ? WHERE schedule_id = ? AND state != 'paused'"
