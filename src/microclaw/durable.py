@@ -14,8 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from microclaw.errors import StoreError
-from microclaw.text import over_limit
+from microclaw.errors import StoreError, over_limit
 
 MAX_PRIVATE_BYTES: Final = 256 * 1024
 

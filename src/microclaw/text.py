@@ -244,13 +244,6 @@ def count_text(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
-def over_limit(what: str, most: int, noun: str, count: int | None = None) -> str:
-    """ "the name has 120 characters, at most 100"; "data.csv has more than 4,096 bytes" where nobody counted on."""
-    if count is None:
-        return f"{what} has more than {count_text(most, noun)}"
-    return f"{what} has {count_text(count, noun)}, at most {most:,}"
-
-
 def plural(noun: str, numbers: Sequence[int]) -> str:
     """ "pin 2", "pins 2 and 5", "pins 2, 4 and 5"."""
     if len(numbers) == 1:

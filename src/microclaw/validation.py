@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sized
 from typing import Any, Final
 
-from microclaw.text import over_limit
+from microclaw.errors import over_limit
 
 _KINDS: Final = {  # what pydantic names its faults by, and what the value should have been
     "int_parsing": "a whole number",

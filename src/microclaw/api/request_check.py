@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from microclaw.api.failures import UNSUPPORTED, failure_response
-from microclaw.text import over_limit
+from microclaw.errors import over_limit
 from microclaw.wire.host_api import Failure
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})

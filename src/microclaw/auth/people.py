@@ -14,9 +14,9 @@ from enum import StrEnum
 from typing import Final, Literal, Protocol, TypeAlias, cast
 
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
-from microclaw.errors import ConfigError, Overloaded, PermissionRefused, UnknownName
+from microclaw.errors import ConfigError, Overloaded, PermissionRefused, UnknownName, over_limit
 from microclaw.store.people import PeopleTable, PersonRow
-from microclaw.text import MAX_PERSON_NAME, look_alike, over_limit, person_name, role_words
+from microclaw.text import MAX_PERSON_NAME, look_alike, person_name, role_words
 
 Role: TypeAlias = Literal["owner", "member", "guest", "read-only"]
 

@@ -15,9 +15,9 @@ from typing import Final, Literal, TypeAlias, cast
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.people import RANK, Person, Role, Roles, limited_id
 from microclaw.auth.watches import TokenWatch, Watches
-from microclaw.errors import ConfigError, Overloaded, UnknownName
+from microclaw.errors import ConfigError, Overloaded, UnknownName, over_limit
 from microclaw.store.people import PersonTokenRow, PersonTokenTable
-from microclaw.text import over_limit, role_words
+from microclaw.text import role_words
 
 PREFIX: Final = "mc_"
 SECRET_BYTES: Final = 32

@@ -6,8 +6,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from microclaw.errors import ConfigError
-from microclaw.text import over_limit
+from microclaw.errors import ConfigError, over_limit
 
 MAX_SECRET_BYTES: Final = 4096
 SECRET_METAVAR: Final = "@FILE|-"  # noqa: S105 - what help shows

@@ -13,9 +13,9 @@ from typing import Final
 
 from microclaw.config.settings import TaskSettings
 from microclaw.egress.allowlist import TASK_NAME, TASK_NAME_RULE
-from microclaw.errors import TaskRefused
+from microclaw.errors import TaskRefused, over_limit
 from microclaw.sandbox.job import SandboxLimits
-from microclaw.text import count_text, over_limit, without_marks
+from microclaw.text import count_text, without_marks
 
 MAX_CODE_BYTES: Final = 256 * 1024
 MAX_FILES: Final = 32  # in, and out
