@@ -1,0 +1,140 @@
+"""A board is set up in Chromium: esptool-js against a simulated ROM loader, then our own firmware on what it wrote."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, Route, expect
+from tests.flash.images import whole_image
+from tests.flash.pty_board import FILES_AT, FILES_BYTES, MICROPYTHON, MODULES, ON_BOARD
+from tests.flash.rom_loader import RomLoader
+from tests.page.conftest import WAIT_MS, OpenPage, PageHost, go
+
+USB_PORT = (Path(__file__).parent / "usb_port.js").read_text()
+IMAGE = "ESP32_GENERIC-20991231-v1.26.1.bin"
+CHIP_BYTES = 4 << 20
+
+
+class Cable:
+    """The chip's ROM loader at the end of the cable, until it is told to start what its flash has."""
+
+    def __init__(self, folder: Path) -> None:
+        self.rom = RomLoader(flash=bytearray(b"\x5a") * CHIP_BYTES)
+        self.files = folder / "files.lfs"
+        self.opened: list[int] = []
+        self._coming = bytearray()
+        self._firmware: subprocess.Popen[bytes] | None = None
+
+    def plug(self, context: BrowserContext) -> None:
+        context.expose_function("usbOpen", self._open)
+        context.expose_function("usbRead", self._read)
+        context.expose_function("usbWrite", self._write)
+        context.expose_function("usbClose", self._close)
+        context.add_init_script(USB_PORT)
+
+    def start_firmware(self) -> None:
+        """Our files as the flash has them, on MicroPython's unix port, its input and output the cable."""
+        self.files.write_bytes(bytes(self.rom.flash[FILES_AT : FILES_AT + FILES_BYTES]))
+        self._firmware = subprocess.Popen(
+            [str(MICROPYTHON), str(ON_BOARD / "board_process.py"), str(self.files), MODULES, "main"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        assert self._firmware.stdout is not None
+        os.set_blocking(self._firmware.stdout.fileno(), False)
+
+    def unplug(self) -> None:
+        if self._firmware is not None:
+            self._firmware.kill()
+            self._firmware.communicate()
+
+    def _open(self, baud: int) -> None:
+        self.opened.append(baud)
+
+    def _close(self) -> None:
+        self._coming.clear()
+
+    def _read(self) -> list[int]:
+        if self._firmware is not None:
+            assert self._firmware.stdout is not None
+            self._coming += self._firmware.stdout.read() or b""
+        came = list(self._coming)
+        self._coming.clear()
+        return came
+
+    def _write(self, data: list[int]) -> None:
+        if self._firmware is None:
+            self._coming += self.rom.receive(bytes(data))
+            return
+        assert self._firmware.stdin is not None
+        self._firmware.stdin.write(bytes(data))
+        self._firmware.stdin.flush()
+
+
+@pytest.fixture(scope="module")
+def link_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageHost]:
+    """A host with a link for boards, and an image for the ESP32 alone."""
+    folder = tmp_path_factory.mktemp("flash")
+    images = folder / "cache" / "images"
+    images.mkdir(parents=True)
+    (images / IMAGE).write_bytes(whole_image(vfs_end=FILES_AT + FILES_BYTES))
+    found = PageHost(folder / "home", boards=0, link="127.0.0.1:0", cache=folder / "cache")
+    try:
+        found.start()
+        yield found
+    finally:
+        found.stop()
+
+
+@pytest.fixture
+def cable(tmp_path: Path) -> Iterator[Cable]:
+    found = Cable(tmp_path)
+    yield found
+    found.unplug()
+
+
+def open_flash(open_page: OpenPage, host: PageHost, context: BrowserContext | None = None) -> Page:
+    page = open_page(host.link(), context)
+    go(page, "Flash a board")
+    return page
+
+
+def test_an_empty_chip_is_written_in_the_browser_and_its_firmware_is_paired(
+    link_host: PageHost, open_page: OpenPage, chromium: Any, cable: Cable
+) -> None:
+    context = chromium.new_context()
+    cable.plug(context)
+    page = open_flash(open_page, link_host, context)
+    write = page.get_by_role("region", name="Write the board")
+    write.get_by_role("combobox").select_option("esp32-devkitc-v4")
+    write.get_by_role("button", name="Erase and write").click()
+    write.get_by_role("button", name="Yes").click()
+    expect(write).to_contain_text("what it has was compared")
+    image, flash = whole_image(vfs_end=FILES_AT + FILES_BYTES), cable.rom.flash
+    assert bytes(flash[0x1000 : 0x1000 + len(image)]) == image
+    assert bytes(flash[:0x1000]) == b"\xff" * 0x1000
+    assert cable.opened == [115_200, 460_800]
+
+    cable.start_firmware()
+    console = page.get_by_role("region", name="Wi-Fi and pairing")
+    console.get_by_role("button", name="Open the board's console").click()
+    console.get_by_label("Wi-Fi").fill("kitchen")
+    console.get_by_label("Password").fill("correct horse")
+    console.get_by_role("button", name="Give it to the board").click()
+    said = console.get_by_label("What the board says")
+    expect(said).to_contain_text("WiFi credentials saved")
+    expect(said).not_to_contain_text("correct horse")
+    shown = console.get_by_text("The board shows the code")
+    expect(shown).to_be_visible()
+    code = shown.locator("code").inner_text().split()[3]
+    link_host.client.post("/v1/devices/pair", {"code": code, "name": "lamp"})
+    shown.get_by_role("link", name="boards").click()
+    expect(page.get_by_role("listitem").filter(has_text="lamp")).to_contain_text("online")
+    context.close()
