@@ -34,7 +34,9 @@ OpenPage: TypeAlias = Callable[..., Page]
 class PageHost:
     """`microclaw up` with virtual boards, at one address over all its starts."""
 
-    def __init__(self, home: Path, *, config: str = "", boards: int = 1, link: str = "off", cache: Path | None = None) -> None:
+    def __init__(
+        self, home: Path, *, config: str = "", boards: int = 1, link: str = "off", cache: Path | None = None
+    ) -> None:
         self._home = home
         self._link = link
         self._more = {} if cache is None else {"MICROCLAW_CACHE": str(cache)}

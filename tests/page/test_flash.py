@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
+from urllib.parse import urljoin
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, Route, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect
 from tests.flash.images import whole_image
 from tests.flash.pty_board import FILES_AT, FILES_BYTES, MICROPYTHON, MODULES, ON_BOARD
-from tests.flash.rom_loader import RomLoader
-from tests.page.conftest import WAIT_MS, OpenPage, PageHost, go
+from tests.flash.rom_loader import ESP32, ESP32_S3, ChipKind, RomLoader
+from tests.page.conftest import OpenPage, PageHost, go
 
 USB_PORT = (Path(__file__).parent / "usb_port.js").read_text()
 IMAGE = "ESP32_GENERIC-20991231-v1.26.1.bin"
@@ -24,8 +25,8 @@ CHIP_BYTES = 4 << 20
 class Cable:
     """The chip's ROM loader at the end of the cable, until it is told to start what its flash has."""
 
-    def __init__(self, folder: Path) -> None:
-        self.rom = RomLoader(flash=bytearray(b"\x5a") * CHIP_BYTES)
+    def __init__(self, folder: Path, kind: ChipKind = ESP32) -> None:
+        self.rom = RomLoader(kind, bytearray(b"\x5a") * CHIP_BYTES)
         self.files = folder / "files.lfs"
         self.opened: list[int] = []
         self._coming = bytearray()
@@ -80,11 +81,12 @@ class Cable:
 
 @pytest.fixture(scope="module")
 def link_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageHost]:
-    """A host with a link for boards, and an image for the ESP32 alone."""
+    """A host with a link for boards, and images for ESP32 and ESP32-S3 without PSRAM."""
     folder = tmp_path_factory.mktemp("flash")
     images = folder / "cache" / "images"
     images.mkdir(parents=True)
     (images / IMAGE).write_bytes(whole_image(vfs_end=FILES_AT + FILES_BYTES))
+    (images / IMAGE.replace("GENERIC", "GENERIC_S3")).write_bytes(whole_image(9))
     found = PageHost(folder / "home", boards=0, link="127.0.0.1:0", cache=folder / "cache")
     try:
         found.start()
@@ -94,33 +96,43 @@ def link_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageHost]:
 
 
 @pytest.fixture
-def cable(tmp_path: Path) -> Iterator[Cable]:
-    found = Cable(tmp_path)
-    yield found
-    found.unplug()
+def plug(tmp_path: Path, chromium: Browser) -> Iterator[Callable[..., tuple[Cable, BrowserContext]]]:
+    """A chip on a cable, and a browser profile that reaches it."""
+    with ExitStack() as stack:
+
+        def plugged(kind: ChipKind = ESP32) -> tuple[Cable, BrowserContext]:
+            cable, context = Cable(tmp_path, kind), chromium.new_context()
+            stack.callback(context.close)
+            stack.callback(cable.unplug)
+            cable.plug(context)
+            return cable, context
+
+        yield plugged
 
 
-def open_flash(open_page: OpenPage, host: PageHost, context: BrowserContext | None = None) -> Page:
+def open_flash(open_page: OpenPage, host: PageHost, context: BrowserContext | None = None) -> tuple[Page, Locator]:
+    """The view, and its part that writes a board."""
     page = open_page(host.link(), context)
     go(page, "Flash a board")
-    return page
+    return page, page.get_by_role("region", name="Write the board")
+
+
+def write(part: Locator, board: str) -> None:
+    part.get_by_role("combobox").select_option(board)
+    part.get_by_role("button", name="Erase and write").click()
+    part.get_by_role("button", name="Yes").click()
 
 
 def test_an_empty_chip_is_written_in_the_browser_and_its_firmware_is_paired(
-    link_host: PageHost, open_page: OpenPage, chromium: Any, cable: Cable
+    link_host: PageHost, open_page: OpenPage, plug: Callable[..., tuple[Cable, BrowserContext]]
 ) -> None:
-    context = chromium.new_context()
-    cable.plug(context)
-    page = open_flash(open_page, link_host, context)
-    write = page.get_by_role("region", name="Write the board")
-    write.get_by_role("combobox").select_option("esp32-devkitc-v4")
-    write.get_by_role("button", name="Erase and write").click()
-    write.get_by_role("button", name="Yes").click()
-    expect(write).to_contain_text("what it has was compared")
+    cable, context = plug()
+    page, part = open_flash(open_page, link_host, context)
+    write(part, "esp32-devkitc-v4")
+    expect(part).to_contain_text("what it has was compared")
     image, flash = whole_image(vfs_end=FILES_AT + FILES_BYTES), cable.rom.flash
     assert bytes(flash[0x1000 : 0x1000 + len(image)]) == image
     assert bytes(flash[:0x1000]) == b"\xff" * 0x1000
-    assert cable.opened == [115_200, 460_800]
 
     cable.start_firmware()
     console = page.get_by_role("region", name="Wi-Fi and pairing")
@@ -137,4 +149,67 @@ def test_an_empty_chip_is_written_in_the_browser_and_its_firmware_is_paired(
     link_host.client.post("/v1/devices/pair", {"code": code, "name": "lamp"})
     shown.get_by_role("link", name="boards").click()
     expect(page.get_by_role("listitem").filter(has_text="lamp")).to_contain_text("online")
-    context.close()
+
+
+def test_another_chip_and_an_image_that_is_not_here_are_told_and_nothing_is_erased(
+    link_host: PageHost, open_page: OpenPage, plug: Callable[..., tuple[Cable, BrowserContext]]
+) -> None:
+    cable, context = plug(ESP32_S3)  # with PSRAM of 8 MB, which has an image of its own
+    _, part = open_flash(open_page, link_host, context)
+    write(part, "esp32-devkitc-v4")
+    expect(part.get_by_role("alert")).to_contain_text("this board's chip is an ESP32-S3")
+    write(part, "esp32-s3-devkitc-1-v1.1")
+    expect(part.get_by_role("alert")).to_contain_text("no image for the ESP32-S3: ESP32_GENERIC_S3-SPIRAM_OCT-")
+    expect(part.get_by_role("alert")).to_contain_text("/cache/images on the host's machine")
+    part.get_by_role("combobox").select_option("esp32-c3-devkitm-1")
+    expect(part.get_by_role("alert").first).to_contain_text("no image for the ESP32-C3: ESP32_GENERIC_C3-")
+    expect(part.get_by_role("button")).to_have_count(0)
+    assert cable.rom.flash == b"\x5a" * CHIP_BYTES
+
+
+def test_the_manifest_names_every_part_with_its_place_and_digest(link_host: PageHost, open_page: OpenPage) -> None:
+    page, _ = open_flash(open_page, link_host)
+    address = f"{link_host.url}/v1/firmware/manifest"
+    manifest = page.request.get(address).json()
+    assert manifest["new_install_prompt_erase"] is True
+    builds = {one["chipFamily"]: one for one in manifest["builds"]}
+    assert sorted(builds) == ["ESP32", "ESP32-S3"]
+    for family, image in (("ESP32", whole_image(vfs_end=FILES_AT + FILES_BYTES)), ("ESP32-S3", whole_image(9))):
+        flash = bytearray(b"\xff" * CHIP_BYTES)
+        for part in builds[family]["parts"]:
+            data = page.request.get(urljoin(address, part["path"])).body()
+            assert (len(data), hashlib.md5(data).hexdigest()) == (part["size_bytes"], part["md5"])
+            flash[part["offset"] : part["offset"] + len(data)] = data
+        start = builds[family]["parts"][0]["offset"]
+        assert (start, bytes(flash[start : start + len(image)])) == (0x1000 if family == "ESP32" else 0, image)
+        assert flash[FILES_AT + 8 : FILES_AT + 16] == b"littlefs"
+    gone = page.request.get(f"{link_host.url}/v1/firmware/parts/{'0' * 64}.bin")
+    assert (gone.status, "manifest" in gone.json()["error"]["next"]) == (404, True)
+    assert page.request.get(f"{address}?flash_bytes=2097152").status == 422
+
+
+def test_a_browser_without_web_serial_is_told_what_to_use(link_host: PageHost, chromium: Browser) -> None:
+    with closing(chromium.new_context()) as context:
+        context.add_init_script("delete Navigator.prototype.serial")
+        page = context.new_page()
+        page.goto(link_host.link())
+        go(page, "Flash a board")
+        expect(page.get_by_role("alert").first).to_contain_text("Firefox and Safari have none")
+        expect(page.get_by_role("button", name="Erase and write")).to_have_count(0)
+
+
+def test_a_page_without_encryption_is_told_to_use_https(link_host: PageHost, chromium: Browser) -> None:
+    def passed_on(route: Route) -> None:
+        """As an HTTP proxy at another name does, so that the browser has an insecure origin."""
+        headers = {**route.request.all_headers(), "origin": link_host.url, "host": link_host.url.partition("//")[2]}
+        answer = route.fetch(url=link_host.url + route.request.url.removeprefix("http://hub.test"), headers=headers)
+        route.fulfill(response=answer)
+
+    with closing(chromium.new_context()) as context:
+        context.route("http://hub.test/**", passed_on)
+        page = context.new_page()
+        page.goto(link_host.link().replace(link_host.url, "http://hub.test"))
+        go(page, "Flash a board")
+        assert page.evaluate("[isSecureContext, 'serial' in navigator]") == [False, False]
+        expect(page.get_by_role("alert").first).to_contain_text("https")
+        expect(page.get_by_role("button", name="Erase and write")).to_have_count(0)

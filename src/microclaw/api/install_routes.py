@@ -32,6 +32,7 @@ MAX_FLASH_BYTES: Final = 32 * MB
 MAX_PSRAM_BYTES: Final = 32 * MB
 MAX_KEPT_BYTES: Final = 64 * MB
 """Of the parts that manifests named; the oldest go first."""
+_MUCH_PSRAM: Final = 8 * MB  # has an image of its own
 FlashBytes = Annotated[int, Query(ge=MIN_FLASH_BYTES, le=MAX_FLASH_BYTES, multiple_of=MB, description="Of the board")]
 PsramBytes = Annotated[int, Query(ge=0, le=MAX_PSRAM_BYTES, multiple_of=MB, description="In the chip's package")]
 
@@ -42,7 +43,8 @@ class InstallBoard(BaseModel):
 
 
 class InstallChip(BaseModel):
-    """`image`: the stock image that this host has for it; else `problem` and `next` say what to put where."""
+    """`image`: a stock image that this host has for it, with PSRAM or without; else `problem` and `next` say which file
+    to put where."""
 
     chip: str
     boards: list[InstallBoard]
@@ -67,7 +69,7 @@ class InstallPart(BaseModel):
 
 
 class InstallBuild(BaseModel):
-    chipFamily: str  # noqa: N815  so ESP Web Tools calls it
+    chipFamily: str
     board: str
     image: str
     official: bool = Field(description="The image's SHA-256 is that of the official file")
@@ -107,7 +109,7 @@ class InstallParts:
     def kept(self, sha256: str) -> bytes:
         data = self._kept.get(sha256)
         if data is None:
-            raise UnknownName("this host keeps no such part", next_step="ask for the manifest again; it names the parts")
+            raise UnknownName("the host keeps no such part", next_step="ask for the manifest again; it names the parts")
         return data
 
     async def _build(self, chip: Chip, board: str, flash_bytes: int, psram_bytes: int) -> InstallBuild:
@@ -129,9 +131,7 @@ class InstallParts:
         self._kept[name] = piece.data
         while sum(map(len, self._kept.values())) > MAX_KEPT_BYTES:
             self._kept.popitem(last=False)
-        return InstallPart(
-            path=f"parts/{name}.bin", offset=piece.offset, size_bytes=len(piece.data), md5=piece.md5
-        )
+        return InstallPart(path=f"parts/{name}.bin", offset=piece.offset, size_bytes=len(piece.data), md5=piece.md5)
 
     async def _host(self) -> dict[str, Any]:
         """Where boards find this host. Nobody is let in by it: a board without a secret shows a code."""
@@ -149,9 +149,7 @@ def install_router(parts: HostParts) -> APIRouter:
     router = APIRouter(prefix="/v1/firmware", tags=["firmware"])
     made, gate = InstallParts(parts), parts.gate
 
-    @router.get(
-        "/install", summary="The chips and boards that a browser can set up", responses=answers(InstallChoices)
-    )
+    @router.get("/install", summary="The chips and boards that a browser can set up", responses=answers(InstallChoices))
     async def choices(by: RequestCaller) -> InstallChoices:
         gate.check_owner(by.person_id, "set up boards")
         chips = [await asyncio.to_thread(_chip_object, chip, parts) for chip in CHIPS.values()]
@@ -199,11 +197,16 @@ def stock_image(chip: Chip, psram_bytes: int, parts: HostParts) -> FlashImage:
 
 def _chip_object(chip: Chip, parts: HostParts) -> InstallChip:
     boards = [InstallBoard(board=board, title=load_board(board).title) for board in chip.profiles()]
-    try:
-        image = stock_image(chip, 0, parts)
-    except ConfigError as exc:
-        return InstallChip(chip=chip.name, boards=boards, image=None, problem=exc.message, next=exc.next_step)
-    return InstallChip(chip=chip.name, boards=boards, image=image.path.name)
+    problem: ConfigError | None = None
+    for psram_bytes in (0, _MUCH_PSRAM):
+        try:
+            image = stock_image(chip, psram_bytes, parts)
+        except ConfigError as exc:
+            problem = problem or exc
+        else:
+            return InstallChip(chip=chip.name, boards=boards, image=image.path.name)
+    assert problem is not None
+    return InstallChip(chip=chip.name, boards=boards, image=None, problem=problem.message, next=problem.next_step)
 
 
 def _closed(parts: HostParts) -> tuple[str | None, str | None]:

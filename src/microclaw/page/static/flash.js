@@ -18,14 +18,10 @@ const problem = (message, next) => Object.assign(new Error(message), { next });
 
 /** Why this browser or page cannot reach a USB port; null where it can. */
 function obstacle() {
-  if (!window.isSecureContext) {
-    return problem("this page came over an unencrypted connection, and browsers give USB ports to secure pages alone",
+  if (!window.isSecureContext) return problem("this page came over an unencrypted connection, and browsers give USB ports to secure pages alone",
       "open this page by https (docs/people.md), or at localhost on the host's machine; or there: microclaw flash");
-  }
-  if (!("serial" in navigator)) {
-    return problem("this browser has no Web Serial; Firefox and Safari have none",
+  if (!("serial" in navigator)) return problem("this browser has no Web Serial; Firefox and Safari have none",
       "use Chrome or Edge on a computer; or plug the board into the host's machine, and there: microclaw flash");
-  }
   return null;
 }
 
@@ -50,13 +46,9 @@ async function install(port, board, chip, tell) {
   try {
     tell("reading the chip");
     await loader.main();
-    const { parts } = await planFor(loader, board, chip);
-    tell("fetching what is written");
-    const files = [];
-    for (const one of parts) {
-      const answer = await opened(`/v1/firmware/${one.path}`, {}, new AbortController().signal);
-      files.push({ data: new Uint8Array(await answer.arrayBuffer()), address: one.offset });
-    }
+    const { parts } = await planFor(loader, board, chip, tell);
+    const bytesOf = async (/** @type {string} */ path) => new Uint8Array(await (await opened(`/v1/firmware/${path}`, {}, new AbortController().signal)).arrayBuffer());
+    const files = await Promise.all(parts.map(async (/** @type {any} */ one) => ({ data: await bytesOf(one.path), address: one.offset })));
     let checked = 0;
     tell("erasing");
     await loader.writeFlash({
@@ -70,18 +62,17 @@ async function install(port, board, chip, tell) {
   }
 }
 
-/** What the host has for this very chip, flash and PSRAM. @param {import("./vendor/esptool-js.bundle.js").ESPLoader} loader @param {string} board @param {string} chip */
-async function planFor(loader, board, chip) {
+/** What the host has for this very chip, flash and PSRAM. @param {import("./vendor/esptool-js.bundle.js").ESPLoader} loader @param {string} board @param {string} chip @param {(text: string) => void} tell */
+async function planFor(loader, board, chip, tell) {
   if (loader.secureDownloadMode) throw problem("the board's maker locked its flash", "use a board that is not locked");
-  const name = loader.chip.CHIP_NAME;
-  if (name !== chip) throw problem(`this board's chip is an ${name}, and the chosen board has an ${chip}`, "choose a board with this chip");
+  if (loader.chip.CHIP_NAME !== chip) throw problem(`this board's chip is an ${loader.chip.CHIP_NAME}, and the chosen board has an ${chip}`, "choose a board with this chip");
   const size = await loader.detectFlashSize();
   const bytes = size === undefined ? 0 : loader.flashSizeBytes(size);
   if (bytes < MIN_FLASH_BYTES) throw problem(`its flash is ${size ?? "unknown"}, and 4 MB are needed`, "use a board with more flash");
-  const features = String(await loader.chip.getChipFeatures(loader));
-  const psram = /(Unknown )?Embedded PSRAM(?: (\d+) ?MB)?/.exec(features);
+  const psram = /(Unknown )?Embedded PSRAM(?: (\d+) ?MB)?/.exec(String(await loader.chip.getChipFeatures(loader)));
   if (psram?.[1]) throw problem("how much PSRAM this chip has is not known here", "on the host's machine: microclaw flash");
   const psramBytes = psram === null ? 0 : Number(psram[2] ?? 2) << 20; // without a size: ESP32-PICO-V3-02
+  tell("the host makes the board's files");
   const asked = new URLSearchParams({ board, flash_bytes: String(bytes), psram_bytes: String(psramBytes) });
   return (await get(`/v1/firmware/manifest?${asked}`)).builds[0];
 }
@@ -157,7 +148,7 @@ function BoardConsole() {
     event.preventDefault();
     const given = new FormData(/** @type {HTMLFormElement} */ (event.currentTarget));
     const words = [String(given.get("ssid")), String(given.get("password"))].filter(Boolean);
-    if (words.some((word) => /["\u0000-\u001f\u007f]/.test(word))) return setError(problem('a name or password with a " cannot be given here', "on the cable of the host's machine: microclaw flash"));
+    if (words.some((word) => /["\p{Cc}]/u.test(word))) return setError(problem('a name or password with a " cannot be given here', "on the cable of the host's machine: microclaw flash"));
     setError(null);
     const writer = /** @type {WritableStream<Uint8Array>} */ (place.current?.port.writable).getWriter();
     await writer.write(new TextEncoder().encode(`set_wifi ${words.map((word) => `"${word}"`).join(" ")}\r\n`)).catch((gone) => setError(explained(gone, "plug it in again")));
