@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.flash.conftest import ScriptedPerson, StartBoard
 from tests.flash.images import partition_table, whole_image
-from tests.flash.pty_board import MICROPYTHON, MODULES, ON_BOARD
+from tests.flash.pty_board import FILES_BYTES, MICROPYTHON, MODULES, ON_BOARD
 
 from microclaw.errors import ConfigError
 from microclaw.firmware_folder import firmware_folder
 from microclaw.flash.board_files import BoardFile, our_files
-from microclaw.flash.first_image import FirstPiece, files_place, first_files, first_pieces
+from microclaw.flash.first_image import FirstPiece, files_place, first_files, first_pieces, make_file_system
 from microclaw.flash.image import FlashImage, read_image
+from microclaw.flash.steps import flash_board
+from microclaw.flash.workshop import Wishes, Workshop
 
 MB = 1 << 20
 HOST = {"host": "hub.local", "port": 8443, "ca_sha256": "ab" * 32}
@@ -68,29 +72,29 @@ def on_the_board(folder: Path, system: bytes) -> tuple[dict[str, str], int, int]
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["small", "psram"])
-def files(request: pytest.FixtureRequest) -> tuple[BoardFile, ...]:
+def ours(request: pytest.FixtureRequest) -> tuple[BoardFile, ...]:
     """Every file of ours, as it is compiled for boards."""
-    ours = asyncio.run(our_files(firmware_folder(), with_psram=request.param))
-    return first_files(ours, "esp32-devkitc-v4", HOST, {"ab12": "bW9kdWx1cw=="})
+    compiled = asyncio.run(our_files(firmware_folder(), with_psram=request.param))
+    return first_files(compiled, "esp32-devkitc-v4", HOST, {"ab12": "bW9kdWx1cw=="})
 
 
 @pytest.mark.parametrize("flash_mb", [4, 16])
-def test_every_file_of_ours_is_there_byte_for_byte(tmp_path: Path, files: tuple[BoardFile, ...], flash_mb: int) -> None:
+def test_every_file_of_ours_is_there_byte_for_byte(tmp_path: Path, ours: tuple[BoardFile, ...], flash_mb: int) -> None:
     image = image_of(tmp_path, whole_image())
-    flash = flash_with(first_pieces(image, flash_mb * MB, files), flash_mb * MB)
+    flash = flash_with(first_pieces(image, flash_mb * MB, ours), flash_mb * MB)
     assert flash[0x1000 : 0x1000 + len(image.data)] == image.data
     found, block_bytes, blocks = on_the_board(tmp_path, flash[0x200000:])
     found.pop("/boot.py")  # of the simulated board, as it found none
-    assert found == {file.path: file.sha256 for file in files}
+    assert found == {file.path: file.sha256 for file in ours}
     assert {"/main.py", "/fw_a/whole", "/fw_a/start.mpy", "/settings.json", "/keys.json"} <= set(found)
     assert (block_bytes, blocks) == (4096, (flash_mb * MB - 0x200000) // 4096)
 
 
-def test_what_a_board_is_told_holds_no_secret(files: tuple[BoardFile, ...]) -> None:
-    (told,) = [json.loads(file.data) for file in files if file.path == "/settings.json"]
+def test_what_a_board_is_told_holds_no_secret(ours: tuple[BoardFile, ...]) -> None:
+    (told,) = [json.loads(file.data) for file in ours if file.path == "/settings.json"]
     assert {key: told[key] for key in told if key != "board"} == HOST
     assert told["board"]["name"] == "esp32-devkitc-v4"
-    assert not {"/credential.json", "/agent_data/settings.json"} & {file.path for file in files}
+    assert not {"/credential.json", "/agent_data/settings.json"} & {file.path for file in ours}
 
 
 def test_a_partition_for_files_is_used_as_the_image_names_it(tmp_path: Path) -> None:
@@ -127,3 +131,17 @@ def test_more_keys_than_a_board_takes_are_refused() -> None:
     keys = {f"key{number}": "bW9kdWx1cw==" for number in range(5)}
     with pytest.raises(ConfigError, match="updates of 4 keys"):
         first_files([], "esp32-devkitc-v4", HOST, keys)
+
+
+async def test_flash_on_the_cable_finishes_what_a_browser_wrote_without_erasing(
+    start_board: StartBoard, workshop: Callable[..., Workshop], person: ScriptedPerson, files: Path, image: Path
+) -> None:
+    compiled = await our_files(files, with_psram=True)
+    board = start_board(has_micropython=True)
+    board.files.write_bytes(make_file_system(first_files(compiled, "esp32-devkitc-v4", HOST, {}), FILES_BYTES))
+    done = await flash_board(workshop(board), Wishes(image=image, ssid="kitchen", password="correct horse"))
+    assert (done.image, done.copied, board.rom.written) == (None, 0, 0)
+    assert person.asked == []
+    told = json.loads(board.file("settings.json"))
+    assert told["wifi"] == [{"ssid": "kitchen", "password": "correct horse"}]
+    assert (told["ap_key"], told["host"]) == (done.access_point_key, HOST["host"])

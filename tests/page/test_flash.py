@@ -81,12 +81,12 @@ class Cable:
 
 @pytest.fixture(scope="module")
 def link_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageHost]:
-    """A host with a link for boards, and images for ESP32 and ESP32-S3 without PSRAM."""
+    """A host with a link for boards, and images for the ESP32, and for the ESP32-S3 with 8 MB of PSRAM."""
     folder = tmp_path_factory.mktemp("flash")
     images = folder / "cache" / "images"
     images.mkdir(parents=True)
     (images / IMAGE).write_bytes(whole_image(vfs_end=FILES_AT + FILES_BYTES))
-    (images / IMAGE.replace("GENERIC", "GENERIC_S3")).write_bytes(whole_image(9))
+    (images / IMAGE.replace("GENERIC", "GENERIC_S3-SPIRAM_OCT")).write_bytes(whole_image(9))
     found = PageHost(folder / "home", boards=0, link="127.0.0.1:0", cache=folder / "cache")
     try:
         found.start()
@@ -151,40 +151,49 @@ def test_an_empty_chip_is_written_in_the_browser_and_its_firmware_is_paired(
     expect(page.get_by_role("listitem").filter(has_text="lamp")).to_contain_text("online")
 
 
-def test_another_chip_and_an_image_that_is_not_here_are_told_and_nothing_is_erased(
+def test_another_chip_is_not_erased_and_the_right_one_gets_the_image_for_its_psram(
     link_host: PageHost, open_page: OpenPage, plug: Callable[..., tuple[Cable, BrowserContext]]
 ) -> None:
-    cable, context = plug(ESP32_S3)  # with PSRAM of 8 MB, which has an image of its own
+    cable, context = plug(ESP32_S3)
     _, part = open_flash(open_page, link_host, context)
+    part.get_by_role("combobox").select_option("esp32-c3-devkitm-1")
+    expect(part.get_by_role("alert")).to_contain_text("no image for the ESP32-C3: ESP32_GENERIC_C3-")
+    expect(part.get_by_role("alert")).to_contain_text("/cache/images on the host's machine")
+    expect(part.get_by_role("button")).to_have_count(0)
     write(part, "esp32-devkitc-v4")
     expect(part.get_by_role("alert")).to_contain_text("this board's chip is an ESP32-S3")
-    write(part, "esp32-s3-devkitc-1-v1.1")
-    expect(part.get_by_role("alert")).to_contain_text("no image for the ESP32-S3: ESP32_GENERIC_S3-SPIRAM_OCT-")
-    expect(part.get_by_role("alert")).to_contain_text("/cache/images on the host's machine")
-    part.get_by_role("combobox").select_option("esp32-c3-devkitm-1")
-    expect(part.get_by_role("alert").first).to_contain_text("no image for the ESP32-C3: ESP32_GENERIC_C3-")
-    expect(part.get_by_role("button")).to_have_count(0)
     assert cable.rom.flash == b"\x5a" * CHIP_BYTES
+    write(part, "esp32-s3-devkitc-1-v1.1")
+    expect(part).to_contain_text("what it has was compared")
+    assert bytes(cable.rom.flash).startswith(whole_image(9))
+    assert cable.rom.flash[FILES_AT + 8 : FILES_AT + 16] == b"littlefs"
 
 
 def test_the_manifest_names_every_part_with_its_place_and_digest(link_host: PageHost, open_page: OpenPage) -> None:
     page, _ = open_flash(open_page, link_host)
     address = f"{link_host.url}/v1/firmware/manifest"
-    manifest = page.request.get(address).json()
-    assert manifest["new_install_prompt_erase"] is True
-    builds = {one["chipFamily"]: one for one in manifest["builds"]}
-    assert sorted(builds) == ["ESP32", "ESP32-S3"]
-    for family, image in (("ESP32", whole_image(vfs_end=FILES_AT + FILES_BYTES)), ("ESP32-S3", whole_image(9))):
+    wanted = (
+        (f"{address}?psram_bytes=8388608", "ESP32-S3", 0, whole_image(9)),
+        (address, "ESP32", 0x1000, whole_image(vfs_end=FILES_AT + FILES_BYTES)),
+    )
+    for asked, family, start, image in wanted:
+        manifest = page.request.get(asked).json()
+        assert manifest["new_install_prompt_erase"] is True
+        (build,) = manifest["builds"]  # for other chips the host has no image
+        assert (build["chipFamily"], build["official"]) == (family, False)
         flash = bytearray(b"\xff" * CHIP_BYTES)
-        for part in builds[family]["parts"]:
+        for part in build["parts"]:
             data = page.request.get(urljoin(address, part["path"])).body()
             assert (len(data), hashlib.md5(data).hexdigest()) == (part["size_bytes"], part["md5"])
             flash[part["offset"] : part["offset"] + len(data)] = data
-        start = builds[family]["parts"][0]["offset"]
-        assert (start, bytes(flash[start : start + len(image)])) == (0x1000 if family == "ESP32" else 0, image)
+        assert build["parts"][0]["offset"] == start
+        assert bytes(flash[start : start + len(image)]) == image
         assert flash[FILES_AT + 8 : FILES_AT + 16] == b"littlefs"
     gone = page.request.get(f"{link_host.url}/v1/firmware/parts/{'0' * 64}.bin")
     assert (gone.status, "manifest" in gone.json()["error"]["next"]) == (404, True)
+    none = page.request.get(f"{address}?board=esp32-s3-devkitc-1-v1.1").json()["error"]
+    assert "no image for the ESP32-S3: ESP32_GENERIC_S3-2" in none["message"]
+    assert "/cache/images on the host's machine" in none["next"]
     assert page.request.get(f"{address}?flash_bytes=2097152").status == 422
 
 
