@@ -9,11 +9,19 @@
     }
     async open({ baudRate }) {
       await window.usbOpen(baudRate);
+      this.readable = this.#coming();
+      this.writable = new WritableStream({ write: (bytes) => window.usbWrite([...bytes]) });
+    }
+    #coming() {
       let isOpen = true;
-      this.readable = new ReadableStream({
-        async pull(controller) {
+      return new ReadableStream({
+        pull: async (controller) => {
           while (isOpen) {
             const bytes = await window.usbRead();
+            if (bytes === null) {
+              this.readable = this.#coming(); // as the standard has it for what is no loss of the port
+              return controller.error(new DOMException("noise", "FramingError"));
+            }
             if (bytes.length > 0) return controller.enqueue(new Uint8Array(bytes));
             await new Promise((resolve) => setTimeout(resolve, WAIT_MS)); // as a port: nothing has come yet
           }
@@ -22,7 +30,6 @@
           isOpen = false;
         },
       });
-      this.writable = new WritableStream({ write: (bytes) => window.usbWrite([...bytes]) });
     }
     async close() {
       this.readable = this.writable = null;

@@ -171,7 +171,12 @@ def install_router(parts: HostParts) -> APIRouter:
         if board is None:
             chosen = [(chip, profiles[0]) for chip in CHIPS.values() if (profiles := chip.profiles())]
         else:
-            chosen = [(chip_named(load_board(board).chip), board)]
+            chip = chip_named(load_board(board).chip)
+            if board not in chip.profiles():
+                raise UnknownName(
+                    f"{board} is no board to flash", next_step=f"name one of {', '.join(chip.profiles())}"
+                )
+            chosen = [(chip, board)]
         builds = await made.builds(chosen, flash_bytes, psram_bytes)
         return InstallManifest(name="microclaw", version=__version__, new_install_prompt_erase=True, builds=builds)
 

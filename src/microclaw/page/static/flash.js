@@ -26,14 +26,10 @@ function obstacle() {
 }
 
 /** The port that the person chooses; null for none. @returns {Promise<SerialPort | null>} */
-async function choosePort() {
-  try {
-    return await /** @type {any} */ (navigator).serial.requestPort();
-  } catch (error) {
-    if (error instanceof DOMException && error.name === "NotFoundError") return null;
-    throw error;
-  }
-}
+const choosePort = () => /** @type {any} */ (navigator).serial.requestPort().catch((/** @type {any} */ error) => {
+  if (error.name === "NotFoundError") return null;
+  throw error;
+});
 
 /** With the next step that goes with it, where it brings none. @param {any} error @param {string} next */
 const explained = (error, next) => (error?.next === undefined ? problem(String(error?.message ?? error), next) : error);
@@ -46,17 +42,18 @@ async function install(port, board, chip, tell) {
   try {
     tell("reading the chip");
     await loader.main();
-    const { parts } = await planFor(loader, board, chip, tell);
+    const build = await planFor(loader, board, chip, tell);
     const bytesOf = async (/** @type {string} */ path) => new Uint8Array(await (await opened(`/v1/firmware/${path}`, {}, new AbortController().signal)).arrayBuffer());
-    const files = await Promise.all(parts.map(async (/** @type {any} */ one) => ({ data: await bytesOf(one.path), address: one.offset })));
+    const files = await Promise.all(build.parts.map(async (/** @type {any} */ one) => ({ data: await bytesOf(one.path), address: one.offset })));
     let checked = 0;
     tell("erasing");
     await loader.writeFlash({
       fileArray: files, flashMode: "keep", flashFreq: "keep", flashSize: "keep", eraseAll: true, compress: true,
       reportProgress: (file, written, total) => tell(`writing ${file + 1} of ${files.length}`, written / total),
-      calculateMD5Hash: () => parts[checked++].md5, // the chip's answer must be the host's digest
+      calculateMD5Hash: () => build.parts[checked++].md5, // the chip's answer must be the host's digest
     });
     await loader.after("hard_reset");
+    return build;
   } finally {
     await transport.disconnect().catch(() => {}); // it was not open: what is told is why
   }
@@ -92,16 +89,15 @@ function Write({ chips }) {
   const [board, setBoard] = useState(/** @type {string} */ (chips[0].boards[0].board));
   const [doing, setDoing] = useState(/** @type {{text: string, share?: number} | null} */ (null));
   const [error, setError] = useState(/** @type {any} */ (null));
-  const [done, setDone] = useState(false);
+  const [done, setDone] = useState(/** @type {any} */ (null));
   const chip = chips.find((one) => one.boards.some((/** @type {any} */ known) => known.board === board));
   const write = async () => {
     setError(null);
-    setDone(false);
+    setDone(null);
     try {
       const port = await choosePort();
       if (port === null) return;
-      await install(port, board, chip.chip, (text, share) => setDoing({ text, share }));
-      setDone(true);
+      setDone(await install(port, board, chip.chip, (text, share) => setDoing({ text, share })));
     } catch (error) {
       setError(explained(error, HOLD_BOOT));
     } finally {
@@ -112,10 +108,10 @@ function Write({ chips }) {
     <p class="buttons"><label>Board <select value=${board} disabled=${doing !== null} onChange=${(/** @type {any} */ e) => setBoard(e.currentTarget.value)}>
       ${chips.map((one) => html`<optgroup key=${one.chip} label=${one.chip}>${one.boards.map((/** @type {any} */ known) => html`<option key=${known.board} value=${known.board}>${known.title}</option>`)}</optgroup>`)}</select></label>
       ${chip.image && html`<${SureButton} what="Erase and write" label="the board" disabled=${doing !== null} onYes=${write} />`}</p>
-    ${chip.image && html`<p class="quiet">Everything on the board is erased. Image: ${chip.image}</p>`}
+    ${chip.image && html`<p class="quiet">Everything on the board is erased. This host has ${chip.image}.</p>`}
     ${chip.problem && html`<${Problem} error=${{ message: chip.problem, next: chip.next }} />`}
     <div role="status">${doing && html`<p>${doing.text} ${doing.share !== undefined && html`<progress aria-label=${doing.text} max="1" value=${doing.share} />`}</p>`}
-      ${done && html`<p>The board is written, and what it has was compared. Go on with its Wi-Fi.</p>`}</div>
+      ${done && html`<p>The board is written, and what it has was compared. ${done.image}: ${done.official ? "its checksum is the official one" : "the digests inside it are right"}. Go on with its Wi-Fi.</p>`}</div>
     <${Problem} error=${error} /></section>`;
 }
 
@@ -131,11 +127,12 @@ function BoardConsole() {
       const port = await choosePort();
       if (port === null) return;
       await port.open({ baudRate: CONSOLE_BAUD });
-      const reader = /** @type {ReadableStream<Uint8Array>} */ (port.readable).getReader();
-      place.current = { port, reader };
       setLines([]);
-      await follow(reader, (found) => setLines((before) => [...(before ?? []), ...found].slice(-MAX_LINES)));
-      reader.releaseLock();
+      for (let stream = port.readable, before = null; stream !== before; before = stream, stream = port.readable) { // noise on the line, and the port has another
+        if (stream === null) throw new Error("the board went away");
+        place.current = { port, reader: stream.getReader() };
+        if (await follow(place.current.reader, (found) => setLines((said) => [...(said ?? []), ...found].slice(-MAX_LINES)))) break;
+      }
       await port.close();
     } catch (error) {
       setError(explained(error, "plug it in again, press RESET (EN) once, and open its console again"));
@@ -165,13 +162,15 @@ function BoardConsole() {
     <${Problem} error=${error} /></section>`;
 }
 
-/** Whole lines as they come, until the reader is cancelled. @param {ReadableStreamDefaultReader<Uint8Array>} reader @param {(lines: string[]) => void} told */
+/** Whole lines as they come. Whether the reader was cancelled: else its stream failed. @param {ReadableStreamDefaultReader<Uint8Array>} reader @param {(lines: string[]) => void} told */
 async function follow(reader, told) {
   const decoder = new TextDecoder();
-  let rest = "";
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return;
+  for (let rest = ""; ; ) {
+    const { done, value } = await reader.read().catch(() => ({ done: false, value: null }));
+    if (done || value === null) {
+      reader.releaseLock();
+      return done;
+    }
     const whole = (rest + decoder.decode(value, { stream: true })).split(/\r?\n/);
     rest = (whole.pop() ?? "").slice(-1000);
     if (whole.length > 0) told(whole);
