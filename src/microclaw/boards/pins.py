@@ -19,7 +19,7 @@ _DRIVEN: frozenset[PinUse] = frozenset({"output", "pwm", "i2c"})
 
 def check_pin(board: BoardProfile, pin: int, use: PinUse) -> None:
     """Raise PinRefused, with the reason and the nearest free pins, when this board must not use the pin so."""
-    reason = _refusal(board, pin, use)
+    reason = refusal(board, pin, use)
     if reason is None:
         return
     near = nearest_free_pins(board, pin, use)
@@ -27,7 +27,8 @@ def check_pin(board: BoardProfile, pin: int, use: PinUse) -> None:
     raise PinRefused(f"pin {pin} cannot {_NEEDS[use]}: {reason}", next_step=hint)
 
 
-def _refusal(board: BoardProfile, pin: int, use: PinUse) -> str | None:
+def refusal(board: BoardProfile, pin: int, use: PinUse) -> str | None:
+    """Why this board must not use the pin so; None when it may."""
     known = board.pins.get(pin)
     if known is None:
         return f"the {board.chip} has no GPIO {pin}"
