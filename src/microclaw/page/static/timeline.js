@@ -175,8 +175,8 @@ function line(draw, track, from, until, colour, width, top, high) {
   draw.stroke();
 }
 
-/** The trial and what the board counted after the installation, from the installation on. @param {{trial: any[], board: any[]}} given */
-export function TrialView({ trial, board }) {
+/** The trial and what the board counted after the installation, from the installation on. @param {{trial: any[], board: any[], label?: string}} given */
+export function TrialView({ trial, board, label = "edges since the installation: the trial above, the board below" }) {
   const [expected, counted] = [tracksOf(trial), tracksOf(board)];
   const rows = [...new Set([...expected.keys(), ...counted.keys()])].sort((a, b) => a - b);
   if (rows.length === 0) return null;
@@ -187,7 +187,7 @@ export function TrialView({ trial, board }) {
   const path = (track, top, high) => points(track ?? NONE, 0, until)
     .map(([x, level]) => `${(GUTTER + x * 700).toFixed(1)},${(top + (1 - level) * high).toFixed(1)}`).join(" ");
   return html`<svg class="trial" viewBox=${`0 0 ${GUTTER + 704} ${height}`} role="img"
-      aria-label="edges since the installation: the trial above, the board below">
+      aria-label=${label}>
     ${rows.map((pin, row) => html`<g key=${pin}><text x="4" y=${row * ROW + 24}>pin ${pin}</text>
       ${expected.has(pin) && html`<polyline class="expected" points=${path(expected.get(pin), row * ROW + 4, 14)} />`}
       ${counted.has(pin) && html`<polyline class="counted" points=${path(counted.get(pin), row * ROW + 22, 18)} />`}</g>`)}
