@@ -10,6 +10,8 @@ import { html } from "./vendor/htm-preact.module.js";
 /** @type {Record<string, string>} */
 const TAGS = { "+": "ins", "-": "del", "@": "b" };
 
+const MAX_DRAWN = 40; // edges of a trial
+
 /** A unified diff; each line keeps its sign. @param {{lines: string[], label: string}} given */
 export function Diff({ lines, label }) {
   const added = lines.filter((line) => line.startsWith("+")).length;
@@ -27,12 +29,14 @@ export function AskedProgram({ id }) {
   const program = found?.program;
   if (!program) return html`<${Problem} error=${error} />`;
   const { device, name, pins, edges, replaces, diff } = program;
+  const untilMs = Math.max(1, edges[MAX_DRAWN]?.[0] ?? program.trial_ms);
   return html`<div class="asked">
     <p><b>${name}</b> on ${device}, sha256 <code>${program.sha256.slice(0, 12)}</code>${replaces
       ? html`, in place of <code>${replaces.slice(0, 12)}</code>` : ", which is new there"}</p>
     ${pins.length > 0 && html`<${AskedPins} device=${device} name=${name} pins=${pins} />`}
     ${edges.length > 0 && html`<h4>What its trial did, and the board shall do</h4>
-      <${TrialView} trial=${edges} board=${[]} label="edges of the trial, from the program's start" />
+      <${TrialView} trial=${edges} board=${[]} untilMs=${untilMs} label="edges of the trial, from the program's start" />
+      <p class="quiet">The first ${(untilMs / 1000).toFixed(1)} s of the trial's ${(program.trial_ms / 1000).toFixed(1)} s of board time.</p>
       <ul class="rows">${[...tracksOf(edges)].map(([pin, track]) => html`<li key=${pin}>pin ${pin}: ${track.t.length}${" "}
         ${track.t.length === 1 ? "edge" : "edges"}, ${rhythmText(rhythm(track))}</li>`)}</ul>`}
     ${diff.length > 0 && html`<h4>What changes in the source</h4><${Diff} lines=${diff} label=${`what changes in ${name}`} />`}
