@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Locator, Page, expect
 from tests.page.conftest import PageHost, open_board, program_of, say
+from tests.page.test_views import check_and_picture
 
 
 @pytest.fixture
@@ -91,3 +92,6 @@ def test_a_board_with_headers_is_drawn_as_it_lies(devkit: str, page: Page) -> No
     expect(page.get_by_role("region", name="The chosen pin")).to_contain_text("on no header of the board")
     expect(page.locator("main")).to_contain_text("This board does not report its pins")
     expect(page.locator("svg.board text.state")).to_have_count(0)
+    pad(page, 6).click()
+    page.set_viewport_size({"width": 900, "height": 900})
+    check_and_picture(page, "board")

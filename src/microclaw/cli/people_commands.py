@@ -37,13 +37,14 @@ def show_approval(ctx: typer.Context, approval_id: str) -> None:
     """One question: what would happen, and what changes in the source of a program that is replaced."""
     options = global_options(ctx)
     found = options.fetch("approval", f"/v1/approvals/{segment(approval_id)}")
-    for line in (*approval_lines(found), *_program_lines(found["program"])):
+    for line in (*approval_lines(found), *program_lines(found["program"])):
         options.line(line)
     if found["outcome"] is not None:
         options.say(f"{found['outcome']}{_end_text(found.get('end'))}")
 
 
-def _program_lines(program: dict[str, Any] | None) -> list[str]:
+def program_lines(program: dict[str, Any] | None) -> list[str]:
+    """What changes in the source of a program that is replaced; nothing for other questions."""
     if program is None or program["replaces"] is None:
         return []
     now, then = program["sha256"][:12], program["replaces"][:12]
