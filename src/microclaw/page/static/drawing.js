@@ -160,7 +160,7 @@ function PinCard({ device, place, program, state }) {
     ${program && html`<p>held by <${Link} to=${boardPath(device, "programs", program)}>${program}<//></p>`}
     ${pin.refused && html`<p class="warning">Nothing may drive it: ${pin.refused}</p>`}
     ${pin.caution && html`<p class="warning">With care: ${pin.caution}</p>`}
-    <p class="quiet">${pin.uses.length > 0 && !pin.reserved ? `can: ${pin.uses.join(", ")}` : "nothing of a program's may use it"}</p>
+    <p class="quiet">${pin.uses.length > 0 && !pin.reserved ? `can: ${pin.uses.join(", ")}` : "no program may use it"}</p>
     ${place.side === "inside" && html`<p class="quiet">on no header of the board</p>`}
   </section>`;
 }
