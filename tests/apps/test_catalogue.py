@@ -120,6 +120,7 @@ async def test_the_version_before_is_shown_with_what_changed_since(lab: Any) -> 
         (None, "a", ()),
         ("a", None, ()),
         ("", "a", ("@@ -0,0 +1 @@", "+a")),
+        ("a" * 64_001, "a", ("@@ not compared: 1 line before, 1 line now @@",)),
         ("a\n" * 1_001, "a", ("@@ not compared: 1,001 lines before, 1 line now @@",)),
     ],
 )

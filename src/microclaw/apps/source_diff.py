@@ -9,7 +9,8 @@ from typing import Final
 from microclaw.text import count_text
 
 MAX_LINES: Final = 1_000
-"""Of each source: to compare takes their product. A question shows no longer source either (auth/approvals.py)."""
+MAX_CHARS: Final = 64_000
+"""Of each source. A question shows no longer source either (auth/approvals.py)."""
 _CONTEXT_LINES: Final = 3
 
 
@@ -18,9 +19,9 @@ async def source_diff(before: str | None, after: str | None) -> tuple[str, ...]:
     if before is None or after is None:
         return ()
     old, new = before.splitlines(), after.splitlines()
-    if max(len(old), len(new)) > MAX_LINES:
+    if max(len(old), len(new)) > MAX_LINES or max(len(before), len(after)) > MAX_CHARS:
         return (f"@@ not compared: {count_text(len(old), 'line')} before, {count_text(len(new), 'line')} now @@",)
-    return await asyncio.to_thread(_diff, old, new)  # some hundred ms for the longest that repeat much
+    return await asyncio.to_thread(_diff, old, new)  # some ten ms for the longest
 
 
 def _diff(old: list[str], new: list[str]) -> tuple[str, ...]:
