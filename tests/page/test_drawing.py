@@ -15,6 +15,7 @@ from tests.page.test_views import check_and_picture
 def devkit(host: PageHost) -> Iterator[str]:
     """A board with headers, which is not there."""
     body = {"name": "bench", "board": "esp32-devkitc-v4", "transports": ["wasmachine://127.0.0.1:9"]}
+    body |= {"labels": ["pin-23=lamp"]}
     name = str(host.client.post("/v1/devices", body)["name"])
     yield name
     host.client.delete(f"/v1/devices/{name}")
@@ -88,6 +89,8 @@ def test_a_board_with_headers_is_drawn_as_it_lies(devkit: str, page: Page) -> No
     assert io23_y < vp_y, "it is the second of its side, VP the third"
     expect(pad(page, 36)).to_have_attribute("aria-label", re.compile("^pin 36, VP, .*input-only"))
     expect(page.locator("svg.board .power text").first).to_have_text("3V3")
+    expect(pad(page, 23)).to_have_attribute("aria-label", "pin 23, lamp, IO23")
+    expect(page.locator("svg.board")).to_contain_text("lamp IO23")
     pad(page, 37).click()
     expect(page.get_by_role("region", name="The chosen pin")).to_contain_text("on no header of the board")
     expect(page.locator("main")).to_contain_text("This board does not report its pins")

@@ -131,7 +131,8 @@ class PinFacts(BaseModel):
     """`reserved` and `caution` say why a pin is not to be used, or with care; `refused` why nothing may drive it."""
 
     pin: int
-    name: str | None = Field(description="What is wired to it")
+    name: str | None = Field(description="What the board has wired to it")
+    labels: list[str] = Field(description="The names that the device's labels give it: pin-5=lamp")
     uses: list[str]
     reserved: str | None
     caution: str | None

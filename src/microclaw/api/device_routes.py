@@ -124,7 +124,7 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
         problem = next((kept.problem for kept in parts.metrics.kept() if kept.device_id == device.device_id), None)
         last = last_objects(parts.history, device.device_id)
         shown["revoked"] = parts.link is not None and device.device_id in await parts.link.revoked()
-        shown |= {"pins": pin_objects(board), "layout": layout_object(board)}
+        shown |= {"pins": pin_objects(board, device.labels), "layout": layout_object(board)}
         return {**shown, "chip": chip, "today": today, "xiaozhi": told, "problem": problem, "telemetry": last}
 
     @router.patch("/{name}", summary="Rename a device", responses=answers(DeviceFacts))

@@ -57,7 +57,7 @@ function PinTable({ shown, held }) {
   const prints = new Map(places.map((/** @type {any} */ place) => [place.gpio, place.label]));
   return html`<table><thead><tr><th>pin</th><th>name</th><th>can</th><th>program</th><th>note</th></tr></thead>
     <tbody>${shown.pins.map((/** @type {any} */ pin) => html`<tr key=${pin.pin} class=${pin.reserved ? "reserved" : ""}>
-      <td>${pin.pin}</td><td>${[pin.name, prints.get(pin.pin)].filter(Boolean).join(", ")}</td><td>${pin.uses.join(", ")}</td>
+      <td>${pin.pin}</td><td>${[...pin.labels, pin.name, prints.get(pin.pin)].filter(Boolean).join(", ")}</td><td>${pin.uses.join(", ")}</td>
       <td>${held.get(pin.pin) ?? ""}</td>
       <td>${pin.refused ?? pin.caution ?? ""}</td></tr>`)}</tbody></table>`;
 }

@@ -5,7 +5,7 @@ import { Link } from "./parts.js";
 import { pins as livePins } from "./pins.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
-/** @typedef {{pin: number, name: string | null, uses: string[], reserved: string | null, caution: string | null, refused: string | null}} Pin */
+/** @typedef {{pin: number, name: string | null, labels: string[], uses: string[], reserved: string | null, caution: string | null, refused: string | null}} Pin */
 /** @typedef {{label: string, pin: Pin | null, x: number, y: number, side: "left" | "right" | "inside"}} Place */
 
 const WIDE = 372;
@@ -126,14 +126,14 @@ function next(all, here, way) {
  */
 function Pad({ place, program, state, isLive, isActive, onChoose, onPoint }) {
   const { label, pin, x, y, side } = place;
-  const words = [program, pin?.name, label].filter(Boolean).join(" ");
+  const words = [program, ...(pin?.labels ?? []), pin?.name, label].filter(Boolean).join(" ");
   const text = words.length > MAX_LABEL ? `${words.slice(0, MAX_LABEL - 1)}…` : words;
   const outside = side === "left" ? BOARD.left - 6 : BOARD.right + 6;
   const outer = side !== "inside" && html`<text class=${`label ${side}`} x=${outside} y=${y + 13}>${text}</text>`;
   const box = html`<rect x=${x} y=${y} width=${PAD.wide} height=${PAD.high} rx="3" />`;
   if (pin === null) return html`<g class="pad power" aria-hidden="true">${box}${outer}</g>`;
   const kind = ["pad", pin.refused && "refused", program && "held", state?.isHigh && "high"].filter(Boolean).join(" ");
-  const said = [`pin ${pin.pin}`, pin.name, label, program && `program ${program}`, isLive && stateText(state), pin.refused ?? pin.caution];
+  const said = [`pin ${pin.pin}`, ...pin.labels, pin.name, label, program && `program ${program}`, isLive && stateText(state), pin.refused ?? pin.caution];
   return html`<g class=${kind}>
     <g role="button" tabindex=${isActive ? 0 : -1} aria-pressed=${isActive} aria-label=${said.filter(Boolean).join(", ")} data-pin=${pin.pin}
         data-level=${state ? Number(state.isHigh) : null} data-count=${state?.count} onFocus=${() => onChoose(pin.pin)}
@@ -152,7 +152,7 @@ function Pad({ place, program, state, isLive, isActive, onChoose, onPoint }) {
 /** @param {{device: string, place: Place & {pin: Pin}, program?: string, state: string}} given */
 function PinCard({ device, place, program, state }) {
   const { pin, label } = place;
-  const names = [label && `printed ${label}`, pin.name && `wired: ${pin.name}`].filter(Boolean).join(", ");
+  const names = [pin.labels.join(", "), label && `printed ${label}`, pin.name && `wired: ${pin.name}`].filter(Boolean).join(", ");
   return html`<section class="card pincard" aria-label="The chosen pin">
     <h2>pin ${pin.pin}</h2>
     ${names && html`<p>${names}</p>`}
