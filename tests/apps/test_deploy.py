@@ -34,7 +34,7 @@ from microclaw.errors import (
     TrialFailed,
     UnknownName,
 )
-from microclaw.events import Edge, Step
+from microclaw.events import AskedProgram, Edge, Step
 
 
 def blink(name: str = "blink", source: str = "v1") -> DeployRequest:
@@ -142,7 +142,7 @@ async def test_a_full_board_is_said_at_the_check_and_nobody_is_asked(lab: Any) -
     lab.foreign("a", "b", "c")
     lab.plays("blink", 2)
 
-    async def approve(text: str, detail: Sequence[str]) -> None:
+    async def approve(text: str, detail: Sequence[str], program: AskedProgram | None = None) -> None:
         raise AssertionError("there is nothing to approve")
 
     with pytest.raises(TooManyApps):
@@ -658,7 +658,7 @@ async def test_the_question_comes_after_the_trial_and_shows_what_would_happen(la
     lab.plays("blink", 2)
     asked: list[tuple[str, tuple[str, ...]]] = []
 
-    async def approve(text: str, detail: Sequence[str]) -> None:
+    async def approve(text: str, detail: Sequence[str], program: AskedProgram | None = None) -> None:
         asked.append((text, tuple(detail)))
         assert texts(lab.steps)[-1][:2] == ("try", "done")
         assert lab.transport.calls.count("apps.install") == len(asked) - 1
@@ -678,10 +678,31 @@ async def test_the_question_comes_after_the_trial_and_shows_what_would_happen(la
     assert asked[-1][0] == "put blink on paper, in place of the blink that is there"
 
 
+async def test_the_question_has_the_program_and_what_changes_in_its_source(lab: Any) -> None:
+    lab.plays("blink", 2)
+    asked: list[AskedProgram] = []
+
+    async def approve(text: str, detail: Sequence[str], program: AskedProgram | None = None) -> None:
+        assert program is not None
+        assert any(program.sha256[:12] in line for line in detail)
+        asked.append(program)
+
+    for source in ("v1", "v2", "v2"):
+        await lab.deployer.deploy(replace(blink(source=source), approve=approve), lab.steps.append)
+    first, second, same = asked
+    assert (first.device, first.name, first.pins, first.replaces, first.diff) == ("paper", "blink", (2,), None, ())
+    assert [edge.pin for edge in first.edges] == [2] * len(first.edges)
+    assert first.edges
+    assert (second.replaces, second.diff) == (first.sha256, ("@@ -1 +1 @@", "-v1", "+v2"))
+    assert (same.replaces, same.diff) == (second.sha256, ())
+    (installed,) = await lab.change_log.desired()
+    assert installed.version.sha256 == same.sha256, "what was shown is what is there"
+
+
 async def test_a_no_changes_nothing_on_the_board(lab: Any) -> None:
     lab.plays("blink", 2)
 
-    async def approve(text: str, detail: Sequence[str]) -> None:
+    async def approve(text: str, detail: Sequence[str], program: AskedProgram | None = None) -> None:
         raise PermissionRefused("declined by owner")
 
     with pytest.raises(PermissionRefused):
