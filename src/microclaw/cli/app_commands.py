@@ -28,8 +28,8 @@ from microclaw.cli.programs import (
     refuse_when_back,
     run,
 )
+from microclaw.client.request import segment
 from microclaw.errors import ConfigError
-from microclaw.host_client.request import segment
 from microclaw.text import program_name
 from microclaw.transports.pin_program import PIN_PROGRAM
 

@@ -12,6 +12,7 @@ import typer
 
 from microclaw.cli.known_names import device_names, first_word_device
 from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.client.request import segment
 from microclaw.devices.call_text import (
     CALLS,
     METHOD_HELP,
@@ -23,7 +24,6 @@ from microclaw.devices.call_text import (
     result_value,
 )
 from microclaw.errors import MicroclawError, NoHost
-from microclaw.host_client.request import segment
 from microclaw.terminal.prompt import line_reader
 
 HELP = "help"
@@ -64,7 +64,7 @@ def execute(
 
 def _execute_on_many(options: GlobalOptions, method: str, words: list[str], *, wait: bool, force: bool) -> None:
     from microclaw.cli.many_devices import ask_once, choice_body, end_many
-    from microclaw.host_client.request import HostError
+    from microclaw.client.request import HostError
     from microclaw.wire.host_api import failure_from
 
     values, host = arguments_from_words(method, words), options.host()

@@ -16,10 +16,10 @@ import typer
 
 from microclaw.cli.approval_prompt import ApprovalPrompt
 from microclaw.cli.options import INTERRUPTED, GlobalOptions, global_options
+from microclaw.client import Client
+from microclaw.client.request import HostError, segment
 from microclaw.errors import MicroclawError, NoHost, ProtocolError, exit_code_of
 from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Delta, Step, ToolRun
-from microclaw.host_client.client import HostClient
-from microclaw.host_client.request import HostError, segment
 from microclaw.terminal.page import Terminal
 from microclaw.terminal.prompt import line_reader
 from microclaw.text import clean_text
@@ -96,7 +96,7 @@ class Conversation:
     `saved` is where the host keeps files of tasks, None for a host on another machine.
     """
 
-    host: HostClient
+    host: Client
     terminal: Terminal | None
     chat_id: str
     device: str | None = None
@@ -196,13 +196,13 @@ def _confirmation(answer: Answer) -> str:
     return answer.text.removesuffix("?") if answer.error_code == "confirm_reading" else answer.next_step or "yes"
 
 
-def cancel(host: HostClient, chat_id: str) -> bool:
+def cancel(host: Client, chat_id: str) -> bool:
     """Ask the host to end the turn of a chat at the next safe point, with an answer; False when there is none."""
     return bool(host.post(f"/v1/chat/{segment(chat_id)}/cancel")["cancelled"])
 
 
 @contextmanager
-def _cancelling(host: HostClient, chat_id: str) -> Iterator[None]:
+def _cancelling(host: Client, chat_id: str) -> Iterator[None]:
     """While inside, the first SIGINT cancels the turn and the next ones interrupt."""
 
     def on_interrupt(_number: int, _frame: FrameType | None) -> None:

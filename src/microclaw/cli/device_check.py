@@ -11,8 +11,8 @@ import typer
 from microclaw.cli.call_commands import endpoint_of, is_address
 from microclaw.cli.known_names import device_names
 from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.client.request import segment
 from microclaw.devices.examine import NEVER_REACHED, REVOKED
-from microclaw.host_client.request import segment
 
 
 def check(

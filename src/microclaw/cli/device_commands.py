@@ -19,8 +19,8 @@ from microclaw.cli.programs import follow
 from microclaw.cli.telemetry_command import last_text, show_telemetry
 from microclaw.cli.wifi_command import wifi
 from microclaw.cli.xiaozhi_steps import add_xiaozhi, show_xiaozhi, update
+from microclaw.client.request import segment
 from microclaw.devices.examine import NEVER_REACHED, REVOKED
-from microclaw.host_client.request import segment
 from microclaw.text import one_line
 
 device_group = command_group()

@@ -12,9 +12,9 @@ from microclaw.cli.firmware_offers import follow_offers, offer, offer_text
 from microclaw.cli.firmware_publish import keygen, publish
 from microclaw.cli.many_devices import chosen_names
 from microclaw.cli.options import command_group, global_options
+from microclaw.client.request import segment
 from microclaw.devices.selection import names_text
 from microclaw.errors import ConfigError
-from microclaw.host_client.request import segment
 from microclaw.ota.keys import SIGNATURE_BYTES, read_public_key
 from microclaw.ota.manifest import MAX_MANIFEST_BYTES, read_manifest
 

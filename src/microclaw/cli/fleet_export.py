@@ -13,9 +13,9 @@ from microclaw.apps.building import check_app_name
 from microclaw.apps.run_times import time_word
 from microclaw.cli.many_devices import chosen_names
 from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.client import Client
+from microclaw.client.request import segment
 from microclaw.errors import ConfigError, ProtocolError
-from microclaw.host_client.client import HostClient
-from microclaw.host_client.request import segment
 from microclaw.text import count_text
 
 FLEET: Final = "fleet.yaml"
@@ -46,7 +46,7 @@ def export(
         options.line(f"{text}# This is the file alone; with the programs' files: microclaw export --out DIR")
 
 
-def _entries(options: GlobalOptions, host: HostClient) -> tuple[dict[str, bytes], list[dict[str, Any]]]:
+def _entries(options: GlobalOptions, host: Client) -> tuple[dict[str, bytes], list[dict[str, Any]]]:
     """The programs' files by their names, and the entries of the fleet file, by name."""
     wanted = host.get("/v1/fleet")["apps"]
     if options.devices or options.labels or options.every:

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Final
 import typer
 
 from microclaw.cli.options import FAILED, command_group, global_options
+from microclaw.client.request import segment
 from microclaw.errors import ConfigError, EmptyMessage, MicroclawError, UnknownName
-from microclaw.host_client.request import segment
 
 memory_group = command_group()
 session_group = command_group()

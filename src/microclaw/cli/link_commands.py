@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 from microclaw.cli.options import FAILED, GlobalOptions, command_group, global_options
+from microclaw.client.request import segment
 from microclaw.errors import ConfigError
-from microclaw.host_client.request import segment
 
 if TYPE_CHECKING:  # they take 0.2 s to import, which `--help` must not
     from microclaw.auth.provisioning import Provision

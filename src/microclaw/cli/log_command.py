@@ -12,8 +12,8 @@ import typer
 from microclaw.cli.audit_command import MAX_TAIL, since_ms
 from microclaw.cli.known_names import device_then_program
 from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.client.request import segment
 from microclaw.errors import ConfigError, DeviceUnreachable
-from microclaw.host_client.request import segment
 from microclaw.text import one_line
 
 FOLLOW_S: Final = 0.2

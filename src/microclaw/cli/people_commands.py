@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import typer
 
 from microclaw.cli.options import command_group, global_options
-from microclaw.host_client.request import segment
+from microclaw.client.request import segment
 from microclaw.text import clean_text, role_words
 
 MAX_PASSWORD_LINE: Final = 1024

@@ -21,10 +21,10 @@ from microclaw.cli.call_commands import is_address
 from microclaw.cli.firmware_option import FirmwareOption, described_board
 from microclaw.cli.options import FAILED, INTERRUPTED, GlobalOptions, global_options
 from microclaw.cli.program_files import WASM_MAGIC, read_expectations, read_program, source_text
+from microclaw.client import Client, request_number
+from microclaw.client.request import HostError, segment
 from microclaw.errors import ConfigError, MicroclawError, NoHost, ProtocolError
 from microclaw.events import ApprovalAsked, ApprovalSettled, Step
-from microclaw.host_client.client import HostClient, request_number
-from microclaw.host_client.request import HostError, segment
 from microclaw.terminal.page import Terminal
 from microclaw.wire.host_api import Failure, Result, StreamEvent
 
@@ -161,7 +161,7 @@ def program_body(file: Path, expect: Path | None) -> dict[str, Any]:
     return body
 
 
-def replaced_on(host: HostClient, devices: Sequence[str], body: Mapping[str, Any]) -> list[str]:
+def replaced_on(host: Client, devices: Sequence[str], body: Mapping[str, Any]) -> list[str]:
     """Of these devices, those that have another program of this name, one from other source or bytes."""
     name = body["name"]
     there = [app for app in host.get("/v1/apps")["apps"] if app["name"] == name and app["device"] in devices]
@@ -185,7 +185,7 @@ def end_install(options: GlobalOptions, made: dict[str, Any]) -> None:
     raise typer.Exit(FAILED)
 
 
-def chosen_device(options: GlobalOptions, host: HostClient) -> str:
+def chosen_device(options: GlobalOptions, host: Client) -> str:
     """The device of -d, else the only one there is."""
     if options.device:
         return options.device
@@ -197,7 +197,7 @@ def chosen_device(options: GlobalOptions, host: HostClient) -> str:
     raise ConfigError(f"which device? there are {len(names)}", next_step=f"give -d {' or -d '.join(sorted(names)[:5])}")
 
 
-def device_with_program(options: GlobalOptions, host: HostClient, name: str) -> str:
+def device_with_program(options: GlobalOptions, host: Client, name: str) -> str:
     """The device of -d, else the only one that has a program of that name, else the only one there is."""
     if options.device:
         return options.device
@@ -215,7 +215,7 @@ def device_with_program(options: GlobalOptions, host: HostClient, name: str) -> 
 
 
 def follow(
-    options: GlobalOptions, host: HostClient, path: str, body: Mapping[str, Any] | None = None, *, method: str = "POST"
+    options: GlobalOptions, host: Client, path: str, body: Mapping[str, Any] | None = None, *, method: str = "POST"
 ) -> dict[str, Any]:
     """Start work of the host, show its steps, ask for its approvals, return its result. Raises HostError if it failed.
 
@@ -230,7 +230,7 @@ def follow(
 
 
 @contextmanager
-def _cancelling(terminal: Terminal, host: HostClient, number: str) -> Iterator[None]:
+def _cancelling(terminal: Terminal, host: Client, number: str) -> Iterator[None]:
     """While inside, the first SIGINT cancels the work or says that it has begun, and the next ones interrupt.
 
     A handler that the caller set hears of the first one too.
@@ -257,9 +257,7 @@ def _cancelling(terminal: Terminal, host: HostClient, number: str) -> Iterator[N
         signal.signal(signal.SIGINT, before)
 
 
-def _result(
-    options: GlobalOptions, terminal: Terminal, host: HostClient, events: Iterator[StreamEvent]
-) -> dict[str, Any]:
+def _result(options: GlobalOptions, terminal: Terminal, host: Client, events: Iterator[StreamEvent]) -> dict[str, Any]:
     stages = Stages(terminal)
     for event in events:
         if not isinstance(event, Step | Failure):

@@ -10,8 +10,8 @@ import typer
 from microclaw.apps.trial import parse_duration_ms
 from microclaw.cli.many_devices import ask_once, choice_body
 from microclaw.cli.options import FAILED, GlobalOptions, command_group, global_options
+from microclaw.client import Client
 from microclaw.devices.selection import names_text
-from microclaw.host_client.client import HostClient
 from microclaw.ota.rollout_plan import DEFAULT_STAGES
 from microclaw.text import count_text, format_duration
 
@@ -156,7 +156,7 @@ def _steer(ctx: typer.Context, number: int, act: str) -> None:
         _show(options, one)
 
 
-def _followed(options: GlobalOptions, host: HostClient, number: int) -> dict[str, Any]:
+def _followed(options: GlobalOptions, host: Client, number: int) -> dict[str, Any]:
     """A line for each change, until it is over; Ctrl-C leaves it going on."""
     shown = ""
     while True:

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Final, Literal
 import typer
 
 from microclaw.cli.options import command_group, global_options
+from microclaw.client.request import segment
 from microclaw.errors import ScheduleRefused, UnknownName
-from microclaw.host_client.request import segment
 
 schedule_group = command_group()
 

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Final
 import typer
 
 from microclaw.cli.options import command_group, global_options
+from microclaw.client.request import segment
 from microclaw.errors import ConfigError, NoHost
-from microclaw.host_client.request import segment
 
 sign_in_group = command_group()
 ca_group = command_group()

@@ -19,10 +19,10 @@ from typing import Annotated, Any, Final
 import typer
 
 from microclaw.cli.options import GlobalOptions, command_group, global_options
+from microclaw.client import Client
+from microclaw.client.request import segment
 from microclaw.durable import write_chunks
 from microclaw.errors import ConfigError, TaskRefused, UnknownName
-from microclaw.host_client.client import HostClient
-from microclaw.host_client.request import segment
 from microclaw.text import clean_text, format_duration
 
 WAIT_S: Final = 20
@@ -203,9 +203,7 @@ def end_text(task: dict[str, Any]) -> str:
     return f"task {task['task']}: {task['state']}{how.replace('_', ' ')}{took}{why}"
 
 
-def _pages(
-    options: GlobalOptions, host: HostClient, number: int, *, wait_s: int, is_shown: bool = True
-) -> dict[str, Any]:
+def _pages(options: GlobalOptions, host: Client, number: int, *, wait_s: int, is_shown: bool = True) -> dict[str, Any]:
     """The task with all that it printed, shown as it comes, or else in `output`. With `wait_s` once it has ended."""
     printed: list[str] = []
     after, begins, is_mid_line = 0, None, False
@@ -268,7 +266,7 @@ def _files(given: Sequence[Path]) -> dict[str, str]:
 
 
 @contextmanager
-def _cancelling(host: HostClient, number: int) -> Iterator[None]:
+def _cancelling(host: Client, number: int) -> Iterator[None]:
     """While inside, SIGINT ends the task; its end is shown then."""
 
     def on_interrupt(_number: int, _frame: FrameType | None) -> None:

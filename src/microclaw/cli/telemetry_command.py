@@ -15,9 +15,9 @@ import typer
 
 from microclaw.cli.audit_command import since_ms
 from microclaw.cli.options import GlobalOptions
+from microclaw.client.request import segment
 from microclaw.durable import write_chunks
 from microclaw.errors import ConfigError
-from microclaw.host_client.request import segment
 from microclaw.telemetry.csv_text import HEAD, csv_row
 from microclaw.terminal.plot import PlotPoint, draw_plot, number_text
 from microclaw.text import format_duration

@@ -8,8 +8,8 @@ import typer
 
 from microclaw.cli.known_names import DeviceName
 from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.client.request import segment
 from microclaw.errors import ConfigError
-from microclaw.host_client.request import segment
 
 
 def add_xiaozhi(options: GlobalOptions, name: str | None) -> None:

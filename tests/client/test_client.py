@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from microclaw.client import Client
+from microclaw.client.request import HostError
 from microclaw.errors import NoHost, ProtocolError
-from microclaw.host_client.client import HostClient
-from microclaw.host_client.request import HostError
 
-Serve = Callable[[bytes], HostClient]
+Serve = Callable[[bytes], Client]
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 
 
@@ -27,7 +27,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     listener = socket.socket(socket.AF_UNIX)
     threads: list[threading.Thread] = []
 
-    def start(answer: bytes) -> HostClient:
+    def start(answer: bytes) -> Client:
         listener.bind(str(tmp_path / "sock"))
         listener.listen()
 
@@ -41,7 +41,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
         threads.append(threading.Thread(target=work))
         threads[-1].start()
-        return HostClient(tmp_path / "sock", timeout_s=5)
+        return Client(tmp_path / "sock", timeout_s=5)
 
     yield start
     for thread in threads:
@@ -51,7 +51,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
 def test_no_socket_means_no_host(tmp_path: Path) -> None:
     with pytest.raises(NoHost) as caught:
-        HostClient(tmp_path / "nothing").get("/v1/status")
+        Client(tmp_path / "nothing").get("/v1/status")
     assert caught.value.next_step == "microclaw up"
 
 
@@ -59,7 +59,7 @@ def test_socket_that_a_dead_host_left_means_no_host(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(tmp_path / "sock"))
     with pytest.raises(NoHost):
-        HostClient(tmp_path / "sock").get("/v1/status")
+        Client(tmp_path / "sock").get("/v1/status")
 
 
 @pytest.mark.parametrize("answer", [b"", b"garbage\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{}"])

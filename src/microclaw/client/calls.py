@@ -12,9 +12,8 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
-from microclaw.events import ApprovalAsked
-from microclaw.host_client.endpoint import RemoteEndpoint, SocketEndpoint
-from microclaw.host_client.request import (
+from microclaw.client.endpoint import RemoteEndpoint, SocketEndpoint
+from microclaw.client.request import (
     MAX_REPLY_BYTES,
     REQUEST_TIMEOUT_S,
     HostError,
@@ -23,6 +22,7 @@ from microclaw.host_client.request import (
     segment,
     too_long,
 )
+from microclaw.events import ApprovalAsked
 from microclaw.wire.host_api import MAX_LINE_BYTES, REQUEST_HEADER, Keepalive, StreamEvent, decode_event
 
 LOOK_S: Final = 1.0  # an ordinary call has its answer by then
@@ -32,7 +32,7 @@ MAX_WAIT_S: Final = 86_400.0 + 60  # the longest time an approval may be given (
 _T = TypeVar("_T")
 
 
-class HostClient:
+class Client:
     """Calls of one host. A call opens its own connection: nothing is held between them.
 
     With `ask` a call may wait for a person's yes: the question is given to it, and the call goes on meanwhile. (On the
@@ -44,7 +44,7 @@ class HostClient:
         endpoint: SocketEndpoint | RemoteEndpoint | Path,
         *,
         timeout_s: float = REQUEST_TIMEOUT_S,
-        ask: Callable[[HostClient, ApprovalAsked], None] | None = None,
+        ask: Callable[[Client, ApprovalAsked], None] | None = None,
     ) -> None:
         self._endpoint = SocketEndpoint(endpoint) if isinstance(endpoint, Path) else endpoint
         self._timeout_s = timeout_s
@@ -105,7 +105,7 @@ class HostClient:
         with closing(self._endpoint.connect(self._timeout_s)) as connection:
             return self._exchange(connection, request)
 
-    def _call_asking(self, ask: Callable[[HostClient, ApprovalAsked], None], request: HostRequest) -> dict[str, Any]:
+    def _call_asking(self, ask: Callable[[Client, ApprovalAsked], None], request: HostRequest) -> dict[str, Any]:
         """The call's number goes along, and what waits under it is this call's question and no other's."""
         number = request_number()
         request = HostRequest(request.method, request.path, request.body, headers={REQUEST_HEADER: number})

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from microclaw.client.address import HostAddress, named_host, token_for
 from microclaw.errors import ConfigError
-from microclaw.host_client.address import HostAddress, named_host, token_for
 
 
 def address(text: str) -> HostAddress:

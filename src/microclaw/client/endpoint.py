@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from microclaw import __version__
+from microclaw.client.address import VARIABLE, HostAddress, HostToken, how_to_get_one
+from microclaw.client.request import HostError, HostRequest
 from microclaw.errors import ConfigError, MicroclawError, NoHost, ProtocolError
-from microclaw.host_client.address import VARIABLE, HostAddress, HostToken, how_to_get_one
-from microclaw.host_client.request import HostError, HostRequest
 from microclaw.wire.host_api import Failure, failure_from
 
 CONNECT_S: Final = 10.0
