@@ -51,7 +51,6 @@ MISSING: Final[Mapping[str, tuple[str, ...]]] = {
     "it names files of the host's machine: microclaw schedule import": ("POST /v1/schedules/import",),
     "looking for faults of voice is done on the command line": (
         "GET /v1/voice",
-        
         "POST /v1/voice/test",
         "GET /v1/voice/recordings",
         "POST /v1/voice/recordings",
