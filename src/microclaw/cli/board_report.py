@@ -19,7 +19,7 @@ import microclaw
 from microclaw.boards.reader import board_ids
 from microclaw.cli.options import GlobalOptions
 from microclaw.client import Client
-from microclaw.client.request import HostError, segment
+from microclaw.client.request import HostError
 from microclaw.errors import MicroclawError
 from microclaw.flash.report import (
     TIMED_CALLS,
@@ -176,7 +176,7 @@ def _by_cable(report: Report, host: Client, port: str, device: str | None, try_p
 def _by_host(report: Report, host: Client, name: str, *, must: bool, restart: bool, try_pin: int | None) -> None:
     """What the host knows, and what the board answers over its link or address."""
     try:
-        device = host.get(f"/v1/devices/{segment(name)}")
+        device = host.devices.get(name)
     except MicroclawError as exc:
         if must:
             raise
@@ -234,7 +234,7 @@ def _facts(report: Report, calls: _Calls) -> None:
 
 def _programs(report: Report, host: Client, name: str) -> None:
     try:
-        apps = host.get("/v1/apps", {"device": name})["apps"]
+        apps = host.programs.list(name)
     except MicroclawError as exc:
         report.checks.append(Check("programs", f"problem ({_code(exc)})"))
         return
@@ -251,7 +251,7 @@ def _programs(report: Report, host: Client, name: str) -> None:
 def _connections(host: Client, name: str) -> int | None:
     """How often it has connected since the host started; None without a host that has such a device on a link."""
     try:
-        link = host.get(f"/v1/devices/{segment(name)}")["link"]
+        link = host.devices.get(name)["link"]
     except MicroclawError:
         return None
     return None if link is None else int(link["connections"])
@@ -282,8 +282,7 @@ class _Calls:
     offered: frozenset[str]
 
     def call(self, method: str, **arguments: Any) -> Any:
-        body = {"method": method, "arguments": arguments, "wait": False}
-        return self.host.post(f"/v1/devices/{segment(self.name)}/call", body)["result"]
+        return self.host.devices.call(self.name, method, arguments, wait=False)["result"]
 
     def timed(self) -> str:
         method = next((known for known in ("device.status", "device.info") if known in self.offered), None)

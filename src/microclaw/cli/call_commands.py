@@ -12,7 +12,6 @@ import typer
 
 from microclaw.cli.known_names import device_names, first_word_device
 from microclaw.cli.options import GlobalOptions, global_options
-from microclaw.client.request import segment
 from microclaw.devices.call_text import (
     CALLS,
     METHOD_HELP,
@@ -105,8 +104,7 @@ def call_target(
     if is_address(target):
         options.only_here(f"a call of {target}")
         return {"result": call_directly(target, board, method, values)}
-    body = {"method": method, "arguments": values, "wait": wait, "force": force}
-    return options.host().post(f"/v1/devices/{segment(target)}/call", body)
+    return options.host().devices.call(target, method, values, wait=wait, force=force)
 
 
 def _flat(value: Any) -> list[tuple[str, str]]:
@@ -211,7 +209,7 @@ def _known(options: GlobalOptions, target: str) -> tuple[list[str], list[int]]:
     if is_address(target):
         options.only_here(f"a call of {target}")
         return list(CALLS), []
-    device: dict[str, Any] = options.host().get(f"/v1/devices/{segment(target)}")
+    device = options.host().devices.get(target)
     return [method for method in device["capabilities"] if method in CALLS], list(device.get("free_pins", ()))
 
 

@@ -48,7 +48,7 @@ def chosen_values(entry: Entry, words: Sequence[str]) -> dict[str, Value]:
 
 def kind_for(entry: Entry, host: Client, names: Sequence[str], wanted: ProgramKind | None) -> ProgramKind:
     """The language that all of these devices take, the entry's preferred one first. Raises ConfigError."""
-    rows = [one for one in host.get("/v1/devices")["devices"] if {one["name"], one["device_id"]} & set(names)]
+    rows = [one for one in host.devices.list() if {one["name"], one["device_id"]} & set(names)]
     taking = [one for one in rows if AppInstall.method in one["capabilities"]]
     for kind in entry.kinds if wanted is None else (wanted,):
         if all(kind in one["kinds"] for one in taking):

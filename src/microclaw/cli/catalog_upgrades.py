@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,7 +58,7 @@ def catalog_apps(options: GlobalOptions, host: Client, catalog: Catalog) -> list
         from microclaw.cli.many_devices import chosen_names
 
         names = set(chosen_names(options, host))
-    apps = [one for one in host.get("/v1/apps")["apps"] if one.get("origin")]
+    apps = [one for one in host.programs.list() if one.get("origin")]
     return [_catalog_app(one, catalog) for one in apps if names is None or one["device"] in names]
 
 
@@ -135,7 +135,7 @@ def _body(options: GlobalOptions, app: CatalogApp, entry: Entry, sets: Sequence[
         ) from exc
 
 
-def _catalog_app(app: dict[str, Any], catalog: Catalog) -> CatalogApp:
+def _catalog_app(app: Mapping[str, Any], catalog: Catalog) -> CatalogApp:
     origin = app["origin"]
     found = catalog.newest(origin["entry"], origin["catalog"])
     is_newer = found is not None and found.version > parse_version(origin["version"])

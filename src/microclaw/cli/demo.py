@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -29,6 +29,9 @@ from microclaw.pin_track import Rhythm, rhythms
 from microclaw.terminal.page import Terminal
 from microclaw.virtual_boards.process import board_environ
 from microclaw.wire import board_replies as replies
+
+if TYPE_CHECKING:
+    from microclaw.client import answers
 
 SENTENCE = "blink the LED on pin 2 every half second"
 PIN = 2
@@ -159,8 +162,8 @@ def _welcome(stage: Stage, host: Child, board: Child, client: Client) -> None:
     transports = [f"wasmachine://127.0.0.1:{facts['wasmachine']}", f"virtual:{facts['control']}"]
     if facts["serial"]:
         transports.insert(1, f"serial:tcp://127.0.0.1:{facts['serial']}")
-    client.post("/v1/devices", {"name": DEVICE, "board": BOARD, "transports": transports})
-    status = client.get("/v1/status")
+    client.devices.add(DEVICE, BOARD, transports)
+    status = client.status()
     terminal.row("model", status["model"])
     if status["model_hint"]:
         terminal.row("", status["model_hint"])
@@ -213,8 +216,8 @@ def _back_again(terminal: Terminal, host: Child, client: Client, board: BoardCon
     terminal.row("host", f"back in {took_s:.1f} s: {DEVICE} still lists {names}; its edge count rose by {rise}")
 
 
-def _apps(client: Client) -> list[dict[str, Any]]:
-    wanted = client.get("/v1/apps", {"device": DEVICE})["apps"]
+def _apps(client: Client) -> list[answers.AppFacts]:
+    wanted = client.programs.list(DEVICE)
     return [app for app in wanted if app["condition"] not in ("missing", "unreachable", "dead", "trapped")]
 
 

@@ -74,7 +74,7 @@ class BoardFleet:
 
 def board_rows(client: Client) -> list[dict[str, Any]]:
     """What the host knows of each board's firmware and update."""
-    rows: list[dict[str, Any]] = client.get("/v1/firmware/status")["devices"]
+    rows: list[dict[str, Any]] = client.firmware.status()
     return rows
 
 

@@ -65,7 +65,7 @@ def _start_board(stage: Stage, running: ExitStack, client: Client) -> Child:
     with BoardControl(stage.home / "board.sock") as look:
         _until_linked(look)
     transports = [f"wasmachine://127.0.0.1:{facts['wasmachine']}", f"virtual:{facts['control']}"]
-    client.post(f"/v1/devices/{DEVICE}/transports", {"transports": transports})
+    client.devices.add_transports(DEVICE, transports)
     return board
 
 

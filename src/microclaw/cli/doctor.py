@@ -295,7 +295,7 @@ def _host(options: GlobalOptions, server_tokens: int) -> Iterator[Finding]:
     """`server_tokens`: the window that a model server told just now, 0 when none did."""
     address = options.address()
     try:
-        status = options.host().get("/v1/status")
+        status = options.host().status()
     except NoHost as exc:
         if address is not None:
             raise

@@ -104,7 +104,7 @@ def _change(
     what = " and ".join([*(f"trust {key.key_id}" for key in add), *(f"trust {key} no more" for key in remove)])
     options.agree(f"{len(names)} {'device' if len(names) == 1 else 'devices'}: {what}?")
     by_firmware: dict[str, list[str]] = {}
-    for one in host.get("/v1/firmware/status")["devices"]:
+    for one in host.firmware.status():
         if one["device"] in names and one["firmware"] is not None:
             by_firmware.setdefault(str(one["firmware"]["name"]), []).append(str(one["device"]))
     if not by_firmware:
@@ -127,7 +127,7 @@ def _change(
 
 def _next_serial(host: Client) -> int:
     """Above every one that this host gave."""
-    rows = host.get("/v1/firmware/releases")["releases"]
+    rows = host.firmware.releases()
     given = [int(str(row["version"]).removeprefix("keys-")) for row in rows if row["kind"] == "keys"]
     return max(given, default=0) + 1
 

@@ -37,7 +37,7 @@ def follow_offers(
     shown: dict[str, tuple[Any, ...]] = {}
     while follow and time.monotonic() < until_s:
         waits = False
-        for status in host.get("/v1/firmware/status")["devices"]:
+        for status in host.firmware.status():
             name = str(status["device"])
             if "offer" not in ends.get(name, {}):
                 continue

@@ -241,7 +241,7 @@ def _payload(
 def _check_name(options: GlobalOptions, board: str, name: str) -> None:
     """Boards take an image of their own firmware's name alone; ConfigError where none of this chip has that one."""
     try:
-        rows = options.host().get("/v1/firmware/status")["devices"]
+        rows = options.host().firmware.status()
     except NoHost:
         return
     names = {row["firmware"]["name"] for row in rows if (row["board"] or "").removesuffix(SMALL) == board}
@@ -256,7 +256,7 @@ def _check_name(options: GlobalOptions, board: str, name: str) -> None:
 def _last_security_version(options: GlobalOptions, board: str) -> int:
     """Of what is published for the board; 0 where nothing is, or no host can be asked."""
     try:
-        rows = options.host().get("/v1/firmware/releases")["releases"]
+        rows = options.host().firmware.releases()
     except NoHost:
         return 0
     return max((int(row["security_version"]) for row in rows if row["board"] == board), default=0)

@@ -268,7 +268,7 @@ class RunningHost:
 
 def _runs(client: Client, person: TerminalPerson) -> bool:
     try:
-        client.get("/v1/devices")
+        client.devices.list()
     except NoHost:
         person.say("no host runs: the board gets its files and its Wi-Fi, and is not paired yet")
         return False

@@ -42,7 +42,7 @@ def join_host(options: GlobalOptions, name: str, board: str, folder: Path, *, is
     Raises ConfigError when that name is another kind of device; `again` is the command line with another name.
     """
     client = options.host()
-    known = next((row for row in client.get("/v1/devices")["devices"] if row["name"] == name), None)
+    known = next((row for row in client.devices.list() if row["name"] == name), None)
     if known is not None and known.get("link") is None:
         raise ConfigError(f"{name} is a device without the link", next_step=again)
     if known is not None and known["voice_only"] is not (board == "voice"):
@@ -60,7 +60,7 @@ def published_keys(client: Client, folder: Path) -> Path | None:
     None where there are none, or where they are not for this person to see: the board takes no updates then.
     """
     try:
-        keys = client.get("/v1/firmware/keys")["keys"]
+        keys = client.firmware.keys()
     except HostError as exc:
         if exc.status not in (403, 404):
             raise

@@ -29,7 +29,7 @@ def choice_body(options: GlobalOptions) -> dict[str, Any]:
 def chosen_names(options: GlobalOptions, host: Client) -> list[str]:
     """The names of the devices that are meant, sorted. Raises ConfigError for a name or label that there is not."""
     selection = _selection(options)
-    known = host.get("/v1/devices")["devices"]
+    known = host.devices.list()
     if options.devices:
         unknown = sorted(set(options.devices) - {str(one[key]) for one in known for key in ("name", "device_id")})
         if unknown:

@@ -164,11 +164,11 @@ def program_body(file: Path, expect: Path | None) -> dict[str, Any]:
 def replaced_on(host: Client, devices: Sequence[str], body: Mapping[str, Any]) -> list[str]:
     """Of these devices, those that have another program of this name, one from other source or bytes."""
     name = body["name"]
-    there = [app for app in host.get("/v1/apps")["apps"] if app["name"] == name and app["device"] in devices]
+    there = [app for app in host.programs.list() if app["name"] == name and app["device"] in devices]
     if "wasm" in body:
         mine = hashlib.sha256(base64.b64decode(body["wasm"])).hexdigest()
         return [str(app["device"]) for app in there if app["sha256"] != mine]
-    shown = [host.get(f"/v1/devices/{segment(str(app['device']))}/apps/{segment(str(name))}") for app in there]
+    shown = [host.programs.get(str(app["device"]), str(name)) for app in there]
     return [str(app["device"]) for app in shown if app["source"] != body["source"]]
 
 
@@ -189,7 +189,7 @@ def chosen_device(options: GlobalOptions, host: Client) -> str:
     """The device of -d, else the only one there is."""
     if options.device:
         return options.device
-    names = [str(d["name"]) for d in host.get("/v1/devices")["devices"]]
+    names = [str(d["name"]) for d in host.devices.list()]
     if len(names) == 1:
         return names[0]
     if not names:
@@ -201,13 +201,13 @@ def device_with_program(options: GlobalOptions, host: Client, name: str) -> str:
     """The device of -d, else the only one that has a program of that name, else the only one there is."""
     if options.device:
         return options.device
-    found = sorted({str(app["device"]) for app in host.get("/v1/apps")["apps"] if app["name"] == name})
+    found = sorted({str(app["device"]) for app in host.programs.list() if app["name"] == name})
     if len(found) > 1:
         step = f"give -d {' or -d '.join(found[:5])}"
         raise ConfigError(f"which device? {name} is on {len(found)}: {', '.join(found[:5])}", next_step=step)
     if found:
         return found[0]
-    devices = host.get("/v1/devices")["devices"]
+    devices = host.devices.list()
     if len(devices) == 1:
         return str(devices[0]["name"])
     step = "microclaw app list; for a device that does not answer: -d NAME"

@@ -14,7 +14,7 @@ from microclaw.errors import ConfigError
 
 def add_xiaozhi(options: GlobalOptions, name: str | None) -> None:
     """Print the steps, with this host's address."""
-    state = options.host().get("/v1/status")["xiaozhi"]
+    state = options.host().status()["xiaozhi"]
     if state["ota"] is None:
         raise ConfigError(
             f"this host takes no devices of xiaozhi's firmware{': ' + state['text'] if state['text'] else ''}",
