@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import pytest
 import pytest_asyncio
 from tests.api.people_host import BLINK, PeopleHost, people_host
+from tests.cli.https_front import tls_front, write_certificate
 
 from microclaw.client import Answer, ApprovalAsked, Client, DeviceChoice, HostError, MicroclawError, Step, answers
+from microclaw.errors import ConfigError
 from microclaw.wire.host_api import StreamEvent
 
 WITHIN_S = 120.0
@@ -246,6 +250,25 @@ async def test_a_wrong_token_says_so_and_what_to_do(host: PeopleHost) -> None:
         with pytest.raises(HostError) as caught:
             next(iter(Client(host.http, token="mc_wrong").live.events()))
         assert caught.value.status == 401
+
+    await script(work)
+
+
+async def test_tls_is_checked_and_a_hosts_own_certificate_can_be_named(host: PeopleHost, tmp_path: Path) -> None:
+    """The token goes to nobody who cannot prove the name."""
+    certificate, key = write_certificate(tmp_path, "localhost")
+    port = urlsplit(host.http).port
+    assert port is not None
+
+    def work() -> None:
+        with tls_front(certificate, key, port) as front:
+            address = f"https://localhost:{front}"
+            assert Client(address, token=host.secrets["ada"], ca_file=certificate).me()["name"] == "ada"
+            with pytest.raises(ConfigError, match="cannot prove") as caught:
+                Client(address, token=host.secrets["ada"], home=tmp_path).me()
+            assert caught.value.next
+            with pytest.raises(ConfigError, match="cannot prove"):
+                Client(f"https://127.0.0.1:{front}", token=host.secrets["ada"], ca_file=certificate).me()
 
     await script(work)
 
