@@ -48,6 +48,11 @@ MISSING: Final[Mapping[str, tuple[str, ...]]] = {
         "POST /v1/firmware/releases",
         "PUT /v1/firmware/payloads/{sha256}",
     ),
+    "the page flashes a board with them; on a cable it is microclaw flash": (
+        "GET /v1/firmware/install",
+        "GET /v1/firmware/manifest",
+        "GET /v1/firmware/parts/{name}",
+    ),
     "it names files of the host's machine: microclaw schedule import": ("POST /v1/schedules/import",),
     "looking for faults of voice is done on the command line": (
         "GET /v1/voice",
