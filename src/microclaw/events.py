@@ -90,6 +90,8 @@ class Attachment:
 
 VOICE_CHANNEL: Final = "voice"
 """Its messages were spoken, its answers are read aloud."""
+FILE_CHANNELS: Final = frozenset({"terminal", "api", "tg", "ws"})
+"""Those whose chats get the files of an answer; elsewhere they stay with the task."""
 
 
 @dataclass(frozen=True, slots=True)

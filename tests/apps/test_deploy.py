@@ -546,6 +546,26 @@ async def test_a_slower_rhythm_has_the_time_that_it_takes_to_settle(lab: Any) ->
     assert "then as in the trial" in done.evidence.text
 
 
+async def test_levels_that_are_all_inverted_are_no_proof_and_the_answer_says_why(lab: Any) -> None:
+    """The pin was set high by hand: a program that toggles it has its light on where it should be off."""
+    times = [t_ms + 1_000.0 * turn for turn in range(10) for t_ms in (0.0, 100.0, 200.0, 300.0)]
+    lab.trials["beat"] = make_trial(edges=tuple(Edge(t, 2, (i + 1) % 2) for i, t in enumerate(times)))
+    lab.transport.edges = [Edge(30.0, 2, 1), *(Edge(30.1 + t, 2, i % 2) for i, t in enumerate(times))]
+    done = await lab.deployer.deploy(blink("beat"), lab.steps.append)
+    assert not done.verified
+    assert "each level is the other one: the program toggles the pin" in done.evidence.text
+    assert "let the program set the level that it begins with" in (lab.steps[-1].next_step or "")
+
+
+async def test_a_rhythm_that_was_turned_is_watched_until_it_is_proved(lab: Any) -> None:
+    times = [t_ms + 700.0 * turn for turn in range(12) for t_ms in (0.0, 100.0, 300.0)]
+    lab.trials["odd"] = make_trial(edges=tuple(Edge(t, 2, (i + 1) % 2) for i, t in enumerate(times)))
+    lab.transport.edges = [Edge(30.0, 2, 1), *(Edge(30.1 + t, 2, i % 2) for i, t in enumerate(times))]
+    done = await lab.deployer.deploy(blink("odd"), lab.steps.append)
+    assert (done.verified, done.evidence.kind) == (True, "counted"), done.evidence.text
+    assert "half a turn on" in done.evidence.text
+
+
 async def test_a_wrong_rhythm_is_told_after_the_same_time_however_late_it_began(lab: Any) -> None:
     begins_unevenly(lab, 250.0, [2_900.0 + 700.0 * i for i in range(99)])
     done = await lab.deployer.deploy(blink(), lab.steps.append)

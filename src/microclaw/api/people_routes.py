@@ -108,12 +108,12 @@ def _object(parts: HostParts, pending: PendingApproval, by: Caller) -> dict[str,
 
 class PairPersonBody(RequestBody):
     code: Annotated[str, Field(min_length=1, max_length=32)]
-    name: Annotated[str, Field(max_length=80)] | None = None
+    name: Annotated[str, Field(max_length=400)] | None = None
     role: Role | None = None
 
 
 class PersonBody(RequestBody):
-    name: Annotated[str, Field(min_length=1, max_length=80)]
+    name: Annotated[str, Field(min_length=1, max_length=400)]
     role: Role
 
 
@@ -126,7 +126,7 @@ class NewPasswordBody(RequestBody):
 
 
 class TokenBody(RequestBody):
-    name: Annotated[str, Field(min_length=1, max_length=80)]
+    name: Annotated[str, Field(min_length=1, max_length=400)]
     person: Annotated[str, Field(max_length=80)] = OWNER.person_id
     days: Annotated[int, Field(ge=1, le=3650)] | None = None
     scope: Scope = "all"

@@ -147,6 +147,10 @@ class Schedules(Group):
         """Run it now; its own times stay."""
         return self._host.post(f"/v1/schedules/{number}/run")
 
+    def pause(self, number: int) -> JsonObject:
+        """Keep it, and run nothing of it until it is resumed."""
+        return self._host.post(f"/v1/schedules/{number}/pause")
+
     def resume(self, number: int) -> JsonObject:
         """Make a paused one due again."""
         return self._host.post(f"/v1/schedules/{number}/resume")

@@ -103,7 +103,7 @@ class ToolContext:
     begin: Begin = _no_journal
     said: Callable[[], str] = str
     insisted: tuple[str, ...] = ()
-    takes_files: bool = True
+    takes_files: bool = False
 
 
 @dataclass(frozen=True, slots=True)
